@@ -1,0 +1,479 @@
+//! The 128-byte configuration zone as types (fact sheet sections 5.1 to 5.6).
+
+use std::fmt;
+
+use super::slot::Slot;
+use super::timing::ClockDivider;
+
+/// A copy of the configuration zone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigZone([u8; ConfigZone::LEN]);
+
+/// The nine-byte serial number, unique per chip.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SerialNumber(pub [u8; 9]);
+
+/// Which chip the revision number names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// ATECC608A: revision `00 00 60 02`.
+    Atecc608A,
+    /// ATECC608B: revision `00 00 60 03`.
+    Atecc608B,
+    /// A 608 of a later revision.
+    Atecc608Other(u8),
+    /// Another chip of the family, or none of it: the four revision bytes.
+    Other([u8; 4]),
+}
+
+impl Model {
+    /// The model that four revision bytes name (Config\[4..8\] or Info(revision)).
+    pub const fn from_revision(revision: [u8; 4]) -> Self {
+        match revision {
+            [_, _, 0x60, 0x02] => Self::Atecc608A,
+            [_, _, 0x60, 0x03] => Self::Atecc608B,
+            [_, _, 0x60, other] => Self::Atecc608Other(other),
+            other => Self::Other(other),
+        }
+    }
+
+    /// Whether this is an ATECC608 of any revision.
+    pub const fn is_608(self) -> bool {
+        !matches!(self, Self::Other(_))
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Atecc608A => f.write_str("ATECC608A"),
+            Self::Atecc608B => f.write_str("ATECC608B"),
+            Self::Atecc608Other(_) => f.write_str("ATECC608"),
+            Self::Other([_, _, 0x50, _]) => f.write_str("ATECC508A"),
+            Self::Other([_, _, 0x10, _]) => f.write_str("ATECC108A"),
+            Self::Other([_, _, 0x00, 0x04 | 0x09]) => f.write_str("ATSHA204A"),
+            Self::Other(revision) => write!(f, "unknown chip (revision {:02X?})", revision),
+        }
+    }
+}
+
+impl SerialNumber {
+    /// The constant first byte of every serial number.
+    pub const FIRST_BYTE: u8 = 0x01;
+
+    /// SN\[8\] ‖ SN\[0..1\], the part that most messages carry.
+    pub fn message_part(&self) -> [u8; 3] {
+        [self.0[8], self.0[0], self.0[1]]
+    }
+
+    /// The serial without its constant leading `01`: 16 hex digits, as the token's serial number has it.
+    pub fn token_serial(&self) -> String {
+        self.to_string()[2..].to_owned()
+    }
+
+    /// Whether it is one of the simulated chips' serials, `01 23 53 49 4D ...`.
+    pub fn is_simulated(&self) -> bool {
+        self.0.starts_with(&[0x01, 0x23, 0x53, 0x49, 0x4D])
+    }
+}
+
+impl fmt::Display for SerialNumber {
+    /// 18 hex digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+    }
+}
+
+impl fmt::Debug for SerialNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Offsets in the configuration zone.
+pub mod offset {
+    /// I2C address, 8-bit form.
+    pub const I2C_ADDRESS: usize = 16;
+    /// CountMatch.
+    pub const COUNT_MATCH: usize = 18;
+    /// ChipMode.
+    pub const CHIP_MODE: usize = 19;
+    /// SlotConfig\[0\].
+    pub const SLOT_CONFIG: usize = 20;
+    /// Counter0 and, eight bytes further, Counter1.
+    pub const COUNTERS: usize = 52;
+    /// UseLock.
+    pub const USE_LOCK: usize = 68;
+    /// VolatileKeyPermission.
+    pub const VOLATILE_KEY_PERMISSION: usize = 69;
+    /// SecureBoot, a word.
+    pub const SECURE_BOOT: usize = 70;
+    /// UserExtra; UserExtraAdd follows.
+    pub const USER_EXTRA: usize = 84;
+    /// UserExtraAdd: an alternative I2C address.
+    pub const USER_EXTRA_ADD: usize = 85;
+    /// LockValue: data and OTP zones.
+    pub const LOCK_VALUE: usize = 86;
+    /// LockConfig.
+    pub const LOCK_CONFIG: usize = 87;
+    /// SlotLocked, a word.
+    pub const SLOT_LOCKED: usize = 88;
+    /// ChipOptions, a word.
+    pub const CHIP_OPTIONS: usize = 90;
+    /// KeyConfig\[0\].
+    pub const KEY_CONFIG: usize = 96;
+}
+
+/// LockValue and LockConfig while the zone is not locked.
+pub const UNLOCKED: u8 = 0x55;
+
+impl ConfigZone {
+    /// Bytes in the zone.
+    pub const LEN: usize = 128;
+
+    /// A view of 128 bytes as read from a chip.
+    pub const fn new(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// The bytes, to change.
+    pub fn as_bytes_mut(&mut self) -> &mut [u8; Self::LEN] {
+        &mut self.0
+    }
+
+    fn word(&self, at: usize) -> u16 {
+        u16::from_le_bytes([self.0[at], self.0[at + 1]])
+    }
+
+    /// The serial number: Config\[0..4\] ‖ Config\[8..13\].
+    pub fn serial_number(&self) -> SerialNumber {
+        let mut serial = [0; 9];
+        serial[..4].copy_from_slice(&self.0[..4]);
+        serial[4..].copy_from_slice(&self.0[8..13]);
+        SerialNumber(serial)
+    }
+
+    /// The revision number's model.
+    pub fn model(&self) -> Model {
+        Model::from_revision([self.0[4], self.0[5], self.0[6], self.0[7]])
+    }
+
+    /// Whether AES_Enable is set.
+    pub fn aes_enabled(&self) -> bool {
+        self.0[13] & 1 == 1
+    }
+
+    /// The 7-bit address the chip answers to after its next sleep.
+    pub fn i2c_address(&self) -> u8 {
+        let other = self.0[offset::USER_EXTRA_ADD];
+        if self.chip_mode() & 1 == 1 && other != 0 {
+            other >> 1
+        } else {
+            self.0[offset::I2C_ADDRESS] >> 1
+        }
+    }
+
+    /// ChipMode.
+    pub fn chip_mode(&self) -> u8 {
+        self.0[offset::CHIP_MODE]
+    }
+
+    /// ChipMode bits 7..3.
+    pub fn clock_divider(&self) -> ClockDivider {
+        ClockDivider::from_chip_mode(self.chip_mode())
+    }
+
+    /// Whether the configuration zone is locked. Anything but 55 counts as locked.
+    pub fn config_locked(&self) -> bool {
+        self.0[offset::LOCK_CONFIG] != UNLOCKED
+    }
+
+    /// Whether the data and OTP zones are locked.
+    pub fn data_locked(&self) -> bool {
+        self.0[offset::LOCK_VALUE] != UNLOCKED
+    }
+
+    /// Whether the slot was locked individually.
+    pub fn slot_locked(&self, slot: Slot) -> bool {
+        self.word(offset::SLOT_LOCKED) >> slot.number() & 1 == 0
+    }
+
+    /// The slot's access rules.
+    pub fn slot_config(&self, slot: Slot) -> SlotConfig {
+        SlotConfig(self.word(offset::SLOT_CONFIG + 2 * slot.index()))
+    }
+
+    /// What the slot holds.
+    pub fn key_config(&self, slot: Slot) -> KeyConfig {
+        KeyConfig(self.word(offset::KEY_CONFIG + 2 * slot.index()))
+    }
+
+    /// ChipOptions.
+    pub fn chip_options(&self) -> ChipOptions {
+        ChipOptions(self.word(offset::CHIP_OPTIONS))
+    }
+
+    /// Counter 0 or 1, if its eight bytes are an encoding the chip makes.
+    pub fn counter(&self, number: usize) -> Option<u32> {
+        let at = offset::COUNTERS + 8 * number;
+        counter_decode(self.0.get(at..at + 8)?.try_into().ok()?)
+    }
+}
+
+impl fmt::Debug for ConfigZone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigZone({}, ", self.serial_number())?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))?;
+        f.write_str(")")
+    }
+}
+
+/// SlotConfig: a slot's access rules (fact sheet sections 5.2 and 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotConfig(pub u16);
+
+impl SlotConfig {
+    /// ReadKey, bits 3..0 (of a private key: what it may do).
+    pub const fn read_key(self) -> Slot {
+        Slot::from_nibble(self.0 as u8)
+    }
+
+    /// Private key: external Sign allowed.
+    pub const fn external_sign(self) -> bool {
+        self.0 & 0x0001 != 0
+    }
+
+    /// Private key: internal Sign allowed.
+    pub const fn internal_sign(self) -> bool {
+        self.0 & 0x0002 != 0
+    }
+
+    /// Private key: ECDH allowed.
+    pub const fn ecdh(self) -> bool {
+        self.0 & 0x0004 != 0
+    }
+
+    /// Private key: the ECDH result goes to slot N|1 instead of the bus.
+    pub const fn ecdh_to_slot(self) -> bool {
+        self.0 & 0x0008 != 0
+    }
+
+    /// NoMac: MAC is refused with this key.
+    pub const fn no_mac(self) -> bool {
+        self.0 & 0x0010 != 0
+    }
+
+    /// LimitedUse: uses are counted by Counter0.
+    pub const fn limited_use(self) -> bool {
+        self.0 & 0x0020 != 0
+    }
+
+    /// EncryptRead: reads are encrypted.
+    pub const fn encrypt_read(self) -> bool {
+        self.0 & 0x0040 != 0
+    }
+
+    /// IsSecret: no clear reads, no 4-byte access.
+    pub const fn is_secret(self) -> bool {
+        self.0 & 0x0080 != 0
+    }
+
+    /// WriteKey, bits 11..8.
+    pub const fn write_key(self) -> Slot {
+        Slot::from_nibble((self.0 >> 8) as u8)
+    }
+
+    /// WriteConfig, bits 15..12.
+    pub const fn write_config(self) -> WriteConfig {
+        WriteConfig((self.0 >> 12) as u8)
+    }
+}
+
+/// WriteConfig, four bits: how a slot may be written (fact sheet section 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteConfig(pub u8);
+
+/// What WriteConfig says about the Write command on a slot that holds no private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WritePolicy {
+    /// Clear writes.
+    Always,
+    /// Clear writes while the stored public key is not validated.
+    PubInvalid,
+    /// No writes.
+    Never,
+    /// Writes encrypted with WriteKey.
+    Encrypted,
+}
+
+impl WriteConfig {
+    /// The Write command's rule for slots without a private key.
+    pub const fn write_policy(self) -> WritePolicy {
+        match self.0 {
+            0b0000 => WritePolicy::Always,
+            0b0001 => WritePolicy::PubInvalid,
+            bits if bits & 0b0100 != 0 => WritePolicy::Encrypted,
+            _ => WritePolicy::Never,
+        }
+    }
+
+    /// Private key: GenKey(create) allowed after the data lock. Other slots: DeriveKey allowed.
+    pub const fn gen_key(self) -> bool {
+        self.0 & 0b0010 != 0
+    }
+
+    /// Private key: encrypted PrivWrite allowed after the data lock.
+    pub const fn priv_write(self) -> bool {
+        self.0 & 0b0100 != 0
+    }
+
+    /// DeriveKey creates from WriteKey (bit 12) instead of rolling the slot's own key.
+    pub const fn derive_creates(self) -> bool {
+        self.0 & 0b0001 != 0
+    }
+
+    /// DeriveKey wants a MAC (bit 15).
+    pub const fn derive_wants_mac(self) -> bool {
+        self.0 & 0b1000 != 0
+    }
+}
+
+/// What kind of key a slot holds: bits 4..2 of KeyConfig.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// A NIST P-256 key.
+    P256,
+    /// AES keys.
+    Aes,
+    /// A symmetric key of other use, or data.
+    ShaOrData,
+    /// A reserved value.
+    Reserved(u8),
+}
+
+/// KeyConfig: what a slot holds and how it may be used (fact sheet section 5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyConfig(pub u16);
+
+impl KeyConfig {
+    /// Private: the slot holds an ECC private key.
+    pub const fn private(self) -> bool {
+        self.0 & 0x0001 != 0
+    }
+
+    /// PubInfo: the public key may be computed (private key), or must be validated before use (public key).
+    pub const fn pub_info(self) -> bool {
+        self.0 & 0x0002 != 0
+    }
+
+    /// KeyType.
+    pub const fn key_type(self) -> KeyType {
+        match (self.0 >> 2) as u8 & 7 {
+            4 => KeyType::P256,
+            6 => KeyType::Aes,
+            7 => KeyType::ShaOrData,
+            other => KeyType::Reserved(other),
+        }
+    }
+
+    /// Whether the slot holds a P-256 private key.
+    pub const fn is_p256_private(self) -> bool {
+        self.private() && matches!(self.key_type(), KeyType::P256)
+    }
+
+    /// Lockable: the slot can be locked individually.
+    pub const fn lockable(self) -> bool {
+        self.0 & 0x0020 != 0
+    }
+
+    /// ReqRandom: a random nonce is required.
+    pub const fn req_random(self) -> bool {
+        self.0 & 0x0040 != 0
+    }
+
+    /// ReqAuth: prior authorisation with AuthKey is required.
+    pub const fn req_auth(self) -> bool {
+        self.0 & 0x0080 != 0
+    }
+
+    /// AuthKey, bits 11..8.
+    pub const fn auth_key(self) -> Slot {
+        Slot::from_nibble((self.0 >> 8) as u8)
+    }
+
+    /// PersistentDisable: usable only while the persistent latch is set.
+    pub const fn persistent_disable(self) -> bool {
+        self.0 & 0x1000 != 0
+    }
+}
+
+/// ChipOptions (fact sheet section 5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChipOptions(pub u16);
+
+impl ChipOptions {
+    /// Power-on self-test enabled.
+    pub const fn power_on_self_test(self) -> bool {
+        self.0 & 0x0001 != 0
+    }
+
+    /// The IO protection key may be used.
+    pub const fn io_protection(self) -> bool {
+        self.0 & 0x0002 != 0
+    }
+
+    /// KDF's AES mode is enabled.
+    pub const fn kdf_aes(self) -> bool {
+        self.0 & 0x0004 != 0
+    }
+
+    /// A health-test failure clears itself.
+    pub const fn health_test_auto_clear(self) -> bool {
+        self.0 & 0x0008 != 0
+    }
+
+    /// ECDHProt, 0 to 3: how an ECDH result must be protected.
+    pub const fn ecdh_protection(self) -> u8 {
+        (self.0 >> 8) as u8 & 3
+    }
+
+    /// KDFProt, 0 to 3.
+    pub const fn kdf_protection(self) -> u8 {
+        (self.0 >> 10) as u8 & 3
+    }
+
+    /// The IO protection key's slot.
+    pub const fn io_key(self) -> Slot {
+        Slot::from_nibble((self.0 >> 12) as u8)
+    }
+}
+
+/// Largest value of a monotonic counter.
+pub const COUNTER_MAX: u32 = 2_097_151;
+
+/// The value that eight counter bytes encode (fact sheet section 5.6); none if the chip never makes them.
+pub fn counter_decode(bytes: [u8; 8]) -> Option<u32> {
+    let word = |i: usize| u16::from_be_bytes([bytes[2 * i], bytes[2 * i + 1]]);
+    let value = 16 * (u32::from(word(2)) + u32::from(word(3))) + word(0).count_zeros() + word(1).count_zeros();
+    (value <= COUNTER_MAX && counter_encode(value) == bytes).then_some(value)
+}
+
+/// The eight bytes that encode a counter's value, at most [`COUNTER_MAX`].
+pub fn counter_encode(value: u32) -> [u8; 8] {
+    let linear = |v: u32| 0xFFFF_u16.checked_shr(v % 32).unwrap_or(0);
+    let (lin_b, bin_b) = match value.checked_sub(16) {
+        Some(rest) => (linear(rest), (rest / 32) as u16),
+        None => (0xFFFF, 0),
+    };
+    let words = [linear(value), lin_b, (value / 32) as u16, bin_b];
+    let mut bytes = [0; 8];
+    for (pair, word) in bytes.chunks_exact_mut(2).zip(words) {
+        pair.copy_from_slice(&word.to_be_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,305 @@
+//! The wire layer against vectors from outside: fact sheet sections 2.3 (recomputed with the vendor's `atCRC`),
+//! 5.6 and 9 (recomputed with the vendor's `atcah_*`).
+#![allow(clippy::unwrap_used)]
+
+use atecc608_pkcs11::wire::commands::*;
+use atecc608_pkcs11::wire::config_zone::*;
+use atecc608_pkcs11::wire::zone::{Address, Zone};
+use atecc608_pkcs11::wire::*;
+use sha2::{Digest, Sha256};
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_digit(16).unwrap() as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+fn range<const N: usize>(first: u8) -> [u8; N] {
+    std::array::from_fn(|i| first + i as u8)
+}
+
+fn slot(number: u8) -> Slot {
+    Slot::new(number).unwrap()
+}
+
+const SERIAL: SerialNumber = SerialNumber([0x01, 0x23, 0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6, 0xEE]);
+
+/// Asserts the frame of a command in both directions.
+fn assert_frame<C: Command + PartialEq + std::fmt::Debug>(command: C, frame: &str) {
+    let bytes = command.packet().encode();
+    assert_eq!(bytes, hex(frame), "{command:?} encodes");
+    assert_eq!(C::from_packet(&CommandPacket::decode(&bytes).unwrap()), Ok(command), "{frame} decodes");
+}
+
+#[test]
+fn responses_have_the_vendors_checksums() {
+    for frame in [
+        "04113343",
+        "04000340",
+        "040100C3",
+        "04038342",
+        "0405C343",
+        "040740C2",
+        "040860C0",
+        "040F2342",
+        "04EE3141",
+        "04FF0142",
+        "07000060028038",
+        "070000600383BB",
+    ] {
+        let bytes = hex(frame);
+        let payload = frame::decode_response(&bytes).unwrap();
+        assert_eq!(frame::encode_response(payload), bytes, "{frame}");
+    }
+    assert_eq!(frame::encode_response(&[AFTER_WAKE]), WAKE_RESPONSE);
+    let locked_random = frame::encode_response(&Random::UNLOCKED_PATTERN);
+    assert_eq!(locked_random, hex(&format!("23{}411A", "FFFF0000".repeat(8))));
+}
+
+#[test]
+fn commands_have_the_vendors_frames() {
+    assert_frame(Info::Revision, "07300000 00035D");
+    assert_frame(Info::State, "07300200 0000D8");
+    assert_frame(Random { update_seed: true }, "071B0000 0024CD");
+    assert_frame(Read { zone: Zone::Config, address: Address::block(0, 0), block: true }, "07028000 0009AD");
+    assert_frame(Read { zone: Zone::Config, address: Address::block(2, 5), block: false }, "07020015 00175D");
+    assert_frame(GenKey::create(slot(0)), "07400400 008387");
+    assert_frame(GenKey::public(slot(0)), "07400000 000005");
+    assert_frame(Lock { zone: LockZone::Config, summary: None }, "07178000 00398D");
+    assert_frame(Lock { zone: LockZone::Data, summary: None }, "07178100 003A07");
+    assert_frame(Lock { zone: LockZone::Slot(slot(13)), summary: None }, "07173600 005E0A");
+    assert_frame(
+        Nonce::digest(&range(0)),
+        "27164300 00 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F D76C",
+    );
+    assert_frame(Sign::External { source: DigestSource::MessageDigestBuffer, slot: slot(0) }, "0741A000 007B85");
+    assert_frame(Sha::Start, "07470000 002E85");
+    assert_frame(SelfTest::ALL, "07773B00 009DFB");
+}
+
+#[test]
+fn every_command_survives_a_round_trip() {
+    fn round_trip<C: Command + PartialEq + std::fmt::Debug>(command: C) {
+        let packet = CommandPacket::decode(&command.packet().encode()).unwrap();
+        assert_eq!(C::from_packet(&packet), Ok(command));
+    }
+    for update_seed in [true, false] {
+        round_trip(Nonce::Random { update_seed, num_in: range(1) });
+        round_trip(Nonce::Derived { update_seed, num_in: range(1) });
+    }
+    for target in [NonceTarget::TempKey, NonceTarget::MessageDigestBuffer, NonceTarget::AlternateKeyBuffer] {
+        round_trip(Nonce::Fixed { target, value: vec![7; 32] });
+    }
+    round_trip(Nonce::Fixed { target: NonceTarget::MessageDigestBuffer, value: vec![7; 64] });
+    round_trip(GenKey { mode: GenKeyMode::StoredDigest { other_data: [1, 2, 3] }, key: KeyLocation::Slot(slot(14)) });
+    round_trip(GenKey { mode: GenKeyMode::Create { digest: false }, key: KeyLocation::TempKey });
+    round_trip(Sign::Internal { slot: slot(1), full_serial: true, invalidate: true });
+    round_trip(Write::word(Zone::Config, Address::block(1, 3), [1, 2, 3, 4]));
+    round_trip(Write {
+        zone: Zone::Data,
+        address: Address::slot(slot(9), 1, 0),
+        data: vec![9; 32],
+        mac: Some([8; 32]),
+    });
+    round_trip(Lock { zone: LockZone::Data, summary: Some([0x34, 0x12]) });
+    for key in [
+        VerifyKey::Stored { source: DigestSource::MessageDigestBuffer, slot: slot(15) },
+        VerifyKey::External { source: DigestSource::TempKey, public_key: range(0) },
+        VerifyKey::Validate { slot: slot(14), other_data: range(3) },
+        VerifyKey::Invalidate { slot: slot(14), other_data: range(3) },
+    ] {
+        round_trip(Verify { key: key.clone(), signature: range(0), mac: false });
+        round_trip(Verify { key, signature: range(0), mac: true });
+    }
+    for (key, target) in [
+        (EcdhKey::Slot(slot(2)), EcdhTarget::Compatible),
+        (EcdhKey::Slot(slot(2)), EcdhTarget::Slot(slot(3))),
+        (EcdhKey::TempKey, EcdhTarget::Slot(slot(6))),
+        (EcdhKey::TempKey, EcdhTarget::TempKey),
+        (EcdhKey::Slot(slot(0)), EcdhTarget::Output),
+    ] {
+        round_trip(Ecdh { key, target, encrypted: false, public_key: range(0) });
+    }
+    round_trip(Sha::Update(vec![1, 2, 3, 4, 5]));
+    round_trip(Sha::End { rest: vec![1; 64], target: DigestTarget::Output });
+    round_trip(Sha::Public(slot(11)));
+    round_trip(Sha::HmacStart(KeyLocation::TempKey));
+    round_trip(Sha::WriteContext(vec![0; 40]));
+    round_trip(Info::LatchSet(true));
+    round_trip(Info::KeyValid(slot(3)));
+}
+
+#[test]
+fn a_packet_cut_at_any_length_is_refused() {
+    let whole = Nonce::digest(&range(0)).packet().encode();
+    for length in 0..whole.len() {
+        assert!(CommandPacket::decode(&whole[..length]).is_err(), "{length} bytes");
+    }
+    let mut longer = whole.clone();
+    longer.push(0);
+    assert_eq!(CommandPacket::decode(&longer), Err(FrameError::Count(0x27)));
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_refused() {
+    let whole = frame::encode_response(&range::<32>(0));
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(frame::decode_response(&damaged).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn illegal_parameters_are_parse_errors() {
+    let packet = |opcode, param1, param2, len| CommandPacket::with_data(opcode, param1, param2, vec![0; len]);
+    assert!(Nonce::from_packet(&packet(Opcode::NONCE, 0x02, 0, 20)).is_err(), "mode 02");
+    assert!(Nonce::from_packet(&packet(Opcode::NONCE, 0xA3, 0, 64)).is_err(), "64 bytes into the alternate key buffer");
+    assert!(GenKey::from_packet(&packet(Opcode::GEN_KEY, 0x04, 16, 0)).is_err(), "slot 16");
+    assert!(Read::from_packet(&packet(Opcode::READ, 0x04, 0, 0)).is_err(), "stray mode bit");
+    assert!(Read::from_packet(&packet(Opcode::READ, 0x03, 0, 0)).is_err(), "zone 3");
+    assert!(Write::from_packet(&packet(Opcode::WRITE, 0x82, 0, 31)).is_err(), "31 bytes");
+    assert!(Sha::from_packet(&packet(Opcode::SHA, 0x01, 65, 65)).is_err(), "65 bytes");
+    assert!(Sha::from_packet(&packet(Opcode::SHA, 0x01, 5, 4)).is_err(), "length that lies");
+    assert!(Lock::from_packet(&packet(Opcode::LOCK, 0x40, 0, 0)).is_err(), "bit 6");
+    assert!(Verify::from_packet(&packet(Opcode::VERIFY, 0x02, 5, 128)).is_err(), "another curve");
+}
+
+#[test]
+fn counters_are_encoded_as_the_vendor_does() {
+    for (value, bytes) in [
+        (0, "FFFFFFFF00000000"),
+        (1, "7FFFFFFF00000000"),
+        (16, "0000FFFF00000000"),
+        (17, "00007FFF00000000"),
+        (31, "0000000100000000"),
+        (32, "FFFF000000010000"),
+        (33, "7FFF000000010000"),
+        (48, "0000FFFF00010001"),
+        (1000, "00FF0000001F001E"),
+        (COUNTER_MAX, "00000001FFFFFFFF"),
+    ] {
+        let bytes: [u8; 8] = hex(bytes).try_into().unwrap();
+        assert_eq!(counter_encode(value), bytes, "{value}");
+        assert_eq!(counter_decode(bytes), Some(value));
+    }
+    assert_eq!(counter_decode([0xFF; 8]), None, "no chip writes this");
+}
+
+#[test]
+fn host_and_chip_digest_the_same_messages() {
+    let temp_key: [u8; 32] = range(0x40);
+    assert_eq!(
+        messages::nonce(&range(0x80), &range(0xA0), 0)[..],
+        hex("7293c9953a9a3a885d58a508233739a4201784d7c4f9b21c7a12e278298481ac")
+    );
+    assert_eq!(
+        messages::gen_key_digest(&temp_key, [0x08, 0x02, 0x00], &SERIAL, &range(0))[..],
+        hex("5e3967b9cae49e55ac716d98ba0bab8be39110bd84eb4d8d7c4539cdbf7f9201")
+    );
+    assert_eq!(
+        messages::gen_key_digest(&temp_key, [1, 2, 3], &SERIAL, &range(0))[..],
+        hex("95db191c11d1ec575ffe359e9859426a20fa747c8f7c8b7ad74d87a0da9e68ad")
+    );
+    assert_eq!(
+        messages::io_key_stream(&range(0), &range(0xB0))[..],
+        hex("a38072ab31c60c4cf419b32a5e670dfae4e3d70104892ba535b37bcad98e8b4a07377c6353315837b449a9104be308368cfae42c53953b34ae29446e850fd027")
+    );
+}
+
+#[test]
+fn internal_signatures_cover_the_documented_message() {
+    let statement = messages::SlotStatement {
+        slot_config: SlotConfig(0x0F8F),
+        key_config: KeyConfig(0x003C),
+        flags: messages::TempKeyFlags { key_id: 4, gen_dig: true, ..Default::default() },
+        slot_locked: false,
+        validated: false,
+    };
+    for (full_serial, digest, other_data) in [
+        (
+            false,
+            "52f2f93198013587255fd46bc0fe1907ee9a6438d10e7fd2004179f5589ab47d",
+            "0001008f0f3c00240000000000000000010000",
+        ),
+        (
+            true,
+            "1c3af05a057b3264ec76a78f9ae489b3188e30042ef3688fceb659947abf96d6",
+            "4001008f0f3c00240000c3d4e5f6a1b2010000",
+        ),
+    ] {
+        let sign = Sign::Internal { slot: slot(1), full_serial, invalidate: false };
+        let message = messages::sign_internal(&range(0x40), &sign, &statement, &SERIAL);
+        assert_eq!(Sha256::digest(message)[..], hex(digest));
+        let other = messages::sign_internal_other_data(&message);
+        assert_eq!(other[..], hex(other_data));
+        // Verify(Validate) rebuilds the same digest from its OtherData.
+        assert_eq!(messages::verify_validate(&range(0x40), &other, &SERIAL)[..], hex(digest));
+    }
+}
+
+#[test]
+fn verify_answers_the_documented_macs() {
+    let io_key = range(0);
+    let mac = |key, message: &[u8; 32]| {
+        let verify = Verify { key, signature: range(0), mac: true };
+        messages::verify_mac(&io_key, message, &range(0xB0), &verify).to_vec()
+    };
+    let external = |source| VerifyKey::External { source, public_key: range(0) };
+    assert_eq!(
+        mac(external(DigestSource::MessageDigestBuffer), &range(0x60)),
+        hex("21d7db76a6ca37b614506a23c5f7ae7b8d4175143d5cfa01d66279acd5c83e8d")
+    );
+    assert_eq!(
+        mac(external(DigestSource::TempKey), &range(0x40)),
+        hex("289bc573a157c1a81bd3f6ba91016e6280a0852c7744f947eb780d1f3283df8a")
+    );
+}
+
+#[test]
+fn slots_have_the_documented_sizes() {
+    let sizes: Vec<usize> = Slot::all().map(Slot::size).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 1208);
+    assert_eq!((sizes[7], sizes[8], sizes[9]), (36, 416, 72));
+    assert_eq!((slot(0).blocks(), slot(8).blocks(), slot(15).blocks()), (2, 13, 3));
+    assert!(Slot::new(16).is_none());
+}
+
+#[test]
+fn execution_times_are_the_fact_sheets() {
+    use timing::{maximum, ClockDivider};
+    let millis = |opcode, divider| maximum(opcode, divider).as_millis();
+    assert_eq!(millis(Opcode::SIGN, ClockDivider::M0), 115);
+    assert_eq!(millis(Opcode::GEN_KEY, ClockDivider::M1), 215);
+    assert_eq!(millis(Opcode::VERIFY, ClockDivider::M2), 1085);
+    assert_eq!(ClockDivider::from_chip_mode(0x68), ClockDivider::M2);
+    assert_eq!(ClockDivider::from_chip_mode(0x28), ClockDivider::M1);
+    assert_eq!(ClockDivider::from_chip_mode(0x07), ClockDivider::M0);
+}
+
+#[test]
+fn the_configuration_zone_reads_as_the_trust_and_go_dump() {
+    let mut bytes = [0u8; 128];
+    bytes[..16].copy_from_slice(&hex("0123CFE1 00006002 EF17F0B001 01 01 00"));
+    bytes[16..].copy_from_slice(&hex(
+        "6A 00 00 01 85 00 82 00 85 20 85 20 85 20 8F 46 8F 0F 9F 8F 0F 0F 8F 0F 0F 8F 0F 8F 0F 8F 0F 0F
+         0D 1F 0F 0F FF FF FF FF 00 00 00 00 FF FF FF FF 00 00 00 00 00 00 03 F7 00 69 76 00 00 00 00 00
+         00 00 00 00 00 00 00 00 FF FF 0E 60 00 00 00 00
+         53 00 53 00 73 00 73 00 73 00 38 00 7C 00 1C 00 3C 00 1A 00 1C 00 10 00 1C 00 30 00 12 00 30 00",
+    ));
+    let zone = ConfigZone::new(bytes);
+    assert_eq!(zone.serial_number().to_string(), "0123CFE1EF17F0B001");
+    assert_eq!(zone.serial_number().token_serial(), "23CFE1EF17F0B001");
+    assert_eq!(zone.model(), Model::Atecc608A);
+    assert_eq!(zone.i2c_address(), 0x35);
+    assert!(zone.config_locked() && zone.data_locked());
+    let device_key = (zone.slot_config(slot(0)), zone.key_config(slot(0)));
+    assert!(device_key.0.external_sign() && device_key.0.ecdh() && !device_key.0.internal_sign());
+    assert!(!device_key.0.write_config().gen_key(), "Trust&GO's device key is permanent");
+    assert!(device_key.1.is_p256_private() && device_key.1.pub_info() && device_key.1.req_random());
+    assert!(zone.slot_config(slot(2)).write_config().gen_key());
+    assert_eq!(zone.slot_config(slot(5)).write_config().write_policy(), WritePolicy::Encrypted);
+    assert_eq!(zone.slot_config(slot(14)).write_config().write_policy(), WritePolicy::PubInvalid);
+    assert_eq!(zone.key_config(slot(9)).key_type(), KeyType::Aes);
+    assert!(zone.chip_options().io_protection() && zone.chip_options().io_key() == slot(6));
+    assert_eq!((zone.counter(0), zone.counter(1)), (Some(0), Some(0)));
+}
