@@ -19,4 +19,6 @@
 //! 6. [`sim`]: the simulated chip, written from the fact sheet, sharing only [`wire`] with the driver.
 //! 7. [`cli`]: the `atecc608` tool.
 
+pub mod config;
+pub mod logging;
 pub mod wire;
