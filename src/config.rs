@@ -20,6 +20,8 @@ pub const LOG_VARIABLE: &str = "ATECC608_LOG";
 pub const DEFAULT_PATH: &str = "/etc/atecc608-pkcs11/config.toml";
 /// Where labels, ids and certificates are kept when the configuration does not say.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/atecc608-pkcs11";
+/// Where IO protection keys are kept, one file per serial number.
+pub const IO_KEY_DIR: &str = "/etc/atecc608-pkcs11/keys";
 /// The address of a blank chip, 7 bits.
 pub const DEFAULT_ADDRESS: u8 = 0x60;
 /// How long the bus lock is waited for: AWS clients give up at 10 s.
@@ -51,6 +53,8 @@ pub struct TokenConfig {
     pub label: Option<String>,
     /// Its PKCS#11 slot id.
     pub slot: u64,
+    /// Where the IO protection key is kept on the host; by default in [`IO_KEY_DIR`], named by the serial number.
+    pub io_key_file: Option<PathBuf>,
     /// Names for slots' objects.
     pub objects: Vec<ObjectConfig>,
 }
@@ -132,6 +136,7 @@ struct RawToken {
     address: Option<Spanned<i64>>,
     label: Option<Spanned<String>>,
     slot: Option<Spanned<i64>>,
+    io_key_file: Option<Spanned<PathBuf>>,
     #[serde(default)]
     object: Vec<RawObject>,
 }
@@ -212,11 +217,8 @@ impl Config {
                 .ok_or((seconds.span(), "lock_timeout: expected seconds, 0 to 600".to_owned()))?,
             None => DEFAULT_LOCK_TIMEOUT,
         };
-        let state_dir = match raw.state_dir {
-            Some(dir) if dir.get_ref().is_absolute() => dir.into_inner(),
-            Some(dir) => return Err((dir.span(), "state_dir: expected an absolute path".to_owned())),
-            None => DEFAULT_STATE_DIR.into(),
-        };
+        let state_dir = raw.state_dir.map(|dir| absolute("state_dir", dir)).transpose()?;
+        let state_dir = state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
         let mut tokens: Vec<TokenConfig> = Vec::new();
         for (index, token) in raw.token.into_iter().enumerate() {
             let span = token.span();
@@ -251,8 +253,9 @@ impl TokenConfig {
                 .ok_or((slot.span(), "slot: expected a PKCS#11 slot id, 0 to 4294967295".to_owned()))?,
             None => index as u64,
         };
+        let io_key_file = raw.io_key_file.map(|file| absolute("io_key_file", file)).transpose()?;
         let objects = raw.object.into_iter().map(ObjectConfig::from_raw).collect::<Result<_, _>>()?;
-        Ok(Self { bus, address, label, slot, objects })
+        Ok(Self { bus, address, label, slot, io_key_file, objects })
     }
 
     /// What two tokens may not share, said in words.
@@ -319,6 +322,14 @@ fn seven_bit_address(address: i64) -> Result<u8, String> {
             address >> 1
         )),
         _ => Err(format!("address: {address:#x} is not a 7-bit I2C address, 0x08 to 0x77")),
+    }
+}
+
+fn absolute(key: &str, path: Spanned<PathBuf>) -> Result<PathBuf, Problem> {
+    if path.get_ref().is_absolute() {
+        Ok(path.into_inner())
+    } else {
+        Err((path.span(), format!("{key}: expected an absolute path")))
     }
 }
 

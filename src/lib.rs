@@ -23,4 +23,5 @@ pub mod bus;
 pub mod chip;
 pub mod config;
 pub mod logging;
+pub mod token;
 pub mod wire;

@@ -66,6 +66,14 @@ impl<P: Port> Chip<P> {
         });
     }
 
+    /// Holds one conversation and does not try again: for keys whose uses are counted for good.
+    ///
+    /// # Errors
+    /// Those of the wake and of the work.
+    pub fn converse_once<T>(&mut self, work: impl FnOnce(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
+        work(&mut Awake::wake(self)?)
+    }
+
     /// Holds one conversation: wakes the chip, does the work, puts it to sleep.
     ///
     /// The work is done again from its beginning when the chip got lost on the way (a damaged bus, the
@@ -77,8 +85,7 @@ impl<P: Port> Chip<P> {
     pub fn converse<T>(&mut self, mut work: impl FnMut(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
         let mut conversation = 1;
         loop {
-            let result = Awake::wake(self).and_then(|mut awake| work(&mut awake));
-            match result {
+            match self.converse_once(&mut work) {
                 Err(error) if error.is_recoverable() && conversation < CONVERSATIONS => {
                     log::debug!("chip {:#04x}: {error}; conversation {conversation} starts again", self.address);
                     conversation += 1;

@@ -61,6 +61,9 @@ pub enum Error {
     /// The handle names no object.
     #[error("object handle {0} is not valid")]
     ObjectHandleInvalid(u64),
+    /// No operation is under way that this belongs to.
+    #[error("{0}")]
+    OperationNotInitialized(String),
     /// The PIN can't be this.
     #[error("{0}")]
     PinInvalid(String),

@@ -41,3 +41,58 @@ pub struct MechanismInfo {
     /// CKF flags.
     pub flags: CK_FLAGS,
 }
+
+/// Key sizes and form of the only curve.
+const EC_FLAGS: CK_FLAGS = CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
+const P256_BITS: CK_ULONG = 256;
+
+/// What a chip's configuration lets its keys do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// Some slot's key may sign.
+    pub sign: bool,
+    /// Some slot's key may do ECDH.
+    pub derive: bool,
+    /// Some slot takes a new key.
+    pub generate: bool,
+}
+
+/// The mechanisms of a token: keys' as its configuration allows, digests always. CKF_HW where the chip does it.
+pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
+    let ec = |mechanism, flags| MechanismInfo {
+        mechanism,
+        min_key_size: P256_BITS,
+        max_key_size: P256_BITS,
+        flags: flags | EC_FLAGS,
+    };
+    let mut offered = Vec::new();
+    if abilities.generate {
+        offered.push(ec(CKM_EC_KEY_PAIR_GEN, CKF_HW | CKF_GENERATE_KEY_PAIR));
+    }
+    if abilities.sign {
+        // Verification is done on the host.
+        for mechanism in ECDSA {
+            offered.push(ec(mechanism, CKF_HW | CKF_SIGN | CKF_VERIFY));
+        }
+    }
+    if abilities.derive {
+        offered.push(ec(CKM_ECDH1_DERIVE, CKF_HW | CKF_DERIVE));
+    }
+    for mechanism in [CKM_SHA_1, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512] {
+        offered.push(MechanismInfo { mechanism, min_key_size: 0, max_key_size: 0, flags: CKF_DIGEST });
+    }
+    offered
+}
+
+/// The signature mechanisms.
+pub const ECDSA: [CK_MECHANISM_TYPE; 6] =
+    [CKM_ECDSA, CKM_ECDSA_SHA1, CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384, CKM_ECDSA_SHA512];
+
+/// CKA_ALLOWED_MECHANISMS of a key that may do this.
+pub fn allowed(sign: bool, derive: bool) -> Vec<CK_MECHANISM_TYPE> {
+    let mut allowed = if sign { ECDSA.to_vec() } else { Vec::new() };
+    if derive {
+        allowed.push(CKM_ECDH1_DERIVE);
+    }
+    allowed
+}

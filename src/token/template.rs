@@ -59,7 +59,9 @@ fn read_bool(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<bool> {
     match value {
         [0] => Ok(false),
         [1] => Ok(true),
-        _ => Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} is not a CK_BBOOL (one byte, 0 or 1)"))),
+        _ => {
+            Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} is not a CK_BBOOL (one byte, 0 or 1)")))
+        }
     }
 }
 
