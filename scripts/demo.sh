@@ -42,7 +42,8 @@ install_and_build() {
     install_stock_software
     need_cargo
     need_python_venv
-    run "cargo build --release --locked --manifest-path $ROOT/Cargo.toml"
+    run "cd $ROOT"
+    run 'cargo build --release --locked'
 }
 
 blank_chip() {

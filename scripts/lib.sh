@@ -8,7 +8,11 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+TARGET=$ROOT/target
+if [ -n "${CARGO_TARGET_DIR:-}" ]; then
+    TARGET=$(realpath -m "$CARGO_TARGET_DIR")
+    export CARGO_TARGET_DIR=$TARGET
+fi
 LOGS=$TARGET/logs
 mkdir -p "$LOGS"
 

@@ -73,4 +73,5 @@ fi
 rustc --version
 cargo --version
 [[ $(cargo --version) == "cargo $OLDEST."* ]] || die "this is not cargo $OLDEST"
-run "cargo build --locked --target-dir $HOME_OF_OLDEST/build --manifest-path $ROOT/Cargo.toml"
+cd "$ROOT"
+run "cargo build --locked --target-dir $HOME_OF_OLDEST/build"

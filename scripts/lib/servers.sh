@@ -10,6 +10,7 @@ open_work_folder() {
     if [ -n "$2" ]; then
         WORK=$2 KEEP=yes
         mkdir -p "$WORK"
+        [ -z "$(ls -A "$WORK")" ] || die "$WORK is not empty"
         WORK=$(cd "$WORK" && pwd)
     else
         WORK=$(mktemp -d "${TMPDIR:-/tmp}/$1.XXXXXX")

@@ -16,8 +16,8 @@ cargo_is_new_enough() {
 # Find cargo: on PATH, where rustup puts it, else from Debian. Debian 12's `cargo` is too old; `cargo-web` is the
 # one that is kept current there. From Debian 13 on `cargo` is right.
 need_cargo() {
-    if ! cargo_is_new_enough && [ -x "$HOME/.cargo/bin/cargo" ]; then
-        export PATH=$HOME/.cargo/bin:$PATH
+    if ! cargo_is_new_enough && [ -x "${HOME:-/root}/.cargo/bin/cargo" ]; then
+        export PATH=${HOME:-/root}/.cargo/bin:$PATH
     fi
     if ! cargo_is_new_enough; then
         apt_update
