@@ -55,7 +55,7 @@ install_everything() {
     need_python_venv
 }
 
-check_scripts() { shellcheck -x scripts/*.sh .ci/run; }
+check_scripts() { shellcheck -x scripts/*.sh tests/clients/*.sh .ci/run; }
 
 format() { cargo fmt --check; }
 
