@@ -61,5 +61,7 @@ port=$(free_port)
 start_server s_server.log "env OPENSSL_CONF=$P11 openssl s_server -accept 127.0.0.1:$port -cert '$CERT' -key '$KEY' -brief -rev"
 wait_for 's_server' s_server.log listening "$port"
 for version in tls1_2 tls1_3; do
-    run "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -$version -brief -ign_eof 2>&1 | grep -E 'Protocol version|Verification: OK|olleh'"
+    run "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -$version -brief -ign_eof > $version.txt 2>&1"
+    run "grep -E 'Protocol version|Verification' $version.txt"
+    run "grep olleh $version.txt"
 done
