@@ -51,11 +51,14 @@ without_daemons() {
         "$@"
         return
     fi
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-    as_root chmod 755 "$policy"
-    # In a subshell, so that `die` in there still comes back here and the switch is taken away again.
-    ("$@") || status=$?
-    as_root rm -f "$policy"
+    # In a subshell of its own, whose end takes the switch away again, whatever ends it.
+    (
+        # shellcheck disable=SC2064  # the path of now, not of the time when the trap runs
+        trap "as_root rm -f '$policy'" EXIT
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+        "$@"
+    ) || status=$?
     # Installing also enables the service for the next boot. Only if it is we who brought it, turn that off.
     if [ "$had_mosquitto" = no ] && installed mosquitto && [ -d /run/systemd/system ]; then
         as_root systemctl disable --quiet mosquitto.service >>"$INSTALL_LOG" 2>&1 || true
