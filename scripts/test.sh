@@ -74,13 +74,15 @@ licences() {
     cargo metadata --locked --all-features --format-version 1 | /usr/bin/python3 scripts/check_licences.py deny.toml
 }
 
+# One client's trouble must not hide another's: all are run, then the failed ones are named.
 client_tests() {
-    local file
+    local file failed=()
     for file in tests/clients/*.sh; do
-        [ -e "$file" ] || continue
-        printf '%s\n' "--- $file"
-        bash "$file"
+        printf '\n##### %s\n' "$file"
+        bash "$file" || failed+=("$file")
     done
+    [ ${#failed[@]} -eq 0 ] || printf '\nfailed: %s\n' "${failed[@]}"
+    [ ${#failed[@]} -eq 0 ]
 }
 
 # --- the run -------------------------------------------------------------------------------------------------------
