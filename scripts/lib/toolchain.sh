@@ -16,8 +16,11 @@ cargo_is_new_enough() {
 # Find cargo: on PATH, where rustup puts it, else from Debian. Debian 12's `cargo` is too old; `cargo-web` is the
 # one that is kept current there. From Debian 13 on `cargo` is right.
 need_cargo() {
-    if ! cargo_is_new_enough && [ -x "${HOME:-/root}/.cargo/bin/cargo" ]; then
-        export PATH=${HOME:-/root}/.cargo/bin:$PATH
+    local rustup_bin
+    # HOME may be unset in a CI run; ~ is then read from the user database.
+    rustup_bin=${HOME:-$(unset HOME && echo ~)}/.cargo/bin
+    if ! cargo_is_new_enough && [ -x "$rustup_bin/cargo" ]; then
+        export PATH=$rustup_bin:$PATH
     fi
     if ! cargo_is_new_enough; then
         apt_update
