@@ -19,4 +19,6 @@
 //! 6. [`sim`]: the simulated chip, written from the fact sheet, sharing only [`wire`] with the driver.
 //! 7. [`cli`]: the `atecc608` tool.
 
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod wire;
