@@ -270,7 +270,8 @@ fn verify_stored_on_a_req_random_slot_wants_a_random_temp_key() {
         image.part_mut(Part::Config)[118] |= 0x40;
         image.part_mut(Part::Slot(slot(11))).copy_from_slice(&stored(&point(&host_key().public_key())));
     });
-    let verify = |source, signature| Verify { key: VerifyKey::Stored { source, slot: slot(11) }, signature, mac: false };
+    let verify =
+        |source, signature| Verify { key: VerifyKey::Stored { source, slot: slot(11) }, signature, mac: false };
     master.run(&Nonce::digest(&[5; 32])).unwrap();
     assert_eq!(master.status(&verify(BUFFER, host_sign(&[5; 32]))), EXECUTION);
     fixed_temp_key(&master, [5; 32]);

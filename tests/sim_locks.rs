@@ -72,8 +72,7 @@ fn a_blank_chip_refuses_keys_and_data_but_hashes() {
     assert_eq!(master.status(&Sha::Start), OK);
     assert_eq!(master.status(&Info::KeyValid(slot(0))), OK);
     assert_eq!(master.run(&SelfTest::ALL), Ok(0));
-    let NonceResponse::Value(random) =
-        master.run(&Nonce::Random { update_seed: true, num_in: [0; 20] }).unwrap()
+    let NonceResponse::Value(random) = master.run(&Nonce::Random { update_seed: true, num_in: [0; 20] }).unwrap()
     else {
         panic!("no value");
     };

@@ -15,6 +15,9 @@ use super::random::Dice;
 use super::stats::Stats;
 use crate::wire::transfer::{Segment, TransferFault, TransferResult, MAX_SEGMENTS};
 
+/// How long the chips have had their supply when the bus is made: past their power-up time.
+const SUPPLIED_FOR: Duration = Duration::from_secs(1);
+
 /// Which clock the bus runs by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timing {
@@ -61,8 +64,7 @@ impl SimBus {
             timing,
             times,
             started: Instant::now(),
-            // Supplied for long enough: the first wake pulse finds the chip past its power-up time.
-            now: Duration::from_secs(1),
+            now: SUPPLIED_FOR,
             chips: Vec::new(),
             stats: Stats::default(),
             faults: Faults::none(),
@@ -197,7 +199,7 @@ impl SimBus {
         let result = inner.transfer(segments);
         if inner.timing == Timing::Real {
             // The bus stays taken for as long as its bits take.
-            thread::sleep(inner.now.saturating_sub(inner.started.elapsed()));
+            thread::sleep(inner.now.saturating_sub(inner.real_time()));
         }
         result
     }
@@ -206,9 +208,13 @@ impl SimBus {
 impl Inner {
     fn clock(&self) -> Duration {
         match self.timing {
-            Timing::Real => self.now.max(self.started.elapsed()),
+            Timing::Real => self.now.max(self.real_time()),
             Timing::Virtual | Timing::Fast => self.now,
         }
+    }
+
+    fn real_time(&self) -> Duration {
+        SUPPLIED_FOR + self.started.elapsed()
     }
 
     fn set_supply(&mut self, powered: Option<bool>, inserted: Option<bool>) {

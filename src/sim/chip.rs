@@ -242,7 +242,8 @@ impl SimChip {
 
     /// A low pulse of at least tWLO while it was asleep or idle.
     pub(crate) fn wake(&mut self, env: &mut Environment<'_>) {
-        if env.now < self.powered_at + POWER_UP {
+        let timed = env.times != ExecutionTimes::Zero;
+        if timed && env.now < self.powered_at + POWER_UP {
             return;
         }
         let self_test = self.core.config().chip_options().power_on_self_test();
@@ -254,7 +255,6 @@ impl SimChip {
         let status = if self.core.self_test.failed == 0 { AFTER_WAKE } else { Status::SELF_TEST_ERROR.0 };
         self.port.answer(encode_response(&[status]), Vec::new());
         let (low, high) = if self.latched.long_watchdog { LONG_WATCHDOG } else { WATCHDOG };
-        let timed = env.times != ExecutionTimes::Zero;
         let wait = if self_test { timing::WAKE_HIGH_SELF_TEST_US } else { timing::WAKE_HIGH_US };
         self.power = Power::Awake(Awake {
             ready_at: if timed { env.now + Duration::from_micros(wait) } else { env.now },

@@ -25,7 +25,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
@@ -201,7 +200,9 @@ impl Image {
     /// [`ImageError::Io`]: the old file is still there.
     pub fn save(&self, path: &Path) -> Result<(), ImageError> {
         let mode = fs::metadata(path).map_or(0o660, |metadata| metadata.permissions().mode() & 0o777);
-        self.save_beside(path, mode, |temporary| fs::rename(temporary, path))
+        // One name: what a killed process left behind is replaced by the next save. Only one process saves at a time (it
+        // holds the lock of the file).
+        self.save_beside(path, ".new", mode, |temporary| fs::rename(temporary, path))
             .map_err(|source| io_error(path, "replace it", source))
     }
 
@@ -210,7 +211,8 @@ impl Image {
     /// # Errors
     /// [`ImageError::Io`], of kind `AlreadyExists` if somebody was faster; theirs is left alone.
     pub fn create(&self, path: &Path) -> Result<(), ImageError> {
-        self.save_beside(path, 0o660, |temporary| {
+        let name = format!(".{}.new", std::process::id());
+        self.save_beside(path, &name, 0o660, |temporary| {
             let linked = fs::hard_link(temporary, path);
             fs::remove_file(temporary)?;
             linked
@@ -219,13 +221,17 @@ impl Image {
     }
 
     /// Writes and syncs a temporary file beside `path`, lets `publish` put it in its place, syncs the folder.
-    fn save_beside(&self, path: &Path, mode: u32, publish: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    fn save_beside(
+        &self,
+        path: &Path,
+        suffix: &str,
+        mode: u32,
+        publish: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}.{number}.tmp", std::process::id()));
+        temporary.push(suffix);
         let temporary = PathBuf::from(temporary);
-        // A leftover of a killed process that had our number; never a link somebody put there.
+        // What a killed process left, or a link that somebody put there.
         let _ = fs::remove_file(&temporary);
         let written = || -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;

@@ -24,8 +24,10 @@ pub fn slot(number: u8) -> Slot {
 }
 
 /// The `tls` profile of `reference/profiles.md`: SlotConfig and KeyConfig.
-pub const TLS_SLOT_CONFIG: &str = "85 20 82 00 85 20 85 20 85 66 8F 46 8F 0F 9F 8F 0F 0F 8F 46 0F 0F 0F 0F 0F 0F 0F 0F 0F 0F 0F 0F";
-pub const TLS_KEY_CONFIG: &str = "33 00 13 00 33 00 33 00 33 00 3C 00 7C 00 1C 00 3C 00 3A 00 3C 00 30 00 3C 00 3C 00 30 00 3C 00";
+pub const TLS_SLOT_CONFIG: &str =
+    "85 20 82 00 85 20 85 20 85 66 8F 46 8F 0F 9F 8F 0F 0F 8F 46 0F 0F 0F 0F 0F 0F 0F 0F 0F 0F 0F 0F";
+pub const TLS_KEY_CONFIG: &str =
+    "33 00 13 00 33 00 33 00 33 00 3C 00 7C 00 1C 00 3C 00 3A 00 3C 00 30 00 3C 00 3C 00 30 00 3C 00";
 
 /// The EEPROM of a chip with the `tls` profile, locked as far as asked.
 pub fn tls_image(config_locked: bool, data_locked: bool) -> Image {
