@@ -23,5 +23,7 @@ pub mod bus;
 pub mod chip;
 pub mod config;
 pub mod logging;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod token;
 pub mod wire;

@@ -139,3 +139,13 @@ pub fn io_key_stream(io_key: &[u8; 32], nonce: &[u8; 32]) -> [u8; 64] {
     stream[32..].copy_from_slice(&digest(&[io_key, &nonce[16..]]));
     stream
 }
+
+/// The MAC of an encrypted Write, over the plaintext (fact sheet section 3.22). `write` is the command as sent.
+pub fn write_mac(
+    temp_key: &[u8; 32],
+    write: &super::commands::Write,
+    serial: &SerialNumber,
+    plaintext: &[u8; 32],
+) -> [u8; 32] {
+    digest(&[temp_key, &header(&write.packet()), &serial.message_part(), &[0; 25], plaintext])
+}

@@ -1,0 +1,68 @@
+//! What each command does: one file per command, named as the datasheet names it.
+
+mod ecdh;
+mod gen_key;
+mod info;
+mod lock;
+mod nonce;
+mod random;
+mod read;
+pub(super) mod self_test;
+mod sha;
+mod sign;
+mod verify;
+mod write;
+
+use super::core::{Core, Outcome, Refusal};
+use crate::wire::commands::{Ecdh, GenKey, Info, Lock, Nonce, Random, Read, SelfTest, Sha, Sign, Verify, Write};
+use crate::wire::zone::Zone;
+use crate::wire::{Command, CommandPacket, Opcode, Status};
+
+/// The chip's side of a command.
+trait Execute: Command {
+    /// Does it, or says why not. Parameters that are illegal whatever the state never come here.
+    fn execute(&self, core: &mut Core) -> Outcome;
+}
+
+fn run<C: Execute>(core: &mut Core, packet: &CommandPacket) -> Outcome {
+    let command = C::from_packet(packet).map_err(|_| Refusal::PARSE)?;
+    command.execute(core)
+}
+
+/// Executes one undamaged packet.
+pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
+    if core.self_test.failed != 0 && !answered_in_failure_state(packet) {
+        return Err(Refusal::Status(Status::SELF_TEST_ERROR));
+    }
+    let outcome = match packet.opcode {
+        Opcode::ECDH => run::<Ecdh>(core, packet),
+        Opcode::GEN_KEY => run::<GenKey>(core, packet),
+        Opcode::INFO => run::<Info>(core, packet),
+        Opcode::LOCK => run::<Lock>(core, packet),
+        Opcode::NONCE => run::<Nonce>(core, packet),
+        Opcode::RANDOM => run::<Random>(core, packet),
+        Opcode::READ => run::<Read>(core, packet),
+        // The 508 has no SelfTest.
+        Opcode::SELF_TEST if core.config().model().is_608() => run::<SelfTest>(core, packet),
+        Opcode::SHA => run::<Sha>(core, packet),
+        Opcode::SIGN => run::<Sign>(core, packet),
+        Opcode::VERIFY => run::<Verify>(core, packet),
+        Opcode::WRITE => run::<Write>(core, packet),
+        // Here come AES, CheckMac, Counter, DeriveKey, GenDig, KDF, MAC, PrivWrite, SecureBoot and UpdateExtra (next
+        // issue). Until then they are what they would be on a chip without them: unknown opcodes.
+        _ => Err(Refusal::PARSE),
+    };
+    if outcome == Err(Refusal::EXECUTION) && core.switches.refusal_clears_temp_key {
+        core.sram.temp_key = None;
+    }
+    outcome
+}
+
+/// Read(config) and SelfTest (fact sheet section 3.0).
+fn answered_in_failure_state(packet: &CommandPacket) -> bool {
+    match packet.opcode {
+        Opcode::SELF_TEST => true,
+        Opcode::READ => Zone::from_bits(packet.param1) == Some(Zone::Config),
+        _ => false,
+    }
+}

@@ -1,0 +1,245 @@
+//! Faults on request: what goes wrong, and when.
+//!
+//! # The language
+//!
+//! A list of faults separated by commas or blanks. N counts from 1, from the moment the faults are set:
+//!
+//! | fault | what happens |
+//! | --- | --- |
+//! | `flip@N:BIT` | bit BIT of the reply to the Nth command is wrong when it is first read (bit 0 is the lowest of the count byte, 8 the lowest of the next) |
+//! | `garble@N:BIT` | bit BIT of the Nth command arrives wrong |
+//! | `drop@N` | the Nth command is executed, its reply is lost: reads give FF |
+//! | `doze@N` | the Nth command is executed, then the chip falls asleep |
+//! | `status@N:HEX` | the Nth command is not executed and answered with this status byte |
+//! | `busy@N` | the Nth command is not executed, and the chip stays busy until its watchdog or a power cycle |
+//! | `busy@N:MS` | the Nth command is executed, and the chip stays busy for MS milliseconds more |
+//! | `nack@N*COUNT` | from the Nth transfer on, COUNT transfers are not acknowledged (`*COUNT` may be left out: one) |
+//! | `pull@N` | the chip is pulled off the bus before the Nth transfer |
+//! | `insert@N` | it is put back before the Nth transfer |
+//! | `power@N` | power is lost when N more bytes of EEPROM have been programmed; the block that contains the Nth+1 stays old |
+//! | `selftest:HEX` | the self-tests in this bit map fail |
+//!
+//! A command is a whole packet, damaged or not; a transfer is everything between START and STOP, wake pulses included.
+//! `none` (or nothing) is no fault.
+
+use std::str::FromStr;
+
+/// A fault that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("fault \"{fault}\": {problem}")]
+pub struct FaultSpecError {
+    /// The fault as written.
+    pub fault: String,
+    /// What is wrong with it, and what is expected.
+    pub problem: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Flip(usize),
+    Garble(usize),
+    Drop,
+    Doze,
+    Status(u8),
+    Busy(Option<u64>),
+    Nack(u64),
+    Pull,
+    Insert,
+}
+
+/// Faults to come, with the counters that say when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    planned: Vec<(u64, Action)>,
+    power_after: Option<usize>,
+    self_test: u8,
+    commands: u64,
+    transfers: u64,
+}
+
+/// What befalls one command.
+#[derive(Debug, Default)]
+pub(crate) struct CommandFaults {
+    pub(crate) garbled_bit: Option<usize>,
+    pub(crate) flipped_bits: Vec<usize>,
+    pub(crate) dropped: bool,
+    pub(crate) dozes: bool,
+    pub(crate) status: Option<u8>,
+    /// Busy for good, or for so many milliseconds more.
+    pub(crate) busy: Option<Option<u64>>,
+}
+
+/// What befalls one transfer.
+#[derive(Debug, Default)]
+pub(crate) struct TransferFaults {
+    pub(crate) nack: bool,
+    pub(crate) pull: bool,
+    pub(crate) insert: bool,
+}
+
+impl Faults {
+    /// No faults.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// EEPROM bytes after which power is lost.
+    pub(crate) fn power_after(&self) -> Option<usize> {
+        self.power_after
+    }
+
+    /// Self-tests that fail.
+    pub(crate) fn self_test(&self) -> u8 {
+        self.self_test
+    }
+
+    pub(crate) fn on_command(&mut self) -> CommandFaults {
+        self.commands += 1;
+        let mut faults = CommandFaults::default();
+        for (at, action) in &self.planned {
+            if *at != self.commands {
+                continue;
+            }
+            match *action {
+                Action::Flip(bit) => faults.flipped_bits.push(bit),
+                Action::Garble(bit) => faults.garbled_bit = Some(bit),
+                Action::Drop => faults.dropped = true,
+                Action::Doze => faults.dozes = true,
+                Action::Status(status) => faults.status = Some(status),
+                Action::Busy(millis) => faults.busy = Some(millis),
+                Action::Nack(_) | Action::Pull | Action::Insert => {}
+            }
+        }
+        faults
+    }
+
+    pub(crate) fn on_transfer(&mut self) -> TransferFaults {
+        self.transfers += 1;
+        let mut faults = TransferFaults::default();
+        for (at, action) in &self.planned {
+            match *action {
+                Action::Nack(count) => faults.nack |= (*at..at.saturating_add(count)).contains(&self.transfers),
+                Action::Pull => faults.pull |= *at == self.transfers,
+                Action::Insert => faults.insert |= *at == self.transfers,
+                _ => {}
+            }
+        }
+        faults
+    }
+
+    fn add(&mut self, fault: &str) -> Result<(), String> {
+        let (name, rest) = fault.split_at(fault.find(['@', ':', '*']).unwrap_or(fault.len()));
+        let (rest, count) = split(rest, '*');
+        let (nth, argument) = split(rest, ':');
+        if count.is_some() && name != "nack" {
+            return Err("only nack takes *COUNT".to_owned());
+        }
+        if name == "selftest" {
+            if !nth.is_empty() {
+                return Err("selftest counts nothing: selftest:HEX".to_owned());
+            }
+            self.self_test |= hex(argument)?;
+            return Ok(());
+        }
+        let nth = nth.strip_prefix('@').ok_or_else(|| known(name))?;
+        let nth = number(Some(nth), "N after @")?;
+        let plain =
+            |action| if argument.is_some() { Err(format!("{name}@N takes nothing after N")) } else { Ok(action) };
+        let action = match name {
+            "flip" => Action::Flip(number(argument, "BIT")?),
+            "garble" => Action::Garble(number(argument, "BIT")?),
+            "status" => Action::Status(hex(argument)?),
+            "busy" => Action::Busy(argument.map(|millis| number(Some(millis), "MS")).transpose()?),
+            "nack" => plain(Action::Nack(count.map_or(Ok(1), |count| number(Some(count), "COUNT"))?))?,
+            "drop" => plain(Action::Drop)?,
+            "doze" => plain(Action::Doze)?,
+            "pull" => plain(Action::Pull)?,
+            "insert" => plain(Action::Insert)?,
+            "power" => {
+                plain(Action::Pull)?;
+                self.power_after = Some(nth);
+                return Ok(());
+            }
+            _ => return Err(known(name)),
+        };
+        if nth == 0 {
+            return Err("N counts from 1".to_owned());
+        }
+        self.planned.push((nth as u64, action));
+        Ok(())
+    }
+}
+
+fn known(name: &str) -> String {
+    format!(
+        "\"{name}\" is not one of flip@N:BIT, garble@N:BIT, drop@N, doze@N, status@N:HEX, busy@N, busy@N:MS, \
+         nack@N*COUNT, pull@N, insert@N, power@N, selftest:HEX, none"
+    )
+}
+
+/// The text before the mark, and the text after it if it is there.
+fn split(text: &str, mark: char) -> (&str, Option<&str>) {
+    text.split_once(mark).map_or((text, None), |(before, after)| (before, Some(after)))
+}
+
+fn number<T: FromStr>(text: Option<&str>, what: &str) -> Result<T, String> {
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| format!("{what} must be a decimal number"))
+}
+
+fn hex(text: Option<&str>) -> Result<u8, String> {
+    text.and_then(|text| u8::from_str_radix(text, 16).ok()).ok_or_else(|| "HEX must be one byte, as in :05".to_owned())
+}
+
+impl FromStr for Faults {
+    type Err = FaultSpecError;
+
+    fn from_str(spec: &str) -> Result<Self, FaultSpecError> {
+        let mut faults = Self::default();
+        for fault in spec.split([',', ' ']).filter(|fault| !fault.is_empty() && *fault != "none") {
+            faults.add(fault).map_err(|problem| FaultSpecError { fault: fault.to_owned(), problem })?;
+        }
+        Ok(faults)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_the_table_is_understood() {
+        let spec =
+            "flip@3:12, garble@2:0,drop@1,doze@9 status@4:05,busy@5,busy@6:250,nack@7*3,nack@20,pull@30,insert@40,\
+                    power@64,selftest:04";
+        let mut faults: Faults = spec.parse().unwrap();
+        assert_eq!((faults.power_after(), faults.self_test()), (Some(64), 4));
+        assert!(faults.on_command().dropped);
+        assert_eq!(faults.on_command().garbled_bit, Some(0));
+        assert_eq!(faults.on_command().flipped_bits, [12]);
+        assert_eq!(faults.on_command().status, Some(5));
+        assert_eq!(faults.on_command().busy, Some(None));
+        assert_eq!(faults.on_command().busy, Some(Some(250)));
+        let nacks: Vec<bool> = (1..=21).map(|_| faults.on_transfer().nack).collect();
+        assert_eq!(nacks.iter().filter(|nack| **nack).count(), 4);
+        assert!(nacks[6] && nacks[7] && nacks[8] && nacks[19]);
+        assert_eq!("none".parse(), Ok(Faults::none()));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named_with_what_is_expected() {
+        for (spec, part) in [
+            ("flop@3", "is not one of flip@N:BIT"),
+            ("flip@3", "BIT must be a decimal number"),
+            ("flip@x:1", "N after @ must be a decimal number"),
+            ("flip", "is not one of"),
+            ("drop@0", "N counts from 1"),
+            ("drop@1:4", "takes nothing after N"),
+            ("status@1:100", "HEX must be one byte"),
+            ("drop@1*2", "only nack takes *COUNT"),
+            ("selftest@1:01", "selftest counts nothing"),
+        ] {
+            let error = spec.parse::<Faults>().unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains(spec), "{spec}: {error}");
+        }
+    }
+}
