@@ -23,4 +23,6 @@ pub mod bus;
 pub mod chip;
 pub mod config;
 pub mod logging;
+pub mod pkcs11;
+pub mod process;
 pub mod wire;
