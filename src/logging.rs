@@ -89,7 +89,8 @@ impl Log for Logger {
         }
         let level = record.level().as_str().to_ascii_lowercase();
         let line = format!("atecc608-pkcs11[{}] {level}: {}\n", std::process::id(), record.args());
-        let file = self.file.own().map(RwLock::read);
+        // Before a child's own C_Initialize its lines go where its parent's went, if nobody held the lock at the fork.
+        let file = self.file.own().map(RwLock::read).or_else(|| self.file.inherited()?.try_read());
         match file.as_ref().and_then(|file| file.as_ref()) {
             Some(mut file) => drop(file.write_all(line.as_bytes())),
             None => to_stderr(&line),

@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs;
 use std::path::Path;
@@ -163,19 +162,15 @@ fn the_session_is_checked_before_the_other_arguments() {
     module.initialize().unwrap();
     every_function(&module, |name, call| {
         let expected: &[CK_RV] = match name {
-            "C_Initialize" => &[CKR_ARGUMENTS_BAD],
-            "C_Finalize" => &[CKR_ARGUMENTS_BAD],
-            "C_GetInfo" | "C_GetFunctionList" | "C_GetInterfaceList" | "C_GetInterface" | "C_WaitForSlotEvent" => {
-                return
-            }
-            "C_GetSlotList" => &[CKR_ARGUMENTS_BAD],
+            // No session and no slot, or not only.
+            "C_Initialize" | "C_Finalize" | "C_GetInfo" | "C_GetFunctionList" | "C_GetInterfaceList"
+            | "C_GetInterface" | "C_WaitForSlotEvent" | "C_GetSlotList" => return,
             "C_GetSlotInfo" | "C_GetTokenInfo" | "C_GetMechanismList" | "C_GetMechanismInfo" | "C_InitToken"
             | "C_OpenSession" | "C_CloseAllSessions" => &[CKR_SLOT_ID_INVALID, CKR_ARGUMENTS_BAD],
             _ => &[CKR_SESSION_HANDLE_INVALID],
         };
-        if !matches!(name, "C_Initialize" | "C_Finalize") {
-            assert!(expected.contains(&call(77)), "{name}: {:#x}", call(77));
-        }
+        let rv = call(77);
+        assert!(expected.contains(&rv), "{name}: {rv:#x}");
     });
 }
 
@@ -183,22 +178,23 @@ fn the_session_is_checked_before_the_other_arguments() {
 fn null_arguments_are_refused_in_an_open_session() {
     let module = Module::simulated();
     module.initialize().unwrap();
-    let harmless = BTreeSet::from([
+    // Without arguments, or with none that must be there.
+    let harmless = [
         "C_CloseSession",
-        "C_SessionCancel",
         "C_FindObjectsInit",
         "C_GenerateRandom",
         "C_Login",
         "C_LoginUser",
-        "C_CloseAllSessions",
-        "C_Initialize",
-        "C_Finalize",
-    ]);
+        "C_Logout",
+        "C_SessionCancel",
+    ];
     every_function(&module, |name, call| {
         if !matches!(name, "C_Initialize" | "C_Finalize" | "C_CloseAllSessions") {
             let session = module.open_session(0, true).unwrap();
-            let rv = call(session as usize);
-            assert!(rv != CKR_OK || harmless.contains(name), "{name}: {rv:#x}");
+            // These take a pointer first.
+            let first_is_pointer = name.ends_with("List") || matches!(name, "C_GetInfo" | "C_GetInterface");
+            let rv = call(if first_is_pointer { 0 } else { session as usize });
+            assert!(rv != CKR_OK || harmless.contains(&name), "{name}: {rv:#x}");
             assert_ne!(rv, CKR_GENERAL_ERROR, "{name}");
         }
     });

@@ -192,7 +192,8 @@ fn ecdh_parameters_become_typed() {
     };
     let expected = Parameter::Ecdh1 { kdf: CKD_NULL, shared_data: vec![], public_data: vec![4; 65] };
     assert_eq!(call!(mechanism(&ecdh)).unwrap().parameter, expected);
-    params.ulSharedDataLen = 1;
+    params = CK_ECDH1_DERIVE_PARAMS { ulSharedDataLen: 1, ..params };
+    ecdh.pParameter = (&raw mut params).cast();
     assert!(matches!(call!(mechanism(&ecdh)), Err(Error::MechanismParamInvalid(_))));
     ecdh.ulParameterLen -= 1;
     assert!(matches!(call!(mechanism(&ecdh)), Err(Error::MechanismParamInvalid(_))));
