@@ -23,6 +23,8 @@ pub mod bus;
 pub mod chip;
 pub mod config;
 pub mod logging;
+pub mod pkcs11;
+pub mod process;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod token;

@@ -6,8 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use once_cell::sync::OnceCell;
 use parking_lot::RwLock;
+
+use crate::process::PerProcess;
 
 /// What is logged, and where to: `LEVEL` or `LEVEL:FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +44,17 @@ impl LogSettings {
 }
 
 /// The process's logger. Settings change when the module is initialised again; the logger stays.
+///
+/// No line waits for a lock that a forked child may have inherited held: the file is each process's own, and stderr is
+/// written without the standard library's lock around it. One line is one `write`, so lines do not mix.
 struct Logger {
-    file: RwLock<Option<File>>,
+    file: PerProcess<RwLock<Option<File>>>,
 }
 
-static LOGGER: OnceCell<Logger> = OnceCell::new();
+static LOGGER: Logger = Logger { file: PerProcess::new() };
 
 /// Applies the settings. A log file that can't be opened is said on stderr, where the log then goes.
 pub fn init(settings: &LogSettings) {
-    let logger = LOGGER.get_or_init(|| Logger { file: RwLock::new(None) });
     let file = settings.file.as_ref().and_then(|path| {
         OpenOptions::new()
             .append(true)
@@ -59,13 +62,20 @@ pub fn init(settings: &LogSettings) {
             .mode(0o640)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(path)
-            .map_err(|error| eprintln!("atecc608-pkcs11: log file {}: {error}; logging to stderr", path.display()))
+            .map_err(|error| {
+                to_stderr(&format!("atecc608-pkcs11: log file {}: {error}; logging to stderr\n", path.display()))
+            })
             .ok()
     });
-    *logger.file.write() = file;
+    *LOGGER.file.own_or_init(RwLock::default).write() = file;
     // Fails only if a logger is set already: ours, from an earlier initialisation.
-    let _ = log::set_logger(logger);
+    let _ = log::set_logger(&LOGGER);
     log::set_max_level(settings.level);
+}
+
+/// A log that can't be written must not stop a signature, so errors are ignored.
+fn to_stderr(line: &str) {
+    let _ = rustix::io::write(std::io::stderr(), line.as_bytes());
 }
 
 impl Log for Logger {
@@ -79,11 +89,12 @@ impl Log for Logger {
         }
         let level = record.level().as_str().to_ascii_lowercase();
         let line = format!("atecc608-pkcs11[{}] {level}: {}\n", std::process::id(), record.args());
-        // A log that can't be written must not stop a signature.
-        let _ = match &mut *self.file.write() {
-            Some(file) => file.write_all(line.as_bytes()),
-            None => std::io::stderr().write_all(line.as_bytes()),
-        };
+        // Before a child's own C_Initialize its lines go where its parent's went, if nobody held the lock at the fork.
+        let file = self.file.own().map(RwLock::read).or_else(|| self.file.inherited()?.try_read());
+        match file.as_ref().and_then(|file| file.as_ref()) {
+            Some(mut file) => drop(file.write_all(line.as_bytes())),
+            None => to_stderr(&line),
+        }
     }
 
     fn flush(&self) {}

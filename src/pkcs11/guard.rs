@@ -1,0 +1,72 @@
+//! What every C function goes through: a panic stops here, the module and the session are found, the outcome is logged
+//! once and becomes a CK_RV. `exports.rs` can't define a function without naming one of the three ways in.
+
+use std::any::Any;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use cryptoki_sys::*;
+use log::{debug, log, Level};
+
+use super::error::{Error, Result};
+use super::lifecycle;
+use super::module::Module;
+use super::rv;
+use super::session::Session;
+
+/// A function that needs no initialised module.
+pub fn library(name: &'static str, body: impl FnOnce() -> Result<()>) -> CK_RV {
+    // The state that a panic leaves behind is sound: locks are released by it, and an operation it interrupted
+    // was taken out of its session before.
+    let guarded = AssertUnwindSafe(|| {
+        let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(internal(&*panic)));
+        answer(name, result)
+    });
+    catch_unwind(guarded).unwrap_or(CKR_GENERAL_ERROR)
+}
+
+/// A function of the initialised module.
+pub fn module(name: &'static str, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV {
+    library(name, || body(lifecycle::enter()?.module()))
+}
+
+/// A function of an open session, which is locked until it returns.
+pub fn session(name: &'static str, handle: CK_SESSION_HANDLE, body: impl FnOnce(&mut Session) -> Result<()>) -> CK_RV {
+    module(name, |module| module.sessions().with(handle, body))
+}
+
+fn internal(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Error::Internal(text.unwrap_or("a panic").to_owned())
+}
+
+/// Logs the outcome, and turns it into the return value.
+fn answer(name: &str, result: Result<()>) -> CK_RV {
+    let Err(error) = result else {
+        debug!("{name}: CKR_OK");
+        return CKR_OK;
+    };
+    let rv = error.rv();
+    let level = error.level();
+    if level >= Level::Debug || log::log_enabled!(Level::Debug) {
+        log!(level, "{name}: {error} ({})", rv::name(rv));
+    } else {
+        log!(level, "{name}: {error}");
+    }
+    rv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_general_error() {
+        assert_eq!(library("C_Test", || panic!("for a test")), CKR_GENERAL_ERROR);
+    }
+
+    #[test]
+    fn an_error_becomes_its_code() {
+        assert_eq!(library("C_Test", || Err(Error::NoEvent)), CKR_NO_EVENT);
+        assert_eq!(library("C_Test", || Ok(())), CKR_OK);
+    }
+}
