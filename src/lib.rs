@@ -19,6 +19,11 @@
 //! 6. [`sim`]: the simulated chip, written from the fact sheet, sharing only [`wire`] with the driver.
 //! 7. [`cli`]: the `atecc608` tool.
 
+pub mod bus;
+pub mod chip;
+pub mod config;
+pub mod logging;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod token;
 pub mod wire;

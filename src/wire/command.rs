@@ -48,9 +48,10 @@ pub trait Command: Sized {
     /// Whether a one-byte payload is data rather than a status: only SelfTest.
     const ONE_BYTE_IS_DATA: bool = false;
 
-    /// Whether executing it changes EEPROM, so that it must not be sent again blindly.
-    fn changes_eeprom(&self) -> bool {
-        false
+    /// Whether executing it twice leaves the chip as executing it once does. What is not repeatable is never sent
+    /// again blindly.
+    fn repeatable(&self) -> bool {
+        true
     }
 }
 

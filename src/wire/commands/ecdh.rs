@@ -115,7 +115,7 @@ impl Command for Ecdh {
         }
     }
 
-    fn changes_eeprom(&self) -> bool {
-        matches!(self.target, EcdhTarget::Slot(_) | EcdhTarget::Compatible)
+    fn repeatable(&self) -> bool {
+        self.key != EcdhKey::TempKey
     }
 }

@@ -107,7 +107,7 @@ impl Command for GenKey {
         }
     }
 
-    fn changes_eeprom(&self) -> bool {
-        matches!((self.mode, self.key), (GenKeyMode::Create { .. }, KeyLocation::Slot(_)))
+    fn repeatable(&self) -> bool {
+        !matches!(self.mode, GenKeyMode::Create { .. })
     }
 }

@@ -60,7 +60,7 @@ impl Command for Lock {
         success(Self::OPCODE, payload)
     }
 
-    fn changes_eeprom(&self) -> bool {
-        true
+    fn repeatable(&self) -> bool {
+        false
     }
 }

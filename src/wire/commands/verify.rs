@@ -124,7 +124,7 @@ impl Command for Verify {
         }
     }
 
-    fn changes_eeprom(&self) -> bool {
-        matches!(self.key, VerifyKey::Validate { .. } | VerifyKey::Invalidate { .. })
+    fn repeatable(&self) -> bool {
+        !matches!(self.key, VerifyKey::Validate { .. } | VerifyKey::Invalidate { .. })
     }
 }

@@ -70,7 +70,8 @@ impl Command for Write {
         success(Self::OPCODE, payload)
     }
 
-    fn changes_eeprom(&self) -> bool {
-        true
+    /// A clear write of the same bytes may be repeated; an encrypted one uses TempKey up.
+    fn repeatable(&self) -> bool {
+        self.mac.is_none()
     }
 }

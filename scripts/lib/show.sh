@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# What a person sees: headings, the command before it runs, the log when it fails.
+
+if [ -t 1 ]; then
+    BOLD=$(printf '\033[1m') PLAIN=$(printf '\033[0m')
+else
+    BOLD='' PLAIN=''
+fi
+
+heading() { printf '\n%s== %s%s\n' "$BOLD" "$*" "$PLAIN"; }
+note() { printf '   %s\n' "$*"; }
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# Print a line of shell, then run it in this shell. The line is the whole truth: everything it needs is in it or was
+# exported by an earlier printed line, so that a person can copy it.
+run() {
+    printf '%s$ %s%s\n' "$BOLD" "$1" "$PLAIN"
+    eval "$1"
+}
+
+# Print a line that must fail, run it, and show what it said. $1 is an extended regular expression that its output
+# must match: a failure for another reason (a typing mistake, say) is not the refusal we are after.
+run_refused() {
+    local output status=0
+    printf '%s$ %s%s\n' "$BOLD" "$2" "$PLAIN"
+    output=$(eval "$2" 2>&1) || status=$?
+    printf '%s\n' "$output"
+    grep -Eq -- "$1" <<<"$output" || die "this should have been refused with $1 (exit status $status): $2"
+}
+
+# Print and write a file: `write_file NAME <<'END' ... END`.
+write_file() {
+    local text
+    text=$(cat)
+    printf "%s\$ cat > %s <<'END'%s\n%s\nEND\n" "$BOLD" "$1" "$PLAIN" "$text"
+    printf '%s\n' "$text" >"$1"
+}
+
+# Run a noisy command with its output in a log; show the end of the log only when it fails.
+quietly() {
+    local log=$1
+    shift
+    if ! "$@" >>"$log" 2>&1 </dev/null; then
+        printf '%s\n' "failed: $*" "the last lines of $log:" >&2
+        tail -n 40 "$log" >&2
+        return 1
+    fi
+}

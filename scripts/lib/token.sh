@@ -1,0 +1,55 @@
+# shellcheck shell=bash
+# A fresh simulated token for one client's test: blank chip, provisioned, one key "dev-key" with id 01 in it.
+
+# Lines of a test are shell text for `run`.
+# shellcheck disable=SC2016
+
+# fresh_token PREFIX: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set.
+fresh_token() {
+    open_work_folder "$1" '' no
+    cd "$WORK"
+    export PATH=$TARGET/release:$PATH
+    export MODULE=$TARGET/release/libatecc608_pkcs11.so
+    export ATECC608_PKCS11_CONF=$WORK/config.toml
+    mkdir state
+    write_file config.toml <<END
+state_dir = "$WORK/state"
+
+[[token]]
+bus = "unix:$WORK/chip.sock"
+label = "gateway"
+END
+    start_server sim.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing fast'
+    wait_for 'the simulated chip' sim.log test -S chip.sock
+    run 'atecc608 provision tls --lock-forever'
+    run 'pkcs11-tool --module $MODULE --token-label gateway --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
+    run 'pkcs11-tool --module $MODULE --token-label gateway --read-object --type pubkey --id 01 --output-file dev-pub.der'
+    run 'openssl pkey -pubin -inform DER -in dev-pub.der -out dev-pub.pem'
+    run 'printf "a message" > msg'
+    run 'openssl dgst -sha256 -binary -out msg.sha msg'
+}
+
+# A software key pair, and what a peer would have of it.
+software_peer() {
+    run 'openssl ecparam -name prime256v1 -genkey -noout -out peer.key'
+    run 'openssl pkey -in peer.key -pubout -out peer-pub.pem'
+    run 'openssl pkey -in peer.key -pubout -outform DER -out peer-pub.der'
+}
+
+# A CA and a server certificate for localhost, in software.
+software_ca() {
+    run 'openssl ecparam -name prime256v1 -genkey -noout -out ca.key'
+    run 'openssl req -x509 -new -key ca.key -subj "/CN=Test CA" -days 3650 -out ca.pem -addext keyUsage=critical,keyCertSign,cRLSign'
+    run 'openssl ecparam -name prime256v1 -genkey -noout -out server.key'
+    run 'openssl req -new -key server.key -subj /CN=localhost -out server.csr'
+    run 'printf "subjectAltName = DNS:localhost, IP:127.0.0.1\n" > server.ext'
+    run 'openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile server.ext -out server.pem'
+}
+
+# A certificate for dev-key, signed by that CA, in device.pem and on the token.
+device_certificate() {
+    run "OPENSSL_CONF=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=\$MODULE openssl req -new -key 'pkcs11:token=gateway;object=dev-key;type=private' -subj /CN=device-001 -out device.csr"
+    run 'openssl x509 -req -in device.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -out device.pem'
+    run 'openssl x509 -in device.pem -outform DER -out device.der'
+    run 'pkcs11-tool --module $MODULE --token-label gateway --write-object device.der --type cert --id 01 --label dev-key'
+}

@@ -1,0 +1,203 @@
+//! The chip behind an I2C adapter of Linux, `/dev/i2c-N`, through i2c-dev's I2C_RDWR.
+//!
+//! Two handles stay open: one for the chip, one for address 0, where the wake pulse goes. (linux-embedded-hal's
+//! own `I2cdev` opens the node anew whenever the address changes, and drops the count of messages done.)
+
+use std::path::{Path, PathBuf};
+
+use embedded_hal::i2c::{ErrorKind, NoAcknowledgeSource, Operation};
+use i2cdev::core::I2CTransfer;
+use i2cdev::linux::{I2CMessage, LinuxI2CDevice, LinuxI2CError, LinuxI2CMessage};
+
+use super::{BusError, OpenError};
+
+/// The address of the wake pulse: eight low bits.
+const WAKE_ADDRESS: u8 = 0x00;
+
+/// One way to move messages to one address: an open handle of i2c-dev, or a fake in the tests.
+pub(super) trait Handle {
+    /// Does one I2C_RDWR; answers how many messages were done.
+    fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32>;
+}
+
+impl Handle for LinuxI2CDevice {
+    fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32> {
+        let mut messages: Vec<LinuxI2CMessage<'_>> = operations
+            .iter_mut()
+            .map(|operation| match operation {
+                Operation::Read(buffer) => LinuxI2CMessage::read(buffer),
+                Operation::Write(bytes) => LinuxI2CMessage::write(bytes),
+            })
+            .collect();
+        I2CTransfer::transfer(self, &mut messages).map_err(|error| match error {
+            LinuxI2CError::Errno(errno) => errno,
+            LinuxI2CError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        })
+    }
+}
+
+/// An adapter with the two handles.
+pub(super) struct LinuxBus<H = LinuxI2CDevice> {
+    path: PathBuf,
+    chip_address: u8,
+    chip: H,
+    wake: H,
+}
+
+impl LinuxBus {
+    /// Opens the adapter's node for the chip at `address`.
+    ///
+    /// # Errors
+    /// [`OpenError`] with the remedy.
+    pub fn open(path: &Path, address: u8) -> Result<Self, OpenError> {
+        let open = |address: u8| {
+            LinuxI2CDevice::new(path, address.into()).map_err(|error| {
+                let errno = match error {
+                    LinuxI2CError::Errno(errno) => errno,
+                    LinuxI2CError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
+                };
+                open_error(path, address, errno)
+            })
+        };
+        Ok(Self { path: path.to_owned(), chip_address: address, chip: open(address)?, wake: open(WAKE_ADDRESS)? })
+    }
+}
+
+impl<H: Handle> LinuxBus<H> {
+    /// One transfer, START to STOP, to the chip or to address 0.
+    pub(super) fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
+        let handle = match address {
+            WAKE_ADDRESS => &mut self.wake,
+            address if address == self.chip_address => &mut self.chip,
+            other => return Err(BusError::new(ErrorKind::Other, format!("address {other:#04x} was not opened"))),
+        };
+        let wanted = operations.len();
+        match handle.transfer(operations) {
+            Ok(done) if done as usize == wanted => Ok(()),
+            // Some adapters report a NACK by doing fewer messages: what was read is no answer.
+            Ok(done) => Err(BusError::new(
+                ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
+                format!("{}: {done} of {wanted} messages were done", self.path.display()),
+            )),
+            Err(errno) => Err(BusError::new(
+                error_kind(errno),
+                format!("{}: {}", self.path.display(), std::io::Error::from_raw_os_error(errno)),
+            )),
+        }
+    }
+}
+
+/// What an errno of I2C_RDWR means (the kernel's Documentation/i2c/fault-codes, and drivers that answer a NACK
+/// with EREMOTEIO or the vague EIO).
+fn error_kind(errno: i32) -> ErrorKind {
+    match errno {
+        libc::ENXIO | libc::EREMOTEIO | libc::EIO => ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
+        libc::EAGAIN => ErrorKind::ArbitrationLoss,
+        libc::ETIMEDOUT | libc::EBUSY => ErrorKind::Bus,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// Why a node can't be opened, and what to do.
+fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
+    let node = path.display();
+    match errno {
+        libc::ENOENT | libc::ENXIO | libc::ENODEV => OpenError::NotFound(format!(
+            "{node} does not exist: is the I2C adapter enabled (Raspberry Pi: dtparam=i2c_arm=on in config.txt) and the \
+             module i2c-dev loaded (modprobe i2c-dev)? `ls /dev/i2c-*` lists the adapters"
+        )),
+        libc::EACCES | libc::EPERM => OpenError::NotPermitted(format!(
+            "{node} may not be opened by this user: add it to the node's group (usermod -aG i2c USER) and log in anew"
+        )),
+        libc::EBUSY => OpenError::InUse(format!(
+            "address {address:#04x} on {node} is in use by a kernel driver (atmel-ecc?): unbind it, or take it out of \
+             the device tree"
+        )),
+        libc::ENOTTY | libc::EINVAL => OpenError::Other(format!("{node} is not an I2C adapter's node")),
+        _ => OpenError::Other(format!("{node}: {}", std::io::Error::from_raw_os_error(errno))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A handle that answers what it is told to, and remembers what it was asked.
+    #[derive(Default)]
+    struct Fake {
+        answer: Option<Result<u32, i32>>,
+        transfers: Vec<Vec<u8>>,
+    }
+
+    impl Handle for Fake {
+        fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32> {
+            for operation in operations.iter_mut() {
+                match operation {
+                    Operation::Write(bytes) => self.transfers.push(bytes.to_vec()),
+                    Operation::Read(buffer) => buffer.fill(0xA5),
+                }
+            }
+            self.answer.unwrap_or(Ok(operations.len() as u32))
+        }
+    }
+
+    fn bus(answer: Option<Result<u32, i32>>) -> LinuxBus<Fake> {
+        LinuxBus {
+            path: "/dev/i2c-7".into(),
+            chip_address: 0x60,
+            chip: Fake { answer, ..Fake::default() },
+            wake: Fake { answer, ..Fake::default() },
+        }
+    }
+
+    #[test]
+    fn the_wake_pulse_and_the_chip_have_a_handle_each() {
+        let mut bus = bus(None);
+        bus.transaction(0x00, &mut [Operation::Write(&[0])]).unwrap();
+        bus.transaction(0x60, &mut [Operation::Write(&[1])]).unwrap();
+        assert_eq!((bus.wake.transfers, bus.chip.transfers), (vec![vec![0]], vec![vec![1]]));
+    }
+
+    #[test]
+    fn an_address_that_was_not_opened_is_refused() {
+        assert!(bus(None).transaction(0x61, &mut [Operation::Write(&[1])]).is_err());
+    }
+
+    #[test]
+    fn fewer_messages_than_asked_are_a_nack_not_an_answer() {
+        let mut buffer = [0; 4];
+        let error = bus(Some(Ok(0))).transaction(0x60, &mut [Operation::Read(&mut buffer)]).unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::NoAcknowledge(_)), "{error:?}");
+    }
+
+    #[test]
+    fn each_errno_has_its_cause() {
+        for (errno, kind) in [
+            (libc::ENXIO, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
+            (libc::EREMOTEIO, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
+            (libc::EAGAIN, ErrorKind::ArbitrationLoss),
+            (libc::ETIMEDOUT, ErrorKind::Bus),
+            (libc::ENODEV, ErrorKind::Other),
+        ] {
+            let error = bus(Some(Err(errno))).transaction(0x60, &mut [Operation::Write(&[1])]).unwrap_err();
+            assert_eq!(error.kind, kind, "errno {errno}");
+            assert!(error.detail.starts_with("/dev/i2c-7: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_does_not_open_says_what_to_do() {
+        let path = Path::new("/dev/i2c-7");
+        assert!(
+            matches!(open_error(path, 0x60, libc::ENOENT), OpenError::NotFound(text) if text.contains("i2c_arm=on"))
+        );
+        assert!(
+            matches!(open_error(path, 0x60, libc::EACCES), OpenError::NotPermitted(text) if text.contains("group"))
+        );
+        assert!(
+            matches!(open_error(path, 0x60, libc::EBUSY), OpenError::InUse(text) if text.contains("kernel driver"))
+        );
+        let missing = LinuxBus::open(Path::new("/dev/i2c-does-not-exist"), 0x60);
+        assert!(matches!(missing, Err(OpenError::NotFound(_))));
+    }
+}

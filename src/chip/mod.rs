@@ -1,0 +1,97 @@
+//! The driver: one ATECC608 behind any `embedded-hal` I2C bus.
+//!
+//! Work is done in conversations ([`Chip::converse`]): sleep, wake, commands, sleep. The chip is usable only
+//! through [`Awake`], which puts it to sleep when it goes, so nothing volatile (TempKey, digest buffer,
+//! authorisation) outlives a conversation. The caller holds the bus lock meanwhile (`crate::bus::lock`).
+
+pub mod awake;
+pub mod error;
+mod exchange;
+pub mod ops;
+pub mod provision;
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use embedded_hal::delay::DelayNs;
+use embedded_hal::i2c::{ErrorType, I2c};
+
+pub use awake::Awake;
+pub use error::{Error, Result};
+
+use crate::wire::timing::{self, ClockDivider};
+use crate::wire::ConfigZone;
+
+/// What the driver needs of a bus: transfers, delays, and the time that passes meanwhile.
+pub trait Port: I2c + DelayNs + ErrorType<Error: Display> {
+    /// Time since some fixed point; never goes back.
+    fn now(&self) -> Duration;
+}
+
+/// How often a conversation is held before its failure is reported.
+const CONVERSATIONS: u32 = 3;
+
+/// One chip at one address.
+#[derive(Debug)]
+pub struct Chip<P> {
+    port: P,
+    address: u8,
+    divider: ClockDivider,
+    wake_delay: Duration,
+}
+
+impl<P: Port> Chip<P> {
+    /// A chip at this 7-bit address; nothing is sent yet.
+    pub fn new(port: P, address: u8) -> Self {
+        Self { port, address, divider: ClockDivider::M0, wake_delay: Duration::from_micros(timing::WAKE_HIGH_US) }
+    }
+
+    /// Its 7-bit address.
+    pub fn address(&self) -> u8 {
+        self.address
+    }
+
+    /// The bus it is on.
+    pub fn port_mut(&mut self) -> &mut P {
+        &mut self.port
+    }
+
+    /// Takes the chip's execution and wake times from its configuration.
+    pub fn apply_timing(&mut self, zone: &ConfigZone) {
+        self.divider = zone.clock_divider();
+        self.wake_delay = Duration::from_micros(if zone.chip_options().power_on_self_test() {
+            timing::WAKE_HIGH_SELF_TEST_US
+        } else {
+            timing::WAKE_HIGH_US
+        });
+    }
+
+    /// Holds one conversation and does not try again: for keys whose uses are counted for good.
+    ///
+    /// # Errors
+    /// Those of the wake and of the work.
+    pub fn converse_once<T>(&mut self, work: impl FnOnce(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
+        work(&mut Awake::wake(self)?)
+    }
+
+    /// Holds one conversation: wakes the chip, does the work, puts it to sleep.
+    ///
+    /// The work is done again from its beginning when the chip got lost on the way (a damaged bus, the
+    /// watchdog, a pulled and reinserted chip), so it must not rely on what an earlier try did. Commands that may
+    /// take effect only once answer [`Error::Uncertain`] instead, which is never tried again here.
+    ///
+    /// # Errors
+    /// The last try's.
+    pub fn converse<T>(&mut self, mut work: impl FnMut(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
+        let mut conversation = 1;
+        loop {
+            match self.converse_once(&mut work) {
+                Err(error) if error.is_recoverable() && conversation < CONVERSATIONS => {
+                    log::debug!("chip {:#04x}: {error}; conversation {conversation} starts again", self.address);
+                    conversation += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The configuration file: TOML in, [`Config`] out. Every error names file, line, key and what was expected.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::logging::LogSettings;
+use crate::wire::Slot;
+
+/// Environment variable that names the configuration file.
+pub const CONF_VARIABLE: &str = "ATECC608_PKCS11_CONF";
+/// Environment variable with the log's level and file.
+pub const LOG_VARIABLE: &str = "ATECC608_LOG";
+/// Where the configuration is when no variable names one.
+pub const DEFAULT_PATH: &str = "/etc/atecc608-pkcs11/config.toml";
+/// Where labels, ids and certificates are kept when the configuration does not say.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/atecc608-pkcs11";
+/// Where IO protection keys are kept, one file per serial number.
+pub const IO_KEY_DIR: &str = "/etc/atecc608-pkcs11/keys";
+/// The address of a blank chip, 7 bits.
+pub const DEFAULT_ADDRESS: u8 = 0x60;
+/// How long the bus lock is waited for: AWS clients give up at 10 s.
+pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A configuration that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file it came from; none if there is no configuration at all.
+    pub path: Option<PathBuf>,
+    /// Folder of the state, one folder per chip serial in it.
+    pub state_dir: PathBuf,
+    /// What is logged, and where to.
+    pub log: LogSettings,
+    /// How long the bus lock is waited for.
+    pub lock_timeout: Duration,
+    /// The tokens, in the order of the file.
+    pub tokens: Vec<TokenConfig>,
+}
+
+/// One `[[token]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenConfig {
+    /// Where the chip is.
+    pub bus: BusLocation,
+    /// Its 7-bit address.
+    pub address: u8,
+    /// The token's label, if the configuration gives one.
+    pub label: Option<String>,
+    /// Its PKCS#11 slot id.
+    pub slot: u64,
+    /// Where the IO protection key is kept on the host; by default in [`IO_KEY_DIR`], named by the serial number.
+    pub io_key_file: Option<PathBuf>,
+    /// Names for slots' objects.
+    pub objects: Vec<ObjectConfig>,
+}
+
+/// One `[[token.object]]`: another name for a slot's object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectConfig {
+    /// The chip's slot.
+    pub slot: Slot,
+    /// CKA_LABEL.
+    pub label: Option<String>,
+    /// CKA_ID.
+    pub id: Option<Vec<u8>>,
+}
+
+/// Where a chip is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BusLocation {
+    /// An I2C adapter's node, `/dev/i2c-N`.
+    Linux(PathBuf),
+    /// `sim:FILE`: a simulated chip in this process, its EEPROM in a file.
+    Sim(PathBuf),
+    /// `unix:SOCKET`: a simulated bus served by `atecc608-sim`.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for BusLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linux(path) => path.display().fmt(f),
+            Self::Sim(path) => write!(f, "sim:{}", path.display()),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Why a configuration can't be used. Prints as `FILE:LINE: what, and what was expected`.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("{}: {cause} (named by {source_of_path})", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+        /// The environment variable, or "the default".
+        source_of_path: &'static str,
+    },
+    /// Something in the file is wrong.
+    #[error("{}:{line}: {problem}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// Key, what is wrong, what was expected.
+        problem: String,
+    },
+    /// The log variable is wrong.
+    #[error("{LOG_VARIABLE}: {0}")]
+    LogVariable(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    state_dir: Option<Spanned<PathBuf>>,
+    log: Option<Spanned<String>>,
+    lock_timeout: Option<Spanned<f64>>,
+    #[serde(default)]
+    token: Vec<Spanned<RawToken>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawToken {
+    bus: Spanned<String>,
+    address: Option<Spanned<i64>>,
+    label: Option<Spanned<String>>,
+    slot: Option<Spanned<i64>>,
+    io_key_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    object: Vec<RawObject>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawObject {
+    slot: Spanned<i64>,
+    label: Option<Spanned<String>>,
+    id: Option<Spanned<String>>,
+}
+
+/// A problem at a place in the text.
+type Problem = (Range<usize>, String);
+
+impl Config {
+    /// Loads the configuration that the environment names, else the default file.
+    ///
+    /// `trust_environment` is false in a setuid process, where the variables are ignored. Without any file the
+    /// result has no tokens.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file named can't be read or used.
+    pub fn load(trust_environment: bool) -> Result<Self, ConfigError> {
+        let variable =
+            |name| trust_environment.then(|| std::env::var_os(name)).flatten().filter(|value| !value.is_empty());
+        let log = variable(LOG_VARIABLE).map(log_from_variable).transpose()?;
+        let (path, source_of_path) = match variable(CONF_VARIABLE) {
+            Some(path) => (PathBuf::from(path), CONF_VARIABLE),
+            None => (PathBuf::from(DEFAULT_PATH), "the default"),
+        };
+        let mut config = match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&path, &text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && source_of_path == "the default" => {
+                Self::empty()
+            }
+            Err(cause) => return Err(ConfigError::Unreadable { path, cause, source_of_path }),
+        };
+        if let Some(log) = log {
+            config.log = log;
+        }
+        Ok(config)
+    }
+
+    /// The configuration of a machine that has none: no tokens.
+    pub fn empty() -> Self {
+        Self {
+            path: None,
+            state_dir: DEFAULT_STATE_DIR.into(),
+            log: LogSettings::default(),
+            lock_timeout: DEFAULT_LOCK_TIMEOUT,
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Reads the text of the file `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with the line of the first problem.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let raw: Result<RawConfig, Problem> = toml::from_str(text)
+            .map_err(|error| (error.span().unwrap_or_default(), error.message().replace('\n', "; ")));
+        raw.and_then(|raw| Self::from_raw(path, raw)).map_err(|(span, problem)| {
+            let before = text.get(..span.start).unwrap_or(text);
+            ConfigError::Invalid { path: path.to_owned(), line: 1 + before.matches('\n').count(), problem }
+        })
+    }
+
+    fn from_raw(path: &Path, raw: RawConfig) -> Result<Self, Problem> {
+        let log = match &raw.log {
+            Some(log) => LogSettings::parse(log.get_ref()).map_err(|error| (log.span(), format!("log: {error}")))?,
+            None => LogSettings::default(),
+        };
+        let lock_timeout = match &raw.lock_timeout {
+            Some(seconds) => Duration::try_from_secs_f64(*seconds.get_ref())
+                .ok()
+                .filter(|timeout| *timeout <= Duration::from_secs(600))
+                .ok_or((seconds.span(), "lock_timeout: expected seconds, 0 to 600".to_owned()))?,
+            None => DEFAULT_LOCK_TIMEOUT,
+        };
+        let state_dir = raw.state_dir.map(|dir| absolute("state_dir", dir)).transpose()?;
+        let state_dir = state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
+        let mut tokens: Vec<TokenConfig> = Vec::new();
+        for (index, token) in raw.token.into_iter().enumerate() {
+            let span = token.span();
+            let token = TokenConfig::from_raw(token.into_inner(), index)?;
+            if let Some(problem) = tokens.iter().find_map(|other| other.clash(&token)) {
+                return Err((span, problem));
+            }
+            tokens.push(token);
+        }
+        Ok(Self { path: Some(path.to_owned()), state_dir, log, lock_timeout, tokens })
+    }
+}
+
+fn log_from_variable(value: OsString) -> Result<LogSettings, ConfigError> {
+    let text = value.into_string().map_err(|_| ConfigError::LogVariable("not UTF-8".to_owned()))?;
+    LogSettings::parse(&text).map_err(ConfigError::LogVariable)
+}
+
+impl TokenConfig {
+    fn from_raw(raw: RawToken, index: usize) -> Result<Self, Problem> {
+        let bus =
+            BusLocation::parse(raw.bus.get_ref()).map_err(|problem| (raw.bus.span(), format!("bus: {problem}")))?;
+        let address = match raw.address {
+            Some(address) => seven_bit_address(*address.get_ref()).map_err(|problem| (address.span(), problem))?,
+            None => DEFAULT_ADDRESS,
+        };
+        let label = raw.label.map(|label| checked_label(label, 32)).transpose()?;
+        let slot = match raw.slot {
+            Some(slot) => u64::try_from(*slot.get_ref())
+                .ok()
+                .filter(|slot| *slot <= u32::MAX.into())
+                .ok_or((slot.span(), "slot: expected a PKCS#11 slot id, 0 to 4294967295".to_owned()))?,
+            None => index as u64,
+        };
+        let io_key_file = raw.io_key_file.map(|file| absolute("io_key_file", file)).transpose()?;
+        let objects = raw.object.into_iter().map(ObjectConfig::from_raw).collect::<Result<_, _>>()?;
+        Ok(Self { bus, address, label, slot, io_key_file, objects })
+    }
+
+    /// What two tokens may not share, said in words.
+    fn clash(&self, other: &Self) -> Option<String> {
+        if self.label.is_some() && self.label == other.label {
+            let label = other.label.as_deref().unwrap_or_default();
+            return Some(format!("label: \"{label}\" is another token's label already; labels must differ"));
+        }
+        if self.slot == other.slot {
+            return Some(format!(
+                "slot: {} is another token's slot already; give each token a `slot` of its own",
+                self.slot
+            ));
+        }
+        (self.bus == other.bus && self.address == other.address)
+            .then(|| format!("bus and address: {} at {:#04x} is another token already", self.bus, self.address))
+    }
+}
+
+impl ObjectConfig {
+    fn from_raw(raw: RawObject) -> Result<Self, Problem> {
+        let slot = u8::try_from(*raw.slot.get_ref())
+            .ok()
+            .and_then(Slot::new)
+            .ok_or((raw.slot.span(), "object.slot: expected one of the chip's slots, 0 to 15".to_owned()))?;
+        let label = raw.label.map(|label| checked_label(label, 255)).transpose()?;
+        let id = match raw.id {
+            Some(id) => Some(
+                parse_hex(id.get_ref())
+                    .filter(|bytes| !bytes.is_empty())
+                    .ok_or((id.span(), "object.id: expected hex digits, two for each byte".to_owned()))?,
+            ),
+            None => None,
+        };
+        Ok(Self { slot, label, id })
+    }
+}
+
+impl BusLocation {
+    fn parse(text: &str) -> Result<Self, String> {
+        let simulated = |path: &str| match path {
+            "" => Err("expected a file's path after the colon".to_owned()),
+            path if cfg!(feature = "sim") => Ok(PathBuf::from(path)),
+            _ => Err(format!("\"{text}\" names a simulated chip, and this module was built without the feature `sim`")),
+        };
+        if let Some(path) = text.strip_prefix("sim:") {
+            simulated(path).map(Self::Sim)
+        } else if let Some(path) = text.strip_prefix("unix:") {
+            simulated(path).map(Self::Unix)
+        } else if text.starts_with('/') {
+            Ok(Self::Linux(text.into()))
+        } else {
+            Err(format!("\"{text}\" is none of \"/dev/i2c-N\", \"sim:FILE\", \"unix:SOCKET\""))
+        }
+    }
+}
+
+fn seven_bit_address(address: i64) -> Result<u8, String> {
+    match address {
+        0x08..=0x77 => Ok(address as u8),
+        0x80..=0xFE => Err(format!(
+            "address: {address:#04x} is the 8-bit form (address and R/W bit); write its 7 bits, as i2cdetect prints \
+             them: {:#04x}",
+            address >> 1
+        )),
+        _ => Err(format!("address: {address:#x} is not a 7-bit I2C address, 0x08 to 0x77")),
+    }
+}
+
+fn absolute(key: &str, path: Spanned<PathBuf>) -> Result<PathBuf, Problem> {
+    if path.get_ref().is_absolute() {
+        Ok(path.into_inner())
+    } else {
+        Err((path.span(), format!("{key}: expected an absolute path")))
+    }
+}
+
+fn checked_label(label: Spanned<String>, max: usize) -> Result<String, Problem> {
+    let span = label.span();
+    let label = label.into_inner();
+    if label.is_empty() || label.len() > max || label.chars().any(char::is_control) {
+        return Err((span, format!("label: expected 1 to {max} bytes of printable UTF-8")));
+    }
+    Ok(label)
+}
+
+/// The bytes that pairs of hex digits spell; none if the text is anything else.
+pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}

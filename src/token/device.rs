@@ -1,0 +1,436 @@
+//! Contact with the chip: opening the bus, identifying the chip, the lock around conversations, and what is
+//! known about each key until another process changes something.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::error::{Error, Result};
+use super::layout::{key_slots, KeySlot};
+use super::mechanism::Abilities;
+use super::point::Point;
+use super::profile::{self, Profile};
+use super::store::{Purpose, SlotState, Store};
+use crate::bus::{Bus, OpenError};
+use crate::chip::{self, Awake, Chip, Port};
+use crate::config::{Config, TokenConfig};
+use crate::wire::{ConfigZone, Slot};
+
+/// For this long after a contact, good or bad, nobody asks the chip whether it is there.
+const PRESENCE_LIFETIME: Duration = Duration::from_secs(1);
+
+/// The chip that was found at the configured place, and what is known about it.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its configuration zone.
+    pub zone: ConfigZone,
+    /// The profile it was provisioned with, if it is one of ours.
+    pub profile: Option<&'static Profile>,
+    /// Its key slots; none unless both zones are locked.
+    pub keys: Vec<KeySlot>,
+    /// Its state folder.
+    pub store: Store,
+    /// Whether it is simulated.
+    pub simulated: bool,
+    facts: [KeyFacts; 16],
+}
+
+/// What is known about the key in one slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct KeyFacts {
+    /// Whether the slot holds a key that is to be seen; unknown until asked.
+    present: Option<bool>,
+    /// Its public key, if it came from the chip in this process, and so can be relied on.
+    checked: Option<Point>,
+    /// Grows whenever the key turns out to be another.
+    epoch: u32,
+}
+
+/// One configured place, and the chip there.
+pub struct Device {
+    config: TokenConfig,
+    state_dir: PathBuf,
+    lock_timeout: Duration,
+    chip: Option<Chip<Bus>>,
+    identity: Option<Identity>,
+    last_contact: Option<Instant>,
+    last_failure: Option<(Instant, String)>,
+}
+
+impl Device {
+    /// A place; nothing is opened yet.
+    pub fn new(config: &Config, token: &TokenConfig) -> Self {
+        Self {
+            config: token.clone(),
+            state_dir: config.state_dir.clone(),
+            lock_timeout: config.lock_timeout,
+            chip: None,
+            identity: None,
+            last_contact: None,
+            last_failure: None,
+        }
+    }
+
+    /// How the place is configured.
+    pub fn config(&self) -> &TokenConfig {
+        &self.config
+    }
+
+    /// The chip there, identified at the first call: four Reads.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotPresent`], [`Error::TokenNotRecognized`], [`Error::Device`], [`Error::DeviceError`].
+    pub fn identity(&mut self) -> Result<&mut Identity> {
+        if self.identity.is_none() {
+            self.identify()?;
+        }
+        self.identity.as_mut().ok_or_else(|| Error::TokenNotPresent("no chip was found".to_owned()))
+    }
+
+    /// The chip there, seen within the last second: at most one Read more.
+    ///
+    /// # Errors
+    /// As [`Device::identity`]; a failure is remembered for a second, too.
+    pub fn present(&mut self) -> Result<&mut Identity> {
+        let fresh = |at: &Instant| at.elapsed() < PRESENCE_LIFETIME;
+        if self.identity.is_some() && self.last_contact.as_ref().is_some_and(fresh) {
+            return self.identity();
+        }
+        if let Some((_, text)) = self.last_failure.as_ref().filter(|(at, _)| fresh(at)) {
+            return Err(Error::TokenNotPresent(text.clone()));
+        }
+        let found = if self.identity.is_some() { self.see_that_it_is_the_same() } else { self.identify() };
+        match found {
+            Ok(()) => self.identity(),
+            Err(error) => {
+                let text = error.to_string();
+                // Once, not at each of the many calls that ask.
+                if self.last_failure.as_ref().is_none_or(|(_, last)| *last != text) {
+                    log::warn!("{} at {:#04x}: {text}", self.config.bus, self.config.address);
+                }
+                self.last_failure = Some((Instant::now(), text));
+                self.last_contact = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// The bus, opened if it is not.
+    fn open(&mut self) -> Result<&mut Chip<Bus>> {
+        if self.chip.is_none() {
+            let bus =
+                Bus::open(&self.config.bus, self.config.address, &self.state_dir).map_err(|error| match error {
+                    OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
+                        Error::TokenNotPresent(text)
+                    }
+                    OpenError::Other(text) => Error::DeviceError(text),
+                })?;
+            self.chip = Some(Chip::new(bus, self.config.address));
+        }
+        self.chip.as_mut().ok_or_else(|| Error::TokenNotPresent("the bus is not open".to_owned()))
+    }
+
+    /// Does work with the bus locked.
+    fn locked<T>(&mut self, work: impl FnOnce(&mut Chip<Bus>) -> chip::Result<T>) -> Result<T> {
+        let timeout = self.lock_timeout;
+        let chip = self.open()?;
+        let guard = chip.port_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
+        let result = work(chip);
+        drop(guard);
+        self.noted(result.map_err(Error::Device))
+    }
+
+    /// Remembers when the chip last answered, or that it did not.
+    fn noted<T>(&mut self, result: Result<T>) -> Result<T> {
+        match &result {
+            Err(Error::Device(error)) if error.is_absence() => self.last_contact = None,
+            _ => {
+                self.last_contact = Some(Instant::now());
+                self.last_failure = None;
+            }
+        }
+        result
+    }
+
+    fn identify(&mut self) -> Result<()> {
+        let zone = self.locked(|chip| {
+            let zone = chip.converse(|awake| awake.read_config())?;
+            chip.apply_timing(&zone);
+            Ok(zone)
+        })?;
+        let simulated = self.open()?.port_mut().is_simulated();
+        self.identity = Some(Identity::new(zone, simulated, self)?);
+        Ok(())
+    }
+
+    /// Looks whether the chip that answers is the one that was identified; another one is identified anew.
+    fn see_that_it_is_the_same(&mut self) -> Result<()> {
+        let known = self.identity()?.zone.clone();
+        let seen = self.locked(|chip| chip.converse(|awake| awake.read_identity()))?;
+        // A chip that is not locked yet may have been provisioned meanwhile.
+        if seen[..] != known.as_bytes()[..32] || !known.data_locked() {
+            if seen[..13] != known.as_bytes()[..13] {
+                log::warn!("{}: another chip answers at {:#04x}", self.config.bus, self.config.address);
+            }
+            self.identity = None;
+            return self.identify();
+        }
+        Ok(())
+    }
+
+    /// Does work with the bus locked, the state read and open intents resolved.
+    ///
+    /// # Errors
+    /// Those of [`Device::identity`], of the lock, and of the work.
+    pub fn with_chip<T>(&mut self, work: impl FnOnce(&mut Chip<Bus>, &mut Identity) -> Result<T>) -> Result<T> {
+        self.identity()?;
+        if self.last_contact.is_none() {
+            // It was gone: another chip may be there now.
+            self.see_that_it_is_the_same()?;
+        }
+        let timeout = self.lock_timeout;
+        let (Some(chip), Some(identity)) = (self.chip.as_mut(), self.identity.as_mut()) else {
+            return Err(Error::TokenNotPresent("no chip was found".to_owned()));
+        };
+        let guard = chip.port_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
+        identity.refresh();
+        let result = identity.resolve_intents(chip).and_then(|()| work(chip, identity));
+        drop(guard);
+        self.noted(result)
+    }
+}
+
+impl Identity {
+    fn new(zone: ConfigZone, simulated: bool, device: &Device) -> Result<Self> {
+        let serial = zone.serial_number();
+        if !zone.model().is_608() {
+            return Err(Error::TokenNotRecognized(format!(
+                "the chip {serial} is an {}, not an ATECC608: this module can't use it",
+                zone.model()
+            )));
+        }
+        let place = format!("{} at {:#04x}", device.config.bus, device.config.address);
+        if simulated {
+            log::warn!("{place}: the chip {serial} is simulated; its keys are in a file and protect nothing");
+        }
+        let usable = zone.config_locked() && zone.data_locked();
+        if !usable {
+            let state = if zone.config_locked() { "half provisioned" } else { "blank" };
+            log::warn!("{place}: the chip {serial} is {state}: run `atecc608 provision`");
+        }
+        let profile = profile::matching(&zone);
+        let keys = if usable { key_slots(&zone, profile, &device.config.objects) } else { Vec::new() };
+        let store = Store::open(&device.state_dir, serial);
+        Ok(Self { zone, profile, keys, store, simulated, facts: [KeyFacts::default(); 16] })
+    }
+
+    /// Whether both zones are locked, so that keys can be used.
+    pub fn is_provisioned(&self) -> bool {
+        self.zone.config_locked() && self.zone.data_locked()
+    }
+
+    /// What the configuration lets keys do.
+    pub fn abilities(&self) -> Abilities {
+        Abilities {
+            sign: self.keys.iter().any(|key| key.sign),
+            derive: self.keys.iter().any(|key| key.derive),
+            generate: self.keys.iter().any(|key| key.generate),
+        }
+    }
+
+    /// The key slot, if the slot is one.
+    pub fn key_slot(&self, slot: Slot) -> Option<&KeySlot> {
+        self.keys.iter().find(|key| key.slot == slot)
+    }
+
+    /// Sees what other processes changed in the state; what was known about keys is then asked again.
+    pub fn refresh(&mut self) {
+        if self.store.refresh() {
+            let zone = &self.zone;
+            log::debug!(
+                "chip {}: the state is of generation {} now",
+                zone.serial_number(),
+                self.store.state().generation
+            );
+            for facts in &mut self.facts {
+                facts.present = None;
+                facts.checked = None;
+            }
+        }
+    }
+
+    /// Which key the slot holds, counted in this process.
+    pub fn epoch(&self, slot: Slot) -> u32 {
+        self.facts[slot.index()].epoch
+    }
+
+    /// Whether the slot is known to hold a key, or not to.
+    pub fn known_presence(&self, slot: Slot) -> Option<bool> {
+        self.facts[slot.index()].present
+    }
+
+    /// The slot's public key as far as it is known without asking: from the chip, else from the state.
+    pub fn known_point(&self, slot: Slot) -> Option<Point> {
+        let stored = || self.store.state().slot(slot).and_then(|state| state.public_key.as_deref());
+        self.facts[slot.index()].checked.or_else(|| stored().and_then(Point::from_uncompressed))
+    }
+
+    /// The slot's public key if it was read from the chip in this process.
+    pub fn checked_point(&self, slot: Slot) -> Option<Point> {
+        self.facts[slot.index()].checked
+    }
+
+    /// Asks the chip which of these slots hold keys, in one conversation. A slot whose tombstone names the key that
+    /// is in it counts as empty.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn learn_presence<P: Port>(&mut self, chip: &mut Chip<P>, slots: &[Slot]) -> Result<()> {
+        let unknown: Vec<(Slot, Option<Vec<u8>>)> = slots
+            .iter()
+            .filter(|slot| self.known_presence(**slot).is_none())
+            .map(|slot| (*slot, self.store.state().slot(*slot).and_then(|state| state.tombstone.clone())))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let answers = chip
+            .converse(|awake| {
+                unknown
+                    .iter()
+                    .map(|(slot, tombstone)| {
+                        let valid = awake.key_valid(*slot)?;
+                        // Only where the mark would hide a key is it worth a GenKey to see that it is right.
+                        let point = if valid && tombstone.is_some() { read_point(awake, *slot)? } else { None };
+                        Ok((valid, point))
+                    })
+                    .collect::<chip::Result<Vec<_>>>()
+            })
+            .map_err(Error::Device)?;
+        for ((slot, tombstone), (valid, point)) in unknown.into_iter().zip(answers) {
+            let destroyed = point.is_some_and(|point| tombstone.as_deref() == Some(&point.uncompressed()));
+            if tombstone.is_some() && valid && !destroyed {
+                log::warn!("slot {slot} holds another key than the one that was destroyed there: it is shown");
+            }
+            let facts = &mut self.facts[slot.index()];
+            facts.present = Some(valid && !destroyed);
+            facts.checked = facts.checked.or(point);
+        }
+        Ok(())
+    }
+
+    /// The slot's public key, read from the chip if it is not known; it is then kept in the state.
+    ///
+    /// # Errors
+    /// [`Error::Device`]; [`Error::KeyFunctionNotPermitted`] if the slot does not tell it.
+    pub fn learn_point<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot) -> Result<Point> {
+        match self.known_point(slot) {
+            Some(point) => Ok(point),
+            None => self.read_point_anew(chip, slot),
+        }
+    }
+
+    /// The slot's public key as the chip tells it now. A key that turns out to be another ends its handles.
+    ///
+    /// # Errors
+    /// [`Error::Device`]; [`Error::KeyHandleInvalid`] if there is no key, or it does not tell its public key.
+    pub fn read_point_anew<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot) -> Result<Point> {
+        let point = chip.converse(|awake| read_point(awake, slot)).map_err(Error::Device)?;
+        let Some(point) = point else {
+            self.key_changed(slot, None);
+            return Err(Error::KeyHandleInvalid(format!("slot {slot} holds no key, or does not tell its public key")));
+        };
+        if self.known_point(slot) != Some(point) {
+            self.key_changed(slot, Some(point));
+        }
+        self.facts[slot.index()].checked = Some(point);
+        Ok(point)
+    }
+
+    /// Notes that the slot holds another key (or none) than what was known, and keeps its public key in the state
+    /// if that can be written.
+    fn key_changed(&mut self, slot: Slot, point: Option<Point>) {
+        let had_another = self.known_point(slot).is_some();
+        let facts = &mut self.facts[slot.index()];
+        facts.checked = point;
+        facts.present = Some(point.is_some());
+        if had_another {
+            facts.epoch += 1;
+            log::warn!("slot {slot} holds another key than the state says: the state's copy is dropped");
+        }
+        let cached = self.store.change(|state| {
+            let slot_state = state.slot_mut(slot);
+            slot_state.public_key = point.map(|point| point.uncompressed().to_vec());
+        });
+        if let Err(error) = cached {
+            log::debug!("the public key of slot {slot} is not kept: {error}");
+        }
+    }
+
+    /// A public key that proved to be the chip's.
+    pub fn key_is(&mut self, slot: Slot, point: Point) {
+        self.facts[slot.index()].checked = Some(point);
+    }
+
+    /// The slot now holds this key, and the state says so.
+    pub fn key_was_replaced(&mut self, slot: Slot, point: Option<Point>) {
+        let facts = &mut self.facts[slot.index()];
+        *facts = KeyFacts { present: Some(point.is_some()), checked: point, epoch: facts.epoch + 1 };
+    }
+
+    /// Finishes what a process that died had begun: the public key in the slot tells whether it took effect.
+    fn resolve_intents<P: Port>(&mut self, chip: &mut Chip<P>) -> Result<()> {
+        let open: Vec<SlotState> =
+            self.store.state().slots.iter().filter(|state| state.intent.is_some()).cloned().collect();
+        for state in open {
+            let slot = Slot::from_nibble(state.slot);
+            let Some(intent) = state.intent else { continue };
+            let now = chip
+                .converse(|awake| if awake.key_valid(slot)? { read_point(awake, slot) } else { Ok(None) })
+                .map_err(Error::Device)?;
+            let now_bytes = now.map(|point| point.uncompressed().to_vec());
+            let took_effect = now_bytes.is_some() && now_bytes != intent.before;
+            log::warn!(
+                "slot {slot}: a {} was interrupted; it {}",
+                match intent.purpose {
+                    Purpose::Generate => "key generation",
+                    Purpose::Destroy => "key destruction",
+                },
+                if took_effect { "had taken effect" } else { "had not taken effect" }
+            );
+            self.store.change(|state| {
+                let slot_state = state.slot_mut(slot);
+                slot_state.intent = None;
+                if took_effect {
+                    intent_took_effect(slot_state, &intent, now_bytes);
+                }
+            })?;
+            let live = intent.purpose == Purpose::Generate || !took_effect;
+            self.key_was_replaced(slot, now.filter(|_| live));
+        }
+        Ok(())
+    }
+}
+
+/// What the state says about a slot after an intent took effect: the new key is `public_key`.
+pub fn intent_took_effect(state: &mut SlotState, intent: &super::store::Intent, public_key: Option<Vec<u8>>) {
+    *state = SlotState { slot: state.slot, ..SlotState::default() };
+    match intent.purpose {
+        Purpose::Generate => {
+            state.label.clone_from(&intent.label);
+            state.public_label.clone_from(&intent.public_label);
+            state.id.clone_from(&intent.id);
+            state.public_key = public_key;
+        }
+        Purpose::Destroy => state.tombstone = public_key,
+    }
+}
+
+/// The public key of the private key in the slot; none if there is none or it is not told.
+pub fn read_point<P: Port>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
+    match awake.public_key(slot)? {
+        Some(xy) => Point::from_xy(&xy)
+            .map(Some)
+            .ok_or_else(|| chip::Error::Mismatch(format!("slot {slot}: the public key is not on the curve P-256"))),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,133 @@
+//! Digests, on the host: the chip's SHA would cost a command for each 64 bytes and guards nothing.
+
+use cryptoki_sys::*;
+use sha1::Sha1;
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+
+use super::error::{Error, Result};
+use super::mechanism::{Mechanism, Parameter};
+
+/// A digest in progress.
+#[derive(Clone)]
+pub enum Hasher {
+    /// SHA-1.
+    Sha1(Sha1),
+    /// SHA-224.
+    Sha224(Sha224),
+    /// SHA-256.
+    Sha256(Sha256),
+    /// SHA-384.
+    Sha384(Sha384),
+    /// SHA-512.
+    Sha512(Sha512),
+}
+
+macro_rules! each {
+    ($self:expr, $inner:ident => $body:expr) => {
+        match $self {
+            Hasher::Sha1($inner) => $body,
+            Hasher::Sha224($inner) => $body,
+            Hasher::Sha256($inner) => $body,
+            Hasher::Sha384($inner) => $body,
+            Hasher::Sha512($inner) => $body,
+        }
+    };
+}
+
+impl Hasher {
+    /// The digest that the mechanism names: CKM_SHA*, CKM_ECDSA_SHA*, none for anything else.
+    pub fn for_mechanism(mechanism: CK_MECHANISM_TYPE) -> Option<Self> {
+        match mechanism {
+            CKM_SHA_1 | CKM_ECDSA_SHA1 => Some(Self::Sha1(Sha1::new())),
+            CKM_SHA224 | CKM_ECDSA_SHA224 => Some(Self::Sha224(Sha224::new())),
+            CKM_SHA256 | CKM_ECDSA_SHA256 => Some(Self::Sha256(Sha256::new())),
+            CKM_SHA384 | CKM_ECDSA_SHA384 => Some(Self::Sha384(Sha384::new())),
+            CKM_SHA512 | CKM_ECDSA_SHA512 => Some(Self::Sha512(Sha512::new())),
+            _ => None,
+        }
+    }
+
+    /// The digest of an X9.63 key derivation function (CKD code).
+    pub fn for_kdf(kdf: CK_EC_KDF_TYPE) -> Option<Self> {
+        match kdf {
+            CKD_SHA1_KDF => Some(Self::Sha1(Sha1::new())),
+            CKD_SHA224_KDF => Some(Self::Sha224(Sha224::new())),
+            CKD_SHA256_KDF => Some(Self::Sha256(Sha256::new())),
+            CKD_SHA384_KDF => Some(Self::Sha384(Sha384::new())),
+            CKD_SHA512_KDF => Some(Self::Sha512(Sha512::new())),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the digest.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Sha1(_) => 20,
+            Self::Sha224(_) => 28,
+            Self::Sha256(_) => 32,
+            Self::Sha384(_) => 48,
+            Self::Sha512(_) => 64,
+        }
+    }
+
+    /// Never: every digest has bytes.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Takes more of the message.
+    pub fn update(&mut self, data: &[u8]) {
+        each!(self, hasher => hasher.update(data));
+    }
+
+    /// The digest.
+    pub fn finish(self) -> Vec<u8> {
+        each!(self, hasher => hasher.finalize().to_vec())
+    }
+}
+
+/// C_DigestInit to C_Digest or C_DigestFinal.
+#[derive(Clone)]
+pub struct DigestOperation(Hasher);
+
+impl DigestOperation {
+    /// Begins a digest.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`].
+    pub fn new(mechanism: &Mechanism) -> Result<Self> {
+        let is_digest = matches!(mechanism.mechanism, CKM_SHA_1 | CKM_SHA224 | CKM_SHA256 | CKM_SHA384 | CKM_SHA512);
+        let hasher = Hasher::for_mechanism(mechanism.mechanism).filter(|_| is_digest);
+        let hasher = hasher.ok_or(Error::MechanismInvalid(mechanism.mechanism))?;
+        no_parameter(mechanism)?;
+        Ok(Self(hasher))
+    }
+
+    /// Bytes of the digest.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Never: every digest has bytes.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Takes more of the message.
+    pub fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    /// The digest.
+    pub fn finish(self) -> Vec<u8> {
+        self.0.finish()
+    }
+}
+
+/// Refuses a parameter where the mechanism takes none.
+pub(super) fn no_parameter(mechanism: &Mechanism) -> Result<()> {
+    match mechanism.parameter {
+        Parameter::None => Ok(()),
+        _ => Err(Error::MechanismParamInvalid(format!("mechanism {:#x} takes no parameter", mechanism.mechanism))),
+    }
+}

@@ -1,0 +1,555 @@
+//! The token: one chip as PKCS#11 objects. Safe Rust, no raw pointers; knows nothing of sessions' operation
+//! state or of C.
+//!
+//! The chip is the truth about keys; the state folder ([`store`]) holds names, certificates, cached points and
+//! marks. [`device`] reaches the chip, [`layout`] says which slot is which object, [`attribute`] what an object
+//! says of itself.
+
+pub mod attribute;
+pub mod certificate;
+pub mod device;
+pub mod digest;
+pub mod error;
+pub mod layout;
+pub mod mechanism;
+pub mod object;
+pub mod point;
+pub mod profile;
+pub mod sign;
+pub mod store;
+pub mod template;
+
+mod derive;
+mod find;
+mod keygen;
+mod objects;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cryptoki_sys::*;
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+pub use digest::DigestOperation;
+pub use error::{Error, Result};
+pub use mechanism::{Mechanism, MechanismInfo, Parameter};
+pub use sign::{SignOperation, VerifyOperation};
+pub use template::Template;
+
+use attribute::{stored_attribute, Answer};
+use device::Device;
+use find::Half;
+use object::{HandleTable, ObjectKey, SessionObjects};
+use objects::NewObject;
+use point::Point;
+
+use crate::config::{Config, TokenConfig};
+use crate::wire::config_zone::Model;
+use crate::wire::Slot;
+
+/// An object's handle within one token and process.
+pub type ObjectHandle = u64;
+
+/// The session on whose behalf something is done: session objects belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionRef {
+    /// The session's handle.
+    pub id: u64,
+    /// Whether it may change token objects.
+    pub read_write: bool,
+}
+
+/// What C_GetTokenInfo says, apart from session counts.
+#[derive(Clone, Debug)]
+pub struct TokenInfo {
+    /// The token's label.
+    pub label: String,
+    /// "ATECC608A", "ATECC608B", or "ATECC608-SIM".
+    pub model: String,
+    /// 16 hex digits.
+    pub serial_number: String,
+    /// CKF flags.
+    pub flags: CK_FLAGS,
+    /// Longest PIN, in bytes.
+    pub max_pin_len: CK_ULONG,
+    /// Shortest PIN, in bytes.
+    pub min_pin_len: CK_ULONG,
+    /// The chip's revision as a hardware version.
+    pub hardware_version: CK_VERSION,
+}
+
+/// What C_GetSlotInfo says.
+#[derive(Clone, Debug)]
+pub struct SlotInfo {
+    /// Bus and address.
+    pub description: String,
+    /// Whether a chip answers there.
+    pub present: bool,
+}
+
+/// One configured chip. Its methods may be called from any thread; the chip does one thing at a time.
+pub struct Token {
+    slot_id: CK_SLOT_ID,
+    logged_in: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    device: Device,
+    handles: HandleTable,
+    session_objects: SessionObjects,
+}
+
+impl Token {
+    /// A token for one `[[token]]`; touches no bus.
+    pub fn new(config: &Config, token: &TokenConfig) -> Self {
+        let inner = Inner {
+            device: Device::new(config, token),
+            handles: HandleTable::default(),
+            session_objects: SessionObjects::default(),
+        };
+        Self { slot_id: token.slot as CK_SLOT_ID, logged_in: AtomicBool::new(false), inner: Mutex::new(inner) }
+    }
+
+    /// Its PKCS#11 slot id.
+    pub fn slot_id(&self) -> CK_SLOT_ID {
+        self.slot_id
+    }
+
+    /// What C_GetSlotInfo says. Asks the chip at most once a second.
+    pub fn slot_info(&self) -> SlotInfo {
+        let device = &mut self.inner.lock().device;
+        let present = device.present().is_ok();
+        let config = device.config();
+        SlotInfo { description: format!("{} at {:#04x}", config.bus, config.address), present }
+    }
+
+    /// What C_GetTokenInfo says. Asks the chip at most once a second.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotPresent`], [`Error::TokenNotRecognized`], those of the chip.
+    pub fn info(&self) -> Result<TokenInfo> {
+        let device = &mut self.inner.lock().device;
+        let configured = device.config().label.clone();
+        let identity = device.present()?;
+        identity.refresh();
+        let zone = &identity.zone;
+        let serial_number = zone.serial_number().token_serial();
+        let label = configured
+            .or_else(|| identity.store.state().label.clone())
+            .unwrap_or_else(|| format!("ATECC608-{}", &serial_number[8..]));
+        let model = if identity.simulated { "ATECC608-SIM".to_owned() } else { zone.model().to_string() };
+        let mut flags = 0;
+        if zone.config_locked() {
+            // Until then its random number is a constant.
+            flags |= CKF_RNG;
+        }
+        if identity.is_provisioned() {
+            flags |= CKF_TOKEN_INITIALIZED;
+        }
+        let revision = match zone.model() {
+            Model::Atecc608A => 2,
+            Model::Atecc608B => 3,
+            Model::Atecc608Other(revision) => revision,
+            Model::Other(_) => 0,
+        };
+        Ok(TokenInfo {
+            label,
+            model,
+            serial_number,
+            flags,
+            // No PIN is asked for, but clients that insist on sending one may.
+            max_pin_len: 255,
+            min_pin_len: 0,
+            hardware_version: CK_VERSION { major: 0x60, minor: revision },
+        })
+    }
+
+    /// The mechanisms that this chip's configuration allows.
+    ///
+    /// # Errors
+    /// As [`Token::info`].
+    pub fn mechanisms(&self) -> Result<Vec<MechanismInfo>> {
+        Ok(mechanism::offered(self.inner.lock().device.identity()?.abilities()))
+    }
+
+    /// Whether there is a token to open a session with; costs nothing once it was seen.
+    ///
+    /// # Errors
+    /// As [`Token::info`].
+    pub fn ensure_present(&self) -> Result<()> {
+        self.inner.lock().device.identity().map(drop)
+    }
+
+    /// Logs in. Without a PIN only the PIN is ignored: AWS clients always log in.
+    ///
+    /// # Errors
+    /// [`Error::UserAlreadyLoggedIn`]; [`Error::UserTypeInvalid`] for anybody but CKU_USER.
+    pub fn login(&self, user: CK_USER_TYPE, _pin: Option<&[u8]>) -> Result<()> {
+        match user {
+            CKU_USER if self.logged_in.swap(true, Ordering::AcqRel) => Err(Error::UserAlreadyLoggedIn),
+            CKU_USER => Ok(()),
+            CKU_SO => Err(Error::UserTypeInvalid(
+                "this token has no PIN and so no security officer; the profile tls-pin has both".to_owned(),
+            )),
+            CKU_CONTEXT_SPECIFIC => Err(Error::OperationNotInitialized(
+                "no operation waits for a PIN: CKA_ALWAYS_AUTHENTICATE is false on every key".to_owned(),
+            )),
+            other => Err(Error::UserTypeInvalid(format!("user type {other} does not exist"))),
+        }
+    }
+
+    /// Logs out.
+    ///
+    /// # Errors
+    /// [`Error::UserNotLoggedIn`].
+    pub fn logout(&self) -> Result<()> {
+        if self.logged_in.swap(false, Ordering::AcqRel) {
+            Ok(())
+        } else {
+            Err(Error::UserNotLoggedIn)
+        }
+    }
+
+    /// Whether CKU_USER is logged in.
+    pub fn logged_in(&self) -> bool {
+        self.logged_in.load(Ordering::Acquire)
+    }
+
+    /// A session ended: its objects are gone.
+    pub fn session_closed(&self, session: u64) {
+        self.inner.lock().drop_session_objects(Some(session));
+    }
+
+    /// The last session ended: all session objects are gone, and nobody is logged in.
+    pub fn all_sessions_closed(&self) {
+        self.logged_in.store(false, Ordering::Release);
+        self.inner.lock().drop_session_objects(None);
+    }
+
+    /// C_InitToken: sets the label. Keys are never destroyed by it, so it refuses while there are objects.
+    ///
+    /// # Errors
+    /// [`Error::ActionProhibited`] while there are objects or the configuration gives the label; those of state
+    /// folder and chip.
+    pub fn init_token(&self, _so_pin: Option<&[u8]>, label: &str) -> Result<()> {
+        let inner = &mut *self.inner.lock();
+        if let Some(label) = &inner.device.config().label {
+            return Err(Error::ActionProhibited(format!(
+                "the configuration gives this token the label \"{label}\": change it there"
+            )));
+        }
+        let objects = find::find(&mut inner.device, &inner.session_objects, &Template::default())?;
+        if !objects.is_empty() {
+            return Err(Error::ActionProhibited(format!(
+                "the token has {} objects: destroy them by name first, C_InitToken never destroys a key",
+                objects.len()
+            )));
+        }
+        let label = label.trim_end().to_owned();
+        inner.device.with_chip(|_, identity| identity.store.change(|state| state.label = Some(label)))
+    }
+
+    /// C_InitPIN: refused, this token has no PIN.
+    ///
+    /// # Errors
+    /// [`Error::UserNotLoggedIn`], always: only a security officer may, and there is none.
+    pub fn init_pin(&self, _pin: Option<&[u8]>) -> Result<()> {
+        log::warn!("C_InitPIN: this token has no PIN; the profile tls-pin has one");
+        Err(Error::UserNotLoggedIn)
+    }
+
+    /// C_SetPIN: refused, this token has no PIN.
+    ///
+    /// # Errors
+    /// [`Error::ActionProhibited`], always.
+    pub fn set_pin(&self, _old: Option<&[u8]>, _new: Option<&[u8]>) -> Result<()> {
+        Err(Error::ActionProhibited("this token has no PIN to change; the profile tls-pin has one".to_owned()))
+    }
+
+    /// Fills `out` from the chip's generator: one Random for each 32 bytes, all in one conversation.
+    ///
+    /// # Errors
+    /// [`Error::RandomNoRng`] while the configuration is not locked, those of the chip.
+    pub fn random(&self, out: &mut [u8]) -> Result<()> {
+        self.inner.lock().device.with_chip(|chip, identity| {
+            if !identity.zone.config_locked() {
+                return Err(Error::RandomNoRng(
+                    "a chip with an unlocked configuration answers a constant instead of random numbers".to_owned(),
+                ));
+            }
+            chip.converse(|awake| {
+                for chunk in out.chunks_mut(32) {
+                    chunk.copy_from_slice(&awake.random()?[..chunk.len()]);
+                }
+                Ok(())
+            })
+            .map_err(Error::Device)
+        })
+    }
+
+    /// Handles of the objects that match.
+    ///
+    /// # Errors
+    /// Those of the chip, where it had to be asked.
+    pub fn find(&self, _session: SessionRef, template: &Template) -> Result<Vec<ObjectHandle>> {
+        let inner = &mut *self.inner.lock();
+        let found = find::find(&mut inner.device, &inner.session_objects, template)?;
+        Ok(found.into_iter().map(|key| inner.handles.handle(key)).collect())
+    }
+
+    /// The attribute's value in the ABI's encoding.
+    ///
+    /// # Errors
+    /// [`Error::ObjectHandleInvalid`], [`Error::AttributeTypeInvalid`], [`Error::AttributeSensitive`], those of the chip.
+    pub fn attribute(
+        &self,
+        _session: SessionRef,
+        object: ObjectHandle,
+        attribute: CK_ATTRIBUTE_TYPE,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let inner = &mut *self.inner.lock();
+        match inner.object(object)? {
+            ObjectKey::PrivateKey { slot, .. } => inner.key_attribute(slot, Half::Private, attribute),
+            ObjectKey::PublicKey { slot, .. } => inner.key_attribute(slot, Half::Public, attribute),
+            ObjectKey::Stored(unique_id) => {
+                let identity = inner.device.identity()?;
+                let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
+                stored_attribute(stored.ok_or(Error::ObjectHandleInvalid(object))?, attribute).map(Zeroizing::new)
+            }
+            ObjectKey::Session(number) => {
+                let found = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;
+                found.attribute(attribute).map(|value| Zeroizing::new(value.to_vec()))
+            }
+        }
+    }
+
+    /// Whether the handle names an object.
+    ///
+    /// # Errors
+    /// [`Error::ObjectHandleInvalid`].
+    pub fn check_object(&self, _session: SessionRef, object: ObjectHandle) -> Result<()> {
+        self.inner.lock().object(object).map(drop)
+    }
+
+    /// C_SetAttributeValue: labels and ids, and data of data objects.
+    ///
+    /// # Errors
+    /// [`Error::AttributeReadOnly`], [`Error::SessionReadOnly`], [`Error::AttributeValueInvalid`], those of the state folder.
+    pub fn set_attributes(&self, session: SessionRef, object: ObjectHandle, template: &Template) -> Result<()> {
+        let inner = &mut *self.inner.lock();
+        let key = inner.object(object)?;
+        if !matches!(key, ObjectKey::Session(_)) && !session.read_write {
+            return Err(Error::SessionReadOnly);
+        }
+        match key {
+            ObjectKey::PrivateKey { slot, .. } => {
+                objects::set_key_attributes(&mut inner.device, slot, Half::Private, template)
+            }
+            ObjectKey::PublicKey { slot, .. } => {
+                objects::set_key_attributes(&mut inner.device, slot, Half::Public, template)
+            }
+            ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
+                let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
+                let mut changed = stored.cloned().ok_or(Error::ObjectHandleInvalid(object))?;
+                objects::set_stored_attributes(&mut changed, template)?;
+                identity.store.change(|state| {
+                    if let Some(stored) = state.objects.iter_mut().find(|stored| stored.unique_id == unique_id) {
+                        *stored = changed;
+                    }
+                })
+            }),
+            ObjectKey::Session(number) => {
+                let found = inner.session_objects.get_mut(number).ok_or(Error::ObjectHandleInvalid(object))?;
+                objects::set_session_attributes(found, template)
+            }
+        }
+    }
+
+    /// C_CreateObject: certificates, data, and public keys in the session.
+    ///
+    /// # Errors
+    /// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of the state folder.
+    pub fn create_object(&self, session: SessionRef, template: &Template) -> Result<ObjectHandle> {
+        let inner = &mut *self.inner.lock();
+        let key = match objects::from_template(&mut inner.device, session, template)? {
+            NewObject::Session(object) => ObjectKey::Session(inner.session_objects.add(object)),
+            NewObject::Stored(object) => {
+                let unique_id = object.unique_id.clone();
+                inner.device.with_chip(|_, identity| identity.store.change(|state| state.objects.push(object)))?;
+                ObjectKey::Stored(unique_id)
+            }
+        };
+        Ok(inner.handles.handle(key))
+    }
+
+    /// C_CopyObject: refused. Keys can't be copied, and pkcs11-provider goes on without.
+    ///
+    /// # Errors
+    /// [`Error::ActionProhibited`], always, for a valid handle.
+    pub fn copy_object(&self, session: SessionRef, object: ObjectHandle, _template: &Template) -> Result<ObjectHandle> {
+        self.check_object(session, object)?;
+        Err(Error::ActionProhibited("objects of this token can't be copied (CKA_COPYABLE is false)".to_owned()))
+    }
+
+    /// C_DestroyObject: a private key is overwritten in the chip.
+    ///
+    /// # Errors
+    /// [`Error::ActionProhibited`] for a permanent key or a public one, [`Error::SessionReadOnly`], those of state
+    /// folder and chip.
+    pub fn destroy_object(&self, session: SessionRef, object: ObjectHandle) -> Result<()> {
+        let inner = &mut *self.inner.lock();
+        let key = inner.object(object)?;
+        if !matches!(key, ObjectKey::Session(_)) && !session.read_write {
+            return Err(Error::SessionReadOnly);
+        }
+        match &key {
+            ObjectKey::PrivateKey { slot, .. } => keygen::destroy(&mut inner.device, *slot)?,
+            ObjectKey::PublicKey { slot, .. } => {
+                return Err(Error::ActionProhibited(format!(
+                    "the public key of slot {slot} can't be destroyed by itself: it goes with its private key"
+                )))
+            }
+            ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
+                identity.store.change(|state| state.objects.retain(|stored| stored.unique_id != *unique_id))
+            })?,
+            ObjectKey::Session(number) => inner.session_objects.remove(*number),
+        }
+        inner.handles.remove(&key);
+        Ok(())
+    }
+
+    /// C_GetObjectSize: bytes of CKA_VALUE, or of the slot that holds the key.
+    ///
+    /// # Errors
+    /// [`Error::ObjectHandleInvalid`].
+    pub fn object_size(&self, session: SessionRef, object: ObjectHandle) -> Result<CK_ULONG> {
+        let key = self.inner.lock().object(object)?;
+        match key {
+            ObjectKey::PrivateKey { slot, .. } => Ok(slot.size() as CK_ULONG),
+            ObjectKey::PublicKey { .. } => Ok(self.attribute(session, object, CKA_EC_POINT)?.len() as CK_ULONG),
+            _ => match self.attribute(session, object, CKA_VALUE) {
+                Ok(value) => Ok(value.len() as CK_ULONG),
+                Err(Error::ObjectHandleInvalid(handle)) => Err(Error::ObjectHandleInvalid(handle)),
+                Err(_) => Ok(CK_UNAVAILABLE_INFORMATION),
+            },
+        }
+    }
+
+    /// C_GenerateKeyPair: a private key born in the chip. Answers public and private handle.
+    ///
+    /// # Errors
+    /// See `keygen`: templates, slots, state folder, chip.
+    pub fn generate_key_pair(
+        &self,
+        session: SessionRef,
+        mechanism: &Mechanism,
+        public: &Template,
+        private: &Template,
+    ) -> Result<(ObjectHandle, ObjectHandle)> {
+        let request = keygen::KeyPairRequest::new(mechanism, public, private)?;
+        if !session.read_write {
+            return Err(Error::SessionReadOnly);
+        }
+        let inner = &mut *self.inner.lock();
+        let slot = keygen::generate(&mut inner.device, request)?;
+        let epoch = inner.device.identity()?.epoch(slot);
+        let mut handle = |half: Half| inner.handles.handle(half.key(slot, epoch));
+        Ok((handle(Half::Public), handle(Half::Private)))
+    }
+
+    /// C_DeriveKey: ECDH in the chip; the result is a session object.
+    ///
+    /// # Errors
+    /// See `derive`: parameter, template, key, chip.
+    pub fn derive_key(
+        &self,
+        session: SessionRef,
+        mechanism: &Mechanism,
+        base: ObjectHandle,
+        template: &Template,
+    ) -> Result<ObjectHandle> {
+        if mechanism.mechanism != CKM_ECDH1_DERIVE {
+            return Err(Error::MechanismInvalid(mechanism.mechanism));
+        }
+        let slot = self.private_key_slot(session, base)?;
+        let inner = &mut *self.inner.lock();
+        let object = derive::derive(&mut inner.device, session, mechanism, slot, template)?;
+        let number = inner.session_objects.add(object);
+        Ok(inner.handles.handle(ObjectKey::Session(number)))
+    }
+
+    /// The slot of the private key that the handle names.
+    fn private_key_slot(&self, _session: SessionRef, key: ObjectHandle) -> Result<Slot> {
+        match self.inner.lock().object(key) {
+            Ok(ObjectKey::PrivateKey { slot, .. }) => Ok(slot),
+            Ok(_) => Err(Error::KeyTypeInconsistent("the handle names no private key".to_owned())),
+            Err(_) => Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))),
+        }
+    }
+
+    /// The point of the public key that the handle names.
+    fn public_point(&self, session: SessionRef, key: ObjectHandle) -> Result<Point> {
+        let object = self.inner.lock().object(key);
+        match object {
+            Ok(ObjectKey::PublicKey { .. } | ObjectKey::Session(_)) => {
+                let point = self.attribute(session, key, CKA_EC_POINT).ok();
+                point
+                    .and_then(|point| Point::from_caller(&point))
+                    .ok_or_else(|| Error::KeyTypeInconsistent("the handle names no P-256 public key".to_owned()))
+            }
+            Ok(_) => Err(Error::KeyTypeInconsistent("the handle names no public key".to_owned())),
+            Err(_) => Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))),
+        }
+    }
+
+    fn with_device<T>(&self, work: impl FnOnce(&mut Device) -> Result<T>) -> Result<T> {
+        work(&mut self.inner.lock().device)
+    }
+}
+
+impl Inner {
+    /// What the handle names, if that is still there.
+    fn object(&mut self, handle: ObjectHandle) -> Result<ObjectKey> {
+        let key = self.handles.key(handle)?;
+        let is_there = match &key {
+            ObjectKey::PrivateKey { slot, epoch } | ObjectKey::PublicKey { slot, epoch } => {
+                let identity = self.device.identity()?;
+                identity.epoch(*slot) == *epoch && identity.known_presence(*slot) != Some(false)
+            }
+            ObjectKey::Stored(unique_id) => {
+                let state = self.device.identity()?.store.state();
+                state.objects.iter().any(|stored| stored.unique_id == *unique_id)
+            }
+            ObjectKey::Session(number) => self.session_objects.get(*number).is_some(),
+        };
+        if is_there {
+            Ok(key)
+        } else {
+            self.handles.remove(&key);
+            Err(Error::ObjectHandleInvalid(handle))
+        }
+    }
+
+    fn key_attribute(&mut self, slot: Slot, half: Half, attribute: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>> {
+        for _ in 0..2 {
+            let pair = self.device.identity()?.pair(slot);
+            let answer = pair.map(|pair| half.attribute(&pair, attribute));
+            match answer {
+                Some(Answer::Value(value)) => return Ok(Zeroizing::new(value)),
+                Some(Answer::Error(error)) => return Err(error),
+                None => break,
+                Some(Answer::NeedsPoint) => {
+                    self.device.with_chip(|chip, identity| identity.learn_point(chip, slot))?;
+                }
+            }
+        }
+        Err(Error::AttributeTypeInvalid(attribute))
+    }
+
+    fn drop_session_objects(&mut self, session: Option<u64>) {
+        for number in self.session_objects.remove_of(session) {
+            self.handles.remove(&ObjectKey::Session(number));
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Creating, changing and destroying objects that are not born in the chip: certificates and data in the state
+//! folder, public keys and others in the session; labels and ids of keys.
+
+use std::collections::BTreeMap;
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::certificate;
+use super::device::{Device, Identity};
+use super::error::{Error, Result};
+use super::find::Half;
+use super::keygen::refuse_second_label;
+use super::object::SessionObject;
+use super::point::{Point, P256_PARAMS};
+use super::store::{to_hex, StoredClass, StoredObject};
+use super::template::{bool_value, ulong_value, Template};
+use super::SessionRef;
+use crate::wire::Slot;
+
+/// Largest CKA_VALUE of a certificate or data object, in bytes.
+const MAX_VALUE: usize = 64 * 1024;
+/// Longest label or application, in bytes.
+const MAX_TEXT: usize = 255;
+/// Longest id, in bytes.
+const MAX_ID: usize = 255;
+
+/// What C_CreateObject makes.
+pub(super) enum NewObject {
+    /// A token object.
+    Stored(StoredObject),
+    /// A session object.
+    Session(SessionObject),
+}
+
+/// Reads a template for C_CreateObject.
+///
+/// # Errors
+/// What the template lacks or contradicts.
+pub(super) fn from_template(device: &mut Device, session: SessionRef, template: &Template) -> Result<NewObject> {
+    let class = template
+        .ulong(CKA_CLASS)?
+        .ok_or_else(|| Error::TemplateIncomplete("CKA_CLASS is missing from the template".to_owned()))?;
+    let on_token = template.boolean(CKA_TOKEN)?.unwrap_or(false);
+    if on_token && !session.read_write {
+        return Err(Error::SessionReadOnly);
+    }
+    match class {
+        CKO_CERTIFICATE | CKO_DATA => {
+            let object = stored_object(device, class, template)?;
+            Ok(if on_token {
+                NewObject::Stored(object)
+            } else {
+                NewObject::Session(as_session_object(session, &object)?)
+            })
+        }
+        CKO_PUBLIC_KEY if !on_token => Ok(NewObject::Session(public_key(session, template)?)),
+        CKO_PUBLIC_KEY => Err(Error::ActionProhibited(
+            "a public key on its own is kept as a session object only (CKA_TOKEN false)".to_owned(),
+        )),
+        CKO_PRIVATE_KEY => Err(Error::ActionProhibited(
+            "a private key is not imported: generate it in the chip (C_GenerateKeyPair)".to_owned(),
+        )),
+        CKO_SECRET_KEY => Err(Error::ActionProhibited("secret keys are not imported".to_owned())),
+        other => Err(Error::AttributeValueInvalid(format!("CKA_CLASS: objects of class {other:#x} can't be created"))),
+    }
+}
+
+fn stored_object(device: &mut Device, class: CK_OBJECT_CLASS, template: &Template) -> Result<StoredObject> {
+    const SHARED: &[CK_ATTRIBUTE_TYPE] =
+        &[CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE, CKA_LABEL, CKA_VALUE];
+    const CERTIFICATE: &[CK_ATTRIBUTE_TYPE] = &[
+        CKA_CERTIFICATE_TYPE,
+        CKA_TRUSTED,
+        CKA_CERTIFICATE_CATEGORY,
+        CKA_CHECK_VALUE,
+        CKA_START_DATE,
+        CKA_END_DATE,
+        CKA_PUBLIC_KEY_INFO,
+        CKA_SUBJECT,
+        CKA_ID,
+        CKA_ISSUER,
+        CKA_SERIAL_NUMBER,
+        CKA_URL,
+        CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
+        CKA_HASH_OF_ISSUER_PUBLIC_KEY,
+        CKA_JAVA_MIDP_SECURITY_DOMAIN,
+        CKA_NAME_HASH_ALGORITHM,
+    ];
+    const DATA: &[CK_ATTRIBUTE_TYPE] = &[CKA_APPLICATION, CKA_OBJECT_ID];
+    let own = if class == CKO_CERTIFICATE { CERTIFICATE } else { DATA };
+    known_only(template, &[SHARED, own])?;
+    if template.boolean(CKA_PRIVATE)? == Some(true) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_PRIVATE=true: certificates and data lie in clear in the state folder and are public objects"
+                .to_owned(),
+        ));
+    }
+    let value = template.bytes(CKA_VALUE).unwrap_or_default();
+    check_value(value)?;
+    let label = checked_text(template, CKA_LABEL)?;
+    let application = checked_text(template, CKA_APPLICATION)?.unwrap_or_default();
+    if class == CKO_DATA {
+        let id = template.bytes(CKA_OBJECT_ID).unwrap_or_default().to_vec();
+        let label = label.unwrap_or_default();
+        return Ok(StoredObject {
+            unique_id: unique_id()?,
+            class: StoredClass::Data,
+            label,
+            id,
+            application,
+            value: value.to_vec(),
+        });
+    }
+    if template.ulong(CKA_CERTIFICATE_TYPE)?.is_some_and(|given| given != CKC_X_509) {
+        return Err(Error::AttributeValueInvalid("CKA_CERTIFICATE_TYPE: only CKC_X_509 is kept".to_owned()));
+    }
+    if value.is_empty() {
+        return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".to_owned()));
+    }
+    let fields = certificate::parse(value)?;
+    // A certificate without an id belongs to the key that it certifies, if that is in the chip.
+    let pair = device.identity().ok().and_then(|identity| identity.pair_of(fields.point?));
+    let id = match template.bytes(CKA_ID).filter(|id| !id.is_empty()) {
+        Some(id) => checked_id(id)?,
+        None => pair.as_ref().map(|(id, _)| id.clone()).unwrap_or_default(),
+    };
+    let label = label.or_else(|| pair.map(|(_, label)| label)).unwrap_or_default();
+    Ok(StoredObject {
+        unique_id: unique_id()?,
+        class: StoredClass::Certificate,
+        label,
+        id,
+        application,
+        value: value.to_vec(),
+    })
+}
+
+impl Identity {
+    /// Id and label of the key pair with this public key, as far as points are known.
+    fn pair_of(&self, point: Point) -> Option<(Vec<u8>, String)> {
+        let key = self.keys.iter().find(|key| self.known_point(key.slot) == Some(point))?;
+        let pair = self.pair(key.slot)?;
+        let id = pair.given_id().map(<[u8]>::to_vec).unwrap_or_else(|| point.key_id().to_vec());
+        Some((id, pair.label().to_owned()))
+    }
+}
+
+/// A certificate or data object that lives in the session only.
+fn as_session_object(session: SessionRef, object: &StoredObject) -> Result<SessionObject> {
+    const ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
+        CKA_CLASS,
+        CKA_PRIVATE,
+        CKA_COPYABLE,
+        CKA_MODIFIABLE,
+        CKA_DESTROYABLE,
+        CKA_LABEL,
+        CKA_VALUE,
+        CKA_APPLICATION,
+        CKA_OBJECT_ID,
+        CKA_CERTIFICATE_TYPE,
+        CKA_CERTIFICATE_CATEGORY,
+        CKA_TRUSTED,
+        CKA_ID,
+        CKA_SUBJECT,
+        CKA_ISSUER,
+        CKA_SERIAL_NUMBER,
+        CKA_PUBLIC_KEY_INFO,
+        CKA_START_DATE,
+        CKA_END_DATE,
+    ];
+    let mut attributes: BTreeMap<_, _> = ATTRIBUTES
+        .iter()
+        .filter_map(|attribute| {
+            let value = super::attribute::stored_attribute(object, *attribute).ok()?;
+            Some((*attribute, Zeroizing::new(value)))
+        })
+        .collect();
+    attributes.insert(CKA_TOKEN, Zeroizing::new(bool_value(false)));
+    Ok(SessionObject { session: session.id, attributes })
+}
+
+/// A public key to verify with: pkcs11-provider makes one for each peer.
+fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject> {
+    known_only(
+        template,
+        &[&[
+            CKA_CLASS,
+            CKA_TOKEN,
+            CKA_PRIVATE,
+            CKA_MODIFIABLE,
+            CKA_COPYABLE,
+            CKA_DESTROYABLE,
+            CKA_LABEL,
+            CKA_KEY_TYPE,
+            CKA_ID,
+            CKA_START_DATE,
+            CKA_END_DATE,
+            CKA_DERIVE,
+            CKA_SUBJECT,
+            CKA_ENCRYPT,
+            CKA_VERIFY,
+            CKA_VERIFY_RECOVER,
+            CKA_WRAP,
+            CKA_TRUSTED,
+            CKA_EC_PARAMS,
+            CKA_EC_POINT,
+            CKA_PUBLIC_KEY_INFO,
+            CKA_ALLOWED_MECHANISMS,
+        ]],
+    )?;
+    let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template"));
+    match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
+        CKK_EC => {}
+        other => {
+            return Err(Error::AttributeValueInvalid(format!(
+                "CKA_KEY_TYPE: {other:#x}, where only CKK_EC is supported"
+            )))
+        }
+    }
+    if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
+        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".to_owned()));
+    }
+    let point = Point::from_caller(template.bytes(CKA_EC_POINT).ok_or_else(|| missing("CKA_EC_POINT"))?)
+        .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".to_owned()))?;
+    let text = |attribute| template.bytes(attribute).unwrap_or_default().to_vec();
+    let attributes = [
+        (CKA_CLASS, ulong_value(CKO_PUBLIC_KEY)),
+        (CKA_KEY_TYPE, ulong_value(CKK_EC)),
+        (CKA_TOKEN, bool_value(false)),
+        (CKA_PRIVATE, bool_value(false)),
+        (CKA_MODIFIABLE, bool_value(true)),
+        (CKA_COPYABLE, bool_value(false)),
+        (CKA_DESTROYABLE, bool_value(true)),
+        (CKA_LOCAL, bool_value(false)),
+        (CKA_TRUSTED, bool_value(false)),
+        (CKA_KEY_GEN_MECHANISM, ulong_value(CK_UNAVAILABLE_INFORMATION)),
+        (CKA_LABEL, text(CKA_LABEL)),
+        (CKA_ID, text(CKA_ID)),
+        (CKA_SUBJECT, text(CKA_SUBJECT)),
+        (CKA_START_DATE, text(CKA_START_DATE)),
+        (CKA_END_DATE, text(CKA_END_DATE)),
+        (CKA_VERIFY, bool_value(true)),
+        (CKA_VERIFY_RECOVER, bool_value(false)),
+        (CKA_ENCRYPT, bool_value(false)),
+        (CKA_WRAP, bool_value(false)),
+        (CKA_DERIVE, bool_value(false)),
+        (CKA_EC_PARAMS, P256_PARAMS.to_vec()),
+        (CKA_EC_POINT, point.ec_point()),
+        (CKA_PUBLIC_KEY_INFO, point.public_key_info()),
+    ];
+    let attributes = attributes.into_iter().map(|(attribute, value)| (attribute, Zeroizing::new(value))).collect();
+    Ok(SessionObject { session: session.id, attributes })
+}
+
+/// Changes label or id of a key pair in the chip. Both halves share the id.
+///
+/// # Errors
+/// [`Error::AttributeReadOnly`] for anything else, [`Error::AttributeValueInvalid`] for a second equal label.
+pub(super) fn set_key_attributes(device: &mut Device, slot: Slot, half: Half, template: &Template) -> Result<()> {
+    if let Some((other, _)) = template.iter().find(|(attribute, _)| !matches!(*attribute, CKA_LABEL | CKA_ID)) {
+        return Err(Error::AttributeReadOnly(other));
+    }
+    let label = checked_text(template, CKA_LABEL)?;
+    let id = template.bytes(CKA_ID).map(checked_id).transpose()?;
+    device.with_chip(|chip, identity| {
+        if let (Some(label), Half::Private) = (&label, half) {
+            refuse_second_label(chip, identity, slot, label)?;
+        }
+        // The public half keeps its label when the private one gets another.
+        let public_label = identity.pair(slot).map(|pair| pair.public_label().to_owned());
+        identity.store.change(|state| {
+            let slot_state = state.slot_mut(slot);
+            if let Some(label) = label {
+                match half {
+                    Half::Private => {
+                        slot_state.public_label = public_label.filter(|public| *public != label);
+                        slot_state.label = Some(label);
+                    }
+                    Half::Public => slot_state.public_label = Some(label),
+                }
+            }
+            if id.is_some() {
+                slot_state.id = id;
+            }
+        })
+    })
+}
+
+/// Changes a certificate's or data object's names, or data.
+///
+/// # Errors
+/// [`Error::AttributeReadOnly`] for anything else.
+pub(super) fn set_stored_attributes(object: &mut StoredObject, template: &Template) -> Result<()> {
+    for (attribute, value) in template.iter() {
+        match (attribute, object.class) {
+            (CKA_LABEL, _) => object.label = checked_text(template, CKA_LABEL)?.unwrap_or_default(),
+            (CKA_ID, StoredClass::Certificate) | (CKA_OBJECT_ID, StoredClass::Data) => object.id = checked_id(value)?,
+            (CKA_APPLICATION, StoredClass::Data) => {
+                object.application = checked_text(template, CKA_APPLICATION)?.unwrap_or_default();
+            }
+            (CKA_VALUE, StoredClass::Data) => {
+                check_value(value)?;
+                object.value = value.to_vec();
+            }
+            _ => return Err(Error::AttributeReadOnly(attribute)),
+        }
+    }
+    Ok(())
+}
+
+/// Changes label or id of a session object.
+///
+/// # Errors
+/// [`Error::AttributeReadOnly`] for anything else.
+pub(super) fn set_session_attributes(object: &mut SessionObject, template: &Template) -> Result<()> {
+    if let Some((other, _)) = template.iter().find(|(attribute, _)| !matches!(*attribute, CKA_LABEL | CKA_ID)) {
+        return Err(Error::AttributeReadOnly(other));
+    }
+    checked_text(template, CKA_LABEL)?;
+    for (attribute, value) in template.iter() {
+        object.attributes.insert(attribute, Zeroizing::new(value.to_vec()));
+    }
+    Ok(())
+}
+
+fn known_only(template: &Template, known: &[&[CK_ATTRIBUTE_TYPE]]) -> Result<()> {
+    match template.iter().find(|(attribute, _)| !known.iter().any(|list| list.contains(attribute))) {
+        Some((attribute, _)) => Err(Error::AttributeTypeInvalid(attribute)),
+        None => Ok(()),
+    }
+}
+
+fn check_value(value: &[u8]) -> Result<()> {
+    if value.len() > MAX_VALUE {
+        return Err(Error::DeviceMemory(format!(
+            "CKA_VALUE: {} bytes, where at most {MAX_VALUE} are kept",
+            value.len()
+        )));
+    }
+    Ok(())
+}
+
+fn checked_text(template: &Template, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<String>> {
+    match template.text(attribute)? {
+        Some(text) if text.len() > MAX_TEXT => {
+            Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} has more than {MAX_TEXT} bytes")))
+        }
+        text => Ok(text.map(str::to_owned)),
+    }
+}
+
+fn checked_id(id: &[u8]) -> Result<Vec<u8>> {
+    if id.len() > MAX_ID {
+        return Err(Error::AttributeValueInvalid(format!("CKA_ID has more than {MAX_ID} bytes")));
+    }
+    Ok(id.to_vec())
+}
+
+fn unique_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+    Ok(to_hex(&bytes))
+}

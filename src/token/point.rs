@@ -1,0 +1,92 @@
+//! Public points of P-256 in the encodings PKCS#11 uses, and verification on the host.
+
+use der::asn1::OctetStringRef;
+use der::{Decode, Encode};
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use p256::ecdsa::{Signature, VerifyingKey};
+use p256::EncodedPoint;
+use sha1::{Digest, Sha1};
+
+use super::error::{Error, Result};
+
+/// CKA_EC_PARAMS of P-256: the OID 1.2.840.10045.3.1.7 in DER.
+pub const P256_PARAMS: [u8; 10] = [0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+
+/// SubjectPublicKeyInfo of a P-256 key up to the point: SEQUENCE, AlgorithmIdentifier (id-ecPublicKey,
+/// prime256v1), BIT STRING header.
+const SPKI_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE,
+    0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// A public key: a point on P-256.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Point(VerifyingKey);
+
+impl std::fmt::Debug for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Point({})", super::store::to_hex(&self.uncompressed()))
+    }
+}
+
+impl Point {
+    /// The point X ‖ Y that a chip answered; none if it is not on the curve.
+    pub fn from_xy(xy: &[u8; 64]) -> Option<Self> {
+        let point = EncodedPoint::from_untagged_bytes(xy.into());
+        VerifyingKey::from_encoded_point(&point).ok().map(Self)
+    }
+
+    /// The point 04 ‖ X ‖ Y; none if it is anything else or not on the curve.
+    pub fn from_uncompressed(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0x04, xy @ ..] => Self::from_xy(xy.try_into().ok()?),
+            _ => None,
+        }
+    }
+
+    /// The point of CKA_EC_POINT or ECDH public data: 04 ‖ X ‖ Y in a DER OCTET STRING, or bare.
+    pub fn from_caller(bytes: &[u8]) -> Option<Self> {
+        let wrapped = OctetStringRef::from_der(bytes).ok();
+        wrapped.and_then(|octets| Self::from_uncompressed(octets.as_bytes())).or_else(|| Self::from_uncompressed(bytes))
+    }
+
+    /// X ‖ Y.
+    pub fn xy(&self) -> [u8; 64] {
+        let mut xy = [0; 64];
+        xy.copy_from_slice(&self.0.to_encoded_point(false).as_bytes()[1..]);
+        xy
+    }
+
+    /// 04 ‖ X ‖ Y.
+    pub fn uncompressed(&self) -> [u8; 65] {
+        let mut bytes = [0x04; 65];
+        bytes[1..].copy_from_slice(&self.xy());
+        bytes
+    }
+
+    /// CKA_EC_POINT: 04 ‖ X ‖ Y in a DER OCTET STRING (PKCS#11 3.0 section 2.3.3).
+    pub fn ec_point(&self) -> Vec<u8> {
+        let point = self.uncompressed();
+        // 65 bytes in an OCTET STRING always encode.
+        OctetStringRef::new(&point).and_then(|octets| octets.to_der()).unwrap_or_default()
+    }
+
+    /// CKA_PUBLIC_KEY_INFO: SubjectPublicKeyInfo in DER.
+    pub fn public_key_info(&self) -> Vec<u8> {
+        [&SPKI_PREFIX[..], &self.uncompressed()].concat()
+    }
+
+    /// The default CKA_ID: SHA-1 over 04 ‖ X ‖ Y.
+    pub fn key_id(&self) -> [u8; 20] {
+        Sha1::digest(self.uncompressed()).into()
+    }
+
+    /// Checks an ECDSA signature r ‖ s over a digest.
+    ///
+    /// # Errors
+    /// [`Error::SignatureInvalid`].
+    pub fn verify(&self, digest: &[u8; 32], signature: &[u8; 64]) -> Result<()> {
+        let signature = Signature::from_slice(signature).map_err(|_| Error::SignatureInvalid)?;
+        self.0.verify_prehash(digest, &signature).map_err(|_| Error::SignatureInvalid)
+    }
+}

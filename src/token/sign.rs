@@ -1,0 +1,206 @@
+//! Signatures: ECDSA in the chip, digests and verification on the host.
+
+use cryptoki_sys::*;
+
+use super::device::Device;
+use super::digest::{no_parameter, Hasher};
+use super::error::{Error, Result};
+use super::mechanism::Mechanism;
+use super::point::Point;
+use super::{ObjectHandle, SessionRef, Token};
+use crate::bus::Bus;
+use crate::chip::Chip;
+use crate::wire::Slot;
+
+/// Most bytes that CKM_ECDSA takes: a SHA-512 digest.
+const MAX_DIGEST: usize = 64;
+
+/// What a signature is over: a digest in progress, or one that the caller computed.
+#[derive(Clone)]
+pub(super) enum Message {
+    /// CKM_ECDSA: the caller's digest, as far as it has come.
+    Digest(Vec<u8>),
+    /// CKM_ECDSA_SHA*.
+    Hashed(Box<Hasher>),
+}
+
+impl Message {
+    pub(super) fn new(mechanism: &Mechanism) -> Result<Self> {
+        no_parameter(mechanism)?;
+        match mechanism.mechanism {
+            CKM_ECDSA => Ok(Self::Digest(Vec::new())),
+            CKM_ECDSA_SHA1 | CKM_ECDSA_SHA224 | CKM_ECDSA_SHA256 | CKM_ECDSA_SHA384 | CKM_ECDSA_SHA512 => {
+                let hasher = Hasher::for_mechanism(mechanism.mechanism);
+                hasher.map(|hasher| Self::Hashed(Box::new(hasher))).ok_or(Error::MechanismInvalid(mechanism.mechanism))
+            }
+            other => Err(Error::MechanismInvalid(other)),
+        }
+    }
+
+    pub(super) fn update(&mut self, data: &[u8]) -> Result<()> {
+        match self {
+            Self::Digest(digest) if digest.len() + data.len() > MAX_DIGEST => Err(Error::DataLenRange(format!(
+                "CKM_ECDSA takes a digest of 1 to {MAX_DIGEST} bytes; {} were given",
+                digest.len() + data.len()
+            ))),
+            Self::Digest(digest) => {
+                digest.extend(data);
+                Ok(())
+            }
+            Self::Hashed(hasher) => {
+                hasher.update(data);
+                Ok(())
+            }
+        }
+    }
+
+    /// The 32 bytes that ECDSA on P-256 takes: the leftmost 256 bits, or the digest with zeros on its left
+    /// (FIPS 186-5 section 6.4.1).
+    pub(super) fn finish(self) -> Result<[u8; 32]> {
+        let digest = match self {
+            Self::Digest(digest) if digest.is_empty() => {
+                return Err(Error::DataLenRange(format!(
+                    "CKM_ECDSA takes a digest of 1 to {MAX_DIGEST} bytes; none was given"
+                )))
+            }
+            Self::Digest(digest) => digest,
+            Self::Hashed(hasher) => hasher.finish(),
+        };
+        let mut bytes = [0; 32];
+        match digest.get(..32) {
+            Some(leftmost) => bytes.copy_from_slice(leftmost),
+            None => bytes[32 - digest.len()..].copy_from_slice(&digest),
+        }
+        Ok(bytes)
+    }
+}
+
+/// C_SignInit to C_Sign or C_SignFinal.
+pub struct SignOperation {
+    key: ObjectHandle,
+    session: SessionRef,
+    message: Message,
+}
+
+impl SignOperation {
+    /// Bytes of every signature: r ‖ s.
+    pub const LEN: usize = 64;
+
+    /// Begins a signature with a private key in the chip. Costs nothing.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
+    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
+    pub fn new(token: &Token, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+        let message = Message::new(mechanism)?;
+        let slot = token.private_key_slot(session, key)?;
+        token.with_device(|device| {
+            let may_sign = device.identity()?.key_slot(slot).is_some_and(|key| key.sign);
+            if may_sign {
+                Ok(())
+            } else {
+                Err(Error::KeyFunctionNotPermitted(format!(
+                    "slot {slot} is configured not to sign (CKA_SIGN is false)"
+                )))
+            }
+        })?;
+        Ok(Self { key, session, message })
+    }
+
+    /// Takes more of the data.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes.
+    pub fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.message.update(data)
+    }
+
+    /// Signs: three commands in one conversation, and a check on the host.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`], [`Error::KeyHandleInvalid`] if the chip holds another key by now, those of the chip.
+    pub fn finish(self, token: &Token) -> Result<[u8; Self::LEN]> {
+        let digest = self.message.finish()?;
+        let slot = token.private_key_slot(self.session, self.key)?;
+        token.with_device(|device| sign(device, slot, &digest))
+    }
+}
+
+/// Signs with the key in the slot. No signature leaves the module that does not verify under the key's own
+/// public key, so neither a fault on the bus nor one in the chip gets a wrong one out.
+fn sign(device: &mut Device, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 64]> {
+    device.with_chip(|chip, identity| {
+        let limited = identity.key_slot(slot).is_some_and(|key| key.limited_use);
+        let public = identity.key_slot(slot).is_some_and(|key| key.public);
+        if !public {
+            // Nothing to verify with: the slot does not tell its public key.
+            return sign_once(chip, slot, digest, limited);
+        }
+        let point = identity.learn_point(chip, slot)?;
+        let signature = sign_once(chip, slot, digest, limited)?;
+        if point.verify(digest, &signature).is_ok() {
+            identity.key_is(slot, point);
+            return Ok(signature);
+        }
+        let now = identity.read_point_anew(chip, slot)?;
+        if now != point {
+            return Err(Error::KeyHandleInvalid(format!(
+                "slot {slot} holds another key than when it was found: find the key again"
+            )));
+        }
+        let signature = if limited {
+            signature
+        } else {
+            log::warn!("a signature of slot {slot} did not verify on the host; signing once more");
+            sign_once(chip, slot, digest, limited)?
+        };
+        now.verify(digest, &signature).map(|()| signature).map_err(|_| {
+            Error::DeviceError(format!("a signature of slot {slot} does not verify on the host: bus or chip is faulty"))
+        })
+    })
+}
+
+fn sign_once(chip: &mut Chip<Bus>, slot: Slot, digest: &[u8; 32], limited: bool) -> Result<[u8; 64]> {
+    let result = if limited {
+        chip.converse_once(|awake| awake.sign_digest(slot, digest))
+    } else {
+        chip.converse(|awake| awake.sign_digest(slot, digest))
+    };
+    result.map_err(Error::Device)
+}
+
+/// C_VerifyInit to C_Verify or C_VerifyFinal. The host verifies: the chip would take 125 ms for what guards
+/// nothing.
+pub struct VerifyOperation {
+    point: Point,
+    message: Message,
+}
+
+impl VerifyOperation {
+    /// Begins a verification with a public key object.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
+    /// [`Error::KeyTypeInconsistent`].
+    pub fn new(token: &Token, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+        let message = Message::new(mechanism)?;
+        Ok(Self { point: token.public_point(session, key)?, message })
+    }
+
+    /// Takes more of the data.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes.
+    pub fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.message.update(data)
+    }
+
+    /// Checks a signature r ‖ s.
+    ///
+    /// # Errors
+    /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], [`Error::DataLenRange`].
+    pub fn finish(self, signature: &[u8]) -> Result<()> {
+        let signature: &[u8; 64] = signature.try_into().map_err(|_| Error::SignatureLenRange(signature.len()))?;
+        self.point.verify(&self.message.finish()?, signature)
+    }
+}

@@ -1,0 +1,456 @@
+//! The state folder of one chip: names, certificates, data objects, cached public keys, and marks. Never a secret,
+//! and never the truth about a key: it may be missing, read-only, stale or restored from a backup.
+//!
+//! One file, `state_dir/SERIAL/state.toml`, replaced whole (temporary file, fsync, rename), read and written
+//! under the bus lock. Its generation number tells other processes that something changed.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result};
+use crate::wire::config_zone::SerialNumber;
+use crate::wire::Slot;
+
+/// The only version of the file there is.
+const FORMAT: u32 = 1;
+/// The state's file in the chip's folder.
+const FILE_NAME: &str = "state.toml";
+/// Largest file that is read: certificates and data of one chip are far smaller.
+const MAX_FILE: u64 = 4 << 20;
+
+/// What the state says about a chip.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    format: u32,
+    serial: String,
+    /// Grows with every change.
+    pub generation: u64,
+    /// The token's label, if C_InitToken set one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What is known about slots with keys.
+    #[serde(default, rename = "slot", skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<SlotState>,
+    /// Certificates and data objects.
+    #[serde(default, rename = "object", skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<StoredObject>,
+}
+
+/// What the state says about one slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotState {
+    /// 0 to 15.
+    pub slot: u8,
+    /// CKA_LABEL of the private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// CKA_LABEL of the public key, if it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_label: Option<String>,
+    /// CKA_ID of both. Empty is an id, too.
+    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
+    pub id: Option<Vec<u8>>,
+    /// The public key as last seen: 04 ‖ X ‖ Y.
+    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<Vec<u8>>,
+    /// The public key of the key that was destroyed: while the chip holds it, the slot is free.
+    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
+    pub tombstone: Option<Vec<u8>>,
+    /// A generation or destruction that was begun and not committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+}
+
+/// What was about to happen to a slot's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// The public key that was there before (04 ‖ X ‖ Y), if there was one.
+    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
+    pub before: Option<Vec<u8>>,
+    /// What the new key is for.
+    pub purpose: Purpose,
+    /// CKA_LABEL of the new private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// CKA_LABEL of the new public key, if it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_label: Option<String>,
+    /// CKA_ID of both.
+    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
+    pub id: Option<Vec<u8>>,
+}
+
+/// Why GenKey is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// C_GenerateKeyPair.
+    Generate,
+    /// C_DestroyObject: the new key is one that nobody uses.
+    Destroy,
+}
+
+/// A certificate or data object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredObject {
+    /// CKA_UNIQUE_ID: unique within the chip's state.
+    pub unique_id: String,
+    /// What it is.
+    pub class: StoredClass,
+    /// CKA_LABEL.
+    #[serde(default)]
+    pub label: String,
+    /// CKA_ID of a certificate, CKA_OBJECT_ID of a data object.
+    #[serde(default, with = "hex")]
+    pub id: Vec<u8>,
+    /// CKA_APPLICATION of a data object.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub application: String,
+    /// CKA_VALUE.
+    #[serde(with = "hex")]
+    pub value: Vec<u8>,
+}
+
+/// Classes of stored objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoredClass {
+    /// An X.509 certificate.
+    Certificate,
+    /// A data object.
+    Data,
+}
+
+impl State {
+    fn new(serial: &SerialNumber) -> Self {
+        Self { format: FORMAT, serial: serial.to_string(), ..Self::default() }
+    }
+
+    /// What is known about a slot, if anything.
+    pub fn slot(&self, slot: Slot) -> Option<&SlotState> {
+        self.slots.iter().find(|state| state.slot == slot.number())
+    }
+
+    /// What is known about a slot, to change.
+    pub fn slot_mut(&mut self, slot: Slot) -> &mut SlotState {
+        let index = self.slots.iter().position(|state| state.slot == slot.number()).unwrap_or_else(|| {
+            self.slots.push(SlotState { slot: slot.number(), ..SlotState::default() });
+            self.slots.len() - 1
+        });
+        &mut self.slots[index]
+    }
+}
+
+/// Identifies one version of the file without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    inode: u64,
+    modified: (i64, i64),
+    len: u64,
+}
+
+impl Version {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self { inode: metadata.ino(), modified: (metadata.mtime(), metadata.mtime_nsec()), len: metadata.len() }
+    }
+}
+
+/// The state of one chip, and its file.
+#[derive(Debug)]
+pub struct Store {
+    serial: SerialNumber,
+    dir: PathBuf,
+    version: Option<Version>,
+    state: State,
+    /// Why the file can't be used, if it can't: then nothing is written over it.
+    damage: Option<String>,
+}
+
+impl Store {
+    /// The state of the chip `serial` in `state_dir`, as it is now. A missing file is an empty state; a damaged one
+    /// is an empty state that refuses changes.
+    pub fn open(state_dir: &Path, serial: SerialNumber) -> Self {
+        let dir = state_dir.join(serial.to_string());
+        let mut store = Self { serial, dir, version: None, state: State::new(&serial), damage: None };
+        store.load();
+        store
+    }
+
+    /// The state as last read.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(FILE_NAME)
+    }
+
+    /// Why the state can't be used, if it can't.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// Reads the file again if it is another than the one last read. Answers whether it was.
+    pub fn refresh(&mut self) -> bool {
+        let version = std::fs::symlink_metadata(self.path()).ok().map(|metadata| Version::of(&metadata));
+        let changed = version != self.version;
+        if changed {
+            self.load();
+        }
+        changed
+    }
+
+    fn load(&mut self) {
+        let path = self.path();
+        self.state = State::new(&self.serial);
+        self.damage = None;
+        self.version = None;
+        match read_file(&path) {
+            Ok(None) => {}
+            Ok(Some((text, version))) => {
+                self.version = Some(version);
+                match parse(&text, &self.serial) {
+                    Ok(state) => self.state = state,
+                    Err(problem) => {
+                        self.damage = Some(format!(
+                            "{}: {problem}; keys are shown under their slots' names, and nothing is written over it: \
+                         restore it from a backup or move it away",
+                            path.display()
+                        ))
+                    }
+                }
+            }
+            Err(error) => self.damage = Some(format!("{}: {error}", path.display())),
+        }
+        if let Some(damage) = &self.damage {
+            log::error!("{damage}");
+        }
+    }
+
+    /// Changes the state and writes it, fsynced, before it answers. The caller holds the bus lock and has called
+    /// [`Store::refresh`] since it took it.
+    ///
+    /// # Errors
+    /// [`Error::TokenWriteProtected`] if the folder or file can't be written, [`Error::DeviceMemory`] if the disk is
+    /// full, [`Error::State`] if the file is damaged; the state is then what it was.
+    pub fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
+        if let Some(damage) = &self.damage {
+            return Err(Error::State(damage.clone()));
+        }
+        let mut state = self.state.clone();
+        change(&mut state);
+        if state == self.state && self.version.is_some() {
+            return Ok(());
+        }
+        state.generation += 1;
+        let text = toml::to_string(&state).map_err(|error| Error::State(error.to_string()))?;
+        self.version = Some(write_file(&self.dir, &text).map_err(|error| {
+            let problem = format!("state folder {}: {error}", self.dir.display());
+            match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DeviceMemory(problem),
+                _ => Error::TokenWriteProtected(format!(
+                    "{problem}; it must be writable for labels, ids and certificates"
+                )),
+            }
+        })?);
+        self.state = state;
+        Ok(())
+    }
+}
+
+fn parse(text: &str, serial: &SerialNumber) -> std::result::Result<State, String> {
+    let state: State = toml::from_str(text).map_err(|error| format!("damaged: {}", error.message()))?;
+    if state.format != FORMAT {
+        return Err(format!("format {} is not known to this version", state.format));
+    }
+    if state.serial != serial.to_string() {
+        return Err(format!("belongs to the chip {}", state.serial));
+    }
+    if let Some(slot) = state.slots.iter().find(|slot| slot.slot > 15) {
+        return Err(format!("damaged: there is no slot {}", slot.slot));
+    }
+    Ok(state)
+}
+
+fn read_file(path: &Path) -> std::io::Result<Option<(String, Version)>> {
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, "is not a file of a sensible size"));
+    }
+    let mut text = String::new();
+    file.take(MAX_FILE).read_to_string(&mut text)?;
+    Ok(Some((text, Version::of(&metadata))))
+}
+
+/// Replaces the file: at any moment there is the old one or the new one, whole.
+fn write_file(dir: &Path, text: &str) -> std::io::Result<Version> {
+    if !dir.exists() {
+        // Members of the group share the folder (2770 like its parent), whatever the umask.
+        DirBuilder::new().recursive(true).mode(0o770).create(dir)?;
+        set_mode(dir, 0o2770)?;
+    }
+    let temporary = dir.join(format!(".{FILE_NAME}.{}", std::process::id()));
+    // A leftover of a killed process with this id.
+    let _ = std::fs::remove_file(&temporary);
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o660).custom_flags(libc::O_NOFOLLOW).open(&temporary)?;
+    let written = file
+        .set_permissions(std::fs::Permissions::from_mode(0o660))
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&temporary, dir.join(FILE_NAME)));
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    File::open(dir)?.sync_all()?;
+    Ok(Version::of(&file.metadata()?))
+}
+
+fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+/// Bytes as hex digits.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+mod hex {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::to_hex(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        crate::config::parse_hex(&text).ok_or_else(|| D::Error::custom("expected hex digits, two for each byte"))
+    }
+}
+
+mod hex_option {
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => super::hex::serialize(bytes, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        super::hex::deserialize(deserializer).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERIAL: SerialNumber = SerialNumber([1, 0x23, 0x53, 0x49, 0x4D, 1, 2, 3, 0xEE]);
+    const OTHER: SerialNumber = SerialNumber([1, 0x23, 0x53, 0x49, 0x4D, 9, 9, 9, 0xEE]);
+
+    fn slot(number: u8) -> Slot {
+        Slot::new(number).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_by_the_next_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), SERIAL);
+        store
+            .change(|state| {
+                *state.slot_mut(slot(2)) = SlotState {
+                    slot: 2,
+                    label: Some("käy \"x\"".into()),
+                    id: Some(vec![]),
+                    public_key: Some(vec![4; 65]),
+                    intent: Some(Intent {
+                        before: None,
+                        purpose: Purpose::Destroy,
+                        label: None,
+                        public_label: None,
+                        id: Some(vec![1]),
+                    }),
+                    ..SlotState::default()
+                };
+                state.objects.push(StoredObject {
+                    unique_id: "u1".into(),
+                    class: StoredClass::Data,
+                    label: "d".into(),
+                    id: vec![],
+                    application: String::new(),
+                    value: vec![0, 255],
+                });
+            })
+            .unwrap();
+        assert_eq!(Store::open(dir.path(), SERIAL).state(), store.state());
+        assert_eq!(store.state().generation, 1);
+    }
+
+    #[test]
+    fn another_processs_change_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut one, mut two) = (Store::open(dir.path(), SERIAL), Store::open(dir.path(), SERIAL));
+        one.change(|state| state.label = Some("x".into())).unwrap();
+        assert!(two.refresh());
+        assert_eq!(two.state().label.as_deref(), Some("x"));
+        assert!(!two.refresh(), "nothing changed since");
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_file_is_kept_and_refuses_changes() {
+        for text in ["format = 1\nserial = ", "format = 9\nserial = \"x\"\ngeneration = 1", "\u{0}\u{1}"] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = Store::open(dir.path(), SERIAL);
+            store.change(|state| state.label = Some("x".into())).unwrap();
+            std::fs::write(store.path(), text).unwrap();
+            store.refresh();
+            assert!(store.damage().is_some_and(|damage| damage.contains("state.toml")));
+            assert!(matches!(store.change(|state| state.label = None), Err(Error::State(_))));
+            assert_eq!(std::fs::read_to_string(store.path()).unwrap(), text);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut other = Store::open(dir.path(), OTHER);
+        other.change(|state| state.label = Some("x".into())).unwrap();
+        std::fs::rename(dir.path().join(OTHER.to_string()), dir.path().join(SERIAL.to_string())).unwrap();
+        let foreign = Store::open(dir.path(), SERIAL);
+        assert!(foreign.damage().is_some_and(|damage| damage.contains("belongs to the chip")));
+    }
+
+    #[test]
+    fn the_group_may_read_and_write_whatever_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), SERIAL);
+        store.change(|state| state.label = Some("x".into())).unwrap();
+        assert_eq!(std::fs::metadata(store.path()).unwrap().mode() & 0o7777, 0o660);
+        assert_eq!(std::fs::metadata(&store.dir).unwrap().mode() & 0o7777, 0o2770);
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_file_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), SERIAL);
+        store.change(|state| state.label = Some("x".into())).unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::rename(store.path(), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, store.path()).unwrap();
+        assert!(Store::open(dir.path(), SERIAL).damage().is_some());
+    }
+}

@@ -1,0 +1,87 @@
+//! Templates: attribute types with their values in the ABI's encoding, read as typed values.
+
+use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_ULONG};
+use zeroize::Zeroizing;
+
+use super::error::{Error, Result};
+
+/// A template as a caller gave it, copied out of its memory.
+#[derive(Clone, Default)]
+pub struct Template(Vec<(CK_ATTRIBUTE_TYPE, Zeroizing<Vec<u8>>)>);
+
+impl Template {
+    /// A template of these attributes, in order.
+    pub fn new(attributes: Vec<(CK_ATTRIBUTE_TYPE, Zeroizing<Vec<u8>>)>) -> Self {
+        Self(attributes)
+    }
+
+    /// The attributes in the caller's order.
+    pub fn iter(&self) -> impl Iterator<Item = (CK_ATTRIBUTE_TYPE, &[u8])> {
+        self.0.iter().map(|(attribute, value)| (*attribute, value.as_slice()))
+    }
+
+    /// The value of the first attribute of this type.
+    pub fn bytes(&self, attribute: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
+        self.iter().find(|(ty, _)| *ty == attribute).map(|(_, value)| value)
+    }
+
+    /// The value as a CK_BBOOL.
+    ///
+    /// # Errors
+    /// [`Error::AttributeValueInvalid`] if it is not one byte, 0 or 1.
+    pub fn boolean(&self, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<bool>> {
+        self.bytes(attribute).map(|value| read_bool(attribute, value)).transpose()
+    }
+
+    /// The value as a CK_ULONG.
+    ///
+    /// # Errors
+    /// [`Error::AttributeValueInvalid`] if it does not have the size of one.
+    pub fn ulong(&self, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<CK_ULONG>> {
+        self.bytes(attribute).map(|value| read_ulong(attribute, value)).transpose()
+    }
+
+    /// The value as UTF-8 text.
+    ///
+    /// # Errors
+    /// [`Error::AttributeValueInvalid`] if it is not UTF-8.
+    pub fn text(&self, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<&str>> {
+        self.bytes(attribute)
+            .map(|value| {
+                std::str::from_utf8(value)
+                    .map_err(|_| Error::AttributeValueInvalid(format!("attribute {attribute:#x} is not UTF-8 text")))
+            })
+            .transpose()
+    }
+}
+
+fn read_bool(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<bool> {
+    match value {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => {
+            Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} is not a CK_BBOOL (one byte, 0 or 1)")))
+        }
+    }
+}
+
+fn read_ulong(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<CK_ULONG> {
+    let bytes = value.try_into().map_err(|_| {
+        Error::AttributeValueInvalid(format!(
+            "attribute {attribute:#x} has {} bytes, where a CK_ULONG has {}",
+            value.len(),
+            size_of::<CK_ULONG>()
+        ))
+    })?;
+    Ok(CK_ULONG::from_ne_bytes(bytes))
+}
+
+/// A CK_BBOOL in the ABI's encoding.
+pub fn bool_value(value: bool) -> Vec<u8> {
+    vec![CK_BBOOL::from(value)]
+}
+
+/// A CK_ULONG in the ABI's encoding.
+pub fn ulong_value(value: CK_ULONG) -> Vec<u8> {
+    value.to_ne_bytes().to_vec()
+}

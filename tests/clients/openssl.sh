@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# The openssl command through pkcs11-provider, with the configuration of conf/.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+fresh_token openssl
+software_peer
+software_ca
+device_certificate
+run "export P11=$ROOT/conf/openssl-pkcs11.cnf"
+run 'export PKCS11_PROVIDER_MODULE=$MODULE'
+run 'export KEY="pkcs11:token=gateway;object=dev-key;type=private"'
+run 'export PUB="pkcs11:token=gateway;object=dev-key;type=public"'
+run 'export CERT="pkcs11:token=gateway;object=dev-key;type=cert"'
+
+heading 'Sign, each way that openssl knows'
+run 'OPENSSL_CONF=$P11 openssl dgst -sha256 -sign "$KEY" -out dgst.sig msg'
+run 'openssl dgst -sha256 -verify dev-pub.pem -signature dgst.sig msg'
+run 'OPENSSL_CONF=$P11 openssl dgst -sha384 -sign "$KEY" -out dgst384.sig msg'
+run 'openssl dgst -sha384 -verify dev-pub.pem -signature dgst384.sig msg'
+run 'OPENSSL_CONF=$P11 openssl pkeyutl -sign -inkey "$KEY" -in msg.sha -out pkeyutl.sig'
+run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile pkeyutl.sig'
+run 'OPENSSL_CONF=$P11 openssl pkeyutl -sign -inkey "$KEY" -rawin -digest sha256 -in msg -out rawin.sig'
+run 'openssl dgst -sha256 -verify dev-pub.pem -signature rawin.sig msg'
+run 'OPENSSL_CONF=$P11 openssl pkeyutl -verify -pubin -inkey "$PUB" -in msg.sha -sigfile pkeyutl.sig'
+
+heading 'Read what is public'
+run 'OPENSSL_CONF=$P11 openssl pkey -in "$PUB" -pubin -pubout -out pub1.pem'
+run 'OPENSSL_CONF=$P11 openssl pkey -in "$KEY" -pubout -out pub2.pem'
+run 'cmp pub1.pem dev-pub.pem && cmp pub2.pem dev-pub.pem'
+run 'OPENSSL_CONF=$P11 openssl x509 -in "$CERT" -noout -subject'
+run 'OPENSSL_CONF=$P11 openssl storeutl -noout -text "pkcs11:token=gateway" > store.txt'
+run 'grep -c -E "^[0-9]+: " store.txt'
+
+heading 'ECDH, both ends'
+run 'OPENSSL_CONF=$P11 openssl pkeyutl -derive -inkey "$KEY" -peerkey peer-pub.pem -out secret.chip'
+run 'openssl pkeyutl -derive -inkey peer.key -peerkey dev-pub.pem -out secret.peer'
+run 'cmp secret.chip secret.peer'
+
+heading 'Certificates by the key in the chip; a signed message'
+run 'OPENSSL_CONF=$P11 openssl req -x509 -new -key "$KEY" -subj /CN=self -days 30 -out self.pem'
+run 'openssl verify -CAfile self.pem self.pem'
+run 'OPENSSL_CONF=$P11 openssl x509 -req -in server.csr -CA self.pem -CAkey "$KEY" -set_serial 7 -days 3 -out leaf.pem'
+run 'openssl verify -CAfile self.pem leaf.pem'
+run 'OPENSSL_CONF=$P11 openssl cms -sign -binary -in msg -signer device.pem -inkey "$KEY" -md sha256 -outform DER -out msg.p7s'
+run 'openssl cms -verify -binary -inform DER -in msg.p7s -content msg -CAfile ca.pem -purpose any -out /dev/null'
+
+heading 'Generate: the key stays in the chip, the file holds its URI'
+run 'OPENSSL_CONF=$P11 openssl genpkey -propquery provider=pkcs11 -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt "pkcs11_uri:pkcs11:token=gateway;object=gen2;id=%11" -out gen2.pem'
+run 'grep -e "-BEGIN" gen2.pem'
+run 'OPENSSL_CONF=$P11 openssl req -new -key gen2.pem -subj /CN=g2 -out g2.csr'
+run 'openssl req -in g2.csr -noout -verify'
+
+heading 'TLS with the key on the server side'
+port=$(free_port)
+start_server s_server.log "env OPENSSL_CONF=$P11 openssl s_server -accept 127.0.0.1:$port -cert '$CERT' -key '$KEY' -brief -rev"
+wait_for 's_server' s_server.log listening "$port"
+for version in tls1_2 tls1_3; do
+    run "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -$version -brief -ign_eof > $version.txt 2>&1"
+    run "grep -E 'Protocol version|Verification' $version.txt"
+    run "grep olleh $version.txt"
+done

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# p11-kit: the module file of conf/, the proxy module, and a token used from another process.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+# Where a module file counts: p11-kit reads the user's own folder, but never root's. A test run as root has to use the
+# system's, under a name nobody else has, and takes it away again.
+install_module_file() {
+    local folder=$WORK/home/.config/pkcs11/modules
+    run 'export HOME=$PWD/home XDG_CONFIG_HOME=$PWD/home/.config'
+    if [ "$(id -u)" = 0 ]; then
+        folder=/etc/pkcs11/modules
+    fi
+    MODULE_FILE=$folder/atecc608-test-$$.module
+    trap 'status=$?; rm -f "$MODULE_FILE"; (exit $status); close_work_folder' EXIT
+    run "mkdir -p $folder"
+    run "sed \"s|^module:.*|module: \$MODULE|\" $ROOT/conf/atecc608.module > $MODULE_FILE"
+}
+
+fresh_token p11-kit
+libraries=/usr/lib/$(gcc -print-multiarch)
+
+heading 'The module file of conf/'
+install_module_file
+run 'p11-kit list-modules > modules.txt'
+run 'grep -A 6 "^atecc608-test" modules.txt'
+run 'grep "token: gateway" modules.txt'
+run 'p11tool --list-token-urls | grep "token=gateway"'
+run 'p11tool --test-sign "pkcs11:token=gateway;object=dev-key;type=private"'
+
+heading 'The proxy module, for programs that load one module only'
+run "pkcs11-tool --module $libraries/p11-kit-proxy.so --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o proxy.sig --signature-format openssl"
+run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile proxy.sig'
+
+heading 'Served to another process'
+run "p11-kit server --provider \$MODULE -n \$PWD/p11.sock 'pkcs11:token=gateway' > server.env"
+run '. ./server.env'
+SERVERS+=("$P11_KIT_SERVER_PID")
+run "pkcs11-tool --module $libraries/pkcs11/p11-kit-client.so --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o served.sig --signature-format openssl"
+run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile served.sig'

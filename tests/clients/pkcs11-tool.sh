@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# OpenSC's pkcs11-tool: everything it does that this token has.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+fresh_token pkcs11-tool
+software_peer
+run 'P="pkcs11-tool --module $MODULE --token-label gateway"'
+
+heading 'What there is'
+run 'pkcs11-tool --module $MODULE -I'
+run 'pkcs11-tool --module $MODULE -L'
+run 'pkcs11-tool --module $MODULE -T | grep "token label *: gateway"'
+run '$P -M | grep -E "ECDSA, keySize"'
+
+heading 'Sign, and have openssl judge it in software'
+run '$P --sign -m ECDSA --id 01 -i msg.sha -o ecdsa.sig --signature-format openssl'
+run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile ecdsa.sig'
+run '$P --sign -m ECDSA-SHA256 --id 01 -i msg -o sha256.sig --signature-format openssl'
+run 'openssl dgst -sha256 -verify dev-pub.pem -signature sha256.sig msg'
+run '$P --sign -m ECDSA --id 01 -i msg.sha -o raw.sig'
+run '$P --verify -m ECDSA --id 01 -i msg.sha --signature-file raw.sig'
+run 'printf "another message" > other; openssl dgst -sha256 -binary -out other.sha other'
+run_refused 'Invalid signature|CKR_SIGNATURE_INVALID' '$P --verify -m ECDSA --id 01 -i other.sha --signature-file raw.sig'
+
+heading 'ECDH, both ends'
+run '$P --derive -m ECDH1-DERIVE --id 01 -i peer-pub.der -o secret.chip'
+run 'openssl pkeyutl -derive -inkey peer.key -peerkey dev-pub.pem -out secret.peer'
+run 'cmp secret.chip secret.peer'
+
+heading 'Digest and random numbers'
+run '$P --hash -m SHA256 -i msg -o msg.sha.token'
+run 'cmp msg.sha msg.sha.token'
+run '$P --generate-random 32 | wc -c | grep -x 32'
+
+heading 'Objects: data, names, the end of a key'
+run 'printf "some data" > data'
+run '$P --write-object data --type data --label note --application-label test'
+run '$P --read-object --type data --label note -o data.read'
+run 'cmp data data.read'
+run '$P --keypairgen --key-type EC:prime256v1 --usage-sign --id 31 --label k31'
+run '$P --type privkey --id 31 --set-id 32'
+run '$P -O --type privkey | grep -E "ID: +32"'
+run '$P --delete-object --type privkey --label k31'
+run_refused 'Private key not found' '$P --sign -m ECDSA --id 32 -i msg.sha -o gone.sig'
+
+heading 'Two keys with one label are not possible: AWS clients would take neither'
+run_refused 'CKR_ATTRIBUTE_VALUE_INVALID' '$P --keypairgen --key-type EC:prime256v1 --id 33 --label dev-key'
+
+heading 'What the chip cannot do is said as the standard says it'
+run_refused 'CKR_(CURVE_NOT_SUPPORTED|DOMAIN_PARAMS_INVALID|TEMPLATE_INCONSISTENT|ATTRIBUTE_VALUE_INVALID)' \
+    '$P --keypairgen --key-type EC:secp384r1 --id 34 --label big'
