@@ -43,6 +43,7 @@ use object::{HandleTable, ObjectKey, SessionObjects};
 use objects::NewObject;
 use point::Point;
 
+pub use crate::bus::lock::open_lock_descriptors;
 use crate::config::{Config, TokenConfig};
 use crate::wire::config_zone::Model;
 use crate::wire::Slot;
