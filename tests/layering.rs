@@ -1,5 +1,7 @@
 //! Dependencies between the layers point one way only (DESIGN.md section 2), and `unsafe` stays in the two ABI files.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -127,7 +129,7 @@ fn used_modules(code: &str) -> BTreeSet<String> {
                         c if depth == 0 && at_start && (c.is_alphanumeric() || c == '_') => name.push(c),
                         _ => {}
                     }
-                    if !name.is_empty() && !(c.is_alphanumeric() || c == '_') {
+                    if !(name.is_empty() || c.is_alphanumeric() || c == '_') {
                         used.insert(std::mem::take(&mut name));
                         at_start = c == ',';
                     }
