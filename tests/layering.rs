@@ -57,6 +57,20 @@ fn unsafe_code_stays_in_the_two_abi_files() {
 }
 
 #[test]
+fn no_static_can_be_waited_for() {
+    // A forked child inherits a lock, or an initialisation under way, that nobody in it will ever end. State of the
+    // process is a `process::PerProcess`, constants are `once_cell::race`.
+    let waiting = ["Lazy", "LazyLock", "Mutex", "Once", "OnceLock", "RwLock", "Condvar"];
+    for file in source_files().iter().filter(|file| !["bin", "cli", "sim"].contains(&layer(file).as_str())) {
+        for line in code(file).lines().filter(|line| words(line).next() == Some("static") || line.contains(" static "))
+        {
+            let word = words(line).find(|word| waiting.contains(word) || *word == "OnceCell");
+            assert!(word.is_none(), "{}: {line}", file.display());
+        }
+    }
+}
+
+#[test]
 fn files_have_one_job() {
     for file in source_files() {
         let lines = fs::read_to_string(&file).unwrap().lines().count();

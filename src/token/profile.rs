@@ -1,7 +1,7 @@
 //! Profiles: named configurations of all sixteen slots, as data files (`conf/profiles/`). They name the slots'
 //! objects, and are what `atecc608 provision` writes.
 
-use once_cell::sync::Lazy;
+use once_cell::race::OnceBox;
 use serde::Deserialize;
 
 use crate::wire::config_zone::{offset, ChipOptions, KeyConfig, SlotConfig};
@@ -59,8 +59,11 @@ pub enum Contents {
     Zeros,
 }
 
-static PROFILES: Lazy<Vec<Profile>> =
-    Lazy::new(|| [include_str!("../../conf/profiles/tls.toml")].iter().filter_map(|text| parse(text)).collect());
+/// Made when first asked for; by several threads at once if it comes to that. Nobody waits for another: a child forked
+/// meanwhile would wait for ever.
+static PROFILES: OnceBox<Vec<Profile>> = OnceBox::new();
+
+const TEXTS: [&str; 1] = [include_str!("../../conf/profiles/tls.toml")];
 
 /// The profiles of this package. A file in `conf/profiles/` that can't be read is a defect that the tests find.
 fn parse(text: &str) -> Option<Profile> {
@@ -71,7 +74,7 @@ fn parse(text: &str) -> Option<Profile> {
 
 /// All profiles.
 pub fn all() -> &'static [Profile] {
-    &PROFILES
+    PROFILES.get_or_init(|| Box::new(TEXTS.iter().filter_map(|text| parse(text)).collect()))
 }
 
 /// The profile of this name.
