@@ -22,6 +22,7 @@
 pub mod bus;
 pub mod chip;
 pub mod config;
+pub mod document;
 pub mod logging;
 pub mod pkcs11;
 pub mod process;

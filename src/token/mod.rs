@@ -23,6 +23,7 @@ mod derive;
 mod find;
 mod keygen;
 mod objects;
+mod state_file;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
