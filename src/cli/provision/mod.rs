@@ -52,7 +52,7 @@ struct Report<'a> {
     changes: &'a [Change],
     slots: &'a [SlotPlan],
     io_key_file: String,
-    /// "created", "reused", or what is there already.
+    /// "would be created", "would be reused", "created", "reused", "present" or "missing".
     io_key: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     attestation: Option<Attestation>,
@@ -124,7 +124,8 @@ fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, argument
         result,
         io_key: match (result, done.io_key_reused) {
             ("provisioned", false) => "created",
-            (_, true) => "reused",
+            ("provisioned", true) => "reused",
+            (_, true) => "present",
             (_, false) => "missing",
         },
         attestation: done.attestation.map(|(slot, point)| Attestation {
