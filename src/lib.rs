@@ -21,6 +21,7 @@
 
 pub mod bus;
 pub mod chip;
+pub mod cli;
 pub mod config;
 pub mod document;
 pub mod logging;

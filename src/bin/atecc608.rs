@@ -1,1 +1,7 @@
-fn main() {}
+//! `atecc608`: the command-line tool.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    atecc608_pkcs11::cli::main()
+}

@@ -1,6 +1,8 @@
 //! Writing a blank chip's zones and locking them, for good. Used by the command-line tool only: nothing that is
 //! reachable through PKCS#11 calls this.
 
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
 use super::{Chip, Error, Port, Result};
 use crate::wire::commands::{Lock, LockZone, Write};
 use crate::wire::config_zone::offset;
@@ -8,8 +10,8 @@ use crate::wire::crc::{crc16, crc16_update};
 use crate::wire::zone::{Address, Zone};
 use crate::wire::{ConfigZone, Slot};
 
-/// What the data and OTP zones hold before they are locked: the Lock command's checksum is over it.
-#[derive(Clone)]
+/// What the data and OTP zones hold before they are locked: the Lock command's checksum is over it. Some of it is secret.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct DataContents {
     /// Each slot's bytes, as many as the slot has; none for private keys, which the checksum skips.
     pub slots: [Option<Vec<u8>>; 16],

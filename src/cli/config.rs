@@ -1,0 +1,193 @@
+//! `atecc608 config`: the configuration zone. (`diff`, `check` and `set` will be beside `get`.)
+
+use std::fmt::Write;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::error::Result;
+use super::output::{hex, Output};
+use super::target::Selection;
+use super::words;
+use crate::wire::config_zone::offset;
+use crate::wire::{ConfigZone, Slot};
+
+/// What is done with the configuration zone.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print its 128 bytes, every field by name
+    Get(GetArguments),
+}
+
+/// Arguments of `config get`.
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// Print 256 hex digits and nothing else
+    #[arg(long, conflicts_with = "json")]
+    hex: bool,
+}
+
+/// One field that is not a slot's.
+#[derive(Debug)]
+pub(super) struct Field {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its first byte.
+    pub(super) at: usize,
+    /// How many bytes it has.
+    pub(super) len: usize,
+    /// Its value in words.
+    pub(super) meaning: String,
+}
+
+#[derive(Serialize)]
+struct Json {
+    serial_number: String,
+    model: String,
+    bytes: String,
+    fields: Vec<JsonField>,
+    slots: Vec<JsonSlot>,
+}
+
+#[derive(Serialize)]
+struct JsonField {
+    name: &'static str,
+    first_byte: usize,
+    value: String,
+    meaning: String,
+}
+
+#[derive(Serialize)]
+struct JsonSlot {
+    slot: u8,
+    slot_config: String,
+    key_config: String,
+    kind: &'static str,
+    rules: Vec<String>,
+}
+
+/// Prints the configuration zone.
+///
+/// # Errors
+/// Those of the configuration and the chip.
+pub fn get(selection: &Selection, arguments: &GetArguments) -> Result<Output> {
+    let zone = selection.target()?.read_config()?;
+    let text = if arguments.hex { format!("{}\n", hex(zone.as_bytes())) } else { toml(&zone) };
+    Output::new(text, &json(&zone))
+}
+
+/// The fields in the order of their bytes, those of the slots left out (fact sheet section 5.1).
+pub(super) fn fields(zone: &ConfigZone) -> Vec<Field> {
+    let bytes = zone.as_bytes();
+    let counter = |number| zone.counter(number).map_or("no valid encoding".to_owned(), |value| format!("= {value}"));
+    let lock = |locked| format!("{}; 55 is not locked", words::locked(locked));
+    let locked_slots: Vec<String> =
+        Slot::all().filter(|slot| zone.slot_locked(*slot)).map(|slot| slot.to_string()).collect();
+    let on_off = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let field = |name, at, len, meaning| Field { name, at, len, meaning };
+    vec![
+        field("serial_number_0_3", 0, 4, format!("of {}; factory", zone.serial_number())),
+        field("revision", 4, 4, format!("{}; factory", zone.model())),
+        field("serial_number_4_8", 8, 5, "factory".to_owned()),
+        field("aes_enable", 13, 1, format!("AES {}; factory", on_off(zone.aes_enabled()))),
+        field("i2c_enable", 14, 1, "bit 0: I2C; factory".to_owned()),
+        field("reserved_15", 15, 1, String::new()),
+        field("i2c_address", offset::I2C_ADDRESS, 1, format!("{:#04x} in 7 bits", bytes[offset::I2C_ADDRESS] >> 1)),
+        field("reserved_17", 17, 1, String::new()),
+        field("count_match", offset::COUNT_MATCH, 1, on_off(bytes[offset::COUNT_MATCH] & 1 == 1)),
+        field("chip_mode", offset::CHIP_MODE, 1, chip_mode(zone)),
+        field("counter_0", offset::COUNTERS, 8, counter(0)),
+        field("counter_1", offset::COUNTERS + 8, 8, counter(1)),
+        field("use_lock", offset::USE_LOCK, 1, on_off(bytes[offset::USE_LOCK] & 0x0F == 0x0A)),
+        field("volatile_key_permission", offset::VOLATILE_KEY_PERMISSION, 1, {
+            on_off(bytes[offset::VOLATILE_KEY_PERMISSION] & 0x80 != 0)
+        }),
+        field("secure_boot", offset::SECURE_BOOT, 2, secure_boot(bytes[offset::SECURE_BOOT]).to_owned()),
+        field("kdf_iv_loc", 72, 1, "offset of KdfIvStr in the message of HKDF".to_owned()),
+        field("kdf_iv_str", 73, 2, String::new()),
+        field("reserved_75", 75, 9, String::new()),
+        field("user_extra", offset::USER_EXTRA, 1, String::new()),
+        field("user_extra_add", offset::USER_EXTRA_ADD, 1, "another I2C address, if ChipMode says so".to_owned()),
+        field("lock_value", offset::LOCK_VALUE, 1, format!("data and OTP {}", lock(zone.data_locked()))),
+        field("lock_config", offset::LOCK_CONFIG, 1, format!("configuration {}", lock(zone.config_locked()))),
+        field("slot_locked", offset::SLOT_LOCKED, 2, {
+            if locked_slots.is_empty() {
+                "no slot is locked".to_owned()
+            } else {
+                format!("slots {} are locked", locked_slots.join(", "))
+            }
+        }),
+        field("chip_options", offset::CHIP_OPTIONS, 2, words::chip_options(zone.chip_options()).join("; ")),
+        field("x509_format", 92, 4, String::new()),
+    ]
+}
+
+fn chip_mode(zone: &ConfigZone) -> String {
+    let mode = zone.chip_mode();
+    let mut words = vec![format!("clock divider {}", words::clock_divider(zone.clock_divider()))];
+    if mode & 1 != 0 {
+        words.push("UserExtraAdd is the I2C address".to_owned());
+    }
+    words.push(if mode & 2 != 0 { "input levels by VCC" } else { "fixed input levels" }.to_owned());
+    if mode & 4 != 0 {
+        words.push("watchdog 13 s".to_owned());
+    }
+    words.join("; ")
+}
+
+fn secure_boot(low: u8) -> &'static str {
+    match low & 3 {
+        0 => "off",
+        1 => "FullBoth",
+        2 => "FullSig",
+        _ => "FullDig",
+    }
+}
+
+/// TOML that a person can read; the values are hex digits in the order of the bytes, words of slots as the profile
+/// files write them.
+fn toml(zone: &ConfigZone) -> String {
+    let mut text = format!("# Configuration zone of the {} {}\n\n", zone.model(), zone.serial_number());
+    for Field { name, at, len, meaning } in fields(zone) {
+        let value = format!("{name} = \"{}\"", hex(&zone.as_bytes()[at..at + len]));
+        let bytes = if len == 1 { format!("byte {at}") } else { format!("bytes {at} to {}", at + len - 1) };
+        let separator = if meaning.is_empty() { "" } else { ": " };
+        let _ = writeln!(text, "{value:<44} # {bytes}{separator}{meaning}");
+    }
+    for slot in Slot::all() {
+        let _ = writeln!(
+            text,
+            "\n[[slot]]  # bytes {} and {}\nslot = {slot}\nslot_config = 0x{}\nkey_config = 0x{}\n# {}: {}",
+            offset::SLOT_CONFIG + 2 * slot.index(),
+            offset::KEY_CONFIG + 2 * slot.index(),
+            words::word(zone.slot_config(slot).0),
+            words::word(zone.key_config(slot).0),
+            words::kind(zone, slot),
+            words::rules(zone, slot).join(", ")
+        );
+    }
+    text
+}
+
+fn json(zone: &ConfigZone) -> Json {
+    let fields = fields(zone).into_iter().map(|field| JsonField {
+        name: field.name,
+        first_byte: field.at,
+        value: hex(&zone.as_bytes()[field.at..field.at + field.len]),
+        meaning: field.meaning,
+    });
+    let slots = Slot::all().map(|slot| JsonSlot {
+        slot: slot.number(),
+        slot_config: words::word(zone.slot_config(slot).0),
+        key_config: words::word(zone.key_config(slot).0),
+        kind: words::kind(zone, slot),
+        rules: words::rules(zone, slot),
+    });
+    Json {
+        serial_number: zone.serial_number().to_string(),
+        model: zone.model().to_string(),
+        bytes: hex(zone.as_bytes()),
+        fields: fields.collect(),
+        slots: slots.collect(),
+    }
+}

@@ -1,0 +1,224 @@
+//! From the bus's node to the chip's profile.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use super::super::error::Error;
+use super::super::target::Target;
+use super::super::words;
+use super::{state, Checks};
+use crate::bus::OpenError;
+use crate::chip;
+use crate::config::{BusLocation, Config, TokenConfig};
+use crate::token::profile;
+use crate::wire::ConfigZone;
+
+/// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
+const FASTEST_WAKE_HZ: u32 = 133_000;
+
+/// Checks one configured chip, and its state. Answers the token's serial number if the module should show it.
+pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<String> {
+    let later = ["bus lock", "wake", "chip", "locks", "profile", "state"];
+    let Some(mut target) = node(config, token, checks) else {
+        checks.skip(&later, "the bus can't be used");
+        return None;
+    };
+    adapter_clock(&token.bus, Path::new("/sys/bus/i2c/devices"), checks);
+    let guard = match target.lock() {
+        Ok(guard) => {
+            checks.ok("bus lock", "free, or given up within the lock_timeout");
+            guard
+        }
+        Err(error) => {
+            let remedy = "end or wait for the program that holds it; or raise lock_timeout in the configuration";
+            checks.fail("bus lock", error.to_string(), remedy);
+            checks.skip(&later[1..], "the bus is taken");
+            return None;
+        }
+    };
+    let zone = match target.read_config_locked() {
+        Ok(zone) => zone,
+        Err(error) => {
+            asleep(&error, &target, checks);
+            checks.skip(&later[2..], "the chip can't be asked");
+            return None;
+        }
+    };
+    checks.ok("wake", format!("a chip answers at {:#04x}", token.address));
+    if !zone.model().is_608() {
+        let what = words::model(&zone);
+        checks.fail(
+            "chip",
+            format!("{} is {what}, not an ATECC608", zone.serial_number()),
+            "replace the chip by an ATECC608, or write its address as `address` into the configuration",
+        );
+        checks.skip(&later[3..], "it is another chip");
+        return None;
+    }
+    let simulated = if target.is_simulated() { ", simulated: it protects nothing" } else { "" };
+    checks.ok("chip", format!("{} {}{simulated}", zone.model(), zone.serial_number()));
+    let serial = zone.serial_number().token_serial();
+    locks(&zone, checks);
+    profile(&zone, checks);
+    let keys = state::keys(&mut target, &zone);
+    // The state and the module are looked at without keeping the bus from others.
+    drop(guard);
+    state::check(&mut target, &zone, keys, checks);
+    Some(serial)
+}
+
+fn node(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<Target> {
+    const LINK: &str = "bus";
+    let path = match &token.bus {
+        BusLocation::Linux(path) | BusLocation::Sim(path) | BusLocation::Unix(path) => path,
+    };
+    match std::fs::metadata(path) {
+        // Opening it would create a chip, and nothing is changed here.
+        Err(error) if matches!(token.bus, BusLocation::Sim(_)) => {
+            checks.fail(
+                LINK,
+                format!("{}: {error}", token.bus),
+                "`atecc608 info` creates a blank simulated chip in that file, if its folder exists",
+            );
+            return None;
+        }
+        Ok(metadata) if matches!(token.bus, BusLocation::Linux(_)) && !metadata.file_type().is_char_device() => {
+            checks.fail(LINK, format!("{} is not a device node", path.display()), "ls /dev/i2c-*");
+            return None;
+        }
+        _ => {}
+    }
+    match Target::open(config, token) {
+        Ok(target) => {
+            checks.ok(LINK, format!("{} opens", token.bus));
+            Some(target)
+        }
+        Err(error) => {
+            checks.fail(LINK, error.to_string(), bus_remedy(&error, &token.bus));
+            None
+        }
+    }
+}
+
+fn bus_remedy(error: &Error, bus: &BusLocation) -> String {
+    let Error::Open { cause, .. } = error else {
+        return "see above".to_owned();
+    };
+    match (bus, cause) {
+        (BusLocation::Linux(_), OpenError::NotFound(_)) => {
+            "sudo modprobe i2c-dev; on a Raspberry Pi also dtparam=i2c_arm=on in /boot/firmware/config.txt, and reboot"
+                .to_owned()
+        }
+        (BusLocation::Linux(path), OpenError::NotPermitted(_)) => {
+            format!("sudo usermod -aG $(stat -c %G {}) $USER, then log in anew", path.display())
+        }
+        (BusLocation::Linux(path), OpenError::InUse(_)) => {
+            format!("ls -l /sys/bus/i2c/devices/{}-00*/driver names the driver to unbind", bus_number(path))
+        }
+        (BusLocation::Unix(path), _) => {
+            format!("atecc608-sim serve --socket {} --state FILE", path.display())
+        }
+        (BusLocation::Sim(path), _) => {
+            format!("ls -l {0} {0}.lock shows who may use the simulated chip", path.display())
+        }
+        (BusLocation::Linux(path), OpenError::Other(_)) => format!("ls -l {}", path.display()),
+    }
+}
+
+fn bus_number(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.trim_start_matches("i2c-").to_owned()
+}
+
+/// The adapter's clock, where the device tree tells it.
+fn adapter_clock(bus: &BusLocation, devices: &Path, checks: &mut Checks) {
+    const LINK: &str = "adapter clock";
+    let BusLocation::Linux(path) = bus else { return };
+    let name = path.file_name().unwrap_or_default();
+    let property = std::fs::read(devices.join(name).join("of_node/clock-frequency"));
+    match property.ok().and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?))) {
+        None => checks.ok(LINK, "not known to the kernel: it must be at most 100 kHz"),
+        Some(hz) if hz > FASTEST_WAKE_HZ => checks.warn(
+            LINK,
+            format!("{hz} Hz: above {FASTEST_WAKE_HZ} Hz the wake pulse is too short"),
+            "dtparam=i2c_arm_baudrate=100000 in /boot/firmware/config.txt (or clock-frequency in the device tree), reboot",
+        ),
+        Some(hz) => checks.ok(LINK, format!("{hz} Hz")),
+    }
+}
+
+fn asleep(error: &Error, target: &Target, checks: &mut Checks) {
+    let remedy = match error {
+        Error::Chip { cause: chip::Error::SelfTestFailed, .. } => {
+            "take the supply away and give it back; a chip that still fails its self-test must be replaced".to_owned()
+        }
+        Error::Chip { cause: chip::Error::NotAnswering { .. }, .. } => match &target.token.bus {
+            BusLocation::Linux(path) => format!(
+                "i2cdetect -y {} (a sleeping chip may be missing there); check supply, SDA, SCL, pull-ups, `address` and \
+                 the bus clock",
+                bus_number(path)
+            ),
+            BusLocation::Unix(path) => format!(
+                "atecc608-sim control --socket {} insert (or power-on), and compare --address with the configuration",
+                path.display()
+            ),
+            BusLocation::Sim(_) => "the chip in the file has another address: correct `address`".to_owned(),
+        },
+        _ => "ATECC608_LOG=trace atecc608 info shows every packet".to_owned(),
+    };
+    checks.fail("wake", error.to_string(), remedy);
+}
+
+fn locks(zone: &ConfigZone, checks: &mut Checks) {
+    let stage = words::stage(zone);
+    if stage == "provisioned" {
+        checks.ok("locks", "configuration, data and OTP are locked");
+    } else {
+        let remedy = "atecc608 provision tls     shows what would be written; then with --lock-forever";
+        checks.fail("locks", format!("the chip is {stage}: it has no keys that can be used"), remedy);
+    }
+}
+
+fn profile(zone: &ConfigZone, checks: &mut Checks) {
+    match profile::matching(zone) {
+        Some(profile) => checks.ok("profile", format!("{}: {}", profile.name, profile.description)),
+        None if !zone.config_locked() => checks.skip(&["profile"], "the chip is blank"),
+        None => checks
+            .ok("profile", "none of ours: keys are shown as slot-N, and may do what the chip's configuration says"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+
+    fn clock_check(bytes: &[u8]) -> Status {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("i2c-7/of_node")).unwrap();
+        std::fs::write(dir.path().join("i2c-7/of_node/clock-frequency"), bytes).unwrap();
+        let mut checks = Checks::default();
+        adapter_clock(&BusLocation::Linux("/dev/i2c-7".into()), dir.path(), &mut checks);
+        checks.0[0].status
+    }
+
+    #[test]
+    fn an_adapter_that_is_too_fast_for_the_wake_pulse_is_warned_of() {
+        assert_eq!(clock_check(&400_000_u32.to_be_bytes()), Status::Warn);
+        assert_eq!(clock_check(&100_000_u32.to_be_bytes()), Status::Ok);
+        assert_eq!(clock_check(b"?"), Status::Ok);
+    }
+
+    #[test]
+    fn a_bus_that_does_not_open_has_a_remedy_to_type() {
+        let linux = BusLocation::Linux("/dev/i2c-1".into());
+        for (cause, part) in [
+            (OpenError::NotFound(String::new()), "modprobe i2c-dev"),
+            (OpenError::NotPermitted(String::new()), "usermod"),
+            (OpenError::InUse(String::new()), "/sys/bus/i2c/devices/1-00*/driver"),
+        ] {
+            let error = Error::Open { place: String::new(), cause };
+            assert!(bus_remedy(&error, &linux).contains(part));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The tool `atecc608`: what is done with a chip beside PKCS#11. One file per command; [`target`] finds the chip,
+//! [`output`] prints, [`words`] says in words what a configuration means.
+//!
+//! Results go to stdout, everything else to stderr. It works on the token and chip layers and never on the
+//! PKCS#11 module, which `doctor` has loaded by another program, as any client does.
+//!
+//! A further command is a file here, a variant of [`Command`] and a line in [`run`].
+
+pub mod config;
+pub mod doctor;
+pub mod error;
+pub mod info;
+pub mod output;
+pub mod provision;
+pub mod random;
+pub mod target;
+pub mod words;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use error::{Error, Result};
+use output::Output;
+use target::Selection;
+
+/// Manage an ATECC608 secure element.
+#[derive(Debug, Parser)]
+#[command(
+    name = "atecc608",
+    version,
+    after_help = "Exit status: 0 done, 1 failed (stderr says what, where and what to do), 2 wrong usage.\n\
+                  The configuration is the file that $ATECC608_PKCS11_CONF names, else /etc/atecc608-pkcs11/config.toml."
+)]
+pub struct Arguments {
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Which chip, where several are configured: its token's label, serial number or PKCS#11 slot
+    #[arg(long, global = true, value_name = "LABEL|SERIAL|SLOT")]
+    token: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the chip: identity, locks, what each of its slots may do and holds
+    Info,
+    /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
+    Provision(provision::Arguments),
+    /// Check everything between the configuration and OpenSSL; say what to do about the first broken link
+    Doctor(doctor::Arguments),
+    /// The chip's configuration zone
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print random bytes from the chip
+    Random(random::Arguments),
+}
+
+/// Runs the tool with the process's arguments.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    match run(arguments).and_then(|output| output.print(json)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            output::failure(&error, json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Output> {
+    let selection = Selection { config: arguments.config, token: arguments.token };
+    match arguments.command {
+        Command::Info => info::run(&selection),
+        Command::Provision(arguments) => provision::run(&selection, &arguments),
+        // It finds out itself what is wrong with the configuration.
+        Command::Doctor(arguments) => doctor::run(&selection, &arguments),
+        Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
+        Command::Random(arguments) => random::run(&selection, &arguments),
+    }
+}

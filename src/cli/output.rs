@@ -1,0 +1,77 @@
+//! Results on stdout, as text or as one JSON object; everything else on stderr.
+
+use std::io::{ErrorKind, Write};
+
+use serde::Serialize;
+
+use super::error::{Error, Result};
+use crate::token::point::Point;
+
+/// What a command has to say.
+pub struct Output {
+    text: Vec<u8>,
+    json: String,
+    success: bool,
+}
+
+impl Output {
+    /// A result as text and as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Output`] if the value can't be JSON.
+    pub fn new(text: impl Into<Vec<u8>>, json: &impl Serialize) -> Result<Self> {
+        let json = serde_json::to_string_pretty(json).map_err(|error| Error::Output(error.into()))?;
+        Ok(Self { text: text.into(), json, success: true })
+    }
+
+    /// The same, but the exit status says failure: the result itself tells what is wrong.
+    pub fn failed_if(mut self, failed: bool) -> Self {
+        self.success = !failed;
+        self
+    }
+
+    /// Prints it. Answers whether it is a success.
+    ///
+    /// # Errors
+    /// [`Error::Output`], for instance on a full disk.
+    pub fn print(&self, json: bool) -> Result<bool> {
+        let mut stdout = std::io::stdout().lock();
+        let written = if json {
+            writeln!(stdout, "{}", self.json).and_then(|()| stdout.flush())
+        } else {
+            stdout.write_all(&self.text).and_then(|()| stdout.flush())
+        };
+        match written {
+            // The reader has seen enough (`atecc608 info | head`).
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(self.success),
+            Err(error) => Err(Error::Output(error)),
+            Ok(()) => Ok(self.success),
+        }
+    }
+}
+
+/// Says why the command failed: on stderr, and with `--json` also as an object on stdout.
+pub fn failure(error: &Error, json: bool) {
+    note(&error.to_string());
+    if json {
+        let object = serde_json::json!({ "error": error.to_string() });
+        // Nobody is left to be told that this failed, too.
+        let _ = writeln!(std::io::stdout(), "{object:#}");
+    }
+}
+
+/// One line on stderr: progress, a warning. A closed stderr must not stop what is under way.
+pub fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "atecc608: {line}");
+}
+
+/// Lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A public key as people pass it on: SubjectPublicKeyInfo in PEM.
+pub fn public_key_pem(point: &Point) -> String {
+    use x509_cert::der::pem::{encode_string, LineEnding};
+    encode_string("PUBLIC KEY", LineEnding::LF, &point.public_key_info()).unwrap_or_default()
+}

@@ -1,0 +1,137 @@
+//! What provisioning a chip with a profile would change, and whether it may be begun, or gone on with, at all.
+
+use serde::Serialize;
+
+use super::super::{config, words};
+use crate::token::profile::{Contents, Profile};
+use crate::wire::config_zone::{offset, WritePolicy};
+use crate::wire::{ConfigZone, Slot};
+
+/// How far a chip is with this profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its configuration can be written.
+    Blank,
+    /// Its configuration is this profile's and locked; its data are not locked.
+    HalfProvisioned,
+    /// Both zones are locked, with this profile.
+    Provisioned,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Plan {
+    /// How far the chip is.
+    pub standing: Standing,
+    /// The configuration it gets.
+    pub wanted: ConfigZone,
+    /// What that changes.
+    pub changes: Vec<Change>,
+    /// What every slot gets.
+    pub slots: Vec<SlotPlan>,
+}
+
+/// One field of the configuration that changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Its name.
+    pub field: String,
+    /// What it is now.
+    pub now: String,
+    /// What it becomes.
+    pub becomes: String,
+}
+
+/// What one slot gets.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlotPlan {
+    /// 0 to 15.
+    pub slot: u8,
+    /// The profile's name for it.
+    pub name: String,
+    /// What is written.
+    pub written: &'static str,
+    /// Whether nothing can ever change it after the data lock.
+    pub permanent: bool,
+    /// The profile's words on it.
+    pub purpose: String,
+}
+
+impl Plan {
+    /// The plan for the chip that answers at `address` (7 bits) with this configuration.
+    ///
+    /// # Errors
+    /// The chip is locked with something else: in what it differs.
+    pub fn new(zone: &ConfigZone, profile: &Profile, address: u8) -> Result<Self, Vec<Change>> {
+        let mut wanted = profile.apply(zone);
+        // The profile's address is the one of blank chips. A chip that has another one keeps it: the configuration
+        // file, and perhaps a second chip on the same bus, rely on it.
+        wanted.as_bytes_mut()[offset::I2C_ADDRESS] = address << 1;
+        let changes = changes(zone, &wanted);
+        let standing = match (zone.config_locked(), zone.data_locked()) {
+            (false, false) => Standing::Blank,
+            (true, false) if changes.iter().all(|change| change.field.starts_with("counter_")) => {
+                Standing::HalfProvisioned
+            }
+            (true, true) if profile.matches(zone) => Standing::Provisioned,
+            _ => return Err(changes),
+        };
+        let slots = Slot::all().map(|slot| slot_plan(&wanted, profile, slot)).collect();
+        Ok(Self { standing, wanted, changes, slots })
+    }
+}
+
+fn changes(now: &ConfigZone, wanted: &ConfigZone) -> Vec<Change> {
+    let fields = config::fields(now).into_iter().zip(config::fields(wanted));
+    let mut changes: Vec<Change> = fields
+        .filter(|(old, new)| now.as_bytes()[old.at..old.at + old.len] != wanted.as_bytes()[new.at..new.at + new.len])
+        .map(|(old, new)| {
+            let shown = |zone: &ConfigZone, field: &config::Field| {
+                let value = super::hex(&zone.as_bytes()[field.at..field.at + field.len]);
+                let meaning = if field.meaning.is_empty() { String::new() } else { format!(" ({})", field.meaning) };
+                format!("{value}{meaning}")
+            };
+            Change { field: old.name.to_owned(), now: shown(now, &old), becomes: shown(wanted, &new) }
+        })
+        .collect();
+    for slot in Slot::all() {
+        let words_of = |zone: &ConfigZone| (zone.slot_config(slot), zone.key_config(slot));
+        if words_of(now) != words_of(wanted) {
+            changes.push(Change { field: format!("slot {slot}"), now: shown(now, slot), becomes: shown(wanted, slot) });
+        }
+    }
+    changes
+}
+
+fn shown(zone: &ConfigZone, slot: Slot) -> String {
+    format!(
+        "{} {} ({}: {})",
+        words::word(zone.slot_config(slot).0),
+        words::word(zone.key_config(slot).0),
+        words::kind(zone, slot),
+        words::rules(zone, slot).join(", ")
+    )
+}
+
+fn slot_plan(wanted: &ConfigZone, profile: &Profile, slot: Slot) -> SlotPlan {
+    let entry = profile.slot(slot);
+    let write_config = wanted.slot_config(slot).write_config();
+    let permanent = if wanted.key_config(slot).private() {
+        !write_config.gen_key() && !write_config.priv_write()
+    } else {
+        write_config.write_policy() == WritePolicy::Never && !write_config.gen_key()
+    };
+    SlotPlan {
+        slot: slot.number(),
+        name: entry.name.clone(),
+        written: match entry.contents {
+            Contents::PrivateKey => "nothing: a key is generated there later",
+            Contents::AttestationKey => "a new key, born in the chip",
+            Contents::IoKey => "the IO protection key, kept on the host too",
+            Contents::Random => "random bytes that nobody keeps",
+            Contents::Zeros => "zeros",
+        },
+        permanent,
+        purpose: entry.purpose.clone(),
+    }
+}

@@ -1,0 +1,226 @@
+//! The work of provisioning, in the order of `reference/profiles.md`: configuration, its lock, attestation key, IO
+//! key, contents of all slots, lock of the data.
+//!
+//! It begins wherever the chip is, so that it can be interrupted anywhere and run again. The caller has the bus.
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::super::error::{Error, Result};
+use super::super::random;
+use super::io_key::{IoKey, KeyFile};
+use super::plan::{Plan, Standing};
+use crate::chip::ops::Before;
+use crate::chip::provision::DataContents;
+use crate::chip::{self, Chip, Port};
+use crate::token::point::Point;
+use crate::token::profile::{Contents, Profile};
+use crate::wire::commands::Read;
+use crate::wire::zone::{Address, Zone};
+use crate::wire::{ConfigZone, Slot};
+
+/// What provisioning came to.
+#[derive(Debug)]
+pub struct Done {
+    /// The configuration, both zones locked.
+    pub zone: ConfigZone,
+    /// The attestation key's public key, for the factory's manifest.
+    pub attestation: Option<(Slot, Point)>,
+    /// Whether the IO protection key was there already.
+    pub io_key_reused: bool,
+    /// Slots for keys to come that hold one already: it may have come from outside.
+    pub keys_found: Vec<Slot>,
+}
+
+/// One chip being provisioned.
+pub struct Work<'a, P> {
+    /// The chip; the caller has its bus.
+    pub chip: &'a mut Chip<P>,
+    /// What it gets.
+    pub profile: &'a Profile,
+    /// Where its IO protection key is kept.
+    pub key_file: &'a KeyFile,
+    /// Told what is done next.
+    pub say: &'a mut dyn FnMut(&str),
+}
+
+/// Said when something fails while nothing is locked.
+const NOTHING_LOCKED: &str = "Nothing is locked: run the same command again";
+/// Said when something fails between the two locks.
+const HALF_LOCKED: &str =
+    "The configuration is locked for good, the data are not: run the same command again to finish";
+/// Said when something fails after both locks.
+const BOTH_LOCKED: &str = "Both zones are locked: do not use this chip before `atecc608 info` shows what it should";
+
+impl<P: Port> Work<'_, P> {
+    /// Does what the plan says, from wherever the chip is to both zones locked **for good**.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] with how far it came; [`Error::KeyFile`], [`Error::HostRandom`].
+    pub fn run(&mut self, plan: &Plan) -> Result<Done> {
+        // Whatever can fail for reasons outside the chip should fail before the first lock.
+        self.key_file.prepare()?;
+        if plan.standing == Standing::Blank {
+            self.configuration(plan)?;
+        }
+        self.check_random()?;
+        let keys_found = self.keys_found()?;
+        let attestation = self.attestation_key()?;
+        let (io_key, io_key_reused) = self.io_key()?;
+        let contents = self.contents(&io_key)?;
+        self.write_contents(&contents)?;
+        self.step("locking the data zone for good", HALF_LOCKED, |chip| chip.permanently_lock_data(&contents))?;
+        let zone = self.verify(plan, &contents)?;
+        Ok(Done { zone, attestation, io_key_reused, keys_found })
+    }
+
+    /// Says what is done, does it, and on failure says where the chip stands.
+    fn step<T>(&mut self, what: &str, standing: &str, work: impl FnOnce(&mut Chip<P>) -> chip::Result<T>) -> Result<T> {
+        (self.say)(what);
+        work(self.chip).map_err(|cause| Error::Stopped { step: what.to_owned(), cause, standing: standing.to_owned() })
+    }
+
+    fn configuration(&mut self, plan: &Plan) -> Result<()> {
+        let written = self.step("writing the configuration", NOTHING_LOCKED, |chip| {
+            let written = chip.write_config(&plan.wanted)?;
+            if written == plan.wanted {
+                Ok(written)
+            } else {
+                Err(chip::Error::Mismatch("the configuration reads back other than it was written".to_owned()))
+            }
+        })?;
+        // Another clock divider counts from the next wake.
+        self.chip.apply_timing(&written);
+        let uncertain = "It may be locked by now: run the same command again, it looks first";
+        self.step("locking the configuration for good", uncertain, |chip| chip.permanently_lock_config(&written))
+    }
+
+    /// Keys must not be made from the constant that an unlocked chip answers.
+    fn check_random(&mut self) -> Result<()> {
+        self.step("trying the chip's random numbers", HALF_LOCKED, |chip| {
+            let random = chip.converse(|awake| awake.random())?;
+            if random.chunks(4).all(|word| word == random::CONSTANT) {
+                return Err(chip::Error::Mismatch("they are a constant: the chip is broken".to_owned()));
+            }
+            Ok(())
+        })
+    }
+
+    fn slots_with(&self, contents: Contents) -> Vec<Slot> {
+        Slot::all().filter(|slot| self.profile.slot(*slot).contents == contents).collect()
+    }
+
+    fn keys_found(&mut self) -> Result<Vec<Slot>> {
+        let slots = self.slots_with(Contents::PrivateKey);
+        self.step("looking whether there are keys already", HALF_LOCKED, |chip| {
+            chip.converse(|awake| {
+                let mut found = Vec::new();
+                for slot in &slots {
+                    if awake.key_valid(*slot)? {
+                        found.push(*slot);
+                    }
+                }
+                Ok(found)
+            })
+        })
+    }
+
+    /// A new one even if there is one: before the data lock keys can be written from outside, so one that was found
+    /// proves nothing.
+    fn attestation_key(&mut self) -> Result<Option<(Slot, Point)>> {
+        let Some(slot) = self.slots_with(Contents::AttestationKey).first().copied() else {
+            return Ok(None);
+        };
+        let what = format!("generating the attestation key in slot {slot}");
+        let point = self.step(&what, HALF_LOCKED, |chip| {
+            let before: Before = chip.slot_before_generation(slot)?;
+            let xy = chip.generate_key(slot, before)?;
+            Point::from_xy(&xy).ok_or_else(|| chip::Error::Mismatch("its public key is not on P-256".to_owned()))
+        })?;
+        Ok(Some((slot, point)))
+    }
+
+    /// 32 bytes from chip and host: the chip's cross the bus in clear, the host's may be poor.
+    fn random_block(&mut self) -> Result<Zeroizing<[u8; 32]>> {
+        let from_chip = self.chip.converse(|awake| awake.random()).map(Zeroizing::new).map_err(|cause| {
+            Error::Stopped { step: "asking for random bytes".to_owned(), cause, standing: HALF_LOCKED.to_owned() }
+        })?;
+        let mut from_host = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut from_host[..]).map_err(Error::HostRandom)?;
+        Ok(Zeroizing::new(Sha256::new().chain_update(&from_chip[..]).chain_update(&from_host[..]).finalize().into()))
+    }
+
+    /// The IO protection key, on the host's disk before the chip gets it.
+    fn io_key(&mut self) -> Result<(IoKey, bool)> {
+        (self.say)(&format!("keeping the IO protection key in {}", self.key_file.path().display()));
+        if let Some(key) = self.key_file.load()? {
+            return Ok((key, true));
+        }
+        let key = self.random_block()?;
+        self.key_file.store(&key)?;
+        Ok((key, false))
+    }
+
+    /// What every slot gets. No slot keeps what the factory left there.
+    fn contents(&mut self, io_key: &IoKey) -> Result<DataContents> {
+        let mut contents = DataContents { slots: Default::default(), otp: [0; 64] };
+        for slot in Slot::all() {
+            let mut bytes = Vec::with_capacity(slot.size());
+            match self.profile.slot(slot).contents {
+                Contents::PrivateKey | Contents::AttestationKey => continue,
+                Contents::IoKey => bytes.extend(&io_key[..]),
+                Contents::Random => {
+                    while bytes.len() < slot.size() {
+                        let block = self.random_block()?;
+                        let missing = slot.size() - bytes.len();
+                        bytes.extend(&block[..missing.min(32)]);
+                    }
+                }
+                Contents::Zeros => {}
+            }
+            bytes.resize(slot.size(), 0);
+            contents.slots[slot.index()] = Some(bytes);
+        }
+        Ok(contents)
+    }
+
+    fn write_contents(&mut self, contents: &DataContents) -> Result<()> {
+        for (slot, bytes) in Slot::all().zip(&contents.slots) {
+            if let Some(bytes) = bytes {
+                self.step(&format!("writing slot {slot}"), HALF_LOCKED, |chip| chip.write_slot(slot, bytes))?;
+            }
+        }
+        self.step("writing the OTP zone", HALF_LOCKED, |chip| chip.write_otp(&contents.otp))
+    }
+
+    /// Reads back what can be read in clear.
+    fn verify(&mut self, plan: &Plan, contents: &DataContents) -> Result<ConfigZone> {
+        let readable: Vec<(Slot, &Vec<u8>)> = Slot::all()
+            .zip(&contents.slots)
+            .filter_map(|(slot, bytes)| Some((slot, bytes.as_ref()?)))
+            .filter(|(slot, _)| {
+                let access = plan.wanted.slot_config(*slot);
+                !access.is_secret() && !access.encrypt_read()
+            })
+            .collect();
+        self.step("reading back", BOTH_LOCKED, |chip| {
+            let differs = |what: String| chip::Error::Mismatch(format!("{what} is not what was written"));
+            let zone = chip.converse(|awake| awake.read_config())?;
+            if !zone.config_locked() || !zone.data_locked() {
+                return Err(chip::Error::Mismatch("the chip says that it is not locked".to_owned()));
+            }
+            for (slot, bytes) in readable {
+                if chip.converse(|awake| awake.read_slot(slot, slot.size()))? != *bytes {
+                    return Err(differs(format!("slot {slot}")));
+                }
+            }
+            for (block, expected) in contents.otp.chunks(32).enumerate() {
+                let read = Read { zone: Zone::Otp, address: Address::block(block as u8, 0), block: true };
+                if chip.converse(|awake| awake.execute(&read))? != expected {
+                    return Err(differs("the OTP zone".to_owned()));
+                }
+            }
+            Ok(zone)
+        })
+    }
+}
