@@ -2,13 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-use toml::Spanned;
-
+use crate::document::{Placed, Problem, Table};
 use crate::logging::LogSettings;
 use crate::wire::Slot;
 
@@ -119,39 +116,6 @@ pub enum ConfigError {
     LogVariable(String),
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawConfig {
-    state_dir: Option<Spanned<PathBuf>>,
-    log: Option<Spanned<String>>,
-    lock_timeout: Option<Spanned<f64>>,
-    #[serde(default)]
-    token: Vec<Spanned<RawToken>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawToken {
-    bus: Spanned<String>,
-    address: Option<Spanned<i64>>,
-    label: Option<Spanned<String>>,
-    slot: Option<Spanned<i64>>,
-    io_key_file: Option<Spanned<PathBuf>>,
-    #[serde(default)]
-    object: Vec<RawObject>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawObject {
-    slot: Spanned<i64>,
-    label: Option<Spanned<String>>,
-    id: Option<Spanned<String>>,
-}
-
-/// A problem at a place in the text.
-type Problem = (Range<usize>, String);
-
 impl Config {
     /// Loads the configuration that the environment names, else the default file.
     ///
@@ -197,37 +161,38 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Invalid`] with the line of the first problem.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let raw: Result<RawConfig, Problem> = toml::from_str(text)
-            .map_err(|error| (error.span().unwrap_or_default(), error.message().replace('\n', "; ")));
-        raw.and_then(|raw| Self::from_raw(path, raw)).map_err(|(span, problem)| {
+        Table::parse(text).and_then(|document| Self::read(path, document)).map_err(|(span, problem)| {
             let before = text.get(..span.start).unwrap_or(text);
             ConfigError::Invalid { path: path.to_owned(), line: 1 + before.matches('\n').count(), problem }
         })
     }
 
-    fn from_raw(path: &Path, raw: RawConfig) -> Result<Self, Problem> {
-        let log = match &raw.log {
-            Some(log) => LogSettings::parse(log.get_ref()).map_err(|error| (log.span(), format!("log: {error}")))?,
+    fn read(path: &Path, mut document: Table<'_>) -> Result<Self, Problem> {
+        let log = match document.optional::<String>("log")? {
+            Some(log) => log.check(|log| LogSettings::parse(&log).map_err(|error| format!("log: {error}")))?,
             None => LogSettings::default(),
         };
-        let lock_timeout = match &raw.lock_timeout {
-            Some(seconds) => Duration::try_from_secs_f64(*seconds.get_ref())
-                .ok()
-                .filter(|timeout| *timeout <= Duration::from_secs(600))
-                .ok_or((seconds.span(), "lock_timeout: expected seconds, 0 to 600".to_owned()))?,
+        let lock_timeout = match document.optional::<f64>("lock_timeout")? {
+            Some(seconds) => seconds.check(|seconds| {
+                Duration::try_from_secs_f64(seconds)
+                    .ok()
+                    .filter(|timeout| *timeout <= Duration::from_secs(600))
+                    .ok_or("lock_timeout: expected seconds, 0 to 600")
+            })?,
             None => DEFAULT_LOCK_TIMEOUT,
         };
-        let state_dir = raw.state_dir.map(|dir| absolute("state_dir", dir)).transpose()?;
-        let state_dir = state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
+        let state_dir = document.optional("state_dir")?.map(|dir| absolute("state_dir", dir)).transpose()?;
         let mut tokens: Vec<TokenConfig> = Vec::new();
-        for (index, token) in raw.token.into_iter().enumerate() {
-            let span = token.span();
-            let token = TokenConfig::from_raw(token.into_inner(), index)?;
+        for (index, table) in document.tables("token")?.into_iter().enumerate() {
+            let span = table.span();
+            let token = TokenConfig::read(table, index)?;
             if let Some(problem) = tokens.iter().find_map(|other| other.clash(&token)) {
                 return Err((span, problem));
             }
             tokens.push(token);
         }
+        document.finish()?;
+        let state_dir = state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
         Ok(Self { path: Some(path.to_owned()), state_dir, log, lock_timeout, tokens })
     }
 }
@@ -238,24 +203,24 @@ fn log_from_variable(value: OsString) -> Result<LogSettings, ConfigError> {
 }
 
 impl TokenConfig {
-    fn from_raw(raw: RawToken, index: usize) -> Result<Self, Problem> {
-        let bus =
-            BusLocation::parse(raw.bus.get_ref()).map_err(|problem| (raw.bus.span(), format!("bus: {problem}")))?;
-        let address = match raw.address {
-            Some(address) => seven_bit_address(*address.get_ref()).map_err(|problem| (address.span(), problem))?,
+    fn read(mut table: Table<'_>, index: usize) -> Result<Self, Problem> {
+        let bus = table.required::<String>("bus")?;
+        let bus = bus.check(|bus| BusLocation::parse(&bus).map_err(|problem| format!("bus: {problem}")))?;
+        let address = match table.optional::<i64>("address")? {
+            Some(address) => address.check(seven_bit_address)?,
             None => DEFAULT_ADDRESS,
         };
-        let label = raw.label.map(|label| checked_label(label, 32)).transpose()?;
-        let slot = match raw.slot {
-            Some(slot) => u64::try_from(*slot.get_ref())
-                .ok()
-                .filter(|slot| *slot <= u32::MAX.into())
-                .ok_or((slot.span(), "slot: expected a PKCS#11 slot id, 0 to 4294967295".to_owned()))?,
-            None => index as u64,
+        let label = table.optional("label")?.map(|label| checked_label(label, 32)).transpose()?;
+        let slot = match table.optional::<i64>("slot")? {
+            Some(slot) => {
+                slot.check(|slot| u32::try_from(slot).map_err(|_| "slot: expected a PKCS#11 slot id, 0 to 4294967295"))?
+            }
+            None => index as u32,
         };
-        let io_key_file = raw.io_key_file.map(|file| absolute("io_key_file", file)).transpose()?;
-        let objects = raw.object.into_iter().map(ObjectConfig::from_raw).collect::<Result<_, _>>()?;
-        Ok(Self { bus, address, label, slot, io_key_file, objects })
+        let io_key_file = table.optional("io_key_file")?.map(|file| absolute("io_key_file", file)).transpose()?;
+        let objects = table.tables("object")?.into_iter().map(ObjectConfig::read).collect::<Result<_, _>>()?;
+        table.finish()?;
+        Ok(Self { bus, address, label, slot: slot.into(), io_key_file, objects })
     }
 
     /// What two tokens may not share, said in words.
@@ -276,20 +241,23 @@ impl TokenConfig {
 }
 
 impl ObjectConfig {
-    fn from_raw(raw: RawObject) -> Result<Self, Problem> {
-        let slot = u8::try_from(*raw.slot.get_ref())
-            .ok()
-            .and_then(Slot::new)
-            .ok_or((raw.slot.span(), "object.slot: expected one of the chip's slots, 0 to 15".to_owned()))?;
-        let label = raw.label.map(|label| checked_label(label, 255)).transpose()?;
-        let id = match raw.id {
-            Some(id) => Some(
-                parse_hex(id.get_ref())
+    fn read(mut table: Table<'_>) -> Result<Self, Problem> {
+        let slot = table.required::<i64>("slot")?.check(|number| {
+            u8::try_from(number)
+                .ok()
+                .and_then(Slot::new)
+                .ok_or("object.slot: expected one of the chip's slots, 0 to 15")
+        })?;
+        let label = table.optional("label")?.map(|label| checked_label(label, 255)).transpose()?;
+        let id = table.optional::<String>("id")?.map(|id| {
+            id.check(|id| {
+                parse_hex(&id)
                     .filter(|bytes| !bytes.is_empty())
-                    .ok_or((id.span(), "object.id: expected hex digits, two for each byte".to_owned()))?,
-            ),
-            None => None,
-        };
+                    .ok_or("object.id: expected hex digits, two for each byte")
+            })
+        });
+        let id = id.transpose()?;
+        table.finish()?;
         Ok(Self { slot, label, id })
     }
 }
@@ -325,21 +293,25 @@ fn seven_bit_address(address: i64) -> Result<u8, String> {
     }
 }
 
-fn absolute(key: &str, path: Spanned<PathBuf>) -> Result<PathBuf, Problem> {
-    if path.get_ref().is_absolute() {
-        Ok(path.into_inner())
-    } else {
-        Err((path.span(), format!("{key}: expected an absolute path")))
-    }
+fn absolute(key: &str, path: Placed<String>) -> Result<PathBuf, Problem> {
+    path.check(|path| {
+        let path = PathBuf::from(path);
+        if path.is_absolute() {
+            Ok(path)
+        } else {
+            Err(format!("{key}: expected an absolute path"))
+        }
+    })
 }
 
-fn checked_label(label: Spanned<String>, max: usize) -> Result<String, Problem> {
-    let span = label.span();
-    let label = label.into_inner();
-    if label.is_empty() || label.len() > max || label.chars().any(char::is_control) {
-        return Err((span, format!("label: expected 1 to {max} bytes of printable UTF-8")));
-    }
-    Ok(label)
+fn checked_label(label: Placed<String>, max: usize) -> Result<String, Problem> {
+    label.check(|label| {
+        if label.is_empty() || label.len() > max || label.chars().any(char::is_control) {
+            Err(format!("label: expected 1 to {max} bytes of printable UTF-8"))
+        } else {
+            Ok(label)
+        }
+    })
 }
 
 /// The bytes that pairs of hex digits spell; none if the text is anything else.

@@ -23,6 +23,7 @@ pub mod bus;
 pub mod chip;
 pub mod cli;
 pub mod config;
+pub mod document;
 pub mod logging;
 pub mod pkcs11;
 pub mod process;

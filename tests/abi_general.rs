@@ -1,6 +1,6 @@
 //! The C ABI before, after and around everything else: initialisation and its failures, interfaces, NULL pointers,
 //! fork, threads, unloading.
-#![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+#![allow(unsafe_code, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::ptr::{null, null_mut};
 use std::time::{Duration, Instant};
 
-use common::module::Module;
+use common::module::{c, Module};
 use cryptoki_sys::*;
 
 const TOY: &str = "[[token]]\nbus = \"/dev/i2c-no-such\"\n";
@@ -60,6 +60,7 @@ fn a_configuration_that_can_not_be_read_is_a_general_error() {
     assert_eq!(module.initialize(), Err(CKR_GENERAL_ERROR));
 }
 
+#[cfg(feature = "sim")]
 #[test]
 fn initialize_touches_no_bus() {
     // A simulated chip's file is created when it is first reached.
@@ -69,6 +70,7 @@ fn initialize_touches_no_bus() {
     assert!(!module.image().exists());
 }
 
+#[cfg(feature = "sim")]
 #[test]
 fn a_second_initialize_is_refused_and_changes_nothing() {
     let module = Module::simulated();
@@ -78,6 +80,7 @@ fn a_second_initialize_is_refused_and_changes_nothing() {
     assert_eq!(module.session_info(session).map(|info| info.slotID), Ok(0));
 }
 
+#[cfg(feature = "sim")]
 #[test]
 fn sessions_do_not_survive_finalize() {
     let module = Module::simulated();
@@ -126,10 +129,10 @@ fn initialize_arguments_are_checked() {
         assert_eq!(initialize(CK_C_INITIALIZE_ARGS { flags, ..all }), Ok(()));
     }
     assert_eq!(initialize(CK_C_INITIALIZE_ARGS { LockMutex: None, ..all }), Err(CKR_ARGUMENTS_BAD));
-    let reserved = CK_C_INITIALIZE_ARGS { pReserved: 1 as *mut _, ..none };
+    let reserved = CK_C_INITIALIZE_ARGS { pReserved: std::ptr::dangling_mut(), ..none };
     assert_eq!(initialize(reserved), Err(CKR_ARGUMENTS_BAD));
     module.initialize().unwrap();
-    assert_eq!(c!(module, C_Finalize(1 as *mut _)), Err(CKR_ARGUMENTS_BAD));
+    assert_eq!(c!(module, C_Finalize(std::ptr::dangling_mut())), Err(CKR_ARGUMENTS_BAD));
 }
 
 /// Every function of the 3.2 list in turn, with its name, as one that takes enough integers: in C's calling conventions on
@@ -156,6 +159,7 @@ fn before_initialize_every_function_says_so() {
     });
 }
 
+#[cfg(feature = "sim")]
 #[test]
 fn the_session_is_checked_before_the_other_arguments() {
     let module = Module::simulated();
@@ -174,6 +178,7 @@ fn the_session_is_checked_before_the_other_arguments() {
     });
 }
 
+#[cfg(feature = "sim")]
 #[test]
 fn null_arguments_are_refused_in_an_open_session() {
     let module = Module::simulated();
@@ -305,6 +310,7 @@ fn a_child_has_to_initialize() {
     assert_eq!(module.slots(false), Ok(vec![0]));
 }
 
+#[cfg(feature = "sim")]
 #[test]
 fn a_child_initializes_without_finalize() {
     let module = Module::simulated();
@@ -353,6 +359,7 @@ fn a_grandchild_starts_afresh_too() {
     });
 }
 
+#[cfg(feature = "sim")]
 #[test]
 fn a_child_forked_while_other_threads_are_in_calls_does_not_hang() {
     let module = Module::simulated();
@@ -390,6 +397,33 @@ fn a_child_forked_while_other_threads_are_in_calls_does_not_hang() {
     unsafe { std::env::remove_var("ATECC608_LOG") };
 }
 
+/// How many lock files in this folder the process has open.
+#[cfg(feature = "sim")]
+fn open_locks(folder: &Path) -> usize {
+    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    links
+        .filter(|link| link.starts_with(folder) && link.extension().is_some_and(|extension| extension == "lock"))
+        .count()
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn a_child_does_not_keep_the_lock_on_the_bus() {
+    let module = Module::simulated();
+    module.initialize().unwrap();
+    module.open_session(0, false).unwrap();
+    let folder = module.folder.path();
+    assert_ne!(open_locks(folder), 0);
+    in_a_child(|| {
+        open_locks(folder) == 0
+            && module.initialize() == Ok(())
+            && module.open_session(0, false).is_ok()
+            && open_locks(folder) != 0
+    });
+    assert_ne!(open_locks(folder), 0);
+}
+
+#[cfg(feature = "sim")]
 #[test]
 fn finalize_while_other_threads_are_in_calls_is_survived() {
     let module = Module::simulated();
@@ -418,6 +452,7 @@ fn finalize_while_other_threads_are_in_calls_is_survived() {
     });
 }
 
+#[cfg(feature = "sim")]
 #[test]
 fn unloading_without_finalize_is_harmless() {
     let mut module = Module::simulated();
@@ -437,6 +472,8 @@ fn unloading_without_finalize_is_harmless() {
         drop(module);
         unloaded.wait();
     });
+    // No fork handler of it is left behind.
+    in_a_child(|| true);
     // And it can be loaded again.
     let module = Module::simulated();
     assert_eq!(module.initialize(), Ok(()));

@@ -74,6 +74,21 @@ fn signatures_verify_and_are_never_the_same_twice() {
 }
 
 #[test]
+fn a_slot_that_holds_no_key_in_its_format_has_none() {
+    let master = Master::tls();
+    let order = hex("FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551");
+    for (pad, scalar, valid) in [(0, vec![1; 32], 1), (1, vec![1; 32], 0), (0, vec![0; 32], 0), (0, order, 0)] {
+        master.tamper(|image| {
+            let bytes = image.part_mut(Part::Slot(slot(0)));
+            bytes[..4].copy_from_slice(&[0, 0, 0, pad]);
+            bytes[4..].copy_from_slice(&scalar);
+        });
+        assert_eq!(master.run(&Info::KeyValid(slot(0))).unwrap()[0], valid);
+        assert_eq!(master.status(&GenKey::public(slot(0))), if valid == 1 { OK } else { EXECUTION });
+    }
+}
+
+#[test]
 fn sign_from_the_digest_buffer_leaves_temp_key_and_sign_from_temp_key_uses_it_up() {
     let master = Master::tls();
     let key = master.run(&GenKey::create(slot(0))).unwrap().unwrap();
@@ -247,6 +262,11 @@ fn a_stored_public_key_verifies_and_must_be_validated_if_pub_info_says_so() {
         };
         Verify { key, signature, mac: false }
     };
+    // The parent's signature over a TempKey that is not the digest of this key.
+    let nonce = random_nonce(&master);
+    let signature = host_sign(&messages::verify_validate(&nonce, &[0; 19], &SERIAL));
+    let key = VerifyKey::Validate { slot: slot(14), other_data: [0; 19] };
+    assert_eq!(master.status(&Verify { key, signature, mac: false }), EXECUTION);
     let forged = Verify { signature: [1; 64], ..mark(true) };
     assert_eq!(master.status(&forged), MISCOMPARE);
     assert_eq!(nibble(), 0xA);
@@ -272,6 +292,7 @@ fn verify_stored_on_a_req_random_slot_wants_a_random_temp_key() {
     });
     let verify =
         |source, signature| Verify { key: VerifyKey::Stored { source, slot: slot(11) }, signature, mac: false };
+    random_nonce(&master);
     master.run(&Nonce::digest(&[5; 32])).unwrap();
     assert_eq!(master.status(&verify(BUFFER, host_sign(&[5; 32]))), EXECUTION);
     fixed_temp_key(&master, [5; 32]);
@@ -314,6 +335,9 @@ fn ecdh_is_the_hosts_in_clear_encrypted_and_in_temp_key() {
     off_curve[0] ^= 1;
     assert_eq!(master.status(&Ecdh { public_key: off_curve, ..ecdh(EcdhTarget::Output, false) }), EXECUTION);
     assert_eq!(master.status(&Ecdh { key: EcdhKey::Slot(slot(3)), ..ecdh(EcdhTarget::Output, false) }), EXECUTION);
+    master.tamper(|image| image.part_mut(Part::Config)[24] &= !4);
+    assert_eq!(master.status(&ecdh(EcdhTarget::Output, false)), EXECUTION, "ReadKey bit 2 is missing");
+    master.tamper(|image| image.part_mut(Part::Config)[24] |= 4);
     // ECDHProt = 1: what leaves the chip must be encrypted.
     master.tamper(|image| image.part_mut(Part::Config)[91] |= 0x01);
     assert_eq!(master.status(&ecdh(EcdhTarget::Compatible, false)), EXECUTION);

@@ -1,4 +1,5 @@
 //! The module exports the C functions of its list and nothing else, and does not bring OpenSSL along.
+#![allow(clippy::expect_used)]
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! The lock around one conversation: flock on the bus node, then on a file that containers share.
 //!
 //! The lock dies with its holder. A forked child inherits the open files, and with them the lock: [`open_lock_descriptors`]
-//! names what to close there, so that a child that outlives its parent holds nothing.
+//! names what it must let go of, so that a child that outlives its parent holds nothing.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -181,8 +181,8 @@ fn holder_of(file: &File) -> Option<String> {
 /// Lock files of this process, for [`open_lock_descriptors`]. Atomics, since a fork handler may use nothing else.
 static DESCRIPTORS: [AtomicI32; 64] = [const { AtomicI32::new(-1) }; 64];
 
-/// The descriptors of all lock files. A forked child closes them (in a handler that may only call what is
-/// async-signal-safe): an inherited one would keep the lock when the parent dies holding it.
+/// The descriptors of all lock files. A forked child lets go of what is behind them (in a handler that may only call
+/// what is async-signal-safe): an inherited one would keep the lock when the parent dies holding it.
 pub fn open_lock_descriptors() -> impl Iterator<Item = i32> {
     DESCRIPTORS.iter().map(|entry| entry.load(Ordering::Acquire)).filter(|fd| *fd >= 0)
 }

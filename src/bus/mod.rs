@@ -201,6 +201,13 @@ impl DelayNs for Bus {
     }
 }
 
+#[cfg(feature = "sim")]
+impl Port for sim::SimBus {
+    fn now(&self) -> Duration {
+        sim::SimBus::now(self)
+    }
+}
+
 impl Port for Bus {
     fn now(&self) -> Duration {
         match &self.transport {

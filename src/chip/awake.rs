@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use super::exchange::{delay, exchange, read, write, Fault};
 use super::{Chip, Error, Port, Result};
-use crate::wire::timing::{self, WATCHDOG_MIN_MS};
+use crate::wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
 use crate::wire::{frame, word_address, Command, Opcode, Status, WAKE_RESPONSE};
 
 /// A command is only begun if it ends within this time after the wake: the watchdog may bite at 700 ms.
 const WATCHDOG_BUDGET: Duration = Duration::from_millis(WATCHDOG_MIN_MS - 50);
 /// Between two tries to wake a chip that may be busy.
 const WAKE_INTERVAL: Duration = Duration::from_millis(5);
+/// Between two looks whether a woken chip has come up.
+const COMING_UP_INTERVAL: Duration = Duration::from_millis(2);
+/// How long that may take: a power-on self-test may be enabled and not known of yet.
+const COMING_UP: Duration = Duration::from_micros(timing::WAKE_HIGH_SELF_TEST_US + 5_000);
 /// Tries to wake a chip that answers, but not as it should after a wake.
 const WAKE_ATTEMPTS: u32 = 4;
 
@@ -44,6 +48,7 @@ impl<'c, P: Port> Awake<'c, P> {
         if matches!(C::OPCODE, Opcode::NONCE | Opcode::GEN_DIG | Opcode::SHA) {
             self.holds_state = true;
         }
+        self.chip.stuck = matches!(result, Err(Error::Timeout { .. }));
         result.map_err(|error| {
             if command.repeatable() || error.is_refusal() {
                 error
@@ -102,17 +107,21 @@ enum WakeFault {
 /// Puts the chip to sleep, whatever state a dead holder left it in, and wakes it. Answers when the pulse was.
 ///
 /// A NACK to the sleep order means asleep (the usual case), idle, busy or absent; only a busy chip also ignores
-/// the wake pulse, so it is given the longest execution time.
+/// the wake pulse, so it is given the longest execution time, and one that is stuck the longest watchdog time.
 fn sleep_and_wake<P: Port>(chip: &mut Chip<P>) -> Result<Duration> {
     let start = chip.port.now();
-    let patience = timing::longest(chip.divider) + Duration::from_millis(50);
+    let patience = Duration::from_millis(50)
+        + if chip.stuck { Duration::from_millis(WATCHDOG_MAX_MS) } else { timing::longest(chip.divider) };
     let mut strange = 0;
     loop {
         if let Err(Fault::Bus(detail)) = write(&mut chip.port, chip.address, &[word_address::SLEEP]) {
             return Err(Error::Bus(detail));
         }
         match pulse(chip) {
-            Ok(woken_at) => return Ok(woken_at),
+            Ok(woken_at) => {
+                chip.stuck = false;
+                return Ok(woken_at);
+            }
             Err(WakeFault::Fatal(error)) => return Err(error),
             Err(WakeFault::Other(response)) => {
                 strange += 1;
@@ -140,10 +149,15 @@ fn pulse<P: Port>(chip: &mut Chip<P>) -> Result<Duration, WakeFault> {
     }
     delay(&mut chip.port, chip.wake_delay);
     let mut response = [0; 4];
-    match read(&mut chip.port, chip.address, &mut response) {
-        Ok(()) => {}
-        Err(Fault::Nack) => return Err(WakeFault::Nack),
-        Err(Fault::Bus(detail)) => return Err(WakeFault::Fatal(Error::Bus(detail))),
+    loop {
+        match read(&mut chip.port, chip.address, &mut response) {
+            Ok(()) => break,
+            Err(Fault::Nack) if chip.port.now().saturating_sub(woken_at) < COMING_UP => {
+                delay(&mut chip.port, COMING_UP_INTERVAL);
+            }
+            Err(Fault::Nack) => return Err(WakeFault::Nack),
+            Err(Fault::Bus(detail)) => return Err(WakeFault::Fatal(Error::Bus(detail))),
+        }
     }
     match frame::decode_response(&response) {
         _ if response == WAKE_RESPONSE => Ok(woken_at),

@@ -38,12 +38,20 @@ pub struct Chip<P> {
     address: u8,
     divider: ClockDivider,
     wake_delay: Duration,
+    /// A command did not end in time: the chip may be stuck until its watchdog bites.
+    stuck: bool,
 }
 
 impl<P: Port> Chip<P> {
     /// A chip at this 7-bit address; nothing is sent yet.
     pub fn new(port: P, address: u8) -> Self {
-        Self { port, address, divider: ClockDivider::M0, wake_delay: Duration::from_micros(timing::WAKE_HIGH_US) }
+        Self {
+            port,
+            address,
+            divider: ClockDivider::M0,
+            wake_delay: Duration::from_micros(timing::WAKE_HIGH_US),
+            stuck: false,
+        }
     }
 
     /// Its 7-bit address.

@@ -21,6 +21,7 @@ pub fn initialize(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
         let config = Config::load(!ptr::is_privileged());
         logging::init(config.as_ref().map_or(&LogSettings::default(), |config| &config.log));
         check_args(args)?;
+        ptr::release_locks_in_children();
         Ok(Module::new(config?))
     })
 }

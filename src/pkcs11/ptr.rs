@@ -10,13 +10,14 @@
 #![allow(unsafe_code)]
 
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::types::{from_ulong, length};
-use crate::token::{Mechanism, Parameter, Template};
+use crate::token::{open_lock_descriptors, Mechanism, Parameter, Template};
 
 /// More attributes in one template than any client has.
 const MAX_ATTRIBUTES: CK_ULONG = 1024;
@@ -32,6 +33,36 @@ const CHUNK: usize = 4096;
 pub fn is_privileged() -> bool {
     // SAFETY: getauxval only reads what the kernel gave the process at its start.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Sees to it that a forked child holds no lock of a bus, from now on: it inherits the descriptors, and with them a
+/// lock that its parent may die holding. Unloading the library takes the handler back (glibc ties it to the library).
+pub fn release_locks_in_children() {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !REGISTERED.swap(true, Ordering::AcqRel) {
+        // SAFETY: the handler is a function of this library that keeps to what a child may do, see there.
+        let error = unsafe { libc::pthread_atfork(None, None, Some(let_go_of_locks)) };
+        if error != 0 {
+            log::warn!("pthread_atfork: {}: a forked child may keep a lock", std::io::Error::from_raw_os_error(error));
+        }
+    }
+}
+
+/// The child's side: every lock's descriptor becomes one of /dev/null. It stays open, since it still belongs to a
+/// `File` in the memory that the child inherited.
+unsafe extern "C" fn let_go_of_locks() {
+    // SAFETY: open, dup3 and close are async-signal-safe, the path is a constant that ends with NUL, and a
+    // descriptor that is not open makes dup3 open it, which harms nobody.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if null < 0 {
+            return;
+        }
+        for descriptor in open_lock_descriptors() {
+            libc::dup3(null, descriptor, libc::O_CLOEXEC);
+        }
+        libc::close(null);
+    }
 }
 
 /// A length in bytes that a caller gave: at most what one object in memory can have.

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -149,6 +149,8 @@ fn lock_image(state: &Path) -> Result<File, ServeError> {
         .mode(0o660)
         .open(&lock)
         .map_err(named(&lock))?;
+    // Whatever the umask; who does not own the file found it that way.
+    let _ = file.set_permissions(fs::Permissions::from_mode(0o660));
     for _ in 0..LOCK_ATTEMPTS {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),

@@ -23,6 +23,7 @@ mod derive;
 mod find;
 mod keygen;
 mod objects;
+mod state_file;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -43,6 +44,7 @@ use object::{HandleTable, ObjectKey, SessionObjects};
 use objects::NewObject;
 use point::Point;
 
+pub use crate::bus::lock::open_lock_descriptors;
 use crate::config::{Config, TokenConfig};
 use crate::wire::config_zone::Model;
 use crate::wire::Slot;

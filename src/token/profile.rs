@@ -1,18 +1,14 @@
 //! Profiles: named configurations of all sixteen slots, as data files (`conf/profiles/`). They name the slots'
 //! objects, and are what `atecc608 provision` writes.
 
-use once_cell::sync::Lazy;
-use serde::Deserialize;
-
+use crate::document::{Problem, Table};
 use crate::wire::config_zone::{offset, ChipOptions, KeyConfig, SlotConfig};
 use crate::wire::{ConfigZone, Slot};
+use once_cell::race::OnceBox;
 
 /// A profile.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Profile {
-    /// Version of the file's format: 1.
-    format: u32,
     /// Its name, as `provision` takes it.
     pub name: String,
     /// What it is for.
@@ -22,15 +18,12 @@ pub struct Profile {
     /// ChipOptions.
     chip_options: u16,
     /// The slots, 0 to 15 in order.
-    #[serde(rename = "slot")]
     pub slots: Vec<ProfileSlot>,
 }
 
 /// One slot of a profile.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct ProfileSlot {
-    slot: u8,
     /// The default label of the slot's object.
     pub name: String,
     slot_config: u16,
@@ -44,8 +37,7 @@ pub struct ProfileSlot {
 }
 
 /// What a slot holds when the data zone is locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents {
     /// Nothing: a private key is generated there later.
     PrivateKey,
@@ -59,19 +51,77 @@ pub enum Contents {
     Zeros,
 }
 
-static PROFILES: Lazy<Vec<Profile>> =
-    Lazy::new(|| [include_str!("../../conf/profiles/tls.toml")].iter().filter_map(|text| parse(text)).collect());
+/// Made when first asked for; by several threads at once if it comes to that. Nobody waits for another: a child forked
+/// meanwhile would wait for ever.
+static PROFILES: OnceBox<Vec<Profile>> = OnceBox::new();
 
-/// The profiles of this package. A file in `conf/profiles/` that can't be read is a defect that the tests find.
-fn parse(text: &str) -> Option<Profile> {
-    let profile: Profile = toml::from_str(text).ok()?;
-    let in_order = profile.slots.iter().map(|slot| slot.slot).eq(0..16);
-    (profile.format == 1 && in_order).then_some(profile)
+const TEXTS: [&str; 1] = [include_str!("../../conf/profiles/tls.toml")];
+
+impl Profile {
+    /// Reads a profile file.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let mut document = Table::parse(text)?;
+        document
+            .required::<i64>("format")?
+            .check(|format| if format == 1 { Ok(()) } else { Err("format: expected 1") })?;
+        let slots = document.tables("slot")?.into_iter().zip(0..).map(|(slot, number)| ProfileSlot::read(slot, number));
+        let profile = Self {
+            name: document.required("name")?.value,
+            description: document.required("description")?.value,
+            proven_on_silicon: document.required("proven_on_silicon")?.value,
+            chip_options: word(&mut document, "chip_options")?,
+            slots: slots.collect::<Result<_, _>>()?,
+        };
+        if profile.slots.len() != 16 {
+            return Err((document.span(), "expected the slots 0 to 15".to_owned()));
+        }
+        document.finish()?;
+        Ok(profile)
+    }
+}
+
+impl ProfileSlot {
+    fn read(mut table: Table<'_>, number: i64) -> Result<Self, Problem> {
+        let in_order = |slot| if slot == number { Ok(()) } else { Err("slot: expected all slots in order") };
+        table.required::<i64>("slot")?.check(in_order)?;
+        let slot = Self {
+            name: table.required("name")?.value,
+            slot_config: word(&mut table, "slot_config")?,
+            key_config: word(&mut table, "key_config")?,
+            contents: table.required::<String>("contents")?.check(|contents| Contents::parse(&contents))?,
+            purpose: table.required("purpose")?.value,
+            difference: table.required("difference")?.value,
+        };
+        table.finish()?;
+        Ok(slot)
+    }
+}
+
+fn word(table: &mut Table<'_>, key: &'static str) -> Result<u16, Problem> {
+    table.required::<i64>(key)?.check(|word| u16::try_from(word).map_err(|_| format!("{key}: expected 16 bits")))
+}
+
+impl Contents {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "private-key" => Ok(Self::PrivateKey),
+            "attestation-key" => Ok(Self::AttestationKey),
+            "io-key" => Ok(Self::IoKey),
+            "random" => Ok(Self::Random),
+            "zeros" => Ok(Self::Zeros),
+            other => {
+                Err(format!("contents: \"{other}\" is none of private-key, attestation-key, io-key, random, zeros"))
+            }
+        }
+    }
 }
 
 /// All profiles.
 pub fn all() -> &'static [Profile] {
-    &PROFILES
+    PROFILES.get_or_init(|| Box::new(TEXTS.iter().filter_map(|text| Profile::parse(text).ok()).collect()))
 }
 
 /// The profile of this name.

@@ -9,87 +9,65 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::error::{Error, Result};
+use super::state_file;
 use crate::wire::config_zone::SerialNumber;
 use crate::wire::Slot;
 
-/// The only version of the file there is.
-const FORMAT: u32 = 1;
 /// The state's file in the chip's folder.
 const FILE_NAME: &str = "state.toml";
 /// Largest file that is read: certificates and data of one chip are far smaller.
 const MAX_FILE: u64 = 4 << 20;
 
 /// What the state says about a chip.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    format: u32,
-    serial: String,
     /// Grows with every change.
     pub generation: u64,
     /// The token's label, if C_InitToken set one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// What is known about slots with keys.
-    #[serde(default, rename = "slot", skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<SlotState>,
     /// Certificates and data objects.
-    #[serde(default, rename = "object", skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<StoredObject>,
 }
 
 /// What the state says about one slot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SlotState {
     /// 0 to 15.
     pub slot: u8,
     /// CKA_LABEL of the private key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// CKA_LABEL of the public key, if it differs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_label: Option<String>,
     /// CKA_ID of both. Empty is an id, too.
-    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
     pub id: Option<Vec<u8>>,
     /// The public key as last seen: 04 ‖ X ‖ Y.
-    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
     pub public_key: Option<Vec<u8>>,
     /// The public key of the key that was destroyed: while the chip holds it, the slot is free.
-    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
     pub tombstone: Option<Vec<u8>>,
     /// A generation or destruction that was begun and not committed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
 }
 
 /// What was about to happen to a slot's key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
     /// The public key that was there before (04 ‖ X ‖ Y), if there was one.
-    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
     pub before: Option<Vec<u8>>,
     /// What the new key is for.
     pub purpose: Purpose,
     /// CKA_LABEL of the new private key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// CKA_LABEL of the new public key, if it differs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_label: Option<String>,
     /// CKA_ID of both.
-    #[serde(default, with = "hex_option", skip_serializing_if = "Option::is_none")]
     pub id: Option<Vec<u8>>,
 }
 
 /// Why GenKey is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// C_GenerateKeyPair.
     Generate,
@@ -98,30 +76,24 @@ pub enum Purpose {
 }
 
 /// A certificate or data object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredObject {
     /// CKA_UNIQUE_ID: unique within the chip's state.
     pub unique_id: String,
     /// What it is.
     pub class: StoredClass,
     /// CKA_LABEL.
-    #[serde(default)]
     pub label: String,
     /// CKA_ID of a certificate, CKA_OBJECT_ID of a data object.
-    #[serde(default, with = "hex")]
     pub id: Vec<u8>,
     /// CKA_APPLICATION of a data object.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub application: String,
     /// CKA_VALUE.
-    #[serde(with = "hex")]
     pub value: Vec<u8>,
 }
 
 /// Classes of stored objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredClass {
     /// An X.509 certificate.
     Certificate,
@@ -130,10 +102,6 @@ pub enum StoredClass {
 }
 
 impl State {
-    fn new(serial: &SerialNumber) -> Self {
-        Self { format: FORMAT, serial: serial.to_string(), ..Self::default() }
-    }
-
     /// What is known about a slot, if anything.
     pub fn slot(&self, slot: Slot) -> Option<&SlotState> {
         self.slots.iter().find(|state| state.slot == slot.number())
@@ -179,7 +147,7 @@ impl Store {
     /// is an empty state that refuses changes.
     pub fn open(state_dir: &Path, serial: SerialNumber) -> Self {
         let dir = state_dir.join(serial.to_string());
-        let mut store = Self { serial, dir, version: None, state: State::new(&serial), damage: None };
+        let mut store = Self { serial, dir, version: None, state: State::default(), damage: None };
         store.load();
         store
     }
@@ -211,14 +179,14 @@ impl Store {
 
     fn load(&mut self) {
         let path = self.path();
-        self.state = State::new(&self.serial);
+        self.state = State::default();
         self.damage = None;
         self.version = None;
         match read_file(&path) {
             Ok(None) => {}
             Ok(Some((text, version))) => {
                 self.version = Some(version);
-                match parse(&text, &self.serial) {
+                match state_file::read(&text, &self.serial) {
                     Ok(state) => self.state = state,
                     Err(problem) => {
                         self.damage = Some(format!(
@@ -252,7 +220,7 @@ impl Store {
             return Ok(());
         }
         state.generation += 1;
-        let text = toml::to_string(&state).map_err(|error| Error::State(error.to_string()))?;
+        let text = state_file::write(&state, &self.serial).map_err(|error| Error::State(error.to_string()))?;
         self.version = Some(write_file(&self.dir, &text).map_err(|error| {
             let problem = format!("state folder {}: {error}", self.dir.display());
             match error.kind() {
@@ -265,20 +233,6 @@ impl Store {
         self.state = state;
         Ok(())
     }
-}
-
-fn parse(text: &str, serial: &SerialNumber) -> std::result::Result<State, String> {
-    let state: State = toml::from_str(text).map_err(|error| format!("damaged: {}", error.message()))?;
-    if state.format != FORMAT {
-        return Err(format!("format {} is not known to this version", state.format));
-    }
-    if state.serial != serial.to_string() {
-        return Err(format!("belongs to the chip {}", state.serial));
-    }
-    if let Some(slot) = state.slots.iter().find(|slot| slot.slot > 15) {
-        return Err(format!("damaged: there is no slot {}", slot.slot));
-    }
-    Ok(state)
 }
 
 fn read_file(path: &Path) -> std::io::Result<Option<(String, Version)>> {
@@ -328,35 +282,6 @@ fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
 /// Bytes as hex digits.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-mod hex {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&super::to_hex(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        crate::config::parse_hex(&text).ok_or_else(|| D::Error::custom("expected hex digits, two for each byte"))
-    }
-}
-
-mod hex_option {
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
-        match bytes {
-            Some(bytes) => super::hex::serialize(bytes, serializer),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
-        super::hex::deserialize(deserializer).map(Some)
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! What the integration tests share: the built module, loaded as any PKCS#11 client does.
-#![allow(dead_code, unsafe_code, missing_docs, clippy::undocumented_unsafe_blocks)]
+// Each test file uses a part of it.
+#![allow(dead_code, unused_imports)]
+#![allow(unsafe_code, missing_docs, clippy::undocumented_unsafe_blocks)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod module;
 

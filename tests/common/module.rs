@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// An error of a C function.
 pub type Result<T, E = CK_RV> = std::result::Result<T, E>;
 
+type GetFunctionList = unsafe extern "C" fn(*mut *mut CK_FUNCTION_LIST) -> CK_RV;
+type GetInterface = unsafe extern "C" fn(*mut CK_UTF8CHAR, *mut CK_VERSION, *mut *mut CK_INTERFACE, CK_FLAGS) -> CK_RV;
+
 /// One test at a time has the module.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -57,13 +60,13 @@ pub fn len(slice: &[u8]) -> CK_ULONG {
 }
 
 /// Calls a function of the list.
-#[macro_export]
 macro_rules! c {
     ($module:expr, $function:ident($($argument:expr),* $(,)?)) => {
         // SAFETY: a test's arguments are what the function asks for, or wrong in a way that must be noticed.
         $crate::common::module::ok(unsafe { $module.list.$function.expect("every function exists")($($argument),*) })
     };
 }
+pub(crate) use c;
 
 impl Module {
     /// Loads the module with this configuration, where FOLDER stands for the test's own folder; `state_dir` is set to a
@@ -97,9 +100,9 @@ impl Module {
                 None => std::env::remove_var("ATECC608_PKCS11_CONF"),
             }
             let library = libloading::Library::new(super::module_path()).unwrap();
-            let get: CK_C_GetFunctionList = Some(*library.get(b"C_GetFunctionList").unwrap());
             let mut list = null_mut();
-            assert_eq!(get.unwrap()(&mut list), CKR_OK);
+            let get = library.get::<GetFunctionList>(b"C_GetFunctionList").unwrap();
+            assert_eq!(get(&mut list), CKR_OK);
             Self { list: &*list, library, folder, finalized_at_the_end: true, _turn: turn }
         }
     }
@@ -256,8 +259,8 @@ impl Module {
 
     /// The 3.2 interface's list, by C_GetInterface.
     pub fn list_3_2(&self) -> &'static CK_FUNCTION_LIST_3_2 {
-        let mut version = CK_VERSION { major: 3, minor: 2 };
-        let interface = self.interface(c"PKCS 11".as_ptr().cast(), &mut version, 0).unwrap();
+        let version = CK_VERSION { major: 3, minor: 2 };
+        let interface = self.interface(c"PKCS 11".as_ptr().cast(), &version, 0).unwrap();
         // SAFETY: an interface of version 3.2 has a list of that version.
         unsafe { &*interface.pFunctionList.cast::<CK_FUNCTION_LIST_3_2>() }
     }
@@ -271,8 +274,8 @@ impl Module {
         let mut interface = null_mut();
         // SAFETY: the symbol has this type, and the caller gives NULL or real things.
         unsafe {
-            let get: CK_C_GetInterface = Some(*self.library.get(b"C_GetInterface").unwrap());
-            ok(get.unwrap()(name.cast_mut(), version.cast_mut(), &mut interface, flags))?;
+            let get = self.library.get::<GetInterface>(b"C_GetInterface").unwrap();
+            ok(get(name.cast_mut(), version.cast_mut(), &mut interface, flags))?;
             Ok(*interface)
         }
     }

@@ -67,3 +67,55 @@ fn read_slot(core: &mut Core, read: &Read, slot: Slot, at: usize) -> Outcome {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::buffers::TempKey;
+    use crate::sim::eeprom::Eeprom;
+    use crate::sim::profiles::Profile;
+    use crate::wire::config_zone::{offset, SerialNumber};
+    use crate::wire::messages::TempKeyFlags;
+
+    const GEN_DIG_4: TempKeyFlags =
+        TempKeyFlags { key_id: 4, source_fixed: false, gen_dig: true, gen_key: false, no_mac: false };
+
+    /// Both zones locked; slot 8 is secret, read encrypted with key 4. `slot_config` is its SlotConfig's low byte.
+    fn core(slot_config: u8, flags: TempKeyFlags) -> Core {
+        let mut image = Profile::Blank608B.image(SerialNumber([1, 0x23, 0, 0, 0, 0, 0, 0, 0xEE]), 0x60);
+        image.part_mut(Part::Slot(Slot::from_nibble(8))).fill(0x88);
+        let config = image.part_mut(Part::Config);
+        config[offset::LOCK_CONFIG] = 0;
+        config[offset::LOCK_VALUE] = 0;
+        config[offset::SLOT_CONFIG + 16] = slot_config;
+        let mut core = Core::new(Eeprom::in_memory(image));
+        core.sram.temp_key = Some(TempKey::new(&[0x0F; 32], flags));
+        core
+    }
+
+    fn read(block: bool) -> Read {
+        Read { zone: Zone::Data, address: Address(0x0040), block }
+    }
+
+    #[test]
+    fn encrypted_read_answers_data_xor_temp_key_once() {
+        let mut core = core(0xC4, GEN_DIG_4);
+        assert_eq!(read(true).execute(&mut core), Ok(vec![0x87; 32]));
+        assert_eq!(read(true).execute(&mut core), Err(Refusal::EXECUTION));
+    }
+
+    #[test]
+    fn encrypted_read_is_refused_when_temp_key_or_slot_is_wrong() {
+        for flags in [
+            TempKeyFlags { gen_dig: false, ..GEN_DIG_4 },
+            TempKeyFlags { key_id: 5, ..GEN_DIG_4 },
+            TempKeyFlags { no_mac: true, ..GEN_DIG_4 },
+            TempKeyFlags { source_fixed: true, ..GEN_DIG_4 },
+        ] {
+            assert_eq!(read(true).execute(&mut core(0xC4, flags)), Err(Refusal::EXECUTION), "{flags:?}");
+        }
+        assert_eq!(read(false).execute(&mut core(0xC4, GEN_DIG_4)), Err(Refusal::EXECUTION), "a word");
+        assert_eq!(read(true).execute(&mut core(0x84, GEN_DIG_4)), Err(Refusal::EXECUTION), "secret, not for reading");
+        assert_eq!(read(true).execute(&mut core(0x44, GEN_DIG_4)), Err(Refusal::EXECUTION), "forbidden combination");
+    }
+}

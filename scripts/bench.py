@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""What the module's work costs the chip, beside the budget of the design. Counts, not seconds.
+
+    bench.py MODULE TOKEN-LABEL KEY-LABEL SOCKET
+
+Needs `atecc608-sim` serving at SOCKET, a token with one key pair and the certificate tools on the PATH. Prints one
+line per kind of work; the exit status is 1 if one of them is over its budget.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from ctypes import byref, c_ubyte, c_ulong
+
+from cryptoki import CKA_EC_POINT, CKA_ID, CKM_ECDSA, CKM_SHA256, CKO_PUBLIC_KEY, Mechanism, Module
+
+FORM = "{:<58} {:>8} {:>6} {:>6}   {:<28} {}"
+MODULE, TOKEN, KEY, SOCKET = sys.argv[1:] if len(sys.argv) == 5 else sys.exit(__doc__)
+over_budget = []
+
+
+def counted():
+    """The counters since the last call, set to zero again."""
+    command = ["atecc608-sim", "stats", "--socket", SOCKET, "--reset"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def row(work, commands, chip_ms, wakes=None):
+    """What was done since the last row, beside its budget."""
+    stats = counted()
+    used = sum(stats["commands"].values())
+    used_ms = stats["chip_us_max"] / 1000
+    fits = used <= commands and used_ms <= chip_ms and (wakes is None or stats["wakes"] <= wakes)
+    budget = f"{commands} commands, {chip_ms} ms" + ("" if wakes is None else f", {wakes} wake")
+    line(work, used, f"{used_ms:.0f}", stats["wakes"], budget, fits)
+
+
+def line(work, commands, chip_ms, wakes, budget, fits):
+    print(FORM.format(work, commands, chip_ms, wakes, budget, "ok" if fits else "OVER BUDGET"))
+    if not fits:
+        over_budget.append(work)
+
+
+def resident_kb():
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(entry.split()[1]) for entry in status if entry.startswith("VmRSS"))
+
+
+def tool(*command, **environment):
+    """Runs a stock tool as a user would, in a process of its own."""
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, **environment})
+
+
+def the_c_interface():
+    module = Module(MODULE)
+    before = resident_kb()
+    module.must("C_Initialize", None)
+    after_initialize = resident_kb() - before
+    slot = module.slot_of(TOKEN)
+    row("C_Initialize, C_GetSlotList, C_GetTokenInfo", 4, 20, wakes=1)
+
+    info = ctypes.create_string_buffer(512)
+    module.must("C_GetSlotInfo", c_ulong(slot), info)
+    module.must("C_GetTokenInfo", c_ulong(slot), info)
+    row("C_GetSlotInfo, C_GetTokenInfo again", 0, 0)
+
+    session = module.open_session(slot)
+    row("C_OpenSession", 0, 0)
+    private, public = module.private_key(session, KEY), module.key(session, CKO_PUBLIC_KEY, KEY)
+    row("C_FindObjects: a key pair by its label", 1, 5)
+    for key, attribute in ((public, CKA_EC_POINT), (private, CKA_ID), (public, CKA_ID)) * 2:
+        module.attribute(session, key, attribute, 128)
+    row("CKA_EC_POINT, CKA_ID of a key, again", 0, 0)
+
+    digest = hashlib.sha256(b"a message").digest()
+    signature, length = ctypes.create_string_buffer(64), c_ulong(64)
+    ecdsa = Mechanism(CKM_ECDSA, None, 0)
+    for work in ("C_Sign, the first", "C_Sign, again"):
+        module.must("C_SignInit", session, byref(ecdsa), private)
+        module.must("C_Sign", session, digest, c_ulong(32), None, byref(length))
+        module.must("C_Sign", session, digest, c_ulong(32), signature, byref(length))
+        row(work, 3, 158, wakes=1)
+
+    module.must("C_VerifyInit", session, byref(ecdsa), public)
+    module.must("C_Verify", session, digest, c_ulong(32), signature, c_ulong(64))
+    row("C_Verify", 0, 0)
+    module.must("C_DigestInit", session, byref(Mechanism(CKM_SHA256, None, 0)))
+    result, length = (c_ubyte * 32)(), c_ulong(32)
+    module.must("C_Digest", session, bytes(1 << 20), c_ulong(1 << 20), result, byref(length))
+    row("C_Digest of 1 MiB", 0, 0)
+    module.must("C_Finalize", None)
+    return after_initialize
+
+
+def stock_tools():
+    if shutil.which("p11tool") is None:
+        sys.exit("p11tool is missing: apt-get install gnutls-bin")
+    list_all = ("p11tool", "--provider", MODULE, "--list-all", f"pkcs11:token={TOKEN}")
+    tool(*list_all)
+    row("p11tool --list-all, one key pair", 9, 45)
+    # A state folder that knows nothing is what the very first time finds: the key then has its slot's name.
+    folder = os.path.join(os.environ["STATE_DIR"], os.listdir(os.environ["STATE_DIR"])[0])
+    os.rename(folder, folder + ".aside")
+    tool(*list_all)
+    row("p11tool --list-all, the very first time", 10, 160)
+    shutil.rmtree(folder)
+    os.rename(folder + ".aside", folder)
+    key = f"pkcs11:token={TOKEN};object={KEY};type=private"
+    configuration = {"OPENSSL_CONF": os.environ["PROVIDER_CONF"], "PKCS11_PROVIDER_MODULE": MODULE}
+    tool("openssl", "req", "-new", "-key", key, "-subj", "/CN=bench", "-out", os.devnull, **configuration)
+    row("openssl req -new through pkcs11-provider", 9, 210)
+
+
+def main():
+    print(FORM.format("work", "commands", "ms", "wakes", "at most", ""))
+    counted()
+    after_initialize = the_c_interface()
+    stock_tools()
+    size = os.stat(MODULE).st_size
+    line(f"size of the module: {size} bytes", "", "", "", "1000000 bytes", size < 1_000_000)
+    line(f"resident memory added by C_Initialize: {after_initialize} kB", "", "", "", "1000 kB", after_initialize < 1000)
+    if over_budget:
+        sys.exit("over budget: " + "; ".join(over_budget))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+//! TOML documents read by hand: typed keys, nothing unknown, and every problem with its place in the text.
+//!
+//! (Without serde's derived visitors, which would be a quarter of the module's size.)
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+
+/// What is wrong, and where in the text (bytes).
+pub type Problem = (Range<usize>, String);
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub span: Range<usize>,
+}
+
+impl<T> Placed<T> {
+    /// The value, or the problem with it.
+    ///
+    /// # Errors
+    /// `problem` at this value's place.
+    pub fn check<U, E: std::fmt::Display>(self, check: impl FnOnce(T) -> Result<U, E>) -> Result<U, Problem> {
+        check(self.value).map_err(|problem| (self.span, problem.to_string()))
+    }
+}
+
+/// A type that a TOML value can have.
+pub trait FromToml: Sized {
+    /// What the value is called in an error.
+    const EXPECTED: &'static str;
+
+    /// The value, if it is of this type.
+    fn from_toml(value: &DeValue<'_>) -> Option<Self>;
+}
+
+impl FromToml for String {
+    const EXPECTED: &'static str = "a string";
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        value.as_str().map(str::to_owned)
+    }
+}
+
+impl FromToml for bool {
+    const EXPECTED: &'static str = "true or false";
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        value.as_bool()
+    }
+}
+
+impl FromToml for i64 {
+    const EXPECTED: &'static str = "an integer";
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        let integer = value.as_integer()?;
+        i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+    }
+}
+
+impl FromToml for f64 {
+    const EXPECTED: &'static str = "a number";
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        match value.as_float() {
+            Some(float) => float.as_str().parse().ok(),
+            None => i64::from_toml(value).map(|integer| integer as f64),
+        }
+    }
+}
+
+/// One table, whose keys are taken one by one.
+pub struct Table<'t> {
+    name: &'static str,
+    entries: DeTable<'t>,
+    span: Range<usize>,
+    known: Vec<&'static str>,
+}
+
+impl<'t> Table<'t> {
+    /// The document's own table.
+    ///
+    /// # Errors
+    /// What is not TOML.
+    pub fn parse(text: &'t str) -> Result<Self, Problem> {
+        let document = DeTable::parse(text)
+            .map_err(|error| (error.span().unwrap_or_default(), error.message().replace('\n', "; ")))?;
+        let span = document.span();
+        Ok(Self { name: "", entries: document.into_inner(), span, known: Vec::new() })
+    }
+
+    /// Where the table stands.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'t>>> {
+        self.known.push(key);
+        self.entries.remove(key)
+    }
+
+    fn path(&self, key: &str) -> String {
+        if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        }
+    }
+
+    /// The key's value, if it is there.
+    ///
+    /// # Errors
+    /// A value of another type.
+    pub fn optional<T: FromToml>(&mut self, key: &'static str) -> Result<Option<Placed<T>>, Problem> {
+        let Some(entry) = self.take(key) else { return Ok(None) };
+        let span = entry.span();
+        match T::from_toml(entry.get_ref()) {
+            Some(value) => Ok(Some(Placed { value, span })),
+            None => {
+                let found = entry.get_ref().type_str();
+                Err((span, format!("{}: expected {}, found {found}", self.path(key), T::EXPECTED)))
+            }
+        }
+    }
+
+    /// The key's value.
+    ///
+    /// # Errors
+    /// A missing key, or a value of another type.
+    pub fn required<T: FromToml>(&mut self, key: &'static str) -> Result<Placed<T>, Problem> {
+        let missing = (self.span(), format!("{} is missing: expected {}", self.path(key), T::EXPECTED));
+        self.optional(key)?.ok_or(missing)
+    }
+
+    /// The tables of `[[key]]`, in order; none if there are none.
+    ///
+    /// # Errors
+    /// Anything else under that key.
+    pub fn tables(&mut self, key: &'static str) -> Result<Vec<Table<'t>>, Problem> {
+        let Some(entry) = self.take(key) else { return Ok(Vec::new()) };
+        let wrong = (entry.span(), format!("{}: expected tables, [[{}]]", self.path(key), self.path(key)));
+        let DeValue::Array(array) = entry.into_inner() else { return Err(wrong) };
+        array
+            .into_iter()
+            .map(|entry| {
+                let span = entry.span();
+                match entry.into_inner() {
+                    DeValue::Table(entries) => Ok(Table { name: key, entries, span, known: Vec::new() }),
+                    _ => Err(wrong.clone()),
+                }
+            })
+            .collect()
+    }
+
+    /// Ends the table.
+    ///
+    /// # Errors
+    /// A key that nobody asked for.
+    pub fn finish(self) -> Result<(), Problem> {
+        match self.entries.iter().next() {
+            None => Ok(()),
+            Some((key, _)) => Err((
+                key.span(),
+                format!("unknown key {}; expected one of {}", self.path(key.get_ref()), self.known.join(", ")),
+            )),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The text of a state file: TOML that a person can read.
+
+use std::fmt::Write;
+
+use toml_writer::TomlWrite;
+
+use super::store::{to_hex, Intent, Purpose, SlotState, State, StoredClass, StoredObject};
+use crate::config::parse_hex;
+use crate::document::{Placed, Problem, Table};
+use crate::wire::config_zone::SerialNumber;
+
+/// The only version of the file there is.
+const FORMAT: i64 = 1;
+
+/// Reads the state of the chip `serial`.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub(super) fn read(text: &str, serial: &SerialNumber) -> Result<State, String> {
+    Table::parse(text).and_then(|document| state(document, serial)).map_err(|(span, problem)| {
+        let line = 1 + text.get(..span.start).unwrap_or(text).matches('\n').count();
+        format!("line {line}: {problem}")
+    })
+}
+
+fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Problem> {
+    document.required::<i64>("format")?.check(|format| {
+        if format == FORMAT {
+            Ok(())
+        } else {
+            Err(format!("format {format} is not known to this version"))
+        }
+    })?;
+    document.required::<String>("serial")?.check(|other| {
+        if other == serial.to_string() {
+            Ok(())
+        } else {
+            Err(format!("the file belongs to the chip {other}"))
+        }
+    })?;
+    let generation = document.required::<i64>("generation")?;
+    let state = State {
+        generation: generation.check(|number| u64::try_from(number).map_err(|_| "generation: expected a count"))?,
+        label: optional(&mut document, "label")?,
+        slots: document.tables("slot")?.into_iter().map(slot).collect::<Result<_, _>>()?,
+        objects: document.tables("object")?.into_iter().map(object).collect::<Result<_, _>>()?,
+    };
+    document.finish()?;
+    Ok(state)
+}
+
+fn optional(table: &mut Table<'_>, key: &'static str) -> Result<Option<String>, Problem> {
+    Ok(table.optional(key)?.map(|text: Placed<String>| text.value))
+}
+
+fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Problem> {
+    let hex = |text: String| parse_hex(&text).ok_or_else(|| format!("{key}: expected hex digits, two for each byte"));
+    table.optional::<String>(key)?.map(|text| text.check(hex)).transpose()
+}
+
+fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
+    let slot = SlotState {
+        slot: table.required::<i64>("slot")?.check(|number| match u8::try_from(number) {
+            Ok(number @ 0..=15) => Ok(number),
+            _ => Err(format!("there is no slot {number}")),
+        })?,
+        label: optional(&mut table, "label")?,
+        public_label: optional(&mut table, "public_label")?,
+        id: bytes(&mut table, "id")?,
+        public_key: bytes(&mut table, "public_key")?,
+        tombstone: bytes(&mut table, "tombstone")?,
+        intent: table.tables("intent")?.into_iter().next().map(intent).transpose()?,
+    };
+    table.finish()?;
+    Ok(slot)
+}
+
+fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {
+    let intent = Intent {
+        before: bytes(&mut table, "before")?,
+        purpose: table.required::<String>("purpose")?.check(|purpose| match purpose.as_str() {
+            "generate" => Ok(Purpose::Generate),
+            "destroy" => Ok(Purpose::Destroy),
+            other => Err(format!("purpose: \"{other}\" is neither generate nor destroy")),
+        })?,
+        label: optional(&mut table, "label")?,
+        public_label: optional(&mut table, "public_label")?,
+        id: bytes(&mut table, "id")?,
+    };
+    table.finish()?;
+    Ok(intent)
+}
+
+fn object(mut table: Table<'_>) -> Result<StoredObject, Problem> {
+    let object = StoredObject {
+        unique_id: table.required("unique_id")?.value,
+        class: table.required::<String>("class")?.check(|class| match class.as_str() {
+            "certificate" => Ok(StoredClass::Certificate),
+            "data" => Ok(StoredClass::Data),
+            other => Err(format!("class: \"{other}\" is neither certificate nor data")),
+        })?,
+        label: optional(&mut table, "label")?.unwrap_or_default(),
+        id: bytes(&mut table, "id")?.unwrap_or_default(),
+        application: optional(&mut table, "application")?.unwrap_or_default(),
+        value: bytes(&mut table, "value")?.unwrap_or_default(),
+    };
+    table.finish()?;
+    Ok(object)
+}
+
+/// The file's text.
+///
+/// # Errors
+/// None that a `String` gives.
+pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std::fmt::Error> {
+    let mut out = Document(String::new());
+    writeln!(
+        out.0,
+        "# Names, certificates and marks of one chip, kept by atecc608-pkcs11. The chip is the truth about keys."
+    )?;
+    out.number("format", FORMAT as u64)?;
+    out.text("serial", Some(&serial.to_string()))?;
+    out.number("generation", state.generation)?;
+    out.text("label", state.label.as_deref())?;
+    for slot in &state.slots {
+        out.header("slot")?;
+        out.number("slot", slot.slot.into())?;
+        out.text("label", slot.label.as_deref())?;
+        out.text("public_label", slot.public_label.as_deref())?;
+        out.bytes("id", slot.id.as_deref())?;
+        out.bytes("public_key", slot.public_key.as_deref())?;
+        out.bytes("tombstone", slot.tombstone.as_deref())?;
+        if let Some(intent) = &slot.intent {
+            out.header("slot.intent")?;
+            out.text(
+                "purpose",
+                Some(match intent.purpose {
+                    Purpose::Generate => "generate",
+                    Purpose::Destroy => "destroy",
+                }),
+            )?;
+            out.bytes("before", intent.before.as_deref())?;
+            out.text("label", intent.label.as_deref())?;
+            out.text("public_label", intent.public_label.as_deref())?;
+            out.bytes("id", intent.id.as_deref())?;
+        }
+    }
+    for object in &state.objects {
+        out.header("object")?;
+        out.text("unique_id", Some(&object.unique_id))?;
+        out.text(
+            "class",
+            Some(match object.class {
+                StoredClass::Certificate => "certificate",
+                StoredClass::Data => "data",
+            }),
+        )?;
+        out.text("label", Some(&object.label))?;
+        out.bytes("id", Some(&object.id))?;
+        out.text("application", Some(&object.application).filter(|text| !text.is_empty()).map(String::as_str))?;
+        out.bytes("value", Some(&object.value))?;
+    }
+    Ok(out.0)
+}
+
+/// A document being written, line by line.
+struct Document(String);
+
+impl Document {
+    fn header(&mut self, name: &str) -> std::fmt::Result {
+        writeln!(self.0, "\n[[{name}]]")
+    }
+
+    fn number(&mut self, key: &str, value: u64) -> std::fmt::Result {
+        writeln!(self.0, "{key} = {value}")
+    }
+
+    fn text(&mut self, key: &str, value: Option<&str>) -> std::fmt::Result {
+        let Some(value) = value else { return Ok(()) };
+        write!(self.0, "{key} = ")?;
+        self.0.value(value)?;
+        self.0.newline()
+    }
+
+    fn bytes(&mut self, key: &str, value: Option<&[u8]>) -> std::fmt::Result {
+        self.text(key, value.map(to_hex).as_deref())
+    }
+}
