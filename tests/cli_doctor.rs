@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
+use atecc608_pkcs11::bus::Bus;
+use atecc608_pkcs11::config::BusLocation;
 use atecc608_pkcs11::sim::Profile;
 use cli_support::{stdout, Bench, SIMULATOR, TOOL};
 use serde_json::Value;
@@ -87,11 +89,11 @@ fn a_bus_that_is_not_there() {
 
 #[test]
 fn a_bus_that_somebody_keeps_locked() {
-    let bench = Bench::new();
-    bench.provision();
+    let (bench, _server) = served();
     let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
     std::fs::write(bench.path("config.toml"), format!("lock_timeout = 0.1\n{config}")).unwrap();
-    let mut bus = bench.bus();
+    let location = BusLocation::Unix(bench.path("socket"));
+    let mut bus = Bus::open(&location, 0x60, &bench.path("state")).unwrap();
     let guard = bus.lock(std::time::Duration::from_secs(1)).unwrap();
     assert_broken(&doctor(&bench), "bus lock", &format!("process {}", std::process::id()), "lock_timeout");
     drop(guard);
@@ -106,22 +108,23 @@ impl Drop for Server {
     }
 }
 
-#[test]
-fn a_chip_that_was_pulled() {
+/// A blank chip on a bus of its own.
+fn served() -> (Bench, Server) {
     let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()));
     let socket = bench.path("socket");
-    let serve = Command::new(SIMULATOR)
-        .args(["serve", "--timing", "fast", "--socket"])
-        .arg(&socket)
-        .arg("--state")
-        .arg(bench.chip_file())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _server = Server(serve);
+    let mut serve = Command::new(SIMULATOR);
+    serve.args(["serve", "--timing", "fast", "--socket"]).arg(&socket).arg("--state").arg(bench.chip_file());
+    let server = Server(serve.stdout(Stdio::null()).spawn().unwrap());
     while !socket.exists() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+    (bench, server)
+}
+
+#[test]
+fn a_chip_that_was_pulled() {
+    let (bench, _server) = served();
+    let socket = bench.path("socket");
     assert_broken(&doctor(&bench), "locks", "blank", "atecc608 provision tls");
     let pulled = Command::new(SIMULATOR).args(["control", "--socket"]).arg(&socket).arg("pull").status().unwrap();
     assert!(pulled.success());

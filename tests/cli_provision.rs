@@ -184,6 +184,45 @@ fn a_chip_that_is_something_else_is_left_alone() {
 }
 
 #[test]
+fn a_chip_with_the_profiles_slots_and_something_else_is_said_to_differ() {
+    let bench = Bench::new();
+    bench.provision();
+    bench.tamper(|config| (config[70], config[88]) = (1, 0xFE));
+    let report = bench.json(&LOCK);
+    assert_eq!(report["result"], "already-provisioned");
+    assert_eq!(report["changes"].as_array().unwrap().len(), 0);
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(warning.ends_with("differs from it in secure_boot"), "{warning}");
+}
+
+#[test]
+fn keys_that_were_there_before_the_data_lock_are_warned_of() {
+    let bench = Bench::new();
+    assert!(run_with(&bench, "power@150").is_err());
+    let slot = |number| atecc608_pkcs11::wire::Slot::new(number).unwrap();
+    assert_eq!(bench.image().config()[86..88], [0x55, 0x00], "half provisioned");
+    for number in [1, 2] {
+        let before = bench.chip().slot_before_generation(slot(number)).unwrap();
+        bench.chip().generate_key(slot(number), before).unwrap();
+    }
+    let attestation = bench.image().slot(1).to_vec();
+    let report = bench.json(&LOCK);
+    assert_eq!(report["result"], "provisioned");
+    assert!(report["warnings"][0].as_str().unwrap().starts_with("slots 2 held a key"), "{report:#}");
+    assert_ne!(bench.image().slot(1), attestation, "an attestation key that was found proves nothing");
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_written_is_a_warning() {
+    let bench = Bench::new();
+    std::fs::remove_dir(bench.path("state")).unwrap();
+    std::fs::write(bench.path("state"), "").unwrap();
+    let report = bench.json(&LOCK);
+    assert_eq!((&report["result"], &report["data_locked"]), (&"provisioned".into(), &true.into()));
+    assert!(report["warnings"][0].as_str().unwrap().contains("can't be kept"), "{report:#}");
+}
+
+#[test]
 fn a_508_is_refused() {
     let bench = Bench::with_chip(Profile::Blank508A);
     let before = bench.image();

@@ -15,10 +15,11 @@ use crate::wire::ConfigZone;
 
 /// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
 const FASTEST_WAKE_HZ: u32 = 133_000;
+const LOCK_REMEDY: &str = "end the program that holds it, or wait for it; or raise lock_timeout in the configuration";
 
 /// Checks one configured chip, and its state. Answers the token's serial number if the module should show it.
 pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<String> {
-    let later = ["bus lock", "wake", "chip", "locks", "profile", "state"];
+    let later = ["wake", "chip", "locks", "profile", "state"];
     let Some(mut target) = node(config, token, checks) else {
         checks.skip(&later, "the bus can't be used");
         return None;
@@ -30,9 +31,8 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
             guard
         }
         Err(error) => {
-            let remedy = "end or wait for the program that holds it; or raise lock_timeout in the configuration";
-            checks.fail("bus lock", error.to_string(), remedy);
-            checks.skip(&later[1..], "the bus is taken");
+            checks.fail("bus lock", error.to_string(), LOCK_REMEDY);
+            checks.skip(&later, "the bus is taken");
             return None;
         }
     };
@@ -40,7 +40,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
         Ok(zone) => zone,
         Err(error) => {
             asleep(&error, &target, checks);
-            checks.skip(&later[2..], "the chip can't be asked");
+            checks.skip(&later[1..], "the chip can't be asked");
             return None;
         }
     };
@@ -52,7 +52,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
             format!("{} is {what}, not an ATECC608", zone.serial_number()),
             "replace the chip by an ATECC608, or write its address as `address` into the configuration",
         );
-        checks.skip(&later[3..], "it is another chip");
+        checks.skip(&later[2..], "it is another chip");
         return None;
     }
     let simulated = if target.is_simulated() { ", simulated: it protects nothing" } else { "" };
@@ -67,21 +67,26 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     Some(serial)
 }
 
+/// Whether whoever uses the bus creates a simulated chip: nothing here may.
+pub(super) fn would_be_created(bus: &BusLocation) -> bool {
+    matches!(bus, BusLocation::Sim(path) if !path.exists())
+}
+
+/// Opens the bus.
 fn node(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<Target> {
     const LINK: &str = "bus";
     let path = match &token.bus {
         BusLocation::Linux(path) | BusLocation::Sim(path) | BusLocation::Unix(path) => path,
     };
+    if would_be_created(&token.bus) {
+        checks.fail(
+            LINK,
+            format!("{}: the file does not exist", token.bus),
+            "atecc608 info     creates a blank simulated chip in that file, if its folder exists",
+        );
+        return None;
+    }
     match std::fs::metadata(path) {
-        // Opening it would create a chip, and nothing is changed here.
-        Err(error) if matches!(token.bus, BusLocation::Sim(_)) => {
-            checks.fail(
-                LINK,
-                format!("{}: {error}", token.bus),
-                "`atecc608 info` creates a blank simulated chip in that file, if its folder exists",
-            );
-            return None;
-        }
         Ok(metadata) if matches!(token.bus, BusLocation::Linux(_)) && !metadata.file_type().is_char_device() => {
             checks.fail(LINK, format!("{} is not a device node", path.display()), "ls /dev/i2c-*");
             return None;
@@ -92,6 +97,11 @@ fn node(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<Tar
         Ok(target) => {
             checks.ok(LINK, format!("{} opens", token.bus));
             Some(target)
+        }
+        // A simulated chip in a file is locked already while it is opened.
+        Err(error @ Error::Open { cause: OpenError::InUse(_), .. }) if matches!(token.bus, BusLocation::Sim(_)) => {
+            checks.fail("bus lock", error.to_string(), LOCK_REMEDY);
+            None
         }
         Err(error) => {
             checks.fail(LINK, error.to_string(), bus_remedy(&error, &token.bus));

@@ -105,7 +105,11 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
                 }
                 serials.extend(chip::check(&config, token, &mut checks));
             }
-            host::module(arguments.module.as_deref(), &config, &serials, &mut checks);
+            if config.tokens.iter().any(|token| chip::would_be_created(&token.bus)) {
+                checks.skip(&["module"], "loading it would create the simulated chip");
+            } else {
+                host::module(arguments.module.as_deref(), &config, &serials, &mut checks);
+            }
         }
         None => {
             checks.skip(&["chip"], "the configuration names none");

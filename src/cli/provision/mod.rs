@@ -106,7 +106,8 @@ fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, argument
         };
         return Output::new(dry_run_text(&report, &plan, arguments), &report);
     }
-    if !simulated && !profile.proven_on_silicon && !arguments.unproven && plan.standing != Standing::Provisioned {
+    let proven = simulated || profile.proven_on_silicon || arguments.unproven;
+    if !proven && plan.standing != Standing::Provisioned {
         return Err(Error::Refused(format!(
             "{place}: the profile {} was never locked and used on silicon, and a mistake in it can't be undone: \
              nothing was done. Sacrifice a chip for scripts/hardware-check.sh, or say --unproven",
@@ -135,7 +136,11 @@ fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, argument
         }),
         ..report(target, &done.zone, profile, &plan, &key_file)
     };
-    report.warnings = warnings(target, &report, &done);
+    report.warnings = warnings(target, &report, &plan, &done);
+    if plan.standing == Standing::Provisioned {
+        // What differs stays as it is.
+        report.changes = &[];
+    }
     for warning in &report.warnings {
         note(&format!("warning: {warning}"));
     }
@@ -149,7 +154,7 @@ fn foreign(place: &str, zone: &ConfigZone, profile: &Profile, changes: &[Change]
         Some(other) if other.name != profile.name => format!("with the profile {}", other.name),
         _ => format!("with another configuration than {}", profile.name),
     };
-    let fields: Vec<&str> = changes.iter().map(|change| change.field.as_str()).collect();
+    let fields = plan::names(changes);
     Error::Refused(format!(
         "{place}: the chip {serial} is {stage} {what}, and what is locked can't be changed: it is left alone. It \
          differs in {} (`atecc608 config get` shows what it has). Use it as it is, or another chip",
@@ -175,7 +180,7 @@ fn look(target: &mut Target, zone: &ConfigZone, profile: &Profile, key_file: &Ke
 
 /// What is worth knowing after the work, which is done all the same. Writes the state, so that modules that know the
 /// chip as a blank one look again.
-fn warnings(target: &Target, report: &Report<'_>, done: &Done) -> Vec<String> {
+fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut store = Store::open(&target.config.state_dir, done.zone.serial_number());
     let stored = if report.result == "provisioned" {
@@ -186,6 +191,10 @@ fn warnings(target: &Target, report: &Report<'_>, done: &Done) -> Vec<String> {
     };
     if let Err(error) = stored {
         warnings.push(format!("the chip is provisioned, but labels and certificates can't be kept: {error}"));
+    }
+    let deviations = plan.deviations();
+    if plan.standing == Standing::Provisioned && !deviations.is_empty() {
+        warnings.push(format!("the chip has the profile's slots, but differs from it in {}", deviations.join(", ")));
     }
     if !done.keys_found.is_empty() {
         let slots: Vec<String> = done.keys_found.iter().map(Slot::to_string).collect();

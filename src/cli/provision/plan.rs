@@ -70,15 +70,31 @@ impl Plan {
         let changes = changes(zone, &wanted);
         let standing = match (zone.config_locked(), zone.data_locked()) {
             (false, false) => Standing::Blank,
-            (true, false) if changes.iter().all(|change| change.field.starts_with("counter_")) => {
-                Standing::HalfProvisioned
-            }
+            (true, false) if changes.iter().all(Change::is_by_use) => Standing::HalfProvisioned,
             (true, true) if profile.matches(zone) => Standing::Provisioned,
             _ => return Err(changes),
         };
         let slots = Slot::all().map(|slot| slot_plan(&wanted, profile, slot)).collect();
         Ok(Self { standing, wanted, changes, slots })
     }
+
+    /// In what a provisioned chip differs from the profile, other than by what its owner has done with it since.
+    pub fn deviations(&self) -> Vec<&str> {
+        let by_owner = |change: &&Change| change.is_by_use() || change.field == "slot_locked";
+        self.changes.iter().filter(|change| !by_owner(change)).map(|change| change.field.as_str()).collect()
+    }
+}
+
+impl Change {
+    /// Counters count while a chip is used; that makes it no other configuration.
+    fn is_by_use(&self) -> bool {
+        self.field.starts_with("counter_")
+    }
+}
+
+/// The fields' names.
+pub fn names(changes: &[Change]) -> Vec<&str> {
+    changes.iter().map(|change| change.field.as_str()).collect()
 }
 
 fn changes(now: &ConfigZone, wanted: &ConfigZone) -> Vec<Change> {
