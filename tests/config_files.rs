@@ -46,7 +46,7 @@ fn what_is_wrong_is_named_with_file_line_key_and_what_was_expected() {
     let cases: &[(String, &str, &[&str])] = &[
         (format!("stat_dir = \"/x\"\n{token}"), "1", &["stat_dir", "state_dir"]),
         (format!("{token}adress = 0x60\n"), "3", &["adress", "address"]),
-        (format!("{token}address = \"0x60\"\n"), "3", &["string", "i64"]),
+        (format!("{token}address = \"0x60\"\n"), "3", &["address", "string", "integer"]),
         (format!("{token}address = 0xC0\n"), "3", &["address", "0xc0", "8-bit", "0x60"]),
         (format!("{token}address = 0x300\n"), "3", &["address", "0x300", "7-bit"]),
         ("[[token]]\nlabel = \"x\"\n".to_owned(), "1", &["bus"]),
@@ -60,7 +60,8 @@ fn what_is_wrong_is_named_with_file_line_key_and_what_was_expected() {
         (format!("{token}{token}"), "3", &["bus and address"]),
         (format!("{token}slot = 1\n[[token]]\nbus = \"/dev/i2c-2\"\n"), "4", &["slot", "1"]),
         (format!("log = \"loud\"\n{token}"), "1", &["log", "loud", "debug"]),
-        (format!("lock_timeout = -1.0\n{token}"), "1", &["lock_timeout", "0 to 600"]),
+        (format!("lock_timeout = -1.0\n{token}"), "1", &["lock_timeout", "seconds"]),
+        (format!("lock_timeout = 601\n{token}"), "1", &["lock_timeout", "0 to 600"]),
         (format!("state_dir = \"x\"\n{token}"), "1", &["state_dir", "absolute"]),
         (format!("{token}[[token.object]]\nslot = 16\n"), "4", &["slot", "0 to 15"]),
         (format!("{token}[[token.object]]\nslot = 1\nid = \"xy\"\n"), "5", &["id", "hex"]),
