@@ -66,7 +66,7 @@ lint_without_simulator() { cargo clippy --locked --no-default-features -- -D war
 
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked; }
 
-build() { cargo build --release --locked; }
+build() { scripts/build.sh; }
 
 tests() { cargo test --locked; }
 

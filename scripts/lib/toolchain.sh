@@ -61,3 +61,13 @@ need_python_venv() {
             die "could not install the Python packages"
     fi
 }
+
+# build_release [cargo's options]: the module, the tool and the simulator in target/release.
+#
+# The first line builds all three. It can't optimise the module across crates (lto): cargo does not do that where one
+# library is built in two forms, and ours is also what the tools are made of. The second line builds the module alone,
+# which makes it a quarter smaller.
+build_release() {
+    run "cargo build --release --locked${1:+ $*}"
+    run "cargo rustc --release --locked --lib --crate-type cdylib${1:+ $*}"
+}

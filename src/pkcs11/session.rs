@@ -1,6 +1,6 @@
 //! The open sessions, and what each is doing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cryptoki_sys::*;
@@ -21,7 +21,7 @@ pub struct Sessions {
 #[derive(Default)]
 struct Table {
     last_handle: u64,
-    open: HashMap<u64, Entry>,
+    open: BTreeMap<u64, Entry>,
 }
 
 /// What is known of a session without locking it.

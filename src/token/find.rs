@@ -110,9 +110,8 @@ fn find_keys(device: &mut Device, template: &Template) -> Result<Vec<ObjectKey>>
             slots.filter(|slot| !matches!(identity.matches(*slot, half, template), Match::No)).map(|slot| (slot, half)),
         );
     }
-    let mut slots: Vec<Slot> = candidates.iter().map(|(slot, _)| *slot).collect();
-    slots.sort_unstable();
-    slots.dedup();
+    let is_candidate = |slot: &Slot| candidates.iter().any(|(candidate, _)| candidate == slot);
+    let slots: Vec<Slot> = identity.keys.iter().map(|key| key.slot).filter(is_candidate).collect();
     let open_intents = identity.store.state().slots.iter().any(|state| state.intent.is_some());
     if open_intents || slots.iter().any(|slot| identity.known_presence(*slot).is_none()) {
         device.with_chip(|chip, identity| identity.learn_presence(chip, &slots))?;

@@ -1,6 +1,6 @@
 //! What a handle names, and objects that live only in this process.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -10,7 +10,7 @@ use super::ObjectHandle;
 use crate::wire::Slot;
 
 /// What an object is, however often it is listed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectKey {
     /// The private key in a slot. `epoch` grows when the key changes, so that a handle never names another key.
     PrivateKey {
@@ -36,8 +36,8 @@ pub enum ObjectKey {
 #[derive(Debug, Default)]
 pub struct HandleTable {
     last: ObjectHandle,
-    by_handle: HashMap<ObjectHandle, ObjectKey>,
-    by_key: HashMap<ObjectKey, ObjectHandle>,
+    by_handle: BTreeMap<ObjectHandle, ObjectKey>,
+    by_key: BTreeMap<ObjectKey, ObjectHandle>,
 }
 
 impl HandleTable {
