@@ -46,7 +46,7 @@ fn what_is_wrong_is_named_with_file_line_key_and_what_was_expected() {
     let cases: &[(String, &str, &[&str])] = &[
         (format!("stat_dir = \"/x\"\n{token}"), "1", &["stat_dir", "state_dir"]),
         (format!("{token}adress = 0x60\n"), "3", &["adress", "address"]),
-        (format!("{token}address = \"0x60\"\n"), "3", &["string", "i64"]),
+        (format!("{token}address = \"0x60\"\n"), "3", &["token.address", "an integer", "string"]),
         (format!("{token}address = 0xC0\n"), "3", &["address", "0xc0", "8-bit", "0x60"]),
         (format!("{token}address = 0x300\n"), "3", &["address", "0x300", "7-bit"]),
         ("[[token]]\nlabel = \"x\"\n".to_owned(), "1", &["bus"]),

@@ -50,7 +50,8 @@ const NOTHING_LOCKED: &str = "Nothing is locked: run the same command again";
 const HALF_LOCKED: &str =
     "The configuration is locked for good, the data are not: run the same command again to finish";
 /// Said when something fails after both locks.
-const BOTH_LOCKED: &str = "Both zones are locked: do not use this chip before `atecc608 info` shows what it should";
+const BOTH_LOCKED: &str = "Both zones are locked, and the chip has checked the sum over what they hold: run the same \
+                           command again; do not use the chip if that says anything but \"already provisioned\"";
 
 impl<P: Port> Work<'_, P> {
     /// Does what the plan says, from wherever the chip is to both zones locked **for good**.
