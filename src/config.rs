@@ -172,10 +172,9 @@ impl Config {
             Some(log) => log.check(|log| LogSettings::parse(&log).map_err(|error| format!("log: {error}")))?,
             None => LogSettings::default(),
         };
-        let lock_timeout = match document.optional::<f64>("lock_timeout")? {
-            Some(seconds) => seconds.check(|seconds| {
-                Duration::try_from_secs_f64(seconds)
-                    .ok()
+        let lock_timeout = match document.optional::<Duration>("lock_timeout")? {
+            Some(timeout) => timeout.check(|timeout| {
+                Some(timeout)
                     .filter(|timeout| *timeout <= Duration::from_secs(600))
                     .ok_or("lock_timeout: expected seconds, 0 to 600")
             })?,

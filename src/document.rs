@@ -3,6 +3,7 @@
 //! (Without serde's derived visitors, which would be a quarter of the module's size.)
 
 use std::ops::Range;
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 use toml::Spanned;
@@ -60,13 +61,16 @@ impl FromToml for i64 {
     }
 }
 
-impl FromToml for f64 {
-    const EXPECTED: &'static str = "a number";
+/// Seconds, whole or with a fraction of at most nine digits.
+impl FromToml for Duration {
+    const EXPECTED: &'static str = "seconds";
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
-        match value.as_float() {
-            Some(float) => float.as_str().parse().ok(),
-            None => i64::from_toml(value).map(|integer| integer as f64),
-        }
+        let Some(float) = value.as_float() else {
+            return i64::from_toml(value).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        };
+        let (seconds, fraction) = float.as_str().split_once('.')?;
+        let nanos = format!("{fraction:0<9}");
+        Some(Duration::new(seconds.parse().ok()?, nanos.parse().ok().filter(|_| nanos.len() == 9)?))
     }
 }
 

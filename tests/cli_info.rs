@@ -111,20 +111,15 @@ fn config_get_is_what_the_chip_holds_in_all_three_forms() {
     assert_eq!(json["fields"][0]["name"], "serial_number_0_3");
     // The text is TOML, and nothing is missing in it.
     let text = stdout(&bench.run(&["config", "get"]));
-    let table = toml::de::DeTable::parse(&text).unwrap();
-    let table = table.get_ref();
+    let document = toml::de::DeTable::parse(&text).unwrap();
+    let table = document.get_ref();
     let bytes: usize = table.values().filter_map(|value| value.get_ref().as_str()).map(|digits| digits.len() / 2).sum();
     assert_eq!(bytes + 64, 128);
-    let value = |key| table.get(key).unwrap().get_ref();
-    assert_eq!(value("chip_options").as_str(), Some("0e60"));
-    let slots = value("slot").as_array().unwrap();
+    let slots = table["slot"].get_ref().as_array().unwrap();
     assert_eq!(slots.len(), 16);
-    let word = |key| {
-        let integer =
-            slots.get(1).unwrap().get_ref().as_table().unwrap().get(key).unwrap().get_ref().as_integer().unwrap();
-        u16::from_str_radix(integer.as_str(), integer.radix()).unwrap()
-    };
-    assert_eq!((word("slot_config"), word("key_config")), (0x0082, 0x0013));
+    let word = |name: &str| slots[1].get_ref()[name].get_ref().as_integer().unwrap().to_string();
+    assert_eq!((word("slot_config"), word("key_config")), ("0x0082".to_owned(), "0x0013".to_owned()));
+    assert_eq!(table["chip_options"].get_ref().as_str(), Some("0e60"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use atecc608_pkcs11::chip::provision::DataContents;
 use atecc608_pkcs11::chip::{Chip, Error, Port};
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::{Image, Profile, SimBus, SimChip};
-use atecc608_pkcs11::wire::commands::{GenKey, Info, Nonce};
+use atecc608_pkcs11::wire::commands::{GenKey, Nonce};
 use atecc608_pkcs11::wire::config_zone::Model;
 use atecc608_pkcs11::wire::{Opcode, Status};
 use embedded_hal::delay::DelayNs;
@@ -294,7 +294,8 @@ fn a_blank_chip_is_configured_locked_and_used() {
         contents.slots[slot.index()] = Some(bytes);
     }
     chip.write_otp(&contents.otp).unwrap();
-    let wrong = DataContents { otp: [1; 64], ..contents.clone() };
+    let mut wrong = contents.clone();
+    wrong.otp = [1; 64];
     assert!(chip.permanently_lock_data(&wrong).is_err(), "the checksum must fit");
     chip.permanently_lock_data(&contents).unwrap();
     assert!(chip.converse(|awake| awake.read_config()).unwrap().data_locked());

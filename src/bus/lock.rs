@@ -27,12 +27,12 @@ const TURN_GAP: Duration = Duration::from_millis(2);
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else has had it all the time.
-    #[error("{} has been locked for {seconds:.1} s by {holder}", path.display())]
+    #[error("{} has been locked for {} ms by {holder}", path.display(), waited.as_millis())]
     Held {
         /// The lock file.
         path: PathBuf,
         /// How long it was waited for.
-        seconds: f64,
+        waited: Duration,
         /// Process and name, if they can be known.
         holder: String,
     },
@@ -139,7 +139,7 @@ impl BusLock {
                 if start.elapsed() >= timeout {
                     return Err(LockError::Held {
                         path: lock.path.clone(),
-                        seconds: start.elapsed().as_secs_f64(),
+                        waited: start.elapsed(),
                         holder: holder_of(&lock.file.0).unwrap_or_else(|| "another process".to_owned()),
                     });
                 }

@@ -72,6 +72,6 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// A public key as people pass it on: SubjectPublicKeyInfo in PEM.
 pub fn public_key_pem(point: &Point) -> String {
-    use x509_cert::der::pem::{encode_string, LineEnding};
+    use der::pem::{encode_string, LineEnding};
     encode_string("PUBLIC KEY", LineEnding::LF, &point.public_key_info()).unwrap_or_default()
 }

@@ -1,7 +1,11 @@
 //! X.509 certificates as PKCS#11 objects: the attributes that are read out of CKA_VALUE.
+//!
+//! Only the outer structure is looked at (RFC 5280 section 4.1): names and extensions are handed on as they are, so a
+//! certificate that stricter readers refuse (Microchip's Trust&GO device certificates have an underscore in a
+//! PrintableString) is kept all the same.
 
-use der::{Decode, Encode};
-use x509_cert::Certificate;
+use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, UtcTime};
+use der::{DateTime, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
 use super::error::{Error, Result};
 use super::point::Point;
@@ -30,22 +34,54 @@ pub struct CertificateFields {
 /// # Errors
 /// [`Error::AttributeValueInvalid`] if it is none.
 pub fn parse(value: &[u8]) -> Result<CertificateFields> {
-    let invalid = |error: der::Error| {
-        Error::AttributeValueInvalid(format!("CKA_VALUE is not an X.509 certificate in DER: {error}"))
+    read(value)
+        .map_err(|error| Error::AttributeValueInvalid(format!("CKA_VALUE is not an X.509 certificate in DER: {error}")))
+}
+
+fn read(value: &[u8]) -> der::Result<CertificateFields> {
+    let mut outer = SliceReader::new(value)?;
+    let mut certificate = sequence(&mut outer)?;
+    let fields = to_be_signed(sequence(&mut certificate)?)?;
+    // signatureAlgorithm, signatureValue
+    certificate.tlv_bytes()?;
+    certificate.tlv_bytes()?;
+    certificate.finish(())?;
+    outer.finish(fields)
+}
+
+fn to_be_signed(mut body: SliceReader<'_>) -> der::Result<CertificateFields> {
+    let version = Tag::ContextSpecific { constructed: true, number: TagNumber::N0 };
+    if body.peek_header()?.tag == version {
+        body.tlv_bytes()?;
+    }
+    let serial_number = body.tlv_bytes()?.to_vec();
+    // signature
+    body.tlv_bytes()?;
+    let issuer = body.tlv_bytes()?.to_vec();
+    let mut validity = sequence(&mut body)?;
+    let (start_date, end_date) = (date(&mut validity)?, date(&mut validity)?);
+    let subject = body.tlv_bytes()?.to_vec();
+    let public_key_info = body.tlv_bytes()?.to_vec();
+    let mut info = sequence(&mut SliceReader::new(&public_key_info)?)?;
+    // algorithm
+    info.tlv_bytes()?;
+    let point = BitStringRef::decode(&mut info)?.as_bytes().and_then(Point::from_uncompressed);
+    // Unique identifiers and extensions may follow.
+    Ok(CertificateFields { subject, issuer, serial_number, public_key_info, start_date, end_date, point })
+}
+
+/// The contents of the SEQUENCE that comes next.
+fn sequence<'r>(reader: &mut SliceReader<'r>) -> der::Result<SliceReader<'r>> {
+    let any = AnyRef::decode(reader)?;
+    any.tag().assert_eq(Tag::Sequence)?;
+    SliceReader::new(any.value())
+}
+
+/// A time as CK_DATE has it.
+fn date(reader: &mut SliceReader<'_>) -> der::Result<Vec<u8>> {
+    let time: DateTime = match reader.peek_header()?.tag {
+        Tag::UtcTime => UtcTime::decode(reader)?.to_date_time(),
+        _ => GeneralizedTime::decode(reader)?.to_date_time(),
     };
-    let certificate = Certificate::from_der(value).map_err(invalid)?;
-    let body = &certificate.tbs_certificate;
-    let date = |time: x509_cert::time::Time| {
-        let date = time.to_date_time();
-        format!("{:04}{:02}{:02}", date.year(), date.month(), date.day()).into_bytes()
-    };
-    Ok(CertificateFields {
-        subject: body.subject.to_der().map_err(invalid)?,
-        issuer: body.issuer.to_der().map_err(invalid)?,
-        serial_number: body.serial_number.to_der().map_err(invalid)?,
-        public_key_info: body.subject_public_key_info.to_der().map_err(invalid)?,
-        start_date: date(body.validity.not_before),
-        end_date: date(body.validity.not_after),
-        point: body.subject_public_key_info.subject_public_key.as_bytes().and_then(Point::from_uncompressed),
-    })
+    Ok(format!("{:04}{:02}{:02}", time.year(), time.month(), time.day()).into_bytes())
 }

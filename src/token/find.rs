@@ -110,7 +110,9 @@ fn find_keys(device: &mut Device, template: &Template) -> Result<Vec<ObjectKey>>
             slots.filter(|slot| !matches!(identity.matches(*slot, half, template), Match::No)).map(|slot| (slot, half)),
         );
     }
-    let slots: Vec<Slot> = candidates.iter().map(|(slot, _)| *slot).collect();
+    let mut slots: Vec<Slot> = candidates.iter().map(|(slot, _)| *slot).collect();
+    slots.sort_unstable();
+    slots.dedup();
     let open_intents = identity.store.state().slots.iter().any(|state| state.intent.is_some());
     if open_intents || slots.iter().any(|slot| identity.known_presence(*slot).is_none()) {
         device.with_chip(|chip, identity| identity.learn_presence(chip, &slots))?;

@@ -190,7 +190,7 @@ impl Store {
                     Ok(state) => self.state = state,
                     Err(problem) => {
                         self.damage = Some(format!(
-                            "{}: {problem}; keys are shown under their slots' names, and nothing is written over it: \
+                            "{} is damaged: {problem}; keys are shown under their slots' names, and nothing is written over it: \
                          restore it from a backup or move it away",
                             path.display()
                         ))
