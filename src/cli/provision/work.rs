@@ -163,8 +163,8 @@ impl<P: Port> Work<'_, P> {
     }
 
     /// What every slot gets. No slot keeps what the factory left there.
-    fn contents(&mut self, io_key: &IoKey) -> Result<DataContents> {
-        let mut contents = DataContents { slots: Default::default(), otp: [0; 64] };
+    fn contents(&mut self, io_key: &IoKey) -> Result<Zeroizing<DataContents>> {
+        let mut contents = Zeroizing::new(DataContents { slots: Default::default(), otp: [0; 64] });
         for slot in Slot::all() {
             let mut bytes = Vec::with_capacity(slot.size());
             match self.profile.slot(slot).contents {
