@@ -60,7 +60,7 @@ fn what_is_wrong_is_named_with_file_line_key_and_what_was_expected() {
         (format!("{token}{token}"), "3", &["bus and address"]),
         (format!("{token}slot = 1\n[[token]]\nbus = \"/dev/i2c-2\"\n"), "4", &["slot", "1"]),
         (format!("log = \"loud\"\n{token}"), "1", &["log", "loud", "debug"]),
-        (format!("lock_timeout = -1.0\n{token}"), "1", &["lock_timeout", "0 to 600"]),
+        (format!("lock_timeout = 900\n{token}"), "1", &["lock_timeout", "0 to 600"]),
         (format!("state_dir = \"x\"\n{token}"), "1", &["state_dir", "absolute"]),
         (format!("{token}[[token.object]]\nslot = 16\n"), "4", &["slot", "0 to 15"]),
         (format!("{token}[[token.object]]\nslot = 1\nid = \"xy\"\n"), "5", &["id", "hex"]),
