@@ -63,7 +63,7 @@ impl FromToml for i64 {
 
 /// Seconds, whole or with a fraction of at most nine digits.
 impl FromToml for Duration {
-    const EXPECTED: &'static str = "seconds";
+    const EXPECTED: &'static str = "seconds, 0 or more";
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
         let Some(float) = value.as_float() else {
             return i64::from_toml(value).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);

@@ -14,7 +14,7 @@ use atecc608_pkcs11::cli::provision::work::Work;
 use atecc608_pkcs11::cli::Error;
 use atecc608_pkcs11::sim::Profile;
 use atecc608_pkcs11::token::profile;
-use cli_support::{hex, stderr, stdout, Bench};
+use cli_support::{control, hex, served, stderr, stdout, Bench};
 
 const LOCK: [&str; 3] = ["provision", "tls", "--lock-forever"];
 
@@ -291,13 +291,14 @@ fn power_lost_at_any_moment_leaves_a_chip_that_a_second_run_finishes() {
 }
 
 #[test]
-fn a_reply_lost_at_any_command_does_no_harm() {
-    for command in (1..=100).step_by(3) {
-        let bench = Bench::new();
-        // It either recovers by itself, or the second run finishes.
-        let _ = run_with(&bench, &format!("drop@{command}"));
-        run_with(&bench, "none").unwrap_or_else(|error| panic!("command {command}: {error}"));
-        assert_provisioned(&bench);
+fn faults_that_pass_are_overcome_by_the_first_run() {
+    for fault in ["drop@N", "doze@N", "garble@N:20", "flip@N:9", "status@N:EE", "busy@N", "nack@N*3"] {
+        for number in (1..=110).step_by(11) {
+            let bench = Bench::new();
+            let fault = fault.replace('N', &number.to_string());
+            run_with(&bench, &fault).unwrap_or_else(|error| panic!("{fault}: {error}"));
+            assert_provisioned(&bench);
+        }
     }
 }
 
@@ -310,6 +311,26 @@ fn a_killed_tool_is_finished_by_the_next_one() {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(read, lines);
+        bench.provision();
+        assert_provisioned(&bench);
+    }
+}
+
+#[test]
+fn a_run_that_stops_says_where_the_chip_stands_and_what_to_do() {
+    for (faults, parts) in [
+        ("power@20", ["stopped while writing the configuration: ", "Nothing is locked: run the same command again"]),
+        ("power@400", ["stopped while writing slot 8: ", "The configuration is locked for good, the data are not"]),
+    ] {
+        let (bench, _server) = served();
+        control(&bench, &["faults", faults]);
+        let output = bench.run(&LOCK);
+        assert_eq!(output.status.code(), Some(1));
+        for part in parts {
+            assert!(stderr(&output).contains(part), "{}", stderr(&output));
+        }
+        control(&bench, &["power-on"]);
+        control(&bench, &["faults", "none"]);
         bench.provision();
         assert_provisioned(&bench);
     }

@@ -18,6 +18,8 @@ use embedded_hal::i2c::{self, ErrorKind, ErrorType, I2c, Operation};
 use crate::chip::Port;
 use crate::config::BusLocation;
 #[cfg(feature = "sim")]
+use crate::config::DEFAULT_LOCK_TIMEOUT;
+#[cfg(feature = "sim")]
 use crate::sim;
 
 pub use lock::{LockError, LockGuard};
@@ -155,10 +157,13 @@ fn with_suffix(path: &Path) -> PathBuf {
 
 #[cfg(feature = "sim")]
 fn open_sim(path: &Path, address: u8, locks: &[lock::LockFile]) -> Result<sim::SimBus, OpenError> {
-    // Two processes may find the file missing at once.
-    let _guard = lock::BusLock::new(locks.to_vec())
-        .acquire(Duration::from_secs(8))
-        .map_err(|error| OpenError::InUse(error.to_string()))?;
+    // Two processes may find the file missing at once; one that is there is replaced whole, and read at each turn.
+    let _guard = if path.exists() {
+        None
+    } else {
+        let lock = lock::BusLock::new(locks.to_vec());
+        Some(lock.acquire(DEFAULT_LOCK_TIMEOUT).map_err(|error| OpenError::InUse(error.to_string()))?)
+    };
     let chip = sim::SimChip::open(path, address).map_err(|error| OpenError::Other(error.to_string()))?;
     let bus = sim::SimBus::new(100_000);
     bus.add_chip(chip);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use embedded_hal::i2c::{ErrorKind, NoAcknowledgeSource};
 
+use zeroize::Zeroizing;
+
 use super::{Error, Port, Result};
 use crate::wire::frame::decode_response;
 use crate::wire::timing::{self, ClockDivider};
@@ -60,16 +62,16 @@ pub(super) fn exchange<P: Port>(
     address: u8,
     divider: ClockDivider,
     packet: &CommandPacket,
-) -> Result<Vec<u8>> {
+) -> Result<Zeroizing<Vec<u8>>> {
     let opcode = packet.opcode;
-    let mut group = vec![word_address::COMMAND];
-    group.extend(packet.encode());
+    let frame = Zeroizing::new(packet.encode());
+    let group = Zeroizing::new([&[word_address::COMMAND], frame.as_slice()].concat());
     for _ in 0..ATTEMPTS {
         trace_command(address, packet);
         write(port, address, &group).map_err(|fault| fault.during(opcode))?;
         let payload = receive(port, address, divider, opcode)?;
         // Nothing was executed: send it again, whatever it is.
-        if payload != [Status::CRC_ERROR.0] {
+        if payload.as_slice() != [Status::CRC_ERROR.0] {
             trace_reply(address, packet, &payload);
             return Ok(payload);
         }
@@ -79,7 +81,7 @@ pub(super) fn exchange<P: Port>(
 }
 
 /// Waits for a reply and reads it; a damaged one is read again.
-fn receive<P: Port>(port: &mut P, address: u8, divider: ClockDivider, opcode: Opcode) -> Result<Vec<u8>> {
+fn receive<P: Port>(port: &mut P, address: u8, divider: ClockDivider, opcode: Opcode) -> Result<Zeroizing<Vec<u8>>> {
     let start = port.now();
     let limit = timing::maximum(opcode, divider) + GRACE;
     delay(port, timing::typical(opcode, divider));
@@ -102,7 +104,7 @@ fn receive<P: Port>(port: &mut P, address: u8, divider: ClockDivider, opcode: Op
             }
         };
         match decode_response(&reply) {
-            Ok(payload) => return Ok(payload.to_vec()),
+            Ok(payload) => return Ok(Zeroizing::new(payload.to_vec())),
             Err(error) => damage = error,
         }
     }
@@ -111,13 +113,15 @@ fn receive<P: Port>(port: &mut P, address: u8, divider: ClockDivider, opcode: Op
 
 /// Reads as many bytes as the count says. The chip's read pointer goes on across transactions, so the first
 /// read takes what every reply has, the second one the rest.
-fn read_reply<P: Port>(port: &mut P, address: u8) -> Result<Vec<u8>, Fault> {
-    let mut reply = vec![0; MIN_RESPONSE];
+fn read_reply<P: Port>(port: &mut P, address: u8) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let mut reply = Zeroizing::new(vec![0; MIN_RESPONSE]);
     read(port, address, &mut reply)?;
     let count = usize::from(reply[0]);
     if count > MIN_RESPONSE && count != 0xFF {
-        reply.resize(count, 0);
-        read(port, address, &mut reply[MIN_RESPONSE..])?;
+        let mut whole = Zeroizing::new(vec![0; count]);
+        whole[..MIN_RESPONSE].copy_from_slice(&reply);
+        read(port, address, &mut whole[MIN_RESPONSE..])?;
+        reply = whole;
     }
     Ok(reply)
 }

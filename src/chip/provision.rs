@@ -1,7 +1,7 @@
 //! Writing a blank chip's zones and locking them, for good. Used by the command-line tool only: nothing that is
 //! reachable through PKCS#11 calls this.
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize;
 
 use super::{Chip, Error, Port, Result};
 use crate::wire::commands::{Lock, LockZone, Write};
@@ -11,7 +11,7 @@ use crate::wire::zone::{Address, Zone};
 use crate::wire::{ConfigZone, Slot};
 
 /// What the data and OTP zones hold before they are locked: the Lock command's checksum is over it. Some of it is secret.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize)]
 pub struct DataContents {
     /// Each slot's bytes, as many as the slot has; none for private keys, which the checksum skips.
     pub slots: [Option<Vec<u8>>; 16],

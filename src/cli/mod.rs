@@ -4,7 +4,7 @@
 //! Results go to stdout, everything else to stderr. It works on the token and chip layers and never on the
 //! PKCS#11 module, which `doctor` has loaded by another program, as any client does.
 //!
-//! A further command is a file here, a variant of [`Command`] and a line in [`run`].
+//! A further command is a file here, a variant of `Command` and a line in `run`.
 
 pub mod config;
 pub mod doctor;

@@ -7,7 +7,7 @@
 //!
 //! What the child inherited is dropped by its C_Initialize or C_Finalize, which closes the descriptors in it (and
 //! unlocks nothing: the parent goes on using them), if no thread of the parent was inside a C function at the
-//! moment of the fork. [`Instance::calls`] tells: a thread counts itself before it touches anything of the module.
+//! moment of the fork. `Instance::calls` tells: a thread counts itself before it touches anything of the module.
 //! If one was, the child can't know what it left half done, and leaks it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +43,7 @@ impl Call {
     }
 }
 
-/// One more in [`Instance::calls`].
+/// One more in `Instance::calls`.
 struct Counted(&'static Instance);
 
 impl Counted {

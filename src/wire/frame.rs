@@ -1,5 +1,7 @@
 //! Count and CRC around commands and responses (fact sheet sections 2.1 and 2.2).
 
+use zeroize::ZeroizeOnDrop;
+
 use super::crc::crc16;
 use super::opcode::Opcode;
 use super::{MAX_PACKET, MIN_PACKET, MIN_RESPONSE};
@@ -28,10 +30,12 @@ pub enum FrameError {
     },
 }
 
-/// A command without its envelope: opcode, two parameters, 0 to 148 data bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A command without its envelope: opcode, two parameters, 0 to 148 data bytes. The data is wiped when it goes: it
+/// may be a key.
+#[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct CommandPacket {
     /// Which command.
+    #[zeroize(skip)]
     pub opcode: Opcode,
     /// Its mode byte.
     pub param1: u8,

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use atecc608_pkcs11::bus::Bus;
 use atecc608_pkcs11::chip::Chip;
@@ -146,4 +146,33 @@ pub fn stderr(output: &Output) -> String {
 
 pub fn hex(text: &str) -> Vec<u8> {
     atecc608_pkcs11::config::parse_hex(&text.replace(' ', "")).unwrap()
+}
+
+/// A simulator's process.
+pub struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A blank chip on a bus of its own.
+pub fn served() -> (Bench, Server) {
+    let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()));
+    let socket = bench.path("socket");
+    let mut serve = Command::new(SIMULATOR);
+    serve.args(["serve", "--timing", "fast", "--socket"]).arg(&socket).arg("--state").arg(bench.chip_file());
+    let server = Server(serve.stdout(Stdio::null()).spawn().unwrap());
+    while !socket.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    (bench, server)
+}
+
+/// Tells the simulator of [`served`] to do something with its chip.
+pub fn control(bench: &Bench, action: &[&str]) {
+    let status = Command::new(SIMULATOR).args(["control", "--socket"]).arg(bench.path("socket")).args(action).status();
+    assert!(status.unwrap().success());
 }

@@ -106,8 +106,7 @@ fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, argument
         };
         return Output::new(dry_run_text(&report, &plan, arguments), &report);
     }
-    let proven = simulated || profile.proven_on_silicon || arguments.unproven;
-    if !proven && plan.standing != Standing::Provisioned {
+    if plan.standing != Standing::Provisioned && !may_lock(simulated, profile, arguments.unproven) {
         return Err(Error::Refused(format!(
             "{place}: the profile {} was never locked and used on silicon, and a mistake in it can't be undone: \
              nothing was done. Sacrifice a chip for scripts/hardware-check.sh, or say --unproven",
@@ -145,6 +144,11 @@ fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, argument
         note(&format!("warning: {warning}"));
     }
     Output::new(done_text(&report), &report)
+}
+
+/// Whether a profile may be locked into this chip: one that silicon never had only if the user insists.
+fn may_lock(simulated: bool, profile: &Profile, unproven: bool) -> bool {
+    simulated || profile.proven_on_silicon || unproven
 }
 
 /// Why a chip that is locked with something else is left alone.
@@ -293,4 +297,19 @@ fn done_text(report: &Report<'_>) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_that_is_not_proven_is_locked_into_a_real_chip_only_on_demand() {
+        let mut profile = profile::by_name("tls").unwrap().clone();
+        assert!(!profile.proven_on_silicon, "hardware-check.sh has passed? Then say so in the profile and here");
+        assert!(!may_lock(false, &profile, false));
+        assert!(may_lock(false, &profile, true) && may_lock(true, &profile, false));
+        profile.proven_on_silicon = true;
+        assert!(may_lock(false, &profile, false));
+    }
 }

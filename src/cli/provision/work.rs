@@ -50,7 +50,8 @@ const NOTHING_LOCKED: &str = "Nothing is locked: run the same command again";
 const HALF_LOCKED: &str =
     "The configuration is locked for good, the data are not: run the same command again to finish";
 /// Said when something fails after both locks.
-const BOTH_LOCKED: &str = "Both zones are locked: do not use this chip before `atecc608 info` shows what it should";
+const BOTH_LOCKED: &str = "Both zones are locked, and the chip has checked the sum over what they hold: run the same \
+                           command again; do not use the chip if that says anything but \"already provisioned\"";
 
 impl<P: Port> Work<'_, P> {
     /// Does what the plan says, from wherever the chip is to both zones locked **for good**.
@@ -162,8 +163,8 @@ impl<P: Port> Work<'_, P> {
     }
 
     /// What every slot gets. No slot keeps what the factory left there.
-    fn contents(&mut self, io_key: &IoKey) -> Result<DataContents> {
-        let mut contents = DataContents { slots: Default::default(), otp: [0; 64] };
+    fn contents(&mut self, io_key: &IoKey) -> Result<Zeroizing<DataContents>> {
+        let mut contents = Zeroizing::new(DataContents { slots: Default::default(), otp: [0; 64] });
         for slot in Slot::all() {
             let mut bytes = Vec::with_capacity(slot.size());
             match self.profile.slot(slot).contents {

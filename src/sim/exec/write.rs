@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn clear_write_to_an_encrypted_slot_is_refused() {
-        let clear = Write { mac: None, ..encrypted_write() };
+        let mut clear = encrypted_write();
+        clear.mac = None;
         assert_eq!(clear.execute(&mut core(GEN_DIG_4)), Err(Refusal::EXECUTION));
     }
 }

@@ -1,15 +1,19 @@
 //! Write (fact sheet section 3.22).
 
+use zeroize::ZeroizeOnDrop;
+
 use crate::wire::command::{require, success, Command, ParseError, ResponseError};
 use crate::wire::zone::{Address, Zone};
 use crate::wire::{CommandPacket, Opcode};
 
-/// Write: 4 or 32 bytes of a zone, in clear or encrypted with a MAC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Write: 4 or 32 bytes of a zone, in clear or encrypted with a MAC. The data is wiped when it goes.
+#[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct Write {
     /// Which zone.
+    #[zeroize(skip)]
     pub zone: Zone,
     /// Where in it; of a 32-byte write the word is ignored.
+    #[zeroize(skip)]
     pub address: Address,
     /// 4 or 32 bytes; ciphertext if there is a MAC.
     pub data: Vec<u8>,
