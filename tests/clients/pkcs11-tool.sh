@@ -53,5 +53,6 @@ heading 'Two keys with one label are not possible: AWS clients would take neithe
 run_refused 'CKR_ATTRIBUTE_VALUE_INVALID' '$P --keypairgen --key-type EC:prime256v1 --id 33 --label dev-key'
 
 heading 'What the chip cannot do is said as the standard says it'
-run_refused 'CKR_(CURVE_NOT_SUPPORTED|DOMAIN_PARAMS_INVALID|TEMPLATE_INCONSISTENT|ATTRIBUTE_VALUE_INVALID)' \
+# pkcs11-tool 0.23 has no name for CKR_CURVE_NOT_SUPPORTED.
+run_refused 'CKR_CURVE_NOT_SUPPORTED|rv = .*0x140' \
     '$P --keypairgen --key-type EC:secp384r1 --id 34 --label big'
