@@ -121,7 +121,7 @@ def main():
     after_initialize = the_c_interface()
     stock_tools()
     size = os.stat(MODULE).st_size
-    line(f"size of the module: {size / 2**20:.3f} MiB", "", "", "", "1 MiB", size < 2**20)
+    line(f"size of the module: {size} bytes", "", "", "", "1000000 bytes", size < 1_000_000)
     line(f"resident memory added by C_Initialize: {after_initialize} kB", "", "", "", "1000 kB", after_initialize < 1000)
     if over_budget:
         sys.exit("over budget: " + "; ".join(over_budget))
