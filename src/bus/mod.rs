@@ -90,10 +90,12 @@ impl Bus {
     pub fn open(location: &BusLocation, address: u8, state_dir: &Path) -> Result<Self, OpenError> {
         let (transport, lock_files) = match location {
             BusLocation::Linux(path) => {
+                // First, since it says best what is wrong with a node.
+                let bus = linux::LinuxBus::open(path, address)?;
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let shared = lock::LockFile::beside(state_dir.join(format!("{name}.lock")));
                 let files: Vec<_> = std::iter::once(lock::LockFile::node(path)?).chain(shared).collect();
-                (Transport::Linux(linux::LinuxBus::open(path, address)?), files)
+                (Transport::Linux(bus), files)
             }
             #[cfg(feature = "sim")]
             BusLocation::Sim(path) => {

@@ -9,11 +9,10 @@ use super::device::Device;
 use super::digest::Hasher;
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
-use super::object::SessionObject;
+use super::object::{KeyRef, SessionObject};
 use super::point::Point;
 use super::template::{bool_value, ulong_value, Template};
 use super::SessionRef;
-use crate::wire::Slot;
 
 /// Bytes of an ECDH secret on P-256.
 const SECRET_LEN: usize = 32;
@@ -28,7 +27,7 @@ struct DerivedKey {
     extractable: bool,
 }
 
-/// Derives a session key with the private key in `slot`.
+/// Derives a session key with the private key `key`.
 ///
 /// # Errors
 /// Those of the mechanism's parameter, of the template, and of the chip.
@@ -36,7 +35,7 @@ pub(super) fn derive(
     device: &mut Device,
     session: SessionRef,
     mechanism: &Mechanism,
-    slot: Slot,
+    key: KeyRef,
     template: &Template,
 ) -> Result<SessionObject> {
     let Parameter::Ecdh1 { kdf, shared_data, public_data } = &mechanism.parameter else {
@@ -52,7 +51,7 @@ pub(super) fn derive(
         Error::MechanismParamInvalid("the other side's public key is not a point on P-256".to_owned())
     })?;
     let wanted = DerivedKey::from_template(template, *kdf == CKD_NULL)?;
-    let secret = Zeroizing::new(shared_secret(device, slot, &theirs)?);
+    let secret = Zeroizing::new(shared_secret(device, key, &theirs)?);
     let value = match Hasher::for_kdf(*kdf) {
         // Leading bytes are removed if fewer are wanted (PKCS#11 3.0 section 2.3.8).
         None => Zeroizing::new(secret[SECRET_LEN - wanted.len..].to_vec()),
@@ -62,8 +61,9 @@ pub(super) fn derive(
 }
 
 /// One ECDH in the chip, once the slot is known to hold the key that its handle names.
-fn shared_secret(device: &mut Device, slot: Slot, theirs: &Point) -> Result<[u8; SECRET_LEN]> {
-    device.with_chip(|chip, identity| {
+fn shared_secret(device: &mut Device, key: KeyRef, theirs: &Point) -> Result<[u8; SECRET_LEN]> {
+    let slot = key.slot;
+    device.with_key(key, |chip, identity| {
         let key = identity.key_slot(slot);
         if !key.is_some_and(|key| key.derive) {
             return Err(Error::KeyFunctionNotPermitted(format!(

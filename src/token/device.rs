@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use super::error::{Error, Result};
 use super::layout::{key_slots, KeySlot};
 use super::mechanism::Abilities;
+use super::object::KeyRef;
 use super::point::Point;
 use super::profile::{self, Profile};
-use super::store::{Purpose, SlotState, Store};
+use super::store::{Purpose, SlotState, State, Store};
 use crate::bus::{Bus, OpenError};
 use crate::chip::{self, Awake, Chip, Port};
 use crate::config::{Config, TokenConfig};
@@ -41,6 +42,8 @@ struct KeyFacts {
     present: Option<bool>,
     /// Its public key, if it came from the chip in this process, and so can be relied on.
     checked: Option<Point>,
+    /// Its public key as it was known before the state changed under it.
+    last_known: Option<Point>,
     /// Grows whenever the key turns out to be another.
     epoch: u32,
 }
@@ -53,7 +56,9 @@ pub struct Device {
     chip: Option<Chip<Bus>>,
     identity: Option<Identity>,
     last_contact: Option<Instant>,
-    last_failure: Option<(Instant, String)>,
+    last_failure: Option<(Instant, Error)>,
+    /// Where the epochs of the next chip's keys begin: no handle made for this one may name a key of that one.
+    first_epoch: u32,
 }
 
 impl Device {
@@ -67,6 +72,7 @@ impl Device {
             identity: None,
             last_contact: None,
             last_failure: None,
+            first_epoch: 0,
         }
     }
 
@@ -89,25 +95,27 @@ impl Device {
     /// The chip there, seen within the last second: at most one Read more.
     ///
     /// # Errors
-    /// As [`Device::identity`]; a failure is remembered for a second, too.
+    /// As [`Device::identity`], but a chip that was there is not present either if it does not answer; a failure is
+    /// remembered for a second, too.
     pub fn present(&mut self) -> Result<&mut Identity> {
         let fresh = |at: &Instant| at.elapsed() < PRESENCE_LIFETIME;
         if self.identity.is_some() && self.last_contact.as_ref().is_some_and(fresh) {
             return self.identity();
         }
-        if let Some((_, text)) = self.last_failure.as_ref().filter(|(at, _)| fresh(at)) {
-            return Err(Error::TokenNotPresent(text.clone()));
+        if let Some((_, error)) = self.last_failure.as_ref().filter(|(at, _)| fresh(at)) {
+            return Err(error.clone());
         }
         let found = if self.identity.is_some() { self.see_that_it_is_the_same() } else { self.identify() };
         match found {
             Ok(()) => self.identity(),
             Err(error) => {
-                let text = error.to_string();
+                let error = not_present(error);
                 // Once, not at each of the many calls that ask.
-                if self.last_failure.as_ref().is_none_or(|(_, last)| *last != text) {
+                let text = error.to_string();
+                if self.last_failure.as_ref().is_none_or(|(_, last)| last.to_string() != text) {
                     log::warn!("{} at {:#04x}: {text}", self.config.bus, self.config.address);
                 }
-                self.last_failure = Some((Instant::now(), text));
+                self.last_failure = Some((Instant::now(), error.clone()));
                 self.last_contact = None;
                 Err(error)
             }
@@ -152,11 +160,13 @@ impl Device {
     }
 
     fn identify(&mut self) -> Result<()> {
-        let zone = self.locked(|chip| {
-            let zone = chip.converse(|awake| awake.read_config())?;
-            chip.apply_timing(&zone);
-            Ok(zone)
-        })?;
+        let zone = self
+            .locked(|chip| {
+                let zone = chip.converse(|awake| awake.read_config())?;
+                chip.apply_timing(&zone);
+                Ok(zone)
+            })
+            .map_err(not_present)?;
         let simulated = self.open()?.port_mut().is_simulated();
         self.identity = Some(Identity::new(zone, simulated, self)?);
         Ok(())
@@ -171,6 +181,8 @@ impl Device {
             if seen[..13] != known.as_bytes()[..13] {
                 log::warn!("{}: another chip answers at {:#04x}", self.config.bus, self.config.address);
             }
+            let epochs = self.identity()?.facts.iter().map(|facts| facts.epoch);
+            self.first_epoch = epochs.max().unwrap_or_default() + 1;
             self.identity = None;
             return self.identify();
         }
@@ -197,6 +209,26 @@ impl Device {
         drop(guard);
         self.noted(result)
     }
+
+    /// As [`Device::with_chip`], for the key that a handle names: seen under the lock, it is still the one it was.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`] if it is not, and those of [`Device::with_chip`].
+    pub fn with_key<T>(
+        &mut self,
+        key: KeyRef,
+        work: impl FnOnce(&mut Chip<Bus>, &mut Identity) -> Result<T>,
+    ) -> Result<T> {
+        self.with_chip(|chip, identity| {
+            if identity.is_there(key) {
+                return work(chip, identity);
+            }
+            Err(Error::KeyHandleInvalid(format!(
+                "slot {} holds another key than when it was found, or none: find the key again",
+                key.slot
+            )))
+        })
+    }
 }
 
 impl Identity {
@@ -220,7 +252,8 @@ impl Identity {
         let profile = profile::matching(&zone);
         let keys = if usable { key_slots(&zone, profile, &device.config.objects) } else { Vec::new() };
         let store = Store::open(&device.state_dir, serial);
-        Ok(Self { zone, profile, keys, store, simulated, facts: [KeyFacts::default(); 16] })
+        let facts = [KeyFacts { epoch: device.first_epoch, ..KeyFacts::default() }; 16];
+        Ok(Self { zone, profile, keys, store, simulated, facts })
     }
 
     /// Whether both zones are locked, so that keys can be used.
@@ -242,20 +275,35 @@ impl Identity {
         self.keys.iter().find(|key| key.slot == slot)
     }
 
-    /// Sees what other processes changed in the state; what was known about keys is then asked again.
+    /// Sees what other processes changed in the state; what was known about keys is then asked again. Handles of a key
+    /// that the state says was replaced or destroyed end.
     pub fn refresh(&mut self) {
-        if self.store.refresh() {
-            let zone = &self.zone;
-            log::debug!(
-                "chip {}: the state is of generation {} now",
-                zone.serial_number(),
-                self.store.state().generation
-            );
-            for facts in &mut self.facts {
-                facts.present = None;
-                facts.checked = None;
-            }
+        let before = Slot::all().map(|slot| self.known_point(slot)).collect::<Vec<_>>();
+        if !self.store.refresh() {
+            return;
         }
+        let state = self.store.state();
+        log::debug!("chip {}: the state is of generation {} now", self.zone.serial_number(), state.generation);
+        for (slot, before) in Slot::all().zip(before) {
+            let now = state.slot(slot);
+            let point = now.and_then(|now| now.public_key.as_deref()).and_then(Point::from_uncompressed);
+            let replaced = match point {
+                Some(point) => before.is_some_and(|before| before != point),
+                None => before.is_some() && now.is_some_and(|now| now.tombstone.is_some()),
+            };
+            let facts = &mut self.facts[slot.index()];
+            *facts = KeyFacts {
+                present: None,
+                checked: None,
+                last_known: before.filter(|_| !replaced),
+                epoch: facts.epoch + u32::from(replaced),
+            };
+        }
+    }
+
+    /// Whether the slot still holds the key that a handle was made for, as far as is known.
+    pub fn is_there(&self, key: KeyRef) -> bool {
+        self.epoch(key.slot) == key.epoch && self.known_presence(key.slot) != Some(false)
     }
 
     /// Which key the slot holds, counted in this process.
@@ -271,7 +319,8 @@ impl Identity {
     /// The slot's public key as far as it is known without asking: from the chip, else from the state.
     pub fn known_point(&self, slot: Slot) -> Option<Point> {
         let stored = || self.store.state().slot(slot).and_then(|state| state.public_key.as_deref());
-        self.facts[slot.index()].checked.or_else(|| stored().and_then(Point::from_uncompressed))
+        let facts = &self.facts[slot.index()];
+        facts.checked.or_else(|| stored().and_then(Point::from_uncompressed)).or(facts.last_known)
     }
 
     /// The slot's public key if it was read from the chip in this process.
@@ -352,6 +401,7 @@ impl Identity {
         let had_another = self.known_point(slot).is_some();
         let facts = &mut self.facts[slot.index()];
         facts.checked = point;
+        facts.last_known = None;
         facts.present = Some(point.is_some());
         if had_another {
             facts.epoch += 1;
@@ -366,6 +416,11 @@ impl Identity {
         }
     }
 
+    /// The slot turned out to hold a key.
+    pub fn holds_a_key(&mut self, slot: Slot) {
+        self.facts[slot.index()].present = Some(true);
+    }
+
     /// A public key that proved to be the chip's.
     pub fn key_is(&mut self, slot: Slot, point: Point) {
         self.facts[slot.index()].checked = Some(point);
@@ -374,7 +429,7 @@ impl Identity {
     /// The slot now holds this key, and the state says so.
     pub fn key_was_replaced(&mut self, slot: Slot, point: Option<Point>) {
         let facts = &mut self.facts[slot.index()];
-        *facts = KeyFacts { present: Some(point.is_some()), checked: point, epoch: facts.epoch + 1 };
+        *facts = KeyFacts { present: Some(point.is_some()), checked: point, last_known: None, epoch: facts.epoch + 1 };
     }
 
     /// Finishes what a process that died had begun: the public key in the slot tells whether it took effect.
@@ -397,17 +452,34 @@ impl Identity {
                 },
                 if took_effect { "had taken effect" } else { "had not taken effect" }
             );
-            self.store.change(|state| {
+            let resolve = |state: &mut State| {
                 let slot_state = state.slot_mut(slot);
                 slot_state.intent = None;
                 if took_effect {
-                    intent_took_effect(slot_state, &intent, now_bytes);
+                    intent_took_effect(slot_state, &intent, now_bytes.clone());
                 }
-            })?;
-            let live = intent.purpose == Purpose::Generate || !took_effect;
-            self.key_was_replaced(slot, now.filter(|_| live));
+            };
+            if let Err(error) = self.store.change(resolve) {
+                // Keys can be used all the same.
+                log::warn!("slot {slot}: what became of it is not kept: {error}");
+                self.store.assume(resolve);
+            }
+            if took_effect {
+                self.key_was_replaced(slot, now.filter(|_| intent.purpose == Purpose::Generate));
+            } else {
+                // It may be a destroyed one that was about to be replaced.
+                self.facts[slot.index()].present = None;
+            }
         }
         Ok(())
+    }
+}
+
+/// A chip that does not answer where one is looked for is an empty slot.
+fn not_present(error: Error) -> Error {
+    match error {
+        Error::Device(error) if error.is_absence() => Error::TokenNotPresent(error.to_string()),
+        other => other,
     }
 }
 

@@ -7,7 +7,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why the token did not do what was asked. The text of each says what, where and what to do; it never holds a
 /// secret.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The slot, key or object forbids it whoever asks.
@@ -82,7 +82,7 @@ pub enum Error {
     /// The signature has a length that is not possible.
     #[error("a signature of {0} bytes, where 64 (r and s) were expected")]
     SignatureLenRange(usize),
-    /// The state folder can't be read or is damaged.
+    /// The state has no text: a defect of this module.
     #[error("{0}")]
     State(String),
     /// A template lacks an attribute.

@@ -5,7 +5,7 @@ use cryptoki_sys::*;
 use super::attribute::{stored_attribute, Answer, KeyPair};
 use super::device::{Device, Identity};
 use super::error::Result;
-use super::object::{ObjectKey, SessionObjects};
+use super::object::{KeyRef, ObjectKey, SessionObjects};
 use super::template::Template;
 use crate::wire::Slot;
 
@@ -19,8 +19,8 @@ pub(super) enum Half {
 impl Half {
     pub(super) fn key(self, slot: Slot, epoch: u32) -> ObjectKey {
         match self {
-            Half::Private => ObjectKey::PrivateKey { slot, epoch },
-            Half::Public => ObjectKey::PublicKey { slot, epoch },
+            Half::Private => ObjectKey::PrivateKey(KeyRef { slot, epoch }),
+            Half::Public => ObjectKey::PublicKey(KeyRef { slot, epoch }),
         }
     }
 
@@ -102,6 +102,10 @@ pub(super) fn find(
 }
 
 fn find_keys(device: &mut Device, template: &Template) -> Result<Vec<ObjectKey>> {
+    if device.identity()?.store.state().slots.iter().any(|state| state.intent.is_some()) {
+        // Resolved first: it may change which keys there are, and their names.
+        device.with_chip(|_, _| Ok(()))?;
+    }
     let identity = device.identity()?;
     let mut candidates: Vec<(Slot, Half)> = Vec::new();
     for half in [Half::Private, Half::Public] {
@@ -112,8 +116,7 @@ fn find_keys(device: &mut Device, template: &Template) -> Result<Vec<ObjectKey>>
     }
     let is_candidate = |slot: &Slot| candidates.iter().any(|(candidate, _)| candidate == slot);
     let slots: Vec<Slot> = identity.keys.iter().map(|key| key.slot).filter(is_candidate).collect();
-    let open_intents = identity.store.state().slots.iter().any(|state| state.intent.is_some());
-    if open_intents || slots.iter().any(|slot| identity.known_presence(*slot).is_none()) {
+    if slots.iter().any(|slot| identity.known_presence(*slot).is_none()) {
         device.with_chip(|chip, identity| identity.learn_presence(chip, &slots))?;
     }
     let mut found = Vec::new();
@@ -126,7 +129,7 @@ fn find_keys(device: &mut Device, template: &Template) -> Result<Vec<ObjectKey>>
             device.with_chip(|chip, identity| identity.learn_point(chip, slot))?;
         }
         let identity = device.identity()?;
-        // Asked again: resolving an intent may have changed names.
+        // Asked again: another process may have changed names meanwhile.
         if let Match::Yes = identity.matches(slot, half, template) {
             found.push(half.key(slot, identity.epoch(slot)));
         }

@@ -7,6 +7,7 @@ use super::device::{intent_took_effect, Device, Identity};
 use super::error::{Error, Result};
 use super::layout::KeySlot;
 use super::mechanism::Mechanism;
+use super::object::KeyRef;
 use super::point::{Point, P256_PARAMS};
 use super::store::{Intent, Purpose};
 use super::template::Template;
@@ -63,7 +64,7 @@ impl KeyPairRequest {
     /// # Errors
     /// What contradicts a key born in the chip: [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`],
     /// [`Error::CurveNotSupported`], [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`].
-    pub(super) fn new(mechanism: &Mechanism, public: &Template, private: &Template) -> Result<Self> {
+    pub(super) fn new<'t>(mechanism: &Mechanism, public: &'t Template, private: &'t Template) -> Result<Self> {
         if mechanism.mechanism != CKM_EC_KEY_PAIR_GEN {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
@@ -110,12 +111,14 @@ impl KeyPairRequest {
         };
         let text =
             |template: &Template| Ok(template.text(CKA_LABEL)?.filter(|label| !label.is_empty()).map(str::to_owned));
+        // python-pkcs11 sends empty ones for names that were not given; a private key must have an id.
+        let id = |template: &'t Template| template.bytes(CKA_ID).filter(|id| !id.is_empty());
         let (public_label, private_label): (_, Option<String>) = (text(public)?, text(private)?);
         let label = private_label.or_else(|| public_label.clone());
         Ok(Self {
             public_label: public_label.filter(|public| label.as_ref() != Some(public)),
             label,
-            id: private.bytes(CKA_ID).or_else(|| public.bytes(CKA_ID)).map(<[u8]>::to_vec),
+            id: id(private).or_else(|| id(public)).map(<[u8]>::to_vec),
             slot,
         })
     }
@@ -131,16 +134,30 @@ pub(super) fn generate(device: &mut Device, request: KeyPairRequest) -> Result<S
         if !identity.is_provisioned() {
             return Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()));
         }
-        let slot = choose_slot(chip, identity, &request)?;
-        if let Some(label) = &request.label {
-            refuse_second_label(chip, identity, slot, label)?;
+        let (slot, before) = choose_slot(chip, identity, &request)?;
+        let label = match request.label {
+            Some(label) => {
+                refuse_second_label(chip, identity, slot, &label)?;
+                Some(label)
+            }
+            // The default is the slot's name, unless another key was given that.
+            None => {
+                let default = identity.key_slot(slot).map(|key| key.default_label.clone()).unwrap_or_default();
+                let taken = refuse_second_label(chip, identity, slot, &default);
+                matches!(taken, Err(Error::AttributeValueInvalid(_))).then(|| format!("slot-{slot}"))
+            }
+        };
+        if !is_free(identity, slot, before)? {
+            let same_label = identity.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
+            return Err(match label {
+                Some(label) if same_label => second_label(slot, &label),
+                _ => Error::DeviceMemory(format!("slot {slot} holds a key: destroy it first")),
+            });
         }
-        let before = chip.slot_before_generation(slot).map_err(Error::Device)?;
-        see_that_it_is_free(identity, slot, before)?;
         let intent = Intent {
             before: public_bytes(before)?,
             purpose: Purpose::Generate,
-            label: request.label,
+            label,
             public_label: request.public_label,
             id: request.id,
         };
@@ -153,8 +170,9 @@ pub(super) fn generate(device: &mut Device, request: KeyPairRequest) -> Result<S
 ///
 /// # Errors
 /// [`Error::ActionProhibited`] if the slot's configuration keeps the key, those of state folder and chip.
-pub(super) fn destroy(device: &mut Device, slot: Slot) -> Result<()> {
-    device.with_chip(|chip, identity| {
+pub(super) fn destroy(device: &mut Device, key: KeyRef) -> Result<()> {
+    let slot = key.slot;
+    device.with_key(key, |chip, identity| {
         if !identity.key_slot(slot).is_some_and(|key| key.generate) {
             return Err(Error::ActionProhibited(format!(
                 "the key in slot {slot} is permanent: the slot's configuration or lock forbids GenKey (CKA_DESTROYABLE is \
@@ -215,19 +233,44 @@ fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
 }
 
 /// A slot is free if it holds no key, or the very key that its tombstone names.
-fn see_that_it_is_free(identity: &Identity, slot: Slot, before: Before) -> Result<()> {
+fn is_free(identity: &Identity, slot: Slot, before: Before) -> Result<bool> {
     let tombstone = identity.store.state().slot(slot).and_then(|state| state.tombstone.clone());
-    match public_bytes(before)? {
-        None => Ok(()),
-        Some(key) if tombstone.as_ref() == Some(&key) => Ok(()),
-        Some(_) => Err(Error::DeviceMemory(format!("slot {slot} holds a key: destroy it first"))),
-    }
+    Ok(public_bytes(before)?.is_none_or(|key| tombstone == Some(key)))
 }
 
-fn choose_slot(chip: &mut Chip<Bus>, identity: &mut Identity, request: &KeyPairRequest) -> Result<Slot> {
+/// The slot for a request, and what it holds now.
+fn choose_slot(chip: &mut Chip<Bus>, identity: &mut Identity, request: &KeyPairRequest) -> Result<(Slot, Before)> {
+    let named = named_slot(identity, request)?;
+    if let Some(slot) = named {
+        return Ok((slot, chip.slot_before_generation(slot).map_err(Error::Device)?));
+    }
+    let candidates: Vec<Slot> =
+        identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot).collect();
+    identity.learn_presence(chip, &candidates)?;
+    for slot in candidates.iter().copied() {
+        if identity.known_presence(slot) == Some(false) {
+            let before = chip.slot_before_generation(slot).map_err(Error::Device)?;
+            if is_free(identity, slot, before)? {
+                return Ok((slot, before));
+            }
+            // Somebody who keeps another state, or none, was there since the chip was asked.
+            identity.holds_a_key(slot);
+        }
+    }
+    Err(Error::DeviceMemory(match candidates.as_slice() {
+        [] => "no slot of this chip takes a new key: their keys are permanent".to_owned(),
+        slots => format!(
+            "no slot is free: slots {} hold keys; destroy one first",
+            slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
+        ),
+    }))
+}
+
+/// The slot that a request names by number or label.
+fn named_slot(identity: &Identity, request: &KeyPairRequest) -> Result<Option<Slot>> {
     if let Some(slot) = request.slot {
         return match identity.key_slot(slot) {
-            Some(key) if key.generate => Ok(slot),
+            Some(key) if key.generate => Ok(Some(slot)),
             _ => Err(Error::ActionProhibited(format!(
                 "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not let it take a new signing key"
             ))),
@@ -236,25 +279,14 @@ fn choose_slot(chip: &mut Chip<Bus>, identity: &mut Identity, request: &KeyPairR
     let named = |key: &&KeySlot| Some(&key.default_label) == request.label.as_ref();
     if let Some(key) = identity.keys.iter().find(named) {
         if key.generate {
-            return Ok(key.slot);
+            return Ok(Some(key.slot));
         }
         return Err(Error::ActionProhibited(format!(
             "CKA_LABEL names slot {} (\"{}\"), whose key is permanent",
             key.slot, key.default_label
         )));
     }
-    let candidates: Vec<Slot> =
-        identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot).collect();
-    identity.learn_presence(chip, &candidates)?;
-    candidates.iter().copied().find(|slot| identity.known_presence(*slot) == Some(false)).ok_or_else(|| {
-        Error::DeviceMemory(match candidates.as_slice() {
-            [] => "no slot of this chip takes a new key: their keys are permanent".to_owned(),
-            slots => format!(
-                "no slot is free: slots {} hold keys; destroy one first",
-                slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
-            ),
-        })
-    })
+    Ok(None)
 }
 
 /// Labels of private keys are unique: AWS clients refuse a token with two.
@@ -272,9 +304,13 @@ pub(super) fn refuse_second_label(
         .collect();
     identity.learn_presence(chip, &same)?;
     match same.iter().find(|other| identity.known_presence(**other) == Some(true)) {
-        Some(other) => Err(Error::AttributeValueInvalid(format!(
-            "CKA_LABEL: the private key in slot {other} is called \"{label}\" already; labels of private keys are unique"
-        ))),
+        Some(other) => Err(second_label(*other, label)),
         None => Ok(()),
     }
+}
+
+fn second_label(slot: Slot, label: &str) -> Error {
+    Error::AttributeValueInvalid(format!(
+        "CKA_LABEL: the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique"
+    ))
 }

@@ -40,14 +40,13 @@ pub use template::Template;
 use attribute::{stored_attribute, Answer};
 use device::Device;
 use find::Half;
-use object::{HandleTable, ObjectKey, SessionObjects};
+use object::{HandleTable, KeyRef, ObjectKey, SessionObjects};
 use objects::NewObject;
 use point::Point;
 
 pub use crate::bus::lock::open_lock_descriptors;
 use crate::config::{Config, TokenConfig};
 use crate::wire::config_zone::Model;
-use crate::wire::Slot;
 
 /// An object's handle within one token and process.
 pub type ObjectHandle = u64;
@@ -312,8 +311,8 @@ impl Token {
     ) -> Result<Zeroizing<Vec<u8>>> {
         let inner = &mut *self.inner.lock();
         match inner.object(object)? {
-            ObjectKey::PrivateKey { slot, .. } => inner.key_attribute(slot, Half::Private, attribute),
-            ObjectKey::PublicKey { slot, .. } => inner.key_attribute(slot, Half::Public, attribute),
+            ObjectKey::PrivateKey(key) => inner.key_attribute(key, Half::Private, attribute).map_err(of_object(object)),
+            ObjectKey::PublicKey(key) => inner.key_attribute(key, Half::Public, attribute).map_err(of_object(object)),
             ObjectKey::Stored(unique_id) => {
                 let identity = inner.device.identity()?;
                 let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
@@ -345,11 +344,11 @@ impl Token {
             return Err(Error::SessionReadOnly);
         }
         match key {
-            ObjectKey::PrivateKey { slot, .. } => {
-                objects::set_key_attributes(&mut inner.device, slot, Half::Private, template)
+            ObjectKey::PrivateKey(key) => {
+                objects::set_key_attributes(&mut inner.device, key, Half::Private, template).map_err(of_object(object))
             }
-            ObjectKey::PublicKey { slot, .. } => {
-                objects::set_key_attributes(&mut inner.device, slot, Half::Public, template)
+            ObjectKey::PublicKey(key) => {
+                objects::set_key_attributes(&mut inner.device, key, Half::Public, template).map_err(of_object(object))
             }
             ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
                 let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
@@ -406,10 +405,11 @@ impl Token {
             return Err(Error::SessionReadOnly);
         }
         match &key {
-            ObjectKey::PrivateKey { slot, .. } => keygen::destroy(&mut inner.device, *slot)?,
-            ObjectKey::PublicKey { slot, .. } => {
+            ObjectKey::PrivateKey(key) => keygen::destroy(&mut inner.device, *key).map_err(of_object(object))?,
+            ObjectKey::PublicKey(key) => {
                 return Err(Error::ActionProhibited(format!(
-                    "the public key of slot {slot} can't be destroyed by itself: it goes with its private key"
+                    "the public key of slot {} can't be destroyed by itself: it goes with its private key",
+                    key.slot
                 )))
             }
             ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
@@ -428,8 +428,8 @@ impl Token {
     pub fn object_size(&self, session: SessionRef, object: ObjectHandle) -> Result<CK_ULONG> {
         let key = self.inner.lock().object(object)?;
         match key {
-            ObjectKey::PrivateKey { slot, .. } => Ok(slot.size() as CK_ULONG),
-            ObjectKey::PublicKey { .. } => Ok(self.attribute(session, object, CKA_EC_POINT)?.len() as CK_ULONG),
+            ObjectKey::PrivateKey(key) => Ok(key.slot.size() as CK_ULONG),
+            ObjectKey::PublicKey(_) => Ok(self.attribute(session, object, CKA_EC_POINT)?.len() as CK_ULONG),
             _ => match self.attribute(session, object, CKA_VALUE) {
                 Ok(value) => Ok(value.len() as CK_ULONG),
                 Err(Error::ObjectHandleInvalid(handle)) => Err(Error::ObjectHandleInvalid(handle)),
@@ -474,17 +474,17 @@ impl Token {
         if mechanism.mechanism != CKM_ECDH1_DERIVE {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
-        let slot = self.private_key_slot(session, base)?;
+        let key = self.private_key(session, base)?;
         let inner = &mut *self.inner.lock();
-        let object = derive::derive(&mut inner.device, session, mechanism, slot, template)?;
+        let object = derive::derive(&mut inner.device, session, mechanism, key, template)?;
         let number = inner.session_objects.add(object);
         Ok(inner.handles.handle(ObjectKey::Session(number)))
     }
 
-    /// The slot of the private key that the handle names.
-    fn private_key_slot(&self, _session: SessionRef, key: ObjectHandle) -> Result<Slot> {
+    /// The private key that the handle names.
+    fn private_key(&self, _session: SessionRef, key: ObjectHandle) -> Result<KeyRef> {
         match self.inner.lock().object(key) {
-            Ok(ObjectKey::PrivateKey { slot, .. }) => Ok(slot),
+            Ok(ObjectKey::PrivateKey(key)) => Ok(key),
             Ok(_) => Err(Error::KeyTypeInconsistent("the handle names no private key".to_owned())),
             Err(_) => Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))),
         }
@@ -494,7 +494,7 @@ impl Token {
     fn public_point(&self, session: SessionRef, key: ObjectHandle) -> Result<Point> {
         let object = self.inner.lock().object(key);
         match object {
-            Ok(ObjectKey::PublicKey { .. } | ObjectKey::Session(_)) => {
+            Ok(ObjectKey::PublicKey(_) | ObjectKey::Session(_)) => {
                 let point = self.attribute(session, key, CKA_EC_POINT).ok();
                 point
                     .and_then(|point| Point::from_caller(&point))
@@ -510,15 +510,20 @@ impl Token {
     }
 }
 
+/// Functions for objects of any kind call a handle of a key that is gone an object's.
+fn of_object(object: ObjectHandle) -> impl Fn(Error) -> Error {
+    move |error| match error {
+        Error::KeyHandleInvalid(_) => Error::ObjectHandleInvalid(object),
+        other => other,
+    }
+}
+
 impl Inner {
     /// What the handle names, if that is still there.
     fn object(&mut self, handle: ObjectHandle) -> Result<ObjectKey> {
         let key = self.handles.key(handle)?;
         let is_there = match &key {
-            ObjectKey::PrivateKey { slot, epoch } | ObjectKey::PublicKey { slot, epoch } => {
-                let identity = self.device.identity()?;
-                identity.epoch(*slot) == *epoch && identity.known_presence(*slot) != Some(false)
-            }
+            ObjectKey::PrivateKey(key) | ObjectKey::PublicKey(key) => self.device.identity()?.is_there(*key),
             ObjectKey::Stored(unique_id) => {
                 let state = self.device.identity()?.store.state();
                 state.objects.iter().any(|stored| stored.unique_id == *unique_id)
@@ -533,16 +538,16 @@ impl Inner {
         }
     }
 
-    fn key_attribute(&mut self, slot: Slot, half: Half, attribute: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>> {
+    fn key_attribute(&mut self, key: KeyRef, half: Half, attribute: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>> {
         for _ in 0..2 {
-            let pair = self.device.identity()?.pair(slot);
+            let pair = self.device.identity()?.pair(key.slot);
             let answer = pair.map(|pair| half.attribute(&pair, attribute));
             match answer {
                 Some(Answer::Value(value)) => return Ok(Zeroizing::new(value)),
                 Some(Answer::Error(error)) => return Err(error),
                 None => break,
                 Some(Answer::NeedsPoint) => {
-                    self.device.with_chip(|chip, identity| identity.learn_point(chip, slot))?;
+                    self.device.with_key(key, |chip, identity| identity.learn_point(chip, key.slot))?;
                 }
             }
         }

@@ -9,23 +9,23 @@ use super::error::{Error, Result};
 use super::ObjectHandle;
 use crate::wire::Slot;
 
+/// A key pair as a handle names it. `epoch` grows when the slot's key changes, so that a handle never names
+/// another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyRef {
+    /// The slot.
+    pub slot: Slot,
+    /// Which key the slot held when the handle was made.
+    pub epoch: u32,
+}
+
 /// What an object is, however often it is listed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectKey {
-    /// The private key in a slot. `epoch` grows when the key changes, so that a handle never names another key.
-    PrivateKey {
-        /// The slot.
-        slot: Slot,
-        /// Which key the slot held when the handle was made.
-        epoch: u32,
-    },
+    /// The private key in a slot.
+    PrivateKey(KeyRef),
     /// The public key of that private key.
-    PublicKey {
-        /// The slot.
-        slot: Slot,
-        /// As above.
-        epoch: u32,
-    },
+    PublicKey(KeyRef),
     /// A certificate or data object in the state folder.
     Stored(String),
     /// A session object.

@@ -11,11 +11,13 @@ use super::device::{Device, Identity};
 use super::error::{Error, Result};
 use super::find::Half;
 use super::keygen::refuse_second_label;
-use super::object::SessionObject;
+use super::object::{KeyRef, SessionObject};
 use super::point::{Point, P256_PARAMS};
 use super::store::{to_hex, StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
 use super::SessionRef;
+use crate::bus::Bus;
+use crate::chip::Chip;
 use crate::wire::Slot;
 
 /// Largest CKA_VALUE of a certificate or data object, in bytes.
@@ -120,8 +122,10 @@ fn stored_object(device: &mut Device, class: CK_OBJECT_CLASS, template: &Templat
     }
     let fields = certificate::parse(value)?;
     // A certificate without an id belongs to the key that it certifies, if that is in the chip.
-    let pair = device.identity().ok().and_then(|identity| identity.pair_of(fields.point?));
-    let id = match template.bytes(CKA_ID).filter(|id| !id.is_empty()) {
+    let given_id = template.bytes(CKA_ID).filter(|id| !id.is_empty());
+    let wanted = fields.point.filter(|_| given_id.is_none() || label.is_none());
+    let pair = wanted.and_then(|point| device.with_chip(|chip, identity| identity.learn_pair_of(chip, point)).ok()?);
+    let id = match given_id {
         Some(id) => checked_id(id)?,
         None => pair.as_ref().map(|(id, _)| id.clone()).unwrap_or_default(),
     };
@@ -137,6 +141,21 @@ fn stored_object(device: &mut Device, class: CK_OBJECT_CLASS, template: &Templat
 }
 
 impl Identity {
+    /// Id and label of the key pair with this public key. Public keys that are not known are asked for.
+    fn learn_pair_of(&mut self, chip: &mut Chip<Bus>, point: Point) -> Result<Option<(Vec<u8>, String)>> {
+        if self.pair_of(point).is_none() {
+            let slots = self.keys.iter().filter(|key| key.public).map(|key| key.slot);
+            let unknown: Vec<Slot> = slots.filter(|slot| self.known_point(*slot).is_none()).collect();
+            self.learn_presence(chip, &unknown)?;
+            for slot in unknown {
+                if self.known_presence(slot) == Some(true) {
+                    self.learn_point(chip, slot)?;
+                }
+            }
+        }
+        Ok(self.pair_of(point))
+    }
+
     /// Id and label of the key pair with this public key, as far as points are known.
     fn pair_of(&self, point: Point) -> Option<(Vec<u8>, String)> {
         let key = self.keys.iter().find(|key| self.known_point(key.slot) == Some(point))?;
@@ -257,13 +276,14 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
 ///
 /// # Errors
 /// [`Error::AttributeReadOnly`] for anything else, [`Error::AttributeValueInvalid`] for a second equal label.
-pub(super) fn set_key_attributes(device: &mut Device, slot: Slot, half: Half, template: &Template) -> Result<()> {
+pub(super) fn set_key_attributes(device: &mut Device, key: KeyRef, half: Half, template: &Template) -> Result<()> {
     if let Some((other, _)) = template.iter().find(|(attribute, _)| !matches!(*attribute, CKA_LABEL | CKA_ID)) {
         return Err(Error::AttributeReadOnly(other));
     }
     let label = checked_text(template, CKA_LABEL)?;
     let id = template.bytes(CKA_ID).map(checked_id).transpose()?;
-    device.with_chip(|chip, identity| {
+    let slot = key.slot;
+    device.with_key(key, |chip, identity| {
         if let (Some(label), Half::Private) = (&label, half) {
             refuse_second_label(chip, identity, slot, label)?;
         }

@@ -6,6 +6,7 @@ use super::device::Device;
 use super::digest::{no_parameter, Hasher};
 use super::error::{Error, Result};
 use super::mechanism::Mechanism;
+use super::object::KeyRef;
 use super::point::Point;
 use super::{ObjectHandle, SessionRef, Token};
 use crate::bus::Bus;
@@ -93,7 +94,7 @@ impl SignOperation {
     /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
     pub fn new(token: &Token, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
         let message = Message::new(mechanism)?;
-        let slot = token.private_key_slot(session, key)?;
+        let slot = token.private_key(session, key)?.slot;
         token.with_device(|device| {
             let may_sign = device.identity()?.key_slot(slot).is_some_and(|key| key.sign);
             if may_sign {
@@ -121,15 +122,16 @@ impl SignOperation {
     /// [`Error::DataLenRange`], [`Error::KeyHandleInvalid`] if the chip holds another key by now, those of the chip.
     pub fn finish(self, token: &Token) -> Result<[u8; Self::LEN]> {
         let digest = self.message.finish()?;
-        let slot = token.private_key_slot(self.session, self.key)?;
-        token.with_device(|device| sign(device, slot, &digest))
+        let key = token.private_key(self.session, self.key)?;
+        token.with_device(|device| sign(device, key, &digest))
     }
 }
 
 /// Signs with the key in the slot. No signature leaves the module that does not verify under the key's own
 /// public key, so neither a fault on the bus nor one in the chip gets a wrong one out.
-fn sign(device: &mut Device, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 64]> {
-    device.with_chip(|chip, identity| {
+fn sign(device: &mut Device, key: KeyRef, digest: &[u8; 32]) -> Result<[u8; 64]> {
+    let slot = key.slot;
+    device.with_key(key, |chip, identity| {
         let limited = identity.key_slot(slot).is_some_and(|key| key.limited_use);
         let public = identity.key_slot(slot).is_some_and(|key| key.public);
         if !public {

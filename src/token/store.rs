@@ -204,15 +204,21 @@ impl Store {
         }
     }
 
+    /// Changes the state in this process only, where the file can't be written: the next change that can be takes it
+    /// along.
+    pub fn assume(&mut self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state);
+    }
+
     /// Changes the state and writes it, fsynced, before it answers. The caller holds the bus lock and has called
     /// [`Store::refresh`] since it took it.
     ///
     /// # Errors
     /// [`Error::TokenWriteProtected`] if the folder or file can't be written, [`Error::DeviceMemory`] if the disk is
-    /// full, [`Error::State`] if the file is damaged; the state is then what it was.
+    /// full; the state is then what it was. A damaged file is never written over.
     pub fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
         if let Some(damage) = &self.damage {
-            return Err(Error::State(damage.clone()));
+            return Err(Error::TokenWriteProtected(damage.clone()));
         }
         let mut state = self.state.clone();
         change(&mut state);
@@ -348,7 +354,7 @@ mod tests {
             std::fs::write(store.path(), text).unwrap();
             store.refresh();
             assert!(store.damage().is_some_and(|damage| damage.contains("state.toml")));
-            assert!(matches!(store.change(|state| state.label = None), Err(Error::State(_))));
+            assert!(matches!(store.change(|state| state.label = None), Err(Error::TokenWriteProtected(_))));
             assert_eq!(std::fs::read_to_string(store.path()).unwrap(), text);
         }
         let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,16 @@
-//! What the integration tests share: the built module, loaded as any PKCS#11 client does.
+//! What the integration tests share: the built module, loaded as any PKCS#11 client does; simulated chips for it; and
+//! other processes that use it, too.
 // Each test file uses a part of it.
 #![allow(dead_code, unused_imports)]
 #![allow(unsafe_code, missing_docs, clippy::undocumented_unsafe_blocks)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "sim")]
+pub mod chip;
 pub mod module;
+#[cfg(feature = "sim")]
+pub mod process;
+pub mod templates;
 
 use std::path::PathBuf;
 

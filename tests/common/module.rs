@@ -87,6 +87,33 @@ impl Module {
         Self::configured("[[token]]\nbus = \"sim:FOLDER/chip\"\n")
     }
 
+    /// Loads the module with this simulated chip in its process (on virtual time), its log in [`Module::log`].
+    #[cfg(feature = "sim")]
+    pub fn with_chip(image: &atecc608_pkcs11::sim::Image) -> Self {
+        let module = Self::configured("log = \"warn:FOLDER/log\"\n[[token]]\nbus = \"sim:FOLDER/chip\"\n");
+        image.save(&module.image()).unwrap();
+        module
+    }
+
+    /// Loads the module with this simulated chip on a bus that the test holds, its log in [`Module::log`].
+    #[cfg(feature = "sim")]
+    pub fn on_bus(image: atecc608_pkcs11::sim::Image) -> (Self, atecc608_pkcs11::sim::SimBus) {
+        let module = Self::on_socket();
+        let bus = super::chip::serve(image, &module.socket());
+        (module, bus)
+    }
+
+    /// Loads the module with a bus at [`Module::socket`], where nobody listens yet, its log in [`Module::log`].
+    pub fn on_socket() -> Self {
+        Self::configured("log = \"warn:FOLDER/log\"\nlock_timeout = 5\n[[token]]\nbus = \"unix:FOLDER/bus\"\n")
+    }
+
+    /// Loads the module with the configuration of the process that started this one.
+    pub fn of_parent() -> Self {
+        let path = PathBuf::from(std::env::var_os("ATECC608_PKCS11_CONF").unwrap());
+        Self::with_configuration_at(Some(&path))
+    }
+
     /// Loads the module with the variable set to this path, or not set.
     pub fn with_configuration_at(path: Option<&Path>) -> Self {
         Self::load(TURN.lock().unwrap_or_else(PoisonError::into_inner), TempDir::new().unwrap(), path)
@@ -110,6 +137,53 @@ impl Module {
     /// The simulated chip's image.
     pub fn image(&self) -> PathBuf {
         self.folder.path().join("chip")
+    }
+
+    /// The socket of the simulated bus.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("bus")
+    }
+
+    pub fn configuration(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// The state file of the only chip; it must have been written.
+    pub fn state_file(&self) -> PathBuf {
+        let mut chips = fs::read_dir(self.state_dir()).unwrap().map(|entry| entry.unwrap().path());
+        chips.find(|path| path.is_dir()).expect("a chip has a state").join("state.toml")
+    }
+
+    /// What was logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Asserts that one line of the log holds all these words; answers how many lines do.
+    #[track_caller]
+    pub fn assert_logged(&self, words: &[&str]) -> usize {
+        let log = self.log();
+        let count = log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count();
+        assert!(count > 0, "no line with {words:?} in:\n{log}");
+        count
+    }
+
+    /// Initialises the module and opens a read-write session.
+    #[track_caller]
+    pub fn start(&self) -> CK_SESSION_HANDLE {
+        self.initialize().unwrap();
+        self.open_session(0, true).unwrap()
+    }
+
+    /// As after a restart of the program: another C_Initialize, and a read-write session.
+    #[track_caller]
+    pub fn restart(&self) -> CK_SESSION_HANDLE {
+        self.finalize().unwrap();
+        self.start()
     }
 
     pub fn initialize(&self) -> Result<()> {
@@ -226,6 +300,148 @@ impl Module {
 
     pub fn sign_init(&self, session: CK_SESSION_HANDLE, kind: CK_MECHANISM_TYPE, key: CK_OBJECT_HANDLE) -> Result<()> {
         c!(self, C_SignInit(session, &mut mechanism(kind), key))
+    }
+
+    /// Handles of the objects of a class with this label.
+    pub fn find_labelled(
+        &self,
+        session: CK_SESSION_HANDLE,
+        class: CK_OBJECT_CLASS,
+        label: &str,
+    ) -> Vec<CK_OBJECT_HANDLE> {
+        let template = [(CKA_CLASS, ulong(class)), (CKA_LABEL, label.as_bytes().to_vec())];
+        self.find(session, &template).unwrap()
+    }
+
+    /// Handles of all private keys.
+    pub fn private_keys(&self, session: CK_SESSION_HANDLE) -> Vec<CK_OBJECT_HANDLE> {
+        self.find(session, &[(CKA_CLASS, ulong(CKO_PRIVATE_KEY))]).unwrap()
+    }
+
+    /// The public key of a pair, by the private key's id.
+    pub fn public_of(&self, session: CK_SESSION_HANDLE, private: CK_OBJECT_HANDLE) -> CK_OBJECT_HANDLE {
+        let id = self.attribute(session, private, CKA_ID).unwrap();
+        let found = self.find(session, &[(CKA_CLASS, ulong(CKO_PUBLIC_KEY)), (CKA_ID, id)]).unwrap();
+        assert_eq!(found.len(), 1);
+        found[0]
+    }
+
+    /// CKA_LABEL as text.
+    pub fn label(&self, session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> String {
+        String::from_utf8(self.attribute(session, object, CKA_LABEL).unwrap()).unwrap()
+    }
+
+    /// Several attributes in one call, each with room for 512 bytes: the call's result, and each length and value.
+    pub fn attributes_at_once(
+        &self,
+        session: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        types: &[CK_ATTRIBUTE_TYPE],
+    ) -> (Result<()>, Vec<(CK_ULONG, Vec<u8>)>) {
+        let mut values = vec![[0xEE_u8; 512]; types.len()];
+        let mut requests: Vec<CK_ATTRIBUTE> = types
+            .iter()
+            .zip(&mut values)
+            .map(|(type_, value)| CK_ATTRIBUTE { type_: *type_, pValue: value.as_mut_ptr().cast(), ulValueLen: 512 })
+            .collect();
+        let count = requests.len() as CK_ULONG;
+        let result = c!(self, C_GetAttributeValue(session, object, requests.as_mut_ptr(), count));
+        let answers = requests.iter().zip(values).map(|(request, value)| {
+            let len = request.ulValueLen;
+            (len, if len == CK_UNAVAILABLE_INFORMATION { vec![] } else { value[..len as usize].to_vec() })
+        });
+        (result, answers.collect())
+    }
+
+    pub fn destroy(&self, session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Result<()> {
+        c!(self, C_DestroyObject(session, object))
+    }
+
+    /// C_SignInit and C_Sign.
+    pub fn sign_with(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_MECHANISM_TYPE,
+        key: CK_OBJECT_HANDLE,
+        data: &[u8],
+    ) -> Result<Vec<u8>> {
+        self.sign_init(session, kind, key)?;
+        self.sign(session, data)
+    }
+
+    /// C_SignInit, C_SignUpdate for each part, C_SignFinal.
+    pub fn sign_parts(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_MECHANISM_TYPE,
+        key: CK_OBJECT_HANDLE,
+        parts: &[&[u8]],
+    ) -> Result<Vec<u8>> {
+        self.sign_init(session, kind, key)?;
+        for part in parts {
+            c!(self, C_SignUpdate(session, part.as_ptr().cast_mut(), len(part)))?;
+        }
+        let (mut signature, mut length) = (vec![0; 64], 64);
+        c!(self, C_SignFinal(session, signature.as_mut_ptr(), &mut length))?;
+        signature.truncate(length as usize);
+        Ok(signature)
+    }
+
+    /// C_VerifyInit and C_Verify.
+    pub fn verify_with(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_MECHANISM_TYPE,
+        key: CK_OBJECT_HANDLE,
+        data: &[u8],
+        signature: &[u8],
+    ) -> Result<()> {
+        self.verify_init(session, kind, key)?;
+        self.verify(session, data, signature)
+    }
+
+    /// C_DigestInit, C_DigestUpdate for each part, C_DigestFinal.
+    pub fn digest_parts(
+        &self,
+        session: CK_SESSION_HANDLE,
+        kind: CK_MECHANISM_TYPE,
+        parts: &[&[u8]],
+    ) -> Result<Vec<u8>> {
+        c!(self, C_DigestInit(session, &mut mechanism(kind)))?;
+        for part in parts {
+            c!(self, C_DigestUpdate(session, part.as_ptr().cast_mut(), len(part)))?;
+        }
+        let (mut digest, mut length) = (vec![0; 64], 64);
+        c!(self, C_DigestFinal(session, digest.as_mut_ptr(), &mut length))?;
+        digest.truncate(length as usize);
+        Ok(digest)
+    }
+
+    /// C_DeriveKey with CKM_ECDH1_DERIVE.
+    pub fn derive(
+        &self,
+        session: CK_SESSION_HANDLE,
+        base: CK_OBJECT_HANDLE,
+        kdf: CK_EC_KDF_TYPE,
+        shared: &[u8],
+        public: &[u8],
+        template: Attributes,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        let mut parameters = CK_ECDH1_DERIVE_PARAMS {
+            kdf,
+            ulSharedDataLen: len(shared),
+            pSharedData: if shared.is_empty() { null_mut() } else { shared.as_ptr().cast_mut() },
+            ulPublicDataLen: len(public),
+            pPublicData: public.as_ptr().cast_mut(),
+        };
+        let mut kind = CK_MECHANISM {
+            mechanism: CKM_ECDH1_DERIVE,
+            pParameter: (&raw mut parameters).cast(),
+            ulParameterLen: size_of::<CK_ECDH1_DERIVE_PARAMS>() as CK_ULONG,
+        };
+        let (mut array, mut handle) = (attributes(template), 0);
+        c!(self, C_DeriveKey(session, &mut kind, base, array.as_mut_ptr(), array.len() as CK_ULONG, &mut handle))?;
+        Ok(handle)
     }
 
     /// C_Sign in one call, with a buffer of 64 bytes.
