@@ -11,7 +11,7 @@ use crate::wire::Slot;
 
 /// A key pair as a handle names it. `epoch` grows when the slot's key changes, so that a handle never names
 /// another key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyRef {
     /// The slot.
     pub slot: Slot,
