@@ -11,7 +11,8 @@ use super::words;
 use crate::token::layout::key_slots;
 use crate::token::point::Point;
 use crate::token::profile::{self, Profile};
-use crate::token::store::{SlotState, Store, StoredClass};
+use crate::token::state::{SlotState, StoredClass};
+use crate::token::store::Store;
 use crate::wire::{ConfigZone, Slot};
 
 /// All that is said about a chip.

@@ -7,7 +7,7 @@ use super::error::{Error, Result};
 use super::layout::KeySlot;
 use super::mechanism::allowed;
 use super::point::{Point, P256_PARAMS};
-use super::store::{SlotState, StoredClass, StoredObject};
+use super::state::{SlotState, StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value};
 use crate::wire::config_zone::SerialNumber;
 

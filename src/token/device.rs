@@ -1,52 +1,18 @@
-//! Contact with the chip: opening the bus, identifying the chip, the lock around conversations, and what is
-//! known about each key until another process changes something.
+//! Contact with the chip: opening the bus, finding out which chip is there and whether it still is, and the lock
+//! around conversations.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::error::{Error, Result};
-use super::layout::{key_slots, KeySlot};
-use super::mechanism::Abilities;
+use super::identity::Identity;
 use super::object::KeyRef;
-use super::point::Point;
-use super::profile::{self, Profile};
-use super::store::{Purpose, SlotState, State, Store};
 use crate::bus::{Bus, OpenError};
-use crate::chip::{self, Awake, Chip, Port};
+use crate::chip::{self, Chip};
 use crate::config::{Config, TokenConfig};
-use crate::wire::{ConfigZone, Slot};
 
 /// For this long after a contact, good or bad, nobody asks the chip whether it is there.
 const PRESENCE_LIFETIME: Duration = Duration::from_secs(1);
-
-/// The chip that was found at the configured place, and what is known about it.
-#[derive(Debug)]
-pub struct Identity {
-    /// Its configuration zone.
-    pub zone: ConfigZone,
-    /// The profile it was provisioned with, if it is one of ours.
-    pub profile: Option<&'static Profile>,
-    /// Its key slots; none unless both zones are locked.
-    pub keys: Vec<KeySlot>,
-    /// Its state folder.
-    pub store: Store,
-    /// Whether it is simulated.
-    pub simulated: bool,
-    facts: [KeyFacts; 16],
-}
-
-/// What is known about the key in one slot.
-#[derive(Clone, Copy, Debug, Default)]
-struct KeyFacts {
-    /// Whether the slot holds a key that is to be seen; unknown until asked.
-    present: Option<bool>,
-    /// Its public key, if it came from the chip in this process, and so can be relied on.
-    checked: Option<Point>,
-    /// Its public key as it was known before the state changed under it.
-    last_known: Option<Point>,
-    /// Grows whenever the key turns out to be another.
-    epoch: u32,
-}
 
 /// One configured place, and the chip there.
 pub struct Device {
@@ -168,7 +134,7 @@ impl Device {
             })
             .map_err(not_present)?;
         let simulated = self.open()?.port_mut().is_simulated();
-        self.identity = Some(Identity::new(zone, simulated, self)?);
+        self.identity = Some(Identity::new(zone, simulated, &self.config, &self.state_dir, self.first_epoch)?);
         Ok(())
     }
 
@@ -181,8 +147,7 @@ impl Device {
             if seen[..13] != known.as_bytes()[..13] {
                 log::warn!("{}: another chip answers at {:#04x}", self.config.bus, self.config.address);
             }
-            let epochs = self.identity()?.facts.iter().map(|facts| facts.epoch);
-            self.first_epoch = epochs.max().unwrap_or_default() + 1;
+            self.first_epoch = self.identity()?.next_epoch();
             self.identity = None;
             return self.identify();
         }
@@ -231,278 +196,10 @@ impl Device {
     }
 }
 
-impl Identity {
-    fn new(zone: ConfigZone, simulated: bool, device: &Device) -> Result<Self> {
-        let serial = zone.serial_number();
-        if !zone.model().is_608() {
-            return Err(Error::TokenNotRecognized(format!(
-                "the chip {serial} is an {}, not an ATECC608: this module can't use it",
-                zone.model()
-            )));
-        }
-        let place = format!("{} at {:#04x}", device.config.bus, device.config.address);
-        if simulated {
-            log::warn!("{place}: the chip {serial} is simulated; its keys are in a file and protect nothing");
-        }
-        let usable = zone.config_locked() && zone.data_locked();
-        if !usable {
-            let state = if zone.config_locked() { "half provisioned" } else { "blank" };
-            log::warn!("{place}: the chip {serial} is {state}: run `atecc608 provision`");
-        }
-        let profile = profile::matching(&zone);
-        let keys = if usable { key_slots(&zone, profile, &device.config.objects) } else { Vec::new() };
-        let store = Store::open(&device.state_dir, serial);
-        let facts = [KeyFacts { epoch: device.first_epoch, ..KeyFacts::default() }; 16];
-        Ok(Self { zone, profile, keys, store, simulated, facts })
-    }
-
-    /// Whether both zones are locked, so that keys can be used.
-    pub fn is_provisioned(&self) -> bool {
-        self.zone.config_locked() && self.zone.data_locked()
-    }
-
-    /// What the configuration lets keys do.
-    pub fn abilities(&self) -> Abilities {
-        Abilities {
-            sign: self.keys.iter().any(|key| key.sign),
-            derive: self.keys.iter().any(|key| key.derive),
-            generate: self.keys.iter().any(|key| key.generate),
-        }
-    }
-
-    /// The key slot, if the slot is one.
-    pub fn key_slot(&self, slot: Slot) -> Option<&KeySlot> {
-        self.keys.iter().find(|key| key.slot == slot)
-    }
-
-    /// Sees what other processes changed in the state; what was known about keys is then asked again. Handles of a key
-    /// that the state says was replaced or destroyed end.
-    pub fn refresh(&mut self) {
-        let before = Slot::all().map(|slot| self.known_point(slot)).collect::<Vec<_>>();
-        if !self.store.refresh() {
-            return;
-        }
-        let state = self.store.state();
-        log::debug!("chip {}: the state is of generation {} now", self.zone.serial_number(), state.generation);
-        for (slot, before) in Slot::all().zip(before) {
-            let now = state.slot(slot);
-            let point = now.and_then(|now| now.public_key.as_deref()).and_then(Point::from_uncompressed);
-            let replaced = match point {
-                Some(point) => before.is_some_and(|before| before != point),
-                None => before.is_some() && now.is_some_and(|now| now.tombstone.is_some()),
-            };
-            let facts = &mut self.facts[slot.index()];
-            *facts = KeyFacts {
-                present: None,
-                checked: None,
-                last_known: before.filter(|_| !replaced),
-                epoch: facts.epoch + u32::from(replaced),
-            };
-        }
-    }
-
-    /// Whether the slot still holds the key that a handle was made for, as far as is known.
-    pub fn is_there(&self, key: KeyRef) -> bool {
-        self.epoch(key.slot) == key.epoch && self.known_presence(key.slot) != Some(false)
-    }
-
-    /// Which key the slot holds, counted in this process.
-    pub fn epoch(&self, slot: Slot) -> u32 {
-        self.facts[slot.index()].epoch
-    }
-
-    /// Whether the slot is known to hold a key, or not to.
-    pub fn known_presence(&self, slot: Slot) -> Option<bool> {
-        self.facts[slot.index()].present
-    }
-
-    /// The slot's public key as far as it is known without asking: from the chip, else from the state.
-    pub fn known_point(&self, slot: Slot) -> Option<Point> {
-        let stored = || self.store.state().slot(slot).and_then(|state| state.public_key.as_deref());
-        let facts = &self.facts[slot.index()];
-        facts.checked.or_else(|| stored().and_then(Point::from_uncompressed)).or(facts.last_known)
-    }
-
-    /// The slot's public key if it was read from the chip in this process.
-    pub fn checked_point(&self, slot: Slot) -> Option<Point> {
-        self.facts[slot.index()].checked
-    }
-
-    /// Asks the chip which of these slots hold keys, in one conversation. A slot whose tombstone names the key that
-    /// is in it counts as empty.
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub fn learn_presence<P: Port>(&mut self, chip: &mut Chip<P>, slots: &[Slot]) -> Result<()> {
-        let unknown: Vec<(Slot, Option<Vec<u8>>)> = slots
-            .iter()
-            .filter(|slot| self.known_presence(**slot).is_none())
-            .map(|slot| (*slot, self.store.state().slot(*slot).and_then(|state| state.tombstone.clone())))
-            .collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let answers = chip
-            .converse(|awake| {
-                unknown
-                    .iter()
-                    .map(|(slot, tombstone)| {
-                        let valid = awake.key_valid(*slot)?;
-                        // Only where the mark would hide a key is it worth a GenKey to see that it is right.
-                        let point = if valid && tombstone.is_some() { read_point(awake, *slot)? } else { None };
-                        Ok((valid, point))
-                    })
-                    .collect::<chip::Result<Vec<_>>>()
-            })
-            .map_err(Error::Device)?;
-        for ((slot, tombstone), (valid, point)) in unknown.into_iter().zip(answers) {
-            let destroyed = point.is_some_and(|point| tombstone.as_deref() == Some(&point.uncompressed()));
-            if tombstone.is_some() && valid && !destroyed {
-                log::warn!("slot {slot} holds another key than the one that was destroyed there: it is shown");
-            }
-            let facts = &mut self.facts[slot.index()];
-            facts.present = Some(valid && !destroyed);
-            facts.checked = facts.checked.or(point);
-        }
-        Ok(())
-    }
-
-    /// The slot's public key, read from the chip if it is not known; it is then kept in the state.
-    ///
-    /// # Errors
-    /// [`Error::Device`]; [`Error::KeyFunctionNotPermitted`] if the slot does not tell it.
-    pub fn learn_point<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot) -> Result<Point> {
-        match self.known_point(slot) {
-            Some(point) => Ok(point),
-            None => self.read_point_anew(chip, slot),
-        }
-    }
-
-    /// The slot's public key as the chip tells it now. A key that turns out to be another ends its handles.
-    ///
-    /// # Errors
-    /// [`Error::Device`]; [`Error::KeyHandleInvalid`] if there is no key, or it does not tell its public key.
-    pub fn read_point_anew<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot) -> Result<Point> {
-        let point = chip.converse(|awake| read_point(awake, slot)).map_err(Error::Device)?;
-        let Some(point) = point else {
-            self.key_changed(slot, None);
-            return Err(Error::KeyHandleInvalid(format!("slot {slot} holds no key, or does not tell its public key")));
-        };
-        if self.known_point(slot) != Some(point) {
-            self.key_changed(slot, Some(point));
-        }
-        self.facts[slot.index()].checked = Some(point);
-        Ok(point)
-    }
-
-    /// Notes that the slot holds another key (or none) than what was known, and keeps its public key in the state
-    /// if that can be written.
-    fn key_changed(&mut self, slot: Slot, point: Option<Point>) {
-        let had_another = self.known_point(slot).is_some();
-        let facts = &mut self.facts[slot.index()];
-        facts.checked = point;
-        facts.last_known = None;
-        facts.present = Some(point.is_some());
-        if had_another {
-            facts.epoch += 1;
-            log::warn!("slot {slot} holds another key than the state says: the state's copy is dropped");
-        }
-        let cached = self.store.change(|state| {
-            let slot_state = state.slot_mut(slot);
-            slot_state.public_key = point.map(|point| point.uncompressed().to_vec());
-        });
-        if let Err(error) = cached {
-            log::debug!("the public key of slot {slot} is not kept: {error}");
-        }
-    }
-
-    /// The slot turned out to hold a key.
-    pub fn holds_a_key(&mut self, slot: Slot) {
-        self.facts[slot.index()].present = Some(true);
-    }
-
-    /// A public key that proved to be the chip's.
-    pub fn key_is(&mut self, slot: Slot, point: Point) {
-        self.facts[slot.index()].checked = Some(point);
-    }
-
-    /// The slot now holds this key, and the state says so.
-    pub fn key_was_replaced(&mut self, slot: Slot, point: Option<Point>) {
-        let facts = &mut self.facts[slot.index()];
-        *facts = KeyFacts { present: Some(point.is_some()), checked: point, last_known: None, epoch: facts.epoch + 1 };
-    }
-
-    /// Finishes what a process that died had begun: the public key in the slot tells whether it took effect.
-    fn resolve_intents<P: Port>(&mut self, chip: &mut Chip<P>) -> Result<()> {
-        let open: Vec<SlotState> =
-            self.store.state().slots.iter().filter(|state| state.intent.is_some()).cloned().collect();
-        for state in open {
-            let slot = Slot::from_nibble(state.slot);
-            let Some(intent) = state.intent else { continue };
-            let now = chip
-                .converse(|awake| if awake.key_valid(slot)? { read_point(awake, slot) } else { Ok(None) })
-                .map_err(Error::Device)?;
-            let now_bytes = now.map(|point| point.uncompressed().to_vec());
-            let took_effect = now_bytes.is_some() && now_bytes != intent.before;
-            log::warn!(
-                "slot {slot}: a {} was interrupted; it {}",
-                match intent.purpose {
-                    Purpose::Generate => "key generation",
-                    Purpose::Destroy => "key destruction",
-                },
-                if took_effect { "had taken effect" } else { "had not taken effect" }
-            );
-            let resolve = |state: &mut State| {
-                let slot_state = state.slot_mut(slot);
-                slot_state.intent = None;
-                if took_effect {
-                    intent_took_effect(slot_state, &intent, now_bytes.clone());
-                }
-            };
-            if let Err(error) = self.store.change(resolve) {
-                // Keys can be used all the same.
-                log::warn!("slot {slot}: what became of it is not kept: {error}");
-                self.store.assume(resolve);
-            }
-            if took_effect {
-                self.key_was_replaced(slot, now.filter(|_| intent.purpose == Purpose::Generate));
-            } else {
-                // It may be a destroyed one that was about to be replaced.
-                self.facts[slot.index()].present = None;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// A chip that does not answer where one is looked for is an empty slot.
 fn not_present(error: Error) -> Error {
     match error {
         Error::Device(error) if error.is_absence() => Error::TokenNotPresent(error.to_string()),
         other => other,
-    }
-}
-
-/// What the state says about a slot after an intent took effect: the new key is `public_key`.
-pub fn intent_took_effect(state: &mut SlotState, intent: &super::store::Intent, public_key: Option<Vec<u8>>) {
-    *state = SlotState { slot: state.slot, ..SlotState::default() };
-    match intent.purpose {
-        Purpose::Generate => {
-            state.label.clone_from(&intent.label);
-            state.public_label.clone_from(&intent.public_label);
-            state.id.clone_from(&intent.id);
-            state.public_key = public_key;
-        }
-        Purpose::Destroy => state.tombstone = public_key,
-    }
-}
-
-/// The public key of the private key in the slot; none if there is none or it is not told.
-pub fn read_point<P: Port>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
-    match awake.public_key(slot)? {
-        Some(xy) => Point::from_xy(&xy)
-            .map(Some)
-            .ok_or_else(|| chip::Error::Mismatch(format!("slot {slot}: the public key is not on the curve P-256"))),
-        None => Ok(None),
     }
 }

@@ -3,8 +3,9 @@
 use cryptoki_sys::*;
 
 use super::attribute::{stored_attribute, Answer, KeyPair};
-use super::device::{Device, Identity};
+use super::device::Device;
 use super::error::Result;
+use super::identity::Identity;
 use super::object::{KeyRef, ObjectKey, SessionObjects};
 use super::template::Template;
 use crate::wire::Slot;

@@ -3,13 +3,14 @@
 use cryptoki_sys::*;
 
 use super::attribute::CKA_ATECC608_SLOT;
-use super::device::{intent_took_effect, Device, Identity};
+use super::device::Device;
 use super::error::{Error, Result};
+use super::identity::Identity;
 use super::layout::KeySlot;
 use super::mechanism::Mechanism;
 use super::object::KeyRef;
 use super::point::{Point, P256_PARAMS};
-use super::store::{Intent, Purpose};
+use super::state::{Intent, Purpose};
 use super::template::Template;
 use crate::bus::Bus;
 use crate::chip::ops::Before;
@@ -219,7 +220,7 @@ fn replace_key(
     let live = intent.purpose == Purpose::Generate;
     identity.key_was_replaced(slot, Some(point).filter(|_| live));
     identity.store.change(|state| {
-        intent_took_effect(state.slot_mut(slot), &intent, Some(point.uncompressed().to_vec()));
+        state.slot_mut(slot).intent_took_effect(&intent, Some(point.uncompressed().to_vec()));
     })
 }
 

@@ -2,20 +2,23 @@
 //! state or of C.
 //!
 //! The chip is the truth about keys; the state folder ([`store`]) holds names, certificates, cached points and
-//! marks. [`device`] reaches the chip, [`layout`] says which slot is which object, [`attribute`] what an object
-//! says of itself.
+//! marks. [`device`] reaches the chip, [`identity`] is what is known about it, [`layout`] says which slot is which
+//! object, [`attribute`] what an object says of itself.
 
 pub mod attribute;
 pub mod certificate;
 pub mod device;
 pub mod digest;
 pub mod error;
+pub mod identity;
+pub mod info;
 pub mod layout;
 pub mod mechanism;
 pub mod object;
 pub mod point;
 pub mod profile;
 pub mod sign;
+pub mod state;
 pub mod store;
 pub mod template;
 
@@ -33,6 +36,7 @@ use zeroize::Zeroizing;
 
 pub use digest::DigestOperation;
 pub use error::{Error, Result};
+pub use info::{SlotInfo, TokenInfo};
 pub use mechanism::{Mechanism, MechanismInfo, Parameter};
 pub use sign::{SignOperation, VerifyOperation};
 pub use template::Template;
@@ -46,7 +50,6 @@ use point::Point;
 
 pub use crate::bus::lock::open_lock_descriptors;
 use crate::config::{Config, TokenConfig};
-use crate::wire::config_zone::Model;
 
 /// An object's handle within one token and process.
 pub type ObjectHandle = u64;
@@ -58,34 +61,6 @@ pub struct SessionRef {
     pub id: u64,
     /// Whether it may change token objects.
     pub read_write: bool,
-}
-
-/// What C_GetTokenInfo says, apart from session counts.
-#[derive(Clone, Debug)]
-pub struct TokenInfo {
-    /// The token's label.
-    pub label: String,
-    /// "ATECC608A", "ATECC608B", or "ATECC608-SIM".
-    pub model: String,
-    /// 16 hex digits.
-    pub serial_number: String,
-    /// CKF flags.
-    pub flags: CK_FLAGS,
-    /// Longest PIN, in bytes.
-    pub max_pin_len: CK_ULONG,
-    /// Shortest PIN, in bytes.
-    pub min_pin_len: CK_ULONG,
-    /// The chip's revision as a hardware version.
-    pub hardware_version: CK_VERSION,
-}
-
-/// What C_GetSlotInfo says.
-#[derive(Clone, Debug)]
-pub struct SlotInfo {
-    /// Bus and address.
-    pub description: String,
-    /// Whether a chip answers there.
-    pub present: bool,
 }
 
 /// One configured chip. Its methods may be called from any thread; the chip does one thing at a time.
@@ -134,36 +109,7 @@ impl Token {
         let configured = device.config().label.clone();
         let identity = device.present()?;
         identity.refresh();
-        let zone = &identity.zone;
-        let serial_number = zone.serial_number().token_serial();
-        let label = configured
-            .or_else(|| identity.store.state().label.clone())
-            .unwrap_or_else(|| format!("ATECC608-{}", &serial_number[8..]));
-        let model = if identity.simulated { "ATECC608-SIM".to_owned() } else { zone.model().to_string() };
-        let mut flags = 0;
-        if zone.config_locked() {
-            // Until then its random number is a constant.
-            flags |= CKF_RNG;
-        }
-        if identity.is_provisioned() {
-            flags |= CKF_TOKEN_INITIALIZED;
-        }
-        let revision = match zone.model() {
-            Model::Atecc608A => 2,
-            Model::Atecc608B => 3,
-            Model::Atecc608Other(revision) => revision,
-            Model::Other(_) => 0,
-        };
-        Ok(TokenInfo {
-            label,
-            model,
-            serial_number,
-            flags,
-            // No PIN is asked for, but clients that insist on sending one may.
-            max_pin_len: 255,
-            min_pin_len: 0,
-            hardware_version: CK_VERSION { major: 0x60, minor: revision },
-        })
+        Ok(TokenInfo::of(identity, configured))
     }
 
     /// The mechanisms that this chip's configuration allows.

@@ -7,13 +7,14 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::certificate;
-use super::device::{Device, Identity};
+use super::device::Device;
 use super::error::{Error, Result};
 use super::find::Half;
+use super::identity::Identity;
 use super::keygen::refuse_second_label;
 use super::object::{KeyRef, SessionObject};
 use super::point::{Point, P256_PARAMS};
-use super::store::{to_hex, StoredClass, StoredObject};
+use super::state::{to_hex, StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
 use super::SessionRef;
 use crate::bus::Bus;

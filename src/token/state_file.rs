@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use toml_writer::TomlWrite;
 
-use super::store::{to_hex, Intent, Purpose, SlotState, State, StoredClass, StoredObject};
+use super::state::{to_hex, Intent, Purpose, SlotState, State, StoredClass, StoredObject};
 use crate::config::parse_hex;
 use crate::document::{Placed, Problem, Table};
 use crate::wire::config_zone::SerialNumber;

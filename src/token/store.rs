@@ -10,112 +10,14 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
+use super::state::State;
 use super::state_file;
 use crate::wire::config_zone::SerialNumber;
-use crate::wire::Slot;
 
 /// The state's file in the chip's folder.
 const FILE_NAME: &str = "state.toml";
 /// Largest file that is read: certificates and data of one chip are far smaller.
 const MAX_FILE: u64 = 4 << 20;
-
-/// What the state says about a chip.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// Grows with every change.
-    pub generation: u64,
-    /// The token's label, if C_InitToken set one.
-    pub label: Option<String>,
-    /// What is known about slots with keys.
-    pub slots: Vec<SlotState>,
-    /// Certificates and data objects.
-    pub objects: Vec<StoredObject>,
-}
-
-/// What the state says about one slot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SlotState {
-    /// 0 to 15.
-    pub slot: u8,
-    /// CKA_LABEL of the private key.
-    pub label: Option<String>,
-    /// CKA_LABEL of the public key, if it differs.
-    pub public_label: Option<String>,
-    /// CKA_ID of both. Empty is an id, too.
-    pub id: Option<Vec<u8>>,
-    /// The public key as last seen: 04 ‖ X ‖ Y.
-    pub public_key: Option<Vec<u8>>,
-    /// The public key of the key that was destroyed: while the chip holds it, the slot is free.
-    pub tombstone: Option<Vec<u8>>,
-    /// A generation or destruction that was begun and not committed.
-    pub intent: Option<Intent>,
-}
-
-/// What was about to happen to a slot's key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intent {
-    /// The public key that was there before (04 ‖ X ‖ Y), if there was one.
-    pub before: Option<Vec<u8>>,
-    /// What the new key is for.
-    pub purpose: Purpose,
-    /// CKA_LABEL of the new private key.
-    pub label: Option<String>,
-    /// CKA_LABEL of the new public key, if it differs.
-    pub public_label: Option<String>,
-    /// CKA_ID of both.
-    pub id: Option<Vec<u8>>,
-}
-
-/// Why GenKey is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// C_GenerateKeyPair.
-    Generate,
-    /// C_DestroyObject: the new key is one that nobody uses.
-    Destroy,
-}
-
-/// A certificate or data object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredObject {
-    /// CKA_UNIQUE_ID: unique within the chip's state.
-    pub unique_id: String,
-    /// What it is.
-    pub class: StoredClass,
-    /// CKA_LABEL.
-    pub label: String,
-    /// CKA_ID of a certificate, CKA_OBJECT_ID of a data object.
-    pub id: Vec<u8>,
-    /// CKA_APPLICATION of a data object.
-    pub application: String,
-    /// CKA_VALUE.
-    pub value: Vec<u8>,
-}
-
-/// Classes of stored objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoredClass {
-    /// An X.509 certificate.
-    Certificate,
-    /// A data object.
-    Data,
-}
-
-impl State {
-    /// What is known about a slot, if anything.
-    pub fn slot(&self, slot: Slot) -> Option<&SlotState> {
-        self.slots.iter().find(|state| state.slot == slot.number())
-    }
-
-    /// What is known about a slot, to change.
-    pub fn slot_mut(&mut self, slot: Slot) -> &mut SlotState {
-        let index = self.slots.iter().position(|state| state.slot == slot.number()).unwrap_or_else(|| {
-            self.slots.push(SlotState { slot: slot.number(), ..SlotState::default() });
-            self.slots.len() - 1
-        });
-        &mut self.slots[index]
-    }
-}
 
 /// Identifies one version of the file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,14 +187,11 @@ fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
-/// Bytes as hex digits.
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::state::{Intent, Purpose, SlotState, StoredClass, StoredObject};
     use super::*;
+    use crate::wire::Slot;
 
     const SERIAL: SerialNumber = SerialNumber([1, 0x23, 0x53, 0x49, 0x4D, 1, 2, 3, 0xEE]);
     const OTHER: SerialNumber = SerialNumber([1, 0x23, 0x53, 0x49, 0x4D, 9, 9, 9, 0xEE]);

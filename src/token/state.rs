@@ -1,0 +1,122 @@
+//! What the state folder says about a chip, as types. `store` keeps it, `state_file` is its text.
+
+use crate::wire::Slot;
+
+/// What the state says about a chip.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Grows with every change.
+    pub generation: u64,
+    /// The token's label, if C_InitToken set one.
+    pub label: Option<String>,
+    /// What is known about slots with keys.
+    pub slots: Vec<SlotState>,
+    /// Certificates and data objects.
+    pub objects: Vec<StoredObject>,
+}
+
+/// What the state says about one slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotState {
+    /// 0 to 15.
+    pub slot: u8,
+    /// CKA_LABEL of the private key.
+    pub label: Option<String>,
+    /// CKA_LABEL of the public key, if it differs.
+    pub public_label: Option<String>,
+    /// CKA_ID of both. Empty is an id, too.
+    pub id: Option<Vec<u8>>,
+    /// The public key as last seen: 04 ‖ X ‖ Y.
+    pub public_key: Option<Vec<u8>>,
+    /// The public key of the key that was destroyed: while the chip holds it, the slot is free.
+    pub tombstone: Option<Vec<u8>>,
+    /// A generation or destruction that was begun and not committed.
+    pub intent: Option<Intent>,
+}
+
+/// What was about to happen to a slot's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The public key that was there before (04 ‖ X ‖ Y), if there was one.
+    pub before: Option<Vec<u8>>,
+    /// What the new key is for.
+    pub purpose: Purpose,
+    /// CKA_LABEL of the new private key.
+    pub label: Option<String>,
+    /// CKA_LABEL of the new public key, if it differs.
+    pub public_label: Option<String>,
+    /// CKA_ID of both.
+    pub id: Option<Vec<u8>>,
+}
+
+/// Why GenKey is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// C_GenerateKeyPair.
+    Generate,
+    /// C_DestroyObject: the new key is one that nobody uses.
+    Destroy,
+}
+
+/// A certificate or data object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredObject {
+    /// CKA_UNIQUE_ID: unique within the chip's state.
+    pub unique_id: String,
+    /// What it is.
+    pub class: StoredClass,
+    /// CKA_LABEL.
+    pub label: String,
+    /// CKA_ID of a certificate, CKA_OBJECT_ID of a data object.
+    pub id: Vec<u8>,
+    /// CKA_APPLICATION of a data object.
+    pub application: String,
+    /// CKA_VALUE.
+    pub value: Vec<u8>,
+}
+
+/// Classes of stored objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredClass {
+    /// An X.509 certificate.
+    Certificate,
+    /// A data object.
+    Data,
+}
+
+impl SlotState {
+    /// The intent took effect: the slot's key is `public_key` now (04 ‖ X ‖ Y).
+    pub fn intent_took_effect(&mut self, intent: &Intent, public_key: Option<Vec<u8>>) {
+        *self = Self { slot: self.slot, ..Self::default() };
+        match intent.purpose {
+            Purpose::Generate => {
+                self.label.clone_from(&intent.label);
+                self.public_label.clone_from(&intent.public_label);
+                self.id.clone_from(&intent.id);
+                self.public_key = public_key;
+            }
+            Purpose::Destroy => self.tombstone = public_key,
+        }
+    }
+}
+
+impl State {
+    /// What is known about a slot, if anything.
+    pub fn slot(&self, slot: Slot) -> Option<&SlotState> {
+        self.slots.iter().find(|state| state.slot == slot.number())
+    }
+
+    /// What is known about a slot, to change.
+    pub fn slot_mut(&mut self, slot: Slot) -> &mut SlotState {
+        let index = self.slots.iter().position(|state| state.slot == slot.number()).unwrap_or_else(|| {
+            self.slots.push(SlotState { slot: slot.number(), ..SlotState::default() });
+            self.slots.len() - 1
+        });
+        &mut self.slots[index]
+    }
+}
+
+/// Bytes as hex digits.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
