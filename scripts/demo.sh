@@ -43,7 +43,7 @@ install_and_build() {
     need_cargo
     need_python_venv
     run "cd $ROOT"
-    build_release
+    build_release ""
 }
 
 blank_chip() {

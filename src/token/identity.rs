@@ -9,7 +9,7 @@ use super::mechanism::Abilities;
 use super::object::KeyRef;
 use super::point::Point;
 use super::profile::{self, Profile};
-use super::state::{Purpose, SlotState, State};
+use super::state::{Intent, Purpose, SlotState, State};
 use super::store::Store;
 use crate::chip::{self, Awake, Chip, Port};
 use crate::config::TokenConfig;
@@ -132,6 +132,19 @@ impl Identity {
     /// An epoch that no key of this chip has had.
     pub(super) fn next_epoch(&self) -> u32 {
         self.facts.iter().map(|facts| facts.epoch).max().unwrap_or_default() + 1
+    }
+
+    /// Sees that the chip that answers is this one, before something in it is changed for good: one Read.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotPresent`] if another one answers.
+    pub fn confirm_chip<P: Port>(&self, chip: &mut Chip<P>) -> Result<()> {
+        let seen = chip.converse(|awake| awake.read_identity()).map_err(Error::Device)?;
+        if seen[..13] == self.zone.as_bytes()[..13] {
+            return Ok(());
+        }
+        let serial = self.zone.serial_number();
+        Err(Error::TokenNotPresent(format!("another chip answers where {serial} was: nothing was changed in it")))
     }
 
     /// Which key the slot holds, counted in this process.
@@ -261,6 +274,9 @@ impl Identity {
     }
 
     /// Finishes what a process that died had begun: the public key in the slot tells whether it took effect.
+    ///
+    /// A destruction leaves no tombstone then. The state may be a backup from the middle of one, and the key that is in
+    /// the slot now one that was generated since: it must neither be hidden nor count as free.
     pub(super) fn resolve_intents<P: Port>(&mut self, chip: &mut Chip<P>) -> Result<()> {
         let open: Vec<SlotState> =
             self.store.state().slots.iter().filter(|state| state.intent.is_some()).cloned().collect();
@@ -273,18 +289,24 @@ impl Identity {
             let now_bytes = now.map(|point| point.uncompressed().to_vec());
             let took_effect = now_bytes.is_some() && now_bytes != intent.before;
             log::warn!(
-                "slot {slot}: a {} was interrupted; it {}",
+                "slot {slot}: a {} was interrupted; {}",
                 match intent.purpose {
                     Purpose::Generate => "key generation",
                     Purpose::Destroy => "key destruction",
                 },
-                if took_effect { "had taken effect" } else { "had not taken effect" }
+                match (took_effect, intent.purpose) {
+                    (false, _) => "it had not taken effect",
+                    (true, Purpose::Generate) => "it had taken effect",
+                    (true, Purpose::Destroy) =>
+                        "the key is gone, and the slot holds another one: destroy that, if nobody uses it",
+                }
             );
             let resolve = |state: &mut State| {
                 let slot_state = state.slot_mut(slot);
                 slot_state.intent = None;
                 if took_effect {
-                    slot_state.intent_took_effect(&intent, now_bytes.clone());
+                    let new_key = Intent { purpose: Purpose::Generate, ..intent.clone() };
+                    slot_state.intent_took_effect(&new_key, now_bytes.clone());
                 }
             };
             if let Err(error) = self.store.change(resolve) {
@@ -293,7 +315,7 @@ impl Identity {
                 self.store.assume(resolve);
             }
             if took_effect {
-                self.key_was_replaced(slot, now.filter(|_| intent.purpose == Purpose::Generate));
+                self.key_was_replaced(slot, now);
             } else {
                 // It may be a destroyed one that was about to be replaced.
                 self.facts[slot.index()].present = None;

@@ -205,6 +205,7 @@ fn replace_key(
     before: Before,
     intent: Intent,
 ) -> Result<()> {
+    identity.confirm_chip(chip)?;
     identity.store.change(|state| state.slot_mut(slot).intent = Some(intent.clone()))?;
     let generated = chip.generate_key(slot, before);
     if let Err(error) = &generated {
