@@ -1,7 +1,5 @@
 //! CKM_ECDH1_DERIVE: the shared secret from the chip, the key derivation function on the host.
 
-use std::collections::BTreeMap;
-
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
@@ -145,8 +143,8 @@ impl DerivedKey {
     }
 
     fn into_object(self, session: SessionRef, template: &Template, value: Zeroizing<Vec<u8>>) -> SessionObject {
-        let mut attributes = BTreeMap::new();
-        let mut set = |attribute, value: Vec<u8>| attributes.insert(attribute, Zeroizing::new(value));
+        let mut attributes = Template::default();
+        let mut set = |attribute, value: Vec<u8>| attributes.set(attribute, Zeroizing::new(value));
         for (attribute, given) in [(CKA_LABEL, &[][..]), (CKA_ID, &[]), (CKA_START_DATE, &[]), (CKA_END_DATE, &[])] {
             set(attribute, template.bytes(attribute).unwrap_or(given).to_vec());
         }
@@ -174,7 +172,7 @@ impl DerivedKey {
         set(CKA_MODIFIABLE, bool_value(true));
         set(CKA_DESTROYABLE, bool_value(true));
         set(CKA_KEY_GEN_MECHANISM, ulong_value(CK_UNAVAILABLE_INFORMATION));
-        attributes.insert(CKA_VALUE, value);
+        attributes.set(CKA_VALUE, value);
         SessionObject { session: session.id, attributes }
     }
 }

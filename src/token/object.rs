@@ -1,17 +1,15 @@
 //! What a handle names, and objects that live only in this process.
 
-use std::collections::BTreeMap;
-
 use cryptoki_sys::*;
-use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
+use super::template::Template;
 use super::ObjectHandle;
 use crate::wire::Slot;
 
 /// A key pair as a handle names it. `epoch` grows when the slot's key changes, so that a handle never names
 /// another key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRef {
     /// The slot.
     pub slot: Slot,
@@ -20,7 +18,7 @@ pub struct KeyRef {
 }
 
 /// What an object is, however often it is listed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObjectKey {
     /// The private key in a slot.
     PrivateKey(KeyRef),
@@ -32,23 +30,21 @@ pub enum ObjectKey {
     Session(u64),
 }
 
-/// Handles of one token in one process. They are never used twice.
+/// Handles of one token in one process. They are never used twice. A token has few objects: a list is enough.
 #[derive(Debug, Default)]
 pub struct HandleTable {
     last: ObjectHandle,
-    by_handle: BTreeMap<ObjectHandle, ObjectKey>,
-    by_key: BTreeMap<ObjectKey, ObjectHandle>,
+    entries: Vec<(ObjectHandle, ObjectKey)>,
 }
 
 impl HandleTable {
     /// The object's handle: the one it has, or a new one.
     pub fn handle(&mut self, key: ObjectKey) -> ObjectHandle {
-        if let Some(handle) = self.by_key.get(&key) {
+        if let Some((handle, _)) = self.entries.iter().find(|(_, known)| *known == key) {
             return *handle;
         }
         self.last += 1;
-        self.by_handle.insert(self.last, key.clone());
-        self.by_key.insert(key, self.last);
+        self.entries.push((self.last, key));
         self.last
     }
 
@@ -57,24 +53,22 @@ impl HandleTable {
     /// # Errors
     /// [`Error::ObjectHandleInvalid`].
     pub fn key(&self, handle: ObjectHandle) -> Result<ObjectKey> {
-        self.by_handle.get(&handle).cloned().ok_or(Error::ObjectHandleInvalid(handle))
+        let entry = self.entries.iter().find(|(known, _)| *known == handle);
+        entry.map(|(_, key)| key.clone()).ok_or(Error::ObjectHandleInvalid(handle))
     }
 
     /// Forgets an object that is gone.
     pub fn remove(&mut self, key: &ObjectKey) {
-        if let Some(handle) = self.by_key.remove(key) {
-            self.by_handle.remove(&handle);
-        }
+        self.entries.retain(|(_, known)| known != key);
     }
 }
 
 /// An object of one session: attributes as they were given or computed.
-#[derive(Debug)]
 pub struct SessionObject {
     /// The session it belongs to.
     pub session: u64,
-    /// Its attributes in the ABI's encoding.
-    pub attributes: BTreeMap<CK_ATTRIBUTE_TYPE, Zeroizing<Vec<u8>>>,
+    /// Its attributes.
+    pub attributes: Template,
 }
 
 impl SessionObject {
@@ -84,37 +78,37 @@ impl SessionObject {
     /// [`Error::AttributeSensitive`] for the value of a key that is sensitive or not extractable,
     /// [`Error::AttributeTypeInvalid`] for an attribute it does not have.
     pub fn attribute(&self, attribute: CK_ATTRIBUTE_TYPE) -> Result<&[u8]> {
-        let is = |flag, value: u8| self.attributes.get(&flag).is_some_and(|bytes| bytes.as_slice() == [value]);
+        let is = |flag, value: u8| self.attributes.bytes(flag) == Some(&[value]);
         if attribute == CKA_VALUE && (is(CKA_SENSITIVE, CK_TRUE) || is(CKA_EXTRACTABLE, CK_FALSE)) {
             return Err(Error::AttributeSensitive(attribute));
         }
-        self.attributes.get(&attribute).map(|value| value.as_slice()).ok_or(Error::AttributeTypeInvalid(attribute))
+        self.attributes.bytes(attribute).ok_or(Error::AttributeTypeInvalid(attribute))
     }
 }
 
-/// The session objects of one token in one process.
-#[derive(Debug, Default)]
+/// The session objects of one token in one process, by number, oldest first.
+#[derive(Default)]
 pub struct SessionObjects {
     last: u64,
-    objects: BTreeMap<u64, SessionObject>,
+    objects: Vec<(u64, SessionObject)>,
 }
 
 impl SessionObjects {
     /// Adds an object; answers its number.
     pub fn add(&mut self, object: SessionObject) -> u64 {
         self.last += 1;
-        self.objects.insert(self.last, object);
+        self.objects.push((self.last, object));
         self.last
     }
 
     /// The object of this number.
     pub fn get(&self, number: u64) -> Option<&SessionObject> {
-        self.objects.get(&number)
+        self.iter().find(|(known, _)| *known == number).map(|(_, object)| object)
     }
 
     /// The object of this number, to change.
     pub fn get_mut(&mut self, number: u64) -> Option<&mut SessionObject> {
-        self.objects.get_mut(&number)
+        self.objects.iter_mut().find(|(known, _)| *known == number).map(|(_, object)| object)
     }
 
     /// Numbers and objects, oldest first.
@@ -124,18 +118,14 @@ impl SessionObjects {
 
     /// Removes one object.
     pub fn remove(&mut self, number: u64) {
-        self.objects.remove(&number);
+        self.objects.retain(|(known, _)| *known != number);
     }
 
     /// Removes the objects of a session that ended, or of all; answers their numbers.
     pub fn remove_of(&mut self, session: Option<u64>) -> Vec<u64> {
-        let gone: Vec<u64> = self
-            .objects
-            .iter()
-            .filter(|(_, object)| session.is_none_or(|session| object.session == session))
-            .map(|(number, _)| *number)
-            .collect();
-        gone.iter().for_each(|number| self.remove(*number));
+        let is_gone = |object: &SessionObject| session.is_none_or(|session| object.session == session);
+        let gone = self.iter().filter(|(_, object)| is_gone(object)).map(|(number, _)| number).collect();
+        self.objects.retain(|(_, object)| !is_gone(object));
         gone
     }
 }

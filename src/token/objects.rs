@@ -1,8 +1,6 @@
 //! Creating, changing and destroying objects that are not born in the chip: certificates and data in the state
 //! folder, public keys and others in the session; labels and ids of keys.
 
-use std::collections::BTreeMap;
-
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
@@ -189,14 +187,15 @@ fn as_session_object(session: SessionRef, object: &StoredObject) -> Result<Sessi
         CKA_START_DATE,
         CKA_END_DATE,
     ];
-    let mut attributes: BTreeMap<_, _> = ATTRIBUTES
+    let attributes = ATTRIBUTES
         .iter()
         .filter_map(|attribute| {
             let value = super::attribute::stored_attribute(object, *attribute).ok()?;
             Some((*attribute, Zeroizing::new(value)))
         })
         .collect();
-    attributes.insert(CKA_TOKEN, Zeroizing::new(bool_value(false)));
+    let mut attributes = Template::new(attributes);
+    attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(false)));
     Ok(SessionObject { session: session.id, attributes })
 }
 
@@ -270,7 +269,7 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
         (CKA_PUBLIC_KEY_INFO, point.public_key_info()),
     ];
     let attributes = attributes.into_iter().map(|(attribute, value)| (attribute, Zeroizing::new(value))).collect();
-    Ok(SessionObject { session: session.id, attributes })
+    Ok(SessionObject { session: session.id, attributes: Template::new(attributes) })
 }
 
 /// Changes label or id of a key pair in the chip. Both halves share the id.
@@ -340,7 +339,7 @@ pub(super) fn set_session_attributes(object: &mut SessionObject, template: &Temp
     }
     checked_text(template, CKA_LABEL)?;
     for (attribute, value) in template.iter() {
-        object.attributes.insert(attribute, Zeroizing::new(value.to_vec()));
+        object.attributes.set(attribute, Zeroizing::new(value.to_vec()));
     }
     Ok(())
 }

@@ -15,6 +15,14 @@ impl Template {
         Self(attributes)
     }
 
+    /// Gives an attribute this value, in place of the one it has.
+    pub fn set(&mut self, attribute: CK_ATTRIBUTE_TYPE, value: Zeroizing<Vec<u8>>) {
+        match self.0.iter_mut().find(|(ty, _)| *ty == attribute) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((attribute, value)),
+        }
+    }
+
     /// The attributes in the caller's order.
     pub fn iter(&self) -> impl Iterator<Item = (CK_ATTRIBUTE_TYPE, &[u8])> {
         self.0.iter().map(|(attribute, value)| (*attribute, value.as_slice()))
