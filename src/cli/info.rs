@@ -279,7 +279,9 @@ fn row(slot: &SlotInfo) -> [String; 5] {
         },
         Some(KeyInfo { presence: Presence::Destroyed, .. }) => "destroyed key, free".to_owned(),
         Some(KeyInfo { presence: Presence::None, .. }) => "no key".to_owned(),
-        Some(KeyInfo { presence: Presence::Unknown, .. }) | None => slot.kind.to_owned(),
+        // A blank chip is not asked: it holds none.
+        Some(KeyInfo { presence: Presence::Unknown, .. }) => format!("for a {}", slot.kind),
+        None => slot.kind.to_owned(),
     };
     let locked = slot.locked.then(|| "slot locked".to_owned());
     let may: Vec<String> = locked.into_iter().chain(slot.rules.iter().cloned()).collect();

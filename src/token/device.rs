@@ -98,7 +98,11 @@ impl Device {
                     }
                     OpenError::Other(text) => Error::DeviceError(text),
                 })?;
-            self.chip = Some(Chip::new(bus, self.config.address));
+            let mut chip = Chip::new(bus, self.config.address);
+            if let Some(identity) = &self.identity {
+                chip.apply_timing(&identity.zone);
+            }
+            self.chip = Some(chip);
         }
         self.chip.as_mut().ok_or_else(|| Error::TokenNotPresent("the bus is not open".to_owned()))
     }
@@ -117,6 +121,11 @@ impl Device {
     fn noted<T>(&mut self, result: Result<T>) -> Result<T> {
         match &result {
             Err(Error::Device(error)) if error.is_absence() => self.last_contact = None,
+            Err(Error::Device(chip::Error::Bus(_))) => {
+                // An adapter that was unplugged and is back is another node behind the same name: open it anew.
+                self.chip = None;
+                self.last_contact = None;
+            }
             _ => {
                 self.last_contact = Some(Instant::now());
                 self.last_failure = None;
@@ -165,6 +174,7 @@ impl Device {
             self.see_that_it_is_the_same()?;
         }
         let timeout = self.lock_timeout;
+        self.open()?;
         let (Some(chip), Some(identity)) = (self.chip.as_mut(), self.identity.as_mut()) else {
             return Err(Error::TokenNotPresent("no chip was found".to_owned()));
         };
