@@ -2,7 +2,6 @@
 
 use super::{Awake, Chip, Error, Port, Result};
 use crate::wire::commands::*;
-use crate::wire::config_zone::Model;
 use crate::wire::zone::{Address, Zone};
 use crate::wire::{ConfigZone, Opcode, Slot, Status};
 
@@ -30,14 +29,6 @@ impl<P: Port> Awake<'_, P> {
         let mut identity = [0; 32];
         identity.copy_from_slice(&self.execute(&read)?);
         Ok(identity)
-    }
-
-    /// The model that Info(revision) names.
-    ///
-    /// # Errors
-    /// Those of [`Awake::execute`].
-    pub fn revision(&mut self) -> Result<Model> {
-        Ok(Model::from_revision(self.execute(&Info::Revision)?))
     }
 
     /// Whether the slot holds a valid ECC key: one Info.

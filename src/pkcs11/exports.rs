@@ -31,6 +31,7 @@ macro_rules! export {
         /// # Safety
         /// As the standard says: every pointer is NULL or points to as much memory as the argument beside it says.
         #[unsafe(no_mangle)]
+        // Some bodies ask for no promise.
         #[allow(unused_unsafe)]
         pub unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
             guard::$guard(stringify!($name), $($session,)? $($closure)* {

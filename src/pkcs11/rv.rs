@@ -52,7 +52,6 @@ impl Error {
             | CKR_TOKEN_NOT_RECOGNIZED
             | CKR_TOKEN_WRITE_PROTECTED
             | CKR_USER_TYPE_INVALID => Level::Warn,
-            CKR_FUNCTION_NOT_SUPPORTED if matches!(self, Self::Token(_)) => Level::Warn,
             // Answers that are part of a normal conversation.
             CKR_ATTRIBUTE_SENSITIVE | CKR_ATTRIBUTE_TYPE_INVALID | CKR_BUFFER_TOO_SMALL | CKR_NO_EVENT => Level::Debug,
             // A caller's mistake.
@@ -65,7 +64,6 @@ fn token_rv(error: &token::Error) -> CK_RV {
     use token::Error;
     match error {
         Error::ActionProhibited(_) => CKR_ACTION_PROHIBITED,
-        Error::ArgumentsBad(_) => CKR_ARGUMENTS_BAD,
         Error::AttributeReadOnly(_) => CKR_ATTRIBUTE_READ_ONLY,
         Error::AttributeSensitive(_) => CKR_ATTRIBUTE_SENSITIVE,
         Error::AttributeTypeInvalid(_) => CKR_ATTRIBUTE_TYPE_INVALID,
@@ -82,8 +80,6 @@ fn token_rv(error: &token::Error) -> CK_RV {
         Error::MechanismParamInvalid(_) => CKR_MECHANISM_PARAM_INVALID,
         Error::ObjectHandleInvalid(_) => CKR_OBJECT_HANDLE_INVALID,
         Error::OperationNotInitialized(_) => CKR_OPERATION_NOT_INITIALIZED,
-        Error::PinInvalid(_) => CKR_PIN_INVALID,
-        Error::SessionExists(_) => CKR_SESSION_EXISTS,
         Error::RandomNoRng(_) => CKR_RANDOM_NO_RNG,
         Error::SessionReadOnly => CKR_SESSION_READ_ONLY,
         Error::SignatureInvalid => CKR_SIGNATURE_INVALID,
@@ -97,7 +93,6 @@ fn token_rv(error: &token::Error) -> CK_RV {
         Error::UserAlreadyLoggedIn => CKR_USER_ALREADY_LOGGED_IN,
         Error::UserNotLoggedIn => CKR_USER_NOT_LOGGED_IN,
         Error::UserTypeInvalid(_) => CKR_USER_TYPE_INVALID,
-        Error::FunctionNotSupported(_) => CKR_FUNCTION_NOT_SUPPORTED,
     }
 }
 
@@ -129,7 +124,7 @@ names! {
     CKR_DEVICE_REMOVED CKR_FUNCTION_FAILED CKR_FUNCTION_NOT_PARALLEL CKR_FUNCTION_NOT_SUPPORTED CKR_GENERAL_ERROR
     CKR_KEY_FUNCTION_NOT_PERMITTED CKR_KEY_HANDLE_INVALID CKR_KEY_INDIGESTIBLE CKR_KEY_TYPE_INCONSISTENT
     CKR_MECHANISM_INVALID CKR_MECHANISM_PARAM_INVALID CKR_NO_EVENT CKR_OBJECT_HANDLE_INVALID CKR_OPERATION_ACTIVE
-    CKR_OPERATION_NOT_INITIALIZED CKR_PIN_INVALID CKR_RANDOM_NO_RNG CKR_RANDOM_SEED_NOT_SUPPORTED
+    CKR_OPERATION_NOT_INITIALIZED CKR_RANDOM_NO_RNG CKR_RANDOM_SEED_NOT_SUPPORTED
     CKR_SESSION_ASYNC_NOT_SUPPORTED CKR_SESSION_EXISTS CKR_SESSION_HANDLE_INVALID CKR_SESSION_PARALLEL_NOT_SUPPORTED
     CKR_SESSION_READ_ONLY CKR_SESSION_READ_ONLY_EXISTS CKR_SIGNATURE_INVALID CKR_SIGNATURE_LEN_RANGE
     CKR_SLOT_ID_INVALID CKR_TEMPLATE_INCOMPLETE CKR_TEMPLATE_INCONSISTENT CKR_TOKEN_NOT_PRESENT

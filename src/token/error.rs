@@ -13,9 +13,6 @@ pub enum Error {
     /// The slot, key or object forbids it whoever asks.
     #[error("{0}")]
     ActionProhibited(String),
-    /// An argument makes no sense.
-    #[error("{0}")]
-    ArgumentsBad(String),
     /// The attribute can never be changed (CKA code).
     #[error("attribute {0:#x} can't be changed")]
     AttributeReadOnly(u64),
@@ -64,12 +61,6 @@ pub enum Error {
     /// No operation is under way that this belongs to.
     #[error("{0}")]
     OperationNotInitialized(String),
-    /// The PIN can't be this.
-    #[error("{0}")]
-    PinInvalid(String),
-    /// Objects would be lost.
-    #[error("{0}")]
-    SessionExists(String),
     /// The chip has no random numbers to give (its configuration is not locked).
     #[error("{0}")]
     RandomNoRng(String),
@@ -109,7 +100,4 @@ pub enum Error {
     /// The user type is not one of this token.
     #[error("{0}")]
     UserTypeInvalid(String),
-    /// Not supported by this token.
-    #[error("{0}")]
-    FunctionNotSupported(String),
 }

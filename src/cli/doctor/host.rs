@@ -1,6 +1,6 @@
 //! The host's side: the module as a client loads it, p11-kit, OpenSSL.
 //!
-//! This tool has no unsafe code, and loading a shared object is unsafe. So the module is loaded through its C ABI by
+//! Safe Rust can load no shared object. So the module is loaded through its C ABI by
 //! a stock program, pkcs11-tool or p11tool, as any client does it.
 
 use std::path::{Path, PathBuf};
