@@ -39,6 +39,7 @@ cost() { run "atecc608-sim stats --socket chip.sock --reset > costs/$1.json"; }
 
 install_and_build() {
     heading '1. Stock software, and the release build'
+    getent ahosts localhost >/dev/null || die 'localhost has no address here: /etc/hosts lacks "127.0.0.1 localhost"'
     install_stock_software
     need_cargo
     need_python_venv
