@@ -50,10 +50,10 @@ need_rust_linters() {
     note "$(cargo fmt --version), $(cargo clippy --version)"
 }
 
-# The AWS SDK's client in a Python environment of its own: VENV/bin/python.
+# The AWS SDK's client and the chip vendor's library in a Python environment of its own: VENV/bin/python.
 need_python_venv() {
     VENV=$TARGET/venv
-    if ! "$VENV/bin/python" -c 'import awscrt' 2>/dev/null; then
+    if ! "$VENV/bin/python" -c 'import awscrt, cryptoauthlib, cryptography' 2>/dev/null; then
         note "installing $(tr '\n' ' ' <"$ROOT/scripts/requirements.txt")from PyPI into $VENV"
         # Debian's python by its full name: it is the one that python3-venv belongs to, whatever PATH has.
         quietly "$INSTALL_LOG" /usr/bin/python3 -m venv --clear "$VENV"

@@ -24,6 +24,11 @@ OK, EXECUTION, PARSE, MISCOMPARE = Status(0), Status(-12), Status(-46), Status(-
 CONFIG, OTP, DATA = 0, 1, 2
 
 
+if not get_cryptoauthlib():
+    cryptoauthlib.load_cryptoauthlib()
+DEFAULT = cryptoauthlib.cfg_ateccx08a_i2c_default()
+
+
 class Out:
     """Room for this many bytes that the library fills in."""
 
@@ -35,7 +40,8 @@ class Chip:
     """The library, opened on one bus. Call it with a function's name and arguments."""
 
     def __init__(self, bus, address=0x60, retries=20):
-        config = cryptoauthlib.cfg_ateccx08a_i2c_default()
+        # A copy: the library's default is one and the same for everybody.
+        config = type(DEFAULT).from_buffer_copy(DEFAULT)
         config.devtype = 3
         config.cfg.atcai2c.bus = bus
         config.cfg.atcai2c.address = address << 1
@@ -44,8 +50,6 @@ class Chip:
         self.config = config
 
     def __enter__(self):
-        if not get_cryptoauthlib():
-            cryptoauthlib.load_cryptoauthlib()
         status = get_cryptoauthlib().atcab_init(ctypes.byref(self.config))
         if status:
             raise RuntimeError(f"atcab_init: {Status(status)!r}")
@@ -61,6 +65,12 @@ class Chip:
         if status != OK or not outs:
             return status
         return outs[0] if len(outs) == 1 else tuple(outs)
+
+
+def put_to_sleep(chip):
+    """Sleep is a word address like any other: an idle chip would not hear it, and the library leaves the chip idle."""
+    chip("atcab_wakeup")
+    return chip("atcab_sleep")
 
 
 def c_argument(argument):

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The chip vendor's own driver: Microchip's compiled library on the simulated chip, through the kernel's I2C interface
+# as a preloaded shim gives it (tests/vendor).
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+
+need_packages gcc libc6-dev python3 python3-venv
+need_python_venv
+
+open_work_folder vendor '' no
+cd "$WORK"
+export PATH=$TARGET/release:$PATH
+export SUITE=$ROOT/tests/vendor
+export PYTHON=$VENV/bin/python
+# Nothing is written next to the sources.
+export PYTHONDONTWRITEBYTECODE=1
+
+heading 'A kernel for the vendor: /dev/i2c-20 and /dev/i2c-21'
+run 'cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o i2c_shim.so "$SUITE/i2c_shim.c" -ldl'
+run 'export I2C_SHIM=20=fast.sock:21=real.sock'
+
+# drive_with_library TIMING BUS: a new chip, and the suite on it.
+drive_with_library() {
+    local timing=$1 bus=$2
+    start_server "$timing.log" "atecc608-sim serve --socket $timing.sock --state $timing.eeprom --timing $timing"
+    wait_for 'the simulated chip' "$timing.log" test -S "$timing.sock"
+    run "LD_PRELOAD=./i2c_shim.so \"\$PYTHON\" \"\$SUITE/suite.py\" $bus $timing.sock $timing"
+    stop_last_server
+}
+
+heading 'Every lock state, without waiting'
+drive_with_library fast 20
+
+heading "In the chip's own time: polling, idling, the watchdog"
+drive_with_library real 21
