@@ -1,4 +1,5 @@
 //! The driver against the simulated chip: what a conversation costs, and that faults of chip and bus lose nothing.
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used)]
 
 mod sim_support;
