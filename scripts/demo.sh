@@ -42,7 +42,7 @@ install_and_build() {
     getent ahosts localhost >/dev/null || die 'localhost has no address here: /etc/hosts lacks "127.0.0.1 localhost"'
     install_stock_software
     need_cargo
-    need_python_venv
+    need_python_venv demo "$ROOT/scripts/requirements.txt"
     run "cd $ROOT"
     build_release ""
 }

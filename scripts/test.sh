@@ -52,7 +52,6 @@ install_everything() {
     need_packages libp11-kit-dev shellcheck
     need_cargo
     need_rust_linters
-    need_python_venv
 }
 
 check_scripts() { shellcheck -x scripts/*.sh tests/clients/*.sh .ci/run; }

@@ -50,15 +50,17 @@ need_rust_linters() {
     note "$(cargo fmt --version), $(cargo clippy --version)"
 }
 
-# The AWS SDK's client and the chip vendor's library in a Python environment of its own: VENV/bin/python.
+# need_python_venv NAME REQUIREMENTS: PyPI's packages of that file in a Python environment of their own, VENV/bin/python.
 need_python_venv() {
-    VENV=$TARGET/venv
-    if ! "$VENV/bin/python" -c 'import awscrt, cryptoauthlib, cryptography' 2>/dev/null; then
-        note "installing $(tr '\n' ' ' <"$ROOT/scripts/requirements.txt")from PyPI into $VENV"
+    VENV=$TARGET/venv-$1
+    if ! cmp -s "$2" "$VENV/requirements.txt"; then
+        note "installing $(tr '\n' ' ' <"$2")from PyPI into $VENV"
         # Debian's python by its full name: it is the one that python3-venv belongs to, whatever PATH has.
         quietly "$INSTALL_LOG" /usr/bin/python3 -m venv --clear "$VENV"
-        quietly "$INSTALL_LOG" "$VENV/bin/pip" install --disable-pip-version-check -r "$ROOT/scripts/requirements.txt" ||
+        quietly "$INSTALL_LOG" "$VENV/bin/pip" install --disable-pip-version-check -r "$2" ||
             die "could not install the Python packages"
+        # Last: an installation that was interrupted is done again.
+        cp "$2" "$VENV/requirements.txt"
     fi
 }
 

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../../scripts/lib.sh"
 
 need_packages gcc libc6-dev python3 python3-venv
-need_python_venv
+need_python_venv vendor "$ROOT/tests/vendor/requirements.txt"
 
 open_work_folder vendor '' no
 cd "$WORK"
