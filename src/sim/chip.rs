@@ -217,6 +217,9 @@ impl SimChip {
         if !self.core.switches.authorisation_survives_idle {
             self.core.sram.authorised = None;
         }
+        if !self.core.switches.copied_temp_key_survives_idle {
+            self.core.sram.temp_key.take_if(|temp_key| temp_key.copied);
+        }
         self.port.clear();
         self.power = Power::Idle;
     }

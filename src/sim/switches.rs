@@ -56,6 +56,19 @@ pub struct Switches {
     pub authorisation_survives_nonce: bool,
     /// Clearing the persistent latch needs no authorisation (section 3.8). Default off.
     pub latch_clear_is_free: bool,
+    /// Counter needs the configuration locked (section 5.7). Default on.
+    pub counter_needs_config_lock: bool,
+    /// GenDig refuses slots configured for an ECC private key (section 3.6). Default on.
+    pub gen_dig_refuses_private_keys: bool,
+    /// MAC takes the modes that digest OTP bytes, bits 4 and 5 (section 3.11). Default off: 03.
+    pub mac_takes_otp: bool,
+    /// A CheckMac that fails, with whatever status, ends the authorisation (section 11). Default on.
+    pub failed_check_mac_clears_authorisation: bool,
+    /// CheckMac modes 01 and 05 on an even slot copy the next slot into TempKey if that one's ReadKey is 0 (section 3.2:
+    /// the pairing is not certain). Default on: a configuration must live with its secret being copied.
+    pub check_mac_copies: bool,
+    /// A TempKey that CheckMac copied survives idle (section 1.3). Default off.
+    pub copied_temp_key_survives_idle: bool,
 }
 
 impl Default for Switches {
@@ -82,6 +95,12 @@ impl Default for Switches {
             authorisation_survives_idle: false,
             authorisation_survives_nonce: false,
             latch_clear_is_free: false,
+            counter_needs_config_lock: true,
+            gen_dig_refuses_private_keys: true,
+            mac_takes_otp: false,
+            failed_check_mac_clears_authorisation: true,
+            check_mac_copies: true,
+            copied_temp_key_survives_idle: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The messages that chip and host digest (SHA-256) or authenticate, byte for byte (fact sheet sections 3 and 9).
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::command::Command;
 use super::config_zone::{KeyConfig, SerialNumber, SlotConfig};
@@ -148,4 +149,94 @@ pub fn write_mac(
     plaintext: &[u8; 32],
 ) -> [u8; 32] {
     digest(&[temp_key, &header(&write.packet()), &serial.message_part(), &[0; 25], plaintext])
+}
+
+/// The MAC of the MAC command (88-byte message, fact sheet section 3.11). `first` and `second` are its blocks, `otp` is
+/// OTP\[0..11\], `command` is the command as sent.
+pub fn mac(
+    first: &[u8; 32],
+    second: &[u8; 32],
+    command: &super::commands::Mac,
+    otp: &[u8; 11],
+    serial: &SerialNumber,
+) -> [u8; 32] {
+    use super::commands::MacOtp;
+    let sn = &serial.0;
+    let mut tail = [0; 20];
+    let otp_len = match command.otp {
+        MacOtp::None => 0,
+        MacOtp::First8 => 8,
+        MacOtp::First11 => 11,
+    };
+    tail[..otp_len].copy_from_slice(&otp[..otp_len]);
+    tail[11] = sn[8];
+    tail[16..18].copy_from_slice(&sn[..2]);
+    if command.full_serial {
+        tail[12..16].copy_from_slice(&sn[4..8]);
+        tail[18..].copy_from_slice(&sn[2..4]);
+    }
+    digest(&[first, second, &header(&command.packet()), &tail])
+}
+
+/// What CheckMac compares ClientResp with (88-byte message, fact sheet section 3.2). `first` and `second` are its
+/// blocks, `otp` is OTP\[0..11\].
+pub fn check_mac(
+    first: &[u8; 32],
+    second: &[u8; 32],
+    command: &super::commands::CheckMac,
+    otp: &[u8; 11],
+    serial: &SerialNumber,
+) -> [u8; 32] {
+    let other = &command.other_data;
+    let otp: &[u8] = if command.otp { &otp[..8] } else { &[0; 8] };
+    let sn = &serial.0;
+    digest(&[first, second, &other[..4], otp, &other[4..7], &[sn[8]], &other[7..11], &sn[..2], &other[11..]])
+}
+
+/// What GenDig digests besides TempKey and the command itself.
+pub enum GenDigInput {
+    /// Zones 0 to 2: 32 bytes of configuration, OTP or slot.
+    Block(Zeroizing<[u8; 32]>),
+    /// Zone 2, slot with NoMac: the slot, and OtherData in the place of opcode and parameters.
+    NoMac(Zeroizing<[u8; 32]>, [u8; 4]),
+    /// Zone 3: all is in the command.
+    SharedNonce,
+    /// Zone 4: the counter's value.
+    Counter(u32),
+    /// Zone 5: the slot's configuration.
+    KeyConfig {
+        /// SlotConfig.
+        slot_config: SlotConfig,
+        /// KeyConfig.
+        key_config: KeyConfig,
+        /// Whether the slot is locked individually.
+        slot_locked: bool,
+    },
+}
+
+/// TempKey after GenDig (96-byte message, fact sheet section 3.6). `command` is the command as sent.
+pub fn gen_dig(
+    temp_key: &[u8; 32],
+    command: &super::commands::GenDig,
+    input: &GenDigInput,
+    serial: &SerialNumber,
+) -> [u8; 32] {
+    let mut head = header(&command.packet());
+    let (mut first, mut facts, mut last) = (Zeroizing::new([0; 32]), [0; 25], *temp_key);
+    match input {
+        GenDigInput::Block(block) => *first = **block,
+        GenDigInput::NoMac(block, other_data) => (*first, head) = (**block, *other_data),
+        GenDigInput::SharedNonce => {}
+        GenDigInput::Counter(value) => facts[1..5].copy_from_slice(&value.to_le_bytes()),
+        GenDigInput::KeyConfig { slot_config, key_config, slot_locked } => {
+            facts[1..3].copy_from_slice(&slot_config.0.to_le_bytes());
+            facts[3..5].copy_from_slice(&key_config.0.to_le_bytes());
+            facts[5] = u8::from(!slot_locked);
+        }
+    }
+    if let super::commands::GenDig::SharedNonce { temp_key_first, other_data, .. } = command {
+        head[3] = 0;
+        (*first, last) = if *temp_key_first { (*temp_key, *other_data) } else { (*other_data, *temp_key) };
+    }
+    digest(&[&*first, &head, &serial.message_part(), &facts, &last])
 }

@@ -1,9 +1,13 @@
 //! What each command does: one file per command, named as the datasheet names it.
 
+mod check_mac;
+mod counter;
 mod ecdh;
+mod gen_dig;
 mod gen_key;
 mod info;
 mod lock;
+mod mac;
 mod nonce;
 mod random;
 mod read;
@@ -14,7 +18,9 @@ mod verify;
 mod write;
 
 use super::core::{Core, Outcome, Refusal};
-use crate::wire::commands::{Ecdh, GenKey, Info, Lock, Nonce, Random, Read, SelfTest, Sha, Sign, Verify, Write};
+use crate::wire::commands::{
+    CheckMac, Counter, Ecdh, GenDig, GenKey, Info, Lock, Mac, Nonce, Random, Read, SelfTest, Sha, Sign, Verify, Write,
+};
 use crate::wire::zone::Zone;
 use crate::wire::{Command, CommandPacket, Opcode, Status};
 
@@ -35,10 +41,14 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
         return Err(Refusal::Status(Status::SELF_TEST_ERROR));
     }
     let outcome = match packet.opcode {
+        Opcode::CHECK_MAC => run::<CheckMac>(core, packet),
+        Opcode::COUNTER => run::<Counter>(core, packet),
         Opcode::ECDH => run::<Ecdh>(core, packet),
+        Opcode::GEN_DIG => run::<GenDig>(core, packet),
         Opcode::GEN_KEY => run::<GenKey>(core, packet),
         Opcode::INFO => run::<Info>(core, packet),
         Opcode::LOCK => run::<Lock>(core, packet),
+        Opcode::MAC => run::<Mac>(core, packet),
         Opcode::NONCE => run::<Nonce>(core, packet),
         Opcode::RANDOM => run::<Random>(core, packet),
         Opcode::READ => run::<Read>(core, packet),
