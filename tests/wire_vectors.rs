@@ -403,3 +403,91 @@ fn gen_dig_is_the_vendors_in_all_zones() {
     assert!(GenDig::from_packet(&CommandPacket::new(Opcode::GEN_DIG, 3, 0)).is_err(), "no data");
     assert!(GenDig::from_packet(&CommandPacket::new(Opcode::GEN_DIG, 6, 0)).is_err(), "zone 6");
 }
+
+#[test]
+fn derived_and_written_keys_are_the_vendors() {
+    let derive = DeriveKey { target: slot(9), source_fixed: false, mac: None };
+    assert_eq!(DeriveKey::from_packet(&derive.packet()), Ok(derive));
+    assert_eq!(
+        messages::derive_key(&range(0), &range(0x40), &derive, &SERIAL)[..],
+        hex("720013b5b06200971e56735d6807e7456c903695eb9434d6735c0754b5e3ff60")
+    );
+    let derive = DeriveKey { target: slot(3), source_fixed: false, mac: Some(range(0)) };
+    assert_eq!(DeriveKey::from_packet(&derive.packet()), Ok(derive));
+    assert_eq!(derive.packet().encode()[0], 0x27);
+    assert_eq!(
+        messages::derive_key_mac(&range(0), &derive, &SERIAL)[..],
+        hex("7efaeadbc6b70b843d72d49c695dd4781590ea46d06368486820a6af67f57845")
+    );
+    let mut plain = [0; 36];
+    plain[4..].copy_from_slice(&range::<32>(0x60));
+    let stream = messages::priv_write_key_stream(&range(0x40));
+    let key = std::array::from_fn(|i| plain[i] ^ stream[i]);
+    assert_eq!(key[..], hex("40414243242424242c2c2c2c242424243c3c3c3c242424242c2c2c2c24242424b6573198"));
+    let write = PrivWrite { slot: slot(7), encrypted: true, key, mac: range(0) };
+    assert_eq!(PrivWrite::from_packet(&write.packet()), Ok(write.clone()));
+    assert_eq!(write.packet().encode()[0], 75);
+    assert_eq!(
+        messages::priv_write_mac(&range(0x40), &write, &SERIAL, &plain)[..],
+        hex("6cc9a673bd4ee2400a955c001d39a46f7861534eee3f94f36baba3ccd452e7f7")
+    );
+}
+
+#[test]
+fn secure_boot_is_the_vendors() {
+    let hashed = messages::secure_boot_hashed_key(&range(0), &range(0x40));
+    assert_eq!(hashed[..], hex("f87cebe54d641cf23236575ca7381d14025eb8eb06223fb639f1bdce0dc3e4a4"));
+    let signature: [u8; 64] = range(0);
+    let full = SecureBoot { mode: SecureBootMode::Full { signature }, prohibit: false, mac: true, digest: range(0x60) };
+    let store = SecureBoot { mode: SecureBootMode::FullStore, ..full };
+    for (command, param1, count, signature, expected) in [
+        (full, 0x85, 103, Some(&signature), "c645119492ff94552fe5a0b95504922f247440603c54319b7fab0e6f83a8a606"),
+        (store, 0x86, 39, None, "ed0363de7b669837c3952d659eb803596dd29dfef3f529ca9b1b42304df54289"),
+        (store, 0x86, 39, Some(&signature), "240c6e46bd1b20706f252d1954f3846f490772a00c32092962c1394eacc5bcf7"),
+    ] {
+        let packet = command.packet();
+        assert_eq!((packet.param1, packet.encode()[0]), (param1, count));
+        assert_eq!(SecureBoot::from_packet(&packet), Ok(command));
+        assert_eq!(messages::secure_boot_mac(&hashed, &range(0x60), signature, &command)[..], hex(expected));
+    }
+}
+
+#[test]
+fn aes_kdf_and_update_extra_decode_what_they_encode() {
+    let block = |key, unit, decrypt| Aes::Block { key, unit, decrypt, input: range(0) };
+    for (command, param1, param2, count) in [
+        (block(KeyLocation::Slot(slot(9)), 2, false), 0x80, 9, 23),
+        (block(KeyLocation::TempKey, 3, true), 0xC1, 0xFFFF, 23),
+        (Aes::GaloisMultiply { h: range(0), input: range(1) }, 3, 0, 39),
+    ] {
+        let packet = command.packet();
+        assert_eq!((packet.param1, packet.param2, packet.encode()[0]), (param1, param2, count));
+        assert_eq!(Aes::from_packet(&packet), Ok(command));
+    }
+    for extra in [UpdateExtra::UserExtra(7), UpdateExtra::UserExtraAdd(8), UpdateExtra::Decrement(9)] {
+        assert_eq!(UpdateExtra::from_packet(&extra.packet()), Ok(extra));
+    }
+    let prf = KdfAlgorithm::Prf { key_len: 1, long: true, aead: false };
+    let hkdf = KdfAlgorithm::Hkdf { message: HkdfMessage::SpecialIv, zero_key: true };
+    let (from, to) = (KdfSource::Slot(slot(9)), KdfTarget::Slot(slot(5)));
+    for (source, target, algorithm, len, param1, param2, details) in [
+        (from, to, prf, 13, 0x0A, 0x0509, "01 01 00 0D"),
+        (KdfSource::TempKey, KdfTarget::Output, prf, 128, 0x10, 0, "01 01 00 80"),
+        (
+            KdfSource::TempKeyUpper,
+            KdfTarget::OutputEncrypted,
+            KdfAlgorithm::Aes { unit: 1 },
+            16,
+            0x35,
+            0,
+            "01 00 00 00",
+        ),
+        (KdfSource::AlternateKeyBuffer, KdfTarget::TempKeyUpper, hkdf, 12, 0x47, 0, "07 00 00 0C"),
+    ] {
+        let command = Kdf { source, target, algorithm, message: vec![9; len] };
+        let packet = command.packet();
+        assert_eq!((packet.param1, packet.param2, packet.encode()[0]), (param1, param2, 11 + len as u8));
+        assert_eq!(packet.data[..4], hex(details));
+        assert_eq!(Kdf::from_packet(&packet), Ok(command));
+    }
+}

@@ -194,6 +194,7 @@ impl SimChip {
     pub(crate) fn power_off(&mut self) {
         self.sleep();
         self.core.latch = false;
+        self.core.secure_boot_prohibited = false;
         self.core.self_test.failed = 0;
         self.power = Power::Off;
     }

@@ -240,3 +240,52 @@ pub fn gen_dig(
     }
     digest(&[&*first, &head, &serial.message_part(), &facts, &last])
 }
+
+/// The key that DeriveKey stores (96-byte message, fact sheet section 3.4). `command` is the command as sent.
+pub fn derive_key(
+    parent: &[u8; 32],
+    temp_key: &[u8; 32],
+    command: &super::commands::DeriveKey,
+    serial: &SerialNumber,
+) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(digest(&[parent, &header(&command.packet()), &serial.message_part(), &[0; 25], temp_key]))
+}
+
+/// The MAC by which DeriveKey's caller proves to know the parent key (39-byte message). `command` is the command as sent.
+pub fn derive_key_mac(parent: &[u8; 32], command: &super::commands::DeriveKey, serial: &SerialNumber) -> [u8; 32] {
+    digest(&[parent, &header(&command.packet()), &serial.message_part()])
+}
+
+/// The key stream of an encrypted PrivWrite (fact sheet section 3.13).
+pub fn priv_write_key_stream(temp_key: &[u8; 32]) -> Zeroizing<[u8; 36]> {
+    let mut stream = Zeroizing::new([0; 36]);
+    stream[..32].copy_from_slice(temp_key);
+    stream[32..].copy_from_slice(&digest(&[temp_key])[..4]);
+    stream
+}
+
+/// The MAC of an encrypted PrivWrite, over the plaintext (96-byte message). `command` is the command as sent.
+pub fn priv_write_mac(
+    temp_key: &[u8; 32],
+    command: &super::commands::PrivWrite,
+    serial: &SerialNumber,
+    plaintext: &[u8; 36],
+) -> [u8; 32] {
+    digest(&[temp_key, &header(&command.packet()), &serial.message_part(), &[0; 21], plaintext])
+}
+
+/// What SecureBoot's digest is encrypted with, and what keys its MAC (fact sheet section 3.16).
+pub fn secure_boot_hashed_key(io_key: &[u8; 32], temp_key: &[u8; 32]) -> [u8; 32] {
+    digest(&[io_key, temp_key])
+}
+
+/// The MAC that SecureBoot answers. `plain` is the decrypted digest; `signature` is what was checked, none if that was a
+/// stored digest; `command` is the command as sent.
+pub fn secure_boot_mac(
+    hashed_key: &[u8; 32],
+    plain: &[u8; 32],
+    signature: Option<&[u8; 64]>,
+    command: &super::commands::SecureBoot,
+) -> [u8; 32] {
+    digest(&[hashed_key, plain, signature.map_or(&[], |signature| &signature[..]), &header(&command.packet())])
+}
