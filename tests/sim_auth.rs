@@ -89,6 +89,9 @@ fn the_pin_authorises_one_key_until_sleep() {
     assert_eq!(master.status_on(&sign()), EXECUTION);
 }
 
+/// What ends an authorisation, and the switch that lets it live.
+type Ending = (fn(&Master), fn(&mut Switches));
+
 #[test]
 fn the_next_process_finds_nothing_of_an_authorisation() {
     // Another process idles or wakes the chip, takes a nonce, or guesses: each ends the authorisation.
@@ -103,7 +106,7 @@ fn the_next_process_finds_nothing_of_an_authorisation() {
         let wrong = CheckMac { temp_key_second: false, ..check(7, [0; 32]) };
         assert_eq!(master.status_on(&wrong), MISCOMPARE);
     };
-    let strict: [(fn(&Master), fn(&mut Switches)); 3] = [
+    let strict: [Ending; 3] = [
         (nonce, |switches| switches.authorisation_survives_nonce = true),
         (idle, |switches| switches.authorisation_survives_idle = true),
         (guess, |switches| switches.failed_check_mac_clears_authorisation = false),

@@ -75,7 +75,7 @@ fn multiply(h: &[u8; 16], input: &[u8; 16]) -> [u8; 16] {
             product ^= factor;
         }
         let carry = factor & 1;
-        factor = factor >> 1 ^ carry * (0xE1 << 120);
+        factor = (factor >> 1) ^ (carry * (0xE1 << 120));
     }
     product.to_be_bytes()
 }
