@@ -1,4 +1,5 @@
-//! The points that the fact sheet marks as unverified: one named switch each, with the strict default and its reason.
+//! The points that the fact sheet marks as unverified, and those of its section 11 on ReqAuth: one named switch each, with
+//! the strict default and its reason.
 //!
 //! Strict means: whatever works with these defaults works on silicon, whichever way silicon behaves. When a real
 //! chip has been asked, the switch goes and the rule stays.
