@@ -196,7 +196,7 @@ fn damaged_packets_answer_ff_and_execute_nothing() {
 #[test]
 fn unknown_opcodes_and_modes_answer_03() {
     let master = Master::tls();
-    for (opcode, param1) in [(0x11, 0), (0x01, 0), (0x13, 0), (0x99, 0), (0x30, 9), (0x1B, 2), (0x24, 0)] {
+    for (opcode, param1) in [(0x11, 0), (0x01, 0), (0x13, 0), (0x99, 0), (0x30, 9), (0x1B, 2), (0x24, 2)] {
         let packet = atecc608_pkcs11::wire::CommandPacket::new(Opcode(opcode), param1, 0).encode();
         let text: String = packet.iter().map(|byte| format!("{byte:02X}")).collect();
         assert_eq!(master.raw(&text), hex("04 03 83 42"), "{opcode:02X}");

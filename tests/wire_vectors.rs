@@ -58,6 +58,7 @@ fn responses_have_the_vendors_checksums() {
 #[test]
 fn commands_have_the_vendors_frames() {
     assert_frame(Info::Revision, "07300000 00035D");
+    assert_frame(Counter { number: 0, increment: false }, "0724000000 0CFD");
     assert_frame(Info::State, "07300200 0000D8");
     assert_frame(Random { update_seed: true }, "071B0000 0024CD");
     assert_frame(Read { zone: Zone::Config, address: Address::block(0, 0), block: true }, "07028000 0009AD");
@@ -302,4 +303,191 @@ fn the_configuration_zone_reads_as_the_trust_and_go_dump() {
     assert_eq!(zone.key_config(slot(9)).key_type(), KeyType::Aes);
     assert!(zone.chip_options().io_protection() && zone.chip_options().io_key() == slot(6));
     assert_eq!((zone.counter(0), zone.counter(1)), (Some(0), Some(0)));
+}
+
+fn otp() -> [u8; 11] {
+    range(0xC8)
+}
+
+#[test]
+fn macs_are_the_vendors() {
+    let (key, challenge, temp_key) = (range::<32>(0), range::<32>(0x20), range::<32>(0x40));
+    let plain = Mac::challenge(slot(4), challenge);
+    let full = Mac { full_serial: true, ..plain };
+    let over_temp_key = Mac { challenge: None, ..full };
+    let fixed_first = Mac { source_fixed: true, ..over_temp_key };
+    for (command, second, param1, expected) in [
+        (plain, &challenge, 0x00, "5220c88a1bd2fc7592c581f387d32cc19a13d1014f3d290475f9fd170380eb34"),
+        (full, &challenge, 0x40, "e8225c0857fac61c022e2f128027fb44b4b49a09453bd7e46cc16027c254fa98"),
+        (over_temp_key, &temp_key, 0x41, "7d792b7174b8d262aa2218b00503ac76b7f6bafd11b9d0562e057384992377eb"),
+        (fixed_first, &temp_key, 0x45, "9756dcc6285139e41164deeb5cfab051dc8e696ca900e959ccec6bd37e6d4f32"),
+    ] {
+        assert_eq!(command.packet().param1, param1);
+        assert_eq!(Mac::from_packet(&command.packet()), Ok(command));
+        assert_eq!(messages::mac(&key, second, &command, &otp(), &SERIAL)[..], hex(expected), "mode {param1:02X}");
+    }
+    let with_otp = Mac { otp: MacOtp::First11, ..plain };
+    assert_eq!(Mac::from_packet(&with_otp.packet()), Ok(with_otp));
+    assert_eq!(
+        messages::mac(&key, &challenge, &with_otp, &otp(), &SERIAL),
+        <[u8; 32]>::from(Sha256::digest(
+            [&key[..], &challenge, &[8, 0x10, 4, 0], &otp(), &[0xEE, 0, 0, 0, 0, 0x01, 0x23, 0, 0]].concat()
+        ))
+    );
+}
+
+#[test]
+fn check_macs_are_the_vendors() {
+    let (key, challenge, temp_key) = (range::<32>(0), range::<32>(0x20), range::<32>(0x40));
+    let plain = CheckMac {
+        slot: slot(4),
+        temp_key_second: false,
+        temp_key_first: false,
+        source_fixed: false,
+        otp: false,
+        challenge,
+        response: range(0x60),
+        other_data: range(0xF0),
+    };
+    let over_temp_key = CheckMac { temp_key_second: true, ..plain };
+    let with_otp = CheckMac { otp: true, ..over_temp_key };
+    for (command, second, param1, expected) in [
+        (plain, &challenge, 0x00, "e62e2c651cbd1903cf62d03644fe80e6a624b159ea1a5ec77140eaf456f008e3"),
+        (over_temp_key, &temp_key, 0x01, "909a2cf83a5057bc71c109161589cd25a391d618b4675ef794980b5cbd5f5bb1"),
+        (with_otp, &temp_key, 0x21, "5f2165f7103769ced73540b50dc1823d6771d0a6166c2ecd20d9a2f9a337fc31"),
+    ] {
+        assert_eq!(command.packet().param1, param1);
+        assert_eq!(command.packet().encode()[0], 84);
+        assert_eq!(CheckMac::from_packet(&command.packet()), Ok(command));
+        assert_eq!(messages::check_mac(&key, second, &command, &otp(), &SERIAL)[..], hex(expected), "{param1:02X}");
+    }
+}
+
+#[test]
+fn gen_dig_is_the_vendors_in_all_zones() {
+    use messages::GenDigInput::*;
+    let key = || zeroize::Zeroizing::new(range::<32>(0));
+    let shared = |temp_key_first| GenDig::SharedNonce { temp_key_first, label: 4, other_data: range(0x60) };
+    let no_mac = [0x16, 1, 2, 3];
+    let key_config = KeyConfig {
+        slot_config: config_zone::SlotConfig(0x0F8F),
+        key_config: config_zone::KeyConfig(0x003C),
+        slot_locked: false,
+    };
+    for (command, input, count, expected) in [
+        (GenDig::slot(slot(4)), Block(key()), 11, "b2219c6943f468fd99bbcd3080074904f014e7115e808d4aaf7e63375a69a10a"),
+        (
+            GenDig::Data { slot: slot(4), other_data: Some(no_mac) },
+            NoMac(key(), no_mac),
+            11,
+            "966077d89d9a5f1114d9d2257d59f150a0a2c36fda482ec2adf208fd56c6c55f",
+        ),
+        (GenDig::Config(1), Block(key()), 7, "a3e36be838aae50bbaf1f7f2f059fb2c4c9f44314bb0155b43846935a5bf2600"),
+        (shared(false), SharedNonce, 39, "2c02a0eccb0a92ffbd908c0db5f324e47ff11a8002b11bd0e54356ee1a237326"),
+        (shared(true), SharedNonce, 39, "a1d1df9a3bd61df96602bb0fd8bff2e2462572ef13b2d93957898454896c7257"),
+        (
+            GenDig::Counter(0),
+            Counter(0x0102_0304),
+            7,
+            "1180ecd5be660da7c623cf7d602f63100bf125adb2350e6dfb448eb135f17555",
+        ),
+        (GenDig::KeyConfig(slot(4)), key_config, 7, "f361dca4b34e20b3ca37719051aef7e93c80da2bdccc0790587a6925874c2761"),
+    ] {
+        assert_eq!(command.packet().encode()[0], count);
+        assert_eq!(GenDig::from_packet(&command.packet()), Ok(command));
+        assert_eq!(messages::gen_dig(&range(0x40), &command, &input, &SERIAL)[..], hex(expected), "{command:?}");
+    }
+    assert_eq!(shared(true).packet().param2, 0x8004);
+    assert!(GenDig::from_packet(&CommandPacket::new(Opcode::GEN_DIG, 0, 4)).is_err(), "block 4");
+    assert!(GenDig::from_packet(&CommandPacket::new(Opcode::GEN_DIG, 4, 2)).is_err(), "counter 2");
+    assert!(GenDig::from_packet(&CommandPacket::new(Opcode::GEN_DIG, 3, 0)).is_err(), "no data");
+    assert!(GenDig::from_packet(&CommandPacket::new(Opcode::GEN_DIG, 6, 0)).is_err(), "zone 6");
+}
+
+#[test]
+fn derived_and_written_keys_are_the_vendors() {
+    let derive = DeriveKey { target: slot(9), source_fixed: false, mac: None };
+    assert_eq!(DeriveKey::from_packet(&derive.packet()), Ok(derive));
+    assert_eq!(
+        messages::derive_key(&range(0), &range(0x40), &derive, &SERIAL)[..],
+        hex("720013b5b06200971e56735d6807e7456c903695eb9434d6735c0754b5e3ff60")
+    );
+    let derive = DeriveKey { target: slot(3), source_fixed: false, mac: Some(range(0)) };
+    assert_eq!(DeriveKey::from_packet(&derive.packet()), Ok(derive));
+    assert_eq!(derive.packet().encode()[0], 0x27);
+    assert_eq!(
+        messages::derive_key_mac(&range(0), &derive, &SERIAL)[..],
+        hex("7efaeadbc6b70b843d72d49c695dd4781590ea46d06368486820a6af67f57845")
+    );
+    let mut plain = [0; 36];
+    plain[4..].copy_from_slice(&range::<32>(0x60));
+    let stream = messages::priv_write_key_stream(&range(0x40));
+    let key = std::array::from_fn(|i| plain[i] ^ stream[i]);
+    assert_eq!(key[..], hex("40414243242424242c2c2c2c242424243c3c3c3c242424242c2c2c2c24242424b6573198"));
+    let write = PrivWrite { slot: slot(7), encrypted: true, key, mac: range(0) };
+    assert_eq!(PrivWrite::from_packet(&write.packet()), Ok(write.clone()));
+    assert_eq!(write.packet().encode()[0], 75);
+    assert_eq!(
+        messages::priv_write_mac(&range(0x40), &write, &SERIAL, &plain)[..],
+        hex("6cc9a673bd4ee2400a955c001d39a46f7861534eee3f94f36baba3ccd452e7f7")
+    );
+}
+
+#[test]
+fn secure_boot_is_the_vendors() {
+    let hashed = messages::secure_boot_hashed_key(&range(0), &range(0x40));
+    assert_eq!(hashed[..], hex("f87cebe54d641cf23236575ca7381d14025eb8eb06223fb639f1bdce0dc3e4a4"));
+    let signature: [u8; 64] = range(0);
+    let full = SecureBoot { mode: SecureBootMode::Full { signature }, prohibit: false, mac: true, digest: range(0x60) };
+    let store = SecureBoot { mode: SecureBootMode::FullStore, ..full };
+    for (command, param1, count, signature, expected) in [
+        (full, 0x85, 103, Some(&signature), "c645119492ff94552fe5a0b95504922f247440603c54319b7fab0e6f83a8a606"),
+        (store, 0x86, 39, None, "ed0363de7b669837c3952d659eb803596dd29dfef3f529ca9b1b42304df54289"),
+        (store, 0x86, 39, Some(&signature), "240c6e46bd1b20706f252d1954f3846f490772a00c32092962c1394eacc5bcf7"),
+    ] {
+        let packet = command.packet();
+        assert_eq!((packet.param1, packet.encode()[0]), (param1, count));
+        assert_eq!(SecureBoot::from_packet(&packet), Ok(command));
+        assert_eq!(messages::secure_boot_mac(&hashed, &range(0x60), signature, &command)[..], hex(expected));
+    }
+}
+
+#[test]
+fn aes_kdf_and_update_extra_decode_what_they_encode() {
+    let block = |key, unit, decrypt| Aes::Block { key, unit, decrypt, input: range(0) };
+    for (command, param1, param2, count) in [
+        (block(KeyLocation::Slot(slot(9)), 2, false), 0x80, 9, 23),
+        (block(KeyLocation::TempKey, 3, true), 0xC1, 0xFFFF, 23),
+        (Aes::GaloisMultiply { h: range(0), input: range(1) }, 3, 0, 39),
+    ] {
+        let packet = command.packet();
+        assert_eq!((packet.param1, packet.param2, packet.encode()[0]), (param1, param2, count));
+        assert_eq!(Aes::from_packet(&packet), Ok(command));
+    }
+    for extra in [UpdateExtra::UserExtra(7), UpdateExtra::UserExtraAdd(8), UpdateExtra::Decrement(9)] {
+        assert_eq!(UpdateExtra::from_packet(&extra.packet()), Ok(extra));
+    }
+    let prf = KdfAlgorithm::Prf { key_len: 1, long: true, aead: false };
+    let hkdf = KdfAlgorithm::Hkdf { message: HkdfMessage::SpecialIv, zero_key: true };
+    let (from, to) = (KdfSource::Slot(slot(9)), KdfTarget::Slot(slot(5)));
+    for (source, target, algorithm, len, param1, param2, details) in [
+        (from, to, prf, 13, 0x0A, 0x0509, "01 01 00 0D"),
+        (KdfSource::TempKey, KdfTarget::Output, prf, 128, 0x10, 0, "01 01 00 80"),
+        (
+            KdfSource::TempKeyUpper,
+            KdfTarget::OutputEncrypted,
+            KdfAlgorithm::Aes { unit: 1 },
+            16,
+            0x35,
+            0,
+            "01 00 00 00",
+        ),
+        (KdfSource::AlternateKeyBuffer, KdfTarget::TempKeyUpper, hkdf, 12, 0x47, 0, "07 00 00 0C"),
+    ] {
+        let command = Kdf { source, target, algorithm, message: vec![9; len] };
+        let packet = command.packet();
+        assert_eq!((packet.param1, packet.param2, packet.encode()[0]), (param1, param2, 11 + len as u8));
+        assert_eq!(packet.data[..4], hex(details));
+        assert_eq!(Kdf::from_packet(&packet), Ok(command));
+    }
 }

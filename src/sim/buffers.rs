@@ -25,12 +25,14 @@ pub struct TempKey {
     pub content: Content,
     /// Where it came from.
     pub flags: TempKeyFlags,
+    /// CheckMac copied it out of a slot; it may not survive idle (section 1.3).
+    pub copied: bool,
 }
 
 impl TempKey {
     /// A TempKey of 32 or 64 bytes.
     pub fn new(bytes: &[u8], flags: TempKeyFlags) -> Self {
-        Self { content: Content::Bytes(Zeroizing::new(bytes.to_vec())), flags }
+        Self { content: Content::Bytes(Zeroizing::new(bytes.to_vec())), flags, copied: false }
     }
 
     /// The first 32 bytes, unless it holds a private key.
@@ -53,7 +55,8 @@ pub struct Buffers {
     pub alternate_key: Option<Zeroizing<[u8; 32]>>,
     /// A SHA-256 or HMAC under way.
     pub sha: Option<ShaContext>,
-    /// AuthComplete: the slot that CheckMac proved knowledge of. Nothing sets it until CheckMac exists (next issue).
+    /// AuthComplete: the slot that CheckMac proved knowledge of. Idle, Nonce and a
+    /// failed CheckMac may end it (switches).
     pub authorised: Option<Slot>,
 }
 

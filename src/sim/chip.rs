@@ -194,6 +194,7 @@ impl SimChip {
     pub(crate) fn power_off(&mut self) {
         self.sleep();
         self.core.latch = false;
+        self.core.secure_boot_prohibited = false;
         self.core.self_test.failed = 0;
         self.power = Power::Off;
     }
@@ -216,6 +217,9 @@ impl SimChip {
     fn idle(&mut self) {
         if !self.core.switches.authorisation_survives_idle {
             self.core.sram.authorised = None;
+        }
+        if !self.core.switches.copied_temp_key_survives_idle {
+            self.core.sram.temp_key.take_if(|temp_key| temp_key.copied);
         }
         self.port.clear();
         self.power = Power::Idle;

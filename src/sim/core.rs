@@ -63,6 +63,8 @@ pub(crate) struct Core {
     pub(crate) sram: Buffers,
     /// The persistent latch: survives sleep, not power loss.
     pub(crate) latch: bool,
+    /// SecureBoot was asked to refuse itself until power is cycled.
+    pub(crate) secure_boot_prohibited: bool,
     pub(crate) rng: ChipRng,
     pub(crate) self_test: SelfTestState,
     pub(crate) switches: Switches,
@@ -74,6 +76,7 @@ impl Core {
             eeprom,
             sram: Buffers::default(),
             latch: false,
+            secure_boot_prohibited: false,
             rng: ChipRng::system(),
             self_test: SelfTestState::default(),
             switches: Switches::default(),

@@ -135,6 +135,17 @@ impl Core {
         self.image().part(Part::Slot(slot)).first_chunk().copied().map(Zeroizing::new).ok_or(Refusal::EXECUTION)
     }
 
+    /// TempKey as the key of an encrypted Write or PrivWrite to a slot: GenDig made it with WriteKey. It is used up.
+    pub(crate) fn take_write_key(&mut self, slot: Slot) -> Result<Zeroizing<[u8; 32]>, Refusal> {
+        let (temp_key, key) = self.temp_key()?;
+        self.sram.temp_key = None;
+        let flags = temp_key.flags;
+        allow(flags.gen_dig && !flags.no_mac)?;
+        allow(!(flags.source_fixed && self.switches.encrypted_write_needs_random))?;
+        allow(flags.key_id == self.config().slot_config(slot).write_key().number())?;
+        Ok(key)
+    }
+
     /// The IO protection key, if ChipOptions enables it.
     pub(crate) fn io_key(&self) -> Result<Zeroizing<[u8; 32]>, Refusal> {
         let options = self.config().chip_options();

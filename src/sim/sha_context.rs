@@ -59,9 +59,10 @@ impl ShaContext {
     }
 
     /// An empty HMAC.
-    pub(crate) fn hmac(key: &[u8; 32]) -> Self {
+    pub(crate) fn hmac(key: &[u8]) -> Self {
         let mut block = Zeroizing::new([0; 64]);
-        block[..32].copy_from_slice(key);
+        // No key of the chip is longer than the block.
+        block.iter_mut().zip(key).for_each(|(block, key)| *block = *key);
         let mut inner = Sha::new();
         inner.update(&*Zeroizing::new(block.map(|byte| byte ^ 0x36)));
         Self { inner, outer: Some(Zeroizing::new(block.map(|byte| byte ^ 0x5C))) }

@@ -1,4 +1,5 @@
-//! The points that the fact sheet marks as unverified: one named switch each, with the strict default and its reason.
+//! The points that the fact sheet marks as unverified, and those of its section 11 on ReqAuth: one named switch each, with
+//! the strict default and its reason.
 //!
 //! Strict means: whatever works with these defaults works on silicon, whichever way silicon behaves. When a real
 //! chip has been asked, the switch goes and the rule stays.
@@ -56,6 +57,44 @@ pub struct Switches {
     pub authorisation_survives_nonce: bool,
     /// Clearing the persistent latch needs no authorisation (section 3.8). Default off.
     pub latch_clear_is_free: bool,
+    /// KDF with a key in a slot asks what HMAC asks: neither NoMac nor ReqRandom (section 3.9: the rules are not public).
+    /// Default on.
+    pub kdf_slot_rules_are_hmacs: bool,
+    /// DeriveKey needs the data zone locked (section 5.7 does not say). Default on.
+    pub derive_key_needs_data_lock: bool,
+    /// DeriveKey rolls a key whose slot has NoMac (section 11). Default off.
+    pub derive_key_rolls_no_mac: bool,
+    /// What DeriveKey answers when its MAC is wrong (section 3.4). Default 01, as the 508's data sheet has it.
+    pub derive_key_mac_mismatch: Status,
+    /// What an encrypted PrivWrite answers when its MAC is wrong (section 3.13). Default 0F.
+    pub priv_write_mac_mismatch: Status,
+    /// ReqAuth gates PrivWrite after the data lock (section 11). Default on.
+    pub req_auth_gates_priv_write: bool,
+    /// What UpdateExtra mode 2, the 508's decrement, answers (section 3.20). Default 03: the 608 does not have it.
+    pub update_extra_decrement: Status,
+    /// What AES answers when the slot is not of type AES: 0F or 03 (section 3.1). Default 0F.
+    pub aes_wrong_key_type: Status,
+    /// AES with a key in TempKey uses it up (section 3.0). Default off: the vendor's tests load once and run several
+    /// blocks (section 8.18).
+    pub aes_uses_up_temp_key: bool,
+    /// SecureBoot needs the data zone locked (section 3.16 does not say). Default on.
+    pub secure_boot_needs_data_lock: bool,
+    /// SecureBootConfig bit 4 asks for a random TempKey in all modes, not only for encrypted digests (section 5.1). Default
+    /// on.
+    pub secure_boot_nonce_always: bool,
+    /// Counter needs the configuration locked (section 5.7). Default on.
+    pub counter_needs_config_lock: bool,
+    /// GenDig refuses slots configured for an ECC private key (section 3.6). Default on.
+    pub gen_dig_refuses_private_keys: bool,
+    /// MAC takes the modes that digest OTP bytes, bits 4 and 5 (section 3.11). Default off: 03.
+    pub mac_takes_otp: bool,
+    /// A CheckMac that fails, with whatever status, ends the authorisation (section 11). Default on.
+    pub failed_check_mac_clears_authorisation: bool,
+    /// CheckMac modes 01 and 05 on an even slot copy the next slot into TempKey if that one's ReadKey is 0 (section 3.2:
+    /// the pairing is not certain). Default on: a configuration must live with its secret being copied.
+    pub check_mac_copies: bool,
+    /// A TempKey that CheckMac copied survives idle (section 1.3). Default off.
+    pub copied_temp_key_survives_idle: bool,
 }
 
 impl Default for Switches {
@@ -82,6 +121,23 @@ impl Default for Switches {
             authorisation_survives_idle: false,
             authorisation_survives_nonce: false,
             latch_clear_is_free: false,
+            kdf_slot_rules_are_hmacs: true,
+            derive_key_needs_data_lock: true,
+            derive_key_rolls_no_mac: false,
+            derive_key_mac_mismatch: Status::MISCOMPARE,
+            priv_write_mac_mismatch: Status::EXECUTION_ERROR,
+            req_auth_gates_priv_write: true,
+            update_extra_decrement: Status::PARSE_ERROR,
+            aes_wrong_key_type: Status::EXECUTION_ERROR,
+            aes_uses_up_temp_key: false,
+            secure_boot_needs_data_lock: true,
+            secure_boot_nonce_always: true,
+            counter_needs_config_lock: true,
+            gen_dig_refuses_private_keys: true,
+            mac_takes_otp: false,
+            failed_check_mac_clears_authorisation: true,
+            check_mac_copies: true,
+            copied_temp_key_survives_idle: false,
         }
     }
 }

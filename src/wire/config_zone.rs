@@ -108,6 +108,8 @@ pub mod offset {
     pub const VOLATILE_KEY_PERMISSION: usize = 69;
     /// SecureBoot, a word.
     pub const SECURE_BOOT: usize = 70;
+    /// KdfIvLoc; the two bytes of KdfIvStr follow.
+    pub const KDF_IV_LOC: usize = 72;
     /// UserExtra; UserExtraAdd follows.
     pub const USER_EXTRA: usize = 84;
     /// UserExtraAdd: an alternative I2C address.
@@ -216,6 +218,11 @@ impl ConfigZone {
     /// ChipOptions.
     pub fn chip_options(&self) -> ChipOptions {
         ChipOptions(self.word(offset::CHIP_OPTIONS))
+    }
+
+    /// SecureBoot.
+    pub fn secure_boot(&self) -> SecureBootConfig {
+        SecureBootConfig(self.word(offset::SECURE_BOOT))
     }
 
     /// Counter 0 or 1, if its eight bytes are an encoding the chip makes.
@@ -449,6 +456,55 @@ impl ChipOptions {
 
     /// The IO protection key's slot.
     pub const fn io_key(self) -> Slot {
+        Slot::from_nibble((self.0 >> 12) as u8)
+    }
+}
+
+/// What SecureBoot keeps between boots: its mode in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecureBootStorage {
+    /// SecureBoot is off.
+    Off,
+    /// Nothing: digest and signature are sent each time (FullBoth).
+    Nothing,
+    /// The signature (FullSig).
+    Signature,
+    /// The digest (FullDig).
+    Digest,
+}
+
+/// SecureBoot's word of the configuration (fact sheet section 5.1, bytes 70 and 71).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecureBootConfig(pub u16);
+
+impl SecureBootConfig {
+    /// Bits 1..0.
+    pub const fn storage(self) -> SecureBootStorage {
+        match self.0 & 3 {
+            0 => SecureBootStorage::Off,
+            1 => SecureBootStorage::Nothing,
+            2 => SecureBootStorage::Signature,
+            _ => SecureBootStorage::Digest,
+        }
+    }
+
+    /// Bit 3: success sets the persistent latch.
+    pub const fn sets_latch(self) -> bool {
+        self.0 & 0x0008 != 0
+    }
+
+    /// Bit 4: TempKey must come from a random nonce.
+    pub const fn wants_random(self) -> bool {
+        self.0 & 0x0010 != 0
+    }
+
+    /// The slot of the stored digest or signature.
+    pub const fn storage_slot(self) -> Slot {
+        Slot::from_nibble((self.0 >> 8) as u8)
+    }
+
+    /// The slot of the public key.
+    pub const fn key_slot(self) -> Slot {
         Slot::from_nibble((self.0 >> 12) as u8)
     }
 }

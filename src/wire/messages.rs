@@ -1,6 +1,7 @@
 //! The messages that chip and host digest (SHA-256) or authenticate, byte for byte (fact sheet sections 3 and 9).
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::command::Command;
 use super::config_zone::{KeyConfig, SerialNumber, SlotConfig};
@@ -148,4 +149,143 @@ pub fn write_mac(
     plaintext: &[u8; 32],
 ) -> [u8; 32] {
     digest(&[temp_key, &header(&write.packet()), &serial.message_part(), &[0; 25], plaintext])
+}
+
+/// The MAC of the MAC command (88-byte message, fact sheet section 3.11). `first` and `second` are its blocks, `otp` is
+/// OTP\[0..11\], `command` is the command as sent.
+pub fn mac(
+    first: &[u8; 32],
+    second: &[u8; 32],
+    command: &super::commands::Mac,
+    otp: &[u8; 11],
+    serial: &SerialNumber,
+) -> [u8; 32] {
+    use super::commands::MacOtp;
+    let sn = &serial.0;
+    let mut tail = [0; 20];
+    let otp_len = match command.otp {
+        MacOtp::None => 0,
+        MacOtp::First8 => 8,
+        MacOtp::First11 => 11,
+    };
+    tail[..otp_len].copy_from_slice(&otp[..otp_len]);
+    tail[11] = sn[8];
+    tail[16..18].copy_from_slice(&sn[..2]);
+    if command.full_serial {
+        tail[12..16].copy_from_slice(&sn[4..8]);
+        tail[18..].copy_from_slice(&sn[2..4]);
+    }
+    digest(&[first, second, &header(&command.packet()), &tail])
+}
+
+/// What CheckMac compares ClientResp with (88-byte message, fact sheet section 3.2). `first` and `second` are its
+/// blocks, `otp` is OTP\[0..11\].
+pub fn check_mac(
+    first: &[u8; 32],
+    second: &[u8; 32],
+    command: &super::commands::CheckMac,
+    otp: &[u8; 11],
+    serial: &SerialNumber,
+) -> [u8; 32] {
+    let other = &command.other_data;
+    let otp: &[u8] = if command.otp { &otp[..8] } else { &[0; 8] };
+    let sn = &serial.0;
+    digest(&[first, second, &other[..4], otp, &other[4..7], &[sn[8]], &other[7..11], &sn[..2], &other[11..]])
+}
+
+/// What GenDig digests besides TempKey and the command itself.
+pub enum GenDigInput {
+    /// Zones 0 to 2: 32 bytes of configuration, OTP or slot.
+    Block(Zeroizing<[u8; 32]>),
+    /// Zone 2, slot with NoMac: the slot, and OtherData in the place of opcode and parameters.
+    NoMac(Zeroizing<[u8; 32]>, [u8; 4]),
+    /// Zone 3: all is in the command.
+    SharedNonce,
+    /// Zone 4: the counter's value.
+    Counter(u32),
+    /// Zone 5: the slot's configuration.
+    KeyConfig {
+        /// SlotConfig.
+        slot_config: SlotConfig,
+        /// KeyConfig.
+        key_config: KeyConfig,
+        /// Whether the slot is locked individually.
+        slot_locked: bool,
+    },
+}
+
+/// TempKey after GenDig (96-byte message, fact sheet section 3.6). `command` is the command as sent.
+pub fn gen_dig(
+    temp_key: &[u8; 32],
+    command: &super::commands::GenDig,
+    input: &GenDigInput,
+    serial: &SerialNumber,
+) -> [u8; 32] {
+    let mut head = header(&command.packet());
+    let (mut first, mut facts, mut last) = (Zeroizing::new([0; 32]), [0; 25], *temp_key);
+    match input {
+        GenDigInput::Block(block) => *first = **block,
+        GenDigInput::NoMac(block, other_data) => (*first, head) = (**block, *other_data),
+        GenDigInput::SharedNonce => {}
+        GenDigInput::Counter(value) => facts[1..5].copy_from_slice(&value.to_le_bytes()),
+        GenDigInput::KeyConfig { slot_config, key_config, slot_locked } => {
+            facts[1..3].copy_from_slice(&slot_config.0.to_le_bytes());
+            facts[3..5].copy_from_slice(&key_config.0.to_le_bytes());
+            facts[5] = u8::from(!slot_locked);
+        }
+    }
+    if let super::commands::GenDig::SharedNonce { temp_key_first, other_data, .. } = command {
+        head[3] = 0;
+        (*first, last) = if *temp_key_first { (*temp_key, *other_data) } else { (*other_data, *temp_key) };
+    }
+    digest(&[&*first, &head, &serial.message_part(), &facts, &last])
+}
+
+/// The key that DeriveKey stores (96-byte message, fact sheet section 3.4). `command` is the command as sent.
+pub fn derive_key(
+    parent: &[u8; 32],
+    temp_key: &[u8; 32],
+    command: &super::commands::DeriveKey,
+    serial: &SerialNumber,
+) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(digest(&[parent, &header(&command.packet()), &serial.message_part(), &[0; 25], temp_key]))
+}
+
+/// The MAC by which DeriveKey's caller proves to know the parent key (39-byte message). `command` is the command as sent.
+pub fn derive_key_mac(parent: &[u8; 32], command: &super::commands::DeriveKey, serial: &SerialNumber) -> [u8; 32] {
+    digest(&[parent, &header(&command.packet()), &serial.message_part()])
+}
+
+/// The key stream of an encrypted PrivWrite (fact sheet section 3.13).
+pub fn priv_write_key_stream(temp_key: &[u8; 32]) -> Zeroizing<[u8; 36]> {
+    let mut stream = Zeroizing::new([0; 36]);
+    stream[..32].copy_from_slice(temp_key);
+    stream[32..].copy_from_slice(&digest(&[temp_key])[..4]);
+    stream
+}
+
+/// The MAC of an encrypted PrivWrite, over the plaintext (96-byte message). `command` is the command as sent.
+pub fn priv_write_mac(
+    temp_key: &[u8; 32],
+    command: &super::commands::PrivWrite,
+    serial: &SerialNumber,
+    plaintext: &[u8; 36],
+) -> [u8; 32] {
+    digest(&[temp_key, &header(&command.packet()), &serial.message_part(), &[0; 21], plaintext])
+}
+
+/// What SecureBoot's digest is encrypted with, and what keys its MAC (fact sheet section 3.16).
+pub fn secure_boot_hashed_key(io_key: &[u8; 32], temp_key: &[u8; 32]) -> [u8; 32] {
+    digest(&[io_key, temp_key])
+}
+
+/// The MAC that SecureBoot answers. `plain` is the decrypted digest; `signature` is what was checked, none if that was a
+/// stored digest; `command` is the command as sent.
+pub fn secure_boot_mac(
+    hashed_key: &[u8; 32],
+    plain: &[u8; 32],
+    signature: Option<&[u8; 64]>,
+    command: &super::commands::SecureBoot,
+) -> [u8; 32] {
+    digest(&[hashed_key, plain, signature.map_or(&[], |signature| &signature[..]), &header(&command.packet())])
 }

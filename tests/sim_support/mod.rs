@@ -6,10 +6,11 @@ use std::time::Duration;
 use atecc608_pkcs11::sim::chip::ExecutionTimes;
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::{Image, Profile, SimBus, SimChip, Switches};
-use atecc608_pkcs11::wire::commands::{Lock, LockZone};
+use atecc608_pkcs11::wire::commands::{Info, Lock, LockZone, Nonce, NonceResponse, NonceTarget};
 use atecc608_pkcs11::wire::config_zone::SerialNumber;
 use atecc608_pkcs11::wire::transfer::{Segment, TransferFault, TransferResult};
 use atecc608_pkcs11::wire::{frame, Command, Slot, Status};
+use sha2::{Digest, Sha256};
 
 pub const SERIAL: SerialNumber = SerialNumber([0x01, 0x23, 0x53, 0x49, 0x4D, 0x11, 0x22, 0x33, 0xEE]);
 pub const ADDRESS: u8 = 0x60;
@@ -18,6 +19,14 @@ pub fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_digit(16).unwrap() as u8).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
+
+/// SHA-256 over the parts, in their order.
+pub fn sha(parts: &[&[u8]]) -> [u8; 32] {
+    Sha256::digest(parts.concat()).into()
+}
+
+/// SN[8] and SN[0..2], as most messages have them.
+pub const SN: [u8; 3] = [0xEE, 0x01, 0x23];
 
 pub fn slot(number: u8) -> Slot {
     Slot::new(number).unwrap()
@@ -157,6 +166,47 @@ impl Master {
             [status] if !C::ONE_BYTE_IS_DATA && *status != 0 => Err(Status(*status)),
             payload => Ok(command.response(payload).unwrap()),
         }
+    }
+
+    /// Executes a command in the same session as the last one: no idle, no wake. For chips without times.
+    pub fn run_on<C: Command>(&self, command: &C) -> Result<C::Response, Status> {
+        self.write(&[vec![0x03], command.packet().encode()].concat()).unwrap();
+        let packet = self.response();
+        match frame::decode_response(&packet).unwrap() {
+            [status] if !C::ONE_BYTE_IS_DATA && *status != 0 => Err(Status(*status)),
+            payload => Ok(command.response(payload).unwrap()),
+        }
+    }
+
+    /// The status of a command in the same session as the last one.
+    pub fn status_on<C: Command>(&self, command: &C) -> u8 {
+        self.run_on(command).map_or_else(|status| status.0, |_| 0)
+    }
+
+    /// Nothing takes time and no watchdog strikes, so that a session can be as long as a test wants.
+    pub fn untimed(self) -> Self {
+        self.bus.set_execution_times(ExecutionTimes::Zero);
+        self
+    }
+
+    /// TempKey := a random nonce; its value, computed here.
+    pub fn random_nonce(&self) -> [u8; 32] {
+        let nonce = Nonce::Random { update_seed: true, num_in: [7; 20] };
+        let NonceResponse::Value(random) = self.run_on(&nonce).unwrap() else {
+            panic!("a random nonce answers a value")
+        };
+        sha(&[&random, &[7; 20], &[0x16, 0, 0]])
+    }
+
+    /// TempKey := these bytes.
+    pub fn fixed_nonce(&self, value: &[u8]) {
+        self.run_on(&Nonce::Fixed { target: NonceTarget::TempKey, value: value.to_vec() }).unwrap();
+    }
+
+    /// The first two bytes of Info(State): TempKey's flags; whether it is valid, and who is authorised.
+    pub fn temp_key_state(&self) -> [u8; 2] {
+        let state = self.run_on(&Info::State).unwrap();
+        [state[0], state[1]]
     }
 
     /// The command's status: 00 for success.

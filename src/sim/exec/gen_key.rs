@@ -33,7 +33,7 @@ impl Execute for GenKey {
 fn create_in_temp_key(core: &mut Core) -> Outcome {
     let key = ecc::generate(core)?;
     let content = Content::PrivateKey(Zeroizing::new(key.to_bytes().into()));
-    core.sram.temp_key = Some(TempKey { content, flags: TempKeyFlags::default() });
+    core.sram.temp_key = Some(TempKey { content, flags: TempKeyFlags::default(), copied: false });
     Ok(ecc::public_point(&key).to_vec())
 }
 

@@ -1,20 +1,33 @@
 //! What each command does: one file per command, named as the datasheet names it.
 
+mod aes;
+mod check_mac;
+mod counter;
+mod derive_key;
 mod ecdh;
+mod gen_dig;
 mod gen_key;
 mod info;
+mod kdf;
 mod lock;
+mod mac;
 mod nonce;
+mod priv_write;
 mod random;
 mod read;
+mod secure_boot;
 pub(super) mod self_test;
 mod sha;
 mod sign;
+mod update_extra;
 mod verify;
 mod write;
 
 use super::core::{Core, Outcome, Refusal};
-use crate::wire::commands::{Ecdh, GenKey, Info, Lock, Nonce, Random, Read, SelfTest, Sha, Sign, Verify, Write};
+use crate::wire::commands::{
+    Aes, CheckMac, Counter, DeriveKey, Ecdh, GenDig, GenKey, Info, Kdf, Lock, Mac, Nonce, PrivWrite, Random, Read,
+    SecureBoot, SelfTest, Sha, Sign, UpdateExtra, Verify, Write,
+};
 use crate::wire::zone::Zone;
 use crate::wire::{Command, CommandPacket, Opcode, Status};
 
@@ -35,21 +48,29 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
         return Err(Refusal::Status(Status::SELF_TEST_ERROR));
     }
     let outcome = match packet.opcode {
+        Opcode::AES if core.config().model().is_608() => run::<Aes>(core, packet),
+        Opcode::CHECK_MAC => run::<CheckMac>(core, packet),
+        Opcode::COUNTER => run::<Counter>(core, packet),
+        Opcode::DERIVE_KEY => run::<DeriveKey>(core, packet),
         Opcode::ECDH => run::<Ecdh>(core, packet),
+        Opcode::GEN_DIG => run::<GenDig>(core, packet),
         Opcode::GEN_KEY => run::<GenKey>(core, packet),
         Opcode::INFO => run::<Info>(core, packet),
+        Opcode::KDF if core.config().model().is_608() => run::<Kdf>(core, packet),
         Opcode::LOCK => run::<Lock>(core, packet),
+        Opcode::MAC => run::<Mac>(core, packet),
         Opcode::NONCE => run::<Nonce>(core, packet),
+        Opcode::PRIV_WRITE => run::<PrivWrite>(core, packet),
         Opcode::RANDOM => run::<Random>(core, packet),
         Opcode::READ => run::<Read>(core, packet),
-        // The 508 has no SelfTest.
+        // The 508 has no AES, KDF, SecureBoot and SelfTest.
+        Opcode::SECURE_BOOT if core.config().model().is_608() => run::<SecureBoot>(core, packet),
         Opcode::SELF_TEST if core.config().model().is_608() => run::<SelfTest>(core, packet),
         Opcode::SHA => run::<Sha>(core, packet),
         Opcode::SIGN => run::<Sign>(core, packet),
+        Opcode::UPDATE_EXTRA => run::<UpdateExtra>(core, packet),
         Opcode::VERIFY => run::<Verify>(core, packet),
         Opcode::WRITE => run::<Write>(core, packet),
-        // Here come AES, CheckMac, Counter, DeriveKey, GenDig, KDF, MAC, PrivWrite, SecureBoot and UpdateExtra (next
-        // issue). Until then they are what they would be on a chip without them: unknown opcodes.
         _ => Err(Refusal::PARSE),
     };
     if outcome == Err(Refusal::EXECUTION) && core.switches.refusal_clears_temp_key {

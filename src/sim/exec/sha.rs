@@ -27,7 +27,7 @@ impl Execute for Sha {
             }
             Sha::HmacStart(key) => {
                 let key = hmac_key(core, *key)?;
-                core.sram.sha = Some(ShaContext::hmac(&key));
+                core.sram.sha = Some(ShaContext::hmac(&*key));
                 success()
             }
             Sha::End { rest, target } => end(core, rest, *target),

@@ -92,12 +92,7 @@ fn plaintext(core: &mut Core, write: &Write, slot: Slot) -> Result<Zeroizing<Vec
     let Some(mac) = &write.mac else {
         return Ok(Zeroizing::new(write.data.clone()));
     };
-    let (temp_key, key) = core.temp_key()?;
-    core.sram.temp_key = None;
-    let flags = temp_key.flags;
-    allow(flags.gen_dig && !flags.no_mac)?;
-    allow(!(flags.source_fixed && core.switches.encrypted_write_needs_random))?;
-    allow(flags.key_id == core.config().slot_config(slot).write_key().number())?;
+    let key = core.take_write_key(slot)?;
     let mut plaintext = Zeroizing::new([0; 32]);
     for ((plain, cipher), key) in plaintext.iter_mut().zip(&write.data).zip(key.iter()) {
         *plain = cipher ^ key;
