@@ -1,6 +1,5 @@
 //! The open sessions, and what each is doing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cryptoki_sys::*;
@@ -21,11 +20,13 @@ pub struct Sessions {
 #[derive(Default)]
 struct Table {
     last_handle: u64,
-    open: BTreeMap<u64, Entry>,
+    /// In the order of their opening; programs have few at a time.
+    open: Vec<Entry>,
 }
 
 /// What is known of a session without locking it.
 struct Entry {
+    handle: u64,
     token: Arc<Token>,
     read_write: bool,
     session: Arc<Mutex<Session>>,
@@ -47,13 +48,13 @@ impl Sessions {
         // A CK_ULONG of 32 bits could come round after four thousand million sessions.
         loop {
             table.last_handle = from_ulong(to_ulong(table.last_handle.wrapping_add(1)));
-            if table.last_handle != 0 && !table.open.contains_key(&table.last_handle) {
+            if table.last_handle != 0 && !table.open.iter().any(|entry| entry.handle == table.last_handle) {
                 break;
             }
         }
         let handle = table.last_handle;
         let session = Arc::new(Mutex::new(Session::new(handle, token.clone(), read_write)));
-        table.open.insert(handle, Entry { token: token.clone(), read_write, session });
+        table.open.push(Entry { handle, token: token.clone(), read_write, session });
         to_ulong(handle)
     }
 
@@ -63,8 +64,8 @@ impl Sessions {
     /// [`Error::SessionHandleInvalid`], or what `body` says.
     pub fn with<T>(&self, handle: CK_SESSION_HANDLE, body: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
         let invalid = Error::SessionHandleInvalid(from_ulong(handle));
-        let entry = self.table.lock().open.get(&from_ulong(handle)).map(|entry| entry.session.clone());
-        let Some(session) = entry else { return Err(invalid) };
+        let session = self.table.lock().position(from_ulong(handle), |table, at| table.open[at].session.clone());
+        let Some(session) = session else { return Err(invalid) };
         let mut session = session.lock();
         // Closed by another thread while this one waited.
         if session.closed {
@@ -80,7 +81,8 @@ impl Sessions {
     /// [`Error::SessionHandleInvalid`]
     pub fn close(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
         let handle = from_ulong(handle);
-        let entry = self.table.lock().open.remove(&handle).ok_or(Error::SessionHandleInvalid(handle))?;
+        let entry = self.table.lock().position(handle, |table, at| table.open.remove(at));
+        let entry = entry.ok_or(Error::SessionHandleInvalid(handle))?;
         self.ended(&[entry]);
         Ok(())
     }
@@ -90,9 +92,9 @@ impl Sessions {
         let mine = |entry: &Entry| entry.token.slot_id() == token.slot_id();
         let entries: Vec<Entry> = {
             let mut table = self.table.lock();
-            let handles: Vec<u64> =
-                table.open.iter().filter(|(_, entry)| mine(entry)).map(|(handle, _)| *handle).collect();
-            handles.iter().filter_map(|handle| table.open.remove(handle)).collect()
+            let (mine, others) = std::mem::take(&mut table.open).into_iter().partition(mine);
+            table.open = others;
+            mine
         };
         self.ended(&entries);
     }
@@ -120,9 +122,14 @@ impl Sessions {
 }
 
 impl Table {
+    /// Does something with the entry of this handle, if there is one.
+    fn position<T>(&mut self, handle: u64, then: impl FnOnce(&mut Self, usize) -> T) -> Option<T> {
+        self.open.iter().position(|entry| entry.handle == handle).map(|at| then(self, at))
+    }
+
     fn counts(&self, token: &Token) -> Counts {
         let mut counts = Counts::default();
-        for entry in self.open.values().filter(|entry| entry.token.slot_id() == token.slot_id()) {
+        for entry in self.open.iter().filter(|entry| entry.token.slot_id() == token.slot_id()) {
             counts.all += 1;
             counts.read_write += usize::from(entry.read_write);
         }
