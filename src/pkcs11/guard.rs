@@ -13,8 +13,9 @@ use super::module::Module;
 use super::rv;
 use super::session::Session;
 
-/// A function that needs no initialised module.
-pub fn library(name: &'static str, body: impl FnOnce() -> Result<()>) -> CK_RV {
+/// A function that needs no initialised module. (The bodies are `dyn` so that all this is compiled once, and not a
+/// hundred times.)
+pub fn library(name: &'static str, body: &mut dyn FnMut() -> Result<()>) -> CK_RV {
     // The state that a panic leaves behind is sound: locks are released by it, and an operation it interrupted
     // was taken out of its session before.
     let guarded = AssertUnwindSafe(|| {
@@ -25,13 +26,17 @@ pub fn library(name: &'static str, body: impl FnOnce() -> Result<()>) -> CK_RV {
 }
 
 /// A function of the initialised module.
-pub fn module(name: &'static str, body: impl FnOnce(&Module) -> Result<()>) -> CK_RV {
-    library(name, || body(lifecycle::enter()?.module()))
+pub fn module(name: &'static str, body: &mut dyn FnMut(&Module) -> Result<()>) -> CK_RV {
+    library(name, &mut || body(lifecycle::enter()?.module()))
 }
 
 /// A function of an open session, which is locked until it returns.
-pub fn session(name: &'static str, handle: CK_SESSION_HANDLE, body: impl FnOnce(&mut Session) -> Result<()>) -> CK_RV {
-    module(name, |module| module.sessions().with(handle, body))
+pub fn session(
+    name: &'static str,
+    handle: CK_SESSION_HANDLE,
+    body: &mut dyn FnMut(&mut Session) -> Result<()>,
+) -> CK_RV {
+    module(name, &mut |module| module.sessions().with(handle, &mut *body))
 }
 
 fn internal(panic: &(dyn Any + Send)) -> Error {
@@ -61,12 +66,12 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_general_error() {
-        assert_eq!(library("C_Test", || panic!("for a test")), CKR_GENERAL_ERROR);
+        assert_eq!(library("C_Test", &mut || panic!("for a test")), CKR_GENERAL_ERROR);
     }
 
     #[test]
     fn an_error_becomes_its_code() {
-        assert_eq!(library("C_Test", || Err(Error::NoEvent)), CKR_NO_EVENT);
-        assert_eq!(library("C_Test", || Ok(())), CKR_OK);
+        assert_eq!(library("C_Test", &mut || Err(Error::NoEvent)), CKR_NO_EVENT);
+        assert_eq!(library("C_Test", &mut || Ok(())), CKR_OK);
     }
 }
