@@ -76,14 +76,16 @@ provision() {
     cost 03-provision-and-lock
     run 'atecc608 info'
     cost 04-info
+    run 'atecc608 doctor'
+    cost 05-doctor
 }
 
 generate_keys() {
     heading '4. Two key pairs, born in the chip'
     run 'pkcs11-tool --module $MODULE --token-label gateway --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
-    cost 05-key-pair-with-pkcs11-tool
+    cost 06-key-pair-with-pkcs11-tool
     run 'p11tool --provider $MODULE --generate-ecc --curve secp256r1 --id 02 --label second-key --outfile second-key.pub "pkcs11:token=gateway"'
-    cost 06-key-pair-with-p11tool
+    cost 07-key-pair-with-p11tool
 }
 
 make_ca() {
@@ -113,7 +115,7 @@ certify_device() {
     run 'export PKCS11_PROVIDER_MODULE=$MODULE'
     run 'export KEY="pkcs11:token=gateway;object=dev-key;type=private"'
     run 'OPENSSL_CONF=$P11 openssl req -new -key "$KEY" -subj /CN=device-001 -sha256 -out device.csr'
-    cost 07-csr-with-openssl-req
+    cost 08-csr-with-openssl-req
     run 'openssl req -in device.csr -noout -verify -subject'
     write_file device.ext <<'END'
 keyUsage = critical, digitalSignature
@@ -126,11 +128,11 @@ END
 write_certificate() {
     heading '7. The certificate beside its key (same id, same label), and all that is on the token'
     run 'p11tool --provider $MODULE --write --load-certificate device.pem --id 01 --label dev-key "pkcs11:token=gateway"'
-    cost 08-certificate-with-p11tool
+    cost 09-certificate-with-p11tool
     run 'p11tool --provider $MODULE --list-all "pkcs11:token=gateway"'
-    cost 09-list-with-p11tool
+    cost 10-list-with-p11tool
     run 'pkcs11-tool --module $MODULE --token-label gateway -O'
-    cost 10-list-with-pkcs11-tool
+    cost 11-list-with-pkcs11-tool
 }
 
 talk_mqtt() {
@@ -155,7 +157,7 @@ END
     run_refused 'certificate required|handshake failure' \
         "printf hello | openssl s_client -connect 127.0.0.1:$port -servername localhost -CAfile ca.pem -brief -ign_eof"
     run "$VENV/bin/python $ROOT/scripts/aws_mqtt.py --module \$MODULE --token gateway --key dev-key --cert device.pem --ca ca.pem --port $port | tee mqtt.txt"
-    cost 11-mqtt-with-the-aws-sdk
+    cost 12-mqtt-with-the-aws-sdk
     run 'grep "device-001" mosquitto.log'
     stop_last_server
 }
@@ -170,10 +172,10 @@ talk_tls() {
     run 'export CERT="pkcs11:token=gateway;object=dev-key;type=cert"'
     run "printf 'hello\nCLOSE\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$port -servername localhost -CAfile ca.pem -verify_return_error -cert device.pem -key \"\$KEY\" -tls1_2 -brief -ign_eof > tls1_2.txt 2>&1"
     run 'grep -E "Protocol version|Verification|olleh" tls1_2.txt'
-    cost 12-tls-1.2-with-s_client
+    cost 13-tls-1.2-with-s_client
     run "printf 'hello\nCLOSE\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$port -servername localhost -CAfile ca.pem -verify_return_error -cert \"\$CERT\" -key \"\$KEY\" -tls1_3 -brief -ign_eof > tls1_3.txt 2>&1"
     run 'grep -E "Protocol version|Verification|olleh" tls1_3.txt'
-    cost 13-tls-1.3-certificate-from-the-token
+    cost 14-tls-1.3-certificate-from-the-token
     run 'grep -E "Protocol version|Peer certificate|Verification" s_server.log'
     for file in tls1_2.txt tls1_3.txt; do
         grep -q olleh "$file" || die "the server did not answer: see $file"
@@ -184,7 +186,7 @@ talk_tls() {
 try_to_export() {
     heading '10. Try to take the private key out'
     run "/usr/bin/python3 $ROOT/scripts/try_export.py \$MODULE gateway dev-key | tee export.txt"
-    cost 14-attempt-to-read-the-private-key
+    cost 15-attempt-to-read-the-private-key
 }
 
 summary() {

@@ -62,7 +62,7 @@ format() { cargo fmt --check; }
 lint() { cargo clippy --all-targets --all-features --locked -- -D warnings; }
 
 # As packages for gateways are built: no simulator in it.
-lint_without_simulator() { cargo clippy --locked --no-default-features -- -D warnings; }
+lint_without_simulator() { cargo clippy --all-targets --locked --no-default-features -- -D warnings; }
 
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked; }
 

@@ -13,28 +13,16 @@ use std::time::{Duration, Instant};
 
 use atecc608_pkcs11::sim::SimBus;
 use common::chip;
+use common::keys::{Handle, Session};
 use common::module::{c, Module};
+use common::one_key::{generate, point_of};
 use common::process::{self, Helper};
-use common::templates;
 use cryptoki_sys::*;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use rustix::fs::{flock, FlockOperation};
 
-type Handle = CK_OBJECT_HANDLE;
-type Session = CK_SESSION_HANDLE;
-
 const ROUNDS: usize = 10;
-
-fn generate(module: &Module, session: Session, label: &str) -> Result<Handle, CK_RV> {
-    let pair = &templates::of_all_clients(label, label.as_bytes())[2];
-    module.generate_key_pair(session, &pair.public, &pair.private).map(|(_, private)| private)
-}
-
-fn point_of(module: &Module, session: Session, private: Handle) -> Vec<u8> {
-    let public = module.public_of(session, private);
-    templates::unwrapped(&module.attribute(session, public, CKA_EC_POINT).unwrap())
-}
 
 fn verifies(point: &[u8], digest: &[u8], signature: &[u8]) -> bool {
     let key = VerifyingKey::from_sec1_bytes(point).unwrap();

@@ -1,4 +1,5 @@
 //! The driver against the simulated chip: what a conversation costs, and that faults of chip and bus lose nothing.
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used)]
 
 mod sim_support;
@@ -169,7 +170,7 @@ fn a_refusal_is_not_tried_again() {
 
 #[test]
 fn a_key_whose_reply_is_lost_is_generated_once() {
-    for faults in ["drop@2", "doze@2", "flip@2:30, flip@3:30"] {
+    for faults in ["drop@2", "doze@2", "flip@2:30, flip@3:30", "doze@2, nack@9*2"] {
         let (bus, mut chip) = provisioned();
         bus.set_faults(faults.parse().unwrap());
         let public_key = chip.generate_key(slot(0), Before::Empty).unwrap_or_else(|error| panic!("{faults}: {error}"));

@@ -1,5 +1,6 @@
 //! The simulated chip on its bus: wake, word addresses, busy, re-reading, watchdog, power (fact sheet sections 1 and 2).
 //! The packets are the fact sheet's, byte by byte.
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod sim_support;

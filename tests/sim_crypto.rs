@@ -1,5 +1,6 @@
 //! The simulated chip's cryptography against others' code: the p256 and sha2 crates (fact sheet sections 3.5, 3.7, 3.12,
 //! 3.18, 3.19, 3.21).
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod sim_support;

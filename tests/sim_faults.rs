@@ -1,4 +1,5 @@
 //! Faults on request, power loss, and the image file (DESIGN.md section 6; fact sheet sections 1.3 and 3.0).
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod sim_support;

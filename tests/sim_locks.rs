@@ -1,5 +1,6 @@
 //! The simulated chip's life cycle: what works in which lock state, and what is refused with which status
 //! (fact sheet sections 3.10, 3.15, 3.22 and 5.7).
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod sim_support;

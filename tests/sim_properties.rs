@@ -1,4 +1,5 @@
 //! Whatever is sent to the simulated chip, it answers something legal, and no secret comes out.
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod sim_support;

@@ -1,4 +1,5 @@
 //! The server: DESIGN.md section 6's protocol over a real socket, byte by byte where it matters.
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod sim_support;

@@ -93,9 +93,21 @@ impl Error {
         }
     }
 
-    /// Whether the chip certainly did not execute the command.
+    /// Whether the chip certainly did not execute the command. Not so after a fault of the ECC engine, or if all there
+    /// is to read is the answer to a wake: the command may have been executed before the chip fell asleep.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Error::Status { .. })
+        matches!(
+            self,
+            Error::Status {
+                status: Status::PARSE_ERROR
+                    | Status::EXECUTION_ERROR
+                    | Status::SELF_TEST_ERROR
+                    | Status::HEALTH_TEST_ERROR
+                    | Status::WATCHDOG_EXPIRING
+                    | Status::CRC_ERROR,
+                ..
+            }
+        )
     }
 
     /// Whether the chip is not there at all.

@@ -7,7 +7,11 @@
 
 #[cfg(feature = "sim")]
 pub mod chip;
+#[cfg(feature = "sim")]
+pub mod keys;
 pub mod module;
+#[cfg(feature = "sim")]
+pub mod one_key;
 #[cfg(feature = "sim")]
 pub mod process;
 pub mod templates;

@@ -74,6 +74,9 @@ def put_to_sleep(chip):
 
 
 def c_argument(argument):
+    if isinstance(argument, Status):
+        # What was to be an answer of the chip is a refusal: as an address it would end us.
+        raise TypeError(f"{argument!r} as an argument")
     if isinstance(argument, Out):
         return argument.bytes
     if isinstance(argument, int):
