@@ -28,7 +28,7 @@
 
 enum { DONE, ADDRESS_NACK, DATA_NACK };
 
-/* The address set on each of our files, plus one; 0: not our file. Files are opened by one thread, as the driver does. */
+/* The address set on each of our files, plus one; 0: not our file. One thread opens files, as the driver does. */
 static unsigned char slave[MOST_FILES];
 
 static int ours(int fd) { return fd >= 0 && fd < MOST_FILES && slave[fd] != 0; }

@@ -38,7 +38,8 @@ def serial_number(chip):
 
 def reading_follows_the_policy(checks, chip, keys):
     general = keys.slots[layout.GENERAL]
-    checks.equal("slot 8, all 416 bytes", chip("atcab_read_bytes_zone", DATA, layout.GENERAL, 0, Out(416), 416), general)
+    checks.equal("slot 8, all 416 bytes",
+                 chip("atcab_read_bytes_zone", DATA, layout.GENERAL, 0, Out(416), 416), general)
     checks.equal("slot 8, block 12", chip("atcab_read_zone", DATA, layout.GENERAL, 12, 0, Out(32), 32), general[384:])
     checks.equal("slot 8, one word", chip("atcab_read_zone", DATA, layout.GENERAL, 3, 5, Out(4), 4), general[116:120])
     for slot in (layout.LIMIT, layout.PARENT, layout.VALIDATED, layout.LOCKABLE, layout.REQ_RANDOM):
@@ -108,7 +109,8 @@ def nonces_are_what_the_host_computes(checks, chip, keys):
         checks.equal(f"Nonce(random, {what}) sets TempKey from random",
                      temp_key_state(chip), "0080")
         expected = host.nonce(host.TempKey(), mode, 0, number, answer).bytes()
-        checks.equal(f"Nonce(random, {what}) as atcah_nonce has it", hmac_with(chip, EPHEMERAL), expected_hmac(expected))
+        checks.equal(f"Nonce(random, {what}) as atcah_nonce has it",
+                     hmac_with(chip, EPHEMERAL), expected_hmac(expected))
         checks.equal("and as the fact sheet has it", expected, host.sha256(answer, number, bytes([0x16, mode, 0])))
     fixed = os.urandom(32)
     checks.equal("Nonce(pass-through) to TempKey", chip("atcab_nonce", fixed), OK)
@@ -215,7 +217,8 @@ def hmacs_are_those_of_the_standard(checks, chip, keys):
     chip("atcab_sha_hmac_update", context, message[:33], 33)
     chip("atcab_sha_hmac_update", context, message[33:], 67)
     checks.equal("HMAC in steps of 33 and 67 bytes",
-                 chip("atcab_sha_hmac_finish", context, Out(32), OUTPUT_ONLY)[1], host.hmac_sha256(keys.io_key, message))
+                 chip("atcab_sha_hmac_finish", context, Out(32), OUTPUT_ONLY)[1],
+                 host.hmac_sha256(keys.io_key, message))
     checks.equal("HMAC with a private key", hmac_with(chip, layout.SIGN_AND_ECDH), EXECUTION)
     checks.equal("HMAC with a slot whose latch is open", hmac_with(chip, layout.LATCHED), EXECUTION)
     checks.equal("the latch is open", chip("atcab_info_get_latch", Out(1)), b"\0")
@@ -238,7 +241,8 @@ def keys_are_generated_where_the_slot_allows(checks, chip, keys):
     signature = chip("atcab_sign", layout.SIGN_AND_ECDH, digest, Out(64))
     checks.true("the new one signs", host.verifies(new, digest, signature), signature)
     checks.true("the old one is gone", not host.verifies(old, digest, signature))
-    checks.equal("GenKey(create) without GenKey in WriteConfig", chip("atcab_genkey", layout.REQ_AUTH, Out(64)), EXECUTION)
+    checks.equal("GenKey(create) without GenKey in WriteConfig",
+                 chip("atcab_genkey", layout.REQ_AUTH, Out(64)), EXECUTION)
     for slot in (layout.IO_KEY, layout.GENERAL, layout.PARENT):
         checks.equal(f"GenKey(create) in slot {slot}, not private", chip("atcab_genkey", slot, Out(64)), EXECUTION)
     for slot, valid in ((layout.SIGN_AND_ECDH, 1), (layout.PARENT, 1), (layout.VALIDATED, 0), (layout.IO_KEY, 0)):
@@ -253,7 +257,8 @@ def key_digests_are_what_the_host_computes(checks, chip, keys):
     checks.equal("GenKey(digest of a stored public key)",
                  chip("atcab_genkey_base", 0x10, layout.PARENT, other, None), OK)
     checks.equal("sets GenKeyData, KeyID 11, SourceFlag kept", temp_key_state(chip), "5b80")
-    expected = host.gen_key_digest(host.nonce(host.TempKey(), 3, 0, start), 0x10, layout.PARENT, keys.attest, other, serial)
+    expected = host.gen_key_digest(host.nonce(host.TempKey(), 3, 0, start), 0x10, layout.PARENT, keys.attest, other,
+                                   serial)
     checks.equal("TempKey as atcah_gen_key_msg has it", hmac_with(chip, EPHEMERAL), expected_hmac(expected.bytes()))
     checks.equal("and as the fact sheet has it", expected.bytes(),
                  host.sha256(start, b"\x40", other, serial[8:], serial[:2], bytes(25), keys.attest))
@@ -283,7 +288,8 @@ def external_signatures_verify(checks, chip, keys):
     signatures = [chip("atcab_sign_base", 0xA0, layout.SIGN_ONLY, Out(64)) for _ in range(2)]
     checks.true("Sign takes the digest buffer, more than once",
                 all(host.verifies(keys.public[layout.SIGN_ONLY], digest, s) for s in signatures), tuple(signatures))
-    for slot, why in ((layout.ATTEST, "internal only"), (layout.ECDH_TO_SLOT, "ECDH only"), (layout.IO_KEY, "not private"),
+    for slot, why in ((layout.ATTEST, "internal only"), (layout.ECDH_TO_SLOT, "ECDH only"),
+                      (layout.IO_KEY, "not private"),
                       (layout.PARENT, "a public key"), (layout.REQ_AUTH, "not authorised")):
         checks.equal(f"Sign(external) with slot {slot}: {why}", chip("atcab_sign", slot, digest, Out(64)), EXECUTION)
 
@@ -300,7 +306,8 @@ def internal_signatures_are_of_the_hosts_message(checks, chip, keys):
                                            other, serial)
             digest, _ = host.sign_internal(temp_key, 0x40 * full_serial, slot, config, serial)
             checks.true(f"Sign(internal{', full serial number' if full_serial else ''}) with slot {slot} is of "
-                        "atcah_sign_internal_msg's digest", host.verifies(keys.public[slot], digest, signature), signature)
+                        "atcah_sign_internal_msg's digest", host.verifies(keys.public[slot], digest, signature),
+                        signature)
     checks.equal("and uses TempKey up", chip("atcab_sign_internal", layout.ATTEST, 0, 0, Out(64)), EXECUTION)
     chip("atcab_nonce", start)
     checks.equal("Sign(internal) of a TempKey from Nonce alone",
@@ -368,7 +375,8 @@ def a_slot_with_req_random_wants_a_random_nonce(checks, chip, keys):
     answer = chip("atcab_nonce_rand", number, Out(32))
     message = host.nonce(host.TempKey(), 0, 0, number, answer).bytes()
     checks.equal("Verify(stored) of a TempKey from random",
-                 chip("atcab_verify_stored_with_tempkey", keys.software.sign(message), layout.REQ_RANDOM, Out(1)), b"\1")
+                 chip("atcab_verify_stored_with_tempkey", keys.software.sign(message), layout.REQ_RANDOM, Out(1)),
+                 b"\1")
 
 
 def verification_is_answered_with_a_mac(checks, chip, keys):
@@ -389,12 +397,14 @@ def verification_is_answered_with_a_mac(checks, chip, keys):
                  host.sha256(keys.io_key, digest, number, good, bytes([0x45, 0xA2, P256, 0])))
     chip("atcab_nonce_load", DIGEST_BUFFER, number, 32)
     chip("atcab_nonce", digest)
-    checks.equal("message in TempKey: as the fact sheet has it", chip("atcab_verify", 0x82, P256, good, public, None, Out(32)),
+    checks.equal("message in TempKey: as the fact sheet has it",
+                 chip("atcab_verify", 0x82, P256, good, public, None, Out(32)),
                  host.sha256(keys.io_key, digest, number, good, bytes([0x45, 0x82, P256, 0])))
     by_parent = host.SoftwareKey()
     chip("atcab_write_pubkey", layout.PARENT, by_parent.public)
     checks.equal("Verify(stored, MAC), the library agrees",
-                 chip("atcab_verify_stored_mac", digest, by_parent.sign(digest), layout.PARENT, number, keys.io_key, Out(1)),
+                 chip("atcab_verify_stored_mac", digest, by_parent.sign(digest), layout.PARENT, number,
+                      keys.io_key, Out(1)),
                  b"\1")
     chip("atcab_write_pubkey", layout.PARENT, keys.attest)
 
@@ -467,8 +477,10 @@ def shared_secrets_are_those_of_the_peer(checks, chip, keys):
                  chip("atcab_ecdh_base", 0x00, layout.ECDH_TO_SLOT, peer.public, None, None), OK)
     checks.equal("slot 3 holds the secret", hmac_with(chip, layout.ECDH_RESULT),
                  expected_hmac(peer.ecdh(keys.public[layout.ECDH_TO_SLOT])))
-    for forbidden, why in ((layout.SIGN_ONLY, "for Sign only"), (layout.IO_KEY, "not private"), (layout.PARENT, "public")):
-        checks.equal(f"ECDH with slot {forbidden}: {why}", chip("atcab_ecdh", forbidden, peer.public, Out(32)), EXECUTION)
+    for forbidden, why in ((layout.SIGN_ONLY, "for Sign only"), (layout.IO_KEY, "not private"),
+                           (layout.PARENT, "public")):
+        checks.equal(f"ECDH with slot {forbidden}: {why}",
+                     chip("atcab_ecdh", forbidden, peer.public, Out(32)), EXECUTION)
     status = chip("atcab_ecdh", slot, peer.public[:63] + bytes([peer.public[63] ^ 1]), Out(32))
     checks.true("ECDH with what is no point of the curve is 05 or 0F", status in (Status(-42), EXECUTION), status)
 
@@ -506,7 +518,8 @@ def uses_are_counted_to_the_limit(checks, chip, keys):
     encoded = {1: "7FFFFFFF00000000", 16: "0000FFFF00000000", 17: "00007FFF00000000", 31: "0000000100000000",
                32: "FFFF000000010000"}
     checks.equal("Counter0 is 0 at first", counter_bytes(chip), "FFFFFFFF00000000")
-    checks.equal("GenKey(public) is no use", chip("atcab_get_pubkey", layout.LIMITED, Out(64)), keys.public[layout.LIMITED])
+    checks.equal("GenKey(public) is no use",
+                 chip("atcab_get_pubkey", layout.LIMITED, Out(64)), keys.public[layout.LIMITED])
     checks.equal("Counter0 is still 0", counter_bytes(chip), "FFFFFFFF00000000")
     verified = 0
     for use in range(1, layout.USES + 1):
@@ -514,7 +527,8 @@ def uses_are_counted_to_the_limit(checks, chip, keys):
         signature = chip("atcab_sign", layout.LIMITED, digest, Out(64))
         verified += host.verifies(keys.public[layout.LIMITED], digest, signature)
         if use in encoded:
-            checks.equal(f"after use {use} Counter0 is encoded as the fact sheet's table", counter_bytes(chip), encoded[use])
+            checks.equal(f"after use {use} Counter0 is encoded as the fact sheet's table",
+                         counter_bytes(chip), encoded[use])
     checks.equal("all 32 signatures verify", verified, layout.USES)
     checks.equal("the next use", chip("atcab_sign", layout.LIMITED, bytes(32), Out(64)), EXECUTION)
     checks.equal("is not counted", counter_bytes(chip), encoded[32])
