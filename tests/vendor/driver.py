@@ -81,7 +81,7 @@ def c_argument(argument):
         return argument.bytes
     if isinstance(argument, int):
         return ctypes.c_size_t(argument)
-    if isinstance(argument, ctypes.Structure):
+    if isinstance(argument, (ctypes.Structure, ctypes.c_uint32)):
         return ctypes.byref(argument)
     return argument
 

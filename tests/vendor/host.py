@@ -50,10 +50,29 @@ class IoDecrypt(ctypes.Structure):
     _fields_ = [("io_key", Bytes), ("out_nonce", Bytes), ("data", ctypes.c_void_p), ("data_size", ctypes.c_size_t)]
 
 
+class MacInOut(ctypes.Structure):
+    _fields_ = [("mode", ctypes.c_uint8), ("key_id", ctypes.c_uint16), ("challenge", Bytes), ("key", Bytes),
+                ("otp", Bytes), ("sn", Bytes), ("response", ctypes.c_void_p), ("temp_key", ctypes.POINTER(TempKey))]
+
+
+class CheckMacInOut(ctypes.Structure):
+    _fields_ = [("mode", ctypes.c_uint8), ("key_id", ctypes.c_uint16), ("sn", Bytes), ("client_chal", Bytes),
+                ("client_resp", ctypes.c_void_p), ("other_data", Bytes), ("otp", Bytes), ("slot_key", Bytes),
+                ("target_key", Bytes), ("temp_key", ctypes.POINTER(TempKey))]
+
+
+class GenDigInOut(ctypes.Structure):
+    _fields_ = [("zone", ctypes.c_uint8), ("key_id", ctypes.c_uint16), ("slot_conf", ctypes.c_uint16),
+                ("key_conf", ctypes.c_uint16), ("slot_locked", ctypes.c_uint8), ("counter", ctypes.c_uint32),
+                ("is_key_nomac", ctypes.c_bool), ("sn", Bytes), ("stored_value", Bytes), ("other_data", Bytes),
+                ("temp_key", ctypes.POINTER(TempKey))]
+
+
 # The library knows the size of each: a layout that has changed is found before it is used.
 LAYOUTS = [("atca_temp_key_t", TempKey), ("atca_nonce_in_out_t", NonceInOut), ("atca_gen_key_in_out_t", GenKeyInOut),
            ("atca_sign_internal_in_out_t", SignInternalInOut), ("atca_verify_mac_in_out_t", VerifyMac),
-           ("atca_io_decrypt_in_out_t", IoDecrypt)]
+           ("atca_io_decrypt_in_out_t", IoDecrypt), ("atca_mac_in_out_t", MacInOut),
+           ("atca_check_mac_in_out_t", CheckMacInOut), ("atca_gen_dig_in_out_t", GenDigInOut)]
 
 
 def layout_sizes(name, structure):
@@ -108,6 +127,32 @@ def io_decrypt(io_key, out_nonce, data):
     parameters = IoDecrypt(io_key, out_nonce, ctypes.addressof(buffer), len(data))
     atcah("atcah_io_decrypt", ctypes.byref(parameters))
     return buffer.raw
+
+
+def mac(mode, slot, challenge, key, serial, temp_key=None):
+    """What the library says that MAC answers. It reads OTP only for the modes with OTP."""
+    response = ctypes.create_string_buffer(32)
+    parameters = MacInOut(mode, slot, challenge, key, bytes(11), serial, ctypes.addressof(response),
+                          ctypes.pointer(temp_key) if temp_key else None)
+    atcah("atcah_mac", ctypes.byref(parameters))
+    return response.raw
+
+
+def check_mac(mode, slot, challenge, key, other_data, serial, otp=None, temp_key=None):
+    """The response that the library says CheckMac wants."""
+    response = ctypes.create_string_buffer(32)
+    parameters = CheckMacInOut(mode, slot, serial, challenge, ctypes.addressof(response), other_data, otp, key, None,
+                               ctypes.pointer(temp_key or TempKey()))
+    atcah("atcah_check_mac", ctypes.byref(parameters))
+    return response.raw
+
+
+def gen_dig(temp_key, zone, slot, stored, serial, **more):
+    """TempKey as the library says that GenDig leaves it."""
+    parameters = GenDigInOut(zone=zone, key_id=slot, stored_value=stored, sn=serial,
+                             temp_key=ctypes.pointer(temp_key), **more)
+    atcah("atcah_gen_dig", ctypes.byref(parameters))
+    return temp_key
 
 
 def sha256(*parts):

@@ -3,7 +3,7 @@
 SIGN_AND_ECDH = 0  # private: external and internal Sign, ECDH, GenKey
 SIGN_ONLY = 1  # private: external Sign; GenKey
 ECDH_TO_SLOT = 2  # private: ECDH whose result goes to slot 3
-ECDH_RESULT = 3  # secret
+ECDH_RESULT = 3  # secret; read and written encrypted with key 4
 IO_KEY = 4  # secret: IO protection, HMAC
 ECDH_TARGET = 5  # PubInfo on a data slot: ECDH may write to it
 ATTEST = 6  # private: internal Sign only
@@ -23,7 +23,7 @@ SLOTS = {  # SlotConfig, KeyConfig
     SIGN_AND_ECDH: (0x2087, 0x0033),
     SIGN_ONLY: (0x2081, 0x0033),
     ECDH_TO_SLOT: (0x208C, 0x0033),
-    ECDH_RESULT: (0x8F8F, 0x001C),
+    ECDH_RESULT: (0x44C4, 0x001C),
     IO_KEY: (0x8F8F, 0x001C),
     ECDH_TARGET: (0x0F8F, 0x001E),
     ATTEST: (0x2082, 0x0033),

@@ -69,8 +69,8 @@ def writing_follows_the_policy(checks, chip, keys):
     checks.equal("secret slot 5 (always), block", chip("atcab_write_zone", DATA, layout.ECDH_TARGET, 0, 0, new, 32), OK)
     checks.equal("holds it", hmac_with(chip, layout.ECDH_TARGET), expected_hmac(new))
     checks.equal("secret slot 5, word", chip("atcab_write_zone", DATA, layout.ECDH_TARGET, 0, 0, b"word", 4), EXECUTION)
-    for slot in (layout.LIMIT, layout.IO_KEY, layout.ECDH_RESULT):
-        checks.equal(f"slot {slot} (never), block", chip("atcab_write_zone", DATA, slot, 0, 0, new, 32), EXECUTION)
+    for slot, policy in ((layout.LIMIT, "never"), (layout.IO_KEY, "never"), (layout.ECDH_RESULT, "encrypted only")):
+        checks.equal(f"slot {slot} ({policy}), block", chip("atcab_write_zone", DATA, slot, 0, 0, new, 32), EXECUTION)
     checks.equal("slot 10 (never), word", chip("atcab_write_zone", DATA, layout.LIMIT, 0, 0, b"word", 4), EXECUTION)
     for slot in layout.PRIVATE:
         checks.equal(f"private key of slot {slot}", chip("atcab_write_zone", DATA, slot, 0, 0, new, 32), EXECUTION)

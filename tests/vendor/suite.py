@@ -16,6 +16,7 @@ import bus
 import configured
 import host
 import locked
+import shared_secrets
 from checks import Checks
 from driver import Chip, Server
 
@@ -34,7 +35,7 @@ class Keys:
 def all_states(checks, chip, keys, server):
     for topic in blank.TOPICS + configured.TOPICS:
         checks.run(topic, chip)
-    for topic in configured.KEY_TOPICS + locked.TOPICS:
+    for topic in configured.KEY_TOPICS + locked.TOPICS + shared_secrets.TOPICS:
         checks.run(topic, chip, keys)
     checks.run(bus.sleep_idle_and_power, chip, server)
     checks.run(bus.nobody_answers_elsewhere, chip)
@@ -44,7 +45,7 @@ def in_real_time(checks, chip, keys, server):
     for topic in (blank.identity_of_a_blank_608b, blank.configuration_is_read_back_as_it_was_written,
                   blank.locking_the_configuration):
         checks.run(topic, chip)
-    for topic in configured.KEY_TOPICS + locked.REAL_TIME_TOPICS:
+    for topic in configured.KEY_TOPICS + locked.REAL_TIME_TOPICS + shared_secrets.REAL_TIME_TOPICS:
         checks.run(topic, chip, keys)
     checks.run(bus.the_library_polls_while_the_chip_is_busy, chip, server)
     checks.run(bus.the_watchdog_is_stopped_by_idle_only, chip)
