@@ -109,7 +109,7 @@ fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, argument
     if plan.standing != Standing::Provisioned && !may_lock(simulated, profile, arguments.unproven) {
         return Err(Error::Refused(format!(
             "{place}: the profile {} was never locked and used on silicon, and a mistake in it can't be undone: \
-             nothing was done. Sacrifice a chip for scripts/hardware-check.sh, or say --unproven",
+             nothing was done. Say --unproven to be the first",
             profile.name
         )));
     }
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn a_profile_that_is_not_proven_is_locked_into_a_real_chip_only_on_demand() {
         let mut profile = profile::by_name("tls").unwrap().clone();
-        assert!(!profile.proven_on_silicon, "hardware-check.sh has passed? Then say so in the profile and here");
+        assert!(!profile.proven_on_silicon, "it was proven? Then this test has to go");
         assert!(!may_lock(false, &profile, false));
         assert!(may_lock(false, &profile, true) && may_lock(true, &profile, false));
         profile.proven_on_silicon = true;
