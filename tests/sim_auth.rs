@@ -1,5 +1,6 @@
 //! MAC, CheckMac, GenDig and Counter of the simulated chip (fact sheet sections 3.2, 3.3, 3.6, 3.11, 5.6 and 11), and
 //! attacks on ReqAuth. All expected values are computed here, byte by byte.
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod sim_support;

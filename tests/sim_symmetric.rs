@@ -1,5 +1,6 @@
 //! AES, KDF and SecureBoot of the simulated chip against their standards and the vendor's vectors (fact sheet sections 3.1,
 //! 3.9 and 3.16).
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod sim_support;
