@@ -12,10 +12,6 @@ use atecc608_pkcs11::wire::config_zone::{counter_encode, COUNTER_MAX};
 use atecc608_pkcs11::wire::Status;
 use sim_support::*;
 
-const OK: u8 = 0x00;
-const MISCOMPARE: u8 = 0x01;
-const PARSE: u8 = 0x03;
-const EXECUTION: u8 = 0x0F;
 const PIN: [u8; 32] = [0x77; 32];
 
 /// `tls` with a PIN in slot 7 (SlotConfig 9F 8F: NoMac), which slot 2 asks for (ReqAuth, AuthKey 7); slots 4 and 10

@@ -15,9 +15,6 @@ use p256::{EncodedPoint, PublicKey, SecretKey};
 use sha2::{Digest, Sha256};
 use sim_support::*;
 
-const OK: u8 = 0x00;
-const MISCOMPARE: u8 = 0x01;
-const EXECUTION: u8 = 0x0F;
 const BUFFER: DigestSource = DigestSource::MessageDigestBuffer;
 
 fn point(key: &PublicKey) -> [u8; 64] {

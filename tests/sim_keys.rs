@@ -11,10 +11,6 @@ use atecc608_pkcs11::wire::commands::*;
 use atecc608_pkcs11::wire::zone::{Address, Zone};
 use sim_support::*;
 
-const OK: u8 = 0x00;
-const MISCOMPARE: u8 = 0x01;
-const PARSE: u8 = 0x03;
-const EXECUTION: u8 = 0x0F;
 /// The vendor's unit-test configuration (section 6b), bytes 16 to 127 but for the lock bytes.
 const CONFIG: &str = "C0 00 00 00 AF 2F C4 44 87 20 C4 F4 8F 0F 0F 0F 9F 8F 83 64 C4 44 C4 64 0F 0F 0F 0F 0F 0F 0F 0F
     0F 0F 0F 0F FF FF FF FF 00 00 00 00 FF FF FF FF 00 00 00 00 FF 84 03 BC 09 69 76 00 00 00 00 00

@@ -12,10 +12,6 @@ use atecc608_pkcs11::wire::zone::{Address, Zone};
 use atecc608_pkcs11::wire::Slot;
 use sim_support::*;
 
-const OK: u8 = 0x00;
-const PARSE: u8 = 0x03;
-const EXECUTION: u8 = 0x0F;
-
 fn read(zone: Zone, address: Address, block: bool) -> Read {
     Read { zone, address, block }
 }

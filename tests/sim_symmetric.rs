@@ -12,10 +12,6 @@ use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature, SigningKey};
 use sim_support::*;
 
-const OK: u8 = 0x00;
-const MISCOMPARE: u8 = 0x01;
-const PARSE: u8 = 0x03;
-const EXECUTION: u8 = 0x0F;
 const IO_KEY: [u8; 32] = [0x66; 32];
 
 fn chip(change: impl FnOnce(&mut Image)) -> Master {

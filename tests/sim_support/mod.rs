@@ -15,6 +15,12 @@ use sha2::{Digest, Sha256};
 pub const SERIAL: SerialNumber = SerialNumber([0x01, 0x23, 0x53, 0x49, 0x4D, 0x11, 0x22, 0x33, 0xEE]);
 pub const ADDRESS: u8 = 0x60;
 
+/// Status bytes, as the fact sheet writes them (section 2.4).
+pub const OK: u8 = 0x00;
+pub const MISCOMPARE: u8 = 0x01;
+pub const PARSE: u8 = 0x03;
+pub const EXECUTION: u8 = 0x0F;
+
 pub fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_digit(16).unwrap() as u8).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
@@ -159,16 +165,10 @@ impl Master {
     pub fn run<C: Command>(&self, command: &C) -> Result<C::Response, Status> {
         self.idle();
         self.wake();
-        self.write(&[vec![0x03], command.packet().encode()].concat()).unwrap();
-        let packet = self.response();
-        let payload = frame::decode_response(&packet).unwrap();
-        match payload {
-            [status] if !C::ONE_BYTE_IS_DATA && *status != 0 => Err(Status(*status)),
-            payload => Ok(command.response(payload).unwrap()),
-        }
+        self.run_on(command)
     }
 
-    /// Executes a command in the same session as the last one: no idle, no wake. For chips without times.
+    /// Executes a command in the same session as the last one: no idle, no wake.
     pub fn run_on<C: Command>(&self, command: &C) -> Result<C::Response, Status> {
         self.write(&[vec![0x03], command.packet().encode()].concat()).unwrap();
         let packet = self.response();
