@@ -117,6 +117,13 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// The folder of the configuration file, absolute.
+    pub fn folder(&self) -> PathBuf {
+        let path = self.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
     /// Loads the configuration that the environment names, else the default file.
     ///
     /// `trust_environment` is false in a setuid process, where the variables are ignored. Without any file the

@@ -69,6 +69,9 @@ pub enum Error {
         /// What happened.
         cause: Box<Error>,
     },
+    /// The system has no random numbers for the host's part of a nonce.
+    #[error("the system gives no random bytes: {0}")]
+    HostRandom(String),
     /// The chip did something else than it was asked: a check after the fact failed.
     #[error("{0}")]
     Mismatch(String),
@@ -89,7 +92,11 @@ impl Error {
                 *status,
                 Status::WATCHDOG_EXPIRING | Status::AFTER_WAKE | Status::CRC_ERROR | Status::HEALTH_TEST_ERROR
             ),
-            Error::NotAnswering { .. } | Error::SelfTestFailed | Error::Uncertain { .. } | Error::Mismatch(_) => false,
+            Error::NotAnswering { .. }
+            | Error::SelfTestFailed
+            | Error::Uncertain { .. }
+            | Error::HostRandom(_)
+            | Error::Mismatch(_) => false,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod error;
 mod exchange;
 pub mod ops;
 pub mod provision;
+pub mod secrets;
 
 use std::fmt::Display;
 use std::time::Duration;

@@ -1,10 +1,9 @@
 //! Why the tool did not do what was asked: what, where, and what to do.
 
-use std::path::PathBuf;
-
 use crate::bus::{LockError, OpenError};
 use crate::chip;
 use crate::config::ConfigError;
+use crate::token::io_key::KeyFileError;
 
 /// Result of a command.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -56,13 +55,8 @@ pub enum Error {
         standing: String,
     },
     /// The file with the IO protection key can't be used.
-    #[error("IO protection key {}: {problem}", path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// The result can't be written to stdout.
     #[error("standard output: {0}")]
     Output(std::io::Error),

@@ -1,13 +1,15 @@
 //! From configuration and `--token` to one chip behind a locked bus.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::error::{Error, Result};
 use crate::bus::{Bus, LockGuard};
 use crate::chip::{self, Awake, Chip};
 use crate::config::{self, Config, ConfigError, TokenConfig};
 use crate::logging::{self, LogSettings};
+use crate::token::io_key::KeyFile;
 use crate::token::store::Store;
+use crate::wire::config_zone::SerialNumber;
 use crate::wire::ConfigZone;
 
 /// What the command line says about configuration and chip.
@@ -206,11 +208,10 @@ impl Target {
         Ok(zone)
     }
 
-    /// The folder of the configuration file, absolute.
-    pub fn config_folder(&self) -> PathBuf {
-        let path = self.config.path.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH));
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        path.parent().map(Path::to_owned).unwrap_or_default()
+    /// Where the chip's IO protection key is kept.
+    pub fn key_file(&mut self, serial: &SerialNumber) -> KeyFile {
+        let simulated = self.is_simulated();
+        KeyFile::of(&self.config, &self.token, simulated, serial)
     }
 }
 

@@ -12,7 +12,8 @@ use cryptoki_sys::*;
 use super::error::{Error, Result};
 use super::guard;
 use super::ptr::*;
-use super::{digest, general, keys, objects, random, sessions, sign, slots, unsupported, verify};
+use super::{cipher, digest, general, keys, objects, random, sessions, sign, slots, unsupported, verify};
+use crate::token::Direction;
 
 /// The name of the standard's own interface.
 const INTERFACE_NAME: &CStr = c"PKCS 11";
@@ -160,33 +161,49 @@ functions! {
         ) { session(session) |s| objects::find(s, out_array(objects, room)?, out(count)?) }
         C_FindObjectsFinal(session: CK_SESSION_HANDLE) { session(session) |s| objects::find_final(s) }
         // Encryption and decryption
-        C_EncryptInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::encryption()
+        C_EncryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+            session(session) |s| cipher::init(s, Direction::Encrypt, optional_mechanism(mechanism)?, key)
         }
         C_Encrypt(
-            session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::encryption() }
-        C_EncryptUpdate(
-            session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::encryption() }
-        C_EncryptFinal(session: CK_SESSION_HANDLE, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG) {
-            session(session) |_s| unsupported::encryption()
+            session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                cipher::whole(s, Direction::Encrypt, input(data, data_len), output(result, result_len))
+            }
         }
-        C_DecryptInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::encryption()
+        C_EncryptUpdate(
+            session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                cipher::update(s, Direction::Encrypt, input(data, data_len), output(result, result_len))
+            }
+        }
+        C_EncryptFinal(session: CK_SESSION_HANDLE, result: *mut CK_BYTE, result_len: *mut CK_ULONG) {
+            session(session) |s| cipher::finish(s, Direction::Encrypt, output(result, result_len))
+        }
+        C_DecryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+            session(session) |s| cipher::init(s, Direction::Decrypt, optional_mechanism(mechanism)?, key)
         }
         C_Decrypt(
-            session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::encryption() }
+            session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                cipher::whole(s, Direction::Decrypt, input(data, data_len), output(result, result_len))
+            }
+        }
         C_DecryptUpdate(
-            session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::encryption() }
-        C_DecryptFinal(session: CK_SESSION_HANDLE, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG) {
-            session(session) |_s| unsupported::encryption()
+            session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                cipher::update(s, Direction::Decrypt, input(data, data_len), output(result, result_len))
+            }
+        }
+        C_DecryptFinal(session: CK_SESSION_HANDLE, result: *mut CK_BYTE, result_len: *mut CK_ULONG) {
+            session(session) |s| cipher::finish(s, Direction::Decrypt, output(result, result_len))
         }
         // Digests
         C_DigestInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM) {
@@ -267,10 +284,9 @@ functions! {
             session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG,
             key: *mut CK_OBJECT_HANDLE
         ) {
-            session(session) |_s| {
-                out(key)?;
-                template(attributes, count)?;
-                keys::generate(&mechanism(kind)?)
+            session(session) |s| {
+                let key = out(key)?;
+                keys::generate(s, key, &mechanism(kind)?, &template(attributes, count)?)
             }
         }
         C_GenerateKeyPair(
@@ -351,40 +367,40 @@ functions! {
         }
         // Messages: encryption
         C_MessageEncryptInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::encryption()
+            session(session) |_s| unsupported::message_encryption()
         }
         C_EncryptMessage(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
             _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::encryption() }
+        ) { session(session) |_s| unsupported::message_encryption() }
         C_EncryptMessageBegin(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG
-        ) { session(session) |_s| unsupported::encryption() }
+        ) { session(session) |_s| unsupported::message_encryption() }
         C_EncryptMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
             _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |_s| unsupported::encryption() }
-        C_MessageEncryptFinal(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::encryption() }
+        ) { session(session) |_s| unsupported::message_encryption() }
+        C_MessageEncryptFinal(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::message_encryption() }
         // Messages: decryption
         C_MessageDecryptInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::encryption()
+            session(session) |_s| unsupported::message_encryption()
         }
         C_DecryptMessage(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
             _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::encryption() }
+        ) { session(session) |_s| unsupported::message_encryption() }
         C_DecryptMessageBegin(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG
-        ) { session(session) |_s| unsupported::encryption() }
+        ) { session(session) |_s| unsupported::message_encryption() }
         C_DecryptMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
             _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |_s| unsupported::encryption() }
-        C_MessageDecryptFinal(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::encryption() }
+        ) { session(session) |_s| unsupported::message_encryption() }
+        C_MessageDecryptFinal(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::message_encryption() }
         // Messages: signing
         C_MessageSignInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
             session(session) |_s| unsupported::message_signing()

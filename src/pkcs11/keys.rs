@@ -6,11 +6,17 @@ use super::error::Result;
 use super::ptr::Out;
 use super::session::Session;
 use super::types::{from_ulong, to_ulong};
-use crate::token::{self, Mechanism, Template};
+use crate::token::{Mechanism, Template};
 
-/// C_GenerateKey: no mechanism makes a secret key.
-pub fn generate(mechanism: &Mechanism) -> Result<()> {
-    Err(token::Error::MechanismInvalid(from_ulong(mechanism.mechanism)).into())
+/// C_GenerateKey
+pub fn generate(
+    session: &Session,
+    out: Out<CK_OBJECT_HANDLE>,
+    mechanism: &Mechanism,
+    template: &Template,
+) -> Result<()> {
+    out.set(to_ulong(session.token().generate_key(session.reference(), mechanism, template)?));
+    Ok(())
 }
 
 /// C_GenerateKeyPair. Both handles are written, or none.

@@ -22,6 +22,7 @@ pub mod rv;
 pub mod session;
 pub mod types;
 
+mod cipher;
 mod digest;
 mod general;
 mod keys;

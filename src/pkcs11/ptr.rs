@@ -218,6 +218,18 @@ pub unsafe fn output(data: *mut CK_BYTE, len: *mut CK_ULONG) -> Result<OutBuf> {
 }
 
 impl OutBuf {
+    /// Whether the caller only asks for the length.
+    pub fn is_query(&self) -> bool {
+        self.data.is_null()
+    }
+
+    /// Whether the buffer has room for so many bytes. The caller is told nothing.
+    pub fn has_room_for(&self, needed: usize) -> bool {
+        // SAFETY: not NULL (checked by `output`), and promised by the caller to hold a CK_ULONG.
+        let available = unsafe { self.len.read_unaligned() };
+        available >= length(needed)
+    }
+
     /// Compares the buffer with the `needed` length, which the caller is told in every case.
     pub fn room_for(self, needed: usize) -> Room {
         // SAFETY: not NULL (checked by `output`), and promised by the caller to hold a CK_ULONG.
@@ -487,6 +499,15 @@ pub unsafe fn optional_mechanism(mechanism: *const CK_MECHANISM) -> Result<Optio
     let parameter = match mechanism {
         // SAFETY: the same contract.
         CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => unsafe { ecdh1(pParameter.cast(), len) }?,
+        // SAFETY: the same contract.
+        CKM_AES_CTR => unsafe { ctr(pParameter.cast(), len) }?,
+        // SAFETY: the same contract.
+        CKM_AES_GCM => unsafe { gcm(pParameter.cast(), len) }?,
+        CKM_SHA256_HMAC_GENERAL | CKM_AES_CMAC_GENERAL => {
+            // SAFETY: the same contract.
+            let number: CK_MAC_GENERAL_PARAMS = unsafe { structure(pParameter.cast(), len) }?;
+            Parameter::Number(from_ulong(number))
+        }
         _ if len == 0 => Parameter::None,
         // SAFETY: the same contract.
         _ => Parameter::Other(unsafe { copy_bytes(pParameter.cast(), len) }.ok_or(NULL_PARAMETER)?),
@@ -500,22 +521,63 @@ const NULL_PARAMETER: Error =
 /// # Safety
 /// See the module's contract.
 unsafe fn ecdh1(params: *const CK_ECDH1_DERIVE_PARAMS, len: usize) -> Result<Parameter> {
-    if len != size_of::<CK_ECDH1_DERIVE_PARAMS>() {
-        return Err(Error::MechanismParamInvalid("the parameter does not have the size of CK_ECDH1_DERIVE_PARAMS"));
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says.
+    unsafe {
+        Ok(Parameter::Ecdh1 {
+            kdf: params.kdf,
+            shared_data: inner_bytes(params.pSharedData, params.ulSharedDataLen)?,
+            public_data: inner_bytes(params.pPublicData, params.ulPublicDataLen)?,
+        })
+    }
+}
+
+/// # Safety
+/// See the module's contract.
+unsafe fn ctr(params: *const CK_AES_CTR_PARAMS, len: usize) -> Result<Parameter> {
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    Ok(Parameter::Ctr { bits: from_ulong(params.ulCounterBits), block: params.cb })
+}
+
+/// # Safety
+/// See the module's contract.
+unsafe fn gcm(params: *const CK_GCM_PARAMS, len: usize) -> Result<Parameter> {
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says. (ulIvBits is not read: the
+    // standard says to ignore it, and callers leave it 0.)
+    unsafe {
+        Ok(Parameter::Gcm {
+            iv: inner_bytes(params.pIv, params.ulIvLen)?,
+            associated: inner_bytes(params.pAAD, params.ulAADLen)?,
+            tag_bits: from_ulong(params.ulTagBits),
+        })
+    }
+}
+
+/// A parameter that is one structure.
+///
+/// # Safety
+/// See the module's contract.
+unsafe fn structure<T: Copy>(params: *const T, len: usize) -> Result<T> {
+    if len != size_of::<T>() {
+        return Err(Error::MechanismParamInvalid("the mechanism's parameter does not have the size of its structure"));
     }
     // SAFETY: NULL is none, and the size is right.
-    let params = unsafe { optional(params) }.ok_or(NULL_PARAMETER)?;
-    let copy = |data: *mut CK_BYTE, len: CK_ULONG| {
-        let len = usize::try_from(len).ok().filter(|len| *len <= MAX_PARAMETER);
-        // SAFETY: the caller promises as many bytes as the length beside the pointer says.
-        len.and_then(|len| unsafe { copy_bytes(data, len) })
-            .ok_or(Error::MechanismParamInvalid("CK_ECDH1_DERIVE_PARAMS: NULL, or an impossible length"))
-    };
-    Ok(Parameter::Ecdh1 {
-        kdf: params.kdf,
-        shared_data: copy(params.pSharedData, params.ulSharedDataLen)?,
-        public_data: copy(params.pPublicData, params.ulPublicDataLen)?,
-    })
+    unsafe { optional(params) }.ok_or(NULL_PARAMETER)
+}
+
+/// Bytes that a parameter points to.
+///
+/// # Safety
+/// See the module's contract.
+unsafe fn inner_bytes(data: *const CK_BYTE, len: CK_ULONG) -> Result<Vec<u8>> {
+    let len = usize::try_from(len).ok().filter(|len| *len <= MAX_PARAMETER);
+    // SAFETY: the same contract.
+    len.and_then(|len| unsafe { copy_bytes(data, len) })
+        .ok_or(Error::MechanismParamInvalid("the parameter has a NULL pointer, or an impossible length"))
 }
 
 #[cfg(test)]

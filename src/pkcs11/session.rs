@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::error::{Error, Result};
 use super::types::{from_ulong, to_ulong};
-use crate::token::{DigestOperation, ObjectHandle, SessionRef, SignOperation, Token, VerifyOperation};
+use crate::token::{CipherOperation, DigestOperation, ObjectHandle, SessionRef, SignOperation, Token, VerifyOperation};
 
 /// The table of open sessions.
 ///
@@ -145,6 +145,10 @@ pub struct Session {
     closed: bool,
     /// C_FindObjects.
     pub find: Activity<Search>,
+    /// C_Encrypt.
+    pub encrypt: Activity<CipherOperation>,
+    /// C_Decrypt.
+    pub decrypt: Activity<CipherOperation>,
     /// C_Sign.
     pub sign: Activity<SignOperation>,
     /// C_Verify, C_VerifySignature.
@@ -175,6 +179,8 @@ impl Session {
             read_write,
             closed: false,
             find: Activity::new("search"),
+            encrypt: Activity::new("encryption"),
+            decrypt: Activity::new("decryption"),
             sign: Activity::new("signing operation"),
             verify: Activity::new("verification"),
             digest: Activity::new("digest operation"),
@@ -182,7 +188,7 @@ impl Session {
     }
 
     /// The token it is with.
-    pub fn token(&self) -> &Token {
+    pub fn token(&self) -> &Arc<Token> {
         &self.token
     }
 
@@ -208,6 +214,8 @@ impl Session {
 
     fn cancel_all(&mut self) {
         self.find.cancel();
+        self.encrypt.cancel();
+        self.decrypt.cancel();
         self.sign.cancel();
         self.verify.cancel();
         self.digest.cancel();

@@ -51,6 +51,12 @@ pub fn cancel(session: &mut Session, flags: CK_FLAGS) -> Result<()> {
     if asked(CKF_FIND_OBJECTS) {
         session.find.cancel();
     }
+    if asked(CKF_ENCRYPT) {
+        session.encrypt.cancel();
+    }
+    if asked(CKF_DECRYPT) {
+        session.decrypt.cancel();
+    }
     if asked(CKF_SIGN) {
         session.sign.cancel();
     }

@@ -21,9 +21,9 @@ pub fn init(session: &mut Session, mechanism: Option<Mechanism>, key: CK_OBJECT_
 
 /// C_Sign
 pub fn sign(session: &mut Session, data: Result<InBuf>, signature: Result<OutBuf>) -> Result<()> {
-    session.sign.check_unused()?;
+    let len = session.sign.check_unused()?.len();
     let (data, signature) = (session.sign.or_end(data)?, session.sign.or_end(signature)?);
-    let slot = match signature.room_for(SignOperation::LEN) {
+    let slot = match signature.room_for(len) {
         Room::Query => return Ok(()),
         Room::TooSmall(error) => return Err(error),
         Room::Fits(slot) => slot,
@@ -41,8 +41,8 @@ pub fn update(session: &mut Session, data: Result<InBuf>) -> Result<()> {
 
 /// C_SignFinal
 pub fn finish(session: &mut Session, signature: Result<OutBuf>) -> Result<()> {
-    session.sign.active()?;
-    let slot = match session.sign.or_end(signature)?.room_for(SignOperation::LEN) {
+    let len = session.sign.active()?.len();
+    let slot = match session.sign.or_end(signature)?.room_for(len) {
         Room::Query => return Ok(()),
         Room::TooSmall(error) => return Err(error),
         Room::Fits(slot) => slot,

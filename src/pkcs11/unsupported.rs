@@ -8,8 +8,8 @@ pub fn operation_state() -> Result<()> {
     Err(Error::FunctionNotSupported)
 }
 
-/// C_EncryptInit, C_Encrypt, C_EncryptUpdate, C_EncryptFinal, the same of C_Decrypt, and their message forms.
-pub fn encryption() -> Result<()> {
+/// C_MessageEncryptInit, C_EncryptMessage and the rest, and the same of C_MessageDecrypt.
+pub fn message_encryption() -> Result<()> {
     Err(Error::FunctionNotSupported)
 }
 

@@ -9,21 +9,16 @@ use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
 use super::object::{KeyRef, SessionObject};
 use super::point::Point;
-use super::template::{bool_value, ulong_value, Template};
+use super::secret::session::SecretRequest;
+use super::template::Template;
 use super::SessionRef;
+use crate::bus::Bus;
+use crate::chip::Awake;
 
 /// Bytes of an ECDH secret on P-256.
 const SECRET_LEN: usize = 32;
 /// Longest key that the X9.63 functions are asked for.
 const MAX_KEY_LEN: usize = 1024;
-
-/// The derived key that a template asks for.
-struct DerivedKey {
-    key_type: CK_KEY_TYPE,
-    len: usize,
-    sensitive: bool,
-    extractable: bool,
-}
 
 /// Derives a session key with the private key `key`.
 ///
@@ -48,18 +43,19 @@ pub(super) fn derive(
     let theirs = Point::from_caller(public_data).ok_or_else(|| {
         Error::MechanismParamInvalid("the other side's public key is not a point on P-256".to_owned())
     })?;
-    let wanted = DerivedKey::from_template(template, *kdf == CKD_NULL)?;
-    let secret = Zeroizing::new(shared_secret(device, key, &theirs)?);
+    let request = SecretRequest::new(session, template)?;
+    let (key_type, len) = wanted(&request, *kdf == CKD_NULL)?;
+    let secret = shared_secret(device, key, &theirs)?;
     let value = match Hasher::for_kdf(*kdf) {
         // Leading bytes are removed if fewer are wanted (PKCS#11 3.0 section 2.3.8).
-        None => Zeroizing::new(secret[SECRET_LEN - wanted.len..].to_vec()),
-        Some(hasher) => x963(&hasher, secret.as_slice(), shared_data, wanted.len),
+        None => Zeroizing::new(secret[SECRET_LEN - len..].to_vec()),
+        Some(hasher) => x963(&hasher, secret.as_slice(), shared_data, len),
     };
-    Ok(wanted.into_object(session, template, value))
+    request.for_session(session, key_type, value)
 }
 
 /// One ECDH in the chip, once the slot is known to hold the key that its handle names.
-fn shared_secret(device: &mut Device, key: KeyRef, theirs: &Point) -> Result<[u8; SECRET_LEN]> {
+fn shared_secret(device: &mut Device, key: KeyRef, theirs: &Point) -> Result<Zeroizing<[u8; SECRET_LEN]>> {
     let slot = key.slot;
     device.with_key(key, |chip, identity| {
         let key = identity.key_slot(slot);
@@ -78,11 +74,12 @@ fn shared_secret(device: &mut Device, key: KeyRef, theirs: &Point) -> Result<[u8
                 )));
             }
         }
-        let result = if limited {
-            chip.converse_once(|awake| awake.ecdh(slot, &theirs.xy()))
-        } else {
-            chip.converse(|awake| awake.ecdh(slot, &theirs.xy()))
+        let io_key = identity.shared_io_key(chip);
+        let ecdh = |awake: &mut Awake<'_, Bus>| match &io_key {
+            Some(io_key) => awake.ecdh_encrypted(slot, &theirs.xy(), io_key),
+            None => awake.ecdh(slot, &theirs.xy()).map(Zeroizing::new),
         };
+        let result = if limited { chip.converse_once(ecdh) } else { chip.converse(ecdh) };
         result.map_err(Error::Device)
     })
 }
@@ -104,75 +101,36 @@ fn x963(hasher: &Hasher, secret: &[u8], shared_data: &[u8], len: usize) -> Zeroi
     key
 }
 
-impl DerivedKey {
-    fn from_template(template: &Template, bare_secret: bool) -> Result<Self> {
-        let inconsistent = |text: &str| Err(Error::TemplateInconsistent(text.to_owned()));
-        if template.boolean(CKA_TOKEN)? == Some(true) {
-            return inconsistent("CKA_TOKEN: a derived key is a session object; it is not kept in the chip");
-        }
-        if template.ulong(CKA_CLASS)?.is_some_and(|class| class != CKO_SECRET_KEY) {
-            return inconsistent("CKA_CLASS: a derived key is a CKO_SECRET_KEY");
-        }
-        let key_type = template.ulong(CKA_KEY_TYPE)?.unwrap_or(CKK_GENERIC_SECRET);
-        let len = template.ulong(CKA_VALUE_LEN)?.map(|len| usize::try_from(len).unwrap_or(usize::MAX));
-        let default = if key_type == CKK_AES { None } else { Some(SECRET_LEN) };
-        let Some(len) = len.or(default) else {
+/// Bytes of the key that a template asks for, and its type.
+fn wanted(request: &SecretRequest<'_>, bare_secret: bool) -> Result<(CK_KEY_TYPE, usize)> {
+    if request.on_token {
+        return Err(Error::TemplateInconsistent(
+            "CKA_TOKEN: a derived key is a session object; it is not kept in the chip".to_owned(),
+        ));
+    }
+    let key_type = request.key_type.unwrap_or(CKK_GENERIC_SECRET);
+    let len = match request.len {
+        Some(len) => len,
+        None if key_type == CKK_AES => {
             return Err(Error::TemplateIncomplete(
                 "CKA_VALUE_LEN: an AES key needs its length, 16, 24 or 32".to_owned(),
-            ));
-        };
-        match key_type {
-            CKK_AES if !matches!(len, 16 | 24 | 32) => {
-                return inconsistent("CKA_VALUE_LEN: an AES key has 16, 24 or 32 bytes");
-            }
-            CKK_AES | CKK_GENERIC_SECRET => {}
-            _ => return inconsistent("CKA_KEY_TYPE: a derived key is a CKK_GENERIC_SECRET or CKK_AES"),
+            ))
         }
-        let most = if bare_secret { SECRET_LEN } else { MAX_KEY_LEN };
-        if len == 0 || len > most {
-            return Err(Error::AttributeValueInvalid(format!(
-                "CKA_VALUE_LEN: {len}, where 1 to {most} bytes can be derived"
-            )));
-        }
-        Ok(Self {
-            key_type,
-            len,
-            sensitive: template.boolean(CKA_SENSITIVE)?.unwrap_or(false),
-            extractable: template.boolean(CKA_EXTRACTABLE)?.unwrap_or(true),
-        })
+        None => SECRET_LEN,
+    };
+    if !matches!(key_type, CKK_AES | CKK_GENERIC_SECRET) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_KEY_TYPE: a derived key is a CKK_GENERIC_SECRET or CKK_AES".to_owned(),
+        ));
     }
-
-    fn into_object(self, session: SessionRef, template: &Template, value: Zeroizing<Vec<u8>>) -> SessionObject {
-        let mut attributes = Template::default();
-        let mut set = |attribute, value: Vec<u8>| attributes.set(attribute, Zeroizing::new(value));
-        for (attribute, given) in [(CKA_LABEL, &[][..]), (CKA_ID, &[]), (CKA_START_DATE, &[]), (CKA_END_DATE, &[])] {
-            set(attribute, template.bytes(attribute).unwrap_or(given).to_vec());
-        }
-        for attribute in [CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE] {
-            // No mechanism of this token works with keys on the host.
-            set(attribute, bool_value(false));
-        }
-        set(CKA_CLASS, ulong_value(CKO_SECRET_KEY));
-        set(CKA_KEY_TYPE, ulong_value(self.key_type));
-        set(CKA_VALUE_LEN, ulong_value(self.len as CK_ULONG));
-        set(CKA_SENSITIVE, bool_value(self.sensitive));
-        set(CKA_EXTRACTABLE, bool_value(self.extractable));
-        for attribute in [
-            CKA_TOKEN,
-            CKA_PRIVATE,
-            CKA_COPYABLE,
-            CKA_LOCAL,
-            CKA_ALWAYS_SENSITIVE,
-            CKA_NEVER_EXTRACTABLE,
-            CKA_TRUSTED,
-            CKA_WRAP_WITH_TRUSTED,
-        ] {
-            set(attribute, bool_value(false));
-        }
-        set(CKA_MODIFIABLE, bool_value(true));
-        set(CKA_DESTROYABLE, bool_value(true));
-        set(CKA_KEY_GEN_MECHANISM, ulong_value(CK_UNAVAILABLE_INFORMATION));
-        attributes.set(CKA_VALUE, value);
-        SessionObject { session: session.id, attributes }
+    if key_type == CKK_AES && !matches!(len, 16 | 24 | 32) {
+        return Err(Error::TemplateInconsistent("CKA_VALUE_LEN: an AES key has 16, 24 or 32 bytes".to_owned()));
     }
+    let most = if bare_secret { SECRET_LEN } else { MAX_KEY_LEN };
+    if len == 0 || len > most {
+        return Err(Error::AttributeValueInvalid(format!(
+            "CKA_VALUE_LEN: {len}, where 1 to {most} bytes can be derived"
+        )));
+    }
+    Ok((key_type, len))
 }

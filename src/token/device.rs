@@ -1,12 +1,12 @@
 //! Contact with the chip: opening the bus, finding out which chip is there and whether it still is, and the lock
 //! around conversations.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::error::{Error, Result};
 use super::identity::Identity;
 use super::object::KeyRef;
+use super::secret::ChipSecret;
 use crate::bus::{Bus, OpenError};
 use crate::chip::{self, Chip};
 use crate::config::{Config, TokenConfig};
@@ -16,9 +16,8 @@ const PRESENCE_LIFETIME: Duration = Duration::from_secs(1);
 
 /// One configured place, and the chip there.
 pub struct Device {
-    config: TokenConfig,
-    state_dir: PathBuf,
-    lock_timeout: Duration,
+    config: Config,
+    token: TokenConfig,
     chip: Option<Chip<Bus>>,
     identity: Option<Identity>,
     last_contact: Option<Instant>,
@@ -31,9 +30,8 @@ impl Device {
     /// A place; nothing is opened yet.
     pub fn new(config: &Config, token: &TokenConfig) -> Self {
         Self {
-            config: token.clone(),
-            state_dir: config.state_dir.clone(),
-            lock_timeout: config.lock_timeout,
+            config: config.clone(),
+            token: token.clone(),
             chip: None,
             identity: None,
             last_contact: None,
@@ -44,7 +42,7 @@ impl Device {
 
     /// How the place is configured.
     pub fn config(&self) -> &TokenConfig {
-        &self.config
+        &self.token
     }
 
     /// The chip there, identified at the first call: four Reads.
@@ -79,7 +77,7 @@ impl Device {
                 // Once, not at each of the many calls that ask.
                 let text = error.to_string();
                 if self.last_failure.as_ref().is_none_or(|(_, last)| last.to_string() != text) {
-                    log::warn!("{} at {:#04x}: {text}", self.config.bus, self.config.address);
+                    log::warn!("{} at {:#04x}: {text}", self.token.bus, self.token.address);
                 }
                 self.last_failure = Some((Instant::now(), error.clone()));
                 self.last_contact = None;
@@ -92,13 +90,15 @@ impl Device {
     fn open(&mut self) -> Result<&mut Chip<Bus>> {
         if self.chip.is_none() {
             let bus =
-                Bus::open(&self.config.bus, self.config.address, &self.state_dir).map_err(|error| match error {
-                    OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
-                        Error::TokenNotPresent(text)
-                    }
-                    OpenError::Other(text) => Error::DeviceError(text),
-                })?;
-            let mut chip = Chip::new(bus, self.config.address);
+                Bus::open(&self.token.bus, self.token.address, &self.config.state_dir).map_err(
+                    |error| match error {
+                        OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
+                            Error::TokenNotPresent(text)
+                        }
+                        OpenError::Other(text) => Error::DeviceError(text),
+                    },
+                )?;
+            let mut chip = Chip::new(bus, self.token.address);
             if let Some(identity) = &self.identity {
                 chip.apply_timing(&identity.zone);
             }
@@ -109,7 +109,7 @@ impl Device {
 
     /// Does work with the bus locked.
     fn locked<T>(&mut self, work: impl FnOnce(&mut Chip<Bus>) -> chip::Result<T>) -> Result<T> {
-        let timeout = self.lock_timeout;
+        let timeout = self.config.lock_timeout;
         let chip = self.open()?;
         let guard = chip.port_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
         let result = work(chip);
@@ -143,7 +143,7 @@ impl Device {
             })
             .map_err(not_present)?;
         let simulated = self.open()?.port_mut().is_simulated();
-        self.identity = Some(Identity::new(zone, simulated, &self.config, &self.state_dir, self.first_epoch)?);
+        self.identity = Some(Identity::new(zone, simulated, &self.config, &self.token, self.first_epoch)?);
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Device {
         // A chip that is not locked yet may have been provisioned meanwhile.
         if seen[..] != known.as_bytes()[..32] || !known.data_locked() {
             if seen[..13] != known.as_bytes()[..13] {
-                log::warn!("{}: another chip answers at {:#04x}", self.config.bus, self.config.address);
+                log::warn!("{}: another chip answers at {:#04x}", self.token.bus, self.token.address);
             }
             self.first_epoch = self.identity()?.next_epoch();
             self.identity = None;
@@ -173,14 +173,17 @@ impl Device {
             // It was gone: another chip may be there now.
             self.see_that_it_is_the_same()?;
         }
-        let timeout = self.lock_timeout;
+        let timeout = self.config.lock_timeout;
         self.open()?;
         let (Some(chip), Some(identity)) = (self.chip.as_mut(), self.identity.as_mut()) else {
             return Err(Error::TokenNotPresent("no chip was found".to_owned()));
         };
         let guard = chip.port_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
         identity.refresh();
-        let result = identity.resolve_intents(chip).and_then(|()| work(chip, identity));
+        let result = identity
+            .resolve_intents(chip)
+            .and_then(|()| identity.resolve_secrets(chip))
+            .and_then(|()| work(chip, identity));
         drop(guard);
         self.noted(result)
     }
@@ -202,6 +205,25 @@ impl Device {
                 "slot {} holds another key than when it was found, or none: find the key again",
                 key.slot
             )))
+        })
+    }
+}
+
+impl Device {
+    /// As [`Device::with_chip`], for a secret key: seen under the lock, it is still there.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`] if it is not, and those of [`Device::with_chip`].
+    pub fn with_secret<T>(
+        &mut self,
+        secret: &ChipSecret,
+        work: impl FnOnce(&mut Chip<Bus>, &mut Identity) -> Result<T>,
+    ) -> Result<T> {
+        self.with_chip(|chip, identity| {
+            if identity.store.state().secret(&secret.unique_id).is_some() {
+                return work(chip, identity);
+            }
+            Err(Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot)))
         })
     }
 }

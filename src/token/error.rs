@@ -37,6 +37,12 @@ pub enum Error {
     /// Something else about the device failed, for instance the lock on the bus.
     #[error("{0}")]
     DeviceError(String),
+    /// What was to be decrypted is damaged, or not for this key: padding or tag are wrong.
+    #[error("the encrypted data does not decrypt with this key: it is damaged, or not for it")]
+    EncryptedDataInvalid,
+    /// The encrypted data has a length that is not possible.
+    #[error("{0}")]
+    EncryptedDataLenRange(String),
     /// No slot is free, or the state folder is full.
     #[error("{0}")]
     DeviceMemory(String),
@@ -46,6 +52,12 @@ pub enum Error {
     /// The handle names no key, or a key that is no longer in the chip.
     #[error("{0}")]
     KeyHandleInvalid(String),
+    /// The key has a length that is not possible.
+    #[error("{0}")]
+    KeySizeRange(String),
+    /// The key can't leave: CKA_EXTRACTABLE is false.
+    #[error("{0}")]
+    KeyUnextractable(String),
     /// The key's type does not fit the mechanism.
     #[error("{0}")]
     KeyTypeInconsistent(String),
@@ -71,8 +83,13 @@ pub enum Error {
     #[error("the signature does not match")]
     SignatureInvalid,
     /// The signature has a length that is not possible.
-    #[error("a signature of {0} bytes, where 64 (r and s) were expected")]
-    SignatureLenRange(usize),
+    #[error("a signature of {got} bytes, where {expected} were expected")]
+    SignatureLenRange {
+        /// Bytes given.
+        got: usize,
+        /// Bytes that one has.
+        expected: usize,
+    },
     /// The state has no text: a defect of this module.
     #[error("{0}")]
     State(String),

@@ -75,7 +75,8 @@ impl Identity {
     }
 }
 
-/// The objects that match, in a stable order: private keys, public keys, certificates and data, session objects.
+/// The objects that match, in a stable order: private keys, public keys, secret keys, certificates and data, session
+/// objects.
 ///
 /// # Errors
 /// Those of the chip, where it had to be asked.
@@ -88,6 +89,12 @@ pub(super) fn find(
     identity.refresh();
     let mut found = find_keys(device, template)?;
     let identity = device.identity()?;
+    for secret in identity.store.state().secrets.iter().filter(|secret| identity.secret_slot_of(secret).is_some()) {
+        let has = |(attribute, wanted)| secret.attribute(attribute).is_ok_and(|value| value == wanted);
+        if template.iter().all(has) {
+            found.push(ObjectKey::Secret(secret.unique_id.clone()));
+        }
+    }
     for object in &identity.store.state().objects {
         let has = |(attribute, wanted)| stored_attribute(object, attribute).is_ok_and(|value| value == wanted);
         if template.iter().all(has) {
@@ -103,7 +110,10 @@ pub(super) fn find(
 }
 
 fn find_keys(device: &mut Device, template: &Template) -> Result<Vec<ObjectKey>> {
-    if device.identity()?.store.state().slots.iter().any(|state| state.intent.is_some()) {
+    let state = device.identity()?.store.state();
+    if state.slots.iter().any(|state| state.intent.is_some())
+        || state.secrets.iter().any(|secret| secret.pending.is_some())
+    {
         // Resolved first: it may change which keys there are, and their names.
         device.with_chip(|_, _| Ok(()))?;
     }

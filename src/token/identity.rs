@@ -1,18 +1,18 @@
 //! The chip that was found: its configuration, its state, and what is known about each key until another process
 //! changes something.
 
-use std::path::Path;
-
 use super::error::{Error, Result};
-use super::layout::{key_slots, KeySlot};
+use super::io_key::{IoKey, KeyFile};
+use super::layout::{key_slots, secret_slots, KeySlot, SecretSlot};
 use super::mechanism::Abilities;
 use super::object::KeyRef;
 use super::point::Point;
 use super::profile::{self, Profile};
-use super::state::{Intent, Purpose, SlotState, State};
+use super::state::{Intent, Purpose, SecretKind, SlotState, State};
 use super::store::Store;
+use crate::chip::secrets::SharedSecret;
 use crate::chip::{self, Awake, Chip, Port};
-use crate::config::TokenConfig;
+use crate::config::{Config, TokenConfig};
 use crate::wire::{ConfigZone, Slot};
 
 /// The chip that was found at the configured place, and what is known about it.
@@ -24,11 +24,17 @@ pub struct Identity {
     pub profile: Option<&'static Profile>,
     /// Its key slots; none unless both zones are locked.
     pub keys: Vec<KeySlot>,
+    /// Its slots for secret keys; none unless both zones are locked.
+    pub secrets: Vec<SecretSlot>,
+    /// Where its IO protection key is on the host.
+    pub io_key: KeyFile,
     /// Its state folder.
     pub store: Store,
     /// Whether it is simulated.
     pub simulated: bool,
     facts: [KeyFacts; 16],
+    /// Whether the IO protection key in the file was seen to be the chip's; unknown until asked.
+    io_key_is_right: Option<bool>,
 }
 
 /// What is known about the key in one slot.
@@ -52,8 +58,8 @@ impl Identity {
     pub(super) fn new(
         zone: ConfigZone,
         simulated: bool,
-        config: &TokenConfig,
-        state_dir: &Path,
+        config: &Config,
+        token: &TokenConfig,
         first_epoch: u32,
     ) -> Result<Self> {
         let serial = zone.serial_number();
@@ -63,7 +69,7 @@ impl Identity {
                 zone.model()
             )));
         }
-        let place = format!("{} at {:#04x}", config.bus, config.address);
+        let place = format!("{} at {:#04x}", token.bus, token.address);
         if simulated {
             log::warn!("{place}: the chip {serial} is simulated; its keys are in a file and protect nothing");
         }
@@ -73,15 +79,49 @@ impl Identity {
             log::warn!("{place}: the chip {serial} is {state}: run `atecc608 provision`");
         }
         let profile = profile::matching(&zone);
-        let keys = if usable { key_slots(&zone, profile, &config.objects) } else { Vec::new() };
-        let store = Store::open(state_dir, serial);
+        let keys = if usable { key_slots(&zone, profile, &token.objects) } else { Vec::new() };
+        let secrets = if usable { secret_slots(&zone, profile) } else { Vec::new() };
+        let io_key = KeyFile::of(config, token, simulated, &serial);
+        let store = Store::open(&config.state_dir, serial);
         let facts = [KeyFacts { epoch: first_epoch, ..KeyFacts::default() }; 16];
-        Ok(Self { zone, profile, keys, store, simulated, facts })
+        Ok(Self { zone, profile, keys, secrets, io_key, store, simulated, facts, io_key_is_right: None })
     }
 
     /// Whether both zones are locked, so that keys can be used.
     pub fn is_provisioned(&self) -> bool {
         self.zone.config_locked() && self.zone.data_locked()
+    }
+
+    /// The IO protection key, if chip and host share one: then results cross the bus encrypted. Seen to be right with two
+    /// commands once in a process; a wrong or missing one costs secrecy on the bus, and nothing else.
+    pub(super) fn shared_io_key<P: Port>(&mut self, chip: &mut Chip<P>) -> Option<IoKey> {
+        if !self.zone.chip_options().io_protection() || self.io_key_is_right == Some(false) {
+            return None;
+        }
+        let key = self.io_key.load().unwrap_or_else(|error| {
+            log::warn!("{error}");
+            None
+        })?;
+        if self.io_key_is_right.is_none() {
+            let secret = SharedSecret { slot: self.zone.chip_options().io_key(), value: &key };
+            let serial = self.zone.serial_number();
+            match chip.converse(|awake| awake.proves(&serial, &secret)) {
+                Ok(right) => self.io_key_is_right = Some(right),
+                // Asked again next time.
+                Err(error) => {
+                    log::debug!("the IO protection key was not checked: {error}");
+                    return None;
+                }
+            }
+            if self.io_key_is_right == Some(false) {
+                log::warn!(
+                    "{} is not the IO protection key of the chip {serial}: results cross the bus in clear",
+                    self.io_key.path().display()
+                );
+                return None;
+            }
+        }
+        Some(key)
     }
 
     /// What the configuration lets keys do.
@@ -90,6 +130,8 @@ impl Identity {
             sign: self.keys.iter().any(|key| key.sign),
             derive: self.keys.iter().any(|key| key.derive),
             generate: self.keys.iter().any(|key| key.generate),
+            aes: self.secrets.iter().any(|place| place.kind == SecretKind::Aes),
+            hmac: self.secrets.iter().any(|place| place.kind == SecretKind::Generic),
         }
     }
 

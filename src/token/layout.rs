@@ -1,7 +1,9 @@
 //! Which slot is which object: the configuration zone, the profile's names, and the user's own.
 
 use super::profile::Profile;
+use super::state::SecretKind;
 use crate::config::ObjectConfig;
+use crate::wire::config_zone::{KeyType, WritePolicy};
 use crate::wire::{ConfigZone, Slot};
 
 /// A slot whose private key can do something for a PKCS#11 caller: external Sign, or ECDH with the result on the
@@ -56,4 +58,80 @@ pub fn key_slots(zone: &ConfigZone, profile: Option<&Profile>, objects: &[Object
             })
         })
         .collect()
+}
+
+/// A slot that can hold secret keys for a PKCS#11 caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretSlot {
+    /// Which slot.
+    pub slot: Slot,
+    /// What kind of keys.
+    pub kind: SecretKind,
+    /// How many of them: each has 32 bytes of the slot, since it is written 32 bytes at a time.
+    pub keys: u8,
+    /// How they get there.
+    pub access: SecretAccess,
+    /// Its name in the profile.
+    pub name: String,
+}
+
+/// How a secret slot is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretAccess {
+    /// In clear over the bus.
+    Clear,
+    /// Encrypted with the key in this slot.
+    Encrypted(Slot),
+    /// No more: what is in it stays.
+    Never,
+}
+
+/// The slots of a chip whose both zones are locked that can hold secret keys, in order: for AES those of that key
+/// type, for HMAC other secrets that no rule of the chip uses for something else.
+pub fn secret_slots(zone: &ConfigZone, profile: Option<&Profile>) -> Vec<SecretSlot> {
+    Slot::all()
+        .filter_map(|slot| {
+            let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
+            let gated = access.limited_use() || key.req_auth() || key.persistent_disable();
+            if key.private() || !access.is_secret() || access.encrypt_read() || gated {
+                return None;
+            }
+            let kind = match key.key_type() {
+                KeyType::Aes if zone.aes_enabled() => SecretKind::Aes,
+                // The chip's HMAC refuses keys with NoMac or ReqRandom (fact sheet section 11).
+                KeyType::ShaOrData if !access.no_mac() && !key.req_random() && !serves_the_chip(zone, slot) => {
+                    SecretKind::Generic
+                }
+                _ => return None,
+            };
+            Some(SecretSlot {
+                slot,
+                kind,
+                keys: if kind == SecretKind::Aes { (slot.size() / 32) as u8 } else { 1 },
+                access: match access.write_config().write_policy() {
+                    _ if zone.slot_locked(slot) => SecretAccess::Never,
+                    WritePolicy::Always => SecretAccess::Clear,
+                    WritePolicy::Encrypted => SecretAccess::Encrypted(access.write_key()),
+                    WritePolicy::PubInvalid | WritePolicy::Never => SecretAccess::Never,
+                },
+                name: profile.map_or_else(|| format!("slot-{slot}"), |profile| profile.slot(slot).name.clone()),
+            })
+        })
+        .collect()
+}
+
+/// Whether the chip's own rules use the slot: as IO protection key, or to read, write or authorise another one.
+fn serves_the_chip(zone: &ConfigZone, slot: Slot) -> bool {
+    let is_io_key = zone.chip_options().io_protection() && zone.chip_options().io_key() == slot;
+    let serves = |other: Slot| {
+        let (access, key) = (zone.slot_config(other), zone.key_config(other));
+        let encrypts = access.write_config().write_policy() == WritePolicy::Encrypted
+            && !key.private()
+            && access.write_key() == slot;
+        let imports = key.private() && access.write_config().priv_write() && access.write_key() == slot;
+        let reads = access.encrypt_read() && access.read_key() == slot;
+        let authorises = key.req_auth() && key.auth_key() == slot;
+        encrypts || imports || reads || authorises
+    };
+    is_io_key || Slot::all().any(serves)
 }

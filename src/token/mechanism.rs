@@ -2,6 +2,8 @@
 
 use cryptoki_sys::*;
 
+use super::state::SecretKind;
+
 /// A mechanism with its parameter, copied out of the caller's memory.
 #[derive(Clone, Debug)]
 pub struct Mechanism {
@@ -25,7 +27,25 @@ pub enum Parameter {
         /// The other side's public key: 04 ‖ X ‖ Y, bare or in a DER OCTET STRING.
         public_data: Vec<u8>,
     },
-    /// Bytes that no supported mechanism knows how to read.
+    /// CK_AES_CTR_PARAMS.
+    Ctr {
+        /// How many of the last bits of the block count.
+        bits: u64,
+        /// The first counter block.
+        block: [u8; 16],
+    },
+    /// CK_GCM_PARAMS.
+    Gcm {
+        /// Initialization vector.
+        iv: Vec<u8>,
+        /// Additional authenticated data.
+        associated: Vec<u8>,
+        /// Bits of the tag.
+        tag_bits: u64,
+    },
+    /// A single CK_ULONG, such as CK_MAC_GENERAL_PARAMS.
+    Number(u64),
+    /// Other bytes, such as an IV.
     Other(Vec<u8>),
 }
 
@@ -55,6 +75,10 @@ pub struct Abilities {
     pub derive: bool,
     /// Some slot takes a new key.
     pub generate: bool,
+    /// Some slot holds AES keys.
+    pub aes: bool,
+    /// Some slot holds HMAC keys.
+    pub hmac: bool,
 }
 
 /// The mechanisms of a token: keys' as its configuration allows, digests always. CKF_HW where the chip does it.
@@ -76,7 +100,31 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
         }
     }
     if abilities.derive {
-        offered.push(ec(CKM_ECDH1_DERIVE, CKF_HW | CKF_DERIVE));
+        // The cofactor of P-256 is 1: both forms are one.
+        for mechanism in ECDH {
+            offered.push(ec(mechanism, CKF_HW | CKF_DERIVE));
+        }
+    }
+    let mut secret = |mechanism, sizes: (CK_ULONG, CK_ULONG), in_chip: bool, flags| {
+        offered.push(MechanismInfo {
+            mechanism,
+            min_key_size: sizes.0,
+            max_key_size: sizes.1,
+            flags: flags | if in_chip { CKF_HW } else { 0 },
+        });
+    };
+    // Session keys can always be used, so these are there whatever the chip is; in bytes.
+    secret(CKM_AES_KEY_GEN, AES_BYTES, false, CKF_GENERATE);
+    secret(CKM_GENERIC_SECRET_KEY_GEN, SECRET_BYTES, false, CKF_GENERATE);
+    for mechanism in AES_CIPHERS {
+        let wraps = if mechanism == CKM_AES_CTR { 0 } else { CKF_WRAP | CKF_UNWRAP };
+        secret(mechanism, AES_BYTES, abilities.aes, CKF_ENCRYPT | CKF_DECRYPT | wraps);
+    }
+    for mechanism in AES_MACS {
+        secret(mechanism, AES_BYTES, abilities.aes, CKF_SIGN | CKF_VERIFY);
+    }
+    for mechanism in HMACS {
+        secret(mechanism, SECRET_BYTES, abilities.hmac, CKF_SIGN | CKF_VERIFY);
     }
     for mechanism in [CKM_SHA_1, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512] {
         offered.push(MechanismInfo { mechanism, min_key_size: 0, max_key_size: 0, flags: CKF_DIGEST });
@@ -88,11 +136,32 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
 pub const ECDSA: [CK_MECHANISM_TYPE; 6] =
     [CKM_ECDSA, CKM_ECDSA_SHA1, CKM_ECDSA_SHA224, CKM_ECDSA_SHA256, CKM_ECDSA_SHA384, CKM_ECDSA_SHA512];
 
+/// The key agreements.
+pub const ECDH: [CK_MECHANISM_TYPE; 2] = [CKM_ECDH1_DERIVE, CKM_ECDH1_COFACTOR_DERIVE];
+
+/// The modes of C_Encrypt and C_Decrypt.
+pub const AES_CIPHERS: [CK_MECHANISM_TYPE; 5] = [CKM_AES_ECB, CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_CTR, CKM_AES_GCM];
+const AES_MACS: [CK_MECHANISM_TYPE; 2] = [CKM_AES_CMAC, CKM_AES_CMAC_GENERAL];
+const HMACS: [CK_MECHANISM_TYPE; 2] = [CKM_SHA256_HMAC, CKM_SHA256_HMAC_GENERAL];
+
+/// Key sizes of AES, in bytes.
+const AES_BYTES: (CK_ULONG, CK_ULONG) = (16, 32);
+/// Sizes of generic secrets, in bytes.
+const SECRET_BYTES: (CK_ULONG, CK_ULONG) = (1, 1024);
+
 /// CKA_ALLOWED_MECHANISMS of a key that may do this.
 pub fn allowed(sign: bool, derive: bool) -> Vec<CK_MECHANISM_TYPE> {
     let mut allowed = if sign { ECDSA.to_vec() } else { Vec::new() };
     if derive {
-        allowed.push(CKM_ECDH1_DERIVE);
+        allowed.extend(ECDH);
     }
     allowed
+}
+
+/// CKA_ALLOWED_MECHANISMS of a secret key in the chip.
+pub fn allowed_for_secret(kind: SecretKind) -> Vec<CK_MECHANISM_TYPE> {
+    match kind {
+        SecretKind::Aes => [&AES_CIPHERS[..], &AES_MACS].concat(),
+        SecretKind::Generic => HMACS.to_vec(),
+    }
 }

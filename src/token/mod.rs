@@ -7,16 +7,20 @@
 
 pub mod attribute;
 pub mod certificate;
+pub mod cipher;
 pub mod device;
 pub mod digest;
 pub mod error;
 pub mod identity;
 pub mod info;
+pub mod io_key;
 pub mod layout;
+pub mod mac;
 pub mod mechanism;
 pub mod object;
 pub mod point;
 pub mod profile;
+pub mod secret;
 pub mod sign;
 pub mod state;
 pub mod store;
@@ -34,6 +38,7 @@ use cryptoki_sys::*;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
+pub use cipher::{CipherOperation, Direction};
 pub use digest::DigestOperation;
 pub use error::{Error, Result};
 pub use info::{SlotInfo, TokenInfo};
@@ -47,6 +52,8 @@ use find::Half;
 use object::{HandleTable, KeyRef, ObjectKey, SessionObjects};
 use objects::NewObject;
 use point::Point;
+use secret::session::SecretRequest;
+use state::StoredSecret;
 
 pub use crate::bus::lock::open_lock_descriptors;
 use crate::config::{Config, TokenConfig};
@@ -264,6 +271,11 @@ impl Token {
                 let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
                 stored_attribute(stored.ok_or(Error::ObjectHandleInvalid(object))?, attribute).map(Zeroizing::new)
             }
+            ObjectKey::Secret(unique_id) => {
+                let identity = inner.device.identity()?;
+                let secret = identity.store.state().secret(&unique_id).ok_or(Error::ObjectHandleInvalid(object))?;
+                secret.attribute(attribute).map(Zeroizing::new)
+            }
             ObjectKey::Session(number) => {
                 let found = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;
                 found.attribute(attribute).map(|value| Zeroizing::new(value.to_vec()))
@@ -306,6 +318,16 @@ impl Token {
                     }
                 })
             }),
+            ObjectKey::Secret(unique_id) => inner.device.with_chip(|_, identity| {
+                let secret = identity.store.state().secret(&unique_id).cloned();
+                let mut changed = secret.ok_or(Error::ObjectHandleInvalid(object))?;
+                objects::set_secret_attributes(&mut changed, template)?;
+                identity.store.change(|state| {
+                    if let Some(secret) = state.secrets.iter_mut().find(|secret| secret.unique_id == unique_id) {
+                        *secret = changed;
+                    }
+                })
+            }),
             ObjectKey::Session(number) => {
                 let found = inner.session_objects.get_mut(number).ok_or(Error::ObjectHandleInvalid(object))?;
                 objects::set_session_attributes(found, template)
@@ -326,6 +348,45 @@ impl Token {
                 inner.device.with_chip(|_, identity| identity.store.change(|state| state.objects.push(object)))?;
                 ObjectKey::Stored(unique_id)
             }
+            NewObject::Secret(secret) => ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?),
+        };
+        Ok(inner.handles.handle(key))
+    }
+
+    /// C_GenerateKey: an AES key or a generic secret, of host and chip randomness mixed; in the session, or in a slot of the
+    /// chip.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`], those of the template, of state folder and chip.
+    pub fn generate_key(
+        &self,
+        session: SessionRef,
+        mechanism: &Mechanism,
+        template: &Template,
+    ) -> Result<ObjectHandle> {
+        let key_type = match mechanism.mechanism {
+            CKM_AES_KEY_GEN => CKK_AES,
+            CKM_GENERIC_SECRET_KEY_GEN => CKK_GENERIC_SECRET,
+            other => return Err(Error::MechanismInvalid(other)),
+        };
+        digest::no_parameter(mechanism)?;
+        let request = SecretRequest::new(session, template)?;
+        if template.bytes(CKA_VALUE).is_some() {
+            return Err(Error::TemplateInconsistent("CKA_VALUE: the key is to be generated".to_owned()));
+        }
+        if request.key_type.is_some_and(|given| given != key_type) {
+            return Err(Error::TemplateInconsistent("CKA_KEY_TYPE is not what the mechanism makes".to_owned()));
+        }
+        let len = secret::session::generated_len(key_type, &request)?;
+        let mut value = Zeroizing::new(vec![0; len]);
+        self.random(&mut value)?;
+        mix_host_randomness(&mut value)?;
+        let inner = &mut *self.inner.lock();
+        let key = if request.on_token {
+            let secret = request.for_chip(key_type, value)?;
+            ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?)
+        } else {
+            ObjectKey::Session(inner.session_objects.add(request.for_session(session, key_type, value)?))
         };
         Ok(inner.handles.handle(key))
     }
@@ -361,6 +422,11 @@ impl Token {
             ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
                 identity.store.change(|state| state.objects.retain(|stored| stored.unique_id != *unique_id))
             })?,
+            ObjectKey::Secret(unique_id) => {
+                let secret = inner.device.identity()?.store.state().secret(unique_id).map(StoredSecret::place);
+                secret::stored::destroy(&mut inner.device, &secret.ok_or(Error::ObjectHandleInvalid(object))?)
+                    .map_err(of_object(object))?;
+            }
             ObjectKey::Session(number) => inner.session_objects.remove(*number),
         }
         inner.handles.remove(&key);
@@ -417,7 +483,7 @@ impl Token {
         base: ObjectHandle,
         template: &Template,
     ) -> Result<ObjectHandle> {
-        if mechanism.mechanism != CKM_ECDH1_DERIVE {
+        if !mechanism::ECDH.contains(&mechanism.mechanism) {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
         let key = self.private_key(session, base)?;
@@ -456,6 +522,15 @@ impl Token {
     }
 }
 
+/// XORs the host's random bytes into the chip's, which crossed the bus in clear: whoever listened there knows nothing.
+fn mix_host_randomness(value: &mut [u8]) -> Result<()> {
+    let mut host = Zeroizing::new(vec![0; value.len()]);
+    getrandom::fill(&mut host)
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+    value.iter_mut().zip(host.iter()).for_each(|(byte, host)| *byte ^= host);
+    Ok(())
+}
+
 /// Functions for objects of any kind call a handle of a key that is gone an object's.
 fn of_object(object: ObjectHandle) -> impl Fn(Error) -> Error {
     move |error| match error {
@@ -474,6 +549,7 @@ impl Inner {
                 let state = self.device.identity()?.store.state();
                 state.objects.iter().any(|stored| stored.unique_id == *unique_id)
             }
+            ObjectKey::Secret(unique_id) => self.device.identity()?.store.state().secret(unique_id).is_some(),
             ObjectKey::Session(number) => self.session_objects.get(*number).is_some(),
         };
         if is_there {

@@ -24,7 +24,9 @@ pub enum ObjectKey {
     PrivateKey(KeyRef),
     /// The public key of that private key.
     PublicKey(KeyRef),
-    /// A certificate or data object in the state folder.
+    /// A secret key in a slot, by its CKA_UNIQUE_ID.
+    Secret(String),
+    /// A certificate or data object in the state folder, by its CKA_UNIQUE_ID.
     Stored(String),
     /// A session object.
     Session(u64),

@@ -12,7 +12,10 @@ use super::identity::Identity;
 use super::keygen::refuse_second_label;
 use super::object::{KeyRef, SessionObject};
 use super::point::{Point, P256_PARAMS};
-use super::state::{to_hex, StoredClass, StoredObject};
+use super::secret;
+use super::secret::session::SecretRequest;
+use super::secret::stored::NewSecret;
+use super::state::{to_hex, StoredClass, StoredObject, StoredSecret};
 use super::template::{bool_value, ulong_value, Template};
 use super::SessionRef;
 use crate::bus::Bus;
@@ -32,6 +35,8 @@ pub(super) enum NewObject {
     Stored(StoredObject),
     /// A session object.
     Session(SessionObject),
+    /// A secret key for the chip.
+    Secret(NewSecret),
 }
 
 /// Reads a template for C_CreateObject.
@@ -62,7 +67,17 @@ pub(super) fn from_template(device: &mut Device, session: SessionRef, template: 
         CKO_PRIVATE_KEY => Err(Error::ActionProhibited(
             "a private key is not imported: generate it in the chip (C_GenerateKeyPair)".to_owned(),
         )),
-        CKO_SECRET_KEY => Err(Error::ActionProhibited("secret keys are not imported".to_owned())),
+        CKO_SECRET_KEY => {
+            let request = SecretRequest::new(session, template)?;
+            let missing = || Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".to_owned());
+            let key_type = request.key_type.ok_or_else(missing)?;
+            let value = request.value()?;
+            Ok(if on_token {
+                NewObject::Secret(request.for_chip(key_type, value)?)
+            } else {
+                NewObject::Session(request.for_session(session, key_type, value)?)
+            })
+        }
         other => Err(Error::AttributeValueInvalid(format!("CKA_CLASS: objects of class {other:#x} can't be created"))),
     }
 }
@@ -329,12 +344,32 @@ pub(super) fn set_stored_attributes(object: &mut StoredObject, template: &Templa
     Ok(())
 }
 
-/// Changes label or id of a session object.
+/// Changes label or id of a secret key in the chip.
+///
+/// # Errors
+/// [`Error::AttributeReadOnly`] for anything else.
+pub(super) fn set_secret_attributes(secret: &mut StoredSecret, template: &Template) -> Result<()> {
+    for (attribute, value) in template.iter() {
+        match attribute {
+            CKA_LABEL => secret.label = checked_text(template, CKA_LABEL)?.unwrap_or_default(),
+            CKA_ID => secret.id = checked_id(value)?,
+            _ => return Err(Error::AttributeReadOnly(attribute)),
+        }
+    }
+    Ok(())
+}
+
+/// Changes names of a session object, and uses and secrecy of a secret key.
 ///
 /// # Errors
 /// [`Error::AttributeReadOnly`] for anything else.
 pub(super) fn set_session_attributes(object: &mut SessionObject, template: &Template) -> Result<()> {
-    if let Some((other, _)) = template.iter().find(|(attribute, _)| !matches!(*attribute, CKA_LABEL | CKA_ID)) {
+    let is_secret = object.attributes.ulong(CKA_CLASS)? == Some(CKO_SECRET_KEY);
+    let may_set = |attribute, value: &[u8]| match attribute {
+        CKA_LABEL | CKA_ID => true,
+        _ => is_secret && secret::session::may_set(object, attribute, value),
+    };
+    if let Some((other, _)) = template.iter().find(|(attribute, value)| !may_set(*attribute, value)) {
         return Err(Error::AttributeReadOnly(other));
     }
     checked_text(template, CKA_LABEL)?;
@@ -344,7 +379,7 @@ pub(super) fn set_session_attributes(object: &mut SessionObject, template: &Temp
     Ok(())
 }
 
-fn known_only(template: &Template, known: &[&[CK_ATTRIBUTE_TYPE]]) -> Result<()> {
+pub(super) fn known_only(template: &Template, known: &[&[CK_ATTRIBUTE_TYPE]]) -> Result<()> {
     match template.iter().find(|(attribute, _)| !known.iter().any(|list| list.contains(attribute))) {
         Some((attribute, _)) => Err(Error::AttributeTypeInvalid(attribute)),
         None => Ok(()),
@@ -361,7 +396,7 @@ fn check_value(value: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn checked_text(template: &Template, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<String>> {
+pub(super) fn checked_text(template: &Template, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<String>> {
     match template.text(attribute)? {
         Some(text) if text.len() > MAX_TEXT => {
             Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} has more than {MAX_TEXT} bytes")))
@@ -370,14 +405,14 @@ fn checked_text(template: &Template, attribute: CK_ATTRIBUTE_TYPE) -> Result<Opt
     }
 }
 
-fn checked_id(id: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn checked_id(id: &[u8]) -> Result<Vec<u8>> {
     if id.len() > MAX_ID {
         return Err(Error::AttributeValueInvalid(format!("CKA_ID has more than {MAX_ID} bytes")));
     }
     Ok(id.to_vec())
 }
 
-fn unique_id() -> Result<String> {
+pub(super) fn unique_id() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;

@@ -1,10 +1,14 @@
-//! Signatures: ECDSA in the chip, digests and verification on the host.
+//! Signatures: ECDSA in the chip, digests and verification on the host; message authentication codes from [`mac`](super::mac).
+
+use std::sync::Arc;
 
 use cryptoki_sys::*;
+use zeroize::Zeroizing;
 
 use super::device::Device;
 use super::digest::{no_parameter, Hasher};
 use super::error::{Error, Result};
+use super::mac::MacOperation;
 use super::mechanism::Mechanism;
 use super::object::KeyRef;
 use super::point::Point;
@@ -18,7 +22,7 @@ const MAX_DIGEST: usize = 64;
 
 /// What a signature is over: a digest in progress, or one that the caller computed.
 #[derive(Clone)]
-pub(super) enum Message {
+pub enum Message {
     /// CKM_ECDSA: the caller's digest, as far as it has come.
     Digest(Vec<u8>),
     /// CKM_ECDSA_SHA*.
@@ -76,23 +80,35 @@ impl Message {
     }
 }
 
+/// Bytes of an ECDSA signature on P-256: r ‖ s.
+const ECDSA_LEN: usize = 64;
+
 /// C_SignInit to C_Sign or C_SignFinal.
-pub struct SignOperation {
-    key: ObjectHandle,
-    session: SessionRef,
-    message: Message,
+pub enum SignOperation {
+    /// ECDSA with a private key in the chip.
+    Ecdsa {
+        /// The key's handle.
+        key: ObjectHandle,
+        /// On whose behalf.
+        session: SessionRef,
+        /// What is signed.
+        message: Message,
+    },
+    /// A message authentication code with a secret key.
+    Mac(MacOperation),
 }
 
 impl SignOperation {
-    /// Bytes of every signature: r ‖ s.
-    pub const LEN: usize = 64;
-
-    /// Begins a signature with a private key in the chip. Costs nothing.
+    /// Begins a signature. Costs nothing.
     ///
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
     /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
-    pub fn new(token: &Token, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+    pub fn new(token: &Arc<Token>, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+        if MacOperation::is_for(mechanism.mechanism) {
+            let secret = token.secret_key(key, CKA_SIGN)?;
+            return MacOperation::new(token, mechanism, secret).map(Self::Mac);
+        }
         let message = Message::new(mechanism)?;
         let slot = token.private_key(session, key)?.slot;
         token.with_device(|device| {
@@ -105,25 +121,48 @@ impl SignOperation {
                 )))
             }
         })?;
-        Ok(Self { key, session, message })
+        Ok(Self::Ecdsa { key, session, message })
+    }
+
+    /// Bytes of the signature or code.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Ecdsa { .. } => ECDSA_LEN,
+            Self::Mac(mac) => mac.len(),
+        }
+    }
+
+    /// Never: every signature has bytes.
+    pub fn is_empty(&self) -> bool {
+        false
     }
 
     /// Takes more of the data.
     ///
     /// # Errors
-    /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes.
+    /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes; those of the chip.
     pub fn update(&mut self, data: &[u8]) -> Result<()> {
-        self.message.update(data)
+        match self {
+            Self::Ecdsa { message, .. } => message.update(data),
+            Self::Mac(mac) => mac.update(data),
+        }
     }
 
-    /// Signs: three commands in one conversation, and a check on the host.
+    /// Signs. ECDSA: three commands in one conversation, and a check on the host.
     ///
     /// # Errors
     /// [`Error::DataLenRange`], [`Error::KeyHandleInvalid`] if the chip holds another key by now, those of the chip.
-    pub fn finish(self, token: &Token) -> Result<[u8; Self::LEN]> {
-        let digest = self.message.finish()?;
-        let key = token.private_key(self.session, self.key)?;
-        token.with_device(|device| sign(device, key, &digest))
+    pub fn finish(self, token: &Token) -> Result<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::Ecdsa { key, session, message } => {
+                let digest = message.finish()?;
+                let key = token.private_key(session, key)?;
+                token
+                    .with_device(|device| sign(device, key, &digest))
+                    .map(|signature| Zeroizing::new(signature.to_vec()))
+            }
+            Self::Mac(mac) => mac.finish(),
+        }
     }
 }
 
@@ -173,20 +212,31 @@ fn sign_once(chip: &mut Chip<Bus>, slot: Slot, digest: &[u8; 32], limited: bool)
 
 /// C_VerifyInit to C_Verify or C_VerifyFinal. The host verifies: the chip would take 125 ms for what guards
 /// nothing.
-pub struct VerifyOperation {
-    point: Point,
-    message: Message,
+pub enum VerifyOperation {
+    /// ECDSA with a public key.
+    Ecdsa {
+        /// The key.
+        point: Point,
+        /// What was signed.
+        message: Message,
+    },
+    /// A message authentication code with a secret key.
+    Mac(MacOperation),
 }
 
 impl VerifyOperation {
-    /// Begins a verification with a public key object.
+    /// Begins a verification with a public key or a secret key.
     ///
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
     /// [`Error::KeyTypeInconsistent`].
-    pub fn new(token: &Token, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+    pub fn new(token: &Arc<Token>, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+        if MacOperation::is_for(mechanism.mechanism) {
+            let secret = token.secret_key(key, CKA_VERIFY)?;
+            return MacOperation::new(token, mechanism, secret).map(Self::Mac);
+        }
         let message = Message::new(mechanism)?;
-        Ok(Self { point: token.public_point(session, key)?, message })
+        Ok(Self::Ecdsa { point: token.public_point(session, key)?, message })
     }
 
     /// Takes more of the data.
@@ -194,15 +244,25 @@ impl VerifyOperation {
     /// # Errors
     /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes.
     pub fn update(&mut self, data: &[u8]) -> Result<()> {
-        self.message.update(data)
+        match self {
+            Self::Ecdsa { message, .. } => message.update(data),
+            Self::Mac(mac) => mac.update(data),
+        }
     }
 
-    /// Checks a signature r ‖ s.
+    /// Checks a signature r ‖ s, or a code.
     ///
     /// # Errors
     /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], [`Error::DataLenRange`].
     pub fn finish(self, signature: &[u8]) -> Result<()> {
-        let signature: &[u8; 64] = signature.try_into().map_err(|_| Error::SignatureLenRange(signature.len()))?;
-        self.point.verify(&self.message.finish()?, signature)
+        match self {
+            Self::Ecdsa { point, message } => {
+                let signature = signature
+                    .try_into()
+                    .map_err(|_| Error::SignatureLenRange { got: signature.len(), expected: ECDSA_LEN })?;
+                point.verify(&message.finish()?, signature)
+            }
+            Self::Mac(mac) => mac.verify(signature),
+        }
     }
 }

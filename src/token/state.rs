@@ -11,6 +11,8 @@ pub struct State {
     pub label: Option<String>,
     /// What is known about slots with keys.
     pub slots: Vec<SlotState>,
+    /// Secret keys in the chip's slots: only the state knows which are whose.
+    pub secrets: Vec<StoredSecret>,
     /// Certificates and data objects.
     pub objects: Vec<StoredObject>,
 }
@@ -55,6 +57,48 @@ pub enum Purpose {
     /// C_GenerateKeyPair.
     Generate,
     /// C_DestroyObject: the new key is one that nobody uses.
+    Destroy,
+}
+
+/// A secret key in a slot of the chip; its value is nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// CKA_UNIQUE_ID: unique within the chip's state, and never used again.
+    pub unique_id: String,
+    /// 0 to 15.
+    pub slot: u8,
+    /// Which 32 bytes of the slot.
+    pub block: u8,
+    /// What kind of key it is.
+    pub kind: SecretKind,
+    /// CKA_VALUE_LEN.
+    pub len: u8,
+    /// CKA_LABEL.
+    pub label: String,
+    /// CKA_ID.
+    pub id: Vec<u8>,
+    /// CKA_CHECK_VALUE of an AES key: the first bytes of what it makes of a block of zeros. Tells whether the chip still
+    /// holds it.
+    pub check: Vec<u8>,
+    /// A write or destruction that was begun and not committed.
+    pub pending: Option<PendingSecret>,
+}
+
+/// Kinds of secret keys that a slot can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// CKK_AES, 16 bytes.
+    Aes,
+    /// CKK_GENERIC_SECRET for HMAC, 1 to 32 bytes.
+    Generic,
+}
+
+/// What was about to happen to a secret key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PendingSecret {
+    /// Its value was about to be written.
+    Write,
+    /// It was about to be overwritten.
     Destroy,
 }
 
@@ -104,6 +148,11 @@ impl State {
     /// What is known about a slot, if anything.
     pub fn slot(&self, slot: Slot) -> Option<&SlotState> {
         self.slots.iter().find(|state| state.slot == slot.number())
+    }
+
+    /// The secret key of this CKA_UNIQUE_ID.
+    pub fn secret(&self, unique_id: &str) -> Option<&StoredSecret> {
+        self.secrets.iter().find(|secret| secret.unique_id == unique_id)
     }
 
     /// What is known about a slot, to change.

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use toml_writer::TomlWrite;
 
-use super::state::{to_hex, Intent, Purpose, SlotState, State, StoredClass, StoredObject};
+use super::state::{
+    to_hex, Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
+};
 use crate::config::parse_hex;
 use crate::document::{Placed, Problem, Table};
 use crate::wire::config_zone::SerialNumber;
@@ -43,6 +45,7 @@ fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Proble
         generation: generation.check(|number| u64::try_from(number).map_err(|_| "generation: expected a count"))?,
         label: optional(&mut document, "label")?,
         slots: document.tables("slot")?.into_iter().map(slot).collect::<Result<_, _>>()?,
+        secrets: document.tables("secret")?.into_iter().map(secret).collect::<Result<_, _>>()?,
         objects: document.tables("object")?.into_iter().map(object).collect::<Result<_, _>>()?,
     };
     document.finish()?;
@@ -60,10 +63,7 @@ fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Pr
 
 fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
     let slot = SlotState {
-        slot: table.required::<i64>("slot")?.check(|number| match u8::try_from(number) {
-            Ok(number @ 0..=15) => Ok(number),
-            _ => Err(format!("there is no slot {number}")),
-        })?,
+        slot: slot_number(&mut table)?,
         label: optional(&mut table, "label")?,
         public_label: optional(&mut table, "public_label")?,
         id: bytes(&mut table, "id")?,
@@ -73,6 +73,13 @@ fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
     };
     table.finish()?;
     Ok(slot)
+}
+
+fn slot_number(table: &mut Table<'_>) -> Result<u8, Problem> {
+    table.required::<i64>("slot")?.check(|number| match u8::try_from(number) {
+        Ok(number @ 0..=15) => Ok(number),
+        _ => Err(format!("there is no slot {number}")),
+    })
 }
 
 fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {
@@ -89,6 +96,39 @@ fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {
     };
     table.finish()?;
     Ok(intent)
+}
+
+fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
+    let small = |most: u8, what: &'static str| {
+        move |number| match u8::try_from(number) {
+            Ok(number) if number <= most => Ok(number),
+            _ => Err(format!("{what}: {number}, where at most {most} is possible")),
+        }
+    };
+    let secret = StoredSecret {
+        unique_id: table.required("unique_id")?.value,
+        slot: slot_number(&mut table)?,
+        block: table.required::<i64>("block")?.check(small(12, "block"))?,
+        kind: table.required::<String>("kind")?.check(|kind| match kind.as_str() {
+            "aes" => Ok(SecretKind::Aes),
+            "generic" => Ok(SecretKind::Generic),
+            other => Err(format!("kind: \"{other}\" is neither aes nor generic")),
+        })?,
+        len: table.required::<i64>("len")?.check(small(32, "len"))?,
+        label: optional(&mut table, "label")?.unwrap_or_default(),
+        id: bytes(&mut table, "id")?.unwrap_or_default(),
+        check: bytes(&mut table, "check")?.unwrap_or_default(),
+        pending: match table.optional::<String>("pending")? {
+            None => None,
+            Some(pending) => Some(pending.check(|pending| match pending.as_str() {
+                "write" => Ok(PendingSecret::Write),
+                "destroy" => Ok(PendingSecret::Destroy),
+                other => Err(format!("pending: \"{other}\" is neither write nor destroy")),
+            })?),
+        },
+    };
+    table.finish()?;
+    Ok(secret)
 }
 
 fn object(mut table: Table<'_>) -> Result<StoredObject, Problem> {
@@ -144,6 +184,30 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
             out.text("public_label", intent.public_label.as_deref())?;
             out.bytes("id", intent.id.as_deref())?;
         }
+    }
+    for secret in &state.secrets {
+        out.header("secret")?;
+        out.text("unique_id", Some(&secret.unique_id))?;
+        out.number("slot", secret.slot.into())?;
+        out.number("block", secret.block.into())?;
+        out.text(
+            "kind",
+            Some(match secret.kind {
+                SecretKind::Aes => "aes",
+                SecretKind::Generic => "generic",
+            }),
+        )?;
+        out.number("len", secret.len.into())?;
+        out.text("label", Some(&secret.label))?;
+        out.bytes("id", Some(&secret.id))?;
+        out.bytes("check", Some(&secret.check).filter(|check| !check.is_empty()).map(Vec::as_slice))?;
+        out.text(
+            "pending",
+            secret.pending.map(|pending| match pending {
+                PendingSecret::Write => "write",
+                PendingSecret::Destroy => "destroy",
+            }),
+        )?;
     }
     for object in &state.objects {
         out.header("object")?;

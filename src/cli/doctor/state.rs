@@ -4,7 +4,6 @@ use std::path::Path;
 
 use rustix::fs::{access, Access};
 
-use super::super::provision::io_key::KeyFile;
 use super::super::target::Target;
 use super::Checks;
 use crate::token::layout::key_slots;
@@ -139,7 +138,7 @@ fn io_key(target: &mut Target, zone: &ConfigZone, checks: &mut Checks) {
     if !has_one || !zone.data_locked() {
         return;
     }
-    let file = KeyFile::of(target, &zone.serial_number());
+    let file = target.key_file(&zone.serial_number());
     let path = file.path().display();
     match file.load() {
         Ok(Some(_)) => checks.ok(LINK, path.to_string()),

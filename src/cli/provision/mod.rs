@@ -1,7 +1,6 @@
 //! `atecc608 provision`: writes a profile to a blank chip and locks it for good. A dry run unless `--lock-forever`
 //! is given.
 
-pub mod io_key;
 pub mod plan;
 pub mod work;
 
@@ -15,11 +14,11 @@ use super::error::{Error, Result};
 use super::output::{hex, note, public_key_pem, Output};
 use super::target::{Selection, Target};
 use super::words;
+use crate::token::io_key::KeyFile;
 use crate::token::point::Point;
 use crate::token::profile::{self, Contents, Profile};
 use crate::token::store::Store;
 use crate::wire::{ConfigZone, Slot};
-use io_key::KeyFile;
 use plan::{Change, Plan, SlotPlan, Standing};
 use work::{Done, Work};
 
@@ -96,7 +95,7 @@ fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, argument
     }
     let plan =
         Plan::new(zone, profile, target.token.address).map_err(|changes| foreign(&place, zone, profile, &changes))?;
-    let key_file = KeyFile::of(target, &serial);
+    let key_file = target.key_file(&serial);
     let simulated = target.is_simulated();
     if !arguments.lock_forever && plan.standing != Standing::Provisioned {
         let report = Report {

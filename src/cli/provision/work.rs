@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use super::super::error::{Error, Result};
 use super::super::random;
-use super::io_key::{IoKey, KeyFile};
 use super::plan::{Plan, Standing};
 use crate::chip::ops::Before;
 use crate::chip::provision::DataContents;
 use crate::chip::{self, Chip, Port};
+use crate::token::io_key::{IoKey, KeyFile};
 use crate::token::point::Point;
 use crate::token::profile::{Contents, Profile};
 use crate::wire::commands::Read;

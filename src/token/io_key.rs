@@ -10,14 +10,24 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::super::error::{Error, Result};
-use super::super::output::note;
-use super::super::target::Target;
-use crate::config::IO_KEY_DIR;
+use crate::config::{Config, TokenConfig, IO_KEY_DIR};
 use crate::wire::config_zone::SerialNumber;
 
 /// An IO protection key.
 pub type IoKey = Zeroizing<[u8; 32]>;
+
+/// The file with the key can't be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("IO protection key {}: {problem}", path.display())]
+pub struct KeyFileError {
+    /// The file.
+    path: PathBuf,
+    /// What is wrong with it, and what to do.
+    problem: String,
+}
+
+/// Result of reading or keeping a key.
+pub type Result<T, E = KeyFileError> = std::result::Result<T, E>;
 
 /// Where a chip's key is kept.
 #[derive(Clone, Debug)]
@@ -30,19 +40,15 @@ pub struct KeyFile {
 impl KeyFile {
     /// The file that the configuration names, else one named by the serial number: below [`IO_KEY_DIR`], or for a
     /// simulated chip in the folder `keys` beside the configuration, since it is no secret of this machine.
-    pub fn of(target: &mut Target, serial: &SerialNumber) -> Self {
-        let simulated = target.is_simulated();
+    pub fn of(config: &Config, token: &TokenConfig, simulated: bool, serial: &SerialNumber) -> Self {
         let default = || {
-            let folder = if simulated { target.config_folder().join("keys") } else { PathBuf::from(IO_KEY_DIR) };
+            let folder = if simulated { config.folder().join("keys") } else { PathBuf::from(IO_KEY_DIR) };
             folder.join(serial.to_string())
         };
         // Whoever may use the state may use the key.
         let root = rustix::process::geteuid().is_root();
-        let state = std::fs::metadata(&target.config.state_dir).ok().filter(|_| root);
-        Self {
-            path: target.token.io_key_file.clone().unwrap_or_else(default),
-            group: state.map(|metadata| metadata.gid()),
-        }
+        let state = std::fs::metadata(&config.state_dir).ok().filter(|_| root);
+        Self { path: token.io_key_file.clone().unwrap_or_else(default), group: state.map(|metadata| metadata.gid()) }
     }
 
     /// A file at this path, with this process's own group.
@@ -55,8 +61,8 @@ impl KeyFile {
         &self.path
     }
 
-    fn error(&self, problem: impl ToString) -> Error {
-        Error::KeyFile { path: self.path.clone(), problem: problem.to_string() }
+    fn error(&self, problem: impl ToString) -> KeyFileError {
+        KeyFileError { path: self.path.clone(), problem: problem.to_string() }
     }
 
     fn folder(&self) -> &Path {
@@ -67,7 +73,7 @@ impl KeyFile {
     /// can be written. Makes the folder.
     ///
     /// # Errors
-    /// [`Error::KeyFile`].
+    /// [`KeyFileError`].
     pub fn prepare(&self) -> Result<()> {
         if self.load()?.is_some() {
             return Ok(());
@@ -88,7 +94,7 @@ impl KeyFile {
     /// The key, if there is a file.
     ///
     /// # Errors
-    /// [`Error::KeyFile`] if the file is anything but a key.
+    /// [`KeyFileError`] if the file is anything but a key.
     pub fn load(&self) -> Result<Option<IoKey>> {
         let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path) {
             Ok(file) => file,
@@ -103,7 +109,7 @@ impl KeyFile {
             return Err(self.error("is not a file of 32 bytes: restore it from a backup, or move it away"));
         }
         if metadata.mode() & 0o027 != 0 {
-            note(&format!("{}: others may use it: chmod 640 {0}", self.path.display()));
+            log::warn!("{}: others may use it: chmod 640 {0}", self.path.display());
         }
         let mut key = IoKey::default();
         (&file).read_exact(&mut key[..]).map_err(|error| self.error(error))?;
@@ -113,7 +119,7 @@ impl KeyFile {
     /// Keeps a key for good before it answers: temporary file, fsync, rename, fsync of the folder.
     ///
     /// # Errors
-    /// [`Error::KeyFile`].
+    /// [`KeyFileError`].
     pub fn store(&self, key: &IoKey) -> Result<()> {
         let temporary = self.temporary();
         let stored = self

@@ -1,0 +1,147 @@
+//! What needs a secret that chip and host share: encrypted writes, and results that cross the bus encrypted.
+
+use zeroize::Zeroizing;
+
+use super::{Awake, Chip, Error, Port, Result};
+use crate::wire::commands::*;
+use crate::wire::config_zone::SerialNumber;
+use crate::wire::messages::{self, GenDigInput};
+use crate::wire::zone::{Address, Zone};
+use crate::wire::{Command, Opcode, ResponseError, Slot, Status};
+
+/// How often a write whose reply is lost is done.
+const WRITES: u32 = 3;
+
+/// A secret of 32 bytes that a slot of the chip holds and the host knows.
+pub struct SharedSecret<'s> {
+    /// The slot.
+    pub slot: Slot,
+    /// Its first 32 bytes.
+    pub value: &'s [u8; 32],
+}
+
+impl<P: Port> Awake<'_, P> {
+    /// Writes 32 bytes of a slot encrypted: Nonce (random), GenDig with the slot's write key, Write with its MAC (fact
+    /// sheet section 3.22). Writing the same bytes twice does no harm, so it may be done again.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the chip holds another write key than the host.
+    pub fn write_encrypted(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: &SharedSecret<'_>,
+        address: Address,
+        plaintext: &[u8; 32],
+    ) -> Result<()> {
+        let session_key = self.session_key(serial, write_key)?;
+        let mut data = Zeroizing::new(plaintext.to_vec());
+        data.iter_mut().zip(session_key.iter()).for_each(|(byte, key)| *byte ^= key);
+        let mut write = Write { zone: Zone::Data, address, data: data.to_vec(), mac: Some([0; 32]) };
+        write.mac = Some(messages::write_mac(&session_key, &write, serial, plaintext));
+        self.execute(&write)
+    }
+
+    /// TempKey made of a fresh random number and a shared secret; the host computes the same.
+    fn session_key(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<Zeroizing<[u8; 32]>> {
+        let nonce = self.random_nonce()?;
+        let gen_dig = GenDig::slot(secret.slot);
+        self.execute(&gen_dig)?;
+        let input = GenDigInput::Block(Zeroizing::new(*secret.value));
+        Ok(Zeroizing::new(messages::gen_dig(&nonce, &gen_dig, &input, serial)))
+    }
+
+    /// A random nonce into TempKey; answers TempKey. The host's part is random, too: neither side alone chooses it.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; [`Error::HostRandom`].
+    pub fn random_nonce(&mut self) -> Result<[u8; 32]> {
+        let mut num_in = [0; 20];
+        getrandom::fill(&mut num_in).map_err(|error| Error::HostRandom(error.to_string()))?;
+        let nonce = Nonce::Random { update_seed: true, num_in };
+        match self.execute(&nonce)? {
+            NonceResponse::Value(rand_out) => Ok(messages::nonce(&rand_out, &num_in, nonce.packet().param1)),
+            NonceResponse::Stored => {
+                Err(Error::Response(ResponseError { opcode: Opcode::NONCE, got: 1, expected: 32 }))
+            }
+        }
+    }
+
+    /// Whether the chip holds this secret, proven both ways by a fresh nonce: CheckMac (mode 01; fact sheet section 3.2). It
+    /// also authorises what names the slot as its AuthKey, until the conversation ends.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the slot's rules forbid it.
+    pub fn proves(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<bool> {
+        let nonce = self.random_nonce()?;
+        let mut check = CheckMac {
+            slot: secret.slot,
+            temp_key_second: true,
+            temp_key_first: false,
+            source_fixed: false,
+            otp: false,
+            challenge: [0; 32],
+            response: [0; 32],
+            other_data: [0; 13],
+        };
+        // What a MAC command on another chip would have had here.
+        check.other_data[..3].copy_from_slice(&[Opcode::MAC.0, 0, secret.slot.number()]);
+        check.response = messages::check_mac(secret.value, &nonce, &check, &[0; 11], serial);
+        match self.execute(&check) {
+            Ok(()) => Ok(true),
+            Err(error) if error.has_status(Status::MISCOMPARE) => Ok(false),
+            Err(Error::Uncertain { cause, .. }) if cause.has_status(Status::MISCOMPARE) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Awake::ecdh`], with the result encrypted under the IO protection key on its way.
+    ///
+    /// # Errors
+    /// As [`Awake::ecdh`].
+    pub fn ecdh_encrypted(
+        &mut self,
+        slot: Slot,
+        public_key: &[u8; 64],
+        io_key: &[u8; 32],
+    ) -> Result<Zeroizing<[u8; 32]>> {
+        let ecdh =
+            Ecdh { key: EcdhKey::Slot(slot), target: EcdhTarget::Output, encrypted: true, public_key: *public_key };
+        match self.execute(&ecdh)? {
+            EcdhResponse::Encrypted { secret, nonce } => {
+                let mut clear = Zeroizing::new(secret);
+                let stream = Zeroizing::new(messages::io_key_stream(io_key, &nonce));
+                clear.iter_mut().zip(stream.iter()).for_each(|(byte, key)| *byte ^= key);
+                Ok(clear)
+            }
+            _ => Err(Error::Mismatch(format!("slot {slot} does not answer ECDH results encrypted"))),
+        }
+    }
+}
+
+impl<P: Port> Chip<P> {
+    /// Writes 32 bytes of a slot that a clear Write may or may not reach: encrypted if `write_key` is given. When a reply is
+    /// lost it is written again, from the nonce on: the same bytes twice do no harm.
+    ///
+    /// # Errors
+    /// As [`Awake::write_encrypted`].
+    pub fn write_secret(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: Option<&SharedSecret<'_>>,
+        address: Address,
+        plaintext: &[u8; 32],
+    ) -> Result<()> {
+        let mut last = Ok(());
+        for _ in 0..WRITES {
+            last = self.converse(|awake| match write_key {
+                Some(key) => awake.write_encrypted(serial, key, address, plaintext),
+                None => awake.execute(&Write::block(Zone::Data, address, *plaintext)),
+            });
+            match &last {
+                Err(Error::Uncertain { cause, .. }) => log::debug!("a secret is written again: {cause}"),
+                _ => return last,
+            }
+        }
+        last
+    }
+}

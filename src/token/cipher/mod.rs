@@ -1,0 +1,335 @@
+//! C_Encrypt and C_Decrypt: AES in the modes ECB, CBC (with and without padding), CTR and GCM.
+//!
+//! The block function may be the chip's ([`aes`]), and then every block costs up to 27 ms of its time; the mode is always the
+//! host's.
+
+pub mod aes;
+pub mod gcm;
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+use subtle::{ConditionallySelectable, ConstantTimeEq, ConstantTimeGreater};
+use zeroize::Zeroizing;
+
+use super::error::{Error, Result};
+use super::mechanism::{Mechanism, Parameter, AES_CIPHERS};
+use super::{ObjectHandle, Token};
+use aes::{AesKey, Block, BLOCK_LEN};
+use gcm::Gcm;
+
+impl Token {
+    /// Begins an encryption or decryption with a secret key.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
+    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
+    pub fn cipher(
+        self: &Arc<Self>,
+        direction: Direction,
+        mechanism: &Mechanism,
+        key: ObjectHandle,
+    ) -> Result<CipherOperation> {
+        if !AES_CIPHERS.contains(&mechanism.mechanism) {
+            return Err(Error::MechanismInvalid(mechanism.mechanism));
+        }
+        let usage = match direction {
+            Direction::Encrypt => CKA_ENCRYPT,
+            Direction::Decrypt => CKA_DECRYPT,
+        };
+        CipherOperation::new(direction, mechanism, self.secret_key(key, usage)?.into_aes(self)?)
+    }
+}
+
+/// Encrypt or decrypt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// C_Encrypt.
+    Encrypt,
+    /// C_Decrypt.
+    Decrypt,
+}
+
+/// C_EncryptInit to C_Encrypt or C_EncryptFinal, and the same of C_Decrypt.
+pub struct CipherOperation {
+    key: AesKey,
+    direction: Direction,
+    mode: Mode,
+    /// Input that waits for more: less than a block; with padding also the last whole block of a decryption; with GCM
+    /// everything.
+    waiting: Zeroizing<Vec<u8>>,
+    /// Output that was computed, and did not fit into the caller's buffer.
+    ready: Option<Zeroizing<Vec<u8>>>,
+}
+
+enum Mode {
+    Ecb,
+    Cbc { chain: Block, padded: bool },
+    Ctr { counter: Counter },
+    Gcm(Gcm),
+}
+
+/// The counter of CTR: a block whose last `bits` bits count.
+struct Counter {
+    block: u128,
+    /// Blocks left before it would come round; none for 128 bits, whose end nobody reaches.
+    left: Option<u128>,
+    /// Key stream that was made and not used.
+    stream: Zeroizing<Vec<u8>>,
+}
+
+impl CipherOperation {
+    /// Begins.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`].
+    pub fn new(direction: Direction, mechanism: &Mechanism, key: AesKey) -> Result<Self> {
+        let iv = || match &mechanism.parameter {
+            Parameter::Other(iv) => Block::try_from(iv.as_slice()).ok(),
+            _ => None,
+        };
+        let iv = || iv().ok_or_else(|| Error::MechanismParamInvalid("the parameter is an IV of 16 bytes".to_owned()));
+        let mode = match mechanism.mechanism {
+            CKM_AES_ECB => {
+                super::digest::no_parameter(mechanism)?;
+                Mode::Ecb
+            }
+            CKM_AES_CBC => Mode::Cbc { chain: iv()?, padded: false },
+            CKM_AES_CBC_PAD => Mode::Cbc { chain: iv()?, padded: true },
+            CKM_AES_CTR => Mode::Ctr { counter: Counter::new(&mechanism.parameter)? },
+            CKM_AES_GCM => Mode::Gcm(Gcm::new(&mechanism.parameter)?),
+            other => return Err(Error::MechanismInvalid(other)),
+        };
+        Ok(Self { key, direction, mode, waiting: Zeroizing::default(), ready: None })
+    }
+
+    /// Bytes that [`CipherOperation::update`] answers to so many bytes of input. Exact.
+    pub fn update_len(&self, input: usize) -> usize {
+        match self.mode {
+            Mode::Gcm(_) => 0,
+            Mode::Ctr { .. } => input,
+            Mode::Ecb | Mode::Cbc { .. } => self.whole_blocks(self.waiting.len() + input) * BLOCK_LEN,
+        }
+    }
+
+    /// Bytes at most that the end of the operation answers after so many more bytes of input.
+    pub fn end_len(&self, input: usize) -> usize {
+        if let Some(ready) = &self.ready {
+            return ready.len();
+        }
+        let all = self.waiting.len() + input;
+        match (&self.mode, self.direction) {
+            (Mode::Gcm(gcm), Direction::Encrypt) => all + gcm.tag_len(),
+            (Mode::Gcm(gcm), Direction::Decrypt) => all.saturating_sub(gcm.tag_len()),
+            (Mode::Ctr { .. }, _) => input,
+            (Mode::Cbc { padded: true, .. }, Direction::Encrypt) => (all / BLOCK_LEN + 1) * BLOCK_LEN,
+            _ => all,
+        }
+    }
+
+    /// Whether only the end itself tells how long its output is: that of a padded decryption.
+    pub fn end_len_is_secret(&self) -> bool {
+        self.ready.is_none()
+            && self.direction == Direction::Decrypt
+            && matches!(self.mode, Mode::Cbc { padded: true, .. })
+    }
+
+    /// Whole blocks that can be worked on of so many bytes.
+    fn whole_blocks(&self, bytes: usize) -> usize {
+        if self.end_len_is_secret() {
+            // The last block has the padding.
+            bytes.saturating_sub(1) / BLOCK_LEN
+        } else {
+            bytes / BLOCK_LEN
+        }
+    }
+
+    /// Takes more input; answers the output that is complete.
+    ///
+    /// # Errors
+    /// Those of the chip; [`Error::DataLenRange`] if a counter would come round.
+    pub fn update(&mut self, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        match &mut self.mode {
+            Mode::Gcm(_) => {
+                self.waiting.extend_from_slice(input);
+                Ok(Zeroizing::default())
+            }
+            Mode::Ctr { counter } => counter.apply(&self.key, input),
+            Mode::Ecb | Mode::Cbc { .. } => {
+                self.waiting.extend_from_slice(input);
+                let count = self.whole_blocks(self.waiting.len());
+                let rest = Zeroizing::new(self.waiting.split_off(count * BLOCK_LEN));
+                let mut blocks = std::mem::replace(&mut self.waiting, rest);
+                self.blocks(&mut blocks)?;
+                Ok(blocks)
+            }
+        }
+    }
+
+    /// Works on whole blocks where they are.
+    fn blocks(&mut self, bytes: &mut [u8]) -> Result<()> {
+        let mut blocks: Vec<Block> = bytes.chunks_exact(BLOCK_LEN).map(to_block).collect();
+        match (&mut self.mode, self.direction) {
+            (Mode::Cbc { chain, .. }, Direction::Encrypt) => {
+                for block in &mut blocks {
+                    xor(block, chain);
+                    self.key.encrypt(std::slice::from_mut(block))?;
+                    *chain = *block;
+                }
+            }
+            (Mode::Cbc { chain, .. }, Direction::Decrypt) => {
+                let before = blocks.clone();
+                self.key.decrypt(&mut blocks)?;
+                for (block, cipher_text) in blocks.iter_mut().zip(before) {
+                    xor(block, chain);
+                    *chain = cipher_text;
+                }
+            }
+            (_, Direction::Encrypt) => self.key.encrypt(&mut blocks)?,
+            (_, Direction::Decrypt) => self.key.decrypt(&mut blocks)?,
+        }
+        bytes.copy_from_slice(blocks.as_flattened());
+        zeroize::Zeroize::zeroize(&mut blocks);
+        Ok(())
+    }
+
+    /// Computes the end of the output after the last input, and keeps it until [`CipherOperation::take`]. Input that
+    /// comes after it was computed is taken for the same again: the caller's buffer was too short.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`], [`Error::EncryptedDataLenRange`], [`Error::EncryptedDataInvalid`], those of the chip.
+    pub fn end(&mut self, input: &[u8]) -> Result<usize> {
+        if let Some(ready) = &self.ready {
+            return Ok(ready.len());
+        }
+        let mut output = self.update(input)?;
+        let mut rest = std::mem::take(&mut self.waiting);
+        match (&mut self.mode, self.direction) {
+            (Mode::Ctr { .. }, _) => {}
+            (Mode::Gcm(gcm), Direction::Encrypt) => {
+                let tag = gcm.encrypt(&self.key, &mut rest)?;
+                output.extend_from_slice(&rest);
+                output.extend_from_slice(&tag);
+            }
+            (Mode::Gcm(gcm), Direction::Decrypt) => {
+                let text_len = rest
+                    .len()
+                    .checked_sub(gcm.tag_len())
+                    .ok_or_else(|| Error::EncryptedDataLenRange(format!("{} bytes are less than a tag", rest.len())))?;
+                let tag = rest.split_off(text_len);
+                gcm.decrypt(&self.key, &mut rest, &tag)?;
+                output.extend_from_slice(&rest);
+            }
+            (Mode::Cbc { padded: true, .. }, Direction::Encrypt) => {
+                let padding = BLOCK_LEN - rest.len();
+                rest.resize(BLOCK_LEN, padding as u8);
+                self.blocks(&mut rest)?;
+                output.extend_from_slice(&rest);
+            }
+            (Mode::Cbc { padded: true, .. }, Direction::Decrypt) => {
+                if rest.len() != BLOCK_LEN {
+                    return Err(not_whole_blocks(self.direction));
+                }
+                self.blocks(&mut rest)?;
+                let padding = padding_of(&rest).ok_or(Error::EncryptedDataInvalid)?;
+                output.extend_from_slice(&rest[..BLOCK_LEN - padding]);
+            }
+            (Mode::Ecb | Mode::Cbc { .. }, _) if !rest.is_empty() => return Err(not_whole_blocks(self.direction)),
+            (Mode::Ecb | Mode::Cbc { .. }, _) => {}
+        }
+        Ok(self.ready.insert(output).len())
+    }
+
+    /// The end of the output that [`CipherOperation::end`] computed.
+    pub fn take(self) -> Zeroizing<Vec<u8>> {
+        self.ready.unwrap_or_default()
+    }
+}
+
+fn to_block(bytes: &[u8]) -> Block {
+    let mut block = [0; BLOCK_LEN];
+    block.copy_from_slice(bytes);
+    block
+}
+
+/// XORs as many bytes as the shorter one has.
+pub(super) fn xor(target: &mut [u8], mask: &[u8]) {
+    target.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+}
+
+fn not_whole_blocks(direction: Direction) -> Error {
+    let text = "the data is not a multiple of 16 bytes, which this mode needs".to_owned();
+    match direction {
+        Direction::Encrypt => Error::DataLenRange(text),
+        Direction::Decrypt => Error::EncryptedDataLenRange(text),
+    }
+}
+
+/// Bytes of padding in the last block (PKCS #7), looked at in the same time whatever they are.
+fn padding_of(block: &[u8]) -> Option<usize> {
+    let padding = block[BLOCK_LEN - 1];
+    let mut good = !padding.ct_eq(&0) & !padding.ct_gt(&(BLOCK_LEN as u8));
+    for (from_end, byte) in (1_u8..).zip(block.iter().rev()) {
+        let is_padding = !from_end.ct_gt(&padding);
+        good &= u8::conditional_select(&padding, byte, is_padding).ct_eq(&padding);
+    }
+    bool::from(good).then_some(usize::from(padding))
+}
+
+impl Counter {
+    fn new(parameter: &Parameter) -> Result<Self> {
+        let Parameter::Ctr { bits, block } = parameter else {
+            return Err(Error::MechanismParamInvalid("CKM_AES_CTR takes CK_AES_CTR_PARAMS".to_owned()));
+        };
+        let block = u128::from_be_bytes(*block);
+        let left = match bits {
+            1..=127 => {
+                let blocks = 1_u128 << bits;
+                Some(blocks - (block & (blocks - 1)))
+            }
+            128 => None,
+            _ => return Err(Error::MechanismParamInvalid("ulCounterBits is 1 to 128".to_owned())),
+        };
+        Ok(Self { block, left, stream: Zeroizing::default() })
+    }
+
+    fn apply(&mut self, key: &AesKey, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let mut output = Zeroizing::new(input.to_vec());
+        let count = input.len().saturating_sub(self.stream.len()).div_ceil(BLOCK_LEN);
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(count as u128).ok_or_else(|| {
+                Error::DataLenRange("the counter of CKM_AES_CTR would come round: it has too few bits".to_owned())
+            })?;
+        }
+        let counters = (0..count as u128).map(|index| self.block.wrapping_add(index).to_be_bytes());
+        let mut blocks = Zeroizing::new(counters.collect::<Vec<Block>>());
+        key.encrypt(&mut blocks)?;
+        self.block = self.block.wrapping_add(count as u128);
+        self.stream.extend_from_slice(blocks.as_flattened());
+        xor(&mut output, &self.stream);
+        self.stream = Zeroizing::new(self.stream.split_off(input.len()));
+        Ok(output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_1_to_16_bytes_of_their_number() {
+        let mut block = [0; 16];
+        for padding in 1..=16_u8 {
+            block[16 - usize::from(padding)..].fill(padding);
+            assert_eq!(padding_of(&block), Some(usize::from(padding)));
+        }
+        assert_eq!(padding_of(&[0; 16]), None);
+        assert_eq!(padding_of(&[17; 16]), None);
+        let mut wrong = [4; 16];
+        wrong[13] = 5;
+        assert_eq!(padding_of(&wrong), None);
+        wrong[13] = 4;
+        wrong[0] = 9;
+        assert_eq!(padding_of(&wrong), Some(4));
+    }
+}

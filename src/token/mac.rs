@@ -1,0 +1,204 @@
+//! C_Sign and C_Verify with secret keys: HMAC-SHA-256 and AES-CMAC, whole or cut short.
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+use dbl::Dbl;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::cipher::aes::{AesKey, Block, BLOCK_LEN};
+use super::digest::no_parameter;
+use super::error::{Error, Result};
+use super::mechanism::{Mechanism, Parameter};
+use super::secret::{ChipSecret, SecretKey};
+use super::Token;
+use crate::wire::commands::{DigestTarget, KeyLocation, Sha, ShaResponse};
+
+/// Bytes of a message that the chip authenticates: 64 go there in each command, and all of them in one conversation,
+/// since its HMAC context can't be kept anywhere. These take it 5 s at most.
+const MAX_IN_CHIP: usize = 8192;
+/// Bytes that one SHA command takes.
+const SHA_STEP: usize = 64;
+
+/// A message authentication code in progress.
+pub struct MacOperation {
+    work: Work,
+    len: usize,
+}
+
+enum Work {
+    HostHmac(Box<Hmac<Sha256>>),
+    ChipHmac { token: Arc<Token>, key: ChipSecret, message: Zeroizing<Vec<u8>> },
+    Cmac(Cmac),
+}
+
+impl MacOperation {
+    /// Whether the mechanism is one of these.
+    pub fn is_for(mechanism: CK_MECHANISM_TYPE) -> bool {
+        matches!(mechanism, CKM_SHA256_HMAC | CKM_SHA256_HMAC_GENERAL | CKM_AES_CMAC | CKM_AES_CMAC_GENERAL)
+    }
+
+    /// Begins.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyTypeInconsistent`].
+    pub fn new(token: &Arc<Token>, mechanism: &Mechanism, key: SecretKey) -> Result<Self> {
+        let (work, whole) = match mechanism.mechanism {
+            CKM_SHA256_HMAC | CKM_SHA256_HMAC_GENERAL => (hmac(token, key)?, 32),
+            CKM_AES_CMAC | CKM_AES_CMAC_GENERAL => (Work::Cmac(Cmac::new(key.into_aes(token)?)), BLOCK_LEN),
+            other => return Err(Error::MechanismInvalid(other)),
+        };
+        let len = match mechanism.mechanism {
+            CKM_SHA256_HMAC_GENERAL | CKM_AES_CMAC_GENERAL => match mechanism.parameter {
+                Parameter::Number(len) if len >= 1 && len <= whole as u64 => len as usize,
+                _ => {
+                    return Err(Error::MechanismParamInvalid(format!(
+                        "the parameter is the length of the code, 1 to {whole} bytes"
+                    )))
+                }
+            },
+            _ => {
+                no_parameter(mechanism)?;
+                whole
+            }
+        };
+        Ok(Self { work, len })
+    }
+
+    /// Bytes of the code.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never: every code has bytes.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Takes more of the message.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`] if it becomes too long for a key in the chip; those of the chip.
+    pub fn update(&mut self, data: &[u8]) -> Result<()> {
+        match &mut self.work {
+            Work::HostHmac(hmac) => hmac.update(data),
+            Work::Cmac(cmac) => cmac.update(data)?,
+            Work::ChipHmac { message, .. } if message.len() + data.len() > MAX_IN_CHIP => {
+                return Err(Error::DataLenRange(format!(
+                    "the chip authenticates at most {MAX_IN_CHIP} bytes: give it the message's digest instead"
+                )))
+            }
+            Work::ChipHmac { message, .. } => message.extend_from_slice(data),
+        }
+        Ok(())
+    }
+
+    /// The code.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub fn finish(self) -> Result<Zeroizing<Vec<u8>>> {
+        let mut code = Zeroizing::new(match self.work {
+            Work::HostHmac(hmac) => hmac.finalize().into_bytes().to_vec(),
+            Work::ChipHmac { token, key, message } => in_chip(&token, &key, &message)?.to_vec(),
+            Work::Cmac(cmac) => cmac.finish()?.to_vec(),
+        });
+        code.truncate(self.len);
+        Ok(code)
+    }
+
+    /// Compares the code with the caller's, in the same time wherever they differ.
+    ///
+    /// # Errors
+    /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], those of the chip.
+    pub fn verify(self, code: &[u8]) -> Result<()> {
+        if code.len() != self.len {
+            return Err(Error::SignatureLenRange { got: code.len(), expected: self.len });
+        }
+        if bool::from(self.finish()?.ct_eq(code)) {
+            Ok(())
+        } else {
+            Err(Error::SignatureInvalid)
+        }
+    }
+}
+
+fn hmac(token: &Arc<Token>, key: SecretKey) -> Result<Work> {
+    Ok(match key {
+        SecretKey::Host { value, .. } => {
+            let hmac = <Hmac<Sha256> as Mac>::new_from_slice(&value);
+            let hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not take a key of this length".to_owned()))?;
+            Work::HostHmac(Box::new(hmac))
+        }
+        SecretKey::Chip(key) => Work::ChipHmac { token: token.clone(), key, message: Zeroizing::default() },
+    })
+}
+
+/// HMAC in the chip: SHA in its HMAC form, all in one conversation (fact sheet section 3.18).
+fn in_chip(token: &Token, key: &ChipSecret, message: &[u8]) -> Result<[u8; 32]> {
+    let (steps, rest) = message.split_at(message.len() - message.len() % SHA_STEP);
+    token
+        .with_device(|device| {
+            device.with_secret(key, |chip, _| {
+                chip.converse(|awake| {
+                    awake.execute(&Sha::HmacStart(KeyLocation::Slot(key.slot)))?;
+                    for step in steps.chunks(SHA_STEP) {
+                        awake.execute(&Sha::Update(step.to_vec()))?;
+                    }
+                    awake.execute(&Sha::End { rest: rest.to_vec(), target: DigestTarget::Output })
+                })
+                .map_err(Error::Device)
+            })
+        })
+        .and_then(|response| match response {
+            ShaResponse::Digest(digest) => Ok(digest),
+            _ => Err(Error::DeviceError("SHA answered something else than a digest".to_owned())),
+        })
+}
+
+/// AES-CMAC (NIST SP 800-38B).
+struct Cmac {
+    key: AesKey,
+    chain: Block,
+    /// The last bytes: at most a block, none only at the beginning.
+    last: Zeroizing<Vec<u8>>,
+}
+
+impl Cmac {
+    fn new(key: AesKey) -> Self {
+        Self { key, chain: Block::default(), last: Zeroizing::default() }
+    }
+
+    fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.last.extend_from_slice(data);
+        while self.last.len() > BLOCK_LEN {
+            let rest = Zeroizing::new(self.last.split_off(BLOCK_LEN));
+            let block = std::mem::replace(&mut self.last, rest);
+            self.chain(&block)?;
+        }
+        Ok(())
+    }
+
+    fn chain(&mut self, block: &[u8]) -> Result<()> {
+        super::cipher::xor(&mut self.chain, block);
+        self.key.encrypt(std::slice::from_mut(&mut self.chain))
+    }
+
+    fn finish(mut self) -> Result<Block> {
+        let mut zero = [Block::default()];
+        self.key.encrypt(&mut zero)?;
+        let mut subkey = aes::Block::from(zero[0]).dbl();
+        let mut last = std::mem::take(&mut self.last);
+        if last.len() < BLOCK_LEN {
+            subkey = subkey.dbl();
+            last.push(0x80);
+            last.resize(BLOCK_LEN, 0);
+        }
+        super::cipher::xor(&mut last, &subkey);
+        self.chain(&last)?;
+        Ok(self.chain)
+    }
+}
