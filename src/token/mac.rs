@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::cipher::aes::{AesKey, Block, BLOCK_LEN};
+use super::cipher::{to_blocks, xor};
 use super::digest::no_parameter;
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
@@ -174,17 +175,11 @@ impl Cmac {
 
     fn update(&mut self, data: &[u8]) -> Result<()> {
         self.last.extend_from_slice(data);
-        while self.last.len() > BLOCK_LEN {
-            let rest = Zeroizing::new(self.last.split_off(BLOCK_LEN));
-            let block = std::mem::replace(&mut self.last, rest);
-            self.chain(&block)?;
-        }
-        Ok(())
-    }
-
-    fn chain(&mut self, block: &[u8]) -> Result<()> {
-        super::cipher::xor(&mut self.chain, block);
-        self.key.encrypt(std::slice::from_mut(&mut self.chain))
+        // The last block, whole or not, waits: the end treats it differently.
+        let whole = self.last.len().saturating_sub(1) / BLOCK_LEN * BLOCK_LEN;
+        let rest = Zeroizing::new(self.last.split_off(whole));
+        let mut blocks = to_blocks(&std::mem::replace(&mut self.last, rest));
+        self.key.encrypt_chained(&mut self.chain, &mut blocks)
     }
 
     fn finish(mut self) -> Result<Block> {
@@ -197,8 +192,8 @@ impl Cmac {
             last.push(0x80);
             last.resize(BLOCK_LEN, 0);
         }
-        super::cipher::xor(&mut last, &subkey);
-        self.chain(&last)?;
+        xor(&mut last, &subkey);
+        self.key.encrypt_chained(&mut self.chain, &mut to_blocks(&last))?;
         Ok(self.chain)
     }
 }

@@ -14,6 +14,8 @@ pub mod module;
 pub mod one_key;
 #[cfg(feature = "sim")]
 pub mod process;
+#[cfg(feature = "sim")]
+pub mod secrets;
 pub mod templates;
 
 use std::path::PathBuf;

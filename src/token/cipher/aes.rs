@@ -1,10 +1,13 @@
 //! The AES block function: in the chip for a key that lives there, on the host for a session key.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
 use aes::{Aes128, Aes192, Aes256};
+use zeroize::Zeroizing;
 
+use crate::chip;
 use crate::token::error::{Error, Result};
 use crate::token::secret::ChipSecret;
 use crate::token::Token;
@@ -72,17 +75,24 @@ impl HostAes {
     }
 }
 
+/// What is done to the blocks of a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Each is encrypted by itself.
+    Encrypt,
+    /// Each is decrypted by itself.
+    Decrypt,
+    /// Each is encrypted together with the one before, as CBC and CMAC do.
+    Chain(Block),
+}
+
 impl AesKey {
     /// Encrypts each block by itself.
     ///
     /// # Errors
     /// Those of the chip, for a key that is there.
     pub fn encrypt(&self, blocks: &mut [Block]) -> Result<()> {
-        match self {
-            Self::Host(aes) => blocks.iter_mut().for_each(|block| aes.encrypt(block)),
-            Self::Chip(token, secret) => in_chip(token, secret, false, blocks)?,
-        }
-        Ok(())
+        self.work(Work::Encrypt, blocks)
     }
 
     /// Decrypts each block by itself.
@@ -90,29 +100,82 @@ impl AesKey {
     /// # Errors
     /// Those of the chip, for a key that is there.
     pub fn decrypt(&self, blocks: &mut [Block]) -> Result<()> {
-        match self {
-            Self::Host(aes) => blocks.iter_mut().for_each(|block| aes.decrypt(block)),
-            Self::Chip(token, secret) => in_chip(token, secret, true, blocks)?,
+        self.work(Work::Decrypt, blocks)
+    }
+
+    /// Encrypts each block after it was XORed with the one before; `chain` is the one before the first, and the last one
+    /// afterwards.
+    ///
+    /// # Errors
+    /// Those of the chip, for a key that is there.
+    pub fn encrypt_chained(&self, chain: &mut Block, blocks: &mut [Block]) -> Result<()> {
+        for blocks in blocks.chunks_mut(BLOCKS_AT_A_TIME) {
+            self.work(Work::Chain(*chain), blocks)?;
+            *chain = blocks.last().copied().unwrap_or(*chain);
         }
         Ok(())
     }
+
+    fn work(&self, work: Work, blocks: &mut [Block]) -> Result<()> {
+        match self {
+            Self::Host(aes) => {
+                let done = each_block(work, blocks, |decrypt, block| {
+                    if decrypt {
+                        aes.decrypt(block);
+                    } else {
+                        aes.encrypt(block);
+                    }
+                    Ok::<_, Infallible>(())
+                });
+                match done {
+                    Ok(()) => Ok(()),
+                    Err(never) => match never {},
+                }
+            }
+            Self::Chip(token, secret) => {
+                blocks.chunks_mut(BLOCKS_AT_A_TIME).try_for_each(|blocks| in_chip(token, secret, work, blocks))
+            }
+        }
+    }
 }
 
-fn in_chip(token: &Token, secret: &ChipSecret, decrypt: bool, blocks: &mut [Block]) -> Result<()> {
-    let key = KeyLocation::Slot(secret.slot);
-    for blocks in blocks.chunks_mut(BLOCKS_AT_A_TIME) {
-        let done = token.with_device(|device| {
-            device.with_secret(secret, |chip, _| {
-                chip.converse(|awake| {
-                    let block = |input: &Block| {
-                        awake.execute(&AesCommand::Block { key, unit: secret.aes_unit(), decrypt, input: *input })
-                    };
-                    blocks.iter().map(block).collect::<Result<Vec<Block>, _>>()
-                })
-                .map_err(Error::Device)
-            })
-        })?;
-        blocks.copy_from_slice(&done);
+/// Applies the block function, given as `(decrypt, block)`, to each block.
+fn each_block<E>(
+    work: Work,
+    blocks: &mut [Block],
+    mut function: impl FnMut(bool, &mut Block) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut chain = match work {
+        Work::Chain(before) => before,
+        Work::Encrypt | Work::Decrypt => Block::default(),
+    };
+    for block in blocks {
+        if let Work::Chain(_) = work {
+            super::xor(block, &chain);
+        }
+        function(work == Work::Decrypt, block)?;
+        chain = *block;
     }
+    Ok(())
+}
+
+/// The same in the chip: one command for each block, all in one conversation.
+fn in_chip(token: &Token, secret: &ChipSecret, work: Work, blocks: &mut [Block]) -> Result<()> {
+    let (key, unit) = (KeyLocation::Slot(secret.slot), secret.aes_unit());
+    let done = token.with_device(|device| {
+        device.with_secret(secret, |chip, _| {
+            chip.converse(|awake| {
+                // From the beginning each time that the conversation is.
+                let mut blocks = Zeroizing::new(blocks.to_vec());
+                each_block(work, &mut blocks, |decrypt, block| {
+                    *block = awake.execute(&AesCommand::Block { key, unit, decrypt, input: *block })?;
+                    Ok::<_, chip::Error>(())
+                })?;
+                Ok(blocks)
+            })
+            .map_err(Error::Device)
+        })
+    })?;
+    blocks.copy_from_slice(&done);
     Ok(())
 }

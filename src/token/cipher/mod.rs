@@ -168,28 +168,23 @@ impl CipherOperation {
 
     /// Works on whole blocks where they are.
     fn blocks(&mut self, bytes: &mut [u8]) -> Result<()> {
-        let mut blocks: Vec<Block> = bytes.chunks_exact(BLOCK_LEN).map(to_block).collect();
+        let mut blocks = to_blocks(bytes);
         match (&mut self.mode, self.direction) {
             (Mode::Cbc { chain, .. }, Direction::Encrypt) => {
-                for block in &mut blocks {
-                    xor(block, chain);
-                    self.key.encrypt(std::slice::from_mut(block))?;
-                    *chain = *block;
-                }
+                self.key.encrypt_chained(chain, &mut blocks)?;
             }
             (Mode::Cbc { chain, .. }, Direction::Decrypt) => {
                 let before = blocks.clone();
                 self.key.decrypt(&mut blocks)?;
-                for (block, cipher_text) in blocks.iter_mut().zip(before) {
+                for (block, cipher_text) in blocks.iter_mut().zip(before.iter()) {
                     xor(block, chain);
-                    *chain = cipher_text;
+                    *chain = *cipher_text;
                 }
             }
             (_, Direction::Encrypt) => self.key.encrypt(&mut blocks)?,
             (_, Direction::Decrypt) => self.key.decrypt(&mut blocks)?,
         }
         bytes.copy_from_slice(blocks.as_flattened());
-        zeroize::Zeroize::zeroize(&mut blocks);
         Ok(())
     }
 
@@ -246,10 +241,11 @@ impl CipherOperation {
     }
 }
 
-fn to_block(bytes: &[u8]) -> Block {
-    let mut block = [0; BLOCK_LEN];
-    block.copy_from_slice(bytes);
-    block
+/// Bytes as whole blocks.
+pub(super) fn to_blocks(bytes: &[u8]) -> Zeroizing<Vec<Block>> {
+    let mut blocks = Zeroizing::new(vec![Block::default(); bytes.len() / BLOCK_LEN]);
+    blocks.as_flattened_mut().copy_from_slice(bytes);
+    blocks
 }
 
 /// XORs as many bytes as the shorter one has.

@@ -1,0 +1,175 @@
+//! Secret keys through the C ABI, on a chip provisioned with `tls` whose IO protection key the host has.
+
+use std::ffi::c_void;
+use std::fs;
+use std::ptr::null_mut;
+
+use atecc608_pkcs11::sim::SimBus;
+use cryptoki_sys::*;
+
+use super::chip;
+use super::module::{attributes, boolean, c, len, ulong, Attributes, Module, Result};
+use super::templates::Template;
+
+type Session = CK_SESSION_HANDLE;
+type Handle = CK_OBJECT_HANDLE;
+
+/// The IO protection key of the tests' chips.
+pub const IO_KEY: [u8; 32] = [0xA5; 32];
+
+/// A module on a bus that the test holds, its chip's IO protection key on the host, and a read-write session.
+pub fn with_io_key() -> (Module, SimBus, Session) {
+    let image = chip::provisioned();
+    let serial = image.config().serial_number().to_string();
+    let (module, bus) = Module::on_bus(image);
+    let keys = module.configuration().parent().unwrap().join("keys");
+    fs::create_dir(&keys).unwrap();
+    fs::write(keys.join(serial), IO_KEY).unwrap();
+    let session = module.start();
+    (module, bus, session)
+}
+
+/// C_GenerateKey.
+pub fn generate(module: &Module, session: Session, kind: CK_MECHANISM_TYPE, template: Attributes) -> Result<Handle> {
+    let (mut array, mut key) = (attributes(template), 0);
+    let count = array.len() as CK_ULONG;
+    let mut kind = super::module::mechanism(kind);
+    c!(module, C_GenerateKey(session, &mut kind, array.as_mut_ptr(), count, &mut key))?;
+    Ok(key)
+}
+
+/// The template of an AES key of so many bytes.
+pub fn aes(on_token: bool, bytes: CK_ULONG) -> Template {
+    vec![(CKA_TOKEN, boolean(on_token)), (CKA_VALUE_LEN, ulong(bytes)), (CKA_LABEL, b"a key".to_vec())]
+}
+
+/// The template of a secret key with this value.
+pub fn given(on_token: bool, key_type: CK_KEY_TYPE, value: &[u8]) -> Template {
+    vec![
+        (CKA_CLASS, ulong(CKO_SECRET_KEY)),
+        (CKA_TOKEN, boolean(on_token)),
+        (CKA_KEY_TYPE, ulong(key_type)),
+        (CKA_VALUE, value.to_vec()),
+        (CKA_LABEL, b"a key".to_vec()),
+    ]
+}
+
+/// A mechanism with its parameter.
+pub enum Kind<'p> {
+    Plain(CK_MECHANISM_TYPE),
+    Iv(CK_MECHANISM_TYPE, [u8; 16]),
+    Ctr(CK_ULONG, [u8; 16]),
+    Gcm { iv: &'p [u8], associated: &'p [u8], tag_bits: CK_ULONG },
+    Length(CK_MECHANISM_TYPE, CK_ULONG),
+}
+
+impl Kind<'_> {
+    /// Calls with the C structure.
+    pub fn with<T>(&self, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
+        fn one<P, T>(kind: CK_MECHANISM_TYPE, mut parameter: P, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
+            let mut mechanism = CK_MECHANISM {
+                mechanism: kind,
+                pParameter: (&raw mut parameter).cast::<c_void>(),
+                ulParameterLen: size_of::<P>() as CK_ULONG,
+            };
+            call(&mut mechanism)
+        }
+        match self {
+            Kind::Plain(kind) => {
+                call(&mut CK_MECHANISM { mechanism: *kind, pParameter: null_mut(), ulParameterLen: 0 })
+            }
+            Kind::Iv(kind, iv) => one(*kind, *iv, call),
+            Kind::Ctr(bits, block) => one(CKM_AES_CTR, CK_AES_CTR_PARAMS { ulCounterBits: *bits, cb: *block }, call),
+            Kind::Length(kind, length) => one(*kind, *length, call),
+            Kind::Gcm { iv, associated, tag_bits } => one(
+                CKM_AES_GCM,
+                CK_GCM_PARAMS {
+                    pIv: iv.as_ptr().cast_mut(),
+                    ulIvLen: len(iv),
+                    ulIvBits: 0,
+                    pAAD: associated.as_ptr().cast_mut(),
+                    ulAADLen: len(associated),
+                    ulTagBits: *tag_bits,
+                },
+                call,
+            ),
+        }
+    }
+}
+
+/// C_EncryptInit, or C_DecryptInit.
+pub fn init(module: &Module, session: Session, encrypt: bool, kind: &Kind<'_>, key: Handle) -> Result<()> {
+    kind.with(|mechanism| match encrypt {
+        true => c!(module, C_EncryptInit(session, mechanism, key)),
+        false => c!(module, C_DecryptInit(session, mechanism, key)),
+    })
+}
+
+/// One call, its length asked first.
+pub fn whole(
+    module: &Module,
+    session: Session,
+    encrypt: bool,
+    kind: &Kind<'_>,
+    key: Handle,
+    input: &[u8],
+) -> Result<Vec<u8>> {
+    init(module, session, encrypt, kind, key)?;
+    let (data, data_len, mut length) = (input.as_ptr().cast_mut(), len(input), 0);
+    let call = |output, length: &mut CK_ULONG| match encrypt {
+        true => c!(module, C_Encrypt(session, data, data_len, output, length)),
+        false => c!(module, C_Decrypt(session, data, data_len, output, length)),
+    };
+    call(null_mut(), &mut length)?;
+    let mut output = vec![0; length as usize];
+    call(output.as_mut_ptr(), &mut length)?;
+    output.truncate(length as usize);
+    Ok(output)
+}
+
+/// In parts, each length asked first; every length that is told for an update is exact.
+pub fn parts(
+    module: &Module,
+    session: Session,
+    encrypt: bool,
+    kind: &Kind<'_>,
+    key: Handle,
+    parts: &[&[u8]],
+) -> Result<Vec<u8>> {
+    init(module, session, encrypt, kind, key)?;
+    let mut all = Vec::new();
+    for part in parts {
+        let (data, data_len, mut length) = (part.as_ptr().cast_mut(), len(part), 0);
+        let call = |output, length: &mut CK_ULONG| match encrypt {
+            true => c!(module, C_EncryptUpdate(session, data, data_len, output, length)),
+            false => c!(module, C_DecryptUpdate(session, data, data_len, output, length)),
+        };
+        call(null_mut(), &mut length)?;
+        let (mut output, told) = (vec![0xEE; length as usize + 1], length);
+        call(output.as_mut_ptr(), &mut length)?;
+        assert_eq!(length, told);
+        all.extend(&output[..length as usize]);
+    }
+    let mut length = 0;
+    let call = |output, length: &mut CK_ULONG| match encrypt {
+        true => c!(module, C_EncryptFinal(session, output, length)),
+        false => c!(module, C_DecryptFinal(session, output, length)),
+    };
+    call(null_mut(), &mut length)?;
+    let mut output = vec![0; length as usize + 1];
+    call(output.as_mut_ptr(), &mut length)?;
+    all.extend(&output[..length as usize]);
+    Ok(all)
+}
+
+/// C_SignInit and C_Sign.
+pub fn code(module: &Module, session: Session, kind: &Kind<'_>, key: Handle, data: &[u8]) -> Result<Vec<u8>> {
+    kind.with(|mechanism| c!(module, C_SignInit(session, mechanism, key)))?;
+    module.sign(session, data)
+}
+
+/// C_VerifyInit and C_Verify.
+pub fn check(module: &Module, session: Session, kind: &Kind<'_>, key: Handle, data: &[u8], code: &[u8]) -> Result<()> {
+    kind.with(|mechanism| c!(module, C_VerifyInit(session, mechanism, key)))?;
+    module.verify(session, data, code)
+}
