@@ -301,14 +301,24 @@ functions! {
             }
         }
         C_WrapKey(
-            session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _wrapping_key: CK_OBJECT_HANDLE,
-            _key: CK_OBJECT_HANDLE, _wrapped: *mut CK_BYTE, _wrapped_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::wrapping() }
+            session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, wrapping_key: CK_OBJECT_HANDLE, key: CK_OBJECT_HANDLE,
+            wrapped: *mut CK_BYTE, wrapped_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                keys::wrap(s, &mechanism(kind)?, wrapping_key, key, None, output(wrapped, wrapped_len)?)
+            }
+        }
         C_UnwrapKey(
-            session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _unwrapping_key: CK_OBJECT_HANDLE,
-            _wrapped: *mut CK_BYTE, _wrapped_len: CK_ULONG, _attributes: *mut CK_ATTRIBUTE, _count: CK_ULONG,
-            _key: *mut CK_OBJECT_HANDLE
-        ) { session(session) |_s| unsupported::wrapping() }
+            session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, unwrapping_key: CK_OBJECT_HANDLE,
+            wrapped: *mut CK_BYTE, wrapped_len: CK_ULONG, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG,
+            key: *mut CK_OBJECT_HANDLE
+        ) {
+            session(session) |s| {
+                let (key, template) = (out(key)?, template(attributes, count)?);
+                let wrapped = input(wrapped, wrapped_len)?;
+                keys::unwrap(s, key, &mechanism(kind)?, unwrapping_key, &wrapped, None, &template)
+            }
+        }
         C_DeriveKey(
             session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, base: CK_OBJECT_HANDLE,
             attributes: *mut CK_ATTRIBUTE, count: CK_ULONG, key: *mut CK_OBJECT_HANDLE
@@ -478,15 +488,25 @@ functions! {
             _data_len: CK_ULONG
         ) { session(session) |_s| unsupported::asynchronous() }
         C_WrapKeyAuthenticated(
-            session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _wrapping_key: CK_OBJECT_HANDLE,
-            _key: CK_OBJECT_HANDLE, _associated: *mut CK_BYTE, _associated_len: CK_ULONG, _wrapped: *mut CK_BYTE,
-            _wrapped_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::wrapping() }
+            session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, wrapping_key: CK_OBJECT_HANDLE, key: CK_OBJECT_HANDLE,
+            associated: *mut CK_BYTE, associated_len: CK_ULONG, wrapped: *mut CK_BYTE, wrapped_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                let associated = Some(input(associated, associated_len)?);
+                keys::wrap(s, &mechanism(kind)?, wrapping_key, key, associated, output(wrapped, wrapped_len)?)
+            }
+        }
         C_UnwrapKeyAuthenticated(
-            session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _unwrapping_key: CK_OBJECT_HANDLE,
-            _wrapped: *mut CK_BYTE, _wrapped_len: CK_ULONG, _attributes: *mut CK_ATTRIBUTE, _count: CK_ULONG,
-            _associated: *mut CK_BYTE, _associated_len: CK_ULONG, _key: *mut CK_OBJECT_HANDLE
-        ) { session(session) |_s| unsupported::wrapping() }
+            session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, unwrapping_key: CK_OBJECT_HANDLE,
+            wrapped: *mut CK_BYTE, wrapped_len: CK_ULONG, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG,
+            associated: *mut CK_BYTE, associated_len: CK_ULONG, key: *mut CK_OBJECT_HANDLE
+        ) {
+            session(session) |s| {
+                let (key, template) = (out(key)?, template(attributes, count)?);
+                let (wrapped, associated) = (input(wrapped, wrapped_len)?, Some(input(associated, associated_len)?));
+                keys::unwrap(s, key, &mechanism(kind)?, unwrapping_key, &wrapped, associated, &template)
+            }
+        }
     }
 }
 

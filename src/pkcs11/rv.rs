@@ -78,6 +78,7 @@ fn token_rv(error: &token::Error) -> CK_RV {
         Error::KeyFunctionNotPermitted(_) => CKR_KEY_FUNCTION_NOT_PERMITTED,
         Error::KeyHandleInvalid(_) => CKR_KEY_HANDLE_INVALID,
         Error::KeySizeRange(_) => CKR_KEY_SIZE_RANGE,
+        Error::KeyNotWrappable(_) => CKR_KEY_NOT_WRAPPABLE,
         Error::KeyUnextractable(_) => CKR_KEY_UNEXTRACTABLE,
         Error::KeyTypeInconsistent(_) => CKR_KEY_TYPE_INCONSISTENT,
         Error::MechanismInvalid(_) => CKR_MECHANISM_INVALID,
@@ -94,6 +95,20 @@ fn token_rv(error: &token::Error) -> CK_RV {
         Error::TokenNotPresent(_) => CKR_TOKEN_NOT_PRESENT,
         Error::TokenNotRecognized(_) => CKR_TOKEN_NOT_RECOGNIZED,
         Error::TokenWriteProtected(_) => CKR_TOKEN_WRITE_PROTECTED,
+        Error::UnwrappingKey(error) => match token_rv(error) {
+            CKR_KEY_HANDLE_INVALID => CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+            CKR_KEY_TYPE_INCONSISTENT => CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+            CKR_KEY_SIZE_RANGE => CKR_UNWRAPPING_KEY_SIZE_RANGE,
+            other => other,
+        },
+        Error::WrappingKey(error) => match token_rv(error) {
+            CKR_KEY_HANDLE_INVALID => CKR_WRAPPING_KEY_HANDLE_INVALID,
+            CKR_KEY_TYPE_INCONSISTENT => CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+            CKR_KEY_SIZE_RANGE => CKR_WRAPPING_KEY_SIZE_RANGE,
+            other => other,
+        },
+        Error::WrappedKeyInvalid => CKR_WRAPPED_KEY_INVALID,
+        Error::WrappedKeyLenRange(_) => CKR_WRAPPED_KEY_LEN_RANGE,
         Error::UserAlreadyLoggedIn => CKR_USER_ALREADY_LOGGED_IN,
         Error::UserNotLoggedIn => CKR_USER_NOT_LOGGED_IN,
         Error::UserTypeInvalid(_) => CKR_USER_TYPE_INVALID,
@@ -133,5 +148,7 @@ names! {
     CKR_SESSION_READ_ONLY CKR_SESSION_READ_ONLY_EXISTS CKR_SIGNATURE_INVALID CKR_SIGNATURE_LEN_RANGE
     CKR_SLOT_ID_INVALID CKR_TEMPLATE_INCOMPLETE CKR_TEMPLATE_INCONSISTENT CKR_TOKEN_NOT_PRESENT
     CKR_TOKEN_NOT_RECOGNIZED CKR_TOKEN_WRITE_PROTECTED CKR_USER_ALREADY_LOGGED_IN CKR_USER_NOT_LOGGED_IN
-    CKR_USER_TYPE_INVALID
+    CKR_USER_TYPE_INVALID CKR_KEY_NOT_WRAPPABLE CKR_WRAPPED_KEY_INVALID CKR_WRAPPED_KEY_LEN_RANGE
+    CKR_UNWRAPPING_KEY_HANDLE_INVALID CKR_UNWRAPPING_KEY_SIZE_RANGE CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT
+    CKR_WRAPPING_KEY_HANDLE_INVALID CKR_WRAPPING_KEY_SIZE_RANGE CKR_WRAPPING_KEY_TYPE_INCONSISTENT
 }

@@ -23,11 +23,6 @@ pub fn dual_function() -> Result<()> {
     Err(Error::FunctionNotSupported)
 }
 
-/// C_WrapKey, C_UnwrapKey, C_WrapKeyAuthenticated, C_UnwrapKeyAuthenticated: no key leaves the chip.
-pub fn wrapping() -> Result<()> {
-    Err(Error::FunctionNotSupported)
-}
-
 /// C_MessageSignInit, C_SignMessage and the rest, and the same of C_MessageVerify: no mechanism has messages.
 pub fn message_signing() -> Result<()> {
     Err(Error::FunctionNotSupported)

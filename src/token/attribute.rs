@@ -153,8 +153,8 @@ impl KeyPair<'_> {
 /// [`Error::AttributeTypeInvalid`].
 pub fn stored_attribute(object: &StoredObject, attribute: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>> {
     Ok(match attribute {
-        CKA_TOKEN | CKA_MODIFIABLE | CKA_DESTROYABLE => bool_value(true),
-        CKA_PRIVATE | CKA_COPYABLE => bool_value(false),
+        CKA_TOKEN | CKA_MODIFIABLE | CKA_COPYABLE | CKA_DESTROYABLE => bool_value(true),
+        CKA_PRIVATE => bool_value(false),
         CKA_LABEL => object.label.as_bytes().to_vec(),
         CKA_UNIQUE_ID => object.unique_id.as_bytes().to_vec(),
         CKA_VALUE => object.value.clone(),

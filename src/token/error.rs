@@ -55,6 +55,9 @@ pub enum Error {
     /// The key has a length that is not possible.
     #[error("{0}")]
     KeySizeRange(String),
+    /// The key can't be wrapped.
+    #[error("{0}")]
+    KeyNotWrappable(String),
     /// The key can't leave: CKA_EXTRACTABLE is false.
     #[error("{0}")]
     KeyUnextractable(String),
@@ -108,6 +111,18 @@ pub enum Error {
     /// The state folder can't be written.
     #[error("{0}")]
     TokenWriteProtected(String),
+    /// Something is wrong with the key to unwrap with.
+    #[error("the unwrapping key: {0}")]
+    UnwrappingKey(Box<Error>),
+    /// Something is wrong with the key to wrap with.
+    #[error("the wrapping key: {0}")]
+    WrappingKey(Box<Error>),
+    /// The wrapped key is damaged, or not for this key.
+    #[error("the wrapped key does not decrypt with this key: it is damaged, or not for it")]
+    WrappedKeyInvalid,
+    /// The wrapped key has a length that is not possible.
+    #[error("{0}")]
+    WrappedKeyLenRange(String),
     /// The user is logged in already.
     #[error("already logged in")]
     UserAlreadyLoggedIn,

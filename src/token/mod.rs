@@ -31,6 +31,7 @@ mod find;
 mod keygen;
 mod objects;
 mod state_file;
+mod wrap;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -391,13 +392,36 @@ impl Token {
         Ok(inner.handles.handle(key))
     }
 
-    /// C_CopyObject: refused. Keys can't be copied, and pkcs11-provider goes on without.
+    /// C_CopyObject: certificates, data and session objects. Keys in the chip can't be copied, and pkcs11-provider goes on
+    /// without.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`], always, for a valid handle.
-    pub fn copy_object(&self, session: SessionRef, object: ObjectHandle, _template: &Template) -> Result<ObjectHandle> {
-        self.check_object(session, object)?;
-        Err(Error::ActionProhibited("objects of this token can't be copied (CKA_COPYABLE is false)".to_owned()))
+    /// [`Error::ActionProhibited`] for an object whose CKA_COPYABLE is false, [`Error::AttributeReadOnly`], and as
+    /// [`Token::create_object`].
+    pub fn copy_object(&self, session: SessionRef, object: ObjectHandle, template: &Template) -> Result<ObjectHandle> {
+        let copy = {
+            let inner = &mut *self.inner.lock();
+            match inner.object(object)? {
+                ObjectKey::PrivateKey(_) | ObjectKey::PublicKey(_) | ObjectKey::Secret(_) => {
+                    return Err(Error::ActionProhibited(
+                        "keys in the chip can't be copied (CKA_COPYABLE is false)".to_owned(),
+                    ))
+                }
+                ObjectKey::Stored(unique_id) => {
+                    let identity = inner.device.identity()?;
+                    let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
+                    let mut source =
+                        objects::as_session_object(session, stored.ok_or(Error::ObjectHandleInvalid(object))?)?;
+                    source.attributes.set(CKA_TOKEN, Zeroizing::new(template::bool_value(true)));
+                    objects::copy_of(&source, template)?
+                }
+                ObjectKey::Session(number) => {
+                    let source = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;
+                    objects::copy_of(source, template)?
+                }
+            }
+        };
+        self.create_object(session, &copy)
     }
 
     /// C_DestroyObject: a private key is overwritten in the chip.

@@ -29,6 +29,56 @@ const MAX_TEXT: usize = 255;
 /// Longest id, in bytes.
 const MAX_ID: usize = 255;
 
+/// What may stand in the templates of certificates and data.
+const SHARED: &[CK_ATTRIBUTE_TYPE] =
+    &[CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE, CKA_LABEL, CKA_VALUE];
+/// Of certificates only.
+const CERTIFICATE: &[CK_ATTRIBUTE_TYPE] = &[
+    CKA_CERTIFICATE_TYPE,
+    CKA_TRUSTED,
+    CKA_CERTIFICATE_CATEGORY,
+    CKA_CHECK_VALUE,
+    CKA_START_DATE,
+    CKA_END_DATE,
+    CKA_PUBLIC_KEY_INFO,
+    CKA_SUBJECT,
+    CKA_ID,
+    CKA_ISSUER,
+    CKA_SERIAL_NUMBER,
+    CKA_URL,
+    CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
+    CKA_HASH_OF_ISSUER_PUBLIC_KEY,
+    CKA_JAVA_MIDP_SECURITY_DOMAIN,
+    CKA_NAME_HASH_ALGORITHM,
+];
+/// Of data only.
+const DATA: &[CK_ATTRIBUTE_TYPE] = &[CKA_APPLICATION, CKA_OBJECT_ID];
+/// What may stand in the template of a public key.
+const PUBLIC_KEY: &[CK_ATTRIBUTE_TYPE] = &[
+    CKA_CLASS,
+    CKA_TOKEN,
+    CKA_PRIVATE,
+    CKA_MODIFIABLE,
+    CKA_COPYABLE,
+    CKA_DESTROYABLE,
+    CKA_LABEL,
+    CKA_KEY_TYPE,
+    CKA_ID,
+    CKA_START_DATE,
+    CKA_END_DATE,
+    CKA_DERIVE,
+    CKA_SUBJECT,
+    CKA_ENCRYPT,
+    CKA_VERIFY,
+    CKA_VERIFY_RECOVER,
+    CKA_WRAP,
+    CKA_TRUSTED,
+    CKA_EC_PARAMS,
+    CKA_EC_POINT,
+    CKA_PUBLIC_KEY_INFO,
+    CKA_ALLOWED_MECHANISMS,
+];
+
 /// What C_CreateObject makes.
 pub(super) enum NewObject {
     /// A token object.
@@ -83,27 +133,6 @@ pub(super) fn from_template(device: &mut Device, session: SessionRef, template: 
 }
 
 fn stored_object(device: &mut Device, class: CK_OBJECT_CLASS, template: &Template) -> Result<StoredObject> {
-    const SHARED: &[CK_ATTRIBUTE_TYPE] =
-        &[CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE, CKA_LABEL, CKA_VALUE];
-    const CERTIFICATE: &[CK_ATTRIBUTE_TYPE] = &[
-        CKA_CERTIFICATE_TYPE,
-        CKA_TRUSTED,
-        CKA_CERTIFICATE_CATEGORY,
-        CKA_CHECK_VALUE,
-        CKA_START_DATE,
-        CKA_END_DATE,
-        CKA_PUBLIC_KEY_INFO,
-        CKA_SUBJECT,
-        CKA_ID,
-        CKA_ISSUER,
-        CKA_SERIAL_NUMBER,
-        CKA_URL,
-        CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
-        CKA_HASH_OF_ISSUER_PUBLIC_KEY,
-        CKA_JAVA_MIDP_SECURITY_DOMAIN,
-        CKA_NAME_HASH_ALGORITHM,
-    ];
-    const DATA: &[CK_ATTRIBUTE_TYPE] = &[CKA_APPLICATION, CKA_OBJECT_ID];
     let own = if class == CKO_CERTIFICATE { CERTIFICATE } else { DATA };
     known_only(template, &[SHARED, own])?;
     if template.boolean(CKA_PRIVATE)? == Some(true) {
@@ -180,7 +209,7 @@ impl Identity {
 }
 
 /// A certificate or data object that lives in the session only.
-fn as_session_object(session: SessionRef, object: &StoredObject) -> Result<SessionObject> {
+pub(super) fn as_session_object(session: SessionRef, object: &StoredObject) -> Result<SessionObject> {
     const ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
         CKA_CLASS,
         CKA_PRIVATE,
@@ -216,33 +245,7 @@ fn as_session_object(session: SessionRef, object: &StoredObject) -> Result<Sessi
 
 /// A public key to verify with: pkcs11-provider makes one for each peer.
 fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject> {
-    known_only(
-        template,
-        &[&[
-            CKA_CLASS,
-            CKA_TOKEN,
-            CKA_PRIVATE,
-            CKA_MODIFIABLE,
-            CKA_COPYABLE,
-            CKA_DESTROYABLE,
-            CKA_LABEL,
-            CKA_KEY_TYPE,
-            CKA_ID,
-            CKA_START_DATE,
-            CKA_END_DATE,
-            CKA_DERIVE,
-            CKA_SUBJECT,
-            CKA_ENCRYPT,
-            CKA_VERIFY,
-            CKA_VERIFY_RECOVER,
-            CKA_WRAP,
-            CKA_TRUSTED,
-            CKA_EC_PARAMS,
-            CKA_EC_POINT,
-            CKA_PUBLIC_KEY_INFO,
-            CKA_ALLOWED_MECHANISMS,
-        ]],
-    )?;
+    known_only(template, &[PUBLIC_KEY])?;
     let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template"));
     match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
         CKK_EC => {}
@@ -264,7 +267,7 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
         (CKA_TOKEN, bool_value(false)),
         (CKA_PRIVATE, bool_value(false)),
         (CKA_MODIFIABLE, bool_value(true)),
-        (CKA_COPYABLE, bool_value(false)),
+        (CKA_COPYABLE, bool_value(true)),
         (CKA_DESTROYABLE, bool_value(true)),
         (CKA_LOCAL, bool_value(false)),
         (CKA_TRUSTED, bool_value(false)),
@@ -359,17 +362,52 @@ pub(super) fn set_secret_attributes(secret: &mut StoredSecret, template: &Templa
     Ok(())
 }
 
+/// The template of a copy: the object's own attributes, and in their place what the caller gives, as far as that may be
+/// changed at all.
+///
+/// # Errors
+/// [`Error::ActionProhibited`] if CKA_COPYABLE is false, [`Error::AttributeReadOnly`].
+pub(super) fn copy_of(source: &SessionObject, template: &Template) -> Result<Template> {
+    if source.attributes.boolean(CKA_COPYABLE)? != Some(true) {
+        return Err(Error::ActionProhibited("CKA_COPYABLE of the object is false".to_owned()));
+    }
+    let own = |(attribute, _): &(CK_ATTRIBUTE_TYPE, &[u8])| match source.attributes.ulong(CKA_CLASS) {
+        Ok(Some(CKO_SECRET_KEY)) => secret::session::ATTRIBUTES.contains(attribute),
+        Ok(Some(CKO_PUBLIC_KEY)) => PUBLIC_KEY.contains(attribute),
+        Ok(Some(CKO_CERTIFICATE)) => SHARED.contains(attribute) || CERTIFICATE.contains(attribute),
+        _ => SHARED.contains(attribute) || DATA.contains(attribute),
+    };
+    let attributes = source.attributes.iter().filter(own);
+    let mut copy = Template::new(attributes.map(|(ty, value)| (ty, Zeroizing::new(value.to_vec()))).collect());
+    for (attribute, value) in template.iter() {
+        let goes_elsewhere = matches!(attribute, CKA_TOKEN | CKA_PRIVATE | CKA_MODIFIABLE);
+        if !goes_elsewhere && !may_set(source, attribute, value) {
+            return Err(Error::AttributeReadOnly(attribute));
+        }
+        copy.set(attribute, Zeroizing::new(value.to_vec()));
+    }
+    Ok(copy)
+}
+
+/// Whether a session object's attribute may get this value: names, data, and uses and secrecy of a secret key.
+fn may_set(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> bool {
+    match (attribute, object.attributes.ulong(CKA_CLASS)) {
+        (CKA_LABEL | CKA_ID, _) => true,
+        (CKA_APPLICATION | CKA_OBJECT_ID | CKA_VALUE, Ok(Some(CKO_DATA))) => true,
+        (_, Ok(Some(CKO_SECRET_KEY))) => secret::session::may_set(object, attribute, value),
+        _ => false,
+    }
+}
+
 /// Changes names of a session object, and uses and secrecy of a secret key.
 ///
 /// # Errors
 /// [`Error::AttributeReadOnly`] for anything else.
 pub(super) fn set_session_attributes(object: &mut SessionObject, template: &Template) -> Result<()> {
-    let is_secret = object.attributes.ulong(CKA_CLASS)? == Some(CKO_SECRET_KEY);
-    let may_set = |attribute, value: &[u8]| match attribute {
-        CKA_LABEL | CKA_ID => true,
-        _ => is_secret && secret::session::may_set(object, attribute, value),
-    };
-    if let Some((other, _)) = template.iter().find(|(attribute, value)| !may_set(*attribute, value)) {
+    if object.attributes.boolean(CKA_MODIFIABLE)? == Some(false) {
+        return Err(Error::ActionProhibited("CKA_MODIFIABLE of the object is false".to_owned()));
+    }
+    if let Some((other, _)) = template.iter().find(|(attribute, value)| !may_set(object, *attribute, value)) {
         return Err(Error::AttributeReadOnly(other));
     }
     checked_text(template, CKA_LABEL)?;

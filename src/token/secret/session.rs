@@ -21,7 +21,7 @@ const MAX_LEN: usize = 1024;
 const USES: [CK_ATTRIBUTE_TYPE; 7] = [CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE];
 
 /// What may stand in a secret key's template.
-const ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
+pub const ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
     CKA_CLASS,
     CKA_TOKEN,
     CKA_PRIVATE,
