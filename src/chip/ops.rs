@@ -1,6 +1,6 @@
 //! What the chip can be asked to do, in the datasheet's words.
 
-use super::{Awake, Chip, Error, Port, Result};
+use super::{Awake, Chip, Error, Port, Result, CONVERSATIONS};
 use crate::wire::commands::*;
 use crate::wire::zone::{Address, Zone};
 use crate::wire::{ConfigZone, Opcode, Slot, Status};
@@ -149,6 +149,34 @@ impl<P: Port> Chip<P> {
             // It did not take effect: it may be sent once more.
             Ok(_) => self.converse(|awake| awake.create_key(slot)),
             Err(_) => Err(Error::Uncertain { opcode, cause }),
+        }
+    }
+}
+
+impl<P: Port> Chip<P> {
+    /// Moves a monotonic counter (0 or 1) on by one; answers its new value. It is read before, so that a lost reply is not taken
+    /// for a lost increment: it moves exactly once.
+    ///
+    /// # Errors
+    /// Those of the conversation: [`Error::Status`] with 0F at its end; [`Error::Uncertain`] if the chip can't be asked any
+    /// more.
+    pub fn increment_counter(&mut self, number: u8) -> Result<u32> {
+        let read = Counter { number, increment: false };
+        let before = self.converse(|awake| awake.execute(&read))?;
+        let mut tries = 1;
+        loop {
+            let (opcode, cause) = match self.converse(|awake| awake.execute(&Counter { number, increment: true })) {
+                Err(Error::Uncertain { opcode, cause }) => (opcode, cause),
+                other => return other,
+            };
+            match self.converse(|awake| awake.execute(&read)) {
+                Ok(now) if now != before => return Ok(now),
+                Ok(_) if tries < CONVERSATIONS => {
+                    log::debug!("{opcode}: {cause}; the counter has not moved, once more")
+                }
+                _ => return Err(Error::Uncertain { opcode, cause }),
+            }
+            tries += 1;
         }
     }
 }

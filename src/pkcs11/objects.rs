@@ -58,7 +58,13 @@ pub fn get_attributes(session: &Session, object: CK_OBJECT_HANDLE, requests: Att
 }
 
 fn get_attribute(session: &Session, object: CK_OBJECT_HANDLE, request: AttributeRequest) -> Result<()> {
-    match session.token().attribute(session.reference(), from_ulong(object), request.attribute()) {
+    let (token, handle) = (session.token(), from_ulong(object));
+    if let Some(len) = token.length_without_asking(handle, request.attribute())? {
+        if !request.has_room_for(len) {
+            return request.set_len(len);
+        }
+    }
+    match token.attribute(session.reference(), handle, request.attribute()) {
         Ok(value) => request.set(&value),
         Err(error) => {
             request.unavailable();

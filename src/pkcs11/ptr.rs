@@ -441,25 +441,47 @@ impl AttributeRequest {
         unsafe { self.0.read_unaligned() }.type_
     }
 
+    /// Whether there is room for so many bytes.
+    pub fn has_room_for(&self, len: usize) -> bool {
+        // SAFETY: an element of the caller's array.
+        let attribute = unsafe { self.0.read_unaligned() };
+        !attribute.pValue.is_null() && attribute.ulValueLen >= length(len)
+    }
+
+    /// Answers the length alone, where there is no room for the value.
+    ///
+    /// # Errors
+    /// As [`AttributeRequest::set`].
+    pub fn set_len(self, len: usize) -> Result<()> {
+        // SAFETY: an element of the caller's array.
+        let mut attribute = unsafe { self.0.read_unaligned() };
+        if !attribute.pValue.is_null() {
+            self.unavailable();
+            return Err(Error::BufferTooSmall(len));
+        }
+        attribute.ulValueLen = length(len);
+        // SAFETY: as above.
+        unsafe { self.0.write_unaligned(attribute) };
+        Ok(())
+    }
+
     /// Hands over the value, or its length if that was asked.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`]; the element says CK_UNAVAILABLE_INFORMATION then, as the standard wants.
     pub fn set(self, value: &[u8]) -> Result<()> {
+        if !self.has_room_for(value.len()) {
+            return self.set_len(value.len());
+        }
         // SAFETY: an element of the caller's array.
         let mut attribute = unsafe { self.0.read_unaligned() };
-        let room = attribute.ulValueLen;
-        if !attribute.pValue.is_null() && room < length(value.len()) {
-            self.unavailable();
-            return Err(Error::BufferTooSmall(value.len()));
-        }
-        if !attribute.pValue.is_null() {
-            // SAFETY: not NULL, and the caller promised `room` bytes there, which are enough.
-            unsafe { ptr::copy(value.as_ptr(), attribute.pValue.cast(), value.len()) };
-        }
         attribute.ulValueLen = length(value.len());
-        // SAFETY: as above.
-        unsafe { self.0.write_unaligned(attribute) };
+        // SAFETY: not NULL, and the caller promised `ulValueLen` bytes there, which are enough (checked by
+        // `has_room_for`); the element as above.
+        unsafe {
+            ptr::copy(value.as_ptr(), attribute.pValue.cast(), value.len());
+            self.0.write_unaligned(attribute);
+        }
         Ok(())
     }
 

@@ -71,10 +71,8 @@ pub fn mechanism_list(token: &Token, out: OutList<CK_MECHANISM_TYPE>) -> Result<
 /// C_GetMechanismInfo
 pub fn mechanism_info(token: &Token, mechanism: CK_MECHANISM_TYPE, out: Out<CK_MECHANISM_INFO>) -> Result<()> {
     let mechanisms = token.mechanisms()?;
-    let info = mechanisms
-        .iter()
-        .find(|info| info.mechanism == mechanism)
-        .ok_or(token::Error::MechanismInvalid(mechanism))?;
+    let info =
+        mechanisms.iter().find(|info| info.mechanism == mechanism).ok_or(token::Error::MechanismInvalid(mechanism))?;
     out.set(CK_MECHANISM_INFO { ulMinKeySize: info.min_key_size, ulMaxKeySize: info.max_key_size, flags: info.flags });
     Ok(())
 }

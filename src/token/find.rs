@@ -5,6 +5,7 @@ use cryptoki_sys::*;
 use super::attribute::{stored_attribute, Answer, KeyPair};
 use super::device::Device;
 use super::error::Result;
+use super::feature;
 use super::identity::Identity;
 use super::object::{KeyRef, ObjectKey, SessionObjects};
 use super::template::Template;
@@ -85,6 +86,9 @@ pub(super) fn find(
     session_objects: &SessionObjects,
     template: &Template,
 ) -> Result<Vec<ObjectKey>> {
+    if feature::is_asked(template)? {
+        return feature::find(device, template);
+    }
     let identity = device.identity()?;
     identity.refresh();
     let mut found = find_keys(device, template)?;

@@ -11,6 +11,7 @@ pub mod cipher;
 pub mod device;
 pub mod digest;
 pub mod error;
+pub mod feature;
 pub mod identity;
 pub mod info;
 pub mod io_key;
@@ -49,6 +50,7 @@ pub use template::Template;
 
 use attribute::{stored_attribute, Answer};
 use device::Device;
+use feature::Feature;
 use find::Half;
 use object::{HandleTable, KeyRef, ObjectKey, SessionObjects};
 use objects::NewObject;
@@ -272,6 +274,10 @@ impl Token {
                 let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
                 stored_attribute(stored.ok_or(Error::ObjectHandleInvalid(object))?, attribute).map(Zeroizing::new)
             }
+            ObjectKey::Feature(Feature::Counter) if attribute == CKA_VALUE => {
+                feature::next(&mut inner.device).map(Zeroizing::new)
+            }
+            ObjectKey::Feature(feature) => feature.attribute(attribute).map(Zeroizing::new),
             ObjectKey::Secret(unique_id) => {
                 let identity = inner.device.identity()?;
                 let secret = identity.store.state().secret(&unique_id).ok_or(Error::ObjectHandleInvalid(object))?;
@@ -282,6 +288,15 @@ impl Token {
                 found.attribute(attribute).map(|value| Zeroizing::new(value.to_vec()))
             }
         }
+    }
+
+    /// The length of an attribute whose value is not to be asked for in vain, since that changes it: the counter's.
+    ///
+    /// # Errors
+    /// [`Error::ObjectHandleInvalid`].
+    pub fn length_without_asking(&self, object: ObjectHandle, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<usize>> {
+        let is_counter = self.inner.lock().object(object)? == ObjectKey::Feature(Feature::Counter);
+        Ok((is_counter && attribute == CKA_VALUE).then_some(feature::COUNTER_LEN))
     }
 
     /// Whether the handle names an object.
@@ -329,6 +344,7 @@ impl Token {
                     }
                 })
             }),
+            ObjectKey::Feature(_) => Err(Error::ActionProhibited("this object can't be changed".to_owned())),
             ObjectKey::Session(number) => {
                 let found = inner.session_objects.get_mut(number).ok_or(Error::ObjectHandleInvalid(object))?;
                 objects::set_session_attributes(found, template)
@@ -402,9 +418,9 @@ impl Token {
         let copy = {
             let inner = &mut *self.inner.lock();
             match inner.object(object)? {
-                ObjectKey::PrivateKey(_) | ObjectKey::PublicKey(_) | ObjectKey::Secret(_) => {
+                ObjectKey::PrivateKey(_) | ObjectKey::PublicKey(_) | ObjectKey::Secret(_) | ObjectKey::Feature(_) => {
                     return Err(Error::ActionProhibited(
-                        "keys in the chip can't be copied (CKA_COPYABLE is false)".to_owned(),
+                        "keys in the chip, and what else is part of it, can't be copied".to_owned(),
                     ))
                 }
                 ObjectKey::Stored(unique_id) => {
@@ -450,6 +466,9 @@ impl Token {
                 let secret = inner.device.identity()?.store.state().secret(unique_id).map(StoredSecret::place);
                 secret::stored::destroy(&mut inner.device, &secret.ok_or(Error::ObjectHandleInvalid(object))?)
                     .map_err(of_object(object))?;
+            }
+            ObjectKey::Feature(_) => {
+                return Err(Error::ActionProhibited("this object is part of the token".to_owned()))
             }
             ObjectKey::Session(number) => inner.session_objects.remove(*number),
         }
@@ -574,6 +593,7 @@ impl Inner {
                 state.objects.iter().any(|stored| stored.unique_id == *unique_id)
             }
             ObjectKey::Secret(unique_id) => self.device.identity()?.store.state().secret(unique_id).is_some(),
+            ObjectKey::Feature(_) => true,
             ObjectKey::Session(number) => self.session_objects.get(*number).is_some(),
         };
         if is_there {

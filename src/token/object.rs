@@ -3,6 +3,7 @@
 use cryptoki_sys::*;
 
 use super::error::{Error, Result};
+use super::feature::Feature;
 use super::template::Template;
 use super::ObjectHandle;
 use crate::wire::Slot;
@@ -28,6 +29,8 @@ pub enum ObjectKey {
     Secret(String),
     /// A certificate or data object in the state folder, by its CKA_UNIQUE_ID.
     Stored(String),
+    /// A counter, profile or mechanism.
+    Feature(Feature),
     /// A session object.
     Session(u64),
 }
