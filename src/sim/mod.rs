@@ -37,6 +37,6 @@ pub use bus::{SimBus, Timing};
 pub use chip::SimChip;
 pub use faults::{FaultSpecError, Faults};
 pub use image::{Image, ImageError};
-pub use profiles::Profile;
+pub use profiles::{Order, Profile};
 pub use stats::Stats;
 pub use switches::Switches;

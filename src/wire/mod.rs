@@ -10,6 +10,7 @@
 //! master reads    [count][payload ...][crc lo][crc hi]
 //! ```
 
+pub mod certificate;
 pub mod command;
 pub mod commands;
 pub mod config_zone;
