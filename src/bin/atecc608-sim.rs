@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use atecc608_pkcs11::sim::profiles::{new, root_pem, Locks, ROOT_NOTE};
 use atecc608_pkcs11::sim::server::{ServeOptions, Server};
-use atecc608_pkcs11::sim::{control, Faults, Order, Profile, Timing};
+use atecc608_pkcs11::sim::{control, Dump, Faults, Image, Order, Profile, Timing};
 use atecc608_pkcs11::wire::config_zone::{Model, SerialNumber};
 use atecc608_pkcs11::wire::transfer::Verb;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -64,6 +64,17 @@ enum Subcommands {
         /// Make the same serial number and keys every time: for tests only
         #[arg(long)]
         seed: Option<u64>,
+    },
+    /// Show what is in a chip's image file
+    Dump {
+        /// The image file
+        image: PathBuf,
+        /// Show private and secret keys, too
+        #[arg(long)]
+        secrets: bool,
+        /// As one JSON object, with the certificates in PEM
+        #[arg(long)]
+        json: bool,
     },
     /// Print the certificate that all simulated Trust&GO and TrustFLEX chips chain to, in PEM
     Root,
@@ -198,6 +209,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints a result. A reader who has seen enough (`| head`) is no failure.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
 fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         Subcommands::Serve { socket, state, chip, i2c_hz, timing, faults, seed } => {
@@ -223,11 +243,15 @@ fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
                 LockArgument::Data => Locks::Data,
             });
             let order = Order { profile: chip.profile, serial, address: chip.address, model, seed, locks };
-            print!("{}", new::create(&state, &order)?);
+            print(&new::create(&state, &order)?.to_string())?;
+        }
+        Subcommands::Dump { image, secrets, json } => {
+            let dump = Dump::new(&Image::load(&image)?, secrets);
+            print(&if json { serde_json::to_string_pretty(&dump)? + "\n" } else { dump.to_string() })?;
         }
         Subcommands::Root => {
             eprintln!("atecc608-sim: {ROOT_NOTE}");
-            print!("{}", root_pem()?);
+            print(&root_pem()?)?;
         }
         Subcommands::Stats { socket, reset } => {
             let verb = if reset { Verb::Reset } else { Verb::Stats };

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::error::Result;
 use super::output::{hex, Output};
 use super::target::Selection;
-use super::words;
 use crate::wire::config_zone::offset;
+use crate::wire::words;
 use crate::wire::{ConfigZone, Slot};
 
 /// What is done with the configuration zone.

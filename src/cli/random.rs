@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::error::{Error, Result};
 use super::output::{hex, Output};
 use super::target::{Selection, Target};
-use super::words;
+use crate::wire::words;
 use crate::wire::ConfigZone;
 
 /// What a chip answers to Random while its configuration is not locked (fact sheet section 5.7).

@@ -22,6 +22,7 @@ pub mod slot;
 pub mod status;
 pub mod timing;
 pub mod transfer;
+pub mod words;
 pub mod zone;
 
 pub use command::{Command, ParseError, ResponseError};

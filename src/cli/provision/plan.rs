@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::{config, words};
+use super::super::config;
 use crate::token::profile::{Contents, Profile};
 use crate::wire::config_zone::{offset, WritePolicy};
+use crate::wire::words;
 use crate::wire::{ConfigZone, Slot};
 
 /// How far a chip is with this profile.
