@@ -6,7 +6,7 @@ mod sim_support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -245,7 +245,7 @@ fn serve_creates_any_profile_at_its_own_address() {
     }
 }
 
-fn wait_for(file: &PathBuf) {
+fn wait_for(file: &Path) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !file.exists() {
         assert!(Instant::now() < patience, "no {}", file.display());

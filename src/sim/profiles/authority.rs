@@ -98,7 +98,7 @@ pub fn root_certificate() -> Result<Vec<u8>, AuthorityError> {
         public_key: &public_key,
         extensions: extensions().map_err(CertificateError::from)?,
     }
-    .to_be_signed()?;
+    .encode()?;
     Ok(signed(&to_be_signed, &sign(&key, &to_be_signed)?)?)
 }
 

@@ -146,7 +146,7 @@ impl Parts<'_> {
             public_key,
             extensions,
         }
-        .to_be_signed()
+        .encode()
     }
 
     /// The DER of the whole certificate, with the signature in `compressed`.

@@ -171,8 +171,8 @@ struct ToBeSigned<'a> {
 }
 
 impl Contents<'_> {
-    /// The DER that is signed.
-    pub(crate) fn to_be_signed(self) -> Result<Vec<u8>, CertificateError> {
+    /// The TBSCertificate in DER: what is signed.
+    pub(crate) fn encode(self) -> Result<Vec<u8>, CertificateError> {
         let mut point = [0x04; 1 + PUBLIC_KEY_LEN];
         point[1..].copy_from_slice(self.public_key);
         let signed = ToBeSigned {
