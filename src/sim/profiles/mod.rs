@@ -1,6 +1,14 @@
 //! Chips as people get them: the configurations of section 6 of the fact sheet, each under a name.
 //!
-//! [`Profile`] says which; [`Order`] makes one, with keys and certificates in it.
+//! [`Profile`] says which; [`Order`] makes one, with what is in it when its user gets it:
+//!
+//! - Blank chips are empty, and nothing is locked.
+//! - Trust&GO and TrustFLEX come locked, with keys in slots 0 to 4, a product code in the OTP zone, and certificates. The
+//!   IO protection key (slot 6) is not among it: the data sheets say that it "requires setup before use".
+//! - The others are configurations that somebody's tool writes. Their chips are as that tool leaves them: locked, with
+//!   keys that the chip has made in its private slots. Nothing else is in them, since no two users write the same.
+//!
+//! What nobody has written is FF.
 
 mod authority;
 mod configurations;
