@@ -9,8 +9,7 @@ use super::error::Result;
 use super::output::{hex, Output};
 use super::target::Selection;
 use crate::wire::config_zone::offset;
-use crate::wire::words;
-use crate::wire::{ConfigZone, Slot};
+use crate::wire::{words, ConfigZone, Slot};
 
 /// What is done with the configuration zone.
 #[derive(Debug, Subcommand)]

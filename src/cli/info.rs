@@ -12,8 +12,7 @@ use crate::token::point::Point;
 use crate::token::profile::{self, Profile};
 use crate::token::state::{SlotState, StoredClass};
 use crate::token::store::Store;
-use crate::wire::words;
-use crate::wire::{ConfigZone, Slot};
+use crate::wire::{words, ConfigZone, Slot};
 
 /// All that is said about a chip.
 #[derive(Debug, Serialize)]
