@@ -232,12 +232,15 @@ impl Attacker {
                 self.send(Opcode::ECDH, mode, param2.into(), &crate::sim_support::hex(POINT));
             }
             Step::Kdf { mode, source, target, details: [first, second] } => {
-                // PRF of 32 or 64 bytes, AES, HKDF over the input; PRF once in a while with halves.
+                // PRF of 32 or 64 bytes, once in a while with halves; AES; HKDF over the input.
                 let details = match mode & 0x60 {
                     0x00 => [first & 3, second & 3, 0, 32],
                     0x20 => [first & 3, 0, 0, 0],
                     _ => [2 | first & 5, 0, 0, 32],
                 };
+                if second & 4 == 0 {
+                    self.any_nonce([3, 3, 0, 5][usize::from(mode & 3)]);
+                }
                 let message = self.fresh();
                 let len = if mode & 0x60 == 0x20 { 16 } else { 32 };
                 let data = [&details[..], &message[..len]].concat();

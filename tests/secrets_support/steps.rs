@@ -238,7 +238,7 @@ fn session() -> impl Strategy<Value = Session> {
         .prop_map(|(key, nonce, between)| Session { key, nonce, between })
 }
 
-fn transfer() -> impl Strategy<Value = Step> {
+fn transfer(case: &Case) -> impl Strategy<Value = Step> {
     let block = || prop_oneof![3 => Just(0_u8), 1 => 0_u8..14];
     let read = (select(vec![0_u8, 1, 2, 2, 2]), slot(), block(), 0_u8..8, any::<bool>());
     prop_oneof![
@@ -247,14 +247,23 @@ fn transfer() -> impl Strategy<Value = Step> {
         3 => (slot(), block(), any::<bool>()).prop_map(|(slot, block, wide)| Step::Write { slot, block, wide }),
         4 => (slot(), block(), session())
             .prop_map(|(slot, block, session)| Step::WriteEncrypted { slot, block, session }),
-        1 => (slot(), session()).prop_map(|(slot, session)| Step::PrivWriteEncrypted { slot, session }),
+        1 => (private_of(case), session()).prop_map(|(slot, session)| Step::PrivWriteEncrypted { slot, session }),
         1 => slot().prop_map(Step::PrivWriteClear),
     ]
 }
 
-fn key_use() -> impl Strategy<Value = Step> {
+/// Mostly a slot with a private key.
+fn private_of(case: &Case) -> impl Strategy<Value = u8> {
+    let private = (0..16).filter(|slot: &u8| case.slots[usize::from(*slot)].1 & 1 != 0).collect::<Vec<_>>();
+    let private = if private.is_empty() { vec![0] } else { private };
+    prop_oneof![5 => select(private), 1 => 0_u8..16]
+}
+
+fn key_use(case: &Case) -> impl Strategy<Value = Step> {
     let derive = (slot(), any::<bool>(), any::<bool>());
-    let kdf = (0_u8..0x78, slot(), slot(), any::<[u8; 2]>());
+    let kdf = (0_u8..4, 0_u8..6, select(vec![0_u8, 0x20, 0x40]))
+        .prop_map(|(source, target, algorithm)| source | target << 2 | algorithm);
+    let kdf = (kdf, slot(), slot(), any::<[u8; 2]>());
     let location = || prop_oneof![3 => slot().prop_map(Some), 1 => Just(None)];
     prop_oneof![
         3 => derive.prop_map(|(target, mac, fixed)| Step::Derive { target, mac, fixed }),
@@ -264,9 +273,9 @@ fn key_use() -> impl Strategy<Value = Step> {
         2 => (location(), any::<u8>()).prop_map(|(slot, mode)| Step::Aes { slot, mode: mode & 0xC1 }),
         5 => (select(vec![0_u8, 1, 2, 2, 0x42, 0xC2, 4, 4, 6, 6]), location())
             .prop_map(|(mode, slot)| Step::Sha { mode, slot }),
-        1 => (slot(), select(vec![0x80_u8, 0xA0, 0x00, 0x40])).prop_map(|(slot, mode)| Step::Sign { slot, mode }),
-        1 => (slot(), 0_u8..16).prop_map(|(slot, mode)| Step::Ecdh { slot, mode }),
-        1 => (slot(), select(vec![0_u8, 4, 8, 0x0C, 0x10])).prop_map(|(slot, mode)| Step::Generate { slot, mode }),
+        1 => (private_of(case), select(vec![0x80_u8, 0xA0, 0x00, 0x40])).prop_map(|(slot, mode)| Step::Sign { slot, mode }),
+        2 => (private_of(case), 0_u8..16).prop_map(|(slot, mode)| Step::Ecdh { slot, mode }),
+        1 => (private_of(case), select(vec![0_u8, 4, 8, 0x0C, 0x10])).prop_map(|(slot, mode)| Step::Generate { slot, mode }),
     ]
 }
 
@@ -303,7 +312,7 @@ impl ReferenceStateMachine for Locks {
     }
 
     fn transitions(case: &Case) -> BoxedStrategy<Step> {
-        let attack = prop_oneof![5 => transfer(), 5 => key_use(), 3 => other()];
+        let attack = prop_oneof![5 => transfer(case), 5 => key_use(case), 3 => other()];
         match (case.stage, case.configured) {
             (Stage::Blank, false) => prop_oneof![6 => Just(Step::Configure), 1 => attack].boxed(),
             (Stage::Blank, true) => prop_oneof![6 => Just(Step::LockConfig), 1 => attack].boxed(),
