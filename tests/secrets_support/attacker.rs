@@ -182,11 +182,11 @@ impl Attacker {
                 let at = if zone == 2 { address(slot, block, word) } else { u16::from(block << 3 | word) };
                 self.send(Opcode::READ, zone | u8::from(wide) << 7, at, &[]);
             }
-            Step::ReadEncrypted { slot, block, ref session } => {
+            Step::ReadEncrypted { slot, block, wide, ref session } => {
                 let [read_key, _] = self.keys_of(slot);
                 self.open(read_key, session);
                 for _ in 0..times(session) {
-                    self.send(Opcode::READ, 0x82, address(slot, block, 0), &[]);
+                    self.send(Opcode::READ, 2 | u8::from(wide) << 7, address(slot, block, 0), &[]);
                 }
             }
             Step::Write { slot, block, wide } => {

@@ -96,6 +96,7 @@ pub enum Step {
     ReadEncrypted {
         slot: u8,
         block: u8,
+        wide: bool,
         session: Session,
     },
     Write {
@@ -243,7 +244,8 @@ fn transfer(case: &Case) -> impl Strategy<Value = Step> {
     let read = (select(vec![0_u8, 1, 2, 2, 2]), slot(), block(), 0_u8..8, any::<bool>());
     prop_oneof![
         4 => read.prop_map(|(zone, slot, block, word, wide)| Step::Read { zone, slot, block, word, wide }),
-        6 => (slot(), block(), session()).prop_map(|(slot, block, session)| Step::ReadEncrypted { slot, block, session }),
+        6 => (slot(), block(), select(vec![true, true, true, false]), session())
+            .prop_map(|(slot, block, wide, session)| Step::ReadEncrypted { slot, block, wide, session }),
         3 => (slot(), block(), any::<bool>()).prop_map(|(slot, block, wide)| Step::Write { slot, block, wide }),
         4 => (slot(), block(), session())
             .prop_map(|(slot, block, session)| Step::WriteEncrypted { slot, block, session }),
