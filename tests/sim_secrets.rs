@@ -6,7 +6,7 @@
 //! secret, and what must never happen, is in [`secrets_support::judge`]; how far the locks must be after each step, in
 //! [`secrets_support::steps`].
 #![cfg(feature = "sim")]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod secrets_support;
 mod sim_support;

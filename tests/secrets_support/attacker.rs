@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use atecc608_pkcs11::sim::chip::ExecutionTimes;
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::{Image, Profile};
+use atecc608_pkcs11::wire::config_zone::KeyType;
 use atecc608_pkcs11::wire::{frame, CommandPacket, Opcode, Slot};
 
 use super::judge::{Event, Judge};
@@ -224,6 +225,7 @@ impl Attacker {
                 self.send(Opcode::MAC, mode, slot.into(), data);
             }
             Step::CheckMac { slot, mode } => self.check_mac(slot, mode),
+            Step::Authorised { slot, fixed } => self.use_authorised(slot, fixed),
             Step::Ecdh { slot, mode } => {
                 let param2 = if mode & 1 == 0 || mode & 0x0C == 4 { slot } else { 0 };
                 if mode & 1 != 0 {
@@ -326,6 +328,18 @@ impl Attacker {
         let mode = u8::from(fixed) << 2;
         let proof = sha(&[&self.key(parent), &[0x1C, mode, target, 0], &SN]);
         self.send(Opcode::DERIVE_KEY, mode, target.into(), if mac { &proof } else { &[] });
+    }
+
+    fn use_authorised(&mut self, number: u8, fixed: bool) {
+        let key = self.image().config().key_config(slot(number));
+        let value = self.fresh();
+        self.send(Opcode::NONCE, 0x43, 0, &value);
+        self.check_mac(key.auth_key().number(), 1 | u8::from(fixed) << 2);
+        match key.key_type() {
+            KeyType::P256 => self.send(Opcode::SIGN, 0xA0, number.into(), &[]),
+            KeyType::Aes => self.send(Opcode::AES, 0, number.into(), &value[..16]),
+            _ => self.send(Opcode::MAC, 0, number.into(), &value),
+        };
     }
 
     fn check_mac(&mut self, number: u8, mode: u8) {

@@ -133,6 +133,11 @@ pub enum Step {
         slot: u8,
         mode: u8,
     },
+    /// The use of a key, after a CheckMac with the AuthKey that its slot names.
+    Authorised {
+        slot: u8,
+        fixed: bool,
+    },
     Ecdh {
         slot: u8,
         mode: u8,
@@ -254,11 +259,15 @@ fn transfer(case: &Case) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Mostly a slot with a private key.
+/// Mostly a slot whose KeyConfig has this bit.
+fn slot_with(case: &Case, bit: u16) -> impl Strategy<Value = u8> {
+    let found = (0..16).filter(|slot: &u8| case.slots[usize::from(*slot)].1 & bit != 0).collect::<Vec<_>>();
+    let found = if found.is_empty() { vec![0] } else { found };
+    prop_oneof![5 => select(found), 1 => 0_u8..16]
+}
+
 fn private_of(case: &Case) -> impl Strategy<Value = u8> {
-    let private = (0..16).filter(|slot: &u8| case.slots[usize::from(*slot)].1 & 1 != 0).collect::<Vec<_>>();
-    let private = if private.is_empty() { vec![0] } else { private };
-    prop_oneof![5 => select(private), 1 => 0_u8..16]
+    slot_with(case, 0x01)
 }
 
 fn key_use(case: &Case) -> impl Strategy<Value = Step> {
@@ -276,6 +285,7 @@ fn key_use(case: &Case) -> impl Strategy<Value = Step> {
         5 => (select(vec![0_u8, 1, 2, 2, 0x42, 0xC2, 4, 4, 6, 6]), location())
             .prop_map(|(mode, slot)| Step::Sha { mode, slot }),
         1 => (private_of(case), select(vec![0x80_u8, 0xA0, 0x00, 0x40])).prop_map(|(slot, mode)| Step::Sign { slot, mode }),
+        2 => (slot_with(case, 0x80), any::<bool>()).prop_map(|(slot, fixed)| Step::Authorised { slot, fixed }),
         2 => (private_of(case), 0_u8..16).prop_map(|(slot, mode)| Step::Ecdh { slot, mode }),
         1 => (private_of(case), select(vec![0_u8, 4, 8, 0x0C, 0x10])).prop_map(|(slot, mode)| Step::Generate { slot, mode }),
     ]
