@@ -42,7 +42,7 @@ impl StateMachineTest for Search {
 }
 
 prop_state_machine! {
-    #![proptest_config(Config { cases: 768, ..Config::default() })]
+    #![proptest_config(Config { cases: 320, ..Config::default() })]
 
     #[test]
     fn no_sequence_of_commands_reads_a_secret_or_undoes_a_lock(sequential 1..100 => Search);

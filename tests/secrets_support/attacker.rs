@@ -225,6 +225,16 @@ impl Attacker {
                 self.send(Opcode::MAC, mode, slot.into(), data);
             }
             Step::CheckMac { slot, mode } => self.check_mac(slot, mode),
+            Step::Copied { slot, used_by } => {
+                self.check_mac(slot, 5);
+                let value = self.fresh();
+                match used_by {
+                    0 => self.send(Opcode::AES, 0, 0xFFFF, &value[..16]),
+                    1 => self.send(Opcode::KDF, 0x50, 0, &[&[2, 0, 0, 32], &value[..]].concat()),
+                    2 => self.send(Opcode::SHA, 4, 0xFFFF, &[]).and_then(|_| self.send(Opcode::SHA, 2, 32, &value)),
+                    _ => self.send(Opcode::MAC, 6, 0, &value),
+                };
+            }
             Step::Authorised { slot, fixed } => self.use_authorised(slot, fixed),
             Step::Ecdh { slot, mode } => {
                 let param2 = if mode & 1 == 0 || mode & 0x0C == 4 { slot } else { 0 };

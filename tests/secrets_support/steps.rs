@@ -138,6 +138,11 @@ pub enum Step {
         slot: u8,
         fixed: bool,
     },
+    /// CheckMac's copy of the slot after this one, and a use of the copy: AES, KDF, HMAC, MAC.
+    Copied {
+        slot: u8,
+        used_by: u8,
+    },
     Ecdh {
         slot: u8,
         mode: u8,
@@ -266,6 +271,14 @@ fn slot_with(case: &Case, bit: u16) -> impl Strategy<Value = u8> {
     prop_oneof![5 => select(found), 1 => 0_u8..16]
 }
 
+/// Mostly a slot whose neighbour CheckMac may copy, since its ReadKey is 0.
+fn copies(case: &Case) -> impl Strategy<Value = u8> {
+    let symmetric = |slot: u8| case.slots[usize::from(slot)].1 & 1 == 0;
+    let copied = |slot: u8| symmetric(slot + 1) && case.slots[usize::from(slot + 1)].0 & 0x0F == 0;
+    let found = (0..16).step_by(2).filter(|slot: &u8| symmetric(*slot) && copied(*slot)).collect::<Vec<_>>();
+    select(if found.is_empty() { vec![4] } else { found })
+}
+
 fn private_of(case: &Case) -> impl Strategy<Value = u8> {
     slot_with(case, 0x01)
 }
@@ -286,7 +299,8 @@ fn key_use(case: &Case) -> impl Strategy<Value = Step> {
             .prop_map(|(mode, slot)| Step::Sha { mode, slot }),
         1 => (private_of(case), select(vec![0x80_u8, 0xA0, 0x00, 0x40])).prop_map(|(slot, mode)| Step::Sign { slot, mode }),
         2 => (slot_with(case, 0x80), any::<bool>()).prop_map(|(slot, fixed)| Step::Authorised { slot, fixed }),
-        2 => (private_of(case), 0_u8..16).prop_map(|(slot, mode)| Step::Ecdh { slot, mode }),
+        1 => (copies(case), 0_u8..4).prop_map(|(slot, used_by)| Step::Copied { slot, used_by }),
+        2 => (private_of(case), prop_oneof![1 => Just(0x0C_u8), 1 => 0_u8..16]).prop_map(|(slot, mode)| Step::Ecdh { slot, mode }),
         1 => (private_of(case), select(vec![0_u8, 4, 8, 0x0C, 0x10])).prop_map(|(slot, mode)| Step::Generate { slot, mode }),
     ]
 }
