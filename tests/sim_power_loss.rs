@@ -214,7 +214,7 @@ fn every_block(moment: &str) {
             });
         }
     });
-    // 16 words of configuration, two locks, a key, 41 blocks of slots, two of OTP.
+    // 59 writes, two locks and a key; then one that does not come.
     assert_eq!(survived.into_inner(), 63);
 }
 
