@@ -381,6 +381,13 @@ fn keys() -> impl IntoIterator<Item = Case> {
         kdf_target_needs_always_write = false, EXECUTION => OK, |switches| {
             chip(switches, &[]).status_on(&kdf(KdfSource::Slot(slot(10)), KdfTarget::Slot(slot(9))))
         };
+        hkdf_message_length_is_free = true, EXECUTION => OK, |switches| {
+            let master = chip(switches, &[]);
+            master.fixed_nonce(&[1; 32]);
+            let algorithm = KdfAlgorithm::Hkdf { message: HkdfMessage::Slot(slot(10)), zero_key: false };
+            let (source, target, message) = (KdfSource::TempKey, KdfTarget::Output, vec![0; 33]);
+            master.status_on(&Kdf { source, target, algorithm, message })
+        };
         kdf_slot_rules_are_hmacs = false, EXECUTION => OK, |switches| {
             chip(switches, &[]).status_on(&kdf(KdfSource::Slot(slot(7)), KdfTarget::Output))
         };

@@ -104,7 +104,7 @@ const USES: &[Use] = &[
     }),
     ("KDF, message", 10, |m, right| {
         m.fixed_nonce(&[1; 32]);
-        let len = if right { 72 } else { 73 };
+        let len = if right { 64 } else { 65 };
         m.status_on(&hkdf(KdfSource::TempKey, HkdfMessage::Slot(slot(10)), len))
     }),
     ("SHA(HMAC start)", 5, |m, right| {
@@ -314,26 +314,28 @@ fn hmac(key: &[u8; 32], message: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn hkdf_takes_its_message_from_a_slot_or_temp_key_as_far_as_details_say() {
+fn hkdf_takes_32_or_64_bytes_of_a_slot_or_temp_key_for_its_message() {
     let master = chip(|_| {});
     let temp_key: Vec<u8> = (0..64).collect();
     master.fixed_nonce(&temp_key);
     let stored = master.bus.image(0).unwrap().part(Part::Slot(slot(10))).to_vec();
-    for len in [1, 32, 64, 72] {
+    for len in [32, 64] {
         let expected = hmac(&temp_key[..32].try_into().unwrap(), &stored[..len]);
         let command = hkdf(KdfSource::TempKey, HkdfMessage::Slot(slot(10)), len);
         assert_eq!(master.run_on(&command), Ok(KdfResponse::Clear(expected)), "{len} bytes");
     }
-    for len in [1, 32, 64] {
+    for len in [32, 64] {
         let expected = hmac(&[0xAA; 32], &temp_key[..len]);
         let command = hkdf(KdfSource::Slot(slot(10)), HkdfMessage::TempKey, len);
         assert_eq!(master.run_on(&command), Ok(KdfResponse::Clear(expected)), "{len} bytes");
     }
-    // More than there is, nothing, a private key, and a key whose owner does not want it digested (NoMac).
+    // More than there is, lengths that would give a secret away byte by byte, nothing, a private key, and a key whose owner does not want it digested (NoMac).
     for refused in [
-        hkdf(KdfSource::Slot(slot(10)), HkdfMessage::TempKey, 65),
+        hkdf(KdfSource::Slot(slot(10)), HkdfMessage::TempKey, 1),
+        hkdf(KdfSource::Slot(slot(10)), HkdfMessage::TempKey, 33),
         hkdf(KdfSource::Slot(slot(10)), HkdfMessage::TempKey, 0),
-        hkdf(KdfSource::TempKey, HkdfMessage::Slot(slot(10)), 73),
+        hkdf(KdfSource::TempKey, HkdfMessage::Slot(slot(10)), 33),
+        hkdf(KdfSource::TempKey, HkdfMessage::Slot(slot(5)), 64),
         hkdf(KdfSource::TempKey, HkdfMessage::Slot(slot(0)), 32),
         hkdf(KdfSource::TempKey, HkdfMessage::Slot(slot(7)), 32),
         hkdf(KdfSource::TempKey, HkdfMessage::Slot(slot(11)), 32),
@@ -358,7 +360,7 @@ fn hkdf_details_are_parsed_strictly() {
             OK
         }
     };
-    assert_eq!(status([0, 10, 0, 4], &[0; 4]), OK, "slot 10 is in byte 1");
+    assert_eq!(status([0, 10, 0, 32], &[0; 32]), OK, "slot 10 is in byte 1");
     assert_eq!(status([0, 16, 0, 4], &[0; 4]), PARSE, "there is no slot 16");
     assert_eq!(status([0, 10, 1, 4], &[0; 4]), PARSE, "a reserved byte");
     assert_eq!(status([2, 10, 0, 4], &[0; 4]), PARSE, "a slot, and the message in the command");

@@ -110,6 +110,9 @@ pub struct Switches {
     /// KDF stores only in slots whose WriteConfig is Always, once data are locked (section 3.9; Parsec's library asks for
     /// it). Default on.
     pub kdf_target_needs_always_write: bool,
+    /// HKDF's message in a slot or TempKey has any length that details name (section 3.9; Parsec's library asks for no
+    /// more). Default off: 32 or 64 bytes, since whoever may choose can guess a secret byte by byte.
+    pub hkdf_message_length_is_free: bool,
     /// What Verify mode 01, ValidateExternal, answers to a packet of the right form: 03 or 0F (section 3.21). It never
     /// validates: what the 608 wants to see first is not public, and a key must not be validated too easily. Default 03.
     pub verify_validate_external: Status,
@@ -203,6 +206,7 @@ impl Default for Switches {
             use_lock_gates_keys: true,
             output_protection_means_inside: false,
             kdf_target_needs_always_write: true,
+            hkdf_message_length_is_free: false,
             verify_validate_external: Status::PARSE_ERROR,
             verify_validate_answers_mac: false,
             sha_end_takes_64: false,
