@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use atecc608_pkcs11::sim::server::{ServeOptions, Server};
-use atecc608_pkcs11::sim::{control, Faults, Profile, Timing};
+use atecc608_pkcs11::sim::{control, Faults, Profile, Switches, Timing};
 use atecc608_pkcs11::wire::transfer::Verb;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -45,6 +45,10 @@ enum Subcommands {
         /// Draw the same times and random numbers every time: for tests only
         #[arg(long)]
         seed: Option<u64>,
+        /// What the chip does where the data sheets are not certain, such as check_mac_copies=off,ecdh_bad_point=05: the
+        /// line `switches` of a report of scripts/hardware-check.sh (see the documentation of sim::switches)
+        #[arg(long, default_value = "none")]
+        switches: Switches,
     },
     /// Print the counters of a server as one JSON object
     Stats {
@@ -133,12 +137,12 @@ fn main() -> ExitCode {
 
 fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
     match command {
-        Subcommands::Serve { socket, state, profile, address, i2c_hz, timing, faults, seed } => {
+        Subcommands::Serve { socket, state, profile, address, i2c_hz, timing, faults, seed, switches } => {
             let timing = match timing {
                 TimingArgument::Real => Timing::Real,
                 TimingArgument::Fast => Timing::Fast,
             };
-            let options = ServeOptions { socket, state, profile, address, i2c_hz, timing, faults, seed };
+            let options = ServeOptions { socket, state, profile, address, i2c_hz, timing, faults, seed, switches };
             let server = Server::open(&options)?;
             println!("listening on {}", options.socket.display());
             io::stdout().flush()?;

@@ -4,10 +4,14 @@
 //! Strict means: whatever works with these defaults works on silicon, whichever way silicon behaves. When a real
 //! chip has been asked, the switch goes and the rule stays.
 
+use serde::{Deserialize, Serialize};
+
+use super::switch_names::status;
 use crate::wire::Status;
 
-/// How the simulated chip behaves where the fact sheet is not certain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How the simulated chip behaves where the fact sheet is not certain. By name: [`super::switch_names`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Switches {
     /// Any low pulse of 60 us wakes the chip, not only a transfer to address 00 (sections 1.4 and 11). Default on:
     /// a driver that polls a sleeping chip must live with having woken it.
@@ -37,10 +41,13 @@ pub struct Switches {
     /// ECDH to the output is refused if SlotConfig sends the result to slot N|1 (section 3.5). Default on.
     pub ecdh_to_slot_forbids_output: bool,
     /// What ECDH answers to a point that is not on the curve: 05 or 0F (section 3.5). Default 0F, as Verify answers.
+    #[serde(with = "status")]
     pub ecdh_bad_point: Status,
     /// What Lock answers when the summary does not match (section 3.10). Default 0F.
+    #[serde(with = "status")]
     pub lock_summary_mismatch: Status,
     /// What an encrypted Write answers when its MAC is wrong (section 3.22). Default 0F.
+    #[serde(with = "status")]
     pub write_mac_mismatch: Status,
     /// An encrypted Write needs a TempKey that came from a random nonce (section 3.22). Default on.
     pub encrypted_write_needs_random: bool,
@@ -65,14 +72,18 @@ pub struct Switches {
     /// DeriveKey rolls a key whose slot has NoMac (section 11). Default off.
     pub derive_key_rolls_no_mac: bool,
     /// What DeriveKey answers when its MAC is wrong (section 3.4). Default 01, as the 508's data sheet has it.
+    #[serde(with = "status")]
     pub derive_key_mac_mismatch: Status,
     /// What an encrypted PrivWrite answers when its MAC is wrong (section 3.13). Default 0F.
+    #[serde(with = "status")]
     pub priv_write_mac_mismatch: Status,
     /// ReqAuth gates PrivWrite after the data lock (section 11). Default on.
     pub req_auth_gates_priv_write: bool,
     /// What UpdateExtra mode 2, the 508's decrement, answers (section 3.20). Default 03: the 608 does not have it.
+    #[serde(with = "status")]
     pub update_extra_decrement: Status,
     /// What AES answers when the slot is not of type AES: 0F or 03 (section 3.1). Default 0F.
+    #[serde(with = "status")]
     pub aes_wrong_key_type: Status,
     /// AES with a key in TempKey uses it up (section 3.0). Default off: the vendor's tests load once and run several
     /// blocks (section 8.18).
