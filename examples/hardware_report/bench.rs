@@ -7,7 +7,7 @@ use atecc608_pkcs11::chip::Port;
 use atecc608_pkcs11::wire::commands::{Info, Nonce, NonceResponse, NonceTarget};
 use atecc608_pkcs11::wire::timing::{self, ClockDivider};
 use atecc608_pkcs11::wire::{frame, messages, word_address, Command, CommandPacket, Opcode, Status, WAKE_RESPONSE};
-use embedded_hal::i2c::{Error as _, ErrorKind};
+use embedded_hal::i2c::ErrorKind;
 
 /// What went wrong on the way, in words for the report.
 pub type Step<T> = Result<T, String>;
@@ -95,7 +95,7 @@ pub struct Bench {
     pub divider: ClockDivider,
     /// From the wake pulse to the first transfer.
     pub wake_delay: Duration,
-    /// Execution times of commands that succeeded, by opcode and mode.
+    /// Execution times of commands that succeeded, by opcode and mode: see [`Bench::exchange`].
     pub times: BTreeMap<(Opcode, u8), Vec<Duration>>,
     /// When it was woken last.
     pub woken_at: Duration,
@@ -203,28 +203,28 @@ impl Bench {
         }
     }
 
-    /// The payload of the reply to a packet, and how long it took to come.
+    /// The payload of the reply to a packet, and for how long the chip was certainly busy: less than one poll short
+    /// of its execution time.
     pub fn exchange(&mut self, packet: &CommandPacket) -> Step<(Vec<u8>, Duration)> {
         self.send(packet)?;
         let sent = self.now();
         let patience = 2 * timing::maximum(packet.opcode, self.divider) + Duration::from_millis(200);
-        // The first poll that is acknowledged began when the chip was done, give or take one poll.
-        let mut polled = sent;
+        // A poll that was not acknowledged proves that the chip was busy until then, however late this program is.
+        let mut busy_at = sent;
         let count = loop {
             let now = self.now();
             if let Some(count) = self.read(1)? {
-                polled = if polled == sent { now } else { polled + (now - polled) / 2 };
                 break count;
             }
             if now.saturating_sub(sent) > patience {
                 return Err(format!("{}: no answer within {} ms", packet.opcode, patience.as_millis()));
             }
-            polled = now;
+            busy_at = now;
         };
         let rest = self.read(usize::from(count[0]).saturating_sub(1).max(1))?.unwrap_or_default();
         let response = [count, rest].concat();
         let payload = frame::decode_response(&response).map_err(|error| format!("{}: {error}", packet.opcode))?;
-        Ok((payload.to_vec(), polled.saturating_sub(sent)))
+        Ok((payload.to_vec(), busy_at.saturating_sub(sent)))
     }
 
     /// Has a command executed, once.

@@ -17,18 +17,10 @@ use zeroize::Zeroizing;
 
 use crate::bench::{Bench, Step};
 use crate::line::raw_status;
-use crate::probe::{not_here, refusal_switch, seen, status_switch, switch, Facts, Outcome, Probe};
+use crate::probe::{not_here, probes, refusal_switch, seen, status_switch, switch, Facts, Outcome, Probe};
 use crate::vectors::*;
 
-macro_rules! probes {
-    ($($ask:ident: $name:literal, $section:literal, $question:literal;)*) => {
-        /// The questions.
-        pub const PROBES: &[Probe] =
-            &[$(Probe { name: $name, section: $section, question: $question, ask: $ask }),*];
-    };
-}
-
-probes! {
+probes! { PROBES:
     revision: "revision", "3.8", "Is the revision of Info that of the configuration zone?";
     random: "random numbers", "3.14", "Do random numbers differ?";
     sha: "SHA", "3.18", "Is the digest of \"abc\" right?";
@@ -72,7 +64,6 @@ macro_rules! needs {
         }
     };
 }
-pub(crate) use needs;
 
 fn right(is: bool) -> Step<Outcome> {
     seen(if is { "right" } else { "wrong" })

@@ -7,81 +7,25 @@ use atecc608_pkcs11::wire::timing::{WAKE_LOW_US, WATCHDOG_MAX_MS};
 use atecc608_pkcs11::wire::{frame, word_address, Command, CommandPacket, Opcode, Status};
 
 use crate::bench::{Bench, Step};
-use crate::probe::{not_here, seen, switch, Facts, Outcome, Probe};
+use crate::probe::{not_here, probes, seen, switch, Facts, Outcome, Probe};
 
 /// Long enough for every short command.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// The questions.
-pub const PROBES: &[Probe] = &[
-    Probe {
-        name: "any_traffic_wakes",
-        section: "1.4, 11",
-        question: "Does a write to a sleeping chip's own address wake it?",
-        ask: any_traffic_wakes,
-    },
-    Probe {
-        name: "pulse while awake",
-        section: "1.4",
-        question: "Does a wake pulse to a chip that is awake change the reply that is waiting?",
-        ask: pulse_while_awake,
-    },
-    Probe {
-        name: "command before the wake response is read",
-        section: "8.5",
-        question: "Is a command taken when nobody has read the answer to the wake?",
-        ask: command_before_wake_response,
-    },
-    Probe {
-        name: "idle and sleep",
-        section: "1.3",
-        question: "What do idle and sleep keep of TempKey, digest buffer and SHA context?",
-        ask: idle_and_sleep,
-    },
-    Probe {
-        name: "asleep and idle on the bus",
-        section: "1.3",
-        question: "Does a chip that is asleep or idle acknowledge a read?",
-        ask: silence,
-    },
-    Probe { name: "busy", section: "1.6", question: "Does a busy chip acknowledge a read, a write?", ask: busy },
-    Probe {
-        name: "damaged packet",
-        section: "2.4",
-        question: "What does a chip do with a packet whose checksum is wrong?",
-        ask: damaged,
-    },
-    Probe {
-        name: "impossible count",
-        section: "2.1",
-        question: "What does it answer to a packet with a count below 7?",
-        ask: impossible_count,
-    },
-    Probe {
-        name: "half a packet",
-        section: "1.5",
-        question: "What does it do while half a packet is there, and after a reset of the address counter?",
-        ask: half_a_packet,
-    },
-    Probe {
-        name: "packet in two writes",
-        section: "1.5",
-        question: "May a packet be split over two writes?",
-        ask: packet_in_two_writes,
-    },
-    Probe {
-        name: "reading again",
-        section: "1.6",
-        question: "Can a reply be read again, and what comes after its end?",
-        ask: reading_again,
-    },
-    Probe {
-        name: "watchdog_margin",
-        section: "1.3",
-        question: "Is a command that comes shortly before the watchdog strikes answered EE?",
-        ask: watchdog_margin,
-    },
-];
+probes! { PROBES:
+    any_traffic_wakes: "any_traffic_wakes", "1.4, 11", "Does a write to a sleeping chip's own address wake it?";
+    pulse_while_awake: "pulse while awake", "1.4", "Does a wake pulse to a chip that is awake change the reply that is waiting?";
+    command_before_wake_response: "command before the wake response is read", "8.5", "Is a command taken when nobody has read the answer to the wake?";
+    idle_and_sleep: "idle and sleep", "1.3", "What do idle and sleep keep of TempKey, digest buffer and SHA context?";
+    silence: "asleep and idle on the bus", "1.3", "Does a chip that is asleep or idle acknowledge a read?";
+    busy: "busy", "1.6", "Does a busy chip acknowledge a read, a write?";
+    damaged: "damaged packet", "2.4", "What does a chip do with a packet whose checksum is wrong?";
+    impossible_count: "impossible count", "2.1", "What does it answer to a packet with a count below 7?";
+    half_a_packet: "half a packet", "1.5", "What does it do while half a packet is there, and after a reset of the address counter?";
+    packet_in_two_writes: "packet in two writes", "1.5", "May a packet be split over two writes?";
+    reading_again: "reading again", "1.6", "Can a reply be read again, and what comes after its end?";
+    watchdog_margin: "watchdog_margin", "1.3", "Is a command that comes shortly before the watchdog strikes answered EE?";
+}
 
 const INFO: Info = Info::Revision;
 

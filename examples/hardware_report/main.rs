@@ -124,6 +124,8 @@ fn ask_chip(arguments: &Arguments) -> Result<(), String> {
     let options = Options { rounds: arguments.rounds, with_serial: arguments.with_serial, sacrifice: serial.is_some() };
     let report = examine(&mut bench, host, &options)?;
     let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())? + "\n";
+    let asked = report.findings.iter().filter(|finding| finding.seen.is_some()).count();
+    eprintln!("{} questions asked; the chip differs from the simulated one in: {}", asked, report.switches);
     match &arguments.output {
         Some(path) => fs::write(path, text).map_err(|error| format!("{}: {error}", path.display())),
         None => io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string()),

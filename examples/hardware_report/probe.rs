@@ -123,3 +123,13 @@ impl Probe {
         }
     }
 }
+
+/// A list of questions: the function that asks, then name, section of the fact sheet, question.
+macro_rules! probes {
+    ($list:ident: $($ask:ident: $name:literal, $section:literal, $question:literal;)*) => {
+        /// Questions, in their order.
+        pub const $list: &[Probe] =
+            &[$(Probe { name: $name, section: $section, question: $question, ask: $ask }),*];
+    };
+}
+pub(crate) use probes;

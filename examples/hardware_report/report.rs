@@ -84,16 +84,18 @@ pub struct Measure {
     /// At most this much is promised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u64>,
+    /// How much a value may be off.
+    pub accuracy: u64,
     /// Why there is no value, or what it means.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
 impl Measure {
-    /// Whether all values are within what is promised.
+    /// Whether all values are within what is promised, as far as they can tell.
     pub fn is_within(&self) -> bool {
-        let low = self.at_least.unwrap_or(0);
-        let high = self.at_most.unwrap_or(u64::MAX);
+        let low = self.at_least.unwrap_or(0).saturating_sub(self.accuracy);
+        let high = self.at_most.unwrap_or(u64::MAX).saturating_add(self.accuracy);
         self.values.iter().all(|value| (low..=high).contains(value))
     }
 }
