@@ -56,6 +56,8 @@ impl Comparison {
             }
         }
         self.line(&format!("findings: {same} the same, {} different", self.differences));
+        let asked = |name: &str| ours.iter().any(|finding| finding.name == name && finding.seen.is_some());
+        unasked.retain(|finding| !asked(&finding.name));
         for finding in unasked {
             let why = finding.not_asked.as_deref().unwrap_or_default();
             self.line(&format!("not compared: {} ({}): {why}", finding.name, finding.state));

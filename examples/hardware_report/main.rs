@@ -17,6 +17,8 @@ mod probe;
 mod report;
 mod sacrifice;
 mod simulator;
+#[cfg(test)]
+mod tests;
 mod vectors;
 
 use std::fs;
