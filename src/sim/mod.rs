@@ -20,6 +20,7 @@ mod core;
 mod ecc;
 pub mod eeprom;
 mod exec;
+mod fault_rate;
 pub mod faults;
 mod hal;
 pub mod image;

@@ -14,7 +14,7 @@ use super::switches::Switches;
 pub struct SwitchError(String);
 
 impl Switches {
-    /// Name and position of each switch, by name: `on`, `off`, or a status byte as two hex digits.
+    /// Name and position of each switch, by name: `on`, `off`, or a byte as two hex digits.
     pub fn positions(&self) -> Vec<(String, String)> {
         let fields = match serde_json::to_value(self) {
             Ok(Value::Object(fields)) => fields,
@@ -68,22 +68,33 @@ impl fmt::Display for Switches {
     }
 }
 
-/// A status byte as two hex digits.
-pub(super) mod status {
+/// A byte as two hex digits.
+pub(super) mod byte {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(byte: &u8, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{byte:02X}"))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u8::from_str_radix(&text, 16).map_err(|_| D::Error::custom(format!("\"{text}\" is no byte in hexadecimal")))
+    }
+}
+
+/// A status byte as two hex digits.
+pub(super) mod status {
+    use serde::{Deserializer, Serializer};
 
     use crate::wire::Status;
 
     pub(crate) fn serialize<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("{:02X}", status.0))
+        super::byte::serialize(&status.0, serializer)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Status, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let byte =
-            u8::from_str_radix(&text, 16).map_err(|_| D::Error::custom(format!("\"{text}\" is no status byte")))?;
-        Ok(Status(byte))
+        super::byte::deserialize(deserializer).map(Status)
     }
 }
 
