@@ -25,7 +25,11 @@ probes! { PROBES:
     random: "random numbers", "3.14", "Do random numbers differ?";
     sha: "SHA", "3.18", "Is the digest of \"abc\" right?";
     self_test: "self-test", "3.17", "What does SelfTest answer to the vendor's mode 3B?";
-    gpio: "Info(GPIO)", "3.8", "What does Info mode 03 answer on I2C?";
+    self_test_temp_key: "self_test_keeps_temp_key", "3.0", "Does SelfTest leave TempKey as it was?";
+    sha_64: "sha_end_takes_64", "3.18", "Does SHA(End) take 64 bytes?";
+    out_of_range: "address_out_of_range", "3.22", "What does Read answer to an address outside the zone?";
+    latch_read: "latch_read_needs_permission", "3.8", "Is the latch not to be read where it is not enabled?";
+    gpio: "info_gpio", "3.8", "What does Info mode 03 answer on I2C?";
     unknown: "unknown opcodes", "3.0", "What do the 508's HMAC (11) and Pause (01) answer?";
     refusal_clears: "refusal_clears_temp_key", "3.0", "Does a command refused with 0F invalidate TempKey?";
     derived: "derived_nonce_is_random", "3.12", "Does a nonce derived from a fixed TempKey count as random?";
@@ -50,6 +54,9 @@ probes! { PROBES:
     sign: "Sign(external)", "3.19", "Does a signature verify?";
     public: "GenKey(public)", "3.7", "Which slots with a private key tell the public key?";
     gen_dig_private: "gen_dig_refuses_private_keys", "3.6", "Does GenDig refuse a private key's slot?";
+    sign_random: "req_random_gates_sign", "3.0", "Does a ReqRandom key want a random TempKey for Sign?";
+    hkdf_length: "hkdf_message_length_is_free", "3.9", "Does HKDF take 16 bytes of TempKey as its message?";
+    inside: "output_protection_means_inside", "3.5, 3.9", "Does ECDHProt or KDFProt 3 allow targets that are no slots?";
     latch_clear: "latch_clear_is_free", "3.8", "May the latch be cleared without authorisation?";
 }
 
@@ -102,8 +109,33 @@ fn self_test(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     seen(format!("{failed:02X}"))
 }
 
+fn self_test_temp_key(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    bench.fixed_nonce(&[0x5A; 32])?;
+    bench.must(&SelfTest::ALL)?;
+    switch(bench.state()?.valid, "it does", "it does not")
+}
+
+fn sha_64(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    bench.must(&Sha::Start)?;
+    let end = Sha::End { rest: vec![0x5A; 64], target: DigestTarget::Output };
+    refusal_switch(bench.status(&end)?, true, "64 bytes")
+}
+
+fn out_of_range(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    let read = Read { zone: Zone::Config, address: Address::block(4, 0), block: true };
+    status_switch(bench.status(&read)?, "block 4 of the configuration")
+}
+
+fn latch_read(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    let permission = facts.config.as_bytes()[offset::VOLATILE_KEY_PERMISSION];
+    needs!(permission & 0x80 == 0, "VolatileKeyPermission is on");
+    refusal_switch(bench.status(&Info::LatchRead)?, false, "reading")
+}
+
 fn gpio(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
-    seen(raw_status(bench, Opcode::INFO, 3, 0)?)
+    let text = raw_status(bench, Opcode::INFO, 3, 0)?;
+    let position = (text.len() == 2).then(|| text.clone());
+    Ok(Outcome::Seen { text: format!("answered {text}"), position })
 }
 
 fn unknown(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
@@ -372,6 +404,41 @@ fn gen_dig_private(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     };
     bench.random_nonce()?;
     refusal_switch(bench.status(&GenDig::slot(slot))?, false, "GenDig")
+}
+
+fn sign_random(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    let may = |slot| facts.config.slot_config(slot).external_sign() && facts.config.key_config(slot).req_random();
+    let Some(slot) = facts.private_key(may) else {
+        return not_here("it needs a ReqRandom slot with a key that is free to sign");
+    };
+    bench.must(&Nonce::digest(&ABC_DIGEST))?;
+    let sign = Sign::External { source: DigestSource::MessageDigestBuffer, slot };
+    refusal_switch(bench.status(&sign)?, false, "Sign without a nonce")
+}
+
+fn hkdf_length(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    needs!(kdf_is_free(facts), KDF);
+    bench.fixed_nonce(&HMAC_KEY)?;
+    let algorithm = KdfAlgorithm::Hkdf { message: HkdfMessage::TempKey, zero_key: false };
+    let kdf = Kdf { source: KdfSource::TempKey, target: KdfTarget::Output, algorithm, message: vec![0; 16] };
+    refusal_switch(bench.status(&kdf)?, true, "16 bytes")
+}
+
+fn inside(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    needs!(facts.config.config_locked(), LOCKED);
+    let options = facts.config.chip_options();
+    if options.ecdh_protection() == 3 {
+        ephemeral_key(bench)?;
+        let target = EcdhTarget::TempKey;
+        let ecdh = Ecdh { key: EcdhKey::TempKey, target, encrypted: false, public_key: EC_PUBLIC };
+        return refusal_switch(bench.status(&ecdh)?, true, "ECDH to TempKey");
+    }
+    needs!(options.kdf_protection() == 3, "it needs ECDHProt or KDFProt 3");
+    bench.fixed_nonce(&PRF_KEY)?;
+    let algorithm = KdfAlgorithm::Prf { key_len: 1, long: false, aead: false };
+    let target = KdfTarget::AlternateKeyBuffer;
+    let kdf = Kdf { source: KdfSource::TempKey, target, algorithm, message: PRF_KEY[..16].to_vec() };
+    refusal_switch(bench.status(&kdf)?, true, "KDF to the alternate key buffer")
 }
 
 fn latch_clear(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {

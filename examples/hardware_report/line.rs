@@ -7,7 +7,7 @@ use atecc608_pkcs11::wire::timing::{WAKE_LOW_US, WATCHDOG_MAX_MS};
 use atecc608_pkcs11::wire::{frame, word_address, Command, CommandPacket, Opcode, Status};
 
 use crate::bench::{Bench, Step};
-use crate::probe::{not_here, probes, seen, switch, Facts, Outcome, Probe};
+use crate::probe::{byte_switch, not_here, probes, seen, switch, Facts, Outcome, Probe};
 
 /// Long enough for every short command.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -23,7 +23,8 @@ probes! { PROBES:
     impossible_count: "impossible count", "2.1", "What does it answer to a packet with a count below 7?";
     half_a_packet: "half a packet", "1.5", "What does it do while half a packet is there, and after a reset of the address counter?";
     packet_in_two_writes: "packet in two writes", "1.5", "May a packet be split over two writes?";
-    reading_again: "reading again", "1.6", "Can a reply be read again, and what comes after its end?";
+    reading_again: "reading again", "1.6", "Can a reply be read again?";
+    past_the_end: "past_the_end", "1.6", "What is read past the end of a reply?";
     watchdog_margin: "watchdog_margin", "1.3", "Is a command that comes shortly before the watchdog strikes answered EE?";
 }
 
@@ -175,15 +176,15 @@ fn packet_in_two_writes(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
 fn reading_again(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     bench.send(&INFO.packet())?;
     let reply = bench.response(PATIENCE)?;
-    let rest = bench.read(4)?;
     bench.write(&[word_address::RESET])?;
     let again = bench.read(reply.len())?;
-    let same = if again == Some(reply) { "the same" } else { "another" };
-    let after = match rest {
-        None => "no acknowledgement".to_owned(),
-        Some(bytes) => bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" "),
-    };
-    seen(format!("read again: {same}; after its end: {after}"))
+    seen(if again == Some(reply) { "the same" } else { "another" })
+}
+
+fn past_the_end(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    bench.send(&INFO.packet())?;
+    bench.response(PATIENCE)?;
+    byte_switch(&bench.read(4)?.ok_or("not acknowledged")?)
 }
 
 /// Random, one after the other, until the watchdog strikes. Three times: between two of them it may slip through.

@@ -65,13 +65,15 @@ pub fn switch(on: bool, text_on: &str, text_off: &str) -> Step<Outcome> {
     Ok(Outcome::Seen { text: text.to_owned(), position: Some(position.to_owned()) })
 }
 
-/// Seen: a command was accepted (00), which means one position, or refused with 0F, which means the other. Any other
-/// status fits neither.
+/// Seen: a command was accepted (00), which means one position, or refused with 03 or 0F, which means the other. Any
+/// other status fits neither.
 pub fn refusal_switch(status: Status, accepted: bool, what: &str) -> Step<Outcome> {
     let on_off = |on: bool| if on { "on" } else { "off" }.to_owned();
     let (text, position) = match status {
         Status::SUCCESS => (format!("{what}: accepted"), Some(on_off(accepted))),
-        Status::EXECUTION_ERROR => (format!("{what}: refused with 0F"), Some(on_off(!accepted))),
+        Status::EXECUTION_ERROR | Status::PARSE_ERROR => {
+            (format!("{what}: refused with {:02X}", status.0), Some(on_off(!accepted)))
+        }
         Status(other) => (format!("{what}: answered {other:02X}"), None),
     };
     Ok(Outcome::Seen { text, position })
@@ -81,6 +83,17 @@ pub fn refusal_switch(status: Status, accepted: bool, what: &str) -> Step<Outcom
 pub fn status_switch(status: Status, what: &str) -> Step<Outcome> {
     let byte = format!("{:02X}", status.0);
     Ok(Outcome::Seen { text: format!("{what}: answered {byte}"), position: Some(byte) })
+}
+
+/// Seen: bytes; the switch is the byte that they all are.
+pub fn byte_switch(bytes: &[u8]) -> Step<Outcome> {
+    let text = |byte: &u8| format!("{byte:02X}");
+    Ok(match bytes {
+        [first, rest @ ..] if rest.iter().all(|byte| byte == first) => {
+            Outcome::Seen { text: format!("all {}", text(first)), position: Some(text(first)) }
+        }
+        bytes => Outcome::Seen { text: bytes.iter().map(text).collect::<Vec<_>>().join(" "), position: None },
+    })
 }
 
 /// It can't be asked of this chip, and why.

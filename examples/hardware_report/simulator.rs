@@ -14,9 +14,11 @@ use crate::report::{Host, Report};
 ///
 /// # Errors
 /// The report's configuration zone is damaged.
-fn image(report: &Report) -> Result<Image, String> {
+fn image(report: &Report, switches: &Switches) -> Result<Image, String> {
     let config = report.config()?;
     let mut image = Image::new(*config.as_bytes());
+    image.part_mut(Part::Otp).fill(switches.blank_otp);
+    Slot::all().for_each(|slot| image.part_mut(Part::Slot(slot)).fill(switches.blank_slots));
     for slot in report.chip.keys.iter().filter_map(|number| Slot::new(*number)) {
         let key = SecretKey::random(&mut OsRng);
         let stored = image.part_mut(Part::Slot(slot));
@@ -42,7 +44,7 @@ fn image(report: &Report) -> Result<Image, String> {
 /// # Errors
 /// The report's configuration zone is damaged.
 pub fn like(report: &Report, i2c_hz: u32, switches: Switches) -> Result<(Bench, Host), String> {
-    let chip = SimChip::from_image(image(report)?).with_switches(switches);
+    let chip = SimChip::from_image(image(report, &switches)?).with_switches(switches);
     let address = chip.address();
     let bus = SimBus::new(i2c_hz);
     bus.add_chip(chip);

@@ -37,7 +37,11 @@ fn report_on(image: Image, switches: Switches, sacrifice: bool) -> (Report, Imag
 }
 
 fn blank() -> Image {
-    Profile::Blank608B.image(SERIAL, 0x60)
+    blank_with(&Switches::default())
+}
+
+fn blank_with(switches: &Switches) -> Image {
+    SimChip::blank_with(Profile::Blank608B, SERIAL, switches.clone()).image().clone()
 }
 
 /// What the strict simulated chip would have answered in the place of a report's chip.
@@ -46,8 +50,13 @@ fn strict(report: &Report) -> Report {
     examine(&mut bench, host, &options(report.sacrificed)).unwrap()
 }
 
-/// Switches that no question can tell, and why.
-const UNSEEN: &[(&str, &str)] = &[];
+/// Switches that no question to a sacrificed chip can tell, and why.
+const UNSEEN: &[(&str, &str)] = &[
+    ("use_lock_gates_keys", "UseLock would gate all other questions too: it needs a chip of its own"),
+    ("output_protection_means_inside", "so would ECDHProt and KDFProt; a chip that has them is asked"),
+    ("long_watchdog_spreads", "ChipMode bit 2 would make every question slow; a chip that has it is measured"),
+    ("failed_wake_is_the_vendors", "it needs a chip that is broken"),
+];
 
 #[test]
 fn every_switch_is_seen_in_both_positions_by_its_name() {
@@ -61,15 +70,32 @@ fn every_switch_is_seen_in_both_positions_by_its_name() {
             "on" => "off",
             "off" => "on",
             "0F" => "05",
+            "00" => "EE",
+            "FF" => "A5",
             _ => "0F",
         };
         let line = format!("{name}={other}");
-        let (report, _) = report_on(blank(), line.parse().unwrap(), true);
+        let switches: Switches = line.parse().unwrap();
+        let (report, _) = report_on(blank_with(&switches), switches, true);
         assert_eq!(report.switches, line);
         let comparison = compare(&report, &strict);
         assert!(comparison.differences > 0, "{line}");
         let hint = format!("src/sim/switches.rs: {name} would have to be {other} instead of {position}");
         assert!(comparison.text.contains(&hint), "{line}: {}", comparison.text);
+    }
+}
+
+#[test]
+fn protection_of_outputs_is_seen_on_a_chip_that_has_it() {
+    for (low, high) in [(0x0E, 0x43), (0x0E, 0x4C)] {
+        for position in ["on", "off"] {
+            let mut image = blank();
+            let config = image.part_mut(atecc608_pkcs11::sim::image::Part::Config);
+            (config[86], config[87], config[90], config[91]) = (0, 0, low, high);
+            let line = format!("output_protection_means_inside={position}");
+            let (report, _) = report_on(image, line.parse().unwrap(), false);
+            assert_eq!(report.switches, if position == "on" { line } else { "none".to_owned() });
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::vectors::{AES_KEY, EC_PUBLIC};
 
 /// Signs, agrees, may be created and written, encrypted with the key in [`PARENT`].
 pub const SIGNER: Slot = Slot::from_nibble(0);
-/// A private key without PubInfo.
+/// A private key without PubInfo, with ReqRandom.
 pub const SILENT: Slot = Slot::from_nibble(1);
 /// A private key whose ECDH results go to a slot.
 pub const AGREES_TO_SLOT: Slot = Slot::from_nibble(2);
@@ -27,11 +27,11 @@ pub const GUARDED_DATA: Slot = Slot::from_nibble(8);
 pub const GUARDED_KEY: Slot = Slot::from_nibble(9);
 /// Written encrypted, with the key in [`PARENT`].
 pub const ENCRYPTED: Slot = Slot::from_nibble(10);
-/// Derived from the key in [`PARENT`], with a MAC.
+/// Derived from the key in [`PARENT`], with a MAC; a target of KDF, as PubInfo says.
 pub const DERIVED: Slot = Slot::from_nibble(11);
 /// Rolled, and NoMac.
 pub const ROLLED: Slot = Slot::from_nibble(12);
-/// AES keys.
+/// AES keys, with ReqRandom.
 pub const AES: Slot = Slot::from_nibble(13);
 /// The public key of SecureBoot: that of RFC 6979's vector.
 pub const PUBLIC: Slot = Slot::from_nibble(14);
@@ -41,7 +41,7 @@ pub const UNWRITTEN: Slot = Slot::from_nibble(15);
 /// SlotConfig and KeyConfig of each slot (fact sheet sections 5.2 to 5.4).
 const SLOTS: [(u16, u16); 16] = [
     (0x6487, 0x0033),
-    (0x2081, 0x0031),
+    (0x2081, 0x0071),
     (0x208C, 0x0033),
     (0x80A3, 0x003C),
     (0x8084, 0x003C),
@@ -51,9 +51,9 @@ const SLOTS: [(u16, u16); 16] = [
     (0x000F, 0x05BC),
     (0x6487, 0x05B3),
     (0x448A, 0x003C),
-    (0xB48B, 0x003C),
+    (0xB48B, 0x003E),
     (0x209C, 0x003C),
-    (0x808D, 0x0038),
+    (0x808D, 0x0078),
     (0x000F, 0x0030),
     (0x000F, 0x003C),
 ];

@@ -2,7 +2,7 @@
 
 use atecc608_pkcs11::wire::commands::{
     Aes, Counter, DeriveKey, GenKey, GenKeyMode, Kdf, KdfAlgorithm, KdfSource, KdfTarget, KeyLocation, Lock, LockZone,
-    Mac, PrivWrite, Read, Sign, UpdateExtra, Write,
+    Mac, PrivWrite, Read, Sign, UpdateExtra, Verify, VerifyKey, Write,
 };
 use atecc608_pkcs11::wire::messages::{self, SlotStatement, TempKeyFlags};
 use atecc608_pkcs11::wire::zone::{Address, Zone};
@@ -14,12 +14,13 @@ use sha2::{Digest, Sha256};
 use super::unlocked::boot;
 use super::{layout, parent_digest, proof};
 use crate::bench::{Bench, Step};
-use crate::probe::{probes, refusal_switch, seen, status_switch, switch, Facts, Outcome, Probe};
+use crate::probe::{byte_switch, probes, refusal_switch, seen, status_switch, switch, Facts, Outcome, Probe};
 use crate::vectors::*;
 
 probes! { PROBES:
-    unwritten: "never written", "5.8", "What does a chip hold where nothing was written?";
-    short_block: "the end of a short slot", "3.0", "What is read past the end of a slot's last block?";
+    unwritten: "blank_slots", "5.8", "What is in a slot where nothing was written?";
+    unwritten_otp: "blank_otp", "5.8", "What is in the OTP zone where nothing was written?";
+    short_block: "short_block_padding", "3.0", "What is read past the end of a slot's last block?";
     write_mac: "write_mac_mismatch", "3.22", "What does an encrypted Write answer to a wrong MAC?";
     encrypted_write: "encrypted Write", "3.22", "Is it done with a random nonce and a right MAC?";
     fixed_write: "encrypted_write_needs_random", "3.22", "Does an encrypted Write need a random nonce?";
@@ -29,10 +30,14 @@ probes! { PROBES:
     derive: "DeriveKey", "3.4", "Is it done with a right MAC?";
     roll: "derive_key_rolls_no_mac", "11", "Is a key rolled whose slot has NoMac?";
     kdf: "kdf_slot_rules_are_hmacs", "3.9", "Does KDF refuse a slot with NoMac?";
+    kdf_target: "kdf_target_needs_always_write", "3.9", "Does KDF store only where a clear Write may?";
+    validate_external: "verify_validate_external", "3.21", "What does Verify(ValidateExternal) answer?";
+    validate_mac: "verify_validate_answers_mac", "3.21", "Is Verify(Validate) with a MAC another thing than 03?";
+    aes_random: "req_random_gates_aes", "3.0", "Does a ReqRandom key want a random TempKey for AES?";
     aes: "AES with a slot", "3.1", "Is FIPS 197's block right?";
     aes_type: "aes_wrong_key_type", "3.1", "What does AES answer to a slot that is not of type AES?";
     limited_use: "limited use", "3.0", "Do two MACs with a limited key count two uses?";
-    decrement: "update_extra_decrement", "3.20", "What does UpdateExtra mode 2 answer?";
+    decrement: "update_extra_decrements", "3.20", "Has UpdateExtra mode 2, the decrement?";
     user_extra: "UpdateExtra", "3.20", "Can UserExtra be written once, and not twice?";
     counter: "counting up", "3.3", "Does Counter1 count up by one?";
     boot_nonce: "secure_boot_nonce_always", "5.1", "Does SecureBoot in clear need the nonce that its configuration wants?";
@@ -46,26 +51,21 @@ probes! { LAST:
     attestation: "GenKey 0C and Sign(internal)", "3.7, 3.19", "Does the chip's statement verify on the host?";
 }
 
-fn summary(bytes: &[u8]) -> String {
-    match bytes {
-        [first, rest @ ..] if rest.iter().all(|byte| byte == first) => format!("all {first:02X}"),
-        bytes => bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" "),
-    }
-}
-
 fn block(bench: &mut Bench, zone: Zone, address: Address) -> Step<Vec<u8>> {
     bench.must(&Read { zone, address, block: true })
 }
 
 fn unwritten(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
-    let data = block(bench, Zone::Data, Address::slot(layout::UNWRITTEN, 0, 0))?;
-    let otp = block(bench, Zone::Otp, Address::block(1, 0))?;
-    seen(format!("data {}, OTP {}", summary(&data), summary(&otp)))
+    byte_switch(&block(bench, Zone::Data, Address::slot(layout::UNWRITTEN, 0, 0))?)
+}
+
+fn unwritten_otp(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    byte_switch(&block(bench, Zone::Otp, Address::block(1, 0))?)
 }
 
 fn short_block(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     let last = block(bench, Zone::Data, Address::slot(layout::PUBLIC, 2, 0))?;
-    seen(summary(last.get(8..).unwrap_or_default()))
+    byte_switch(last.get(8..).unwrap_or_default())
 }
 
 /// An encrypted Write of 32 bytes over a TempKey of this value; its MAC damaged if asked.
@@ -163,6 +163,29 @@ fn kdf(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     refusal_switch(bench.status(&kdf)?, false, "KDF with a NoMac slot")
 }
 
+fn kdf_target(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    bench.fixed_nonce(&PRF_KEY)?;
+    let kdf = Kdf {
+        source: KdfSource::TempKey,
+        target: KdfTarget::Slot(layout::DERIVED),
+        algorithm: KdfAlgorithm::Prf { key_len: 1, long: false, aead: false },
+        message: vec![0x5A; 16],
+    };
+    refusal_switch(bench.status(&kdf)?, false, "a slot that is not for clear writes")
+}
+
+fn validate_external(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    let key = VerifyKey::ValidateExternal { slot: layout::PUBLIC, public_key: EC_PUBLIC };
+    let verify = Verify { key, signature: EC_SIGNATURE, mac: false };
+    status_switch(bench.status(&verify)?, "a packet of the right form")
+}
+
+fn validate_mac(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    let key = VerifyKey::Validate { slot: layout::PUBLIC, other_data: [0; 19] };
+    let status = bench.status(&Verify { key, signature: EC_SIGNATURE, mac: true })?;
+    switch(status != Status::PARSE_ERROR, "something else than 03", "03")
+}
+
 fn aes_with(slot: Slot) -> Aes {
     Aes::Block { key: KeyLocation::Slot(slot), unit: 1, decrypt: false, input: AES_PLAIN }
 }
@@ -171,14 +194,23 @@ fn aes(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     if !facts.config.aes_enabled() {
         return crate::probe::not_here("AES_Enable is 0");
     }
+    bench.random_nonce()?;
     let right = bench.must(&aes_with(layout::AES))? == AES_CIPHER;
     seen(if right { "right" } else { "wrong" })
+}
+
+fn aes_random(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    if !facts.config.aes_enabled() {
+        return crate::probe::not_here("AES_Enable is 0");
+    }
+    refusal_switch(bench.status(&aes_with(layout::AES))?, false, "AES without a nonce")
 }
 
 fn aes_type(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     if !facts.config.aes_enabled() {
         return crate::probe::not_here("AES_Enable is 0");
     }
+    bench.random_nonce()?;
     status_switch(bench.status(&aes_with(layout::PARENT))?, "a slot of another type")
 }
 
@@ -199,7 +231,7 @@ fn limited_use(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
 }
 
 fn decrement(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
-    status_switch(bench.status(&UpdateExtra::Decrement(layout::COUNTED.number()))?, "UpdateExtra mode 2")
+    refusal_switch(bench.status(&UpdateExtra::Decrement(layout::COUNTED.number()))?, true, "UpdateExtra mode 2")
 }
 
 fn user_extra(bench: &mut Bench, _: &Facts) -> Step<Outcome> {

@@ -13,6 +13,7 @@ use crate::vectors::*;
 
 probes! { BLANK:
     reserved_word_address: "reserved_word_address_nacks", "1.5", "Is word address 04 not acknowledged?";
+    serial_word: "config_place_not_writable", "3.22", "What does Write answer for the serial number?";
     wrong_config_summary: "lock_summary_mismatch", "3.10", "What does Lock answer to a wrong summary?";
 }
 
@@ -32,6 +33,12 @@ probes! { BETWEEN:
 fn reserved_word_address(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     let acknowledged = bench.write(&[0x04])?;
     switch(!acknowledged, "not acknowledged", "acknowledged")
+}
+
+fn serial_word(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    // The bytes that are there: nothing would change.
+    let word = std::array::from_fn(|i| facts.config.as_bytes()[i]);
+    status_switch(bench.status(&Write::word(Zone::Config, Address::block(0, 0), word))?, "the serial number")
 }
 
 fn wrong_config_summary(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
