@@ -10,7 +10,7 @@ use crate::token::{self, Mechanism, Template};
 
 /// C_GenerateKey: no mechanism makes a secret key.
 pub fn generate(mechanism: &Mechanism) -> Result<()> {
-    Err(token::Error::MechanismInvalid(from_ulong(mechanism.mechanism)).into())
+    Err(token::Error::MechanismInvalid(mechanism.mechanism).into())
 }
 
 /// C_GenerateKeyPair. Both handles are written, or none.

@@ -6,7 +6,7 @@ use super::error::{Error, Result};
 use super::module::Module;
 use super::ptr::{InBuf, Out, OutList};
 use super::session::Session;
-use super::types::{from_ulong, length, padded};
+use super::types::{length, padded};
 use crate::token::{self, Token};
 
 /// Who makes the chip.
@@ -71,10 +71,8 @@ pub fn mechanism_list(token: &Token, out: OutList<CK_MECHANISM_TYPE>) -> Result<
 /// C_GetMechanismInfo
 pub fn mechanism_info(token: &Token, mechanism: CK_MECHANISM_TYPE, out: Out<CK_MECHANISM_INFO>) -> Result<()> {
     let mechanisms = token.mechanisms()?;
-    let info = mechanisms
-        .iter()
-        .find(|info| info.mechanism == mechanism)
-        .ok_or(token::Error::MechanismInvalid(from_ulong(mechanism)))?;
+    let info =
+        mechanisms.iter().find(|info| info.mechanism == mechanism).ok_or(token::Error::MechanismInvalid(mechanism))?;
     out.set(CK_MECHANISM_INFO { ulMinKeySize: info.min_key_size, ulMaxKeySize: info.max_key_size, flags: info.flags });
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with a token, in PKCS#11 terms. `pkcs11::rv` turns each variant into its CK_RV.
 
+use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE};
+
 use crate::chip;
 
 /// Result of a token operation.
@@ -15,13 +17,13 @@ pub enum Error {
     ActionProhibited(String),
     /// The attribute can never be changed (CKA code).
     #[error("attribute {0:#x} can't be changed")]
-    AttributeReadOnly(u64),
+    AttributeReadOnly(CK_ATTRIBUTE_TYPE),
     /// The attribute's value never leaves the token (CKA code).
     #[error("attribute {0:#x} never leaves the chip")]
-    AttributeSensitive(u64),
+    AttributeSensitive(CK_ATTRIBUTE_TYPE),
     /// The object has no such attribute (CKA code).
     #[error("the object has no attribute {0:#x}")]
-    AttributeTypeInvalid(u64),
+    AttributeTypeInvalid(CK_ATTRIBUTE_TYPE),
     /// A template's value is malformed or not possible.
     #[error("{0}")]
     AttributeValueInvalid(String),
@@ -51,7 +53,7 @@ pub enum Error {
     KeyTypeInconsistent(String),
     /// The mechanism is unknown, or not for this.
     #[error("mechanism {0:#x} is not supported for this operation")]
-    MechanismInvalid(u64),
+    MechanismInvalid(CK_MECHANISM_TYPE),
     /// The mechanism's parameter is wrong.
     #[error("{0}")]
     MechanismParamInvalid(String),
