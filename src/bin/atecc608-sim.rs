@@ -18,6 +18,8 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
+// Made once, and soon taken apart.
+#[allow(clippy::large_enum_variant)]
 enum Subcommands {
     /// Serve a bus with one chip on a Unix socket (configuration: bus = "unix:SOCKET")
     Serve {
