@@ -210,7 +210,7 @@ fn options_are_checked_and_explained() {
     for (argument, value, part) in [
         ("--address", "0xC0", "7-bit form is 0x60"),
         ("--address", "7", "0x08 to 0x77"),
-        ("--profile", "tng", "known are: blank-608a, blank-608b, blank-508a"),
+        ("--profile", "tng", "possible values: blank-608a, blank-608b"),
         ("--faults", "x@1", "is not one of"),
         ("--timing", "slow", "real"),
     ] {

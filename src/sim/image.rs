@@ -2,7 +2,8 @@
 //!
 //! # File format
 //!
-//! One format, 1448 bytes, integers little-endian:
+//! There is one format for all simulated chips, whoever makes them (`atecc608-sim new`, `serve`, the bus `sim:FILE`);
+//! `atecc608-sim dump` shows what is in a file. 1448 bytes, integers little-endian:
 //!
 //! | offset | length | content |
 //! | --- | --- | --- |
@@ -12,8 +13,11 @@
 //! | 12 | 4 | bytes of EEPROM, 1400 |
 //! | 16 | 128 | configuration zone |
 //! | 144 | 64 | OTP zone |
-//! | 208 | 1208 | slots 0 to 15, one after the other (36, 416 or 72 bytes each) |
+//! | 208 | 1208 | slots 0 to 15, one after the other: 0 to 7 have 36 bytes each, 8 has 416, 9 to 15 have 72 each |
 //! | 1416 | 32 | SHA-256 over all bytes before |
+//!
+//! The zones are the chip's own bytes (fact sheet sections 5.1 and 5.9): serial number, revision, address and locks are
+//! where the chip has them, in the configuration zone. What was never written is FF.
 //!
 //! What does not survive power loss (TempKey, buffers, persistent latch) is not in it. The file holds the private
 //! keys in clear: it is a chip, so it is kept like one.
