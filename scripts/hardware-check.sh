@@ -44,6 +44,10 @@ esac
 [ $# -ge 2 ] || usage
 BUS=$1 ADDRESS=$2
 shift 2
+# cargo runs the tests in the repository's folder: a relative name would mean something else there.
+case $BUS in
+    unix:[!/]* | sim:[!/]*) BUS=${BUS%%:*}:$PWD/${BUS#*:} ;;
+esac
 OUTPUT=hardware-report.json
 OPTIONS=()
 SACRIFICE=()

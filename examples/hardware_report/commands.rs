@@ -36,6 +36,7 @@ probes! { PROBES:
     sha_fixed: "sha_digest_is_fixed", "3.18", "Does a digest that SHA leaves in TempKey count as chosen by the caller?";
     verify_blank: "verify_external_needs_config_lock", "5.7", "Does a blank chip refuse Verify(external)?";
     verify: "Verify(external)", "3.21", "What is answered to a right and a wrong signature, and to no point?";
+    digest_buffer: "digest buffer", "1.3", "Do idle and sleep keep the digest buffer?";
     counter_blank: "counter_needs_config_lock", "5.7", "Does a blank chip refuse to read a counter?";
     counters: "counters", "3.3", "Are both counters read as the configuration zone encodes them?";
     otp_before_lock: "reading before the data lock", "3.15", "Are OTP and data refused before the data lock?";
@@ -184,6 +185,11 @@ fn sha_fixed(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
 
 fn verify_status(bench: &mut Bench, public_key: [u8; 64], signature: [u8; 64]) -> Step<Status> {
     bench.must(&Nonce::digest(&EC_DIGEST))?;
+    verify_buffer(bench, public_key, signature)
+}
+
+/// Verify with what is in the digest buffer.
+fn verify_buffer(bench: &mut Bench, public_key: [u8; 64], signature: [u8; 64]) -> Step<Status> {
     let key = VerifyKey::External { source: DigestSource::MessageDigestBuffer, public_key };
     bench.status(&Verify { key, signature, mac: false })
 }
@@ -201,6 +207,16 @@ fn verify(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     let bad = verify_status(bench, EC_PUBLIC, wrong)?;
     let point = verify_status(bench, NO_POINT, EC_SIGNATURE)?;
     seen(format!("right {:02X}, wrong {:02X}, no point {:02X}", good.0, bad.0, point.0))
+}
+
+fn digest_buffer(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    needs!(facts.config.config_locked(), LOCKED);
+    bench.must(&Nonce::digest(&EC_DIGEST))?;
+    bench.nap()?;
+    let idle = verify_buffer(bench, EC_PUBLIC, EC_SIGNATURE)?;
+    bench.fresh()?;
+    let sleep = verify_buffer(bench, EC_PUBLIC, EC_SIGNATURE)?;
+    seen(format!("Verify with it: after idle {:02X}, after sleep {:02X}", idle.0, sleep.0))
 }
 
 fn counter_blank(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {

@@ -1,6 +1,7 @@
 //! The questions, tried on simulated chips: each switch is seen, by its name and in its other position.
 
-use atecc608_pkcs11::sim::{Image, Profile, SimBus, SimChip, Switches};
+use atecc608_pkcs11::sim::profiles::Locks;
+use atecc608_pkcs11::sim::{Image, Order, Profile, SimBus, SimChip, Switches};
 use atecc608_pkcs11::wire::config_zone::SerialNumber;
 
 use crate::bench::Bench;
@@ -116,6 +117,20 @@ fn without_a_sacrifice_nothing_is_written() {
     let (report, after) = report_on(spent.clone(), Switches::default(), false);
     assert!(after == spent, "locked");
     assert!(report.findings.iter().filter(|finding| finding.seen.is_some()).count() > 30);
+}
+
+#[test]
+fn chips_as_sold_are_left_as_they_are_and_behave_as_a_chip_made_from_their_report() {
+    for profile in Profile::ALL.into_iter().filter(|profile| profile.model().is_608()) {
+        for locks in [Locks::None, Locks::Config, Locks::Data] {
+            let order = Order { seed: Some(1), locks: Some(locks), address: Some(0x60), ..Order::of(profile) };
+            let image = order.make().unwrap().image;
+            let (report, after) = report_on(image.clone(), Switches::default(), false);
+            assert!(after == image, "{} {locks:?}", profile.name());
+            let comparison = compare(&report, &strict(&report));
+            assert_eq!(comparison.differences, 0, "{} {locks:?}: {}", profile.name(), comparison.text);
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! the strict default and its reason.
 //!
 //! Strict means: whatever works with these defaults works on silicon, whichever way silicon behaves. When a real
-//! chip has been asked, the switch goes and the rule stays.
+//! chip has been asked (`scripts/hardware-check.sh`), the switch goes and the rule stays.
 
 use serde::{Deserialize, Serialize};
 
