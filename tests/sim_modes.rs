@@ -97,7 +97,8 @@ const COMMANDS: &[Modes] = &[
         rest: |mode| match mode & 7 {
             1 | 2 => (5, vec![0; 5]),
             7 => (36, vec![0; 36]),
-            _ => (5, Vec::new()),
+            3 | 4 => (5, Vec::new()),
+            _ => (0, Vec::new()),
         },
     },
     Modes {
@@ -176,6 +177,61 @@ fn a_byte_too_much_or_too_little_is_a_parse_error_in_every_mode() {
             data.push(0);
             let answer = send(&master, *opcode, mode, param2, data);
             assert!(is_parse_error(&answer), "{opcode:?} {mode:02X}, a byte too much: {answer:02X?}");
+        }
+    }
+}
+
+#[test]
+fn a_param2_that_names_nothing_is_a_parse_error() {
+    let master = chip();
+    let cases: &[(Opcode, u8, &[u16])] = &[
+        (Opcode::AES, 0x00, &[16, 0x0100, 0xFFFE]),
+        (Opcode::CHECK_MAC, 0x00, &[16, 0x0100]),
+        (Opcode::COUNTER, 0, &[2, 0x0100]),
+        (Opcode::DERIVE_KEY, 0, &[16, 0x0100]),
+        (Opcode::ECDH, 0x00, &[16, 0x0100]),
+        (Opcode::ECDH, 0x0D, &[1, 16]),
+        (Opcode::GEN_DIG, 0, &[4, 0x0100]),
+        (Opcode::GEN_DIG, 1, &[2]),
+        (Opcode::GEN_DIG, 2, &[16]),
+        (Opcode::GEN_DIG, 3, &[0x0100, 0x4000]),
+        (Opcode::GEN_DIG, 4, &[2]),
+        (Opcode::GEN_DIG, 5, &[16]),
+        (Opcode::GEN_KEY, 0x04, &[16, 0x0100]),
+        (Opcode::GEN_KEY, 0x00, &[16, 0xFFFF]),
+        (Opcode::INFO, 0, &[1]),
+        (Opcode::INFO, 1, &[16]),
+        (Opcode::INFO, 2, &[1]),
+        (Opcode::INFO, 4, &[1, 4]),
+        (Opcode::KDF, 0x12, &[16]),
+        (Opcode::KDF, 0x08, &[0x1000]),
+        (Opcode::LOCK, 0x80, &[1]),
+        (Opcode::LOCK, 0x02, &[1]),
+        (Opcode::MAC, 0x00, &[16]),
+        (Opcode::NONCE, 0x00, &[1, 0x4000]),
+        (Opcode::NONCE, 0x03, &[1, 0x8000]),
+        (Opcode::PRIV_WRITE, 0x00, &[16]),
+        (Opcode::RANDOM, 0, &[1]),
+        (Opcode::READ, 0x80, &[0x20, 0x0100]),
+        (Opcode::READ, 0x82, &[0x80, 0x0238]),
+        (Opcode::SECURE_BOOT, 5, &[1]),
+        (Opcode::SELF_TEST, 0x01, &[1]),
+        (Opcode::SHA, 0, &[1]),
+        (Opcode::SHA, 1, &[4, 6]),
+        (Opcode::SHA, 3, &[16]),
+        (Opcode::SHA, 4, &[16, 0xFFFE]),
+        (Opcode::SHA, 6, &[1]),
+        (Opcode::SIGN, 0x80, &[16]),
+        (Opcode::UPDATE_EXTRA, 0, &[0x0100]),
+        (Opcode::VERIFY, 0x00, &[16]),
+        (Opcode::VERIFY, 0x02, &[0, 5]),
+        (Opcode::VERIFY, 0x03, &[16]),
+    ];
+    for (opcode, mode, all) in cases {
+        let modes = COMMANDS.iter().find(|modes| modes.opcode == *opcode).unwrap();
+        for param2 in *all {
+            let answer = send(&master, *opcode, *mode, *param2, (modes.rest)(*mode).1);
+            assert!(is_parse_error(&answer), "{opcode:?} {mode:02X} {param2:04X}: {answer:02X?}");
         }
     }
 }

@@ -475,8 +475,7 @@ fn no_switch_is_left_out() {
 
 #[test]
 fn the_older_chips_decrement_spends_a_use_of_a_limited_key_and_stops_at_the_limit() {
-    let mut switches = Switches::default();
-    switches.update_extra_decrements = true;
+    let switches = Switches { update_extra_decrements: true, ..Switches::default() };
     // Slot 10 is limited; CountMatch is on with the limit in slot 12.
     let master = chip(switches, &[(slot_config(10), 0x2F), (18, 0xC1)]);
     master.tamper(|image| image.part_mut(Part::Slot(slot(12)))[..8].copy_from_slice(&hex("20000000 20000000")));

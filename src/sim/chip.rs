@@ -209,6 +209,7 @@ impl SimChip {
 
     pub(crate) fn set_faults(&mut self, faults: &Faults) {
         self.core.eeprom.lose_power_after(faults.power_after());
+        self.core.eeprom.kill_process_at(faults.kill());
         self.core.self_test.broken = faults.self_test();
     }
 

@@ -93,7 +93,6 @@ fn due(transfers: &mut Option<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::sim::Faults;
 
     /// What strikes 500 commands and 500 transfers.

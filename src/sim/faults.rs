@@ -21,6 +21,7 @@
 //! | `stretch:PERCENT` | every command does |
 //! | `health@N` | the random number generator fails its health test in the Nth command: whoever needs it is answered 08 until the next wake (with ChipOptions bit 3, once) |
 //! | `rate:PERMILLE:SEED` | so many of 1000 commands and of 1000 transfers suffer one of flip, garble, drop, doze, status, busy, stretch, power (the latter comes back), nack, pull (and insert, some transfers later), drawn from SEED; without `:SEED` from a random one, which is logged |
+//! | `kill@N:MOMENT` | the process dies (SIGKILL, nothing is cleaned up) at the Nth programmed block: `before` its image file is touched, when the new one is `half` written, when it is `synced`, or after it was `renamed` into place. Only `atecc608-sim serve` takes it |
 //! | `selftest:HEX` | the self-tests in this bit map fail |
 //!
 //! A command is a whole packet, damaged or not; a transfer is everything between START and STOP, wake pulses included.
@@ -55,11 +56,34 @@ enum Action {
     Insert,
 }
 
+/// A moment in the replacement of an image file, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing has happened to any file.
+    Before,
+    /// The temporary file holds the first half.
+    Half,
+    /// The temporary file is complete and synced.
+    Synced,
+    /// The temporary file has become the image.
+    Renamed,
+}
+
+/// When the simulator's process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kill {
+    /// At which programmed block, from 1.
+    pub(crate) block: usize,
+    /// And when within it.
+    pub(crate) moment: Moment,
+}
+
 /// Faults to come, with the counters that say when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     planned: Vec<(u64, Action)>,
     power_after: Option<usize>,
+    kill: Option<Kill>,
     self_test: u8,
     /// Percent by which every command takes longer.
     stretch: u64,
@@ -105,6 +129,18 @@ impl Faults {
     /// EEPROM bytes after which power is lost.
     pub(crate) fn power_after(&self) -> Option<usize> {
         self.power_after
+    }
+
+    /// When the process dies.
+    pub(crate) fn kill(&self) -> Option<Kill> {
+        self.kill
+    }
+
+    /// Plans no death of the process.
+    pub(crate) fn spare_process(&mut self) {
+        if self.kill.take().is_some() {
+            log::error!("the fault kill@N is for atecc608-sim serve: this process does not die by it");
+        }
     }
 
     /// Self-tests that fail.
@@ -199,6 +235,11 @@ impl Faults {
             "selftest" | "rate" => return Err(format!("{name} counts nothing: selftest:HEX, rate:PERMILLE:SEED")),
             "pull" => plain(Action::Pull)?,
             "insert" => plain(Action::Insert)?,
+            "kill" => {
+                let moment = moment(argument)?;
+                self.kill = Some(Kill { block: nth, moment });
+                return if nth == 0 { Err(FROM_ONE.to_owned()) } else { Ok(()) };
+            }
             "power" => {
                 plain(Action::Pull)?;
                 self.power_after = Some(nth);
@@ -207,18 +248,20 @@ impl Faults {
             _ => return Err(known(name)),
         };
         if nth == 0 {
-            return Err("N counts from 1".to_owned());
+            return Err(FROM_ONE.to_owned());
         }
         self.planned.push((nth as u64, action));
         Ok(())
     }
 }
 
+const FROM_ONE: &str = "N counts from 1";
+
 fn known(name: &str) -> String {
     format!(
         "\"{name}\" is not one of flip@N:BIT, garble@N:BIT, drop@N, doze@N, status@N:HEX, busy@N, busy@N:MS, \
-         nack@N*COUNT, pull@N, insert@N, power@N, stretch@N:PERCENT, stretch:PERCENT, health@N, rate:PERMILLE:SEED, \
-         selftest:HEX, none"
+         nack@N*COUNT, pull@N, insert@N, power@N, stretch@N:PERCENT, stretch:PERCENT, health@N, kill@N:MOMENT, \
+         rate:PERMILLE:SEED, selftest:HEX, none"
     )
 }
 
@@ -251,6 +294,16 @@ fn rate(argument: Option<&str>) -> Result<FaultRate, String> {
     Ok(FaultRate::new(permille, seed))
 }
 
+fn moment(text: Option<&str>) -> Result<Moment, String> {
+    Ok(match text {
+        Some("before") => Moment::Before,
+        Some("half") => Moment::Half,
+        Some("synced") => Moment::Synced,
+        Some("renamed") => Moment::Renamed,
+        _ => return Err("MOMENT must be before, half, synced or renamed".to_owned()),
+    })
+}
+
 fn hex(text: Option<&str>) -> Result<u8, String> {
     text.and_then(|text| u8::from_str_radix(text, 16).ok()).ok_or_else(|| "HEX must be one byte, as in :05".to_owned())
 }
@@ -275,9 +328,10 @@ mod tests {
     fn every_fault_of_the_table_is_understood() {
         let spec =
             "flip@3:12, garble@2:0,drop@1,doze@9 status@4:05,busy@5,busy@6:250,nack@7*3,nack@20,pull@30,insert@40,\
-                    power@64,selftest:04,stretch:10,stretch@2:40,health@3,rate:0:1";
+                    power@64,kill@8:synced,selftest:04,stretch:10,stretch@2:40,health@3,rate:0:1";
         let mut faults: Faults = spec.parse().unwrap();
         assert_eq!((faults.power_after(), faults.self_test()), (Some(64), 4));
+        assert_eq!(faults.kill(), Some(Kill { block: 8, moment: Moment::Synced }));
         let first = faults.on_command();
         assert!(first.dropped && first.stretch == 10 && !first.unhealthy);
         let second = faults.on_command();
@@ -304,6 +358,9 @@ mod tests {
             ("drop@1:4", "takes nothing after N"),
             ("status@1:100", "HEX must be one byte"),
             ("drop@1*2", "only nack takes *COUNT"),
+            ("kill@3", "MOMENT must be before, half, synced or renamed"),
+            ("kill@3:later", "MOMENT must be before, half, synced or renamed"),
+            ("kill@0:half", "N counts from 1"),
             ("selftest@1:01", "selftest counts nothing"),
             ("rate@1:01", "rate counts nothing"),
             ("rate", "PERMILLE must be a decimal number"),

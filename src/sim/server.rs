@@ -91,7 +91,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Locks the image, puts its chip on a bus, opens the socket.
+    /// Locks the image, puts its chip on a bus, opens the socket. From then on the process is the chip: the fault `kill`
+    /// ends it.
     ///
     /// # Errors
     /// [`ServeError`], each with what to do about it.
@@ -103,6 +104,7 @@ impl Server {
         if let Some(seed) = options.seed {
             bus.seed(seed);
         }
+        bus.own_process();
         bus.set_faults(options.faults.clone());
         Ok(Self { _lock: Some(lock), ..Self::on_bus(bus, &options.socket)? })
     }
