@@ -26,6 +26,8 @@ use crate::wire::transfer::{write_control_reply, write_result, Request};
 /// A program that uses the image through `sim:FILE` holds its lock for one conversation: this outlasts it.
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// Between two tries to accept a client.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What to serve.
 #[derive(Clone, Debug)]
@@ -134,7 +136,11 @@ impl Server {
                     thread::Builder::new().spawn(move || serve_client(&bus, client))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                // Too many open files, for instance: clients that go will make room.
+                Err(error) => {
+                    log::warn!("a client could not be accepted: {error}");
+                    thread::sleep(ACCEPT_PAUSE);
+                }
             }
         }
     }
