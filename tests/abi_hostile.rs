@@ -15,6 +15,12 @@ fn every_function_that_fills_a_buffer_keeps_the_conventions() {
 }
 
 #[test]
+fn templates_of_wrong_sizes_or_with_contradictions_make_no_object() {
+    let module = Module::with_chip(&chip::provisioned());
+    c_program::run(&module, "templates", &[]);
+}
+
+#[test]
 fn any_arguments_in_any_order_neither_crash_nor_corrupt() {
     for seed in ["1", "2"] {
         let module = Module::with_chip(&chip::provisioned());

@@ -48,7 +48,7 @@ void *fenced(const void *what, size_t size);
 /* A read-write session with slot 0 of an initialised module. */
 CK_SESSION_HANDLE open_session(void);
 /* An attribute. */
-#define ATTRIBUTE(type, value) { (type), &(value), sizeof (value) }
+#define ATTRIBUTE(name, place) { (name), &(place), sizeof (place) }
 #define COUNT(array) (sizeof (array) / sizeof (array)[0])
 /* A session key of 16 bytes for AES with all uses, and one for HMAC; a key pair in the chip. */
 CK_OBJECT_HANDLE aes_key(CK_SESSION_HANDLE session);
