@@ -29,7 +29,12 @@ fn serial() -> SerialNumber {
 
 /// As it leaves the factory.
 pub fn blank() -> Image {
-    Profile::Blank608B.image(serial(), ADDRESS)
+    blank_at(ADDRESS)
+}
+
+/// The same, at another address of the bus.
+pub fn blank_at(address: u8) -> Image {
+    Profile::Blank608B.image(serial(), address)
 }
 
 /// An ATECC508A.
@@ -39,7 +44,11 @@ pub fn other_model() -> Image {
 
 /// With the profile `tls` in its configuration, which is locked; the data zone is not.
 pub fn half_provisioned() -> Image {
-    let mut image = blank();
+    half_provisioned_at(ADDRESS)
+}
+
+fn half_provisioned_at(address: u8) -> Image {
+    let mut image = blank_at(address);
     let zone = profile::by_name("tls").unwrap().apply(&image.config());
     image.part_mut(Part::Config).copy_from_slice(zone.as_bytes());
     image.part_mut(Part::Config)[offset::LOCK_CONFIG] = 0x00;
@@ -48,7 +57,12 @@ pub fn half_provisioned() -> Image {
 
 /// Provisioned with the profile `tls`, as `atecc608 provision tls` leaves it: no key to see yet.
 pub fn provisioned() -> Image {
-    let mut image = half_provisioned();
+    provisioned_at(ADDRESS)
+}
+
+/// The same, at another address of the bus.
+pub fn provisioned_at(address: u8) -> Image {
+    let mut image = half_provisioned_at(address);
     for slot in Slot::all() {
         let part = image.part_mut(Part::Slot(slot));
         match profile::by_name("tls").unwrap().slot(slot).contents {
@@ -83,8 +97,13 @@ pub fn point_in(image: &Image, number: u8) -> Option<Vec<u8>> {
 /// A bus with one chip, served at the socket by a thread of the test. Execution takes no time, what it would have taken is
 /// counted.
 pub fn serve(image: Image, socket: &Path) -> SimBus {
+    serve_all([image], socket)
+}
+
+/// The same with several chips, each at its address.
+pub fn serve_all(images: impl IntoIterator<Item = Image>, socket: &Path) -> SimBus {
     let bus = SimBus::with_timing(100_000, Timing::Fast);
-    bus.add_chip(SimChip::from_image(image));
+    images.into_iter().for_each(|image| drop(bus.add_chip(SimChip::from_image(image))));
     let server = Server::on_bus(bus.clone(), socket).unwrap();
     thread::spawn(move || server.run());
     bus
