@@ -40,6 +40,7 @@ use cryptoki_sys::*;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
+pub use cipher::message::{MessageCipher, MessageVector};
 pub use cipher::{CipherOperation, Direction};
 pub use digest::DigestOperation;
 pub use error::{Error, Result};
