@@ -233,13 +233,13 @@ def keys_are_derived_as_their_slots_say(checks, chip, keys):
 
 def sealed_writes_are_those_of_the_host(checks, chip, keys):
     serial, slot, address = serial_number(chip), CREATED_OR_WRITTEN, CREATED_OR_WRITTEN << 3
-    other = bytes([0x15, 2, PARENT, 0])
     new = os.urandom(32)
 
-    def write_key(begin=random_temp_key):
+    def write_key(begin=random_temp_key, digested=PARENT):
         temp_key = begin(chip)
-        done(chip("atcab_gendig", DATA, PARENT, other, 4), "digest the write key")
-        return host.gen_dig(temp_key, DATA, PARENT, keys[PARENT], serial, other_data=other)
+        other = bytes([0x15, 2, digested, 0])
+        done(chip("atcab_gendig", DATA, digested, other, 4), "digest the write key")
+        return host.gen_dig(temp_key, DATA, digested, keys[digested], serial, other_data=other)
 
     data, mac = host_keys.write_mac(0xC2, address, new, write_key(), serial)
     checks.equal("Write with the MAC of atcah_write_auth_mac", chip("atcab_write", 0xC2, address, data, mac), OK)
@@ -251,4 +251,6 @@ def sealed_writes_are_those_of_the_host(checks, chip, keys):
         checks.equal(f"Write with {what}", chip("atcab_write", 0xC2, address, data, mac), EXECUTION)
     data, mac = host_keys.write_mac(0xC2, address, other_data, write_key(fixed_temp_key), serial)
     checks.equal("Write with a nonce from input (strict)", chip("atcab_write", 0xC2, address, data, mac), EXECUTION)
+    data, mac = host_keys.write_mac(0xC2, address, other_data, write_key(digested=CREATED), serial)
+    checks.equal("Write with a key that is not WriteKey", chip("atcab_write", 0xC2, address, data, mac), EXECUTION)
     checks.equal("none of them changes the slot", checked(chip, slot, new), OK)

@@ -179,7 +179,8 @@ def a_private_key_is_sealed_by_the_host(checks, chip):
             checks.equal(f"PrivWrite, {what}", bus(0x46, 0x40, slot.PRIV_WRITE, data + mac), answer)
         checks.equal("the known public key", chip("atcab_get_pubkey", slot.PRIV_WRITE, Out(64)), slot.PUBLIC_KEY)
     with Awake(chip) as bus:
-        checks.equal("PrivWrite in clear after the lock", bus(0x46, 0x00, slot.PRIV_WRITE, bytes(68)), b"\x0F")
+        checks.equal("PrivWrite in clear after the lock",
+                     bus(0x46, 0x00, slot.PRIV_WRITE, slot.PRIVATE_KEY + bytes(32)), b"\x0F")
 
 
 def another_device_takes_the_librarys_place(checks, chip):

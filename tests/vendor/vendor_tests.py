@@ -183,10 +183,11 @@ def a_private_key_is_written_encrypted(checks, chip, keys):
     digest = os.urandom(32)
     checks.true("it signs",
                 host.verifies(slot.PUBLIC_KEY, digest, chip("atcab_sign", slot.PRIV_WRITE, digest, Out(64))))
+    elsewhere = chip("atcab_read_zone", DATA, slot.AES, 0, 0, Out(32), 32)
     other = bytes(4) + host.SoftwareKey().key.private_numbers().private_value.to_bytes(32, "big")
     for what, arguments in (
             ("another write key than the chip's", (slot.PRIV_WRITE, other, slot.KEY, bytes(32), number)),
-            ("the key of a slot that is not WriteKey", (slot.PRIV_WRITE, other, slot.AES, bytes(32), number)),
+            ("the key of a slot that is not WriteKey", (slot.PRIV_WRITE, other, slot.AES, elsewhere, number)),
             ("a slot without PrivWrite in WriteConfig", (slot.SIGN, other, slot.KEY, KEY, number)),
             ("a slot that is not private", (slot.ENCRYPTED, other, slot.KEY, KEY, number))):
         checks.equal(f"PrivWrite with {what}", chip("atcab_priv_write", *arguments), EXECUTION)
