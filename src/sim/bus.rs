@@ -258,6 +258,9 @@ impl Inner {
         if faults.pull || faults.insert {
             self.set_supply(None, Some(faults.insert));
         }
+        if faults.power_off || faults.power_on {
+            self.set_supply(Some(faults.power_on), None);
+        }
         self.stats.transfers += 1;
         let now = self.now;
         self.chips.iter_mut().for_each(|chip| chip.settle(now));
@@ -269,6 +272,7 @@ impl Inner {
         let Transfer { line, power_lost, .. } = transfer;
         if power_lost {
             self.set_supply(Some(false), None);
+            self.faults.on_power_lost();
         } else if line.wakes(self.i2c_hz) && !faults.nack {
             let first = segments.first().map(address_byte);
             self.wake(&asleep, first == Some(0x00));

@@ -22,6 +22,7 @@ pub mod dump;
 mod ecc;
 pub mod eeprom;
 mod exec;
+mod fault_rate;
 pub mod faults;
 mod hal;
 pub mod image;

@@ -1,6 +1,8 @@
 //! What the specification tests of the simulated chip share: a bus master that is no driver, and prepared chips.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub mod vectors;
+
 use std::time::Duration;
 
 use atecc608_pkcs11::sim::chip::ExecutionTimes;
