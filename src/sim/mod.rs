@@ -34,6 +34,7 @@ mod rules;
 pub mod server;
 mod sha_context;
 pub mod stats;
+pub mod switch_names;
 pub mod switches;
 
 pub use bus::{SimBus, Timing};

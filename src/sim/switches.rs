@@ -2,13 +2,17 @@
 //! the strict default and its reason.
 //!
 //! Strict means: whatever works with these defaults works on silicon, whichever way silicon behaves. When a real
-//! chip has been asked, the switch goes and the rule stays.
+//! chip has been asked (`scripts/hardware-check.sh`), the switch goes and the rule stays.
+
+use serde::{Deserialize, Serialize};
 
 use super::rules::Nonce;
+use super::switch_names::{byte, status};
 use crate::wire::Status;
 
-/// How the simulated chip behaves where the fact sheet is not certain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How the simulated chip behaves where the fact sheet is not certain. By name: [`super::switch_names`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Switches {
     /// Any low pulse of 60 us wakes the chip, not only a transfer to address 00 (sections 1.4 and 11). Default on:
     /// a driver that polls a sleeping chip must live with having woken it.
@@ -38,10 +42,13 @@ pub struct Switches {
     /// ECDH to the output is refused if SlotConfig sends the result to slot N|1 (section 3.5). Default on.
     pub ecdh_to_slot_forbids_output: bool,
     /// What ECDH answers to a point that is not on the curve: 05 or 0F (section 3.5). Default 0F, as Verify answers.
+    #[serde(with = "status")]
     pub ecdh_bad_point: Status,
     /// What Lock answers when the summary does not match (section 3.10). Default 0F.
+    #[serde(with = "status")]
     pub lock_summary_mismatch: Status,
     /// What an encrypted Write answers when its MAC is wrong (section 3.22). Default 0F.
+    #[serde(with = "status")]
     pub write_mac_mismatch: Status,
     /// An encrypted Write needs a TempKey that came from a random nonce (section 3.22). Default on.
     pub encrypted_write_needs_random: bool,
@@ -64,14 +71,17 @@ pub struct Switches {
     /// DeriveKey rolls a key whose slot has NoMac (section 11). Default off.
     pub derive_key_rolls_no_mac: bool,
     /// What DeriveKey answers when its MAC is wrong (section 3.4). Default 01, as the 508's data sheet has it.
+    #[serde(with = "status")]
     pub derive_key_mac_mismatch: Status,
     /// What an encrypted PrivWrite answers when its MAC is wrong (section 3.13). Default 0F.
+    #[serde(with = "status")]
     pub priv_write_mac_mismatch: Status,
     /// ReqAuth gates PrivWrite after the data lock (section 11). Default on.
     pub req_auth_gates_priv_write: bool,
     /// UpdateExtra has mode 2, by which the older chips spend a use of a key (section 3.20). Default off: 03.
     pub update_extra_decrements: bool,
     /// What AES answers when the slot is not of type AES: 0F or 03 (section 3.1). Default 0F.
+    #[serde(with = "status")]
     pub aes_wrong_key_type: Status,
     /// AES with a key in TempKey uses it up (section 3.0). Default off: the vendor's tests load once and run several
     /// blocks (section 8.18).
@@ -114,6 +124,7 @@ pub struct Switches {
     pub hkdf_message_length_is_free: bool,
     /// What Verify mode 01, ValidateExternal, answers to a packet of the right form: 03 or 0F (section 3.21). It never
     /// validates: what the 608 wants to see first is not public, and a key must not be validated too easily. Default 03.
+    #[serde(with = "status")]
     pub verify_validate_external: Status,
     /// Verify(Validate) and Verify(Invalidate) answer a MAC on request (section 3.21; the public data sheets have it for
     /// External and Stored only). Default off: 03.
@@ -121,6 +132,7 @@ pub struct Switches {
     /// SHA(End) takes 64 bytes (section 3.18: 63, the vendor's library says 64). Default off: 03.
     pub sha_end_takes_64: bool,
     /// What Info mode 3, GPIO, answers on a part with I2C (section 3.8). Default 03.
+    #[serde(with = "status")]
     pub info_gpio: Status,
     /// Info refuses to read the persistent latch where VolatileKeyPermission does not enable it (section 3.8: 0 or an
     /// error). Default on.
@@ -128,18 +140,24 @@ pub struct Switches {
     /// SelfTest leaves TempKey as it was (section 3.0). Default off.
     pub self_test_keeps_temp_key: bool,
     /// What Read and Write answer to an address outside the zone: 03 or 0F (section 3.22). Default 03.
+    #[serde(with = "status")]
     pub address_out_of_range: Status,
     /// What Write answers for a place in the configuration zone that it cannot change: 0F or 03 (section 3.22). Default 0F.
+    #[serde(with = "status")]
     pub config_place_not_writable: Status,
     /// What a 32-byte Read of a short last block is filled up with (section 3.0). Default 00.
+    #[serde(with = "byte")]
     pub short_block_padding: u8,
     /// What is read past the end of an answer (section 1.6). Default FF.
+    #[serde(with = "byte")]
     pub past_the_end: u8,
     /// What the OTP zone of a chip as sold is filled with (section 5.8). Default FF. Only for
     /// [`super::SimChip::blank_with`].
+    #[serde(with = "byte")]
     pub blank_otp: u8,
     /// What the slots of a chip as sold are filled with (section 5.8). Default FF. Only for
     /// [`super::SimChip::blank_with`].
+    #[serde(with = "byte")]
     pub blank_slots: u8,
     /// The long watchdog strikes after 7.6 to 17 seconds (section 1.2). Default on; off: after 13.
     pub long_watchdog_spreads: bool,
