@@ -55,7 +55,8 @@ pub struct Buffers {
     pub alternate_key: Option<Zeroizing<[u8; 32]>>,
     /// A SHA-256 or HMAC under way.
     pub sha: Option<ShaContext>,
-    /// AuthComplete: the slot that CheckMac proved knowledge of. Nonce and a failed CheckMac may end it (switches).
+    /// AuthComplete: the slot that CheckMac proved knowledge of. Idle, Nonce and a
+    /// failed CheckMac may end it (switches).
     pub authorised: Option<Slot>,
 }
 

@@ -236,9 +236,10 @@ impl SimChip {
         self.latched = Latched::from_config(&self.core.config());
     }
 
-    /// The authorisation of CheckMac is kept: the vendor's unit test volatile_key_permit sets the latch with it, and the
-    /// vendor's library is idle between any two commands (sections 1.3 and 3.8).
     fn idle(&mut self) {
+        if !self.core.switches.authorisation_survives_idle {
+            self.core.sram.authorised = None;
+        }
         if !self.core.switches.copied_temp_key_survives_idle {
             self.core.sram.temp_key.take_if(|temp_key| temp_key.copied);
         }
