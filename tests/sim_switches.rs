@@ -201,7 +201,7 @@ fn chip_and_bus() -> impl IntoIterator<Item = Case> {
         };
         blank_otp = 0x00, 0xFF => 0x00, |switches| blank_byte(switches, Part::Otp);
         blank_slots = 0x00, 0xFF => 0x00, |switches| blank_byte(switches, Part::Slot(slot(15)));
-        authorisation_survives_idle = true, 0 => 1, |switches| {
+        authorisation_survives_idle = false, 1 => 0, |switches| {
             let master = chip(switches, &[]);
             assert_eq!(prove(&master, 7, &PIN), OK);
             master.idle();
@@ -264,7 +264,7 @@ fn commands() -> impl IntoIterator<Item = Case> {
         latch_clear_is_free = true, EXECUTION => OK, |switches| {
             chip(switches, &[(69, 0x87)]).status_on(&Info::LatchSet(false))
         };
-        counter_needs_config_lock = false, EXECUTION => OK, |switches| {
+        counter_needs_config_lock = true, OK => EXECUTION, |switches| {
             config_unlocked(switches).status_on(&Counter { number: 0, increment: false })
         };
         update_extra_decrements = true, PARSE => OK, |switches| {
