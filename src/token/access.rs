@@ -12,7 +12,7 @@ use super::objects::{self, NewObject};
 use super::secret;
 use super::state::StoredSecret;
 use super::template::{self, Template};
-use super::{keygen, Inner, ObjectHandle, SessionRef, Token};
+use super::{import, keygen, Inner, ObjectHandle, SessionRef, Token};
 
 impl Token {
     /// Handles of the objects that match.
@@ -51,7 +51,7 @@ impl Token {
             ObjectKey::Secret(unique_id) => {
                 let identity = inner.device.identity()?;
                 let secret = identity.store.state().secret(&unique_id).ok_or(Error::ObjectHandleInvalid(object))?;
-                secret.attribute(attribute).map(Zeroizing::new)
+                secret.attribute(&identity.zone, attribute).map(Zeroizing::new)
             }
             ObjectKey::Session(number) => {
                 let found = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;
@@ -122,7 +122,7 @@ impl Token {
         }
     }
 
-    /// C_CreateObject: certificates, data, and public keys in the session.
+    /// C_CreateObject: certificates and data, public keys in the session, secret keys, private keys for the chip.
     ///
     /// # Errors
     /// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of the state folder.
@@ -135,6 +135,7 @@ impl Token {
                 inner.device.with_chip(|_, identity| identity.store.change(|state| state.objects.push(object)))?;
                 ObjectKey::Stored(unique_id)
             }
+            NewObject::Private(request) => import::import(&mut inner.device, request)?,
             NewObject::Secret(secret) => ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?),
         };
         Ok(inner.handles.handle(key))
@@ -159,7 +160,7 @@ impl Token {
                     let identity = inner.device.identity()?;
                     let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
                     let mut source =
-                        objects::as_session_object(session, stored.ok_or(Error::ObjectHandleInvalid(object))?)?;
+                        objects::as_session_object(session, stored.ok_or(Error::ObjectHandleInvalid(object))?, false)?;
                     source.attributes.set(CKA_TOKEN, Zeroizing::new(template::bool_value(true)));
                     objects::copy_of(&source, template)?
                 }
@@ -192,6 +193,8 @@ impl Token {
                 )))
             }
             ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
+                let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == *unique_id);
+                stored.map_or(Ok(()), |stored| stored.kept.check_destroyable())?;
                 identity.store.change(|state| state.objects.retain(|stored| stored.unique_id != *unique_id))
             })?,
             ObjectKey::Secret(unique_id) => {
@@ -202,13 +205,19 @@ impl Token {
             ObjectKey::Feature(_) => {
                 return Err(Error::ActionProhibited("this object is part of the token".to_owned()))
             }
-            ObjectKey::Session(number) => inner.session_objects.remove(*number),
+            ObjectKey::Session(number) => {
+                let found = inner.session_objects.get(*number);
+                if found.is_some_and(|found| found.attributes.bytes(CKA_DESTROYABLE) == Some(&[CK_FALSE])) {
+                    return Err(Error::ActionProhibited("CKA_DESTROYABLE of the object is false".to_owned()));
+                }
+                inner.session_objects.remove(*number);
+            }
         }
         inner.handles.remove(&key);
         Ok(())
     }
 
-    /// C_GetObjectSize: bytes of CKA_VALUE, or of the slot that holds the key.
+    /// C_GetObjectSize: bytes of CKA_VALUE, of the part of the chip that holds the key, or of a session object's attributes.
     ///
     /// # Errors
     /// [`Error::ObjectHandleInvalid`].
@@ -217,6 +226,15 @@ impl Token {
         match key {
             ObjectKey::PrivateKey(key) => Ok(key.slot.size() as CK_ULONG),
             ObjectKey::PublicKey(_) => Ok(self.attribute(session, object, CKA_EC_POINT)?.len() as CK_ULONG),
+            // Written 32 bytes at a time.
+            ObjectKey::Secret(_) => Ok(32),
+            // Asking for its value would move it.
+            ObjectKey::Feature(Feature::Counter) => Ok(feature::COUNTER_LEN as CK_ULONG),
+            ObjectKey::Session(number) => {
+                let inner = self.inner.lock();
+                let found = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;
+                Ok(found.attributes.iter().map(|(_, value)| value.len()).sum::<usize>() as CK_ULONG)
+            }
             _ => match self.attribute(session, object, CKA_VALUE) {
                 Ok(value) => Ok(value.len() as CK_ULONG),
                 Err(Error::ObjectHandleInvalid(handle)) => Err(Error::ObjectHandleInvalid(handle)),
