@@ -342,10 +342,9 @@ functions! {
         C_GetFunctionStatus(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::parallel() }
         C_CancelFunction(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::parallel() }
         C_WaitForSlotEvent(flags: CK_FLAGS, slot: *mut CK_SLOT_ID, reserved: *mut c_void) {
-            module() |_m| {
+            module() |m| {
                 must_be_null(reserved)?;
-                out(slot)?;
-                slots::wait_for_event(flags)
+                slots::wait_for_event(m, flags, out(slot)?)
             }
         }
     }

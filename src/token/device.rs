@@ -24,6 +24,10 @@ pub struct Device {
     last_failure: Option<(Instant, Error)>,
     /// Where the epochs of the next chip's keys begin: no handle made for this one may name a key of that one.
     first_epoch: u32,
+    /// Whether the chip was there when it was last looked for.
+    seen: Option<bool>,
+    /// Whether it came or went since somebody asked about that.
+    event: bool,
 }
 
 impl Device {
@@ -37,6 +41,8 @@ impl Device {
             last_contact: None,
             last_failure: None,
             first_epoch: 0,
+            seen: None,
+            event: false,
         }
     }
 
@@ -84,6 +90,19 @@ impl Device {
                 Err(error)
             }
         }
+    }
+
+    /// Whether the chip is there, as of the last second; notes if it came or went.
+    pub fn look(&mut self) -> bool {
+        let present = self.present().is_ok();
+        self.event |= self.seen.is_some_and(|seen| seen != present);
+        self.seen = Some(present);
+        present
+    }
+
+    /// Whether the chip came or went since the last time that this was asked.
+    pub fn take_event(&mut self) -> bool {
+        std::mem::take(&mut self.event)
     }
 
     /// The bus, opened if it is not.
