@@ -32,22 +32,25 @@ mod access;
 mod derive;
 mod find;
 mod import;
+mod kdf;
 mod keygen;
 mod objects;
 mod state_file;
 mod wrap;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use cryptoki_sys::*;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
+pub use cipher::message::{MessageCipher, MessageVector};
 pub use cipher::{CipherOperation, Direction};
 pub use digest::DigestOperation;
 pub use error::{Error, Result};
 pub use info::{SlotInfo, TokenInfo};
-pub use mechanism::{Mechanism, MechanismInfo, Parameter};
+pub use mechanism::{HkdfSalt, Mechanism, MechanismInfo, Parameter};
 pub use sign::{SignOperation, VerifyOperation};
 pub use template::Template;
 
@@ -312,23 +315,26 @@ impl Token {
         Ok((handle(Half::Public), handle(Half::Private)))
     }
 
-    /// C_DeriveKey: ECDH in the chip; the result is a session object.
+    /// C_DeriveKey: ECDH in the chip, HKDF and the one of TLS 1.2 with secret keys; the result is a session object.
     ///
     /// # Errors
-    /// See `derive`: parameter, template, key, chip.
+    /// See `derive` and `kdf`: parameter, template, key, chip.
     pub fn derive_key(
-        &self,
+        self: &Arc<Self>,
         session: SessionRef,
         mechanism: &Mechanism,
         base: ObjectHandle,
         template: &Template,
     ) -> Result<ObjectHandle> {
-        if !mechanism::ECDH.contains(&mechanism.mechanism) {
-            return Err(Error::MechanismInvalid(mechanism.mechanism));
-        }
-        let key = self.private_key(session, base)?;
+        let object = match mechanism.mechanism {
+            CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => {
+                let key = self.private_key(session, base)?;
+                self.with_device(|device| derive::derive(device, session, mechanism, key, template))?
+            }
+            CKM_HKDF_DERIVE | CKM_TLS12_KDF => kdf::derive(self, session, mechanism, base, template)?,
+            other => return Err(Error::MechanismInvalid(other)),
+        };
         let inner = &mut *self.inner.lock();
-        let object = derive::derive(&mut inner.device, session, mechanism, key, template)?;
         let number = inner.session_objects.add(object);
         Ok(inner.handles.handle(ObjectKey::Session(number)))
     }
