@@ -107,9 +107,17 @@ impl Token {
     /// What C_GetSlotInfo says. Asks the chip at most once a second.
     pub fn slot_info(&self) -> SlotInfo {
         let device = &mut self.inner.lock().device;
-        let present = device.present().is_ok();
+        let present = device.look();
         let config = device.config();
         SlotInfo { description: format!("{} at {:#04x}", config.bus, config.address), present }
+    }
+
+    /// Whether the chip came or went since the last time that this was asked; since it was first looked for, at the first
+    /// time. Asks the chip at most once a second.
+    pub fn take_event(&self) -> bool {
+        let device = &mut self.inner.lock().device;
+        device.look();
+        device.take_event()
     }
 
     /// What C_GetTokenInfo says. Asks the chip at most once a second.
