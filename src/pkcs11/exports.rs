@@ -163,7 +163,7 @@ functions! {
             session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG
         ) { session(session) |s| objects::set_attributes(s, object, &template(attributes, count)?) }
         C_FindObjectsInit(session: CK_SESSION_HANDLE, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG) {
-            session(session) |s| objects::find_init(s, &template(attributes, count)?)
+            session(session) |s| objects::find_init(s, &search_template(attributes, count)?)
         }
         C_FindObjects(
             session: CK_SESSION_HANDLE, objects: *mut CK_OBJECT_HANDLE, room: CK_ULONG, count: *mut CK_ULONG
