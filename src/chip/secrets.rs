@@ -106,6 +106,7 @@ impl<P: Port> Awake<'_, P> {
     ) -> Result<Zeroizing<[u8; 32]>> {
         let ecdh =
             Ecdh { key: EcdhKey::Slot(slot), target: EcdhTarget::Output, encrypted: true, public_key: *public_key };
+        self.before_use(slot)?;
         match self.execute(&ecdh)? {
             EcdhResponse::Encrypted { secret, nonce } => {
                 let mut clear = Zeroizing::new(secret);
@@ -133,9 +134,14 @@ impl<P: Port> Chip<P> {
     ) -> Result<()> {
         let mut last = Ok(());
         for _ in 0..WRITES {
-            last = self.converse(|awake| match write_key {
-                Some(key) => awake.write_encrypted(serial, key, address, plaintext),
-                None => awake.execute(&Write::block(Zone::Data, address, *plaintext)),
+            last = self.converse(|awake| {
+                if let Some((slot, _)) = address.slot_block() {
+                    awake.before_use(slot)?;
+                }
+                match write_key {
+                    Some(key) => awake.write_encrypted(serial, key, address, plaintext),
+                    None => awake.execute(&Write::block(Zone::Data, address, *plaintext)),
+                }
             });
             match &last {
                 Err(Error::Uncertain { cause, .. }) => log::debug!("a secret is written again: {cause}"),
