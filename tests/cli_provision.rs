@@ -8,11 +8,11 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::process::Stdio;
 
-use atecc608_pkcs11::cli::provision::io_key::KeyFile;
 use atecc608_pkcs11::cli::provision::plan::{Plan, Standing};
 use atecc608_pkcs11::cli::provision::work::Work;
 use atecc608_pkcs11::cli::Error;
 use atecc608_pkcs11::sim::Profile;
+use atecc608_pkcs11::token::io_key::KeyFile;
 use atecc608_pkcs11::token::profile;
 use cli_support::{control, hex, served, stderr, stdout, Bench};
 

@@ -5,6 +5,7 @@
 mod sim_support;
 
 use atecc608_pkcs11::sim::image::Part;
+use atecc608_pkcs11::wire::transfer::Segment;
 use atecc608_pkcs11::wire::{frame, CommandPacket, Opcode};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -19,6 +20,80 @@ fn packet() -> impl Strategy<Value = CommandPacket> {
     let data = prop_oneof![4 => len.prop_flat_map(|len| vec(any::<u8>(), len)), 1 => vec(any::<u8>(), 0..=148)];
     (opcode, param1, param2, data)
         .prop_map(|(opcode, param1, param2, data)| CommandPacket::with_data(Opcode(opcode), param1, param2, data))
+}
+
+/// What a master, or noise, may do to the bus.
+#[derive(Clone, Debug)]
+enum Traffic {
+    /// Bytes to the chip in several transfers.
+    Write(Vec<Vec<u8>>),
+    Transfer(Vec<Segment>),
+    Read(u16),
+    Pulse,
+    Wait(u64),
+}
+
+/// Bytes, or a packet that is right, cut off, too long or damaged; as one write or in pieces.
+fn written() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let damage = prop_oneof![
+        2 => Just((None, None)),
+        1 => any::<prop::sample::Index>().prop_map(|end| (Some(end), None)),
+        1 => any::<(prop::sample::Index, u8)>().prop_map(|damage| (None, Some(damage))),
+    ];
+    let packet = (packet(), damage, vec(any::<u8>(), 0..3)).prop_map(|(packet, (end, bit), extra)| {
+        let mut bytes = [vec![0x03], packet.encode(), extra].concat();
+        if let Some((at, bit)) = bit {
+            *at.get_mut(&mut bytes) ^= 1 << (bit % 8);
+        }
+        if let Some(end) = end {
+            bytes.truncate(end.index(bytes.len()));
+        }
+        bytes
+    });
+    let noise = prop_oneof![3 => vec(any::<u8>(), 0..40), 1 => vec(any::<u8>(), 150..400)];
+    let overlong = vec(any::<u8>(), 0..300).prop_map(|bytes| [vec![0x03, bytes.len() as u8], bytes].concat());
+    let bytes = prop_oneof![4 => packet, 1 => noise, 1 => overlong];
+    (bytes, any::<prop::sample::Index>(), 0..4).prop_map(|(bytes, at, kind)| {
+        let (first, rest) = bytes.split_at(if bytes.is_empty() { 0 } else { at.index(bytes.len()) });
+        match kind {
+            // The second piece with a word address of its own, or without.
+            0 => vec![first.to_vec(), [&[0x03], rest].concat()],
+            1 => vec![first.to_vec(), rest.to_vec()],
+            _ => vec![bytes],
+        }
+    })
+}
+
+fn traffic() -> impl Strategy<Value = Traffic> {
+    let address = || prop_oneof![6 => Just(ADDRESS), 1 => Just(0), 1 => any::<u8>()];
+    let segment = prop_oneof![
+        (address(), vec(any::<u8>(), 0..20)).prop_map(|(address, data)| Segment::Write { address, data }),
+        (address(), 0_u16..200).prop_map(|(address, len)| Segment::Read { address, len }),
+    ];
+    prop_oneof![
+        5 => written().prop_map(Traffic::Write),
+        1 => vec(segment, 0..45).prop_map(Traffic::Transfer),
+        2 => (0_u16..300).prop_map(Traffic::Read),
+        3 => Just(Traffic::Pulse),
+        3 => prop_oneof![0_u64..3000, 0_u64..800_000].prop_map(Traffic::Wait),
+    ]
+}
+
+/// Everything that the chip has to say, read from its start; none if it does not listen or has nothing.
+fn whole_answer(master: &Master) -> Option<Vec<u8>> {
+    master.write(&[0x00]).ok()?;
+    let bytes = master.read(200).ok()?;
+    (bytes[0] != 0xFF).then_some(bytes)
+}
+
+/// One whole packet with a right CRC and a known status, then nothing.
+fn assert_legal(answer: &[u8]) {
+    let (packet, rest) = answer.split_at(answer[0].into());
+    assert!(rest.iter().all(|byte| *byte == 0xFF), "{answer:02X?}");
+    let payload = frame::decode_response(packet).unwrap_or_else(|error| panic!("{answer:02X?}: {error:?}"));
+    // SelfTest answers a map of the tests that failed: none.
+    let known = [0x00, 0x01, 0x03, 0x05, 0x0F, 0x11, 0xEE, 0xFF];
+    assert!(payload.len() > 1 || known.contains(&payload[0]), "{payload:02X?}");
 }
 
 proptest! {
@@ -46,15 +121,34 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_on_the_bus_leave_a_chip_that_can_be_woken(writes in vec(vec(any::<u8>(), 0..40), 1..20)) {
-        let master = Master::tls();
-        for bytes in writes {
-            let _ = master.write(&bytes);
-            let _ = master.read(5);
-            master.wait_us(3000);
+    fn any_bytes_on_the_bus_are_answered_legally_and_leave_a_chip_that_can_be_woken(
+        data_locked in any::<bool>(),
+        traffic in vec(traffic(), 1..40),
+    ) {
+        let master = Master::with_image(tls_image(true, data_locked));
+        for event in traffic {
+            match event {
+                Traffic::Write(pieces) => {
+                    for piece in pieces {
+                        let _ = master.write(&piece);
+                    }
+                }
+                Traffic::Transfer(segments) => drop(master.transfer(&segments)),
+                // Wherever the output counter is: no more bytes than asked for.
+                Traffic::Read(len) => {
+                    if let Ok(bytes) = master.read(len) {
+                        prop_assert_eq!(bytes.len(), usize::from(len));
+                    }
+                }
+                Traffic::Pulse => master.pulse(),
+                Traffic::Wait(micros) => master.wait_us(micros),
+            }
+            if let Some(answer) = whole_answer(&master) {
+                assert_legal(&answer);
+            }
         }
+        // The watchdog strikes, whatever state that was.
         master.wait_us(2_500_000);
-        // The watchdog has struck, whatever state that was.
         master.wake();
     }
 

@@ -15,11 +15,15 @@ use std::time::{Duration, Instant};
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::server::Server;
 use atecc608_pkcs11::sim::{Image, SimBus, SimChip, Timing};
-use atecc608_pkcs11::wire::transfer::{read_result, Request, Segment, TransferFault, TransferResult};
+use atecc608_pkcs11::wire::transfer::{
+    read_control_reply, read_result, Request, Segment, TransferFault, TransferResult, Verb,
+};
+use proptest::prelude::*;
 use sim_support::*;
 
 const SIM: &str = env!("CARGO_BIN_EXE_atecc608-sim");
 const INFO: &str = "03 07 30 00 00 00 03 5D";
+const NO_FAULTS: &str = r#"{"spec":"none"}"#;
 const INFO_608B: &str = "07 00 00 60 03 83 BB";
 
 /// A server process, killed when dropped.
@@ -178,6 +182,54 @@ fn control_pulls_inserts_powers_and_sets_faults() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is not one of flip@N:BIT"));
 }
 
+/// Requests: any bytes; a right one that is cut off, or that something follows; control with something else than JSON.
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..200);
+    let segment = prop_oneof![
+        (any::<u8>(), bytes()).prop_map(|(address, data)| Segment::Write { address, data }),
+        (any::<u8>(), any::<u16>()).prop_map(|(address, len)| Segment::Read { address, len }),
+    ];
+    let transfer = prop::collection::vec(segment, 1..50).prop_map(Request::Transfer);
+    let json = prop_oneof![".{0,40}", Just(r#"{"spec":"flip@1:9"}"#.to_owned()), Just(r#"{"spec":7}"#.to_owned())];
+    let control = (any::<u8>(), json).prop_map(|(verb, json)| Request::Control(verb % 9, json));
+    let encoded = prop_oneof![transfer, control].prop_map(|request| {
+        let mut bytes = Vec::new();
+        request.write_to(&mut bytes).unwrap();
+        bytes
+    });
+    let cut =
+        (encoded, any::<prop::sample::Index>()).prop_map(|(bytes, end)| bytes[..end.index(bytes.len() + 1)].to_vec());
+    let too_long = bytes().prop_map(|bytes| [vec![0, 6, 0xFF, 0xFF, 0xFF, 0xFF], bytes].concat());
+    prop_oneof![2 => bytes(), 3 => cut, 1 => too_long]
+}
+
+#[test]
+fn no_request_takes_the_server_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = std::cell::RefCell::new(serve(folder.path(), &["--timing", "fast"]));
+    let socket = server.borrow().socket.clone();
+    proptest!(ProptestConfig::with_cases(128), |(requests in prop::collection::vec(request(), 1..5))| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        // The server may have closed the connection already: what was sent before was no request.
+        let _ = requests.iter().try_for_each(|request| stream.write_all(request));
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.read_to_end(&mut Vec::new());
+
+        let mut other = UnixStream::connect(&socket).unwrap();
+        for (verb, json) in [(Verb::PowerOff, "{}"), (Verb::PowerOn, "{}"), (Verb::Insert, "{}"), (Verb::Faults, NO_FAULTS)] {
+            Request::Control(verb as u8, json.to_owned()).write_to(&mut other).unwrap();
+            prop_assert_eq!(read_control_reply(&mut other).unwrap(), "{}");
+        }
+        pulse(&mut other);
+        prop_assert_eq!(transfer(&mut other, vec![write(INFO), read(7)]), Ok(vec![hex(INFO_608B)]));
+        prop_assert!(server.borrow_mut().child.try_wait().unwrap().is_none());
+
+        // Somebody who asks for much and is gone when it comes.
+        let mut careless = UnixStream::connect(&socket).unwrap();
+        Request::Transfer(vec![read(u16::MAX)]).write_to(&mut careless).unwrap();
+    });
+}
+
 #[test]
 fn a_second_server_is_refused_and_a_stale_socket_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,7 +262,7 @@ fn options_are_checked_and_explained() {
     for (argument, value, part) in [
         ("--address", "0xC0", "7-bit form is 0x60"),
         ("--address", "7", "0x08 to 0x77"),
-        ("--profile", "tng", "known are: blank-608a, blank-608b, blank-508a"),
+        ("--profile", "tng", "possible values: blank-608a, blank-608b"),
         ("--faults", "x@1", "is not one of"),
         ("--timing", "slow", "real"),
     ] {

@@ -4,10 +4,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use atecc608_pkcs11::sim::profiles::{new, root_pem, Locks, ROOT_NOTE};
 use atecc608_pkcs11::sim::server::{ServeOptions, Server};
-use atecc608_pkcs11::sim::{control, Faults, Profile, Timing};
+use atecc608_pkcs11::sim::{control, Dump, Faults, Image, Order, Profile, Timing};
+use atecc608_pkcs11::wire::config_zone::{Model, SerialNumber};
 use atecc608_pkcs11::wire::transfer::Verb;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A simulated ATECC608 on an I2C bus.
 #[derive(Parser)]
@@ -27,12 +30,8 @@ enum Subcommands {
         /// The chip's image file; created if it does not exist
         #[arg(long)]
         state: PathBuf,
-        /// What chip to create: blank-608a, blank-608b or blank-508a
-        #[arg(long, default_value = "blank-608b")]
-        profile: Profile,
-        /// The 7-bit address a chip is created with
-        #[arg(long, default_value = "0x60", value_parser = address)]
-        address: u8,
+        #[command(flatten)]
+        chip: ChipArguments,
         /// The bus's clock frequency; above 133000 no wake pulse is long enough
         #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
         i2c_hz: u32,
@@ -46,6 +45,39 @@ enum Subcommands {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Make a chip's image file
+    New {
+        #[command(flatten)]
+        chip: ChipArguments,
+        /// The image file; it must not exist
+        #[arg(long)]
+        state: PathBuf,
+        /// Its serial number, 18 hexadecimal digits that begin with 012353494D [default: a new one]
+        #[arg(long, value_parser = serial_number)]
+        serial: Option<SerialNumber>,
+        /// Which chip, where the profile leaves it open [default: the profile's]
+        #[arg(long, value_enum)]
+        model: Option<ModelArgument>,
+        /// How far it is locked [default: as it is sold]
+        #[arg(long, value_enum)]
+        lock: Option<LockArgument>,
+        /// Make the same serial number and keys every time: for tests only
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Show what is in a chip's image file
+    Dump {
+        /// The image file
+        image: PathBuf,
+        /// Show private and secret keys, too
+        #[arg(long)]
+        secrets: bool,
+        /// As one JSON object, with the certificates in PEM
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the certificate that all simulated Trust&GO and TrustFLEX chips chain to, in PEM
+    Root,
     /// Print the counters of a server as one JSON object
     Stats {
         /// The server's socket
@@ -63,6 +95,41 @@ enum Subcommands {
         #[command(subcommand)]
         action: Action,
     },
+}
+
+/// What `serve` and `new` have in common.
+#[derive(Args)]
+struct ChipArguments {
+    /// What chip to create
+    #[arg(long, default_value = "blank-608b", value_parser = profile_names())]
+    profile: Profile,
+    /// The 7-bit address a chip is created with [default: the profile's]
+    #[arg(long, value_parser = address)]
+    address: Option<u8>,
+}
+
+/// The names of all profiles, for the help text.
+fn profile_names() -> impl TypedValueParser<Value = Profile> {
+    let names = Profile::ALL.map(|profile| PossibleValue::new(profile.name()).help(profile.summary()));
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Profile>())
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModelArgument {
+    #[value(name = "608a")]
+    Atecc608A,
+    #[value(name = "608b")]
+    Atecc608B,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LockArgument {
+    /// Nothing; the slots are empty
+    None,
+    /// The configuration; the slots are filled
+    Config,
+    /// Configuration, data and OTP zones
+    Data,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -101,6 +168,17 @@ fn address(text: &str) -> Result<u8, String> {
     }
 }
 
+/// Nine bytes in hexadecimal.
+fn serial_number(text: &str) -> Result<SerialNumber, String> {
+    let mut serial = [0; 9];
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    let digits = digits.filter(|digits| digits.len() == 18).ok_or("expected 18 hexadecimal digits")?;
+    for (byte, pair) in serial.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = pair[0] << 4 | pair[1];
+    }
+    Ok(SerialNumber(serial))
+}
+
 /// Warnings and errors of the simulator, on stderr.
 struct StderrLog;
 
@@ -131,18 +209,49 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints a result. A reader who has seen enough (`| head`) is no failure.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
 fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
     match command {
-        Subcommands::Serve { socket, state, profile, address, i2c_hz, timing, faults, seed } => {
+        Subcommands::Serve { socket, state, chip, i2c_hz, timing, faults, seed } => {
             let timing = match timing {
                 TimingArgument::Real => Timing::Real,
                 TimingArgument::Fast => Timing::Fast,
             };
-            let options = ServeOptions { socket, state, profile, address, i2c_hz, timing, faults, seed };
+            let order = Order { address: chip.address, seed, ..Order::of(chip.profile) };
+            let options = ServeOptions { socket, state, order, i2c_hz, timing, faults, seed };
             let server = Server::open(&options)?;
             println!("listening on {}", options.socket.display());
             io::stdout().flush()?;
             server.run()?;
+        }
+        Subcommands::New { chip, state, serial, model, lock, seed } => {
+            let model = model.map(|model| match model {
+                ModelArgument::Atecc608A => Model::Atecc608A,
+                ModelArgument::Atecc608B => Model::Atecc608B,
+            });
+            let locks = lock.map(|lock| match lock {
+                LockArgument::None => Locks::None,
+                LockArgument::Config => Locks::Config,
+                LockArgument::Data => Locks::Data,
+            });
+            let order = Order { profile: chip.profile, serial, address: chip.address, model, seed, locks };
+            print(&new::create(&state, &order)?.to_string())?;
+        }
+        Subcommands::Dump { image, secrets, json } => {
+            let dump = Dump::new(&Image::load(&image)?, secrets);
+            print(&if json { serde_json::to_string_pretty(&dump)? + "\n" } else { dump.to_string() })?;
+        }
+        Subcommands::Root => {
+            eprintln!("atecc608-sim: {ROOT_NOTE}");
+            print(&root_pem()?)?;
         }
         Subcommands::Stats { socket, reset } => {
             let verb = if reset { Verb::Reset } else { Verb::Stats };

@@ -8,9 +8,8 @@ use serde::Serialize;
 use super::error::Result;
 use super::output::{hex, Output};
 use super::target::Selection;
-use super::words;
 use crate::wire::config_zone::offset;
-use crate::wire::{ConfigZone, Slot};
+use crate::wire::{words, ConfigZone, Slot};
 
 /// What is done with the configuration zone.
 #[derive(Debug, Subcommand)]

@@ -7,13 +7,12 @@ use serde::Serialize;
 use super::error::Result;
 use super::output::{hex, Output};
 use super::target::{default_label, Selection, Target};
-use super::words;
 use crate::token::layout::key_slots;
 use crate::token::point::Point;
 use crate::token::profile::{self, Profile};
 use crate::token::state::{SlotState, StoredClass};
 use crate::token::store::Store;
-use crate::wire::{ConfigZone, Slot};
+use crate::wire::{words, ConfigZone, Slot};
 
 /// All that is said about a chip.
 #[derive(Debug, Serialize)]

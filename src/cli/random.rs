@@ -7,8 +7,7 @@ use zeroize::Zeroizing;
 use super::error::{Error, Result};
 use super::output::{hex, Output};
 use super::target::{Selection, Target};
-use super::words;
-use crate::wire::ConfigZone;
+use crate::wire::{words, ConfigZone};
 
 /// What a chip answers to Random while its configuration is not locked (fact sheet section 5.7).
 pub(super) const CONSTANT: [u8; 4] = [0xFF, 0xFF, 0x00, 0x00];

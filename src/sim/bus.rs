@@ -48,6 +48,7 @@ struct Inner {
     seed: Option<u64>,
     powered: bool,
     inserted: bool,
+    owns_process: bool,
 }
 
 impl SimBus {
@@ -72,6 +73,7 @@ impl SimBus {
             seed: None,
             powered: true,
             inserted: true,
+            owns_process: false,
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -137,9 +139,22 @@ impl SimBus {
         std::mem::take(&mut self.inner.lock().stats)
     }
 
-    /// Plans faults, in place of those planned before.
-    pub fn set_faults(&self, faults: Faults) {
+    /// The process is there for this bus only: a fault may kill it.
+    pub(super) fn own_process(&self) {
+        self.inner.lock().owns_process = true;
+    }
+
+    pub(super) fn owns_process(&self) -> bool {
+        self.inner.lock().owns_process
+    }
+
+    /// Plans faults, in place of those planned before. A `kill` is left out unless this is the bus of `atecc608-sim
+    /// serve`: nobody else's process dies by a fault.
+    pub fn set_faults(&self, mut faults: Faults) {
         let mut inner = self.inner.lock();
+        if !inner.owns_process {
+            faults.spare_process();
+        }
         for chip in &mut inner.chips {
             chip.set_faults(&faults);
         }

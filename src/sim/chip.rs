@@ -11,7 +11,7 @@ use super::exec;
 use super::faults::{CommandFaults, Faults};
 use super::image::{Image, ImageError};
 use super::port::{Event, Port};
-use super::profiles::{random_serial, Profile};
+use super::profiles::{random_serial, Order, Profile};
 use super::random::{ChipRng, Dice};
 use super::stats::Stats;
 use super::switches::Switches;
@@ -109,7 +109,9 @@ impl SimChip {
     /// # Errors
     /// [`ImageError`]; a damaged file is left as it is.
     pub fn open(path: &Path, address: u8) -> Result<Self, ImageError> {
-        Self::open_profile(path, address, Profile::Blank608B)
+        // Not by an order: the module reaches this, and its file stays small without the certificates.
+        let blank = || -> io::Result<Image> { Ok(Profile::Blank608B.image(random_serial()?, address)) };
+        Ok(Self::new(Eeprom::open_or_create(path, blank)?))
     }
 
     /// As [`SimChip::open`], with another chip to create.
@@ -117,8 +119,15 @@ impl SimChip {
     /// # Errors
     /// As [`SimChip::open`].
     pub fn open_profile(path: &Path, address: u8, profile: Profile) -> Result<Self, ImageError> {
-        let blank = || -> io::Result<Image> { Ok(profile.image(random_serial()?, address)) };
-        Ok(Self::new(Eeprom::open_or_create(path, blank)?))
+        Self::open_order(path, &Order { address: Some(address), ..Order::of(profile) })
+    }
+
+    /// As [`SimChip::open`], with a chip made to order if there is none.
+    ///
+    /// # Errors
+    /// As [`SimChip::open`], and why it cannot be made.
+    pub fn open_order(path: &Path, order: &Order) -> Result<Self, ImageError> {
+        Ok(Self::new(Eeprom::open_or_create(path, || Ok(order.make()?.image))?))
     }
 
     /// The chip in an image file that must exist.
@@ -188,6 +197,7 @@ impl SimChip {
 
     pub(crate) fn set_faults(&mut self, faults: &Faults) {
         self.core.eeprom.lose_power_after(faults.power_after());
+        self.core.eeprom.kill_process_at(faults.kill());
         self.core.self_test.broken = faults.self_test();
     }
 

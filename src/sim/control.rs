@@ -37,6 +37,9 @@ fn execute(bus: &SimBus, verb: u8, text: &str) -> Result<serde_json::Value, Stri
         Verb::Faults => {
             let request: FaultsRequest = serde_json::from_str(text).map_err(|error| error.to_string())?;
             let faults: Faults = request.spec.parse().map_err(|error: FaultSpecError| error.to_string())?;
+            if faults.kill().is_some() && !bus.owns_process() {
+                return Err("kill@N is for atecc608-sim serve: this server's process has other work".to_owned());
+            }
             bus.set_faults(faults);
         }
     }

@@ -4,6 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{getpid, kill_process, Signal};
+
+use super::faults::Kill;
 use super::image::{io_error, Image, ImageError, Part};
 use crate::wire::ConfigZone;
 
@@ -17,12 +20,13 @@ pub struct Eeprom {
     image: Image,
     file: Option<PathBuf>,
     power_loss_after: Option<usize>,
+    kill: Option<Kill>,
 }
 
 impl Eeprom {
     /// An EEPROM that is gone with the process.
     pub fn in_memory(image: Image) -> Self {
-        Self { image, file: None, power_loss_after: None }
+        Self { image, file: None, power_loss_after: None, kill: None }
     }
 
     /// The EEPROM in an existing image file.
@@ -32,7 +36,7 @@ impl Eeprom {
     pub fn open(path: &Path) -> Result<Self, ImageError> {
         // A rename would replace a symbolic link, not the file it names.
         let file = fs::canonicalize(path).map_err(|source| io_error(path, "read it", source))?;
-        Ok(Self { image: Image::load(&file)?, file: Some(file), power_loss_after: None })
+        Ok(Self { image: Image::load(&file)?, file: Some(file), power_loss_after: None, kill: None })
     }
 
     /// The EEPROM in an image file, which is created with the contents of `blank` if it does not exist.
@@ -96,6 +100,11 @@ impl Eeprom {
         self.power_loss_after = bytes;
     }
 
+    /// This process dies when so many more blocks have been programmed.
+    pub(super) fn kill_process_at(&mut self, kill: Option<Kill>) {
+        self.kill = kill;
+    }
+
     /// Programs one block: afterwards it is the new one, or (power lost before its last byte) the old one.
     ///
     /// # Errors
@@ -119,14 +128,43 @@ impl Eeprom {
             return Err(PowerLost);
         };
         target.copy_from_slice(bytes);
-        self.replace(image).map_err(|error| {
+        self.store(&image).map_err(|error| {
             log::error!("{error}; the simulated chip loses its power");
             PowerLost
         })?;
+        self.image = image;
         if lost_after {
             self.power_loss_after = None;
             return Err(PowerLost);
         }
         Ok(())
     }
+
+    /// Replaces the image file for a block that was programmed; a planned death strikes meanwhile.
+    fn store(&mut self, image: &Image) -> Result<(), ImageError> {
+        let dies_at = match &mut self.kill {
+            Some(Kill { block: 1, moment }) => Some(*moment),
+            Some(kill) => {
+                kill.block -= 1;
+                None
+            }
+            None => None,
+        };
+        let reached = |moment| {
+            if dies_at == Some(moment) {
+                die();
+            }
+        };
+        match &self.file {
+            Some(file) => image.save_watched(file, reached),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Ends the process as a power cut would: nobody is told, nothing is cleaned up.
+fn die() -> ! {
+    let _ = kill_process(getpid(), Signal::KILL);
+    // That can't fail; should it, this is as sudden.
+    std::process::abort()
 }

@@ -17,6 +17,7 @@
 //! | `pull@N` | the chip is pulled off the bus before the Nth transfer |
 //! | `insert@N` | it is put back before the Nth transfer |
 //! | `power@N` | power is lost when N more bytes of EEPROM have been programmed; the block that contains the Nth+1 stays old |
+//! | `kill@N:MOMENT` | the process dies (SIGKILL, nothing is cleaned up) at the Nth programmed block: `before` its image file is touched, when the new one is `half` written, when it is `synced`, or after it was `renamed` into place. Only `atecc608-sim serve` takes it |
 //! | `selftest:HEX` | the self-tests in this bit map fail |
 //!
 //! A command is a whole packet, damaged or not; a transfer is everything between START and STOP, wake pulses included.
@@ -47,11 +48,34 @@ enum Action {
     Insert,
 }
 
+/// A moment in the replacement of an image file, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing has happened to any file.
+    Before,
+    /// The temporary file holds the first half.
+    Half,
+    /// The temporary file is complete and synced.
+    Synced,
+    /// The temporary file has become the image.
+    Renamed,
+}
+
+/// When the simulator's process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kill {
+    /// At which programmed block, from 1.
+    pub(crate) block: usize,
+    /// And when within it.
+    pub(crate) moment: Moment,
+}
+
 /// Faults to come, with the counters that say when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     planned: Vec<(u64, Action)>,
     power_after: Option<usize>,
+    kill: Option<Kill>,
     self_test: u8,
     commands: u64,
     transfers: u64,
@@ -86,6 +110,18 @@ impl Faults {
     /// EEPROM bytes after which power is lost.
     pub(crate) fn power_after(&self) -> Option<usize> {
         self.power_after
+    }
+
+    /// When the process dies.
+    pub(crate) fn kill(&self) -> Option<Kill> {
+        self.kill
+    }
+
+    /// Plans no death of the process.
+    pub(crate) fn spare_process(&mut self) {
+        if self.kill.take().is_some() {
+            log::error!("the fault kill@N is for atecc608-sim serve: this process does not die by it");
+        }
     }
 
     /// Self-tests that fail.
@@ -155,6 +191,11 @@ impl Faults {
             "doze" => plain(Action::Doze)?,
             "pull" => plain(Action::Pull)?,
             "insert" => plain(Action::Insert)?,
+            "kill" => {
+                let moment = moment(argument)?;
+                self.kill = Some(Kill { block: nth, moment });
+                return if nth == 0 { Err(FROM_ONE.to_owned()) } else { Ok(()) };
+            }
             "power" => {
                 plain(Action::Pull)?;
                 self.power_after = Some(nth);
@@ -163,17 +204,19 @@ impl Faults {
             _ => return Err(known(name)),
         };
         if nth == 0 {
-            return Err("N counts from 1".to_owned());
+            return Err(FROM_ONE.to_owned());
         }
         self.planned.push((nth as u64, action));
         Ok(())
     }
 }
 
+const FROM_ONE: &str = "N counts from 1";
+
 fn known(name: &str) -> String {
     format!(
         "\"{name}\" is not one of flip@N:BIT, garble@N:BIT, drop@N, doze@N, status@N:HEX, busy@N, busy@N:MS, \
-         nack@N*COUNT, pull@N, insert@N, power@N, selftest:HEX, none"
+         nack@N*COUNT, pull@N, insert@N, power@N, kill@N:MOMENT, selftest:HEX, none"
     )
 }
 
@@ -184,6 +227,16 @@ fn split(text: &str, mark: char) -> (&str, Option<&str>) {
 
 fn number<T: FromStr>(text: Option<&str>, what: &str) -> Result<T, String> {
     text.and_then(|text| text.parse().ok()).ok_or_else(|| format!("{what} must be a decimal number"))
+}
+
+fn moment(text: Option<&str>) -> Result<Moment, String> {
+    Ok(match text {
+        Some("before") => Moment::Before,
+        Some("half") => Moment::Half,
+        Some("synced") => Moment::Synced,
+        Some("renamed") => Moment::Renamed,
+        _ => return Err("MOMENT must be before, half, synced or renamed".to_owned()),
+    })
 }
 
 fn hex(text: Option<&str>) -> Result<u8, String> {
@@ -210,9 +263,10 @@ mod tests {
     fn every_fault_of_the_table_is_understood() {
         let spec =
             "flip@3:12, garble@2:0,drop@1,doze@9 status@4:05,busy@5,busy@6:250,nack@7*3,nack@20,pull@30,insert@40,\
-                    power@64,selftest:04";
+                    power@64,kill@8:synced,selftest:04";
         let mut faults: Faults = spec.parse().unwrap();
         assert_eq!((faults.power_after(), faults.self_test()), (Some(64), 4));
+        assert_eq!(faults.kill(), Some(Kill { block: 8, moment: Moment::Synced }));
         assert!(faults.on_command().dropped);
         assert_eq!(faults.on_command().garbled_bit, Some(0));
         assert_eq!(faults.on_command().flipped_bits, [12]);
@@ -236,6 +290,9 @@ mod tests {
             ("drop@1:4", "takes nothing after N"),
             ("status@1:100", "HEX must be one byte"),
             ("drop@1*2", "only nack takes *COUNT"),
+            ("kill@3", "MOMENT must be before, half, synced or renamed"),
+            ("kill@3:later", "MOMENT must be before, half, synced or renamed"),
+            ("kill@0:half", "N counts from 1"),
             ("selftest@1:01", "selftest counts nothing"),
         ] {
             let error = spec.parse::<Faults>().unwrap_err().to_string();

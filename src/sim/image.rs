@@ -2,7 +2,8 @@
 //!
 //! # File format
 //!
-//! One format, 1448 bytes, integers little-endian:
+//! There is one format for all simulated chips, whoever makes them (`atecc608-sim new`, `serve`, the bus `sim:FILE`);
+//! `atecc608-sim dump` shows what is in a file. 1448 bytes, integers little-endian:
 //!
 //! | offset | length | content |
 //! | --- | --- | --- |
@@ -12,8 +13,11 @@
 //! | 12 | 4 | bytes of EEPROM, 1400 |
 //! | 16 | 128 | configuration zone |
 //! | 144 | 64 | OTP zone |
-//! | 208 | 1208 | slots 0 to 15, one after the other (36, 416 or 72 bytes each) |
+//! | 208 | 1208 | slots 0 to 15, one after the other: 0 to 7 have 36 bytes each, 8 has 416, 9 to 15 have 72 each |
 //! | 1416 | 32 | SHA-256 over all bytes before |
+//!
+//! The zones are the chip's own bytes (fact sheet sections 5.1 and 5.9): serial number, revision, address and locks are
+//! where the chip has them, in the configuration zone. What was never written is FF.
 //!
 //! What does not survive power loss (TempKey, buffers, persistent latch) is not in it. The file holds the private
 //! keys in clear: it is a chip, so it is kept like one.
@@ -29,6 +33,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::faults::Moment;
 use crate::wire::{ConfigZone, Slot};
 
 const MAGIC: &[u8; 8] = b"ECC-SIM\0";
@@ -199,10 +204,22 @@ impl Image {
     /// # Errors
     /// [`ImageError::Io`]: the old file is still there.
     pub fn save(&self, path: &Path) -> Result<(), ImageError> {
+        self.save_watched(path, |_| {})
+    }
+
+    /// As [`Image::save`]; `reached` is told of each moment.
+    pub(super) fn save_watched(&self, path: &Path, reached: impl Fn(Moment)) -> Result<(), ImageError> {
         let mode = fs::metadata(path).map_or(0o660, |metadata| metadata.permissions().mode() & 0o777);
         // One name: what a killed process left behind is replaced by the next save. Only one process saves at a time (it
         // holds the lock of the file).
-        self.save_beside(path, ".new", mode, |temporary| fs::rename(temporary, path))
+        let replace = |temporary: &Path| {
+            reached(Moment::Synced);
+            fs::rename(temporary, path)?;
+            reached(Moment::Renamed);
+            Ok(())
+        };
+        reached(Moment::Before);
+        self.save_beside(path, ".new", mode, || reached(Moment::Half), replace)
             .map_err(|source| io_error(path, "replace it", source))
     }
 
@@ -212,20 +229,28 @@ impl Image {
     /// [`ImageError::Io`], of kind `AlreadyExists` if somebody was faster; theirs is left alone.
     pub fn create(&self, path: &Path) -> Result<(), ImageError> {
         let name = format!(".{}.new", std::process::id());
-        self.save_beside(path, &name, 0o660, |temporary| {
-            let linked = fs::hard_link(temporary, path);
-            fs::remove_file(temporary)?;
-            linked
-        })
+        self.save_beside(
+            path,
+            &name,
+            0o660,
+            || {},
+            |temporary| {
+                let linked = fs::hard_link(temporary, path);
+                fs::remove_file(temporary)?;
+                linked
+            },
+        )
         .map_err(|source| io_error(path, "create it", source))
     }
 
-    /// Writes and syncs a temporary file beside `path`, lets `publish` put it in its place, syncs the folder.
+    /// Writes (telling `half` in the middle) and syncs a temporary file beside `path`, lets `publish` put it in its place,
+    /// syncs the folder.
     fn save_beside(
         &self,
         path: &Path,
         suffix: &str,
         mode: u32,
+        half: impl FnOnce(),
         publish: impl FnOnce(&Path) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut temporary = path.as_os_str().to_owned();
@@ -236,7 +261,11 @@ impl Image {
         let written = || -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
             file.set_permissions(fs::Permissions::from_mode(mode))?;
-            file.write_all(&self.encode())?;
+            let bytes = self.encode();
+            let (first, second) = bytes.split_at(bytes.len() / 2);
+            file.write_all(first)?;
+            half();
+            file.write_all(second)?;
             file.sync_all()?;
             publish(&temporary)
         };

@@ -10,13 +10,15 @@
 //! 2. [`chip`]: one chip: power states, busy, watchdog, and [`port`]: its input and output buffers.
 //! 3. `exec`: what each command does, one file each; `rules`: what lets it; `core`: what it works on.
 //! 4. [`eeprom`] and [`image`]: what survives power loss, and the file it lives in; [`buffers`]: what does not.
-//! 5. [`server`]: the bus behind a Unix socket (`atecc608-sim`).
+//! 5. [`profiles`]: chips as sold, and the certificates in them; [`dump`]: what is in an image.
+//! 6. [`server`]: the bus behind a Unix socket (`atecc608-sim`).
 
 pub mod buffers;
 pub mod bus;
 pub mod chip;
 pub mod control;
 mod core;
+pub mod dump;
 mod ecc;
 pub mod eeprom;
 mod exec;
@@ -35,8 +37,9 @@ pub mod switches;
 
 pub use bus::{SimBus, Timing};
 pub use chip::SimChip;
+pub use dump::Dump;
 pub use faults::{FaultSpecError, Faults};
 pub use image::{Image, ImageError};
-pub use profiles::Profile;
+pub use profiles::{Order, Profile};
 pub use stats::Stats;
 pub use switches::Switches;

@@ -30,6 +30,11 @@ impl ChipRng {
         Self::Seeded { seed, counter: 0 }
     }
 
+    /// Numbers for the making of a chip: a part of the seed's sequence that the chip itself never gets to.
+    pub(crate) const fn seeded_factory(seed: u64) -> Self {
+        Self::Seeded { seed, counter: 1 << 63 }
+    }
+
     /// Whether numbers may be used: the generator's health test.
     pub(crate) fn healthy(&self) -> bool {
         !matches!(self, Self::System { failed: true })

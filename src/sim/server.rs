@@ -19,7 +19,7 @@ use super::chip::SimChip;
 use super::control;
 use super::faults::Faults;
 use super::image::ImageError;
-use super::profiles::Profile;
+use super::profiles::Order;
 use crate::wire::transfer::{write_control_reply, write_result, Request};
 
 /// A program that uses the image through `sim:FILE` holds its lock for one conversation: this outlasts it.
@@ -34,9 +34,7 @@ pub struct ServeOptions {
     /// The chip's image file.
     pub state: PathBuf,
     /// What to create if there is no such file.
-    pub profile: Profile,
-    /// At which 7-bit address a chip is created.
-    pub address: u8,
+    pub order: Order,
     /// The bus's clock frequency.
     pub i2c_hz: u32,
     /// Whether execution takes time.
@@ -90,18 +88,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Locks the image, puts its chip on a bus, opens the socket.
+    /// Locks the image, puts its chip on a bus, opens the socket. From then on the process is the chip: the fault `kill`
+    /// ends it.
     ///
     /// # Errors
     /// [`ServeError`], each with what to do about it.
     pub fn open(options: &ServeOptions) -> Result<Self, ServeError> {
         let lock = lock_image(&options.state)?;
-        let chip = SimChip::open_profile(&options.state, options.address, options.profile)?;
+        let chip = SimChip::open_order(&options.state, &options.order)?;
         let bus = SimBus::with_timing(options.i2c_hz, options.timing);
         bus.add_chip(chip);
         if let Some(seed) = options.seed {
             bus.seed(seed);
         }
+        bus.own_process();
         bus.set_faults(options.faults.clone());
         Ok(Self { _lock: Some(lock), ..Self::on_bus(bus, &options.socket)? })
     }

@@ -10,6 +10,7 @@
 //! master reads    [count][payload ...][crc lo][crc hi]
 //! ```
 
+pub mod certificate;
 pub mod command;
 pub mod commands;
 pub mod config_zone;
@@ -21,6 +22,7 @@ pub mod slot;
 pub mod status;
 pub mod timing;
 pub mod transfer;
+pub mod words;
 pub mod zone;
 
 pub use command::{Command, ParseError, ResponseError};

@@ -5,13 +5,12 @@ use std::path::Path;
 
 use super::super::error::Error;
 use super::super::target::Target;
-use super::super::words;
 use super::{state, Checks};
 use crate::bus::OpenError;
 use crate::chip;
 use crate::config::{BusLocation, Config, TokenConfig};
 use crate::token::profile;
-use crate::wire::ConfigZone;
+use crate::wire::{words, ConfigZone};
 
 /// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
 const FASTEST_WAKE_HZ: u32 = 133_000;

@@ -13,12 +13,11 @@ use serde::Serialize;
 use super::error::{Error, Result};
 use super::output::{hex, note, public_key_pem, Output};
 use super::target::{Selection, Target};
-use super::words;
 use crate::token::io_key::KeyFile;
 use crate::token::point::Point;
 use crate::token::profile::{self, Contents, Profile};
 use crate::token::store::Store;
-use crate::wire::{ConfigZone, Slot};
+use crate::wire::{words, ConfigZone, Slot};
 use plan::{Change, Plan, SlotPlan, Standing};
 use work::{Done, Work};
 

@@ -1,0 +1,38 @@
+//! The certificates of Trust&GO and TrustFLEX chips (fact sheet section 7): the 72 bytes that the chip keeps, and the
+//! X.509 certificate that is rebuilt from them.
+//!
+//! A chip has no room for certificates. It keeps what differs from one to the next (signature, dates, the signer's
+//! number), and a [`Definition`] knows the rest. Rebuilding goes like this:
+//!
+//! 1. the code in the OTP zone names the device's definition ([`Definition::of_device`]);
+//! 2. slot 12 is the signer's compressed certificate, slot 11 its public key; with the root's public key they are the
+//!    signer's certificate;
+//! 3. slot 10 is the device's compressed certificate; with the public key of slot 0 and the signer's they are the
+//!    device's.
+//!
+//! [`Parts`] puts one together: `to_be_signed` is what was signed, `certificate` the whole. Nothing here verifies a
+//! signature.
+
+pub mod compressed;
+pub mod definition;
+pub mod x509;
+
+pub use compressed::{CompressedCertificate, IssueDate};
+pub use definition::{Definition, Device, Parts};
+
+/// Why a certificate cannot be read or put together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// The format version of a compressed certificate is none for P-256: 0 and 1 are known.
+    #[error("compressed certificate of format {0}; formats 0 and 1 are known")]
+    Format(u8),
+    /// Template id, chain id or serial number source are not the definition's.
+    #[error("the compressed certificate is of another kind than the chip's code says")]
+    Definition,
+    /// A date that does not exist, or that its field cannot hold.
+    #[error("the certificate has an impossible date")]
+    Date,
+    /// The DER encoder refuses a value.
+    #[error("the certificate cannot be encoded: {0}")]
+    Encoding(#[from] der::Error),
+}
