@@ -11,7 +11,7 @@ use super::locked::LockedSecret;
 use super::secrets::SharedSecret;
 use super::{Chip, Error, Port, Result};
 use crate::wire::config_zone::SerialNumber;
-use crate::wire::{Opcode, Slot};
+use crate::wire::Slot;
 
 /// Which slots ask for an authorisation, and what gives it.
 #[derive(Clone, Debug)]
@@ -57,12 +57,7 @@ impl<P: Port> Awake<'_, P> {
         }
         let secret = gate.secret.as_ref().ok_or(Error::NotAuthorised { slot, refused: false })?;
         let shared = SharedSecret { slot: gate.key, value: secret.value() };
-        let proved = match self.proves(&gate.serial, &shared) {
-            // Nothing is spent by a CheckMac: the conversation may begin again.
-            Err(Error::Uncertain { opcode: Opcode::CHECK_MAC, cause }) => Err(*cause),
-            other => other,
-        };
-        if proved? {
+        if self.proves(&gate.serial, &shared)? {
             self.set_authorised();
             Ok(())
         } else {

@@ -19,6 +19,7 @@ pub mod layout;
 pub mod mac;
 pub mod mechanism;
 pub mod object;
+pub mod pin;
 pub mod point;
 pub mod profile;
 pub mod secret;
@@ -34,7 +35,7 @@ mod objects;
 mod state_file;
 mod wrap;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use cryptoki_sys::*;
 use parking_lot::Mutex;
@@ -52,8 +53,9 @@ use attribute::{stored_attribute, Answer};
 use device::Device;
 use feature::Feature;
 use find::Half;
-use object::{HandleTable, KeyRef, ObjectKey, SessionObjects};
+use object::{HandleTable, KeyRef, ObjectKey, SessionObject, SessionObjects};
 use objects::NewObject;
+use pin::{Login, Who};
 use point::Point;
 use secret::session::SecretRequest;
 use state::StoredSecret;
@@ -76,12 +78,13 @@ pub struct SessionRef {
 /// One configured chip. Its methods may be called from any thread; the chip does one thing at a time.
 pub struct Token {
     slot_id: CK_SLOT_ID,
-    logged_in: AtomicBool,
+    login: Arc<Login>,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     device: Device,
+    login: Arc<Login>,
     handles: HandleTable,
     session_objects: SessionObjects,
 }
@@ -89,12 +92,14 @@ struct Inner {
 impl Token {
     /// A token for one `[[token]]`; touches no bus.
     pub fn new(config: &Config, token: &TokenConfig) -> Self {
+        let login = Arc::new(Login::default());
         let inner = Inner {
-            device: Device::new(config, token),
+            device: Device::new(config, token, login.clone()),
+            login: login.clone(),
             handles: HandleTable::default(),
             session_objects: SessionObjects::default(),
         };
-        Self { slot_id: token.slot as CK_SLOT_ID, logged_in: AtomicBool::new(false), inner: Mutex::new(inner) }
+        Self { slot_id: token.slot as CK_SLOT_ID, login, inner: Mutex::new(inner) }
     }
 
     /// Its PKCS#11 slot id.
@@ -138,41 +143,6 @@ impl Token {
         self.inner.lock().device.identity().map(drop)
     }
 
-    /// Logs in. Without a PIN only the PIN is ignored: AWS clients always log in.
-    ///
-    /// # Errors
-    /// [`Error::UserAlreadyLoggedIn`]; [`Error::UserTypeInvalid`] for anybody but CKU_USER.
-    pub fn login(&self, user: CK_USER_TYPE, _pin: Option<&[u8]>) -> Result<()> {
-        match user {
-            CKU_USER if self.logged_in.swap(true, Ordering::AcqRel) => Err(Error::UserAlreadyLoggedIn),
-            CKU_USER => Ok(()),
-            CKU_SO => Err(Error::UserTypeInvalid(
-                "this token has no PIN and so no security officer; the profile tls-pin has both".to_owned(),
-            )),
-            CKU_CONTEXT_SPECIFIC => Err(Error::OperationNotInitialized(
-                "no operation waits for a PIN: CKA_ALWAYS_AUTHENTICATE is false on every key".to_owned(),
-            )),
-            other => Err(Error::UserTypeInvalid(format!("user type {other} does not exist"))),
-        }
-    }
-
-    /// Logs out.
-    ///
-    /// # Errors
-    /// [`Error::UserNotLoggedIn`].
-    pub fn logout(&self) -> Result<()> {
-        if self.logged_in.swap(false, Ordering::AcqRel) {
-            Ok(())
-        } else {
-            Err(Error::UserNotLoggedIn)
-        }
-    }
-
-    /// Whether CKU_USER is logged in.
-    pub fn logged_in(&self) -> bool {
-        self.logged_in.load(Ordering::Acquire)
-    }
-
     /// A session ended: its objects are gone.
     pub fn session_closed(&self, session: u64) {
         self.inner.lock().drop_session_objects(Some(session));
@@ -180,22 +150,31 @@ impl Token {
 
     /// The last session ended: all session objects are gone, and nobody is logged in.
     pub fn all_sessions_closed(&self) {
-        self.logged_in.store(false, Ordering::Release);
-        self.inner.lock().drop_session_objects(None);
+        let inner = &mut *self.inner.lock();
+        self.login.set(Who::Nobody);
+        inner.logged_out();
+        inner.drop_session_objects(None);
     }
 
-    /// C_InitToken: sets the label. Keys are never destroyed by it, so it refuses while there are objects.
+    /// C_InitToken: sets the label. Keys are never destroyed by it, so without a security officer it refuses while there
+    /// are objects; with one it does what [`pin`] says.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`] while there are objects or the configuration gives the label; those of state
-    /// folder and chip.
-    pub fn init_token(&self, _so_pin: Option<&[u8]>, label: &str) -> Result<()> {
-        let inner = &mut *self.inner.lock();
-        if let Some(label) = &inner.device.config().label {
+    /// [`Error::ActionProhibited`] while there are objects or the configuration gives another label;
+    /// [`Error::PinIncorrect`]; those of state folder and chip.
+    pub fn init_token(&self, so_pin: Option<&[u8]>, label: &str) -> Result<()> {
+        let label = label.trim_end().to_owned();
+        let scheme = self.scheme()?;
+        let configured = self.inner.lock().device.config().label.clone();
+        if let Some(configured) = configured.filter(|configured| scheme.is_none() || *configured != label) {
             return Err(Error::ActionProhibited(format!(
-                "the configuration gives this token the label \"{label}\": change it there"
+                "the configuration gives this token the label \"{configured}\": change it there"
             )));
         }
+        if let Some(scheme) = scheme {
+            return self.init_token_with_pin(scheme, so_pin, label);
+        }
+        let inner = &mut *self.inner.lock();
         let objects = find::find(&mut inner.device, &inner.session_objects, &Template::default())?;
         if !objects.is_empty() {
             return Err(Error::ActionProhibited(format!(
@@ -203,25 +182,7 @@ impl Token {
                 objects.len()
             )));
         }
-        let label = label.trim_end().to_owned();
         inner.device.with_chip(|_, identity| identity.store.change(|state| state.label = Some(label)))
-    }
-
-    /// C_InitPIN: refused, this token has no PIN.
-    ///
-    /// # Errors
-    /// [`Error::UserNotLoggedIn`], always: only a security officer may, and there is none.
-    pub fn init_pin(&self, _pin: Option<&[u8]>) -> Result<()> {
-        log::warn!("C_InitPIN: this token has no PIN; the profile tls-pin has one");
-        Err(Error::UserNotLoggedIn)
-    }
-
-    /// C_SetPIN: refused, this token has no PIN.
-    ///
-    /// # Errors
-    /// [`Error::ActionProhibited`], always.
-    pub fn set_pin(&self, _old: Option<&[u8]>, _new: Option<&[u8]>) -> Result<()> {
-        Err(Error::ActionProhibited("this token has no PIN to change; the profile tls-pin has one".to_owned()))
     }
 
     /// Fills `out` from the chip's generator: one Random for each 32 bytes, all in one conversation.
@@ -251,7 +212,9 @@ impl Token {
     /// Those of the chip, where it had to be asked.
     pub fn find(&self, _session: SessionRef, template: &Template) -> Result<Vec<ObjectHandle>> {
         let inner = &mut *self.inner.lock();
-        let found = find::find(&mut inner.device, &inner.session_objects, template)?;
+        let hides_private = inner.hides_private()?;
+        let mut found = find::find(&mut inner.device, &inner.session_objects, template)?;
+        found.retain(|key| !(hides_private && inner.is_private(key)));
         Ok(found.into_iter().map(|key| inner.handles.handle(key)).collect())
     }
 
@@ -359,13 +322,16 @@ impl Token {
     pub fn create_object(&self, session: SessionRef, template: &Template) -> Result<ObjectHandle> {
         let inner = &mut *self.inner.lock();
         let key = match objects::from_template(&mut inner.device, session, template)? {
-            NewObject::Session(object) => ObjectKey::Session(inner.session_objects.add(object)),
+            NewObject::Session(object) => inner.add_session_object(object)?,
             NewObject::Stored(object) => {
                 let unique_id = object.unique_id.clone();
                 inner.device.with_chip(|_, identity| identity.store.change(|state| state.objects.push(object)))?;
                 ObjectKey::Stored(unique_id)
             }
-            NewObject::Secret(secret) => ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?),
+            NewObject::Secret(secret) => {
+                inner.may_make(true)?;
+                ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?)
+            }
         };
         Ok(inner.handles.handle(key))
     }
@@ -400,10 +366,11 @@ impl Token {
         mix_host_randomness(&mut value)?;
         let inner = &mut *self.inner.lock();
         let key = if request.on_token {
+            inner.may_make(true)?;
             let secret = request.for_chip(key_type, value)?;
             ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?)
         } else {
-            ObjectKey::Session(inner.session_objects.add(request.for_session(session, key_type, value)?))
+            inner.add_session_object(request.for_session(session, key_type, value)?)?
         };
         Ok(inner.handles.handle(key))
     }
@@ -509,6 +476,7 @@ impl Token {
             return Err(Error::SessionReadOnly);
         }
         let inner = &mut *self.inner.lock();
+        inner.may_make(true)?;
         let slot = keygen::generate(&mut inner.device, request)?;
         let epoch = inner.device.identity()?.epoch(slot);
         let mut handle = |half: Half| inner.handles.handle(half.key(slot, epoch));
@@ -532,8 +500,8 @@ impl Token {
         let key = self.private_key(session, base)?;
         let inner = &mut *self.inner.lock();
         let object = derive::derive(&mut inner.device, session, mechanism, key, template)?;
-        let number = inner.session_objects.add(object);
-        Ok(inner.handles.handle(ObjectKey::Session(number)))
+        let key = inner.add_session_object(object)?;
+        Ok(inner.handles.handle(key))
     }
 
     /// The private key that the handle names.
@@ -586,6 +554,9 @@ impl Inner {
     /// What the handle names, if that is still there.
     fn object(&mut self, handle: ObjectHandle) -> Result<ObjectKey> {
         let key = self.handles.key(handle)?;
+        if self.is_private(&key) && self.hides_private()? {
+            return Err(Error::ObjectHandleInvalid(handle));
+        }
         let is_there = match &key {
             ObjectKey::PrivateKey(key) | ObjectKey::PublicKey(key) => self.device.identity()?.is_there(*key),
             ObjectKey::Stored(unique_id) => {
@@ -618,6 +589,11 @@ impl Inner {
             }
         }
         Err(Error::AttributeTypeInvalid(attribute))
+    }
+
+    fn add_session_object(&mut self, object: SessionObject) -> Result<ObjectKey> {
+        self.may_make(object.is_private())?;
+        Ok(ObjectKey::Session(self.session_objects.add(object)))
     }
 
     fn drop_session_objects(&mut self, session: Option<u64>) {
