@@ -269,7 +269,11 @@ impl ObjectConfig {
 }
 
 impl BusLocation {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// What `bus` in the configuration may say: `/dev/i2c-N`, `sim:FILE` or `unix:SOCKET`.
+    ///
+    /// # Errors
+    /// What was expected, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let simulated = |path: &str| match path {
             "" => Err("expected a file's path after the colon".to_owned()),
             path if cfg!(feature = "sim") => Ok(PathBuf::from(path)),

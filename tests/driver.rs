@@ -9,6 +9,7 @@ use std::time::Duration;
 use atecc608_pkcs11::chip::ops::Before;
 use atecc608_pkcs11::chip::provision::DataContents;
 use atecc608_pkcs11::chip::{Chip, Error, Port};
+use atecc608_pkcs11::sim::chip::ExecutionTimes;
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::{Image, Profile, SimBus, SimChip};
 use atecc608_pkcs11::wire::commands::{GenKey, Nonce};
@@ -332,6 +333,73 @@ fn seeded_storms_of_bit_errors_never_yield_a_wrong_answer() {
             Err(error) => panic!("{faults}: {error}"),
         }
         assert_eq!(chip.converse(|awake| awake.execute(&GenKey::public(slot(0)))), Ok(Some(public_key)));
+    }
+}
+
+/// Gives the chip back to the driver: no more faults, supply on, put back.
+fn calm(bus: &SimBus) {
+    bus.set_faults("none".parse().unwrap());
+    bus.power_on();
+    bus.insert();
+}
+
+#[test]
+fn seeded_faults_of_all_kinds_never_yield_a_wrong_answer_and_leave_a_chip_that_works() {
+    let (mut good, mut failed) = (0, 0);
+    for seed in 0..60_u64 {
+        // A signature is some fifty transfers: from hardly a fault in it to several.
+        let permille = 1 + seed % 40;
+        let (bus, mut chip, public_key) = with_key();
+        bus.set_faults(format!("rate:{permille}:{seed}").parse().unwrap());
+        for _ in 0..4 {
+            match sign(&mut chip) {
+                Ok(signature) => {
+                    assert_verifies(&public_key, &signature);
+                    good += 1;
+                }
+                Err(_) => failed += 1,
+            }
+            match chip.converse(|awake| awake.execute(&GenKey::public(slot(0)))) {
+                Ok(answer) => assert_eq!(answer, Some(public_key), "rate:{permille}:{seed}"),
+                Err(_) => failed += 1,
+            }
+        }
+        calm(&bus);
+        let signature = sign(&mut chip).unwrap_or_else(|error| panic!("after rate:{permille}:{seed}: {error}"));
+        assert_verifies(&public_key, &signature);
+    }
+    // The driver repeats what it may; it gives up only where the chip stays away.
+    assert!(good > failed, "{good} signatures, {failed} failures");
+}
+
+#[test]
+fn under_seeded_faults_the_key_that_is_reported_is_the_one_in_the_chip() {
+    for seed in 0..60_u64 {
+        let (bus, mut chip) = provisioned();
+        bus.set_faults(format!("rate:100:{seed}").parse().unwrap());
+        let reported = chip.generate_key(slot(0), Before::Empty);
+        calm(&bus);
+        let stored = chip.converse(|awake| awake.public_key(slot(0)));
+        match reported {
+            Ok(public_key) => assert_eq!(stored, Ok(Some(public_key)), "seed {seed}"),
+            // It does not know: then there is no key, or one that nobody was told of.
+            Err(_) => assert!(stored.is_ok(), "seed {seed}: {stored:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_chip_slower_than_its_maxima_is_waited_for_within_reason_and_then_named() {
+    for (percent, patient) in [(10, true), (100, false), (1000, false)] {
+        let (bus, mut chip, public_key) = with_key();
+        bus.set_execution_times(ExecutionTimes::Maximum);
+        bus.set_faults(format!("stretch:{percent}").parse().unwrap());
+        match sign(&mut chip) {
+            Ok(signature) => assert_verifies(&public_key, &signature),
+            Err(error) => assert!(!patient && error.to_string().contains("did not finish"), "{percent} %: {error}"),
+        }
+        calm(&bus);
+        assert_verifies(&public_key, &sign(&mut chip).unwrap());
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::{ImageError, Profile, SimBus, SimChip};
 use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::transfer::TransferFault;
+use atecc608_pkcs11::wire::transfer::{Segment, TransferFault};
 use atecc608_pkcs11::wire::zone::{Address, Zone};
 use atecc608_pkcs11::wire::Command;
 use sim_support::*;
@@ -117,6 +117,86 @@ fn power_lost_within_a_block_leaves_the_old_block_and_after_it_the_new_one() {
         assert_eq!(block, if survives { [0x77; 32] } else { [0xFF; 32] }, "after {bytes} bytes");
         assert_eq!(master.status(&write_slot_8(0, 0x78)), 0, "power goes away once");
     }
+}
+
+/// Milliseconds until the answer to Info(Revision) can be read.
+fn time_of_info(faults: &str) -> u64 {
+    let master = Master::tls();
+    master.maximum_times();
+    master.bus.set_faults(faults.parse().unwrap());
+    master.write(&[vec![0x03], hex(INFO)].concat()).unwrap();
+    let start = master.bus.now();
+    while master.read(1).is_err() {
+        master.wait_us(100);
+    }
+    (master.bus.now() - start).as_millis() as u64
+}
+
+#[test]
+fn a_stretched_command_takes_longer_than_its_maximum() {
+    // Info takes at most 5 ms.
+    assert!((5..7).contains(&time_of_info("none")));
+    assert!((10..12).contains(&time_of_info("stretch@1:100")));
+    assert!((15..17).contains(&time_of_info("stretch:200")));
+    assert!((20..22).contains(&time_of_info("stretch:200,stretch@1:100")));
+    assert!((5..7).contains(&time_of_info("stretch@2:100")));
+}
+
+#[test]
+fn a_command_stretched_past_the_watchdog_is_never_executed() {
+    // 115 ms, and thirty times as much: the watchdog strikes after 1.7 s at the latest.
+    let master = master_with("stretch@1:3000");
+    send(&master, "07 40 04 00 00 83 87");
+    master.wait_us(1_700_000);
+    master.wake();
+    assert_eq!(master.run(&Info::KeyValid(slot(0))).unwrap()[0], 0);
+}
+
+#[test]
+fn a_failed_health_test_lasts_until_the_next_wake_or_clears_itself() {
+    for (options, after) in [(0x06, 0x08), (0x0E, 0x00)] {
+        let master = master_with("health@2").untimed();
+        master.tamper(|image| image.part_mut(Part::Config)[90] = options);
+        let random = Random { update_seed: true };
+        assert_eq!(master.status_on(&random), OK);
+        assert_eq!(master.status_on(&random), 0x08);
+        assert_eq!(master.status_on(&Info::Revision), OK, "only who needs a random number is refused");
+        assert_eq!(master.status_on(&random), after, "ChipOptions {options:02X}");
+        master.restart();
+        assert_eq!(master.status_on(&random), OK);
+    }
+}
+
+#[test]
+fn power_lost_by_faults_at_a_rate_comes_back_and_the_same_seed_repeats_the_run() {
+    let run = |seed: u64| {
+        let master = Master::tls();
+        master.bus.set_faults(format!("rate:60:{seed}").parse().unwrap());
+        let mut answered = Vec::new();
+        for round in 0..200 {
+            let pulse = Segment::Write { address: 0, data: vec![0] };
+            let _ = master.transfer(&[pulse]);
+            master.wait_us(1500);
+            let packet = write_slot_8(round % 4, round).packet().encode();
+            let _ = master.write(&[vec![0x03], packet].concat());
+            master.wait_us(60_000);
+            answered.push(master.read(4).ok());
+            let _ = master.write(&[0x01]);
+            master.wait_us(2_000_000);
+        }
+        (answered, master)
+    };
+    let (first, master) = run(1);
+    assert_eq!(first, run(1).0);
+    assert_ne!(first, run(2).0);
+    let good = first.iter().filter(|answer| answer.as_deref() == Some(&hex("04 00 03 40")[..])).count();
+    assert!((20..180).contains(&good), "{good} of 200 writes were answered with success");
+    master.bus.set_faults("none".parse().unwrap());
+    master.bus.power_on();
+    master.bus.insert();
+    master.wait_us(2_000_000);
+    master.wake();
+    assert_eq!(master.status(&write_slot_8(0, 1)), OK);
 }
 
 #[test]

@@ -17,7 +17,10 @@ const IO_KEY: [u8; 32] = [0x66; 32];
 fn chip(change: impl FnOnce(&mut Image)) -> Master {
     let mut image = tls_image(true, true);
     image.part_mut(Part::Slot(slot(6)))[..32].copy_from_slice(&IO_KEY);
-    // Slot 9 is an AES slot with PubInfo (KeyConfig 3A 00).
+    // Slot 9 is an AES slot with PubInfo (KeyConfig 3A 00), here always writable: a target of KDF.
+    image.part_mut(Part::Config)[39] = 0x0F;
+    // The latch may be read (VolatileKeyPermission).
+    image.part_mut(Part::Config)[69] = 0x87;
     image.part_mut(Part::Slot(slot(9)))[32..48].copy_from_slice(&hex("2B7E151628AED2A6ABF7158809CF4F3C"));
     change(&mut image);
     let master = Master::with_image(image).untimed();

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use atecc608_pkcs11::sim::profiles::{new, root_pem, Locks, ROOT_NOTE};
 use atecc608_pkcs11::sim::server::{ServeOptions, Server};
-use atecc608_pkcs11::sim::{control, Dump, Faults, Image, Order, Profile, Timing};
+use atecc608_pkcs11::sim::{control, Dump, Faults, Image, Order, Profile, Switches, Timing};
 use atecc608_pkcs11::wire::config_zone::{Model, SerialNumber};
 use atecc608_pkcs11::wire::transfer::Verb;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -21,6 +21,8 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
+// Made once, and soon taken apart.
+#[allow(clippy::large_enum_variant)]
 enum Subcommands {
     /// Serve a bus with one chip on a Unix socket (configuration: bus = "unix:SOCKET")
     Serve {
@@ -44,6 +46,10 @@ enum Subcommands {
         /// Draw the same times and random numbers every time: for tests only
         #[arg(long)]
         seed: Option<u64>,
+        /// What the chip does where the data sheets are not certain, such as check_mac_copies=off,ecdh_bad_point=05: the
+        /// line `switches` of a report of scripts/hardware-check.sh (see the documentation of sim::switches)
+        #[arg(long, default_value = "none")]
+        switches: Switches,
     },
     /// Make a chip's image file
     New {
@@ -220,13 +226,13 @@ fn print(text: &str) -> io::Result<()> {
 
 fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
     match command {
-        Subcommands::Serve { socket, state, chip, i2c_hz, timing, faults, seed } => {
+        Subcommands::Serve { socket, state, chip, i2c_hz, timing, faults, seed, switches } => {
             let timing = match timing {
                 TimingArgument::Real => Timing::Real,
                 TimingArgument::Fast => Timing::Fast,
             };
             let order = Order { address: chip.address, seed, ..Order::of(chip.profile) };
-            let options = ServeOptions { socket, state, order, i2c_hz, timing, faults, seed };
+            let options = ServeOptions { socket, state, order, i2c_hz, timing, faults, seed, switches };
             let server = Server::open(&options)?;
             println!("listening on {}", options.socket.display());
             io::stdout().flush()?;

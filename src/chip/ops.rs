@@ -189,7 +189,7 @@ impl<P: Port> Chip<P> {
 }
 
 impl<P: Port> Awake<'_, P> {
-    fn state_of(&mut self, slot: Slot) -> Result<Before> {
+    pub(super) fn state_of(&mut self, slot: Slot) -> Result<Before> {
         if !self.key_valid(slot)? {
             return Ok(Before::Empty);
         }

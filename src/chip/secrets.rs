@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::ops::Before;
 use super::{Awake, Chip, Error, Port, Result};
 use crate::wire::commands::*;
 use crate::wire::config_zone::SerialNumber;
@@ -38,6 +39,28 @@ impl<P: Port> Awake<'_, P> {
         data.iter_mut().zip(session_key.iter()).for_each(|(byte, key)| *byte ^= key);
         let mut write = Write { zone: Zone::Data, address, data: data.to_vec(), mac: Some([0; 32]) };
         write.mac = Some(messages::write_mac(&session_key, &write, serial, plaintext));
+        self.execute(&write)
+    }
+
+    /// Puts a private key that was made elsewhere into a slot, encrypted: Nonce (random), GenDig with the slot's write key,
+    /// PrivWrite with its MAC (fact sheet section 3.13). `scalar` is big-endian.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the chip holds another write key than the host.
+    pub fn priv_write(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: &SharedSecret<'_>,
+        slot: Slot,
+        scalar: &[u8; 32],
+    ) -> Result<()> {
+        let session_key = self.session_key(serial, write_key)?;
+        let mut plaintext = Zeroizing::new([0; 36]);
+        plaintext[4..].copy_from_slice(scalar);
+        let mut write = PrivWrite { slot, encrypted: true, key: *plaintext, mac: [0; 32] };
+        write.mac = messages::priv_write_mac(&session_key, &write, serial, &plaintext);
+        let stream = messages::priv_write_key_stream(&session_key);
+        write.key.iter_mut().zip(stream.iter()).for_each(|(byte, key)| *byte ^= key);
         self.execute(&write)
     }
 
@@ -151,6 +174,38 @@ impl<P: Port> Chip<P> {
             }
         }
         last
+    }
+
+    /// Puts a private key that was made elsewhere into `slot`, in place of what `before` describes. `expected` is its public
+    /// key, X ‖ Y: when a reply is lost, the chip's own answer tells whether the write took effect.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says; those of the conversation;
+    /// [`Error::Uncertain`] if the chip can't be asked any more.
+    pub fn import_key(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: &SharedSecret<'_>,
+        slot: Slot,
+        before: Before,
+        scalar: &[u8; 32],
+        expected: &[u8; 64],
+    ) -> Result<()> {
+        let mut tries = 1;
+        loop {
+            let attempt = self.converse(|awake| match awake.state_of(slot)? {
+                now if now == before => awake.priv_write(serial, write_key, slot, scalar),
+                Before::Holds(now) if tries > 1 && now == *expected => Ok(()),
+                _ => Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone"))),
+            });
+            match attempt {
+                Err(Error::Uncertain { opcode, cause }) if tries < WRITES => {
+                    log::debug!("{opcode} on slot {slot}: {cause}; asking the chip whether it took effect");
+                }
+                other => return other,
+            }
+            tries += 1;
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use cryptoki_sys::*;
 use super::error::{Error, Result};
 use super::guard;
 use super::ptr::*;
-use super::{cipher, digest, general, keys, objects, random, sessions, sign, slots, unsupported, verify};
+use super::{cipher, digest, general, keys, message, objects, random, sessions, sign, slots, unsupported, verify};
 use crate::token::Direction;
 
 /// The name of the standard's own interface.
@@ -376,41 +376,53 @@ functions! {
             session(session) |s| sessions::cancel(s, flags)
         }
         // Messages: encryption
-        C_MessageEncryptInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::message_encryption()
+        C_MessageEncryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+            session(session) |s| message::init(s, Direction::Encrypt, optional_message_mechanism(mechanism), key)
         }
         C_EncryptMessage(
-            session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
-            _associated_len: CK_ULONG, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::message_encryption() }
+            session: CK_SESSION_HANDLE, parameter: *mut c_void, parameter_len: CK_ULONG, associated: *mut CK_BYTE,
+            associated_len: CK_ULONG, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                let (parameter, associated) =
+                    (message_parameter(parameter, parameter_len), input(associated, associated_len));
+                message::encrypt(s, parameter, associated, input(data, data_len), output(result, result_len))
+            }
+        }
         C_EncryptMessageBegin(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG
-        ) { session(session) |_s| unsupported::message_encryption() }
+        ) { session(session) |_s| unsupported::message_in_parts() }
         C_EncryptMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
             _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |_s| unsupported::message_encryption() }
-        C_MessageEncryptFinal(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::message_encryption() }
+        ) { session(session) |_s| unsupported::message_in_parts() }
+        C_MessageEncryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| message::finish(s, Direction::Encrypt) }
         // Messages: decryption
-        C_MessageDecryptInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::message_encryption()
+        C_MessageDecryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+            session(session) |s| message::init(s, Direction::Decrypt, optional_message_mechanism(mechanism), key)
         }
         C_DecryptMessage(
-            session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
-            _associated_len: CK_ULONG, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::message_encryption() }
+            session: CK_SESSION_HANDLE, parameter: *mut c_void, parameter_len: CK_ULONG, associated: *mut CK_BYTE,
+            associated_len: CK_ULONG, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                let (parameter, associated) =
+                    (message_parameter(parameter, parameter_len), input(associated, associated_len));
+                message::decrypt(s, parameter, associated, input(data, data_len), output(result, result_len))
+            }
+        }
         C_DecryptMessageBegin(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG
-        ) { session(session) |_s| unsupported::message_encryption() }
+        ) { session(session) |_s| unsupported::message_in_parts() }
         C_DecryptMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
             _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |_s| unsupported::message_encryption() }
-        C_MessageDecryptFinal(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::message_encryption() }
+        ) { session(session) |_s| unsupported::message_in_parts() }
+        C_MessageDecryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| message::finish(s, Direction::Decrypt) }
         // Messages: signing
         C_MessageSignInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
             session(session) |_s| unsupported::message_signing()

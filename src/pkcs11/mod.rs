@@ -16,6 +16,7 @@ pub mod error;
 pub mod exports;
 pub mod guard;
 pub mod lifecycle;
+mod message;
 pub mod module;
 pub mod ptr;
 pub mod rv;

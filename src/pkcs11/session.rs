@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 use super::error::{Error, Result};
 use super::types::{from_ulong, to_ulong};
 use crate::token::pin::Who;
-use crate::token::{CipherOperation, DigestOperation, ObjectHandle, SessionRef, SignOperation, Token, VerifyOperation};
+use crate::token::{
+    CipherOperation, DigestOperation, MessageCipher, ObjectHandle, SessionRef, SignOperation, Token, VerifyOperation,
+};
 
 /// The table of open sessions.
 ///
@@ -150,6 +152,10 @@ pub struct Session {
     pub encrypt: Activity<CipherOperation>,
     /// C_Decrypt.
     pub decrypt: Activity<CipherOperation>,
+    /// C_EncryptMessage.
+    pub message_encrypt: Activity<MessageCipher>,
+    /// C_DecryptMessage.
+    pub message_decrypt: Activity<MessageCipher>,
     /// C_Sign.
     pub sign: Activity<SignOperation>,
     /// C_Verify, C_VerifySignature.
@@ -182,6 +188,8 @@ impl Session {
             find: Activity::new("search"),
             encrypt: Activity::new("encryption"),
             decrypt: Activity::new("decryption"),
+            message_encrypt: Activity::new("message encryption"),
+            message_decrypt: Activity::new("message decryption"),
             sign: Activity::new("signing operation"),
             verify: Activity::new("verification"),
             digest: Activity::new("digest operation"),
@@ -218,6 +226,8 @@ impl Session {
         self.find.cancel();
         self.encrypt.cancel();
         self.decrypt.cancel();
+        self.message_encrypt.cancel();
+        self.message_decrypt.cancel();
         self.sign.cancel();
         self.verify.cancel();
         self.digest.cancel();

@@ -61,6 +61,12 @@ pub fn cancel(session: &mut Session, flags: CK_FLAGS) -> Result<()> {
     if asked(CKF_DECRYPT) {
         session.decrypt.cancel();
     }
+    if asked(CKF_MESSAGE_ENCRYPT) {
+        session.message_encrypt.cancel();
+    }
+    if asked(CKF_MESSAGE_DECRYPT) {
+        session.message_decrypt.cancel();
+    }
     if asked(CKF_SIGN) {
         session.sign.cancel();
     }

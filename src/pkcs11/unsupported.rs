@@ -8,8 +8,8 @@ pub fn operation_state() -> Result<()> {
     Err(Error::FunctionNotSupported)
 }
 
-/// C_MessageEncryptInit, C_EncryptMessage and the rest, and the same of C_MessageDecrypt.
-pub fn message_encryption() -> Result<()> {
+/// C_EncryptMessageBegin, C_EncryptMessageNext, and the same of C_DecryptMessage: a message is given whole.
+pub fn message_in_parts() -> Result<()> {
     Err(Error::FunctionNotSupported)
 }
 

@@ -222,8 +222,12 @@ impl SimBus {
     /// The fault and the segment it struck; what came before has happened.
     pub fn transfer(&self, segments: &[Segment]) -> TransferResult {
         let mut inner = self.inner.lock();
+        let began = Instant::now();
         let result = inner.transfer(segments);
         if inner.timing == Timing::Real {
+            // The chip's clock stands still meanwhile: a host whose disk takes a second to keep the EEPROM would else
+            // let the watchdog bite.
+            inner.started += began.elapsed();
             // The bus stays taken for as long as its bits take.
             thread::sleep(inner.now.saturating_sub(inner.real_time()));
         }
@@ -265,6 +269,9 @@ impl Inner {
         if faults.pull || faults.insert {
             self.set_supply(None, Some(faults.insert));
         }
+        if faults.power_off || faults.power_on {
+            self.set_supply(Some(faults.power_on), None);
+        }
         self.stats.transfers += 1;
         let now = self.now;
         self.chips.iter_mut().for_each(|chip| chip.settle(now));
@@ -276,6 +283,7 @@ impl Inner {
         let Transfer { line, power_lost, .. } = transfer;
         if power_lost {
             self.set_supply(Some(false), None);
+            self.faults.on_power_lost();
         } else if line.wakes(self.i2c_hz) && !faults.nack {
             let first = segments.first().map(address_byte);
             self.wake(&asleep, first == Some(0x00));

@@ -9,7 +9,7 @@ use super::core::{Core, Refusal};
 use super::eeprom::Eeprom;
 use super::exec;
 use super::faults::{CommandFaults, Faults};
-use super::image::{Image, ImageError};
+use super::image::{Image, ImageError, Part};
 use super::port::{Event, Port};
 use super::profiles::{random_serial, Order, Profile};
 use super::random::{ChipRng, Dice};
@@ -18,14 +18,18 @@ use super::switches::Switches;
 use crate::wire::config_zone::SerialNumber;
 use crate::wire::frame::encode_response;
 use crate::wire::timing::{self, ClockDivider};
-use crate::wire::{CommandPacket, ConfigZone, Opcode, Status, AFTER_WAKE};
+use crate::wire::{CommandPacket, ConfigZone, Opcode, Slot, Status, AFTER_WAKE};
 
 /// From power-up to the first wake (tPU).
 const POWER_UP: Duration = Duration::from_micros(100);
 /// The watchdog with ChipMode bit 2 set; its spread is unverified (fact sheet section 1.2).
 const LONG_WATCHDOG: (Duration, Duration) = (Duration::from_millis(7_600), Duration::from_millis(17_000));
+/// The same without a spread.
+const EXACT_LONG_WATCHDOG: (Duration, Duration) = (Duration::from_millis(13_000), Duration::from_millis(13_000));
 const WATCHDOG: (Duration, Duration) =
     (Duration::from_millis(timing::WATCHDOG_MIN_MS), Duration::from_millis(timing::WATCHDOG_MAX_MS));
+/// What the vendor's library expects of a wake after a failed self-test: its CRC is wrong (fact sheet section 1.4).
+const VENDORS_FAILED_WAKE: [u8; 4] = [0x04, 0x07, 0xC4, 0x40];
 /// A damaged packet is refused as fast as the fastest command.
 const REFUSAL: Duration = Duration::from_micros(100);
 
@@ -96,7 +100,15 @@ pub struct SimChip {
 impl SimChip {
     /// A chip in memory, as sold, at the default address 0x60.
     pub fn blank(profile: Profile, serial: SerialNumber) -> Self {
-        Self::from_image(profile.image(serial, 0x60))
+        Self::blank_with(profile, serial, Switches::default())
+    }
+
+    /// As [`SimChip::blank`], with other choices where the fact sheet is not certain.
+    pub fn blank_with(profile: Profile, serial: SerialNumber, switches: Switches) -> Self {
+        let mut image = profile.image(serial, 0x60);
+        image.part_mut(Part::Otp).fill(switches.blank_otp);
+        Slot::all().for_each(|slot| image.part_mut(Part::Slot(slot)).fill(switches.blank_slots));
+        Self::from_image(image).with_switches(switches)
     }
 
     /// A chip in memory with this EEPROM.
@@ -268,12 +280,21 @@ impl SimChip {
         let self_test = self.core.config().chip_options().power_on_self_test();
         // The failure state ends with a wake, unless the power-on self-test finds it again.
         self.core.self_test.failed = 0;
+        self.core.unhealthy = false;
         if self_test {
             exec::self_test::run_all(&mut self.core);
         }
-        let status = if self.core.self_test.failed == 0 { AFTER_WAKE } else { Status::SELF_TEST_ERROR.0 };
-        self.port.answer(encode_response(&[status]), Vec::new());
-        let (low, high) = if self.latched.long_watchdog { LONG_WATCHDOG } else { WATCHDOG };
+        let failed = self.core.self_test.failed != 0;
+        let mut answer = encode_response(&[if failed { Status::SELF_TEST_ERROR.0 } else { AFTER_WAKE }]);
+        if failed && self.core.switches.failed_wake_is_the_vendors {
+            answer = VENDORS_FAILED_WAKE.to_vec();
+        }
+        self.port.answer(answer, Vec::new());
+        let (low, high) = match (self.latched.long_watchdog, self.core.switches.long_watchdog_spreads) {
+            (false, _) => WATCHDOG,
+            (true, true) => LONG_WATCHDOG,
+            (true, false) => EXACT_LONG_WATCHDOG,
+        };
         let wait = if self_test { timing::WAKE_HIGH_SELF_TEST_US } else { timing::WAKE_HIGH_US };
         self.power = Power::Awake(Awake {
             ready_at: if timed { env.now + Duration::from_micros(wait) } else { env.now },
@@ -328,7 +349,7 @@ impl SimChip {
     pub(crate) fn send(&mut self, now: Duration) -> u8 {
         self.settle(now);
         if matches!(self.power, Power::Awake(_)) {
-            self.port.send()
+            self.port.send(self.core.switches.past_the_end)
         } else {
             0xFF
         }
@@ -352,11 +373,15 @@ impl SimChip {
         if faults.busy == Some(None) {
             return self.be_busy(Duration::MAX, env);
         }
+        self.core.unhealthy |= faults.unhealthy;
+        if faults.power_after.is_some() {
+            self.core.eeprom.lose_power_after(faults.power_after);
+        }
         let remaining = self.remaining(env);
         if self.core.switches.watchdog_margin && remaining < timing::maximum(packet.opcode, self.latched.divider) {
             return self.refuse(Status::WATCHDOG_EXPIRING, env);
         }
-        let time = self.execution_time(packet.opcode, env);
+        let time = stretched(self.execution_time(packet.opcode, env), faults.stretch);
         if time > remaining {
             // The watchdog will strike first; programming is the last thing a command does.
             return self.be_busy(time, env);
@@ -370,7 +395,14 @@ impl SimChip {
             // Refused commands finish before the typical time (section 4).
             Err(Refusal::Status(status)) => {
                 let typical = timing::typical(packet.opcode, self.latched.divider);
-                (vec![status.0], if env.times == ExecutionTimes::Drawn { time.min(typical) } else { time })
+                (
+                    vec![status.0],
+                    if env.times == ExecutionTimes::Drawn {
+                        time.min(stretched(typical, faults.stretch))
+                    } else {
+                        time
+                    },
+                )
             }
             Err(Refusal::PowerLost) => {
                 self.power_off();
@@ -420,4 +452,10 @@ impl SimChip {
             ExecutionTimes::Zero => Duration::ZERO,
         }
     }
+}
+
+/// So many percent more.
+fn stretched(time: Duration, percent: u64) -> Duration {
+    let micros = time.as_micros().saturating_mul(100 + u128::from(percent)) / 100;
+    Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }

@@ -66,6 +66,8 @@ pub(crate) struct Core {
     /// SecureBoot was asked to refuse itself until power is cycled.
     pub(crate) secure_boot_prohibited: bool,
     pub(crate) rng: ChipRng,
+    /// The generator's health test has failed (section 2.4, status 08); set by a fault.
+    pub(crate) unhealthy: bool,
     pub(crate) self_test: SelfTestState,
     pub(crate) switches: Switches,
 }
@@ -78,6 +80,7 @@ impl Core {
             latch: false,
             secure_boot_prohibited: false,
             rng: ChipRng::system(),
+            unhealthy: false,
             self_test: SelfTestState::default(),
             switches: Switches::default(),
         }
@@ -114,10 +117,14 @@ impl Core {
     }
 
     pub(crate) fn check_rng(&self) -> Result<(), Refusal> {
-        if self.rng.healthy() {
+        if self.rng.healthy() && !self.unhealthy {
             Ok(())
         } else {
             Err(Refusal::Status(Status::HEALTH_TEST_ERROR))
         }
+    }
+    /// A failed health test is forgotten after a command if ChipOptions bit 3 says so, else with the next wake.
+    pub(crate) fn settle_health(&mut self) {
+        self.unhealthy &= !self.config().chip_options().health_test_auto_clear();
     }
 }

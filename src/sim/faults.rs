@@ -17,6 +17,10 @@
 //! | `pull@N` | the chip is pulled off the bus before the Nth transfer |
 //! | `insert@N` | it is put back before the Nth transfer |
 //! | `power@N` | power is lost when N more bytes of EEPROM have been programmed; the block that contains the Nth+1 stays old |
+//! | `stretch@N:PERCENT` | the Nth command takes PERCENT longer than it would, be that past its maximum |
+//! | `stretch:PERCENT` | every command does |
+//! | `health@N` | the random number generator fails its health test in the Nth command: whoever needs it is answered 08 until the next wake (with ChipOptions bit 3, once) |
+//! | `rate:PERMILLE:SEED` | so many of 1000 commands and of 1000 transfers suffer one of flip, garble, drop, doze, status, busy, stretch, power (the latter comes back), nack, pull (and insert, some transfers later), drawn from SEED; without `:SEED` from a random one, which is logged |
 //! | `kill@N:MOMENT` | the process dies (SIGKILL, nothing is cleaned up) at the Nth programmed block: `before` its image file is touched, when the new one is `half` written, when it is `synced`, or after it was `renamed` into place. Only `atecc608-sim serve` takes it |
 //! | `selftest:HEX` | the self-tests in this bit map fail |
 //!
@@ -24,6 +28,8 @@
 //! `none` (or nothing) is no fault.
 
 use std::str::FromStr;
+
+use super::fault_rate::FaultRate;
 
 /// A fault that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +49,8 @@ enum Action {
     Doze,
     Status(u8),
     Busy(Option<u64>),
+    Stretch(u64),
+    Health,
     Nack(u64),
     Pull,
     Insert,
@@ -77,6 +85,9 @@ pub struct Faults {
     power_after: Option<usize>,
     kill: Option<Kill>,
     self_test: u8,
+    /// Percent by which every command takes longer.
+    stretch: u64,
+    rate: Option<FaultRate>,
     commands: u64,
     transfers: u64,
 }
@@ -91,6 +102,12 @@ pub(crate) struct CommandFaults {
     pub(crate) status: Option<u8>,
     /// Busy for good, or for so many milliseconds more.
     pub(crate) busy: Option<Option<u64>>,
+    /// Percent by which it takes longer.
+    pub(crate) stretch: u64,
+    /// The random number generator fails its health test.
+    pub(crate) unhealthy: bool,
+    /// Power is lost when so many more bytes have been programmed.
+    pub(crate) power_after: Option<usize>,
 }
 
 /// What befalls one transfer.
@@ -99,6 +116,8 @@ pub(crate) struct TransferFaults {
     pub(crate) nack: bool,
     pub(crate) pull: bool,
     pub(crate) insert: bool,
+    pub(crate) power_off: bool,
+    pub(crate) power_on: bool,
 }
 
 impl Faults {
@@ -131,7 +150,7 @@ impl Faults {
 
     pub(crate) fn on_command(&mut self) -> CommandFaults {
         self.commands += 1;
-        let mut faults = CommandFaults::default();
+        let mut faults = CommandFaults { stretch: self.stretch, ..CommandFaults::default() };
         for (at, action) in &self.planned {
             if *at != self.commands {
                 continue;
@@ -143,8 +162,13 @@ impl Faults {
                 Action::Doze => faults.dozes = true,
                 Action::Status(status) => faults.status = Some(status),
                 Action::Busy(millis) => faults.busy = Some(millis),
+                Action::Stretch(percent) => faults.stretch = faults.stretch.saturating_add(percent),
+                Action::Health => faults.unhealthy = true,
                 Action::Nack(_) | Action::Pull | Action::Insert => {}
             }
+        }
+        if let Some(rate) = &mut self.rate {
+            rate.on_command(&mut faults);
         }
         faults
     }
@@ -160,7 +184,28 @@ impl Faults {
                 _ => {}
             }
         }
+        if let Some(rate) = &mut self.rate {
+            rate.on_transfer(&mut faults);
+        }
         faults
+    }
+
+    /// Power went away in the middle of programming: faults at a rate give it back.
+    pub(crate) fn on_power_lost(&mut self) {
+        if let Some(rate) = &mut self.rate {
+            rate.on_power_lost();
+        }
+    }
+
+    /// A fault that is not about the Nth of something, if it is one.
+    fn add_uncounted(&mut self, name: &str, argument: Option<&str>) -> Result<bool, String> {
+        match name {
+            "selftest" => self.self_test |= hex(argument)?,
+            "stretch" => self.stretch = number(argument, "PERCENT")?,
+            "rate" => self.rate = Some(rate(argument)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn add(&mut self, fault: &str) -> Result<(), String> {
@@ -170,11 +215,7 @@ impl Faults {
         if count.is_some() && name != "nack" {
             return Err("only nack takes *COUNT".to_owned());
         }
-        if name == "selftest" {
-            if !nth.is_empty() {
-                return Err("selftest counts nothing: selftest:HEX".to_owned());
-            }
-            self.self_test |= hex(argument)?;
+        if nth.is_empty() && self.add_uncounted(name, argument)? {
             return Ok(());
         }
         let nth = nth.strip_prefix('@').ok_or_else(|| known(name))?;
@@ -189,6 +230,9 @@ impl Faults {
             "nack" => plain(Action::Nack(count.map_or(Ok(1), |count| number(Some(count), "COUNT"))?))?,
             "drop" => plain(Action::Drop)?,
             "doze" => plain(Action::Doze)?,
+            "stretch" => Action::Stretch(number(argument, "PERCENT")?),
+            "health" => plain(Action::Health)?,
+            "selftest" | "rate" => return Err(format!("{name} counts nothing: selftest:HEX, rate:PERMILLE:SEED")),
             "pull" => plain(Action::Pull)?,
             "insert" => plain(Action::Insert)?,
             "kill" => {
@@ -216,7 +260,8 @@ const FROM_ONE: &str = "N counts from 1";
 fn known(name: &str) -> String {
     format!(
         "\"{name}\" is not one of flip@N:BIT, garble@N:BIT, drop@N, doze@N, status@N:HEX, busy@N, busy@N:MS, \
-         nack@N*COUNT, pull@N, insert@N, power@N, kill@N:MOMENT, selftest:HEX, none"
+         nack@N*COUNT, pull@N, insert@N, power@N, stretch@N:PERCENT, stretch:PERCENT, health@N, kill@N:MOMENT, \
+         rate:PERMILLE:SEED, selftest:HEX, none"
     )
 }
 
@@ -227,6 +272,26 @@ fn split(text: &str, mark: char) -> (&str, Option<&str>) {
 
 fn number<T: FromStr>(text: Option<&str>, what: &str) -> Result<T, String> {
     text.and_then(|text| text.parse().ok()).ok_or_else(|| format!("{what} must be a decimal number"))
+}
+
+/// PERMILLE, or PERMILLE:SEED.
+fn rate(argument: Option<&str>) -> Result<FaultRate, String> {
+    let (permille, seed) = argument.map_or(("", None), |argument| split(argument, ':'));
+    let permille = number(Some(permille), "PERMILLE")?;
+    if permille > 1000 {
+        return Err("PERMILLE is at most 1000".to_owned());
+    }
+    let seed = match seed {
+        Some(seed) => number(Some(seed), "SEED")?,
+        None => {
+            let mut seed = [0; 4];
+            getrandom::fill(&mut seed).map_err(|error| format!("no random seed: {error}"))?;
+            let seed = u64::from(u32::from_le_bytes(seed));
+            log::warn!("simulated faults: rate:{permille}:{seed} repeats this run");
+            seed
+        }
+    };
+    Ok(FaultRate::new(permille, seed))
 }
 
 fn moment(text: Option<&str>) -> Result<Moment, String> {
@@ -263,13 +328,16 @@ mod tests {
     fn every_fault_of_the_table_is_understood() {
         let spec =
             "flip@3:12, garble@2:0,drop@1,doze@9 status@4:05,busy@5,busy@6:250,nack@7*3,nack@20,pull@30,insert@40,\
-                    power@64,kill@8:synced,selftest:04";
+                    power@64,kill@8:synced,selftest:04,stretch:10,stretch@2:40,health@3,rate:0:1";
         let mut faults: Faults = spec.parse().unwrap();
         assert_eq!((faults.power_after(), faults.self_test()), (Some(64), 4));
         assert_eq!(faults.kill(), Some(Kill { block: 8, moment: Moment::Synced }));
-        assert!(faults.on_command().dropped);
-        assert_eq!(faults.on_command().garbled_bit, Some(0));
-        assert_eq!(faults.on_command().flipped_bits, [12]);
+        let first = faults.on_command();
+        assert!(first.dropped && first.stretch == 10 && !first.unhealthy);
+        let second = faults.on_command();
+        assert_eq!((second.garbled_bit, second.stretch), (Some(0), 50));
+        let third = faults.on_command();
+        assert_eq!((third.flipped_bits, third.unhealthy), (vec![12], true));
         assert_eq!(faults.on_command().status, Some(5));
         assert_eq!(faults.on_command().busy, Some(None));
         assert_eq!(faults.on_command().busy, Some(Some(250)));
@@ -294,6 +362,13 @@ mod tests {
             ("kill@3:later", "MOMENT must be before, half, synced or renamed"),
             ("kill@0:half", "N counts from 1"),
             ("selftest@1:01", "selftest counts nothing"),
+            ("rate@1:01", "rate counts nothing"),
+            ("rate", "PERMILLE must be a decimal number"),
+            ("rate:1001", "PERMILLE is at most 1000"),
+            ("rate:10:x", "SEED must be a decimal number"),
+            ("stretch@1", "PERCENT must be a decimal number"),
+            ("stretch:", "PERCENT must be a decimal number"),
+            ("health:1", "is not one of"),
         ] {
             let error = spec.parse::<Faults>().unwrap_err().to_string();
             assert!(error.contains(part) && error.contains(spec), "{spec}: {error}");

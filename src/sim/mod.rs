@@ -22,6 +22,7 @@ pub mod dump;
 mod ecc;
 pub mod eeprom;
 mod exec;
+mod fault_rate;
 pub mod faults;
 mod hal;
 pub mod image;
@@ -33,6 +34,7 @@ mod rules;
 pub mod server;
 mod sha_context;
 pub mod stats;
+pub mod switch_names;
 pub mod switches;
 
 pub use bus::{SimBus, Timing};

@@ -127,9 +127,11 @@ impl Port {
         self.flips = flips;
     }
 
-    /// The next byte of the output buffer; FF past its end.
-    pub(crate) fn send(&mut self) -> u8 {
-        let mut byte = self.output.get(self.counter).copied().unwrap_or(0xFF);
+    /// The next byte of the output buffer; `past_the_end` after the last one.
+    pub(crate) fn send(&mut self, past_the_end: u8) -> u8 {
+        // No answer at all is a bus that nobody drives.
+        let after = if self.output.is_empty() { 0xFF } else { past_the_end };
+        let mut byte = self.output.get(self.counter).copied().unwrap_or(after);
         let at = self.counter;
         self.flips.retain(|bit| {
             let here = bit / 8 == at;

@@ -1,4 +1,4 @@
-//! The chip's random number generator, and the dice for execution times.
+//! The chip's random number generator, and the dice for execution times and faults.
 
 use std::time::Duration;
 
@@ -81,7 +81,8 @@ impl RngCore for ChipRng {
 
 impl CryptoRng for ChipRng {}
 
-/// Dice for times: splitmix64, never for secrets.
+/// Dice for times and faults: splitmix64, never for secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -91,6 +92,11 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
+    }
+
+    /// A number below a limit that is not 0, evenly enough.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.roll() % limit
     }
 
     /// A time between two times, evenly.

@@ -26,6 +26,9 @@ pub(crate) struct KeyUse {
     limited: bool,
 }
 
+/// The low nibble of UseLock that switches it on (section 5.1).
+const USE_LOCK_ENABLED: u8 = 0x0A;
+
 /// State 5 of a public key: validated (section 5.9, top nibble of the slot's first byte).
 pub(crate) const VALIDATED: u8 = 0x50;
 /// State A: not validated.
@@ -37,6 +40,7 @@ impl Core {
         let config = self.config();
         allow(config.config_locked())?;
         let key_config = config.key_config(slot);
+        self.require_use_lock(&config, slot)?;
         if nonce == Nonce::WantedByReqRandom {
             self.require_random(&config, slot)?;
         }
@@ -56,6 +60,14 @@ impl Core {
         allow(random || !config.key_config(slot).req_random())
     }
 
+    /// UseLock: no key but the one it names may be used before that one has been checked (section 5.1).
+    pub(crate) fn require_use_lock(&self, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
+        let use_lock = config.as_bytes()[offset::USE_LOCK];
+        let key = Slot::from_nibble(use_lock >> 4);
+        let gates = self.switches.use_lock_gates_keys && use_lock & 0x0F == USE_LOCK_ENABLED;
+        allow(!gates || slot == key || self.sram.authorised == Some(key))
+    }
+
     /// KeyConfig.ReqAuth: CheckMac has proved knowledge of AuthKey.
     pub(crate) fn require_authorisation(&self, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
         let key_config = config.key_config(slot);
@@ -66,6 +78,7 @@ impl Core {
     pub(crate) fn count_use(&mut self, key_use: KeyUse) -> Result<(), Refusal> {
         if key_use.limited {
             let counter = self.config().counter(0).ok_or(Refusal::EXECUTION)?;
+            allow(counter < COUNTER_MAX)?;
             self.program(Part::Config, offset::COUNTERS, &counter_encode(counter + 1))?;
         }
         Ok(())

@@ -20,11 +20,14 @@ use super::control;
 use super::faults::Faults;
 use super::image::ImageError;
 use super::profiles::Order;
+use super::switches::Switches;
 use crate::wire::transfer::{write_control_reply, write_result, Request};
 
 /// A program that uses the image through `sim:FILE` holds its lock for one conversation: this outlasts it.
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// Between two tries to accept a client.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What to serve.
 #[derive(Clone, Debug)]
@@ -43,6 +46,8 @@ pub struct ServeOptions {
     pub faults: Faults,
     /// Same times and random numbers every time.
     pub seed: Option<u64>,
+    /// What the chip does where the fact sheet is not certain.
+    pub switches: Switches,
 }
 
 /// Why a server cannot start.
@@ -97,7 +102,7 @@ impl Server {
         let lock = lock_image(&options.state)?;
         let chip = SimChip::open_order(&options.state, &options.order)?;
         let bus = SimBus::with_timing(options.i2c_hz, options.timing);
-        bus.add_chip(chip);
+        bus.add_chip(chip.with_switches(options.switches.clone()));
         if let Some(seed) = options.seed {
             bus.seed(seed);
         }
@@ -131,7 +136,11 @@ impl Server {
                     thread::Builder::new().spawn(move || serve_client(&bus, client))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                // Too many open files, for instance: clients that go will make room.
+                Err(error) => {
+                    log::warn!("a client could not be accepted: {error}");
+                    thread::sleep(ACCEPT_PAUSE);
+                }
             }
         }
     }

@@ -15,6 +15,9 @@ pub enum Error {
     /// The slot, key or object forbids it whoever asks.
     #[error("{0}")]
     ActionProhibited(String),
+    /// A message's tag is wrong.
+    #[error("the message does not decrypt with this key: it is damaged, or not for it")]
+    AeadDecryptFailed,
     /// The attribute can never be changed (CKA code).
     #[error("attribute {0:#x} can't be changed")]
     AttributeReadOnly(CK_ATTRIBUTE_TYPE),

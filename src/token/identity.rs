@@ -354,16 +354,17 @@ impl Identity {
                 .converse(|awake| if awake.key_valid(slot)? { read_point(awake, slot) } else { Ok(None) })
                 .map_err(Error::Device)?;
             let now_bytes = now.map(|point| point.uncompressed().to_vec());
-            let took_effect = now_bytes.is_some() && now_bytes != intent.before;
+            let took_effect = intent.took_effect(now_bytes.as_deref());
             log::warn!(
                 "slot {slot}: a {} was interrupted; {}",
                 match intent.purpose {
                     Purpose::Generate => "key generation",
+                    Purpose::Import => "key import",
                     Purpose::Destroy => "key destruction",
                 },
                 match (took_effect, intent.purpose) {
                     (false, _) => "it had not taken effect",
-                    (true, Purpose::Generate) => "it had taken effect",
+                    (true, Purpose::Generate | Purpose::Import) => "it had taken effect",
                     (true, Purpose::Destroy) =>
                         "the key is gone, and the slot holds another one: destroy that, if nobody uses it",
                 }

@@ -117,8 +117,12 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
     secret(CKM_AES_KEY_GEN, AES_BYTES, false, CKF_GENERATE);
     secret(CKM_GENERIC_SECRET_KEY_GEN, SECRET_BYTES, false, CKF_GENERATE);
     for mechanism in AES_CIPHERS {
-        let wraps = if mechanism == CKM_AES_CTR { 0 } else { CKF_WRAP | CKF_UNWRAP };
-        secret(mechanism, AES_BYTES, abilities.aes, CKF_ENCRYPT | CKF_DECRYPT | wraps);
+        let more = match mechanism {
+            CKM_AES_CTR => 0,
+            CKM_AES_GCM => CKF_WRAP | CKF_UNWRAP | CKF_MESSAGE_ENCRYPT | CKF_MESSAGE_DECRYPT,
+            _ => CKF_WRAP | CKF_UNWRAP,
+        };
+        secret(mechanism, AES_BYTES, abilities.aes, CKF_ENCRYPT | CKF_DECRYPT | more);
     }
     for mechanism in AES_MACS {
         secret(mechanism, AES_BYTES, abilities.aes, CKF_SIGN | CKF_VERIFY);

@@ -1,9 +1,11 @@
 //! What a handle names, and objects that live only in this process.
 
 use cryptoki_sys::*;
+use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::feature::Feature;
+use super::objects::unique_id;
 use super::template::Template;
 use super::ObjectHandle;
 use crate::wire::Slot;
@@ -99,14 +101,21 @@ impl SessionObject {
 /// The session objects of one token in one process, by number, oldest first.
 #[derive(Default)]
 pub struct SessionObjects {
+    /// What their CKA_UNIQUE_IDs begin with: no other process has it.
+    prefix: String,
     last: u64,
     objects: Vec<(u64, SessionObject)>,
 }
 
 impl SessionObjects {
-    /// Adds an object; answers its number.
-    pub fn add(&mut self, object: SessionObject) -> u64 {
+    /// Adds an object, which gets its CKA_UNIQUE_ID; answers its number.
+    pub fn add(&mut self, mut object: SessionObject) -> u64 {
         self.last += 1;
+        if self.prefix.is_empty() {
+            self.prefix = unique_id().unwrap_or_else(|_| format!("session-{}", std::process::id()));
+        }
+        let unique_id = format!("{}-{}", self.prefix, self.last);
+        object.attributes.set(CKA_UNIQUE_ID, Zeroizing::new(unique_id.into_bytes()));
         self.objects.push((self.last, object));
         self.last
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use toml_writer::TomlWrite;
 
+use super::kept::Kept;
 use super::pin::blob::PinBlob;
 use super::state::{
     to_hex, Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
@@ -83,12 +84,27 @@ fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
         label: optional(&mut table, "label")?,
         public_label: optional(&mut table, "public_label")?,
         id: bytes(&mut table, "id")?,
+        kept: kept(&mut table)?,
         public_key: bytes(&mut table, "public_key")?,
         tombstone: bytes(&mut table, "tombstone")?,
         intent: table.tables("intent")?.into_iter().next().map(intent).transpose()?,
     };
     table.finish()?;
     Ok(slot)
+}
+
+/// `[[….attribute]]`: attributes kept as they were given.
+fn kept(table: &mut Table<'_>) -> Result<Kept, Problem> {
+    let mut kept = Kept::default();
+    for mut attribute in table.tables("attribute")? {
+        let number = attribute.required::<i64>("type")?;
+        let number = number.check(|number| number.try_into().map_err(|_| "type: no attribute has this number"))?;
+        let value = attribute.required::<String>("value")?;
+        let value = value.check(|text| parse_hex(&text).ok_or("value: expected hex digits, two for each byte"))?;
+        attribute.finish()?;
+        kept.0.push((number, value));
+    }
+    Ok(kept)
 }
 
 fn slot_number(table: &mut Table<'_>) -> Result<u8, Problem> {
@@ -101,14 +117,17 @@ fn slot_number(table: &mut Table<'_>) -> Result<u8, Problem> {
 fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {
     let intent = Intent {
         before: bytes(&mut table, "before")?,
+        after: bytes(&mut table, "after")?,
         purpose: table.required::<String>("purpose")?.check(|purpose| match purpose.as_str() {
             "generate" => Ok(Purpose::Generate),
+            "import" => Ok(Purpose::Import),
             "destroy" => Ok(Purpose::Destroy),
-            other => Err(format!("purpose: \"{other}\" is neither generate nor destroy")),
+            other => Err(format!("purpose: \"{other}\" is not generate, import or destroy")),
         })?,
         label: optional(&mut table, "label")?,
         public_label: optional(&mut table, "public_label")?,
         id: bytes(&mut table, "id")?,
+        kept: kept(&mut table)?,
     };
     table.finish()?;
     Ok(intent)
@@ -133,6 +152,7 @@ fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
         len: table.required::<i64>("len")?.check(small(32, "len"))?,
         label: optional(&mut table, "label")?.unwrap_or_default(),
         id: bytes(&mut table, "id")?.unwrap_or_default(),
+        kept: kept(&mut table)?,
         check: bytes(&mut table, "check")?.unwrap_or_default(),
         pending: match table.optional::<String>("pending")? {
             None => None,
@@ -158,6 +178,7 @@ fn object(mut table: Table<'_>) -> Result<StoredObject, Problem> {
         label: optional(&mut table, "label")?.unwrap_or_default(),
         id: bytes(&mut table, "id")?.unwrap_or_default(),
         application: optional(&mut table, "application")?.unwrap_or_default(),
+        kept: kept(&mut table)?,
         value: bytes(&mut table, "value")?.unwrap_or_default(),
     };
     table.finish()?;
@@ -191,19 +212,23 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
         out.bytes("id", slot.id.as_deref())?;
         out.bytes("public_key", slot.public_key.as_deref())?;
         out.bytes("tombstone", slot.tombstone.as_deref())?;
+        out.kept("slot", &slot.kept)?;
         if let Some(intent) = &slot.intent {
             out.header("slot.intent")?;
             out.text(
                 "purpose",
                 Some(match intent.purpose {
                     Purpose::Generate => "generate",
+                    Purpose::Import => "import",
                     Purpose::Destroy => "destroy",
                 }),
             )?;
             out.bytes("before", intent.before.as_deref())?;
+            out.bytes("after", intent.after.as_deref())?;
             out.text("label", intent.label.as_deref())?;
             out.text("public_label", intent.public_label.as_deref())?;
             out.bytes("id", intent.id.as_deref())?;
+            out.kept("slot.intent", &intent.kept)?;
         }
     }
     for secret in &state.secrets {
@@ -229,6 +254,7 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
                 PendingSecret::Destroy => "destroy",
             }),
         )?;
+        out.kept("secret", &secret.kept)?;
     }
     for object in &state.objects {
         out.header("object")?;
@@ -244,6 +270,7 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
         out.bytes("id", Some(&object.id))?;
         out.text("application", Some(&object.application).filter(|text| !text.is_empty()).map(String::as_str))?;
         out.bytes("value", Some(&object.value))?;
+        out.kept("object", &object.kept)?;
     }
     Ok(out.0)
 }
@@ -265,6 +292,15 @@ impl Document {
         write!(self.0, "{key} = ")?;
         self.0.value(value)?;
         self.0.newline()
+    }
+
+    fn kept(&mut self, of: &str, kept: &Kept) -> std::fmt::Result {
+        for (attribute, value) in &kept.0 {
+            self.header(&format!("{of}.attribute"))?;
+            self.number("type", *attribute as u64)?;
+            self.bytes("value", Some(value))?;
+        }
+        Ok(())
     }
 
     fn bytes(&mut self, key: &str, value: Option<&[u8]>) -> std::fmt::Result {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use atecc608_pkcs11::sim::chip::ExecutionTimes;
 use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, Profile};
+use atecc608_pkcs11::sim::{Image, Profile, Switches};
 use atecc608_pkcs11::wire::config_zone::KeyType;
 use atecc608_pkcs11::wire::{frame, CommandPacket, Opcode, Slot};
 
@@ -29,7 +29,9 @@ pub struct Attacker {
 
 impl Attacker {
     pub fn new(case: &Case) -> Self {
-        let master = Master::with_image(Profile::Blank608B.image(SERIAL, ADDRESS));
+        // The wider door: with the default no slot whose content only some may write takes a KDF's output.
+        let wide = |switches: &mut Switches| switches.kdf_target_needs_always_write = false;
+        let master = Master::with_switches(Profile::Blank608B.image(SERIAL, ADDRESS), wide);
         master.bus.set_execution_times(ExecutionTimes::Zero);
         master.wake();
         let (judge, reached) = (Judge::default(), HashSet::new());

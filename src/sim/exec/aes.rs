@@ -22,7 +22,8 @@ impl Execute for Aes {
             Aes::Block { key: KeyLocation::Slot(slot), unit, decrypt, input } => {
                 let config = core.config();
                 let aes = config.key_config(*slot).key_type() == KeyType::Aes && !config.key_config(*slot).private();
-                let key_use = core.use_key(*slot, Nonce::NotAsked)?;
+                let nonce = if core.switches.req_random_gates_aes { Nonce::WantedByReqRandom } else { Nonce::NotAsked };
+                let key_use = core.use_key(*slot, nonce)?;
                 if !aes {
                     return Err(Refusal::Status(core.switches.aes_wrong_key_type));
                 }

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::super::core::{allow, success, Core, Outcome, Refusal};
 use super::super::ecc;
-use super::super::rules::{KeyUse, Nonce};
+use super::super::rules::KeyUse;
 use super::Execute;
 use crate::sim::buffers::{Content, TempKey};
 use crate::sim::image::Part;
@@ -35,7 +35,7 @@ impl Execute for Ecdh {
 fn take_key(command: &Ecdh, core: &mut Core) -> Result<(SecretKey, Option<KeyUse>), Refusal> {
     match command.key {
         EcdhKey::Slot(slot) => {
-            let key_use = core.use_key(slot, Nonce::NotAsked)?;
+            let key_use = core.use_key(slot, core.switches.nonce_for_sign())?;
             let key = core.private_key(slot)?;
             allow(core.config().slot_config(slot).ecdh())?;
             Ok((key, Some(key_use)))
@@ -57,7 +57,7 @@ fn resolved_target(command: &Ecdh, core: &Core) -> Result<EcdhTarget, Refusal> {
         (EcdhKey::Slot(slot), EcdhTarget::Compatible) => {
             if config.slot_config(slot).ecdh_to_slot() {
                 // Slot N|1 is another slot only if N is even.
-                allow(slot.number() % 2 == 0)?;
+                allow(slot.number() % 2 == 0 && !command.encrypted)?;
                 let target = Slot::from_nibble(slot.number() | 1);
                 allow(!config.key_config(target).private() && !config.slot_locked(target))?;
                 return Ok(EcdhTarget::Slot(target));
@@ -88,6 +88,7 @@ fn check_protection(command: &Ecdh, core: &Core, target: EcdhTarget) -> Result<(
     allow(match core.config().chip_options().ecdh_protection() {
         0 => true,
         1 => target != EcdhTarget::Output || command.encrypted,
+        2 | 3 if core.switches.output_protection_means_inside => target != EcdhTarget::Output,
         2 => target == EcdhTarget::TempKey,
         _ => matches!(target, EcdhTarget::Slot(_)),
     })

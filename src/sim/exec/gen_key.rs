@@ -68,6 +68,7 @@ fn public(core: &mut Core, slot: Slot, digest: Option<[u8; 3]>) -> Outcome {
 /// What using the key asks for, except that GenKey does not count as a use (section 3.0, rule 5) and that ReqAuth is
 /// asked for only once the data zone is locked; before, keys must be born somehow.
 fn gate(core: &Core, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
+    core.require_use_lock(config, slot)?;
     if config.data_locked() && core.switches.req_auth_gates_gen_key {
         core.require_authorisation(config, slot)?;
     }

@@ -17,7 +17,11 @@ impl Execute for Info {
             }
             Info::KeyValid(slot) => [u8::from(holds_valid_key(core, slot)), 0, 0, 0],
             Info::State => state(core),
-            Info::LatchRead => [u8::from(core.latch), 0, 0, 0],
+            Info::LatchRead => {
+                let permission = core.config().as_bytes()[offset::VOLATILE_KEY_PERMISSION];
+                allow(permission & 0x80 != 0 || !core.switches.latch_read_needs_permission)?;
+                [u8::from(core.latch), 0, 0, 0]
+            }
             Info::LatchSet(latch) => {
                 let permission = core.config().as_bytes()[offset::VOLATILE_KEY_PERMISSION];
                 allow(permission & 0x80 != 0)?;

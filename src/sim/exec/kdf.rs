@@ -9,7 +9,7 @@ use crate::sim::buffers::{Content, TempKey};
 use crate::sim::image::Part;
 use crate::sim::sha_context::ShaContext;
 use crate::wire::commands::{HkdfMessage, Kdf, KdfAlgorithm, KdfSource, KdfTarget};
-use crate::wire::config_zone::{offset, KeyType};
+use crate::wire::config_zone::{offset, KeyType, WritePolicy};
 use crate::wire::messages::{io_key_stream, TempKeyFlags};
 use crate::wire::Slot;
 
@@ -20,6 +20,7 @@ impl Execute for Kdf {
         allow(core.config().config_locked())?;
         check_target(self, core)?;
         let zero_key = matches!(self.algorithm, KdfAlgorithm::Hkdf { zero_key: true, .. });
+        let mut message_use = None;
         let (source, key_use) = if zero_key { (Zeroizing::new(vec![0; 32]), None) } else { source(self, core)? };
         let result = match self.algorithm {
             KdfAlgorithm::Prf { key_len, .. } => {
@@ -34,13 +35,14 @@ impl Execute for Kdf {
                 Zeroizing::new([&block[..], &[0; 16]].concat())
             }
             KdfAlgorithm::Hkdf { message, .. } => {
-                let message = hkdf_message(self, core, message)?;
+                let (message, message_slot) = hkdf_message(self, core, message)?;
+                message_use = message_slot;
                 let key = source.get(..32).ok_or(Refusal::EXECUTION)?;
                 hmac(key, &[&message])
             }
         };
         let answer = deliver(self, core, &result)?;
-        if let Some(key_use) = key_use {
+        for key_use in [key_use, message_use].into_iter().flatten() {
             core.count_use(key_use)?;
         }
         Ok(answer)
@@ -72,21 +74,24 @@ fn source(kdf: &Kdf, core: &mut Core) -> Result<(Bytes, Option<KeyUse>), Refusal
         KdfSource::AlternateKeyBuffer => {
             Zeroizing::new(core.sram.alternate_key.as_ref().ok_or(Refusal::EXECUTION)?.to_vec())
         }
-        KdfSource::Slot(slot) => {
-            let config = core.config();
-            let key_config = config.key_config(slot);
-            allow(!key_config.private())?;
-            allow(match kdf.algorithm {
-                KdfAlgorithm::Aes { .. } => key_config.key_type() == KeyType::Aes,
-                _ => matches!(key_config.key_type(), KeyType::Aes | KeyType::ShaOrData),
-            })?;
-            let no_mac = config.slot_config(slot).no_mac();
-            allow(!((no_mac || key_config.req_random()) && core.switches.kdf_slot_rules_are_hmacs))?;
-            let key_use = core.use_key(slot, Nonce::NotAsked)?;
-            return Ok((Zeroizing::new(core.image().part(Part::Slot(slot)).to_vec()), Some(key_use)));
-        }
+        KdfSource::Slot(slot) => return slot_bytes(kdf, core, slot).map(|(bytes, key_use)| (bytes, Some(key_use))),
     };
     Ok((bytes, None))
+}
+
+/// A slot as key or message.
+fn slot_bytes(kdf: &Kdf, core: &Core, slot: Slot) -> Result<(Bytes, KeyUse), Refusal> {
+    let config = core.config();
+    let key_config = config.key_config(slot);
+    allow(!key_config.private())?;
+    allow(match kdf.algorithm {
+        KdfAlgorithm::Aes { .. } => key_config.key_type() == KeyType::Aes,
+        _ => matches!(key_config.key_type(), KeyType::Aes | KeyType::ShaOrData),
+    })?;
+    let no_mac = config.slot_config(slot).no_mac();
+    allow(!((no_mac || key_config.req_random()) && core.switches.kdf_slot_rules_are_hmacs))?;
+    let key_use = core.use_key(slot, Nonce::NotAsked)?;
+    Ok((Zeroizing::new(core.image().part(Part::Slot(slot)).to_vec()), key_use))
 }
 
 fn temp_key(core: &Core) -> Result<Bytes, Refusal> {
@@ -96,20 +101,27 @@ fn temp_key(core: &Core) -> Result<Bytes, Refusal> {
     }
 }
 
-fn hkdf_message(kdf: &Kdf, core: &Core, message: HkdfMessage) -> Result<Bytes, Refusal> {
-    match message {
-        HkdfMessage::Input => Ok(Zeroizing::new(kdf.message.clone())),
+/// HKDF's message; and, if it is in a slot, the use of that slot.
+fn hkdf_message(kdf: &Kdf, core: &Core, message: HkdfMessage) -> Result<(Bytes, Option<KeyUse>), Refusal> {
+    let (held, key_use) = match message {
         HkdfMessage::SpecialIv => {
             let config = core.config();
             let [at, iv @ ..] = [0, 1, 2].map(|i| config.as_bytes()[offset::KDF_IV_LOC + i]);
             let at = usize::from(at);
             allow(kdf.message.get(at..at + 2) == Some(&iv))?;
-            Ok(Zeroizing::new(kdf.message.clone()))
+            return Ok((Zeroizing::new(kdf.message.clone()), None));
         }
-        HkdfMessage::TempKey => Ok(Zeroizing::new(core.temp_key()?.1.to_vec())),
-        // The fact sheet does not say which slot, nor how much of it.
-        HkdfMessage::Slot => Err(Refusal::EXECUTION),
-    }
+        HkdfMessage::Input => return Ok((Zeroizing::new(kdf.message.clone()), None)),
+        HkdfMessage::TempKey => (temp_key(core)?, None),
+        HkdfMessage::Slot(slot) => {
+            let (bytes, key_use) = slot_bytes(kdf, core, slot)?;
+            (bytes, Some(key_use))
+        }
+    };
+    // Of what the chip holds, as many bytes as details says.
+    let len = kdf.message.len();
+    allow(matches!(len, 32 | 64) || (core.switches.hkdf_message_length_is_free && len > 0))?;
+    Ok((Zeroizing::new(held.get(..len).ok_or(Refusal::EXECUTION)?.to_vec()), key_use))
 }
 
 /// Where the result may go: KDFProt, and the rules of target slots, checked before anything is used.
@@ -123,6 +135,7 @@ fn check_target(kdf: &Kdf, core: &Core) -> Result<(), Refusal> {
     allow(match core.config().chip_options().kdf_protection() {
         0 => true,
         1 => !clear,
+        2 | 3 if core.switches.output_protection_means_inside => !(clear || encrypted),
         2 => !(clear || encrypted || matches!(kdf.target, KdfTarget::Slot(_))),
         _ => !clear && matches!(kdf.target, KdfTarget::Slot(_)),
     })?;
@@ -141,6 +154,8 @@ fn check_slot_target(kdf: &Kdf, core: &Core, slot: Slot) -> Result<(), Refusal> 
     allow(!key_config.private() && key_config.pub_info() && !config.slot_locked(slot))?;
     allow(matches!(key_config.key_type(), KeyType::Aes | KeyType::ShaOrData))?;
     allow(kdf.result_len() <= slot.size())?;
+    let always = config.slot_config(slot).write_config().write_policy() == WritePolicy::Always;
+    allow(always || !config.data_locked() || !core.switches.kdf_target_needs_always_write)?;
     if config.data_locked() && core.switches.req_auth_gates_write {
         core.require_authorisation(&config, slot)?;
     }

@@ -55,6 +55,8 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
         Opcode::ECDH => run::<Ecdh>(core, packet),
         Opcode::GEN_DIG => run::<GenDig>(core, packet),
         Opcode::GEN_KEY => run::<GenKey>(core, packet),
+        // GPIO: the I2C parts have none.
+        Opcode::INFO if packet.param1 == 3 => Err(Refusal::Status(core.switches.info_gpio)),
         Opcode::INFO => run::<Info>(core, packet),
         Opcode::KDF if core.config().model().is_608() => run::<Kdf>(core, packet),
         Opcode::LOCK => run::<Lock>(core, packet),
@@ -73,6 +75,7 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
         Opcode::WRITE => run::<Write>(core, packet),
         _ => Err(Refusal::PARSE),
     };
+    core.settle_health();
     if outcome == Err(Refusal::EXECUTION) && core.switches.refusal_clears_temp_key {
         core.sram.temp_key = None;
     }

@@ -9,7 +9,7 @@ use crate::wire::Slot;
 
 impl Execute for Read {
     fn execute(&self, core: &mut Core) -> Outcome {
-        let (part, at) = place(self.zone, self.address, self.block)?;
+        let (part, at) = place(core, self.zone, self.address, self.block)?;
         match part {
             Part::Config => Ok(stored(core, part, at, self.len())),
             Part::Otp => {
@@ -21,13 +21,14 @@ impl Execute for Read {
     }
 }
 
-/// Where an address points; 03 if nowhere. Of 32-byte accesses the word is ignored.
-pub(super) fn place(zone: Zone, address: Address, block: bool) -> Result<(Part, usize), Refusal> {
+/// Where an address points; a refusal if nowhere. Of 32-byte accesses the word is ignored.
+pub(super) fn place(core: &Core, zone: Zone, address: Address, block: bool) -> Result<(Part, usize), Refusal> {
+    let nowhere = Refusal::Status(core.switches.address_out_of_range);
     let (part, number) = match zone {
         Zone::Config => (Part::Config, usize::from(address.zone_block())),
         Zone::Otp => (Part::Otp, usize::from(address.zone_block())),
         Zone::Data => {
-            let (slot, block) = address.slot_block().ok_or(Refusal::PARSE)?;
+            let (slot, block) = address.slot_block().ok_or(nowhere)?;
             (Part::Slot(slot), usize::from(block))
         }
     };
@@ -35,14 +36,14 @@ pub(super) fn place(zone: Zone, address: Address, block: bool) -> Result<(Part, 
     if at < part.size() {
         Ok((part, at))
     } else {
-        Err(Refusal::PARSE)
+        Err(nowhere)
     }
 }
 
-/// `len` bytes at a place; what a short last block lacks is 00.
+/// `len` bytes at a place, padded if a short last block lacks some.
 fn stored(core: &Core, part: Part, at: usize, len: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = core.image().part(part)[at..].iter().copied().take(len).collect();
-    bytes.resize(len, 0);
+    bytes.resize(len, core.switches.short_block_padding);
     bytes
 }
 

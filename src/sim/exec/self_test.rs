@@ -9,6 +9,9 @@ const TESTS: u8 = 0x3D;
 
 impl Execute for SelfTest {
     fn execute(&self, core: &mut Core) -> Outcome {
+        if !core.switches.self_test_keeps_temp_key {
+            core.sram.temp_key = None;
+        }
         if self.tests == 0 {
             return Ok(vec![core.self_test.failed]);
         }

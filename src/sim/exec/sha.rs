@@ -30,6 +30,7 @@ impl Execute for Sha {
                 core.sram.sha = Some(ShaContext::hmac(&*key));
                 success()
             }
+            Sha::End { rest, .. } if rest.len() > 63 && !core.switches.sha_end_takes_64 => Err(Refusal::PARSE),
             Sha::End { rest, target } => end(core, rest, *target),
             Sha::ReadContext => core.sram.sha.as_ref().and_then(ShaContext::read).ok_or(Refusal::EXECUTION),
             Sha::WriteContext(context) => {

@@ -4,7 +4,6 @@ use sha2::{Digest, Sha256};
 
 use super::super::core::{allow, Core, Outcome, Refusal};
 use super::super::ecc;
-use super::super::rules::Nonce;
 use super::Execute;
 use crate::wire::commands::{DigestSource, Sign};
 use crate::wire::messages::{self, SlotStatement};
@@ -17,7 +16,7 @@ impl Execute for Sign {
             Sign::Internal { slot, .. } => (slot, core.config().slot_config(slot).internal_sign()),
         };
         core.require_key_use_lock_state()?;
-        let key_use = core.use_key(slot, Nonce::NotAsked)?;
+        let key_use = core.use_key(slot, core.switches.nonce_for_sign())?;
         let key = core.private_key(slot)?;
         allow(allowed)?;
         let digest = match self {

@@ -1,4 +1,4 @@
-//! Verify (fact sheet section 3.21). ValidateExternal (mode 01) comes with the next issue; until then it is 03.
+//! Verify (fact sheet section 3.21).
 
 use super::super::core::{allow, success, Core, Outcome, Refusal};
 use super::super::ecc;
@@ -14,6 +14,10 @@ const PURPOSE: usize = 17;
 
 impl Execute for Verify {
     fn execute(&self, core: &mut Core) -> Outcome {
+        let marks = matches!(self.key, VerifyKey::Validate { .. } | VerifyKey::Invalidate { .. });
+        if self.mac && marks && !core.switches.verify_validate_answers_mac {
+            return Err(Refusal::PARSE);
+        }
         if self.mac {
             // Refused before anything is checked, let alone marked.
             core.io_key()?;
@@ -41,6 +45,7 @@ impl Execute for Verify {
                 core.count_use(key_use)?;
                 answer(core, self, &digest, nonce)
             }
+            VerifyKey::ValidateExternal { .. } => Err(Refusal::Status(core.switches.verify_validate_external)),
             VerifyKey::Validate { slot, other_data } => mark(core, self, *slot, other_data, true),
             VerifyKey::Invalidate { slot, other_data } => mark(core, self, *slot, other_data, false),
         }

@@ -20,11 +20,14 @@ impl Execute for Write {
         if self.mac.is_some() && self.zone != Zone::Data {
             return Err(Refusal::PARSE);
         }
-        let (part, at) = place(self.zone, self.address, block)?;
+        let (part, at) = place(core, self.zone, self.address, block)?;
         let config = core.config();
         match part {
             Part::Config => {
-                allow(!config.config_locked() && config_place_is_writable(at, block))?;
+                allow(!config.config_locked())?;
+                if !config_place_is_writable(at, block) {
+                    return Err(Refusal::Status(core.switches.config_place_not_writable));
+                }
                 core.program(part, at, &self.data)?;
             }
             Part::Otp => {

@@ -43,16 +43,16 @@ impl Command for Info {
     fn from_packet(packet: &CommandPacket) -> Result<Self, ParseError> {
         require(packet.data.is_empty(), "data")?;
         match (packet.param1, packet.param2) {
-            (0, _) => Ok(Info::Revision),
+            (0, 0) => Ok(Info::Revision),
             (1, slot) => {
                 let slot = u8::try_from(slot).ok().and_then(Slot::new).ok_or(ParseError("param2"))?;
                 Ok(Info::KeyValid(slot))
             }
-            (2, _) => Ok(Info::State),
+            (2, 0) => Ok(Info::State),
             (4, 0) => Ok(Info::LatchRead),
             (4, 2) => Ok(Info::LatchSet(false)),
             (4, 3) => Ok(Info::LatchSet(true)),
-            (4, _) => Err(ParseError("param2")),
+            (0 | 2 | 4, _) => Err(ParseError("param2")),
             _ => Err(ParseError("param1")),
         }
     }

@@ -38,9 +38,9 @@ pub enum KdfTarget {
 /// Where HKDF takes its message from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HkdfMessage {
-    /// A slot.
-    Slot,
-    /// TempKey.
+    /// The first bytes of this slot (details byte 1, as Parsec's rust-cryptoauthlib has it).
+    Slot(Slot),
+    /// The first bytes of TempKey.
     TempKey,
     /// The command.
     Input,
@@ -86,7 +86,8 @@ pub struct Kdf {
     /// What is computed.
     #[zeroize(skip)]
     pub algorithm: KdfAlgorithm,
-    /// 16 bytes for AES, up to 128 for the others.
+    /// 16 bytes for AES, up to 128 for the others. If HKDF's message is in the chip, only their number counts: the
+    /// vendor's library sends so many bytes all the same.
     pub message: Vec<u8>,
 }
 
@@ -148,13 +149,13 @@ impl Kdf {
             KdfAlgorithm::Prf { key_len, long, aead } => [key_len & 3, u8::from(long) | u8::from(aead) << 1, 0, len],
             KdfAlgorithm::Aes { unit } => [unit & 3, 0, 0, 0],
             KdfAlgorithm::Hkdf { message, zero_key } => {
-                let message = match message {
-                    HkdfMessage::Slot => 0,
-                    HkdfMessage::TempKey => 1,
-                    HkdfMessage::Input => 2,
-                    HkdfMessage::SpecialIv => 3,
+                let (message, slot) = match message {
+                    HkdfMessage::Slot(slot) => (0, slot.number()),
+                    HkdfMessage::TempKey => (1, 0),
+                    HkdfMessage::Input => (2, 0),
+                    HkdfMessage::SpecialIv => (3, 0),
                 };
-                [message | u8::from(zero_key) << 2, 0, 0, len]
+                [message | u8::from(zero_key) << 2, slot, 0, len]
             }
         }
     }
@@ -178,15 +179,14 @@ fn algorithm(bits: u8, details: [u8; 4], len: usize) -> Result<KdfAlgorithm, Par
             Ok(KdfAlgorithm::Aes { unit: low })
         }
         0x40 => {
-            require(low & !7 == 0 && high == 0, "data")?;
+            require(low & !7 == 0, "data")?;
             let message = match low & 3 {
-                0 => HkdfMessage::Slot,
+                0 => HkdfMessage::Slot(Slot::new(high).ok_or(ParseError("data"))?),
                 1 => HkdfMessage::TempKey,
                 2 => HkdfMessage::Input,
                 _ => HkdfMessage::SpecialIv,
             };
-            let sent = matches!(message, HkdfMessage::Input | HkdfMessage::SpecialIv);
-            require(sent || len == 0, "data")?;
+            require(matches!(message, HkdfMessage::Slot(_)) || high == 0, "data")?;
             Ok(KdfAlgorithm::Hkdf { message, zero_key: low & 4 != 0 })
         }
         _ => Err(ParseError("param1")),

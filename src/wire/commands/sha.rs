@@ -88,6 +88,7 @@ impl Command for Sha {
         if matches!(mode, 0 | 3 | 4 | 6) {
             require(packet.data.is_empty(), "data")?;
         }
+        require(!matches!(mode, 0 | 6) || packet.param2 == 0, "param2")?;
         match mode {
             0 => Ok(Sha::Start),
             1 => {

@@ -28,6 +28,13 @@ pub enum VerifyKey {
         /// Parts of the signed message (fact sheet section 3.19, OtherData).
         other_data: [u8; 19],
     },
+    /// Mode 01: would validate on a certificate. What the 608 wants of it is not public; the counts are.
+    ValidateExternal {
+        /// The public key's slot.
+        slot: Slot,
+        /// X and Y, big-endian.
+        public_key: [u8; 64],
+    },
     /// Takes the mark off again.
     Invalidate {
         /// The public key's slot.
@@ -78,6 +85,10 @@ impl Command for Verify {
                 data.extend(public_key);
                 (0x02 | source_bit(*source), Self::P256)
             }
+            VerifyKey::ValidateExternal { slot, public_key } => {
+                data.extend(public_key);
+                (0x01, slot.number().into())
+            }
             VerifyKey::Validate { slot, other_data } => {
                 data.extend(other_data);
                 (0x03, slot.number().into())
@@ -97,15 +108,19 @@ impl Command for Verify {
             let bytes: [u8; 83] = data(packet)?;
             bytes[64..].try_into().map_err(|_| ParseError("data"))
         };
+        let public_key = || {
+            let bytes: [u8; 128] = data(packet)?;
+            bytes[64..].try_into().map_err(|_| ParseError("data"))
+        };
         let key = match packet.param1 & 0x7F {
             0x00 | 0x20 => {
                 data::<64>(packet)?;
                 VerifyKey::Stored { source, slot: slot()? }
             }
+            0x01 => VerifyKey::ValidateExternal { slot: slot()?, public_key: public_key()? },
             0x02 | 0x22 => {
-                let bytes: [u8; 128] = data(packet)?;
+                let public_key = public_key()?;
                 require(packet.param2 == Self::P256, "param2")?;
-                let public_key = bytes[64..].try_into().map_err(|_| ParseError("data"))?;
                 VerifyKey::External { source, public_key }
             }
             0x03 => VerifyKey::Validate { slot: slot()?, other_data: signed_data()? },
@@ -125,6 +140,6 @@ impl Command for Verify {
     }
 
     fn repeatable(&self) -> bool {
-        !matches!(self.key, VerifyKey::Validate { .. } | VerifyKey::Invalidate { .. })
+        matches!(self.key, VerifyKey::Stored { .. } | VerifyKey::External { .. })
     }
 }

@@ -1,0 +1,116 @@
+//! The whole examination of one chip.
+
+use atecc608_pkcs11::wire::commands::{Info, Read};
+use atecc608_pkcs11::wire::timing;
+use atecc608_pkcs11::wire::zone::{Address, Zone};
+use atecc608_pkcs11::wire::{ConfigZone, Slot};
+
+use crate::bench::{Bench, Step};
+use crate::probe::{Facts, Probe};
+use crate::report::{configuration_lines, serial_text, Chip, Finding, Host, Report, FORMAT};
+use crate::{commands, line, measure, sacrifice};
+
+/// How to examine.
+pub struct Options {
+    /// How often each command is tried.
+    pub rounds: u32,
+    /// The whole serial number goes into the report.
+    pub with_serial: bool,
+    /// The chip is blank and may be spent.
+    pub sacrifice: bool,
+}
+
+/// The configuration zone, of a chip in any state.
+///
+/// # Errors
+/// It does not answer as an ATECC608 does.
+pub fn read_config(bench: &mut Bench) -> Step<ConfigZone> {
+    bench.fresh()?;
+    let mut bytes = [0; ConfigZone::LEN];
+    for (block, chunk) in (0..).zip(bytes.chunks_exact_mut(32)) {
+        chunk.copy_from_slice(&bench.must(&Read {
+            zone: Zone::Config,
+            address: Address::block(block, 0),
+            block: true,
+        })?);
+    }
+    let config = ConfigZone::new(bytes);
+    match config.model().is_608() {
+        true => Ok(config),
+        false => Err(format!("this is no ATECC608, but an {}", config.model())),
+    }
+}
+
+/// What is known of the chip now.
+///
+/// # Errors
+/// As [`read_config`].
+pub fn facts(bench: &mut Bench, i2c_hz: u32) -> Step<Facts> {
+    let config = read_config(bench)?;
+    let mut keys = Vec::new();
+    for slot in Slot::all() {
+        if bench.execute(&Info::KeyValid(slot))?.is_ok_and(Info::says_valid) {
+            keys.push(slot);
+        }
+    }
+    Ok(Facts { config, keys, i2c_hz })
+}
+
+/// Examines a chip.
+///
+/// # Errors
+/// It does not answer, or not as an ATECC608 does; what it answers to single questions is in the report.
+pub fn examine(bench: &mut Bench, host: Host, options: &Options) -> Step<Report> {
+    let config = read_config(bench)?;
+    bench.divider = config.clock_divider();
+    if config.chip_options().power_on_self_test() {
+        bench.wake_delay = std::time::Duration::from_micros(timing::WAKE_HIGH_SELF_TEST_US);
+    }
+    let i2c_hz = match host.i2c_hz {
+        Some(hertz) => hertz,
+        None => measure::bus_clock(bench)?,
+    };
+    let facts = self::facts(bench, i2c_hz)?;
+    let chip = Chip {
+        model: facts.config.model().to_string(),
+        serial: serial_text(&facts.config, options.with_serial),
+        simulated: facts.config.serial_number().is_simulated(),
+        configuration: configuration_lines(&facts.config, options.with_serial),
+        keys: facts.keys.iter().map(|slot| slot.number()).collect(),
+    };
+    let measures = measure::measures(bench, &facts);
+    let mut findings: Vec<Finding> = line::PROBES.iter().map(|probe| probe.run(bench, &facts)).collect();
+    findings.extend(commands::PROBES.iter().map(|probe| repeated(probe, bench, &facts, options.rounds)));
+    if options.sacrifice {
+        sacrifice::spend(bench, &facts, options.rounds, &mut findings);
+    }
+    bench.sleep()?;
+    Ok(Report {
+        format: FORMAT,
+        tool: concat!("atecc608-pkcs11 ", env!("CARGO_PKG_VERSION")).to_owned(),
+        host,
+        chip,
+        sacrificed: options.sacrifice,
+        switches: Report::switches_seen(&findings).to_string(),
+        measures,
+        timings: measure::timings(bench),
+        findings,
+    })
+}
+
+/// The same question several times, for the execution times; the answers must agree.
+pub fn repeated(probe: &Probe, bench: &mut Bench, facts: &Facts, rounds: u32) -> Finding {
+    let mut first = probe.run(bench, facts);
+    for _ in 1..rounds {
+        let again = probe.run(bench, facts);
+        if again != first {
+            let seen = |finding: &Finding| finding.seen.clone().unwrap_or_default();
+            first.seen = Some(format!("not always the same: {}; {}", seen(&first), seen(&again)));
+            if let Some(switch) = &mut first.switch {
+                switch.position = None;
+            }
+            break;
+        }
+    }
+    first
+}
