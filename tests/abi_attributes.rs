@@ -121,7 +121,8 @@ fn the_allowed_mechanisms_are_those_that_work() {
             CKM_ECDSA_SHA256,
             CKM_ECDSA_SHA384,
             CKM_ECDSA_SHA512,
-            CKM_ECDH1_DERIVE
+            CKM_ECDH1_DERIVE,
+            CKM_ECDH1_COFACTOR_DERIVE
         ])
     );
 }

@@ -13,8 +13,9 @@ use atecc608_pkcs11::sim::SimBus;
 use atecc608_pkcs11::wire::Opcode;
 use common::chip;
 use common::module::Module;
-use common::one_key::{self, assert_signed, generate, point_in, point_of, sign, with_key, BOUND};
+use common::one_key::{self, assert_signed, generate, import, point_in, point_of, sign, with_key, BOUND};
 use common::process::Helper;
+use common::secrets::with_io_key;
 use cryptoki_sys::*;
 
 /// Only [`Helper`] runs it to some purpose.
@@ -25,13 +26,18 @@ fn helper_process() {
 
 /// A process is killed in the middle of GenKey; whether that takes effect is `executed`.
 fn kill_in_gen_key(module: &Module, bus: &SimBus, role: &str, executed: bool) {
-    // How many commands it takes up to the GenKey that creates: counted on a twin.
+    kill_in(module, bus, role, (Opcode::GEN_KEY, 0), executed);
+}
+
+/// A process is killed in the middle of a command, which is followed by so many others when all goes well.
+fn kill_in(module: &Module, bus: &SimBus, role: &str, (opcode, followed_by): (Opcode, u64), executed: bool) {
+    // How many commands it takes up to that one: counted on a twin.
     let before = bus.image(0).unwrap();
     let state = (module.state_dir().read_dir().unwrap().any(|entry| entry.unwrap().path().is_dir()))
         .then(|| fs::read(module.state_file()).unwrap());
     bus.take_stats();
     assert_eq!(Helper::start(module, role).finish(), ["Ok(())"]);
-    let commands = bus.take_stats().total_commands();
+    let commands = bus.take_stats().total_commands() - followed_by;
     bus.set_image(0, before).unwrap();
     match state {
         Some(state) => fs::write(module.state_file(), state).unwrap(),
@@ -42,11 +48,11 @@ fn kill_in_gen_key(module: &Module, bus: &SimBus, role: &str, executed: bool) {
     let helper = Helper::start(module, role);
     let deadline = Instant::now() + BOUND;
     while bus.stats().total_commands() < commands {
-        assert!(Instant::now() < deadline, "the GenKey does not come");
+        assert!(Instant::now() < deadline, "the {opcode} does not come");
         // Nothing tells when another process has sent a command but looking.
         thread::sleep(Duration::from_millis(1));
     }
-    assert!(bus.stats().command(Opcode::GEN_KEY) > 0);
+    assert!(bus.stats().command(opcode) > 0);
     helper.kill();
     bus.set_faults("none".parse().unwrap());
     bus.power_off();
@@ -109,6 +115,27 @@ fn a_destruction_that_was_killed_is_resolved_both_ways() {
             assert_eq!(module.label(session, key), "a");
             assert_signed(&point, &sign(&module, session, key).unwrap());
         }
+    }
+}
+
+#[test]
+fn an_import_that_was_killed_is_resolved_both_ways() {
+    for executed in [false, true] {
+        let (module, bus, _) = with_io_key();
+        module.finalize().unwrap();
+        // The key is read back after it.
+        kill_in(&module, &bus, "import a", (Opcode::PRIV_WRITE, 1), executed);
+        assert_eq!(point_in(&bus, 4).is_some(), executed);
+        let session = module.start();
+        let found = module.find_labelled(session, CKO_PRIVATE_KEY, "a");
+        module.assert_logged(&["slot 4", "key import was interrupted"]);
+        assert_eq!(found.len(), usize::from(executed));
+        for key in &found {
+            assert_signed(&point_in(&bus, 4).unwrap(), &sign(&module, session, *key).unwrap());
+        }
+        assert!(!fs::read_to_string(module.state_file()).unwrap().contains("intent"));
+        let rv = import(&module, session, "a").map(drop);
+        assert_eq!(rv, if executed { Err(CKR_DEVICE_MEMORY) } else { Ok(()) });
     }
 }
 

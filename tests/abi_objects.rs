@@ -1,5 +1,5 @@
 //! Objects that a client brings, through the C ABI: certificates (checked with x509-cert) and data, on the token and in
-//! a session. Private and secret keys can not be brought.
+//! a session. Private keys: abi_import.rs; secret keys: abi_secret_keys.rs.
 #![cfg(feature = "sim")]
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, clippy::panic)]
 
@@ -145,13 +145,4 @@ fn session_objects_die_with_their_session() {
     let session = module.open_session(0, true).unwrap();
     assert_eq!(module.find(session, &[]), Ok(vec![]));
     assert!(!module.state_dir().read_dir().unwrap().any(|entry| entry.unwrap().path().is_dir()), "nothing was written");
-}
-
-#[test]
-fn private_and_secret_keys_are_not_imported() {
-    let (module, session) = provisioned();
-    for class in [CKO_PRIVATE_KEY, CKO_SECRET_KEY] {
-        let template = [(CKA_CLASS, ulong(class)), (CKA_TOKEN, boolean(true)), (CKA_VALUE, vec![7; 32])];
-        assert_eq!(module.create_object(session, &template), Err(CKR_ACTION_PROHIBITED));
-    }
 }

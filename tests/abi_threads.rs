@@ -126,7 +126,7 @@ impl<'m> Worker<'m> {
         let message = self.message(round).repeat(9);
         let (start, end) = message.split_at(200);
         let digest = self.module.digest_parts(self.session, CKM_SHA256, &[start, end]).unwrap();
-        assert_eq!(digest, Sha256::digest(&message).as_slice());
+        assert_eq!(digest, *Sha256::digest(&message));
     }
 
     fn ciphers(&self, round: usize) {
@@ -252,7 +252,7 @@ fn two_chips_in_one_configuration_are_two_tokens_used_at_once() {
     let together = "[[token]]\nbus = \"unix:FOLDER/bus\"\nlabel = \"one\"\n[[token]]\nbus = \"unix:FOLDER/bus\"\nlabel = \"two\"\naddress = 0x61\n";
     for configuration in [apart, together] {
         let module = Module::configured(configuration);
-        let images = [chip::provisioned(), chip::provisioned_at(0x61)];
+        let images = [chip::provisioned(), chip::moved_to(0x61, chip::provisioned())];
         let _bus = (configuration == together).then(|| chip::serve_all(images.clone(), &module.socket()));
         images[0].save(&module.folder.path().join("one")).unwrap();
         images[1].save(&module.folder.path().join("two")).unwrap();

@@ -124,24 +124,6 @@ fn encrypted_priv_write(key: &[u8; 32]) -> PrivWrite {
     PrivWrite { slot: slot(4), encrypted: true, key: std::array::from_fn(|i| plain[i] ^ stream[i]), mac }
 }
 
-const OTHER: [u8; 13] = [0; 13];
-
-/// A CheckMac over a random nonce, by somebody who knows the key.
-fn check_mac(master: &Master, number: u8, key: &[u8; 32]) -> u8 {
-    let nonce = master.random_nonce();
-    let response = sha(&[key, &nonce, &[0; 4], &[0; 8], &[0; 3], &SN[..1], &[0; 4], &SN[1..], &[0; 2]]);
-    master.status_on(&CheckMac {
-        slot: slot(number),
-        temp_key_second: true,
-        temp_key_first: false,
-        source_fixed: false,
-        otp: false,
-        challenge: [0; 32],
-        response,
-        other_data: OTHER,
-    })
-}
-
 fn authorised(master: &Master) -> u8 {
     u8::from(master.temp_key_state()[1] & 0x04 != 0)
 }
@@ -172,7 +154,7 @@ fn boot(master: &Master) -> u8 {
 /// CheckMac with slot 10, whose neighbour slot 11 has ReadKey 0.
 fn copied(switches: Switches) -> Master {
     let master = chip(switches, &[(slot_config(11), 0x80)]);
-    assert_eq!(check_mac(&master, 10, &[0xAA; 32]), OK);
+    assert_eq!(prove(&master, 10, &[0xAA; 32]), OK);
     master
 }
 
@@ -219,9 +201,9 @@ fn chip_and_bus() -> impl IntoIterator<Item = Case> {
         };
         blank_otp = 0x00, 0xFF => 0x00, |switches| blank_byte(switches, Part::Otp);
         blank_slots = 0x00, 0xFF => 0x00, |switches| blank_byte(switches, Part::Slot(slot(15)));
-        authorisation_survives_idle = true, 0 => 1, |switches| {
+        authorisation_survives_idle = false, 1 => 0, |switches| {
             let master = chip(switches, &[]);
-            assert_eq!(check_mac(&master, 7, &PIN), OK);
+            assert_eq!(prove(&master, 7, &PIN), OK);
             master.idle();
             master.wake();
             authorised(&master)
@@ -282,7 +264,7 @@ fn commands() -> impl IntoIterator<Item = Case> {
         latch_clear_is_free = true, EXECUTION => OK, |switches| {
             chip(switches, &[(69, 0x87)]).status_on(&Info::LatchSet(false))
         };
-        counter_needs_config_lock = false, EXECUTION => OK, |switches| {
+        counter_needs_config_lock = true, OK => EXECUTION, |switches| {
             config_unlocked(switches).status_on(&Counter { number: 0, increment: false })
         };
         update_extra_decrements = true, PARSE => OK, |switches| {
@@ -301,23 +283,14 @@ fn commands() -> impl IntoIterator<Item = Case> {
         check_mac_copies = false, 1 => 0, |switches| temp_key_valid(&copied(switches));
         failed_check_mac_clears_authorisation = false, 0 => 1, |switches| {
             let master = chip(switches, &[]);
-            assert_eq!(check_mac(&master, 7, &PIN), OK);
-            let wrong = CheckMac {
-                slot: slot(10),
-                temp_key_second: false,
-                temp_key_first: false,
-                source_fixed: false,
-                otp: false,
-                challenge: [0; 32],
-                response: [0; 32],
-                other_data: OTHER,
-            };
+            assert_eq!(prove(&master, 7, &PIN), OK);
+            let wrong = CheckMac { temp_key_second: false, ..check_mac(10, [0; 32], [0; 13]) };
             assert_eq!(master.status_on(&wrong), MISCOMPARE);
             authorised(&master)
         };
         authorisation_survives_nonce = true, 0 => 1, |switches| {
             let master = chip(switches, &[]);
-            assert_eq!(check_mac(&master, 7, &PIN), OK);
+            assert_eq!(prove(&master, 7, &PIN), OK);
             master.random_nonce();
             authorised(&master)
         };

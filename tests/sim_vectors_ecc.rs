@@ -8,12 +8,6 @@ use atecc608_pkcs11::wire::commands::*;
 use sim_support::vectors::*;
 use sim_support::*;
 
-fn between_the_locks() -> Master {
-    let master = Master::with_image(tls_image(true, false)).untimed();
-    master.wake();
-    master
-}
-
 fn verify(source: DigestSource, public_key: [u8; 64], signature: [u8; 64]) -> Verify {
     Verify { key: VerifyKey::External { source, public_key }, signature, mac: false }
 }

@@ -10,12 +10,6 @@ use atecc608_pkcs11::wire::zone::{Address, Zone};
 use sim_support::vectors::*;
 use sim_support::*;
 
-fn between_the_locks() -> Master {
-    let master = Master::with_image(tls_image(true, false)).untimed();
-    master.wake();
-    master
-}
-
 /// 32 bytes that begin with these; zeroes after an HMAC key change nothing.
 fn padded(key: &[u8]) -> [u8; 32] {
     let mut block = [0; 32];

@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::ops::Before;
 use super::{Awake, Chip, Error, Port, Result};
 use crate::wire::commands::*;
 use crate::wire::config_zone::SerialNumber;
@@ -38,6 +39,28 @@ impl<P: Port> Awake<'_, P> {
         data.iter_mut().zip(session_key.iter()).for_each(|(byte, key)| *byte ^= key);
         let mut write = Write { zone: Zone::Data, address, data: data.to_vec(), mac: Some([0; 32]) };
         write.mac = Some(messages::write_mac(&session_key, &write, serial, plaintext));
+        self.execute(&write)
+    }
+
+    /// Puts a private key that was made elsewhere into a slot, encrypted: Nonce (random), GenDig with the slot's write key,
+    /// PrivWrite with its MAC (fact sheet section 3.13). `scalar` is big-endian.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the chip holds another write key than the host.
+    pub fn priv_write(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: &SharedSecret<'_>,
+        slot: Slot,
+        scalar: &[u8; 32],
+    ) -> Result<()> {
+        let session_key = self.session_key(serial, write_key)?;
+        let mut plaintext = Zeroizing::new([0; 36]);
+        plaintext[4..].copy_from_slice(scalar);
+        let mut write = PrivWrite { slot, encrypted: true, key: *plaintext, mac: [0; 32] };
+        write.mac = messages::priv_write_mac(&session_key, &write, serial, &plaintext);
+        let stream = messages::priv_write_key_stream(&session_key);
+        write.key.iter_mut().zip(stream.iter()).for_each(|(byte, key)| *byte ^= key);
         self.execute(&write)
     }
 
@@ -90,6 +113,8 @@ impl<P: Port> Awake<'_, P> {
             Ok(()) => Ok(true),
             Err(error) if error.has_status(Status::MISCOMPARE) => Ok(false),
             Err(Error::Uncertain { cause, .. }) if cause.has_status(Status::MISCOMPARE) => Ok(false),
+            // Nothing is spent by asking: the conversation may begin again.
+            Err(Error::Uncertain { cause, .. }) => Err(*cause),
             Err(error) => Err(error),
         }
     }
@@ -106,6 +131,7 @@ impl<P: Port> Awake<'_, P> {
     ) -> Result<Zeroizing<[u8; 32]>> {
         let ecdh =
             Ecdh { key: EcdhKey::Slot(slot), target: EcdhTarget::Output, encrypted: true, public_key: *public_key };
+        self.before_use(slot)?;
         match self.execute(&ecdh)? {
             EcdhResponse::Encrypted { secret, nonce } => {
                 let mut clear = Zeroizing::new(secret);
@@ -133,9 +159,14 @@ impl<P: Port> Chip<P> {
     ) -> Result<()> {
         let mut last = Ok(());
         for _ in 0..WRITES {
-            last = self.converse(|awake| match write_key {
-                Some(key) => awake.write_encrypted(serial, key, address, plaintext),
-                None => awake.execute(&Write::block(Zone::Data, address, *plaintext)),
+            last = self.converse(|awake| {
+                if let Some((slot, _)) = address.slot_block() {
+                    awake.before_use(slot)?;
+                }
+                match write_key {
+                    Some(key) => awake.write_encrypted(serial, key, address, plaintext),
+                    None => awake.execute(&Write::block(Zone::Data, address, *plaintext)),
+                }
             });
             match &last {
                 Err(Error::Uncertain { cause, .. }) => log::debug!("a secret is written again: {cause}"),
@@ -143,5 +174,102 @@ impl<P: Port> Chip<P> {
             }
         }
         last
+    }
+
+    /// Puts a private key that was made elsewhere into `slot`, in place of what `before` describes. `expected` is its public
+    /// key, X ‖ Y: when a reply is lost, the chip's own answer tells whether the write took effect.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says; those of the conversation;
+    /// [`Error::Uncertain`] if the chip can't be asked any more.
+    pub fn import_key(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: &SharedSecret<'_>,
+        slot: Slot,
+        before: Before,
+        scalar: &[u8; 32],
+        expected: &[u8; 64],
+    ) -> Result<()> {
+        let mut tries = 1;
+        loop {
+            let attempt = self.converse(|awake| match awake.state_of(slot)? {
+                now if now == before => awake.priv_write(serial, write_key, slot, scalar),
+                Before::Holds(now) if tries > 1 && now == *expected => Ok(()),
+                _ => Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone"))),
+            });
+            match attempt {
+                Err(Error::Uncertain { opcode, cause }) if tries < WRITES => {
+                    log::debug!("{opcode} on slot {slot}: {cause}; asking the chip whether it took effect");
+                }
+                other => return other,
+            }
+            tries += 1;
+        }
+    }
+}
+
+/// What became of a key that was to be rolled.
+#[derive(Debug)]
+pub enum Rolled {
+    /// The slot holds this key now.
+    To(Zeroizing<[u8; 32]>),
+    /// The chip refuses to roll it, and holds the old one.
+    Refused,
+}
+
+impl<P: Port> Chip<P> {
+    /// Rolls a key that the host knows, too: Nonce (random), DeriveKey with its MAC (fact sheet section 3.4). `keep` gets the
+    /// new key before the chip makes it, and says whether to go on; afterwards CheckMac tells which one the chip holds.
+    ///
+    /// # Errors
+    /// Those of the conversations; [`Error::Mismatch`] if `keep` said no, or the chip holds neither key.
+    pub fn roll_key(
+        &mut self,
+        serial: &SerialNumber,
+        old: &SharedSecret<'_>,
+        keep: &mut dyn FnMut(&[u8; 32]) -> bool,
+    ) -> Result<Rolled> {
+        let slot = old.slot;
+        let mut last = Error::Lost(Opcode::DERIVE_KEY);
+        for _ in 0..WRITES {
+            let mut new = Zeroizing::new([0; 32]);
+            let outcome = self.converse_once(|awake| {
+                let nonce = awake.random_nonce()?;
+                let mut derive = DeriveKey { target: slot, source_fixed: false, mac: None };
+                new = messages::derive_key(old.value, &nonce, &derive, serial);
+                derive.mac = Some(messages::derive_key_mac(old.value, &derive, serial));
+                // A disk may take longer than the watchdog.
+                if !awake.pause(|| keep(&new))? {
+                    return Ok(false);
+                }
+                awake.execute(&derive).map(|()| true)
+            });
+            if let Ok(false) = outcome {
+                return Err(Error::Mismatch(format!("slot {slot} is left as it was")));
+            }
+            let mut holds = |value: &[u8; 32]| {
+                let secret = SharedSecret { slot, value };
+                self.converse(|awake| awake.proves(serial, &secret))
+            };
+            if holds(&new)? {
+                return Ok(Rolled::To(new));
+            }
+            if !holds(old.value)? {
+                return Err(Error::Mismatch(format!("slot {slot} holds neither the old key nor the new one")));
+            }
+            match outcome {
+                Err(Error::Uncertain { cause, .. })
+                    if matches!(*cause, Error::Status { .. }) && !cause.is_recoverable() =>
+                {
+                    return Ok(Rolled::Refused)
+                }
+                Err(error @ Error::Status { .. }) if !error.is_recoverable() => return Ok(Rolled::Refused),
+                Err(error) => last = error,
+                Ok(_) => {}
+            }
+            log::debug!("slot {slot}: {last}; rolling the key once more");
+        }
+        Err(last)
     }
 }

@@ -1,5 +1,6 @@
 //! The open sessions, and what each is doing.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use cryptoki_sys::*;
@@ -7,7 +8,13 @@ use parking_lot::Mutex;
 
 use super::error::{Error, Result};
 use super::types::{from_ulong, to_ulong};
-use crate::token::{CipherOperation, DigestOperation, ObjectHandle, SessionRef, SignOperation, Token, VerifyOperation};
+use crate::token::pin::Who;
+use crate::token::{
+    CipherOperation, DigestOperation, MessageCipher, ObjectHandle, SessionRef, SignOperation, Token, VerifyOperation,
+};
+
+/// The last handle given to a session in this process. (As wide as a CK_ULONG, on every Linux.)
+static LAST_HANDLE: AtomicUsize = AtomicUsize::new(0);
 
 /// The table of open sessions.
 ///
@@ -19,7 +26,6 @@ pub struct Sessions {
 
 #[derive(Default)]
 struct Table {
-    last_handle: u64,
     /// In the order of their opening; programs have few at a time.
     open: Vec<Entry>,
 }
@@ -42,17 +48,17 @@ pub struct Counts {
 }
 
 impl Sessions {
-    /// Opens a session. Handles are never used twice.
+    /// Opens a session. Handles are never used twice, not even after C_Finalize and C_Initialize: a thread that did not hear
+    /// of these can't meet another's session.
     pub fn open(&self, token: &Arc<Token>, read_write: bool) -> CK_SESSION_HANDLE {
         let mut table = self.table.lock();
         // A CK_ULONG of 32 bits could come round after four thousand million sessions.
-        loop {
-            table.last_handle = from_ulong(to_ulong(table.last_handle.wrapping_add(1)));
-            if table.last_handle != 0 && !table.open.iter().any(|entry| entry.handle == table.last_handle) {
-                break;
+        let handle = loop {
+            let next = LAST_HANDLE.fetch_add(1, Ordering::Relaxed).wrapping_add(1) as u64;
+            if next != 0 && !table.open.iter().any(|entry| entry.handle == next) {
+                break next;
             }
-        }
-        let handle = table.last_handle;
+        };
         let session = Arc::new(Mutex::new(Session::new(handle, token.clone(), read_write)));
         table.open.push(Entry { handle, token: token.clone(), read_write, session });
         to_ulong(handle)
@@ -149,6 +155,10 @@ pub struct Session {
     pub encrypt: Activity<CipherOperation>,
     /// C_Decrypt.
     pub decrypt: Activity<CipherOperation>,
+    /// C_EncryptMessage.
+    pub message_encrypt: Activity<MessageCipher>,
+    /// C_DecryptMessage.
+    pub message_decrypt: Activity<MessageCipher>,
     /// C_Sign.
     pub sign: Activity<SignOperation>,
     /// C_Verify, C_VerifySignature.
@@ -181,6 +191,8 @@ impl Session {
             find: Activity::new("search"),
             encrypt: Activity::new("encryption"),
             decrypt: Activity::new("decryption"),
+            message_encrypt: Activity::new("message encryption"),
+            message_decrypt: Activity::new("message decryption"),
             sign: Activity::new("signing operation"),
             verify: Activity::new("verification"),
             digest: Activity::new("digest operation"),
@@ -204,18 +216,30 @@ impl Session {
 
     /// CKS state, which follows the token's login.
     pub fn state(&self) -> CK_STATE {
-        match (self.read_write, self.token.logged_in()) {
-            (false, false) => CKS_RO_PUBLIC_SESSION,
-            (false, true) => CKS_RO_USER_FUNCTIONS,
-            (true, false) => CKS_RW_PUBLIC_SESSION,
-            (true, true) => CKS_RW_USER_FUNCTIONS,
+        match (self.read_write, self.token.who()) {
+            (false, Who::User) => CKS_RO_USER_FUNCTIONS,
+            (false, _) => CKS_RO_PUBLIC_SESSION,
+            (true, Who::Nobody) => CKS_RW_PUBLIC_SESSION,
+            (true, Who::User) => CKS_RW_USER_FUNCTIONS,
+            (true, Who::Officer) => CKS_RW_SO_FUNCTIONS,
         }
+    }
+
+    /// Whether a cryptographic operation is in progress.
+    pub fn is_busy(&self) -> bool {
+        self.encrypt.active.is_some()
+            || self.decrypt.active.is_some()
+            || self.sign.active.is_some()
+            || self.verify.active.is_some()
+            || self.digest.active.is_some()
     }
 
     fn cancel_all(&mut self) {
         self.find.cancel();
         self.encrypt.cancel();
         self.decrypt.cancel();
+        self.message_encrypt.cancel();
+        self.message_decrypt.cancel();
         self.sign.cancel();
         self.verify.cancel();
         self.digest.cancel();

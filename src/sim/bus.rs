@@ -13,6 +13,7 @@ use super::image::Image;
 use super::line::DataLine;
 use super::random::Dice;
 use super::stats::Stats;
+use super::switches::Switches;
 use crate::wire::transfer::{Segment, TransferFault, TransferResult, MAX_SEGMENTS};
 
 /// How long the chips have had their supply when the bus is made: past their power-up time.
@@ -205,14 +206,28 @@ impl SimBus {
         Ok(chip.set_image(image)?)
     }
 
+    /// How a chip behaves from now on where the fact sheet is not certain.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such chip.
+    pub fn set_switches(&self, chip: usize, switches: Switches) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        inner.chips.get_mut(chip).ok_or(io::ErrorKind::NotFound)?.set_switches(switches);
+        Ok(())
+    }
+
     /// One transfer, START to STOP, with a repeated START between segments.
     ///
     /// # Errors
     /// The fault and the segment it struck; what came before has happened.
     pub fn transfer(&self, segments: &[Segment]) -> TransferResult {
         let mut inner = self.inner.lock();
+        let began = Instant::now();
         let result = inner.transfer(segments);
         if inner.timing == Timing::Real {
+            // The chip's clock stands still meanwhile: a host whose disk takes a second to keep the EEPROM would else
+            // let the watchdog bite.
+            inner.started += began.elapsed();
             // The bus stays taken for as long as its bits take.
             thread::sleep(inner.now.saturating_sub(inner.real_time()));
         }

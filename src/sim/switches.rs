@@ -59,7 +59,8 @@ pub struct Switches {
     pub req_auth_gates_gen_key: bool,
     /// ReqAuth gates Write after the data lock (section 11). Default on.
     pub req_auth_gates_write: bool,
-    /// The authorisation of CheckMac survives idle (sections 1.3 and 11). Default off.
+    /// The authorisation of CheckMac survives idle (sections 1.3 and 11). Default on, since the vendor's unit test
+    /// volatile_key_permit sets the latch with it (section 3.8), and the vendor's library is idle between any two commands.
     pub authorisation_survives_idle: bool,
     /// The authorisation survives a new Nonce (section 11). Default off.
     pub authorisation_survives_nonce: bool,
@@ -93,7 +94,8 @@ pub struct Switches {
     /// SecureBootConfig bit 4 asks for a random TempKey in all modes, not only for encrypted digests (section 5.1). Default
     /// on.
     pub secure_boot_nonce_always: bool,
-    /// Counter needs the configuration locked (section 5.7). Default on.
+    /// Counter(read) needs the configuration locked, as Counter(increment) does (section 5.7). Default off: the vendor's
+    /// unit test counter_write_test reads before the lock what it has just preset.
     pub counter_needs_config_lock: bool,
     /// GenDig refuses slots configured for an ECC private key (section 3.6). Default on.
     pub gen_dig_refuses_private_keys: bool,
@@ -199,7 +201,7 @@ impl Default for Switches {
             sha_digest_is_fixed: true,
             req_auth_gates_gen_key: true,
             req_auth_gates_write: true,
-            authorisation_survives_idle: false,
+            authorisation_survives_idle: true,
             authorisation_survives_nonce: false,
             latch_clear_is_free: false,
             kdf_slot_rules_are_hmacs: true,
@@ -213,7 +215,7 @@ impl Default for Switches {
             aes_uses_up_temp_key: false,
             secure_boot_needs_data_lock: true,
             secure_boot_nonce_always: true,
-            counter_needs_config_lock: true,
+            counter_needs_config_lock: false,
             gen_dig_refuses_private_keys: true,
             mac_takes_otp: false,
             failed_check_mac_clears_authorisation: true,

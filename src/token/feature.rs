@@ -30,11 +30,9 @@ pub enum Feature {
 const PROFILES: [CK_PROFILE_ID; 2] = [CKP_BASELINE_PROVIDER, CKP_PUBLIC_CERTIFICATES_TOKEN];
 
 /// Whether a template names a class of these.
-///
-/// # Errors
-/// [`Error::AttributeValueInvalid`].
-pub fn is_asked(template: &Template) -> Result<bool> {
-    Ok(matches!(template.ulong(CKA_CLASS)?, Some(CKO_HW_FEATURE | CKO_PROFILE | CKO_MECHANISM)))
+pub fn is_asked(template: &Template) -> bool {
+    let classes = [CKO_HW_FEATURE, CKO_PROFILE, CKO_MECHANISM];
+    template.bytes(CKA_CLASS).is_some_and(|asked| classes.iter().any(|class| ulong_value(*class) == asked))
 }
 
 /// The ones that match. The counter is not moved by that.

@@ -49,7 +49,7 @@ impl Identity {
             key,
             state: self.store.state().slot(slot),
             point: self.known_point(slot),
-            serial: self.zone.serial_number(),
+            zone: &self.zone,
         })
     }
 
@@ -86,7 +86,7 @@ pub(super) fn find(
     session_objects: &SessionObjects,
     template: &Template,
 ) -> Result<Vec<ObjectKey>> {
-    if feature::is_asked(template)? {
+    if feature::is_asked(template) {
         return feature::find(device, template);
     }
     let identity = device.identity()?;
@@ -94,7 +94,7 @@ pub(super) fn find(
     let mut found = find_keys(device, template)?;
     let identity = device.identity()?;
     for secret in identity.store.state().secrets.iter().filter(|secret| identity.secret_slot_of(secret).is_some()) {
-        let has = |(attribute, wanted)| secret.attribute(attribute).is_ok_and(|value| value == wanted);
+        let has = |(attribute, wanted)| secret.attribute(&identity.zone, attribute).is_ok_and(|value| value == wanted);
         if template.iter().all(has) {
             found.push(ObjectKey::Secret(secret.unique_id.clone()));
         }
@@ -124,7 +124,11 @@ fn find_keys(device: &mut Device, template: &Template) -> Result<Vec<ObjectKey>>
     let identity = device.identity()?;
     let mut candidates: Vec<(Slot, Half)> = Vec::new();
     for half in [Half::Private, Half::Public] {
+        // Before a login a slot that wants one shows the public key that is known, and never the private one.
+        let is_shown =
+            |slot| !identity.is_out_of_reach(slot) || half == Half::Public && identity.known_point(slot).is_some();
         let slots = identity.keys.iter().filter(|key| half == Half::Private || key.public).map(|key| key.slot);
+        let slots = slots.filter(|slot| is_shown(*slot));
         candidates.extend(
             slots.filter(|slot| !matches!(identity.matches(*slot, half, template), Match::No)).map(|slot| (slot, half)),
         );

@@ -2,10 +2,11 @@
 
 use cryptoki_sys::*;
 
-use super::attribute::CKA_ATECC608_SLOT;
+use super::attribute::{slot_asked_for, CKA_ATECC608_SLOT};
 use super::device::Device;
 use super::error::{Error, Result};
 use super::identity::Identity;
+use super::kept::{Kept, KeptFor};
 use super::layout::KeySlot;
 use super::mechanism::Mechanism;
 use super::object::KeyRef;
@@ -19,7 +20,7 @@ use crate::wire::Slot;
 
 /// What may stand in a key pair's templates. What a key may do is not theirs to say: usage flags are accepted
 /// and the truth is reported.
-const KEY_ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
+pub(super) const KEY_ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
     CKA_CLASS,
     CKA_TOKEN,
     CKA_PRIVATE,
@@ -57,6 +58,7 @@ pub(super) struct KeyPairRequest {
     public_label: Option<String>,
     id: Option<Vec<u8>>,
     slot: Option<Slot>,
+    kept: Kept,
 }
 
 impl KeyPairRequest {
@@ -104,12 +106,6 @@ impl KeyPairRequest {
         if private.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
             return inconsistent("CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use");
         }
-        let slot = match private.ulong(CKA_ATECC608_SLOT)?.or(public.ulong(CKA_ATECC608_SLOT)?) {
-            Some(number) => Some(u8::try_from(number).ok().and_then(Slot::new).ok_or_else(|| {
-                Error::AttributeValueInvalid(format!("CKA_ATECC608_SLOT: {number}, where the chip has slots 0 to 15"))
-            })?),
-            None => None,
-        };
         let text =
             |template: &Template| Ok(template.text(CKA_LABEL)?.filter(|label| !label.is_empty()).map(str::to_owned));
         // python-pkcs11 sends empty ones for names that were not given; a private key must have an id.
@@ -120,7 +116,8 @@ impl KeyPairRequest {
             public_label: public_label.filter(|public| label.as_ref() != Some(public)),
             label,
             id: id(private).or_else(|| id(public)).map(<[u8]>::to_vec),
-            slot,
+            slot: slot_asked_for(&[private, public])?,
+            kept: Kept::of(KeptFor::Key, &[private, public])?,
         })
     }
 }
@@ -136,18 +133,7 @@ pub(super) fn generate(device: &mut Device, request: KeyPairRequest) -> Result<S
             return Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()));
         }
         let (slot, before) = choose_slot(chip, identity, &request)?;
-        let label = match request.label {
-            Some(label) => {
-                refuse_second_label(chip, identity, slot, &label)?;
-                Some(label)
-            }
-            // The default is the slot's name, unless another key was given that.
-            None => {
-                let default = identity.key_slot(slot).map(|key| key.default_label.clone()).unwrap_or_default();
-                let taken = refuse_second_label(chip, identity, slot, &default);
-                matches!(taken, Err(Error::AttributeValueInvalid(_))).then(|| format!("slot-{slot}"))
-            }
-        };
+        let label = settled_label(chip, identity, slot, request.label)?;
         if !is_free(identity, slot, before)? {
             let same_label = identity.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
             return Err(match label {
@@ -157,6 +143,8 @@ pub(super) fn generate(device: &mut Device, request: KeyPairRequest) -> Result<S
         }
         let intent = Intent {
             before: public_bytes(before)?,
+            after: None,
+            kept: request.kept,
             purpose: Purpose::Generate,
             label,
             public_label: request.public_label,
@@ -180,6 +168,9 @@ pub(super) fn destroy(device: &mut Device, key: KeyRef) -> Result<()> {
                  false)"
             )));
         }
+        if let Some(state) = identity.store.state().slot(slot) {
+            state.kept.check_destroyable()?;
+        }
         let known = identity.known_point(slot);
         let now = identity.read_point_anew(chip, slot)?;
         if known.is_some_and(|known| known != now) {
@@ -188,6 +179,8 @@ pub(super) fn destroy(device: &mut Device, key: KeyRef) -> Result<()> {
         let before = Before::Holds(now.xy());
         let intent = Intent {
             before: public_bytes(before)?,
+            after: None,
+            kept: Kept::default(),
             purpose: Purpose::Destroy,
             label: None,
             public_label: None,
@@ -225,7 +218,7 @@ fn replace_key(
     })
 }
 
-fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
+pub(super) fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
     match before {
         Before::Empty => Ok(None),
         Before::Holds(xy) => Point::from_xy(&xy)
@@ -235,7 +228,7 @@ fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
 }
 
 /// A slot is free if it holds no key, or the very key that its tombstone names.
-fn is_free(identity: &Identity, slot: Slot, before: Before) -> Result<bool> {
+pub(super) fn is_free(identity: &Identity, slot: Slot, before: Before) -> Result<bool> {
     let tombstone = identity.store.state().slot(slot).and_then(|state| state.tombstone.clone());
     Ok(public_bytes(before)?.is_none_or(|key| tombstone == Some(key)))
 }
@@ -289,6 +282,25 @@ fn named_slot(identity: &Identity, request: &KeyPairRequest) -> Result<Option<Sl
         )));
     }
     Ok(None)
+}
+
+/// The label that a new key in this slot gets: none means the slot's name, unless another key was given that.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`] if the label asked for is another private key's, those of the chip.
+pub(super) fn settled_label(
+    chip: &mut Chip<Bus>,
+    identity: &mut Identity,
+    slot: Slot,
+    label: Option<String>,
+) -> Result<Option<String>> {
+    if let Some(label) = label {
+        refuse_second_label(chip, identity, slot, &label)?;
+        return Ok(Some(label));
+    }
+    let default = identity.key_slot(slot).map(|key| key.default_label.clone()).unwrap_or_default();
+    let taken = refuse_second_label(chip, identity, slot, &default);
+    Ok(matches!(taken, Err(Error::AttributeValueInvalid(_))).then(|| format!("slot-{slot}")))
 }
 
 /// Labels of private keys are unique: AWS clients refuse a token with two.

@@ -15,10 +15,12 @@ pub mod feature;
 pub mod identity;
 pub mod info;
 pub mod io_key;
+pub mod kept;
 pub mod layout;
 pub mod mac;
 pub mod mechanism;
 pub mod object;
+pub mod pin;
 pub mod point;
 pub mod profile;
 pub mod secret;
@@ -27,36 +29,37 @@ pub mod state;
 pub mod store;
 pub mod template;
 
+mod access;
 mod derive;
 mod find;
+mod import;
+mod kdf;
 mod keygen;
 mod objects;
 mod state_file;
 mod wrap;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use cryptoki_sys::*;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
+pub use cipher::message::{MessageCipher, MessageVector};
 pub use cipher::{CipherOperation, Direction};
 pub use digest::DigestOperation;
 pub use error::{Error, Result};
 pub use info::{SlotInfo, TokenInfo};
-pub use mechanism::{Mechanism, MechanismInfo, Parameter};
+pub use mechanism::{HkdfSalt, Mechanism, MechanismInfo, Parameter};
 pub use sign::{SignOperation, VerifyOperation};
 pub use template::Template;
 
-use attribute::{stored_attribute, Answer};
 use device::Device;
-use feature::Feature;
 use find::Half;
-use object::{HandleTable, KeyRef, ObjectKey, SessionObjects};
-use objects::NewObject;
+use object::{HandleTable, KeyRef, ObjectKey, SessionObject, SessionObjects};
+use pin::{Login, Who};
 use point::Point;
 use secret::session::SecretRequest;
-use state::StoredSecret;
 
 pub use crate::bus::lock::open_lock_descriptors;
 use crate::config::{Config, TokenConfig};
@@ -76,12 +79,13 @@ pub struct SessionRef {
 /// One configured chip. Its methods may be called from any thread; the chip does one thing at a time.
 pub struct Token {
     slot_id: CK_SLOT_ID,
-    logged_in: AtomicBool,
+    login: Arc<Login>,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     device: Device,
+    login: Arc<Login>,
     handles: HandleTable,
     session_objects: SessionObjects,
 }
@@ -89,12 +93,14 @@ struct Inner {
 impl Token {
     /// A token for one `[[token]]`; touches no bus.
     pub fn new(config: &Config, token: &TokenConfig) -> Self {
+        let login = Arc::new(Login::default());
         let inner = Inner {
-            device: Device::new(config, token),
+            device: Device::new(config, token, login.clone()),
+            login: login.clone(),
             handles: HandleTable::default(),
             session_objects: SessionObjects::default(),
         };
-        Self { slot_id: token.slot as CK_SLOT_ID, logged_in: AtomicBool::new(false), inner: Mutex::new(inner) }
+        Self { slot_id: token.slot as CK_SLOT_ID, login, inner: Mutex::new(inner) }
     }
 
     /// Its PKCS#11 slot id.
@@ -105,9 +111,17 @@ impl Token {
     /// What C_GetSlotInfo says. Asks the chip at most once a second.
     pub fn slot_info(&self) -> SlotInfo {
         let device = &mut self.inner.lock().device;
-        let present = device.present().is_ok();
+        let present = device.look();
         let config = device.config();
         SlotInfo { description: format!("{} at {:#04x}", config.bus, config.address), present }
+    }
+
+    /// Whether the chip came or went since the last time that this was asked; since it was first looked for, at the first
+    /// time. Asks the chip at most once a second.
+    pub fn take_event(&self) -> bool {
+        let device = &mut self.inner.lock().device;
+        device.look();
+        device.take_event()
     }
 
     /// What C_GetTokenInfo says. Asks the chip at most once a second.
@@ -138,41 +152,6 @@ impl Token {
         self.inner.lock().device.identity().map(drop)
     }
 
-    /// Logs in. Without a PIN only the PIN is ignored: AWS clients always log in.
-    ///
-    /// # Errors
-    /// [`Error::UserAlreadyLoggedIn`]; [`Error::UserTypeInvalid`] for anybody but CKU_USER.
-    pub fn login(&self, user: CK_USER_TYPE, _pin: Option<&[u8]>) -> Result<()> {
-        match user {
-            CKU_USER if self.logged_in.swap(true, Ordering::AcqRel) => Err(Error::UserAlreadyLoggedIn),
-            CKU_USER => Ok(()),
-            CKU_SO => Err(Error::UserTypeInvalid(
-                "this token has no PIN and so no security officer; the profile tls-pin has both".to_owned(),
-            )),
-            CKU_CONTEXT_SPECIFIC => Err(Error::OperationNotInitialized(
-                "no operation waits for a PIN: CKA_ALWAYS_AUTHENTICATE is false on every key".to_owned(),
-            )),
-            other => Err(Error::UserTypeInvalid(format!("user type {other} does not exist"))),
-        }
-    }
-
-    /// Logs out.
-    ///
-    /// # Errors
-    /// [`Error::UserNotLoggedIn`].
-    pub fn logout(&self) -> Result<()> {
-        if self.logged_in.swap(false, Ordering::AcqRel) {
-            Ok(())
-        } else {
-            Err(Error::UserNotLoggedIn)
-        }
-    }
-
-    /// Whether CKU_USER is logged in.
-    pub fn logged_in(&self) -> bool {
-        self.logged_in.load(Ordering::Acquire)
-    }
-
     /// A session ended: its objects are gone.
     pub fn session_closed(&self, session: u64) {
         self.inner.lock().drop_session_objects(Some(session));
@@ -180,22 +159,31 @@ impl Token {
 
     /// The last session ended: all session objects are gone, and nobody is logged in.
     pub fn all_sessions_closed(&self) {
-        self.logged_in.store(false, Ordering::Release);
-        self.inner.lock().drop_session_objects(None);
+        let inner = &mut *self.inner.lock();
+        self.login.set(Who::Nobody);
+        inner.logged_out();
+        inner.drop_session_objects(None);
     }
 
-    /// C_InitToken: sets the label. Keys are never destroyed by it, so it refuses while there are objects.
+    /// C_InitToken: sets the label. Keys are never destroyed by it, so without a security officer it refuses while there
+    /// are objects; with one it does what [`pin`] says.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`] while there are objects or the configuration gives the label; those of state
-    /// folder and chip.
-    pub fn init_token(&self, _so_pin: Option<&[u8]>, label: &str) -> Result<()> {
-        let inner = &mut *self.inner.lock();
-        if let Some(label) = &inner.device.config().label {
+    /// [`Error::ActionProhibited`] while there are objects or the configuration gives another label;
+    /// [`Error::PinIncorrect`]; those of state folder and chip.
+    pub fn init_token(&self, so_pin: Option<&[u8]>, label: &str) -> Result<()> {
+        let label = label.trim_end().to_owned();
+        let scheme = self.scheme()?;
+        let configured = self.inner.lock().device.config().label.clone();
+        if let Some(configured) = configured.filter(|configured| scheme.is_none() || *configured != label) {
             return Err(Error::ActionProhibited(format!(
-                "the configuration gives this token the label \"{label}\": change it there"
+                "the configuration gives this token the label \"{configured}\": change it there"
             )));
         }
+        if let Some(scheme) = scheme {
+            return self.init_token_with_pin(scheme, so_pin, label);
+        }
+        let inner = &mut *self.inner.lock();
         let objects = find::find(&mut inner.device, &inner.session_objects, &Template::default())?;
         if !objects.is_empty() {
             return Err(Error::ActionProhibited(format!(
@@ -203,25 +191,7 @@ impl Token {
                 objects.len()
             )));
         }
-        let label = label.trim_end().to_owned();
         inner.device.with_chip(|_, identity| identity.store.change(|state| state.label = Some(label)))
-    }
-
-    /// C_InitPIN: refused, this token has no PIN.
-    ///
-    /// # Errors
-    /// [`Error::UserNotLoggedIn`], always: only a security officer may, and there is none.
-    pub fn init_pin(&self, _pin: Option<&[u8]>) -> Result<()> {
-        log::warn!("C_InitPIN: this token has no PIN; the profile tls-pin has one");
-        Err(Error::UserNotLoggedIn)
-    }
-
-    /// C_SetPIN: refused, this token has no PIN.
-    ///
-    /// # Errors
-    /// [`Error::ActionProhibited`], always.
-    pub fn set_pin(&self, _old: Option<&[u8]>, _new: Option<&[u8]>) -> Result<()> {
-        Err(Error::ActionProhibited("this token has no PIN to change; the profile tls-pin has one".to_owned()))
     }
 
     /// Fills `out` from the chip's generator: one Random for each 32 bytes, all in one conversation.
@@ -243,131 +213,6 @@ impl Token {
             })
             .map_err(Error::Device)
         })
-    }
-
-    /// Handles of the objects that match.
-    ///
-    /// # Errors
-    /// Those of the chip, where it had to be asked.
-    pub fn find(&self, _session: SessionRef, template: &Template) -> Result<Vec<ObjectHandle>> {
-        let inner = &mut *self.inner.lock();
-        let found = find::find(&mut inner.device, &inner.session_objects, template)?;
-        Ok(found.into_iter().map(|key| inner.handles.handle(key)).collect())
-    }
-
-    /// The attribute's value in the ABI's encoding.
-    ///
-    /// # Errors
-    /// [`Error::ObjectHandleInvalid`], [`Error::AttributeTypeInvalid`], [`Error::AttributeSensitive`], those of the chip.
-    pub fn attribute(
-        &self,
-        _session: SessionRef,
-        object: ObjectHandle,
-        attribute: CK_ATTRIBUTE_TYPE,
-    ) -> Result<Zeroizing<Vec<u8>>> {
-        let inner = &mut *self.inner.lock();
-        match inner.object(object)? {
-            ObjectKey::PrivateKey(key) => inner.key_attribute(key, Half::Private, attribute).map_err(of_object(object)),
-            ObjectKey::PublicKey(key) => inner.key_attribute(key, Half::Public, attribute).map_err(of_object(object)),
-            ObjectKey::Stored(unique_id) => {
-                let identity = inner.device.identity()?;
-                let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
-                stored_attribute(stored.ok_or(Error::ObjectHandleInvalid(object))?, attribute).map(Zeroizing::new)
-            }
-            ObjectKey::Feature(Feature::Counter) if attribute == CKA_VALUE => {
-                feature::next(&mut inner.device).map(Zeroizing::new)
-            }
-            ObjectKey::Feature(feature) => feature.attribute(attribute).map(Zeroizing::new),
-            ObjectKey::Secret(unique_id) => {
-                let identity = inner.device.identity()?;
-                let secret = identity.store.state().secret(&unique_id).ok_or(Error::ObjectHandleInvalid(object))?;
-                secret.attribute(attribute).map(Zeroizing::new)
-            }
-            ObjectKey::Session(number) => {
-                let found = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;
-                found.attribute(attribute).map(|value| Zeroizing::new(value.to_vec()))
-            }
-        }
-    }
-
-    /// The length of an attribute whose value is not to be asked for in vain, since that changes it: the counter's.
-    ///
-    /// # Errors
-    /// [`Error::ObjectHandleInvalid`].
-    pub fn length_without_asking(&self, object: ObjectHandle, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<usize>> {
-        let is_counter = self.inner.lock().object(object)? == ObjectKey::Feature(Feature::Counter);
-        Ok((is_counter && attribute == CKA_VALUE).then_some(feature::COUNTER_LEN))
-    }
-
-    /// Whether the handle names an object.
-    ///
-    /// # Errors
-    /// [`Error::ObjectHandleInvalid`].
-    pub fn check_object(&self, _session: SessionRef, object: ObjectHandle) -> Result<()> {
-        self.inner.lock().object(object).map(drop)
-    }
-
-    /// C_SetAttributeValue: labels and ids, and data of data objects.
-    ///
-    /// # Errors
-    /// [`Error::AttributeReadOnly`], [`Error::SessionReadOnly`], [`Error::AttributeValueInvalid`], those of the state folder.
-    pub fn set_attributes(&self, session: SessionRef, object: ObjectHandle, template: &Template) -> Result<()> {
-        let inner = &mut *self.inner.lock();
-        let key = inner.object(object)?;
-        if !matches!(key, ObjectKey::Session(_)) && !session.read_write {
-            return Err(Error::SessionReadOnly);
-        }
-        match key {
-            ObjectKey::PrivateKey(key) => {
-                objects::set_key_attributes(&mut inner.device, key, Half::Private, template).map_err(of_object(object))
-            }
-            ObjectKey::PublicKey(key) => {
-                objects::set_key_attributes(&mut inner.device, key, Half::Public, template).map_err(of_object(object))
-            }
-            ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
-                let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
-                let mut changed = stored.cloned().ok_or(Error::ObjectHandleInvalid(object))?;
-                objects::set_stored_attributes(&mut changed, template)?;
-                identity.store.change(|state| {
-                    if let Some(stored) = state.objects.iter_mut().find(|stored| stored.unique_id == unique_id) {
-                        *stored = changed;
-                    }
-                })
-            }),
-            ObjectKey::Secret(unique_id) => inner.device.with_chip(|_, identity| {
-                let secret = identity.store.state().secret(&unique_id).cloned();
-                let mut changed = secret.ok_or(Error::ObjectHandleInvalid(object))?;
-                objects::set_secret_attributes(&mut changed, template)?;
-                identity.store.change(|state| {
-                    if let Some(secret) = state.secrets.iter_mut().find(|secret| secret.unique_id == unique_id) {
-                        *secret = changed;
-                    }
-                })
-            }),
-            ObjectKey::Feature(_) => Err(Error::ActionProhibited("this object can't be changed".to_owned())),
-            ObjectKey::Session(number) => {
-                let found = inner.session_objects.get_mut(number).ok_or(Error::ObjectHandleInvalid(object))?;
-                objects::set_session_attributes(found, template)
-            }
-        }
-    }
-
-    /// C_CreateObject: certificates, data, and public keys in the session.
-    ///
-    /// # Errors
-    /// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of the state folder.
-    pub fn create_object(&self, session: SessionRef, template: &Template) -> Result<ObjectHandle> {
-        let inner = &mut *self.inner.lock();
-        let key = match objects::from_template(&mut inner.device, session, template)? {
-            NewObject::Session(object) => ObjectKey::Session(inner.session_objects.add(object)),
-            NewObject::Stored(object) => {
-                let unique_id = object.unique_id.clone();
-                inner.device.with_chip(|_, identity| identity.store.change(|state| state.objects.push(object)))?;
-                ObjectKey::Stored(unique_id)
-            }
-            NewObject::Secret(secret) => ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?),
-        };
-        Ok(inner.handles.handle(key))
     }
 
     /// C_GenerateKey: an AES key or a generic secret, of host and chip randomness mixed; in the session, or in a slot of the
@@ -400,97 +245,13 @@ impl Token {
         mix_host_randomness(&mut value)?;
         let inner = &mut *self.inner.lock();
         let key = if request.on_token {
+            inner.may_make(true)?;
             let secret = request.for_chip(key_type, value)?;
             ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?)
         } else {
-            ObjectKey::Session(inner.session_objects.add(request.for_session(session, key_type, value)?))
+            inner.add_session_object(request.for_session(session, key_type, value)?)?
         };
         Ok(inner.handles.handle(key))
-    }
-
-    /// C_CopyObject: certificates, data and session objects. Keys in the chip can't be copied, and pkcs11-provider goes on
-    /// without.
-    ///
-    /// # Errors
-    /// [`Error::ActionProhibited`] for an object whose CKA_COPYABLE is false, [`Error::AttributeReadOnly`], and as
-    /// [`Token::create_object`].
-    pub fn copy_object(&self, session: SessionRef, object: ObjectHandle, template: &Template) -> Result<ObjectHandle> {
-        let copy = {
-            let inner = &mut *self.inner.lock();
-            match inner.object(object)? {
-                ObjectKey::PrivateKey(_) | ObjectKey::PublicKey(_) | ObjectKey::Secret(_) | ObjectKey::Feature(_) => {
-                    return Err(Error::ActionProhibited(
-                        "keys in the chip, and what else is part of it, can't be copied".to_owned(),
-                    ))
-                }
-                ObjectKey::Stored(unique_id) => {
-                    let identity = inner.device.identity()?;
-                    let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
-                    let mut source =
-                        objects::as_session_object(session, stored.ok_or(Error::ObjectHandleInvalid(object))?)?;
-                    source.attributes.set(CKA_TOKEN, Zeroizing::new(template::bool_value(true)));
-                    objects::copy_of(&source, template)?
-                }
-                ObjectKey::Session(number) => {
-                    let source = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;
-                    objects::copy_of(source, template)?
-                }
-            }
-        };
-        self.create_object(session, &copy)
-    }
-
-    /// C_DestroyObject: a private key is overwritten in the chip.
-    ///
-    /// # Errors
-    /// [`Error::ActionProhibited`] for a permanent key or a public one, [`Error::SessionReadOnly`], those of state
-    /// folder and chip.
-    pub fn destroy_object(&self, session: SessionRef, object: ObjectHandle) -> Result<()> {
-        let inner = &mut *self.inner.lock();
-        let key = inner.object(object)?;
-        if !matches!(key, ObjectKey::Session(_)) && !session.read_write {
-            return Err(Error::SessionReadOnly);
-        }
-        match &key {
-            ObjectKey::PrivateKey(key) => keygen::destroy(&mut inner.device, *key).map_err(of_object(object))?,
-            ObjectKey::PublicKey(key) => {
-                return Err(Error::ActionProhibited(format!(
-                    "the public key of slot {} can't be destroyed by itself: it goes with its private key",
-                    key.slot
-                )))
-            }
-            ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
-                identity.store.change(|state| state.objects.retain(|stored| stored.unique_id != *unique_id))
-            })?,
-            ObjectKey::Secret(unique_id) => {
-                let secret = inner.device.identity()?.store.state().secret(unique_id).map(StoredSecret::place);
-                secret::stored::destroy(&mut inner.device, &secret.ok_or(Error::ObjectHandleInvalid(object))?)
-                    .map_err(of_object(object))?;
-            }
-            ObjectKey::Feature(_) => {
-                return Err(Error::ActionProhibited("this object is part of the token".to_owned()))
-            }
-            ObjectKey::Session(number) => inner.session_objects.remove(*number),
-        }
-        inner.handles.remove(&key);
-        Ok(())
-    }
-
-    /// C_GetObjectSize: bytes of CKA_VALUE, or of the slot that holds the key.
-    ///
-    /// # Errors
-    /// [`Error::ObjectHandleInvalid`].
-    pub fn object_size(&self, session: SessionRef, object: ObjectHandle) -> Result<CK_ULONG> {
-        let key = self.inner.lock().object(object)?;
-        match key {
-            ObjectKey::PrivateKey(key) => Ok(key.slot.size() as CK_ULONG),
-            ObjectKey::PublicKey(_) => Ok(self.attribute(session, object, CKA_EC_POINT)?.len() as CK_ULONG),
-            _ => match self.attribute(session, object, CKA_VALUE) {
-                Ok(value) => Ok(value.len() as CK_ULONG),
-                Err(Error::ObjectHandleInvalid(handle)) => Err(Error::ObjectHandleInvalid(handle)),
-                Err(_) => Ok(CK_UNAVAILABLE_INFORMATION),
-            },
-        }
     }
 
     /// C_GenerateKeyPair: a private key born in the chip. Answers public and private handle.
@@ -509,31 +270,35 @@ impl Token {
             return Err(Error::SessionReadOnly);
         }
         let inner = &mut *self.inner.lock();
+        inner.may_make(true)?;
         let slot = keygen::generate(&mut inner.device, request)?;
         let epoch = inner.device.identity()?.epoch(slot);
         let mut handle = |half: Half| inner.handles.handle(half.key(slot, epoch));
         Ok((handle(Half::Public), handle(Half::Private)))
     }
 
-    /// C_DeriveKey: ECDH in the chip; the result is a session object.
+    /// C_DeriveKey: ECDH in the chip, HKDF and the one of TLS 1.2 with secret keys; the result is a session object.
     ///
     /// # Errors
-    /// See `derive`: parameter, template, key, chip.
+    /// See `derive` and `kdf`: parameter, template, key, chip.
     pub fn derive_key(
-        &self,
+        self: &Arc<Self>,
         session: SessionRef,
         mechanism: &Mechanism,
         base: ObjectHandle,
         template: &Template,
     ) -> Result<ObjectHandle> {
-        if !mechanism::ECDH.contains(&mechanism.mechanism) {
-            return Err(Error::MechanismInvalid(mechanism.mechanism));
-        }
-        let key = self.private_key(session, base)?;
+        let object = match mechanism.mechanism {
+            CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => {
+                let key = self.private_key(session, base)?;
+                self.with_device(|device| derive::derive(device, session, mechanism, key, template))?
+            }
+            CKM_HKDF_DERIVE | CKM_TLS12_KDF => kdf::derive(self, session, mechanism, base, template)?,
+            other => return Err(Error::MechanismInvalid(other)),
+        };
         let inner = &mut *self.inner.lock();
-        let object = derive::derive(&mut inner.device, session, mechanism, key, template)?;
-        let number = inner.session_objects.add(object);
-        Ok(inner.handles.handle(ObjectKey::Session(number)))
+        let key = inner.add_session_object(object)?;
+        Ok(inner.handles.handle(key))
     }
 
     /// The private key that the handle names.
@@ -574,50 +339,10 @@ fn mix_host_randomness(value: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Functions for objects of any kind call a handle of a key that is gone an object's.
-fn of_object(object: ObjectHandle) -> impl Fn(Error) -> Error {
-    move |error| match error {
-        Error::KeyHandleInvalid(_) => Error::ObjectHandleInvalid(object),
-        other => other,
-    }
-}
-
 impl Inner {
-    /// What the handle names, if that is still there.
-    fn object(&mut self, handle: ObjectHandle) -> Result<ObjectKey> {
-        let key = self.handles.key(handle)?;
-        let is_there = match &key {
-            ObjectKey::PrivateKey(key) | ObjectKey::PublicKey(key) => self.device.identity()?.is_there(*key),
-            ObjectKey::Stored(unique_id) => {
-                let state = self.device.identity()?.store.state();
-                state.objects.iter().any(|stored| stored.unique_id == *unique_id)
-            }
-            ObjectKey::Secret(unique_id) => self.device.identity()?.store.state().secret(unique_id).is_some(),
-            ObjectKey::Feature(_) => true,
-            ObjectKey::Session(number) => self.session_objects.get(*number).is_some(),
-        };
-        if is_there {
-            Ok(key)
-        } else {
-            self.handles.remove(&key);
-            Err(Error::ObjectHandleInvalid(handle))
-        }
-    }
-
-    fn key_attribute(&mut self, key: KeyRef, half: Half, attribute: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>> {
-        for _ in 0..2 {
-            let pair = self.device.identity()?.pair(key.slot);
-            let answer = pair.map(|pair| half.attribute(&pair, attribute));
-            match answer {
-                Some(Answer::Value(value)) => return Ok(Zeroizing::new(value)),
-                Some(Answer::Error(error)) => return Err(error),
-                None => break,
-                Some(Answer::NeedsPoint) => {
-                    self.device.with_key(key, |chip, identity| identity.learn_point(chip, key.slot))?;
-                }
-            }
-        }
-        Err(Error::AttributeTypeInvalid(attribute))
+    fn add_session_object(&mut self, object: SessionObject) -> Result<ObjectKey> {
+        self.may_make(object.is_private())?;
+        Ok(ObjectKey::Session(self.session_objects.add(object)))
     }
 
     fn drop_session_objects(&mut self, session: Option<u64>) {

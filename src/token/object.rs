@@ -1,9 +1,11 @@
 //! What a handle names, and objects that live only in this process.
 
 use cryptoki_sys::*;
+use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::feature::Feature;
+use super::objects::unique_id;
 use super::template::Template;
 use super::ObjectHandle;
 use crate::wire::Slot;
@@ -62,6 +64,11 @@ impl HandleTable {
         entry.map(|(_, key)| key.clone()).ok_or(Error::ObjectHandleInvalid(handle))
     }
 
+    /// Forgets all objects but these.
+    pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
+        self.entries.retain(|(_, key)| keep(key));
+    }
+
     /// Forgets an object that is gone.
     pub fn remove(&mut self, key: &ObjectKey) {
         self.entries.retain(|(_, known)| known != key);
@@ -94,14 +101,21 @@ impl SessionObject {
 /// The session objects of one token in one process, by number, oldest first.
 #[derive(Default)]
 pub struct SessionObjects {
+    /// What their CKA_UNIQUE_IDs begin with: no other process has it.
+    prefix: String,
     last: u64,
     objects: Vec<(u64, SessionObject)>,
 }
 
 impl SessionObjects {
-    /// Adds an object; answers its number.
-    pub fn add(&mut self, object: SessionObject) -> u64 {
+    /// Adds an object, which gets its CKA_UNIQUE_ID; answers its number.
+    pub fn add(&mut self, mut object: SessionObject) -> u64 {
         self.last += 1;
+        if self.prefix.is_empty() {
+            self.prefix = unique_id().unwrap_or_else(|_| format!("session-{}", std::process::id()));
+        }
+        let unique_id = format!("{}-{}", self.prefix, self.last);
+        object.attributes.set(CKA_UNIQUE_ID, Zeroizing::new(unique_id.into_bytes()));
         self.objects.push((self.last, object));
         self.last
     }
@@ -128,7 +142,15 @@ impl SessionObjects {
 
     /// Removes the objects of a session that ended, or of all; answers their numbers.
     pub fn remove_of(&mut self, session: Option<u64>) -> Vec<u64> {
-        let is_gone = |object: &SessionObject| session.is_none_or(|session| object.session == session);
+        self.remove_where(|object| session.is_none_or(|session| object.session == session))
+    }
+
+    /// Removes the private ones; answers their numbers.
+    pub fn remove_private(&mut self) -> Vec<u64> {
+        self.remove_where(SessionObject::is_private)
+    }
+
+    fn remove_where(&mut self, is_gone: impl Fn(&SessionObject) -> bool) -> Vec<u64> {
         let gone = self.iter().filter(|(_, object)| is_gone(object)).map(|(number, _)| number).collect();
         self.objects.retain(|(_, object)| !is_gone(object));
         gone

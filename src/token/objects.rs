@@ -9,7 +9,10 @@ use super::device::Device;
 use super::error::{Error, Result};
 use super::find::Half;
 use super::identity::Identity;
+use super::import::ImportRequest;
+use super::kept::{self, Kept, KeptFor};
 use super::keygen::refuse_second_label;
+use super::mechanism::ECDSA;
 use super::object::{KeyRef, SessionObject};
 use super::point::{Point, P256_PARAMS};
 use super::secret;
@@ -87,6 +90,8 @@ pub(super) enum NewObject {
     Session(SessionObject),
     /// A secret key for the chip.
     Secret(NewSecret),
+    /// A private key for the chip.
+    Private(ImportRequest),
 }
 
 /// Reads a template for C_CreateObject.
@@ -103,20 +108,22 @@ pub(super) fn from_template(device: &mut Device, session: SessionRef, template: 
     }
     match class {
         CKO_CERTIFICATE | CKO_DATA => {
-            let object = stored_object(device, class, template)?;
+            let object = stored_object(device, class, on_token, template)?;
             Ok(if on_token {
                 NewObject::Stored(object)
             } else {
-                NewObject::Session(as_session_object(session, &object)?)
+                NewObject::Session(as_session_object(
+                    session,
+                    &object,
+                    template.boolean(CKA_PRIVATE)?.unwrap_or(false),
+                )?)
             })
         }
         CKO_PUBLIC_KEY if !on_token => Ok(NewObject::Session(public_key(session, template)?)),
         CKO_PUBLIC_KEY => Err(Error::ActionProhibited(
             "a public key on its own is kept as a session object only (CKA_TOKEN false)".to_owned(),
         )),
-        CKO_PRIVATE_KEY => Err(Error::ActionProhibited(
-            "a private key is not imported: generate it in the chip (C_GenerateKeyPair)".to_owned(),
-        )),
+        CKO_PRIVATE_KEY => ImportRequest::new(session, template).map(NewObject::Private),
         CKO_SECRET_KEY => {
             let request = SecretRequest::new(session, template)?;
             let missing = || Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".to_owned());
@@ -132,10 +139,21 @@ pub(super) fn from_template(device: &mut Device, session: SessionRef, template: 
     }
 }
 
-fn stored_object(device: &mut Device, class: CK_OBJECT_CLASS, template: &Template) -> Result<StoredObject> {
-    let own = if class == CKO_CERTIFICATE { CERTIFICATE } else { DATA };
+fn stored_object(
+    device: &mut Device,
+    class: CK_OBJECT_CLASS,
+    on_token: bool,
+    template: &Template,
+) -> Result<StoredObject> {
+    let (own, kind) =
+        if class == CKO_CERTIFICATE { (CERTIFICATE, KeptFor::Certificate) } else { (DATA, KeptFor::Data) };
     known_only(template, &[SHARED, own])?;
-    if template.boolean(CKA_PRIVATE)? == Some(true) {
+    if template.boolean(CKA_TRUSTED)? == Some(true) {
+        // Only a security officer could say so.
+        return Err(Error::AttributeReadOnly(CKA_TRUSTED));
+    }
+    let kept = Kept::of(kind, &[template])?;
+    if on_token && template.boolean(CKA_PRIVATE)? == Some(true) {
         return Err(Error::TemplateInconsistent(
             "CKA_PRIVATE=true: certificates and data lie in clear in the state folder and are public objects"
                 .to_owned(),
@@ -154,6 +172,7 @@ fn stored_object(device: &mut Device, class: CK_OBJECT_CLASS, template: &Templat
             label,
             id,
             application,
+            kept,
             value: value.to_vec(),
         });
     }
@@ -179,6 +198,7 @@ fn stored_object(device: &mut Device, class: CK_OBJECT_CLASS, template: &Templat
         label,
         id,
         application,
+        kept,
         value: value.to_vec(),
     })
 }
@@ -209,19 +229,20 @@ impl Identity {
 }
 
 /// A certificate or data object that lives in the session only.
-pub(super) fn as_session_object(session: SessionRef, object: &StoredObject) -> Result<SessionObject> {
+pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, private: bool) -> Result<SessionObject> {
     const ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
         CKA_CLASS,
-        CKA_PRIVATE,
         CKA_COPYABLE,
         CKA_MODIFIABLE,
         CKA_DESTROYABLE,
+        CKA_OBJECT_VALIDATION_FLAGS,
         CKA_LABEL,
         CKA_VALUE,
         CKA_APPLICATION,
         CKA_OBJECT_ID,
         CKA_CERTIFICATE_TYPE,
         CKA_CERTIFICATE_CATEGORY,
+        CKA_CHECK_VALUE,
         CKA_TRUSTED,
         CKA_ID,
         CKA_SUBJECT,
@@ -230,6 +251,11 @@ pub(super) fn as_session_object(session: SessionRef, object: &StoredObject) -> R
         CKA_PUBLIC_KEY_INFO,
         CKA_START_DATE,
         CKA_END_DATE,
+        CKA_URL,
+        CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
+        CKA_HASH_OF_ISSUER_PUBLIC_KEY,
+        CKA_JAVA_MIDP_SECURITY_DOMAIN,
+        CKA_NAME_HASH_ALGORITHM,
     ];
     let attributes = ATTRIBUTES
         .iter()
@@ -240,6 +266,7 @@ pub(super) fn as_session_object(session: SessionRef, object: &StoredObject) -> R
         .collect();
     let mut attributes = Template::new(attributes);
     attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(false)));
+    attributes.set(CKA_PRIVATE, Zeroizing::new(bool_value(private)));
     Ok(SessionObject { session: session.id, attributes })
 }
 
@@ -261,22 +288,40 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
     let point = Point::from_caller(template.bytes(CKA_EC_POINT).ok_or_else(|| missing("CKA_EC_POINT"))?)
         .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".to_owned()))?;
     let text = |attribute| template.bytes(attribute).unwrap_or_default().to_vec();
+    let kept = Kept::of(KeptFor::Key, &[template])?;
+    checked_text(template, CKA_LABEL)?;
+    let unless_denied = |permission| Ok(bool_value(template.boolean(permission)?.unwrap_or(true)));
+    if template.boolean(CKA_TRUSTED)? == Some(true) {
+        return Err(Error::AttributeReadOnly(CKA_TRUSTED));
+    }
+    let given_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
+    if given_info.is_some_and(|info| info != point.public_key_info()) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_PUBLIC_KEY_INFO is not the public key of CKA_EC_POINT".to_owned(),
+        ));
+    }
+    let own = |attribute| kept.get(attribute).unwrap_or_default().to_vec();
     let attributes = [
         (CKA_CLASS, ulong_value(CKO_PUBLIC_KEY)),
         (CKA_KEY_TYPE, ulong_value(CKK_EC)),
         (CKA_TOKEN, bool_value(false)),
-        (CKA_PRIVATE, bool_value(false)),
-        (CKA_MODIFIABLE, bool_value(true)),
-        (CKA_COPYABLE, bool_value(true)),
-        (CKA_DESTROYABLE, bool_value(true)),
+        (CKA_PRIVATE, bool_value(template.boolean(CKA_PRIVATE)?.unwrap_or(false))),
+        (CKA_MODIFIABLE, unless_denied(CKA_MODIFIABLE)?),
+        (CKA_COPYABLE, unless_denied(CKA_COPYABLE)?),
+        (CKA_DESTROYABLE, unless_denied(CKA_DESTROYABLE)?),
+        (CKA_OBJECT_VALIDATION_FLAGS, ulong_value(0)),
         (CKA_LOCAL, bool_value(false)),
         (CKA_TRUSTED, bool_value(false)),
         (CKA_KEY_GEN_MECHANISM, ulong_value(CK_UNAVAILABLE_INFORMATION)),
         (CKA_LABEL, text(CKA_LABEL)),
         (CKA_ID, text(CKA_ID)),
-        (CKA_SUBJECT, text(CKA_SUBJECT)),
-        (CKA_START_DATE, text(CKA_START_DATE)),
-        (CKA_END_DATE, text(CKA_END_DATE)),
+        (CKA_SUBJECT, own(CKA_SUBJECT)),
+        (CKA_START_DATE, own(CKA_START_DATE)),
+        (CKA_END_DATE, own(CKA_END_DATE)),
+        (CKA_ALLOWED_MECHANISMS, ECDSA.into_iter().flat_map(CK_MECHANISM_TYPE::to_ne_bytes).collect()),
+        (CKA_ENCAPSULATE, bool_value(false)),
+        (CKA_WRAP_TEMPLATE, Vec::new()),
+        (CKA_ENCAPSULATE_TEMPLATE, Vec::new()),
         (CKA_VERIFY, bool_value(true)),
         (CKA_VERIFY_RECOVER, bool_value(false)),
         (CKA_ENCRYPT, bool_value(false)),
@@ -295,15 +340,22 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
 /// # Errors
 /// [`Error::AttributeReadOnly`] for anything else, [`Error::AttributeValueInvalid`] for a second equal label.
 pub(super) fn set_key_attributes(device: &mut Device, key: KeyRef, half: Half, template: &Template) -> Result<()> {
-    if let Some((other, _)) = template.iter().find(|(attribute, _)| !matches!(*attribute, CKA_LABEL | CKA_ID)) {
-        return Err(Error::AttributeReadOnly(other));
-    }
     let label = checked_text(template, CKA_LABEL)?;
     let id = template.bytes(CKA_ID).map(checked_id).transpose()?;
     let slot = key.slot;
     device.with_key(key, |chip, identity| {
         if let (Some(label), Half::Private) = (&label, half) {
             refuse_second_label(chip, identity, slot, label)?;
+        }
+        let mut kept = identity.store.state().slot(slot).map(|state| state.kept.clone()).unwrap_or_default();
+        kept.check_modifiable()?;
+        for (attribute, value) in template.iter() {
+            let names_half = matches!(attribute, CKA_LABEL | CKA_ID);
+            // Only the private half can be destroyed by itself.
+            let elsewhere = attribute == CKA_DESTROYABLE && half == Half::Public;
+            if elsewhere || !(names_half || kept.change(KeptFor::Key, attribute, value)?) {
+                return Err(Error::AttributeReadOnly(attribute));
+            }
         }
         // The public half keeps its label when the private one gets another.
         let public_label = identity.pair(slot).map(|pair| pair.public_label().to_owned());
@@ -321,6 +373,7 @@ pub(super) fn set_key_attributes(device: &mut Device, key: KeyRef, half: Half, t
             if id.is_some() {
                 slot_state.id = id;
             }
+            slot_state.kept = kept;
         })
     })
 }
@@ -330,6 +383,8 @@ pub(super) fn set_key_attributes(device: &mut Device, key: KeyRef, half: Half, t
 /// # Errors
 /// [`Error::AttributeReadOnly`] for anything else.
 pub(super) fn set_stored_attributes(object: &mut StoredObject, template: &Template) -> Result<()> {
+    object.kept.check_modifiable()?;
+    let kind = if object.class == StoredClass::Certificate { KeptFor::Certificate } else { KeptFor::Data };
     for (attribute, value) in template.iter() {
         match (attribute, object.class) {
             (CKA_LABEL, _) => object.label = checked_text(template, CKA_LABEL)?.unwrap_or_default(),
@@ -341,6 +396,7 @@ pub(super) fn set_stored_attributes(object: &mut StoredObject, template: &Templa
                 check_value(value)?;
                 object.value = value.to_vec();
             }
+            _ if object.kept.change(kind, attribute, value)? => {}
             _ => return Err(Error::AttributeReadOnly(attribute)),
         }
     }
@@ -352,10 +408,13 @@ pub(super) fn set_stored_attributes(object: &mut StoredObject, template: &Templa
 /// # Errors
 /// [`Error::AttributeReadOnly`] for anything else.
 pub(super) fn set_secret_attributes(secret: &mut StoredSecret, template: &Template) -> Result<()> {
+    secret.kept.check_modifiable()?;
     for (attribute, value) in template.iter() {
         match attribute {
             CKA_LABEL => secret.label = checked_text(template, CKA_LABEL)?.unwrap_or_default(),
             CKA_ID => secret.id = checked_id(value)?,
+            // The standard gives secret keys no subject.
+            _ if attribute != CKA_SUBJECT && secret.kept.change(KeptFor::Key, attribute, value)? => {}
             _ => return Err(Error::AttributeReadOnly(attribute)),
         }
     }
@@ -392,7 +451,9 @@ pub(super) fn copy_of(source: &SessionObject, template: &Template) -> Result<Tem
 /// Whether a session object's attribute may get this value: names, data, and uses and secrecy of a secret key.
 fn may_set(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> bool {
     match (attribute, object.attributes.ulong(CKA_CLASS)) {
-        (CKA_LABEL | CKA_ID, _) => true,
+        (CKA_LABEL | CKA_ID | CKA_DESTROYABLE, _) => true,
+        (CKA_SUBJECT | CKA_START_DATE | CKA_END_DATE, Ok(Some(CKO_PUBLIC_KEY))) => true,
+        (CKA_COPYABLE, _) => value == [CK_FALSE] || object.attributes.bytes(attribute) == Some(value),
         (CKA_APPLICATION | CKA_OBJECT_ID | CKA_VALUE, Ok(Some(CKO_DATA))) => true,
         (_, Ok(Some(CKO_SECRET_KEY))) => secret::session::may_set(object, attribute, value),
         _ => false,
@@ -411,6 +472,9 @@ pub(super) fn set_session_attributes(object: &mut SessionObject, template: &Temp
         return Err(Error::AttributeReadOnly(other));
     }
     checked_text(template, CKA_LABEL)?;
+    for (attribute, value) in template.iter() {
+        kept::check(attribute, value)?;
+    }
     for (attribute, value) in template.iter() {
         object.attributes.set(attribute, Zeroizing::new(value.to_vec()));
     }

@@ -1,5 +1,7 @@
 //! What the state folder says about a chip, as types. `store` keeps it, `state_file` is its text.
 
+use super::kept::Kept;
+use super::pin::blob::PinBlob;
 use crate::wire::Slot;
 
 /// What the state says about a chip.
@@ -9,6 +11,9 @@ pub struct State {
     pub generation: u64,
     /// The token's label, if C_InitToken set one.
     pub label: Option<String>,
+    /// The authorisation secret under the user's PIN: none while there is no PIN, several while the chip has to say which
+    /// one counts.
+    pub pins: Vec<PinBlob>,
     /// What is known about slots with keys.
     pub slots: Vec<SlotState>,
     /// Secret keys in the chip's slots: only the state knows which are whose.
@@ -28,6 +33,8 @@ pub struct SlotState {
     pub public_label: Option<String>,
     /// CKA_ID of both. Empty is an id, too.
     pub id: Option<Vec<u8>>,
+    /// Other attributes that the key pair was given.
+    pub kept: Kept,
     /// The public key as last seen: 04 ‖ X ‖ Y.
     pub public_key: Option<Vec<u8>>,
     /// The public key of the key that was destroyed: while the chip holds it, the slot is free.
@@ -41,6 +48,8 @@ pub struct SlotState {
 pub struct Intent {
     /// The public key that was there before (04 ‖ X ‖ Y), if there was one.
     pub before: Option<Vec<u8>>,
+    /// The public key that will be there, if that is known: of an imported key.
+    pub after: Option<Vec<u8>>,
     /// What the new key is for.
     pub purpose: Purpose,
     /// CKA_LABEL of the new private key.
@@ -49,13 +58,17 @@ pub struct Intent {
     pub public_label: Option<String>,
     /// CKA_ID of both.
     pub id: Option<Vec<u8>>,
+    /// Other attributes of both.
+    pub kept: Kept,
 }
 
-/// Why GenKey is sent.
+/// Why a slot's key is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// C_GenerateKeyPair.
     Generate,
+    /// C_CreateObject of a private key.
+    Import,
     /// C_DestroyObject: the new key is one that nobody uses.
     Destroy,
 }
@@ -77,6 +90,8 @@ pub struct StoredSecret {
     pub label: String,
     /// CKA_ID.
     pub id: Vec<u8>,
+    /// Other attributes that it was given.
+    pub kept: Kept,
     /// CKA_CHECK_VALUE of an AES key: the first bytes of what it makes of a block of zeros. Tells whether the chip still
     /// holds it.
     pub check: Vec<u8>,
@@ -115,6 +130,8 @@ pub struct StoredObject {
     pub id: Vec<u8>,
     /// CKA_APPLICATION of a data object.
     pub application: String,
+    /// Other attributes that it was given.
+    pub kept: Kept,
     /// CKA_VALUE.
     pub value: Vec<u8>,
 }
@@ -128,15 +145,27 @@ pub enum StoredClass {
     Data,
 }
 
+impl Intent {
+    /// Whether it took effect, as the public key tells that is in the slot now (04 ‖ X ‖ Y). A key that is neither the old
+    /// nor the expected one is somebody else's.
+    pub fn took_effect(&self, now: Option<&[u8]>) -> bool {
+        match &self.after {
+            Some(after) => now == Some(after),
+            None => now.is_some() && now != self.before.as_deref(),
+        }
+    }
+}
+
 impl SlotState {
     /// The intent took effect: the slot's key is `public_key` now (04 ‖ X ‖ Y).
     pub fn intent_took_effect(&mut self, intent: &Intent, public_key: Option<Vec<u8>>) {
         *self = Self { slot: self.slot, ..Self::default() };
         match intent.purpose {
-            Purpose::Generate => {
+            Purpose::Generate | Purpose::Import => {
                 self.label.clone_from(&intent.label);
                 self.public_label.clone_from(&intent.public_label);
                 self.id.clone_from(&intent.id);
+                self.kept.clone_from(&intent.kept);
                 self.public_key = public_key;
             }
             Purpose::Destroy => self.tombstone = public_key,

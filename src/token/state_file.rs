@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use toml_writer::TomlWrite;
 
+use super::kept::Kept;
+use super::pin::blob::PinBlob;
 use super::state::{
     to_hex, Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
 };
@@ -44,6 +46,7 @@ fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Proble
     let state = State {
         generation: generation.check(|number| u64::try_from(number).map_err(|_| "generation: expected a count"))?,
         label: optional(&mut document, "label")?,
+        pins: document.tables("pin")?.into_iter().map(pin).collect::<Result<_, _>>()?,
         slots: document.tables("slot")?.into_iter().map(slot).collect::<Result<_, _>>()?,
         secrets: document.tables("secret")?.into_iter().map(secret).collect::<Result<_, _>>()?,
         objects: document.tables("object")?.into_iter().map(object).collect::<Result<_, _>>()?,
@@ -61,18 +64,47 @@ fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Pr
     table.optional::<String>(key)?.map(|text| text.check(hex)).transpose()
 }
 
+fn pin(mut table: Table<'_>) -> Result<PinBlob, Problem> {
+    let blob = PinBlob { salt: array(&mut table, "salt")?, blob: array(&mut table, "blob")? };
+    table.finish()?;
+    Ok(blob)
+}
+
+fn array<const N: usize>(table: &mut Table<'_>, key: &'static str) -> Result<[u8; N], Problem> {
+    let hex = |text: String| {
+        let bytes = parse_hex(&text).and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or_else(|| format!("{key}: expected {N} bytes as hex digits"))
+    };
+    table.required::<String>(key)?.check(hex)
+}
+
 fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
     let slot = SlotState {
         slot: slot_number(&mut table)?,
         label: optional(&mut table, "label")?,
         public_label: optional(&mut table, "public_label")?,
         id: bytes(&mut table, "id")?,
+        kept: kept(&mut table)?,
         public_key: bytes(&mut table, "public_key")?,
         tombstone: bytes(&mut table, "tombstone")?,
         intent: table.tables("intent")?.into_iter().next().map(intent).transpose()?,
     };
     table.finish()?;
     Ok(slot)
+}
+
+/// `[[….attribute]]`: attributes kept as they were given.
+fn kept(table: &mut Table<'_>) -> Result<Kept, Problem> {
+    let mut kept = Kept::default();
+    for mut attribute in table.tables("attribute")? {
+        let number = attribute.required::<i64>("type")?;
+        let number = number.check(|number| number.try_into().map_err(|_| "type: no attribute has this number"))?;
+        let value = attribute.required::<String>("value")?;
+        let value = value.check(|text| parse_hex(&text).ok_or("value: expected hex digits, two for each byte"))?;
+        attribute.finish()?;
+        kept.0.push((number, value));
+    }
+    Ok(kept)
 }
 
 fn slot_number(table: &mut Table<'_>) -> Result<u8, Problem> {
@@ -85,14 +117,17 @@ fn slot_number(table: &mut Table<'_>) -> Result<u8, Problem> {
 fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {
     let intent = Intent {
         before: bytes(&mut table, "before")?,
+        after: bytes(&mut table, "after")?,
         purpose: table.required::<String>("purpose")?.check(|purpose| match purpose.as_str() {
             "generate" => Ok(Purpose::Generate),
+            "import" => Ok(Purpose::Import),
             "destroy" => Ok(Purpose::Destroy),
-            other => Err(format!("purpose: \"{other}\" is neither generate nor destroy")),
+            other => Err(format!("purpose: \"{other}\" is not generate, import or destroy")),
         })?,
         label: optional(&mut table, "label")?,
         public_label: optional(&mut table, "public_label")?,
         id: bytes(&mut table, "id")?,
+        kept: kept(&mut table)?,
     };
     table.finish()?;
     Ok(intent)
@@ -117,6 +152,7 @@ fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
         len: table.required::<i64>("len")?.check(small(32, "len"))?,
         label: optional(&mut table, "label")?.unwrap_or_default(),
         id: bytes(&mut table, "id")?.unwrap_or_default(),
+        kept: kept(&mut table)?,
         check: bytes(&mut table, "check")?.unwrap_or_default(),
         pending: match table.optional::<String>("pending")? {
             None => None,
@@ -142,6 +178,7 @@ fn object(mut table: Table<'_>) -> Result<StoredObject, Problem> {
         label: optional(&mut table, "label")?.unwrap_or_default(),
         id: bytes(&mut table, "id")?.unwrap_or_default(),
         application: optional(&mut table, "application")?.unwrap_or_default(),
+        kept: kept(&mut table)?,
         value: bytes(&mut table, "value")?.unwrap_or_default(),
     };
     table.finish()?;
@@ -162,6 +199,11 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
     out.text("serial", Some(&serial.to_string()))?;
     out.number("generation", state.generation)?;
     out.text("label", state.label.as_deref())?;
+    for pin in &state.pins {
+        out.header("pin")?;
+        out.bytes("salt", Some(&pin.salt))?;
+        out.bytes("blob", Some(&pin.blob))?;
+    }
     for slot in &state.slots {
         out.header("slot")?;
         out.number("slot", slot.slot.into())?;
@@ -170,19 +212,23 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
         out.bytes("id", slot.id.as_deref())?;
         out.bytes("public_key", slot.public_key.as_deref())?;
         out.bytes("tombstone", slot.tombstone.as_deref())?;
+        out.kept("slot", &slot.kept)?;
         if let Some(intent) = &slot.intent {
             out.header("slot.intent")?;
             out.text(
                 "purpose",
                 Some(match intent.purpose {
                     Purpose::Generate => "generate",
+                    Purpose::Import => "import",
                     Purpose::Destroy => "destroy",
                 }),
             )?;
             out.bytes("before", intent.before.as_deref())?;
+            out.bytes("after", intent.after.as_deref())?;
             out.text("label", intent.label.as_deref())?;
             out.text("public_label", intent.public_label.as_deref())?;
             out.bytes("id", intent.id.as_deref())?;
+            out.kept("slot.intent", &intent.kept)?;
         }
     }
     for secret in &state.secrets {
@@ -208,6 +254,7 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
                 PendingSecret::Destroy => "destroy",
             }),
         )?;
+        out.kept("secret", &secret.kept)?;
     }
     for object in &state.objects {
         out.header("object")?;
@@ -223,6 +270,7 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
         out.bytes("id", Some(&object.id))?;
         out.text("application", Some(&object.application).filter(|text| !text.is_empty()).map(String::as_str))?;
         out.bytes("value", Some(&object.value))?;
+        out.kept("object", &object.kept)?;
     }
     Ok(out.0)
 }
@@ -244,6 +292,15 @@ impl Document {
         write!(self.0, "{key} = ")?;
         self.0.value(value)?;
         self.0.newline()
+    }
+
+    fn kept(&mut self, of: &str, kept: &Kept) -> std::fmt::Result {
+        for (attribute, value) in &kept.0 {
+            self.header(&format!("{of}.attribute"))?;
+            self.number("type", *attribute as u64)?;
+            self.bytes("value", Some(value))?;
+        }
+        Ok(())
     }
 
     fn bytes(&mut self, key: &str, value: Option<&[u8]>) -> std::fmt::Result {

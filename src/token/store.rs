@@ -189,6 +189,9 @@ fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use cryptoki_sys::{CKA_DESTROYABLE, CKA_MODIFIABLE, CKA_START_DATE, CKA_SUBJECT};
+
+    use super::super::kept::Kept;
     use super::super::state::{Intent, Purpose, SlotState, StoredClass, StoredObject};
     use super::*;
     use crate::wire::Slot;
@@ -213,11 +216,14 @@ mod tests {
                     public_key: Some(vec![4; 65]),
                     intent: Some(Intent {
                         before: None,
-                        purpose: Purpose::Destroy,
+                        after: Some(vec![4; 65]),
+                        purpose: Purpose::Import,
                         label: None,
                         public_label: None,
                         id: Some(vec![1]),
+                        kept: Kept(vec![(CKA_START_DATE, b"20260101".to_vec())]),
                     }),
+                    kept: Kept(vec![(CKA_DESTROYABLE, vec![0]), (CKA_SUBJECT, vec![0x30, 0])]),
                     ..SlotState::default()
                 };
                 state.objects.push(StoredObject {
@@ -226,6 +232,7 @@ mod tests {
                     label: "d".into(),
                     id: vec![],
                     application: String::new(),
+                    kept: Kept(vec![(CKA_MODIFIABLE, vec![0])]),
                     value: vec![0, 255],
                 });
             })

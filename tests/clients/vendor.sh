@@ -7,7 +7,7 @@
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
 
-need_packages gcc libc6-dev python3 python3-venv
+need_packages binutils gcc libc6-dev python3 python3-venv
 need_python_venv vendor "$ROOT/tests/vendor/requirements.txt"
 
 open_work_folder vendor '' no

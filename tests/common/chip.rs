@@ -29,12 +29,7 @@ fn serial() -> SerialNumber {
 
 /// As it leaves the factory.
 pub fn blank() -> Image {
-    blank_at(ADDRESS)
-}
-
-/// The same, at another address of the bus.
-pub fn blank_at(address: u8) -> Image {
-    Profile::Blank608B.image(serial(), address)
+    Profile::Blank608B.image(serial(), ADDRESS)
 }
 
 /// An ATECC508A.
@@ -44,12 +39,12 @@ pub fn other_model() -> Image {
 
 /// With the profile `tls` in its configuration, which is locked; the data zone is not.
 pub fn half_provisioned() -> Image {
-    half_provisioned_at(ADDRESS)
+    half_provisioned_with("tls")
 }
 
-fn half_provisioned_at(address: u8) -> Image {
-    let mut image = blank_at(address);
-    let zone = profile::by_name("tls").unwrap().apply(&image.config());
+fn half_provisioned_with(profile: &str) -> Image {
+    let mut image = blank();
+    let zone = profile::by_name(profile).unwrap().apply(&image.config());
     image.part_mut(Part::Config).copy_from_slice(zone.as_bytes());
     image.part_mut(Part::Config)[offset::LOCK_CONFIG] = 0x00;
     image
@@ -57,23 +52,30 @@ fn half_provisioned_at(address: u8) -> Image {
 
 /// Provisioned with the profile `tls`, as `atecc608 provision tls` leaves it: no key to see yet.
 pub fn provisioned() -> Image {
-    provisioned_at(ADDRESS)
+    provisioned_with("tls")
 }
 
-/// The same, at another address of the bus.
-pub fn provisioned_at(address: u8) -> Image {
-    let mut image = half_provisioned_at(address);
+/// The same with another profile. Secrets are A5 bytes.
+pub fn provisioned_with(profile: &str) -> Image {
+    let mut image = half_provisioned_with(profile);
     for slot in Slot::all() {
         let part = image.part_mut(Part::Slot(slot));
-        match profile::by_name("tls").unwrap().slot(slot).contents {
+        match profile::by_name(profile).unwrap().slot(slot).contents {
             Contents::PrivateKey => {}
             Contents::Zeros => part.fill(0),
             // What exactly is a secret of no test.
             Contents::IoKey | Contents::Random => part.fill(0xA5),
+            Contents::AuthorisationSecret | Contents::OfficerSecret => part.fill(0xA5),
             Contents::AttestationKey => put_scalar(part, &[0x5A; 32]),
         }
     }
     image.part_mut(Part::Config)[offset::LOCK_VALUE] = 0x00;
+    image
+}
+
+/// The chip at another address of its bus, as a factory may have moved it before the configuration was locked.
+pub fn moved_to(address: u8, mut image: Image) -> Image {
+    image.part_mut(Part::Config)[offset::I2C_ADDRESS] = address << 1;
     image
 }
 
@@ -103,7 +105,7 @@ pub fn serve(image: Image, socket: &Path) -> SimBus {
 /// The same with several chips, each at its address.
 pub fn serve_all(images: impl IntoIterator<Item = Image>, socket: &Path) -> SimBus {
     let bus = SimBus::with_timing(100_000, Timing::Fast);
-    images.into_iter().for_each(|image| drop(bus.add_chip(SimChip::from_image(image))));
+    images.into_iter().for_each(|image| bus.add_chip(SimChip::from_image(image)));
     let server = Server::on_bus(bus.clone(), socket).unwrap();
     thread::spawn(move || server.run());
     bus

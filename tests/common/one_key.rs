@@ -8,7 +8,7 @@ use cryptoki_sys::*;
 
 use super::keys::{self, Handle, Session};
 use super::module::Module;
-use super::{chip, process};
+use super::{chip, process, templates};
 
 /// What is signed.
 pub const DIGEST: [u8; 32] = [0xD1; 32];
@@ -18,6 +18,11 @@ pub const BOUND: Duration = Duration::from_secs(5);
 /// One more key, whose id is its label; answers the private key.
 pub fn generate(module: &Module, session: Session, label: &str) -> Result<Handle, CK_RV> {
     keys::generate(module, session, label, label.as_bytes()).map(|(_, private)| private)
+}
+
+/// A private key made elsewhere, always the same one; its chip's IO protection key is on the host.
+pub fn import(module: &Module, session: Session, label: &str) -> Result<Handle, CK_RV> {
+    module.create_object(session, &templates::private_key(label, &[0x21; 32]))
 }
 
 pub fn sign(module: &Module, session: Session, key: Handle) -> Result<Vec<u8>, CK_RV> {
@@ -68,6 +73,7 @@ pub fn do_as_told() {
     let key = || module.find_labelled(session, CKO_PRIVATE_KEY, label)[0];
     let result = match what {
         "generate" => generate(&module, session, label).map(drop),
+        "import" => import(&module, session, label).map(drop),
         "destroy" => module.destroy(session, key()),
         "replace" => module.destroy(session, key()).and_then(|()| generate(&module, session, label).map(drop)),
         "rename" => module.set_attributes(session, key(), &[(CKA_LABEL, b"renamed".to_vec())]),

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::fs;
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::sim::SimBus;
+use atecc608_pkcs11::sim::{Image, SimBus};
 use cryptoki_sys::*;
 
 use super::chip;
@@ -20,13 +20,17 @@ pub const IO_KEY: [u8; 32] = [0xA5; 32];
 /// A module on a bus that the test holds, its chip's IO protection key on the host, and a read-write session.
 pub fn with_io_key() -> (Module, SimBus, Session) {
     let image = chip::provisioned();
-    let serial = image.config().serial_number().to_string();
-    let (module, bus) = Module::on_bus(image);
-    let keys = module.configuration().parent().unwrap().join("keys");
-    fs::create_dir(&keys).unwrap();
-    fs::write(keys.join(serial), IO_KEY).unwrap();
+    let (module, bus) = Module::on_bus(image.clone());
+    put_io_key(&module, &image);
     let session = module.start();
     (module, bus, session)
+}
+
+/// Puts the IO protection key of this chip where the module looks for it.
+pub fn put_io_key(module: &Module, image: &Image) {
+    let keys = module.configuration().parent().unwrap().join("keys");
+    fs::create_dir(&keys).unwrap();
+    fs::write(keys.join(image.config().serial_number().to_string()), IO_KEY).unwrap();
 }
 
 /// C_GenerateKey.

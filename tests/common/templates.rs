@@ -182,6 +182,21 @@ pub fn of_clients_without_names() -> Vec<Pair> {
     ]
 }
 
+/// A P-256 private key to be imported, its id its label.
+pub fn private_key(label: &str, scalar: &[u8]) -> Template {
+    vec![
+        (CKA_CLASS, ulong(CKO_PRIVATE_KEY)),
+        (CKA_KEY_TYPE, ulong(CKK_EC)),
+        yes(CKA_TOKEN),
+        yes(CKA_PRIVATE),
+        yes(CKA_SIGN),
+        (CKA_EC_PARAMS, P256.to_vec()),
+        (CKA_VALUE, scalar.to_vec()),
+        (CKA_LABEL, label.as_bytes().to_vec()),
+        (CKA_ID, label.as_bytes().to_vec()),
+    ]
+}
+
 /// A certificate in DER for this public key (04 ‖ X ‖ Y), signed by nobody in particular.
 pub fn certificate(subject: &str, point: &[u8]) -> Vec<u8> {
     let signer = SigningKey::from_slice(&[0x11; 32]).unwrap();

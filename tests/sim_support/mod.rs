@@ -8,7 +8,7 @@ use std::time::Duration;
 use atecc608_pkcs11::sim::chip::ExecutionTimes;
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::{Image, Profile, SimBus, SimChip, Switches};
-use atecc608_pkcs11::wire::commands::{Info, Lock, LockZone, Nonce, NonceResponse, NonceTarget};
+use atecc608_pkcs11::wire::commands::{CheckMac, Info, Lock, LockZone, Nonce, NonceResponse, NonceTarget};
 use atecc608_pkcs11::wire::config_zone::SerialNumber;
 use atecc608_pkcs11::wire::transfer::{Segment, TransferFault, TransferResult};
 use atecc608_pkcs11::wire::{frame, Command, Slot, Status};
@@ -223,4 +223,36 @@ impl Master {
     pub fn lock(&self, zone: LockZone) -> u8 {
         self.status(&Lock { zone, summary: None })
     }
+}
+
+/// `tls` with its configuration locked and its data not.
+pub fn between_the_locks() -> Master {
+    let master = Master::with_image(tls_image(true, false)).untimed();
+    master.wake();
+    master
+}
+
+/// CheckMac of an answer to the nonce in TempKey.
+pub fn check_mac(number: u8, response: [u8; 32], other_data: [u8; 13]) -> CheckMac {
+    CheckMac {
+        slot: slot(number),
+        temp_key_second: true,
+        temp_key_first: false,
+        source_fixed: false,
+        otp: false,
+        challenge: [0; 32],
+        response,
+        other_data,
+    }
+}
+
+/// What somebody who knows the key answers to a challenge (fact sheet section 3.2).
+pub fn check_mac_answer(key: &[u8; 32], challenge: &[u8; 32], other: &[u8; 13]) -> [u8; 32] {
+    sha(&[key, challenge, &other[..4], &[0; 8], &other[4..7], &SN[..1], &other[7..11], &SN[1..], &other[11..]])
+}
+
+/// CheckMac over a random nonce by somebody who knows the key; answers the status.
+pub fn prove(master: &Master, number: u8, key: &[u8; 32]) -> u8 {
+    let answer = check_mac_answer(key, &master.random_nonce(), &[0; 13]);
+    master.status_on(&check_mac(number, answer, [0; 13]))
 }

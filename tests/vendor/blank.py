@@ -3,12 +3,14 @@
 import hashlib
 
 import host
+import host_keys
 import layout
+from cryptoauthlib.atcacert import atcacert_def_t
 from driver import CONFIG, DATA, EXECUTION, OK, OTP, PARSE, Out
 
 
 def host_structures_are_those_of_the_library(checks, chip):
-    for name, structure in host.LAYOUTS:
+    for name, structure in host.LAYOUTS + host_keys.LAYOUTS + [("atcacert_def_t", atcacert_def_t)]:
         library, ours = host.layout_sizes(name, structure)
         checks.equal(f"size of {name}", ours, library)
 

@@ -7,7 +7,9 @@ import hmac
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptoauthlib.library import get_cryptoauthlib
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from driver import call
 
 Bytes = ctypes.c_char_p
 
@@ -77,11 +79,11 @@ LAYOUTS = [("atca_temp_key_t", TempKey), ("atca_nonce_in_out_t", NonceInOut), ("
 
 def layout_sizes(name, structure):
     """What the library says, and what we say."""
-    return getattr(get_cryptoauthlib(), name + "_size")(), ctypes.sizeof(structure)
+    return call(name + "_size", restype=ctypes.c_size_t), ctypes.sizeof(structure)
 
 
 def atcah(function, *arguments):
-    status = getattr(get_cryptoauthlib(), function)(*arguments)
+    status = call(function, *arguments)
     if status:
         raise RuntimeError(f"{function}: {status}")
 
@@ -138,10 +140,10 @@ def mac(mode, slot, challenge, key, serial, temp_key=None):
     return response.raw
 
 
-def check_mac(mode, slot, challenge, key, other_data, serial, otp=None, temp_key=None):
+def check_mac(mode, slot, challenge, key, other_data, serial, otp=None, temp_key=None, target=None):
     """The response that the library says CheckMac wants."""
     response = ctypes.create_string_buffer(32)
-    parameters = CheckMacInOut(mode, slot, serial, challenge, ctypes.addressof(response), other_data, otp, key, None,
+    parameters = CheckMacInOut(mode, slot, serial, challenge, ctypes.addressof(response), other_data, otp, key, target,
                                ctypes.pointer(temp_key or TempKey()))
     atcah("atcah_check_mac", ctypes.byref(parameters))
     return response.raw
@@ -211,3 +213,9 @@ def verifies(public_key, digest, signature):
     except InvalidSignature:
         return False
     return True
+
+
+def aes_encrypt(key, blocks):
+    """AES-128 of one or several blocks, each by itself."""
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+    return encryptor.update(blocks) + encryptor.finalize()

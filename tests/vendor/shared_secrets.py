@@ -36,7 +36,8 @@ def macs_are_those_of_the_host(checks, chip, keys):
     checks.equal("MAC of a challenge", chip("atcab_mac", 0x00, slot, challenge, Out(32)),
                  host.mac(0x00, slot, challenge, key, serial))
     checks.equal("as the fact sheet has it", chip("atcab_mac", 0x00, slot, challenge, Out(32)),
-                 host.sha256(key, challenge, bytes([8, 0, slot, 0]), bytes(11), serial[8:], bytes(4), serial[:2], bytes(2)))
+                 host.sha256(key, challenge, bytes([8, 0, slot, 0]), bytes(11), serial[8:], bytes(4), serial[:2],
+                             bytes(2)))
     checks.equal("MAC with the full serial number", chip("atcab_mac", 0x40, slot, challenge, Out(32)),
                  host.mac(0x40, slot, challenge, key, serial))
     loaded = os.urandom(32)
@@ -81,7 +82,8 @@ def responses_are_checked(checks, chip, keys):
     checks.equal("CheckMac of a response to another nonce",
                  chip("atcab_checkmac", 1, slot, bytes(32), stale, other), MISCOMPARE)
     chip("atcab_nonce", bytes(32))
-    checks.equal("CheckMac with the wrong SourceFlag", chip("atcab_checkmac", 1, slot, bytes(32), right, other), EXECUTION)
+    checks.equal("CheckMac with the wrong SourceFlag", chip("atcab_checkmac", 1, slot, bytes(32), right, other),
+                 EXECUTION)
     checks.equal("CheckMac with a private key", chip("atcab_checkmac", 0, 0, challenge, right, other), EXECUTION)
 
 
@@ -94,7 +96,8 @@ def digests_of_zones_are_those_of_the_host(checks, chip, keys):
         return host.nonce(host.TempKey(), 3, 0, start)
 
     def same(what, temp_key):
-        checks.equal(f"{what}: TempKey as atcah_gen_dig has it", hmac_with(chip, EPHEMERAL), expected_hmac(temp_key.bytes()))
+        checks.equal(f"{what}: TempKey as atcah_gen_dig has it", hmac_with(chip, EPHEMERAL),
+                     expected_hmac(temp_key.bytes()))
 
     for block in (0, 2):
         temp_key = begun()
@@ -135,7 +138,8 @@ def encrypted_data_comes_and_goes(checks, chip, keys):
                  chip("atcab_write_enc", slot, 0, bytes(32), bytes(32), layout.IO_KEY, number), EXECUTION)
     checks.equal("leaves what was there", chip("atcab_read_enc", slot, 0, Out(32), key, layout.IO_KEY, number), new)
     wrong = chip("atcab_read_enc", slot, 0, Out(32), bytes(32), layout.IO_KEY, number)
-    checks.true("encrypted Read with another key gives something else", isinstance(wrong, bytes) and wrong != new, wrong)
+    checks.true("encrypted Read with another key gives something else", isinstance(wrong, bytes) and wrong != new,
+                wrong)
     checks.equal("encrypted Read with a slot that is not ReadKey",
                  chip("atcab_read_enc", slot, 0, Out(32), new, layout.ECDH_TARGET, number), EXECUTION)
     peer = host.SoftwareKey()
@@ -146,4 +150,3 @@ def encrypted_data_comes_and_goes(checks, chip, keys):
 
 TOPICS = (counters_count, macs_are_those_of_the_host, responses_are_checked, digests_of_zones_are_those_of_the_host,
           encrypted_data_comes_and_goes)
-REAL_TIME_TOPICS = (macs_are_those_of_the_host, responses_are_checked, encrypted_data_comes_and_goes)

@@ -5,18 +5,32 @@
 Every line compares one answer with the fact sheet, with the library's host-side computation, or with Python's
 cryptography; never with what the simulator happens to do. Where the fact sheet is not certain ("unverified"), what
 is wanted is the strict reading that src/sim/switches.rs names. The chip must be new: it is configured and locked.
-`real` is for a server with the chip's timing: fewer calls, and those about time.
+Other topics start chips of their own (bench.py). `real` is for a server with the chip's timing: the same, and what
+there is to say about time.
 """
 
 import os
 import sys
 
+import aes_modes
+import authorisation
 import blank
 import bus
+import certificates
+import certificates_written
 import configured
+import coverage
+import devices
+import failures
 import host
+import kdf
+import lock_states
 import locked
+import private_keys
+import secure_boot
 import shared_secrets
+import vendor_tests
+from bench import Bench
 from checks import Checks
 from driver import Chip, Server
 
@@ -32,30 +46,28 @@ class Keys:
         self.slots = {}
 
 
-def all_states(checks, chip, keys, server):
+def one_chip_from_blank_to_service(checks, chip, server, timing):
+    keys = Keys()
     for topic in blank.TOPICS + configured.TOPICS:
         checks.run(topic, chip)
-    for topic in configured.KEY_TOPICS + locked.TOPICS + shared_secrets.TOPICS:
+    for topic in configured.KEY_TOPICS + locked.TOPICS + private_keys.TOPICS + shared_secrets.TOPICS:
         checks.run(topic, chip, keys)
+    if timing == "real":
+        checks.run(bus.the_library_polls_while_the_chip_is_busy, chip, server)
+        checks.run(bus.the_watchdog_is_stopped_by_idle_only, chip)
     checks.run(bus.sleep_idle_and_power, chip, server)
     checks.run(bus.nobody_answers_elsewhere, chip)
 
 
-def in_real_time(checks, chip, keys, server):
-    for topic in (blank.identity_of_a_blank_608b, blank.configuration_is_read_back_as_it_was_written,
-                  blank.locking_the_configuration):
-        checks.run(topic, chip)
-    for topic in configured.KEY_TOPICS + locked.REAL_TIME_TOPICS + shared_secrets.REAL_TIME_TOPICS:
-        checks.run(topic, chip, keys)
-    checks.run(bus.the_library_polls_while_the_chip_is_busy, chip, server)
-    checks.run(bus.the_watchdog_is_stopped_by_idle_only, chip)
-    checks.run(bus.sleep_idle_and_power, chip, server)
-
-
 def main(number, path, timing):
-    checks = Checks()
+    checks, bench = Checks(), Bench(timing)
     with Chip(int(number)) as chip:
-        {"fast": all_states, "real": in_real_time}[timing](checks, chip, Keys(), Server(path))
+        one_chip_from_blank_to_service(checks, chip, Server(path), timing)
+    for module in (lock_states, vendor_tests, authorisation, aes_modes, kdf, secure_boot, certificates,
+                   certificates_written, devices, failures):
+        module.run(checks, bench)
+    checks.run(coverage.every_command_was_executed, bench)
+    checks.run(coverage.every_function_was_called)
     return checks.summary()
 
 

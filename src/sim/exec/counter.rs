@@ -9,7 +9,7 @@ use crate::wire::config_zone::{counter_encode, offset, COUNTER_MAX};
 impl Execute for Counter {
     fn execute(&self, core: &mut Core) -> Outcome {
         let config = core.config();
-        allow(config.config_locked() || !core.switches.counter_needs_config_lock)?;
+        allow(config.config_locked() || !(self.increment || core.switches.counter_needs_config_lock))?;
         let number = usize::from(self.number);
         let mut value = config.counter(number).ok_or(Refusal::EXECUTION)?;
         if self.increment {

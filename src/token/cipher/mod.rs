@@ -5,6 +5,7 @@
 
 pub mod aes;
 pub mod gcm;
+pub mod message;
 
 use std::sync::Arc;
 
@@ -33,11 +34,7 @@ impl Token {
         if !AES_CIPHERS.contains(&mechanism.mechanism) {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
-        let usage = match direction {
-            Direction::Encrypt => CKA_ENCRYPT,
-            Direction::Decrypt => CKA_DECRYPT,
-        };
-        CipherOperation::new(direction, mechanism, self.secret_key(key, usage)?.into_aes(self)?)
+        CipherOperation::new(direction, mechanism, self.secret_key(key, direction.usage())?.into_aes(self)?)
     }
 }
 
@@ -48,6 +45,16 @@ pub enum Direction {
     Encrypt,
     /// C_Decrypt.
     Decrypt,
+}
+
+impl Direction {
+    /// The attribute that allows it.
+    fn usage(self) -> CK_ATTRIBUTE_TYPE {
+        match self {
+            Self::Encrypt => CKA_ENCRYPT,
+            Self::Decrypt => CKA_DECRYPT,
+        }
+    }
 }
 
 /// C_EncryptInit to C_Encrypt or C_EncryptFinal, and the same of C_Decrypt.

@@ -4,15 +4,16 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::stored::NewSecret;
-use crate::token::attribute::CKA_ATECC608_SLOT;
+use crate::token::attribute::{slot_asked_for, CKA_ATECC608_SLOT};
 use crate::token::cipher::aes::HostAes;
 use crate::token::error::{Error, Result};
+use crate::token::kept::{self, Kept, KeptFor};
+use crate::token::mechanism::allowed_for_secret;
 use crate::token::object::SessionObject;
 use crate::token::objects::{checked_id, checked_text, known_only};
 use crate::token::state::SecretKind;
 use crate::token::template::{bool_value, ulong_value, Template};
 use crate::token::SessionRef;
-use crate::wire::Slot;
 
 /// Longest generic secret, in bytes.
 const MAX_LEN: usize = 1024;
@@ -119,18 +120,13 @@ impl<'t> SecretRequest<'t> {
         if template.boolean(CKA_PRIVATE)? == Some(false) {
             return Err(Error::TemplateInconsistent("CKA_PRIVATE=false: a key in the chip is private".to_owned()));
         }
-        let slot = match template.ulong(CKA_ATECC608_SLOT)? {
-            None => None,
-            Some(number) => Some(u8::try_from(number).ok().and_then(Slot::new).ok_or_else(|| {
-                Error::AttributeValueInvalid(format!("CKA_ATECC608_SLOT: {number}, where the chip has slots 0 to 15"))
-            })?),
-        };
         Ok(NewSecret {
             kind: SecretKind::of_key_type(key_type)?,
             value,
             label: checked_text(template, CKA_LABEL)?.unwrap_or_default(),
             id: template.bytes(CKA_ID).map(checked_id).transpose()?.unwrap_or_default(),
-            slot,
+            kept: Kept::of(KeptFor::Key, &[template])?,
+            slot: slot_asked_for(&[template])?,
         })
     }
 
@@ -171,6 +167,7 @@ impl<'t> SecretRequest<'t> {
         let mut set = |attribute, value: Vec<u8>| attributes.set(attribute, Zeroizing::new(value));
         checked_text(template, CKA_LABEL)?;
         for attribute in [CKA_LABEL, CKA_ID, CKA_START_DATE, CKA_END_DATE] {
+            kept::check(attribute, template.bytes(attribute).unwrap_or_default())?;
             set(attribute, template.bytes(attribute).unwrap_or_default().to_vec());
         }
         for attribute in USES {
@@ -178,6 +175,7 @@ impl<'t> SecretRequest<'t> {
             let possible = match attribute {
                 CKA_ENCRYPT | CKA_DECRYPT => is_aes,
                 CKA_SIGN | CKA_VERIFY => true,
+                CKA_DERIVE => !is_aes,
                 _ => false,
             };
             let wrapping = is_aes && matches!(attribute, CKA_WRAP | CKA_UNWRAP);
@@ -199,6 +197,14 @@ impl<'t> SecretRequest<'t> {
         for attribute in [CKA_TOKEN, CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE, CKA_TRUSTED] {
             set(attribute, bool_value(false));
         }
+        // They constrain nothing.
+        for attribute in [CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE] {
+            set(attribute, Vec::new());
+        }
+        let mechanisms =
+            if is_aes { allowed_for_secret(SecretKind::Aes) } else { allowed_for_secret(SecretKind::Generic) };
+        set(CKA_ALLOWED_MECHANISMS, mechanisms.into_iter().flat_map(CK_MECHANISM_TYPE::to_ne_bytes).collect());
+        set(CKA_OBJECT_VALIDATION_FLAGS, ulong_value(0));
         set(CKA_CLASS, ulong_value(CKO_SECRET_KEY));
         set(CKA_KEY_TYPE, ulong_value(key_type));
         set(CKA_VALUE_LEN, ulong_value(value.len() as CK_ULONG));

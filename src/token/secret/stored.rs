@@ -7,18 +7,20 @@ use zeroize::Zeroizing;
 use super::ChipSecret;
 use crate::bus::Bus;
 use crate::chip::secrets::SharedSecret;
-use crate::chip::Chip;
-use crate::token::attribute::CKA_ATECC608_SLOT;
+use crate::chip::{self, Chip};
+use crate::token::attribute::{of_every_object, slot_attribute};
 use crate::token::device::Device;
 use crate::token::error::{Error, Result};
 use crate::token::identity::Identity;
+use crate::token::io_key::IoKey;
+use crate::token::kept::Kept;
 use crate::token::layout::{SecretAccess, SecretSlot};
 use crate::token::objects::unique_id;
 use crate::token::state::{PendingSecret, SecretKind, State, StoredSecret};
 use crate::token::template::{bool_value, ulong_value};
 use crate::wire::commands::{Aes, KeyLocation};
 use crate::wire::zone::Address;
-use crate::wire::Slot;
+use crate::wire::{ConfigZone, Slot};
 
 /// Bytes of CKA_CHECK_VALUE.
 const CHECK_LEN: usize = 3;
@@ -72,7 +74,7 @@ impl StoredSecret {
             SecretKind::Aes => {
                 matches!(usage, CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_VERIFY | CKA_WRAP | CKA_UNWRAP)
             }
-            SecretKind::Generic => matches!(usage, CKA_SIGN | CKA_VERIFY),
+            SecretKind::Generic => matches!(usage, CKA_SIGN | CKA_VERIFY | CKA_DERIVE),
         }
     }
 
@@ -80,21 +82,28 @@ impl StoredSecret {
     ///
     /// # Errors
     /// [`Error::AttributeSensitive`], [`Error::AttributeTypeInvalid`].
-    pub fn attribute(&self, attribute: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>> {
+    pub fn attribute(&self, zone: &ConfigZone, attribute: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>> {
         Ok(match attribute {
             CKA_CLASS => ulong_value(CKO_SECRET_KEY),
             CKA_KEY_TYPE => ulong_value(self.kind.key_type()),
-            CKA_TOKEN | CKA_PRIVATE | CKA_SENSITIVE | CKA_MODIFIABLE | CKA_DESTROYABLE => bool_value(true),
+            CKA_TOKEN | CKA_PRIVATE | CKA_SENSITIVE => bool_value(true),
+            CKA_MODIFIABLE => bool_value(!self.kept.denies(attribute)),
+            CKA_DESTROYABLE => {
+                let fixed = zone.slot_locked(Slot::from_nibble(self.slot));
+                bool_value(!fixed && !self.kept.denies(attribute))
+            }
             // The value has been in this host's memory.
             CKA_LOCAL | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE => bool_value(false),
-            CKA_EXTRACTABLE | CKA_COPYABLE | CKA_TRUSTED | CKA_WRAP_WITH_TRUSTED | CKA_DERIVE => bool_value(false),
-            CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_VERIFY | CKA_WRAP | CKA_UNWRAP => {
+            CKA_EXTRACTABLE | CKA_COPYABLE | CKA_TRUSTED | CKA_WRAP_WITH_TRUSTED => bool_value(false),
+            CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_VERIFY | CKA_WRAP | CKA_UNWRAP | CKA_DERIVE => {
                 bool_value(self.may(attribute))
             }
             CKA_LABEL => self.label.as_bytes().to_vec(),
             CKA_ID => self.id.clone(),
             CKA_UNIQUE_ID => self.unique_id.as_bytes().to_vec(),
-            CKA_START_DATE | CKA_END_DATE => Vec::new(),
+            CKA_START_DATE | CKA_END_DATE => self.kept.get(attribute).unwrap_or_default().to_vec(),
+            // They constrain nothing.
+            CKA_WRAP_TEMPLATE | CKA_UNWRAP_TEMPLATE | CKA_DERIVE_TEMPLATE => Vec::new(),
             CKA_KEY_GEN_MECHANISM => ulong_value(CK_UNAVAILABLE_INFORMATION),
             CKA_VALUE_LEN => ulong_value(self.len.into()),
             CKA_CHECK_VALUE => self.check.clone(),
@@ -102,9 +111,12 @@ impl StoredSecret {
                 let mechanisms = crate::token::mechanism::allowed_for_secret(self.kind);
                 mechanisms.iter().flat_map(|mechanism| mechanism.to_ne_bytes()).collect()
             }
-            CKA_ATECC608_SLOT => ulong_value(self.slot.into()),
             CKA_VALUE => return Err(Error::AttributeSensitive(attribute)),
-            _ => return Err(Error::AttributeTypeInvalid(attribute)),
+            _ => {
+                let slot = Slot::from_nibble(self.slot);
+                let value = slot_attribute(zone, slot, attribute).or_else(|| of_every_object(attribute));
+                value.ok_or(Error::AttributeTypeInvalid(attribute))?
+            }
         })
     }
 }
@@ -119,6 +131,8 @@ pub struct NewSecret {
     pub label: String,
     /// CKA_ID.
     pub id: Vec<u8>,
+    /// Other attributes that are kept.
+    pub kept: Kept,
     /// CKA_ATECC608_SLOT.
     pub slot: Option<Slot>,
 }
@@ -130,7 +144,7 @@ pub struct NewSecret {
 /// [`Error::DeviceMemory`] if there is no free place, [`Error::ActionProhibited`] if the slot asked for takes no such key or
 /// the key to write it with is not on this host, those of state folder and chip.
 pub fn create(device: &mut Device, new: NewSecret) -> Result<String> {
-    let NewSecret { kind, value, label, id, slot } = new;
+    let NewSecret { kind, value, label, id, kept, slot } = new;
     if !kind.lengths().contains(&value.len()) {
         let (least, most) = (kind.lengths().start().to_owned(), kind.lengths().end().to_owned());
         return Err(Error::KeySizeRange(format!(
@@ -153,6 +167,7 @@ pub fn create(device: &mut Device, new: NewSecret) -> Result<String> {
             len: value.len() as u8,
             label,
             id,
+            kept,
             check: Vec::new(),
             pending: Some(PendingSecret::Write),
         };
@@ -182,6 +197,9 @@ pub fn destroy(device: &mut Device, secret: &ChipSecret) -> Result<()> {
     device.with_secret(secret, |chip, identity| {
         let place = identity.secret_slot(secret.slot).cloned();
         let place = place.ok_or_else(|| Error::ActionProhibited(format!("slot {} keeps its key", secret.slot)))?;
+        if let Some(stored) = identity.store.state().secret(&secret.unique_id) {
+            stored.kept.check_destroyable()?;
+        }
         let write_key = identity.write_key(&place)?;
         let mut random = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *random)
@@ -251,26 +269,44 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::ActionProhibited`] if this host does not have it.
-    fn write_key(&self, place: &SecretSlot) -> Result<Option<(Slot, Zeroizing<[u8; 32]>)>> {
-        let slot = place.slot;
+    fn write_key(&self, place: &SecretSlot) -> Result<Option<(Slot, IoKey)>> {
         match place.access {
             SecretAccess::Clear => Ok(None),
-            SecretAccess::Never => Err(Error::ActionProhibited(format!("slot {slot} is never written"))),
-            SecretAccess::Encrypted(key_slot) if key_slot == self.zone.chip_options().io_key() => {
-                let key = self.io_key.load().map_err(|error| Error::ActionProhibited(error.to_string()))?;
-                let key = key.ok_or_else(|| {
-                    Error::ActionProhibited(format!(
-                        "slot {slot} is written encrypted with the IO protection key, which is not on this host: {} is \
-                         missing (atecc608 provision made it)",
-                        self.io_key.path().display()
-                    ))
-                })?;
-                Ok(Some((key_slot, key)))
-            }
-            SecretAccess::Encrypted(key_slot) => Err(Error::ActionProhibited(format!(
-                "slot {slot} is written encrypted with the key in slot {key_slot}, which this host does not know"
-            ))),
+            SecretAccess::Never => Err(Error::ActionProhibited(format!("slot {} is never written", place.slot))),
+            SecretAccess::Encrypted(key_slot) => self.transport_key(place.slot, key_slot).map(Some),
         }
+    }
+
+    /// The key in `key_slot`, which `slot` is written with, and its slot.
+    ///
+    /// # Errors
+    /// [`Error::ActionProhibited`] if this host does not have it.
+    pub(in crate::token) fn transport_key(&self, slot: Slot, key_slot: Slot) -> Result<(Slot, IoKey)> {
+        if key_slot != self.zone.chip_options().io_key() {
+            return Err(Error::ActionProhibited(format!(
+                "slot {slot} is written encrypted with the key in slot {key_slot}, which this host does not know"
+            )));
+        }
+        let key = self.io_key.load().map_err(|error| Error::ActionProhibited(error.to_string()))?;
+        let key = key.ok_or_else(|| {
+            Error::ActionProhibited(format!(
+                "slot {slot} is written encrypted with the IO protection key, which is not on this host: {} is missing \
+                 (atecc608 provision made it)",
+                self.io_key.path().display()
+            ))
+        })?;
+        Ok((key_slot, key))
+    }
+
+    /// An encrypted write's failure: a refusal means that the keys differ.
+    pub(in crate::token) fn write_refused(&self, slot: Slot, error: chip::Error) -> Error {
+        if error.has_status(crate::wire::Status::EXECUTION_ERROR) {
+            return Error::DeviceError(format!(
+                "slot {slot}: the chip refused the write; does {} hold this chip's IO protection key?",
+                self.io_key.path().display()
+            ));
+        }
+        Error::Device(error)
     }
 
     fn overwrite(
@@ -282,15 +318,10 @@ impl Identity {
     ) -> Result<()> {
         let write_key = write_key.map(|(slot, value)| SharedSecret { slot: *slot, value });
         let address = Address::slot(secret.slot, secret.block, 0);
-        chip.write_secret(&self.zone.serial_number(), write_key.as_ref(), address, plaintext).map_err(|error| {
-            if write_key.is_some() && error.has_status(crate::wire::Status::EXECUTION_ERROR) {
-                return Error::DeviceError(format!(
-                    "slot {}: the chip refused the write; does {} hold this chip's IO protection key?",
-                    secret.slot,
-                    self.io_key.path().display()
-                ));
-            }
-            Error::Device(error)
+        let written = chip.write_secret(&self.zone.serial_number(), write_key.as_ref(), address, plaintext);
+        written.map_err(|error| match write_key {
+            Some(_) => self.write_refused(secret.slot, error),
+            None => Error::Device(error),
         })
     }
 
@@ -301,6 +332,10 @@ impl Identity {
             self.store.state().secrets.iter().filter(|secret| secret.pending.is_some()).cloned().collect();
         for secret in open {
             let slot = secret.slot;
+            if self.is_out_of_reach(Slot::from_nibble(slot)) {
+                // After the next login.
+                continue;
+            }
             let is_there = secret.pending == Some(PendingSecret::Destroy)
                 && secret.kind == SecretKind::Aes
                 && check_value(chip, &secret.place())? == secret.check;
@@ -330,6 +365,11 @@ impl Identity {
 fn check_value(chip: &mut Chip<Bus>, secret: &ChipSecret) -> Result<Vec<u8>> {
     let aes =
         Aes::Block { key: KeyLocation::Slot(secret.slot), unit: secret.aes_unit(), decrypt: false, input: [0; 16] };
-    let block = chip.converse(|awake| awake.execute(&aes)).map_err(Error::Device)?;
+    let block = chip
+        .converse(|awake| {
+            awake.before_use(secret.slot)?;
+            awake.execute(&aes)
+        })
+        .map_err(Error::Device)?;
     Ok(block[..CHECK_LEN].to_vec())
 }

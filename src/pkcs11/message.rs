@@ -1,0 +1,80 @@
+//! 3.0's functions for messages: AES-GCM, a whole message at a time. In parts they are refused: a part of a decrypted
+//! message would be out before its tag was seen.
+
+use cryptoki_sys::*;
+
+use super::error::Result;
+use super::ptr::{InBuf, MessageParameter, OutBuf, Room};
+use super::session::{Activity, Session};
+use super::types::from_ulong;
+use crate::token::{Direction, Mechanism, MessageCipher};
+
+fn activity(session: &mut Session, direction: Direction) -> &mut Activity<MessageCipher> {
+    match direction {
+        Direction::Encrypt => &mut session.message_encrypt,
+        Direction::Decrypt => &mut session.message_decrypt,
+    }
+}
+
+/// C_MessageEncryptInit, C_MessageDecryptInit
+pub fn init(
+    session: &mut Session,
+    direction: Direction,
+    mechanism: Option<Mechanism>,
+    key: CK_OBJECT_HANDLE,
+) -> Result<()> {
+    let Some(mechanism) = mechanism else { return activity(session, direction).cancel_by_null_mechanism() };
+    activity(session, direction).check_idle()?;
+    let cipher = session.token().message_cipher(direction, &mechanism, from_ulong(key))?;
+    activity(session, direction).start(cipher)
+}
+
+/// C_EncryptMessage. Vector and tag go where the parameter says; a question for the length, or a short buffer, uses up no
+/// vector.
+pub fn encrypt(
+    session: &mut Session,
+    parameter: Result<MessageParameter>,
+    associated: Result<InBuf>,
+    text: Result<InBuf>,
+    output: Result<OutBuf>,
+) -> Result<()> {
+    let cipher = session.message_encrypt.active()?;
+    let (parameter, associated, text, output) = (parameter?, associated?, text?, output?);
+    let slot = match output.room_for(text.bytes().len()) {
+        Room::Query => return Ok(()),
+        Room::TooSmall(error) => return Err(error),
+        Room::Fits(slot) => slot,
+    };
+    let mut text = zeroize::Zeroizing::new(text.bytes().to_vec());
+    let (iv, tag) = cipher.encrypt(&parameter.vector()?, associated.bytes(), &mut text)?;
+    parameter.set_iv(&iv);
+    parameter.set_tag(&tag);
+    slot.write(&text);
+    Ok(())
+}
+
+/// C_DecryptMessage
+pub fn decrypt(
+    session: &mut Session,
+    parameter: Result<MessageParameter>,
+    associated: Result<InBuf>,
+    text: Result<InBuf>,
+    output: Result<OutBuf>,
+) -> Result<()> {
+    let cipher = session.message_decrypt.active()?;
+    let (parameter, associated, text, output) = (parameter?, associated?, text?, output?);
+    let slot = match output.room_for(text.bytes().len()) {
+        Room::Query => return Ok(()),
+        Room::TooSmall(error) => return Err(error),
+        Room::Fits(slot) => slot,
+    };
+    let mut text = zeroize::Zeroizing::new(text.bytes().to_vec());
+    cipher.decrypt(&parameter.vector()?, associated.bytes(), &parameter.tag()?, &mut text)?;
+    slot.write(&text);
+    Ok(())
+}
+
+/// C_MessageEncryptFinal, C_MessageDecryptFinal
+pub fn finish(session: &mut Session, direction: Direction) -> Result<()> {
+    activity(session, direction).take().map(drop)
+}

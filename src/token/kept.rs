@@ -1,0 +1,157 @@
+//! Attributes that a client gave an object of the token and that are kept as they are: what the chip can't know, and no
+//! field of its own in the state is for.
+
+use cryptoki_sys::*;
+
+use super::error::{Error, Result};
+use super::template::{bool_value, Template};
+
+/// Of every object: what a template takes away.
+const PERMISSIONS: [CK_ATTRIBUTE_TYPE; 2] = [CKA_MODIFIABLE, CKA_DESTROYABLE];
+/// Of keys.
+const KEY: [CK_ATTRIBUTE_TYPE; 3] = [CKA_SUBJECT, CKA_START_DATE, CKA_END_DATE];
+/// Of certificates.
+const CERTIFICATE: [CK_ATTRIBUTE_TYPE; 7] = [
+    CKA_COPYABLE,
+    CKA_CERTIFICATE_CATEGORY,
+    CKA_URL,
+    CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
+    CKA_HASH_OF_ISSUER_PUBLIC_KEY,
+    CKA_JAVA_MIDP_SECURITY_DOMAIN,
+    CKA_NAME_HASH_ALGORITHM,
+];
+
+/// Longest value that is kept, in bytes.
+const MAX_LEN: usize = 1024;
+
+/// Attributes with their values in the ABI's encoding, each at most once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept(pub Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>);
+
+/// What kind of object attributes are kept for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptFor {
+    /// A key.
+    Key,
+    /// A certificate.
+    Certificate,
+    /// A data object.
+    Data,
+}
+
+impl KeptFor {
+    fn attributes(self) -> impl Iterator<Item = CK_ATTRIBUTE_TYPE> {
+        let own: &[CK_ATTRIBUTE_TYPE] = match self {
+            Self::Key => &KEY,
+            Self::Certificate => &CERTIFICATE,
+            Self::Data => &[CKA_COPYABLE],
+        };
+        PERMISSIONS.into_iter().chain(own.iter().copied())
+    }
+}
+
+impl Kept {
+    /// What of these templates is to be kept; the first that has an attribute counts.
+    ///
+    /// # Errors
+    /// [`Error::AttributeValueInvalid`].
+    pub fn of(kind: KeptFor, templates: &[&Template]) -> Result<Self> {
+        let mut kept = Self::default();
+        for attribute in kind.attributes() {
+            if let Some(value) = templates.iter().find_map(|template| template.bytes(attribute)) {
+                kept.set(attribute, value)?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The value that was given.
+    pub fn get(&self, attribute: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
+        self.0.iter().find(|(kept, _)| *kept == attribute).map(|(_, value)| value.as_slice())
+    }
+
+    /// Whether the client took this permission (CKA_MODIFIABLE, CKA_DESTROYABLE, CKA_COPYABLE) away.
+    pub fn denies(&self, permission: CK_ATTRIBUTE_TYPE) -> bool {
+        self.get(permission) == Some(&bool_value(false))
+    }
+
+    /// Keeps a value. What is the default is not kept.
+    ///
+    /// # Errors
+    /// [`Error::AttributeValueInvalid`].
+    pub fn set(&mut self, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<()> {
+        check(attribute, value)?;
+        if value.len() > MAX_LEN {
+            return Err(Error::AttributeValueInvalid(format!(
+                "attribute {attribute:#x}: {} bytes, where at most {MAX_LEN} are kept",
+                value.len()
+            )));
+        }
+        self.0.retain(|(kept, _)| *kept != attribute);
+        let is_default = value.is_empty() || (is_permission(attribute) && value == bool_value(true));
+        if !is_default {
+            self.0.push((attribute, value.to_vec()));
+        }
+        Ok(())
+    }
+
+    /// Changes a value as C_SetAttributeValue may: names and dates of a key, and whether an object can be destroyed. Answers
+    /// whether it was one of these.
+    ///
+    /// # Errors
+    /// [`Error::AttributeValueInvalid`].
+    pub fn change(&mut self, kind: KeptFor, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<bool> {
+        let may = attribute == CKA_DESTROYABLE || (kind == KeptFor::Key && KEY.contains(&attribute));
+        if may {
+            self.set(attribute, value)?;
+        }
+        Ok(may)
+    }
+
+    /// Refuses a change where CKA_MODIFIABLE is false.
+    ///
+    /// # Errors
+    /// [`Error::ActionProhibited`].
+    pub fn check_modifiable(&self) -> Result<()> {
+        self.check(CKA_MODIFIABLE, "CKA_MODIFIABLE")
+    }
+
+    /// Refuses a destruction where CKA_DESTROYABLE is false.
+    ///
+    /// # Errors
+    /// [`Error::ActionProhibited`].
+    pub fn check_destroyable(&self) -> Result<()> {
+        self.check(CKA_DESTROYABLE, "CKA_DESTROYABLE")
+    }
+
+    fn check(&self, permission: CK_ATTRIBUTE_TYPE, name: &str) -> Result<()> {
+        if self.denies(permission) {
+            return Err(Error::ActionProhibited(format!("{name} of the object is false")));
+        }
+        Ok(())
+    }
+}
+
+fn is_permission(attribute: CK_ATTRIBUTE_TYPE) -> bool {
+    attribute == CKA_COPYABLE || PERMISSIONS.contains(&attribute)
+}
+
+/// Refuses what can't be the attribute's value.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`].
+pub fn check(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<()> {
+    let is_date = || value.is_empty() || (value.len() == 8 && value.iter().all(u8::is_ascii_digit));
+    let good = match attribute {
+        CKA_MODIFIABLE | CKA_DESTROYABLE | CKA_COPYABLE => matches!(value, [0 | 1]),
+        CKA_START_DATE | CKA_END_DATE => is_date(),
+        CKA_CERTIFICATE_CATEGORY | CKA_JAVA_MIDP_SECURITY_DOMAIN | CKA_NAME_HASH_ALGORITHM => {
+            value.len() == size_of::<CK_ULONG>()
+        }
+        _ => true,
+    };
+    if good {
+        return Ok(());
+    }
+    Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} can't have this value ({} bytes)", value.len())))
+}
