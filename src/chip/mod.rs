@@ -4,9 +4,11 @@
 //! through [`Awake`], which puts it to sleep when it goes, so nothing volatile (TempKey, digest buffer,
 //! authorisation) outlives a conversation. The caller holds the bus lock meanwhile (`crate::bus::lock`).
 
+pub mod authorise;
 pub mod awake;
 pub mod error;
 mod exchange;
+pub mod locked;
 pub mod ops;
 pub mod provision;
 pub mod secrets;
@@ -41,6 +43,7 @@ pub struct Chip<P> {
     wake_delay: Duration,
     /// A command did not end in time: the chip may be stuck until its watchdog bites.
     stuck: bool,
+    gate: Option<authorise::Gate>,
 }
 
 impl<P: Port> Chip<P> {
@@ -52,6 +55,7 @@ impl<P: Port> Chip<P> {
             divider: ClockDivider::M0,
             wake_delay: Duration::from_micros(timing::WAKE_HIGH_US),
             stuck: false,
+            gate: None,
         }
     }
 

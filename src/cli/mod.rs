@@ -77,10 +77,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<Output> {
+    let json = arguments.json;
     let selection = Selection { config: arguments.config, token: arguments.token };
     match arguments.command {
         Command::Info => info::run(&selection),
-        Command::Provision(arguments) => provision::run(&selection, &arguments),
+        Command::Provision(arguments) => provision::run(&selection, &arguments, json),
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),

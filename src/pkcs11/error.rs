@@ -69,6 +69,9 @@ pub enum Error {
     /// CKF_SERIAL_SESSION is missing.
     #[error("CKF_SERIAL_SESSION is missing from the flags")]
     SessionParallelNotSupported,
+    /// The security officer is logged in, who has no read-only sessions.
+    #[error("the security officer is logged in: only read-write sessions can be opened")]
+    SessionReadWriteSoExists,
     /// A read-only session keeps the security officer out.
     #[error("a read-only session is open, so the security officer can't log in")]
     SessionReadOnlyExists,

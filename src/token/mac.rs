@@ -159,6 +159,7 @@ fn in_chip(token: &Token, key: &ChipSecret, message: &[u8]) -> Result<[u8; 32]> 
         .with_device(|device| {
             device.with_secret(key, |chip, _| {
                 chip.converse(|awake| {
+                    awake.before_use(key.slot)?;
                     awake.execute(&Sha::HmacStart(KeyLocation::Slot(key.slot)))?;
                     for step in steps.chunks(SHA_STEP) {
                         awake.execute(&Sha::Update(step.to_vec()))?;

@@ -137,7 +137,7 @@ impl Token {
         }
         let object = request.for_session(session, key_type, value)?;
         let inner = &mut *self.inner.lock();
-        let number = inner.session_objects.add(object);
-        Ok(inner.handles.handle(ObjectKey::Session(number)))
+        let key = inner.add_session_object(object)?;
+        Ok(inner.handles.handle(key))
     }
 }

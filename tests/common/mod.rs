@@ -14,6 +14,8 @@ pub mod module;
 #[cfg(feature = "sim")]
 pub mod one_key;
 #[cfg(feature = "sim")]
+pub mod pin;
+#[cfg(feature = "sim")]
 pub mod process;
 #[cfg(feature = "sim")]
 pub mod secrets;
