@@ -183,6 +183,7 @@ fn stored_object(
         return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".to_owned()));
     }
     let fields = certificate::parse(value)?;
+    secret::session::given_check_value(template, &super::attribute::certificate_check_value(value))?;
     // A certificate without an id belongs to the key that it certifies, if that is in the chip.
     let given_id = template.bytes(CKA_ID).filter(|id| !id.is_empty());
     let wanted = fields.point.filter(|_| given_id.is_none() || label.is_none());
