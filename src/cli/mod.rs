@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod error;
 pub mod info;
 pub mod output;
+pub mod pair;
 pub mod provision;
 pub mod random;
 pub mod target;
@@ -58,6 +59,8 @@ enum Command {
     /// The chip's configuration zone
     #[command(subcommand)]
     Config(config::Command),
+    /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
+    Pair(pair::Arguments),
     /// Print random bytes from the chip
     Random(random::Arguments),
 }
@@ -85,6 +88,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
+        Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::Random(arguments) => random::run(&selection, &arguments),
     }
 }
