@@ -207,7 +207,10 @@ impl<P: Port> Chip<P> {
         let mut tries = 1;
         loop {
             let attempt = self.converse(|awake| match awake.state_of(slot)? {
-                now if now == before => awake.priv_write(serial, write_key, slot, scalar),
+                now if now == before => {
+                    awake.before_use(slot)?;
+                    awake.priv_write(serial, write_key, slot, scalar)
+                }
                 Before::Holds(now) if tries > 1 && now == *expected => Ok(()),
                 _ => Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone"))),
             });
