@@ -216,6 +216,18 @@ impl Device {
     /// # Errors
     /// Those of [`Device::identity`], of the lock, and of the work.
     pub fn with_chip<T>(&mut self, work: impl FnOnce(&mut Chip<Bus>, &mut Identity) -> Result<T>) -> Result<T> {
+        // Compiled once for all kinds of work: there are many.
+        let (mut work, mut answer) = (Some(work), None);
+        self.do_with_chip(&mut |chip, identity| {
+            if let Some(work) = work.take() {
+                answer = Some(work(chip, identity)?);
+            }
+            Ok(())
+        })?;
+        answer.ok_or_else(|| Error::DeviceError("nothing was done".to_owned()))
+    }
+
+    fn do_with_chip(&mut self, work: &mut dyn FnMut(&mut Chip<Bus>, &mut Identity) -> Result<()>) -> Result<()> {
         self.identity()?;
         if self.last_contact.is_none() {
             // It was gone: another chip may be there now.
