@@ -171,3 +171,17 @@ fn a_check_value_that_does_not_fit_is_refused() {
     let refused = create_certificate(&module, session, &der, &wrong);
     assert_eq!(refused, Err(CKR_ATTRIBUTE_VALUE_INVALID));
 }
+
+#[test]
+fn what_a_class_does_not_have_can_not_be_set() {
+    let (module, _bus, session) = with_io_key();
+    for on_token in [false, true] {
+        for object in objects(&module, session, on_token, &[]) {
+            let refused = module.set_attributes(session, object, &[(CKA_MODULUS, vec![1])]);
+            assert_eq!(refused, Err(CKR_ATTRIBUTE_TYPE_INVALID));
+            assert_eq!(module.attribute(session, object, CKA_MODULUS), Err(CKR_ATTRIBUTE_TYPE_INVALID));
+        }
+    }
+    let data = module.find(session, &[(CKA_CLASS, ulong(CKO_DATA)), (CKA_TOKEN, boolean(false))]).unwrap()[0];
+    assert_eq!(module.set_attributes(session, data, &[(CKA_ID, vec![1])]), Err(CKR_ATTRIBUTE_TYPE_INVALID));
+}

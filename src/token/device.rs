@@ -103,12 +103,18 @@ impl Device {
         }
     }
 
-    /// Whether the chip is there, as of the last second; notes if it came or went, or is another one.
+    /// Whether the chip is there, as of the last second; notes if it came or went, or is another one. A bus that can't be used
+    /// at the moment says nothing about that.
     pub fn look(&mut self) -> bool {
-        let present = self.present().ok().map(|identity| identity.zone.serial_number());
-        self.event |= self.seen.is_some_and(|seen| seen != present);
-        self.seen = Some(present);
-        present.is_some()
+        let found = self.present().map(|identity| identity.zone.serial_number());
+        let now = match &found {
+            Ok(serial) => Some(Some(*serial)),
+            Err(Error::TokenNotPresent(_)) => Some(None),
+            Err(_) => None,
+        };
+        self.event |= self.seen.is_some() && now.is_some() && self.seen != now;
+        self.seen = now.or(self.seen);
+        found.is_ok()
     }
 
     /// Whether the chip came or went since the last time that this was asked.

@@ -451,6 +451,9 @@ pub(super) fn copy_of(source: &SessionObject, template: &Template) -> Result<Tem
 
 /// Whether a session object's attribute may get this value: names, data, and uses and secrecy of a secret key.
 fn may_set(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> bool {
+    if object.attributes.bytes(attribute).is_none() {
+        return false;
+    }
     match (attribute, object.attributes.ulong(CKA_CLASS)) {
         (CKA_LABEL | CKA_ID | CKA_DESTROYABLE, _) => true,
         (CKA_SUBJECT | CKA_START_DATE | CKA_END_DATE, Ok(Some(CKO_PUBLIC_KEY))) => true,
