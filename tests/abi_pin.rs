@@ -170,6 +170,25 @@ fn the_security_officer_gives_the_user_a_pin_even_if_the_state_is_lost() {
 }
 
 #[test]
+fn the_security_officer_changes_the_recovery_code_for_one_that_the_tool_made() {
+    let (module, _bus) = pin::token();
+    let session = module.start();
+    module.login(session, CKU_SO, &code()).unwrap();
+    assert_eq!(set_pin(&module, session, &code(), b"one I thought of myself"), Err(CKR_PIN_INVALID));
+    module.assert_logged(&["atecc608 recovery-code"]);
+    let new = std::process::Command::new(env!("CARGO_BIN_EXE_atecc608")).arg("recovery-code").output().unwrap().stdout;
+    let new = new.trim_ascii();
+    assert_eq!(set_pin(&module, session, PIN, new), Err(CKR_PIN_INCORRECT));
+    set_pin(&module, session, &code(), new).unwrap();
+    init_pin(&module, session, OTHER_PIN).unwrap();
+    let session = module.restart();
+    assert_eq!(module.login(session, CKU_SO, &code()), Err(CKR_PIN_INCORRECT));
+    module.login(session, CKU_SO, new).unwrap();
+    logout(&module, session).unwrap();
+    module.login(session, CKU_USER, OTHER_PIN).unwrap();
+}
+
+#[test]
 fn a_reset_while_somebody_is_logged_in_ends_that_login() {
     let (module, bus, session, key) = pin::with_key();
     // As the security officer does it in another process.

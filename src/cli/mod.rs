@@ -13,6 +13,7 @@ pub mod info;
 pub mod output;
 pub mod provision;
 pub mod random;
+pub mod recovery_code;
 pub mod target;
 
 use std::path::PathBuf;
@@ -60,6 +61,8 @@ enum Command {
     Config(config::Command),
     /// Print random bytes from the chip
     Random(random::Arguments),
+    /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
+    RecoveryCode,
 }
 
 /// Runs the tool with the process's arguments.
@@ -86,5 +89,6 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
         Command::Random(arguments) => random::run(&selection, &arguments),
+        Command::RecoveryCode => recovery_code::run(),
     }
 }

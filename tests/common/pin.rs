@@ -1,7 +1,5 @@
 //! A token with a PIN: a chip with the profile `tls-pin` as `atecc608 provision tls-pin --pin-file` leaves it.
 
-use std::fs;
-
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::{Image, SimBus};
 use atecc608_pkcs11::token::pin::blob::{PinBlob, StretchedPin};
@@ -58,16 +56,17 @@ pub fn blobs(module: &Module, bus: &SimBus) -> Vec<PinBlob> {
 
 /// A module, its chip on a bus that the test holds, the IO protection key on the host, and the user's PIN in the state.
 pub fn token() -> (Module, SimBus) {
-    let image = image();
-    let serial = image.config().serial_number().to_string();
-    let (module, bus) = Module::on_bus(image);
-    let keys = module.configuration().parent().unwrap().join("keys");
-    fs::create_dir(&keys).unwrap();
-    fs::write(keys.join(serial), secrets::IO_KEY).unwrap();
+    let (module, bus) = Module::on_bus(image());
+    give_pin(&module, &bus);
+    (module, bus)
+}
+
+/// Gives the host what it keeps of the chip's secrets.
+pub fn give_pin(module: &Module, bus: &SimBus) {
+    secrets::put_io_key(module, &bus.image(0).unwrap());
     let secret = secret_in(&bus.image(0).unwrap(), AUTHORISATION);
     let blob = StretchedPin::new(PIN).unwrap().seal(&secret);
-    store(&module, &bus).change(|state| state.pins = vec![blob]).unwrap();
-    (module, bus)
+    store(module, bus).change(|state| state.pins = vec![blob]).unwrap();
 }
 
 /// The same with a read-write session, the user logged in, and a key "a".
