@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::types::{from_ulong, length};
-use crate::token::{open_lock_descriptors, Mechanism, MessageVector, Parameter, Template};
+use crate::token::{open_lock_descriptors, HkdfSalt, Mechanism, MessageVector, Parameter, Template};
 
 /// More attributes in one template than any client has.
 const MAX_ATTRIBUTES: CK_ULONG = 1024;
@@ -382,12 +382,23 @@ unsafe fn attribute_count(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> R
     byte_count(count)
 }
 
+/// A template of an object, well formed. See [`search_template`].
+///
+/// # Safety
+/// See the module's contract.
+pub unsafe fn template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Template> {
+    // SAFETY: the same contract.
+    let template = unsafe { search_template(attributes, count) }?;
+    template.check_form()?;
+    Ok(template)
+}
+
 /// A template, its values copied. A value that holds an array of attributes is copied as the bytes it is: the
 /// pointers in it are never followed.
 ///
 /// # Safety
 /// See the module's contract.
-pub unsafe fn template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Template> {
+pub unsafe fn search_template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Template> {
     // SAFETY: the same contract.
     let count = unsafe { attribute_count(attributes, count) }?;
     let mut template = Vec::with_capacity(count);
@@ -525,6 +536,10 @@ pub unsafe fn optional_mechanism(mechanism: *const CK_MECHANISM) -> Result<Optio
         CKM_AES_CTR => unsafe { ctr(pParameter.cast(), len) }?,
         // SAFETY: the same contract.
         CKM_AES_GCM => unsafe { gcm(pParameter.cast(), len) }?,
+        // SAFETY: the same contract.
+        CKM_HKDF_DERIVE => unsafe { hkdf(pParameter.cast(), len) }?,
+        // SAFETY: the same contract.
+        CKM_TLS12_KDF => unsafe { tls_kdf(pParameter.cast(), len) }?,
         CKM_SHA256_HMAC_GENERAL | CKM_AES_CMAC_GENERAL => {
             // SAFETY: the same contract.
             let number: CK_MAC_GENERAL_PARAMS = unsafe { structure(pParameter.cast(), len) }?;
@@ -585,6 +600,56 @@ unsafe fn gcm(params: *const CK_GCM_PARAMS, len: usize) -> Result<Parameter> {
             iv: inner_bytes(params.pIv, params.ulIvLen)?,
             associated: inner_bytes(params.pAAD, params.ulAADLen)?,
             tag_bits: from_ulong(params.ulTagBits),
+        })
+    }
+}
+
+/// # Safety
+/// See the module's contract.
+unsafe fn hkdf(params: *const CK_HKDF_PARAMS, len: usize) -> Result<Parameter> {
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says.
+    unsafe {
+        Ok(Parameter::Hkdf {
+            extract: params.bExtract != CK_FALSE,
+            expand: params.bExpand != CK_FALSE,
+            hash: params.prfHashMechanism,
+            salt: match params.ulSaltType {
+                CKF_HKDF_SALT_NULL => HkdfSalt::Null,
+                CKF_HKDF_SALT_DATA => HkdfSalt::Data(inner_bytes(params.pSalt, params.ulSaltLen)?),
+                CKF_HKDF_SALT_KEY => HkdfSalt::Key(from_ulong(params.hSaltKey)),
+                // Without the first step there is no salt.
+                _ if params.bExtract == CK_FALSE => HkdfSalt::Null,
+                _ => return Err(Error::MechanismParamInvalid("CK_HKDF_PARAMS: ulSaltType is not known")),
+            },
+            info: inner_bytes(params.pInfo, params.ulInfoLen)?,
+        })
+    }
+}
+
+/// # Safety
+/// See the module's contract.
+unsafe fn tls_kdf(params: *const CK_TLS_KDF_PARAMS, len: usize) -> Result<Parameter> {
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    let random = &params.RandomInfo;
+    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says.
+    unsafe {
+        let mut seed = inner_bytes(random.pClientRandom, random.ulClientRandomLen)?;
+        seed.extend(inner_bytes(random.pServerRandom, random.ulServerRandomLen)?);
+        if !params.pContextData.is_null() {
+            let context = inner_bytes(params.pContextData, params.ulContextDataLength)?;
+            let len = u16::try_from(context.len()).map_err(|_| {
+                Error::MechanismParamInvalid("CK_TLS_KDF_PARAMS: the context is longer than 65535 bytes")
+            })?;
+            seed.extend(len.to_be_bytes());
+            seed.extend(context);
+        }
+        Ok(Parameter::TlsKdf {
+            hash: params.prfMechanism,
+            label: inner_bytes(params.pLabel, params.ulLabelLength)?,
+            seed,
         })
     }
 }

@@ -222,6 +222,15 @@ impl Session {
         }
     }
 
+    /// Whether a cryptographic operation is in progress.
+    pub fn is_busy(&self) -> bool {
+        self.encrypt.active.is_some()
+            || self.decrypt.active.is_some()
+            || self.sign.active.is_some()
+            || self.verify.active.is_some()
+            || self.digest.active.is_some()
+    }
+
     fn cancel_all(&mut self) {
         self.find.cancel();
         self.encrypt.cancel();

@@ -238,6 +238,8 @@ impl Token {
             ObjectKey::Secret(_) => Ok(32),
             // Asking for its value would move it.
             ObjectKey::Feature(Feature::Counter) => Ok(feature::COUNTER_LEN as CK_ULONG),
+            // Its class and which one it is.
+            ObjectKey::Feature(_) => Ok(2 * size_of::<CK_ULONG>() as CK_ULONG),
             ObjectKey::Session(number) => {
                 let inner = self.inner.lock();
                 let found = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;

@@ -44,7 +44,7 @@ pub(super) fn derive(
         Error::MechanismParamInvalid("the other side's public key is not a point on P-256".to_owned())
     })?;
     let request = SecretRequest::new(session, template)?;
-    let (key_type, len) = wanted(&request, *kdf == CKD_NULL)?;
+    let (key_type, len) = wanted(&request, if *kdf == CKD_NULL { SECRET_LEN } else { MAX_KEY_LEN })?;
     let secret = shared_secret(device, key, &theirs)?;
     let value = match Hasher::for_kdf(*kdf) {
         // Leading bytes are removed if fewer are wanted (PKCS#11 3.0 section 2.3.8).
@@ -107,8 +107,11 @@ fn x963(hasher: &Hasher, secret: &[u8], shared_data: &[u8], len: usize) -> Zeroi
     key
 }
 
-/// Bytes of the key that a template asks for, and its type.
-fn wanted(request: &SecretRequest<'_>, bare_secret: bool) -> Result<(CK_KEY_TYPE, usize)> {
+/// Type of the key that a template asks for, and how many of the `most` possible bytes.
+///
+/// # Errors
+/// [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`], [`Error::AttributeValueInvalid`].
+pub(super) fn wanted(request: &SecretRequest<'_>, most: usize) -> Result<(CK_KEY_TYPE, usize)> {
     if request.on_token {
         return Err(Error::TemplateInconsistent(
             "CKA_TOKEN: a derived key is a session object; it is not kept in the chip".to_owned(),
@@ -132,7 +135,6 @@ fn wanted(request: &SecretRequest<'_>, bare_secret: bool) -> Result<(CK_KEY_TYPE
     if key_type == CKK_AES && !matches!(len, 16 | 24 | 32) {
         return Err(Error::TemplateInconsistent("CKA_VALUE_LEN: an AES key has 16, 24 or 32 bytes".to_owned()));
     }
-    let most = if bare_secret { SECRET_LEN } else { MAX_KEY_LEN };
     if len == 0 || len > most {
         return Err(Error::AttributeValueInvalid(format!(
             "CKA_VALUE_LEN: {len}, where 1 to {most} bytes can be derived"

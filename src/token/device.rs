@@ -14,6 +14,7 @@ use crate::chip::authorise::Gate;
 use crate::chip::locked::LockedSecret;
 use crate::chip::{self, Chip};
 use crate::config::{Config, TokenConfig};
+use crate::wire::config_zone::SerialNumber;
 
 /// For this long after a contact, good or bad, nobody asks the chip whether it is there.
 const PRESENCE_LIFETIME: Duration = Duration::from_secs(1);
@@ -28,6 +29,10 @@ pub struct Device {
     last_failure: Option<(Instant, Error)>,
     /// Where the epochs of the next chip's keys begin: no handle made for this one may name a key of that one.
     first_epoch: u32,
+    /// Which chip was there, if any, when it was last looked for.
+    seen: Option<Option<SerialNumber>>,
+    /// Whether it came or went since somebody asked about that.
+    event: bool,
     /// Who is logged in.
     login: Arc<Login>,
     /// What the login proved, while it lasts: the authorisation secret, or the security officer's.
@@ -45,6 +50,8 @@ impl Device {
             last_contact: None,
             last_failure: None,
             first_epoch: 0,
+            seen: None,
+            event: false,
             login,
             secret: None,
         }
@@ -94,6 +101,19 @@ impl Device {
                 Err(error)
             }
         }
+    }
+
+    /// Whether the chip is there, as of the last second; notes if it came or went, or is another one.
+    pub fn look(&mut self) -> bool {
+        let present = self.present().ok().map(|identity| identity.zone.serial_number());
+        self.event |= self.seen.is_some_and(|seen| seen != present);
+        self.seen = Some(present);
+        present.is_some()
+    }
+
+    /// Whether the chip came or went since the last time that this was asked.
+    pub fn take_event(&mut self) -> bool {
+        std::mem::take(&mut self.event)
     }
 
     /// The bus, opened if it is not.

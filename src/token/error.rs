@@ -57,6 +57,9 @@ pub enum Error {
     /// The handle names no key, or a key that is no longer in the chip.
     #[error("{0}")]
     KeyHandleInvalid(String),
+    /// The key's value can't be digested.
+    #[error("{0}")]
+    KeyIndigestible(String),
     /// The key has a length that is not possible.
     #[error("{0}")]
     KeySizeRange(String),

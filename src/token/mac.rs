@@ -48,7 +48,7 @@ impl MacOperation {
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyTypeInconsistent`].
     pub fn new(token: &Arc<Token>, mechanism: &Mechanism, key: SecretKey) -> Result<Self> {
         let (work, whole) = match mechanism.mechanism {
-            CKM_SHA256_HMAC | CKM_SHA256_HMAC_GENERAL => (hmac(token, key)?, 32),
+            CKM_SHA256_HMAC | CKM_SHA256_HMAC_GENERAL => (hmac(token, &key)?, 32),
             CKM_AES_CMAC | CKM_AES_CMAC_GENERAL => (Work::Cmac(Cmac::new(key.into_aes(token)?)), BLOCK_LEN),
             other => return Err(Error::MechanismInvalid(other)),
         };
@@ -127,15 +127,29 @@ impl MacOperation {
     }
 }
 
-fn hmac(token: &Arc<Token>, key: SecretKey) -> Result<Work> {
+fn hmac(token: &Arc<Token>, key: &SecretKey) -> Result<Work> {
     Ok(match key {
         SecretKey::Host { value, .. } => {
-            let hmac = <Hmac<Sha256> as Mac>::new_from_slice(&value);
+            let hmac = <Hmac<Sha256> as Mac>::new_from_slice(value);
             let hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not take a key of this length".to_owned()))?;
             Work::HostHmac(Box::new(hmac))
         }
-        SecretKey::Chip(key) => Work::ChipHmac { token: token.clone(), key, message: Zeroizing::default() },
+        SecretKey::Chip(key) => {
+            Work::ChipHmac { token: token.clone(), key: key.clone(), message: Zeroizing::default() }
+        }
     })
+}
+
+/// One HMAC-SHA-256.
+///
+/// # Errors
+/// As [`MacOperation::update`].
+pub(super) fn hmac_once(token: &Arc<Token>, key: &SecretKey, message: &[u8]) -> Result<Zeroizing<[u8; 32]>> {
+    let mut operation = MacOperation { work: hmac(token, key)?, len: 32 };
+    operation.update(message)?;
+    let mut code = Zeroizing::new([0; 32]);
+    code.copy_from_slice(&operation.finish()?);
+    Ok(code)
 }
 
 /// HMAC in the chip: SHA in its HMAC form, all in one conversation (fact sheet section 3.18).

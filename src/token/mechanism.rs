@@ -43,10 +43,43 @@ pub enum Parameter {
         /// Bits of the tag.
         tag_bits: u64,
     },
+    /// CK_HKDF_PARAMS.
+    Hkdf {
+        /// Whether the first step is done.
+        extract: bool,
+        /// Whether the second step is done.
+        expand: bool,
+        /// CKM code of the hash.
+        hash: CK_MECHANISM_TYPE,
+        /// The salt of the first step.
+        salt: HkdfSalt,
+        /// The info of the second step.
+        info: Vec<u8>,
+    },
+    /// CK_TLS_KDF_PARAMS.
+    TlsKdf {
+        /// CKM code of the hash.
+        hash: CK_MECHANISM_TYPE,
+        /// The label.
+        label: Vec<u8>,
+        /// Client's random, server's random, and if there is a context its length in two bytes and the context (RFC 5705).
+        seed: Vec<u8>,
+    },
     /// A single CK_ULONG, such as CK_MAC_GENERAL_PARAMS.
     Number(u64),
     /// Other bytes, such as an IV.
     Other(Vec<u8>),
+}
+
+/// The salt of HKDF.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HkdfSalt {
+    /// As many zeros as the hash has bytes.
+    Null,
+    /// These bytes.
+    Data(Vec<u8>),
+    /// A secret key, by its handle.
+    Key(u64),
 }
 
 /// What C_GetMechanismInfo says.
@@ -116,6 +149,9 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
     // Session keys can always be used, so these are there whatever the chip is; in bytes.
     secret(CKM_AES_KEY_GEN, AES_BYTES, false, CKF_GENERATE);
     secret(CKM_GENERIC_SECRET_KEY_GEN, SECRET_BYTES, false, CKF_GENERATE);
+    for mechanism in [CKM_HKDF_DERIVE, CKM_TLS12_KDF] {
+        secret(mechanism, SECRET_BYTES, abilities.hmac, CKF_DERIVE);
+    }
     for mechanism in AES_CIPHERS {
         let more = match mechanism {
             CKM_AES_CTR => 0,
@@ -166,6 +202,6 @@ pub fn allowed(sign: bool, derive: bool) -> Vec<CK_MECHANISM_TYPE> {
 pub fn allowed_for_secret(kind: SecretKind) -> Vec<CK_MECHANISM_TYPE> {
     match kind {
         SecretKind::Aes => [&AES_CIPHERS[..], &AES_MACS].concat(),
-        SecretKind::Generic => HMACS.to_vec(),
+        SecretKind::Generic => [&HMACS[..], &[CKM_HKDF_DERIVE, CKM_TLS12_KDF]].concat(),
     }
 }

@@ -33,6 +33,7 @@ mod access;
 mod derive;
 mod find;
 mod import;
+mod kdf;
 mod keygen;
 mod objects;
 mod state_file;
@@ -49,7 +50,7 @@ pub use cipher::{CipherOperation, Direction};
 pub use digest::DigestOperation;
 pub use error::{Error, Result};
 pub use info::{SlotInfo, TokenInfo};
-pub use mechanism::{Mechanism, MechanismInfo, Parameter};
+pub use mechanism::{HkdfSalt, Mechanism, MechanismInfo, Parameter};
 pub use sign::{SignOperation, VerifyOperation};
 pub use template::Template;
 
@@ -110,9 +111,17 @@ impl Token {
     /// What C_GetSlotInfo says. Asks the chip at most once a second.
     pub fn slot_info(&self) -> SlotInfo {
         let device = &mut self.inner.lock().device;
-        let present = device.present().is_ok();
+        let present = device.look();
         let config = device.config();
         SlotInfo { description: format!("{} at {:#04x}", config.bus, config.address), present }
+    }
+
+    /// Whether the chip came or went since the last time that this was asked; since it was first looked for, at the first
+    /// time. Asks the chip at most once a second.
+    pub fn take_event(&self) -> bool {
+        let device = &mut self.inner.lock().device;
+        device.look();
+        device.take_event()
     }
 
     /// What C_GetTokenInfo says. Asks the chip at most once a second.
@@ -268,23 +277,26 @@ impl Token {
         Ok((handle(Half::Public), handle(Half::Private)))
     }
 
-    /// C_DeriveKey: ECDH in the chip; the result is a session object.
+    /// C_DeriveKey: ECDH in the chip, HKDF and the one of TLS 1.2 with secret keys; the result is a session object.
     ///
     /// # Errors
-    /// See `derive`: parameter, template, key, chip.
+    /// See `derive` and `kdf`: parameter, template, key, chip.
     pub fn derive_key(
-        &self,
+        self: &Arc<Self>,
         session: SessionRef,
         mechanism: &Mechanism,
         base: ObjectHandle,
         template: &Template,
     ) -> Result<ObjectHandle> {
-        if !mechanism::ECDH.contains(&mechanism.mechanism) {
-            return Err(Error::MechanismInvalid(mechanism.mechanism));
-        }
-        let key = self.private_key(session, base)?;
+        let object = match mechanism.mechanism {
+            CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => {
+                let key = self.private_key(session, base)?;
+                self.with_device(|device| derive::derive(device, session, mechanism, key, template))?
+            }
+            CKM_HKDF_DERIVE | CKM_TLS12_KDF => kdf::derive(self, session, mechanism, base, template)?,
+            other => return Err(Error::MechanismInvalid(other)),
+        };
         let inner = &mut *self.inner.lock();
-        let object = derive::derive(&mut inner.device, session, mechanism, key, template)?;
         let key = inner.add_session_object(object)?;
         Ok(inner.handles.handle(key))
     }

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, missing_docs, clippy::undocumented_unsafe_blocks)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod c_program;
 #[cfg(feature = "sim")]
 pub mod chip;
 #[cfg(feature = "sim")]

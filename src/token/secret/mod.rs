@@ -113,4 +113,30 @@ impl Token {
             _ => Err(not_a_secret()),
         }
     }
+
+    /// The value of a session key, for C_DigestKey.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`]; [`Error::KeyIndigestible`] for a key in the chip, and what is no secret key.
+    pub fn digestible_value(&self, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
+        let inner = &mut *self.inner.lock();
+        let indigestible = |text: &str| Err(Error::KeyIndigestible(text.to_owned()));
+        match inner.object(key) {
+            Ok(ObjectKey::Session(number)) => {
+                let object = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(key))?;
+                match (object.attributes.ulong(CKA_CLASS)?, object.attributes.bytes(CKA_VALUE)) {
+                    (Some(CKO_SECRET_KEY), Some(value)) => Ok(Zeroizing::new(value.to_vec())),
+                    _ => indigestible("only secret keys can be digested"),
+                }
+            }
+            Ok(ObjectKey::PrivateKey(_) | ObjectKey::Secret(_)) => {
+                indigestible("the key is in the chip, which never lets its value out")
+            }
+            Ok(_) => indigestible("only secret keys can be digested"),
+            Err(Error::ObjectHandleInvalid(_)) => {
+                Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there")))
+            }
+            Err(other) => Err(other),
+        }
+    }
 }

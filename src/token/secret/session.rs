@@ -175,6 +175,7 @@ impl<'t> SecretRequest<'t> {
             let possible = match attribute {
                 CKA_ENCRYPT | CKA_DECRYPT => is_aes,
                 CKA_SIGN | CKA_VERIFY => true,
+                CKA_DERIVE => !is_aes,
                 _ => false,
             };
             let wrapping = is_aes && matches!(attribute, CKA_WRAP | CKA_UNWRAP);

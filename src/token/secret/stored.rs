@@ -74,7 +74,7 @@ impl StoredSecret {
             SecretKind::Aes => {
                 matches!(usage, CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_VERIFY | CKA_WRAP | CKA_UNWRAP)
             }
-            SecretKind::Generic => matches!(usage, CKA_SIGN | CKA_VERIFY),
+            SecretKind::Generic => matches!(usage, CKA_SIGN | CKA_VERIFY | CKA_DERIVE),
         }
     }
 
@@ -94,8 +94,8 @@ impl StoredSecret {
             }
             // The value has been in this host's memory.
             CKA_LOCAL | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE => bool_value(false),
-            CKA_EXTRACTABLE | CKA_COPYABLE | CKA_TRUSTED | CKA_WRAP_WITH_TRUSTED | CKA_DERIVE => bool_value(false),
-            CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_VERIFY | CKA_WRAP | CKA_UNWRAP => {
+            CKA_EXTRACTABLE | CKA_COPYABLE | CKA_TRUSTED | CKA_WRAP_WITH_TRUSTED => bool_value(false),
+            CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_VERIFY | CKA_WRAP | CKA_UNWRAP | CKA_DERIVE => {
                 bool_value(self.may(attribute))
             }
             CKA_LABEL => self.label.as_bytes().to_vec(),
