@@ -1,5 +1,6 @@
 //! What needs a secret that chip and host share: encrypted writes, and results that cross the bus encrypted.
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::ops::Before;
@@ -72,6 +73,18 @@ impl<P: Port> Awake<'_, P> {
         self.execute(&gen_dig)?;
         let input = GenDigInput::Block(Zeroizing::new(*secret.value));
         Ok(Zeroizing::new(messages::gen_dig(&nonce, &gen_dig, &input, serial)))
+    }
+
+    /// 32 secret bytes for chip and host: the chip's random numbers, which cross the bus in clear, and the host's, digested
+    /// together. One Random.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; [`Error::HostRandom`].
+    pub fn fresh_secret(&mut self) -> Result<Zeroizing<[u8; 32]>> {
+        let from_chip = Zeroizing::new(self.random()?);
+        let mut from_host = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut from_host[..]).map_err(|error| Error::HostRandom(error.to_string()))?;
+        Ok(Zeroizing::new(Sha256::new().chain_update(&from_chip[..]).chain_update(&from_host[..]).finalize().into()))
     }
 
     /// A random nonce into TempKey; answers TempKey. The host's part is random, too: neither side alone chooses it.

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod error;
 pub mod info;
 pub mod output;
+pub mod pair;
 pub mod provision;
 pub mod random;
 pub mod recovery_code;
@@ -59,6 +60,8 @@ enum Command {
     /// The chip's configuration zone
     #[command(subcommand)]
     Config(config::Command),
+    /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
+    Pair(pair::Arguments),
     /// Print random bytes from the chip
     Random(random::Arguments),
     /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
@@ -88,6 +91,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
+        Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::Random(arguments) => random::run(&selection, &arguments),
         Command::RecoveryCode => recovery_code::run(),
     }

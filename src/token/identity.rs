@@ -145,6 +145,7 @@ impl Identity {
             sign: self.keys.iter().any(|key| key.sign),
             derive: self.keys.iter().any(|key| key.derive),
             generate: self.keys.iter().any(|key| key.generate),
+            aes_enabled: self.zone.aes_enabled(),
             aes: self.secrets.iter().any(|place| place.kind == SecretKind::Aes),
             hmac: self.secrets.iter().any(|place| place.kind == SecretKind::Generic),
         }

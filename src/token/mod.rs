@@ -227,7 +227,10 @@ impl Token {
         template: &Template,
     ) -> Result<ObjectHandle> {
         let key_type = match mechanism.mechanism {
-            CKM_AES_KEY_GEN => CKK_AES,
+            CKM_AES_KEY_GEN => {
+                self.check_aes(CKM_AES_KEY_GEN)?;
+                CKK_AES
+            }
             CKM_GENERIC_SECRET_KEY_GEN => CKK_GENERIC_SECRET,
             other => return Err(Error::MechanismInvalid(other)),
         };

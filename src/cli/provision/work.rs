@@ -3,7 +3,6 @@
 //!
 //! It begins wherever the chip is, so that it can be interrupted anywhere and run again. The caller has the bus.
 
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::super::error::{Error, Result};
@@ -155,12 +154,11 @@ impl<P: Port> Work<'_, P> {
 
     /// 32 bytes from chip and host: the chip's cross the bus in clear, the host's may be poor.
     fn random_block(&mut self) -> Result<Zeroizing<[u8; 32]>> {
-        let from_chip = self.chip.converse(|awake| awake.random()).map(Zeroizing::new).map_err(|cause| {
-            Error::Stopped { step: "asking for random bytes".to_owned(), cause, standing: HALF_LOCKED.to_owned() }
-        })?;
-        let mut from_host = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut from_host[..]).map_err(Error::HostRandom)?;
-        Ok(Zeroizing::new(Sha256::new().chain_update(&from_chip[..]).chain_update(&from_host[..]).finalize().into()))
+        self.chip.converse(|awake| awake.fresh_secret()).map_err(|cause| Error::Stopped {
+            step: "asking for random bytes".to_owned(),
+            cause,
+            standing: HALF_LOCKED.to_owned(),
+        })
     }
 
     /// The IO protection key, on the host's disk before the chip gets it.

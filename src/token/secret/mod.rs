@@ -56,11 +56,12 @@ impl SecretKey {
         }
     }
 
-    /// The AES block function under this key.
+    /// The AES block function under this key, for a mechanism.
     ///
     /// # Errors
-    /// [`Error::KeyTypeInconsistent`] if it is no AES key.
-    pub fn into_aes(self, token: &Arc<Token>) -> Result<AesKey> {
+    /// [`Error::KeyTypeInconsistent`] if it is no AES key, [`Error::MechanismInvalid`] if the chip has AES switched off.
+    pub fn into_aes(self, token: &Arc<Token>, mechanism: CK_MECHANISM_TYPE) -> Result<AesKey> {
+        token.check_aes(mechanism)?;
         if self.key_type() != CKK_AES {
             return Err(Error::KeyTypeInconsistent("the mechanism takes an AES key, and this is none".to_owned()));
         }
@@ -72,6 +73,19 @@ impl SecretKey {
 }
 
 impl Token {
+    /// Refuses AES where the chip's configuration has it switched off (AES_Enable), in the session as in the chip: the list
+    /// of mechanisms follows the chip.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`].
+    pub(super) fn check_aes(&self, mechanism: CK_MECHANISM_TYPE) -> Result<()> {
+        if self.with_device(|device| Ok(device.identity()?.zone.aes_enabled()))? {
+            Ok(())
+        } else {
+            Err(Error::MechanismInvalid(mechanism))
+        }
+    }
+
     /// The secret key that the handle names, for a use that one of its attributes (CKA_ENCRYPT, CKA_SIGN, ...) allows.
     ///
     /// # Errors
