@@ -30,6 +30,11 @@ fn recovery_code() -> RecoveryCode {
     RecoveryCode::new(&[0x2D; 32])
 }
 
+/// A, as [`image`] has it: bytes that nothing else has.
+pub fn secret() -> [u8; 32] {
+    std::array::from_fn(|i| (i * 37 + 11) as u8)
+}
+
 /// The 32 bytes of a secret in the EEPROM.
 pub fn secret_in(image: &Image, number: u8) -> [u8; 32] {
     image.part(Part::Slot(chip::slot(number)))[..32].try_into().unwrap()
@@ -40,7 +45,7 @@ pub fn image() -> Image {
     let mut image = chip::provisioned_with("tls-pin");
     let officer = recovery_code().secret(&image.config().serial_number());
     image.part_mut(Part::Slot(chip::slot(OFFICER)))[..32].copy_from_slice(&*officer);
-    image.part_mut(Part::Slot(chip::slot(AUTHORISATION)))[..32].copy_from_slice(&[0xA1; 32]);
+    image.part_mut(Part::Slot(chip::slot(AUTHORISATION)))[..32].copy_from_slice(&secret());
     image
 }
 
