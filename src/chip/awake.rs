@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::authorise::Gate;
+use zeroize::Zeroizing;
+
 use super::exchange::{delay, exchange, read, write, Fault};
 use super::{Chip, Error, Port, Result};
 use crate::wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
-use crate::wire::{frame, word_address, Command, Opcode, Slot, Status, WAKE_RESPONSE};
+use crate::wire::{frame, word_address, Command, CommandPacket, Opcode, Slot, Status, WAKE_RESPONSE};
 
 /// A command is only begun if it ends within this time after the wake: the watchdog may bite at 700 ms.
 const WATCHDOG_BUDGET: Duration = Duration::from_millis(WATCHDOG_MIN_MS - 50);
@@ -44,18 +46,7 @@ impl<'c, P: Port> Awake<'c, P> {
     /// [`Error::Status`] if the chip refuses it; [`Error::Uncertain`] if it is not repeatable and its outcome is
     /// not known; else what went wrong on the way.
     pub fn execute<C: Command>(&mut self, command: &C) -> Result<C::Response> {
-        let packet = command.packet();
-        self.mind_the_watchdog(C::OPCODE)?;
-        let result = exchange(&mut self.chip.port, self.chip.address, self.chip.divider, &packet)
-            .and_then(|payload| read_payload(command, &payload));
-        if matches!(C::OPCODE, Opcode::NONCE | Opcode::GEN_DIG | Opcode::SHA) {
-            self.holds_state = true;
-        }
-        if C::OPCODE == Opcode::NONCE {
-            // A chip may end the authorisation there.
-            self.authorised = false;
-        }
-        self.chip.stuck = matches!(result, Err(Error::Timeout { .. }));
+        let result = self.exchange(&command.packet()).and_then(|payload| read_payload(command, &payload));
         result.map_err(|error| {
             if command.repeatable() || error.is_refusal() {
                 error
@@ -63,6 +54,21 @@ impl<'c, P: Port> Awake<'c, P> {
                 Error::Uncertain { opcode: C::OPCODE, cause: Box::new(error) }
             }
         })
+    }
+
+    /// Has a command executed; answers the payload of its reply.
+    fn exchange(&mut self, packet: &CommandPacket) -> Result<Zeroizing<Vec<u8>>> {
+        self.mind_the_watchdog(packet.opcode)?;
+        let result = exchange(&mut self.chip.port, self.chip.address, self.chip.divider, packet);
+        if matches!(packet.opcode, Opcode::NONCE | Opcode::GEN_DIG | Opcode::SHA) {
+            self.holds_state = true;
+        }
+        if packet.opcode == Opcode::NONCE {
+            // A chip may end the authorisation there.
+            self.authorised = false;
+        }
+        self.chip.stuck = matches!(result, Err(Error::Timeout { .. }));
+        result
     }
 
     /// The gate that guards the slot, if one does.

@@ -96,9 +96,19 @@ impl<P: Port> Chip<P> {
     /// # Errors
     /// The last try's.
     pub fn converse<T>(&mut self, mut work: impl FnMut(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
+        // Compiled once for all kinds of work: there are many.
+        let mut answer = None;
+        self.do_converse(&mut |awake| {
+            answer = Some(work(awake)?);
+            Ok(())
+        })?;
+        answer.ok_or_else(|| Error::Mismatch("nothing was done".to_owned()))
+    }
+
+    fn do_converse(&mut self, work: &mut dyn FnMut(&mut Awake<'_, P>) -> Result<()>) -> Result<()> {
         let mut conversation = 1;
         loop {
-            match self.converse_once(&mut work) {
+            match self.converse_once(&mut *work) {
                 Err(error) if error.is_recoverable() && conversation < CONVERSATIONS => {
                     log::debug!("chip {:#04x}: {error}; conversation {conversation} starts again", self.address);
                     conversation += 1;
