@@ -14,9 +14,10 @@ use clap::Args;
 use super::error::{Error, Result};
 use super::output::{hex, note, public_key_pem, Output};
 use super::target::{Selection, Target};
+use crate::chip;
 use crate::config::parse_hex;
 use crate::token::attest::{BornKey, KeyName};
-use crate::token::Token;
+use crate::token::{self, Token};
 use crate::wire::attestation::{Evidence, Kind, ATTESTER, CHALLENGE_LEN};
 use crate::wire::Slot;
 use enrolled::Enrolment;
@@ -63,7 +64,7 @@ pub struct Arguments {
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let target = selection.target()?;
     let place = target.place();
-    let token = token(target);
+    let token = token_of(target);
     let failed = |cause| Error::Token(format!("{place}: {cause}"));
     if arguments.public {
         let (serial, point) = token.attestation_key().map_err(failed)?;
@@ -81,8 +82,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     // What is in the way of the file should show before there is a key.
     let file = arguments.output.as_deref().map(NewFile::create).transpose()?;
     let evidence = if arguments.generate {
-        let born = token.generate_attested_key(arguments.label.clone(), arguments.slot, &challenge).map_err(failed)?;
-        evidence_of(&place, born)?
+        let born = token.generate_attested_key(arguments.label.clone(), arguments.slot, &challenge);
+        evidence_of(&place, born.map_err(|cause| not_generated(failed, cause))?)?
     } else {
         let key = match (&arguments.key, arguments.slot) {
             (Some(label), _) => KeyName::Label(label.clone()),
@@ -95,8 +96,20 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
 }
 
 /// The token behind a configured chip.
-fn token(target: Target) -> Token {
+fn token_of(target: Target) -> Token {
     Token::new(&target.config, &target.token)
+}
+
+/// Why there is no new key; or that nobody knows yet whether there is one.
+fn not_generated(failed: impl Fn(token::Error) -> Error, cause: token::Error) -> Error {
+    match cause {
+        token::Error::Device(chip::Error::Uncertain { .. }) => Error::Token(format!(
+            "{}. Whether there is a new key shows when the chip answers again (`atecc608 info`); there is no statement of \
+             its birth, and there can't be one any more: use it with a statement that it lives here, or destroy it",
+            failed(cause)
+        )),
+        cause => failed(cause),
+    }
 }
 
 /// The birth statement, if there is one; what became of the key is said in any case.
