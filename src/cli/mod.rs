@@ -6,6 +6,7 @@
 //!
 //! A further command is a file here, a variant of `Command` and a line in `run`.
 
+pub mod attest;
 pub mod config;
 pub mod doctor;
 pub mod error;
@@ -55,6 +56,10 @@ enum Command {
     Info,
     /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
     Provision(provision::Arguments),
+    /// Have the chip state that a key was born in it, or lives in it
+    Attest(attest::Arguments),
+    /// Check such a statement; wants no chip and no configuration
+    VerifyAttestation(attest::verify::Arguments),
     /// Check everything between the configuration and OpenSSL; say what to do about the first broken link
     Doctor(doctor::Arguments),
     /// The chip's configuration zone
@@ -88,6 +93,8 @@ fn run(arguments: Arguments) -> Result<Output> {
     match arguments.command {
         Command::Info => info::run(&selection),
         Command::Provision(arguments) => provision::run(&selection, &arguments, json),
+        Command::Attest(arguments) => attest::run(&selection, &arguments),
+        Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
