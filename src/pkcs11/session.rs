@@ -232,6 +232,8 @@ impl Session {
             || self.sign.active.is_some()
             || self.verify.active.is_some()
             || self.digest.active.is_some()
+            || self.message_encrypt.active.is_some()
+            || self.message_decrypt.active.is_some()
     }
 
     fn cancel_all(&mut self) {
