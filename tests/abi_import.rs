@@ -6,11 +6,6 @@
 mod common;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::switches::Switches;
@@ -20,6 +15,7 @@ use common::keys::{assert_signed, generate, point, slot_of, with, without, CKA_A
 use common::module::{boolean, ulong, Module};
 use common::one_key::{point_in, DIGEST};
 use common::secrets::{put_io_key, with_io_key, IO_KEY};
+use common::tap::listen;
 use common::templates::{private_key, wrapped, P384};
 use common::{chip, pin, templates};
 use cryptoki_sys::*;
@@ -84,30 +80,6 @@ fn an_imported_key_is_not_claimed_to_be_born_here_whatever_the_template_says() {
         assert_eq!(module.attribute(session, key, attribute), Ok(value), "{attribute:#x}");
     }
     assert_eq!(module.attribute(session, key, CKA_VALUE), Err(CKR_ATTRIBUTE_SENSITIVE));
-}
-
-/// Copies what goes over a socket to where the chip is, and keeps it.
-fn listen(on: &Path, chip: PathBuf) -> Arc<Mutex<Vec<u8>>> {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let listener = UnixListener::bind(on).unwrap();
-    let all = heard.clone();
-    thread::spawn(move || {
-        for near in listener.incoming() {
-            let (near, far) = (near.unwrap(), UnixStream::connect(&chip).unwrap());
-            let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
-            for (mut from, mut to) in [(near, far), back] {
-                let all = all.clone();
-                thread::spawn(move || {
-                    let mut bytes = [0; 4096];
-                    while let Ok(len @ 1..) = from.read(&mut bytes) {
-                        all.lock().unwrap().extend(&bytes[..len]);
-                        to.write_all(&bytes[..len]).unwrap();
-                    }
-                });
-            }
-        }
-    });
-    heard
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! through [`Awake`], which puts it to sleep when it goes, so nothing volatile (TempKey, digest buffer,
 //! authorisation) outlives a conversation. The caller holds the bus lock meanwhile (`crate::bus::lock`).
 
+pub mod attest;
 pub mod authorise;
 pub mod awake;
 pub mod error;

@@ -149,12 +149,27 @@ impl<P: Port> Chip<P> {
         let Err(Error::Uncertain { opcode, cause }) = attempt else {
             return attempt;
         };
+        match self.made_meanwhile(slot, before, opcode, cause)? {
+            Some(new) => Ok(new),
+            None => self.converse(|awake| awake.create_key(slot)),
+        }
+    }
+
+    /// Whether a GenKey whose reply is lost took effect: the new key's X ‖ Y. None if it did not, and may be sent once more.
+    ///
+    /// # Errors
+    /// [`Error::Uncertain`], as it was, if the chip can't be asked.
+    pub(super) fn made_meanwhile(
+        &mut self,
+        slot: Slot,
+        before: Before,
+        opcode: Opcode,
+        cause: Box<Error>,
+    ) -> Result<Option<[u8; 64]>> {
         log::warn!("GenKey on slot {slot}: {cause}; asking the chip whether it took effect");
-        let after = self.converse(|awake| awake.state_of(slot));
-        match after {
-            Ok(Before::Holds(new)) if before != Before::Holds(new) => Ok(new),
-            // It did not take effect: it may be sent once more.
-            Ok(_) => self.converse(|awake| awake.create_key(slot)),
+        match self.converse(|awake| awake.state_of(slot)) {
+            Ok(Before::Holds(new)) if before != Before::Holds(new) => Ok(Some(new)),
+            Ok(_) => Ok(None),
             Err(_) => Err(Error::Uncertain { opcode, cause }),
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! A further command is a file here, a variant of `Command` and a line in `run`.
 
+pub mod attest;
 pub mod config;
 pub mod doctor;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod output;
 pub mod pair;
 pub mod provision;
 pub mod random;
+pub mod recovery_code;
 pub mod target;
 
 use std::path::PathBuf;
@@ -54,6 +56,10 @@ enum Command {
     Info,
     /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
     Provision(provision::Arguments),
+    /// Have the chip state that a key was born in it, or lives in it
+    Attest(attest::Arguments),
+    /// Check such a statement; wants no chip and no configuration
+    VerifyAttestation(attest::verify::Arguments),
     /// Check everything between the configuration and OpenSSL; say what to do about the first broken link
     Doctor(doctor::Arguments),
     /// The chip's configuration zone
@@ -63,6 +69,8 @@ enum Command {
     Pair(pair::Arguments),
     /// Print random bytes from the chip
     Random(random::Arguments),
+    /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
+    RecoveryCode,
 }
 
 /// Runs the tool with the process's arguments.
@@ -85,10 +93,13 @@ fn run(arguments: Arguments) -> Result<Output> {
     match arguments.command {
         Command::Info => info::run(&selection),
         Command::Provision(arguments) => provision::run(&selection, &arguments, json),
+        Command::Attest(arguments) => attest::run(&selection, &arguments),
+        Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::Random(arguments) => random::run(&selection, &arguments),
+        Command::RecoveryCode => recovery_code::run(),
     }
 }

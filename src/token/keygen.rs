@@ -62,6 +62,11 @@ pub(super) struct KeyPairRequest {
 }
 
 impl KeyPairRequest {
+    /// A key pair with this label, in this slot; what is not given is chosen as for any other.
+    pub(super) fn named(label: Option<String>, slot: Option<Slot>) -> Self {
+        Self { label, public_label: None, id: None, slot, kept: Kept::default() }
+    }
+
     /// Reads the templates that stock tools send.
     ///
     /// # Errors
@@ -122,12 +127,15 @@ impl KeyPairRequest {
     }
 }
 
-/// Generates a key pair; answers its slot.
+/// What replaces the key in a slot, which holds what is said: one GenKey that takes effect. Answers X ‖ Y.
+pub(super) type Create<'c> = &'c mut dyn FnMut(&mut Chip<Bus>, Slot, Before) -> chip::Result<[u8; 64]>;
+
+/// Generates a key pair with `create`; answers its slot.
 ///
 /// # Errors
 /// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the one asked for can't take a key,
 /// [`Error::AttributeValueInvalid`] if the label is another key's, those of state folder and chip.
-pub(super) fn generate(device: &mut Device, request: KeyPairRequest) -> Result<Slot> {
+pub(super) fn generate(device: &mut Device, request: KeyPairRequest, create: Create<'_>) -> Result<Slot> {
     device.with_chip(|chip, identity| {
         if !identity.is_provisioned() {
             return Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()));
@@ -150,7 +158,7 @@ pub(super) fn generate(device: &mut Device, request: KeyPairRequest) -> Result<S
             public_label: request.public_label,
             id: request.id,
         };
-        replace_key(chip, identity, slot, before, intent)?;
+        replace_key(chip, identity, slot, before, intent, create)?;
         Ok(slot)
     })
 }
@@ -186,7 +194,7 @@ pub(super) fn destroy(device: &mut Device, key: KeyRef) -> Result<()> {
             public_label: None,
             id: None,
         };
-        replace_key(chip, identity, slot, before, intent)
+        replace_key(chip, identity, slot, before, intent, &mut Chip::generate_key)
     })
 }
 
@@ -197,10 +205,11 @@ fn replace_key(
     slot: Slot,
     before: Before,
     intent: Intent,
+    create: Create<'_>,
 ) -> Result<()> {
     identity.confirm_chip(chip)?;
     identity.store.change(|state| state.slot_mut(slot).intent = Some(intent.clone()))?;
-    let generated = chip.generate_key(slot, before);
+    let generated = create(chip, slot, before);
     if let Err(error) = &generated {
         if !matches!(error, chip::Error::Uncertain { .. }) {
             // Nothing happened. If this can't be written either, the next look at the slot finds it out.

@@ -5,6 +5,7 @@
 //! marks. [`device`] reaches the chip, [`identity`] is what is known about it, [`layout`] says which slot is which
 //! object, [`attribute`] what an object says of itself.
 
+pub mod attest;
 pub mod attribute;
 pub mod certificate;
 pub mod cipher;
@@ -63,6 +64,7 @@ use point::Point;
 use secret::session::SecretRequest;
 
 pub use crate::bus::lock::open_lock_descriptors;
+use crate::chip::Chip;
 use crate::config::{Config, TokenConfig};
 
 /// An object's handle within one token and process.
@@ -275,7 +277,7 @@ impl Token {
         }
         let inner = &mut *self.inner.lock();
         inner.may_make(true)?;
-        let slot = keygen::generate(&mut inner.device, request)?;
+        let slot = keygen::generate(&mut inner.device, request, &mut Chip::generate_key)?;
         let epoch = inner.device.identity()?.epoch(slot);
         let mut handle = |half: Half| inner.handles.handle(half.key(slot, epoch));
         Ok((handle(Half::Public), handle(Half::Private)))

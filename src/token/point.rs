@@ -76,6 +76,11 @@ impl Point {
         [&SPKI_PREFIX[..], &self.uncompressed()].concat()
     }
 
+    /// The point of a SubjectPublicKeyInfo in DER; none if it is no uncompressed P-256 key.
+    pub fn from_public_key_info(der: &[u8]) -> Option<Self> {
+        Self::from_uncompressed(der.strip_prefix(&SPKI_PREFIX)?)
+    }
+
     /// The default CKA_ID: SHA-1 over 04 ‖ X ‖ Y.
     pub fn key_id(&self) -> [u8; 20] {
         Sha1::digest(self.uncompressed()).into()

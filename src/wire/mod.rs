@@ -10,6 +10,7 @@
 //! master reads    [count][payload ...][crc lo][crc hi]
 //! ```
 
+pub mod attestation;
 pub mod certificate;
 pub mod command;
 pub mod commands;

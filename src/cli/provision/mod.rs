@@ -11,8 +11,9 @@ use clap::builder::PossibleValuesParser;
 use clap::Args;
 use serde::Serialize;
 
+use super::attest::enrolled::AttestationKey;
 use super::error::{Error, Result};
-use super::output::{hex, note, public_key_pem, Output};
+use super::output::{hex, note, Output};
 use super::target::{Selection, Target};
 use crate::token::io_key::KeyFile;
 use crate::token::pin::code::RecoveryCode;
@@ -61,17 +62,9 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_pin: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attestation: Option<Attestation>,
+    /// What the factory's manifest needs: `verify-attestation` reads it.
+    attestation: Option<AttestationKey>,
     warnings: Vec<String>,
-}
-
-/// What the factory's manifest needs: the key that statements about this chip are signed with.
-#[derive(Debug, Serialize)]
-struct Attestation {
-    slot: u8,
-    /// 04, X, Y.
-    public_key: String,
-    public_key_pem: String,
 }
 
 /// Provisions the chip, or shows what that would do.
@@ -150,11 +143,7 @@ fn provision(
             (_, true) => "present",
             (_, false) => "missing",
         },
-        attestation: done.attestation.map(|(slot, point)| Attestation {
-            slot: slot.number(),
-            public_key: hex(&point.uncompressed()),
-            public_key_pem: public_key_pem(&point),
-        }),
+        attestation: done.attestation.map(|(slot, point)| AttestationKey::new(slot, &point)),
         ..report(target, &done.zone, profile, &plan, &key_file)
     };
     if PinSetup::is_for(profile) {
@@ -245,9 +234,9 @@ fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> V
     }
     if report.io_key == "missing" {
         warnings.push(format!(
-            "{} is missing: no private key needs it, but encrypted transfers do. Restore it from a backup, or write a \
-             new IO protection key to slot 6",
-            report.io_key_file
+            "{} is missing: private keys sign without it, but encrypted transfers need it. Restore it from a backup{}",
+            report.io_key_file,
+            if report.user_pin.is_some() { "" } else { ", or write a new IO protection key to slot 6" }
         ));
     }
     warnings
