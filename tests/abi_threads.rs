@@ -358,7 +358,7 @@ fn finalize_while_others_work_ends_their_sessions_and_makes_no_wrong_result() {
             for number in 0..6_u8 {
                 let (module, point, stop, signed) = (&module, &point, &stop, &signed);
                 scope.spawn(move || {
-                    for round in 0_u8.. {
+                    for round in (0..=u8::MAX).cycle() {
                         if stop.load(Ordering::Relaxed) {
                             break;
                         }
