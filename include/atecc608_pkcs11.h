@@ -10,10 +10,24 @@
 #include <p11-kit/pkcs11.h>
 
 /*
- * CKA_ATECC608_SLOT (CK_ULONG): the chip's slot of the object, 0 to 15. In a template for C_GenerateKeyPair or
- * C_CreateObject it chooses the slot; on every object that lives in the chip it can be read and searched for.
- * Not to be confused with the PKCS#11 slot, which is a whole chip.
+ * CKA_ATECC608_SLOT (CK_ULONG): the chip's slot of the object, 0 to 15. In a template for C_GenerateKeyPair,
+ * C_GenerateKey or C_CreateObject it chooses the slot; on every object that lives in the chip it can be read and
+ * searched for. Not to be confused with the PKCS#11 slot, which is a whole chip.
  */
 #define CKA_ATECC608_SLOT (CKA_VENDOR_DEFINED | 0x41543601UL)
+
+/*
+ * The rules that the chip itself keeps for that slot, on every object that lives in the chip. They can be read and
+ * searched for, and nothing can change them.
+ *
+ * CKA_ATECC608_SLOT_CONFIG (CK_ULONG): the slot's SlotConfig word.
+ * CKA_ATECC608_KEY_CONFIG (CK_ULONG): the slot's KeyConfig word.
+ * CKA_ATECC608_SLOT_LOCKED (CK_BBOOL): whether the slot was locked by itself, so that its key stays for ever.
+ *
+ * The words are as the chip's data sheet has them, the byte at the lower address in the low eight bits.
+ */
+#define CKA_ATECC608_SLOT_CONFIG (CKA_VENDOR_DEFINED | 0x41543602UL)
+#define CKA_ATECC608_KEY_CONFIG (CKA_VENDOR_DEFINED | 0x41543603UL)
+#define CKA_ATECC608_SLOT_LOCKED (CKA_VENDOR_DEFINED | 0x41543604UL)
 
 #endif

@@ -67,7 +67,7 @@ docs() { RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked; }
 
 build() { scripts/build.sh; }
 
-tests() { cargo test --locked; }
+tests() { cargo test --locked --no-fail-fast; }
 
 licences() {
     cargo metadata --locked --all-features --format-version 1 | /usr/bin/python3 scripts/check_licences.py deny.toml

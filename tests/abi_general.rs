@@ -273,15 +273,6 @@ fn slot_lists_are_asked_in_two_calls() {
     assert_eq!((slots, count), ([9; 2], 2));
 }
 
-#[test]
-fn slot_events_are_not_waited_for() {
-    let module = Module::configured(TOY);
-    module.initialize().unwrap();
-    let mut slot = 0;
-    assert_eq!(c!(module, C_WaitForSlotEvent(CKF_DONT_BLOCK, &mut slot, null_mut())), Err(CKR_NO_EVENT));
-    assert_eq!(c!(module, C_WaitForSlotEvent(0, &mut slot, null_mut())), Err(CKR_FUNCTION_NOT_SUPPORTED));
-}
-
 /// Runs `child` in a forked process; it has to end well, and soon.
 fn in_a_child(child: impl FnOnce() -> bool) {
     let pid = unsafe { libc::fork() };

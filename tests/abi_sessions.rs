@@ -158,8 +158,8 @@ fn what_is_not_supported_says_so() {
     assert_eq!(c!(module, C_SeedRandom(session, [1_u8].as_mut_ptr(), 1)), Err(CKR_RANDOM_SEED_NOT_SUPPORTED));
     assert_eq!(c!(module, C_GetFunctionStatus(session)), Err(CKR_FUNCTION_NOT_PARALLEL));
     assert_eq!(c!(module, C_CancelFunction(session)), Err(CKR_FUNCTION_NOT_PARALLEL));
-    let encrypt = c!(module, C_EncryptInit(session, &mut mechanism(CKM_AES_CBC), 1));
-    assert_eq!(encrypt, Err(CKR_FUNCTION_NOT_SUPPORTED));
+    let encrypt = c!(module, C_EncryptInit(session, &mut mechanism(CKM_RSA_PKCS), 1));
+    assert!([Err(CKR_MECHANISM_INVALID), Err(CKR_KEY_HANDLE_INVALID)].contains(&encrypt));
     assert_eq!(module.random(session, 16), Err(CKR_RANDOM_NO_RNG), "a blank chip has no random numbers");
     c!(module, C_GenerateRandom(session, null_mut(), 0)).unwrap();
 }

@@ -165,7 +165,7 @@ fn power_states_and_the_watchdog() {
                 m.idle();
                 m.wake();
             },
-            Volatile { authorised: false, ..FULL },
+            FULL,
         ),
         ("sleep", Master::restart, EMPTY),
         (

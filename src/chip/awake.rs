@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::authorise::Gate;
+use zeroize::Zeroizing;
+
 use super::exchange::{delay, exchange, read, write, Fault};
 use super::{Chip, Error, Port, Result};
 use crate::wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
-use crate::wire::{frame, word_address, Command, Opcode, Status, WAKE_RESPONSE};
+use crate::wire::{frame, word_address, Command, CommandPacket, Opcode, Slot, Status, WAKE_RESPONSE};
 
 /// A command is only begun if it ends within this time after the wake: the watchdog may bite at 700 ms.
 const WATCHDOG_BUDGET: Duration = Duration::from_millis(WATCHDOG_MIN_MS - 50);
@@ -26,13 +29,15 @@ pub struct Awake<'c, P: Port> {
     woken_at: Duration,
     /// A command has left something in TempKey, a buffer or the SHA context.
     holds_state: bool,
+    /// CheckMac has authorised the use of the slots that ask for it.
+    authorised: bool,
 }
 
 impl<'c, P: Port> Awake<'c, P> {
     /// Begins a conversation.
     pub(super) fn wake(chip: &'c mut Chip<P>) -> Result<Self> {
         let woken_at = sleep_and_wake(chip)?;
-        Ok(Self { chip, woken_at, holds_state: false })
+        Ok(Self { chip, woken_at, holds_state: false, authorised: false })
     }
 
     /// Has a command executed and its reply decoded. It may be sent more than once if it says so itself.
@@ -41,14 +46,7 @@ impl<'c, P: Port> Awake<'c, P> {
     /// [`Error::Status`] if the chip refuses it; [`Error::Uncertain`] if it is not repeatable and its outcome is
     /// not known; else what went wrong on the way.
     pub fn execute<C: Command>(&mut self, command: &C) -> Result<C::Response> {
-        let packet = command.packet();
-        self.mind_the_watchdog(C::OPCODE)?;
-        let result = exchange(&mut self.chip.port, self.chip.address, self.chip.divider, &packet)
-            .and_then(|payload| read_payload(command, &payload));
-        if matches!(C::OPCODE, Opcode::NONCE | Opcode::GEN_DIG | Opcode::SHA) {
-            self.holds_state = true;
-        }
-        self.chip.stuck = matches!(result, Err(Error::Timeout { .. }));
+        let result = self.exchange(&command.packet()).and_then(|payload| read_payload(command, &payload));
         result.map_err(|error| {
             if command.repeatable() || error.is_refusal() {
                 error
@@ -56,6 +54,47 @@ impl<'c, P: Port> Awake<'c, P> {
                 Error::Uncertain { opcode: C::OPCODE, cause: Box::new(error) }
             }
         })
+    }
+
+    /// Has a command executed; answers the payload of its reply.
+    fn exchange(&mut self, packet: &CommandPacket) -> Result<Zeroizing<Vec<u8>>> {
+        self.mind_the_watchdog(packet.opcode)?;
+        let result = exchange(&mut self.chip.port, self.chip.address, self.chip.divider, packet);
+        if matches!(packet.opcode, Opcode::NONCE | Opcode::GEN_DIG | Opcode::SHA) {
+            self.holds_state = true;
+        }
+        if packet.opcode == Opcode::NONCE {
+            // A chip may end the authorisation there.
+            self.authorised = false;
+        }
+        self.chip.stuck = matches!(result, Err(Error::Timeout { .. }));
+        result
+    }
+
+    /// The gate that guards the slot, if one does.
+    pub(super) fn gate_of(&self, slot: Slot) -> Option<Gate> {
+        self.chip.gate.as_ref().filter(|gate| gate.guards(slot)).cloned()
+    }
+
+    pub(super) fn is_authorised(&self) -> bool {
+        self.authorised
+    }
+
+    pub(super) fn set_authorised(&mut self) {
+        self.authorised = true;
+    }
+
+    /// Does something that may take long while the chip idles, where its watchdog does not count. TempKey and the digest
+    /// buffer stay; an authorisation may not.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the chip does not wake up as it should.
+    pub fn pause<T>(&mut self, work: impl FnOnce() -> T) -> Result<T> {
+        self.authorised = false;
+        let _ = write(&mut self.chip.port, self.chip.address, &[word_address::IDLE]);
+        let done = work();
+        self.woken_at = pulse(self.chip).map_err(|_| Error::Lost(Opcode::NONCE))?;
+        Ok(done)
     }
 
     /// Wakes the chip anew if the command might not end before the watchdog bites: through idle where TempKey
@@ -68,6 +107,10 @@ impl<'c, P: Port> Awake<'c, P> {
             return Ok(());
         }
         log::trace!("chip {:#04x}: waking anew before {opcode}", self.chip.address);
+        if self.authorised {
+            // Neither sleep nor, perhaps, idle leaves the authorisation: the conversation begins again.
+            return Err(Error::Lost(opcode));
+        }
         self.woken_at = if self.holds_state {
             let _ = write(&mut self.chip.port, self.chip.address, &[word_address::IDLE]);
             pulse(self.chip).map_err(|_| Error::Lost(opcode))?

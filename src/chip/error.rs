@@ -72,6 +72,14 @@ pub enum Error {
     /// The system has no random numbers for the host's part of a nonce.
     #[error("the system gives no random bytes: {0}")]
     HostRandom(String),
+    /// The slot's key works only after an authorisation, and there is none.
+    #[error("slot {slot} works only after a login{}", if *refused { ", and the chip no longer takes this one: the PIN was changed or reset elsewhere" } else { "" })]
+    NotAuthorised {
+        /// The slot.
+        slot: crate::wire::Slot,
+        /// Whether the chip refused what the host believed to be the secret.
+        refused: bool,
+    },
     /// The chip did something else than it was asked: a check after the fact failed.
     #[error("{0}")]
     Mismatch(String),
@@ -96,6 +104,7 @@ impl Error {
             | Error::SelfTestFailed
             | Error::Uncertain { .. }
             | Error::HostRandom(_)
+            | Error::NotAuthorised { .. }
             | Error::Mismatch(_) => false,
         }
     }

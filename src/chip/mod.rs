@@ -5,9 +5,11 @@
 //! authorisation) outlives a conversation. The caller holds the bus lock meanwhile (`crate::bus::lock`).
 
 pub mod attest;
+pub mod authorise;
 pub mod awake;
 pub mod error;
 mod exchange;
+pub mod locked;
 pub mod ops;
 pub mod provision;
 pub mod secrets;
@@ -42,6 +44,7 @@ pub struct Chip<P> {
     wake_delay: Duration,
     /// A command did not end in time: the chip may be stuck until its watchdog bites.
     stuck: bool,
+    gate: Option<authorise::Gate>,
 }
 
 impl<P: Port> Chip<P> {
@@ -53,6 +56,7 @@ impl<P: Port> Chip<P> {
             divider: ClockDivider::M0,
             wake_delay: Duration::from_micros(timing::WAKE_HIGH_US),
             stuck: false,
+            gate: None,
         }
     }
 
@@ -93,9 +97,19 @@ impl<P: Port> Chip<P> {
     /// # Errors
     /// The last try's.
     pub fn converse<T>(&mut self, mut work: impl FnMut(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
+        // Compiled once for all kinds of work: there are many.
+        let mut answer = None;
+        self.do_converse(&mut |awake| {
+            answer = Some(work(awake)?);
+            Ok(())
+        })?;
+        answer.ok_or_else(|| Error::Mismatch("nothing was done".to_owned()))
+    }
+
+    fn do_converse(&mut self, work: &mut dyn FnMut(&mut Awake<'_, P>) -> Result<()>) -> Result<()> {
         let mut conversation = 1;
         loop {
-            match self.converse_once(&mut work) {
+            match self.converse_once(&mut *work) {
                 Err(error) if error.is_recoverable() && conversation < CONVERSATIONS => {
                     log::debug!("chip {:#04x}: {error}; conversation {conversation} starts again", self.address);
                     conversation += 1;

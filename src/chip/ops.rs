@@ -44,6 +44,7 @@ impl<P: Port> Awake<'_, P> {
     /// # Errors
     /// Those of [`Awake::execute`].
     pub fn public_key(&mut self, slot: Slot) -> Result<Option<[u8; 64]>> {
+        self.before_use(slot)?;
         match self.execute(&GenKey::public(slot)) {
             Ok(public_key) => Ok(public_key),
             Err(error) if error.has_status(Status::EXECUTION_ERROR) => Ok(None),
@@ -59,13 +60,18 @@ impl<P: Port> Awake<'_, P> {
         self.execute(&Random { update_seed: true })
     }
 
-    /// ECDSA over a digest: Random (new seed), Nonce into the digest buffer, Sign. Answers r ‖ s.
+    /// ECDSA over a digest: Random (new seed), Nonce into the digest buffer, Sign. Answers r ‖ s. With a key that asks for
+    /// an authorisation that one's random Nonce stands for the Random, and comes after the digest: it may end what
+    /// CheckMac gave, CheckMac does not touch the digest buffer.
     ///
     /// # Errors
     /// Those of [`Awake::execute`]; [`Error::Status`] with 0F if the slot holds no key or may not sign.
     pub fn sign_digest(&mut self, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 64]> {
-        self.random()?;
+        if self.gate_of(slot).is_none() {
+            self.random()?;
+        }
         self.execute(&Nonce::digest(digest))?;
+        self.before_use(slot)?;
         let sign = Sign::External { source: DigestSource::MessageDigestBuffer, slot };
         match self.execute(&sign) {
             // The digest buffer outlives a fault of the ECC engine.
@@ -85,6 +91,7 @@ impl<P: Port> Awake<'_, P> {
             encrypted: false,
             public_key: *public_key,
         };
+        self.before_use(slot)?;
         match self.execute(&ecdh)? {
             EcdhResponse::Clear(secret) => Ok(secret),
             _ => Err(Error::Mismatch(format!("slot {slot} keeps ECDH results in the chip"))),
@@ -208,6 +215,7 @@ impl<P: Port> Awake<'_, P> {
     }
 
     fn create_key(&mut self, slot: Slot) -> Result<[u8; 64]> {
+        self.before_use(slot)?;
         self.execute(&GenKey::create(slot))?.ok_or(Error::Response(crate::wire::ResponseError {
             opcode: Opcode::GEN_KEY,
             got: 1,

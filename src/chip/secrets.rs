@@ -1,5 +1,6 @@
 //! What needs a secret that chip and host share: encrypted writes, and results that cross the bus encrypted.
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::ops::Before;
@@ -73,6 +74,18 @@ impl<P: Port> Awake<'_, P> {
         Ok(Zeroizing::new(messages::gen_dig(&nonce, &gen_dig, &input, serial)))
     }
 
+    /// 32 secret bytes for chip and host: the chip's random numbers, which cross the bus in clear, and the host's, digested
+    /// together. One Random.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; [`Error::HostRandom`].
+    pub fn fresh_secret(&mut self) -> Result<Zeroizing<[u8; 32]>> {
+        let from_chip = Zeroizing::new(self.random()?);
+        let mut from_host = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut from_host[..]).map_err(|error| Error::HostRandom(error.to_string()))?;
+        Ok(Zeroizing::new(Sha256::new().chain_update(&from_chip[..]).chain_update(&from_host[..]).finalize().into()))
+    }
+
     /// A random nonce into TempKey; answers TempKey. The host's part is random, too: neither side alone chooses it.
     ///
     /// # Errors
@@ -113,6 +126,8 @@ impl<P: Port> Awake<'_, P> {
             Ok(()) => Ok(true),
             Err(error) if error.has_status(Status::MISCOMPARE) => Ok(false),
             Err(Error::Uncertain { cause, .. }) if cause.has_status(Status::MISCOMPARE) => Ok(false),
+            // Nothing is spent by asking: the conversation may begin again.
+            Err(Error::Uncertain { cause, .. }) => Err(*cause),
             Err(error) => Err(error),
         }
     }
@@ -129,6 +144,7 @@ impl<P: Port> Awake<'_, P> {
     ) -> Result<Zeroizing<[u8; 32]>> {
         let ecdh =
             Ecdh { key: EcdhKey::Slot(slot), target: EcdhTarget::Output, encrypted: true, public_key: *public_key };
+        self.before_use(slot)?;
         match self.execute(&ecdh)? {
             EcdhResponse::Encrypted { secret, nonce } => {
                 let mut clear = Zeroizing::new(secret);
@@ -156,9 +172,14 @@ impl<P: Port> Chip<P> {
     ) -> Result<()> {
         let mut last = Ok(());
         for _ in 0..WRITES {
-            last = self.converse(|awake| match write_key {
-                Some(key) => awake.write_encrypted(serial, key, address, plaintext),
-                None => awake.execute(&Write::block(Zone::Data, address, *plaintext)),
+            last = self.converse(|awake| {
+                if let Some((slot, _)) = address.slot_block() {
+                    awake.before_use(slot)?;
+                }
+                match write_key {
+                    Some(key) => awake.write_encrypted(serial, key, address, plaintext),
+                    None => awake.execute(&Write::block(Zone::Data, address, *plaintext)),
+                }
             });
             match &last {
                 Err(Error::Uncertain { cause, .. }) => log::debug!("a secret is written again: {cause}"),
@@ -198,5 +219,70 @@ impl<P: Port> Chip<P> {
             }
             tries += 1;
         }
+    }
+}
+
+/// What became of a key that was to be rolled.
+#[derive(Debug)]
+pub enum Rolled {
+    /// The slot holds this key now.
+    To(Zeroizing<[u8; 32]>),
+    /// The chip refuses to roll it, and holds the old one.
+    Refused,
+}
+
+impl<P: Port> Chip<P> {
+    /// Rolls a key that the host knows, too: Nonce (random), DeriveKey with its MAC (fact sheet section 3.4). `keep` gets the
+    /// new key before the chip makes it, and says whether to go on; afterwards CheckMac tells which one the chip holds.
+    ///
+    /// # Errors
+    /// Those of the conversations; [`Error::Mismatch`] if `keep` said no, or the chip holds neither key.
+    pub fn roll_key(
+        &mut self,
+        serial: &SerialNumber,
+        old: &SharedSecret<'_>,
+        keep: &mut dyn FnMut(&[u8; 32]) -> bool,
+    ) -> Result<Rolled> {
+        let slot = old.slot;
+        let mut last = Error::Lost(Opcode::DERIVE_KEY);
+        for _ in 0..WRITES {
+            let mut new = Zeroizing::new([0; 32]);
+            let outcome = self.converse_once(|awake| {
+                let nonce = awake.random_nonce()?;
+                let mut derive = DeriveKey { target: slot, source_fixed: false, mac: None };
+                new = messages::derive_key(old.value, &nonce, &derive, serial);
+                derive.mac = Some(messages::derive_key_mac(old.value, &derive, serial));
+                // A disk may take longer than the watchdog.
+                if !awake.pause(|| keep(&new))? {
+                    return Ok(false);
+                }
+                awake.execute(&derive).map(|()| true)
+            });
+            if let Ok(false) = outcome {
+                return Err(Error::Mismatch(format!("slot {slot} is left as it was")));
+            }
+            let mut holds = |value: &[u8; 32]| {
+                let secret = SharedSecret { slot, value };
+                self.converse(|awake| awake.proves(serial, &secret))
+            };
+            if holds(&new)? {
+                return Ok(Rolled::To(new));
+            }
+            if !holds(old.value)? {
+                return Err(Error::Mismatch(format!("slot {slot} holds neither the old key nor the new one")));
+            }
+            match outcome {
+                Err(Error::Uncertain { cause, .. })
+                    if matches!(*cause, Error::Status { .. }) && !cause.is_recoverable() =>
+                {
+                    return Ok(Rolled::Refused)
+                }
+                Err(error @ Error::Status { .. }) if !error.is_recoverable() => return Ok(Rolled::Refused),
+                Err(error) => last = error,
+                Ok(_) => {}
+            }
+            log::debug!("slot {slot}: {last}; rolling the key once more");
+        }
+        Err(last)
     }
 }

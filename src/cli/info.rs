@@ -171,7 +171,7 @@ fn slot_info(
     let entry = profile.map(|profile| profile.slot(slot));
     let key = zone.key_config(slot).is_p256_private().then(|| {
         let state = store.state().slot(slot).cloned().unwrap_or_default();
-        let shown = key_slots(zone, profile, &target.token.objects).into_iter().find(|key| key.slot == slot);
+        let shown = key_slots(zone, profile, &target.token.objects, true).into_iter().find(|key| key.slot == slot);
         match shown.filter(|_| presence == Presence::Present) {
             Some(shown) => KeyInfo {
                 presence,

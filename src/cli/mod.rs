@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod error;
 pub mod info;
 pub mod output;
+pub mod pair;
 pub mod provision;
 pub mod random;
 pub mod target;
@@ -63,6 +64,8 @@ enum Command {
     /// The chip's configuration zone
     #[command(subcommand)]
     Config(config::Command),
+    /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
+    Pair(pair::Arguments),
     /// Print random bytes from the chip
     Random(random::Arguments),
 }
@@ -82,15 +85,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<Output> {
+    let json = arguments.json;
     let selection = Selection { config: arguments.config, token: arguments.token };
     match arguments.command {
         Command::Info => info::run(&selection),
-        Command::Provision(arguments) => provision::run(&selection, &arguments),
+        Command::Provision(arguments) => provision::run(&selection, &arguments, json),
         Command::Attest(arguments) => attest::run(&selection, &arguments),
         Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
+        Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::Random(arguments) => random::run(&selection, &arguments),
     }
 }

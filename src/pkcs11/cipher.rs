@@ -10,7 +10,8 @@ use super::session::{Activity, Session};
 use super::types::from_ulong;
 use crate::token::{CipherOperation, Direction, Mechanism};
 
-fn activity(session: &mut Session, direction: Direction) -> &mut Activity<CipherOperation> {
+/// The session's operation of this direction.
+pub fn activity(session: &mut Session, direction: Direction) -> &mut Activity<CipherOperation> {
     match direction {
         Direction::Encrypt => &mut session.encrypt,
         Direction::Decrypt => &mut session.decrypt,

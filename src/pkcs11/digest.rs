@@ -1,6 +1,6 @@
 //! Message digests, computed on the host. The two-call rule is that of `sign`.
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::ptr::{InBuf, OutBuf, Room};
 use super::session::Session;
 use super::types::from_ulong;
@@ -37,14 +37,13 @@ pub fn update(session: &mut Session, data: Result<InBuf>) -> Result<()> {
     })
 }
 
-/// C_DigestKey: no key's value is at hand for it.
+/// C_DigestKey: of a session key only, since no other's value is at hand.
 pub fn key(session: &mut Session, key: CK_OBJECT_HANDLE) -> Result<()> {
-    session.digest.take()?;
-    session
-        .token()
-        .check_object(session.reference(), from_ulong(key))
-        .map_err(|_| crate::token::Error::KeyHandleInvalid(format!("there is no key {key}")))?;
-    Err(Error::KeyIndigestible)
+    let token = session.token().clone();
+    session.digest.part(|operation| {
+        operation.update(&token.digestible_value(from_ulong(key))?);
+        Ok(())
+    })
 }
 
 /// C_DigestFinal

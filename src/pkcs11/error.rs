@@ -39,9 +39,6 @@ pub enum Error {
     /// A defect in this module; the text is the panic's.
     #[error("internal error, please report it: {0}")]
     Internal(String),
-    /// Keys can't be digested.
-    #[error("keys of this token can't be digested: their value never leaves the chip")]
-    KeyIndigestible,
     /// The mechanism's parameter can't be read.
     #[error("{0}")]
     MechanismParamInvalid(&'static str),
@@ -57,7 +54,10 @@ pub enum Error {
     /// The random generator takes no seed.
     #[error("the chip's random generator takes no seed")]
     RandomSeedNotSupported,
-    /// CKF_ASYNC_SESSION was asked.
+    /// What C_SetOperationState is given is no state of an operation of this module: it saves none.
+    #[error("this module saves no operations' states, so it can't have given this one")]
+    SavedStateInvalid,
+    /// CKF_ASYNC_SESSION was asked, or what needs one.
     #[error("asynchronous sessions are not supported")]
     SessionAsyncNotSupported,
     /// Sessions are open where none may be.
@@ -69,10 +69,16 @@ pub enum Error {
     /// CKF_SERIAL_SESSION is missing.
     #[error("CKF_SERIAL_SESSION is missing from the flags")]
     SessionParallelNotSupported,
+    /// The security officer is logged in, who has no read-only sessions.
+    #[error("the security officer is logged in: only read-write sessions can be opened")]
+    SessionReadWriteSoExists,
     /// A read-only session keeps the security officer out.
     #[error("a read-only session is open, so the security officer can't log in")]
     SessionReadOnlyExists,
     /// No such slot.
     #[error("there is no slot {0}")]
     SlotIdInvalid(u64),
+    /// The state of the operations in progress can't leave the session.
+    #[error("an operation in progress can't be saved")]
+    StateUnsaveable,
 }

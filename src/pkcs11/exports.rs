@@ -9,6 +9,7 @@ use std::ffi::{c_void, CStr};
 
 use cryptoki_sys::*;
 
+use super::dual::{self, Beside};
 use super::error::{Error, Result};
 use super::guard;
 use super::ptr::*;
@@ -117,13 +118,21 @@ functions! {
         C_GetSessionInfo(session: CK_SESSION_HANDLE, info: *mut CK_SESSION_INFO) {
             session(session) |s| sessions::info(s, out(info)?)
         }
-        C_GetOperationState(session: CK_SESSION_HANDLE, _state: *mut CK_BYTE, _state_len: *mut CK_ULONG) {
-            session(session) |_s| unsupported::operation_state()
+        C_GetOperationState(session: CK_SESSION_HANDLE, state: *mut CK_BYTE, state_len: *mut CK_ULONG) {
+            session(session) |s| {
+                output(state, state_len)?;
+                unsupported::save_state(s)
+            }
         }
         C_SetOperationState(
-            session: CK_SESSION_HANDLE, _state: *mut CK_BYTE, _state_len: CK_ULONG, _encryption_key: CK_OBJECT_HANDLE,
+            session: CK_SESSION_HANDLE, state: *mut CK_BYTE, state_len: CK_ULONG, _encryption_key: CK_OBJECT_HANDLE,
             _authentication_key: CK_OBJECT_HANDLE
-        ) { session(session) |_s| unsupported::operation_state() }
+        ) {
+            session(session) |_s| {
+                input(state, state_len)?;
+                unsupported::restore_state()
+            }
+        }
         C_Login(session: CK_SESSION_HANDLE, user: CK_USER_TYPE, secret: *mut CK_UTF8CHAR, secret_len: CK_ULONG) {
             module() |m| sessions::login(m, session, user, || pin(secret, secret_len))
         }
@@ -154,7 +163,7 @@ functions! {
             session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG
         ) { session(session) |s| objects::set_attributes(s, object, &template(attributes, count)?) }
         C_FindObjectsInit(session: CK_SESSION_HANDLE, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG) {
-            session(session) |s| objects::find_init(s, &template(attributes, count)?)
+            session(session) |s| objects::find_init(s, &search_template(attributes, count)?)
         }
         C_FindObjects(
             session: CK_SESSION_HANDLE, objects: *mut CK_OBJECT_HANDLE, room: CK_ULONG, count: *mut CK_ULONG
@@ -234,8 +243,8 @@ functions! {
         C_SignFinal(session: CK_SESSION_HANDLE, signature: *mut CK_BYTE, signature_len: *mut CK_ULONG) {
             session(session) |s| sign::finish(s, output(signature, signature_len))
         }
-        C_SignRecoverInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::recovery()
+        C_SignRecoverInit(session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
+            session(session) |_s| unsupported::mechanism(optional(kind))
         }
         C_SignRecover(
             session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
@@ -255,8 +264,8 @@ functions! {
         C_VerifyFinal(session: CK_SESSION_HANDLE, signature: *mut CK_BYTE, signature_len: CK_ULONG) {
             session(session) |s| verify::finish(s, input(signature, signature_len))
         }
-        C_VerifyRecoverInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::recovery()
+        C_VerifyRecoverInit(session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
+            session(session) |_s| unsupported::mechanism(optional(kind))
         }
         C_VerifyRecover(
             session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
@@ -264,21 +273,41 @@ functions! {
         ) { session(session) |_s| unsupported::recovery() }
         // Two at once
         C_DigestEncryptUpdate(
-            session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::dual_function() }
+            session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                let (input, output) = (input(data, data_len), output(result, result_len));
+                dual::update(s, Direction::Encrypt, Beside::Digest, input, output)
+            }
+        }
         C_DecryptDigestUpdate(
-            session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::dual_function() }
+            session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                let (input, output) = (input(data, data_len), output(result, result_len));
+                dual::update(s, Direction::Decrypt, Beside::Digest, input, output)
+            }
+        }
         C_SignEncryptUpdate(
-            session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::dual_function() }
+            session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                let (input, output) = (input(data, data_len), output(result, result_len));
+                dual::update(s, Direction::Encrypt, Beside::Sign, input, output)
+            }
+        }
         C_DecryptVerifyUpdate(
-            session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
-            _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::dual_function() }
+            session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
+            result_len: *mut CK_ULONG
+        ) {
+            session(session) |s| {
+                let (input, output) = (input(data, data_len), output(result, result_len));
+                dual::update(s, Direction::Decrypt, Beside::Verify, input, output)
+            }
+        }
         // Keys
         C_GenerateKey(
             session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG,
@@ -342,10 +371,9 @@ functions! {
         C_GetFunctionStatus(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::parallel() }
         C_CancelFunction(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::parallel() }
         C_WaitForSlotEvent(flags: CK_FLAGS, slot: *mut CK_SLOT_ID, reserved: *mut c_void) {
-            module() |_m| {
+            module() |m| {
                 must_be_null(reserved)?;
-                out(slot)?;
-                slots::wait_for_event(flags)
+                slots::wait_for_event(m, flags, out(slot)?)
             }
         }
     }
@@ -459,15 +487,15 @@ functions! {
     v3_2 {
         // Encapsulation
         C_EncapsulateKey(
-            session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _public_key: CK_OBJECT_HANDLE,
+            session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, _public_key: CK_OBJECT_HANDLE,
             _attributes: *mut CK_ATTRIBUTE, _count: CK_ULONG, _ciphertext: *mut CK_BYTE,
             _ciphertext_len: *mut CK_ULONG, _key: *mut CK_OBJECT_HANDLE
-        ) { session(session) |_s| unsupported::encapsulation() }
+        ) { session(session) |_s| unsupported::mechanism(optional(kind)) }
         C_DecapsulateKey(
-            session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _private_key: CK_OBJECT_HANDLE,
+            session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, _private_key: CK_OBJECT_HANDLE,
             _attributes: *mut CK_ATTRIBUTE, _count: CK_ULONG, _ciphertext: *mut CK_BYTE, _ciphertext_len: CK_ULONG,
             _key: *mut CK_OBJECT_HANDLE
-        ) { session(session) |_s| unsupported::encapsulation() }
+        ) { session(session) |_s| unsupported::mechanism(optional(kind)) }
         // Verifying with the signature first
         C_VerifySignatureInit(
             session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE, signature: *mut CK_BYTE,
@@ -489,16 +517,16 @@ functions! {
         C_GetSessionValidationFlags(
             session: CK_SESSION_HANDLE, kind: CK_SESSION_VALIDATION_FLAGS_TYPE, flags: *mut CK_FLAGS
         ) { session(session) |_s| sessions::validation_flags(kind, out(flags)?) }
-        C_AsyncComplete(session: CK_SESSION_HANDLE, _function: *mut CK_UTF8CHAR, _result: *mut CK_ASYNC_DATA) {
-            session(session) |_s| unsupported::asynchronous()
+        C_AsyncComplete(session: CK_SESSION_HANDLE, function: *mut CK_UTF8CHAR, _result: *mut CK_ASYNC_DATA) {
+            session(session) |_s| unsupported::asynchronous(optional(function))
         }
-        C_AsyncGetID(session: CK_SESSION_HANDLE, _function: *mut CK_UTF8CHAR, _id: *mut CK_ULONG) {
-            session(session) |_s| unsupported::asynchronous()
+        C_AsyncGetID(session: CK_SESSION_HANDLE, function: *mut CK_UTF8CHAR, _id: *mut CK_ULONG) {
+            session(session) |_s| unsupported::asynchronous(optional(function))
         }
         C_AsyncJoin(
-            session: CK_SESSION_HANDLE, _function: *mut CK_UTF8CHAR, _id: CK_ULONG, _data: *mut CK_BYTE,
+            session: CK_SESSION_HANDLE, function: *mut CK_UTF8CHAR, _id: CK_ULONG, _data: *mut CK_BYTE,
             _data_len: CK_ULONG
-        ) { session(session) |_s| unsupported::asynchronous() }
+        ) { session(session) |_s| unsupported::join(optional(function)) }
         C_WrapKeyAuthenticated(
             session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, wrapping_key: CK_OBJECT_HANDLE, key: CK_OBJECT_HANDLE,
             associated: *mut CK_BYTE, associated_len: CK_ULONG, wrapped: *mut CK_BYTE, wrapped_len: *mut CK_ULONG

@@ -93,8 +93,10 @@ pub fn initialise(make: impl FnOnce() -> Result<Module>) -> Result<()> {
 pub fn finalise() -> Result<()> {
     if let Some(own) = INSTANCE.own() {
         let counted = Counted::new(own);
-        let module = counted.0.module.write().take();
-        return module.map(drop).ok_or(Error::CryptokiNotInitialized);
+        let module = counted.0.module.write().take().ok_or(Error::CryptokiNotInitialized)?;
+        // A C_WaitForSlotEvent that blocks holds the module, and would for ever.
+        module.finalised().set();
+        return Ok(());
     }
     // A child that believes what it inherited: as far as it can see, the module is initialised.
     let inherited = INSTANCE.inherited().ok_or(Error::CryptokiNotInitialized)?;

@@ -6,7 +6,7 @@
 //! 2. [`guard`]: what every call goes through: panics, initialised?, session, log, CK_RV.
 //! 3. [`ptr`]: the caller's pointers become values. Nothing beyond this file and `exports` sees one.
 //! 4. The bodies, a file per chapter of the standard: `general`, `slots`, `sessions`, `objects`, `sign`, `verify`,
-//!    `digest`, `keys`, `random`, and in `unsupported` all that this module does not do. They are thin: the work is
+//!    `digest`, `dual`, `keys`, `random`, and in `unsupported` all that this module does not do. They are thin: the work is
 //!    the token's.
 //!
 //! State: [`lifecycle`] (C_Initialize, C_Finalize, fork) holds one [`module::Module`], which holds the tokens and the
@@ -25,6 +25,7 @@ pub mod types;
 
 mod cipher;
 mod digest;
+mod dual;
 mod general;
 mod keys;
 mod objects;

@@ -1,9 +1,11 @@
 //! The module between C_Initialize and C_Finalize: its configuration, a token per configured chip, the sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cryptoki_sys::*;
 use log::warn;
+use parking_lot::{Condvar, Mutex};
 
 use super::error::{Error, Result};
 use super::session::Sessions;
@@ -16,6 +18,31 @@ pub struct Module {
     config: Config,
     tokens: Vec<Arc<Token>>,
     sessions: Sessions,
+    finalised: Flag,
+}
+
+/// Something that happens once, and that threads can wait for.
+#[derive(Default)]
+pub struct Flag {
+    set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Flag {
+    /// It happened.
+    pub fn set(&self) {
+        *self.set.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for it, at most so long. Answers whether it happened.
+    pub fn wait(&self, at_most: Duration) -> bool {
+        let mut set = self.set.lock();
+        if !*set {
+            self.changed.wait_for(&mut set, at_most);
+        }
+        *set
+    }
 }
 
 impl Module {
@@ -35,7 +62,7 @@ impl Module {
             Some(_) => {}
         }
         let tokens = config.tokens.iter().map(|token| Arc::new(Token::new(&config, token))).collect();
-        Self { config, tokens, sessions: Sessions::default() }
+        Self { config, tokens, sessions: Sessions::default(), finalised: Flag::default() }
     }
 
     /// The configuration it was made from.
@@ -59,5 +86,10 @@ impl Module {
     /// The open sessions.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// Set by C_Finalize.
+    pub fn finalised(&self) -> &Flag {
+        &self.finalised
     }
 }

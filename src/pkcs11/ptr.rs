@@ -382,12 +382,23 @@ unsafe fn attribute_count(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> R
     byte_count(count)
 }
 
+/// A template of an object, well formed. See [`search_template`].
+///
+/// # Safety
+/// See the module's contract.
+pub unsafe fn template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Template> {
+    // SAFETY: the same contract.
+    let template = unsafe { search_template(attributes, count) }?;
+    template.check_form()?;
+    Ok(template)
+}
+
 /// A template, its values copied. A value that holds an array of attributes is copied as the bytes it is: the
 /// pointers in it are never followed.
 ///
 /// # Safety
 /// See the module's contract.
-pub unsafe fn template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Template> {
+pub unsafe fn search_template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Template> {
     // SAFETY: the same contract.
     let count = unsafe { attribute_count(attributes, count) }?;
     let mut template = Vec::with_capacity(count);

@@ -20,18 +20,20 @@ impl Error {
             Self::FunctionNotParallel => CKR_FUNCTION_NOT_PARALLEL,
             Self::FunctionNotSupported => CKR_FUNCTION_NOT_SUPPORTED,
             Self::Internal(_) => CKR_GENERAL_ERROR,
-            Self::KeyIndigestible => CKR_KEY_INDIGESTIBLE,
             Self::MechanismParamInvalid(_) => CKR_MECHANISM_PARAM_INVALID,
             Self::NoEvent => CKR_NO_EVENT,
             Self::OperationActive(_) => CKR_OPERATION_ACTIVE,
             Self::OperationNotInitialized(_) => CKR_OPERATION_NOT_INITIALIZED,
             Self::RandomSeedNotSupported => CKR_RANDOM_SEED_NOT_SUPPORTED,
+            Self::SavedStateInvalid => CKR_SAVED_STATE_INVALID,
             Self::SessionAsyncNotSupported => CKR_SESSION_ASYNC_NOT_SUPPORTED,
             Self::SessionExists => CKR_SESSION_EXISTS,
             Self::SessionHandleInvalid(_) => CKR_SESSION_HANDLE_INVALID,
             Self::SessionParallelNotSupported => CKR_SESSION_PARALLEL_NOT_SUPPORTED,
+            Self::SessionReadWriteSoExists => CKR_SESSION_READ_WRITE_SO_EXISTS,
             Self::SessionReadOnlyExists => CKR_SESSION_READ_ONLY_EXISTS,
             Self::SlotIdInvalid(_) => CKR_SLOT_ID_INVALID,
+            Self::StateUnsaveable => CKR_STATE_UNSAVEABLE,
         }
     }
 
@@ -45,12 +47,15 @@ impl Error {
             | CKR_ATTRIBUTE_VALUE_INVALID
             | CKR_CURVE_NOT_SUPPORTED
             | CKR_DEVICE_MEMORY
+            | CKR_PIN_INVALID
+            | CKR_PIN_LEN_RANGE
             | CKR_RANDOM_NO_RNG
             | CKR_TEMPLATE_INCOMPLETE
             | CKR_TEMPLATE_INCONSISTENT
             | CKR_TOKEN_NOT_PRESENT
             | CKR_TOKEN_NOT_RECOGNIZED
             | CKR_TOKEN_WRITE_PROTECTED
+            | CKR_USER_PIN_NOT_INITIALIZED
             | CKR_USER_TYPE_INVALID => Level::Warn,
             // Answers that are part of a normal conversation.
             CKR_ATTRIBUTE_SENSITIVE | CKR_ATTRIBUTE_TYPE_INVALID | CKR_BUFFER_TOO_SMALL | CKR_NO_EVENT => Level::Debug,
@@ -78,6 +83,7 @@ fn token_rv(error: &token::Error) -> CK_RV {
         Error::EncryptedDataLenRange(_) => CKR_ENCRYPTED_DATA_LEN_RANGE,
         Error::KeyFunctionNotPermitted(_) => CKR_KEY_FUNCTION_NOT_PERMITTED,
         Error::KeyHandleInvalid(_) => CKR_KEY_HANDLE_INVALID,
+        Error::KeyIndigestible(_) => CKR_KEY_INDIGESTIBLE,
         Error::KeySizeRange(_) => CKR_KEY_SIZE_RANGE,
         Error::KeyNotWrappable(_) => CKR_KEY_NOT_WRAPPABLE,
         Error::KeyUnextractable(_) => CKR_KEY_UNEXTRACTABLE,
@@ -86,6 +92,9 @@ fn token_rv(error: &token::Error) -> CK_RV {
         Error::MechanismParamInvalid(_) => CKR_MECHANISM_PARAM_INVALID,
         Error::ObjectHandleInvalid(_) => CKR_OBJECT_HANDLE_INVALID,
         Error::OperationNotInitialized(_) => CKR_OPERATION_NOT_INITIALIZED,
+        Error::PinIncorrect => CKR_PIN_INCORRECT,
+        Error::PinInvalid(_) => CKR_PIN_INVALID,
+        Error::PinLenRange(_) => CKR_PIN_LEN_RANGE,
         Error::RandomNoRng(_) => CKR_RANDOM_NO_RNG,
         Error::SessionReadOnly => CKR_SESSION_READ_ONLY,
         Error::SignatureInvalid => CKR_SIGNATURE_INVALID,
@@ -111,6 +120,8 @@ fn token_rv(error: &token::Error) -> CK_RV {
         Error::WrappedKeyInvalid => CKR_WRAPPED_KEY_INVALID,
         Error::WrappedKeyLenRange(_) => CKR_WRAPPED_KEY_LEN_RANGE,
         Error::UserAlreadyLoggedIn => CKR_USER_ALREADY_LOGGED_IN,
+        Error::UserAnotherAlreadyLoggedIn => CKR_USER_ANOTHER_ALREADY_LOGGED_IN,
+        Error::UserPinNotInitialized(_) => CKR_USER_PIN_NOT_INITIALIZED,
         Error::UserNotLoggedIn => CKR_USER_NOT_LOGGED_IN,
         Error::UserTypeInvalid(_) => CKR_USER_TYPE_INVALID,
     }
@@ -118,10 +129,10 @@ fn token_rv(error: &token::Error) -> CK_RV {
 
 /// A failure of the chip or the bus in the middle of something.
 fn chip_rv(error: &chip::Error) -> CK_RV {
-    if error.is_absence() {
-        CKR_DEVICE_REMOVED
-    } else {
-        CKR_DEVICE_ERROR
+    match error {
+        error if error.is_absence() => CKR_DEVICE_REMOVED,
+        chip::Error::NotAuthorised { .. } => CKR_USER_NOT_LOGGED_IN,
+        _ => CKR_DEVICE_ERROR,
     }
 }
 
@@ -144,10 +155,12 @@ names! {
     CKR_DEVICE_REMOVED CKR_ENCRYPTED_DATA_INVALID CKR_ENCRYPTED_DATA_LEN_RANGE CKR_FUNCTION_FAILED CKR_FUNCTION_NOT_PARALLEL CKR_FUNCTION_NOT_SUPPORTED CKR_GENERAL_ERROR
     CKR_KEY_FUNCTION_NOT_PERMITTED CKR_KEY_HANDLE_INVALID CKR_KEY_INDIGESTIBLE CKR_KEY_SIZE_RANGE CKR_KEY_UNEXTRACTABLE CKR_KEY_TYPE_INCONSISTENT
     CKR_MECHANISM_INVALID CKR_MECHANISM_PARAM_INVALID CKR_NO_EVENT CKR_OBJECT_HANDLE_INVALID CKR_OPERATION_ACTIVE
-    CKR_OPERATION_NOT_INITIALIZED CKR_RANDOM_NO_RNG CKR_RANDOM_SEED_NOT_SUPPORTED
+    CKR_OPERATION_NOT_INITIALIZED CKR_RANDOM_NO_RNG CKR_RANDOM_SEED_NOT_SUPPORTED CKR_SAVED_STATE_INVALID
     CKR_SESSION_ASYNC_NOT_SUPPORTED CKR_SESSION_EXISTS CKR_SESSION_HANDLE_INVALID CKR_SESSION_PARALLEL_NOT_SUPPORTED
+    CKR_PIN_INCORRECT CKR_PIN_INVALID CKR_PIN_LEN_RANGE CKR_SESSION_READ_WRITE_SO_EXISTS
+    CKR_USER_ANOTHER_ALREADY_LOGGED_IN CKR_USER_PIN_NOT_INITIALIZED
     CKR_SESSION_READ_ONLY CKR_SESSION_READ_ONLY_EXISTS CKR_SIGNATURE_INVALID CKR_SIGNATURE_LEN_RANGE
-    CKR_SLOT_ID_INVALID CKR_TEMPLATE_INCOMPLETE CKR_TEMPLATE_INCONSISTENT CKR_TOKEN_NOT_PRESENT
+    CKR_SLOT_ID_INVALID CKR_STATE_UNSAVEABLE CKR_TEMPLATE_INCOMPLETE CKR_TEMPLATE_INCONSISTENT CKR_TOKEN_NOT_PRESENT
     CKR_TOKEN_NOT_RECOGNIZED CKR_TOKEN_WRITE_PROTECTED CKR_USER_ALREADY_LOGGED_IN CKR_USER_NOT_LOGGED_IN
     CKR_USER_TYPE_INVALID CKR_KEY_NOT_WRAPPABLE CKR_WRAPPED_KEY_INVALID CKR_WRAPPED_KEY_LEN_RANGE
     CKR_UNWRAPPING_KEY_HANDLE_INVALID CKR_UNWRAPPING_KEY_SIZE_RANGE CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT

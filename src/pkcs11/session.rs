@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::error::{Error, Result};
 use super::types::{from_ulong, to_ulong};
+use crate::token::pin::Who;
 use crate::token::{
     CipherOperation, DigestOperation, MessageCipher, ObjectHandle, SessionRef, SignOperation, Token, VerifyOperation,
 };
@@ -212,12 +213,22 @@ impl Session {
 
     /// CKS state, which follows the token's login.
     pub fn state(&self) -> CK_STATE {
-        match (self.read_write, self.token.logged_in()) {
-            (false, false) => CKS_RO_PUBLIC_SESSION,
-            (false, true) => CKS_RO_USER_FUNCTIONS,
-            (true, false) => CKS_RW_PUBLIC_SESSION,
-            (true, true) => CKS_RW_USER_FUNCTIONS,
+        match (self.read_write, self.token.who()) {
+            (false, Who::User) => CKS_RO_USER_FUNCTIONS,
+            (false, _) => CKS_RO_PUBLIC_SESSION,
+            (true, Who::Nobody) => CKS_RW_PUBLIC_SESSION,
+            (true, Who::User) => CKS_RW_USER_FUNCTIONS,
+            (true, Who::Officer) => CKS_RW_SO_FUNCTIONS,
         }
+    }
+
+    /// Whether a cryptographic operation is in progress.
+    pub fn is_busy(&self) -> bool {
+        self.encrypt.active.is_some()
+            || self.decrypt.active.is_some()
+            || self.sign.active.is_some()
+            || self.verify.active.is_some()
+            || self.digest.active.is_some()
     }
 
     fn cancel_all(&mut self) {

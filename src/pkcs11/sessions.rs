@@ -6,6 +6,7 @@ use super::error::{Error, Result};
 use super::module::Module;
 use super::ptr::{InBuf, Out};
 use super::session::Session;
+use crate::token::pin::Who;
 use crate::token::{self, Token};
 
 /// C_OpenSession. The application's data and callback are accepted and never used: no call here takes so long that it
@@ -19,6 +20,9 @@ pub fn open(module: &Module, slot: CK_SLOT_ID, flags: CK_FLAGS, out: Out<CK_SESS
         return Err(Error::SessionAsyncNotSupported);
     }
     token.ensure_present()?;
+    if flags & CKF_RW_SESSION == 0 && token.who() == Who::Officer {
+        return Err(Error::SessionReadWriteSoExists);
+    }
     out.set(module.sessions().open(token, flags & CKF_RW_SESSION != 0));
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Slot and token management.
 
+use std::time::Duration;
+
 use cryptoki_sys::*;
 
 use super::error::{Error, Result};
@@ -105,11 +107,21 @@ fn check_read_write(session: &Session) -> Result<()> {
     }
 }
 
-/// C_WaitForSlotEvent. Nothing watches the buses, so there is never an event to report, and none to wait for.
-pub fn wait_for_event(flags: CK_FLAGS) -> Result<()> {
-    if flags & CKF_DONT_BLOCK != 0 {
-        Err(Error::NoEvent)
-    } else {
-        Err(Error::FunctionNotSupported)
+/// How often the chips are looked at while somebody waits for one to come or go.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// C_WaitForSlotEvent. Nobody watches the buses but here, while somebody waits.
+pub fn wait_for_event(module: &Module, flags: CK_FLAGS, out: Out<CK_SLOT_ID>) -> Result<()> {
+    loop {
+        if let Some(token) = module.tokens().iter().find(|token| token.take_event()) {
+            out.set(token.slot_id());
+            return Ok(());
+        }
+        if flags & CKF_DONT_BLOCK != 0 {
+            return Err(Error::NoEvent);
+        }
+        if module.finalised().wait(POLL_INTERVAL) {
+            return Err(Error::CryptokiNotInitialized);
+        }
     }
 }

@@ -1,11 +1,20 @@
 //! What this module does not do, in one place. Each function here is the body of the C functions it names, and gives the
 //! answer that the standard has for them. (The guard has checked the session by then, where there is one.)
 
-use super::error::{Error, Result};
+use cryptoki_sys::{CK_BYTE, CK_MECHANISM};
 
-/// C_GetOperationState, C_SetOperationState: an operation can't leave its session.
-pub fn operation_state() -> Result<()> {
-    Err(Error::FunctionNotSupported)
+use super::error::{Error, Result};
+use super::session::Session;
+use crate::token;
+
+/// C_GetOperationState: what an operation has come to can't leave its session.
+pub fn save_state(session: &Session) -> Result<()> {
+    Err(if session.is_busy() { Error::StateUnsaveable } else { Error::OperationNotInitialized("operation") })
+}
+
+/// C_SetOperationState: so there is none to be given back.
+pub fn restore_state() -> Result<()> {
+    Err(Error::SavedStateInvalid)
 }
 
 /// C_EncryptMessageBegin, C_EncryptMessageNext, and the same of C_DecryptMessage: a message is given whole.
@@ -13,14 +22,15 @@ pub fn message_in_parts() -> Result<()> {
     Err(Error::FunctionNotSupported)
 }
 
-/// C_SignRecoverInit, C_SignRecover, C_VerifyRecoverInit, C_VerifyRecover: ECDSA has no recovery.
-pub fn recovery() -> Result<()> {
-    Err(Error::FunctionNotSupported)
+/// C_SignRecoverInit, C_VerifyRecoverInit, C_EncapsulateKey, C_DecapsulateKey: no mechanism does that.
+pub fn mechanism(mechanism: Option<CK_MECHANISM>) -> Result<()> {
+    let mechanism = mechanism.ok_or(Error::ArgumentsBad("the mechanism is NULL"))?;
+    Err(token::Error::MechanismInvalid(mechanism.mechanism).into())
 }
 
-/// C_DigestEncryptUpdate, C_DecryptDigestUpdate, C_SignEncryptUpdate, C_DecryptVerifyUpdate.
-pub fn dual_function() -> Result<()> {
-    Err(Error::FunctionNotSupported)
+/// C_SignRecover, C_VerifyRecover: such an operation never begins.
+pub fn recovery() -> Result<()> {
+    Err(Error::OperationNotInitialized("operation with recovery"))
 }
 
 /// C_MessageSignInit, C_SignMessage and the rest, and the same of C_MessageVerify: no mechanism has messages.
@@ -28,14 +38,16 @@ pub fn message_signing() -> Result<()> {
     Err(Error::FunctionNotSupported)
 }
 
-/// C_EncapsulateKey, C_DecapsulateKey: no mechanism encapsulates.
-pub fn encapsulation() -> Result<()> {
-    Err(Error::FunctionNotSupported)
+/// C_AsyncComplete, C_AsyncGetID: nothing is done asynchronously (3.2 section 5.21).
+pub fn asynchronous(function: Option<CK_BYTE>) -> Result<()> {
+    function.ok_or(Error::ArgumentsBad("the function's name is NULL"))?;
+    Err(Error::OperationNotInitialized("asynchronous operation"))
 }
 
-/// C_AsyncComplete, C_AsyncGetID, C_AsyncJoin: there are no asynchronous sessions.
-pub fn asynchronous() -> Result<()> {
-    Err(Error::FunctionNotSupported)
+/// C_AsyncJoin: so there is nothing to be joined.
+pub fn join(function: Option<CK_BYTE>) -> Result<()> {
+    function.ok_or(Error::ArgumentsBad("the function's name is NULL"))?;
+    Err(Error::SavedStateInvalid)
 }
 
 /// C_GetFunctionStatus, C_CancelFunction: left from a time of parallel execution.

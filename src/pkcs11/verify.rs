@@ -67,7 +67,8 @@ pub fn signature_finish(session: &mut Session) -> Result<()> {
     Ok(operation.finish(&signature.unwrap_or_default())?)
 }
 
-fn check_kind(session: &mut Session, signature_first: bool) -> Result<()> {
+/// Checks that a verification of this kind is active.
+pub fn check_kind(session: &mut Session, signature_first: bool) -> Result<()> {
     if session.verify.active()?.signature.is_some() == signature_first {
         Ok(())
     } else {

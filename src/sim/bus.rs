@@ -13,6 +13,7 @@ use super::image::Image;
 use super::line::DataLine;
 use super::random::Dice;
 use super::stats::Stats;
+use super::switches::Switches;
 use crate::wire::transfer::{Segment, TransferFault, TransferResult, MAX_SEGMENTS};
 
 /// How long the chips have had their supply when the bus is made: past their power-up time.
@@ -203,6 +204,16 @@ impl SimBus {
         let mut inner = self.inner.lock();
         let chip = inner.chips.get_mut(chip).ok_or(io::ErrorKind::NotFound)?;
         Ok(chip.set_image(image)?)
+    }
+
+    /// How a chip behaves from now on where the fact sheet is not certain.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such chip.
+    pub fn set_switches(&self, chip: usize, switches: Switches) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        inner.chips.get_mut(chip).ok_or(io::ErrorKind::NotFound)?.set_switches(switches);
+        Ok(())
     }
 
     /// One transfer, START to STOP, with a repeated START between segments.

@@ -166,8 +166,13 @@ impl SimChip {
     /// Another choice where the fact sheet is not certain.
     #[must_use]
     pub fn with_switches(mut self, switches: Switches) -> Self {
-        self.core.switches = switches;
+        self.set_switches(switches);
         self
+    }
+
+    /// The same for a chip on a bus.
+    pub(super) fn set_switches(&mut self, switches: Switches) {
+        self.core.switches = switches;
     }
 
     /// Its EEPROM.

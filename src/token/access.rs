@@ -21,7 +21,9 @@ impl Token {
     /// Those of the chip, where it had to be asked.
     pub fn find(&self, _session: SessionRef, template: &Template) -> Result<Vec<ObjectHandle>> {
         let inner = &mut *self.inner.lock();
-        let found = find::find(&mut inner.device, &inner.session_objects, template)?;
+        let hides_private = inner.hides_private()?;
+        let mut found = find::find(&mut inner.device, &inner.session_objects, template)?;
+        found.retain(|key| !(hides_private && inner.is_private(key)));
         Ok(found.into_iter().map(|key| inner.handles.handle(key)).collect())
     }
 
@@ -129,14 +131,20 @@ impl Token {
     pub fn create_object(&self, session: SessionRef, template: &Template) -> Result<ObjectHandle> {
         let inner = &mut *self.inner.lock();
         let key = match objects::from_template(&mut inner.device, session, template)? {
-            NewObject::Session(object) => ObjectKey::Session(inner.session_objects.add(object)),
+            NewObject::Session(object) => inner.add_session_object(object)?,
             NewObject::Stored(object) => {
                 let unique_id = object.unique_id.clone();
                 inner.device.with_chip(|_, identity| identity.store.change(|state| state.objects.push(object)))?;
                 ObjectKey::Stored(unique_id)
             }
-            NewObject::Private(request) => import::import(&mut inner.device, request)?,
-            NewObject::Secret(secret) => ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?),
+            NewObject::Private(request) => {
+                inner.may_make(true)?;
+                import::import(&mut inner.device, request)?
+            }
+            NewObject::Secret(secret) => {
+                inner.may_make(true)?;
+                ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?)
+            }
         };
         Ok(inner.handles.handle(key))
     }
@@ -230,6 +238,8 @@ impl Token {
             ObjectKey::Secret(_) => Ok(32),
             // Asking for its value would move it.
             ObjectKey::Feature(Feature::Counter) => Ok(feature::COUNTER_LEN as CK_ULONG),
+            // Its class and which one it is.
+            ObjectKey::Feature(_) => Ok(2 * size_of::<CK_ULONG>() as CK_ULONG),
             ObjectKey::Session(number) => {
                 let inner = self.inner.lock();
                 let found = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;
@@ -248,6 +258,9 @@ impl Inner {
     /// What the handle names, if that is still there.
     pub(super) fn object(&mut self, handle: ObjectHandle) -> Result<ObjectKey> {
         let key = self.handles.key(handle)?;
+        if self.is_private(&key) && self.hides_private()? {
+            return Err(Error::ObjectHandleInvalid(handle));
+        }
         let is_there = match &key {
             ObjectKey::PrivateKey(key) | ObjectKey::PublicKey(key) => self.device.identity()?.is_there(*key),
             ObjectKey::Stored(unique_id) => {

@@ -75,6 +75,12 @@ fn shared_secret(device: &mut Device, key: KeyRef, theirs: &Point) -> Result<Zer
             }
         }
         let io_key = identity.shared_io_key(chip);
+        if io_key.is_none() && identity.zone.chip_options().ecdh_protection() != 0 {
+            return Err(Error::ActionProhibited(format!(
+                "this chip tells the results of ECDH only encrypted with its IO protection key, and {} does not hold that",
+                identity.io_key.path().display()
+            )));
+        }
         let ecdh = |awake: &mut Awake<'_, Bus>| match &io_key {
             Some(io_key) => awake.ecdh_encrypted(slot, &theirs.xy(), io_key),
             None => awake.ecdh(slot, &theirs.xy()).map(Zeroizing::new),

@@ -1,15 +1,20 @@
 //! Contact with the chip: opening the bus, finding out which chip is there and whether it still is, and the lock
 //! around conversations.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::{Error, Result};
 use super::identity::Identity;
 use super::object::KeyRef;
+use super::pin::{Login, Who};
 use super::secret::ChipSecret;
 use crate::bus::{Bus, OpenError};
+use crate::chip::authorise::Gate;
+use crate::chip::locked::LockedSecret;
 use crate::chip::{self, Chip};
 use crate::config::{Config, TokenConfig};
+use crate::wire::config_zone::SerialNumber;
 
 /// For this long after a contact, good or bad, nobody asks the chip whether it is there.
 const PRESENCE_LIFETIME: Duration = Duration::from_secs(1);
@@ -24,11 +29,19 @@ pub struct Device {
     last_failure: Option<(Instant, Error)>,
     /// Where the epochs of the next chip's keys begin: no handle made for this one may name a key of that one.
     first_epoch: u32,
+    /// Which chip was there, if any, when it was last looked for.
+    seen: Option<Option<SerialNumber>>,
+    /// Whether it came or went since somebody asked about that.
+    event: bool,
+    /// Who is logged in.
+    login: Arc<Login>,
+    /// What the login proved, while it lasts: the authorisation secret, or the security officer's.
+    pub(super) secret: Option<Arc<LockedSecret>>,
 }
 
 impl Device {
     /// A place; nothing is opened yet.
-    pub fn new(config: &Config, token: &TokenConfig) -> Self {
+    pub fn new(config: &Config, token: &TokenConfig, login: Arc<Login>) -> Self {
         Self {
             config: config.clone(),
             token: token.clone(),
@@ -37,6 +50,10 @@ impl Device {
             last_contact: None,
             last_failure: None,
             first_epoch: 0,
+            seen: None,
+            event: false,
+            login,
+            secret: None,
         }
     }
 
@@ -84,6 +101,19 @@ impl Device {
                 Err(error)
             }
         }
+    }
+
+    /// Whether the chip is there, as of the last second; notes if it came or went, or is another one.
+    pub fn look(&mut self) -> bool {
+        let present = self.present().ok().map(|identity| identity.zone.serial_number());
+        self.event |= self.seen.is_some_and(|seen| seen != present);
+        self.seen = Some(present);
+        present.is_some()
+    }
+
+    /// Whether the chip came or went since the last time that this was asked.
+    pub fn take_event(&mut self) -> bool {
+        std::mem::take(&mut self.event)
     }
 
     /// The bus, opened if it is not.
@@ -134,6 +164,22 @@ impl Device {
         result
     }
 
+    /// Ends a login that rests on a secret; one that rests on nothing stays.
+    fn end_login(&mut self) {
+        if self.secret.take().is_some() {
+            self.login.set(Who::Nobody);
+        }
+    }
+
+    /// What lets conversations authorise themselves.
+    fn gate(&self) -> Option<Gate> {
+        let identity = self.identity.as_ref()?;
+        let scheme = identity.scheme?;
+        let secret = self.secret.clone().filter(|_| self.login.who() == Who::User);
+        let serial = identity.zone.serial_number();
+        Some(Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret })
+    }
+
     fn identify(&mut self) -> Result<()> {
         let zone = self
             .locked(|chip| {
@@ -143,7 +189,8 @@ impl Device {
             })
             .map_err(not_present)?;
         let simulated = self.open()?.port_mut().is_simulated();
-        self.identity = Some(Identity::new(zone, simulated, &self.config, &self.token, self.first_epoch)?);
+        self.identity =
+            Some(Identity::new(zone, simulated, &self.config, &self.token, self.first_epoch, self.login.clone())?);
         Ok(())
     }
 
@@ -157,6 +204,7 @@ impl Device {
                 log::warn!("{}: another chip answers at {:#04x}", self.token.bus, self.token.address);
             }
             self.first_epoch = self.identity()?.next_epoch();
+            self.end_login();
             self.identity = None;
             return self.identify();
         }
@@ -168,6 +216,18 @@ impl Device {
     /// # Errors
     /// Those of [`Device::identity`], of the lock, and of the work.
     pub fn with_chip<T>(&mut self, work: impl FnOnce(&mut Chip<Bus>, &mut Identity) -> Result<T>) -> Result<T> {
+        // Compiled once for all kinds of work: there are many.
+        let (mut work, mut answer) = (Some(work), None);
+        self.do_with_chip(&mut |chip, identity| {
+            if let Some(work) = work.take() {
+                answer = Some(work(chip, identity)?);
+            }
+            Ok(())
+        })?;
+        answer.ok_or_else(|| Error::DeviceError("nothing was done".to_owned()))
+    }
+
+    fn do_with_chip(&mut self, work: &mut dyn FnMut(&mut Chip<Bus>, &mut Identity) -> Result<()>) -> Result<()> {
         self.identity()?;
         if self.last_contact.is_none() {
             // It was gone: another chip may be there now.
@@ -175,17 +235,29 @@ impl Device {
         }
         let timeout = self.config.lock_timeout;
         self.open()?;
+        let gate = self.gate();
         let (Some(chip), Some(identity)) = (self.chip.as_mut(), self.identity.as_mut()) else {
             return Err(Error::TokenNotPresent("no chip was found".to_owned()));
         };
         let guard = chip.port_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
         identity.refresh();
+        chip.set_gate(gate);
         let result = identity
             .resolve_intents(chip)
             .and_then(|()| identity.resolve_secrets(chip))
             .and_then(|()| work(chip, identity));
+        // The secret stays where it can be wiped.
+        chip.set_gate(None);
         drop(guard);
-        self.noted(result)
+        let result = self.noted(result);
+        if let Err(Error::Device(error @ chip::Error::NotAuthorised { refused, .. })) = &result {
+            if *refused {
+                log::warn!("{error}");
+                self.end_login();
+            }
+            return Err(Error::UserNotLoggedIn);
+        }
+        result
     }
 
     /// As [`Device::with_chip`], for the key that a handle names: seen under the lock, it is still the one it was.

@@ -57,6 +57,9 @@ pub enum Error {
     /// The handle names no key, or a key that is no longer in the chip.
     #[error("{0}")]
     KeyHandleInvalid(String),
+    /// The key's value can't be digested.
+    #[error("{0}")]
+    KeyIndigestible(String),
     /// The key has a length that is not possible.
     #[error("{0}")]
     KeySizeRange(String),
@@ -81,6 +84,15 @@ pub enum Error {
     /// No operation is under way that this belongs to.
     #[error("{0}")]
     OperationNotInitialized(String),
+    /// The PIN is wrong: the chip says so, or it is no recovery code.
+    #[error("the PIN is wrong")]
+    PinIncorrect,
+    /// What is to become a PIN can't be one.
+    #[error("{0}")]
+    PinInvalid(String),
+    /// What is to become a PIN is too short or too long.
+    #[error("{0}")]
+    PinLenRange(String),
     /// The chip has no random numbers to give (its configuration is not locked).
     #[error("{0}")]
     RandomNoRng(String),
@@ -128,6 +140,12 @@ pub enum Error {
     /// The wrapped key has a length that is not possible.
     #[error("{0}")]
     WrappedKeyLenRange(String),
+    /// Somebody else is logged in: user and security officer exclude each other.
+    #[error("somebody else is logged in: log out first")]
+    UserAnotherAlreadyLoggedIn,
+    /// The user has no PIN.
+    #[error("{0}")]
+    UserPinNotInitialized(String),
     /// The user is logged in already.
     #[error("already logged in")]
     UserAlreadyLoggedIn,

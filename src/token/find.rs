@@ -124,7 +124,11 @@ fn find_keys(device: &mut Device, template: &Template) -> Result<Vec<ObjectKey>>
     let identity = device.identity()?;
     let mut candidates: Vec<(Slot, Half)> = Vec::new();
     for half in [Half::Private, Half::Public] {
+        // Before a login a slot that wants one shows the public key that is known, and never the private one.
+        let is_shown =
+            |slot| !identity.is_out_of_reach(slot) || half == Half::Public && identity.known_point(slot).is_some();
         let slots = identity.keys.iter().filter(|key| half == Half::Private || key.public).map(|key| key.slot);
+        let slots = slots.filter(|slot| is_shown(*slot));
         candidates.extend(
             slots.filter(|slot| !matches!(identity.matches(*slot, half, template), Match::No)).map(|slot| (slot, half)),
         );

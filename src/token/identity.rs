@@ -1,11 +1,14 @@
 //! The chip that was found: its configuration, its state, and what is known about each key until another process
 //! changes something.
 
+use std::sync::Arc;
+
 use super::error::{Error, Result};
 use super::io_key::{IoKey, KeyFile};
 use super::layout::{key_slots, secret_slots, KeySlot, SecretSlot};
 use super::mechanism::Abilities;
 use super::object::KeyRef;
+use super::pin::{Login, Scheme, Who};
 use super::point::Point;
 use super::profile::{self, Profile};
 use super::state::{Intent, Purpose, SecretKind, SlotState, State};
@@ -32,6 +35,10 @@ pub struct Identity {
     pub store: Store,
     /// Whether it is simulated.
     pub simulated: bool,
+    /// How its PIN works, if it has one.
+    pub scheme: Option<Scheme>,
+    /// Who is logged in.
+    login: Arc<Login>,
     facts: [KeyFacts; 16],
     /// Whether the IO protection key in the file was seen to be the chip's; unknown until asked.
     io_key_is_right: Option<bool>,
@@ -61,6 +68,7 @@ impl Identity {
         config: &Config,
         token: &TokenConfig,
         first_epoch: u32,
+        login: Arc<Login>,
     ) -> Result<Self> {
         let serial = zone.serial_number();
         if !zone.model().is_608() {
@@ -79,12 +87,19 @@ impl Identity {
             log::warn!("{place}: the chip {serial} is {state}: run `atecc608 provision`");
         }
         let profile = profile::matching(&zone);
-        let keys = if usable { key_slots(&zone, profile, &token.objects) } else { Vec::new() };
-        let secrets = if usable { secret_slots(&zone, profile) } else { Vec::new() };
+        let scheme = if usable { Scheme::of(&zone, profile) } else { None };
         let io_key = KeyFile::of(config, token, simulated, &serial);
+        let has_io_key = io_key.load().is_ok_and(|key| key.is_some());
+        let keys = if usable { key_slots(&zone, profile, &token.objects, has_io_key) } else { Vec::new() };
+        let secrets = if usable { secret_slots(&zone, profile) } else { Vec::new() };
         let store = Store::open(&config.state_dir, serial);
         let facts = [KeyFacts { epoch: first_epoch, ..KeyFacts::default() }; 16];
-        Ok(Self { zone, profile, keys, secrets, io_key, store, simulated, facts, io_key_is_right: None })
+        Ok(Self { zone, profile, keys, secrets, io_key, store, simulated, scheme, login, facts, io_key_is_right: None })
+    }
+
+    /// Whether the slot works only after a login, and there was none.
+    pub fn is_out_of_reach(&self, slot: Slot) -> bool {
+        self.login.who() != Who::User && self.scheme.is_some_and(|scheme| scheme.guards(slot))
     }
 
     /// Whether both zones are locked, so that keys can be used.
@@ -130,6 +145,7 @@ impl Identity {
             sign: self.keys.iter().any(|key| key.sign),
             derive: self.keys.iter().any(|key| key.derive),
             generate: self.keys.iter().any(|key| key.generate),
+            aes_enabled: self.zone.aes_enabled(),
             aes: self.secrets.iter().any(|place| place.kind == SecretKind::Aes),
             hmac: self.secrets.iter().any(|place| place.kind == SecretKind::Generic),
         }
@@ -225,6 +241,7 @@ impl Identity {
         if unknown.is_empty() {
             return Ok(());
         }
+        let out_of_reach: Vec<Slot> = slots.iter().copied().filter(|slot| self.is_out_of_reach(*slot)).collect();
         let answers = chip
             .converse(|awake| {
                 unknown
@@ -232,13 +249,18 @@ impl Identity {
                     .map(|(slot, tombstone)| {
                         let valid = awake.key_valid(*slot)?;
                         // Only where the mark would hide a key is it worth a GenKey to see that it is right.
-                        let point = if valid && tombstone.is_some() { read_point(awake, *slot)? } else { None };
+                        let asked = valid && tombstone.is_some() && !out_of_reach.contains(slot);
+                        let point = if asked { read_point(awake, *slot)? } else { None };
                         Ok((valid, point))
                     })
                     .collect::<chip::Result<Vec<_>>>()
             })
             .map_err(Error::Device)?;
         for ((slot, tombstone), (valid, point)) in unknown.into_iter().zip(answers) {
+            if valid && tombstone.is_some() && out_of_reach.contains(&slot) {
+                // Whether the mark is right can be asked after a login.
+                continue;
+            }
             let destroyed = point.is_some_and(|point| tombstone.as_deref() == Some(&point.uncompressed()));
             if tombstone.is_some() && valid && !destroyed {
                 log::warn!("slot {slot} holds another key than the one that was destroyed there: it is shown");
@@ -325,6 +347,10 @@ impl Identity {
         for state in open {
             let slot = Slot::from_nibble(state.slot);
             let Some(intent) = state.intent else { continue };
+            if self.is_out_of_reach(slot) {
+                // After the next login.
+                continue;
+            }
             let now = chip
                 .converse(|awake| if awake.key_valid(slot)? { read_point(awake, slot) } else { Ok(None) })
                 .map_err(Error::Device)?;

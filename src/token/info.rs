@@ -3,6 +3,7 @@
 use cryptoki_sys::*;
 
 use super::identity::Identity;
+use super::pin::{token_flags, MAX_PIN_LEN, MIN_PIN_CHARS};
 use crate::wire::config_zone::Model;
 
 /// What C_GetTokenInfo says, apart from session counts.
@@ -50,6 +51,7 @@ impl TokenInfo {
         if identity.is_provisioned() {
             flags |= CKF_TOKEN_INITIALIZED;
         }
+        flags |= token_flags(identity.scheme, !identity.store.state().pins.is_empty());
         let revision = match zone.model() {
             Model::Atecc608A => 2,
             Model::Atecc608B => 3,
@@ -61,9 +63,9 @@ impl TokenInfo {
             model,
             serial_number,
             flags,
-            // No PIN is asked for, but clients that insist on sending one may.
-            max_pin_len: 255,
-            min_pin_len: 0,
+            // Where no PIN is asked for, clients that insist on sending one may.
+            max_pin_len: MAX_PIN_LEN as CK_ULONG,
+            min_pin_len: if identity.scheme.is_some() { MIN_PIN_CHARS as CK_ULONG } else { 0 },
             hardware_version: CK_VERSION { major: 0x60, minor: revision },
         }
     }

@@ -1,5 +1,6 @@
 //! Which slot is which object: the configuration zone, the profile's names, and the user's own.
 
+use super::pin::Scheme;
 use super::profile::Profile;
 use super::state::SecretKind;
 use crate::config::ObjectConfig;
@@ -14,7 +15,7 @@ pub struct KeySlot {
     pub slot: Slot,
     /// External Sign is allowed.
     pub sign: bool,
-    /// ECDH is allowed, and its result may leave the chip in clear.
+    /// ECDH is allowed, and its result may leave the chip: in clear, or encrypted with a key that this host has.
     pub derive: bool,
     /// The public key may be computed.
     pub public: bool,
@@ -31,12 +32,24 @@ pub struct KeySlot {
 }
 
 /// The key slots of a chip whose both zones are locked, in order.
-pub fn key_slots(zone: &ConfigZone, profile: Option<&Profile>, objects: &[ObjectConfig]) -> Vec<KeySlot> {
+/// `has_io_key`: whether the IO protection key is on this host.
+pub fn key_slots(
+    zone: &ConfigZone,
+    profile: Option<&Profile>,
+    objects: &[ObjectConfig],
+    has_io_key: bool,
+) -> Vec<KeySlot> {
+    let options = zone.chip_options();
+    let output = match options.ecdh_protection() {
+        0 => true,
+        1 => options.io_protection() && has_io_key,
+        _ => false,
+    };
     Slot::all()
         .filter_map(|slot| {
             let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
             let sign = access.external_sign();
-            let derive = access.ecdh() && !access.ecdh_to_slot() && zone.chip_options().ecdh_protection() == 0;
+            let derive = access.ecdh() && !access.ecdh_to_slot() && output;
             // Without IsSecret the chip refuses GenKey and Sign (fact sheet section 11).
             if !key.is_p256_private() || !access.is_secret() || !(sign || derive) {
                 return None;
@@ -89,10 +102,13 @@ pub enum SecretAccess {
 /// The slots of a chip whose both zones are locked that can hold secret keys, in order: for AES those of that key
 /// type, for HMAC other secrets that no rule of the chip uses for something else.
 pub fn secret_slots(zone: &ConfigZone, profile: Option<&Profile>) -> Vec<SecretSlot> {
+    let scheme = Scheme::of(zone, profile);
     Slot::all()
         .filter_map(|slot| {
             let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
-            let gated = access.limited_use() || key.req_auth() || key.persistent_disable();
+            // After a login the chip lets the host use what names the login's secret.
+            let barred = key.req_auth() && !scheme.is_some_and(|scheme| scheme.guards(slot));
+            let gated = access.limited_use() || barred || key.persistent_disable();
             if key.private() || !access.is_secret() || access.encrypt_read() || gated {
                 return None;
             }

@@ -49,7 +49,9 @@ impl MacOperation {
     pub fn new(token: &Arc<Token>, mechanism: &Mechanism, key: SecretKey) -> Result<Self> {
         let (work, whole) = match mechanism.mechanism {
             CKM_SHA256_HMAC | CKM_SHA256_HMAC_GENERAL => (hmac(token, &key)?, 32),
-            CKM_AES_CMAC | CKM_AES_CMAC_GENERAL => (Work::Cmac(Cmac::new(key.into_aes(token)?)), BLOCK_LEN),
+            CKM_AES_CMAC | CKM_AES_CMAC_GENERAL => {
+                (Work::Cmac(Cmac::new(key.into_aes(token, mechanism.mechanism)?)), BLOCK_LEN)
+            }
             other => return Err(Error::MechanismInvalid(other)),
         };
         let len = match mechanism.mechanism {
@@ -159,6 +161,7 @@ fn in_chip(token: &Token, key: &ChipSecret, message: &[u8]) -> Result<[u8; 32]> 
         .with_device(|device| {
             device.with_secret(key, |chip, _| {
                 chip.converse(|awake| {
+                    awake.before_use(key.slot)?;
                     awake.execute(&Sha::HmacStart(KeyLocation::Slot(key.slot)))?;
                     for step in steps.chunks(SHA_STEP) {
                         awake.execute(&Sha::Update(step.to_vec()))?;

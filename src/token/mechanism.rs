@@ -108,6 +108,8 @@ pub struct Abilities {
     pub derive: bool,
     /// Some slot takes a new key.
     pub generate: bool,
+    /// AES is enabled (AES_Enable): without it there are no AES mechanisms at all.
+    pub aes_enabled: bool,
     /// Some slot holds AES keys.
     pub aes: bool,
     /// Some slot holds HMAC keys.
@@ -146,22 +148,24 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
             flags: flags | if in_chip { CKF_HW } else { 0 },
         });
     };
-    // Session keys can always be used, so these are there whatever the chip is; in bytes.
-    secret(CKM_AES_KEY_GEN, AES_BYTES, false, CKF_GENERATE);
+    // Session keys can be used whatever slots the chip has; sizes in bytes.
     secret(CKM_GENERIC_SECRET_KEY_GEN, SECRET_BYTES, false, CKF_GENERATE);
     for mechanism in [CKM_HKDF_DERIVE, CKM_TLS12_KDF] {
         secret(mechanism, SECRET_BYTES, abilities.hmac, CKF_DERIVE);
     }
-    for mechanism in AES_CIPHERS {
-        let more = match mechanism {
-            CKM_AES_CTR => 0,
-            CKM_AES_GCM => CKF_WRAP | CKF_UNWRAP | CKF_MESSAGE_ENCRYPT | CKF_MESSAGE_DECRYPT,
-            _ => CKF_WRAP | CKF_UNWRAP,
-        };
-        secret(mechanism, AES_BYTES, abilities.aes, CKF_ENCRYPT | CKF_DECRYPT | more);
-    }
-    for mechanism in AES_MACS {
-        secret(mechanism, AES_BYTES, abilities.aes, CKF_SIGN | CKF_VERIFY);
+    if abilities.aes_enabled {
+        secret(CKM_AES_KEY_GEN, AES_BYTES, false, CKF_GENERATE);
+        for mechanism in AES_CIPHERS {
+            let more = match mechanism {
+                CKM_AES_CTR => 0,
+                CKM_AES_GCM => CKF_WRAP | CKF_UNWRAP | CKF_MESSAGE_ENCRYPT | CKF_MESSAGE_DECRYPT,
+                _ => CKF_WRAP | CKF_UNWRAP,
+            };
+            secret(mechanism, AES_BYTES, abilities.aes, CKF_ENCRYPT | CKF_DECRYPT | more);
+        }
+        for mechanism in AES_MACS {
+            secret(mechanism, AES_BYTES, abilities.aes, CKF_SIGN | CKF_VERIFY);
+        }
     }
     for mechanism in HMACS {
         secret(mechanism, SECRET_BYTES, abilities.hmac, CKF_SIGN | CKF_VERIFY);

@@ -21,6 +21,7 @@ pub mod layout;
 pub mod mac;
 pub mod mechanism;
 pub mod object;
+pub mod pin;
 pub mod point;
 pub mod profile;
 pub mod secret;
@@ -39,7 +40,6 @@ mod objects;
 mod state_file;
 mod wrap;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use cryptoki_sys::*;
@@ -57,7 +57,8 @@ pub use template::Template;
 
 use device::Device;
 use find::Half;
-use object::{HandleTable, KeyRef, ObjectKey, SessionObjects};
+use object::{HandleTable, KeyRef, ObjectKey, SessionObject, SessionObjects};
+use pin::{Login, Who};
 use point::Point;
 use secret::session::SecretRequest;
 
@@ -80,12 +81,13 @@ pub struct SessionRef {
 /// One configured chip. Its methods may be called from any thread; the chip does one thing at a time.
 pub struct Token {
     slot_id: CK_SLOT_ID,
-    logged_in: AtomicBool,
+    login: Arc<Login>,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     device: Device,
+    login: Arc<Login>,
     handles: HandleTable,
     session_objects: SessionObjects,
 }
@@ -93,12 +95,14 @@ struct Inner {
 impl Token {
     /// A token for one `[[token]]`; touches no bus.
     pub fn new(config: &Config, token: &TokenConfig) -> Self {
+        let login = Arc::new(Login::default());
         let inner = Inner {
-            device: Device::new(config, token),
+            device: Device::new(config, token, login.clone()),
+            login: login.clone(),
             handles: HandleTable::default(),
             session_objects: SessionObjects::default(),
         };
-        Self { slot_id: token.slot as CK_SLOT_ID, logged_in: AtomicBool::new(false), inner: Mutex::new(inner) }
+        Self { slot_id: token.slot as CK_SLOT_ID, login, inner: Mutex::new(inner) }
     }
 
     /// Its PKCS#11 slot id.
@@ -109,9 +113,17 @@ impl Token {
     /// What C_GetSlotInfo says. Asks the chip at most once a second.
     pub fn slot_info(&self) -> SlotInfo {
         let device = &mut self.inner.lock().device;
-        let present = device.present().is_ok();
+        let present = device.look();
         let config = device.config();
         SlotInfo { description: format!("{} at {:#04x}", config.bus, config.address), present }
+    }
+
+    /// Whether the chip came or went since the last time that this was asked; since it was first looked for, at the first
+    /// time. Asks the chip at most once a second.
+    pub fn take_event(&self) -> bool {
+        let device = &mut self.inner.lock().device;
+        device.look();
+        device.take_event()
     }
 
     /// What C_GetTokenInfo says. Asks the chip at most once a second.
@@ -142,41 +154,6 @@ impl Token {
         self.inner.lock().device.identity().map(drop)
     }
 
-    /// Logs in. Without a PIN only the PIN is ignored: AWS clients always log in.
-    ///
-    /// # Errors
-    /// [`Error::UserAlreadyLoggedIn`]; [`Error::UserTypeInvalid`] for anybody but CKU_USER.
-    pub fn login(&self, user: CK_USER_TYPE, _pin: Option<&[u8]>) -> Result<()> {
-        match user {
-            CKU_USER if self.logged_in.swap(true, Ordering::AcqRel) => Err(Error::UserAlreadyLoggedIn),
-            CKU_USER => Ok(()),
-            CKU_SO => Err(Error::UserTypeInvalid(
-                "this token has no PIN and so no security officer; the profile tls-pin has both".to_owned(),
-            )),
-            CKU_CONTEXT_SPECIFIC => Err(Error::OperationNotInitialized(
-                "no operation waits for a PIN: CKA_ALWAYS_AUTHENTICATE is false on every key".to_owned(),
-            )),
-            other => Err(Error::UserTypeInvalid(format!("user type {other} does not exist"))),
-        }
-    }
-
-    /// Logs out.
-    ///
-    /// # Errors
-    /// [`Error::UserNotLoggedIn`].
-    pub fn logout(&self) -> Result<()> {
-        if self.logged_in.swap(false, Ordering::AcqRel) {
-            Ok(())
-        } else {
-            Err(Error::UserNotLoggedIn)
-        }
-    }
-
-    /// Whether CKU_USER is logged in.
-    pub fn logged_in(&self) -> bool {
-        self.logged_in.load(Ordering::Acquire)
-    }
-
     /// A session ended: its objects are gone.
     pub fn session_closed(&self, session: u64) {
         self.inner.lock().drop_session_objects(Some(session));
@@ -184,22 +161,31 @@ impl Token {
 
     /// The last session ended: all session objects are gone, and nobody is logged in.
     pub fn all_sessions_closed(&self) {
-        self.logged_in.store(false, Ordering::Release);
-        self.inner.lock().drop_session_objects(None);
+        let inner = &mut *self.inner.lock();
+        self.login.set(Who::Nobody);
+        inner.logged_out();
+        inner.drop_session_objects(None);
     }
 
-    /// C_InitToken: sets the label. Keys are never destroyed by it, so it refuses while there are objects.
+    /// C_InitToken: sets the label. Keys are never destroyed by it, so without a security officer it refuses while there
+    /// are objects; with one it does what [`pin`] says.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`] while there are objects or the configuration gives the label; those of state
-    /// folder and chip.
-    pub fn init_token(&self, _so_pin: Option<&[u8]>, label: &str) -> Result<()> {
-        let inner = &mut *self.inner.lock();
-        if let Some(label) = &inner.device.config().label {
+    /// [`Error::ActionProhibited`] while there are objects or the configuration gives another label;
+    /// [`Error::PinIncorrect`]; those of state folder and chip.
+    pub fn init_token(&self, so_pin: Option<&[u8]>, label: &str) -> Result<()> {
+        let label = label.trim_end().to_owned();
+        let scheme = self.scheme()?;
+        let configured = self.inner.lock().device.config().label.clone();
+        if let Some(configured) = configured.filter(|configured| scheme.is_none() || *configured != label) {
             return Err(Error::ActionProhibited(format!(
-                "the configuration gives this token the label \"{label}\": change it there"
+                "the configuration gives this token the label \"{configured}\": change it there"
             )));
         }
+        if let Some(scheme) = scheme {
+            return self.init_token_with_pin(scheme, so_pin, label);
+        }
+        let inner = &mut *self.inner.lock();
         let objects = find::find(&mut inner.device, &inner.session_objects, &Template::default())?;
         if !objects.is_empty() {
             return Err(Error::ActionProhibited(format!(
@@ -207,25 +193,7 @@ impl Token {
                 objects.len()
             )));
         }
-        let label = label.trim_end().to_owned();
         inner.device.with_chip(|_, identity| identity.store.change(|state| state.label = Some(label)))
-    }
-
-    /// C_InitPIN: refused, this token has no PIN.
-    ///
-    /// # Errors
-    /// [`Error::UserNotLoggedIn`], always: only a security officer may, and there is none.
-    pub fn init_pin(&self, _pin: Option<&[u8]>) -> Result<()> {
-        log::warn!("C_InitPIN: this token has no PIN; the profile tls-pin has one");
-        Err(Error::UserNotLoggedIn)
-    }
-
-    /// C_SetPIN: refused, this token has no PIN.
-    ///
-    /// # Errors
-    /// [`Error::ActionProhibited`], always.
-    pub fn set_pin(&self, _old: Option<&[u8]>, _new: Option<&[u8]>) -> Result<()> {
-        Err(Error::ActionProhibited("this token has no PIN to change; the profile tls-pin has one".to_owned()))
     }
 
     /// Fills `out` from the chip's generator: one Random for each 32 bytes, all in one conversation.
@@ -261,7 +229,10 @@ impl Token {
         template: &Template,
     ) -> Result<ObjectHandle> {
         let key_type = match mechanism.mechanism {
-            CKM_AES_KEY_GEN => CKK_AES,
+            CKM_AES_KEY_GEN => {
+                self.check_aes(CKM_AES_KEY_GEN)?;
+                CKK_AES
+            }
             CKM_GENERIC_SECRET_KEY_GEN => CKK_GENERIC_SECRET,
             other => return Err(Error::MechanismInvalid(other)),
         };
@@ -279,10 +250,11 @@ impl Token {
         mix_host_randomness(&mut value)?;
         let inner = &mut *self.inner.lock();
         let key = if request.on_token {
+            inner.may_make(true)?;
             let secret = request.for_chip(key_type, value)?;
             ObjectKey::Secret(secret::stored::create(&mut inner.device, secret)?)
         } else {
-            ObjectKey::Session(inner.session_objects.add(request.for_session(session, key_type, value)?))
+            inner.add_session_object(request.for_session(session, key_type, value)?)?
         };
         Ok(inner.handles.handle(key))
     }
@@ -303,6 +275,7 @@ impl Token {
             return Err(Error::SessionReadOnly);
         }
         let inner = &mut *self.inner.lock();
+        inner.may_make(true)?;
         let slot = keygen::generate(&mut inner.device, request, &mut Chip::generate_key)?;
         let epoch = inner.device.identity()?.epoch(slot);
         let mut handle = |half: Half| inner.handles.handle(half.key(slot, epoch));
@@ -329,8 +302,8 @@ impl Token {
             other => return Err(Error::MechanismInvalid(other)),
         };
         let inner = &mut *self.inner.lock();
-        let number = inner.session_objects.add(object);
-        Ok(inner.handles.handle(ObjectKey::Session(number)))
+        let key = inner.add_session_object(object)?;
+        Ok(inner.handles.handle(key))
     }
 
     /// The private key that the handle names.
@@ -372,6 +345,11 @@ fn mix_host_randomness(value: &mut [u8]) -> Result<()> {
 }
 
 impl Inner {
+    fn add_session_object(&mut self, object: SessionObject) -> Result<ObjectKey> {
+        self.may_make(object.is_private())?;
+        Ok(ObjectKey::Session(self.session_objects.add(object)))
+    }
+
     fn drop_session_objects(&mut self, session: Option<u64>) {
         for number in self.session_objects.remove_of(session) {
             self.handles.remove(&ObjectKey::Session(number));

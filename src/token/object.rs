@@ -64,6 +64,11 @@ impl HandleTable {
         entry.map(|(_, key)| key.clone()).ok_or(Error::ObjectHandleInvalid(handle))
     }
 
+    /// Forgets all objects but these.
+    pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
+        self.entries.retain(|(_, key)| keep(key));
+    }
+
     /// Forgets an object that is gone.
     pub fn remove(&mut self, key: &ObjectKey) {
         self.entries.retain(|(_, known)| known != key);
@@ -137,7 +142,15 @@ impl SessionObjects {
 
     /// Removes the objects of a session that ended, or of all; answers their numbers.
     pub fn remove_of(&mut self, session: Option<u64>) -> Vec<u64> {
-        let is_gone = |object: &SessionObject| session.is_none_or(|session| object.session == session);
+        self.remove_where(|object| session.is_none_or(|session| object.session == session))
+    }
+
+    /// Removes the private ones; answers their numbers.
+    pub fn remove_private(&mut self) -> Vec<u64> {
+        self.remove_where(SessionObject::is_private)
+    }
+
+    fn remove_where(&mut self, is_gone: impl Fn(&SessionObject) -> bool) -> Vec<u64> {
         let gone = self.iter().filter(|(_, object)| is_gone(object)).map(|(number, _)| number).collect();
         self.objects.retain(|(_, object)| !is_gone(object));
         gone

@@ -45,6 +45,10 @@ pub enum Contents {
     AttestationKey,
     /// The IO protection key, kept on the host too.
     IoKey,
+    /// The secret that authorises the use of keys, on the host only under the user's PIN.
+    AuthorisationSecret,
+    /// The security officer's secret, which the recovery code gives.
+    OfficerSecret,
     /// Random bytes that nobody keeps.
     Random,
     /// Zeros.
@@ -55,7 +59,8 @@ pub enum Contents {
 /// meanwhile would wait for ever.
 static PROFILES: OnceBox<Vec<Profile>> = OnceBox::new();
 
-const TEXTS: [&str; 1] = [include_str!("../../conf/profiles/tls.toml")];
+const TEXTS: [&str; 2] =
+    [include_str!("../../conf/profiles/tls.toml"), include_str!("../../conf/profiles/tls-pin.toml")];
 
 impl Profile {
     /// Reads a profile file.
@@ -110,11 +115,14 @@ impl Contents {
             "private-key" => Ok(Self::PrivateKey),
             "attestation-key" => Ok(Self::AttestationKey),
             "io-key" => Ok(Self::IoKey),
+            "authorisation-secret" => Ok(Self::AuthorisationSecret),
+            "officer-secret" => Ok(Self::OfficerSecret),
             "random" => Ok(Self::Random),
             "zeros" => Ok(Self::Zeros),
-            other => {
-                Err(format!("contents: \"{other}\" is none of private-key, attestation-key, io-key, random, zeros"))
-            }
+            other => Err(format!(
+                "contents: \"{other}\" is none of private-key, attestation-key, io-key, authorisation-secret, \
+                     officer-secret, random, zeros"
+            )),
         }
     }
 }
@@ -188,12 +196,13 @@ impl ProfileSlot {
 mod tests {
     use super::*;
 
+    fn hex(text: &str) -> Vec<u8> {
+        text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
+    }
+
     #[test]
     fn the_profile_tls_is_the_contracts_byte_for_byte() {
         let zone = by_name("tls").unwrap().apply(&ConfigZone::new([0; 128]));
-        let hex = |text: &str| -> Vec<u8> {
-            text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
-        };
         // reference/profiles.md.
         assert_eq!(
             zone.as_bytes()[20..52],
@@ -208,6 +217,25 @@ mod tests {
         assert_eq!(zone.as_bytes()[68..75], [0, 0, 0, 0, 0, 0x69, 0x76]);
         assert_eq!(zone.as_bytes()[88..96], hex("FF FF 0E 60 00 00 00 00"));
         assert_eq!(matching(&zone).unwrap().name, "tls");
+    }
+
+    #[test]
+    fn the_profile_tls_pin_is_the_contracts_byte_for_byte() {
+        let zone = by_name("tls-pin").unwrap().apply(&ConfigZone::new([0; 128]));
+        // reference/profiles.md.
+        assert_eq!(
+            zone.as_bytes()[20..52],
+            hex("85 20 82 00 85 20 85 20 85 66 9F E7 8F 47 8F 47 0F 0F 8F 46 0F 0F 0F 0F 0F 0F 0F 0F 0F 0F C6 46")
+        );
+        assert_eq!(
+            zone.as_bytes()[96..],
+            hex("B3 05 93 05 B3 05 B3 05 B3 05 5C 00 7C 00 5C 00 3C 00 BA 05 3C 00 30 00 3C 00 3C 00 30 00 3C 00")
+        );
+        assert_eq!(zone.as_bytes()[16..20], [0xC0, 0, 0, 0]);
+        assert_eq!(zone.as_bytes()[52..68], hex("FF FF FF FF 00 00 00 00 FF FF FF FF 00 00 00 00"));
+        assert_eq!(zone.as_bytes()[68..75], [0, 0, 0, 0, 0, 0x69, 0x76]);
+        assert_eq!(zone.as_bytes()[88..96], hex("FF FF 0E 65 00 00 00 00"));
+        assert_eq!(matching(&zone).unwrap().name, "tls-pin");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the state folder says about a chip, as types. `store` keeps it, `state_file` is its text.
 
 use super::kept::Kept;
+use super::pin::blob::PinBlob;
 use crate::wire::Slot;
 
 /// What the state says about a chip.
@@ -10,6 +11,9 @@ pub struct State {
     pub generation: u64,
     /// The token's label, if C_InitToken set one.
     pub label: Option<String>,
+    /// The authorisation secret under the user's PIN: none while there is no PIN, several while the chip has to say which
+    /// one counts.
+    pub pins: Vec<PinBlob>,
     /// What is known about slots with keys.
     pub slots: Vec<SlotState>,
     /// Secret keys in the chip's slots: only the state knows which are whose.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use toml_writer::TomlWrite;
 
 use super::kept::Kept;
+use super::pin::blob::PinBlob;
 use super::state::{
     to_hex, Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
 };
@@ -45,6 +46,7 @@ fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Proble
     let state = State {
         generation: generation.check(|number| u64::try_from(number).map_err(|_| "generation: expected a count"))?,
         label: optional(&mut document, "label")?,
+        pins: document.tables("pin")?.into_iter().map(pin).collect::<Result<_, _>>()?,
         slots: document.tables("slot")?.into_iter().map(slot).collect::<Result<_, _>>()?,
         secrets: document.tables("secret")?.into_iter().map(secret).collect::<Result<_, _>>()?,
         objects: document.tables("object")?.into_iter().map(object).collect::<Result<_, _>>()?,
@@ -60,6 +62,20 @@ fn optional(table: &mut Table<'_>, key: &'static str) -> Result<Option<String>, 
 fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Problem> {
     let hex = |text: String| parse_hex(&text).ok_or_else(|| format!("{key}: expected hex digits, two for each byte"));
     table.optional::<String>(key)?.map(|text| text.check(hex)).transpose()
+}
+
+fn pin(mut table: Table<'_>) -> Result<PinBlob, Problem> {
+    let blob = PinBlob { salt: array(&mut table, "salt")?, blob: array(&mut table, "blob")? };
+    table.finish()?;
+    Ok(blob)
+}
+
+fn array<const N: usize>(table: &mut Table<'_>, key: &'static str) -> Result<[u8; N], Problem> {
+    let hex = |text: String| {
+        let bytes = parse_hex(&text).and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or_else(|| format!("{key}: expected {N} bytes as hex digits"))
+    };
+    table.required::<String>(key)?.check(hex)
 }
 
 fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
@@ -183,6 +199,11 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
     out.text("serial", Some(&serial.to_string()))?;
     out.number("generation", state.generation)?;
     out.text("label", state.label.as_deref())?;
+    for pin in &state.pins {
+        out.header("pin")?;
+        out.bytes("salt", Some(&pin.salt))?;
+        out.bytes("blob", Some(&pin.blob))?;
+    }
     for slot in &state.slots {
         out.header("slot")?;
         out.number("slot", slot.slot.into())?;

@@ -119,6 +119,16 @@ impl Store {
     /// [`Error::TokenWriteProtected`] if the folder or file can't be written, [`Error::DeviceMemory`] if the disk is
     /// full; the state is then what it was. A damaged file is never written over.
     pub fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
+        // Compiled once for all changes: there are many.
+        let mut change = Some(change);
+        self.do_change(&mut |state| {
+            if let Some(change) = change.take() {
+                change(state);
+            }
+        })
+    }
+
+    fn do_change(&mut self, change: &mut dyn FnMut(&mut State)) -> Result<()> {
         if let Some(damage) = &self.damage {
             return Err(Error::TokenWriteProtected(damage.clone()));
         }

@@ -1,9 +1,35 @@
 //! Templates: attribute types with their values in the ABI's encoding, read as typed values.
 
-use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_ULONG};
+use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
+
+/// The attributes that are a CK_BBOOL.
+const BOOLEANS: [CK_ATTRIBUTE_TYPE; 22] = [
+    CKA_TOKEN,
+    CKA_PRIVATE,
+    CKA_TRUSTED,
+    CKA_SENSITIVE,
+    CKA_ENCRYPT,
+    CKA_DECRYPT,
+    CKA_WRAP,
+    CKA_UNWRAP,
+    CKA_SIGN,
+    CKA_SIGN_RECOVER,
+    CKA_VERIFY,
+    CKA_VERIFY_RECOVER,
+    CKA_DERIVE,
+    CKA_EXTRACTABLE,
+    CKA_LOCAL,
+    CKA_NEVER_EXTRACTABLE,
+    CKA_ALWAYS_SENSITIVE,
+    CKA_MODIFIABLE,
+    CKA_COPYABLE,
+    CKA_DESTROYABLE,
+    CKA_ALWAYS_AUTHENTICATE,
+    CKA_WRAP_WITH_TRUSTED,
+];
 
 /// A template as a caller gave it, copied out of its memory.
 #[derive(Clone, Default)]
@@ -26,6 +52,26 @@ impl Template {
     /// The attributes in the caller's order.
     pub fn iter(&self) -> impl Iterator<Item = (CK_ATTRIBUTE_TYPE, &[u8])> {
         self.0.iter().map(|(attribute, value)| (*attribute, value.as_slice()))
+    }
+
+    /// Checks what is so of every object's template, whatever it is for: no attribute has two values, and each CK_BBOOL is one.
+    /// The same value again is no matter: the standard encourages modules to take it as once (base specification, section
+    /// 4.1.1).
+    ///
+    /// # Errors
+    /// [`Error::TemplateInconsistent`], [`Error::AttributeValueInvalid`]
+    pub fn check_form(&self) -> Result<()> {
+        for (attribute, value) in self.iter() {
+            if self.bytes(attribute) != Some(value) {
+                return Err(Error::TemplateInconsistent(format!(
+                    "attribute {attribute:#x} has two values in one template"
+                )));
+            }
+            if BOOLEANS.contains(&attribute) {
+                read_bool(attribute, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// The value of the first attribute of this type.

@@ -57,7 +57,7 @@ impl Token {
             let whole = value.len().next_multiple_of(BLOCK_LEN);
             value.resize(whole, 0);
         }
-        let aes = self.secret_key(wrapping_key, CKA_WRAP).and_then(|key| key.into_aes(self));
+        let aes = self.secret_key(wrapping_key, CKA_WRAP).and_then(|key| key.into_aes(self, mechanism.mechanism));
         let aes = aes.map_err(|error| Error::WrappingKey(Box::new(error)))?;
         let mut cipher = CipherOperation::new(Direction::Encrypt, &mechanism, aes)?;
         cipher.end(&value)?;
@@ -119,7 +119,7 @@ impl Token {
         if template.bytes(CKA_VALUE).is_some() {
             return Err(Error::TemplateInconsistent("CKA_VALUE: the value is what is unwrapped".to_owned()));
         }
-        let aes = self.secret_key(unwrapping_key, CKA_UNWRAP).and_then(|key| key.into_aes(self));
+        let aes = self.secret_key(unwrapping_key, CKA_UNWRAP).and_then(|key| key.into_aes(self, mechanism.mechanism));
         let aes = aes.map_err(|error| Error::UnwrappingKey(Box::new(error)))?;
         let mut cipher = CipherOperation::new(Direction::Decrypt, &mechanism, aes)?;
         cipher.end(wrapped).map_err(|error| match error {
@@ -137,7 +137,7 @@ impl Token {
         }
         let object = request.for_session(session, key_type, value)?;
         let inner = &mut *self.inner.lock();
-        let number = inner.session_objects.add(object);
-        Ok(inner.handles.handle(ObjectKey::Session(number)))
+        let key = inner.add_session_object(object)?;
+        Ok(inner.handles.handle(key))
     }
 }

@@ -31,6 +31,16 @@ run 'p11tool --provider $MODULE --list-privkeys "$U" | grep "id=%21;object=newla
 run 'p11tool --provider $MODULE --delete "$U;object=gkcert;type=cert" --batch'
 run_refused 'does not exist|not available|No matching objects' 'p11tool --provider $MODULE --export "$U;object=gkcert;type=cert"'
 
+heading 'p11tool: a key that was made elsewhere'
+run 'p11tool --provider $MODULE --write --load-privkey server.key --label imported --id 40 "$U"'
+run 'p11tool --provider $MODULE --test-sign "$U;object=imported;type=private"'
+run 'p11tool --provider $MODULE --export-pubkey "$U;object=imported;type=private" --outfile imported.pub'
+run 'openssl pkey -in server.key -pubout | cmp - imported.pub'
+run 'p11tool --provider $MODULE --delete "$U;object=imported;type=private" --batch'
+run 'openssl pkcs8 -topk8 -nocrypt -in server.key -out server.pk8'
+run 'p11tool --provider $MODULE --write --load-privkey server.pk8 --label imported "$U"'
+run 'p11tool --provider $MODULE --test-sign "$U;object=imported;type=private"'
+
 heading 'certtool'
 run 'printf "cn = device-002\ntls_www_client\nsigning_key\n" > ct.cfg'
 run 'certtool --provider $MODULE --generate-request --load-privkey "$KEY" --template ct.cfg --outfile ct.csr'

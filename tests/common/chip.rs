@@ -39,8 +39,12 @@ pub fn other_model() -> Image {
 
 /// With the profile `tls` in its configuration, which is locked; the data zone is not.
 pub fn half_provisioned() -> Image {
+    half_provisioned_with("tls")
+}
+
+fn half_provisioned_with(profile: &str) -> Image {
     let mut image = blank();
-    let zone = profile::by_name("tls").unwrap().apply(&image.config());
+    let zone = profile::by_name(profile).unwrap().apply(&image.config());
     image.part_mut(Part::Config).copy_from_slice(zone.as_bytes());
     image.part_mut(Part::Config)[offset::LOCK_CONFIG] = 0x00;
     image
@@ -48,14 +52,20 @@ pub fn half_provisioned() -> Image {
 
 /// Provisioned with the profile `tls`, as `atecc608 provision tls` leaves it: no key to see yet.
 pub fn provisioned() -> Image {
-    let mut image = half_provisioned();
+    provisioned_with("tls")
+}
+
+/// The same with another profile. Secrets are A5 bytes.
+pub fn provisioned_with(profile: &str) -> Image {
+    let mut image = half_provisioned_with(profile);
     for slot in Slot::all() {
         let part = image.part_mut(Part::Slot(slot));
-        match profile::by_name("tls").unwrap().slot(slot).contents {
+        match profile::by_name(profile).unwrap().slot(slot).contents {
             Contents::PrivateKey => {}
             Contents::Zeros => part.fill(0),
             // What exactly is a secret of no test.
             Contents::IoKey | Contents::Random => part.fill(0xA5),
+            Contents::AuthorisationSecret | Contents::OfficerSecret => part.fill(0xA5),
             Contents::AttestationKey => put_scalar(part, &[0x5A; 32]),
         }
     }

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, missing_docs, clippy::undocumented_unsafe_blocks)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod c_program;
 #[cfg(feature = "sim")]
 pub mod chip;
 #[cfg(feature = "sim")]
@@ -12,6 +13,8 @@ pub mod keys;
 pub mod module;
 #[cfg(feature = "sim")]
 pub mod one_key;
+#[cfg(feature = "sim")]
+pub mod pin;
 #[cfg(feature = "sim")]
 pub mod process;
 #[cfg(feature = "sim")]

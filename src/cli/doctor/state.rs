@@ -17,7 +17,7 @@ pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Vec<(Slot, Option<
     if !zone.config_locked() || !zone.data_locked() {
         return Vec::new();
     }
-    let slots = key_slots(zone, profile::matching(zone), &[]);
+    let slots = key_slots(zone, profile::matching(zone), &[], true);
     let found = target.converse(|awake| {
         let mut found = Vec::new();
         for key in &slots {

@@ -1,6 +1,7 @@
 //! `atecc608 provision`: writes a profile to a blank chip and locks it for good. A dry run unless `--lock-forever`
 //! is given.
 
+pub mod pin;
 pub mod plan;
 pub mod work;
 
@@ -15,10 +16,12 @@ use super::error::{Error, Result};
 use super::output::{hex, note, Output};
 use super::target::{Selection, Target};
 use crate::token::io_key::KeyFile;
+use crate::token::pin::code::RecoveryCode;
 use crate::token::point::Point;
 use crate::token::profile::{self, Contents, Profile};
 use crate::token::store::Store;
 use crate::wire::{words, ConfigZone, Slot};
+use pin::{PinArguments, PinSetup};
 use plan::{Change, Plan, SlotPlan, Standing};
 use work::{Done, Work};
 
@@ -34,6 +37,8 @@ pub struct Arguments {
     /// Do it on a real chip although this profile was never locked and used on silicon
     #[arg(long)]
     unproven: bool,
+    #[command(flatten)]
+    pin: PinArguments,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,6 +58,9 @@ struct Report<'a> {
     io_key_file: String,
     /// "would be created", "would be reused", "created", "reused", "present" or "missing".
     io_key: &'static str,
+    /// Of a profile with a PIN: whether the user has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_pin: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     /// What the factory's manifest needs: `verify-attestation` reads it.
     attestation: Option<AttestationKey>,
@@ -63,20 +71,30 @@ struct Report<'a> {
 ///
 /// # Errors
 /// [`Error::Refused`] with nothing touched if the chip is something else; those of the work.
-pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
+pub fn run(selection: &Selection, arguments: &Arguments, json: bool) -> Result<Output> {
     let Some(profile) = profile::by_name(&arguments.profile) else {
         return Err(Error::Refused(format!("there is no profile \"{}\"", arguments.profile)));
     };
+    let has_pin = PinSetup::is_for(profile);
+    if !has_pin && arguments.pin.any() {
+        return Err(Error::Refused(format!("the profile {} has no PIN", profile.name)));
+    }
     let mut target = selection.target()?;
     // The whole work is one turn on the bus: nobody else may find the chip half way.
     let guard = target.lock()?;
     let zone = target.read_config_locked()?;
-    let output = provision(&mut target, &zone, profile, arguments);
+    let output = provision(&mut target, &zone, profile, arguments, json);
     drop(guard);
     output
 }
 
-fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, arguments: &Arguments) -> Result<Output> {
+fn provision(
+    target: &mut Target,
+    zone: &ConfigZone,
+    profile: &Profile,
+    arguments: &Arguments,
+    json: bool,
+) -> Result<Output> {
     let serial = zone.serial_number();
     let place = target.place();
     if !zone.model().is_608() {
@@ -108,7 +126,13 @@ fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, argument
         ("already-provisioned", look(target, zone, profile, &key_file)?)
     } else {
         let mut say = |what: &str| note(what);
-        let done = Work { chip: &mut target.chip, profile, key_file: &key_file, say: &mut say }.run(&plan)?;
+        let mut store = Store::open(&target.config.state_dir, serial);
+        let mut hand_over = |code: &RecoveryCode| arguments.pin.hand_over(code);
+        let pin = match PinSetup::is_for(profile) {
+            true => Some(PinSetup { pin: arguments.pin.prepare(json)?, store: &mut store, hand_over: &mut hand_over }),
+            false => None,
+        };
+        let done = Work { chip: &mut target.chip, profile, key_file: &key_file, pin, say: &mut say }.run(&plan)?;
         ("provisioned", done)
     };
     let mut report = Report {
@@ -122,6 +146,10 @@ fn provision(target: &mut Target, zone: &ConfigZone, profile: &Profile, argument
         attestation: done.attestation.map(|(slot, point)| AttestationKey::new(slot, &point)),
         ..report(target, &done.zone, profile, &plan, &key_file)
     };
+    if PinSetup::is_for(profile) {
+        let has_pin = !Store::open(&target.config.state_dir, serial).state().pins.is_empty();
+        report.user_pin = Some(if has_pin { "set" } else { "not set" });
+    }
     report.warnings = warnings(target, &report, &plan, &done);
     if plan.standing == Standing::Provisioned {
         // What differs stays as it is.
@@ -160,7 +188,13 @@ fn look(target: &mut Target, zone: &ConfigZone, profile: &Profile, key_file: &Ke
         Some(slot) => target.converse(|awake| awake.public_key(slot))?,
         None => None,
     };
-    let point = xy.as_ref().and_then(Point::from_xy);
+    let told = xy.as_ref().and_then(Point::from_xy);
+    // With a PIN the chip tells it after a login only: it was kept when the key was made.
+    let kept = || {
+        let store = Store::open(&target.config.state_dir, zone.serial_number());
+        Point::from_uncompressed(store.state().slot(slot?)?.public_key.as_deref()?)
+    };
+    let point = told.or_else(kept);
     Ok(Done {
         zone: zone.clone(),
         attestation: slot.zip(point),
@@ -230,6 +264,7 @@ fn report<'a>(
         slots: &plan.slots,
         io_key_file: key_file.path().display().to_string(),
         io_key: "",
+        user_pin: None,
         attestation: None,
         warnings: Vec::new(),
     }
@@ -262,6 +297,11 @@ fn dry_run_text(report: &Report<'_>, plan: &Plan, arguments: &Arguments) -> Stri
     }
     let _ = writeln!(text, "   OTP      {:<width$}  zeros; nothing can change it afterwards", "");
     let _ = writeln!(text, "\nThe IO protection key {} in {}.", report.io_key, report.io_key_file);
+    if report.slots.iter().any(|slot| slot.written.contains("the user's PIN")) {
+        text +=
+            "The security officer's recovery code is shown once, before the data lock. The user's PIN: --pin-file, \
+                 --ask-pin, or later by the officer (C_InitPIN).\n";
+    }
     text += "Both locks are permanent: no command, reset or tool can undo them.\n";
     let unproven = if report.simulated || report.proven_on_silicon { "" } else { " --unproven" };
     if !unproven.is_empty() && !arguments.unproven {
@@ -276,6 +316,14 @@ fn done_text(report: &Report<'_>) -> String {
     let already = if report.result == "provisioned" { "" } else { "already " };
     let mut text = format!("{}: {already}provisioned with the profile {}\n", heading(report), report.profile);
     let _ = writeln!(text, "IO protection key: {} ({})", report.io_key_file, report.io_key);
+    match report.user_pin {
+        Some("set") => text += "User PIN: set\n",
+        Some(_) => {
+            text += "User PIN: not set. The security officer gives it: `pkcs11-tool --module libatecc608_pkcs11.so \
+                     --init-pin --login --login-type so`\n";
+        }
+        None => {}
+    }
     if let Some(attestation) = &report.attestation {
         let _ = write!(
             text,

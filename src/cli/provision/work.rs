@@ -3,14 +3,15 @@
 //!
 //! It begins wherever the chip is, so that it can be interrupted anywhere and run again. The caller has the bus.
 
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::super::error::{Error, Result};
 use super::super::random;
+use super::pin::{PinSecrets, PinSetup, Secrets};
 use super::plan::{Plan, Standing};
 use crate::chip::ops::Before;
 use crate::chip::provision::DataContents;
+use crate::chip::secrets::SharedSecret;
 use crate::chip::{self, Chip, Port};
 use crate::token::io_key::{IoKey, KeyFile};
 use crate::token::point::Point;
@@ -40,6 +41,8 @@ pub struct Work<'a, P> {
     pub profile: &'a Profile,
     /// Where its IO protection key is kept.
     pub key_file: &'a KeyFile,
+    /// What a profile with a PIN needs.
+    pub pin: Option<PinSetup<'a>>,
     /// Told what is done next.
     pub say: &'a mut dyn FnMut(&str),
 }
@@ -61,6 +64,9 @@ impl<P: Port> Work<'_, P> {
     pub fn run(&mut self, plan: &Plan) -> Result<Done> {
         // Whatever can fail for reasons outside the chip should fail before the first lock.
         self.key_file.prepare()?;
+        if let Some(pin) = &mut self.pin {
+            pin.prepare()?;
+        }
         if plan.standing == Standing::Blank {
             self.configuration(plan)?;
         }
@@ -68,8 +74,13 @@ impl<P: Port> Work<'_, P> {
         let keys_found = self.keys_found()?;
         let attestation = self.attestation_key()?;
         let (io_key, io_key_reused) = self.io_key()?;
-        let contents = self.contents(&io_key)?;
+        let pin = self.pin_secrets(plan, attestation.as_ref())?;
+        let secrets = Secrets { io_key, pin };
+        let contents = self.contents(&secrets)?;
         self.write_contents(&contents)?;
+        if let Some(pin) = &secrets.pin {
+            self.prove(plan, pin)?;
+        }
         self.step("locking the data zone for good", HALF_LOCKED, |chip| chip.permanently_lock_data(&contents))?;
         let zone = self.verify(plan, &contents)?;
         Ok(Done { zone, attestation, io_key_reused, keys_found })
@@ -143,12 +154,11 @@ impl<P: Port> Work<'_, P> {
 
     /// 32 bytes from chip and host: the chip's cross the bus in clear, the host's may be poor.
     fn random_block(&mut self) -> Result<Zeroizing<[u8; 32]>> {
-        let from_chip = self.chip.converse(|awake| awake.random()).map(Zeroizing::new).map_err(|cause| {
-            Error::Stopped { step: "asking for random bytes".to_owned(), cause, standing: HALF_LOCKED.to_owned() }
-        })?;
-        let mut from_host = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut from_host[..]).map_err(Error::HostRandom)?;
-        Ok(Zeroizing::new(Sha256::new().chain_update(&from_chip[..]).chain_update(&from_host[..]).finalize().into()))
+        self.chip.converse(|awake| awake.fresh_secret()).map_err(|cause| Error::Stopped {
+            step: "asking for random bytes".to_owned(),
+            cause,
+            standing: HALF_LOCKED.to_owned(),
+        })
     }
 
     /// The IO protection key, on the host's disk before the chip gets it.
@@ -162,14 +172,53 @@ impl<P: Port> Work<'_, P> {
         Ok((key, false))
     }
 
+    /// The secrets behind a PIN; what the host keeps of them is on its disk before the chip gets them. A run that was
+    /// interrupted may have made some: they are replaced.
+    fn pin_secrets(&mut self, plan: &Plan, attestation: Option<&(Slot, Point)>) -> Result<Option<PinSecrets>> {
+        if self.pin.is_none() {
+            return Ok(None);
+        }
+        (self.say)("making the secrets behind the PIN");
+        let (authorisation, random) = (self.random_block()?, self.random_block()?);
+        let secrets = PinSecrets::new(authorisation, &random, &plan.wanted.serial_number());
+        if let Some(pin) = &mut self.pin {
+            pin.keep(&secrets.authorisation, attestation)?;
+        }
+        Ok(Some(secrets))
+    }
+
+    /// Sees that the chip holds the secrets, which nothing could repair after the data lock, and hands the recovery code over.
+    fn prove(&mut self, plan: &Plan, secrets: &PinSecrets) -> Result<()> {
+        let serial = plan.wanted.serial_number();
+        for (contents, value) in
+            [(Contents::AuthorisationSecret, &secrets.authorisation), (Contents::OfficerSecret, &secrets.officer)]
+        {
+            for slot in self.slots_with(contents) {
+                self.step(&format!("seeing that slot {slot} holds its secret"), HALF_LOCKED, |chip| {
+                    let secret = SharedSecret { slot, value };
+                    if chip.converse(|awake| awake.proves(&serial, &secret))? {
+                        return Ok(());
+                    }
+                    Err(chip::Error::Mismatch(format!("slot {slot} does not hold what was written")))
+                })?;
+            }
+        }
+        match &mut self.pin {
+            Some(pin) => (pin.hand_over)(&secrets.code),
+            None => Ok(()),
+        }
+    }
+
     /// What every slot gets. No slot keeps what the factory left there.
-    fn contents(&mut self, io_key: &IoKey) -> Result<Zeroizing<DataContents>> {
+    fn contents(&mut self, secrets: &Secrets) -> Result<Zeroizing<DataContents>> {
         let mut contents = Zeroizing::new(DataContents { slots: Default::default(), otp: [0; 64] });
         for slot in Slot::all() {
             let mut bytes = Vec::with_capacity(slot.size());
             match self.profile.slot(slot).contents {
                 Contents::PrivateKey | Contents::AttestationKey => continue,
-                Contents::IoKey => bytes.extend(&io_key[..]),
+                Contents::IoKey => bytes.extend(&secrets.io_key[..]),
+                Contents::AuthorisationSecret => bytes.extend(secrets.pin.iter().flat_map(|pin| *pin.authorisation)),
+                Contents::OfficerSecret => bytes.extend(secrets.pin.iter().flat_map(|pin| *pin.officer)),
                 Contents::Random => {
                     while bytes.len() < slot.size() {
                         let block = self.random_block()?;

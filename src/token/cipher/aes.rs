@@ -165,6 +165,7 @@ fn in_chip(token: &Token, secret: &ChipSecret, work: Work, blocks: &mut [Block])
     let done = token.with_device(|device| {
         device.with_secret(secret, |chip, _| {
             chip.converse(|awake| {
+                awake.before_use(secret.slot)?;
                 // From the beginning each time that the conversation is.
                 let mut blocks = Zeroizing::new(blocks.to_vec());
                 each_block(work, &mut blocks, |decrypt, block| {

@@ -34,7 +34,11 @@ impl Token {
         if !AES_CIPHERS.contains(&mechanism.mechanism) {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
-        CipherOperation::new(direction, mechanism, self.secret_key(key, direction.usage())?.into_aes(self)?)
+        CipherOperation::new(
+            direction,
+            mechanism,
+            self.secret_key(key, direction.usage())?.into_aes(self, mechanism.mechanism)?,
+        )
     }
 }
 

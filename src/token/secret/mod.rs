@@ -56,11 +56,12 @@ impl SecretKey {
         }
     }
 
-    /// The AES block function under this key.
+    /// The AES block function under this key, for a mechanism.
     ///
     /// # Errors
-    /// [`Error::KeyTypeInconsistent`] if it is no AES key.
-    pub fn into_aes(self, token: &Arc<Token>) -> Result<AesKey> {
+    /// [`Error::KeyTypeInconsistent`] if it is no AES key, [`Error::MechanismInvalid`] if the chip has AES switched off.
+    pub fn into_aes(self, token: &Arc<Token>, mechanism: CK_MECHANISM_TYPE) -> Result<AesKey> {
+        token.check_aes(mechanism)?;
         if self.key_type() != CKK_AES {
             return Err(Error::KeyTypeInconsistent("the mechanism takes an AES key, and this is none".to_owned()));
         }
@@ -72,6 +73,19 @@ impl SecretKey {
 }
 
 impl Token {
+    /// Refuses AES where the chip's configuration has it switched off (AES_Enable), in the session as in the chip: the list
+    /// of mechanisms follows the chip.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`].
+    pub(super) fn check_aes(&self, mechanism: CK_MECHANISM_TYPE) -> Result<()> {
+        if self.with_device(|device| Ok(device.identity()?.zone.aes_enabled()))? {
+            Ok(())
+        } else {
+            Err(Error::MechanismInvalid(mechanism))
+        }
+    }
+
     /// The secret key that the handle names, for a use that one of its attributes (CKA_ENCRYPT, CKA_SIGN, ...) allows.
     ///
     /// # Errors
@@ -111,6 +125,32 @@ impl Token {
                 }
             }
             _ => Err(not_a_secret()),
+        }
+    }
+
+    /// The value of a session key, for C_DigestKey.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`]; [`Error::KeyIndigestible`] for a key in the chip, and what is no secret key.
+    pub fn digestible_value(&self, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
+        let inner = &mut *self.inner.lock();
+        let indigestible = |text: &str| Err(Error::KeyIndigestible(text.to_owned()));
+        match inner.object(key) {
+            Ok(ObjectKey::Session(number)) => {
+                let object = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(key))?;
+                match (object.attributes.ulong(CKA_CLASS)?, object.attributes.bytes(CKA_VALUE)) {
+                    (Some(CKO_SECRET_KEY), Some(value)) => Ok(Zeroizing::new(value.to_vec())),
+                    _ => indigestible("only secret keys can be digested"),
+                }
+            }
+            Ok(ObjectKey::PrivateKey(_) | ObjectKey::Secret(_)) => {
+                indigestible("the key is in the chip, which never lets its value out")
+            }
+            Ok(_) => indigestible("only secret keys can be digested"),
+            Err(Error::ObjectHandleInvalid(_)) => {
+                Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there")))
+            }
+            Err(other) => Err(other),
         }
     }
 }

@@ -332,6 +332,10 @@ impl Identity {
             self.store.state().secrets.iter().filter(|secret| secret.pending.is_some()).cloned().collect();
         for secret in open {
             let slot = secret.slot;
+            if self.is_out_of_reach(Slot::from_nibble(slot)) {
+                // After the next login.
+                continue;
+            }
             let is_there = secret.pending == Some(PendingSecret::Destroy)
                 && secret.kind == SecretKind::Aes
                 && check_value(chip, &secret.place())? == secret.check;
@@ -361,6 +365,11 @@ impl Identity {
 fn check_value(chip: &mut Chip<Bus>, secret: &ChipSecret) -> Result<Vec<u8>> {
     let aes =
         Aes::Block { key: KeyLocation::Slot(secret.slot), unit: secret.aes_unit(), decrypt: false, input: [0; 16] };
-    let block = chip.converse(|awake| awake.execute(&aes)).map_err(Error::Device)?;
+    let block = chip
+        .converse(|awake| {
+            awake.before_use(secret.slot)?;
+            awake.execute(&aes)
+        })
+        .map_err(Error::Device)?;
     Ok(block[..CHECK_LEN].to_vec())
 }

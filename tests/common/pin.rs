@@ -1,0 +1,98 @@
+//! A token with a PIN: a chip with the profile `tls-pin` as `atecc608 provision tls-pin --pin-file` leaves it.
+
+use std::fs;
+
+use atecc608_pkcs11::sim::image::Part;
+use atecc608_pkcs11::sim::{Image, SimBus};
+use atecc608_pkcs11::token::pin::blob::{PinBlob, StretchedPin};
+use atecc608_pkcs11::token::pin::code::RecoveryCode;
+use atecc608_pkcs11::token::store::Store;
+use cryptoki_sys::*;
+
+use super::keys::{Handle, Session};
+use super::module::{c, len, Module, Result};
+use super::one_key::generate;
+use super::{chip, secrets};
+
+/// The user's PIN.
+pub const PIN: &[u8] = b"correct horse";
+/// One that it is not.
+pub const OTHER_PIN: &[u8] = b"battery staple";
+
+/// The slots of the profile.
+pub const AUTHORISATION: u8 = 5;
+pub const OFFICER: u8 = 7;
+
+/// The security officer's PIN.
+pub fn code() -> Vec<u8> {
+    recovery_code().text().as_bytes().to_vec()
+}
+
+fn recovery_code() -> RecoveryCode {
+    RecoveryCode::new(&[0x2D; 32])
+}
+
+/// The 32 bytes of a secret in the EEPROM.
+pub fn secret_in(image: &Image, number: u8) -> [u8; 32] {
+    image.part(Part::Slot(chip::slot(number)))[..32].try_into().unwrap()
+}
+
+/// The chip alone.
+pub fn image() -> Image {
+    let mut image = chip::provisioned_with("tls-pin");
+    let officer = recovery_code().secret(&image.config().serial_number());
+    image.part_mut(Part::Slot(chip::slot(OFFICER)))[..32].copy_from_slice(&*officer);
+    image.part_mut(Part::Slot(chip::slot(AUTHORISATION)))[..32].copy_from_slice(&[0xA1; 32]);
+    image
+}
+
+/// The chip's state, as the module keeps it.
+pub fn store(module: &Module, bus: &SimBus) -> Store {
+    Store::open(&module.state_dir(), bus.image(0).unwrap().config().serial_number())
+}
+
+/// What the state keeps of A.
+pub fn blobs(module: &Module, bus: &SimBus) -> Vec<PinBlob> {
+    store(module, bus).state().pins.clone()
+}
+
+/// A module, its chip on a bus that the test holds, the IO protection key on the host, and the user's PIN in the state.
+pub fn token() -> (Module, SimBus) {
+    let image = image();
+    let serial = image.config().serial_number().to_string();
+    let (module, bus) = Module::on_bus(image);
+    let keys = module.configuration().parent().unwrap().join("keys");
+    fs::create_dir(&keys).unwrap();
+    fs::write(keys.join(serial), secrets::IO_KEY).unwrap();
+    let secret = secret_in(&bus.image(0).unwrap(), AUTHORISATION);
+    let blob = StretchedPin::new(PIN).unwrap().seal(&secret);
+    store(&module, &bus).change(|state| state.pins = vec![blob]).unwrap();
+    (module, bus)
+}
+
+/// The same with a read-write session, the user logged in, and a key "a".
+pub fn with_key() -> (Module, SimBus, Session, Handle) {
+    let (module, bus) = token();
+    let session = module.start();
+    module.login(session, CKU_USER, PIN).unwrap();
+    let key = generate(&module, session, "a").unwrap();
+    (module, bus, session, key)
+}
+
+pub fn logout(module: &Module, session: Session) -> Result<()> {
+    c!(module, C_Logout(session))
+}
+
+pub fn init_pin(module: &Module, session: Session, pin: &[u8]) -> Result<()> {
+    c!(module, C_InitPIN(session, pin.as_ptr().cast_mut(), len(pin)))
+}
+
+pub fn set_pin(module: &Module, session: Session, old: &[u8], new: &[u8]) -> Result<()> {
+    c!(module, C_SetPIN(session, old.as_ptr().cast_mut(), len(old), new.as_ptr().cast_mut(), len(new)))
+}
+
+pub fn init_token(module: &Module, code: &[u8], label: &str) -> Result<()> {
+    let mut padded = [b' '; 32];
+    padded[..label.len()].copy_from_slice(label.as_bytes());
+    c!(module, C_InitToken(0, code.as_ptr().cast_mut(), len(code), padded.as_mut_ptr()))
+}
