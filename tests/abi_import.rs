@@ -6,21 +6,18 @@
 mod common;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use atecc608_pkcs11::sim::image::Part;
+use atecc608_pkcs11::sim::switches::Switches;
 use atecc608_pkcs11::sim::SimBus;
 use atecc608_pkcs11::wire::Opcode;
 use common::keys::{assert_signed, generate, point, slot_of, with, without, CKA_ATECC608_SLOT};
 use common::module::{boolean, ulong, Module};
 use common::one_key::{point_in, DIGEST};
 use common::secrets::{put_io_key, with_io_key, IO_KEY};
+use common::tap::listen;
 use common::templates::{private_key, wrapped, P384};
-use common::{chip, templates};
+use common::{chip, pin, templates};
 use cryptoki_sys::*;
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::SecretKey;
@@ -83,30 +80,6 @@ fn an_imported_key_is_not_claimed_to_be_born_here_whatever_the_template_says() {
         assert_eq!(module.attribute(session, key, attribute), Ok(value), "{attribute:#x}");
     }
     assert_eq!(module.attribute(session, key, CKA_VALUE), Err(CKR_ATTRIBUTE_SENSITIVE));
-}
-
-/// Copies what goes over a socket to where the chip is, and keeps it.
-fn listen(on: &Path, chip: PathBuf) -> Arc<Mutex<Vec<u8>>> {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let listener = UnixListener::bind(on).unwrap();
-    let all = heard.clone();
-    thread::spawn(move || {
-        for near in listener.incoming() {
-            let (near, far) = (near.unwrap(), UnixStream::connect(&chip).unwrap());
-            let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
-            for (mut from, mut to) in [(near, far), back] {
-                let all = all.clone();
-                thread::spawn(move || {
-                    let mut bytes = [0; 4096];
-                    while let Ok(len @ 1..) = from.read(&mut bytes) {
-                        all.lock().unwrap().extend(&bytes[..len]);
-                        to.write_all(&bytes[..len]).unwrap();
-                    }
-                });
-            }
-        }
-    });
-    heard
 }
 
 #[test]
@@ -271,4 +244,27 @@ fn a_key_without_names_gets_the_slots_name_and_the_points_digest() {
     let certificate = templates::certificate("x", &public_point(&SCALAR));
     let certificate = common::keys::create_certificate(&module, session, &certificate, &[]).unwrap();
     assert_eq!(module.label(session, certificate), "import");
+}
+
+#[test]
+fn with_a_pin_an_import_wants_the_login_and_a_chip_that_stays_authorised() {
+    for authorisation_survives_nonce in [true, false] {
+        let (module, bus) = pin::token();
+        bus.set_switches(0, Switches { authorisation_survives_nonce, ..Switches::default() }).unwrap();
+        let session = module.start();
+        let template = private_key("mine", &SCALAR);
+        assert_eq!(module.create_object(session, &template), Err(CKR_USER_NOT_LOGGED_IN));
+        module.login(session, CKU_USER, pin::PIN).unwrap();
+        let imported = module.create_object(session, &template);
+        if authorisation_survives_nonce {
+            let signature = module.sign_with(session, CKM_ECDSA, imported.unwrap(), &DIGEST).unwrap();
+            assert_signed(&public_point(&SCALAR), &DIGEST, &signature);
+        } else {
+            // Nothing on silicon says yet which of the two a chip is.
+            assert_eq!(imported, Err(CKR_DEVICE_ERROR));
+            module.assert_logged(&["slot 4", "refused the write", "authorisation ends with a Nonce"]);
+            assert_eq!(point_in(&bus, 4), None);
+            assert!(module.private_keys(session).is_empty());
+        }
+    }
 }

@@ -19,12 +19,16 @@ type Handle = CK_OBJECT_HANDLE;
 
 const PROHIBITED: Result<(), CK_RV> = Err(CKR_ACTION_PROHIBITED);
 
+/// Somebody's public key.
+fn peer() -> p256::PublicKey {
+    p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key()
+}
+
 /// One object of each kind that can be made, on the token or in the session, with more in its template.
 fn objects(module: &Module, session: Session, on_token: bool, more: Attributes) -> Vec<Handle> {
     let token = [(CKA_TOKEN, boolean(on_token))];
     let data = [(CKA_CLASS, ulong(CKO_DATA)), (CKA_LABEL, b"note".to_vec()), (CKA_VALUE, vec![1])];
-    let peer = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key();
-    let der = templates::certificate("x", &p256::EncodedPoint::from(peer).to_bytes());
+    let der = templates::certificate("x", &p256::EncodedPoint::from(peer()).to_bytes());
     let mut objects = vec![
         module.create_object(session, &[&data[..], &token, more].concat()).unwrap(),
         create_certificate(module, session, &der, &[&token[..], more].concat()).unwrap(),
@@ -152,4 +156,32 @@ fn private_data_is_kept_in_memory_only() {
     let mut copy = 0;
     let rv = c!(module, C_CopyObject(session, data, on_token.as_mut_ptr(), 1, &mut copy));
     assert_eq!(rv, Err(CKR_TEMPLATE_INCONSISTENT));
+}
+
+#[test]
+fn a_check_value_that_does_not_fit_is_refused() {
+    let (module, _bus, session) = with_io_key();
+    let wrong = [(CKA_CHECK_VALUE, vec![1, 2, 3])];
+    let template = given(false, CKK_AES, &[5; 16]);
+    assert_eq!(module.create_object(session, &with(&template, &wrong)), Err(CKR_ATTRIBUTE_VALUE_INVALID));
+    let key = module.create_object(session, &with(&template, &[(CKA_CHECK_VALUE, vec![])])).unwrap();
+    let right = [(CKA_CHECK_VALUE, module.attribute(session, key, CKA_CHECK_VALUE).unwrap())];
+    module.create_object(session, &with(&template, &right)).unwrap();
+    let der = templates::certificate("x", &p256::EncodedPoint::from(peer()).to_bytes());
+    let refused = create_certificate(&module, session, &der, &wrong);
+    assert_eq!(refused, Err(CKR_ATTRIBUTE_VALUE_INVALID));
+}
+
+#[test]
+fn what_a_class_does_not_have_can_not_be_set() {
+    let (module, _bus, session) = with_io_key();
+    for on_token in [false, true] {
+        for object in objects(&module, session, on_token, &[]) {
+            let refused = module.set_attributes(session, object, &[(CKA_MODULUS, vec![1])]);
+            assert_eq!(refused, Err(CKR_ATTRIBUTE_TYPE_INVALID));
+            assert_eq!(module.attribute(session, object, CKA_MODULUS), Err(CKR_ATTRIBUTE_TYPE_INVALID));
+        }
+    }
+    let data = module.find(session, &[(CKA_CLASS, ulong(CKO_DATA)), (CKA_TOKEN, boolean(false))]).unwrap()[0];
+    assert_eq!(module.set_attributes(session, data, &[(CKA_ID, vec![1])]), Err(CKR_ATTRIBUTE_TYPE_INVALID));
 }

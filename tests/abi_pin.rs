@@ -170,17 +170,34 @@ fn the_security_officer_gives_the_user_a_pin_even_if_the_state_is_lost() {
 }
 
 #[test]
-fn a_reset_while_somebody_is_logged_in_ends_that_login() {
+fn the_security_officer_changes_the_recovery_code_for_one_that_the_tool_made() {
+    let (module, _bus) = pin::token();
+    let session = module.start();
+    module.login(session, CKU_SO, &code()).unwrap();
+    assert_eq!(set_pin(&module, session, &code(), b"one I thought of myself"), Err(CKR_PIN_INVALID));
+    module.assert_logged(&["atecc608 recovery-code"]);
+    let new = std::process::Command::new(env!("CARGO_BIN_EXE_atecc608")).arg("recovery-code").output().unwrap().stdout;
+    let new = new.trim_ascii();
+    assert_eq!(set_pin(&module, session, PIN, new), Err(CKR_PIN_INCORRECT));
+    set_pin(&module, session, &code(), new).unwrap();
+    init_pin(&module, session, OTHER_PIN).unwrap();
+    let session = module.restart();
+    assert_eq!(module.login(session, CKU_SO, &code()), Err(CKR_PIN_INCORRECT));
+    module.login(session, CKU_SO, new).unwrap();
+    logout(&module, session).unwrap();
+    module.login(session, CKU_USER, OTHER_PIN).unwrap();
+}
+
+#[test]
+fn another_chip_in_the_place_of_the_first_ends_the_login() {
     let (module, bus, session, key) = pin::with_key();
-    // As the security officer does it in another process.
-    common::one_key::change_image(&bus, |image| {
-        image.part_mut(atecc608_pkcs11::sim::image::Part::Slot(common::chip::slot(5)))[..32].fill(0x77);
-    });
-    assert_eq!(sign(&module, session, key), Err(CKR_USER_NOT_LOGGED_IN));
+    bus.pull();
+    assert!(sign(&module, session, key).is_err());
+    bus.set_image(0, pin::image()).unwrap();
+    bus.insert();
+    assert!(sign(&module, session, key).is_err());
     assert_eq!(module.session_info(session).unwrap().state, CKS_RW_PUBLIC_SESSION);
-    assert!(module.private_keys(session).is_empty());
-    module.assert_logged(&["changed or reset elsewhere"]);
-    assert_eq!(module.login(session, CKU_USER, PIN), Err(CKR_PIN_INCORRECT));
+    assert_eq!(module.login(session, CKU_USER, PIN), Err(CKR_USER_PIN_NOT_INITIALIZED), "its state is another");
 }
 
 #[test]

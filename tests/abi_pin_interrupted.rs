@@ -149,6 +149,20 @@ fn a_reset_by_the_security_officer_that_was_killed_leaves_the_old_pin_or_the_new
 }
 
 #[test]
+fn a_reset_by_another_process_ends_the_login_of_this_one() {
+    let (module, bus, session, key) = pin::with_key();
+    assert_eq!(Helper::start(&module, "reset").finish(), ["Ok(())"]);
+    assert_eq!(sign(&module, session, key), Err(CKR_USER_NOT_LOGGED_IN));
+    assert_eq!(module.session_info(session).unwrap().state, CKS_RW_PUBLIC_SESSION);
+    assert!(module.private_keys(session).is_empty());
+    module.assert_logged(&["changed or reset elsewhere"]);
+    assert_eq!(module.login(session, CKU_USER, PIN), Err(CKR_PIN_INCORRECT));
+    module.login(session, CKU_USER, OTHER_PIN).unwrap();
+    let key = module.private_keys(session)[0];
+    assert_signed(&point_in(&bus, 0).unwrap(), &sign(&module, session, key).unwrap());
+}
+
+#[test]
 fn an_initialisation_that_was_killed_can_be_done_again() {
     let scene = Scene::new(false);
     let (mut untouched, mut begun) = (0, 0);

@@ -4,8 +4,8 @@
 # Lines of a test are shell text for `run`.
 # shellcheck disable=SC2016
 
-# fresh_token PREFIX: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set.
-fresh_token() {
+# served_chip PREFIX: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set, and a blank chip.
+served_chip() {
     open_work_folder "$1" '' no
     cd "$WORK"
     export PATH=$TARGET/release:$PATH
@@ -21,6 +21,11 @@ label = "gateway"
 END
     start_server sim.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing fast'
     wait_for 'the simulated chip' sim.log test -S chip.sock
+}
+
+# fresh_token PREFIX: the same, provisioned, with a key.
+fresh_token() {
+    served_chip "$1"
     run 'atecc608 provision tls --lock-forever'
     run 'pkcs11-tool --module $MODULE --token-label gateway --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
     run 'pkcs11-tool --module $MODULE --token-label gateway --read-object --type pubkey --id 01 --output-file dev-pub.der'

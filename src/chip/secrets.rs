@@ -55,6 +55,7 @@ impl<P: Port> Awake<'_, P> {
         slot: Slot,
         scalar: &[u8; 32],
     ) -> Result<()> {
+        self.before_use(slot)?;
         let session_key = self.session_key(serial, write_key)?;
         let mut plaintext = Zeroizing::new([0; 36]);
         plaintext[4..].copy_from_slice(scalar);
@@ -207,7 +208,10 @@ impl<P: Port> Chip<P> {
         let mut tries = 1;
         loop {
             let attempt = self.converse(|awake| match awake.state_of(slot)? {
-                now if now == before => awake.priv_write(serial, write_key, slot, scalar),
+                now if now == before => {
+                    awake.before_use(slot)?;
+                    awake.priv_write(serial, write_key, slot, scalar)
+                }
                 Before::Holds(now) if tries > 1 && now == *expected => Ok(()),
                 _ => Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone"))),
             });

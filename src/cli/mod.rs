@@ -15,6 +15,7 @@ pub mod output;
 pub mod pair;
 pub mod provision;
 pub mod random;
+pub mod recovery_code;
 pub mod target;
 
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ enum Command {
     Pair(pair::Arguments),
     /// Print random bytes from the chip
     Random(random::Arguments),
+    /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
+    RecoveryCode,
 }
 
 /// Runs the tool with the process's arguments.
@@ -97,5 +100,6 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::Random(arguments) => random::run(&selection, &arguments),
+        Command::RecoveryCode => recovery_code::run(),
     }
 }

@@ -421,11 +421,11 @@ functions! {
         C_EncryptMessageBegin(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG
-        ) { session(session) |_s| unsupported::message_in_parts() }
+        ) { session(session) |s| unsupported::message_in_parts(s, Direction::Encrypt) }
         C_EncryptMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
             _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |_s| unsupported::message_in_parts() }
+        ) { session(session) |s| unsupported::message_in_parts(s, Direction::Encrypt) }
         C_MessageEncryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| message::finish(s, Direction::Encrypt) }
         // Messages: decryption
         C_MessageDecryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
@@ -445,15 +445,15 @@ functions! {
         C_DecryptMessageBegin(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG
-        ) { session(session) |_s| unsupported::message_in_parts() }
+        ) { session(session) |s| unsupported::message_in_parts(s, Direction::Decrypt) }
         C_DecryptMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
             _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |_s| unsupported::message_in_parts() }
+        ) { session(session) |s| unsupported::message_in_parts(s, Direction::Decrypt) }
         C_MessageDecryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| message::finish(s, Direction::Decrypt) }
         // Messages: signing
-        C_MessageSignInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::message_signing()
+        C_MessageSignInit(session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
+            session(session) |_s| unsupported::mechanism(optional(kind))
         }
         C_SignMessage(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _data: *mut CK_BYTE,
@@ -468,8 +468,8 @@ functions! {
         ) { session(session) |_s| unsupported::message_signing() }
         C_MessageSignFinal(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::message_signing() }
         // Messages: verifying
-        C_MessageVerifyInit(session: CK_SESSION_HANDLE, _mechanism: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-            session(session) |_s| unsupported::message_signing()
+        C_MessageVerifyInit(session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
+            session(session) |_s| unsupported::mechanism(optional(kind))
         }
         C_VerifyMessage(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _data: *mut CK_BYTE,

@@ -1,5 +1,6 @@
 //! The open sessions, and what each is doing.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use cryptoki_sys::*;
@@ -12,6 +13,9 @@ use crate::token::{
     CipherOperation, DigestOperation, MessageCipher, ObjectHandle, SessionRef, SignOperation, Token, VerifyOperation,
 };
 
+/// The last handle given to a session in this process. (As wide as a CK_ULONG, on every Linux.)
+static LAST_HANDLE: AtomicUsize = AtomicUsize::new(0);
+
 /// The table of open sessions.
 ///
 /// Lock order: a session's lock, then the table's. No function waits for a session while it holds the table.
@@ -22,7 +26,6 @@ pub struct Sessions {
 
 #[derive(Default)]
 struct Table {
-    last_handle: u64,
     /// In the order of their opening; programs have few at a time.
     open: Vec<Entry>,
 }
@@ -45,17 +48,17 @@ pub struct Counts {
 }
 
 impl Sessions {
-    /// Opens a session. Handles are never used twice.
+    /// Opens a session. Handles are never used twice, not even after C_Finalize and C_Initialize: a thread that did not hear
+    /// of these can't meet another's session.
     pub fn open(&self, token: &Arc<Token>, read_write: bool) -> CK_SESSION_HANDLE {
         let mut table = self.table.lock();
         // A CK_ULONG of 32 bits could come round after four thousand million sessions.
-        loop {
-            table.last_handle = from_ulong(to_ulong(table.last_handle.wrapping_add(1)));
-            if table.last_handle != 0 && !table.open.iter().any(|entry| entry.handle == table.last_handle) {
-                break;
+        let handle = loop {
+            let next = LAST_HANDLE.fetch_add(1, Ordering::Relaxed).wrapping_add(1) as u64;
+            if next != 0 && !table.open.iter().any(|entry| entry.handle == next) {
+                break next;
             }
-        }
-        let handle = table.last_handle;
+        };
         let session = Arc::new(Mutex::new(Session::new(handle, token.clone(), read_write)));
         table.open.push(Entry { handle, token: token.clone(), read_write, session });
         to_ulong(handle)
@@ -229,6 +232,8 @@ impl Session {
             || self.sign.active.is_some()
             || self.verify.active.is_some()
             || self.digest.active.is_some()
+            || self.message_encrypt.active.is_some()
+            || self.message_decrypt.active.is_some()
     }
 
     fn cancel_all(&mut self) {

@@ -5,7 +5,7 @@ use cryptoki_sys::{CK_BYTE, CK_MECHANISM};
 
 use super::error::{Error, Result};
 use super::session::Session;
-use crate::token;
+use crate::token::{self, Direction};
 
 /// C_GetOperationState: what an operation has come to can't leave its session.
 pub fn save_state(session: &Session) -> Result<()> {
@@ -18,11 +18,16 @@ pub fn restore_state() -> Result<()> {
 }
 
 /// C_EncryptMessageBegin, C_EncryptMessageNext, and the same of C_DecryptMessage: a message is given whole.
-pub fn message_in_parts() -> Result<()> {
+pub fn message_in_parts(session: &mut Session, direction: Direction) -> Result<()> {
+    match direction {
+        Direction::Encrypt => session.message_encrypt.active()?,
+        Direction::Decrypt => session.message_decrypt.active()?,
+    };
     Err(Error::FunctionNotSupported)
 }
 
-/// C_SignRecoverInit, C_VerifyRecoverInit, C_EncapsulateKey, C_DecapsulateKey: no mechanism does that.
+/// C_SignRecoverInit, C_VerifyRecoverInit, C_MessageSignInit, C_MessageVerifyInit, C_EncapsulateKey, C_DecapsulateKey: no
+/// mechanism does that.
 pub fn mechanism(mechanism: Option<CK_MECHANISM>) -> Result<()> {
     let mechanism = mechanism.ok_or(Error::ArgumentsBad("the mechanism is NULL"))?;
     Err(token::Error::MechanismInvalid(mechanism.mechanism).into())
@@ -33,9 +38,9 @@ pub fn recovery() -> Result<()> {
     Err(Error::OperationNotInitialized("operation with recovery"))
 }
 
-/// C_MessageSignInit, C_SignMessage and the rest, and the same of C_MessageVerify: no mechanism has messages.
+/// C_SignMessage, C_VerifyMessage and the rest: such an operation never begins.
 pub fn message_signing() -> Result<()> {
-    Err(Error::FunctionNotSupported)
+    Err(Error::OperationNotInitialized("operation with messages"))
 }
 
 /// C_AsyncComplete, C_AsyncGetID: nothing is done asynchronously (3.2 section 5.21).

@@ -82,8 +82,17 @@ impl Token {
     /// C_SetAttributeValue: labels and ids, and data of data objects.
     ///
     /// # Errors
-    /// [`Error::AttributeReadOnly`], [`Error::SessionReadOnly`], [`Error::AttributeValueInvalid`], those of the state folder.
+    /// [`Error::AttributeReadOnly`], [`Error::AttributeTypeInvalid`], [`Error::SessionReadOnly`],
+    /// [`Error::AttributeValueInvalid`], those of the state folder.
     pub fn set_attributes(&self, session: SessionRef, object: ObjectHandle, template: &Template) -> Result<()> {
+        for (attribute, _) in template.iter() {
+            // What the class does not have is that, and not read-only.
+            if self.length_without_asking(object, attribute)?.is_none() {
+                if let Err(error @ Error::AttributeTypeInvalid(_)) = self.attribute(session, object, attribute) {
+                    return Err(error);
+                }
+            }
+        }
         let inner = &mut *self.inner.lock();
         let key = inner.object(object)?;
         if !matches!(key, ObjectKey::Session(_)) && !session.read_write {

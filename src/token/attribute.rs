@@ -230,6 +230,12 @@ pub fn stored_attribute(object: &StoredObject, attribute: CK_ATTRIBUTE_TYPE) -> 
     })
 }
 
+/// CKA_CHECK_VALUE of a certificate: the first bytes of its SHA-1.
+pub fn certificate_check_value(value: &[u8]) -> Vec<u8> {
+    use sha1::Digest;
+    sha1::Sha1::digest(value)[..3].to_vec()
+}
+
 fn certificate_attribute(object: &StoredObject, attribute: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>> {
     let fields = || certificate::parse(&object.value);
     let kept = |default| object.kept.get(attribute).map_or_else(|| ulong_value(default), <[u8]>::to_vec);
@@ -245,10 +251,7 @@ fn certificate_attribute(object: &StoredObject, attribute: CK_ATTRIBUTE_TYPE) ->
         CKA_PUBLIC_KEY_INFO => fields()?.public_key_info,
         CKA_START_DATE => fields()?.start_date,
         CKA_END_DATE => fields()?.end_date,
-        CKA_CHECK_VALUE => {
-            use sha1::Digest;
-            sha1::Sha1::digest(&object.value)[..3].to_vec()
-        }
+        CKA_CHECK_VALUE => certificate_check_value(&object.value),
         CKA_URL | CKA_HASH_OF_SUBJECT_PUBLIC_KEY | CKA_HASH_OF_ISSUER_PUBLIC_KEY => {
             object.kept.get(attribute).unwrap_or_default().to_vec()
         }

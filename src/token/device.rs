@@ -9,7 +9,7 @@ use super::identity::Identity;
 use super::object::KeyRef;
 use super::pin::{Login, Who};
 use super::secret::ChipSecret;
-use crate::bus::{Bus, OpenError};
+use crate::bus::{Bus, LockGuard, OpenError};
 use crate::chip::authorise::Gate;
 use crate::chip::locked::LockedSecret;
 use crate::chip::{self, Chip};
@@ -70,7 +70,7 @@ impl Device {
         if self.identity.is_none() {
             self.identify()?;
         }
-        self.identity.as_mut().ok_or_else(|| Error::TokenNotPresent("no chip was found".to_owned()))
+        self.identity.as_mut().ok_or_else(no_chip)
     }
 
     /// The chip there, seen within the last second: at most one Read more.
@@ -103,12 +103,18 @@ impl Device {
         }
     }
 
-    /// Whether the chip is there, as of the last second; notes if it came or went, or is another one.
+    /// Whether the chip is there, as of the last second; notes if it came or went, or is another one. A bus that can't be used
+    /// at the moment says nothing about that.
     pub fn look(&mut self) -> bool {
-        let present = self.present().ok().map(|identity| identity.zone.serial_number());
-        self.event |= self.seen.is_some_and(|seen| seen != present);
-        self.seen = Some(present);
-        present.is_some()
+        let found = self.present().map(|identity| identity.zone.serial_number());
+        let now = match &found {
+            Ok(serial) => Some(Some(*serial)),
+            Err(Error::TokenNotPresent(_)) => Some(None),
+            Err(_) => None,
+        };
+        self.event |= self.seen.is_some() && now.is_some() && self.seen != now;
+        self.seen = now.or(self.seen);
+        found.is_ok()
     }
 
     /// Whether the chip came or went since the last time that this was asked.
@@ -142,16 +148,17 @@ impl Device {
         let timeout = self.config.lock_timeout;
         let chip = self.open()?;
         let guard = chip.port_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
-        let result = work(chip);
+        let result = work(chip).map_err(Error::Device);
         drop(guard);
-        self.noted(result.map_err(Error::Device))
+        self.note(result.as_ref().err());
+        result
     }
 
     /// Remembers when the chip last answered, or that it did not.
-    fn noted<T>(&mut self, result: Result<T>) -> Result<T> {
-        match &result {
-            Err(Error::Device(error)) if error.is_absence() => self.last_contact = None,
-            Err(Error::Device(chip::Error::Bus(_))) => {
+    fn note(&mut self, error: Option<&Error>) {
+        match error {
+            Some(Error::Device(error)) if error.is_absence() => self.last_contact = None,
+            Some(Error::Device(chip::Error::Bus(_))) => {
                 // An adapter that was unplugged and is back is another node behind the same name: open it anew.
                 self.chip = None;
                 self.last_contact = None;
@@ -161,7 +168,6 @@ impl Device {
                 self.last_failure = None;
             }
         }
-        result
     }
 
     /// Ends a login that rests on a secret; one that rests on nothing stays.
@@ -216,18 +222,19 @@ impl Device {
     /// # Errors
     /// Those of [`Device::identity`], of the lock, and of the work.
     pub fn with_chip<T>(&mut self, work: impl FnOnce(&mut Chip<Bus>, &mut Identity) -> Result<T>) -> Result<T> {
-        // Compiled once for all kinds of work: there are many.
-        let (mut work, mut answer) = (Some(work), None);
-        self.do_with_chip(&mut |chip, identity| {
-            if let Some(work) = work.take() {
-                answer = Some(work(chip, identity)?);
-            }
-            Ok(())
-        })?;
-        answer.ok_or_else(|| Error::DeviceError("nothing was done".to_owned()))
+        let guard = self.begin()?;
+        let result = match (self.chip.as_mut(), self.identity.as_mut()) {
+            (Some(chip), Some(identity)) => work(chip, identity),
+            _ => Err(no_chip()),
+        };
+        match self.end(guard, result.as_ref().err()) {
+            Some(error) => Err(error),
+            None => result,
+        }
     }
 
-    fn do_with_chip(&mut self, work: &mut dyn FnMut(&mut Chip<Bus>, &mut Identity) -> Result<()>) -> Result<()> {
+    /// What comes before the work of [`Device::with_chip`], the same for all of them.
+    fn begin(&mut self) -> Result<LockGuard> {
         self.identity()?;
         if self.last_contact.is_none() {
             // It was gone: another chip may be there now.
@@ -237,27 +244,31 @@ impl Device {
         self.open()?;
         let gate = self.gate();
         let (Some(chip), Some(identity)) = (self.chip.as_mut(), self.identity.as_mut()) else {
-            return Err(Error::TokenNotPresent("no chip was found".to_owned()));
+            return Err(no_chip());
         };
         let guard = chip.port_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
         identity.refresh();
         chip.set_gate(gate);
-        let result = identity
-            .resolve_intents(chip)
-            .and_then(|()| identity.resolve_secrets(chip))
-            .and_then(|()| work(chip, identity));
-        // The secret stays where it can be wiped.
-        chip.set_gate(None);
-        drop(guard);
-        let result = self.noted(result);
-        if let Err(Error::Device(error @ chip::Error::NotAuthorised { refused, .. })) = &result {
-            if *refused {
-                log::warn!("{error}");
-                self.end_login();
-            }
-            return Err(Error::UserNotLoggedIn);
+        match identity.resolve_intents(chip).and_then(|()| identity.resolve_secrets(chip)) {
+            Ok(()) => Ok(guard),
+            Err(error) => Err(self.end(guard, Some(&error)).unwrap_or(error)),
         }
-        result
+    }
+
+    /// What comes after it. Answers another error than the work's, where the caller must not see that one.
+    fn end(&mut self, guard: LockGuard, error: Option<&Error>) -> Option<Error> {
+        if let Some(chip) = &mut self.chip {
+            // The secret stays where it can be wiped.
+            chip.set_gate(None);
+        }
+        drop(guard);
+        self.note(error);
+        let Some(Error::Device(error @ chip::Error::NotAuthorised { refused, .. })) = error else { return None };
+        if *refused {
+            log::warn!("{error}");
+            self.end_login();
+        }
+        Some(Error::UserNotLoggedIn)
     }
 
     /// As [`Device::with_chip`], for the key that a handle names: seen under the lock, it is still the one it was.
@@ -298,6 +309,10 @@ impl Device {
             Err(Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot)))
         })
     }
+}
+
+fn no_chip() -> Error {
+    Error::TokenNotPresent("no chip was found".to_owned())
 }
 
 /// A chip that does not answer where one is looked for is an empty slot.

@@ -90,6 +90,12 @@ impl Identity {
         let scheme = if usable { Scheme::of(&zone, profile) } else { None };
         let io_key = KeyFile::of(config, token, simulated, &serial);
         let has_io_key = io_key.load().is_ok_and(|key| key.is_some());
+        if scheme.is_some() && !has_io_key {
+            log::warn!(
+                "{place}: {} does not hold the IO protection key of the chip {serial}: keys sign, but do not derive",
+                io_key.path().display()
+            );
+        }
         let keys = if usable { key_slots(&zone, profile, &token.objects, has_io_key) } else { Vec::new() };
         let secrets = if usable { secret_slots(&zone, profile) } else { Vec::new() };
         let store = Store::open(&config.state_dir, serial);

@@ -183,6 +183,7 @@ fn stored_object(
         return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".to_owned()));
     }
     let fields = certificate::parse(value)?;
+    secret::session::given_check_value(template, &super::attribute::certificate_check_value(value))?;
     // A certificate without an id belongs to the key that it certifies, if that is in the chip.
     let given_id = template.bytes(CKA_ID).filter(|id| !id.is_empty());
     let wanted = fields.point.filter(|_| given_id.is_none() || label.is_none());
@@ -450,6 +451,9 @@ pub(super) fn copy_of(source: &SessionObject, template: &Template) -> Result<Tem
 
 /// Whether a session object's attribute may get this value: names, data, and uses and secrecy of a secret key.
 fn may_set(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> bool {
+    if object.attributes.bytes(attribute).is_none() {
+        return false;
+    }
     match (attribute, object.attributes.ulong(CKA_CLASS)) {
         (CKA_LABEL | CKA_ID | CKA_DESTROYABLE, _) => true,
         (CKA_SUBJECT | CKA_START_DATE | CKA_END_DATE, Ok(Some(CKO_PUBLIC_KEY))) => true,

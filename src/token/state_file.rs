@@ -297,7 +297,7 @@ impl Document {
     fn kept(&mut self, of: &str, kept: &Kept) -> std::fmt::Result {
         for (attribute, value) in &kept.0 {
             self.header(&format!("{of}.attribute"))?;
-            self.number("type", *attribute as u64)?;
+            writeln!(self.0, "type = {attribute}")?;
             self.bytes("value", Some(value))?;
         }
         Ok(())

@@ -73,6 +73,12 @@ pub fn provisioned_with(profile: &str) -> Image {
     image
 }
 
+/// The chip at another address of its bus, as a factory may have moved it before the configuration was locked.
+pub fn moved_to(address: u8, mut image: Image) -> Image {
+    image.part_mut(Part::Config)[offset::I2C_ADDRESS] = address << 1;
+    image
+}
+
 /// Puts a private key into a slot, as no command could.
 pub fn put_key(image: &mut Image, number: u8, scalar: &[u8; 32]) {
     put_scalar(image.part_mut(Part::Slot(slot(number))), scalar);
@@ -93,8 +99,13 @@ pub fn point_in(image: &Image, number: u8) -> Option<Vec<u8>> {
 /// A bus with one chip, served at the socket by a thread of the test. Execution takes no time, what it would have taken is
 /// counted.
 pub fn serve(image: Image, socket: &Path) -> SimBus {
+    serve_all([image], socket)
+}
+
+/// The same with several chips, each at its address.
+pub fn serve_all(images: impl IntoIterator<Item = Image>, socket: &Path) -> SimBus {
     let bus = SimBus::with_timing(100_000, Timing::Fast);
-    bus.add_chip(SimChip::from_image(image));
+    images.into_iter().for_each(|image| bus.add_chip(SimChip::from_image(image)));
     let server = Server::on_bus(bus.clone(), socket).unwrap();
     thread::spawn(move || server.run());
     bus

@@ -19,6 +19,7 @@ pub mod pin;
 pub mod process;
 #[cfg(feature = "sim")]
 pub mod secrets;
+pub mod tap;
 pub mod templates;
 
 use std::path::PathBuf;

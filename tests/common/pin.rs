@@ -1,7 +1,5 @@
 //! A token with a PIN: a chip with the profile `tls-pin` as `atecc608 provision tls-pin --pin-file` leaves it.
 
-use std::fs;
-
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::{Image, SimBus};
 use atecc608_pkcs11::token::pin::blob::{PinBlob, StretchedPin};
@@ -32,6 +30,11 @@ fn recovery_code() -> RecoveryCode {
     RecoveryCode::new(&[0x2D; 32])
 }
 
+/// A, as [`image`] has it: bytes that nothing else has.
+pub fn secret() -> [u8; 32] {
+    std::array::from_fn(|i| (i * 37 + 11) as u8)
+}
+
 /// The 32 bytes of a secret in the EEPROM.
 pub fn secret_in(image: &Image, number: u8) -> [u8; 32] {
     image.part(Part::Slot(chip::slot(number)))[..32].try_into().unwrap()
@@ -42,7 +45,7 @@ pub fn image() -> Image {
     let mut image = chip::provisioned_with("tls-pin");
     let officer = recovery_code().secret(&image.config().serial_number());
     image.part_mut(Part::Slot(chip::slot(OFFICER)))[..32].copy_from_slice(&*officer);
-    image.part_mut(Part::Slot(chip::slot(AUTHORISATION)))[..32].copy_from_slice(&[0xA1; 32]);
+    image.part_mut(Part::Slot(chip::slot(AUTHORISATION)))[..32].copy_from_slice(&secret());
     image
 }
 
@@ -58,16 +61,17 @@ pub fn blobs(module: &Module, bus: &SimBus) -> Vec<PinBlob> {
 
 /// A module, its chip on a bus that the test holds, the IO protection key on the host, and the user's PIN in the state.
 pub fn token() -> (Module, SimBus) {
-    let image = image();
-    let serial = image.config().serial_number().to_string();
-    let (module, bus) = Module::on_bus(image);
-    let keys = module.configuration().parent().unwrap().join("keys");
-    fs::create_dir(&keys).unwrap();
-    fs::write(keys.join(serial), secrets::IO_KEY).unwrap();
+    let (module, bus) = Module::on_bus(image());
+    give_pin(&module, &bus);
+    (module, bus)
+}
+
+/// Gives the host what it keeps of the chip's secrets.
+pub fn give_pin(module: &Module, bus: &SimBus) {
+    secrets::put_io_key(module, &bus.image(0).unwrap());
     let secret = secret_in(&bus.image(0).unwrap(), AUTHORISATION);
     let blob = StretchedPin::new(PIN).unwrap().seal(&secret);
-    store(&module, &bus).change(|state| state.pins = vec![blob]).unwrap();
-    (module, bus)
+    store(module, bus).change(|state| state.pins = vec![blob]).unwrap();
 }
 
 /// The same with a read-write session, the user logged in, and a key "a".

@@ -7,6 +7,7 @@ use rustix::fs::{access, Access};
 use super::super::target::Target;
 use super::Checks;
 use crate::token::layout::key_slots;
+use crate::token::pin::Scheme;
 use crate::token::profile::{self, Contents};
 use crate::token::store::Store;
 use crate::wire::{ConfigZone, Slot};
@@ -36,6 +37,7 @@ pub(super) fn check(target: &mut Target, zone: &ConfigZone, keys: Vec<(Slot, Opt
     let store = Store::open(&target.config.state_dir, zone.serial_number());
     if folder(&target.config.state_dir, &store, checks) {
         marks(&store, &keys, checks);
+        pin(&store, zone, checks);
     }
     io_key(target, zone, checks);
 }
@@ -97,6 +99,8 @@ fn marks(store: &Store, keys: &[(Slot, Option<[u8; 64]>)], checks: &mut Checks) 
         let tombstone = known.and_then(|known| known.tombstone.as_ref());
         match (known, is(tombstone), is(known.and_then(|known| known.public_key.as_ref()))) {
             (_, Some(true), _) => destroyed.push(*slot),
+            // With a PIN the chip tells public keys after a login only: the mark is believed until then.
+            (_, None, _) if tombstone.is_some() && public_key.is_none() => destroyed.push(*slot),
             (_, _, Some(false)) => other.push(*slot),
             (None, ..) => unknown.push(*slot),
             _ => live.push(*slot),
@@ -130,6 +134,27 @@ fn marks(store: &Store, keys: &[(Slot, Option<[u8; 64]>)], checks: &mut Checks) 
     checks.ok(LINK, counts);
 }
 
+/// Whether the user has a PIN, where the chip wants one.
+fn pin(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
+    const LINK: &str = "PIN";
+    if Scheme::of(zone, profile::matching(zone)).is_none() || !zone.data_locked() {
+        return;
+    }
+    match store.state().pins.len() {
+        0 => checks.warn(
+            LINK,
+            "the user has none, or the state was lost: no key can be used",
+            "with the recovery code: pkcs11-tool --login --login-type so --init-pin",
+        ),
+        1 => checks.ok(LINK, "the user has one; the chip says whether it is right"),
+        _ => checks.warn(
+            LINK,
+            "a change of the PIN was interrupted: the old one or the new one is right",
+            "the next login finds out which one",
+        ),
+    }
+}
+
 /// The IO protection key's file, where the profile has such a key.
 fn io_key(target: &mut Target, zone: &ConfigZone, checks: &mut Checks) {
     const LINK: &str = "IO protection key";
@@ -143,7 +168,11 @@ fn io_key(target: &mut Target, zone: &ConfigZone, checks: &mut Checks) {
     match file.load() {
         Ok(Some(_)) => checks.ok(LINK, path.to_string()),
         Ok(None) => {
-            checks.warn(LINK, format!("{path} is missing: no private key needs it"), "restore it from a backup")
+            let use_of_it = match zone.chip_options().ecdh_protection() {
+                0 => "no private key needs it",
+                _ => "private keys sign without it, and can't derive (ECDH)",
+            };
+            checks.warn(LINK, format!("{path} is missing: {use_of_it}"), "restore it from a backup")
         }
         Err(error) => checks.warn(LINK, error.to_string(), format!("ls -l {path}")),
     }

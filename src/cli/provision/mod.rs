@@ -234,9 +234,9 @@ fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> V
     }
     if report.io_key == "missing" {
         warnings.push(format!(
-            "{} is missing: no private key needs it, but encrypted transfers do. Restore it from a backup, or write a \
-             new IO protection key to slot 6",
-            report.io_key_file
+            "{} is missing: private keys sign without it, but encrypted transfers need it. Restore it from a backup{}",
+            report.io_key_file,
+            if report.user_pin.is_some() { "" } else { ", or write a new IO protection key to slot 6" }
         ));
     }
     warnings

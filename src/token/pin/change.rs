@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::blob::{Secret, StretchedPin};
 use super::code::RecoveryCode;
 use super::{check_new_pin, Scheme, Who};
@@ -135,11 +133,8 @@ fn no_pin() -> Error {
     Error::PinInvalid("the PIN is NULL, and the token has no keypad of its own to ask for it".to_owned())
 }
 
-/// A secret of chip and host randomness mixed: the chip's crosses the bus in clear.
 fn fresh_secret(chip: &mut Chip<Bus>) -> Result<Secret> {
-    let mut secret = chip.converse(|awake| awake.random()).map(Zeroizing::new).map_err(Error::Device)?;
-    crate::token::mix_host_randomness(&mut secret[..])?;
-    Ok(secret)
+    chip.converse(|awake| awake.fresh_secret()).map_err(Error::Device)
 }
 
 /// Gives the chip another authorisation secret, and sees that it has it.

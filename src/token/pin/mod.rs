@@ -2,8 +2,8 @@
 //!
 //! A slot of the chip holds A, 256 random bits, and every key names it as the secret that authorises its use. The state
 //! folder holds A XOR Argon2id(PIN, salt) ([`blob`]), and nothing by which a guess could be checked: whether a PIN is right,
-//! the chip says ([`login`]). Another slot holds S, the security officer's secret, made from the recovery code ([`code`])
-//! that provisioning printed; A is written with it. [`change`] is what gives the user another PIN.
+//! the chip says (`login`). Another slot holds S, the security officer's secret, made from the recovery code ([`code`])
+//! that provisioning printed; A is written with it. `change` is what gives the user another PIN.
 //!
 //! The state may hold several blobs: whoever gives the user another PIN adds one before the chip gets another A, and the
 //! chip decides at the next login which one counts. Whatever moment such a change is interrupted at, one of them does.

@@ -163,6 +163,7 @@ impl<'t> SecretRequest<'t> {
                 )))
             }
         };
+        given_check_value(template, &check)?;
         let mut attributes = Template::default();
         let mut set = |attribute, value: Vec<u8>| attributes.set(attribute, Zeroizing::new(value));
         checked_text(template, CKA_LABEL)?;
@@ -212,6 +213,19 @@ impl<'t> SecretRequest<'t> {
         set(CKA_KEY_GEN_MECHANISM, ulong_value(CK_UNAVAILABLE_INFORMATION));
         attributes.set(CKA_VALUE, value);
         Ok(SessionObject { session: session.id, attributes })
+    }
+}
+
+/// Refuses a CKA_CHECK_VALUE that is not the value's own; an empty one asks for none (PKCS#11 3.0 section 4.10.2).
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`].
+pub fn given_check_value(template: &Template, own: &[u8]) -> Result<()> {
+    match template.bytes(CKA_CHECK_VALUE) {
+        Some(given) if !given.is_empty() && given != own => Err(Error::AttributeValueInvalid(
+            "CKA_CHECK_VALUE is not what CKA_VALUE has: the value was damaged on its way".to_owned(),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -300,7 +300,14 @@ impl Identity {
 
     /// An encrypted write's failure: a refusal means that the keys differ.
     pub(in crate::token) fn write_refused(&self, slot: Slot, error: chip::Error) -> Error {
-        if error.has_status(crate::wire::Status::EXECUTION_ERROR) {
+        let refused = error.has_status(crate::wire::Status::EXECUTION_ERROR);
+        if refused && self.scheme.is_some_and(|scheme| scheme.guards(slot)) {
+            return Error::ActionProhibited(format!(
+                "slot {slot}: the chip refused the write. It wants an authorisation and an encrypted write in one, and may not \
+                 let the first outlive the nonce of the second (docs/security.md): generate keys in the chip instead"
+            ));
+        }
+        if refused {
             return Error::DeviceError(format!(
                 "slot {slot}: the chip refused the write; does {} hold this chip's IO protection key?",
                 self.io_key.path().display()

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The tests of the C interface, the hostile C programs among them, under AddressSanitizer: the module and what calls it are
+# compiled with it, so that a read or write outside of what a caller gave ends the test.
+#
+# The compiler is rustup's nightly if there is one, else the one that builds everything else: what it needs for this has
+# long been in every rustc, behind RUSTC_BOOTSTRAP=1. The runtime is gcc's libasan in both cases, since Debian's rustc
+# ships none.
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+need_cargo
+need_packages gcc libc6-dev libp11-kit-dev
+
+CARGO=(cargo)
+if command -v rustup >/dev/null && rustup run nightly cargo --version >/dev/null 2>&1; then
+    CARGO=(rustup run nightly cargo)
+fi
+HOST=$(rustc -vV | sed -n 's/^host: //p')
+RUNTIME=$(gcc -print-file-name=libasan.so)
+[ -e "$RUNTIME" ] || die "gcc has no libasan.so: install libasan8, or the one of your gcc"
+FOLDER=$TARGET/asan
+note "under AddressSanitizer: $("${CARGO[@]}" --version), $HOST, $(realpath "$RUNTIME")"
+
+export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$FOLDER
+export RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt -Clink-arg=-lasan'
+export TEST_CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
+# Leaks are looked for in the C programs only (tests/common/c_program.rs): the Rust tests leave threads running.
+export ASAN_OPTIONS=detect_leaks=0
+RUNNER=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$HOST")_RUNNER
+export "$RUNNER=env LD_PRELOAD=$RUNTIME"
+
+# Is it watched at all? A defect that is planted must be found, in the module.
+heading 'A planted overrun is seen'
+run "${CARGO[*]} rustc --locked --lib --crate-type cdylib --target $HOST"
+MODULE=$FOLDER/$HOST/debug/libatecc608_pkcs11.so
+mkdir -p "$FOLDER/c"
+# shellcheck disable=SC2086  # several options
+gcc -std=gnu11 -g $TEST_CFLAGS -I /usr/include/p11-kit-1 -o "$FOLDER/c/overrun" tests/c/overrun.c tests/c/hostile.c -ldl
+SEEN=$("$FOLDER/c/overrun" "$MODULE" 2>&1) && die "AddressSanitizer did not see an overrun in the module"
+grep -q 'AddressSanitizer: heap-buffer-overflow' <<<"$SEEN" || die "not what AddressSanitizer says of an overrun: $SEEN"
+grep -q 'c_string_is\|C_GetInterface' <<<"$SEEN" || die "the overrun was not seen in the module: $SEEN"
+
+heading 'The tests of the C interface'
+TESTS=()
+for file in tests/abi_*.rs; do
+    name=$(basename "$file" .rs)
+    TESTS+=(--test "$name")
+done
+run "${CARGO[*]} test --locked --target $HOST ${TESTS[*]} --no-fail-fast"

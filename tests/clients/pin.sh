@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# A token with a PIN (profile tls-pin): OpenSC's pkcs11-tool, GnuTLS's p11tool and openssl log in, change and reset it.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+served_chip pin
+run 'printf "correct horse" > pin; printf "battery staple" > pin2'
+run 'atecc608 provision tls-pin --lock-forever --pin-file pin --recovery-code-file code'
+run 'P="pkcs11-tool --module $MODULE --token-label gateway"'
+run 'printf "a message" > msg; openssl dgst -sha256 -binary -out msg.sha msg'
+
+heading 'The token says that it wants a login, and keys are made and used after one'
+run 'pkcs11-tool --module $MODULE -L | grep -E "token flags.*login required.*PIN initialized"'
+run_refused 'CKR_USER_NOT_LOGGED_IN' '$P --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
+run_refused 'CKR_PIN_INCORRECT' '$P --login --pin "wrong horse" --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
+run '$P --login --pin "$(cat pin)" --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
+run '$P --read-object --type pubkey --id 01 | openssl pkey -pubin -inform DER -out dev-pub.pem'
+run '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o msg.sig --signature-format openssl'
+run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile msg.sig'
+run 'test "$($P -O --type privkey | grep -c "Private Key")" = 0'
+
+heading 'The user changes the PIN'
+run '$P --change-pin --pin "$(cat pin)" --new-pin "$(cat pin2)"'
+run_refused 'CKR_PIN_INCORRECT' '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o no.sig'
+run 'export U="pkcs11:token=gateway" GNUTLS_PIN="$(cat pin2)"'
+run 'p11tool --provider $MODULE --login --list-privkeys "$U" | grep "object=dev-key"'
+run 'p11tool --provider $MODULE --login --test-sign "$U;object=dev-key;type=private"'
+
+heading 'openssl, the PIN in the URI'
+run 'OPENSSL_CONF=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE openssl req -new -key "pkcs11:token=gateway;object=dev-key;type=private?pin-value=battery%20staple" -subj /CN=device-001 -out device.csr'
+run 'openssl req -in device.csr -noout -verify'
+
+heading 'The security officer gives the user another one, with the recovery code'
+run '$P --login --login-type so --so-pin "$(cat code)" --init-pin --new-pin "$(cat pin)"'
+run '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o msg.sig --signature-format openssl'
+run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile msg.sig'
+run 'GNUTLS_SO_PIN="$(cat code)" GNUTLS_NEW_PIN="$(cat pin2)" p11tool --provider $MODULE --initialize-pin "$U" --batch'
+run '$P --login --pin "$(cat pin2)" -O --type privkey | grep dev-key'
