@@ -197,6 +197,9 @@ impl Token {
     /// folder and chip.
     pub fn destroy_object(&self, session: SessionRef, object: ObjectHandle) -> Result<()> {
         let inner = &mut *self.inner.lock();
+        if session.read_write && inner.handles.take_gone_with_private(object) {
+            return Ok(());
+        }
         let key = inner.object(object)?;
         if !matches!(key, ObjectKey::Session(_)) && !session.read_write {
             return Err(Error::SessionReadOnly);
