@@ -261,7 +261,7 @@ fn with_a_pin_an_import_wants_the_login_and_a_chip_that_stays_authorised() {
             assert_signed(&public_point(&SCALAR), &DIGEST, &signature);
         } else {
             // Nothing on silicon says yet which of the two a chip is.
-            assert_eq!(imported, Err(CKR_DEVICE_ERROR));
+            assert_eq!(imported, Err(CKR_ACTION_PROHIBITED));
             module.assert_logged(&["slot 4", "refused the write", "authorisation ends with a Nonce"]);
             assert_eq!(point_in(&bus, 4), None);
             assert!(module.private_keys(session).is_empty());
