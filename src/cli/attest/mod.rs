@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::error::{Error, Result};
 use super::output::{hex, note, public_key_pem, Output};
+use super::provision::pin::first_line;
 use super::target::{Selection, Target};
 use crate::chip;
 use crate::config::parse_hex;
@@ -51,6 +52,9 @@ pub struct Arguments {
     /// The verifier's challenge, 40 hex digits: only with it does the statement prove that it is fresh
     #[arg(long, value_name = "HEX", value_parser = challenge)]
     challenge: Option<Challenge>,
+    /// With the profile tls-pin: the user's PIN is the first line of this file (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
     /// Write the statement to this file, which must not exist yet, instead of standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -66,6 +70,9 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let place = target.place();
     let token = token_of(target);
     let failed = |cause| Error::Token(format!("{place}: {cause}"));
+    if let Some(path) = &arguments.pin_file {
+        token.login(cryptoki_sys::CKU_USER, Some(&first_line(path)?)).map_err(failed)?;
+    }
     if arguments.public {
         let (serial, point) = token.attestation_key().map_err(failed)?;
         return Output::new(public_key_pem(&point), &Enrolment::new(&serial, ATTESTER, &point));
