@@ -41,8 +41,9 @@ step() {
     fi
 }
 
-# The lines of a log that a reader wants even if all went well: the closing lines of the test programs.
-show_results() { grep -E '^ *(Running|Doc-tests) |^test result: ' "$1" || true; }
+# The lines of a log that a reader wants even if all went well: the closing lines of the test programs, with what they ran,
+# and what was not run.
+show_results() { grep -E '^ *(Running|Doc-tests|not tested:|under AddressSanitizer:|i686:) |^test result: ' "$1" || true; }
 
 # --- the steps -----------------------------------------------------------------------------------------------------
 
@@ -120,9 +121,11 @@ if [ $QUICK = no ]; then
 fi
 step 'tests (cargo test)' tests
 if [ $QUICK = no ]; then
+    step 'the C interface under AddressSanitizer' scripts/asan.sh
+    step 'the C interface with 32-bit numbers (i686)' scripts/i686.sh
     step 'clients' client_tests
     step 'demo' scripts/demo.sh
-    step 'cost budget (scripts/bench.sh)' scripts/bench.sh
+    step 'cost budget, and the speed without the chip (scripts/bench.sh)' scripts/bench.sh
     step "oldest Rust, $(rust_version)" scripts/msrv.sh
 fi
 summary

@@ -111,7 +111,7 @@ fn the_allowed_mechanisms_are_those_that_work() {
     let (_, key) = generate(&module, session, "a", &[1]).unwrap();
     let value = module.attribute(session, key, CKA_ALLOWED_MECHANISMS).unwrap();
     let allowed: BTreeSet<CK_MECHANISM_TYPE> =
-        value.chunks(8).map(|chunk| CK_ULONG::from_ne_bytes(chunk.try_into().unwrap())).collect();
+        value.chunks(size_of::<CK_ULONG>()).map(|chunk| CK_ULONG::from_ne_bytes(chunk.try_into().unwrap())).collect();
     assert_eq!(
         allowed,
         BTreeSet::from([

@@ -38,6 +38,23 @@ fn a_destroyed_key_is_gone_for_good_and_its_slot_is_free() {
 }
 
 #[test]
+fn whoever_destroys_both_halves_of_a_pair_hears_of_no_error() {
+    let (module, session) = provisioned();
+    let (public, private) = generate(&module, session, "a", &[1]).unwrap();
+    assert_eq!(module.destroy(session, public), Err(CKR_ACTION_PROHIBITED), "not without its private key");
+    assert_eq!(module.destroy(session, private), Ok(()));
+    let reader = module.open_session(0, false).unwrap();
+    assert_eq!(module.destroy(reader, public), Err(CKR_OBJECT_HANDLE_INVALID));
+    assert_eq!(module.attribute(session, public, CKA_LABEL), Err(CKR_OBJECT_HANDLE_INVALID));
+    assert_eq!(module.destroy(session, public), Ok(()), "as clients do that made two objects");
+    assert_eq!(module.destroy(session, public), Err(CKR_OBJECT_HANDLE_INVALID));
+    // A key that is there now is not meant by it.
+    let (_, next) = generate(&module, session, "b", &[2]).unwrap();
+    assert_eq!(module.destroy(session, public), Err(CKR_OBJECT_HANDLE_INVALID));
+    assert_eq!(module.private_keys(session), [next]);
+}
+
+#[test]
 fn all_slots_can_be_used_again_and_again() {
     let (module, session) = provisioned();
     let mut points = BTreeSet::new();

@@ -1,5 +1,5 @@
 //! Private keys that were made elsewhere, through the C ABI: they go into the slot that the profile has for them, encrypted
-//! on the bus, and are never claimed to be born there. Judged with the p256 crate.
+//! on the bus, and are never claimed to be born there. Judged with the p256 crate. With a PIN: abi_pin_keys.rs.
 #![cfg(feature = "sim")]
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, clippy::panic)]
 
@@ -8,7 +8,6 @@ mod common;
 use std::fs;
 
 use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::switches::Switches;
 use atecc608_pkcs11::sim::SimBus;
 use atecc608_pkcs11::wire::Opcode;
 use common::keys::{assert_signed, generate, point, slot_of, with, without, CKA_ATECC608_SLOT};
@@ -17,7 +16,7 @@ use common::one_key::{point_in, DIGEST};
 use common::secrets::{put_io_key, with_io_key, IO_KEY};
 use common::tap::listen;
 use common::templates::{private_key, wrapped, P384};
-use common::{chip, pin, templates};
+use common::{chip, templates};
 use cryptoki_sys::*;
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::SecretKey;
@@ -244,27 +243,4 @@ fn a_key_without_names_gets_the_slots_name_and_the_points_digest() {
     let certificate = templates::certificate("x", &public_point(&SCALAR));
     let certificate = common::keys::create_certificate(&module, session, &certificate, &[]).unwrap();
     assert_eq!(module.label(session, certificate), "import");
-}
-
-#[test]
-fn with_a_pin_an_import_wants_the_login_and_a_chip_that_stays_authorised() {
-    for authorisation_survives_nonce in [true, false] {
-        let (module, bus) = pin::token();
-        bus.set_switches(0, Switches { authorisation_survives_nonce, ..Switches::default() }).unwrap();
-        let session = module.start();
-        let template = private_key("mine", &SCALAR);
-        assert_eq!(module.create_object(session, &template), Err(CKR_USER_NOT_LOGGED_IN));
-        module.login(session, CKU_USER, pin::PIN).unwrap();
-        let imported = module.create_object(session, &template);
-        if authorisation_survives_nonce {
-            let signature = module.sign_with(session, CKM_ECDSA, imported.unwrap(), &DIGEST).unwrap();
-            assert_signed(&public_point(&SCALAR), &DIGEST, &signature);
-        } else {
-            // Nothing on silicon says yet which of the two a chip is.
-            assert_eq!(imported, Err(CKR_ACTION_PROHIBITED));
-            module.assert_logged(&["slot 4", "refused the write", "authorisation ends with a Nonce"]);
-            assert_eq!(point_in(&bus, 4), None);
-            assert!(module.private_keys(session).is_empty());
-        }
-    }
 }

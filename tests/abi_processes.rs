@@ -8,6 +8,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -365,6 +366,101 @@ fn parent_and_child_sign_at_once() {
         assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
         assert_eq!(status, 0, "the child failed");
     }
+}
+
+/// Children are forked while other threads do this again and again; each child does everything anew.
+fn fork_amid(module: &Module, work: impl Fn() + Sync) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    work();
+                }
+            });
+        }
+        let children = || {
+            for round in 0..12 {
+                in_a_child(|| {
+                    assert!(round % 2 == 0 || module.finalize().is_ok_and(|()| module.finalize().is_err()));
+                    sign_rounds(module, module.start(), round);
+                    module.finalize() == Ok(())
+                });
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(children));
+        stop.store(true, Ordering::Relaxed);
+        result.unwrap();
+    });
+}
+
+#[test]
+fn a_child_forked_while_other_threads_sign_signs_too() {
+    for make in [in_process, served] {
+        let (module, _bus) = make();
+        let session = module.start();
+        let key = generate(&module, session, "a").unwrap();
+        let point = point_of(&module, session, key);
+        fork_amid(&module, || {
+            let own = module.open_session(0, false).unwrap();
+            let signature = module.sign_with(own, CKM_ECDSA, key, &[3; 32]).unwrap();
+            assert!(verifies(&point, &[3; 32], &signature));
+            c!(module, C_CloseSession(own)).unwrap();
+        });
+        assert!(module.sign_with(session, CKM_ECDSA, key, &[4; 32]).is_ok());
+    }
+}
+
+#[test]
+fn a_child_forked_amid_initialize_and_finalize_signs() {
+    let (module, _bus) = in_process();
+    let session = module.start();
+    generate(&module, session, "a").unwrap();
+    module.finalize().unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                module.initialize().unwrap();
+                module.finalize().unwrap();
+            }
+        });
+        let children = || {
+            for round in 0..20 {
+                in_a_child(|| {
+                    sign_rounds(&module, module.start(), round);
+                    module.finalize() == Ok(())
+                });
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(children));
+        stop.store(true, Ordering::Relaxed);
+        result.unwrap();
+    });
+}
+
+#[test]
+fn a_child_of_a_child_of_a_process_that_is_logged_in_and_in_the_middle_of_its_work_signs() {
+    let (module, _bus) = served();
+    let session = module.start();
+    let key = generate(&module, session, "a").unwrap();
+    module.login(session, CKU_USER, b"1234").unwrap();
+    module.sign_init(session, CKM_ECDSA, key).unwrap();
+    in_a_child(|| {
+        let own = module.start();
+        // The login is the parent's.
+        assert_eq!(module.session_info(own).unwrap().state, CKS_RW_PUBLIC_SESSION);
+        let key = module.find_labelled(own, CKO_PRIVATE_KEY, "a")[0];
+        module.sign_init(own, CKM_ECDSA, key).unwrap();
+        in_a_child(|| {
+            sign_rounds(&module, module.start(), 3);
+            true
+        });
+        module.sign(own, &[2; 32]).is_ok()
+    });
+    assert_eq!(module.session_info(session).unwrap().state, CKS_RW_USER_FUNCTIONS);
+    let signature = module.sign(session, &[1; 32]).unwrap();
+    assert!(verifies(&point_of(&module, session, key), &[1; 32], &signature));
 }
 
 #[test]

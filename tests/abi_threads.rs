@@ -33,8 +33,11 @@ const ROUNDS: usize = 3;
 const AES_KEY: [u8; 16] = *b"sixteen byte key";
 const HMAC_KEY: [u8; 32] = *b"a key that has thirty-two bytes.";
 
+/// Makes a module, with its bus if the test holds that.
+type Make = fn() -> (Module, Option<SimBus>);
+
 /// A provisioned chip whose IO protection key the host has: in the process, or on a bus.
-fn modules() -> [fn() -> (Module, Option<SimBus>); 2] {
+fn modules() -> [Make; 2] {
     fn with_io_key(module: &Module, image: &atecc608_pkcs11::sim::Image) {
         let keys = module.folder.path().join("keys");
         fs::create_dir(&keys).unwrap();

@@ -18,7 +18,7 @@ use atecc608_pkcs11::token::pin::code::RecoveryCode;
 use atecc608_pkcs11::token::profile;
 use atecc608_pkcs11::token::store::Store;
 use atecc608_pkcs11::wire::config_zone::SerialNumber;
-use cli_support::{hex, served_with, stderr, stdout, Bench};
+use cli_support::{hex, stderr, stdout, Bench};
 use zeroize::Zeroizing;
 
 const LOCK: [&str; 3] = ["provision", "tls-pin", "--lock-forever"];
@@ -223,23 +223,6 @@ fn a_killed_tool_is_finished_by_the_next_one() {
         assert!(second.status.success(), "{second:?}");
         let last = if stdout(&second).contains("already") { &first } else { &second };
         assert_provisioned(&bench, Some(PIN), code_in(&stdout(last)).as_bytes());
-    }
-}
-
-#[test]
-fn a_chip_with_a_pin_attests_after_a_login_if_that_outlives_a_nonce() {
-    for (position, works) in [("on", true), ("off", false)] {
-        let (bench, _server) = served_with(&["--switches", &format!("authorisation_survives_nonce={position}")]);
-        std::fs::write(bench.path("pin"), PIN).unwrap();
-        assert!(bench.run(&[&LOCK[..], &["--pin-file", "pin"]].concat()).status.success());
-        let attest =
-            ["attest", "--generate", "--label", "born", "--challenge", "00112233445566778899aabbccddeeff00112233"];
-        let without = bench.run(&attest);
-        assert!(!without.status.success() && stderr(&without).contains("not logged in"), "{without:?}");
-        let with = bench.run(&[&attest[..], &["--pin-file", "pin"]].concat());
-        assert_eq!(with.status.success(), works, "{with:?}");
-        let key = bench.run(&["info"]);
-        assert_eq!(stdout(&key).contains("born"), works, "nothing is made that can't be attested");
     }
 }
 

@@ -26,7 +26,7 @@ impl<P: Port> Awake<'_, P> {
     /// The challenge and the configuration into TempKey.
     fn open_statement(&mut self, challenge: &[u8; CHALLENGE_LEN]) -> Result<Opening> {
         let zone = self.read_config()?;
-        // Before the nonce of the statement, since no other may come between it and the signature.
+        // Where slot 1 asks for an authorisation, it has to outlive the nonce: both need TempKey, one after the other.
         self.before_use(ATTESTER)?;
         let random = match self.execute(&steps::nonce(challenge))? {
             NonceResponse::Value(random) => random,

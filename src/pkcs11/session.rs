@@ -251,7 +251,8 @@ impl Session {
 /// Room for one operation of a kind: none, or one that waits for its data, or is in the middle of its parts.
 pub struct Activity<T> {
     kind: &'static str,
-    active: Option<T>,
+    /// Boxed, so that an idle session is small and quickly opened: key schedules and contexts are not.
+    active: Option<Box<T>>,
     in_parts: bool,
 }
 
@@ -278,7 +279,7 @@ impl<T> Activity<T> {
     /// [`Error::OperationActive`]
     pub fn start(&mut self, operation: T) -> Result<()> {
         self.check_idle()?;
-        self.active = Some(operation);
+        self.active = Some(Box::new(operation));
         self.in_parts = false;
         Ok(())
     }
@@ -288,7 +289,7 @@ impl<T> Activity<T> {
     /// # Errors
     /// [`Error::OperationNotInitialized`]
     pub fn active(&mut self) -> Result<&mut T> {
-        self.active.as_mut().ok_or(Error::OperationNotInitialized(self.kind))
+        self.active.as_deref_mut().ok_or(Error::OperationNotInitialized(self.kind))
     }
 
     /// Checks that an operation is active and has got no data yet, so that one call can be all of it. If it is in the
@@ -332,7 +333,7 @@ impl<T> Activity<T> {
     /// [`Error::OperationNotInitialized`]
     pub fn take(&mut self) -> Result<T> {
         self.in_parts = false;
-        self.active.take().ok_or(Error::OperationNotInitialized(self.kind))
+        self.active.take().map(|operation| *operation).ok_or(Error::OperationNotInitialized(self.kind))
     }
 
     /// Ends the operation; says whether there was one.

@@ -12,7 +12,7 @@ use super::objects::{self, NewObject};
 use super::secret;
 use super::state::StoredSecret;
 use super::template::{self, Template};
-use super::{import, keygen, Inner, ObjectHandle, SessionRef, Token};
+use super::{import, keygen, modify, Inner, ObjectHandle, SessionRef, Token};
 
 impl Token {
     /// Handles of the objects that match.
@@ -100,15 +100,15 @@ impl Token {
         }
         match key {
             ObjectKey::PrivateKey(key) => {
-                objects::set_key_attributes(&mut inner.device, key, Half::Private, template).map_err(of_object(object))
+                modify::set_key_attributes(&mut inner.device, key, Half::Private, template).map_err(of_object(object))
             }
             ObjectKey::PublicKey(key) => {
-                objects::set_key_attributes(&mut inner.device, key, Half::Public, template).map_err(of_object(object))
+                modify::set_key_attributes(&mut inner.device, key, Half::Public, template).map_err(of_object(object))
             }
             ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
                 let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
                 let mut changed = stored.cloned().ok_or(Error::ObjectHandleInvalid(object))?;
-                objects::set_stored_attributes(&mut changed, template)?;
+                modify::set_stored_attributes(&mut changed, template)?;
                 identity.store.change(|state| {
                     if let Some(stored) = state.objects.iter_mut().find(|stored| stored.unique_id == unique_id) {
                         *stored = changed;
@@ -118,7 +118,7 @@ impl Token {
             ObjectKey::Secret(unique_id) => inner.device.with_chip(|_, identity| {
                 let secret = identity.store.state().secret(&unique_id).cloned();
                 let mut changed = secret.ok_or(Error::ObjectHandleInvalid(object))?;
-                objects::set_secret_attributes(&mut changed, template)?;
+                modify::set_secret_attributes(&mut changed, template)?;
                 identity.store.change(|state| {
                     if let Some(secret) = state.secrets.iter_mut().find(|secret| secret.unique_id == unique_id) {
                         *secret = changed;
@@ -128,7 +128,7 @@ impl Token {
             ObjectKey::Feature(_) => Err(Error::ActionProhibited("this object can't be changed".to_owned())),
             ObjectKey::Session(number) => {
                 let found = inner.session_objects.get_mut(number).ok_or(Error::ObjectHandleInvalid(object))?;
-                objects::set_session_attributes(found, template)
+                modify::set_session_attributes(found, template)
             }
         }
     }
@@ -179,11 +179,11 @@ impl Token {
                     let mut source =
                         objects::as_session_object(session, stored.ok_or(Error::ObjectHandleInvalid(object))?, false)?;
                     source.attributes.set(CKA_TOKEN, Zeroizing::new(template::bool_value(true)));
-                    objects::copy_of(&source, template)?
+                    modify::copy_of(&source, template)?
                 }
                 ObjectKey::Session(number) => {
                     let source = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(object))?;
-                    objects::copy_of(source, template)?
+                    modify::copy_of(source, template)?
                 }
             }
         };
@@ -197,6 +197,9 @@ impl Token {
     /// folder and chip.
     pub fn destroy_object(&self, session: SessionRef, object: ObjectHandle) -> Result<()> {
         let inner = &mut *self.inner.lock();
+        if session.read_write && inner.handles.take_gone_with_private(object) {
+            return Ok(());
+        }
         let key = inner.object(object)?;
         if !matches!(key, ObjectKey::Session(_)) && !session.read_write {
             return Err(Error::SessionReadOnly);

@@ -36,6 +36,7 @@ mod find;
 mod import;
 mod kdf;
 mod keygen;
+mod modify;
 mod objects;
 mod state_file;
 mod wrap;

@@ -42,6 +42,8 @@ pub enum ObjectKey {
 pub struct HandleTable {
     last: ObjectHandle,
     entries: Vec<(ObjectHandle, ObjectKey)>,
+    /// Public keys that went with their private keys, and that their owner has not destroyed yet.
+    gone_with_private: Vec<ObjectHandle>,
 }
 
 impl HandleTable {
@@ -69,9 +71,23 @@ impl HandleTable {
         self.entries.retain(|(_, key)| keep(key));
     }
 
-    /// Forgets an object that is gone.
+    /// Forgets an object that is gone; with a private key, its public key.
     pub fn remove(&mut self, key: &ObjectKey) {
+        if let ObjectKey::PrivateKey(pair) = key {
+            let public = ObjectKey::PublicKey(*pair);
+            self.gone_with_private.extend(self.entries.iter().filter(|(_, known)| *known == public).map(|(it, _)| *it));
+            self.remove(&public);
+        }
         self.entries.retain(|(_, known)| known != key);
+    }
+
+    /// Whether the handle was that of a public key that went with its private key; true only once.
+    ///
+    /// Clients that made two objects destroy two (NSS, `pkcs11-tool --test-ec`): that the second is gone with the first is
+    /// what they want, and no error.
+    pub fn take_gone_with_private(&mut self, handle: ObjectHandle) -> bool {
+        let found = self.gone_with_private.iter().position(|gone| *gone == handle);
+        found.map(|at| self.gone_with_private.swap_remove(at)).is_some()
     }
 }
 

@@ -160,15 +160,10 @@ impl Drop for Server {
 
 /// A blank chip on a bus of its own.
 pub fn served() -> (Bench, Server) {
-    served_with(&[])
-}
-
-/// The same with more arguments for the simulator.
-pub fn served_with(more: &[&str]) -> (Bench, Server) {
     let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()));
     let socket = bench.path("socket");
     let mut serve = Command::new(SIMULATOR);
-    serve.args(["serve", "--timing", "fast", "--socket"]).arg(&socket).arg("--state").arg(bench.chip_file()).args(more);
+    serve.args(["serve", "--timing", "fast", "--socket"]).arg(&socket).arg("--state").arg(bench.chip_file());
     let server = Server(serve.stdout(Stdio::null()).spawn().unwrap());
     while !socket.exists() {
         std::thread::sleep(std::time::Duration::from_millis(5));

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use cryptoki_sys::CKU_USER;
 
 use super::error::{Error, Result};
 use super::output::{hex, note, public_key_pem, Output};
@@ -52,12 +53,12 @@ pub struct Arguments {
     /// The verifier's challenge, 40 hex digits: only with it does the statement prove that it is fresh
     #[arg(long, value_name = "HEX", value_parser = challenge)]
     challenge: Option<Challenge>,
-    /// With the profile tls-pin: the user's PIN is the first line of this file (- is standard input)
-    #[arg(long, value_name = "FILE")]
-    pin_file: Option<PathBuf>,
     /// Write the statement to this file, which must not exist yet, instead of standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// On a chip with a PIN: the user's PIN is the first line of this file (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
 }
 
 /// Asks the chip for a statement.
@@ -69,9 +70,14 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let target = selection.target()?;
     let place = target.place();
     let token = token_of(target);
-    let failed = |cause| Error::Token(format!("{place}: {cause}"));
+    let failed = |cause| match cause {
+        token::Error::UserNotLoggedIn => {
+            Error::Refused(format!("{place}: this chip wants the user's PIN: give its file with --pin-file"))
+        }
+        cause => Error::Token(format!("{place}: {cause}")),
+    };
     if let Some(path) = &arguments.pin_file {
-        token.login(cryptoki_sys::CKU_USER, Some(&first_line(path)?)).map_err(failed)?;
+        token.login(CKU_USER, Some(&first_line(path)?)).map_err(failed)?;
     }
     if arguments.public {
         let (serial, point) = token.attestation_key().map_err(failed)?;
