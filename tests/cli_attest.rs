@@ -5,6 +5,9 @@
 
 mod attest_support;
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use atecc608_pkcs11::cli::attest::statement::Statement;
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::Image;
@@ -348,4 +351,35 @@ fn a_chip_that_dies_in_the_middle_of_a_birth_is_asked_by_the_next_command() {
     chip.bus.power_on();
     assert!(stderr(&chip.bench.run(&["attest", "--key", "dev"])).contains("no private key is called"));
     assert!(chip.verify(&chip.attest(&["--generate", "--label", "dev"])).0);
+}
+
+#[test]
+fn a_birth_is_not_lost_over_a_state_folder_that_stops_being_written() {
+    // The folder gives way after the intent is in it and before the commit: tried until that is what happened.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(Instant::now() < deadline, "the folder never gave way in between");
+        let chip = Attested::new();
+        let arguments = ["attest", "--generate", "--label", "dev", "--challenge", CHALLENGE];
+        let child = chip.bench.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let serial = chip.bus.image(0).unwrap().config().serial_number().to_string();
+        let folder = chip.bench.path("state").join(serial);
+        let begun = || std::fs::read_to_string(folder.join("state.toml")).is_ok_and(|text| text.contains("intent"));
+        while !begun() && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        // In the way of the temporary file of the next change.
+        let in_the_way = folder.join(format!(".state.toml.{}", child.id()));
+        let _ = std::fs::create_dir(&in_the_way);
+        let output = child.wait_with_output().unwrap();
+        if !stderr(&output).contains("its label is not kept yet") {
+            continue;
+        }
+        assert!(output.status.success(), "{output:?}");
+        assert!(chip.verify(&serde_json::from_slice(&output.stdout).unwrap()).0);
+        std::fs::remove_dir(&in_the_way).unwrap();
+        // The next command finds the intent, and the key.
+        assert!(chip.verify(&chip.attest(&["--key", "dev"])).0);
+        break;
+    }
 }

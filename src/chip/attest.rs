@@ -3,7 +3,7 @@
 
 use super::ops::Before;
 use super::{Awake, Chip, Error, Port, Result};
-use crate::wire::attestation::{steps, Evidence, Kind, CHALLENGE_LEN};
+use crate::wire::attestation::{steps, Evidence, Kind, ATTESTER, CHALLENGE_LEN};
 use crate::wire::commands::NonceResponse;
 use crate::wire::{ConfigZone, Opcode, ResponseError, Slot, Status};
 
@@ -26,6 +26,8 @@ impl<P: Port> Awake<'_, P> {
     /// The challenge and the configuration into TempKey.
     fn open_statement(&mut self, challenge: &[u8; CHALLENGE_LEN]) -> Result<Opening> {
         let zone = self.read_config()?;
+        // Where slot 1 asks for an authorisation, it has to outlive the nonce: both need TempKey, one after the other.
+        self.before_use(ATTESTER)?;
         let random = match self.execute(&steps::nonce(challenge))? {
             NonceResponse::Value(random) => random,
             NonceResponse::Stored => {

@@ -55,7 +55,6 @@ impl<P: Port> Awake<'_, P> {
         slot: Slot,
         scalar: &[u8; 32],
     ) -> Result<()> {
-        self.before_use(slot)?;
         let session_key = self.session_key(serial, write_key)?;
         let mut plaintext = Zeroizing::new([0; 36]);
         plaintext[4..].copy_from_slice(scalar);

@@ -1,5 +1,6 @@
 //! Tests of what becomes of a caller's pointers: NULL, short, absurd and misaligned ones.
 
+use crate::token::Parameter;
 use std::ptr::{null, null_mut};
 
 use proptest::prelude::*;

@@ -10,7 +10,7 @@ use crate::bus::Bus;
 use crate::chip::{self, Chip};
 use crate::wire::attestation::{attester_problem, subject_problem, Evidence, ATTESTER, CHALLENGE_LEN};
 use crate::wire::config_zone::SerialNumber;
-use crate::wire::Slot;
+use crate::wire::{Slot, Status};
 
 /// Which key is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,6 @@ pub enum KeyName {
 /// A key that was generated to be attested.
 #[derive(Debug)]
 pub struct BornKey {
-    /// The chip.
-    pub serial: SerialNumber,
     /// Where it is.
     pub slot: Slot,
     /// The label it has now.
@@ -60,37 +58,41 @@ impl Token {
         slot: Option<Slot>,
         challenge: &[u8; CHALLENGE_LEN],
     ) -> Result<BornKey> {
-        self.with_device(|device| {
-            let attester = device.with_chip(|chip, identity| attester(chip, identity))?;
-            let zone = device.identity()?.zone.clone();
-            let mut born = None;
-            let generated = keygen::generate(device, KeyPairRequest::named(label, slot), &mut |chip, slot, before| {
-                if let Some(problem) = subject_problem(&zone, slot) {
-                    return Err(chip::Error::Mismatch(format!("slot {slot}: {problem}")));
-                }
-                let key = chip.generate_attested_key(slot, before, challenge)?;
-                let public_key = key.public_key;
-                born = Some((slot, key));
-                Ok(public_key)
-            });
-            let (slot, key, not_noted) = match (generated, born) {
-                (Ok(_), Some((slot, key))) => (slot, key, None),
-                // A birth can't be repeated: what is there of it must not be lost over the state folder.
-                (Err(error), Some((slot, key))) => (slot, key, Some(error)),
-                (Err(error), None) => return Err(error),
-                (Ok(slot), None) => return Err(Error::State(format!("slot {slot}: a key without a birth"))),
-            };
-            let identity = device.identity()?;
-            let evidence = key.evidence.map_err(Error::Device);
-            Ok(BornKey {
-                serial: identity.zone.serial_number(),
-                slot,
-                label: identity.pair(slot).map(|pair| pair.label().to_owned()).unwrap_or_default(),
-                point: Point::from_xy(&key.public_key)
-                    .ok_or_else(|| Error::DeviceError(format!("slot {slot}: the public key is not on P-256")))?,
-                evidence: evidence.and_then(|evidence| checked(evidence, identity, &attester)),
-                not_noted,
-            })
+        let inner = &mut *self.inner.lock();
+        inner.may_make(true)?;
+        let device = &mut inner.device;
+        let attester = device.with_chip(|chip, identity| {
+            let attester = attester(chip, identity)?;
+            rehearse(chip)?;
+            Ok(attester)
+        })?;
+        let zone = device.identity()?.zone.clone();
+        let mut born = None;
+        let generated = keygen::generate(device, KeyPairRequest::named(label, slot), &mut |chip, slot, before| {
+            if let Some(problem) = subject_problem(&zone, slot) {
+                return Err(chip::Error::Mismatch(format!("slot {slot}: {problem}")));
+            }
+            let key = chip.generate_attested_key(slot, before, challenge)?;
+            let public_key = key.public_key;
+            born = Some((slot, key));
+            Ok(public_key)
+        });
+        let (slot, key, not_noted) = match (generated, born) {
+            (Ok(_), Some((slot, key))) => (slot, key, None),
+            // A birth can't be repeated: what is there of it must not be lost over the state folder.
+            (Err(error), Some((slot, key))) => (slot, key, Some(error)),
+            (Err(error), None) => return Err(error),
+            (Ok(slot), None) => return Err(Error::State(format!("slot {slot}: a key without a birth"))),
+        };
+        let identity = device.identity()?;
+        let evidence = key.evidence.map_err(Error::Device);
+        Ok(BornKey {
+            slot,
+            label: identity.pair(slot).map(|pair| pair.label().to_owned()).unwrap_or_default(),
+            point: Point::from_xy(&key.public_key)
+                .ok_or_else(|| Error::DeviceError(format!("slot {slot}: the public key is not on P-256")))?,
+            evidence: evidence.and_then(|evidence| checked(evidence, identity, &attester)),
+            not_noted,
         })
     }
 
@@ -104,7 +106,7 @@ impl Token {
             device.with_chip(|chip, identity| {
                 let attester = attester(chip, identity)?;
                 let slot = find(chip, identity, key)?;
-                let evidence = chip.attest(slot, challenge).map_err(Error::Device)?;
+                let evidence = chip.attest(slot, challenge).map_err(|error| refused(chip, error))?;
                 checked(evidence, identity, &attester)
             })
         })
@@ -127,6 +129,26 @@ fn attester(chip: &mut Chip<Bus>, identity: &Identity) -> Result<Point> {
     }
     let xy = chip.converse(|awake| awake.public_key(ATTESTER)).map_err(Error::Device)?;
     xy.as_ref().and_then(Point::from_xy).ok_or_else(|| none("it is empty, or does not tell its public key"))
+}
+
+/// Where slot 1 asks for an authorisation: sees that the chip signs statements at all, before a key is born for one. It
+/// states something about slot 1 itself, which nobody gets.
+fn rehearse(chip: &mut Chip<Bus>) -> Result<()> {
+    if chip.guards(ATTESTER) {
+        chip.attest(ATTESTER, &[0; CHALLENGE_LEN]).map_err(|error| refused(chip, error))?;
+    }
+    Ok(())
+}
+
+/// Why the chip made no statement.
+fn refused(chip: &Chip<Bus>, error: chip::Error) -> Error {
+    if chip.guards(ATTESTER) && error.has_status(Status::EXECUTION_ERROR) {
+        return Error::ActionProhibited(format!(
+            "{error}: slot {ATTESTER} asks for the PIN, and on this chip its authorisation does not outlive the Nonce that a \
+             statement begins with: it can't attest anything (docs/attestation.md)"
+        ));
+    }
+    Error::Device(error)
 }
 
 /// The slot of a key that is there.

@@ -48,8 +48,15 @@ impl Attested {
         });
         let bus = sim_chip::serve(image, &bench.path("socket"));
         let this = Self { bench, bus };
-        std::fs::write(this.bench.path("key.pem"), pem(&this.key_in(1))).unwrap();
+        if this.bus.image(0).unwrap().config().config_locked() {
+            this.enrol();
+        }
         this
+    }
+
+    /// Gives the verifier the attestation key.
+    pub fn enrol(&self) {
+        std::fs::write(self.bench.path("key.pem"), pem(&self.key_in(1))).unwrap();
     }
 
     /// The private key that is in a slot's EEPROM.

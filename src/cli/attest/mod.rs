@@ -10,9 +10,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use cryptoki_sys::CKU_USER;
 
 use super::error::{Error, Result};
 use super::output::{hex, note, public_key_pem, Output};
+use super::provision::pin::first_line;
 use super::target::{Selection, Target};
 use crate::chip;
 use crate::config::parse_hex;
@@ -54,6 +56,9 @@ pub struct Arguments {
     /// Write the statement to this file, which must not exist yet, instead of standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// On a chip with a PIN: the user's PIN is the first line of this file (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
 }
 
 /// Asks the chip for a statement.
@@ -65,7 +70,15 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let target = selection.target()?;
     let place = target.place();
     let token = token_of(target);
-    let failed = |cause| Error::Token(format!("{place}: {cause}"));
+    let failed = |cause| match cause {
+        token::Error::UserNotLoggedIn => {
+            Error::Refused(format!("{place}: this chip wants the user's PIN: give its file with --pin-file"))
+        }
+        cause => Error::Token(format!("{place}: {cause}")),
+    };
+    if let Some(path) = &arguments.pin_file {
+        token.login(CKU_USER, Some(&first_line(path)?)).map_err(failed)?;
+    }
     if arguments.public {
         let (serial, point) = token.attestation_key().map_err(failed)?;
         return Output::new(public_key_pem(&point), &Enrolment::new(&serial, ATTESTER, &point));

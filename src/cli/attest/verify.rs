@@ -173,7 +173,8 @@ fn text(report: &Report, path: &Path) -> String {
     let verdict = if report.verified { "verified" } else { "NOT VERIFIED" };
     let mut text = format!("{}: {verdict}: {}\n\n", path.display(), report.kind);
     let simulated = if report.simulated { " (simulated)" } else { "" };
-    let _ = writeln!(text, "chip {} {}{simulated}", report.model, report.serial_number);
+    let claim = if report.verified { "" } else { "claimed, not proven: " };
+    let _ = writeln!(text, "{claim}chip {} {}{simulated}", report.model, report.serial_number);
     let _ = writeln!(text, "key in slot {} ({} {})", report.slot, report.slot_config, report.key_config);
     let _ = writeln!(text, "{}", report.public_key_pem);
     for check in &report.checks {

@@ -102,7 +102,11 @@ impl PinArguments {
     }
 }
 
-fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+/// The first line of a file (`-`: of standard input): a PIN.
+///
+/// # Errors
+/// [`Error::Refused`] if it can't be read.
+pub(in crate::cli) fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
     let read = if path == Path::new("-") {

@@ -298,22 +298,23 @@ impl Identity {
         Ok((key_slot, key))
     }
 
-    /// An encrypted write's failure: a refusal means that the keys differ.
+    /// An encrypted write's failure: a refusal means that the keys differ, or that the slot wants a login, which may not
+    /// outlive the nonce that such a write begins with (nobody has asked silicon yet).
     pub(in crate::token) fn write_refused(&self, slot: Slot, error: chip::Error) -> Error {
-        let refused = error.has_status(crate::wire::Status::EXECUTION_ERROR);
-        if refused && self.scheme.is_some_and(|scheme| scheme.guards(slot)) {
+        if !error.has_status(crate::wire::Status::EXECUTION_ERROR) {
+            return Error::Device(error);
+        }
+        let file = self.io_key.path().display();
+        if self.scheme.is_some_and(|scheme| scheme.guards(slot)) {
             return Error::ActionProhibited(format!(
-                "slot {slot}: the chip refused the write. It wants an authorisation and an encrypted write in one, and may not \
-                 let the first outlive the nonce of the second (docs/security.md): generate keys in the chip instead"
+                "slot {slot}: the chip refused the write: {file} does not hold this chip's IO protection key, or its \
+                 authorisation ends with a Nonce, and then a slot that wants the PIN takes no encrypted write \
+                 (docs/security.md): generate keys in the chip instead"
             ));
         }
-        if refused {
-            return Error::DeviceError(format!(
-                "slot {slot}: the chip refused the write; does {} hold this chip's IO protection key?",
-                self.io_key.path().display()
-            ));
-        }
-        Error::Device(error)
+        Error::DeviceError(format!(
+            "slot {slot}: the chip refused the write; does {file} hold this chip's IO protection key?"
+        ))
     }
 
     fn overwrite(
