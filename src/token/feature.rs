@@ -52,7 +52,7 @@ pub(super) fn find(device: &mut Device, template: &Template) -> Result<Vec<Objec
 }
 
 impl Feature {
-    /// The attribute's value; of the counter's CKA_VALUE see [`next`].
+    /// The attribute's value; but the counter's CKA_VALUE, which reading moves on.
     ///
     /// # Errors
     /// [`Error::AttributeTypeInvalid`].
