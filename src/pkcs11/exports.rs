@@ -415,7 +415,7 @@ functions! {
             session(session) |s| {
                 let (parameter, associated) =
                     (message_parameter(parameter, parameter_len), input(associated, associated_len));
-                message::encrypt(s, parameter, associated, input(data, data_len), output(result, result_len))
+                message::whole(s, Direction::Encrypt, parameter, associated, input(data, data_len), output(result, result_len))
             }
         }
         C_EncryptMessageBegin(
@@ -439,7 +439,7 @@ functions! {
             session(session) |s| {
                 let (parameter, associated) =
                     (message_parameter(parameter, parameter_len), input(associated, associated_len));
-                message::decrypt(s, parameter, associated, input(data, data_len), output(result, result_len))
+                message::whole(s, Direction::Decrypt, parameter, associated, input(data, data_len), output(result, result_len))
             }
         }
         C_DecryptMessageBegin(

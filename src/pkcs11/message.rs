@@ -29,16 +29,17 @@ pub fn init(
     activity(session, direction).start(cipher)
 }
 
-/// C_EncryptMessage. Vector and tag go where the parameter says; a question for the length, or a short buffer, uses up no
-/// vector.
-pub fn encrypt(
+/// C_EncryptMessage, C_DecryptMessage. Of an encryption the vector and the tag go where the parameter says; a question for the
+/// length, or a short buffer, uses up no vector.
+pub fn whole(
     session: &mut Session,
+    direction: Direction,
     parameter: Result<MessageParameter>,
     associated: Result<InBuf>,
     text: Result<InBuf>,
     output: Result<OutBuf>,
 ) -> Result<()> {
-    let cipher = session.message_encrypt.active()?;
+    let cipher = activity(session, direction).active()?;
     let (parameter, associated, text, output) = (parameter?, associated?, text?, output?);
     let slot = match output.room_for(text.bytes().len()) {
         Room::Query => return Ok(()),
@@ -46,30 +47,15 @@ pub fn encrypt(
         Room::Fits(slot) => slot,
     };
     let mut text = zeroize::Zeroizing::new(text.bytes().to_vec());
-    let (iv, tag) = cipher.encrypt(&parameter.vector()?, associated.bytes(), &mut text)?;
-    parameter.set_iv(&iv);
-    parameter.set_tag(&tag);
-    slot.write(&text);
-    Ok(())
-}
-
-/// C_DecryptMessage
-pub fn decrypt(
-    session: &mut Session,
-    parameter: Result<MessageParameter>,
-    associated: Result<InBuf>,
-    text: Result<InBuf>,
-    output: Result<OutBuf>,
-) -> Result<()> {
-    let cipher = session.message_decrypt.active()?;
-    let (parameter, associated, text, output) = (parameter?, associated?, text?, output?);
-    let slot = match output.room_for(text.bytes().len()) {
-        Room::Query => return Ok(()),
-        Room::TooSmall(error) => return Err(error),
-        Room::Fits(slot) => slot,
-    };
-    let mut text = zeroize::Zeroizing::new(text.bytes().to_vec());
-    cipher.decrypt(&parameter.vector()?, associated.bytes(), &parameter.tag()?, &mut text)?;
+    let (vector, associated) = (parameter.vector()?, associated.bytes());
+    match direction {
+        Direction::Encrypt => {
+            let (iv, tag) = cipher.encrypt(&vector, associated, &mut text)?;
+            parameter.set_iv(&iv);
+            parameter.set_tag(&tag);
+        }
+        Direction::Decrypt => cipher.decrypt(&vector, associated, &parameter.tag()?, &mut text)?,
+    }
     slot.write(&text);
     Ok(())
 }
