@@ -10,6 +10,7 @@ pub mod attest;
 pub mod cert;
 pub mod chip_keys;
 pub mod config;
+pub mod counter;
 pub mod csr;
 pub mod doctor;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod provision;
 pub mod random;
 pub mod recovery_code;
 pub mod secret_input;
+pub mod selftest;
 pub mod target;
 pub mod x509;
 
@@ -84,6 +86,10 @@ enum Command {
     Cert(cert::Command),
     /// Print random bytes from the chip
     Random(random::Arguments),
+    /// Have the chip test its own engines
+    Selftest(selftest::Arguments),
+    /// Show the chip's monotonic counters, or count one up
+    Counter(counter::Arguments),
     /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
     RecoveryCode,
 }
@@ -118,6 +124,8 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Csr(arguments) => csr::run(&selection, &arguments),
         Command::Cert(command) => cert::run(&selection, &command),
         Command::Random(arguments) => random::run(&selection, &arguments),
+        Command::Selftest(arguments) => selftest::run(&selection, &arguments),
+        Command::Counter(arguments) => counter::run(&selection, &arguments),
         Command::RecoveryCode => recovery_code::run(),
     }
 }

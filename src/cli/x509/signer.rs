@@ -16,7 +16,7 @@ pub const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.
 pub const SHA256_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 
 /// A private key that signs, wherever it is.
-pub trait Signer {
+pub trait Signer: Send + Sync {
     /// SubjectPublicKeyInfo in DER.
     fn public_key_info(&self) -> Vec<u8>;
 
