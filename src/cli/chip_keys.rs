@@ -271,7 +271,15 @@ impl ChipKeys {
 
     /// What is in the way of a new key in the slot that was asked for.
     fn check_slot(&self, names: &NewKeyNames, new: NewKey) -> Result<()> {
-        let Some(slot) = names.slot else { return Ok(()) };
+        let Some(slot) = names.slot else {
+            if new == NewKey::Imported && !self.list()?.iter().any(|key| key.key.import && !key.locked) {
+                return Err(self.refused(
+                    "the configuration of this chip lets no slot take a private key from outside; `atecc608 key generate` makes \
+                     one in the chip",
+                ));
+            }
+            return Ok(());
+        };
         if let Some(problem) = self.token.slot_problem(slot, new).map_err(|error| self.failed(error))? {
             return Err(self.refused(&problem));
         }

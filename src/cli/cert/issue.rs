@@ -7,7 +7,8 @@ use clap::Args;
 use super::super::chip_keys::{parse_slot, ChipKey, ChipKeys, KeyArguments, LoginArguments};
 use super::super::error::{Error, Result};
 use super::super::files::OutputArguments;
-use super::super::output::Output;
+use super::super::output::{note, Output};
+use super::super::secret_input;
 use super::super::target::Selection;
 use super::super::x509::authority::Authority;
 use super::super::x509::certificate::Certificate;
@@ -101,6 +102,13 @@ struct Destination {
 /// # Errors
 /// What is wrong with names, request, authority or terms; those of the chip and of the files.
 pub fn issue(selection: &Selection, arguments: &Issue) -> Result<Output> {
+    secret_input::one_from_stdin(&[
+        ("--csr", arguments.csr.as_deref()),
+        ("--ca", Some(&arguments.ca)),
+        ("--ca-key", arguments.ca_key.as_deref()),
+        ("--passphrase-file", arguments.passphrase_file.as_deref()),
+        ("--pin-file", arguments.login.pin_file.as_deref()),
+    ])?;
     let given = arguments.subject.as_deref().map(Subject::parse).transpose()?;
     let names = alternative::parse_all(&arguments.san)?;
     arguments.destination.output.check()?;
@@ -136,6 +144,13 @@ pub fn issue(selection: &Selection, arguments: &Issue) -> Result<Output> {
     let certificate = Certificate::from_der("the new certificate", &der)?;
     if !certificate.is_signed_by(authority.certificate()) {
         return Err(Error::Refused("the new certificate's signature does not verify: nothing was written".to_owned()));
+    }
+    let (end, authoritys) = (certificate.validity().not_after, authority.certificate().validity().not_after);
+    if end.to_unix_duration() > authoritys.to_unix_duration() {
+        note(&format!(
+            "warning: the certificate is to be valid until {end}, but from {authoritys} on nobody accepts it, since the authority's \
+             own certificate ends then"
+        ));
     }
     let place = subject_key.as_ref().zip(keys.as_ref());
     finish(&certificate, &authority.chain(), &arguments.destination, place)
