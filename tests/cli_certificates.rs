@@ -274,6 +274,16 @@ fn certificates_are_kept_once_with_their_keys_names_and_seen_by_others_until_the
     assert_eq!(listed["certificates"].as_array().unwrap().len(), 2);
     assert_eq!(listed["certificates"][0]["id"], bench.json(&["key", "public"])["id"]);
     let serial = of(0, "serial_number");
+    // A second one for the same key is named, and replaces the first one where that is asked for.
+    ok(&issue(&bench, &["--ca", "ca.pem", "--ca-key", "ca.key", "--force"]));
+    let second = bench.run(&["cert", "import", "gateway.pem"]);
+    assert!(stderr(&second).contains(&format!("`atecc608 cert remove --serial {serial}`")), "{}", stderr(&second));
+    assert_eq!(bench.json(&["cert", "list"])["certificates"].as_array().unwrap().len(), 3);
+    let several = bench.run(&["cert", "export", "--key", "gateway"]);
+    refused_without_file(&several, "several certificates are meant");
+    ok(&bench.run(&["cert", "import", "gateway.pem", "--replace"]));
+    assert_eq!(bench.json(&["cert", "list"])["certificates"].as_array().unwrap().len(), 2);
+    let serial = bench.json(&["cert", "export", "--key", "gateway"])["serial_number"].as_str().unwrap().to_owned();
     ok(&bench.run(&["cert", "export", "--serial", &serial, "--der", "--output", "gateway.der"]));
     assert_eq!(
         openssl(dir, "x509 -in gateway.der -inform DER"),

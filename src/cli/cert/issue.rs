@@ -87,6 +87,9 @@ struct Destination {
     /// Keep it on the token, too, with the label and id of its key
     #[arg(long)]
     store: bool,
+    /// Take other certificates for the same key from the token
+    #[arg(long, requires = "store")]
+    replace: bool,
     /// DER instead of PEM
     #[arg(long, conflicts_with_all = ["json", "chain"])]
     der: bool,
@@ -207,6 +210,7 @@ fn finish(
         info.key = Some(key.label.clone());
         if destination.store {
             keys.store_certificate(certificate.der(), Some(&key.label), Some(&key.id))?;
+            super::settle_rivals(keys, certificate, destination.replace)?;
             (info.label, info.id) = (Some(key.label.clone()), Some(super::hex(&key.id)));
             lines += &format!("The token keeps it, as \"{}\".\n", key.label);
         }
