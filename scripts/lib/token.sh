@@ -58,3 +58,13 @@ device_certificate() {
     run 'openssl x509 -in device.pem -outform DER -out device.der'
     run 'pkcs11-tool --module $MODULE --token-label gateway --write-object device.der --type cert --id 01 --label dev-key'
 }
+
+# run_in_chip COMMAND 'line': runs the line, and sees by the simulator's counters that the chip executed the command.
+run_in_chip() {
+    local times
+    atecc608-sim stats --socket "$WORK/chip.sock" --reset >/dev/null
+    run "$2"
+    times=$(atecc608-sim stats --socket "$WORK/chip.sock" | tr ',{' '\n\n' | sed -n "s/^ *\"$1\": *\([0-9]*\).*/\1/p")
+    [ "${times:-0}" -gt 0 ] || die "the chip executed no $1: the work was done elsewhere"
+    note "the chip: $1, $times times"
+}
