@@ -65,9 +65,16 @@ run_in_chip() {
     local times
     atecc608-sim stats --socket "$WORK/chip.sock" --reset >/dev/null
     run "$2"
-    times=$(atecc608-sim stats --socket "$WORK/chip.sock" | tr ',{' '\n\n' | sed -n "s/^ *\"$1\": *\([0-9]*\).*/\1/p")
-    [ "${times:-0}" -ge "${3:-1}" ] || die "the chip executed $1 ${times:-0} times: the work was done elsewhere"
+    times=$(chip_did "$1")
+    [ "$times" -ge "${3:-1}" ] || die "the chip executed $1 $times times: the work was done elsewhere"
     note "the chip: $1, $times times"
+}
+
+# chip_did COMMAND: how often the chip executed it since the counters were reset.
+chip_did() {
+    local times
+    times=$(atecc608-sim stats --socket "$WORK/chip.sock" | tr ',{' '\n\n' | sed -n "s/^ *\"$1\": *\([0-9]*\).*/\1/p")
+    echo "${times:-0}"
 }
 
 # uri_pem URI FILE: a PEM file that holds a PKCS#11 URI, for programs that take a key only as a file (pkcs11-provider reads it).
