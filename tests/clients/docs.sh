@@ -48,7 +48,7 @@ pages not-run "${PAGES[@]}" | sed 's/^/not tested: /'
 
 install_stock_software
 # shellcheck disable=SC2046  # a list of names
-need_packages gcc libc6-dev sudo util-linux $(pages packages "${PAGES[@]}")
+need_packages gcc libc6-dev patchelf sudo util-linux $(pages packages "${PAGES[@]}")
 
 open_work_folder docs '' no
 cd "$WORK"

@@ -44,6 +44,8 @@ echo /usr/lib/i2c_shim.so >"$machine/etc/ld.so.preload"
 libraries=$machine/usr/lib/$(gcc -print-multiarch)
 chroot "$machine" groupadd --force --system atecc608
 install -D -m 644 -t "$libraries/pkcs11" "$RELEASE/libatecc608_pkcs11.so"
+# pkcs11-provider loads a module so that what is preloaded does not count for it (RTLD_DEEPBIND): the module names the shim.
+patchelf --add-needed /usr/lib/i2c_shim.so "$libraries/pkcs11/libatecc608_pkcs11.so"
 install -m 755 -t "$machine/usr/bin" "$RELEASE/atecc608" "$RELEASE/atecc608-sim"
 install -d -m 755 "$machine/etc/atecc608-pkcs11"
 rm -rf "$machine/etc/pkcs11/modules"
