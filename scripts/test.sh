@@ -55,7 +55,7 @@ install_everything() {
     need_rust_linters
 }
 
-check_scripts() { shellcheck -x scripts/*.sh tests/clients/*.sh .ci/run; }
+check_scripts() { shellcheck -x scripts/*.sh tests/clients/*.sh tests/docs/*.sh .ci/run; }
 
 format() { cargo fmt --check; }
 

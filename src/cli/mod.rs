@@ -17,6 +17,7 @@ pub mod error;
 pub mod files;
 pub mod info;
 pub mod key;
+pub mod manifest;
 pub mod output;
 pub mod pair;
 pub mod provision;
@@ -65,6 +66,9 @@ enum Command {
     Info,
     /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
     Provision(provision::Arguments),
+    /// What a batch has written down, and what clouds want of it; wants no chip
+    #[command(subcommand)]
+    Manifest(manifest::Command),
     /// Have the chip state that a key was born in it, or lives in it
     Attest(attest::Arguments),
     /// Check such a statement; wants no chip and no configuration
@@ -114,6 +118,7 @@ fn run(arguments: Arguments) -> Result<Output> {
     match arguments.command {
         Command::Info => info::run(&selection),
         Command::Provision(arguments) => provision::run(&selection, &arguments, json),
+        Command::Manifest(command) => manifest::run(&command),
         Command::Attest(arguments) => attest::run(&selection, &arguments),
         Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
         // It finds out itself what is wrong with the configuration.
