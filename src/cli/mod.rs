@@ -7,6 +7,8 @@
 //! A further command is a file here, a variant of `Command` and a line in `run`.
 
 pub mod attest;
+pub mod aws;
+pub mod cloud;
 pub mod config;
 pub mod doctor;
 pub mod error;
@@ -67,6 +69,9 @@ enum Command {
     Config(config::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
+    /// AWS IoT: make the chip a thing, and configure the clients on this machine
+    #[command(subcommand)]
+    Aws(aws::Command),
     /// Print random bytes from the chip
     Random(random::Arguments),
     /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
@@ -99,6 +104,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
+        Command::Aws(command) => aws::run(&selection, &command),
         Command::Random(arguments) => random::run(&selection, &arguments),
         Command::RecoveryCode => recovery_code::run(),
     }
