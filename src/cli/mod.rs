@@ -8,17 +8,26 @@
 
 pub mod attest;
 pub mod aws;
+pub mod cert;
+pub mod chip_keys;
 pub mod cloud;
 pub mod config;
+pub mod counter;
+pub mod csr;
 pub mod doctor;
 pub mod error;
+pub mod files;
 pub mod info;
+pub mod key;
 pub mod output;
 pub mod pair;
 pub mod provision;
 pub mod random;
 pub mod recovery_code;
+pub mod secret_input;
+pub mod selftest;
 pub mod target;
+pub mod x509;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,11 +78,23 @@ enum Command {
     Config(config::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
+    /// Private keys in the chip: generate, import, list, destroy
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Make a certificate signing request for a key in the chip
+    Csr(csr::Arguments),
+    /// Certificates for keys in the chip: issue, self-sign, keep, show
+    #[command(subcommand)]
+    Cert(cert::Command),
     /// AWS IoT: make the chip a thing, and configure the clients on this machine
     #[command(subcommand)]
     Aws(aws::Command),
     /// Print random bytes from the chip
     Random(random::Arguments),
+    /// Have the chip test its own engines
+    Selftest(selftest::Arguments),
+    /// Show the chip's monotonic counters, or count one up
+    Counter(counter::Arguments),
     /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
     RecoveryCode,
 }
@@ -104,8 +125,13 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
+        Command::Key(command) => key::run(&selection, &command),
+        Command::Csr(arguments) => csr::run(&selection, &arguments),
+        Command::Cert(command) => cert::run(&selection, &command),
         Command::Aws(command) => aws::run(&selection, &command),
         Command::Random(arguments) => random::run(&selection, &arguments),
+        Command::Selftest(arguments) => selftest::run(&selection, &arguments),
+        Command::Counter(arguments) => counter::run(&selection, &arguments),
         Command::RecoveryCode => recovery_code::run(),
     }
 }

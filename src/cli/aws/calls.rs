@@ -51,7 +51,15 @@ pub fn create_certificate_from_csr(csr: &Path) -> Call {
 /// A certificate by a CA that the account knows.
 pub fn register_certificate(certificate: &Path, authority: &Path) -> Call {
     let (certificate, authority) = (from_file(certificate), from_file(authority));
-    call(&["register-certificate", "--certificate-pem", &certificate, "--ca-certificate-pem", &authority, "--status", "INACTIVE"])
+    call(&[
+        "register-certificate",
+        "--certificate-pem",
+        &certificate,
+        "--ca-certificate-pem",
+        &authority,
+        "--status",
+        "INACTIVE",
+    ])
 }
 
 /// A certificate by a CA that the account does not know.
@@ -86,7 +94,14 @@ pub fn create_policy(name: &str, document: &Path) -> Call {
 
 /// Another document, which counts from now on.
 pub fn create_policy_version(name: &str, document: &Path) -> Call {
-    call(&["create-policy-version", "--policy-name", name, "--set-as-default", "--policy-document", &from_file(document)])
+    call(&[
+        "create-policy-version",
+        "--policy-name",
+        name,
+        "--set-as-default",
+        "--policy-document",
+        &from_file(document),
+    ])
 }
 
 /// The policies of a certificate.

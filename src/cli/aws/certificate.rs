@@ -248,7 +248,8 @@ impl Search<'_, '_> {
 
     /// The folder's certificate, if it is one of this CA for this key; else a new one.
     fn issued(&mut self, key: &ChipKey, authority: &Authority) -> Result<Certificate> {
-        let ours = |certificate: &Certificate| is_for(certificate, key) && certificate.is_signed_by(authority.certificate());
+        let ours =
+            |certificate: &Certificate| is_for(certificate, key) && certificate.is_signed_by(authority.certificate());
         let file = self.folder.file(CERTIFICATE).display().to_string();
         if let Some(contents) = self.folder.read(CERTIFICATE)? {
             let certificate = self.first(&file, &contents)?;
@@ -308,7 +309,12 @@ impl Search<'_, '_> {
 
     fn ensure_ours(&self, registered: &Registered) -> Result<()> {
         let things = self.steps.ask(&calls::list_principal_things(&registered.arn))?.unwrap_or_default();
-        let other = things["things"].as_array().into_iter().flatten().filter_map(Value::as_str).find(|name| *name != self.thing);
+        let other = things["things"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .find(|name| *name != self.thing);
         if let Some(other) = other {
             return Err(Error::Refused(format!(
                 "the certificate {} of this key belongs to the thing \"{other}\": take another key with --key LABEL; or, if the \
@@ -350,7 +356,9 @@ impl Search<'_, '_> {
 fn say_what_is_missing(authority: Option<&Value>) {
     const HOW: &str = "docs/aws-iot.md, \"An own CA\", says how";
     let Some(authority) = authority else {
-        return note(&format!("AWS does not know this CA in this account and region yet, so the device can't connect: {HOW}"));
+        return note(&format!(
+            "AWS does not know this CA in this account and region yet, so the device can't connect: {HOW}"
+        ));
     };
     let part = |name: &str| authority["certificateDescription"][name].as_str().unwrap_or_default();
     if part("status") != "ACTIVE" {

@@ -64,7 +64,10 @@ impl Look<'_> {
                 Ok(found) if found.mode() & 0o7777 != mode => {
                     return report.fail(
                         WHAT,
-                        format!("{place} has mode {:03o}, and Device Client takes {mode:03o} only", found.mode() & 0o7777),
+                        format!(
+                            "{place} has mode {:03o}, and Device Client takes {mode:03o} only",
+                            found.mode() & 0o7777
+                        ),
                         format!("chmod {mode:03o} {place}"),
                     )
                 }
@@ -101,7 +104,11 @@ impl Look<'_> {
         let now = DateTime::from_system_time(std::time::SystemTime::now()).unwrap_or(DateTime::INFINITY);
         let (begin, end) = (validity.not_before.to_date_time(), validity.not_after.to_date_time());
         if now < begin {
-            return report.fail(WHAT, format!("{file} is valid from {begin} on, and this machine's clock shows {now}"), "set the clock: timedatectl");
+            return report.fail(
+                WHAT,
+                format!("{file} is valid from {begin} on, and this machine's clock shows {now}"),
+                "set the clock: timedatectl",
+            );
         }
         if now > end {
             return report.fail(WHAT, format!("{file} was valid until {end}"), remedy);
@@ -128,11 +135,18 @@ impl Look<'_> {
                 "sudo apt install opensc",
             ),
             Ok(said) if said.success && String::from_utf8_lossy(&said.stdout).contains(&self.key.label) => {
-                report.ok(WHAT, format!("{copy} loads and shows the token \"{}\" with the certificate", self.connection.token));
+                report.ok(
+                    WHAT,
+                    format!("{copy} loads and shows the token \"{}\" with the certificate", self.connection.token),
+                );
             }
             Ok(said) => {
                 let last = said.stderr.trim().lines().last().unwrap_or("it shows no such certificate").to_owned();
-                report.fail(WHAT, format!("{copy}, loaded by pkcs11-tool: {last} (token {})", self.serial), format!("ATECC608_LOG=debug {typed}"));
+                report.fail(
+                    WHAT,
+                    format!("{copy}, loaded by pkcs11-tool: {last} (token {})", self.serial),
+                    format!("ATECC608_LOG=debug {typed}"),
+                );
             }
         }
     }

@@ -4,6 +4,7 @@
 //! compares modes by equality, wants to own every file, and takes no empty PIN. A slot id of 0 it ignores with a warning, so the
 //! token is named by its label.
 
+use cryptoki_sys::CK_SLOT_ID;
 use serde_json::{json, Value};
 
 use super::policy::Feature;
@@ -41,7 +42,7 @@ pub struct Connection<'a> {
     /// The token's label.
     pub token: &'a str,
     /// The token's PKCS#11 slot id.
-    pub slot: u64,
+    pub slot: CK_SLOT_ID,
     /// What C_Login is given.
     pub pin: &'a str,
     /// What the thing may do.
@@ -111,7 +112,9 @@ pub fn check(folder: &Folder, connection: &Connection<'_>, report: &mut Report) 
         return report.fail(WHAT, format!("{file}: {}", different.join("; ")), remedy);
     }
     match found.pointer("/secure-element/secure-element-pin").and_then(Value::as_str) {
-        Some("") | None => report.fail(WHAT, format!("{file}: secure-element-pin is empty, and the client takes none"), remedy),
+        Some("") | None => {
+            report.fail(WHAT, format!("{file}: secure-element-pin is empty, and the client takes none"), remedy)
+        }
         Some(PIN_TO_ENTER) => report.warn(
             WHAT,
             format!("{file}: the client needs the token's PIN as secure-element-pin"),

@@ -24,8 +24,9 @@ use crate::cli::error::{Error, Result};
 pub fn installed(given: Option<&Path>) -> Result<PathBuf> {
     let path = match given {
         Some(path) => path.to_owned(),
-        None => find_module()
-            .ok_or_else(|| Error::Refused(format!("{MODULE} is not installed where this tool looks: say --module FILE")))?,
+        None => find_module().ok_or_else(|| {
+            Error::Refused(format!("{MODULE} is not installed where this tool looks: say --module FILE"))
+        })?,
     };
     let absolute = std::fs::canonicalize(&path);
     absolute.map_err(|error| Error::Refused(format!("{}: {error} (--module)", path.display())))
@@ -138,8 +139,11 @@ pub fn folders(parent: &Path) -> Result<Vec<PathBuf>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(refused(parent, &error)),
     };
-    let mut folders: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.join(MODULE).symlink_metadata().is_ok()).collect();
+    let mut folders: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join(MODULE).symlink_metadata().is_ok())
+        .collect();
     folders.sort();
     Ok(folders)
 }

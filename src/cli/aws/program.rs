@@ -89,14 +89,16 @@ fn answer(what: &str, said: &Said) -> Result<Value, Failure> {
     if said.stdout.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(&said.stdout)
-        .map_err(|error| Failure::Other(Error::Refused(format!("aws {what} answered something else than JSON: {error}"))))
+    serde_json::from_slice(&said.stdout).map_err(|error| {
+        Failure::Other(Error::Refused(format!("aws {what} answered something else than JSON: {error}")))
+    })
 }
 
 /// What the AWS CLI's words mean. Its versions exit with 254, 255 or 253 for the same thing: the words are what counts.
 fn failure(what: &str, stderr: &str) -> Failure {
     let has = |part: &str| stderr.contains(part);
-    let error_code = stderr.split_once("An error occurred (").and_then(|(_, rest)| rest.split_once(')')).map(|(code, _)| code);
+    let error_code =
+        stderr.split_once("An error occurred (").and_then(|(_, rest)| rest.split_once(')')).map(|(code, _)| code);
     let last = stderr.trim().lines().last().unwrap_or("it said nothing").trim();
     let remedy = match error_code {
         Some("ResourceNotFoundException") => return Failure::NotFound,

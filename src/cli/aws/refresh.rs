@@ -42,7 +42,8 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
     let module = module_copy::installed(arguments.module.as_deref())?;
     for folder in folders {
         let path = folder.join(MODULE).display().to_string();
-        let done = if arguments.check { module_copy::compare(&module, &folder) } else { module_copy::renew(&module, &folder) };
+        let done =
+            if arguments.check { module_copy::compare(&module, &folder) } else { module_copy::renew(&module, &folder) };
         let result = match done {
             Ok(Copy::Current) => "current".to_owned(),
             Ok(_) if arguments.check => {

@@ -10,14 +10,8 @@ use crate::cli::x509::certificate::Certificate;
 /// Amazon Root CA 1 (RSA 2048) and 3 (P-256), which certify the ATS endpoints: Debian's file, and SHA-256 of the certificate as Amazon
 /// Trust Services publishes it.
 const AMAZON: [(&str, &str); 2] = [
-    (
-        "/etc/ssl/certs/Amazon_Root_CA_1.pem",
-        "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e",
-    ),
-    (
-        "/etc/ssl/certs/Amazon_Root_CA_3.pem",
-        "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4",
-    ),
+    ("/etc/ssl/certs/Amazon_Root_CA_1.pem", "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e"),
+    ("/etc/ssl/certs/Amazon_Root_CA_3.pem", "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4"),
 ];
 
 /// The certificates as one PEM file, and where they came from.

@@ -200,7 +200,8 @@ impl Setup<'_> {
 
         let connection = self.connection(&hosts, &pin);
         let module_path = module.display().to_string();
-        let region = account.as_ref().map(|account| account.region.clone()).or(region_of(&hosts.endpoint)).unwrap_or_default();
+        let region =
+            account.as_ref().map(|account| account.region.clone()).or(region_of(&hosts.endpoint)).unwrap_or_default();
         let core = self.core(&hosts, &region, &module_path);
         kept(&mut folder, ROOT_CA, root_ca.as_bytes(), CERTIFICATE_MODE)?;
         let copied = module_copy::renew(&module, folder.path())?;
@@ -254,11 +255,13 @@ impl Setup<'_> {
 
     /// The account's endpoints. With them it is proven that the AWS CLI is there, and may ask.
     fn hosts(&mut self) -> Result<Hosts> {
-        let answer = self.steps.make("asking AWS IoT for the account's endpoint", &calls::describe_endpoint("iot:Data-ATS"))?;
+        let answer =
+            self.steps.make("asking AWS IoT for the account's endpoint", &calls::describe_endpoint("iot:Data-ATS"))?;
         let endpoint = text(&answer, "/endpointAddress")?.to_owned();
         let credentials = if self.arguments.role_alias.is_some() {
-            let answer =
-                self.steps.make("asking for the credentials endpoint", &calls::describe_endpoint("iot:CredentialProvider"))?;
+            let answer = self
+                .steps
+                .make("asking for the credentials endpoint", &calls::describe_endpoint("iot:CredentialProvider"))?;
             Some(text(&answer, "/endpointAddress")?.to_owned())
         } else {
             None
@@ -286,12 +289,14 @@ impl Setup<'_> {
             // It is this tool's own text: what counts is what AWS has.
             folder.overwrite(POLICY, pretty.as_bytes(), 0o644)?;
             folder.note(POLICY, 0o644, Outcome::Written);
-            match self.steps.make(&format!("AWS IoT makes the policy \"{name}\""), &calls::create_policy(&name, &file)) {
+            match self.steps.make(&format!("AWS IoT makes the policy \"{name}\""), &calls::create_policy(&name, &file))
+            {
                 Ok(_) | Err(Failure::Exists) => return Ok(name),
                 Err(failure) => return Err(failure.into()),
             }
         };
-        let found: Option<Value> = text(&answer, "/policyDocument").ok().and_then(|text| serde_json::from_str(text).ok());
+        let found: Option<Value> =
+            text(&answer, "/policyDocument").ok().and_then(|text| serde_json::from_str(text).ok());
         if found.as_ref() == Some(&document) {
             folder.overwrite(POLICY, pretty.as_bytes(), 0o644)?;
             folder.note(POLICY, 0o644, Outcome::Unchanged);
@@ -306,13 +311,17 @@ impl Setup<'_> {
         }
         folder.overwrite(POLICY, pretty.as_bytes(), 0o644)?;
         folder.note(POLICY, 0o644, Outcome::Written);
-        self.steps.make(&format!("the policy \"{name}\" gets its new document"), &calls::create_policy_version(&name, &file))?;
+        self.steps.make(
+            &format!("the policy \"{name}\" gets its new document"),
+            &calls::create_policy_version(&name, &file),
+        )?;
         Ok(name)
     }
 
     fn attach(&mut self, policy: &str, certificate: &str) -> Result<()> {
         let attached = self.steps.ask(&calls::list_attached_policies(certificate))?.unwrap_or_default();
-        let names = || attached["policies"].as_array().into_iter().flatten().filter_map(|policy| policy["policyName"].as_str());
+        let names =
+            || attached["policies"].as_array().into_iter().flatten().filter_map(|policy| policy["policyName"].as_str());
         for other in names().filter(|name| *name != policy) {
             note(&format!("the certificate has another policy, too, which may allow more: \"{other}\""));
         }
@@ -331,8 +340,9 @@ impl Setup<'_> {
     fn pin(&self) -> Result<String> {
         Ok(match &self.arguments.login.pin_file {
             _ if !self.identity.has_pin => NO_PIN.to_owned(),
-            Some(file) if self.arguments.write_pin => String::from_utf8(first_line(file)?.to_vec())
-                .map_err(|_| Error::Refused("the PIN is not UTF-8: it can't be written into a configuration".to_owned()))?,
+            Some(file) if self.arguments.write_pin => String::from_utf8(first_line(file)?.to_vec()).map_err(|_| {
+                Error::Refused("the PIN is not UTF-8: it can't be written into a configuration".to_owned())
+            })?,
             _ => PIN_TO_ENTER.to_owned(),
         })
     }
@@ -364,8 +374,7 @@ impl Setup<'_> {
         let client = device_client::configuration(folder, connection);
         let client = serde_json::to_string_pretty(&client).unwrap_or_default() + "\n";
         let program = sdk::program(folder, connection, module, self.identity.config.as_deref(), self.identity.has_pin);
-        let mut files =
-            vec![(device_client::FILE, client, device_client::MODE), (sdk::FILE, program, sdk::MODE)];
+        let mut files = vec![(device_client::FILE, client, device_client::MODE), (sdk::FILE, program, sdk::MODE)];
         if let Some(core) = core {
             files.push((greengrass::FILE, greengrass::configuration(folder, connection, core), greengrass::MODE));
         }
@@ -416,7 +425,10 @@ impl Setup<'_> {
             folder.note(name, mode, Outcome::Planned);
         }
         let key = if exists { "is there" } else { "would be generated" };
-        let mut text = format!("Nothing was done, and AWS was not asked.\n\nThe key \"{}\" {key} in the chip.\n\n", self.key_label());
+        let mut text = format!(
+            "Nothing was done, and AWS was not asked.\n\nThe key \"{}\" {key} in the chip.\n\n",
+            self.key_label()
+        );
         text += "Calls, where nothing is there yet:\n";
         for line in self.steps.lines() {
             text += &format!("  {line}\n");
@@ -455,7 +467,8 @@ fn region_of(endpoint: &str) -> Option<String> {
 fn files_text(files: &[Placed]) -> String {
     let mut text = "files\n".to_owned();
     for Placed { path, mode, result } in files {
-        let result = serde_json::to_value(result).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+        let result =
+            serde_json::to_value(result).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
         text += &format!("  {result:<9} {mode} {path}\n");
     }
     text

@@ -80,7 +80,9 @@ impl Folder {
         match DirBuilder::new().mode(FOLDER_MODE).create(path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(path, &error)),
             // Whatever the umask took away.
-            Ok(()) => fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)).map_err(|error| failed(path, &error))?,
+            Ok(()) => {
+                fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)).map_err(|error| failed(path, &error))?
+            }
             Err(_) => {}
         }
         let found = fs::symlink_metadata(path).map_err(|error| failed(path, &error))?;

@@ -1,6 +1,6 @@
 //! The key in the chip that a cloud is to know the device by, and its certificates on the token.
 
-use cryptoki_sys::CKF_LOGIN_REQUIRED;
+use cryptoki_sys::{CKF_LOGIN_REQUIRED, CK_SLOT_ID};
 
 use crate::cli::chip_keys::{ChipKey, ChipKeys, LoginArguments, NewKeyNames};
 use crate::cli::error::{Error, Result};
@@ -19,7 +19,7 @@ pub struct Identity {
     /// The token's serial number, 16 hex digits.
     pub serial: String,
     /// The token's PKCS#11 slot id.
-    pub slot: u64,
+    pub slot: CK_SLOT_ID,
     /// Whether it wants a PIN.
     pub has_pin: bool,
     /// The configuration file, where it is not the one that every program finds.
@@ -40,7 +40,7 @@ impl Identity {
         let path = selection.configuration()?.path.and_then(|path| std::path::absolute(path).ok());
         let config = path.map(|path| path.display().to_string()).filter(|path| path != config::DEFAULT_PATH);
         Ok(Self {
-            slot: keys.token().slot_id() as u64,
+            slot: keys.token().slot_id(),
             token: info.label,
             serial: info.serial_number,
             has_pin: info.flags & CKF_LOGIN_REQUIRED != 0,
