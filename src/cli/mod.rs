@@ -8,6 +8,7 @@
 
 pub mod attest;
 pub mod aws;
+pub mod azure;
 pub mod cert;
 pub mod chip_keys;
 pub mod cloud;
@@ -89,6 +90,9 @@ enum Command {
     /// AWS IoT: make the chip a thing, and configure the clients on this machine
     #[command(subcommand)]
     Aws(aws::Command),
+    /// Azure IoT: make the chip a device of IoT Hub or DPS, and configure the clients on this machine
+    #[command(subcommand)]
+    Azure(azure::Command),
     /// Print random bytes from the chip
     Random(random::Arguments),
     /// Have the chip test its own engines
@@ -129,6 +133,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Csr(arguments) => csr::run(&selection, &arguments),
         Command::Cert(command) => cert::run(&selection, &command),
         Command::Aws(command) => aws::run(&selection, &command),
+        Command::Azure(command) => azure::run(&selection, &command),
         Command::Random(arguments) => random::run(&selection, &arguments),
         Command::Selftest(arguments) => selftest::run(&selection, &arguments),
         Command::Counter(arguments) => counter::run(&selection, &arguments),

@@ -45,7 +45,7 @@ pub fn describe_certificate(id: &str) -> Call {
 
 /// A certificate by AWS, inactive: nobody can use one whose answer was lost.
 pub fn create_certificate_from_csr(csr: &Path) -> Call {
-    call(&["create-certificate-from-csr", "--no-set-as-active", "--certificate-signing-request", &from_file(csr)])
+    call(&["create-certificate-from-csr", "--certificate-signing-request", &from_file(csr)])
 }
 
 /// A certificate by a CA that the account knows.

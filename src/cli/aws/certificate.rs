@@ -212,12 +212,7 @@ impl Search<'_, '_> {
         if others.is_empty() || self.shared {
             return Ok(None);
         }
-        Err(Error::Refused(format!(
-            "the thing \"{}\" has a certificate for another key ({}): it is another device's, or this board's before its chip was \
-             replaced. Another name with --thing; or --existing-thing, which lets both in",
-            self.thing,
-            others.join(", ")
-        )))
+        Err(taken(self.thing, &others.join(", ")))
     }
 
     /// Signed by an own CA.
@@ -350,6 +345,14 @@ impl Search<'_, '_> {
             _ => Ok(()),
         }
     }
+}
+
+/// The thing has certificates (their ids) that are not for this key.
+pub fn taken(thing: &str, ids: &str) -> Error {
+    Error::Refused(format!(
+        "the thing \"{thing}\" has a certificate for another key ({ids}): it is another device's, or this board's before its chip was \
+         replaced. Another name with --thing; or --existing-thing, which lets both in"
+    ))
 }
 
 /// A device of an own CA gets in only if AWS knows the CA and lets its certificates register themselves.

@@ -4,15 +4,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use der::DateTime;
-
 use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, MODULE, MODULE_MODE, ROOT_CA};
 use super::greengrass::{self, Core};
 use super::module_copy::{self, Copy};
 use crate::cli::chip_keys::ChipKey;
-use crate::cli::cloud::folder::{Folder, FOLDER_MODE};
-use crate::cli::cloud::identity::is_for;
-use crate::cli::cloud::pem::certificates;
+use crate::cli::cloud::folder::{Folder, PRIVATE};
+use crate::cli::cloud::identity::check_file as certificate;
 use crate::cli::cloud::program;
 use crate::cli::cloud::report::Report;
 use crate::cli::x509::certificate::Certificate;
@@ -42,7 +39,7 @@ impl Look<'_> {
     /// Looks at all of it.
     pub fn run(&self, report: &mut Report) {
         self.modes(report);
-        self.certificate(report);
+        certificate(self.folder, CERTIFICATE, self.certificate, self.key, report);
         self.module(report);
         device_client::check(self.folder, self.connection, report);
         if let Some(core) = self.core {
@@ -57,7 +54,7 @@ impl Look<'_> {
         let paths = files.map(|(name, mode)| (self.folder.file(name), mode));
         let folder = self.folder.path().to_owned();
         let owner = fs::metadata(&folder).map(|found| found.uid()).ok();
-        for (path, mode) in std::iter::once((folder, FOLDER_MODE)).chain(paths) {
+        for (path, mode) in std::iter::once((folder, PRIVATE)).chain(paths) {
             let place = path.display();
             match fs::symlink_metadata(&path) {
                 Err(error) => return report.fail(WHAT, format!("{place}: {error}"), "run the set-up again"),
@@ -83,37 +80,6 @@ impl Look<'_> {
         }
         let owner = owner.unwrap_or_default();
         report.ok(WHAT, format!("as Device Client demands them; it has to run as user {owner}"));
-    }
-
-    fn certificate(&self, report: &mut Report) {
-        const WHAT: &str = "certificate";
-        let file = self.folder.file(CERTIFICATE).display().to_string();
-        let remedy = format!("move {file} away and run the set-up again");
-        let contents = self.folder.read(CERTIFICATE).map(Option::unwrap_or_default);
-        let found = match contents.and_then(|contents| certificates(&file, &contents)) {
-            Ok(found) => found,
-            Err(error) => return report.fail(WHAT, error.to_string(), remedy),
-        };
-        let Some(first) = found.first().filter(|first| first.der() == self.certificate.der()) else {
-            return report.fail(WHAT, format!("{file} is not the certificate that AWS has"), remedy);
-        };
-        if !is_for(first, self.key) {
-            return report.fail(WHAT, format!("{file} is not for the key in the chip"), remedy);
-        }
-        let validity = first.validity();
-        let now = DateTime::from_system_time(std::time::SystemTime::now()).unwrap_or(DateTime::INFINITY);
-        let (begin, end) = (validity.not_before.to_date_time(), validity.not_after.to_date_time());
-        if now < begin {
-            return report.fail(
-                WHAT,
-                format!("{file} is valid from {begin} on, and this machine's clock shows {now}"),
-                "set the clock: timedatectl",
-            );
-        }
-        if now > end {
-            return report.fail(WHAT, format!("{file} was valid until {end}"), remedy);
-        }
-        report.ok(WHAT, format!("for the key \"{}\" in the chip, valid until {end}", self.key.label));
     }
 
     /// The copy is the installed module, and a stock program finds the key through it, as a client would.

@@ -94,43 +94,54 @@ fn answer(what: &str, said: &Said) -> Result<Value, Failure> {
     })
 }
 
-/// What the AWS CLI's words mean. Its versions exit with 254, 255 or 253 for the same thing: the words are what counts.
+/// Words of the AWS CLI, and what to do about them; the first line that fits counts. Its versions exit with 253, 254 or 255 for the
+/// same thing, and print another server's errors as they came: the words are what counts.
+const REMEDIES: [(&[&str], &str); 8] = [
+    (
+        &["AccessDenied", "UnauthorizedException", "ForbiddenException"],
+        "these credentials may not do this: docs/aws-iot.md lists the IAM permissions that a set-up needs",
+    ),
+    (
+        &[
+            "ExpiredToken",
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "InvalidAccessKeyId",
+            "AuthFailure",
+        ],
+        "AWS does not accept these credentials: log in again (`aws configure`, `aws sso login`), check the clock",
+    ),
+    (
+        &["VersionsLimitExceededException"],
+        "a policy has at most five versions: `aws iot list-policy-versions`, `aws iot delete-policy-version`, then again",
+    ),
+    (&["ThrottlingException", "LimitExceededException"], "AWS wants this slower: run it again in a minute"),
+    (
+        &["Unable to locate credentials", "Partial credentials"],
+        "the AWS CLI has no credentials: `aws configure`, or AWS_PROFILE",
+    ),
+    (&["The config profile"], "`aws configure list-profiles` shows which there are"),
+    (&["You must specify a region"], "say --region, or set one with `aws configure set region ...`"),
+    (
+        &["Could not connect to the endpoint URL", "Connect timeout", "Read timeout", "Connection was closed", "proxy"],
+        "AWS can't be reached: is there a network here, and is the region right? Running this again goes on where it stopped",
+    ),
+];
+
+/// What went wrong, in the AWS CLI's words and ours.
 fn failure(what: &str, stderr: &str) -> Failure {
     let has = |part: &str| stderr.contains(part);
-    let error_code =
-        stderr.split_once("An error occurred (").and_then(|(_, rest)| rest.split_once(')')).map(|(code, _)| code);
+    if has("(ResourceNotFoundException)") {
+        return Failure::NotFound;
+    }
+    if has("(ResourceAlreadyExistsException)") {
+        return Failure::Exists;
+    }
     let last = stderr.trim().lines().last().unwrap_or("it said nothing").trim();
-    let remedy = match error_code {
-        Some("ResourceNotFoundException") => return Failure::NotFound,
-        Some("ResourceAlreadyExistsException") => return Failure::Exists,
-        Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedException" | "ForbiddenException") => {
-            "these credentials may not do this: docs/aws-iot.md lists the IAM permissions that a set-up needs"
-        }
-        Some(
-            "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" | "UnrecognizedClientException"
-            | "InvalidSignatureException" | "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "AuthFailure",
-        ) => "AWS does not accept these credentials: log in again (`aws configure`, `aws sso login`), check the clock",
-        Some("ThrottlingException" | "LimitExceededException") => "AWS wants this slower: run it again in a minute",
-        Some("VersionsLimitExceededException") => {
-            "a policy has at most five versions: `aws iot list-policy-versions`, `aws iot delete-policy-version`, then again"
-        }
-        Some(_) => "",
-        None if has("Unable to locate credentials") || has("Partial credentials") => {
-            "the AWS CLI has no credentials: `aws configure`, or AWS_PROFILE"
-        }
-        None if has("config profile") && has("could not be found") => "`aws configure list-profiles` shows which there are",
-        None if has("You must specify a region") => "say --region, or set one with `aws configure set region ...`",
-        None if has("Could not connect to the endpoint URL")
-            || has("Connect timeout")
-            || has("Read timeout")
-            || has("Connection was closed")
-            || has("proxy") =>
-        {
-            "AWS can't be reached: is there a network here, and is the region right? Running this again goes on where it stopped"
-        }
-        None => "",
-    };
-    let remedy = if remedy.is_empty() { String::new() } else { format!(" -- {remedy}") };
+    let remedy = REMEDIES.iter().find(|(words, _)| words.iter().any(|word| has(word)));
+    let remedy = remedy.map(|(_, remedy)| format!(" -- {remedy}")).unwrap_or_default();
     Failure::Other(Error::Refused(format!("aws {what}: {last}{remedy}")))
 }
 

@@ -3,7 +3,7 @@
 //!
 //! 1. the names, the chip and its PIN, the account's endpoint: nothing is changed before all of these are right;
 //! 2. the folder, the key in the chip;
-//! 3. thing, certificate (inactive), policy; the certificate for policy and thing, and only then active;
+//! 3. certificate (inactive), thing, policy; the certificate for policy and thing, and only then active;
 //! 4. the files, and a look at all of it.
 
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use serde_json::{json, Value};
 
 use super::arn::{check_thing_name, Account};
 use super::calls;
-use super::certificate::{Search, Source, REQUEST};
+use super::certificate::{taken, Search, Source, REQUEST};
 use super::check;
 use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, NO_PIN, PIN_TO_ENTER, ROOT_CA};
 use super::greengrass::{self, Core};
@@ -26,7 +26,7 @@ use super::sdk;
 use super::steps::Steps;
 use super::PARENT;
 use crate::cli::chip_keys::LoginArguments;
-use crate::cli::cloud::folder::{Folder, Outcome, Permission, Placed};
+use crate::cli::cloud::folder::{self, Folder, Outcome, Permission, Placed};
 use crate::cli::cloud::identity::Identity;
 use crate::cli::cloud::report::{Finding, Report};
 use crate::cli::error::{Error, Result};
@@ -162,7 +162,11 @@ impl Setup<'_> {
     fn folder(&self) -> Result<Folder> {
         let usual = || PathBuf::from(PARENT).join(self.thing());
         let path = self.arguments.dir.clone().unwrap_or_else(usual);
-        Folder::open(&path, Permission { replace: self.arguments.replace, dry_run: self.arguments.dry_run })
+        Folder::open(
+            &path,
+            folder::PRIVATE,
+            Permission { replace: self.arguments.replace, dry_run: self.arguments.dry_run },
+        )
     }
 
     fn run(&mut self) -> Result<Output> {
@@ -173,9 +177,8 @@ impl Setup<'_> {
         let pin = self.pin()?;
         let mut folder = self.folder()?;
 
+        self.ensure_free()?;
         let (key, generated) = self.identity.find_or_generate(self.key_label())?;
-        let just_in_time = self.arguments.source.just_in_time();
-        let account = if just_in_time { None } else { Some(self.account()?) };
         let thing = self.arguments.thing.clone();
         let mut search = Search {
             steps: &mut self.steps,
@@ -188,20 +191,20 @@ impl Setup<'_> {
         if !self.identity.keep(&key, &found.certificate)? {
             note("the token has the certificate already");
         }
-        let mut policy_name = None;
-        if let (Some(account), Some(registered)) = (&account, &found.registered) {
-            let name = self.policy(account, &mut folder)?;
+        let (mut policy_name, mut region) = (None, None);
+        if let Some(registered) = &found.registered {
+            let account = self.account()?;
+            let name = self.policy(&account, &mut folder)?;
             self.attach(&name, &registered.arn)?;
             if registered.status != "ACTIVE" {
                 self.steps.make("AWS IoT lets the certificate in", &calls::activate_certificate(&registered.id))?;
             }
-            policy_name = Some(name);
+            (policy_name, region) = (Some(name), Some(account.region));
         }
 
         let connection = self.connection(&hosts, &pin);
         let module_path = module.display().to_string();
-        let region =
-            account.as_ref().map(|account| account.region.clone()).or(region_of(&hosts.endpoint)).unwrap_or_default();
+        let region = region.or_else(|| region_of(&hosts.endpoint)).unwrap_or_default();
         let core = self.core(&hosts, &region, &module_path);
         kept(&mut folder, ROOT_CA, root_ca.as_bytes(), CERTIFICATE_MODE)?;
         let copied = module_copy::renew(&module, folder.path())?;
@@ -247,7 +250,7 @@ impl Setup<'_> {
             text += &format!("policy       {name}\n");
         }
         text += &format!("endpoint     {}\nroot CA      {root_ca_from}\n\n", hosts.endpoint);
-        text += &files_text(folder.placed());
+        text += &folder::text(folder.placed());
         text += &format!("\nchecks\n{}", report.text());
         text += &next_steps(&folder, self.identity.config.as_deref(), core.is_some());
         Output::new(text, &answer).map(|output| output.failed_if(report.failed()))
@@ -267,6 +270,19 @@ impl Setup<'_> {
             None
         };
         Ok(Hosts { endpoint, credentials })
+    }
+
+    /// A thing that has certificates already is none for a new key, and a key is not made in vain: the chip has few slots.
+    fn ensure_free(&self) -> Result<()> {
+        let known = self.arguments.existing_thing || self.arguments.source.just_in_time();
+        if known || self.identity.find(self.key_label())?.is_some() {
+            return Ok(());
+        }
+        let principals = self.steps.ask(&calls::list_thing_principals(self.thing()))?.unwrap_or_default();
+        match principals["principals"].as_array().into_iter().flatten().find_map(Value::as_str) {
+            None => Ok(()),
+            Some(arn) => Err(taken(self.thing(), arn.rsplit('/').next().unwrap_or(arn))),
+        }
     }
 
     /// The thing, made if it is not there; and so the account that it is in.
@@ -434,7 +450,7 @@ impl Setup<'_> {
             text += &format!("  {line}\n");
         }
         text += &format!("\nThe policy:\n{}\n\n", serde_json::to_string_pretty(&document).unwrap_or_default());
-        text += &files_text(folder.placed());
+        text += &folder::text(folder.placed());
         let answer = json!({
             "dry_run": true,
             "thing": thing,
@@ -462,16 +478,6 @@ fn kept(folder: &mut Folder, name: &str, contents: &[u8], mode: u32) -> Result<(
 /// The region in an endpoint's name: PREFIX-ats.iot.REGION.amazonaws.com.
 fn region_of(endpoint: &str) -> Option<String> {
     endpoint.split('.').nth(2).map(str::to_owned)
-}
-
-fn files_text(files: &[Placed]) -> String {
-    let mut text = "files\n".to_owned();
-    for Placed { path, mode, result } in files {
-        let result =
-            serde_json::to_value(result).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
-        text += &format!("  {result:<9} {mode} {path}\n");
-    }
-    text
 }
 
 fn next_steps(folder: &Folder, config: Option<&str>, core: bool) -> String {

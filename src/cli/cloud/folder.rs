@@ -46,26 +46,29 @@ pub struct Permission {
     pub dry_run: bool,
 }
 
-/// A folder for one device, readable by its owner only.
+/// A folder for one device.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    mode: u32,
     permission: Permission,
     placed: Vec<Placed>,
 }
 
-/// The folder's mode: what AWS IoT Device Client demands of a folder with certificates or a module, by equality.
-pub const FOLDER_MODE: u32 = 0o700;
+/// For its owner only: what AWS IoT Device Client demands of a folder with certificates or a module, by equality.
+pub const PRIVATE: u32 = 0o700;
+/// For services that run as users of their own.
+pub const PUBLIC: u32 = 0o755;
 
 impl Folder {
-    /// The folder at `path`, which is made if it is not there.
+    /// The folder at `path`, of this mode ([`PRIVATE`] or [`PUBLIC`]), which is made if it is not there.
     ///
     /// # Errors
     /// [`Error::Refused`] if the path is none that clients can use, or the folder can't be made or is open to others.
-    pub fn open(path: &Path, permission: Permission) -> Result<Self> {
+    pub fn open(path: &Path, mode: u32, permission: Permission) -> Result<Self> {
         let path = std::path::absolute(path).map_err(|error| failed(path, &error))?;
         ensure_plain(&path)?;
-        let folder = Self { path, permission, placed: Vec::new() };
+        let folder = Self { path, mode, permission, placed: Vec::new() };
         if !permission.dry_run {
             folder.make()?;
         }
@@ -77,11 +80,11 @@ impl Folder {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
         }
-        match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        match DirBuilder::new().mode(self.mode).create(path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(path, &error)),
             // Whatever the umask took away.
             Ok(()) => {
-                fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)).map_err(|error| failed(path, &error))?
+                fs::set_permissions(path, Permissions::from_mode(self.mode)).map_err(|error| failed(path, &error))?
             }
             Err(_) => {}
         }
@@ -90,11 +93,12 @@ impl Folder {
             return Err(Error::Refused(format!("{} is no folder: give another one with --dir", path.display())));
         }
         let mode = found.mode() & 0o7777;
-        if mode != FOLDER_MODE {
+        if mode != self.mode {
             return Err(Error::Refused(format!(
-                "{0} has mode {mode:03o}: what goes there is for its owner only, and AWS IoT Device Client refuses any other \
-                 mode than 700: chmod 700 {0}, or give another folder with --dir",
-                path.display()
+                "{0} has mode {mode:03o}, and has to have {1:03o} for the clients: chmod {1:03o} {0}, or give another folder with \
+                 --dir",
+                path.display(),
+                self.mode
             )));
         }
         Ok(())
@@ -214,6 +218,22 @@ impl Folder {
     }
 }
 
+/// The files, a line for each.
+pub fn text(files: &[Placed]) -> String {
+    let mut text = "files\n".to_owned();
+    for Placed { path, mode, result } in files {
+        let result = match result {
+            Outcome::Written => "written",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Replaced => "replaced",
+            Outcome::Kept => "kept",
+            Outcome::Planned => "planned",
+        };
+        text += &format!("  {result:<9} {mode} {path}\n");
+    }
+    text
+}
+
 /// Clients expand paths as a shell does (Device Client with wordexp), and put them into URIs and configuration files.
 fn ensure_plain(path: &Path) -> Result<()> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(byte);
@@ -241,7 +261,7 @@ mod tests {
     use super::*;
 
     fn folder(path: &Path, replace: bool) -> Folder {
-        Folder::open(path, Permission { replace, dry_run: false }).unwrap()
+        Folder::open(path, PRIVATE, Permission { replace, dry_run: false }).unwrap()
     }
 
     #[test]
@@ -273,9 +293,10 @@ mod tests {
         let open = dir.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
-        let refused = Folder::open(&open, Permission::default()).unwrap_err().to_string();
+        let refused = Folder::open(&open, PRIVATE, Permission::default()).unwrap_err().to_string();
         assert!(refused.contains("chmod 700"), "{refused}");
-        let spaces = Folder::open(&dir.path().join("a folder"), Permission::default()).unwrap_err().to_string();
+        let spaces =
+            Folder::open(&dir.path().join("a folder"), PRIVATE, Permission::default()).unwrap_err().to_string();
         assert!(spaces.contains("--dir"), "{spaces}");
     }
 
@@ -283,7 +304,7 @@ mod tests {
     fn a_dry_run_makes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new");
-        let mut dry = Folder::open(&path, Permission { replace: false, dry_run: true }).unwrap();
+        let mut dry = Folder::open(&path, PRIVATE, Permission { replace: false, dry_run: true }).unwrap();
         assert_eq!(dry.place("file", b"x", 0o600).unwrap(), Outcome::Planned);
         assert!(!path.exists());
     }
