@@ -7,8 +7,11 @@
 //! A further command is a file here, a variant of `Command` and a line in `run`.
 
 pub mod attest;
+pub mod aws;
+pub mod azure;
 pub mod cert;
 pub mod chip_keys;
+pub mod cloud;
 pub mod config;
 pub mod counter;
 pub mod csr;
@@ -88,6 +91,12 @@ enum Command {
     /// Certificates for keys in the chip: issue, self-sign, keep, show
     #[command(subcommand)]
     Cert(cert::Command),
+    /// AWS IoT: make the chip a thing, and configure the clients on this machine
+    #[command(subcommand)]
+    Aws(aws::Command),
+    /// Azure IoT: make the chip a device of IoT Hub or DPS, and configure the clients on this machine
+    #[command(subcommand)]
+    Azure(azure::Command),
     /// Print random bytes from the chip
     Random(random::Arguments),
     /// Have the chip test its own engines
@@ -128,6 +137,8 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Key(command) => key::run(&selection, &command),
         Command::Csr(arguments) => csr::run(&selection, &arguments),
         Command::Cert(command) => cert::run(&selection, &command),
+        Command::Aws(command) => aws::run(&selection, &command),
+        Command::Azure(command) => azure::run(&selection, &command),
         Command::Random(arguments) => random::run(&selection, &arguments),
         Command::Selftest(arguments) => selftest::run(&selection, &arguments),
         Command::Counter(arguments) => counter::run(&selection, &arguments),
