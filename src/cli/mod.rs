@@ -62,7 +62,7 @@ enum Command {
     VerifyAttestation(attest::verify::Arguments),
     /// Check everything between the configuration and OpenSSL; say what to do about the first broken link
     Doctor(doctor::Arguments),
-    /// The chip's configuration zone
+    /// The chip's configuration zone: print, compare, judge, write
     #[command(subcommand)]
     Config(config::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
@@ -97,7 +97,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
-        Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
+        Command::Config(command) => config::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::Random(arguments) => random::run(&selection, &arguments),
         Command::RecoveryCode => recovery_code::run(),
