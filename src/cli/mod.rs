@@ -11,6 +11,7 @@ pub mod config;
 pub mod doctor;
 pub mod error;
 pub mod info;
+pub mod lock;
 pub mod output;
 pub mod pair;
 pub mod provision;
@@ -65,6 +66,9 @@ enum Command {
     /// The chip's configuration zone: print, compare, judge, write
     #[command(subcommand)]
     Config(config::Command),
+    /// Make configuration, data zone or one slot permanent; without --lock-forever only show what that means
+    #[command(subcommand)]
+    Lock(lock::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
     /// Print random bytes from the chip
@@ -98,6 +102,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
         Command::Config(command) => config::run(&selection, &command),
+        Command::Lock(command) => lock::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::Random(arguments) => random::run(&selection, &arguments),
         Command::RecoveryCode => recovery_code::run(),

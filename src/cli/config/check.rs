@@ -54,6 +54,10 @@ pub fn explanation(zone: &ConfigZone, slot: Slot) -> String {
     format!("{}: {locked}{rules}", words::kind(zone, slot))
 }
 
+/// SlotConfig of a chip as it leaves the factory (fact sheet section 6a).
+const FACTORY: [u16; 16] =
+    [0x2083, 0x2087, 0x208F, 0x8FC4, 0x8F8F, 0x8F8F, 0x8F9F, 0x8FAF, 0, 0, 0, 0, 0, 0, 0, 0x8FAF];
+
 struct Check<'z> {
     zone: &'z ConfigZone,
     findings: Vec<Finding>,
@@ -137,6 +141,13 @@ impl Check<'_> {
                 Level::Danger,
                 None,
                 format!("slot_locked locks slots {} from the beginning: they stay as they are", locked.join(", ")),
+            );
+        }
+        if !zone.config_locked() && Slot::all().all(|slot| zone.slot_config(slot).0 == FACTORY[slot.index()]) {
+            self.say(
+                Level::Danger,
+                None,
+                "these are the slots that the chip left the factory with: nobody has written a configuration yet",
             );
         }
         if zone.config_locked() && !zone.data_locked() {

@@ -25,13 +25,13 @@ pub enum Format {
 
 /// A configuration that was read from a file.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(in crate::cli) struct Source {
     /// How it is called in messages.
-    pub(super) name: String,
+    pub(in crate::cli) name: String,
     /// The zone; where the file does not name a chip, the bytes of the factory are 0.
-    pub(super) zone: ConfigZone,
+    pub(in crate::cli) zone: ConfigZone,
     /// Whether it names a chip: serial number and revision.
-    pub(super) named: bool,
+    pub(in crate::cli) named: bool,
 }
 
 /// Longest file that is read: the TOML form has about 20 kB.
@@ -59,7 +59,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Refused`] with file, line and what was expected.
-    pub(super) fn open(file: &str, format: Option<Format>) -> Result<Self> {
+    pub(in crate::cli) fn open(file: &str, format: Option<Format>) -> Result<Self> {
         if let Some(name) = file.strip_prefix(PROFILE) {
             let profile = profile::by_name(name).ok_or_else(|| {
                 let names: Vec<&str> = profile::all().iter().map(|profile| profile.name.as_str()).collect();

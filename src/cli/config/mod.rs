@@ -181,7 +181,7 @@ fn diff(selection: &Selection, arguments: &DiffArguments) -> Result<Output> {
 }
 
 /// `wanted`, but for what Write does not change: that stays as it is `now`.
-fn as_written_to(now: &ConfigZone, wanted: &ConfigZone) -> ConfigZone {
+pub(super) fn as_written_to(now: &ConfigZone, wanted: &ConfigZone) -> ConfigZone {
     let mut zone = wanted.clone();
     for kept in [0..offset::I2C_ADDRESS, offset::USER_EXTRA..offset::SLOT_LOCKED] {
         zone.as_bytes_mut()[kept.clone()].copy_from_slice(&now.as_bytes()[kept]);
