@@ -20,6 +20,7 @@ pub mod error;
 pub mod files;
 pub mod info;
 pub mod key;
+pub mod lock;
 pub mod manifest;
 pub mod output;
 pub mod pair;
@@ -78,9 +79,12 @@ enum Command {
     VerifyAttestation(attest::verify::Arguments),
     /// Check everything between the configuration and OpenSSL; say what to do about the first broken link
     Doctor(doctor::Arguments),
-    /// The chip's configuration zone
+    /// The chip's configuration zone: print, compare, judge, write
     #[command(subcommand)]
     Config(config::Command),
+    /// Make configuration, data zone or one slot permanent; without --lock-forever only show what that means
+    #[command(subcommand)]
+    Lock(lock::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
     /// Private keys in the chip: generate, import, list, destroy
@@ -132,7 +136,8 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
-        Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
+        Command::Config(command) => config::run(&selection, &command),
+        Command::Lock(command) => lock::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::Key(command) => key::run(&selection, &command),
         Command::Csr(arguments) => csr::run(&selection, &arguments),
