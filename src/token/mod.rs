@@ -8,6 +8,7 @@
 pub mod attest;
 pub mod attribute;
 pub mod certificate;
+pub mod certificates;
 pub mod cipher;
 pub mod device;
 pub mod digest;
@@ -17,6 +18,7 @@ pub mod identity;
 pub mod info;
 pub mod io_key;
 pub mod kept;
+pub mod known;
 pub mod layout;
 pub mod mac;
 pub mod mechanism;

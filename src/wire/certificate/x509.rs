@@ -58,6 +58,10 @@ struct SignatureAlgorithm {
 
 const SIGNATURE_ALGORITHM: SignatureAlgorithm = SignatureAlgorithm { algorithm: ECDSA_WITH_SHA256 };
 
+/// The same in DER.
+pub(super) const SIGNATURE_ALGORITHM_DER: [u8; 12] =
+    [0x30, 0x0A, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02];
+
 /// AlgorithmIdentifier of a key.
 #[derive(Sequence)]
 struct KeyAlgorithm {
