@@ -107,7 +107,12 @@ impl Identity {
         chip: &mut Chip<P>,
         object: &StoredObject,
     ) -> Result<Option<String>> {
-        if !self.certificates.in_chip || object.class != StoredClass::Certificate || self.unusable().is_some() {
+        if !self.certificates.in_chip || object.class != StoredClass::Certificate {
+            return Ok(None);
+        }
+        // Says why the slot can't be used, if so.
+        self.learn_certificates(chip)?;
+        if self.unusable().is_some() {
             return Ok(None);
         }
         let serial = self.zone.serial_number();

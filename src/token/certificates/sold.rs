@@ -65,7 +65,10 @@ impl Identity {
         kept: &[u8],
         found: &mut Vec<ChipCertificate>,
     ) -> Result<Vec<(&'static str, Problem)>> {
-        let Some(definition) = Definition::of_device(kept) else { return Ok(Vec::new()) };
+        let Some(definition) = Definition::of_device(kept) else {
+            let nothing_else = kept.len() == PARTS[0];
+            return Ok(if nothing_else { Vec::new() } else { vec![("device", Problem::Missing)] });
+        };
         let mut rest = kept;
         let parts = PARTS.map(|len| {
             let (part, behind) = rest.split_at(len.min(rest.len()));
