@@ -168,3 +168,15 @@ fn read<P: Port>(awake: &mut Awake<'_, P>) -> crate::chip::Result<Vec<u8>> {
     }
     Ok(kept)
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_of_simulated_chips_count_in_simulated_chips_only() {
+        assert_eq!(trusted_root(true), &root::SIMULATED);
+        assert_eq!(trusted_root(false), &root::MICROCHIP);
+        assert_ne!(root::SIMULATED.public_key, root::MICROCHIP.public_key);
+    }
+}
