@@ -40,6 +40,9 @@ pub enum AuthorityError {
     /// The certificate cannot be put together.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// It cannot be written as text.
+    #[error("cannot write a certificate in PEM: {0}")]
+    Pem(der::pem::Error),
     /// It cannot be signed.
     #[error("cannot sign a certificate: {0}")]
     Signature(#[from] p256::ecdsa::Error),
@@ -95,7 +98,7 @@ pub fn root_certificate() -> Result<Vec<u8>, AuthorityError> {
 /// [`AuthorityError`].
 pub fn root_pem() -> Result<String, AuthorityError> {
     let pem = encode_string("CERTIFICATE", LineEnding::LF, &root_certificate()?);
-    Ok(pem.map_err(|error| CertificateError::from(der::Error::from(error)))?)
+    pem.map_err(AuthorityError::Pem)
 }
 
 /// What a chip with certificates keeps in its slots 10 to 12.

@@ -177,12 +177,12 @@ impl Parts<'_> {
             return Err(CertificateError::Definition);
         }
         let (not_before, not_after) = validity(compressed)?;
-        let (subject_key, authority_key) = (Extension::subject_key(public_key)?, Extension::authority_key(issuer_key)?);
+        let (subject_key, authority_key) = (Extension::subject_key(public_key), Extension::authority_key(issuer_key));
         let mut extensions = Vec::with_capacity(5);
         let issuer = match definition {
             Definition::Signer => {
-                extensions.push(Extension::key_usage(SIGNER_USAGE.0, SIGNER_USAGE.1)?);
-                extensions.push(Extension::authority(Some(0))?);
+                extensions.push(Extension::key_usage(SIGNER_USAGE.0, SIGNER_USAGE.1));
+                extensions.push(Extension::authority(Some(0)));
                 ROOT_NAME.to_owned()
             }
             _ => {
@@ -192,10 +192,10 @@ impl Parts<'_> {
                     _ => None,
                 };
                 if let Some(name) = name {
-                    extensions.push(Extension::alternative_serial_number(&name)?);
+                    extensions.push(Extension::alternative_serial_number(&name));
                 }
-                extensions.push(Extension::no_authority()?);
-                extensions.push(Extension::key_usage(DEVICE_USAGE.0, DEVICE_USAGE.1)?);
+                extensions.push(Extension::no_authority());
+                extensions.push(Extension::key_usage(DEVICE_USAGE.0, DEVICE_USAGE.1));
                 signer_name(compressed.signer_id)
             }
         };
@@ -217,7 +217,7 @@ impl Parts<'_> {
     /// # Errors
     /// As [`Parts::to_be_signed`].
     pub fn certificate(&self) -> Result<Vec<u8>, CertificateError> {
-        signed(&self.to_be_signed()?, &self.compressed.signature)
+        Ok(signed(&self.to_be_signed()?, &self.compressed.signature))
     }
 }
 

@@ -38,7 +38,4 @@ pub enum CertificateError {
     /// A template does not fit its example.
     #[error("the template's certificate: {0}")]
     Example(&'static str),
-    /// The DER encoder refuses a value.
-    #[error("the certificate cannot be encoded: {0}")]
-    Encoding(#[from] der::Error),
 }

@@ -74,9 +74,9 @@ impl Root {
             subject: ROOT_NAME,
             public_key: &self.public_key,
             extensions: vec![
-                Extension::subject_key(&self.public_key)?,
-                Extension::authority_key(&self.public_key)?,
-                Extension::authority(None)?,
+                Extension::subject_key(&self.public_key),
+                Extension::authority_key(&self.public_key),
+                Extension::authority(None),
             ],
         }
         .encode()
@@ -87,6 +87,6 @@ impl Root {
     /// # Errors
     /// As [`Root::to_be_signed`].
     pub fn certificate(&self) -> Result<Vec<u8>, CertificateError> {
-        signed(&self.to_be_signed()?, &self.signature)
+        Ok(signed(&self.to_be_signed()?, &self.signature))
     }
 }

@@ -5,7 +5,7 @@ use der::{DateTime, Decode, Reader, SliceReader, Tag};
 
 use super::compressed::{CompressedCertificate, PUBLIC_KEY_HASH};
 use super::definition::validity;
-use super::x509::{key_identifier, signed, SIGNATURE_ALGORITHM_DER};
+use super::x509::{key_identifier, signed, time, SIGNATURE_ALGORITHM};
 use super::CertificateError;
 use crate::wire::config_zone::SerialNumber;
 use crate::wire::PUBLIC_KEY_LEN;
@@ -74,7 +74,7 @@ impl Template {
     pub fn new(example: Vec<u8>, fields: Vec<(Field, usize)>, ids: (u8, u8, u8)) -> Result<Self, CertificateError> {
         let to_be_signed = parts(&example).map_err(|_| CertificateError::Example("it is not a certificate in DER"))?;
         let (start, len) = to_be_signed;
-        if example.get(start + len..start + len + SIGNATURE_ALGORITHM_DER.len()) != Some(&SIGNATURE_ALGORITHM_DER) {
+        if example.get(start + len..start + len + SIGNATURE_ALGORITHM.len()) != Some(&SIGNATURE_ALGORITHM) {
             return Err(CertificateError::Example("it is not signed with ECDSA and SHA-256"));
         }
         let template = Self { example, fields, ids, to_be_signed };
@@ -120,8 +120,8 @@ impl Template {
             let len = self.field_len(field, *offset).unwrap_or(0);
             let bytes = match field {
                 Field::PublicKey => values.public_key.to_vec(),
-                Field::NotBefore => time(not_before, false, len)?,
-                Field::NotAfter => time(not_after, compressed.expire_years == 0, len)?,
+                Field::NotBefore => time_in(len, not_before, false)?,
+                Field::NotAfter => time_in(len, not_after, compressed.expire_years == 0)?,
                 Field::SerialNumber => match self.serial_number(values, len)? {
                     Some(serial) => serial,
                     None => continue,
@@ -148,7 +148,7 @@ impl Template {
     /// # Errors
     /// As [`Template::to_be_signed`].
     pub fn certificate(&self, values: &Values<'_>) -> Result<Vec<u8>, CertificateError> {
-        signed(&self.to_be_signed(values)?, &values.compressed.signature)
+        Ok(signed(&self.to_be_signed(values)?, &values.compressed.signature))
     }
 
     /// The serial number in `len` bytes; none if the example's stays.
@@ -178,19 +178,11 @@ fn parts(certificate: &[u8]) -> der::Result<(usize, usize)> {
 }
 
 /// A time in 13 or 15 characters.
-fn time(time: DateTime, never: bool, len: usize) -> Result<Vec<u8>, CertificateError> {
+fn time_in(len: usize, at: DateTime, never: bool) -> Result<Vec<u8>, CertificateError> {
     let text = match (len, never) {
         // The last moment that a UTCTime can say.
         (13, true) => "20491231235959Z".to_owned(),
-        _ => format!(
-            "{:04}{:02}{:02}{:02}{:02}{:02}Z",
-            time.year(),
-            time.month(),
-            time.day(),
-            time.hour(),
-            time.minutes(),
-            time.seconds()
-        ),
+        _ => time(at),
     };
     match len {
         13 if text.as_str() < "2050" => Ok(text.as_bytes()[2..].to_vec()),
