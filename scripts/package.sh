@@ -54,7 +54,7 @@ make_build_root() {
         esac
         hooks+=("--customize-hook=chroot \"\$1\" sh -euc 'cd /tmp && apt-get download -q libstd-rust-web-dev:$arch && dpkg-deb -x libstd-rust-web-dev_*_$arch.deb / && rm libstd-rust-web-dev_*'")
     done
-    make_root build "$known" "$(IFS=, && echo "${packages[*]}")" "${hooks[@]}"
+    make_root build "$known" "$(IFS=, && echo "${packages[*]}")" --variant=apt "${hooks[@]}"
 }
 
 # What git has, and what was changed or added since: never what lies around in the tree.

@@ -18,7 +18,7 @@ suite_source() {
     printf '%s\n' "$text"
 }
 
-# make_root NAME ARCHITECTURES PACKAGES [mmdebstrap's options]: the folder's name in ROOT_FOLDER. It is made anew only if
+# make_root NAME ARCHITECTURES PACKAGES --variant=NAME [mmdebstrap's other options]: the folder's name in ROOT_FOLDER. It is made anew only if
 # what it is made of has changed. Lists are separated by commas; the first architecture is the machine's.
 make_root() {
     local name=$1 architectures=$2 packages=$3 source recipe
@@ -39,7 +39,7 @@ make_root() {
     suite_source >"$source"
     grep -q '^Types:' "$source" || { mv "$source" "${source%.sources}.list" && source=${source%.sources}.list; }
     # force-unsafe-io: a root that is lost with the machine's power is made again.
-    quietly "$INSTALL_LOG" mmdebstrap --mode=root --variant=apt --dpkgopt=force-unsafe-io \
+    quietly "$INSTALL_LOG" mmdebstrap --mode=root --dpkgopt=force-unsafe-io \
         --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Languages "none"' \
         --architectures="$architectures" --include="$packages" "$@" "$SUITE" "$ROOT_FOLDER" "$source"
     printf '%s\n' "$recipe" >"$ROOT_FOLDER.recipe"

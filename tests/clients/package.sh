@@ -18,10 +18,12 @@ TRIPLET=$(dpkg-architecture -q DEB_HOST_MULTIARCH 2>/dev/null || gcc -print-mult
 CONFIG=/etc/atecc608-pkcs11/config.toml
 GATEWAY=$(find "$TARGET/debian" -name "atecc608-pkcs11_*_$ARCH.deb" 2>/dev/null | sort -V | tail -n 1)
 SIM=$(find "$TARGET/debian" -name "atecc608-sim_*_$ARCH.deb" 2>/dev/null | sort -V | tail -n 1)
-[ -n "$GATEWAY" ] && [ -n "$SIM" ] || die "there are no packages for $ARCH in $TARGET/debian: run scripts/package.sh first"
+if [ -z "$GATEWAY" ] || [ -z "$SIM" ]; then
+    die "there are no packages for $ARCH in $TARGET/debian: run scripts/package.sh first"
+fi
 
 # A user's Debian with p11tool on it; nothing that the packages want is there yet.
-make_root clean "$ARCH" gnutls-bin
+make_root clean "$ARCH" gnutls-bin --variant=minbase
 open_work_folder package '' no
 CLEAN=$WORK/root
 cp -a "$ROOT_FOLDER" "$CLEAN"
@@ -92,7 +94,7 @@ heading 'The package of the simulated chip: the configured one is shown by p11to
 apt "install /debs/$(basename "$SIM")"
 inside 'dpkg-divert --list "*atecc608*"'
 # Until the test ends.
-start_server "$WORK/sim.log" 'in_root "$CLEAN" atecc608-sim serve --socket /run/chip.sock --state /run/chip.eeprom --timing fast'
+start_server "$WORK/sim.log" "chroot $CLEAN atecc608-sim serve --socket /run/chip.sock --state /run/chip.eeprom --timing fast"
 wait_for 'the simulated chip' "$WORK/sim.log" test -S "$CLEAN/run/chip.sock"
 inside 'p11tool --list-tokens' | tee "$WORK/tokens.txt"
 grep -q 'Label: gateway' "$WORK/tokens.txt" || die 'p11tool does not show the token'
