@@ -81,7 +81,7 @@ package() {
     stage_gateway target/package/gateway "$TRIPLET" /build/built/gateway "$MANUAL"
     put_compressed "/build/third-party-$ARCH.txt" target/package/gateway/usr/share/doc/atecc608-pkcs11/third-party.txt
     stage_scripts gateway
-    pack
+    pack --variant gateway
     build sim
     stage_sim target/package/sim "$TRIPLET" /build/built/sim "$MANUAL"
     put_compressed "/build/third-party-$ARCH.txt" target/package/sim/usr/share/doc/atecc608-sim/third-party.txt
