@@ -11,17 +11,16 @@ cd /build/src
 
 # The newest that builds with Rust 1.85: 3.7.0 and 3.8.0 say so of themselves, but do not.
 CARGO_DEB=3.6.4
-LOG=/build/package.log
 MANUAL=/build/manual
 DEBIAN=/build/debian
 DATE=$(date -u -R -d "@$SOURCE_DATE_EPOCH")
-export CARGO_TARGET_DIR=/build/target
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc
 # No path of the build in the packages.
 export RUSTFLAGS='--remap-path-prefix=/build/src=. --remap-path-prefix=/cargo/registry/src=crates'
 [ "$(dpkg --print-architecture)" != arm64 ] || unset CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER
-: >"$LOG"
+LOG=/build/package.log
+rm -rf /build/*.log /build/built
 
 # Sets TARGET, TRIPLET and QEMU for a Debian architecture.
 choose() {
@@ -36,7 +35,7 @@ choose() {
 # cargo-deb, in the root since it is linked with the root's libraries. It packs a few megabytes: built quickly, not for
 # speed. Without its own xz it calls the one of xz-utils.
 install_cargo_deb() {
-    [ "$(/build/tools/bin/cargo-deb --version 2>/dev/null)" != "$CARGO_DEB" ] || return 0
+    [ "$(/build/tools/bin/cargo-deb --version 2>/dev/null)" != "cargo-deb $CARGO_DEB" ] || return 0
     note "installing cargo-deb $CARGO_DEB"
     quietly "$LOG" env -u RUSTFLAGS CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
         CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install --locked --no-default-features --root /build/tools \
@@ -44,18 +43,30 @@ install_cargo_deb() {
     rm -rf /build/tools/target
 }
 
-# build VARIANT [cargo's options]: the programs, and the module, into /build/built/VARIANT. As scripts/build.sh does: the
-# module by itself is smaller.
+# build VARIANT [cargo's options]: the programs, and the module, into /build/built/ARCH/VARIANT. As scripts/build.sh does:
+# the module by itself is smaller.
 build() {
-    local variant=$1
+    local folder=/build/built/$ARCH/$1
+    note "$ARCH: building ($1)"
     shift
-    note "$ARCH: building ($variant)"
     quietly "$LOG" cargo build --release --locked --target "$TARGET" --bins "$@"
     quietly "$LOG" cargo rustc --release --locked --target "$TARGET" --lib --crate-type cdylib "$@"
-    rm -rf "/build/built/$variant"
-    mkdir -p "/build/built/$variant"
+    mkdir -p "$folder"
     find "$CARGO_TARGET_DIR/$TARGET/release" -maxdepth 1 \( -name atecc608 -o -name atecc608-sim -o -name '*.so' \) \
-        -exec cp -t "/build/built/$variant" {} +
+        -exec cp -t "$folder" {} +
+}
+
+# build_lane LANE ARCH...: one after the other. Half of the time goes to optimising across all crates, which is done by one
+# core: so there are two lanes beside each other, each with a folder and a log of its own.
+build_lane() {
+    LOG=/build/$1.log
+    export CARGO_TARGET_DIR=/build/target-$1
+    shift
+    for ARCH in "$@"; do
+        choose "$ARCH"
+        build gateway --no-default-features
+        build sim
+    done
 }
 
 # pack [cargo deb's options]
@@ -77,13 +88,11 @@ package() {
     ARCH=$1
     choose "$ARCH"
     rm -rf target/package
-    build gateway --no-default-features
-    stage_gateway target/package/gateway "$TRIPLET" /build/built/gateway "$MANUAL"
+    stage_gateway target/package/gateway "$TRIPLET" "/build/built/$ARCH/gateway" "$MANUAL"
     put_compressed "/build/third-party-$ARCH.txt" target/package/gateway/usr/share/doc/atecc608-pkcs11/third-party.txt
     stage_scripts gateway
     pack --variant gateway
-    build sim
-    stage_sim target/package/sim "$TRIPLET" /build/built/sim "$MANUAL"
+    stage_sim target/package/sim "$TRIPLET" "/build/built/$ARCH/sim" "$MANUAL"
     put_compressed "/build/third-party-$ARCH.txt" target/package/sim/usr/share/doc/atecc608-sim/third-party.txt
     stage_scripts sim
     pack --variant sim
@@ -106,9 +115,20 @@ check() {
     run "lintian --allow-root --fail-on error,warning --display-info $DEBIAN/*_$ARCH.deb"
 }
 
-heading 'Tools'
+native=() foreign=()
+for architecture in "$@"; do
+    if [ "$architecture" = "$(dpkg --print-architecture)" ]; then native+=("$architecture"); else foreign+=("$architecture"); fi
+done
+
+heading 'Building'
+note "$(rustc --version)"
+build_lane foreign "${foreign[@]}" &
+# Whatever fails, nothing goes on behind the caller's back.
+trap 'wait' EXIT
 install_cargo_deb
-note "$(rustc --version), cargo-deb $(/build/tools/bin/cargo-deb --version)"
+build_lane native "${native[@]}"
+wait %1
+
 mkdir -p "$DEBIAN"
 for architecture in "$@"; do
     heading "$architecture"

@@ -31,14 +31,11 @@ stage_program() {
     done
 }
 
-# stage_documents TREE PACKAGE: what Debian wants in each package's folder of documents. MAINTAINER and DATE are set.
+# stage_documents TREE PACKAGE: what Debian wants in each package's folder of documents; cargo-deb adds the file copyright.
+# MAINTAINER and DATE are set.
 stage_documents() {
-    local folder=$1/usr/share/doc/$2 text
+    local folder=$1/usr/share/doc/$2
     mkdir -p "$folder"
-    # The text of the licence, indented, and a dot on empty lines, as Debian's format wants it.
-    text=$(sed -e '1,2d' -e 's/^$/./' -e 's/^/ /' LICENSE-MIT)
-    awk -v text="$text" '$0 == "@MIT@" { print text; next } { print }' conf/debian/copyright >"$folder/copyright"
-    chmod 644 "$folder/copyright"
     sed -e "s/@MAINTAINER@/$MAINTAINER/" -e "s/@DATE@/$DATE/" conf/debian/changelog >"$folder/changelog.Debian"
     put_compressed "$folder/changelog.Debian" "$folder/changelog.Debian"
     rm "$folder/changelog.Debian"
