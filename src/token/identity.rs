@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::certificates::Certificates;
 use super::error::{Error, Result};
 use super::io_key::{IoKey, KeyFile};
 use super::layout::{key_slots, secret_slots, KeySlot, SecretSlot};
@@ -37,6 +38,8 @@ pub struct Identity {
     pub simulated: bool,
     /// How its PIN works, if it has one.
     pub scheme: Option<Scheme>,
+    /// The certificates that it holds itself.
+    pub(super) certificates: Certificates,
     /// Who is logged in.
     login: Arc<Login>,
     facts: [KeyFacts; 16],
@@ -102,6 +105,7 @@ impl Identity {
         let secrets = if usable { secret_slots(&zone, profile) } else { Vec::new() };
         let store = Store::open(&config.state_dir, serial);
         let facts = [KeyFacts { epoch: first_epoch, ..KeyFacts::default() }; 16];
+        let certificates = Certificates::new(token, usable, profile.is_some());
         let (io_key_is_right, kdf_is_hmac) = (None, [None; 16]);
         Ok(Self {
             zone,
@@ -112,6 +116,7 @@ impl Identity {
             store,
             simulated,
             scheme,
+            certificates,
             login,
             facts,
             io_key_is_right,
@@ -209,8 +214,12 @@ impl Identity {
     /// that the state says was replaced or destroyed end.
     pub fn refresh(&mut self) {
         let before = Slot::all().map(|slot| self.known_point(slot)).collect::<Vec<_>>();
+        let slot_8_changes = self.store.state().slot_8_changes;
         if !self.store.refresh() {
             return;
+        }
+        if self.store.state().slot_8_changes != slot_8_changes {
+            self.certificates.may_have_changed();
         }
         let state = self.store.state();
         log::debug!("chip {}: the state is of generation {} now", self.zone.serial_number(), state.generation);
