@@ -112,7 +112,7 @@ run_packed() {
 
 # Every warning is an error; what is not is overridden in conf/debian/*.lintian-overrides, with the reason.
 check() {
-    run "lintian --allow-root --fail-on error,warning --display-info $DEBIAN/*_$ARCH.deb"
+    run "lintian --allow-root --fail-on error,warning $DEBIAN/*_$ARCH.deb"
 }
 
 native=() foreign=()
