@@ -55,7 +55,10 @@ install_everything() {
     need_rust_linters
 }
 
-check_scripts() { shellcheck -x scripts/*.sh scripts/lib/package_in_root.sh tests/clients/*.sh conf/debian/*/p*st* conf/debian/*/preinst .ci/run; }
+check_scripts() {
+    shellcheck -x scripts/*.sh scripts/lib/package_in_root.sh tests/clients/*.sh tests/docs/*.sh conf/debian/*/p*st* \
+        conf/debian/*/preinst .ci/run
+}
 
 format() { cargo fmt --check; }
 
