@@ -22,6 +22,7 @@ install_module_file() {
     run "sed \"s|^module:.*|module: \$MODULE|\" $ROOT/conf/atecc608.module > $MODULE_FILE"
 }
 
+need_packages systemd
 fresh_token p11-kit
 libraries=/usr/lib/$(gcc -print-multiarch)
 
@@ -43,3 +44,8 @@ run '. ./server.env'
 SERVERS+=("$P11_KIT_SERVER_PID")
 run "pkcs11-tool --module $libraries/pkcs11/p11-kit-client.so --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o served.sig --signature-format openssl"
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile served.sig'
+
+heading 'The systemd units'
+# The program that the unit names has to be there; the rest is checked by systemd itself.
+run "systemd-analyze verify $ROOT/conf/systemd/*"
+run "systemd-analyze security --offline=true --threshold=20 $ROOT/conf/systemd/atecc608-p11-kit@.service | tail -n 1"
