@@ -31,6 +31,22 @@ pub fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
+/// Sees that only one of these options is `-`, standard input.
+///
+/// # Errors
+/// [`Error::Refused`] with the names of two that are.
+pub fn one_from_stdin(options: &[(&str, Option<&Path>)]) -> Result<()> {
+    let names: Vec<&str> =
+        options.iter().filter(|(_, path)| *path == Some(Path::new("-"))).map(|(name, _)| *name).collect();
+    match names.as_slice() {
+        [] | [_] => Ok(()),
+        names => Err(Error::Refused(format!(
+            "standard input (-) can give one thing only, not {}: use a file for the other",
+            names.join(" and ")
+        ))),
+    }
+}
+
 /// Asks at the process's terminal, which shows nothing meanwhile; whatever standard input is. `option` is what to use where
 /// there is none.
 ///

@@ -25,6 +25,9 @@ pub struct Import {
     /// The certificate's id in hex; its key's if not said
     #[arg(long, value_name = "HEX", value_parser = super::super::chip_keys::parse_id)]
     id: Option<Id>,
+    /// Take other certificates for the same keys from the token
+    #[arg(long)]
+    replace: bool,
     /// On a chip with a PIN: log in with the first line of this file, to find the key that a certificate is for
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
@@ -98,6 +101,9 @@ pub fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
         let label = arguments.label.clone().unwrap_or(own);
         let id = arguments.id.clone().or_else(|| key.and_then(|key| key.id.clone()));
         let is_new = keys.store_certificate(certificate.der(), Some(&label), id.as_deref())?;
+        if key.is_some() {
+            super::settle_rivals(&keys, &certificate, arguments.replace)?;
+        }
         let result = if is_new { "kept" } else { "already there" };
         let whose = match key {
             Some(key) => format!("for the key in slot {}", key.key.slot),

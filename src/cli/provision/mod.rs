@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::attest::enrolled::AttestationKey;
 use super::error::{Error, Result};
-use super::output::{hex, note, Output};
+use super::output::{note, Output};
 use super::target::{Selection, Target};
 use crate::token::io_key::KeyFile;
 use crate::token::pin::code::RecoveryCode;

@@ -289,10 +289,11 @@ impl KeyReader<'_> {
     fn encrypted(&self, der: &[u8]) -> Result<PrivateKey> {
         let convert = format!("Convert it: `openssl pkcs8 -topk8 -v2 aes-256-cbc -in {} -out NEW-FILE`", self.name);
         let Ok(info) = EncryptedPrivateKeyInfo::from_der(der) else {
-            return self.refused(&format!("the key is encrypted in a way that is not known here. {convert}"));
+            return self
+                .refused(&format!("the key is encrypted in a way that is too old, or not known here. {convert}"));
         };
         if info.encryption_algorithm.pbes2().is_none() {
-            return self.refused(&format!("the key is encrypted in the old way of PKCS#5 (PBES1). {convert}"));
+            return self.refused(&format!("the key is encrypted in a way that is too old (PBES1). {convert}"));
         }
         let passphrase = self.passphrase.get(&self.name)?;
         let Ok(key) = info.decrypt(&passphrase[..]) else {
