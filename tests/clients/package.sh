@@ -54,9 +54,9 @@ list_files() {
         find . -xdev \( -path ./proc -o -path ./dev -o -path ./sys -o -path ./tmp -o -path ./run -o -path ./cargo -o -path ./debs \
             -o -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/cache -o -path ./var/log \) -prune \
             -o ! -name '*-' ! -path ./etc/ld.so.cache ! -path ./etc/resolv.conf ! -path ./var/lib/systemd\* ! -path ./etc/.pwd.lock \
-            -printf '%p %y %m %u:%g\n' | sort
-        find etc -type f ! -name '*-' ! -path etc/ld.so.cache ! -path etc/resolv.conf -exec sha256sum {} + | sort -k 2
-    )
+            -printf '%p %y %m %U:%G\n'
+        find etc -type f ! -name '*-' ! -path etc/ld.so.cache ! -path etc/resolv.conf -exec sha256sum {} +
+    ) | sort
 }
 
 heading 'Before'
@@ -80,7 +80,7 @@ inside 'zcat /usr/share/man/man1/atecc608-provision.1.gz | head -n 3'
 inside 'test ! -e /usr/bin/atecc608-sim'
 
 heading 'It has no simulator'
-inside "sed -i 's|^bus = .*|bus = \"unix:/run/chip.sock\"|' $CONFIG"
+inside "sed -i 's|^bus = .*|bus = \"unix:/run/sim/chip.sock\"|' $CONFIG"
 inside_refused 'sim' 'atecc608 info'
 
 heading 'The udev rule gives the group the node, and takes it from nobody'
@@ -93,16 +93,17 @@ grep -qx 'other::---' "$WORK/acl.txt" || die 'others may use the node'
 heading 'The package of the simulated chip: the configured one is shown by p11tool'
 apt "install /debs/$(basename "$SIM")"
 inside 'dpkg-divert --list "*atecc608*"'
-# Until the test ends.
-start_server "$WORK/sim.log" "chroot $CLEAN atecc608-sim serve --socket /run/chip.sock --state /run/chip.eeprom --timing fast"
-wait_for 'the simulated chip' "$WORK/sim.log" test -S "$CLEAN/run/chip.sock"
+# Where the members of the group reach it, as they do the node of a real bus.
+inside 'install -d -m 2770 -g atecc608 /run/sim'
+start_server "$WORK/sim.log" "chroot $CLEAN atecc608-sim serve --socket /run/sim/chip.sock --state /run/sim/chip.eeprom --timing fast"
+wait_for 'the simulated chip' "$WORK/sim.log" test -S "$CLEAN/run/sim/chip.sock"
 inside 'p11tool --list-tokens' | tee "$WORK/tokens.txt"
 grep -q 'Label: gateway' "$WORK/tokens.txt" || die 'p11tool does not show the token'
 grep -q 'Model: ATECC608' "$WORK/tokens.txt" || die 'p11tool does not show the chip'
 
 heading 'A member of the group works with it, others do not'
 inside 'atecc608 provision tls --lock-forever > /tmp/provision.log && tail -n 3 /tmp/provision.log'
-inside 'useradd member && adduser --quiet member atecc608 && useradd stranger && chmod 666 /run/chip.sock'
+inside 'useradd member && adduser --quiet member atecc608 && useradd stranger && chmod 660 /run/sim/chip.sock'
 inside "runuser -u member -- p11tool --generate-privkey ecdsa --curve secp256r1 --label dev-key 'pkcs11:token=gateway' > /tmp/key.pem"
 inside "runuser -u member -- p11tool --test-sign 'pkcs11:token=gateway;object=dev-key;type=private'"
 inside_refused 'denied|state folder|rror' "runuser -u stranger -- p11tool --generate-privkey ecdsa --curve secp256r1 --label other 'pkcs11:token=gateway'"
