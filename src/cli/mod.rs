@@ -11,6 +11,7 @@ pub mod attest;
 pub mod config;
 pub mod doctor;
 pub mod error;
+pub mod import_config;
 pub mod info;
 pub mod lock;
 pub mod output;
@@ -75,6 +76,8 @@ enum Command {
     Lock(lock::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
+    /// Make a configuration from the files of cryptoauthlib's PKCS#11 module: same slots, same labels
+    ImportConfig(import_config::Arguments),
     /// Print random bytes from the chip
     Random(random::Arguments),
     /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
@@ -109,6 +112,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Config(command) => config::run(&selection, &command),
         Command::Lock(command) => lock::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
+        Command::ImportConfig(arguments) => import_config::run(&arguments),
         Command::Random(arguments) => random::run(&selection, &arguments),
         Command::RecoveryCode => recovery_code::run(),
     }
