@@ -8,19 +8,32 @@
 
 pub mod adapters;
 pub mod attest;
+pub mod aws;
+pub mod azure;
+pub mod cert;
+pub mod chip_keys;
+pub mod cloud;
 pub mod config;
+pub mod counter;
+pub mod csr;
 pub mod doctor;
 pub mod error;
+pub mod files;
 pub mod import_config;
 pub mod info;
+pub mod key;
 pub mod lock;
+pub mod manifest;
 pub mod output;
 pub mod pair;
 pub mod provision;
 pub mod random;
 pub mod recovery_code;
 pub mod scan;
+pub mod secret_input;
+pub mod selftest;
 pub mod target;
+pub mod x509;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +75,9 @@ enum Command {
     Info,
     /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
     Provision(provision::Arguments),
+    /// What a batch has written down, and what clouds want of it; wants no chip
+    #[command(subcommand)]
+    Manifest(manifest::Command),
     /// Have the chip state that a key was born in it, or lives in it
     Attest(attest::Arguments),
     /// Check such a statement; wants no chip and no configuration
@@ -78,8 +94,26 @@ enum Command {
     Pair(pair::Arguments),
     /// Make a configuration from the files of cryptoauthlib's PKCS#11 module: same slots, same labels
     ImportConfig(import_config::Arguments),
+    /// Private keys in the chip: generate, import, list, destroy
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Make a certificate signing request for a key in the chip
+    Csr(csr::Arguments),
+    /// Certificates for keys in the chip: issue, self-sign, keep, show
+    #[command(subcommand)]
+    Cert(cert::Command),
+    /// AWS IoT: make the chip a thing, and configure the clients on this machine
+    #[command(subcommand)]
+    Aws(aws::Command),
+    /// Azure IoT: make the chip a device of IoT Hub or DPS, and configure the clients on this machine
+    #[command(subcommand)]
+    Azure(azure::Command),
     /// Print random bytes from the chip
     Random(random::Arguments),
+    /// Have the chip test its own engines
+    Selftest(selftest::Arguments),
+    /// Show the chip's monotonic counters, or count one up
+    Counter(counter::Arguments),
     /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
     RecoveryCode,
 }
@@ -105,6 +139,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Scan(arguments) => scan::run(&selection, &arguments),
         Command::Info => info::run(&selection),
         Command::Provision(arguments) => provision::run(&selection, &arguments, json),
+        Command::Manifest(command) => manifest::run(&command),
         Command::Attest(arguments) => attest::run(&selection, &arguments),
         Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
         // It finds out itself what is wrong with the configuration.
@@ -113,7 +148,14 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Lock(command) => lock::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::ImportConfig(arguments) => import_config::run(&arguments),
+        Command::Key(command) => key::run(&selection, &command),
+        Command::Csr(arguments) => csr::run(&selection, &arguments),
+        Command::Cert(command) => cert::run(&selection, &command),
+        Command::Aws(command) => aws::run(&selection, &command),
+        Command::Azure(command) => azure::run(&selection, &command),
         Command::Random(arguments) => random::run(&selection, &arguments),
+        Command::Selftest(arguments) => selftest::run(&selection, &arguments),
+        Command::Counter(arguments) => counter::run(&selection, &arguments),
         Command::RecoveryCode => recovery_code::run(),
     }
 }
