@@ -52,8 +52,23 @@ pub struct TokenConfig {
     pub slot: u64,
     /// Where the IO protection key is kept on the host; by default in [`IO_KEY_DIR`], named by the serial number.
     pub io_key_file: Option<PathBuf>,
+    /// Whether clients' certificates go into the chip (slot 8) where they fit, rather than into the state folder.
+    pub certificates_in_chip: bool,
+    /// Certificates that are rebuilt from what somebody put into the chip.
+    pub certificates: Vec<CertificateConfig>,
     /// Names for slots' objects.
     pub objects: Vec<ObjectConfig>,
+}
+
+/// One `[[token.certificate]]`: a compressed certificate of a kind of the user's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateConfig {
+    /// CKA_LABEL, and what others name it as their issuer by.
+    pub label: String,
+    /// The file that says how it is rebuilt.
+    pub template: PathBuf,
+    /// Whose key verifies it: a certificate's file, or the label of one before it.
+    pub issuer: String,
 }
 
 /// One `[[token.object]]`: another name for a slot's object.
@@ -224,9 +239,22 @@ impl TokenConfig {
             None => index as u32,
         };
         let io_key_file = table.optional("io_key_file")?.map(|file| absolute("io_key_file", file)).transpose()?;
+        let certificates_in_chip = match table.optional::<String>("certificates")? {
+            Some(place) => place.check(|place| match place.as_str() {
+                "chip" => Ok(true),
+                "state" => Ok(false),
+                other => Err(format!("certificates: \"{other}\" is neither \"chip\" nor \"state\"")),
+            })?,
+            None => false,
+        };
+        let mut certificates = Vec::new();
+        for entry in table.tables("certificate")? {
+            let entry = CertificateConfig::read(entry, &certificates)?;
+            certificates.push(entry);
+        }
         let objects = table.tables("object")?.into_iter().map(ObjectConfig::read).collect::<Result<_, _>>()?;
         table.finish()?;
-        Ok(Self { bus, address, label, slot: slot.into(), io_key_file, objects })
+        Ok(Self { bus, address, label, slot: slot.into(), io_key_file, certificates_in_chip, certificates, objects })
     }
 
     /// What two tokens may not share, said in words.
@@ -243,6 +271,24 @@ impl TokenConfig {
         }
         (self.bus == other.bus && self.address == other.address)
             .then(|| format!("bus and address: {} at {:#04x} is another token already", self.bus, self.address))
+    }
+}
+
+impl CertificateConfig {
+    fn read(mut table: Table<'_>, before: &[Self]) -> Result<Self, Problem> {
+        let label = table.required("label")?;
+        let label = checked_label(label, 255)?;
+        let template = absolute("certificate.template", table.required("template")?)?;
+        let issuer = table.required::<String>("issuer")?.check(|issuer| {
+            if Path::new(&issuer).is_absolute() || before.iter().any(|other| other.label == issuer) {
+                Ok(issuer)
+            } else {
+                Err("certificate.issuer: expected the absolute path of a certificate in DER, or the label of a \
+                     [[token.certificate]] before this one")
+            }
+        })?;
+        table.finish()?;
+        Ok(Self { label, template, issuer })
     }
 }
 

@@ -275,8 +275,9 @@ impl Trust {
     /// Device and signer certificates in DER.
     fn certificates(&self, definition: Definition) -> (Vec<u8>, Vec<u8>) {
         let root = root_public_key().unwrap();
-        let eui48 = self.eui48.clone().try_into().unwrap_or([0; 12]);
-        let device = Device { serial: self.serial, eui48 };
+        let mut eui = [0; 16];
+        eui.iter_mut().zip(&self.eui48).for_each(|(to, from)| *to = *from);
+        let device = Device { serial: self.serial, eui };
         let parts = Parts {
             definition,
             compressed: &self.device,

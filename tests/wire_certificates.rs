@@ -6,7 +6,7 @@
 
 use atecc608_pkcs11::wire::certificate::compressed::{CompressedCertificate, IssueDate, PUBLIC_KEY_HASH};
 use atecc608_pkcs11::wire::certificate::x509::key_identifier;
-use atecc608_pkcs11::wire::certificate::{CertificateError, Definition, Device, Parts};
+use atecc608_pkcs11::wire::certificate::{root, CertificateError, Definition, Device, Parts, Root};
 use atecc608_pkcs11::wire::config_zone::SerialNumber;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
@@ -23,7 +23,10 @@ const SIGNER_KEY: &str = "8498440A319B3F71E25D5226009000C756BD5C0FAE4A1B841AD4A3
 const DEVICE_KEY: &str = "71F1A70DA379A3FDED6B5010BDAD6E1FB9E8EBA7DF2C4B5C67D35EBA84DA09E7\
                           7AE8DB2CCB9628EEEB85CDAAB35C92E53E1C44D55A2BA7A024AA92603B68948A";
 const DEVICE: Device =
-    Device { serial: SerialNumber([0x01, 0x23, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x01]), eui48: *b"682719000000" };
+    Device { serial: SerialNumber([0x01, 0x23, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x01]), eui: *b"6827190000000000" };
+
+const LORA_DEVICE: Device =
+    Device { serial: SerialNumber([0x01, 0x23, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x27]), eui: *b"0004A30000000000" };
 
 struct Example {
     definition: Definition,
@@ -72,12 +75,23 @@ const DEVICES: [Example; 3] = [
     },
 ];
 
+/// Definition 4 of the LoRaWAN chips: its chip's serial number and EUI-64 are others.
+const LORA: Example = Example {
+    definition: Definition::DeviceLora,
+    hour: 5,
+    signature: "A8341AF321BCB19CCC8F0F1CE8907CF8ED4C245F934C50BD8330B61C8727D2C8\
+                FC1E80CA01E9D9D96B3ECB41797B959910216EF2902C0B13227F919CD2633482",
+    sizes: (552, 461),
+    sha256: "31f00cf61041ac95c2f80fecaa8b5284887846c03adbde967c29c11244839870",
+};
+
 impl Example {
     fn compressed(&self) -> CompressedCertificate {
         let (template_id, expire_years) = match self.definition {
             Definition::Signer => (1, 31),
             Definition::DeviceEarly => (2, 28),
             Definition::DeviceTngTls | Definition::DeviceTflxTls => (3, 28),
+            Definition::DeviceLora => (4, 28),
         };
         CompressedCertificate {
             signature: bytes(self.signature),
@@ -103,7 +117,10 @@ impl Example {
             compressed: &compressed,
             public_key: &bytes(public_key),
             issuer_key: &bytes(issuer_key),
-            device: DEVICE,
+            device: match self.definition {
+                Definition::DeviceLora => LORA_DEVICE,
+                _ => DEVICE,
+            },
         };
         (parts.certificate().unwrap(), parts.to_be_signed().unwrap())
     }
@@ -121,7 +138,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn each_of_the_vendors_examples_is_rebuilt_to_the_byte() {
-    for example in DEVICES.iter().chain([&SIGNER]) {
+    for example in DEVICES.iter().chain([&SIGNER, &LORA]) {
         let (certificate, to_be_signed) = example.rebuild();
         assert_eq!((certificate.len(), to_be_signed.len()), example.sizes, "{:?}", example.definition);
         assert_eq!(certificate[4..4 + to_be_signed.len()], to_be_signed);
@@ -133,7 +150,7 @@ fn each_of_the_vendors_examples_is_rebuilt_to_the_byte() {
 fn the_vendors_signatures_verify_what_was_put_together() {
     let signer =
         VerifyingKey::from_encoded_point(&EncodedPoint::from_untagged_bytes(&bytes::<64>(SIGNER_KEY).into())).unwrap();
-    for example in &DEVICES {
+    for example in DEVICES.iter().chain([&LORA]) {
         let signature = Signature::from_slice(&bytes::<64>(example.signature)).unwrap();
         signer.verify(&example.rebuild().1, &signature).unwrap();
     }
@@ -207,6 +224,19 @@ fn longer_dates_need_format_1_and_go_into_the_last_byte() {
 }
 
 #[test]
+fn format_2_is_format_1_for_this_curve() {
+    // Its signatures of larger curves go on behind the 72 bytes (cryptoauthlib, atcacert.h); of P-256 nothing does.
+    let issued = IssueDate { year: 2033, month: 11, day: 8, hour: 5 };
+    let one = CompressedCertificate { issued, expire_years: 60, format: 1, ..DEVICES[1].compressed() };
+    let two = CompressedCertificate { format: 2, ..one.clone() };
+    let (mut encoded, key) = (one.encode().unwrap(), bytes(DEVICE_KEY));
+    encoded[70] = 0xA2;
+    assert_eq!(CompressedCertificate::decode(&encoded), Ok(two.clone()));
+    assert_eq!(two.encode(), Ok(encoded));
+    assert_eq!(two.serial_number(&key), one.serial_number(&key));
+}
+
+#[test]
 fn no_expiry_is_the_last_moment_of_the_year_9999() {
     let compressed = CompressedCertificate { expire_years: 0, ..DEVICES[1].compressed() };
     let (public_key, issuer_key) = (&bytes(DEVICE_KEY), &bytes(SIGNER_KEY));
@@ -236,8 +266,8 @@ fn another_kind_of_certificate_or_an_impossible_date_is_refused() {
         assert_eq!(rebuild(CompressedCertificate { issued, ..good.clone() }), Err(CertificateError::Date));
     }
     let mut encoded = good.encode().unwrap();
-    encoded[70] = 0xA2;
-    assert_eq!(CompressedCertificate::decode(&encoded), Err(CertificateError::Format(2)));
+    encoded[70] = 0xA3;
+    assert_eq!(CompressedCertificate::decode(&encoded), Err(CertificateError::Format(3)));
 }
 
 #[test]
@@ -247,8 +277,31 @@ fn the_product_code_names_the_devices_definition() {
     assert_eq!(Definition::of_device(&zone(b"x6tjuZMy")), Some(Definition::DeviceTngTls));
     assert_eq!(Definition::of_device(&zone(b"MKMwyhP1")), Some(Definition::DeviceTflxTls));
     assert_eq!(Definition::of_device(&zone(b"wdNxAjae")), Some(Definition::DeviceEarly));
+    assert_eq!(Definition::of_device(&zone(b"jsMu7iYO")), Some(Definition::DeviceLora));
     assert_eq!(Definition::of_device(&[0xFF; 64]), None);
     assert_eq!(Definition::of_device(b"x6tju"), None);
+}
+
+#[test]
+fn the_vendors_root_is_rebuilt_to_the_byte_and_signs_itself() {
+    let certificate = root::MICROCHIP.certificate().unwrap();
+    // As the vendor publishes it (cryptoauthlib, app/tng/tng_root_cert.c).
+    assert_eq!(certificate.len(), 501);
+    assert_eq!(hex(&Sha256::digest(&certificate)), "a5b883bf22933f43a9414fedcd4da87dd468e7301d875b86c5b783f22a0116bd");
+    assert_eq!(root::MICROCHIP.public_key, bytes::<64>(ROOT_KEY));
+    signs_itself(&root::MICROCHIP);
+}
+
+fn signs_itself(root: &Root) {
+    let key = VerifyingKey::from_encoded_point(&EncodedPoint::from_untagged_bytes(&root.public_key.into())).unwrap();
+    key.verify(&root.to_be_signed().unwrap(), &Signature::from_slice(&root.signature).unwrap()).unwrap();
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn the_root_of_simulated_chips_is_the_one_that_they_are_made_with() {
+    assert_eq!(root::SIMULATED, atecc608_pkcs11::sim::profiles::root().unwrap());
+    signs_itself(&root::SIMULATED);
 }
 
 proptest! {
@@ -257,7 +310,7 @@ proptest! {
         stored in prop::array::uniform32(any::<u8>()),
         fields in any::<[u8; 8]>(),
         key in prop::array::uniform32(any::<u8>()),
-        eui48 in any::<[u8; 12]>(),
+        eui in any::<[u8; 16]>(),
     ) {
         let compressed: [u8; 72] = [stored.as_slice(), &stored, &fields].concat().try_into().unwrap();
         let public_key: [u8; 64] = [key, key].concat().try_into().unwrap();
@@ -266,14 +319,19 @@ proptest! {
             let mut meant = compressed;
             meant[71] &= if read.format == 0 { 0 } else { 0xF0 };
             prop_assert_eq!(read.encode().unwrap(), meant);
-            for definition in [Definition::Signer, Definition::DeviceTngTls, Definition::DeviceTflxTls] {
+            for definition in [
+                Definition::Signer,
+                Definition::DeviceTngTls,
+                Definition::DeviceTflxTls,
+                Definition::DeviceLora,
+            ] {
                 let forced = CompressedCertificate {
                     template_id: definition.template_id(),
                     chain_id: 0,
                     serial_source: PUBLIC_KEY_HASH,
                     ..read.clone()
                 };
-                let device = Device { eui48, ..DEVICE };
+                let device = Device { eui, ..DEVICE };
                 let parts = Parts {
                     definition,
                     compressed: &forced,

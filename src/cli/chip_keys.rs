@@ -269,9 +269,28 @@ impl ChipKeys {
         self.token.destroy_object(SESSION, certificate.handle).map_err(|error| self.failed(error))
     }
 
+    /// The other certificates of the token that are for the same key as this one: clients may take any of them.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub fn rivals(&self, of: &Certificate) -> Result<Vec<StoredCertificate>> {
+        let mut stored = self.certificates()?;
+        let public = of.public_key_info();
+        stored.retain(|other| other.certificate.der() != of.der() && other.certificate.public_key_info() == public);
+        Ok(stored)
+    }
+
     /// What is in the way of a new key in the slot that was asked for.
     fn check_slot(&self, names: &NewKeyNames, new: NewKey) -> Result<()> {
-        let Some(slot) = names.slot else { return Ok(()) };
+        let Some(slot) = names.slot else {
+            if new == NewKey::Imported && !self.list()?.iter().any(|key| key.key.import && !key.locked) {
+                return Err(self.refused(
+                    "the configuration of this chip lets no slot take a private key from outside; `atecc608 key generate` makes \
+                     one in the chip",
+                ));
+            }
+            return Ok(());
+        };
         if let Some(problem) = self.token.slot_problem(slot, new).map_err(|error| self.failed(error))? {
             return Err(self.refused(&problem));
         }

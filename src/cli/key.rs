@@ -2,7 +2,7 @@
 //! leave.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use p256::SecretKey;
@@ -13,6 +13,7 @@ use super::chip_keys::{parse_id, parse_slot, ChipKey, ChipKeys, KeyArguments, Lo
 use super::error::{Error, Result};
 use super::files::OutputArguments;
 use super::output::{hex, note, public_key_pem, Output};
+use super::secret_input;
 use super::target::Selection;
 use super::x509::key_file::{Passphrase, PrivateKey};
 use super::x509::signer::Signer;
@@ -178,6 +179,11 @@ fn generate(selection: &Selection, arguments: &Generate) -> Result<Output> {
 
 fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
     let names = arguments.names.get()?;
+    secret_input::one_from_stdin(&[
+        ("the key", Some(&arguments.file)),
+        ("--passphrase-file", arguments.passphrase_file.as_deref()),
+        ("--pin-file", arguments.login.pin_file.as_deref()),
+    ])?;
     let private = PrivateKey::read(&arguments.file, &Passphrase::of(arguments.passphrase_file.as_deref()))?;
     let scalar = scalar(&arguments.file.display().to_string(), &private)?;
     let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
@@ -185,11 +191,13 @@ fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
     if key.public_key_info() != private.public_key_info() {
         return Err(Error::Refused(format!("{}: the chip holds another key than it was given", keys.place())));
     }
-    note(&format!(
-        "{} still holds the key: whoever reads it can use it without the chip; destroy it (`shred -u`) if it was only made for \
-         this",
-        arguments.file.display()
-    ));
+    if arguments.file != Path::new("-") {
+        note(&format!(
+            "{} still holds the key: whoever reads it can use it without the chip; destroy it (`shred -u`) if it was only made \
+             for this",
+            arguments.file.display()
+        ));
+    }
     made("written into", &key)
 }
 

@@ -6,6 +6,7 @@
 //!
 //! A further command is a file here, a variant of `Command` and a line in `run`.
 
+pub mod adapters;
 pub mod attest;
 pub mod aws;
 pub mod azure;
@@ -20,11 +21,14 @@ pub mod error;
 pub mod files;
 pub mod info;
 pub mod key;
+pub mod lock;
+pub mod manifest;
 pub mod output;
 pub mod pair;
 pub mod provision;
 pub mod random;
 pub mod recovery_code;
+pub mod scan;
 pub mod secret_input;
 pub mod selftest;
 pub mod target;
@@ -64,19 +68,27 @@ pub struct Arguments {
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say which chips are on which I2C buses; other devices come to no harm
+    Scan(scan::Arguments),
     /// Show the chip: identity, locks, what each of its slots may do and holds
     Info,
     /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
     Provision(provision::Arguments),
+    /// What a batch has written down, and what clouds want of it; wants no chip
+    #[command(subcommand)]
+    Manifest(manifest::Command),
     /// Have the chip state that a key was born in it, or lives in it
     Attest(attest::Arguments),
     /// Check such a statement; wants no chip and no configuration
     VerifyAttestation(attest::verify::Arguments),
     /// Check everything between the configuration and OpenSSL; say what to do about the first broken link
     Doctor(doctor::Arguments),
-    /// The chip's configuration zone
+    /// The chip's configuration zone: print, compare, judge, write
     #[command(subcommand)]
     Config(config::Command),
+    /// Make configuration, data zone or one slot permanent; without --lock-forever only show what that means
+    #[command(subcommand)]
+    Lock(lock::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
     /// Private keys in the chip: generate, import, list, destroy
@@ -121,13 +133,16 @@ fn run(arguments: Arguments) -> Result<Output> {
     let json = arguments.json;
     let selection = Selection { config: arguments.config, token: arguments.token };
     match arguments.command {
+        Command::Scan(arguments) => scan::run(&selection, &arguments),
         Command::Info => info::run(&selection),
         Command::Provision(arguments) => provision::run(&selection, &arguments, json),
+        Command::Manifest(command) => manifest::run(&command),
         Command::Attest(arguments) => attest::run(&selection, &arguments),
         Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
-        Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
+        Command::Config(command) => config::run(&selection, &command),
+        Command::Lock(command) => lock::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
         Command::Key(command) => key::run(&selection, &command),
         Command::Csr(arguments) => csr::run(&selection, &arguments),

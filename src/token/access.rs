@@ -43,8 +43,8 @@ impl Token {
             ObjectKey::PublicKey(key) => inner.key_attribute(key, Half::Public, attribute).map_err(of_object(object)),
             ObjectKey::Stored(unique_id) => {
                 let identity = inner.device.identity()?;
-                let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
-                stored_attribute(stored.ok_or(Error::ObjectHandleInvalid(object))?, attribute).map(Zeroizing::new)
+                let stored = identity.stored_object(&unique_id).ok_or(Error::ObjectHandleInvalid(object))?;
+                stored_attribute(&stored, attribute).map(Zeroizing::new)
             }
             ObjectKey::Feature(Feature::Counter) if attribute == CKA_VALUE => {
                 feature::next(&mut inner.device).map(Zeroizing::new)
@@ -106,8 +106,8 @@ impl Token {
                 modify::set_key_attributes(&mut inner.device, key, Half::Public, template).map_err(of_object(object))
             }
             ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
-                let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
-                let mut changed = stored.cloned().ok_or(Error::ObjectHandleInvalid(object))?;
+                let stored = identity.stored_object(&unique_id);
+                let mut changed = stored.ok_or(Error::ObjectHandleInvalid(object))?.into_owned();
                 modify::set_stored_attributes(&mut changed, template)?;
                 identity.store.change(|state| {
                     if let Some(stored) = state.objects.iter_mut().find(|stored| stored.unique_id == unique_id) {
@@ -141,11 +141,14 @@ impl Token {
         let inner = &mut *self.inner.lock();
         let key = match objects::from_template(&mut inner.device, session, template)? {
             NewObject::Session(object) => inner.add_session_object(object)?,
-            NewObject::Stored(object) => {
+            NewObject::Stored(object) => ObjectKey::Stored(inner.device.with_chip(|chip, identity| {
+                if let Some(unique_id) = identity.hold(chip, &object)? {
+                    return Ok(unique_id);
+                }
                 let unique_id = object.unique_id.clone();
-                inner.device.with_chip(|_, identity| identity.store.change(|state| state.objects.push(object)))?;
-                ObjectKey::Stored(unique_id)
-            }
+                identity.store.change(|state| state.objects.push(object))?;
+                Ok(unique_id)
+            })?),
             NewObject::Private(request) => {
                 inner.may_make(true)?;
                 import::import(&mut inner.device, request)?
@@ -175,9 +178,8 @@ impl Token {
                 }
                 ObjectKey::Stored(unique_id) => {
                     let identity = inner.device.identity()?;
-                    let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == unique_id);
-                    let mut source =
-                        objects::as_session_object(session, stored.ok_or(Error::ObjectHandleInvalid(object))?, false)?;
+                    let stored = identity.stored_object(&unique_id).ok_or(Error::ObjectHandleInvalid(object))?;
+                    let mut source = objects::as_session_object(session, &stored, false)?;
                     source.attributes.set(CKA_TOKEN, Zeroizing::new(template::bool_value(true)));
                     modify::copy_of(&source, template)?
                 }
@@ -212,9 +214,12 @@ impl Token {
                     key.slot
                 )))
             }
-            ObjectKey::Stored(unique_id) => inner.device.with_chip(|_, identity| {
-                let stored = identity.store.state().objects.iter().find(|stored| stored.unique_id == *unique_id);
+            ObjectKey::Stored(unique_id) => inner.device.with_chip(|chip, identity| {
+                let stored = identity.stored_object(unique_id);
                 stored.map_or(Ok(()), |stored| stored.kept.check_destroyable())?;
+                if identity.release(chip, unique_id)? {
+                    return Ok(());
+                }
                 identity.store.change(|state| state.objects.retain(|stored| stored.unique_id != *unique_id))
             })?,
             ObjectKey::Secret(unique_id) => {
@@ -275,10 +280,7 @@ impl Inner {
         }
         let is_there = match &key {
             ObjectKey::PrivateKey(key) | ObjectKey::PublicKey(key) => self.device.identity()?.is_there(*key),
-            ObjectKey::Stored(unique_id) => {
-                let state = self.device.identity()?.store.state();
-                state.objects.iter().any(|stored| stored.unique_id == *unique_id)
-            }
+            ObjectKey::Stored(unique_id) => self.device.identity()?.stored_object(unique_id).is_some(),
             ObjectKey::Secret(unique_id) => self.device.identity()?.store.state().secret(unique_id).is_some(),
             ObjectKey::Feature(_) => true,
             ObjectKey::Session(number) => self.session_objects.get(*number).is_some(),

@@ -3,6 +3,7 @@
 use cryptoki_sys::*;
 
 use super::attribute::{stored_attribute, Answer, KeyPair};
+use super::certificates;
 use super::device::Device;
 use super::error::Result;
 use super::feature;
@@ -92,6 +93,9 @@ pub(super) fn find(
     let identity = device.identity()?;
     identity.refresh();
     let mut found = find_keys(device, template)?;
+    if certificates::may_match(template) && device.identity()?.wants_certificates() {
+        device.with_chip(|chip, identity| identity.learn_certificates(chip))?;
+    }
     let identity = device.identity()?;
     for secret in identity.store.state().secrets.iter().filter(|secret| identity.secret_slot_of(secret).is_some()) {
         let has = |(attribute, wanted)| secret.attribute(&identity.zone, attribute).is_ok_and(|value| value == wanted);
@@ -99,8 +103,8 @@ pub(super) fn find(
             found.push(ObjectKey::Secret(secret.unique_id.clone()));
         }
     }
-    for object in &identity.store.state().objects {
-        let has = |(attribute, wanted)| stored_attribute(object, attribute).is_ok_and(|value| value == wanted);
+    for object in identity.stored_objects() {
+        let has = |(attribute, wanted)| stored_attribute(&object, attribute).is_ok_and(|value| value == wanted);
         if template.iter().all(has) {
             found.push(ObjectKey::Stored(object.unique_id.clone()));
         }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::certificates::Certificates;
 use super::error::{Error, Result};
 use super::io_key::{IoKey, KeyFile};
 use super::layout::{key_slots, secret_slots, KeySlot, SecretSlot};
@@ -37,11 +38,15 @@ pub struct Identity {
     pub simulated: bool,
     /// How its PIN works, if it has one.
     pub scheme: Option<Scheme>,
+    /// The certificates that it holds itself.
+    pub(super) certificates: Certificates,
     /// Who is logged in.
     login: Arc<Login>,
     facts: [KeyFacts; 16],
     /// Whether the IO protection key in the file was seen to be the chip's; unknown until asked.
     io_key_is_right: Option<bool>,
+    /// Whether KDF with the key of each slot is an HMAC; unknown until asked.
+    kdf_is_hmac: [Option<bool>; 16],
 }
 
 /// What is known about the key in one slot.
@@ -100,7 +105,23 @@ impl Identity {
         let secrets = if usable { secret_slots(&zone, profile) } else { Vec::new() };
         let store = Store::open(&config.state_dir, serial);
         let facts = [KeyFacts { epoch: first_epoch, ..KeyFacts::default() }; 16];
-        Ok(Self { zone, profile, keys, secrets, io_key, store, simulated, scheme, login, facts, io_key_is_right: None })
+        let certificates = Certificates::new(token, usable, profile.is_some());
+        let (io_key_is_right, kdf_is_hmac) = (None, [None; 16]);
+        Ok(Self {
+            zone,
+            profile,
+            keys,
+            secrets,
+            io_key,
+            store,
+            simulated,
+            scheme,
+            certificates,
+            login,
+            facts,
+            io_key_is_right,
+            kdf_is_hmac,
+        })
     }
 
     /// Whether the slot works only after a login, and there was none.
@@ -145,6 +166,33 @@ impl Identity {
         Some(key)
     }
 
+    /// Whether KDF in its HKDF form answers the HMAC-SHA-256 that it is taken for (fact sheet section 3.9: not confirmed by a
+    /// public vector). A message that means nothing is asked both ways, once in a process for each slot.
+    ///
+    /// # Errors
+    /// Those of the chip, but not that it refuses KDF.
+    pub(super) fn kdf_is_hmac<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot, io_key: &IoKey) -> Result<bool> {
+        if let Some(known) = self.kdf_is_hmac[slot.index()] {
+            return Ok(known);
+        }
+        let message = b"atecc608-pkcs11: is KDF an HMAC?";
+        let answer = chip.converse(|awake| {
+            let hash = match awake.hmac_encrypted(slot, message, io_key) {
+                Err(chip::Error::Status { .. }) => return Ok(false),
+                other => other?,
+            };
+            Ok(*hash == awake.hmac(slot, message)?)
+        });
+        let answer = answer.map_err(Error::Device)?;
+        if !answer {
+            log::warn!(
+                "slot {slot}: this chip's KDF does not answer an HMAC; what is derived crosses the bus in clear"
+            );
+        }
+        self.kdf_is_hmac[slot.index()] = Some(answer);
+        Ok(answer)
+    }
+
     /// What the configuration lets keys do.
     pub fn abilities(&self) -> Abilities {
         Abilities {
@@ -166,8 +214,12 @@ impl Identity {
     /// that the state says was replaced or destroyed end.
     pub fn refresh(&mut self) {
         let before = Slot::all().map(|slot| self.known_point(slot)).collect::<Vec<_>>();
+        let slot_8_changes = self.store.state().slot_8_changes;
         if !self.store.refresh() {
             return;
+        }
+        if self.store.state().slot_8_changes != slot_8_changes {
+            self.certificates.may_have_changed();
         }
         let state = self.store.state();
         log::debug!("chip {}: the state is of generation {} now", self.zone.serial_number(), state.generation);

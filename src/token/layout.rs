@@ -1,5 +1,6 @@
 //! Which slot is which object: the configuration zone, the profile's names, and the user's own.
 
+use super::known;
 use super::pin::Scheme;
 use super::profile::Profile;
 use super::state::SecretKind;
@@ -65,8 +66,7 @@ pub fn key_slots(
                 limited_use: access.limited_use(),
                 default_label: configured
                     .and_then(|object| object.label.clone())
-                    .or_else(|| profile.map(|profile| profile.slot(slot).name.clone()))
-                    .unwrap_or_else(|| format!("slot-{slot}")),
+                    .unwrap_or_else(|| name(zone, profile, slot)),
                 configured_id: configured.and_then(|object| object.id.clone()),
             })
         })
@@ -130,10 +130,15 @@ pub fn secret_slots(zone: &ConfigZone, profile: Option<&Profile>) -> Vec<SecretS
                     WritePolicy::Encrypted => SecretAccess::Encrypted(access.write_key()),
                     WritePolicy::PubInvalid | WritePolicy::Never => SecretAccess::Never,
                 },
-                name: profile.map_or_else(|| format!("slot-{slot}"), |profile| profile.slot(slot).name.clone()),
+                name: name(zone, profile, slot),
             })
         })
         .collect()
+}
+
+/// What a slot's object is called while nobody has given it a label.
+fn name(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> String {
+    profile.map_or_else(|| known::name(zone, slot), |profile| profile.slot(slot).name.clone())
 }
 
 /// Whether the chip's own rules use the slot: as IO protection key, or to read, write or authorise another one.

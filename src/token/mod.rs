@@ -8,6 +8,7 @@
 pub mod attest;
 pub mod attribute;
 pub mod certificate;
+pub mod certificates;
 pub mod cipher;
 pub mod device;
 pub mod digest;
@@ -18,6 +19,7 @@ pub mod info;
 pub mod inventory;
 pub mod io_key;
 pub mod kept;
+pub mod known;
 pub mod layout;
 pub mod mac;
 pub mod mechanism;

@@ -20,6 +20,10 @@ pub struct State {
     pub secrets: Vec<StoredSecret>,
     /// Certificates and data objects.
     pub objects: Vec<StoredObject>,
+    /// What the chip keeps for good of the certificates that it was sold with, as it was read.
+    pub sold: Option<Vec<u8>>,
+    /// How often the certificate in slot 8 was changed: other processes read it again then.
+    pub slot_8_changes: u64,
 }
 
 /// What the state says about one slot.

@@ -42,9 +42,12 @@ fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Proble
             Err(format!("the file belongs to the chip {other}"))
         }
     })?;
-    let generation = document.required::<i64>("generation")?;
+    let count = |number| u64::try_from(number).map_err(|_| "expected a count");
+    let slot_8_changes = document.optional::<i64>("slot_8_changes")?;
     let state = State {
-        generation: generation.check(|number| u64::try_from(number).map_err(|_| "generation: expected a count"))?,
+        generation: document.required::<i64>("generation")?.check(count)?,
+        sold: bytes(&mut document, "sold_certificates")?,
+        slot_8_changes: slot_8_changes.map(|number| number.check(count)).transpose()?.unwrap_or_default(),
         label: optional(&mut document, "label")?,
         pins: document.tables("pin")?.into_iter().map(pin).collect::<Result<_, _>>()?,
         slots: document.tables("slot")?.into_iter().map(slot).collect::<Result<_, _>>()?,
@@ -199,6 +202,10 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
     out.text("serial", Some(&serial.to_string()))?;
     out.number("generation", state.generation)?;
     out.text("label", state.label.as_deref())?;
+    out.bytes("sold_certificates", state.sold.as_deref())?;
+    if state.slot_8_changes > 0 {
+        out.number("slot_8_changes", state.slot_8_changes)?;
+    }
     for pin in &state.pins {
         out.header("pin")?;
         out.bytes("salt", Some(&pin.salt))?;

@@ -8,7 +8,7 @@ use std::thread;
 
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::server::Server;
-use atecc608_pkcs11::sim::{Image, Profile, SimBus, SimChip, Timing};
+use atecc608_pkcs11::sim::{Image, Order, Profile, SimBus, SimChip, Timing};
 use atecc608_pkcs11::token::profile::{self, Contents};
 use atecc608_pkcs11::wire::config_zone::{offset, SerialNumber};
 use atecc608_pkcs11::wire::Slot;
@@ -71,6 +71,12 @@ pub fn provisioned_with(profile: &str) -> Image {
     }
     image.part_mut(Part::Config)[offset::LOCK_VALUE] = 0x00;
     image
+}
+
+/// A chip as it is sold, or as somebody's tool leaves it, but at the usual address; the same one each time.
+pub fn sold(profile: Profile) -> Image {
+    let order = Order { address: Some(ADDRESS), seed: Some(7), ..Order::of(profile) };
+    order.make().unwrap().image
 }
 
 /// The chip at another address of its bus, as a factory may have moved it before the configuration was locked.

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod module;
 #[cfg(feature = "sim")]
 pub mod one_key;
+pub mod openssl;
 #[cfg(feature = "sim")]
 pub mod pin;
 #[cfg(feature = "sim")]

@@ -7,7 +7,8 @@ use clap::Args;
 use super::super::chip_keys::{parse_slot, ChipKey, ChipKeys, KeyArguments, LoginArguments};
 use super::super::error::{Error, Result};
 use super::super::files::OutputArguments;
-use super::super::output::Output;
+use super::super::output::{note, Output};
+use super::super::secret_input;
 use super::super::target::Selection;
 use super::super::x509::authority::Authority;
 use super::super::x509::certificate::Certificate;
@@ -86,6 +87,9 @@ struct Destination {
     /// Keep it on the token, too, with the label and id of its key
     #[arg(long)]
     store: bool,
+    /// Take other certificates for the same key from the token
+    #[arg(long, requires = "store")]
+    replace: bool,
     /// DER instead of PEM
     #[arg(long, conflicts_with_all = ["json", "chain"])]
     der: bool,
@@ -101,6 +105,13 @@ struct Destination {
 /// # Errors
 /// What is wrong with names, request, authority or terms; those of the chip and of the files.
 pub fn issue(selection: &Selection, arguments: &Issue) -> Result<Output> {
+    secret_input::one_from_stdin(&[
+        ("--csr", arguments.csr.as_deref()),
+        ("--ca", Some(&arguments.ca)),
+        ("--ca-key", arguments.ca_key.as_deref()),
+        ("--passphrase-file", arguments.passphrase_file.as_deref()),
+        ("--pin-file", arguments.login.pin_file.as_deref()),
+    ])?;
     let given = arguments.subject.as_deref().map(Subject::parse).transpose()?;
     let names = alternative::parse_all(&arguments.san)?;
     arguments.destination.output.check()?;
@@ -136,6 +147,13 @@ pub fn issue(selection: &Selection, arguments: &Issue) -> Result<Output> {
     let certificate = Certificate::from_der("the new certificate", &der)?;
     if !certificate.is_signed_by(authority.certificate()) {
         return Err(Error::Refused("the new certificate's signature does not verify: nothing was written".to_owned()));
+    }
+    let (end, authoritys) = (certificate.validity().not_after, authority.certificate().validity().not_after);
+    if end.to_unix_duration() > authoritys.to_unix_duration() {
+        note(&format!(
+            "warning: the certificate is to be valid until {end}, but from {authoritys} on nobody accepts it, since the authority's \
+             own certificate ends then"
+        ));
     }
     let place = subject_key.as_ref().zip(keys.as_ref());
     finish(&certificate, &authority.chain(), &arguments.destination, place)
@@ -192,6 +210,7 @@ fn finish(
         info.key = Some(key.label.clone());
         if destination.store {
             keys.store_certificate(certificate.der(), Some(&key.label), Some(&key.id))?;
+            super::settle_rivals(keys, certificate, destination.replace)?;
             (info.label, info.id) = (Some(key.label.clone()), Some(super::hex(&key.id)));
             lines += &format!("The token keeps it, as \"{}\".\n", key.label);
         }

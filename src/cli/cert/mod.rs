@@ -9,9 +9,9 @@ use clap::{Args, Subcommand};
 use der::DateTime;
 use serde::Serialize;
 
-use super::chip_keys::StoredCertificate;
+use super::chip_keys::{ChipKeys, StoredCertificate};
 use super::error::{Error, Result};
-use super::output::{hex, Output};
+use super::output::{hex, note, Output};
 use super::target::Selection;
 use super::x509::certificate::Certificate;
 use super::x509::terms::{parse_end, parse_time, End, Terms};
@@ -81,6 +81,22 @@ impl TermsArguments {
         let authority = self.authority.then_some(self.path_length);
         Terms { not_before: self.not_before, end, client, server: self.server, authority }
     }
+}
+
+/// What becomes of other certificates on the token for the same key: they are removed with `--replace`, else named.
+fn settle_rivals(keys: &ChipKeys, certificate: &Certificate, replace: bool) -> Result<()> {
+    for rival in keys.rivals(certificate)? {
+        let (subject, serial) = (rival.certificate.subject(), rival.certificate.serial_number());
+        if replace {
+            keys.remove_certificate(&rival)?;
+        } else {
+            note(&format!(
+                "warning: the token keeps another certificate for the same key (\"{subject}\", serial number {serial}), and clients \
+                 may take that one: `atecc608 cert remove --serial {serial}`, or --replace next time"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Which certificate of the token.

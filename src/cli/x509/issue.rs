@@ -19,7 +19,7 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 use x509_cert::time::Validity;
 
 use super::authority::Authority;
-use super::certificate::key_identifier;
+use super::certificate::{key_identifier, Certificate};
 use super::signer::Signer;
 use super::subject::Subject;
 use super::terms::Terms;
@@ -72,9 +72,32 @@ struct Signed<'a> {
 /// [`Error::Refused`] if the terms are impossible; those of the signing key.
 pub fn issue(applicant: &Applicant, terms: &Terms, authority: &Authority) -> Result<Vec<u8>> {
     let certificate = authority.certificate();
+    if applicant.subject == *certificate.subject() {
+        return Err(Error::Refused(format!(
+            "\"{}\" is the authority's own name: a certificate of another key with it would be taken for the authority's. Choose \
+             another --subject",
+            applicant.subject
+        )));
+    }
+    let terms = &below(terms, certificate)?;
     let validity = terms.validity(Some(certificate.validity()))?;
     let issuer = Issuer { name: certificate.subject(), key: certificate.key_identifier(), signer: authority.key() };
     make(applicant, terms, validity, &issuer)
+}
+
+/// The terms with what the authority's own certificate leaves of authorities below it (RFC 5280 section 4.2.1.9).
+fn below(terms: &Terms, authority: &Certificate) -> Result<Terms> {
+    let most = authority.basic_constraints().and_then(|constraints| constraints.path_len_constraint);
+    let (Some(wanted), Some(most)) = (terms.authority, most) else { return Ok(terms.clone()) };
+    match most.checked_sub(1) {
+        Some(most) if wanted.is_none_or(|wanted| wanted <= most) => {
+            Ok(Terms { authority: Some(Some(wanted.unwrap_or(most))), ..terms.clone() })
+        }
+        _ => Err(Error::Refused(format!(
+            "the authority \"{}\" may have {most} authorities below it at most (pathlen): nobody would accept this one",
+            authority.subject()
+        ))),
+    }
 }
 
 /// Makes a certificate that its own key signs; answers it in DER.

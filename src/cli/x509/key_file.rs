@@ -72,9 +72,16 @@ impl PrivateKey {
     /// # Errors
     /// [`Error::Refused`]: the file can't be read, holds something else, a key of another kind, or its passphrase is wrong.
     pub fn read(path: &Path, passphrase: &Passphrase) -> Result<Self> {
-        let contents = pem::read_file(path)?;
-        let reader = KeyReader { name: path.display().to_string(), passphrase };
-        match contents {
+        Self::parse(&path.display().to_string(), &pem::read_bytes(path)?, passphrase)
+    }
+
+    /// Reads PEM or DER; `name` is how messages call it.
+    ///
+    /// # Errors
+    /// As [`PrivateKey::read`].
+    pub fn parse(name: &str, bytes: &[u8], passphrase: &Passphrase) -> Result<Self> {
+        let reader = KeyReader { name: name.to_owned(), passphrase };
+        match pem::parse(name, bytes)? {
             Contents::Der(der) => reader.der(&der),
             Contents::Pem(blocks) => reader.blocks(&blocks),
         }
@@ -289,10 +296,11 @@ impl KeyReader<'_> {
     fn encrypted(&self, der: &[u8]) -> Result<PrivateKey> {
         let convert = format!("Convert it: `openssl pkcs8 -topk8 -v2 aes-256-cbc -in {} -out NEW-FILE`", self.name);
         let Ok(info) = EncryptedPrivateKeyInfo::from_der(der) else {
-            return self.refused(&format!("the key is encrypted in a way that is not known here. {convert}"));
+            return self
+                .refused(&format!("the key is encrypted in a way that is too old, or not known here. {convert}"));
         };
         if info.encryption_algorithm.pbes2().is_none() {
-            return self.refused(&format!("the key is encrypted in the old way of PKCS#5 (PBES1). {convert}"));
+            return self.refused(&format!("the key is encrypted in a way that is too old (PBES1). {convert}"));
         }
         let passphrase = self.passphrase.get(&self.name)?;
         let Ok(key) = info.decrypt(&passphrase[..]) else {

@@ -204,7 +204,8 @@ fn kind(text: &str, separator: char) -> Result<(&str, &str), String> {
     }
     let Some((kind, after)) = text.split_once('=') else {
         return Err(format!(
-            "\"{text}\" has no TYPE=: write for instance {example}; a {separator} that belongs to a value is written \\{separator}"
+            "\"{}\" has no TYPE=: write for instance {example}; a {separator} that belongs to a value is written \\{separator}",
+            text.trim()
         ));
     };
     let kind = kind.trim();
@@ -218,6 +219,9 @@ fn kind(text: &str, separator: char) -> Result<(&str, &str), String> {
 
 /// The value that comes next, its length in bytes, and where it ended, if more follows.
 fn value(text: &str, separator: char) -> Result<(String, usize, Option<usize>), String> {
+    if separator == ',' && text.starts_with('#') {
+        return Err("a value in hex (#...) is not taken; write \\# for the sign itself".to_owned());
+    }
     let mut bytes: Vec<u8> = Vec::new();
     // Blanks at the ends don't count unless a backslash stands before them.
     let mut kept = 0;
@@ -242,7 +246,7 @@ fn value(text: &str, separator: char) -> Result<(String, usize, Option<usize>), 
         let second = chars.peek().and_then(|(_, c)| c.to_digit(16));
         match (first.to_digit(16), second) {
             // A byte of UTF-8 as two hex digits (RFC 4514 section 2.4).
-            (Some(high), Some(low)) => {
+            (Some(high), Some(low)) if separator == ',' => {
                 bytes.push((high << 4 | low) as u8);
                 chars.next();
             }
@@ -274,6 +278,9 @@ fn part(kind: &str, value: String, bytes: usize) -> Result<Part, String> {
         return Err(format!("{name} is empty: leave it out"));
     }
     let chars = value.chars().count();
+    if name == "C" && !(chars == 2 && value.chars().all(|c| c.is_ascii_uppercase())) {
+        return Err(format!("C is a country in two capital letters, such as CH; \"{value}\" is none"));
+    }
     if chars > most || bytes > 4 * most {
         return Err(format!("{name} has {chars} characters, where at most {most} are allowed (RFC 5280)"));
     }
@@ -282,9 +289,6 @@ fn part(kind: &str, value: String, bytes: usize) -> Result<Part, String> {
         Text::Ia5 => value.is_ascii(),
         Text::Printable => value.chars().all(|c| c.is_ascii_alphanumeric() || " '()+,-./:=?".contains(c)),
     };
-    if name == "C" && !(chars == 2 && value.chars().all(|c| c.is_ascii_uppercase())) {
-        return Err(format!("C is a country in two capital letters, such as CH; \"{value}\" is none"));
-    }
     if !fits {
         return Err(format!("{name} may have ASCII letters and digits and a few signs only; \"{value}\" has others"));
     }
@@ -308,5 +312,8 @@ fn encode(names: Vec<Vec<Part>>) -> Result<Subject, String> {
         }
         sequence.0.push(RelativeDistinguishedName(set));
     }
-    sequence.to_der().map(Subject).map_err(failed)
+    let der = sequence.to_der().map_err(failed)?;
+    // An OID that can be written is not always one that can be read.
+    RdnSequence::from_der(&der).map_err(failed)?;
+    Ok(Subject(der))
 }

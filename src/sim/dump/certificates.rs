@@ -9,8 +9,7 @@ use super::stored_key;
 use crate::sim::ecc::{private_key, public_key, public_point, verify};
 use crate::sim::image::{Image, Part};
 use crate::sim::profiles::root_public_key;
-use crate::wire::certificate::compressed::{DEVICE_SLOT, SIGNER_KEY_SLOT, SIGNER_SLOT};
-use crate::wire::certificate::{CertificateError, CompressedCertificate, Definition, Device, Parts};
+use crate::wire::certificate::{CertificateError, CompressedCertificate, Definition, Device, Parts, Place};
 use crate::wire::Slot;
 
 /// The certificates of a chip whose product code says that it has some.
@@ -50,30 +49,36 @@ impl Chain {
     pub(super) fn in_image(image: &Image) -> Option<Self> {
         let definition = Definition::of_device(image.part(Part::Otp))?;
         let config = image.config();
-        let mut eui48 = [0; 12];
-        eui48.copy_from_slice(&image.part(Part::Slot(Slot::from_nibble(5)))[..12]);
-        let device = Device { serial: config.serial_number(), eui48 };
-        let own = private_key(&image.part(Part::Slot(Slot::from_nibble(0)))[4..]).map(|key| public_point(&key));
-        let slot = Slot::from_nibble(SIGNER_KEY_SLOT);
-        let signer = stored_key(&config, slot, image.part(Part::Slot(slot)));
+        let places = definition.places();
+        let mut eui = [0; 16];
+        eui.copy_from_slice(&image.part(Part::Slot(Slot::from_nibble(places.eui.slot)))[..16]);
+        let device = Device { serial: config.serial_number(), eui };
+        let own =
+            private_key(&image.part(Part::Slot(Slot::from_nibble(places.key)))[4..]).map(|key| public_point(&key));
+        let slot = Slot::from_nibble(places.signer_key.slot);
+        let signer = stored_key(&config, slot, bytes_at(image, places.signer_key));
         let root = root_public_key().ok();
         Some(Self {
-            device: Certificate::rebuild(image, DEVICE_SLOT, definition, device, (own, signer)),
-            signer: Certificate::rebuild(image, SIGNER_SLOT, Definition::Signer, device, (signer, root)),
+            device: Certificate::rebuild(image, places.device, definition, device, (own, signer)),
+            signer: Certificate::rebuild(image, places.signer, Definition::Signer, device, (signer, root)),
         })
     }
+}
+
+fn bytes_at(image: &Image, place: Place) -> &[u8] {
+    &image.part(Part::Slot(Slot::from_nibble(place.slot)))[place.offset..place.offset + place.len]
 }
 
 impl Certificate {
     fn rebuild(
         image: &Image,
-        slot: u8,
+        place: Place,
         definition: Definition,
         device: Device,
         (own, issuer): (Option<[u8; 64]>, Option<[u8; 64]>),
     ) -> Self {
         let mut stored = [0; 72];
-        stored.copy_from_slice(&image.part(Part::Slot(Slot::from_nibble(slot)))[..72]);
+        stored.copy_from_slice(bytes_at(image, place));
         let compressed = match CompressedCertificate::decode(&stored) {
             Ok(compressed) => compressed,
             Err(error) => return Self { error: Some(error.to_string()), ..Self::default() },
@@ -109,7 +114,7 @@ impl Certificate {
     fn check(&mut self, parts: &Parts<'_>, issuer: &PublicKey) -> Result<(), CertificateError> {
         let digest = Sha256::digest(parts.to_be_signed()?).into();
         let pem = encode_string("CERTIFICATE", LineEnding::LF, &parts.certificate()?);
-        self.pem = Some(pem.map_err(der::Error::from)?);
+        self.pem = pem.ok();
         self.verified = Some(verify(issuer, &digest, &parts.compressed.signature));
         Ok(())
     }

@@ -6,7 +6,6 @@
 //! (fact sheet section 7.4); its key is not.
 
 use der::pem::{encode_string, LineEnding};
-use der::DateTime;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::SecretKey;
@@ -14,8 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::sim::ecc::{private_key, public_point};
 use crate::wire::certificate::compressed::PUBLIC_KEY_HASH;
-use crate::wire::certificate::definition::ROOT_NAME;
-use crate::wire::certificate::x509::{signed, Contents, Extension};
+use crate::wire::certificate::root::Root;
 use crate::wire::certificate::{CertificateError, CompressedCertificate, Definition, Device, IssueDate, Parts};
 use crate::wire::config_zone::SerialNumber;
 use crate::wire::SIGNATURE_LEN;
@@ -29,14 +27,12 @@ pub const ROOT_NOTE: &str = "the root of simulated chips; its private key is pub
 /// The simulated signer's number: "SI".
 pub const SIGNER_ID: [u8; 2] = *b"SI";
 
-/// The root is valid as long as the vendor's.
-const ROOT_VALIDITY: (u16, u16) = (2018, 2058);
 /// Always the same dates, so that nothing depends on when an image was made.
 const SIGNER_ISSUED: IssueDate = IssueDate { year: 2020, month: 1, day: 2, hour: 4 };
 const DEVICE_ISSUED: IssueDate = IssueDate { year: 2022, month: 3, day: 4, hour: 5 };
 
 /// No device: a signer's certificate has none.
-const NO_DEVICE: Device = Device { serial: SerialNumber([0; 9]), eui48: [0; 12] };
+const NO_DEVICE: Device = Device { serial: SerialNumber([0; 9]), eui: [0; 16] };
 
 /// Why there is no certificate: either would be a defect of the simulator.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +40,9 @@ pub enum AuthorityError {
     /// The certificate cannot be put together.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// It cannot be written as text.
+    #[error("cannot write a certificate in PEM: {0}")]
+    Pem(der::pem::Error),
     /// It cannot be signed.
     #[error("cannot sign a certificate: {0}")]
     Signature(#[from] p256::ecdsa::Error),
@@ -71,35 +70,26 @@ pub fn root_public_key() -> Result<[u8; 64], AuthorityError> {
     Ok(public_point(&key_of(ROOT_KEY)?))
 }
 
+/// The root: always the same one.
+///
+/// # Errors
+/// [`AuthorityError`].
+pub fn root() -> Result<Root, AuthorityError> {
+    let key = key_of(ROOT_KEY)?;
+    let public_key = public_point(&key);
+    let mut serial = [0; 16];
+    serial.copy_from_slice(&Sha256::digest(public_key)[..16]);
+    serial[0] = serial[0] & 0x7F | 0x40;
+    let unsigned = Root { serial, public_key, signature: [0; SIGNATURE_LEN] };
+    Ok(Root { signature: sign(&key, &unsigned.to_be_signed()?)?, ..unsigned })
+}
+
 /// The root's certificate in DER: always the same bytes.
 ///
 /// # Errors
 /// [`AuthorityError`].
 pub fn root_certificate() -> Result<Vec<u8>, AuthorityError> {
-    let key = key_of(ROOT_KEY)?;
-    let public_key = public_point(&key);
-    let date = |year| DateTime::new(year, 11, 8, 19, 12, 19).map_err(|_| CertificateError::Date);
-    let mut serial = [0; 16];
-    serial.copy_from_slice(&Sha256::digest(public_key)[..16]);
-    serial[0] = serial[0] & 0x7F | 0x40;
-    let extensions = || -> der::Result<_> {
-        Ok(vec![
-            Extension::subject_key(&public_key)?,
-            Extension::authority_key(&public_key)?,
-            Extension::authority(None)?,
-        ])
-    };
-    let to_be_signed = Contents {
-        serial: &serial,
-        issuer: ROOT_NAME,
-        not_before: date(ROOT_VALIDITY.0)?,
-        not_after: date(ROOT_VALIDITY.1)?,
-        subject: ROOT_NAME,
-        public_key: &public_key,
-        extensions: extensions().map_err(CertificateError::from)?,
-    }
-    .encode()?;
-    Ok(signed(&to_be_signed, &sign(&key, &to_be_signed)?)?)
+    Ok(root()?.certificate()?)
 }
 
 /// The same in PEM.
@@ -108,7 +98,7 @@ pub fn root_certificate() -> Result<Vec<u8>, AuthorityError> {
 /// [`AuthorityError`].
 pub fn root_pem() -> Result<String, AuthorityError> {
     let pem = encode_string("CERTIFICATE", LineEnding::LF, &root_certificate()?);
-    Ok(pem.map_err(|error| CertificateError::from(der::Error::from(error)))?)
+    pem.map_err(AuthorityError::Pem)
 }
 
 /// What a chip with certificates keeps in its slots 10 to 12.

@@ -25,7 +25,7 @@ use crate::wire::certificate::Definition;
 use crate::wire::config_zone::{offset, Model, SerialNumber, UNLOCKED};
 use crate::wire::ConfigZone;
 
-pub use authority::{root_certificate, root_pem, root_public_key, AuthorityError, ROOT_NOTE, SIGNER_ID};
+pub use authority::{root, root_certificate, root_pem, root_public_key, AuthorityError, ROOT_NOTE, SIGNER_ID};
 pub use order::{Locks, Order, OrderError, Sold};
 
 /// A chip as sold, or as somebody's tool has provisioned it.

@@ -207,11 +207,12 @@ impl Maker {
         serial: SerialNumber,
         public_key: &[u8; 64],
     ) -> Result<(), OrderError> {
-        let eui48 = eui48(serial);
+        let mut eui = [0; 16];
+        eui[..12].copy_from_slice(&eui48(serial));
         if definition == Definition::DeviceTngTls {
-            self.put(5, &eui48, &format!("EUI-48 {}", String::from_utf8_lossy(&eui48)));
+            self.put(5, &eui[..12], &format!("EUI-48 {}", String::from_utf8_lossy(&eui[..12])));
         }
-        let chain = certify(definition, Device { serial, eui48 }, public_key)?;
+        let chain = certify(definition, Device { serial, eui }, public_key)?;
         self.put(DEVICE_SLOT, &chain.device, "compressed certificate of the key in slot 0");
         let (x, y) = chain.signer_key.split_at(32);
         self.put(SIGNER_KEY_SLOT, &[&[0; 4], x, &[0; 4], y].concat(), "public key of the signer");

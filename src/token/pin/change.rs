@@ -48,6 +48,7 @@ impl Token {
                     state.pins.drain(..surplus);
                 })?;
                 renew(chip, identity, scheme, &officer, &secret)?;
+                identity.release_any(chip)?;
                 identity.store.change(|state| state.pins = vec![blob.clone()])
             })
         })
@@ -119,6 +120,7 @@ impl Token {
                 let secret = fresh_secret(chip)?;
                 identity.confirm_chip(chip)?;
                 renew(chip, identity, scheme, &officer, &secret)?;
+                identity.release_any(chip)?;
                 identity.store.change(|state| {
                     state.pins.clear();
                     state.objects.clear();

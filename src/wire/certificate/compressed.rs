@@ -19,7 +19,7 @@ pub const PUBLIC_KEY_HASH: u8 = 0x0A;
 /// When a certificate was issued, to the hour (UTC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IssueDate {
-    /// 2000 to 2031; to 2127 in format 1.
+    /// 2000 to 2031; to 2127 in formats 1 and 2.
     pub year: u16,
     /// 1 to 12.
     pub month: u8,
@@ -36,7 +36,7 @@ pub struct CompressedCertificate {
     pub signature: [u8; SIGNATURE_LEN],
     /// When it was issued.
     pub issued: IssueDate,
-    /// For how many years: at most 31, in format 1 at most 127; 0 is for ever.
+    /// For how many years: at most 31, in formats 1 and 2 at most 127; 0 is for ever.
     pub expire_years: u8,
     /// Of the signer that it belongs to, or that it is; four hexadecimal digits in names.
     pub signer_id: [u8; 2],
@@ -46,7 +46,8 @@ pub struct CompressedCertificate {
     pub chain_id: u8,
     /// Where the serial number comes from, 0 to 15.
     pub serial_source: u8,
-    /// 0, or 1 with the longer dates.
+    /// 0; 1 with the longer dates; 2, which for P-256 is the same as 1: it adds room behind these 72 bytes for signatures
+    /// of larger curves, which this chip does not have.
     pub format: u8,
 }
 
@@ -63,7 +64,7 @@ impl CompressedCertificate {
         let format = bytes[70] & 0x0F;
         let (more_year, more_expire) = match format {
             0 => (0, 0),
-            1 => (u16::from(bytes[71] >> 6), bytes[71] >> 4 & 3),
+            1 | 2 => (u16::from(bytes[71] >> 6), bytes[71] >> 4 & 3),
             other => return Err(CertificateError::Format(other)),
         };
         Ok(Self {
@@ -105,7 +106,7 @@ impl CompressedCertificate {
         let year = year.checked_sub(2000).ok_or(CertificateError::Date)?;
         let (years, expire_years) = match self.format {
             0 => (32, 32),
-            1 => (128, 128),
+            1 | 2 => (128, 128),
             other => return Err(CertificateError::Format(other)),
         };
         if year >= years || month > 15 || day > 31 || hour > 31 || self.expire_years >= expire_years {
@@ -125,15 +126,21 @@ impl CompressedCertificate {
     /// # Errors
     /// As [`CompressedCertificate::encode`].
     pub fn serial_number(&self, public_key: &[u8; PUBLIC_KEY_LEN]) -> Result<[u8; 16], CertificateError> {
+        let mut serial = [0; 16];
+        serial.copy_from_slice(&self.hash(public_key)?[..16]);
+        Ok(serial)
+    }
+
+    /// What serial numbers that are digests of something and the dates are cut from.
+    pub(super) fn hash(&self, of: &[u8]) -> Result<[u8; 32], CertificateError> {
         let (dates, more) = self.dates()?;
-        let mut digest = Sha256::new().chain_update(public_key).chain_update(dates);
+        let mut digest = Sha256::new().chain_update(of).chain_update(dates);
         if self.format >= 1 {
             digest.update([more]);
         }
-        let mut serial = [0; 16];
-        serial.copy_from_slice(&digest.finalize()[..16]);
+        let mut digest: [u8; 32] = digest.finalize().into();
         // Positive, and of constant length in DER.
-        serial[0] = serial[0] & 0x7F | 0x40;
-        Ok(serial)
+        digest[0] = digest[0] & 0x7F | 0x40;
+        Ok(digest)
     }
 }

@@ -2,8 +2,10 @@
 
 use der::DateTime;
 
-use super::compressed::{CompressedCertificate, PUBLIC_KEY_HASH};
-use super::x509::{signed, Contents, Extension};
+use super::compressed::{
+    CompressedCertificate, COMPRESSED_LEN, DEVICE_SLOT, PUBLIC_KEY_HASH, SIGNER_KEY_SLOT, SIGNER_SLOT,
+};
+use super::x509::{signed, Contents, Extensions};
 use super::CertificateError;
 use crate::wire::config_zone::SerialNumber;
 use crate::wire::PUBLIC_KEY_LEN;
@@ -27,6 +29,40 @@ pub enum Definition {
     DeviceTngTls,
     /// The vendor calls it 4, its template id is 3: the device, in TrustFLEX chips.
     DeviceTflxTls,
+    /// Definition 4: the device, in Trust&GO chips for LoRaWAN, with its EUI-64.
+    DeviceLora,
+}
+
+/// Where a chip keeps some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which slot.
+    pub slot: u8,
+    /// The first of them.
+    pub offset: usize,
+    /// How many; none if there is nothing to keep.
+    pub len: usize,
+}
+
+impl Place {
+    const fn of(slot: u8, offset: usize, len: usize) -> Self {
+        Self { slot, offset, len }
+    }
+}
+
+/// Where a chip keeps what its certificates are rebuilt from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The device's private key.
+    pub key: u8,
+    /// EUI-48 or EUI-64 as hexadecimal digits, if the device's certificate names it.
+    pub eui: Place,
+    /// The device's compressed certificate.
+    pub device: Place,
+    /// The signer's public key, 72 bytes with the padding of section 5.9.
+    pub signer_key: Place,
+    /// The signer's compressed certificate.
+    pub signer: Place,
 }
 
 /// The device that a certificate is about.
@@ -34,8 +70,9 @@ pub enum Definition {
 pub struct Device {
     /// The chip's serial number.
     pub serial: SerialNumber,
-    /// The first 12 bytes of slot 5; of no matter to other definitions than [`Definition::DeviceTngTls`].
-    pub eui48: [u8; 12],
+    /// The first 12 bytes of slot 5 for [`Definition::DeviceTngTls`] (the rest is of no matter), the first 16 of slot 10 for
+    /// [`Definition::DeviceLora`]; of no matter to other definitions.
+    pub eui: [u8; 16],
 }
 
 impl Definition {
@@ -45,6 +82,7 @@ impl Definition {
             b"x6tjuZMy" | b"KQp2ZkD8" => Some(Self::DeviceTngTls),
             b"wdNxAjae" | b"Rsuy5YJh" => Some(Self::DeviceEarly),
             b"MKMwyhP1" => Some(Self::DeviceTflxTls),
+            b"jsMu7iYO" | b"09qJNxI3" => Some(Self::DeviceLora),
             _ => None,
         }
     }
@@ -55,6 +93,7 @@ impl Definition {
             Self::Signer => 1,
             Self::DeviceEarly => 2,
             Self::DeviceTngTls | Self::DeviceTflxTls => 3,
+            Self::DeviceLora => 4,
         }
     }
 
@@ -71,6 +110,26 @@ impl Definition {
         }
     }
 
+    /// Where a chip with a device's certificate of this kind keeps what it is rebuilt from.
+    pub const fn places(self) -> Places {
+        if let Self::DeviceLora = self {
+            return Places {
+                key: 1,
+                eui: Place::of(10, 0, 16),
+                device: Place::of(8, 72, COMPRESSED_LEN),
+                signer_key: Place::of(8, 0, 72),
+                signer: Place::of(8, 144, COMPRESSED_LEN),
+            };
+        }
+        Places {
+            key: 0,
+            eui: Place::of(5, 0, if let Self::DeviceTngTls = self { 12 } else { 0 }),
+            device: Place::of(DEVICE_SLOT, 0, COMPRESSED_LEN),
+            signer_key: Place::of(SIGNER_KEY_SLOT, 0, 72),
+            signer: Place::of(SIGNER_SLOT, 0, COMPRESSED_LEN),
+        }
+    }
+
     /// Whether a compressed certificate can be one of this kind.
     pub const fn fits(self, compressed: &CompressedCertificate) -> bool {
         compressed.template_id == self.template_id()
@@ -82,7 +141,7 @@ impl Definition {
         match self {
             Self::Signer => signer_name(signer_id),
             Self::DeviceEarly => format!("{serial} ATECC"),
-            Self::DeviceTngTls | Self::DeviceTflxTls => format!("sn{serial}"),
+            Self::DeviceTngTls | Self::DeviceTflxTls | Self::DeviceLora => format!("sn{serial}"),
         }
     }
 }
@@ -118,25 +177,30 @@ impl Parts<'_> {
             return Err(CertificateError::Definition);
         }
         let (not_before, not_after) = validity(compressed)?;
-        let (subject_key, authority_key) = (Extension::subject_key(public_key)?, Extension::authority_key(issuer_key)?);
-        let mut extensions = Vec::with_capacity(5);
+        let mut extensions = Extensions::default();
         let issuer = match definition {
             Definition::Signer => {
-                extensions.push(Extension::key_usage(SIGNER_USAGE.0, SIGNER_USAGE.1)?);
-                extensions.push(Extension::authority(Some(0))?);
+                extensions.key_usage(SIGNER_USAGE.0, SIGNER_USAGE.1);
+                extensions.constraints(true, Some(0));
                 ROOT_NAME.to_owned()
             }
-            Definition::DeviceEarly | Definition::DeviceTngTls | Definition::DeviceTflxTls => {
-                if definition == Definition::DeviceTngTls {
-                    let eui48 = [b"eui48_".as_slice(), &device.eui48].concat();
-                    extensions.push(Extension::alternative_serial_number(&eui48)?);
+            _ => {
+                match definition {
+                    Definition::DeviceTngTls => {
+                        extensions.alternative_serial_number(&[b"eui48_", &device.eui[..12]].concat());
+                    }
+                    Definition::DeviceLora => {
+                        extensions.alternative_serial_number(&[b"eui64_", device.eui.as_slice()].concat());
+                    }
+                    _ => {}
                 }
-                extensions.push(Extension::no_authority()?);
-                extensions.push(Extension::key_usage(DEVICE_USAGE.0, DEVICE_USAGE.1)?);
+                extensions.constraints(false, None);
+                extensions.key_usage(DEVICE_USAGE.0, DEVICE_USAGE.1);
                 signer_name(compressed.signer_id)
             }
         };
-        extensions.extend([subject_key, authority_key]);
+        extensions.subject_key(public_key);
+        extensions.authority_key(issuer_key);
         Contents {
             serial: &compressed.serial_number(public_key)?,
             issuer: &issuer,
@@ -154,12 +218,12 @@ impl Parts<'_> {
     /// # Errors
     /// As [`Parts::to_be_signed`].
     pub fn certificate(&self) -> Result<Vec<u8>, CertificateError> {
-        signed(&self.to_be_signed()?, &self.compressed.signature)
+        Ok(signed(self.to_be_signed()?, &self.compressed.signature))
     }
 }
 
 /// From when to when a certificate is valid.
-fn validity(compressed: &CompressedCertificate) -> Result<(DateTime, DateTime), CertificateError> {
+pub(super) fn validity(compressed: &CompressedCertificate) -> Result<(DateTime, DateTime), CertificateError> {
     let issued = compressed.issued;
     let at =
         |year| DateTime::new(year, issued.month, issued.day, issued.hour, 0, 0).map_err(|_| CertificateError::Date);

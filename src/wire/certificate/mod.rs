@@ -10,21 +10,24 @@
 //! 3. slot 10 is the device's compressed certificate; with the public key of slot 0 and the signer's they are the
 //!    device's.
 //!
-//! [`Parts`] puts one together: `to_be_signed` is what was signed, `certificate` the whole. Nothing here verifies a
-//! signature.
+//! [`Parts`] puts one together: `to_be_signed` is what was signed, `certificate` the whole. [`template::Template`] does the
+//! same with certificates of other people's kinds. Nothing here verifies a signature.
 
 pub mod compressed;
 pub mod definition;
+pub mod root;
+pub mod template;
 pub mod x509;
 
 pub use compressed::{CompressedCertificate, IssueDate};
-pub use definition::{Definition, Device, Parts};
+pub use definition::{Definition, Device, Parts, Place, Places};
+pub use root::Root;
 
 /// Why a certificate cannot be read or put together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// The format version of a compressed certificate is none for P-256: 0 and 1 are known.
-    #[error("compressed certificate of format {0}; formats 0 and 1 are known")]
+    /// The format version of a compressed certificate: 0 to 2 are known.
+    #[error("compressed certificate of format {0}; formats 0 to 2 are known")]
     Format(u8),
     /// Template id, chain id or serial number source are not the definition's.
     #[error("the compressed certificate is of another kind than the chip's code says")]
@@ -32,7 +35,7 @@ pub enum CertificateError {
     /// A date that does not exist, or that its field cannot hold.
     #[error("the certificate has an impossible date")]
     Date,
-    /// The DER encoder refuses a value.
-    #[error("the certificate cannot be encoded: {0}")]
-    Encoding(#[from] der::Error),
+    /// A template does not fit its example.
+    #[error("the template's certificate: {0}")]
+    Example(&'static str),
 }
