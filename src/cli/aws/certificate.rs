@@ -326,7 +326,7 @@ impl Search<'_, '_> {
                 )
             )));
         }
-        if !matches!(registered.status.as_str(), "ACTIVE" | "INACTIVE") {
+        if !matches!(registered.status.as_str(), "ACTIVE" | "INACTIVE" | "PENDING_ACTIVATION") {
             return Err(Error::Refused(format!(
                 "AWS has the certificate {} as {}: a device can't use it. A new key with --key LABEL, or ask who revoked it",
                 registered.id, registered.status
