@@ -59,7 +59,6 @@ in_root() {
         folder=$1 cargo_home=$2
         shift 2
         mount -t proc proc "$folder/proc"
-        mount --rbind /dev "$folder/dev"
         mount --bind "$cargo_home" "$folder/cargo"
         if [ -e "$folder/etc/ssl/certs" ] && [ -e /etc/ssl/certs ]; then
             mount --bind /etc/ssl/certs "$folder/etc/ssl/certs"
