@@ -215,7 +215,7 @@ fn a_wrong_template_says_what_is_wrong_and_where() {
         (good.replace("template_id = 7", "template_id = 6"), "of another kind"),
         (good.replace("serial-number", "serial"), "there is no field \"serial\""),
         (good.replace("compressed_slot = 10", "compressed_slot = 2"), "slot 2 has 36 bytes"),
-        (good.replace("compressed_slot = 10", "compressed_slot = 16"), ":3: expected one of the chip's slots"),
+        (good.replace("compressed_slot = 10", "compressed_slot = 16"), ":3: compressed_slot: expected 0 to 15"),
         (good.replace("example.der", "nowhere.der"), "nowhere.der: No such file"),
         (good.replace("example.der", "ca.pem"), "not a certificate in DER"),
         (good.replace("private_key_slot = 0", "private_key_slot = 2"), "not in the chip"),

@@ -7,7 +7,7 @@ mod common;
 
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::sim::{SimBus, Stats};
+use atecc608_pkcs11::sim::{Profile, SimBus, Stats};
 use atecc608_pkcs11::wire::Opcode;
 use common::chip;
 use common::module::{c, ulong, Module};
@@ -121,6 +121,48 @@ fn keys_are_found_by_one_question_for_each_slot_and_then_for_nothing() {
     module.find(session, &[]).unwrap();
     module.find_labelled(session, CKO_PRIVATE_KEY, "a");
     assert_free(&bus);
+}
+
+/// What `p11tool --list-all` asks for, in a process of its own.
+fn list_all(module: &Module, bus: &SimBus) -> Stats {
+    bus.take_stats();
+    let session = module.start();
+    module.token_info(0).unwrap();
+    let objects = module.find(session, &[]).unwrap();
+    assert!(!objects.is_empty());
+    for object in objects {
+        for attribute in [CKA_CLASS, CKA_LABEL, CKA_ID, CKA_VALUE, CKA_KEY_TYPE, CKA_CERTIFICATE_CATEGORY] {
+            let _ = module.attribute(session, object, attribute);
+        }
+    }
+    module.finalize().unwrap();
+    bus.take_stats()
+}
+
+#[test]
+fn a_trust_and_go_chip_tells_all_it_has_for_24_commands_once_and_for_10_afterwards() {
+    for profile in [Profile::TngTls, Profile::TngTlsEarly, Profile::TflxTls] {
+        let (module, bus) = Module::on_bus(chip::sold(profile));
+        assert_within(&list_all(&module, &bus), 24, 12, 670);
+        for _ in 0..2 {
+            assert_within(&list_all(&module, &bus), 10, 3, 50);
+        }
+    }
+}
+
+#[test]
+fn chips_without_certificates_are_asked_for_them_once() {
+    let (module, bus) = Module::on_bus(chip::sold(Profile::MongooseOs));
+    list_all(&module, &bus);
+    // Configuration and four keys.
+    assert_within(&list_all(&module, &bus), 8, 2, 40);
+}
+
+#[test]
+fn our_own_configuration_says_itself_that_it_has_no_certificates() {
+    let (module, bus) = with_key();
+    let reads = list_all(&module, &bus).command(Opcode::READ);
+    assert_eq!(reads, 4);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //!
 //! A further command is a file here, a variant of `Command` and a line in `run`.
 
+pub mod adapters;
 pub mod attest;
 pub mod aws;
 pub mod azure;
@@ -27,6 +28,7 @@ pub mod pair;
 pub mod provision;
 pub mod random;
 pub mod recovery_code;
+pub mod scan;
 pub mod secret_input;
 pub mod selftest;
 pub mod target;
@@ -66,6 +68,8 @@ pub struct Arguments {
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say which chips are on which I2C buses; other devices come to no harm
+    Scan(scan::Arguments),
     /// Show the chip: identity, locks, what each of its slots may do and holds
     Info,
     /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
@@ -129,6 +133,7 @@ fn run(arguments: Arguments) -> Result<Output> {
     let json = arguments.json;
     let selection = Selection { config: arguments.config, token: arguments.token };
     match arguments.command {
+        Command::Scan(arguments) => scan::run(&selection, &arguments),
         Command::Info => info::run(&selection),
         Command::Provision(arguments) => provision::run(&selection, &arguments, json),
         Command::Manifest(command) => manifest::run(&command),

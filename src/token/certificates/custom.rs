@@ -13,6 +13,7 @@ use crate::token::certificate::{parse, CertificateFields};
 use crate::token::error::{Error, Result};
 use crate::token::identity::Identity;
 use crate::token::point::Point;
+use crate::token::state::to_hex;
 use crate::wire::certificate::compressed::{COMPRESSED_LEN, PUBLIC_KEY_HASH};
 use crate::wire::certificate::template::{Field, Template, Values};
 use crate::wire::certificate::Place;
@@ -20,6 +21,9 @@ use crate::wire::Slot;
 
 /// Bytes of a public key as slots hold it.
 const STORED_KEY_LEN: usize = 72;
+
+/// No slot has this number.
+const NO_SLOT: usize = usize::MAX;
 
 /// What a template file says.
 struct TemplateFile {
@@ -74,7 +78,13 @@ impl Identity {
         if let Key::Stored(place) = file.key {
             places.push(place);
         }
-        let read = chip.converse(|awake| places.iter().map(|place| read_place(awake, *place)).collect());
+        let read = chip.converse(|awake| {
+            let mut read = Vec::new();
+            for place in &places {
+                read.push(read_place(awake, *place)?);
+            }
+            Ok(read)
+        });
         let mut read: Vec<Vec<u8>> = match read {
             Err(error @ crate::chip::Error::Status { .. }) => return Ok(Err(Problem::Template(error.to_string()))),
             other => other.map_err(Error::Device)?,
@@ -102,11 +112,7 @@ fn rebuilt(
 ) -> Result<Vec<u8>, Problem> {
     let mut fields = file.fields;
     for ((index, _, as_hex), bytes) in file.data.iter().zip(read.get(1..).unwrap_or_default()) {
-        let bytes = if *as_hex {
-            bytes.iter().flat_map(|byte| format!("{byte:02X}").into_bytes()).collect()
-        } else {
-            bytes.clone()
-        };
+        let bytes = if *as_hex { to_hex(bytes).to_ascii_uppercase().into_bytes() } else { bytes.clone() };
         fields[*index].0 = Field::Data(bytes);
     }
     let example = read_file(&file.example)?;
@@ -151,10 +157,9 @@ impl TemplateFile {
         // Relative to the template file.
         let example = path.with_file_name(table.required::<String>("certificate")?.value);
         let compressed = place(&mut table, "compressed_slot", "compressed_offset", COMPRESSED_LEN)?;
-        let private = table.optional::<i64>("private_key_slot")?;
-        let key = match private {
-            Some(number) => Key::Private(number.check(slot)?),
-            None => Key::Stored(place(&mut table, "public_key_slot", "public_key_offset", STORED_KEY_LEN)?),
+        let key = match number(&mut table, "private_key_slot", Some(NO_SLOT), 15)? {
+            NO_SLOT => Key::Stored(place(&mut table, "public_key_slot", "public_key_offset", STORED_KEY_LEN)?),
+            slot => Key::Private(Slot::from_nibble(slot as u8)),
         };
         let ids = (
             number(&mut table, "template_id", None, 15)? as u8,
@@ -164,18 +169,18 @@ impl TemplateFile {
         let (mut fields, mut data) = (Vec::new(), Vec::new());
         for mut field in table.tables("field")? {
             let name = field.required::<String>("name")?;
-            let known = name.check(|name| match name.as_str() {
-                "public-key" => Ok(Field::PublicKey),
-                "not-before" => Ok(Field::NotBefore),
-                "not-after" => Ok(Field::NotAfter),
-                "serial-number" => Ok(Field::SerialNumber),
-                "signer-id" => Ok(Field::SignerId),
-                "subject-key-id" => Ok(Field::SubjectKeyId),
-                "authority-key-id" => Ok(Field::AuthorityKeyId),
-                "chip-serial" => Ok(Field::ChipSerial),
-                "data" => Ok(Field::Data(Vec::new())),
-                other => Err(format!("name: there is no field \"{other}\"")),
-            })?;
+            let known = match name.value.as_str() {
+                "public-key" => Field::PublicKey,
+                "not-before" => Field::NotBefore,
+                "not-after" => Field::NotAfter,
+                "serial-number" => Field::SerialNumber,
+                "signer-id" => Field::SignerId,
+                "subject-key-id" => Field::SubjectKeyId,
+                "authority-key-id" => Field::AuthorityKeyId,
+                "chip-serial" => Field::ChipSerial,
+                "data" => Field::Data(Vec::new()),
+                other => return Err((name.span, format!("name: there is no field \"{other}\""))),
+            };
             if let Field::Data(_) = known {
                 let len = number(&mut field, "length", None, 416)?;
                 let as_hex = field.optional("hex")?.is_some_and(|hex| hex.value);
@@ -196,14 +201,10 @@ fn number(table: &mut Table<'_>, key: &'static str, default: Option<usize>, most
         (Some(number), _) => number,
         (None, None) => table.required::<i64>(key)?,
     };
-    number.check(|number| match usize::try_from(number) {
-        Ok(number) if number <= most => Ok(number),
-        _ => Err(format!("{key}: expected 0 to {most}")),
-    })
-}
-
-fn slot(number: i64) -> Result<Slot, &'static str> {
-    u8::try_from(number).ok().and_then(Slot::new).ok_or("expected one of the chip's slots, 0 to 15")
+    match usize::try_from(number.value) {
+        Ok(value) if value <= most => Ok(value),
+        _ => Err((number.span, format!("{key}: expected 0 to {most}"))),
+    }
 }
 
 /// So many bytes of a slot, all of which it has.
@@ -213,7 +214,7 @@ fn place(
     offset_key: &'static str,
     len: usize,
 ) -> Result<Place, Misplaced> {
-    let slot = table.required::<i64>(slot_key)?.check(slot)?;
+    let slot = Slot::from_nibble(number(table, slot_key, None, 15)? as u8);
     let offset = number(table, offset_key, Some(0), slot.size().saturating_sub(len))?;
     if offset + len > slot.size() {
         return Err((table.span(), format!("{slot_key}: slot {slot} has {} bytes", slot.size())));

@@ -16,8 +16,10 @@ use crate::wire::commands::Read;
 use crate::wire::zone::{Address, Zone};
 use crate::wire::Slot;
 
-/// Bytes of the product code, of the EUI and of each of the other three parts, in the order in which they are kept.
-const PARTS: [usize; 5] = [8, 16, 72, 72, 72];
+/// Bytes that are kept of a chip without certificates: the product code.
+const CODE: usize = 8;
+/// Of one with certificates: product code, EUI (16), device's certificate, signer's key and certificate (72 each).
+const KEPT: usize = CODE + 16 + 3 * 72;
 
 impl Identity {
     /// Adds the certificates that the chip was sold with, if any.
@@ -66,19 +68,14 @@ impl Identity {
         found: &mut Vec<ChipCertificate>,
     ) -> Result<Vec<(&'static str, Problem)>> {
         let Some(definition) = Definition::of_device(kept) else {
-            let nothing_else = kept.len() == PARTS[0];
+            let nothing_else = kept.len() == CODE;
             return Ok(if nothing_else { Vec::new() } else { vec![("device", Problem::Missing)] });
         };
-        let mut rest = kept;
-        let parts = PARTS.map(|len| {
-            let (part, behind) = rest.split_at(len.min(rest.len()));
-            rest = behind;
-            part
-        });
+        let Ok(kept) = <&[u8; KEPT]>::try_from(kept) else { return Ok(vec![("device", Problem::Missing)]) };
         let mut device = Device { serial: self.zone.serial_number(), eui: [0; 16] };
-        device.eui.iter_mut().zip(parts[1]).for_each(|(to, from)| *to = *from);
+        device.eui.copy_from_slice(&kept[8..24]);
         let root = trusted_root(self.simulated);
-        let signer = match self.signer(root, parts[3], parts[4], device) {
+        let signer = match self.signer(root, &kept[96..168], &kept[168..], device) {
             Ok((signer, certificates)) => {
                 found.extend(certificates);
                 signer
@@ -91,7 +88,7 @@ impl Identity {
         for anew in [false, true] {
             let point = self.certified_point(chip, slot, anew)?;
             result = point.ok_or(Problem::NoKey).and_then(|point| {
-                let certificate = rebuilt(definition, parts[2], point, signer, device)?;
+                let certificate = rebuilt(definition, &kept[24..96], point, signer, device)?;
                 let category = CK_CERTIFICATE_CATEGORY_TOKEN_USER;
                 Ok(self.certificate("device", "", point, category, certificate))
             });
@@ -157,13 +154,14 @@ fn trusted_root(simulated: bool) -> &'static Root {
 /// What the chip keeps of its certificates; of one that was sold with none, its product code's place only.
 fn read<P: Port>(awake: &mut Awake<'_, P>) -> crate::chip::Result<Vec<u8>> {
     let mut kept = awake.execute(&Read { zone: Zone::Otp, address: Address::block(0, 0), block: true })?;
-    kept.truncate(PARTS[0]);
+    kept.truncate(CODE);
     if let Some(definition) = Definition::of_device(&kept) {
         let Places { eui, device, signer_key, signer, .. } = definition.places();
-        for (place, len) in [eui, device, signer_key, signer].into_iter().zip(&PARTS[1..]) {
-            let mut part = if place.len == 0 { Vec::new() } else { read_place(awake, place)? };
-            part.resize(*len, 0);
-            kept.extend(part);
+        for (place, end) in [(eui, 24), (device, 96), (signer_key, 168), (signer, KEPT)] {
+            if place.len > 0 {
+                kept.extend(read_place(awake, place)?);
+            }
+            kept.resize(end, 0);
         }
     }
     Ok(kept)

@@ -5,7 +5,7 @@ use der::DateTime;
 use super::compressed::{
     CompressedCertificate, COMPRESSED_LEN, DEVICE_SLOT, PUBLIC_KEY_HASH, SIGNER_KEY_SLOT, SIGNER_SLOT,
 };
-use super::x509::{signed, Contents, Extension};
+use super::x509::{signed, Contents, Extensions};
 use super::CertificateError;
 use crate::wire::config_zone::SerialNumber;
 use crate::wire::PUBLIC_KEY_LEN;
@@ -177,29 +177,30 @@ impl Parts<'_> {
             return Err(CertificateError::Definition);
         }
         let (not_before, not_after) = validity(compressed)?;
-        let (subject_key, authority_key) = (Extension::subject_key(public_key), Extension::authority_key(issuer_key));
-        let mut extensions = Vec::with_capacity(5);
+        let mut extensions = Extensions::default();
         let issuer = match definition {
             Definition::Signer => {
-                extensions.push(Extension::key_usage(SIGNER_USAGE.0, SIGNER_USAGE.1));
-                extensions.push(Extension::authority(Some(0)));
+                extensions.key_usage(SIGNER_USAGE.0, SIGNER_USAGE.1);
+                extensions.constraints(true, Some(0));
                 ROOT_NAME.to_owned()
             }
             _ => {
-                let name = match definition {
-                    Definition::DeviceTngTls => Some([b"eui48_".as_slice(), &device.eui[..12]].concat()),
-                    Definition::DeviceLora => Some([b"eui64_".as_slice(), &device.eui].concat()),
-                    _ => None,
-                };
-                if let Some(name) = name {
-                    extensions.push(Extension::alternative_serial_number(&name));
+                match definition {
+                    Definition::DeviceTngTls => {
+                        extensions.alternative_serial_number(&[b"eui48_", &device.eui[..12]].concat());
+                    }
+                    Definition::DeviceLora => {
+                        extensions.alternative_serial_number(&[b"eui64_", device.eui.as_slice()].concat());
+                    }
+                    _ => {}
                 }
-                extensions.push(Extension::no_authority());
-                extensions.push(Extension::key_usage(DEVICE_USAGE.0, DEVICE_USAGE.1));
+                extensions.constraints(false, None);
+                extensions.key_usage(DEVICE_USAGE.0, DEVICE_USAGE.1);
                 signer_name(compressed.signer_id)
             }
         };
-        extensions.extend([subject_key, authority_key]);
+        extensions.subject_key(public_key);
+        extensions.authority_key(issuer_key);
         Contents {
             serial: &compressed.serial_number(public_key)?,
             issuer: &issuer,
@@ -217,7 +218,7 @@ impl Parts<'_> {
     /// # Errors
     /// As [`Parts::to_be_signed`].
     pub fn certificate(&self) -> Result<Vec<u8>, CertificateError> {
-        Ok(signed(&self.to_be_signed()?, &self.compressed.signature))
+        Ok(signed(self.to_be_signed()?, &self.compressed.signature))
     }
 }
 

@@ -6,7 +6,7 @@
 use der::DateTime;
 
 use super::definition::ROOT_NAME;
-use super::x509::{signed, Contents, Extension};
+use super::x509::{signed, Contents, Extensions};
 use super::CertificateError;
 use crate::wire::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
 
@@ -66,6 +66,10 @@ impl Root {
     /// [`CertificateError`]: none of the constants here gives one.
     pub fn to_be_signed(&self) -> Result<Vec<u8>, CertificateError> {
         let date = |year| DateTime::new(year, 11, 8, 19, 12, 19).map_err(|_| CertificateError::Date);
+        let mut extensions = Extensions::default();
+        extensions.subject_key(&self.public_key);
+        extensions.authority_key(&self.public_key);
+        extensions.constraints(true, None);
         Contents {
             serial: &self.serial,
             issuer: ROOT_NAME,
@@ -73,11 +77,7 @@ impl Root {
             not_after: date(VALIDITY.1)?,
             subject: ROOT_NAME,
             public_key: &self.public_key,
-            extensions: vec![
-                Extension::subject_key(&self.public_key),
-                Extension::authority_key(&self.public_key),
-                Extension::authority(None),
-            ],
+            extensions,
         }
         .encode()
     }
@@ -87,6 +87,6 @@ impl Root {
     /// # Errors
     /// As [`Root::to_be_signed`].
     pub fn certificate(&self) -> Result<Vec<u8>, CertificateError> {
-        Ok(signed(&self.to_be_signed()?, &self.signature))
+        Ok(signed(self.to_be_signed()?, &self.signature))
     }
 }

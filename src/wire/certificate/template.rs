@@ -148,7 +148,7 @@ impl Template {
     /// # Errors
     /// As [`Template::to_be_signed`].
     pub fn certificate(&self, values: &Values<'_>) -> Result<Vec<u8>, CertificateError> {
-        Ok(signed(&self.to_be_signed(values)?, &values.compressed.signature))
+        Ok(signed(self.to_be_signed(values)?, &values.compressed.signature))
     }
 
     /// The serial number in `len` bytes; none if the example's stays.

@@ -12,7 +12,6 @@ use crate::wire::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
 
 /// Tags of DER (X.690).
 mod tag {
-    pub(super) const BOOLEAN: u8 = 0x01;
     pub(super) const INTEGER: u8 = 0x02;
     pub(super) const BIT_STRING: u8 = 0x03;
     pub(super) const OCTET_STRING: u8 = 0x04;
@@ -42,6 +41,8 @@ mod id {
     pub(super) const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1D, 0x23];
 }
 
+/// A BOOLEAN.
+const TRUE: [u8; 3] = [0x01, 0x01, 0xFF];
 /// The organisation in every name.
 const MICROCHIP: &str = "Microchip Technology Inc";
 
@@ -54,37 +55,50 @@ const KEY_ALGORITHM: [u8; 21] = [
     0x01, 0x07,
 ];
 
-/// Tag, length and contents, which are less than 64 KiB.
-fn tlv(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
-    let len: usize = contents.iter().map(|part| part.len()).sum();
-    let mut der = Vec::with_capacity(4 + len);
-    der.push(tag);
-    match len {
-        0..=0x7F => der.push(len as u8),
-        0x80..=0xFF => der.extend([0x81, len as u8]),
-        _ => der.extend([0x82, (len >> 8) as u8, len as u8]),
-    }
-    contents.iter().for_each(|part| der.extend_from_slice(part));
-    der
+/// Makes what was appended since `start` the contents of a value: puts tag and length before it. At most 64 KiB.
+fn wrap(der: &mut Vec<u8>, start: usize, tag: u8) {
+    let len = der.len() - start;
+    let [high, low] = (len as u16).to_be_bytes();
+    let header: &[u8] = match len {
+        0..=0x7F => &[tag, low],
+        0x80..=0xFF => &[tag, 0x81, low],
+        _ => &[tag, 0x82, high, low],
+    };
+    der.splice(start..start, header.iter().copied());
 }
 
-/// An INTEGER of this unsigned value.
-fn unsigned(value: &[u8]) -> Vec<u8> {
+/// Appends a value with these contents.
+fn value(der: &mut Vec<u8>, tag: u8, contents: &[u8]) {
+    let start = der.len();
+    der.extend_from_slice(contents);
+    wrap(der, start, tag);
+}
+
+/// Appends an INTEGER of this unsigned value.
+fn unsigned(der: &mut Vec<u8>, value: &[u8]) {
+    let start = der.len();
     let zeros = value.iter().take_while(|byte| **byte == 0).count().min(value.len().saturating_sub(1));
-    let value = &value[zeros..];
-    let sign: &[u8] = if value.first().is_some_and(|first| first & 0x80 != 0) { &[0] } else { &[] };
-    tlv(tag::INTEGER, &[sign, value])
+    if value.get(zeros).is_some_and(|first| first & 0x80 != 0) {
+        der.push(0);
+    }
+    der.extend_from_slice(&value[zeros..]);
+    wrap(der, start, tag::INTEGER);
 }
 
-fn relative_name(kind: &[u8], tag: u8, text: &[u8]) -> Vec<u8> {
-    let attribute = tlv(tag::SEQUENCE, &[&tlv(tag::OBJECT_IDENTIFIER, &[kind]), &tlv(tag, &[text])]);
-    tlv(tag::SET, &[&attribute])
+fn relative_name(der: &mut Vec<u8>, kind: &[u8], tag: u8, text: &[u8]) {
+    let start = der.len();
+    value(der, tag::OBJECT_IDENTIFIER, kind);
+    value(der, tag, text);
+    wrap(der, start, tag::SEQUENCE);
+    wrap(der, start, tag::SET);
 }
 
 /// O = Microchip Technology Inc, CN = this: both UTF8String.
-fn name(common_name: &str) -> Vec<u8> {
-    let organization = relative_name(id::ORGANIZATION, tag::UTF8_STRING, MICROCHIP.as_bytes());
-    tlv(tag::SEQUENCE, &[&organization, &relative_name(id::COMMON_NAME, tag::UTF8_STRING, common_name.as_bytes())])
+fn name(der: &mut Vec<u8>, common_name: &str) {
+    let start = der.len();
+    relative_name(der, id::ORGANIZATION, tag::UTF8_STRING, MICROCHIP.as_bytes());
+    relative_name(der, id::COMMON_NAME, tag::UTF8_STRING, common_name.as_bytes());
+    wrap(der, start, tag::SEQUENCE);
 }
 
 /// A time as text, in 15 characters.
@@ -93,47 +107,67 @@ pub(super) fn time(time: DateTime) -> String {
     format!("{year:04}{month:02}{day:02}{:02}{:02}{:02}Z", time.hour(), time.minutes(), time.seconds())
 }
 
-/// Extension, in DER.
-pub(crate) struct Extension(Vec<u8>);
+/// Extensions in DER, one after the other.
+#[derive(Default)]
+pub(crate) struct Extensions(Vec<u8>);
 
-impl Extension {
-    fn new(id: &[u8], critical: bool, value: &[u8]) -> Self {
-        let critical: &[u8] = if critical { &[tag::BOOLEAN, 1, 0xFF] } else { &[] };
-        let id = tlv(tag::OBJECT_IDENTIFIER, &[id]);
-        Self(tlv(tag::SEQUENCE, &[&id, critical, &tlv(tag::OCTET_STRING, &[value])]))
+impl Extensions {
+    /// Ends an extension whose value was appended since `start`.
+    fn end(&mut self, start: usize, id: &[u8], critical: bool) {
+        let der = &mut self.0;
+        wrap(der, start, tag::OCTET_STRING);
+        let contents = der.split_off(start);
+        value(der, tag::OBJECT_IDENTIFIER, id);
+        if critical {
+            der.extend_from_slice(&TRUE);
+        }
+        der.extend_from_slice(&contents);
+        wrap(der, start, tag::SEQUENCE);
     }
 
-    /// basicConstraints of an authority, at most so many authorities below it.
-    pub(crate) fn authority(path_length: Option<u8>) -> Self {
-        let path_length = path_length.map(|length| unsigned(&[length])).unwrap_or_default();
-        Self::new(id::BASIC_CONSTRAINTS, true, &tlv(tag::SEQUENCE, &[&[tag::BOOLEAN, 1, 0xFF], &path_length]))
-    }
-
-    /// basicConstraints of everybody else.
-    pub(crate) fn no_authority() -> Self {
-        Self::new(id::BASIC_CONSTRAINTS, true, &tlv(tag::SEQUENCE, &[]))
+    /// basicConstraints of an authority, at most so many authorities below it; of everybody else.
+    pub(crate) fn constraints(&mut self, is_authority: bool, path_length: Option<u8>) {
+        let start = self.0.len();
+        if is_authority {
+            self.0.extend_from_slice(&TRUE);
+        }
+        if let Some(path_length) = path_length {
+            unsigned(&mut self.0, &[path_length]);
+        }
+        wrap(&mut self.0, start, tag::SEQUENCE);
+        self.end(start, id::BASIC_CONSTRAINTS, true);
     }
 
     /// keyUsage: the bits from the left, with the number of those that do not count.
-    pub(crate) fn key_usage(bits: u8, unused: u8) -> Self {
-        Self::new(id::KEY_USAGE, true, &tlv(tag::BIT_STRING, &[&[unused, bits]]))
+    pub(crate) fn key_usage(&mut self, bits: u8, unused: u8) {
+        let start = self.0.len();
+        value(&mut self.0, tag::BIT_STRING, &[unused, bits]);
+        self.end(start, id::KEY_USAGE, true);
     }
 
     /// subjectKeyIdentifier.
-    pub(crate) fn subject_key(public_key: &[u8; PUBLIC_KEY_LEN]) -> Self {
-        Self::new(id::SUBJECT_KEY_IDENTIFIER, false, &tlv(tag::OCTET_STRING, &[&key_identifier(public_key)]))
+    pub(crate) fn subject_key(&mut self, public_key: &[u8; PUBLIC_KEY_LEN]) {
+        let start = self.0.len();
+        value(&mut self.0, tag::OCTET_STRING, &key_identifier(public_key));
+        self.end(start, id::SUBJECT_KEY_IDENTIFIER, false);
     }
 
     /// authorityKeyIdentifier.
-    pub(crate) fn authority_key(public_key: &[u8; PUBLIC_KEY_LEN]) -> Self {
-        let identifier = tlv(tag::PRIMITIVE_0, &[&key_identifier(public_key)]);
-        Self::new(id::AUTHORITY_KEY_IDENTIFIER, false, &tlv(tag::SEQUENCE, &[&identifier]))
+    pub(crate) fn authority_key(&mut self, public_key: &[u8; PUBLIC_KEY_LEN]) {
+        let start = self.0.len();
+        value(&mut self.0, tag::PRIMITIVE_0, &key_identifier(public_key));
+        wrap(&mut self.0, start, tag::SEQUENCE);
+        self.end(start, id::AUTHORITY_KEY_IDENTIFIER, false);
     }
 
     /// subjectAltName with a directoryName that is a serialNumber, a PrintableString whatever is in it.
-    pub(crate) fn alternative_serial_number(text: &[u8]) -> Self {
-        let name = tlv(tag::SEQUENCE, &[&relative_name(id::SERIAL_NUMBER, tag::PRINTABLE_STRING, text)]);
-        Self::new(id::SUBJECT_ALT_NAME, false, &tlv(tag::SEQUENCE, &[&tlv(tag::CONSTRUCTED | 4, &[&name])]))
+    pub(crate) fn alternative_serial_number(&mut self, text: &[u8]) {
+        let start = self.0.len();
+        relative_name(&mut self.0, id::SERIAL_NUMBER, tag::PRINTABLE_STRING, text);
+        for tag in [tag::SEQUENCE, tag::CONSTRUCTED | 4, tag::SEQUENCE] {
+            wrap(&mut self.0, start, tag);
+        }
+        self.end(start, id::SUBJECT_ALT_NAME, false);
     }
 }
 
@@ -150,7 +184,7 @@ pub(crate) struct Contents<'a> {
     pub(crate) not_after: DateTime,
     pub(crate) subject: &'a str,
     pub(crate) public_key: &'a [u8; PUBLIC_KEY_LEN],
-    pub(crate) extensions: Vec<Extension>,
+    pub(crate) extensions: Extensions,
 }
 
 impl Contents<'_> {
@@ -162,37 +196,46 @@ impl Contents<'_> {
         if self.not_before.year() > 2049 {
             return Err(CertificateError::Date);
         }
-        // The end is a GeneralizedTime even where RFC 5280 wants a UTCTime: that is what was signed.
-        let validity = tlv(
-            tag::SEQUENCE,
-            &[
-                &tlv(tag::UTC_TIME, &[&time(self.not_before).as_bytes()[2..]]),
-                &tlv(tag::GENERALIZED_TIME, &[time(self.not_after).as_bytes()]),
-            ],
-        );
-        let public_key =
-            tlv(tag::SEQUENCE, &[&KEY_ALGORITHM, &tlv(tag::BIT_STRING, &[&[0x00, 0x04], self.public_key.as_slice()])]);
-        let extensions: Vec<u8> = self.extensions.into_iter().flat_map(|extension| extension.0).collect();
-        Ok(tlv(
-            tag::SEQUENCE,
-            &[
-                // v3
-                &tlv(tag::CONSTRUCTED, &[&unsigned(&[2])]),
-                &unsigned(self.serial),
-                &SIGNATURE_ALGORITHM,
-                &name(self.issuer),
-                &validity,
-                &name(self.subject),
-                &public_key,
-                &tlv(tag::CONSTRUCTED | 3, &[&tlv(tag::SEQUENCE, &[&extensions])]),
-            ],
-        ))
+        // v3
+        let mut der = vec![tag::CONSTRUCTED, 3, tag::INTEGER, 1, 2];
+        unsigned(&mut der, self.serial);
+        der.extend_from_slice(&SIGNATURE_ALGORITHM);
+        name(&mut der, self.issuer);
+        let validity = der.len();
+        value(&mut der, tag::UTC_TIME, &time(self.not_before).as_bytes()[2..]);
+        // A GeneralizedTime even where RFC 5280 wants a UTCTime: that is what was signed.
+        value(&mut der, tag::GENERALIZED_TIME, time(self.not_after).as_bytes());
+        wrap(&mut der, validity, tag::SEQUENCE);
+        name(&mut der, self.subject);
+        let key = der.len();
+        der.extend_from_slice(&KEY_ALGORITHM);
+        let point = der.len();
+        // No unused bits; not compressed.
+        der.extend_from_slice(&[0x00, 0x04]);
+        der.extend_from_slice(self.public_key);
+        wrap(&mut der, point, tag::BIT_STRING);
+        wrap(&mut der, key, tag::SEQUENCE);
+        let extensions = der.len();
+        der.extend_from_slice(&self.extensions.0);
+        wrap(&mut der, extensions, tag::SEQUENCE);
+        wrap(&mut der, extensions, tag::CONSTRUCTED | 3);
+        wrap(&mut der, 0, tag::SEQUENCE);
+        Ok(der)
     }
 }
 
 /// The certificate in DER: what was signed, and its signature (R ‖ S).
-pub(crate) fn signed(to_be_signed: &[u8], signature: &[u8; SIGNATURE_LEN]) -> Vec<u8> {
+pub(crate) fn signed(to_be_signed: Vec<u8>, signature: &[u8; SIGNATURE_LEN]) -> Vec<u8> {
     let (r, s) = signature.split_at(SIGNATURE_LEN / 2);
-    let signature = tlv(tag::SEQUENCE, &[&unsigned(r), &unsigned(s)]);
-    tlv(tag::SEQUENCE, &[to_be_signed, &SIGNATURE_ALGORITHM, &tlv(tag::BIT_STRING, &[&[0], &signature])])
+    let mut der = to_be_signed;
+    der.extend_from_slice(&SIGNATURE_ALGORITHM);
+    let bits = der.len();
+    unsigned(&mut der, r);
+    unsigned(&mut der, s);
+    wrap(&mut der, bits, tag::SEQUENCE);
+    // No unused bits.
+    der.insert(bits, 0);
+    wrap(&mut der, bits, tag::BIT_STRING);
+    wrap(&mut der, 0, tag::SEQUENCE);
+    der
 }

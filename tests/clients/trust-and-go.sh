@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# A Trust&GO chip as it is sold, with nothing but its bus and address in the configuration: stock software lists its
+# certificates, verifies them up to the root, and makes TLS connections with its key and chain, on either side.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+open_work_folder trust-and-go '' no
+cd "$WORK"
+export PATH=$TARGET/release:$PATH
+export MODULE=$TARGET/release/libatecc608_pkcs11.so
+export ATECC608_PKCS11_CONF=$WORK/config.toml
+mkdir state
+write_file config.toml <<END
+state_dir = "$WORK/state"
+
+[[token]]
+bus = "unix:$WORK/chip.sock"
+address = 0x35
+END
+
+heading 'A Trust&GO chip, never touched'
+run 'atecc608-sim new --profile tngtls --state chip.eeprom'
+start_server sim.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing fast'
+wait_for 'the simulated chip' sim.log test -S chip.sock
+run 'atecc608-sim root > known-root.pem'
+run "export P11=$ROOT/conf/openssl-pkcs11.cnf"
+run 'export PKCS11_PROVIDER_MODULE=$MODULE'
+
+heading 'What is in it, for each that asks'
+run 'p11tool --provider $MODULE --list-all pkcs11:model=ATECC608-SIM > p11tool.txt'
+run 'grep -E "Label|Type" p11tool.txt'
+run '[ "$(grep -c "Type: X.509 Certificate" p11tool.txt)" = 3 ]'
+run 'pkcs11-tool --module $MODULE --list-objects > pkcs11-tool.txt'
+run '[ "$(grep -c "^Certificate Object" pkcs11-tool.txt)" = 3 ]'
+run 'OPENSSL_CONF=$P11 openssl storeutl -noout -text pkcs11:model=ATECC608-SIM > store.txt'
+run '[ "$(grep -c "^[0-9]*: Certificate" store.txt)" = 3 ]'
+run 'grep -E "Subject:|eui48" store.txt'
+
+heading 'The chain, verified by openssl up to the root that everybody knows'
+for name in device signer root; do
+    run "OPENSSL_CONF=\$P11 openssl x509 -in 'pkcs11:object=$name;type=cert' -out $name.pem"
+done
+run 'cmp root.pem known-root.pem'
+run 'openssl verify -CAfile known-root.pem -untrusted signer.pem device.pem'
+run 'cat device.pem signer.pem > chain.pem'
+run 'export KEY="pkcs11:object=device;type=private"'
+run 'OPENSSL_CONF=$P11 openssl pkey -in "$KEY" -pubout -out key.pem'
+run 'openssl x509 -in device.pem -noout -pubkey | cmp - key.pem'
+
+heading 'They are part of the chip'
+run_refused 'CKR_ACTION_PROHIBITED' 'pkcs11-tool --module $MODULE --delete-object --type cert --label signer'
+
+software_ca
+heading 'TLS with the key and its chain on the client side: openssl'
+port=$(free_port)
+start_server s_server.log "openssl s_server -accept 127.0.0.1:$port -cert server.pem -key server.key -CAfile known-root.pem -Verify 3 -verify_return_error -brief -rev"
+wait_for 's_server' s_server.log listening "$port"
+for version in tls1_2 tls1_3; do
+    run "printf 'hello\nCLOSE\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -$version -cert device.pem -cert_chain signer.pem -key \"\$KEY\" -brief -ign_eof > $version.txt 2>&1"
+    run "grep olleh $version.txt"
+done
+run 'grep -E "Peer certificate: .*CN = sn0123" s_server.log'
+
+heading 'The same, gnutls'
+for version in 1.2 1.3; do
+    # gnutls-cli ends with its input: it is kept open until the answer has come.
+    run "{ printf 'hello\n'; sleep 1; } | gnutls-cli --provider \$MODULE --priority NORMAL:-VERS-ALL:+VERS-TLS$version --x509cafile ca.pem --x509certfile chain.pem --x509keyfile \"\$KEY\" -p $port localhost > cli-$version.txt 2>&1"
+    run "grep olleh cli-$version.txt"
+done
+
+heading 'TLS with the key and its chain on the server side'
+port=$(free_port)
+start_server trust_server.log "env OPENSSL_CONF=$P11 openssl s_server -accept 127.0.0.1:$port -cert device.pem -cert_chain signer.pem -key '$KEY' -brief -rev"
+wait_for 's_server' trust_server.log listening "$port"
+run "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile known-root.pem -verify_return_error -brief -ign_eof > server-side.txt 2>&1"
+run 'grep -E "Verification: OK|olleh" server-side.txt'
