@@ -55,7 +55,10 @@ install_everything() {
     need_rust_linters
 }
 
-check_scripts() { shellcheck -x scripts/*.sh tests/clients/*.sh .ci/run; }
+check_scripts() {
+    shellcheck -x scripts/*.sh scripts/lib/package_in_root.sh tests/clients/*.sh tests/docs/*.sh conf/debian/*/p*st* \
+        conf/debian/*/preinst .ci/run
+}
 
 format() { cargo fmt --check; }
 
@@ -123,6 +126,8 @@ step 'tests (cargo test)' tests
 if [ $QUICK = no ]; then
     step 'the C interface under AddressSanitizer' scripts/asan.sh
     step 'the C interface with 32-bit numbers (i686)' scripts/i686.sh
+    # Before the clients: one of them installs the packages.
+    step 'Debian packages for amd64, arm64 and armhf (scripts/package.sh)' scripts/package.sh
     step 'clients' client_tests
     step 'demo' scripts/demo.sh
     step 'cost budget, and the speed without the chip (scripts/bench.sh)' scripts/bench.sh

@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::ptr::null_mut;
 
+use atecc608_pkcs11::sim::SimBus;
 use common::module::{attributes, boolean, c, len, ulong, Attributes, Module, Result};
 use common::secrets::{given, with_io_key};
 use cryptoki_sys::*;
@@ -113,9 +115,11 @@ fn a_secret_in_the_chip_is_expanded_by_the_chip_and_is_a_salt() {
     let info = bytes("f0f1f2f3f4f5f6f7f8f9");
     let okm = bytes("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
     let expand = Hkdf { steps: (false, true), salt: Salt::Null, info: &info };
+    assert_eq!(expand.derive(&module, session, in_chip, 42), Ok(okm.clone()));
     bus.take_stats();
     assert_eq!(expand.derive(&module, session, in_chip, 42), Ok(okm));
-    assert_eq!(bus.take_stats().commands.get("SHA"), Some(&4), "two HMACs of less than 64 bytes");
+    let commands = bus.take_stats().commands;
+    assert_eq!((commands.get("KDF"), commands.get("SHA")), (Some(&2), None), "encrypted on the bus");
     let extract = Hkdf { steps: (true, true), salt: Salt::Null, info: &info };
     assert_eq!(extract.derive(&module, session, in_chip, 42), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
     let base = module.create_object(session, &given(false, CKK_GENERIC_SECRET, b"input")).unwrap();
@@ -123,6 +127,49 @@ fn a_secret_in_the_chip_is_expanded_by_the_chip_and_is_a_salt() {
     let mut hmac = <Hmac<Sha256> as Mac>::new_from_slice(&prk).unwrap();
     hmac.update(b"input");
     assert_eq!(salted.derive(&module, session, base, 32), Ok(hmac.finalize().into_bytes().to_vec()));
+}
+
+/// What KDF asks of the chip, and how.
+fn commands_of_an_expansion(module: &Module, bus: &SimBus, session: Session, key: Handle) -> BTreeMap<String, u64> {
+    let expand = Hkdf { steps: (false, true), salt: Salt::Null, info: b"info" };
+    bus.take_stats();
+    let output = expand.derive(module, session, key, 32).unwrap();
+    let mut hmac = <Hmac<Sha256> as Mac>::new_from_slice(b"secret").unwrap();
+    hmac.update(b"info\x01");
+    assert_eq!(output, hmac.finalize().into_bytes().to_vec());
+    bus.take_stats().commands
+}
+
+#[test]
+fn without_the_io_protection_key_or_with_a_kdf_that_is_none_the_result_is_right_and_in_clear() {
+    let (module, bus, session) = with_io_key();
+    let key = module.create_object(session, &given(true, CKK_GENERIC_SECRET, b"secret")).unwrap();
+    bus.set_faults("status@3:0F".parse().unwrap());
+    let commands = commands_of_an_expansion(&module, &bus, session, key);
+    assert_eq!((commands.get("KDF"), commands.get("SHA")), (Some(&1), Some(&2)));
+    module.assert_logged(&["KDF", "crosses the bus in clear"]);
+    let again = commands_of_an_expansion(&module, &bus, session, key);
+    assert_eq!((again.get("KDF"), again.get("SHA")), (None, Some(&2)), "asked once");
+    module.finalize().unwrap();
+    std::fs::remove_dir_all(module.configuration().parent().unwrap().join("keys")).unwrap();
+    let session = module.start();
+    let key = module.find(session, &[(CKA_CLASS, ulong(CKO_SECRET_KEY))]).unwrap()[0];
+    let commands = commands_of_an_expansion(&module, &bus, session, key);
+    assert_eq!((commands.get("KDF"), commands.get("SHA")), (None, Some(&2)));
+}
+
+#[test]
+fn a_message_that_is_too_long_for_kdf_goes_through_hmac() {
+    let (module, bus, session) = with_io_key();
+    let key = module.create_object(session, &given(true, CKK_GENERIC_SECRET, b"secret")).unwrap();
+    for (info, kdf) in [(vec![7; 127], true), (vec![7; 128], false)] {
+        let expand = Hkdf { steps: (false, true), salt: Salt::Null, info: &info };
+        let mut hmac = <Hmac<Sha256> as Mac>::new_from_slice(b"secret").unwrap();
+        hmac.update(&[&info[..], &[1]].concat());
+        bus.take_stats();
+        assert_eq!(expand.derive(&module, session, key, 32), Ok(hmac.finalize().into_bytes().to_vec()));
+        assert_eq!(bus.take_stats().commands.contains_key("KDF"), kdf, "{} bytes", info.len() + 1);
+    }
 }
 
 #[test]

@@ -212,6 +212,20 @@ fn session_keys_are_what_their_templates_say() {
 }
 
 #[test]
+fn a_session_key_serves_only_the_mechanisms_its_template_allows() {
+    let (module, _bus, session) = with_io_key();
+    let allowing = |list: Vec<u8>| with(&given(false, CKK_AES, &[7; 16]), &[(CKA_ALLOWED_MECHANISMS, list)]);
+    let only_ctr = [ulong(CKM_AES_CTR), ulong(CKM_SHA256_HMAC)].concat();
+    let key = module.create_object(session, &allowing(only_ctr)).unwrap();
+    assert_eq!(module.attribute(session, key, CKA_ALLOWED_MECHANISMS), Ok(ulong(CKM_AES_CTR)));
+    assert!(whole(&module, session, true, &Kind::Ctr(128, [0; 16]), key, b"text").is_ok());
+    assert_eq!(zeros(&module, session, key), Err(CKR_MECHANISM_INVALID));
+    assert_eq!(module.sign_init(session, CKM_AES_CMAC, key), Err(CKR_MECHANISM_INVALID));
+    let half_a_mechanism = module.create_object(session, &allowing(vec![1; 3]));
+    assert_eq!(half_a_mechanism, Err(CKR_ATTRIBUTE_VALUE_INVALID));
+}
+
+#[test]
 fn a_derived_key_works_at_once() {
     let (module, _bus, session) = with_io_key();
     let (_, private) = keys::generate(&module, session, "a", &[1]).unwrap();

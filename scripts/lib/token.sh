@@ -58,3 +58,28 @@ device_certificate() {
     run 'openssl x509 -in device.pem -outform DER -out device.der'
     run 'pkcs11-tool --module $MODULE --token-label gateway --write-object device.der --type cert --id 01 --label dev-key'
 }
+
+# run_in_chip COMMAND 'line' [TIMES]: runs the line, and sees by the simulator's counters that the chip executed the command,
+# so many times at least.
+run_in_chip() {
+    local times
+    atecc608-sim stats --socket "$WORK/chip.sock" --reset >/dev/null
+    run "$2"
+    times=$(chip_did "$1")
+    [ "$times" -ge "${3:-1}" ] || die "the chip executed $1 $times times: the work was done elsewhere"
+    note "the chip: $1, $times times"
+}
+
+# chip_did COMMAND: how often the chip executed it since the counters were reset.
+chip_did() {
+    local times
+    times=$(atecc608-sim stats --socket "$WORK/chip.sock" | tr ',{' '\n\n' | sed -n "s/^ *\"$1\": *\([0-9]*\).*/\1/p")
+    echo "${times:-0}"
+}
+
+# uri_pem URI FILE: a PEM file that holds a PKCS#11 URI, for programs that take a key only as a file (pkcs11-provider reads it).
+uri_pem() {
+    run "printf 'asn1=SEQUENCE:s\n[s]\nd=VISIBLESTRING:PKCS\\\\#11 Provider URI v1.0\nu=FORMAT:UTF8,UTF8String:%s\n' '$1' > uri.cnf"
+    run 'openssl asn1parse -genconf uri.cnf -noout -out uri.der'
+    run "{ echo '-----BEGIN PKCS#11 PROVIDER URI-----'; openssl base64 -in uri.der; echo '-----END PKCS#11 PROVIDER URI-----'; } > $2"
+}

@@ -78,6 +78,23 @@ impl<P: Port> Chip<P> {
         self.lock(Lock { zone: LockZone::Data, summary: Some(contents.summary()) }, ConfigZone::data_locked)
     }
 
+    /// Locks the data and OTP zones **for good**, whatever they hold: what another tool has written can't be read before the
+    /// lock, so nothing can be compared.
+    ///
+    /// # Errors
+    /// Those of the conversation.
+    pub fn permanently_lock_data_unseen(&mut self) -> Result<()> {
+        self.lock(Lock { zone: LockZone::Data, summary: None }, ConfigZone::data_locked)
+    }
+
+    /// Locks one slot **for good**: it stays as it is, whatever its configuration allows.
+    ///
+    /// # Errors
+    /// Those of the conversation; a status if the slot can't be locked by itself, or the data zone is not locked.
+    pub fn permanently_lock_slot(&mut self, slot: Slot) -> Result<()> {
+        self.lock(Lock { zone: LockZone::Slot(slot), summary: None }, |zone| zone.slot_locked(slot))
+    }
+
     /// Sends a Lock at most once; when its reply is lost, the lock bytes decide.
     fn lock(&mut self, lock: Lock, locked: impl Fn(&ConfigZone) -> bool) -> Result<()> {
         for _ in 0..2 {

@@ -13,6 +13,10 @@ use crate::wire::{Command, Opcode, ResponseError, Slot, Status};
 
 /// How often a write whose reply is lost is done.
 const WRITES: u32 = 3;
+/// Longest message that KDF takes, in bytes.
+pub const KDF_MESSAGE_LEN: usize = 128;
+/// Bytes that one SHA command takes.
+const SHA_STEP: usize = 64;
 
 /// A secret of 32 bytes that a slot of the chip holds and the host knows.
 pub struct SharedSecret<'s> {
@@ -153,6 +157,48 @@ impl<P: Port> Awake<'_, P> {
                 Ok(clear)
             }
             _ => Err(Error::Mismatch(format!("slot {slot} does not answer ECDH results encrypted"))),
+        }
+    }
+
+    /// HMAC-SHA-256 of at most [`KDF_MESSAGE_LEN`] bytes under the first 32 of a slot, with the result encrypted under the IO
+    /// protection key on its way: KDF in its HKDF form (fact sheet section 3.9). The message crosses the bus in clear.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the slot's rules or ChipOptions forbid it.
+    pub fn hmac_encrypted(&mut self, slot: Slot, message: &[u8], io_key: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>> {
+        let kdf = Kdf {
+            source: KdfSource::Slot(slot),
+            target: KdfTarget::OutputEncrypted,
+            algorithm: KdfAlgorithm::Hkdf { message: HkdfMessage::Input, zero_key: false },
+            message: message.to_vec(),
+        };
+        self.before_use(slot)?;
+        match self.execute(&kdf)? {
+            KdfResponse::Encrypted { ref data, ref nonce } if data.len() == 32 => {
+                let stream = Zeroizing::new(messages::io_key_stream(io_key, nonce));
+                let mut clear = Zeroizing::new([0; 32]);
+                clear.iter_mut().zip(data).zip(stream.iter()).for_each(|((clear, byte), key)| *clear = byte ^ key);
+                Ok(clear)
+            }
+            _ => Err(Error::Mismatch(format!("slot {slot} does not answer KDF results encrypted"))),
+        }
+    }
+
+    /// HMAC-SHA-256 under the first 32 bytes of a slot, in clear: SHA in its HMAC form (fact sheet section 3.18), all in one
+    /// conversation.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the slot's rules forbid it.
+    pub fn hmac(&mut self, slot: Slot, message: &[u8]) -> Result<[u8; 32]> {
+        let (steps, rest) = message.split_at(message.len() - message.len() % SHA_STEP);
+        self.before_use(slot)?;
+        self.execute(&Sha::HmacStart(KeyLocation::Slot(slot)))?;
+        for step in steps.chunks(SHA_STEP) {
+            self.execute(&Sha::Update(step.to_vec()))?;
+        }
+        match self.execute(&Sha::End { rest: rest.to_vec(), target: DigestTarget::Output })? {
+            ShaResponse::Digest(digest) => Ok(digest),
+            _ => Err(Error::Mismatch("SHA answered something else than a digest".to_owned())),
         }
     }
 }

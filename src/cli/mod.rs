@@ -7,16 +7,30 @@
 //! A further command is a file here, a variant of `Command` and a line in `run`.
 
 pub mod attest;
+pub mod aws;
+pub mod azure;
+pub mod cert;
+pub mod chip_keys;
+pub mod cloud;
 pub mod config;
+pub mod counter;
+pub mod csr;
 pub mod doctor;
 pub mod error;
+pub mod files;
 pub mod info;
+pub mod key;
+pub mod lock;
+pub mod manifest;
 pub mod output;
 pub mod pair;
 pub mod provision;
 pub mod random;
 pub mod recovery_code;
+pub mod secret_input;
+pub mod selftest;
 pub mod target;
+pub mod x509;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,19 +70,43 @@ enum Command {
     Info,
     /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
     Provision(provision::Arguments),
+    /// What a batch has written down, and what clouds want of it; wants no chip
+    #[command(subcommand)]
+    Manifest(manifest::Command),
     /// Have the chip state that a key was born in it, or lives in it
     Attest(attest::Arguments),
     /// Check such a statement; wants no chip and no configuration
     VerifyAttestation(attest::verify::Arguments),
     /// Check everything between the configuration and OpenSSL; say what to do about the first broken link
     Doctor(doctor::Arguments),
-    /// The chip's configuration zone
+    /// The chip's configuration zone: print, compare, judge, write
     #[command(subcommand)]
     Config(config::Command),
+    /// Make configuration, data zone or one slot permanent; without --lock-forever only show what that means
+    #[command(subcommand)]
+    Lock(lock::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
+    /// Private keys in the chip: generate, import, list, destroy
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Make a certificate signing request for a key in the chip
+    Csr(csr::Arguments),
+    /// Certificates for keys in the chip: issue, self-sign, keep, show
+    #[command(subcommand)]
+    Cert(cert::Command),
+    /// AWS IoT: make the chip a thing, and configure the clients on this machine
+    #[command(subcommand)]
+    Aws(aws::Command),
+    /// Azure IoT: make the chip a device of IoT Hub or DPS, and configure the clients on this machine
+    #[command(subcommand)]
+    Azure(azure::Command),
     /// Print random bytes from the chip
     Random(random::Arguments),
+    /// Have the chip test its own engines
+    Selftest(selftest::Arguments),
+    /// Show the chip's monotonic counters, or count one up
+    Counter(counter::Arguments),
     /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
     RecoveryCode,
 }
@@ -93,13 +131,22 @@ fn run(arguments: Arguments) -> Result<Output> {
     match arguments.command {
         Command::Info => info::run(&selection),
         Command::Provision(arguments) => provision::run(&selection, &arguments, json),
+        Command::Manifest(command) => manifest::run(&command),
         Command::Attest(arguments) => attest::run(&selection, &arguments),
         Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
         // It finds out itself what is wrong with the configuration.
         Command::Doctor(arguments) => doctor::run(&selection, &arguments),
-        Command::Config(config::Command::Get(arguments)) => config::get(&selection, &arguments),
+        Command::Config(command) => config::run(&selection, &command),
+        Command::Lock(command) => lock::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
+        Command::Key(command) => key::run(&selection, &command),
+        Command::Csr(arguments) => csr::run(&selection, &arguments),
+        Command::Cert(command) => cert::run(&selection, &command),
+        Command::Aws(command) => aws::run(&selection, &command),
+        Command::Azure(command) => azure::run(&selection, &command),
         Command::Random(arguments) => random::run(&selection, &arguments),
+        Command::Selftest(arguments) => selftest::run(&selection, &arguments),
+        Command::Counter(arguments) => counter::run(&selection, &arguments),
         Command::RecoveryCode => recovery_code::run(),
     }
 }

@@ -222,12 +222,11 @@ impl SimBus {
     /// The fault and the segment it struck; what came before has happened.
     pub fn transfer(&self, segments: &[Segment]) -> TransferResult {
         let mut inner = self.inner.lock();
-        let began = Instant::now();
         let result = inner.transfer(segments);
+        let disk_time: Duration = inner.chips.iter_mut().map(SimChip::take_disk_time).sum();
         if inner.timing == Timing::Real {
-            // The chip's clock stands still meanwhile: a host whose disk takes a second to keep the EEPROM would else
-            // let the watchdog bite.
-            inner.started += began.elapsed();
+            // The chip's clock stood still meanwhile: a disk that takes a second would else let the watchdog bite.
+            inner.started += disk_time;
             // The bus stays taken for as long as its bits take.
             thread::sleep(inner.now.saturating_sub(inner.real_time()));
         }

@@ -206,6 +206,11 @@ impl SimChip {
         Ok(())
     }
 
+    /// How long the host's disk took to keep what was programmed since this was last asked.
+    pub(crate) fn take_disk_time(&mut self) -> Duration {
+        self.core.eeprom.take_disk_time()
+    }
+
     fn relatch_if_asleep(&mut self) {
         if matches!(self.power, Power::Sleep | Power::Off) {
             self.latched = Latched::from_config(&self.core.config());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::process::{getpid, kill_process, Signal};
 
@@ -21,12 +22,14 @@ pub struct Eeprom {
     file: Option<PathBuf>,
     power_loss_after: Option<usize>,
     kill: Option<Kill>,
+    /// What the host's disk took since [`Eeprom::take_disk_time`].
+    disk_time: Duration,
 }
 
 impl Eeprom {
     /// An EEPROM that is gone with the process.
     pub fn in_memory(image: Image) -> Self {
-        Self { image, file: None, power_loss_after: None, kill: None }
+        Self { image, file: None, power_loss_after: None, kill: None, disk_time: Duration::ZERO }
     }
 
     /// The EEPROM in an existing image file.
@@ -36,7 +39,13 @@ impl Eeprom {
     pub fn open(path: &Path) -> Result<Self, ImageError> {
         // A rename would replace a symbolic link, not the file it names.
         let file = fs::canonicalize(path).map_err(|source| io_error(path, "read it", source))?;
-        Ok(Self { image: Image::load(&file)?, file: Some(file), power_loss_after: None, kill: None })
+        Ok(Self {
+            image: Image::load(&file)?,
+            file: Some(file),
+            power_loss_after: None,
+            kill: None,
+            disk_time: Duration::ZERO,
+        })
     }
 
     /// The EEPROM in an image file, which is created with the contents of `blank` if it does not exist.
@@ -105,6 +114,11 @@ impl Eeprom {
         self.kill = kill;
     }
 
+    /// How long the host took to keep what was programmed since this was last asked: no time of the chip's.
+    pub fn take_disk_time(&mut self) -> Duration {
+        std::mem::take(&mut self.disk_time)
+    }
+
     /// Programs one block: afterwards it is the new one, or (power lost before its last byte) the old one.
     ///
     /// # Errors
@@ -128,7 +142,10 @@ impl Eeprom {
             return Err(PowerLost);
         };
         target.copy_from_slice(bytes);
-        self.store(&image).map_err(|error| {
+        let began = Instant::now();
+        let stored = self.store(&image);
+        self.disk_time += began.elapsed();
+        stored.map_err(|error| {
             log::error!("{error}; the simulated chip loses its power");
             PowerLost
         })?;

@@ -11,8 +11,9 @@
 //! 3. `exec`: what each command does, one file each; `rules`: what lets it; `core`: what it works on.
 //! 4. [`eeprom`] and [`image`]: what survives power loss, and the file it lives in; [`buffers`]: what does not.
 //! 5. [`profiles`]: chips as sold, and the certificates in them; [`dump`]: what is in an image.
-//! 6. [`server`]: the bus behind a Unix socket (`atecc608-sim`).
+//! 6. [`server`]: the bus behind a Unix socket (`atecc608-sim`); [`arguments`]: that program's command line.
 
+pub mod arguments;
 pub mod buffers;
 pub mod bus;
 pub mod chip;

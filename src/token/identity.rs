@@ -45,6 +45,8 @@ pub struct Identity {
     facts: [KeyFacts; 16],
     /// Whether the IO protection key in the file was seen to be the chip's; unknown until asked.
     io_key_is_right: Option<bool>,
+    /// Whether KDF with the key of each slot is an HMAC; unknown until asked.
+    kdf_is_hmac: [Option<bool>; 16],
 }
 
 /// What is known about the key in one slot.
@@ -104,6 +106,7 @@ impl Identity {
         let store = Store::open(&config.state_dir, serial);
         let facts = [KeyFacts { epoch: first_epoch, ..KeyFacts::default() }; 16];
         let certificates = Certificates::new(token, usable, profile.is_some());
+        let (io_key_is_right, kdf_is_hmac) = (None, [None; 16]);
         Ok(Self {
             zone,
             profile,
@@ -116,7 +119,8 @@ impl Identity {
             certificates,
             login,
             facts,
-            io_key_is_right: None,
+            io_key_is_right,
+            kdf_is_hmac,
         })
     }
 
@@ -160,6 +164,33 @@ impl Identity {
             }
         }
         Some(key)
+    }
+
+    /// Whether KDF in its HKDF form answers the HMAC-SHA-256 that it is taken for (fact sheet section 3.9: not confirmed by a
+    /// public vector). A message that means nothing is asked both ways, once in a process for each slot.
+    ///
+    /// # Errors
+    /// Those of the chip, but not that it refuses KDF.
+    pub(super) fn kdf_is_hmac<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot, io_key: &IoKey) -> Result<bool> {
+        if let Some(known) = self.kdf_is_hmac[slot.index()] {
+            return Ok(known);
+        }
+        let message = b"atecc608-pkcs11: is KDF an HMAC?";
+        let answer = chip.converse(|awake| {
+            let hash = match awake.hmac_encrypted(slot, message, io_key) {
+                Err(chip::Error::Status { .. }) => return Ok(false),
+                other => other?,
+            };
+            Ok(*hash == awake.hmac(slot, message)?)
+        });
+        let answer = answer.map_err(Error::Device)?;
+        if !answer {
+            log::warn!(
+                "slot {slot}: this chip's KDF does not answer an HMAC; what is derived crosses the bus in clear"
+            );
+        }
+        self.kdf_is_hmac[slot.index()] = Some(answer);
+        Ok(answer)
     }
 
     /// What the configuration lets keys do.

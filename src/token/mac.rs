@@ -16,13 +16,10 @@ use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
 use super::secret::{ChipSecret, SecretKey};
 use super::Token;
-use crate::wire::commands::{DigestTarget, KeyLocation, Sha, ShaResponse};
 
 /// Bytes of a message that the chip authenticates: 64 go there in each command, and all of them in one conversation,
 /// since its HMAC context can't be kept anywhere. These take it 5 s at most.
 const MAX_IN_CHIP: usize = 8192;
-/// Bytes that one SHA command takes.
-const SHA_STEP: usize = 64;
 
 /// A message authentication code in progress.
 pub struct MacOperation {
@@ -154,27 +151,11 @@ pub(super) fn hmac_once(token: &Arc<Token>, key: &SecretKey, message: &[u8]) -> 
     Ok(code)
 }
 
-/// HMAC in the chip: SHA in its HMAC form, all in one conversation (fact sheet section 3.18).
+/// HMAC in the chip, its result in clear on the bus.
 fn in_chip(token: &Token, key: &ChipSecret, message: &[u8]) -> Result<[u8; 32]> {
-    let (steps, rest) = message.split_at(message.len() - message.len() % SHA_STEP);
-    token
-        .with_device(|device| {
-            device.with_secret(key, |chip, _| {
-                chip.converse(|awake| {
-                    awake.before_use(key.slot)?;
-                    awake.execute(&Sha::HmacStart(KeyLocation::Slot(key.slot)))?;
-                    for step in steps.chunks(SHA_STEP) {
-                        awake.execute(&Sha::Update(step.to_vec()))?;
-                    }
-                    awake.execute(&Sha::End { rest: rest.to_vec(), target: DigestTarget::Output })
-                })
-                .map_err(Error::Device)
-            })
-        })
-        .and_then(|response| match response {
-            ShaResponse::Digest(digest) => Ok(digest),
-            _ => Err(Error::DeviceError("SHA answered something else than a digest".to_owned())),
-        })
+    token.with_device(|device| {
+        device.with_secret(key, |chip, _| chip.converse(|awake| awake.hmac(key.slot, message)).map_err(Error::Device))
+    })
 }
 
 /// AES-CMAC (NIST SP 800-38B).

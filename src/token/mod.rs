@@ -16,6 +16,7 @@ pub mod error;
 pub mod feature;
 pub mod identity;
 pub mod info;
+pub mod inventory;
 pub mod io_key;
 pub mod kept;
 pub mod known;

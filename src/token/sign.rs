@@ -106,7 +106,7 @@ impl SignOperation {
     /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
     pub fn new(token: &Arc<Token>, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
         if MacOperation::is_for(mechanism.mechanism) {
-            let secret = token.secret_key(key, CKA_SIGN)?;
+            let secret = token.secret_key(key, CKA_SIGN, mechanism.mechanism)?;
             return MacOperation::new(token, mechanism, secret).map(Self::Mac);
         }
         let message = Message::new(mechanism)?;
@@ -232,7 +232,7 @@ impl VerifyOperation {
     /// [`Error::KeyTypeInconsistent`].
     pub fn new(token: &Arc<Token>, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
         if MacOperation::is_for(mechanism.mechanism) {
-            let secret = token.secret_key(key, CKA_VERIFY)?;
+            let secret = token.secret_key(key, CKA_VERIFY, mechanism.mechanism)?;
             return MacOperation::new(token, mechanism, secret).map(Self::Mac);
         }
         let message = Message::new(mechanism)?;

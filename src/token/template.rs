@@ -95,6 +95,17 @@ impl Template {
         self.bytes(attribute).map(|value| read_ulong(attribute, value)).transpose()
     }
 
+    /// The value as a list of mechanisms.
+    ///
+    /// # Errors
+    /// [`Error::AttributeValueInvalid`] if its size is not a multiple of theirs.
+    pub fn mechanisms(&self, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<Vec<CK_MECHANISM_TYPE>>> {
+        let each = size_of::<CK_MECHANISM_TYPE>();
+        self.bytes(attribute)
+            .map(|value| value.chunks(each).map(|one| read_ulong(attribute, one)).collect())
+            .transpose()
+    }
+
     /// The value as UTF-8 text.
     ///
     /// # Errors

@@ -57,7 +57,9 @@ impl Token {
             let whole = value.len().next_multiple_of(BLOCK_LEN);
             value.resize(whole, 0);
         }
-        let aes = self.secret_key(wrapping_key, CKA_WRAP).and_then(|key| key.into_aes(self, mechanism.mechanism));
+        let aes = self
+            .secret_key(wrapping_key, CKA_WRAP, mechanism.mechanism)
+            .and_then(|key| key.into_aes(self, mechanism.mechanism));
         let aes = aes.map_err(|error| Error::WrappingKey(Box::new(error)))?;
         let mut cipher = CipherOperation::new(Direction::Encrypt, &mechanism, aes)?;
         cipher.end(&value)?;
@@ -119,7 +121,9 @@ impl Token {
         if template.bytes(CKA_VALUE).is_some() {
             return Err(Error::TemplateInconsistent("CKA_VALUE: the value is what is unwrapped".to_owned()));
         }
-        let aes = self.secret_key(unwrapping_key, CKA_UNWRAP).and_then(|key| key.into_aes(self, mechanism.mechanism));
+        let aes = self
+            .secret_key(unwrapping_key, CKA_UNWRAP, mechanism.mechanism)
+            .and_then(|key| key.into_aes(self, mechanism.mechanism));
         let aes = aes.map_err(|error| Error::UnwrappingKey(Box::new(error)))?;
         let mut cipher = CipherOperation::new(Direction::Decrypt, &mechanism, aes)?;
         cipher.end(wrapped).map_err(|error| match error {

@@ -148,6 +148,11 @@ pub fn hex(text: &str) -> Vec<u8> {
     atecc608_pkcs11::config::parse_hex(&text.replace(' ', "")).unwrap()
 }
 
+/// A slot by its number.
+pub fn slot(number: u8) -> atecc608_pkcs11::wire::Slot {
+    atecc608_pkcs11::wire::Slot::new(number).unwrap()
+}
+
 /// A simulator's process.
 pub struct Server(Child);
 

@@ -7,8 +7,6 @@
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
 
-# In memory if possible: what a disk takes for an fsync would be the chip's time.
-[ ! -w /dev/shm ] || export TMPDIR=/dev/shm
 open_work_folder hardware-check '' no
 cd "$WORK"
 export PATH=$TARGET/release:$ROOT/scripts:$PATH

@@ -1,8 +1,11 @@
 /*
  * Linux I2C devices that are sockets of atecc608-sim: preload it, and a program that knows only the kernel's interface
- * (open /dev/i2c-N, ioctl I2C_SLAVE, read, write, close) talks to the simulated chip.
+ * (open /dev/i2c-N, ioctl I2C_SLAVE and I2C_RDWR, read, write, close) talks to the simulated chip.
  *
  *     I2C_SHIM=20=chip.sock:21=other.sock LD_PRELOAD=./i2c_shim.so program
+ *
+ * A bus that I2C_SHIM does not name is the socket /run/i2c-shim/N, if it is there. Where there is a node /dev/i2c-N its
+ * permissions count; a driver behind it is not needed.
  *
  * The protocol of the socket is that of src/wire/transfer.rs: one request is one transfer, START to STOP.
  */
@@ -21,7 +24,22 @@
 
 /* linux/i2c-dev.h; the header may not be there. */
 #define I2C_SLAVE 0x0703
+#define I2C_FUNCS 0x0705
 #define I2C_SLAVE_FORCE 0x0706
+#define I2C_RDWR 0x0707
+#define I2C_PEC 0x0708
+#define I2C_M_RD 0x0001
+#define I2C_FUNC_I2C 0x0001
+struct i2c_msg {
+    uint16_t addr, flags, len;
+    uint8_t *buf;
+};
+struct i2c_rdwr_ioctl_data {
+    struct i2c_msg *msgs;
+    uint32_t nmsgs;
+};
+/* The kernel's limit of messages in one I2C_RDWR. */
+#define MOST_MESSAGES 42
 /* The kernel's limit of one read or write of an I2C device. */
 #define LONGEST 8192
 #define MOST_FILES 1024
@@ -30,6 +48,8 @@ enum { DONE, ADDRESS_NACK, DATA_NACK };
 
 /* The address set on each of our files, plus one; 0: not our file. One thread opens files, as the driver does. */
 static unsigned char slave[MOST_FILES];
+/* The socket behind each of our files. */
+static int wire[MOST_FILES];
 
 static int ours(int fd) { return fd >= 0 && fd < MOST_FILES && slave[fd] != 0; }
 
@@ -65,7 +85,7 @@ static int next_close(int fd) {
     return function(fd);
 }
 
-/* The socket that stands for the bus with this number, from I2C_SHIM. */
+/* The socket that stands for the bus with this number: I2C_SHIM's, else the usual one. */
 static int find_socket(const char *number, char *path, size_t size) {
     const char *entry = getenv("I2C_SHIM");
     size_t length = strlen(number);
@@ -76,11 +96,27 @@ static int find_socket(const char *number, char *path, size_t size) {
         }
         entry += end + (entry[end] == ':');
     }
-    return 0;
+    return snprintf(path, size, "/run/i2c-shim/%s", number) < (int) size && access(path, F_OK) == 0;
 }
 
+static ssize_t failed(int error) {
+    errno = error;
+    return -1;
+}
+
+static int connected(const struct sockaddr_un *address) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *) address, sizeof *address) != 0) {
+        next_close(fd);
+        return (int) failed(ENODEV);
+    }
+    return fd;
+}
+
+typedef int opener(const char *, int, ...);
+
 /* Opens the bus if the path names one of ours: 1 and the file (or -1 with errno) in *fd; else 0. */
-static int open_bus(const char *path, int *fd) {
+static int open_bus(opener *next_open, const char *path, int flags, int *fd) {
     static const char prefix[] = "/dev/i2c-";
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (path == NULL || strncmp(path, prefix, sizeof prefix - 1) != 0) {
@@ -89,14 +125,16 @@ static int open_bus(const char *path, int *fd) {
     if (!find_socket(path + sizeof prefix - 1, address.sun_path, sizeof address.sun_path)) {
         return 0;
     }
-    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *fd = next_open(path, flags);
+    if (*fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV)) {
+        *fd = next_open("/dev/null", flags);
+    }
     if (*fd < 0) {
         return 1;
     }
-    if (*fd >= MOST_FILES || connect(*fd, (struct sockaddr *) &address, sizeof address) != 0) {
+    if (*fd >= MOST_FILES || (wire[*fd] = connected(&address)) < 0) {
         next_close(*fd);
-        *fd = -1;
-        errno = ENODEV;
+        *fd = (int) failed(ENODEV);
         return 1;
     }
     /* Until I2C_SLAVE says otherwise a file talks to address 0, as the kernel's does. */
@@ -134,51 +172,60 @@ static int receive_all(int fd, uint8_t *bytes, size_t count) {
     return 1;
 }
 
-static ssize_t failed(int error) {
-    errno = error;
-    return -1;
-}
-
-/* One transfer of one segment. `in` is what to write, or NULL to read into `out`. */
-static ssize_t transfer(int fd, const uint8_t *in, uint8_t *out, size_t count) {
-    uint8_t request[5 + LONGEST], reply[2];
-    size_t length = 5;
-    if (count > LONGEST) {
-        count = LONGEST;
+/* One transfer, START to STOP: how many messages were done, or -1 with errno. */
+static ssize_t transfer(int fd, const struct i2c_msg *messages, size_t count) {
+    uint8_t request[1 + MOST_MESSAGES * 4 + LONGEST], reply[2];
+    size_t length = 1, written = 0, number;
+    if (count > MOST_MESSAGES) {
+        return failed(EINVAL);
     }
-    request[0] = 1;
-    request[1] = in == NULL;
-    request[2] = slave[fd] - 1;
-    request[3] = (uint8_t) count;
-    request[4] = (uint8_t) (count >> 8);
-    if (in != NULL) {
-        memcpy(request + length, in, count);
-        length += count;
+    request[0] = (uint8_t) count;
+    for (number = 0; number < count; number++) {
+        const struct i2c_msg *message = &messages[number];
+        written += message->flags & I2C_M_RD ? 0 : message->len;
+        if (message->len > LONGEST || written > LONGEST || message->addr > 0x7F) {
+            return failed(EINVAL);
+        }
+        request[length++] = message->flags & I2C_M_RD;
+        request[length++] = (uint8_t) message->addr;
+        request[length++] = (uint8_t) message->len;
+        request[length++] = (uint8_t) (message->len >> 8);
+        if (!(message->flags & I2C_M_RD)) {
+            memcpy(request + length, message->buf, message->len);
+            length += message->len;
+        }
     }
-    if (!send_all(fd, request, length) || !receive_all(fd, reply, sizeof reply)) {
+    if (!send_all(wire[fd], request, length) || !receive_all(wire[fd], reply, sizeof reply)) {
         return failed(EIO);
     }
-    switch (reply[0]) {
-    case DONE:
-        if (in == NULL && !receive_all(fd, out, count)) {
+    if (reply[0] != DONE) {
+        return failed(reply[0] == ADDRESS_NACK ? ENXIO : reply[0] == DATA_NACK ? EREMOTEIO : EIO);
+    }
+    for (number = 0; number < count; number++) {
+        const struct i2c_msg *message = &messages[number];
+        if ((message->flags & I2C_M_RD) && !receive_all(wire[fd], message->buf, message->len)) {
             return failed(EIO);
         }
-        return (ssize_t) count;
-    case ADDRESS_NACK:
-        return failed(ENXIO);
-    case DATA_NACK:
-        return failed(EREMOTEIO);
-    default:
-        return failed(EIO);
     }
+    return (ssize_t) count;
+}
+
+/* read and write: a transfer of one message with the file's address. */
+static ssize_t one_message(int fd, uint16_t flags, void *buffer, size_t count) {
+    struct i2c_msg message = {.addr = slave[fd] - 1, .flags = flags, .buf = buffer};
+    message.len = (uint16_t) (count > LONGEST ? LONGEST : count);
+    return transfer(fd, &message, 1) < 0 ? -1 : (ssize_t) message.len;
 }
 
 #define OPEN(name)                                                                                                     \
     int name(const char *path, int flags, ...) {                                                                       \
-        static int (*function)(const char *, int, ...);                                                                \
+        static opener *function;                                                                                       \
         mode_t mode = 0;                                                                                               \
         int fd;                                                                                                        \
-        if (open_bus(path, &fd)) {                                                                                     \
+        if (function == NULL) {                                                                                        \
+            *(void **) &function = next(#name);                                                                        \
+        }                                                                                                              \
+        if (open_bus(function, path, flags, &fd)) {                                                                    \
             return fd;                                                                                                 \
         }                                                                                                              \
         if (flags & (O_CREAT | O_TMPFILE)) {                                                                           \
@@ -187,14 +234,35 @@ static ssize_t transfer(int fd, const uint8_t *in, uint8_t *out, size_t count) {
             mode = va_arg(arguments, mode_t);                                                                          \
             va_end(arguments);                                                                                         \
         }                                                                                                              \
-        if (function == NULL) {                                                                                        \
-            *(void **) &function = next(#name);                                                                        \
-        }                                                                                                              \
         return function(path, flags, mode);                                                                            \
     }
 
 OPEN(open)
 OPEN(open64)
+
+static int ours_ioctl(int fd, unsigned long request, void *argument) {
+    const struct i2c_rdwr_ioctl_data *messages = argument;
+    /* An address may come as an int: what is beside it in the register is anything. */
+    uint32_t address = (uint32_t) (uintptr_t) argument;
+    switch (request) {
+    case I2C_RDWR:
+        return (int) transfer(fd, messages->msgs, messages->nmsgs);
+    case I2C_FUNCS:
+        *(unsigned long *) argument = I2C_FUNC_I2C;
+        return 0;
+    case I2C_SLAVE:
+    case I2C_SLAVE_FORCE:
+        if (address > 0x7F) {
+            return (int) failed(EINVAL);
+        }
+        slave[fd] = (unsigned char) (address + 1);
+        return 0;
+    case I2C_PEC:
+        return address == 0 ? 0 : (int) failed(EINVAL);
+    default:
+        return (int) failed(ENOTTY);
+    }
+}
 
 int ioctl(int fd, unsigned long request, ...) {
     static int (*function)(int, unsigned long, ...);
@@ -204,15 +272,7 @@ int ioctl(int fd, unsigned long request, ...) {
     argument = va_arg(arguments, void *);
     va_end(arguments);
     if (ours(fd)) {
-        uintptr_t address = (uintptr_t) argument;
-        if (request != I2C_SLAVE && request != I2C_SLAVE_FORCE) {
-            return (int) failed(ENOTTY);
-        }
-        if (address > 0x7F) {
-            return (int) failed(EINVAL);
-        }
-        slave[fd] = (unsigned char) (address + 1);
-        return 0;
+        return ours_ioctl(fd, request, argument);
     }
     if (function == NULL) {
         *(void **) &function = next("ioctl");
@@ -221,16 +281,17 @@ int ioctl(int fd, unsigned long request, ...) {
 }
 
 ssize_t read(int fd, void *buffer, size_t count) {
-    return ours(fd) ? transfer(fd, NULL, buffer, count) : next_read(fd, buffer, count);
+    return ours(fd) ? one_message(fd, I2C_M_RD, buffer, count) : next_read(fd, buffer, count);
 }
 
 ssize_t write(int fd, const void *buffer, size_t count) {
-    return ours(fd) ? transfer(fd, buffer, NULL, count) : next_write(fd, buffer, count);
+    return ours(fd) ? one_message(fd, 0, (void *) (uintptr_t) buffer, count) : next_write(fd, buffer, count);
 }
 
 int close(int fd) {
     if (ours(fd)) {
         slave[fd] = 0;
+        next_close(wire[fd]);
     }
     return next_close(fd);
 }

@@ -23,7 +23,7 @@ pub struct Enrolment {
 }
 
 /// A key that statements about a chip are signed with.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttestationKey {
     /// Where it is.
     pub slot: u8,

@@ -14,7 +14,7 @@ use cryptoki_sys::CKU_USER;
 
 use super::error::{Error, Result};
 use super::output::{hex, note, public_key_pem, Output};
-use super::provision::pin::first_line;
+use super::secret_input::first_line;
 use super::target::{Selection, Target};
 use crate::chip;
 use crate::config::parse_hex;

@@ -68,7 +68,8 @@ pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], 
     );
 }
 
-fn find_module() -> Option<PathBuf> {
+/// The module, where it is usually installed or built.
+pub(in crate::cli) fn find_module() -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
     let beside = program.as_deref().and_then(Path::parent);
     let near = beside.into_iter().flat_map(|folder| [folder.to_owned(), folder.join("../lib"), folder.join("deps")]);

@@ -2,7 +2,7 @@
 //! the first one that is broken. It changes nothing.
 
 mod chip;
-mod host;
+pub(in crate::cli) mod host;
 mod state;
 
 use std::fmt::Write;

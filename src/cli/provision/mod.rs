@@ -1,6 +1,7 @@
 //! `atecc608 provision`: writes a profile to a blank chip and locks it for good. A dry run unless `--lock-forever`
 //! is given.
 
+pub mod batch;
 pub mod pin;
 pub mod plan;
 pub mod work;
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use super::attest::enrolled::AttestationKey;
 use super::error::{Error, Result};
-use super::output::{hex, note, Output};
+use super::output::{note, Output};
 use super::target::{Selection, Target};
 use crate::token::io_key::KeyFile;
 use crate::token::pin::code::RecoveryCode;
@@ -21,6 +22,7 @@ use crate::token::point::Point;
 use crate::token::profile::{self, Contents, Profile};
 use crate::token::store::Store;
 use crate::wire::{words, ConfigZone, Slot};
+use batch::BatchArguments;
 use pin::{PinArguments, PinSetup};
 use plan::{Change, Plan, SlotPlan, Standing};
 use work::{Done, Work};
@@ -39,6 +41,8 @@ pub struct Arguments {
     unproven: bool,
     #[command(flatten)]
     pin: PinArguments,
+    #[command(flatten)]
+    batch: BatchArguments,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,6 +83,9 @@ pub fn run(selection: &Selection, arguments: &Arguments, json: bool) -> Result<O
     if !has_pin && arguments.pin.any() {
         return Err(Error::Refused(format!("the profile {} has no PIN", profile.name)));
     }
+    if arguments.batch.is_wanted() {
+        return batch::run(selection, &arguments.batch, profile, arguments.lock_forever, arguments.unproven);
+    }
     let mut target = selection.target()?;
     // The whole work is one turn on the bus: nobody else may find the chip half way.
     let guard = target.lock()?;
@@ -98,10 +105,7 @@ fn provision(
     let serial = zone.serial_number();
     let place = target.place();
     if !zone.model().is_608() {
-        return Err(Error::Refused(format!(
-            "{place}: the chip {serial} is {}, not an ATECC608: it is left alone",
-            words::model(zone)
-        )));
+        return Err(not_a_608(&place, zone));
     }
     let plan =
         Plan::new(zone, profile, target.token.address).map_err(|changes| foreign(&place, zone, profile, &changes))?;
@@ -166,6 +170,27 @@ fn may_lock(simulated: bool, profile: &Profile, unproven: bool) -> bool {
     simulated || profile.proven_on_silicon || unproven
 }
 
+/// Why another model is left alone.
+fn not_a_608(place: &str, zone: &ConfigZone) -> Error {
+    Error::Refused(format!(
+        "{place}: the chip {} is {}, not an ATECC608: it is left alone",
+        zone.serial_number(),
+        words::model(zone)
+    ))
+}
+
+/// What keys are that were there before anybody could know of them.
+fn keys_found_warning(slots: &[Slot]) -> Option<String> {
+    if slots.is_empty() {
+        return None;
+    }
+    let slots: Vec<String> = slots.iter().map(Slot::to_string).collect();
+    Some(format!(
+        "slots {} held a key before the data lock: it may have come from outside and be known to somebody. Generate new ones",
+        slots.join(", ")
+    ))
+}
+
 /// Why a chip that is locked with something else is left alone.
 fn foreign(place: &str, zone: &ConfigZone, profile: &Profile, changes: &[Change]) -> Error {
     let (stage, serial) = (words::stage(zone), zone.serial_number());
@@ -221,14 +246,7 @@ fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> V
     if plan.standing == Standing::Provisioned && !deviations.is_empty() {
         warnings.push(format!("the chip has the profile's slots, but differs from it in {}", deviations.join(", ")));
     }
-    if !done.keys_found.is_empty() {
-        let slots: Vec<String> = done.keys_found.iter().map(Slot::to_string).collect();
-        warnings.push(format!(
-            "slots {} held a key before the data lock: it may have come from outside and be known to somebody. \
-             Generate new ones",
-            slots.join(", ")
-        ));
-    }
+    warnings.extend(keys_found_warning(&done.keys_found));
     if done.attestation.is_none() && report.slots.iter().any(|slot| slot.written.contains("born in the chip")) {
         warnings.push("the chip does not tell its attestation key's public key".to_owned());
     }

@@ -2,15 +2,15 @@
 //! before the data lock and kept nowhere.
 
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use rustix::termios::{tcgetattr, tcsetattr, LocalModes, OptionalActions};
 use zeroize::Zeroizing;
 
 use super::super::error::{Error, Result};
+use super::super::secret_input::{self, first_line};
 use crate::token::io_key::IoKey;
 use crate::token::pin::blob::{Secret, StretchedPin};
 use crate::token::pin::check_new_pin;
@@ -35,9 +35,6 @@ pub struct PinArguments {
     #[arg(long, value_name = "FILE")]
     recovery_code_file: Option<PathBuf>,
 }
-
-/// Fewest and most bytes that are read of a PIN's file.
-const MAX_FILE: u64 = 4096;
 
 impl PinArguments {
     /// Whether anything was said about a PIN.
@@ -102,45 +99,13 @@ impl PinArguments {
     }
 }
 
-/// The first line of a file (`-`: of standard input): a PIN.
-///
-/// # Errors
-/// [`Error::Refused`] if it can't be read.
-pub(in crate::cli) fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).map_err(failed)?.take(MAX_FILE).read_to_end(&mut bytes)
-    };
-    read.map_err(failed)?;
-    let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
-    bytes.truncate(end);
-    Ok(bytes)
-}
-
 /// Asks twice at the terminal, which shows nothing meanwhile.
 fn ask() -> Result<Zeroizing<Vec<u8>>> {
-    let once = |prompt: &str| {
-        let _ = write!(std::io::stderr(), "{prompt}: ");
-        let mut line = Zeroizing::new(String::with_capacity(1024));
-        let read = std::io::stdin().read_line(&mut line);
-        let _ = writeln!(std::io::stderr());
-        read.map(|_| Zeroizing::new(line.trim_end_matches(['\n', '\r']).as_bytes().to_vec()))
-    };
-    let stdin = std::io::stdin();
-    let failed = |error: std::io::Error| Error::Refused(format!("the terminal can't be asked for a PIN: {error}"));
-    let shown = tcgetattr(&stdin).map_err(|error| failed(error.into()))?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(&stdin, OptionalActions::Flush, &hidden).map_err(|error| failed(error.into()))?;
-    let answers = once("PIN of the user").and_then(|pin| Ok((pin, once("the same again")?)));
-    let _ = tcsetattr(&stdin, OptionalActions::Flush, &shown);
-    match answers.map_err(failed)? {
-        (pin, again) if pin == again => Ok(pin),
-        _ => Err(Error::Refused("the two PINs differ: nothing was done".to_owned())),
+    let pin = secret_input::ask("PIN of the user", "--pin-file FILE")?;
+    if secret_input::ask("the same again", "--pin-file FILE")? != pin {
+        return Err(Error::Refused("the two PINs differ: nothing was done".to_owned()));
     }
+    Ok(pin)
 }
 
 /// What the work of provisioning needs for a profile with a PIN.

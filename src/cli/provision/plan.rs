@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::super::config;
+use super::super::config::diff::changes;
+pub use super::super::config::diff::Change;
 use crate::token::profile::{Contents, Profile};
 use crate::wire::config_zone::{offset, WritePolicy};
-use crate::wire::{words, ConfigZone, Slot};
+use crate::wire::{ConfigZone, Slot};
 
 /// How far a chip is with this profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +30,6 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What every slot gets.
     pub slots: Vec<SlotPlan>,
-}
-
-/// One field of the configuration that changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// Its name.
-    pub field: String,
-    /// What it is now.
-    pub now: String,
-    /// What it becomes.
-    pub becomes: String,
 }
 
 /// What one slot gets.
@@ -85,48 +75,9 @@ impl Plan {
     }
 }
 
-impl Change {
-    /// Counters count while a chip is used; that makes it no other configuration.
-    fn is_by_use(&self) -> bool {
-        self.field.starts_with("counter_")
-    }
-}
-
 /// The fields' names.
 pub fn names(changes: &[Change]) -> Vec<&str> {
     changes.iter().map(|change| change.field.as_str()).collect()
-}
-
-fn changes(now: &ConfigZone, wanted: &ConfigZone) -> Vec<Change> {
-    let fields = config::fields(now).into_iter().zip(config::fields(wanted));
-    let mut changes: Vec<Change> = fields
-        .filter(|(old, new)| now.as_bytes()[old.at..old.at + old.len] != wanted.as_bytes()[new.at..new.at + new.len])
-        .map(|(old, new)| {
-            let shown = |zone: &ConfigZone, field: &config::Field| {
-                let value = super::hex(&zone.as_bytes()[field.at..field.at + field.len]);
-                let meaning = if field.meaning.is_empty() { String::new() } else { format!(" ({})", field.meaning) };
-                format!("{value}{meaning}")
-            };
-            Change { field: old.name.to_owned(), now: shown(now, &old), becomes: shown(wanted, &new) }
-        })
-        .collect();
-    for slot in Slot::all() {
-        let words_of = |zone: &ConfigZone| (zone.slot_config(slot), zone.key_config(slot));
-        if words_of(now) != words_of(wanted) {
-            changes.push(Change { field: format!("slot {slot}"), now: shown(now, slot), becomes: shown(wanted, slot) });
-        }
-    }
-    changes
-}
-
-fn shown(zone: &ConfigZone, slot: Slot) -> String {
-    format!(
-        "{} {} ({}: {})",
-        words::word(zone.slot_config(slot).0),
-        words::word(zone.key_config(slot).0),
-        words::kind(zone, slot),
-        words::rules(zone, slot).join(", ")
-    )
 }
 
 fn slot_plan(wanted: &ConfigZone, profile: &Profile, slot: Slot) -> SlotPlan {

@@ -49,7 +49,7 @@ impl Token {
         if mechanism.mechanism != CKM_AES_GCM {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
-        let key = self.secret_key(key, direction.usage())?.into_aes(self, mechanism.mechanism)?;
+        let key = self.secret_key(key, direction.usage(), mechanism.mechanism)?.into_aes(self, mechanism.mechanism)?;
         Ok(MessageCipher { key, count: 0 })
     }
 }

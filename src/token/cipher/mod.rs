@@ -37,7 +37,7 @@ impl Token {
         CipherOperation::new(
             direction,
             mechanism,
-            self.secret_key(key, direction.usage())?.into_aes(self, mechanism.mechanism)?,
+            self.secret_key(key, direction.usage(), mechanism.mechanism)?.into_aes(self, mechanism.mechanism)?,
         )
     }
 }

@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 
 use super::cipher::aes::{AesKey, HostAes};
 use super::error::{Error, Result};
+use super::mechanism::allowed_for_secret;
 use super::object::ObjectKey;
+use super::state::SecretKind;
 use super::{ObjectHandle, Token};
 use crate::wire::Slot;
 
@@ -86,12 +88,18 @@ impl Token {
         }
     }
 
-    /// The secret key that the handle names, for a use that one of its attributes (CKA_ENCRYPT, CKA_SIGN, ...) allows.
+    /// The secret key that the handle names, for a use that one of its attributes (CKA_ENCRYPT, CKA_SIGN, ...) allows, and a
+    /// mechanism that CKA_ALLOWED_MECHANISMS does.
     ///
     /// # Errors
     /// [`Error::KeyHandleInvalid`], [`Error::KeyTypeInconsistent`] for another kind of object,
-    /// [`Error::KeyFunctionNotPermitted`].
-    pub(super) fn secret_key(&self, key: ObjectHandle, usage: CK_ATTRIBUTE_TYPE) -> Result<SecretKey> {
+    /// [`Error::KeyFunctionNotPermitted`], [`Error::MechanismInvalid`].
+    pub(super) fn secret_key(
+        &self,
+        key: ObjectHandle,
+        usage: CK_ATTRIBUTE_TYPE,
+        mechanism: CK_MECHANISM_TYPE,
+    ) -> Result<SecretKey> {
         let inner = &mut *self.inner.lock();
         let not_a_secret = || Error::KeyTypeInconsistent("the handle names no secret key".to_owned());
         let not_permitted =
@@ -113,6 +121,12 @@ impl Token {
                 }
                 let value = object.attributes.bytes(CKA_VALUE).ok_or_else(not_a_secret)?;
                 let key_type = object.attributes.ulong(CKA_KEY_TYPE)?.ok_or_else(not_a_secret)?;
+                let allowed = object.attributes.mechanisms(CKA_ALLOWED_MECHANISMS)?.unwrap_or_default();
+                // What does not fit the key at all has errors of its own.
+                let fits = allowed_for_secret(SecretKind::of_key_type(key_type)?).contains(&mechanism);
+                if fits && !allowed.contains(&mechanism) {
+                    return Err(Error::MechanismInvalid(mechanism));
+                }
                 Ok(SecretKey::Host { key_type, value: Zeroizing::new(value.to_vec()) })
             }
             ObjectKey::Secret(unique_id) => {

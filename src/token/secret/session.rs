@@ -202,8 +202,10 @@ impl<'t> SecretRequest<'t> {
         for attribute in [CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE] {
             set(attribute, Vec::new());
         }
-        let mechanisms =
-            if is_aes { allowed_for_secret(SecretKind::Aes) } else { allowed_for_secret(SecretKind::Generic) };
+        let mut mechanisms = allowed_for_secret(if is_aes { SecretKind::Aes } else { SecretKind::Generic });
+        if let Some(wanted) = template.mechanisms(CKA_ALLOWED_MECHANISMS)?.filter(|wanted| !wanted.is_empty()) {
+            mechanisms.retain(|mechanism| wanted.contains(mechanism));
+        }
         set(CKA_ALLOWED_MECHANISMS, mechanisms.into_iter().flat_map(CK_MECHANISM_TYPE::to_ne_bytes).collect());
         set(CKA_OBJECT_VALIDATION_FLAGS, ulong_value(0));
         set(CKA_CLASS, ulong_value(CKO_SECRET_KEY));

@@ -1,82 +1,23 @@
-//! `atecc608 config`: the configuration zone. (`diff`, `check` and `set` will be beside `get`.)
+//! The fields of the configuration zone that are not a slot's: name, place, and their values in words (fact sheet section 5.1).
 
-use std::fmt::Write;
-
-use clap::{Args, Subcommand};
-use serde::Serialize;
-
-use super::error::Result;
-use super::output::{hex, Output};
-use super::target::Selection;
 use crate::wire::config_zone::offset;
 use crate::wire::{words, ConfigZone, Slot};
 
-/// What is done with the configuration zone.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Print its 128 bytes, every field by name
-    Get(GetArguments),
-}
-
-/// Arguments of `config get`.
-#[derive(Debug, Args)]
-pub struct GetArguments {
-    /// Print 256 hex digits and nothing else
-    #[arg(long, conflicts_with = "json")]
-    hex: bool,
-}
-
 /// One field that is not a slot's.
 #[derive(Debug)]
-pub(super) struct Field {
+pub(in crate::cli) struct Field {
     /// Its name.
-    pub(super) name: &'static str,
+    pub(in crate::cli) name: &'static str,
     /// Its first byte.
-    pub(super) at: usize,
+    pub(in crate::cli) at: usize,
     /// How many bytes it has.
-    pub(super) len: usize,
+    pub(in crate::cli) len: usize,
     /// Its value in words.
-    pub(super) meaning: String,
-}
-
-#[derive(Serialize)]
-struct Json {
-    serial_number: String,
-    model: String,
-    bytes: String,
-    fields: Vec<JsonField>,
-    slots: Vec<JsonSlot>,
-}
-
-#[derive(Serialize)]
-struct JsonField {
-    name: &'static str,
-    first_byte: usize,
-    value: String,
-    meaning: String,
-}
-
-#[derive(Serialize)]
-struct JsonSlot {
-    slot: u8,
-    slot_config: String,
-    key_config: String,
-    kind: &'static str,
-    rules: Vec<String>,
-}
-
-/// Prints the configuration zone.
-///
-/// # Errors
-/// Those of the configuration and the chip.
-pub fn get(selection: &Selection, arguments: &GetArguments) -> Result<Output> {
-    let zone = selection.target()?.read_config()?;
-    let text = if arguments.hex { format!("{}\n", hex(zone.as_bytes())) } else { toml(&zone) };
-    Output::new(text, &json(&zone))
+    pub(in crate::cli) meaning: String,
 }
 
 /// The fields in the order of their bytes, those of the slots left out (fact sheet section 5.1).
-pub(super) fn fields(zone: &ConfigZone) -> Vec<Field> {
+pub(in crate::cli) fn fields(zone: &ConfigZone) -> Vec<Field> {
     let bytes = zone.as_bytes();
     let counter = |number| zone.counter(number).map_or("no valid encoding".to_owned(), |value| format!("= {value}"));
     let lock = |locked| format!("{}; 55 is not locked", words::locked(locked));
@@ -140,53 +81,5 @@ fn secure_boot(low: u8) -> &'static str {
         1 => "FullBoth",
         2 => "FullSig",
         _ => "FullDig",
-    }
-}
-
-/// TOML that a person can read; the values are hex digits in the order of the bytes, words of slots as the profile
-/// files write them.
-fn toml(zone: &ConfigZone) -> String {
-    let mut text = format!("# Configuration zone of the {} {}\n\n", zone.model(), zone.serial_number());
-    for Field { name, at, len, meaning } in fields(zone) {
-        let value = format!("{name} = \"{}\"", hex(&zone.as_bytes()[at..at + len]));
-        let bytes = if len == 1 { format!("byte {at}") } else { format!("bytes {at} to {}", at + len - 1) };
-        let separator = if meaning.is_empty() { "" } else { ": " };
-        let _ = writeln!(text, "{value:<44} # {bytes}{separator}{meaning}");
-    }
-    for slot in Slot::all() {
-        let _ = writeln!(
-            text,
-            "\n[[slot]]  # bytes {} and {}\nslot = {slot}\nslot_config = 0x{}\nkey_config = 0x{}\n# {}: {}",
-            offset::SLOT_CONFIG + 2 * slot.index(),
-            offset::KEY_CONFIG + 2 * slot.index(),
-            words::word(zone.slot_config(slot).0),
-            words::word(zone.key_config(slot).0),
-            words::kind(zone, slot),
-            words::rules(zone, slot).join(", ")
-        );
-    }
-    text
-}
-
-fn json(zone: &ConfigZone) -> Json {
-    let fields = fields(zone).into_iter().map(|field| JsonField {
-        name: field.name,
-        first_byte: field.at,
-        value: hex(&zone.as_bytes()[field.at..field.at + field.len]),
-        meaning: field.meaning,
-    });
-    let slots = Slot::all().map(|slot| JsonSlot {
-        slot: slot.number(),
-        slot_config: words::word(zone.slot_config(slot).0),
-        key_config: words::word(zone.key_config(slot).0),
-        kind: words::kind(zone, slot),
-        rules: words::rules(zone, slot),
-    });
-    Json {
-        serial_number: zone.serial_number().to_string(),
-        model: zone.model().to_string(),
-        bytes: hex(zone.as_bytes()),
-        fields: fields.collect(),
-        slots: slots.collect(),
     }
 }

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# The part of scripts/package.sh that runs inside the Debian root: builds, packs, checks and runs the packages for the
+# architectures named. The sources are in /build/src, the packages come to /build/debian.
+
+set -euo pipefail
+cd /build/src
+# shellcheck source=scripts/lib/show.sh
+. scripts/lib/show.sh
+# shellcheck source=scripts/lib/stage.sh
+. scripts/lib/stage.sh
+
+# The newest that builds with Rust 1.85: 3.7.0 and 3.8.0 say so of themselves, but do not.
+CARGO_DEB=3.6.4
+MANUAL=/build/manual
+DEBIAN=/build/debian
+DATE=$(date -u -R -d "@$SOURCE_DATE_EPOCH")
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc
+# No path of the build in the packages.
+export RUSTFLAGS='--remap-path-prefix=/build/src=. --remap-path-prefix=/cargo/registry/src=crates'
+[ "$(dpkg --print-architecture)" != arm64 ] || unset CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER
+LOG=/build/package.log
+rm -rf /build/*.log /build/built
+
+# Sets TARGET, TRIPLET and QEMU for a Debian architecture.
+choose() {
+    case $1 in
+        amd64) TARGET=x86_64-unknown-linux-gnu TRIPLET=x86_64-linux-gnu QEMU=qemu-x86_64 ;;
+        arm64) TARGET=aarch64-unknown-linux-gnu TRIPLET=aarch64-linux-gnu QEMU=qemu-aarch64 ;;
+        armhf) TARGET=armv7-unknown-linux-gnueabihf TRIPLET=arm-linux-gnueabihf QEMU=qemu-arm ;;
+    esac
+    [ "$1" != "$(dpkg --print-architecture)" ] || QEMU=
+}
+
+# cargo-deb, in the root since it is linked with the root's libraries. It packs a few megabytes: built quickly, not for
+# speed. Without its own xz it calls the one of xz-utils.
+install_cargo_deb() {
+    [ "$(/build/tools/bin/cargo-deb --version 2>/dev/null)" != "cargo-deb $CARGO_DEB" ] || return 0
+    note "installing cargo-deb $CARGO_DEB"
+    quietly "$LOG" env -u RUSTFLAGS CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install --locked --no-default-features --root /build/tools \
+        --target-dir /build/tools/target "cargo-deb@$CARGO_DEB"
+    rm -rf /build/tools/target
+}
+
+# build VARIANT [cargo's options]: the programs, and the module, into /build/built/ARCH/VARIANT. As scripts/build.sh does:
+# the module by itself is smaller.
+build() {
+    local folder=/build/built/$ARCH/$1
+    note "$ARCH: building ($1)"
+    shift
+    quietly "$LOG" cargo build --release --locked --target "$TARGET" --bins "$@"
+    quietly "$LOG" cargo rustc --release --locked --target "$TARGET" --lib --crate-type cdylib "$@"
+    mkdir -p "$folder"
+    find "$CARGO_TARGET_DIR/$TARGET/release" -maxdepth 1 \( -name atecc608 -o -name atecc608-sim -o -name '*.so' \) \
+        -exec cp -t "$folder" {} +
+}
+
+# build_lane LANE ARCH...: one after the other. Half of the time goes to optimising across all crates, which is done by one
+# core: so there are two lanes beside each other, each with a folder and a log of its own.
+build_lane() {
+    LOG=/build/$1.log
+    export CARGO_TARGET_DIR=/build/target-$1
+    shift
+    for ARCH in "$@"; do
+        choose "$ARCH"
+        build gateway --no-default-features
+        build sim
+    done
+}
+
+# pack [cargo deb's options]
+pack() {
+    quietly "$LOG" /build/tools/bin/cargo-deb deb --no-build --no-strip --locked --compress-system --target "$TARGET" \
+        --maintainer "$MAINTAINER" --output "$DEBIAN/" "$@"
+}
+
+# The scripts that dpkg runs, with the architecture's folder in them.
+stage_scripts() {
+    local file
+    mkdir -p "target/package/$1-scripts"
+    for file in "conf/debian/$1"/*; do
+        sed "s|@TRIPLET@|$TRIPLET|" "$file" >"target/package/$1-scripts/$(basename "$file")"
+    done
+}
+
+package() {
+    ARCH=$1
+    choose "$ARCH"
+    rm -rf target/package
+    stage_gateway target/package/gateway "$TRIPLET" "/build/built/$ARCH/gateway" "$MANUAL"
+    put_compressed "/build/third-party-$ARCH.txt" target/package/gateway/usr/share/doc/atecc608-pkcs11/third-party.txt
+    stage_scripts gateway
+    pack --variant gateway
+    stage_sim target/package/sim "$TRIPLET" "/build/built/$ARCH/sim" "$MANUAL"
+    put_compressed "/build/third-party-$ARCH.txt" target/package/sim/usr/share/doc/atecc608-sim/third-party.txt
+    stage_scripts sim
+    pack --variant sim
+}
+
+# The files of the packages, run: natively or under qemu-user. `run_packed PACKAGE`
+run_packed() {
+    local files=/build/unpacked/$ARCH-$1 compiler=gcc
+    rm -rf "$files"
+    mkdir -p "$files"
+    dpkg-deb -x "$DEBIAN/$1"_*_"$ARCH".deb "$files"
+    [ -z "$QEMU" ] || compiler=$TRIPLET-gcc
+    "$compiler" -O1 -Wall -Wextra -Werror -I/usr/include/p11-kit-1 -o "/build/load_module-$ARCH" scripts/load_module.c -ldl
+    run "$QEMU $files/usr/bin/atecc608 --version"
+    run "$QEMU /build/load_module-$ARCH $files/usr/lib/$TRIPLET/pkcs11/libatecc608_pkcs11.so"
+}
+
+# Every warning is an error; what is not is overridden in conf/debian/*.lintian-overrides, with the reason.
+check() {
+    run "lintian --allow-root --fail-on error,warning --display-info $DEBIAN/*_$ARCH.deb"
+}
+
+native=() foreign=()
+for architecture in "$@"; do
+    if [ "$architecture" = "$(dpkg --print-architecture)" ]; then native+=("$architecture"); else foreign+=("$architecture"); fi
+done
+
+heading 'Building'
+note "$(rustc --version)"
+build_lane foreign "${foreign[@]}" &
+# Whatever fails, nothing goes on behind the caller's back.
+trap 'wait' EXIT
+install_cargo_deb
+build_lane native "${native[@]}"
+wait %1
+
+mkdir -p "$DEBIAN"
+for architecture in "$@"; do
+    heading "$architecture"
+    package "$architecture"
+    check
+    run_packed atecc608-pkcs11
+    run_packed atecc608-sim
+done

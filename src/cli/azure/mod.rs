@@ -1,0 +1,34 @@
+//! `atecc608 azure`: a chip becomes a device of Azure IoT Hub, directly or through the Device Provisioning Service (DPS), with X.509.
+//!
+//! [`setup`] makes key and certificate and writes the files; [`commands`] are the lines for the Azure CLI, which are written down, and
+//! run if asked for; [`files`] is what clients on this machine are told.
+
+pub mod commands;
+pub mod files;
+pub mod setup;
+
+use clap::Subcommand;
+
+use super::error::Result;
+use super::output::Output;
+use super::target::Selection;
+
+/// Where the folders of devices are.
+pub const PARENT: &str = "/etc/atecc608-pkcs11/azure";
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the chip a device of IoT Hub or DPS: key, certificate, enrolment; and write the configurations of its clients
+    Setup(Box<setup::Arguments>),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Those of the command.
+pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
+    match command {
+        Command::Setup(arguments) => setup::run(selection, arguments),
+    }
+}

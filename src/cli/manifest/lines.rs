@@ -1,0 +1,167 @@
+//! A file of JSON lines that several runs append to and none ever rewrites: each line is on the disk before the work goes on.
+//!
+//! Whatever a crash leaves is understood: every line that was finished ends with a newline, so what stands after the last one
+//! is a line that was being written, and nothing was told to rely on it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{flock, FlockOperation};
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+
+use super::super::error::{Error, Result};
+
+/// What a file says.
+#[derive(Debug)]
+pub struct Said<T> {
+    /// Its lines, in order.
+    pub lines: Vec<T>,
+    /// Bytes of the whole lines.
+    pub length: u64,
+    /// Whether an unfinished line follows them.
+    pub torn: bool,
+}
+
+/// The file, open for more. While it is, no other process has it.
+#[derive(Debug)]
+pub struct LineFile {
+    path: PathBuf,
+    file: File,
+    /// Bytes of the whole lines.
+    length: u64,
+}
+
+/// Reads a file; one that is not there has no lines.
+///
+/// # Errors
+/// [`Error::Refused`] if it can't be read, or a finished line is not what it should be; the line's number is named.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Said<T>> {
+    match std::fs::read(path) {
+        Ok(bytes) => parse(path, &bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Said { lines: Vec::new(), length: 0, torn: false })
+        }
+        Err(error) => Err(refused(path, &error.to_string())),
+    }
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Said<T>> {
+    let length = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mut lines = Vec::new();
+    for (number, line) in bytes[..length].split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let line = serde_json::from_slice(line).map_err(|error| {
+            refused(
+                path,
+                &format!(
+                    "line {}: {error}. Is it the right file? It is only ever appended to: restore it from a backup",
+                    number + 1
+                ),
+            )
+        })?;
+        lines.push(line);
+    }
+    Ok(Said { lines, length: length as u64, torn: length < bytes.len() })
+}
+
+fn refused(path: &Path, problem: &str) -> Error {
+    Error::Refused(format!("{}: {problem}", path.display()))
+}
+
+impl LineFile {
+    /// Opens the file for more lines, mode 0640; makes it if it is not there, and takes away an unfinished last line.
+    ///
+    /// # Errors
+    /// As [`read`]; [`Error::Refused`] if it can't be written, or another process has it.
+    pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Said<T>)> {
+        let failed = |error: std::io::Error| refused(path, &error.to_string());
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).append(true).create(true).mode(0o640).open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(refused(path, "it is no file"));
+        }
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(refused(
+                path,
+                "another run is writing to it: wait for that, or give this one a file of its own",
+            ));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let said: Said<T> = parse(path, &bytes)?;
+        if said.torn {
+            file.set_len(said.length).and_then(|()| file.sync_all()).map_err(failed)?;
+        }
+        // A new file's name is on the disk, too.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        Ok((Self { path: path.to_owned(), file, length: said.length }, said))
+    }
+
+    /// Appends a line; it is on the disk when this returns. Where that fails the file is as it was.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], as on a full disk.
+    pub fn append(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_vec(line).map_err(|error| refused(&self.path, &error.to_string()))?;
+        text.push(b'\n');
+        match self.file.write_all(&text).and_then(|()| self.file.sync_all()) {
+            Ok(()) => {
+                self.length += text.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // Should that fail, too, the next run takes the unfinished line away.
+                let _ = self.file.set_len(self.length).and_then(|()| self.file.sync_all());
+                Err(refused(&self.path, &format!("a line can't be written: {error}")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_appended_is_read_back_and_a_torn_line_is_taken_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lines");
+        let (mut file, said) = LineFile::open::<u32>(&path).unwrap();
+        assert!(said.lines.is_empty() && !said.torn);
+        file.append(&1_u32).unwrap();
+        file.append(&22_u32).unwrap();
+        drop(file);
+        for cut in 0..3 {
+            std::fs::write(&path, &"1\n22\n333"[..5 + cut]).unwrap();
+            let (mut file, said) = LineFile::open::<u32>(&path).unwrap();
+            assert_eq!((said.lines, said.torn), (vec![1, 22], cut > 0));
+            file.append(&4_u32).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n22\n4\n");
+        }
+        assert_eq!(read::<u32>(&path).unwrap().lines, [1, 22, 4]);
+    }
+
+    #[test]
+    fn a_finished_line_that_is_no_line_is_named_and_the_file_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lines");
+        std::fs::write(&path, "1\nx\n3\n").unwrap();
+        let error = LineFile::open::<u32>(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\nx\n3\n");
+    }
+
+    #[test]
+    fn two_processes_do_not_write_the_same_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lines");
+        let first = LineFile::open::<u32>(&path).unwrap();
+        let error = LineFile::open::<u32>(&path).unwrap_err().to_string();
+        assert!(error.contains("another run"), "{error}");
+        drop(first);
+        assert!(LineFile::open::<u32>(&path).is_ok());
+    }
+}

@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# `atecc608 aws setup` with the real AWS CLI, against moto (PyPI), which answers as AWS does; and MQTT, with what it wrote, to a broker
+# that trusts the CA that moto signs with. docs/aws-iot.md says what moto does not know.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+need_packages ca-certificates curl mosquitto opensc openssl python3 python3-venv
+need_python_venv aws "$ROOT/tests/clients/python/requirements-aws.txt"
+served_chip aws-setup
+export PATH=$VENV/bin:$PATH PYTHONDONTWRITEBYTECODE=1
+MOTO="$VENV/bin/python $ROOT/tests/clients/python/moto_server.py"
+
+# No profile of this machine is used, and no metadata service is asked.
+export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
+unset AWS_PROFILE AWS_REGION AWS_DEFAULT_PROFILE AWS_ENDPOINT_URL AWS_SESSION_TOKEN
+set_credentials() { export AWS_ACCESS_KEY_ID=testing AWS_SECRET_ACCESS_KEY=testing AWS_DEFAULT_REGION=eu-central-1; }
+set_credentials
+
+# moto draws another endpoint at each call; from the same seed it is the same, as an account's is.
+same_endpoint() { curl -sf -X POST "$AWS_ENDPOINT_URL/moto-api/seed?a=608" >/dev/null; }
+
+# Whether the last answer of `aws` has this at a JSON pointer of one key: has FILE KEY VALUE
+has() { "$VENV/bin/python" -c 'import json, sys; assert json.load(open(sys.argv[1]))[sys.argv[2]] == sys.argv[3]' "$@"; }
+
+heading 'What is wrong is said, before anything is changed'
+run_refused 'the chip is not provisioned' 'atecc608 aws setup --thing gateway-1 --dir $WORK/gateway-1'
+run 'atecc608 provision tls --lock-forever 2>provision.log'
+run_refused "'/' is not allowed.*a-z A-Z 0-9 : _ -" 'atecc608 aws setup --thing gateway/1'
+run_refused 'is not installed.*apt install awscli' 'PATH=$TARGET/release atecc608 aws setup --thing gateway-1'
+run_refused 'no credentials: .aws configure' 'env -u AWS_ACCESS_KEY_ID atecc608 aws setup --thing gateway-1'
+run_refused 'say --region' 'env -u AWS_DEFAULT_REGION atecc608 aws setup --thing gateway-1'
+run_refused 'is there a network here' 'AWS_ENDPOINT_URL=http://127.0.0.1:1 atecc608 aws setup --thing gateway-1'
+
+heading 'A dry run shows calls and files, and asks nobody'
+run 'AWS_ENDPOINT_URL=http://127.0.0.1:1 atecc608 aws setup --thing gateway-1 --feature jobs --dir $WORK/dry --dry-run >dry.txt'
+run 'grep -E "^  aws iot create-certificate-from-csr .*device.csr" dry.txt && grep "client/gateway-1" dry.txt && ! test -e dry'
+run 'atecc608 key list | tee keys.txt && ! grep gateway-1 keys.txt'
+
+heading 'moto as it is: its certificate is for a key of its own, and is refused'
+port=$(free_port)
+export AWS_ENDPOINT_URL=http://127.0.0.1:$port
+start_server moto.log "$MOTO --port $port"
+wait_for 'moto' moto.log listening "$port"
+run_refused 'a certificate .* for another key than the one in the chip' 'atecc608 aws setup --thing gateway-1 --dir $WORK/gateway-1'
+run '! test -e gateway-1/device.pem'
+run 'aws iot list-certificates --query "certificates[].status" --output text | tee status.txt && grep -x INACTIVE status.txt'
+
+heading 'It is asked who it is, and may not'
+run 'aws iam create-user --user-name nobody >user.json'
+run 'aws iam create-access-key --user-name nobody --query "AccessKey.[AccessKeyId,SecretAccessKey]" --output text >access.txt'
+# From the N-th call on moto asks who it is.
+asks_after() { printf '%s' "$1" | curl -sf -H content-type:text/plain --data-binary @- "$AWS_ENDPOINT_URL/moto-api/reset-auth" >/dev/null; }
+asks_after 0
+run_refused 'log in again' 'atecc608 aws setup --thing denied --key gateway-1 --dir $WORK/denied'
+asks_after 2
+run_refused 'CreateCertificateFromCsr.*IAM permissions' 'read -r id secret <access.txt; AWS_ACCESS_KEY_ID=$id AWS_SECRET_ACCESS_KEY=$secret atecc608 aws setup --thing denied --key gateway-1 --dir $WORK/denied'
+stop_last_server
+
+heading 'The story: one command (moto signs for the key of the request)'
+port=$(free_port)
+export AWS_ENDPOINT_URL=http://127.0.0.1:$port
+start_server moto.log "$MOTO --port $port --sign-requests $WORK/moto-ca.pem"
+wait_for 'moto' moto.log listening "$port"
+software_ca
+same_endpoint
+run 'atecc608 aws setup --thing gateway-1 --dir $WORK/gateway-1 --root-ca ca.pem --json >first.json'
+run 'openssl verify -CAfile moto-ca.pem gateway-1/device.pem'
+run 'openssl req -in gateway-1/device.csr -noout -verify -subject | grep "CN = gateway-1"'
+
+heading 'What AWS has now'
+run 'openssl x509 -in gateway-1/device.pem -outform DER | sha256sum | cut -d" " -f1 | tee id.txt'
+run 'aws iot describe-certificate --certificate-id $(cat id.txt) --query certificateDescription >certificate.json && has certificate.json status ACTIVE'
+run 'aws iot list-thing-principals --thing-name gateway-1 --output text | grep ":cert/$(cat id.txt)"'
+run 'aws iot list-attached-policies --target $(aws iot list-thing-principals --thing-name gateway-1 --query "principals[0]" --output text) --output text | grep atecc608-gateway-1'
+run 'aws iot get-policy --policy-name atecc608-gateway-1 --query policyDocument --output text | cmp - <("$VENV/bin/python" -c "import json; print(json.dumps(json.load(open(\"gateway-1/policy.json\")), separators=(\",\", \":\")))") || aws iot get-policy --policy-name atecc608-gateway-1'
+run '! grep -E "iot:\*|\"\*\"" gateway-1/policy.json'
+
+heading 'The files are as AWS IoT Device Client demands them'
+run 'stat -c "%a %n" gateway-1 gateway-1/* | tee modes.txt'
+run 'grep -x "700 gateway-1" modes.txt && grep -x "640 gateway-1/libatecc608_pkcs11.so" modes.txt'
+run 'grep -x "644 gateway-1/device.pem" modes.txt && grep -x "644 gateway-1/root-ca.pem" modes.txt && grep -x "640 gateway-1/device-client.json" modes.txt'
+run 'cmp gateway-1/libatecc608_pkcs11.so $MODULE'
+
+heading 'MQTT with them: the program that was written, and the SDK with what the Device Client is told'
+port=$(free_port)
+run 'cat moto-ca.pem ca.pem >clients-ca.pem'
+write_file mosquitto.conf <<END
+user $(id -un)
+per_listener_settings true
+listener $port 127.0.0.1
+cafile clients-ca.pem
+certfile server.pem
+keyfile server.key
+require_certificate true
+use_identity_as_username true
+allow_anonymous false
+END
+start_server mosquitto.log '/usr/sbin/mosquitto -v -c mosquitto.conf'
+wait_for 'the broker' mosquitto.log listening "$port"
+run "$VENV/bin/python gateway-1/sdk_connect.py --host localhost --port $port"
+run 'grep "u.gateway-1." mosquitto.log'
+run "$VENV/bin/python $ROOT/tests/clients/python/device_client.py gateway-1/device-client.json --host localhost --port $port"
+stop_last_server
+
+heading 'Again: nothing is made twice'
+same_endpoint
+run 'atecc608 aws setup --thing gateway-1 --dir $WORK/gateway-1 --root-ca ca.pem --json >again.json'
+run 'has again.json certificate_id $(cat id.txt) && ! grep -E "create-|attach-|update-|\"(written|kept|replaced)\"" again.json'
+
+heading 'Stopped after each call that changes something, its answer lost: the next run goes on'
+run 'mkdir stopping && ln -s "$VENV/bin/aws" stopping/real-aws'
+write_file stopping/aws <<'END'
+#!/bin/sh
+case "$2" in
+create-* | attach-* | update-*)
+    echo "$2" >>"$STOPPING/calls"
+    [ -e "$STOPPING/done-$2" ] && exec "$STOPPING/real-aws" "$@"
+    touch "$STOPPING/done-$2"
+    "$STOPPING/real-aws" "$@" >/dev/null && echo "answer lost" >&2
+    exit 137
+    ;;
+esac
+exec "$STOPPING/real-aws" "$@"
+END
+run 'chmod +x stopping/aws && export STOPPING=$WORK/stopping'
+for call in create-certificate-from-csr create-thing create-policy attach-policy attach-thing-principal update-certificate; do
+    same_endpoint
+    run_refused 'answer lost' 'PATH=$STOPPING:$PATH atecc608 aws setup --thing gateway-2 --dir $WORK/gateway-2 --root-ca ca.pem'
+    run "tail -n 1 stopping/calls | grep -x $call"
+done
+same_endpoint
+run 'PATH=$STOPPING:$PATH atecc608 aws setup --thing gateway-2 --dir $WORK/gateway-2 --root-ca ca.pem --json >second.json'
+# The certificate whose answer was lost is inactive and belongs to nobody; everything else was made once.
+run 'sort stopping/calls | uniq -c | tee counts.txt && grep -q " 2 create-certificate-from-csr" counts.txt && [ "$(grep -c " 1 " counts.txt)" = 5 ]'
+run 'aws iot list-thing-principals --thing-name gateway-2 --query "length(principals)" | grep -x 1'
+run 'aws iot list-certificates --query "certificates[?status==\`ACTIVE\`] | length(@)" | grep -x 2'
+
+heading 'What belongs to others stays theirs'
+run_refused 'belongs to the thing .gateway-1' 'atecc608 aws setup --thing other --key gateway-1 --dir $WORK/other --root-ca ca.pem'
+run_refused ResourceNotFound 'aws iot describe-thing --thing-name other'
+run_refused 'has a certificate for another key' 'atecc608 aws setup --thing gateway-1 --key another --dir $WORK/another --root-ca ca.pem'
+run 'atecc608 key list | tee keys.txt && ! grep another keys.txt'
+run_refused '--update-policy' 'atecc608 aws setup --thing gateway-1 --feature jobs --dir $WORK/gateway-1 --root-ca ca.pem'
+same_endpoint
+run 'printf "{}" >gateway-1/device-client.json'
+run_refused 'endpoint is nothing' 'atecc608 aws setup --thing gateway-1 --feature jobs,shadow --update-policy --dir $WORK/gateway-1 --root-ca ca.pem'
+run 'grep -x "{}" gateway-1/device-client.json'
+run 'atecc608 aws setup --thing gateway-1 --feature jobs,shadow --dir $WORK/gateway-1 --root-ca ca.pem --replace --json >replaced.json'
+run 'grep -x "{}" gateway-1/device-client.json.old && grep "shadow/\*" gateway-1/policy.json'
+run 'aws iot list-policy-versions --policy-name atecc608-gateway-1 --query "length(policyVersions)" | grep -x 2'
+
+heading 'Lost files, lost state: the certificate is found at AWS'
+run 'mv gateway-2 lost && mv state state.lost && mkdir state'
+same_endpoint
+run 'atecc608 key list'
+run 'atecc608 aws setup --thing gateway-2 --key key-2 --dir $WORK/gateway-2 --root-ca ca.pem --json >found.json'
+run 'cmp gateway-2/device.pem lost/device.pem'
+
+heading 'A Greengrass core device'
+same_endpoint
+run 'atecc608 aws setup --thing core-1 --feature greengrass --role-alias Exchange --dir $WORK/core-1 --root-ca ca.pem'
+run "$VENV/bin/python $ROOT/tests/clients/python/greengrass.py core-1/greengrass.yaml"
+run 'pkcs11-tool --module $MODULE --token-label gateway --read-object --type cert --label core-1 | openssl x509 -inform DER -noout -subject | grep core-1'
+
+heading 'An own CA: just in time, and registered now'
+run_refused 'holds another one|does not match|another key' 'atecc608 aws setup --thing gateway-4 --dir $WORK/gateway-4 --root-ca ca.pem --ca-cert ca.pem --ca-key server.key'
+same_endpoint
+run 'atecc608 aws setup --thing gateway-4 --dir $WORK/gateway-4 --root-ca ca.pem --ca-cert ca.pem --ca-key ca.key 2>own.txt && grep "does not know this CA" own.txt'
+run 'openssl verify -CAfile ca.pem gateway-4/device.pem && grep -c BEGIN gateway-4/device.pem | grep -x 2'
+run_refused ResourceNotFound 'aws iot describe-thing --thing-name gateway-4'
+same_endpoint
+run 'atecc608 aws setup --thing gateway-4 --dir $WORK/gateway-4 --root-ca ca.pem --ca-cert ca.pem --ca-key ca.key --register'
+run 'aws iot list-thing-principals --thing-name gateway-4 --output text | grep $(openssl x509 -in gateway-4/device.pem -outform DER | sha256sum | cut -d" " -f1)'
+
+heading 'The module is upgraded: its private copy, too'
+run 'atecc608 aws refresh --dir gateway-1 --dir gateway-2 --check'
+run 'cp $MODULE upgraded.so && printf "another version" >>upgraded.so'
+run_refused 'gateway-1.*old' 'atecc608 aws refresh --dir gateway-1 --module upgraded.so --check'
+run 'atecc608 aws refresh --dir gateway-1 --dir gateway-2 --module upgraded.so'
+run 'cmp gateway-1/libatecc608_pkcs11.so upgraded.so && stat -c %a gateway-1/libatecc608_pkcs11.so | grep -x 640'

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# AWS's SDKs (awscrt, awsiotsdk): MQTT 3.1.1 and 5, several connections at once, a broker that restarts, and the way in which the
+# IoT Device Client and Greengrass load the module. The broker is mosquitto, which wants a client certificate.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+need_packages mosquitto python3 python3-venv
+need_python_venv aws "$ROOT/tests/clients/aws/requirements.txt"
+fresh_token aws
+software_ca
+device_certificate
+PORT=$(free_port)
+export PORT
+export MQTT="$VENV/bin/python $ROOT/tests/clients/aws/mqtt.py"
+write_file broker.conf <<END
+user root
+per_listener_settings true
+listener $PORT 127.0.0.1
+cafile $WORK/ca.pem
+certfile $WORK/server.pem
+keyfile $WORK/server.key
+require_certificate true
+use_identity_as_username true
+allow_anonymous false
+END
+broker() {
+    start_server broker.log "/usr/sbin/mosquitto -v -c $WORK/broker.conf"
+    wait_for 'the broker' broker.log listening "$PORT"
+}
+broker
+
+run 'ARGUMENTS="$MODULE gateway dev-key device.pem ca.pem $PORT"'
+for way in sdk version_5 device_client initialised_by_another; do
+    heading "$way"
+    run_in_chip Sign "\$MQTT $way \$ARGUMENTS"
+done
+for client in sdk five device-client second; do
+    run "grep -E \"New client connected .* as $client .*u.device-001\" broker.log"
+done
+
+heading 'Eight at once'
+run_in_chip Sign '$MQTT at_once $ARGUMENTS' 8
+run '[ "$(grep -c -E "New client connected .* as many-[0-7] " broker.log)" = 8 ]'
+
+heading 'Again, when the broker has been away'
+start_server again.log "$MQTT again $MODULE gateway dev-key device.pem ca.pem $PORT"
+wait_for 'the client' again.log grep -q connected again.log
+AGAIN=${SERVERS[-1]}
+unset 'SERVERS[-1]'
+stop_last_server
+run 'mv broker.log first-broker.log'
+broker
+run "wait $AGAIN"
+run 'grep "again: done" again.log && grep -E "New client connected .* as again .*u.device-001" broker.log'

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Every command of the documentation, as a reader would type it: each page's `sh` blocks in order, on a machine of its own
+# with the package installed and a fresh simulated chip on /dev/i2c-1. tests/docs/page.py has the rules.
+#
+#   tests/clients/docs.sh [PAGE...]     all pages, or those
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+
+PAGE_LOGS=$LOGS/docs
+# One page, with everything it starts, may take this long.
+LIMIT=180
+
+# Pages are named from the root of the repository, whatever folder we are in.
+pages() { (cd "$ROOT" && /usr/bin/python3 tests/docs/page.py "$@"); }
+
+# run_page PAGE: the commands on a machine made for them. Answers with the status of the first that failed.
+run_page() {
+    local name=${1//\//-} chip log status=0
+    log=$PAGE_LOGS/${name%.md}.log
+    chip=$(pages chip "$1") && pages script "$1" >page.sh || return
+    rm -rf place bus chip.eeprom
+    mkdir place && mkdir -m 1777 bus || return
+    start_server sim.log "atecc608-sim serve --socket bus/1 --state chip.eeprom --profile $chip --timing fast" >"$log"
+    wait_for 'the simulated chip' sim.log test -S bus/1
+    chmod 666 bus/1
+    as_root env PLACE="$WORK/place" BUS="$WORK/bus" SHIM="$WORK/i2c_shim.so" RELEASE="$TARGET/release" SOURCE="$ROOT" \
+        timeout --kill-after=5 $LIMIT unshare --mount --pid --fork --kill-child "$ROOT/tests/docs/machine.sh" page.sh \
+        >>"$log" 2>&1 </dev/null || status=$?
+    stop_last_server
+    if [ $status -ne 0 ]; then
+        tail -n 40 "$log" | sed 's/^/    | /'
+        printf 'exit status %d, whole output: %s\n' $status "$log"
+    fi
+    return $status
+}
+
+PAGES=()
+for page in "$@"; do
+    PAGES+=("$(realpath --relative-to="$ROOT" "$page")")
+done
+cd "$ROOT"
+[ $# -gt 0 ] || PAGES=(README.md docs/*.md)
+
+heading 'What is run, and what is not'
+pages check "${PAGES[@]}"
+pages not-run "${PAGES[@]}" | sed 's/^/not tested: /'
+
+install_stock_software
+# shellcheck disable=SC2046  # a list of names
+need_packages gcc libc6-dev patchelf sudo util-linux $(pages packages "${PAGES[@]}")
+
+open_work_folder docs '' no
+cd "$WORK"
+export PATH=$TARGET/release:$PATH
+mkdir -p "$PAGE_LOGS"
+run "cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
+FAILED=()
+for page in "${PAGES[@]}"; do
+    began=$SECONDS
+    if run_page "$page"; then
+        printf '%s: passed, %d s\n' "$page" $((SECONDS - began))
+    else
+        FAILED+=("$page")
+        printf '%s: FAILED\n' "$page"
+    fi
+done
+[ ${#FAILED[@]} -eq 0 ] || die "failed: ${FAILED[*]}"

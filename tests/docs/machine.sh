@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# A machine of its own for one page: this machine's files with whatever is written kept apart (an overlay in memory), the
+# package installed, a user "reader" with sudo, and a chip on /dev/i2c-1. Run it as root in new mount and process name spaces:
+#
+#   unshare --mount --pid --fork --kill-child machine.sh SCRIPT
+#
+# Wants in the environment: PLACE (an empty folder), BUS (the folder with the simulator's socket "1"), SHIM (the built
+# tests/vendor/i2c_shim.c), RELEASE (target/release), SOURCE (the repository).
+
+set -euo pipefail
+
+machine=$PLACE/root
+
+# The root: everything of this machine, and nothing that is written reaches it.
+mount --make-rprivate /
+mount -t tmpfs machine "$PLACE"
+mkdir "$PLACE/upper" "$PLACE/work" "$machine"
+mount -t overlay machine -o "lowerdir=/,upperdir=$PLACE/upper,workdir=$PLACE/work" "$machine"
+mount -t proc proc "$machine/proc"
+mount --bind /sys "$machine/sys"
+mount -t tmpfs -o mode=755 dev "$machine/dev"
+mount -t tmpfs -o mode=755 run "$machine/run"
+mount -t tmpfs -o mode=1777 tmp "$machine/tmp"
+mkdir "$machine/dev/pts" "$machine/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 devpts "$machine/dev/pts"
+mount -t tmpfs -o mode=1777 shm "$machine/dev/shm"
+for node in null zero full random urandom tty; do
+    touch "$machine/dev/$node"
+    mount --bind "/dev/$node" "$machine/dev/$node"
+done
+ln -s pts/ptmx "$machine/dev/ptmx"
+ln -s /proc/self/fd "$machine/dev/fd"
+ln -s /proc/self/fd/0 "$machine/dev/stdin"
+ln -s /proc/self/fd/1 "$machine/dev/stdout"
+ln -s /proc/self/fd/2 "$machine/dev/stderr"
+
+# The chip: a node that has real permissions; what is sent to it goes to the simulator.
+mkdir -m 755 "$machine/run/i2c-shim"
+mount --bind "$BUS" "$machine/run/i2c-shim"
+install -m 644 "$SHIM" "$machine/usr/lib/i2c_shim.so"
+echo /usr/lib/i2c_shim.so >"$machine/etc/ld.so.preload"
+
+# The package, as it is installed.
+libraries=$machine/usr/lib/$(gcc -print-multiarch)
+chroot "$machine" groupadd --force --system atecc608
+install -D -m 644 -t "$libraries/pkcs11" "$RELEASE/libatecc608_pkcs11.so"
+# pkcs11-provider loads a module so that what is preloaded does not count for it (RTLD_DEEPBIND): the module names the shim.
+patchelf --add-needed /usr/lib/i2c_shim.so "$libraries/pkcs11/libatecc608_pkcs11.so"
+install -m 755 -t "$machine/usr/bin" "$RELEASE/atecc608" "$RELEASE/atecc608-sim"
+install -d -m 755 "$machine/etc/atecc608-pkcs11"
+rm -rf "$machine/etc/pkcs11/modules"
+install -D -m 644 "$SOURCE/conf/atecc608.module" "$machine/usr/share/p11-kit/modules/atecc608.module"
+install -m 644 "$SOURCE/conf/openssl-pkcs11.cnf" "$machine/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
+sed -i 's|^module:.*|module: libatecc608_pkcs11.so|' "$machine/usr/share/p11-kit/modules/atecc608.module"
+sed -i "s|^pkcs11-module-path.*|pkcs11-module-path = ${libraries#"$machine"}/pkcs11/libatecc608_pkcs11.so|" \
+    "$machine/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
+chroot "$machine" install -d -m 2770 -o root -g atecc608 /var/lib/atecc608-pkcs11
+# The one line that the reader writes, and the token's name in these pages.
+printf '[[token]]\nbus = "/dev/i2c-1"\nlabel = "gateway"\n' >"$machine/etc/atecc608-pkcs11/config.toml"
+mknod -m 660 "$machine/dev/i2c-1" c 89 1
+chroot "$machine" chgrp atecc608 /dev/i2c-1
+
+# The reader.
+chroot "$machine" useradd --create-home --shell /bin/bash --groups atecc608 reader
+echo 'reader ALL=(ALL) NOPASSWD: ALL' >"$machine/etc/sudoers.d/reader"
+# apt asks nothing and starts nothing.
+echo 'APT::Get::Assume-Yes "true";' >"$machine/etc/apt/apt.conf.d/99reader"
+printf '#!/bin/sh\nexit 101\n' >"$machine/usr/sbin/policy-rc.d"
+chmod 755 "$machine/usr/sbin/policy-rc.d"
+
+install -m 644 "$1" "$machine/run/page.sh"
+# -v prints the commands as they are read, before they run.
+exec chroot "$machine" /usr/sbin/runuser -u reader -- env -i HOME=/home/reader USER=reader LOGNAME=reader \
+    LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin DEBIAN_FRONTEND=noninteractive \
+    bash -c 'cd && exec bash -v /run/page.sh'
