@@ -57,7 +57,8 @@ cd "$WORK"
 export PATH=$TARGET/release:$PATH
 mkdir -p "$PAGE_LOGS"
 run "cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
-PACKAGE=$(find "$TARGET/debian" -name "atecc608-pkcs11_*_$(dpkg --print-architecture).deb" 2>/dev/null | sort -V | tail -n 1)
+mkdir -p "$TARGET/debian"
+PACKAGE=$(find "$TARGET/debian" -name "atecc608-pkcs11_*_$(dpkg --print-architecture).deb" | sort -V | tail -n 1)
 note "the module and the tool on these machines: ${PACKAGE:-$TARGET/release, since scripts/package.sh has not run}"
 FAILED=()
 for page in "${PAGES[@]}"; do
