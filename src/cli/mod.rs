@@ -19,6 +19,7 @@ pub mod csr;
 pub mod doctor;
 pub mod error;
 pub mod files;
+pub mod import_config;
 pub mod info;
 pub mod key;
 pub mod lock;
@@ -91,6 +92,8 @@ enum Command {
     Lock(lock::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
+    /// Make a configuration from the files of cryptoauthlib's PKCS#11 module: same slots, same labels
+    ImportConfig(import_config::Arguments),
     /// Private keys in the chip: generate, import, list, destroy
     #[command(subcommand)]
     Key(key::Command),
@@ -144,6 +147,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Config(command) => config::run(&selection, &command),
         Command::Lock(command) => lock::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
+        Command::ImportConfig(arguments) => import_config::run(&arguments),
         Command::Key(command) => key::run(&selection, &command),
         Command::Csr(arguments) => csr::run(&selection, &arguments),
         Command::Cert(command) => cert::run(&selection, &command),
