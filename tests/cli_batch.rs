@@ -538,6 +538,8 @@ fn azure_gets_enrolments_with_the_certificates_own_names() {
     assert_eq!(counts, [10, 1]);
     assert_eq!(bodies[0]["mode"], "create");
     let first = &bodies[0]["enrollments"][0];
+    let primary = &first["attestation"]["x509"]["clientCertificates"]["primary"]["certificate"];
+    assert_eq!(primary.as_str().unwrap(), manifest[0]["certificate"].as_str().unwrap().trim_end());
     assert_eq!(
         (&first["attestation"]["type"], &first["registrationId"]),
         (&"x509".into(), &manifest[0]["serial_number"])
