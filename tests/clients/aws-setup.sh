@@ -197,6 +197,25 @@ same_endpoint
 run 'atecc608 aws setup --thing gateway-4 --dir $WORK/gateway-4 --root-ca ca.pem --ca-cert ca.pem --ca-key ca.key --register'
 run 'aws iot list-thing-principals --thing-name gateway-4 --output text | grep $(openssl x509 -in gateway-4/device.pem -outform DER | sha256sum | cut -d" " -f1)'
 
+heading 'A Trust&GO chip: its own certificate; and another key of it for a thing that is there, a replaced board'
+run 'atecc608-sim new --profile tngtls --state sold.eeprom'
+write_file sold.toml <<END
+state_dir = "$WORK/state"
+
+[[token]]
+bus = "sim:$WORK/sold.eeprom"
+address = 0x35
+label = "sold"
+END
+export ATECC608_PKCS11_CONF=$WORK/sold.toml
+same_endpoint
+run 'atecc608 aws setup --thing sold-1 --key device --chip-certificate --dir $WORK/sold-1 --root-ca ca.pem'
+run 'openssl x509 -in sold-1/device.pem -noout -issuer | grep "Microchip Technology Inc"'
+run 'aws iot list-thing-principals --thing-name sold-1 --output text | grep $(openssl x509 -in sold-1/device.pem -outform DER | sha256sum | cut -d" " -f1)'
+run_refused '--existing-thing' 'atecc608 aws setup --thing gateway-1 --key key-2 --feature jobs,shadow --dir $WORK/replaced --root-ca ca.pem'
+run 'atecc608 aws setup --thing gateway-1 --key key-2 --feature jobs,shadow --dir $WORK/replaced --root-ca ca.pem --existing-thing'
+run 'aws iot list-thing-principals --thing-name gateway-1 --query "length(principals)" | grep -x 2'
+
 heading 'The module is upgraded: its private copy, too'
 run 'atecc608 aws refresh --dir gateway-1 --dir gateway-2 --check'
 run 'cp $MODULE upgraded.so && printf "another version" >>upgraded.so'
