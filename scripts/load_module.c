@@ -41,7 +41,7 @@ int main(int argc, char **argv)
     CHECK(list->C_GetInfo(&info));
     CHECK(list->C_GetSlotList(CK_FALSE, NULL, &slots));
     CHECK(list->C_Finalize(NULL));
-    printf("%.32s, PKCS#11 %d.%d, CK_ULONG has %zu bytes, %lu slots\n", (const char *)info.library_description,
-           info.cryptoki_version.major, info.cryptoki_version.minor, sizeof(CK_ULONG), (unsigned long)slots);
+    printf("%.32s, PKCS#11 %d.%d, CK_ULONG has %zu bytes, %lu slots\n", (const char *)info.libraryDescription,
+           info.cryptokiVersion.major, info.cryptokiVersion.minor, sizeof(CK_ULONG), (unsigned long)slots);
     return 0;
 }

@@ -138,7 +138,7 @@ fn encrypted_authority_keys_are_opened_with_a_passphrase_from_a_file_or_the_term
     std::fs::remove_file(bench.path("gateway.pem")).unwrap();
     let arguments = ["cert", "issue", "--key", "gateway", "--subject", "/CN=gateway-1", "--output", "gateway.pem"];
     let arguments = [&arguments, &["--ca", "ca.pem", "--ca-key", "default.key"][..]].concat();
-    let (shown, status) = at_terminal(&bench, &arguments, "Passphrase of default.key: ", "correct horse");
+    let (shown, status) = at_terminal(&bench, &arguments, "Passphrase of default.key: ", "correct horse\n");
     assert_eq!(status, 0, "{shown}");
     assert!(!shown.contains("horse"), "a passphrase is not shown: {shown}");
     assert_accepted(dir, "ca.pem", "gateway.pem");

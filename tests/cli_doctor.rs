@@ -11,6 +11,8 @@ use std::process::Command;
 use atecc608_pkcs11::bus::Bus;
 use atecc608_pkcs11::config::BusLocation;
 use atecc608_pkcs11::sim::Profile;
+use atecc608_pkcs11::token::state::{Intent, Purpose};
+use cli_support::kernel::Kernel;
 use cli_support::{control, served, stdout, Bench, TOOL};
 use serde_json::Value;
 
@@ -189,4 +191,193 @@ fn a_module_that_is_missing_or_none() {
         let report = bench.json(&["doctor", "--module", TOOL]);
         assert_broken(&report, "module", "could not", "ATECC608_LOG=debug");
     }
+}
+
+/// Of the whole report the one link: as it is, what is said, and what to type.
+fn assert_warned(report: &Value, link: &str, detail: &str, remedy: &str) {
+    let checks = report["checks"].as_array().unwrap().iter();
+    let said = checks.filter(|check| check["link"] == link && check["status"] == "warn").any(|check| {
+        check["detail"].as_str().unwrap().contains(detail) && check["remedy"].as_str().unwrap().contains(remedy)
+    });
+    assert!(said, "{link}: {detail}: {remedy} is not in {report:#}");
+}
+
+/// The tool as somebody who is not root, from a copy that anybody may run.
+fn somebody(bench: &Bench, arguments: &[&str]) -> Command {
+    let mode = |name: &str, mode| std::fs::set_permissions(bench.path(name), PermissionsExt::from_mode(mode)).unwrap();
+    mode("", 0o755);
+    std::fs::copy(TOOL, bench.path("atecc608")).unwrap();
+    let mut command = Command::new(bench.path("atecc608"));
+    command.args(arguments).arg("--json").env("ATECC608_PKCS11_CONF", bench.path("config.toml"));
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    command
+}
+
+fn report_of(mut command: Command) -> Value {
+    let output = command.output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[test]
+fn a_kernel_driver_that_has_the_chips_address() {
+    let mut kernel = Kernel::new();
+    assert_eq!(check(&kernel.json(&["doctor", "--module", &module()]), "bus")["status"], "ok");
+    kernel.bind(0x60, "atmel-ecc");
+    let report = kernel.json(&["doctor", "--module", &module()]);
+    assert_broken(
+        &report,
+        "bus",
+        "in use by a kernel driver",
+        "echo 1-0060 | sudo tee /sys/bus/i2c/drivers/atmel-ecc/unbind",
+    );
+}
+
+#[test]
+fn an_adapter_that_is_too_fast_for_the_wake_pulse() {
+    let kernel = Kernel::new();
+    kernel.sysfs("i2c-1/of_node/clock-frequency", 400_000_u32.to_be_bytes());
+    let report = kernel.json(&["doctor", "--module", &module()]);
+    assert_warned(&report, "adapter", "bcm2835 (i2c@7e804000): 400000 Hz", "dtparam=i2c_arm_baudrate=100000");
+    kernel.sysfs("i2c-1/of_node/clock-frequency", 100_000_u32.to_be_bytes());
+    assert_eq!(check(&kernel.json(&["doctor"]), "adapter")["detail"], "bcm2835 (i2c@7e804000): 100000 Hz");
+}
+
+#[test]
+fn a_node_that_the_user_may_not_open_or_that_is_another_device() {
+    let bench = Bench::with_config(|_| "bus = \"/dev/null\"\n".to_owned());
+    assert_broken(&doctor(&bench), "bus", "/dev/null is not an I2C adapter's node", "ls -l /dev/null");
+    // Any character device that is root's alone.
+    let private = |entry: &std::fs::DirEntry| {
+        use std::os::unix::fs::{FileTypeExt, MetadataExt};
+        entry.metadata().is_ok_and(|m| m.file_type().is_char_device() && m.uid() == 0 && m.mode() & 0o006 == 0)
+    };
+    let node = std::fs::read_dir("/dev").unwrap().flatten().find(private).expect("a device that is root's").path();
+    let bench = Bench::with_config(|_| format!("bus = \"{}\"\n", node.display()));
+    let report = report_of(somebody(&bench, &["doctor"]));
+    assert_broken(&report, "bus", "may not be opened by this user", &format!("stat -c %G {}", node.display()));
+}
+
+#[test]
+fn a_token_that_the_configuration_does_not_have() {
+    let bench = Bench::new();
+    let report = bench.json(&["doctor", "--token", "garden"]);
+    assert_broken(&report, "configuration", "no token is called \"garden\"", "--token");
+}
+
+#[test]
+fn a_chip_whose_self_test_fails() {
+    let (bench, _server) = served();
+    let text =
+        stdout(&bench.run(&["config", "get"])).replace("power_on_self_test = false", "power_on_self_test = true");
+    std::fs::write(bench.path("chip.toml"), text).unwrap();
+    assert!(bench.run(&["config", "set", "chip.toml", "--write"]).status.success());
+    control(&bench, &["faults", "selftest:01"]);
+    assert_broken(&doctor(&bench), "wake", "failed self-test", "take the supply away");
+}
+
+#[test]
+fn a_key_generation_that_was_interrupted_and_a_key_that_another_tool_has_made() {
+    let bench = Bench::new();
+    bench.provision();
+    let slot = atecc608_pkcs11::wire::Slot::new(0).unwrap();
+    let before = bench.chip().generate_key(slot, atecc608_pkcs11::chip::ops::Before::Empty).unwrap();
+    let serial =
+        atecc608_pkcs11::wire::config_zone::SerialNumber(cli_support::hex(&bench.serial()).try_into().unwrap());
+    let mut store = atecc608_pkcs11::token::store::Store::open(&bench.path("state"), serial);
+    let point = [&[0x04], &before[..]].concat();
+    store.change(|state| state.slot_mut(slot).public_key = Some(point.clone())).unwrap();
+    assert_eq!(check(&doctor(&bench), "keys")["detail"], "1 known, 0 destroyed and free");
+    // Another key, behind the state's back.
+    let holds = atecc608_pkcs11::chip::ops::Before::Holds(before);
+    bench.chip().generate_key(slot, holds).unwrap();
+    assert_warned(
+        &doctor(&bench),
+        "keys",
+        "slot 0: the key is another than the state says",
+        "the key in the chip counts",
+    );
+    let intent = Intent {
+        before: None,
+        after: None,
+        purpose: Purpose::Generate,
+        label: None,
+        public_label: None,
+        id: None,
+        kept: Default::default(),
+    };
+    let other = atecc608_pkcs11::wire::Slot::new(2).unwrap();
+    store.change(|state| state.slot_mut(other).intent = Some(intent.clone())).unwrap();
+    let interrupted = "slot 2: a key generation or destruction was interrupted";
+    assert_warned(&doctor(&bench), "keys", interrupted, "p11tool --list-all");
+}
+
+#[test]
+fn a_token_whose_user_has_no_pin() {
+    let bench = Bench::new();
+    let arguments = ["provision", "tls-pin", "--lock-forever", "--recovery-code-file", "code"];
+    assert!(bench.run(&arguments).status.success());
+    assert_warned(&doctor(&bench), "PIN", "the user has none", "pkcs11-tool --login --login-type so --init-pin");
+}
+
+#[test]
+fn an_io_key_that_is_no_key() {
+    let bench = Bench::new();
+    bench.provision();
+    std::fs::write(bench.key_file(), "short").unwrap();
+    assert_warned(&doctor(&bench), "IO protection key", "32 bytes", "ls -l ");
+}
+
+#[test]
+fn a_module_that_is_somebody_elses_and_nobody_to_load_it() {
+    let bench = Bench::new();
+    bench.provision();
+    // It has tokens, but not ours (apt install p11-kit-modules).
+    let libraries = std::fs::read_dir("/usr/lib").unwrap().flatten();
+    let trust = libraries.map(|entry| entry.path().join("pkcs11/p11-kit-trust.so")).find(|path| path.exists());
+    let report = bench.json(&["doctor", "--module", trust.expect("p11-kit's trust module").to_str().unwrap()]);
+    let missing = format!("shows no token with the serial number {}", &bench.serial()[2..]);
+    assert_broken(&report, "module", &missing, "ATECC608_LOG=debug pkcs11-tool");
+    let mut command = bench.command(&["doctor", "--json", "--module", &module()]);
+    command.env("PATH", "/nonexistent");
+    let report = report_of(command);
+    assert_warned(&report, "module", "neither pkcs11-tool nor p11tool is installed", "apt install opensc");
+    assert_warned(&report, "OpenSSL provider", "openssl 3 is not installed", "apt install openssl");
+}
+
+#[test]
+fn a_registration_with_p11_kit_that_names_no_file() {
+    let bench = Bench::new();
+    let modules = bench.path("home/.config/pkcs11/modules");
+    std::fs::create_dir_all(&modules).unwrap();
+    let doctor = |name: &str| {
+        let mut command = somebody(&bench, &["doctor"]);
+        command.env("HOME", bench.path(name));
+        report_of(command)
+    };
+    assert_warned(&doctor("nowhere"), "p11-kit", "not registered", "/etc/pkcs11/modules/atecc608.module");
+    std::fs::write(modules.join("a.module"), "module: /opt/gone/libatecc608_pkcs11.so\n").unwrap();
+    assert_warned(
+        &doctor("home"),
+        "p11-kit",
+        "names /opt/gone/libatecc608_pkcs11.so, which does not exist",
+        "correct the line",
+    );
+    std::fs::write(modules.join("a.module"), format!("module: {}\n", module())).unwrap();
+    assert_eq!(check(&doctor("home"), "p11-kit")["status"], "ok");
+}
+
+#[test]
+fn an_openssl_provider_that_is_missing_or_that_openssl_does_not_take() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("modules")).unwrap();
+    let doctor = || {
+        let mut command = bench.command(&["doctor", "--json"]);
+        command.env("OPENSSL_MODULES", bench.path("modules"));
+        report_of(command)
+    };
+    assert_warned(&doctor(), "OpenSSL provider", "modules/pkcs11.so is missing", "apt install pkcs11-provider");
+    std::fs::write(bench.path("modules/pkcs11.so"), "no library").unwrap();
+    assert_warned(&doctor(), "OpenSSL provider", "OpenSSL can't load it", "--reinstall pkcs11-provider");
 }

@@ -110,13 +110,21 @@ fn an_encrypted_keys_passphrase_is_asked_for_at_the_terminal_and_not_shown() {
     ecparam_key(dir, "plain.key");
     openssl(dir, "pkcs8 -topk8 -in plain.key -passout file:pass -out encrypted.key");
     let (shown, status) =
-        at_terminal(&bench, &["key", "import", "encrypted.key"], "Passphrase of encrypted.key: ", "battery staple");
+        at_terminal(&bench, &["key", "import", "encrypted.key"], "Passphrase of encrypted.key: ", "battery staple\n");
     assert_eq!(status, 1, "{shown}");
     assert!(shown.contains("encrypted.key: the passphrase is wrong") && !shown.contains("battery"), "{shown}");
     let (shown, status) =
-        at_terminal(&bench, &["key", "import", "encrypted.key"], "Passphrase of encrypted.key: ", "correct horse");
+        at_terminal(&bench, &["key", "import", "encrypted.key"], "Passphrase of encrypted.key: ", "correct horse\n");
     assert_eq!(status, 0, "{shown}");
     assert_eq!(stdout(&bench.run(&["key", "public", "--key", "import"])), public_key(&bench, "plain.key"));
+    // Corrected with backspace (which takes all of an ü), and with Ctrl-U; broken off with Ctrl-C.
+    for (typed, wrong) in [("correct horü\x7fse\n", true), ("nonsense\x15correct horse\n", true), ("corr\x03", false)]
+    {
+        let (shown, status) = at_terminal(&bench, &["key", "import", "encrypted.key"], "Passphrase of", typed);
+        assert_eq!(status, 1, "the slot holds a key already: {shown}");
+        assert_eq!(shown.contains("holds one: destroy it first"), wrong, "{shown}");
+        assert_eq!(shown.contains("nothing was typed"), !wrong, "{shown}");
+    }
 }
 
 #[test]
@@ -262,7 +270,7 @@ fn on_a_chip_with_a_pin_it_is_asked_for_or_read_from_a_file() {
     let imported = bench.run(&["key", "import", "new.key", "--pin-file", "pin"]);
     refused(&bench, &imported, &["slot 4: the chip refused the write", "generate keys in the chip instead"]);
     let csr = ["csr", "--key", "gateway", "--subject", "/CN=x", "--output", "r.csr"];
-    let (shown, status) = at_terminal(&bench, &csr, "PIN of the user of gateway: ", "correct horse");
+    let (shown, status) = at_terminal(&bench, &csr, "PIN of the user of gateway: ", "correct horse\n");
     assert_eq!(status, 0, "{shown}");
     assert!(!shown.contains("horse"), "{shown}");
     openssl(bench.dir.path(), "req -in r.csr -noout -verify");
@@ -271,6 +279,8 @@ fn on_a_chip_with_a_pin_it_is_asked_for_or_read_from_a_file() {
     assert_eq!((&listed["slots"][0]["holds"], &listed["slots"][0]["label"]), (&"key".into(), &"gateway".into()));
     ok(&bench.run(&["cert", "self-sign", "--key", "gateway", "--subject", "/CN=x", "--store", "--pin-file", "pin"]));
     assert_eq!(bench.json(&["cert", "list"])["certificates"][0]["key"], "gateway");
+    ok(&bench.run(&["cert", "export", "--key", "gateway", "--chain", "--output", "exported.pem"]));
+    openssl(bench.dir.path(), "x509 -in exported.pem -noout -subject");
     let nowhere = bench.run(&["key", "destroy", "--key", "gateway", "--yes", "--pin-file", "nowhere"]);
     assert!(stderr(&nowhere).contains("nowhere: No such file"), "{}", stderr(&nowhere));
 }

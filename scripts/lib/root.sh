@@ -59,7 +59,6 @@ in_root() {
         folder=$1 cargo_home=$2
         shift 2
         mount -t proc proc "$folder/proc"
-        mount --rbind /dev "$folder/dev"
         mount --bind "$cargo_home" "$folder/cargo"
         if [ -e "$folder/etc/ssl/certs" ] && [ -e /etc/ssl/certs ]; then
             mount --bind /etc/ssl/certs "$folder/etc/ssl/certs"
@@ -67,4 +66,13 @@ in_root() {
         exec chroot "$folder" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
             CARGO_HOME=/cargo DEBIAN_FRONTEND=noninteractive "$@"
     ' bash "$folder" "$cargo_home" "$@"
+}
+
+# copy_sources_to FOLDER: what git has, and what was changed or added since: never what lies around in the tree.
+copy_sources_to() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    # With the times of their last change, by which cargo knows what to build again.
+    (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | tar -cf - -T -) |
+        tar -xf - -C "$1" --no-same-owner
 }

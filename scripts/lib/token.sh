@@ -4,7 +4,8 @@
 # Lines of a test are shell text for `run`.
 # shellcheck disable=SC2016
 
-# served_chip PREFIX: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set, and a blank chip.
+# served_chip PREFIX: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set, and a blank chip. With
+# TIMING=real that takes the time that a real one takes.
 served_chip() {
     open_work_folder "$1" '' no
     cd "$WORK"
@@ -19,7 +20,7 @@ state_dir = "$WORK/state"
 bus = "unix:$WORK/chip.sock"
 label = "gateway"
 END
-    start_server sim.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing fast'
+    start_server sim.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing '"${TIMING:-fast}"
     wait_for 'the simulated chip' sim.log test -S chip.sock
 }
 

@@ -1,7 +1,7 @@
 //! The chip behind an I2C adapter of Linux, `/dev/i2c-N`, through i2c-dev's I2C_RDWR.
 //!
-//! Two handles stay open: one for the chip, one for address 0, where the wake pulse goes. (linux-embedded-hal's
-//! own `I2cdev` opens the node anew whenever the address changes, and drops the count of messages done.)
+//! Two handles stay open: one for the chip, one for address 0, where the wake pulse goes; more only while a bus is scanned.
+//! (linux-embedded-hal's own `I2cdev` opens the node anew whenever the address changes, and drops the count of messages done.)
 
 use std::path::{Path, PathBuf};
 
@@ -36,12 +36,10 @@ impl Handle for LinuxI2CDevice {
     }
 }
 
-/// An adapter with the two handles.
+/// An adapter with a handle for each address that was opened.
 pub(super) struct LinuxBus<H = LinuxI2CDevice> {
     path: PathBuf,
-    chip_address: u8,
-    chip: H,
-    wake: H,
+    handles: Vec<(u8, H)>,
 }
 
 impl LinuxBus {
@@ -50,26 +48,50 @@ impl LinuxBus {
     /// # Errors
     /// [`OpenError`] with the remedy.
     pub fn open(path: &Path, address: u8) -> Result<Self, OpenError> {
-        let open = |address: u8| {
-            LinuxI2CDevice::new(path, address.into()).map_err(|error| {
-                let errno = match error {
-                    LinuxI2CError::Errno(errno) => errno,
-                    LinuxI2CError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
-                };
-                open_error(path, address, errno)
-            })
-        };
-        Ok(Self { path: path.to_owned(), chip_address: address, chip: open(address)?, wake: open(WAKE_ADDRESS)? })
+        let mut handles = Vec::new();
+        for address in [address, WAKE_ADDRESS] {
+            handles.push((address, open_handle(path, address)?));
+        }
+        Ok(Self { path: path.to_owned(), handles })
+    }
+
+    /// Opens the node for several addresses. Those that can't be had, since a kernel driver has them, are left out.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the node itself can't be opened.
+    pub fn open_several(path: &Path, addresses: &[u8]) -> Result<Self, OpenError> {
+        let mut handles = vec![(WAKE_ADDRESS, open_handle(path, WAKE_ADDRESS)?)];
+        for address in addresses {
+            match open_handle(path, *address) {
+                Ok(handle) => handles.push((*address, handle)),
+                Err(OpenError::InUse(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { path: path.to_owned(), handles })
     }
 }
 
+fn open_handle(path: &Path, address: u8) -> Result<LinuxI2CDevice, OpenError> {
+    LinuxI2CDevice::new(path, address.into()).map_err(|error| {
+        let errno = match error {
+            LinuxI2CError::Errno(errno) => errno,
+            LinuxI2CError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        };
+        open_error(path, address, errno)
+    })
+}
+
 impl<H: Handle> LinuxBus<H> {
-    /// One transfer, START to STOP, to the chip or to address 0.
+    /// Whether the address could be opened.
+    pub(super) fn has(&self, address: u8) -> bool {
+        self.handles.iter().any(|(known, _)| *known == address)
+    }
+
+    /// One transfer, START to STOP, to an address that was opened, or to address 0.
     pub(super) fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
-        let handle = match address {
-            WAKE_ADDRESS => &mut self.wake,
-            address if address == self.chip_address => &mut self.chip,
-            other => return Err(BusError::new(ErrorKind::Other, format!("address {other:#04x} was not opened"))),
+        let Some((_, handle)) = self.handles.iter_mut().find(|(known, _)| *known == address) else {
+            return Err(BusError::new(ErrorKind::Other, format!("address {address:#04x} was not opened")));
         };
         let wanted = operations.len();
         match handle.transfer(operations) {
@@ -142,12 +164,8 @@ mod tests {
     }
 
     fn bus(answer: Option<Result<u32, i32>>) -> LinuxBus<Fake> {
-        LinuxBus {
-            path: "/dev/i2c-7".into(),
-            chip_address: 0x60,
-            chip: Fake { answer, ..Fake::default() },
-            wake: Fake { answer, ..Fake::default() },
-        }
+        let handles = [0x60, WAKE_ADDRESS].map(|address| (address, Fake { answer, ..Fake::default() }));
+        LinuxBus { path: "/dev/i2c-7".into(), handles: handles.into() }
     }
 
     #[test]
@@ -155,7 +173,8 @@ mod tests {
         let mut bus = bus(None);
         bus.transaction(0x00, &mut [Operation::Write(&[0])]).unwrap();
         bus.transaction(0x60, &mut [Operation::Write(&[1])]).unwrap();
-        assert_eq!((bus.wake.transfers, bus.chip.transfers), (vec![vec![0]], vec![vec![1]]));
+        let transfers: Vec<_> = bus.handles.iter().map(|(address, handle)| (*address, &handle.transfers[..])).collect();
+        assert_eq!(transfers, [(0x60, &[vec![1]][..]), (0x00, &[vec![0]][..])]);
     }
 
     #[test]

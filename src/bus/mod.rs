@@ -16,9 +16,9 @@ use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{self, ErrorKind, ErrorType, I2c, Operation};
 
 use crate::chip::Port;
-use crate::config::BusLocation;
 #[cfg(feature = "sim")]
 use crate::config::DEFAULT_LOCK_TIMEOUT;
+use crate::config::{BusLocation, DEFAULT_ADDRESS};
 #[cfg(feature = "sim")]
 use crate::sim;
 
@@ -88,31 +88,55 @@ impl Bus {
     /// # Errors
     /// [`OpenError`] that names the node and the remedy.
     pub fn open(location: &BusLocation, address: u8, state_dir: &Path) -> Result<Self, OpenError> {
-        let (transport, lock_files) = match location {
+        let (transport, lock) = match location {
             BusLocation::Linux(path) => {
                 // First, since it says best what is wrong with a node.
                 let bus = linux::LinuxBus::open(path, address)?;
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let shared = lock::LockFile::beside(state_dir.join(format!("{name}.lock")));
-                let files: Vec<_> = std::iter::once(lock::LockFile::node(path)?).chain(shared).collect();
-                (Transport::Linux(bus), files)
+                (Transport::Linux(bus), linux_lock(path, state_dir)?)
             }
             #[cfg(feature = "sim")]
             BusLocation::Sim(path) => {
                 let files = vec![lock::LockFile::required(with_suffix(path))?];
-                (Transport::Sim(open_sim(path, address, &files)?), files)
+                (Transport::Sim(open_sim(path, address, &files)?), lock::BusLock::new(files))
             }
             #[cfg(feature = "sim")]
             BusLocation::Unix(path) => (
                 Transport::Remote(remote::RemoteBus::connect(path)?),
-                vec![lock::LockFile::required(with_suffix(path))?],
+                lock::BusLock::new([lock::LockFile::required(with_suffix(path))?]),
             ),
             #[cfg(not(feature = "sim"))]
             BusLocation::Sim(_) | BusLocation::Unix(_) => {
                 return Err(OpenError::Other("this module was built without the feature `sim`".to_owned()))
             }
         };
-        Ok(Self { location: location.clone(), transport, lock: lock::BusLock::new(lock_files) })
+        Ok(Self { location: location.clone(), transport, lock })
+    }
+
+    /// Opens a bus to see who is on it at these addresses. Of a simulated chip's file, which has to be there, and of a simulated
+    /// bus all addresses can be asked.
+    ///
+    /// # Errors
+    /// [`OpenError`], as [`Bus::open`].
+    pub fn open_to_scan(location: &BusLocation, addresses: &[u8], state_dir: &Path) -> Result<Self, OpenError> {
+        match location {
+            BusLocation::Linux(path) => {
+                let transport = Transport::Linux(linux::LinuxBus::open_several(path, addresses)?);
+                Ok(Self { location: location.clone(), transport, lock: linux_lock(path, state_dir)? })
+            }
+            BusLocation::Sim(path) if !path.exists() => {
+                Err(OpenError::NotFound(format!("{location}: the file does not exist")))
+            }
+            BusLocation::Sim(_) | BusLocation::Unix(_) => Self::open(location, DEFAULT_ADDRESS, state_dir),
+        }
+    }
+
+    /// Whether a device at this address can be talked to: none that a kernel driver has.
+    pub fn can_reach(&self, address: u8) -> bool {
+        match &self.transport {
+            Transport::Linux(bus) => bus.has(address),
+            #[cfg(feature = "sim")]
+            Transport::Sim(_) | Transport::Remote(_) => true,
+        }
     }
 
     /// Takes the bus for one conversation, waiting at most `timeout`. What other processes did to a simulated
@@ -147,6 +171,13 @@ impl Bus {
             _ => None,
         }
     }
+}
+
+/// The node itself, and the file that containers with nodes of their own share.
+fn linux_lock(path: &Path, state_dir: &Path) -> Result<lock::BusLock, OpenError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let shared = lock::LockFile::beside(state_dir.join(format!("{name}.lock")));
+    Ok(lock::BusLock::new(std::iter::once(lock::LockFile::node(path)?).chain(shared)))
 }
 
 /// `FILE.lock` beside `FILE`.

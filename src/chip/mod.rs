@@ -11,6 +11,7 @@ pub mod error;
 mod exchange;
 pub mod locked;
 pub mod ops;
+pub mod probe;
 pub mod provision;
 pub mod secrets;
 
@@ -30,6 +31,12 @@ use crate::wire::ConfigZone;
 pub trait Port: I2c + DelayNs + ErrorType<Error: Display> {
     /// Time since some fixed point; never goes back.
     fn now(&self) -> Duration;
+}
+
+impl<P: Port> Port for &mut P {
+    fn now(&self) -> Duration {
+        P::now(self)
+    }
 }
 
 /// How often a conversation is held before its failure is reported.

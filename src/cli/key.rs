@@ -2,7 +2,7 @@
 //! leave.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use p256::SecretKey;
@@ -191,11 +191,13 @@ fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
     if key.public_key_info() != private.public_key_info() {
         return Err(Error::Refused(format!("{}: the chip holds another key than it was given", keys.place())));
     }
-    note(&format!(
-        "{} still holds the key: whoever reads it can use it without the chip; destroy it (`shred -u`) if it was only made for \
-         this",
-        arguments.file.display()
-    ));
+    if arguments.file != Path::new("-") {
+        note(&format!(
+            "{} still holds the key: whoever reads it can use it without the chip; destroy it (`shred -u`) if it was only made \
+             for this",
+            arguments.file.display()
+        ));
+    }
     made("written into", &key)
 }
 

@@ -6,6 +6,7 @@
 //!
 //! A further command is a file here, a variant of `Command` and a line in `run`.
 
+pub mod adapters;
 pub mod attest;
 pub mod aws;
 pub mod azure;
@@ -18,6 +19,7 @@ pub mod csr;
 pub mod doctor;
 pub mod error;
 pub mod files;
+pub mod import_config;
 pub mod info;
 pub mod key;
 pub mod lock;
@@ -27,6 +29,7 @@ pub mod pair;
 pub mod provision;
 pub mod random;
 pub mod recovery_code;
+pub mod scan;
 pub mod secret_input;
 pub mod selftest;
 pub mod target;
@@ -66,6 +69,8 @@ pub struct Arguments {
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say which chips are on which I2C buses; other devices come to no harm
+    Scan(scan::Arguments),
     /// Show the chip: identity, locks, what each of its slots may do and holds
     Info,
     /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
@@ -87,6 +92,8 @@ enum Command {
     Lock(lock::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
+    /// Make a configuration from the files of cryptoauthlib's PKCS#11 module: same slots, same labels
+    ImportConfig(import_config::Arguments),
     /// Private keys in the chip: generate, import, list, destroy
     #[command(subcommand)]
     Key(key::Command),
@@ -129,6 +136,7 @@ fn run(arguments: Arguments) -> Result<Output> {
     let json = arguments.json;
     let selection = Selection { config: arguments.config, token: arguments.token };
     match arguments.command {
+        Command::Scan(arguments) => scan::run(&selection, &arguments),
         Command::Info => info::run(&selection),
         Command::Provision(arguments) => provision::run(&selection, &arguments, json),
         Command::Manifest(command) => manifest::run(&command),
@@ -139,6 +147,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Config(command) => config::run(&selection, &command),
         Command::Lock(command) => lock::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
+        Command::ImportConfig(arguments) => import_config::run(&arguments),
         Command::Key(command) => key::run(&selection, &command),
         Command::Csr(arguments) => csr::run(&selection, &arguments),
         Command::Cert(command) => cert::run(&selection, &command),

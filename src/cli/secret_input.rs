@@ -51,31 +51,49 @@ pub fn one_from_stdin(options: &[(&str, Option<&Path>)]) -> Result<()> {
 /// there is none.
 ///
 /// # Errors
-/// [`Error::Refused`] if there is no terminal, or nothing was typed.
+/// [`Error::Refused`] if there is no terminal, nothing was typed, or it was broken off (Ctrl-C, Ctrl-D).
 pub fn ask(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
     let no_terminal = |error: &dyn std::fmt::Display| {
         Error::Refused(format!(
             "{what} is wanted, and there is no terminal to ask for it ({error}): give it with {option}"
         ))
     };
-    let mut terminal =
-        OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|error| no_terminal(&error))?;
+    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|error| no_terminal(&error))?;
     let shown = tcgetattr(&terminal).map_err(|error| no_terminal(&error))?;
+    let _ = write!(&terminal, "{what}: ");
     let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    let _ = write!(terminal, "{what}: ");
+    // Ctrl-C comes as a character, too: a process that it ended would leave a terminal behind that shows nothing.
+    hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
     tcsetattr(&terminal, OptionalActions::Flush, &hidden).map_err(|error| no_terminal(&error))?;
-    // A terminal hands out a line at a time, and none that is longer.
-    let mut line = Zeroizing::new(vec![0; MAX_FILE as usize]);
-    let read = terminal.read(&mut line);
+    let line = read_line(&terminal);
     let _ = tcsetattr(&terminal, OptionalActions::Flush, &shown);
-    let _ = writeln!(terminal);
-    line.truncate(read.map_err(|error| no_terminal(&error))?);
-    while matches!(line.last(), Some(b'\n' | b'\r')) {
-        line.pop();
+    let _ = writeln!(&terminal);
+    match line.map_err(|error| no_terminal(&error))? {
+        Some(line) if !line.is_empty() => Ok(line),
+        _ => Err(Error::Refused(format!("{what}: nothing was typed; nothing was done"))),
     }
-    if line.is_empty() {
-        return Err(Error::Refused(format!("{what}: nothing was typed; nothing was done")));
+}
+
+/// A line from a terminal that hands out single characters; none if it was broken off.
+fn read_line(mut terminal: &File) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+    const CTRL_C: u8 = 0x03;
+    const CTRL_D: u8 = 0x04;
+    const CTRL_U: u8 = 0x15;
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize));
+    let mut byte = Zeroizing::new([0; 1]);
+    loop {
+        if terminal.read(&mut byte[..])? == 0 {
+            return Ok(None);
+        }
+        match byte[0] {
+            b'\n' | b'\r' => return Ok(Some(line)),
+            CTRL_C | CTRL_D => return Ok(None),
+            CTRL_U => line.clear(),
+            // Backspace takes a character of UTF-8, not a byte.
+            0x08 | 0x7F => while line.pop().is_some_and(|byte| byte & 0xC0 == 0x80) {},
+            // Without growing, which would leave a copy behind.
+            other if line.len() < line.capacity() => line.push(other),
+            _ => {}
+        }
     }
-    Ok(line)
 }

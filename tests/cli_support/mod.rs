@@ -1,6 +1,8 @@
 //! What the tests of the tool share: a folder with a configuration and a simulated chip, and the tool as it is run by people.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod kernel;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -42,11 +42,13 @@ done
 cd "$ROOT"
 [ $# -gt 0 ] || PAGES=(README.md docs/*.md)
 
+install_stock_software
+
 heading 'What is run, and what is not'
+(cd tests/docs && PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m unittest -q page_test)
 pages check "${PAGES[@]}"
 pages not-run "${PAGES[@]}" | sed 's/^/not tested: /'
 
-install_stock_software
 # shellcheck disable=SC2046  # a list of names
 need_packages gcc libc6-dev patchelf sudo util-linux $(pages packages "${PAGES[@]}")
 

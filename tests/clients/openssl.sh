@@ -50,11 +50,40 @@ run 'openssl verify -CAfile self.pem leaf.pem'
 run 'OPENSSL_CONF=$P11 openssl cms -sign -binary -in msg -signer device.pem -inkey "$KEY" -md sha256 -outform DER -out msg.p7s'
 run 'openssl cms -verify -binary -inform DER -in msg.p7s -content msg -CAfile ca.pem -purpose any -out /dev/null'
 
+heading 'A message for the key in the chip: ECDH with the X9.63 key derivation function'
+for digest in sha1 sha256 sha512; do
+    run "openssl cms -encrypt -binary -in msg -aes-256-cbc -recip device.pem -keyopt ecdh_kdf_md:$digest -outform DER -out msg.$digest.p7m"
+    run_in_chip ECDH "OPENSSL_CONF=\$P11 openssl cms -decrypt -binary -inform DER -in msg.$digest.p7m -recip device.pem -inkey \"\$KEY\" | cmp - msg"
+done
+
+heading 'The key by its other names'
+run 'SERIAL=$(p11tool --provider $MODULE --list-tokens | sed -n "s/.*Serial: *//p")'
+for uri in 'pkcs11:token=gateway;id=%01' 'pkcs11:serial=$SERIAL;object=dev-key' 'pkcs11:object=dev-key' \
+    'pkcs11:manufacturer=Microchip;model=ATECC608-SIM;token=gateway;object=dev-key;type=private'; do
+    run_in_chip Sign "OPENSSL_CONF=\$P11 openssl pkeyutl -sign -inkey \"$uri\" -in msg.sha -out named.sig"
+    run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile named.sig'
+done
+uri_pem 'pkcs11:token=gateway;object=dev-key;type=private' key.pem
+run_in_chip Sign 'OPENSSL_CONF=$P11 openssl dgst -sha256 -sign key.pem -out file.sig msg'
+run 'openssl dgst -sha256 -verify dev-pub.pem -signature file.sig msg'
+
 heading 'Generate: the key stays in the chip, the file holds its URI'
 run 'OPENSSL_CONF=$P11 openssl genpkey -propquery provider=pkcs11 -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt "pkcs11_uri:pkcs11:token=gateway;object=gen2;id=%11" -out gen2.pem'
 run 'grep -e "-BEGIN" gen2.pem'
 run 'OPENSSL_CONF=$P11 openssl req -new -key gen2.pem -subj /CN=g2 -out g2.csr'
 run 'openssl req -in g2.csr -noout -verify'
+
+run_in_chip GenKey 'OPENSSL_CONF=$P11 openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -pkeyopt "pkcs11_uri:pkcs11:token=gateway;object=gen3;id=%12" -propquery provider=pkcs11 -subj /CN=g3 -keyout gen3.pem -out g3.csr -nodes'
+run 'openssl req -in g3.csr -noout -verify'
+
+heading 'TLS with the key on the client side'
+port=$(free_port)
+start_server client_side.log "openssl s_server -accept 127.0.0.1:$port -cert server.pem -key server.key -CAfile ca.pem -Verify 1 -verify_return_error -brief -rev"
+wait_for 's_server' client_side.log listening "$port"
+for version in tls1_2 tls1_3; do
+    run_in_chip Sign "printf 'hello\nCLOSE\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -cert device.pem -key \"\$KEY\" -$version -brief -ign_eof 2>&1 | grep olleh"
+done
+run '[ "$(grep -c "Peer certificate: CN = device-001" client_side.log)" = 2 ]'
 
 heading 'TLS with the key on the server side'
 port=$(free_port)

@@ -22,6 +22,7 @@ install_module_file() {
     run "sed \"s|^module:.*|module: \$MODULE|\" $ROOT/conf/atecc608.module > $MODULE_FILE"
 }
 
+need_packages systemd
 fresh_token p11-kit
 libraries=/usr/lib/$(gcc -print-multiarch)
 
@@ -43,3 +44,13 @@ run '. ./server.env'
 SERVERS+=("$P11_KIT_SERVER_PID")
 run "pkcs11-tool --module $libraries/pkcs11/p11-kit-client.so --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o served.sig --signature-format openssl"
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile served.sig'
+
+heading 'Two applications at once, through all of this'
+run 'for i in $(seq 20); do p11tool --test-sign "pkcs11:token=gateway;object=dev-key;type=private" > /dev/null || die "p11tool failed"; done & OTHER=$!'
+run "for i in \$(seq 20); do pkcs11-tool --module $libraries/pkcs11/p11-kit-client.so --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o both.sig --signature-format openssl 2>/dev/null && openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile both.sig > /dev/null || die 'the remote one failed'; done"
+run 'wait $OTHER'
+
+heading 'The systemd units'
+# The program that the unit names has to be there; the rest is checked by systemd itself.
+run "systemd-analyze verify $ROOT/conf/systemd/*"
+run "systemd-analyze security --offline=true --threshold=20 $ROOT/conf/systemd/atecc608-p11-kit@.service | tail -n 1"

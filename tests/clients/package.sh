@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # The packages on a clean Debian: installed, used, upgraded, removed and purged, with a list of all files before and after.
 #
-# The chip is atecc608-sim's socket in the place of /dev/i2c-1. So, unlike on a board, the package atecc608-sim is installed
-# beside the gateway's, the module and the tool are its builds (the same sources with the feature `sim`), and the one line
-# of configuration is the socket's. What a gateway's own builds say to that line is checked, too. Nobody runs udev here: its
-# rule is checked for what setfacl makes of it.
+# How this differs from a board: the node /dev/i2c-1 has no driver behind it. A library that is loaded into every program
+# (tests/vendor/i2c_shim.c) takes what is done with it to atecc608-sim; the module and the tool are the gateway's own builds and
+# know nothing of that. Nobody runs udev here: the command of its rule is run by hand.
 
 # The printed lines are shell text: their variables are meant for the moment the line runs.
 # shellcheck disable=SC2016
@@ -54,12 +53,20 @@ list_files() {
         find . -xdev \( -path ./proc -o -path ./dev -o -path ./sys -o -path ./tmp -o -path ./run -o -path ./cargo -o -path ./debs \
             -o -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/cache -o -path ./var/log \) -prune \
             -o ! -name '*-' ! -path ./etc/ld.so.cache ! -path ./etc/resolv.conf ! -path ./var/lib/systemd\* ! -path ./etc/.pwd.lock \
-            -printf '%p %y %m %u:%g\n' | sort
-        find etc -type f ! -name '*-' ! -path etc/ld.so.cache ! -path etc/resolv.conf -exec sha256sum {} + | sort -k 2
-    )
+            -printf '%p %y %m %U:%G\n'
+        find etc -type f ! -name '*-' ! -path etc/ld.so.cache ! -path etc/resolv.conf -exec sha256sum {} +
+    ) | sort
 }
 
-heading 'Before'
+heading 'The board: a node, and a chip behind it'
+need_packages gcc libc6-dev
+run "cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o $CLEAN/usr/lib/i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
+run "echo /usr/lib/i2c_shim.so > $CLEAN/etc/ld.so.preload"
+run "mknod -m 600 $CLEAN/dev/i2c-1 c 89 1 && mkdir $CLEAN/run/i2c-shim"
+start_server "$WORK/sim.log" "$TARGET/release/atecc608-sim serve --socket $CLEAN/run/i2c-shim/1 --state $WORK/chip.eeprom --timing fast"
+wait_for 'the simulated chip' "$WORK/sim.log" test -S "$CLEAN/run/i2c-shim/1"
+# The node's permissions are those that count.
+chmod 666 "$CLEAN/run/i2c-shim/1"
 cp "$GATEWAY" "$SIM" "$CLEAN/debs/"
 list_files >"$WORK/before.txt"
 note "$(wc -l <"$WORK/before.txt") lines about files"
@@ -74,59 +81,59 @@ for expected in '/var/lib/atecc608-pkcs11 2770 root:atecc608' '/etc/atecc608-pkc
     inside "stat -c '%n %a %U:%G' ${expected%% *}" | tee "$WORK/stat.txt"
     grep -qxF "$expected" "$WORK/stat.txt" || die "expected: $expected"
 done
-inside 'p11-kit list-modules' | tee "$WORK/modules.txt"
-grep -q '^atecc608: libatecc608_pkcs11.so\|^module: atecc608' "$WORK/modules.txt" || die 'p11-kit does not know the module'
 inside 'zcat /usr/share/man/man1/atecc608-provision.1.gz | head -n 3'
 inside 'test ! -e /usr/bin/atecc608-sim'
 
-heading 'It has no simulator'
-inside "sed -i 's|^bus = .*|bus = \"unix:/run/chip.sock\"|' $CONFIG"
-inside_refused 'sim' 'atecc608 info'
-
-heading 'The udev rule gives the group the node, and takes it from nobody'
-inside 'touch /tmp/node && chmod 600 /tmp/node'
-rule=$(sed -n 's/.*RUN+="\(.*\)".*/\1/p' "$ROOT/conf/60-atecc608.rules")
-inside "${rule/\$devnode//tmp/node} && getfacl -cp /tmp/node" | tee "$WORK/acl.txt"
-grep -qx 'group:atecc608:rw-' "$WORK/acl.txt" || die 'the group may not use the node'
-grep -qx 'other::---' "$WORK/acl.txt" || die 'others may use the node'
-
-heading 'The package of the simulated chip: the configured one is shown by p11tool'
-apt "install /debs/$(basename "$SIM")"
-inside 'dpkg-divert --list "*atecc608*"'
-# Until the test ends.
-start_server "$WORK/sim.log" "chroot $CLEAN atecc608-sim serve --socket /run/chip.sock --state /run/chip.eeprom --timing fast"
-wait_for 'the simulated chip' "$WORK/sim.log" test -S "$CLEAN/run/chip.sock"
+heading 'One line of configuration, and p11tool shows the chip'
+inside "sed -i 's|^label = .*|label = \"kitchen\"|' $CONFIG"
 inside 'p11tool --list-tokens' | tee "$WORK/tokens.txt"
-grep -q 'Label: gateway' "$WORK/tokens.txt" || die 'p11tool does not show the token'
+grep -q 'Label: kitchen' "$WORK/tokens.txt" || die 'p11tool does not show the token'
 grep -q 'Model: ATECC608' "$WORK/tokens.txt" || die 'p11tool does not show the chip'
 
-heading 'A member of the group works with it, others do not'
-inside 'atecc608 provision tls --lock-forever > /tmp/provision.log && tail -n 3 /tmp/provision.log'
-inside 'useradd member && adduser --quiet member atecc608 && useradd stranger && chmod 666 /run/chip.sock'
-inside "runuser -u member -- p11tool --generate-privkey ecdsa --curve secp256r1 --label dev-key 'pkcs11:token=gateway' > /tmp/key.pem"
-inside "runuser -u member -- p11tool --test-sign 'pkcs11:token=gateway;object=dev-key;type=private'"
-inside_refused 'denied|state folder|rror' "runuser -u stranger -- p11tool --generate-privkey ecdsa --curve secp256r1 --label other 'pkcs11:token=gateway'"
-inside 'stat -c "%n %a %U:%G" /var/lib/atecc608-pkcs11/* /etc/atecc608-pkcs11/keys/*'
+heading 'The udev rule lets members of the group work with it, and takes the node from nobody'
+rule=$(sed -n 's/.*RUN+="\(.*\)".*/\1/p' "$CLEAN/usr/lib/udev/rules.d/60-atecc608.rules")
+inside "${rule/\$devnode//dev/i2c-1} && getfacl -cp /dev/i2c-1" | tee "$WORK/acl.txt"
+printf 'user::rw-\ngroup::---\ngroup:atecc608:rw-\nmask::rw-\nother::---\n\n' >"$WORK/expected.txt"
+# Its first line is the command.
+run 'tail -n +2 $WORK/acl.txt | diff $WORK/expected.txt -'
+inside 'atecc608 provision tls --lock-forever --unproven > /tmp/provision.log 2>&1; tail -n 3 /tmp/provision.log'
+inside 'useradd member && adduser --quiet member atecc608 && useradd stranger'
+inside "runuser -u member -- p11tool --generate-privkey ecdsa --curve secp256r1 --label dev-key 'pkcs11:token=kitchen' 2> /dev/null"
+inside "runuser -u member -- p11tool --test-sign 'pkcs11:token=kitchen;object=dev-key;type=private'"
+inside_refused 'may not be opened by this user' "runuser -u stranger -- p11tool --list-all 'pkcs11:token=kitchen'"
+inside 'find /var/lib/atecc608-pkcs11 /etc/atecc608-pkcs11/keys -mindepth 1 -printf "%p %m %u:%g\n"'
 
 heading 'An upgrade keeps the configuration, the state and the keys'
 sha256sum "$CLEAN$CONFIG" >"$WORK/config.sha"
-for deb in "$GATEWAY" "$SIM"; do
-    # The next version: the same files, another number.
-    run "dpkg-deb -R $deb $WORK/next"
+# The next version: the same files, another number. `next_version PACKAGE`
+next_version() {
+    run "dpkg-deb -R $1 $WORK/next"
     run "sed -i 's/0\.1\.0-1/0.1.0-1.1/' $WORK/next/DEBIAN/control"
-    run "dpkg-deb --root-owner-group -b $WORK/next $CLEAN/debs/next-$(basename "$deb") > /dev/null && rm -r $WORK/next"
-done
-apt 'install /debs/next-*.deb'
-inside 'dpkg-query -W "atecc608*"'
+    run "dpkg-deb --root-owner-group -b $WORK/next $CLEAN/debs/next-$(basename "$1") > /dev/null && rm -r $WORK/next"
+}
+next_version "$GATEWAY"
+apt "install /debs/next-$(basename "$GATEWAY")"
+inside 'dpkg-query -W atecc608-pkcs11'
 run 'sha256sum -c $WORK/config.sha'
-inside "p11tool --test-sign 'pkcs11:token=gateway;object=dev-key;type=private'"
+inside "p11tool --test-sign 'pkcs11:token=kitchen;object=dev-key;type=private'"
+
+heading 'The package of the simulated chip: other builds in the same places'
+inside "cp $CONFIG /tmp/config.toml && sed -i 's|^bus = .*|bus = \"sim:/tmp/chip.eeprom\"|' $CONFIG"
+inside_refused 'names a simulated chip, and this module was built without' 'atecc608 info'
+next_version "$SIM"
+apt "install /debs/next-$(basename "$SIM")"
+inside 'dpkg-divert --list "*atecc608*"'
+inside 'p11tool --list-tokens' | tee "$WORK/tokens.txt"
+grep -q 'Model: ATECC608-SIM' "$WORK/tokens.txt" || die 'p11tool does not show the simulated chip'
+inside 'atecc608-sim --version'
 
 heading 'Without the package of the simulated chip, the builds of the gateway are back'
-stop_servers
 apt 'remove atecc608-sim'
 inside 'dpkg --verify atecc608-pkcs11 | tee /tmp/verify'
 [ "$(grep -vc "$CONFIG" "$CLEAN/tmp/verify")" = 0 ] || die 'files of the package are changed'
-inside_refused 'sim' 'atecc608 info'
+inside_refused 'names a simulated chip, and this module was built without' 'atecc608 info'
+inside "cp /tmp/config.toml $CONFIG"
+inside "p11tool --test-sign 'pkcs11:token=kitchen;object=dev-key;type=private'"
 
 heading 'Removed: what is left is the configuration and the state'
 inside 'userdel member && userdel stranger'
@@ -144,5 +151,6 @@ done
 
 heading 'Purged: nothing is left'
 apt 'purge atecc608-pkcs11'
+inside_refused 'no packages found' 'dpkg-query -W "atecc608*"'
 list_files >"$WORK/purged.txt"
 run 'diff $WORK/before.txt $WORK/purged.txt'

@@ -49,19 +49,21 @@ patchelf --add-needed /usr/lib/i2c_shim.so "$libraries/pkcs11/libatecc608_pkcs11
 install -m 755 -t "$machine/usr/bin" "$RELEASE/atecc608" "$RELEASE/atecc608-sim"
 install -d -m 755 "$machine/etc/atecc608-pkcs11"
 rm -rf "$machine/etc/pkcs11/modules"
+install -D -m 644 -t "$machine/usr/lib/systemd/system" "$SOURCE"/conf/systemd/*
 install -D -m 644 "$SOURCE/conf/atecc608.module" "$machine/usr/share/p11-kit/modules/atecc608.module"
 install -m 644 "$SOURCE/conf/openssl-pkcs11.cnf" "$machine/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
 sed -i 's|^module:.*|module: libatecc608_pkcs11.so|' "$machine/usr/share/p11-kit/modules/atecc608.module"
 sed -i "s|^pkcs11-module-path.*|pkcs11-module-path = ${libraries#"$machine"}/pkcs11/libatecc608_pkcs11.so|" \
     "$machine/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
 chroot "$machine" install -d -m 2770 -o root -g atecc608 /var/lib/atecc608-pkcs11
+chroot "$machine" install -d -m 2750 -o root -g atecc608 /etc/atecc608-pkcs11/keys
 # The one line that the reader writes, and the token's name in these pages.
 printf '[[token]]\nbus = "/dev/i2c-1"\nlabel = "gateway"\n' >"$machine/etc/atecc608-pkcs11/config.toml"
 mknod -m 660 "$machine/dev/i2c-1" c 89 1
 chroot "$machine" chgrp atecc608 /dev/i2c-1
 
-# The reader.
-chroot "$machine" useradd --create-home --shell /bin/bash --groups atecc608 reader
+# The reader: no password, but not locked, so that SSH lets in who has a key.
+chroot "$machine" useradd --create-home --shell /bin/bash --groups atecc608 --password '*' reader
 echo 'reader ALL=(ALL) NOPASSWD: ALL' >"$machine/etc/sudoers.d/reader"
 # apt asks nothing and starts nothing.
 echo 'APT::Get::Assume-Yes "true";' >"$machine/etc/apt/apt.conf.d/99reader"

@@ -83,12 +83,12 @@ pub fn refused(bench: &Bench, output: &Output, parts: &[&str]) {
     assert!(!bench.path("gateway.pem").exists(), "{said}");
 }
 
-/// Runs the tool at a terminal of its own and types a line when it asks with `prompt`. Answers what the terminal showed, and the
+/// Runs the tool at a terminal of its own and types this when it asks with `prompt`. Answers what the terminal showed, and the
 /// exit status.
 pub fn at_terminal(bench: &Bench, arguments: &[&str], prompt: &str, line: &str) -> (String, i32) {
     const TYPIST: &str = r#"
 import os, pty, sys
-prompt, line, command = sys.argv[1].encode(), sys.argv[2].encode() + b"\n", sys.argv[3:]
+prompt, line, command = sys.argv[1].encode(), sys.argv[2].encode(), sys.argv[3:]
 child, terminal = pty.fork()
 if child == 0:
     os.execv(command[0], command)

@@ -12,6 +12,7 @@ use super::super::output::{hex, Output};
 use super::super::target::Selection;
 use super::super::x509::certificate::Certificate;
 use super::{CertificateInfo, Id, Which};
+use crate::token::attest::KeyName;
 use crate::token::inventory::KeyReport;
 
 /// Arguments of `cert import`.
@@ -139,11 +140,14 @@ pub fn export(selection: &Selection, arguments: &Export) -> Result<Output> {
     arguments.output.check()?;
     let keys = ChipKeys::open(selection)?;
     let mut stored = keys.certificates()?;
+    let all: Vec<Certificate> = stored.iter().map(|stored| stored.certificate.clone()).collect();
     if let Some(name) = arguments.key.name() {
-        let wanted = keys.key(&name)?;
-        stored.retain(|certificate| certificate.certificate.public_key_info() == wanted.point.public_key_info());
+        let key = report_of(&keys, &name)?;
+        let public = key.point.map(|point| point.public_key_info());
+        stored.retain(|stored| {
+            Some(stored.certificate.public_key_info()) == public || key.id.as_ref() == Some(&stored.id)
+        });
     }
-    let all: Vec<Certificate> = keys.certificates()?.into_iter().map(|stored| stored.certificate).collect();
     let stored = arguments.which.find(keys.place(), only_leaf(stored, &arguments.which))?;
     let mut pem = stored.certificate.pem();
     if arguments.chain {
@@ -160,6 +164,18 @@ pub fn export(selection: &Selection, arguments: &Export) -> Result<Output> {
         _ => contents,
     };
     Output::new(text, &info)
+}
+
+/// A key by its name. No login is needed: certificates are seen without one.
+fn report_of(keys: &ChipKeys, name: &KeyName) -> Result<KeyReport> {
+    let is_meant = |report: &KeyReport| match name {
+        KeyName::Label(label) => report.label == *label,
+        KeyName::Slot(slot) => report.key.slot == *slot,
+    };
+    let found = keys.list()?.into_iter().find(|report| report.present != Some(false) && is_meant(report));
+    found.ok_or_else(|| {
+        Error::Refused(format!("{}: there is no such key: `atecc608 key list` shows which there are", keys.place()))
+    })
 }
 
 /// Where nothing says which one is meant, authorities' certificates are not.

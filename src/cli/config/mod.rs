@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::error::Result;
-use super::output::{hex, note, Output};
+use super::output::{coloured, hex, note, Colour, Output};
 use super::target::Selection;
 use crate::wire::config_zone::offset;
 use crate::wire::{words, ConfigZone, Slot};
@@ -216,9 +216,9 @@ pub(super) fn findings_text(findings: &[Finding]) -> String {
     }
     let line = |finding: &Finding| {
         let level = match finding.level {
-            Level::Danger => "DANGER ",
-            Level::Warning => "warning",
-            Level::Note => "note   ",
+            Level::Danger => coloured("DANGER ", Colour::Red),
+            Level::Warning => coloured("warning", Colour::Yellow),
+            Level::Note => "note   ".to_owned(),
         };
         let place = finding.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
         format!("{level}  {place}{}\n", finding.text)

@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use super::super::adapters::{bus_name, Kernel};
 use super::super::error::Error;
 use super::super::target::Target;
 use super::{state, Checks};
@@ -23,7 +24,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
         checks.skip(&later, "the bus can't be used");
         return None;
     };
-    adapter_clock(&token.bus, Path::new("/sys/bus/i2c/devices"), checks);
+    adapter_clock(&token.bus, &Kernel::default(), checks);
     let guard = match target.lock() {
         Ok(guard) => {
             checks.ok("bus lock", "free, or given up within the lock_timeout");
@@ -103,17 +104,18 @@ fn node(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<Tar
             None
         }
         Err(error) => {
-            checks.fail(LINK, error.to_string(), bus_remedy(&error, &token.bus));
+            let remedy = bus_remedy(&error, token, &Kernel::default());
+            checks.fail(LINK, error.to_string(), remedy);
             None
         }
     }
 }
 
-fn bus_remedy(error: &Error, bus: &BusLocation) -> String {
+fn bus_remedy(error: &Error, token: &TokenConfig, kernel: &Kernel) -> String {
     let Error::Open { cause, .. } = error else {
         return "see above".to_owned();
     };
-    match (bus, cause) {
+    match (&token.bus, cause) {
         (BusLocation::Linux(_), OpenError::NotFound(_)) => {
             "sudo modprobe i2c-dev; on a Raspberry Pi also dtparam=i2c_arm=on in /boot/firmware/config.txt, and reboot"
                 .to_owned()
@@ -121,9 +123,13 @@ fn bus_remedy(error: &Error, bus: &BusLocation) -> String {
         (BusLocation::Linux(path), OpenError::NotPermitted(_)) => {
             format!("sudo usermod -aG $(stat -c %G {}) $USER, then log in anew", path.display())
         }
-        (BusLocation::Linux(path), OpenError::InUse(_)) => {
-            format!("ls -l /sys/bus/i2c/devices/{}-00*/driver names the driver to unbind", bus_number(path))
-        }
+        (BusLocation::Linux(path), OpenError::InUse(_)) => match kernel.driver(path, token.address) {
+            Some(driver) => driver.unbind(),
+            None => {
+                let device = format!("{}-{:04x}", bus_number(path), token.address);
+                format!("ls -l /sys/bus/i2c/devices/{device}/driver     names the driver; then unbind it")
+            }
+        },
         (BusLocation::Unix(path), _) => {
             format!("atecc608-sim serve --socket {} --state FILE", path.display())
         }
@@ -135,24 +141,23 @@ fn bus_remedy(error: &Error, bus: &BusLocation) -> String {
 }
 
 fn bus_number(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.trim_start_matches("i2c-").to_owned()
+    bus_name(path).trim_start_matches("i2c-").to_owned()
 }
 
 /// The adapter's clock, where the device tree tells it.
-fn adapter_clock(bus: &BusLocation, devices: &Path, checks: &mut Checks) {
-    const LINK: &str = "adapter clock";
+fn adapter_clock(bus: &BusLocation, kernel: &Kernel, checks: &mut Checks) {
+    const LINK: &str = "adapter";
     let BusLocation::Linux(path) = bus else { return };
-    let name = path.file_name().unwrap_or_default();
-    let property = std::fs::read(devices.join(name).join("of_node/clock-frequency"));
-    match property.ok().and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?))) {
-        None => checks.ok(LINK, "not known to the kernel: it must be at most 100 kHz"),
+    let name = kernel.adapter(path).name;
+    let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
+    match kernel.clock_hz(path) {
+        None => checks.ok(LINK, format!("{name}its clock is not known to the kernel; it must be at most 100 kHz")),
         Some(hz) if hz > FASTEST_WAKE_HZ => checks.warn(
             LINK,
-            format!("{hz} Hz: above {FASTEST_WAKE_HZ} Hz the wake pulse is too short"),
+            format!("{name}{hz} Hz: above {FASTEST_WAKE_HZ} Hz the wake pulse is too short"),
             "dtparam=i2c_arm_baudrate=100000 in /boot/firmware/config.txt (or clock-frequency in the device tree), reboot",
         ),
-        Some(hz) => checks.ok(LINK, format!("{hz} Hz")),
+        Some(hz) => checks.ok(LINK, format!("{name}{hz} Hz")),
     }
 }
 
@@ -197,40 +202,5 @@ fn profile(zone: &ConfigZone, checks: &mut Checks) {
             None => checks
                 .ok("profile", "none of ours: keys are shown as slot-N, and may do what the chip's configuration says"),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Status;
-    use super::*;
-
-    fn clock_check(bytes: &[u8]) -> Status {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("i2c-7/of_node")).unwrap();
-        std::fs::write(dir.path().join("i2c-7/of_node/clock-frequency"), bytes).unwrap();
-        let mut checks = Checks::default();
-        adapter_clock(&BusLocation::Linux("/dev/i2c-7".into()), dir.path(), &mut checks);
-        checks.0[0].status
-    }
-
-    #[test]
-    fn an_adapter_that_is_too_fast_for_the_wake_pulse_is_warned_of() {
-        assert_eq!(clock_check(&400_000_u32.to_be_bytes()), Status::Warn);
-        assert_eq!(clock_check(&100_000_u32.to_be_bytes()), Status::Ok);
-        assert_eq!(clock_check(b"?"), Status::Ok);
-    }
-
-    #[test]
-    fn a_bus_that_does_not_open_has_a_remedy_to_type() {
-        let linux = BusLocation::Linux("/dev/i2c-1".into());
-        for (cause, part) in [
-            (OpenError::NotFound(String::new()), "modprobe i2c-dev"),
-            (OpenError::NotPermitted(String::new()), "usermod"),
-            (OpenError::InUse(String::new()), "/sys/bus/i2c/devices/1-00*/driver"),
-        ] {
-            let error = Error::Open { place: String::new(), cause };
-            assert!(bus_remedy(&error, &linux).contains(part));
-        }
     }
 }

@@ -18,11 +18,7 @@ const P11_KIT_FOLDERS: [&str; 3] = ["/etc/pkcs11/modules", "/usr/share/p11-kit/m
 pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], checks: &mut Checks) {
     const LINK: &str = "module";
     let Some(path) = given.map(Path::to_owned).or_else(find_module) else {
-        checks.fail(
-            LINK,
-            format!("{MODULE} is neither beside this program nor in /usr/local/lib nor in a pkcs11 folder"),
-            format!("sudo install -m 644 target/release/{MODULE} /usr/local/lib/    (or say --module FILE)"),
-        );
+        not_installed(checks);
         return;
     };
     if !path.exists() {
@@ -68,6 +64,14 @@ pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], 
     );
 }
 
+fn not_installed(checks: &mut Checks) {
+    checks.fail(
+        "module",
+        format!("{MODULE} is neither beside this program nor in /usr/local/lib nor in a pkcs11 folder"),
+        format!("sudo install -m 644 target/release/{MODULE} /usr/local/lib/    (or say --module FILE)"),
+    );
+}
+
 /// The module, where it is usually installed or built.
 pub(in crate::cli) fn find_module() -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
@@ -76,13 +80,19 @@ pub(in crate::cli) fn find_module() -> Option<PathBuf> {
     let usual = ["/usr/local/lib", "/usr/lib/pkcs11", "/usr/lib64/pkcs11", "/usr/lib"].map(PathBuf::from);
     let multiarch = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let multiarch = multiarch.map(|entry| entry.path().join("pkcs11"));
-    near.chain(usual).chain(multiarch).map(|folder| folder.join(MODULE)).find(|path| path.is_file())
+    find_in(near.chain(usual).chain(multiarch))
+}
+
+fn find_in(mut folders: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    folders.find_map(|folder| Some(folder.join(MODULE)).filter(|path| path.is_file()))
 }
 
 /// Whether p11-kit knows the module: programs that use GnuTLS or p11-kit-proxy then need no path to it.
 pub(super) fn p11_kit(checks: &mut Checks) {
     const LINK: &str = "p11-kit";
-    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".config/pkcs11/modules"));
+    // p11-kit reads a user's own folder, but never root's.
+    let home = std::env::var_os("HOME").filter(|_| !rustix::process::geteuid().is_root());
+    let home = home.map(|home| Path::new(&home).join(".config/pkcs11/modules"));
     let folders = P11_KIT_FOLDERS.iter().map(PathBuf::from).chain(home);
     let Some((file, module)) = folders.filter_map(|folder| registration(&folder)).next() else {
         checks.warn(
@@ -117,10 +127,11 @@ fn registration(folder: &Path) -> Option<(PathBuf, PathBuf)> {
 pub(super) fn openssl(checks: &mut Checks) {
     const LINK: &str = "OpenSSL provider";
     let output = Command::new("openssl").args(["version", "-m"]).output();
-    // MODULESDIR: "/usr/lib/x86_64-linux-gnu/ossl-modules"
+    // MODULESDIR: "/usr/lib/x86_64-linux-gnu/ossl-modules"; the variable goes before it, as it does for OpenSSL.
     let folder = output.ok().and_then(|output| {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Some(PathBuf::from(text.split('"').nth(1)?))
+        let compiled_in = text.split('"').nth(1)?;
+        Some(std::env::var_os("OPENSSL_MODULES").map_or_else(|| PathBuf::from(compiled_in), PathBuf::from))
     });
     let Some(folder) = folder else {
         checks.warn(
@@ -131,20 +142,50 @@ pub(super) fn openssl(checks: &mut Checks) {
         return;
     };
     let provider = folder.join("pkcs11.so");
-    if provider.exists() {
-        checks.ok(LINK, provider.display().to_string());
-    } else {
+    if !provider.exists() {
         checks.warn(
             LINK,
             format!("{} is missing: only needed to use keys with OpenSSL", provider.display()),
             "sudo apt install pkcs11-provider    (1.0 or newer: Debian 13, or Debian 12 with backports)",
         );
+        return;
+    }
+    // OpenSSL has to take it, too. Loading a provider touches no token.
+    let loading = ["list", "-providers", "-provider", "default", "-provider", "pkcs11"];
+    let loaded = Command::new("openssl").args(loading).output();
+    match loaded {
+        Ok(output) if output.status.success() => checks.ok(LINK, format!("{} loads", provider.display())),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let why = said.lines().find(|line| line.contains("error:")).unwrap_or("it said nothing").trim();
+            checks.warn(
+                LINK,
+                format!("{} is there, but OpenSSL can't load it: {why}", provider.display()),
+                format!("openssl {}     says more; sudo apt install --reinstall pkcs11-provider", loading.join(" ")),
+            );
+        }
+        Err(error) => checks.warn(LINK, format!("openssl can't be run: {error}"), "sudo apt install openssl"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_module_is_found_in_the_first_folder_that_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = || ["a", "b", "c"].map(|name| dir.path().join(name)).into_iter();
+        assert_eq!(find_in(folders()), None);
+        for name in ["b", "c"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join(MODULE), "").unwrap();
+        }
+        assert_eq!(find_in(folders()), Some(dir.path().join("b").join(MODULE)));
+        let mut checks = Checks::default();
+        not_installed(&mut checks);
+        assert!(checks.0[0].remedy.as_ref().unwrap().contains("/usr/local/lib"));
+    }
 
     #[test]
     fn a_registration_with_p11_kit_is_found_by_its_module_line() {

@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::error::Result;
-use super::output::Output;
+use super::output::{coloured, Colour, Output};
 use super::target::{ensure_tokens, is_named, Selection};
 use crate::config::Config;
 
@@ -166,10 +166,10 @@ fn text(checks: &[Check], first_broken: Option<&Check>) -> String {
     let width = checks.iter().map(|check| check.link.len()).max().unwrap_or(0);
     for check in checks {
         let mark = match check.status {
-            Status::Ok => "ok  ",
-            Status::Warn => "warn",
-            Status::Fail => "FAIL",
-            Status::Skip => "-   ",
+            Status::Ok => coloured("ok  ", Colour::Green),
+            Status::Warn => coloured("warn", Colour::Yellow),
+            Status::Fail => coloured("FAIL", Colour::Red),
+            Status::Skip => "-   ".to_owned(),
         };
         // Writing into a string does not fail.
         let _ = writeln!(text, "{mark}  {:<width$}  {}", check.link, check.detail);

@@ -71,14 +71,14 @@ fn refused(path: &Path, problem: &str) -> Error {
 }
 
 impl LineFile {
-    /// Opens the file for more lines, mode 0640; makes it if it is not there, and takes away an unfinished last line.
+    /// Opens the file for more lines, mode 0644: nothing in it is secret; makes it if it is not there, and takes away an unfinished last line.
     ///
     /// # Errors
     /// As [`read`]; [`Error::Refused`] if it can't be written, or another process has it.
     pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Said<T>)> {
         let failed = |error: std::io::Error| refused(path, &error.to_string());
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).append(true).create(true).mode(0o640).open(path).map_err(failed)?;
+        let mut file = options.read(true).append(true).create(true).mode(0o644).open(path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(refused(path, "it is no file"));
         }

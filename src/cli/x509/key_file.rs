@@ -72,9 +72,16 @@ impl PrivateKey {
     /// # Errors
     /// [`Error::Refused`]: the file can't be read, holds something else, a key of another kind, or its passphrase is wrong.
     pub fn read(path: &Path, passphrase: &Passphrase) -> Result<Self> {
-        let contents = pem::read_file(path)?;
-        let reader = KeyReader { name: path.display().to_string(), passphrase };
-        match contents {
+        Self::parse(&path.display().to_string(), &pem::read_bytes(path)?, passphrase)
+    }
+
+    /// Reads PEM or DER; `name` is how messages call it.
+    ///
+    /// # Errors
+    /// As [`PrivateKey::read`].
+    pub fn parse(name: &str, bytes: &[u8], passphrase: &Passphrase) -> Result<Self> {
+        let reader = KeyReader { name: name.to_owned(), passphrase };
+        match pem::parse(name, bytes)? {
             Contents::Der(der) => reader.der(&der),
             Contents::Pem(blocks) => reader.blocks(&blocks),
         }

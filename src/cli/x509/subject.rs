@@ -312,5 +312,8 @@ fn encode(names: Vec<Vec<Part>>) -> Result<Subject, String> {
         }
         sequence.0.push(RelativeDistinguishedName(set));
     }
-    sequence.to_der().map(Subject).map_err(failed)
+    let der = sequence.to_der().map_err(failed)?;
+    // An OID that can be written is not always one that can be read.
+    RdnSequence::from_der(&der).map_err(failed)?;
+    Ok(Subject(der))
 }

@@ -1,0 +1,260 @@
+/*
+ * A kernel's I2C as programs see it, for tests of the tool: preload it. /dev/i2c-N is a socket of atecc608-sim, and what the
+ * kernel tells about it (in /sys, and the list of nodes in /dev) comes from a folder of the test.
+ *
+ *     I2C_DEV_SOCKETS=1=chip.sock:2=other.sock   buses
+ *     I2C_DEV_ROOT=folder                        folder/sys/..., folder/dev/
+ *     I2C_DEV_DRIVEN=1-60:1-36                   addresses that a kernel driver has: I2C_SLAVE answers EBUSY, as i2c-dev does
+ *     I2C_DEV_FOREIGN=1-36                       another device: reads give A5, what is written to it ...
+ *     I2C_DEV_LOG=file                           ... and every message on a bus is noted here: "1-36 write 0a0b", "1-60 read 4"
+ *
+ * What i2cdev's users need: open, ioctl (I2C_SLAVE, I2C_PEC, I2C_RDWR), close. The protocol of the socket is that of
+ * src/wire/transfer.rs.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* linux/i2c-dev.h and linux/i2c.h; the headers may not be there. */
+#define I2C_SLAVE 0x0703
+#define I2C_RDWR 0x0707
+#define I2C_PEC 0x0708
+#define I2C_M_RD 0x0001
+
+struct message {
+    uint16_t address;
+    uint16_t flags;
+    uint16_t length;
+    uint8_t *bytes;
+};
+
+struct messages {
+    struct message *list;
+    uint32_t count;
+};
+
+enum { DONE, ADDRESS_NACK, DATA_NACK };
+enum { MOST_FILES = 1024, LONGEST = 4096 };
+
+/* The number of the bus behind each of our files, plus one; 0: not our file. */
+static int bus_of[MOST_FILES];
+
+static void *next(const char *name) {
+    void *function = dlsym(RTLD_NEXT, name);
+    if (function == NULL) {
+        abort();
+    }
+    return function;
+}
+
+static int failed(int error) {
+    errno = error;
+    return -1;
+}
+
+/* Whether the variable lists this bus and address, "1-60". */
+static int listed(const char *variable, int bus, unsigned address) {
+    const char *entry = getenv(variable);
+    char wanted[16];
+    snprintf(wanted, sizeof wanted, "%d-%02x", bus, address);
+    while (entry != NULL && *entry != '\0') {
+        size_t length = strcspn(entry, ":");
+        if (length == strlen(wanted) && strncmp(entry, wanted, length) == 0) {
+            return 1;
+        }
+        entry += length + (entry[length] == ':');
+    }
+    return 0;
+}
+
+static void note(int bus, const struct message *message) {
+    const char *path = getenv("I2C_DEV_LOG");
+    FILE *file = path == NULL ? NULL : fopen(path, "a");
+    if (file == NULL) {
+        return;
+    }
+    if (message->flags & I2C_M_RD) {
+        fprintf(file, "%d-%02x read %u\n", bus, message->address, message->length);
+    } else {
+        fprintf(file, "%d-%02x write ", bus, message->address);
+        for (unsigned i = 0; i < message->length; i++) {
+            fprintf(file, "%02x", message->bytes[i]);
+        }
+        fputc('\n', file);
+    }
+    fclose(file);
+}
+
+/* The number in /dev/i2c-N if I2C_DEV_SOCKETS has it, with the socket's path; else -1. */
+static int find_socket(const char *path, char *socket_path, size_t size) {
+    const char *entry = getenv("I2C_DEV_SOCKETS");
+    const char *number;
+    if (path == NULL || strncmp(path, "/dev/i2c-", 9) != 0) {
+        return -1;
+    }
+    number = path + 9;
+    while (entry != NULL && *entry != '\0') {
+        size_t end = strcspn(entry, ":"), length = strlen(number);
+        if (end > length + 1 && strncmp(entry, number, length) == 0 && entry[length] == '=') {
+            snprintf(socket_path, size, "%.*s", (int) (end - length - 1), entry + length + 1);
+            return atoi(number);
+        }
+        entry += end + (entry[end] == ':');
+    }
+    return -1;
+}
+
+static int open_bus(int bus, const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || strlen(path) >= sizeof address.sun_path) {
+        return -1;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    if (fd >= MOST_FILES || connect(fd, (struct sockaddr *) &address, sizeof address) != 0) {
+        close(fd);
+        return failed(ENODEV);
+    }
+    bus_of[fd] = bus + 1;
+    return fd;
+}
+
+/* The path in the test's folder if it is one of those that come from there, else itself. */
+static const char *moved(const char *path, char *buffer, size_t size) {
+    const char *root = getenv("I2C_DEV_ROOT");
+    if (root == NULL || path == NULL || (strncmp(path, "/sys/bus/i2c/", 13) != 0 && strcmp(path, "/dev") != 0)) {
+        return path;
+    }
+    snprintf(buffer, size, "%s%s", root, path);
+    return buffer;
+}
+
+#define OPEN(name)                                                                                                     \
+    int name(const char *path, int flags, ...) {                                                                       \
+        int (*function)(const char *, int, ...);                                                                       \
+        char buffer[4096];                                                                                             \
+        mode_t mode = 0;                                                                                               \
+        int bus = find_socket(path, buffer, sizeof buffer);                                                            \
+        if (bus >= 0) {                                                                                                \
+            return open_bus(bus, buffer);                                                                              \
+        }                                                                                                              \
+        if (flags & (O_CREAT | O_TMPFILE)) {                                                                           \
+            va_list arguments;                                                                                         \
+            va_start(arguments, flags);                                                                                \
+            mode = va_arg(arguments, mode_t);                                                                          \
+            va_end(arguments);                                                                                         \
+        }                                                                                                              \
+        *(void **) &function = next(#name);                                                                            \
+        return function(moved(path, buffer, sizeof buffer), flags, mode);                                              \
+    }
+
+OPEN(open)
+OPEN(open64)
+
+DIR *opendir(const char *path) {
+    DIR *(*function)(const char *);
+    char buffer[4096];
+    *(void **) &function = next("opendir");
+    return function(moved(path, buffer, sizeof buffer));
+}
+
+ssize_t readlink(const char *restrict path, char *restrict target, size_t size) {
+    ssize_t (*function)(const char *, char *, size_t);
+    char buffer[4096];
+    *(void **) &function = next("readlink");
+    return function(moved(path, buffer, sizeof buffer), target, size);
+}
+
+static int transfer(int fd, const struct messages *messages) {
+    uint8_t request[1 + 5 * 8 + LONGEST], reply[2];
+    size_t length = 1;
+    int bus = bus_of[fd] - 1;
+    if (messages->count == 0 || messages->count > 8) {
+        return failed(EINVAL);
+    }
+    request[0] = (uint8_t) messages->count;
+    for (uint32_t i = 0; i < messages->count; i++) {
+        const struct message *message = &messages->list[i];
+        note(bus, message);
+        if (listed("I2C_DEV_FOREIGN", bus, message->address)) {
+            if (message->flags & I2C_M_RD) {
+                memset(message->bytes, 0xA5, message->length);
+            }
+            return (int) messages->count;
+        }
+        if (message->length > LONGEST / 8) {
+            return failed(EINVAL);
+        }
+        request[length++] = message->flags & I2C_M_RD;
+        request[length++] = (uint8_t) message->address;
+        request[length++] = (uint8_t) message->length;
+        request[length++] = (uint8_t) (message->length >> 8);
+        if (!(message->flags & I2C_M_RD)) {
+            memcpy(request + length, message->bytes, message->length);
+            length += message->length;
+        }
+    }
+    if (send(fd, request, length, MSG_NOSIGNAL) != (ssize_t) length || recv(fd, reply, 2, MSG_WAITALL) != 2) {
+        return failed(EIO);
+    }
+    if (reply[0] != DONE) {
+        return failed(reply[0] == ADDRESS_NACK ? ENXIO : reply[0] == DATA_NACK ? EREMOTEIO : EIO);
+    }
+    for (uint32_t i = 0; i < messages->count; i++) {
+        const struct message *message = &messages->list[i];
+        if ((message->flags & I2C_M_RD)
+            && recv(fd, message->bytes, message->length, MSG_WAITALL) != (ssize_t) message->length) {
+            return failed(EIO);
+        }
+    }
+    return (int) messages->count;
+}
+
+int ioctl(int fd, unsigned long request, ...) {
+    int (*function)(int, unsigned long, ...);
+    unsigned address;
+    va_list arguments;
+    void *argument;
+    va_start(arguments, request);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (fd < 0 || fd >= MOST_FILES || bus_of[fd] == 0) {
+        *(void **) &function = next("ioctl");
+        return function(fd, request, argument);
+    }
+    /* Callers give an int where the kernel takes a long: the upper half is anything. */
+    address = (unsigned) (uintptr_t) argument;
+    switch (request) {
+    case I2C_SLAVE:
+        if (address > 0x7F) {
+            return failed(EINVAL);
+        }
+        return listed("I2C_DEV_DRIVEN", bus_of[fd] - 1, address) ? failed(EBUSY) : 0;
+    case I2C_PEC:
+        /* Packet error checks are switched off: nothing to do. */
+        return 0;
+    case I2C_RDWR:
+        return transfer(fd, argument);
+    default:
+        return failed(ENOTTY);
+    }
+}
+
+int close(int fd) {
+    int (*function)(int);
+    if (fd >= 0 && fd < MOST_FILES) {
+        bus_of[fd] = 0;
+    }
+    *(void **) &function = next("close");
+    return function(fd);
+}

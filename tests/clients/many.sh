@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Many at once: a TLS server, an MQTT client, p11tool and ssh on one chip, in the chip's own time, for two minutes.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+need_packages openssh-client openssh-server mosquitto mosquitto-clients curl
+TIMING=real
+fresh_token many
+software_ca
+device_certificate
+run 'openssl x509 -req -in device.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile server.ext -out chip.pem'
+run "export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=\$MODULE ATECC608_LOG=error"
+uri_pem 'pkcs11:token=gateway;object=dev-key;type=private' key.pem
+
+heading 'The servers'
+HTTPS=$(free_port)
+start_server https.log "env OPENSSL_CONF=$P11 openssl s_server -accept 127.0.0.1:$HTTPS -cert chip.pem -key key.pem -www"
+wait_for 's_server' https.log listening "$HTTPS"
+BROKER=$(free_port)
+write_file broker.conf <<END
+user root
+listener $BROKER 127.0.0.1
+cafile $WORK/ca.pem
+certfile $WORK/server.pem
+keyfile $WORK/server.key
+require_certificate true
+use_identity_as_username true
+END
+start_server broker.log "/usr/sbin/mosquitto -c $WORK/broker.conf"
+wait_for 'the broker' broker.log listening "$BROKER"
+SSH_PORT=$(free_port)
+[ -d /run/sshd ] || as_root mkdir -p /run/sshd
+run 'ssh-keygen -q -t ed25519 -N "" -f host_key; ssh-keygen -D $MODULE -e > authorized_keys'
+write_file sshd_config <<END
+ListenAddress 127.0.0.1:$SSH_PORT
+HostKey $WORK/host_key
+PidFile $WORK/sshd.pid
+AuthorizedKeysFile $WORK/authorized_keys
+PermitRootLogin prohibit-password
+StrictModes no
+UsePAM no
+MaxStartups 100
+END
+start_server sshd.log "/usr/sbin/sshd -D -e -f $WORK/sshd_config"
+wait_for sshd sshd.log listening "$SSH_PORT"
+run "printf '[127.0.0.1]:%s %s\n' $SSH_PORT \"\$(cat host_key.pub)\" > known_hosts"
+export HTTPS BROKER SSH_PORT
+
+heading 'Two minutes'
+run '/usr/bin/python3 $ROOT/tests/clients/many/run.py 120 \
+    https="curl -sS --cacert ca.pem https://localhost:$HTTPS/ | grep -q -a TLSv1.3" \
+    mqtt="OPENSSL_CONF=$P11 mosquitto_pub -h localhost -p $BROKER --cafile ca.pem --cert device.pem --key key.pem -t t -m hello -q 1" \
+    p11tool="p11tool --provider $MODULE --list-all pkcs11:token=gateway | grep -c URL: | grep -qx 3 && p11tool --provider $MODULE --test-sign \"pkcs11:token=gateway;object=dev-key;type=private\" 2>&1 | grep -q ok" \
+    ssh="[ \$(ssh -F /dev/null -I $MODULE -o UserKnownHostsFile=known_hosts -o BatchMode=yes -o IdentityFile=none -p $SSH_PORT $(id -un)@127.0.0.1 echo in) = in ]"'
