@@ -52,7 +52,7 @@ list_files() {
         cd "$CLEAN"
         find . -xdev \( -path ./proc -o -path ./dev -o -path ./sys -o -path ./tmp -o -path ./run -o -path ./cargo -o -path ./debs \
             -o -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/cache -o -path ./var/log \) -prune \
-            -o ! -name '*-' ! -path ./etc/ld.so.cache ! -path ./etc/resolv.conf ! -path ./var/lib/systemd\* ! -path ./etc/.pwd.lock \
+            -o ! -name '*-' ! -path ./etc/ld.so.cache ! -path ./etc/resolv.conf ! -path ./etc/.pwd.lock \
             -printf '%p %y %m %U:%G\n'
         find etc -type f ! -name '*-' ! -path etc/ld.so.cache ! -path etc/resolv.conf -exec sha256sum {} +
     ) | sort
@@ -142,7 +142,8 @@ apt 'remove atecc608-pkcs11'
 apt 'autoremove --purge'
 list_files >"$WORK/removed.txt"
 comm -13 "$WORK/before.txt" "$WORK/removed.txt" | tee "$WORK/left.txt"
-if grep -Ev '^\./(etc/atecc608-pkcs11|var/lib/atecc608-pkcs11)[/ ]|^[0-9a-f]{64}  etc/(atecc608-pkcs11/|group$|gshadow$|subgid$|subuid$)' "$WORK/left.txt"; then
+# Debian remembers there which units were enabled, for the case that the package is installed again.
+if grep -Ev '^\./(etc/atecc608-pkcs11|var/lib/atecc608-pkcs11|etc/systemd/system/atecc608-[^ ]*)[/ ]|^\./var/lib/systemd/deb-systemd-helper-|^[0-9a-f]{64}  etc/(atecc608-pkcs11/|group$|gshadow$|subgid$|subuid$)' "$WORK/left.txt"; then
     die 'removing left these files'
 fi
 for left in "$CONFIG" /etc/atecc608-pkcs11/keys /var/lib/atecc608-pkcs11; do
