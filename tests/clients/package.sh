@@ -52,7 +52,7 @@ list_files() {
         cd "$CLEAN"
         find . -xdev \( -path ./proc -o -path ./dev -o -path ./sys -o -path ./tmp -o -path ./run -o -path ./cargo -o -path ./debs \
             -o -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/cache -o -path ./var/log \) -prune \
-            -o ! -name '*-' ! -path ./etc/ld.so.cache ! -path ./etc/resolv.conf ! -path ./var/lib/systemd\* ! -path ./etc/.pwd.lock \
+            -o ! -name '*-' ! -path ./etc/ld.so.cache ! -path ./etc/resolv.conf ! -path ./etc/.pwd.lock \
             -printf '%p %y %m %U:%G\n'
         find etc -type f ! -name '*-' ! -path etc/ld.so.cache ! -path etc/resolv.conf -exec sha256sum {} +
     ) | sort
@@ -103,6 +103,17 @@ inside "runuser -u member -- p11tool --test-sign 'pkcs11:token=kitchen;object=de
 inside_refused 'may not be opened by this user' "runuser -u stranger -- p11tool --list-all 'pkcs11:token=kitchen'"
 inside 'find /var/lib/atecc608-pkcs11 /etc/atecc608-pkcs11/keys -mindepth 1 -printf "%p %m %u:%g\n"'
 
+# As `atecc608 aws setup` leaves it for AWS IoT Device Client, of an older version.
+COPY=/etc/atecc608-pkcs11/aws/thing/libatecc608_pkcs11.so
+inside "install -d /etc/atecc608-pkcs11/aws && install -d -m 700 -o member -g member $(dirname $COPY)"
+inside "echo old > $COPY && chmod 640 $COPY && chown member:member $COPY"
+# The copy is the module that is installed now, and still its user's.
+copy_is_current() {
+    run "cmp $CLEAN/usr/lib/$TRIPLET/pkcs11/libatecc608_pkcs11.so $CLEAN$COPY"
+    inside "stat -c '%a %U' $COPY" | tee "$WORK/stat.txt"
+    grep -qx '640 member' "$WORK/stat.txt" || die "$COPY has another owner or mode"
+}
+
 heading 'An upgrade keeps the configuration, the state and the keys'
 sha256sum "$CLEAN$CONFIG" >"$WORK/config.sha"
 # The next version: the same files, another number. `next_version PACKAGE`
@@ -115,6 +126,7 @@ next_version "$GATEWAY"
 apt "install /debs/next-$(basename "$GATEWAY")"
 inside 'dpkg-query -W atecc608-pkcs11'
 run 'sha256sum -c $WORK/config.sha'
+copy_is_current
 inside "p11tool --test-sign 'pkcs11:token=kitchen;object=dev-key;type=private'"
 
 heading 'The package of the simulated chip: other builds in the same places'
@@ -126,12 +138,14 @@ inside 'dpkg-divert --list "*atecc608*"'
 inside 'p11tool --list-tokens' | tee "$WORK/tokens.txt"
 grep -q 'Model: ATECC608-SIM' "$WORK/tokens.txt" || die 'p11tool does not show the simulated chip'
 inside 'atecc608-sim --version'
+copy_is_current
 
 heading 'Without the package of the simulated chip, the builds of the gateway are back'
 apt 'remove atecc608-sim'
 inside 'dpkg --verify atecc608-pkcs11 | tee /tmp/verify'
 [ "$(grep -vc "$CONFIG" "$CLEAN/tmp/verify")" = 0 ] || die 'files of the package are changed'
 inside_refused 'names a simulated chip, and this module was built without' 'atecc608 info'
+copy_is_current
 inside "cp /tmp/config.toml $CONFIG"
 inside "p11tool --test-sign 'pkcs11:token=kitchen;object=dev-key;type=private'"
 
@@ -142,7 +156,8 @@ apt 'remove atecc608-pkcs11'
 apt 'autoremove --purge'
 list_files >"$WORK/removed.txt"
 comm -13 "$WORK/before.txt" "$WORK/removed.txt" | tee "$WORK/left.txt"
-if grep -Ev '^\./(etc/atecc608-pkcs11|var/lib/atecc608-pkcs11)[/ ]|^[0-9a-f]{64}  etc/(atecc608-pkcs11/|group$|gshadow$|subgid$|subuid$)' "$WORK/left.txt"; then
+# Debian remembers there which units were enabled, for the case that the package is installed again.
+if grep -Ev '^\./(etc/atecc608-pkcs11|var/lib/atecc608-pkcs11|etc/systemd/system/atecc608-[^ ]*)[/ ]|^\./var/lib/systemd/deb-systemd-helper-|^[0-9a-f]{64}  etc/(atecc608-pkcs11/|group$|gshadow$|subgid$|subuid$)' "$WORK/left.txt"; then
     die 'removing left these files'
 fi
 for left in "$CONFIG" /etc/atecc608-pkcs11/keys /var/lib/atecc608-pkcs11; do
