@@ -50,6 +50,7 @@ use target::Selection;
     name = "atecc608",
     version,
     after_help = "Exit status: 0 done, 1 failed (stderr says what, where and what to do), 2 wrong usage.\n\
+                  1 is also an answer that is a no: doctor found a broken link, scan no ATECC608, config diff a difference.\n\
                   The configuration is the file that $ATECC608_PKCS11_CONF names, else /etc/atecc608-pkcs11/config.toml."
 )]
 pub struct Arguments {
