@@ -267,7 +267,7 @@ fn a_wrong_template_says_what_is_wrong_and_where() {
     let issued = Issued::new();
     let good = issued.template();
     let wrong = [
-        (good.replace("format = 1", "format = 2"), ":1: format"),
+        (good.replace("format = 1", "format = 2"), ":1: format: expected 0 to 1"),
         (good.replace("template_id = 7\n", ""), "template_id is missing"),
         (good.replace("template_id = 7", "template_id = 16"), ":5: template_id: expected 0 to 15"),
         (good.replace("template_id = 7", "template_id = 6"), "of another kind"),
