@@ -72,8 +72,8 @@ fn write_page(command: &Command, folder: &Path, date: &str) -> io::Result<()> {
         .manual("atecc608-pkcs11");
     let mut page = Vec::new();
     man.render(&mut page)?;
-    // Where the definition says something at the end, it is about the exit status, too.
-    if command.get_after_help().is_none() {
+    // The definition of atecc608 says it itself.
+    if command.get_after_help().is_none_or(|text| !text.to_string().contains("Exit status")) {
         page.extend_from_slice(EXIT_STATUS);
     }
     page.extend_from_slice(SEE_ALSO);
