@@ -19,6 +19,12 @@ use clap_mangen::Man;
 /// The shells, and the folders their completions are put into.
 const SHELLS: [(Shell, &str); 3] = [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")];
 
+/// What every command answers with.
+const EXIT_STATUS: &[u8] =
+    b".SH \"EXIT STATUS\"\n0: done. 1: failed; standard error says what, where and what to do. 2: wrong usage.\n";
+/// The pages of sections 5 and 8, and the program's.
+const SEE_ALSO: &[u8] = b".SH \"SEE ALSO\"\n.BR atecc608 (1),\n.BR atecc608\\-pkcs11 (5),\n.BR atecc608\\-pkcs11 (8)\n";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, date] = arguments.as_slice() else {
@@ -59,12 +65,19 @@ fn write(mut command: Command, folder: &Path, date: &str) -> io::Result<()> {
 /// Writes the page of a command, and those of its subcommands.
 fn write_page(command: &Command, folder: &Path, date: &str) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or(command.get_name());
-    Man::new(command.clone())
+    let man = Man::new(command.clone())
         .title(name.to_uppercase())
         .date(date)
         .source(concat!("atecc608-pkcs11 ", env!("CARGO_PKG_VERSION")))
-        .manual("atecc608-pkcs11")
-        .generate_to(folder)?;
+        .manual("atecc608-pkcs11");
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    // The definition of atecc608 says it itself.
+    if command.get_after_help().is_none_or(|text| !text.to_string().contains("Exit status")) {
+        page.extend_from_slice(EXIT_STATUS);
+    }
+    page.extend_from_slice(SEE_ALSO);
+    fs::write(folder.join(man.get_filename()), page)?;
     command
         .get_subcommands()
         .filter(|subcommand| !subcommand.is_hide_set())

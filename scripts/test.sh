@@ -132,7 +132,7 @@ if [ $QUICK = no ]; then
     step 'the C interface under AddressSanitizer' scripts/asan.sh
     step 'the C interface with 32-bit numbers (i686)' scripts/i686.sh
     # Before the clients: one of them installs the packages.
-    step 'Debian packages for amd64, arm64 and armhf (scripts/package.sh)' scripts/package.sh --native-sim
+    step 'Debian packages for amd64, arm64 and armhf (scripts/package.sh)' scripts/package.sh --test
     step 'clients' client_tests
     step 'demo' scripts/demo.sh
     step 'cost budget, and the speed without the chip (scripts/bench.sh)' budgets

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The part of scripts/package.sh that runs inside the Debian root: builds, packs, checks and runs the packages for the
-# architectures named; the simulated chip's for those in SIMS. The sources are in /build/src, the packages come to
-# /build/debian.
+# architectures named; the simulated chip's for those in SIMS; OPTIMISED is yes or no. The sources are in /build/src, the
+# packages come to /build/debian.
 
 set -euo pipefail
 cd /build/src
@@ -20,6 +20,9 @@ export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc
 # No path of the build in the packages.
 export RUSTFLAGS='--remap-path-prefix=/build/src=. --remap-path-prefix=/cargo/registry/src=crates'
 [ "$(dpkg --print-architecture)" != arm64 ] || unset CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER
+if [ "$OPTIMISED" = no ]; then
+    export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+fi
 LOG=/build/package.log
 rm -rf /build/*.log /build/built
 
@@ -53,18 +56,18 @@ build() {
     local folder=/build/built/$ARCH/$1
     note "$ARCH: building ($1)"
     shift
-    quietly "$LOG" cargo build --release --locked --target "$TARGET" --bins "$@"
-    quietly "$LOG" cargo rustc --release --locked --target "$TARGET" --lib --crate-type cdylib "$@"
+    quietly "$LOG" cargo build --release --locked --target "$TARGET" --lib --bins "$@"
+    [ "$OPTIMISED" = no ] || quietly "$LOG" cargo rustc --release --locked --target "$TARGET" --lib --crate-type cdylib "$@"
     mkdir -p "$folder"
     find "$CARGO_TARGET_DIR/$TARGET/release" -maxdepth 1 \( -name atecc608 -o -name atecc608-sim -o -name '*.so' \) \
         -exec cp -t "$folder" {} +
 }
 
-# build_lane LANE ARCH...: one after the other. Half of the time goes to optimising across all crates, which is done by one
+# build_lane LANE ARCH...: one after the other. Most of the time goes to optimising across all crates, which is done by one
 # core: so there are two lanes beside each other, each with a folder and a log of its own.
 build_lane() {
     LOG=/build/$1.log
-    export CARGO_TARGET_DIR=/build/target-$1
+    export CARGO_TARGET_DIR=/build/target-$1-$OPTIMISED
     shift
     for ARCH in "$@"; do
         choose "$ARCH"
