@@ -45,8 +45,13 @@ fn the_vendor_s_own_template_keeps_its_names_and_its_traps_are_told() {
     let token = &config.tokens[0];
     assert_eq!((&token.bus, token.address, token.slot), (&BusLocation::Linux("/dev/i2c-0".into()), 0x58, 0));
     assert_eq!(token.label.as_deref(), Some("00ABC"), "what the vendor's module calls it");
-    assert_eq!(labels(&config, 0), names(&[(0, "device"), (12, "signer"), (15, "root")]));
-    for part in ["slot 15 is taken; the vendor's module reads hex digits, and used slot 21", "400000 Hz", "freeslots"] {
+    assert_eq!(labels(&config, 0), names(&[(0, "device")]), "a signer's certificate has this name by itself");
+    for part in [
+        "public \"root\" in slot 15: public keys of others are no objects here",
+        "slot 15 is taken; the vendor's module reads hex digits, and used slot 21",
+        "400000 Hz",
+        "freeslots",
+    ] {
         assert!(said.contains(part), "{part:?} is not in\n{said}");
     }
 }
@@ -62,8 +67,8 @@ fn several_slots_and_the_objects_that_were_made_through_pkcs11() {
         ("7.1.conf", "type = private,lost,0x0001\n"),
         ("slot.conf.tmpl", "interface = hid\n"),
     ]);
-    assert_eq!(labels(&config, 0), names(&[(0, "device"), (2, "my-key"), (3, "old-key"), (11, "peer")]));
-    assert_eq!(labels(&config, 1), names(&[(0, "device"), (10, "device"), (12, "signer")]));
+    assert_eq!(labels(&config, 0), names(&[(0, "device"), (2, "my-key"), (3, "old-key")]));
+    assert_eq!(labels(&config, 1), names(&[(0, "device")]));
     let tokens: Vec<_> =
         config.tokens.iter().map(|token| (token.label.as_deref().unwrap(), token.slot, token.address)).collect();
     assert_eq!(tokens, [("MCHP", 0, 0x60), ("second", 2, 0x35)]);
@@ -72,10 +77,12 @@ fn several_slots_and_the_objects_that_were_made_through_pkcs11() {
 
 #[test]
 fn numbers_that_the_vendor_reads_in_hex_are_read_as_they_were_meant_and_told() {
-    let (config, said) = import(&[("0.conf", "label = a\ninterface = i2c,0x60,10\nobject = secret,wrap,a,16\n")]);
+    let (config, said) = import(&[("0.conf", "label = a\ninterface = i2c,0x60,10\nobject = private,seven,7\nobject = secret,wrap,a,16\nobject = certificate,mine,10\n")]);
     let token = &config.tokens[0];
     assert_eq!((&token.bus, token.address), (&BusLocation::Linux("/dev/i2c-10".into()), 0x60));
-    assert_eq!(labels(&config, 0), names(&[(10, "wrap")]));
+    assert_eq!(labels(&config, 0), names(&[(7, "seven")]));
+    assert!(said.contains("secret \"wrap\" in slot 10: a secret key gets its name when it is written"), "{said}");
+    assert!(said.contains("slot 10 is called \"wrap\" already: the name \"mine\" is left out"), "{said}");
     assert!(said.contains("opened /dev/i2c-16") && said.contains("0x60 is an address of 7 bits where 8"), "{said}");
 }
 

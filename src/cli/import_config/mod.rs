@@ -42,7 +42,8 @@ struct Report<'a> {
 /// # Errors
 /// [`Error::Refused`] for files that can't be read or understood, with file and line; for an output file that is there.
 pub fn run(arguments: &Arguments) -> Result<Output> {
-    let Found { tokens, warnings } = vendor::read(&arguments.dir).map_err(Error::Refused)?;
+    let Found { tokens, mut warnings } = vendor::read(&arguments.dir).map_err(Error::Refused)?;
+    warnings.extend(tokens.iter().flat_map(not_carried_over));
     let text = configuration(&tokens);
     // What is written can be read: two equal labels, for instance, could not.
     let path = arguments.output.as_deref().unwrap_or(Path::new("the configuration that was made"));
@@ -58,6 +59,25 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
     let report = Report { tokens: tokens.len(), configuration: &text, file, warnings: &warnings };
     let shown = if arguments.output.is_some() { "" } else { &text };
     Output::new(shown, &report)
+}
+
+/// What has a name there, and gets none of our configuration here.
+fn not_carried_over(token: &Token) -> Vec<String> {
+    let key = token.objects.values().find(|object| object.kind == "private").map(|key| key.label.clone());
+    let others = token.objects.iter().filter(|(_, object)| object.kind != "private");
+    others
+        .filter_map(|(slot, object)| {
+            let label = &object.label;
+            let how = match object.kind.as_str() {
+                // The names that chips as sold have by themselves (docs/chips-as-sold.md).
+                "certificate" if label == "signer" || label == "root" || Some(label) == key.as_ref() => return None,
+                "certificate" => format!("`atecc608 cert import --label {label}` keeps it under that name"),
+                "secret" => "a secret key gets its name when it is written (pkcs11-tool --write-object)".to_owned(),
+                _ => "public keys of others are no objects here: programs get them from certificates".to_owned(),
+            };
+            Some(format!("{}: {} \"{label}\" in slot {slot}: {how}", token.file.display(), object.kind))
+        })
+        .collect()
 }
 
 fn write_new(path: &Path, text: &str) -> Result<()> {
@@ -82,12 +102,9 @@ fn configuration(tokens: &[Token]) -> String {
             toml_string(&token.label),
             token.slot
         );
-        for (slot, object) in &token.objects {
-            text += &format!(
-                "\n[[token.object]] # {}\nslot = {slot}\nlabel = {}\n",
-                object.kind,
-                toml_string(&object.label)
-            );
+        // Only keys are named there: a certificate's label is its key's, or its own in the certificate's store.
+        for (slot, object) in token.objects.iter().filter(|(_, object)| object.kind == "private") {
+            text += &format!("\n[[token.object]]\nslot = {slot}\nlabel = {}\n", toml_string(&object.label));
         }
     }
     text
