@@ -1,5 +1,5 @@
-//! Certificates that the chip itself holds: those that it was sold with ([`sold`]), those of the user's own kinds
-//! ([`custom`]), and the one that a client put into slot 8 ([`held`]). They are objects of the token as those in the state
+//! Certificates that the chip itself holds: those that it was sold with (`sold`), those of the user's own kinds
+//! (`custom`), and the one that a client put into slot 8 (`held`). They are objects of the token as those in the state
 //! folder are.
 
 pub(super) mod custom;
