@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # What the module's work costs the chip, counted by the simulator, beside the budget of the design; and how long the calls
 # take that need no chip, beside SoftHSM2. Exits with 1 if one kind of work is over its budget, or slower.
+#
+#   scripts/bench.sh [clients]     clients: what a typical use by each stock client costs, instead
 
 # Lines are shell text for `run`.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+[ "${1:-}" != clients ] || exec "$ROOT/scripts/bench_clients.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 

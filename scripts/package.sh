@@ -65,15 +65,6 @@ make_build_root() {
     make_root build "$known" "$(IFS=, && echo "${packages[*]}")" --variant=apt "${hooks[@]}"
 }
 
-# What git has, and what was changed or added since: never what lies around in the tree.
-copy_sources() {
-    local to=$ROOT_FOLDER/build/src
-    rm -rf "$to"
-    mkdir -p "$to/target/package"
-    # With the times of their last change, by which cargo knows what to build again.
-    (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | tar -cf - -T -) | tar -xf - -C "$to" --no-same-owner
-}
-
 # Made here and not in the root: the tests have built the program already.
 make_manual() {
     local date=$1 folder=$ROOT_FOLDER/build/manual
@@ -95,7 +86,8 @@ need_cargo
 need_packages git python3
 make_build_root
 mkdir -p "$ROOT_FOLDER/build"
-copy_sources
+copy_sources_to "$ROOT_FOLDER/build/src"
+mkdir -p "$ROOT_FOLDER/build/src/target/package"
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 make_manual "$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)"
 list_libraries

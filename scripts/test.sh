@@ -73,6 +73,11 @@ build() { scripts/build.sh; }
 
 tests() { cargo test --locked --no-fail-fast; }
 
+budgets() {
+    scripts/bench.sh
+    scripts/bench.sh clients
+}
+
 licences() {
     cargo metadata --locked --all-features --format-version 1 | /usr/bin/python3 scripts/check_licences.py deny.toml
 }
@@ -130,7 +135,7 @@ if [ $QUICK = no ]; then
     step 'Debian packages for amd64, arm64 and armhf (scripts/package.sh)' scripts/package.sh --test
     step 'clients' client_tests
     step 'demo' scripts/demo.sh
-    step 'cost budget, and the speed without the chip (scripts/bench.sh)' scripts/bench.sh
+    step 'cost budget, and the speed without the chip (scripts/bench.sh)' budgets
     step "oldest Rust, $(rust_version)" scripts/msrv.sh
 fi
 summary

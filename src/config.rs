@@ -239,14 +239,11 @@ impl TokenConfig {
             None => index as u32,
         };
         let io_key_file = table.optional("io_key_file")?.map(|file| absolute("io_key_file", file)).transpose()?;
-        let certificates_in_chip = match table.optional::<String>("certificates")? {
-            Some(place) => place.check(|place| match place.as_str() {
-                "chip" => Ok(true),
-                "state" => Ok(false),
-                other => Err(format!("certificates: \"{other}\" is neither \"chip\" nor \"state\"")),
-            })?,
-            None => false,
-        };
+        let place = table.optional::<String>("certificates")?;
+        let certificates_in_chip = place.as_ref().is_some_and(|place| place.value == "chip");
+        if let Some(other) = place.filter(|place| !certificates_in_chip && place.value != "state") {
+            return Err((other.span, format!("certificates: \"{}\" is neither \"chip\" nor \"state\"", other.value)));
+        }
         let mut certificates = Vec::new();
         for entry in table.tables("certificate")? {
             let entry = CertificateConfig::read(entry, &certificates)?;
@@ -279,16 +276,14 @@ impl CertificateConfig {
         let label = table.required("label")?;
         let label = checked_label(label, 255)?;
         let template = absolute("certificate.template", table.required("template")?)?;
-        let issuer = table.required::<String>("issuer")?.check(|issuer| {
-            if Path::new(&issuer).is_absolute() || before.iter().any(|other| other.label == issuer) {
-                Ok(issuer)
-            } else {
-                Err("certificate.issuer: expected the absolute path of a certificate in DER, or the label of a \
-                     [[token.certificate]] before this one")
-            }
-        })?;
+        let issuer = table.required::<String>("issuer")?;
+        if !issuer.value.starts_with('/') && !before.iter().any(|other| other.label == issuer.value) {
+            let expected = "certificate.issuer: expected the absolute path of a certificate in DER, or the label of a \
+                            [[token.certificate]] before this one";
+            return Err((issuer.span, expected.to_owned()));
+        }
         table.finish()?;
-        Ok(Self { label, template, issuer })
+        Ok(Self { label, template, issuer: issuer.value })
     }
 }
 

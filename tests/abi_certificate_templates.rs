@@ -170,20 +170,78 @@ fn what_openssl_made_is_rebuilt_to_the_byte() {
 }
 
 #[test]
-fn a_chain_of_them_is_verified_link_by_link() {
-    // The signer's key and certificate are in the chip too, and it names the one above as its issuer.
-    let issued = Issued::new();
-    let module = issued.module(&issued.template(), &issued.ca());
-    let text = fs::read_to_string(module.configuration()).unwrap();
-    let again = format!(
-        "{text}[[token.certificate]]\nlabel = \"second\"\ntemplate = \"{}\"\nissuer = \"mine\"\n",
-        issued.openssl.path("device.toml").display()
-    );
-    fs::write(module.configuration(), again).unwrap();
+fn keys_and_fields_may_come_from_the_chips_data() {
+    let mut issued = Issued::new();
+    let mut stored = vec![0; 4];
+    let point = chip::point_in(&issued.image, 0).unwrap();
+    stored.extend(&point[1..33]);
+    stored.extend([0; 4]);
+    stored.extend(&point[33..]);
+    issued.image.part_mut(Part::Slot(slot(11))).copy_from_slice(&stored);
+    issued.image.part_mut(Part::Slot(slot(13)))[40..47].copy_from_slice(b"gateway");
+    issued.image.part_mut(Part::Slot(slot(12)))[..2].copy_from_slice(&[0xA1, 0xB2]);
+    let (name, id) = (issued.at(b"gateway "), issued.at(b"A1B2"));
+    let template =
+        issued.template().replace("private_key_slot = 0", "public_key_slot = 11").replace("signer-id", "data")
+            + &format!("\n[[field]]\nname = \"data\"\noffset = {name}\nslot = 13\nslot_offset = 40\nlength = 7\n");
+    let place = format!("offset = {id}\n");
+    let template = template.replace(&place, &format!("{place}slot = 12\nlength = 2\nhex = true\n"));
+    let mut example = issued.openssl.read("example.der");
+    example[name..name + 7].fill(b'X');
+    issued.openssl.write("example.der", &example);
+    let module = issued.module(&template, &issued.ca());
     let session = module.start();
-    // "mine" did not issue it.
-    assert_eq!(certificates(&module, session).len(), 1);
-    module.assert_logged(&["\"second\"", "is not shown", "does not verify"]);
+    let found = certificates(&module, session);
+    assert_eq!(found.len(), 1, "{}", module.log());
+    assert_eq!(module.attribute(session, found[0], CKA_VALUE), Ok(issued.device.clone()));
+}
+
+#[test]
+fn a_chain_of_them_is_verified_link_by_link() {
+    // The authority's key and the signature of its certificate are in the chip; the device's names it as its issuer.
+    let mut issued = Issued::new();
+    let template = issued.template();
+    let der = issued.openssl.read("ca.der");
+    let ca = Certificate::from_der(&der).unwrap();
+    let point = ca.tbs_certificate.subject_public_key_info.subject_public_key.raw_bytes().to_vec();
+    let at = der.windows(64).position(|window| window == &point[1..]).unwrap();
+    let signature = Signature::from_der(ca.signature.raw_bytes()).unwrap().to_bytes().into();
+    let compressed = CompressedCertificate { serial_source: 0, template_id: 1, ..Issued::compressed(signature) };
+    issued.image.part_mut(Part::Slot(slot(12))).copy_from_slice(&compressed.encode().unwrap());
+    let padded = [&[0; 4], &point[1..33], &[0; 4], &point[33..]].concat();
+    issued.image.part_mut(Part::Slot(slot(11))).copy_from_slice(&padded);
+    let mut example = der.clone();
+    example[at..at + 64].fill(0);
+    issued.openssl.write("ca-example.der", &example);
+    let text = format!(
+        "format = 1\ncertificate = \"ca-example.der\"\ncompressed_slot = 12\npublic_key_slot = 11\ntemplate_id = 1\n\
+         chain_id = 2\nserial_source = 0\n[[field]]\nname = \"public-key\"\noffset = {at}\n"
+    );
+    issued.openssl.write("ca.toml", text.as_bytes());
+    let module = issued.module(&template, &issued.ca());
+    let folder = issued.openssl.path("");
+    let entry = |label: &str, template: &str, issuer: &str| {
+        let template = folder.join(template);
+        format!(
+            "[[token.certificate]]\nlabel = \"{label}\"\ntemplate = \"{}\"\nissuer = \"{issuer}\"\n",
+            template.display()
+        )
+    };
+    let text = fs::read_to_string(module.configuration()).unwrap();
+    let text = text.split_inclusive("[[token.certificate]]").next().unwrap().replace("[[token.certificate]]", "");
+    let text = [
+        text,
+        entry("ca", "ca.toml", &issued.ca()),
+        entry("device", "device.toml", "ca"),
+        entry("orphan", "device.toml", "device"),
+    ];
+    fs::write(module.configuration(), text.concat()).unwrap();
+    let session = module.start();
+    let labels: Vec<String> =
+        certificates(&module, session).into_iter().map(|found| module.label(session, found)).collect();
+    assert_eq!(labels, ["ca", "device"], "{}", module.log());
+    // "device" did not issue it.
+    module.assert_logged(&["\"orphan\"", "is not shown", "does not verify"]);
 }
 
 #[test]
@@ -209,7 +267,7 @@ fn a_wrong_template_says_what_is_wrong_and_where() {
     let issued = Issued::new();
     let good = issued.template();
     let wrong = [
-        (good.replace("format = 1", "format = 2"), ":1: format"),
+        (good.replace("format = 1", "format = 2"), ":1: format: expected 0 to 1"),
         (good.replace("template_id = 7\n", ""), "template_id is missing"),
         (good.replace("template_id = 7", "template_id = 16"), ":5: template_id: expected 0 to 15"),
         (good.replace("template_id = 7", "template_id = 6"), "of another kind"),

@@ -309,6 +309,23 @@ fn chips_of_one_bus_come_in_turn_and_a_silent_one_does_not_keep_the_other() {
 }
 
 #[test]
+fn a_bus_that_is_busy_does_not_keep_the_others_waiting() {
+    let station = Station::new(2);
+    let text = std::fs::read_to_string(station.path("station.toml")).unwrap();
+    std::fs::write(station.path("station.toml"), format!("lock_timeout = 3\n{text}")).unwrap();
+    let lock = std::fs::File::create(station.path("chip0.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let output = station.run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    let at = |part: &str| said.find(part).unwrap_or_else(|| panic!("{part:?} is not in {said}"));
+    assert!(at("is done") < at("has been locked for"), "the second bus waited for the first: {said}");
+    drop(lock);
+    station.complete(&[]);
+    station.assert_complete(2);
+}
+
+#[test]
 fn a_chip_that_somebody_else_provisioned_is_taken_up_on_demand_only() {
     let station = Station::new(1);
     let single = ["provision", "tls", "--lock-forever", "--config", "station.toml"];
@@ -363,6 +380,24 @@ fn a_full_disk_stops_the_batch_with_nothing_lost_and_the_next_run_goes_on() {
             assert_eq!(station.image(number)[208..244], key[..]);
         }
     }
+}
+
+#[test]
+fn a_chip_that_cannot_be_written_down_is_not_touched() {
+    let station = Station::new(1);
+    let before = station.image(0);
+    let line = "{\"serial_number\":\"012353494D00000000\"}\n";
+    std::fs::write(station.path("manifest.begun"), line.repeat(600)).unwrap();
+    let blocks = 600 * line.len() / 512;
+    let command = format!(
+        "trap '' XFSZ; ulimit -f {blocks}; exec {TOOL} provision tls --batch station.toml --manifest manifest --lock-forever"
+    );
+    let output = Command::new("dash").args(["-c", &command]).current_dir(station.dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stdout(&output).contains("manifest.begun: a line can't be written"), "{}", stdout(&output));
+    assert_eq!(station.image(0), before);
+    station.complete(&[]);
+    station.assert_complete(1);
 }
 
 #[test]
@@ -503,6 +538,8 @@ fn azure_gets_enrolments_with_the_certificates_own_names() {
     assert_eq!(counts, [10, 1]);
     assert_eq!(bodies[0]["mode"], "create");
     let first = &bodies[0]["enrollments"][0];
+    let primary = &first["attestation"]["x509"]["clientCertificates"]["primary"]["certificate"];
+    assert_eq!(primary.as_str().unwrap(), manifest[0]["certificate"].as_str().unwrap().trim_end());
     assert_eq!(
         (&first["attestation"]["type"], &first["registrationId"]),
         (&"x509".into(), &manifest[0]["serial_number"])

@@ -299,3 +299,19 @@ fn refused_without_file(output: &std::process::Output, part: &str) {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(output).contains(part), "{}", stderr(output));
 }
+
+#[test]
+fn a_certificate_that_the_chip_itself_keeps_stays_and_another_one_for_its_key_is_kept_beside_it() {
+    let bench = Bench::with_chip(atecc608_pkcs11::sim::Profile::TngTls);
+    let output = bench.run(&["cert", "remove", "--label", "device"]);
+    refused_without_file(&output, "the certificate \"device\" is part of the chip, which keeps it for good");
+    let own = ["cert", "self-sign", "--slot", "0", "--subject", "/CN=mine", "--store", "--replace", "--label", "mine"];
+    let output = bench.run(&[&own, &["--output", "own.pem"][..]].concat());
+    ok(&output);
+    assert!(stderr(&output).contains("can't be removed, and clients may take that one"), "{}", stderr(&output));
+    let exported = bench.run(&["cert", "export", "--label", "mine"]);
+    assert!(exported.stdout == std::fs::read(bench.path("own.pem")).unwrap());
+    // What the chip shows by itself: device, signer and root.
+    ok(&bench.run(&["cert", "export", "--label", "device", "--chain", "--output", "chain.pem"]));
+    assert_eq!(std::fs::read_to_string(bench.path("chain.pem")).unwrap().matches("BEGIN CERTIFICATE").count(), 3);
+}

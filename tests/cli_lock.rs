@@ -7,6 +7,7 @@ mod cli_support;
 use atecc608_pkcs11::chip::ops::Before;
 use atecc608_pkcs11::sim::Profile;
 use atecc608_pkcs11::wire::Slot;
+use cli_support::kernel::Kernel;
 use cli_support::{control, hex, served, stderr, stdout, Bench};
 
 /// A configuration of somebody's own without dangers, from `tls-pin` with one slot changed: no profile of ours.
@@ -95,6 +96,28 @@ fn a_configuration_that_is_not_the_expected_one_is_not_locked() {
     assert_eq!(locks(&bench), [0x55, 0x55]);
     let output = bench.run(&["lock", "config", "--expect", "own.hex", "--lock-forever"]);
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_configuration_that_silicon_never_had_is_locked_into_a_real_chip_only_on_demand() {
+    // /dev/i2c-1 is no simulated bus to the tool.
+    let kernel = Kernel::new();
+    let run = |arguments: &[&str]| kernel.command(arguments).output().unwrap();
+    assert!(run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    let refused = run(&LOCK_CONFIG);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("was never locked and used on silicon") && stderr(&refused).contains("--unproven")
+    );
+    assert_eq!(kernel.bench.image().config()[86..88], [0x55, 0x55]);
+    assert!(stdout(&run(&["lock", "config"])).contains("atecc608 lock config --lock-forever --unproven\n"));
+    let insisted = run(&[&LOCK_CONFIG[..], &["--unproven"]].concat());
+    assert!(insisted.status.success(), "{insisted:?}");
+    assert_eq!(kernel.bench.image().config()[86..88], [0x55, 0x00]);
+    // The same of provisioning, which goes on from there.
+    let refused = run(&["provision", "tls-pin", "--lock-forever", "--recovery-code-file", "code"]);
+    assert!(stderr(&refused).contains("--unproven"), "{refused:?}");
+    assert_eq!(kernel.bench.image().config()[86..88], [0x55, 0x00]);
 }
 
 #[test]

@@ -67,3 +67,12 @@ in_root() {
             CARGO_HOME=/cargo DEBIAN_FRONTEND=noninteractive "$@"
     ' bash "$folder" "$cargo_home" "$@"
 }
+
+# copy_sources_to FOLDER: what git has, and what was changed or added since: never what lies around in the tree.
+copy_sources_to() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    # With the times of their last change, by which cargo knows what to build again.
+    (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | tar -cf - -T -) |
+        tar -xf - -C "$1" --no-same-owner
+}

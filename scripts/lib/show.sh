@@ -31,6 +31,11 @@ run_refused() {
     grep -Eq -- "$1" <<<"$output" || die "this should have been refused with $1 (exit status $status): $2"
 }
 
+# not COMMAND...: it must fail. `set -e` does not heed a negated command, so `! command` in a line for `run` proves nothing.
+not() {
+    if "$@"; then die "this should have failed: $*"; fi
+}
+
 # Print and write a file: `write_file NAME <<'END' ... END`.
 write_file() {
     local text

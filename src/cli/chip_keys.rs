@@ -266,6 +266,12 @@ impl ChipKeys {
     /// # Errors
     /// [`Error::Refused`] if it is part of the chip; those of the state folder.
     pub fn remove_certificate(&self, certificate: &StoredCertificate) -> Result<()> {
+        if !certificate.removable {
+            return Err(self.refused(&format!(
+                "the certificate \"{}\" is part of the chip, which keeps it for good: it can't be removed",
+                certificate.label
+            )));
+        }
         self.token.destroy_object(SESSION, certificate.handle).map_err(|error| self.failed(error))
     }
 
@@ -335,7 +341,8 @@ impl ChipKeys {
         let label = String::from_utf8_lossy(&self.attribute(handle, CKA_LABEL)?).into_owned();
         let der = self.attribute(handle, CKA_VALUE)?;
         let certificate = Certificate::from_der(&format!("{}: the certificate \"{label}\"", self.place), &der)?;
-        Ok(StoredCertificate { handle, label, id: self.attribute(handle, CKA_ID)?.to_vec(), certificate })
+        let removable = self.attribute(handle, CKA_DESTROYABLE)?[..] == [CK_TRUE];
+        Ok(StoredCertificate { handle, label, id: self.attribute(handle, CKA_ID)?.to_vec(), certificate, removable })
     }
 
     fn attribute(&self, handle: ObjectHandle, attribute: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>> {
@@ -418,6 +425,8 @@ pub struct StoredCertificate {
     pub id: Vec<u8>,
     /// What it says.
     pub certificate: Certificate,
+    /// Whether it can be taken from the token; what the chip itself keeps can't.
+    pub removable: bool,
 }
 
 fn template<const N: usize>(attributes: [(CK_ATTRIBUTE_TYPE, Vec<u8>); N]) -> Template {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::error::Result;
 use super::output::{hex, Output};
 use super::target::{default_label, Selection, Target};
+use crate::token::known;
 use crate::token::layout::key_slots;
 use crate::token::point::Point;
 use crate::token::profile::{self, Profile};
@@ -32,6 +33,8 @@ struct Info {
     config_locked: bool,
     data_locked: bool,
     profile: Option<&'static str>,
+    /// Whose configuration it is, if it is none of ours but known.
+    recognised: Option<&'static str>,
     chip_options: Vec<String>,
     clock_divider: &'static str,
     counters: [Option<u32>; 2],
@@ -150,6 +153,7 @@ fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Pre
         config_locked: zone.config_locked(),
         data_locked: zone.data_locked(),
         profile: profile.map(|profile| profile.name.as_str()),
+        recognised: known::recognise(zone).filter(|_| is_608).map(|known| known.name),
         chip_options: words::chip_options(zone.chip_options()),
         clock_divider: words::clock_divider(zone.clock_divider()),
         counters: [zone.counter(0), zone.counter(1)],
@@ -235,7 +239,7 @@ fn text(info: &Info) -> String {
         info.stage
     );
     line("locks", &locks);
-    line("profile", info.profile.unwrap_or("none of ours"));
+    line("profile", info.profile.or(info.recognised).unwrap_or("none of ours"));
     line("chip options", &info.chip_options.join("; "));
     line("clock divider", info.clock_divider);
     let counter = |value: Option<u32>| value.map_or("(no valid encoding)".to_owned(), |value| value.to_string());

@@ -19,6 +19,7 @@ pub mod csr;
 pub mod doctor;
 pub mod error;
 pub mod files;
+pub mod import_config;
 pub mod info;
 pub mod key;
 pub mod lock;
@@ -49,6 +50,7 @@ use target::Selection;
     name = "atecc608",
     version,
     after_help = "Exit status: 0 done, 1 failed (stderr says what, where and what to do), 2 wrong usage.\n\
+                  1 is also an answer that is a no: doctor found a broken link, scan no ATECC608, config diff a difference.\n\
                   The configuration is the file that $ATECC608_PKCS11_CONF names, else /etc/atecc608-pkcs11/config.toml."
 )]
 pub struct Arguments {
@@ -91,6 +93,8 @@ enum Command {
     Lock(lock::Command),
     /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
     Pair(pair::Arguments),
+    /// Make a configuration from the files of cryptoauthlib's PKCS#11 module: same slots, same labels
+    ImportConfig(import_config::Arguments),
     /// Private keys in the chip: generate, import, list, destroy
     #[command(subcommand)]
     Key(key::Command),
@@ -144,6 +148,7 @@ fn run(arguments: Arguments) -> Result<Output> {
         Command::Config(command) => config::run(&selection, &command),
         Command::Lock(command) => lock::run(&selection, &command),
         Command::Pair(arguments) => pair::run(&selection, &arguments),
+        Command::ImportConfig(arguments) => import_config::run(&arguments),
         Command::Key(command) => key::run(&selection, &command),
         Command::Csr(arguments) => csr::run(&selection, &arguments),
         Command::Cert(command) => cert::run(&selection, &command),

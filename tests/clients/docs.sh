@@ -24,7 +24,7 @@ run_page() {
     start_server sim.log "atecc608-sim serve --socket bus/1 --state chip.eeprom --profile $chip --timing fast" >"$log"
     wait_for 'the simulated chip' sim.log test -S bus/1
     chmod 666 bus/1
-    as_root env PLACE="$WORK/place" BUS="$WORK/bus" SHIM="$WORK/i2c_shim.so" RELEASE="$TARGET/release" SOURCE="$ROOT" \
+    as_root env PLACE="$WORK/place" BUS="$WORK/bus" SHIM="$WORK/i2c_shim.so" PACKAGE="$PACKAGE" RELEASE="$TARGET/release" SOURCE="$ROOT" \
         timeout --kill-after=5 $LIMIT unshare --mount --pid --fork --kill-child "$ROOT/tests/docs/machine.sh" page.sh \
         >>"$log" 2>&1 </dev/null || status=$?
     stop_last_server
@@ -42,19 +42,24 @@ done
 cd "$ROOT"
 [ $# -gt 0 ] || PAGES=(README.md docs/*.md)
 
+install_stock_software
+
 heading 'What is run, and what is not'
+(cd tests/docs && PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m unittest -q page_test)
 pages check "${PAGES[@]}"
 pages not-run "${PAGES[@]}" | sed 's/^/not tested: /'
 
-install_stock_software
 # shellcheck disable=SC2046  # a list of names
-need_packages gcc libc6-dev patchelf sudo util-linux $(pages packages "${PAGES[@]}")
+need_packages acl adduser gcc libc6-dev patchelf sudo util-linux $(pages packages "${PAGES[@]}")
 
 open_work_folder docs '' no
 cd "$WORK"
 export PATH=$TARGET/release:$PATH
 mkdir -p "$PAGE_LOGS"
 run "cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
+mkdir -p "$TARGET/debian"
+PACKAGE=$(find "$TARGET/debian" -name "atecc608-pkcs11_*_$(dpkg --print-architecture).deb" | sort -V | tail -n 1)
+note "the module and the tool on these machines: ${PACKAGE:-$TARGET/release, since scripts/package.sh has not run}"
 FAILED=()
 for page in "${PAGES[@]}"; do
     began=$SECONDS

@@ -8,11 +8,11 @@
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
-need_packages openjdk-17-jdk-headless
+need_packages default-jdk-headless
 fresh_token java
 software_ca
 device_certificate
-JDK=$(dirname "$(dpkg -L openjdk-17-jdk-headless | grep '/bin/javac$')")
+JDK=$(dirname "$(readlink -f /usr/bin/javac)")
 export JDK TLS="$ROOT/tests/clients/java/Tls.java"
 write_file p11.cfg <<END
 name = atecc608

@@ -53,7 +53,7 @@ run 'OPENSSL_CONF=$P11 openssl pkey -in "$KEY" -pubout -out key.pem'
 run 'openssl x509 -in device.pem -noout -pubkey | cmp - key.pem'
 
 heading 'They are part of the chip'
-run_refused 'CKR_ACTION_PROHIBITED' 'pkcs11-tool --module $MODULE --delete-object --type cert --label signer'
+run_refused 'CKA_DESTROYABLE of the object is false' 'pkcs11-tool --module $MODULE --delete-object --type cert --label signer'
 
 software_ca
 heading 'TLS with the key and its chain on the client side: openssl'
@@ -78,4 +78,4 @@ port=$(free_port)
 start_server trust_server.log "env OPENSSL_CONF=$P11 openssl s_server -accept 127.0.0.1:$port -cert device.pem -cert_chain signer.pem -key '$KEY' -brief -rev"
 wait_for 's_server' trust_server.log listening "$port"
 run "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile known-root.pem -verify_return_error -brief -ign_eof > server-side.txt 2>&1"
-run 'grep -E "Verification: OK|olleh" server-side.txt'
+run 'grep "Verification: OK" server-side.txt && grep olleh server-side.txt'

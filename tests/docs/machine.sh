@@ -5,7 +5,7 @@
 #   unshare --mount --pid --fork --kill-child machine.sh SCRIPT
 #
 # Wants in the environment: PLACE (an empty folder), BUS (the folder with the simulator's socket "1"), SHIM (the built
-# tests/vendor/i2c_shim.c), RELEASE (target/release), SOURCE (the repository).
+# tests/vendor/i2c_shim.c), PACKAGE (the gateway's .deb, or nothing), RELEASE (target/release), SOURCE (the repository).
 
 set -euo pipefail
 
@@ -40,23 +40,28 @@ mount --bind "$BUS" "$machine/run/i2c-shim"
 install -m 644 "$SHIM" "$machine/usr/lib/i2c_shim.so"
 echo /usr/lib/i2c_shim.so >"$machine/etc/ld.so.preload"
 
-# The package, as it is installed.
+# The package. Where it was not built (a developer's run), its most important files are put where it has them.
 libraries=$machine/usr/lib/$(gcc -print-multiarch)
-chroot "$machine" groupadd --force --system atecc608
-install -D -m 644 -t "$libraries/pkcs11" "$RELEASE/libatecc608_pkcs11.so"
+module=$libraries/pkcs11/libatecc608_pkcs11.so
+rm -rf "$machine/etc/atecc608-pkcs11" "$machine/etc/pkcs11/modules"
+if [ -n "$PACKAGE" ]; then
+    install -m 644 "$PACKAGE" "$machine/run/package.deb"
+    chroot "$machine" dpkg --install /run/package.deb >/dev/null
+else
+    chroot "$machine" groupadd --force --system atecc608
+    install -D -m 644 -t "$libraries/pkcs11" "$RELEASE/libatecc608_pkcs11.so"
+    install -m 755 -t "$machine/usr/bin" "$RELEASE/atecc608"
+    install -D -m 644 -t "$machine/etc/atecc608-pkcs11" "$SOURCE/conf/openssl-pkcs11.cnf"
+    install -D -m 644 -t "$machine/usr/lib/systemd/system" "$SOURCE"/conf/systemd/*
+    install -D -m 644 -t "$machine/usr/share/p11-kit/modules" "$SOURCE/conf/atecc608.module"
+    sed -i "s|^pkcs11-module-path.*|pkcs11-module-path = ${module#"$machine"}|" \
+        "$machine/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
+    chroot "$machine" install -d -m 2770 -o root -g atecc608 /var/lib/atecc608-pkcs11
+    chroot "$machine" install -d -m 2750 -o root -g atecc608 /etc/atecc608-pkcs11/keys
+fi
 # pkcs11-provider loads a module so that what is preloaded does not count for it (RTLD_DEEPBIND): the module names the shim.
-patchelf --add-needed /usr/lib/i2c_shim.so "$libraries/pkcs11/libatecc608_pkcs11.so"
-install -m 755 -t "$machine/usr/bin" "$RELEASE/atecc608" "$RELEASE/atecc608-sim"
-install -d -m 755 "$machine/etc/atecc608-pkcs11"
-rm -rf "$machine/etc/pkcs11/modules"
-install -D -m 644 -t "$machine/usr/lib/systemd/system" "$SOURCE"/conf/systemd/*
-install -D -m 644 "$SOURCE/conf/atecc608.module" "$machine/usr/share/p11-kit/modules/atecc608.module"
-install -m 644 "$SOURCE/conf/openssl-pkcs11.cnf" "$machine/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
-sed -i 's|^module:.*|module: libatecc608_pkcs11.so|' "$machine/usr/share/p11-kit/modules/atecc608.module"
-sed -i "s|^pkcs11-module-path.*|pkcs11-module-path = ${libraries#"$machine"}/pkcs11/libatecc608_pkcs11.so|" \
-    "$machine/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
-chroot "$machine" install -d -m 2770 -o root -g atecc608 /var/lib/atecc608-pkcs11
-chroot "$machine" install -d -m 2750 -o root -g atecc608 /etc/atecc608-pkcs11/keys
+patchelf --add-needed /usr/lib/i2c_shim.so "$module"
+install -m 755 -t "$machine/usr/bin" "$RELEASE/atecc608-sim"
 # The one line that the reader writes, and the token's name in these pages.
 printf '[[token]]\nbus = "/dev/i2c-1"\nlabel = "gateway"\n' >"$machine/etc/atecc608-pkcs11/config.toml"
 mknod -m 660 "$machine/dev/i2c-1" c 89 1

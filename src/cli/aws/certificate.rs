@@ -63,6 +63,17 @@ impl Source {
         self.ca_cert.is_some() && !self.register
     }
 
+    /// The own CA, if there is one; its key and certificate belong together.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: files that can't be read, or don't belong together; a name that its certificates can't say.
+    pub fn authority(&self, thing: &str) -> Result<Option<Authority>> {
+        let (Some(certificate), Some(private)) = (&self.ca_cert, &self.ca_key) else { return Ok(None) };
+        Subject::common_name(thing)?;
+        let passphrase = Passphrase::of(self.ca_passphrase_file.as_deref());
+        Authority::read(certificate, private, &passphrase).map(Some)
+    }
+
     /// Whether AWS IoT signs the chip's request.
     pub fn by_aws(&self) -> bool {
         self.ca_cert.is_none() && !self.chip_certificate
@@ -94,12 +105,14 @@ pub struct Registered {
     pub arn: String,
     /// `ACTIVE`, `INACTIVE`, ...
     pub status: String,
+    /// The things that it belongs to; none if it was made just now, and so has no policy either.
+    pub things: Option<Vec<String>>,
 }
 
 impl Registered {
     fn of(description: &Value) -> Result<Self> {
         let part = |name: &str| text(description, &format!("/certificateDescription/{name}")).map(str::to_owned);
-        Ok(Self { id: part("certificateId")?, arn: part("certificateArn")?, status: part("status")? })
+        Ok(Self { id: part("certificateId")?, arn: part("certificateArn")?, status: part("status")?, things: None })
     }
 }
 
@@ -122,15 +135,11 @@ impl Search<'_, '_> {
     ///
     /// # Errors
     /// [`Error::Refused`] if one is there that is not this thing's; those of AWS, chip and files.
-    pub fn run(&mut self, key: &ChipKey, source: &Source) -> Result<Found> {
-        match (&source.ca_cert, &source.ca_key) {
-            (Some(certificate), Some(private)) => {
-                let passphrase = Passphrase::of(source.ca_passphrase_file.as_deref());
-                let authority = Authority::read(certificate, private, &passphrase)?;
-                self.own(key, &authority, source.register)
-            }
-            _ if source.chip_certificate => self.of_the_chip(key),
-            _ => self.by_aws(key),
+    pub fn run(&mut self, key: &ChipKey, source: &Source, authority: Option<&Authority>) -> Result<Found> {
+        match authority {
+            Some(authority) => self.own(key, authority, source.register),
+            None if source.chip_certificate => self.of_the_chip(key),
+            None => self.by_aws(key),
         }
     }
 
@@ -156,7 +165,7 @@ impl Search<'_, '_> {
         }
         self.keep_file(&certificate.pem())?;
         let arn = text(&answer, "/certificateArn")?.to_owned();
-        Ok(Found { certificate, registered: Some(Registered { id, arn, status: "INACTIVE".to_owned() }) })
+        Ok(Found { certificate, registered: Some(Registered { id, arn, status: "INACTIVE".to_owned(), things: None }) })
     }
 
     /// A certificate for this key that AWS knows: the folder's, the token's, the thing's.
@@ -201,8 +210,7 @@ impl Search<'_, '_> {
             let pem = text(&description, "/certificateDescription/certificatePem")?;
             let certificate = self.first("the thing's certificate", pem.as_bytes())?;
             if is_for(&certificate, key) {
-                let registered = Registered::of(&description)?;
-                self.ensure_ours(&registered)?;
+                let registered = self.ours(Registered::of(&description)?)?;
                 note("the thing has a certificate for this key already: it is used");
                 self.keep_file(&certificate.pem())?;
                 return Ok(Some(Found { certificate, registered: Some(registered) }));
@@ -297,19 +305,15 @@ impl Search<'_, '_> {
     /// A certificate that AWS knows, and that belongs to no other thing.
     fn describe(&self, id: &str) -> Result<Option<Registered>> {
         let Some(description) = self.steps.ask(&calls::describe_certificate(id))? else { return Ok(None) };
-        let registered = Registered::of(&description)?;
-        self.ensure_ours(&registered)?;
-        Ok(Some(registered))
+        self.ours(Registered::of(&description)?).map(Some)
     }
 
-    fn ensure_ours(&self, registered: &Registered) -> Result<()> {
-        let things = self.steps.ask(&calls::list_principal_things(&registered.arn))?.unwrap_or_default();
-        let other = things["things"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .find(|name| *name != self.thing);
+    /// The same with its things, none of which is another one.
+    fn ours(&self, mut registered: Registered) -> Result<Registered> {
+        let answer = self.steps.ask(&calls::list_principal_things(&registered.arn))?.unwrap_or_default();
+        let names = answer["things"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let things: Vec<String> = names.map(str::to_owned).collect();
+        let other = things.iter().find(|name| *name != self.thing);
         if let Some(other) = other {
             return Err(Error::Refused(format!(
                 "the certificate {} of this key belongs to the thing \"{other}\": take another key with --key LABEL; or, if the \
@@ -322,13 +326,14 @@ impl Search<'_, '_> {
                 )
             )));
         }
-        if !matches!(registered.status.as_str(), "ACTIVE" | "INACTIVE") {
+        if !matches!(registered.status.as_str(), "ACTIVE" | "INACTIVE" | "PENDING_ACTIVATION") {
             return Err(Error::Refused(format!(
                 "AWS has the certificate {} as {}: a device can't use it. A new key with --key LABEL, or ask who revoked it",
                 registered.id, registered.status
             )));
         }
-        Ok(())
+        registered.things = Some(things);
+        Ok(registered)
     }
 
     fn first(&self, name: &str, pem: &[u8]) -> Result<Certificate> {

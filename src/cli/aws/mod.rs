@@ -1,8 +1,8 @@
 //! `atecc608 aws`: a chip becomes a thing of AWS IoT, and the clients on this machine are told of it.
 //!
 //! [`setup`] goes through the steps in an order in which each can be repeated: what is there already is used. [`calls`] are the calls
-//! of AWS IoT, [`program`] makes them with the AWS CLI; [`certificate`] is where a certificate comes from, [`policy`] what the thing
-//! may do. [`device_client`], [`greengrass`], [`sdk`] and [`root_ca`] are the files, [`module_copy`] the module that Device Client
+//! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes or shows them; [`certificate`] is where a certificate comes from, [`thing`]
+//! what it is attached to, [`policy`] what the thing may do. [`device_client`], [`greengrass`], [`sdk`] and [`root_ca`] are the files, [`module_copy`] the module that Device Client
 //! wants for its own, [`check`] looks at all of it.
 
 pub mod arn;
@@ -19,6 +19,7 @@ pub mod root_ca;
 pub mod sdk;
 pub mod setup;
 pub mod steps;
+pub mod thing;
 
 use clap::Subcommand;
 

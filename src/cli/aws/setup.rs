@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use serde_json::{json, Value};
+use zeroize::Zeroizing;
 
 use super::arn::{check_thing_name, Account};
 use super::calls;
@@ -20,10 +21,11 @@ use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, NO_P
 use super::greengrass::{self, Core};
 use super::module_copy::{self, Copy};
 use super::policy::{self, Feature};
-use super::program::{text, Access, Failure};
+use super::program::{text, Access};
 use super::root_ca;
 use super::sdk;
 use super::steps::Steps;
+use super::thing::{Wanted, POLICY};
 use super::PARENT;
 use crate::cli::chip_keys::LoginArguments;
 use crate::cli::cloud::folder::{self, Folder, Outcome, Permission, Placed};
@@ -33,9 +35,6 @@ use crate::cli::error::{Error, Result};
 use crate::cli::output::{note, Output};
 use crate::cli::secret_input::first_line;
 use crate::cli::target::Selection;
-
-/// The policy's file.
-const POLICY: &str = "policy.json";
 
 /// Arguments of `aws setup`.
 #[derive(Debug, Args)]
@@ -175,6 +174,7 @@ impl Setup<'_> {
         let (root_ca, root_ca_from) = root_ca::find(self.arguments.root_ca.as_deref())?;
         let module = module_copy::installed(self.arguments.module.as_deref())?;
         let pin = self.pin()?;
+        let authority = self.arguments.source.authority(self.thing())?;
         let mut folder = self.folder()?;
 
         self.ensure_free()?;
@@ -187,18 +187,19 @@ impl Setup<'_> {
             thing: &thing,
             shared: self.arguments.existing_thing,
         };
-        let found = search.run(&key, &self.arguments.source)?;
+        let found = search.run(&key, &self.arguments.source, authority.as_ref())?;
         if !self.identity.keep(&key, &found.certificate)? {
             note("the token has the certificate already");
         }
         let (mut policy_name, mut region) = (None, None);
         if let Some(registered) = &found.registered {
-            let account = self.account()?;
-            let name = self.policy(&account, &mut folder)?;
-            self.attach(&name, &registered.arn)?;
-            if registered.status != "ACTIVE" {
-                self.steps.make("AWS IoT lets the certificate in", &calls::activate_certificate(&registered.id))?;
-            }
+            let wanted = Wanted {
+                thing: &thing,
+                features: &self.features,
+                role_alias: self.arguments.role_alias.as_deref(),
+                update_policy: self.arguments.update_policy,
+            };
+            let (name, account) = wanted.make(&mut self.steps, &mut folder, registered)?;
             (policy_name, region) = (Some(name), Some(account.region));
         }
 
@@ -285,82 +286,20 @@ impl Setup<'_> {
         }
     }
 
-    /// The thing, made if it is not there; and so the account that it is in.
-    fn account(&mut self) -> Result<Account> {
-        let thing = &self.arguments.thing;
-        let answer = match self.steps.ask(&calls::describe_thing(thing))? {
-            Some(answer) => answer,
-            None => self.steps.make(&format!("AWS IoT makes the thing \"{thing}\""), &calls::create_thing(thing))?,
-        };
-        Account::of_thing(text(&answer, "/thingArn")?)
-    }
-
-    /// The thing's policy, made if it is not there.
-    fn policy(&mut self, account: &Account, folder: &mut Folder) -> Result<String> {
-        let name = policy::name(self.thing());
-        let document = policy::document(account, self.thing(), &self.features, self.arguments.role_alias.as_deref())?;
-        let pretty = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
-        let file = folder.file(POLICY);
-        let Some(answer) = self.steps.ask(&calls::get_policy(&name))? else {
-            // It is this tool's own text: what counts is what AWS has.
-            folder.overwrite(POLICY, pretty.as_bytes(), 0o644)?;
-            folder.note(POLICY, 0o644, Outcome::Written);
-            match self.steps.make(&format!("AWS IoT makes the policy \"{name}\""), &calls::create_policy(&name, &file))
-            {
-                Ok(_) | Err(Failure::Exists) => return Ok(name),
-                Err(failure) => return Err(failure.into()),
-            }
-        };
-        let found: Option<Value> =
-            text(&answer, "/policyDocument").ok().and_then(|text| serde_json::from_str(text).ok());
-        if found.as_ref() == Some(&document) {
-            folder.overwrite(POLICY, pretty.as_bytes(), 0o644)?;
-            folder.note(POLICY, 0o644, Outcome::Unchanged);
-            return Ok(name);
-        }
-        if !self.arguments.update_policy {
-            return Err(Error::Refused(format!(
-                "the policy \"{name}\" is there with another document (other features, or edited by hand): {} shows it. \
-                 --update-policy gives it this thing's new document as a new version",
-                self.steps.line(&calls::get_policy(&name))
-            )));
-        }
-        folder.overwrite(POLICY, pretty.as_bytes(), 0o644)?;
-        folder.note(POLICY, 0o644, Outcome::Written);
-        self.steps.make(
-            &format!("the policy \"{name}\" gets its new document"),
-            &calls::create_policy_version(&name, &file),
-        )?;
-        Ok(name)
-    }
-
-    fn attach(&mut self, policy: &str, certificate: &str) -> Result<()> {
-        let attached = self.steps.ask(&calls::list_attached_policies(certificate))?.unwrap_or_default();
-        let names =
-            || attached["policies"].as_array().into_iter().flatten().filter_map(|policy| policy["policyName"].as_str());
-        for other in names().filter(|name| *name != policy) {
-            note(&format!("the certificate has another policy, too, which may allow more: \"{other}\""));
-        }
-        if !names().any(|name| name == policy) {
-            self.steps.make("the certificate gets the policy", &calls::attach_policy(policy, certificate))?;
-        }
-        let things = self.steps.ask(&calls::list_principal_things(certificate))?.unwrap_or_default();
-        if !things["things"].as_array().into_iter().flatten().any(|name| name == self.thing()) {
-            let thing = self.arguments.thing.clone();
-            self.steps.make("the certificate gets the thing", &calls::attach_thing_principal(&thing, certificate))?;
-        }
-        Ok(())
-    }
-
     /// What the clients are to log in with.
-    fn pin(&self) -> Result<String> {
-        Ok(match &self.arguments.login.pin_file {
+    fn pin(&self) -> Result<Zeroizing<String>> {
+        let text = match &self.arguments.login.pin_file {
             _ if !self.identity.has_pin => NO_PIN.to_owned(),
-            Some(file) if self.arguments.write_pin => String::from_utf8(first_line(file)?.to_vec()).map_err(|_| {
-                Error::Refused("the PIN is not UTF-8: it can't be written into a configuration".to_owned())
-            })?,
+            Some(file) if self.arguments.write_pin && file.as_os_str() == "-" => {
+                return Err(Error::Refused(
+                    "--write-pin wants the PIN in a file: standard input is read only once".to_owned(),
+                ))
+            }
+            Some(file) if self.arguments.write_pin => String::from_utf8(first_line(file)?.to_vec())
+                .map_err(|_| Error::Refused("the PIN is not UTF-8: no configuration can say it".to_owned()))?,
             _ => PIN_TO_ENTER.to_owned(),
-        })
+        };
+        Ok(Zeroizing::new(text))
     }
 
     fn connection<'c>(&'c self, hosts: &'c Hosts, pin: &'c str) -> Connection<'c> {

@@ -38,40 +38,58 @@ pub fn key_file(uri: &str) -> der::Result<String> {
 
 /// An example that connects and sends one message.
 pub fn program(service: &Service, device: &str, certificate: &str, key: &str) -> String {
-    let x509 = format!("X509(cert_file={}, key_file={}, pass_phrase=None)", quoted(certificate), quoted(key));
-    let client = match service {
-        Service::Hub(hub) => format!(
-            "client = IoTHubDeviceClient.create_from_x509_certificate(x509, hostname={}, device_id={})\n",
-            quoted(&hub_host(hub)),
-            quoted(device)
+    let (imports, options, find_hub) = match service {
+        Service::Hub(hub) => (
+            "X509, IoTHubDeviceClient",
+            format!("parser.add_argument(\"--hub\", default={}, help=\"the hub's host\")\n", quoted(&hub_host(hub))),
+            format!("hub, device = arguments.hub, {}\n", quoted(device)),
         ),
-        Service::Dps { scope, .. } => format!(
-            "registration = ProvisioningDeviceClient.create_from_x509_certificate(\n    provisioning_host={}, registration_id={}, \
-             id_scope={}, x509=x509\n).register()\nassert registration.status == \"assigned\", registration.status\nclient = \
-             IoTHubDeviceClient.create_from_x509_certificate(\n    x509, \
-             hostname=registration.registration_state.assigned_hub, \
-             device_id=registration.registration_state.device_id\n)\n",
-            quoted(DPS_HOST),
-            quoted(device),
-            quoted(scope)
+        Service::Dps { scope, .. } => (
+            "X509, IoTHubDeviceClient, ProvisioningDeviceClient",
+            String::new(),
+            format!(
+                "registration = ProvisioningDeviceClient.create_from_x509_certificate(\n    provisioning_host={},\n    \
+                 registration_id={},\n    id_scope={},\n    x509=x509,\n    **trust,\n).register()\nassert registration.status == \
+                 \"assigned\", registration.status\nhub, device = registration.registration_state.assigned_hub, \
+                 registration.registration_state.device_id\n",
+                quoted(DPS_HOST),
+                quoted(device),
+                quoted(scope)
+            ),
         ),
     };
     format!(
         r#"#!/usr/bin/env python3
 """Connect to Azure IoT Hub as the device {device}, whose private key is in the chip, and send a message: pip install azure-iot-device
 
-The key's file holds its PKCS#11 URI: run this with OPENSSL_CONF=/etc/atecc608-pkcs11/openssl-pkcs11.cnf
+The key's file holds its PKCS#11 URI, so Python's OpenSSL needs pkcs11-provider:
+run this with OPENSSL_CONF=/etc/atecc608-pkcs11/openssl-pkcs11.cnf
 """
 
-from azure.iot.device import X509, IoTHubDeviceClient, ProvisioningDeviceClient
+import argparse
 
-x509 = {x509}
-{client}client.connect()
+from azure.iot.device import {imports}
+
+parser = argparse.ArgumentParser()
+{options}parser.add_argument("--server-ca", help="the CA of the server, if it is none that the system trusts")
+arguments = parser.parse_args()
+trust = {{}}
+if arguments.server_ca:
+    with open(arguments.server_ca, encoding="ascii") as file:
+        trust["server_verification_cert"] = file.read()
+
+x509 = X509(
+    cert_file={certificate},
+    key_file={key},
+)
+{find_hub}client = IoTHubDeviceClient.create_from_x509_certificate(x509, hostname=hub, device_id=device, **trust)
+client.connect()
 client.send_message("hello")
-print("connected as", {name}, "and sent a message")
+print("connected to", hub, "as", device, "and sent a message")
 client.shutdown()
 "#,
-        name = quoted(device),
+        certificate = quoted(certificate),
+        key = quoted(key),
     )
 }
 

@@ -87,6 +87,9 @@ struct Destination {
     /// Keep it on the token, too, with the label and id of its key
     #[arg(long)]
     store: bool,
+    /// Its label on the token; its key's if not said
+    #[arg(long, requires = "store")]
+    label: Option<String>,
     /// Take other certificates for the same key from the token
     #[arg(long, requires = "store")]
     replace: bool,
@@ -209,10 +212,11 @@ fn finish(
     if let Some((key, keys)) = key {
         info.key = Some(key.label.clone());
         if destination.store {
-            keys.store_certificate(certificate.der(), Some(&key.label), Some(&key.id))?;
+            let label = destination.label.as_ref().unwrap_or(&key.label);
+            keys.store_certificate(certificate.der(), Some(label), Some(&key.id))?;
             super::settle_rivals(keys, certificate, destination.replace)?;
-            (info.label, info.id) = (Some(key.label.clone()), Some(super::hex(&key.id)));
-            lines += &format!("The token keeps it, as \"{}\".\n", key.label);
+            (info.label, info.id) = (Some(label.clone()), Some(super::hex(&key.id)));
+            lines += &format!("The token keeps it, as \"{label}\".\n");
         }
     }
     let text = if written { lines.into_bytes() } else { contents };

@@ -87,7 +87,12 @@ impl TermsArguments {
 fn settle_rivals(keys: &ChipKeys, certificate: &Certificate, replace: bool) -> Result<()> {
     for rival in keys.rivals(certificate)? {
         let (subject, serial) = (rival.certificate.subject(), rival.certificate.serial_number());
-        if replace {
+        if !rival.removable {
+            note(&format!(
+                "warning: the chip itself has a certificate for the same key (\"{subject}\"), which can't be removed, and clients \
+                 may take that one: give the new one a label of its own (--label) and name that to them"
+            ));
+        } else if replace {
             keys.remove_certificate(&rival)?;
         } else {
             note(&format!(

@@ -10,7 +10,7 @@ use super::{state, Checks};
 use crate::bus::OpenError;
 use crate::chip;
 use crate::config::{BusLocation, Config, TokenConfig};
-use crate::token::profile;
+use crate::token::{known, profile};
 use crate::wire::{words, ConfigZone};
 
 /// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
@@ -197,7 +197,10 @@ fn profile(zone: &ConfigZone, checks: &mut Checks) {
     match profile::matching(zone) {
         Some(profile) => checks.ok("profile", format!("{}: {}", profile.name, profile.description)),
         None if !zone.config_locked() => checks.skip(&["profile"], "the chip is blank"),
-        None => checks
-            .ok("profile", "none of ours: keys are shown as slot-N, and may do what the chip's configuration says"),
+        None => match known::recognise(zone) {
+            Some(known) => checks.ok("profile", format!("{}: keys may do what its configuration says", known.name)),
+            None => checks
+                .ok("profile", "none of ours: keys are shown as slot-N, and may do what the chip's configuration says"),
+        },
     }
 }

@@ -45,6 +45,8 @@ struct Enrolment {
     sha256_thumbprint: String,
     /// The certificate itself, DER in base64.
     certificate: String,
+    /// The same in PEM, as Azure's own tools send it to the service.
+    certificate_pem: String,
 }
 
 /// Prints the enrolments.
@@ -96,6 +98,7 @@ fn enrolments(chips: &Chips) -> Result<Vec<Enrolment>> {
             sha1_thumbprint: hex(&Sha1::digest(certificate.der())),
             sha256_thumbprint: hex(&Sha256::digest(certificate.der())),
             certificate: pem.lines().filter(|line| !line.starts_with("-----")).collect(),
+            certificate_pem: pem.trim_end().to_owned(),
         });
     }
     Ok(enrolments)
@@ -131,7 +134,7 @@ fn bulk(enrolments: &[Enrolment]) -> Result<String> {
                     "deviceId": enrolment.device_id,
                     "attestation": {
                         "type": "x509",
-                        "x509": { "clientCertificates": { "primary": { "certificate": enrolment.certificate } } },
+                        "x509": { "clientCertificates": { "primary": { "certificate": enrolment.certificate_pem } } },
                     },
                     "provisioningStatus": "enabled",
                 })

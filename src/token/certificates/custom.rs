@@ -153,71 +153,100 @@ impl TemplateFile {
     }
 
     fn read(path: &Path, mut table: Table<'_>) -> Result<Self, Misplaced> {
-        number(&mut table, "format", Some(1), 1)?;
         // Relative to the template file.
         let example = path.with_file_name(table.required::<String>("certificate")?.value);
-        let compressed = place(&mut table, "compressed_slot", "compressed_offset", COMPRESSED_LEN)?;
-        let key = match number(&mut table, "private_key_slot", Some(NO_SLOT), 15)? {
-            NO_SLOT => Key::Stored(place(&mut table, "public_key_slot", "public_key_offset", STORED_KEY_LEN)?),
-            slot => Key::Private(Slot::from_nibble(slot as u8)),
+        let [compressed_slot, compressed_offset, private_slot, public_slot, public_offset, template_id, chain_id, source, format] =
+            numbers(&mut table, &NUMBERS)?;
+        if format != 1 {
+            return Err((table.span(), "format: expected 1".to_owned()));
+        }
+        let compressed = place(&table, compressed_slot, compressed_offset, COMPRESSED_LEN)?;
+        let key = if private_slot == NO_SLOT {
+            Key::Stored(place(&table, public_slot, public_offset, STORED_KEY_LEN)?)
+        } else {
+            Key::Private(Slot::from_nibble(private_slot as u8))
         };
-        let ids = (
-            number(&mut table, "template_id", None, 15)? as u8,
-            number(&mut table, "chain_id", Some(0), 15)? as u8,
-            number(&mut table, "serial_source", Some(PUBLIC_KEY_HASH.into()), 15)? as u8,
-        );
         let (mut fields, mut data) = (Vec::new(), Vec::new());
-        for mut field in table.tables("field")? {
-            let name = field.required::<String>("name")?;
-            let known = match name.value.as_str() {
-                "public-key" => Field::PublicKey,
-                "not-before" => Field::NotBefore,
-                "not-after" => Field::NotAfter,
-                "serial-number" => Field::SerialNumber,
-                "signer-id" => Field::SignerId,
-                "subject-key-id" => Field::SubjectKeyId,
-                "authority-key-id" => Field::AuthorityKeyId,
-                "chip-serial" => Field::ChipSerial,
-                "data" => Field::Data(Vec::new()),
-                other => return Err((name.span, format!("name: there is no field \"{other}\""))),
+        for mut entry in table.tables("field")? {
+            let name = entry.required::<String>("name")?;
+            let Some(known) = FIELDS.iter().find(|(known, _)| *known == name.value) else {
+                return Err((name.span, format!("name: there is no field \"{}\"", name.value)));
             };
-            if let Field::Data(_) = known {
-                let len = number(&mut field, "length", None, 416)?;
-                let as_hex = field.optional("hex")?.is_some_and(|hex| hex.value);
-                data.push((fields.len(), place(&mut field, "slot", "slot_offset", len)?, as_hex));
+            let [offset, slot, slot_offset, len] = numbers(&mut entry, &FIELD_NUMBERS)?;
+            if let Field::Data(_) = known.1 {
+                let as_hex = entry.optional("hex")?.is_some_and(|hex| hex.value);
+                data.push((fields.len(), place(&entry, slot, slot_offset, len)?, as_hex));
             }
-            fields.push((known, number(&mut field, "offset", None, 65535)?));
-            field.finish()?;
+            fields.push((known.1.clone(), offset));
+            entry.finish()?;
         }
         table.finish()?;
-        Ok(Self { example, compressed, key, ids, fields, data })
+        Ok(Self { example, compressed, key, ids: (template_id as u8, chain_id as u8, source as u8), fields, data })
     }
 }
 
-/// A number of at most `most`.
-fn number(table: &mut Table<'_>, key: &'static str, default: Option<usize>, most: usize) -> Result<usize, Misplaced> {
-    let number = match (table.optional::<i64>(key)?, default) {
-        (None, Some(default)) => return Ok(default),
-        (Some(number), _) => number,
-        (None, None) => table.required::<i64>(key)?,
-    };
-    match usize::try_from(number.value) {
-        Ok(value) if value <= most => Ok(value),
-        _ => Err((number.span, format!("{key}: expected 0 to {most}"))),
+/// A key whose value is a number, what it is if nothing is said, and the largest it may be.
+type Number = (&'static str, Option<usize>, usize);
+
+/// Of the template.
+const NUMBERS: [Number; 9] = [
+    ("compressed_slot", None, 15),
+    ("compressed_offset", Some(0), 416),
+    ("private_key_slot", Some(NO_SLOT), 15),
+    ("public_key_slot", Some(NO_SLOT), 15),
+    ("public_key_offset", Some(0), 416),
+    ("template_id", None, 15),
+    ("chain_id", Some(0), 15),
+    ("serial_source", Some(PUBLIC_KEY_HASH as usize), 15),
+    ("format", None, 1),
+];
+/// Of a field; all but the first of `data` only.
+const FIELD_NUMBERS: [Number; 4] =
+    [("offset", None, 65535), ("slot", Some(NO_SLOT), 15), ("slot_offset", Some(0), 416), ("length", Some(0), 416)];
+
+/// The fields by name; the bytes of `data` are read later.
+static FIELDS: [(&str, Field); 9] = [
+    ("public-key", Field::PublicKey),
+    ("not-before", Field::NotBefore),
+    ("not-after", Field::NotAfter),
+    ("serial-number", Field::SerialNumber),
+    ("signer-id", Field::SignerId),
+    ("subject-key-id", Field::SubjectKeyId),
+    ("authority-key-id", Field::AuthorityKeyId),
+    ("chip-serial", Field::ChipSerial),
+    ("data", Field::Data(Vec::new())),
+];
+
+/// The numbers of a table, in their order.
+fn numbers<const N: usize>(table: &mut Table<'_>, keys: &[Number; N]) -> Result<[usize; N], Misplaced> {
+    let mut found = [0; N];
+    fill(table, keys, &mut found)?;
+    Ok(found)
+}
+
+fn fill(table: &mut Table<'_>, keys: &[Number], found: &mut [usize]) -> Result<(), Misplaced> {
+    for ((key, default, most), found) in keys.iter().zip(found) {
+        let number = match (table.optional::<i64>(key)?, default) {
+            (None, Some(default)) => {
+                *found = *default;
+                continue;
+            }
+            (Some(number), _) => number,
+            (None, None) => table.required::<i64>(key)?,
+        };
+        match usize::try_from(number.value) {
+            Ok(value) if value <= *most => *found = value,
+            _ => return Err((number.span, format!("{key}: expected 0 to {most}"))),
+        }
     }
+    Ok(())
 }
 
 /// So many bytes of a slot, all of which it has.
-fn place(
-    table: &mut Table<'_>,
-    slot_key: &'static str,
-    offset_key: &'static str,
-    len: usize,
-) -> Result<Place, Misplaced> {
-    let slot = Slot::from_nibble(number(table, slot_key, None, 15)? as u8);
-    let offset = number(table, offset_key, Some(0), slot.size().saturating_sub(len))?;
-    if offset + len > slot.size() {
-        return Err((table.span(), format!("{slot_key}: slot {slot} has {} bytes", slot.size())));
+fn place(table: &Table<'_>, slot: usize, offset: usize, len: usize) -> Result<Place, Misplaced> {
+    match u8::try_from(slot).ok().and_then(Slot::new) {
+        Some(slot) if offset + len <= slot.size() => Ok(Place { slot: slot.number(), offset, len }),
+        Some(slot) => Err((table.span(), format!("slot {slot} has {} bytes", slot.size()))),
+        None => Err((table.span(), "no slot is named: private_key_slot, public_key_slot, or slot of data".to_owned())),
     }
-    Ok(Place { slot: slot.number(), offset, len })
 }

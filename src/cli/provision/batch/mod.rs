@@ -17,7 +17,7 @@ use super::super::target::{ensure_tokens, Selection};
 use super::super::x509::authority::Authority;
 use super::super::x509::key_file::Passphrase;
 use super::super::x509::subject::Subject;
-use super::super::x509::terms::{End, Terms};
+use super::super::x509::terms::{self, End, Terms};
 use super::pin::PinSetup;
 use crate::config::{BusLocation, Config, TokenConfig};
 use crate::token::profile::Profile;
@@ -128,6 +128,7 @@ pub fn run(
         }
         _ => None,
     };
+    terms::now()?;
     let terms = Terms { end: arguments.days.map_or(End::Usual, End::Days), ..Terms::device() };
     if let Some(authority) = &authority {
         terms.validity(Some(authority.certificate().validity()))?;

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# What a typical use by each client costs the chip, counted by the simulator: commands, and milliseconds at the maximum execution
+# times. Exits with 1 if a use that the design has a budget for is over it.
+#
+#   scripts/bench.sh clients
+
+# Lines are shell text for `run`.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+install_stock_software
+need_packages curl default-jdk-headless libengine-pkcs11-openssl libnss3-tools mosquitto-clients openssh-client
+need_python_venv aws "$ROOT/tests/clients/aws/requirements.txt"
+fresh_token bench-clients
+software_ca >/dev/null
+device_certificate >/dev/null
+export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE ATECC608_LOG=error
+uri_pem 'pkcs11:token=gateway;object=dev-key;type=private' key.pem >/dev/null
+
+TLS=$(free_port)
+start_server s_server.log "openssl s_server -accept 127.0.0.1:$TLS -cert server.pem -key server.key -CAfile ca.pem -Verify 1 -verify_return_error -www"
+wait_for s_server s_server.log listening "$TLS"
+MQTT=$(free_port)
+write_file broker.conf <<END
+user root
+listener $MQTT 127.0.0.1
+cafile $WORK/ca.pem
+certfile $WORK/server.pem
+keyfile $WORK/server.key
+require_certificate true
+use_identity_as_username true
+END
+start_server broker.log "/usr/sbin/mosquitto -c $WORK/broker.conf"
+wait_for 'the broker' broker.log listening "$MQTT"
+printf 'name = atecc608\nlibrary = %s\nslot = 0\n' "$MODULE" >p11.cfg
+
+TABLE=$WORK/table
+OVER=no
+# use 'what it is' MOST-COMMANDS MOST-MS 'line': a budget of - is none.
+use() {
+    local commands ms verdict=''
+    atecc608-sim stats --socket chip.sock --reset >/dev/null
+    eval "$4" >use.log 2>&1 </dev/null || { cat use.log && die "this failed: $4"; }
+    read -r commands ms < <(atecc608-sim stats --socket chip.sock | /usr/bin/python3 -c '
+import json, sys
+stats = json.load(sys.stdin)
+print(sum(stats["commands"].values()), round(stats["chip_us_max"] / 1000))')
+    if [ "$2" != - ]; then
+        verdict="at most $2, $3 ms: ok"
+        if [ "$commands" -gt "$2" ] || { [ "$3" != - ] && [ "$ms" -gt "$3" ]; }; then
+            verdict="at most $2, $3 ms: OVER BUDGET"
+            OVER=yes
+        fi
+    fi
+    printf '%-58s %8d %6d   %s\n' "$1" "$commands" "$ms" "${verdict/, - ms/}" >>"$TABLE"
+}
+
+K='pkcs11:token=gateway;object=dev-key;type=private'
+C='pkcs11:token=gateway;object=dev-key;type=cert'
+export K C
+use 'openssl req -new (pkcs11-provider)' 9 210 'OPENSSL_CONF=$P11 openssl req -new -key "$K" -subj /CN=x -out x.csr'
+for version in 3 2; do
+    use "openssl s_client, TLS 1.$version (pkcs11-provider)" 9 210 "printf 'GET / HTTP/1.0\r\n\r\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$TLS -CAfile ca.pem -verify_return_error -cert device.pem -key \"\$K\" -tls1_$version -quiet -ign_eof | grep -q -a device-001"
+done
+use 'curl (pkcs11-provider)' - - "OPENSSL_CONF=\$P11 curl -sS --cacert ca.pem --cert device.pem --key key.pem https://localhost:$TLS/"
+use 'mosquitto_pub (pkcs11-provider)' - - "OPENSSL_CONF=\$P11 mosquitto_pub -h localhost -p $MQTT --cafile ca.pem --cert device.pem --key key.pem -t t -m x -q 1"
+use 'p11tool --list-all, warm' 9 45 'p11tool --provider $MODULE --list-all "pkcs11:token=gateway"'
+use 'p11tool --test-sign' - - 'p11tool --provider $MODULE --test-sign "$K"'
+use 'gnutls-cli, TLS 1.3' - - "{ printf 'GET / HTTP/1.0\r\n\r\n'; sleep 1; } | gnutls-cli --provider \$MODULE --x509cafile ca.pem --x509certfile \"\$C\" --x509keyfile \"\$K\" -p $TLS localhost | grep -q -a device-001"
+use 'pkcs11-tool --sign' - - 'pkcs11-tool --module $MODULE --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o x.sig'
+use 'AWS SDK, MQTT connect' 9 - "$VENV/bin/python $ROOT/tests/clients/aws/mqtt.py device_client \$MODULE gateway dev-key device.pem ca.pem $MQTT"
+use 'ssh-keygen -D' - - 'ssh-keygen -D $MODULE -e'
+use 'keytool -certreq' - - 'keytool -certreq -alias dev-key -keystore NONE -storetype PKCS11 -storepass 1 -providerClass sun.security.pkcs11.SunPKCS11 -providerArg p11.cfg'
+use 'certutil -L (NSS)' - - 'mkdir nss; certutil -N -d sql:nss --empty-password; modutil -dbdir sql:nss -add a -libfile $MODULE -force; certutil -L -d sql:nss -h gateway'
+
+heading 'What a typical use costs the chip'
+printf '%-58s %8s %6s\n' use commands ms
+cat "$TABLE"
+[ $OVER = no ] || die 'over budget'

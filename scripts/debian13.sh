@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The tests with stock clients on Debian 13, whatever this machine is: OpenSSL 3.5, pkcs11-provider from main, its own Rust 1.85.
+#
+#   scripts/debian13.sh [TEST...]     all of tests/clients that are about clients, or those named (openssl, openssh, ...)
+#
+# In a Debian root (mmdebstrap) under target/roots, in which the sources are copied, built and tried; nothing is installed on this
+# machine but mmdebstrap. Needs root. A quarter of an hour on two cores.
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/lib/root.sh
+. "$ROOT/scripts/lib/root.sh"
+
+# Not about clients, or about what Debian 12 builds: the vendor's driver on the simulator, hardware checks, packages, manual pages,
+# and the pages of the documentation.
+LEFT_OUT=(docs hardware-check manual package vendor)
+
+tests=("$@")
+if [ $# = 0 ]; then
+    for file in "$ROOT"/tests/clients/*.sh; do
+        name=$(basename "$file" .sh)
+        [[ " ${LEFT_OUT[*]} " == *" $name "* ]] || tests+=("$name")
+    done
+fi
+
+SUITE=trixie
+make_root debian13 "$(dpkg --print-architecture)" ca-certificates,cargo,gcc,git,iproute2,libc6-dev,procps,rustc --variant=apt
+heading 'The sources, built there'
+copy_sources_to "$ROOT_FOLDER/src"
+in_root "$ROOT_FOLDER" bash -euc 'cd /src && scripts/build.sh && openssl version && cargo --version'
+heading 'The tests'
+failed=()
+for name in "${tests[@]}"; do
+    began=$SECONDS
+    if in_root "$ROOT_FOLDER" bash -c "cd /src && tests/clients/$name.sh" >"$LOGS/debian13-$name.log" 2>&1; then
+        printf '%-16s passed, %d s\n' "$name" $((SECONDS - began))
+    else
+        failed+=("$name")
+        tail -n 30 "$LOGS/debian13-$name.log" | sed 's/^/    | /'
+        printf '%-16s FAILED, whole output: %s\n' "$name" "$LOGS/debian13-$name.log"
+    fi
+done
+[ ${#failed[@]} -eq 0 ] || die "failed on Debian 13: ${failed[*]}"

@@ -1,0 +1,63 @@
+//! Colours and progress are for people at a terminal: pipes, files and `NO_COLOR` get plain text.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod cli_support;
+
+use std::process::Command;
+
+use cli_support::{stderr, stdout, Bench, TOOL};
+
+/// What the tool prints at a terminal, its standard error among it (`script`, of Debian's bsdutils, makes one).
+fn at_a_terminal(bench: &Bench, arguments: &str, environment: &[(&str, &str)]) -> String {
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &format!("{TOOL} {arguments}"), "/dev/null"])
+        .env("ATECC608_PKCS11_CONF", bench.path("config.toml"))
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .envs(environment.iter().copied());
+    stdout(&script.output().expect("script(1)"))
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let bench = Bench::new();
+    let coloured = at_a_terminal(&bench, "doctor", &[]);
+    assert!(coloured.contains("\x1b[31mFAIL\x1b[0m") && coloured.contains("\x1b[32mok"), "{coloured}");
+    assert!(at_a_terminal(&bench, "config check", &[]).contains("\x1b[31mDANGER"));
+    for plain in [
+        at_a_terminal(&bench, "doctor", &[("NO_COLOR", "1")]),
+        at_a_terminal(&bench, "doctor", &[("TERM", "dumb")]),
+        at_a_terminal(&bench, "doctor --json", &[]),
+        stdout(&bench.run(&["doctor"])),
+        stdout(&bench.run(&["config", "check"])),
+    ] {
+        assert!(!plain.contains('\x1b') && plain.len() > 100, "{plain}");
+    }
+    // An empty NO_COLOR counts as none (no-color.org).
+    assert!(at_a_terminal(&bench, "doctor", &[("NO_COLOR", "")]).contains("\x1b["));
+}
+
+#[test]
+fn progress_is_shown_to_who_waits_and_results_stay_alone() {
+    let bench = Bench::new();
+    assert!(at_a_terminal(&bench, "scan", &[]).contains("atecc608: asking sim:"));
+    let output = bench.run(&["scan"]);
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_failure_is_json_too() {
+    let bench = Bench::new();
+    for arguments in [
+        &["lock", "data"][..],
+        &["config", "set", "nowhere"],
+        &["config", "diff", "profile:none"],
+        &["import-config", "nowhere"],
+        &["scan", "no-bus"],
+    ] {
+        let report = bench.json(arguments);
+        assert!(report["error"].as_str().unwrap().len() > 10, "{arguments:?}: {report}");
+    }
+}

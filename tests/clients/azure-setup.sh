@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# `atecc608 azure setup`, and what it wrote: the certificate and the key's file with openssl, and the real Azure IoT SDK for Python, which
+# connects to a broker on loopback. Nothing here is Azure: docs/azure-iot.md says what that leaves open.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+need_packages mosquitto openssl python3 python3-venv
+install_pkcs11_provider
+need_python_venv azure "$ROOT/tests/clients/python/requirements-azure.txt"
+served_chip azure-setup
+export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE PYTHONDONTWRITEBYTECODE=1
+
+heading 'What is wrong is said'
+run_refused 'the chip is not provisioned' 'atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/hub'
+run 'atecc608 provision tls --lock-forever 2>provision.log'
+run_refused "' ' is not allowed" 'atecc608 azure setup --device "gateway 1" --hub acme'
+run_refused 'hub|dps' 'atecc608 azure setup --device gateway-1'
+run_refused 'az.*can.t be run.*Without --apply' 'PATH=$TARGET/release atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/apply --apply'
+
+heading 'IoT Hub: a certificate by the key itself'
+run 'atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/hub --json >hub.json'
+run 'openssl verify -CAfile hub/device.pem hub/device.pem'
+run 'openssl x509 -in hub/device.pem -noout -subject | grep "CN = gateway-1"'
+run 'openssl x509 -in hub/device.pem -noout -fingerprint -sha256 | tr -d : | sed "s/.*=//" | tee thumbprint.txt'
+run 'grep "device-identity create --hub-name acme --device-id gateway-1 --auth-method x509_thumbprint --primary-thumbprint $(cat thumbprint.txt)" hub/enrol.sh'
+run 'sh -n hub/enrol.sh'
+
+heading 'Again: the same certificate'
+run 'cp hub/device.pem first.pem && atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/hub --json >again.json && cmp first.pem hub/device.pem'
+run 'not grep -E "\"(written|replaced|kept)\"" again.json'
+
+heading 'The key as a file'
+run 'OPENSSL_CONF=$P11 openssl pkey -in hub/device-key.pem -pubout | cmp - <(openssl x509 -in hub/device.pem -noout -pubkey)'
+
+heading 'A CA: IoT Hub and DPS, with the configuration of IoT Edge'
+software_ca
+run 'atecc608 azure setup --device gateway-2 --hub acme.azure-devices.net --ca-cert ca.pem --ca-key ca.key --ca-name acme-ca --edge --dir $WORK/ca'
+run 'openssl verify -CAfile ca.pem ca/device.pem && grep "x509_ca --edge-enabled true" ca/enrol.sh && grep "certificate create .*--name acme-ca .*--verified true" ca/enrol.sh'
+run 'atecc608 azure setup --device gateway-3 --dps acme-dps --resource-group iot --scope 0ne000AB --edge --dir $WORK/dps'
+run 'grep "dps enrollment create --dps-name acme-dps --resource-group iot --enrollment-id gateway-3 .*--certificate-path $WORK/dps/device.pem" dps/enrol.sh'
+write_file toml.py <<'END'
+import sys
+try:
+    import tomllib
+except ImportError:
+    sys.exit("Python 3.11 or newer reads TOML")
+hub, dps = (tomllib.load(open(name + "/edge-config.toml", "rb")) for name in ("ca", "dps"))
+assert hub["provisioning"]["iothub_hostname"] == "acme.azure-devices.net", hub
+assert hub["provisioning"]["authentication"]["identity_pk"] == "pkcs11:token=gateway;object=gateway-2", hub
+assert dps["provisioning"]["id_scope"] == "0ne000AB" and dps["provisioning"]["attestation"]["registration_id"] == "gateway-3", dps
+assert dps["aziot_keys"]["pkcs11_lib_path"].endswith("/libatecc608_pkcs11.so"), dps
+END
+run '/usr/bin/python3 toml.py'
+run_refused 'is another certificate' 'atecc608 azure setup --device gateway-3 --key gateway-1 --hub acme --dir $WORK/dps'
+
+heading 'The Azure IoT SDK for Python connects with the key in the chip (its port is fixed: 8883)'
+if listening 8883; then
+    die 'port 8883 of loopback is in use, and the SDK knows no other'
+fi
+run 'cat hub/device.pem >>ca.pem'
+write_file mosquitto.conf <<END
+user $(id -un)
+per_listener_settings true
+listener 8883 127.0.0.1
+cafile ca.pem
+certfile server.pem
+keyfile server.key
+require_certificate true
+use_identity_as_username true
+allow_anonymous false
+END
+start_server mosquitto.log '/usr/sbin/mosquitto -v -c mosquitto.conf'
+wait_for 'the broker' mosquitto.log listening 8883
+run 'OPENSSL_CONF=$P11 "$VENV/bin/python" hub/sdk_connect.py --hub localhost --server-ca ca.pem'
+run 'OPENSSL_CONF=$P11 "$VENV/bin/python" ca/sdk_connect.py --hub localhost --server-ca ca.pem'
+run 'grep "devices/gateway-1/messages/events/" mosquitto.log && grep "devices/gateway-2/messages/events/" mosquitto.log'
