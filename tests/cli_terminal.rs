@@ -17,7 +17,7 @@ fn at_a_terminal(bench: &Bench, arguments: &str, environment: &[(&str, &str)]) -
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
         .envs(environment.iter().copied());
-    stdout(&script.output().expect("script(1)"))
+    stdout(&script.output().unwrap())
 }
 
 #[test]

@@ -79,3 +79,11 @@ start_server trust_server.log "env OPENSSL_CONF=$P11 openssl s_server -accept 12
 wait_for 's_server' trust_server.log listening "$port"
 run "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile known-root.pem -verify_return_error -brief -ign_eof > server-side.txt 2>&1"
 run 'grep "Verification: OK" server-side.txt && grep olleh server-side.txt'
+
+heading 'Behind an I2C node the same chip passes for a real one: its certificates, which everybody can make, are not shown'
+need_packages gcc libc6-dev
+run 'cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl'
+run "sed 's|unix:.*sock|/dev/i2c-20|; s|/state|/other-state|' config.toml > other.toml && mkdir other-state"
+run 'ATECC608_PKCS11_CONF=$WORK/other.toml I2C_SHIM=20=chip.sock LD_PRELOAD=./i2c_shim.so pkcs11-tool --module $MODULE --list-objects > other.txt 2> other.log'
+run '[ "$(grep -c "^Certificate Object" other.txt)" = 0 ] && [ "$(grep -c "^Private Key Object" other.txt)" = 4 ]'
+run 'grep "the signer.s certificate is not shown" other.log'

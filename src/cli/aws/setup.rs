@@ -241,19 +241,8 @@ impl Setup<'_> {
             commands: self.steps.lines(),
             checks: report.findings(),
         };
-        let mut text = format!("thing        {}\nkey          \"{}\" in the chip", self.thing(), self.key_label());
-        text += if generated { ", generated now\n" } else { "\n" };
-        text += &match id {
-            Some(id) => format!("certificate  {id}\n"),
-            None => "certificate  by the own CA; AWS registers it at the first connection\n".to_owned(),
-        };
-        if let Some(name) = &policy_name {
-            text += &format!("policy       {name}\n");
-        }
-        text += &format!("endpoint     {}\nroot CA      {root_ca_from}\n\n", hosts.endpoint);
-        text += &folder::text(folder.placed());
-        text += &format!("\nchecks\n{}", report.text());
-        text += &next_steps(&folder, self.identity.config.as_deref(), core.is_some());
+        let text = said(&answer, &root_ca_from, &report)
+            + &next_steps(&folder, self.identity.config.as_deref(), core.is_some());
         Output::new(text, &answer).map(|output| output.failed_if(report.failed()))
     }
 
@@ -401,6 +390,19 @@ impl Setup<'_> {
         });
         Output::new(text, &answer)
     }
+}
+
+/// The answer as text.
+fn said(answer: &Answer<'_>, root_ca_from: &str, report: &Report) -> String {
+    let generated = if answer.key_generated { ", generated now" } else { "" };
+    let certificate = answer.certificate_id.unwrap_or("by the own CA; AWS registers it at the first connection");
+    let mut text = format!("thing        {}\nkey          \"{}\" in the chip{generated}\n", answer.thing, answer.key);
+    text += &format!("certificate  {certificate}\n");
+    if let Some(name) = answer.policy {
+        text += &format!("policy       {name}\n");
+    }
+    text += &format!("endpoint     {}\nroot CA      {root_ca_from}\n\n", answer.endpoint);
+    text + &folder::text(answer.files) + "\nchecks\n" + &report.text()
 }
 
 /// Places a file, and says so if another one stays.

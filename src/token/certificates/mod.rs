@@ -188,7 +188,7 @@ fn verify(issuer: Point, to_be_signed: &[u8], signature: &[u8; SIGNATURE_LEN]) -
 enum Problem {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    #[error("its issuer's key does not verify its signature, so it is not that of this chip's key, or was changed")]
+    #[error("its issuer's key does not verify its signature, so it is of another key than this chip's, of another issuer, or was changed")]
     Signature,
     #[error("the public key that it certifies is not in the chip, or not told by it")]
     NoKey,
