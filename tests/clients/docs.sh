@@ -18,13 +18,18 @@ pages() { (cd "$ROOT" && /usr/bin/python3 tests/docs/page.py "$@"); }
 run_page() {
     local name=${1//\//-} chip log status=0
     log=$PAGE_LOGS/${name%.md}.log
+    if pages check "$1" | grep -q ': 0 blocks are run,'; then
+        printf 'no commands to run\n' | tee "$log"
+        return
+    fi
     chip=$(pages chip "$1") && pages script "$1" >page.sh || return
     rm -rf place bus chip.eeprom
     mkdir place && mkdir -m 1777 bus || return
     start_server sim.log "atecc608-sim serve --socket bus/1 --state chip.eeprom --profile $chip --timing fast" >"$log"
     wait_for 'the simulated chip' sim.log test -S bus/1
     chmod 666 bus/1
-    as_root env PLACE="$WORK/place" BUS="$WORK/bus" SHIM="$WORK/i2c_shim.so" PACKAGE="$PACKAGE" RELEASE="$TARGET/release" SOURCE="$ROOT" \
+    as_root env PLACE="$WORK/place" BUS="$WORK/bus" SHIM="$WORK/i2c_shim.so" \
+        PACKAGE="$PACKAGE" SIM_PACKAGE="$SIM_PACKAGE" RELEASE="$TARGET/release" SOURCE="$ROOT" \
         timeout --kill-after=5 $LIMIT unshare --mount --pid --fork --kill-child "$ROOT/tests/docs/machine.sh" page.sh \
         >>"$log" 2>&1 </dev/null || status=$?
     stop_last_server
@@ -58,7 +63,10 @@ export PATH=$TARGET/release:$PATH
 mkdir -p "$PAGE_LOGS"
 run "cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
 mkdir -p "$TARGET/debian"
-PACKAGE=$(find "$TARGET/debian" -name "atecc608-pkcs11_*_$(dpkg --print-architecture).deb" | sort -V | tail -n 1)
+package() { find "$TARGET/debian" -name "$1_*_$(dpkg --print-architecture).deb" | sort -V | tail -n 1; }
+PACKAGE=$(package atecc608-pkcs11)
+SIM_PACKAGE=$(package atecc608-sim)
+[ -n "$SIM_PACKAGE" ] || PACKAGE=''
 note "the module and the tool on these machines: ${PACKAGE:-$TARGET/release, since scripts/package.sh has not run}"
 FAILED=()
 for page in "${PAGES[@]}"; do

@@ -5,7 +5,7 @@
 #   unshare --mount --pid --fork --kill-child machine.sh SCRIPT
 #
 # Wants in the environment: PLACE (an empty folder), BUS (the folder with the simulator's socket "1"), SHIM (the built
-# tests/vendor/i2c_shim.c), PACKAGE (the gateway's .deb, or nothing), RELEASE (target/release), SOURCE (the repository).
+# tests/vendor/i2c_shim.c), PACKAGE and SIM_PACKAGE (the two .deb, or nothing), RELEASE (target/release), SOURCE (the repository).
 
 set -euo pipefail
 
@@ -46,7 +46,10 @@ module=$libraries/pkcs11/libatecc608_pkcs11.so
 rm -rf "$machine/etc/atecc608-pkcs11" "$machine/etc/pkcs11/modules"
 if [ -n "$PACKAGE" ]; then
     install -m 644 "$PACKAGE" "$machine/run/package.deb"
-    chroot "$machine" dpkg --install /run/package.deb >/dev/null
+    # This machine lives for seconds: no file of it has to survive a power failure.
+    chroot "$machine" dpkg --force-unsafe-io --install /run/package.deb >/dev/null
+    # For pages whose test-setup wants it.
+    install -m 644 "$SIM_PACKAGE" "$machine/run/atecc608-sim.deb"
 else
     chroot "$machine" groupadd --force --system atecc608
     install -D -m 644 -t "$libraries/pkcs11" "$RELEASE/libatecc608_pkcs11.so"
@@ -61,7 +64,7 @@ else
 fi
 # pkcs11-provider loads a module so that what is preloaded does not count for it (RTLD_DEEPBIND): the module names the shim.
 patchelf --add-needed /usr/lib/i2c_shim.so "$module"
-install -m 755 -t "$machine/usr/bin" "$RELEASE/atecc608-sim"
+install -m 755 -t "$machine/usr/local/bin" "$RELEASE/atecc608-sim"
 # The one line that the reader writes, and the token's name in these pages.
 printf '[[token]]\nbus = "/dev/i2c-1"\nlabel = "gateway"\n' >"$machine/etc/atecc608-pkcs11/config.toml"
 mknod -m 660 "$machine/dev/i2c-1" c 89 1
