@@ -121,7 +121,8 @@ fn bus_remedy(error: &Error, token: &TokenConfig, kernel: &Kernel) -> String {
                 .to_owned()
         }
         (BusLocation::Linux(path), OpenError::NotPermitted(_)) => {
-            format!("sudo usermod -aG $(stat -c %G {}) $USER, then log in anew", path.display())
+            let group = format!("stat -c %G {}", path.display());
+            format!("sudo usermod -aG atecc608 $USER (without the package: the group that {group} prints), then log in anew")
         }
         (BusLocation::Linux(path), OpenError::InUse(_)) => match kernel.driver(path, token.address) {
             Some(driver) => driver.unbind(),
