@@ -27,12 +27,22 @@ SUITE=trixie
 make_root debian13 "$(dpkg --print-architecture)" ca-certificates,cargo,gcc,git,iproute2,libc6-dev,procps,rustc --variant=apt
 heading 'The sources, built there'
 copy_sources_to "$ROOT_FOLDER/src"
-in_root "$ROOT_FOLDER" bash -euc 'cd /src && scripts/build.sh && openssl version && cargo --version'
+# Built outside of the sources, which are copied anew each time.
+there() {
+    in_root "$ROOT_FOLDER" env CARGO_TARGET_DIR=/target bash -euc "
+        # What a terminal and a tunnel need.
+        mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts
+        mkdir -p /dev/net
+        [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
+        cd /src
+        $1"
+}
+there '. scripts/lib.sh; install_stock_software; scripts/build.sh; openssl version; cargo --version'
 heading 'The tests'
 failed=()
 for name in "${tests[@]}"; do
     began=$SECONDS
-    if in_root "$ROOT_FOLDER" bash -c "cd /src && tests/clients/$name.sh" >"$LOGS/debian13-$name.log" 2>&1; then
+    if there "tests/clients/$name.sh" >"$LOGS/debian13-$name.log" 2>&1; then
         printf '%-16s passed, %d s\n' "$name" $((SECONDS - began))
     else
         failed+=("$name")

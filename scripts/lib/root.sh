@@ -58,6 +58,8 @@ in_root() {
     unshare --mount -- bash -euc '
         folder=$1 cargo_home=$2
         shift 2
+        # The root as a mount of its own: ip netns wants that.
+        mount --rbind "$folder" "$folder"
         mount -t proc proc "$folder/proc"
         mount --bind "$cargo_home" "$folder/cargo"
         if [ -e "$folder/etc/ssl/certs" ] && [ -e /etc/ssl/certs ]; then
