@@ -42,7 +42,7 @@ heading 'The tests'
 failed=()
 for name in "${tests[@]}"; do
     began=$SECONDS
-    if there "tests/clients/$name.sh" >"$LOGS/debian13-$name.log" 2>&1; then
+    if there "bash tests/clients/$name.sh" >"$LOGS/debian13-$name.log" 2>&1; then
         printf '%-16s passed, %d s\n' "$name" $((SECONDS - began))
     else
         failed+=("$name")
