@@ -29,7 +29,7 @@ libraries=/usr/lib/$(gcc -print-multiarch)
 heading 'The module file of conf/'
 install_module_file
 run 'p11-kit list-modules > modules.txt'
-run 'grep -A 6 "^atecc608-test" modules.txt'
+run 'grep -A 6 "atecc608-test" modules.txt'
 run 'grep "token: gateway" modules.txt'
 run 'p11tool --list-token-urls | grep "token=gateway"'
 run 'p11tool --test-sign "pkcs11:token=gateway;object=dev-key;type=private"'

@@ -47,7 +47,7 @@ run '$P --keypairgen --key-type EC:prime256v1 --usage-sign --id 31 --label k31'
 run '$P --type privkey --id 31 --set-id 32'
 run '$P -O --type privkey | grep -E "ID: +32"'
 run '$P --delete-object --type privkey --label k31'
-run_refused 'Private key not found' '$P --sign -m ECDSA --id 32 -i msg.sha -o gone.sig'
+run_refused 'Private(/secret)? key not found' '$P --sign -m ECDSA --id 32 -i msg.sha -o gone.sig'
 
 heading 'A key that was made elsewhere'
 run '$P --write-object peer.key --type privkey --id 40 --label imported'
@@ -58,7 +58,7 @@ run 'cmp imported.der peer-pub.der'
 # There is room for one, and it is not written over.
 run_refused 'CKR_DEVICE_MEMORY' '$P --write-object peer.key --type privkey --id 41 --label second'
 run '$P --delete-object --type privkey --id 40'
-run_refused 'Private key not found' '$P --sign -m ECDSA --id 40 -i msg.sha -o gone.sig'
+run_refused 'Private(/secret)? key not found' '$P --sign -m ECDSA --id 40 -i msg.sha -o gone.sig'
 
 heading 'Two keys with one label are not possible: AWS clients would take neither'
 run_refused 'CKR_ATTRIBUTE_VALUE_INVALID' '$P --keypairgen --key-type EC:prime256v1 --id 33 --label dev-key'

@@ -64,7 +64,7 @@ for version in tls1_2 tls1_3; do
     run "printf 'hello\nCLOSE\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -$version -cert device.pem -cert_chain signer.pem -key \"\$KEY\" -brief -ign_eof > $version.txt 2>&1"
     run "grep olleh $version.txt"
 done
-run 'grep -E "Peer certificate: .*CN = sn0123" s_server.log'
+run 'grep -E "Peer certificate: .*CN *= *sn0123" s_server.log'
 
 heading 'The same, gnutls'
 for version in 1.2 1.3; do
