@@ -81,5 +81,5 @@ run '! grep -iE "error|failed|aborting|CKR_" ec.log'
 run '$P --delete-object --type privkey --id 55'
 run '$P --test-fork'
 run '$P --test-threads INGISLT0 --test-threads ILGISLT0 --test-threads INP0GISLT0GISLT0 > threads.log 2>&1; cat threads.log'
-run 'grep "all threads have ended with CKR_OK" threads.log'
-run '[ "$(grep -c "returning rv = 0" threads.log)" = 3 ]'
+# Versions 0.23 and 0.26 word it differently.
+run '[ "$(grep -c -E "returning rv( = 0|:CKR_OK)" threads.log)" = 3 ]'

@@ -125,7 +125,7 @@ user root
 listener $port 127.0.0.1
 allow_anonymous true
 connection up
-address localhost:$BROKER
+address 127.0.0.1:$BROKER
 topic # out 1
 bridge_cafile $WORK/ca.pem
 bridge_certfile $WORK/device.pem
