@@ -4,6 +4,7 @@
 
 mod cli_support;
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -160,8 +161,7 @@ fn a_state_folder_that_may_not_be_written() {
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
-    let output = command.output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = report_of(command);
     assert_broken(&report, "state", "can't be read and written by this user", "usermod");
     mode(&folder, 0o755);
 }
@@ -216,7 +216,13 @@ fn somebody(bench: &Bench, arguments: &[&str]) -> Command {
 }
 
 fn report_of(mut command: Command) -> Value {
-    let output = command.output().unwrap();
+    let output = loop {
+        match command.output() {
+            // A process that another test is starting may still have the copy open for writing.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            other => break other.unwrap(),
+        }
+    };
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
