@@ -50,6 +50,9 @@ for file in tests/abi_*.rs; do
         abi_costs | abi_interrupted | abi_pin_interrupted | abi_vectors) ;;
         # Reads all of its process's memory, which has terabytes under AddressSanitizer.
         abi_pin_memory) ;;
+        # In gcc 12's runtime (LLVM mended it with version 18) AddressSanitizer's own locks stay locked in a child that is forked
+        # while another thread uses memory: the child waits for ever.
+        abi_fork) ;;
         *) TESTS+=(--test "$name") ;;
     esac
 done

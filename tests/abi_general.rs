@@ -1,5 +1,5 @@
 //! The C ABI before, after and around everything else: initialisation and its failures, interfaces, NULL pointers,
-//! fork, threads, unloading.
+//! threads, unloading.
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -8,8 +8,8 @@ use std::ffi::CStr;
 use std::fs;
 use std::path::Path;
 use std::ptr::{null, null_mut};
-use std::time::{Duration, Instant};
 
+use common::fork::in_a_child;
 use common::module::{c, Module};
 use cryptoki_sys::*;
 
@@ -271,148 +271,6 @@ fn slot_lists_are_asked_in_two_calls() {
     let (mut slots, mut count) = ([9; 2], 1);
     assert_eq!(c!(module, C_GetSlotList(0, slots.as_mut_ptr(), &mut count)), Err(CKR_BUFFER_TOO_SMALL));
     assert_eq!((slots, count), ([9; 2], 2));
-}
-
-/// Runs `child` in a forked process; it has to end well, and soon.
-fn in_a_child(child: impl FnOnce() -> bool) {
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(false);
-        unsafe { libc::_exit(if good { 0 } else { 1 }) };
-    }
-    assert!(pid > 0);
-    let end = Instant::now() + Duration::from_secs(10);
-    let mut status = -1;
-    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == 0 {
-        if Instant::now() > end {
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-            unsafe { libc::waitpid(pid, &mut status, 0) };
-            panic!("the child hangs");
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert_eq!(status, 0, "the child failed");
-}
-
-#[test]
-fn a_child_has_to_initialize() {
-    let module = Module::configured(TOY);
-    module.initialize().unwrap();
-    in_a_child(|| module.slots(false) == Err(CKR_CRYPTOKI_NOT_INITIALIZED));
-    assert_eq!(module.slots(false), Ok(vec![0]));
-}
-
-#[cfg(feature = "sim")]
-#[test]
-fn a_child_initializes_without_finalize() {
-    let module = Module::simulated();
-    module.initialize().unwrap();
-    let session = module.open_session(0, false).unwrap();
-    in_a_child(|| {
-        module.initialize() == Ok(())
-            && module.session_info(session).map(drop) == Err(CKR_SESSION_HANDLE_INVALID)
-            && module.slots(false) == Ok(vec![0])
-            && module.initialize() == Err(CKR_CRYPTOKI_ALREADY_INITIALIZED)
-            && module.finalize() == Ok(())
-            && module.finalize() == Err(CKR_CRYPTOKI_NOT_INITIALIZED)
-    });
-    assert!(module.session_info(session).is_ok(), "the parent's session is still open");
-}
-
-#[test]
-fn a_child_finalizes_and_initializes() {
-    let module = Module::configured(TOY);
-    module.initialize().unwrap();
-    in_a_child(|| {
-        module.finalize() == Ok(())
-            && module.finalize() == Err(CKR_CRYPTOKI_NOT_INITIALIZED)
-            && module.slots(false) == Err(CKR_CRYPTOKI_NOT_INITIALIZED)
-            && module.initialize() == Ok(())
-            && module.slots(false) == Ok(vec![0])
-    });
-    assert_eq!(module.slots(false), Ok(vec![0]));
-}
-
-#[test]
-fn a_child_of_a_process_without_module_has_none() {
-    let module = Module::configured(TOY);
-    in_a_child(|| module.finalize() == Err(CKR_CRYPTOKI_NOT_INITIALIZED) && module.initialize() == Ok(()));
-    assert_eq!(module.slots(false), Err(CKR_CRYPTOKI_NOT_INITIALIZED));
-}
-
-#[test]
-fn a_grandchild_starts_afresh_too() {
-    let module = Module::configured(TOY);
-    module.initialize().unwrap();
-    in_a_child(|| {
-        module.initialize().unwrap();
-        in_a_child(|| module.slots(false) == Err(CKR_CRYPTOKI_NOT_INITIALIZED) && module.initialize() == Ok(()));
-        module.slots(false) == Ok(vec![0])
-    });
-}
-
-#[cfg(feature = "sim")]
-#[test]
-fn a_child_forked_while_other_threads_are_in_calls_does_not_hang() {
-    let module = Module::simulated();
-    let log = module.folder.path().join("log");
-    unsafe { std::env::set_var("ATECC608_LOG", format!("debug:{}", log.display())) };
-    module.initialize().unwrap();
-    let (open, close) = (module.list.C_OpenSession.unwrap(), module.list.C_CloseSession.unwrap());
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    let mut session = 0;
-                    unsafe {
-                        open(0, CKF_SERIAL_SESSION, null_mut(), None, &mut session);
-                        close(session);
-                    }
-                }
-            });
-        }
-        let children = || {
-            for round in 0..50 {
-                in_a_child(|| {
-                    (round % 2 == 0 || module.finalize() == Ok(()))
-                        && module.initialize() == Ok(())
-                        && module.open_session(0, false).is_ok()
-                        && module.finalize() == Ok(())
-                });
-            }
-        };
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(children));
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        result.unwrap();
-    });
-    unsafe { std::env::remove_var("ATECC608_LOG") };
-}
-
-/// How many lock files in this folder the process has open.
-#[cfg(feature = "sim")]
-fn open_locks(folder: &Path) -> usize {
-    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-    links
-        .filter(|link| link.starts_with(folder) && link.extension().is_some_and(|extension| extension == "lock"))
-        .count()
-}
-
-#[cfg(feature = "sim")]
-#[test]
-fn a_child_does_not_keep_the_lock_on_the_bus() {
-    let module = Module::simulated();
-    module.initialize().unwrap();
-    module.open_session(0, false).unwrap();
-    let folder = module.folder.path();
-    assert_ne!(open_locks(folder), 0);
-    in_a_child(|| {
-        open_locks(folder) == 0
-            && module.initialize() == Ok(())
-            && module.open_session(0, false).is_ok()
-            && open_locks(folder) != 0
-    });
-    assert_ne!(open_locks(folder), 0);
 }
 
 #[cfg(feature = "sim")]

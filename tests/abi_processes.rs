@@ -7,46 +7,17 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atecc608_pkcs11::sim::SimBus;
 use common::chip;
 use common::keys::{Handle, Session};
-use common::module::{c, Module};
+use common::module::Module;
 use common::one_key::{generate, point_of};
 use common::process::{self, Helper};
+use common::signers::{digest, in_process, served, sign_rounds, verifies, ROUNDS};
 use cryptoki_sys::*;
-use p256::ecdsa::signature::hazmat::PrehashVerifier;
-use p256::ecdsa::{Signature, VerifyingKey};
 use rustix::fs::{flock, FlockOperation};
-
-const ROUNDS: usize = 10;
-
-fn verifies(point: &[u8], digest: &[u8], signature: &[u8]) -> bool {
-    let key = VerifyingKey::from_sec1_bytes(point).unwrap();
-    Signature::from_slice(signature).is_ok_and(|signature| key.verify_prehash(digest, &signature).is_ok())
-}
-
-/// Digests that tell apart who signed when.
-fn digest(signer: u8, round: usize) -> [u8; 32] {
-    let mut digest = [signer; 32];
-    digest[31] = round as u8;
-    digest
-}
-
-/// Signs with the key "a" again and again, and checks each signature with p256.
-fn sign_rounds(module: &Module, session: Session, signer: u8) {
-    let key = module.find_labelled(session, CKO_PRIVATE_KEY, "a")[0];
-    let point = point_of(module, session, key);
-    for round in 0..ROUNDS {
-        let digest = digest(signer, round);
-        let signature = module.sign_with(session, CKM_ECDSA, key, &digest).unwrap();
-        assert!(verifies(&point, &digest, &signature));
-    }
-}
 
 /// Only [`Helper`] runs it to some purpose.
 #[test]
@@ -122,15 +93,6 @@ fn at_once<const N: usize>(module: &Module, roles: [&str; N]) -> [Helper; N] {
 /// Lets one helper do its work.
 fn alone(module: &Module, role: &str) {
     at_once(module, [role]).into_iter().for_each(|helper| drop(helper.finish()));
-}
-
-fn in_process() -> (Module, Option<SimBus>) {
-    (Module::with_chip(&chip::provisioned()), None)
-}
-
-fn served() -> (Module, Option<SimBus>) {
-    let (module, bus) = Module::on_bus(chip::provisioned());
-    (module, Some(bus))
 }
 
 #[test]
@@ -313,167 +275,4 @@ fn a_chip_that_a_killed_process_left_awake_and_busy_serves_the_next() {
         let signature = module.sign_with(session, CKM_ECDSA, key, &[1; 32]).unwrap();
         assert!(verifies(&point_of(&module, session, key), &[1; 32], &signature));
     }
-}
-
-/// Runs `child` in a forked process, which has to end well.
-fn in_a_child(child: impl FnOnce() -> bool) {
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let good = catch_unwind(AssertUnwindSafe(child)).unwrap_or(false);
-        unsafe { libc::_exit(i32::from(!good)) };
-    }
-    let mut status = -1;
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    assert_eq!(status, 0, "the child failed");
-}
-
-#[test]
-fn a_forked_child_initialises_anew_and_signs_and_its_parent_goes_on() {
-    for make in [in_process, served] {
-        let (module, _bus) = make();
-        let session = module.start();
-        let key = generate(&module, session, "a").unwrap();
-        let point = point_of(&module, session, key);
-        for finalize in [false, true] {
-            in_a_child(|| {
-                assert_eq!(module.session_info(session).map(drop), Err(CKR_CRYPTOKI_NOT_INITIALIZED));
-                assert!(!finalize || module.finalize() == Ok(()));
-                let session = module.start();
-                let key = module.find_labelled(session, CKO_PRIVATE_KEY, "a")[0];
-                let signature = module.sign_with(session, CKM_ECDSA, key, &[1; 32]).unwrap();
-                verifies(&point, &[1; 32], &signature) && module.finalize() == Ok(())
-            });
-            let signature = module.sign_with(session, CKM_ECDSA, key, &[2; 32]).unwrap();
-            assert!(verifies(&point, &[2; 32], &signature));
-        }
-    }
-}
-
-#[test]
-fn parent_and_child_sign_at_once() {
-    for make in [in_process, served] {
-        let (module, _bus) = make();
-        let session = module.start();
-        generate(&module, session, "a").unwrap();
-        let pid = unsafe { libc::fork() };
-        if pid == 0 {
-            let child = || sign_rounds(&module, module.start(), 1);
-            let good = catch_unwind(AssertUnwindSafe(child)).is_ok();
-            unsafe { libc::_exit(i32::from(!good)) };
-        }
-        sign_rounds(&module, session, 2);
-        let mut status = -1;
-        assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-        assert_eq!(status, 0, "the child failed");
-    }
-}
-
-/// Children are forked while other threads do this again and again; each child does everything anew.
-fn fork_amid(module: &Module, work: impl Fn() + Sync) {
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    work();
-                }
-            });
-        }
-        let children = || {
-            for round in 0..12 {
-                in_a_child(|| {
-                    assert!(round % 2 == 0 || module.finalize().is_ok_and(|()| module.finalize().is_err()));
-                    sign_rounds(module, module.start(), round);
-                    module.finalize() == Ok(())
-                });
-            }
-        };
-        let result = catch_unwind(AssertUnwindSafe(children));
-        stop.store(true, Ordering::Relaxed);
-        result.unwrap();
-    });
-}
-
-#[test]
-fn a_child_forked_while_other_threads_sign_signs_too() {
-    for make in [in_process, served] {
-        let (module, _bus) = make();
-        let session = module.start();
-        let key = generate(&module, session, "a").unwrap();
-        let point = point_of(&module, session, key);
-        fork_amid(&module, || {
-            let own = module.open_session(0, false).unwrap();
-            let signature = module.sign_with(own, CKM_ECDSA, key, &[3; 32]).unwrap();
-            assert!(verifies(&point, &[3; 32], &signature));
-            c!(module, C_CloseSession(own)).unwrap();
-        });
-        assert!(module.sign_with(session, CKM_ECDSA, key, &[4; 32]).is_ok());
-    }
-}
-
-#[test]
-fn a_child_forked_amid_initialize_and_finalize_signs() {
-    let (module, _bus) = in_process();
-    let session = module.start();
-    generate(&module, session, "a").unwrap();
-    module.finalize().unwrap();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                module.initialize().unwrap();
-                module.finalize().unwrap();
-            }
-        });
-        let children = || {
-            for round in 0..20 {
-                in_a_child(|| {
-                    sign_rounds(&module, module.start(), round);
-                    module.finalize() == Ok(())
-                });
-            }
-        };
-        let result = catch_unwind(AssertUnwindSafe(children));
-        stop.store(true, Ordering::Relaxed);
-        result.unwrap();
-    });
-}
-
-#[test]
-fn a_child_of_a_child_of_a_process_that_is_logged_in_and_in_the_middle_of_its_work_signs() {
-    let (module, _bus) = served();
-    let session = module.start();
-    let key = generate(&module, session, "a").unwrap();
-    module.login(session, CKU_USER, b"1234").unwrap();
-    module.sign_init(session, CKM_ECDSA, key).unwrap();
-    in_a_child(|| {
-        let own = module.start();
-        // The login is the parent's.
-        assert_eq!(module.session_info(own).unwrap().state, CKS_RW_PUBLIC_SESSION);
-        let key = module.find_labelled(own, CKO_PRIVATE_KEY, "a")[0];
-        module.sign_init(own, CKM_ECDSA, key).unwrap();
-        in_a_child(|| {
-            sign_rounds(&module, module.start(), 3);
-            true
-        });
-        module.sign(own, &[2; 32]).is_ok()
-    });
-    assert_eq!(module.session_info(session).unwrap().state, CKS_RW_USER_FUNCTIONS);
-    let signature = module.sign(session, &[1; 32]).unwrap();
-    assert!(verifies(&point_of(&module, session, key), &[1; 32], &signature));
-}
-
-#[test]
-fn a_session_operation_of_the_parent_survives_a_fork() {
-    let (module, _bus) = served();
-    let session = module.start();
-    let key = generate(&module, session, "a").unwrap();
-    module.sign_init(session, CKM_ECDSA_SHA256, key).unwrap();
-    let mut data = [9; 5];
-    c!(module, C_SignUpdate(session, data.as_mut_ptr(), 5)).unwrap();
-    in_a_child(|| module.finalize() == Ok(()) && module.initialize() == Ok(()));
-    let (mut signature, mut length) = ([0; 64], 64);
-    c!(module, C_SignFinal(session, signature.as_mut_ptr(), &mut length)).unwrap();
-    use sha2::Digest;
-    assert!(verifies(&point_of(&module, session, key), &sha2::Sha256::digest(data), &signature));
 }

@@ -8,6 +8,7 @@
 pub mod c_program;
 #[cfg(feature = "sim")]
 pub mod chip;
+pub mod fork;
 #[cfg(feature = "sim")]
 pub mod keys;
 pub mod module;
@@ -20,6 +21,8 @@ pub mod pin;
 pub mod process;
 #[cfg(feature = "sim")]
 pub mod secrets;
+#[cfg(feature = "sim")]
+pub mod signers;
 pub mod tap;
 pub mod templates;
 
