@@ -20,6 +20,7 @@ HOST=$(rustc -vV | sed -n 's/^host: //p')
 RUNTIME=$(gcc -print-file-name=libasan.so)
 [ -e "$RUNTIME" ] || die "gcc has no libasan.so: install libasan8, or the one of your gcc"
 FOLDER=$TARGET/asan
+cd "$ROOT"
 note "under AddressSanitizer: $("${CARGO[@]}" --version), $HOST, $(realpath "$RUNTIME")"
 
 export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$FOLDER
@@ -27,8 +28,6 @@ export RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt -Clink-arg=-lasan'
 export TEST_CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
 # Leaks are looked for in the C programs only (tests/common/c_program.rs): the Rust tests leave threads running.
 export ASAN_OPTIONS=detect_leaks=0
-RUNNER=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$HOST")_RUNNER
-export "$RUNNER=env LD_PRELOAD=$RUNTIME"
 
 # Is it watched at all? A defect that is planted must be found, in the module.
 heading 'A planted overrun is seen'
@@ -56,4 +55,5 @@ for file in tests/abi_*.rs; do
         *) TESTS+=(--test "$name") ;;
     esac
 done
-run "${CARGO[*]} test --locked --target $HOST ${TESTS[*]} --no-fail-fast"
+run "scripts/test_programs.py --cargo '${CARGO[*]}' --run-with 'env LD_PRELOAD=$RUNTIME' \
+    --locked --target $HOST ${TESTS[*]}"

@@ -58,4 +58,4 @@ else
 fi
 
 cd "$ROOT"
-run "cargo test --locked --no-fail-fast --target $I686 ${TESTS[*]/#/--test }"
+run "scripts/test_programs.py --locked --target $I686 ${TESTS[*]/#/--test }"

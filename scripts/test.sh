@@ -71,7 +71,10 @@ docs() { RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked; }
 
 build() { scripts/build.sh; }
 
-tests() { cargo test --locked --no-fail-fast; }
+tests() {
+    scripts/test_programs.py --locked
+    cargo test --locked --doc
+}
 
 budgets() {
     scripts/bench.sh
@@ -82,12 +85,13 @@ licences() {
     cargo metadata --locked --all-features --format-version 1 | /usr/bin/python3 scripts/check_licences.py deny.toml
 }
 
-# One client's trouble must not hide another's: all are run, then the failed ones are named.
+# One client's trouble must not hide another's: all are run, none for longer than a quarter of an hour, then the failed
+# ones are named.
 client_tests() {
     local file failed=()
     for file in tests/clients/*.sh; do
         printf '\n##### %s\n' "$file"
-        bash "$file" || failed+=("$file")
+        timeout --kill-after 30 900 bash "$file" || failed+=("$file (exit status $?)")
     done
     [ ${#failed[@]} -eq 0 ] || printf '\nfailed: %s\n' "${failed[@]}"
     [ ${#failed[@]} -eq 0 ]

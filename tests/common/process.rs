@@ -41,6 +41,8 @@ impl Helper {
             .args(["--exact", "helper_process", "--nocapture"])
             .env(ROLE, role)
             .env("ATECC608_PKCS11_CONF", module.configuration())
+            // A killed helper leaves its temporary folder: it goes with the test's.
+            .env("TMPDIR", module.folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
