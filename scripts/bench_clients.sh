@@ -8,6 +8,8 @@
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
@@ -24,17 +26,7 @@ TLS=$(free_port)
 start_server s_server.log "openssl s_server -accept 127.0.0.1:$TLS -cert server.pem -key server.key -CAfile ca.pem -Verify 1 -verify_return_error -www"
 wait_for s_server s_server.log listening "$TLS"
 MQTT=$(free_port)
-write_file broker.conf <<END
-user root
-listener $MQTT 127.0.0.1
-cafile $WORK/ca.pem
-certfile $WORK/server.pem
-keyfile $WORK/server.key
-require_certificate true
-use_identity_as_username true
-END
-start_server broker.log "/usr/sbin/mosquitto -c $WORK/broker.conf"
-wait_for 'the broker' broker.log listening "$MQTT"
+mqtt_broker "$MQTT" ca.pem server.pem server.key
 printf 'name = atecc608\nlibrary = %s\nslot = 0\n' "$MODULE" >p11.cfg
 
 TABLE=$WORK/table

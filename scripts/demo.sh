@@ -16,6 +16,8 @@
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
 
 usage() { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; }
 
@@ -139,26 +141,13 @@ talk_mqtt() {
     heading '8. MQTT with the AWS SDK and its PKCS#11 mutual TLS'
     local port
     port=$(free_port)
-    # "user": a broker started by root would give its rights away, and then could not read this folder.
-    write_file mosquitto.conf <<END
-user $(id -un)
-per_listener_settings true
-listener $port 127.0.0.1
-cafile ca.pem
-certfile server.pem
-keyfile server.key
-require_certificate true
-use_identity_as_username true
-allow_anonymous false
-END
-    start_server mosquitto.log '/usr/sbin/mosquitto -v -c mosquitto.conf'
-    wait_for 'the broker' mosquitto.log listening "$port"
+    mqtt_broker "$port" ca.pem server.pem server.key
     # A client without a certificate first: it shows that the broker means it.
     run_refused 'certificate required|handshake failure' \
         "printf hello | openssl s_client -connect 127.0.0.1:$port -servername localhost -CAfile ca.pem -brief -ign_eof"
     run "$VENV/bin/python $ROOT/scripts/aws_mqtt.py --module \$MODULE --token gateway --key dev-key --cert device.pem --ca ca.pem --port $port | tee mqtt.txt"
     cost 12-mqtt-with-the-aws-sdk
-    run 'grep "device-001" mosquitto.log'
+    run 'grep "device-001" broker.log'
     stop_last_server
 }
 

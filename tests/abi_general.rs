@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
+#[cfg(feature = "sim")]
 use common::fork::in_a_child;
 use common::module::{c, Module};
 use cryptoki_sys::*;

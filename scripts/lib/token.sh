@@ -4,9 +4,11 @@
 # Lines of a test are shell text for `run`.
 # shellcheck disable=SC2016
 
-# served_chip PREFIX: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set, and a blank chip. With
-# TIMING=real that takes the time that a real one takes.
+# served_chip PREFIX [PROFILE LINES]: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set, and a
+# blank chip, or one of that profile of the simulator's with these lines in the configuration beside its bus. With TIMING=real
+# that takes the time that a real one takes.
 served_chip() {
+    local profile=${2:-} lines=${3:-'label = "gateway"'}
     open_work_folder "$1" '' no
     cd "$WORK"
     export PATH=$TARGET/release:$PATH
@@ -18,8 +20,9 @@ state_dir = "$WORK/state"
 
 [[token]]
 bus = "unix:$WORK/chip.sock"
-label = "gateway"
+$lines
 END
+    [ -z "$profile" ] || run "atecc608-sim new --profile $profile --state chip.eeprom"
     start_server sim.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing '"${TIMING:-fast}"
     wait_for 'the simulated chip' sim.log test -S chip.sock
 }

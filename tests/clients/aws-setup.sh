@@ -6,6 +6,8 @@
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
@@ -90,21 +92,9 @@ run 'cmp gateway-1/libatecc608_pkcs11.so $MODULE'
 heading 'MQTT with them: the program that was written, and the SDK with what the Device Client is told'
 port=$(free_port)
 run 'cat moto-ca.pem ca.pem >clients-ca.pem'
-write_file mosquitto.conf <<END
-user $(id -un)
-per_listener_settings true
-listener $port 127.0.0.1
-cafile clients-ca.pem
-certfile server.pem
-keyfile server.key
-require_certificate true
-use_identity_as_username true
-allow_anonymous false
-END
-start_server mosquitto.log '/usr/sbin/mosquitto -v -c mosquitto.conf'
-wait_for 'the broker' mosquitto.log listening "$port"
+mqtt_broker "$port" clients-ca.pem server.pem server.key
 run "$VENV/bin/python gateway-1/sdk_connect.py --host localhost --port $port"
-run 'grep "u.gateway-1." mosquitto.log'
+run 'grep "u.gateway-1." broker.log'
 run "$VENV/bin/python $ROOT/tests/clients/python/device_client.py gateway-1/device-client.json --host localhost --port $port"
 
 heading 'A chip with a PIN: it is in the configuration only if that was asked for'

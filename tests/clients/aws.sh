@@ -6,6 +6,8 @@
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
@@ -17,21 +19,7 @@ device_certificate
 PORT=$(free_port)
 export PORT
 export MQTT="$VENV/bin/python $ROOT/tests/clients/aws/mqtt.py"
-write_file broker.conf <<END
-user root
-per_listener_settings true
-listener $PORT 127.0.0.1
-cafile $WORK/ca.pem
-certfile $WORK/server.pem
-keyfile $WORK/server.key
-require_certificate true
-use_identity_as_username true
-allow_anonymous false
-END
-broker() {
-    start_server broker.log "/usr/sbin/mosquitto -v -c $WORK/broker.conf"
-    wait_for 'the broker' broker.log listening "$PORT"
-}
+broker() { mqtt_broker "$PORT" ca.pem server.pem server.key; }
 broker
 
 run 'ARGUMENTS="$MODULE gateway dev-key device.pem ca.pem $PORT"'

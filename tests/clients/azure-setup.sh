@@ -6,6 +6,8 @@
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
@@ -63,19 +65,7 @@ if listening 8883; then
     die 'port 8883 of loopback is in use, and the SDK knows no other'
 fi
 run 'cat hub/device.pem >>ca.pem'
-write_file mosquitto.conf <<END
-user $(id -un)
-per_listener_settings true
-listener 8883 127.0.0.1
-cafile ca.pem
-certfile server.pem
-keyfile server.key
-require_certificate true
-use_identity_as_username true
-allow_anonymous false
-END
-start_server mosquitto.log '/usr/sbin/mosquitto -v -c mosquitto.conf'
-wait_for 'the broker' mosquitto.log listening 8883
+mqtt_broker 8883 ca.pem server.pem server.key
 run 'OPENSSL_CONF=$P11 "$VENV/bin/python" hub/sdk_connect.py --hub localhost --server-ca ca.pem'
 run 'OPENSSL_CONF=$P11 "$VENV/bin/python" ca/sdk_connect.py --hub localhost --server-ca ca.pem'
-run 'grep "devices/gateway-1/messages/events/" mosquitto.log && grep "devices/gateway-2/messages/events/" mosquitto.log'
+run 'grep "devices/gateway-1/messages/events/" broker.log && grep "devices/gateway-2/messages/events/" broker.log'

@@ -5,6 +5,8 @@
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
@@ -52,19 +54,8 @@ stop_last_server
 
 heading 'mosquitto: broker and client'
 port=$(free_port)
-write_file broker.conf <<END
-user root
-listener $port 127.0.0.1
-cafile $WORK/ca.pem
-certfile $WORK/chip.pem
-keyfile $URI
-tls_keyform engine
-tls_engine pkcs11
-require_certificate true
-use_identity_as_username true
-END
-start_server broker.log "env OPENSSL_CONF=$ENGINE /usr/sbin/mosquitto -v -c $WORK/broker.conf"
-wait_for 'the broker' broker.log listening "$port"
+mqtt_broker "$port" ca.pem chip.pem "$URI" "env OPENSSL_CONF=$ENGINE" 'tls_keyform engine
+tls_engine pkcs11'
 # mosquitto_pub makes an engine of its own, past the configuration of OpenSSL: the environment names the module.
 # mosquitto_pub 2.0.11 looks for the key as a file before it looks at --keyform: an empty one with the URI's name will do.
 run ': > "$URI"'
@@ -73,40 +64,9 @@ run 'grep -E "New client connected .* u.device-001" broker.log'
 stop_last_server
 
 heading 'nginx: the engine begins anew in each worker'
-port=$(free_port)
-export HTTPS_PORT=$port
-write_file nginx.conf <<END
-daemon off;
-pid $WORK/nginx.pid;
-error_log stderr notice;
-worker_processes 4;
-user root;
-ssl_engine pkcs11;
-env OPENSSL_CONF;
-env ATECC608_PKCS11_CONF;
-events {}
-http {
-    access_log off;
-    client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
-    server {
-        listen 127.0.0.1:$port ssl;
-        ssl_certificate $WORK/chip.pem;
-        ssl_certificate_key "engine:pkcs11:$URI";
-        ssl_session_cache off;
-        ssl_session_tickets off;
-        location / { return 200 "served by worker \$pid\n"; }
-    }
-}
-END
 # nginx asks the engine for the key without having initialised it, which OpenSSL 3.5 minds: the configuration does it.
 run 'sed "s/^init = 0/init = 1/" engine.cnf > nginx-engine.cnf'
-start_server nginx.log "env OPENSSL_CONF=$WORK/nginx-engine.cnf /usr/sbin/nginx -e $WORK/nginx-early.log -p $WORK -c $WORK/nginx.conf"
-wait_for nginx nginx.log listening "$port"
-run_in_chip Sign 'seq 200 | xargs -P 8 -I {} curl -sS --cacert ca.pem "https://localhost:$HTTPS_PORT/?{}" > served' 200
-run '[ "$(grep -c "served by worker" served)" = 200 ]'
-run '[ "$(sort -u served | wc -l)" -gt 1 ]'
-run '! grep -E "\[(error|crit|alert|emerg)\]" nginx.log'
-stop_last_server
+nginx_workers "\"engine:pkcs11:$URI\"" "$WORK/nginx-engine.cnf" 'ssl_engine pkcs11;'
 
 heading 'stunnel'
 plain=$(free_port)

@@ -5,6 +5,8 @@
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
@@ -22,17 +24,7 @@ HTTPS=$(free_port)
 start_server https.log "env OPENSSL_CONF=$P11 openssl s_server -accept 127.0.0.1:$HTTPS -cert chip.pem -key key.pem -www"
 wait_for 's_server' https.log listening "$HTTPS"
 BROKER=$(free_port)
-write_file broker.conf <<END
-user root
-listener $BROKER 127.0.0.1
-cafile $WORK/ca.pem
-certfile $WORK/server.pem
-keyfile $WORK/server.key
-require_certificate true
-use_identity_as_username true
-END
-start_server broker.log "/usr/sbin/mosquitto -c $WORK/broker.conf"
-wait_for 'the broker' broker.log listening "$BROKER"
+mqtt_broker "$BROKER" ca.pem server.pem server.key
 SSH_PORT=$(free_port)
 [ -d /run/sshd ] || as_root mkdir -p /run/sshd
 run 'ssh-keygen -q -t ed25519 -N "" -f host_key; ssh-keygen -D $MODULE -e > authorized_keys'

@@ -6,6 +6,8 @@
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
@@ -28,39 +30,7 @@ done
 stop_last_server
 
 heading 'nginx: its workers are forked from the process that loaded the key'
-port=$(free_port)
-export HTTPS_PORT=$port
-write_file nginx.conf <<END
-daemon off;
-pid $WORK/nginx.pid;
-error_log stderr notice;
-worker_processes 4;
-user root;
-env OPENSSL_CONF;
-env PKCS11_PROVIDER_MODULE;
-env ATECC608_PKCS11_CONF;
-events {}
-http {
-    access_log off;
-    client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
-    server {
-        listen 127.0.0.1:$port ssl;
-        ssl_certificate $WORK/chip.pem;
-        ssl_certificate_key $WORK/key.pem;
-        ssl_session_cache off;
-        ssl_session_tickets off;
-        location / { return 200 "served by worker \$pid\n"; }
-    }
-}
-END
-start_server nginx.log "env OPENSSL_CONF=$P11 /usr/sbin/nginx -e $WORK/nginx-early.log -p $WORK -c $WORK/nginx.conf"
-wait_for nginx nginx.log listening "$port"
-run_in_chip Sign 'seq 200 | xargs -P 8 -I {} curl -sS --cacert ca.pem "https://localhost:$HTTPS_PORT/?{}" > served' 200
-run '[ "$(grep -c "served by worker" served)" = 200 ]'
-run 'sort served | uniq -c'
-run '[ "$(sort -u served | wc -l)" -gt 1 ]'
-run '! grep -E "\[(error|crit|alert|emerg)\]" nginx.log'
-stop_last_server
+nginx_workers "$WORK/key.pem" "$P11" 'env PKCS11_PROVIDER_MODULE;'
 
 heading 'stunnel before a server without TLS'
 port=$(free_port)
@@ -106,18 +76,7 @@ stop_last_server
 
 heading 'mosquitto: a broker with the key in the chip, a bridge to it, and a client'
 port=$(free_port)
-write_file broker.conf <<END
-user root
-per_listener_settings true
-listener $port 127.0.0.1
-cafile $WORK/ca.pem
-certfile $WORK/chip.pem
-keyfile $WORK/key.pem
-require_certificate true
-use_identity_as_username true
-END
-start_server broker.log "env OPENSSL_CONF=$P11 /usr/sbin/mosquitto -v -c $WORK/broker.conf"
-wait_for 'the broker' broker.log listening "$port"
+mqtt_broker "$port" ca.pem chip.pem key.pem "env OPENSSL_CONF=$P11"
 BROKER=$port
 port=$(free_port)
 write_file bridge.conf <<END

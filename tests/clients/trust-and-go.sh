@@ -9,24 +9,8 @@
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
-open_work_folder trust-and-go '' no
-cd "$WORK"
-export PATH=$TARGET/release:$PATH
-export MODULE=$TARGET/release/libatecc608_pkcs11.so
-export ATECC608_PKCS11_CONF=$WORK/config.toml
-mkdir state
-write_file config.toml <<END
-state_dir = "$WORK/state"
-
-[[token]]
-bus = "unix:$WORK/chip.sock"
-address = 0x35
-END
-
 heading 'A Trust&GO chip, never touched'
-run 'atecc608-sim new --profile tngtls --state chip.eeprom'
-start_server sim.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing fast'
-wait_for 'the simulated chip' sim.log test -S chip.sock
+served_chip trust-and-go tngtls 'address = 0x35'
 run 'atecc608-sim root > known-root.pem'
 run "export P11=$ROOT/conf/openssl-pkcs11.cnf"
 run 'export PKCS11_PROVIDER_MODULE=$MODULE'
