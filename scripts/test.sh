@@ -41,6 +41,15 @@ step() {
     fi
 }
 
+# limited SECONDS command...: it and what it started are stopped after that time: a hang fails the step that hangs.
+limited() {
+    timeout --kill-after 30 "$@" &
+    # timeout and its command are a process group of their own, which a terminal's Ctrl-C does not reach.
+    # shellcheck disable=SC2064  # this process id, now
+    trap "kill $!; exit 130" INT TERM
+    wait $!
+}
+
 # The lines of a log that a reader wants even if all went well: the closing lines of the test programs, with what they ran,
 # and what was not run.
 show_results() { grep -E '^ *(Running|Doc-tests|not tested:|under AddressSanitizer:|i686:) |^test result: ' "$1" || true; }
@@ -77,8 +86,8 @@ tests() {
 }
 
 budgets() {
-    scripts/bench.sh
-    scripts/bench.sh clients
+    limited 600 scripts/bench.sh
+    limited 600 scripts/bench.sh clients
 }
 
 licences() {
@@ -91,7 +100,7 @@ client_tests() {
     local file failed=()
     for file in tests/clients/*.sh; do
         printf '\n##### %s\n' "$file"
-        timeout --kill-after 30 900 bash "$file" || failed+=("$file (exit status $?)")
+        limited 900 bash "$file" || failed+=("$file (exit status $?)")
     done
     [ ${#failed[@]} -eq 0 ] || printf '\nfailed: %s\n' "${failed[@]}"
     [ ${#failed[@]} -eq 0 ]
@@ -133,13 +142,13 @@ if [ $QUICK = no ]; then
 fi
 step 'tests (cargo test)' tests
 if [ $QUICK = no ]; then
-    step 'the C interface under AddressSanitizer' scripts/asan.sh
-    step 'the C interface with 32-bit numbers (i686)' scripts/i686.sh
+    step 'the C interface under AddressSanitizer' limited 1800 scripts/asan.sh
+    step 'the C interface with 32-bit numbers (i686)' limited 1800 scripts/i686.sh
     # Before the clients: one of them installs the packages.
-    step 'Debian packages for amd64, arm64 and armhf (scripts/package.sh)' scripts/package.sh --test
+    step 'Debian packages for amd64, arm64 and armhf (scripts/package.sh)' limited 1800 scripts/package.sh --test
     step 'clients' client_tests
-    step 'demo' scripts/demo.sh
+    step 'demo' limited 900 scripts/demo.sh
     step 'cost budget, and the speed without the chip (scripts/bench.sh)' budgets
-    step "oldest Rust, $(rust_version)" scripts/msrv.sh
+    step "oldest Rust, $(rust_version)" limited 1800 scripts/msrv.sh
 fi
 summary

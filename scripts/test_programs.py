@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,24 +40,31 @@ def build(cargo, arguments):
     return programs
 
 
-def run(program, prefix, seconds):
-    """Runs one program; returns (passed, what it printed)."""
+def stop(process):
+    """Ends a program with its helpers and children, which are its group."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(program, prefix, seconds, running):
+    """Runs one program, in the list `running` meanwhile; returns (passed, what it printed)."""
     source, executable = program
     began = time.monotonic()
-    # A group of its own: helpers and children of a program that is stopped go with it.
     process = subprocess.Popen(
         [*prefix, executable], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", start_new_session=True,
     )  # fmt: skip
+    running.append(process)
     ended = ""
     try:
         output, _ = process.communicate(timeout=seconds)
         if process.returncode != 0:
             ended = f"{source}: exit status {process.returncode}\n"
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        stop(process)
         output, _ = process.communicate()
         ended = f"{source}: stopped, it ran for more than {seconds} s\n"
+    running.remove(process)
     elapsed = time.monotonic() - began
     return ended == "", f"     Running {source} ({Path(executable).name}), {elapsed:.1f} s\n{output}{ended}"
 
@@ -71,14 +79,22 @@ def main():
     options, arguments = parser.parse_known_args()
 
     programs = build(options.cargo.split(), arguments)
-    failed = []
+    failed, running = [], []
+    prefix, seconds = options.run_with.split(), options.minutes * 60
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        runs = {pool.submit(run, each, options.run_with.split(), options.minutes * 60): each for each in programs}
-        for done in as_completed(runs):
-            passed, output = done.result()
-            print(output, flush=True)
-            if not passed:
-                failed.append(runs[done][0])
+        runs = {pool.submit(run, each, prefix, seconds, running): each for each in programs}
+        try:
+            for done in as_completed(runs):
+                passed, output = done.result()
+                print(output, flush=True)
+                if not passed:
+                    failed.append(runs[done][0])
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running):
+                stop(process)
+            sys.exit(130)
     print(f"{len(programs)} test programs, {len(failed)} failed", *failed)
     sys.exit(1 if failed or not programs else 0)
 

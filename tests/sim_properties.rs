@@ -79,10 +79,12 @@ fn traffic() -> impl Strategy<Value = Traffic> {
     ]
 }
 
-/// Everything that the chip has to say, read from its start; none if it does not listen or has nothing.
+/// Everything that the chip has to say, read from its start; none if it does not listen, has nothing or falls asleep.
 fn whole_answer(master: &Master) -> Option<Vec<u8>> {
     master.write(&[0x00]).ok()?;
     let bytes = master.read(200).ok()?;
+    // Did the watchdog strike in the middle of the read? Then the rest of it was an idle bus.
+    master.write(&[0x00]).ok()?;
     (bytes[0] != 0xFF).then_some(bytes)
 }
 
