@@ -114,9 +114,11 @@ fn messages_are_encrypted_as_by_c_encrypt_and_come_back() {
 fn generated_vectors_keep_the_fixed_bits_and_never_repeat() {
     let (module, _bus, session) = with_io_key();
     let key = module.create_object(session, &given(false, CKK_AES, &KEY)).unwrap();
-    for generator in [CKG_GENERATE, CKG_GENERATE_COUNTER, CKG_GENERATE_COUNTER_XOR, CKG_GENERATE_RANDOM] {
+    let generators = [CKG_GENERATE, CKG_GENERATE_COUNTER, CKG_GENERATE_COUNTER_XOR, CKG_GENERATE_RANDOM];
+    // Nor in another series with the same key: a vector that comes twice would give the texts away.
+    let mut seen = HashSet::new();
+    for generator in generators.into_iter().chain(generators) {
         init(&module, session, true, CKM_AES_GCM, key).unwrap();
-        let mut seen = HashSet::new();
         for _ in 0..20 {
             let mut sent = Message::new([0xAB; 12], 32, generator);
             message(&module, session, true, &mut sent, b"", b"text").unwrap();
@@ -139,7 +141,7 @@ fn what_is_not_a_message_cipher_is_refused() {
     let nothing = message(&module, session, true, &mut sent, b"", b"");
     assert_eq!(nothing, Err(CKR_OPERATION_NOT_INITIALIZED));
     init(&module, session, true, CKM_AES_GCM, key).unwrap();
-    for (fixed_bits, generator) in [(96, CKG_GENERATE), (65, CKG_GENERATE), (97, CKG_GENERATE), (0, 99)] {
+    for (fixed_bits, generator) in [(96, CKG_GENERATE), (33, CKG_GENERATE), (97, CKG_GENERATE), (0, 99)] {
         let mut sent = Message::new([1; 12], fixed_bits, generator);
         assert_eq!(message(&module, session, true, &mut sent, b"", b"x"), Err(CKR_MECHANISM_PARAM_INVALID));
     }

@@ -8,8 +8,11 @@ mod common;
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
 
+use atecc608_pkcs11::sim::image::Part;
+use common::chip;
 use common::keys::{generate, provisioned};
-use common::module::c;
+use common::module::{c, mechanism, Module};
+use common::secrets::{self, aes, given};
 use cryptoki_sys::*;
 
 #[test]
@@ -114,4 +117,28 @@ fn the_mechanisms_are_listed_with_sizes_and_flags() {
     }
     assert_eq!(info(CKM_SHA256).map(|info| info.flags), Ok(CKF_DIGEST));
     assert_eq!(info(CKM_RSA_PKCS).map(drop), Err(CKR_MECHANISM_INVALID));
+}
+
+#[test]
+fn a_chip_without_aes_offers_none_and_does_none() {
+    let mut image = chip::provisioned();
+    // AES_Enable.
+    image.part_mut(Part::Config)[13] = 0;
+    let module = Module::with_chip(&image);
+    let session = module.start();
+    let kinds = [CKM_AES_KEY_GEN, CKM_AES_ECB, CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_AES_CTR, CKM_AES_GCM, CKM_AES_CMAC];
+    let (mut count, mut list) = (100, [0; 100]);
+    c!(module, C_GetMechanismList(0, list.as_mut_ptr(), &mut count)).unwrap();
+    let list = &list[..count as usize];
+    assert!(list.contains(&CKM_SHA256_HMAC) && kinds.iter().all(|kind| !list.contains(kind)), "{list:x?}");
+    for kind in kinds {
+        let mut info = CK_MECHANISM_INFO::default();
+        assert_eq!(c!(module, C_GetMechanismInfo(0, kind, &mut info)), Err(CKR_MECHANISM_INVALID));
+    }
+    // Nor on the host, with a key of the session.
+    let key = module.create_object(session, &given(false, CKK_AES, &[7; 16])).unwrap();
+    let mut ecb = mechanism(CKM_AES_ECB);
+    assert_eq!(c!(module, C_EncryptInit(session, &mut ecb, key)), Err(CKR_MECHANISM_INVALID));
+    assert_eq!(module.sign_init(session, CKM_AES_CMAC, key), Err(CKR_MECHANISM_INVALID));
+    assert_eq!(secrets::generate(&module, session, CKM_AES_KEY_GEN, &aes(false, 16)), Err(CKR_MECHANISM_INVALID));
 }

@@ -5,6 +5,9 @@
 mod cli_support;
 
 use std::process::Command;
+use std::time::Duration;
+
+use rustix::fs::{flock, FlockOperation};
 
 use cli_support::{stderr, stdout, Bench, TOOL};
 
@@ -48,6 +51,23 @@ fn progress_is_shown_to_who_waits_and_results_stay_alone() {
 }
 
 #[test]
+fn who_waits_for_the_bus_is_told_for_whom() {
+    let bench = Bench::new();
+    assert!(bench.run(&["info"]).status.success());
+    let held = std::fs::File::open(bench.path("chip.lock")).unwrap();
+    flock(&held, FlockOperation::LockExclusive).unwrap();
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| at_a_terminal(&bench, "info", &[]));
+        // Longer than nothing is said, shorter than the lock's timeout.
+        std::thread::sleep(Duration::from_millis(2500));
+        drop(held);
+        waiting.join().unwrap()
+    });
+    assert!(waiting.contains("atecc608: waiting for sim:") && waiting.contains("it is used by"), "{waiting}");
+    assert!(waiting.contains("Slots") || waiting.contains("slot"), "then the result: {waiting}");
+}
+
+#[test]
 fn a_failure_is_json_too() {
     let bench = Bench::new();
     for arguments in [
@@ -60,4 +80,9 @@ fn a_failure_is_json_too() {
         let report = bench.json(arguments);
         assert!(report["error"].as_str().unwrap().len() > 10, "{arguments:?}: {report}");
     }
+    let output = bench.run(&["lock", "--json", "everything"]);
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(report["error"].as_str().unwrap().contains("everything"), "{report}");
+    assert!(stderr(&output).contains("everything"));
 }

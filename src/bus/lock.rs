@@ -41,6 +41,17 @@ pub enum LockError {
     Unusable(String),
 }
 
+impl LockError {
+    /// The same after another attempt that took so long.
+    #[must_use]
+    pub fn waited_before(mut self, before: Duration) -> Self {
+        if let Self::Held { waited, .. } = &mut self {
+            *waited += before;
+        }
+        self
+    }
+}
+
 /// A file that is locked. Clones share it.
 #[derive(Clone)]
 pub struct LockFile {

@@ -134,7 +134,8 @@ fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Pre
     let problem = if !is_608 {
         Some(format!("this is {}, not an ATECC608: this software can't use it", words::model(zone)))
     } else if words::stage(zone) != "provisioned" {
-        Some(format!("the chip is {}: `atecc608 provision tls` shows what provisioning would do", words::stage(zone)))
+        let (stage, command) = (words::stage(zone), profile::next_command(zone));
+        Some(format!("the chip is {stage}: `{command}` shows what would be done"))
     } else {
         None
     };

@@ -121,7 +121,12 @@ enum Command {
 
 /// Runs the tool with the process's arguments.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+            output::failure_object(error.to_string().trim_end());
+        }
+        error.exit()
+    });
     let json = arguments.json;
     match run(arguments).and_then(|output| output.print(json)) {
         Ok(true) => ExitCode::SUCCESS,

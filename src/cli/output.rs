@@ -1,6 +1,7 @@
 //! Results on stdout, as text or as one JSON object; everything else on stderr.
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -54,16 +55,24 @@ impl Output {
 pub fn failure(error: &Error, json: bool) {
     note(&error.to_string());
     if json {
-        let object = serde_json::json!({ "error": error.to_string() });
-        // Nobody is left to be told that this failed, too.
-        let _ = writeln!(std::io::stdout(), "{object:#}");
+        failure_object(&error.to_string());
     }
+}
+
+/// What `--json` gives instead of a result.
+pub fn failure_object(error: &str) {
+    let object = serde_json::json!({ "error": error });
+    // Nobody is left to be told that this failed, too.
+    let _ = writeln!(std::io::stdout(), "{object:#}");
 }
 
 /// One line on stderr: progress, a warning. A closed stderr must not stop what is under way.
 pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "atecc608: {line}");
 }
+
+/// Whoever waits for longer is told what for.
+pub const SILENCE: Duration = Duration::from_secs(1);
 
 /// Says what is being done, where a person waits for it: on stderr, if that is a terminal.
 pub fn progress(line: &str) {

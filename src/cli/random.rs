@@ -1,11 +1,13 @@
 //! `atecc608 random`: the chip's own random numbers.
 
+use std::time::Instant;
+
 use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
-use super::output::{hex, Output};
+use super::output::{hex, progress, Output, SILENCE};
 use super::target::{Selection, Target};
 use crate::wire::{words, ConfigZone};
 
@@ -43,7 +45,12 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     ensure_random(&zone, &target)?;
     let wanted = arguments.bytes as usize;
     let mut bytes = Zeroizing::new(Vec::with_capacity(wanted + PER_COMMAND));
+    let (began, mut tenth) = (Instant::now(), 0);
     while bytes.len() < wanted {
+        if began.elapsed() >= SILENCE && bytes.len() * 10 / wanted > tenth {
+            tenth = bytes.len() * 10 / wanted;
+            progress(&format!("{} of {wanted} bytes", bytes.len()));
+        }
         let commands = (wanted - bytes.len()).div_ceil(PER_COMMAND).min(PER_TURN);
         let guard = target.lock()?;
         for _ in 0..commands {

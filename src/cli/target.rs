@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::error::{Error, Result};
-use crate::bus::{Bus, LockGuard};
+use super::output::{progress, SILENCE};
+use crate::bus::{Bus, LockError, LockGuard};
 use crate::chip::{self, Awake, Chip};
 use crate::config::{self, Config, ConfigError, TokenConfig};
 use crate::logging::{self, LogSettings};
@@ -175,7 +176,16 @@ impl Target {
     /// [`Error::Lock`].
     pub fn lock(&mut self) -> Result<LockGuard> {
         let (place, timeout) = (self.place(), self.config.lock_timeout);
-        self.chip.port_mut().lock(timeout).map_err(|cause| Error::Lock { place, cause })
+        let bus = self.chip.port_mut();
+        let patience = timeout.min(SILENCE);
+        let taken = bus.lock(patience).or_else(|cause| match cause {
+            LockError::Held { holder, .. } if patience < timeout => {
+                progress(&format!("waiting for {place}: it is used by {holder}"));
+                bus.lock(timeout - patience).map_err(|cause| cause.waited_before(patience))
+            }
+            cause => Err(cause),
+        });
+        taken.map_err(|cause| Error::Lock { place, cause })
     }
 
     /// Holds one conversation; the caller has the bus.

@@ -89,7 +89,7 @@ impl Identity {
         let usable = zone.config_locked() && zone.data_locked();
         if !usable {
             let state = if zone.config_locked() { "half provisioned" } else { "blank" };
-            log::warn!("{place}: the chip {serial} is {state}: run `atecc608 provision`");
+            log::warn!("{place}: the chip {serial} is {state}: run `{}`", profile::next_command(&zone));
         }
         let profile = profile::matching(&zone);
         let scheme = if usable { Scheme::of(&zone, profile) } else { None };

@@ -8,6 +8,7 @@ use super::find::Half;
 use super::identity::{read_point, Identity};
 use super::layout::KeySlot;
 use super::point::Point;
+use super::profile;
 use super::Token;
 use crate::bus::Bus;
 use crate::chip::Chip;
@@ -93,9 +94,8 @@ fn ensure_provisioned(identity: &Identity) -> Result<()> {
     if identity.is_provisioned() {
         return Ok(());
     }
-    Err(Error::DeviceError(
-        "the chip is not provisioned: it has no keys yet; `atecc608 provision tls` shows what to do".to_owned(),
-    ))
+    let command = profile::next_command(&identity.zone);
+    Err(Error::DeviceError(format!("the chip is not provisioned: it has no keys yet; `{command}` shows what to do")))
 }
 
 fn report(chip: &mut Chip<Bus>, identity: &mut Identity, slot: Slot) -> Result<KeyReport> {

@@ -148,8 +148,9 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
             flags: flags | if in_chip { CKF_HW } else { 0 },
         });
     };
-    // Session keys can be used whatever slots the chip has; sizes in bytes.
-    secret(CKM_GENERIC_SECRET_KEY_GEN, SECRET_BYTES, false, CKF_GENERATE);
+    // Session keys can be used whatever slots the chip has. Sizes in bytes, but for this one: bits (PKCS#11, "Generic secret key
+    // generation").
+    secret(CKM_GENERIC_SECRET_KEY_GEN, (8 * SECRET_BYTES.0, 8 * SECRET_BYTES.1), false, CKF_GENERATE);
     for mechanism in [CKM_HKDF_DERIVE, CKM_TLS12_KDF] {
         secret(mechanism, SECRET_BYTES, abilities.hmac, CKF_DERIVE);
     }

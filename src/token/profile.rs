@@ -142,6 +142,16 @@ pub fn matching(zone: &ConfigZone) -> Option<&'static Profile> {
     all().iter().find(|profile| profile.matches(zone))
 }
 
+/// What brings a chip further that is not provisioned: a command of the tool, which shows first what it would do.
+pub fn next_command(zone: &ConfigZone) -> String {
+    match matching(zone) {
+        _ if !zone.config_locked() => "atecc608 provision tls".to_owned(),
+        Some(profile) => format!("atecc608 provision {}", profile.name),
+        // The configuration is another tool's, or the user's own: what is left is to lock the data.
+        None => "atecc608 lock data".to_owned(),
+    }
+}
+
 impl Profile {
     /// The configuration a chip gets: `zone` with everything that Write may change set as the profile says.
     pub fn apply(&self, zone: &ConfigZone) -> ConfigZone {

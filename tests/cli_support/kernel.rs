@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{served, Bench, Server};
+use super::{served, served_at, Bench, Server};
 
 pub struct Kernel {
     pub bench: Bench,
@@ -17,7 +17,10 @@ pub struct Kernel {
 impl Kernel {
     /// A blank chip at 0x60 on /dev/i2c-1, and a configuration that names it.
     pub fn new() -> Self {
-        let (bench, server) = served();
+        Self::with_bus(served())
+    }
+
+    fn with_bus((bench, server): (Bench, Server)) -> Self {
         let library = bench.path("i2c_dev.so");
         let compiled = Command::new("cc")
             .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
@@ -31,6 +34,13 @@ impl Kernel {
         let kernel = Self { bench, _server: server, library, driven: Vec::new(), foreign: Vec::new() };
         kernel.configure("bus = \"/dev/i2c-1\"\n");
         kernel.adapter(1, "bcm2835 (i2c@7e804000)");
+        kernel
+    }
+
+    /// With another bus clock, which the device tree tells.
+    pub fn at(i2c_hz: u32) -> Self {
+        let kernel = Self::with_bus(served_at(i2c_hz));
+        kernel.sysfs("i2c-1/of_node/clock-frequency", i2c_hz.to_be_bytes());
         kernel
     }
 

@@ -167,10 +167,19 @@ impl Drop for Server {
 
 /// A blank chip on a bus of its own.
 pub fn served() -> (Bench, Server) {
+    served_at(100_000)
+}
+
+/// The same with another bus clock.
+pub fn served_at(i2c_hz: u32) -> (Bench, Server) {
     let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()));
     let socket = bench.path("socket");
     let mut serve = Command::new(SIMULATOR);
-    serve.args(["serve", "--timing", "fast", "--socket"]).arg(&socket).arg("--state").arg(bench.chip_file());
+    serve
+        .args(["serve", "--timing", "fast", "--i2c-hz", &i2c_hz.to_string(), "--socket"])
+        .arg(&socket)
+        .arg("--state")
+        .arg(bench.chip_file());
     let server = Server(serve.stdout(Stdio::null()).spawn().unwrap());
     while !socket.exists() {
         std::thread::sleep(std::time::Duration::from_millis(5));

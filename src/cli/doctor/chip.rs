@@ -15,6 +15,8 @@ use crate::wire::{words, ConfigZone};
 
 /// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
 const FASTEST_WAKE_HZ: u32 = 133_000;
+const CLOCK_REMEDY: &str =
+    "dtparam=i2c_arm_baudrate=100000 in /boot/firmware/config.txt (or clock-frequency in the device tree), reboot";
 const LOCK_REMEDY: &str = "end the program that holds it, or wait for it; or raise lock_timeout in the configuration";
 
 /// Checks one configured chip, and its state. Answers the token's serial number if the module should show it.
@@ -24,7 +26,8 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
         checks.skip(&later, "the bus can't be used");
         return None;
     };
-    adapter_clock(&token.bus, &Kernel::default(), checks);
+    let kernel = Kernel::default();
+    adapter_clock(&token.bus, &kernel, checks);
     let guard = match target.lock() {
         Ok(guard) => {
             checks.ok("bus lock", "free, or given up within the lock_timeout");
@@ -39,7 +42,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     let zone = match target.read_config_locked() {
         Ok(zone) => zone,
         Err(error) => {
-            asleep(&error, &target, checks);
+            asleep(&error, &target, &kernel, checks);
             checks.skip(&later[1..], "the chip can't be asked");
             return None;
         }
@@ -156,13 +159,20 @@ fn adapter_clock(bus: &BusLocation, kernel: &Kernel, checks: &mut Checks) {
         Some(hz) if hz > FASTEST_WAKE_HZ => checks.warn(
             LINK,
             format!("{name}{hz} Hz: above {FASTEST_WAKE_HZ} Hz the wake pulse is too short"),
-            "dtparam=i2c_arm_baudrate=100000 in /boot/firmware/config.txt (or clock-frequency in the device tree), reboot",
+            CLOCK_REMEDY,
         ),
         Some(hz) => checks.ok(LINK, format!("{name}{hz} Hz")),
     }
 }
 
-fn asleep(error: &Error, target: &Target, checks: &mut Checks) {
+fn asleep(error: &Error, target: &Target, kernel: &Kernel, checks: &mut Checks) {
+    let silent = matches!(error, Error::Chip { cause: chip::Error::NotAnswering { .. }, .. });
+    if let (true, BusLocation::Linux(path)) = (silent, &target.token.bus) {
+        if let Some(hz) = kernel.clock_hz(path).filter(|hz| *hz > FASTEST_WAKE_HZ) {
+            checks.fail("wake", format!("{error}; at {hz} Hz the wake pulse is too short"), CLOCK_REMEDY);
+            return;
+        }
+    }
     let remedy = match error {
         Error::Chip { cause: chip::Error::SelfTestFailed, .. } => {
             "take the supply away and give it back; a chip that still fails its self-test must be replaced".to_owned()
@@ -189,7 +199,7 @@ fn locks(zone: &ConfigZone, checks: &mut Checks) {
     if stage == "provisioned" {
         checks.ok("locks", "configuration, data and OTP are locked");
     } else {
-        let remedy = "atecc608 provision tls     shows what would be written; then with --lock-forever";
+        let remedy = format!("{}     shows what would be done; then with --lock-forever", profile::next_command(zone));
         checks.fail("locks", format!("the chip is {stage}: it has no keys that can be used"), remedy);
     }
 }

@@ -89,9 +89,9 @@ fn ensure_lockable(target: &Target, zone: &ConfigZone) -> Result<()> {
     }
     match profile::matching(zone) {
         Some(profile) if !zone.data_locked() => Err(Error::Refused(format!(
-            "{place}: the chip {serial} is half provisioned with the profile {0}: `atecc608 provision {0}` fills its slots and \
-             locks them",
-            profile.name
+            "{place}: the chip {serial} is half provisioned with the profile {}: `{}` fills its slots and locks them",
+            profile.name,
+            profile::next_command(zone)
         ))),
         _ => Ok(()),
     }

@@ -14,11 +14,16 @@ use crate::token::{ObjectHandle, Token};
 
 /// Bytes of the longest vector that can be generated: it is counted in 128 bits.
 const MAX_GENERATED: usize = 16;
+/// Bits of a vector that are generated at least: with fewer, two series that begin at random might meet.
+const FREE_BITS: u64 = 64;
 
 /// C_MessageEncryptInit to C_MessageEncryptFinal, and the same of C_MessageDecrypt.
 pub struct MessageCipher {
     key: AesKey,
-    /// Vectors generated so far: no two messages under the key get the same one from here.
+    /// Where the counter of this series begins: at random, since the key may have seen other series, also in other processes,
+    /// and no vector may come twice under a key (NIST SP 800-38D section 8).
+    start: u128,
+    /// Vectors generated so far.
     count: u128,
 }
 
@@ -50,7 +55,7 @@ impl Token {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
         let key = self.secret_key(key, direction.usage(), mechanism.mechanism)?.into_aes(self, mechanism.mechanism)?;
-        Ok(MessageCipher { key, count: 0 })
+        Ok(MessageCipher { key, start: random_bits()?, count: 0 })
     }
 }
 
@@ -88,29 +93,29 @@ impl MessageCipher {
         if vector.generator == CKG_NO_GENERATE {
             return Ok(vector.iv.clone());
         }
-        let free_bits = (vector.iv.len() as u64 * 8).checked_sub(vector.fixed_bits).filter(|bits| *bits >= 32);
+        let free_bits = (vector.iv.len() as u64 * 8).checked_sub(vector.fixed_bits).filter(|bits| *bits >= FREE_BITS);
         let Some(free_bits) = free_bits.filter(|_| vector.iv.len() <= MAX_GENERATED) else {
-            return invalid("a vector to be generated has 16 bytes at most, and 32 of its bits or more are not fixed");
+            return invalid("a vector to be generated has 16 bytes at most, and 64 of its bits or more are not fixed");
         };
         let mask = if free_bits >= 128 { u128::MAX } else { (1 << free_bits) - 1 };
         let given = vector.iv.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
-        let mut bytes = [0; 16];
+        let counter = self.start.wrapping_add(self.count) & mask;
         let generated = match vector.generator {
-            CKG_GENERATE_RANDOM => {
-                getrandom::fill(&mut bytes)
-                    .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
-                given & !mask | u128::from_be_bytes(bytes) & mask
-            }
-            CKG_GENERATE | CKG_GENERATE_COUNTER if self.count <= mask => given & !mask | self.count,
-            CKG_GENERATE_COUNTER_XOR if self.count <= mask => given ^ self.count,
-            CKG_GENERATE | CKG_GENERATE_COUNTER | CKG_GENERATE_COUNTER_XOR => {
-                return invalid("the counter of the vectors is used up: take another key")
-            }
+            CKG_GENERATE_RANDOM => given & !mask | random_bits()? & mask,
+            CKG_GENERATE | CKG_GENERATE_COUNTER => given & !mask | counter,
+            CKG_GENERATE_COUNTER_XOR => given ^ counter,
             _ => return invalid("ivGenerator is not one of CKG_NO_GENERATE, CKG_GENERATE, CKG_GENERATE_COUNTER, ..."),
         };
         self.count += 1;
         Ok(generated.to_be_bytes()[16 - vector.iv.len()..].to_vec())
     }
+}
+
+fn random_bits() -> Result<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+    Ok(u128::from_be_bytes(bytes))
 }
 
 fn gcm(vector: &MessageVector, iv: Vec<u8>, associated: &[u8]) -> Result<Gcm> {
