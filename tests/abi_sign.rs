@@ -169,8 +169,17 @@ fn a_foreign_public_key_verifies_in_the_session_and_goes_with_it() {
     c!(module, C_CloseSession(read_only)).unwrap();
     assert_eq!(module.find(session, &[]), Ok(vec![]));
     assert_eq!(module.verify_init(session, CKM_ECDSA, key), Err(CKR_KEY_HANDLE_INVALID));
-    // Not on the curve; on another; on the token.
+    // What it is not for.
     let changed = |attribute, value: Vec<u8>| with(&template.to_vec(), &[(attribute, value)]);
+    let key = module.create_object(session, &changed(CKA_VERIFY, boolean(false))).unwrap();
+    assert_eq!(module.attribute(session, key, CKA_VERIFY), Ok(boolean(false)));
+    assert_eq!(module.verify_init(session, CKM_ECDSA, key), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
+    let only = ulong(CKM_ECDSA_SHA256);
+    let key = module.create_object(session, &changed(CKA_ALLOWED_MECHANISMS, only.clone())).unwrap();
+    assert_eq!(module.attribute(session, key, CKA_ALLOWED_MECHANISMS), Ok(only));
+    assert_eq!(module.verify_init(session, CKM_ECDSA, key), Err(CKR_MECHANISM_INVALID));
+    assert_eq!(module.verify_init(session, CKM_ECDSA_SHA256, key), Ok(()));
+    // Not on the curve; on another; on the token.
     let refused = |template: Template| module.create_object(session, &template);
     assert_eq!(refused(changed(CKA_EC_POINT, templates::wrapped(&[4; 65]))), Err(CKR_ATTRIBUTE_VALUE_INVALID));
     assert_eq!(refused(changed(CKA_EC_PARAMS, P384.to_vec())), Err(CKR_CURVE_NOT_SUPPORTED));

@@ -401,9 +401,14 @@ fn finalize_while_others_work_ends_their_sessions_and_makes_no_wrong_result() {
 fn a_handle_from_before_finalize_is_nobodys_afterwards() {
     let (module, _bus) = modules()[0]();
     let before = module.start();
+    let (_, key) = keys::generate(&module, before, "a", &[1]).unwrap();
     let after = module.restart();
     assert_ne!(before, after);
     assert_eq!(module.session_info(before).map(drop), Err(CKR_SESSION_HANDLE_INVALID));
+    // Nor an object's.
+    assert_eq!(module.find(after, &[]).unwrap().len(), 2);
+    assert_eq!(module.attribute(after, key, CKA_CLASS), Err(CKR_OBJECT_HANDLE_INVALID));
+    assert_eq!(module.sign_init(after, CKM_ECDSA, key), Err(CKR_KEY_HANDLE_INVALID));
 }
 
 #[test]

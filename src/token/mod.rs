@@ -63,7 +63,6 @@ use device::Device;
 use find::Half;
 use object::{HandleTable, KeyRef, ObjectKey, SessionObject, SessionObjects};
 use pin::{Login, Who};
-use point::Point;
 use secret::session::SecretRequest;
 
 pub use crate::bus::lock::open_lock_descriptors;
@@ -315,21 +314,6 @@ impl Token {
         match self.inner.lock().object(key) {
             Ok(ObjectKey::PrivateKey(key)) => Ok(key),
             Ok(_) => Err(Error::KeyTypeInconsistent("the handle names no private key".to_owned())),
-            Err(_) => Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))),
-        }
-    }
-
-    /// The point of the public key that the handle names.
-    fn public_point(&self, session: SessionRef, key: ObjectHandle) -> Result<Point> {
-        let object = self.inner.lock().object(key);
-        match object {
-            Ok(ObjectKey::PublicKey(_) | ObjectKey::Session(_)) => {
-                let point = self.attribute(session, key, CKA_EC_POINT).ok();
-                point
-                    .and_then(|point| Point::from_caller(&point))
-                    .ok_or_else(|| Error::KeyTypeInconsistent("the handle names no P-256 public key".to_owned()))
-            }
-            Ok(_) => Err(Error::KeyTypeInconsistent("the handle names no public key".to_owned())),
             Err(_) => Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))),
         }
     }

@@ -1,5 +1,7 @@
 //! What a handle names, and objects that live only in this process.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
@@ -37,10 +39,13 @@ pub enum ObjectKey {
     Session(u64),
 }
 
+/// The last handle given to an object in this process: one token's names nothing in another, nor after C_Finalize. (As wide as a
+/// CK_ULONG, on every Linux.)
+static LAST_HANDLE: AtomicUsize = AtomicUsize::new(0);
+
 /// Handles of one token in one process. They are never used twice. A token has few objects: a list is enough.
 #[derive(Debug, Default)]
 pub struct HandleTable {
-    last: ObjectHandle,
     entries: Vec<(ObjectHandle, ObjectKey)>,
     /// Public keys that went with their private keys, and that their owner has not destroyed yet.
     gone_with_private: Vec<ObjectHandle>,
@@ -52,9 +57,9 @@ impl HandleTable {
         if let Some((handle, _)) = self.entries.iter().find(|(_, known)| *known == key) {
             return *handle;
         }
-        self.last += 1;
-        self.entries.push((self.last, key));
-        self.last
+        let handle = (LAST_HANDLE.fetch_add(1, Ordering::Relaxed) + 1) as ObjectHandle;
+        self.entries.push((handle, key));
+        handle
     }
 
     /// What the handle names.

@@ -299,6 +299,7 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
             "CKA_PUBLIC_KEY_INFO is not the public key of CKA_EC_POINT".to_owned(),
         ));
     }
+    let allowed = template.mechanisms(CKA_ALLOWED_MECHANISMS)?.unwrap_or_else(|| ECDSA.to_vec());
     let own = |attribute| kept.get(attribute).unwrap_or_default().to_vec();
     let attributes = [
         (CKA_CLASS, ulong_value(CKO_PUBLIC_KEY)),
@@ -317,11 +318,11 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
         (CKA_SUBJECT, own(CKA_SUBJECT)),
         (CKA_START_DATE, own(CKA_START_DATE)),
         (CKA_END_DATE, own(CKA_END_DATE)),
-        (CKA_ALLOWED_MECHANISMS, ECDSA.into_iter().flat_map(CK_MECHANISM_TYPE::to_ne_bytes).collect()),
+        (CKA_ALLOWED_MECHANISMS, allowed.into_iter().flat_map(CK_MECHANISM_TYPE::to_ne_bytes).collect()),
         (CKA_ENCAPSULATE, bool_value(false)),
         (CKA_WRAP_TEMPLATE, Vec::new()),
         (CKA_ENCAPSULATE_TEMPLATE, Vec::new()),
-        (CKA_VERIFY, bool_value(true)),
+        (CKA_VERIFY, unless_denied(CKA_VERIFY)?),
         (CKA_VERIFY_RECOVER, bool_value(false)),
         (CKA_ENCRYPT, bool_value(false)),
         (CKA_WRAP, bool_value(false)),

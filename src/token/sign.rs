@@ -10,8 +10,9 @@ use super::digest::{no_parameter, Hasher};
 use super::error::{Error, Result};
 use super::mac::MacOperation;
 use super::mechanism::Mechanism;
-use super::object::KeyRef;
+use super::object::{KeyRef, ObjectKey};
 use super::point::Point;
+use super::template::Template;
 use super::{ObjectHandle, SessionRef, Token};
 use crate::bus::Bus;
 use crate::chip::Chip;
@@ -210,6 +211,34 @@ fn sign_once(chip: &mut Chip<Bus>, slot: Slot, digest: &[u8; 32], limited: bool)
     result.map_err(Error::Device)
 }
 
+impl Token {
+    /// The point of the public key that the handle names, if its CKA_VERIFY and CKA_ALLOWED_MECHANISMS allow this use.
+    fn verification_key(&self, session: SessionRef, key: ObjectHandle, mechanism: CK_MECHANISM_TYPE) -> Result<Point> {
+        let object = self.inner.lock().object(key);
+        match object {
+            Ok(ObjectKey::PublicKey(_) | ObjectKey::Session(_)) => {
+                let point = self.attribute(session, key, CKA_EC_POINT).ok();
+                let point = point
+                    .and_then(|point| Point::from_caller(&point))
+                    .ok_or_else(|| Error::KeyTypeInconsistent("the handle names no P-256 public key".to_owned()))?;
+                let read = |attribute| {
+                    self.attribute(session, key, attribute).map(|value| Template::new(vec![(attribute, value)]))
+                };
+                if read(CKA_VERIFY)?.boolean(CKA_VERIFY)? != Some(true) {
+                    return Err(Error::KeyFunctionNotPermitted("CKA_VERIFY of the key is false".to_owned()));
+                }
+                let allowed = read(CKA_ALLOWED_MECHANISMS)?.mechanisms(CKA_ALLOWED_MECHANISMS)?;
+                match allowed.unwrap_or_default().contains(&mechanism) {
+                    true => Ok(point),
+                    false => Err(Error::MechanismInvalid(mechanism)),
+                }
+            }
+            Ok(_) => Err(Error::KeyTypeInconsistent("the handle names no public key".to_owned())),
+            Err(_) => Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))),
+        }
+    }
+}
+
 /// C_VerifyInit to C_Verify or C_VerifyFinal. The host verifies: the chip would take 125 ms for what guards
 /// nothing.
 pub enum VerifyOperation {
@@ -229,14 +258,14 @@ impl VerifyOperation {
     ///
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
-    /// [`Error::KeyTypeInconsistent`].
+    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
     pub fn new(token: &Arc<Token>, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
         if MacOperation::is_for(mechanism.mechanism) {
             let secret = token.secret_key(key, CKA_VERIFY, mechanism.mechanism)?;
             return MacOperation::new(token, mechanism, secret).map(Self::Mac);
         }
         let message = Message::new(mechanism)?;
-        Ok(Self::Ecdsa { point: token.public_point(session, key)?, message })
+        Ok(Self::Ecdsa { point: token.verification_key(session, key, mechanism.mechanism)?, message })
     }
 
     /// Takes more of the data.
