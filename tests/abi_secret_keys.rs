@@ -125,6 +125,31 @@ fn generated_keys_have_the_length_asked_for_and_differ() {
     assert_eq!(generate(&module, session, CKM_AES_KEY_GEN, &loose), Err(CKR_TEMPLATE_INCONSISTENT));
 }
 
+/// pkcs11-tool gives CKA_PRIVATE=false for every key it makes. That a key can leave the chip is another matter.
+#[test]
+fn a_key_asked_for_as_public_is_private_all_the_same_and_one_that_could_leave_is_refused() {
+    let (module, _bus, session) = with_io_key();
+    let public = (CKA_PRIVATE, boolean(false));
+    let generated =
+        generate(&module, session, CKM_AES_KEY_GEN, &with(&aes(true, 16), std::slice::from_ref(&public))).unwrap();
+    let imported = with(&given(true, CKK_AES, b"sixteen byte key"), std::slice::from_ref(&public));
+    let imported = module.create_object(session, &imported).unwrap();
+    for key in [generated, imported] {
+        assert_eq!(module.attribute(session, key, CKA_PRIVATE), Ok(boolean(true)));
+    }
+    let refused = CKR_TEMPLATE_INCONSISTENT;
+    for (asked, expected) in [
+        (vec![(CKA_SENSITIVE, boolean(false)), public.clone()], refused),
+        (vec![(CKA_EXTRACTABLE, boolean(true)), public], refused),
+        (vec![(CKA_PRIVATE, vec![2])], CKR_ATTRIBUTE_VALUE_INVALID),
+    ] {
+        let created = module.create_object(session, &with(&given(true, CKK_GENERIC_SECRET, &[1; 32]), &asked));
+        let generated = generate(&module, session, CKM_GENERIC_SECRET_KEY_GEN, &with(&aes(true, 32), &asked));
+        assert_eq!((created, generated), (Err(expected), Err(expected)));
+    }
+    assert_eq!(secret_keys(&module, session).len(), 2);
+}
+
 #[test]
 fn without_the_io_protection_key_nothing_is_written_and_the_log_says_why() {
     let (module, bus) = Module::on_bus(chip::provisioned());

@@ -21,14 +21,22 @@ run() {
     eval "$1"
 }
 
-# Print a line that must fail, run it, and show what it said. $1 is an extended regular expression that its output
-# must match: a failure for another reason (a typing mistake, say) is not the refusal we are after.
-run_refused() {
-    local output status=0
+# Print a line, run it, and show what it said: $1 is an extended regular expression that its output must match. Whether it
+# failed is left in STATUS, for programs that refuse and yet exit with 0.
+run_says() {
+    local output
+    STATUS=0
     printf '%s$ %s%s\n' "$BOLD" "$2" "$PLAIN"
-    output=$(eval "$2" 2>&1) || status=$?
+    output=$(eval "$2" 2>&1) || STATUS=$?
     printf '%s\n' "$output"
-    grep -Eq -- "$1" <<<"$output" || die "this should have been refused with $1 (exit status $status): $2"
+    grep -Eq -- "$1" <<<"$output" || die "this should have said $1 (exit status $STATUS): $2"
+}
+
+# The same with a line that must fail: with what it says, since a failure for another reason (a typing mistake, say) is not
+# the refusal we are after, and with its exit status, since a word of its output may also stand in a success.
+run_refused() {
+    run_says "$1" "$2"
+    [ "$STATUS" != 0 ] || die "this should have been refused, and succeeded: $2"
 }
 
 # not COMMAND...: it must fail. `set -e` does not heed a negated command, so `! command` in a line for `run` proves nothing.

@@ -13,11 +13,11 @@ served_chip certificates
 run 'atecc608 provision tls --lock-forever'
 
 heading 'Key, request, certificate'
-run 'atecc608 key generate --label dev-key'
+run_in_chip GenKey 'atecc608 key generate --label dev-key'
 run 'openssl ecparam -name prime256v1 -genkey -out ca.key'
 run 'grep -e "-BEGIN EC PARAMETERS-" ca.key'
 run 'openssl req -x509 -new -key ca.key -subj "/O=Acme/CN=Acme Device CA" -days 7300 -addext "keyUsage=critical,keyCertSign,cRLSign" -out ca.pem'
-run 'atecc608 csr --key dev-key --subject "/O=Acme/CN=Zürich-1" --output device.csr'
+run_in_chip Sign 'atecc608 csr --key dev-key --subject "/O=Acme/CN=Zürich-1" --output device.csr'
 run 'openssl req -in device.csr -noout -verify'
 run 'atecc608 cert issue --csr device.csr --ca ca.pem --ca-key ca.key --output device.pem'
 run 'openssl verify -x509_strict -purpose sslclient -CAfile ca.pem device.pem'
@@ -36,8 +36,8 @@ port=$(free_port)
 start_server s_server.log "openssl s_server -accept 127.0.0.1:$port -cert server.pem -key server.key -CAfile ca.pem -Verify 2 -verify_return_error -brief -rev"
 wait_for 's_server' s_server.log listening "$port"
 run 'export U="pkcs11:token=gateway;object=dev-key" PKCS11_PROVIDER_MODULE=$MODULE'
-run "printf 'hello\nCLOSE\n' | OPENSSL_CONF=$ROOT/conf/openssl-pkcs11.cnf openssl s_client -connect localhost:$port -cert \"\$U;type=cert\" -key \"\$U;type=private\" -CAfile ca.pem -verify_hostname localhost -verify_return_error -brief -ign_eof > openssl.txt 2>&1"
+run_in_chip Sign "printf 'hello\nCLOSE\n' | OPENSSL_CONF=$ROOT/conf/openssl-pkcs11.cnf openssl s_client -connect localhost:$port -cert \"\$U;type=cert\" -key \"\$U;type=private\" -CAfile ca.pem -verify_hostname localhost -verify_return_error -brief -ign_eof > openssl.txt 2>&1"
 run 'grep olleh openssl.txt'
-run "printf 'hello\nCLOSE\n' | gnutls-cli --provider \$MODULE --x509cafile ca.pem --x509keyfile \"\$U;type=private\" --x509certfile \"\$U;type=cert\" -p $port localhost > gnutls.txt 2>&1 || true"
+run_in_chip Sign "printf 'hello\nCLOSE\n' | gnutls-cli --provider \$MODULE --x509cafile ca.pem --x509keyfile \"\$U;type=private\" --x509certfile \"\$U;type=cert\" -p $port localhost > gnutls.txt 2>&1 || true"
 run 'grep olleh gnutls.txt'
 run 'grep -c "CN *= *Z.*rich-1" s_server.log'

@@ -18,9 +18,9 @@ heading 'The token says that it wants a login, and keys are made and used after 
 run 'pkcs11-tool --module $MODULE -L | grep -E "token flags.*login required.*PIN initialized"'
 run_refused 'CKR_USER_NOT_LOGGED_IN' '$P --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
 run_refused 'CKR_PIN_INCORRECT' '$P --login --pin "wrong horse" --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
-run '$P --login --pin "$(cat pin)" --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
+run_in_chip GenKey '$P --login --pin "$(cat pin)" --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
 run '$P --read-object --type pubkey --id 01 | openssl pkey -pubin -inform DER -out dev-pub.pem'
-run '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o msg.sig --signature-format openssl'
+run_in_chip Sign '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o msg.sig --signature-format openssl'
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile msg.sig'
 run 'test "$($P -O --type privkey | grep -c "Private Key")" = 0'
 
@@ -29,15 +29,15 @@ run '$P --change-pin --pin "$(cat pin)" --new-pin "$(cat pin2)"'
 run_refused 'CKR_PIN_INCORRECT' '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o no.sig'
 run 'export U="pkcs11:token=gateway" GNUTLS_PIN="$(cat pin2)"'
 run 'p11tool --provider $MODULE --login --list-privkeys "$U" | grep "object=dev-key"'
-run 'p11tool --provider $MODULE --login --test-sign "$U;object=dev-key;type=private"'
+run_in_chip Sign 'p11tool --provider $MODULE --login --test-sign "$U;object=dev-key;type=private"'
 
 heading 'openssl, the PIN in the URI'
-run 'OPENSSL_CONF=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE openssl req -new -key "pkcs11:token=gateway;object=dev-key;type=private?pin-value=battery%20staple" -subj /CN=device-001 -out device.csr'
+run_in_chip Sign 'OPENSSL_CONF=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE openssl req -new -key "pkcs11:token=gateway;object=dev-key;type=private?pin-value=battery%20staple" -subj /CN=device-001 -out device.csr'
 run 'openssl req -in device.csr -noout -verify'
 
 heading 'The security officer gives the user another one, with the recovery code'
 run '$P --login --login-type so --so-pin "$(cat code)" --init-pin --new-pin "$(cat pin)"'
-run '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o msg.sig --signature-format openssl'
+run_in_chip Sign '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o msg.sig --signature-format openssl'
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile msg.sig'
 run 'GNUTLS_SO_PIN="$(cat code)" GNUTLS_NEW_PIN="$(cat pin2)" p11tool --provider $MODULE --initialize-pin "$U" --batch'
 run '$P --login --pin "$(cat pin2)" -O --type privkey | grep dev-key'
@@ -50,6 +50,17 @@ run_in_chip Sign '{ sleep 1; cat pin2; echo; sleep 2; } | script -qec "openssl p
 run 'OPENSSL_CONF=/dev/null openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile asked.sig'
 run_refused 'PIN|Could not' 'openssl pkeyutl -sign -inkey "$KEY?pin-value=wrong" -in msg.sha -out no.sig </dev/null'
 run 'unset OPENSSL_CONF'
+
+heading 'openssl: a PEM file with the URI, the PIN from the file it names, or asked for'
+run 'export P11=$ROOT/conf/openssl-pkcs11.cnf'
+uri_pem "$KEY?pin-source=file:$WORK/pin2" sourced.pem
+uri_pem "$KEY" asking.pem
+run_in_chip Sign 'OPENSSL_CONF=$P11 openssl dgst -sha256 -sign sourced.pem -out sourced.sig msg'
+run 'openssl dgst -sha256 -verify dev-pub.pem -signature sourced.sig msg'
+run_in_chip Sign '{ sleep 1; cat pin2; echo; sleep 2; } | OPENSSL_CONF=$P11 script -qec "openssl dgst -sha256 -sign asking.pem -out asked.sig msg" /dev/null'
+run 'openssl dgst -sha256 -verify dev-pub.pem -signature asked.sig msg'
+uri_pem "$KEY?pin-source=file:$WORK/pin" stale.pem
+run_refused 'Could not read private key' 'OPENSSL_CONF=$P11 setsid -w openssl dgst -sha256 -sign stale.pem -out no.sig msg </dev/null'
 
 heading 'p11tool initialises the token: certificates go, keys stay, and the user gets a PIN again'
 run 'openssl req -x509 -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -subj /CN=other -out other.pem'
