@@ -11,9 +11,9 @@
 # shellcheck source=scripts/lib/root.sh
 . "$ROOT/scripts/lib/root.sh"
 
-# Not about clients, or about what Debian 12 builds: the vendor's driver on the simulator, hardware checks, packages, manual pages,
-# and the pages of the documentation.
-LEFT_OUT=(docs hardware-check manual package vendor)
+# Not about clients, or about what Debian 12 builds: the vendor's driver on the simulator, hardware checks, a factory's disk,
+# packages, manual pages, and the pages of the documentation.
+LEFT_OUT=(docs factory hardware-check manual package vendor)
 
 tests=("$@")
 if [ $# = 0 ]; then

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use atecc608_pkcs11::sim::{Profile, SimChip};
 use cli_support::{stderr, stdout, SIMULATOR, TOOL};
+use rustix::process::{kill_process, Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -241,6 +242,28 @@ fn killed_after_any_line_it_goes_on_where_it_was() {
         station.assert_complete(1);
     }
     assert!(with_key > 0, "it was never killed after it had made the key pair");
+}
+
+#[test]
+fn ctrl_c_in_the_middle_and_again() {
+    for lines in [2, 12, 21, 30, 45, 60] {
+        let station = Station::new(3);
+        let mut child = station.batch(&["--lock-forever"]);
+        let mut child = child.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert_eq!(said.by_ref().take(lines).count(), lines, "it says less than that");
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        // The pipe stays open: what stops it is the signal, not that nobody reads.
+        let rest = said.count();
+        let status = child.wait().unwrap();
+        assert!(!status.success(), "{lines} lines and {rest} more: it was done before the signal");
+        let before = std::fs::read(station.path("manifest")).unwrap();
+        station.complete(&[]);
+        // A line that was not finished is written anew.
+        let finished = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        assert!(std::fs::read(station.path("manifest")).unwrap().starts_with(&before[..finished]));
+        station.assert_complete(3);
+    }
 }
 
 #[test]

@@ -13,6 +13,8 @@ use atecc608_pkcs11::bus::Bus;
 use atecc608_pkcs11::config::BusLocation;
 use atecc608_pkcs11::sim::Profile;
 use atecc608_pkcs11::token::state::{Intent, Purpose};
+use atecc608_pkcs11::token::store::Store;
+use atecc608_pkcs11::wire::config_zone::SerialNumber;
 use cli_support::kernel::Kernel;
 use cli_support::{control, served, stdout, Bench, TOOL};
 use serde_json::Value;
@@ -28,6 +30,10 @@ fn doctor(bench: &Bench) -> Value {
 fn check<'a>(report: &'a Value, link: &str) -> &'a Value {
     let checks = report["checks"].as_array().unwrap();
     checks.iter().find(|check| check["link"] == link).unwrap_or_else(|| panic!("no check of {link} in {report:#}"))
+}
+
+fn serial(bench: &Bench) -> SerialNumber {
+    SerialNumber(cli_support::hex(&bench.serial()).try_into().unwrap())
 }
 
 /// The first broken link is this one; detail and remedy say these things.
@@ -100,6 +106,21 @@ fn a_bus_that_somebody_keeps_locked() {
     let guard = bus.lock(std::time::Duration::from_secs(1)).unwrap();
     assert_broken(&doctor(&bench), "bus lock", &format!("process {}", std::process::id()), "lock_timeout");
     drop(guard);
+}
+
+#[test]
+fn a_simulated_chip_in_a_file_that_somebody_keeps_locked() {
+    let bench = Bench::new();
+    let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+    std::fs::write(bench.path("config.toml"), format!("lock_timeout = 0.1\n{config}")).unwrap();
+    let lock = std::fs::File::create(bench.path("chip.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let report = doctor(&bench);
+    assert_broken(&report, "bus lock", &bench.chip_file().display().to_string(), "lock_timeout");
+    assert!(check(&report, "bus lock")["detail"].as_str().unwrap().contains("locked"), "{report:#}");
+    assert_eq!(check(&report, "wake")["status"], "skip");
+    drop(lock);
+    assert_eq!(check(&doctor(&bench), "bus lock")["status"], "ok");
 }
 
 #[test]
@@ -202,13 +223,45 @@ fn a_module_that_is_missing_or_none() {
     }
 }
 
-/// Of the whole report the one link: as it is, what is said, and what to type.
-fn assert_warned(report: &Value, link: &str, detail: &str, remedy: &str) {
+#[test]
+fn a_module_that_is_installed_nowhere() {
+    let usual = ["/usr/local/lib", "/usr/lib/pkcs11", "/usr/lib64/pkcs11", "/usr/lib"].map(std::path::PathBuf::from);
+    let multiarch = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("pkcs11"));
+    let installed = usual.into_iter().chain(multiarch).find(|folder| folder.join("libatecc608_pkcs11.so").exists());
+    if let Some(folder) = installed {
+        eprintln!("not tested: a module that is installed nowhere: {} has one", folder.display());
+        return;
+    }
+    let bench = Bench::new();
+    bench.provision();
+    // The tool alone, in a folder without the module.
+    std::fs::copy(TOOL, bench.path("atecc608")).unwrap();
+    let mut command = Command::new(bench.path("atecc608"));
+    command.args(["doctor", "--json"]).env("ATECC608_PKCS11_CONF", bench.path("config.toml"));
+    let report = report_of(command);
+    assert_broken(&report, "module", "neither beside this program nor in /usr/local/lib", "sudo install -m 644");
+}
+
+/// Of the whole report the one link: how it is, what is said, and what to type.
+#[track_caller]
+fn assert_said(report: &Value, (link, status): (&str, &str), detail: &str, remedy: &str) {
     let checks = report["checks"].as_array().unwrap().iter();
-    let said = checks.filter(|check| check["link"] == link && check["status"] == "warn").any(|check| {
+    let said = checks.filter(|check| check["link"] == link && check["status"] == status).any(|check| {
         check["detail"].as_str().unwrap().contains(detail) && check["remedy"].as_str().unwrap().contains(remedy)
     });
-    assert!(said, "{link}: {detail}: {remedy} is not in {report:#}");
+    assert!(said, "{link}: {status}: {detail}: {remedy} is not in {report:#}");
+}
+
+#[track_caller]
+fn assert_warned(report: &Value, link: &str, detail: &str, remedy: &str) {
+    assert_said(report, (link, "warn"), detail, remedy);
+}
+
+/// It is broken, whatever else is.
+#[track_caller]
+fn assert_failed(report: &Value, link: &str, detail: &str, remedy: &str) {
+    assert_said(report, (link, "fail"), detail, remedy);
+    assert_eq!(report["ok"], false);
 }
 
 /// The tool as somebody who is not root, from a copy that anybody may run.
@@ -302,9 +355,7 @@ fn a_key_generation_that_was_interrupted_and_a_key_that_another_tool_has_made() 
     bench.provision();
     let slot = atecc608_pkcs11::wire::Slot::new(0).unwrap();
     let before = bench.chip().generate_key(slot, atecc608_pkcs11::chip::ops::Before::Empty).unwrap();
-    let serial =
-        atecc608_pkcs11::wire::config_zone::SerialNumber(cli_support::hex(&bench.serial()).try_into().unwrap());
-    let mut store = atecc608_pkcs11::token::store::Store::open(&bench.path("state"), serial);
+    let mut store = Store::open(&bench.path("state"), serial(&bench));
     let point = [&[0x04], &before[..]].concat();
     store.change(|state| state.slot_mut(slot).public_key = Some(point.clone())).unwrap();
     assert_eq!(check(&doctor(&bench), "keys")["detail"], "1 known, 0 destroyed and free");
@@ -338,6 +389,20 @@ fn a_token_whose_user_has_no_pin() {
     let arguments = ["provision", "tls-pin", "--lock-forever", "--recovery-code-file", "code"];
     assert!(bench.run(&arguments).status.success());
     assert_warned(&doctor(&bench), "PIN", "the user has none", "pkcs11-tool --login --login-type so --init-pin");
+}
+
+#[test]
+fn a_change_of_the_pin_that_was_interrupted() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("pin"), "correct horse\n").unwrap();
+    let arguments = ["provision", "tls-pin", "--lock-forever", "--pin-file", "pin", "--recovery-code-file", "code"];
+    assert!(bench.run(&arguments).status.success());
+    assert_eq!(check(&doctor(&bench), "PIN")["status"], "ok");
+    // As C_SetPIN leaves it from before the chip is asked to until it has: the old PIN and the new one.
+    let mut store = Store::open(&bench.path("state"), serial(&bench));
+    store.change(|state| state.pins.push(state.pins[0].clone())).unwrap();
+    let broken = "a change of the PIN was interrupted: the old one or the new one is right";
+    assert_warned(&doctor(&bench), "PIN", broken, "the next login finds out which one");
 }
 
 #[test]
@@ -377,7 +442,7 @@ fn a_registration_with_p11_kit_that_names_no_file() {
     };
     assert_warned(&doctor("nowhere"), "p11-kit", "not registered", "/etc/pkcs11/modules/atecc608.module");
     std::fs::write(modules.join("a.module"), "module: /opt/gone/libatecc608_pkcs11.so\n").unwrap();
-    assert_warned(
+    assert_failed(
         &doctor("home"),
         "p11-kit",
         "names /opt/gone/libatecc608_pkcs11.so, which does not exist",
@@ -398,5 +463,40 @@ fn an_openssl_provider_that_is_missing_or_that_openssl_does_not_take() {
     };
     assert_warned(&doctor(), "OpenSSL provider", "modules/pkcs11.so is missing", "apt install pkcs11-provider");
     std::fs::write(bench.path("modules/pkcs11.so"), "no library").unwrap();
-    assert_warned(&doctor(), "OpenSSL provider", "OpenSSL can't load it", "--reinstall pkcs11-provider");
+    assert_failed(&doctor(), "OpenSSL provider", "OpenSSL can't load it", "--reinstall pkcs11-provider");
+}
+
+#[test]
+fn an_openssl_provider_that_is_too_old() {
+    // They answer as the real ones do: the provider's own word for its version is that of an OpenSSL.
+    const PROGRAMS: &str = r#"
+        cat >openssl <<'END'
+#!/bin/sh
+[ "$1" = list ] && echo '    version: 3.0.16' || echo 'MODULESDIR: "/nowhere"'
+END
+        cat >dpkg-query <<'END'
+#!/bin/sh
+case "$*" in
+"--search $OPENSSL_MODULES/pkcs11.so") echo "pkcs11-provider:amd64: $2" ;;
+'--show --showformat=${Version} pkcs11-provider:amd64') echo "${VERSION?no such package}" ;;
+*) exit 1 ;;
+esac
+END
+        chmod 755 openssl dpkg-query && touch pkcs11.so"#;
+    let bench = Bench::new();
+    let folder = bench.path("programs");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(Command::new("sh").args(["-ec", PROGRAMS]).current_dir(&folder).status().unwrap().success());
+    let doctor = |version: Option<&str>| {
+        let mut command = bench.command(&["doctor", "--json"]);
+        command.env("OPENSSL_MODULES", &folder).env("PATH", &folder);
+        command.envs(version.map(|version| ("VERSION", version)));
+        report_of(command)
+    };
+    let (link, remedy) = ("OpenSSL provider", "apt install -t bookworm-backports pkcs11-provider");
+    assert_warned(&doctor(Some("0.3-1")), link, "is version 0.3-1: docs/openssl.md is about 1.0 or newer", remedy);
+    // None: it came with no package, and nobody knows.
+    for good in [Some("1.0-3~bpo12+1"), None] {
+        assert_eq!(check(&doctor(good), link)["status"], "ok", "{good:?}");
+    }
 }

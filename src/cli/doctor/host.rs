@@ -3,8 +3,9 @@
 //! Safe Rust can load no shared object. So the module is loaded through its C ABI by
 //! a stock program, pkcs11-tool or p11tool, as any client does it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use super::Checks;
 use crate::config::{Config, CONF_VARIABLE};
@@ -104,7 +105,7 @@ pub(super) fn p11_kit(checks: &mut Checks) {
     };
     // A bare name is looked for in p11-kit's own folder.
     if module.is_absolute() && !module.exists() {
-        checks.warn(
+        checks.fail(
             LINK,
             format!("{} names {}, which does not exist", file.display(), module.display()),
             format!("correct the line `module:` in {}", file.display()),
@@ -123,17 +124,14 @@ fn registration(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     })
 }
 
-/// Whether OpenSSL has pkcs11-provider.
+/// Whether OpenSSL has pkcs11-provider, takes it, and it is new enough.
 pub(super) fn openssl(checks: &mut Checks) {
     const LINK: &str = "OpenSSL provider";
-    let output = Command::new("openssl").args(["version", "-m"]).output();
-    // MODULESDIR: "/usr/lib/x86_64-linux-gnu/ossl-modules"; the variable goes before it, as it does for OpenSSL.
-    let folder = output.ok().and_then(|output| {
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let compiled_in = text.split('"').nth(1)?;
-        Some(std::env::var_os("OPENSSL_MODULES").map_or_else(|| PathBuf::from(compiled_in), PathBuf::from))
-    });
-    let Some(folder) = folder else {
+    // Loading a provider touches no token.
+    const LOADING: [&str; 6] = ["list", "-providers", "-provider", "default", "-provider", "pkcs11"];
+    let run = |arguments: &[&str]| Command::new("openssl").args(arguments).output().ok();
+    let folder = run(&["version", "-m"]).as_ref().and_then(modules_folder);
+    let Some((provider, loaded)) = folder.and_then(|folder| Some((folder.join("pkcs11.so"), run(&LOADING)?))) else {
         checks.warn(
             LINK,
             "openssl 3 is not installed: only needed to use keys with OpenSSL",
@@ -141,31 +139,51 @@ pub(super) fn openssl(checks: &mut Checks) {
         );
         return;
     };
-    let provider = folder.join("pkcs11.so");
+    let path = provider.display();
     if !provider.exists() {
         checks.warn(
             LINK,
-            format!("{} is missing: only needed to use keys with OpenSSL", provider.display()),
+            format!("{path} is missing: only needed to use keys with OpenSSL"),
             "sudo apt install pkcs11-provider    (1.0 or newer: Debian 13, or Debian 12 with backports)",
         );
-        return;
+    } else if !loaded.status.success() {
+        let said = String::from_utf8_lossy(&loaded.stderr);
+        let why = said.lines().find(|line| line.contains("error:")).unwrap_or("it said nothing").trim();
+        checks.fail(
+            LINK,
+            format!("{path} is there, but OpenSSL can't load it: {why}"),
+            format!("openssl {}     says more; sudo apt install --reinstall pkcs11-provider", LOADING.join(" ")),
+        );
+    } else if let Some(version) = packaged_version(&provider).filter(|version| version.starts_with("0.")) {
+        checks.warn(
+            LINK,
+            format!("{path} loads, but is version {}: docs/openssl.md is about 1.0 or newer", version.trim()),
+            "sudo apt install -t bookworm-backports pkcs11-provider    (docs/openssl.md; elsewhere any 1.0 or newer)",
+        );
+    } else {
+        checks.ok(LINK, format!("{path} loads"));
     }
-    // OpenSSL has to take it, too. Loading a provider touches no token.
-    let loading = ["list", "-providers", "-provider", "default", "-provider", "pkcs11"];
-    let loaded = Command::new("openssl").args(loading).output();
-    match loaded {
-        Ok(output) if output.status.success() => checks.ok(LINK, format!("{} loads", provider.display())),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let why = said.lines().find(|line| line.contains("error:")).unwrap_or("it said nothing").trim();
-            checks.warn(
-                LINK,
-                format!("{} is there, but OpenSSL can't load it: {why}", provider.display()),
-                format!("openssl {}     says more; sudo apt install --reinstall pkcs11-provider", loading.join(" ")),
-            );
-        }
-        Err(error) => checks.warn(LINK, format!("openssl can't be run: {error}"), "sudo apt install openssl"),
-    }
+}
+
+/// Where OpenSSL looks for providers: `MODULESDIR: "/usr/lib/x86_64-linux-gnu/ossl-modules"`; the variable goes before it, as it
+/// does for OpenSSL.
+fn modules_folder(version: &Output) -> Option<PathBuf> {
+    let text = String::from_utf8_lossy(&version.stdout);
+    let compiled_in = text.split('"').nth(1)?;
+    Some(std::env::var_os("OPENSSL_MODULES").map_or_else(|| PathBuf::from(compiled_in), PathBuf::from))
+}
+
+/// The version of the Debian package that the file came with; nothing where there is no such package. The provider can't be
+/// asked: the `version` that `openssl list -providers` shows for it is that of the OpenSSL it was built with.
+fn packaged_version(file: &Path) -> Option<String> {
+    let dpkg = |arguments: &[&OsStr]| {
+        let output = Command::new("dpkg-query").args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    // pkcs11-provider:amd64: /usr/lib/x86_64-linux-gnu/ossl-modules/pkcs11.so
+    let owner = dpkg(&["--search".as_ref(), file.as_os_str()])?;
+    let package = owner.split(": ").next()?;
+    dpkg(&["--show".as_ref(), "--showformat=${Version}".as_ref(), package.as_ref()])
 }
 
 #[cfg(test)]
