@@ -63,7 +63,7 @@ use 'p11tool --list-all, warm' 9 45 'p11tool --provider $MODULE --list-all "pkcs
 use 'p11tool --test-sign' - - 'p11tool --provider $MODULE --test-sign "$K"'
 use 'gnutls-cli, TLS 1.3' - - "{ printf 'GET / HTTP/1.0\r\n\r\n'; sleep 1; } | gnutls-cli --provider \$MODULE --x509cafile ca.pem --x509certfile \"\$C\" --x509keyfile \"\$K\" -p $TLS localhost | grep -q -a device-001"
 use 'pkcs11-tool --sign' - - 'pkcs11-tool --module $MODULE --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o x.sig'
-use 'AWS SDK, MQTT connect' 9 - "$VENV/bin/python $ROOT/tests/clients/aws/mqtt.py device_client \$MODULE gateway dev-key device.pem ca.pem $MQTT"
+use 'AWS SDK, MQTT connect' 9 - "$VENV/bin/python $ROOT/tests/clients/aws/mqtt.py sdk \$MODULE gateway dev-key device.pem ca.pem $MQTT"
 use 'ssh-keygen -D' - - 'ssh-keygen -D $MODULE -e'
 use 'keytool -certreq' - - 'keytool -certreq -alias dev-key -keystore NONE -storetype PKCS11 -storepass 1 -providerClass sun.security.pkcs11.SunPKCS11 -providerArg p11.cfg'
 use 'certutil -L (NSS)' - - 'mkdir nss; certutil -N -d sql:nss --empty-password; modutil -dbdir sql:nss -add a -libfile $MODULE -force; certutil -L -d sql:nss -h gateway'
