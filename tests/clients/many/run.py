@@ -3,12 +3,12 @@
 
     run.py SECONDS SOCKET NAME=COMMAND...
 
-Each COMMAND is shell text that exits with 0 if its result was right, and SOCKET is the simulated chip's. First each runs alone,
-for what a run takes and how many conversations with the chip it is; then all run at once, for SECONDS. Exits with 1 if one failed,
-or if one waited longer than fair. The numbers of runs are left in NAME.runs.
+Each COMMAND is shell text that exits with 0 if its result was right, and SOCKET is the simulated chip's. First each runs
+alone, for what a run takes and how many conversations with the chip it is; then all run at once, for SECONDS. Exits with 1
+if one failed, or if one waited longer than fair. The numbers of runs are left in NAME.runs.
 
-Fair is: whoever wants to talk to the chip waits for one conversation of each of the others at most, each time. So a run takes
-what it takes alone, and for each conversation of its own a mean one of every other program.
+Fair is: whoever wants to talk to the chip waits for one conversation of each of the others at most, each time. So a run
+takes what it takes alone, and for each conversation of its own a mean one of every other program.
 """
 
 import json
