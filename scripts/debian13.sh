@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The tests with stock clients on Debian 13, whatever this machine is: OpenSSL 3.5, pkcs11-provider from main, its own Rust 1.85.
 #
-#   scripts/debian13.sh [TEST...]     all of tests/clients that are about clients, or those named (openssl, openssh, ...)
+#   scripts/debian13.sh [TEST...]     all of tests/clients that are about clients and the Rust crate cryptoki, or those
+#                                     named (openssl, openssh, cryptoki, ...)
 #
 # In a Debian root (mmdebstrap) under target/roots, in which the sources are copied, built and tried; nothing is installed on this
 # machine but mmdebstrap. Needs root. A quarter of an hour on two cores.
@@ -17,6 +18,7 @@ LEFT_OUT=(docs factory hardware-check manual package vendor)
 
 tests=("$@")
 if [ $# = 0 ]; then
+    tests+=(cryptoki)
     for file in "$ROOT"/tests/clients/*.sh; do
         name=$(basename "$file" .sh)
         [[ " ${LEFT_OUT[*]} " == *" $name "* ]] || tests+=("$name")
@@ -39,10 +41,17 @@ there() {
 }
 there '. scripts/lib.sh; install_stock_software; scripts/build.sh; openssl version; cargo --version'
 heading 'The tests'
+# What runs a test: a script of its name, but for the Rust crate.
+script_of() {
+    case $1 in
+        cryptoki) echo '. scripts/lib.sh; need_cargo; scripts/test_programs.py --locked --test abi_cryptoki_crate' ;;
+        *) echo "bash tests/clients/$1.sh" ;;
+    esac
+}
 failed=()
 for name in "${tests[@]}"; do
     began=$SECONDS
-    if there "bash tests/clients/$name.sh" >"$LOGS/debian13-$name.log" 2>&1; then
+    if there "$(script_of "$name")" >"$LOGS/debian13-$name.log" 2>&1; then
         printf '%-16s passed, %d s\n' "$name" $((SECONDS - began))
     else
         failed+=("$name")

@@ -12,7 +12,7 @@
 . "$ROOT/scripts/lib/token.sh"
 
 need_packages ca-certificates curl mosquitto opensc openssl python3 python3-venv
-need_python_venv aws "$ROOT/tests/clients/python/requirements-aws.txt"
+need_python_venv aws-setup "$ROOT/tests/clients/python/requirements-aws.txt"
 served_chip aws-setup
 export PATH=$VENV/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 MOTO="$VENV/bin/python $ROOT/tests/clients/python/moto_server.py"

@@ -23,10 +23,13 @@ broker() { mqtt_broker "$PORT" ca.pem server.pem server.key; }
 broker
 
 run 'ARGUMENTS="$MODULE gateway dev-key device.pem ca.pem $PORT"'
-for way in sdk version_5 device_client initialised_by_another; do
+for way in sdk version_5 initialised_by_another; do
     heading "$way"
     run_in_chip Sign "\$MQTT $way \$ARGUMENTS"
 done
+heading 'device_client, which loads the module twice'
+run_in_chip Sign '$MQTT device_client $ARGUMENTS' 2
+run '[ "$(grep -c "New client connected .* as device-client " broker.log)" = 2 ]'
 for client in sdk five device-client second; do
     run "grep -E \"New client connected .* as $client .*u.device-001\" broker.log"
 done

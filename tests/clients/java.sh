@@ -12,6 +12,12 @@ need_packages default-jdk-headless
 fresh_token java
 software_ca
 device_certificate
+# Key and certificate belong together by their id: their labels differ, and the key with the certificate's label is another one.
+run 'P11TOOL="pkcs11-tool --module $MODULE --token-label gateway"'
+run '$P11TOOL --delete-object --type cert --id 01'
+run '$P11TOOL --write-object device.der --type cert --id 01 --label joined'
+run '$P11TOOL --keypairgen --key-type EC:prime256v1 --id 02 --label joined'
+run '$P11TOOL --list-objects'
 JDK=$(dirname "$(readlink -f /usr/bin/javac)")
 export JDK TLS="$ROOT/tests/clients/java/Tls.java"
 write_file p11.cfg <<END
@@ -37,8 +43,8 @@ END
 run 'KEYTOOL="$JDK/keytool -keystore NONE -storetype PKCS11 -storepass 1234 -providerClass sun.security.pkcs11.SunPKCS11 -providerArg"'
 
 heading 'keytool: what is there, and a certificate request'
-run '$KEYTOOL p11.cfg -list | tee list; grep "^dev-key, PrivateKeyEntry" list'
-run_in_chip Sign '$KEYTOOL p11.cfg -certreq -alias dev-key -file java.csr'
+run '$KEYTOOL p11.cfg -list | tee list; grep "^joined, PrivateKeyEntry" list && [ "$(grep -c Entry list)" = 1 ]'
+run_in_chip Sign '$KEYTOOL p11.cfg -certreq -alias joined -file java.csr'
 run 'openssl req -in java.csr -noout -verify && openssl req -in java.csr -noout -pubkey | cmp - dev-pub.pem'
 
 heading 'A TLS client'
@@ -47,11 +53,11 @@ start_server s_server.log "openssl s_server -accept 127.0.0.1:$port -cert server
 wait_for s_server s_server.log listening "$port"
 for protocol in TLSv1.2 TLSv1.3; do
     # Two signatures of its own, and the handshake's.
-    run_in_chip Sign "\$JDK/java \$TLS p11.cfg dev-key ca.pem $port $protocol > $protocol.txt" 3
+    run_in_chip Sign "\$JDK/java \$TLS p11.cfg joined ca.pem $port $protocol > $protocol.txt" 3
     run "grep '^$protocol with' $protocol.txt && grep -a 'CN *= *device-001' $protocol.txt"
 done
 # With a PIN, which a token without one ignores, as Greengrass's userPin is.
-run_in_chip Sign "\$JDK/java \$TLS p11.cfg dev-key ca.pem $port TLSv1.3 1234 | grep -a 'CN *= *device-001'"
+run_in_chip Sign "\$JDK/java \$TLS p11.cfg joined ca.pem $port TLSv1.3 1234 | grep -a 'CN *= *device-001'"
 
 heading 'keytool makes a key in the chip, and deletes it'
 run_in_chip GenKey '$KEYTOOL generate.cfg -genkeypair -alias java-key -keyalg EC -groupname secp256r1 -dname CN=java'
@@ -59,4 +65,4 @@ run '$KEYTOOL p11.cfg -list | grep "^java-key, PrivateKeyEntry"'
 run '$KEYTOOL p11.cfg -exportcert -rfc -alias java-key -file java.pem; openssl verify -CAfile java.pem java.pem'
 run 'pkcs11-tool --module $MODULE --token-label gateway -O --type privkey | grep -c "local"'
 run '$KEYTOOL p11.cfg -delete -alias java-key'
-run '! $KEYTOOL p11.cfg -list | grep java-key'
+run '$KEYTOOL p11.cfg -list > list && not grep java-key list'

@@ -44,7 +44,7 @@ pkcs11_module_path=$INSTALLED/libatecc608_pkcs11.so
 network={
     key_mgmt=IEEE8021X
     eap=TLS
-    identity="device-001"
+    identity="somebody"
     ca_cert="$WORK/ca.pem"
     client_cert="$WORK/device.pem"
     engine=1
@@ -61,6 +61,7 @@ END
 start_server wpa.log "ip netns exec $HOST_B sh -e start.sh"
 wait_for 'the session' wpa.log grep -q 'CTRL-EVENT-EAP-SUCCESS' wpa.log
 run 'grep -m 1 "CTRL-EVENT-EAP-SUCCESS" wpa.log'
-run 'grep -a "CN=device-001\|EAP-Response/Identity.*device-001\|STA identity .device-001" hostapd.log | head -n 2'
-run 'grep -q -a "EAP-TLS: Done\|CTRL-EVENT-EAP-SUCCESS" hostapd.log'
+# The name is the verified certificate's, which is not what the device says of itself.
+run "grep -a \"tls_verify_cb - preverify_ok=1 .* depth=0 buf='/CN=device-001'\" hostapd.log"
+run 'grep -a "EAP-TLS: Done" hostapd.log && grep -a "CTRL-EVENT-EAP-SUCCESS" hostapd.log'
 run '[ "$(chip_did Sign)" -ge 1 ]'

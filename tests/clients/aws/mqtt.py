@@ -6,9 +6,14 @@
 WAY is one of the functions below that are decorated with @way. Exits with 0 if it worked.
 """
 
+import ctypes
+import gc
 import os
 import queue
+import socket
+import subprocess
 import sys
+import time
 from concurrent.futures import Future
 
 from awscrt import io, mqtt, mqtt5
@@ -18,6 +23,9 @@ SECONDS = 20
 # Connections at once in one process.
 MANY = 8
 AT_LEAST_ONCE = mqtt.QoS.AT_LEAST_ONCE
+
+ALPN = ["x-amzn-mqtt-ca"]
+SDK_LOG = f"sdk-{os.getpid()}.log"
 
 WAYS = {}
 MODULE, TOKEN, KEY, CERTIFICATE, CA = sys.argv[2:7] if len(sys.argv) == 8 else sys.exit(__doc__)
@@ -49,9 +57,9 @@ def bootstrap():
     return io.ClientBootstrap(loop, io.DefaultHostResolver(loop))
 
 
-def mqtt3(context, name, **options):
+def mqtt3(context, name, port=PORT, **options):
     return mqtt.Connection(
-        mqtt.Client(bootstrap(), context), host_name="localhost", port=PORT, client_id=name, clean_session=True, **options
+        mqtt.Client(bootstrap(), context), host_name="localhost", port=port, client_id=name, clean_session=True, **options
     )
 
 
@@ -147,33 +155,104 @@ def again():
 
 @way
 def device_client():
-    """As the IoT Device Client: a context that is dropped before a second one is used, and no C_Finalize at the end."""
-    lib = library(io.Pkcs11Lib.InitializeFinalizeBehavior.DEFAULT)
-    first = tls_context(lib, alpn_list=["x-amzn-mqtt-ca"])
-    second = tls_context(lib, alpn_list=["x-amzn-mqtt-ca"])
-    del first
-    connection = mqtt3(second, "device-client")
+    """As the IoT Device Client: a first connection that fails, a second one beside it, and dlclose without C_Finalize."""
+    behavior = io.Pkcs11Lib.InitializeFinalizeBehavior
+    io.init_logging(io.LogLevel.Debug, SDK_LOG)
+    old = mqtt3(tls_context(library(behavior.DEFAULT), alpn_list=ALPN), "device-client", port=closed_port())
+    assert old.connect().exception(SECONDS) is not None, "connected to a closed port"
+    # The old one stays while the new one is made: what C_Initialize answers then, STRICT reports and DEFAULT accepts.
+    try:
+        library(behavior.STRICT)
+        raise AssertionError("initialised twice")
+    except RuntimeError as error:
+        assert "CKR_CRYPTOKI_ALREADY_INITIALIZED" in str(error), error
+    new = mqtt3(tls_context(library(behavior.DEFAULT), alpn_list=ALPN), "device-client")
+    assert logged("Session closed") == 0
+    del old
+    until("the old session is closed", lambda: logged("Session closed") == 1)
+    connect_and_exchange(new)
+    del new
+    until("the module is unloaded", lambda: not mapped())
+
+    # Loaded once more into the same process.
+    third = mqtt3(tls_context(library(behavior.DEFAULT), alpn_list=ALPN), "device-client")
+    connect_and_exchange(third)
+    listed_by_another()
+    del third
+    until("the module is unloaded again", lambda: not mapped())
+    listed_by_another()
+    # The refused library is unloaded as well.
+    until("the log is whole", lambda: logged("Unloading PKCS#11") == 4)
+    assert logged("C_Finalize:omit") == 4
+    assert (logged("User logged in"), logged("User was already logged in")) == (2, 1)
+
+
+def connect_and_exchange(connection):
     connection.connect().result(SECONDS)
     exchange(connection, "t/device-client")
     connection.disconnect().result(SECONDS)
-    # The module is still initialised, with a session: the process ends, and nobody tells it.
-    sys.stdout.flush()
-    os._exit(0)
+
+
+def closed_port():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+def until(what, holds):
+    """The SDK's threads let go of things, and write the log, after the last object is dropped."""
+    last = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < last, f"not in {SECONDS} s: {what}"
+        gc.collect()
+        time.sleep(0.05)
+
+
+def mapped():
+    """Is the module loaded in this process?"""
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return os.path.realpath(MODULE) in maps.read()
+
+
+def logged(text):
+    """How often the SDK has logged this, with what is still in the C library's buffers."""
+    ctypes.CDLL(None).fflush(None)
+    with open(SDK_LOG, encoding="utf-8") as log:
+        return log.read().count(text)
+
+
+def listed_by_another():
+    """The bus is free: another process lists the token's keys."""
+    command = ["pkcs11-tool", "--module", MODULE, "--token-label", TOKEN, "--list-objects", "--type", "privkey"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert KEY in listed.stdout, listed.stdout
 
 
 @way
 def initialised_by_another():
-    """As Greengrass: somebody in this process (Java there) has the module initialised already, and uses it afterwards."""
-    import ctypes
-
+    """As Greengrass: somebody in this process (Java there) has the module initialised, a session open and is logged in."""
+    io.init_logging(io.LogLevel.Debug, SDK_LOG)
     other = ctypes.CDLL(MODULE)
+    slot, count, session = ctypes.c_ulong(), ctypes.c_ulong(1), ctypes.c_ulong()
     assert other.C_Initialize(None) == 0
+    assert other.C_GetSlotList(b"\1", ctypes.byref(slot), ctypes.byref(count)) == 0 and count.value == 1
+    serial_session, user = ctypes.c_ulong(4), ctypes.c_ulong(1)
+    assert other.C_OpenSession(slot, serial_session, None, None, ctypes.byref(session)) == 0
+    assert other.C_Login(session, user, b"1234", ctypes.c_ulong(4)) == 0
+
     connection = mqtt3(tls_context(library(io.Pkcs11Lib.InitializeFinalizeBehavior.DEFAULT)), "second")
     connection.connect().result(SECONDS)
     exchange(connection, "t/second")
     connection.disconnect().result(SECONDS)
-    count = ctypes.c_ulong()
-    assert other.C_GetSlotList(b"\1", None, ctypes.byref(count)) == 0 and count.value == 1
+    del connection
+    until("the SDK's session is closed", lambda: logged("Unloading PKCS#11") == 1)
+    assert (logged("C_Finalize:omit"), logged("User was already logged in")) == (1, 1)
+
+    # The other one is as before: slotID, state (a read-only session of the user's), flags, ulDeviceError.
+    info = (ctypes.c_ulong * 4)()
+    assert other.C_GetSessionInfo(session, ctypes.byref(info)) == 0
+    assert list(info)[:3] == [slot.value, 1, 4], list(info)
+    assert other.C_Finalize(None) == 0
 
 
 if __name__ == "__main__":

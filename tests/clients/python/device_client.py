@@ -12,18 +12,27 @@ import stat
 
 from awscrt import io, mqtt
 
+import schema
+
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("file")
 parser.add_argument("--host", required=True)
 parser.add_argument("--port", type=int, required=True)
 arguments = parser.parse_args()
 
+# As source/config/Config.h has it.
+MAX_CONFIG_SIZE = 5000
+
 with open(arguments.file, encoding="utf-8") as file:
-    config = json.load(file)
+    text = file.read()
+assert len(text.encode()) <= MAX_CONFIG_SIZE, "larger than the client reads"
+config = json.loads(text)
+schema.demand(config, schema.DEVICE_CLIENT)
+assert config["logging"]["level"] in ("DEBUG", "INFO", "WARN", "ERROR") and config["logging"]["type"] in ("FILE", "STDOUT")
 element = config["secure-element"]
 assert element["enabled"] is True
-assert element["secure-element-pin"], "the client takes no empty PIN"
-assert config["endpoint"] and config["thing-name"]
+# A slot id of 0 is ignored: the token is found by its label, and the key as well.
+assert element["secure-element-token-label"] and element["secure-element-key-label"]
 
 
 def demand(path, mode):
