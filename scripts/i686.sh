@@ -9,9 +9,11 @@
 . "$(dirname "$0")/lib.sh"
 
 I686=i686-unknown-linux-gnu
-# What depends on the width: structures, lengths, templates, handles; and the C programs.
-TESTS=(abi_arguments abi_attributes abi_cipher abi_derive abi_general abi_generate abi_header abi_hostile abi_objects
-    abi_secret_keys abi_sessions abi_sign abi_vectors abi_wrap)
+# What depends on the width: structures, lengths, templates, handles; and the C programs. Not here: what is about the chip, other
+# processes, times and power.
+TESTS=(abi_arguments abi_attribute_tables abi_attributes abi_cipher abi_derive abi_dual abi_features abi_general abi_generate
+    abi_header abi_hostile abi_import abi_kdf abi_messages abi_objects abi_pin abi_secret_keys abi_sessions abi_sign abi_token
+    abi_vectors abi_wrap)
 
 case $(uname -m) in
     x86_64 | i?86) ;;

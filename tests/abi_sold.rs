@@ -358,3 +358,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_the_factory_put_there_does_not_keep_the_token_from_a_name() {
+    let module = Module::with_chip(&chip::sold(Profile::TngTls));
+    let session = module.start();
+    assert!(!module.find(session, &[]).unwrap().is_empty());
+    let mut label = *b"gateway 7                       ";
+    let mut init = || c!(module, C_InitToken(0, std::ptr::null_mut(), 0, label.as_mut_ptr()));
+    // Keys that a client may destroy are another matter: slots 2 to 4 have some.
+    c!(module, C_CloseAllSessions(0)).unwrap();
+    assert_eq!(init(), Err(CKR_ACTION_PROHIBITED));
+    let session = module.open_session(0, true).unwrap();
+    let destroyable = [(CKA_CLASS, ulong(CKO_PRIVATE_KEY)), (CKA_DESTROYABLE, boolean(true))];
+    for key in module.find(session, &destroyable).unwrap() {
+        module.destroy(session, key).unwrap();
+    }
+    c!(module, C_CloseAllSessions(0)).unwrap();
+    assert_eq!(init(), Ok(()));
+    assert_eq!(&module.token_info(0).unwrap().label, b"gateway 7                       ");
+}

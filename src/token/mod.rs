@@ -174,7 +174,7 @@ impl Token {
     /// are objects; with one it does what [`pin`] says.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`] while there are objects or the configuration gives another label;
+    /// [`Error::ActionProhibited`] while there are objects that can be destroyed, or the configuration gives another label;
     /// [`Error::PinIncorrect`]; those of state folder and chip.
     pub fn init_token(&self, so_pin: Option<&[u8]>, label: &str) -> Result<()> {
         let label = label.trim_end().to_owned();
@@ -189,7 +189,9 @@ impl Token {
             return self.init_token_with_pin(scheme, so_pin, label);
         }
         let inner = &mut *self.inner.lock();
-        let objects = find::find(&mut inner.device, &inner.session_objects, &Template::default())?;
+        // What the factory put there for good, as in chips as sold, is nobody's to destroy: it is not asked for.
+        let destroyable = Template::new(vec![(CKA_DESTROYABLE, Zeroizing::new(template::bool_value(true)))]);
+        let objects = find::find(&mut inner.device, &inner.session_objects, &destroyable)?;
         if !objects.is_empty() {
             return Err(Error::ActionProhibited(format!(
                 "the token has {} objects: destroy them by name first, C_InitToken never destroys a key",
