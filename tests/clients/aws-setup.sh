@@ -212,3 +212,41 @@ run 'cp $MODULE upgraded.so && printf "another version" >>upgraded.so'
 run_refused 'gateway-1.*old' 'atecc608 aws refresh --dir gateway-1 --module upgraded.so --check'
 run 'atecc608 aws refresh --dir gateway-1 --dir gateway-2 --module upgraded.so'
 run 'cmp gateway-1/libatecc608_pkcs11.so upgraded.so && stat -c %a gateway-1/libatecc608_pkcs11.so | grep -x 640'
+
+heading 'Without --dir: the usual folder. /etc is an overlay in memory, in a name space of its own: this machine keeps its own'
+write_file usual.toml <<END
+state_dir = "$WORK/state"
+
+[[token]]
+bus = "sim:$WORK/usual.eeprom"
+label = "usual"
+END
+export ATECC608_PKCS11_CONF=$WORK/usual.toml
+run 'atecc608 provision tls --lock-forever 2>provision-usual.log'
+run 'mkdir memory installed && cp $TARGET/release/atecc608 $MODULE installed'
+write_file usual.sh <<'END'
+set -euo pipefail
+. ./environment.sh
+set -x
+mount -t tmpfs memory memory
+mkdir memory/upper memory/work
+mount -t overlay etc -o lowerdir=/etc,upperdir=memory/upper,workdir=memory/work /etc
+PATH=$PWD/installed:$PATH
+module=$PWD/installed/libatecc608_pkcs11.so
+thing=/etc/atecc608-pkcs11/aws/usual-1
+atecc608 aws setup --thing usual-1 --root-ca ca.pem
+grep "\"$thing/libatecc608_pkcs11.so\"" "$thing/device-client.json"
+cmp "$thing/libatecc608_pkcs11.so" "$module"
+atecc608 aws refresh --check | grep -x "$thing/libatecc608_pkcs11.so: current"
+printf 'another version' >>"$module"
+status=0
+atecc608 aws refresh --check || status=$?
+test $status = 1
+atecc608 aws refresh | grep "^$thing/libatecc608_pkcs11.so: renewed"
+cmp "$thing/libatecc608_pkcs11.so" "$module"
+stat -c '%a %n' "$thing" "$thing/libatecc608_pkcs11.so" | grep -c -e "^700 $thing$" -e "^640 $thing/" | grep -x 2
+END
+same_endpoint
+# sudo keeps no environment.
+run 'export -p | grep -E " (AWS_[A-Z_]*|ATECC608_PKCS11_CONF|PATH)=" >environment.sh && as_root unshare --mount bash usual.sh'
+run 'not test -e /etc/atecc608-pkcs11/aws/usual-1'

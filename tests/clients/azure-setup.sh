@@ -60,12 +60,31 @@ END
 run '/usr/bin/python3 toml.py'
 run_refused 'is another certificate' 'atecc608 azure setup --device gateway-3 --key gateway-1 --hub acme --dir $WORK/dps'
 
+heading 'The programs are Python'
+run '/usr/bin/python3 -m py_compile hub/sdk_connect.py ca/sdk_connect.py dps/sdk_connect.py'
+
 heading 'The Azure IoT SDK for Python connects with the key in the chip (its port is fixed: 8883)'
 if listening 8883; then
     die 'port 8883 of loopback is in use, and the SDK knows no other'
 fi
-run 'cat hub/device.pem >>ca.pem'
+run 'cat hub/device.pem dps/device.pem >>ca.pem'
+run 'printf "subjectAltName = DNS:localhost, DNS:global.azure-devices-provisioning.net\n" >server.ext'
+run 'openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile server.ext -out server.pem'
 mqtt_broker 8883 ca.pem server.pem server.key
 run 'OPENSSL_CONF=$P11 "$VENV/bin/python" hub/sdk_connect.py --hub localhost --server-ca ca.pem'
 run 'OPENSSL_CONF=$P11 "$VENV/bin/python" ca/sdk_connect.py --hub localhost --server-ca ca.pem'
 run 'grep "devices/gateway-1/messages/events/" broker.log && grep "devices/gateway-2/messages/events/" broker.log'
+
+heading 'With DPS: the same broker stands where the SDK expects the service. It takes the request for registration, and never answers'
+write_file at_localhost.py <<'END'
+import runpy, socket, sys
+resolve = socket.getaddrinfo
+def at_localhost(host, *more, **named):
+    return resolve("localhost" if host == "global.azure-devices-provisioning.net" else host, *more, **named)
+socket.getaddrinfo = at_localhost
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+END
+status=0
+run 'OPENSSL_CONF=$P11 timeout 15 "$VENV/bin/python" at_localhost.py dps/sdk_connect.py --server-ca ca.pem' || status=$?
+run "[ $status = 124 ] && grep 'gateway-3 .*dps/registrations/PUT/iotdps-register' broker.log"
