@@ -30,6 +30,7 @@ fn behaviours() -> Vec<Switches> {
     let mut all = vec![strict.clone()];
     for change in [
         (|switches| switches.authorisation_survives_nonce = true) as fn(&mut Switches),
+        |switches| switches.authorisation_survives_buffer_nonce = false,
         |switches| switches.authorisation_survives_idle = !switches.authorisation_survives_idle,
         |switches| switches.req_auth_gates_gen_key = false,
         |switches| switches.req_auth_gates_write = false,

@@ -10,7 +10,8 @@ use std::fs;
 use atecc608_pkcs11::chip::authorise::Gate;
 use atecc608_pkcs11::chip::locked::LockedSecret;
 use atecc608_pkcs11::chip::{Awake, Chip, Error, Port};
-use atecc608_pkcs11::sim::{SimBus, SimChip, Timing};
+use atecc608_pkcs11::sim::image::Part;
+use atecc608_pkcs11::sim::{SimBus, SimChip, Switches, Timing};
 use atecc608_pkcs11::token::pin::Scheme;
 use atecc608_pkcs11::token::profile;
 use atecc608_pkcs11::wire::commands::*;
@@ -158,6 +159,60 @@ fn without_the_secret_no_command_uses_a_key_or_replaces_a_secret() {
         awake.execute(&derive)
     }));
     assert!(bus.image(0).unwrap() == before, "nothing was changed");
+}
+
+/// GenKey into TempKey and ECDH from there into a slot: the attacker knows the other key, and so the secret.
+fn plant_by_ecdh(driver: &mut Chip<SimBus>, slot: u8, peer: &[u8; 64]) -> Result<(), Error> {
+    let create = GenKey { mode: GenKeyMode::Create { digest: false }, key: KeyLocation::TempKey };
+    let target = EcdhTarget::Slot(chip::slot(slot));
+    driver.converse_once(|awake| {
+        awake.execute(&create)?;
+        awake.execute(&Ecdh { key: EcdhKey::TempKey, target, encrypted: false, public_key: *peer })
+    })?;
+    Ok(())
+}
+
+/// PRF of a key that the attacker has put into TempKey.
+fn plant_by_kdf(driver: &mut Chip<SimBus>, slot: u8) -> Result<(), Error> {
+    let algorithm = KdfAlgorithm::Prf { key_len: 1, long: false, aead: false };
+    let (source, target) = (KdfSource::TempKey, KdfTarget::Slot(chip::slot(slot)));
+    driver.converse_once(|awake| {
+        awake.execute(&Nonce::Fixed { target: NonceTarget::TempKey, value: vec![7; 32] })?;
+        awake.execute(&Kdf { source, target, algorithm, message: vec![7; 32] })
+    })?;
+    Ok(())
+}
+
+#[test]
+fn no_derivation_puts_the_attackers_secret_in_the_place_of_the_users() {
+    let (bus, mut driver) = attacked();
+    let before = bus.image(0).unwrap();
+    let peer: [u8; 64] = chip::point_in(&before, 0).unwrap()[1..].try_into().unwrap();
+    // What WriteConfig forbids and what ReqAuth forbids, each by itself.
+    let no_write_rule = Switches {
+        ecdh_target_follows_write_config: false,
+        kdf_target_needs_always_write: false,
+        ..Switches::default()
+    };
+    let no_authorisation = Switches { req_auth_gates_write: false, ..Switches::default() };
+    for switches in [Switches::default(), no_write_rule.clone(), no_authorisation] {
+        bus.set_switches(0, switches).unwrap();
+        for slot in 0..16 {
+            refused(plant_by_ecdh(&mut driver, slot, &peer));
+            refused(plant_by_kdf(&mut driver, slot));
+        }
+        assert!(bus.image(0).unwrap() == before, "nothing was changed");
+    }
+    // With neither it is done: docs/security.md tells what that would mean.
+    bus.set_switches(0, Switches { req_auth_gates_write: false, ..no_write_rule }).unwrap();
+    let mut held = before.part(Part::Slot(chip::slot(9))).to_vec();
+    for plant in
+        [|driver: &mut _, peer: &_| plant_by_ecdh(driver, 9, peer), |driver: &mut _, _: &_| plant_by_kdf(driver, 9)]
+    {
+        plant(&mut driver, &peer).unwrap();
+        let now = bus.image(0).unwrap().part(Part::Slot(chip::slot(9))).to_vec();
+        assert_ne!(std::mem::replace(&mut held, now.clone()), now);
+    }
 }
 
 #[test]

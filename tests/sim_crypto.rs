@@ -350,6 +350,7 @@ fn ecdh_keeps_the_secret_in_the_next_slot_if_slot_config_says_so() {
     // Slot 0 as in the vendor's test configuration, slot 1 as a secret.
     master.tamper(|image| {
         image.part_mut(Part::Config)[20] = 0x8F;
+        image.part_mut(Part::Config)[22..24].copy_from_slice(&[0xC4, 0x44]);
         image.part_mut(Part::Config)[98..100].copy_from_slice(&[0x1C, 0x00]);
     });
     let public_key = point(&host_key().public_key());
@@ -358,6 +359,12 @@ fn ecdh_keeps_the_secret_in_the_next_slot_if_slot_config_says_so() {
     let shared = p256::ecdh::diffie_hellman(host_key().to_nonzero_scalar(), key.as_affine());
     assert_eq!(master.bus.image(0).unwrap().part(Part::Slot(slot(1)))[..32], shared.raw_secret_bytes()[..]);
     assert_eq!(master.status(&ecdh(EcdhTarget::Output)), EXECUTION);
+    // ReqAuth, AuthKey 7; then no ReqAuth, but a slot that is never written.
+    for (place, bytes) in [(98, [0x9C, 0x07]), (98, [0x1C, 0x00]), (22, [0xC4, 0x84])] {
+        master.tamper(|image| image.part_mut(Part::Config)[place..place + 2].copy_from_slice(&bytes));
+        let status = if place == 98 && bytes[1] == 0 { OK } else { EXECUTION };
+        assert_eq!(master.status(&ecdh(EcdhTarget::Compatible)), status, "{bytes:02X?} at {place}");
+    }
 }
 
 #[test]
@@ -374,11 +381,22 @@ fn an_ephemeral_key_in_temp_key_is_good_for_one_ecdh_and_nothing_else() {
     master.run(&create).unwrap();
     let sign = Sign::External { source: DigestSource::TempKey, slot: slot(0) };
     assert_eq!(master.status(&sign), EXECUTION, "the key itself is never signed");
-    // Slot 9 is an AES slot with PubInfo: a destination.
-    master.run(&create).unwrap();
-    assert_eq!(master.status(&Ecdh { target: EcdhTarget::Slot(slot(9)), ..ecdh }), OK);
-    master.run(&create).unwrap();
-    assert_eq!(master.status(&Ecdh { target: EcdhTarget::Slot(slot(8)), ..ecdh }), EXECUTION);
+    let into = |number| {
+        master.run(&create).unwrap();
+        master.status(&Ecdh { target: EcdhTarget::Slot(slot(number)), ..ecdh })
+    };
+    // Slot 9 is an AES slot with PubInfo: a destination, but not for clear writes.
+    let slot_9 = || master.bus.image(0).unwrap().part(Part::Slot(slot(9))).to_vec();
+    let before = slot_9();
+    assert_eq!(into(9), EXECUTION);
+    assert_eq!(slot_9(), before);
+    master.tamper(|image| image.part_mut(Part::Config)[20 + 2 * 9 + 1] = 0x0F);
+    assert_eq!(into(9), OK);
+    assert_ne!(slot_9(), before);
+    assert_eq!(into(8), EXECUTION, "slot 8 has no PubInfo");
+    // ReqAuth, AuthKey 7.
+    master.tamper(|image| image.part_mut(Part::Config)[96 + 2 * 9..][..2].copy_from_slice(&[0xBA, 0x07]));
+    assert_eq!(into(9), EXECUTION);
 }
 
 #[test]

@@ -294,6 +294,15 @@ fn commands() -> impl IntoIterator<Item = Case> {
             master.random_nonce();
             authorised(&master)
         };
+        authorisation_survives_buffer_nonce = false, 3 => 0, |switches| {
+            let survives = |target| {
+                let master = chip(switches.clone(), &[]);
+                assert_eq!(prove(&master, 7, &PIN), OK);
+                master.run_on(&Nonce::Fixed { target, value: vec![1; 32] }).unwrap();
+                authorised(&master)
+            };
+            survives(NonceTarget::MessageDigestBuffer) | survives(NonceTarget::AlternateKeyBuffer) << 1
+        };
         verify_external_needs_config_lock = false, EXECUTION => MISCOMPARE, |switches| {
             let master = config_unlocked(switches);
             master.run_on(&Nonce::digest(&[1; 32])).unwrap();
@@ -343,6 +352,13 @@ fn keys() -> impl IntoIterator<Item = Case> {
         use_lock_gates_keys = false, EXECUTION => OK, |switches| sign(&chip(switches, &[(68, 0x7A)]), 0);
         ecdh_to_slot_forbids_output = false, EXECUTION => OK, |switches| {
             chip(switches, &[(slot_config(2), 0x8D)]).status_on(&ecdh(point()))
+        };
+        ecdh_target_follows_write_config = false, EXECUTION => OK, |switches| {
+            let master = chip(switches, &[]);
+            let key = KeyLocation::TempKey;
+            master.run_on(&GenKey { mode: GenKeyMode::Create { digest: false }, key }).unwrap();
+            let target = EcdhTarget::Slot(slot(9));
+            master.status_on(&Ecdh { key: EcdhKey::TempKey, target, ..ecdh(point()) })
         };
         ecdh_bad_point = Status::ECC_FAULT, EXECUTION => 0x05, |switches| {
             chip(switches, &[]).status_on(&ecdh([1; 64]))

@@ -213,6 +213,25 @@ fn secure_boot_checks_stores_and_compares() {
 }
 
 #[test]
+fn secure_boot_copies_to_its_slot_as_a_write_does() {
+    let digest = [0xD1; 32];
+    let copy = boot(SecureBootMode::FullCopy { signature: signature(&digest) }, digest);
+    let stored = |master: &Master| master.bus.image(0).unwrap().part(Part::Slot(slot(12)))[0];
+    // A public key with PubInfo, validated: what was written over it is not.
+    let master = boot_chip(3);
+    master.tamper(|image| {
+        image.part_mut(Part::Config)[96 + 2 * 12] = 0x32;
+        image.part_mut(Part::Slot(slot(12)))[0] = 0x50;
+    });
+    assert_eq!(master.status_on(&copy), OK);
+    assert_eq!(stored(&master), 0xA1);
+    // ReqAuth, AuthKey 7.
+    master.tamper(|image| image.part_mut(Part::Config)[96 + 2 * 12..][..2].copy_from_slice(&[0xBC, 0x07]));
+    assert_eq!(master.status_on(&copy), EXECUTION);
+    assert_eq!(stored(&master), 0xA1);
+}
+
+#[test]
 fn secure_boot_takes_an_encrypted_digest_and_answers_a_mac() {
     let digest = [0xD1; 32];
     let signature = signature(&digest);

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::core::{allow, Core, Refusal};
 use super::ecc;
 use super::image::Part;
-use crate::wire::config_zone::{counter_encode, offset, KeyType, COUNTER_MAX};
+use crate::wire::config_zone::{counter_encode, offset, KeyType, WritePolicy, COUNTER_MAX};
 use crate::wire::{ConfigZone, Slot};
 
 /// Whether a command is one of those that want a random TempKey from a ReqRandom slot (section 11).
@@ -72,6 +72,26 @@ impl Core {
     pub(crate) fn require_authorisation(&self, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
         let key_config = config.key_config(slot);
         allow(!key_config.req_auth() || self.sram.authorised == Some(key_config.auth_key()))
+    }
+
+    /// ReqAuth of a slot that a command is to change: it gates nothing before the data lock (section 11).
+    pub(crate) fn require_authorisation_to_write(&self, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
+        if config.data_locked() && self.switches.req_auth_gates_write {
+            self.require_authorisation(config, slot)?;
+        }
+        Ok(())
+    }
+
+    /// A slot that KDF or ECDH may fill: PubInfo on an AES or SHA slot makes it a destination (section 5.3).
+    pub(crate) fn require_destination(&self, slot: Slot, len: usize, needs_always: bool) -> Result<(), Refusal> {
+        let config = self.config();
+        let key_config = config.key_config(slot);
+        allow(!key_config.private() && key_config.pub_info() && !config.slot_locked(slot))?;
+        allow(matches!(key_config.key_type(), KeyType::Aes | KeyType::ShaOrData))?;
+        allow(len <= slot.size())?;
+        let always = config.slot_config(slot).write_config().write_policy() == WritePolicy::Always;
+        allow(always || !config.data_locked() || !needs_always)?;
+        self.require_authorisation_to_write(&config, slot)
     }
 
     /// Spends one use of a limited-use key.

@@ -41,6 +41,9 @@ pub struct Switches {
     pub slot_lock_needs_data_lock: bool,
     /// ECDH to the output is refused if SlotConfig sends the result to slot N|1 (section 3.5). Default on.
     pub ecdh_to_slot_forbids_output: bool,
+    /// ECDH stores only in slots whose WriteConfig is Always, once data are locked, as KDF does; by SlotConfig in slot N|1
+    /// also where it is Encrypted, as the vendor's unit test ecdh has it (section 3.5 names no rule). Default on.
+    pub ecdh_target_follows_write_config: bool,
     /// What ECDH answers to a point that is not on the curve: 05 or 0F (section 3.5). Default 0F, as Verify answers.
     #[serde(with = "status")]
     pub ecdh_bad_point: Status,
@@ -62,8 +65,12 @@ pub struct Switches {
     /// The authorisation of CheckMac survives idle (sections 1.3 and 11). Default on, since the vendor's unit test
     /// volatile_key_permit sets the latch with it (section 3.8), and the vendor's library is idle between any two commands.
     pub authorisation_survives_idle: bool,
-    /// The authorisation survives a new Nonce (section 11). Default off.
+    /// The authorisation survives a new Nonce into TempKey (section 11). Default off.
     pub authorisation_survives_nonce: bool,
+    /// The authorisation survives a Nonce into the digest buffer or the alternate key buffer (section 11). Default on: the
+    /// vendor's atcab_sign loads its digest after any CheckMac, else it could sign with no ReqAuth key. The driver can do
+    /// without.
+    pub authorisation_survives_buffer_nonce: bool,
     /// Clearing the persistent latch needs no authorisation (section 3.8). Default off.
     pub latch_clear_is_free: bool,
     /// KDF with a key in a slot asks what HMAC asks: neither NoMac nor ReqRandom (section 3.9: the rules are not public).
@@ -194,6 +201,7 @@ impl Default for Switches {
             verify_external_needs_config_lock: true,
             slot_lock_needs_data_lock: true,
             ecdh_to_slot_forbids_output: true,
+            ecdh_target_follows_write_config: true,
             ecdh_bad_point: Status::EXECUTION_ERROR,
             lock_summary_mismatch: Status::EXECUTION_ERROR,
             write_mac_mismatch: Status::EXECUTION_ERROR,
@@ -203,6 +211,7 @@ impl Default for Switches {
             req_auth_gates_write: true,
             authorisation_survives_idle: true,
             authorisation_survives_nonce: false,
+            authorisation_survives_buffer_nonce: true,
             latch_clear_is_free: false,
             kdf_slot_rules_are_hmacs: true,
             derive_key_needs_data_lock: true,

@@ -16,7 +16,8 @@ probes! { PROBES:
     given: "authorisation", "3.2", "What authorises: CheckMac over a random nonce, over the caller's challenge?";
     over_idle: "authorisation_survives_idle", "1.3, 11", "Does it survive idle?";
     over_nonce: "authorisation_survives_nonce", "11", "Does it survive a new nonce in TempKey?";
-    over_digest: "authorisation and the digest buffer", "11", "Does it survive a Nonce into the digest buffer, and a Sign?";
+    over_digest: "authorisation_survives_buffer_nonce", "11", "Does it survive a Nonce into the digest buffer?";
+    over_sign: "authorisation and Sign", "11", "Does it survive a Sign?";
     failed: "failed_check_mac_clears_authorisation", "11", "Does a CheckMac that fails end it?";
     gates_sign: "ReqAuth and Sign", "3.0", "Does Sign ask for it?";
     gates_gen_key: "req_auth_gates_gen_key", "11", "Does GenKey ask for it?";
@@ -77,6 +78,12 @@ fn sign(bench: &mut Bench) -> Step<Status> {
 fn over_digest(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     authorise(bench, facts)?;
     bench.must(&Nonce::digest(&EC_DIGEST))?;
+    switch(is_authorised(bench)?, "it does", "it does not")
+}
+
+fn over_sign(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    bench.must(&Nonce::digest(&EC_DIGEST))?;
+    authorise(bench, facts)?;
     let first = sign(bench)?;
     let second = sign(bench)?;
     seen(format!("Sign {:02X}, and once more {:02X}", first.0, second.0))

@@ -1,8 +1,8 @@
 //! Questions to the locked chip that need no authorisation.
 
 use atecc608_pkcs11::wire::commands::{
-    Aes, Counter, DeriveKey, GenKey, GenKeyMode, Kdf, KdfAlgorithm, KdfSource, KdfTarget, KeyLocation, Lock, LockZone,
-    Mac, PrivWrite, Read, Sign, UpdateExtra, Verify, VerifyKey, Write,
+    Aes, Counter, DeriveKey, Ecdh, EcdhKey, EcdhTarget, GenKey, GenKeyMode, Kdf, KdfAlgorithm, KdfSource, KdfTarget,
+    KeyLocation, Lock, LockZone, Mac, PrivWrite, Read, Sign, UpdateExtra, Verify, VerifyKey, Write,
 };
 use atecc608_pkcs11::wire::messages::{self, SlotStatement, TempKeyFlags};
 use atecc608_pkcs11::wire::zone::{Address, Zone};
@@ -31,6 +31,7 @@ probes! { PROBES:
     roll: "derive_key_rolls_no_mac", "11", "Is a key rolled whose slot has NoMac?";
     kdf: "kdf_slot_rules_are_hmacs", "3.9", "Does KDF refuse a slot with NoMac?";
     kdf_target: "kdf_target_needs_always_write", "3.9", "Does KDF store only where a clear Write may?";
+    ecdh_target: "ecdh_target_follows_write_config", "3.5", "Does ECDH store only where a clear Write may?";
     validate_external: "verify_validate_external", "3.21", "What does Verify(ValidateExternal) answer?";
     validate_mac: "verify_validate_answers_mac", "3.21", "Is Verify(Validate) with a MAC another thing than 03?";
     aes_random: "req_random_gates_aes", "3.0", "Does a ReqRandom key want a random TempKey for AES?";
@@ -172,6 +173,14 @@ fn kdf_target(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
         message: vec![0x5A; 16],
     };
     refusal_switch(bench.status(&kdf)?, false, "a slot that is not for clear writes")
+}
+
+fn ecdh_target(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    let create = GenKey { mode: GenKeyMode::Create { digest: false }, key: KeyLocation::TempKey };
+    bench.must(&create)?;
+    let target = EcdhTarget::Slot(layout::DERIVED);
+    let ecdh = Ecdh { key: EcdhKey::TempKey, target, encrypted: false, public_key: EC_PUBLIC };
+    refusal_switch(bench.status(&ecdh)?, false, "a slot that is not for clear writes")
 }
 
 fn validate_external(bench: &mut Bench, _: &Facts) -> Step<Outcome> {

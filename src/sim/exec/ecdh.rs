@@ -6,13 +6,16 @@ use zeroize::Zeroizing;
 use super::super::core::{allow, success, Core, Outcome, Refusal};
 use super::super::ecc;
 use super::super::rules::KeyUse;
+use super::write::store;
 use super::Execute;
 use crate::sim::buffers::{Content, TempKey};
-use crate::sim::image::Part;
 use crate::wire::commands::{Ecdh, EcdhKey, EcdhTarget};
-use crate::wire::config_zone::KeyType;
+use crate::wire::config_zone::WritePolicy;
 use crate::wire::messages::{io_key_stream, TempKeyFlags};
 use crate::wire::Slot;
+
+/// The length of a shared secret.
+const SECRET_LEN: usize = 32;
 
 impl Execute for Ecdh {
     fn execute(&self, core: &mut Core) -> Outcome {
@@ -59,7 +62,7 @@ fn resolved_target(command: &Ecdh, core: &Core) -> Result<EcdhTarget, Refusal> {
                 // Slot N|1 is another slot only if N is even.
                 allow(slot.number() % 2 == 0 && !command.encrypted)?;
                 let target = Slot::from_nibble(slot.number() | 1);
-                allow(!config.key_config(target).private() && !config.slot_locked(target))?;
+                check_next_slot(core, target)?;
                 return Ok(EcdhTarget::Slot(target));
             }
             EcdhTarget::Output
@@ -72,12 +75,19 @@ fn resolved_target(command: &Ecdh, core: &Core) -> Result<EcdhTarget, Refusal> {
         (_, target) => target,
     };
     if let EcdhTarget::Slot(slot) = target {
-        // PubInfo on an AES or SHA slot makes it a destination (section 5.3).
-        let key_config = config.key_config(slot);
-        allow(!key_config.private() && key_config.pub_info() && !config.slot_locked(slot))?;
-        allow(matches!(key_config.key_type(), KeyType::Aes | KeyType::ShaOrData))?;
+        core.require_destination(slot, SECRET_LEN, core.switches.ecdh_target_follows_write_config)?;
     }
     Ok(target)
+}
+
+/// Slot N|1, which SlotConfig of slot N names: the vendor's unit test ecdh has a slot of any type there, written encrypted.
+fn check_next_slot(core: &Core, slot: Slot) -> Result<(), Refusal> {
+    let config = core.config();
+    allow(!config.key_config(slot).private() && !config.slot_locked(slot))?;
+    let policy = config.slot_config(slot).write_config().write_policy();
+    let writable = matches!(policy, WritePolicy::Always | WritePolicy::Encrypted);
+    allow(writable || !config.data_locked() || !core.switches.ecdh_target_follows_write_config)?;
+    core.require_authorisation_to_write(&config, slot)
 }
 
 /// ChipOptions.ECDHProt, and what encryption needs.
@@ -97,7 +107,7 @@ fn check_protection(command: &Ecdh, core: &Core, target: EcdhTarget) -> Result<(
 fn deliver(command: &Ecdh, core: &mut Core, target: EcdhTarget, secret: &Zeroizing<[u8; 32]>) -> Outcome {
     match target {
         EcdhTarget::Slot(slot) => {
-            core.program(Part::Slot(slot), 0, &**secret)?;
+            store(core, slot, 0, &**secret)?;
             success()
         }
         EcdhTarget::TempKey => {

@@ -9,7 +9,7 @@ use crate::sim::buffers::{Content, TempKey};
 use crate::sim::image::Part;
 use crate::sim::sha_context::ShaContext;
 use crate::wire::commands::{HkdfMessage, Kdf, KdfAlgorithm, KdfSource, KdfTarget};
-use crate::wire::config_zone::{offset, KeyType, WritePolicy};
+use crate::wire::config_zone::{offset, KeyType};
 use crate::wire::messages::{io_key_stream, TempKeyFlags};
 use crate::wire::Slot;
 
@@ -140,26 +140,13 @@ fn check_target(kdf: &Kdf, core: &Core) -> Result<(), Refusal> {
         _ => !clear && matches!(kdf.target, KdfTarget::Slot(_)),
     })?;
     match kdf.target {
-        KdfTarget::Slot(slot) => check_slot_target(kdf, core, slot),
+        KdfTarget::Slot(slot) => {
+            core.require_destination(slot, kdf.result_len(), core.switches.kdf_target_needs_always_write)
+        }
         // The upper half is filled beside a lower half that is there.
         KdfTarget::TempKeyUpper => temp_key(core).map(drop),
         _ => Ok(()),
     }
-}
-
-/// PubInfo on an AES or SHA slot makes it a destination (section 5.3).
-fn check_slot_target(kdf: &Kdf, core: &Core, slot: Slot) -> Result<(), Refusal> {
-    let config = core.config();
-    let key_config = config.key_config(slot);
-    allow(!key_config.private() && key_config.pub_info() && !config.slot_locked(slot))?;
-    allow(matches!(key_config.key_type(), KeyType::Aes | KeyType::ShaOrData))?;
-    allow(kdf.result_len() <= slot.size())?;
-    let always = config.slot_config(slot).write_config().write_policy() == WritePolicy::Always;
-    allow(always || !config.data_locked() || !core.switches.kdf_target_needs_always_write)?;
-    if config.data_locked() && core.switches.req_auth_gates_write {
-        core.require_authorisation(&config, slot)?;
-    }
-    Ok(())
 }
 
 fn deliver(kdf: &Kdf, core: &mut Core, result: &[u8]) -> Outcome {

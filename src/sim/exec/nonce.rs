@@ -32,11 +32,13 @@ impl Execute for Nonce {
             }
             Nonce::Fixed { target: NonceTarget::MessageDigestBuffer, value } => {
                 core.sram.digest = Some(Zeroizing::new(value.clone()));
+                end_authorisation(core, core.switches.authorisation_survives_buffer_nonce);
                 success()
             }
             Nonce::Fixed { target: NonceTarget::AlternateKeyBuffer, value } => {
                 let key = value.first_chunk().copied().ok_or(Refusal::PARSE)?;
                 core.sram.alternate_key = Some(Zeroizing::new(key));
+                end_authorisation(core, core.switches.authorisation_survives_buffer_nonce);
                 success()
             }
         }
@@ -45,7 +47,11 @@ impl Execute for Nonce {
 
 fn load(core: &mut Core, temp_key: TempKey) {
     core.sram.temp_key = Some(temp_key);
-    if !core.switches.authorisation_survives_nonce {
+    end_authorisation(core, core.switches.authorisation_survives_nonce);
+}
+
+fn end_authorisation(core: &mut Core, survives: bool) {
+    if !survives {
         core.sram.authorised = None;
     }
 }

@@ -5,6 +5,7 @@ use subtle::ConstantTimeEq;
 use super::super::core::{allow, success, Core, Outcome, Refusal};
 use super::super::rules::Nonce;
 use super::super::{ecc, image::Part};
+use super::write::store;
 use super::Execute;
 use crate::wire::commands::{SecureBoot, SecureBootMode};
 use crate::wire::config_zone::{SecureBootConfig, SecureBootStorage};
@@ -30,7 +31,7 @@ impl Execute for SecureBoot {
         }
         if let SecureBootMode::FullCopy { signature } = &self.mode {
             let bytes: &[u8] = if boot.storage() == SecureBootStorage::Digest { &digest } else { signature };
-            store(core, boot.storage_slot(), bytes)?;
+            copy(core, boot.storage_slot(), bytes)?;
         }
         if boot.sets_latch() {
             core.latch = true;
@@ -88,8 +89,9 @@ fn compare(
     Ok((matches, Some(signature)))
 }
 
-fn store(core: &mut Core, slot: Slot, bytes: &[u8]) -> Result<(), Refusal> {
+fn copy(core: &mut Core, slot: Slot, bytes: &[u8]) -> Result<(), Refusal> {
     let config = core.config();
     allow(!config.key_config(slot).private() && !config.slot_locked(slot) && bytes.len() <= slot.size())?;
-    core.program(Part::Slot(slot), 0, bytes)
+    core.require_authorisation_to_write(&config, slot)?;
+    store(core, slot, 0, bytes)
 }

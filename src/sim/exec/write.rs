@@ -53,10 +53,8 @@ fn write_slot(core: &mut Core, write: &Write, slot: Slot, at: usize) -> Result<(
     let config = core.config();
     allow(config.config_locked())?;
     allow(!config.key_config(slot).private() && !config.slot_locked(slot))?;
+    core.require_authorisation_to_write(&config, slot)?;
     if config.data_locked() {
-        if core.switches.req_auth_gates_write {
-            core.require_authorisation(&config, slot)?;
-        }
         let slot_config = config.slot_config(slot);
         let encrypted = write.mac.is_some();
         allow(match slot_config.write_config().write_policy() {
@@ -76,7 +74,7 @@ fn write_slot(core: &mut Core, write: &Write, slot: Slot, at: usize) -> Result<(
 }
 
 /// Programs the bytes; a public key that must be validated is not validated afterwards (section 5.9).
-fn store(core: &mut Core, slot: Slot, at: usize, bytes: &[u8]) -> Result<(), Refusal> {
+pub(super) fn store(core: &mut Core, slot: Slot, at: usize, bytes: &[u8]) -> Result<(), Refusal> {
     let mut bytes = Zeroizing::new(bytes.to_vec());
     if core.is_public_slot(slot) && core.config().key_config(slot).pub_info() {
         if at == 0 {
