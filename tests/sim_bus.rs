@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::{Profile, SimBus, SimChip};
+use atecc608_pkcs11::wire::commands::{GenKey, LockZone, UpdateExtra, Write};
 use atecc608_pkcs11::wire::config_zone::SerialNumber;
 use atecc608_pkcs11::wire::transfer::{Segment, TransferFault};
+use atecc608_pkcs11::wire::zone::{Address, Zone};
 use atecc608_pkcs11::wire::Opcode;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorKind, I2c, NoAcknowledgeSource, Operation};
@@ -301,17 +303,16 @@ fn two_chips_share_the_bus_and_each_answers_at_its_own_address() {
     assert_eq!(Master { bus, address: 0x6A }.write(&[0x00]), nack());
 }
 
+/// Word 4 of the configuration.
+fn address_and_chip_mode(address: u8, chip_mode: u8) -> Write {
+    Write::word(Zone::Config, Address(4), [address, 0, 0, chip_mode])
+}
+
 #[test]
 fn a_new_address_counts_after_sleep() {
     let master = Master::blank();
     master.wake();
-    // Word 4 of the configuration: address D0, ChipMode 00.
-    let write = atecc608_pkcs11::wire::commands::Write::word(
-        atecc608_pkcs11::wire::zone::Zone::Config,
-        atecc608_pkcs11::wire::zone::Address(4),
-        [0xD0, 0, 0, 0],
-    );
-    assert_eq!(master.status(&write), 0);
+    assert_eq!(master.status(&address_and_chip_mode(0xD0, 0)), OK);
     assert_eq!(master.raw(INFO), hex(INFO_608B));
     master.idle();
     master.wake();
@@ -321,6 +322,52 @@ fn a_new_address_counts_after_sleep() {
     assert_eq!(master.write(&[0x00]), nack());
     let moved = Master { bus: master.bus.clone(), address: 0x68 };
     assert_eq!(moved.read(4).unwrap(), hex("04 11 33 43"));
+}
+
+#[test]
+fn user_extra_add_is_the_address_after_sleep_if_chip_mode_says_so() {
+    for (chip_mode, address, nobody) in [(1, 0x68, ADDRESS), (0, ADDRESS, 0x68)] {
+        let master = Master::blank();
+        master.wake();
+        assert_eq!(master.status(&address_and_chip_mode(ADDRESS << 1, chip_mode)), OK);
+        assert_eq!(master.raw(INFO), hex(INFO_608B), "UserExtraAdd is 0: nothing changes");
+        master.restart();
+        assert_eq!(master.status(&UpdateExtra::UserExtraAdd(0xD0)), OK);
+        master.idle();
+        master.wake();
+        assert_eq!(master.raw(INFO), hex(INFO_608B), "idle is no sleep");
+        master.sleep();
+        master.pulse();
+        master.wait_us(1500);
+        let at = |address| Master { bus: master.bus.clone(), address };
+        assert_eq!(at(nobody).write(&[0x00]), nack());
+        assert_eq!(at(address).read(4).unwrap(), hex("04 11 33 43"), "ChipMode {chip_mode}");
+    }
+}
+
+#[test]
+fn a_new_clock_divider_counts_after_sleep() {
+    // ChipMode bits 7 to 3, and GenKey's maximum.
+    for (divider, after_sleep) in [(0x00, 115), (0x05, 215), (0x0D, 653)] {
+        let master = Master::with_image(tls_image(false, false));
+        master.maximum_times();
+        master.wake();
+        let gen_key_takes = || {
+            let sent = master.bus.now();
+            assert_eq!(master.run_on(&GenKey::create(slot(0))).unwrap().unwrap().len(), 64);
+            (master.bus.now() - sent).as_millis()
+        };
+        assert_eq!(master.status(&address_and_chip_mode(ADDRESS << 1, divider << 3)), OK);
+        assert_eq!(master.lock(LockZone::Config), OK);
+        master.idle();
+        master.wake();
+        // The transfers, and up to a millisecond between two polls.
+        let fast = gen_key_takes();
+        assert!((115..115 + 12).contains(&fast), "{fast} ms before sleep");
+        master.restart();
+        let slow = gen_key_takes();
+        assert!((after_sleep..after_sleep + 12).contains(&slow), "{slow} ms after sleep, divider {divider:02X}");
+    }
 }
 
 #[test]
