@@ -53,12 +53,13 @@ prop_state_machine! {
 fn the_search_reaches_what_it_is_about() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[8; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let mut reached = HashSet::new();
+    let (mut reached, mut hkdf_messages) = (HashSet::new(), HashSet::new());
     for _ in 0..128 {
         let (case, steps, _) = Locks::sequential_strategy(60..100).new_tree(&mut runner).unwrap().current();
         let mut attacker = Attacker::new(&case);
         steps.iter().for_each(|step| attacker.take(step));
         reached.extend(attacker.reached);
+        hkdf_messages.extend(attacker.hkdf_messages);
     }
     for (opcode, bits, mode) in [
         (Opcode::READ, 0x83, 0x82),
@@ -84,5 +85,8 @@ fn the_search_reaches_what_it_is_about() {
     ] {
         let found = reached.iter().any(|(other, found)| *other == opcode && found & bits == mode);
         assert!(found, "{opcode} {mode:02X} never succeeded");
+    }
+    for (place, bits) in [("a slot", 0), ("TempKey", 1), ("the input", 2)] {
+        assert!(hkdf_messages.contains(&bits), "HKDF of a message in {place} never succeeded");
     }
 }

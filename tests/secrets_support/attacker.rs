@@ -25,17 +25,23 @@ pub struct Attacker {
     temp_key: Option<[u8; 32]>,
     /// Opcodes that succeeded, with their modes: what the search has reached.
     pub reached: HashSet<(Opcode, u8)>,
+    /// Where HKDF's message was, of those that succeeded: details bits 0 and 1.
+    pub hkdf_messages: HashSet<u8>,
 }
 
 impl Attacker {
     pub fn new(case: &Case) -> Self {
-        // The wider door: with the default no slot whose content only some may write takes a KDF's output.
-        let wide = |switches: &mut Switches| switches.kdf_target_needs_always_write = false;
+        // The wider door: with the default no slot whose content only some may write takes what KDF or ECDH derive.
+        let wide = |switches: &mut Switches| {
+            switches.kdf_target_needs_always_write = false;
+            switches.ecdh_target_follows_write_config = false;
+        };
         let master = Master::with_switches(Profile::Blank608B.image(SERIAL, ADDRESS), wide);
         master.bus.set_execution_times(ExecutionTimes::Zero);
         master.wake();
-        let (judge, reached) = (Judge::default(), HashSet::new());
-        Self { master, case: case.clone(), judge, drawn: 0, temp_key: None, reached }
+        let (case, judge) = (case.clone(), Judge::default());
+        let (reached, hkdf_messages) = (HashSet::new(), HashSet::new());
+        Self { master, case, judge, drawn: 0, temp_key: None, reached, hkdf_messages }
     }
 
     /// The locks are as the model says.
@@ -68,6 +74,9 @@ impl Attacker {
         let succeeded = payload.len() > 1 || payload[0] == OK;
         if succeeded {
             self.reached.insert((opcode, param1));
+            if opcode == Opcode::KDF && param1 & 0x60 == 0x40 {
+                self.hkdf_messages.insert(data[0] & 3);
+            }
         }
         succeeded.then_some(payload)
     }
@@ -246,17 +255,20 @@ impl Attacker {
                 self.send(Opcode::ECDH, mode, param2.into(), &crate::sim_support::hex(POINT));
             }
             Step::Kdf { mode, source, target, details: [first, second] } => {
-                // PRF of 32 or 64 bytes, once in a while with halves; AES; HKDF over the input.
+                // PRF of 32 or 64 bytes, once in a while with halves; AES; HKDF over a slot, TempKey or the input.
+                let len = if mode & 0x60 == 0x40 && first & 8 != 0 { 64 } else { 32 };
                 let details = match mode & 0x60 {
                     0x00 => [first & 3, second & 3, 0, 32],
                     0x20 => [first & 3, 0, 0, 0],
-                    _ => [2 | first & 5, 0, 0, 32],
+                    _ if second & 3 == 0 => [first & 4, second >> 4, 0, len],
+                    _ if second & 3 == 1 => [1 | first & 4, 0, 0, len],
+                    _ => [2 | first & 5, 0, 0, len],
                 };
                 if second & 4 == 0 {
                     self.any_nonce([3, 3, 0, 5][usize::from(mode & 3)]);
                 }
-                let message = self.fresh();
-                let len = if mode & 0x60 == 0x20 { 16 } else { 32 };
+                let message = [self.fresh(), self.fresh()].concat();
+                let len = if mode & 0x60 == 0x20 { 16 } else { usize::from(len) };
                 let data = [&details[..], &message[..len]].concat();
                 self.send(Opcode::KDF, mode, u16::from_le_bytes([source, target]), &data);
             }

@@ -308,11 +308,24 @@ impl Judge {
             Opcode::SIGN => true,
             _ => false,
         };
-        if uses_slot && event.packet.param2 != 0xFFFF {
-            let key = event.config().key_config(event.slot());
-            let proved = self.authorised >> key.auth_key().number() & 1 != 0;
-            assert!(!key.req_auth() || proved, "{:?} was used without authorisation", event.slot());
+        let used = match opcode {
+            Opcode::KDF => kdf_slots(event),
+            _ if uses_slot && event.packet.param2 != 0xFFFF => vec![event.slot()],
+            _ => Vec::new(),
+        };
+        for slot in used {
+            assert!(self.may_use(event, slot), "{slot:?} was used without authorisation");
         }
+        if event.config().data_locked() {
+            for slot in Slot::all().filter(|slot| event.changed(Part::Slot(*slot))) {
+                assert!(self.may_use(event, slot), "{slot:?} was changed without authorisation");
+            }
+        }
+    }
+
+    fn may_use(&self, event: &Event<'_>, slot: Slot) -> bool {
+        let key = event.config().key_config(slot);
+        !key.req_auth() || self.authorised >> key.auth_key().number() & 1 != 0
     }
 }
 
@@ -367,17 +380,25 @@ fn ecdh(event: &Event<'_>) {
 fn kdf(event: &Event<'_>) {
     let config = event.config();
     let options = config.chip_options();
-    // HKDF with a key of zeros uses no source.
-    let zero_key = event.mode() & 0x60 == 0x40 && event.packet.data[0] & 4 != 0;
-    if event.mode() & 3 == 2 && !zero_key {
-        let source = slot(event.packet.param2 as u8);
-        assert!(!config.key_config(source).private(), "KDF with a private key");
+    for slot in kdf_slots(event) {
+        assert!(!config.key_config(slot).private(), "KDF with a private key");
+        assert!(!config.slot_config(slot).no_mac(), "KDF with {slot:?}, which has NoMac");
     }
     match event.mode() & 0x1C {
         0x14 => assert!(options.kdf_protection() <= 1 && options.io_protection(), "a derived key on the bus"),
         _ if event.payload.len() > 1 => assert_eq!(options.kdf_protection(), 0, "a derived key in clear"),
         _ => {}
     }
+}
+
+/// The slots that a KDF takes its key and, if it is HKDF, its message from.
+fn kdf_slots(event: &Event<'_>) -> Vec<Slot> {
+    let hkdf = event.mode() & 0x60 == 0x40;
+    let [low, high] = [event.packet.data[0], event.packet.data[1]];
+    // HKDF with a key of zeros uses no source.
+    let source = (event.mode() & 3 == 2 && !(hkdf && low & 4 != 0)).then(|| event.slot());
+    let message = (hkdf && low & 3 == 0).then(|| slot(high));
+    source.into_iter().chain(message).collect()
 }
 
 fn sign(event: &Event<'_>) {
