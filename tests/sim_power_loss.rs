@@ -25,8 +25,10 @@ use atecc608_pkcs11::config::BusLocation;
 use atecc608_pkcs11::sim::image::Part;
 use atecc608_pkcs11::sim::server::Server;
 use atecc608_pkcs11::sim::{Faults, Image, Profile, SimBus, SimChip, Timing};
+use atecc608_pkcs11::token::pin::code::RecoveryCode;
+use atecc608_pkcs11::token::profile;
 use atecc608_pkcs11::wire::transfer::{read_result, write_result, Request, Segment, Verb};
-use cli_support::{stderr, Bench, SIMULATOR};
+use cli_support::{stderr, stdout, Bench, SIMULATOR};
 use sim_support::{slot, tls_image, ADDRESS, OK, SERIAL};
 
 const SEED: u64 = 8;
@@ -104,8 +106,9 @@ fn blank() -> Image {
     Profile::Blank608B.image(SERIAL, ADDRESS)
 }
 
-/// A chip's image, a server's socket and the tap before it in one folder.
+/// A chip's image, a server's socket and the tap before it in one folder, to be provisioned with this profile.
 struct Workshop {
+    profile: &'static str,
     bench: Bench,
     tap: Tap,
 }
@@ -121,11 +124,11 @@ impl Drop for Simulator {
 }
 
 impl Workshop {
-    fn new() -> Self {
+    fn new(profile: &'static str) -> Self {
         let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/tap\"\n", dir.display()));
         blank().create(&bench.chip_file()).unwrap();
         let tap = Tap::new(&bench.path("tap"), bench.path("socket"));
-        Self { bench, tap }
+        Self { profile, bench, tap }
     }
 
     fn serve(&self, faults: &str) -> Simulator {
@@ -140,7 +143,7 @@ impl Workshop {
     }
 
     fn provision(&self) -> Output {
-        self.bench.run(&["provision", "tls", "--lock-forever"])
+        self.bench.run(&["provision", self.profile, "--lock-forever"])
     }
 
     /// What the killed process left in the file, which opens.
@@ -173,20 +176,36 @@ impl Workshop {
         let _next = self.serve("none");
         let again = self.provision();
         assert!(again.status.success(), "{case}: {}", stderr(&again));
-        self.assert_provisioned(&case);
+        let image = self.assert_provisioned(&case);
+        match self.profile {
+            "tls" => assert_words_of_tls(&image, &case),
+            _ => assert_last_code(&image, [&first, &again], &case),
+        }
         true
     }
 
-    fn assert_provisioned(&self, case: &str) {
+    fn assert_provisioned(&self, case: &str) -> Image {
         let image = self.image();
-        let config = image.part(Part::Config);
-        let wanted = tls_image(true, true);
         assert!(image.config().config_locked() && image.config().data_locked(), "{case}");
-        assert_eq!(config[20..52], wanted.part(Part::Config)[20..52], "{case}: SlotConfig");
-        assert_eq!(config[90..], wanted.part(Part::Config)[90..], "{case}: ChipOptions and KeyConfig");
+        assert_eq!(profile::matching(&image.config()).unwrap().name, self.profile, "{case}");
         assert_eq!(fs::read(self.bench.key_file()).unwrap(), image.part(Part::Slot(slot(6)))[..32], "{case}: IO key");
         assert!(!self.bench.path("chip.new").exists(), "{case}: half an image is left over");
+        image
     }
+}
+
+fn assert_words_of_tls(image: &Image, case: &str) {
+    let (config, wanted) = (image.part(Part::Config), tls_image(true, true));
+    assert_eq!(config[20..52], wanted.part(Part::Config)[20..52], "{case}: SlotConfig");
+    assert_eq!(config[90..], wanted.part(Part::Config)[90..], "{case}: ChipOptions and KeyConfig");
+}
+
+/// Of `tls-pin`, the recovery code that was shown last is that of the secret in slot 7.
+fn assert_last_code(image: &Image, runs: [&Output; 2], case: &str) {
+    let texts = runs.map(stdout);
+    let code = texts.iter().flat_map(|text| text.lines()).rev().find_map(|line| RecoveryCode::parse(line.as_bytes()));
+    let secret = code.unwrap_or_else(|| panic!("{case}: no recovery code")).secret(&SERIAL);
+    assert_eq!(image.part(Part::Slot(slot(7)))[..32], secret[..], "{case}: the recovery code");
 }
 
 /// Where two images differ, for a message.
@@ -200,42 +219,50 @@ fn difference(left: &Image, expected: &Image) -> String {
     format!("not what it should be in {parts:?}")
 }
 
-/// Kills at the first, the second, ... block until a run is through. Several at once: they mostly wait for the chip.
-fn every_block(moment: &str) {
+/// Kills at the first, the second, ... block until a run is through; how many blocks that is. Several at once: they mostly
+/// wait for the chip.
+fn every_block(profile: &'static str, moment: &str) -> usize {
     let (next, survived) = (AtomicUsize::new(1), AtomicUsize::new(usize::MAX));
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| loop {
                 let block = next.fetch_add(1, Ordering::Relaxed);
-                if !Workshop::new().killed_at(block, moment) {
+                if !Workshop::new(profile).killed_at(block, moment) {
                     survived.fetch_min(block, Ordering::Relaxed);
                     break;
                 }
             });
         }
     });
-    // 59 writes, two locks and a key; then one that does not come.
-    assert_eq!(survived.into_inner(), 63);
+    survived.into_inner() - 1
 }
+
+/// 59 writes, two locks and a key, in both profiles.
+const BLOCKS: usize = 62;
 
 #[test]
 fn killed_before_a_block_is_written_the_chip_has_the_old_one() {
-    every_block("before");
+    assert_eq!(every_block("tls", "before"), BLOCKS);
 }
 
 #[test]
 fn killed_when_half_of_the_file_is_written_the_chip_has_the_old_block() {
-    every_block("half");
+    assert_eq!(every_block("tls", "half"), BLOCKS);
 }
 
 #[test]
 fn killed_when_the_file_is_written_but_not_in_place_the_chip_has_the_old_block() {
-    every_block("synced");
+    assert_eq!(every_block("tls", "synced"), BLOCKS);
 }
 
 #[test]
 fn killed_when_the_file_is_in_place_the_chip_has_the_new_block() {
-    every_block("renamed");
+    assert_eq!(every_block("tls", "renamed"), BLOCKS);
+}
+
+#[test]
+fn killed_while_the_secrets_of_a_pin_are_written_the_next_run_finishes_and_the_last_code_counts() {
+    assert_eq!(every_block("tls-pin", "renamed"), BLOCKS);
 }
 
 #[test]
