@@ -355,6 +355,12 @@ fn hkdf_details_are_parsed_strictly() {
     assert_eq!(status([8, 0, 0, 4], &[0; 4]), PARSE, "a reserved bit");
 }
 
+/// A secret that ECDH may fill: WriteConfig is Always, and PubInfo is set.
+fn slot_3_is_a_target(config: &mut [u8]) {
+    config[20 + 6..20 + 8].copy_from_slice(&[0x8F, 0x0F]);
+    config[96 + 6..96 + 8].copy_from_slice(&[0x3E, 0x00]);
+}
+
 #[test]
 fn ecdh_obeys_chip_options_and_hides_nothing_that_goes_to_a_slot() {
     // ECDHProt 0 to 3, for the bus, the bus encrypted, TempKey, and slot 3 beside the key (N|1).
@@ -366,8 +372,7 @@ fn ecdh_obeys_chip_options_and_hides_nothing_that_goes_to_a_slot() {
     ] {
         let master = chip(|config| {
             config[91] |= protection;
-            // Slot 3 as a secret that ECDH may fill (PubInfo).
-            config[96 + 6..96 + 8].copy_from_slice(&[0x3E, 0x00]);
+            slot_3_is_a_target(config);
         });
         let ecdh = |target, encrypted| Ecdh { key: EcdhKey::Slot(slot(2)), target, encrypted, public_key: point() };
         let commands = [
@@ -383,7 +388,7 @@ fn ecdh_obeys_chip_options_and_hides_nothing_that_goes_to_a_slot() {
     // The compatible mode goes to the slot if SlotConfig says so; then there is nothing to encrypt.
     let master = chip(|config| {
         config[24] |= 0x08;
-        config[96 + 6..96 + 8].copy_from_slice(&[0x3E, 0x00]);
+        slot_3_is_a_target(config);
     });
     let compatible = |encrypted| Ecdh {
         key: EcdhKey::Slot(slot(2)),

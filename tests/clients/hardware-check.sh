@@ -45,10 +45,10 @@ run 'SERIAL=$(sed -n "s/.*\"serial\": \"\(.*\)\".*/\1/p" blank.json)'
 
 heading 'It is spent only with its serial number'
 export REPORT=$TARGET/debug/examples/hardware_report
-run_refused 'needs the chip.s serial number' '"$REPORT" unix:$WORK/blank.sock@0x60 --sacrifice </dev/null'
-run_refused 'nothing was done to it' '"$REPORT" unix:$WORK/blank.sock@0x60 --sacrifice 0123000000000000EE'
+run_refused 'needs the chip.s serial number' 'hardware-check.sh unix:$WORK/blank.sock 0x60 --sacrifice </dev/null'
+run_refused 'nothing was done to it' 'hardware-check.sh unix:$WORK/blank.sock 0x60 --sacrifice 0123000000000000EE'
 run 'cmp blank.eeprom before.eeprom'
-run '"$REPORT" unix:$WORK/blank.sock@0x60 --sacrifice $SERIAL --output spent.json'
+run 'hardware-check.sh unix:$WORK/blank.sock 0x60 --sacrifice $SERIAL --output spent.json'
 run 'hardware-check.sh --compare spent.json'
 run_refused 'is locked already' '"$REPORT" unix:$WORK/blank.sock@0x60 --sacrifice $SERIAL'
 stop_last_server

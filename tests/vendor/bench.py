@@ -36,7 +36,8 @@ class Bench:
             try:
                 wait_for(path, server)
                 # A server without a chip's timing needs no time to wake.
-                with Chip(bus, address, wake_delay=1500 if self.timing == "real" else 10) as chip:
+                delay = 1500 if self.timing == "real" else 10
+                with Chip(bus, address, wake_delay=delay, lock_state=0 if profile.startswith("blank") else 2) as chip:
                     yield chip, Server(path)
                 self.commands |= set(Server(path).control(Server.STATS)["commands"])
             finally:

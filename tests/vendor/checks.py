@@ -29,9 +29,11 @@ class Checks:
             traceback.print_exc()
             self.record("the topic runs to its end", False, "see above")
 
-    def summary(self):
-        print(f"{self.passed} passed, {self.failed} failed")
-        return 1 if self.failed or not self.passed else 0
+    def summary(self, more):
+        """In the form that scripts/test.sh shows of every log."""
+        good = self.passed and not self.failed
+        print(f"test result: {'ok' if good else 'FAILED'}. {self.passed} passed; {self.failed} failed; {more}")
+        return 0 if good else 1
 
 
 def shown(value):

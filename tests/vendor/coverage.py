@@ -5,7 +5,7 @@ import fnmatch
 import subprocess
 
 from cryptoauthlib.library import get_cryptoauthlib
-from driver import CALLED
+from driver import CALLED, CALLS, LOCK_STATES
 
 # The functions on a device, and those that compute the other side of its messages.
 PREFIXES = ("atcab_", "atcah_", "atcacert_", "tng_")
@@ -46,6 +46,22 @@ def exported():
                            text=True).stdout.splitlines()
     symbols = [line.split()[1:] for line in lines]
     return {name for kind, name in symbols if kind == "T" and name.startswith(PREFIXES)}
+
+
+# Of all calls, and of those in each lock state: an issue asks for the first, and no state may go without.
+AT_LEAST, AT_LEAST_IN_EACH = 150, 100
+
+
+def the_library_was_called_in_every_lock_state(checks):
+    for state in LOCK_STATES:
+        checks.true(f"{state}: at least {AT_LEAST_IN_EACH} calls", CALLS[state] >= AT_LEAST_IN_EACH, CALLS[state])
+    checks.true(f"at least {AT_LEAST} calls in all", CALLS.total() >= AT_LEAST, CALLS.total())
+
+
+def calls():
+    """How often the library was called, in words."""
+    states = ", ".join(f"{CALLS[state]} with {state}" for state in LOCK_STATES)
+    return f"{CALLS.total()} calls of the vendor's library ({states})"
 
 
 def every_command_was_executed(checks, bench):

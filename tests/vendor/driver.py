@@ -28,6 +28,9 @@ CONFIG, OTP, DATA = 0, 1, 2
 
 # What each function of the library that was called has returned: the coverage the suite proves in the end.
 CALLED = collections.defaultdict(set)
+# How many calls went to chips with nothing locked, the configuration locked, and both zones locked.
+CALLS = collections.Counter()
+LOCK_STATES = ("nothing locked", "configuration locked", "both zones locked")
 
 if not get_cryptoauthlib():
     cryptoauthlib.load_cryptoauthlib()
@@ -60,7 +63,7 @@ class Context:
 class Chip:
     """The library, opened on one bus. Call it with a function's name and arguments."""
 
-    def __init__(self, bus, address=0x60, retries=20, wake_delay=1500):
+    def __init__(self, bus, address=0x60, retries=20, wake_delay=1500, lock_state=0):
         # A copy: the library's default is one and the same for everybody.
         config = type(DEFAULT).from_buffer_copy(DEFAULT)
         config.devtype = 3
@@ -70,6 +73,8 @@ class Chip:
         config.rx_retries = retries
         config.wake_delay = wake_delay
         self.config = config
+        # An index of LOCK_STATES.
+        self.lock_state = lock_state
 
     def __enter__(self):
         status = call("atcab_init", ctypes.byref(self.config))
@@ -82,7 +87,12 @@ class Chip:
 
     def __call__(self, name, *arguments):
         """What the function put into its Outs (one: the bytes; several: a tuple; none: OK), or its Status."""
+        CALLS[LOCK_STATES[self.lock_state]] += 1
         status = Status(call(name, *map(c_argument, arguments)))
+        if status == OK and name.startswith("atcab_lock_config_zone"):
+            self.lock_state = 1
+        elif status == OK and name.startswith("atcab_lock_data_zone"):
+            self.lock_state = 2
         outs = [bytes(a.bytes) for a in arguments if isinstance(a, Out)]
         if status != OK or not outs:
             return status

@@ -68,7 +68,8 @@ def main(number, path, timing):
         module.run(checks, bench)
     checks.run(coverage.every_command_was_executed, bench)
     checks.run(coverage.every_function_was_called)
-    return checks.summary()
+    checks.run(coverage.the_library_was_called_in_every_lock_state)
+    return checks.summary(coverage.calls())
 
 
 if __name__ == "__main__":
