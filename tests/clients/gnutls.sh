@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# GnuTLS: every command of p11tool, certtool, gnutls-cli and gnutls-serv. (Those that need a PIN are in pin.sh.)
+# GnuTLS: p11tool, certtool, gnutls-cli and gnutls-serv. (What needs a PIN is in pin.sh, a chain on the token in trust-and-go.sh.)
 
 # The printed lines are shell text: their variables are meant for the moment the line runs.
 # shellcheck disable=SC2016
