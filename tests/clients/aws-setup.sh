@@ -70,7 +70,7 @@ start_server moto.log "$MOTO --port $port --sign-requests $WORK/moto-ca.pem"
 wait_for 'moto' moto.log listening "$port"
 software_ca
 same_endpoint
-run 'atecc608 aws setup --thing gateway-1 --dir $WORK/gateway-1 --root-ca ca.pem --json >first.json'
+run_in_chip Sign 'atecc608 aws setup --thing gateway-1 --dir $WORK/gateway-1 --root-ca ca.pem --json >first.json'
 run 'openssl verify -CAfile moto-ca.pem gateway-1/device.pem'
 run 'openssl req -in gateway-1/device.csr -noout -verify -subject | grep "CN *= *gateway-1"'
 
@@ -93,9 +93,9 @@ heading 'MQTT with them: the program that was written, and the SDK with what the
 port=$(free_port)
 run 'cat moto-ca.pem ca.pem >clients-ca.pem'
 mqtt_broker "$port" clients-ca.pem server.pem server.key
-run "$VENV/bin/python gateway-1/sdk_connect.py --host localhost --port $port"
+run_in_chip Sign "$VENV/bin/python gateway-1/sdk_connect.py --host localhost --port $port"
 run 'grep "u.gateway-1." broker.log'
-run "$VENV/bin/python $ROOT/tests/clients/python/device_client.py gateway-1/device-client.json --host localhost --port $port"
+run_in_chip Sign "$VENV/bin/python $ROOT/tests/clients/python/device_client.py gateway-1/device-client.json --host localhost --port $port"
 
 heading 'A chip with a PIN: it is in the configuration only if that was asked for'
 write_file pin.toml <<END

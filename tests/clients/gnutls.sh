@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# GnuTLS: every command of p11tool, certtool, gnutls-cli and gnutls-serv. (Those that need a PIN are in pin.sh.)
+# GnuTLS: p11tool, certtool, gnutls-cli and gnutls-serv. (What needs a PIN is in pin.sh, a chain on the token in trust-and-go.sh.)
 
 # The printed lines are shell text: their variables are meant for the moment the line runs.
 # shellcheck disable=SC2016
@@ -27,8 +27,8 @@ run 'for kind in all-certs certs keys privkeys; do p11tool --provider $MODULE --
 run 'p11tool --provider $MODULE --info "$KEY" | tee info; grep "Type: Private key (EC/ECDSA" info; grep "CKA_PRIVATE; CKA_NEVER_EXTRACTABLE; CKA_SENSITIVE;" info'
 run 'p11tool --provider $MODULE --export-chain "$CERT" --outfile chain.pem; openssl verify -CAfile ca.pem chain.pem'
 run 'p11tool --provider $MODULE --generate-random 32 "$U" --outfile random1; p11tool --provider $MODULE --generate-random 32 "$U" --outfile random2; ! cmp -s random1 random2'
-run 'p11tool --provider $MODULE --generate-ecc --curve secp256r1 --label gk --id 20 --outfile gk.pub "$U"'
-run 'p11tool --provider $MODULE --test-sign "$U;object=gk;type=private"'
+run_in_chip GenKey 'p11tool --provider $MODULE --generate-ecc --curve secp256r1 --label gk --id 20 --outfile gk.pub "$U"'
+run_in_chip Sign 'p11tool --provider $MODULE --test-sign "$U;object=gk;type=private"'
 run 'p11tool --provider $MODULE --export-pubkey "$U;object=gk;type=private" --outfile gk2.pub'
 run 'cmp gk.pub gk2.pub'
 run 'p11tool --provider $MODULE --write --load-certificate server.pem --label gkcert --id 20 "$U"'
@@ -42,18 +42,19 @@ run_refused 'does not exist|not available|No matching objects' 'p11tool --provid
 
 heading 'p11tool: a key that was made elsewhere'
 run 'p11tool --provider $MODULE --write --load-privkey server.key --label imported --id 40 "$U"'
-run 'p11tool --provider $MODULE --test-sign "$U;object=imported;type=private"'
+run_in_chip Sign 'p11tool --provider $MODULE --test-sign "$U;object=imported;type=private"'
 run 'p11tool --provider $MODULE --export-pubkey "$U;object=imported;type=private" --outfile imported.pub'
 run 'openssl pkey -in server.key -pubout | cmp - imported.pub'
 run 'p11tool --provider $MODULE --delete "$U;object=imported;type=private" --batch'
 run 'openssl pkcs8 -topk8 -nocrypt -in server.key -out server.pk8'
 run 'p11tool --provider $MODULE --write --load-privkey server.pk8 --label imported "$U"'
-run 'p11tool --provider $MODULE --test-sign "$U;object=imported;type=private"'
+run_in_chip Sign 'p11tool --provider $MODULE --test-sign "$U;object=imported;type=private"'
 
 heading 'certtool'
 run 'printf "cn = device-002\ntls_www_client\nsigning_key\n" > ct.cfg'
-run 'certtool --provider $MODULE --generate-request --load-privkey "$KEY" --template ct.cfg --outfile ct.csr'
+run_in_chip Sign 'certtool --provider $MODULE --generate-request --load-privkey "$KEY" --template ct.cfg --outfile ct.csr'
 run 'openssl req -in ct.csr -noout -verify'
+run 'openssl req -in ct.csr -noout -pubkey | cmp - dev-pub.pem'
 
 run 'printf "cn = self\nserial = 4\nexpiration_days = 30\nca\ncert_signing_key\n" > self.cfg'
 run_in_chip Sign 'certtool --provider $MODULE --generate-self-signed --load-privkey "$KEY" --template self.cfg --outfile self.pem'

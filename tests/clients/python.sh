@@ -20,7 +20,7 @@ software_ca
 device_certificate
 
 heading 'python-pkcs11'
-run '"$PYTHON" "$SCRIPTS/python_pkcs11.py" "$MODULE" gateway device.der dev-pub.pem'
+run_in_chip Sign '"$PYTHON" "$SCRIPTS/python_pkcs11.py" "$MODULE" gateway device.der dev-pub.pem'
 
 heading 'PyKCS11'
-run '"$PYTHON" "$SCRIPTS/pykcs11.py" "$MODULE" gateway device.der dev-pub.pem'
+run_in_chip Sign '"$PYTHON" "$SCRIPTS/pykcs11.py" "$MODULE" gateway device.der dev-pub.pem'

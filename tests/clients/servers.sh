@@ -97,7 +97,8 @@ wait_for 'the subscription' broker.log grep -q 'Sending SUBACK to subscriber' br
 # It ends by itself, with the second message.
 SUBSCRIBER=${SERVERS[-1]}
 unset 'SERVERS[-1]'
-run_in_chip Sign "OPENSSL_CONF=\$P11 mosquitto_pub -h localhost -p $BROKER --cafile ca.pem --cert device.pem --key key.pem -t up/direct -m one -q 1"
+# The broker signs with the same chip.
+run_in_chip Sign "OPENSSL_CONF=\$P11 mosquitto_pub -h localhost -p $BROKER --cafile ca.pem --cert device.pem --key key.pem -t up/direct -m one -q 1" 2
 run "mosquitto_pub -h localhost -p $port -t up/bridged -m two -q 1"
 run "wait $SUBSCRIBER"
 run 'grep "up/direct one" sub.log && grep "up/bridged two" sub.log'

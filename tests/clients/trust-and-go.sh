@@ -31,6 +31,10 @@ for name in device signer root; do
 done
 run 'cmp root.pem known-root.pem'
 run 'openssl verify -CAfile known-root.pem -untrusted signer.pem device.pem'
+# GnuTLS follows issuers with CKA_TRUSTED=true only, and the module vouches for none: p11tool's chain is the device's own link.
+run 'p11tool --provider $MODULE --export-chain "pkcs11:object=device;type=cert" --outfile exported.pem'
+run '[ "$(grep -c BEGIN exported.pem)" = 1 ] && openssl x509 -in exported.pem | cmp - device.pem'
+run 'for name in device signer root; do p11tool --provider $MODULE --export "pkcs11:object=$name;type=cert" --outfile one.pem; openssl x509 -in one.pem | cmp - $name.pem; done'
 run 'cat device.pem signer.pem > chain.pem'
 run 'export KEY="pkcs11:object=device;type=private"'
 run 'OPENSSL_CONF=$P11 openssl pkey -in "$KEY" -pubout -out key.pem'
@@ -45,7 +49,7 @@ port=$(free_port)
 start_server s_server.log "openssl s_server -accept 127.0.0.1:$port -cert server.pem -key server.key -CAfile known-root.pem -Verify 3 -verify_return_error -brief -rev"
 wait_for 's_server' s_server.log listening "$port"
 for version in tls1_2 tls1_3; do
-    run "printf 'hello\nCLOSE\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -$version -cert device.pem -cert_chain signer.pem -key \"\$KEY\" -brief -ign_eof > $version.txt 2>&1"
+    run_in_chip Sign "printf 'hello\nCLOSE\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -$version -cert device.pem -cert_chain signer.pem -key \"\$KEY\" -brief -ign_eof > $version.txt 2>&1"
     run "grep olleh $version.txt"
 done
 run 'grep -E "Peer certificate: .*CN *= *sn0123" s_server.log'
@@ -53,7 +57,7 @@ run 'grep -E "Peer certificate: .*CN *= *sn0123" s_server.log'
 heading 'The same, gnutls'
 for version in 1.2 1.3; do
     # gnutls-cli ends with its input: it is kept open until the answer has come.
-    run "{ printf 'hello\n'; sleep 1; } | gnutls-cli --provider \$MODULE --priority NORMAL:-VERS-ALL:+VERS-TLS$version --x509cafile ca.pem --x509certfile chain.pem --x509keyfile \"\$KEY\" -p $port localhost > cli-$version.txt 2>&1"
+    run_in_chip Sign "{ printf 'hello\n'; sleep 1; } | gnutls-cli --provider \$MODULE --priority NORMAL:-VERS-ALL:+VERS-TLS$version --x509cafile ca.pem --x509certfile chain.pem --x509keyfile \"\$KEY\" -p $port localhost > cli-$version.txt 2>&1"
     run "grep olleh cli-$version.txt"
 done
 
@@ -61,7 +65,7 @@ heading 'TLS with the key and its chain on the server side'
 port=$(free_port)
 start_server trust_server.log "env OPENSSL_CONF=$P11 openssl s_server -accept 127.0.0.1:$port -cert device.pem -cert_chain signer.pem -key '$KEY' -brief -rev"
 wait_for 's_server' trust_server.log listening "$port"
-run "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile known-root.pem -verify_return_error -brief -ign_eof > server-side.txt 2>&1"
+run_in_chip Sign "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile known-root.pem -verify_return_error -brief -ign_eof > server-side.txt 2>&1"
 run 'grep "Verification: OK" server-side.txt && grep olleh server-side.txt'
 
 heading 'Behind an I2C node the same chip passes for a real one: its certificates, which everybody can make, are not shown'

@@ -117,8 +117,8 @@ impl<'t> SecretRequest<'t> {
                 "CKA_SENSITIVE=false, CKA_EXTRACTABLE=true: a key in the chip never leaves it".to_owned(),
             ));
         }
-        // A boolean it must be, but false says where a caller may look for the key, not how secret it is: pkcs11-tool gives it for
-        // every key. The key is private all the same.
+        // A boolean it must be, but false is no wish for less secrecy: pkcs11-tool gives it for every key.
+        // The key is private all the same.
         template.boolean(CKA_PRIVATE)?;
         Ok(NewSecret {
             kind: SecretKind::of_key_type(key_type)?,
