@@ -31,21 +31,7 @@ MQTT=$(free_port)
 mqtt_broker "$MQTT" ca.pem server.pem server.key
 printf 'name = atecc608\nlibrary = %s\nslot = 0\n' "$MODULE" >p11.cfg
 
-cat >engine.cnf <<END
-openssl_conf = openssl_init
-[openssl_init]
-engines = engine_section
-[engine_section]
-pkcs11 = pkcs11_section
-[pkcs11_section]
-engine_id = pkcs11
-dynamic_path = $(openssl version -e | cut -d '"' -f 2)/pkcs11.so
-MODULE_PATH = $MODULE
-init = 0
-[req]
-distinguished_name = dn
-[dn]
-END
+engine_configuration engine.cnf >/dev/null
 cat >python_pkcs11.py <<'END'
 import sys, pkcs11
 with pkcs11.lib(sys.argv[1]).get_token(token_label="gateway").open() as session:

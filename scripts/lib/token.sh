@@ -87,3 +87,22 @@ uri_pem() {
     run 'openssl asn1parse -genconf uri.cnf -noout -out uri.der'
     run "{ echo '-----BEGIN PKCS#11 PROVIDER URI-----'; openssl base64 -in uri.der; echo '-----END PKCS#11 PROVIDER URI-----'; } > $2"
 }
+
+# engine_configuration FILE: OpenSSL's configuration for libp11's engine with the module.
+engine_configuration() {
+    write_file "$1" <<END
+openssl_conf = openssl_init
+[openssl_init]
+engines = engine_section
+[engine_section]
+pkcs11 = pkcs11_section
+[pkcs11_section]
+engine_id = pkcs11
+dynamic_path = $(openssl version -e | cut -d '"' -f 2)/pkcs11.so
+MODULE_PATH = $MODULE
+init = 0
+[req]
+distinguished_name = dn
+[dn]
+END
+}

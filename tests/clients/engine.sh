@@ -15,23 +15,8 @@ fresh_token engine
 software_ca
 device_certificate
 run 'openssl x509 -req -in device.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile server.ext -out chip.pem'
-run 'ENGINES=$(openssl version -e | sed "s/.*\"\(.*\)\"/\1/")'
 run 'export URI="pkcs11:token=gateway;object=dev-key;type=private"'
-write_file engine.cnf <<END
-openssl_conf = openssl_init
-[openssl_init]
-engines = engine_section
-[engine_section]
-pkcs11 = pkcs11_section
-[pkcs11_section]
-engine_id = pkcs11
-dynamic_path = $ENGINES/pkcs11.so
-MODULE_PATH = $MODULE
-init = 0
-[req]
-distinguished_name = dn
-[dn]
-END
+engine_configuration engine.cnf
 run "export ENGINE=$WORK/engine.cnf"
 
 heading 'openssl: a CSR, a signature, TLS'
