@@ -17,12 +17,22 @@ use common::secrets::{given, with_io_key};
 use common::templates::{self, private_key, P256};
 use cryptoki_sys::*;
 
+const DOCUMENT: &str = include_str!("../docs/pkcs11.md");
+
 type Session = CK_SESSION_HANDLE;
 type Handle = CK_OBJECT_HANDLE;
 
-/// All attributes of the standard, and ours.
+macro_rules! attributes {
+    ($($name:ident),* $(,)?) => {
+        /// All attributes of the standard, and ours.
+        const ALL: &[CK_ATTRIBUTE_TYPE] = &[$($name),*];
+        /// Their names.
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
 #[rustfmt::skip]
-const ALL: &[CK_ATTRIBUTE_TYPE] = &[
+attributes![
     CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL, CKA_UNIQUE_ID, CKA_APPLICATION, CKA_VALUE, CKA_OBJECT_ID,
     CKA_CERTIFICATE_TYPE, CKA_ISSUER, CKA_SERIAL_NUMBER, CKA_AC_ISSUER, CKA_OWNER, CKA_ATTR_TYPES, CKA_TRUSTED,
     CKA_CERTIFICATE_CATEGORY, CKA_JAVA_MIDP_SECURITY_DOMAIN, CKA_URL, CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
@@ -82,6 +92,7 @@ type Table = Vec<(CK_ATTRIBUTE_TYPE, Is)>;
 /// Asks for each attribute of the table and each other one: by themselves, and all in one call.
 #[track_caller]
 fn check(module: &Module, session: Session, object: Handle, table: Table) {
+    assert_documented(object_name(&table), table.iter().map(|(attribute, _)| *attribute));
     let has = |attribute| table.iter().find(|(known, _)| *known == attribute);
     assert_eq!(table.iter().map(|(attribute, _)| attribute).collect::<BTreeSet<_>>().len(), table.len());
     assert!(table.iter().all(|(attribute, _)| ALL.contains(attribute)));
@@ -104,6 +115,35 @@ fn check(module: &Module, session: Session, object: Handle, table: Table) {
     let mut size = 0;
     c!(module, C_GetObjectSize(session, object, &mut size)).unwrap();
     assert!(size > 0 && size < 100_000, "the object's size is {size}");
+}
+
+/// What docs/pkcs11.md calls an object with these attributes.
+fn object_name(table: &Table) -> &'static str {
+    let value = |wanted| match table.iter().find(|(attribute, _)| *attribute == wanted) {
+        Some((_, Value(value))) => value.clone(),
+        _ => vec![],
+    };
+    let (class, on_token) = (value(CKA_CLASS), value(CKA_TOKEN) == boolean(true));
+    let names = [
+        (CKO_PRIVATE_KEY, ["", "private key"]),
+        (CKO_PUBLIC_KEY, ["public key in the session", "public key in the chip"]),
+        (CKO_SECRET_KEY, ["secret key in the session", "secret key in the chip"]),
+        (CKO_CERTIFICATE, ["certificate"; 2]),
+        (CKO_DATA, ["data"; 2]),
+        (CKO_PROFILE, ["profile"; 2]),
+        (CKO_MECHANISM, ["mechanism"; 2]),
+    ];
+    names.into_iter().find(|(known, _)| ulong(*known) == class).unwrap().1[usize::from(on_token)]
+}
+
+/// docs/pkcs11.md names these attributes for the object, and no others.
+#[track_caller]
+fn assert_documented(object: &str, attributes: impl Iterator<Item = CK_ATTRIBUTE_TYPE>) {
+    let name = |attribute| NAMES[ALL.iter().position(|known| *known == attribute).unwrap()];
+    let answered: BTreeSet<&str> = attributes.map(name).collect();
+    let row = DOCUMENT.lines().find_map(|line| line.strip_prefix(&format!("| {object} | CKA_")));
+    let documented = format!("CKA_{}", row.unwrap_or_default().trim_end_matches(" |"));
+    assert_eq!(documented.split(", ").collect::<BTreeSet<_>>(), answered, "{object}");
 }
 
 fn table(parts: &[&[(CK_ATTRIBUTE_TYPE, Is)]]) -> Table {
@@ -383,6 +423,7 @@ fn the_counter() {
         .collect();
     let expected = [CKA_CLASS, CKA_HW_FEATURE_TYPE, CKA_RESET_ON_INIT, CKA_HAS_RESET];
     assert_eq!(known.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+    assert_documented("monotonic counter", expected.into_iter().chain([CKA_VALUE]));
     assert_eq!(module.attribute(session, counter, CKA_HW_FEATURE_TYPE), Ok(ulong(CKH_MONOTONIC_COUNTER)));
 }
 
