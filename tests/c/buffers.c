@@ -10,6 +10,15 @@ typedef CK_RV (*authenticated_wrap)(CK_SESSION_HANDLE, CK_MECHANISM *, CK_OBJECT
                                     CK_ULONG, CK_BYTE *, CK_ULONG *);
 struct interface { CK_UTF8CHAR *name; void *list; CK_FLAGS flags; };
 typedef CK_RV (*interface_list)(struct interface *, CK_ULONG *);
+struct message_params {
+    CK_BYTE *iv;
+    CK_ULONG iv_len, iv_fixed_bits, generator;
+    CK_BYTE *tag;
+    CK_ULONG tag_bits;
+};
+typedef CK_RV (*message_init)(CK_SESSION_HANDLE, CK_MECHANISM *, CK_OBJECT_HANDLE);
+typedef CK_RV (*message)(CK_SESSION_HANDLE, void *, CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *,
+                         CK_ULONG *);
 typedef CK_RV (*session_cancel)(CK_SESSION_HANDLE, CK_FLAGS);
 
 static CK_SESSION_HANDLE session;
@@ -121,6 +130,43 @@ static CK_RV decrypt(void *out, CK_ULONG *len) { return CALL(C_Decrypt, session,
 static CK_RV decrypt_update(void *out, CK_ULONG *len) { return CALL(C_DecryptUpdate, session, sealed, 33, out, len); }
 static CK_RV decrypt_final(void *out, CK_ULONG *len) { return CALL(C_DecryptFinal, session, out, len); }
 
+/* Two operations that go on with the same data. */
+static void begin_digest_and_cbc(void)
+{
+    CK_MECHANISM kind = { CKM_AES_CBC, iv, sizeof iv };
+    begin_digest();
+    begin_encrypt_with(kind);
+}
+static CK_RV digest_encrypt(void *out, CK_ULONG *len) { return CALL(C_DigestEncryptUpdate, session, text, 48, out, len); }
+static void begin_sign_and_cbc_pad(void) { begin_hmac(); begin_cbc_pad(); }
+static CK_RV sign_encrypt(void *out, CK_ULONG *len) { return CALL(C_SignEncryptUpdate, session, text, 48, out, len); }
+
+/* Messages of 3.0: the tag has a place of its own, and a question or a short buffer leaves the series as it is. */
+static CK_BYTE tag[16];
+static CK_RV any_message(const char *name, CK_BYTE *in, CK_ULONG in_len, void *out, CK_ULONG *len)
+{
+    struct message_params params = { iv, 12, 0, 0, tag, 128 };
+    return ((message) symbol(name))(session, &params, sizeof params, text, 5, in, in_len, out, len);
+}
+static void begin_messages(const char *name)
+{
+    CK_MECHANISM kind = plain(CKM_AES_GCM);
+    EXPECT(CKR_OK, ((message_init) symbol(name))(session, &kind, aes));
+}
+static void begin_encrypt_message(void) { begin_messages("C_MessageEncryptInit"); }
+static CK_RV encrypt_message(void *out, CK_ULONG *len) { return any_message("C_EncryptMessage", text, 37, out, len); }
+static void begin_decrypt_message(void)
+{
+    begin_encrypt_message();
+    sealed_len = sizeof sealed;
+    EXPECT(CKR_OK, encrypt_message(sealed, &sealed_len));
+    begin_messages("C_MessageDecryptInit");
+}
+static CK_RV decrypt_message(void *out, CK_ULONG *len)
+{
+    return any_message("C_DecryptMessage", sealed, sealed_len, out, len);
+}
+
 static void nothing(void) { }
 static CK_RV wrap(void *out, CK_ULONG *len)
 {
@@ -174,6 +220,10 @@ static const struct filler {
     { "C_DecryptUpdate, CBC_PAD", begin_decrypt_cbc_pad, decrypt_update, 1, 0 },
     { "C_DecryptFinal, CBC_PAD", begin_decrypt_cbc_pad_parts, decrypt_final, 1, 1 },
     { "C_DecryptFinal, GCM", begin_decrypt_gcm_parts, decrypt_final, 1, 0 },
+    { "C_DigestEncryptUpdate, CBC", begin_digest_and_cbc, digest_encrypt, 1, 0 },
+    { "C_SignEncryptUpdate, CBC_PAD", begin_sign_and_cbc_pad, sign_encrypt, 1, 0 },
+    { "C_EncryptMessage", begin_encrypt_message, encrypt_message, 1, 0 },
+    { "C_DecryptMessage", begin_decrypt_message, decrypt_message, 1, 0 },
     { "C_WrapKey", nothing, wrap, 1, 0 },
     { "C_WrapKeyAuthenticated", nothing, wrap_authenticated, 1, 0 },
     { "C_GetOperationState", begin_digest_parts, state, 1, 0 },

@@ -95,6 +95,33 @@ static void output(struct call *call)
     pointer(call, call->length);
 }
 
+/* p11-kit's header ends with 2.40, and lacks some of it. */
+#ifndef CKM_HKDF_DERIVE
+#define CKM_HKDF_DERIVE 0x402aUL
+#endif
+struct hkdf_params {
+    CK_BBOOL extract, expand;
+    CK_MECHANISM_TYPE hash;
+    CK_ULONG salt_type;
+    CK_BYTE *salt;
+    CK_ULONG salt_len;
+    CK_OBJECT_HANDLE salt_key;
+    CK_BYTE *info;
+    CK_ULONG info_len;
+};
+struct tls_kdf_params {
+    CK_MECHANISM_TYPE prf;
+    CK_BYTE *label;
+    CK_ULONG label_len;
+    CK_BYTE *client_random;
+    CK_ULONG client_random_len;
+    CK_BYTE *server_random;
+    CK_ULONG server_random_len;
+    CK_BYTE *context;
+    CK_ULONG context_len;
+};
+
+static const CK_MECHANISM_TYPE deriving[] = { CKM_ECDH1_DERIVE, CKM_HKDF_DERIVE, CKM_TLS12_KDF };
 static const CK_MECHANISM_TYPE signing[] = {
     CKM_ECDSA, CKM_ECDSA_SHA1, CKM_ECDSA_SHA256, CKM_ECDSA_SHA512, CKM_SHA256_HMAC, CKM_SHA256_HMAC_GENERAL, CKM_AES_CMAC,
     CKM_AES_CMAC_GENERAL,
@@ -123,7 +150,7 @@ static CK_MECHANISM_TYPE mechanism_type(const struct call *call)
     case 2: return digests[below(COUNT(digests))];
     case 4: return CKM_EC_KEY_PAIR_GEN;
     case 5: return one_in(2) ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN;
-    case 6: return CKM_ECDH1_DERIVE;
+    case 6: return deriving[below(COUNT(deriving))];
     default: return others[below(COUNT(others))];
     }
 }
@@ -135,6 +162,41 @@ static const CK_BYTE point[65] = {
     0x1A, 0x7F, 0x9B, 0x8E, 0xE7, 0xEB, 0x4A, 0x7C, 0x0F, 0x9E, 0x16, 0x2B, 0xCE, 0x33, 0x57, 0x6B, 0x31, 0x5E, 0xCE,
     0xCB, 0xB6, 0x40, 0x68, 0x37, 0xBF, 0x51, 0xF5,
 };
+
+/* Bytes of a parameter: their length is right, or there are none. */
+static CK_BYTE *part(struct call *call, CK_ULONG *len)
+{
+    *len = one_in(12) ? ABSURD : below(60);
+    return *len == ABSURD || one_in(5) ? NULL : bytes(call, *len);
+}
+
+static void hkdf(struct call *call, CK_MECHANISM *made)
+{
+    struct hkdf_params params;
+    memset(&params, 0, sizeof params);
+    params.extract = (CK_BBOOL) !one_in(3);
+    params.expand = (CK_BBOOL) !one_in(5);
+    params.hash = digests[one_in(3) ? below(COUNT(digests)) : 1];
+    params.salt_type = one_in(8) ? ABSURD : (CK_ULONG) 1 << below(3);
+    params.salt = part(call, &params.salt_len);
+    params.salt_key = from_pool(objects);
+    params.info = part(call, &params.info_len);
+    made->pParameter = copy(call, &params, sizeof params);
+    made->ulParameterLen = sizeof params;
+}
+
+static void tls_kdf(struct call *call, CK_MECHANISM *made)
+{
+    struct tls_kdf_params params;
+    memset(&params, 0, sizeof params);
+    params.prf = digests[one_in(3) ? below(COUNT(digests)) : 1];
+    params.label = part(call, &params.label_len);
+    params.client_random = part(call, &params.client_random_len);
+    params.server_random = part(call, &params.server_random_len);
+    params.context = part(call, &params.context_len);
+    made->pParameter = copy(call, &params, sizeof params);
+    made->ulParameterLen = sizeof params;
+}
 
 /* As a caller would give it, mostly. */
 static void mechanism(struct call *call)
@@ -156,6 +218,8 @@ static void mechanism(struct call *call)
     case CKM_ECDH1_DERIVE: case CKM_ECDH1_COFACTOR_DERIVE: kind = 2; break;
     case CKM_SHA256_HMAC_GENERAL: case CKM_AES_CMAC_GENERAL: kind = 3; break;
     case CKM_AES_CBC: case CKM_AES_CBC_PAD: kind = 4; break;
+    case CKM_HKDF_DERIVE: kind = 8; break;
+    case CKM_TLS12_KDF: kind = 9; break;
     /* Another's: where two structures are of one size, one's numbers would be the other's pointers. */
     case ABSURD: kind = kind == 1 || kind == 2 ? 5 : kind; break;
     default: kind = 7;
@@ -201,6 +265,12 @@ static void mechanism(struct call *call)
         break;
     case 6:
         made.ulParameterLen = below(300);
+        break;
+    case 8:
+        hkdf(call, &made);
+        break;
+    case 9:
+        tls_kdf(call, &made);
         break;
     }
     pointer(call, copy(call, &made, sizeof made));
