@@ -11,7 +11,8 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use atecc608_pkcs11::{cli, sim};
+use atecc608_cli as cli;
+use atecc608_sim as sim;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;

@@ -1,33 +1,37 @@
-//! A PKCS#11 module over Microchip's ATECC608 secure element on I2C.
+//! The C interface: PKCS#11 2.40, 3.0 and 3.2.
 //!
-//! # Layers
+//! One call, from the outside in:
 //!
-//! Dependencies point one way only (`tests/layering.rs` checks it):
+//! 1. [`exports`]: the list of all C functions; from it come the exported symbols and the function lists.
+//! 2. [`guard`]: what every call goes through: panics, initialised?, session, log, CK_RV.
+//! 3. [`ptr`]: the caller's pointers become values. Nothing beyond this file and `exports` sees one.
+//! 4. The bodies, a file per chapter of the standard: `general`, `slots`, `sessions`, `objects`, `sign`, `verify`,
+//!    `digest`, `dual`, `keys`, `random`, and in `unsupported` all that this module does not do. They are thin: the work is
+//!    the token's.
 //!
-//! ```text
-//! wire  <-  chip  <-  token  <-  pkcs11        bus: where a chip is reached; opened by token
-//! wire  <-  sim                                cli: beside pkcs11, on token and chip
-//! ```
-//!
-//! # Reading order
-//!
-//! 1. [`wire`]: bytes and types. One type per command of the chip.
-//! 2. [`chip`]: the driver: wake, exchange, retry, sleep; what the chip can be asked to do.
-//! 3. [`bus`]: how a chip is reached (Linux I2C, simulated), and the lock around one conversation.
-//! 4. [`token`]: keys, certificates and data as objects; labels and ids in the state folder.
-//! 5. [`pkcs11`]: the C functions.
-//! 6. [`sim`]: the simulated chip, written from the fact sheet, sharing only [`wire`] with the driver.
-//! 7. [`cli`]: the `atecc608` tool.
+//! State: [`lifecycle`] (C_Initialize, C_Finalize, fork) holds one [`module::Module`], which holds the tokens and the
+//! [`session`] table. Errors: [`error`], and [`rv`] for their codes.
 
-pub mod bus;
-pub mod chip;
-pub mod cli;
-pub mod config;
-pub mod document;
-pub mod logging;
-pub mod pkcs11;
-pub mod process;
-#[cfg(feature = "sim")]
-pub mod sim;
-pub mod token;
-pub mod wire;
+pub mod error;
+pub mod exports;
+pub mod guard;
+pub mod lifecycle;
+mod message;
+pub mod module;
+pub mod ptr;
+pub mod rv;
+pub mod session;
+pub mod types;
+
+mod cipher;
+mod digest;
+mod dual;
+mod general;
+mod keys;
+mod objects;
+mod random;
+mod sessions;
+mod sign;
+mod slots;
+mod unsupported;
+mod verify;

@@ -7,10 +7,10 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use atecc608_pkcs11::token::attribute::{
+use atecc608_token::attribute::{
     CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT, CKA_ATECC608_SLOT_CONFIG, CKA_ATECC608_SLOT_LOCKED,
 };
-use atecc608_pkcs11::wire::Slot;
+use atecc608_wire::Slot;
 use common::keys::{create_certificate, generate, point, with};
 use common::module::{boolean, c, ulong, Module};
 use common::secrets::{given, with_io_key};
@@ -178,7 +178,7 @@ fn key(key_type: CK_KEY_TYPE, id: &[u8], local: bool, generated_by: CK_MECHANISM
 
 /// Of all that lives in this slot of a chip with the profile `tls`.
 fn in_slot(number_of_slot: u8) -> Table {
-    let profile = atecc608_pkcs11::token::profile::by_name("tls").unwrap();
+    let profile = atecc608_token::profile::by_name("tls").unwrap();
     let zone = profile.apply(&common::chip::blank().config());
     let slot = Slot::new(number_of_slot).unwrap();
     vec![

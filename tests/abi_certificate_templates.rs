@@ -7,12 +7,12 @@ mod common;
 
 use std::fs;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::Image;
-use atecc608_pkcs11::token::point::P256_PARAMS;
-use atecc608_pkcs11::wire::certificate::template::{Field, Template, Values};
-use atecc608_pkcs11::wire::certificate::{CertificateError, CompressedCertificate, IssueDate};
-use atecc608_pkcs11::wire::config_zone::SerialNumber;
+use atecc608_sim::image::Part;
+use atecc608_sim::Image;
+use atecc608_token::point::P256_PARAMS;
+use atecc608_wire::certificate::template::{Field, Template, Values};
+use atecc608_wire::certificate::{CertificateError, CompressedCertificate, IssueDate};
+use atecc608_wire::config_zone::SerialNumber;
 use common::chip::{self, slot};
 use common::keys::{Handle, Session};
 use common::module::{ulong, Module};
@@ -300,7 +300,7 @@ fn the_configuration_is_checked_as_all_of_it_is() {
         ("[[token.certificate]]\nlabel = \"a\"\ntemplate = \"/t\"\nissuer = \"a\"", "before this one"),
     ] {
         let module = Module::configured(&format!("log = \"warn:FOLDER/log\"\n{token}{lines}\n"));
-        let error = atecc608_pkcs11::config::Config::parse(
+        let error = atecc608_token::config::Config::parse(
             &module.configuration(),
             &fs::read_to_string(module.configuration()).unwrap(),
         )

@@ -7,7 +7,7 @@ mod common;
 
 use std::fs;
 
-use atecc608_pkcs11::sim::Image;
+use atecc608_sim::Image;
 use common::chip;
 use common::keys::{Handle, Session};
 use common::module::Module;

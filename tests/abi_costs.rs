@@ -7,8 +7,8 @@ mod common;
 
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::sim::{Profile, SimBus, Stats};
-use atecc608_pkcs11::wire::Opcode;
+use atecc608_sim::{Profile, SimBus, Stats};
+use atecc608_wire::Opcode;
 use common::chip;
 use common::module::{c, ulong, Module};
 use common::templates;

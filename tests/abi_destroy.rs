@@ -8,8 +8,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::Image;
+use atecc608_sim::image::Part;
+use atecc608_sim::Image;
 use common::chip;
 use common::keys::{error, generate, point, provisioned, slot_of};
 use common::module::{boolean, c, Module};

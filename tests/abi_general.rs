@@ -142,7 +142,7 @@ fn initialize_arguments_are_checked() {
 fn every_function(module: &Module, mut call: impl FnMut(&str, &dyn Fn(usize) -> CK_RV)) {
     type Any = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize, usize, usize, usize) -> CK_RV;
     let _ = module.list_3_2();
-    for name in atecc608_pkcs11::pkcs11::exports::NAMES {
+    for name in atecc608_pkcs11::exports::NAMES {
         let function: libloading::Symbol<Any> = unsafe { module.library.get(name.as_bytes()) }.unwrap();
         call(name, &|first| unsafe { function(first, 0, 0, 0, 0, 0, 0, 0, 0, 0) });
     }

@@ -9,7 +9,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::sim::Image;
+use atecc608_sim::Image;
 use common::chip;
 use common::keys::{
     assert_signed, error, generate, point, provisioned, slot_of, with, without, Handle, Session, CKA_ATECC608_SLOT,

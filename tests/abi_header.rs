@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use atecc608_pkcs11::token::attribute;
+use atecc608_token::attribute;
 
 #[test]
 fn the_vendor_header_compiles_and_gives_the_attributes_that_the_module_answers() {

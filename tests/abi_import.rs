@@ -7,9 +7,9 @@ mod common;
 
 use std::fs;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::SimBus;
-use atecc608_pkcs11::wire::Opcode;
+use atecc608_sim::image::Part;
+use atecc608_sim::SimBus;
+use atecc608_wire::Opcode;
 use common::keys::{assert_signed, generate, point, slot_of, with, without, CKA_ATECC608_SLOT};
 use common::module::{boolean, ulong, Module};
 use common::one_key::{point_in, DIGEST};

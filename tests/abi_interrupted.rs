@@ -9,8 +9,8 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atecc608_pkcs11::sim::SimBus;
-use atecc608_pkcs11::wire::Opcode;
+use atecc608_sim::SimBus;
+use atecc608_wire::Opcode;
 use common::chip;
 use common::module::Module;
 use common::one_key::{self, assert_signed, generate, import, point_in, point_of, sign, with_key, BOUND};

@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::sim::SimBus;
+use atecc608_sim::SimBus;
 use common::module::{attributes, boolean, c, len, ulong, Attributes, Module, Result};
 use common::secrets::{given, with_io_key};
 use cryptoki_sys::*;

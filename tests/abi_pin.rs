@@ -6,8 +6,8 @@ mod common;
 
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::sim::Switches;
-use atecc608_pkcs11::wire::Opcode;
+use atecc608_sim::Switches;
+use atecc608_wire::Opcode;
 use common::keys;
 use common::module::{boolean, c, ulong};
 use common::one_key::{assert_signed, generate, point_in, sign};

@@ -9,7 +9,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atecc608_pkcs11::sim::{Image, SimBus, Switches};
+use atecc608_sim::{Image, SimBus, Switches};
 use common::module::{c, Module};
 use common::one_key::{assert_signed, point_in, sign, BOUND};
 use common::pin::{self, code, init_pin, init_token, set_pin, OTHER_PIN, PIN};

@@ -8,9 +8,9 @@ mod common;
 use std::fs;
 
 use aes::cipher::{BlockEncrypt, KeyInit};
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{SimBus, Switches};
-use atecc608_pkcs11::token::state::{SecretKind, StoredSecret};
+use atecc608_sim::image::Part;
+use atecc608_sim::{SimBus, Switches};
+use atecc608_token::state::{SecretKind, StoredSecret};
 use common::keys::{point, Session};
 use common::module::{boolean, ulong, Module};
 use common::one_key::{assert_signed, change_image, generate, point_in, sign};

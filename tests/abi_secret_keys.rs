@@ -6,8 +6,8 @@ mod common;
 
 use std::fs;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::SimBus;
+use atecc608_sim::image::Part;
+use atecc608_sim::SimBus;
 use common::keys::{self, slot_of, with};
 use common::module::{boolean, ulong, Module};
 use common::one_key::change_image;

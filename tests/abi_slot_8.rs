@@ -6,9 +6,9 @@ mod common;
 
 use std::fs;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, Profile, SimBus};
-use atecc608_pkcs11::wire::Opcode;
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, Profile, SimBus};
+use atecc608_wire::Opcode;
 use common::chip::{self, slot};
 use common::keys::{create_certificate, generate, point, Handle, Session};
 use common::module::{boolean, ulong, Module};

@@ -8,7 +8,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use atecc608_pkcs11::sim::Image;
+use atecc608_sim::Image;
 use common::chip;
 use common::module::{boolean, ulong, Module};
 use common::one_key::{assert_signed, generate, point_of, sign, with_key_in_process};

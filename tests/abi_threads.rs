@@ -16,7 +16,7 @@ use aes::cipher::{KeyIvInit, StreamCipher};
 use aes::Aes128;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::Aes128Gcm;
-use atecc608_pkcs11::sim::SimBus;
+use atecc608_sim::SimBus;
 use cmac::{Cmac, Mac};
 use common::chip;
 use common::keys::{self, assert_signed, Handle, Session};
@@ -38,7 +38,7 @@ type Make = fn() -> (Module, Option<SimBus>);
 
 /// A provisioned chip whose IO protection key the host has: in the process, or on a bus.
 fn modules() -> [Make; 2] {
-    fn with_io_key(module: &Module, image: &atecc608_pkcs11::sim::Image) {
+    fn with_io_key(module: &Module, image: &atecc608_sim::Image) {
         let keys = module.folder.path().join("keys");
         fs::create_dir(&keys).unwrap();
         fs::write(keys.join(image.config().serial_number().to_string()), IO_KEY).unwrap();

@@ -8,7 +8,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::sim::image::Part;
+use atecc608_sim::image::Part;
 use common::chip;
 use common::keys::{generate, provisioned};
 use common::module::{c, mechanism, Module};

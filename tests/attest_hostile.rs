@@ -5,12 +5,12 @@
 
 mod attest_support;
 
-use atecc608_pkcs11::chip::{Awake, Port, Result};
-use atecc608_pkcs11::cli::attest::statement::Statement;
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::wire::attestation::{steps, Evidence, Kind};
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::{ConfigZone, Slot};
+use atecc608::{Awake, Port, Result};
+use atecc608_cli::attest::statement::Statement;
+use atecc608_sim::image::Part;
+use atecc608_wire::attestation::{steps, Evidence, Kind};
+use atecc608_wire::commands::*;
+use atecc608_wire::{ConfigZone, Slot};
 use attest_support::cli_support::hex;
 use attest_support::sim_chip::slot;
 use attest_support::*;
@@ -183,7 +183,7 @@ fn a_temp_key_that_the_host_chose_is_refused() {
     claimed.as_bytes_mut()[88] ^= 0x80;
     let before = temp_key_before(claimed.as_bytes(), &[0; 32], &challenge());
     let last = last_gen_dig(claimed.as_bytes(), &before);
-    let nonce = atecc608_pkcs11::wire::messages::nonce(&[0; 32], &challenge(), 0).to_vec();
+    let nonce = atecc608_wire::messages::nonce(&[0; 32], &challenge(), 0).to_vec();
     let whole = sha2::Sha256::digest(&last).to_vec();
     for (what, forged) in [
         ("only the nonce", Host { opening: fixed(nonce), ..honest() }),

@@ -8,9 +8,9 @@ mod attest_support;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use atecc608_pkcs11::cli::attest::statement::Statement;
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::Image;
+use atecc608_cli::attest::statement::Statement;
+use atecc608_sim::image::Part;
+use atecc608_sim::Image;
 use attest_support::cli_support::{stderr, stdout, Bench, SIMULATOR};
 use attest_support::sim_chip::{self, slot};
 use attest_support::*;

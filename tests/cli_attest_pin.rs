@@ -4,7 +4,7 @@
 
 mod attest_support;
 
-use atecc608_pkcs11::sim::Switches;
+use atecc608_sim::Switches;
 use attest_support::cli_support::stderr;
 use attest_support::*;
 

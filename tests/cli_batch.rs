@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use atecc608_pkcs11::sim::{Profile, SimChip};
+use atecc608_sim::{Profile, SimChip};
 use cli_support::{stderr, stdout, SIMULATOR, TOOL};
 use rustix::process::{kill_process, Pid, Signal};
 use serde_json::Value;

@@ -302,7 +302,7 @@ fn refused_without_file(output: &std::process::Output, part: &str) {
 
 #[test]
 fn a_certificate_that_the_chip_itself_keeps_stays_and_another_one_for_its_key_is_kept_beside_it() {
-    let bench = Bench::with_chip(atecc608_pkcs11::sim::Profile::TngTls);
+    let bench = Bench::with_chip(atecc608_sim::Profile::TngTls);
     let output = bench.run(&["cert", "remove", "--label", "device"]);
     refused_without_file(&output, "the certificate \"device\" is part of the chip, which keeps it for good");
     let own = ["cert", "self-sign", "--slot", "0", "--subject", "/CN=mine", "--store", "--replace", "--label", "mine"];

@@ -40,7 +40,7 @@ fn a_counter_that_keys_depend_on_or_that_is_at_its_end_is_not_counted() {
     let bench = Bench::new();
     bench.provision();
     // The last value: fact sheet section 5.6.
-    let end = atecc608_pkcs11::wire::config_zone::counter_encode(2_097_151);
+    let end = atecc608_wire::config_zone::counter_encode(2_097_151);
     // LimitedUse of slot 3 is bit 5 of the first byte of its SlotConfig.
     bench.tamper(|config| {
         config[60..68].copy_from_slice(&end);

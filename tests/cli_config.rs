@@ -4,7 +4,7 @@
 
 mod cli_support;
 
-use atecc608_pkcs11::sim::Profile;
+use atecc608_sim::Profile;
 use cli_support::{control, hex, served, stderr, stdout, Bench};
 use serde_json::Value;
 

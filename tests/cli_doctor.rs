@@ -9,12 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use atecc608_pkcs11::bus::Bus;
-use atecc608_pkcs11::config::BusLocation;
-use atecc608_pkcs11::sim::Profile;
-use atecc608_pkcs11::token::state::{Intent, Purpose};
-use atecc608_pkcs11::token::store::Store;
-use atecc608_pkcs11::wire::config_zone::SerialNumber;
+use atecc608_sim::Profile;
+use atecc608_token::bus::Bus;
+use atecc608_token::config::BusLocation;
+use atecc608_token::state::{Intent, Purpose};
+use atecc608_token::store::Store;
+use atecc608_wire::config_zone::SerialNumber;
 use cli_support::kernel::Kernel;
 use cli_support::{control, served, stdout, Bench, TOOL};
 use serde_json::Value;
@@ -200,8 +200,8 @@ fn a_state_folder_that_may_not_be_written() {
 fn keys_and_io_key_that_the_host_has_lost() {
     let bench = Bench::new();
     bench.provision();
-    let slot = atecc608_pkcs11::wire::Slot::new(0).unwrap();
-    bench.chip().generate_key(slot, atecc608_pkcs11::chip::ops::Before::Empty).unwrap();
+    let slot = atecc608_wire::Slot::new(0).unwrap();
+    bench.chip().generate_key(slot, atecc608::ops::Before::Empty).unwrap();
     std::fs::remove_file(bench.key_file()).unwrap();
     let report = doctor(&bench);
     assert_eq!(report["ok"], true);
@@ -353,14 +353,14 @@ fn a_chip_whose_self_test_fails() {
 fn a_key_generation_that_was_interrupted_and_a_key_that_another_tool_has_made() {
     let bench = Bench::new();
     bench.provision();
-    let slot = atecc608_pkcs11::wire::Slot::new(0).unwrap();
-    let before = bench.chip().generate_key(slot, atecc608_pkcs11::chip::ops::Before::Empty).unwrap();
+    let slot = atecc608_wire::Slot::new(0).unwrap();
+    let before = bench.chip().generate_key(slot, atecc608::ops::Before::Empty).unwrap();
     let mut store = Store::open(&bench.path("state"), serial(&bench));
     let point = [&[0x04], &before[..]].concat();
     store.change(|state| state.slot_mut(slot).public_key = Some(point.clone())).unwrap();
     assert_eq!(check(&doctor(&bench), "keys")["detail"], "1 known, 0 destroyed and free");
     // Another key, behind the state's back.
-    let holds = atecc608_pkcs11::chip::ops::Before::Holds(before);
+    let holds = atecc608::ops::Before::Holds(before);
     bench.chip().generate_key(slot, holds).unwrap();
     assert_warned(
         &doctor(&bench),
@@ -377,7 +377,7 @@ fn a_key_generation_that_was_interrupted_and_a_key_that_another_tool_has_made() 
         id: None,
         kept: Default::default(),
     };
-    let other = atecc608_pkcs11::wire::Slot::new(2).unwrap();
+    let other = atecc608_wire::Slot::new(2).unwrap();
     store.change(|state| state.slot_mut(other).intent = Some(intent.clone())).unwrap();
     let interrupted = "slot 2: a key generation or destruction was interrupted";
     assert_warned(&doctor(&bench), "keys", interrupted, "p11tool --list-all");

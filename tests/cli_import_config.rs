@@ -6,7 +6,7 @@ mod cli_support;
 
 use std::path::Path;
 
-use atecc608_pkcs11::config::{BusLocation, Config};
+use atecc608_token::config::{BusLocation, Config};
 use cli_support::{stderr, stdout, Bench};
 
 /// A folder with these files; the configuration that comes of them, and what is said beside.
@@ -111,8 +111,8 @@ fn a_file_is_written_once_and_is_a_configuration_that_works() {
     let head = format!("state_dir = \"{}\"\n", bench.path("state").display());
     std::fs::write(bench.path("config.toml"), head + &text.replace("/dev/i2c-1", &chip)).unwrap();
     bench.provision();
-    let slot = atecc608_pkcs11::wire::Slot::new(2).unwrap();
-    bench.chip().generate_key(slot, atecc608_pkcs11::chip::ops::Before::Empty).unwrap();
+    let slot = atecc608_wire::Slot::new(2).unwrap();
+    bench.chip().generate_key(slot, atecc608::ops::Before::Empty).unwrap();
     assert_eq!(bench.json(&["info"])["slots"][2]["key"]["label"], "device");
     let report = bench.json(&["import-config", "store"]);
     assert_eq!((&report["tokens"], report["configuration"].as_str().unwrap()), (&1.into(), text.as_str()));

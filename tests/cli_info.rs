@@ -4,11 +4,11 @@
 
 mod cli_support;
 
-use atecc608_pkcs11::chip::ops::Before;
-use atecc608_pkcs11::sim::Profile;
-use atecc608_pkcs11::token::store::Store;
-use atecc608_pkcs11::wire::config_zone::SerialNumber;
-use atecc608_pkcs11::wire::Slot;
+use atecc608::ops::Before;
+use atecc608_sim::Profile;
+use atecc608_token::store::Store;
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::Slot;
 use cli_support::{hex, stderr, stdout, Bench};
 
 fn slot(number: u8) -> Slot {

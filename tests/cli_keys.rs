@@ -5,7 +5,7 @@
 mod cli_support;
 mod x509_support;
 
-use atecc608_pkcs11::sim::Profile;
+use atecc608_sim::Profile;
 use cli_support::{stderr, stdout, Bench};
 use x509_support::*;
 
@@ -55,7 +55,7 @@ fn the_public_key_is_read_from_the_chip_even_where_the_state_says_another() {
     assert_eq!(told, now["public_key"].as_str().unwrap());
 }
 
-fn holds(bench: &Bench) -> atecc608_pkcs11::chip::ops::Before {
+fn holds(bench: &Bench) -> atecc608::ops::Before {
     bench.chip().slot_before_generation(cli_support::slot(0)).unwrap()
 }
 

@@ -4,9 +4,9 @@
 
 mod cli_support;
 
-use atecc608_pkcs11::chip::ops::Before;
-use atecc608_pkcs11::sim::Profile;
-use atecc608_pkcs11::wire::Slot;
+use atecc608::ops::Before;
+use atecc608_sim::Profile;
+use atecc608_wire::Slot;
 use cli_support::kernel::Kernel;
 use cli_support::{control, hex, served, stderr, stdout, Bench};
 

@@ -6,7 +6,7 @@ mod cli_support;
 
 use std::fs;
 
-use atecc608_pkcs11::sim::{Order, Profile};
+use atecc608_sim::{Order, Profile};
 use cli_support::Bench;
 
 /// A Trust&GO chip at its own address.

@@ -8,12 +8,12 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::process::Stdio;
 
-use atecc608_pkcs11::cli::provision::plan::{Plan, Standing};
-use atecc608_pkcs11::cli::provision::work::Work;
-use atecc608_pkcs11::cli::Error;
-use atecc608_pkcs11::sim::Profile;
-use atecc608_pkcs11::token::io_key::KeyFile;
-use atecc608_pkcs11::token::profile;
+use atecc608_cli::provision::plan::{Plan, Standing};
+use atecc608_cli::provision::work::Work;
+use atecc608_cli::Error;
+use atecc608_sim::Profile;
+use atecc608_token::io_key::KeyFile;
+use atecc608_token::profile;
 use cli_support::{control, hex, served, stderr, stdout, Bench};
 
 const LOCK: [&str; 3] = ["provision", "tls", "--lock-forever"];
@@ -168,7 +168,7 @@ fn a_chip_that_is_something_else_is_left_alone() {
         if number >= 3 {
             let tls = profile::by_name("tls").unwrap();
             bench.tamper(|config| {
-                let zone = atecc608_pkcs11::wire::ConfigZone::new(config.try_into().unwrap());
+                let zone = atecc608_wire::ConfigZone::new(config.try_into().unwrap());
                 config.copy_from_slice(tls.apply(&zone).as_bytes());
             });
         }
@@ -199,7 +199,7 @@ fn a_chip_with_the_profiles_slots_and_something_else_is_said_to_differ() {
 fn keys_that_were_there_before_the_data_lock_are_warned_of() {
     let bench = Bench::new();
     assert!(run_with(&bench, "power@150").is_err());
-    let slot = |number| atecc608_pkcs11::wire::Slot::new(number).unwrap();
+    let slot = |number| atecc608_wire::Slot::new(number).unwrap();
     assert_eq!(bench.image().config()[86..88], [0x55, 0x00], "half provisioned");
     for number in [1, 2] {
         let before = bench.chip().slot_before_generation(slot(number)).unwrap();

@@ -8,8 +8,8 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use atecc608_pkcs11::bus::Bus;
-use atecc608_pkcs11::config::BusLocation;
+use atecc608_token::bus::Bus;
+use atecc608_token::config::BusLocation;
 use cli_support::{served, stderr, stdout, Bench};
 use rustix::process::{kill_process, Pid, Signal};
 

@@ -9,15 +9,15 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
-use atecc608_pkcs11::cli::provision::pin::PinSetup;
-use atecc608_pkcs11::cli::provision::plan::{Plan, Standing};
-use atecc608_pkcs11::cli::provision::work::Work;
-use atecc608_pkcs11::cli::Error;
-use atecc608_pkcs11::token::io_key::KeyFile;
-use atecc608_pkcs11::token::pin::code::RecoveryCode;
-use atecc608_pkcs11::token::profile;
-use atecc608_pkcs11::token::store::Store;
-use atecc608_pkcs11::wire::config_zone::SerialNumber;
+use atecc608_cli::provision::pin::PinSetup;
+use atecc608_cli::provision::plan::{Plan, Standing};
+use atecc608_cli::provision::work::Work;
+use atecc608_cli::Error;
+use atecc608_token::io_key::KeyFile;
+use atecc608_token::pin::code::RecoveryCode;
+use atecc608_token::profile;
+use atecc608_token::store::Store;
+use atecc608_wire::config_zone::SerialNumber;
 use cli_support::{hex, stderr, stdout, Bench};
 use zeroize::Zeroizing;
 

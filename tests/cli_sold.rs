@@ -5,8 +5,8 @@
 mod cli_support;
 mod x509_support;
 
-use atecc608_pkcs11::sim::profiles::root_pem;
-use atecc608_pkcs11::sim::Profile;
+use atecc608_sim::profiles::root_pem;
+use atecc608_sim::Profile;
 use cli_support::{stderr, stdout, Bench};
 use x509_support::*;
 

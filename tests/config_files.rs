@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use atecc608_pkcs11::config::{BusLocation, Config, DEFAULT_STATE_DIR};
+use atecc608_token::config::{BusLocation, Config, DEFAULT_STATE_DIR};
 
 fn conf(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name)

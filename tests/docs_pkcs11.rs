@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::pkcs11::exports::NAMES;
-use atecc608_pkcs11::token::attribute;
+use atecc608_pkcs11::exports::NAMES;
+use atecc608_token::attribute;
 use common::module::{c, mechanism, Module};
 use common::secrets::{given, with_io_key};
 use cryptoki_sys::*;

@@ -4,8 +4,8 @@
 
 use std::fs;
 
-use atecc608_pkcs11::sim::Profile;
-use atecc608_pkcs11::wire::Opcode;
+use atecc608_sim::Profile;
+use atecc608_wire::Opcode;
 
 fn read(path: &str) -> String {
     fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use atecc608_pkcs11::cli::Arguments;
+use atecc608_cli::Arguments;
 use clap::error::ErrorKind;
 use clap::CommandFactory;
 

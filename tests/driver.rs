@@ -6,15 +6,15 @@ mod sim_support;
 
 use std::time::Duration;
 
-use atecc608_pkcs11::chip::ops::Before;
-use atecc608_pkcs11::chip::provision::DataContents;
-use atecc608_pkcs11::chip::{Chip, Error, Port};
-use atecc608_pkcs11::sim::chip::ExecutionTimes;
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, Profile, SimBus, SimChip};
-use atecc608_pkcs11::wire::commands::{GenKey, Nonce};
-use atecc608_pkcs11::wire::config_zone::Model;
-use atecc608_pkcs11::wire::{Opcode, Status};
+use atecc608::ops::Before;
+use atecc608::provision::DataContents;
+use atecc608::{Chip, Error, Port};
+use atecc608_sim::chip::ExecutionTimes;
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, Profile, SimBus, SimChip};
+use atecc608_wire::commands::{GenKey, Nonce};
+use atecc608_wire::config_zone::Model;
+use atecc608_wire::{Opcode, Status};
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -107,8 +107,8 @@ fn a_dead_holder_leaves_nothing_behind() {
 fn a_conversation_ends_with_a_sleep_that_wipes_the_buffers() {
     let (_, mut chip, _) = with_key();
     chip.converse(|awake| awake.execute(&Nonce::digest(&DIGEST))).unwrap();
-    let sign = atecc608_pkcs11::wire::commands::Sign::External {
-        source: atecc608_pkcs11::wire::commands::DigestSource::MessageDigestBuffer,
+    let sign = atecc608_wire::commands::Sign::External {
+        source: atecc608_wire::commands::DigestSource::MessageDigestBuffer,
         slot: slot(0),
     };
     let error = chip.converse(|awake| awake.execute(&sign)).unwrap_err();
@@ -281,16 +281,13 @@ fn ecdh_agrees_with_p256() {
 fn a_blank_chip_is_configured_locked_and_used() {
     let (_, mut chip) = on_bus(Profile::Blank608B.image(SERIAL, ADDRESS), 100_000);
     let blank = chip.converse(|awake| awake.read_config()).unwrap();
-    assert_eq!(
-        chip.converse(|awake| awake.random()).unwrap(),
-        atecc608_pkcs11::wire::commands::Random::UNLOCKED_PATTERN
-    );
-    let profile = atecc608_pkcs11::token::profile::by_name("tls").unwrap();
+    assert_eq!(chip.converse(|awake| awake.random()).unwrap(), atecc608_wire::commands::Random::UNLOCKED_PATTERN);
+    let profile = atecc608_token::profile::by_name("tls").unwrap();
     let written = chip.write_config(&profile.apply(&blank)).unwrap();
     assert!(profile.matches(&written));
     chip.permanently_lock_config(&written).unwrap();
     let mut contents = DataContents { slots: Default::default(), otp: [0; 64] };
-    for slot in atecc608_pkcs11::wire::Slot::all().filter(|slot| !written.key_config(*slot).private()) {
+    for slot in atecc608_wire::Slot::all().filter(|slot| !written.key_config(*slot).private()) {
         let bytes = vec![slot.number(); slot.size()];
         chip.write_slot(slot, &bytes).unwrap();
         contents.slots[slot.index()] = Some(bytes);

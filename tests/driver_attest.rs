@@ -7,13 +7,13 @@ mod sim_support;
 
 use std::time::Duration;
 
-use atecc608_pkcs11::chip::attest::Born;
-use atecc608_pkcs11::chip::ops::Before;
-use atecc608_pkcs11::chip::{Chip, Error, Port};
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, SimBus, SimChip};
-use atecc608_pkcs11::wire::attestation::Evidence;
-use atecc608_pkcs11::wire::Opcode;
+use atecc608::attest::Born;
+use atecc608::ops::Before;
+use atecc608::{Chip, Error, Port};
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, SimBus, SimChip};
+use atecc608_wire::attestation::Evidence;
+use atecc608_wire::Opcode;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;

@@ -15,18 +15,16 @@ mod sim_support;
 use std::path::Path;
 use std::time::Duration;
 
-use atecc608_pkcs11::bus::{Bus, LockGuard};
-use atecc608_pkcs11::chip::{Awake, Chip, Error, Port};
-use atecc608_pkcs11::config::BusLocation;
-use atecc608_pkcs11::wire::commands::{
+use atecc608::{Awake, Chip, Error, Port};
+use atecc608_token::bus::{Bus, LockGuard};
+use atecc608_token::config::BusLocation;
+use atecc608_wire::commands::{
     Aes, DigestSource, DigestTarget, GenDig, Info, Kdf, KdfAlgorithm, KdfResponse, KdfSource, KdfTarget, KeyLocation,
     Nonce, NonceTarget, Random, Read, SelfTest, Sha, ShaResponse, Verify, VerifyKey, VerifyResponse,
 };
-use atecc608_pkcs11::wire::timing::WATCHDOG_MIN_MS;
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::{
-    frame, word_address, Command, ConfigZone, Opcode, Slot, Status, AFTER_WAKE, WAKE_RESPONSE,
-};
+use atecc608_wire::timing::WATCHDOG_MIN_MS;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{frame, word_address, Command, ConfigZone, Opcode, Slot, Status, AFTER_WAKE, WAKE_RESPONSE};
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -68,7 +66,7 @@ fn hardware() -> Hardware {
 /// A provisioned chip with a key in slot 0.
 #[cfg(feature = "sim")]
 fn simulated(folder: &Path) -> String {
-    use atecc608_pkcs11::sim::image::Part;
+    use atecc608_sim::image::Part;
     let mut image = sim_support::tls_image(true, true);
     let key = p256::SecretKey::random(&mut p256::elliptic_curve::rand_core::OsRng);
     let stored = image.part_mut(Part::Slot(sim_support::slot(0)));

@@ -7,17 +7,17 @@ mod common;
 use std::collections::HashSet;
 use std::fs;
 
-use atecc608_pkcs11::chip::authorise::Gate;
-use atecc608_pkcs11::chip::locked::LockedSecret;
-use atecc608_pkcs11::chip::{Awake, Chip, Error, Port};
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{SimBus, SimChip, Switches, Timing};
-use atecc608_pkcs11::token::pin::Scheme;
-use atecc608_pkcs11::token::profile;
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::config_zone::SerialNumber;
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::Status;
+use atecc608::authorise::Gate;
+use atecc608::locked::LockedSecret;
+use atecc608::{Awake, Chip, Error, Port};
+use atecc608_sim::image::Part;
+use atecc608_sim::{SimBus, SimChip, Switches, Timing};
+use atecc608_token::pin::Scheme;
+use atecc608_token::profile;
+use atecc608_wire::commands::*;
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::Status;
 use common::chip;
 use common::module::Module;
 use common::one_key::{generate, sign};
@@ -79,7 +79,7 @@ fn a_recorded_login_played_back_gives_nothing() {
     let zone = bus.image(0).unwrap().config();
     let scheme = Scheme::of(&zone, profile::matching(&zone)).unwrap();
     let secret = LockedSecret::new(&pin::secret_in(&bus.image(0).unwrap(), AUTHORISATION));
-    let shared = atecc608_pkcs11::chip::secrets::SharedSecret { slot: scheme.authorisation, value: secret.value() };
+    let shared = atecc608::secrets::SharedSecret { slot: scheme.authorisation, value: secret.value() };
     // What is proved is proved for one nonce: the same proof again, after another, is wrong.
     let serial = serial(&bus);
     assert!(driver.converse(|awake| awake.proves(&serial, &shared)).unwrap());
@@ -87,8 +87,7 @@ fn a_recorded_login_played_back_gives_nothing() {
         .converse(|awake| {
             let nonce = awake.random_nonce()?;
             let mut check = check_mac([0; 32]);
-            check.response =
-                atecc608_pkcs11::wire::messages::check_mac(secret.value(), &nonce, &check, &[0; 11], &serial);
+            check.response = atecc608_wire::messages::check_mac(secret.value(), &nonce, &check, &[0; 11], &serial);
             awake.execute(&check)?;
             sign_as_attacker(awake)?;
             Ok(check)
@@ -147,7 +146,7 @@ fn without_the_secret_no_command_uses_a_key_or_replaces_a_secret() {
         refused(driver.converse_once(|awake| awake.execute(&Read { zone: Zone::Data, address, block: true })));
         // Under a write key of the attacker's own making.
         let serial = serial(&bus);
-        let key = atecc608_pkcs11::chip::secrets::SharedSecret {
+        let key = atecc608::secrets::SharedSecret {
             slot: before.config().slot_config(chip::slot(slot)).write_key(),
             value: &nothing,
         };
@@ -281,7 +280,7 @@ fn a_blob_that_somebody_put_into_the_state_opens_nothing() {
     let (module, bus, ..) = pin::with_key();
     module.finalize().unwrap();
     // The attacker knows what PIN opens it to what; the chip holds something else.
-    let blob = atecc608_pkcs11::token::pin::blob::StretchedPin::new(b"attacker").unwrap().seal(&[0; 32]);
+    let blob = atecc608_token::pin::blob::StretchedPin::new(b"attacker").unwrap().seal(&[0; 32]);
     pin::store(&module, &bus).change(|state| state.pins = vec![blob]).unwrap();
     let session = module.start();
     assert_eq!(module.login(session, CKU_USER, b"attacker"), Err(CKR_PIN_INCORRECT));

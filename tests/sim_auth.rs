@@ -5,11 +5,11 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, Switches};
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::config_zone::{counter_encode, COUNTER_MAX};
-use atecc608_pkcs11::wire::Status;
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, Switches};
+use atecc608_wire::commands::*;
+use atecc608_wire::config_zone::{counter_encode, COUNTER_MAX};
+use atecc608_wire::Status;
 use sim_support::*;
 
 const PIN: [u8; 32] = [0x77; 32];

@@ -7,13 +7,13 @@ mod sim_support;
 
 use std::time::Duration;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Profile, SimBus, SimChip};
-use atecc608_pkcs11::wire::commands::{GenKey, LockZone, UpdateExtra, Write};
-use atecc608_pkcs11::wire::config_zone::SerialNumber;
-use atecc608_pkcs11::wire::transfer::{Segment, TransferFault};
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::Opcode;
+use atecc608_sim::image::Part;
+use atecc608_sim::{Profile, SimBus, SimChip};
+use atecc608_wire::commands::{GenKey, LockZone, UpdateExtra, Write};
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::transfer::{Segment, TransferFault};
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::Opcode;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorKind, I2c, NoAcknowledgeSource, Operation};
 use sim_support::*;
@@ -199,7 +199,7 @@ fn damaged_packets_answer_ff_and_execute_nothing() {
 fn unknown_opcodes_and_modes_answer_03() {
     let master = Master::tls();
     for (opcode, param1) in [(0x11, 0), (0x01, 0), (0x13, 0), (0x99, 0), (0x30, 9), (0x1B, 2), (0x24, 2)] {
-        let packet = atecc608_pkcs11::wire::CommandPacket::new(Opcode(opcode), param1, 0).encode();
+        let packet = atecc608_wire::CommandPacket::new(Opcode(opcode), param1, 0).encode();
         let text: String = packet.iter().map(|byte| format!("{byte:02X}")).collect();
         assert_eq!(master.raw(&text), hex("04 03 83 42"), "{opcode:02X}");
     }
@@ -394,8 +394,8 @@ fn a_power_cycle_loses_everything_but_eeprom_and_the_first_wake_needs_100_us() {
 fn info_state_shows_temp_key() {
     let master = Master::tls();
     assert_eq!(master.raw(INFO_STATE)[1..5], [0, 0, 0, 0]);
-    let nonce = atecc608_pkcs11::wire::commands::Nonce::Fixed {
-        target: atecc608_pkcs11::wire::commands::NonceTarget::TempKey,
+    let nonce = atecc608_wire::commands::Nonce::Fixed {
+        target: atecc608_wire::commands::NonceTarget::TempKey,
         value: vec![0; 32],
     };
     master.run(&nonce).unwrap();

@@ -5,9 +5,9 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::messages::{self, SlotStatement, TempKeyFlags};
+use atecc608_sim::image::Part;
+use atecc608_wire::commands::*;
+use atecc608_wire::messages::{self, SlotStatement, TempKeyFlags};
 use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use p256::elliptic_curve::sec1::{FromEncodedPoint, ToEncodedPoint};
@@ -229,8 +229,8 @@ fn a_stored_public_key_verifies_and_must_be_validated_if_pub_info_says_so() {
         let mut bytes = stored(&child_point);
         bytes.resize(96, 0);
         let at = 32 * usize::from(block);
-        let address = atecc608_pkcs11::wire::zone::Address::slot(slot(14), block, 0);
-        Write::block(atecc608_pkcs11::wire::zone::Zone::Data, address, bytes[at..at + 32].try_into().unwrap())
+        let address = atecc608_wire::zone::Address::slot(slot(14), block, 0);
+        Write::block(atecc608_wire::zone::Zone::Data, address, bytes[at..at + 32].try_into().unwrap())
     };
     for block in 0..3 {
         assert_eq!(master.status(&write(block)), OK);

@@ -7,12 +7,12 @@ mod sim_support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{ImageError, Profile, SimBus, SimChip};
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::transfer::{Segment, TransferFault};
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::Command;
+use atecc608_sim::image::Part;
+use atecc608_sim::{ImageError, Profile, SimBus, SimChip};
+use atecc608_wire::commands::*;
+use atecc608_wire::transfer::{Segment, TransferFault};
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::Command;
 use sim_support::*;
 
 const INFO: &str = "07 30 00 00 00 03 5D";

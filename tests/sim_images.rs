@@ -10,9 +10,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::profiles::root_pem;
-use atecc608_pkcs11::sim::{Image, Order, Profile};
+use atecc608_sim::image::Part;
+use atecc608_sim::profiles::root_pem;
+use atecc608_sim::{Image, Order, Profile};
 use serde_json::Value;
 use sim_support::slot;
 
@@ -151,7 +151,7 @@ fn dump_shows_a_secret_only_if_it_is_asked_for() {
             [&["dump", &file] as &[&str], &["dump", "--json", &file]].map(|arguments| squeezed(&succeeds(arguments)));
         let all = [&["dump", "--secrets", &file] as &[&str], &["dump", "--secrets", "--json", &file]]
             .map(|arguments| squeezed(&succeeds(arguments)));
-        for slot in atecc608_pkcs11::wire::Slot::all() {
+        for slot in atecc608_wire::Slot::all() {
             let stored = image.part(Part::Slot(slot));
             let secret = config.slot_config(slot).is_secret() || config.key_config(slot).private();
             if !secret || stored.iter().all(|byte| *byte == 0xFF) {

@@ -5,10 +5,10 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::Image;
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::zone::{Address, Zone};
+use atecc608_sim::image::Part;
+use atecc608_sim::Image;
+use atecc608_wire::commands::*;
+use atecc608_wire::zone::{Address, Zone};
 use sim_support::*;
 
 /// The vendor's unit-test configuration (section 6b), bytes 16 to 127 but for the lock bytes.

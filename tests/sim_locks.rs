@@ -5,11 +5,11 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::crc::crc16;
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::Slot;
+use atecc608_sim::image::Part;
+use atecc608_wire::commands::*;
+use atecc608_wire::crc::crc16;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::Slot;
 use sim_support::*;
 
 fn read(zone: Zone, address: Address, block: bool) -> Read {
@@ -251,7 +251,7 @@ fn a_limited_key_spends_counter_0_on_success_and_stops_at_its_limit() {
         config[20] |= 0x20;
         // CountMatch: the limit is in slot 10.
         config[18] = 0xA1;
-        config[52..60].copy_from_slice(&atecc608_pkcs11::wire::config_zone::counter_encode(30));
+        config[52..60].copy_from_slice(&atecc608_wire::config_zone::counter_encode(30));
         image.part_mut(Part::Slot(slot(10)))[..8].copy_from_slice(&hex("20 00 00 00 20 00 00 00"));
     });
     let counter = || master.bus.image(0).unwrap().config().counter(0).unwrap();
@@ -271,7 +271,7 @@ fn slots_outside_0_to_15_are_parse_errors() {
     let master = Master::tls();
     for packet in [(0x40, 4, 16), (0x41, 0xA0, 16), (0x30, 1, 16), (0x40, 0, 0x100)] {
         let (opcode, param1, param2) = packet;
-        let packet = atecc608_pkcs11::wire::CommandPacket::new(atecc608_pkcs11::wire::Opcode(opcode), param1, param2);
+        let packet = atecc608_wire::CommandPacket::new(atecc608_wire::Opcode(opcode), param1, param2);
         let text: String = packet.encode().iter().map(|byte| format!("{byte:02X}")).collect();
         assert_eq!(master.raw(&text), hex("04 03 83 42"));
     }

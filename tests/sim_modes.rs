@@ -5,8 +5,8 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::wire::config_zone::Model;
-use atecc608_pkcs11::wire::{CommandPacket, Opcode};
+use atecc608_wire::config_zone::Model;
+use atecc608_wire::{CommandPacket, Opcode};
 use sim_support::*;
 
 /// Whether a mode is documented, and what a packet with it carries besides: param2 and data.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Output};
 
-use atecc608_pkcs11::wire::commands::*;
+use atecc608_wire::commands::*;
 use p256::ecdsa::Signature;
 use sim_support::*;
 use tempfile::TempDir;

@@ -19,15 +19,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use atecc608_pkcs11::bus::Bus;
-use atecc608_pkcs11::chip::Chip;
-use atecc608_pkcs11::config::BusLocation;
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::server::Server;
-use atecc608_pkcs11::sim::{Faults, Image, Profile, SimBus, SimChip, Timing};
-use atecc608_pkcs11::token::pin::code::RecoveryCode;
-use atecc608_pkcs11::token::profile;
-use atecc608_pkcs11::wire::transfer::{read_result, write_result, Request, Segment, Verb};
+use atecc608::Chip;
+use atecc608_sim::image::Part;
+use atecc608_sim::server::Server;
+use atecc608_sim::{Faults, Image, Profile, SimBus, SimChip, Timing};
+use atecc608_token::bus::Bus;
+use atecc608_token::config::BusLocation;
+use atecc608_token::pin::code::RecoveryCode;
+use atecc608_token::profile;
+use atecc608_wire::transfer::{read_result, write_result, Request, Segment, Verb};
 use cli_support::{stderr, stdout, Bench, SIMULATOR};
 use sim_support::{slot, tls_image, ADDRESS, OK, SERIAL};
 
@@ -282,14 +282,14 @@ fn no_other_process_dies_by_the_fault() {
     let mut stream = UnixStream::connect(&socket).unwrap();
     let spec = r#"{"spec":"kill@1:before"}"#.to_owned();
     Request::Control(Verb::Faults as u8, spec).write_to(&mut stream).unwrap();
-    let answer = atecc608_pkcs11::wire::transfer::read_control_reply(&mut stream).unwrap();
+    let answer = atecc608_wire::transfer::read_control_reply(&mut stream).unwrap();
     assert!(answer.contains("kill@N is for atecc608-sim serve"), "{answer}");
     assert_eq!(master.status(&write_slot_8(0, 0x78)), OK);
 }
 
-fn write_slot_8(block: u8, byte: u8) -> atecc608_pkcs11::wire::commands::Write {
-    use atecc608_pkcs11::wire::commands::Write;
-    use atecc608_pkcs11::wire::zone::{Address, Zone};
+fn write_slot_8(block: u8, byte: u8) -> atecc608_wire::commands::Write {
+    use atecc608_wire::commands::Write;
+    use atecc608_wire::zone::{Address, Zone};
     Write::block(Zone::Data, Address::slot(slot(8), block, 0), [byte; 32])
 }
 

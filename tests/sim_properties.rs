@@ -4,9 +4,9 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::wire::transfer::Segment;
-use atecc608_pkcs11::wire::{frame, CommandPacket, Opcode};
+use atecc608_sim::image::Part;
+use atecc608_wire::transfer::Segment;
+use atecc608_wire::{frame, CommandPacket, Opcode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sim_support::*;

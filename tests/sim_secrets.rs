@@ -13,7 +13,7 @@ mod sim_support;
 
 use std::collections::HashSet;
 
-use atecc608_pkcs11::wire::Opcode;
+use atecc608_wire::Opcode;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

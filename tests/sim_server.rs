@@ -12,12 +12,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::server::Server;
-use atecc608_pkcs11::sim::{Image, SimBus, SimChip, Timing};
-use atecc608_pkcs11::wire::transfer::{
-    read_control_reply, read_result, Request, Segment, TransferFault, TransferResult, Verb,
-};
+use atecc608_sim::image::Part;
+use atecc608_sim::server::Server;
+use atecc608_sim::{Image, SimBus, SimChip, Timing};
+use atecc608_wire::transfer::{read_control_reply, read_result, Request, Segment, TransferFault, TransferResult, Verb};
 use proptest::prelude::*;
 use sim_support::*;
 
@@ -283,9 +281,9 @@ fn a_server_killed_at_any_moment_leaves_old_or_new_blocks() {
         pulse(&mut stream);
         let writer = thread::spawn(move || {
             for byte in 0..=250 {
-                use atecc608_pkcs11::wire::commands::Write;
-                use atecc608_pkcs11::wire::zone::{Address, Zone};
-                use atecc608_pkcs11::wire::Command;
+                use atecc608_wire::commands::Write;
+                use atecc608_wire::zone::{Address, Zone};
+                use atecc608_wire::Command;
                 let write = Write::block(Zone::Data, Address::slot(slot(8), byte % 13, 0), [byte; 32]);
                 let data = [vec![0x03], write.packet().encode()].concat();
                 let request = Request::Transfer(vec![Segment::Write { address: 0x60, data }, read(4)]);

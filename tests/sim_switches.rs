@@ -7,11 +7,11 @@ mod sim_support;
 
 use std::collections::BTreeSet;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, Profile, SimChip, Switches};
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::{Command, CommandPacket, Opcode, Status};
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, Profile, SimChip, Switches};
+use atecc608_wire::commands::*;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{Command, CommandPacket, Opcode, Status};
 use sim_support::*;
 
 const PIN: [u8; 32] = [0x77; 32];

@@ -5,9 +5,9 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::Image;
-use atecc608_pkcs11::wire::commands::*;
+use atecc608_sim::image::Part;
+use atecc608_sim::Image;
+use atecc608_wire::commands::*;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature, SigningKey};
 use sim_support::*;

@@ -6,10 +6,10 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::Image;
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::config_zone::{counter_encode, COUNTER_MAX};
+use atecc608_sim::image::Part;
+use atecc608_sim::Image;
+use atecc608_wire::commands::*;
+use atecc608_wire::config_zone::{counter_encode, COUNTER_MAX};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature, SigningKey};
 use sim_support::*;
@@ -338,7 +338,7 @@ fn hkdf_details_are_parsed_strictly() {
     master.fixed_nonce(&[1; 32]);
     let status = |details: [u8; 4], message: &[u8]| {
         let data = [&details[..], message].concat();
-        let packet = atecc608_pkcs11::wire::CommandPacket::with_data(atecc608_pkcs11::wire::Opcode::KDF, 0x50, 0, data);
+        let packet = atecc608_wire::CommandPacket::with_data(atecc608_wire::Opcode::KDF, 0x50, 0, data);
         master.write(&[vec![0x03], packet.encode()].concat()).unwrap();
         let answer = master.response();
         if answer.len() == 4 {

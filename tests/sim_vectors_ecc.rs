@@ -4,7 +4,7 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::wire::commands::*;
+use atecc608_wire::commands::*;
 use sim_support::vectors::*;
 use sim_support::*;
 

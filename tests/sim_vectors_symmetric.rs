@@ -5,8 +5,8 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::zone::{Address, Zone};
+use atecc608_wire::commands::*;
+use atecc608_wire::zone::{Address, Zone};
 use sim_support::vectors::*;
 use sim_support::*;
 

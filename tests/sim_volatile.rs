@@ -5,10 +5,10 @@
 
 mod sim_support;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::Image;
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::zone::{Address, Zone};
+use atecc608_sim::image::Part;
+use atecc608_sim::Image;
+use atecc608_wire::commands::*;
+use atecc608_wire::zone::{Address, Zone};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use sim_support::*;
 
@@ -96,7 +96,7 @@ fn see(master: &Master) -> Volatile {
     }
 }
 
-fn ok<C: atecc608_pkcs11::wire::Command>(master: &Master, command: &C) {
+fn ok<C: atecc608_wire::Command>(master: &Master, command: &C) {
     assert_eq!(master.status_on(command), OK);
 }
 
@@ -145,7 +145,7 @@ fn check(cases: &[Case]) {
         master.maximum_times();
         master.wake();
         fill(&master);
-        master.bus.set_execution_times(atecc608_pkcs11::sim::chip::ExecutionTimes::Typical);
+        master.bus.set_execution_times(atecc608_sim::chip::ExecutionTimes::Typical);
         happens(&master);
         let master = master.untimed();
         assert_eq!(see(&master), *expected, "{name}");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use atecc608_pkcs11::pkcs11::exports::NAMES;
+use atecc608_pkcs11::exports::NAMES;
 use object::read::elf::{Dyn, FileHeader, Sym};
 use object::{elf, Endianness};
 

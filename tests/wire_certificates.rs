@@ -4,10 +4,10 @@
 //! they are in them, and the SHA-256 of the whole.
 #![allow(clippy::unwrap_used)]
 
-use atecc608_pkcs11::wire::certificate::compressed::{CompressedCertificate, IssueDate, PUBLIC_KEY_HASH};
-use atecc608_pkcs11::wire::certificate::x509::key_identifier;
-use atecc608_pkcs11::wire::certificate::{root, CertificateError, Definition, Device, Parts, Root};
-use atecc608_pkcs11::wire::config_zone::SerialNumber;
+use atecc608_wire::certificate::compressed::{CompressedCertificate, IssueDate, PUBLIC_KEY_HASH};
+use atecc608_wire::certificate::x509::key_identifier;
+use atecc608_wire::certificate::{root, CertificateError, Definition, Device, Parts, Root};
+use atecc608_wire::config_zone::SerialNumber;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::EncodedPoint;
@@ -300,7 +300,7 @@ fn signs_itself(root: &Root) {
 #[cfg(feature = "sim")]
 #[test]
 fn the_root_of_simulated_chips_is_the_one_that_they_are_made_with() {
-    assert_eq!(root::SIMULATED, atecc608_pkcs11::sim::profiles::root().unwrap());
+    assert_eq!(root::SIMULATED, atecc608_sim::profiles::root().unwrap());
     signs_itself(&root::SIMULATED);
 }
 

@@ -2,10 +2,10 @@
 //! 5.6 and 9 (recomputed with the vendor's `atcah_*`).
 #![allow(clippy::unwrap_used)]
 
-use atecc608_pkcs11::wire::commands::*;
-use atecc608_pkcs11::wire::config_zone::*;
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::*;
+use atecc608_wire::commands::*;
+use atecc608_wire::config_zone::*;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::*;
 use sha2::{Digest, Sha256};
 
 fn hex(text: &str) -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! Files and names from anywhere: whatever is in them, reading them ends with a result or a refusal.
 #![allow(clippy::unwrap_used)]
 
-use atecc608_pkcs11::cli::x509::certificate::Certificate;
-use atecc608_pkcs11::cli::x509::key_file::{Passphrase, PrivateKey};
-use atecc608_pkcs11::cli::x509::subject::Subject;
-use atecc608_pkcs11::cli::x509::{alternative, issue, pem, request, terms};
+use atecc608_cli::x509::certificate::Certificate;
+use atecc608_cli::x509::key_file::{Passphrase, PrivateKey};
+use atecc608_cli::x509::subject::Subject;
+use atecc608_cli::x509::{alternative, issue, pem, request, terms};
 use proptest::prelude::*;
 
 const SECRET: &str = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";

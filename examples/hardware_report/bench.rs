@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use atecc608_pkcs11::chip::Port;
-use atecc608_pkcs11::wire::commands::{Info, Nonce, NonceResponse, NonceTarget};
-use atecc608_pkcs11::wire::timing::{self, ClockDivider};
-use atecc608_pkcs11::wire::{frame, messages, word_address, Command, CommandPacket, Opcode, Status, WAKE_RESPONSE};
+use atecc608::Port;
+use atecc608_wire::commands::{Info, Nonce, NonceResponse, NonceTarget};
+use atecc608_wire::timing::{self, ClockDivider};
+use atecc608_wire::{frame, messages, word_address, Command, CommandPacket, Opcode, Status, WAKE_RESPONSE};
 use embedded_hal::i2c::ErrorKind;
 
 /// What went wrong on the way, in words for the report.

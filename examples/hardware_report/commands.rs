@@ -1,15 +1,15 @@
 //! Questions about commands that write nothing, count nothing and use no secret of the user's: keys come from the
 //! caller or from the chip's random numbers, and of the slots only ECC private keys that are free to use are used.
 
-use atecc608_pkcs11::wire::commands::{
+use atecc608_wire::commands::{
     Aes, CheckMac, Counter, DigestSource, DigestTarget, Ecdh, EcdhKey, EcdhResponse, EcdhTarget, GenDig, GenKey,
     GenKeyMode, HkdfMessage, Info, Kdf, KdfAlgorithm, KdfResponse, KdfSource, KdfTarget, KeyLocation, Mac, MacOtp,
     Nonce, Random, Read, SelfTest, Sha, ShaResponse, Sign, Verify, VerifyKey,
 };
-use atecc608_pkcs11::wire::config_zone::offset;
-use atecc608_pkcs11::wire::messages::{self, GenDigInput};
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::{Opcode, Slot, Status};
+use atecc608_wire::config_zone::offset;
+use atecc608_wire::messages::{self, GenDigInput};
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{Opcode, Slot, Status};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::elliptic_curve::sec1::ToEncodedPoint;

@@ -1,9 +1,9 @@
 //! The whole examination of one chip.
 
-use atecc608_pkcs11::wire::commands::{Info, Read};
-use atecc608_pkcs11::wire::timing;
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::{ConfigZone, Slot};
+use atecc608_wire::commands::{Info, Read};
+use atecc608_wire::timing;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{ConfigZone, Slot};
 
 use crate::bench::{Bench, Step};
 use crate::probe::{Facts, Probe};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use atecc608_pkcs11::config::BusLocation;
+use atecc608_token::config::BusLocation;
 
 use crate::report::Host;
 

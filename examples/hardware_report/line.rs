@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use atecc608_pkcs11::wire::commands::{DigestTarget, Info, Nonce, NonceTarget, Random, SelfTest, Sha};
-use atecc608_pkcs11::wire::timing::{self, WAKE_LOW_US, WATCHDOG_MAX_MS};
-use atecc608_pkcs11::wire::{frame, word_address, Command, CommandPacket, Opcode, Status};
+use atecc608_wire::commands::{DigestTarget, Info, Nonce, NonceTarget, Random, SelfTest, Sha};
+use atecc608_wire::timing::{self, WAKE_LOW_US, WATCHDOG_MAX_MS};
+use atecc608_wire::{frame, word_address, Command, CommandPacket, Opcode, Status};
 
 use crate::bench::{Bench, Step};
 use crate::probe::{byte_switch, not_here, probes, seen, switch, Facts, Outcome, Probe};

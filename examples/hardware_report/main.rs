@@ -27,9 +27,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use atecc608_pkcs11::bus::Bus;
-use atecc608_pkcs11::config::BusLocation;
-use atecc608_pkcs11::sim::Switches;
+use atecc608_sim::Switches;
+use atecc608_token::bus::Bus;
+use atecc608_token::config::BusLocation;
 use clap::Parser;
 
 use bench::Bench;
@@ -117,7 +117,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
 /// Holds the bus all the time: nothing else may talk to the chip meanwhile.
 fn ask_chip(arguments: &Arguments) -> Result<(), String> {
     let chip = arguments.chip.as_ref().ok_or("no chip is named")?;
-    let state_dir = Path::new(atecc608_pkcs11::config::DEFAULT_STATE_DIR);
+    let state_dir = Path::new(atecc608_token::config::DEFAULT_STATE_DIR);
     let mut bus = Bus::open(&chip.bus, chip.address, state_dir).map_err(|error| error.to_string())?;
     let _guard = bus.lock(Duration::from_secs(8)).map_err(|error| error.to_string())?;
     let host = host::describe(&chip.bus, chip.address, arguments.i2c_hz);

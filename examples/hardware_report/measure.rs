@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use atecc608_pkcs11::wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
-use atecc608_pkcs11::wire::{word_address, WAKE_RESPONSE};
+use atecc608_wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
+use atecc608_wire::{word_address, WAKE_RESPONSE};
 
 use crate::bench::{Bench, Step};
 use crate::probe::Facts;
@@ -143,7 +143,7 @@ fn watchdog_ms(bench: &mut Bench, limit: u64) -> Step<u64> {
 /// What the bench remembers of commands that succeeded.
 pub fn timings(bench: &Bench) -> Vec<Timing> {
     let line = |((opcode, mode), times): (&(_, u8), &Vec<Duration>)| {
-        let opcode: atecc608_pkcs11::wire::Opcode = *opcode;
+        let opcode: atecc608_wire::Opcode = *opcode;
         let mut times: Vec<u64> = times.iter().map(|time| micros(*time)).collect();
         times.sort_unstable();
         Some(Timing {

@@ -1,8 +1,8 @@
 //! What is asked of a chip, one question at a time.
 
-use atecc608_pkcs11::sim::Switches;
-use atecc608_pkcs11::wire::config_zone::KeyConfig;
-use atecc608_pkcs11::wire::{ConfigZone, Slot, Status};
+use atecc608_sim::Switches;
+use atecc608_wire::config_zone::KeyConfig;
+use atecc608_wire::{ConfigZone, Slot, Status};
 
 use crate::bench::{Bench, Step};
 use crate::report::{Finding, Switch};

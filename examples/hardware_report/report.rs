@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use atecc608_pkcs11::sim::Switches;
-use atecc608_pkcs11::wire::ConfigZone;
+use atecc608_sim::Switches;
+use atecc608_wire::ConfigZone;
 use serde::{Deserialize, Serialize};
 
 /// The format of the file; another number means other fields.

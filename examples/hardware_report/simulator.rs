@@ -1,8 +1,8 @@
 //! A fresh simulated chip in the state that a report's chip was in, on virtual time.
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, SimBus, SimChip, Switches};
-use atecc608_pkcs11::wire::Slot;
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, SimBus, SimChip, Switches};
+use atecc608_wire::Slot;
 use p256::elliptic_curve::rand_core::OsRng;
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::SecretKey;

@@ -1,8 +1,8 @@
 //! The questions, tried on simulated chips: each switch is seen, by its name and in its other position.
 
-use atecc608_pkcs11::sim::profiles::Locks;
-use atecc608_pkcs11::sim::{Image, Order, Profile, SimBus, SimChip, Switches};
-use atecc608_pkcs11::wire::config_zone::SerialNumber;
+use atecc608_sim::profiles::Locks;
+use atecc608_sim::{Image, Order, Profile, SimBus, SimChip, Switches};
+use atecc608_wire::config_zone::SerialNumber;
 
 use crate::bench::Bench;
 use crate::compare::compare;
@@ -91,7 +91,7 @@ fn protection_of_outputs_is_seen_on_a_chip_that_has_it() {
     for (low, high) in [(0x0E, 0x43), (0x0E, 0x4C)] {
         for position in ["on", "off"] {
             let mut image = blank();
-            let config = image.part_mut(atecc608_pkcs11::sim::image::Part::Config);
+            let config = image.part_mut(atecc608_sim::image::Part::Config);
             (config[86], config[87], config[90], config[91]) = (0, 0, low, high);
             let line = format!("output_protection_means_inside={position}");
             let (report, _) = report_on(image, line.parse().unwrap(), false);

@@ -10,11 +10,11 @@ pub mod sim_chip;
 use std::path::PathBuf;
 use std::process::Output;
 
-use atecc608_pkcs11::bus::Bus;
-use atecc608_pkcs11::chip::Chip;
-use atecc608_pkcs11::config::BusLocation;
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, SimBus};
+use atecc608::Chip;
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, SimBus};
+use atecc608_token::bus::Bus;
+use atecc608_token::config::BusLocation;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::elliptic_curve::sec1::ToEncodedPoint;

@@ -7,10 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use atecc608_pkcs11::bus::Bus;
-use atecc608_pkcs11::chip::Chip;
-use atecc608_pkcs11::config::BusLocation;
-use atecc608_pkcs11::sim::{Profile, SimChip};
+use atecc608::Chip;
+use atecc608_sim::{Profile, SimChip};
+use atecc608_token::bus::Bus;
+use atecc608_token::config::BusLocation;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -92,7 +92,7 @@ impl Bench {
         let bus = self.bus();
         let sim = bus.simulated().unwrap();
         let mut image = sim.image(0).unwrap();
-        change(image.part_mut(atecc608_pkcs11::sim::image::Part::Config));
+        change(image.part_mut(atecc608_sim::image::Part::Config));
         sim.set_image(0, image).unwrap();
     }
 
@@ -147,12 +147,12 @@ pub fn stderr(output: &Output) -> String {
 }
 
 pub fn hex(text: &str) -> Vec<u8> {
-    atecc608_pkcs11::config::parse_hex(&text.replace(' ', "")).unwrap()
+    atecc608_token::config::parse_hex(&text.replace(' ', "")).unwrap()
 }
 
 /// A slot by its number.
-pub fn slot(number: u8) -> atecc608_pkcs11::wire::Slot {
-    atecc608_pkcs11::wire::Slot::new(number).unwrap()
+pub fn slot(number: u8) -> atecc608_wire::Slot {
+    atecc608_wire::Slot::new(number).unwrap()
 }
 
 /// A simulator's process.

@@ -6,12 +6,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::server::Server;
-use atecc608_pkcs11::sim::{Image, Order, Profile, SimBus, SimChip, Timing};
-use atecc608_pkcs11::token::profile::{self, Contents};
-use atecc608_pkcs11::wire::config_zone::{offset, SerialNumber};
-use atecc608_pkcs11::wire::Slot;
+use atecc608_sim::image::Part;
+use atecc608_sim::server::Server;
+use atecc608_sim::{Image, Order, Profile, SimBus, SimChip, Timing};
+use atecc608_token::profile::{self, Contents};
+use atecc608_wire::config_zone::{offset, SerialNumber};
+use atecc608_wire::Slot;
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::SecretKey;
 

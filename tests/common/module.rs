@@ -89,7 +89,7 @@ impl Module {
 
     /// Loads the module with this simulated chip in its process (on virtual time), its log in [`Module::log`].
     #[cfg(feature = "sim")]
-    pub fn with_chip(image: &atecc608_pkcs11::sim::Image) -> Self {
+    pub fn with_chip(image: &atecc608_sim::Image) -> Self {
         let module = Self::configured("log = \"warn:FOLDER/log\"\n[[token]]\nbus = \"sim:FOLDER/chip\"\n");
         image.save(&module.image()).unwrap();
         module
@@ -97,7 +97,7 @@ impl Module {
 
     /// Loads the module with this simulated chip on a bus that the test holds, its log in [`Module::log`].
     #[cfg(feature = "sim")]
-    pub fn on_bus(image: atecc608_pkcs11::sim::Image) -> (Self, atecc608_pkcs11::sim::SimBus) {
+    pub fn on_bus(image: atecc608_sim::Image) -> (Self, atecc608_sim::SimBus) {
         let module = Self::on_socket();
         let bus = super::chip::serve(image, &module.socket());
         (module, bus)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use atecc608_pkcs11::sim::{Image, SimBus};
+use atecc608_sim::{Image, SimBus};
 use cryptoki_sys::*;
 
 use super::keys::{self, Handle, Session};

@@ -1,10 +1,10 @@
 //! A token with a PIN: a chip with the profile `tls-pin` as `atecc608 provision tls-pin --pin-file` leaves it.
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, SimBus};
-use atecc608_pkcs11::token::pin::blob::{PinBlob, StretchedPin};
-use atecc608_pkcs11::token::pin::code::RecoveryCode;
-use atecc608_pkcs11::token::store::Store;
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, SimBus};
+use atecc608_token::pin::blob::{PinBlob, StretchedPin};
+use atecc608_token::pin::code::RecoveryCode;
+use atecc608_token::store::Store;
 use cryptoki_sys::*;
 
 use super::keys::{Handle, Session};

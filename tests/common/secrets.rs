@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::fs;
 use std::ptr::null_mut;
 
-use atecc608_pkcs11::sim::{Image, SimBus};
+use atecc608_sim::{Image, SimBus};
 use cryptoki_sys::*;
 
 use super::chip;

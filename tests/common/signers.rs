@@ -8,7 +8,7 @@ use super::chip;
 use super::keys::Session;
 use super::module::Module;
 use super::one_key::point_of;
-use atecc608_pkcs11::sim::SimBus;
+use atecc608_sim::SimBus;
 
 pub const ROUNDS: usize = 10;
 

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use atecc608_pkcs11::sim::chip::ExecutionTimes;
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, Profile, Switches};
-use atecc608_pkcs11::wire::config_zone::KeyType;
-use atecc608_pkcs11::wire::{frame, CommandPacket, Opcode, Slot};
+use atecc608_sim::chip::ExecutionTimes;
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, Profile, Switches};
+use atecc608_wire::config_zone::KeyType;
+use atecc608_wire::{frame, CommandPacket, Opcode, Slot};
 
 use super::judge::{Event, Judge};
 use super::steps::{Between, Case, Rest, Session, SessionNonce, Stage, Step};

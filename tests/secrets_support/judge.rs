@@ -8,10 +8,10 @@
 
 use std::collections::HashSet;
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::Image;
-use atecc608_pkcs11::wire::config_zone::KeyType;
-use atecc608_pkcs11::wire::{CommandPacket, ConfigZone, Opcode, Slot};
+use atecc608_sim::image::Part;
+use atecc608_sim::Image;
+use atecc608_wire::config_zone::KeyType;
+use atecc608_wire::{CommandPacket, ConfigZone, Opcode, Slot};
 
 use super::temp_key::{self, TempKey};
 use crate::sim_support::{sha, slot, OK, SN};

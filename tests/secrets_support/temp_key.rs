@@ -3,9 +3,9 @@
 //! It may say that TempKey holds something while it holds nothing any more, never the other way round: a transfer that
 //! succeeds without the right TempKey shows.
 
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::Image;
-use atecc608_pkcs11::wire::{CommandPacket, Opcode};
+use atecc608_sim::image::Part;
+use atecc608_sim::Image;
+use atecc608_wire::{CommandPacket, Opcode};
 
 use crate::sim_support::{sha, slot, SN};
 

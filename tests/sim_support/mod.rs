@@ -5,13 +5,13 @@ pub mod vectors;
 
 use std::time::Duration;
 
-use atecc608_pkcs11::sim::chip::ExecutionTimes;
-use atecc608_pkcs11::sim::image::Part;
-use atecc608_pkcs11::sim::{Image, Profile, SimBus, SimChip, Switches};
-use atecc608_pkcs11::wire::commands::{CheckMac, Info, Lock, LockZone, Nonce, NonceResponse, NonceTarget};
-use atecc608_pkcs11::wire::config_zone::SerialNumber;
-use atecc608_pkcs11::wire::transfer::{Segment, TransferFault, TransferResult};
-use atecc608_pkcs11::wire::{frame, Command, Slot, Status};
+use atecc608_sim::chip::ExecutionTimes;
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, Profile, SimBus, SimChip, Switches};
+use atecc608_wire::commands::{CheckMac, Info, Lock, LockZone, Nonce, NonceResponse, NonceTarget};
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::transfer::{Segment, TransferFault, TransferResult};
+use atecc608_wire::{frame, Command, Slot, Status};
 use sha2::{Digest, Sha256};
 
 pub const SERIAL: SerialNumber = SerialNumber([0x01, 0x23, 0x53, 0x49, 0x4D, 0x11, 0x22, 0x33, 0xEE]);

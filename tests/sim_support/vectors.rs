@@ -1,7 +1,7 @@
 //! The published vectors of `tests/vectors`: columns of hexadecimal digits under a header that names their origin.
 
 use super::{hex, Master};
-use atecc608_pkcs11::wire::commands::{DigestTarget, Sha, ShaResponse};
+use atecc608_wire::commands::{DigestTarget, Sha, ShaResponse};
 
 /// The lines of a vector file, split into columns.
 pub fn columns(text: &str) -> impl Iterator<Item = Vec<&str>> {

@@ -1,10 +1,8 @@
 //! Questions about ReqAuth: what gives an authorisation, what ends it, what asks for it (fact sheet sections 3.0 and 11).
 
-use atecc608_pkcs11::wire::commands::{
-    CheckMac, DigestSource, GenKey, GenKeyMode, Info, KeyLocation, Nonce, Sign, Write,
-};
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::Status;
+use atecc608_wire::commands::{CheckMac, DigestSource, GenKey, GenKeyMode, Info, KeyLocation, Nonce, Sign, Write};
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::Status;
 
 use super::locked::encrypted_key;
 use super::{layout, parent_digest, proof};

@@ -1,7 +1,7 @@
 //! How a sacrificed chip is configured: one slot for each rule that is to be seen at work.
 
-use atecc608_pkcs11::wire::config_zone::offset;
-use atecc608_pkcs11::wire::{ConfigZone, Slot};
+use atecc608_wire::config_zone::offset;
+use atecc608_wire::{ConfigZone, Slot};
 
 use crate::vectors::{AES_KEY, EC_PUBLIC};
 

@@ -1,12 +1,12 @@
 //! Questions to the locked chip that need no authorisation.
 
-use atecc608_pkcs11::wire::commands::{
+use atecc608_wire::commands::{
     Aes, Counter, DeriveKey, Ecdh, EcdhKey, EcdhTarget, GenKey, GenKeyMode, Kdf, KdfAlgorithm, KdfSource, KdfTarget,
     KeyLocation, Lock, LockZone, Mac, PrivWrite, Read, Sign, UpdateExtra, Verify, VerifyKey, Write,
 };
-use atecc608_pkcs11::wire::messages::{self, SlotStatement, TempKeyFlags};
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::{Command, Slot, Status};
+use atecc608_wire::messages::{self, SlotStatement, TempKeyFlags};
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{Command, Slot, Status};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};

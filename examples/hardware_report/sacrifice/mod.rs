@@ -6,12 +6,12 @@ mod layout;
 mod locked;
 mod unlocked;
 
-use atecc608_pkcs11::chip::provision::writable_config_words;
-use atecc608_pkcs11::wire::commands::{CheckMac, GenDig, Lock, LockZone, Write};
-use atecc608_pkcs11::wire::crc::crc16;
-use atecc608_pkcs11::wire::messages::{self, GenDigInput};
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::{ConfigZone, Slot};
+use atecc608::provision::writable_config_words;
+use atecc608_wire::commands::{CheckMac, GenDig, Lock, LockZone, Write};
+use atecc608_wire::crc::crc16;
+use atecc608_wire::messages::{self, GenDigInput};
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{ConfigZone, Slot};
 use zeroize::Zeroizing;
 
 use crate::bench::{Bench, Step};

@@ -1,10 +1,10 @@
 //! Questions before the configuration is locked, and between the locks. Their order counts: some prepare the chip.
 
-use atecc608_pkcs11::wire::commands::{
+use atecc608_wire::commands::{
     DeriveKey, DigestSource, GenKey, Lock, LockZone, Nonce, PrivWrite, SecureBoot, SecureBootMode, Sign, Write,
 };
-use atecc608_pkcs11::wire::zone::{Address, Zone};
-use atecc608_pkcs11::wire::{messages, Slot, Status};
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{messages, Slot, Status};
 
 use super::layout;
 use crate::bench::{Bench, Step};
@@ -42,7 +42,7 @@ fn serial_word(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
 }
 
 fn wrong_config_summary(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
-    let right = atecc608_pkcs11::wire::crc::crc16(facts.config.as_bytes());
+    let right = atecc608_wire::crc::crc16(facts.config.as_bytes());
     let summary = Some([right[0] ^ 0x01, right[1]]);
     status_switch(bench.status(&Lock { zone: LockZone::Config, summary })?, "a wrong summary")
 }

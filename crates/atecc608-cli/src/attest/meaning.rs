@@ -1,0 +1,74 @@
+//! What a statement that holds proves, and what it does not, in words. It must never claim more than docs/attestation.md.
+
+use atecc608_wire::attestation::{Evidence, Kind};
+use atecc608_wire::words;
+
+/// What a statement comes to.
+#[derive(Debug, Default)]
+pub struct Meaning {
+    /// Given that the enrolled key is what it is taken for.
+    pub proven: Vec<String>,
+    /// What a reader may be tempted to conclude.
+    pub not_proven: Vec<String>,
+}
+
+/// What this statement comes to, all checks having held. `fresh`: the challenge was compared.
+pub fn of(evidence: &Evidence, fresh: bool) -> Meaning {
+    let (zone, slot) = (&evidence.zone, evidence.slot);
+    let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
+    let writes = access.write_config();
+    let mut proven = Vec::new();
+    let mut not_proven = Vec::new();
+
+    let under = if fresh { "when it had this challenge" } else { "at some time" };
+    proven.push(match evidence.kind {
+        Kind::BornHere => format!(
+            "the chip itself made this key pair in slot {slot} {under}: nobody outside has ever had the private key"
+        ),
+        Kind::LivesHere => format!("the chip held the private key of this public key in slot {slot} {under}"),
+    });
+    proven.push(format!(
+        "no command reads the private key out of the chip; the slot's rules, locked for good: {}",
+        words::rules(zone, slot).join(", ")
+    ));
+    if evidence.kind == Kind::LivesHere {
+        if writes.priv_write() {
+            not_proven.push(format!(
+                "where the key came from: whoever knows the key in slot {} may have written it from outside",
+                access.write_key()
+            ));
+        } else {
+            proven.push("the key was not written from outside since the data zone was locked".to_owned());
+            not_proven.push(
+                "that the key was born in the chip: before the data zone was locked one could be written in clear; only a \
+                 statement made at its generation (born-here) proves a birth"
+                    .to_owned(),
+            );
+        }
+    }
+    if !fresh {
+        not_proven.push("when the statement was made: its challenge was not compared with one of yours".to_owned());
+    }
+    not_proven.push(
+        "that the enrolled public key is that of a chip, and of this one: that rests on who enrolled it, and how"
+            .to_owned(),
+    );
+    let replaceable =
+        match (writes.gen_key() && !zone.slot_locked(slot), writes.priv_write() && !zone.slot_locked(slot)) {
+            (false, false) => None,
+            (true, false) => Some("GenKey can replace it by another one"),
+            (_, true) => Some("it can be replaced by another one, also by one from outside"),
+        };
+    if let Some(how) = replaceable {
+        not_proven.push(format!("that the key is still there: {how}, which would have another public key"));
+    }
+    not_proven.push(if key.req_auth() {
+        "who uses the key, and which machine the chip is in: whoever is authorised can, also from afar".to_owned()
+    } else {
+        "who uses the key, and which machine the chip is in: whoever reaches its bus can, also from afar".to_owned()
+    });
+    if zone.serial_number().is_simulated() {
+        not_proven.push("anything about a real chip: this one is simulated, and its keys are in a file".to_owned());
+    }
+    Meaning { proven, not_proven }
+}

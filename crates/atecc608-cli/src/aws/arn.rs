@@ -1,0 +1,90 @@
+//! Names of AWS: the thing's, and the account that an ARN tells.
+
+use crate::error::{Error, Result};
+
+/// A thing's name, which is also its MQTT client id.
+///
+/// # Errors
+/// [`Error::Refused`] if AWS IoT would not take it (ThingName: 1 to 128 of `[a-zA-Z0-9:_-]`).
+pub fn check_thing_name(name: &str) -> Result<()> {
+    let wrong = name.chars().find(|char| !(char.is_ascii_alphanumeric() || ":_-".contains(*char)));
+    let problem = match wrong {
+        Some(wrong) => format!("{wrong:?} is not allowed"),
+        None if name.is_empty() => "it is empty".to_owned(),
+        None if name.len() > 128 => format!("it has {} characters", name.len()),
+        // Programs would read it as an option.
+        None if name.starts_with('-') => "it begins with a hyphen".to_owned(),
+        None => return Ok(()),
+    };
+    Err(Error::Refused(format!(
+        "\"{name}\" can't be a thing's name: {problem}. AWS IoT takes 1 to 128 of a-z A-Z 0-9 : _ - (and this tool none that begins \
+         with -)"
+    )))
+}
+
+/// Where a thing is: the parts of an ARN that its resources have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// `aws`, `aws-cn`, `aws-us-gov`.
+    pub partition: String,
+    /// The region.
+    pub region: String,
+    /// 12 digits.
+    pub number: String,
+}
+
+impl Account {
+    /// The account that a thing's ARN names.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is none.
+    pub fn of_thing(arn: &str) -> Result<Self> {
+        let parts: Vec<&str> = arn.splitn(6, ':').collect();
+        match parts.as_slice() {
+            ["arn", partition, "iot", region, number, _] => Ok(Self {
+                partition: (*partition).to_owned(),
+                region: (*region).to_owned(),
+                number: (*number).to_owned(),
+            }),
+            _ => Err(Error::Refused(format!("AWS named a thing \"{arn}\", which is no ARN of AWS IoT"))),
+        }
+    }
+
+    /// What stands for it where nothing is asked (`--dry-run`).
+    pub fn placeholder(region: Option<&str>) -> Self {
+        Self {
+            partition: "aws".to_owned(),
+            region: region.unwrap_or("REGION").to_owned(),
+            number: "ACCOUNT".to_owned(),
+        }
+    }
+
+    /// The ARN of something of AWS IoT.
+    pub fn iot(&self, kind: &str, name: &str) -> String {
+        format!("arn:{}:iot:{}:{}:{kind}/{name}", self.partition, self.region, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thing_names_are_what_aws_takes() {
+        for good in ["a", "Gateway:1_x-y", &"x".repeat(128)] {
+            check_thing_name(good).unwrap();
+        }
+        for (bad, part) in [("", "empty"), ("a b", "' '"), ("gerät", "'ä'"), ("a/b", "'/'"), ("-x", "hyphen")] {
+            let refused = check_thing_name(bad).unwrap_err().to_string();
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert!(check_thing_name(&"x".repeat(129)).unwrap_err().to_string().contains("129"));
+    }
+
+    #[test]
+    fn an_arn_tells_partition_region_and_account() {
+        let account = Account::of_thing("arn:aws-cn:iot:cn-north-1:123456789012:thing/a:b").unwrap();
+        assert_eq!(account.iot("cert", "00ff"), "arn:aws-cn:iot:cn-north-1:123456789012:cert/00ff");
+        assert!(Account::of_thing("arn:aws:s3:::bucket").is_err());
+    }
+}

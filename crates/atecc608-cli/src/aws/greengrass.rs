@@ -1,0 +1,90 @@
+//! Greengrass v2 with its PKCS#11 provider: the installer's `--init-config`.
+//!
+//! As "Install the AWS IoT Greengrass Core software with the private key and certificate in an HSM" has it. The provider finds key
+//! and certificate by their label, which has to be the same, and wants the certificate on the token.
+
+use super::device_client::{Connection, ROOT_CA};
+use crate::cloud::folder::Folder;
+use crate::cloud::names::{quoted, uri_encoded};
+use crate::cloud::report::Report;
+
+/// The file.
+pub const FILE: &str = "greengrass.yaml";
+/// Its mode: it may hold a PIN.
+pub const MODE: u32 = 0o600;
+/// Where Greengrass lives by default.
+const ROOT: &str = "/greengrass/v2";
+
+/// What a core device needs beside.
+pub struct Core<'a> {
+    /// Host that changes the certificate into credentials.
+    pub credentials_endpoint: &'a str,
+    /// The role alias of the token exchange role.
+    pub role_alias: &'a str,
+    /// The region.
+    pub region: &'a str,
+    /// The module, as installed.
+    pub module: &'a str,
+}
+
+/// The configuration.
+pub fn configuration(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>) -> String {
+    let mut text = String::from(
+        "# Greengrass v2: give this to the installer with --init-config, and the provider with --trusted-plugin.\n---\n",
+    );
+    for line in lines(folder, connection, core) {
+        text += &line;
+        text.push('\n');
+    }
+    text
+}
+
+fn lines(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>) -> Vec<String> {
+    let object = uri_encoded(connection.key);
+    let pair = |indent: usize, key: &str, value: &str| format!("{}{key}: {}", " ".repeat(indent), quoted(value));
+    vec![
+        "system:".to_owned(),
+        pair(2, "certificateFilePath", &format!("pkcs11:object={object};type=cert")),
+        pair(2, "privateKeyPath", &format!("pkcs11:object={object};type=private")),
+        pair(2, "rootCaPath", &folder.file(ROOT_CA).display().to_string()),
+        pair(2, "rootpath", ROOT),
+        pair(2, "thingName", connection.thing),
+        "services:".to_owned(),
+        "  aws.greengrass.Nucleus:".to_owned(),
+        "    configuration:".to_owned(),
+        pair(6, "awsRegion", core.region),
+        pair(6, "iotRoleAlias", core.role_alias),
+        pair(6, "iotDataEndpoint", connection.endpoint),
+        pair(6, "iotCredEndpoint", core.credentials_endpoint),
+        "  aws.greengrass.crypto.Pkcs11Provider:".to_owned(),
+        "    configuration:".to_owned(),
+        pair(6, "name", "atecc608"),
+        pair(6, "library", core.module),
+        format!("      slot: {}", connection.slot),
+        pair(6, "userPin", connection.pin),
+    ]
+}
+
+/// Looks whether the file still says what it has to; lines may have been added.
+pub fn check(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>, report: &mut Report) {
+    const WHAT: &str = "Greengrass configuration";
+    let file = folder.file(FILE).display().to_string();
+    let text = match folder.read(FILE) {
+        Ok(Some(text)) => String::from_utf8_lossy(&text).into_owned(),
+        Ok(None) => return report.fail(WHAT, format!("{file} is not there"), "run the set-up again"),
+        Err(error) => return report.fail(WHAT, error.to_string(), "make it readable"),
+    };
+    let missing: Vec<String> = lines(folder, connection, core)
+        .into_iter()
+        .filter(|line| !line.contains("userPin:") && !text.lines().any(|found| found == line))
+        .collect();
+    if missing.is_empty() {
+        report.ok(WHAT, file);
+    } else {
+        report.fail(
+            WHAT,
+            format!("{file} lacks {}", missing.iter().map(|line| line.trim()).collect::<Vec<_>>().join(", ")),
+            "add the lines, or have the file written anew with --replace",
+        );
+    }
+}

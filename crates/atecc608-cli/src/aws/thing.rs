@@ -1,0 +1,118 @@
+//! The thing, its policy, and the certificate that gets both; active only when everything else is done.
+
+use serde_json::Value;
+
+use super::arn::Account;
+use super::calls;
+use super::certificate::Registered;
+use super::policy::{self, Feature};
+use super::program::{text, Failure};
+use super::steps::Steps;
+use crate::cloud::folder::{Folder, Outcome};
+use crate::error::{Error, Result};
+use crate::output::note;
+
+/// The policy's file.
+pub const POLICY: &str = "policy.json";
+
+/// What is to be at AWS.
+pub struct Wanted<'a> {
+    /// The thing's name.
+    pub thing: &'a str,
+    /// What it may do.
+    pub features: &'a [Feature],
+    /// Greengrass's role alias.
+    pub role_alias: Option<&'a str>,
+    /// Whether a policy with another document gets this one.
+    pub update_policy: bool,
+}
+
+impl Wanted<'_> {
+    /// Makes what is not there yet; answers the policy's name, and the account that all of it is in.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the policy has another document; those of AWS and files.
+    pub fn make(
+        &self,
+        steps: &mut Steps<'_>,
+        folder: &mut Folder,
+        certificate: &Registered,
+    ) -> Result<(String, Account)> {
+        let account = self.account(steps)?;
+        let name = self.policy(steps, &account, folder)?;
+        self.attach(steps, &name, certificate)?;
+        if certificate.status != "ACTIVE" {
+            steps.make("AWS IoT lets the certificate in", &calls::activate_certificate(&certificate.id))?;
+        }
+        Ok((name, account))
+    }
+
+    /// The thing, made if it is not there; and so the account that it is in.
+    fn account(&self, steps: &mut Steps<'_>) -> Result<Account> {
+        let thing = self.thing;
+        let answer = match steps.ask(&calls::describe_thing(thing))? {
+            Some(answer) => answer,
+            None => steps.make(&format!("AWS IoT makes the thing \"{thing}\""), &calls::create_thing(thing))?,
+        };
+        Account::of_thing(text(&answer, "/thingArn")?)
+    }
+
+    /// The thing's policy, made if it is not there.
+    fn policy(&self, steps: &mut Steps<'_>, account: &Account, folder: &mut Folder) -> Result<String> {
+        let name = policy::name(self.thing);
+        let document = policy::document(account, self.thing, self.features, self.role_alias)?;
+        let pretty = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
+        let file = folder.file(POLICY);
+        // The file is this tool's own text, and no setting: what counts is what AWS has.
+        let mut write = |outcome| {
+            folder.note(POLICY, 0o644, outcome);
+            folder.overwrite(POLICY, pretty.as_bytes(), 0o644)
+        };
+        let Some(answer) = steps.ask(&calls::get_policy(&name))? else {
+            write(Outcome::Written)?;
+            return match steps
+                .make(&format!("AWS IoT makes the policy \"{name}\""), &calls::create_policy(&name, &file))
+            {
+                Ok(_) | Err(Failure::Exists) => Ok(name),
+                Err(failure) => Err(failure.into()),
+            };
+        };
+        let found: Option<Value> =
+            text(&answer, "/policyDocument").ok().and_then(|text| serde_json::from_str(text).ok());
+        if found.as_ref() == Some(&document) {
+            write(Outcome::Unchanged)?;
+            return Ok(name);
+        }
+        if !self.update_policy {
+            return Err(Error::Refused(format!(
+                "the policy \"{name}\" is there with another document (other features, or edited by hand): {} shows it. \
+                 --update-policy gives it this thing's new document as a new version",
+                steps.line(&calls::get_policy(&name))
+            )));
+        }
+        write(Outcome::Written)?;
+        let version = calls::create_policy_version(&name, &file);
+        steps.make(&format!("the policy \"{name}\" gets its new document"), &version)?;
+        Ok(name)
+    }
+
+    fn attach(&self, steps: &mut Steps<'_>, policy: &str, certificate: &Registered) -> Result<()> {
+        let arn = &certificate.arn;
+        let attached = match certificate.things {
+            Some(_) => steps.ask(&calls::list_attached_policies(arn))?.unwrap_or_default(),
+            None => Value::Null,
+        };
+        let names =
+            || attached["policies"].as_array().into_iter().flatten().filter_map(|policy| policy["policyName"].as_str());
+        for other in names().filter(|name| *name != policy) {
+            note(&format!("the certificate has another policy, too, which may allow more: \"{other}\""));
+        }
+        if !names().any(|name| name == policy) {
+            steps.make("the certificate gets the policy", &calls::attach_policy(policy, arn))?;
+        }
+        if !certificate.things.iter().flatten().any(|name| name == self.thing) {
+            steps.make("the certificate gets the thing", &calls::attach_thing_principal(self.thing, arn))?;
+        }
+        Ok(())
+    }
+}

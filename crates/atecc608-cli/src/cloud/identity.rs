@@ -1,0 +1,132 @@
+//! The key in the chip that a cloud is to know the device by, and its certificates on the token.
+
+use cryptoki_sys::{CKF_LOGIN_REQUIRED, CK_SLOT_ID};
+
+use der::DateTime;
+
+use super::folder::Folder;
+use super::pem::certificates;
+use super::report::Report;
+use crate::chip_keys::{ChipKey, ChipKeys, LoginArguments, NewKeyNames};
+use crate::error::{Error, Result};
+use crate::output::note;
+use crate::target::Selection;
+use crate::x509::certificate::Certificate;
+use atecc608_token::attest::KeyName;
+use atecc608_token::config;
+
+/// A chip that can be a device's identity.
+pub struct Identity {
+    /// Its keys and certificates.
+    pub keys: ChipKeys,
+    /// The token's label.
+    pub token: String,
+    /// The token's serial number, 16 hex digits.
+    pub serial: String,
+    /// The token's PKCS#11 slot id.
+    pub slot: CK_SLOT_ID,
+    /// Whether it wants a PIN.
+    pub has_pin: bool,
+    /// The configuration file, where it is not the one that every program finds.
+    pub config: Option<String>,
+}
+
+impl Identity {
+    /// The chip that the command line means.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is not provisioned, or the PIN is wrong; those of configuration and chip.
+    pub fn open(selection: &Selection, login: &LoginArguments) -> Result<Self> {
+        let keys = ChipKeys::open(selection)?;
+        let info = keys.token().info().map_err(|error| Error::Token(format!("{}: {error}", keys.place())))?;
+        // That the chip is provisioned, before a PIN is asked for.
+        keys.list()?;
+        keys.login(login)?;
+        let path = selection.configuration()?.path.and_then(|path| std::path::absolute(path).ok());
+        let config = path.map(|path| path.display().to_string()).filter(|path| path != config::DEFAULT_PATH);
+        Ok(Self {
+            slot: keys.token().slot_id(),
+            token: info.label,
+            serial: info.serial_number,
+            has_pin: info.flags & CKF_LOGIN_REQUIRED != 0,
+            config,
+            keys,
+        })
+    }
+
+    /// The key of this label, if there is one.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub fn find(&self, label: &str) -> Result<Option<ChipKey>> {
+        let there = self.keys.list()?.iter().any(|key| key.label == label && key.present != Some(false));
+        if !there {
+            return Ok(None);
+        }
+        self.keys.key(&KeyName::Label(label.to_owned())).map(Some)
+    }
+
+    /// The key of this label; generated in the chip if there is none.
+    ///
+    /// # Errors
+    /// Those of a generation: no slot is free, the state folder can't be written, the chip fails.
+    pub fn find_or_generate(&self, label: &str) -> Result<(ChipKey, bool)> {
+        if let Some(key) = self.find(label)? {
+            return Ok((key, false));
+        }
+        note(&format!("generating the key \"{label}\" in the chip"));
+        let names = NewKeyNames { label: Some(label.to_owned()), ..NewKeyNames::default() };
+        Ok((self.keys.generate(&names)?, true))
+    }
+
+    /// The certificates that the token has for a key.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub fn certificates(&self, key: &ChipKey) -> Result<Vec<Certificate>> {
+        let all = self.keys.certificates()?.into_iter().map(|stored| stored.certificate);
+        Ok(all.filter(|certificate| is_for(certificate, key)).collect())
+    }
+
+    /// Puts a certificate on the token, under label and id of its key; answers whether it was not there before.
+    ///
+    /// # Errors
+    /// Those of the state folder.
+    pub fn keep(&self, key: &ChipKey, certificate: &Certificate) -> Result<bool> {
+        self.keys.store_certificate(certificate.der(), Some(&key.label), Some(&key.id))
+    }
+}
+
+/// Whether a certificate is for this very key.
+pub fn is_for(certificate: &Certificate, key: &ChipKey) -> bool {
+    certificate.public_key_info() == key.point.public_key_info()
+}
+
+/// Looks whether the folder's file has this certificate first, for this key, and valid today.
+pub fn check_file(folder: &Folder, name: &str, certificate: &Certificate, key: &ChipKey, report: &mut Report) {
+    const WHAT: &str = "certificate";
+    let file = folder.file(name).display().to_string();
+    let remedy = format!("move {file} away and run the set-up again");
+    let contents = folder.read(name).map(Option::unwrap_or_default);
+    let found = match contents.and_then(|contents| certificates(&file, &contents)) {
+        Ok(found) => found,
+        Err(error) => return report.fail(WHAT, error.to_string(), remedy),
+    };
+    let Some(first) = found.first().filter(|first| first.der() == certificate.der()) else {
+        return report.fail(WHAT, format!("{file} is not the certificate that the cloud is to know"), remedy);
+    };
+    if !is_for(first, key) {
+        return report.fail(WHAT, format!("{file} is not for the key in the chip"), remedy);
+    }
+    let validity = first.validity();
+    let now = DateTime::from_system_time(std::time::SystemTime::now()).unwrap_or(DateTime::INFINITY);
+    let (begin, end) = (validity.not_before.to_date_time(), validity.not_after.to_date_time());
+    if now < begin {
+        let found = format!("{file} is valid from {begin} on, and this machine's clock shows {now}");
+        return report.fail(WHAT, found, "set the clock: timedatectl");
+    }
+    if now > end {
+        return report.fail(WHAT, format!("{file} was valid until {end}"), remedy);
+    }
+    report.ok(WHAT, format!("for the key \"{}\" in the chip, valid until {end}", key.label));
+}

@@ -1,0 +1,30 @@
+//! Certificates in PEM that somebody else's program answered, and what clouds call them.
+
+use crate::error::{Error, Result};
+use crate::output::hex;
+use crate::x509::certificate::Certificate;
+use crate::x509::pem::{parse, Contents};
+
+/// The certificates in a PEM text, in order. `name` is how messages call it.
+///
+/// # Errors
+/// [`Error::Refused`] if it is no PEM, has no certificate, or something that is none.
+pub fn certificates(name: &str, text: &[u8]) -> Result<Vec<Certificate>> {
+    let Contents::Pem(blocks) = parse(name, text)? else {
+        return Err(Error::Refused(format!("{name}: this is DER, and should be PEM")));
+    };
+    let found: Vec<_> = blocks
+        .iter()
+        .filter(|block| block.label == "CERTIFICATE")
+        .map(|block| Certificate::from_der(name, &block.der))
+        .collect::<Result<_>>()?;
+    if found.is_empty() {
+        return Err(Error::Refused(format!("{name} holds no certificate")));
+    }
+    Ok(found)
+}
+
+/// SHA-256 of the whole, lower-case hex digits: AWS IoT's certificate id, and the longer of Azure's thumbprints.
+pub fn fingerprint(certificate: &Certificate) -> String {
+    hex(&certificate.fingerprint())
+}

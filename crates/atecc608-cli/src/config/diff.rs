@@ -1,0 +1,68 @@
+//! In what two configurations differ: field by field, slot by slot, in words.
+
+use serde::Serialize;
+
+use super::fields::{fields, Field};
+use crate::output::hex;
+use atecc608_wire::{words, ConfigZone, Slot};
+
+/// One field of the configuration that changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Its name.
+    pub field: String,
+    /// What it is now.
+    pub now: String,
+    /// What it becomes.
+    pub becomes: String,
+}
+
+impl Change {
+    /// Counters count while a chip is used; that makes it no other configuration.
+    pub fn is_by_use(&self) -> bool {
+        self.field.starts_with("counter_")
+    }
+}
+
+/// The fields in which the two zones differ, in the order of their bytes, the slots last.
+pub(crate) fn changes(now: &ConfigZone, wanted: &ConfigZone) -> Vec<Change> {
+    let mut changes: Vec<Change> = fields(now)
+        .into_iter()
+        .zip(fields(wanted))
+        .filter(|(old, new)| now.as_bytes()[old.at..old.at + old.len] != wanted.as_bytes()[new.at..new.at + new.len])
+        .map(|(old, new)| {
+            let shown = |zone: &ConfigZone, field: &Field| {
+                let value = hex(&zone.as_bytes()[field.at..field.at + field.len]);
+                let meaning = if field.meaning.is_empty() { String::new() } else { format!(" ({})", field.meaning) };
+                format!("{value}{meaning}")
+            };
+            Change { field: old.name.to_owned(), now: shown(now, &old), becomes: shown(wanted, &new) }
+        })
+        .collect();
+    for slot in Slot::all() {
+        let words_of = |zone: &ConfigZone| (zone.slot_config(slot), zone.key_config(slot));
+        if words_of(now) != words_of(wanted) {
+            changes.push(Change { field: format!("slot {slot}"), now: shown(now, slot), becomes: shown(wanted, slot) });
+        }
+    }
+    changes
+}
+
+/// A slot's rules, as words and in words.
+pub(crate) fn shown(zone: &ConfigZone, slot: Slot) -> String {
+    format!(
+        "{} {} ({}: {})",
+        words::word(zone.slot_config(slot).0),
+        words::word(zone.key_config(slot).0),
+        words::kind(zone, slot),
+        words::rules(zone, slot).join(", ")
+    )
+}
+
+/// The changes as three lines each.
+pub(crate) fn text(changes: &[Change]) -> String {
+    changes
+        .iter()
+        .map(|Change { field, now, becomes }| format!("   {field}\n     - {now}\n     + {becomes}\n"))
+        .collect()
+}

@@ -1,0 +1,131 @@
+//! `atecc608 config set`: a configuration from a file, to a chip that is not locked. Locks nothing.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::check::{self, Finding};
+use super::diff::{self, Change};
+use super::file::{Source, NOT_WRITTEN_NOTE};
+use super::{as_written_to, findings_text, FileArguments};
+use crate::error::{Error, Result};
+use crate::output::{note, Output};
+use crate::target::{Selection, Target};
+use atecc608_wire::config_zone::offset;
+use atecc608_wire::{words, ConfigZone};
+
+/// Arguments of `config set`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The configuration: a file in any of the forms of `config get`, - for standard input, or profile:NAME
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Do it. It can be changed again until `lock config`
+    #[arg(long)]
+    write: bool,
+    #[command(flatten)]
+    how: FileArguments,
+}
+
+#[derive(Serialize)]
+struct Report {
+    /// "would-write", "written" or "already-written".
+    result: &'static str,
+    serial_number: String,
+    place: String,
+    changes: Vec<Change>,
+    findings: Vec<Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_address: Option<String>,
+}
+
+/// Writes the configuration, or shows what that would change.
+///
+/// # Errors
+/// [`Error::Refused`] if the chip's configuration is locked, or it is no 608; those of the file and the chip.
+pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
+    let source = Source::open(&arguments.file, arguments.how.format)?;
+    let mut target = selection.target()?;
+    let guard = target.lock()?;
+    let now = target.read_config_locked()?;
+    let place = target.place();
+    ensure_writable(&now, &place)?;
+    let wanted = as_written_to(&now, &source.zone);
+    let changes = diff::changes(&now, &wanted);
+    let result = match (changes.is_empty(), arguments.write) {
+        (true, _) => "already-written",
+        (false, false) => "would-write",
+        (false, true) => {
+            write(&mut target, &now, &wanted)?;
+            "written"
+        }
+    };
+    drop(guard);
+    if source.named && source.zone.serial_number() != now.serial_number() {
+        note(&format!("{} is of the chip {}: {NOT_WRITTEN_NOTE}", source.name, source.zone.serial_number()));
+    }
+    let new_address = (wanted.i2c_address() != target.token.address).then(|| format!("{:#04x}", wanted.i2c_address()));
+    let report = Report {
+        result,
+        serial_number: now.serial_number().to_string(),
+        place,
+        changes,
+        findings: check::findings(&wanted),
+        new_address,
+    };
+    Output::new(text(&report, arguments), &report)
+}
+
+fn ensure_writable(zone: &ConfigZone, place: &str) -> Result<()> {
+    let serial = zone.serial_number();
+    if !zone.model().is_608() {
+        let what = words::model(zone);
+        return Err(Error::Refused(format!("{place}: the chip {serial} is {what}, not an ATECC608: it is left alone")));
+    }
+    if zone.config_locked() {
+        return Err(Error::Refused(format!(
+            "{place}: the configuration of the chip {serial} is locked, and can't be changed any more. `atecc608 config diff` \
+             says in what it differs"
+        )));
+    }
+    Ok(())
+}
+
+/// The word with the I2C address last: as long as anything is missing the chip stays where it was.
+fn write(target: &mut Target, now: &ConfigZone, wanted: &ConfigZone) -> Result<()> {
+    let first_word = offset::I2C_ADDRESS..offset::I2C_ADDRESS + 4;
+    let mut but_address = wanted.clone();
+    but_address.as_bytes_mut()[first_word.clone()].copy_from_slice(&now.as_bytes()[first_word]);
+    for zone in [&but_address, wanted] {
+        target.chip.write_config(zone).map_err(|cause| Error::Stopped {
+            step: "writing the configuration".to_owned(),
+            cause,
+            standing:
+                "Nothing is locked: run the same command again. If the chip no longer answers, it may be at its new \
+                       address already: `atecc608 scan`"
+                    .to_owned(),
+        })?;
+    }
+    Ok(())
+}
+
+fn text(report: &Report, arguments: &Arguments) -> String {
+    let chip = format!("{} ({})", report.serial_number, report.place);
+    let mut text = match report.result {
+        "already-written" => return format!("{chip}: the configuration is as {} says already\n", arguments.file),
+        "written" => format!("{chip}: written, and read back\n\n"),
+        _ => format!("{chip}: what would change\n\n"),
+    };
+    text += &diff::text(&report.changes);
+    text.push('\n');
+    text += &findings_text(&report.findings);
+    if let Some(address) = &report.new_address {
+        text += &format!(
+            "\nFrom then on the chip answers at {address}: write `address = {address}` into the configuration.\n"
+        );
+    }
+    text += match report.result {
+        "written" => "\nNothing is locked. `atecc608 lock config` shows what the next step makes permanent.\n",
+        _ => "\nNothing was changed. To do it: add --write. It locks nothing.\n",
+    };
+    text
+}

@@ -1,0 +1,7 @@
+//! `atecc608`: the command-line tool.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    atecc608_cli::main()
+}

@@ -1,0 +1,150 @@
+//! A certification authority: its certificate and its private key, seen to belong together and to be good for signing now.
+
+use std::path::Path;
+
+use der::DateTime;
+
+use super::certificate::Certificate;
+use super::key_file::{Passphrase, PrivateKey};
+use super::signer::Signer;
+use super::terms;
+use crate::error::{Error, Result};
+
+/// A certificate, and the key that signs in its name.
+pub struct Authority {
+    certificate: Certificate,
+    /// Its issuers, as far as they stood in the same file.
+    chain: Vec<Certificate>,
+    key: Box<dyn Signer>,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Authority({})", self.certificate.subject())
+    }
+}
+
+impl Authority {
+    /// Reads an authority whose key is in a file.
+    ///
+    /// # Errors
+    /// As [`Authority::new`]; those of the two files.
+    pub fn read(certificate: &Path, key: &Path, passphrase: &Passphrase) -> Result<Self> {
+        // Before a passphrase is asked for in vain.
+        let certificates = Certificate::read_all(certificate)?;
+        let private = PrivateKey::read(key, passphrase)?;
+        let names = Names { certificate: certificate.display().to_string(), key: key.display().to_string() };
+        Self::checked(certificates, Box::new(private), &names)
+    }
+
+    /// Reads an authority's certificate; its key is somewhere else, for instance in a chip. `key_name` is how messages call it.
+    ///
+    /// # Errors
+    /// As [`Authority::new`]; those of the file.
+    pub fn with_key(certificate: &Path, key: Box<dyn Signer>, key_name: &str) -> Result<Self> {
+        let names = Names { certificate: certificate.display().to_string(), key: key_name.to_owned() };
+        Self::checked(Certificate::read_all(certificate)?, key, &names)
+    }
+
+    /// An authority of a certificate and its key.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if they don't belong together, the certificate is none of an authority, or it is not valid now.
+    pub fn new(certificate: Certificate, key: Box<dyn Signer>) -> Result<Self> {
+        let names = Names { certificate: "the CA certificate".to_owned(), key: "the CA key".to_owned() };
+        Self::checked(vec![certificate], key, &names)
+    }
+
+    /// Its certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Its certificate and its issuers', as far as they are known: what follows a certificate that it signed in a chain.
+    pub fn chain(&self) -> Vec<&Certificate> {
+        std::iter::once(&self.certificate).chain(&self.chain).collect()
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &dyn Signer {
+        self.key.as_ref()
+    }
+
+    fn checked(mut certificates: Vec<Certificate>, key: Box<dyn Signer>, names: &Names) -> Result<Self> {
+        let public = key.public_key_info();
+        // In a file with a chain it is the one that the key is for.
+        let Some(own) = certificates.iter().position(|certificate| certificate.public_key_info() == public) else {
+            let subjects: Vec<String> =
+                certificates.iter().map(|certificate| format!("\"{}\"", certificate.subject())).collect();
+            return Err(Error::Refused(format!(
+                "{} is not the private key of {} ({}): they belong to two different pairs. Compare `openssl pkey -in KEY -pubout` \
+                 with `openssl x509 -in CERTIFICATE -noout -pubkey`",
+                names.key,
+                names.certificate,
+                subjects.join(", ")
+            )));
+        };
+        let certificate = certificates.remove(own);
+        check(&certificate, &names.certificate)?;
+        let chain = issuers(&certificate, certificates);
+        Ok(Self { certificate, chain, key })
+    }
+}
+
+/// How messages call the two.
+struct Names {
+    certificate: String,
+    key: String,
+}
+
+fn check(certificate: &Certificate, name: &str) -> Result<()> {
+    let subject = certificate.subject();
+    let refused = |problem: String| Err(Error::Refused(format!("{name} (\"{subject}\"): {problem}")));
+    match certificate.basic_constraints() {
+        Some(constraints) if constraints.ca => {}
+        Some(_) => {
+            return refused(
+                "this certificate is no certification authority's (basicConstraints CA:FALSE): nobody would accept what it signs"
+                    .to_owned(),
+            )
+        }
+        None => {
+            return refused(
+                "this certificate does not say that it is a certification authority's (basicConstraints CA:TRUE is missing): \
+                 nobody would accept what it signs. Make it with `openssl req -x509 -addext basicConstraints=critical,CA:TRUE`"
+                    .to_owned(),
+            )
+        }
+    }
+    if certificate.key_usage().is_some_and(|usage| !usage.key_cert_sign()) {
+        return refused("its keyUsage does not allow to sign certificates (keyCertSign is missing)".to_owned());
+    }
+    let (now, validity) = (terms::now()?, certificate.validity());
+    let today = DateTime::from_unix_duration(now).map(|now| now.to_string()).unwrap_or_default();
+    if validity.not_after.to_unix_duration() < now {
+        return refused(format!(
+            "it expired at {}, and now is {today}: renew it first; whatever it signs would be refused",
+            validity.not_after
+        ));
+    }
+    if validity.not_before.to_unix_duration() > now {
+        return refused(format!(
+            "it is valid from {} on, and now is {today}: is this machine's clock right? (`timedatectl`)",
+            validity.not_before
+        ));
+    }
+    Ok(())
+}
+
+/// The issuers among these certificates, nearest first.
+fn issuers(certificate: &Certificate, mut others: Vec<Certificate>) -> Vec<Certificate> {
+    let mut chain: Vec<Certificate> = Vec::new();
+    loop {
+        let last = chain.last().unwrap_or(certificate);
+        if last.is_self_issued() {
+            return chain;
+        }
+        let Some(next) = others.iter().position(|other| last.is_signed_by(other)) else { return chain };
+        chain.push(others.remove(next));
+    }
+}

@@ -1,0 +1,171 @@
+//! A certificate that is there already, read (RFC 5280 section 4.1).
+
+use std::path::Path;
+
+use der::oid::AssociatedOid;
+use der::{Decode, Encode, SliceReader};
+use sha1::{Digest, Sha1};
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, SubjectAltName, SubjectKeyIdentifier};
+use x509_cert::spki::SubjectPublicKeyInfoRef;
+use x509_cert::time::Validity;
+
+use super::alternative;
+use super::pem::{self, Contents};
+use super::subject::Subject;
+use super::verify;
+use crate::error::{Error, Result};
+use crate::output::hex;
+
+/// A certificate and what it says.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    der: Vec<u8>,
+    parsed: x509_cert::Certificate,
+    subject: Subject,
+    issuer: Subject,
+}
+
+impl Certificate {
+    /// Reads one in DER; `name` is how messages call it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is none.
+    pub fn from_der(name: &str, der: &[u8]) -> Result<Self> {
+        let failed =
+            |error: &dyn std::fmt::Display| Error::Refused(format!("{name}: this is no X.509 certificate: {error}"));
+        let fields = atecc608_token::certificate::parse(der).map_err(|error| failed(&error))?;
+        Ok(Self {
+            parsed: x509_cert::Certificate::from_der(der).map_err(|error| failed(&error))?,
+            subject: Subject::from_der(&fields.subject)?,
+            issuer: Subject::from_der(&fields.issuer)?,
+            der: der.to_vec(),
+        })
+    }
+
+    /// All certificates of a file (`-`: standard input), at least one.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it can't be read or holds none.
+    pub fn read_all(path: &Path) -> Result<Vec<Self>> {
+        let name = path.display().to_string();
+        let blocks = match pem::read_file(path)? {
+            Contents::Der(der) => return Ok(vec![Self::from_der(&name, &der)?]),
+            Contents::Pem(blocks) => blocks,
+        };
+        let is_certificate = |label: &str| matches!(label, "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE");
+        let certificates: Vec<Self> = blocks
+            .iter()
+            .filter(|block| is_certificate(&block.label))
+            .map(|block| Self::from_der(&name, &block.der))
+            .collect::<Result<_>>()?;
+        if certificates.is_empty() {
+            let labels: Vec<&str> = blocks.iter().map(|block| block.label.as_str()).collect();
+            return Err(Error::Refused(format!(
+                "{name}: a certificate was expected, and this is {}: is it the other file of the two?",
+                labels.join(", ")
+            )));
+        }
+        Ok(certificates)
+    }
+
+    /// The whole in DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The whole in PEM.
+    pub fn pem(&self) -> String {
+        pem::encode("CERTIFICATE", &self.der)
+    }
+
+    /// Whose it is.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Who signed it.
+    pub fn issuer(&self) -> &Subject {
+        &self.issuer
+    }
+
+    /// The serial number as hex digits.
+    pub fn serial_number(&self) -> String {
+        hex(self.parsed.tbs_certificate.serial_number.as_bytes())
+    }
+
+    /// From when to when it is valid.
+    pub fn validity(&self) -> &Validity {
+        &self.parsed.tbs_certificate.validity
+    }
+
+    /// SubjectPublicKeyInfo in DER.
+    pub fn public_key_info(&self) -> Vec<u8> {
+        // It was decoded from DER: it encodes.
+        self.parsed.tbs_certificate.subject_public_key_info.to_der().unwrap_or_default()
+    }
+
+    /// SHA-256 over the whole: the fingerprint that OpenSSL prints.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        sha2::Sha256::digest(&self.der).into()
+    }
+
+    /// basicConstraints, if it has them.
+    pub fn basic_constraints(&self) -> Option<BasicConstraints> {
+        self.extension()
+    }
+
+    /// keyUsage, if it has it.
+    pub fn key_usage(&self) -> Option<KeyUsage> {
+        self.extension()
+    }
+
+    /// Further names of the subject, as OpenSSL prints them.
+    pub fn alternative_names(&self) -> Vec<String> {
+        let names: Option<SubjectAltName> = self.extension();
+        names.map(|names| names.0.iter().map(alternative::text).collect()).unwrap_or_default()
+    }
+
+    /// How certificates that it signs call its key: its subjectKeyIdentifier, else what RFC 5280 makes of its public key.
+    pub fn key_identifier(&self) -> Vec<u8> {
+        let told: Option<SubjectKeyIdentifier> = self.extension();
+        match told {
+            Some(SubjectKeyIdentifier(identifier)) => identifier.into_bytes(),
+            None => key_identifier(&self.public_key_info()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether it is signed by its own subject.
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// Whether `other` signed it: the names fit, and the signature is right.
+    pub fn is_signed_by(&self, other: &Self) -> bool {
+        let tbs = self.to_be_signed();
+        let signature = self.parsed.signature.as_bytes();
+        self.issuer == other.subject
+            && tbs.zip(signature).is_some_and(|(tbs, signature)| {
+                verify::verify(&other.public_key_info(), &self.parsed.signature_algorithm, tbs, signature).is_ok()
+            })
+    }
+
+    /// The TBSCertificate as it was signed, not encoded anew.
+    fn to_be_signed(&self) -> Option<&[u8]> {
+        verify::first_field(&self.der).ok()
+    }
+
+    /// An extension that occurs once and can be read.
+    fn extension<'a, T: Decode<'a> + AssociatedOid>(&'a self) -> Option<T> {
+        self.parsed.tbs_certificate.get::<T>().ok().flatten().map(|(_, value)| value)
+    }
+}
+
+/// The identifier of a key: SHA-1 over the bits of its public key (RFC 5280 section 4.2.1.2, method 1).
+///
+/// # Errors
+/// Those of the decoder.
+pub fn key_identifier(public_key_info: &[u8]) -> der::Result<Vec<u8>> {
+    let mut reader = SliceReader::new(public_key_info)?;
+    let info = SubjectPublicKeyInfoRef::decode(&mut reader)?;
+    Ok(Sha1::digest(info.subject_public_key.raw_bytes()).to_vec())
+}

@@ -1,0 +1,369 @@
+//! A private key in a file: SEC1 with or without an EC PARAMETERS block before it, PKCS#1, PKCS#8, encrypted PKCS#8; PEM or DER of
+//! each. What can't be read is named, with the command that makes it readable.
+
+use std::path::{Path, PathBuf};
+
+use der::asn1::{AnyRef, ObjectIdentifier};
+use der::{Decode, Encode, Reader, SliceReader};
+use p256::elliptic_curve::sec1::ToEncodedPoint;
+use pkcs8::{DecodePrivateKey, EncodePublicKey, EncryptedPrivateKeyInfo, PrivateKeyInfo};
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use sec1::{EcParameters, EcPrivateKey};
+use zeroize::Zeroizing;
+
+use super::pem::{self, Block, Contents};
+use crate::error::{Error, Result};
+use crate::secret_input;
+
+/// Curve P-256 (prime256v1).
+pub const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+/// Curve P-384 (secp384r1).
+pub const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// A private key on the host. It wipes itself.
+pub enum PrivateKey {
+    /// On P-256.
+    P256(p256::SecretKey),
+    /// On P-384.
+    P384(p384::SecretKey),
+    /// RSA, at least 2048 bits.
+    Rsa(Box<rsa::RsaPrivateKey>),
+}
+
+impl std::fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::P256(_) => "PrivateKey::P256(..)",
+            Self::P384(_) => "PrivateKey::P384(..)",
+            Self::Rsa(_) => "PrivateKey::Rsa(..)",
+        })
+    }
+}
+
+/// Where the passphrase of an encrypted file comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Passphrase {
+    /// Asked for at the terminal, if one is needed.
+    #[default]
+    Ask,
+    /// The first line of this file (`-`: of standard input).
+    File(PathBuf),
+}
+
+impl Passphrase {
+    /// What `--passphrase-file` says.
+    pub fn of(file: Option<&Path>) -> Self {
+        file.map_or(Self::Ask, |path| Self::File(path.to_owned()))
+    }
+
+    fn get(&self, name: &str) -> Result<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::Ask => secret_input::ask(&format!("Passphrase of {name}"), "--passphrase-file FILE"),
+            Self::File(path) => secret_input::first_line(path),
+        }
+    }
+}
+
+impl PrivateKey {
+    /// Reads a file (`-`: standard input).
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: the file can't be read, holds something else, a key of another kind, or its passphrase is wrong.
+    pub fn read(path: &Path, passphrase: &Passphrase) -> Result<Self> {
+        Self::parse(&path.display().to_string(), &pem::read_bytes(path)?, passphrase)
+    }
+
+    /// Reads PEM or DER; `name` is how messages call it.
+    ///
+    /// # Errors
+    /// As [`PrivateKey::read`].
+    pub fn parse(name: &str, bytes: &[u8], passphrase: &Passphrase) -> Result<Self> {
+        let reader = KeyReader { name: name.to_owned(), passphrase };
+        match pem::parse(name, bytes)? {
+            Contents::Der(der) => reader.der(&der),
+            Contents::Pem(blocks) => reader.blocks(&blocks),
+        }
+    }
+
+    /// SubjectPublicKeyInfo in DER.
+    pub fn public_key_info(&self) -> Vec<u8> {
+        let document = match self {
+            Self::P256(key) => key.public_key().to_public_key_der(),
+            Self::P384(key) => key.public_key().to_public_key_der(),
+            Self::Rsa(key) => key.to_public_key().to_public_key_der(),
+        };
+        // Keys of valid sizes always encode.
+        document.map(|document| document.into_vec()).unwrap_or_default()
+    }
+
+    /// What kind of key it is, in words.
+    pub fn kind(&self) -> String {
+        use rsa::traits::PublicKeyParts;
+        match self {
+            Self::P256(_) => "P-256".to_owned(),
+            Self::P384(_) => "P-384".to_owned(),
+            Self::Rsa(key) => format!("RSA with {} bits", key.size() * 8),
+        }
+    }
+}
+
+struct KeyReader<'a> {
+    name: String,
+    passphrase: &'a Passphrase,
+}
+
+impl KeyReader<'_> {
+    fn refused<T>(&self, problem: &str) -> Result<T> {
+        Err(Error::Refused(format!("{}: {problem}", self.name)))
+    }
+
+    fn damaged<T>(&self, what: &str) -> Result<T> {
+        self.refused(&format!("the {what} in it is damaged: `openssl pkey -in {} -check -noout` says more", self.name))
+    }
+
+    fn blocks(&self, blocks: &[Block]) -> Result<PrivateKey> {
+        // `openssl ecparam -genkey` writes one before the key; the key says its curve itself, as a rule.
+        let curve = blocks.iter().find(|block| block.label == "EC PARAMETERS");
+        let curve = curve.and_then(|block| ObjectIdentifier::from_der(&block.der).ok());
+        let is_key = |block: &&Block| block.label.ends_with("PRIVATE KEY");
+        let Some(block) = blocks.iter().find(is_key) else { return self.not_a_key(blocks) };
+        if block.legacy_encryption {
+            return self.refused(&format!(
+                "the key in it is encrypted in the old way (Proc-Type: 4,ENCRYPTED), whose protection is weak. Convert it: \
+                 `openssl pkcs8 -topk8 -in {} -out NEW-FILE`, and use NEW-FILE",
+                self.name
+            ));
+        }
+        match block.label.as_str() {
+            "EC PRIVATE KEY" => self.sec1(&block.der, curve),
+            "RSA PRIVATE KEY" => self.pkcs1(&block.der),
+            "PRIVATE KEY" => self.pkcs8(&block.der),
+            "ENCRYPTED PRIVATE KEY" => self.encrypted(&block.der),
+            "OPENSSH PRIVATE KEY" => self.refused(
+                "the key in it is in OpenSSH's own form. Convert it in place, after making a copy: `ssh-keygen -p -m PKCS8 -f FILE`",
+            ),
+            other => self.refused(&format!("\"{other}\" is no kind of key that can be used here: P-256, P-384 and RSA can")),
+        }
+    }
+
+    fn not_a_key<T>(&self, blocks: &[Block]) -> Result<T> {
+        let has = |label: &str| blocks.iter().any(|block| block.label == label);
+        self.refused(&if has("CERTIFICATE") {
+            "this is a certificate, where its private key was expected: is it the other file of the two?".to_owned()
+        } else if has("CERTIFICATE REQUEST") || has("NEW CERTIFICATE REQUEST") {
+            "this is a certificate request, where a private key was expected".to_owned()
+        } else if has("PUBLIC KEY") {
+            "this is a public key, where its private key was expected".to_owned()
+        } else if has("EC PARAMETERS") {
+            "the file has the parameters of a curve and no key: `openssl ecparam -name prime256v1 -genkey -noout` makes one"
+                .to_owned()
+        } else {
+            let labels: Vec<&str> = blocks.iter().map(|block| block.label.as_str()).collect();
+            format!("no private key is in it, only {}", labels.join(", "))
+        })
+    }
+
+    /// Of DER the first fields tell what it is.
+    fn der(&self, der: &[u8]) -> Result<PrivateKey> {
+        if EncryptedPrivateKeyInfo::from_der(der).is_ok() {
+            return self.encrypted(der);
+        }
+        if PrivateKeyInfo::from_der(der).is_ok() {
+            return self.pkcs8(der);
+        }
+        let fields = first_fields(der).unwrap_or_default();
+        match fields.as_slice() {
+            // version 1, OCTET STRING
+            [(0x02, [1]), (0x04, _), ..] => self.sec1(der, None),
+            // version 0, modulus
+            [(0x02, [0]), (0x02, _), ..] => self.pkcs1(der),
+            [(0x02, [3]), (0x30, _), ..] => self.refused(&format!(
+                "this is a PKCS#12 store. Take the key out: `openssl pkcs12 -in {} -nocerts -out NEW-FILE`",
+                self.name
+            )),
+            [(0x30, _), (0x30, _), (0x03, _)] => self.refused(
+                "this is a certificate or a request for one, where a private key was expected: is it the other file of the two?",
+            ),
+            [(0x30, _), (0x03, _)] => self.refused("this is a public key, where its private key was expected"),
+            // Encrypted in a way that is not known at all.
+            [(0x30, _), (0x04, _)] => self.encrypted(der),
+            _ => self.refused("this DER is no private key in SEC1, PKCS#1 or PKCS#8"),
+        }
+    }
+
+    fn sec1(&self, der: &[u8], curve: Option<ObjectIdentifier>) -> Result<PrivateKey> {
+        let key = match EcPrivateKey::from_der(der) {
+            Ok(key) => key,
+            Err(_) if has_explicit_parameters(der) => {
+                return self.refused(&format!(
+                    "the key's curve is written out as numbers, which nobody takes any more. Name it instead: \
+                     `openssl ec -in {} -param_enc named_curve -out NEW-FILE`",
+                    self.name
+                ))
+            }
+            Err(_) => return self.damaged("EC private key"),
+        };
+        let named = key.parameters.and_then(EcParameters::named_curve).or(curve);
+        let by_length = match key.private_key.len() {
+            48 => P384,
+            _ => P256,
+        };
+        self.ec(&key, named.unwrap_or(by_length))
+    }
+
+    fn pkcs8(&self, der: &[u8]) -> Result<PrivateKey> {
+        let Ok(info) = PrivateKeyInfo::from_der(der) else { return self.damaged("PKCS#8 private key") };
+        match info.algorithm.oid {
+            EC_PUBLIC_KEY => {
+                let curve = info.algorithm.parameters.and_then(|any| ObjectIdentifier::try_from(any).ok());
+                let Some(curve) = curve else {
+                    return self.refused(&format!(
+                        "the key's curve is written out as numbers, which nobody takes any more. Name it instead: \
+                         `openssl pkey -in {} -ec_param_enc named_curve -out NEW-FILE`",
+                        self.name
+                    ));
+                };
+                match EcPrivateKey::from_der(info.private_key) {
+                    Ok(key) => self.ec(&key, curve),
+                    Err(_) => self.damaged("EC private key"),
+                }
+            }
+            RSA_ENCRYPTION => match rsa::RsaPrivateKey::from_pkcs8_der(der) {
+                Ok(key) => self.rsa(key),
+                Err(_) => self.damaged("RSA private key"),
+            },
+            other => self.refused(&format!("{}; P-256, P-384 and RSA can be used", algorithm_name(&other))),
+        }
+    }
+
+    fn ec(&self, key: &EcPrivateKey<'_>, curve: ObjectIdentifier) -> Result<PrivateKey> {
+        let (private, public) = match curve {
+            P256 => {
+                let Some(private) = padded::<32>(key.private_key).and_then(|key| p256::SecretKey::from_slice(&key[..]).ok())
+                else {
+                    return self.damaged("P-256 private key");
+                };
+                let public = private.public_key().to_encoded_point(false).as_bytes().to_vec();
+                (PrivateKey::P256(private), public)
+            }
+            P384 => {
+                let Some(private) = padded::<48>(key.private_key).and_then(|key| p384::SecretKey::from_slice(&key[..]).ok())
+                else {
+                    return self.damaged("P-384 private key");
+                };
+                let public = private.public_key().to_encoded_point(false).as_bytes().to_vec();
+                (PrivateKey::P384(private), public)
+            }
+            other => {
+                return self.refused(&format!(
+                    "the key is on the curve {}; P-256 (prime256v1) and P-384 (secp384r1) can be used. A certificate can be \
+                     signed with it by `openssl x509 -req` from the chip's request (`atecc608 csr`)",
+                    curve_name(&other)
+                ))
+            }
+        };
+        // A compressed point is compared by its X coordinate.
+        let differs = |told: &[u8]| match told {
+            [4, ..] => told != public,
+            [2 | 3, x @ ..] => public.get(1..=x.len()) != Some(x),
+            _ => true,
+        };
+        if key.public_key.is_some_and(differs) {
+            return self.refused("its public key does not belong to its private key: the file is damaged");
+        }
+        Ok(private)
+    }
+
+    fn pkcs1(&self, der: &[u8]) -> Result<PrivateKey> {
+        match rsa::RsaPrivateKey::from_pkcs1_der(der) {
+            Ok(key) => self.rsa(key),
+            Err(_) => self.damaged("RSA private key"),
+        }
+    }
+
+    fn rsa(&self, key: rsa::RsaPrivateKey) -> Result<PrivateKey> {
+        let key = PrivateKey::Rsa(Box::new(key));
+        match &key {
+            PrivateKey::Rsa(rsa) if rsa::traits::PublicKeyParts::size(rsa.as_ref()) < 256 => {
+                self.refused(&format!("{}: AWS IoT, Azure and OpenSSL refuse less than 2048", key.kind()))
+            }
+            _ => Ok(key),
+        }
+    }
+
+    fn encrypted(&self, der: &[u8]) -> Result<PrivateKey> {
+        let convert = format!("Convert it: `openssl pkcs8 -topk8 -v2 aes-256-cbc -in {} -out NEW-FILE`", self.name);
+        let Ok(info) = EncryptedPrivateKeyInfo::from_der(der) else {
+            return self
+                .refused(&format!("the key is encrypted in a way that is too old, or not known here. {convert}"));
+        };
+        if info.encryption_algorithm.pbes2().is_none() {
+            return self.refused(&format!("the key is encrypted in a way that is too old (PBES1). {convert}"));
+        }
+        let passphrase = self.passphrase.get(&self.name)?;
+        let Ok(key) = info.decrypt(&passphrase[..]) else {
+            return self.refused("the passphrase is wrong (or the file is damaged)");
+        };
+        self.pkcs8(key.as_bytes())
+    }
+}
+
+/// The scalar, big-endian, in the length of its curve: some tools leave out leading zeros, some write one more.
+fn padded<const LEN: usize>(scalar: &[u8]) -> Option<Zeroizing<[u8; LEN]>> {
+    let zeros = scalar.iter().take_while(|byte| **byte == 0).count();
+    let digits = &scalar[zeros..];
+    let mut padded = Zeroizing::new([0; LEN]);
+    let at = LEN.checked_sub(digits.len())?;
+    padded[at..].copy_from_slice(digits);
+    Some(padded)
+}
+
+/// Tag and value of the fields of a SEQUENCE.
+fn first_fields(der: &[u8]) -> der::Result<Vec<(u8, &[u8])>> {
+    let mut body = SliceReader::new(AnyRef::from_der(der)?.value())?;
+    let mut fields = Vec::new();
+    while !body.is_finished() {
+        let any = AnyRef::decode(&mut body)?;
+        fields.push((der::Tagged::tag(&any).octet(), any.value()));
+    }
+    Ok(fields)
+}
+
+/// Whether the parameters of a SEC1 key are a SEQUENCE: the numbers of the curve.
+fn has_explicit_parameters(der: &[u8]) -> bool {
+    let fields = first_fields(der).unwrap_or_default();
+    fields.iter().any(|(tag, value)| *tag == 0xA0 && value.first() == Some(&0x30))
+}
+
+fn curve_name(oid: &ObjectIdentifier) -> String {
+    match oid.to_string().as_str() {
+        "1.3.132.0.10" => "secp256k1".to_owned(),
+        "1.3.132.0.33" => "secp224r1 (P-224)".to_owned(),
+        "1.3.132.0.35" => "secp521r1 (P-521)".to_owned(),
+        "1.2.840.10045.3.1.1" => "prime192v1 (P-192)".to_owned(),
+        "1.3.36.3.3.2.8.1.1.7" => "brainpoolP256r1".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn algorithm_name(oid: &ObjectIdentifier) -> String {
+    match oid.to_string().as_str() {
+        "1.3.101.112" => "the key is an Ed25519 key".to_owned(),
+        "1.3.101.113" => "the key is an Ed448 key".to_owned(),
+        "1.3.101.110" => "the key is an X25519 key, which can't sign".to_owned(),
+        "1.2.840.113549.1.1.10" => "the key is for RSASSA-PSS only".to_owned(),
+        "1.2.840.10040.4.1" => "the key is a DSA key".to_owned(),
+        other => format!("the key is of the algorithm {other}"),
+    }
+}
+
+/// SubjectPublicKeyInfo of a point on P-256 or P-384 in DER, whatever encoding the caller has: both sides of a comparison go
+/// through it.
+///
+/// # Errors
+/// Those of the decoder.
+pub fn canonical_public_key_info(der: &[u8]) -> der::Result<Vec<u8>> {
+    x509_cert::spki::SubjectPublicKeyInfoRef::from_der(der)?.to_der()
+}

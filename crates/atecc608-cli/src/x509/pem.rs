@@ -1,0 +1,148 @@
+//! Files with keys, certificates and requests: DER, or PEM as people really have it, with text around it, Windows line ends, a byte
+//! order mark, or several blocks one after the other.
+
+use std::io::Read;
+use std::path::Path;
+
+use base64ct::{Base64, Encoding};
+use der::asn1::AnyRef;
+use der::pem::{encode_string, LineEnding};
+use der::{Decode, Tag, Tagged};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+
+/// Most bytes of a file.
+const MAX_FILE: u64 = 1 << 20;
+/// What PEM from a web page or a word processor has instead of hyphens.
+const TYPOGRAPHIC_HYPHENS: [char; 5] = ['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}'];
+
+/// What a file holds.
+pub enum Contents {
+    /// One structure in DER; its kind is not said.
+    Der(Zeroizing<Vec<u8>>),
+    /// The blocks of a PEM file, in order; at least one.
+    Pem(Vec<Block>),
+}
+
+/// One PEM block.
+pub struct Block {
+    /// What stands after BEGIN, for instance `CERTIFICATE`.
+    pub label: String,
+    /// Its contents; with `legacy_encryption` they are encrypted.
+    pub der: Zeroizing<Vec<u8>>,
+    /// Whether it has the header `Proc-Type: 4,ENCRYPTED` (RFC 1421), which PKCS#8 replaced.
+    pub legacy_encryption: bool,
+}
+
+/// Reads a file (`-`: standard input).
+///
+/// # Errors
+/// [`Error::Refused`] if it can't be read, is empty, or neither PEM nor DER.
+pub fn read_file(path: &Path) -> Result<Contents> {
+    parse(&path.display().to_string(), &read_bytes(path)?)
+}
+
+/// The bytes of a file (`-`: of standard input), which may be secret.
+///
+/// # Errors
+/// [`Error::Refused`] if it can't be read or has more than a MiB.
+pub fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
+    // Room for all of it: a growing buffer would leave copies of a secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut bytes)
+    };
+    if read.map_err(failed)? as u64 > MAX_FILE {
+        return Err(Error::Refused(format!("{}: more than a MiB: no key or certificate is that long", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// Reads PEM or DER. `name` is how messages call it.
+///
+/// # Errors
+/// [`Error::Refused`], as [`read_file`].
+pub fn parse(name: &str, bytes: &[u8]) -> Result<Contents> {
+    let refused = |problem: &str| Err(Error::Refused(format!("{name}: {problem}")));
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return refused("the file is empty");
+    }
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return refused(
+            "the file is text in UTF-16, as some Windows tools write it: convert it with `iconv -f UTF-16 -t UTF-8`",
+        );
+    }
+    if AnyRef::from_der(bytes).is_ok_and(|any| any.tag() == Tag::Sequence) {
+        return Ok(Contents::Der(Zeroizing::new(bytes.to_vec())));
+    }
+    let blocks = blocks(name, bytes)?;
+    if !blocks.is_empty() {
+        return Ok(Contents::Pem(blocks));
+    }
+    let begins_like_der = bytes.first() == Some(&0x30);
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.contains(TYPOGRAPHIC_HYPHENS) && text.contains("BEGIN ") => refused(
+            "the line with BEGIN has typographic dashes, as word processors and web pages make them of hyphens: copy the \
+             original file, or write -----BEGIN and -----END lines with five hyphens on each side",
+        ),
+        Ok(text) if text.contains("BEGIN ") => {
+            refused("the line with BEGIN must have five hyphens on each side, and nothing before them")
+        }
+        _ if begins_like_der => refused("the file is neither PEM nor whole DER: it is damaged or cut off"),
+        _ => refused("the file is neither PEM (no line -----BEGIN ...-----) nor DER"),
+    }
+}
+
+/// DER as PEM, with lines of 64 characters.
+pub fn encode(label: &str, der: &[u8]) -> String {
+    // Labels are our own, lengths small: it can't fail.
+    encode_string(label, LineEnding::LF, der).unwrap_or_default()
+}
+
+fn blocks(name: &str, bytes: &[u8]) -> Result<Vec<Block>> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
+    let mut blocks = Vec::new();
+    while let Some((number, line)) = lines.next() {
+        let Some(label) = boundary(line, b"-----BEGIN ") else { continue };
+        let at = |problem: &str| Error::Refused(format!("{name} line {}: {problem}", number + 1));
+        let mut digits = Zeroizing::new(Vec::with_capacity(bytes.len()));
+        let mut legacy_encryption = false;
+        loop {
+            let Some((_, line)) = lines.next() else {
+                return Err(at(&format!("the {label} that begins here has no end: the file is cut off")));
+            };
+            if let Some(end) = boundary(line, b"-----END ") {
+                if end != label {
+                    return Err(at(&format!("the {label} that begins here ends as {end}: the file is damaged")));
+                }
+                break;
+            }
+            if line.starts_with(b"-----BEGIN ") {
+                return Err(at(&format!("the {label} that begins here has no end: the file is damaged")));
+            }
+            if line.contains(&b':') {
+                legacy_encryption |= line.starts_with(b"Proc-Type:") && line.ends_with(b"ENCRYPTED");
+            } else {
+                digits.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
+            }
+        }
+        let mut der = Zeroizing::new(vec![0; digits.len() / 4 * 3]);
+        let len = Base64::decode(&digits[..], &mut der)
+            .map_err(|_| at(&format!("the {label} that begins here is not whole Base64: the file is damaged")))?
+            .len();
+        der.truncate(len);
+        blocks.push(Block { label, der, legacy_encryption });
+    }
+    Ok(blocks)
+}
+
+/// The label of a BEGIN or END line.
+fn boundary(line: &[u8], start: &[u8]) -> Option<String> {
+    let label = line.strip_prefix(start)?.strip_suffix(b"-----")?;
+    std::str::from_utf8(label).ok().map(str::to_owned)
+}

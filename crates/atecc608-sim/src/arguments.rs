@@ -1,0 +1,196 @@
+//! The command line of `atecc608-sim`. Here and not in the program, since its manual page and its completions are made from it
+//! (`examples/manual.rs`).
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{Faults, Profile, Switches};
+use atecc608_wire::config_zone::SerialNumber;
+
+/// A simulated ATECC608 on an I2C bus.
+#[derive(Debug, Parser)]
+#[command(name = "atecc608-sim", version)]
+pub struct Arguments {
+    /// What is to be done
+    #[command(subcommand)]
+    pub command: Subcommands,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+// Made once, and soon taken apart.
+#[allow(clippy::large_enum_variant)]
+pub enum Subcommands {
+    /// Serve a bus with one chip on a Unix socket (configuration: bus = "unix:SOCKET")
+    Serve {
+        /// Where clients connect
+        #[arg(long)]
+        socket: PathBuf,
+        /// The chip's image file; created if it does not exist
+        #[arg(long)]
+        state: PathBuf,
+        #[allow(missing_docs)] // the program's help must not have it
+        #[command(flatten)]
+        chip: ChipArguments,
+        /// The bus's clock frequency; above 133000 no wake pulse is long enough
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+        i2c_hz: u32,
+        /// Whether commands take the time they take on a chip
+        #[arg(long, value_enum, default_value_t = TimingArgument::Real)]
+        timing: TimingArgument,
+        /// Faults to come, such as flip@3:12,nack@10*2 (see the documentation of sim::faults)
+        #[arg(long, default_value = "none")]
+        faults: Faults,
+        /// Draw the same times and random numbers every time: for tests only
+        #[arg(long)]
+        seed: Option<u64>,
+        /// What the chip does where the data sheets are not certain, such as check_mac_copies=off,ecdh_bad_point=05: the
+        /// line `switches` of a report of scripts/hardware-check.sh (see the documentation of sim::switches)
+        #[arg(long, default_value = "none")]
+        switches: Switches,
+    },
+    /// Make a chip's image file
+    New {
+        #[allow(missing_docs)] // the program's help must not have it
+        #[command(flatten)]
+        chip: ChipArguments,
+        /// The image file; it must not exist
+        #[arg(long)]
+        state: PathBuf,
+        /// Its serial number, 18 hexadecimal digits that begin with 012353494D [default: a new one]
+        #[arg(long, value_parser = serial_number)]
+        serial: Option<SerialNumber>,
+        /// Which chip, where the profile leaves it open [default: the profile's]
+        #[arg(long, value_enum)]
+        model: Option<ModelArgument>,
+        /// How far it is locked [default: as it is sold]
+        #[arg(long, value_enum)]
+        lock: Option<LockArgument>,
+        /// Make the same serial number and keys every time: for tests only
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Show what is in a chip's image file
+    Dump {
+        /// The image file
+        image: PathBuf,
+        /// Show private and secret keys, too
+        #[arg(long)]
+        secrets: bool,
+        /// As one JSON object, with the certificates in PEM
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the certificate that all simulated Trust&GO and TrustFLEX chips chain to, in PEM
+    Root,
+    /// Print the counters of a server as one JSON object
+    Stats {
+        /// The server's socket
+        #[arg(long)]
+        socket: PathBuf,
+        /// Set them to zero afterwards
+        #[arg(long)]
+        reset: bool,
+    },
+    /// Change something about a server's chip
+    Control {
+        /// The server's socket
+        #[arg(long)]
+        socket: PathBuf,
+        /// What
+        #[command(subcommand)]
+        action: Action,
+    },
+}
+
+/// What `serve` and `new` have in common.
+#[derive(Debug, Args)]
+pub struct ChipArguments {
+    /// What chip to create
+    #[arg(long, default_value = "blank-608b", value_parser = profile_names())]
+    pub profile: Profile,
+    /// The 7-bit address a chip is created with [default: the profile's]
+    #[arg(long, value_parser = address)]
+    pub address: Option<u8>,
+}
+
+/// The names of all profiles, for the help text.
+fn profile_names() -> impl TypedValueParser<Value = Profile> {
+    let names = Profile::ALL.map(|profile| PossibleValue::new(profile.name()).help(profile.summary()));
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Profile>())
+}
+
+/// A chip's model.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ModelArgument {
+    /// ATECC608A
+    #[value(name = "608a")]
+    Atecc608A,
+    /// ATECC608B
+    #[value(name = "608b")]
+    Atecc608B,
+}
+
+/// What of a chip is locked.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LockArgument {
+    /// Nothing; the slots are empty
+    None,
+    /// The configuration; the slots are filled
+    Config,
+    /// Configuration, data and OTP zones
+    Data,
+}
+
+/// How long commands take.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TimingArgument {
+    /// As long as on a chip
+    Real,
+    /// No time at all
+    Fast,
+}
+
+/// What `control` does.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Pull the chip off the bus
+    Pull,
+    /// Put it back
+    Insert,
+    /// Take the supply away
+    PowerOff,
+    /// Give it back
+    PowerOn,
+    /// Plan faults in place of those planned before
+    Faults {
+        /// Such as flip@3:12,nack@10*2; or none
+        spec: String,
+    },
+}
+
+/// A 7-bit address, decimal or with 0x, that a chip can have.
+fn address(text: &str) -> Result<u8, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u8::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    match parsed {
+        Ok(address @ 0x08..=0x77) => Ok(address),
+        Ok(address @ 0x80..) => Err(format!("this is an 8-bit address; its 7-bit form is 0x{:02X}", address >> 1)),
+        _ => Err("expected a 7-bit address from 0x08 to 0x77, as i2cdetect prints it".to_owned()),
+    }
+}
+
+/// Nine bytes in hexadecimal.
+fn serial_number(text: &str) -> Result<SerialNumber, String> {
+    let mut serial = [0; 9];
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    let digits = digits.filter(|digits| digits.len() == 18).ok_or("expected 18 hexadecimal digits")?;
+    for (byte, pair) in serial.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = pair[0] << 4 | pair[1];
+    }
+    Ok(SerialNumber(serial))
+}

@@ -1,0 +1,312 @@
+//! The EEPROM of a chip as bytes, and the file it lives in.
+//!
+//! # File format
+//!
+//! There is one format for all simulated chips, whoever makes them (`atecc608-sim new`, `serve`, the bus `sim:FILE`);
+//! `atecc608-sim dump` shows what is in a file. 1448 bytes, integers little-endian:
+//!
+//! | offset | length | content |
+//! | --- | --- | --- |
+//! | 0 | 8 | `ECC-SIM` and a zero byte |
+//! | 8 | 2 | version, 1 |
+//! | 10 | 2 | zero |
+//! | 12 | 4 | bytes of EEPROM, 1400 |
+//! | 16 | 128 | configuration zone |
+//! | 144 | 64 | OTP zone |
+//! | 208 | 1208 | slots 0 to 15, one after the other: 0 to 7 have 36 bytes each, 8 has 416, 9 to 15 have 72 each |
+//! | 1416 | 32 | SHA-256 over all bytes before |
+//!
+//! The zones are the chip's own bytes (fact sheet sections 5.1 and 5.9): serial number, revision, address and locks are
+//! where the chip has them, in the configuration zone. What was never written is FF.
+//!
+//! What does not survive power loss (TempKey, buffers, persistent latch) is not in it. The file holds the private
+//! keys in clear: it is a chip, so it is kept like one.
+//!
+//! A file is only ever replaced as a whole (temporary file, fsync, rename): whoever reads it, and a kill at any
+//! moment, finds the old bytes or the new.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::faults::Moment;
+use atecc608_wire::{ConfigZone, Slot};
+
+const MAGIC: &[u8; 8] = b"ECC-SIM\0";
+const VERSION: u16 = 1;
+const EEPROM_LEN: usize = 1400;
+const HEADER_LEN: usize = 16;
+const FILE_LEN: usize = HEADER_LEN + EEPROM_LEN + 32;
+const OTP: usize = ConfigZone::LEN;
+const OTP_LEN: usize = 64;
+const SLOTS: usize = OTP + OTP_LEN;
+
+/// What is wrong with an image file.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// It cannot be read or written.
+    #[error("simulated chip {}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// "read it", "create it", ...
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is something else, or damaged. It is never overwritten.
+    #[error(
+        "simulated chip {}: {what}; the file is left as it is: restore it from a copy, or move it away and a blank chip \
+         will be created in its place",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        what: &'static str,
+    },
+}
+
+impl From<ImageError> for io::Error {
+    fn from(error: ImageError) -> Self {
+        let kind = match &error {
+            ImageError::Io { source, .. } => source.kind(),
+            ImageError::Corrupt { .. } => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+/// A place in the EEPROM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The configuration zone.
+    Config,
+    /// The OTP zone.
+    Otp,
+    /// A slot.
+    Slot(Slot),
+}
+
+impl Part {
+    /// Bytes it has.
+    pub const fn size(self) -> usize {
+        match self {
+            Part::Config => ConfigZone::LEN,
+            Part::Otp => OTP_LEN,
+            Part::Slot(slot) => slot.size(),
+        }
+    }
+
+    const fn start(self) -> usize {
+        match self {
+            Part::Config => 0,
+            Part::Otp => OTP,
+            Part::Slot(slot) => {
+                let n = slot.index();
+                SLOTS
+                    + match n {
+                        0..=8 => 36 * n,
+                        _ => 36 * 8 + 416 + 72 * (n - 9),
+                    }
+            }
+        }
+    }
+}
+
+/// The 1400 bytes of EEPROM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image(Box<[u8; EEPROM_LEN]>);
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Image {
+    /// An EEPROM with this configuration zone; everything else is FF (fact sheet section 5.8).
+    pub fn new(config: [u8; ConfigZone::LEN]) -> Self {
+        let mut image = Self(Box::new([0xFF; EEPROM_LEN]));
+        image.part_mut(Part::Config).copy_from_slice(&config);
+        image
+    }
+
+    /// The configuration zone.
+    pub fn config(&self) -> ConfigZone {
+        let mut bytes = [0; ConfigZone::LEN];
+        bytes.copy_from_slice(self.part(Part::Config));
+        ConfigZone::new(bytes)
+    }
+
+    /// The bytes of one part.
+    pub fn part(&self, part: Part) -> &[u8] {
+        &self.0[part.start()..part.start() + part.size()]
+    }
+
+    /// The bytes of one part, to change: for tests, which may do what no command can.
+    pub fn part_mut(&mut self, part: Part) -> &mut [u8] {
+        &mut self.0[part.start()..part.start() + part.size()]
+    }
+
+    /// The file's bytes.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_LEN));
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend([0, 0]);
+        bytes.extend((EEPROM_LEN as u32).to_le_bytes());
+        bytes.extend(self.0.iter());
+        let checksum = Sha256::digest(&*bytes);
+        bytes.extend(checksum);
+        bytes
+    }
+
+    /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// What does not fit, in words.
+    pub fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        if !bytes.starts_with(MAGIC) {
+            return Err("this is not an image of a simulated chip");
+        }
+        if bytes.get(8..10) != Some(&VERSION.to_le_bytes()) {
+            return Err("this image has a format version that this program does not know");
+        }
+        if bytes.len() != FILE_LEN || bytes[12..16] != (EEPROM_LEN as u32).to_le_bytes() {
+            return Err("the image has the wrong length");
+        }
+        let (body, checksum) = bytes.split_at(FILE_LEN - 32);
+        if Sha256::digest(body)[..] != *checksum {
+            return Err("the image is damaged (its checksum does not match)");
+        }
+        let mut image = Self(Box::new([0; EEPROM_LEN]));
+        image.0.copy_from_slice(&body[HEADER_LEN..]);
+        Ok(image)
+    }
+
+    /// Reads an image file.
+    ///
+    /// # Errors
+    /// [`ImageError`].
+    pub fn load(path: &Path) -> Result<Self, ImageError> {
+        let bytes = fs::read(path).map(Zeroizing::new).map_err(|source| io_error(path, "read it", source))?;
+        Self::decode(&bytes).map_err(|what| ImageError::Corrupt { path: path.to_owned(), what })
+    }
+
+    /// Replaces an image file as a whole; its permissions stay, a new one gets 0660.
+    ///
+    /// # Errors
+    /// [`ImageError::Io`]: the old file is still there.
+    pub fn save(&self, path: &Path) -> Result<(), ImageError> {
+        self.save_watched(path, |_| {})
+    }
+
+    /// As [`Image::save`]; `reached` is told of each moment.
+    pub(super) fn save_watched(&self, path: &Path, reached: impl Fn(Moment)) -> Result<(), ImageError> {
+        let mode = fs::metadata(path).map_or(0o660, |metadata| metadata.permissions().mode() & 0o777);
+        // One name: what a killed process left behind is replaced by the next save. Only one process saves at a time (it
+        // holds the lock of the file).
+        let replace = |temporary: &Path| {
+            reached(Moment::Synced);
+            fs::rename(temporary, path)?;
+            reached(Moment::Renamed);
+            Ok(())
+        };
+        reached(Moment::Before);
+        self.save_beside(path, ".new", mode, || reached(Moment::Half), replace)
+            .map_err(|source| io_error(path, "replace it", source))
+    }
+
+    /// Creates an image file that does not exist yet.
+    ///
+    /// # Errors
+    /// [`ImageError::Io`], of kind `AlreadyExists` if somebody was faster; theirs is left alone.
+    pub fn create(&self, path: &Path) -> Result<(), ImageError> {
+        let name = format!(".{}.new", std::process::id());
+        self.save_beside(
+            path,
+            &name,
+            0o660,
+            || {},
+            |temporary| {
+                let linked = fs::hard_link(temporary, path);
+                fs::remove_file(temporary)?;
+                linked
+            },
+        )
+        .map_err(|source| io_error(path, "create it", source))
+    }
+
+    /// Writes (telling `half` in the middle) and syncs a temporary file beside `path`, lets `publish` put it in its place,
+    /// syncs the folder.
+    fn save_beside(
+        &self,
+        path: &Path,
+        suffix: &str,
+        mode: u32,
+        half: impl FnOnce(),
+        publish: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(suffix);
+        let temporary = PathBuf::from(temporary);
+        // What a killed process left, or a link that somebody put there.
+        let _ = fs::remove_file(&temporary);
+        let written = || -> io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+            let bytes = self.encode();
+            let (first, second) = bytes.split_at(bytes.len() / 2);
+            file.write_all(first)?;
+            half();
+            file.write_all(second)?;
+            file.sync_all()?;
+            publish(&temporary)
+        };
+        if let Err(error) = written() {
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    }
+}
+
+pub(super) fn io_error(path: &Path, action: &'static str, source: io::Error) -> ImageError {
+    ImageError::Io { path: path.to_owned(), action, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_follow_each_other_without_gaps() {
+        let mut next = 0;
+        for part in [Part::Config, Part::Otp].into_iter().chain(Slot::all().map(Part::Slot)) {
+            assert_eq!(part.start(), next);
+            next += part.size();
+        }
+        assert_eq!(next, EEPROM_LEN);
+    }
+
+    #[test]
+    fn any_flipped_bit_is_found() {
+        let image = Image::new([7; 128]);
+        let bytes = image.encode();
+        assert!(Image::decode(&bytes).unwrap() == image);
+        for i in (0..bytes.len()).filter(|i| ![10, 11].contains(i)) {
+            let mut damaged = bytes.clone();
+            damaged[i] ^= 1;
+            assert!(Image::decode(&damaged).is_err(), "byte {i}");
+        }
+        assert!(Image::decode(&bytes[..900]).is_err());
+        assert!(Image::decode(&[]).is_err());
+    }
+}

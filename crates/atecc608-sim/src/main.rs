@@ -1,0 +1,101 @@
+//! `atecc608-sim`: a simulated ATECC608 behind a Unix socket, and the switches on its front panel.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use atecc608_sim::arguments::{Action, Arguments, LockArgument, ModelArgument, Subcommands, TimingArgument};
+use atecc608_sim::profiles::{new, root_pem, Locks, ROOT_NOTE};
+use atecc608_sim::server::{ServeOptions, Server};
+use atecc608_sim::{control, Dump, Image, Order, Timing};
+use atecc608_wire::config_zone::Model;
+use atecc608_wire::transfer::Verb;
+use clap::Parser;
+
+/// Warnings and errors of the simulator, on stderr.
+struct StderrLog;
+
+impl log::Log for StderrLog {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            eprintln!("atecc608-sim: {}", record.args());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn main() -> ExitCode {
+    if log::set_logger(&StderrLog).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("atecc608-sim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a result. A reader who has seen enough (`| head`) is no failure.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        Subcommands::Serve { socket, state, chip, i2c_hz, timing, faults, seed, switches } => {
+            let timing = match timing {
+                TimingArgument::Real => Timing::Real,
+                TimingArgument::Fast => Timing::Fast,
+            };
+            let order = Order { address: chip.address, seed, ..Order::of(chip.profile) };
+            let options = ServeOptions { socket, state, order, i2c_hz, timing, faults, seed, switches };
+            let server = Server::open(&options)?;
+            println!("listening on {}", options.socket.display());
+            io::stdout().flush()?;
+            server.run()?;
+        }
+        Subcommands::New { chip, state, serial, model, lock, seed } => {
+            let model = model.map(|model| match model {
+                ModelArgument::Atecc608A => Model::Atecc608A,
+                ModelArgument::Atecc608B => Model::Atecc608B,
+            });
+            let locks = lock.map(|lock| match lock {
+                LockArgument::None => Locks::None,
+                LockArgument::Config => Locks::Config,
+                LockArgument::Data => Locks::Data,
+            });
+            let order = Order { profile: chip.profile, serial, address: chip.address, model, seed, locks };
+            print(&new::create(&state, &order)?.to_string())?;
+        }
+        Subcommands::Dump { image, secrets, json } => {
+            let dump = Dump::new(&Image::load(&image)?, secrets);
+            print(&if json { serde_json::to_string_pretty(&dump)? + "\n" } else { dump.to_string() })?;
+        }
+        Subcommands::Root => {
+            eprintln!("atecc608-sim: {ROOT_NOTE}");
+            print(&root_pem()?)?;
+        }
+        Subcommands::Stats { socket, reset } => {
+            let verb = if reset { Verb::Reset } else { Verb::Stats };
+            println!("{}", control::request(&socket, verb, "{}")?);
+        }
+        Subcommands::Control { socket, action } => match action {
+            Action::Pull => control::request(&socket, Verb::Pull, "{}").map(drop)?,
+            Action::Insert => control::request(&socket, Verb::Insert, "{}").map(drop)?,
+            Action::PowerOff => control::request(&socket, Verb::PowerOff, "{}").map(drop)?,
+            Action::PowerOn => control::request(&socket, Verb::PowerOn, "{}").map(drop)?,
+            Action::Faults { spec } => control::request_faults(&socket, &spec)?,
+        },
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Who signs the certificates of simulated chips: a root and a signer of our own.
+//!
+//! Their private keys are made from the sentences below, so everybody has them: a certificate under this root proves
+//! nothing. In return all simulated chips, wherever they were made, chain to one root, which whoever tests with them can
+//! know beforehand. Its name is that of the vendor's root, since the signers' certificates have it as their issuer
+//! (fact sheet section 7.4); its key is not.
+
+use der::pem::{encode_string, LineEnding};
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+use p256::ecdsa::{Signature, SigningKey};
+use p256::SecretKey;
+use sha2::{Digest, Sha256};
+
+use crate::ecc::{private_key, public_point};
+use atecc608_wire::certificate::compressed::PUBLIC_KEY_HASH;
+use atecc608_wire::certificate::root::Root;
+use atecc608_wire::certificate::{CertificateError, CompressedCertificate, Definition, Device, IssueDate, Parts};
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::SIGNATURE_LEN;
+
+const ROOT_KEY: &str = "atecc608-sim: private key of the root; it is no secret";
+const SIGNER_KEY: &str = "atecc608-sim: private key of the signer; it is no secret";
+
+/// What whoever asks for the root should be told.
+pub const ROOT_NOTE: &str = "the root of simulated chips; its private key is public, so it proves nothing";
+
+/// The simulated signer's number: "SI".
+pub const SIGNER_ID: [u8; 2] = *b"SI";
+
+/// Always the same dates, so that nothing depends on when an image was made.
+const SIGNER_ISSUED: IssueDate = IssueDate { year: 2020, month: 1, day: 2, hour: 4 };
+const DEVICE_ISSUED: IssueDate = IssueDate { year: 2022, month: 3, day: 4, hour: 5 };
+
+/// No device: a signer's certificate has none.
+const NO_DEVICE: Device = Device { serial: SerialNumber([0; 9]), eui: [0; 16] };
+
+/// Why there is no certificate: either would be a defect of the simulator.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The certificate cannot be put together.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// It cannot be written as text.
+    #[error("cannot write a certificate in PEM: {0}")]
+    Pem(der::pem::Error),
+    /// It cannot be signed.
+    #[error("cannot sign a certificate: {0}")]
+    Signature(#[from] p256::ecdsa::Error),
+    /// A sentence makes no key.
+    #[error("no private key")]
+    Key,
+}
+
+/// The key that a sentence makes.
+fn key_of(sentence: &str) -> Result<SecretKey, AuthorityError> {
+    private_key(&Sha256::digest(sentence)).ok_or(AuthorityError::Key)
+}
+
+/// ECDSA over SHA-256 of the message, with the k of RFC 6979: the same each time.
+fn sign(key: &SecretKey, message: &[u8]) -> Result<[u8; SIGNATURE_LEN], AuthorityError> {
+    let signature: Signature = SigningKey::from(key).sign_prehash(&Sha256::digest(message))?;
+    Ok(signature.to_bytes().into())
+}
+
+/// The root's public key, X ‖ Y.
+///
+/// # Errors
+/// [`AuthorityError`].
+pub fn root_public_key() -> Result<[u8; 64], AuthorityError> {
+    Ok(public_point(&key_of(ROOT_KEY)?))
+}
+
+/// The root: always the same one.
+///
+/// # Errors
+/// [`AuthorityError`].
+pub fn root() -> Result<Root, AuthorityError> {
+    let key = key_of(ROOT_KEY)?;
+    let public_key = public_point(&key);
+    let mut serial = [0; 16];
+    serial.copy_from_slice(&Sha256::digest(public_key)[..16]);
+    serial[0] = serial[0] & 0x7F | 0x40;
+    let unsigned = Root { serial, public_key, signature: [0; SIGNATURE_LEN] };
+    Ok(Root { signature: sign(&key, &unsigned.to_be_signed()?)?, ..unsigned })
+}
+
+/// The root's certificate in DER: always the same bytes.
+///
+/// # Errors
+/// [`AuthorityError`].
+pub fn root_certificate() -> Result<Vec<u8>, AuthorityError> {
+    Ok(root()?.certificate()?)
+}
+
+/// The same in PEM.
+///
+/// # Errors
+/// [`AuthorityError`].
+pub fn root_pem() -> Result<String, AuthorityError> {
+    let pem = encode_string("CERTIFICATE", LineEnding::LF, &root_certificate()?);
+    pem.map_err(AuthorityError::Pem)
+}
+
+/// What a chip with certificates keeps in its slots 10 to 12.
+pub(super) struct Chain {
+    /// The device's compressed certificate.
+    pub(super) device: [u8; 72],
+    /// The signer's public key, X ‖ Y.
+    pub(super) signer_key: [u8; 64],
+    /// The signer's compressed certificate.
+    pub(super) signer: [u8; 72],
+}
+
+/// Certifies a device's key.
+pub(super) fn certify(definition: Definition, device: Device, public_key: &[u8; 64]) -> Result<Chain, AuthorityError> {
+    let (root, signer) = (key_of(ROOT_KEY)?, key_of(SIGNER_KEY)?);
+    let (root_key, signer_key) = (public_point(&root), public_point(&signer));
+    Ok(Chain {
+        device: issue(definition, DEVICE_ISSUED, device, public_key, (&signer, &signer_key))?,
+        signer_key,
+        signer: issue(Definition::Signer, SIGNER_ISSUED, NO_DEVICE, &signer_key, (&root, &root_key))?,
+    })
+}
+
+fn issue(
+    definition: Definition,
+    issued: IssueDate,
+    device: Device,
+    public_key: &[u8; 64],
+    (issuer, issuer_key): (&SecretKey, &[u8; 64]),
+) -> Result<[u8; 72], AuthorityError> {
+    let mut compressed = CompressedCertificate {
+        signature: [0; SIGNATURE_LEN],
+        issued,
+        expire_years: definition.expire_years(),
+        signer_id: SIGNER_ID,
+        template_id: definition.template_id(),
+        chain_id: definition.chain_id(),
+        serial_source: PUBLIC_KEY_HASH,
+        format: 0,
+    };
+    let parts = Parts { definition, compressed: &compressed, public_key, issuer_key, device };
+    compressed.signature = sign(issuer, &parts.to_be_signed()?)?;
+    Ok(compressed.encode()?)
+}

@@ -1,0 +1,195 @@
+//! Attestation: keys that are generated or found as any other, and the chip's statement about them. For the command-line
+//! tool; nothing of it is reachable through PKCS#11.
+
+use super::error::{Error, Result};
+use super::identity::Identity;
+use super::keygen::{self, KeyPairRequest};
+use super::point::Point;
+use super::Token;
+use crate::bus::Bus;
+use atecc608::{self as chip, Chip};
+use atecc608_wire::attestation::{attester_problem, subject_problem, Evidence, ATTESTER, CHALLENGE_LEN};
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::{Slot, Status};
+
+/// Which key is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyName {
+    /// The private key of this CKA_LABEL.
+    Label(String),
+    /// The one in this slot.
+    Slot(Slot),
+}
+
+/// A key that was generated to be attested.
+#[derive(Debug)]
+pub struct BornKey {
+    /// Where it is.
+    pub slot: Slot,
+    /// The label it has now.
+    pub label: String,
+    /// Its public key.
+    pub point: Point,
+    /// The chip's statement, checked; or why there is none, and never can be. The key is there all the same.
+    pub evidence: Result<Evidence>,
+    /// What went wrong when the state folder was to learn of the key: it will, at the next contact.
+    pub not_noted: Option<Error>,
+}
+
+impl Token {
+    /// The chip's serial number and the public key of its attestation key, as the chip tells it now.
+    ///
+    /// # Errors
+    /// [`Error::ActionProhibited`] if it has none that proves anything; those of the chip.
+    pub fn attestation_key(&self) -> Result<(SerialNumber, Point)> {
+        self.with_device(|device| {
+            device.with_chip(|chip, identity| Ok((identity.zone.serial_number(), attester(chip, identity)?)))
+        })
+    }
+
+    /// Generates a key pair as C_GenerateKeyPair does, and has the chip state that it was born in it.
+    ///
+    /// # Errors
+    /// Those of a generation, and with nothing done [`Error::ActionProhibited`] if the chip has no attestation key that
+    /// proves anything. None if there is a new key for certain: that is an answer.
+    pub fn generate_attested_key(
+        &self,
+        label: Option<String>,
+        slot: Option<Slot>,
+        challenge: &[u8; CHALLENGE_LEN],
+    ) -> Result<BornKey> {
+        let inner = &mut *self.inner.lock();
+        inner.may_make(true)?;
+        let device = &mut inner.device;
+        let attester = device.with_chip(|chip, identity| {
+            let attester = attester(chip, identity)?;
+            rehearse(chip)?;
+            Ok(attester)
+        })?;
+        let zone = device.identity()?.zone.clone();
+        let mut born = None;
+        let generated = keygen::generate(device, KeyPairRequest::named(label, slot), &mut |chip, slot, before| {
+            if let Some(problem) = subject_problem(&zone, slot) {
+                return Err(chip::Error::Mismatch(format!("slot {slot}: {problem}")));
+            }
+            let key = chip.generate_attested_key(slot, before, challenge)?;
+            let public_key = key.public_key;
+            born = Some((slot, key));
+            Ok(public_key)
+        });
+        let (slot, key, not_noted) = match (generated, born) {
+            (Ok(_), Some((slot, key))) => (slot, key, None),
+            // A birth can't be repeated: what is there of it must not be lost over the state folder.
+            (Err(error), Some((slot, key))) => (slot, key, Some(error)),
+            (Err(error), None) => return Err(error),
+            (Ok(slot), None) => return Err(Error::State(format!("slot {slot}: a key without a birth"))),
+        };
+        let identity = device.identity()?;
+        let evidence = key.evidence.map_err(Error::Device);
+        Ok(BornKey {
+            slot,
+            label: identity.pair(slot).map(|pair| pair.label().to_owned()).unwrap_or_default(),
+            point: Point::from_xy(&key.public_key)
+                .ok_or_else(|| Error::DeviceError(format!("slot {slot}: the public key is not on P-256")))?,
+            evidence: evidence.and_then(|evidence| checked(evidence, identity, &attester)),
+            not_noted,
+        })
+    }
+
+    /// Has the chip state that this key lives in it.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`] if there is no such key, [`Error::ActionProhibited`] if nothing can be stated about it;
+    /// those of the chip.
+    pub fn attest_key(&self, key: &KeyName, challenge: &[u8; CHALLENGE_LEN]) -> Result<Evidence> {
+        self.with_device(|device| {
+            device.with_chip(|chip, identity| {
+                let attester = attester(chip, identity)?;
+                let slot = find(chip, identity, key)?;
+                let evidence = chip.attest(slot, challenge).map_err(|error| refused(chip, error))?;
+                checked(evidence, identity, &attester)
+            })
+        })
+    }
+}
+
+/// The attestation key of a chip that has one.
+fn attester(chip: &mut Chip<Bus>, identity: &Identity) -> Result<Point> {
+    if !identity.is_provisioned() {
+        return Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()));
+    }
+    let none = |problem: &str| {
+        Error::ActionProhibited(format!(
+            "the chip {} has no attestation key in slot {ATTESTER}: {problem}",
+            identity.zone.serial_number()
+        ))
+    };
+    if let Some(problem) = attester_problem(&identity.zone) {
+        return Err(none(problem));
+    }
+    let xy = chip.converse(|awake| awake.public_key(ATTESTER)).map_err(Error::Device)?;
+    xy.as_ref().and_then(Point::from_xy).ok_or_else(|| none("it is empty, or does not tell its public key"))
+}
+
+/// Where slot 1 asks for an authorisation: sees that the chip signs statements at all, before a key is born for one. It
+/// states something about slot 1 itself, which nobody gets.
+fn rehearse(chip: &mut Chip<Bus>) -> Result<()> {
+    if chip.guards(ATTESTER) {
+        chip.attest(ATTESTER, &[0; CHALLENGE_LEN]).map_err(|error| refused(chip, error))?;
+    }
+    Ok(())
+}
+
+/// Why the chip made no statement.
+fn refused(chip: &Chip<Bus>, error: chip::Error) -> Error {
+    if chip.guards(ATTESTER) && error.has_status(Status::EXECUTION_ERROR) {
+        return Error::ActionProhibited(format!(
+            "{error}: slot {ATTESTER} asks for the PIN, and on this chip its authorisation does not outlive the Nonce that a \
+             statement begins with: it can't attest anything (docs/attestation.md)"
+        ));
+    }
+    Error::Device(error)
+}
+
+/// The slot of a key that is there.
+fn find(chip: &mut Chip<Bus>, identity: &mut Identity, key: &KeyName) -> Result<Slot> {
+    if let KeyName::Slot(slot) = key {
+        if let Some(problem) = subject_problem(&identity.zone, *slot) {
+            return Err(Error::ActionProhibited(format!("slot {slot}: {problem}")));
+        }
+    }
+    let is_meant = |slot: &Slot| match key {
+        KeyName::Slot(wanted) => slot == wanted,
+        KeyName::Label(label) => identity.pair(*slot).is_some_and(|pair| pair.label() == label),
+    };
+    let slots: Vec<Slot> = identity.keys.iter().map(|key| key.slot).filter(is_meant).collect();
+    identity.learn_presence(chip, &slots)?;
+    let there = slots.iter().copied().find(|slot| identity.known_presence(*slot) == Some(true));
+    let slot = there.ok_or_else(|| {
+        Error::KeyHandleInvalid(match key {
+            KeyName::Slot(slot) => format!("slot {slot} holds no key"),
+            KeyName::Label(label) => {
+                format!("no private key is called \"{label}\": `atecc608 info` shows which there are")
+            }
+        })
+    })?;
+    match subject_problem(&identity.zone, slot) {
+        Some(problem) => Err(Error::ActionProhibited(format!("slot {slot}: {problem}"))),
+        None => Ok(slot),
+    }
+}
+
+/// A statement that is what the chip signed: neither a bus fault nor another chip gets a wrong one out.
+fn checked(evidence: Evidence, identity: &Identity, attester: &Point) -> Result<Evidence> {
+    if evidence.zone.serial_number() != identity.zone.serial_number() {
+        return Err(Error::DeviceError("another chip answered on the way".to_owned()));
+    }
+    attester.verify(&evidence.digest(), &evidence.signature).map_err(|_| {
+        Error::DeviceError(
+            "the chip's signature is not one over this statement: bus or chip is faulty, or the chip digests something \
+             else than its documents say"
+                .to_owned(),
+        )
+    })?;
+    Ok(evidence)
+}

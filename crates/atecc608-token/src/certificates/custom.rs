@@ -1,0 +1,252 @@
+//! Certificates of the user's own kinds: `[[token.certificate]]` names a template file, which names a certificate of the kind
+//! and says where in it the fields are. docs/chips-as-sold.md describes the file.
+
+use std::path::{Path, PathBuf};
+
+use cryptoki_sys::CK_CERTIFICATE_CATEGORY_UNSPECIFIED;
+
+use super::{compressed, read_place, stored_point, verify, ChipCertificate, Problem};
+use crate::certificate::{parse, CertificateFields};
+use crate::config::CertificateConfig;
+use crate::document::{Problem as Misplaced, Table};
+use crate::error::{Error, Result};
+use crate::identity::Identity;
+use crate::point::Point;
+use crate::state::to_hex;
+use atecc608::{Chip, Port};
+use atecc608_wire::certificate::compressed::{COMPRESSED_LEN, PUBLIC_KEY_HASH};
+use atecc608_wire::certificate::template::{Field, Template, Values};
+use atecc608_wire::certificate::Place;
+use atecc608_wire::Slot;
+
+/// Bytes of a public key as slots hold it.
+const STORED_KEY_LEN: usize = 72;
+
+/// No slot has this number.
+const NO_SLOT: usize = usize::MAX;
+
+/// What a template file says.
+struct TemplateFile {
+    /// A certificate of the kind, in DER.
+    example: PathBuf,
+    compressed: Place,
+    key: Key,
+    ids: (u8, u8, u8),
+    fields: Vec<(Field, usize)>,
+    /// Of the fields that are the chip's data, by their index: where that is.
+    data: Vec<(usize, Place, bool)>,
+}
+
+/// Where the public key comes from that is certified.
+enum Key {
+    /// It is that of the private key in this slot.
+    Private(Slot),
+    /// It is kept here.
+    Stored(Place),
+}
+
+impl Identity {
+    /// Adds the certificates that the configuration describes.
+    pub(super) fn learn_custom<P: Port>(&mut self, chip: &mut Chip<P>, found: &mut Vec<ChipCertificate>) -> Result<()> {
+        for (number, entry) in self.certificates.configured.clone().iter().enumerate() {
+            match self.custom(chip, entry, number, found)? {
+                Ok(certificate) => found.push(certificate),
+                Err(problem) => log::warn!(
+                    "chip {}: the certificate \"{}\" ({}) is not shown: {problem}",
+                    self.zone.serial_number(),
+                    entry.label,
+                    entry.template.display()
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    fn custom<P: Port>(
+        &mut self,
+        chip: &mut Chip<P>,
+        entry: &CertificateConfig,
+        number: usize,
+        before: &[ChipCertificate],
+    ) -> Result<Result<ChipCertificate, Problem>> {
+        let (file, issuer) = match (TemplateFile::load(&entry.template), issuer(&entry.issuer, before)) {
+            (Ok(file), Ok(issuer)) => (file, issuer),
+            (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
+        };
+        let mut places = vec![file.compressed];
+        places.extend(file.data.iter().map(|(_, place, _)| *place));
+        if let Key::Stored(place) = file.key {
+            places.push(place);
+        }
+        let read = chip.converse(|awake| {
+            let mut read = Vec::new();
+            for place in &places {
+                read.push(read_place(awake, *place)?);
+            }
+            Ok(read)
+        });
+        let mut read: Vec<Vec<u8>> = match read {
+            Err(error @ atecc608::Error::Status { .. }) => return Ok(Err(Problem::Template(error.to_string()))),
+            other => other.map_err(Error::Device)?,
+        };
+        let (key, point) = match file.key {
+            Key::Private(slot) => (Some(slot), self.certified_point(chip, slot, false)?),
+            Key::Stored(_) => (None, read.pop().as_deref().and_then(stored_point)),
+        };
+        let object = point.ok_or(Problem::NoKey).and_then(|point| {
+            let value = rebuilt(file, &read, point, issuer, self.zone.serial_number())?;
+            let category = CK_CERTIFICATE_CATEGORY_UNSPECIFIED;
+            Ok(self.certificate(&format!("configured-{number}"), &entry.label, point, category, value))
+        });
+        Ok(object.map(|object| ChipCertificate { key, object }))
+    }
+}
+
+/// A certificate that its issuer's key verifies. `read` is the compressed certificate, then the chip's data.
+fn rebuilt(
+    file: TemplateFile,
+    read: &[Vec<u8>],
+    point: Point,
+    issuer: Point,
+    serial: atecc608_wire::config_zone::SerialNumber,
+) -> Result<Vec<u8>, Problem> {
+    let mut fields = file.fields;
+    for ((index, _, as_hex), bytes) in file.data.iter().zip(read.get(1..).unwrap_or_default()) {
+        let bytes = if *as_hex { to_hex(bytes).to_ascii_uppercase().into_bytes() } else { bytes.clone() };
+        fields[*index].0 = Field::Data(bytes);
+    }
+    let example = read_file(&file.example)?;
+    let template = Template::new(example, fields, file.ids)?;
+    let compressed = compressed(read.first().map(Vec::as_slice).unwrap_or_default())?;
+    let values = Values { compressed: &compressed, public_key: &point.xy(), issuer_key: &issuer.xy(), serial };
+    verify(issuer, &template.to_be_signed(&values)?, &compressed.signature)?;
+    Ok(template.certificate(&values)?)
+}
+
+/// The issuer's public key: of a certificate in a file, or of one that was found before.
+fn issuer(issuer: &str, before: &[ChipCertificate]) -> Result<Point, Problem> {
+    let no_issuer = |problem: &str| Problem::Template(format!("its issuer \"{issuer}\" {problem}"));
+    let path = Path::new(issuer);
+    let value = if path.is_absolute() {
+        read_file(path)?
+    } else {
+        let found = before.iter().find(|certificate| certificate.object.label == issuer);
+        found.ok_or_else(|| no_issuer("is not shown either"))?.object.value.clone()
+    };
+    let fields = parse(&value).ok();
+    let point = fields.and_then(|CertificateFields { point, .. }| point);
+    point.ok_or_else(|| no_issuer("is not a certificate in DER with a P-256 key"))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
+    std::fs::read(path).map_err(|error| Problem::Template(format!("{}: {error}", path.display())))
+}
+
+impl TemplateFile {
+    fn load(path: &Path) -> Result<Self, Problem> {
+        let misplaced = |line: usize, problem: &str| Problem::Template(format!("{}:{line}: {problem}", path.display()));
+        let text = String::from_utf8(read_file(path)?).map_err(|_| misplaced(1, "not UTF-8"))?;
+        Table::parse(&text).and_then(|document| Self::read(path, document)).map_err(|(span, problem)| {
+            let before = text.get(..span.start).unwrap_or(&text);
+            misplaced(1 + before.matches('\n').count(), &problem)
+        })
+    }
+
+    fn read(path: &Path, mut table: Table<'_>) -> Result<Self, Misplaced> {
+        // Relative to the template file.
+        let example = path.with_file_name(table.required::<String>("certificate")?.value);
+        let [compressed_slot, compressed_offset, private_slot, public_slot, public_offset, template_id, chain_id, source, format] =
+            numbers(&mut table, &NUMBERS)?;
+        if format != 1 {
+            return Err((table.span(), "format: expected 1".to_owned()));
+        }
+        let compressed = place(&table, compressed_slot, compressed_offset, COMPRESSED_LEN)?;
+        let key = if private_slot == NO_SLOT {
+            Key::Stored(place(&table, public_slot, public_offset, STORED_KEY_LEN)?)
+        } else {
+            Key::Private(Slot::from_nibble(private_slot as u8))
+        };
+        let (mut fields, mut data) = (Vec::new(), Vec::new());
+        for mut entry in table.tables("field")? {
+            let name = entry.required::<String>("name")?;
+            let Some(known) = FIELDS.iter().find(|(known, _)| *known == name.value) else {
+                return Err((name.span, format!("name: there is no field \"{}\"", name.value)));
+            };
+            let [offset, slot, slot_offset, len] = numbers(&mut entry, &FIELD_NUMBERS)?;
+            if let Field::Data(_) = known.1 {
+                let as_hex = entry.optional("hex")?.is_some_and(|hex| hex.value);
+                data.push((fields.len(), place(&entry, slot, slot_offset, len)?, as_hex));
+            }
+            fields.push((known.1.clone(), offset));
+            entry.finish()?;
+        }
+        table.finish()?;
+        Ok(Self { example, compressed, key, ids: (template_id as u8, chain_id as u8, source as u8), fields, data })
+    }
+}
+
+/// A key whose value is a number, what it is if nothing is said, and the largest it may be.
+type Number = (&'static str, Option<usize>, usize);
+
+/// Of the template.
+const NUMBERS: [Number; 9] = [
+    ("compressed_slot", None, 15),
+    ("compressed_offset", Some(0), 416),
+    ("private_key_slot", Some(NO_SLOT), 15),
+    ("public_key_slot", Some(NO_SLOT), 15),
+    ("public_key_offset", Some(0), 416),
+    ("template_id", None, 15),
+    ("chain_id", Some(0), 15),
+    ("serial_source", Some(PUBLIC_KEY_HASH as usize), 15),
+    ("format", None, 1),
+];
+/// Of a field; all but the first of `data` only.
+const FIELD_NUMBERS: [Number; 4] =
+    [("offset", None, 65535), ("slot", Some(NO_SLOT), 15), ("slot_offset", Some(0), 416), ("length", Some(0), 416)];
+
+/// The fields by name; the bytes of `data` are read later.
+static FIELDS: [(&str, Field); 9] = [
+    ("public-key", Field::PublicKey),
+    ("not-before", Field::NotBefore),
+    ("not-after", Field::NotAfter),
+    ("serial-number", Field::SerialNumber),
+    ("signer-id", Field::SignerId),
+    ("subject-key-id", Field::SubjectKeyId),
+    ("authority-key-id", Field::AuthorityKeyId),
+    ("chip-serial", Field::ChipSerial),
+    ("data", Field::Data(Vec::new())),
+];
+
+/// The numbers of a table, in their order.
+fn numbers<const N: usize>(table: &mut Table<'_>, keys: &[Number; N]) -> Result<[usize; N], Misplaced> {
+    let mut found = [0; N];
+    fill(table, keys, &mut found)?;
+    Ok(found)
+}
+
+fn fill(table: &mut Table<'_>, keys: &[Number], found: &mut [usize]) -> Result<(), Misplaced> {
+    for ((key, default, most), found) in keys.iter().zip(found) {
+        let number = match (table.optional::<i64>(key)?, default) {
+            (None, Some(default)) => {
+                *found = *default;
+                continue;
+            }
+            (Some(number), _) => number,
+            (None, None) => table.required::<i64>(key)?,
+        };
+        match usize::try_from(number.value) {
+            Ok(value) if value <= *most => *found = value,
+            _ => return Err((number.span, format!("{key}: expected 0 to {most}"))),
+        }
+    }
+    Ok(())
+}
+
+/// So many bytes of a slot, all of which it has.
+fn place(table: &Table<'_>, slot: usize, offset: usize, len: usize) -> Result<Place, Misplaced> {
+    match u8::try_from(slot).ok().and_then(Slot::new) {
+        Some(slot) if offset + len <= slot.size() => Ok(Place { slot: slot.number(), offset, len }),
+        Some(slot) => Err((table.span(), format!("slot {slot} has {} bytes", slot.size()))),
+        None => Err((table.span(), "no slot is named: private_key_slot, public_key_slot, or slot of data".to_owned())),
+    }
+}

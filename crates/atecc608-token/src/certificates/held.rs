@@ -1,0 +1,248 @@
+//! A client's certificate in slot 8 (`certificates = "chip"`).
+//!
+//! The slot's 416 bytes, all numbers little-endian:
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 0..4 | "CRT1" |
+//! | 4, 5 | bytes of CKA_LABEL, of CKA_ID; an id of FF is the SHA-1 of the certificate's public key and is not stored |
+//! | 6..8 | bytes of the certificate |
+//! | 8..16 | the first bytes of the SHA-256 of all that follows |
+//! | 16.. | label, id, certificate in DER; zeros |
+//!
+//! It is written from the second block of 32 bytes on, and the first one last; to destroy it is to write zeros over that one.
+//! So the power may fail at any moment: there is a whole certificate, or none.
+
+use cryptoki_sys::CKA_MODIFIABLE;
+use sha2::{Digest, Sha256};
+
+use super::ChipCertificate;
+use crate::certificate;
+use crate::error::{Error, Result};
+use crate::identity::Identity;
+use crate::kept::Kept;
+use crate::state::{StoredClass, StoredObject};
+use crate::template::bool_value;
+use atecc608::{Chip, Port};
+use atecc608_wire::commands::{Read, Write};
+use atecc608_wire::config_zone::WritePolicy;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::Slot;
+
+const SLOT: Slot = Slot::from_nibble(8);
+const SIZE: usize = SLOT.size();
+const MAGIC: &[u8; 4] = b"CRT1";
+const HEADER: usize = 16;
+/// The length of an id that follows from the certificate.
+const OWN_ID: u8 = 0xFF;
+
+/// What is in the slot.
+enum Contents {
+    Nothing,
+    Certificate(StoredObject),
+    /// Something that is not ours.
+    Other,
+}
+
+impl Identity {
+    /// The certificate in slot 8, if there is one.
+    pub(super) fn read_held<P: Port>(&self, chip: &mut Chip<P>) -> Result<Option<ChipCertificate>> {
+        let serial = self.zone.serial_number();
+        if let Some(problem) = self.unusable() {
+            log::warn!("chip {serial}: certificates = \"chip\": {problem}; they are kept in the state folder");
+            return Ok(None);
+        }
+        match self.contents(chip)? {
+            Contents::Certificate(object) => Ok(Some(ChipCertificate { key: None, object })),
+            Contents::Nothing => Ok(None),
+            Contents::Other => {
+                log::warn!("chip {serial}: slot 8 holds something else: certificates are kept in the state folder");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Why the slot can't be used for that.
+    fn unusable(&self) -> Option<&'static str> {
+        let access = self.zone.slot_config(SLOT);
+        if self.zone.key_config(SLOT).private() || access.is_secret() || access.encrypt_read() {
+            Some("slot 8 is no slot for data in clear")
+        } else if access.write_config().write_policy() != WritePolicy::Always || self.zone.slot_locked(SLOT) {
+            Some("slot 8 can't be written any more")
+        } else {
+            None
+        }
+    }
+
+    fn contents<P: Port>(&self, chip: &mut Chip<P>) -> Result<Contents> {
+        let read = |block| Read { zone: Zone::Data, address: Address::slot(SLOT, block, 0), block: true };
+        let slot = chip.converse(|awake| {
+            let mut slot = awake.execute(&read(0))?;
+            // Only as much as there is of it.
+            let blocks = total(&slot).unwrap_or(0).div_ceil(32) as u8;
+            for block in 1..blocks {
+                slot.extend(awake.execute(&read(block))?);
+            }
+            Ok(slot)
+        });
+        let slot = slot.map_err(Error::Device)?;
+        Ok(match decode(&slot) {
+            Some(mut object) => {
+                object.unique_id = self.held_id();
+                Contents::Certificate(object)
+            }
+            None if slot.starts_with(MAGIC) || [0x00, 0xFF].iter().any(|byte| slot.iter().all(|it| it == byte)) => {
+                Contents::Nothing
+            }
+            None => Contents::Other,
+        })
+    }
+
+    /// Puts a certificate into the chip if it is to go there, fits, and there is none yet; answers its CKA_UNIQUE_ID then.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub(crate) fn hold<P: Port>(&mut self, chip: &mut Chip<P>, object: &StoredObject) -> Result<Option<String>> {
+        if !self.certificates.in_chip || object.class != StoredClass::Certificate {
+            return Ok(None);
+        }
+        // Says why the slot can't be used, if so.
+        self.learn_certificates(chip)?;
+        if self.unusable().is_some() {
+            return Ok(None);
+        }
+        let serial = self.zone.serial_number();
+        let Some(slot) = encode(object) else {
+            log::info!("chip {serial}: a certificate does not fit into slot 8: it is kept in the state folder");
+            return Ok(None);
+        };
+        self.confirm_chip(chip)?;
+        match self.contents(chip)? {
+            Contents::Nothing => {}
+            _ => {
+                log::info!("chip {serial}: slot 8 is in use: a certificate is kept in the state folder");
+                return Ok(None);
+            }
+        }
+        chip.converse(|awake| {
+            awake.execute(&block(0, [0; 32]))?;
+            for number in (1..SLOT.blocks()).chain([0]) {
+                let mut data = [0; 32];
+                data.copy_from_slice(&slot[32 * usize::from(number)..][..32]);
+                awake.execute(&block(number, data))?;
+            }
+            Ok(())
+        })
+        .map_err(Error::Device)?;
+        self.slot_changed(chip)?;
+        let held = self.certificates.found.iter().find(|found| found.object.value == object.value);
+        let held = held.map(|held| held.object.unique_id.clone());
+        held.map(Some).ok_or_else(|| Error::DeviceError("slot 8 does not hold what was written to it".to_owned()))
+    }
+
+    /// Destroys the certificate in slot 8 if it has this CKA_UNIQUE_ID; answers whether it had.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub(crate) fn release<P: Port>(&mut self, chip: &mut Chip<P>, unique_id: &str) -> Result<bool> {
+        if unique_id != self.held_id() {
+            return Ok(false);
+        }
+        self.confirm_chip(chip)?;
+        chip.converse(|awake| awake.execute(&block(0, [0; 32]))).map_err(Error::Device)?;
+        self.slot_changed(chip)?;
+        Ok(true)
+    }
+
+    /// Destroys the certificate in slot 8, if there is one.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub(crate) fn release_any<P: Port>(&mut self, chip: &mut Chip<P>) -> Result<()> {
+        if self.certificates.in_chip && self.read_held(chip)?.is_some() {
+            self.release(chip, &self.held_id())?;
+        }
+        Ok(())
+    }
+
+    fn held_id(&self) -> String {
+        format!("{}-slot-{SLOT}-certificate", self.zone.serial_number())
+    }
+
+    /// Looks at the slot again, and has other processes do so.
+    fn slot_changed<P: Port>(&mut self, chip: &mut Chip<P>) -> Result<()> {
+        self.certificates.up_to_date = false;
+        self.learn_certificates(chip)?;
+        let changed = self.store.state().slot_8_changes + 1;
+        if let Err(error) = self.store.change(|state| state.slot_8_changes = changed) {
+            log::debug!("other processes are not told that slot 8 has changed: {error}");
+        }
+        Ok(())
+    }
+}
+
+fn block(number: u8, data: [u8; 32]) -> Write {
+    Write::block(Zone::Data, Address::slot(SLOT, number, 0), data)
+}
+
+/// Bytes in use, as the header says.
+fn total(slot: &[u8]) -> Option<usize> {
+    let header = slot.strip_prefix(MAGIC)?.get(..4)?;
+    let id = if header[1] == OWN_ID { 0 } else { header[1].into() };
+    let total = HEADER + usize::from(header[0]) + id + usize::from(u16::from_le_bytes([header[2], header[3]]));
+    (total <= SIZE).then_some(total)
+}
+
+fn digest(body: &[u8]) -> [u8; 8] {
+    let mut digest = [0; 8];
+    digest.copy_from_slice(&Sha256::digest(body)[..8]);
+    digest
+}
+
+/// The slot's bytes; none if the certificate does not fit, or was given attributes that there is no place for.
+fn encode(object: &StoredObject) -> Option<[u8; SIZE]> {
+    let own_id = own_id(&object.value).is_some_and(|id| id[..] == object.id);
+    let id: &[u8] = if own_id { &[] } else { &object.id };
+    let body = [object.label.as_bytes(), id, &object.value].concat();
+    if HEADER + body.len() > SIZE || !object.kept.0.is_empty() {
+        return None;
+    }
+    let mut slot = [0; SIZE];
+    slot[..4].copy_from_slice(MAGIC);
+    // All shorter than the slot; an id as long as OWN_ID says would leave no room for a certificate.
+    slot[4] = object.label.len() as u8;
+    slot[5] = if own_id { OWN_ID } else { id.len() as u8 };
+    slot[6..8].copy_from_slice(&(object.value.len() as u16).to_le_bytes());
+    slot[8..HEADER].copy_from_slice(&digest(&body));
+    slot[HEADER..HEADER + body.len()].copy_from_slice(&body);
+    Some(slot)
+}
+
+/// The certificate in a slot; none if there is none, or it is damaged.
+fn decode(slot: &[u8]) -> Option<StoredObject> {
+    let body = slot.get(HEADER..total(slot)?)?;
+    let (label, rest) = body.split_at_checked(slot[4].into())?;
+    let (id, value) = if slot[5] == OWN_ID {
+        (None, rest)
+    } else {
+        rest.split_at_checked(slot[5].into()).map(|(id, rest)| (Some(id), rest))?
+    };
+    if slot[8..HEADER] != digest(body) {
+        return None;
+    }
+    Some(StoredObject {
+        unique_id: String::new(),
+        class: StoredClass::Certificate,
+        label: String::from_utf8(label.to_vec()).ok()?,
+        id: id.map(<[u8]>::to_vec).or_else(|| own_id(value).map(Vec::from))?,
+        application: String::new(),
+        // Its names would have to be written over.
+        kept: Kept(vec![(CKA_MODIFIABLE, bool_value(false))]),
+        value: value.to_vec(),
+    })
+}
+
+/// The default id of the key that a certificate certifies.
+fn own_id(value: &[u8]) -> Option<[u8; 20]> {
+    certificate::parse(value).ok()?.point.map(|point| point.key_id())
+}

@@ -1,0 +1,180 @@
+//! The certificates of chips that are sold with some: device and signer, rebuilt and verified up to the root (fact sheet
+//! section 7), and the root.
+//!
+//! The state keeps what was read, not what was rebuilt: it is verified in every process, and says nothing that the root's
+//! public key does not confirm.
+
+use cryptoki_sys::{CK_CERTIFICATE_CATEGORY_AUTHORITY, CK_CERTIFICATE_CATEGORY_TOKEN_USER};
+
+use super::{compressed, is_permanent, read_place, stored_point, verify, ChipCertificate, Problem};
+use crate::error::{Error, Result};
+use crate::identity::Identity;
+use crate::point::Point;
+use atecc608::{Awake, Chip, Port};
+use atecc608_wire::certificate::{root, Definition, Device, Parts, Places, Root};
+use atecc608_wire::commands::Read;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::Slot;
+
+/// Bytes that are kept of a chip without certificates: the product code.
+const CODE: usize = 8;
+/// Of one with certificates: product code, EUI (16), device's certificate, signer's key and certificate (72 each).
+const KEPT: usize = CODE + 16 + 3 * 72;
+
+impl Identity {
+    /// Adds the certificates that the chip was sold with, if any.
+    pub(super) fn learn_sold<P: Port>(&mut self, chip: &mut Chip<P>, found: &mut Vec<ChipCertificate>) -> Result<()> {
+        let cached = self.store.state().sold.clone();
+        if let Some(kept) = &cached {
+            if self.rebuild(chip, kept, found)?.is_empty() {
+                return Ok(());
+            }
+            found.clear();
+        }
+        let kept = match chip.converse(|awake| read(awake)) {
+            // Its rules let nobody read them.
+            Err(error @ atecc608::Error::Status { .. }) => {
+                log::warn!("chip {}: its certificates can't be read: {error}", self.zone.serial_number());
+                return Ok(());
+            }
+            other => other.map_err(Error::Device)?,
+        };
+        let problems = self.rebuild(chip, &kept, found)?;
+        for (name, problem) in &problems {
+            log::warn!("chip {}: the {name}'s certificate is not shown: {problem}", self.zone.serial_number());
+        }
+        if problems.is_empty() && cached.as_ref() != Some(&kept) && self.may_keep(&kept) {
+            if let Err(error) = self.store.change(|state| state.sold = Some(kept)) {
+                log::debug!("the certificates of the chip are not kept: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing that was read can change.
+    fn may_keep(&self, kept: &[u8]) -> bool {
+        let Some(Places { eui, device, signer_key, signer, .. }) = Definition::of_device(kept).map(Definition::places)
+        else {
+            return true;
+        };
+        [eui, device, signer_key, signer].iter().all(|place| place.len == 0 || is_permanent(&self.zone, place.slot))
+    }
+
+    /// Rebuilds the certificates; answers which are not as they should be, and why.
+    fn rebuild<P: Port>(
+        &mut self,
+        chip: &mut Chip<P>,
+        kept: &[u8],
+        found: &mut Vec<ChipCertificate>,
+    ) -> Result<Vec<(&'static str, Problem)>> {
+        let Some(definition) = Definition::of_device(kept) else {
+            let nothing_else = kept.len() == CODE;
+            return Ok(if nothing_else { Vec::new() } else { vec![("device", Problem::Missing)] });
+        };
+        let Ok(kept) = <&[u8; KEPT]>::try_from(kept) else { return Ok(vec![("device", Problem::Missing)]) };
+        let mut device = Device { serial: self.zone.serial_number(), eui: [0; 16] };
+        device.eui.copy_from_slice(&kept[8..24]);
+        let root = trusted_root(self.simulated);
+        let signer = match self.signer(root, &kept[96..168], &kept[168..], device) {
+            Ok((signer, certificates)) => {
+                found.extend(certificates);
+                signer
+            }
+            Err(problem) => return Ok(vec![("signer", problem)]),
+        };
+        let slot = Slot::from_nibble(definition.places().key);
+        let mut result = Err(Problem::NoKey);
+        // What the state says about the key may be old.
+        for anew in [false, true] {
+            let point = self.certified_point(chip, slot, anew)?;
+            result = point.ok_or(Problem::NoKey).and_then(|point| {
+                let certificate = rebuilt(definition, &kept[24..96], point, signer, device)?;
+                let category = CK_CERTIFICATE_CATEGORY_TOKEN_USER;
+                Ok(self.certificate("device", "", point, category, certificate))
+            });
+            if result.is_ok() {
+                break;
+            }
+        }
+        Ok(match result {
+            Ok(object) => {
+                found.insert(0, ChipCertificate { key: Some(slot), object });
+                Vec::new()
+            }
+            Err(problem) => vec![("device", problem)],
+        })
+    }
+
+    /// The signer's public key, its certificate and the root's.
+    fn signer(
+        &self,
+        root: &Root,
+        key: &[u8],
+        certificate: &[u8],
+        device: Device,
+    ) -> Result<(Point, [ChipCertificate; 2]), Problem> {
+        let root_point = Point::from_xy(&root.public_key).ok_or(Problem::NoKey)?;
+        let point = stored_point(key).ok_or(Problem::NoKey)?;
+        let signer = rebuilt(Definition::Signer, certificate, point, root_point, device)?;
+        let objects = [("signer", point, signer), ("root", root_point, root.certificate()?)];
+        let category = CK_CERTIFICATE_CATEGORY_AUTHORITY;
+        let certificates = objects.map(|(name, point, value)| ChipCertificate {
+            key: None,
+            object: self.certificate(name, name, point, category, value),
+        });
+        Ok((point, certificates))
+    }
+}
+
+/// A certificate that its issuer's key verifies.
+fn rebuilt(
+    definition: Definition,
+    kept: &[u8],
+    public_key: Point,
+    issuer: Point,
+    device: Device,
+) -> Result<Vec<u8>, Problem> {
+    let compressed = compressed(kept)?;
+    let parts =
+        Parts { definition, compressed: &compressed, public_key: &public_key.xy(), issuer_key: &issuer.xy(), device };
+    verify(issuer, &parts.to_be_signed()?, &compressed.signature)?;
+    Ok(parts.certificate()?)
+}
+
+/// Whose certificates count: a simulated chip's never in a real one, since everybody can make them.
+fn trusted_root(simulated: bool) -> &'static Root {
+    #[cfg(feature = "sim")]
+    if simulated {
+        return &root::SIMULATED;
+    }
+    let _ = simulated;
+    &root::MICROCHIP
+}
+
+/// What the chip keeps of its certificates; of one that was sold with none, its product code's place only.
+fn read<P: Port>(awake: &mut Awake<'_, P>) -> atecc608::Result<Vec<u8>> {
+    let mut kept = awake.execute(&Read { zone: Zone::Otp, address: Address::block(0, 0), block: true })?;
+    kept.truncate(CODE);
+    if let Some(definition) = Definition::of_device(&kept) {
+        let Places { eui, device, signer_key, signer, .. } = definition.places();
+        for (place, end) in [(eui, 24), (device, 96), (signer_key, 168), (signer, KEPT)] {
+            if place.len > 0 {
+                kept.extend(read_place(awake, place)?);
+            }
+            kept.resize(end, 0);
+        }
+    }
+    Ok(kept)
+}
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_of_simulated_chips_count_in_simulated_chips_only() {
+        assert_eq!(trusted_root(true), &root::SIMULATED);
+        assert_eq!(trusted_root(false), &root::MICROCHIP);
+        assert_ne!(root::SIMULATED.public_key, root::MICROCHIP.public_key);
+    }
+}

@@ -1,0 +1,182 @@
+//! The AES block function: in the chip for a key that lives there, on the host for a session key.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
+use aes::{Aes128, Aes192, Aes256};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+use crate::secret::ChipSecret;
+use crate::Token;
+use atecc608 as chip;
+use atecc608_wire::commands::{Aes as AesCommand, KeyLocation};
+
+/// One block.
+pub type Block = [u8; 16];
+
+/// Bytes of a block.
+pub const BLOCK_LEN: usize = 16;
+
+/// Blocks that go through the chip in one conversation: about 0.4 s of its time, so that others have their turn.
+const BLOCKS_AT_A_TIME: usize = 16;
+
+/// The block function under one key. Unlike those of the crates it can fail: the modes are built on it for that reason.
+pub enum AesKey {
+    /// A session key of 16, 24 or 32 bytes.
+    Host(HostAes),
+    /// A key of 16 bytes in a slot.
+    Chip(Arc<Token>, ChipSecret),
+}
+
+/// A key schedule in this process's memory; wiped when dropped.
+pub enum HostAes {
+    /// 16 bytes.
+    Aes128(Box<Aes128>),
+    /// 24 bytes.
+    Aes192(Box<Aes192>),
+    /// 32 bytes.
+    Aes256(Box<Aes256>),
+}
+
+macro_rules! each {
+    ($self:expr, $aes:ident => $body:expr) => {
+        match $self {
+            HostAes::Aes128($aes) => $body,
+            HostAes::Aes192($aes) => $body,
+            HostAes::Aes256($aes) => $body,
+        }
+    };
+}
+
+impl HostAes {
+    /// A key of 16, 24 or 32 bytes.
+    ///
+    /// # Errors
+    /// [`Error::KeySizeRange`] for any other length.
+    pub fn new(key: &[u8]) -> Result<Self> {
+        let wrong = || Error::KeySizeRange(format!("an AES key has 16, 24 or 32 bytes, not {}", key.len()));
+        match key.len() {
+            16 => Aes128::new_from_slice(key).map(Box::new).map(Self::Aes128).map_err(|_| wrong()),
+            24 => Aes192::new_from_slice(key).map(Box::new).map(Self::Aes192).map_err(|_| wrong()),
+            32 => Aes256::new_from_slice(key).map(Box::new).map(Self::Aes256).map_err(|_| wrong()),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// Encrypts one block where it is.
+    pub fn encrypt(&self, block: &mut Block) {
+        each!(self, aes => aes.encrypt_block(block.into()));
+    }
+
+    fn decrypt(&self, block: &mut Block) {
+        each!(self, aes => aes.decrypt_block(block.into()));
+    }
+}
+
+/// What is done to the blocks of a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Each is encrypted by itself.
+    Encrypt,
+    /// Each is decrypted by itself.
+    Decrypt,
+    /// Each is encrypted together with the one before, as CBC and CMAC do.
+    Chain(Block),
+}
+
+impl AesKey {
+    /// Encrypts each block by itself.
+    ///
+    /// # Errors
+    /// Those of the chip, for a key that is there.
+    pub fn encrypt(&self, blocks: &mut [Block]) -> Result<()> {
+        self.work(Work::Encrypt, blocks)
+    }
+
+    /// Decrypts each block by itself.
+    ///
+    /// # Errors
+    /// Those of the chip, for a key that is there.
+    pub fn decrypt(&self, blocks: &mut [Block]) -> Result<()> {
+        self.work(Work::Decrypt, blocks)
+    }
+
+    /// Encrypts each block after it was XORed with the one before; `chain` is the one before the first, and the last one
+    /// afterwards.
+    ///
+    /// # Errors
+    /// Those of the chip, for a key that is there.
+    pub fn encrypt_chained(&self, chain: &mut Block, blocks: &mut [Block]) -> Result<()> {
+        for blocks in blocks.chunks_mut(BLOCKS_AT_A_TIME) {
+            self.work(Work::Chain(*chain), blocks)?;
+            *chain = blocks.last().copied().unwrap_or(*chain);
+        }
+        Ok(())
+    }
+
+    fn work(&self, work: Work, blocks: &mut [Block]) -> Result<()> {
+        match self {
+            Self::Host(aes) => {
+                let done = each_block(work, blocks, |decrypt, block| {
+                    if decrypt {
+                        aes.decrypt(block);
+                    } else {
+                        aes.encrypt(block);
+                    }
+                    Ok::<_, Infallible>(())
+                });
+                match done {
+                    Ok(()) => Ok(()),
+                    Err(never) => match never {},
+                }
+            }
+            Self::Chip(token, secret) => {
+                blocks.chunks_mut(BLOCKS_AT_A_TIME).try_for_each(|blocks| in_chip(token, secret, work, blocks))
+            }
+        }
+    }
+}
+
+/// Applies the block function, given as `(decrypt, block)`, to each block.
+fn each_block<E>(
+    work: Work,
+    blocks: &mut [Block],
+    mut function: impl FnMut(bool, &mut Block) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut chain = match work {
+        Work::Chain(before) => before,
+        Work::Encrypt | Work::Decrypt => Block::default(),
+    };
+    for block in blocks {
+        if let Work::Chain(_) = work {
+            super::xor(block, &chain);
+        }
+        function(work == Work::Decrypt, block)?;
+        chain = *block;
+    }
+    Ok(())
+}
+
+/// The same in the chip: one command for each block, all in one conversation.
+fn in_chip(token: &Token, secret: &ChipSecret, work: Work, blocks: &mut [Block]) -> Result<()> {
+    let (key, unit) = (KeyLocation::Slot(secret.slot), secret.aes_unit());
+    let done = token.with_device(|device| {
+        device.with_secret(secret, |chip, _| {
+            chip.converse(|awake| {
+                awake.before_use(secret.slot)?;
+                // From the beginning each time that the conversation is.
+                let mut blocks = Zeroizing::new(blocks.to_vec());
+                each_block(work, &mut blocks, |decrypt, block| {
+                    *block = awake.execute(&AesCommand::Block { key, unit, decrypt, input: *block })?;
+                    Ok::<_, chip::Error>(())
+                })?;
+                Ok(blocks)
+            })
+            .map_err(Error::Device)
+        })
+    })?;
+    blocks.copy_from_slice(&done);
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! AES-GCM message by message (PKCS#11 3.0 section 5.9): one key, and for each message an initialization vector that the
+//! token may choose.
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+
+use super::aes::AesKey;
+use super::gcm::Gcm;
+use super::Direction;
+use crate::error::{Error, Result};
+use crate::mechanism::{Mechanism, Parameter};
+use crate::{ObjectHandle, Token};
+
+/// Bytes of the longest vector that can be generated: it is counted in 128 bits.
+const MAX_GENERATED: usize = 16;
+/// Bits of a vector that are generated at least: with fewer, two series that begin at random might meet.
+const FREE_BITS: u64 = 64;
+
+/// C_MessageEncryptInit to C_MessageEncryptFinal, and the same of C_MessageDecrypt.
+pub struct MessageCipher {
+    key: AesKey,
+    /// Where the counter of this series begins: at random, since the key may have seen other series, also in other processes,
+    /// and no vector may come twice under a key (NIST SP 800-38D section 8).
+    start: u128,
+    /// Vectors generated so far.
+    count: u128,
+}
+
+/// How the vector of a message comes about: CK_GCM_MESSAGE_PARAMS without its pointers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageVector {
+    /// What the caller has in its buffer.
+    pub iv: Vec<u8>,
+    /// How many of the first bits are the caller's.
+    pub fixed_bits: u64,
+    /// CKG code.
+    pub generator: CK_GENERATOR_FUNCTION,
+    /// Bits of the tag.
+    pub tag_bits: u64,
+}
+
+impl Token {
+    /// Begins a series of messages.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`] for anything but CKM_AES_GCM, and as [`Token::cipher`].
+    pub fn message_cipher(
+        self: &Arc<Self>,
+        direction: Direction,
+        mechanism: &Mechanism,
+        key: ObjectHandle,
+    ) -> Result<MessageCipher> {
+        if mechanism.mechanism != CKM_AES_GCM {
+            return Err(Error::MechanismInvalid(mechanism.mechanism));
+        }
+        let key = self.secret_key(key, direction.usage(), mechanism.mechanism)?.into_aes(self, mechanism.mechanism)?;
+        Ok(MessageCipher { key, start: random_bits()?, count: 0 })
+    }
+}
+
+impl MessageCipher {
+    /// Encrypts a message where it is; answers its vector and its tag.
+    ///
+    /// # Errors
+    /// [`Error::MechanismParamInvalid`], those of the chip.
+    pub fn encrypt(
+        &mut self,
+        vector: &MessageVector,
+        associated: &[u8],
+        text: &mut [u8],
+    ) -> Result<(Vec<u8>, Vec<u8>)> {
+        let iv = self.generate(vector)?;
+        let tag = gcm(vector, iv.clone(), associated)?.encrypt(&self.key, text)?;
+        Ok((iv, tag))
+    }
+
+    /// Checks the tag of a message, then decrypts it where it is.
+    ///
+    /// # Errors
+    /// [`Error::AeadDecryptFailed`], [`Error::MechanismParamInvalid`], those of the chip.
+    pub fn decrypt(&self, vector: &MessageVector, associated: &[u8], tag: &[u8], text: &mut [u8]) -> Result<()> {
+        let decrypted = gcm(vector, vector.iv.clone(), associated)?.decrypt(&self.key, text, tag);
+        decrypted.map_err(|error| match error {
+            Error::EncryptedDataInvalid => Error::AeadDecryptFailed,
+            other => other,
+        })
+    }
+
+    /// The vector of the next message: as given, or the caller's fixed bits with random or counted ones after them.
+    fn generate(&mut self, vector: &MessageVector) -> Result<Vec<u8>> {
+        let invalid = |text: &str| Err(Error::MechanismParamInvalid(text.to_owned()));
+        if vector.generator == CKG_NO_GENERATE {
+            return Ok(vector.iv.clone());
+        }
+        let free_bits = (vector.iv.len() as u64 * 8).checked_sub(vector.fixed_bits).filter(|bits| *bits >= FREE_BITS);
+        let Some(free_bits) = free_bits.filter(|_| vector.iv.len() <= MAX_GENERATED) else {
+            return invalid("a vector to be generated has 16 bytes at most, and 64 of its bits or more are not fixed");
+        };
+        let mask = if free_bits >= 128 { u128::MAX } else { (1 << free_bits) - 1 };
+        let given = vector.iv.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
+        let counter = self.start.wrapping_add(self.count) & mask;
+        let generated = match vector.generator {
+            CKG_GENERATE_RANDOM => given & !mask | random_bits()? & mask,
+            CKG_GENERATE | CKG_GENERATE_COUNTER => given & !mask | counter,
+            CKG_GENERATE_COUNTER_XOR => given ^ counter,
+            _ => return invalid("ivGenerator is not one of CKG_NO_GENERATE, CKG_GENERATE, CKG_GENERATE_COUNTER, ..."),
+        };
+        self.count += 1;
+        Ok(generated.to_be_bytes()[16 - vector.iv.len()..].to_vec())
+    }
+}
+
+fn random_bits() -> Result<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+fn gcm(vector: &MessageVector, iv: Vec<u8>, associated: &[u8]) -> Result<Gcm> {
+    Gcm::new(&Parameter::Gcm { iv, associated: associated.to_vec(), tag_bits: vector.tag_bits })
+}

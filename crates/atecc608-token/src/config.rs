@@ -1,0 +1,373 @@
+//! The configuration file: TOML in, [`Config`] out. Every error names file, line, key and what was expected.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::document::{Placed, Problem, Table};
+use crate::logging::LogSettings;
+use atecc608_wire::Slot;
+
+/// Environment variable that names the configuration file.
+pub const CONF_VARIABLE: &str = "ATECC608_PKCS11_CONF";
+/// Environment variable with the log's level and file.
+pub const LOG_VARIABLE: &str = "ATECC608_LOG";
+/// Where the configuration is when no variable names one.
+pub const DEFAULT_PATH: &str = "/etc/atecc608-pkcs11/config.toml";
+/// Where labels, ids and certificates are kept when the configuration does not say.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/atecc608-pkcs11";
+/// Where IO protection keys are kept, one file per serial number.
+pub const IO_KEY_DIR: &str = "/etc/atecc608-pkcs11/keys";
+/// The address of a blank chip, 7 bits.
+pub const DEFAULT_ADDRESS: u8 = 0x60;
+/// How long the bus lock is waited for: AWS clients give up at 10 s.
+pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A configuration that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file it came from; none if there is no configuration at all.
+    pub path: Option<PathBuf>,
+    /// Folder of the state, one folder per chip serial in it.
+    pub state_dir: PathBuf,
+    /// What is logged, and where to.
+    pub log: LogSettings,
+    /// How long the bus lock is waited for.
+    pub lock_timeout: Duration,
+    /// The tokens, in the order of the file.
+    pub tokens: Vec<TokenConfig>,
+}
+
+/// One `[[token]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenConfig {
+    /// Where the chip is.
+    pub bus: BusLocation,
+    /// Its 7-bit address.
+    pub address: u8,
+    /// The token's label, if the configuration gives one.
+    pub label: Option<String>,
+    /// Its PKCS#11 slot id.
+    pub slot: u64,
+    /// Where the IO protection key is kept on the host; by default in [`IO_KEY_DIR`], named by the serial number.
+    pub io_key_file: Option<PathBuf>,
+    /// Whether clients' certificates go into the chip (slot 8) where they fit, rather than into the state folder.
+    pub certificates_in_chip: bool,
+    /// Certificates that are rebuilt from what somebody put into the chip.
+    pub certificates: Vec<CertificateConfig>,
+    /// Names for slots' objects.
+    pub objects: Vec<ObjectConfig>,
+}
+
+/// One `[[token.certificate]]`: a compressed certificate of a kind of the user's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateConfig {
+    /// CKA_LABEL, and what others name it as their issuer by.
+    pub label: String,
+    /// The file that says how it is rebuilt.
+    pub template: PathBuf,
+    /// Whose key verifies it: a certificate's file, or the label of one before it.
+    pub issuer: String,
+}
+
+/// One `[[token.object]]`: another name for a slot's object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectConfig {
+    /// The chip's slot.
+    pub slot: Slot,
+    /// CKA_LABEL.
+    pub label: Option<String>,
+    /// CKA_ID.
+    pub id: Option<Vec<u8>>,
+}
+
+/// Where a chip is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BusLocation {
+    /// An I2C adapter's node, `/dev/i2c-N`.
+    Linux(PathBuf),
+    /// `sim:FILE`: a simulated chip in this process, its EEPROM in a file.
+    Sim(PathBuf),
+    /// `unix:SOCKET`: a simulated bus served by `atecc608-sim`.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for BusLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linux(path) => path.display().fmt(f),
+            Self::Sim(path) => write!(f, "sim:{}", path.display()),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Why a configuration can't be used. Prints as `FILE:LINE: what, and what was expected`.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("{}: {cause} (named by {source_of_path})", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+        /// The environment variable, or "the default".
+        source_of_path: &'static str,
+    },
+    /// Something in the file is wrong.
+    #[error("{}:{line}: {problem}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// Key, what is wrong, what was expected.
+        problem: String,
+    },
+    /// The log variable is wrong.
+    #[error("{LOG_VARIABLE}: {0}")]
+    LogVariable(String),
+}
+
+impl Config {
+    /// The folder of the configuration file, absolute.
+    pub fn folder(&self) -> PathBuf {
+        let path = self.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
+    /// Loads the configuration that the environment names, else the default file.
+    ///
+    /// `trust_environment` is false in a setuid process, where the variables are ignored. Without any file the
+    /// result has no tokens.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file named can't be read or used.
+    pub fn load(trust_environment: bool) -> Result<Self, ConfigError> {
+        let variable =
+            |name| trust_environment.then(|| std::env::var_os(name)).flatten().filter(|value| !value.is_empty());
+        let log = variable(LOG_VARIABLE).map(log_from_variable).transpose()?;
+        let (path, source_of_path) = match variable(CONF_VARIABLE) {
+            Some(path) => (PathBuf::from(path), CONF_VARIABLE),
+            None => (PathBuf::from(DEFAULT_PATH), "the default"),
+        };
+        let mut config = match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&path, &text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && source_of_path == "the default" => {
+                Self::empty()
+            }
+            Err(cause) => return Err(ConfigError::Unreadable { path, cause, source_of_path }),
+        };
+        if let Some(log) = log {
+            config.log = log;
+        }
+        Ok(config)
+    }
+
+    /// The configuration of a machine that has none: no tokens.
+    pub fn empty() -> Self {
+        Self {
+            path: None,
+            state_dir: DEFAULT_STATE_DIR.into(),
+            log: LogSettings::default(),
+            lock_timeout: DEFAULT_LOCK_TIMEOUT,
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Reads the text of the file `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with the line of the first problem.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        Table::parse(text).and_then(|document| Self::read(path, document)).map_err(|(span, problem)| {
+            let before = text.get(..span.start).unwrap_or(text);
+            ConfigError::Invalid { path: path.to_owned(), line: 1 + before.matches('\n').count(), problem }
+        })
+    }
+
+    fn read(path: &Path, mut document: Table<'_>) -> Result<Self, Problem> {
+        let log = match document.optional::<String>("log")? {
+            Some(log) => log.check(|log| LogSettings::parse(&log).map_err(|error| format!("log: {error}")))?,
+            None => LogSettings::default(),
+        };
+        let lock_timeout = match document.optional::<Duration>("lock_timeout")? {
+            Some(timeout) => timeout.check(|timeout| {
+                Some(timeout)
+                    .filter(|timeout| *timeout <= Duration::from_secs(600))
+                    .ok_or("lock_timeout: expected seconds, 0 to 600")
+            })?,
+            None => DEFAULT_LOCK_TIMEOUT,
+        };
+        let state_dir = document.optional("state_dir")?.map(|dir| absolute("state_dir", dir)).transpose()?;
+        let mut tokens: Vec<TokenConfig> = Vec::new();
+        for (index, table) in document.tables("token")?.into_iter().enumerate() {
+            let span = table.span();
+            let token = TokenConfig::read(table, index)?;
+            if let Some(problem) = tokens.iter().find_map(|other| other.clash(&token)) {
+                return Err((span, problem));
+            }
+            tokens.push(token);
+        }
+        document.finish()?;
+        let state_dir = state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
+        Ok(Self { path: Some(path.to_owned()), state_dir, log, lock_timeout, tokens })
+    }
+}
+
+fn log_from_variable(value: OsString) -> Result<LogSettings, ConfigError> {
+    let text = value.into_string().map_err(|_| ConfigError::LogVariable("not UTF-8".to_owned()))?;
+    LogSettings::parse(&text).map_err(ConfigError::LogVariable)
+}
+
+impl TokenConfig {
+    fn read(mut table: Table<'_>, index: usize) -> Result<Self, Problem> {
+        let bus = table.required::<String>("bus")?;
+        let bus = bus.check(|bus| BusLocation::parse(&bus).map_err(|problem| format!("bus: {problem}")))?;
+        let address = match table.optional::<i64>("address")? {
+            Some(address) => address.check(seven_bit_address)?,
+            None => DEFAULT_ADDRESS,
+        };
+        let label = table.optional("label")?.map(|label| checked_label(label, 32)).transpose()?;
+        let slot = match table.optional::<i64>("slot")? {
+            Some(slot) => {
+                slot.check(|slot| u32::try_from(slot).map_err(|_| "slot: expected a PKCS#11 slot id, 0 to 4294967295"))?
+            }
+            None => index as u32,
+        };
+        let io_key_file = table.optional("io_key_file")?.map(|file| absolute("io_key_file", file)).transpose()?;
+        let place = table.optional::<String>("certificates")?;
+        let certificates_in_chip = place.as_ref().is_some_and(|place| place.value == "chip");
+        if let Some(other) = place.filter(|place| !certificates_in_chip && place.value != "state") {
+            return Err((other.span, format!("certificates: \"{}\" is neither \"chip\" nor \"state\"", other.value)));
+        }
+        let mut certificates = Vec::new();
+        for entry in table.tables("certificate")? {
+            let entry = CertificateConfig::read(entry, &certificates)?;
+            certificates.push(entry);
+        }
+        let objects = table.tables("object")?.into_iter().map(ObjectConfig::read).collect::<Result<_, _>>()?;
+        table.finish()?;
+        Ok(Self { bus, address, label, slot: slot.into(), io_key_file, certificates_in_chip, certificates, objects })
+    }
+
+    /// What two tokens may not share, said in words.
+    fn clash(&self, other: &Self) -> Option<String> {
+        if self.label.is_some() && self.label == other.label {
+            let label = other.label.as_deref().unwrap_or_default();
+            return Some(format!("label: \"{label}\" is another token's label already; labels must differ"));
+        }
+        if self.slot == other.slot {
+            return Some(format!(
+                "slot: {} is another token's slot already; give each token a `slot` of its own",
+                self.slot
+            ));
+        }
+        (self.bus == other.bus && self.address == other.address)
+            .then(|| format!("bus and address: {} at {:#04x} is another token already", self.bus, self.address))
+    }
+}
+
+impl CertificateConfig {
+    fn read(mut table: Table<'_>, before: &[Self]) -> Result<Self, Problem> {
+        let label = table.required("label")?;
+        let label = checked_label(label, 255)?;
+        let template = absolute("certificate.template", table.required("template")?)?;
+        let issuer = table.required::<String>("issuer")?;
+        if !issuer.value.starts_with('/') && !before.iter().any(|other| other.label == issuer.value) {
+            let expected = "certificate.issuer: expected the absolute path of a certificate in DER, or the label of a \
+                            [[token.certificate]] before this one";
+            return Err((issuer.span, expected.to_owned()));
+        }
+        table.finish()?;
+        Ok(Self { label, template, issuer: issuer.value })
+    }
+}
+
+impl ObjectConfig {
+    fn read(mut table: Table<'_>) -> Result<Self, Problem> {
+        let slot = table.required::<i64>("slot")?.check(|number| {
+            u8::try_from(number)
+                .ok()
+                .and_then(Slot::new)
+                .ok_or("object.slot: expected one of the chip's slots, 0 to 15")
+        })?;
+        let label = table.optional("label")?.map(|label| checked_label(label, 255)).transpose()?;
+        let id = table.optional::<String>("id")?.map(|id| {
+            id.check(|id| {
+                parse_hex(&id)
+                    .filter(|bytes| !bytes.is_empty())
+                    .ok_or("object.id: expected hex digits, two for each byte")
+            })
+        });
+        let id = id.transpose()?;
+        table.finish()?;
+        Ok(Self { slot, label, id })
+    }
+}
+
+impl BusLocation {
+    /// What `bus` in the configuration may say: `/dev/i2c-N`, `sim:FILE` or `unix:SOCKET`.
+    ///
+    /// # Errors
+    /// What was expected, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let simulated = |path: &str| match path {
+            "" => Err("expected a file's path after the colon".to_owned()),
+            path if cfg!(feature = "sim") => Ok(PathBuf::from(path)),
+            _ => Err(format!("\"{text}\" names a simulated chip, and this module was built without the feature `sim`")),
+        };
+        if let Some(path) = text.strip_prefix("sim:") {
+            simulated(path).map(Self::Sim)
+        } else if let Some(path) = text.strip_prefix("unix:") {
+            simulated(path).map(Self::Unix)
+        } else if text.starts_with('/') {
+            Ok(Self::Linux(text.into()))
+        } else {
+            Err(format!("\"{text}\" is none of \"/dev/i2c-N\", \"sim:FILE\", \"unix:SOCKET\""))
+        }
+    }
+}
+
+fn seven_bit_address(address: i64) -> Result<u8, String> {
+    match address {
+        0x08..=0x77 => Ok(address as u8),
+        0x80..=0xFE => Err(format!(
+            "address: {address:#04x} is the 8-bit form (address and R/W bit); write its 7 bits, as i2cdetect prints \
+             them: {:#04x}",
+            address >> 1
+        )),
+        _ => Err(format!("address: {address:#x} is not a 7-bit I2C address, 0x08 to 0x77")),
+    }
+}
+
+fn absolute(key: &str, path: Placed<String>) -> Result<PathBuf, Problem> {
+    path.check(|path| {
+        let path = PathBuf::from(path);
+        if path.is_absolute() {
+            Ok(path)
+        } else {
+            Err(format!("{key}: expected an absolute path"))
+        }
+    })
+}
+
+fn checked_label(label: Placed<String>, max: usize) -> Result<String, Problem> {
+    label.check(|label| {
+        if label.is_empty() || label.len() > max || label.chars().any(char::is_control) {
+            Err(format!("label: expected 1 to {max} bytes of printable UTF-8"))
+        } else {
+            Ok(label)
+        }
+    })
+}
+
+/// The bytes that pairs of hex digits spell; none if the text is anything else.
+pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}

@@ -1,0 +1,144 @@
+//! CKM_ECDH1_DERIVE: the shared secret from the chip, the key derivation function on the host.
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::device::Device;
+use super::digest::Hasher;
+use super::error::{Error, Result};
+use super::mechanism::{Mechanism, Parameter};
+use super::object::{KeyRef, SessionObject};
+use super::point::Point;
+use super::secret::session::SecretRequest;
+use super::template::Template;
+use super::SessionRef;
+use crate::bus::Bus;
+use atecc608::Awake;
+
+/// Bytes of an ECDH secret on P-256.
+const SECRET_LEN: usize = 32;
+/// Longest key that the X9.63 functions are asked for.
+const MAX_KEY_LEN: usize = 1024;
+
+/// Derives a session key with the private key `key`.
+///
+/// # Errors
+/// Those of the mechanism's parameter, of the template, and of the chip.
+pub(super) fn derive(
+    device: &mut Device,
+    session: SessionRef,
+    mechanism: &Mechanism,
+    key: KeyRef,
+    template: &Template,
+) -> Result<SessionObject> {
+    let Parameter::Ecdh1 { kdf, shared_data, public_data } = &mechanism.parameter else {
+        return Err(Error::MechanismParamInvalid("CKM_ECDH1_DERIVE takes CK_ECDH1_DERIVE_PARAMS".to_owned()));
+    };
+    if *kdf != CKD_NULL && Hasher::for_kdf(*kdf).is_none() {
+        return Err(Error::MechanismParamInvalid(format!("key derivation function {kdf:#x} is not supported")));
+    }
+    if *kdf == CKD_NULL && !shared_data.is_empty() {
+        return Err(Error::MechanismParamInvalid("CKD_NULL takes no shared data".to_owned()));
+    }
+    let theirs = Point::from_caller(public_data).ok_or_else(|| {
+        Error::MechanismParamInvalid("the other side's public key is not a point on P-256".to_owned())
+    })?;
+    let request = SecretRequest::new(session, template)?;
+    let (key_type, len) = wanted(&request, if *kdf == CKD_NULL { SECRET_LEN } else { MAX_KEY_LEN })?;
+    let secret = shared_secret(device, key, &theirs)?;
+    let value = match Hasher::for_kdf(*kdf) {
+        // Leading bytes are removed if fewer are wanted (PKCS#11 3.0 section 2.3.8).
+        None => Zeroizing::new(secret[SECRET_LEN - len..].to_vec()),
+        Some(hasher) => x963(&hasher, secret.as_slice(), shared_data, len),
+    };
+    request.for_session(session, key_type, value)
+}
+
+/// One ECDH in the chip, once the slot is known to hold the key that its handle names.
+fn shared_secret(device: &mut Device, key: KeyRef, theirs: &Point) -> Result<Zeroizing<[u8; SECRET_LEN]>> {
+    let slot = key.slot;
+    device.with_key(key, |chip, identity| {
+        let key = identity.key_slot(slot);
+        if !key.is_some_and(|key| key.derive) {
+            return Err(Error::KeyFunctionNotPermitted(format!(
+                "slot {slot} is configured not to derive (CKA_DERIVE is false)"
+            )));
+        }
+        let (public, limited) = (key.is_some_and(|key| key.public), key.is_some_and(|key| key.limited_use));
+        if public && identity.checked_point(slot).is_none() {
+            // Unlike a signature, the result can't be checked afterwards.
+            let (cached, now) = (identity.known_point(slot), identity.read_point_anew(chip, slot)?);
+            if cached.is_some_and(|cached| cached != now) {
+                return Err(Error::KeyHandleInvalid(format!(
+                    "slot {slot} holds another key than when it was found: find the key again"
+                )));
+            }
+        }
+        let io_key = identity.shared_io_key(chip);
+        if io_key.is_none() && identity.zone.chip_options().ecdh_protection() != 0 {
+            return Err(Error::ActionProhibited(format!(
+                "this chip tells the results of ECDH only encrypted with its IO protection key, and {} does not hold that",
+                identity.io_key.path().display()
+            )));
+        }
+        let ecdh = |awake: &mut Awake<'_, Bus>| match &io_key {
+            Some(io_key) => awake.ecdh_encrypted(slot, &theirs.xy(), io_key),
+            None => awake.ecdh(slot, &theirs.xy()).map(Zeroizing::new),
+        };
+        let result = if limited { chip.converse_once(ecdh) } else { chip.converse(ecdh) };
+        result.map_err(Error::Device)
+    })
+}
+
+/// The key derivation function of ANSI X9.63: digests over secret, counter and shared info.
+fn x963(hasher: &Hasher, secret: &[u8], shared_data: &[u8], len: usize) -> Zeroizing<Vec<u8>> {
+    let mut key = Zeroizing::new(Vec::with_capacity(len + hasher.len()));
+    for counter in 1_u32.. {
+        if key.len() >= len {
+            break;
+        }
+        let mut hasher = hasher.clone();
+        hasher.update(secret);
+        hasher.update(&counter.to_be_bytes());
+        hasher.update(shared_data);
+        key.extend(Zeroizing::new(hasher.finish()).iter());
+    }
+    key.truncate(len);
+    key
+}
+
+/// Type of the key that a template asks for, and how many of the `most` possible bytes.
+///
+/// # Errors
+/// [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`], [`Error::AttributeValueInvalid`].
+pub(super) fn wanted(request: &SecretRequest<'_>, most: usize) -> Result<(CK_KEY_TYPE, usize)> {
+    if request.on_token {
+        return Err(Error::TemplateInconsistent(
+            "CKA_TOKEN: a derived key is a session object; it is not kept in the chip".to_owned(),
+        ));
+    }
+    let key_type = request.key_type.unwrap_or(CKK_GENERIC_SECRET);
+    let len = match request.len {
+        Some(len) => len,
+        None if key_type == CKK_AES => {
+            return Err(Error::TemplateIncomplete(
+                "CKA_VALUE_LEN: an AES key needs its length, 16, 24 or 32".to_owned(),
+            ))
+        }
+        None => SECRET_LEN,
+    };
+    if !matches!(key_type, CKK_AES | CKK_GENERIC_SECRET) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_KEY_TYPE: a derived key is a CKK_GENERIC_SECRET or CKK_AES".to_owned(),
+        ));
+    }
+    if key_type == CKK_AES && !matches!(len, 16 | 24 | 32) {
+        return Err(Error::TemplateInconsistent("CKA_VALUE_LEN: an AES key has 16, 24 or 32 bytes".to_owned()));
+    }
+    if len == 0 || len > most {
+        return Err(Error::AttributeValueInvalid(format!(
+            "CKA_VALUE_LEN: {len}, where 1 to {most} bytes can be derived"
+        )));
+    }
+    Ok((key_type, len))
+}

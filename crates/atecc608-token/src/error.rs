@@ -1,0 +1,157 @@
+//! What can go wrong with a token, in PKCS#11 terms. `pkcs11::rv` turns each variant into its CK_RV.
+
+use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE};
+
+use atecc608 as chip;
+
+/// Result of a token operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the token did not do what was asked. The text of each says what, where and what to do; it never holds a
+/// secret.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The slot, key or object forbids it whoever asks.
+    #[error("{0}")]
+    ActionProhibited(String),
+    /// A message's tag is wrong.
+    #[error("the message does not decrypt with this key: it is damaged, or not for it")]
+    AeadDecryptFailed,
+    /// The attribute can never be changed (CKA code).
+    #[error("attribute {0:#x} can't be changed")]
+    AttributeReadOnly(CK_ATTRIBUTE_TYPE),
+    /// The attribute's value never leaves the token (CKA code).
+    #[error("attribute {0:#x} never leaves the chip")]
+    AttributeSensitive(CK_ATTRIBUTE_TYPE),
+    /// The object has no such attribute (CKA code).
+    #[error("the object has no attribute {0:#x}")]
+    AttributeTypeInvalid(CK_ATTRIBUTE_TYPE),
+    /// A template's value is malformed or not possible.
+    #[error("{0}")]
+    AttributeValueInvalid(String),
+    /// The curve is not P-256.
+    #[error("{0}")]
+    CurveNotSupported(String),
+    /// The data to sign or digest has a length that is not possible.
+    #[error("{0}")]
+    DataLenRange(String),
+    /// The chip, or the bus to it, failed.
+    #[error("{0}")]
+    Device(#[source] chip::Error),
+    /// Something else about the device failed, for instance the lock on the bus.
+    #[error("{0}")]
+    DeviceError(String),
+    /// What was to be decrypted is damaged, or not for this key: padding or tag are wrong.
+    #[error("the encrypted data does not decrypt with this key: it is damaged, or not for it")]
+    EncryptedDataInvalid,
+    /// The encrypted data has a length that is not possible.
+    #[error("{0}")]
+    EncryptedDataLenRange(String),
+    /// No slot is free, or the state folder is full.
+    #[error("{0}")]
+    DeviceMemory(String),
+    /// The key may not be used for this.
+    #[error("{0}")]
+    KeyFunctionNotPermitted(String),
+    /// The handle names no key, or a key that is no longer in the chip.
+    #[error("{0}")]
+    KeyHandleInvalid(String),
+    /// The key's value can't be digested.
+    #[error("{0}")]
+    KeyIndigestible(String),
+    /// The key has a length that is not possible.
+    #[error("{0}")]
+    KeySizeRange(String),
+    /// The key can't be wrapped.
+    #[error("{0}")]
+    KeyNotWrappable(String),
+    /// The key can't leave: CKA_EXTRACTABLE is false.
+    #[error("{0}")]
+    KeyUnextractable(String),
+    /// The key's type does not fit the mechanism.
+    #[error("{0}")]
+    KeyTypeInconsistent(String),
+    /// The mechanism is unknown, or not for this.
+    #[error("mechanism {0:#x} is not supported for this operation")]
+    MechanismInvalid(CK_MECHANISM_TYPE),
+    /// The mechanism's parameter is wrong.
+    #[error("{0}")]
+    MechanismParamInvalid(String),
+    /// The handle names no object.
+    #[error("object handle {0} is not valid")]
+    ObjectHandleInvalid(u64),
+    /// No operation is under way that this belongs to.
+    #[error("{0}")]
+    OperationNotInitialized(String),
+    /// The PIN is wrong: the chip says so, or it is no recovery code.
+    #[error("the PIN is wrong")]
+    PinIncorrect,
+    /// What is to become a PIN can't be one.
+    #[error("{0}")]
+    PinInvalid(String),
+    /// What is to become a PIN is too short or too long.
+    #[error("{0}")]
+    PinLenRange(String),
+    /// The chip has no random numbers to give (its configuration is not locked).
+    #[error("{0}")]
+    RandomNoRng(String),
+    /// A read-only session can't change token objects.
+    #[error("a read-only session can't change token objects: open one with CKF_RW_SESSION")]
+    SessionReadOnly,
+    /// The signature is wrong.
+    #[error("the signature does not match")]
+    SignatureInvalid,
+    /// The signature has a length that is not possible.
+    #[error("a signature of {got} bytes, where {expected} were expected")]
+    SignatureLenRange {
+        /// Bytes given.
+        got: usize,
+        /// Bytes that one has.
+        expected: usize,
+    },
+    /// The state has no text: a defect of this module.
+    #[error("{0}")]
+    State(String),
+    /// A template lacks an attribute.
+    #[error("{0}")]
+    TemplateIncomplete(String),
+    /// A template's attributes contradict each other or what a slot can be.
+    #[error("{0}")]
+    TemplateInconsistent(String),
+    /// No chip answers where the configuration says.
+    #[error("{0}")]
+    TokenNotPresent(String),
+    /// Something answers, but it is not an ATECC608.
+    #[error("{0}")]
+    TokenNotRecognized(String),
+    /// The state folder can't be written.
+    #[error("{0}")]
+    TokenWriteProtected(String),
+    /// Something is wrong with the key to unwrap with.
+    #[error("the unwrapping key: {0}")]
+    UnwrappingKey(Box<Error>),
+    /// Something is wrong with the key to wrap with.
+    #[error("the wrapping key: {0}")]
+    WrappingKey(Box<Error>),
+    /// The wrapped key is damaged, or not for this key.
+    #[error("the wrapped key does not decrypt with this key: it is damaged, or not for it")]
+    WrappedKeyInvalid,
+    /// The wrapped key has a length that is not possible.
+    #[error("{0}")]
+    WrappedKeyLenRange(String),
+    /// Somebody else is logged in: user and security officer exclude each other.
+    #[error("somebody else is logged in: log out first")]
+    UserAnotherAlreadyLoggedIn,
+    /// The user has no PIN.
+    #[error("{0}")]
+    UserPinNotInitialized(String),
+    /// The user is logged in already.
+    #[error("already logged in")]
+    UserAlreadyLoggedIn,
+    /// Nobody is logged in.
+    #[error("not logged in")]
+    UserNotLoggedIn,
+    /// The user type is not one of this token.
+    #[error("{0}")]
+    UserTypeInvalid(String),
+}

@@ -1,0 +1,215 @@
+//! C_CreateObject of a private key: it was made elsewhere, and goes into a slot whose configuration allows encrypted
+//! PrivWrite. From then on it stays there as any other; but it is never claimed to be born here.
+
+use cryptoki_sys::*;
+use p256::elliptic_curve::sec1::ToEncodedPoint;
+use p256::SecretKey;
+use zeroize::Zeroizing;
+
+use super::attribute::slot_asked_for;
+use super::device::Device;
+use super::error::{Error, Result};
+use super::find::Half;
+use super::identity::{read_point, Identity};
+use super::kept::{Kept, KeptFor};
+use super::keygen::{is_free, public_bytes, settled_label, KEY_ATTRIBUTES};
+use super::object::ObjectKey;
+use super::objects::{checked_id, checked_text, known_only};
+use super::point::{Point, P256_PARAMS};
+use super::state::{Intent, Purpose};
+use super::template::Template;
+use super::SessionRef;
+use crate::bus::Bus;
+use atecc608::ops::Before;
+use atecc608::secrets::SharedSecret;
+use atecc608::{self as chip, Chip};
+use atecc608_wire::Slot;
+
+/// What may stand in the template beside what may at a generation.
+const OWN_ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[CKA_VALUE, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO];
+
+/// What the template of C_CreateObject asks for.
+pub(super) struct ImportRequest {
+    scalar: Zeroizing<[u8; 32]>,
+    point: Point,
+    label: Option<String>,
+    id: Option<Vec<u8>>,
+    kept: Kept,
+    slot: Option<Slot>,
+}
+
+impl ImportRequest {
+    /// Reads a template. More secrecy than it asks for (CKA_SENSITIVE, CKA_EXTRACTABLE) is no contradiction: tools send what
+    /// their own defaults are.
+    ///
+    /// # Errors
+    /// [`Error::TemplateIncomplete`], [`Error::TemplateInconsistent`], [`Error::CurveNotSupported`],
+    /// [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`], [`Error::SessionReadOnly`].
+    pub(super) fn new(session: SessionRef, template: &Template) -> Result<Self> {
+        known_only(template, &[KEY_ATTRIBUTES, OWN_ATTRIBUTES])?;
+        if template.boolean(CKA_TOKEN)? != Some(true) {
+            return Err(Error::TemplateInconsistent(
+                "CKA_TOKEN must be true: a private key is kept in the chip, or not at all".to_owned(),
+            ));
+        }
+        if !session.read_write {
+            return Err(Error::SessionReadOnly);
+        }
+        if template.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
+            return Err(Error::TemplateInconsistent(
+                "CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use".to_owned(),
+            ));
+        }
+        let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template"));
+        match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
+            CKK_EC => {}
+            other => {
+                return Err(Error::AttributeValueInvalid(format!(
+                    "CKA_KEY_TYPE: {other:#x}, where the chip takes CKK_EC only"
+                )))
+            }
+        }
+        if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
+            return Err(Error::CurveNotSupported(
+                "CKA_EC_PARAMS: the chip takes P-256 (prime256v1) keys only".to_owned(),
+            ));
+        }
+        let (scalar, point) = key_pair(template.bytes(CKA_VALUE).ok_or_else(|| missing("CKA_VALUE"))?)?;
+        let other_point = template.bytes(CKA_EC_POINT).is_some_and(|given| Point::from_caller(given) != Some(point));
+        let other_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
+        if other_point || other_info.is_some_and(|info| info != point.public_key_info()) {
+            return Err(Error::TemplateInconsistent(
+                "CKA_EC_POINT or CKA_PUBLIC_KEY_INFO is not the public key of CKA_VALUE".to_owned(),
+            ));
+        }
+        Ok(Self {
+            scalar,
+            point,
+            label: checked_text(template, CKA_LABEL)?.filter(|label| !label.is_empty()),
+            id: template.bytes(CKA_ID).filter(|id| !id.is_empty()).map(checked_id).transpose()?,
+            kept: Kept::of(KeptFor::Key, &[template])?,
+            slot: slot_asked_for(&[template])?,
+        })
+    }
+}
+
+/// The scalar, big-endian with or without its leading zeros, and its public point.
+fn key_pair(value: &[u8]) -> Result<(Zeroizing<[u8; 32]>, Point)> {
+    let invalid = || Error::AttributeValueInvalid("CKA_VALUE is no private key of P-256".to_owned());
+    let zeros = value.iter().take_while(|byte| **byte == 0).count();
+    let digits = &value[zeros..];
+    let mut scalar = Zeroizing::new([0; 32]);
+    let at = scalar.len().checked_sub(digits.len()).ok_or_else(invalid)?;
+    scalar[at..].copy_from_slice(digits);
+    // SecretKey wipes itself.
+    let key = SecretKey::from_slice(&scalar[..]).map_err(|_| invalid())?;
+    let point = Point::from_uncompressed(key.public_key().to_encoded_point(false).as_bytes()).ok_or_else(invalid)?;
+    Ok((scalar, point))
+}
+
+/// Writes the key into a free slot; answers the private key's object.
+///
+/// # Errors
+/// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if none takes a private key or the key to write it
+/// with is not on this host, [`Error::AttributeValueInvalid`] if the label is another key's, those of state folder and chip.
+pub(super) fn import(device: &mut Device, request: ImportRequest) -> Result<ObjectKey> {
+    let slot = device.with_chip(|chip, identity| {
+        if !identity.is_provisioned() {
+            return Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()));
+        }
+        let (slot, before) = choose_slot(chip, identity, &request)?;
+        let label = settled_label(chip, identity, slot, request.label.clone())?;
+        let (key_slot, key) = identity.transport_key(slot, identity.zone.slot_config(slot).write_key())?;
+        let write_key = SharedSecret { slot: key_slot, value: &key };
+        identity.confirm_chip(chip)?;
+        write(chip, identity, &write_key, slot, before, ImportRequest { label, ..request })?;
+        Ok(slot)
+    })?;
+    let epoch = device.identity()?.epoch(slot);
+    Ok(Half::Private.key(slot, epoch))
+}
+
+/// PrivWrite between an intent that is on disk before and a commit after. The commit wants the chip's own word: the public
+/// key that it computes is the one that the host computed.
+fn write(
+    chip: &mut Chip<Bus>,
+    identity: &mut Identity,
+    write_key: &SharedSecret<'_>,
+    slot: Slot,
+    before: Before,
+    request: ImportRequest,
+) -> Result<()> {
+    let point = request.point;
+    let intent = Intent {
+        before: public_bytes(before)?,
+        after: Some(point.uncompressed().to_vec()),
+        purpose: Purpose::Import,
+        label: request.label,
+        public_label: None,
+        id: request.id,
+        kept: request.kept,
+    };
+    identity.store.change(|state| state.slot_mut(slot).intent = Some(intent.clone()))?;
+    let serial = identity.zone.serial_number();
+    let written = chip.import_key(&serial, write_key, slot, before, &request.scalar, &point.xy());
+    if let Err(error) = written {
+        if !matches!(error, chip::Error::Uncertain { .. }) {
+            // Nothing happened. If this can't be written either, the next look at the slot finds it out.
+            if let Err(error) = identity.store.change(|state| state.slot_mut(slot).intent = None) {
+                log::warn!("slot {slot}: {error}");
+            }
+        }
+        return Err(identity.write_refused(slot, error));
+    }
+    // From here on a failure leaves the intent open: the next look at the slot tells what is in it.
+    let now = chip.converse(|awake| read_point(awake, slot)).map_err(Error::Device)?;
+    if now != Some(point) {
+        return Err(Error::DeviceError(format!(
+            "slot {slot}: the chip does not hold the key that was written: bus or chip is faulty"
+        )));
+    }
+    identity.key_was_replaced(slot, Some(point));
+    identity.store.change(|state| {
+        state.slot_mut(slot).intent_took_effect(&intent, intent.after.clone());
+    })
+}
+
+/// A free slot that takes a private key from outside: the one asked for by number or by its name, else the first. With what
+/// it holds now.
+fn choose_slot(chip: &mut Chip<Bus>, identity: &mut Identity, request: &ImportRequest) -> Result<(Slot, Before)> {
+    let takes = |slot: Slot| {
+        let key = identity.key_slot(slot);
+        key.is_some_and(|key| key.import && key.public) && !identity.zone.slot_locked(slot)
+    };
+    let all: Vec<Slot> = identity.keys.iter().map(|key| key.slot).filter(|slot| takes(*slot)).collect();
+    let named = identity.keys.iter().find(|key| Some(&key.default_label) == request.label.as_ref());
+    let named = named.map(|key| key.slot).filter(|slot| all.contains(slot));
+    let candidates = match (request.slot, named) {
+        (Some(slot), _) if !all.contains(&slot) => {
+            return Err(Error::ActionProhibited(format!(
+                "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not let it take a private key from \
+                 outside"
+            )))
+        }
+        (Some(slot), _) | (None, Some(slot)) => vec![slot],
+        (None, None) => all,
+    };
+    for slot in &candidates {
+        let before = chip.slot_before_generation(*slot).map_err(Error::Device)?;
+        if is_free(identity, *slot, before)? {
+            return Ok((*slot, before));
+        }
+        identity.holds_a_key(*slot);
+    }
+    let numbers: Vec<String> = candidates.iter().map(Slot::to_string).collect();
+    Err(match numbers.as_slice() {
+        [] => Error::ActionProhibited(
+            "no slot of this chip takes a private key from outside: generate one in the chip (C_GenerateKeyPair)"
+                .to_owned(),
+        ),
+        numbers => Error::DeviceMemory(format!(
+            "slot {} takes a private key from outside and holds one: destroy it first",
+            numbers.join(", ")
+        )),
+    })
+}

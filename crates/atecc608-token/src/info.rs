@@ -1,0 +1,72 @@
+//! What a token says of itself: C_GetSlotInfo and C_GetTokenInfo.
+
+use cryptoki_sys::*;
+
+use super::identity::Identity;
+use super::pin::{token_flags, MAX_PIN_LEN, MIN_PIN_CHARS};
+use atecc608_wire::config_zone::Model;
+
+/// What C_GetTokenInfo says, apart from session counts.
+#[derive(Clone, Debug)]
+pub struct TokenInfo {
+    /// The token's label.
+    pub label: String,
+    /// "ATECC608A", "ATECC608B", or "ATECC608-SIM".
+    pub model: String,
+    /// 16 hex digits.
+    pub serial_number: String,
+    /// CKF flags.
+    pub flags: CK_FLAGS,
+    /// Longest PIN, in bytes.
+    pub max_pin_len: CK_ULONG,
+    /// Shortest PIN, in bytes.
+    pub min_pin_len: CK_ULONG,
+    /// The chip's revision as a hardware version.
+    pub hardware_version: CK_VERSION,
+}
+
+/// What C_GetSlotInfo says.
+#[derive(Clone, Debug)]
+pub struct SlotInfo {
+    /// Bus and address.
+    pub description: String,
+    /// Whether a chip answers there.
+    pub present: bool,
+}
+
+impl TokenInfo {
+    /// What the chip says; `configured` is the label that the configuration gives.
+    pub(super) fn of(identity: &Identity, configured: Option<String>) -> Self {
+        let zone = &identity.zone;
+        let serial_number = zone.serial_number().token_serial();
+        let label = configured
+            .or_else(|| identity.store.state().label.clone())
+            .unwrap_or_else(|| format!("ATECC608-{}", &serial_number[8..]));
+        let model = if identity.simulated { "ATECC608-SIM".to_owned() } else { zone.model().to_string() };
+        let mut flags = 0;
+        if zone.config_locked() {
+            // Until then its random number is a constant.
+            flags |= CKF_RNG;
+        }
+        if identity.is_provisioned() {
+            flags |= CKF_TOKEN_INITIALIZED;
+        }
+        flags |= token_flags(identity.scheme, !identity.store.state().pins.is_empty());
+        let revision = match zone.model() {
+            Model::Atecc608A => 2,
+            Model::Atecc608B => 3,
+            Model::Atecc608Other(revision) => revision,
+            Model::Other(_) => 0,
+        };
+        Self {
+            label,
+            model,
+            serial_number,
+            flags,
+            // Where no PIN is asked for, clients that insist on sending one may.
+            max_pin_len: MAX_PIN_LEN as CK_ULONG,
+            min_pin_len: if identity.scheme.is_some() { MIN_PIN_CHARS as CK_ULONG } else { 0 },
+            hardware_version: CK_VERSION { major: 0x60, minor: revision },
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The chip's private keys as the command-line tool sees them: which slots can hold one, which do, and why a slot is not fit for
+//! what is wanted. Nothing of it is reachable through PKCS#11.
+
+use super::attest::KeyName;
+use super::attribute::Answer;
+use super::error::{Error, Result};
+use super::find::Half;
+use super::identity::{read_point, Identity};
+use super::layout::KeySlot;
+use super::point::Point;
+use super::profile;
+use super::Token;
+use crate::bus::Bus;
+use atecc608::Chip;
+use atecc608_wire::{ConfigZone, Slot};
+use cryptoki_sys::CKA_ID;
+
+/// One slot that can hold a private key.
+#[derive(Clone, Debug)]
+pub struct KeyReport {
+    /// The slot, and what its key may do.
+    pub key: KeySlot,
+    /// The label of the key that is there; of an empty slot its name.
+    pub label: String,
+    /// CKA_ID; none while it depends on a public key that is not known.
+    pub id: Option<Vec<u8>>,
+    /// Whether it holds a key that is to be seen; none if only a login would tell.
+    pub present: Option<bool>,
+    /// Its public key: from the chip, or what the state knows where the chip wants a login first.
+    pub point: Option<Point>,
+    /// Whether the slot is locked for good.
+    pub locked: bool,
+    /// Whether the slot works only after a login, and there was none.
+    pub wants_login: bool,
+}
+
+/// How a new key gets into a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewKey {
+    /// GenKey.
+    Generated,
+    /// PrivWrite.
+    Imported,
+}
+
+impl Token {
+    /// All slots that can hold a private key, in order; the public keys are read from the chip.
+    ///
+    /// # Errors
+    /// [`Error::DeviceError`] if the chip is not provisioned; those of the chip.
+    pub fn key_reports(&self) -> Result<Vec<KeyReport>> {
+        self.with_device(|device| {
+            device.with_chip(|chip, identity| {
+                ensure_provisioned(identity)?;
+                let slots: Vec<Slot> = identity.keys.iter().map(|key| key.slot).collect();
+                identity.learn_presence(chip, &slots)?;
+                slots.into_iter().map(|slot| report(chip, identity, slot)).collect()
+            })
+        })
+    }
+
+    /// The slot of a private key, and its public key as the chip tells it now.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`] if there is no such key or it does not tell its public key, [`Error::UserNotLoggedIn`];
+    /// those of the chip.
+    pub fn read_public_key(&self, key: &KeyName) -> Result<(Slot, Point)> {
+        self.with_device(|device| {
+            device.with_chip(|chip, identity| {
+                ensure_provisioned(identity)?;
+                let slot = find(chip, identity, key)?;
+                if identity.is_out_of_reach(slot) {
+                    return Err(Error::UserNotLoggedIn);
+                }
+                Ok((slot, identity.read_point_anew(chip, slot)?))
+            })
+        })
+    }
+
+    /// Why a new key can't get into this slot whatever it holds now; none if it can.
+    ///
+    /// # Errors
+    /// [`Error::DeviceError`] if the chip is not provisioned; those of the chip.
+    pub fn slot_problem(&self, slot: Slot, new: NewKey) -> Result<Option<String>> {
+        self.with_device(|device| {
+            let identity = device.identity()?;
+            ensure_provisioned(identity)?;
+            Ok(problem(identity, slot, new))
+        })
+    }
+}
+
+fn ensure_provisioned(identity: &Identity) -> Result<()> {
+    if identity.is_provisioned() {
+        return Ok(());
+    }
+    let command = profile::next_command(&identity.zone);
+    Err(Error::DeviceError(format!("the chip is not provisioned: it has no keys yet; `{command}` shows what to do")))
+}
+
+fn report(chip: &mut Chip<Bus>, identity: &mut Identity, slot: Slot) -> Result<KeyReport> {
+    let wants_login = identity.is_out_of_reach(slot);
+    let present = identity.known_presence(slot);
+    let tells = identity.key_slot(slot).is_some_and(|key| key.public);
+    let point = match present {
+        Some(true) if tells && !wants_login => Some(identity.read_point_anew(chip, slot)?),
+        Some(true) => identity.known_point(slot),
+        _ => None,
+    };
+    let locked = identity.zone.slot_locked(slot);
+    let pair = identity.pair(slot).ok_or_else(|| Error::State(format!("slot {slot} is no key slot")))?;
+    let id = match Half::Private.attribute(&pair, CKA_ID) {
+        Answer::Value(id) => Some(id),
+        _ => None,
+    };
+    let label = if present == Some(false) { pair.key.default_label.clone() } else { pair.label().to_owned() };
+    let id = id.filter(|_| present != Some(false));
+    Ok(KeyReport { key: pair.key.clone(), label, id, present, point, locked, wants_login })
+}
+
+/// The slot of a key that is there.
+fn find(chip: &mut Chip<Bus>, identity: &mut Identity, key: &KeyName) -> Result<Slot> {
+    if let KeyName::Slot(slot) = key {
+        if identity.key_slot(*slot).is_none() {
+            let problem = not_a_key_slot(&identity.zone, identity, *slot);
+            // The attestation key is none of the token's objects, but has a public key all the same.
+            let has_a_key = identity.zone.key_config(*slot).is_p256_private()
+                && chip.converse(|awake| read_point(awake, *slot)).map_err(Error::Device)?.is_some();
+            return Err(Error::KeyHandleInvalid(if has_a_key {
+                format!("{problem} (`atecc608 attest --public` prints its public key)")
+            } else {
+                problem
+            }));
+        }
+    }
+    let is_meant = |slot: &Slot| match key {
+        KeyName::Slot(wanted) => slot == wanted,
+        KeyName::Label(label) => identity.pair(*slot).is_some_and(|pair| pair.label() == label),
+    };
+    let slots: Vec<Slot> = identity.keys.iter().map(|key| key.slot).filter(is_meant).collect();
+    identity.learn_presence(chip, &slots)?;
+    // A slot whose key only a login would show may hold it.
+    let may_be = |slot: &Slot| identity.known_presence(*slot) != Some(false);
+    slots.into_iter().find(may_be).ok_or_else(|| {
+        Error::KeyHandleInvalid(match key {
+            KeyName::Slot(slot) => {
+                format!("slot {slot} holds no key: `atecc608 key generate --slot {slot}` makes one")
+            }
+            KeyName::Label(label) => {
+                format!("no private key is called \"{label}\": `atecc608 key list` shows which there are")
+            }
+        })
+    })
+}
+
+/// What is in the way of a new key, whatever the slot holds.
+fn problem(identity: &Identity, slot: Slot, new: NewKey) -> Option<String> {
+    let fit = |key: &&KeySlot| match new {
+        NewKey::Generated => key.generate && key.public,
+        NewKey::Imported => key.import && key.public && !identity.zone.slot_locked(key.slot),
+    };
+    let slots: Vec<String> = identity.keys.iter().filter(fit).map(|key| key.slot.to_string()).collect();
+    let others = match slots.as_slice() {
+        [] => "no slot of this chip can".to_owned(),
+        slots => format!("slot {} can", slots.join(", ")),
+    };
+    let problem = match identity.key_slot(slot) {
+        None => not_a_key_slot(&identity.zone, identity, slot),
+        Some(key) if fit(&key) => return None,
+        Some(_) if identity.zone.slot_locked(slot) => {
+            format!("slot {slot} is locked for good: nothing can replace its key")
+        }
+        Some(_) if new == NewKey::Imported => {
+            format!("the configuration of slot {slot} takes no private key from outside (PrivWrite is forbidden)")
+        }
+        Some(key) if !key.public => {
+            format!("the configuration of slot {slot} does not tell its public key, so nobody could use a key there")
+        }
+        Some(_) => format!("the configuration of slot {slot} keeps its key for good (GenKey is forbidden)"),
+    };
+    Some(format!("{problem}; {others}"))
+}
+
+fn not_a_key_slot(zone: &ConfigZone, identity: &Identity, slot: Slot) -> String {
+    let name = identity.profile.map(|profile| format!(" (\"{}\")", profile.slot(slot).name)).unwrap_or_default();
+    if zone.key_config(slot).is_p256_private() {
+        format!("the key of slot {slot}{name} signs nothing from outside: it is there for statements of the chip")
+    } else {
+        format!("slot {slot}{name} is no key slot: its configuration is for data or secrets")
+    }
+}

@@ -1,0 +1,137 @@
+//! Keys from secret keys: HKDF (RFC 5869) and the key derivation of TLS 1.2 (RFC 5246 section 5, RFC 5705), both made of
+//! HMAC-SHA-256. A secret in the chip stays there and the chip does the HMACs, so it can be expanded, or serve as salt; what is
+//! derived is a session key. It crosses the bus encrypted where chip and host share an IO protection key; the messages of the
+//! HMACs do not, and HKDF's each hold the 32 bytes before: of a longer key only the last part is hidden from a listener.
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::derive::wanted;
+use super::error::{Error, Result};
+use super::mac::hmac_once;
+use super::mechanism::{HkdfSalt, Mechanism, Parameter};
+use super::object::SessionObject;
+use super::secret::session::SecretRequest;
+use super::secret::{ChipSecret, SecretKey};
+use super::template::Template;
+use super::{ObjectHandle, SessionRef, Token};
+use atecc608::secrets::KDF_MESSAGE_LEN;
+
+/// Bytes of an HMAC.
+const HASH_LEN: usize = 32;
+/// Longest output of HKDF (RFC 5869 section 2.3).
+const MAX_LEN: usize = 255 * HASH_LEN;
+
+/// Derives a session key.
+///
+/// # Errors
+/// [`Error::MechanismParamInvalid`], [`Error::KeyFunctionNotPermitted`] for a secret in the chip that would have to be
+/// extracted from, those of keys, template and chip.
+pub(super) fn derive(
+    token: &Arc<Token>,
+    session: SessionRef,
+    mechanism: &Mechanism,
+    base: ObjectHandle,
+    template: &Template,
+) -> Result<SessionObject> {
+    let request = SecretRequest::new(session, template)?;
+    let (key_type, len) = wanted(&request, MAX_LEN)?;
+    let base = token.secret_key(base, CKA_DERIVE, mechanism.mechanism)?;
+    let value = match &mechanism.parameter {
+        Parameter::Hkdf { extract, expand, hash, salt, info } => {
+            check_hash(*hash)?;
+            let key = if *extract { self::extract(token, &base, salt)? } else { base };
+            match (expand, key) {
+                (true, key) => self::expand(token, &key, info, len)?,
+                (false, SecretKey::Host { value, .. }) if *extract && len == HASH_LEN => value,
+                _ => {
+                    return Err(Error::MechanismParamInvalid(
+                        "CK_HKDF_PARAMS: bExtract alone makes a key of 32 bytes, and one of the two must be true"
+                            .to_owned(),
+                    ))
+                }
+            }
+        }
+        Parameter::TlsKdf { hash, label, seed } => {
+            check_hash(*hash)?;
+            tls_prf(token, &base, &[&label[..], seed].concat(), len)?
+        }
+        _ => return Err(Error::MechanismParamInvalid("the mechanism's parameter is missing".to_owned())),
+    };
+    request.for_session(session, key_type, value)
+}
+
+fn check_hash(hash: CK_MECHANISM_TYPE) -> Result<()> {
+    match hash {
+        CKM_SHA256 => Ok(()),
+        other => Err(Error::MechanismParamInvalid(format!("the hash {other:#x}: only CKM_SHA256 is supported"))),
+    }
+}
+
+/// HMAC(salt, secret).
+fn extract(token: &Arc<Token>, secret: &SecretKey, salt: &HkdfSalt) -> Result<SecretKey> {
+    let SecretKey::Host { value: secret, .. } = secret else {
+        return Err(Error::KeyFunctionNotPermitted(
+            "a secret in the chip can be expanded (bExtract false), not extracted from: it never leaves the chip"
+                .to_owned(),
+        ));
+    };
+    let given = |value: &[u8]| SecretKey::Host { key_type: CKK_GENERIC_SECRET, value: Zeroizing::new(value.to_vec()) };
+    let salt = match salt {
+        HkdfSalt::Null => given(&[0; HASH_LEN]),
+        HkdfSalt::Data(data) => given(data),
+        HkdfSalt::Key(handle) => token.secret_key(*handle, CKA_DERIVE, CKM_HKDF_DERIVE)?,
+    };
+    let value = Zeroizing::new(keyed_hash(token, &salt, secret)?.to_vec());
+    Ok(SecretKey::Host { key_type: CKK_GENERIC_SECRET, value })
+}
+
+/// T(1) ‖ T(2) ‖ …, where T(n) = HMAC(key, T(n−1) ‖ info ‖ n).
+fn expand(token: &Arc<Token>, key: &SecretKey, info: &[u8], len: usize) -> Result<Zeroizing<Vec<u8>>> {
+    let (mut output, mut last) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
+    for number in 1..=len.div_ceil(HASH_LEN) {
+        let message = Zeroizing::new([&last[..], info, &[number as u8]].concat());
+        *last = keyed_hash(token, key, &message)?.to_vec();
+        output.extend_from_slice(&last);
+    }
+    output.truncate(len);
+    Ok(output)
+}
+
+/// P_SHA256(key, seed): HMAC(key, A(n) ‖ seed) for n = 1, 2, …, where A(n) = HMAC(key, A(n−1)) and A(0) is the seed.
+fn tls_prf(token: &Arc<Token>, key: &SecretKey, seed: &[u8], len: usize) -> Result<Zeroizing<Vec<u8>>> {
+    let (mut output, mut a) = (Zeroizing::new(Vec::new()), Zeroizing::new(seed.to_vec()));
+    while output.len() < len {
+        *a = keyed_hash(token, key, &a)?.to_vec();
+        let message = Zeroizing::new([&a[..], seed].concat());
+        output.extend_from_slice(&*keyed_hash(token, key, &message)?);
+    }
+    output.truncate(len);
+    Ok(output)
+}
+
+/// HMAC-SHA-256; with a key in the chip encrypted on its way, if that can be.
+fn keyed_hash(token: &Arc<Token>, key: &SecretKey, message: &[u8]) -> Result<Zeroizing<[u8; 32]>> {
+    if let (SecretKey::Chip(key), true) = (key, message.len() <= KDF_MESSAGE_LEN) {
+        if let Some(hash) = hidden(token, key, message)? {
+            return Ok(hash);
+        }
+    }
+    hmac_once(token, key, message)
+}
+
+/// None if chip and host share no IO protection key, or KDF is not what it is taken for.
+fn hidden(token: &Token, key: &ChipSecret, message: &[u8]) -> Result<Option<Zeroizing<[u8; 32]>>> {
+    token.with_device(|device| {
+        device.with_secret(key, |chip, identity| {
+            let Some(io_key) = identity.shared_io_key(chip) else { return Ok(None) };
+            if !identity.kdf_is_hmac(chip, key.slot, &io_key)? {
+                return Ok(None);
+            }
+            let hash = chip.converse(|awake| awake.hmac_encrypted(key.slot, message, &io_key));
+            hash.map(Some).map_err(Error::Device)
+        })
+    })
+}

@@ -1,0 +1,59 @@
+//! Configurations that chips are sold with, and that other people's tools and examples write (fact sheet section 6): what the
+//! keys in them are for, so that they have names without a line of configuration.
+//!
+//! A configuration is recognised by its key slots. What may differ from one such chip to the next is not looked at: that the
+//! key may never be replaced or its slot be locked, and everything in other slots.
+
+use atecc608_wire::{ConfigZone, Slot};
+
+/// A configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Whose it is.
+    pub name: &'static str,
+    /// SlotConfig and KeyConfig of its first slots.
+    slots: &'static [(u16, u16)],
+}
+
+/// All of them.
+const KNOWN: [Known; 4] = [
+    Known {
+        name: "Trust&GO or TrustFLEX",
+        slots: &[(0x0085, 0x0053), (0x0082, 0x0053), (0x2085, 0x0073), (0x2085, 0x0073), (0x2085, 0x0073)],
+    },
+    Known {
+        name: "mongoose-os",
+        slots: &[(0x6487, 0x0033), (0x6487, 0x0033), (0x6487, 0x0033), (0x6487, 0x0033), (0x0F80, 0x003C)],
+    },
+    Known {
+        name: "Arduino ECCX08",
+        slots: &[(0x2083, 0x0033), (0x2087, 0x0033), (0x2087, 0x0033), (0x2F87, 0x0033), (0x2F87, 0x0033)],
+    },
+    Known {
+        name: "the vendor's PKCS#11 example",
+        slots: &[(0x208F, 0x0033), (0x44C4, 0x001C), (0x2087, 0x0013), (0x2087, 0x0013), (0x0F8F, 0x007C)],
+    },
+];
+
+/// WriteConfig bit 3: not replaced by GenKey.
+const PERMANENT: u16 = 0x8000;
+/// KeyConfig bits 5 and 12: lockable, and usable only while the persistent latch is set.
+const VARIANTS: u16 = 0x1020;
+
+/// Whose configuration a chip has, if it is one of these.
+pub fn recognise(zone: &ConfigZone) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| {
+        Slot::all().zip(known.slots).all(|(slot, (access, key))| {
+            (zone.slot_config(slot).0 ^ access) & !PERMANENT == 0 && (zone.key_config(slot).0 ^ key) & !VARIANTS == 0
+        })
+    })
+}
+
+/// The name of a slot's object: in all of them slot 0 is the key for TLS.
+pub fn name(zone: &ConfigZone, slot: Slot) -> String {
+    match (recognise(zone), slot.number()) {
+        (None, _) => format!("slot-{slot}"),
+        (Some(_), 0) => "device".to_owned(),
+        (Some(_), _) => format!("key-{slot}"),
+    }
+}

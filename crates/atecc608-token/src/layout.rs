@@ -1,0 +1,158 @@
+//! Which slot is which object: the configuration zone, the profile's names, and the user's own.
+
+use super::known;
+use super::pin::Scheme;
+use super::profile::Profile;
+use super::state::SecretKind;
+use crate::config::ObjectConfig;
+use atecc608_wire::config_zone::{KeyType, WritePolicy};
+use atecc608_wire::{ConfigZone, Slot};
+
+/// A slot whose private key can do something for a PKCS#11 caller: external Sign, or ECDH with the result on the
+/// bus. Keys that only sign internally (attestation) are not objects: no function could use them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySlot {
+    /// Which slot.
+    pub slot: Slot,
+    /// External Sign is allowed.
+    pub sign: bool,
+    /// ECDH is allowed, and its result may leave the chip: in clear, or encrypted with a key that this host has.
+    pub derive: bool,
+    /// The public key may be computed.
+    pub public: bool,
+    /// GenKey may replace the key.
+    pub generate: bool,
+    /// The key may have come from outside (PrivWrite is allowed), so it is not claimed to be born here.
+    pub import: bool,
+    /// Uses are counted for good: such a key is never used twice for one request.
+    pub limited_use: bool,
+    /// The label while no other is stored.
+    pub default_label: String,
+    /// The id that the configuration gives.
+    pub configured_id: Option<Vec<u8>>,
+}
+
+/// The key slots of a chip whose both zones are locked, in order.
+/// `has_io_key`: whether the IO protection key is on this host.
+pub fn key_slots(
+    zone: &ConfigZone,
+    profile: Option<&Profile>,
+    objects: &[ObjectConfig],
+    has_io_key: bool,
+) -> Vec<KeySlot> {
+    let options = zone.chip_options();
+    let output = match options.ecdh_protection() {
+        0 => true,
+        1 => options.io_protection() && has_io_key,
+        _ => false,
+    };
+    Slot::all()
+        .filter_map(|slot| {
+            let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
+            let sign = access.external_sign();
+            let derive = access.ecdh() && !access.ecdh_to_slot() && output;
+            // Without IsSecret the chip refuses GenKey and Sign (fact sheet section 11).
+            if !key.is_p256_private() || !access.is_secret() || !(sign || derive) {
+                return None;
+            }
+            let configured = objects.iter().find(|object| object.slot == slot);
+            Some(KeySlot {
+                slot,
+                sign,
+                derive,
+                public: key.pub_info(),
+                generate: access.write_config().gen_key() && !zone.slot_locked(slot),
+                import: access.write_config().priv_write(),
+                limited_use: access.limited_use(),
+                default_label: configured
+                    .and_then(|object| object.label.clone())
+                    .unwrap_or_else(|| name(zone, profile, slot)),
+                configured_id: configured.and_then(|object| object.id.clone()),
+            })
+        })
+        .collect()
+}
+
+/// A slot that can hold secret keys for a PKCS#11 caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretSlot {
+    /// Which slot.
+    pub slot: Slot,
+    /// What kind of keys.
+    pub kind: SecretKind,
+    /// How many of them: each has 32 bytes of the slot, since it is written 32 bytes at a time.
+    pub keys: u8,
+    /// How they get there.
+    pub access: SecretAccess,
+    /// Its name in the profile.
+    pub name: String,
+}
+
+/// How a secret slot is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretAccess {
+    /// In clear over the bus.
+    Clear,
+    /// Encrypted with the key in this slot.
+    Encrypted(Slot),
+    /// No more: what is in it stays.
+    Never,
+}
+
+/// The slots of a chip whose both zones are locked that can hold secret keys, in order: for AES those of that key
+/// type, for HMAC other secrets that no rule of the chip uses for something else.
+pub fn secret_slots(zone: &ConfigZone, profile: Option<&Profile>) -> Vec<SecretSlot> {
+    let scheme = Scheme::of(zone, profile);
+    Slot::all()
+        .filter_map(|slot| {
+            let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
+            // After a login the chip lets the host use what names the login's secret.
+            let barred = key.req_auth() && !scheme.is_some_and(|scheme| scheme.guards(slot));
+            let gated = access.limited_use() || barred || key.persistent_disable();
+            if key.private() || !access.is_secret() || access.encrypt_read() || gated {
+                return None;
+            }
+            let kind = match key.key_type() {
+                KeyType::Aes if zone.aes_enabled() => SecretKind::Aes,
+                // The chip's HMAC refuses keys with NoMac or ReqRandom (fact sheet section 11).
+                KeyType::ShaOrData if !access.no_mac() && !key.req_random() && !serves_the_chip(zone, slot) => {
+                    SecretKind::Generic
+                }
+                _ => return None,
+            };
+            Some(SecretSlot {
+                slot,
+                kind,
+                keys: if kind == SecretKind::Aes { (slot.size() / 32) as u8 } else { 1 },
+                access: match access.write_config().write_policy() {
+                    _ if zone.slot_locked(slot) => SecretAccess::Never,
+                    WritePolicy::Always => SecretAccess::Clear,
+                    WritePolicy::Encrypted => SecretAccess::Encrypted(access.write_key()),
+                    WritePolicy::PubInvalid | WritePolicy::Never => SecretAccess::Never,
+                },
+                name: name(zone, profile, slot),
+            })
+        })
+        .collect()
+}
+
+/// What a slot's object is called while nobody has given it a label.
+fn name(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> String {
+    profile.map_or_else(|| known::name(zone, slot), |profile| profile.slot(slot).name.clone())
+}
+
+/// Whether the chip's own rules use the slot: as IO protection key, or to read, write or authorise another one.
+fn serves_the_chip(zone: &ConfigZone, slot: Slot) -> bool {
+    let is_io_key = zone.chip_options().io_protection() && zone.chip_options().io_key() == slot;
+    let serves = |other: Slot| {
+        let (access, key) = (zone.slot_config(other), zone.key_config(other));
+        let encrypts = access.write_config().write_policy() == WritePolicy::Encrypted
+            && !key.private()
+            && access.write_key() == slot;
+        let imports = key.private() && access.write_config().priv_write() && access.write_key() == slot;
+        let reads = access.encrypt_read() && access.read_key() == slot;
+        let authorises = key.req_auth() && key.auth_key() == slot;
+        encrypts || imports || reads || authorises
+    };
+    is_io_key || Slot::all().any(serves)
+}

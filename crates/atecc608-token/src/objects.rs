@@ -1,0 +1,376 @@
+//! Creating objects that are not born in the chip: certificates and data in the state folder, public keys and others in the
+//! session.
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::certificate;
+use super::device::Device;
+use super::error::{Error, Result};
+use super::identity::Identity;
+use super::import::ImportRequest;
+use super::kept::{Kept, KeptFor};
+use super::mechanism::ECDSA;
+use super::object::SessionObject;
+use super::point::{Point, P256_PARAMS};
+use super::secret;
+use super::secret::session::SecretRequest;
+use super::secret::stored::NewSecret;
+use super::state::{to_hex, StoredClass, StoredObject};
+use super::template::{bool_value, ulong_value, Template};
+use super::SessionRef;
+use crate::bus::Bus;
+use atecc608::Chip;
+use atecc608_wire::Slot;
+
+/// Largest CKA_VALUE of a certificate or data object, in bytes.
+const MAX_VALUE: usize = 64 * 1024;
+/// Longest label or application, in bytes.
+const MAX_TEXT: usize = 255;
+/// Longest id, in bytes.
+const MAX_ID: usize = 255;
+
+/// What may stand in the templates of certificates and data.
+pub(super) const SHARED: &[CK_ATTRIBUTE_TYPE] =
+    &[CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE, CKA_LABEL, CKA_VALUE];
+/// Of certificates only.
+pub(super) const CERTIFICATE: &[CK_ATTRIBUTE_TYPE] = &[
+    CKA_CERTIFICATE_TYPE,
+    CKA_TRUSTED,
+    CKA_CERTIFICATE_CATEGORY,
+    CKA_CHECK_VALUE,
+    CKA_START_DATE,
+    CKA_END_DATE,
+    CKA_PUBLIC_KEY_INFO,
+    CKA_SUBJECT,
+    CKA_ID,
+    CKA_ISSUER,
+    CKA_SERIAL_NUMBER,
+    CKA_URL,
+    CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
+    CKA_HASH_OF_ISSUER_PUBLIC_KEY,
+    CKA_JAVA_MIDP_SECURITY_DOMAIN,
+    CKA_NAME_HASH_ALGORITHM,
+];
+/// Of data only.
+pub(super) const DATA: &[CK_ATTRIBUTE_TYPE] = &[CKA_APPLICATION, CKA_OBJECT_ID];
+/// What may stand in the template of a public key.
+pub(super) const PUBLIC_KEY: &[CK_ATTRIBUTE_TYPE] = &[
+    CKA_CLASS,
+    CKA_TOKEN,
+    CKA_PRIVATE,
+    CKA_MODIFIABLE,
+    CKA_COPYABLE,
+    CKA_DESTROYABLE,
+    CKA_LABEL,
+    CKA_KEY_TYPE,
+    CKA_ID,
+    CKA_START_DATE,
+    CKA_END_DATE,
+    CKA_DERIVE,
+    CKA_SUBJECT,
+    CKA_ENCRYPT,
+    CKA_VERIFY,
+    CKA_VERIFY_RECOVER,
+    CKA_WRAP,
+    CKA_TRUSTED,
+    CKA_EC_PARAMS,
+    CKA_EC_POINT,
+    CKA_PUBLIC_KEY_INFO,
+    CKA_ALLOWED_MECHANISMS,
+];
+
+/// What C_CreateObject makes.
+pub(super) enum NewObject {
+    /// A token object.
+    Stored(StoredObject),
+    /// A session object.
+    Session(SessionObject),
+    /// A secret key for the chip.
+    Secret(NewSecret),
+    /// A private key for the chip.
+    Private(ImportRequest),
+}
+
+/// Reads a template for C_CreateObject.
+///
+/// # Errors
+/// What the template lacks or contradicts.
+pub(super) fn from_template(device: &mut Device, session: SessionRef, template: &Template) -> Result<NewObject> {
+    let class = template
+        .ulong(CKA_CLASS)?
+        .ok_or_else(|| Error::TemplateIncomplete("CKA_CLASS is missing from the template".to_owned()))?;
+    let on_token = template.boolean(CKA_TOKEN)?.unwrap_or(false);
+    if on_token && !session.read_write {
+        return Err(Error::SessionReadOnly);
+    }
+    match class {
+        CKO_CERTIFICATE | CKO_DATA => {
+            let object = stored_object(device, class, on_token, template)?;
+            Ok(if on_token {
+                NewObject::Stored(object)
+            } else {
+                NewObject::Session(as_session_object(
+                    session,
+                    &object,
+                    template.boolean(CKA_PRIVATE)?.unwrap_or(false),
+                )?)
+            })
+        }
+        CKO_PUBLIC_KEY if !on_token => Ok(NewObject::Session(public_key(session, template)?)),
+        CKO_PUBLIC_KEY => Err(Error::ActionProhibited(
+            "a public key on its own is kept as a session object only (CKA_TOKEN false)".to_owned(),
+        )),
+        CKO_PRIVATE_KEY => ImportRequest::new(session, template).map(NewObject::Private),
+        CKO_SECRET_KEY => {
+            let request = SecretRequest::new(session, template)?;
+            let missing = || Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".to_owned());
+            let key_type = request.key_type.ok_or_else(missing)?;
+            let value = request.value()?;
+            Ok(if on_token {
+                NewObject::Secret(request.for_chip(key_type, value)?)
+            } else {
+                NewObject::Session(request.for_session(session, key_type, value)?)
+            })
+        }
+        other => Err(Error::AttributeValueInvalid(format!("CKA_CLASS: objects of class {other:#x} can't be created"))),
+    }
+}
+
+fn stored_object(
+    device: &mut Device,
+    class: CK_OBJECT_CLASS,
+    on_token: bool,
+    template: &Template,
+) -> Result<StoredObject> {
+    let (own, kind) =
+        if class == CKO_CERTIFICATE { (CERTIFICATE, KeptFor::Certificate) } else { (DATA, KeptFor::Data) };
+    known_only(template, &[SHARED, own])?;
+    if template.boolean(CKA_TRUSTED)? == Some(true) {
+        // Only a security officer could say so.
+        return Err(Error::AttributeReadOnly(CKA_TRUSTED));
+    }
+    let kept = Kept::of(kind, &[template])?;
+    if on_token && template.boolean(CKA_PRIVATE)? == Some(true) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_PRIVATE=true: certificates and data lie in clear in the state folder and are public objects"
+                .to_owned(),
+        ));
+    }
+    let value = template.bytes(CKA_VALUE).unwrap_or_default();
+    check_value(value)?;
+    let label = checked_text(template, CKA_LABEL)?;
+    let application = checked_text(template, CKA_APPLICATION)?.unwrap_or_default();
+    if class == CKO_DATA {
+        let id = template.bytes(CKA_OBJECT_ID).unwrap_or_default().to_vec();
+        let label = label.unwrap_or_default();
+        return Ok(StoredObject {
+            unique_id: unique_id()?,
+            class: StoredClass::Data,
+            label,
+            id,
+            application,
+            kept,
+            value: value.to_vec(),
+        });
+    }
+    if template.ulong(CKA_CERTIFICATE_TYPE)?.is_some_and(|given| given != CKC_X_509) {
+        return Err(Error::AttributeValueInvalid("CKA_CERTIFICATE_TYPE: only CKC_X_509 is kept".to_owned()));
+    }
+    if value.is_empty() {
+        return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".to_owned()));
+    }
+    let fields = certificate::parse(value)?;
+    secret::session::given_check_value(template, &super::attribute::certificate_check_value(value))?;
+    // A certificate without an id belongs to the key that it certifies, if that is in the chip.
+    let given_id = template.bytes(CKA_ID).filter(|id| !id.is_empty());
+    let wanted = fields.point.filter(|_| given_id.is_none() || label.is_none());
+    let pair = wanted.and_then(|point| device.with_chip(|chip, identity| identity.learn_pair_of(chip, point)).ok()?);
+    let id = match given_id {
+        Some(id) => checked_id(id)?,
+        None => pair.as_ref().map(|(id, _)| id.clone()).unwrap_or_default(),
+    };
+    let label = label.or_else(|| pair.map(|(_, label)| label)).unwrap_or_default();
+    Ok(StoredObject {
+        unique_id: unique_id()?,
+        class: StoredClass::Certificate,
+        label,
+        id,
+        application,
+        kept,
+        value: value.to_vec(),
+    })
+}
+
+impl Identity {
+    /// Id and label of the key pair with this public key. Public keys that are not known are asked for.
+    fn learn_pair_of(&mut self, chip: &mut Chip<Bus>, point: Point) -> Result<Option<(Vec<u8>, String)>> {
+        if self.pair_of(point).is_none() {
+            let slots = self.keys.iter().filter(|key| key.public).map(|key| key.slot);
+            let unknown: Vec<Slot> = slots.filter(|slot| self.known_point(*slot).is_none()).collect();
+            self.learn_presence(chip, &unknown)?;
+            for slot in unknown {
+                if self.known_presence(slot) == Some(true) {
+                    self.learn_point(chip, slot)?;
+                }
+            }
+        }
+        Ok(self.pair_of(point))
+    }
+
+    /// Id and label of the key pair with this public key, as far as points are known.
+    fn pair_of(&self, point: Point) -> Option<(Vec<u8>, String)> {
+        let key = self.keys.iter().find(|key| self.known_point(key.slot) == Some(point))?;
+        let pair = self.pair(key.slot)?;
+        let id = pair.given_id().map(<[u8]>::to_vec).unwrap_or_else(|| point.key_id().to_vec());
+        Some((id, pair.label().to_owned()))
+    }
+}
+
+/// A certificate or data object that lives in the session only.
+pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, private: bool) -> Result<SessionObject> {
+    const ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
+        CKA_CLASS,
+        CKA_COPYABLE,
+        CKA_MODIFIABLE,
+        CKA_DESTROYABLE,
+        CKA_OBJECT_VALIDATION_FLAGS,
+        CKA_LABEL,
+        CKA_VALUE,
+        CKA_APPLICATION,
+        CKA_OBJECT_ID,
+        CKA_CERTIFICATE_TYPE,
+        CKA_CERTIFICATE_CATEGORY,
+        CKA_CHECK_VALUE,
+        CKA_TRUSTED,
+        CKA_ID,
+        CKA_SUBJECT,
+        CKA_ISSUER,
+        CKA_SERIAL_NUMBER,
+        CKA_PUBLIC_KEY_INFO,
+        CKA_START_DATE,
+        CKA_END_DATE,
+        CKA_URL,
+        CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
+        CKA_HASH_OF_ISSUER_PUBLIC_KEY,
+        CKA_JAVA_MIDP_SECURITY_DOMAIN,
+        CKA_NAME_HASH_ALGORITHM,
+    ];
+    let attributes = ATTRIBUTES
+        .iter()
+        .filter_map(|attribute| {
+            let value = super::attribute::stored_attribute(object, *attribute).ok()?;
+            Some((*attribute, Zeroizing::new(value)))
+        })
+        .collect();
+    let mut attributes = Template::new(attributes);
+    attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(false)));
+    attributes.set(CKA_PRIVATE, Zeroizing::new(bool_value(private)));
+    Ok(SessionObject { session: session.id, attributes })
+}
+
+/// A public key to verify with: pkcs11-provider makes one for each peer.
+fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject> {
+    known_only(template, &[PUBLIC_KEY])?;
+    let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template"));
+    match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
+        CKK_EC => {}
+        other => {
+            return Err(Error::AttributeValueInvalid(format!(
+                "CKA_KEY_TYPE: {other:#x}, where only CKK_EC is supported"
+            )))
+        }
+    }
+    if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
+        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".to_owned()));
+    }
+    let point = Point::from_caller(template.bytes(CKA_EC_POINT).ok_or_else(|| missing("CKA_EC_POINT"))?)
+        .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".to_owned()))?;
+    let text = |attribute| template.bytes(attribute).unwrap_or_default().to_vec();
+    let kept = Kept::of(KeptFor::Key, &[template])?;
+    checked_text(template, CKA_LABEL)?;
+    let unless_denied = |permission| Ok(bool_value(template.boolean(permission)?.unwrap_or(true)));
+    if template.boolean(CKA_TRUSTED)? == Some(true) {
+        return Err(Error::AttributeReadOnly(CKA_TRUSTED));
+    }
+    let given_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
+    if given_info.is_some_and(|info| info != point.public_key_info()) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_PUBLIC_KEY_INFO is not the public key of CKA_EC_POINT".to_owned(),
+        ));
+    }
+    let allowed = template.mechanisms(CKA_ALLOWED_MECHANISMS)?.unwrap_or_else(|| ECDSA.to_vec());
+    let own = |attribute| kept.get(attribute).unwrap_or_default().to_vec();
+    let attributes = [
+        (CKA_CLASS, ulong_value(CKO_PUBLIC_KEY)),
+        (CKA_KEY_TYPE, ulong_value(CKK_EC)),
+        (CKA_TOKEN, bool_value(false)),
+        (CKA_PRIVATE, bool_value(template.boolean(CKA_PRIVATE)?.unwrap_or(false))),
+        (CKA_MODIFIABLE, unless_denied(CKA_MODIFIABLE)?),
+        (CKA_COPYABLE, unless_denied(CKA_COPYABLE)?),
+        (CKA_DESTROYABLE, unless_denied(CKA_DESTROYABLE)?),
+        (CKA_OBJECT_VALIDATION_FLAGS, ulong_value(0)),
+        (CKA_LOCAL, bool_value(false)),
+        (CKA_TRUSTED, bool_value(false)),
+        (CKA_KEY_GEN_MECHANISM, ulong_value(CK_UNAVAILABLE_INFORMATION)),
+        (CKA_LABEL, text(CKA_LABEL)),
+        (CKA_ID, text(CKA_ID)),
+        (CKA_SUBJECT, own(CKA_SUBJECT)),
+        (CKA_START_DATE, own(CKA_START_DATE)),
+        (CKA_END_DATE, own(CKA_END_DATE)),
+        (CKA_ALLOWED_MECHANISMS, allowed.into_iter().flat_map(CK_MECHANISM_TYPE::to_ne_bytes).collect()),
+        (CKA_ENCAPSULATE, bool_value(false)),
+        (CKA_WRAP_TEMPLATE, Vec::new()),
+        (CKA_ENCAPSULATE_TEMPLATE, Vec::new()),
+        (CKA_VERIFY, unless_denied(CKA_VERIFY)?),
+        (CKA_VERIFY_RECOVER, bool_value(false)),
+        (CKA_ENCRYPT, bool_value(false)),
+        (CKA_WRAP, bool_value(false)),
+        (CKA_DERIVE, bool_value(false)),
+        (CKA_EC_PARAMS, P256_PARAMS.to_vec()),
+        (CKA_EC_POINT, point.ec_point()),
+        (CKA_PUBLIC_KEY_INFO, point.public_key_info()),
+    ];
+    let attributes = attributes.into_iter().map(|(attribute, value)| (attribute, Zeroizing::new(value))).collect();
+    Ok(SessionObject { session: session.id, attributes: Template::new(attributes) })
+}
+
+pub(super) fn known_only(template: &Template, known: &[&[CK_ATTRIBUTE_TYPE]]) -> Result<()> {
+    match template.iter().find(|(attribute, _)| !known.iter().any(|list| list.contains(attribute))) {
+        Some((attribute, _)) => Err(Error::AttributeTypeInvalid(attribute)),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn check_value(value: &[u8]) -> Result<()> {
+    if value.len() > MAX_VALUE {
+        return Err(Error::DeviceMemory(format!(
+            "CKA_VALUE: {} bytes, where at most {MAX_VALUE} are kept",
+            value.len()
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn checked_text(template: &Template, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<String>> {
+    match template.text(attribute)? {
+        Some(text) if text.len() > MAX_TEXT => {
+            Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} has more than {MAX_TEXT} bytes")))
+        }
+        text => Ok(text.map(str::to_owned)),
+    }
+}
+
+pub(super) fn checked_id(id: &[u8]) -> Result<Vec<u8>> {
+    if id.len() > MAX_ID {
+        return Err(Error::AttributeValueInvalid(format!("CKA_ID has more than {MAX_ID} bytes")));
+    }
+    Ok(id.to_vec())
+}
+
+pub(super) fn unique_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+    Ok(to_hex(&bytes))
+}

@@ -1,0 +1,117 @@
+//! The PIN of the profile `tls-pin`, enforced by the chip (docs/security.md).
+//!
+//! A slot of the chip holds A, 256 random bits, and every key names it as the secret that authorises its use. The state
+//! folder holds A XOR Argon2id(PIN, salt) ([`blob`]), and nothing by which a guess could be checked: whether a PIN is right,
+//! the chip says (`login`). Another slot holds S, the security officer's secret, made from the recovery code ([`code`])
+//! that provisioning printed; A is written with it. `change` is what gives the user another PIN.
+//!
+//! The state may hold several blobs: whoever gives the user another PIN adds one before the chip gets another A, and the
+//! chip decides at the next login which one counts. Whatever moment such a change is interrupted at, one of them does.
+
+pub mod blob;
+mod change;
+pub mod code;
+mod login;
+mod privacy;
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use cryptoki_sys::*;
+
+use super::error::{Error, Result};
+use super::profile::{Contents, Profile};
+use atecc608_wire::{ConfigZone, Slot};
+
+/// Fewest characters of a PIN.
+pub const MIN_PIN_CHARS: usize = 8;
+/// Most bytes of a PIN.
+pub const MAX_PIN_LEN: usize = 255;
+
+/// The slots of a chip whose PIN is enforced by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheme {
+    /// A, the authorisation secret.
+    pub authorisation: Slot,
+    /// S, the security officer's secret.
+    pub officer: Slot,
+    /// Bit N: slot N works only after an authorisation with A.
+    pub guarded: u16,
+}
+
+impl Scheme {
+    /// The scheme of a chip with this profile and configuration, if it has one.
+    pub fn of(zone: &ConfigZone, profile: Option<&Profile>) -> Option<Self> {
+        let profile = profile?;
+        let with = |contents| Slot::all().find(|slot| profile.slot(*slot).contents == contents);
+        let authorisation = with(Contents::AuthorisationSecret)?;
+        let guarded = |slot: &Slot| {
+            let key = zone.key_config(*slot);
+            key.req_auth() && key.auth_key() == authorisation
+        };
+        let guarded = Slot::all().filter(guarded).fold(0, |slots, slot| slots | 1 << slot.number());
+        Some(Self { authorisation, officer: with(Contents::OfficerSecret)?, guarded })
+    }
+
+    /// Whether the slot works only after an authorisation.
+    pub fn guards(&self, slot: Slot) -> bool {
+        self.guarded & 1 << slot.number() != 0
+    }
+}
+
+/// Who is logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Nobody.
+    Nobody,
+    /// CKU_USER.
+    User,
+    /// CKU_SO.
+    Officer,
+}
+
+/// Who is logged in, for all threads of the process: asked without the token's lock.
+#[derive(Debug, Default)]
+pub struct Login(AtomicU8);
+
+impl Login {
+    /// Who is logged in.
+    pub fn who(&self) -> Who {
+        match self.0.load(Ordering::Acquire) {
+            0 => Who::Nobody,
+            1 => Who::User,
+            _ => Who::Officer,
+        }
+    }
+
+    /// Somebody logs in, or nobody is any more; answers who was.
+    pub fn set(&self, who: Who) -> Who {
+        let before = self.who();
+        self.0.store(who as u8, Ordering::Release);
+        before
+    }
+}
+
+/// Checks a PIN that is to be given to the user.
+///
+/// # Errors
+/// [`Error::PinLenRange`], [`Error::PinInvalid`] if it is not UTF-8.
+pub fn check_new_pin(pin: &[u8]) -> Result<()> {
+    let text = std::str::from_utf8(pin).map_err(|_| Error::PinInvalid("a PIN is text in UTF-8".to_owned()))?;
+    let chars = text.chars().count();
+    if chars < MIN_PIN_CHARS || pin.len() > MAX_PIN_LEN {
+        return Err(Error::PinLenRange(format!(
+            "a PIN has at least {MIN_PIN_CHARS} characters and at most {MAX_PIN_LEN} bytes: the chip counts no failures, so a \
+             short one could be tried out"
+        )));
+    }
+    Ok(())
+}
+
+/// CKF flags of a token with this scheme.
+pub fn token_flags(scheme: Option<Scheme>, has_pin: bool) -> CK_FLAGS {
+    match scheme {
+        None => 0,
+        Some(_) if has_pin => CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED,
+        Some(_) => CKF_LOGIN_REQUIRED,
+    }
+}

@@ -1,0 +1,170 @@
+//! Secret keys: AES and generic ones. Session keys live in this process ([`session`]), token keys in a slot of the chip
+//! ([`stored`]), where the value goes in and never comes out.
+
+pub mod session;
+pub mod stored;
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::cipher::aes::{AesKey, HostAes};
+use super::error::{Error, Result};
+use super::mechanism::allowed_for_secret;
+use super::object::ObjectKey;
+use super::state::SecretKind;
+use super::{ObjectHandle, Token};
+use atecc608_wire::Slot;
+
+/// A secret key to work with.
+pub enum SecretKey {
+    /// A session key.
+    Host {
+        /// CKK code.
+        key_type: CK_KEY_TYPE,
+        /// Its value.
+        value: Zeroizing<Vec<u8>>,
+    },
+    /// A key in a slot.
+    Chip(ChipSecret),
+}
+
+/// A secret key in a slot, as operations know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChipSecret {
+    /// Which entry of the state it is: another key in the same place has another.
+    pub unique_id: String,
+    /// The slot.
+    pub slot: Slot,
+    /// Which 32 bytes of the slot.
+    pub block: u8,
+    /// CKK code.
+    pub key_type: CK_KEY_TYPE,
+}
+
+impl ChipSecret {
+    /// Which 16 bytes of the slot, as AES counts.
+    pub fn aes_unit(&self) -> u8 {
+        self.block * 2
+    }
+}
+
+impl SecretKey {
+    fn key_type(&self) -> CK_KEY_TYPE {
+        match self {
+            Self::Host { key_type, .. } => *key_type,
+            Self::Chip(secret) => secret.key_type,
+        }
+    }
+
+    /// The AES block function under this key, for a mechanism.
+    ///
+    /// # Errors
+    /// [`Error::KeyTypeInconsistent`] if it is no AES key, [`Error::MechanismInvalid`] if the chip has AES switched off.
+    pub fn into_aes(self, token: &Arc<Token>, mechanism: CK_MECHANISM_TYPE) -> Result<AesKey> {
+        token.check_aes(mechanism)?;
+        if self.key_type() != CKK_AES {
+            return Err(Error::KeyTypeInconsistent("the mechanism takes an AES key, and this is none".to_owned()));
+        }
+        Ok(match self {
+            Self::Host { value, .. } => AesKey::Host(HostAes::new(&value)?),
+            Self::Chip(secret) => AesKey::Chip(token.clone(), secret),
+        })
+    }
+}
+
+impl Token {
+    /// Refuses AES where the chip's configuration has it switched off (AES_Enable), in the session as in the chip: the list
+    /// of mechanisms follows the chip.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`].
+    pub(super) fn check_aes(&self, mechanism: CK_MECHANISM_TYPE) -> Result<()> {
+        if self.with_device(|device| Ok(device.identity()?.zone.aes_enabled()))? {
+            Ok(())
+        } else {
+            Err(Error::MechanismInvalid(mechanism))
+        }
+    }
+
+    /// The secret key that the handle names, for a use that one of its attributes (CKA_ENCRYPT, CKA_SIGN, ...) allows, and a
+    /// mechanism that CKA_ALLOWED_MECHANISMS does.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`], [`Error::KeyTypeInconsistent`] for another kind of object,
+    /// [`Error::KeyFunctionNotPermitted`], [`Error::MechanismInvalid`].
+    pub(super) fn secret_key(
+        &self,
+        key: ObjectHandle,
+        usage: CK_ATTRIBUTE_TYPE,
+        mechanism: CK_MECHANISM_TYPE,
+    ) -> Result<SecretKey> {
+        let inner = &mut *self.inner.lock();
+        let not_a_secret = || Error::KeyTypeInconsistent("the handle names no secret key".to_owned());
+        let not_permitted =
+            || Error::KeyFunctionNotPermitted(format!("attribute {usage:#x} of the key does not allow this use"));
+        let object = inner.object(key).map_err(|error| match error {
+            Error::ObjectHandleInvalid(_) => {
+                Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))
+            }
+            other => other,
+        })?;
+        match object {
+            ObjectKey::Session(number) => {
+                let object = inner.session_objects.get(number).ok_or_else(not_a_secret)?;
+                if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
+                    return Err(not_a_secret());
+                }
+                if object.attributes.boolean(usage)? != Some(true) {
+                    return Err(not_permitted());
+                }
+                let value = object.attributes.bytes(CKA_VALUE).ok_or_else(not_a_secret)?;
+                let key_type = object.attributes.ulong(CKA_KEY_TYPE)?.ok_or_else(not_a_secret)?;
+                let allowed = object.attributes.mechanisms(CKA_ALLOWED_MECHANISMS)?.unwrap_or_default();
+                // What does not fit the key at all has errors of its own.
+                let fits = allowed_for_secret(SecretKind::of_key_type(key_type)?).contains(&mechanism);
+                if fits && !allowed.contains(&mechanism) {
+                    return Err(Error::MechanismInvalid(mechanism));
+                }
+                Ok(SecretKey::Host { key_type, value: Zeroizing::new(value.to_vec()) })
+            }
+            ObjectKey::Secret(unique_id) => {
+                let identity = inner.device.identity()?;
+                let stored = identity.store.state().secret(&unique_id).ok_or_else(not_a_secret)?;
+                if stored.may(usage) {
+                    Ok(SecretKey::Chip(stored.place()))
+                } else {
+                    Err(not_permitted())
+                }
+            }
+            _ => Err(not_a_secret()),
+        }
+    }
+
+    /// The value of a session key, for C_DigestKey.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`]; [`Error::KeyIndigestible`] for a key in the chip, and what is no secret key.
+    pub fn digestible_value(&self, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
+        let inner = &mut *self.inner.lock();
+        let indigestible = |text: &str| Err(Error::KeyIndigestible(text.to_owned()));
+        match inner.object(key) {
+            Ok(ObjectKey::Session(number)) => {
+                let object = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(key))?;
+                match (object.attributes.ulong(CKA_CLASS)?, object.attributes.bytes(CKA_VALUE)) {
+                    (Some(CKO_SECRET_KEY), Some(value)) => Ok(Zeroizing::new(value.to_vec())),
+                    _ => indigestible("only secret keys can be digested"),
+                }
+            }
+            Ok(ObjectKey::PrivateKey(_) | ObjectKey::Secret(_)) => {
+                indigestible("the key is in the chip, which never lets its value out")
+            }
+            Ok(_) => indigestible("only secret keys can be digested"),
+            Err(Error::ObjectHandleInvalid(_)) => {
+                Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there")))
+            }
+            Err(other) => Err(other),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Signatures: ECDSA in the chip, digests and verification on the host; message authentication codes from [`mac`](super::mac).
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::device::Device;
+use super::digest::{no_parameter, Hasher};
+use super::error::{Error, Result};
+use super::mac::MacOperation;
+use super::mechanism::Mechanism;
+use super::object::{KeyRef, ObjectKey};
+use super::point::Point;
+use super::template::Template;
+use super::{ObjectHandle, SessionRef, Token};
+use crate::bus::Bus;
+use atecc608::Chip;
+use atecc608_wire::Slot;
+
+/// Most bytes that CKM_ECDSA takes: a SHA-512 digest.
+const MAX_DIGEST: usize = 64;
+
+/// What a signature is over: a digest in progress, or one that the caller computed.
+#[derive(Clone)]
+pub enum Message {
+    /// CKM_ECDSA: the caller's digest, as far as it has come.
+    Digest(Vec<u8>),
+    /// CKM_ECDSA_SHA*.
+    Hashed(Box<Hasher>),
+}
+
+impl Message {
+    pub(super) fn new(mechanism: &Mechanism) -> Result<Self> {
+        no_parameter(mechanism)?;
+        match mechanism.mechanism {
+            CKM_ECDSA => Ok(Self::Digest(Vec::new())),
+            CKM_ECDSA_SHA1 | CKM_ECDSA_SHA224 | CKM_ECDSA_SHA256 | CKM_ECDSA_SHA384 | CKM_ECDSA_SHA512 => {
+                let hasher = Hasher::for_mechanism(mechanism.mechanism);
+                hasher.map(|hasher| Self::Hashed(Box::new(hasher))).ok_or(Error::MechanismInvalid(mechanism.mechanism))
+            }
+            other => Err(Error::MechanismInvalid(other)),
+        }
+    }
+
+    pub(super) fn update(&mut self, data: &[u8]) -> Result<()> {
+        match self {
+            Self::Digest(digest) if digest.len() + data.len() > MAX_DIGEST => Err(Error::DataLenRange(format!(
+                "CKM_ECDSA takes a digest of 1 to {MAX_DIGEST} bytes; {} were given",
+                digest.len() + data.len()
+            ))),
+            Self::Digest(digest) => {
+                digest.extend(data);
+                Ok(())
+            }
+            Self::Hashed(hasher) => {
+                hasher.update(data);
+                Ok(())
+            }
+        }
+    }
+
+    /// The 32 bytes that ECDSA on P-256 takes: the leftmost 256 bits, or the digest with zeros on its left
+    /// (FIPS 186-5 section 6.4.1).
+    pub(super) fn finish(self) -> Result<[u8; 32]> {
+        let digest = match self {
+            Self::Digest(digest) if digest.is_empty() => {
+                return Err(Error::DataLenRange(format!(
+                    "CKM_ECDSA takes a digest of 1 to {MAX_DIGEST} bytes; none was given"
+                )))
+            }
+            Self::Digest(digest) => digest,
+            Self::Hashed(hasher) => hasher.finish(),
+        };
+        let mut bytes = [0; 32];
+        match digest.get(..32) {
+            Some(leftmost) => bytes.copy_from_slice(leftmost),
+            None => bytes[32 - digest.len()..].copy_from_slice(&digest),
+        }
+        Ok(bytes)
+    }
+}
+
+/// Bytes of an ECDSA signature on P-256: r ‖ s.
+const ECDSA_LEN: usize = 64;
+
+/// C_SignInit to C_Sign or C_SignFinal.
+pub enum SignOperation {
+    /// ECDSA with a private key in the chip.
+    Ecdsa {
+        /// The key's handle.
+        key: ObjectHandle,
+        /// On whose behalf.
+        session: SessionRef,
+        /// What is signed.
+        message: Message,
+    },
+    /// A message authentication code with a secret key.
+    Mac(MacOperation),
+}
+
+impl SignOperation {
+    /// Begins a signature. Costs nothing.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
+    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
+    pub fn new(token: &Arc<Token>, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+        if MacOperation::is_for(mechanism.mechanism) {
+            let secret = token.secret_key(key, CKA_SIGN, mechanism.mechanism)?;
+            return MacOperation::new(token, mechanism, secret).map(Self::Mac);
+        }
+        let message = Message::new(mechanism)?;
+        let slot = token.private_key(session, key)?.slot;
+        token.with_device(|device| {
+            let may_sign = device.identity()?.key_slot(slot).is_some_and(|key| key.sign);
+            if may_sign {
+                Ok(())
+            } else {
+                Err(Error::KeyFunctionNotPermitted(format!(
+                    "slot {slot} is configured not to sign (CKA_SIGN is false)"
+                )))
+            }
+        })?;
+        Ok(Self::Ecdsa { key, session, message })
+    }
+
+    /// Bytes of the signature or code.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Ecdsa { .. } => ECDSA_LEN,
+            Self::Mac(mac) => mac.len(),
+        }
+    }
+
+    /// Never: every signature has bytes.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Takes more of the data.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes; those of the chip.
+    pub fn update(&mut self, data: &[u8]) -> Result<()> {
+        match self {
+            Self::Ecdsa { message, .. } => message.update(data),
+            Self::Mac(mac) => mac.update(data),
+        }
+    }
+
+    /// Signs. ECDSA: three commands in one conversation, and a check on the host.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`], [`Error::KeyHandleInvalid`] if the chip holds another key by now, those of the chip.
+    pub fn finish(self, token: &Token) -> Result<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::Ecdsa { key, session, message } => {
+                let digest = message.finish()?;
+                let key = token.private_key(session, key)?;
+                token
+                    .with_device(|device| sign(device, key, &digest))
+                    .map(|signature| Zeroizing::new(signature.to_vec()))
+            }
+            Self::Mac(mac) => mac.finish(),
+        }
+    }
+}
+
+/// Signs with the key in the slot. No signature leaves the module that does not verify under the key's own
+/// public key, so neither a fault on the bus nor one in the chip gets a wrong one out.
+fn sign(device: &mut Device, key: KeyRef, digest: &[u8; 32]) -> Result<[u8; 64]> {
+    let slot = key.slot;
+    device.with_key(key, |chip, identity| {
+        let limited = identity.key_slot(slot).is_some_and(|key| key.limited_use);
+        let public = identity.key_slot(slot).is_some_and(|key| key.public);
+        if !public {
+            // Nothing to verify with: the slot does not tell its public key.
+            return sign_once(chip, slot, digest, limited);
+        }
+        let point = identity.learn_point(chip, slot)?;
+        let signature = sign_once(chip, slot, digest, limited)?;
+        if point.verify(digest, &signature).is_ok() {
+            identity.key_is(slot, point);
+            return Ok(signature);
+        }
+        let now = identity.read_point_anew(chip, slot)?;
+        if now != point {
+            return Err(Error::KeyHandleInvalid(format!(
+                "slot {slot} holds another key than when it was found: find the key again"
+            )));
+        }
+        let signature = if limited {
+            signature
+        } else {
+            log::warn!("a signature of slot {slot} did not verify on the host; signing once more");
+            sign_once(chip, slot, digest, limited)?
+        };
+        now.verify(digest, &signature).map(|()| signature).map_err(|_| {
+            Error::DeviceError(format!("a signature of slot {slot} does not verify on the host: bus or chip is faulty"))
+        })
+    })
+}
+
+fn sign_once(chip: &mut Chip<Bus>, slot: Slot, digest: &[u8; 32], limited: bool) -> Result<[u8; 64]> {
+    let result = if limited {
+        chip.converse_once(|awake| awake.sign_digest(slot, digest))
+    } else {
+        chip.converse(|awake| awake.sign_digest(slot, digest))
+    };
+    result.map_err(Error::Device)
+}
+
+impl Token {
+    /// The point of the public key that the handle names, if its CKA_VERIFY and CKA_ALLOWED_MECHANISMS allow this use.
+    fn verification_key(&self, session: SessionRef, key: ObjectHandle, mechanism: CK_MECHANISM_TYPE) -> Result<Point> {
+        let object = self.inner.lock().object(key);
+        match object {
+            Ok(ObjectKey::PublicKey(_) | ObjectKey::Session(_)) => {
+                let point = self.attribute(session, key, CKA_EC_POINT).ok();
+                let point = point
+                    .and_then(|point| Point::from_caller(&point))
+                    .ok_or_else(|| Error::KeyTypeInconsistent("the handle names no P-256 public key".to_owned()))?;
+                let read = |attribute| {
+                    self.attribute(session, key, attribute).map(|value| Template::new(vec![(attribute, value)]))
+                };
+                if read(CKA_VERIFY)?.boolean(CKA_VERIFY)? != Some(true) {
+                    return Err(Error::KeyFunctionNotPermitted("CKA_VERIFY of the key is false".to_owned()));
+                }
+                let allowed = read(CKA_ALLOWED_MECHANISMS)?.mechanisms(CKA_ALLOWED_MECHANISMS)?;
+                match allowed.unwrap_or_default().contains(&mechanism) {
+                    true => Ok(point),
+                    false => Err(Error::MechanismInvalid(mechanism)),
+                }
+            }
+            Ok(_) => Err(Error::KeyTypeInconsistent("the handle names no public key".to_owned())),
+            Err(_) => Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))),
+        }
+    }
+}
+
+/// C_VerifyInit to C_Verify or C_VerifyFinal. The host verifies: the chip would take 125 ms for what guards
+/// nothing.
+pub enum VerifyOperation {
+    /// ECDSA with a public key.
+    Ecdsa {
+        /// The key.
+        point: Point,
+        /// What was signed.
+        message: Message,
+    },
+    /// A message authentication code with a secret key.
+    Mac(MacOperation),
+}
+
+impl VerifyOperation {
+    /// Begins a verification with a public key or a secret key.
+    ///
+    /// # Errors
+    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
+    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
+    pub fn new(token: &Arc<Token>, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+        if MacOperation::is_for(mechanism.mechanism) {
+            let secret = token.secret_key(key, CKA_VERIFY, mechanism.mechanism)?;
+            return MacOperation::new(token, mechanism, secret).map(Self::Mac);
+        }
+        let message = Message::new(mechanism)?;
+        Ok(Self::Ecdsa { point: token.verification_key(session, key, mechanism.mechanism)?, message })
+    }
+
+    /// Takes more of the data.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes.
+    pub fn update(&mut self, data: &[u8]) -> Result<()> {
+        match self {
+            Self::Ecdsa { message, .. } => message.update(data),
+            Self::Mac(mac) => mac.update(data),
+        }
+    }
+
+    /// Checks a signature r ‖ s, or a code.
+    ///
+    /// # Errors
+    /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], [`Error::DataLenRange`].
+    pub fn finish(self, signature: &[u8]) -> Result<()> {
+        match self {
+            Self::Ecdsa { point, message } => {
+                let signature = signature
+                    .try_into()
+                    .map_err(|_| Error::SignatureLenRange { got: signature.len(), expected: ECDSA_LEN })?;
+                point.verify(&message.finish()?, signature)
+            }
+            Self::Mac(mac) => mac.verify(signature),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What the state folder says about a chip, as types. `store` keeps it, `state_file` is its text.
+
+use super::kept::Kept;
+use super::pin::blob::PinBlob;
+use atecc608_wire::Slot;
+
+/// What the state says about a chip.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Grows with every change.
+    pub generation: u64,
+    /// The token's label, if C_InitToken set one.
+    pub label: Option<String>,
+    /// The authorisation secret under the user's PIN: none while there is no PIN, several while the chip has to say which
+    /// one counts.
+    pub pins: Vec<PinBlob>,
+    /// What is known about slots with keys.
+    pub slots: Vec<SlotState>,
+    /// Secret keys in the chip's slots: only the state knows which are whose.
+    pub secrets: Vec<StoredSecret>,
+    /// Certificates and data objects.
+    pub objects: Vec<StoredObject>,
+    /// What the chip keeps for good of the certificates that it was sold with, as it was read.
+    pub sold: Option<Vec<u8>>,
+    /// How often the certificate in slot 8 was changed: other processes read it again then.
+    pub slot_8_changes: u64,
+}
+
+/// What the state says about one slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotState {
+    /// 0 to 15.
+    pub slot: u8,
+    /// CKA_LABEL of the private key.
+    pub label: Option<String>,
+    /// CKA_LABEL of the public key, if it differs.
+    pub public_label: Option<String>,
+    /// CKA_ID of both. Empty is an id, too.
+    pub id: Option<Vec<u8>>,
+    /// Other attributes that the key pair was given.
+    pub kept: Kept,
+    /// The public key as last seen: 04 ‖ X ‖ Y.
+    pub public_key: Option<Vec<u8>>,
+    /// The public key of the key that was destroyed: while the chip holds it, the slot is free.
+    pub tombstone: Option<Vec<u8>>,
+    /// A generation or destruction that was begun and not committed.
+    pub intent: Option<Intent>,
+}
+
+/// What was about to happen to a slot's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The public key that was there before (04 ‖ X ‖ Y), if there was one.
+    pub before: Option<Vec<u8>>,
+    /// The public key that will be there, if that is known: of an imported key.
+    pub after: Option<Vec<u8>>,
+    /// What the new key is for.
+    pub purpose: Purpose,
+    /// CKA_LABEL of the new private key.
+    pub label: Option<String>,
+    /// CKA_LABEL of the new public key, if it differs.
+    pub public_label: Option<String>,
+    /// CKA_ID of both.
+    pub id: Option<Vec<u8>>,
+    /// Other attributes of both.
+    pub kept: Kept,
+}
+
+/// Why a slot's key is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// C_GenerateKeyPair.
+    Generate,
+    /// C_CreateObject of a private key.
+    Import,
+    /// C_DestroyObject: the new key is one that nobody uses.
+    Destroy,
+}
+
+/// A secret key in a slot of the chip; its value is nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// CKA_UNIQUE_ID: unique within the chip's state, and never used again.
+    pub unique_id: String,
+    /// 0 to 15.
+    pub slot: u8,
+    /// Which 32 bytes of the slot.
+    pub block: u8,
+    /// What kind of key it is.
+    pub kind: SecretKind,
+    /// CKA_VALUE_LEN.
+    pub len: u8,
+    /// CKA_LABEL.
+    pub label: String,
+    /// CKA_ID.
+    pub id: Vec<u8>,
+    /// Other attributes that it was given.
+    pub kept: Kept,
+    /// CKA_CHECK_VALUE of an AES key: the first bytes of what it makes of a block of zeros. Tells whether the chip still
+    /// holds it.
+    pub check: Vec<u8>,
+    /// A write or destruction that was begun and not committed.
+    pub pending: Option<PendingSecret>,
+}
+
+/// Kinds of secret keys that a slot can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// CKK_AES, 16 bytes.
+    Aes,
+    /// CKK_GENERIC_SECRET for HMAC, 1 to 32 bytes.
+    Generic,
+}
+
+/// What was about to happen to a secret key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PendingSecret {
+    /// Its value was about to be written.
+    Write,
+    /// It was about to be overwritten.
+    Destroy,
+}
+
+/// A certificate or data object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredObject {
+    /// CKA_UNIQUE_ID: unique within the chip's state.
+    pub unique_id: String,
+    /// What it is.
+    pub class: StoredClass,
+    /// CKA_LABEL.
+    pub label: String,
+    /// CKA_ID of a certificate, CKA_OBJECT_ID of a data object.
+    pub id: Vec<u8>,
+    /// CKA_APPLICATION of a data object.
+    pub application: String,
+    /// Other attributes that it was given.
+    pub kept: Kept,
+    /// CKA_VALUE.
+    pub value: Vec<u8>,
+}
+
+/// Classes of stored objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredClass {
+    /// An X.509 certificate.
+    Certificate,
+    /// A data object.
+    Data,
+}
+
+impl Intent {
+    /// Whether it took effect, as the public key tells that is in the slot now (04 ‖ X ‖ Y). A key that is neither the old
+    /// nor the expected one is somebody else's.
+    pub fn took_effect(&self, now: Option<&[u8]>) -> bool {
+        match &self.after {
+            Some(after) => now == Some(after),
+            None => now.is_some() && now != self.before.as_deref(),
+        }
+    }
+}
+
+impl SlotState {
+    /// The intent took effect: the slot's key is `public_key` now (04 ‖ X ‖ Y).
+    pub fn intent_took_effect(&mut self, intent: &Intent, public_key: Option<Vec<u8>>) {
+        *self = Self { slot: self.slot, ..Self::default() };
+        match intent.purpose {
+            Purpose::Generate | Purpose::Import => {
+                self.label.clone_from(&intent.label);
+                self.public_label.clone_from(&intent.public_label);
+                self.id.clone_from(&intent.id);
+                self.kept.clone_from(&intent.kept);
+                self.public_key = public_key;
+            }
+            Purpose::Destroy => self.tombstone = public_key,
+        }
+    }
+}
+
+impl State {
+    /// What is known about a slot, if anything.
+    pub fn slot(&self, slot: Slot) -> Option<&SlotState> {
+        self.slots.iter().find(|state| state.slot == slot.number())
+    }
+
+    /// The secret key of this CKA_UNIQUE_ID.
+    pub fn secret(&self, unique_id: &str) -> Option<&StoredSecret> {
+        self.secrets.iter().find(|secret| secret.unique_id == unique_id)
+    }
+
+    /// What is known about a slot, to change.
+    pub fn slot_mut(&mut self, slot: Slot) -> &mut SlotState {
+        let index = self.slots.iter().position(|state| state.slot == slot.number()).unwrap_or_else(|| {
+            self.slots.push(SlotState { slot: slot.number(), ..SlotState::default() });
+            self.slots.len() - 1
+        });
+        &mut self.slots[index]
+    }
+}
+
+/// Bytes as hex digits.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,316 @@
+//! The text of a state file: TOML that a person can read.
+
+use std::fmt::Write;
+
+use toml_writer::TomlWrite;
+
+use super::kept::Kept;
+use super::pin::blob::PinBlob;
+use super::state::{
+    to_hex, Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
+};
+use crate::config::parse_hex;
+use crate::document::{Placed, Problem, Table};
+use atecc608_wire::config_zone::SerialNumber;
+
+/// The only version of the file there is.
+const FORMAT: i64 = 1;
+
+/// Reads the state of the chip `serial`.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub(super) fn read(text: &str, serial: &SerialNumber) -> Result<State, String> {
+    Table::parse(text).and_then(|document| state(document, serial)).map_err(|(span, problem)| {
+        let line = 1 + text.get(..span.start).unwrap_or(text).matches('\n').count();
+        format!("line {line}: {problem}")
+    })
+}
+
+fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Problem> {
+    document.required::<i64>("format")?.check(|format| {
+        if format == FORMAT {
+            Ok(())
+        } else {
+            Err(format!("format {format} is not known to this version"))
+        }
+    })?;
+    document.required::<String>("serial")?.check(|other| {
+        if other == serial.to_string() {
+            Ok(())
+        } else {
+            Err(format!("the file belongs to the chip {other}"))
+        }
+    })?;
+    let count = |number| u64::try_from(number).map_err(|_| "expected a count");
+    let slot_8_changes = document.optional::<i64>("slot_8_changes")?;
+    let state = State {
+        generation: document.required::<i64>("generation")?.check(count)?,
+        sold: bytes(&mut document, "sold_certificates")?,
+        slot_8_changes: slot_8_changes.map(|number| number.check(count)).transpose()?.unwrap_or_default(),
+        label: optional(&mut document, "label")?,
+        pins: document.tables("pin")?.into_iter().map(pin).collect::<Result<_, _>>()?,
+        slots: document.tables("slot")?.into_iter().map(slot).collect::<Result<_, _>>()?,
+        secrets: document.tables("secret")?.into_iter().map(secret).collect::<Result<_, _>>()?,
+        objects: document.tables("object")?.into_iter().map(object).collect::<Result<_, _>>()?,
+    };
+    document.finish()?;
+    Ok(state)
+}
+
+fn optional(table: &mut Table<'_>, key: &'static str) -> Result<Option<String>, Problem> {
+    Ok(table.optional(key)?.map(|text: Placed<String>| text.value))
+}
+
+fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Problem> {
+    let hex = |text: String| parse_hex(&text).ok_or_else(|| format!("{key}: expected hex digits, two for each byte"));
+    table.optional::<String>(key)?.map(|text| text.check(hex)).transpose()
+}
+
+fn pin(mut table: Table<'_>) -> Result<PinBlob, Problem> {
+    let blob = PinBlob { salt: array(&mut table, "salt")?, blob: array(&mut table, "blob")? };
+    table.finish()?;
+    Ok(blob)
+}
+
+fn array<const N: usize>(table: &mut Table<'_>, key: &'static str) -> Result<[u8; N], Problem> {
+    let hex = |text: String| {
+        let bytes = parse_hex(&text).and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or_else(|| format!("{key}: expected {N} bytes as hex digits"))
+    };
+    table.required::<String>(key)?.check(hex)
+}
+
+fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
+    let slot = SlotState {
+        slot: slot_number(&mut table)?,
+        label: optional(&mut table, "label")?,
+        public_label: optional(&mut table, "public_label")?,
+        id: bytes(&mut table, "id")?,
+        kept: kept(&mut table)?,
+        public_key: bytes(&mut table, "public_key")?,
+        tombstone: bytes(&mut table, "tombstone")?,
+        intent: table.tables("intent")?.into_iter().next().map(intent).transpose()?,
+    };
+    table.finish()?;
+    Ok(slot)
+}
+
+/// `[[….attribute]]`: attributes kept as they were given.
+fn kept(table: &mut Table<'_>) -> Result<Kept, Problem> {
+    let mut kept = Kept::default();
+    for mut attribute in table.tables("attribute")? {
+        let number = attribute.required::<i64>("type")?;
+        let number = number.check(|number| number.try_into().map_err(|_| "type: no attribute has this number"))?;
+        let value = attribute.required::<String>("value")?;
+        let value = value.check(|text| parse_hex(&text).ok_or("value: expected hex digits, two for each byte"))?;
+        attribute.finish()?;
+        kept.0.push((number, value));
+    }
+    Ok(kept)
+}
+
+fn slot_number(table: &mut Table<'_>) -> Result<u8, Problem> {
+    table.required::<i64>("slot")?.check(|number| match u8::try_from(number) {
+        Ok(number @ 0..=15) => Ok(number),
+        _ => Err(format!("there is no slot {number}")),
+    })
+}
+
+fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {
+    let intent = Intent {
+        before: bytes(&mut table, "before")?,
+        after: bytes(&mut table, "after")?,
+        purpose: table.required::<String>("purpose")?.check(|purpose| match purpose.as_str() {
+            "generate" => Ok(Purpose::Generate),
+            "import" => Ok(Purpose::Import),
+            "destroy" => Ok(Purpose::Destroy),
+            other => Err(format!("purpose: \"{other}\" is not generate, import or destroy")),
+        })?,
+        label: optional(&mut table, "label")?,
+        public_label: optional(&mut table, "public_label")?,
+        id: bytes(&mut table, "id")?,
+        kept: kept(&mut table)?,
+    };
+    table.finish()?;
+    Ok(intent)
+}
+
+fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
+    let small = |most: u8, what: &'static str| {
+        move |number| match u8::try_from(number) {
+            Ok(number) if number <= most => Ok(number),
+            _ => Err(format!("{what}: {number}, where at most {most} is possible")),
+        }
+    };
+    let secret = StoredSecret {
+        unique_id: table.required("unique_id")?.value,
+        slot: slot_number(&mut table)?,
+        block: table.required::<i64>("block")?.check(small(12, "block"))?,
+        kind: table.required::<String>("kind")?.check(|kind| match kind.as_str() {
+            "aes" => Ok(SecretKind::Aes),
+            "generic" => Ok(SecretKind::Generic),
+            other => Err(format!("kind: \"{other}\" is neither aes nor generic")),
+        })?,
+        len: table.required::<i64>("len")?.check(small(32, "len"))?,
+        label: optional(&mut table, "label")?.unwrap_or_default(),
+        id: bytes(&mut table, "id")?.unwrap_or_default(),
+        kept: kept(&mut table)?,
+        check: bytes(&mut table, "check")?.unwrap_or_default(),
+        pending: match table.optional::<String>("pending")? {
+            None => None,
+            Some(pending) => Some(pending.check(|pending| match pending.as_str() {
+                "write" => Ok(PendingSecret::Write),
+                "destroy" => Ok(PendingSecret::Destroy),
+                other => Err(format!("pending: \"{other}\" is neither write nor destroy")),
+            })?),
+        },
+    };
+    table.finish()?;
+    Ok(secret)
+}
+
+fn object(mut table: Table<'_>) -> Result<StoredObject, Problem> {
+    let object = StoredObject {
+        unique_id: table.required("unique_id")?.value,
+        class: table.required::<String>("class")?.check(|class| match class.as_str() {
+            "certificate" => Ok(StoredClass::Certificate),
+            "data" => Ok(StoredClass::Data),
+            other => Err(format!("class: \"{other}\" is neither certificate nor data")),
+        })?,
+        label: optional(&mut table, "label")?.unwrap_or_default(),
+        id: bytes(&mut table, "id")?.unwrap_or_default(),
+        application: optional(&mut table, "application")?.unwrap_or_default(),
+        kept: kept(&mut table)?,
+        value: bytes(&mut table, "value")?.unwrap_or_default(),
+    };
+    table.finish()?;
+    Ok(object)
+}
+
+/// The file's text.
+///
+/// # Errors
+/// None that a `String` gives.
+pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std::fmt::Error> {
+    let mut out = Document(String::new());
+    writeln!(
+        out.0,
+        "# Names, certificates and marks of one chip, kept by atecc608-pkcs11. The chip is the truth about keys."
+    )?;
+    out.number("format", FORMAT as u64)?;
+    out.text("serial", Some(&serial.to_string()))?;
+    out.number("generation", state.generation)?;
+    out.text("label", state.label.as_deref())?;
+    out.bytes("sold_certificates", state.sold.as_deref())?;
+    if state.slot_8_changes > 0 {
+        out.number("slot_8_changes", state.slot_8_changes)?;
+    }
+    for pin in &state.pins {
+        out.header("pin")?;
+        out.bytes("salt", Some(&pin.salt))?;
+        out.bytes("blob", Some(&pin.blob))?;
+    }
+    for slot in &state.slots {
+        out.header("slot")?;
+        out.number("slot", slot.slot.into())?;
+        out.text("label", slot.label.as_deref())?;
+        out.text("public_label", slot.public_label.as_deref())?;
+        out.bytes("id", slot.id.as_deref())?;
+        out.bytes("public_key", slot.public_key.as_deref())?;
+        out.bytes("tombstone", slot.tombstone.as_deref())?;
+        out.kept("slot", &slot.kept)?;
+        if let Some(intent) = &slot.intent {
+            out.header("slot.intent")?;
+            out.text(
+                "purpose",
+                Some(match intent.purpose {
+                    Purpose::Generate => "generate",
+                    Purpose::Import => "import",
+                    Purpose::Destroy => "destroy",
+                }),
+            )?;
+            out.bytes("before", intent.before.as_deref())?;
+            out.bytes("after", intent.after.as_deref())?;
+            out.text("label", intent.label.as_deref())?;
+            out.text("public_label", intent.public_label.as_deref())?;
+            out.bytes("id", intent.id.as_deref())?;
+            out.kept("slot.intent", &intent.kept)?;
+        }
+    }
+    for secret in &state.secrets {
+        out.header("secret")?;
+        out.text("unique_id", Some(&secret.unique_id))?;
+        out.number("slot", secret.slot.into())?;
+        out.number("block", secret.block.into())?;
+        out.text(
+            "kind",
+            Some(match secret.kind {
+                SecretKind::Aes => "aes",
+                SecretKind::Generic => "generic",
+            }),
+        )?;
+        out.number("len", secret.len.into())?;
+        out.text("label", Some(&secret.label))?;
+        out.bytes("id", Some(&secret.id))?;
+        out.bytes("check", Some(&secret.check).filter(|check| !check.is_empty()).map(Vec::as_slice))?;
+        out.text(
+            "pending",
+            secret.pending.map(|pending| match pending {
+                PendingSecret::Write => "write",
+                PendingSecret::Destroy => "destroy",
+            }),
+        )?;
+        out.kept("secret", &secret.kept)?;
+    }
+    for object in &state.objects {
+        out.header("object")?;
+        out.text("unique_id", Some(&object.unique_id))?;
+        out.text(
+            "class",
+            Some(match object.class {
+                StoredClass::Certificate => "certificate",
+                StoredClass::Data => "data",
+            }),
+        )?;
+        out.text("label", Some(&object.label))?;
+        out.bytes("id", Some(&object.id))?;
+        out.text("application", Some(&object.application).filter(|text| !text.is_empty()).map(String::as_str))?;
+        out.bytes("value", Some(&object.value))?;
+        out.kept("object", &object.kept)?;
+    }
+    Ok(out.0)
+}
+
+/// A document being written, line by line.
+struct Document(String);
+
+impl Document {
+    fn header(&mut self, name: &str) -> std::fmt::Result {
+        writeln!(self.0, "\n[[{name}]]")
+    }
+
+    fn number(&mut self, key: &str, value: u64) -> std::fmt::Result {
+        writeln!(self.0, "{key} = {value}")
+    }
+
+    fn text(&mut self, key: &str, value: Option<&str>) -> std::fmt::Result {
+        let Some(value) = value else { return Ok(()) };
+        write!(self.0, "{key} = ")?;
+        self.0.value(value)?;
+        self.0.newline()
+    }
+
+    fn kept(&mut self, of: &str, kept: &Kept) -> std::fmt::Result {
+        for (attribute, value) in &kept.0 {
+            self.header(&format!("{of}.attribute"))?;
+            writeln!(self.0, "type = {attribute}")?;
+            self.bytes("value", Some(value))?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, key: &str, value: Option<&[u8]>) -> std::fmt::Result {
+        self.text(key, value.map(to_hex).as_deref())
+    }
+}

@@ -1,0 +1,303 @@
+//! The state folder of one chip: names, certificates, data objects, cached public keys, and marks. Never a secret,
+//! and never the truth about a key: it may be missing, read-only, stale or restored from a backup.
+//!
+//! One file, `state_dir/SERIAL/state.toml`, replaced whole (temporary file, fsync, rename), read and written
+//! under the bus lock. Its generation number tells other processes that something changed.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result};
+use super::state::State;
+use super::state_file;
+use atecc608_wire::config_zone::SerialNumber;
+
+/// The state's file in the chip's folder.
+const FILE_NAME: &str = "state.toml";
+/// Largest file that is read: certificates and data of one chip are far smaller.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Identifies one version of the file without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    inode: u64,
+    modified: (i64, i64),
+    len: u64,
+}
+
+impl Version {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self { inode: metadata.ino(), modified: (metadata.mtime(), metadata.mtime_nsec()), len: metadata.len() }
+    }
+}
+
+/// The state of one chip, and its file.
+#[derive(Debug)]
+pub struct Store {
+    serial: SerialNumber,
+    dir: PathBuf,
+    version: Option<Version>,
+    state: State,
+    /// Why the file can't be used, if it can't: then nothing is written over it.
+    damage: Option<String>,
+}
+
+impl Store {
+    /// The state of the chip `serial` in `state_dir`, as it is now. A missing file is an empty state; a damaged one
+    /// is an empty state that refuses changes.
+    pub fn open(state_dir: &Path, serial: SerialNumber) -> Self {
+        let dir = state_dir.join(serial.to_string());
+        let mut store = Self { serial, dir, version: None, state: State::default(), damage: None };
+        store.load();
+        store
+    }
+
+    /// The state as last read.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(FILE_NAME)
+    }
+
+    /// Why the state can't be used, if it can't.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// Reads the file again if it is another than the one last read. Answers whether it was.
+    pub fn refresh(&mut self) -> bool {
+        let version = std::fs::symlink_metadata(self.path()).ok().map(|metadata| Version::of(&metadata));
+        let changed = version != self.version;
+        if changed {
+            self.load();
+        }
+        changed
+    }
+
+    fn load(&mut self) {
+        let path = self.path();
+        self.state = State::default();
+        self.damage = None;
+        self.version = None;
+        match read_file(&path) {
+            Ok(None) => {}
+            Ok(Some((text, version))) => {
+                self.version = Some(version);
+                match state_file::read(&text, &self.serial) {
+                    Ok(state) => self.state = state,
+                    Err(problem) => {
+                        self.damage = Some(format!(
+                            "{} is damaged: {problem}; keys are shown under their slots' names, and nothing is written over it: \
+                         restore it from a backup or move it away",
+                            path.display()
+                        ))
+                    }
+                }
+            }
+            Err(error) => self.damage = Some(format!("{}: {error}", path.display())),
+        }
+        if let Some(damage) = &self.damage {
+            log::error!("{damage}");
+        }
+    }
+
+    /// Changes the state in this process only, where the file can't be written: the next change that can be takes it
+    /// along.
+    pub fn assume(&mut self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state);
+    }
+
+    /// Changes the state and writes it, fsynced, before it answers. The caller holds the bus lock and has called
+    /// [`Store::refresh`] since it took it.
+    ///
+    /// # Errors
+    /// [`Error::TokenWriteProtected`] if the folder or file can't be written, [`Error::DeviceMemory`] if the disk is
+    /// full; the state is then what it was. A damaged file is never written over.
+    pub fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
+        // Compiled once for all changes: there are many.
+        let mut change = Some(change);
+        self.do_change(&mut |state| {
+            if let Some(change) = change.take() {
+                change(state);
+            }
+        })
+    }
+
+    fn do_change(&mut self, change: &mut dyn FnMut(&mut State)) -> Result<()> {
+        if let Some(damage) = &self.damage {
+            return Err(Error::TokenWriteProtected(damage.clone()));
+        }
+        let mut state = self.state.clone();
+        change(&mut state);
+        if state == self.state && self.version.is_some() {
+            return Ok(());
+        }
+        state.generation += 1;
+        let text = state_file::write(&state, &self.serial).map_err(|error| Error::State(error.to_string()))?;
+        self.version = Some(write_file(&self.dir, &text).map_err(|error| {
+            let problem = format!("state folder {}: {error}", self.dir.display());
+            match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DeviceMemory(problem),
+                _ => Error::TokenWriteProtected(format!(
+                    "{problem}; it must be writable for labels, ids and certificates"
+                )),
+            }
+        })?);
+        self.state = state;
+        Ok(())
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<Option<(String, Version)>> {
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, "is not a file of a sensible size"));
+    }
+    let mut text = String::new();
+    file.take(MAX_FILE).read_to_string(&mut text)?;
+    Ok(Some((text, Version::of(&metadata))))
+}
+
+/// Replaces the file: at any moment there is the old one or the new one, whole.
+fn write_file(dir: &Path, text: &str) -> std::io::Result<Version> {
+    if !dir.exists() {
+        // Members of the group share the folder (2770 like its parent), whatever the umask.
+        DirBuilder::new().recursive(true).mode(0o770).create(dir)?;
+        set_mode(dir, 0o2770)?;
+    }
+    let temporary = dir.join(format!(".{FILE_NAME}.{}", std::process::id()));
+    // A leftover of a killed process with this id.
+    let _ = std::fs::remove_file(&temporary);
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o660).custom_flags(libc::O_NOFOLLOW).open(&temporary)?;
+    let written = file
+        .set_permissions(std::fs::Permissions::from_mode(0o660))
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&temporary, dir.join(FILE_NAME)));
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    File::open(dir)?.sync_all()?;
+    Ok(Version::of(&file.metadata()?))
+}
+
+fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use cryptoki_sys::{CKA_DESTROYABLE, CKA_MODIFIABLE, CKA_START_DATE, CKA_SUBJECT};
+
+    use super::super::kept::Kept;
+    use super::super::state::{Intent, Purpose, SlotState, StoredClass, StoredObject};
+    use super::*;
+    use atecc608_wire::Slot;
+
+    const SERIAL: SerialNumber = SerialNumber([1, 0x23, 0x53, 0x49, 0x4D, 1, 2, 3, 0xEE]);
+    const OTHER: SerialNumber = SerialNumber([1, 0x23, 0x53, 0x49, 0x4D, 9, 9, 9, 0xEE]);
+
+    fn slot(number: u8) -> Slot {
+        Slot::new(number).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_by_the_next_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), SERIAL);
+        store
+            .change(|state| {
+                *state.slot_mut(slot(2)) = SlotState {
+                    slot: 2,
+                    label: Some("käy \"x\"".into()),
+                    id: Some(vec![]),
+                    public_key: Some(vec![4; 65]),
+                    intent: Some(Intent {
+                        before: None,
+                        after: Some(vec![4; 65]),
+                        purpose: Purpose::Import,
+                        label: None,
+                        public_label: None,
+                        id: Some(vec![1]),
+                        kept: Kept(vec![(CKA_START_DATE, b"20260101".to_vec())]),
+                    }),
+                    kept: Kept(vec![(CKA_DESTROYABLE, vec![0]), (CKA_SUBJECT, vec![0x30, 0])]),
+                    ..SlotState::default()
+                };
+                state.objects.push(StoredObject {
+                    unique_id: "u1".into(),
+                    class: StoredClass::Data,
+                    label: "d".into(),
+                    id: vec![],
+                    application: String::new(),
+                    kept: Kept(vec![(CKA_MODIFIABLE, vec![0])]),
+                    value: vec![0, 255],
+                });
+            })
+            .unwrap();
+        assert_eq!(Store::open(dir.path(), SERIAL).state(), store.state());
+        assert_eq!(store.state().generation, 1);
+    }
+
+    #[test]
+    fn another_processs_change_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut one, mut two) = (Store::open(dir.path(), SERIAL), Store::open(dir.path(), SERIAL));
+        one.change(|state| state.label = Some("x".into())).unwrap();
+        assert!(two.refresh());
+        assert_eq!(two.state().label.as_deref(), Some("x"));
+        assert!(!two.refresh(), "nothing changed since");
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_file_is_kept_and_refuses_changes() {
+        for text in ["format = 1\nserial = ", "format = 9\nserial = \"x\"\ngeneration = 1", "\u{0}\u{1}"] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = Store::open(dir.path(), SERIAL);
+            store.change(|state| state.label = Some("x".into())).unwrap();
+            std::fs::write(store.path(), text).unwrap();
+            store.refresh();
+            assert!(store.damage().is_some_and(|damage| damage.contains("state.toml")));
+            assert!(matches!(store.change(|state| state.label = None), Err(Error::TokenWriteProtected(_))));
+            assert_eq!(std::fs::read_to_string(store.path()).unwrap(), text);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut other = Store::open(dir.path(), OTHER);
+        other.change(|state| state.label = Some("x".into())).unwrap();
+        std::fs::rename(dir.path().join(OTHER.to_string()), dir.path().join(SERIAL.to_string())).unwrap();
+        let foreign = Store::open(dir.path(), SERIAL);
+        assert!(foreign.damage().is_some_and(|damage| damage.contains("belongs to the chip")));
+    }
+
+    #[test]
+    fn the_group_may_read_and_write_whatever_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), SERIAL);
+        store.change(|state| state.label = Some("x".into())).unwrap();
+        assert_eq!(std::fs::metadata(store.path()).unwrap().mode() & 0o7777, 0o660);
+        assert_eq!(std::fs::metadata(&store.dir).unwrap().mode() & 0o7777, 0o2770);
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_file_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), SERIAL);
+        store.change(|state| state.label = Some("x".into())).unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::rename(store.path(), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, store.path()).unwrap();
+        assert!(Store::open(dir.path(), SERIAL).damage().is_some());
+    }
+}

@@ -1,0 +1,236 @@
+//! The kinds of certificates, and how each is put together (fact sheet sections 5.10 and 7.4).
+
+use der::DateTime;
+
+use super::compressed::{
+    CompressedCertificate, COMPRESSED_LEN, DEVICE_SLOT, PUBLIC_KEY_HASH, SIGNER_KEY_SLOT, SIGNER_SLOT,
+};
+use super::x509::{signed, Contents, Extensions};
+use super::CertificateError;
+use crate::config_zone::SerialNumber;
+use crate::PUBLIC_KEY_LEN;
+
+/// The common name of the root, which issues the signers' certificates.
+pub const ROOT_NAME: &str = "Crypto Authentication Root CA 002";
+
+/// keyUsage digitalSignature, keyCertSign, cRLSign; and the bits that do not count.
+const SIGNER_USAGE: (u8, u8) = (0x86, 1);
+/// keyUsage digitalSignature, keyAgreement.
+const DEVICE_USAGE: (u8, u8) = (0x88, 3);
+
+/// A kind of certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// Definition 1: the signer, of all of them.
+    Signer,
+    /// Definition 2: the device, in early Trust&GO chips.
+    DeviceEarly,
+    /// Definition 3: the device, in Trust&GO chips, with its EUI-48.
+    DeviceTngTls,
+    /// The vendor calls it 4, its template id is 3: the device, in TrustFLEX chips.
+    DeviceTflxTls,
+    /// Definition 4: the device, in Trust&GO chips for LoRaWAN, with its EUI-64.
+    DeviceLora,
+}
+
+/// Where a chip keeps some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which slot.
+    pub slot: u8,
+    /// The first of them.
+    pub offset: usize,
+    /// How many; none if there is nothing to keep.
+    pub len: usize,
+}
+
+impl Place {
+    const fn of(slot: u8, offset: usize, len: usize) -> Self {
+        Self { slot, offset, len }
+    }
+}
+
+/// Where a chip keeps what its certificates are rebuilt from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The device's private key.
+    pub key: u8,
+    /// EUI-48 or EUI-64 as hexadecimal digits, if the device's certificate names it.
+    pub eui: Place,
+    /// The device's compressed certificate.
+    pub device: Place,
+    /// The signer's public key, 72 bytes with the padding of section 5.9.
+    pub signer_key: Place,
+    /// The signer's compressed certificate.
+    pub signer: Place,
+}
+
+/// The device that a certificate is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The chip's serial number.
+    pub serial: SerialNumber,
+    /// The first 12 bytes of slot 5 for [`Definition::DeviceTngTls`] (the rest is of no matter), the first 16 of slot 10 for
+    /// [`Definition::DeviceLora`]; of no matter to other definitions.
+    pub eui: [u8; 16],
+}
+
+impl Definition {
+    /// The definition of the device certificate that the code at the beginning of the OTP zone names.
+    pub fn of_device(otp: &[u8]) -> Option<Self> {
+        match otp.get(..8)? {
+            b"x6tjuZMy" | b"KQp2ZkD8" => Some(Self::DeviceTngTls),
+            b"wdNxAjae" | b"Rsuy5YJh" => Some(Self::DeviceEarly),
+            b"MKMwyhP1" => Some(Self::DeviceTflxTls),
+            b"jsMu7iYO" | b"09qJNxI3" => Some(Self::DeviceLora),
+            _ => None,
+        }
+    }
+
+    /// The template id in its compressed certificates.
+    pub const fn template_id(self) -> u8 {
+        match self {
+            Self::Signer => 1,
+            Self::DeviceEarly => 2,
+            Self::DeviceTngTls | Self::DeviceTflxTls => 3,
+            Self::DeviceLora => 4,
+        }
+    }
+
+    /// The chain id in its compressed certificates.
+    pub const fn chain_id(self) -> u8 {
+        0
+    }
+
+    /// For how many years such certificates are issued.
+    pub const fn expire_years(self) -> u8 {
+        match self {
+            Self::Signer => 31,
+            _ => 28,
+        }
+    }
+
+    /// Where a chip with a device's certificate of this kind keeps what it is rebuilt from.
+    pub const fn places(self) -> Places {
+        if let Self::DeviceLora = self {
+            return Places {
+                key: 1,
+                eui: Place::of(10, 0, 16),
+                device: Place::of(8, 72, COMPRESSED_LEN),
+                signer_key: Place::of(8, 0, 72),
+                signer: Place::of(8, 144, COMPRESSED_LEN),
+            };
+        }
+        Places {
+            key: 0,
+            eui: Place::of(5, 0, if let Self::DeviceTngTls = self { 12 } else { 0 }),
+            device: Place::of(DEVICE_SLOT, 0, COMPRESSED_LEN),
+            signer_key: Place::of(SIGNER_KEY_SLOT, 0, 72),
+            signer: Place::of(SIGNER_SLOT, 0, COMPRESSED_LEN),
+        }
+    }
+
+    /// Whether a compressed certificate can be one of this kind.
+    pub const fn fits(self, compressed: &CompressedCertificate) -> bool {
+        compressed.template_id == self.template_id()
+            && compressed.chain_id == self.chain_id()
+            && compressed.serial_source == PUBLIC_KEY_HASH
+    }
+
+    fn subject(self, signer_id: [u8; 2], serial: SerialNumber) -> String {
+        match self {
+            Self::Signer => signer_name(signer_id),
+            Self::DeviceEarly => format!("{serial} ATECC"),
+            Self::DeviceTngTls | Self::DeviceTflxTls | Self::DeviceLora => format!("sn{serial}"),
+        }
+    }
+}
+
+/// The common name of a signer.
+pub fn signer_name(id: [u8; 2]) -> String {
+    format!("Crypto Authentication Signer {:02X}{:02X}", id[0], id[1])
+}
+
+/// All that a certificate is put together from.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// Its kind.
+    pub definition: Definition,
+    /// What the chip keeps of it.
+    pub compressed: &'a CompressedCertificate,
+    /// Whose certificate it is, X ‖ Y.
+    pub public_key: &'a [u8; PUBLIC_KEY_LEN],
+    /// Who issued it, X ‖ Y: the root for a signer, the signer for a device.
+    pub issuer_key: &'a [u8; PUBLIC_KEY_LEN],
+    /// The device; of no matter to a signer's certificate.
+    pub device: Device,
+}
+
+impl Parts<'_> {
+    /// The DER of the TBSCertificate: what the issuer signs. The signature in `compressed` is of no matter.
+    ///
+    /// # Errors
+    /// [`CertificateError`]: the compressed certificate is of another kind, or its date does not exist.
+    pub fn to_be_signed(&self) -> Result<Vec<u8>, CertificateError> {
+        let Self { definition, compressed, public_key, issuer_key, device } = *self;
+        if !definition.fits(compressed) {
+            return Err(CertificateError::Definition);
+        }
+        let (not_before, not_after) = validity(compressed)?;
+        let mut extensions = Extensions::default();
+        let issuer = match definition {
+            Definition::Signer => {
+                extensions.key_usage(SIGNER_USAGE.0, SIGNER_USAGE.1);
+                extensions.constraints(true, Some(0));
+                ROOT_NAME.to_owned()
+            }
+            _ => {
+                match definition {
+                    Definition::DeviceTngTls => {
+                        extensions.alternative_serial_number(&[b"eui48_", &device.eui[..12]].concat());
+                    }
+                    Definition::DeviceLora => {
+                        extensions.alternative_serial_number(&[b"eui64_", device.eui.as_slice()].concat());
+                    }
+                    _ => {}
+                }
+                extensions.constraints(false, None);
+                extensions.key_usage(DEVICE_USAGE.0, DEVICE_USAGE.1);
+                signer_name(compressed.signer_id)
+            }
+        };
+        extensions.subject_key(public_key);
+        extensions.authority_key(issuer_key);
+        Contents {
+            serial: &compressed.serial_number(public_key)?,
+            issuer: &issuer,
+            not_before,
+            not_after,
+            subject: &definition.subject(compressed.signer_id, device.serial),
+            public_key,
+            extensions,
+        }
+        .encode()
+    }
+
+    /// The DER of the whole certificate, with the signature in `compressed`.
+    ///
+    /// # Errors
+    /// As [`Parts::to_be_signed`].
+    pub fn certificate(&self) -> Result<Vec<u8>, CertificateError> {
+        Ok(signed(self.to_be_signed()?, &self.compressed.signature))
+    }
+}
+
+/// From when to when a certificate is valid.
+pub(super) fn validity(compressed: &CompressedCertificate) -> Result<(DateTime, DateTime), CertificateError> {
+    let issued = compressed.issued;
+    let at =
+        |year| DateTime::new(year, issued.month, issued.day, issued.hour, 0, 0).map_err(|_| CertificateError::Date);
+    let end = match compressed.expire_years {
+        // For ever, as RFC 5280 section 4.1.2.5 writes it.
+        0 => DateTime::new(9999, 12, 31, 23, 59, 59).map_err(|_| CertificateError::Date)?,
+        years => at(issued.year + u16::from(years))?,
+    };
+    Ok((at(issued.year)?, end))
+}

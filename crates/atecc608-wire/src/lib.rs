@@ -1,0 +1,61 @@
+//! Bytes and types of the ATECC608's wire: packets, CRC, status bytes, one type per command, the
+//! configuration zone. No I/O, no clock, no locks: both ends of the bus (the driver in [`atecc608`] and the
+//! simulated chip) are built on it, so it is pinned by vectors from outside, never by its own output.
+//!
+//! Source: `reference/atecc608.md` (the "fact sheet"), sections 1.5, 2, 3, 4 and 5. One transaction on the bus:
+//!
+//! ```text
+//! master writes   [03] [count][opcode][param1][param2 lo][param2 hi][data ...][crc lo][crc hi]
+//! chip executes   (does not acknowledge its address meanwhile)
+//! master reads    [count][payload ...][crc lo][crc hi]
+//! ```
+
+pub mod attestation;
+pub mod certificate;
+pub mod command;
+pub mod commands;
+pub mod config_zone;
+pub mod crc;
+pub mod frame;
+pub mod messages;
+pub mod opcode;
+pub mod slot;
+pub mod status;
+pub mod timing;
+pub mod transfer;
+pub mod words;
+pub mod zone;
+
+pub use command::{Command, ParseError, ResponseError};
+pub use config_zone::ConfigZone;
+pub use frame::{CommandPacket, FrameError};
+pub use opcode::Opcode;
+pub use slot::Slot;
+pub use status::Status;
+
+/// First data byte of a write transaction: what the rest of it is (fact sheet section 1.5).
+pub mod word_address {
+    /// Reset the output buffer's address counter: the next read starts at its first byte.
+    pub const RESET: u8 = 0x00;
+    /// Enter sleep: all SRAM is lost.
+    pub const SLEEP: u8 = 0x01;
+    /// Enter idle: TempKey, digest buffer and SHA context are kept, the watchdog stops.
+    pub const IDLE: u8 = 0x02;
+    /// The following bytes go to the input buffer.
+    pub const COMMAND: u8 = 0x03;
+}
+
+/// Payload of the wake response (one status byte) after a good wake.
+pub const AFTER_WAKE: u8 = 0x11;
+/// The wake response as it is on the wire: `04 11 33 43` (fact sheet section 1.4).
+pub const WAKE_RESPONSE: [u8; 4] = [0x04, 0x11, 0x33, 0x43];
+/// Largest packet the chip takes, in bytes, count and CRC included (fact sheet sections 2.1 and 8.28).
+pub const MAX_PACKET: usize = 155;
+/// Smallest command packet: count, opcode, three parameter bytes, CRC.
+pub const MIN_PACKET: usize = 7;
+/// Smallest response packet: count, one byte, CRC.
+pub const MIN_RESPONSE: usize = 4;
+/// Bytes in an uncompressed P-256 public key without the leading 04: X, Y big-endian.
+pub const PUBLIC_KEY_LEN: usize = 64;
+/// Bytes in a signature: R, S big-endian.
+pub const SIGNATURE_LEN: usize = 64;

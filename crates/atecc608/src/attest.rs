@@ -1,0 +1,113 @@
+//! The chip states about one of its keys that it was born in it, or lives in it, under a verifier's challenge
+//! ([`atecc608_wire::attestation`] has the chain of commands).
+
+use super::ops::Before;
+use super::{Awake, Chip, Error, Port, Result};
+use atecc608_wire::attestation::{steps, Evidence, Kind, ATTESTER, CHALLENGE_LEN};
+use atecc608_wire::commands::NonceResponse;
+use atecc608_wire::{ConfigZone, Opcode, ResponseError, Slot, Status};
+
+/// A key that was generated to be attested.
+#[derive(Debug)]
+pub struct Born {
+    /// Its public key, X ‖ Y.
+    pub public_key: [u8; 64],
+    /// The chip's statement; or why there is none, and never can be: a key is born once.
+    pub evidence: Result<Evidence>,
+}
+
+/// What the chip has put into TempKey before the key itself.
+struct Opening {
+    zone: ConfigZone,
+    random: [u8; 32],
+}
+
+impl<P: Port> Awake<'_, P> {
+    /// The challenge and the configuration into TempKey.
+    fn open_statement(&mut self, challenge: &[u8; CHALLENGE_LEN]) -> Result<Opening> {
+        let zone = self.read_config()?;
+        // Where slot 1 asks for an authorisation, it has to outlive the nonce: both need TempKey, one after the other.
+        self.before_use(ATTESTER)?;
+        let random = match self.execute(&steps::nonce(challenge))? {
+            NonceResponse::Value(random) => random,
+            NonceResponse::Stored => {
+                return Err(Error::Response(ResponseError { opcode: Opcode::NONCE, got: 1, expected: 32 }))
+            }
+        };
+        for step in steps::configuration() {
+            // TempKey may or may not have changed; the conversation begins again, with another nonce.
+            self.execute(&step).map_err(|error| match error {
+                Error::Uncertain { cause, .. } => *cause,
+                other => other,
+            })?;
+        }
+        Ok(Opening { zone, random })
+    }
+
+    /// GenKey with its digest, which is also the point of no return of a creation.
+    fn digest_key(&mut self, kind: Kind, slot: Slot) -> Result<[u8; 64]> {
+        let missing = Error::Response(ResponseError { opcode: Opcode::GEN_KEY, got: 1, expected: 64 });
+        self.execute(&steps::key(kind, slot))?.ok_or(missing)
+    }
+
+    fn sign_statement(&mut self) -> Result<[u8; 64]> {
+        match self.execute(&steps::sign()) {
+            Err(error) if error.has_status(Status::ECC_FAULT) => self.execute(&steps::sign()),
+            other => other,
+        }
+    }
+}
+
+impl<P: Port> Chip<P> {
+    /// Has the chip state that the private key in `slot` lives in it: Nonce, GenDig, GenKey (public), Sign.
+    ///
+    /// # Errors
+    /// Those of the conversation; [`Error::Status`] with 0F if there is no key, or a slot's rules forbid it.
+    pub fn attest(&mut self, slot: Slot, challenge: &[u8; CHALLENGE_LEN]) -> Result<Evidence> {
+        self.converse(|awake| {
+            let Opening { zone, random } = awake.open_statement(challenge)?;
+            let public_key = awake.digest_key(Kind::LivesHere, slot)?;
+            let signature = awake.sign_statement()?;
+            Ok(Evidence { kind: Kind::LivesHere, zone, slot, challenge: *challenge, random, public_key, signature })
+        })
+    }
+
+    /// As [`Chip::generate_key`], and has the chip state that the key was born in it. The key takes effect at most once;
+    /// what fails after it costs the statement, not the key.
+    ///
+    /// # Errors
+    /// As [`Chip::generate_key`].
+    pub fn generate_attested_key(
+        &mut self,
+        slot: Slot,
+        before: Before,
+        challenge: &[u8; CHALLENGE_LEN],
+    ) -> Result<Born> {
+        let mut work = |awake: &mut Awake<'_, P>| {
+            if awake.state_of(slot)? != before {
+                return Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone")));
+            }
+            let Opening { zone, random } = awake.open_statement(challenge)?;
+            let public_key = awake.digest_key(Kind::BornHere, slot)?;
+            // From here on the conversation must not begin again: there would be another key.
+            let evidence = awake.sign_statement().map(|signature| Evidence {
+                kind: Kind::BornHere,
+                zone,
+                slot,
+                challenge: *challenge,
+                random,
+                public_key,
+                signature,
+            });
+            Ok(Born { public_key, evidence })
+        };
+        let attempt = self.converse(&mut work);
+        let Err(Error::Uncertain { opcode, cause }) = attempt else {
+            return attempt;
+        };
+        match self.made_meanwhile(slot, before, opcode, cause.clone())? {
+            Some(public_key) => Ok(Born { public_key, evidence: Err(*cause) }),
+            None => self.converse(work),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The chip while it is awake (fact sheet sections 1.3 and 1.4).
+
+use std::time::Duration;
+
+use super::authorise::Gate;
+use zeroize::Zeroizing;
+
+use super::exchange::{delay, exchange, read, write, Fault};
+use super::{Chip, Error, Port, Result};
+use atecc608_wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
+use atecc608_wire::{frame, word_address, Command, CommandPacket, Opcode, Slot, Status, WAKE_RESPONSE};
+
+/// A command is only begun if it ends within this time after the wake: the watchdog may bite at 700 ms.
+const WATCHDOG_BUDGET: Duration = Duration::from_millis(WATCHDOG_MIN_MS - 50);
+/// Between two tries to wake a chip that may be busy.
+const WAKE_INTERVAL: Duration = Duration::from_millis(5);
+/// Between two looks whether a woken chip has come up.
+const COMING_UP_INTERVAL: Duration = Duration::from_millis(2);
+/// How long that may take: a power-on self-test may be enabled and not known of yet.
+const COMING_UP: Duration = Duration::from_micros(timing::WAKE_HIGH_SELF_TEST_US + 5_000);
+/// Tries to wake a chip that answers, but not as it should after a wake.
+const WAKE_ATTEMPTS: u32 = 4;
+
+/// Proof that the chip is awake and that its TempKey and buffers are this conversation's. Dropping it puts the
+/// chip to sleep, which wipes them.
+#[derive(Debug)]
+pub struct Awake<'c, P: Port> {
+    chip: &'c mut Chip<P>,
+    woken_at: Duration,
+    /// A command has left something in TempKey, a buffer or the SHA context.
+    holds_state: bool,
+    /// CheckMac has authorised the use of the slots that ask for it.
+    authorised: bool,
+}
+
+impl<'c, P: Port> Awake<'c, P> {
+    /// Begins a conversation.
+    pub(super) fn wake(chip: &'c mut Chip<P>) -> Result<Self> {
+        let woken_at = sleep_and_wake(chip)?;
+        Ok(Self { chip, woken_at, holds_state: false, authorised: false })
+    }
+
+    /// Has a command executed and its reply decoded. It may be sent more than once if it says so itself.
+    ///
+    /// # Errors
+    /// [`Error::Status`] if the chip refuses it; [`Error::Uncertain`] if it is not repeatable and its outcome is
+    /// not known; else what went wrong on the way.
+    pub fn execute<C: Command>(&mut self, command: &C) -> Result<C::Response> {
+        let result = self.exchange(&command.packet()).and_then(|payload| read_payload(command, &payload));
+        result.map_err(|error| {
+            if command.repeatable() || error.is_refusal() {
+                error
+            } else {
+                Error::Uncertain { opcode: C::OPCODE, cause: Box::new(error) }
+            }
+        })
+    }
+
+    /// Has a command executed; answers the payload of its reply.
+    fn exchange(&mut self, packet: &CommandPacket) -> Result<Zeroizing<Vec<u8>>> {
+        self.mind_the_watchdog(packet.opcode)?;
+        let result = exchange(&mut self.chip.port, self.chip.address, self.chip.divider, packet);
+        if matches!(packet.opcode, Opcode::NONCE | Opcode::GEN_DIG | Opcode::SHA) {
+            self.holds_state = true;
+        }
+        if packet.opcode == Opcode::NONCE {
+            // A chip may end the authorisation there.
+            self.authorised = false;
+        }
+        self.chip.stuck = matches!(result, Err(Error::Timeout { .. }));
+        result
+    }
+
+    /// The gate that guards the slot, if one does.
+    pub(super) fn gate_of(&self, slot: Slot) -> Option<Gate> {
+        self.chip.gate.as_ref().filter(|gate| gate.guards(slot)).cloned()
+    }
+
+    pub(super) fn is_authorised(&self) -> bool {
+        self.authorised
+    }
+
+    pub(super) fn set_authorised(&mut self) {
+        self.authorised = true;
+    }
+
+    /// Does something that may take long while the chip idles, where its watchdog does not count. TempKey and the digest
+    /// buffer stay; an authorisation may not.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the chip does not wake up as it should.
+    pub fn pause<T>(&mut self, work: impl FnOnce() -> T) -> Result<T> {
+        self.authorised = false;
+        let _ = write(&mut self.chip.port, self.chip.address, &[word_address::IDLE]);
+        let done = work();
+        self.woken_at = pulse(self.chip).map_err(|_| Error::Lost(Opcode::NONCE))?;
+        Ok(done)
+    }
+
+    /// Wakes the chip anew if the command might not end before the watchdog bites: through idle where TempKey
+    /// or a buffer is still needed.
+    fn mind_the_watchdog(&mut self, opcode: Opcode) -> Result<()> {
+        let elapsed = self.chip.port.now().saturating_sub(self.woken_at);
+        let needed = timing::maximum(opcode, self.chip.divider);
+        // A command that needs more than the budget by itself gets a fresh wake and all there is.
+        if elapsed + needed <= WATCHDOG_BUDGET || elapsed <= self.chip.wake_delay + WAKE_INTERVAL {
+            return Ok(());
+        }
+        log::trace!("chip {:#04x}: waking anew before {opcode}", self.chip.address);
+        if self.authorised {
+            // Neither sleep nor, perhaps, idle leaves the authorisation: the conversation begins again.
+            return Err(Error::Lost(opcode));
+        }
+        self.woken_at = if self.holds_state {
+            let _ = write(&mut self.chip.port, self.chip.address, &[word_address::IDLE]);
+            pulse(self.chip).map_err(|_| Error::Lost(opcode))?
+        } else {
+            sleep_and_wake(self.chip)?
+        };
+        Ok(())
+    }
+}
+
+impl<P: Port> Drop for Awake<'_, P> {
+    fn drop(&mut self) {
+        // A NACK means that the watchdog was faster, or that the chip is gone.
+        let _ = write(&mut self.chip.port, self.chip.address, &[word_address::SLEEP]);
+    }
+}
+
+fn read_payload<C: Command>(command: &C, payload: &[u8]) -> Result<C::Response> {
+    match payload {
+        [status] if !C::ONE_BYTE_IS_DATA && *status != Status::SUCCESS.0 => {
+            Err(Error::Status { opcode: C::OPCODE, status: Status(*status) })
+        }
+        payload => Ok(command.response(payload)?),
+    }
+}
+
+/// Why a wake pulse was not answered as it should be.
+enum WakeFault {
+    /// Nobody acknowledged: busy, or absent.
+    Nack,
+    /// Other bytes.
+    Other([u8; 4]),
+    /// The bus failed, or the chip failed its self-test.
+    Fatal(Error),
+}
+
+/// Puts the chip to sleep, whatever state a dead holder left it in, and wakes it. Answers when the pulse was.
+///
+/// A NACK to the sleep order means asleep (the usual case), idle, busy or absent; only a busy chip also ignores
+/// the wake pulse, so it is given the longest execution time, and one that is stuck the longest watchdog time.
+fn sleep_and_wake<P: Port>(chip: &mut Chip<P>) -> Result<Duration> {
+    let start = chip.port.now();
+    let patience = Duration::from_millis(50)
+        + if chip.stuck { Duration::from_millis(WATCHDOG_MAX_MS) } else { timing::longest(chip.divider) };
+    let mut strange = 0;
+    loop {
+        if let Err(Fault::Bus(detail)) = write(&mut chip.port, chip.address, &[word_address::SLEEP]) {
+            return Err(Error::Bus(detail));
+        }
+        match pulse(chip) {
+            Ok(woken_at) => {
+                chip.stuck = false;
+                return Ok(woken_at);
+            }
+            Err(WakeFault::Fatal(error)) => return Err(error),
+            Err(WakeFault::Other(response)) => {
+                strange += 1;
+                if strange == WAKE_ATTEMPTS {
+                    return Err(Error::WakeResponse { address: chip.address, response });
+                }
+            }
+            Err(WakeFault::Nack) => {
+                if chip.port.now().saturating_sub(start) > patience {
+                    return Err(Error::NotAnswering { address: chip.address });
+                }
+                delay(&mut chip.port, WAKE_INTERVAL);
+            }
+        }
+    }
+}
+
+/// One wake pulse and the chip's answer to it. Answers when the pulse was.
+fn pulse<P: Port>(chip: &mut Chip<P>) -> Result<Duration, WakeFault> {
+    let woken_at = chip.port.now();
+    // Address 0 holds SDA low for eight bits. Nobody acknowledges it; the data byte is for adapters that refuse
+    // an empty write.
+    if let Err(Fault::Bus(detail)) = write(&mut chip.port, 0x00, &[0x00]) {
+        return Err(WakeFault::Fatal(Error::Bus(detail)));
+    }
+    delay(&mut chip.port, chip.wake_delay);
+    let mut response = [0; 4];
+    loop {
+        match read(&mut chip.port, chip.address, &mut response) {
+            Ok(()) => break,
+            Err(Fault::Nack) if chip.port.now().saturating_sub(woken_at) < COMING_UP => {
+                delay(&mut chip.port, COMING_UP_INTERVAL);
+            }
+            Err(Fault::Nack) => return Err(WakeFault::Nack),
+            Err(Fault::Bus(detail)) => return Err(WakeFault::Fatal(Error::Bus(detail))),
+        }
+    }
+    match frame::decode_response(&response) {
+        _ if response == WAKE_RESPONSE => Ok(woken_at),
+        Ok([status]) if *status == Status::SELF_TEST_ERROR.0 => Err(WakeFault::Fatal(Error::SelfTestFailed)),
+        _ => Err(WakeFault::Other(response)),
+    }
+}

@@ -1,0 +1,138 @@
+//! What can go wrong between driver and chip.
+
+use atecc608_wire::{FrameError, Opcode, ResponseError, Status};
+
+/// Result of talking to a chip.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the chip did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Nothing acknowledges the address, not even after a wake pulse and the longest execution time.
+    #[error(
+        "no chip answers at address {address:#04x}: check its supply and wiring, the address (7 bits, as i2cdetect \
+         prints it), and that the bus clock is at most 100 kHz: at 400 kHz the wake pulse is too short"
+    )]
+    NotAnswering {
+        /// The 7-bit address.
+        address: u8,
+    },
+    /// Something answers after the wake pulse, but not as this chip does.
+    #[error("the chip at {address:#04x} answered {response:02X?} to the wake pulse instead of 04 11 33 43")]
+    WakeResponse {
+        /// The 7-bit address.
+        address: u8,
+        /// The four bytes that came.
+        response: [u8; 4],
+    },
+    /// The chip reports a failed self-test at wake.
+    #[error("the chip reports a failed self-test (07): it does nothing else until it passes; run `atecc608 doctor`")]
+    SelfTestFailed,
+    /// The bus itself failed.
+    #[error("the I2C bus failed: {0}")]
+    Bus(String),
+    /// The chip stopped acknowledging: it fell asleep, or was pulled.
+    #[error("the chip stopped answering at {0}")]
+    Lost(Opcode),
+    /// The chip stayed busy for longer than the command may take.
+    #[error("{opcode} did not finish within {millis} ms")]
+    Timeout {
+        /// The command.
+        opcode: Opcode,
+        /// How long it was waited for.
+        millis: u64,
+    },
+    /// The reply stayed damaged however often it was read.
+    #[error("the reply to {opcode} is damaged: {cause}")]
+    Damaged {
+        /// The command.
+        opcode: Opcode,
+        /// What is wrong with it.
+        cause: FrameError,
+    },
+    /// The chip refused the command.
+    #[error("the chip refused {opcode}: {status}")]
+    Status {
+        /// The command.
+        opcode: Opcode,
+        /// Why, as the chip puts it.
+        status: Status,
+    },
+    /// The reply is whole, but not one to this command.
+    #[error(transparent)]
+    Response(#[from] ResponseError),
+    /// A command that may take effect only once was sent, and its outcome is not known.
+    #[error("it is not known whether {opcode} took effect: {cause}")]
+    Uncertain {
+        /// The command.
+        opcode: Opcode,
+        /// What happened.
+        cause: Box<Error>,
+    },
+    /// The system has no random numbers for the host's part of a nonce.
+    #[error("the system gives no random bytes: {0}")]
+    HostRandom(String),
+    /// The slot's key works only after an authorisation, and there is none.
+    #[error("slot {slot} works only after a login{}", if *refused { ", and the chip no longer takes this one: the PIN was changed or reset elsewhere" } else { "" })]
+    NotAuthorised {
+        /// The slot.
+        slot: atecc608_wire::Slot,
+        /// Whether the chip refused what the host believed to be the secret.
+        refused: bool,
+    },
+    /// The chip did something else than it was asked: a check after the fact failed.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+impl Error {
+    /// Whether a new conversation may well succeed.
+    pub fn is_recoverable(&self) -> bool {
+        match self {
+            Error::Bus(_)
+            | Error::Lost(_)
+            | Error::Timeout { .. }
+            | Error::Damaged { .. }
+            | Error::WakeResponse { .. }
+            | Error::Response(_) => true,
+            // Health test: sticky until the next wake.
+            Error::Status { status, .. } => matches!(
+                *status,
+                Status::WATCHDOG_EXPIRING | Status::AFTER_WAKE | Status::CRC_ERROR | Status::HEALTH_TEST_ERROR
+            ),
+            Error::NotAnswering { .. }
+            | Error::SelfTestFailed
+            | Error::Uncertain { .. }
+            | Error::HostRandom(_)
+            | Error::NotAuthorised { .. }
+            | Error::Mismatch(_) => false,
+        }
+    }
+
+    /// Whether the chip certainly did not execute the command. Not so after a fault of the ECC engine, or if all there
+    /// is to read is the answer to a wake: the command may have been executed before the chip fell asleep.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Error::Status {
+                status: Status::PARSE_ERROR
+                    | Status::EXECUTION_ERROR
+                    | Status::SELF_TEST_ERROR
+                    | Status::HEALTH_TEST_ERROR
+                    | Status::WATCHDOG_EXPIRING
+                    | Status::CRC_ERROR,
+                ..
+            }
+        )
+    }
+
+    /// Whether the chip is not there at all.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Error::NotAnswering { .. })
+    }
+
+    /// Whether the chip refused with this status.
+    pub fn has_status(&self, wanted: Status) -> bool {
+        matches!(self, Error::Status { status, .. } if *status == wanted)
+    }
+}

@@ -1,0 +1,225 @@
+//! What the chip can be asked to do, in the datasheet's words.
+
+use super::{Awake, Chip, Error, Port, Result, CONVERSATIONS};
+use atecc608_wire::commands::*;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{ConfigZone, Opcode, Slot, Status};
+
+impl<P: Port> Awake<'_, P> {
+    /// The configuration zone: four Reads.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`].
+    pub fn read_config(&mut self) -> Result<ConfigZone> {
+        let mut bytes = [0; ConfigZone::LEN];
+        for (block, chunk) in bytes.chunks_exact_mut(32).enumerate() {
+            let address = Address::block(block as u8, 0);
+            chunk.copy_from_slice(&self.execute(&Read { zone: Zone::Config, address, block: true })?);
+        }
+        Ok(ConfigZone::new(bytes))
+    }
+
+    /// The first 32 bytes of the configuration: serial number and revision. One Read, to see that it is the
+    /// same chip.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`].
+    pub fn read_identity(&mut self) -> Result<[u8; 32]> {
+        let read = Read { zone: Zone::Config, address: Address::block(0, 0), block: true };
+        let mut identity = [0; 32];
+        identity.copy_from_slice(&self.execute(&read)?);
+        Ok(identity)
+    }
+
+    /// Whether the slot holds a valid ECC key: one Info.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`].
+    pub fn key_valid(&mut self, slot: Slot) -> Result<bool> {
+        Ok(Info::says_valid(self.execute(&Info::KeyValid(slot))?))
+    }
+
+    /// X ‖ Y of the private key in the slot: one GenKey. None if the slot holds no key or won't tell.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`].
+    pub fn public_key(&mut self, slot: Slot) -> Result<Option<[u8; 64]>> {
+        self.before_use(slot)?;
+        match self.execute(&GenKey::public(slot)) {
+            Ok(public_key) => Ok(public_key),
+            Err(error) if error.has_status(Status::EXECUTION_ERROR) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// 32 random bytes: one Random.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`].
+    pub fn random(&mut self) -> Result<[u8; 32]> {
+        self.execute(&Random { update_seed: true })
+    }
+
+    /// ECDSA over a digest: Random (new seed), Nonce into the digest buffer, Sign. Answers r ‖ s. With a key that asks for
+    /// an authorisation that one's random Nonce stands for the Random, and comes after the digest: it may end what
+    /// CheckMac gave, CheckMac does not touch the digest buffer.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; [`Error::Status`] with 0F if the slot holds no key or may not sign.
+    pub fn sign_digest(&mut self, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 64]> {
+        if self.gate_of(slot).is_none() {
+            self.random()?;
+        }
+        self.execute(&Nonce::digest(digest))?;
+        self.before_use(slot)?;
+        let sign = Sign::External { source: DigestSource::MessageDigestBuffer, slot };
+        match self.execute(&sign) {
+            // The digest buffer outlives a fault of the ECC engine.
+            Err(error) if error.has_status(Status::ECC_FAULT) => self.execute(&sign),
+            other => other,
+        }
+    }
+
+    /// The X coordinate shared with `public_key` (X ‖ Y): one ECDH, the result on the bus in clear.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; [`Error::Mismatch`] if the slot's rules keep the result in the chip.
+    pub fn ecdh(&mut self, slot: Slot, public_key: &[u8; 64]) -> Result<[u8; 32]> {
+        let ecdh = Ecdh {
+            key: EcdhKey::Slot(slot),
+            target: EcdhTarget::Compatible,
+            encrypted: false,
+            public_key: *public_key,
+        };
+        self.before_use(slot)?;
+        match self.execute(&ecdh)? {
+            EcdhResponse::Clear(secret) => Ok(secret),
+            _ => Err(Error::Mismatch(format!("slot {slot} keeps ECDH results in the chip"))),
+        }
+    }
+
+    /// The first `len` bytes of a slot that can be read in clear, block by block.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`].
+    pub fn read_slot(&mut self, slot: Slot, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(len.next_multiple_of(32));
+        for block in 0..len.min(slot.size()).div_ceil(32) {
+            let address = Address::slot(slot, block as u8, 0);
+            bytes.extend(self.execute(&Read { zone: Zone::Data, address, block: true })?);
+        }
+        bytes.truncate(len.min(slot.size()));
+        Ok(bytes)
+    }
+}
+
+/// What is known about a slot before GenKey(create) is sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// Info says that it holds no key.
+    Empty,
+    /// It holds the key with this public key.
+    Holds([u8; 64]),
+}
+
+impl<P: Port> Chip<P> {
+    /// What the slot holds now.
+    ///
+    /// # Errors
+    /// Those of the conversation; [`Error::Mismatch`] if it holds a key whose public key it does not tell.
+    pub fn slot_before_generation(&mut self, slot: Slot) -> Result<Before> {
+        self.converse(|awake| awake.state_of(slot))
+    }
+
+    /// Creates a private key in `slot`, destroying the one described by `before`; answers X ‖ Y.
+    ///
+    /// GenKey takes effect at most once: `before` is compared with the chip in the same conversation, and when a
+    /// reply is lost the slot's public key tells whether there is a new key.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says; those of the
+    /// conversation; [`Error::Uncertain`] if the chip can't be asked any more.
+    pub fn generate_key(&mut self, slot: Slot, before: Before) -> Result<[u8; 64]> {
+        let attempt = self.converse(|awake| {
+            if awake.state_of(slot)? != before {
+                return Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone")));
+            }
+            awake.create_key(slot)
+        });
+        let Err(Error::Uncertain { opcode, cause }) = attempt else {
+            return attempt;
+        };
+        match self.made_meanwhile(slot, before, opcode, cause)? {
+            Some(new) => Ok(new),
+            None => self.converse(|awake| awake.create_key(slot)),
+        }
+    }
+
+    /// Whether a GenKey whose reply is lost took effect: the new key's X ‖ Y. None if it did not, and may be sent once more.
+    ///
+    /// # Errors
+    /// [`Error::Uncertain`], as it was, if the chip can't be asked.
+    pub(super) fn made_meanwhile(
+        &mut self,
+        slot: Slot,
+        before: Before,
+        opcode: Opcode,
+        cause: Box<Error>,
+    ) -> Result<Option<[u8; 64]>> {
+        log::warn!("GenKey on slot {slot}: {cause}; asking the chip whether it took effect");
+        match self.converse(|awake| awake.state_of(slot)) {
+            Ok(Before::Holds(new)) if before != Before::Holds(new) => Ok(Some(new)),
+            Ok(_) => Ok(None),
+            Err(_) => Err(Error::Uncertain { opcode, cause }),
+        }
+    }
+}
+
+impl<P: Port> Chip<P> {
+    /// Moves a monotonic counter (0 or 1) on by one; answers its new value. It is read before, so that a lost reply is not taken
+    /// for a lost increment: it moves exactly once.
+    ///
+    /// # Errors
+    /// Those of the conversation: [`Error::Status`] with 0F at its end; [`Error::Uncertain`] if the chip can't be asked any
+    /// more.
+    pub fn increment_counter(&mut self, number: u8) -> Result<u32> {
+        let read = Counter { number, increment: false };
+        let before = self.converse(|awake| awake.execute(&read))?;
+        let mut tries = 1;
+        loop {
+            let (opcode, cause) = match self.converse(|awake| awake.execute(&Counter { number, increment: true })) {
+                Err(Error::Uncertain { opcode, cause }) => (opcode, cause),
+                other => return other,
+            };
+            match self.converse(|awake| awake.execute(&read)) {
+                Ok(now) if now != before => return Ok(now),
+                Ok(_) if tries < CONVERSATIONS => {
+                    log::debug!("{opcode}: {cause}; the counter has not moved, once more")
+                }
+                _ => return Err(Error::Uncertain { opcode, cause }),
+            }
+            tries += 1;
+        }
+    }
+}
+
+impl<P: Port> Awake<'_, P> {
+    pub(super) fn state_of(&mut self, slot: Slot) -> Result<Before> {
+        if !self.key_valid(slot)? {
+            return Ok(Before::Empty);
+        }
+        let public_key = self.public_key(slot)?;
+        public_key
+            .map(Before::Holds)
+            .ok_or_else(|| Error::Mismatch(format!("slot {slot} holds a key whose public key can't be read")))
+    }
+
+    fn create_key(&mut self, slot: Slot) -> Result<[u8; 64]> {
+        self.before_use(slot)?;
+        self.execute(&GenKey::create(slot))?.ok_or(Error::Response(atecc608_wire::ResponseError {
+            opcode: Opcode::GEN_KEY,
+            got: 1,
+            expected: 64,
+        }))
+    }
+}

@@ -1,0 +1,337 @@
+//! What needs a secret that chip and host share: encrypted writes, and results that cross the bus encrypted.
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::ops::Before;
+use super::{Awake, Chip, Error, Port, Result};
+use atecc608_wire::commands::*;
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::messages::{self, GenDigInput};
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{Command, Opcode, ResponseError, Slot, Status};
+
+/// How often a write whose reply is lost is done.
+const WRITES: u32 = 3;
+/// Longest message that KDF takes, in bytes.
+pub const KDF_MESSAGE_LEN: usize = 128;
+/// Bytes that one SHA command takes.
+const SHA_STEP: usize = 64;
+
+/// A secret of 32 bytes that a slot of the chip holds and the host knows.
+pub struct SharedSecret<'s> {
+    /// The slot.
+    pub slot: Slot,
+    /// Its first 32 bytes.
+    pub value: &'s [u8; 32],
+}
+
+impl<P: Port> Awake<'_, P> {
+    /// Writes 32 bytes of a slot encrypted: Nonce (random), GenDig with the slot's write key, Write with its MAC (fact
+    /// sheet section 3.22). Writing the same bytes twice does no harm, so it may be done again.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the chip holds another write key than the host.
+    pub fn write_encrypted(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: &SharedSecret<'_>,
+        address: Address,
+        plaintext: &[u8; 32],
+    ) -> Result<()> {
+        let session_key = self.session_key(serial, write_key)?;
+        let mut data = Zeroizing::new(plaintext.to_vec());
+        data.iter_mut().zip(session_key.iter()).for_each(|(byte, key)| *byte ^= key);
+        let mut write = Write { zone: Zone::Data, address, data: data.to_vec(), mac: Some([0; 32]) };
+        write.mac = Some(messages::write_mac(&session_key, &write, serial, plaintext));
+        self.execute(&write)
+    }
+
+    /// Puts a private key that was made elsewhere into a slot, encrypted: Nonce (random), GenDig with the slot's write key,
+    /// PrivWrite with its MAC (fact sheet section 3.13). `scalar` is big-endian.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the chip holds another write key than the host.
+    pub fn priv_write(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: &SharedSecret<'_>,
+        slot: Slot,
+        scalar: &[u8; 32],
+    ) -> Result<()> {
+        let session_key = self.session_key(serial, write_key)?;
+        let mut plaintext = Zeroizing::new([0; 36]);
+        plaintext[4..].copy_from_slice(scalar);
+        let mut write = PrivWrite { slot, encrypted: true, key: *plaintext, mac: [0; 32] };
+        write.mac = messages::priv_write_mac(&session_key, &write, serial, &plaintext);
+        let stream = messages::priv_write_key_stream(&session_key);
+        write.key.iter_mut().zip(stream.iter()).for_each(|(byte, key)| *byte ^= key);
+        self.execute(&write)
+    }
+
+    /// TempKey made of a fresh random number and a shared secret; the host computes the same.
+    fn session_key(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<Zeroizing<[u8; 32]>> {
+        let nonce = self.random_nonce()?;
+        let gen_dig = GenDig::slot(secret.slot);
+        self.execute(&gen_dig)?;
+        let input = GenDigInput::Block(Zeroizing::new(*secret.value));
+        Ok(Zeroizing::new(messages::gen_dig(&nonce, &gen_dig, &input, serial)))
+    }
+
+    /// 32 secret bytes for chip and host: the chip's random numbers, which cross the bus in clear, and the host's, digested
+    /// together. One Random.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; [`Error::HostRandom`].
+    pub fn fresh_secret(&mut self) -> Result<Zeroizing<[u8; 32]>> {
+        let from_chip = Zeroizing::new(self.random()?);
+        let mut from_host = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut from_host[..]).map_err(|error| Error::HostRandom(error.to_string()))?;
+        Ok(Zeroizing::new(Sha256::new().chain_update(&from_chip[..]).chain_update(&from_host[..]).finalize().into()))
+    }
+
+    /// A random nonce into TempKey; answers TempKey. The host's part is random, too: neither side alone chooses it.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; [`Error::HostRandom`].
+    pub fn random_nonce(&mut self) -> Result<[u8; 32]> {
+        let mut num_in = [0; 20];
+        getrandom::fill(&mut num_in).map_err(|error| Error::HostRandom(error.to_string()))?;
+        let nonce = Nonce::Random { update_seed: true, num_in };
+        match self.execute(&nonce)? {
+            NonceResponse::Value(rand_out) => Ok(messages::nonce(&rand_out, &num_in, nonce.packet().param1)),
+            NonceResponse::Stored => {
+                Err(Error::Response(ResponseError { opcode: Opcode::NONCE, got: 1, expected: 32 }))
+            }
+        }
+    }
+
+    /// Whether the chip holds this secret, proven both ways by a fresh nonce: CheckMac (mode 01; fact sheet section 3.2). It
+    /// also authorises what names the slot as its AuthKey, until the conversation ends.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the slot's rules forbid it.
+    pub fn proves(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<bool> {
+        let nonce = self.random_nonce()?;
+        let mut check = CheckMac {
+            slot: secret.slot,
+            temp_key_second: true,
+            temp_key_first: false,
+            source_fixed: false,
+            otp: false,
+            challenge: [0; 32],
+            response: [0; 32],
+            other_data: [0; 13],
+        };
+        // What a MAC command on another chip would have had here.
+        check.other_data[..3].copy_from_slice(&[Opcode::MAC.0, 0, secret.slot.number()]);
+        check.response = messages::check_mac(secret.value, &nonce, &check, &[0; 11], serial);
+        match self.execute(&check) {
+            Ok(()) => Ok(true),
+            Err(error) if error.has_status(Status::MISCOMPARE) => Ok(false),
+            Err(Error::Uncertain { cause, .. }) if cause.has_status(Status::MISCOMPARE) => Ok(false),
+            // Nothing is spent by asking: the conversation may begin again.
+            Err(Error::Uncertain { cause, .. }) => Err(*cause),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Awake::ecdh`], with the result encrypted under the IO protection key on its way.
+    ///
+    /// # Errors
+    /// As [`Awake::ecdh`].
+    pub fn ecdh_encrypted(
+        &mut self,
+        slot: Slot,
+        public_key: &[u8; 64],
+        io_key: &[u8; 32],
+    ) -> Result<Zeroizing<[u8; 32]>> {
+        let ecdh =
+            Ecdh { key: EcdhKey::Slot(slot), target: EcdhTarget::Output, encrypted: true, public_key: *public_key };
+        self.before_use(slot)?;
+        match self.execute(&ecdh)? {
+            EcdhResponse::Encrypted { secret, nonce } => {
+                let mut clear = Zeroizing::new(secret);
+                let stream = Zeroizing::new(messages::io_key_stream(io_key, &nonce));
+                clear.iter_mut().zip(stream.iter()).for_each(|(byte, key)| *byte ^= key);
+                Ok(clear)
+            }
+            _ => Err(Error::Mismatch(format!("slot {slot} does not answer ECDH results encrypted"))),
+        }
+    }
+
+    /// HMAC-SHA-256 of at most [`KDF_MESSAGE_LEN`] bytes under the first 32 of a slot, with the result encrypted under the IO
+    /// protection key on its way: KDF in its HKDF form (fact sheet section 3.9). The message crosses the bus in clear.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the slot's rules or ChipOptions forbid it.
+    pub fn hmac_encrypted(&mut self, slot: Slot, message: &[u8], io_key: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>> {
+        let kdf = Kdf {
+            source: KdfSource::Slot(slot),
+            target: KdfTarget::OutputEncrypted,
+            algorithm: KdfAlgorithm::Hkdf { message: HkdfMessage::Input, zero_key: false },
+            message: message.to_vec(),
+        };
+        self.before_use(slot)?;
+        match self.execute(&kdf)? {
+            KdfResponse::Encrypted { ref data, ref nonce } if data.len() == 32 => {
+                let stream = Zeroizing::new(messages::io_key_stream(io_key, nonce));
+                let mut clear = Zeroizing::new([0; 32]);
+                clear.iter_mut().zip(data).zip(stream.iter()).for_each(|((clear, byte), key)| *clear = byte ^ key);
+                Ok(clear)
+            }
+            _ => Err(Error::Mismatch(format!("slot {slot} does not answer KDF results encrypted"))),
+        }
+    }
+
+    /// HMAC-SHA-256 under the first 32 bytes of a slot, in clear: SHA in its HMAC form (fact sheet section 3.18), all in one
+    /// conversation.
+    ///
+    /// # Errors
+    /// Those of [`Awake::execute`]; 0F if the slot's rules forbid it.
+    pub fn hmac(&mut self, slot: Slot, message: &[u8]) -> Result<[u8; 32]> {
+        let (steps, rest) = message.split_at(message.len() - message.len() % SHA_STEP);
+        self.before_use(slot)?;
+        self.execute(&Sha::HmacStart(KeyLocation::Slot(slot)))?;
+        for step in steps.chunks(SHA_STEP) {
+            self.execute(&Sha::Update(step.to_vec()))?;
+        }
+        match self.execute(&Sha::End { rest: rest.to_vec(), target: DigestTarget::Output })? {
+            ShaResponse::Digest(digest) => Ok(digest),
+            _ => Err(Error::Mismatch("SHA answered something else than a digest".to_owned())),
+        }
+    }
+}
+
+impl<P: Port> Chip<P> {
+    /// Writes 32 bytes of a slot that a clear Write may or may not reach: encrypted if `write_key` is given. When a reply is
+    /// lost it is written again, from the nonce on: the same bytes twice do no harm.
+    ///
+    /// # Errors
+    /// As [`Awake::write_encrypted`].
+    pub fn write_secret(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: Option<&SharedSecret<'_>>,
+        address: Address,
+        plaintext: &[u8; 32],
+    ) -> Result<()> {
+        let mut last = Ok(());
+        for _ in 0..WRITES {
+            last = self.converse(|awake| {
+                if let Some((slot, _)) = address.slot_block() {
+                    awake.before_use(slot)?;
+                }
+                match write_key {
+                    Some(key) => awake.write_encrypted(serial, key, address, plaintext),
+                    None => awake.execute(&Write::block(Zone::Data, address, *plaintext)),
+                }
+            });
+            match &last {
+                Err(Error::Uncertain { cause, .. }) => log::debug!("a secret is written again: {cause}"),
+                _ => return last,
+            }
+        }
+        last
+    }
+
+    /// Puts a private key that was made elsewhere into `slot`, in place of what `before` describes. `expected` is its public
+    /// key, X ‖ Y: when a reply is lost, the chip's own answer tells whether the write took effect.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says; those of the conversation;
+    /// [`Error::Uncertain`] if the chip can't be asked any more.
+    pub fn import_key(
+        &mut self,
+        serial: &SerialNumber,
+        write_key: &SharedSecret<'_>,
+        slot: Slot,
+        before: Before,
+        scalar: &[u8; 32],
+        expected: &[u8; 64],
+    ) -> Result<()> {
+        let mut tries = 1;
+        loop {
+            let attempt = self.converse(|awake| match awake.state_of(slot)? {
+                now if now == before => {
+                    awake.before_use(slot)?;
+                    awake.priv_write(serial, write_key, slot, scalar)
+                }
+                Before::Holds(now) if tries > 1 && now == *expected => Ok(()),
+                _ => Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone"))),
+            });
+            match attempt {
+                Err(Error::Uncertain { opcode, cause }) if tries < WRITES => {
+                    log::debug!("{opcode} on slot {slot}: {cause}; asking the chip whether it took effect");
+                }
+                other => return other,
+            }
+            tries += 1;
+        }
+    }
+}
+
+/// What became of a key that was to be rolled.
+#[derive(Debug)]
+pub enum Rolled {
+    /// The slot holds this key now.
+    To(Zeroizing<[u8; 32]>),
+    /// The chip refuses to roll it, and holds the old one.
+    Refused,
+}
+
+impl<P: Port> Chip<P> {
+    /// Rolls a key that the host knows, too: Nonce (random), DeriveKey with its MAC (fact sheet section 3.4). `keep` gets the
+    /// new key before the chip makes it, and says whether to go on; afterwards CheckMac tells which one the chip holds.
+    ///
+    /// # Errors
+    /// Those of the conversations; [`Error::Mismatch`] if `keep` said no, or the chip holds neither key.
+    pub fn roll_key(
+        &mut self,
+        serial: &SerialNumber,
+        old: &SharedSecret<'_>,
+        keep: &mut dyn FnMut(&[u8; 32]) -> bool,
+    ) -> Result<Rolled> {
+        let slot = old.slot;
+        let mut last = Error::Lost(Opcode::DERIVE_KEY);
+        for _ in 0..WRITES {
+            let mut new = Zeroizing::new([0; 32]);
+            let outcome = self.converse_once(|awake| {
+                let nonce = awake.random_nonce()?;
+                let mut derive = DeriveKey { target: slot, source_fixed: false, mac: None };
+                new = messages::derive_key(old.value, &nonce, &derive, serial);
+                derive.mac = Some(messages::derive_key_mac(old.value, &derive, serial));
+                // A disk may take longer than the watchdog.
+                if !awake.pause(|| keep(&new))? {
+                    return Ok(false);
+                }
+                awake.execute(&derive).map(|()| true)
+            });
+            if let Ok(false) = outcome {
+                return Err(Error::Mismatch(format!("slot {slot} is left as it was")));
+            }
+            let mut holds = |value: &[u8; 32]| {
+                let secret = SharedSecret { slot, value };
+                self.converse(|awake| awake.proves(serial, &secret))
+            };
+            if holds(&new)? {
+                return Ok(Rolled::To(new));
+            }
+            if !holds(old.value)? {
+                return Err(Error::Mismatch(format!("slot {slot} holds neither the old key nor the new one")));
+            }
+            match outcome {
+                Err(Error::Uncertain { cause, .. })
+                    if matches!(*cause, Error::Status { .. }) && !cause.is_recoverable() =>
+                {
+                    return Ok(Rolled::Refused)
+                }
+                Err(error @ Error::Status { .. }) if !error.is_recoverable() => return Ok(Rolled::Refused),
+                Err(error) => last = error,
+                Ok(_) => {}
+            }
+            log::debug!("slot {slot}: {last}; rolling the key once more");
+        }
+        Err(last)
+    }
+}

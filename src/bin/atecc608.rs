@@ -1,7 +1,0 @@
-//! `atecc608`: the command-line tool.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    atecc608_pkcs11::cli::main()
-}

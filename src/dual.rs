@@ -1,0 +1,94 @@
+//! Two operations at once: encryption or decryption, and what the clear text goes through beside it. Each is the two
+//! single operations, and needs both to be active.
+//!
+//! A question for the length, or a short buffer, leaves both as they are; any other failure ends both. The last clear text of
+//! a padded or authenticated decryption comes out of C_DecryptFinal only: the caller gives it to C_DigestUpdate or
+//! C_VerifyUpdate, as the standard has it.
+
+use super::cipher;
+use super::error::Result;
+use super::ptr::{InBuf, OutBuf, Room};
+use super::session::Session;
+use super::verify;
+use atecc608_token::Direction;
+
+/// What the clear text goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// C_DigestUpdate.
+    Digest,
+    /// C_SignUpdate.
+    Sign,
+    /// C_VerifyUpdate.
+    Verify,
+}
+
+impl Beside {
+    fn check_active(self, session: &mut Session) -> Result<()> {
+        match self {
+            Self::Digest => session.digest.active().map(drop),
+            Self::Sign => session.sign.active().map(drop),
+            Self::Verify => verify::check_kind(session, false),
+        }
+    }
+
+    fn update(self, session: &mut Session, clear: &[u8]) -> Result<()> {
+        match self {
+            Self::Digest => session.digest.part(|digest| {
+                digest.update(clear);
+                Ok(())
+            }),
+            Self::Sign => session.sign.part(|operation| Ok(operation.update(clear)?)),
+            Self::Verify => session.verify.part(|verification| Ok(verification.operation.update(clear)?)),
+        }
+    }
+
+    fn cancel(self, session: &mut Session) {
+        match self {
+            Self::Digest => session.digest.cancel(),
+            Self::Sign => session.sign.cancel(),
+            Self::Verify => session.verify.cancel(),
+        };
+    }
+}
+
+/// C_DigestEncryptUpdate, C_DecryptDigestUpdate, C_SignEncryptUpdate, C_DecryptVerifyUpdate
+pub fn update(
+    session: &mut Session,
+    direction: Direction,
+    beside: Beside,
+    input: Result<InBuf>,
+    output: Result<OutBuf>,
+) -> Result<()> {
+    beside.check_active(session)?;
+    cipher::activity(session, direction).active()?;
+    let end_both = |session: &mut Session| {
+        cipher::activity(session, direction).cancel();
+        beside.cancel(session);
+    };
+    let (input, output) = match (input, output) {
+        (Ok(input), Ok(output)) => (input, output),
+        (Err(error), _) | (_, Err(error)) => {
+            end_both(session);
+            return Err(error);
+        }
+    };
+    let activity = cipher::activity(session, direction);
+    let slot = match output.room_for(activity.active()?.update_len(input.bytes().len())) {
+        Room::Query => return Ok(()),
+        Room::TooSmall(error) => return Err(error),
+        Room::Fits(slot) => slot,
+    };
+    let mut result = Default::default();
+    let done = activity
+        .part(|operation| {
+            result = operation.update(input.bytes())?;
+            Ok(())
+        })
+        .and_then(|()| beside.update(session, if direction == Direction::Encrypt { input.bytes() } else { &result }));
+    match done {
+        Ok(()) => slot.write(&result),
+        Err(_) => end_both(session),
+    }
+    done
+}

@@ -1,0 +1,63 @@
+//! General-purpose functions: C_Initialize, C_Finalize, C_GetInfo. (C_GetFunctionList and its like are in `exports`,
+//! beside the lists they give.)
+
+use cryptoki_sys::*;
+
+use super::error::{Error, Result};
+use super::lifecycle;
+use super::module::Module;
+use super::ptr::{self, Out};
+use super::types::padded;
+use atecc608_token::config::Config;
+use atecc608_token::logging::{self, LogSettings};
+
+/// Name of this package where the ABI has room for one.
+const MANUFACTURER: &str = "atecc608-pkcs11";
+
+/// C_Initialize
+pub fn initialize(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
+    lifecycle::initialise(|| {
+        // The log first: what goes wrong from here on must be seen.
+        let config = Config::load(!ptr::is_privileged());
+        logging::init(config.as_ref().map_or(&LogSettings::default(), |config| &config.log));
+        check_args(args)?;
+        ptr::release_locks_in_children();
+        Ok(Module::new(config?))
+    })
+}
+
+/// Locks are the operating system's, which every program on Linux can live with: so a caller's own mutexes
+/// (CKF_OS_LOCKING_OK clear, all four functions given) are accepted and not used. No threads are created, so
+/// CKF_LIBRARY_CANT_CREATE_OS_THREADS is no matter.
+fn check_args(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
+    let Some(args) = args else { return Ok(()) };
+    ptr::must_be_null(args.pReserved)?;
+    let mutex_functions =
+        [args.CreateMutex.is_some(), args.DestroyMutex.is_some(), args.LockMutex.is_some(), args.UnlockMutex.is_some()];
+    if mutex_functions.iter().all(|given| *given == mutex_functions[0]) {
+        Ok(())
+    } else {
+        Err(Error::ArgumentsBad("some of the four mutex functions are given, and some are NULL"))
+    }
+}
+
+/// C_Finalize
+pub fn finalize() -> Result<()> {
+    lifecycle::finalise()
+}
+
+/// C_GetInfo. The version is that of the newest interface, as 3.0 and later say it; clients that know 2.40
+/// only look at the function list's.
+pub fn info(out: Out<CK_INFO>) -> Result<()> {
+    out.set(CK_INFO {
+        cryptokiVersion: CK_VERSION { major: CRYPTOKI_VERSION_MAJOR, minor: CRYPTOKI_VERSION_MINOR },
+        manufacturerID: padded(MANUFACTURER),
+        flags: 0,
+        libraryDescription: padded("ATECC608 secure element"),
+        libraryVersion: CK_VERSION {
+            major: env!("CARGO_PKG_VERSION_MAJOR").parse().unwrap_or(0),
+            minor: env!("CARGO_PKG_VERSION_MINOR").parse().unwrap_or(0),
+        },
+    });
+    Ok(())
+}

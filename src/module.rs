@@ -1,0 +1,95 @@
+//! The module between C_Initialize and C_Finalize: its configuration, a token per configured chip, the sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cryptoki_sys::*;
+use log::warn;
+use parking_lot::{Condvar, Mutex};
+
+use super::error::{Error, Result};
+use super::session::Sessions;
+use super::types::from_ulong;
+use atecc608_token::config::{self, Config};
+use atecc608_token::Token;
+
+/// An initialised module. Knows nothing of C, and can be made any number of times.
+pub struct Module {
+    config: Config,
+    tokens: Vec<Arc<Token>>,
+    sessions: Sessions,
+    finalised: Flag,
+}
+
+/// Something that happens once, and that threads can wait for.
+#[derive(Default)]
+pub struct Flag {
+    set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Flag {
+    /// It happened.
+    pub fn set(&self) {
+        *self.set.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for it, at most so long. Answers whether it happened.
+    pub fn wait(&self, at_most: Duration) -> bool {
+        let mut set = self.set.lock();
+        if !*set {
+            self.changed.wait_for(&mut set, at_most);
+        }
+        *set
+    }
+}
+
+impl Module {
+    /// A module of this configuration. Touches no bus.
+    pub fn new(config: Config) -> Self {
+        match &config.path {
+            None => warn!(
+                "no configuration, so no slots: create {} with the two lines `[[token]]` and `bus = \"/dev/i2c-1\"`, or \
+                 name another file in ${}",
+                config::DEFAULT_PATH,
+                config::CONF_VARIABLE
+            ),
+            Some(path) if config.tokens.is_empty() => warn!(
+                "{}: no [[token]], so no slots: add the two lines `[[token]]` and `bus = \"/dev/i2c-1\"`",
+                path.display()
+            ),
+            Some(_) => {}
+        }
+        let tokens = config.tokens.iter().map(|token| Arc::new(Token::new(&config, token))).collect();
+        Self { config, tokens, sessions: Sessions::default(), finalised: Flag::default() }
+    }
+
+    /// The configuration it was made from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The tokens in the order of the configuration.
+    pub fn tokens(&self) -> &[Arc<Token>] {
+        &self.tokens
+    }
+
+    /// The token of a slot.
+    ///
+    /// # Errors
+    /// [`Error::SlotIdInvalid`]
+    pub fn token(&self, slot: CK_SLOT_ID) -> Result<&Arc<Token>> {
+        self.tokens.iter().find(|token| token.slot_id() == slot).ok_or(Error::SlotIdInvalid(from_ulong(slot)))
+    }
+
+    /// The open sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Set by C_Finalize.
+    pub fn finalised(&self) -> &Flag {
+        &self.finalised
+    }
+}

@@ -1,0 +1,243 @@
+//! The parameters of mechanisms and messages: structures of a caller, and what their pointers lead to, as values. A part of
+//! [`ptr`](super), under its contract.
+
+use std::ptr;
+
+use cryptoki_sys::*;
+
+use super::{byte_count, copy_bytes, optional};
+use crate::error::{Error, Result};
+use crate::types::from_ulong;
+use atecc608_token::{HkdfSalt, Mechanism, MessageVector, Parameter};
+
+/// Longer than any mechanism's parameter.
+const MAX_PARAMETER: usize = 1 << 16;
+
+/// A mechanism with its parameter copied; NULL is an error.
+///
+/// # Safety
+/// See the module's contract.
+pub unsafe fn mechanism(mechanism: *const CK_MECHANISM) -> Result<Mechanism> {
+    // SAFETY: the same contract.
+    unsafe { optional_mechanism(mechanism) }?.ok_or(Error::ArgumentsBad("the mechanism is NULL"))
+}
+
+/// A mechanism with its parameter copied; NULL is none (3.0: the operation is to be cancelled).
+///
+/// # Safety
+/// See the module's contract.
+pub unsafe fn optional_mechanism(mechanism: *const CK_MECHANISM) -> Result<Option<Mechanism>> {
+    // SAFETY: the same contract.
+    let Some(CK_MECHANISM { mechanism, pParameter, ulParameterLen }) = (unsafe { optional(mechanism) }) else {
+        return Ok(None);
+    };
+    let len = usize::try_from(ulParameterLen)
+        .ok()
+        .filter(|len| *len <= MAX_PARAMETER)
+        .ok_or(Error::MechanismParamInvalid("the mechanism's parameter has an impossible length"))?;
+    let parameter = match mechanism {
+        // SAFETY: the same contract.
+        CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => unsafe { ecdh1(pParameter.cast(), len) }?,
+        // SAFETY: the same contract.
+        CKM_AES_CTR => unsafe { ctr(pParameter.cast(), len) }?,
+        // SAFETY: the same contract.
+        CKM_AES_GCM => unsafe { gcm(pParameter.cast(), len) }?,
+        // SAFETY: the same contract.
+        CKM_HKDF_DERIVE => unsafe { hkdf(pParameter.cast(), len) }?,
+        // SAFETY: the same contract.
+        CKM_TLS12_KDF => unsafe { tls_kdf(pParameter.cast(), len) }?,
+        CKM_SHA256_HMAC_GENERAL | CKM_AES_CMAC_GENERAL => {
+            // SAFETY: the same contract.
+            let number: CK_MAC_GENERAL_PARAMS = unsafe { structure(pParameter.cast(), len) }?;
+            Parameter::Number(from_ulong(number))
+        }
+        _ if len == 0 => Parameter::None,
+        // SAFETY: the same contract.
+        _ => Parameter::Other(unsafe { copy_bytes(pParameter.cast(), len) }.ok_or(NULL_PARAMETER)?),
+    };
+    Ok(Some(Mechanism { mechanism, parameter }))
+}
+
+/// The mechanism of a series of messages: each message has a parameter of its own, and what stands here is not read.
+///
+/// # Safety
+/// See the module's contract.
+pub unsafe fn optional_message_mechanism(mechanism: *const CK_MECHANISM) -> Option<Mechanism> {
+    // SAFETY: the same contract.
+    unsafe { optional(mechanism) }
+        .map(|CK_MECHANISM { mechanism, .. }| Mechanism { mechanism, parameter: Parameter::None })
+}
+
+const NULL_PARAMETER: Error =
+    Error::MechanismParamInvalid("the mechanism's parameter is NULL, but its length is not 0");
+
+/// # Safety
+/// See the module's contract.
+unsafe fn ecdh1(params: *const CK_ECDH1_DERIVE_PARAMS, len: usize) -> Result<Parameter> {
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says.
+    unsafe {
+        Ok(Parameter::Ecdh1 {
+            kdf: params.kdf,
+            shared_data: inner_bytes(params.pSharedData, params.ulSharedDataLen)?,
+            public_data: inner_bytes(params.pPublicData, params.ulPublicDataLen)?,
+        })
+    }
+}
+
+/// # Safety
+/// See the module's contract.
+unsafe fn ctr(params: *const CK_AES_CTR_PARAMS, len: usize) -> Result<Parameter> {
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    Ok(Parameter::Ctr { bits: from_ulong(params.ulCounterBits), block: params.cb })
+}
+
+/// # Safety
+/// See the module's contract.
+unsafe fn gcm(params: *const CK_GCM_PARAMS, len: usize) -> Result<Parameter> {
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says. (ulIvBits is not read: the
+    // standard says to ignore it, and callers leave it 0.)
+    unsafe {
+        Ok(Parameter::Gcm {
+            iv: inner_bytes(params.pIv, params.ulIvLen)?,
+            associated: inner_bytes(params.pAAD, params.ulAADLen)?,
+            tag_bits: from_ulong(params.ulTagBits),
+        })
+    }
+}
+
+/// # Safety
+/// See the module's contract.
+unsafe fn hkdf(params: *const CK_HKDF_PARAMS, len: usize) -> Result<Parameter> {
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says.
+    unsafe {
+        Ok(Parameter::Hkdf {
+            extract: params.bExtract != CK_FALSE,
+            expand: params.bExpand != CK_FALSE,
+            hash: params.prfHashMechanism,
+            salt: match params.ulSaltType {
+                CKF_HKDF_SALT_NULL => HkdfSalt::Null,
+                CKF_HKDF_SALT_DATA => HkdfSalt::Data(inner_bytes(params.pSalt, params.ulSaltLen)?),
+                CKF_HKDF_SALT_KEY => HkdfSalt::Key(from_ulong(params.hSaltKey)),
+                // Without the first step there is no salt.
+                _ if params.bExtract == CK_FALSE => HkdfSalt::Null,
+                _ => return Err(Error::MechanismParamInvalid("CK_HKDF_PARAMS: ulSaltType is not known")),
+            },
+            info: inner_bytes(params.pInfo, params.ulInfoLen)?,
+        })
+    }
+}
+
+/// # Safety
+/// See the module's contract.
+unsafe fn tls_kdf(params: *const CK_TLS_KDF_PARAMS, len: usize) -> Result<Parameter> {
+    // SAFETY: the same contract.
+    let params = unsafe { structure(params, len) }?;
+    let random = &params.RandomInfo;
+    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says.
+    unsafe {
+        let mut seed = inner_bytes(random.pClientRandom, random.ulClientRandomLen)?;
+        seed.extend(inner_bytes(random.pServerRandom, random.ulServerRandomLen)?);
+        if !params.pContextData.is_null() {
+            let context = inner_bytes(params.pContextData, params.ulContextDataLength)?;
+            let len = u16::try_from(context.len()).map_err(|_| {
+                Error::MechanismParamInvalid("CK_TLS_KDF_PARAMS: the context is longer than 65535 bytes")
+            })?;
+            seed.extend(len.to_be_bytes());
+            seed.extend(context);
+        }
+        Ok(Parameter::TlsKdf {
+            hash: params.prfMechanism,
+            label: inner_bytes(params.pLabel, params.ulLabelLength)?,
+            seed,
+        })
+    }
+}
+
+/// A parameter that is one structure.
+///
+/// # Safety
+/// See the module's contract.
+unsafe fn structure<T: Copy>(params: *const T, len: usize) -> Result<T> {
+    if len != size_of::<T>() {
+        return Err(Error::MechanismParamInvalid("the mechanism's parameter does not have the size of its structure"));
+    }
+    // SAFETY: NULL is none, and the size is right.
+    unsafe { optional(params) }.ok_or(NULL_PARAMETER)
+}
+
+/// Bytes that a parameter points to.
+///
+/// # Safety
+/// See the module's contract.
+unsafe fn inner_bytes(data: *const CK_BYTE, len: CK_ULONG) -> Result<Vec<u8>> {
+    let len = usize::try_from(len).ok().filter(|len| *len <= MAX_PARAMETER);
+    // SAFETY: the same contract.
+    len.and_then(|len| unsafe { copy_bytes(data, len) })
+        .ok_or(Error::MechanismParamInvalid("the parameter has a NULL pointer, or an impossible length"))
+}
+
+/// The parameter of one message: where its vector is and its tag goes.
+pub struct MessageParameter(CK_GCM_MESSAGE_PARAMS);
+
+/// CK_GCM_MESSAGE_PARAMS, the only parameter of a message that is supported.
+///
+/// # Safety
+/// See the module's contract; so the pointers in the structure.
+pub unsafe fn message_parameter(parameter: *const std::ffi::c_void, len: CK_ULONG) -> Result<MessageParameter> {
+    // SAFETY: the same contract.
+    let params: CK_GCM_MESSAGE_PARAMS = unsafe { structure(parameter.cast(), byte_count(len)?) }?;
+    let lengths = [params.ulIvLen, params.ulTagBits.div_ceil(8)];
+    let known = |(pointer, len): (*mut CK_BYTE, CK_ULONG)| !pointer.is_null() && from_ulong(len) <= 256;
+    if [params.pIv, params.pTag].into_iter().zip(lengths).all(known) {
+        Ok(MessageParameter(params))
+    } else {
+        Err(Error::MechanismParamInvalid("CK_GCM_MESSAGE_PARAMS: NULL, or an impossible length"))
+    }
+}
+
+impl MessageParameter {
+    /// How the vector comes about.
+    ///
+    /// # Errors
+    /// [`Error::MechanismParamInvalid`].
+    pub fn vector(&self) -> Result<MessageVector> {
+        let Self(params) = self;
+        Ok(MessageVector {
+            // SAFETY: not NULL (checked by `message_parameter`), and the caller promised `ulIvLen` bytes there.
+            iv: unsafe { inner_bytes(params.pIv, params.ulIvLen) }?,
+            fixed_bits: from_ulong(params.ulIvFixedBits),
+            generator: params.ivGenerator,
+            tag_bits: from_ulong(params.ulTagBits),
+        })
+    }
+
+    /// The tag that the caller has.
+    ///
+    /// # Errors
+    /// [`Error::MechanismParamInvalid`].
+    pub fn tag(&self) -> Result<Vec<u8>> {
+        // SAFETY: not NULL (checked by `message_parameter`), and the caller promised as many bytes as `ulTagBits` needs.
+        unsafe { inner_bytes(self.0.pTag, self.0.ulTagBits.div_ceil(8)) }
+    }
+
+    /// Hands the vector over. It must have the length of the caller's.
+    pub fn set_iv(&self, iv: &[u8]) {
+        let len = iv.len().min(self.0.ulIvLen as usize);
+        // SAFETY: not NULL, and the caller promised `ulIvLen` bytes there, which `len` is at most.
+        unsafe { ptr::copy(iv.as_ptr(), self.0.pIv, len) };
+    }
+
+    /// Hands the tag over. It must have the length that the parameter says.
+    pub fn set_tag(&self, tag: &[u8]) {
+        let len = tag.len().min(self.0.ulTagBits.div_ceil(8) as usize);
+        // SAFETY: not NULL, and the caller promised as many bytes as `ulTagBits` needs, which `len` is at most.
+        unsafe { ptr::copy(tag.as_ptr(), self.0.pTag, len) };
+    }
+}
