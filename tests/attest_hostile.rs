@@ -5,7 +5,7 @@
 
 mod attest_support;
 
-use atecc608::{Awake, Port, Result};
+use atecc608::{Awake, Result, Transport};
 use atecc608_cli::attest::statement::Statement;
 use atecc608_sim::image::Part;
 use atecc608_wire::attestation::{steps, Evidence, Kind};
@@ -60,7 +60,7 @@ impl Host {
         serde_json::to_value(Statement::new(&driver.converse_once(|awake| self.ask(awake)).unwrap())).unwrap()
     }
 
-    fn ask<P: Port>(&self, awake: &mut Awake<'_, P>) -> Result<Evidence> {
+    fn ask<P: Transport>(&self, awake: &mut Awake<'_, P>) -> Result<Evidence> {
         let mut random = [0; 32];
         match &self.opening {
             Opening::Nonce(nonce) => {

@@ -263,7 +263,7 @@ fn run_with(bench: &Bench, faults: &str) -> Result<bool, Error> {
     if plan.standing == Standing::Provisioned {
         return Ok(false);
     }
-    chip.port_mut().simulated().unwrap().set_faults(faults.parse().unwrap());
+    chip.transport_mut().simulated().unwrap().set_faults(faults.parse().unwrap());
     let key_file = KeyFile::at(bench.key_file());
     Work { chip: &mut chip, profile: tls, pin: None, key_file: &key_file, say: &mut |_| {} }.run(&plan).map(|_| true)
 }

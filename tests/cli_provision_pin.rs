@@ -168,7 +168,7 @@ fn run_with(bench: &Bench, faults: &str) -> (Result<(), Error>, Option<String>) 
     if plan.standing == Standing::Provisioned {
         return (Ok(()), None);
     }
-    chip.port_mut().simulated().unwrap().set_faults(faults.parse().unwrap());
+    chip.transport_mut().simulated().unwrap().set_faults(faults.parse().unwrap());
     let (mut store, mut code) = (store(bench), None);
     let mut hand_over = |given: &RecoveryCode| {
         code = Some(given.text().to_string());

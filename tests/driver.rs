@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use atecc608::ops::Before;
 use atecc608::provision::DataContents;
-use atecc608::{Chip, Error, Port};
+use atecc608::{Chip, Error, Transport};
 use atecc608_sim::chip::ExecutionTimes;
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, Profile, SimBus, SimChip};
@@ -403,7 +403,7 @@ fn a_chip_slower_than_its_maxima_is_waited_for_within_reason_and_then_named() {
 #[test]
 fn the_clock_never_goes_back() {
     let (mut bus, _) = provisioned();
-    let before = Port::now(&bus);
+    let before = Transport::now(&bus);
     bus.delay_ms(3);
-    assert!(Port::now(&bus) >= before + Duration::from_millis(3));
+    assert!(Transport::now(&bus) >= before + Duration::from_millis(3));
 }

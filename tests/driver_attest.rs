@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use atecc608::attest::Born;
 use atecc608::ops::Before;
-use atecc608::{Chip, Error, Port};
+use atecc608::{Chip, Error, Transport};
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, SimBus, SimChip};
 use atecc608_wire::attestation::Evidence;
@@ -57,7 +57,7 @@ impl DelayNs for Watched {
     }
 }
 
-impl Port for Watched {
+impl Transport for Watched {
     fn now(&self) -> Duration {
         self.bus.now()
     }
@@ -149,7 +149,7 @@ fn no_fault_at_any_command_of_a_birth_makes_two_keys_or_a_false_statement() {
             let empty = Watched::key(&bus);
             bus.set_faults(fault.parse().unwrap());
             let result = chip.generate_attested_key(slot(0), Before::Empty, &CHALLENGE);
-            let changes = chip.port_mut().changes;
+            let changes = chip.transport_mut().changes;
             assert!(changes <= 1, "{fault}: {changes} keys");
             let now = Watched::key(&bus);
             match result {
@@ -183,7 +183,7 @@ fn faults_that_pass_are_overcome_by_a_residence() {
             bus.set_faults(fault.parse().unwrap());
             let evidence = chip.attest(slot(0), &CHALLENGE).unwrap_or_else(|error| panic!("{fault}: {error}"));
             assert!(holds(&evidence), "{fault}");
-            assert_eq!(chip.port_mut().changes, 1);
+            assert_eq!(chip.transport_mut().changes, 1);
         }
     }
 }

@@ -15,7 +15,7 @@ mod sim_support;
 use std::path::Path;
 use std::time::Duration;
 
-use atecc608::{Awake, Chip, Error, Port};
+use atecc608::{Awake, Chip, Error, Transport};
 use atecc608_token::bus::{Bus, LockGuard};
 use atecc608_token::config::BusLocation;
 use atecc608_wire::commands::{
@@ -90,18 +90,18 @@ impl Hardware {
     /// One write to the chip, past the driver: whether it was acknowledged.
     fn write(&mut self, bytes: &[u8]) -> bool {
         let address = self.address;
-        self.chip.port_mut().write(address, bytes).is_ok()
+        self.chip.transport_mut().write(address, bytes).is_ok()
     }
 
     fn read(&mut self, len: usize) -> Option<Vec<u8>> {
         let (address, mut bytes) = (self.address, vec![0; len]);
-        self.chip.port_mut().read(address, &mut bytes).ok()?;
+        self.chip.transport_mut().read(address, &mut bytes).ok()?;
         Some(bytes)
     }
 
     fn pulse(&mut self) {
-        self.chip.port_mut().write(0x00, &[0x00]).ok();
-        self.chip.port_mut().delay_us(if self.config.chip_options().power_on_self_test() { 20_000 } else { 1500 });
+        self.chip.transport_mut().write(0x00, &[0x00]).ok();
+        self.chip.transport_mut().delay_us(if self.config.chip_options().power_on_self_test() { 20_000 } else { 1500 });
     }
 
     /// Awake and with empty buffers, past the driver.
@@ -118,7 +118,7 @@ impl Hardware {
                 let rest = self.read(usize::from(count[0]) - 1).unwrap();
                 return [count, rest].concat();
             }
-            self.chip.port_mut().delay_us(500);
+            self.chip.transport_mut().delay_us(500);
         }
         panic!("no reply");
     }
@@ -301,15 +301,15 @@ fn the_watchdog_strikes_in_its_time_and_the_next_conversation_works() {
     let mut hardware = hardware();
     needs!(hardware.config.chip_mode() & 4 == 0, "its watchdog is the long one");
     hardware.wake();
-    let woken = hardware.chip.port_mut().now();
+    let woken = hardware.chip.transport_mut().now();
     let mut alive = Duration::ZERO;
     while hardware.read(1).is_some() {
-        alive = hardware.chip.port_mut().now() - woken;
+        alive = hardware.chip.transport_mut().now() - woken;
         // The longest watchdog time, and what a busy machine may add.
         assert!(alive < Duration::from_millis(5000), "it does not strike");
-        hardware.chip.port_mut().delay_ms(10);
+        hardware.chip.transport_mut().delay_ms(10);
     }
-    let silent = hardware.chip.port_mut().now() - woken;
+    let silent = hardware.chip.transport_mut().now() - woken;
     assert!(silent >= Duration::from_millis(WATCHDOG_MIN_MS), "alive at {alive:?}, silent at {silent:?}");
     hardware.converse(|awake| awake.read_config());
 }

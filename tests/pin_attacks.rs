@@ -9,7 +9,7 @@ use std::fs;
 
 use atecc608::authorise::Gate;
 use atecc608::locked::LockedSecret;
-use atecc608::{Awake, Chip, Error, Port};
+use atecc608::{Awake, Chip, Error, Transport};
 use atecc608_sim::image::Part;
 use atecc608_sim::{SimBus, SimChip, Switches, Timing};
 use atecc608_token::pin::Scheme;
@@ -55,7 +55,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Error>) {
 }
 
 /// Sign with slot 0, as an attacker tries it after each attack.
-fn sign_as_attacker<P: Port>(awake: &mut Awake<'_, P>) -> Result<[u8; 64], Error> {
+fn sign_as_attacker<P: Transport>(awake: &mut Awake<'_, P>) -> Result<[u8; 64], Error> {
     awake.execute(&Nonce::digest(&DIGEST))?;
     awake.execute(&Sign::External { source: DigestSource::MessageDigestBuffer, slot: chip::slot(0) })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use atecc608::Port;
+use atecc608::Transport;
 use atecc608_wire::commands::{Info, Nonce, NonceResponse, NonceTarget};
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::{frame, messages, word_address, Command, CommandPacket, Opcode, Status, WAKE_RESPONSE};
@@ -43,7 +43,7 @@ pub trait Line {
     fn now(&self) -> Duration;
 }
 
-impl<P: Port> Line for P {
+impl<P: Transport> Line for P {
     fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), LineFault> {
         embedded_hal::i2c::I2c::write(self, address, bytes).map_err(fault)
     }
@@ -57,7 +57,7 @@ impl<P: Port> Line for P {
     }
 
     fn now(&self) -> Duration {
-        Port::now(self)
+        Transport::now(self)
     }
 }
 

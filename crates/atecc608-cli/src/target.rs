@@ -167,7 +167,7 @@ impl Target {
 
     /// Whether the chip is a simulated one.
     pub fn is_simulated(&mut self) -> bool {
-        self.chip.port_mut().is_simulated()
+        self.chip.transport_mut().is_simulated()
     }
 
     /// Takes the bus. Until the guard is dropped nobody else uses it.
@@ -176,7 +176,7 @@ impl Target {
     /// [`Error::Lock`].
     pub fn lock(&mut self) -> Result<LockGuard> {
         let (place, timeout) = (self.place(), self.config.lock_timeout);
-        let bus = self.chip.port_mut();
+        let bus = self.chip.transport_mut();
         let patience = timeout.min(SILENCE);
         let taken = bus.lock(patience).or_else(|cause| match cause {
             LockError::Held { holder, .. } if patience < timeout => {

@@ -62,7 +62,7 @@ impl DelayNs for SimBus {
     }
 }
 
-impl atecc608::Port for SimBus {
+impl atecc608::Transport for SimBus {
     fn now(&self) -> std::time::Duration {
         SimBus::now(self)
     }

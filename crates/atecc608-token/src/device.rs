@@ -147,7 +147,7 @@ impl Device {
     fn locked<T>(&mut self, work: impl FnOnce(&mut Chip<Bus>) -> chip::Result<T>) -> Result<T> {
         let timeout = self.config.lock_timeout;
         let chip = self.open()?;
-        let guard = chip.port_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
+        let guard = chip.transport_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
         let result = work(chip).map_err(Error::Device);
         drop(guard);
         self.note(result.as_ref().err());
@@ -194,7 +194,7 @@ impl Device {
                 Ok(zone)
             })
             .map_err(not_present)?;
-        let simulated = self.open()?.port_mut().is_simulated();
+        let simulated = self.open()?.transport_mut().is_simulated();
         self.identity =
             Some(Identity::new(zone, simulated, &self.config, &self.token, self.first_epoch, self.login.clone())?);
         Ok(())
@@ -246,7 +246,7 @@ impl Device {
         let (Some(chip), Some(identity)) = (self.chip.as_mut(), self.identity.as_mut()) else {
             return Err(no_chip());
         };
-        let guard = chip.port_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
+        let guard = chip.transport_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
         identity.refresh();
         chip.set_gate(gate);
         match identity.resolve_intents(chip).and_then(|()| identity.resolve_secrets(chip)) {

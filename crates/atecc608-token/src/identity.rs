@@ -16,7 +16,7 @@ use super::state::{Intent, Purpose, SecretKind, SlotState, State};
 use super::store::Store;
 use crate::config::{Config, TokenConfig};
 use atecc608::secrets::SharedSecret;
-use atecc608::{self as chip, Awake, Chip, Port};
+use atecc608::{self as chip, Awake, Chip, Transport};
 use atecc608_wire::{ConfigZone, Slot};
 
 /// The chip that was found at the configured place, and what is known about it.
@@ -136,7 +136,7 @@ impl Identity {
 
     /// The IO protection key, if chip and host share one: then results cross the bus encrypted. Seen to be right with two
     /// commands once in a process; a wrong or missing one costs secrecy on the bus, and nothing else.
-    pub(super) fn shared_io_key<P: Port>(&mut self, chip: &mut Chip<P>) -> Option<IoKey> {
+    pub(super) fn shared_io_key<P: Transport>(&mut self, chip: &mut Chip<P>) -> Option<IoKey> {
         if !self.zone.chip_options().io_protection() || self.io_key_is_right == Some(false) {
             return None;
         }
@@ -171,7 +171,7 @@ impl Identity {
     ///
     /// # Errors
     /// Those of the chip, but not that it refuses KDF.
-    pub(super) fn kdf_is_hmac<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot, io_key: &IoKey) -> Result<bool> {
+    pub(super) fn kdf_is_hmac<P: Transport>(&mut self, chip: &mut Chip<P>, slot: Slot, io_key: &IoKey) -> Result<bool> {
         if let Some(known) = self.kdf_is_hmac[slot.index()] {
             return Ok(known);
         }
@@ -254,7 +254,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::TokenNotPresent`] if another one answers.
-    pub fn confirm_chip<P: Port>(&self, chip: &mut Chip<P>) -> Result<()> {
+    pub fn confirm_chip<P: Transport>(&self, chip: &mut Chip<P>) -> Result<()> {
         let seen = chip.converse(|awake| awake.read_identity()).map_err(Error::Device)?;
         if seen[..13] == self.zone.as_bytes()[..13] {
             return Ok(());
@@ -290,7 +290,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Device`].
-    pub fn learn_presence<P: Port>(&mut self, chip: &mut Chip<P>, slots: &[Slot]) -> Result<()> {
+    pub fn learn_presence<P: Transport>(&mut self, chip: &mut Chip<P>, slots: &[Slot]) -> Result<()> {
         let unknown: Vec<(Slot, Option<Vec<u8>>)> = slots
             .iter()
             .filter(|slot| self.known_presence(**slot).is_none())
@@ -334,7 +334,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Device`]; [`Error::KeyFunctionNotPermitted`] if the slot does not tell it.
-    pub fn learn_point<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot) -> Result<Point> {
+    pub fn learn_point<P: Transport>(&mut self, chip: &mut Chip<P>, slot: Slot) -> Result<Point> {
         match self.known_point(slot) {
             Some(point) => Ok(point),
             None => self.read_point_anew(chip, slot),
@@ -345,7 +345,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Device`]; [`Error::KeyHandleInvalid`] if there is no key, or it does not tell its public key.
-    pub fn read_point_anew<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot) -> Result<Point> {
+    pub fn read_point_anew<P: Transport>(&mut self, chip: &mut Chip<P>, slot: Slot) -> Result<Point> {
         let point = chip.converse(|awake| read_point(awake, slot)).map_err(Error::Device)?;
         let Some(point) = point else {
             self.key_changed(slot, None);
@@ -399,7 +399,7 @@ impl Identity {
     ///
     /// A destruction leaves no tombstone then. The state may be a backup from the middle of one, and the key that is in
     /// the slot now one that was generated since: it must neither be hidden nor count as free.
-    pub(super) fn resolve_intents<P: Port>(&mut self, chip: &mut Chip<P>) -> Result<()> {
+    pub(super) fn resolve_intents<P: Transport>(&mut self, chip: &mut Chip<P>) -> Result<()> {
         let open: Vec<SlotState> =
             self.store.state().slots.iter().filter(|state| state.intent.is_some()).cloned().collect();
         for state in open {
@@ -453,7 +453,7 @@ impl Identity {
 }
 
 /// The public key of the private key in the slot; none if there is none or it is not told.
-pub fn read_point<P: Port>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
+pub fn read_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
     match awake.public_key(slot)? {
         Some(xy) => Point::from_xy(&xy)
             .map(Some)

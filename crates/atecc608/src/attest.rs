@@ -2,7 +2,7 @@
 //! ([`atecc608_wire::attestation`] has the chain of commands).
 
 use super::ops::Before;
-use super::{Awake, Chip, Error, Port, Result};
+use super::{Awake, Chip, Error, Result, Transport};
 use atecc608_wire::attestation::{steps, Evidence, Kind, ATTESTER, CHALLENGE_LEN};
 use atecc608_wire::commands::NonceResponse;
 use atecc608_wire::{ConfigZone, Opcode, ResponseError, Slot, Status};
@@ -22,7 +22,7 @@ struct Opening {
     random: [u8; 32],
 }
 
-impl<P: Port> Awake<'_, P> {
+impl<P: Transport> Awake<'_, P> {
     /// The challenge and the configuration into TempKey.
     fn open_statement(&mut self, challenge: &[u8; CHALLENGE_LEN]) -> Result<Opening> {
         let zone = self.read_config()?;
@@ -58,7 +58,7 @@ impl<P: Port> Awake<'_, P> {
     }
 }
 
-impl<P: Port> Chip<P> {
+impl<P: Transport> Chip<P> {
     /// Has the chip state that the private key in `slot` lives in it: Nonce, GenDig, GenKey (public), Sign.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::awake::Awake;
 use super::locked::LockedSecret;
 use super::secrets::SharedSecret;
-use super::{Chip, Error, Port, Result};
+use super::{Chip, Error, Result, Transport};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::Slot;
 
@@ -33,7 +33,7 @@ impl Gate {
     }
 }
 
-impl<P: Port> Chip<P> {
+impl<P: Transport> Chip<P> {
     /// From now on conversations authorise themselves as this says before they use a slot that asks for it.
     pub fn set_gate(&mut self, gate: Option<Gate>) {
         self.gate = gate;
@@ -45,7 +45,7 @@ impl<P: Port> Chip<P> {
     }
 }
 
-impl<P: Port> Awake<'_, P> {
+impl<P: Transport> Awake<'_, P> {
     /// Authorises the conversation if the slot asks for it and that was not done yet. Uses TempKey up.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use super::authorise::Gate;
 use zeroize::Zeroizing;
 
 use super::exchange::{delay, exchange, read, write, Fault};
-use super::{Chip, Error, Port, Result};
+use super::{Chip, Error, Result, Transport};
 use atecc608_wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
 use atecc608_wire::{frame, word_address, Command, CommandPacket, Opcode, Slot, Status, WAKE_RESPONSE};
 
@@ -24,7 +24,7 @@ const WAKE_ATTEMPTS: u32 = 4;
 /// Proof that the chip is awake and that its TempKey and buffers are this conversation's. Dropping it puts the
 /// chip to sleep, which wipes them.
 #[derive(Debug)]
-pub struct Awake<'c, P: Port> {
+pub struct Awake<'c, P: Transport> {
     chip: &'c mut Chip<P>,
     woken_at: Duration,
     /// A command has left something in TempKey, a buffer or the SHA context.
@@ -33,7 +33,7 @@ pub struct Awake<'c, P: Port> {
     authorised: bool,
 }
 
-impl<'c, P: Port> Awake<'c, P> {
+impl<'c, P: Transport> Awake<'c, P> {
     /// Begins a conversation.
     pub(super) fn wake(chip: &'c mut Chip<P>) -> Result<Self> {
         let woken_at = sleep_and_wake(chip)?;
@@ -121,7 +121,7 @@ impl<'c, P: Port> Awake<'c, P> {
     }
 }
 
-impl<P: Port> Drop for Awake<'_, P> {
+impl<P: Transport> Drop for Awake<'_, P> {
     fn drop(&mut self) {
         // A NACK means that the watchdog was faster, or that the chip is gone.
         let _ = write(&mut self.chip.port, self.chip.address, &[word_address::SLEEP]);
@@ -151,7 +151,7 @@ enum WakeFault {
 ///
 /// A NACK to the sleep order means asleep (the usual case), idle, busy or absent; only a busy chip also ignores
 /// the wake pulse, so it is given the longest execution time, and one that is stuck the longest watchdog time.
-fn sleep_and_wake<P: Port>(chip: &mut Chip<P>) -> Result<Duration> {
+fn sleep_and_wake<P: Transport>(chip: &mut Chip<P>) -> Result<Duration> {
     let start = chip.port.now();
     let patience = Duration::from_millis(50)
         + if chip.stuck { Duration::from_millis(WATCHDOG_MAX_MS) } else { timing::longest(chip.divider) };
@@ -183,7 +183,7 @@ fn sleep_and_wake<P: Port>(chip: &mut Chip<P>) -> Result<Duration> {
 }
 
 /// One wake pulse and the chip's answer to it. Answers when the pulse was.
-fn pulse<P: Port>(chip: &mut Chip<P>) -> Result<Duration, WakeFault> {
+fn pulse<P: Transport>(chip: &mut Chip<P>) -> Result<Duration, WakeFault> {
     let woken_at = chip.port.now();
     // Address 0 holds SDA low for eight bits. Nobody acknowledges it; the data byte is for adapters that refuse
     // an empty write.

@@ -6,7 +6,7 @@ use embedded_hal::i2c::{ErrorKind, NoAcknowledgeSource};
 
 use zeroize::Zeroizing;
 
-use super::{Error, Port, Result};
+use super::{Error, Result, Transport};
 use atecc608_wire::frame::decode_response;
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::{word_address, CommandPacket, FrameError, Opcode, Status, MIN_RESPONSE};
@@ -45,11 +45,11 @@ fn classify<E: embedded_hal::i2c::Error + std::fmt::Display>(error: E) -> Fault 
     }
 }
 
-pub(super) fn write<P: Port>(port: &mut P, address: u8, bytes: &[u8]) -> Result<(), Fault> {
+pub(super) fn write<P: Transport>(port: &mut P, address: u8, bytes: &[u8]) -> Result<(), Fault> {
     port.write(address, bytes).map_err(classify)
 }
 
-pub(super) fn read<P: Port>(port: &mut P, address: u8, bytes: &mut [u8]) -> Result<(), Fault> {
+pub(super) fn read<P: Transport>(port: &mut P, address: u8, bytes: &mut [u8]) -> Result<(), Fault> {
     port.read(address, bytes).map_err(classify)
 }
 
@@ -57,7 +57,7 @@ pub(super) fn read<P: Port>(port: &mut P, address: u8, bytes: &mut [u8]) -> Resu
 ///
 /// # Errors
 /// [`Error::Bus`], [`Error::Lost`], [`Error::Timeout`], [`Error::Damaged`], or [`Error::Status`] with FF.
-pub(super) fn exchange<P: Port>(
+pub(super) fn exchange<P: Transport>(
     port: &mut P,
     address: u8,
     divider: ClockDivider,
@@ -81,7 +81,12 @@ pub(super) fn exchange<P: Port>(
 }
 
 /// Waits for a reply and reads it; a damaged one is read again.
-fn receive<P: Port>(port: &mut P, address: u8, divider: ClockDivider, opcode: Opcode) -> Result<Zeroizing<Vec<u8>>> {
+fn receive<P: Transport>(
+    port: &mut P,
+    address: u8,
+    divider: ClockDivider,
+    opcode: Opcode,
+) -> Result<Zeroizing<Vec<u8>>> {
     let start = port.now();
     let limit = timing::maximum(opcode, divider) + GRACE;
     delay(port, timing::typical(opcode, divider));
@@ -113,7 +118,7 @@ fn receive<P: Port>(port: &mut P, address: u8, divider: ClockDivider, opcode: Op
 
 /// Reads as many bytes as the count says. The chip's read pointer goes on across transactions, so the first
 /// read takes what every reply has, the second one the rest.
-fn read_reply<P: Port>(port: &mut P, address: u8) -> Result<Zeroizing<Vec<u8>>, Fault> {
+fn read_reply<P: Transport>(port: &mut P, address: u8) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let mut reply = Zeroizing::new(vec![0; MIN_RESPONSE]);
     read(port, address, &mut reply)?;
     let count = usize::from(reply[0]);
@@ -126,7 +131,7 @@ fn read_reply<P: Port>(port: &mut P, address: u8) -> Result<Zeroizing<Vec<u8>>, 
     Ok(reply)
 }
 
-pub(super) fn delay<P: Port>(port: &mut P, time: Duration) {
+pub(super) fn delay<P: Transport>(port: &mut P, time: Duration) {
     port.delay_us(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
 }
 

@@ -28,12 +28,12 @@ use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::ConfigZone;
 
 /// What the driver needs of a bus: transfers, delays, and the time that passes meanwhile.
-pub trait Port: I2c + DelayNs + ErrorType<Error: Display> {
+pub trait Transport: I2c + DelayNs + ErrorType<Error: Display> {
     /// Time since some fixed point; never goes back.
     fn now(&self) -> Duration;
 }
 
-impl<P: Port> Port for &mut P {
+impl<P: Transport> Transport for &mut P {
     fn now(&self) -> Duration {
         P::now(self)
     }
@@ -54,7 +54,7 @@ pub struct Chip<P> {
     gate: Option<authorise::Gate>,
 }
 
-impl<P: Port> Chip<P> {
+impl<P: Transport> Chip<P> {
     /// A chip at this 7-bit address; nothing is sent yet.
     pub fn new(port: P, address: u8) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl<P: Port> Chip<P> {
     }
 
     /// The bus it is on.
-    pub fn port_mut(&mut self) -> &mut P {
+    pub fn transport_mut(&mut self) -> &mut P {
         &mut self.port
     }
 

@@ -1,11 +1,11 @@
 //! What the chip can be asked to do, in the datasheet's words.
 
-use super::{Awake, Chip, Error, Port, Result, CONVERSATIONS};
+use super::{Awake, Chip, Error, Result, Transport, CONVERSATIONS};
 use atecc608_wire::commands::*;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Opcode, Slot, Status};
 
-impl<P: Port> Awake<'_, P> {
+impl<P: Transport> Awake<'_, P> {
     /// The configuration zone: four Reads.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ pub enum Before {
     Holds([u8; 64]),
 }
 
-impl<P: Port> Chip<P> {
+impl<P: Transport> Chip<P> {
     /// What the slot holds now.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl<P: Port> Chip<P> {
     }
 }
 
-impl<P: Port> Chip<P> {
+impl<P: Transport> Chip<P> {
     /// Moves a monotonic counter (0 or 1) on by one; answers its new value. It is read before, so that a lost reply is not taken
     /// for a lost increment: it moves exactly once.
     ///
@@ -203,7 +203,7 @@ impl<P: Port> Chip<P> {
     }
 }
 
-impl<P: Port> Awake<'_, P> {
+impl<P: Transport> Awake<'_, P> {
     pub(super) fn state_of(&mut self, slot: Slot) -> Result<Before> {
         if !self.key_valid(slot)? {
             return Ok(Before::Empty);

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::exchange::{delay, read, write, Fault};
-use super::Port;
+use super::Transport;
 use atecc608_wire::frame::decode_response;
 use atecc608_wire::timing::{WAKE_HIGH_SELF_TEST_US, WAKE_HIGH_US, WATCHDOG_MAX_MS};
 use atecc608_wire::{Status, WAKE_RESPONSE};
@@ -33,7 +33,7 @@ pub enum Answer {
 
 /// Wakes every chip of the family on the bus, and reads the answers at these addresses. Those that are found stay awake until
 /// somebody talks to them, or their watchdog bites. The caller has the bus.
-pub fn ask<P: Port>(port: &mut P, addresses: &[u8]) -> Vec<(u8, Answer)> {
+pub fn ask<P: Transport>(port: &mut P, addresses: &[u8]) -> Vec<(u8, Answer)> {
     let mut answers: Vec<(u8, Answer)> = Vec::new();
     pulse_and_read(port, addresses, &mut answers);
     // A chip that another program has left awake does not answer the pulse. Its watchdog puts it to sleep; then it does.
@@ -51,7 +51,7 @@ pub fn ask<P: Port>(port: &mut P, addresses: &[u8]) -> Vec<(u8, Answer)> {
     answers
 }
 
-fn pulse_and_read<P: Port>(port: &mut P, addresses: &[u8], answers: &mut Vec<(u8, Answer)>) {
+fn pulse_and_read<P: Transport>(port: &mut P, addresses: &[u8], answers: &mut Vec<(u8, Answer)>) {
     // Nobody acknowledges address 0.
     if let Err(Fault::Bus(detail)) = write(port, 0x00, &[0x00]) {
         answers.extend(addresses.iter().map(|address| (*address, Answer::Failed(detail.clone()))));
@@ -68,7 +68,7 @@ fn pulse_and_read<P: Port>(port: &mut P, addresses: &[u8], answers: &mut Vec<(u8
     }
 }
 
-fn answer<P: Port>(port: &mut P, address: u8) -> Answer {
+fn answer<P: Transport>(port: &mut P, address: u8) -> Answer {
     let mut bytes = [0; 4];
     match read(port, address, &mut bytes) {
         Ok(()) if bytes == WAKE_RESPONSE => Answer::Woken,
@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    impl Port for Recorder {
+    impl Transport for Recorder {
         fn now(&self) -> Duration {
             self.now
         }

@@ -3,7 +3,7 @@
 
 use zeroize::Zeroize;
 
-use super::{Chip, Error, Port, Result};
+use super::{Chip, Error, Result, Transport};
 use atecc608_wire::commands::{Lock, LockZone, Write};
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::crc::{crc16, crc16_update};
@@ -33,7 +33,7 @@ pub fn writable_config_words() -> impl Iterator<Item = usize> {
     (offset::I2C_ADDRESS..ConfigZone::LEN).step_by(4).filter(|at| *at != offset::USER_EXTRA)
 }
 
-impl<P: Port> Chip<P> {
+impl<P: Transport> Chip<P> {
     /// Writes those words of `wanted` that differ from what the chip holds, then reads all 128 bytes back.
     ///
     /// # Errors

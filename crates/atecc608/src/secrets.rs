@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::ops::Before;
-use super::{Awake, Chip, Error, Port, Result};
+use super::{Awake, Chip, Error, Result, Transport};
 use atecc608_wire::commands::*;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::messages::{self, GenDigInput};
@@ -26,7 +26,7 @@ pub struct SharedSecret<'s> {
     pub value: &'s [u8; 32],
 }
 
-impl<P: Port> Awake<'_, P> {
+impl<P: Transport> Awake<'_, P> {
     /// Writes 32 bytes of a slot encrypted: Nonce (random), GenDig with the slot's write key, Write with its MAC (fact
     /// sheet section 3.22). Writing the same bytes twice does no harm, so it may be done again.
     ///
@@ -203,7 +203,7 @@ impl<P: Port> Awake<'_, P> {
     }
 }
 
-impl<P: Port> Chip<P> {
+impl<P: Transport> Chip<P> {
     /// Writes 32 bytes of a slot that a clear Write may or may not reach: encrypted if `write_key` is given. When a reply is
     /// lost it is written again, from the nonce on: the same bytes twice do no harm.
     ///
@@ -280,7 +280,7 @@ pub enum Rolled {
     Refused,
 }
 
-impl<P: Port> Chip<P> {
+impl<P: Transport> Chip<P> {
     /// Rolls a key that the host knows, too: Nonce (random), DeriveKey with its MAC (fact sheet section 3.4). `keep` gets the
     /// new key before the chip makes it, and says whether to go on; afterwards CheckMac tells which one the chip holds.
     ///

@@ -12,7 +12,7 @@ use super::plan::{Plan, Standing};
 use atecc608::ops::Before;
 use atecc608::provision::DataContents;
 use atecc608::secrets::SharedSecret;
-use atecc608::{self as chip, Chip, Port};
+use atecc608::{self as chip, Chip, Transport};
 use atecc608_token::io_key::{IoKey, KeyFile};
 use atecc608_token::point::Point;
 use atecc608_token::profile::{Contents, Profile};
@@ -56,7 +56,7 @@ const HALF_LOCKED: &str =
 const BOTH_LOCKED: &str = "Both zones are locked, and the chip has checked the sum over what they hold: run the same \
                            command again; do not use the chip if that says anything but \"already provisioned\"";
 
-impl<P: Port> Work<'_, P> {
+impl<P: Transport> Work<'_, P> {
     /// Does what the plan says, from wherever the chip is to both zones locked **for good**.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use embedded_hal::i2c::{self, ErrorKind, ErrorType, I2c, Operation};
 #[cfg(feature = "sim")]
 use crate::config::DEFAULT_LOCK_TIMEOUT;
 use crate::config::{BusLocation, DEFAULT_ADDRESS};
-use atecc608::Port;
+use atecc608::Transport;
 #[cfg(feature = "sim")]
 use atecc608_sim as sim;
 
@@ -70,11 +70,11 @@ pub enum OpenError {
 /// An open bus.
 pub struct Bus {
     location: BusLocation,
-    transport: Transport,
+    transport: Kind,
     lock: lock::BusLock,
 }
 
-enum Transport {
+enum Kind {
     Linux(linux::LinuxBus),
     #[cfg(feature = "sim")]
     Sim(sim::SimBus),
@@ -92,16 +92,16 @@ impl Bus {
             BusLocation::Linux(path) => {
                 // First, since it says best what is wrong with a node.
                 let bus = linux::LinuxBus::open(path, address)?;
-                (Transport::Linux(bus), linux_lock(path, state_dir)?)
+                (Kind::Linux(bus), linux_lock(path, state_dir)?)
             }
             #[cfg(feature = "sim")]
             BusLocation::Sim(path) => {
                 let files = vec![lock::LockFile::required(with_suffix(path))?];
-                (Transport::Sim(open_sim(path, address, &files)?), lock::BusLock::new(files))
+                (Kind::Sim(open_sim(path, address, &files)?), lock::BusLock::new(files))
             }
             #[cfg(feature = "sim")]
             BusLocation::Unix(path) => (
-                Transport::Remote(remote::RemoteBus::connect(path)?),
+                Kind::Remote(remote::RemoteBus::connect(path)?),
                 lock::BusLock::new([lock::LockFile::required(with_suffix(path))?]),
             ),
             #[cfg(not(feature = "sim"))]
@@ -120,7 +120,7 @@ impl Bus {
     pub fn open_to_scan(location: &BusLocation, addresses: &[u8], state_dir: &Path) -> Result<Self, OpenError> {
         match location {
             BusLocation::Linux(path) => {
-                let transport = Transport::Linux(linux::LinuxBus::open_several(path, addresses)?);
+                let transport = Kind::Linux(linux::LinuxBus::open_several(path, addresses)?);
                 Ok(Self { location: location.clone(), transport, lock: linux_lock(path, state_dir)? })
             }
             BusLocation::Sim(path) if !path.exists() => {
@@ -133,9 +133,9 @@ impl Bus {
     /// Whether a device at this address can be talked to: none that a kernel driver has.
     pub fn can_reach(&self, address: u8) -> bool {
         match &self.transport {
-            Transport::Linux(bus) => bus.has(address),
+            Kind::Linux(bus) => bus.has(address),
             #[cfg(feature = "sim")]
-            Transport::Sim(_) | Transport::Remote(_) => true,
+            Kind::Sim(_) | Kind::Remote(_) => true,
         }
     }
 
@@ -147,7 +147,7 @@ impl Bus {
     pub fn lock(&mut self, timeout: Duration) -> Result<LockGuard, LockError> {
         let guard = self.lock.acquire(timeout)?;
         #[cfg(feature = "sim")]
-        if let Transport::Sim(bus) = &self.transport {
+        if let Kind::Sim(bus) = &self.transport {
             bus.reload().map_err(|error| LockError::Unusable(format!("{}: {error}", self.location)))?;
         }
         Ok(guard)
@@ -167,7 +167,7 @@ impl Bus {
     #[cfg(feature = "sim")]
     pub fn simulated(&self) -> Option<&sim::SimBus> {
         match &self.transport {
-            Transport::Sim(bus) => Some(bus),
+            Kind::Sim(bus) => Some(bus),
             _ => None,
         }
     }
@@ -210,13 +210,13 @@ impl ErrorType for Bus {
 impl I2c for Bus {
     fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
         match &mut self.transport {
-            Transport::Linux(bus) => bus.transaction(address, operations),
+            Kind::Linux(bus) => bus.transaction(address, operations),
             #[cfg(feature = "sim")]
-            Transport::Sim(bus) => {
+            Kind::Sim(bus) => {
                 bus.transaction(address, operations).map_err(|kind| BusError::new(kind, kind.to_string()))
             }
             #[cfg(feature = "sim")]
-            Transport::Remote(bus) => bus.transaction(address, operations),
+            Kind::Remote(bus) => bus.transaction(address, operations),
         }
     }
 }
@@ -225,7 +225,7 @@ impl DelayNs for Bus {
     fn delay_ns(&mut self, ns: u32) {
         match &mut self.transport {
             #[cfg(feature = "sim")]
-            Transport::Sim(bus) => bus.delay_ns(ns),
+            Kind::Sim(bus) => bus.delay_ns(ns),
             _ => linux_embedded_hal::Delay.delay_ns(ns),
         }
     }
@@ -233,17 +233,17 @@ impl DelayNs for Bus {
     fn delay_us(&mut self, us: u32) {
         match &mut self.transport {
             #[cfg(feature = "sim")]
-            Transport::Sim(bus) => bus.delay_us(us),
+            Kind::Sim(bus) => bus.delay_us(us),
             _ => linux_embedded_hal::Delay.delay_us(us),
         }
     }
 }
 
-impl Port for Bus {
+impl Transport for Bus {
     fn now(&self) -> Duration {
         match &self.transport {
             #[cfg(feature = "sim")]
-            Transport::Sim(bus) => bus.now(),
+            Kind::Sim(bus) => bus.now(),
             // CLOCK_MONOTONIC.
             _ => {
                 let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::point::Point;
 use crate::state::to_hex;
-use atecc608::{Chip, Port};
+use atecc608::{Chip, Transport};
 use atecc608_wire::certificate::compressed::{COMPRESSED_LEN, PUBLIC_KEY_HASH};
 use atecc608_wire::certificate::template::{Field, Template, Values};
 use atecc608_wire::certificate::Place;
@@ -47,7 +47,11 @@ enum Key {
 
 impl Identity {
     /// Adds the certificates that the configuration describes.
-    pub(super) fn learn_custom<P: Port>(&mut self, chip: &mut Chip<P>, found: &mut Vec<ChipCertificate>) -> Result<()> {
+    pub(super) fn learn_custom<P: Transport>(
+        &mut self,
+        chip: &mut Chip<P>,
+        found: &mut Vec<ChipCertificate>,
+    ) -> Result<()> {
         for (number, entry) in self.certificates.configured.clone().iter().enumerate() {
             match self.custom(chip, entry, number, found)? {
                 Ok(certificate) => found.push(certificate),
@@ -62,7 +66,7 @@ impl Identity {
         Ok(())
     }
 
-    fn custom<P: Port>(
+    fn custom<P: Transport>(
         &mut self,
         chip: &mut Chip<P>,
         entry: &CertificateConfig,

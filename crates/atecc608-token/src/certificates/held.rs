@@ -23,7 +23,7 @@ use crate::identity::Identity;
 use crate::kept::Kept;
 use crate::state::{StoredClass, StoredObject};
 use crate::template::bool_value;
-use atecc608::{Chip, Port};
+use atecc608::{Chip, Transport};
 use atecc608_wire::commands::{Read, Write};
 use atecc608_wire::config_zone::WritePolicy;
 use atecc608_wire::zone::{Address, Zone};
@@ -46,7 +46,7 @@ enum Contents {
 
 impl Identity {
     /// The certificate in slot 8, if there is one.
-    pub(super) fn read_held<P: Port>(&self, chip: &mut Chip<P>) -> Result<Option<ChipCertificate>> {
+    pub(super) fn read_held<P: Transport>(&self, chip: &mut Chip<P>) -> Result<Option<ChipCertificate>> {
         let serial = self.zone.serial_number();
         if let Some(problem) = self.unusable() {
             log::warn!("chip {serial}: certificates = \"chip\": {problem}; they are kept in the state folder");
@@ -74,7 +74,7 @@ impl Identity {
         }
     }
 
-    fn contents<P: Port>(&self, chip: &mut Chip<P>) -> Result<Contents> {
+    fn contents<P: Transport>(&self, chip: &mut Chip<P>) -> Result<Contents> {
         let read = |block| Read { zone: Zone::Data, address: Address::slot(SLOT, block, 0), block: true };
         let slot = chip.converse(|awake| {
             let mut slot = awake.execute(&read(0))?;
@@ -102,7 +102,7 @@ impl Identity {
     ///
     /// # Errors
     /// Those of the chip.
-    pub(crate) fn hold<P: Port>(&mut self, chip: &mut Chip<P>, object: &StoredObject) -> Result<Option<String>> {
+    pub(crate) fn hold<P: Transport>(&mut self, chip: &mut Chip<P>, object: &StoredObject) -> Result<Option<String>> {
         if !self.certificates.in_chip || object.class != StoredClass::Certificate {
             return Ok(None);
         }
@@ -144,7 +144,7 @@ impl Identity {
     ///
     /// # Errors
     /// Those of the chip.
-    pub(crate) fn release<P: Port>(&mut self, chip: &mut Chip<P>, unique_id: &str) -> Result<bool> {
+    pub(crate) fn release<P: Transport>(&mut self, chip: &mut Chip<P>, unique_id: &str) -> Result<bool> {
         if unique_id != self.held_id() {
             return Ok(false);
         }
@@ -158,7 +158,7 @@ impl Identity {
     ///
     /// # Errors
     /// Those of the chip.
-    pub(crate) fn release_any<P: Port>(&mut self, chip: &mut Chip<P>) -> Result<()> {
+    pub(crate) fn release_any<P: Transport>(&mut self, chip: &mut Chip<P>) -> Result<()> {
         if self.certificates.in_chip && self.read_held(chip)?.is_some() {
             self.release(chip, &self.held_id())?;
         }
@@ -170,7 +170,7 @@ impl Identity {
     }
 
     /// Looks at the slot again, and has other processes do so.
-    fn slot_changed<P: Port>(&mut self, chip: &mut Chip<P>) -> Result<()> {
+    fn slot_changed<P: Transport>(&mut self, chip: &mut Chip<P>) -> Result<()> {
         self.certificates.up_to_date = false;
         self.learn_certificates(chip)?;
         let changed = self.store.state().slot_8_changes + 1;

@@ -18,7 +18,7 @@ use super::point::Point;
 use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
 use crate::config::{CertificateConfig, TokenConfig};
-use atecc608::{self as chip, Awake, Chip, Port};
+use atecc608::{self as chip, Awake, Chip, Transport};
 use atecc608_wire::certificate::{CertificateError, CompressedCertificate, Place};
 use atecc608_wire::config_zone::WritePolicy;
 use atecc608_wire::{ConfigZone, Slot, SIGNATURE_LEN};
@@ -72,7 +72,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Device`]. Certificates that can't be rebuilt or verified are none: the log says why.
-    pub(super) fn learn_certificates<P: Port>(&mut self, chip: &mut Chip<P>) -> Result<()> {
+    pub(super) fn learn_certificates<P: Transport>(&mut self, chip: &mut Chip<P>) -> Result<()> {
         if self.certificates.up_to_date {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl Identity {
     }
 
     /// The public key of the private key in a slot: as it is known, or read anew; none if there is no key, or it does not tell.
-    fn certified_point<P: Port>(&mut self, chip: &mut Chip<P>, slot: Slot, anew: bool) -> Result<Option<Point>> {
+    fn certified_point<P: Transport>(&mut self, chip: &mut Chip<P>, slot: Slot, anew: bool) -> Result<Option<Point>> {
         if self.is_out_of_reach(slot) {
             return Ok(self.known_point(slot));
         }
@@ -153,7 +153,7 @@ impl Identity {
 }
 
 /// The bytes of the chip's data at a place, which can be read in clear.
-fn read_place<P: Port>(awake: &mut Awake<'_, P>, place: Place) -> chip::Result<Vec<u8>> {
+fn read_place<P: Transport>(awake: &mut Awake<'_, P>, place: Place) -> chip::Result<Vec<u8>> {
     let mut bytes = awake.read_slot(Slot::from_nibble(place.slot), place.offset + place.len)?;
     Ok(bytes.split_off(place.offset.min(bytes.len())))
 }

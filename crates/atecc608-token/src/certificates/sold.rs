@@ -10,7 +10,7 @@ use super::{compressed, is_permanent, read_place, stored_point, verify, ChipCert
 use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::point::Point;
-use atecc608::{Awake, Chip, Port};
+use atecc608::{Awake, Chip, Transport};
 use atecc608_wire::certificate::{root, Definition, Device, Parts, Places, Root};
 use atecc608_wire::commands::Read;
 use atecc608_wire::zone::{Address, Zone};
@@ -23,7 +23,11 @@ const KEPT: usize = CODE + 16 + 3 * 72;
 
 impl Identity {
     /// Adds the certificates that the chip was sold with, if any.
-    pub(super) fn learn_sold<P: Port>(&mut self, chip: &mut Chip<P>, found: &mut Vec<ChipCertificate>) -> Result<()> {
+    pub(super) fn learn_sold<P: Transport>(
+        &mut self,
+        chip: &mut Chip<P>,
+        found: &mut Vec<ChipCertificate>,
+    ) -> Result<()> {
         let cached = self.store.state().sold.clone();
         if let Some(kept) = &cached {
             if self.rebuild(chip, kept, found)?.is_empty() {
@@ -61,7 +65,7 @@ impl Identity {
     }
 
     /// Rebuilds the certificates; answers which are not as they should be, and why.
-    fn rebuild<P: Port>(
+    fn rebuild<P: Transport>(
         &mut self,
         chip: &mut Chip<P>,
         kept: &[u8],
@@ -152,7 +156,7 @@ fn trusted_root(simulated: bool) -> &'static Root {
 }
 
 /// What the chip keeps of its certificates; of one that was sold with none, its product code's place only.
-fn read<P: Port>(awake: &mut Awake<'_, P>) -> atecc608::Result<Vec<u8>> {
+fn read<P: Transport>(awake: &mut Awake<'_, P>) -> atecc608::Result<Vec<u8>> {
     let mut kept = awake.execute(&Read { zone: Zone::Otp, address: Address::block(0, 0), block: true })?;
     kept.truncate(CODE);
     if let Some(definition) = Definition::of_device(&kept) {

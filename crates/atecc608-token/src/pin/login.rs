@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::Token;
 use atecc608::locked::LockedSecret;
 use atecc608::secrets::SharedSecret;
-use atecc608::Port;
+use atecc608::Transport;
 use atecc608_wire::Slot;
 
 /// How often a PIN is tried anew because another process changed the blobs meanwhile.
@@ -190,7 +190,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Device`].
-    pub(super) fn proves<P: Port>(
+    pub(super) fn proves<P: Transport>(
         &self,
         chip: &mut atecc608::Chip<P>,
         slot: Slot,
