@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn every_file_in_conf_profiles_is_one_of_them() {
-        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/profiles")).unwrap().count();
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../conf/profiles")).unwrap().count();
         assert_eq!(all().len(), files);
     }
 
