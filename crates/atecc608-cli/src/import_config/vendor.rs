@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use atecc608::probe::USUAL_ADDRESSES;
+use atecc608::i2c::probe::USUAL_ADDRESSES;
 use atecc608_wire::Slot;
 
 /// One `N.conf`, with the `N.M.conf` that belong to it.

@@ -6,8 +6,11 @@
 
 use std::time::Duration;
 
-use super::exchange::{delay, read, write, Fault};
-use super::Transport;
+use embedded_hal::delay::DelayNs;
+use embedded_hal::i2c::I2c;
+
+use super::I2cTransport;
+use crate::transport::{Fault, Transport};
 use atecc608_wire::frame::decode_response;
 use atecc608_wire::timing::{WAKE_HIGH_SELF_TEST_US, WAKE_HIGH_US, WATCHDOG_MAX_MS};
 use atecc608_wire::{Status, WAKE_RESPONSE};
@@ -31,17 +34,22 @@ pub enum Answer {
     Failed(String),
 }
 
-/// Wakes every chip of the family on the bus, and reads the answers at these addresses. Those that are found stay awake until
-/// somebody talks to them, or their watchdog bites. The caller has the bus.
-pub fn ask<P: Transport>(port: &mut P, addresses: &[u8]) -> Vec<(u8, Answer)> {
+/// Wakes every chip of the family on the bus of `transport`, and reads the answers at these 7-bit addresses. Those that are
+/// found stay awake until somebody talks to them, or their watchdog bites. The caller has the bus.
+pub fn ask<B, D, C>(transport: &mut I2cTransport<B, D, C>, addresses: &[u8]) -> Vec<(u8, Answer)>
+where
+    B: I2c,
+    D: DelayNs,
+    C: Fn() -> Duration,
+{
     let mut answers: Vec<(u8, Answer)> = Vec::new();
-    pulse_and_read(port, addresses, &mut answers);
+    pulse_and_read(transport, addresses, &mut answers);
     // A chip that another program has left awake does not answer the pulse. Its watchdog puts it to sleep; then it does.
     let again: Vec<u8> = answers.iter().filter(|(_, answer)| matches!(answer, Answer::Other(_))).map(|a| a.0).collect();
     if !again.is_empty() {
-        delay(port, Duration::from_millis(WATCHDOG_MAX_MS + 100));
+        transport.delay(Duration::from_millis(WATCHDOG_MAX_MS + 100));
         let mut second = Vec::new();
-        pulse_and_read(port, &again, &mut second);
+        pulse_and_read(transport, &again, &mut second);
         for (address, answer) in second {
             if matches!(answer, Answer::Woken | Answer::SelfTestFailed) {
                 answers.iter_mut().filter(|(known, _)| *known == address).for_each(|entry| entry.1 = answer.clone());
@@ -51,33 +59,37 @@ pub fn ask<P: Transport>(port: &mut P, addresses: &[u8]) -> Vec<(u8, Answer)> {
     answers
 }
 
-fn pulse_and_read<P: Transport>(port: &mut P, addresses: &[u8], answers: &mut Vec<(u8, Answer)>) {
+fn pulse_and_read<B: I2c, D: DelayNs, C: Fn() -> Duration>(
+    transport: &mut I2cTransport<B, D, C>,
+    addresses: &[u8],
+    answers: &mut Vec<(u8, Answer)>,
+) {
     // Nobody acknowledges address 0.
-    if let Err(Fault::Bus(detail)) = write(port, 0x00, &[0x00]) {
-        answers.extend(addresses.iter().map(|address| (*address, Answer::Failed(detail.clone()))));
+    if let Err(Fault::Failed(text)) = transport.write_to(0x00, &[0x00]) {
+        answers.extend(addresses.iter().map(|address| (*address, Answer::Failed(text.clone()))));
         return;
     }
-    delay(port, Duration::from_micros(WAKE_HIGH_US));
-    answers.extend(addresses.iter().map(|address| (*address, answer(port, *address))));
+    transport.delay(Duration::from_micros(WAKE_HIGH_US));
+    answers.extend(addresses.iter().map(|address| (*address, answer(transport, *address))));
     if answers.iter().any(|(_, answer)| *answer == Answer::Nothing) {
         // With a self-test at each wake a chip comes up later.
-        delay(port, Duration::from_micros(WAKE_HIGH_SELF_TEST_US + 5_000));
+        transport.delay(Duration::from_micros(WAKE_HIGH_SELF_TEST_US + 5_000));
         for entry in answers.iter_mut().filter(|(_, answer)| *answer == Answer::Nothing) {
-            entry.1 = answer(port, entry.0);
+            entry.1 = answer(transport, entry.0);
         }
     }
 }
 
-fn answer<P: Transport>(port: &mut P, address: u8) -> Answer {
+fn answer<B: I2c, D: DelayNs, C: Fn() -> Duration>(transport: &mut I2cTransport<B, D, C>, address: u8) -> Answer {
     let mut bytes = [0; 4];
-    match read(port, address, &mut bytes) {
+    match transport.read_from(address, &mut bytes) {
         Ok(()) if bytes == WAKE_RESPONSE => Answer::Woken,
         // What silicon answers after a failed self-test is not proven: the vendor's library expects the second, whose CRC is
         // wrong (fact sheet section 1.4).
         Ok(()) if is_self_test_failure(&bytes) || bytes == [0x04, 0x07, 0xC4, 0x40] => Answer::SelfTestFailed,
         Ok(()) => Answer::Other(bytes),
         Err(Fault::Nack) => Answer::Nothing,
-        Err(Fault::Bus(detail)) => Answer::Failed(detail),
+        Err(Fault::Failed(text)) => Answer::Failed(text),
     }
 }
 
@@ -87,8 +99,10 @@ fn is_self_test_failure(bytes: &[u8; 4]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use embedded_hal::delay::DelayNs;
-    use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use embedded_hal::i2c::{ErrorKind, ErrorType, NoAcknowledgeSource, Operation};
 
     use super::*;
 
@@ -100,8 +114,10 @@ mod tests {
         /// What the first device answers once its watchdog has put it to sleep.
         after_watchdog: Option<[u8; 4]>,
         transfers: Vec<(u8, Option<Vec<u8>>)>,
-        now: Duration,
+        time: Rc<Cell<Duration>>,
     }
+
+    struct Delay(Rc<Cell<Duration>>);
 
     impl ErrorType for Recorder {
         type Error = Nack;
@@ -125,7 +141,7 @@ mod tests {
                     Operation::Read(buffer) => {
                         self.transfers.push((address, None));
                         let device = self.devices.iter().find(|(known, _)| *known == address).ok_or(Nack)?;
-                        let asleep = self.now > Duration::from_millis(WATCHDOG_MAX_MS);
+                        let asleep = self.time.get() > Duration::from_millis(WATCHDOG_MAX_MS);
                         buffer.copy_from_slice(&self.after_watchdog.filter(|_| asleep).unwrap_or(device.1));
                     }
                 }
@@ -138,25 +154,27 @@ mod tests {
         }
     }
 
-    impl DelayNs for Recorder {
+    impl DelayNs for Delay {
         fn delay_ns(&mut self, ns: u32) {
-            self.now += Duration::from_nanos(ns.into());
+            self.0.set(self.0.get() + Duration::from_nanos(ns.into()));
         }
     }
 
-    impl Transport for Recorder {
-        fn now(&self) -> Duration {
-            self.now
-        }
+    /// The answers at these addresses, and the transfers.
+    fn asked(bus: Recorder, addresses: &[u8]) -> (Vec<(u8, Answer)>, Vec<(u8, Option<Vec<u8>>)>) {
+        let time = bus.time.clone();
+        let mut transport = I2cTransport::new(bus, Delay(time.clone()), move || time.get(), 0x60);
+        let answers = ask(&mut transport, addresses);
+        (answers, std::mem::take(&mut transport.bus_mut().transfers))
     }
 
     #[test]
     fn other_devices_see_a_read_and_a_general_call_that_means_nothing() {
-        let mut bus = Recorder { devices: vec![(0x36, [0xA5; 4]), (0x60, WAKE_RESPONSE)], ..Recorder::default() };
-        let answers = ask(&mut bus, &USUAL_ADDRESSES);
+        let bus = Recorder { devices: vec![(0x36, [0xA5; 4]), (0x60, WAKE_RESPONSE)], ..Recorder::default() };
+        let (answers, transfers) = asked(bus, &USUAL_ADDRESSES);
         let of = |address: u8| answers.iter().find(|(known, _)| *known == address).unwrap().1.clone();
         assert_eq!((of(0x60), of(0x36), of(0x35)), (Answer::Woken, Answer::Other([0xA5; 4]), Answer::Nothing));
-        for (address, written) in &bus.transfers {
+        for (address, written) in &transfers {
             match written {
                 Some(bytes) => assert_eq!((*address, bytes.as_slice()), (0x00, &[0x00][..]), "nothing else is written"),
                 None => assert!(USUAL_ADDRESSES.contains(address), "{address:#04x} was not to be asked"),
@@ -167,15 +185,15 @@ mod tests {
     #[test]
     fn a_chip_that_was_left_awake_is_found_when_its_watchdog_has_bitten() {
         let devices = vec![(0x60, [0xFF; 4])];
-        let mut bus = Recorder { devices, after_watchdog: Some(WAKE_RESPONSE), ..Recorder::default() };
-        assert_eq!(ask(&mut bus, &[0x60]), [(0x60, Answer::Woken)]);
+        let bus = Recorder { devices, after_watchdog: Some(WAKE_RESPONSE), ..Recorder::default() };
+        assert_eq!(asked(bus, &[0x60]).0, [(0x60, Answer::Woken)]);
     }
 
     #[test]
     fn a_failed_self_test_is_told_apart() {
         for answer in [[0x04, 0x07, 0x40, 0xC2], [0x04, 0x07, 0xC4, 0x40]] {
-            let mut bus = Recorder { devices: vec![(0x60, answer)], ..Recorder::default() };
-            assert_eq!(ask(&mut bus, &[0x60]), [(0x60, Answer::SelfTestFailed)]);
+            let bus = Recorder { devices: vec![(0x60, answer)], ..Recorder::default() };
+            assert_eq!(asked(bus, &[0x60]).0, [(0x60, Answer::SelfTestFailed)]);
         }
     }
 }
