@@ -141,8 +141,8 @@ impl Config {
 
     /// Loads the configuration that the environment names, else the default file.
     ///
-    /// `trust_environment` is false in a setuid process, where the variables are ignored. Without any file the
-    /// result has no tokens.
+    /// `trust_environment` is false in a privileged process ([`crate::process::is_privileged`]), where the variables are
+    /// ignored. Without any file the result has no tokens.
     ///
     /// # Errors
     /// [`ConfigError`] if the file named can't be read or used.
