@@ -162,6 +162,8 @@ pub(super) fn from_stored(attribute: CK_ATTRIBUTE_TYPE, stored: Vec<u8>) -> Opti
             number => number.into(),
         }
     };
+    // Converts to itself on 64-bit machines.
+    #[allow(clippy::useless_conversion)]
     let number = if number == u64::MAX { CK_UNAVAILABLE_INFORMATION } else { number.try_into().ok()? };
     Some(number.to_ne_bytes().to_vec())
 }
