@@ -7,9 +7,9 @@ use toml_writer::TomlWrite;
 use super::kept::{self, Kept};
 use super::pin::blob::PinBlob;
 use super::state::{
-    to_hex, Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
+    Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
 };
-use crate::config::parse_hex;
+use crate::config::{self, parse_hex};
 use crate::document::{Placed, Problem, Table};
 use atecc608_wire::config_zone::SerialNumber;
 
@@ -83,7 +83,7 @@ fn array<const N: usize>(table: &mut Table<'_>, key: &'static str) -> Result<[u8
 
 fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
     let slot = SlotState {
-        slot: slot_number(&mut table)?,
+        slot: config::slot(&mut table)?.number(),
         label: optional(&mut table, "label")?,
         public_label: optional(&mut table, "public_label")?,
         id: bytes(&mut table, "id")?,
@@ -111,13 +111,6 @@ fn kept(table: &mut Table<'_>) -> Result<Kept, Problem> {
         }
     }
     Ok(kept)
-}
-
-fn slot_number(table: &mut Table<'_>) -> Result<u8, Problem> {
-    table.required::<i64>("slot")?.check(|number| match u8::try_from(number) {
-        Ok(number @ 0..=15) => Ok(number),
-        _ => Err(format!("there is no slot {number}")),
-    })
 }
 
 fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {
@@ -148,7 +141,7 @@ fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
     };
     let secret = StoredSecret {
         unique_id: table.required("unique_id")?.value,
-        slot: slot_number(&mut table)?,
+        slot: config::slot(&mut table)?.number(),
         block: table.required::<i64>("block")?.check(small(12, "block"))?,
         kind: table.required::<String>("kind")?.check(|kind| match kind.as_str() {
             "aes" => Ok(SecretKind::Aes),
@@ -314,7 +307,7 @@ impl Document {
     }
 
     fn bytes(&mut self, key: &str, value: Option<&[u8]>) -> std::fmt::Result {
-        self.text(key, value.map(to_hex).as_deref())
+        self.text(key, value.map(base16ct::lower::encode_string).as_deref())
     }
 }
 
