@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::error::{Error, Result};
-use super::output::{progress, SILENCE};
+use crate::error::{Error, Result};
+use crate::output::{progress, SILENCE};
 use atecc608::{self as chip, Awake, Chip};
 use atecc608_token::bus::{host_random, Bus, LockError, LockGuard};
 use atecc608_token::config::{self, Config, ConfigError, TokenConfig};
