@@ -81,8 +81,8 @@ impl<'c, P: Transport> Awake<'c, P> {
     }
 
     /// The gate that guards the slot, if one does.
-    pub(super) fn gate_of(&self, slot: Slot) -> Option<Gate> {
-        self.chip.gate.as_ref().filter(|gate| gate.guards(slot)).cloned()
+    pub(super) fn gate_of(&self, slot: Slot) -> Option<&Gate> {
+        self.chip.gate.as_ref().filter(|gate| gate.guards(slot))
     }
 
     pub(super) fn is_authorised(&self) -> bool {

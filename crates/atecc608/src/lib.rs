@@ -10,7 +10,6 @@ pub mod awake;
 pub mod error;
 mod exchange;
 pub mod i2c;
-pub mod locked;
 pub mod ops;
 pub mod provision;
 pub mod secrets;
