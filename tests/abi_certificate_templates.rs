@@ -7,11 +7,11 @@ mod common;
 
 use std::fs;
 
+use atecc608_contents::certificate::template::{Field, Template, Values};
+use atecc608_contents::certificate::{CertificateError, CompressedCertificate, IssueDate};
 use atecc608_sim::image::Part;
 use atecc608_sim::Image;
 use atecc608_token::point::P256_PARAMS;
-use atecc608_wire::certificate::template::{Field, Template, Values};
-use atecc608_wire::certificate::{CertificateError, CompressedCertificate, IssueDate};
 use atecc608_wire::config_zone::SerialNumber;
 use common::chip::{self, slot};
 use common::keys::{Handle, Session};

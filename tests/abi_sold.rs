@@ -7,10 +7,10 @@ mod common;
 
 use std::fs;
 
+use atecc608_contents::certificate::{CompressedCertificate, Definition, Device, Parts};
 use atecc608_sim::image::Part;
 use atecc608_sim::profiles::root_certificate;
 use atecc608_sim::{Image, Profile, SimBus};
-use atecc608_wire::certificate::{CompressedCertificate, Definition, Device, Parts};
 use atecc608_wire::Opcode;
 use common::chip::{self, slot};
 use common::keys::{assert_signed, point, Handle, Session};

@@ -5,10 +5,10 @@
 
 mod attest_support;
 
+use atecc608::attest::{steps, Evidence, Kind};
 use atecc608::{Awake, Result, Transport};
 use atecc608_cli::attest::statement::Statement;
 use atecc608_sim::image::Part;
-use atecc608_wire::attestation::{steps, Evidence, Kind};
 use atecc608_wire::commands::*;
 use atecc608_wire::{ConfigZone, Slot};
 use attest_support::cli_support::hex;

@@ -4,9 +4,9 @@
 //! they are in them, and the SHA-256 of the whole.
 #![allow(clippy::unwrap_used)]
 
-use atecc608_wire::certificate::compressed::{CompressedCertificate, IssueDate, PUBLIC_KEY_HASH};
-use atecc608_wire::certificate::x509::key_identifier;
-use atecc608_wire::certificate::{root, CertificateError, Definition, Device, Parts, Root};
+use atecc608_contents::certificate::compressed::{CompressedCertificate, IssueDate, PUBLIC_KEY_HASH};
+use atecc608_contents::certificate::x509::key_identifier;
+use atecc608_contents::certificate::{root, CertificateError, Definition, Device, Parts, Root};
 use atecc608_wire::config_zone::SerialNumber;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};

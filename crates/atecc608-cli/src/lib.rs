@@ -1,5 +1,5 @@
 //! The tool `atecc608`: what is done with a chip beside PKCS#11. One file per command; [`target`] finds the chip,
-//! [`output`] prints, [`atecc608_wire::words`] says in words what a configuration means.
+//! [`output`] prints, [`atecc608_contents::words`] says in words what a configuration means.
 //!
 //! Results go to stdout, everything else to stderr. It works on the token and chip layers and never on the
 //! PKCS#11 module, which `doctor` has loaded by another program, as any client does.

@@ -10,8 +10,9 @@ use super::super::error::{Error, Result};
 use super::super::output::Output;
 use super::super::target::Target;
 use super::{stopped, Consent, UNCERTAIN};
+use atecc608_contents::words;
 use atecc608_token::profile;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Arguments of `lock config`.
 #[derive(Debug, Args)]

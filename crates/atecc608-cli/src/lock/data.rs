@@ -15,8 +15,9 @@ use super::super::output::{note, Output};
 use super::super::target::Target;
 use super::contents::{Given, Source};
 use super::{stopped, Consent, NOTHING_LOCKED, UNCERTAIN};
+use atecc608_contents::words;
 use atecc608_token::profile;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Arguments of `lock data`.
 #[derive(Debug, Args)]

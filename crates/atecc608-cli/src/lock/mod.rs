@@ -13,8 +13,9 @@ use super::config::check::{Finding, Level};
 use super::error::{Error, Result};
 use super::output::Output;
 use super::target::{Selection, Target};
+use atecc608_contents::words;
 use atecc608_token::profile;
-use atecc608_wire::{words, ConfigZone};
+use atecc608_wire::ConfigZone;
 
 /// What is locked.
 #[derive(Debug, Subcommand)]
