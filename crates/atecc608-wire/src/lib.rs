@@ -10,6 +10,10 @@
 //! master reads    [count][payload ...][crc lo][crc hi]
 //! ```
 
+#![no_std]
+
+extern crate alloc;
+
 pub mod command;
 pub mod commands;
 pub mod config_zone;

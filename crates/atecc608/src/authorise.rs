@@ -4,8 +4,9 @@
 //! What the chip remembers of it ends with the conversation, and on a chip that is stricter than it must be, with the next
 //! Nonce into TempKey and with idle. So each operation proves it anew, as late as it can.
 
-use std::fmt;
-use std::sync::Arc;
+use alloc::boxed::Box;
+
+use core::fmt;
 
 use zeroize::Zeroizing;
 
@@ -27,7 +28,8 @@ impl Secret for Zeroizing<[u8; 32]> {
     }
 }
 
-impl<T: Secret + ?Sized> Secret for Arc<T> {
+#[cfg(target_has_atomic = "ptr")]
+impl<T: Secret + ?Sized> Secret for alloc::sync::Arc<T> {
     fn value(&self) -> &[u8; 32] {
         T::value(self)
     }

@@ -1,6 +1,8 @@
 //! The chip while it is awake (fact sheet sections 1.3 and 1.4).
 
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use zeroize::Zeroizing;
 

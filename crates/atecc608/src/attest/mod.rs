@@ -1,6 +1,8 @@
 //! The chip states about one of its keys that it was born in it, or lives in it, under a verifier's challenge. [`Evidence`]
 //! is the statement, and what a verifier without the chip checks.
 
+use alloc::format;
+
 mod evidence;
 
 pub use evidence::{attester_problem, steps, subject_problem, Evidence, Kind, ATTESTER, CHALLENGE_LEN};
