@@ -22,12 +22,12 @@ use std::thread;
 use atecc608::Chip;
 use atecc608_sim::image::Part;
 use atecc608_sim::server::Server;
+use atecc608_sim::transfer::{read_result, write_result, Request, Segment, Verb};
 use atecc608_sim::{Faults, Image, Profile, SimBus, SimChip, Timing};
 use atecc608_token::bus::Bus;
 use atecc608_token::config::BusLocation;
 use atecc608_token::pin::code::RecoveryCode;
 use atecc608_token::profile;
-use atecc608_wire::transfer::{read_result, write_result, Request, Segment, Verb};
 use cli_support::{stderr, stdout, Bench, SIMULATOR};
 use sim_support::{slot, tls_image, ADDRESS, OK, SERIAL};
 
@@ -189,7 +189,7 @@ impl Workshop {
         assert!(image.config().config_locked() && image.config().data_locked(), "{case}");
         assert_eq!(profile::matching(&image.config()).unwrap().name, self.profile, "{case}");
         assert_eq!(fs::read(self.bench.key_file()).unwrap(), image.part(Part::Slot(slot(6)))[..32], "{case}: IO key");
-        assert!(!self.bench.path("chip.new").exists(), "{case}: half an image is left over");
+        assert!(!self.bench.path(".chip.new").exists(), "{case}: half an image is left over");
         image
     }
 }
@@ -282,7 +282,7 @@ fn no_other_process_dies_by_the_fault() {
     let mut stream = UnixStream::connect(&socket).unwrap();
     let spec = r#"{"spec":"kill@1:before"}"#.to_owned();
     Request::Control(Verb::Faults as u8, spec).write_to(&mut stream).unwrap();
-    let answer = atecc608_wire::transfer::read_control_reply(&mut stream).unwrap();
+    let answer = atecc608_sim::transfer::read_control_reply(&mut stream).unwrap();
     assert!(answer.contains("kill@N is for atecc608-sim serve"), "{answer}");
     assert_eq!(master.status(&write_slot_8(0, 0x78)), OK);
 }
@@ -353,6 +353,6 @@ fn killed_with_the_chip_in_its_own_process_a_program_leaves_old_or_new_blocks_an
         let read = chip.converse(|awake| awake.read_slot(slot(8), 416)).unwrap();
         assert_eq!(read.chunks(32).map(|block| block[0]).collect::<Vec<_>>(), left);
         chip.write_slot(slot(8), &[left[0]; 416]).unwrap();
-        assert!(!folder.path().join("chip.new").exists());
+        assert!(!folder.path().join(".chip.new").exists());
     }
 }
