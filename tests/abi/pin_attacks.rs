@@ -8,7 +8,7 @@ use crate::common::module::Module;
 use crate::common::one_key::{generate, sign};
 use crate::common::pin::{self, AUTHORISATION, OFFICER, OTHER_PIN, PIN};
 use atecc608::authorise::Gate;
-use atecc608::locked::LockedSecret;
+use atecc608_token::locked::LockedSecret;
 use atecc608::{Awake, Chip, Error, Transport};
 use atecc608_sim::image::Part;
 use atecc608_sim::{SimBus, SimChip, Switches, Timing};

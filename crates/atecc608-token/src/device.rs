@@ -11,8 +11,8 @@ use super::pin::{Login, Who};
 use super::secret::ChipSecret;
 use crate::bus::{host_random, Bus, LockGuard, OpenError};
 use crate::config::{Config, TokenConfig};
-use atecc608::authorise::Gate;
-use atecc608::locked::LockedSecret;
+use crate::locked::LockedSecret;
+use atecc608::authorise::{Gate, Secret};
 use atecc608::{self as chip, Chip};
 use atecc608_wire::config_zone::SerialNumber;
 
@@ -182,6 +182,7 @@ impl Device {
         let identity = self.identity.as_ref()?;
         let scheme = identity.scheme?;
         let secret = self.secret.clone().filter(|_| self.login.who() == Who::User);
+        let secret = secret.map(|secret| Box::new(secret) as Box<dyn Secret + Send>);
         let serial = identity.zone.serial_number();
         Some(Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret })
     }

@@ -24,6 +24,7 @@ pub mod io_key;
 pub mod kept;
 pub mod known;
 pub mod layout;
+pub mod locked;
 pub mod logging;
 pub mod mac;
 pub mod mechanism;

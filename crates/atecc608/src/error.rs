@@ -1,9 +1,12 @@
 //! What can go wrong between driver and chip.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+
 use atecc608_wire::{FrameError, Opcode, ResponseError, Status};
 
 /// Result of talking to a chip.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Why the chip did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,10 @@
 //! Writing a blank chip's zones and locking them, for good. Used by the command-line tool only: nothing that is
 //! reachable through PKCS#11 calls this.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::vec::Vec;
+
 use zeroize::Zeroize;
 
 use super::{Chip, Error, Result, Transport};

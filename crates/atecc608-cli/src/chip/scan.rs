@@ -11,9 +11,10 @@ use crate::output::{note, progress, Output};
 use crate::target::Selection;
 use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
 use atecc608::Chip;
+use atecc608_contents::words;
 use atecc608_token::bus::{host_random, Bus, OpenError};
 use atecc608_token::config::{BusLocation, Config, DEFAULT_ADDRESS};
-use atecc608_wire::{words, ConfigZone};
+use atecc608_wire::ConfigZone;
 
 /// Arguments of `scan`.
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use atecc608_sim::image::Part;
 use atecc608_testkit::master::*;
-use atecc608_wire::transfer::Segment;
+use atecc608_sim::transfer::Segment;
 use atecc608_wire::{frame, CommandPacket, Opcode};
 use proptest::collection::vec;
 use proptest::prelude::*;
