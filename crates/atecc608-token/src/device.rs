@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::error::{Error, Result};
+use super::error::{explain, Error, Result};
 use super::identity::Identity;
 use super::object::KeyRef;
 use super::pin::{Login, Who};
@@ -266,7 +266,7 @@ impl Device {
         self.note(error);
         let Some(Error::Device(error @ chip::Error::NotAuthorised { refused, .. })) = error else { return None };
         if *refused {
-            log::warn!("{error}");
+            log::warn!("{}", explain(error));
             self.end_login();
         }
         Some(Error::UserNotLoggedIn)

@@ -22,7 +22,7 @@ use atecc608_wire::commands::{GenDig, GenKey, GenKeyMode, KeyLocation, Nonce, Si
 use atecc608_wire::messages::{self, GenDigInput, SlotStatement, TempKeyFlags};
 use atecc608_wire::{Command, ConfigZone, Slot};
 
-/// The slot of the attestation key, in our profiles as in Trust&GO and TrustFLEX.
+/// The slot of the attestation key: 1, where Trust&GO and TrustFLEX chips have it.
 pub const ATTESTER: Slot = Slot::from_nibble(1);
 
 /// Bytes of a verifier's challenge: what Nonce takes.
