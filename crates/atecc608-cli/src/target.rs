@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::error::{Error, Result};
-use super::output::{progress, SILENCE};
+use crate::error::{Error, Result};
+use crate::output::{progress, SILENCE};
 use atecc608::{self as chip, Awake, Chip};
-use atecc608_token::bus::{Bus, LockError, LockGuard};
+use atecc608_token::bus::{host_random, Bus, LockError, LockGuard};
 use atecc608_token::config::{self, Config, ConfigError, TokenConfig};
 use atecc608_token::io_key::KeyFile;
 use atecc608_token::logging::{self, LogSettings};
@@ -158,7 +158,7 @@ impl Target {
         let place = place(token);
         let bus = Bus::open(&token.bus, token.address, &config.state_dir)
             .map_err(|cause| Error::Open { place: place.clone(), cause })?;
-        Ok(Self { config: config.clone(), token: token.clone(), chip: Chip::new(bus, token.address) })
+        Ok(Self { config: config.clone(), token: token.clone(), chip: Chip::new(bus, host_random) })
     }
 
     /// Bus and address, as messages name them.
