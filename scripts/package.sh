@@ -69,7 +69,7 @@ make_build_root() {
 make_manual() {
     local date=$1 folder=$ROOT_FOLDER/build/manual
     rm -rf "$folder"
-    quietly "$LOGS/package.log" cargo run --locked --example manual -- "$folder" "$date"
+    quietly "$LOGS/package.log" cargo run --locked -p atecc608-cli --example manual -- "$folder" "$date"
 }
 
 # Which libraries are in each build: the licences want it told.
