@@ -84,7 +84,7 @@ heading "The driver's contract with the chip at $ADDRESS on $BUS"
 # In a subshell: where the caller is, relative names of files mean what they say.
 (
     cd "$ROOT"
-    ATECC608_HARDWARE=$BUS@$ADDRESS cargo test --locked --test hardware -- --show-output
+    ATECC608_HARDWARE=$BUS@$ADDRESS cargo test --locked -p atecc608-token --test it hardware:: -- --show-output
 ) || STATUS=1
 
 heading 'What the chip does'

@@ -82,11 +82,13 @@ impl Comparison {
         match &finding.switch {
             Some(switch) => match &switch.position {
                 Some(position) if *position != switch.default => self.line(&format!(
-                    "    src/sim/switches.rs: {} would have to be {position} instead of {}",
+                    "    crates/atecc608-sim/src/switches.rs: {} would have to be {position} instead of {}",
                     switch.name, switch.default
                 )),
-                Some(_) => self.line(&format!("    src/sim/switches.rs: {} as it is", switch.name)),
-                None => self.line(&format!("    src/sim/switches.rs: {} has no such position", switch.name)),
+                Some(_) => self.line(&format!("    crates/atecc608-sim/src/switches.rs: {} as it is", switch.name)),
+                None => {
+                    self.line(&format!("    crates/atecc608-sim/src/switches.rs: {} has no such position", switch.name))
+                }
             },
             None => self.line("    no switch of the simulated chip: its code would have to change"),
         }
@@ -126,9 +128,9 @@ impl Comparison {
             ));
             if timing.max_us > timing.assumed_max_us {
                 self.differences += 1;
-                self.line("    longer than the maximum: src/wire/timing.rs would have to change");
+                self.line("    longer than the maximum: crates/atecc608-wire/src/timing.rs would have to change");
             } else if timing.median_us < timing.assumed_typical_us / 2 {
-                self.line("    less than half of what is assumed to be typical (src/wire/timing.rs)");
+                self.line("    less than half of what is assumed to be typical (crates/atecc608-wire/src/timing.rs)");
             }
         }
     }

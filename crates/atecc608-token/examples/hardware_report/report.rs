@@ -133,7 +133,7 @@ pub struct Finding {
     /// What was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
-    /// The switch of the simulated chip (src/sim/switches.rs) that this answers, and its position.
+    /// The switch of the simulated chip (crates/atecc608-sim/src/switches.rs) that this answers, and its position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
     /// Why it was not asked.

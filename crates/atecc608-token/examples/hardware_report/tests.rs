@@ -81,7 +81,8 @@ fn every_switch_is_seen_in_both_positions_by_its_name() {
         assert_eq!(report.switches, line);
         let comparison = compare(&report, &strict);
         assert!(comparison.differences > 0, "{line}");
-        let hint = format!("src/sim/switches.rs: {name} would have to be {other} instead of {position}");
+        let hint =
+            format!("crates/atecc608-sim/src/switches.rs: {name} would have to be {other} instead of {position}");
         assert!(comparison.text.contains(&hint), "{line}: {}", comparison.text);
     }
 }
