@@ -1,13 +1,11 @@
 //! The lock around one conversation: flock on the bus node, then on a file that containers share.
 //!
 //! The lock dies with its holder. A forked child inherits the open files, and with them the lock: [`open_lock_descriptors`]
-//! names what it must let go of, so that a child that outlives its parent holds nothing.
+//! names what it must close, so that a child that outlives its parent holds nothing.
 
-use std::fs::{File, OpenOptions};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +13,10 @@ use parking_lot::Mutex;
 use rustix::fs::{flock, FlockOperation};
 use rustix::io::Errno;
 
-use super::OpenError;
+use super::lock_file::{LockFile, RegisteredFile};
+use crate::deadline::Deadline;
+
+pub use super::lock_file::open_lock_descriptors;
 
 /// Between two tries to take a lock that somebody holds.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
@@ -31,7 +32,7 @@ pub enum LockError {
     Held {
         /// The lock file.
         path: PathBuf,
-        /// How long it was waited for.
+        /// How long the call has waited.
         waited: Duration,
         /// Process and name, if they can be known.
         holder: String,
@@ -41,80 +42,8 @@ pub enum LockError {
     Unusable(String),
 }
 
-impl LockError {
-    /// The same after another attempt that took so long.
-    #[must_use]
-    pub fn waited_before(mut self, before: Duration) -> Self {
-        if let Self::Held { waited, .. } = &mut self {
-            *waited += before;
-        }
-        self
-    }
-}
-
-/// A file that is locked. Clones share it.
-#[derive(Clone)]
-pub struct LockFile {
-    path: PathBuf,
-    file: Arc<RegisteredFile>,
-}
-
-impl LockFile {
-    /// The bus node itself.
-    ///
-    /// # Errors
-    /// [`OpenError`] if it can't be opened.
-    pub(super) fn node(path: &Path) -> Result<Self, OpenError> {
-        let file = OpenOptions::new().read(true).open(path).map_err(|error| open_error(path, &error))?;
-        Ok(Self { path: path.to_owned(), file: Arc::new(RegisteredFile::new(file)) })
-    }
-
-    /// A file of its own, without which a simulated bus can't be used.
-    ///
-    /// # Errors
-    /// [`OpenError`] if it can't be opened or created.
-    #[cfg(any(feature = "sim", test))]
-    pub(super) fn required(path: PathBuf) -> Result<Self, OpenError> {
-        let file = open_or_create(&path).map_err(|error| open_error(&path, &error))?;
-        Ok(Self { path, file: Arc::new(RegisteredFile::new(file)) })
-    }
-
-    /// A file in the state folder; where that is read-only or missing, the node's lock must do.
-    pub(super) fn beside(path: PathBuf) -> Option<Self> {
-        match open_or_create(&path) {
-            Ok(file) => Some(Self { path, file: Arc::new(RegisteredFile::new(file)) }),
-            Err(error) => {
-                log::debug!("{}: {error}; locking the bus node only", path.display());
-                None
-            }
-        }
-    }
-}
-
-fn open_error(path: &Path, error: &std::io::Error) -> OpenError {
-    let text = format!("lock file {}: {error}", path.display());
-    match error.kind() {
-        std::io::ErrorKind::NotFound => OpenError::NotFound(text),
-        std::io::ErrorKind::PermissionDenied => OpenError::NotPermitted(text),
-        _ => OpenError::Other(text),
-    }
-}
-
-fn open_or_create(path: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o660)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
-    // Members of the group must be able to open it whatever this process's umask is.
-    let metadata = file.metadata()?;
-    if metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o777 != 0o660 {
-        file.set_permissions(std::fs::Permissions::from_mode(0o660))?;
-    }
-    Ok(file)
-}
+/// What is done once if a wait becomes a long one: after how long, and a function of the holder's name.
+pub type Notice<'a> = (Duration, &'a mut dyn FnMut(&str));
 
 /// The lock of one bus.
 pub(super) struct BusLock {
@@ -125,7 +54,7 @@ pub(super) struct BusLock {
 /// The bus is this conversation's. Dropping it lets the others in.
 #[must_use]
 pub struct LockGuard {
-    held: Vec<LockFile>,
+    held: Vec<Arc<RegisteredFile>>,
     turn_ended: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -134,41 +63,75 @@ impl BusLock {
         Self { files: files.into_iter().collect(), turn_ended: Arc::default() }
     }
 
-    /// Takes all files in order, waiting at most `timeout` altogether.
-    pub(super) fn acquire(&self, timeout: Duration) -> Result<LockGuard, LockError> {
-        let start = Instant::now();
+    /// Takes all files in order. A free lock is taken whatever the deadline.
+    pub(super) fn acquire(
+        &mut self,
+        deadline: Deadline,
+        mut notice: Option<Notice<'_>>,
+    ) -> Result<LockGuard, LockError> {
         let last_turn = *self.turn_ended.lock();
         if let Some(gap) = last_turn.and_then(|turn| TURN_GAP.checked_sub(turn.elapsed())) {
-            std::thread::sleep(gap);
+            std::thread::sleep(gap.min(deadline.remaining()));
         }
-        let mut guard = LockGuard { held: Vec::new(), turn_ended: Arc::clone(&self.turn_ended) };
-        for lock in &self.files {
-            while let Err(errno) = flock(&lock.file.0, FlockOperation::NonBlockingLockExclusive) {
-                if errno != Errno::WOULDBLOCK && errno != Errno::INTR {
-                    return Err(LockError::Unusable(format!("flock on {}: {errno}", lock.path.display())));
-                }
-                if start.elapsed() >= timeout {
-                    return Err(LockError::Held {
-                        path: lock.path.clone(),
-                        waited: start.elapsed(),
-                        holder: holder_of(&lock.file.0).unwrap_or_else(|| "another process".to_owned()),
-                    });
-                }
-                std::thread::sleep(RETRY_INTERVAL);
+        loop {
+            if let Some(guard) = self.try_acquire()? {
+                return Ok(guard);
             }
-            guard.held.push(lock.clone());
+            if let Some((_, tell)) = notice.take_if(|(after, _)| deadline.elapsed() >= *after) {
+                tell(&self.holder().1);
+            }
+            if deadline.passed() {
+                let (path, holder) = self.holder();
+                return Err(LockError::Held { path, waited: deadline.elapsed(), holder });
+            }
+            std::thread::sleep(RETRY_INTERVAL.min(deadline.remaining()));
         }
-        Ok(guard)
+    }
+
+    /// Takes all files if they are free.
+    pub(super) fn try_acquire(&mut self) -> Result<Option<LockGuard>, LockError> {
+        loop {
+            let mut guard = LockGuard { held: Vec::new(), turn_ended: Arc::clone(&self.turn_ended) };
+            for lock in &self.files {
+                match flock(lock.file().get(), FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => guard.held.push(Arc::clone(lock.file())),
+                    Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
+                    Err(errno) => {
+                        return Err(LockError::Unusable(format!("flock on {}: {errno}", lock.path().display())))
+                    }
+                }
+            }
+            // Only now: a file that is at its path while it is locked is the one that others find locked.
+            let mut replaced = false;
+            for lock in &mut self.files {
+                replaced |= lock.reopen_if_replaced().map_err(|error| LockError::Unusable(error.to_string()))?;
+            }
+            if !replaced {
+                return Ok(Some(guard));
+            }
+        }
+    }
+
+    /// Returns the first file that somebody holds, and who.
+    fn holder(&self) -> (PathBuf, String) {
+        let known = self.files.iter().find_map(|lock| Some((lock.path().to_owned(), holder_of(lock.file().get())?)));
+        known.unwrap_or_else(|| {
+            let path = self.files.first().map(|lock| lock.path().to_owned()).unwrap_or_default();
+            (path, "another process".to_owned())
+        })
     }
 }
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        for lock in self.held.iter().rev() {
+        let held = !self.held.is_empty();
+        for file in self.held.drain(..).rev() {
             // Fails only for a descriptor that is closed already, and then nothing is locked.
-            let _ = flock(&lock.file.0, FlockOperation::Unlock);
+            let _ = flock(file.get(), FlockOperation::Unlock);
         }
-        *self.turn_ended.lock() = Some(Instant::now());
+        if held {
+            *self.turn_ended.lock() = Some(Instant::now());
+        }
     }
 }
 
@@ -189,99 +152,69 @@ fn holder_of(file: &File) -> Option<String> {
     }
 }
 
-/// Lock files of this process, for [`open_lock_descriptors`]. Atomics, since a fork handler may use nothing else.
-static DESCRIPTORS: [AtomicI32; 64] = [const { AtomicI32::new(-1) }; 64];
-
-/// The descriptors of all lock files. A forked child lets go of what is behind them (in a handler that may only call
-/// what is async-signal-safe): an inherited one would keep the lock when the parent dies holding it.
-pub fn open_lock_descriptors() -> impl Iterator<Item = i32> {
-    DESCRIPTORS.iter().map(|entry| entry.load(Ordering::Acquire)).filter(|fd| *fd >= 0)
-}
-
-/// A file that is in [`DESCRIPTORS`] as long as it is open.
-struct RegisteredFile(File);
-
-impl RegisteredFile {
-    fn new(file: File) -> Self {
-        let fd = file.as_raw_fd();
-        let free = |entry: &&AtomicI32| entry.compare_exchange(-1, fd, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if DESCRIPTORS.iter().find(free).is_none() {
-            log::warn!("more than {} bus locks are open: a forked child may keep one", DESCRIPTORS.len());
-        }
-        Self(file)
-    }
-}
-
-impl Drop for RegisteredFile {
-    fn drop(&mut self) {
-        let fd = self.0.as_raw_fd();
-        for entry in &DESCRIPTORS {
-            if entry.compare_exchange(fd, -1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                return;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn lock_in(dir: &Path) -> BusLock {
         BusLock::new([LockFile::required(dir.join("bus.lock")).unwrap()])
     }
 
+    fn within(seconds: f32) -> Deadline {
+        Deadline::after(Duration::from_secs_f32(seconds))
+    }
+
     #[test]
     fn a_second_holder_waits_and_is_told_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
-        let first = lock_in(dir.path()).acquire(Duration::ZERO).unwrap();
-        let Err(LockError::Held { holder, .. }) = lock_in(dir.path()).acquire(Duration::from_millis(5)) else {
+        let first = lock_in(dir.path()).acquire(within(0.0), None).unwrap();
+        assert!(lock_in(dir.path()).try_acquire().unwrap().is_none());
+        let Err(LockError::Held { holder, .. }) = lock_in(dir.path()).acquire(within(0.005), None) else {
             panic!("locked twice");
         };
         assert!(holder.contains(&std::process::id().to_string()), "{holder}");
         drop(first);
-        assert!(lock_in(dir.path()).acquire(Duration::ZERO).is_ok());
+        assert!(lock_in(dir.path()).acquire(within(0.0), None).is_ok());
+    }
+
+    #[test]
+    fn a_long_wait_gives_notice_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = lock_in(dir.path()).acquire(within(0.0), None).unwrap();
+        let mut told = Vec::new();
+        let mut tell = |holder: &str| told.push(holder.to_owned());
+        let notice = (Duration::from_millis(20), &mut tell as &mut dyn FnMut(&str));
+        assert!(lock_in(dir.path()).acquire(within(0.1), Some(notice)).is_err());
+        assert_eq!(told.len(), 1, "{told:?}");
     }
 
     #[test]
     fn a_busy_holder_lets_others_in_between() {
         let dir = tempfile::tempdir().unwrap();
-        let (greedy, patient) = (lock_in(dir.path()), lock_in(dir.path()));
-        let done = std::sync::atomic::AtomicBool::new(false);
+        let (mut greedy, mut patient) = (lock_in(dir.path()), lock_in(dir.path()));
+        let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    let _turn = greedy.acquire(Duration::from_secs(5)).unwrap();
+                    let _turn = greedy.acquire(within(5.0), None).unwrap();
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });
-            let turns = (0..5).filter(|_| patient.acquire(Duration::from_secs(5)).is_ok()).count();
+            let turns = (0..5).filter(|_| patient.acquire(within(5.0), None).is_ok()).count();
             done.store(true, Ordering::Relaxed);
             assert_eq!(turns, 5);
         });
     }
 
     #[test]
-    fn lock_files_belong_to_the_group_whatever_the_umask() {
+    fn a_lock_file_made_anew_is_the_one_that_is_locked() {
         let dir = tempfile::tempdir().unwrap();
-        let _lock = lock_in(dir.path());
-        let mode = std::fs::metadata(dir.path().join("bus.lock")).unwrap().mode();
-        assert_eq!(mode & 0o777, 0o660);
-    }
-
-    #[test]
-    fn a_link_is_not_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(dir.path().join("elsewhere"), dir.path().join("bus.lock")).unwrap();
-        assert!(LockFile::required(dir.path().join("bus.lock")).is_err());
-    }
-
-    #[test]
-    fn a_child_finds_the_descriptors_to_close_until_they_are_closed() {
-        let dir = tempfile::tempdir().unwrap();
-        let lock = lock_in(dir.path());
-        let fd = lock.files[0].file.0.as_raw_fd();
-        assert!(open_lock_descriptors().any(|open| open == fd));
-        drop(lock);
+        let mut early = lock_in(dir.path());
+        std::fs::remove_file(dir.path().join("bus.lock")).unwrap();
+        let _late = lock_in(dir.path()).acquire(within(0.0), None).unwrap();
+        assert!(early.acquire(within(0.02), None).is_err());
     }
 }

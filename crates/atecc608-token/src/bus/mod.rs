@@ -3,6 +3,7 @@
 
 mod linux;
 pub mod lock;
+mod lock_file;
 #[cfg(feature = "sim")]
 mod remote;
 
@@ -18,11 +19,15 @@ use embedded_hal::i2c::{self, ErrorKind, ErrorType, I2c, Operation};
 #[cfg(feature = "sim")]
 use crate::config::DEFAULT_LOCK_TIMEOUT;
 use crate::config::{BusLocation, DEFAULT_ADDRESS};
+use crate::deadline::Deadline;
 use atecc608::Transport;
 #[cfg(feature = "sim")]
 use atecc608_sim as sim;
 
-pub use lock::{LockError, LockGuard};
+use lock::BusLock;
+use lock_file::LockFile;
+
+pub use lock::{LockError, LockGuard, Notice};
 
 /// A transfer that failed: how, for the driver, and why, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +76,7 @@ pub enum OpenError {
 pub struct Bus {
     location: BusLocation,
     transport: Kind,
-    lock: lock::BusLock,
+    lock: BusLock,
 }
 
 enum Kind {
@@ -96,13 +101,13 @@ impl Bus {
             }
             #[cfg(feature = "sim")]
             BusLocation::Sim(path) => {
-                let files = vec![lock::LockFile::required(with_suffix(path))?];
-                (Kind::Sim(open_sim(path, address, &files)?), lock::BusLock::new(files))
+                let mut lock = BusLock::new([LockFile::required(with_suffix(path))?]);
+                (Kind::Sim(open_sim(path, address, &mut lock)?), lock)
             }
             #[cfg(feature = "sim")]
             BusLocation::Unix(path) => (
                 Kind::Remote(remote::RemoteBus::connect(path)?),
-                lock::BusLock::new([lock::LockFile::required(with_suffix(path))?]),
+                BusLock::new([LockFile::required(with_suffix(path))?]),
             ),
             #[cfg(not(feature = "sim"))]
             BusLocation::Sim(_) | BusLocation::Unix(_) => {
@@ -139,13 +144,35 @@ impl Bus {
         }
     }
 
-    /// Takes the bus for one conversation, waiting at most `timeout`. What other processes did to a simulated
-    /// chip's file meanwhile is read.
+    /// Takes the bus for one conversation, after those who have waited longer. A free bus is taken whatever the deadline. Reads
+    /// what other processes did to a simulated chip's file meanwhile.
     ///
     /// # Errors
-    /// [`LockError`] that names the holder if it can be known.
-    pub fn lock(&mut self, timeout: Duration) -> Result<LockGuard, LockError> {
-        let guard = self.lock.acquire(timeout)?;
+    /// [`LockError::Held`] when the deadline passes; [`LockError::Unusable`] if a lock file can't be locked.
+    pub fn lock(&mut self, deadline: Deadline) -> Result<LockGuard, LockError> {
+        let guard = self.lock.acquire(deadline, None)?;
+        self.begin_turn(guard)
+    }
+
+    /// As [`Bus::lock`]; gives notice if the wait becomes a long one.
+    ///
+    /// # Errors
+    /// Those of [`Bus::lock`].
+    pub fn lock_with_notice(&mut self, deadline: Deadline, notice: Notice<'_>) -> Result<LockGuard, LockError> {
+        let guard = self.lock.acquire(deadline, Some(notice))?;
+        self.begin_turn(guard)
+    }
+
+    /// Takes the bus for one conversation if nobody has it or waits for it, `None` if somebody does.
+    ///
+    /// # Errors
+    /// [`LockError::Unusable`] if a lock file can't be locked.
+    pub fn try_lock(&mut self) -> Result<Option<LockGuard>, LockError> {
+        let guard = self.lock.try_acquire()?;
+        guard.map(|guard| self.begin_turn(guard)).transpose()
+    }
+
+    fn begin_turn(&self, guard: LockGuard) -> Result<LockGuard, LockError> {
         #[cfg(feature = "sim")]
         if let Kind::Sim(bus) = &self.transport {
             bus.reload().map_err(|error| LockError::Unusable(format!("{}: {error}", self.location)))?;
@@ -174,10 +201,10 @@ impl Bus {
 }
 
 /// The node itself, and the file that containers with nodes of their own share.
-fn linux_lock(path: &Path, state_dir: &Path) -> Result<lock::BusLock, OpenError> {
+fn linux_lock(path: &Path, state_dir: &Path) -> Result<BusLock, OpenError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let shared = lock::LockFile::beside(state_dir.join(format!("{name}.lock")));
-    Ok(lock::BusLock::new(std::iter::once(lock::LockFile::node(path)?).chain(shared)))
+    let shared = LockFile::optional(state_dir.join(format!("{name}.lock")), "locking the bus node only");
+    Ok(BusLock::new(std::iter::once(LockFile::node(path)?).chain(shared)))
 }
 
 /// `FILE.lock` beside `FILE`.
@@ -189,13 +216,13 @@ fn with_suffix(path: &Path) -> PathBuf {
 }
 
 #[cfg(feature = "sim")]
-fn open_sim(path: &Path, address: u8, locks: &[lock::LockFile]) -> Result<sim::SimBus, OpenError> {
+fn open_sim(path: &Path, address: u8, lock: &mut BusLock) -> Result<sim::SimBus, OpenError> {
     // Two processes may find the file missing at once; one that is there is replaced whole, and read at each turn.
     let _guard = if path.exists() {
         None
     } else {
-        let lock = lock::BusLock::new(locks.to_vec());
-        Some(lock.acquire(DEFAULT_LOCK_TIMEOUT).map_err(|error| OpenError::InUse(error.to_string()))?)
+        let deadline = Deadline::after(DEFAULT_LOCK_TIMEOUT);
+        Some(lock.acquire(deadline, None).map_err(|error| OpenError::InUse(error.to_string()))?)
     };
     let chip = sim::SimChip::open(path, address).map_err(|error| OpenError::Other(error.to_string()))?;
     let bus = sim::SimBus::new(100_000);
