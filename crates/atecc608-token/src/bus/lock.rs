@@ -1,6 +1,6 @@
 //! The lock around one conversation: flock on the bus node, then on a file that containers share.
 //!
-//! The lock dies with its holder. A forked child inherits the open files, and with them the lock: [`open_lock_descriptors`]
+//! The lock dies with its holder. A forked child inherits the open files, and with them the lock: [`open_lock_descriptors`](super::lock_file::open_lock_descriptors)
 //! names what it must close, so that a child that outlives its parent holds nothing.
 
 use std::fs::File;
@@ -15,8 +15,6 @@ use rustix::io::Errno;
 
 use super::lock_file::{LockFile, RegisteredFile};
 use crate::deadline::Deadline;
-
-pub use super::lock_file::open_lock_descriptors;
 
 /// Between two tries to take a lock that somebody holds.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
