@@ -1,9 +1,12 @@
-//! The lock around one conversation: flock on the bus node, then on a file that containers share.
+//! The lock around one conversation: flock on the bus node, then on a file that containers share; and before them the order of
+//! arrival ([`super::arrival`]), where its file can be had.
 //!
-//! The lock dies with its holder. A forked child inherits the open files, and with them the lock: [`open_lock_descriptors`](super::lock_file::open_lock_descriptors)
-//! names what it must close, so that a child that outlives its parent holds nothing.
+//! The lock dies with its holder. A forked child inherits the open files, and with them the lock:
+//! [`open_lock_descriptors`](super::lock_file::open_lock_descriptors) names what it must close, so that a child that outlives
+//! its parent holds nothing.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,14 +16,25 @@ use parking_lot::Mutex;
 use rustix::fs::{flock, FlockOperation};
 use rustix::io::Errno;
 
+use super::arrival::{Queue, Ticket};
 use super::lock_file::{LockFile, RegisteredFile};
 use crate::deadline::Deadline;
 
-/// Between two tries to take a lock that somebody holds.
+/// Between two looks of the one who is next: small against a signature (120 ms).
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
-/// A process that wants the bus again sooner than this after its last turn waits: whoever tries meanwhile, each
-/// [`RETRY_INTERVAL`], gets in between.
+/// Times its distance from the front: between two looks of one who is further behind. A conversation takes longer than this.
+const INTERVAL_PER_TURN: Duration = Duration::from_millis(4);
+/// At most between two looks.
+const MAX_INTERVAL: Duration = Duration::from_millis(100);
+/// The front of the queue may let the bus lie free for so long before the others try whether it does.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// A process that wants the bus again sooner than this after its last turn waits: whoever is not in the queue and tries
+/// meanwhile, each [`RETRY_INTERVAL`], gets in between.
 const TURN_GAP: Duration = Duration::from_millis(2);
+/// With a queue such a wait is needed only for those outside of it: once in this time.
+const RUN_OF_TURNS: Duration = Duration::from_millis(500);
+/// So often a lock file may be replaced while it is being locked.
+const MAX_REPLACEMENTS: usize = 3;
 
 /// Why the bus could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -46,34 +60,59 @@ pub type Notice<'a> = (Duration, &'a mut dyn FnMut(&str));
 /// The lock of one bus.
 pub(super) struct BusLock {
     files: Vec<LockFile>,
-    turn_ended: Arc<Mutex<Option<Instant>>>,
+    queue: Option<Queue>,
+    turns: Arc<Mutex<Turns>>,
 }
 
 /// The bus is this conversation's. Dropping it lets the others in.
 #[must_use]
 pub struct LockGuard {
-    held: Vec<Arc<RegisteredFile>>,
-    turn_ended: Arc<Mutex<Option<Instant>>>,
+    turns: Arc<Mutex<Turns>>,
+    // In this order: the next in the queue finds the files unlocked.
+    _held: Held,
+    _ticket: Option<Ticket>,
+}
+
+/// Files that are locked as long as this lives.
+#[derive(Default)]
+struct Held(Vec<Arc<RegisteredFile>>);
+
+/// The turns of this process.
+#[derive(Default)]
+struct Turns {
+    /// When the last one ended.
+    ended: Option<Instant>,
+    /// Whether it was in the queue.
+    queued: bool,
+    /// When the first one began since others could get in.
+    since: Option<Instant>,
 }
 
 impl BusLock {
-    pub(super) fn new(files: impl IntoIterator<Item = LockFile>) -> Self {
-        Self { files: files.into_iter().collect(), turn_ended: Arc::default() }
+    pub(super) fn new(files: impl IntoIterator<Item = LockFile>, queue: Option<Queue>) -> Self {
+        Self { files: files.into_iter().collect(), queue, turns: Arc::default() }
     }
 
-    /// Takes all files in order. A free lock is taken whatever the deadline.
+    /// Takes all files when all who arrived earlier had their turn. A free lock is taken whatever the deadline.
     pub(super) fn acquire(
         &mut self,
         deadline: Deadline,
         mut notice: Option<Notice<'_>>,
     ) -> Result<LockGuard, LockError> {
-        let last_turn = *self.turn_ended.lock();
-        if let Some(gap) = last_turn.and_then(|turn| TURN_GAP.checked_sub(turn.elapsed())) {
-            std::thread::sleep(gap.min(deadline.remaining()));
-        }
+        self.let_others_in(deadline);
+        let ticket = self.queue.as_mut().and_then(Queue::arrive);
+        let mut front = Front::default();
         loop {
-            if let Some(guard) = self.try_acquire()? {
-                return Ok(guard);
+            let first = self.first_before(ticket.as_ref());
+            let may_try = first.as_ref().is_none_or(|first| front.may_be_idle(first.start));
+            if let Some(held) = may_try.then(|| self.try_files()).transpose()?.flatten() {
+                if let (Some(queue), Some(first)) = (&mut self.queue, &first) {
+                    queue.skip(first);
+                }
+                // There may be others before this ticket, and the turn is theirs.
+                if self.first_before(ticket.as_ref()).is_none() {
+                    return Ok(self.begin_turn(held, ticket));
+                }
             }
             if let Some((_, tell)) = notice.take_if(|(after, _)| deadline.elapsed() >= *after) {
                 tell(&self.holder().1);
@@ -82,17 +121,56 @@ impl BusLock {
                 let (path, holder) = self.holder();
                 return Err(LockError::Held { path, waited: deadline.elapsed(), holder });
             }
-            std::thread::sleep(RETRY_INTERVAL.min(deadline.remaining()));
+            let distance = ticket.as_ref().zip(first).map_or(0, |(ticket, first)| ticket.distance(&first));
+            std::thread::sleep(interval(distance).min(deadline.remaining()));
         }
     }
 
-    /// Takes all files if they are free.
+    /// Takes all files if nobody has them or waits for them.
     pub(super) fn try_acquire(&mut self) -> Result<Option<LockGuard>, LockError> {
-        loop {
-            let mut guard = LockGuard { held: Vec::new(), turn_ended: Arc::clone(&self.turn_ended) };
+        if self.queue.as_ref().is_some_and(|queue| !queue.is_empty()) {
+            return Ok(None);
+        }
+        let Some(held) = self.try_files()? else { return Ok(None) };
+        // Who arrives during the turn sees it in the queue.
+        let ticket = self.queue.as_mut().and_then(Queue::arrive);
+        Ok(Some(self.begin_turn(held, ticket)))
+    }
+
+    /// Waits where this process would keep those from the bus who are not in the queue.
+    fn let_others_in(&self, deadline: Deadline) {
+        let mut turns = self.turns.lock();
+        let gap = turns.ended.and_then(|ended| TURN_GAP.checked_sub(ended.elapsed()));
+        if gap.is_some() && turns.queued && turns.since.is_some_and(|since| since.elapsed() < RUN_OF_TURNS) {
+            return;
+        }
+        turns.since = None;
+        drop(turns);
+        if let Some(gap) = gap {
+            std::thread::sleep(gap.min(deadline.remaining()));
+        }
+    }
+
+    fn begin_turn(&self, held: Held, ticket: Option<Ticket>) -> LockGuard {
+        let mut turns = self.turns.lock();
+        turns.queued = ticket.is_some();
+        turns.since.get_or_insert_with(Instant::now);
+        drop(turns);
+        LockGuard { turns: Arc::clone(&self.turns), _held: held, _ticket: ticket }
+    }
+
+    fn first_before(&self, ticket: Option<&Ticket>) -> Option<Range<u32>> {
+        let (queue, ticket) = self.queue.as_ref().zip(ticket)?;
+        queue.first_before(ticket)
+    }
+
+    /// Locks all files in order if they are free.
+    fn try_files(&mut self) -> Result<Option<Held>, LockError> {
+        for _ in 0..MAX_REPLACEMENTS {
+            let mut held = Held::default();
             for lock in &self.files {
                 match flock(lock.file().get(), FlockOperation::NonBlockingLockExclusive) {
-                    Ok(()) => guard.held.push(Arc::clone(lock.file())),
+                    Ok(()) => held.0.push(Arc::clone(lock.file())),
                     Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
                     Err(errno) => {
                         return Err(LockError::Unusable(format!("flock on {}: {errno}", lock.path().display())))
@@ -105,9 +183,10 @@ impl BusLock {
                 replaced |= lock.reopen_if_replaced().map_err(|error| LockError::Unusable(error.to_string()))?;
             }
             if !replaced {
-                return Ok(Some(guard));
+                return Ok(Some(held));
             }
         }
+        Ok(None)
     }
 
     /// Returns the first file that somebody holds, and who.
@@ -122,13 +201,48 @@ impl BusLock {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        let held = !self.held.is_empty();
-        for file in self.held.drain(..).rev() {
+        self.turns.lock().ended = Some(Instant::now());
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for file in self.0.drain(..).rev() {
             // Fails only for a descriptor that is closed already, and then nothing is locked.
             let _ = flock(file.get(), FlockOperation::Unlock);
         }
-        if held {
-            *self.turn_ended.lock() = Some(Instant::now());
+    }
+}
+
+/// How long somebody at this distance from the front sleeps between two looks.
+fn interval(distance: u32) -> Duration {
+    if distance <= 1 {
+        RETRY_INTERVAL
+    } else {
+        (INTERVAL_PER_TURN * distance.min(1000)).min(MAX_INTERVAL)
+    }
+}
+
+/// Who has been first in the queue, and when to try next whether that one makes use of the bus: a process that is stopped, or
+/// holds a ticket for no good reason, must not keep the others from a bus that is free.
+#[derive(Default)]
+struct Front {
+    first: Option<(u32, Instant)>,
+}
+
+impl Front {
+    fn may_be_idle(&mut self, first: u32) -> bool {
+        let now = Instant::now();
+        match self.first {
+            Some((seen, next_try)) if seen == first && now >= next_try => {
+                self.first = Some((first, now + MAX_INTERVAL));
+                true
+            }
+            Some((seen, _)) if seen == first => false,
+            _ => {
+                self.first = Some((first, now + PATIENCE));
+                false
+            }
         }
     }
 }
@@ -157,8 +271,16 @@ mod tests {
 
     use super::*;
 
+    fn files(dir: &Path) -> [LockFile; 1] {
+        [LockFile::required(dir.join("bus.lock")).unwrap()]
+    }
+
     fn lock_in(dir: &Path) -> BusLock {
-        BusLock::new([LockFile::required(dir.join("bus.lock")).unwrap()])
+        BusLock::new(files(dir), Queue::open(dir.join("bus.queue")))
+    }
+
+    fn without_queue(dir: &Path) -> BusLock {
+        BusLock::new(files(dir), None)
     }
 
     fn within(seconds: f32) -> Deadline {
@@ -189,22 +311,113 @@ mod tests {
         assert_eq!(told.len(), 1, "{told:?}");
     }
 
-    #[test]
-    fn a_busy_holder_lets_others_in_between() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut greedy, mut patient) = (lock_in(dir.path()), lock_in(dir.path()));
+    /// Takes turns of a millisecond as often as it can, until the end of `meanwhile`.
+    fn busy<T>(mut lock: BusLock, meanwhile: impl FnOnce() -> T) -> T {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    let _turn = greedy.acquire(within(5.0), None).unwrap();
+                    let _turn = lock.acquire(within(5.0), None).unwrap();
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });
-            let turns = (0..5).filter(|_| patient.acquire(within(5.0), None).is_ok()).count();
+            let result = meanwhile();
             done.store(true, Ordering::Relaxed);
-            assert_eq!(turns, 5);
+            result
+        })
+    }
+
+    #[test]
+    fn a_busy_holder_lets_others_in_between() {
+        for make in [lock_in, without_queue] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut patient = make(dir.path());
+            busy(make(dir.path()), || {
+                for _ in 0..5 {
+                    assert!(patient.acquire(within(5.0), None).is_ok());
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_busy_holder_lets_in_who_is_not_in_the_queue() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outside = without_queue(dir.path());
+        busy(lock_in(dir.path()), || {
+            for _ in 0..3 {
+                assert!(outside.acquire(within(5.0), None).is_ok());
+            }
         });
+    }
+
+    #[test]
+    fn turns_go_round_between_those_who_come_again_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let turns = Mutex::new(Vec::new());
+        let start = std::sync::Barrier::new(5);
+        std::thread::scope(|scope| {
+            for number in 0..5 {
+                let (turns, start, mut lock) = (&turns, &start, lock_in(dir.path()));
+                scope.spawn(move || {
+                    start.wait();
+                    for _ in 0..20 {
+                        let _turn = lock.acquire(within(20.0), None).unwrap();
+                        turns.lock().push(number);
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                });
+            }
+        });
+        let turns = turns.into_inner();
+        // Once all have arrived each turn is followed by four of the others.
+        let unfair = turns[10..80].windows(5).filter(|five| five[1..].contains(&five[0])).count();
+        assert!(unfair <= 3, "{unfair} turns came too early: {turns:?}");
+    }
+
+    #[test]
+    fn who_tries_only_does_not_overtake_who_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut holder, mut waiter, mut other) = (lock_in(dir.path()), lock_in(dir.path()), lock_in(dir.path()));
+        let turn = holder.acquire(within(0.0), None).unwrap();
+        let ticket = waiter.queue.as_mut().unwrap().arrive();
+        drop(turn);
+        assert!(other.try_acquire().unwrap().is_none(), "one waits");
+        drop(ticket);
+        assert!(other.try_acquire().unwrap().is_some());
+    }
+
+    #[test]
+    fn one_that_is_first_and_does_not_come_is_passed_over_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stopped = Queue::open(dir.path().join("bus.queue")).unwrap();
+        let mut second = Queue::open(dir.path().join("bus.queue")).unwrap();
+        let _tickets = (stopped.arrive().unwrap(), second.arrive().unwrap());
+        let mut lock = lock_in(dir.path());
+        let start = Instant::now();
+        drop(lock.acquire(within(5.0), None).unwrap());
+        let waited = start.elapsed();
+        assert!(waited >= 2 * PATIENCE && waited < Duration::from_secs(4), "{waited:?}");
+        let start = Instant::now();
+        drop(lock.acquire(within(5.0), None).unwrap());
+        assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_free_lock_is_quick() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut lock = lock_in(dir.path());
+        let start = Instant::now();
+        for _ in 0..1000 {
+            drop(lock.acquire(within(5.0), None).unwrap());
+        }
+        // A few microseconds each, and the gap for those outside of the queue at most every half second.
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn those_behind_look_less_often_than_the_next() {
+        assert_eq!([0, 1, 2, 10, 1 << 30].map(interval), [1, 1, 8, 40, 100].map(Duration::from_millis));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`Bus`] is the driver's [`Transport`] to one chip. What is behind it is a [`Link`]: [`linux`] opens one, and [`simulated`]
 //! the others. Another way to a chip is another file that returns one, and a line in [`Bus::open`].
 
+mod arrival;
 mod linux;
 pub mod lock;
 mod lock_file;
@@ -23,6 +24,7 @@ use atecc608::i2c::probe::{self, Answer};
 use atecc608::i2c::I2cTransport;
 use atecc608::transport::{Fault, Transport};
 
+use arrival::Queue;
 use lock::BusLock;
 use lock_file::LockFile;
 
@@ -257,11 +259,12 @@ impl Bus {
     }
 }
 
-/// The node itself, and the file that containers with nodes of their own share.
+/// The node itself, and the files that containers with nodes of their own share.
 fn linux_lock(path: &Path, state_dir: &Path) -> Result<BusLock, OpenError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let shared = LockFile::optional(state_dir.join(format!("{name}.lock")), "locking the bus node only");
-    Ok(BusLock::new(std::iter::once(LockFile::node(path)?).chain(shared)))
+    let queue = Queue::open(state_dir.join(format!("{name}.queue")));
+    Ok(BusLock::new(std::iter::once(LockFile::node(path)?).chain(shared), queue))
 }
 
 impl Transport for Bus {
