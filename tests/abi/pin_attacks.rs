@@ -100,7 +100,7 @@ fn a_recorded_login_played_back_gives_nothing() {
         sign_as_attacker(awake)
     }));
     // Nor does the login's owner leave anything behind.
-    let gate = Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret: Some(secret.into()) };
+    let gate = Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret: Some(Box::new(secret)) };
     driver.set_gate(Some(gate));
     driver.converse(|awake| awake.sign_digest(chip::slot(0), &DIGEST)).unwrap();
     driver.set_gate(None);
