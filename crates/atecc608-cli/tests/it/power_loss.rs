@@ -18,6 +18,7 @@ use crate::support::{stderr, stdout, Bench};
 use atecc608::Chip;
 use atecc608_sim::image::Part;
 use atecc608_sim::server::Server;
+use atecc608_sim::transfer::{read_result, write_result, Request, Segment, Verb};
 use atecc608_sim::{Faults, Image, Profile, SimBus, SimChip, Timing};
 use atecc608_testkit::built;
 use atecc608_testkit::master::{slot, tls_image, ADDRESS, OK, SERIAL};
@@ -25,7 +26,6 @@ use atecc608_token::bus::Bus;
 use atecc608_token::config::BusLocation;
 use atecc608_token::pin::code::RecoveryCode;
 use atecc608_token::profile;
-use atecc608_wire::transfer::{read_result, write_result, Request, Segment, Verb};
 
 const SEED: u64 = 8;
 const SIGKILL: i32 = 9;
@@ -278,7 +278,7 @@ fn no_other_process_dies_by_the_fault() {
     let mut stream = UnixStream::connect(&socket).unwrap();
     let spec = r#"{"spec":"kill@1:before"}"#.to_owned();
     Request::Control(Verb::Faults as u8, spec).write_to(&mut stream).unwrap();
-    let answer = atecc608_wire::transfer::read_control_reply(&mut stream).unwrap();
+    let answer = atecc608_sim::transfer::read_control_reply(&mut stream).unwrap();
     assert!(answer.contains("kill@N is for atecc608-sim serve"), "{answer}");
     assert_eq!(master.status(&write_slot_8(0, 0x78)), OK);
 }
