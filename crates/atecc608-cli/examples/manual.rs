@@ -1,7 +1,7 @@
 //! Manual pages and shell completions of `atecc608` and `atecc608-sim`, from the definitions of their command lines: nothing
 //! in them is written twice.
 //!
-//!     cargo run --example manual -- FOLDER DATE
+//!     cargo run -p atecc608-cli --example manual -- FOLDER DATE
 //!
 //! FOLDER/man1 gets a page for each command and subcommand, with that date; FOLDER/bash, FOLDER/zsh and FOLDER/fish the
 //! completions, under the names by which these shells find them. The pages of sections 5 and 8 are in `docs/man`.
