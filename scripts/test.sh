@@ -82,7 +82,7 @@ build() { scripts/build.sh; }
 
 tests() {
     scripts/test_programs.py --locked
-    cargo test --locked --doc
+    cargo test --locked --workspace --doc
 }
 
 budgets() {
