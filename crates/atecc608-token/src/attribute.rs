@@ -40,7 +40,7 @@ pub fn slot_attribute(zone: &ConfigZone, slot: Slot, attribute: CK_ATTRIBUTE_TYP
 pub fn slot_asked_for(templates: &[&Template]) -> Result<Option<Slot>> {
     for template in templates {
         if let Some(number) = template.ulong(CKA_ATECC608_SLOT)? {
-            return u8::try_from(number).ok().and_then(Slot::new).map(Some).ok_or_else(|| {
+            return Slot::numbered(number).map(Some).map_err(|_| {
                 Error::AttributeValueInvalid(format!("CKA_ATECC608_SLOT: {number}, where the chip has slots 0 to 15"))
             });
         }

@@ -289,12 +289,7 @@ impl CertificateConfig {
 
 impl ObjectConfig {
     fn read(mut table: Table<'_>) -> Result<Self, Problem> {
-        let slot = table.required::<i64>("slot")?.check(|number| {
-            u8::try_from(number)
-                .ok()
-                .and_then(Slot::new)
-                .ok_or("object.slot: expected one of the chip's slots, 0 to 15")
-        })?;
+        let slot = table.slot("slot")?.value;
         let label = table.optional("label")?.map(|label| checked_label(label, 255)).transpose()?;
         let id = table.optional::<String>("id")?.map(|id| {
             id.check(|id| {

@@ -89,9 +89,12 @@ impl Profile {
 }
 
 impl ProfileSlot {
-    fn read(mut table: Table<'_>, number: i64) -> Result<Self, Problem> {
-        let in_order = |slot| if slot == number { Ok(()) } else { Err("slot: expected all slots in order") };
-        table.required::<i64>("slot")?.check(in_order)?;
+    fn read(mut table: Table<'_>, number: u8) -> Result<Self, Problem> {
+        let in_order = |slot: Slot| match slot.number() == number {
+            true => Ok(()),
+            false => Err("slot: expected all slots in order"),
+        };
+        table.slot("slot")?.check(in_order)?;
         let slot = Self {
             name: table.required("name")?.value,
             slot_config: word(&mut table, "slot_config")?,

@@ -111,10 +111,7 @@ fn kept(table: &mut Table<'_>) -> Result<Kept, Problem> {
 }
 
 fn slot_number(table: &mut Table<'_>) -> Result<u8, Problem> {
-    table.required::<i64>("slot")?.check(|number| match u8::try_from(number) {
-        Ok(number @ 0..=15) => Ok(number),
-        _ => Err(format!("there is no slot {number}")),
-    })
+    table.slot("slot").map(|slot| slot.value.number())
 }
 
 fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {

@@ -248,9 +248,11 @@ fn fill(table: &mut Table<'_>, keys: &[Number], found: &mut [usize]) -> Result<(
 
 /// So many bytes of a slot, all of which it has.
 fn place(table: &Table<'_>, slot: usize, offset: usize, len: usize) -> Result<Place, Misplaced> {
-    match u8::try_from(slot).ok().and_then(Slot::new) {
-        Some(slot) if offset + len <= slot.size() => Ok(Place { slot: slot.number(), offset, len }),
-        Some(slot) => Err((table.span(), format!("slot {slot} has {} bytes", slot.size()))),
-        None => Err((table.span(), "no slot is named: private_key_slot, public_key_slot, or slot of data".to_owned())),
+    match Slot::numbered(slot) {
+        Ok(slot) if offset + len <= slot.size() => Ok(Place { slot: slot.number(), offset, len }),
+        Ok(slot) => Err((table.span(), format!("slot {slot} has {} bytes", slot.size()))),
+        Err(_) => {
+            Err((table.span(), "no slot is named: private_key_slot, public_key_slot, or slot of data".to_owned()))
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use base16ct::lower::encode_string as hex;
 use clap::Args;
 
 use super::{CertificateInfo, TermsArguments};
-use crate::chip_keys::{parse_slot, ChipKey, ChipKeys, KeyArguments, LoginArguments};
+use crate::chip_keys::{ChipKey, ChipKeys, KeyArguments, LoginArguments};
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
@@ -49,7 +50,7 @@ pub struct Issue {
     #[arg(long, value_name = "LABEL")]
     ca_chip_key: Option<String>,
     /// The authority's private key is in this slot of the chip
-    #[arg(long, value_name = "N", value_parser = parse_slot)]
+    #[arg(long, value_name = "N")]
     ca_chip_slot: Option<Slot>,
     /// The passphrase of the authority's key is the first line of this file (- is standard input) instead of asked for
     #[arg(long, value_name = "FILE", requires = "ca_key")]
@@ -215,7 +216,7 @@ fn finish(
             let label = destination.label.as_ref().unwrap_or(&key.label);
             keys.store_certificate(certificate.der(), Some(label), Some(&key.id))?;
             super::settle_rivals(keys, certificate, destination.replace)?;
-            (info.label, info.id) = (Some(label.clone()), Some(super::hex(&key.id)));
+            (info.label, info.id) = (Some(label.clone()), Some(hex(&key.id)));
             lines += &format!("The token keeps it, as \"{label}\".\n");
         }
     }
