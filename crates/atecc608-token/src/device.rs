@@ -9,7 +9,7 @@ use super::identity::Identity;
 use super::object::KeyRef;
 use super::pin::{Login, Who};
 use super::secret::ChipSecret;
-use crate::bus::{Bus, LockGuard, OpenError};
+use crate::bus::{host_random, Bus, LockGuard, OpenError};
 use crate::config::{Config, TokenConfig};
 use atecc608::authorise::Gate;
 use atecc608::locked::LockedSecret;
@@ -134,7 +134,7 @@ impl Device {
                         OpenError::Other(text) => Error::DeviceError(text),
                     },
                 )?;
-            let mut chip = Chip::new(bus, self.token.address);
+            let mut chip = Chip::new(bus, host_random);
             if let Some(identity) = &self.identity {
                 chip.apply_timing(&identity.zone);
             }

@@ -8,8 +8,6 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 use toml::Spanned;
 
-use atecc608_wire::Slot;
-
 /// What is wrong, and where in the text (bytes).
 pub type Problem = (Range<usize>, String);
 
@@ -106,7 +104,8 @@ impl<'t> Table<'t> {
         self.entries.remove(key)
     }
 
-    fn path(&self, key: &str) -> String {
+    /// The key's name in an error.
+    pub(crate) fn path(&self, key: &str) -> String {
         if self.name.is_empty() {
             key.to_owned()
         } else {
@@ -137,17 +136,6 @@ impl<'t> Table<'t> {
     pub fn required<T: FromToml>(&mut self, key: &'static str) -> Result<Placed<T>, Problem> {
         let missing = (self.span(), format!("{} is missing: expected {}", self.path(key), T::EXPECTED));
         self.optional(key)?.ok_or(missing)
-    }
-
-    /// The key's value as the number of one of the chip's slots.
-    ///
-    /// # Errors
-    /// A missing key, another type, or a number that is no slot's.
-    pub fn slot(&mut self, key: &'static str) -> Result<Placed<Slot>, Problem> {
-        let path = self.path(key);
-        let Placed { value, span } = self.required::<i64>(key)?;
-        let slot = Slot::numbered(value).map_err(|error| (span.clone(), format!("{path}: {error}")))?;
-        Ok(Placed { value: slot, span })
     }
 
     /// The tables of `[[key]]`, in order; none if there are none.

@@ -70,7 +70,6 @@ use object::{HandleTable, KeyRef, ObjectKey, SessionObject, SessionObjects};
 use pin::{Login, Who};
 use secret::session::SecretRequest;
 
-pub use crate::bus::lock::open_lock_descriptors;
 use crate::config::{Config, TokenConfig};
 use atecc608::Chip;
 

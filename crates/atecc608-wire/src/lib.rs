@@ -22,7 +22,6 @@ pub mod opcode;
 pub mod slot;
 pub mod status;
 pub mod timing;
-pub mod transfer;
 pub mod words;
 pub mod zone;
 
@@ -30,7 +29,7 @@ pub use command::{Command, ParseError, ResponseError};
 pub use config_zone::ConfigZone;
 pub use frame::{CommandPacket, FrameError};
 pub use opcode::Opcode;
-pub use slot::{NoSuchSlot, Slot};
+pub use slot::Slot;
 pub use status::Status;
 
 /// First data byte of a write transaction: what the rest of it is (fact sheet section 1.5).

@@ -14,7 +14,7 @@ use crate::chip_keys::{uri, ChipKey, ChipKeys, KeyArguments, LoginArguments, New
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
-use crate::input::values::{parse_id, Id};
+use crate::input::values::{parse_id, parse_slot, Id};
 use crate::output::{note, Output};
 use crate::target::Selection;
 use crate::x509::key_file::{Passphrase, PrivateKey};
@@ -48,7 +48,7 @@ pub struct Names {
     #[arg(long, value_name = "HEX", value_parser = parse_id)]
     id: Option<Id>,
     /// The slot where it goes, 0 to 15; the slot of that label, else the first free one if not said
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_slot)]
     slot: Option<Slot>,
 }
 

@@ -1,4 +1,4 @@
-//! `atecc608 scan`: which chips are on which buses. How other devices are left alone is [`atecc608::probe`]'s.
+//! `atecc608 scan`: which chips are on which buses. How other devices are left alone is [`atecc608::i2c::probe`]'s.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::host::adapters::{Adapter, Kernel};
 use crate::output::{note, progress, Output};
 use crate::target::Selection;
-use atecc608::probe::{ask, Answer, USUAL_ADDRESSES};
+use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
 use atecc608::Chip;
-use atecc608_token::bus::Bus;
+use atecc608_token::bus::{host_random, Bus, OpenError};
 use atecc608_token::config::{BusLocation, Config, DEFAULT_ADDRESS};
 use atecc608_wire::{words, ConfigZone};
 
@@ -177,8 +177,9 @@ fn scan(
     let (free, taken): (Vec<u8>, Vec<u8>) = addresses.into_iter().partition(|address| bus.can_reach(*address));
     let mut devices: Vec<(u8, Device)> =
         taken.into_iter().map(|address| (address, driven(location, address, kernel))).collect();
-    for (address, answer) in ask(&mut bus, &free) {
-        devices.extend(device(&mut bus, address, answer).map(|device| (address, device)));
+    for (address, answer) in bus.ask(&free) {
+        let chip = || Bus::open(location, address, &config.state_dir).map(|bus| Chip::new(bus, host_random));
+        devices.extend(device(chip, address, answer).map(|device| (address, device)));
     }
     drop(guard);
     devices.sort_by_key(|(address, _)| *address);
@@ -203,8 +204,8 @@ fn plain(address: u8, kind: Kind, detail: String) -> Device {
     Device { address, kind, detail, model: None, serial_number: None, stage: None, configured: false, remedy: None }
 }
 
-/// What answered; none if nothing did.
-fn device(bus: &mut Bus, address: u8, answer: Answer) -> Option<Device> {
+/// What answered; none if nothing did. `chip` opens a chip of the family.
+fn device(chip: impl FnOnce() -> Result<Chip<Bus>, OpenError>, address: u8, answer: Answer) -> Option<Device> {
     match answer {
         Answer::Nothing => None,
         Answer::Other(bytes) => {
@@ -217,13 +218,15 @@ fn device(bus: &mut Bus, address: u8, answer: Answer) -> Option<Device> {
             remedy: Some("take its supply away and give it back; replace it if that does not help".to_owned()),
             ..plain(address, Kind::NotTold, "a chip of the family whose self-test has failed".to_owned())
         }),
-        Answer::Woken => Some(identify(bus, address)),
+        Answer::Woken => Some(match chip() {
+            Ok(chip) => identify(chip, address),
+            Err(error) => not_told(address, &error),
+        }),
     }
 }
 
 /// Asks what the chip is; it sleeps again afterwards.
-fn identify(bus: &mut Bus, address: u8) -> Device {
-    let mut chip = Chip::new(bus, address);
+fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
     match chip.converse(|awake| awake.read_config()) {
         Ok(zone) => known(address, &zone),
         // An ATSHA204A has 88 bytes of configuration.
@@ -237,11 +240,13 @@ fn identify(bus: &mut Bus, address: u8) -> Device {
                 device.kind = Kind::Relative;
                 device
             }
-            Err(error) => {
-                plain(address, Kind::NotTold, format!("a chip of the family that does not say what it is: {error}"))
-            }
+            Err(error) => not_told(address, &error),
         },
     }
+}
+
+fn not_told(address: u8, error: &dyn std::error::Error) -> Device {
+    plain(address, Kind::NotTold, format!("a chip of the family that does not say what it is: {error}"))
 }
 
 fn known(address: u8, zone: &ConfigZone) -> Device {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::input::values::parse_slot;
 use atecc608_token::attest::KeyName;
 use atecc608_wire::Slot;
 
@@ -22,7 +23,7 @@ pub struct KeyArguments {
     #[arg(long, value_name = "LABEL", conflicts_with = "slot")]
     pub key: Option<String>,
     /// The private key in this slot of the chip, 0 to 15
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_slot)]
     pub slot: Option<Slot>,
 }
 

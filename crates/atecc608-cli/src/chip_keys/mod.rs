@@ -19,6 +19,7 @@ use crate::target::{Selection, Target};
 use crate::x509::certificate::Certificate;
 use atecc608_token::attest::KeyName;
 use atecc608_token::attribute::CKA_ATECC608_SLOT;
+use atecc608_token::config::slot_number;
 use atecc608_token::inventory::{KeyReport, NewKey};
 use atecc608_token::point::{Point, P256_PARAMS};
 use atecc608_token::template::{bool_value, ulong_value};
@@ -259,7 +260,7 @@ impl ChipKeys {
     fn key_of(&self, handle: ObjectHandle) -> Result<ChipKey> {
         let number = self.attribute(handle, CKA_ATECC608_SLOT)?;
         let number = number[..].try_into().map(CK_ULONG::from_ne_bytes).unwrap_or(CK_ULONG::MAX);
-        let slot = Slot::numbered(number).map_err(|_| self.refused("the token does not say where its key is"))?;
+        let slot = slot_number(number).map_err(|_| self.refused("the token does not say where its key is"))?;
         self.key(&KeyName::Slot(slot))
     }
 

@@ -12,7 +12,6 @@ use crate::document::{Problem as Misplaced, Table};
 use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::point::Point;
-use crate::state::to_hex;
 use atecc608::{Chip, Transport};
 use atecc608_wire::certificate::compressed::{COMPRESSED_LEN, PUBLIC_KEY_HASH};
 use atecc608_wire::certificate::template::{Field, Template, Values};
@@ -116,7 +115,7 @@ fn rebuilt(
 ) -> Result<Vec<u8>, Problem> {
     let mut fields = file.fields;
     for ((index, _, as_hex), bytes) in file.data.iter().zip(read.get(1..).unwrap_or_default()) {
-        let bytes = if *as_hex { to_hex(bytes).to_ascii_uppercase().into_bytes() } else { bytes.clone() };
+        let bytes = if *as_hex { base16ct::upper::encode_string(bytes).into_bytes() } else { bytes.clone() };
         fields[*index].0 = Field::Data(bytes);
     }
     let example = read_file(&file.example)?;
@@ -248,11 +247,9 @@ fn fill(table: &mut Table<'_>, keys: &[Number], found: &mut [usize]) -> Result<(
 
 /// So many bytes of a slot, all of which it has.
 fn place(table: &Table<'_>, slot: usize, offset: usize, len: usize) -> Result<Place, Misplaced> {
-    match Slot::numbered(slot) {
-        Ok(slot) if offset + len <= slot.size() => Ok(Place { slot: slot.number(), offset, len }),
-        Ok(slot) => Err((table.span(), format!("slot {slot} has {} bytes", slot.size()))),
-        Err(_) => {
-            Err((table.span(), "no slot is named: private_key_slot, public_key_slot, or slot of data".to_owned()))
-        }
+    match u8::try_from(slot).ok().and_then(Slot::new) {
+        Some(slot) if offset + len <= slot.size() => Ok(Place { slot: slot.number(), offset, len }),
+        Some(slot) => Err((table.span(), format!("slot {slot} has {} bytes", slot.size()))),
+        None => Err((table.span(), "no slot is named: private_key_slot, public_key_slot, or slot of data".to_owned())),
     }
 }

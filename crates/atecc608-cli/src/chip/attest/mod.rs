@@ -17,6 +17,7 @@ use cryptoki_sys::CKU_USER;
 use crate::error::{Error, Result};
 use crate::files::less_umask;
 use crate::input::secret::first_line;
+use crate::input::values::parse_slot;
 use crate::output::{note, Output};
 use crate::target::{Selection, Target};
 use crate::x509::pem;
@@ -51,7 +52,7 @@ pub struct Arguments {
     #[arg(long, value_name = "LABEL", conflicts_with = "slot")]
     key: Option<String>,
     /// The same by slot; with --generate, where the new key goes
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_slot)]
     slot: Option<Slot>,
     /// The verifier's challenge, 40 hex digits: only with it does the statement prove that it is fresh
     #[arg(long, value_name = "HEX", value_parser = challenge)]

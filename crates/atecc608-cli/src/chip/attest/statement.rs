@@ -4,8 +4,9 @@ use base16ct::lower::encode_string as hex;
 use base16ct::mixed;
 use serde::{Deserialize, Serialize};
 
+use atecc608_token::config::slot_number;
 use atecc608_wire::attestation::{Evidence, Kind};
-use atecc608_wire::{ConfigZone, Slot};
+use atecc608_wire::ConfigZone;
 
 /// What tells such a file from others.
 const FORMAT: &str = "atecc608-attestation";
@@ -65,7 +66,8 @@ impl Statement {
         };
         let evidence = Evidence {
             kind: kind.ok_or_else(|| format!("kind: \"{}\" is neither born-here nor lives-here", statement.kind))?,
-            slot: Slot::numbered(statement.slot).map_err(|error| format!("slot: {error}, found {}", statement.slot))?,
+            slot: slot_number(statement.slot)
+                .map_err(|expected| format!("slot: {expected}, found {}", statement.slot))?,
             challenge: bytes("challenge", &statement.challenge)?,
             random: bytes("random", &statement.random)?,
             zone: ConfigZone::new(bytes("configuration", &statement.configuration)?),

@@ -10,6 +10,7 @@ use crate::chip_keys::{ChipKey, ChipKeys, KeyArguments, LoginArguments};
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
+use crate::input::values::parse_slot;
 use crate::output::{note, Output};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
@@ -50,7 +51,7 @@ pub struct Issue {
     #[arg(long, value_name = "LABEL")]
     ca_chip_key: Option<String>,
     /// The authority's private key is in this slot of the chip
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_slot)]
     ca_chip_slot: Option<Slot>,
     /// The passphrase of the authority's key is the first line of this file (- is standard input) instead of asked for
     #[arg(long, value_name = "FILE", requires = "ca_key")]

@@ -7,6 +7,7 @@ use base16ct::mixed;
 use toml::de::DeValue;
 
 use super::schema::{slot_fields, Field, Shape, CHIP, KEY, NOT_WRITTEN};
+use atecc608_token::config;
 use atecc608_token::document::{FromToml, Placed, Problem, Table};
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::{words, ConfigZone, Slot};
@@ -89,11 +90,10 @@ fn read_document(text: &str) -> Result<(ConfigZone, bool), Problem> {
     }
     let mut seen = [false; 16];
     for mut table in document.tables("slot")? {
-        let once = |slot: Slot| match std::mem::replace(&mut seen[slot.index()], true) {
-            true => Err("slot.slot: this slot is there twice"),
-            false => Ok(slot),
-        };
-        let slot = table.slot("slot")?.check(once)?;
+        let slot = config::slot(&mut table)?;
+        if std::mem::replace(&mut seen[slot.index()], true) {
+            return Err((table.span(), format!("slot.slot: {slot} is there twice")));
+        }
         read_slot(&mut table, slot, &mut zone)?;
         table.finish()?;
     }

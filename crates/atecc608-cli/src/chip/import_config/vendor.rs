@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use atecc608::probe::USUAL_ADDRESSES;
+use crate::input::values::parse_slot;
+use atecc608::i2c::probe::USUAL_ADDRESSES;
+use atecc608_token::config::slot_number;
 use atecc608_wire::Slot;
 
 /// One `N.conf`, with the `N.M.conf` that belong to it.
@@ -287,10 +289,10 @@ fn object(token: &mut Token, line: &Line, slot: Option<Slot>, warnings: &mut Vec
 fn chip_slot(place: &str, digits: &str, warnings: &mut Vec<String>) -> Result<Slot, String> {
     let wrong = || format!("{place}: \"{digits}\" is none of the chip's slots, 0 to 15");
     let number = hex_number(digits).ok_or_else(wrong)?;
-    if let Ok(slot) = Slot::numbered(number) {
+    if let Ok(slot) = slot_number(number) {
         return Ok(slot);
     }
-    let slot = digits.parse().map_err(|_| wrong())?;
+    let slot = parse_slot(digits).map_err(|_| wrong())?;
     warnings
         .push(format!("{place}: slot {digits} is taken; the vendor's module reads hex digits, and used slot {number}"));
     Ok(slot)
@@ -329,7 +331,7 @@ fn is_key(object: &Object) -> bool {
 /// `N.M.conf`: `type = KIND,LABEL,SLOT`, or of older versions `type = KIND` and `label = LABEL`. M is in decimal digits.
 fn child(token: &mut Token, number: &str, path: &Path, warnings: &mut Vec<String>) -> Result<(), String> {
     let place = path.display().to_string();
-    let slot = number.parse().map_err(|_| format!("{place}: \"{number}\" is none of the chip's slots"))?;
+    let slot = parse_slot(number).map_err(|_| format!("{place}: \"{number}\" is none of the chip's slots"))?;
     let lines = lines(path, warnings)?;
     let value = |key: &str| lines.iter().find(|line| line.key == key);
     match (value("type"), value("label")) {

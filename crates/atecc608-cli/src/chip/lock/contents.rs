@@ -6,6 +6,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::error::{Error, Result};
 use crate::target::Target;
 use atecc608::provision::DataContents;
+use atecc608_token::config;
 use atecc608_token::document::{Problem, Table};
 use atecc608_wire::config_zone::KeyType;
 use atecc608_wire::{ConfigZone, Slot};
@@ -59,17 +60,16 @@ impl Given {
             given.otp = Some(otp.check(|digits| bytes("otp", digits, 64))?);
         }
         for mut table in document.tables("slot")? {
-            let slot = table.slot("slot")?.check(|slot| {
-                if zone.key_config(slot).private() {
-                    return Err(format!(
-                        "slot.slot: {slot} is for a private key, which does not come from this file: generate or import it"
-                    ));
-                }
-                match given.slots[slot.index()] {
-                    Some(_) => Err("slot.slot: this slot is there twice".to_owned()),
-                    None => Ok(slot),
-                }
-            })?;
+            let slot = config::slot(&mut table)?;
+            if zone.key_config(slot).private() {
+                let problem = format!(
+                    "slot.slot: {slot} is for a private key, which does not come from this file: generate or import it"
+                );
+                return Err((table.span(), problem));
+            }
+            if given.slots[slot.index()].is_some() {
+                return Err((table.span(), format!("slot.slot: {slot} is there twice")));
+            }
             let value = table.required::<String>("value")?;
             given.slots[slot.index()] = Some(value.check(|digits| bytes("slot.value", digits, slot.size()))?);
             table.finish()?;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{stopped, Outcome, UNCERTAIN};
 use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
+use crate::input::values::parse_slot;
 use crate::output::Output;
 use crate::target::Target;
 use crate::x509::pem;
@@ -18,6 +19,7 @@ use atecc608_wire::{words, ConfigZone, Slot};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Which of the chip's slots
+    #[arg(value_parser = parse_slot)]
     slot: Slot,
     /// Do it: nothing can ever undo it
     #[arg(long)]

@@ -23,7 +23,7 @@ use crate::x509::signer::Signer;
 use crate::x509::subject::Subject;
 use crate::x509::{request, terms};
 use atecc608_token::attest::KeyName;
-use atecc608_token::config::{BusLocation, Config, TokenConfig};
+use atecc608_token::config::{slot_number, BusLocation, Config, TokenConfig};
 use atecc608_token::point::Point;
 use atecc608_token::store::Store;
 use atecc608_token::Token;
@@ -295,7 +295,7 @@ impl Chip<'_> {
         let attestation = record.attestation.as_ref().map(|key| (key.slot, key.public_key.as_str()));
         let pairs = [Some((record.key.slot, record.key.public_key.as_str())), attestation];
         for (number, public_key) in pairs.into_iter().flatten() {
-            let Ok(slot) = Slot::numbered(number) else {
+            let Ok(slot) = slot_number(number) else {
                 return refused("its line names a slot that no chip has");
             };
             let told = target.converse(|awake| awake.public_key(slot))?;
