@@ -13,7 +13,7 @@ fn action(call: &str) -> String {
 
 #[test]
 fn the_permission_of_every_call_is_listed() {
-    let (page, source) = (read("docs/aws-iot.md"), read("crates/atecc608-cli/src/aws/calls.rs"));
+    let (page, source) = (read("docs/aws-iot.md"), read("crates/atecc608-cli/src/cloud/aws/calls.rs"));
     let calls: Vec<&str> = source.split("call(&[").skip(1).map(|rest| rest.split('"').nth(1).unwrap()).collect();
     assert!(calls.len() >= 18, "only {calls:?} were found");
     for call in calls {
@@ -42,7 +42,7 @@ fn every_file_is_in_the_table_with_its_mode() {
     ] {
         assert!(page.contains(&format!("| `{file}` | {mode} |")), "{file} {mode}");
         let source = ["certificate", "device_client", "greengrass", "sdk", "thing"]
-            .map(|name| read(&format!("crates/atecc608-cli/src/aws/{name}.rs")))
+            .map(|name| read(&format!("crates/atecc608-cli/src/cloud/aws/{name}.rs")))
             .concat();
         assert!(source.contains(&format!("\"{file}\"")), "{file}");
     }

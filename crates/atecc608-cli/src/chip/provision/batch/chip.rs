@@ -27,7 +27,7 @@ use atecc608_token::config::{slot_number, BusLocation, Config, TokenConfig};
 use atecc608_token::point::Point;
 use atecc608_token::store::Store;
 use atecc608_token::Token;
-use atecc608_wire::{ConfigZone, Slot};
+use atecc608_wire::ConfigZone;
 
 /// A chip's place at the station.
 pub struct Chip<'a> {
