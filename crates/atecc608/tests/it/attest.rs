@@ -3,7 +3,6 @@
 
 use atecc608::attest::Born;
 use atecc608::attest::Evidence;
-use atecc608::attest::Evidence;
 use atecc608::ops::Before;
 use atecc608::{Chip, Error};
 use atecc608_sim::image::Part;
