@@ -105,6 +105,10 @@ fn script(signature: &[u8; 64]) -> VecDeque<Step> {
     script
 }
 
+/// Signs, prints the signature, and sees that the script was followed to its end.
+///
+/// # Errors
+/// The chip's, or that transfers are missing.
 pub fn main() -> Result<(), Box<dyn Error>> {
     let expected: [u8; 64] = std::array::from_fn(|i| i as u8);
     let time = Time::default();

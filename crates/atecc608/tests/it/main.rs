@@ -1,5 +1,7 @@
 //! The driver on simulated chips.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attest;
+mod driver;
 mod example;
 mod no_std;

@@ -1,0 +1,59 @@
+//! The C programs of `tests/c`, compiled with the system's compiler and run on the module of a test.
+//!
+//! `scripts/asan.sh` sets `TEST_CFLAGS`, more of the compiler's options, to have them under AddressSanitizer as it has the
+//! module.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::module::Module;
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c");
+
+/// Compiles `tests/c/NAME.c`, with all `NAME_*.c` and what the programs share, into a program in this folder.
+pub fn compile(name: &str, folder: &Path) -> PathBuf {
+    let program = folder.join(name);
+    let more = std::env::var("TEST_CFLAGS").unwrap_or_default();
+    let size = if cfg!(target_pointer_width = "32") { "-m32" } else { "-m64" };
+    let belongs = |file: &str| {
+        file.strip_suffix(".c")
+            .is_some_and(|file| ["hostile", name].contains(&file) || file.starts_with(&format!("{name}_")))
+    };
+    let files = std::fs::read_dir(SOURCES).unwrap().map(|entry| entry.unwrap().path());
+    let sources = files.filter(|file| file.file_name().and_then(|file| file.to_str()).is_some_and(belongs));
+    let compiled = Command::new("cc")
+        .args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-I", "/usr/include/p11-kit-1"])
+        .args((cfg!(target_arch = "x86_64") || cfg!(target_arch = "x86")).then_some(size))
+        .args(more.split_whitespace())
+        .arg("-o")
+        .arg(&program)
+        .args(sources)
+        .args(["-ldl", "-lpthread"])
+        // The compiler itself is not to be tested.
+        .env_remove("LD_PRELOAD")
+        .status()
+        .expect("a C compiler");
+    assert!(compiled.success(), "{name}.c does not compile");
+    program
+}
+
+/// Runs `tests/c/NAME.c` on a module's configuration with these arguments after the module's path. It must end with 0.
+#[track_caller]
+pub fn run(module: &Module, name: &str, arguments: &[&str]) {
+    run_program(module, &compile(name, module.folder.path()), arguments);
+}
+
+/// As [`run`], with a program that is compiled already.
+#[track_caller]
+pub fn run_program(module: &Module, program: &Path, arguments: &[&str]) {
+    let output = Command::new(program)
+        .arg(super::module_path())
+        .args(arguments)
+        .env("ATECC608_PKCS11_CONF", module.configuration())
+        .env("ASAN_OPTIONS", "detect_leaks=1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let name = program.display();
+    assert!(output.status.success(), "{name} {arguments:?}: {}\n{said}\nthe log:\n{}", output.status, module.log());
+}
