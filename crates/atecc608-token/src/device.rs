@@ -11,6 +11,7 @@ use super::pin::{Login, Who};
 use super::secret::ChipSecret;
 use crate::bus::{host_random, Bus, LockGuard, OpenError};
 use crate::config::{Config, TokenConfig};
+use crate::deadline::Deadline;
 use crate::locked::LockedSecret;
 use atecc608::authorise::{Gate, Secret};
 use atecc608::{self as chip, Chip};
@@ -147,7 +148,10 @@ impl Device {
     fn locked<T>(&mut self, work: impl FnOnce(&mut Chip<Bus>) -> chip::Result<T>) -> Result<T> {
         let timeout = self.config.lock_timeout;
         let chip = self.open()?;
-        let guard = chip.transport_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
+        let guard = chip
+            .transport_mut()
+            .lock(Deadline::after(timeout))
+            .map_err(|error| Error::DeviceError(error.to_string()))?;
         let result = work(chip).map_err(Error::Device);
         drop(guard);
         self.note(result.as_ref().err());
@@ -247,7 +251,10 @@ impl Device {
         let (Some(chip), Some(identity)) = (self.chip.as_mut(), self.identity.as_mut()) else {
             return Err(no_chip());
         };
-        let guard = chip.transport_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
+        let guard = chip
+            .transport_mut()
+            .lock(Deadline::after(timeout))
+            .map_err(|error| Error::DeviceError(error.to_string()))?;
         identity.refresh();
         chip.set_gate(gate);
         match identity.resolve_intents(chip).and_then(|()| identity.resolve_secrets(chip)) {
