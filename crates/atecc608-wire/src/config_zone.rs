@@ -63,11 +63,8 @@ impl fmt::Display for Model {
 }
 
 impl SerialNumber {
-    /// The constant first byte of every serial number.
-    pub const FIRST_BYTE: u8 = 0x01;
-
     /// SN\[8\] ‖ SN\[0..1\], the part that most messages carry.
-    pub fn message_part(&self) -> [u8; 3] {
+    pub(crate) fn message_part(&self) -> [u8; 3] {
         [self.0[8], self.0[0], self.0[1]]
     }
 
