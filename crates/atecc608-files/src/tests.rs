@@ -257,7 +257,8 @@ fn a_folder_that_is_there_keeps_its_mode() {
     fs::create_dir(&path).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o711)).unwrap();
     Folder::make_all(&path, 0o700).unwrap();
-    Folder::open(dir.path()).unwrap().make("folder", 0o700).unwrap();
+    let again = Folder::open(dir.path()).unwrap().make("folder", 0o700).unwrap();
+    assert_eq!(again.metadata().unwrap().permissions().mode() & 0o7777, 0o711);
     assert_eq!(mode(path), 0o711);
 }
 

@@ -48,3 +48,8 @@ pub use image::{Image, ImageError};
 pub use profiles::{Order, Profile};
 pub use stats::Stats;
 pub use switches::Switches;
+
+/// The example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,6 +2,7 @@
 //!
 //! - [`built`]: the module, the tool and the simulator as programs, for packages that are not theirs.
 //! - [`master`]: a bus master that is no driver, and prepared chips.
+//! - [`driver`]: the driver on a simulated bus.
 //! - [`chip`]: chips provisioned with the token's profiles, and buses that a test holds in its hand.
 //! - [`privileged`]: programs with more rights than the user who starts them.
 //! - [`vectors`]: reads the published vectors in `tests/vectors`.
@@ -10,6 +11,7 @@
 pub mod built;
 #[cfg(feature = "chip")]
 pub mod chip;
+pub mod driver;
 pub mod master;
 pub mod privileged;
 pub mod vectors;

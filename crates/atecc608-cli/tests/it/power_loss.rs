@@ -22,8 +22,7 @@ use atecc608_sim::transfer::{read_result, write_result, Request, Segment, Verb};
 use atecc608_sim::{Faults, Image, Profile, SimBus, SimChip, Timing};
 use atecc608_testkit::built;
 use atecc608_testkit::master::{slot, tls_image, ADDRESS, OK, SERIAL};
-use atecc608_token::bus::Bus;
-use atecc608_token::config::BusLocation;
+use atecc608_token::bus::{host_random, Bus};
 use atecc608_token::pin::code::RecoveryCode;
 use atecc608_token::profile;
 
@@ -293,7 +292,7 @@ fn write_slot_8(block: u8, byte: u8) -> atecc608_wire::commands::Write {
 const HELPER: &str = "SIM_TEST_IMAGE";
 
 fn open(image: &Path) -> Chip<Bus> {
-    Chip::new(Bus::open(&BusLocation::Sim(image.to_owned()), ADDRESS, image.parent().unwrap()).unwrap(), ADDRESS)
+    Chip::new(Bus::open_simulated(image, ADDRESS).unwrap().0, host_random)
 }
 
 /// The test's own executable, started again as another process: fills slot 8 with the next number, and so on, until it is
