@@ -17,7 +17,7 @@ pub struct Identity {
     /// The token's label.
     pub token: String,
     /// The token's serial number, 16 hex digits.
-    pub serial: String,
+    pub serial_number: String,
     /// The token's PKCS#11 slot id.
     pub slot: CK_SLOT_ID,
     /// Whether it wants a PIN.
@@ -42,7 +42,7 @@ impl Identity {
         Ok(Self {
             slot: keys.token().slot_id(),
             token: info.label,
-            serial: info.serial_number,
+            serial_number: info.serial_number,
             has_pin: info.flags & CKF_LOGIN_REQUIRED != 0,
             config,
             keys,

@@ -224,7 +224,7 @@ impl Setup<'_> {
             core: core.as_ref(),
             certificate: &found.certificate,
             key: &key,
-            serial: &self.identity.serial,
+            serial_number: &self.identity.serial_number,
             module: &module,
             config: self.identity.config.as_deref(),
         };
