@@ -10,6 +10,9 @@ use crate::x509::certificate::Certificate;
 use atecc608_token::attest::KeyName;
 use atecc608_token::config;
 
+/// What stands in a client's configuration where the PIN of the token has to be entered by hand.
+pub const PIN_TO_ENTER: &str = "ENTER-THE-PIN-OF-THE-TOKEN";
+
 /// A chip that can be a device's identity.
 pub struct Identity {
     /// Its keys and certificates.
