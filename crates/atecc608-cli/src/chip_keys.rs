@@ -17,7 +17,7 @@ use super::x509::signer::{ecdsa, Signer, ECDSA_WITH_SHA256};
 use atecc608_token::attest::KeyName;
 use atecc608_token::attribute::CKA_ATECC608_SLOT;
 use atecc608_token::config::parse_hex;
-use atecc608_token::inventory::{KeyReport, NewKey};
+use atecc608_token::inventory::{self, KeyReport, NewKey};
 use atecc608_token::point::{Point, P256_PARAMS};
 use atecc608_token::template::{bool_value, ulong_value};
 use atecc608_token::{self as token, Mechanism, ObjectHandle, Parameter, SessionRef, SignOperation, Template, Token};
@@ -149,7 +149,7 @@ impl ChipKeys {
     /// # Errors
     /// Those of the chip.
     pub fn list(&self) -> Result<Vec<KeyReport>> {
-        self.token.key_reports().map_err(|error| self.failed(error))
+        inventory::key_reports(&self.token).map_err(|error| self.failed(error))
     }
 
     /// Generates a key pair in the chip.
@@ -191,7 +191,7 @@ impl ChipKeys {
     /// # Errors
     /// [`Error::Refused`] if there is none, or a PIN is wanted; those of the chip.
     pub fn key(&self, name: &KeyName) -> Result<ChipKey> {
-        let (slot, point) = self.token.read_public_key(name).map_err(|error| self.failed(error))?;
+        let (slot, point) = inventory::read_public_key(&self.token, name).map_err(|error| self.failed(error))?;
         self.key_in(slot, point)
     }
 
@@ -232,7 +232,7 @@ impl ChipKeys {
     pub fn certificates(&self) -> Result<Vec<StoredCertificate>> {
         let wanted =
             template([(CKA_CLASS, ulong_value(CKO_CERTIFICATE)), (CKA_CERTIFICATE_TYPE, ulong_value(CKC_X_509))]);
-        let found = self.token.find(SESSION, &wanted).map_err(|error| self.failed(error))?;
+        let found = self.token.find(&wanted).map_err(|error| self.failed(error))?;
         found.into_iter().map(|handle| self.certificate_of(handle)).collect()
     }
 
@@ -248,7 +248,7 @@ impl ChipKeys {
             (CKA_TOKEN, bool_value(true)),
             (CKA_VALUE, der.to_vec()),
         ]);
-        if !self.token.find(SESSION, &wanted).map_err(|error| self.failed(error))?.is_empty() {
+        if !self.token.find(&wanted).map_err(|error| self.failed(error))?.is_empty() {
             return Ok(false);
         }
         if let Some(label) = label {
@@ -297,7 +297,7 @@ impl ChipKeys {
             }
             return Ok(());
         };
-        if let Some(problem) = self.token.slot_problem(slot, new).map_err(|error| self.failed(error))? {
+        if let Some(problem) = inventory::slot_problem(&self.token, slot, new).map_err(|error| self.failed(error))? {
             return Err(self.refused(&problem));
         }
         match self.list()?.into_iter().find(|key| key.key.slot == slot) {
@@ -322,7 +322,7 @@ impl ChipKeys {
             (CKA_CLASS, ulong_value(CKO_PRIVATE_KEY)),
             (CKA_ATECC608_SLOT, ulong_value(slot.number().into())),
         ]);
-        let found = self.token.find(SESSION, &wanted).map_err(|error| self.failed(error))?;
+        let found = self.token.find(&wanted).map_err(|error| self.failed(error))?;
         let Some(handle) = found.first().copied() else { return Err(self.failed(token::Error::UserNotLoggedIn)) };
         let text = |value: Zeroizing<Vec<u8>>| String::from_utf8_lossy(&value).into_owned();
         Ok(ChipKey {
@@ -346,7 +346,7 @@ impl ChipKeys {
     }
 
     fn attribute(&self, handle: ObjectHandle, attribute: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>> {
-        self.token.attribute(SESSION, handle, attribute).map_err(|error| self.failed(error))
+        self.token.attribute(handle, attribute, self.token.deadline()).map_err(|error| self.failed(error))
     }
 
     fn refused(&self, problem: &str) -> Error {
@@ -404,7 +404,7 @@ impl Signer for ChipKey {
         }
         let mechanism = Mechanism { mechanism: CKM_ECDSA_SHA256, parameter: Parameter::None };
         let token = &self.keys.token;
-        let signature = SignOperation::new(token, SESSION, &mechanism, self.handle).and_then(|mut operation| {
+        let signature = SignOperation::new(token, &mechanism, self.handle).and_then(|mut operation| {
             operation.update(message)?;
             operation.finish(token)
         });

@@ -4,57 +4,57 @@
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
-use super::device::Device;
+use super::create::{check_value, checked_id, checked_text, CERTIFICATE, DATA, PUBLIC_KEY, SHARED};
 use super::error::{Error, Result};
 use super::find::Half;
 use super::kept::{self, KeptFor};
 use super::keygen::refuse_second_label;
 use super::object::{KeyRef, SessionObject};
-use super::objects::{check_value, checked_id, checked_text, CERTIFICATE, DATA, PUBLIC_KEY, SHARED};
 use super::secret;
 use super::state::{StoredClass, StoredObject, StoredSecret};
 use super::template::Template;
+use super::turn::Turn;
 
 /// Changes label or id of a key pair in the chip. Both halves share the id.
 ///
 /// # Errors
 /// [`Error::AttributeReadOnly`] for anything else, [`Error::AttributeValueInvalid`] for a second equal label.
-pub(super) fn set_key_attributes(device: &mut Device, key: KeyRef, half: Half, template: &Template) -> Result<()> {
+pub(super) fn set_key_attributes(turn: &mut Turn<'_>, key: KeyRef, half: Half, template: &Template) -> Result<()> {
     let label = checked_text(template, CKA_LABEL)?;
     let id = template.bytes(CKA_ID).map(checked_id).transpose()?;
+    turn.check_key(key)?;
     let slot = key.slot;
-    device.with_key(key, |chip, identity| {
-        if let (Some(label), Half::Private) = (&label, half) {
-            refuse_second_label(chip, identity, slot, label)?;
+    if let (Some(label), Half::Private) = (&label, half) {
+        refuse_second_label(turn, slot, label)?;
+    }
+    let known = turn.known();
+    let mut kept = known.state().slot(slot).map(|state| state.kept.clone()).unwrap_or_default();
+    kept.check_modifiable()?;
+    for (attribute, value) in template.iter() {
+        let names_half = matches!(attribute, CKA_LABEL | CKA_ID);
+        // Only the private half can be destroyed by itself.
+        let elsewhere = attribute == CKA_DESTROYABLE && half == Half::Public;
+        if elsewhere || !(names_half || kept.change(KeptFor::Key, attribute, value)?) {
+            return Err(Error::AttributeReadOnly(attribute));
         }
-        let mut kept = identity.store.state().slot(slot).map(|state| state.kept.clone()).unwrap_or_default();
-        kept.check_modifiable()?;
-        for (attribute, value) in template.iter() {
-            let names_half = matches!(attribute, CKA_LABEL | CKA_ID);
-            // Only the private half can be destroyed by itself.
-            let elsewhere = attribute == CKA_DESTROYABLE && half == Half::Public;
-            if elsewhere || !(names_half || kept.change(KeptFor::Key, attribute, value)?) {
-                return Err(Error::AttributeReadOnly(attribute));
-            }
-        }
-        // The public half keeps its label when the private one gets another.
-        let public_label = identity.pair(slot).map(|pair| pair.public_label().to_owned());
-        identity.store.change(|state| {
-            let slot_state = state.slot_mut(slot);
-            if let Some(label) = label {
-                match half {
-                    Half::Private => {
-                        slot_state.public_label = public_label.filter(|public| *public != label);
-                        slot_state.label = Some(label);
-                    }
-                    Half::Public => slot_state.public_label = Some(label),
+    }
+    // The public half keeps its label when the private one gets another.
+    let public_label = known.pair(slot).map(|pair| pair.public_label().to_owned());
+    turn.change_state(|state| {
+        let slot_state = state.slot_mut(slot);
+        if let Some(label) = label {
+            match half {
+                Half::Private => {
+                    slot_state.public_label = public_label.filter(|public| *public != label);
+                    slot_state.label = Some(label);
                 }
+                Half::Public => slot_state.public_label = Some(label),
             }
-            if id.is_some() {
-                slot_state.id = id;
-            }
-            slot_state.kept = kept;
-        })
+        }
+        if id.is_some() {
+            slot_state.id = id;
+        }
+        slot_state.kept = kept;
     })
 }
 

@@ -17,7 +17,7 @@ use super::output::{hex, note, public_key_pem, Output};
 use super::secret_input::first_line;
 use super::target::{Selection, Target};
 use atecc608 as chip;
-use atecc608_token::attest::{BornKey, KeyName};
+use atecc608_token::attest::{self, BornKey, KeyName};
 use atecc608_token::config::parse_hex;
 use atecc608_token::{self as token, Token};
 use atecc608_wire::attestation::{Evidence, Kind, ATTESTER, CHALLENGE_LEN};
@@ -80,7 +80,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         token.login(CKU_USER, Some(&first_line(path)?)).map_err(failed)?;
     }
     if arguments.public {
-        let (serial, point) = token.attestation_key().map_err(failed)?;
+        let (serial, point) = attest::attestation_key(&token).map_err(failed)?;
         return Output::new(public_key_pem(&point), &Enrolment::new(&serial, ATTESTER, &point));
     }
     let challenge = match arguments.challenge {
@@ -95,7 +95,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     // What is in the way of the file should show before there is a key.
     let file = arguments.output.as_deref().map(NewFile::create).transpose()?;
     let evidence = if arguments.generate {
-        let born = token.generate_attested_key(arguments.label.clone(), arguments.slot, &challenge);
+        let born = attest::generate_attested_key(&token, arguments.label.clone(), arguments.slot, &challenge);
         evidence_of(&place, born.map_err(|cause| not_generated(failed, cause))?)?
     } else {
         let key = match (&arguments.key, arguments.slot) {
@@ -103,7 +103,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             (None, Some(slot)) => KeyName::Slot(slot),
             (None, None) => return Err(Error::Refused("which key? --key LABEL, --slot N or --generate".to_owned())),
         };
-        token.attest_key(&key, &challenge).map_err(failed)?
+        attest::attest_key(&token, &key, &challenge).map_err(failed)?
     };
     print(&evidence, file)
 }

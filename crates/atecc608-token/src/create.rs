@@ -5,22 +5,19 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::certificate;
-use super::device::Device;
 use super::error::{Error, Result};
-use super::identity::Identity;
 use super::import::ImportRequest;
 use super::kept::{Kept, KeptFor};
 use super::mechanism::ECDSA;
 use super::object::SessionObject;
 use super::point::{Point, P256_PARAMS};
-use super::secret;
 use super::secret::session::SecretRequest;
 use super::secret::stored::NewSecret;
+use super::snapshot::Known;
 use super::state::{to_hex, StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
-use super::SessionRef;
-use crate::bus::Bus;
-use atecc608::Chip;
+use super::turn::Turn;
+use super::{learn, secret, SessionRef};
 use atecc608_wire::Slot;
 
 /// Largest CKA_VALUE of a certificate or data object, in bytes.
@@ -82,8 +79,8 @@ pub(super) const PUBLIC_KEY: &[CK_ATTRIBUTE_TYPE] = &[
 
 /// What C_CreateObject makes.
 pub(super) enum NewObject {
-    /// A token object.
-    Stored(StoredObject),
+    /// A certificate or data object.
+    Stored(NewStored),
     /// A session object.
     Session(SessionObject),
     /// A secret key for the chip.
@@ -92,11 +89,30 @@ pub(super) enum NewObject {
     Private(ImportRequest),
 }
 
+/// A certificate or data object to be made.
+pub(super) struct NewStored {
+    object: StoredObject,
+    /// CKA_TOKEN.
+    pub(super) on_token: bool,
+    /// CKA_PRIVATE of a session object.
+    private: bool,
+    /// Whose key pair's names it gets where it was given none: the key that a certificate certifies.
+    certified: Option<Certified>,
+}
+
+/// The key that a certificate certifies, and which names are to be those of its key pair.
+#[derive(Clone, Copy)]
+struct Certified {
+    point: Point,
+    id: bool,
+    label: bool,
+}
+
 /// Reads a template for C_CreateObject.
 ///
 /// # Errors
 /// What the template lacks or contradicts.
-pub(super) fn from_template(device: &mut Device, session: SessionRef, template: &Template) -> Result<NewObject> {
+pub(super) fn from_template(session: SessionRef, template: &Template) -> Result<NewObject> {
     let class = template
         .ulong(CKA_CLASS)?
         .ok_or_else(|| Error::TemplateIncomplete("CKA_CLASS is missing from the template".to_owned()))?;
@@ -105,18 +121,7 @@ pub(super) fn from_template(device: &mut Device, session: SessionRef, template: 
         return Err(Error::SessionReadOnly);
     }
     match class {
-        CKO_CERTIFICATE | CKO_DATA => {
-            let object = stored_object(device, class, on_token, template)?;
-            Ok(if on_token {
-                NewObject::Stored(object)
-            } else {
-                NewObject::Session(as_session_object(
-                    session,
-                    &object,
-                    template.boolean(CKA_PRIVATE)?.unwrap_or(false),
-                )?)
-            })
-        }
+        CKO_CERTIFICATE | CKO_DATA => stored_object(class, on_token, template).map(NewObject::Stored),
         CKO_PUBLIC_KEY if !on_token => Ok(NewObject::Session(public_key(session, template)?)),
         CKO_PUBLIC_KEY => Err(Error::ActionProhibited(
             "a public key on its own is kept as a session object only (CKA_TOKEN false)".to_owned(),
@@ -137,12 +142,7 @@ pub(super) fn from_template(device: &mut Device, session: SessionRef, template: 
     }
 }
 
-fn stored_object(
-    device: &mut Device,
-    class: CK_OBJECT_CLASS,
-    on_token: bool,
-    template: &Template,
-) -> Result<StoredObject> {
+fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) -> Result<NewStored> {
     let (own, kind) =
         if class == CKO_CERTIFICATE { (CERTIFICATE, KeptFor::Certificate) } else { (DATA, KeptFor::Data) };
     known_only(template, &[SHARED, own])?;
@@ -151,7 +151,8 @@ fn stored_object(
         return Err(Error::AttributeReadOnly(CKA_TRUSTED));
     }
     let kept = Kept::of(kind, &[template])?;
-    if on_token && template.boolean(CKA_PRIVATE)? == Some(true) {
+    let private = template.boolean(CKA_PRIVATE)?.unwrap_or(false);
+    if on_token && private {
         return Err(Error::TemplateInconsistent(
             "CKA_PRIVATE=true: certificates and data lie in clear in the state folder and are public objects"
                 .to_owned(),
@@ -161,74 +162,96 @@ fn stored_object(
     check_value(value)?;
     let label = checked_text(template, CKA_LABEL)?;
     let application = checked_text(template, CKA_APPLICATION)?.unwrap_or_default();
-    if class == CKO_DATA {
-        let id = template.bytes(CKA_OBJECT_ID).unwrap_or_default().to_vec();
-        let label = label.unwrap_or_default();
-        return Ok(StoredObject {
-            unique_id: unique_id()?,
-            class: StoredClass::Data,
-            label,
-            id,
-            application,
-            kept,
-            value: value.to_vec(),
-        });
-    }
-    if template.ulong(CKA_CERTIFICATE_TYPE)?.is_some_and(|given| given != CKC_X_509) {
-        return Err(Error::AttributeValueInvalid("CKA_CERTIFICATE_TYPE: only CKC_X_509 is kept".to_owned()));
-    }
-    if value.is_empty() {
-        return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".to_owned()));
-    }
-    let fields = certificate::parse(value)?;
-    secret::session::given_check_value(template, &super::attribute::certificate_check_value(value))?;
-    // A certificate without an id belongs to the key that it certifies, if that is in the chip.
-    let given_id = template.bytes(CKA_ID).filter(|id| !id.is_empty());
-    let wanted = fields.point.filter(|_| given_id.is_none() || label.is_none());
-    let pair = wanted.and_then(|point| device.with_chip(|chip, identity| identity.learn_pair_of(chip, point)).ok()?);
-    let id = match given_id {
-        Some(id) => checked_id(id)?,
-        None => pair.as_ref().map(|(id, _)| id.clone()).unwrap_or_default(),
+    let (class, id, certified) = if class == CKO_DATA {
+        (StoredClass::Data, template.bytes(CKA_OBJECT_ID).unwrap_or_default().to_vec(), None)
+    } else {
+        if template.ulong(CKA_CERTIFICATE_TYPE)?.is_some_and(|given| given != CKC_X_509) {
+            return Err(Error::AttributeValueInvalid("CKA_CERTIFICATE_TYPE: only CKC_X_509 is kept".to_owned()));
+        }
+        if value.is_empty() {
+            return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".to_owned()));
+        }
+        let fields = certificate::parse(value)?;
+        secret::session::given_check_value(template, &super::attribute::certificate_check_value(value))?;
+        let id = template.bytes(CKA_ID).filter(|id| !id.is_empty()).map(checked_id).transpose()?;
+        let (no_id, no_label) = (id.is_none(), label.is_none());
+        let certified = fields.point.map(|point| Certified { point, id: no_id, label: no_label });
+        (StoredClass::Certificate, id.unwrap_or_default(), certified.filter(|_| no_id || no_label))
     };
-    let label = label.or_else(|| pair.map(|(_, label)| label)).unwrap_or_default();
-    Ok(StoredObject {
-        unique_id: unique_id()?,
-        class: StoredClass::Certificate,
-        label,
-        id,
-        application,
-        kept,
-        value: value.to_vec(),
-    })
+    let label = label.unwrap_or_default();
+    let value = value.to_vec();
+    let object = StoredObject { unique_id: unique_id()?, class, label, id, application, kept, value };
+    Ok(NewStored { object, on_token, private, certified })
 }
 
-impl Identity {
-    /// Id and label of the key pair with this public key. Public keys that are not known are asked for.
-    fn learn_pair_of(&mut self, chip: &mut Chip<Bus>, point: Point) -> Result<Option<(Vec<u8>, String)>> {
-        if self.pair_of(point).is_none() {
-            let slots = self.keys.iter().filter(|key| key.public).map(|key| key.slot);
-            let unknown: Vec<Slot> = slots.filter(|slot| self.known_point(*slot).is_none()).collect();
-            self.learn_presence(chip, &unknown)?;
-            for slot in unknown {
-                if self.known_presence(slot) == Some(true) {
-                    self.learn_point(chip, slot)?;
+impl NewStored {
+    /// The object, with the names of the key pair that is in the chip, if it is; none while that is not known.
+    pub(super) fn named(&self, known: &Known) -> Option<StoredObject> {
+        let mut object = self.object.clone();
+        if let Some(certified) = self.certified {
+            match pair_of(known, certified.point) {
+                Some((id, label)) => {
+                    object.id = if certified.id { id } else { object.id };
+                    object.label = if certified.label { label } else { object.label };
                 }
+                None if has_unknown_points(known) => return None,
+                None => {}
             }
         }
-        Ok(self.pair_of(point))
+        Some(object)
     }
 
-    /// Id and label of the key pair with this public key, as far as points are known.
-    fn pair_of(&self, point: Point) -> Option<(Vec<u8>, String)> {
-        let key = self.keys.iter().find(|key| self.known_point(key.slot) == Some(point))?;
-        let pair = self.pair(key.slot)?;
-        let id = pair.given_id().map(<[u8]>::to_vec).unwrap_or_else(|| point.key_id().to_vec());
-        Some((id, pair.label().to_owned()))
+    /// The object as its template names it.
+    pub(super) fn unnamed(&self) -> StoredObject {
+        self.object.clone()
     }
+
+    /// The object, with the names of the key pair that is in the chip, if it is. Public keys that are not known are asked for.
+    pub(super) fn learn_names(&self, turn: &mut Turn<'_>) -> StoredObject {
+        self.named(&turn.known()).unwrap_or_else(|| {
+            if let Err(error) = learn_points(turn) {
+                log::debug!("which key a certificate is for is not known: {error}");
+            }
+            self.named(&turn.known()).unwrap_or_else(|| self.unnamed())
+        })
+    }
+
+    /// As a session object.
+    pub(super) fn for_session(&self, session: SessionRef, object: &StoredObject) -> SessionObject {
+        as_session_object(session, object, self.private)
+    }
+}
+
+/// Whether the chip may hold keys whose public keys are not known.
+fn has_unknown_points(known: &Known) -> bool {
+    let keys = known.identity.keys.iter().filter(|key| key.public && known.known_point(key.slot).is_none());
+    keys.map(|key| key.slot).any(|slot| known.known_presence(slot) != Some(false))
+}
+
+/// Asks for all public keys that are not known.
+fn learn_points(turn: &mut Turn<'_>) -> Result<()> {
+    let known = turn.known();
+    let slots = known.identity.keys.iter().filter(|key| key.public).map(|key| key.slot);
+    let unknown: Vec<Slot> = slots.filter(|slot| known.known_point(*slot).is_none()).collect();
+    learn::presence(turn, &unknown)?;
+    for slot in unknown {
+        if turn.known().known_presence(slot) == Some(true) {
+            learn::point(turn, slot)?;
+        }
+    }
+    Ok(())
+}
+
+/// Id and label of the key pair with this public key, as far as points are known.
+fn pair_of(known: &Known, point: Point) -> Option<(Vec<u8>, String)> {
+    let key = known.identity.keys.iter().find(|key| known.known_point(key.slot) == Some(point))?;
+    let pair = known.pair(key.slot)?;
+    let id = pair.given_id().map(<[u8]>::to_vec).unwrap_or_else(|| point.key_id().to_vec());
+    Some((id, pair.label().to_owned()))
 }
 
 /// A certificate or data object that lives in the session only.
-pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, private: bool) -> Result<SessionObject> {
+pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, private: bool) -> SessionObject {
     const ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
         CKA_CLASS,
         CKA_COPYABLE,
@@ -266,7 +289,7 @@ pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, priv
     let mut attributes = Template::new(attributes);
     attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(false)));
     attributes.set(CKA_PRIVATE, Zeroizing::new(bool_value(private)));
-    Ok(SessionObject { session: session.id, attributes })
+    SessionObject { session: session.id, attributes }
 }
 
 /// A public key to verify with: pkcs11-provider makes one for each peer.
