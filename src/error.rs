@@ -1,7 +1,11 @@
-//! What can go wrong at the C interface, the token's errors among them. [`rv`](super::rv) turns each into its CK_RV.
+//! What can go wrong at the C interface, and the one table of it: each error's CK_RV and log level. Its text stands beside
+//! its variant: here, and for the token's errors in the token, whose tool prints them too.
 
+use atecc608 as chip;
 use atecc608_token as token;
 use atecc608_token::config::ConfigError;
+use cryptoki_sys::*;
+use log::Level;
 
 /// Result of a C function's body.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -81,4 +85,148 @@ pub enum Error {
     /// The state of the operations in progress can't leave the session.
     #[error("an operation in progress can't be saved")]
     StateUnsaveable,
+}
+
+/// A row of the table: what the caller and the log get for an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The return value that the standard names for it.
+    pub rv: CK_RV,
+    /// The return value's name.
+    pub name: &'static str,
+    /// The level at which it is logged: Error where someone must act on the chip, the bus, the state folder, the configuration
+    /// or a defect here; Warn for a refusal by the token, which says what to do about it and so must be seen without turning
+    /// the log up; Info for a caller's mistake; Debug for what is part of a normal conversation.
+    pub level: Level,
+}
+
+macro_rules! row {
+    ($rv:ident, $level:ident) => {
+        Row { rv: $rv, name: stringify!($rv), level: Level::$level }
+    };
+}
+
+impl Error {
+    /// Returns the error's row. No wildcard in this table: a new error must be given its own.
+    pub fn row(&self) -> Row {
+        match self {
+            Self::Token(error) => token_row(error),
+            Self::ArgumentsBad(_) => row!(CKR_ARGUMENTS_BAD, Info),
+            Self::AttributeValueInvalid(..) => row!(CKR_ATTRIBUTE_VALUE_INVALID, Warn),
+            Self::BufferTooSmall(_) => row!(CKR_BUFFER_TOO_SMALL, Debug),
+            Self::Configuration(_) => row!(CKR_GENERAL_ERROR, Error),
+            Self::CryptokiAlreadyInitialized => row!(CKR_CRYPTOKI_ALREADY_INITIALIZED, Info),
+            Self::CryptokiNotInitialized => row!(CKR_CRYPTOKI_NOT_INITIALIZED, Info),
+            Self::FunctionNotParallel => row!(CKR_FUNCTION_NOT_PARALLEL, Info),
+            Self::FunctionNotSupported => row!(CKR_FUNCTION_NOT_SUPPORTED, Info),
+            Self::Internal(_) => row!(CKR_GENERAL_ERROR, Error),
+            Self::MechanismParamInvalid(_) => row!(CKR_MECHANISM_PARAM_INVALID, Info),
+            Self::NoEvent => row!(CKR_NO_EVENT, Debug),
+            Self::OperationActive(_) => row!(CKR_OPERATION_ACTIVE, Info),
+            Self::OperationNotInitialized(_) => row!(CKR_OPERATION_NOT_INITIALIZED, Info),
+            Self::RandomSeedNotSupported => row!(CKR_RANDOM_SEED_NOT_SUPPORTED, Info),
+            Self::SavedStateInvalid => row!(CKR_SAVED_STATE_INVALID, Info),
+            Self::SessionAsyncNotSupported => row!(CKR_SESSION_ASYNC_NOT_SUPPORTED, Info),
+            Self::SessionExists => row!(CKR_SESSION_EXISTS, Info),
+            Self::SessionHandleInvalid(_) => row!(CKR_SESSION_HANDLE_INVALID, Info),
+            Self::SessionParallelNotSupported => row!(CKR_SESSION_PARALLEL_NOT_SUPPORTED, Info),
+            Self::SessionReadWriteSoExists => row!(CKR_SESSION_READ_WRITE_SO_EXISTS, Info),
+            Self::SessionReadOnlyExists => row!(CKR_SESSION_READ_ONLY_EXISTS, Info),
+            Self::SlotIdInvalid(_) => row!(CKR_SLOT_ID_INVALID, Info),
+            Self::StateUnsaveable => row!(CKR_STATE_UNSAVEABLE, Info),
+        }
+    }
+}
+
+fn token_row(error: &token::Error) -> Row {
+    use token::Error;
+    match error {
+        Error::ActionProhibited(_) => row!(CKR_ACTION_PROHIBITED, Warn),
+        Error::AeadDecryptFailed => row!(CKR_AEAD_DECRYPT_FAILED, Info),
+        Error::AttributeReadOnly(_) => row!(CKR_ATTRIBUTE_READ_ONLY, Info),
+        Error::AttributeSensitive(_) => row!(CKR_ATTRIBUTE_SENSITIVE, Debug),
+        Error::AttributeTypeInvalid(_) => row!(CKR_ATTRIBUTE_TYPE_INVALID, Debug),
+        Error::AttributeValueInvalid(_) => row!(CKR_ATTRIBUTE_VALUE_INVALID, Warn),
+        Error::CurveNotSupported(_) => row!(CKR_CURVE_NOT_SUPPORTED, Warn),
+        Error::DataLenRange(_) => row!(CKR_DATA_LEN_RANGE, Info),
+        Error::Device(error) => chip_row(error),
+        Error::DeviceError(_) => row!(CKR_DEVICE_ERROR, Error),
+        Error::DeviceMemory(_) => row!(CKR_DEVICE_MEMORY, Warn),
+        Error::EncryptedDataInvalid => row!(CKR_ENCRYPTED_DATA_INVALID, Info),
+        Error::EncryptedDataLenRange(_) => row!(CKR_ENCRYPTED_DATA_LEN_RANGE, Info),
+        Error::KeyFunctionNotPermitted(_) => row!(CKR_KEY_FUNCTION_NOT_PERMITTED, Info),
+        Error::KeyHandleInvalid(_) => row!(CKR_KEY_HANDLE_INVALID, Info),
+        Error::KeyIndigestible(_) => row!(CKR_KEY_INDIGESTIBLE, Info),
+        Error::KeySizeRange(_) => row!(CKR_KEY_SIZE_RANGE, Info),
+        Error::KeyNotWrappable(_) => row!(CKR_KEY_NOT_WRAPPABLE, Info),
+        Error::KeyUnextractable(_) => row!(CKR_KEY_UNEXTRACTABLE, Info),
+        Error::KeyTypeInconsistent(_) => row!(CKR_KEY_TYPE_INCONSISTENT, Info),
+        Error::MechanismInvalid(_) => row!(CKR_MECHANISM_INVALID, Info),
+        Error::MechanismParamInvalid(_) => row!(CKR_MECHANISM_PARAM_INVALID, Info),
+        Error::ObjectHandleInvalid(_) => row!(CKR_OBJECT_HANDLE_INVALID, Info),
+        Error::OperationNotInitialized(_) => row!(CKR_OPERATION_NOT_INITIALIZED, Info),
+        Error::PinIncorrect => row!(CKR_PIN_INCORRECT, Info),
+        Error::PinInvalid(_) => row!(CKR_PIN_INVALID, Warn),
+        Error::PinLenRange(_) => row!(CKR_PIN_LEN_RANGE, Warn),
+        Error::RandomNoRng(_) => row!(CKR_RANDOM_NO_RNG, Warn),
+        Error::SessionReadOnly => row!(CKR_SESSION_READ_ONLY, Info),
+        Error::SignatureInvalid => row!(CKR_SIGNATURE_INVALID, Info),
+        Error::SignatureLenRange { .. } => row!(CKR_SIGNATURE_LEN_RANGE, Info),
+        Error::State(_) => row!(CKR_FUNCTION_FAILED, Error),
+        Error::TemplateIncomplete(_) => row!(CKR_TEMPLATE_INCOMPLETE, Warn),
+        Error::TemplateInconsistent(_) => row!(CKR_TEMPLATE_INCONSISTENT, Warn),
+        Error::TokenNotPresent(_) => row!(CKR_TOKEN_NOT_PRESENT, Warn),
+        Error::TokenNotRecognized(_) => row!(CKR_TOKEN_NOT_RECOGNIZED, Warn),
+        Error::TokenWriteProtected(_) => row!(CKR_TOKEN_WRITE_PROTECTED, Warn),
+        Error::UnwrappingKey(cause) => key_row(
+            cause,
+            [
+                row!(CKR_UNWRAPPING_KEY_HANDLE_INVALID, Info),
+                row!(CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, Info),
+                row!(CKR_UNWRAPPING_KEY_SIZE_RANGE, Info),
+            ],
+        ),
+        Error::WrappingKey(cause) => key_row(
+            cause,
+            [
+                row!(CKR_WRAPPING_KEY_HANDLE_INVALID, Info),
+                row!(CKR_WRAPPING_KEY_TYPE_INCONSISTENT, Info),
+                row!(CKR_WRAPPING_KEY_SIZE_RANGE, Info),
+            ],
+        ),
+        Error::WrappedKeyInvalid => row!(CKR_WRAPPED_KEY_INVALID, Info),
+        Error::WrappedKeyLenRange(_) => row!(CKR_WRAPPED_KEY_LEN_RANGE, Info),
+        Error::UserAlreadyLoggedIn => row!(CKR_USER_ALREADY_LOGGED_IN, Info),
+        Error::UserAnotherAlreadyLoggedIn => row!(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, Info),
+        Error::UserPinNotInitialized(_) => row!(CKR_USER_PIN_NOT_INITIALIZED, Warn),
+        Error::UserNotLoggedIn => row!(CKR_USER_NOT_LOGGED_IN, Info),
+        Error::UserTypeInvalid(_) => row!(CKR_USER_TYPE_INVALID, Warn),
+    }
+}
+
+/// Returns the row of an error in a key that wraps or unwraps: for three errors the standard has codes of their own.
+fn key_row(cause: &token::Error, own: [Row; 3]) -> Row {
+    let general = [CKR_KEY_HANDLE_INVALID, CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_SIZE_RANGE];
+    let row = token_row(cause);
+    general.iter().position(|rv| *rv == row.rv).map_or(row, |index| own[index])
+}
+
+/// Returns the row of a failure of the chip or the bus in the middle of something.
+fn chip_row(error: &chip::Error) -> Row {
+    use chip::Error;
+    match error {
+        Error::NotAnswering { .. } => row!(CKR_DEVICE_REMOVED, Error),
+        Error::NotAuthorised { .. } => row!(CKR_USER_NOT_LOGGED_IN, Info),
+        Error::WakeResponse { .. }
+        | Error::SelfTestFailed
+        | Error::Bus(_)
+        | Error::Lost(_)
+        | Error::Timeout { .. }
+        | Error::Damaged { .. }
+        | Error::Status { .. }
+        | Error::Response(_)
+        | Error::Uncertain { .. }
+        | Error::HostRandom(_)
+        | Error::Mismatch(_) => row!(CKR_DEVICE_ERROR, Error),
+    }
 }

@@ -1,7 +1,7 @@
 //! The list of all C functions. From it come the exported symbols, [`NAMES`] and the three function lists.
 //!
-//! Unsafe file 2 of 2, and it contains no pointer arithmetic: an entry gives a function's arguments, the way in through
-//! [`guard`] (`library`, `module` or `session`), and the body, called with what [`ptr`](super::ptr) made of the pointers. The order of
+//! Unsafe as [`ptr`](super::ptr) is, but without pointer arithmetic: an entry gives a function's arguments, the way in through
+//! [`guard`] (`library`, `module` or `session`), and the body, called with what `ptr` made of the pointers. The order of
 //! evaluation is the order of the standard's error codes: initialised?, session or slot, then the other arguments.
 #![allow(unsafe_code, non_snake_case)]
 

@@ -10,6 +10,7 @@ use super::ptr::{self, Out};
 use super::types::padded;
 use atecc608_token::config::Config;
 use atecc608_token::logging::{self, LogSettings};
+use atecc608_token::process;
 
 /// Name of this package where the ABI has room for one.
 const MANUFACTURER: &str = "atecc608-pkcs11";
@@ -18,10 +19,10 @@ const MANUFACTURER: &str = "atecc608-pkcs11";
 pub fn initialize(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
     lifecycle::initialise(|| {
         // The log first: what goes wrong from here on must be seen.
-        let config = Config::load(!ptr::is_privileged());
+        let config = Config::load(!process::is_privileged());
         logging::init(config.as_ref().map_or(&LogSettings::default(), |config| &config.log));
         check_args(args)?;
-        ptr::release_locks_in_children();
+        process::release_locks_in_children();
         Ok(Module::new(config?))
     })
 }

@@ -7,10 +7,9 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use cryptoki_sys::*;
 use log::{debug, log, Level};
 
-use super::error::{Error, Result};
+use super::error::{Error, Result, Row};
 use super::lifecycle;
 use super::module::Module;
-use super::rv;
 use super::session::Session;
 
 /// A function that needs no initialised module. (The bodies are `dyn` so that all this is compiled once, and not a
@@ -50,10 +49,9 @@ fn answer(name: &str, result: Result<()>) -> CK_RV {
         debug!("{name}: CKR_OK");
         return CKR_OK;
     };
-    let rv = error.rv();
-    let level = error.level();
+    let Row { rv, name: rv_name, level } = error.row();
     if level >= Level::Debug || log::log_enabled!(Level::Debug) {
-        log!(level, "{name}: {error} ({})", rv::name(rv));
+        log!(level, "{name}: {error} ({rv_name})");
     } else {
         log!(level, "{name}: {error}");
     }

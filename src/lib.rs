@@ -10,7 +10,7 @@
 //!    the token's.
 //!
 //! State: [`lifecycle`] (C_Initialize, C_Finalize, fork) holds one [`module::Module`], which holds the tokens and the
-//! [`session`] table. Errors: [`error`], and [`rv`] for their codes.
+//! [`session`] table. Errors: [`error`], with the table of their codes.
 
 pub mod error;
 pub mod exports;
@@ -19,7 +19,6 @@ pub mod lifecycle;
 mod message;
 pub mod module;
 pub mod ptr;
-pub mod rv;
 pub mod session;
 pub mod types;
 

@@ -1,6 +1,6 @@
 //! Where the caller's pointers end: checked once here, they become values, and outputs that know how to be filled.
 //!
-//! Unsafe file 1 of 2. Everything is read and written unaligned (a caller's packed structure may be anywhere), a
+//! Everything is read and written unaligned (a caller's packed structure may be anywhere), a
 //! NULL pointer is an error unless the standard gives it a meaning, and nothing is allocated for a length or count
 //! that no honest caller has. Inputs and outputs are kept as raw pointers until the moment of use, and copied like
 //! `memmove`, since the standard does not forbid them to overlap.
@@ -12,7 +12,6 @@
 mod parameters;
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -21,7 +20,7 @@ pub use parameters::*;
 
 use super::error::{Error, Result};
 use super::types::{from_ulong, length};
-use atecc608_token::{open_lock_descriptors, Template};
+use atecc608_token::Template;
 
 /// More attributes in one template than any client has.
 const MAX_ATTRIBUTES: CK_ULONG = 1024;
@@ -29,43 +28,6 @@ const MAX_ATTRIBUTES: CK_ULONG = 1024;
 const MAX_VALUE: usize = 1 << 20;
 /// Bytes handed to the caller at a time by [`OutBytes::fill`].
 const CHUNK: usize = 4096;
-
-/// Whether this process has more rights than the user who started it (setuid, setgid, file capabilities), so that
-/// its environment is not to be trusted.
-pub fn is_privileged() -> bool {
-    // SAFETY: getauxval only reads what the kernel gave the process at its start.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
-}
-
-/// Sees to it that a forked child holds no lock of a bus, from now on: it inherits the descriptors, and with them a
-/// lock that its parent may die holding. Unloading the library takes the handler back (glibc ties it to the library).
-pub fn release_locks_in_children() {
-    static REGISTERED: AtomicBool = AtomicBool::new(false);
-    if !REGISTERED.swap(true, Ordering::AcqRel) {
-        // SAFETY: the handler is a function of this library that keeps to what a child may do, see there.
-        let error = unsafe { libc::pthread_atfork(None, None, Some(let_go_of_locks)) };
-        if error != 0 {
-            log::warn!("pthread_atfork: {}: a forked child may keep a lock", std::io::Error::from_raw_os_error(error));
-        }
-    }
-}
-
-/// The child's side: every lock's descriptor becomes one of /dev/null. It stays open, since it still belongs to a
-/// `File` in the memory that the child inherited.
-unsafe extern "C" fn let_go_of_locks() {
-    // SAFETY: open, dup3 and close are async-signal-safe, the path is a constant that ends with NUL, and a
-    // descriptor that is not open makes dup3 open it, which harms nobody.
-    unsafe {
-        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        if null < 0 {
-            return;
-        }
-        for descriptor in open_lock_descriptors() {
-            libc::dup3(null, descriptor, libc::O_CLOEXEC);
-        }
-        libc::close(null);
-    }
-}
 
 /// A length in bytes that a caller gave: at most what one object in memory can have.
 fn byte_count(len: CK_ULONG) -> Result<usize> {

@@ -189,7 +189,7 @@ impl Workshop {
         assert!(image.config().config_locked() && image.config().data_locked(), "{case}");
         assert_eq!(profile::matching(&image.config()).unwrap().name, self.profile, "{case}");
         assert_eq!(fs::read(self.bench.key_file()).unwrap(), image.part(Part::Slot(slot(6)))[..32], "{case}: IO key");
-        assert!(!self.bench.path("chip.new").exists(), "{case}: half an image is left over");
+        assert!(!self.bench.path(".chip.new").exists(), "{case}: half an image is left over");
         image
     }
 }
@@ -353,6 +353,6 @@ fn killed_with_the_chip_in_its_own_process_a_program_leaves_old_or_new_blocks_an
         let read = chip.converse(|awake| awake.read_slot(slot(8), 416)).unwrap();
         assert_eq!(read.chunks(32).map(|block| block[0]).collect::<Vec<_>>(), left);
         chip.write_slot(slot(8), &[left[0]; 416]).unwrap();
-        assert!(!folder.path().join("chip.new").exists());
+        assert!(!folder.path().join(".chip.new").exists());
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::error::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Where a result goes.
 #[derive(Clone, Debug, Default, Args)]
@@ -63,7 +63,7 @@ pub fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
     let mut suffix = [0; 8];
     getrandom::fill(&mut suffix).map_err(Error::HostRandom)?;
     let mut beside = path.to_owned().into_os_string();
-    beside.push(format!(".{}", super::output::hex(&suffix)));
+    beside.push(format!(".{}", crate::output::hex(&suffix)));
     let beside = PathBuf::from(beside);
     let written = std::fs::OpenOptions::new()
         .write(true)

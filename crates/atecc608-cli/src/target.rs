@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::error::{Error, Result};
-use super::output::{progress, SILENCE};
+use crate::error::{Error, Result};
+use crate::output::{progress, SILENCE};
 use atecc608::{self as chip, Awake, Chip};
-use atecc608_token::bus::{Bus, LockError, LockGuard};
+use atecc608_token::bus::{host_random, Bus, LockError, LockGuard};
 use atecc608_token::config::{self, Config, ConfigError, TokenConfig};
 use atecc608_token::io_key::KeyFile;
 use atecc608_token::logging::{self, LogSettings};
+use atecc608_token::process;
 use atecc608_token::store::Store;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::ConfigZone;
@@ -38,8 +39,8 @@ impl Selection {
     /// # Errors
     /// [`Error::Config`].
     pub fn configuration(&self) -> Result<Config> {
-        // In a setuid process the environment is somebody else's.
-        let trusted = rustix::process::getuid() == rustix::process::geteuid();
+        // In a setuid or setgid process the environment is somebody else's.
+        let trusted = !process::is_privileged();
         let config = match &self.config {
             None => Config::load(trusted)?,
             Some(path) => {
@@ -157,7 +158,7 @@ impl Target {
         let place = place(token);
         let bus = Bus::open(&token.bus, token.address, &config.state_dir)
             .map_err(|cause| Error::Open { place: place.clone(), cause })?;
-        Ok(Self { config: config.clone(), token: token.clone(), chip: Chip::new(bus, token.address) })
+        Ok(Self { config: config.clone(), token: token.clone(), chip: Chip::new(bus, host_random) })
     }
 
     /// Bus and address, as messages name them.

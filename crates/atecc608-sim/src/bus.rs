@@ -14,7 +14,7 @@ use super::line::DataLine;
 use super::random::Dice;
 use super::stats::Stats;
 use super::switches::Switches;
-use atecc608_wire::transfer::{Segment, TransferFault, TransferResult, MAX_SEGMENTS};
+use crate::transfer::{Segment, TransferFault, TransferResult, MAX_SEGMENTS};
 
 /// How long the chips have had their supply when the bus is made: past their power-up time.
 const SUPPLIED_FOR: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::bus::SimBus;
 use super::faults::{FaultSpecError, Faults};
-use atecc608_wire::transfer::{read_control_reply, Request, Verb};
+use crate::transfer::{read_control_reply, Request, Verb};
 
 /// The JSON of [`Verb::Faults`].
 #[derive(Deserialize)]

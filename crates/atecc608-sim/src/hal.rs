@@ -1,4 +1,4 @@
-//! The bus as embedded-hal sees it: what the driver is built on.
+//! The bus in this process as an `embedded-hal` I2C bus with its delay; [`SimBus::now`] is its clock.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation, SevenBitAddress};
 
 use super::bus::SimBus;
-use atecc608_wire::transfer::{Segment, TransferFault};
+use crate::transfer::{Segment, TransferFault};
 
 impl ErrorType for SimBus {
     type Error = ErrorKind;
@@ -59,11 +59,5 @@ impl DelayNs for SimBus {
 
     fn delay_ms(&mut self, ms: u32) {
         self.advance(Duration::from_millis(ms.into()));
-    }
-}
-
-impl atecc608::Transport for SimBus {
-    fn now(&self) -> std::time::Duration {
-        SimBus::now(self)
     }
 }

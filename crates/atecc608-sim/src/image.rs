@@ -22,14 +22,14 @@
 //! What does not survive power loss (TempKey, buffers, persistent latch) is not in it. The file holds the private
 //! keys in clear: it is a chip, so it is kept like one.
 //!
-//! A file is only ever replaced as a whole (temporary file, fsync, rename): whoever reads it, and a kill at any
-//! moment, finds the old bytes or the new.
+//! A file is only ever replaced as a whole: whoever reads it, and a kill at any moment, finds the old bytes or the new.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use atecc608_files::Folder;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -44,6 +44,8 @@ const FILE_LEN: usize = HEADER_LEN + EEPROM_LEN + 32;
 const OTP: usize = ConfigZone::LEN;
 const OTP_LEN: usize = 64;
 const SLOTS: usize = OTP + OTP_LEN;
+/// Mode of a new image file.
+const NEW_MODE: u32 = 0o660;
 
 /// What is wrong with an image file.
 #[derive(Debug, thiserror::Error)]
@@ -209,18 +211,23 @@ impl Image {
 
     /// As [`Image::save`]; `reached` is told of each moment.
     pub(super) fn save_watched(&self, path: &Path, reached: impl Fn(Moment)) -> Result<(), ImageError> {
-        let mode = fs::metadata(path).map_or(0o660, |metadata| metadata.permissions().mode() & 0o777);
-        // One name: what a killed process left behind is replaced by the next save. Only one process saves at a time (it
-        // holds the lock of the file).
-        let replace = |temporary: &Path| {
+        let mode = fs::metadata(path).map_or(NEW_MODE, |metadata| metadata.permissions().mode() & 0o777);
+        let replaced = || {
+            reached(Moment::Before);
+            let (folder, name) = Folder::containing(path)?;
+            let mut draft = folder.draft(name, mode)?;
+            let bytes = self.encode();
+            let (first, second) = bytes.split_at(bytes.len() / 2);
+            draft.write_all(first)?;
+            reached(Moment::Half);
+            draft.write_all(second)?;
+            draft.sync()?;
             reached(Moment::Synced);
-            fs::rename(temporary, path)?;
+            draft.replace()?;
             reached(Moment::Renamed);
             Ok(())
         };
-        reached(Moment::Before);
-        self.save_beside(path, ".new", mode, || reached(Moment::Half), replace)
-            .map_err(|source| io_error(path, "replace it", source))
+        replaced().map_err(|source| io_error(path, "replace it", source))
     }
 
     /// Creates an image file that does not exist yet.
@@ -228,53 +235,7 @@ impl Image {
     /// # Errors
     /// [`ImageError::Io`], of kind `AlreadyExists` if somebody was faster; theirs is left alone.
     pub fn create(&self, path: &Path) -> Result<(), ImageError> {
-        let name = format!(".{}.new", std::process::id());
-        self.save_beside(
-            path,
-            &name,
-            0o660,
-            || {},
-            |temporary| {
-                let linked = fs::hard_link(temporary, path);
-                fs::remove_file(temporary)?;
-                linked
-            },
-        )
-        .map_err(|source| io_error(path, "create it", source))
-    }
-
-    /// Writes (telling `half` in the middle) and syncs a temporary file beside `path`, lets `publish` put it in its place,
-    /// syncs the folder.
-    fn save_beside(
-        &self,
-        path: &Path,
-        suffix: &str,
-        mode: u32,
-        half: impl FnOnce(),
-        publish: impl FnOnce(&Path) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(suffix);
-        let temporary = PathBuf::from(temporary);
-        // What a killed process left, or a link that somebody put there.
-        let _ = fs::remove_file(&temporary);
-        let written = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.set_permissions(fs::Permissions::from_mode(mode))?;
-            let bytes = self.encode();
-            let (first, second) = bytes.split_at(bytes.len() / 2);
-            file.write_all(first)?;
-            half();
-            file.write_all(second)?;
-            file.sync_all()?;
-            publish(&temporary)
-        };
-        if let Err(error) = written() {
-            let _ = fs::remove_file(&temporary);
-            return Err(error);
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        atecc608_files::create_new(path, &self.encode(), NEW_MODE).map_err(|source| io_error(path, "create it", source))
     }
 }
 

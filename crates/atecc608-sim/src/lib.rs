@@ -31,12 +31,14 @@ mod line;
 pub mod port;
 pub mod profiles;
 mod random;
+pub mod remote;
 mod rules;
 pub mod server;
 mod sha_context;
 pub mod stats;
 pub mod switch_names;
 pub mod switches;
+pub mod transfer;
 
 pub use bus::{SimBus, Timing};
 pub use chip::SimChip;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use atecc608_sim::arguments::{Action, Arguments, LockArgument, ModelArgument, Subcommands, TimingArgument};
 use atecc608_sim::profiles::{new, root_pem, Locks, ROOT_NOTE};
 use atecc608_sim::server::{ServeOptions, Server};
+use atecc608_sim::transfer::Verb;
 use atecc608_sim::{control, Dump, Image, Order, Timing};
 use atecc608_wire::config_zone::Model;
-use atecc608_wire::transfer::Verb;
 use clap::Parser;
 
 /// Warnings and errors of the simulator, on stderr.

@@ -21,7 +21,7 @@ use super::faults::Faults;
 use super::image::ImageError;
 use super::profiles::Order;
 use super::switches::Switches;
-use atecc608_wire::transfer::{write_control_reply, write_result, Request};
+use crate::transfer::{write_control_reply, write_result, Request};
 
 /// A program that uses the image through `sim:FILE` holds its lock for one conversation: this outlasts it.
 const LOCK_ATTEMPTS: u32 = 30;

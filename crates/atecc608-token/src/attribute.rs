@@ -9,6 +9,7 @@ use super::mechanism::allowed;
 use super::point::{Point, P256_PARAMS};
 use super::state::{SlotState, StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
+use crate::config::slot_number;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -40,8 +41,8 @@ pub fn slot_attribute(zone: &ConfigZone, slot: Slot, attribute: CK_ATTRIBUTE_TYP
 pub fn slot_asked_for(templates: &[&Template]) -> Result<Option<Slot>> {
     for template in templates {
         if let Some(number) = template.ulong(CKA_ATECC608_SLOT)? {
-            return u8::try_from(number).ok().and_then(Slot::new).map(Some).ok_or_else(|| {
-                Error::AttributeValueInvalid(format!("CKA_ATECC608_SLOT: {number}, where the chip has slots 0 to 15"))
+            return slot_number(number).map(Some).map_err(|expected| {
+                Error::AttributeValueInvalid(format!("CKA_ATECC608_SLOT is {number}: {expected}"))
             });
         }
     }

@@ -141,8 +141,8 @@ impl Config {
 
     /// Loads the configuration that the environment names, else the default file.
     ///
-    /// `trust_environment` is false in a setuid process, where the variables are ignored. Without any file the
-    /// result has no tokens.
+    /// `trust_environment` is false in a privileged process ([`crate::process::is_privileged`]), where the variables are
+    /// ignored. Without any file the result has no tokens.
     ///
     /// # Errors
     /// [`ConfigError`] if the file named can't be read or used.
@@ -289,12 +289,7 @@ impl CertificateConfig {
 
 impl ObjectConfig {
     fn read(mut table: Table<'_>) -> Result<Self, Problem> {
-        let slot = table.required::<i64>("slot")?.check(|number| {
-            u8::try_from(number)
-                .ok()
-                .and_then(Slot::new)
-                .ok_or("object.slot: expected one of the chip's slots, 0 to 15")
-        })?;
+        let slot = slot(&mut table)?;
         let label = table.optional("label")?.map(|label| checked_label(label, 255)).transpose()?;
         let id = table.optional::<String>("id")?.map(|id| {
             id.check(|id| {
@@ -365,9 +360,24 @@ fn checked_label(label: Placed<String>, max: usize) -> Result<String, Problem> {
     })
 }
 
-/// The bytes that pairs of hex digits spell; none if the text is anything else.
+/// Returns the slot of the chip that has this number.
+///
+/// # Errors
+/// What was expected.
+pub fn slot_number(number: impl TryInto<u8>) -> Result<Slot, &'static str> {
+    number.try_into().ok().and_then(Slot::new).ok_or("expected one of the chip's slots, 0 to 15")
+}
+
+/// Reads the key `slot` of a table: one of the chip's slots.
+///
+/// # Errors
+/// A missing key, or what was expected.
+pub fn slot(table: &mut Table<'_>) -> Result<Slot, Problem> {
+    let key = table.path("slot");
+    table.required::<i64>("slot")?.check(|number| slot_number(number).map_err(|expected| format!("{key}: {expected}")))
+}
+
+/// Returns the bytes that pairs of hex digits in either case spell; `None` if the text is anything else.
 pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    base16ct::mixed::decode_vec(text).ok()
 }

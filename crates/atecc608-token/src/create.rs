@@ -14,7 +14,7 @@ use super::point::{Point, P256_PARAMS};
 use super::secret::session::SecretRequest;
 use super::secret::stored::NewSecret;
 use super::snapshot::Known;
-use super::state::{to_hex, StoredClass, StoredObject};
+use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
 use super::turn::Turn;
 use super::{learn, secret, SessionRef};
@@ -395,5 +395,5 @@ pub(super) fn unique_id() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
-    Ok(to_hex(&bytes))
+    Ok(base16ct::lower::encode_string(&bytes))
 }

@@ -104,7 +104,8 @@ impl<'t> Table<'t> {
         self.entries.remove(key)
     }
 
-    fn path(&self, key: &str) -> String {
+    /// The key's name in an error.
+    pub(crate) fn path(&self, key: &str) -> String {
         if self.name.is_empty() {
             key.to_owned()
         } else {

@@ -1,4 +1,4 @@
-//! What can go wrong with a token, in PKCS#11 terms. `pkcs11::rv` turns each variant into its CK_RV.
+//! What can go wrong with a token, in PKCS#11 terms. The module's error table gives each variant its CK_RV.
 
 use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE};
 

@@ -3,15 +3,20 @@
 //! It is written and fsynced before the chip gets it, and an existing file is used and never overwritten: whatever
 //! moment provisioning is interrupted at, the file and the chip do not part.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{chown, DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use atecc608_files::{Access, Folder};
 use zeroize::Zeroizing;
 
 use crate::config::{Config, TokenConfig, IO_KEY_DIR};
 use atecc608_wire::config_zone::SerialNumber;
+
+/// Mode of the folder that this process makes.
+const FOLDER_MODE: u32 = 0o750;
+/// Mode of a key's file.
+const FILE_MODE: u32 = 0o640;
 
 /// An IO protection key.
 pub type IoKey = Zeroizing<[u8; 32]>;
@@ -65,8 +70,8 @@ impl KeyFile {
         KeyFileError { path: self.path.clone(), problem: problem.to_string() }
     }
 
-    fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("/"))
+    fn access(&self, mode: u32) -> Access {
+        Access { mode, owner: None, group: self.group }
     }
 
     /// Finds out, before anything is locked for good, whether the key can be kept: the file is good, or the folder
@@ -78,17 +83,11 @@ impl KeyFile {
         if self.load()?.is_some() {
             return Ok(());
         }
-        let folder = self.folder();
-        let failed = |error: std::io::Error| self.error(format!("its folder can't be used: {error}"));
-        if !folder.exists() {
-            DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(failed)?;
-            std::fs::set_permissions(folder, Permissions::from_mode(0o750)).map_err(failed)?;
-            if self.group.is_some() {
-                chown(folder, None, self.group).map_err(failed)?;
-            }
-        }
-        let probe = self.temporary();
-        self.create(&probe).and_then(|_| std::fs::remove_file(&probe)).map_err(failed)
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let name = self.path.file_name().unwrap_or_default();
+        let probed = Folder::make_all(folder, self.access(FOLDER_MODE))
+            .and_then(|folder| folder.draft(name, self.access(FILE_MODE)));
+        probed.map(drop).map_err(|error| self.error(format!("its folder can't be used: {error}")))
     }
 
     /// The key, if there is a file.
@@ -96,7 +95,8 @@ impl KeyFile {
     /// # Errors
     /// [`KeyFileError`] if the file is anything but a key.
     pub fn load(&self) -> Result<Option<IoKey>> {
-        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&self.path) {
+        let opened = Folder::containing(&self.path).and_then(|(folder, name)| folder.file(name));
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
@@ -116,43 +116,12 @@ impl KeyFile {
         Ok(Some(key))
     }
 
-    /// Keeps a key for good before it answers: temporary file, fsync, rename, fsync of the folder.
+    /// Keeps a key for good before it returns.
     ///
     /// # Errors
     /// [`KeyFileError`].
     pub fn store(&self, key: &IoKey) -> Result<()> {
-        let temporary = self.temporary();
-        let stored = self
-            .create(&temporary)
-            .and_then(|mut file| {
-                file.write_all(&key[..])?;
-                file.sync_all()
-            })
-            .and_then(|()| std::fs::rename(&temporary, &self.path))
-            .and_then(|()| File::open(self.folder())?.sync_all());
-        stored.map_err(|error| {
-            let _ = std::fs::remove_file(&temporary);
-            self.error(format!("can't be stored: {error}"))
-        })
-    }
-
-    /// The same name each time: the caller has the bus, so what is there is a killed process's.
-    fn temporary(&self) -> PathBuf {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        self.folder().join(format!(".{name}.new"))
-    }
-
-    fn create(&self, path: &Path) -> std::io::Result<File> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file =
-            OpenOptions::new().write(true).create_new(true).mode(0o640).custom_flags(libc::O_NOFOLLOW).open(path)?;
-        file.set_permissions(Permissions::from_mode(0o640))?;
-        if self.group.is_some() {
-            chown(path, None, self.group)?;
-        }
-        Ok(file)
+        let stored = atecc608_files::replace(&self.path, &key[..], self.access(FILE_MODE));
+        stored.map_err(|error| self.error(format!("can't be stored: {error}")))
     }
 }

@@ -21,6 +21,10 @@ const CERTIFICATE: [CK_ATTRIBUTE_TYPE; 7] = [
     CKA_NAME_HASH_ALGORITHM,
 ];
 
+/// Which of these are a CK_ULONG.
+const NUMBERS: [CK_ATTRIBUTE_TYPE; 3] =
+    [CKA_CERTIFICATE_CATEGORY, CKA_JAVA_MIDP_SECURITY_DOMAIN, CKA_NAME_HASH_ALGORITHM];
+
 /// Longest value that is kept, in bytes.
 const MAX_LEN: usize = 1024;
 
@@ -132,6 +136,38 @@ impl Kept {
     }
 }
 
+/// Returns a value as state files have it. A CK_ULONG is eight bytes there, little-endian, whoever writes: as 64-bit machines
+/// have always written it.
+pub(super) fn to_stored(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Vec<u8> {
+    match value.try_into().map(CK_ULONG::from_ne_bytes) {
+        Ok(CK_UNAVAILABLE_INFORMATION) if NUMBERS.contains(&attribute) => u64::MAX.to_le_bytes().to_vec(),
+        // The cast changes nothing on 64-bit machines, and is needed on 32-bit ones.
+        #[allow(clippy::unnecessary_cast)]
+        Ok(number) if NUMBERS.contains(&attribute) => (number as u64).to_le_bytes().to_vec(),
+        _ => value.to_vec(),
+    }
+}
+
+/// Returns a value from a state file in the ABI's encoding. 32-bit machines once wrote a CK_ULONG as four bytes; `None` for
+/// a number that this machine's CK_ULONG can't hold.
+pub(super) fn from_stored(attribute: CK_ATTRIBUTE_TYPE, stored: Vec<u8>) -> Option<Vec<u8>> {
+    if !NUMBERS.contains(&attribute) {
+        return Some(stored);
+    }
+    let number = if let Ok(eight) = stored.as_slice().try_into() {
+        u64::from_le_bytes(eight)
+    } else {
+        match u32::from_le_bytes(stored.as_slice().try_into().ok()?) {
+            u32::MAX => u64::MAX,
+            number => number.into(),
+        }
+    };
+    // Converts to itself on 64-bit machines.
+    #[allow(clippy::useless_conversion)]
+    let number = if number == u64::MAX { CK_UNAVAILABLE_INFORMATION } else { number.try_into().ok()? };
+    Some(number.to_ne_bytes().to_vec())
+}
+
 fn is_permission(attribute: CK_ATTRIBUTE_TYPE) -> bool {
     attribute == CKA_COPYABLE || PERMISSIONS.contains(&attribute)
 }
@@ -145,9 +181,7 @@ pub fn check(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<()> {
     let good = match attribute {
         CKA_MODIFIABLE | CKA_DESTROYABLE | CKA_COPYABLE => matches!(value, [0 | 1]),
         CKA_START_DATE | CKA_END_DATE => is_date(),
-        CKA_CERTIFICATE_CATEGORY | CKA_JAVA_MIDP_SECURITY_DOMAIN | CKA_NAME_HASH_ALGORITHM => {
-            value.len() == size_of::<CK_ULONG>()
-        }
+        number if NUMBERS.contains(&number) => value.len() == size_of::<CK_ULONG>(),
         _ => true,
     };
     if good {

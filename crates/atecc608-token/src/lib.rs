@@ -72,7 +72,6 @@ mod token;
 mod turn;
 mod wrap;
 
-pub use bus::lock::open_lock_descriptors;
 pub use cipher::message::{MessageCipher, MessageVector};
 pub use cipher::{CipherOperation, Direction};
 pub use deadline::Deadline;

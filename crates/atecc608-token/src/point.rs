@@ -25,7 +25,7 @@ pub struct Point(VerifyingKey);
 
 impl std::fmt::Debug for Point {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Point({})", super::state::to_hex(&self.uncompressed()))
+        write!(f, "Point({})", base16ct::lower::encode_string(&self.uncompressed()))
     }
 }
 

@@ -1,12 +1,58 @@
-//! State that belongs to one process, and what a forked child finds of it.
+//! What belongs to one process: its privileges, its locks in a forked child, and state that a child may not wait for.
+//!
+//! The only file outside the module's ABI files with `unsafe`: system calls that have no safe wrapper.
+//!
+//! # State of one process
 //!
 //! A child of `fork` inherits every lock as it was at that moment: one that another thread of the parent held
 //! then is never released in the child. So process-wide state of this library is never one static behind one lock.
 //! It is a list without locks that only grows, with one element per process on the way from the first user of the library
 //! down to this one (a single element, nearly always). A child adds an element of its own, with fresh locks, and
 //! leaves its ancestors' elements alone.
+#![allow(unsafe_code, reason = "getauxval, pthread_atfork and what its handler may call have no safe wrapper")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::race::OnceBox;
+
+use crate::bus::lock::open_lock_descriptors;
+
+/// Returns whether this process has more rights than the user who started it (setuid, setgid, file capabilities), so that
+/// its environment can't be trusted. The kernel decides (AT_SECURE).
+pub fn is_privileged() -> bool {
+    // SAFETY: getauxval only reads what the kernel gave the process at its start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Makes every child that is forked from now on release the locks of the buses: it inherits the descriptors, and with them
+/// a lock that its parent may die holding. Unloading the library removes the handler (glibc ties it to the library).
+pub fn release_locks_in_children() {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !REGISTERED.swap(true, Ordering::AcqRel) {
+        // SAFETY: the handler is a function of this library that does only what a child may do, see there.
+        let error = unsafe { libc::pthread_atfork(None, None, Some(release_locks)) };
+        if error != 0 {
+            log::warn!("pthread_atfork: {}: a forked child may keep a lock", std::io::Error::from_raw_os_error(error));
+        }
+    }
+}
+
+/// The child's side: every lock's descriptor becomes one of /dev/null. It stays open, since it still belongs to a
+/// `File` in the memory that the child inherited.
+unsafe extern "C" fn release_locks() {
+    // SAFETY: open, dup3 and close are async-signal-safe, the path is a constant that ends with NUL, and a
+    // descriptor that is not open makes dup3 open it, which harms nobody.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if null < 0 {
+            return;
+        }
+        for descriptor in open_lock_descriptors() {
+            libc::dup3(null, descriptor, libc::O_CLOEXEC);
+        }
+        libc::close(null);
+    }
+}
 
 /// One `T` for each process that uses the library, this one and the ancestors it was forked from.
 pub struct PerProcess<T> {
@@ -64,7 +110,61 @@ impl<T> Default for PerProcess<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::{Command, Stdio};
+
     use super::*;
+    use crate::config::{Config, CONF_VARIABLE};
+
+    /// Set for a process that reports what it thinks of itself.
+    const HELPER: &str = "ATECC608_PROCESS_HELPER";
+
+    /// Nothing by itself: what [`a_setgid_process_ignores_the_environment`] starts.
+    #[test]
+    fn helper_process() {
+        if std::env::var_os(HELPER).is_some() {
+            let path = Config::load(!is_privileged()).unwrap().path;
+            println!("privileged {}, configuration {path:?}", is_privileged());
+        }
+    }
+
+    /// A group other than this process's that it may give its own files to: root any, others one of theirs.
+    fn other_group() -> Option<u32> {
+        let own = rustix::process::getegid();
+        if rustix::process::geteuid().is_root() {
+            return Some(own.as_raw() + 1);
+        }
+        let groups = rustix::process::getgroups().unwrap();
+        groups.into_iter().find(|group| *group != own).map(rustix::process::Gid::as_raw)
+    }
+
+    #[test]
+    fn a_setgid_process_ignores_the_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let (program, conf) = (dir.path().join("program"), dir.path().join("named-by-the-environment.toml"));
+        std::fs::write(&conf, "").unwrap();
+        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let run = || {
+            let mut command = Command::new(&program);
+            command.args(["--exact", "process::tests::helper_process", "--nocapture"]).env(HELPER, "1");
+            let output = command.env(CONF_VARIABLE, &conf).stderr(Stdio::inherit()).output().unwrap();
+            assert!(output.status.success());
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let plain = run();
+        assert!(plain.contains("privileged false") && plain.contains("named-by-the-environment"), "{plain}");
+
+        let no_setgid = rustix::fs::StatVfsMountFlags::NOSUID;
+        let (Some(group), false) = (other_group(), rustix::fs::statvfs(&program).unwrap().f_flag.contains(no_setgid))
+        else {
+            eprintln!("not tested: setgid needs root or a second group, and a file system without nosuid");
+            return;
+        };
+        std::os::unix::fs::chown(&program, None, Some(group)).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o2755)).unwrap();
+        let setgid = run();
+        assert!(setgid.contains("privileged true") && !setgid.contains("named-by-the-environment"), "{setgid}");
+    }
 
     #[test]
     fn one_value_per_process() {

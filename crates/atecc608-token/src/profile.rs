@@ -32,8 +32,6 @@ pub struct ProfileSlot {
     pub contents: Contents,
     /// What the slot is.
     pub purpose: String,
-    /// Why it differs from TrustFLEX.
-    pub difference: String,
 }
 
 /// What a slot holds when the data zone is locked.
@@ -59,8 +57,12 @@ pub enum Contents {
 /// meanwhile would wait for ever.
 static PROFILES: OnceBox<Vec<Profile>> = OnceBox::new();
 
-const TEXTS: [&str; 2] =
-    [include_str!("../../../conf/profiles/tls.toml"), include_str!("../../../conf/profiles/tls-pin.toml")];
+/// The files in `conf/profiles`, by name: a new profile is a file there and a line here. The tests see to it that none is
+/// missing, and that each can be used.
+const FILES: &[(&str, &str)] = &[
+    ("tls", include_str!("../../../conf/profiles/tls.toml")),
+    ("tls-pin", include_str!("../../../conf/profiles/tls-pin.toml")),
+];
 
 impl Profile {
     /// Reads a profile file.
@@ -98,7 +100,6 @@ impl ProfileSlot {
             key_config: word(&mut table, "key_config")?,
             contents: table.required::<String>("contents")?.check(|contents| Contents::parse(&contents))?,
             purpose: table.required("purpose")?.value,
-            difference: table.required("difference")?.value,
         };
         table.finish()?;
         Ok(slot)
@@ -129,7 +130,16 @@ impl Contents {
 
 /// All profiles.
 pub fn all() -> &'static [Profile] {
-    PROFILES.get_or_init(|| Box::new(TEXTS.iter().filter_map(|text| Profile::parse(text).ok()).collect()))
+    PROFILES.get_or_init(|| {
+        let parsed = FILES.iter().filter_map(|(name, text)| match Profile::parse(text) {
+            Ok(profile) => Some(profile),
+            Err((_, problem)) => {
+                log::error!("profile {name}: {problem}");
+                None
+            }
+        });
+        Box::new(parsed.collect())
+    })
 }
 
 /// The profile of this name.
@@ -249,9 +259,19 @@ mod tests {
     }
 
     #[test]
-    fn every_file_in_conf_profiles_is_one_of_them() {
-        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/profiles")).unwrap().count();
-        assert_eq!(all().len(), files);
+    fn every_file_in_conf_profiles_is_in_the_list_and_can_be_used() {
+        let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../conf/profiles"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let mut listed: Vec<String> = FILES.iter().map(|(name, _)| format!("{name}.toml")).collect();
+        files.sort();
+        listed.sort();
+        assert_eq!(listed, files);
+        for (name, text) in FILES {
+            let profile = Profile::parse(text).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
+            assert_eq!(profile.name, *name);
+        }
     }
 
     #[test]

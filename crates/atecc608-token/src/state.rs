@@ -197,8 +197,3 @@ impl State {
         &mut self.slots[index]
     }
 }
-
-/// Bytes as hex digits.
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use toml_writer::TomlWrite;
 
-use super::kept::Kept;
+use super::kept::{self, Kept};
 use super::pin::blob::PinBlob;
 use super::state::{
-    to_hex, Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
+    Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
 };
-use crate::config::parse_hex;
+use crate::config::{self, parse_hex};
 use crate::document::{Placed, Problem, Table};
 use atecc608_wire::config_zone::SerialNumber;
 
@@ -83,7 +83,7 @@ fn array<const N: usize>(table: &mut Table<'_>, key: &'static str) -> Result<[u8
 
 fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
     let slot = SlotState {
-        slot: slot_number(&mut table)?,
+        slot: config::slot(&mut table)?.number(),
         label: optional(&mut table, "label")?,
         public_label: optional(&mut table, "public_label")?,
         id: bytes(&mut table, "id")?,
@@ -105,16 +105,12 @@ fn kept(table: &mut Table<'_>) -> Result<Kept, Problem> {
         let value = attribute.required::<String>("value")?;
         let value = value.check(|text| parse_hex(&text).ok_or("value: expected hex digits, two for each byte"))?;
         attribute.finish()?;
-        kept.0.push((number, value));
+        match kept::from_stored(number, value) {
+            Some(value) => kept.0.push((number, value)),
+            None => log::warn!("state: attribute {number:#x} has a value that is no number of this machine: ignored"),
+        }
     }
     Ok(kept)
-}
-
-fn slot_number(table: &mut Table<'_>) -> Result<u8, Problem> {
-    table.required::<i64>("slot")?.check(|number| match u8::try_from(number) {
-        Ok(number @ 0..=15) => Ok(number),
-        _ => Err(format!("there is no slot {number}")),
-    })
 }
 
 fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {
@@ -145,7 +141,7 @@ fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
     };
     let secret = StoredSecret {
         unique_id: table.required("unique_id")?.value,
-        slot: slot_number(&mut table)?,
+        slot: config::slot(&mut table)?.number(),
         block: table.required::<i64>("block")?.check(small(12, "block"))?,
         kind: table.required::<String>("kind")?.check(|kind| match kind.as_str() {
             "aes" => Ok(SecretKind::Aes),
@@ -305,12 +301,73 @@ impl Document {
         for (attribute, value) in &kept.0 {
             self.header(&format!("{of}.attribute"))?;
             writeln!(self.0, "type = {attribute}")?;
-            self.bytes("value", Some(value))?;
+            self.bytes("value", Some(&kept::to_stored(*attribute, value)))?;
         }
         Ok(())
     }
 
     fn bytes(&mut self, key: &str, value: Option<&[u8]>) -> std::fmt::Result {
-        self.text(key, value.map(to_hex).as_deref())
+        self.text(key, value.map(base16ct::lower::encode_string).as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cryptoki_sys::{
+        CKA_CERTIFICATE_CATEGORY, CKA_NAME_HASH_ALGORITHM, CKA_URL, CK_ULONG, CK_UNAVAILABLE_INFORMATION,
+    };
+
+    use super::*;
+
+    const SERIAL: SerialNumber = SerialNumber([1, 0x23, 0x53, 0x49, 0x4D, 1, 2, 3, 0xEE]);
+
+    /// A state with one certificate that has this attribute, as a file has it.
+    fn file_with(attribute: CK_ULONG, value: &str) -> String {
+        format!(
+            "format = 1\nserial = \"{SERIAL}\"\ngeneration = 1\n\n[[object]]\nunique_id = \"u\"\nclass = \"certificate\"\n\n\
+             [[object.attribute]]\ntype = {attribute}\nvalue = \"{value}\"\n"
+        )
+    }
+
+    fn kept_in(file: &str) -> Kept {
+        read(file, &SERIAL).unwrap().objects.remove(0).kept
+    }
+
+    #[test]
+    fn a_number_is_read_whatever_the_word_size_of_its_writer() {
+        for (attribute, stored, number) in [
+            (CKA_CERTIFICATE_CATEGORY, "0200000000000000", 2),
+            (CKA_CERTIFICATE_CATEGORY, "02000000", 2),
+            (CKA_NAME_HASH_ALGORITHM, "5002000000000000", 0x250),
+            (CKA_NAME_HASH_ALGORITHM, "500200f0", 0xF000_0250),
+            (CKA_CERTIFICATE_CATEGORY, "ffffffffffffffff", CK_UNAVAILABLE_INFORMATION),
+            (CKA_CERTIFICATE_CATEGORY, "ffffffff", CK_UNAVAILABLE_INFORMATION),
+        ] {
+            let kept = kept_in(&file_with(attribute, stored));
+            assert_eq!(kept.get(attribute), Some(CK_ULONG::to_ne_bytes(number).as_slice()), "{stored}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_as_eight_bytes_whatever_the_word_size() {
+        for (old, new) in [("02000000", "0200000000000000"), ("ffffffff", "ffffffffffffffff")] {
+            let state = read(&file_with(CKA_CERTIFICATE_CATEGORY, old), &SERIAL).unwrap();
+            let text = write(&state, &SERIAL).unwrap();
+            assert!(text.contains(&format!("value = \"{new}\"")), "{text}");
+            assert_eq!(read(&text, &SERIAL).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_kept_as_it_is() {
+        let kept = kept_in(&file_with(CKA_URL, "02000000"));
+        assert_eq!(kept.get(CKA_URL), Some([2, 0, 0, 0].as_slice()));
+    }
+
+    #[test]
+    fn a_number_that_this_machine_has_not_is_ignored_and_the_state_stays_good() {
+        assert_eq!(kept_in(&file_with(CKA_CERTIFICATE_CATEGORY, "0200")), Kept::default());
+        let wide = kept_in(&file_with(CKA_CERTIFICATE_CATEGORY, "0000000001000000"));
+        assert_eq!(wide.get(CKA_CERTIFICATE_CATEGORY).is_some(), CK_ULONG::BITS == 64);
     }
 }

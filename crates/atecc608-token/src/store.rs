@@ -1,17 +1,17 @@
 //! The state folder of one chip: names, certificates, data objects, cached public keys, and marks. Never a secret,
 //! and never the truth about a key: it may be missing, read-only, stale or restored from a backup.
 //!
-//! One file, `state_dir/SERIAL/state.toml`, replaced whole (temporary file, fsync, rename): so it can be read at any time. It is
-//! written under the bus lock. Its generation number tells other processes that something changed.
+//! One file, `state_dir/SERIAL/state.toml`, replaced whole: so it can be read at any time. It is written under the bus lock. Its
+//! generation number tells other processes that something changed. The folder is opened anew each time, without following a link: it may be
+//! moved away or restored meanwhile, and a descriptor kept open could be closed by the host program.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
 use super::state::State;
 use super::state_file;
+use atecc608_files::{Folder, Version};
 use atecc608_wire::config_zone::SerialNumber;
 
 /// The state's file in the chip's folder.
@@ -19,25 +19,16 @@ const FILE_NAME: &str = "state.toml";
 /// Largest file that is read: certificates and data of one chip are far smaller.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Identifies one version of the file without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
-    inode: u64,
-    modified: (i64, i64),
-    len: u64,
-}
-
-impl Version {
-    fn of(metadata: &std::fs::Metadata) -> Self {
-        Self { inode: metadata.ino(), modified: (metadata.mtime(), metadata.mtime_nsec()), len: metadata.len() }
-    }
-}
+/// Mode of the chip's folder: the group shares it, as it shares its parent.
+const FOLDER_MODE: u32 = 0o2770;
+/// Mode of the file.
+const FILE_MODE: u32 = 0o660;
 
 /// Where the state of one chip is.
 #[derive(Clone, Debug)]
 pub(crate) struct StateFile {
     serial: SerialNumber,
-    dir: PathBuf,
+    state_dir: PathBuf,
 }
 
 /// The state as it was read or written at one moment.
@@ -52,18 +43,18 @@ pub(crate) struct StateRead {
 
 impl StateFile {
     pub(crate) fn new(state_dir: &Path, serial: SerialNumber) -> Self {
-        Self { serial, dir: state_dir.join(serial.to_string()) }
+        Self { serial, state_dir: state_dir.to_owned() }
     }
 
     fn path(&self) -> PathBuf {
-        self.dir.join(FILE_NAME)
+        self.state_dir.join(self.serial.to_string()).join(FILE_NAME)
     }
 
     /// Reads the file. A missing one is an empty state; a damaged one is an empty state that refuses changes.
     pub(crate) fn read(&self) -> StateRead {
         let path = self.path();
         let mut read = StateRead::default();
-        match read_file(&path) {
+        match self.read_text() {
             Ok(None) => {}
             Ok(Some((text, version))) => {
                 read.version = Some(version);
@@ -88,8 +79,40 @@ impl StateFile {
 
     /// Reads the file again if it is another than the one that was read before.
     pub(crate) fn read_if_changed(&self, before: &StateRead) -> Option<StateRead> {
-        let version = std::fs::symlink_metadata(self.path()).ok().map(|metadata| Version::of(&metadata));
+        let version = self.folder().and_then(|folder| folder.version(FILE_NAME)).ok().flatten();
         (version != before.version).then(|| self.read())
+    }
+
+    fn folder(&self) -> std::io::Result<Folder> {
+        Folder::follow(&self.state_dir)?.folder(self.serial.to_string())
+    }
+
+    fn read_text(&self) -> std::io::Result<Option<(String, Version)>> {
+        let file = match self.folder().and_then(|folder| folder.file(FILE_NAME)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > MAX_FILE {
+            return Err(std::io::Error::new(ErrorKind::InvalidData, "is not a file of a sensible size"));
+        }
+        let version = Version::of(&file)?;
+        let mut text = String::new();
+        file.take(MAX_FILE).read_to_string(&mut text)?;
+        Ok(Some((text, version)))
+    }
+
+    /// Replaces the file: at any moment there is the old one or the new one, whole.
+    fn write(&self, text: &str) -> std::io::Result<Version> {
+        let serial = self.serial.to_string();
+        let folder = match self.folder() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Folder::make_all(&self.state_dir, FOLDER_MODE)?.make(serial, FOLDER_MODE)?
+            }
+            folder => folder?,
+        };
+        Version::of(&folder.replace(FILE_NAME, text.as_bytes(), FILE_MODE)?)
     }
 
     /// Changes the state that was read and writes it, fsynced, before it returns. `None`: the change changes nothing. The
@@ -109,8 +132,8 @@ impl StateFile {
         }
         state.generation += 1;
         let text = state_file::write(&state, &self.serial).map_err(|error| Error::State(error.to_string()))?;
-        let version = write_file(&self.dir, &text).map_err(|error| {
-            let problem = format!("state folder {}: {error}", self.dir.display());
+        let version = self.write(&text).map_err(|error| {
+            let problem = format!("state folder {}: {error}", self.state_dir.join(self.serial.to_string()).display());
             match error.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DeviceMemory(problem),
                 _ => Error::TokenWriteProtected(format!(
@@ -179,52 +202,10 @@ impl Store {
     }
 }
 
-fn read_file(path: &Path) -> std::io::Result<Option<(String, Version)>> {
-    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(std::io::Error::new(ErrorKind::InvalidData, "is not a file of a sensible size"));
-    }
-    let mut text = String::new();
-    file.take(MAX_FILE).read_to_string(&mut text)?;
-    Ok(Some((text, Version::of(&metadata))))
-}
-
-/// Replaces the file: at any moment there is the old one or the new one, whole.
-fn write_file(dir: &Path, text: &str) -> std::io::Result<Version> {
-    if !dir.exists() {
-        // Members of the group share the folder (2770 like its parent), whatever the umask.
-        DirBuilder::new().recursive(true).mode(0o770).create(dir)?;
-        set_mode(dir, 0o2770)?;
-    }
-    let temporary = dir.join(format!(".{FILE_NAME}.{}", std::process::id()));
-    // A leftover of a killed process with this id.
-    let _ = std::fs::remove_file(&temporary);
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o660).custom_flags(libc::O_NOFOLLOW).open(&temporary)?;
-    let written = file
-        .set_permissions(std::fs::Permissions::from_mode(0o660))
-        .and_then(|()| file.write_all(text.as_bytes()))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&temporary, dir.join(FILE_NAME)));
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(error);
-    }
-    File::open(dir)?.sync_all()?;
-    Ok(Version::of(&file.metadata()?))
-}
-
-fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use cryptoki_sys::{CKA_DESTROYABLE, CKA_MODIFIABLE, CKA_START_DATE, CKA_SUBJECT};
 
     use super::super::kept::Kept;
@@ -313,7 +294,7 @@ mod tests {
         let mut store = Store::open(dir.path(), SERIAL);
         store.change(|state| state.label = Some("x".into())).unwrap();
         assert_eq!(std::fs::metadata(store.path()).unwrap().mode() & 0o7777, 0o660);
-        assert_eq!(std::fs::metadata(&store.file.dir).unwrap().mode() & 0o7777, 0o2770);
+        assert_eq!(std::fs::metadata(store.path().parent().unwrap()).unwrap().mode() & 0o7777, 0o2770);
     }
 
     #[test]
@@ -325,5 +306,17 @@ mod tests {
         std::fs::rename(store.path(), &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, store.path()).unwrap();
         assert!(Store::open(dir.path(), SERIAL).damage().is_some());
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_chips_folder_is_not_followed() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut elsewhere = Store::open(other.path(), SERIAL);
+        elsewhere.change(|state| state.label = Some("x".into())).unwrap();
+        std::os::unix::fs::symlink(other.path().join(SERIAL.to_string()), dir.path().join(SERIAL.to_string())).unwrap();
+        let mut store = Store::open(dir.path(), SERIAL);
+        assert!(store.damage().is_some());
+        assert!(matches!(store.change(|state| state.label = None), Err(Error::TokenWriteProtected(_))));
+        assert_eq!(Store::open(other.path(), SERIAL).state().label.as_deref(), Some("x"));
     }
 }

@@ -14,7 +14,7 @@ use super::snapshot::Known;
 use super::state::State;
 use super::token::Token;
 use super::{intents, secret};
-use crate::bus::{Bus, LockGuard, OpenError};
+use crate::bus::{host_random, Bus, LockGuard, OpenError};
 use atecc608::authorise::Gate;
 use atecc608::{self as chip, Awake, Chip};
 use atecc608_wire::Slot;
@@ -163,7 +163,7 @@ impl ChipSide {
                     }
                     OpenError::Other(text) => Error::DeviceError(text),
                 })?;
-                let mut chip = Chip::new(bus, place.address);
+                let mut chip = Chip::new(bus, host_random);
                 if let Some(known) = &token.board.snapshot().known {
                     chip.apply_timing(known.zone());
                 }

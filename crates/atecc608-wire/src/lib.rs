@@ -22,7 +22,6 @@ pub mod opcode;
 pub mod slot;
 pub mod status;
 pub mod timing;
-pub mod transfer;
 pub mod words;
 pub mod zone;
 

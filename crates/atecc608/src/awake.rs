@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::authorise::Gate;
 use zeroize::Zeroizing;
 
-use super::exchange::{delay, exchange, read, write, Fault};
-use super::{Chip, Error, Result, Transport};
+use super::authorise::Gate;
+use super::exchange::exchange;
+use super::transport::{Fault, Transport};
+use super::{Chip, Error, Result};
 use atecc608_wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
-use atecc608_wire::{frame, word_address, Command, CommandPacket, Opcode, Slot, Status, WAKE_RESPONSE};
+use atecc608_wire::{frame, Command, CommandPacket, Opcode, Slot, Status, WAKE_RESPONSE};
 
 /// A command is only begun if it ends within this time after the wake: the watchdog may bite at 700 ms.
 const WATCHDOG_BUDGET: Duration = Duration::from_millis(WATCHDOG_MIN_MS - 50);
@@ -59,7 +60,7 @@ impl<'c, P: Transport> Awake<'c, P> {
     /// Has a command executed; answers the payload of its reply.
     fn exchange(&mut self, packet: &CommandPacket) -> Result<Zeroizing<Vec<u8>>> {
         self.mind_the_watchdog(packet.opcode)?;
-        let result = exchange(&mut self.chip.port, self.chip.address, self.chip.divider, packet);
+        let result = exchange(&mut self.chip.transport, self.chip.divider, packet);
         if matches!(packet.opcode, Opcode::NONCE | Opcode::GEN_DIG | Opcode::SHA) {
             self.holds_state = true;
         }
@@ -69,6 +70,14 @@ impl<'c, P: Transport> Awake<'c, P> {
         }
         self.chip.stuck = matches!(result, Err(Error::Timeout { .. }));
         result
+    }
+
+    /// Fills `bytes` with the host's random numbers.
+    ///
+    /// # Errors
+    /// [`Error::HostRandom`].
+    pub(super) fn fill_random(&mut self, bytes: &mut [u8]) -> Result<()> {
+        (self.chip.random)(bytes).map_err(Error::HostRandom)
     }
 
     /// The gate that guards the slot, if one does.
@@ -91,7 +100,7 @@ impl<'c, P: Transport> Awake<'c, P> {
     /// [`Error::Lost`] if the chip does not wake up as it should.
     pub fn pause<T>(&mut self, work: impl FnOnce() -> T) -> Result<T> {
         self.authorised = false;
-        let _ = write(&mut self.chip.port, self.chip.address, &[word_address::IDLE]);
+        let _ = self.chip.transport.idle();
         let done = work();
         self.woken_at = pulse(self.chip).map_err(|_| Error::Lost(Opcode::NONCE))?;
         Ok(done)
@@ -100,19 +109,19 @@ impl<'c, P: Transport> Awake<'c, P> {
     /// Wakes the chip anew if the command might not end before the watchdog bites: through idle where TempKey
     /// or a buffer is still needed.
     fn mind_the_watchdog(&mut self, opcode: Opcode) -> Result<()> {
-        let elapsed = self.chip.port.now().saturating_sub(self.woken_at);
+        let elapsed = self.chip.transport.now().saturating_sub(self.woken_at);
         let needed = timing::maximum(opcode, self.chip.divider);
         // A command that needs more than the budget by itself gets a fresh wake and all there is.
         if elapsed + needed <= WATCHDOG_BUDGET || elapsed <= self.chip.wake_delay + WAKE_INTERVAL {
             return Ok(());
         }
-        log::trace!("chip {:#04x}: waking anew before {opcode}", self.chip.address);
+        log::trace!("chip {}: waking anew before {opcode}", self.chip.transport.name());
         if self.authorised {
             // Neither sleep nor, perhaps, idle leaves the authorisation: the conversation begins again.
             return Err(Error::Lost(opcode));
         }
         self.woken_at = if self.holds_state {
-            let _ = write(&mut self.chip.port, self.chip.address, &[word_address::IDLE]);
+            let _ = self.chip.transport.idle();
             pulse(self.chip).map_err(|_| Error::Lost(opcode))?
         } else {
             sleep_and_wake(self.chip)?
@@ -124,7 +133,7 @@ impl<'c, P: Transport> Awake<'c, P> {
 impl<P: Transport> Drop for Awake<'_, P> {
     fn drop(&mut self) {
         // A NACK means that the watchdog was faster, or that the chip is gone.
-        let _ = write(&mut self.chip.port, self.chip.address, &[word_address::SLEEP]);
+        let _ = self.chip.transport.sleep();
     }
 }
 
@@ -152,13 +161,13 @@ enum WakeFault {
 /// A NACK to the sleep order means asleep (the usual case), idle, busy or absent; only a busy chip also ignores
 /// the wake pulse, so it is given the longest execution time, and one that is stuck the longest watchdog time.
 fn sleep_and_wake<P: Transport>(chip: &mut Chip<P>) -> Result<Duration> {
-    let start = chip.port.now();
+    let start = chip.transport.now();
     let patience = Duration::from_millis(50)
         + if chip.stuck { Duration::from_millis(WATCHDOG_MAX_MS) } else { timing::longest(chip.divider) };
     let mut strange = 0;
     loop {
-        if let Err(Fault::Bus(detail)) = write(&mut chip.port, chip.address, &[word_address::SLEEP]) {
-            return Err(Error::Bus(detail));
+        if let Err(Fault::Failed(text)) = chip.transport.sleep() {
+            return Err(Error::Bus(text));
         }
         match pulse(chip) {
             Ok(woken_at) => {
@@ -169,14 +178,14 @@ fn sleep_and_wake<P: Transport>(chip: &mut Chip<P>) -> Result<Duration> {
             Err(WakeFault::Other(response)) => {
                 strange += 1;
                 if strange == WAKE_ATTEMPTS {
-                    return Err(Error::WakeResponse { address: chip.address, response });
+                    return Err(Error::WakeResponse { chip: chip.transport.name(), response });
                 }
             }
             Err(WakeFault::Nack) => {
-                if chip.port.now().saturating_sub(start) > patience {
-                    return Err(Error::NotAnswering { address: chip.address });
+                if chip.transport.now().saturating_sub(start) > patience {
+                    return Err(Error::NotAnswering(chip.transport.absence()));
                 }
-                delay(&mut chip.port, WAKE_INTERVAL);
+                chip.transport.delay(WAKE_INTERVAL);
             }
         }
     }
@@ -184,22 +193,20 @@ fn sleep_and_wake<P: Transport>(chip: &mut Chip<P>) -> Result<Duration> {
 
 /// One wake pulse and the chip's answer to it. Answers when the pulse was.
 fn pulse<P: Transport>(chip: &mut Chip<P>) -> Result<Duration, WakeFault> {
-    let woken_at = chip.port.now();
-    // Address 0 holds SDA low for eight bits. Nobody acknowledges it; the data byte is for adapters that refuse
-    // an empty write.
-    if let Err(Fault::Bus(detail)) = write(&mut chip.port, 0x00, &[0x00]) {
-        return Err(WakeFault::Fatal(Error::Bus(detail)));
+    let woken_at = chip.transport.now();
+    if let Err(Fault::Failed(text)) = chip.transport.wake() {
+        return Err(WakeFault::Fatal(Error::Bus(text)));
     }
-    delay(&mut chip.port, chip.wake_delay);
+    chip.transport.delay(chip.wake_delay);
     let mut response = [0; 4];
     loop {
-        match read(&mut chip.port, chip.address, &mut response) {
+        match chip.transport.receive(&mut response) {
             Ok(()) => break,
-            Err(Fault::Nack) if chip.port.now().saturating_sub(woken_at) < COMING_UP => {
-                delay(&mut chip.port, COMING_UP_INTERVAL);
+            Err(Fault::Nack) if chip.transport.now().saturating_sub(woken_at) < COMING_UP => {
+                chip.transport.delay(COMING_UP_INTERVAL);
             }
             Err(Fault::Nack) => return Err(WakeFault::Nack),
-            Err(Fault::Bus(detail)) => return Err(WakeFault::Fatal(Error::Bus(detail))),
+            Err(Fault::Failed(text)) => return Err(WakeFault::Fatal(Error::Bus(text))),
         }
     }
     match frame::decode_response(&response) {

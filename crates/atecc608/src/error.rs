@@ -8,28 +8,23 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why the chip did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Nothing acknowledges the address, not even after a wake pulse and the longest execution time.
-    #[error(
-        "no chip answers at address {address:#04x}: check its supply and wiring, the address (7 bits, as i2cdetect \
-         prints it), and that the bus clock is at most 100 kHz: at 400 kHz the wake pulse is too short"
-    )]
-    NotAnswering {
-        /// The 7-bit address.
-        address: u8,
-    },
+    /// Nothing responds where the chip should be, not even after a wake pulse and the longest execution time. The text is the
+    /// transport's ([`Transport::absence`](crate::Transport::absence)).
+    #[error("{0}")]
+    NotAnswering(String),
     /// Something answers after the wake pulse, but not as this chip does.
-    #[error("the chip at {address:#04x} answered {response:02X?} to the wake pulse instead of 04 11 33 43")]
+    #[error("the chip at {chip} answered {response:02X?} to the wake pulse instead of 04 11 33 43")]
     WakeResponse {
-        /// The 7-bit address.
-        address: u8,
+        /// The chip's name ([`Transport::name`](crate::Transport::name)).
+        chip: String,
         /// The four bytes that came.
         response: [u8; 4],
     },
     /// The chip reports a failed self-test at wake.
     #[error("the chip reports a failed self-test (07): it does nothing else until it passes; run `atecc608 doctor`")]
     SelfTestFailed,
-    /// The bus itself failed.
-    #[error("the I2C bus failed: {0}")]
+    /// The bus itself failed. The text is the transport's ([`Fault::Failed`](crate::transport::Fault::Failed)).
+    #[error("{0}")]
     Bus(String),
     /// The chip stopped acknowledging: it fell asleep, or was pulled.
     #[error("the chip stopped answering at {0}")]
@@ -100,7 +95,7 @@ impl Error {
                 *status,
                 Status::WATCHDOG_EXPIRING | Status::AFTER_WAKE | Status::CRC_ERROR | Status::HEALTH_TEST_ERROR
             ),
-            Error::NotAnswering { .. }
+            Error::NotAnswering(_)
             | Error::SelfTestFailed
             | Error::Uncertain { .. }
             | Error::HostRandom(_)
@@ -128,7 +123,7 @@ impl Error {
 
     /// Whether the chip is not there at all.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Error::NotAnswering { .. })
+        matches!(self, Error::NotAnswering(_))
     }
 
     /// Whether the chip refused with this status.

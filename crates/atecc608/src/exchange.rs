@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use embedded_hal::i2c::{ErrorKind, NoAcknowledgeSource};
-
 use zeroize::Zeroizing;
 
-use super::{Error, Result, Transport};
+use super::transport::{Fault, Transport};
+use super::{Error, Result};
 use atecc608_wire::frame::decode_response;
 use atecc608_wire::timing::{self, ClockDivider};
-use atecc608_wire::{word_address, CommandPacket, FrameError, Opcode, Status, MIN_RESPONSE};
+use atecc608_wire::{CommandPacket, FrameError, Opcode, Status, MIN_RESPONSE};
 
 /// Between two polls of a busy chip.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
@@ -18,93 +17,51 @@ const GRACE: Duration = Duration::from_millis(20);
 /// How often a damaged reply is read again, and a damaged command sent again.
 const ATTEMPTS: u32 = 4;
 
-/// How a transfer failed.
-pub(super) enum Fault {
-    /// Nobody acknowledged: the chip is asleep, idle, busy or absent.
-    Nack,
-    /// Anything else.
-    Bus(String),
-}
-
-impl Fault {
-    /// As an error of the command that was being exchanged.
-    fn during(self, opcode: Opcode) -> Error {
-        match self {
-            Fault::Nack => Error::Lost(opcode),
-            Fault::Bus(detail) => Error::Bus(detail),
-        }
-    }
-}
-
-fn classify<E: embedded_hal::i2c::Error + std::fmt::Display>(error: E) -> Fault {
-    match error.kind() {
-        ErrorKind::NoAcknowledge(
-            NoAcknowledgeSource::Address | NoAcknowledgeSource::Data | NoAcknowledgeSource::Unknown,
-        ) => Fault::Nack,
-        _ => Fault::Bus(error.to_string()),
-    }
-}
-
-pub(super) fn write<P: Transport>(port: &mut P, address: u8, bytes: &[u8]) -> Result<(), Fault> {
-    port.write(address, bytes).map_err(classify)
-}
-
-pub(super) fn read<P: Transport>(port: &mut P, address: u8, bytes: &mut [u8]) -> Result<(), Fault> {
-    port.read(address, bytes).map_err(classify)
-}
-
 /// Exchanges one command for the payload of its reply. Only envelopes and status FF are looked at here.
 ///
 /// # Errors
 /// [`Error::Bus`], [`Error::Lost`], [`Error::Timeout`], [`Error::Damaged`], or [`Error::Status`] with FF.
 pub(super) fn exchange<P: Transport>(
-    port: &mut P,
-    address: u8,
+    transport: &mut P,
     divider: ClockDivider,
     packet: &CommandPacket,
 ) -> Result<Zeroizing<Vec<u8>>> {
     let opcode = packet.opcode;
     let frame = Zeroizing::new(packet.encode());
-    let group = Zeroizing::new([&[word_address::COMMAND], frame.as_slice()].concat());
     for _ in 0..ATTEMPTS {
-        trace_command(address, packet);
-        write(port, address, &group).map_err(|fault| fault.during(opcode))?;
-        let payload = receive(port, address, divider, opcode)?;
+        trace_command(transport, packet);
+        transport.send(&frame).map_err(|fault| during(opcode, fault))?;
+        let payload = receive(transport, divider, opcode)?;
         // Nothing was executed: send it again, whatever it is.
         if payload.as_slice() != [Status::CRC_ERROR.0] {
-            trace_reply(address, packet, &payload);
+            trace_reply(transport, packet, &payload);
             return Ok(payload);
         }
-        log::debug!("chip {address:#04x}: {opcode} arrived damaged, sending it again");
+        log::debug!("chip {}: {opcode} arrived damaged, sending it again", transport.name());
     }
     Err(Error::Status { opcode, status: Status::CRC_ERROR })
 }
 
 /// Waits for a reply and reads it; a damaged one is read again.
-fn receive<P: Transport>(
-    port: &mut P,
-    address: u8,
-    divider: ClockDivider,
-    opcode: Opcode,
-) -> Result<Zeroizing<Vec<u8>>> {
-    let start = port.now();
+fn receive<P: Transport>(transport: &mut P, divider: ClockDivider, opcode: Opcode) -> Result<Zeroizing<Vec<u8>>> {
+    let start = transport.now();
     let limit = timing::maximum(opcode, divider) + GRACE;
-    delay(port, timing::typical(opcode, divider));
+    transport.delay(timing::typical(opcode, divider));
     let mut damage = FrameError::Short { got: 0, expected: MIN_RESPONSE };
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
-            log::debug!("chip {address:#04x}: reply to {opcode}: {damage}; reading it again");
+            log::debug!("chip {}: reply to {opcode}: {damage}; reading it again", transport.name());
             // A NACK here means that the chip went away meanwhile; the read below finds out.
-            match write(port, address, &[word_address::RESET]) {
+            match transport.reset() {
                 Ok(()) | Err(Fault::Nack) => {}
-                Err(fault) => return Err(fault.during(opcode)),
+                Err(fault) => return Err(during(opcode, fault)),
             }
         }
         let reply = loop {
-            match read_reply(port, address) {
+            match read_reply(transport) {
                 Ok(reply) => break reply,
-                Err(Fault::Bus(detail)) => return Err(Error::Bus(detail)),
-                Err(Fault::Nack) if port.now().saturating_sub(start) < limit => delay(port, POLL_INTERVAL),
+                Err(Fault::Failed(text)) => return Err(Error::Bus(text)),
+                Err(Fault::Nack) if transport.now().saturating_sub(start) < limit => transport.delay(POLL_INTERVAL),
                 Err(Fault::Nack) => return Err(Error::Timeout { opcode, millis: limit.as_millis() as u64 }),
             }
         };
@@ -118,21 +75,25 @@ fn receive<P: Transport>(
 
 /// Reads as many bytes as the count says. The chip's read pointer goes on across transactions, so the first
 /// read takes what every reply has, the second one the rest.
-fn read_reply<P: Transport>(port: &mut P, address: u8) -> Result<Zeroizing<Vec<u8>>, Fault> {
+fn read_reply<P: Transport>(transport: &mut P) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let mut reply = Zeroizing::new(vec![0; MIN_RESPONSE]);
-    read(port, address, &mut reply)?;
+    transport.receive(&mut reply)?;
     let count = usize::from(reply[0]);
     if count > MIN_RESPONSE && count != 0xFF {
         let mut whole = Zeroizing::new(vec![0; count]);
         whole[..MIN_RESPONSE].copy_from_slice(&reply);
-        read(port, address, &mut whole[MIN_RESPONSE..])?;
+        transport.receive(&mut whole[MIN_RESPONSE..])?;
         reply = whole;
     }
     Ok(reply)
 }
 
-pub(super) fn delay<P: Transport>(port: &mut P, time: Duration) {
-    port.delay_us(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+/// A fault as an error of the command that was being exchanged.
+fn during(opcode: Opcode, fault: Fault) -> Error {
+    match fault {
+        Fault::Nack => Error::Lost(opcode),
+        Fault::Failed(text) => Error::Bus(text),
+    }
 }
 
 /// Whether packets of this command hold nothing that must stay out of a log. Read and Write do only in the
@@ -152,9 +113,10 @@ fn is_public(packet: &CommandPacket) -> bool {
     }
 }
 
-fn trace_command(address: u8, packet: &CommandPacket) {
+fn trace_command<P: Transport>(transport: &P, packet: &CommandPacket) {
     log::trace!(
-        "chip {address:#04x} <- {} param1 {:02X} param2 {:04X} data {}",
+        "chip {} <- {} param1 {:02X} param2 {:04X} data {}",
+        transport.name(),
         packet.opcode,
         packet.param1,
         packet.param2,
@@ -162,10 +124,10 @@ fn trace_command(address: u8, packet: &CommandPacket) {
     );
 }
 
-fn trace_reply(address: u8, packet: &CommandPacket, payload: &[u8]) {
+fn trace_reply<P: Transport>(transport: &P, packet: &CommandPacket, payload: &[u8]) {
     match payload {
-        [status] => log::trace!("chip {address:#04x} -> {}: {}", packet.opcode, Status(*status)),
-        data => log::trace!("chip {address:#04x} -> {}: {}", packet.opcode, shown(data, is_public(packet))),
+        [status] => log::trace!("chip {} -> {}: {}", transport.name(), packet.opcode, Status(*status)),
+        data => log::trace!("chip {} -> {}: {}", transport.name(), packet.opcode, shown(data, is_public(packet))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The driver: one ATECC608 behind any `embedded-hal` I2C bus.
+//! The driver: one ATECC608 behind any [`Transport`]; the first one is I2C over `embedded-hal` ([`i2c`]).
 //!
 //! Work is done in conversations ([`Chip::converse`]): sleep, wake, commands, sleep. The chip is usable only
 //! through [`Awake`], which puts it to sleep when it goes, so nothing volatile (TempKey, digest buffer,
@@ -9,44 +9,33 @@ pub mod authorise;
 pub mod awake;
 pub mod error;
 mod exchange;
+pub mod i2c;
 pub mod locked;
 pub mod ops;
-pub mod probe;
 pub mod provision;
 pub mod secrets;
+pub mod transport;
 
-use std::fmt::Display;
+use std::fmt;
 use std::time::Duration;
-
-use embedded_hal::delay::DelayNs;
-use embedded_hal::i2c::{ErrorType, I2c};
 
 pub use awake::Awake;
 pub use error::{Error, Result};
+pub use transport::Transport;
 
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::ConfigZone;
 
-/// What the driver needs of a bus: transfers, delays, and the time that passes meanwhile.
-pub trait Transport: I2c + DelayNs + ErrorType<Error: Display> {
-    /// Time since some fixed point; never goes back.
-    fn now(&self) -> Duration;
-}
-
-impl<P: Transport> Transport for &mut P {
-    fn now(&self) -> Duration {
-        P::now(self)
-    }
-}
-
 /// How often a conversation is held before its failure is reported.
 const CONVERSATIONS: u32 = 3;
 
-/// One chip at one address.
-#[derive(Debug)]
+/// Where the host's random numbers come from: fills the bytes, or returns why it can't.
+type HostRandom = Box<dyn FnMut(&mut [u8]) -> Result<(), String> + Send>;
+
+/// One chip behind a [`Transport`].
 pub struct Chip<P> {
-    port: P,
-    address: u8,
+    transport: P,
+    random: HostRandom,
     divider: ClockDivider,
     wake_delay: Duration,
     /// A command did not end in time: the chip may be stuck until its watchdog bites.
@@ -55,11 +44,14 @@ pub struct Chip<P> {
 }
 
 impl<P: Transport> Chip<P> {
-    /// A chip at this 7-bit address; nothing is sent yet.
-    pub fn new(port: P, address: u8) -> Self {
+    /// A chip behind `transport`. Sends nothing.
+    ///
+    /// `random` fills a buffer with random bytes from a generator fit for cryptography, or returns why it can't. They are the
+    /// host's part of each nonce, so that neither chip nor host alone chooses it.
+    pub fn new(transport: P, random: impl FnMut(&mut [u8]) -> Result<(), String> + Send + 'static) -> Self {
         Self {
-            port,
-            address,
+            transport,
+            random: Box::new(random),
             divider: ClockDivider::M0,
             wake_delay: Duration::from_micros(timing::WAKE_HIGH_US),
             stuck: false,
@@ -67,14 +59,9 @@ impl<P: Transport> Chip<P> {
         }
     }
 
-    /// Its 7-bit address.
-    pub fn address(&self) -> u8 {
-        self.address
-    }
-
-    /// The bus it is on.
+    /// Returns the transport.
     pub fn transport_mut(&mut self) -> &mut P {
-        &mut self.port
+        &mut self.transport
     }
 
     /// Takes the chip's execution and wake times from its configuration.
@@ -118,11 +105,18 @@ impl<P: Transport> Chip<P> {
         loop {
             match self.converse_once(&mut *work) {
                 Err(error) if error.is_recoverable() && conversation < CONVERSATIONS => {
-                    log::debug!("chip {:#04x}: {error}; conversation {conversation} starts again", self.address);
+                    let name = self.transport.name();
+                    log::debug!("chip {name}: {error}; conversation {conversation} starts again");
                     conversation += 1;
                 }
                 other => return other,
             }
         }
+    }
+}
+
+impl<P: fmt::Debug> fmt::Debug for Chip<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chip").field("transport", &self.transport).field("gate", &self.gate).finish_non_exhaustive()
     }
 }

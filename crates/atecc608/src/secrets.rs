@@ -86,7 +86,7 @@ impl<P: Transport> Awake<'_, P> {
     pub fn fresh_secret(&mut self) -> Result<Zeroizing<[u8; 32]>> {
         let from_chip = Zeroizing::new(self.random()?);
         let mut from_host = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut from_host[..]).map_err(|error| Error::HostRandom(error.to_string()))?;
+        self.fill_random(&mut from_host[..])?;
         Ok(Zeroizing::new(Sha256::new().chain_update(&from_chip[..]).chain_update(&from_host[..]).finalize().into()))
     }
 
@@ -96,7 +96,7 @@ impl<P: Transport> Awake<'_, P> {
     /// Those of [`Awake::execute`]; [`Error::HostRandom`].
     pub fn random_nonce(&mut self) -> Result<[u8; 32]> {
         let mut num_in = [0; 20];
-        getrandom::fill(&mut num_in).map_err(|error| Error::HostRandom(error.to_string()))?;
+        self.fill_random(&mut num_in)?;
         let nonce = Nonce::Random { update_seed: true, num_in };
         match self.execute(&nonce)? {
             NonceResponse::Value(rand_out) => Ok(messages::nonce(&rand_out, &num_in, nonce.packet().param1)),

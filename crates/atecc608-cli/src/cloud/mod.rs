@@ -1,9 +1,45 @@
-//! What setting up any cloud needs: the key in the chip and its certificates ([`identity`]), a folder of files that are never
-//! overwritten silently ([`folder`]), other programs ([`program`]), and what was found when all of it was looked at ([`report`]).
+//! The commands about clouds. Beside [`aws`], [`azure`] and [`manifest`] stands what setting up any cloud needs: the key in the
+//! chip and its certificates ([`identity`]), a folder of files that are never overwritten silently ([`folder`]), and other programs
+//! ([`program`]).
 
-pub mod folder;
-pub mod identity;
-pub mod names;
-pub mod pem;
-pub mod program;
-pub mod report;
+mod aws;
+mod azure;
+mod folder;
+mod identity;
+mod manifest;
+mod names;
+mod pem;
+mod program;
+mod report;
+
+use clap::Subcommand;
+
+use crate::error::Result;
+use crate::output::Output;
+use crate::target::Selection;
+
+/// What is to be done with a cloud.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// What a batch has written down, and what clouds want of it; wants no chip
+    #[command(subcommand)]
+    Manifest(manifest::Command),
+    /// AWS IoT: make the chip a thing, and configure the clients on this machine
+    #[command(subcommand)]
+    Aws(aws::Command),
+    /// Azure IoT: make the chip a device of IoT Hub or DPS, and configure the clients on this machine
+    #[command(subcommand)]
+    Azure(azure::Command),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Those of the command.
+pub fn run(selection: &Selection, command: Command) -> Result<Output> {
+    match command {
+        Command::Manifest(command) => manifest::run(&command),
+        Command::Aws(command) => aws::run(selection, &command),
+        Command::Azure(command) => azure::run(selection, &command),
+    }
+}

@@ -12,7 +12,7 @@ use rustix::fs::{flock, FlockOperation};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
-use super::super::error::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What a file says.
 #[derive(Debug)]

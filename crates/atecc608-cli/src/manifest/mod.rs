@@ -1,19 +1,17 @@
-//! The manifest of a factory: one JSON line for each chip that `provision --batch` finished. `atecc608 manifest` reads it, and
-//! makes of it what a cloud's bulk registration wants. No chip is needed for that.
+//! The manifest of a factory: one JSON line for each chip that `provision --batch` finished, for `atecc608 manifest` and
+//! `verify-attestation` to read. [`lines`] is the file.
 
-pub mod aws;
-pub mod azure;
 pub mod lines;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
-use super::attest::enrolled::AttestationKey;
-use super::error::{Error, Result};
-use super::output::Output;
+use crate::error::{Error, Result};
+use crate::output::{hex, public_key_pem};
+use atecc608_token::point::Point;
+use atecc608_wire::Slot;
 
 /// The `format` of a record.
 const FORMAT: &str = "atecc608-manifest";
@@ -57,6 +55,24 @@ pub struct Record {
     pub io_key_file: String,
     /// What is worth knowing.
     pub warnings: Vec<String>,
+}
+
+/// A key that statements about a chip are signed with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttestationKey {
+    /// Where it is.
+    pub slot: u8,
+    /// 04, X, Y.
+    pub public_key: String,
+    /// The same as people pass it on.
+    pub public_key_pem: String,
+}
+
+impl AttestationKey {
+    /// The key in this slot.
+    pub fn new(slot: Slot, point: &Point) -> Self {
+        Self { slot: slot.number(), public_key: hex(&point.uncompressed()), public_key_pem: public_key_pem(point) }
+    }
 }
 
 /// A key pair whose private half is in the chip.
@@ -146,67 +162,6 @@ impl Chips {
     }
 }
 
-/// What is to be made of a manifest.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// The chips in it
-    List(ListArguments),
-    /// The file for AWS IoT's bulk registration (start-thing-registration-task), one JSON line per thing
-    Aws(aws::Arguments),
-    /// Individual enrolments for Azure's Device Provisioning Service, as CSV or as bodies of its bulk operation
-    Azure(azure::Arguments),
-}
-
-/// Arguments of `manifest list`.
-#[derive(Debug, Args)]
-pub struct ListArguments {
-    /// The manifest
-    file: PathBuf,
-}
-
-/// Does it.
-///
-/// # Errors
-/// Those of the file; [`Error::Refused`] if a chip lacks what is wanted.
-pub fn run(command: &Command) -> Result<Output> {
-    match command {
-        Command::List(arguments) => list(&existing(&arguments.file)?),
-        Command::Aws(arguments) => aws::run(arguments),
-        Command::Azure(arguments) => azure::run(arguments),
-    }
-}
-
-/// The chips of a file that has to be there.
-///
-/// # Errors
-/// [`Error::Refused`] if it is not; as [`Chips::read`].
-pub fn existing(path: &Path) -> Result<Chips> {
-    if !path.exists() {
-        return Err(Error::Refused(format!(
-            "{}: there is no such file; `atecc608 provision --batch` writes one",
-            path.display()
-        )));
-    }
-    Chips::read(path)
-}
-
-fn list(chips: &Chips) -> Result<Output> {
-    let mut text = String::new();
-    for chip in &chips.records {
-        let certificate = if chip.certificate.is_some() { "certificate" } else { "no certificate" };
-        text += &format!(
-            "{}  {}  {}  {}  {certificate}{}\n",
-            chip.serial_number,
-            chip.model,
-            chip.profile,
-            chip.time,
-            if chip.adopted { ", provisioned by somebody else" } else { "" }
-        );
-    }
-    text += &format!("{} chips\n", chips.records.len());
-    Output::new(text, &serde_json::json!({ "chips": chips.records }))
-}
-
 /// A name made for a chip: `{serial}` stands for its serial number.
 ///
 /// # Errors
@@ -216,9 +171,4 @@ pub fn name_for(template: &str, serial: &str) -> Result<String> {
         return Err(Error::Refused(format!("\"{template}\" is the same for every chip: write {{serial}} into it")));
     }
     Ok(template.replace("{serial}", serial))
-}
-
-/// The chips that lack something that an export needs, said in one message.
-fn lacking(what: &str, remedy: &str, serials: &[&str]) -> Error {
-    Error::Refused(format!("{} chips have no {what} in the manifest ({}): {remedy}", serials.len(), serials.join(", ")))
 }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::pem::{self, Block, Contents};
 use crate::error::{Error, Result};
-use crate::secret_input;
+use crate::input::secret;
 
 /// Curve P-256 (prime256v1).
 pub const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
@@ -60,8 +60,8 @@ impl Passphrase {
 
     fn get(&self, name: &str) -> Result<Zeroizing<Vec<u8>>> {
         match self {
-            Self::Ask => secret_input::ask(&format!("Passphrase of {name}"), "--passphrase-file FILE"),
-            Self::File(path) => secret_input::first_line(path),
+            Self::Ask => secret::ask(&format!("Passphrase of {name}"), "--passphrase-file FILE"),
+            Self::File(path) => secret::first_line(path),
         }
     }
 }

@@ -3,38 +3,34 @@
 //!
 //! - [`pem`]: files, PEM or DER;
 //! - [`key_file`]: a private key in a file, in any of the usual forms, encrypted or not;
-//! - [`signer`]: whatever signs, a key in a file or one in the chip ([`crate::chip_keys`]);
+//! - [`signer`]: whatever signs, a key in a file or one in the chip (`chip_keys`);
 //! - [`subject`], [`alternative`]: names;
 //! - [`request`]: a certificate signing request;
 //! - [`certificate`]: a certificate that is there; [`issue`] makes new ones, [`terms`] is what they are to be good for and how long;
 //! - [`authority`]: a certification authority: its certificate and its key, which belong together;
 //! - [`verify`]: signatures, checked.
 //!
-//! From a key in the chip to a certificate:
+//! From a key to a request, and from the request to a certificate:
 //!
-//! ```no_run
-//! use std::path::Path;
-//! use atecc608_pkcs11::cli::chip_keys::{ChipKeys, LoginArguments, NewKeyNames};
-//! use atecc608_pkcs11::cli::target::Selection;
-//! use atecc608_pkcs11::cli::x509::authority::Authority;
-//! use atecc608_pkcs11::cli::x509::issue::{self, Applicant};
-//! use atecc608_pkcs11::cli::x509::key_file::Passphrase;
-//! use atecc608_pkcs11::cli::x509::signer::Signer;
-//! use atecc608_pkcs11::cli::x509::subject::Subject;
-//! use atecc608_pkcs11::cli::x509::terms::Terms;
-//! use atecc608_pkcs11::cli::x509::request;
+//! ```
+//! use atecc608_cli::x509::authority::Authority;
+//! use atecc608_cli::x509::certificate::Certificate;
+//! use atecc608_cli::x509::key_file::PrivateKey;
+//! use atecc608_cli::x509::subject::Subject;
+//! use atecc608_cli::x509::terms::Terms;
+//! use atecc608_cli::x509::{issue, request};
+//! use rsa::rand_core::OsRng;
 //!
-//! # fn f() -> atecc608_pkcs11::cli::Result<()> {
-//! // Whoever has a token of its own: ChipKeys::new(token, "/dev/i2c-1 at 0x60").
-//! let keys = ChipKeys::open_logged_in(&Selection::default(), &LoginArguments::default())?;
-//! let key = keys.generate(&NewKeyNames { label: Some("gateway".to_owned()), ..NewKeyNames::default() })?;
-//! let subject = Subject::parse("/O=Acme/CN=gateway-1")?;
-//! let csr: Vec<u8> = request::build(&subject, &[], &key)?;
-//! println!("{}", request::to_pem(&csr));
-//! let authority = Authority::read(Path::new("ca.pem"), Path::new("ca.key"), &Passphrase::Ask)?;
-//! let applicant = Applicant { subject, public_key_info: key.public_key_info(), alternative: Vec::new() };
-//! let certificate: Vec<u8> = issue::issue(&applicant, &Terms::device(), &authority)?;
-//! keys.store_certificate(&certificate, Some(&key.label), Some(&key.id))?;
+//! # fn main() -> atecc608_cli::Result<()> {
+//! let key = PrivateKey::P256(p256::SecretKey::random(&mut OsRng));
+//! let csr = request::build(&Subject::parse("/O=Acme/CN=gateway-1")?, &[], &key)?;
+//! let applicant = request::parse("the request", &csr)?;
+//!
+//! let ca_key = PrivateKey::P256(p256::SecretKey::random(&mut OsRng));
+//! let ca = issue::self_sign(&Subject::parse("/O=Acme/CN=CA")?, &[], &Terms::authority(None), &ca_key)?;
+//! let authority = Authority::new(Certificate::from_der("the CA", &ca)?, Box::new(ca_key))?;
+//! let certificate = Certificate::from_der("the device's", &issue::issue(&applicant, &Terms::device(), &authority)?)?;
+//! assert!(certificate.is_signed_by(authority.certificate()));
 //! # Ok(())
 //! # }
 //! ```

@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use embedded_hal::i2c::{ErrorKind, NoAcknowledgeSource, Operation};
+use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
 use i2cdev::core::I2CTransfer;
 use i2cdev::linux::{I2CMessage, LinuxI2CDevice, LinuxI2CError, LinuxI2CMessage};
 
-use super::{BusError, OpenError};
+use super::{monotonic, BusError, Link, OpenError, Wires};
 
 /// The address of the wake pulse: eight low bits.
 const WAKE_ADDRESS: u8 = 0x00;
@@ -72,6 +72,11 @@ impl LinuxBus {
     }
 }
 
+/// The chip at `address` of an adapter.
+pub(super) fn link(bus: LinuxBus, address: u8) -> Box<dyn Link> {
+    super::link(bus, linux_embedded_hal::Delay, monotonic, address)
+}
+
 fn open_handle(path: &Path, address: u8) -> Result<LinuxI2CDevice, OpenError> {
     LinuxI2CDevice::new(path, address.into()).map_err(|error| {
         let errno = match error {
@@ -82,14 +87,20 @@ fn open_handle(path: &Path, address: u8) -> Result<LinuxI2CDevice, OpenError> {
     })
 }
 
-impl<H: Handle> LinuxBus<H> {
+impl Wires for LinuxBus {
     /// Whether the address could be opened.
-    pub(super) fn has(&self, address: u8) -> bool {
+    fn reaches(&self, address: u8) -> bool {
         self.handles.iter().any(|(known, _)| *known == address)
     }
+}
 
+impl<H> ErrorType for LinuxBus<H> {
+    type Error = BusError;
+}
+
+impl<H: Handle> I2c for LinuxBus<H> {
     /// One transfer, START to STOP, to an address that was opened, or to address 0.
-    pub(super) fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
+    fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
         let Some((_, handle)) = self.handles.iter_mut().find(|(known, _)| *known == address) else {
             return Err(BusError::new(ErrorKind::Other, format!("address {address:#04x} was not opened")));
         };

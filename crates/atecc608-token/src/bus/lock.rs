@@ -194,7 +194,7 @@ static DESCRIPTORS: [AtomicI32; 64] = [const { AtomicI32::new(-1) }; 64];
 
 /// The descriptors of all lock files. A forked child lets go of what is behind them (in a handler that may only call
 /// what is async-signal-safe): an inherited one would keep the lock when the parent dies holding it.
-pub fn open_lock_descriptors() -> impl Iterator<Item = i32> {
+pub(crate) fn open_lock_descriptors() -> impl Iterator<Item = i32> {
     DESCRIPTORS.iter().map(|entry| entry.load(Ordering::Acquire)).filter(|fd| *fd >= 0)
 }
 

@@ -1,26 +1,25 @@
-//! Where a chip is reached: an I2C adapter of Linux, a simulated chip in this process, or a simulated bus behind
-//! a socket; and the lock around one conversation.
+//! Where a chip is reached: through an I2C adapter of Linux, or on a simulated bus; and the lock around one conversation.
+//!
+//! [`Bus`] is the driver's [`Transport`] to one chip. What is behind it is a [`Link`]: [`linux`] opens one, and [`simulated`]
+//! the others. Another way to a chip is another file that returns one, and a line in [`Bus::open`].
 
 mod linux;
 pub mod lock;
-#[cfg(feature = "sim")]
-mod remote;
+#[cfg_attr(not(feature = "sim"), path = "not_simulated.rs")]
+mod simulated;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
-#[cfg(feature = "sim")]
-use std::path::PathBuf;
 use std::time::Duration;
 
 use embedded_hal::delay::DelayNs;
-use embedded_hal::i2c::{self, ErrorKind, ErrorType, I2c, Operation};
+use embedded_hal::i2c::{self, ErrorKind, I2c};
 
-#[cfg(feature = "sim")]
-use crate::config::DEFAULT_LOCK_TIMEOUT;
 use crate::config::{BusLocation, DEFAULT_ADDRESS};
-use atecc608::Transport;
-#[cfg(feature = "sim")]
-use atecc608_sim as sim;
+use atecc608::i2c::probe::{self, Answer};
+use atecc608::i2c::I2cTransport;
+use atecc608::transport::{Fault, Transport};
 
 pub use lock::{LockError, LockGuard};
 
@@ -67,19 +66,92 @@ pub enum OpenError {
     Other(String),
 }
 
-/// An open bus.
-pub struct Bus {
-    location: BusLocation,
-    transport: Kind,
-    lock: lock::BusLock,
+/// The way to one chip.
+trait Link: Transport + Send {
+    /// Reads again what other processes may have changed since the last turn. The caller has just taken the lock.
+    ///
+    /// # Errors
+    /// Those of the simulated chip's file.
+    fn refresh(&mut self) -> io::Result<()>;
+
+    /// Whether a device at this address of the chip's bus can be reached.
+    fn reaches(&self, address: u8) -> bool;
+
+    /// Asks which chips are at these addresses of the bus.
+    fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)>;
+
+    /// Returns the I2C bus, for transfers past the driver.
+    fn i2c(&mut self) -> &mut dyn I2c<Error = BusError>;
 }
 
-enum Kind {
-    Linux(linux::LinuxBus),
-    #[cfg(feature = "sim")]
-    Sim(sim::SimBus),
-    #[cfg(feature = "sim")]
-    Remote(remote::RemoteBus),
+/// An I2C bus that a [`Link`] is made of.
+trait Wires: I2c<Error = BusError> + Send {
+    /// [`Link::refresh`].
+    ///
+    /// # Errors
+    /// As there.
+    fn refresh(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// [`Link::reaches`].
+    fn reaches(&self, _address: u8) -> bool {
+        true
+    }
+}
+
+impl<W, D, C> Link for I2cTransport<W, D, C>
+where
+    W: Wires,
+    D: DelayNs + Send,
+    C: Fn() -> Duration + Send,
+{
+    fn refresh(&mut self) -> io::Result<()> {
+        self.bus_mut().refresh()
+    }
+
+    fn reaches(&self, address: u8) -> bool {
+        self.bus().reaches(address)
+    }
+
+    fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)> {
+        probe::ask(self, addresses)
+    }
+
+    fn i2c(&mut self) -> &mut dyn I2c<Error = BusError> {
+        self.bus_mut()
+    }
+}
+
+/// The chip at `address` of an I2C bus.
+fn link<W, D, C>(wires: W, delay: D, clock: C, address: u8) -> Box<dyn Link>
+where
+    W: Wires + 'static,
+    D: DelayNs + Send + 'static,
+    C: Fn() -> Duration + Send + 'static,
+{
+    Box::new(I2cTransport::new(wires, delay, clock, address).describe_errors(BusError::to_string))
+}
+
+/// The time since the system was started.
+fn monotonic() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// The system's random numbers, for [`atecc608::Chip::new`].
+///
+/// # Errors
+/// Why the system has none.
+pub fn host_random(bytes: &mut [u8]) -> Result<(), String> {
+    getrandom::fill(bytes).map_err(|error| error.to_string())
+}
+
+/// An open bus with one chip on it that is meant.
+pub struct Bus {
+    location: BusLocation,
+    link: Box<dyn Link>,
+    lock: lock::BusLock,
 }
 
 impl Bus {
@@ -88,28 +160,16 @@ impl Bus {
     /// # Errors
     /// [`OpenError`] that names the node and the remedy.
     pub fn open(location: &BusLocation, address: u8, state_dir: &Path) -> Result<Self, OpenError> {
-        let (transport, lock) = match location {
+        let (link, lock) = match location {
             BusLocation::Linux(path) => {
                 // First, since it says best what is wrong with a node.
-                let bus = linux::LinuxBus::open(path, address)?;
-                (Kind::Linux(bus), linux_lock(path, state_dir)?)
+                let wires = linux::LinuxBus::open(path, address)?;
+                (linux::link(wires, address), linux_lock(path, state_dir)?)
             }
-            #[cfg(feature = "sim")]
-            BusLocation::Sim(path) => {
-                let files = vec![lock::LockFile::required(with_suffix(path))?];
-                (Kind::Sim(open_sim(path, address, &files)?), lock::BusLock::new(files))
-            }
-            #[cfg(feature = "sim")]
-            BusLocation::Unix(path) => (
-                Kind::Remote(remote::RemoteBus::connect(path)?),
-                lock::BusLock::new([lock::LockFile::required(with_suffix(path))?]),
-            ),
-            #[cfg(not(feature = "sim"))]
-            BusLocation::Sim(_) | BusLocation::Unix(_) => {
-                return Err(OpenError::Other("this module was built without the feature `sim`".to_owned()))
-            }
+            BusLocation::Sim(path) => simulated::open_file(path, address)?,
+            BusLocation::Unix(path) => simulated::open_socket(path, address)?,
         };
-        Ok(Self { location: location.clone(), transport, lock })
+        Ok(Self { location: location.clone(), link, lock })
     }
 
     /// Opens a bus to see who is on it at these addresses. Of a simulated chip's file, which has to be there, and of a simulated
@@ -120,8 +180,9 @@ impl Bus {
     pub fn open_to_scan(location: &BusLocation, addresses: &[u8], state_dir: &Path) -> Result<Self, OpenError> {
         match location {
             BusLocation::Linux(path) => {
-                let transport = Kind::Linux(linux::LinuxBus::open_several(path, addresses)?);
-                Ok(Self { location: location.clone(), transport, lock: linux_lock(path, state_dir)? })
+                let wires = linux::LinuxBus::open_several(path, addresses)?;
+                let link = linux::link(wires, DEFAULT_ADDRESS);
+                Ok(Self { location: location.clone(), link, lock: linux_lock(path, state_dir)? })
             }
             BusLocation::Sim(path) if !path.exists() => {
                 Err(OpenError::NotFound(format!("{location}: the file does not exist")))
@@ -132,11 +193,17 @@ impl Bus {
 
     /// Whether a device at this address can be talked to: none that a kernel driver has.
     pub fn can_reach(&self, address: u8) -> bool {
-        match &self.transport {
-            Kind::Linux(bus) => bus.has(address),
-            #[cfg(feature = "sim")]
-            Kind::Sim(_) | Kind::Remote(_) => true,
-        }
+        self.link.reaches(address)
+    }
+
+    /// Asks which chips are at these addresses of the bus ([`probe::ask`]). The caller has the bus.
+    pub fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)> {
+        self.link.ask(addresses)
+    }
+
+    /// Returns the I2C bus, for transfers past the driver: tests of a chip, and of other devices on its bus.
+    pub fn i2c(&mut self) -> &mut dyn I2c<Error = BusError> {
+        self.link.i2c()
     }
 
     /// Takes the bus for one conversation, waiting at most `timeout`. What other processes did to a simulated
@@ -146,10 +213,7 @@ impl Bus {
     /// [`LockError`] that names the holder if it can be known.
     pub fn lock(&mut self, timeout: Duration) -> Result<LockGuard, LockError> {
         let guard = self.lock.acquire(timeout)?;
-        #[cfg(feature = "sim")]
-        if let Kind::Sim(bus) = &self.transport {
-            bus.reload().map_err(|error| LockError::Unusable(format!("{}: {error}", self.location)))?;
-        }
+        self.link.refresh().map_err(|error| LockError::Unusable(format!("{}: {error}", self.location)))?;
         Ok(guard)
     }
 
@@ -162,15 +226,6 @@ impl Bus {
     pub fn is_simulated(&self) -> bool {
         !matches!(self.location, BusLocation::Linux(_))
     }
-
-    /// The simulated bus, for its counters and faults.
-    #[cfg(feature = "sim")]
-    pub fn simulated(&self) -> Option<&sim::SimBus> {
-        match &self.transport {
-            Kind::Sim(bus) => Some(bus),
-            _ => None,
-        }
-    }
 }
 
 /// The node itself, and the file that containers with nodes of their own share.
@@ -180,75 +235,44 @@ fn linux_lock(path: &Path, state_dir: &Path) -> Result<lock::BusLock, OpenError>
     Ok(lock::BusLock::new(std::iter::once(lock::LockFile::node(path)?).chain(shared)))
 }
 
-/// `FILE.lock` beside `FILE`.
-#[cfg(feature = "sim")]
-fn with_suffix(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
-}
-
-#[cfg(feature = "sim")]
-fn open_sim(path: &Path, address: u8, locks: &[lock::LockFile]) -> Result<sim::SimBus, OpenError> {
-    // Two processes may find the file missing at once; one that is there is replaced whole, and read at each turn.
-    let _guard = if path.exists() {
-        None
-    } else {
-        let lock = lock::BusLock::new(locks.to_vec());
-        Some(lock.acquire(DEFAULT_LOCK_TIMEOUT).map_err(|error| OpenError::InUse(error.to_string()))?)
-    };
-    let chip = sim::SimChip::open(path, address).map_err(|error| OpenError::Other(error.to_string()))?;
-    let bus = sim::SimBus::new(100_000);
-    bus.add_chip(chip);
-    Ok(bus)
-}
-
-impl ErrorType for Bus {
-    type Error = BusError;
-}
-
-impl I2c for Bus {
-    fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
-        match &mut self.transport {
-            Kind::Linux(bus) => bus.transaction(address, operations),
-            #[cfg(feature = "sim")]
-            Kind::Sim(bus) => {
-                bus.transaction(address, operations).map_err(|kind| BusError::new(kind, kind.to_string()))
-            }
-            #[cfg(feature = "sim")]
-            Kind::Remote(bus) => bus.transaction(address, operations),
-        }
-    }
-}
-
-impl DelayNs for Bus {
-    fn delay_ns(&mut self, ns: u32) {
-        match &mut self.transport {
-            #[cfg(feature = "sim")]
-            Kind::Sim(bus) => bus.delay_ns(ns),
-            _ => linux_embedded_hal::Delay.delay_ns(ns),
-        }
-    }
-
-    fn delay_us(&mut self, us: u32) {
-        match &mut self.transport {
-            #[cfg(feature = "sim")]
-            Kind::Sim(bus) => bus.delay_us(us),
-            _ => linux_embedded_hal::Delay.delay_us(us),
-        }
-    }
-}
-
 impl Transport for Bus {
+    fn name(&self) -> String {
+        self.link.name()
+    }
+
+    fn absence(&self) -> String {
+        self.link.absence()
+    }
+
+    fn wake(&mut self) -> Result<(), Fault> {
+        self.link.wake()
+    }
+
+    fn send(&mut self, packet: &[u8]) -> Result<(), Fault> {
+        self.link.send(packet)
+    }
+
+    fn receive(&mut self, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.link.receive(bytes)
+    }
+
+    fn reset(&mut self) -> Result<(), Fault> {
+        self.link.reset()
+    }
+
+    fn sleep(&mut self) -> Result<(), Fault> {
+        self.link.sleep()
+    }
+
+    fn idle(&mut self) -> Result<(), Fault> {
+        self.link.idle()
+    }
+
     fn now(&self) -> Duration {
-        match &self.transport {
-            #[cfg(feature = "sim")]
-            Kind::Sim(bus) => bus.now(),
-            // CLOCK_MONOTONIC.
-            _ => {
-                let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-                Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
-            }
-        }
+        self.link.now()
+    }
+
+    fn delay(&mut self, time: Duration) {
+        self.link.delay(time);
     }
 }

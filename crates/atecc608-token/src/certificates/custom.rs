@@ -13,7 +13,6 @@ use crate::config::CertificateConfig;
 use crate::document::{Problem as Misplaced, Table};
 use crate::error::{Error, Result};
 use crate::point::Point;
-use crate::state::to_hex;
 use crate::turn::Turn;
 use atecc608_wire::certificate::compressed::{COMPRESSED_LEN, PUBLIC_KEY_HASH};
 use atecc608_wire::certificate::template::{Field, Template, Values};
@@ -114,7 +113,7 @@ fn rebuilt(
 ) -> Result<Vec<u8>, Problem> {
     let mut fields = file.fields;
     for ((index, _, as_hex), bytes) in file.data.iter().zip(read.get(1..).unwrap_or_default()) {
-        let bytes = if *as_hex { to_hex(bytes).to_ascii_uppercase().into_bytes() } else { bytes.clone() };
+        let bytes = if *as_hex { base16ct::upper::encode_string(bytes).into_bytes() } else { bytes.clone() };
         fields[*index].0 = Field::Data(bytes);
     }
     let example = read_file(&file.example)?;

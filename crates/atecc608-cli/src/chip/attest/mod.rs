@@ -1,0 +1,215 @@
+//! `atecc608 attest`: the chip states that a key was born in it, or lives in it. [`verify`] is the other side.
+
+pub mod enrolled;
+mod meaning;
+pub mod statement;
+pub mod verify;
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cryptoki_sys::CKU_USER;
+
+use crate::error::{Error, Result};
+use crate::input::secret::first_line;
+use crate::output::{hex, note, public_key_pem, Output};
+use crate::target::{Selection, Target};
+use atecc608 as chip;
+use atecc608_token::attest::{self, BornKey, KeyName};
+use atecc608_token::config::parse_hex;
+use atecc608_token::{self as token, Token};
+use atecc608_wire::attestation::{Evidence, Kind, ATTESTER, CHALLENGE_LEN};
+use atecc608_wire::Slot;
+use enrolled::Enrolment;
+use statement::Statement;
+
+/// A verifier's challenge: 40 hex digits.
+pub(super) type Challenge = [u8; CHALLENGE_LEN];
+
+/// Arguments of `attest`.
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("what").required(true).multiple(true).args(["public", "generate", "key", "slot"]),
+    after_help = "docs/attestation.md says what a statement proves and what it does not."
+)]
+pub struct Arguments {
+    /// Print the attestation key's public key, for whoever is to verify statements; do it when the chip is provisioned
+    #[arg(long, conflicts_with_all = ["generate", "key", "slot", "challenge", "output", "label"])]
+    public: bool,
+    /// Generate a key and state that it was born in the chip ("born here")
+    #[arg(long, conflicts_with = "key")]
+    generate: bool,
+    /// The new key's label
+    #[arg(long, requires = "generate")]
+    label: Option<String>,
+    /// State that the private key of this label lives in the chip ("lives here")
+    #[arg(long, value_name = "LABEL", conflicts_with = "slot")]
+    key: Option<String>,
+    /// The same by slot; with --generate, where the new key goes
+    #[arg(long, value_name = "N", value_parser = slot)]
+    slot: Option<Slot>,
+    /// The verifier's challenge, 40 hex digits: only with it does the statement prove that it is fresh
+    #[arg(long, value_name = "HEX", value_parser = challenge)]
+    challenge: Option<Challenge>,
+    /// Write the statement to this file, which must not exist yet, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// On a chip with a PIN: the user's PIN is the first line of this file (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+}
+
+/// Asks the chip for a statement.
+///
+/// # Errors
+/// Those of configuration, chip, state folder and file. A key that was generated without its statement is a failure that
+/// says so.
+pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
+    let target = selection.target()?;
+    let place = target.place();
+    let token = token_of(target);
+    let failed = |cause| match cause {
+        token::Error::UserNotLoggedIn => {
+            Error::Refused(format!("{place}: this chip wants the user's PIN: give its file with --pin-file"))
+        }
+        cause => Error::Token(format!("{place}: {cause}")),
+    };
+    if let Some(path) = &arguments.pin_file {
+        token.login(CKU_USER, Some(&first_line(path)?)).map_err(failed)?;
+    }
+    if arguments.public {
+        let (serial, point) = attest::attestation_key(&token).map_err(failed)?;
+        return Output::new(public_key_pem(&point), &Enrolment::new(&serial, ATTESTER, &point));
+    }
+    let challenge = match arguments.challenge {
+        Some(challenge) => challenge,
+        None => {
+            note("no --challenge: a random one is used, so the statement will not prove when it was made");
+            let mut challenge = [0; CHALLENGE_LEN];
+            getrandom::fill(&mut challenge).map_err(Error::HostRandom)?;
+            challenge
+        }
+    };
+    // What is in the way of the file should show before there is a key.
+    let file = arguments.output.as_deref().map(NewFile::create).transpose()?;
+    let evidence = if arguments.generate {
+        let born = attest::generate_attested_key(&token, arguments.label.clone(), arguments.slot, &challenge);
+        evidence_of(&place, born.map_err(|cause| not_generated(failed, cause))?)?
+    } else {
+        let key = match (&arguments.key, arguments.slot) {
+            (Some(label), _) => KeyName::Label(label.clone()),
+            (None, Some(slot)) => KeyName::Slot(slot),
+            (None, None) => return Err(Error::Refused("which key? --key LABEL, --slot N or --generate".to_owned())),
+        };
+        attest::attest_key(&token, &key, &challenge).map_err(failed)?
+    };
+    print(&evidence, file)
+}
+
+/// The token behind a configured chip.
+fn token_of(target: Target) -> Token {
+    Token::new(&target.config, &target.token)
+}
+
+/// Why there is no new key; or that nobody knows yet whether there is one.
+fn not_generated(failed: impl Fn(token::Error) -> Error, cause: token::Error) -> Error {
+    match cause {
+        token::Error::Device(chip::Error::Uncertain { .. }) => Error::Token(format!(
+            "{}. Whether there is a new key shows when the chip answers again (`atecc608 info`); there is no statement of \
+             its birth, and there can't be one any more: use it with a statement that it lives here, or destroy it",
+            failed(cause)
+        )),
+        cause => failed(cause),
+    }
+}
+
+/// The birth statement, if there is one; what became of the key is said in any case.
+fn evidence_of(place: &str, born: BornKey) -> Result<Evidence> {
+    if let Some(problem) = &born.not_noted {
+        note(&format!("warning: the key is in slot {}, but its label is not kept yet: {problem}", born.slot));
+    }
+    born.evidence.map_err(|cause| {
+        Error::Refused(format!(
+            "{place}: there is a new key in slot {slot} (\"{label}\", public key 04{xy}), but no statement of its birth: \
+             {cause}. A birth can't be attested afterwards: use the key as it is, with a statement that it lives here \
+             (`atecc608 attest --slot {slot}`), or destroy it and generate another",
+            slot = born.slot,
+            label = born.label,
+            xy = hex(&born.point.xy()),
+        ))
+    })
+}
+
+fn print(evidence: &Evidence, file: Option<NewFile>) -> Result<Output> {
+    let statement = Statement::new(evidence);
+    let mut text = serde_json::to_string_pretty(&statement).map_err(|error| Error::Output(error.into()))?;
+    text.push('\n');
+    let Some(file) = file else {
+        return Output::new(text, &statement);
+    };
+    let path = file.path.display().to_string();
+    match file.write(&text) {
+        Ok(()) => {
+            let what = match evidence.kind {
+                Kind::BornHere => "a new key, born",
+                Kind::LivesHere => "the key that lives",
+            };
+            let serial = evidence.zone.serial_number();
+            Output::new(
+                format!("{path}: the statement of the chip {serial} about {what} in slot {}\n", evidence.slot),
+                &statement,
+            )
+        }
+        Err(problem) => {
+            note(&format!("{path}: {problem}; the statement is on standard output instead"));
+            Ok(Output::new(text, &statement)?.failed_if(true))
+        }
+    }
+}
+
+/// The file for a statement: it is there before the chip is asked, and removed if nothing comes of it. Nothing is ever
+/// written over: a statement of a birth can't be had twice.
+struct NewFile {
+    path: PathBuf,
+    file: File,
+    written: bool,
+}
+
+impl NewFile {
+    fn create(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.map_err(|error| Error::Refused(format!("{}: {error}", path.display())))?;
+        Ok(Self { path: path.to_owned(), file, written: false })
+    }
+
+    fn write(mut self, text: &str) -> std::io::Result<()> {
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_all()?;
+        self.written = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.written {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn slot(text: &str) -> Result<Slot, String> {
+    let slot = text.parse().ok().and_then(Slot::new);
+    slot.ok_or_else(|| "expected a slot, 0 to 15".to_owned())
+}
+
+/// Reads a challenge.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn challenge(text: &str) -> Result<Challenge, String> {
+    let bytes = parse_hex(text).and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| format!("expected {} hex digits", 2 * CHALLENGE_LEN))
+}

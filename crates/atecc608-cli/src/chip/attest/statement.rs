@@ -1,0 +1,89 @@
+//! The file that carries a statement: one JSON object, version 1 (docs/attestation.md).
+
+use serde::{Deserialize, Serialize};
+
+use crate::output::hex;
+use atecc608_token::config::parse_hex;
+use atecc608_wire::attestation::{Evidence, Kind};
+use atecc608_wire::{ConfigZone, Slot};
+
+/// What tells such a file from others.
+const FORMAT: &str = "atecc608-attestation";
+/// Version of its contents.
+const VERSION: u32 = 1;
+
+/// A statement as it is written: bytes are hex digits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    format: String,
+    version: u32,
+    kind: String,
+    /// For people; the one that counts is in `configuration`.
+    serial_number: String,
+    slot: u8,
+    challenge: String,
+    random: String,
+    configuration: String,
+    public_key: String,
+    signature: String,
+}
+
+impl Statement {
+    /// A chip's statement to be written.
+    pub fn new(evidence: &Evidence) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            kind: evidence.kind.name().to_owned(),
+            serial_number: evidence.zone.serial_number().to_string(),
+            slot: evidence.slot.number(),
+            challenge: hex(&evidence.challenge),
+            random: hex(&evidence.random),
+            configuration: hex(evidence.zone.as_bytes()),
+            public_key: format!("04{}", hex(&evidence.public_key)),
+            signature: hex(&evidence.signature),
+        }
+    }
+
+    /// Reads a file's text. Whether what it says is true is another question.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(text: &str) -> Result<Evidence, String> {
+        let statement: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if statement.format != FORMAT {
+            return Err(format!("format: \"{}\", where \"{FORMAT}\" was expected", statement.format));
+        }
+        if statement.version != VERSION {
+            return Err(format!("version: {}, where this program knows {VERSION} only", statement.version));
+        }
+        let kind = [Kind::BornHere, Kind::LivesHere].into_iter().find(|kind| kind.name() == statement.kind);
+        let public_key: [u8; 65] = bytes("public_key", &statement.public_key)?;
+        let [0x04, xy @ ..] = public_key else {
+            return Err("public_key: an uncompressed point begins with 04".to_owned());
+        };
+        let evidence = Evidence {
+            kind: kind.ok_or_else(|| format!("kind: \"{}\" is neither born-here nor lives-here", statement.kind))?,
+            slot: Slot::new(statement.slot).ok_or_else(|| format!("slot: {} is none of 0 to 15", statement.slot))?,
+            challenge: bytes("challenge", &statement.challenge)?,
+            random: bytes("random", &statement.random)?,
+            zone: ConfigZone::new(bytes("configuration", &statement.configuration)?),
+            public_key: xy,
+            signature: bytes("signature", &statement.signature)?,
+        };
+        let serial = evidence.zone.serial_number().to_string();
+        if !statement.serial_number.eq_ignore_ascii_case(&serial) {
+            return Err(format!(
+                "serial_number: {}, but the configuration is that of {serial}",
+                statement.serial_number
+            ));
+        }
+        Ok(evidence)
+    }
+}
+
+fn bytes<const N: usize>(field: &str, digits: &str) -> Result<[u8; N], String> {
+    let bytes = parse_hex(digits).and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| format!("{field}: {} hex digits were expected", 2 * N))
+}

@@ -1,0 +1,192 @@
+//! `atecc608 verify-attestation`: whether a statement holds, and what that proves. It wants the enrolled attestation
+//! public key, and neither chip nor configuration.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::enrolled::{read_file, Enrolled};
+use super::meaning::{self, Meaning};
+use super::statement::Statement;
+use super::{challenge, Challenge};
+use crate::error::{Error, Result};
+use crate::output::{hex, public_key_pem, Output};
+use atecc608_token::point::Point;
+use atecc608_wire::attestation::{attester_problem, subject_problem, Evidence, ATTESTER};
+use atecc608_wire::words;
+
+/// Arguments of `verify-attestation`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("freshness").required(true).args(["challenge", "any_challenge"]))]
+pub struct Arguments {
+    /// The statement that `attest` wrote
+    statement: PathBuf,
+    /// The chip's enrolled attestation key: PEM, or what `provision --json` or `attest --public --json` printed then
+    #[arg(long, value_name = "FILE")]
+    attestation_key: PathBuf,
+    /// The challenge that this statement was asked for with
+    #[arg(long, value_name = "HEX", value_parser = challenge)]
+    challenge: Option<Challenge>,
+    /// Take any challenge: then nothing proves that the statement is not an old one
+    #[arg(long)]
+    any_challenge: bool,
+    /// The serial number that the chip must have, 18 hex digits
+    #[arg(long, value_name = "HEX")]
+    serial: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    verified: bool,
+    kind: &'static str,
+    serial_number: String,
+    model: String,
+    simulated: bool,
+    slot: u8,
+    slot_config: String,
+    key_config: String,
+    public_key: String,
+    public_key_pem: String,
+    checks: Vec<Check>,
+    /// Empty unless all checks hold.
+    proven: Vec<String>,
+    not_proven: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    holds: bool,
+    detail: String,
+}
+
+/// Checks a statement. One that does not hold is shown as a failure, with what is wrong.
+///
+/// # Errors
+/// [`Error::Refused`] if a file can't be read.
+pub fn run(arguments: &Arguments) -> Result<Output> {
+    let evidence = read(&arguments.statement, "statement", Statement::read)?;
+    let enrolled = read(&arguments.attestation_key, "attestation key", Enrolled::read)?;
+    let report = report(&evidence, &enrolled, arguments);
+    Ok(Output::new(text(&report, &arguments.statement), &report)?.failed_if(!report.verified))
+}
+
+fn read<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T> {
+    let parsed = read_file(path).and_then(|text| parse(&text));
+    parsed.map_err(|problem| Error::Refused(format!("{}: not a usable {what}: {problem}", path.display())))
+}
+
+fn report(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments) -> Report {
+    let (zone, slot) = (&evidence.zone, evidence.slot);
+    let point = Point::from_xy(&evidence.public_key);
+    let checks = checks(evidence, enrolled, arguments, point.is_some());
+    let verified = checks.iter().all(|check| check.holds);
+    let Meaning { proven, not_proven } =
+        if verified { meaning::of(evidence, arguments.challenge.is_some()) } else { Meaning::default() };
+    Report {
+        verified,
+        kind: evidence.kind.name(),
+        serial_number: zone.serial_number().to_string(),
+        model: zone.model().to_string(),
+        simulated: zone.serial_number().is_simulated(),
+        slot: slot.number(),
+        slot_config: words::word(zone.slot_config(slot).0),
+        key_config: words::word(zone.key_config(slot).0),
+        public_key: format!("04{}", hex(&evidence.public_key)),
+        public_key_pem: point.map(|point| public_key_pem(&point)).unwrap_or_default(),
+        checks,
+        proven,
+        not_proven,
+    }
+}
+
+/// All of them, so that a refusal says everything that is wrong.
+fn checks(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments, on_curve: bool) -> Vec<Check> {
+    let (zone, slot) = (&evidence.zone, evidence.slot);
+    let serial = zone.serial_number().to_string();
+    let check =
+        |name, holds, right: String, wrong: String| Check { name, holds, detail: if holds { right } else { wrong } };
+    let rules = |name, slot, problem: Option<&str>| {
+        let wrong = format!("slot {slot}: {}", problem.unwrap_or_default());
+        check(name, problem.is_none(), format!("slot {slot}: {}", words::rules(zone, slot).join(", ")), wrong)
+    };
+    let wanted: Vec<&String> = [&enrolled.serial, &arguments.serial].into_iter().flatten().collect();
+    let other = wanted.iter().find(|wanted| !wanted.eq_ignore_ascii_case(&serial));
+    vec![
+        check(
+            "signature",
+            enrolled.point.verify(&evidence.digest(), &evidence.signature).is_ok(),
+            "by the enrolled attestation key, over all of the statement".to_owned(),
+            "it is not the enrolled attestation key's over this statement: something in it was changed, or another chip \
+             made it"
+                .to_owned(),
+        ),
+        check(
+            "challenge",
+            arguments.challenge.is_none_or(|wanted| wanted == evidence.challenge),
+            match arguments.challenge {
+                Some(_) => "the one that was asked with".to_owned(),
+                None => "any was to be taken".to_owned(),
+            },
+            format!("{}: not the one that was asked with; an old statement?", hex(&evidence.challenge)),
+        ),
+        check(
+            "serial number",
+            other.is_none(),
+            match wanted.len() {
+                0 => format!("{serial}; nothing says which it must be but the enrolled key"),
+                _ => format!("{serial}, as enrolled or asked for"),
+            },
+            format!("{serial}, where {} was expected", other.map(|other| other.as_str()).unwrap_or_default()),
+        ),
+        check(
+            "chip",
+            zone.model().is_608(),
+            zone.model().to_string(),
+            format!("{} is no ATECC608: its rules are others", words::model(zone)),
+        ),
+        check(
+            "locks",
+            zone.config_locked() && zone.data_locked(),
+            "configuration and data zone are locked".to_owned(),
+            format!(
+                "configuration {}, data zone {}: keys and rules can still be written from outside",
+                words::locked(zone.config_locked()),
+                words::locked(zone.data_locked())
+            ),
+        ),
+        rules("attestation key's rules", ATTESTER, attester_problem(zone)),
+        rules("key's rules", slot, subject_problem(zone, slot)),
+        check(
+            "public key",
+            on_curve,
+            "a point of P-256".to_owned(),
+            "it is not on the curve P-256".to_owned(),
+        ),
+    ]
+}
+
+/// As text. Writing into a string does not fail.
+fn text(report: &Report, path: &Path) -> String {
+    let verdict = if report.verified { "verified" } else { "NOT VERIFIED" };
+    let mut text = format!("{}: {verdict}: {}\n\n", path.display(), report.kind);
+    let simulated = if report.simulated { " (simulated)" } else { "" };
+    let claim = if report.verified { "" } else { "claimed, not proven: " };
+    let _ = writeln!(text, "{claim}chip {} {}{simulated}", report.model, report.serial_number);
+    let _ = writeln!(text, "key in slot {} ({} {})", report.slot, report.slot_config, report.key_config);
+    let _ = writeln!(text, "{}", report.public_key_pem);
+    for check in &report.checks {
+        let _ = writeln!(text, "{:<6} {}: {}", if check.holds { "holds" } else { "WRONG" }, check.name, check.detail);
+    }
+    for (title, lines) in [("proven", &report.proven), ("not proven", &report.not_proven)] {
+        if !lines.is_empty() {
+            let _ = writeln!(text, "\n{title}:");
+            lines.iter().for_each(|line| {
+                let _ = writeln!(text, "- {line}");
+            });
+        }
+    }
+    text
+}

@@ -1,0 +1,254 @@
+//! `atecc608 cert import`, `export`, `list` and `remove`: certificates that the token keeps.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{CertificateInfo, Id, Which};
+use crate::chip_keys::{ChipKeys, KeyArguments, LoginArguments, StoredCertificate};
+use crate::error::{Error, Result};
+use crate::files::OutputArguments;
+use crate::output::{hex, Output};
+use crate::target::Selection;
+use crate::x509::certificate::Certificate;
+use atecc608_token::attest::KeyName;
+use atecc608_token::inventory::KeyReport;
+
+/// Arguments of `cert import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Certificates in PEM, or one in DER (- is standard input)
+    file: PathBuf,
+    /// The certificate's label; its key's if not said
+    #[arg(long)]
+    label: Option<String>,
+    /// The certificate's id in hex; its key's if not said
+    #[arg(long, value_name = "HEX", value_parser = crate::chip_keys::parse_id)]
+    id: Option<Id>,
+    /// Take other certificates for the same keys from the token
+    #[arg(long)]
+    replace: bool,
+    /// On a chip with a PIN: log in with the first line of this file, to find the key that a certificate is for
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+}
+
+/// Arguments of `cert export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    key: KeyArguments,
+    /// Followed by its issuers' certificates, as far as the token has them
+    #[arg(long)]
+    chain: bool,
+    /// DER instead of PEM
+    #[arg(long, conflicts_with_all = ["json", "chain"])]
+    der: bool,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// Arguments of `cert remove`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["label", "id", "serial"]))]
+pub struct Remove {
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Serialize)]
+struct Imported {
+    certificates: Vec<ImportedCertificate>,
+}
+
+#[derive(Serialize)]
+struct ImportedCertificate {
+    /// "kept", or "already there".
+    result: &'static str,
+    #[serde(flatten)]
+    certificate: CertificateInfo,
+}
+
+/// Keeps the certificates of a file.
+///
+/// # Errors
+/// Those of the file, the chip and the state folder.
+pub fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
+    let certificates = Certificate::read_all(&arguments.file)?;
+    if certificates.len() > 1 && (arguments.label.is_some() || arguments.id.is_some()) {
+        return Err(Error::Refused(format!(
+            "{}: {} certificates are in it, and --label and --id can name one only: leave them out, and each gets its own",
+            arguments.file.display(),
+            certificates.len()
+        )));
+    }
+    let keys = ChipKeys::open(selection)?;
+    if arguments.pin_file.is_some() {
+        keys.login(&LoginArguments { pin_file: arguments.pin_file.clone() })?;
+    }
+    let reports = keys.list()?;
+    let mut text = String::new();
+    let mut imported = Vec::new();
+    for certificate in certificates {
+        let key = key_of(&certificate, &reports);
+        let own = key.map_or_else(|| common_name(&certificate), |key| key.label.clone());
+        let label = arguments.label.clone().unwrap_or(own);
+        let id = arguments.id.clone().or_else(|| key.and_then(|key| key.id.clone()));
+        let is_new = keys.store_certificate(certificate.der(), Some(&label), id.as_deref())?;
+        if key.is_some() {
+            super::settle_rivals(&keys, &certificate, arguments.replace)?;
+        }
+        let result = if is_new { "kept" } else { "already there" };
+        let whose = match key {
+            Some(key) => format!("for the key in slot {}", key.key.slot),
+            None => "for no key in this chip".to_owned(),
+        };
+        text += &format!("\"{}\" {whose}: {result}\n", certificate.subject());
+        let mut info = CertificateInfo::of(&certificate);
+        info.key = key.map(|key| key.label.clone());
+        if is_new {
+            (info.label, info.id) = (Some(label), id.as_deref().map(hex));
+        }
+        imported.push(ImportedCertificate { result, certificate: info });
+    }
+    Output::new(text, &Imported { certificates: imported })
+}
+
+/// The key in the chip that a certificate is for.
+fn key_of<'a>(certificate: &Certificate, reports: &'a [KeyReport]) -> Option<&'a KeyReport> {
+    let public = certificate.public_key_info();
+    reports.iter().find(|report| report.point.is_some_and(|point| point.public_key_info() == public))
+}
+
+/// What a certificate is called that has no key here.
+fn common_name(certificate: &Certificate) -> String {
+    certificate.subject().common_name_of().unwrap_or_else(|| certificate.subject().to_string())
+}
+
+/// Prints a certificate.
+///
+/// # Errors
+/// [`Error::Refused`] if there is none, or several are meant; those of the chip and of the file.
+pub fn export(selection: &Selection, arguments: &Export) -> Result<Output> {
+    arguments.output.check()?;
+    let keys = ChipKeys::open(selection)?;
+    let mut stored = keys.certificates()?;
+    let all: Vec<Certificate> = stored.iter().map(|stored| stored.certificate.clone()).collect();
+    if let Some(name) = arguments.key.name() {
+        let key = report_of(&keys, &name)?;
+        let public = key.point.map(|point| point.public_key_info());
+        stored.retain(|stored| {
+            Some(stored.certificate.public_key_info()) == public || key.id.as_ref() == Some(&stored.id)
+        });
+    }
+    let stored = arguments.which.find(keys.place(), only_leaf(stored, &arguments.which))?;
+    let mut pem = stored.certificate.pem();
+    if arguments.chain {
+        for issuer in chain(&stored.certificate, &all) {
+            pem += &issuer.pem();
+        }
+    }
+    let contents = if arguments.der { stored.certificate.der().to_vec() } else { pem.clone().into_bytes() };
+    let mut info = CertificateInfo::stored(&stored);
+    info.pem = pem;
+    info.file.clone_from(&arguments.output.output);
+    let text = match (arguments.output.write(&contents)?, &arguments.output.output) {
+        (true, Some(path)) => format!("{}: the certificate of \"{}\"\n", path.display(), info.subject).into_bytes(),
+        _ => contents,
+    };
+    Output::new(text, &info)
+}
+
+/// A key by its name. No login is needed: certificates are seen without one.
+fn report_of(keys: &ChipKeys, name: &KeyName) -> Result<KeyReport> {
+    let is_meant = |report: &KeyReport| match name {
+        KeyName::Label(label) => report.label == *label,
+        KeyName::Slot(slot) => report.key.slot == *slot,
+    };
+    let found = keys.list()?.into_iter().find(|report| report.present != Some(false) && is_meant(report));
+    found.ok_or_else(|| {
+        Error::Refused(format!("{}: there is no such key: `atecc608 key list` shows which there are", keys.place()))
+    })
+}
+
+/// Where nothing says which one is meant, authorities' certificates are not.
+fn only_leaf(stored: Vec<StoredCertificate>, which: &Which) -> Vec<StoredCertificate> {
+    let is_authority =
+        |stored: &StoredCertificate| stored.certificate.basic_constraints().is_some_and(|constraints| constraints.ca);
+    if !which.is_everything() || stored.iter().all(is_authority) {
+        return stored;
+    }
+    stored.into_iter().filter(|stored| !is_authority(stored)).collect()
+}
+
+/// The issuers of a certificate among these, nearest first; a root is the last.
+fn chain<'a>(certificate: &'a Certificate, all: &'a [Certificate]) -> Vec<&'a Certificate> {
+    let mut chain: Vec<&Certificate> = Vec::new();
+    loop {
+        let last = chain.last().copied().unwrap_or(certificate);
+        let is_new = |other: &&Certificate| {
+            other.der() != certificate.der() && !chain.iter().any(|known| known.der() == other.der())
+        };
+        let next = all.iter().filter(is_new).find(|other| last.is_signed_by(other));
+        match next {
+            Some(next) if !last.is_self_issued() => chain.push(next),
+            _ => return chain,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Certificates {
+    certificates: Vec<CertificateInfo>,
+}
+
+/// Lists certificates.
+///
+/// # Errors
+/// Those of the chip.
+pub fn list(selection: &Selection) -> Result<Output> {
+    let keys = ChipKeys::open(selection)?;
+    let reports = keys.list()?;
+    let mut text = String::new();
+    let mut certificates = Vec::new();
+    for stored in keys.certificates()? {
+        let mut info = CertificateInfo::stored(&stored);
+        let key = key_of(&stored.certificate, &reports);
+        info.key = key.map(|key| key.label.clone());
+        let key = match key {
+            Some(key) => format!("for the key \"{}\" in slot {}", key.label, key.key.slot),
+            None if info.is_authority => "a certification authority's".to_owned(),
+            None => "for no key that is known to be in this chip".to_owned(),
+        };
+        text += &format!(
+            "\"{}\"  {key}\n  subject  {}\n  issuer   {}\n  serial   {}\n  valid    {} to {}\n  id       {}\n",
+            stored.label,
+            info.subject,
+            info.issuer,
+            info.serial_number,
+            info.not_before,
+            info.not_after,
+            hex(&stored.id)
+        );
+        certificates.push(info);
+    }
+    if certificates.is_empty() {
+        text = "The token keeps no certificates.\n".to_owned();
+    }
+    Output::new(text, &Certificates { certificates })
+}
+
+/// Takes a certificate from the token.
+///
+/// # Errors
+/// [`Error::Refused`] if there is none, or several are meant; those of the state folder.
+pub fn remove(selection: &Selection, arguments: &Remove) -> Result<Output> {
+    let keys = ChipKeys::open(selection)?;
+    let stored = arguments.which.find(keys.place(), keys.certificates()?)?;
+    keys.remove_certificate(&stored)?;
+    let info = CertificateInfo::stored(&stored);
+    Output::new(format!("The certificate of \"{}\" is no longer on the token.\n", info.subject), &info)
+}

@@ -1,0 +1,254 @@
+//! `atecc608 config`: the configuration zone, in three forms: TOML with every field by name, hex digits, and the layout of
+//! `mos atca-get-config`. Nothing here locks anything.
+
+pub mod check;
+pub mod diff;
+pub(super) mod fields;
+pub mod file;
+mod mos_form;
+mod schema;
+mod set;
+mod toml_form;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::output::{coloured, hex, note, Colour, Output};
+use crate::target::Selection;
+use atecc608_wire::config_zone::offset;
+use atecc608_wire::{words, ConfigZone, Slot};
+use check::{Finding, Level};
+use diff::Change;
+use fields::fields;
+use file::{Format, Source};
+
+/// What is done with the configuration zone.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print its 128 bytes, every field by name
+    Get(GetArguments),
+    /// Say in what the chip differs from a file, or one file from another; exit status 1 if it does
+    Diff(DiffArguments),
+    /// Say what each slot may do, and what is dangerous
+    Check(CheckArguments),
+    /// Write a configuration to a chip that is not locked; without --write only show what would change. Locks nothing
+    Set(set::Arguments),
+}
+
+/// Arguments of `config get`.
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// Print 256 hex digits and nothing else: --format hex
+    #[arg(long, conflicts_with_all = ["json", "format"])]
+    hex: bool,
+    /// How it is printed
+    #[arg(long, value_enum, default_value = "toml", conflicts_with = "json")]
+    format: Format,
+}
+
+/// A file with a configuration.
+#[derive(Debug, Args)]
+pub struct FileArguments {
+    /// How the files are written; told from their names or contents otherwise
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+/// Arguments of `config diff`.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// A configuration: a file in any of the forms of `config get`, - for standard input, or profile:NAME
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// What it is compared with, instead of the chip
+    #[arg(value_name = "OTHER")]
+    other: Option<String>,
+    #[command(flatten)]
+    how: FileArguments,
+}
+
+/// Arguments of `config check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// A configuration instead of the chip's: a file, - for standard input, or profile:NAME
+    #[arg(value_name = "FILE")]
+    file: Option<String>,
+    /// Exit with 1 if anything is dangerous
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    how: FileArguments,
+}
+
+#[derive(Serialize)]
+struct Json {
+    serial_number: String,
+    model: String,
+    bytes: String,
+    fields: Vec<JsonField>,
+    slots: Vec<JsonSlot>,
+}
+
+#[derive(Serialize)]
+struct JsonField {
+    name: &'static str,
+    first_byte: usize,
+    value: String,
+    meaning: String,
+}
+
+#[derive(Serialize)]
+struct JsonSlot {
+    slot: u8,
+    slot_config: String,
+    key_config: String,
+    kind: &'static str,
+    rules: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct JsonDiff {
+    differs: bool,
+    now: String,
+    becomes: String,
+    changes: Vec<Change>,
+}
+
+#[derive(Serialize)]
+struct JsonCheck {
+    configuration: String,
+    slots: Vec<JsonSlot>,
+    dangers: usize,
+    findings: Vec<Finding>,
+}
+
+/// Does it.
+///
+/// # Errors
+/// Those of the configuration, the chip, and the files.
+pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
+    match command {
+        Command::Get(arguments) => get(selection, arguments),
+        Command::Diff(arguments) => diff(selection, arguments),
+        Command::Check(arguments) => check(selection, arguments),
+        Command::Set(arguments) => set::run(selection, arguments),
+    }
+}
+
+fn get(selection: &Selection, arguments: &GetArguments) -> Result<Output> {
+    let zone = selection.target()?.read_config()?;
+    let format = if arguments.hex { Format::Hex } else { arguments.format };
+    let text = match format {
+        Format::Toml => toml_form::write(&zone),
+        Format::Hex => format!("{}\n", hex(zone.as_bytes())),
+        Format::Yaml => {
+            for beyond in mos_form::beyond_mos(&zone) {
+                note(&format!("warning: mos's layout has no words for {beyond}; atecc608 reads it back whole"));
+            }
+            mos_form::write(&zone)
+        }
+    };
+    Output::new(text, &json(&zone))
+}
+
+/// The chip's configuration, and how it is called in messages.
+fn of_chip(selection: &Selection) -> Result<(String, ConfigZone)> {
+    let mut target = selection.target()?;
+    let zone = target.read_config()?;
+    Ok((format!("{} at {}", zone.serial_number(), target.place()), zone))
+}
+
+fn diff(selection: &Selection, arguments: &DiffArguments) -> Result<Output> {
+    let format = arguments.how.format;
+    let source = Source::open(&arguments.file, format)?;
+    let (name, now) = match &arguments.other {
+        Some(other) => {
+            let other = Source::open(other, format)?;
+            (other.name, other.zone)
+        }
+        None => of_chip(selection)?,
+    };
+    let wanted = as_written_to(&now, &source.zone);
+    let changes = diff::changes(&now, &wanted);
+    let text = if changes.is_empty() {
+        format!("{name} is as {} says (serial number, revision, UserExtra and locks left out)\n", source.name)
+    } else {
+        format!("- {name}\n+ {}\n\n{}", source.name, diff::text(&changes))
+    };
+    let differs = !changes.is_empty();
+    Ok(Output::new(text, &JsonDiff { differs, now: name, becomes: source.name, changes })?.failed_if(differs))
+}
+
+/// `wanted`, but for what Write does not change: that stays as it is `now`.
+pub(super) fn as_written_to(now: &ConfigZone, wanted: &ConfigZone) -> ConfigZone {
+    let mut zone = wanted.clone();
+    for kept in [0..offset::I2C_ADDRESS, offset::USER_EXTRA..offset::SLOT_LOCKED] {
+        zone.as_bytes_mut()[kept.clone()].copy_from_slice(&now.as_bytes()[kept]);
+    }
+    zone
+}
+
+fn check(selection: &Selection, arguments: &CheckArguments) -> Result<Output> {
+    let (name, zone) = match &arguments.file {
+        Some(file) => {
+            let source = Source::open(file, arguments.how.format)?;
+            (source.name, source.zone)
+        }
+        None => of_chip(selection)?,
+    };
+    let findings = check::findings(&zone);
+    let dangers = findings.iter().filter(|finding| finding.level == Level::Danger).count();
+    let mut text = format!("{name}: what each slot may do once both zones are locked\n\n");
+    for slot in Slot::all() {
+        text += &format!("   slot {slot:>2}  {}\n", check::explanation(&zone, slot));
+    }
+    text += &format!("   chip     {}\n\n", words::chip_options(zone.chip_options()).join("; "));
+    text += &findings_text(&findings);
+    let json = JsonCheck { configuration: name, slots: slots(&zone), dangers, findings };
+    Ok(Output::new(text, &json)?.failed_if(arguments.strict && dangers > 0))
+}
+
+/// The findings, one line each.
+pub(super) fn findings_text(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return "Nothing in it is dangerous.\n".to_owned();
+    }
+    let line = |finding: &Finding| {
+        let level = match finding.level {
+            Level::Danger => coloured("DANGER ", Colour::Red),
+            Level::Warning => coloured("warning", Colour::Yellow),
+            Level::Note => "note   ".to_owned(),
+        };
+        let place = finding.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
+        format!("{level}  {place}{}\n", finding.text)
+    };
+    findings.iter().map(line).collect()
+}
+
+fn json(zone: &ConfigZone) -> Json {
+    let fields = fields(zone).into_iter().map(|field| JsonField {
+        name: field.name,
+        first_byte: field.at,
+        value: hex(&zone.as_bytes()[field.at..field.at + field.len]),
+        meaning: field.meaning,
+    });
+    Json {
+        serial_number: zone.serial_number().to_string(),
+        model: zone.model().to_string(),
+        bytes: hex(zone.as_bytes()),
+        fields: fields.collect(),
+        slots: slots(zone),
+    }
+}
+
+fn slots(zone: &ConfigZone) -> Vec<JsonSlot> {
+    let slot = |slot: Slot| JsonSlot {
+        slot: slot.number(),
+        slot_config: words::word(zone.slot_config(slot).0),
+        key_config: words::word(zone.key_config(slot).0),
+        kind: words::kind(zone, slot),
+        rules: words::rules(zone, slot),
+    };
+    Slot::all().map(slot).collect()
+}

@@ -1,0 +1,102 @@
+//! `atecc608 counter`: the chip's two monotonic counters. They go up by one at a time, never down, and end at 2,097,151.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::output::Output;
+use crate::target::{Selection, Target};
+use atecc608 as chip;
+use atecc608_wire::commands::Counter;
+use atecc608_wire::config_zone::COUNTER_MAX;
+use atecc608_wire::{words, ConfigZone, Slot, Status};
+
+/// Arguments of `counter`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Which one; both if not said
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=1))]
+    number: Option<u8>,
+    /// Count it up by one first, for good
+    #[arg(long, requires = "number")]
+    increment: bool,
+}
+
+#[derive(Serialize)]
+struct Counters {
+    counters: Vec<Value>,
+}
+
+#[derive(Serialize)]
+struct Value {
+    counter: u8,
+    value: u32,
+    /// How often it can still be counted up.
+    left: u32,
+}
+
+/// Shows counters, or counts one up.
+///
+/// # Errors
+/// [`Error::Refused`] if the counter is at its end, or keys with limited use depend on it; those of the chip.
+pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
+    let mut target = selection.target()?;
+    let guard = target.lock()?;
+    let zone = target.read_config_locked()?;
+    check(&zone, &target, arguments)?;
+    let numbers = arguments.number.map_or_else(|| vec![0, 1], |number| vec![number]);
+    let mut counters = Vec::new();
+    for number in numbers {
+        let value = if arguments.increment {
+            increment(&mut target, number)?
+        } else {
+            target.converse(|awake| awake.execute(&Counter { number, increment: false }))?
+        };
+        counters.push(Value { counter: number, value, left: COUNTER_MAX.saturating_sub(value) });
+    }
+    drop(guard);
+    let text: String = counters
+        .iter()
+        .map(|Value { counter, value, left }| format!("counter {counter}  {value}  ({left} more)\n"))
+        .collect();
+    Output::new(text, &Counters { counters })
+}
+
+fn check(zone: &ConfigZone, target: &Target, arguments: &Arguments) -> Result<()> {
+    let refused = |problem: String| Err(Error::Refused(format!("{}: {problem}", target.place())));
+    if !zone.model().is_608() {
+        return refused(format!("this is {}, not an ATECC608", words::model(zone)));
+    }
+    if !arguments.increment {
+        return Ok(());
+    }
+    if !zone.config_locked() {
+        return refused(format!(
+            "the chip {} is blank: its counters do not count until its configuration is locked (`atecc608 provision tls`)",
+            zone.serial_number()
+        ));
+    }
+    let limited: Vec<String> =
+        Slot::all().filter(|slot| zone.slot_config(*slot).limited_use()).map(|slot| slot.to_string()).collect();
+    if arguments.number == Some(0) && !limited.is_empty() {
+        return refused(format!(
+            "counter 0 counts how often the keys in slots {} may still be used, and this would take one use away: count with \
+             counter 1",
+            limited.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+fn increment(target: &mut Target, number: u8) -> Result<u32> {
+    let place = target.place();
+    target.chip.increment_counter(number).map_err(|cause| match cause {
+        cause if cause.has_status(Status::EXECUTION_ERROR) => Error::Refused(format!(
+            "{place}: counter {number} is at its end ({COUNTER_MAX}); it can't count any more, and can't be set back"
+        )),
+        cause @ chip::Error::Uncertain { .. } => Error::Refused(format!(
+            "{place}: {cause}. Whether counter {number} was counted up shows when the chip answers again: `atecc608 counter {number}`"
+        )),
+        cause => Error::Chip { place, cause },
+    })
+}

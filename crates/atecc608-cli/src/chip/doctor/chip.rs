@@ -1,0 +1,217 @@
+//! From the bus's node to the chip's profile.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use super::{state, Checks};
+use crate::error::Error;
+use crate::host::adapters::{bus_name, Kernel};
+use crate::target::Target;
+use atecc608 as chip;
+use atecc608_token::bus::OpenError;
+use atecc608_token::config::{BusLocation, Config, TokenConfig};
+use atecc608_token::{known, profile};
+use atecc608_wire::{words, ConfigZone};
+
+/// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
+const FASTEST_WAKE_HZ: u32 = 133_000;
+const CLOCK_REMEDY: &str =
+    "dtparam=i2c_arm_baudrate=100000 in /boot/firmware/config.txt (or clock-frequency in the device tree), reboot";
+const LOCK_REMEDY: &str = "end the program that holds it, or wait for it; or raise lock_timeout in the configuration";
+
+/// Checks one configured chip, and its state. Answers the token's serial number if the module should show it.
+pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<String> {
+    let later = ["wake", "chip", "locks", "profile", "state"];
+    let Some(mut target) = node(config, token, checks) else {
+        checks.skip(&later, "the bus can't be used");
+        return None;
+    };
+    let kernel = Kernel::default();
+    adapter_clock(&token.bus, &kernel, checks);
+    let guard = match target.lock() {
+        Ok(guard) => {
+            checks.ok("bus lock", "free, or given up within the lock_timeout");
+            guard
+        }
+        Err(error) => {
+            checks.fail("bus lock", error.to_string(), LOCK_REMEDY);
+            checks.skip(&later, "the bus is taken");
+            return None;
+        }
+    };
+    let zone = match target.read_config_locked() {
+        Ok(zone) => zone,
+        Err(error) => {
+            asleep(&error, &target, &kernel, checks);
+            checks.skip(&later[1..], "the chip can't be asked");
+            return None;
+        }
+    };
+    checks.ok("wake", format!("a chip answers at {:#04x}", token.address));
+    if !zone.model().is_608() {
+        let what = words::model(&zone);
+        checks.fail(
+            "chip",
+            format!("{} is {what}, not an ATECC608", zone.serial_number()),
+            "replace the chip by an ATECC608, or write its address as `address` into the configuration",
+        );
+        checks.skip(&later[2..], "it is another chip");
+        return None;
+    }
+    let simulated = if target.is_simulated() { ", simulated: it protects nothing" } else { "" };
+    checks.ok("chip", format!("{} {}{simulated}", zone.model(), zone.serial_number()));
+    let serial = zone.serial_number().token_serial();
+    locks(&zone, checks);
+    profile(&zone, checks);
+    let keys = state::keys(&mut target, &zone);
+    // The state and the module are looked at without keeping the bus from others.
+    drop(guard);
+    state::check(&mut target, &zone, keys, checks);
+    Some(serial)
+}
+
+/// Whether whoever uses the bus creates a simulated chip: nothing here may.
+pub(super) fn would_be_created(bus: &BusLocation) -> bool {
+    matches!(bus, BusLocation::Sim(path) if !path.exists())
+}
+
+/// Opens the bus.
+fn node(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<Target> {
+    const LINK: &str = "bus";
+    let path = match &token.bus {
+        BusLocation::Linux(path) | BusLocation::Sim(path) | BusLocation::Unix(path) => path,
+    };
+    if would_be_created(&token.bus) {
+        checks.fail(
+            LINK,
+            format!("{}: the file does not exist", token.bus),
+            "atecc608 info     creates a blank simulated chip in that file, if its folder exists",
+        );
+        return None;
+    }
+    match std::fs::metadata(path) {
+        Ok(metadata) if matches!(token.bus, BusLocation::Linux(_)) && !metadata.file_type().is_char_device() => {
+            checks.fail(LINK, format!("{} is not a device node", path.display()), "ls /dev/i2c-*");
+            return None;
+        }
+        _ => {}
+    }
+    match Target::open(config, token) {
+        Ok(target) => {
+            checks.ok(LINK, format!("{} opens", token.bus));
+            Some(target)
+        }
+        // A simulated chip in a file is locked already while it is opened.
+        Err(error @ Error::Open { cause: OpenError::InUse(_), .. }) if matches!(token.bus, BusLocation::Sim(_)) => {
+            checks.fail("bus lock", error.to_string(), LOCK_REMEDY);
+            None
+        }
+        Err(error) => {
+            let remedy = bus_remedy(&error, token, &Kernel::default());
+            checks.fail(LINK, error.to_string(), remedy);
+            None
+        }
+    }
+}
+
+fn bus_remedy(error: &Error, token: &TokenConfig, kernel: &Kernel) -> String {
+    let Error::Open { cause, .. } = error else {
+        return "see above".to_owned();
+    };
+    match (&token.bus, cause) {
+        (BusLocation::Linux(_), OpenError::NotFound(_)) => {
+            "sudo modprobe i2c-dev; on a Raspberry Pi also dtparam=i2c_arm=on in /boot/firmware/config.txt, and reboot"
+                .to_owned()
+        }
+        (BusLocation::Linux(path), OpenError::NotPermitted(_)) => {
+            let group = format!("stat -c %G {}", path.display());
+            format!("sudo usermod -aG atecc608 $USER (without the package: the group that {group} prints), then log in anew")
+        }
+        (BusLocation::Linux(path), OpenError::InUse(_)) => match kernel.driver(path, token.address) {
+            Some(driver) => driver.unbind(),
+            None => {
+                let device = format!("{}-{:04x}", bus_number(path), token.address);
+                format!("ls -l /sys/bus/i2c/devices/{device}/driver     names the driver; then unbind it")
+            }
+        },
+        (BusLocation::Unix(path), _) => {
+            format!("atecc608-sim serve --socket {} --state FILE", path.display())
+        }
+        (BusLocation::Sim(path), _) => {
+            format!("ls -l {0} {0}.lock shows who may use the simulated chip", path.display())
+        }
+        (BusLocation::Linux(path), OpenError::Other(_)) => format!("ls -l {}", path.display()),
+    }
+}
+
+fn bus_number(path: &Path) -> String {
+    bus_name(path).trim_start_matches("i2c-").to_owned()
+}
+
+/// The adapter's clock, where the device tree tells it.
+fn adapter_clock(bus: &BusLocation, kernel: &Kernel, checks: &mut Checks) {
+    const LINK: &str = "adapter";
+    let BusLocation::Linux(path) = bus else { return };
+    let name = kernel.adapter(path).name;
+    let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
+    match kernel.clock_hz(path) {
+        None => checks.ok(LINK, format!("{name}its clock is not known to the kernel; it must be at most 100 kHz")),
+        Some(hz) if hz > FASTEST_WAKE_HZ => checks.warn(
+            LINK,
+            format!("{name}{hz} Hz: above {FASTEST_WAKE_HZ} Hz the wake pulse is too short"),
+            CLOCK_REMEDY,
+        ),
+        Some(hz) => checks.ok(LINK, format!("{name}{hz} Hz")),
+    }
+}
+
+fn asleep(error: &Error, target: &Target, kernel: &Kernel, checks: &mut Checks) {
+    let silent = matches!(error, Error::Chip { cause: chip::Error::NotAnswering { .. }, .. });
+    if let (true, BusLocation::Linux(path)) = (silent, &target.token.bus) {
+        if let Some(hz) = kernel.clock_hz(path).filter(|hz| *hz > FASTEST_WAKE_HZ) {
+            checks.fail("wake", format!("{error}; at {hz} Hz the wake pulse is too short"), CLOCK_REMEDY);
+            return;
+        }
+    }
+    let remedy = match error {
+        Error::Chip { cause: chip::Error::SelfTestFailed, .. } => {
+            "take the supply away and give it back; a chip that still fails its self-test must be replaced".to_owned()
+        }
+        Error::Chip { cause: chip::Error::NotAnswering { .. }, .. } => match &target.token.bus {
+            BusLocation::Linux(path) => format!(
+                "i2cdetect -y {} (a sleeping chip may be missing there); check supply, SDA, SCL, pull-ups, `address` and \
+                 the bus clock",
+                bus_number(path)
+            ),
+            BusLocation::Unix(path) => format!(
+                "atecc608-sim control --socket {} insert (or power-on), and compare --address with the configuration",
+                path.display()
+            ),
+            BusLocation::Sim(_) => "the chip in the file has another address: correct `address`".to_owned(),
+        },
+        _ => "ATECC608_LOG=trace atecc608 info shows every packet".to_owned(),
+    };
+    checks.fail("wake", error.to_string(), remedy);
+}
+
+fn locks(zone: &ConfigZone, checks: &mut Checks) {
+    let stage = words::stage(zone);
+    if stage == "provisioned" {
+        checks.ok("locks", "configuration, data and OTP are locked");
+    } else {
+        let remedy = format!("{}     shows what would be done; then with --lock-forever", profile::next_command(zone));
+        checks.fail("locks", format!("the chip is {stage}: it has no keys that can be used"), remedy);
+    }
+}
+
+fn profile(zone: &ConfigZone, checks: &mut Checks) {
+    match profile::matching(zone) {
+        Some(profile) => checks.ok("profile", format!("{}: {}", profile.name, profile.description)),
+        None if !zone.config_locked() => checks.skip(&["profile"], "the chip is blank"),
+        None => match known::recognise(zone) {
+            Some(known) => checks.ok("profile", format!("{}: keys may do what its configuration says", known.name)),
+            None => checks
+                .ok("profile", "none of ours: keys are shown as slot-N, and may do what the chip's configuration says"),
+        },
+    }
+}

@@ -1,0 +1,196 @@
+//! The host's side: the module as a client loads it, p11-kit, OpenSSL.
+//!
+//! Safe Rust can load no shared object. So the module is loaded through its C ABI by
+//! a stock program, pkcs11-tool or p11tool, as any client does it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::Checks;
+use crate::host::module::{self, MODULE};
+use atecc608_token::config::{Config, CONF_VARIABLE};
+
+/// Where p11-kit looks for its module files.
+const P11_KIT_FOLDERS: [&str; 3] = ["/etc/pkcs11/modules", "/usr/share/p11-kit/modules", "/usr/lib/p11-kit/modules"];
+
+/// Has the module loaded, and looks whether it shows the tokens with these serial numbers.
+pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], checks: &mut Checks) {
+    const LINK: &str = "module";
+    let Some(path) = given.map(Path::to_owned).or_else(module::find) else {
+        not_installed(checks);
+        return;
+    };
+    if !path.exists() {
+        checks.fail(LINK, format!("{} does not exist", path.display()), "give --module the module's file");
+        return;
+    }
+    let module = path.display().to_string();
+    let programs: [(&str, &[&str]); 2] =
+        [("pkcs11-tool", &["--module", &module, "-L"]), ("p11tool", &["--provider", &module, "--list-tokens"])];
+    for (program, arguments) in programs {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        if let Some(path) = config.path.as_ref().and_then(|path| std::path::absolute(path).ok()) {
+            command.env(CONF_VARIABLE, path);
+        }
+        let typed = format!("{program} {}", arguments.join(" "));
+        let output = match command.output() {
+            Ok(output) => output,
+            Err(_) => continue,
+        };
+        let said = String::from_utf8_lossy(&output.stdout).to_uppercase();
+        let missing: Vec<&str> = serials.iter().map(String::as_str).filter(|serial| !said.contains(serial)).collect();
+        if !output.status.success() || !missing.is_empty() {
+            let last = String::from_utf8_lossy(&output.stderr);
+            let last = last.lines().last().unwrap_or("it said nothing").trim().to_owned();
+            let problem = if output.status.success() {
+                format!("{path:?} was loaded, but shows no token with the serial number {}", missing.join(", "))
+            } else {
+                format!("{program} could not use {path:?}: {last}")
+            };
+            checks.fail(LINK, problem, format!("ATECC608_LOG=debug {typed}"));
+        } else if serials.is_empty() {
+            checks.ok(LINK, format!("{module} loads ({program}); there is no token to show"));
+        } else {
+            checks.ok(LINK, format!("{module} loads and shows the token ({program})"));
+        }
+        return;
+    }
+    checks.warn(
+        LINK,
+        format!("{module} is there; it was not loaded, since neither pkcs11-tool nor p11tool is installed"),
+        "sudo apt install opensc",
+    );
+}
+
+fn not_installed(checks: &mut Checks) {
+    checks.fail(
+        "module",
+        format!("{MODULE} is neither beside this program nor in /usr/local/lib nor in a pkcs11 folder"),
+        format!("sudo install -m 644 target/release/{MODULE} /usr/local/lib/    (or say --module FILE)"),
+    );
+}
+
+/// Whether p11-kit knows the module: programs that use GnuTLS or p11-kit-proxy then need no path to it.
+pub(super) fn p11_kit(checks: &mut Checks) {
+    const LINK: &str = "p11-kit";
+    // p11-kit reads a user's own folder, but never root's.
+    let home = std::env::var_os("HOME").filter(|_| !rustix::process::geteuid().is_root());
+    let home = home.map(|home| Path::new(&home).join(".config/pkcs11/modules"));
+    let folders = P11_KIT_FOLDERS.iter().map(PathBuf::from).chain(home);
+    let Some((file, module)) = folders.filter_map(|folder| registration(&folder)).next() else {
+        checks.warn(
+            LINK,
+            "not registered: programs need the module's path",
+            "sudo install -D -m 644 conf/atecc608.module /etc/pkcs11/modules/atecc608.module",
+        );
+        return;
+    };
+    // A bare name is looked for in p11-kit's own folder.
+    if module.is_absolute() && !module.exists() {
+        checks.fail(
+            LINK,
+            format!("{} names {}, which does not exist", file.display(), module.display()),
+            format!("correct the line `module:` in {}", file.display()),
+        );
+        return;
+    }
+    checks.ok(LINK, file.display().to_string());
+}
+
+/// The first file in the folder whose `module:` line names ours, and the path there.
+fn registration(folder: &Path) -> Option<(PathBuf, PathBuf)> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let text = std::fs::read_to_string(entry.path()).ok()?;
+        let module = text.lines().find_map(|line| line.trim().strip_prefix("module:"))?.trim();
+        module.ends_with(MODULE).then(|| (entry.path(), PathBuf::from(module)))
+    })
+}
+
+/// Whether OpenSSL has pkcs11-provider, takes it, and it is new enough.
+pub(super) fn openssl(checks: &mut Checks) {
+    const LINK: &str = "OpenSSL provider";
+    // Loading a provider touches no token.
+    const LOADING: [&str; 6] = ["list", "-providers", "-provider", "default", "-provider", "pkcs11"];
+    let run = |arguments: &[&str]| Command::new("openssl").args(arguments).output().ok();
+    let folder = run(&["version", "-m"]).as_ref().and_then(modules_folder);
+    let Some((provider, loaded)) = folder.and_then(|folder| Some((folder.join("pkcs11.so"), run(&LOADING)?))) else {
+        checks.warn(
+            LINK,
+            "openssl 3 is not installed: only needed to use keys with OpenSSL",
+            "sudo apt install openssl",
+        );
+        return;
+    };
+    let path = provider.display();
+    if !provider.exists() {
+        checks.warn(
+            LINK,
+            format!("{path} is missing: only needed to use keys with OpenSSL"),
+            "sudo apt install pkcs11-provider    (1.0 or newer: Debian 13, or Debian 12 with backports)",
+        );
+    } else if !loaded.status.success() {
+        let said = String::from_utf8_lossy(&loaded.stderr);
+        let why = said.lines().find(|line| line.contains("error:")).unwrap_or("it said nothing").trim();
+        checks.fail(
+            LINK,
+            format!("{path} is there, but OpenSSL can't load it: {why}"),
+            format!("openssl {}     says more; sudo apt install --reinstall pkcs11-provider", LOADING.join(" ")),
+        );
+    } else if let Some(version) = packaged_version(&provider).filter(|version| version.starts_with("0.")) {
+        checks.warn(
+            LINK,
+            format!("{path} loads, but is version {}: docs/openssl.md is about 1.0 or newer", version.trim()),
+            "sudo apt install -t bookworm-backports pkcs11-provider    (docs/openssl.md; elsewhere any 1.0 or newer)",
+        );
+    } else {
+        checks.ok(LINK, format!("{path} loads"));
+    }
+}
+
+/// Where OpenSSL looks for providers: `MODULESDIR: "/usr/lib/x86_64-linux-gnu/ossl-modules"`; the variable goes before it, as it
+/// does for OpenSSL.
+fn modules_folder(version: &Output) -> Option<PathBuf> {
+    let text = String::from_utf8_lossy(&version.stdout);
+    let compiled_in = text.split('"').nth(1)?;
+    Some(std::env::var_os("OPENSSL_MODULES").map_or_else(|| PathBuf::from(compiled_in), PathBuf::from))
+}
+
+/// The version of the Debian package that the file came with; nothing where there is no such package. The provider can't be
+/// asked: the `version` that `openssl list -providers` shows for it is that of the OpenSSL it was built with.
+fn packaged_version(file: &Path) -> Option<String> {
+    let dpkg = |arguments: &[&OsStr]| {
+        let output = Command::new("dpkg-query").args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    // pkcs11-provider:amd64: /usr/lib/x86_64-linux-gnu/ossl-modules/pkcs11.so
+    let owner = dpkg(&["--search".as_ref(), file.as_os_str()])?;
+    let package = owner.split(": ").next()?;
+    dpkg(&["--show".as_ref(), "--showformat=${Version}".as_ref(), package.as_ref()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_is_nowhere_is_said_with_how_to_install_it() {
+        let mut checks = Checks::default();
+        not_installed(&mut checks);
+        assert!(checks.0[0].remedy.as_ref().unwrap().contains("/usr/local/lib"));
+    }
+
+    #[test]
+    fn a_registration_with_p11_kit_is_found_by_its_module_line() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(registration(dir.path()).is_none());
+        std::fs::write(dir.path().join("other.module"), "module: /usr/lib/opensc-pkcs11.so\n").unwrap();
+        assert!(registration(dir.path()).is_none());
+        std::fs::write(dir.path().join("x.module"), "# ours\nmodule: /opt/libatecc608_pkcs11.so\ncritical: no\n")
+            .unwrap();
+        let (file, module) = registration(dir.path()).unwrap();
+        assert_eq!(file, dir.path().join("x.module"));
+        assert_eq!(module, Path::new("/opt/libatecc608_pkcs11.so"));
+    }
+}

@@ -1,0 +1,179 @@
+//! The chip's state folder, what is open in it, and the IO protection key.
+
+use std::path::Path;
+
+use rustix::fs::{access, Access};
+
+use super::Checks;
+use crate::target::Target;
+use atecc608_token::layout::key_slots;
+use atecc608_token::pin::Scheme;
+use atecc608_token::profile::{self, Contents};
+use atecc608_token::store::Store;
+use atecc608_wire::{ConfigZone, Slot};
+
+/// The key slots that hold a key, with its public key where the chip tells it. The caller has the bus. Nothing if
+/// the chip is not provisioned or does not answer: another link says so.
+pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Vec<(Slot, Option<[u8; 64]>)> {
+    if !zone.config_locked() || !zone.data_locked() {
+        return Vec::new();
+    }
+    let slots = key_slots(zone, profile::matching(zone), &[], true);
+    let found = target.converse(|awake| {
+        let mut found = Vec::new();
+        for key in &slots {
+            if awake.key_valid(key.slot)? {
+                let public_key = if key.public { awake.public_key(key.slot)? } else { None };
+                found.push((key.slot, public_key));
+            }
+        }
+        Ok(found)
+    });
+    found.unwrap_or_default()
+}
+
+/// Checks the folder and what is in it.
+pub(super) fn check(target: &mut Target, zone: &ConfigZone, keys: Vec<(Slot, Option<[u8; 64]>)>, checks: &mut Checks) {
+    let store = Store::open(&target.config.state_dir, zone.serial_number());
+    if folder(&target.config.state_dir, &store, checks) {
+        marks(&store, &keys, checks);
+        pin(&store, zone, checks);
+    }
+    io_key(target, zone, checks);
+}
+
+/// Whether the state can be read.
+fn folder(state_dir: &Path, store: &Store, checks: &mut Checks) -> bool {
+    const LINK: &str = "state";
+    let file = store.path();
+    if let Some(damage) = store.damage() {
+        checks.fail(LINK, damage, format!("mv {0} {0}.damaged", file.display()));
+        return false;
+    }
+    let chip_folder = file.parent().unwrap_or(state_dir);
+    let (folder, made) = if chip_folder.exists() { (chip_folder, true) } else { (state_dir, state_dir.exists()) };
+    if !made {
+        checks.fail(
+            LINK,
+            format!("{} does not exist", state_dir.display()),
+            format!("sudo install -d -m 2770 -o root -g atecc608 {}", state_dir.display()),
+        );
+        return true;
+    }
+    if let Err(errno) = access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+        checks.fail(
+            LINK,
+            format!(
+                "{} can't be read and written by this user: {errno}; new keys, labels and certificates need it",
+                folder.display()
+            ),
+            format!("sudo usermod -aG $(stat -c %G {}) $USER, then log in anew", folder.display()),
+        );
+        return true;
+    }
+    let state = store.state();
+    checks.ok(LINK, format!("{}, generation {}", file.display(), state.generation));
+    true
+}
+
+/// What the state and the chip say about each other.
+fn marks(store: &Store, keys: &[(Slot, Option<[u8; 64]>)], checks: &mut Checks) {
+    const LINK: &str = "keys";
+    let state = store.state();
+    let list = |slots: &[Slot]| slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ");
+    let open: Vec<Slot> =
+        state.slots.iter().filter(|slot| slot.intent.is_some()).map(|slot| Slot::from_nibble(slot.slot)).collect();
+    if !open.is_empty() {
+        checks.warn(
+            LINK,
+            format!("slot {}: a key generation or destruction was interrupted", list(&open)),
+            "any use of the token resolves it, for instance p11tool --list-all",
+        );
+    }
+    let (mut live, mut destroyed, mut unknown, mut other) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (slot, public_key) in keys {
+        let known = state.slot(*slot);
+        let is = |stored: Option<&Vec<u8>>| {
+            stored.zip(*public_key).map(|(stored, now)| stored.strip_prefix(&[0x04]) == Some(&now[..]))
+        };
+        let tombstone = known.and_then(|known| known.tombstone.as_ref());
+        match (known, is(tombstone), is(known.and_then(|known| known.public_key.as_ref()))) {
+            (_, Some(true), _) => destroyed.push(*slot),
+            // With a PIN the chip tells public keys after a login only: the mark is believed until then.
+            (_, None, _) if tombstone.is_some() && public_key.is_none() => destroyed.push(*slot),
+            (_, _, Some(false)) => other.push(*slot),
+            (None, ..) => unknown.push(*slot),
+            _ => live.push(*slot),
+        }
+    }
+    if !other.is_empty() {
+        checks.warn(
+            LINK,
+            format!(
+                "slot {}: the key is another than the state says (a backup was restored, or another tool was at work)",
+                list(&other)
+            ),
+            "nothing: the key in the chip counts, and the state follows at its first use",
+        );
+    }
+    if !unknown.is_empty() {
+        checks.warn(
+            LINK,
+            format!(
+                "slot {}: keys that the state does not know: they were not used yet, or the state was lost. Then labels \
+                 and ids are lost, too, and destroyed keys reappear under their slots' names",
+                list(&unknown)
+            ),
+            format!("restore {} from a backup, or name them: p11tool --set-label, pkcs11-tool --set-id", store.path().display()),
+        );
+    }
+    let mut counts = format!("{} known, {} destroyed and free", live.len(), destroyed.len());
+    if keys.is_empty() {
+        counts = "the chip holds none yet: pkcs11-tool --keypairgen --key-type EC:prime256v1 makes one".to_owned();
+    }
+    checks.ok(LINK, counts);
+}
+
+/// Whether the user has a PIN, where the chip wants one.
+fn pin(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
+    const LINK: &str = "PIN";
+    if Scheme::of(zone, profile::matching(zone)).is_none() || !zone.data_locked() {
+        return;
+    }
+    match store.state().pins.len() {
+        0 => checks.warn(
+            LINK,
+            "the user has none, or the state was lost: no key can be used",
+            "with the recovery code: pkcs11-tool --login --login-type so --init-pin",
+        ),
+        1 => checks.ok(LINK, "the user has one; the chip says whether it is right"),
+        _ => checks.warn(
+            LINK,
+            "a change of the PIN was interrupted: the old one or the new one is right",
+            "the next login finds out which one",
+        ),
+    }
+}
+
+/// The IO protection key's file, where the profile has such a key.
+fn io_key(target: &mut Target, zone: &ConfigZone, checks: &mut Checks) {
+    const LINK: &str = "IO protection key";
+    let has_one =
+        profile::matching(zone).is_some_and(|profile| profile.slots.iter().any(|s| s.contents == Contents::IoKey));
+    if !has_one || !zone.data_locked() {
+        return;
+    }
+    let file = target.key_file(&zone.serial_number());
+    let path = file.path().display();
+    match file.load() {
+        Ok(Some(_)) => checks.ok(LINK, path.to_string()),
+        Ok(None) => {
+            let use_of_it = match zone.chip_options().ecdh_protection() {
+                0 => "no private key needs it",
+                _ => "private keys sign without it, and can't derive (ECDH)",
+            };
+            checks.warn(LINK, format!("{path} is missing: {use_of_it}"), "restore it from a backup")
+        }
+        Err(error) => checks.warn(LINK, error.to_string(), format!("ls -l {path}")),
+    }
+}

@@ -1,0 +1,119 @@
+//! `atecc608 import-config`: from the configuration files of cryptoauthlib's PKCS#11 module to ours, so that nobody has to rename
+//! anything: the same slots, tokens' labels and objects' labels.
+
+mod vendor;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use toml_writer::TomlWrite;
+
+use crate::error::{Error, Result};
+use crate::output::{note, Output};
+use atecc608_token::config::Config;
+use vendor::{Found, Token};
+
+/// Arguments of `import-config`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The folder with 0.conf (/var/lib/cryptoauthlib), or the one with cryptoauthlib.conf (/etc/cryptoauthlib)
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Write the configuration to this file, which must not exist, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    tokens: usize,
+    configuration: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    warnings: &'a [String],
+}
+
+/// Reads the vendor's files and prints, or writes, a configuration.
+///
+/// # Errors
+/// [`Error::Refused`] for files that can't be read or understood, with file and line; for an output file that is there.
+pub fn run(arguments: &Arguments) -> Result<Output> {
+    let Found { tokens, mut warnings } = vendor::read(&arguments.dir).map_err(Error::Refused)?;
+    warnings.extend(tokens.iter().flat_map(not_carried_over));
+    let text = configuration(&tokens);
+    // What is written can be read: two equal labels, for instance, could not.
+    let path = arguments.output.as_deref().unwrap_or(Path::new("the configuration that was made"));
+    Config::parse(path, &text)?;
+    for warning in &warnings {
+        note(&format!("warning: {warning}"));
+    }
+    if let Some(path) = &arguments.output {
+        write_new(path, &text)?;
+        note(&format!("written: {}. `atecc608 doctor` tries it", path.display()));
+    }
+    let file = arguments.output.as_ref().map(|path| path.display().to_string());
+    let report = Report { tokens: tokens.len(), configuration: &text, file, warnings: &warnings };
+    let shown = if arguments.output.is_some() { "" } else { &text };
+    Output::new(shown, &report)
+}
+
+/// What has a name there, and gets none of our configuration here.
+fn not_carried_over(token: &Token) -> Vec<String> {
+    let key = token.objects.values().find(|object| object.kind == "private").map(|key| key.label.clone());
+    let others = token.objects.iter().filter(|(_, object)| object.kind != "private");
+    others
+        .filter_map(|(slot, object)| {
+            let label = &object.label;
+            let how = match object.kind.as_str() {
+                // The names that chips as sold have by themselves (docs/chips-as-sold.md).
+                "certificate" if label == "signer" || label == "root" || Some(label) == key.as_ref() => return None,
+                "certificate" => format!("`atecc608 cert import --label {label}` keeps it under that name"),
+                "secret" => "a secret key gets its name when it is written (pkcs11-tool --write-object)".to_owned(),
+                _ => "public keys of others are no objects here: programs get them from certificates".to_owned(),
+            };
+            Some(format!("{}: {} \"{label}\" in slot {slot}: {how}", token.file.display(), object.kind))
+        })
+        .collect()
+}
+
+fn write_new(path: &Path, text: &str) -> Result<()> {
+    let mut options = OpenOptions::new();
+    let written = options.write(true).create_new(true).mode(0o644).open(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| Error::Refused(format!("{}: {error}", path.display())))
+}
+
+fn configuration(tokens: &[Token]) -> String {
+    let mut text = String::from(
+        "# Made by `atecc608 import-config` from cryptoauthlib's files. conf/config.toml explains every key.\n",
+    );
+    for token in tokens {
+        let address = format!("{:#04x}", token.address);
+        text += &format!(
+            "\n# {}\n[[token]]\nbus = \"/dev/i2c-{}\"\naddress = {address}\nlabel = {}\nslot = {}\n",
+            token.file.display(),
+            token.bus,
+            toml_string(&token.label),
+            token.slot
+        );
+        // Only keys are named there: a certificate's label is its key's, or its own in the certificate's store.
+        for (slot, object) in token.objects.iter().filter(|(_, object)| object.kind == "private") {
+            text += &format!("\n[[token.object]]\nslot = {slot}\nlabel = {}\n", toml_string(&object.label));
+        }
+    }
+    text
+}
+
+/// A TOML string, quoted and escaped as it has to be.
+fn toml_string(text: &str) -> String {
+    let mut quoted = String::new();
+    // Writing into a string does not fail.
+    let _ = quoted.value(text);
+    quoted
+}

@@ -1,0 +1,326 @@
+//! The configuration files of the PKCS#11 module in Microchip's cryptoauthlib, as its own reader takes them: a library file with
+//! `filestore`, in that folder `N.conf` for each PKCS#11 slot and `N.M.conf` for each object that was made through PKCS#11.
+//!
+//! Its traps are read as they were meant, and told: addresses of 8 bits, bus and object numbers in hex digits, labels without
+//! blanks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use atecc608::i2c::probe::USUAL_ADDRESSES;
+use atecc608_wire::Slot;
+
+/// One `N.conf`, with the `N.M.conf` that belong to it.
+#[derive(Debug, Default)]
+pub(super) struct Token {
+    /// The PKCS#11 slot.
+    pub(super) slot: u32,
+    /// The file.
+    pub(super) file: PathBuf,
+    /// The label, or the one that the vendor's module makes up.
+    pub(super) label: String,
+    /// Number of the I2C bus.
+    pub(super) bus: u32,
+    /// 7 bits.
+    pub(super) address: u8,
+    /// What is where, in the order of the chip's slots.
+    pub(super) objects: BTreeMap<u8, Object>,
+}
+
+/// A named object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Object {
+    /// private, public, secret or certificate.
+    pub(super) kind: String,
+    /// CKA_LABEL.
+    pub(super) label: String,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The tokens, by their slots.
+    pub(super) tokens: Vec<Token>,
+    /// What the user has to know: file, line, what.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Where the vendor's module keeps them, if nobody says otherwise.
+pub(super) const LIBRARY_FILE: &str = "cryptoauthlib.conf";
+
+/// Reads a folder: the file store, or one with the library file that names it.
+///
+/// # Errors
+/// What can't be read, with file and line.
+pub(super) fn read(folder: &Path) -> Result<Found, String> {
+    let mut found = Found::default();
+    let store = file_store(folder)?;
+    let entries = std::fs::read_dir(&store).map_err(|error| format!("{}: {error}", store.display()))?;
+    let mut children = Vec::new();
+    let mut bases = Vec::new();
+    for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+        match name.split('.').collect::<Vec<_>>().as_slice() {
+            [number, "conf"] => bases.extend(number.parse::<u32>().map(|number| (number, store.join(&name)))),
+            [number, object, "conf"] => {
+                children.extend(number.parse::<u32>().map(|number| (number, object.to_string(), store.join(&name))))
+            }
+            _ => {}
+        }
+    }
+    bases.sort();
+    children.sort();
+    for (number, path) in bases {
+        let Some(mut token) = base(number, &path, &mut found.warnings)? else { continue };
+        for (_, object, path) in children.iter().filter(|(of, ..)| *of == number) {
+            child(&mut token, object, path, &mut found.warnings)?;
+        }
+        found.tokens.push(token);
+    }
+    for (number, _, path) in &children {
+        if !found.tokens.iter().any(|token| token.slot == *number) {
+            found.warnings.push(format!("{}: left out: there is no {number}.conf to go with it", path.display()));
+        }
+    }
+    if found.tokens.is_empty() {
+        let left_out = found.warnings.join("\n");
+        return Err(format!(
+            "{}: no slot's configuration (0.conf, 1.conf, ...) that can be used is there{}{left_out}",
+            store.display(),
+            if left_out.is_empty() { "" } else { ":\n" }
+        ));
+    }
+    Ok(found)
+}
+
+/// The folder with the slots' files.
+fn file_store(folder: &Path) -> Result<PathBuf, String> {
+    let library = if folder.is_file() { folder.to_owned() } else { folder.join(LIBRARY_FILE) };
+    if !library.is_file() {
+        return Ok(folder.to_owned());
+    }
+    let mut ignored = Vec::new();
+    let lines = lines(&library, &mut ignored)?;
+    match lines.into_iter().find(|line| line.key == "filestore") {
+        Some(line) => Ok(line.value.into()),
+        None => Err(format!("{}: no line `filestore = FOLDER`", library.display())),
+    }
+}
+
+/// `key = value`.
+struct Line {
+    /// File and number.
+    place: String,
+    key: String,
+    value: String,
+}
+
+fn lines(path: &Path, warnings: &mut Vec<String>) -> Result<Vec<Line>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut lines = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let place = format!("{}:{}", path.display(), index + 1);
+        let Some((key, value)) = line.split_once('=') else {
+            return Err(format!("{place}: \"{line}\" is not of the form `key = value`"));
+        };
+        let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+        if value.contains([' ', '\t']) {
+            warnings
+                .push(format!("{place}: {key}: the vendor's module takes no blanks in values; read as \"{value}\""));
+        }
+        lines.push(Line { place, key, value });
+    }
+    Ok(lines)
+}
+
+/// Reads `N.conf`; none if it is of a device that this software can't use.
+fn base(slot: u32, path: &Path, warnings: &mut Vec<String>) -> Result<Option<Token>, String> {
+    let mut token = Token { slot, file: path.to_owned(), address: 0x60, bus: 1, ..Token::default() };
+    let mut has_interface = false;
+    for line in lines(path, warnings)? {
+        let place = &line.place;
+        match line.key.as_str() {
+            "label" => token.label = line.value,
+            "interface" => {
+                if !interface(&mut token, &line, warnings)? {
+                    return Ok(None);
+                }
+                has_interface = true;
+            }
+            "device" if line.value.starts_with("ATECC608") => trust(&mut token, &line.value),
+            "device" => {
+                warnings.push(format!("{place}: left out: {} is no ATECC608", line.value));
+                return Ok(None);
+            }
+            "object" => object(&mut token, &line, None, warnings)?,
+            "freeslots" => warnings.push(format!(
+                "{place}: freeslots is not needed: which slots a key may be made in follows from the chip's configuration"
+            )),
+            other => warnings.push(format!("{place}: {other} is not known, and left out")),
+        }
+    }
+    if !has_interface {
+        return Err(format!("{}: no line `interface = i2c,ADDRESS,BUS`", path.display()));
+    }
+    if token.label.is_empty() {
+        token.label = format!("{slot:02X}ABC");
+        warnings.push(format!(
+            "{}: no label: \"{}\" is what the vendor's module calls it",
+            path.display(),
+            token.label
+        ));
+    }
+    Ok(Some(token))
+}
+
+/// `i2c,ADDRESS,BUS,BAUD`: 8 bits in hex digits, hex digits, decimal digits. False if it is another kind of interface.
+fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Result<bool, String> {
+    let Line { place, value, .. } = line;
+    let parts: Vec<&str> = value.split(',').map(str::trim).collect();
+    if parts[0] != "i2c" {
+        warnings.push(format!("{place}: left out: the interface {} is not supported, only i2c is", parts[0]));
+        return Ok(false);
+    }
+    match parts.get(1) {
+        Some(digits) => {
+            let byte = hex(digits).and_then(|number| u8::try_from(number).ok());
+            let byte = byte.ok_or_else(|| format!("{place}: \"{digits}\" is no I2C address (8 bits in hex digits)"))?;
+            token.address = byte >> 1;
+            if !USUAL_ADDRESSES.contains(&token.address) && USUAL_ADDRESSES.contains(&byte) {
+                token.address = byte;
+                warnings.push(format!(
+                    "{place}: {byte:#04x} is an address of 7 bits where 8 are expected: read as {byte:#04x}, not as {:#04x}",
+                    byte >> 1
+                ));
+            }
+            if !(0x08..=0x77).contains(&token.address) {
+                return Err(format!("{place}: {byte:#04x} is no I2C address of 8 bits"));
+            }
+        }
+        None => warnings.push(format!("{place}: no address: 0xC0 (0x60 in 7 bits) is taken")),
+    }
+    match parts.get(2) {
+        Some(digits) => {
+            let number = hex(digits).ok_or_else(|| format!("{place}: \"{digits}\" is no number of a bus"))?;
+            let decimal = digits.parse().unwrap_or(number);
+            token.bus = decimal;
+            if number != decimal {
+                warnings.push(format!(
+                    "{place}: bus {digits}: /dev/i2c-{decimal} is taken; the vendor's module reads hex digits, and opened \
+                     /dev/i2c-{number}"
+                ));
+            }
+        }
+        None => warnings.push(format!("{place}: no bus: /dev/i2c-1 is taken; `atecc608 scan` says where the chip is")),
+    }
+    if let Some(baud) = parts.get(3).and_then(|baud| baud.parse::<u32>().ok()).filter(|baud| *baud > 100_000) {
+        warnings.push(format!(
+            "{place}: {baud} Hz is not set by programs on Linux: the adapter's clock counts, and must be at most 100 kHz"
+        ));
+    }
+    Ok(true)
+}
+
+/// What `device = ATECC608B-TNGTLS` and the like define: the factory's objects.
+fn trust(token: &mut Token, device: &str) {
+    if !["TNGTLS", "TFLXTLS", "TNGLORA"].iter().any(|kind| device.split('-').nth(1) == Some(kind)) {
+        return;
+    }
+    for (slot, kind, label) in [(0, "private", "device"), (10, "certificate", "device"), (12, "certificate", "signer")]
+    {
+        token.objects.entry(slot).or_insert(Object { kind: kind.to_owned(), label: label.to_owned() });
+    }
+}
+
+/// `KIND,LABEL,SLOT`; the slot of `N.M.conf` is in its name.
+fn object(token: &mut Token, line: &Line, slot: Option<u8>, warnings: &mut Vec<String>) -> Result<(), String> {
+    let Line { place, value, .. } = line;
+    let parts: Vec<&str> = value.split(',').map(str::trim).collect();
+    let (kind, label) = match (parts.as_slice(), slot) {
+        ([kind, label, ..], _) => (*kind, *label),
+        _ => return Err(format!("{place}: expected KIND,LABEL,SLOT, found \"{value}\"")),
+    };
+    if !["private", "public", "secret", "certificate"].contains(&kind) {
+        warnings.push(format!("{place}: \"{kind}\" is no kind of object: left out"));
+        return Ok(());
+    }
+    let slot = match (slot, parts.get(2)) {
+        (Some(slot), _) => slot,
+        (None, Some(digits)) => chip_slot(place, digits, warnings)?,
+        (None, None) => return Err(format!("{place}: the object \"{label}\" has no slot")),
+    };
+    name(token, slot, Object { kind: kind.to_owned(), label: label.to_owned() }, place, warnings);
+    Ok(())
+}
+
+/// A slot of the chip. The vendor's module reads hex digits, its own sample (`public,root,15`) means decimal ones.
+fn chip_slot(place: &str, digits: &str, warnings: &mut Vec<String>) -> Result<u8, String> {
+    let wrong = || format!("{place}: \"{digits}\" is none of the chip's slots, 0 to 15");
+    let number = hex(digits).ok_or_else(wrong)?;
+    if let Ok(slot @ 0..=15) = u8::try_from(number) {
+        return Ok(slot);
+    }
+    let slot = digits.parse().ok().filter(|slot: &u8| Slot::new(*slot).is_some()).ok_or_else(wrong)?;
+    warnings
+        .push(format!("{place}: slot {digits} is taken; the vendor's module reads hex digits, and used slot {number}"));
+    Ok(slot)
+}
+
+/// One slot of the chip has one name with us: a private key's goes before all others.
+fn name(token: &mut Token, slot: u8, object: Object, place: &str, warnings: &mut Vec<String>) {
+    match token.objects.get(&slot) {
+        Some(known) if known.label == object.label => {}
+        Some(known) if object.kind != "private" => {
+            warnings.push(format!(
+                "{place}: slot {slot} is called \"{}\" already: the name \"{}\" is left out",
+                known.label, object.label
+            ));
+            return;
+        }
+        _ => {}
+    }
+    let same = token
+        .objects
+        .iter()
+        .find(|(other, known)| **other != slot && is_key(known) && is_key(&object) && known.label == object.label);
+    if let Some((other, _)) = same {
+        warnings.push(format!(
+            "{place}: slots {other} and {slot} have the same label \"{}\": labels of private keys are unique, give one another",
+            object.label
+        ));
+    }
+    token.objects.insert(slot, object);
+}
+
+fn is_key(object: &Object) -> bool {
+    object.kind == "private"
+}
+
+/// `N.M.conf`: `type = KIND,LABEL,SLOT`, or of older versions `type = KIND` and `label = LABEL`. M is in decimal digits.
+fn child(token: &mut Token, number: &str, path: &Path, warnings: &mut Vec<String>) -> Result<(), String> {
+    let place = path.display().to_string();
+    let slot = chip_slot_of_name(number).ok_or_else(|| format!("{place}: \"{number}\" is none of the chip's slots"))?;
+    let lines = lines(path, warnings)?;
+    let value = |key: &str| lines.iter().find(|line| line.key == key);
+    match (value("type"), value("label")) {
+        (Some(line), None) => object(token, line, Some(slot), warnings),
+        (kind, Some(label)) => {
+            let kind = kind.map_or("private".to_owned(), |line| line.value.clone());
+            name(token, slot, Object { kind, label: label.value.clone() }, &place, warnings);
+            Ok(())
+        }
+        (None, None) => Err(format!("{place}: expected a line `type = KIND,LABEL,SLOT`")),
+    }
+}
+
+fn chip_slot_of_name(number: &str) -> Option<u8> {
+    number.parse().ok().filter(|slot: &u8| Slot::new(*slot).is_some())
+}
+
+fn hex(digits: &str) -> Option<u32> {
+    let digits = digits.strip_prefix("0x").or(digits.strip_prefix("0X")).unwrap_or(digits);
+    u32::from_str_radix(digits, 16).ok()
+}

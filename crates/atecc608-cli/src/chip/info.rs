@@ -1,0 +1,307 @@
+//! `atecc608 info`: what the chip is, what is locked, what each of its slots may do and holds.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::output::{hex, Output};
+use crate::target::{default_label, Selection, Target};
+use atecc608_token::known;
+use atecc608_token::layout::key_slots;
+use atecc608_token::point::Point;
+use atecc608_token::profile::{self, Profile};
+use atecc608_token::state::{SlotState, StoredClass};
+use atecc608_token::store::Store;
+use atecc608_wire::{words, ConfigZone, Slot};
+
+/// All that is said about a chip.
+#[derive(Debug, Serialize)]
+struct Info {
+    model: String,
+    serial_number: String,
+    token_serial_number: String,
+    label: String,
+    bus: String,
+    address: String,
+    simulated: bool,
+    revision: String,
+    usable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    stage: &'static str,
+    config_locked: bool,
+    data_locked: bool,
+    profile: Option<&'static str>,
+    /// Whose configuration it is, if it is none of ours but known.
+    recognised: Option<&'static str>,
+    chip_options: Vec<String>,
+    clock_divider: &'static str,
+    counters: [Option<u32>; 2],
+    state_file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_problem: Option<String>,
+    slots: Vec<SlotInfo>,
+    objects: Vec<ObjectInfo>,
+}
+
+#[derive(Debug, Serialize)]
+struct SlotInfo {
+    slot: u8,
+    name: Option<String>,
+    kind: &'static str,
+    rules: Vec<String>,
+    locked: bool,
+    slot_config: String,
+    key_config: String,
+    /// For private keys; none if the chip was not asked or did not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<KeyInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purpose: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyInfo {
+    /// "present", "destroyed" (overwritten, free), "none" or "unknown".
+    presence: Presence,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Presence {
+    Present,
+    Destroyed,
+    None,
+    Unknown,
+}
+
+#[derive(Debug, Serialize)]
+struct ObjectInfo {
+    class: &'static str,
+    label: String,
+    id: String,
+    bytes: usize,
+}
+
+/// Shows the chip.
+///
+/// # Errors
+/// Those of the configuration and the chip. A chip that is no ATECC608 is shown as far as it goes, as a failure.
+pub fn run(selection: &Selection) -> Result<Output> {
+    let mut target = selection.target()?;
+    let guard = target.lock()?;
+    let zone = target.read_config_locked()?;
+    let store = Store::open(&target.config.state_dir, zone.serial_number());
+    let is_608 = zone.model().is_608();
+    let presence =
+        if is_608 && zone.config_locked() { presence(&mut target, &zone, &store)? } else { [Presence::Unknown; 16] };
+    drop(guard);
+    let info = collect(&mut target, &zone, &store, presence);
+    Ok(Output::new(text(&info), &info)?.failed_if(!is_608))
+}
+
+/// Which private slots hold a key that is to be seen. The caller has the bus.
+fn presence(target: &mut Target, zone: &ConfigZone, store: &Store) -> Result<[Presence; 16]> {
+    target.converse(|awake| {
+        let mut presence = [Presence::Unknown; 16];
+        for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private()) {
+            let tombstone = store.state().slot(slot).and_then(|state| state.tombstone.as_deref());
+            presence[slot.index()] = match (awake.key_valid(slot)?, tombstone) {
+                (false, _) => Presence::None,
+                (true, None) => Presence::Present,
+                // The mark counts only while it names the key that is there.
+                (true, Some(tombstone)) => match awake.public_key(slot)? {
+                    Some(xy) if tombstone.strip_prefix(&[0x04]) == Some(&xy[..]) => Presence::Destroyed,
+                    _ => Presence::Present,
+                },
+            };
+        }
+        Ok(presence)
+    })
+}
+
+fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Presence; 16]) -> Info {
+    let is_608 = zone.model().is_608();
+    let serial = zone.serial_number();
+    let profile = profile::matching(zone).filter(|_| is_608);
+    let state = store.state();
+    let configured = target.token.label.clone().or_else(|| state.label.clone());
+    let problem = if !is_608 {
+        Some(format!("this is {}, not an ATECC608: this software can't use it", words::model(zone)))
+    } else if words::stage(zone) != "provisioned" {
+        let (stage, command) = (words::stage(zone), profile::next_command(zone));
+        Some(format!("the chip is {stage}: `{command}` shows what would be done"))
+    } else {
+        None
+    };
+    Info {
+        model: zone.model().to_string(),
+        serial_number: serial.to_string(),
+        token_serial_number: serial.token_serial(),
+        label: configured.unwrap_or_else(|| default_label(zone)),
+        bus: target.token.bus.to_string(),
+        address: format!("{:#04x}", target.token.address),
+        simulated: target.is_simulated(),
+        revision: hex(&zone.as_bytes()[4..8]),
+        usable: problem.is_none(),
+        problem,
+        stage: words::stage(zone),
+        config_locked: zone.config_locked(),
+        data_locked: zone.data_locked(),
+        profile: profile.map(|profile| profile.name.as_str()),
+        recognised: known::recognise(zone).filter(|_| is_608).map(|known| known.name),
+        chip_options: words::chip_options(zone.chip_options()),
+        clock_divider: words::clock_divider(zone.clock_divider()),
+        counters: [zone.counter(0), zone.counter(1)],
+        state_file: store.path().display().to_string(),
+        state_problem: store.damage().map(str::to_owned),
+        slots: Slot::all().map(|slot| slot_info(target, zone, store, profile, slot, presence[slot.index()])).collect(),
+        objects: objects(store),
+    }
+}
+
+fn slot_info(
+    target: &Target,
+    zone: &ConfigZone,
+    store: &Store,
+    profile: Option<&Profile>,
+    slot: Slot,
+    presence: Presence,
+) -> SlotInfo {
+    let entry = profile.map(|profile| profile.slot(slot));
+    let key = zone.key_config(slot).is_p256_private().then(|| {
+        let state = store.state().slot(slot).cloned().unwrap_or_default();
+        let shown = key_slots(zone, profile, &target.token.objects, true).into_iter().find(|key| key.slot == slot);
+        match shown.filter(|_| presence == Presence::Present) {
+            Some(shown) => KeyInfo {
+                presence,
+                label: Some(state.label.clone().unwrap_or(shown.default_label)),
+                id: id_of(&state).or(shown.configured_id).map(|id| hex(&id)),
+            },
+            None => KeyInfo { presence, label: None, id: None },
+        }
+    });
+    SlotInfo {
+        slot: slot.number(),
+        name: entry.map(|entry| entry.name.clone()),
+        kind: words::kind(zone, slot),
+        rules: words::rules(zone, slot),
+        locked: zone.slot_locked(slot),
+        slot_config: words::word(zone.slot_config(slot).0),
+        key_config: words::word(zone.key_config(slot).0),
+        key,
+        purpose: entry.map(|entry| entry.purpose.clone()),
+    }
+}
+
+/// The stored id, else the one that follows from the public key as last seen.
+fn id_of(state: &SlotState) -> Option<Vec<u8>> {
+    let from_key =
+        || state.public_key.as_deref().and_then(Point::from_uncompressed).map(|point| point.key_id().to_vec());
+    state.id.clone().or_else(from_key)
+}
+
+fn objects(store: &Store) -> Vec<ObjectInfo> {
+    let objects = store.state().objects.iter();
+    objects
+        .map(|object| ObjectInfo {
+            class: match object.class {
+                StoredClass::Certificate => "certificate",
+                StoredClass::Data => "data",
+            },
+            label: object.label.clone(),
+            id: hex(&object.id),
+            bytes: object.value.len(),
+        })
+        .collect()
+}
+
+/// As text. Writing into a string does not fail, so the results of `writeln!` say nothing.
+fn text(info: &Info) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<15} {value}");
+    };
+    let simulated = if info.simulated { " (simulated: its keys are in a file and protect nothing)" } else { "" };
+    line("chip", &format!("{}{simulated}", info.model));
+    line("serial number", &info.serial_number);
+    line("token", &format!("\"{}\", serial number {}", info.label, info.token_serial_number));
+    line("place", &format!("{} at {}", info.bus, info.address));
+    line("revision", &info.revision);
+    let locks = format!(
+        "configuration {}, data and OTP {}: {}",
+        words::locked(info.config_locked),
+        words::locked(info.data_locked),
+        info.stage
+    );
+    line("locks", &locks);
+    line("profile", info.profile.or(info.recognised).unwrap_or("none of ours"));
+    line("chip options", &info.chip_options.join("; "));
+    line("clock divider", info.clock_divider);
+    let counter = |value: Option<u32>| value.map_or("(no valid encoding)".to_owned(), |value| value.to_string());
+    line("counters", &format!("{} and {}", counter(info.counters[0]), counter(info.counters[1])));
+    line("state", info.state_problem.as_ref().unwrap_or(&info.state_file));
+    if let Some(problem) = &info.problem {
+        line("note", problem);
+    }
+    text.push('\n');
+    text += &table(info);
+    for object in &info.objects {
+        let _ = writeln!(text, "{} \"{}\", id {}, {} bytes", object.class, object.label, object.id, object.bytes);
+    }
+    text
+}
+
+/// The sixteen slots, in columns as wide as they need to be.
+fn table(info: &Info) -> String {
+    let head = ["slot", "words", "name", "holds", "may"].map(str::to_owned);
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(info.slots.iter().map(row)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text.push('\n');
+    text
+}
+
+fn row(slot: &SlotInfo) -> [String; 5] {
+    let holds = match &slot.key {
+        Some(KeyInfo { presence: Presence::Present, label, id }) => match (label, id) {
+            (Some(label), Some(id)) => format!("key \"{label}\", id {}", shortened(id)),
+            (Some(label), None) => format!("key \"{label}\""),
+            _ => "key".to_owned(),
+        },
+        Some(KeyInfo { presence: Presence::Destroyed, .. }) => "destroyed key, free".to_owned(),
+        Some(KeyInfo { presence: Presence::None, .. }) => "no key".to_owned(),
+        // A blank chip is not asked: it holds none.
+        Some(KeyInfo { presence: Presence::Unknown, .. }) => format!("for a {}", slot.kind),
+        None => slot.kind.to_owned(),
+    };
+    let locked = slot.locked.then(|| "slot locked".to_owned());
+    let may: Vec<String> = locked.into_iter().chain(slot.rules.iter().cloned()).collect();
+    [
+        slot.slot.to_string(),
+        format!("{} {}", slot.slot_config, slot.key_config),
+        slot.name.clone().unwrap_or_default(),
+        holds,
+        may.join(", "),
+    ]
+}
+
+/// Ids of 20 bytes fill the screen and say nothing to people.
+fn shortened(id: &str) -> String {
+    match id.get(..12) {
+        Some(start) if id.len() > 16 => format!("{start}..."),
+        _ => id.to_owned(),
+    }
+}

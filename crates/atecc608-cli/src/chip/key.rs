@@ -1,0 +1,370 @@
+//! `atecc608 key`: private keys in the chip. They are generated there, or come from a file into a slot that allows it, and never
+//! leave.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use p256::SecretKey;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::chip_keys::{parse_id, parse_slot, ChipKey, ChipKeys, KeyArguments, LoginArguments, NewKeyNames};
+use crate::error::{Error, Result};
+use crate::files::OutputArguments;
+use crate::input::secret;
+use crate::output::{hex, note, public_key_pem, Output};
+use crate::target::Selection;
+use crate::x509::key_file::{Passphrase, PrivateKey};
+use crate::x509::signer::Signer;
+use atecc608_token::inventory::KeyReport;
+use atecc608_wire::Slot;
+
+/// What is to be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Generate a key pair in the chip
+    Generate(Generate),
+    /// Write a private key from a file into a slot that takes one; the file stays, and is then yours to destroy
+    Import(Import),
+    /// Print a key's public key, read from the chip
+    Public(Public),
+    /// List the slots for private keys and what is in them
+    List(List),
+    /// Overwrite a private key in the chip, for good
+    Destroy(Destroy),
+}
+
+/// The names of a new key.
+#[derive(Clone, Debug, Args)]
+pub struct Names {
+    /// The new key's label; the slot's name if not said
+    #[arg(long)]
+    label: Option<String>,
+    /// The new key's id in hex; SHA-1 of its public key if not said
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
+    id: Option<Id>,
+    /// The slot where it goes, 0 to 15; the slot of that label, else the first free one if not said
+    #[arg(long, value_name = "N", value_parser = parse_slot)]
+    slot: Option<Slot>,
+}
+
+/// An id; clap would take a plain Vec for several arguments.
+type Id = Vec<u8>;
+
+impl Names {
+    fn get(&self) -> Result<NewKeyNames> {
+        if self.label.as_ref().is_some_and(|label| label.is_empty() || label.chars().any(char::is_control)) {
+            return Err(Error::Refused(
+                "--label: an empty label, or one with control characters, names nothing".to_owned(),
+            ));
+        }
+        Ok(NewKeyNames { label: self.label.clone(), id: self.id.clone(), slot: self.slot })
+    }
+}
+
+/// Arguments of `key generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
+    login: LoginArguments,
+}
+
+/// Arguments of `key import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The private key: SEC1, PKCS#8 or encrypted PKCS#8, in PEM or DER (- is standard input)
+    file: PathBuf,
+    /// An encrypted file's passphrase is the first line of this file (- is standard input) instead of asked for
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
+    login: LoginArguments,
+}
+
+/// Arguments of `key public`.
+#[derive(Debug, Args)]
+pub struct Public {
+    #[command(flatten)]
+    key: KeyArguments,
+    /// DER instead of PEM
+    #[arg(long, conflicts_with = "json")]
+    der: bool,
+    #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
+    login: LoginArguments,
+}
+
+/// Arguments of `key list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// On a chip with a PIN: log in with the first line of this file, and see more
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+}
+
+/// Arguments of `key destroy`.
+#[derive(Debug, Args)]
+pub struct Destroy {
+    #[command(flatten)]
+    key: KeyArguments,
+    /// Don't ask whether it is meant
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    login: LoginArguments,
+}
+
+/// A key, as JSON has it.
+#[derive(Serialize)]
+struct Key {
+    slot: u8,
+    label: String,
+    id: String,
+    born_in_chip: bool,
+    public_key: String,
+    uri: String,
+}
+
+impl Key {
+    fn of(key: &ChipKey) -> Self {
+        Self {
+            slot: key.slot.number(),
+            label: key.label.clone(),
+            id: hex(&key.id),
+            born_in_chip: key.born_here,
+            public_key: public_key_pem(&key.point),
+            uri: uri(&key.label),
+        }
+    }
+}
+
+/// The PKCS#11 URI that finds the private key (RFC 7512): what goes into configurations.
+fn uri(label: &str) -> String {
+    let encoded: String = label
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    format!("pkcs11:object={encoded};type=private")
+}
+
+/// Does it.
+///
+/// # Errors
+/// Those of chip, state folder and files.
+pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
+    match command {
+        Command::Generate(arguments) => generate(selection, arguments),
+        Command::Import(arguments) => import(selection, arguments),
+        Command::Public(arguments) => public(selection, arguments),
+        Command::List(arguments) => list(selection, arguments),
+        Command::Destroy(arguments) => destroy(selection, arguments),
+    }
+}
+
+fn generate(selection: &Selection, arguments: &Generate) -> Result<Output> {
+    let names = arguments.names.get()?;
+    let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
+    let key = keys.generate(&names)?;
+    made("generated in", &key)
+}
+
+fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
+    let names = arguments.names.get()?;
+    secret::one_from_stdin(&[
+        ("the key", Some(&arguments.file)),
+        ("--passphrase-file", arguments.passphrase_file.as_deref()),
+        ("--pin-file", arguments.login.pin_file.as_deref()),
+    ])?;
+    let private = PrivateKey::read(&arguments.file, &Passphrase::of(arguments.passphrase_file.as_deref()))?;
+    let scalar = scalar(&arguments.file.display().to_string(), &private)?;
+    let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
+    let key = keys.import(&scalar, &names)?;
+    if key.public_key_info() != private.public_key_info() {
+        return Err(Error::Refused(format!("{}: the chip holds another key than it was given", keys.place())));
+    }
+    if arguments.file != Path::new("-") {
+        note(&format!(
+            "{} still holds the key: whoever reads it can use it without the chip; destroy it (`shred -u`) if it was only made \
+             for this",
+            arguments.file.display()
+        ));
+    }
+    made("written into", &key)
+}
+
+/// The number that a private key on P-256 is.
+fn scalar(name: &str, private: &PrivateKey) -> Result<Zeroizing<[u8; 32]>> {
+    match private {
+        PrivateKey::P256(key) => Ok(of_secret(key)),
+        other => Err(Error::Refused(format!(
+            "{name}: this is a key of {}, and the chip holds keys on P-256 (prime256v1) only: `openssl ecparam -name prime256v1 \
+             -genkey -noout` makes one, or `atecc608 key generate` one that never was outside the chip",
+            other.kind()
+        ))),
+    }
+}
+
+fn of_secret(key: &SecretKey) -> Zeroizing<[u8; 32]> {
+    let bytes = Zeroizing::new(key.to_bytes());
+    let mut scalar = Zeroizing::new([0; 32]);
+    scalar.copy_from_slice(&bytes);
+    scalar
+}
+
+fn made(how: &str, key: &ChipKey) -> Result<Output> {
+    let text = format!(
+        "The key \"{label}\" is {how} slot {slot}.\n  id   {id}\n  URI  {uri}\n",
+        label = key.label,
+        slot = key.slot,
+        id = hex(&key.id),
+        uri = uri(&key.label),
+    );
+    Output::new(text, &Key::of(key))
+}
+
+fn public(selection: &Selection, arguments: &Public) -> Result<Output> {
+    arguments.output.check()?;
+    let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
+    let key = keys.key_named(&arguments.key)?;
+    let contents = if arguments.der { key.public_key_info() } else { public_key_pem(&key.point).into_bytes() };
+    let text = if arguments.output.write(&contents)? { Vec::new() } else { contents };
+    Output::new(text, &Key::of(&key))
+}
+
+#[derive(Serialize)]
+struct KeySlots {
+    slots: Vec<KeySlot>,
+}
+
+#[derive(Serialize)]
+struct KeySlot {
+    slot: u8,
+    name: String,
+    /// "key", "empty", or "unknown" before a login.
+    holds: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    sign: bool,
+    derive: bool,
+    generate: bool,
+    import: bool,
+    locked: bool,
+}
+
+impl KeySlot {
+    fn of(report: &KeyReport) -> Self {
+        let holds = match report.present {
+            Some(true) => "key",
+            Some(false) => "empty",
+            None => "unknown",
+        };
+        let is_there = report.present != Some(false);
+        Self {
+            slot: report.key.slot.number(),
+            name: report.key.default_label.clone(),
+            holds,
+            label: is_there.then(|| report.label.clone()),
+            id: report.id.as_deref().map(hex),
+            public_key: report.point.as_ref().map(public_key_pem),
+            sign: report.key.sign,
+            derive: report.key.derive,
+            generate: report.key.generate,
+            import: report.key.import && !report.locked,
+            locked: report.locked,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut can = Vec::new();
+        for (is, word) in [
+            (self.sign, "signs"),
+            (self.derive, "ECDH"),
+            (self.generate, "can be generated anew"),
+            (self.import, "takes a key from a file"),
+            (self.locked, "locked for good"),
+        ] {
+            can.extend(is.then_some(word));
+        }
+        let held = match (self.holds, &self.label) {
+            ("key", Some(label)) => format!("\"{label}\""),
+            ("unknown", _) => "(seen after a login)".to_owned(),
+            _ => format!("empty ({})", self.name),
+        };
+        let id = self.id.as_ref().map(|id| format!("  id {id}")).unwrap_or_default();
+        format!("slot {:>2}  {held:<24}  {}{id}\n", self.slot, can.join(", "))
+    }
+}
+
+fn list(selection: &Selection, arguments: &List) -> Result<Output> {
+    let keys = ChipKeys::open(selection)?;
+    if arguments.pin_file.is_some() {
+        keys.login(&LoginArguments { pin_file: arguments.pin_file.clone() })?;
+    }
+    let slots: Vec<KeySlot> = keys.list()?.iter().map(KeySlot::of).collect();
+    let text = match slots.is_empty() {
+        true => "This chip's configuration has no slot for a private key that can be used from outside.\n".to_owned(),
+        false => slots.iter().map(KeySlot::text).collect(),
+    };
+    Output::new(text, &KeySlots { slots })
+}
+
+#[derive(Serialize)]
+struct Destroyed {
+    slot: u8,
+    label: String,
+    id: String,
+    result: &'static str,
+}
+
+fn destroy(selection: &Selection, arguments: &Destroy) -> Result<Output> {
+    let Some(name) = arguments.key.name() else {
+        return Err(Error::Refused("which key? --key LABEL or --slot N".to_owned()));
+    };
+    let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
+    let key = keys.key(&name)?;
+    if !arguments.yes {
+        confirm(&format!("the private key \"{}\" in slot {} is to be destroyed for good", key.label, key.slot))?;
+    }
+    keys.destroy(&key)?;
+    let left = keys.certificates()?.iter().filter(|certificate| certificate.id == key.id).count();
+    let rest = match left {
+        0 => String::new(),
+        left => format!("{left} certificate(s) for it are still there: `atecc608 cert remove --id {}`\n", hex(&key.id)),
+    };
+    let text = format!(
+        "The key \"{}\" is destroyed: slot {} holds one that nobody uses, and is free.\n{rest}",
+        key.label, key.slot
+    );
+    let json = Destroyed { slot: key.slot.number(), label: key.label.clone(), id: hex(&key.id), result: "destroyed" };
+    Output::new(text, &json)
+}
+
+/// Asks whether it is meant.
+///
+/// # Errors
+/// [`Error::Refused`] if it is not, or there is nobody to ask.
+fn confirm(what: &str) -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::Refused(format!("{what}: say --yes if that is meant; nothing was done")));
+    }
+    let _ = write!(std::io::stderr(), "atecc608: {what}. Type yes to do it: ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    match read {
+        Ok(_) if answer.trim() == "yes" => Ok(()),
+        _ => Err(Error::Refused("nothing was done".to_owned())),
+    }
+}

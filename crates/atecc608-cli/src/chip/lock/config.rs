@@ -1,0 +1,107 @@
+//! `atecc608 lock config`.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{stopped, Consent, UNCERTAIN};
+use crate::chip::config::check::{self, Finding, Level};
+use crate::chip::config::file::{Format, Source};
+use crate::chip::config::{as_written_to, diff, findings_text};
+use crate::error::{Error, Result};
+use crate::output::Output;
+use crate::target::Target;
+use atecc608_token::profile;
+use atecc608_wire::{words, ConfigZone, Slot};
+
+/// Arguments of `lock config`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Only if the chip's configuration is what this file says: any form of `config get`, or profile:NAME
+    #[arg(long, value_name = "FILE")]
+    expect: Option<String>,
+    /// How that file is written; told from its name or contents otherwise
+    #[arg(long, value_enum, requires = "expect")]
+    format: Option<Format>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Serialize)]
+struct Report {
+    /// "would-lock", "locked" or "already-locked".
+    result: &'static str,
+    serial_number: String,
+    place: String,
+    /// What becomes permanent, one line for each slot.
+    permanent: Vec<String>,
+    findings: Vec<Finding>,
+}
+
+pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments) -> Result<Output> {
+    expected(target, zone, arguments)?;
+    let findings = check::findings(zone);
+    let result = if zone.config_locked() {
+        "already-locked"
+    } else if arguments.consent.given(target, zone, &findings)? {
+        let step = "locking the configuration for good";
+        target.chip.permanently_lock_config(zone).map_err(|cause| stopped(step, UNCERTAIN, cause))?;
+        if !target.read_config_locked()?.config_locked() {
+            return Err(Error::Refused(format!("{}: the chip says that it is not locked", target.place())));
+        }
+        "locked"
+    } else {
+        "would-lock"
+    };
+    let mut permanent: Vec<String> =
+        Slot::all().map(|slot| format!("slot {slot:>2}  {}", check::explanation(zone, slot))).collect();
+    permanent.push(format!("chip     {}", words::chip_options(zone.chip_options()).join("; ")));
+    permanent.push(format!("address  {:#04x}", zone.i2c_address()));
+    let report =
+        Report { result, serial_number: zone.serial_number().to_string(), place: target.place(), permanent, findings };
+    let dangers = report.findings.iter().any(|finding| finding.level == Level::Danger);
+    let how = arguments.consent.wanted(target, zone, dangers);
+    Output::new(text(&report, zone, &how), &report)
+}
+
+/// # Errors
+/// [`Error::Refused`] with the differences if the chip's configuration is another than the one that was expected.
+fn expected(target: &Target, zone: &ConfigZone, arguments: &Arguments) -> Result<()> {
+    let Some(file) = &arguments.expect else { return Ok(()) };
+    let source = Source::open(file, arguments.format)?;
+    let changes = diff::changes(zone, &as_written_to(zone, &source.zone));
+    if changes.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "{}: nothing was done: the configuration of the chip {} is not what {file} says (- the chip, + the file):\n{}",
+        target.place(),
+        zone.serial_number(),
+        diff::text(&changes).trim_end()
+    )))
+}
+
+fn text(report: &Report, zone: &ConfigZone, how: &str) -> String {
+    let chip = format!("{} ({})", report.serial_number, report.place);
+    if report.result == "already-locked" {
+        return format!("{chip}: the configuration is locked already\n");
+    }
+    let mut text = match report.result {
+        "locked" => format!("{chip}: the configuration is locked\n\n"),
+        _ => format!("{chip}: what `lock config` would make permanent\n\n"),
+    };
+    report.permanent.iter().for_each(|line| text += &format!("   {line}\n"));
+    text += &format!("\n{}", findings_text(&report.findings));
+    if report.result == "locked" {
+        text += "\nThe data zone is not locked: keys and contents come now, then `atecc608 lock data`.\n";
+        return text;
+    }
+    if let Some(profile) = profile::matching(zone) {
+        let name = &profile.name;
+        text += &format!(
+            "\nThis is the profile {name}: `atecc608 provision {name}` locks it, fills the slots, and locks them.\n"
+        );
+    }
+    text + &format!(
+        "\nNothing was changed. To do it: atecc608 lock config {how}\nNo command, reset or tool can undo it.\n"
+    )
+}

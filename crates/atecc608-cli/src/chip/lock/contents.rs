@@ -1,0 +1,135 @@
+//! What the slots and the OTP zone get before the data lock: from a file, else zeros, and random bytes where a slot is secret.
+
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::{Error, Result};
+use crate::target::Target;
+use atecc608::provision::DataContents;
+use atecc608_token::config::parse_hex;
+use atecc608_token::document::{Problem, Table};
+use atecc608_wire::config_zone::KeyType;
+use atecc608_wire::{ConfigZone, Slot};
+
+/// Longest file that is read.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// What one slot gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// What the file says.
+    File,
+    /// Zeros.
+    Zeros,
+    /// Random bytes that nobody keeps.
+    Random,
+    /// Nothing: a private key's slot.
+    PrivateKey,
+}
+
+/// What the file says. Some of it may be secret.
+#[derive(Default)]
+pub(super) struct Given {
+    slots: [Option<Zeroizing<Vec<u8>>>; 16],
+    otp: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Given {
+    /// Reads the file: `otp = "HEX"`, and `[[slot]]` with `slot = N`, `value = "HEX"`. What is shorter than its place is
+    /// followed by zeros.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with file, line and what was expected.
+    pub(super) fn read(path: &std::path::Path, zone: &ConfigZone) -> Result<Self> {
+        use std::io::Read;
+        let refused = |problem: String| Error::Refused(format!("{}{problem}", path.display()));
+        let mut text = Zeroizing::new(String::new());
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
+            .map_err(|error| refused(format!(": {error}")))?;
+        Self::parse(&text, zone).map_err(|(span, problem)| {
+            let before = text.get(..span.start).unwrap_or(&text);
+            refused(format!(":{}: {problem}", 1 + before.matches('\n').count()))
+        })
+    }
+
+    fn parse(text: &str, zone: &ConfigZone) -> Result<Self, Problem> {
+        let mut given = Self::default();
+        let mut document = Table::parse(text)?;
+        if let Some(otp) = document.optional::<String>("otp")? {
+            given.otp = Some(otp.check(|digits| bytes("otp", digits, 64))?);
+        }
+        for mut table in document.tables("slot")? {
+            let slot = table.required::<i64>("slot")?.check(|number| {
+                let slot = u8::try_from(number).ok().and_then(Slot::new).ok_or("slot.slot: expected 0 to 15".to_owned())?;
+                if zone.key_config(slot).private() {
+                    return Err(format!(
+                        "slot.slot: {slot} is for a private key, which does not come from this file: generate or import it"
+                    ));
+                }
+                match given.slots[slot.index()] {
+                    Some(_) => Err("slot.slot: this slot is there twice".to_owned()),
+                    None => Ok(slot),
+                }
+            })?;
+            let value = table.required::<String>("value")?;
+            given.slots[slot.index()] = Some(value.check(|digits| bytes("slot.value", digits, slot.size()))?);
+            table.finish()?;
+        }
+        document.finish()?;
+        Ok(given)
+    }
+
+    /// Where a slot's contents come from.
+    pub(super) fn source(&self, zone: &ConfigZone, slot: Slot) -> Source {
+        let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
+        if key.private() {
+            Source::PrivateKey
+        } else if self.slots[slot.index()].is_some() {
+            Source::File
+        } else if access.is_secret() && !matches!(key.key_type(), KeyType::P256) {
+            // No secret may be one that everybody knows.
+            Source::Random
+        } else {
+            Source::Zeros
+        }
+    }
+
+    /// All contents, as they will be in the chip.
+    ///
+    /// # Errors
+    /// Those of the chip, whose random numbers are part of random contents.
+    pub(super) fn complete(&self, target: &mut Target, zone: &ConfigZone) -> Result<Zeroizing<DataContents>> {
+        let mut contents = Zeroizing::new(DataContents { slots: Default::default(), otp: [0; 64] });
+        if let Some(otp) = &self.otp {
+            contents.otp[..otp.len()].copy_from_slice(otp);
+        }
+        for slot in Slot::all() {
+            let mut bytes = Vec::with_capacity(slot.size());
+            match self.source(zone, slot) {
+                Source::PrivateKey => continue,
+                Source::File => bytes.extend(self.slots[slot.index()].iter().flat_map(|given| given.iter())),
+                Source::Zeros => {}
+                Source::Random => {
+                    while bytes.len() < slot.size() {
+                        let block = target.converse(|awake| awake.fresh_secret())?;
+                        let missing = slot.size() - bytes.len();
+                        bytes.extend(&block[..missing.min(block.len())]);
+                    }
+                }
+            }
+            bytes.resize(slot.size(), 0);
+            contents.slots[slot.index()] = Some(bytes);
+        }
+        Ok(contents)
+    }
+}
+
+fn bytes(key: &str, mut digits: String, size: usize) -> Result<Zeroizing<Vec<u8>>, String> {
+    let parsed = parse_hex(&digits.replace(' ', "")).map(Zeroizing::new);
+    digits.zeroize();
+    let parsed = parsed.ok_or_else(|| format!("{key}: expected hex digits, two for each byte"))?;
+    if parsed.is_empty() || parsed.len() > size {
+        return Err(format!("{key}: expected 1 to {size} bytes, found {}", parsed.len()));
+    }
+    Ok(parsed)
+}

@@ -1,0 +1,187 @@
+//! `atecc608 lock data`: fills the slots and the OTP zone, and locks them.
+//!
+//! Before that lock nothing of it can be read, so the tool writes everything itself, as `provision` does: then the chip can be
+//! made to compare all of it (the CRC of the Lock command) before it locks.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::contents::{Given, Source};
+use super::{stopped, Consent, NOTHING_LOCKED, UNCERTAIN};
+use crate::chip::config::check::{self, Finding, Level};
+use crate::chip::config::findings_text;
+use crate::error::{Error, Result};
+use crate::output::{note, Output};
+use crate::target::Target;
+use atecc608_token::profile;
+use atecc608_wire::{words, ConfigZone, Slot};
+
+/// Arguments of `lock data`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What the slots and OTP get: TOML with otp = "HEX", and [[slot]] tables with slot = N, value = "HEX"
+    #[arg(long, value_name = "FILE", conflicts_with = "keep")]
+    contents: Option<PathBuf>,
+    /// Write nothing: lock what another tool has put there, unseen
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Serialize)]
+struct Report {
+    /// "would-lock", "locked" or "already-locked".
+    result: &'static str,
+    serial_number: String,
+    place: String,
+    slots: Vec<SlotReport>,
+    findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct SlotReport {
+    slot: u8,
+    kind: &'static str,
+    gets: &'static str,
+    rules: Vec<String>,
+}
+
+pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments) -> Result<Output> {
+    ensure_lockable(target, zone)?;
+    let given = match &arguments.contents {
+        Some(path) => Given::read(path, zone)?,
+        None => Given::default(),
+    };
+    let mut report = Report {
+        result: "already-locked",
+        serial_number: zone.serial_number().to_string(),
+        place: target.place(),
+        slots: Vec::new(),
+        findings: Vec::new(),
+    };
+    if zone.data_locked() {
+        let text = format!("{} ({}): the data zone is locked already\n", report.serial_number, report.place);
+        return Output::new(text, &report);
+    }
+    let keys = keys(target, zone)?;
+    report.findings = findings(zone, &keys);
+    report.slots = Slot::all().map(|slot| slot_report(zone, slot, &given, arguments.keep, &keys)).collect();
+    report.result = if arguments.consent.given(target, zone, &report.findings)? {
+        lock(target, zone, &given, arguments.keep)?;
+        "locked"
+    } else {
+        "would-lock"
+    };
+    let dangers = report.findings.iter().any(|finding| finding.level == Level::Danger);
+    let how = arguments.consent.wanted(target, zone, dangers);
+    Output::new(text(&report, arguments, &how), &report)
+}
+
+fn ensure_lockable(target: &Target, zone: &ConfigZone) -> Result<()> {
+    let (place, serial) = (target.place(), zone.serial_number());
+    if !zone.config_locked() {
+        return Err(Error::Refused(format!(
+            "{place}: the configuration of the chip {serial} is not locked, which comes first: `atecc608 lock config`"
+        )));
+    }
+    match profile::matching(zone) {
+        Some(profile) if !zone.data_locked() => Err(Error::Refused(format!(
+            "{place}: the chip {serial} is half provisioned with the profile {}: `{}` fills its slots and locks them",
+            profile.name,
+            profile::next_command(zone)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Which private slots hold a key.
+fn keys(target: &mut Target, zone: &ConfigZone) -> Result<[bool; 16]> {
+    target.converse(|awake| {
+        let mut keys = [false; 16];
+        for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private()) {
+            keys[slot.index()] = awake.key_valid(slot)?;
+        }
+        Ok(keys)
+    })
+}
+
+/// What the lock makes permanent and should not; that the data are not locked yet is what this command is for.
+fn findings(zone: &ConfigZone, keys: &[bool; 16]) -> Vec<Finding> {
+    let mut locked = zone.clone();
+    locked.as_bytes_mut()[atecc608_wire::config_zone::offset::LOCK_VALUE] = 0;
+    let mut findings = check::findings(&locked);
+    for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private() && !keys[slot.index()]) {
+        let policy = zone.slot_config(slot).write_config();
+        if !policy.gen_key() && !policy.priv_write() {
+            let text = "holds no key, and after the data lock none can be made or imported: the slot would be useless";
+            findings.insert(0, Finding { level: Level::Danger, slot: Some(slot.number()), text: text.to_owned() });
+        }
+    }
+    findings
+}
+
+fn slot_report(zone: &ConfigZone, slot: Slot, given: &Given, keep: bool, keys: &[bool; 16]) -> SlotReport {
+    let gets = match given.source(zone, slot) {
+        Source::PrivateKey if keys[slot.index()] => "nothing: it holds a key, which may have come from outside",
+        Source::PrivateKey => "nothing: it holds no key",
+        _ if keep => "nothing: it keeps what is there, unseen",
+        Source::File => "what the file says",
+        Source::Random => "random bytes that nobody keeps",
+        Source::Zeros => "zeros",
+    };
+    SlotReport { slot: slot.number(), kind: words::kind(zone, slot), gets, rules: words::rules(zone, slot) }
+}
+
+fn lock(target: &mut Target, zone: &ConfigZone, given: &Given, keep: bool) -> Result<()> {
+    let step = "locking the data zone for good";
+    if keep {
+        note(step);
+        target.chip.permanently_lock_data_unseen().map_err(|cause| stopped(step, UNCERTAIN, cause))?;
+    } else {
+        let contents = given.complete(target, zone)?;
+        for (slot, bytes) in Slot::all().zip(&contents.slots) {
+            let Some(bytes) = bytes else { continue };
+            let step = format!("writing slot {slot}");
+            note(&step);
+            target.chip.write_slot(slot, bytes).map_err(|cause| stopped(&step, NOTHING_LOCKED, cause))?;
+        }
+        note("writing the OTP zone");
+        target.chip.write_otp(&contents.otp).map_err(|cause| stopped("writing the OTP zone", NOTHING_LOCKED, cause))?;
+        note(step);
+        target.chip.permanently_lock_data(&contents).map_err(|cause| stopped(step, UNCERTAIN, cause))?;
+    }
+    if target.read_config_locked()?.data_locked() {
+        return Ok(());
+    }
+    Err(Error::Refused(format!("{}: the chip says that it is not locked", target.place())))
+}
+
+fn text(report: &Report, arguments: &Arguments, how: &str) -> String {
+    let chip = format!("{} ({})", report.serial_number, report.place);
+    let mut text = match report.result {
+        "locked" => return format!("{chip}: the data and OTP zones are locked; the slots' rules count from now on\n"),
+        _ => format!("{chip}: what `lock data` would write, and make permanent\n\n"),
+    };
+    for slot in &report.slots {
+        text += &format!(
+            "   slot {:>2}  {:<18}  gets {}; then: {}\n",
+            slot.slot,
+            slot.kind,
+            slot.gets,
+            slot.rules.join(", ")
+        );
+    }
+    let otp = if arguments.keep { "keeps what is there, unseen" } else { "zeros, or what the file says" };
+    text += &format!("   OTP      {otp}; nothing can change it afterwards\n\n{}", findings_text(&report.findings));
+    let contents = match &arguments.contents {
+        Some(path) => format!("--contents {} ", path.display()),
+        None if arguments.keep => "--keep ".to_owned(),
+        None => String::new(),
+    };
+    text + &format!(
+        "\nNothing was changed. To do it: atecc608 lock data {contents}{how}\nNo command, reset or tool can undo it.\n"
+    )
+}

@@ -1,0 +1,115 @@
+//! `atecc608 lock`: makes the configuration, the data zone, or one slot permanent. A dry run unless `--lock-forever` is given.
+//!
+//! [`crate::chip::provision`] does all of it in the right order for our own profiles; this is for configurations of others.
+
+mod config;
+mod contents;
+mod data;
+mod slot;
+
+use clap::{Args, Subcommand};
+
+use crate::chip::config::check::{Finding, Level};
+use crate::error::{Error, Result};
+use crate::output::Output;
+use crate::target::{Selection, Target};
+use atecc608_token::profile;
+use atecc608_wire::{words, ConfigZone};
+
+/// What is locked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The configuration zone, as it is: what each slot may do never changes again
+    Config(config::Arguments),
+    /// The data and OTP zones: their contents are written first, from then on the slots' rules count
+    Data(data::Arguments),
+    /// One slot: its key or contents never change again
+    Slot(slot::Arguments),
+}
+
+/// What has to be said before anything is locked.
+#[derive(Debug, Args)]
+pub struct Consent {
+    /// Do it: nothing can ever undo it
+    #[arg(long)]
+    lock_forever: bool,
+    /// Do it on a real chip although this configuration was never locked and used on silicon by the authors of this tool
+    #[arg(long)]
+    unproven: bool,
+    /// Do it although `config check` calls something dangerous
+    #[arg(long)]
+    accept_dangers: bool,
+}
+
+/// Locks, or shows what locking would make permanent.
+///
+/// # Errors
+/// [`Error::Refused`] with nothing touched where it can't or should not be done; those of the chip.
+pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
+    let mut target = selection.target()?;
+    // One turn on the bus, from what is shown to what is locked.
+    let guard = target.lock()?;
+    let zone = target.read_config_locked()?;
+    if !zone.model().is_608() {
+        let (place, what) = (target.place(), words::model(&zone));
+        let serial = zone.serial_number();
+        return Err(Error::Refused(format!("{place}: the chip {serial} is {what}, not an ATECC608: it is left alone")));
+    }
+    let output = match command {
+        Command::Config(arguments) => config::run(&mut target, &zone, arguments),
+        Command::Data(arguments) => data::run(&mut target, &zone, arguments),
+        Command::Slot(arguments) => slot::run(&mut target, &zone, arguments),
+    };
+    drop(guard);
+    output
+}
+
+impl Consent {
+    /// Whether it is to be done.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is, and something else has to be said first.
+    fn given(&self, target: &mut Target, zone: &ConfigZone, findings: &[Finding]) -> Result<bool> {
+        if !self.lock_forever {
+            return Ok(false);
+        }
+        let dangers: Vec<&Finding> = findings.iter().filter(|finding| finding.level == Level::Danger).collect();
+        if let Some(first) = dangers.first().filter(|_| !self.accept_dangers) {
+            let slot = first.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
+            return Err(Error::Refused(format!(
+                "{}: nothing was done: {} dangerous setting(s), the first: {slot}{}. Correct it (`atecc608 config set`), or say \
+                 --accept-dangers",
+                target.place(),
+                dangers.len(),
+                first.text
+            )));
+        }
+        let proven = profile::matching(zone).is_some_and(|profile| profile.proven_on_silicon);
+        if !(target.is_simulated() || proven || self.unproven) {
+            return Err(Error::Refused(format!(
+                "{}: this configuration was never locked and used on silicon by the authors of this tool, and a mistake can't \
+                 be undone: nothing was done. Say --unproven to do it all the same",
+                target.place()
+            )));
+        }
+        Ok(true)
+    }
+
+    /// What to type to do it.
+    fn wanted(&self, target: &mut Target, zone: &ConfigZone, dangers: bool) -> String {
+        let proven = profile::matching(zone).is_some_and(|profile| profile.proven_on_silicon);
+        let unproven = if target.is_simulated() || proven { "" } else { " --unproven" };
+        let dangers = if dangers { " --accept-dangers" } else { "" };
+        format!("--lock-forever{unproven}{dangers}")
+    }
+}
+
+/// What a step that failed before the lock says.
+const NOTHING_LOCKED: &str = "Nothing is locked by this command: run it again";
+/// What the lock itself says when it failed.
+const UNCERTAIN: &str = "It may be locked by now: run the same command again, it looks first";
+
+/// An error of the chip, with where it stands.
+fn stopped(step: &str, standing: &str, cause: atecc608::Error) -> Error {
+    Error::Stopped { step: step.to_owned(), cause, standing: standing.to_owned() }
+}

@@ -1,0 +1,111 @@
+//! `atecc608 pair`: an IO protection key for a chip that came without one, such as Trust&GO. From then on results of ECDH cross
+//! the bus encrypted. That keeps out who only listens: whoever can write to the bus can replace the key.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::output::Output;
+use crate::target::{Selection, Target};
+use atecc608::secrets::SharedSecret;
+use atecc608_token::io_key::IoKey;
+use atecc608_wire::config_zone::WritePolicy;
+use atecc608_wire::zone::Address;
+use atecc608_wire::{ConfigZone, Slot};
+
+/// Arguments of `pair`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Write this host's key over another one in the chip; the host that has the other one then works without
+    #[arg(long)]
+    replace: bool,
+}
+
+#[derive(Serialize)]
+struct Paired {
+    serial: String,
+    slot: u8,
+    io_key_file: String,
+    /// "paired" or "already paired".
+    result: &'static str,
+}
+
+/// Gives chip and host a common IO protection key, and has the chip prove that it has it.
+///
+/// # Errors
+/// [`Error::Refused`] where the chip's configuration allows none, or the chip has another key than the host's file; those
+/// of the key file and of the chip.
+pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
+    let mut target = selection.target()?;
+    let guard = target.lock()?;
+    let zone = target.read_config_locked()?;
+    let slot = writable_slot(&zone, &target)?;
+    let serial = zone.serial_number();
+    let file = target.key_file(&serial);
+    file.prepare()?;
+    let result = match file.load()? {
+        Some(key) if proves(&mut target, &zone, slot, &key)? => "already paired",
+        Some(_) if !arguments.replace => {
+            return Err(Error::Refused(format!(
+            "{}: the chip {serial} has another IO protection key than {}: another host may have paired it since, or \
+                 pairing was interrupted here; --replace writes this host's key into the chip",
+            target.place(),
+            file.path().display()
+        )))
+        }
+        known => {
+            let key = match known {
+                Some(key) => key,
+                None => {
+                    // On the disk before the chip gets it.
+                    let key = target.converse(|awake| awake.fresh_secret())?;
+                    file.store(&key)?;
+                    key
+                }
+            };
+            let place = target.place();
+            let written = target.chip.write_secret(&serial, None, Address::slot(slot, 0, 0), &key);
+            written.map_err(|cause| Error::Chip { place, cause })?;
+            if !proves(&mut target, &zone, slot, &key)? {
+                return Err(Error::Refused(format!(
+                    "{}: the chip {serial} does not show that it has the key it was given",
+                    target.place()
+                )));
+            }
+            "paired"
+        }
+    };
+    drop(guard);
+    let path = file.path().display().to_string();
+    let text = format!(
+        "{result}: the chip {serial} and this host have an IO protection key (slot {slot}, {path}).\n\
+         ECDH results now cross the bus encrypted. This keeps out listeners only: whoever can write to the bus can replace \
+         the key.\n"
+    );
+    Output::new(text, &Paired { serial: serial.to_string(), slot: slot.number(), io_key_file: path, result })
+}
+
+fn proves(target: &mut Target, zone: &ConfigZone, slot: Slot, key: &IoKey) -> Result<bool> {
+    target.converse(|awake| awake.proves(&zone.serial_number(), &SharedSecret { slot, value: key }))
+}
+
+/// The slot of the IO protection key, if anybody may write it.
+fn writable_slot(zone: &ConfigZone, target: &Target) -> Result<Slot> {
+    let refused = |problem: String| {
+        Err(Error::Refused(format!("{}: the chip {}: {problem}", target.place(), zone.serial_number())))
+    };
+    if !zone.config_locked() || !zone.data_locked() {
+        return refused("it is not provisioned: `atecc608 provision` makes its IO protection key".to_owned());
+    }
+    let (options, slot) = (zone.chip_options(), zone.chip_options().io_key());
+    if !options.io_protection() {
+        return refused("its configuration has no IO protection key (ChipOptions bit 1)".to_owned());
+    }
+    match zone.slot_config(slot).write_config().write_policy() {
+        WritePolicy::Always if !zone.slot_locked(slot) => Ok(slot),
+        _ => refused(format!(
+            "slot {slot}, where its IO protection key is, can't be written in clear; the key of provisioning is the one it \
+             keeps"
+        )),
+    }
+}

@@ -1,0 +1,299 @@
+//! One chip of a batch, from whatever it is to its line in the manifest.
+
+use std::sync::Arc;
+
+use der::DateTime;
+use serde::Serialize;
+
+use super::super::plan::{Plan, Standing};
+use super::super::work::{Done, Work};
+use super::super::{foreign, keys_found_warning, look, may_lock, not_a_608};
+use super::{say, Station};
+use crate::chip_keys::{ChipKey, ChipKeys, NewKeyNames};
+use crate::error::{Error, Result};
+use crate::manifest::AttestationKey;
+use crate::manifest::{name_for, KeyRecord, Record};
+use crate::output::{hex, public_key_pem};
+use crate::target::Target;
+use crate::x509::certificate::Certificate;
+use crate::x509::issue::{issue, Applicant};
+use crate::x509::signer::Signer;
+use crate::x509::subject::Subject;
+use crate::x509::{request, terms};
+use atecc608_token::attest::KeyName;
+use atecc608_token::config::{BusLocation, Config, TokenConfig};
+use atecc608_token::point::Point;
+use atecc608_token::store::Store;
+use atecc608_token::Token;
+use atecc608_wire::{ConfigZone, Slot};
+
+/// A chip's place at the station.
+pub struct Chip<'a> {
+    pub station: &'a Station<'a>,
+    pub config: &'a Config,
+    pub token: &'a TokenConfig,
+}
+
+/// What became of it.
+#[derive(Debug, Serialize)]
+pub struct ChipReport {
+    bus: String,
+    address: String,
+    serial_number: Option<String>,
+    /// "would-provision", "would-finish", "would-record", "in-manifest", "done", "failed" or "not-begun".
+    result: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    warnings: Vec<String>,
+}
+
+impl ChipReport {
+    /// Whether the batch has failed with it.
+    pub fn is_failure(&self) -> bool {
+        matches!(self.result, "failed" | "not-begun")
+    }
+
+    /// For people.
+    pub fn line(&self) -> String {
+        let serial = self.serial_number.as_deref().unwrap_or("(unknown)         ");
+        let mut text = format!("{serial}  {} at {}  {}\n", self.bus, self.address, self.result);
+        if let Some(problem) = &self.problem {
+            text += &format!("    {problem}\n");
+        }
+        for warning in &self.warnings {
+            text += &format!("    warning: {warning}\n");
+        }
+        text
+    }
+
+    /// For the chips of a bus whose worker is gone, which is a mistake in this program.
+    pub fn worker_died(bus: &BusLocation) -> Self {
+        Self {
+            bus: bus.to_string(),
+            address: String::new(),
+            serial_number: None,
+            result: "failed",
+            problem: Some("this bus's worker died: run the same command again, and report this".to_owned()),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// A chip that is locked, whoever did it.
+struct Locked {
+    zone: ConfigZone,
+    done: Done,
+    simulated: bool,
+    io_key_file: String,
+}
+
+impl Chip<'_> {
+    /// Does what is to be done. Whatever fails is in the report.
+    pub fn run(&self) -> ChipReport {
+        let mut report = ChipReport {
+            bus: self.token.bus.to_string(),
+            address: format!("{:#04x}", self.token.address),
+            serial_number: None,
+            result: "not-begun",
+            problem: None,
+            warnings: Vec::new(),
+        };
+        if self.station.ledger.is_stopped() {
+            report.problem = Some("an earlier chip's line could not be written".to_owned());
+            return report;
+        }
+        match self.work(&mut report) {
+            Ok(result) => report.result = result,
+            Err(error) => {
+                report.result = "failed";
+                report.problem = Some(error.to_string());
+                say(&format!("{} at {}", report.bus, report.address), &error.to_string());
+            }
+        }
+        report
+    }
+
+    fn work(&self, report: &mut ChipReport) -> Result<&'static str> {
+        let station = self.station;
+        let mut target = Target::open(self.config, self.token)?;
+        let guard = target.lock()?;
+        let zone = target.read_config_locked()?;
+        let (place, serial) = (target.place(), zone.serial_number().to_string());
+        report.serial_number = Some(serial.clone());
+        if !zone.model().is_608() {
+            return Err(not_a_608(&place, &zone));
+        }
+        let plan = Plan::new(&zone, station.profile, self.token.address)
+            .map_err(|changes| foreign(&place, &zone, station.profile, &changes))?;
+        if let Some(record) = station.ledger.record(&serial) {
+            self.compare(&mut target, &plan, record)?;
+            return Ok("in-manifest");
+        }
+        let ours = plan.standing == Standing::Blank || station.ledger.was_begun(&serial);
+        if !ours && !station.adopt {
+            return Err(Error::Refused(format!(
+                "{place}: the chip {serial} was {} with the profile {} before, but not by a run with this manifest: what is in it \
+                 is not known. Put it aside, give the manifest of the station that did it, or take it up with --adopt",
+                if plan.standing == Standing::Provisioned { "provisioned" } else { "begun" },
+                station.profile.name
+            )));
+        }
+        if !station.lock_forever {
+            return Ok(match plan.standing {
+                Standing::Blank => "would-provision",
+                Standing::HalfProvisioned => "would-finish",
+                Standing::Provisioned => "would-record",
+            });
+        }
+        let locked = self.locked(&mut target, zone, &plan, &serial)?;
+        // The token has the bus to itself from here.
+        drop(guard);
+        drop(target);
+        report.warnings.extend(keys_found_warning(&locked.done.keys_found));
+        if locked.done.attestation.is_none() {
+            report.warnings.push("the chip does not tell its attestation key's public key".to_owned());
+        }
+        let record = self.record(&place, &locked, !ours, &report.warnings)?;
+        station.ledger.finish(&record).map_err(|error| {
+            Error::Refused(format!(
+                "{place}: the chip {serial} is provisioned, but not in the manifest: {error}. Make room, and run the same command \
+                 again: nothing is done twice"
+            ))
+        })?;
+        say(&place, &format!("{serial} is done"));
+        Ok("done")
+    }
+
+    /// Has both zones locked, from wherever the chip is.
+    fn locked(&self, target: &mut Target, zone: ConfigZone, plan: &Plan, serial: &str) -> Result<Locked> {
+        let station = self.station;
+        let place = target.place();
+        let key_file = target.key_file(&zone.serial_number());
+        let io_key_file = key_file.path().display().to_string();
+        let simulated = target.is_simulated();
+        if plan.standing == Standing::Provisioned {
+            let done = look(target, &zone, station.profile, &key_file)?;
+            return Ok(Locked { zone, done, simulated, io_key_file });
+        }
+        if !may_lock(simulated, station.profile, station.unproven) {
+            return Err(Error::Refused(format!(
+                "{place}: the profile {} was never locked and used on silicon, and a mistake in it can't be undone: nothing was \
+                 done. Say --unproven to be the first",
+                station.profile.name
+            )));
+        }
+        if !station.ledger.was_begun(serial) {
+            station.ledger.begin(serial)?;
+        }
+        let mut tell = |what: &str| say(&place, what);
+        let mut work =
+            Work { chip: &mut target.chip, profile: station.profile, key_file: &key_file, pin: None, say: &mut tell };
+        let done = work.run(plan)?;
+        // Modules that know the chip as a blank one look again.
+        let stored = Store::open(&self.config.state_dir, zone.serial_number()).change(|state| state.generation += 1);
+        if let Err(error) = stored {
+            return Err(Error::Refused(format!(
+                "{place}: the chip {serial} is provisioned, but has no key yet: {error}"
+            )));
+        }
+        Ok(Locked { zone, done, simulated, io_key_file })
+    }
+
+    /// Key pair, request, certificate: what is there of an earlier run is taken as it is.
+    fn record(&self, place: &str, locked: &Locked, adopted: bool, warnings: &[String]) -> Result<Record> {
+        let station = self.station;
+        let serial = locked.zone.serial_number().to_string();
+        let keys = ChipKeys::new(Arc::new(Token::new(self.config, self.token)), place);
+        let key = self.key(&keys, place)?;
+        let subject = Subject::parse(&name_for(station.subject, &serial)?)?;
+        say(place, "asking for its signature");
+        let csr = request::to_pem(&request::build(&subject, &[], &key)?);
+        let certificate = self.certificate(&keys, &key, subject)?;
+        let attestation = locked.done.attestation.as_ref();
+        let now = DateTime::from_unix_duration(terms::now()?).map(|now| now.to_string()).unwrap_or_default();
+        Ok(Record {
+            model: locked.zone.model().to_string(),
+            profile: station.profile.name.clone(),
+            simulated: locked.simulated,
+            bus: self.token.bus.to_string(),
+            address: format!("{:#04x}", self.token.address),
+            time: now,
+            adopted,
+            attestation: attestation.map(|(slot, point)| AttestationKey::new(*slot, point)),
+            csr: Some(csr),
+            certificate: certificate.map(|certificate| certificate.pem()),
+            ca_certificate: station.authority.as_ref().map(|authority| authority.certificate().pem()),
+            io_key_file: locked.io_key_file.clone(),
+            warnings: warnings.to_vec(),
+            ..Record::empty(serial, key_record(&key))
+        })
+    }
+
+    fn key(&self, keys: &ChipKeys, place: &str) -> Result<ChipKey> {
+        let label = self.station.key_label;
+        let there = keys.list()?.into_iter().find(|key| key.label == label && key.present == Some(true));
+        if let Some(key) = there {
+            return keys.key(&KeyName::Slot(key.key.slot));
+        }
+        say(place, &format!("generating the key pair \"{label}\""));
+        keys.generate(&NewKeyNames { label: Some(label.to_owned()), ..NewKeyNames::default() })
+    }
+
+    /// A certificate that the authority has signed for this key before is as good as a new one.
+    fn certificate(&self, keys: &ChipKeys, key: &ChipKey, subject: Subject) -> Result<Option<Certificate>> {
+        let Some(authority) = &self.station.authority else { return Ok(None) };
+        let public_key_info = key.public_key_info();
+        let is_it = |certificate: &Certificate| {
+            certificate.public_key_info() == public_key_info && certificate.is_signed_by(authority.certificate())
+        };
+        if let Some(stored) = keys.certificates()?.into_iter().find(|stored| is_it(&stored.certificate)) {
+            return Ok(Some(stored.certificate));
+        }
+        let applicant = Applicant { subject, public_key_info: public_key_info.clone(), alternative: Vec::new() };
+        let der = issue(&applicant, &self.station.terms, authority)?;
+        let certificate = Certificate::from_der("the new certificate", &der)?;
+        if !is_it(&certificate) {
+            return Err(Error::Refused("the new certificate's signature does not verify".to_owned()));
+        }
+        keys.store_certificate(certificate.der(), Some(&key.label), Some(&key.id))?;
+        Ok(Some(certificate))
+    }
+
+    /// That a chip that the manifest has is what the manifest says.
+    fn compare(&self, target: &mut Target, plan: &Plan, record: &Record) -> Result<()> {
+        let (place, serial) = (target.place(), &record.serial_number);
+        let refused = |problem: &str| {
+            Err(Error::Refused(format!("{place}: the chip {serial} is in the manifest, but {problem}: put it aside")))
+        };
+        if record.profile != self.station.profile.name {
+            return refused(&format!("with the profile {}", record.profile));
+        }
+        if plan.standing != Standing::Provisioned {
+            return refused("it is not provisioned: is it another chip with the same number?");
+        }
+        let attestation = record.attestation.as_ref().map(|key| (key.slot, key.public_key.as_str()));
+        let pairs = [Some((record.key.slot, record.key.public_key.as_str())), attestation];
+        for (number, public_key) in pairs.into_iter().flatten() {
+            let Some(slot) = Slot::new(number) else {
+                return refused("its line names a slot that no chip has");
+            };
+            let told = target.converse(|awake| awake.public_key(slot))?;
+            let told = told.as_ref().and_then(Point::from_xy).map(|point| hex(&point.uncompressed()));
+            if told.as_deref() != Some(public_key) {
+                return refused(&format!("the key in slot {slot} is not the one that the manifest has"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key_record(key: &ChipKey) -> KeyRecord {
+    KeyRecord {
+        slot: key.slot.number(),
+        label: key.label.clone(),
+        id: hex(&key.id),
+        public_key: hex(&key.point.uncompressed()),
+        public_key_pem: public_key_pem(&key.point),
+    }
+}

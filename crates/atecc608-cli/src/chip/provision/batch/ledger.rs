@@ -1,0 +1,132 @@
+//! What a station knows of chips: the manifest of those that are finished, and beside it (`FILE.begun`) the serial numbers of those
+//! that were begun, each written down before the chip is touched. So after a crash the station knows its own chips from
+//! somebody else's.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::manifest::lines::{self, LineFile};
+use crate::manifest::{Chips, Record};
+use crate::output::note;
+
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    serial_number: String,
+}
+
+/// The two files.
+pub struct Ledger {
+    finished: Chips,
+    begun_before: HashSet<String>,
+    /// None in a dry run.
+    files: Option<Mutex<Files>>,
+    /// Set once a line could not be written: no further chip is begun then.
+    stopped: AtomicBool,
+}
+
+struct Files {
+    manifest: LineFile,
+    begun: LineFile,
+    written: usize,
+}
+
+impl Ledger {
+    /// Opens both for more.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if they can't be read or written.
+    pub fn open(manifest: &Path) -> Result<Self> {
+        let (file, said) = LineFile::open::<Record>(manifest)?;
+        if said.torn {
+            note(&format!("{}: its last line was not finished, and was taken away", manifest.display()));
+        }
+        let finished = Chips::new(manifest, said)?;
+        let (begun, said) = LineFile::open::<Begun>(&begun_path(manifest))?;
+        let files = Files { manifest: file, begun, written: finished.records.len() };
+        Ok(Self::new(finished, said.lines, Some(files)))
+    }
+
+    /// Only looks.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if they can't be read.
+    pub fn look(manifest: &Path) -> Result<Self> {
+        let finished = Chips::read(manifest)?;
+        if finished.torn {
+            note(&format!("{}: its last line was not finished; it would be taken away", manifest.display()));
+        }
+        let begun = lines::read::<Begun>(&begun_path(manifest))?;
+        Ok(Self::new(finished, begun.lines, None))
+    }
+
+    fn new(finished: Chips, begun: Vec<Begun>, files: Option<Files>) -> Self {
+        Self {
+            finished,
+            begun_before: begun.into_iter().map(|begun| begun.serial_number).collect(),
+            files: files.map(Mutex::new),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// What the manifest had of this chip before the run.
+    pub fn record(&self, serial: &str) -> Option<&Record> {
+        self.finished.of(serial)
+    }
+
+    /// Whether an earlier run with this manifest began with this chip.
+    pub fn was_begun(&self, serial: &str) -> bool {
+        self.begun_before.contains(serial)
+    }
+
+    /// Lines of the manifest.
+    pub fn len(&self) -> usize {
+        self.files.as_ref().map_or(self.finished.records.len(), |files| files.lock().written)
+    }
+
+    /// Whether no further chip is to be begun.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Writes down that a chip is begun, before it is touched.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], as on a full disk; then no further chip is begun.
+    pub fn begin(&self, serial: &str) -> Result<()> {
+        self.write(|files| files.begun.append(&Begun { serial_number: serial.to_owned() }))
+    }
+
+    /// Writes a finished chip's line.
+    ///
+    /// # Errors
+    /// As [`Ledger::begin`].
+    pub fn finish(&self, record: &Record) -> Result<()> {
+        self.write(|files| {
+            files.manifest.append(record)?;
+            files.written += 1;
+            Ok(())
+        })
+    }
+
+    fn write(&self, work: impl FnOnce(&mut Files) -> Result<()>) -> Result<()> {
+        let Some(files) = &self.files else {
+            return Err(Error::Refused("nothing is written in a dry run".to_owned()));
+        };
+        let done = work(&mut files.lock());
+        if done.is_err() {
+            self.stopped.store(true, Ordering::SeqCst);
+        }
+        done
+    }
+}
+
+fn begun_path(manifest: &Path) -> PathBuf {
+    let mut path = manifest.as_os_str().to_owned();
+    path.push(".begun");
+    path.into()
+}

@@ -1,0 +1,368 @@
+//! `atecc608 provision`: writes a profile to a blank chip and locks it for good. A dry run unless `--lock-forever`
+//! is given.
+
+pub mod batch;
+pub mod pin;
+pub mod plan;
+pub mod work;
+
+use std::fmt::Write;
+
+use clap::builder::PossibleValuesParser;
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::manifest::AttestationKey;
+use crate::output::{note, Output};
+use crate::target::{Selection, Target};
+use atecc608_token::io_key::KeyFile;
+use atecc608_token::pin::code::RecoveryCode;
+use atecc608_token::point::Point;
+use atecc608_token::profile::{self, Contents, Profile};
+use atecc608_token::store::Store;
+use atecc608_wire::{words, ConfigZone, Slot};
+use batch::BatchArguments;
+use pin::{PinArguments, PinSetup};
+use plan::{Change, Plan, SlotPlan, Standing};
+use work::{Done, Work};
+
+/// Arguments of `provision`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What the chip becomes
+    #[arg(value_parser = PossibleValuesParser::new(profile::all().iter().map(|profile| profile.name.as_str())))]
+    profile: String,
+    /// Do it: both zones are locked, and nothing can ever undo that
+    #[arg(long)]
+    lock_forever: bool,
+    /// Do it on a real chip although this profile was never locked and used on silicon
+    #[arg(long)]
+    unproven: bool,
+    #[command(flatten)]
+    pin: PinArguments,
+    #[command(flatten)]
+    batch: BatchArguments,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    result: &'static str,
+    profile: &'a str,
+    serial_number: String,
+    model: String,
+    simulated: bool,
+    bus: String,
+    address: String,
+    config_locked: bool,
+    data_locked: bool,
+    proven_on_silicon: bool,
+    changes: &'a [Change],
+    slots: &'a [SlotPlan],
+    io_key_file: String,
+    /// "would be created", "would be reused", "created", "reused", "present" or "missing".
+    io_key: &'static str,
+    /// Of a profile with a PIN: whether the user has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_pin: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What the factory's manifest needs: `verify-attestation` reads it.
+    attestation: Option<AttestationKey>,
+    warnings: Vec<String>,
+}
+
+/// Provisions the chip, or shows what that would do.
+///
+/// # Errors
+/// [`Error::Refused`] with nothing touched if the chip is something else; those of the work.
+pub fn run(selection: &Selection, arguments: &Arguments, json: bool) -> Result<Output> {
+    let Some(profile) = profile::by_name(&arguments.profile) else {
+        return Err(Error::Refused(format!("there is no profile \"{}\"", arguments.profile)));
+    };
+    let has_pin = PinSetup::is_for(profile);
+    if !has_pin && arguments.pin.any() {
+        return Err(Error::Refused(format!("the profile {} has no PIN", profile.name)));
+    }
+    if arguments.batch.is_wanted() {
+        return batch::run(selection, &arguments.batch, profile, arguments.lock_forever, arguments.unproven);
+    }
+    let mut target = selection.target()?;
+    // The whole work is one turn on the bus: nobody else may find the chip half way.
+    let guard = target.lock()?;
+    let zone = target.read_config_locked()?;
+    let output = provision(&mut target, &zone, profile, arguments, json);
+    drop(guard);
+    output
+}
+
+fn provision(
+    target: &mut Target,
+    zone: &ConfigZone,
+    profile: &Profile,
+    arguments: &Arguments,
+    json: bool,
+) -> Result<Output> {
+    let serial = zone.serial_number();
+    let place = target.place();
+    if !zone.model().is_608() {
+        return Err(not_a_608(&place, zone));
+    }
+    let plan =
+        Plan::new(zone, profile, target.token.address).map_err(|changes| foreign(&place, zone, profile, &changes))?;
+    let key_file = target.key_file(&serial);
+    let simulated = target.is_simulated();
+    if !arguments.lock_forever && plan.standing != Standing::Provisioned {
+        let report = Report {
+            result: if plan.standing == Standing::Blank { "would-provision" } else { "would-finish" },
+            io_key: if key_file.load()?.is_some() { "would be reused" } else { "would be created" },
+            ..report(target, zone, profile, &plan, &key_file)
+        };
+        return Output::new(dry_run_text(&report, &plan, arguments), &report);
+    }
+    if plan.standing != Standing::Provisioned && !may_lock(simulated, profile, arguments.unproven) {
+        return Err(Error::Refused(format!(
+            "{place}: the profile {} was never locked and used on silicon, and a mistake in it can't be undone: \
+             nothing was done. Say --unproven to be the first",
+            profile.name
+        )));
+    }
+    let (result, done) = if plan.standing == Standing::Provisioned {
+        ("already-provisioned", look(target, zone, profile, &key_file)?)
+    } else {
+        let mut say = |what: &str| note(what);
+        let mut store = Store::open(&target.config.state_dir, serial);
+        let mut hand_over = |code: &RecoveryCode| arguments.pin.hand_over(code);
+        let pin = match PinSetup::is_for(profile) {
+            true => Some(PinSetup { pin: arguments.pin.prepare(json)?, store: &mut store, hand_over: &mut hand_over }),
+            false => None,
+        };
+        let done = Work { chip: &mut target.chip, profile, key_file: &key_file, pin, say: &mut say }.run(&plan)?;
+        ("provisioned", done)
+    };
+    let mut report = Report {
+        result,
+        io_key: match (result, done.io_key_reused) {
+            ("provisioned", false) => "created",
+            ("provisioned", true) => "reused",
+            (_, true) => "present",
+            (_, false) => "missing",
+        },
+        attestation: done.attestation.map(|(slot, point)| AttestationKey::new(slot, &point)),
+        ..report(target, &done.zone, profile, &plan, &key_file)
+    };
+    if PinSetup::is_for(profile) {
+        let has_pin = !Store::open(&target.config.state_dir, serial).state().pins.is_empty();
+        report.user_pin = Some(if has_pin { "set" } else { "not set" });
+    }
+    report.warnings = warnings(target, &report, &plan, &done);
+    if plan.standing == Standing::Provisioned {
+        // What differs stays as it is.
+        report.changes = &[];
+    }
+    for warning in &report.warnings {
+        note(&format!("warning: {warning}"));
+    }
+    Output::new(done_text(&report), &report)
+}
+
+/// Whether a profile may be locked into this chip: one that silicon never had only if the user insists.
+fn may_lock(simulated: bool, profile: &Profile, unproven: bool) -> bool {
+    simulated || profile.proven_on_silicon || unproven
+}
+
+/// Why another model is left alone.
+fn not_a_608(place: &str, zone: &ConfigZone) -> Error {
+    Error::Refused(format!(
+        "{place}: the chip {} is {}, not an ATECC608: it is left alone",
+        zone.serial_number(),
+        words::model(zone)
+    ))
+}
+
+/// What keys are that were there before anybody could know of them.
+fn keys_found_warning(slots: &[Slot]) -> Option<String> {
+    if slots.is_empty() {
+        return None;
+    }
+    let slots: Vec<String> = slots.iter().map(Slot::to_string).collect();
+    Some(format!(
+        "slots {} held a key before the data lock: it may have come from outside and be known to somebody. Generate new ones",
+        slots.join(", ")
+    ))
+}
+
+/// Why a chip that is locked with something else is left alone.
+fn foreign(place: &str, zone: &ConfigZone, profile: &Profile, changes: &[Change]) -> Error {
+    let (stage, serial) = (words::stage(zone), zone.serial_number());
+    let what = match profile::matching(zone) {
+        Some(other) if other.name != profile.name => format!("with the profile {}", other.name),
+        _ => format!("with another configuration than {}", profile.name),
+    };
+    let fields = plan::names(changes);
+    Error::Refused(format!(
+        "{place}: the chip {serial} is {stage} {what}, and what is locked can't be changed: it is left alone. It \
+         differs in {} (`atecc608 config get` shows what it has). Use it as it is, or another chip",
+        fields.join(", ")
+    ))
+}
+
+/// What a finished chip has; nothing is changed.
+fn look(target: &mut Target, zone: &ConfigZone, profile: &Profile, key_file: &KeyFile) -> Result<Done> {
+    let slot = Slot::all().find(|slot| profile.slot(*slot).contents == Contents::AttestationKey);
+    let xy = match slot {
+        Some(slot) => target.converse(|awake| awake.public_key(slot))?,
+        None => None,
+    };
+    let told = xy.as_ref().and_then(Point::from_xy);
+    // With a PIN the chip tells it after a login only: it was kept when the key was made.
+    let kept = || {
+        let store = Store::open(&target.config.state_dir, zone.serial_number());
+        Point::from_uncompressed(store.state().slot(slot?)?.public_key.as_deref()?)
+    };
+    let point = told.or_else(kept);
+    Ok(Done {
+        zone: zone.clone(),
+        attestation: slot.zip(point),
+        io_key_reused: key_file.load().is_ok_and(|key| key.is_some()),
+        keys_found: Vec::new(),
+    })
+}
+
+/// What is worth knowing after the work, which is done all the same. Writes the state, so that modules that know the
+/// chip as a blank one look again.
+fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut store = Store::open(&target.config.state_dir, done.zone.serial_number());
+    let stored = if report.result == "provisioned" {
+        store.change(|state| state.generation += 1)
+    } else {
+        // Writes the file only if there is none: an earlier run may have been interrupted before this.
+        store.change(|_| {})
+    };
+    if let Err(error) = stored {
+        warnings.push(format!("the chip is provisioned, but labels and certificates can't be kept: {error}"));
+    }
+    let deviations = plan.deviations();
+    if plan.standing == Standing::Provisioned && !deviations.is_empty() {
+        warnings.push(format!("the chip has the profile's slots, but differs from it in {}", deviations.join(", ")));
+    }
+    warnings.extend(keys_found_warning(&done.keys_found));
+    if done.attestation.is_none() && report.slots.iter().any(|slot| slot.written.contains("born in the chip")) {
+        warnings.push("the chip does not tell its attestation key's public key".to_owned());
+    }
+    if report.io_key == "missing" {
+        warnings.push(format!(
+            "{} is missing: private keys sign without it, but encrypted transfers need it. Restore it from a backup{}",
+            report.io_key_file,
+            if report.user_pin.is_some() { "" } else { ", or write a new IO protection key to slot 6" }
+        ));
+    }
+    warnings
+}
+
+fn report<'a>(
+    target: &mut Target,
+    zone: &ConfigZone,
+    profile: &'a Profile,
+    plan: &'a Plan,
+    key_file: &KeyFile,
+) -> Report<'a> {
+    Report {
+        result: "",
+        profile: &profile.name,
+        serial_number: zone.serial_number().to_string(),
+        model: zone.model().to_string(),
+        simulated: target.is_simulated(),
+        bus: target.token.bus.to_string(),
+        address: format!("{:#04x}", target.token.address),
+        config_locked: zone.config_locked(),
+        data_locked: zone.data_locked(),
+        proven_on_silicon: profile.proven_on_silicon,
+        changes: &plan.changes,
+        slots: &plan.slots,
+        io_key_file: key_file.path().display().to_string(),
+        io_key: "",
+        user_pin: None,
+        attestation: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn heading(report: &Report<'_>) -> String {
+    let simulated = if report.simulated { ", simulated" } else { "" };
+    format!("{} {} ({} at {}{simulated})", report.model, report.serial_number, report.bus, report.address)
+}
+
+fn dry_run_text(report: &Report<'_>, plan: &Plan, arguments: &Arguments) -> String {
+    let mut text = format!("{}: what `provision {}` would do\n\n", heading(report), report.profile);
+    // Writing into a string does not fail.
+    if plan.standing == Standing::Blank {
+        text += "1. Write the configuration, and lock it for good:\n\n";
+        for Change { field, now, becomes } in &plan.changes {
+            let _ = writeln!(text, "   {field}\n     - {now}\n     + {becomes}");
+        }
+        if plan.changes.is_empty() {
+            text += "   (it is as it should be already)\n";
+        }
+    } else {
+        text += "1. The configuration is this profile's, and locked, already.\n";
+    }
+    text += "\n2. Fill every slot and the OTP zone, and lock them for good:\n\n";
+    let width = plan.slots.iter().map(|slot| slot.name.len()).max().unwrap_or(0);
+    for slot in &plan.slots {
+        let permanent = if slot.permanent { "; nothing can change it afterwards" } else { "" };
+        let _ = writeln!(text, "   slot {:>2}  {:<width$}  {}{permanent}", slot.slot, slot.name, slot.written);
+    }
+    let _ = writeln!(text, "   OTP      {:<width$}  zeros; nothing can change it afterwards", "");
+    let _ = writeln!(text, "\nThe IO protection key {} in {}.", report.io_key, report.io_key_file);
+    if report.slots.iter().any(|slot| slot.written.contains("the user's PIN")) {
+        text +=
+            "The security officer's recovery code is shown once, before the data lock. The user's PIN: --pin-file, \
+                 --ask-pin, or later by the officer (C_InitPIN).\n";
+    }
+    text += "Both locks are permanent: no command, reset or tool can undo them.\n";
+    let unproven = if report.simulated || report.proven_on_silicon { "" } else { " --unproven" };
+    if !unproven.is_empty() && !arguments.unproven {
+        text += "This profile was never locked and used on silicon: a real chip wants --unproven as well.\n";
+    }
+    let _ =
+        writeln!(text, "Nothing was changed. To do it: atecc608 provision {} --lock-forever{unproven}", report.profile);
+    text
+}
+
+fn done_text(report: &Report<'_>) -> String {
+    let already = if report.result == "provisioned" { "" } else { "already " };
+    let mut text = format!("{}: {already}provisioned with the profile {}\n", heading(report), report.profile);
+    let _ = writeln!(text, "IO protection key: {} ({})", report.io_key_file, report.io_key);
+    match report.user_pin {
+        Some("set") => text += "User PIN: set\n",
+        Some(_) => {
+            text += "User PIN: not set. The security officer gives it: `pkcs11-tool --module libatecc608_pkcs11.so \
+                     --init-pin --login --login-type so`\n";
+        }
+        None => {}
+    }
+    if let Some(attestation) = &report.attestation {
+        let _ = write!(
+            text,
+            "Public key of the attestation key in slot {}, for the manifest of the factory:\n{}",
+            attestation.slot, attestation.public_key_pem
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_that_is_not_proven_is_locked_into_a_real_chip_only_on_demand() {
+        let mut profile = profile::by_name("tls").unwrap().clone();
+        assert!(!profile.proven_on_silicon, "it was proven? Then this test has to go");
+        assert!(!may_lock(false, &profile, false));
+        assert!(may_lock(false, &profile, true) && may_lock(true, &profile, false));
+        profile.proven_on_silicon = true;
+        assert!(may_lock(false, &profile, false));
+    }
+}

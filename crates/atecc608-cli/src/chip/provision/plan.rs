@@ -1,0 +1,106 @@
+//! What provisioning a chip with a profile would change, and whether it may be begun, or gone on with, at all.
+
+use serde::Serialize;
+
+use crate::chip::config::diff::changes;
+pub use crate::chip::config::diff::Change;
+use atecc608_token::profile::{Contents, Profile};
+use atecc608_wire::config_zone::{offset, WritePolicy};
+use atecc608_wire::{ConfigZone, Slot};
+
+/// How far a chip is with this profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its configuration can be written.
+    Blank,
+    /// Its configuration is this profile's and locked; its data are not locked.
+    HalfProvisioned,
+    /// Both zones are locked, with this profile.
+    Provisioned,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Plan {
+    /// How far the chip is.
+    pub standing: Standing,
+    /// The configuration it gets.
+    pub wanted: ConfigZone,
+    /// What that changes.
+    pub changes: Vec<Change>,
+    /// What every slot gets.
+    pub slots: Vec<SlotPlan>,
+}
+
+/// What one slot gets.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlotPlan {
+    /// 0 to 15.
+    pub slot: u8,
+    /// The profile's name for it.
+    pub name: String,
+    /// What is written.
+    pub written: &'static str,
+    /// Whether nothing can ever change it after the data lock.
+    pub permanent: bool,
+    /// The profile's words on it.
+    pub purpose: String,
+}
+
+impl Plan {
+    /// The plan for the chip that answers at `address` (7 bits) with this configuration.
+    ///
+    /// # Errors
+    /// The chip is locked with something else: in what it differs.
+    pub fn new(zone: &ConfigZone, profile: &Profile, address: u8) -> Result<Self, Vec<Change>> {
+        let mut wanted = profile.apply(zone);
+        // The profile's address is the one of blank chips. A chip that has another one keeps it: the configuration
+        // file, and perhaps a second chip on the same bus, rely on it.
+        wanted.as_bytes_mut()[offset::I2C_ADDRESS] = address << 1;
+        let changes = changes(zone, &wanted);
+        let standing = match (zone.config_locked(), zone.data_locked()) {
+            (false, false) => Standing::Blank,
+            (true, false) if changes.iter().all(Change::is_by_use) => Standing::HalfProvisioned,
+            (true, true) if profile.matches(zone) => Standing::Provisioned,
+            _ => return Err(changes),
+        };
+        let slots = Slot::all().map(|slot| slot_plan(&wanted, profile, slot)).collect();
+        Ok(Self { standing, wanted, changes, slots })
+    }
+
+    /// In what a provisioned chip differs from the profile, other than by what its owner has done with it since.
+    pub fn deviations(&self) -> Vec<&str> {
+        let by_owner = |change: &&Change| change.is_by_use() || change.field == "slot_locked";
+        self.changes.iter().filter(|change| !by_owner(change)).map(|change| change.field.as_str()).collect()
+    }
+}
+
+/// The fields' names.
+pub fn names(changes: &[Change]) -> Vec<&str> {
+    changes.iter().map(|change| change.field.as_str()).collect()
+}
+
+fn slot_plan(wanted: &ConfigZone, profile: &Profile, slot: Slot) -> SlotPlan {
+    let entry = profile.slot(slot);
+    let write_config = wanted.slot_config(slot).write_config();
+    let permanent = if wanted.key_config(slot).private() {
+        !write_config.gen_key() && !write_config.priv_write()
+    } else {
+        write_config.write_policy() == WritePolicy::Never && !write_config.gen_key()
+    };
+    SlotPlan {
+        slot: slot.number(),
+        name: entry.name.clone(),
+        written: match entry.contents {
+            Contents::PrivateKey => "nothing: a key is generated there later",
+            Contents::AttestationKey => "a new key, born in the chip",
+            Contents::IoKey => "the IO protection key, kept on the host too",
+            Contents::AuthorisationSecret => "the secret behind the user's PIN, on the host under the PIN only",
+            Contents::OfficerSecret => "the security officer's secret, made from a recovery code that is shown once",
+            Contents::Random => "random bytes that nobody keeps",
+            Contents::Zeros => "zeros",
+        },
+        permanent,
+        purpose: entry.purpose.clone(),
+    }
+}

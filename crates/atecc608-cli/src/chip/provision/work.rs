@@ -1,0 +1,276 @@
+//! The work of provisioning, in the order of `reference/profiles.md`: configuration, its lock, attestation key, IO
+//! key, contents of all slots, lock of the data.
+//!
+//! It begins wherever the chip is, so that it can be interrupted anywhere and run again. The caller has the bus.
+
+use zeroize::Zeroizing;
+
+use super::pin::{PinSecrets, PinSetup, Secrets};
+use super::plan::{Plan, Standing};
+use crate::chip::random;
+use crate::error::{Error, Result};
+use atecc608::ops::Before;
+use atecc608::provision::DataContents;
+use atecc608::secrets::SharedSecret;
+use atecc608::{self as chip, Chip, Transport};
+use atecc608_token::io_key::{IoKey, KeyFile};
+use atecc608_token::point::Point;
+use atecc608_token::profile::{Contents, Profile};
+use atecc608_wire::commands::Read;
+use atecc608_wire::zone::{Address, Zone};
+use atecc608_wire::{ConfigZone, Slot};
+
+/// What provisioning came to.
+#[derive(Debug)]
+pub struct Done {
+    /// The configuration, both zones locked.
+    pub zone: ConfigZone,
+    /// The attestation key's public key, for the factory's manifest.
+    pub attestation: Option<(Slot, Point)>,
+    /// Whether the IO protection key was there already.
+    pub io_key_reused: bool,
+    /// Slots for keys to come that hold one already: it may have come from outside.
+    pub keys_found: Vec<Slot>,
+}
+
+/// One chip being provisioned.
+pub struct Work<'a, P> {
+    /// The chip; the caller has its bus.
+    pub chip: &'a mut Chip<P>,
+    /// What it gets.
+    pub profile: &'a Profile,
+    /// Where its IO protection key is kept.
+    pub key_file: &'a KeyFile,
+    /// What a profile with a PIN needs.
+    pub pin: Option<PinSetup<'a>>,
+    /// Told what is done next.
+    pub say: &'a mut dyn FnMut(&str),
+}
+
+/// Said when something fails while nothing is locked.
+const NOTHING_LOCKED: &str = "Nothing is locked: run the same command again";
+/// Said when something fails between the two locks.
+const HALF_LOCKED: &str =
+    "The configuration is locked for good, the data are not: run the same command again to finish";
+/// Said when something fails after both locks.
+const BOTH_LOCKED: &str = "Both zones are locked, and the chip has checked the sum over what they hold: run the same \
+                           command again; do not use the chip if that says anything but \"already provisioned\"";
+
+impl<P: Transport> Work<'_, P> {
+    /// Does what the plan says, from wherever the chip is to both zones locked **for good**.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] with how far it came; [`Error::KeyFile`], [`Error::HostRandom`].
+    pub fn run(&mut self, plan: &Plan) -> Result<Done> {
+        // Whatever can fail for reasons outside the chip should fail before the first lock.
+        self.key_file.prepare()?;
+        if let Some(pin) = &mut self.pin {
+            pin.prepare()?;
+        }
+        if plan.standing == Standing::Blank {
+            self.configuration(plan)?;
+        }
+        self.check_random()?;
+        let keys_found = self.keys_found()?;
+        let attestation = self.attestation_key()?;
+        let (io_key, io_key_reused) = self.io_key()?;
+        let pin = self.pin_secrets(plan, attestation.as_ref())?;
+        let secrets = Secrets { io_key, pin };
+        let contents = self.contents(&secrets)?;
+        self.write_contents(&contents)?;
+        if let Some(pin) = &secrets.pin {
+            self.prove(plan, pin)?;
+        }
+        self.step("locking the data zone for good", HALF_LOCKED, |chip| chip.permanently_lock_data(&contents))?;
+        let zone = self.verify(plan, &contents)?;
+        Ok(Done { zone, attestation, io_key_reused, keys_found })
+    }
+
+    /// Says what is done, does it, and on failure says where the chip stands.
+    fn step<T>(&mut self, what: &str, standing: &str, work: impl FnOnce(&mut Chip<P>) -> chip::Result<T>) -> Result<T> {
+        (self.say)(what);
+        work(self.chip).map_err(|cause| Error::Stopped { step: what.to_owned(), cause, standing: standing.to_owned() })
+    }
+
+    fn configuration(&mut self, plan: &Plan) -> Result<()> {
+        let written = self.step("writing the configuration", NOTHING_LOCKED, |chip| {
+            let written = chip.write_config(&plan.wanted)?;
+            if written == plan.wanted {
+                Ok(written)
+            } else {
+                Err(chip::Error::Mismatch("the configuration reads back other than it was written".to_owned()))
+            }
+        })?;
+        // Another clock divider counts from the next wake.
+        self.chip.apply_timing(&written);
+        let uncertain = "It may be locked by now: run the same command again, it looks first";
+        self.step("locking the configuration for good", uncertain, |chip| chip.permanently_lock_config(&written))
+    }
+
+    /// Keys must not be made from the constant that an unlocked chip answers.
+    fn check_random(&mut self) -> Result<()> {
+        self.step("trying the chip's random numbers", HALF_LOCKED, |chip| {
+            let random = chip.converse(|awake| awake.random())?;
+            if random.chunks(4).all(|word| word == random::CONSTANT) {
+                return Err(chip::Error::Mismatch("they are a constant: the chip is broken".to_owned()));
+            }
+            Ok(())
+        })
+    }
+
+    fn slots_with(&self, contents: Contents) -> Vec<Slot> {
+        Slot::all().filter(|slot| self.profile.slot(*slot).contents == contents).collect()
+    }
+
+    fn keys_found(&mut self) -> Result<Vec<Slot>> {
+        let slots = self.slots_with(Contents::PrivateKey);
+        self.step("looking whether there are keys already", HALF_LOCKED, |chip| {
+            chip.converse(|awake| {
+                let mut found = Vec::new();
+                for slot in &slots {
+                    if awake.key_valid(*slot)? {
+                        found.push(*slot);
+                    }
+                }
+                Ok(found)
+            })
+        })
+    }
+
+    /// A new one even if there is one: before the data lock keys can be written from outside, so one that was found
+    /// proves nothing.
+    fn attestation_key(&mut self) -> Result<Option<(Slot, Point)>> {
+        let Some(slot) = self.slots_with(Contents::AttestationKey).first().copied() else {
+            return Ok(None);
+        };
+        let what = format!("generating the attestation key in slot {slot}");
+        let point = self.step(&what, HALF_LOCKED, |chip| {
+            let before: Before = chip.slot_before_generation(slot)?;
+            let xy = chip.generate_key(slot, before)?;
+            Point::from_xy(&xy).ok_or_else(|| chip::Error::Mismatch("its public key is not on P-256".to_owned()))
+        })?;
+        Ok(Some((slot, point)))
+    }
+
+    /// 32 bytes from chip and host: the chip's cross the bus in clear, the host's may be poor.
+    fn random_block(&mut self) -> Result<Zeroizing<[u8; 32]>> {
+        self.chip.converse(|awake| awake.fresh_secret()).map_err(|cause| Error::Stopped {
+            step: "asking for random bytes".to_owned(),
+            cause,
+            standing: HALF_LOCKED.to_owned(),
+        })
+    }
+
+    /// The IO protection key, on the host's disk before the chip gets it.
+    fn io_key(&mut self) -> Result<(IoKey, bool)> {
+        (self.say)(&format!("keeping the IO protection key in {}", self.key_file.path().display()));
+        if let Some(key) = self.key_file.load()? {
+            return Ok((key, true));
+        }
+        let key = self.random_block()?;
+        self.key_file.store(&key)?;
+        Ok((key, false))
+    }
+
+    /// The secrets behind a PIN; what the host keeps of them is on its disk before the chip gets them. A run that was
+    /// interrupted may have made some: they are replaced.
+    fn pin_secrets(&mut self, plan: &Plan, attestation: Option<&(Slot, Point)>) -> Result<Option<PinSecrets>> {
+        if self.pin.is_none() {
+            return Ok(None);
+        }
+        (self.say)("making the secrets behind the PIN");
+        let (authorisation, random) = (self.random_block()?, self.random_block()?);
+        let secrets = PinSecrets::new(authorisation, &random, &plan.wanted.serial_number());
+        if let Some(pin) = &mut self.pin {
+            pin.keep(&secrets.authorisation, attestation)?;
+        }
+        Ok(Some(secrets))
+    }
+
+    /// Sees that the chip holds the secrets, which nothing could repair after the data lock, and hands the recovery code over.
+    fn prove(&mut self, plan: &Plan, secrets: &PinSecrets) -> Result<()> {
+        let serial = plan.wanted.serial_number();
+        for (contents, value) in
+            [(Contents::AuthorisationSecret, &secrets.authorisation), (Contents::OfficerSecret, &secrets.officer)]
+        {
+            for slot in self.slots_with(contents) {
+                self.step(&format!("seeing that slot {slot} holds its secret"), HALF_LOCKED, |chip| {
+                    let secret = SharedSecret { slot, value };
+                    if chip.converse(|awake| awake.proves(&serial, &secret))? {
+                        return Ok(());
+                    }
+                    Err(chip::Error::Mismatch(format!("slot {slot} does not hold what was written")))
+                })?;
+            }
+        }
+        match &mut self.pin {
+            Some(pin) => (pin.hand_over)(&secrets.code),
+            None => Ok(()),
+        }
+    }
+
+    /// What every slot gets. No slot keeps what the factory left there.
+    fn contents(&mut self, secrets: &Secrets) -> Result<Zeroizing<DataContents>> {
+        let mut contents = Zeroizing::new(DataContents { slots: Default::default(), otp: [0; 64] });
+        for slot in Slot::all() {
+            let mut bytes = Vec::with_capacity(slot.size());
+            match self.profile.slot(slot).contents {
+                Contents::PrivateKey | Contents::AttestationKey => continue,
+                Contents::IoKey => bytes.extend(&secrets.io_key[..]),
+                Contents::AuthorisationSecret => bytes.extend(secrets.pin.iter().flat_map(|pin| *pin.authorisation)),
+                Contents::OfficerSecret => bytes.extend(secrets.pin.iter().flat_map(|pin| *pin.officer)),
+                Contents::Random => {
+                    while bytes.len() < slot.size() {
+                        let block = self.random_block()?;
+                        let missing = slot.size() - bytes.len();
+                        bytes.extend(&block[..missing.min(32)]);
+                    }
+                }
+                Contents::Zeros => {}
+            }
+            bytes.resize(slot.size(), 0);
+            contents.slots[slot.index()] = Some(bytes);
+        }
+        Ok(contents)
+    }
+
+    fn write_contents(&mut self, contents: &DataContents) -> Result<()> {
+        for (slot, bytes) in Slot::all().zip(&contents.slots) {
+            if let Some(bytes) = bytes {
+                self.step(&format!("writing slot {slot}"), HALF_LOCKED, |chip| chip.write_slot(slot, bytes))?;
+            }
+        }
+        self.step("writing the OTP zone", HALF_LOCKED, |chip| chip.write_otp(&contents.otp))
+    }
+
+    /// Reads back what can be read in clear.
+    fn verify(&mut self, plan: &Plan, contents: &DataContents) -> Result<ConfigZone> {
+        let readable: Vec<(Slot, &Vec<u8>)> = Slot::all()
+            .zip(&contents.slots)
+            .filter_map(|(slot, bytes)| Some((slot, bytes.as_ref()?)))
+            .filter(|(slot, _)| {
+                let access = plan.wanted.slot_config(*slot);
+                !access.is_secret() && !access.encrypt_read()
+            })
+            .collect();
+        self.step("reading back", BOTH_LOCKED, |chip| {
+            let differs = |what: String| chip::Error::Mismatch(format!("{what} is not what was written"));
+            let zone = chip.converse(|awake| awake.read_config())?;
+            if !zone.config_locked() || !zone.data_locked() {
+                return Err(chip::Error::Mismatch("the chip says that it is not locked".to_owned()));
+            }
+            for (slot, bytes) in readable {
+                if chip.converse(|awake| awake.read_slot(slot, slot.size()))? != *bytes {
+                    return Err(differs(format!("slot {slot}")));
+                }
+            }
+            for (block, expected) in contents.otp.chunks(32).enumerate() {
+                let read = Read { zone: Zone::Otp, address: Address::block(block as u8, 0), block: true };
+                if chip.converse(|awake| awake.execute(&read))? != expected {
+                    return Err(differs("the OTP zone".to_owned()));
+                }
+            }
+            Ok(zone)
+        })
+    }
+}

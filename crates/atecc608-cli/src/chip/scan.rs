@@ -1,0 +1,298 @@
+//! `atecc608 scan`: which chips are on which buses. How other devices are left alone is [`atecc608::i2c::probe`]'s.
+
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::host::adapters::{Adapter, Kernel};
+use crate::output::{note, progress, Output};
+use crate::target::Selection;
+use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
+use atecc608::Chip;
+use atecc608_token::bus::{host_random, Bus, OpenError};
+use atecc608_token::config::{BusLocation, Config, DEFAULT_ADDRESS};
+use atecc608_wire::{words, ConfigZone};
+
+/// Arguments of `scan`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The bus: /dev/i2c-N or N, or sim:FILE, unix:SOCKET; without it all of the machine's, and the simulated ones of the
+    /// configuration
+    #[arg(value_name = "BUS")]
+    bus: Option<String>,
+    /// Ask at this 7-bit address, too (more than once, for several). Without it those that chips are sold with, and those of the
+    /// configuration, are asked
+    #[arg(long, value_name = "ADDRESS", value_parser = seven_bits)]
+    address: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    found: usize,
+    buses: Vec<BusReport>,
+}
+
+#[derive(Serialize)]
+struct BusReport {
+    bus: String,
+    /// What the driver calls the adapter.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    adapter: String,
+    /// Why it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    devices: Vec<Device>,
+}
+
+#[derive(Serialize)]
+struct Device {
+    address: String,
+    /// "chip", "another chip of the family", "not told", "another device", "kernel driver" or "failed".
+    kind: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    /// Whether the configuration has a `[[token]]` for it.
+    configured: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+/// Asks the buses. The exit status says failure if no ATECC608 was found.
+///
+/// # Errors
+/// [`Error::Refused`] for a bus that is none; what is wrong with a bus is part of the result.
+pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
+    // A machine without a configuration, or with a wrong one, is one to scan.
+    let config = selection.configuration().unwrap_or_else(|error| {
+        note(&format!("warning: {error}; scanning without it"));
+        Config::empty()
+    });
+    let kernel = Kernel::default();
+    let mut buses = Vec::new();
+    for (location, skipped) in locations(arguments, &config, &kernel)? {
+        let adapter = match &location {
+            BusLocation::Linux(node) => kernel.adapter(node).name,
+            BusLocation::Sim(_) | BusLocation::Unix(_) => "simulated".to_owned(),
+        };
+        let mut report = BusReport { bus: location.to_string(), adapter, problem: skipped, devices: Vec::new() };
+        if report.problem.is_none() {
+            progress(&format!("asking {location}"));
+            match scan(&location, arguments, &config, &kernel) {
+                Ok(devices) => report.devices = devices,
+                Err(problem) => report.problem = Some(problem),
+            }
+        }
+        buses.push(report);
+    }
+    let found = buses.iter().flat_map(|bus| &bus.devices).filter(|device| device.kind == "chip").count();
+    let report = Report { found, buses };
+    Ok(Output::new(text(&report), &report)?.failed_if(found == 0))
+}
+
+fn seven_bits(text: &str) -> Result<u8, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    match u8::from_str_radix(digits, 16) {
+        Ok(address @ 0x08..=0x77) => Ok(address),
+        Ok(address) if address >= 0x80 => {
+            Err(format!("{address:#04x} is the 8-bit form; write its 7 bits: {:#04x}", address >> 1))
+        }
+        _ => Err("expected 7 bits in hex digits, 08 to 77".to_owned()),
+    }
+}
+
+/// The buses to ask, and why not where one is left out.
+fn locations(arguments: &Arguments, config: &Config, kernel: &Kernel) -> Result<Vec<(BusLocation, Option<String>)>> {
+    if let Some(bus) = &arguments.bus {
+        let name = if bus.parse::<u32>().is_ok() { format!("/dev/i2c-{bus}") } else { bus.clone() };
+        let location = BusLocation::parse(&name).map_err(Error::Refused)?;
+        return Ok(vec![(location, None)]);
+    }
+    let of_the_kernel = kernel.adapters().into_iter().map(|adapter| {
+        let skipped = adapter.is_of_the_board().then(|| of_the_board(&adapter));
+        (BusLocation::Linux(adapter.node), skipped)
+    });
+    let mut locations: Vec<(BusLocation, Option<String>)> = of_the_kernel.collect();
+    for token in &config.tokens {
+        match locations.iter_mut().find(|(known, _)| *known == token.bus) {
+            // What the configuration names is asked.
+            Some((_, skipped)) => *skipped = None,
+            None => locations.push((token.bus.clone(), None)),
+        }
+    }
+    Ok(locations)
+}
+
+fn of_the_board(adapter: &Adapter) -> String {
+    let node = adapter.node.display();
+    format!("not asked: memory modules, power supplies or monitors are on it. `atecc608 scan {node}` asks it")
+}
+
+/// Asks one bus.
+///
+/// # Errors
+/// Why it can't be asked, in words.
+fn scan(
+    location: &BusLocation,
+    arguments: &Arguments,
+    config: &Config,
+    kernel: &Kernel,
+) -> Result<Vec<Device>, String> {
+    let configured: Vec<u8> =
+        config.tokens.iter().filter(|token| token.bus == *location).map(|token| token.address).collect();
+    let mut addresses: Vec<u8> = configured.iter().chain(&arguments.address).chain(&USUAL_ADDRESSES).copied().collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let mut bus = Bus::open_to_scan(location, &addresses, &config.state_dir).map_err(|error| error.to_string())?;
+    let guard = bus.lock(config.lock_timeout).map_err(|error| error.to_string())?;
+    let (free, taken): (Vec<u8>, Vec<u8>) = addresses.into_iter().partition(|address| bus.can_reach(*address));
+    let mut devices: Vec<(u8, Device)> =
+        taken.into_iter().map(|address| (address, driven(location, address, kernel))).collect();
+    for (address, answer) in bus.ask(&free) {
+        let chip = || Bus::open(location, address, &config.state_dir).map(|bus| Chip::new(bus, host_random));
+        devices.extend(device(chip, address, answer).map(|device| (address, device)));
+    }
+    drop(guard);
+    devices.sort_by_key(|(address, _)| *address);
+    let mark = |(address, device): (u8, Device)| Device { configured: configured.contains(&address), ..device };
+    Ok(devices.into_iter().map(mark).collect())
+}
+
+/// A device that a kernel driver has.
+fn driven(location: &BusLocation, address: u8, kernel: &Kernel) -> Device {
+    let driver = match location {
+        BusLocation::Linux(node) => kernel.driver(node, address),
+        BusLocation::Sim(_) | BusLocation::Unix(_) => None,
+    };
+    let name = driver.as_ref().map_or("(its name is not known)", |driver| driver.name.as_str());
+    Device {
+        remedy: driver.as_ref().map(|driver| format!("if it is the chip: {}", driver.unbind())),
+        ..plain(address, "kernel driver", format!("taken by the kernel driver {name}: not asked"))
+    }
+}
+
+fn plain(address: u8, kind: &'static str, detail: String) -> Device {
+    Device {
+        address: format!("{address:#04x}"),
+        kind,
+        detail,
+        model: None,
+        serial_number: None,
+        stage: None,
+        configured: false,
+        remedy: None,
+    }
+}
+
+/// What answered; none if nothing did. `chip` opens a chip of the family.
+fn device(chip: impl FnOnce() -> Result<Chip<Bus>, OpenError>, address: u8, answer: Answer) -> Option<Device> {
+    match answer {
+        Answer::Nothing => None,
+        Answer::Other(bytes) => {
+            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let detail = format!("another device, left alone (it answered {})", digits.join(" "));
+            Some(plain(address, "another device", detail))
+        }
+        Answer::Failed(problem) => Some(plain(address, "failed", problem)),
+        Answer::SelfTestFailed => Some(Device {
+            remedy: Some("take its supply away and give it back; replace it if that does not help".to_owned()),
+            ..plain(address, "not told", "a chip of the family whose self-test has failed".to_owned())
+        }),
+        Answer::Woken => Some(match chip() {
+            Ok(chip) => identify(chip, address),
+            Err(error) => not_told(address, &error),
+        }),
+    }
+}
+
+/// Asks what the chip is; it sleeps again afterwards.
+fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
+    match chip.converse(|awake| awake.read_config()) {
+        Ok(zone) => known(address, &zone),
+        // An ATSHA204A has 88 bytes of configuration.
+        Err(error) => match chip.converse(|awake| awake.read_identity()) {
+            Ok(identity) => {
+                let mut zone = ConfigZone::new([0; ConfigZone::LEN]);
+                zone.as_bytes_mut()[..32].copy_from_slice(&identity);
+                let mut device = known(address, &zone);
+                device.stage = None;
+                device.detail = format!("{}, whose configuration can't be read: {error}", words::model(&zone));
+                device.kind = "another chip of the family";
+                device
+            }
+            Err(error) => not_told(address, &error),
+        },
+    }
+}
+
+fn not_told(address: u8, error: &dyn std::error::Error) -> Device {
+    plain(address, "not told", format!("a chip of the family that does not say what it is: {error}"))
+}
+
+fn known(address: u8, zone: &ConfigZone) -> Device {
+    let (model, serial) = (zone.model().to_string(), zone.serial_number().to_string());
+    let is_608 = zone.model().is_608();
+    let detail = match is_608 {
+        true => format!("{model} {serial}, {}", words::stage(zone)),
+        false => format!("{model} {serial}: not an ATECC608, this software can't use it"),
+    };
+    Device {
+        model: Some(model),
+        serial_number: Some(serial),
+        stage: is_608.then(|| words::stage(zone)),
+        ..plain(address, if is_608 { "chip" } else { "another chip of the family" }, detail)
+    }
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    for bus in &report.buses {
+        let adapter = if bus.adapter.is_empty() { String::new() } else { format!(" ({})", bus.adapter) };
+        text += &format!("{}{adapter}\n", bus.bus);
+        if let Some(problem) = &bus.problem {
+            text += &format!("   {problem}\n");
+        } else if bus.devices.is_empty() {
+            text += "   nothing answers where such chips are\n";
+        }
+        for device in &bus.devices {
+            text += &format!("   {}  {}\n", device.address, device.detail);
+            if let Some(remedy) = &device.remedy {
+                text += &format!("         {remedy}\n");
+            }
+            if device.kind == "chip" && !device.configured {
+                text += &format!("         not in the configuration: {}\n", lines(bus, device));
+            }
+        }
+    }
+    if report.buses.is_empty() {
+        text += "This machine has no I2C bus that programs may use: `sudo modprobe i2c-dev`; on a Raspberry Pi also \
+                 dtparam=i2c_arm=on in /boot/firmware/config.txt, and reboot\n";
+    } else if report.found == 0 {
+        text += "\nNo ATECC608 was found: check supply, SDA, SCL, pull-ups, and that the bus clock is at most 100 kHz. A chip \
+                 at an address of its own: --address\n";
+    }
+    text
+}
+
+/// What to write into the configuration.
+fn lines(bus: &BusReport, device: &Device) -> String {
+    let address = match device.address == format!("{DEFAULT_ADDRESS:#04x}") {
+        true => String::new(),
+        false => format!(", address = {}", device.address),
+    };
+    // A bus of another machine's, given on the command line, may be relative.
+    let place = match bus.bus.split_once(':') {
+        Some((kind, path)) => {
+            let path = std::path::absolute(Path::new(path)).unwrap_or_else(|_| path.into());
+            format!("{kind}:{}", path.display())
+        }
+        None => bus.bus.clone(),
+    };
+    format!("[[token]], bus = \"{place}\"{address}")
+}

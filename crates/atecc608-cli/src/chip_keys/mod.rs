@@ -1,0 +1,446 @@
+//! The private keys and certificates of one chip, for the tool's commands: made, found, used and destroyed through the token layer
+//! exactly as a PKCS#11 client would, and so under the same rules (intents, tombstones, unique labels, the PIN).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use cryptoki_sys::*;
+use x509_cert::spki::AlgorithmIdentifierOwned;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+use crate::input::secret;
+use crate::target::{Selection, Target};
+use crate::x509::certificate::Certificate;
+use crate::x509::signer::{ecdsa, Signer, ECDSA_WITH_SHA256};
+use atecc608_token::attest::KeyName;
+use atecc608_token::attribute::CKA_ATECC608_SLOT;
+use atecc608_token::config::parse_hex;
+use atecc608_token::inventory::{self, KeyReport, NewKey};
+use atecc608_token::point::{Point, P256_PARAMS};
+use atecc608_token::template::{bool_value, ulong_value};
+use atecc608_token::{self as token, Mechanism, ObjectHandle, Parameter, SessionRef, SignOperation, Template, Token};
+use atecc608_wire::Slot;
+
+/// The tool's one session: its objects are all on the token.
+const SESSION: SessionRef = SessionRef { id: 0, read_write: true };
+
+/// How a command logs in.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LoginArguments {
+    /// On a chip with a PIN: the user's PIN is the first line of this file (- is standard input) instead of asked for
+    #[arg(long, value_name = "FILE")]
+    pub pin_file: Option<PathBuf>,
+}
+
+/// Which key in the chip.
+#[derive(Clone, Debug, Default, Args)]
+pub struct KeyArguments {
+    /// The private key in the chip with this label
+    #[arg(long, value_name = "LABEL", conflicts_with = "slot")]
+    pub key: Option<String>,
+    /// The private key in this slot of the chip, 0 to 15
+    #[arg(long, value_name = "N", value_parser = parse_slot)]
+    pub slot: Option<Slot>,
+}
+
+impl KeyArguments {
+    /// The key that was named.
+    pub fn name(&self) -> Option<KeyName> {
+        let label = self.key.clone().map(KeyName::Label);
+        label.or_else(|| self.slot.map(KeyName::Slot))
+    }
+}
+
+/// Reads a slot's number.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_slot(text: &str) -> Result<Slot, String> {
+    let slot = text.parse().ok().and_then(Slot::new);
+    slot.ok_or_else(|| "expected a slot, 0 to 15".to_owned())
+}
+
+/// Reads an id: hex digits, with or without colons.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_id(text: &str) -> Result<Vec<u8>, String> {
+    let bytes = parse_hex(&text.replace(':', "")).filter(|id| !id.is_empty() && id.len() <= 255);
+    bytes.ok_or_else(|| "expected hex digits, two for each byte, at most 255 bytes".to_owned())
+}
+
+/// The names that a new key gets, and where it goes.
+#[derive(Clone, Debug, Default)]
+pub struct NewKeyNames {
+    /// CKA_LABEL; without one the slot's name.
+    pub label: Option<String>,
+    /// CKA_ID; without one SHA-1 of the public key.
+    pub id: Option<Vec<u8>>,
+    /// The slot; without one the slot of that name, else the first free one.
+    pub slot: Option<Slot>,
+}
+
+/// One chip's keys and certificates.
+#[derive(Clone)]
+pub struct ChipKeys {
+    token: Arc<Token>,
+    place: String,
+}
+
+impl ChipKeys {
+    /// Those of a token; `place` is how messages call it. The caller logs in where that is wanted.
+    pub fn new(token: Arc<Token>, place: impl Into<String>) -> Self {
+        Self { token, place: place.into() }
+    }
+
+    /// Those of the chip that the command line means, without a login.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::Token`], [`Error::Open`].
+    pub fn open(selection: &Selection) -> Result<Self> {
+        let target = selection.target()?;
+        let place = target.place();
+        let Target { config, token, chip } = target;
+        // Its bus must be free for the token's own.
+        drop(chip);
+        Ok(Self::new(Arc::new(Token::new(&config, &token)), place))
+    }
+
+    /// The same, and logged in where the chip has a PIN: with the file's, or asked for at the terminal.
+    ///
+    /// # Errors
+    /// As [`ChipKeys::open`]; [`Error::Refused`] if the PIN is wrong, or there is nobody to ask.
+    pub fn open_logged_in(selection: &Selection, login: &LoginArguments) -> Result<Self> {
+        let keys = Self::open(selection)?;
+        keys.login(login)?;
+        Ok(keys)
+    }
+
+    /// Logs in where the chip has a PIN.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the PIN is wrong, or there is nobody to ask; those of the chip.
+    pub fn login(&self, login: &LoginArguments) -> Result<()> {
+        let info = self.token.info().map_err(|error| self.failed(error))?;
+        if info.flags & CKF_LOGIN_REQUIRED == 0 {
+            return Ok(());
+        }
+        let pin = match &login.pin_file {
+            Some(path) => secret::first_line(path)?,
+            None => secret::ask(&format!("PIN of the user of {}", info.label), "--pin-file FILE")?,
+        };
+        self.token.login(CKU_USER, Some(&pin)).map_err(|error| self.failed(error))
+    }
+
+    /// The token behind it.
+    pub fn token(&self) -> &Arc<Token> {
+        &self.token
+    }
+
+    /// How messages call the chip: bus and address.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// All slots that can hold a private key, in order.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub fn list(&self) -> Result<Vec<KeyReport>> {
+        inventory::key_reports(&self.token).map_err(|error| self.failed(error))
+    }
+
+    /// Generates a key pair in the chip.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the slot can't take it or holds a key, or the label is another key's; those of chip and state
+    /// folder.
+    pub fn generate(&self, names: &NewKeyNames) -> Result<ChipKey> {
+        self.check_slot(names, NewKey::Generated)?;
+        let public = template([(CKA_TOKEN, bool_value(true)), (CKA_EC_PARAMS, P256_PARAMS.to_vec())]);
+        let mut private = template([(CKA_TOKEN, bool_value(true))]);
+        name_it(&mut private, names);
+        let mechanism = Mechanism { mechanism: CKM_EC_KEY_PAIR_GEN, parameter: Parameter::None };
+        let made = self.token.generate_key_pair(SESSION, &mechanism, &public, &private);
+        let (_, handle) = made.map_err(|error| self.failed(error))?;
+        self.key_of(handle)
+    }
+
+    /// Writes a private key from outside into the chip: `scalar` is its number, big-endian.
+    ///
+    /// # Errors
+    /// As [`ChipKeys::generate`].
+    pub fn import(&self, scalar: &[u8; 32], names: &NewKeyNames) -> Result<ChipKey> {
+        self.check_slot(names, NewKey::Imported)?;
+        let mut private = template([
+            (CKA_CLASS, ulong_value(CKO_PRIVATE_KEY)),
+            (CKA_KEY_TYPE, ulong_value(CKK_EC)),
+            (CKA_TOKEN, bool_value(true)),
+            (CKA_EC_PARAMS, P256_PARAMS.to_vec()),
+        ]);
+        private.set(CKA_VALUE, Zeroizing::new(scalar.to_vec()));
+        name_it(&mut private, names);
+        let handle = self.token.create_object(SESSION, &private).map_err(|error| self.failed(error))?;
+        self.key_of(handle)
+    }
+
+    /// A key that is there; its public key is read from the chip.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if there is none, or a PIN is wanted; those of the chip.
+    pub fn key(&self, name: &KeyName) -> Result<ChipKey> {
+        let (slot, point) = inventory::read_public_key(&self.token, name).map_err(|error| self.failed(error))?;
+        self.key_in(slot, point)
+    }
+
+    /// The key that the arguments name; without one the only one there is.
+    ///
+    /// # Errors
+    /// As [`ChipKeys::key`]; [`Error::Refused`] if there are several, or none.
+    pub fn key_named(&self, arguments: &KeyArguments) -> Result<ChipKey> {
+        if let Some(name) = arguments.name() {
+            return self.key(&name);
+        }
+        let present: Vec<KeyReport> = self.list()?.into_iter().filter(|key| key.present != Some(false)).collect();
+        match present.as_slice() {
+            [only] => self.key(&KeyName::Slot(only.key.slot)),
+            [] => Err(self.refused("the chip holds no key yet: `atecc608 key generate` makes one")),
+            several => {
+                let labels: Vec<String> = several.iter().map(|key| format!("\"{}\"", key.label)).collect();
+                Err(self.refused(&format!(
+                    "the chip holds several keys ({}): say which with --key LABEL",
+                    labels.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// Overwrites a private key in the chip with one that nobody uses.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the slot keeps its key for good; those of chip and state folder.
+    pub fn destroy(&self, key: &ChipKey) -> Result<()> {
+        self.token.destroy_object(SESSION, key.handle).map_err(|error| self.failed(error))
+    }
+
+    /// The certificates that the token shows, in its order.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub fn certificates(&self) -> Result<Vec<StoredCertificate>> {
+        let wanted =
+            template([(CKA_CLASS, ulong_value(CKO_CERTIFICATE)), (CKA_CERTIFICATE_TYPE, ulong_value(CKC_X_509))]);
+        let found = self.token.find(&wanted).map_err(|error| self.failed(error))?;
+        found.into_iter().map(|handle| self.certificate_of(handle)).collect()
+    }
+
+    /// Keeps a certificate (DER) on the token. Without label and id it gets those of the key that it is for, if that is in the
+    /// chip. One that is there already stays as it is: then the answer is false.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is no certificate; those of the state folder.
+    pub fn store_certificate(&self, der: &[u8], label: Option<&str>, id: Option<&[u8]>) -> Result<bool> {
+        let mut wanted = template([
+            (CKA_CLASS, ulong_value(CKO_CERTIFICATE)),
+            (CKA_CERTIFICATE_TYPE, ulong_value(CKC_X_509)),
+            (CKA_TOKEN, bool_value(true)),
+            (CKA_VALUE, der.to_vec()),
+        ]);
+        if !self.token.find(&wanted).map_err(|error| self.failed(error))?.is_empty() {
+            return Ok(false);
+        }
+        if let Some(label) = label {
+            wanted.set(CKA_LABEL, Zeroizing::new(label.as_bytes().to_vec()));
+        }
+        if let Some(id) = id {
+            wanted.set(CKA_ID, Zeroizing::new(id.to_vec()));
+        }
+        self.token.create_object(SESSION, &wanted).map_err(|error| self.failed(error))?;
+        Ok(true)
+    }
+
+    /// Takes a certificate from the token; its key stays.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is part of the chip; those of the state folder.
+    pub fn remove_certificate(&self, certificate: &StoredCertificate) -> Result<()> {
+        if !certificate.removable {
+            return Err(self.refused(&format!(
+                "the certificate \"{}\" is part of the chip, which keeps it for good: it can't be removed",
+                certificate.label
+            )));
+        }
+        self.token.destroy_object(SESSION, certificate.handle).map_err(|error| self.failed(error))
+    }
+
+    /// The other certificates of the token that are for the same key as this one: clients may take any of them.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub fn rivals(&self, of: &Certificate) -> Result<Vec<StoredCertificate>> {
+        let mut stored = self.certificates()?;
+        let public = of.public_key_info();
+        stored.retain(|other| other.certificate.der() != of.der() && other.certificate.public_key_info() == public);
+        Ok(stored)
+    }
+
+    /// What is in the way of a new key in the slot that was asked for.
+    fn check_slot(&self, names: &NewKeyNames, new: NewKey) -> Result<()> {
+        let Some(slot) = names.slot else {
+            if new == NewKey::Imported && !self.list()?.iter().any(|key| key.key.import && !key.locked) {
+                return Err(self.refused(
+                    "the configuration of this chip lets no slot take a private key from outside; `atecc608 key generate` makes \
+                     one in the chip",
+                ));
+            }
+            return Ok(());
+        };
+        if let Some(problem) = inventory::slot_problem(&self.token, slot, new).map_err(|error| self.failed(error))? {
+            return Err(self.refused(&problem));
+        }
+        match self.list()?.into_iter().find(|key| key.key.slot == slot) {
+            Some(KeyReport { present: Some(true), label, .. }) => Err(self.refused(&format!(
+                "slot {slot} holds the key \"{label}\": take another slot (`atecc608 key list`), or destroy that key first, for \
+                 good (`atecc608 key destroy --slot {slot}`)"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The key that was just made.
+    fn key_of(&self, handle: ObjectHandle) -> Result<ChipKey> {
+        let number = self.attribute(handle, CKA_ATECC608_SLOT)?;
+        let number = number[..].try_into().map(CK_ULONG::from_ne_bytes).unwrap_or(CK_ULONG::MAX);
+        let slot = u8::try_from(number).ok().and_then(Slot::new);
+        self.key(&KeyName::Slot(slot.ok_or_else(|| self.refused("the token does not say where its key is"))?))
+    }
+
+    fn key_in(&self, slot: Slot, point: Point) -> Result<ChipKey> {
+        let wanted = template([
+            (CKA_CLASS, ulong_value(CKO_PRIVATE_KEY)),
+            (CKA_ATECC608_SLOT, ulong_value(slot.number().into())),
+        ]);
+        let found = self.token.find(&wanted).map_err(|error| self.failed(error))?;
+        let Some(handle) = found.first().copied() else { return Err(self.failed(token::Error::UserNotLoggedIn)) };
+        let text = |value: Zeroizing<Vec<u8>>| String::from_utf8_lossy(&value).into_owned();
+        Ok(ChipKey {
+            keys: self.clone(),
+            handle,
+            slot,
+            label: text(self.attribute(handle, CKA_LABEL)?),
+            id: self.attribute(handle, CKA_ID)?.to_vec(),
+            signs: self.attribute(handle, CKA_SIGN)?[..] == [CK_TRUE],
+            born_here: self.attribute(handle, CKA_LOCAL)?[..] == [CK_TRUE],
+            point,
+        })
+    }
+
+    fn certificate_of(&self, handle: ObjectHandle) -> Result<StoredCertificate> {
+        let label = String::from_utf8_lossy(&self.attribute(handle, CKA_LABEL)?).into_owned();
+        let der = self.attribute(handle, CKA_VALUE)?;
+        let certificate = Certificate::from_der(&format!("{}: the certificate \"{label}\"", self.place), &der)?;
+        let removable = self.attribute(handle, CKA_DESTROYABLE)?[..] == [CK_TRUE];
+        Ok(StoredCertificate { handle, label, id: self.attribute(handle, CKA_ID)?.to_vec(), certificate, removable })
+    }
+
+    fn attribute(&self, handle: ObjectHandle, attribute: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>> {
+        self.token.attribute(handle, attribute, self.token.deadline()).map_err(|error| self.failed(error))
+    }
+
+    fn refused(&self, problem: &str) -> Error {
+        Error::Refused(format!("{}: {problem}", self.place))
+    }
+
+    fn failed(&self, cause: token::Error) -> Error {
+        match cause {
+            token::Error::UserNotLoggedIn => {
+                self.refused("this chip wants the user's PIN first: give its file with --pin-file")
+            }
+            token::Error::PinIncorrect => self.refused("the PIN is wrong: the chip says so; nothing was done"),
+            token::Error::AttributeValueInvalid(text) => {
+                self.refused(text.strip_prefix("CKA_LABEL: ").unwrap_or(&text))
+            }
+            cause => Error::Token(format!("{}: {cause}", self.place)),
+        }
+    }
+}
+
+/// A private key in a chip. It stays there.
+#[derive(Clone)]
+pub struct ChipKey {
+    keys: ChipKeys,
+    handle: ObjectHandle,
+    /// Where it is.
+    pub slot: Slot,
+    /// CKA_LABEL.
+    pub label: String,
+    /// CKA_ID.
+    pub id: Vec<u8>,
+    /// Its public key, as the chip told it when the key was looked up.
+    pub point: Point,
+    /// Whether it can only have been generated in the chip.
+    pub born_here: bool,
+    signs: bool,
+}
+
+impl Signer for ChipKey {
+    fn public_key_info(&self) -> Vec<u8> {
+        self.point.public_key_info()
+    }
+
+    fn algorithm(&self) -> AlgorithmIdentifierOwned {
+        ecdsa(ECDSA_WITH_SHA256)
+    }
+
+    /// Signs in the chip; the token checks the signature before it is used.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+        if !self.signs {
+            return Err(self.keys.refused(&format!(
+                "the configuration of slot {} does not let its key sign (CKA_SIGN is false)",
+                self.slot
+            )));
+        }
+        let mechanism = Mechanism { mechanism: CKM_ECDSA_SHA256, parameter: Parameter::None };
+        let token = &self.keys.token;
+        let signature = SignOperation::new(token, &mechanism, self.handle).and_then(|mut operation| {
+            operation.update(message)?;
+            operation.finish(token)
+        });
+        let signature = signature.map_err(|error| self.keys.failed(error))?;
+        let signature = p256::ecdsa::Signature::from_slice(&signature);
+        let signature =
+            signature.map_err(|_| self.keys.refused("the chip's signature has numbers that none can have"))?;
+        Ok(signature.to_der().as_bytes().to_vec())
+    }
+}
+
+/// A certificate that the token shows.
+pub struct StoredCertificate {
+    handle: ObjectHandle,
+    /// CKA_LABEL.
+    pub label: String,
+    /// CKA_ID.
+    pub id: Vec<u8>,
+    /// What it says.
+    pub certificate: Certificate,
+    /// Whether it can be taken from the token; what the chip itself keeps can't.
+    pub removable: bool,
+}
+
+fn template<const N: usize>(attributes: [(CK_ATTRIBUTE_TYPE, Vec<u8>); N]) -> Template {
+    Template::new(attributes.into_iter().map(|(attribute, value)| (attribute, Zeroizing::new(value))).collect())
+}
+
+fn name_it(template: &mut Template, names: &NewKeyNames) {
+    if let Some(label) = &names.label {
+        template.set(CKA_LABEL, Zeroizing::new(label.as_bytes().to_vec()));
+    }
+    if let Some(id) = &names.id {
+        template.set(CKA_ID, Zeroizing::new(id.clone()));
+    }
+    if let Some(slot) = names.slot {
+        template.set(CKA_ATECC608_SLOT, Zeroizing::new(ulong_value(slot.number().into())));
+    }
+}

@@ -1,0 +1,124 @@
+//! AWS IoT Device Client: its configuration, and the conditions that it makes about files.
+//!
+//! Keys as its `config-template.json` has them, modes as its `docs/PERMISSIONS.md` (awslabs/aws-iot-device-client, January 2026). It
+//! compares modes by equality, wants to own every file, and takes no empty PIN. A slot id of 0 it ignores with a warning, so the
+//! token is named by its label.
+
+use cryptoki_sys::CK_SLOT_ID;
+use serde_json::{json, Value};
+
+use super::policy::Feature;
+use crate::cloud::folder::Folder;
+use crate::cloud::report::Report;
+use crate::host::module::MODULE;
+
+/// The configuration's file.
+pub const FILE: &str = "device-client.json";
+/// Its mode: recommended, others are warned about.
+pub const MODE: u32 = 0o640;
+/// The certificate's file.
+pub const CERTIFICATE: &str = "device.pem";
+/// The file with the CAs that the server may be certified by.
+pub const ROOT_CA: &str = "root-ca.pem";
+/// The mode of certificates and root CAs: demanded.
+pub const CERTIFICATE_MODE: u32 = 0o644;
+/// The mode of the private copy of the module: demanded.
+pub const MODULE_MODE: u32 = 0o640;
+
+/// What stands where a PIN has to and the token has none: it takes any.
+pub const NO_PIN: &str = "unused";
+/// What stands where the PIN of the token has to be entered by hand.
+pub const PIN_TO_ENTER: &str = "ENTER-THE-PIN-OF-THE-TOKEN";
+
+/// What the configurations of all clients are made of.
+pub struct Connection<'a> {
+    /// The thing.
+    pub thing: &'a str,
+    /// Host of the MQTT endpoint.
+    pub endpoint: &'a str,
+    /// The private key's label.
+    pub key: &'a str,
+    /// The token's label.
+    pub token: &'a str,
+    /// The token's PKCS#11 slot id.
+    pub slot: CK_SLOT_ID,
+    /// What C_Login is given.
+    pub pin: &'a str,
+    /// What the thing may do.
+    pub features: &'a [Feature],
+}
+
+/// The configuration.
+pub fn configuration(folder: &Folder, connection: &Connection<'_>) -> Value {
+    let path = |name: &str| folder.file(name).display().to_string();
+    let has = |feature| connection.features.contains(&feature);
+    json!({
+        "endpoint": connection.endpoint,
+        "cert": path(CERTIFICATE),
+        "root-ca": path(ROOT_CA),
+        "thing-name": connection.thing,
+        "logging": { "level": "INFO", "type": "STDOUT" },
+        // On by default, the first two.
+        "jobs": { "enabled": has(Feature::Jobs) },
+        "tunneling": { "enabled": has(Feature::Tunneling) },
+        "device-defender": { "enabled": has(Feature::Defender), "interval": 300 },
+        "config-shadow": { "enabled": has(Feature::Shadow) },
+        "fleet-provisioning": { "enabled": false },
+        "secure-element": {
+            "enabled": true,
+            "pkcs11-lib": path(MODULE),
+            "secure-element-pin": connection.pin,
+            "secure-element-key-label": connection.key,
+            "secure-element-token-label": connection.token
+        }
+    })
+}
+
+/// Looks at the file as the client will.
+pub fn check(folder: &Folder, connection: &Connection<'_>, report: &mut Report) {
+    const WHAT: &str = "Device Client configuration";
+    let file = folder.file(FILE).display().to_string();
+    let remedy = format!("correct {file}, or have it written anew with --replace");
+    let text = match folder.read(FILE) {
+        Ok(Some(text)) => text,
+        Ok(None) => return report.fail(WHAT, format!("{file} is not there"), "run the set-up again"),
+        Err(error) => return report.fail(WHAT, error.to_string(), remedy),
+    };
+    let found: Value = match serde_json::from_slice(&text) {
+        Ok(found) => found,
+        Err(error) => return report.fail(WHAT, format!("{file} is not JSON: {error}"), remedy),
+    };
+    let wanted = configuration(folder, connection);
+    let must = [
+        "/endpoint",
+        "/cert",
+        "/root-ca",
+        "/thing-name",
+        "/secure-element/enabled",
+        "/secure-element/pkcs11-lib",
+        "/secure-element/secure-element-key-label",
+        "/secure-element/secure-element-token-label",
+    ];
+    let different: Vec<String> = must
+        .iter()
+        .filter(|key| found.pointer(key) != wanted.pointer(key))
+        .map(|key| {
+            let show = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
+            format!("{} is {}, and should be {}", &key[1..], show(found.pointer(key)), show(wanted.pointer(key)))
+        })
+        .collect();
+    if !different.is_empty() {
+        return report.fail(WHAT, format!("{file}: {}", different.join("; ")), remedy);
+    }
+    match found.pointer("/secure-element/secure-element-pin").and_then(Value::as_str) {
+        Some("") | None => {
+            report.fail(WHAT, format!("{file}: secure-element-pin is empty, and the client takes none"), remedy)
+        }
+        Some(PIN_TO_ENTER) => report.warn(
+            WHAT,
+            format!("{file}: the client needs the token's PIN as secure-element-pin"),
+            "enter it there, or run the set-up again with --write-pin --replace",
+        ),
+        Some(_) => report.ok(WHAT, file),
+    }
+}

@@ -1,0 +1,52 @@
+//! `atecc608 aws`: a chip becomes a thing of AWS IoT, and the clients on this machine are told of it.
+//!
+//! [`setup`] goes through the steps in an order in which each can be repeated: what is there already is used. [`calls`] are the calls
+//! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes or shows them; [`certificate`] is where a certificate comes from, [`thing`]
+//! what it is attached to, [`policy`] what the thing may do. [`device_client`], [`greengrass`], [`sdk`] and [`root_ca`] are the files, [`module_copy`] the module that Device Client
+//! wants for its own, [`check`] looks at all of it.
+
+mod arn;
+pub mod bulk;
+mod calls;
+mod certificate;
+mod check;
+pub mod device_client;
+mod greengrass;
+mod module_copy;
+mod policy;
+mod program;
+mod refresh;
+mod root_ca;
+mod sdk;
+mod setup;
+mod steps;
+mod thing;
+
+use clap::Subcommand;
+
+use crate::error::Result;
+use crate::output::Output;
+use crate::target::Selection;
+
+/// Where the folders of things are.
+pub const PARENT: &str = "/etc/atecc608-pkcs11/aws";
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the chip a thing of AWS IoT: key, certificate, policy; and write the configurations of its clients
+    Setup(Box<setup::Arguments>),
+    /// Renew the private copies of the module that `setup` made, after an upgrade of the package
+    Refresh(refresh::Arguments),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Those of the command.
+pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
+    match command {
+        Command::Setup(arguments) => setup::run(selection, arguments),
+        Command::Refresh(arguments) => refresh::run(arguments),
+    }
+}

@@ -1,0 +1,149 @@
+//! Individual enrolments of Azure's Device Provisioning Service. The service itself takes no CSV: it is for tables, scripts
+//! (`az iot dps enrollment create`) and IoT hubs; `--bulk` makes the bodies of the service's own bulk operation (REST API
+//! 2021-10-01, "Individual Enrollment - Run Bulk Operation", at most ten enrolments each).
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
+
+use crate::cloud::manifest::{existing, lacking};
+use crate::error::{Error, Result};
+use crate::manifest::Chips;
+use crate::output::{hex, Output};
+use crate::x509::certificate::Certificate;
+
+/// Arguments of `manifest azure`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The registration id is the common name in the chip's certificate, as the service demands. docs/factory.md tells \
+                  what to do with either output. Where one authority has signed all certificates, an enrolment group for that \
+                  authority does as well, and needs no list."
+)]
+pub struct Arguments {
+    /// The manifest
+    file: PathBuf,
+    /// One JSON object per line, each the body of one bulk operation, instead of CSV
+    #[arg(long)]
+    bulk: bool,
+}
+
+/// Most enrolments in one bulk operation.
+const AT_ONCE: usize = 10;
+/// Most characters of a registration id.
+const LONGEST_ID: usize = 128;
+
+#[derive(Serialize)]
+struct Enrolment {
+    registration_id: String,
+    device_id: String,
+    serial_number: String,
+    /// SHA-1 of the certificate, as IoT hubs want it (`az iot hub device-identity create --primary-thumbprint`).
+    sha1_thumbprint: String,
+    /// SHA-256 of it.
+    sha256_thumbprint: String,
+    /// The certificate itself, DER in base64.
+    certificate: String,
+    /// The same in PEM, as Azure's own tools send it to the service.
+    certificate_pem: String,
+}
+
+/// Prints the enrolments.
+///
+/// # Errors
+/// Those of the manifest; [`Error::Refused`] if a chip has no certificate, or its name is none that the service takes.
+pub fn run(arguments: &Arguments) -> Result<Output> {
+    let enrolments = enrolments(&existing(&arguments.file)?)?;
+    let text = if arguments.bulk { bulk(&enrolments)? } else { csv(&enrolments) };
+    Output::new(text, &serde_json::json!({ "enrolments": enrolments }))
+}
+
+fn enrolments(chips: &Chips) -> Result<Vec<Enrolment>> {
+    let without: Vec<&str> = chips
+        .records
+        .iter()
+        .filter(|chip| chip.certificate.is_none())
+        .map(|chip| chip.serial_number.as_str())
+        .collect();
+    if !without.is_empty() {
+        return Err(lacking("certificate", "Azure signs no requests: run the batch with --ca and --ca-key", &without));
+    }
+    let mut enrolments: Vec<Enrolment> = Vec::new();
+    for chip in &chips.records {
+        let name = format!("the certificate of {}", chip.serial_number);
+        let pem = chip.certificate.as_deref().unwrap_or_default();
+        let (_, der) = der::pem::decode_vec(pem.as_bytes())
+            .map_err(|error| Error::Refused(format!("{name}: it can't be read: {error}")))?;
+        let certificate = Certificate::from_der(&name, &der)?;
+        let id = certificate.subject().common_name_of().unwrap_or_default();
+        let is_id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+        let ends_well = id.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
+        if id.len() > LONGEST_ID || !ends_well || !id.chars().all(is_id) {
+            return Err(Error::Refused(format!(
+                "{name}: its common name \"{id}\" is no registration id: at most {LONGEST_ID} letters, digits, `-`, `.`, `_`, \
+                 `:`, the last one a letter, a digit or `-`"
+            )));
+        }
+        if let Some(other) = enrolments.iter().find(|other| other.registration_id.eq_ignore_ascii_case(&id)) {
+            return Err(Error::Refused(format!(
+                "the certificates of {} and {} have the same common name \"{id}\"",
+                other.serial_number, chip.serial_number
+            )));
+        }
+        enrolments.push(Enrolment {
+            device_id: id.clone(),
+            registration_id: id,
+            serial_number: chip.serial_number.clone(),
+            sha1_thumbprint: hex(&Sha1::digest(certificate.der())),
+            sha256_thumbprint: hex(&Sha256::digest(certificate.der())),
+            certificate: pem.lines().filter(|line| !line.starts_with("-----")).collect(),
+            certificate_pem: pem.trim_end().to_owned(),
+        });
+    }
+    Ok(enrolments)
+}
+
+/// RFC 4180. No value has anything in it that would want quotes.
+fn csv(enrolments: &[Enrolment]) -> String {
+    let mut text =
+        "registrationId,deviceId,serialNumber,sha1Thumbprint,sha256Thumbprint,primaryCertificate\r\n".to_owned();
+    for enrolment in enrolments {
+        let fields = [
+            enrolment.registration_id.as_str(),
+            &enrolment.device_id,
+            &enrolment.serial_number,
+            &enrolment.sha1_thumbprint,
+            &enrolment.sha256_thumbprint,
+            &enrolment.certificate,
+        ];
+        text += &fields.join(",");
+        text += "\r\n";
+    }
+    text
+}
+
+fn bulk(enrolments: &[Enrolment]) -> Result<String> {
+    let mut text = String::new();
+    for part in enrolments.chunks(AT_ONCE) {
+        let enrolments: Vec<serde_json::Value> = part
+            .iter()
+            .map(|enrolment| {
+                serde_json::json!({
+                    "registrationId": enrolment.registration_id,
+                    "deviceId": enrolment.device_id,
+                    "attestation": {
+                        "type": "x509",
+                        "x509": { "clientCertificates": { "primary": { "certificate": enrolment.certificate_pem } } },
+                    },
+                    "provisioningStatus": "enabled",
+                })
+            })
+            .collect();
+        let body = serde_json::json!({ "mode": "create", "enrollments": enrolments });
+        text += &serde_json::to_string(&body).map_err(|error| Error::Output(error.into()))?;
+        text.push('\n');
+    }
+    Ok(text)
+}

@@ -1,0 +1,35 @@
+//! `atecc608 azure`: a chip becomes a device of Azure IoT Hub, directly or through the Device Provisioning Service (DPS), with X.509.
+//!
+//! [`setup`] makes key and certificate and writes the files; [`commands`] are the lines for the Azure CLI, which are written down, and
+//! run if asked for; [`files`] is what clients on this machine are told.
+
+mod commands;
+pub mod enrolments;
+mod files;
+mod setup;
+
+use clap::Subcommand;
+
+use crate::error::Result;
+use crate::output::Output;
+use crate::target::Selection;
+
+/// Where the folders of devices are.
+pub const PARENT: &str = "/etc/atecc608-pkcs11/azure";
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the chip a device of IoT Hub or DPS: key, certificate, enrolment; and write the configurations of its clients
+    Setup(Box<setup::Arguments>),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Those of the command.
+pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
+    match command {
+        Command::Setup(arguments) => setup::run(selection, arguments),
+    }
+}

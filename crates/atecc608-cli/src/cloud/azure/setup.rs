@@ -1,0 +1,337 @@
+//! `atecc608 azure setup`: key and certificate, the files, and the lines for the Azure CLI. Running it again goes on where it stopped.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::commands::{self, Service, Trust};
+use super::files::{self, EdgeKey, CERTIFICATE, COMMANDS, EDGE, KEY, PROGRAM};
+use super::PARENT;
+use crate::chip_keys::{ChipKey, LoginArguments};
+use crate::cloud::aws::device_client::PIN_TO_ENTER;
+use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
+use crate::cloud::identity::{check_file, is_for, Identity};
+use crate::cloud::pem::{certificates, fingerprint};
+use crate::cloud::program;
+use crate::cloud::report::{Finding, Report};
+use crate::error::{Error, Result};
+use crate::host::module;
+use crate::output::{note, Output};
+use crate::target::Selection;
+use crate::x509::authority::Authority;
+use crate::x509::certificate::Certificate;
+use crate::x509::issue::{self, Applicant};
+use crate::x509::key_file::Passphrase;
+use crate::x509::signer::Signer;
+use crate::x509::subject::Subject;
+use crate::x509::terms::Terms;
+
+/// The CA's file.
+const AUTHORITY: &str = "ca.pem";
+
+/// Arguments of `azure setup`.
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("service").required(true).args(["hub", "dps"]),
+    after_help = "Without --apply nothing is asked of Azure: the lines for the Azure CLI are written down. docs/azure-iot.md tells more."
+)]
+pub struct Arguments {
+    /// The device's id, with DPS also its registration id; it becomes the certificate's common name
+    #[arg(long, value_name = "ID")]
+    device: String,
+    /// IoT Hub: its name or host
+    #[arg(long, value_name = "NAME")]
+    hub: Option<String>,
+    /// The Device Provisioning Service: its name
+    #[arg(long, value_name = "NAME", requires = "resource_group", requires = "scope")]
+    dps: Option<String>,
+    /// The resource group of the Device Provisioning Service
+    #[arg(long, value_name = "NAME", requires = "dps")]
+    resource_group: Option<String>,
+    /// The ID scope of the Device Provisioning Service
+    #[arg(long, value_name = "ID", requires = "dps")]
+    scope: Option<String>,
+    /// The key's label in the chip; a key is generated if there is none. The default is the device's id
+    #[arg(long, value_name = "LABEL")]
+    key: Option<String>,
+    /// A CA signs the certificate, and Azure knows the CA: its certificate. Without one the certificate is self-signed
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    ca_cert: Option<PathBuf>,
+    /// The CA's private key
+    #[arg(long, value_name = "FILE", requires = "ca_cert")]
+    ca_key: Option<PathBuf>,
+    /// The passphrase of the CA's key is the first line of this file (- is standard input) instead of asked for
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    ca_passphrase_file: Option<PathBuf>,
+    /// What the CA is called at Azure, and the enrolment group of its devices
+    #[arg(long, value_name = "NAME", default_value = "atecc608-ca")]
+    ca_name: String,
+    /// For IoT Edge or IoT Identity Service, too: its configuration is written, and the device may be an Edge device
+    #[arg(long)]
+    edge: bool,
+    /// Run the lines with the Azure CLI (`az`, logged in, with its extension azure-iot)
+    #[arg(long)]
+    apply: bool,
+    /// The folder for the files; the default is /etc/atecc608-pkcs11/azure/DEVICE
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// The installed module; the default is where it usually is
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// Replace files that have other contents; the old ones are kept beside them
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    login: LoginArguments,
+}
+
+/// What was done, for `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    device: &'a str,
+    key: &'a str,
+    key_generated: bool,
+    key_uri: &'a str,
+    thumbprint: &'a str,
+    folder: String,
+    files: &'a [Placed],
+    commands: &'a [String],
+    applied: bool,
+    checks: &'a [Finding],
+}
+
+/// Sets the device up.
+///
+/// # Errors
+/// Those of names, chip, files and, with `--apply`, of the Azure CLI.
+pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
+    let service = service(arguments)?;
+    let device = &arguments.device;
+    check_name(device, &service)?;
+    let identity = Identity::open(selection, &arguments.login)?;
+    let module = if arguments.edge { Some(module::installed(arguments.module.as_deref())?) } else { None };
+    let path = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(PARENT).join(device));
+    let mut folder = Folder::open(&path, folder::PUBLIC, Permission { replace: arguments.replace, dry_run: false })?;
+    let authority = match (&arguments.ca_cert, &arguments.ca_key) {
+        (Some(certificate), Some(key)) => {
+            let passphrase = Passphrase::of(arguments.ca_passphrase_file.as_deref());
+            Some(Authority::read(certificate, key, &passphrase)?)
+        }
+        _ => None,
+    };
+    let label = arguments.key.as_deref().unwrap_or(device);
+    let (key, generated) = identity.find_or_generate(label)?;
+    let certificate = certificate(&mut folder, device, &key, authority.as_ref())?;
+    identity.keep(&key, &certificate)?;
+
+    let thumbprint = fingerprint(&certificate).to_uppercase();
+    let (certificate_file, authority_file) = (folder.file(CERTIFICATE), folder.file(AUTHORITY));
+    let trust = match &authority {
+        Some(authority) => {
+            folder.place(AUTHORITY, authority.certificate().pem().as_bytes(), 0o644)?;
+            Trust::Authority {
+                file: &authority_file,
+                name: &arguments.ca_name,
+                root: authority.certificate().is_self_issued(),
+            }
+        }
+        None => Trust::Certificate { file: &certificate_file, thumbprint: &thumbprint },
+    };
+    let lines = commands::lines(&service, device, &trust, arguments.edge);
+    let shown: Vec<String> = lines.iter().map(|line| program::line("az", line)).collect();
+    let uri = files::key_uri(&identity.token, &key.label);
+    place(
+        &mut folder,
+        &service,
+        arguments,
+        &Names { identity: &identity, key: &key, uri: &uri, lines: &shown },
+        module,
+    )?;
+    if arguments.apply {
+        for line in &lines {
+            apply(line)?;
+        }
+    }
+
+    let mut report = Report::default();
+    check_file(&folder, CERTIFICATE, &certificate, &key, &mut report);
+    let answer = Answer {
+        device,
+        key: &key.label,
+        key_generated: generated,
+        key_uri: &uri,
+        thumbprint: &thumbprint,
+        folder: folder.path().display().to_string(),
+        files: folder.placed(),
+        commands: &shown,
+        applied: arguments.apply,
+        checks: report.findings(),
+    };
+    let mut text = format!("device       {device}\nkey          \"{}\" in the chip", key.label);
+    text += if generated { ", generated now\n" } else { "\n" };
+    text += &format!("key URI      {uri}\nthumbprint   {thumbprint}\n\n");
+    text += &folder::text(folder.placed());
+    text += &format!("\nchecks\n{}", report.text());
+    if !arguments.apply {
+        text += &format!("\nnext: what enrols the device (also in {})\n", folder.file(COMMANDS).display());
+        for line in &shown {
+            text += &format!("  {line}\n");
+        }
+    }
+    Output::new(text, &answer).map(|output| output.failed_if(report.failed()))
+}
+
+fn service(arguments: &Arguments) -> Result<Service> {
+    match (&arguments.hub, &arguments.dps, &arguments.resource_group, &arguments.scope) {
+        (Some(hub), None, ..) => Ok(Service::Hub(hub.clone())),
+        (None, Some(name), Some(resource_group), Some(scope)) => {
+            Ok(Service::Dps { name: name.clone(), resource_group: resource_group.clone(), scope: scope.clone() })
+        }
+        _ => Err(Error::Refused("say --hub NAME, or --dps NAME with --resource-group and --scope".to_owned())),
+    }
+}
+
+/// Device ids of IoT Hub and registration ids of DPS; both as a common name, which has at most 64 characters.
+fn check_name(name: &str, service: &Service) -> Result<()> {
+    let (marks, what) = match service {
+        Service::Hub(_) => ("-.%_#*?!(),:=@$'", "letters, digits and - . % _ # * ? ! ( ) , : = @ $ '"),
+        Service::Dps { .. } => ("-._:", "letters, digits and - . _ :, ending with a letter, a digit or -"),
+    };
+    let wrong = name.chars().find(|char| !char.is_ascii_alphanumeric() && !marks.contains(*char));
+    let bad_end = matches!(service, Service::Dps { .. }) && name.ends_with(['.', '_', ':']);
+    let problem = match wrong {
+        Some(wrong) => format!("{wrong:?} is not allowed"),
+        None if name.is_empty() => "it is empty".to_owned(),
+        None if name.len() > 64 => {
+            format!("it has {} characters, and a certificate's common name at most 64", name.len())
+        }
+        None if name == "." || name == ".." => "no folder can have this name".to_owned(),
+        None if bad_end => "it ends with a mark".to_owned(),
+        None => return Ok(()),
+    };
+    Err(Error::Refused(format!("\"{name}\" can't be the device's id here: {problem}. Azure takes {what}")))
+}
+
+/// The folder's certificate, if it is one for this key by this CA, or by the key itself; else a new one.
+fn certificate(folder: &mut Folder, device: &str, key: &ChipKey, authority: Option<&Authority>) -> Result<Certificate> {
+    let file = folder.file(CERTIFICATE).display().to_string();
+    if let Some(contents) = folder.read(CERTIFICATE)? {
+        let found = certificates(&file, &contents)?;
+        let ours = |certificate: &Certificate| match authority {
+            Some(authority) => certificate.is_signed_by(authority.certificate()),
+            None => certificate.is_self_issued(),
+        };
+        if let Some(first) = found.into_iter().next().filter(|first| is_for(first, key) && ours(first)) {
+            folder.note(CERTIFICATE, 0o644, Outcome::Unchanged);
+            return Ok(first);
+        }
+    }
+    let subject = Subject::common_name(device)?;
+    let (der, chain) = match authority {
+        Some(authority) => {
+            let applicant = Applicant { subject, public_key_info: key.public_key_info(), alternative: Vec::new() };
+            let chain: String = authority.chain().into_iter().map(Certificate::pem).collect();
+            (issue::issue(&applicant, &Terms::device(), authority)?, chain)
+        }
+        None => (issue::self_sign(&subject, &[], &Terms::device(), key)?, String::new()),
+    };
+    let certificate = Certificate::from_der("the certificate", &der)?;
+    match folder.place(CERTIFICATE, (certificate.pem() + &chain).as_bytes(), 0o644)? {
+        Outcome::Kept => Err(Error::Refused(format!(
+            "{file} is another certificate: move it away, or have it replaced with --replace (the old one is kept beside it)"
+        ))),
+        _ => Ok(certificate),
+    }
+}
+
+struct Names<'a> {
+    identity: &'a Identity,
+    key: &'a ChipKey,
+    uri: &'a str,
+    lines: &'a [String],
+}
+
+fn place(
+    folder: &mut Folder,
+    service: &Service,
+    arguments: &Arguments,
+    names: &Names<'_>,
+    module: Option<PathBuf>,
+) -> Result<()> {
+    let path = |name: &str| folder.file(name).display().to_string();
+    let (certificate, key_file) = (path(CERTIFICATE), path(KEY));
+    let key = files::key_file(names.uri).map_err(|error| Error::Refused(format!("{key_file}: {error}")))?;
+    let commands = format!(
+        "#!/bin/sh\n# Enrols the device. The Azure CLI has to be logged in: az login\nset -e\n{}\n",
+        names.lines.join("\n")
+    );
+    let program = files::program(service, &arguments.device, &certificate, &key_file);
+    let mut all = vec![(KEY, key, 0o644), (PROGRAM, program, 0o644), (COMMANDS, commands, 0o644)];
+    if let Some(module) = module {
+        let pin = names.identity.has_pin.then_some(PIN_TO_ENTER);
+        let module = module.display().to_string();
+        let key = EdgeKey { token: &names.identity.token, label: &names.key.label, pin, module: &module };
+        // It is where a PIN is entered.
+        all.push((EDGE, files::edge(service, &arguments.device, &certificate, &key), 0o600));
+    }
+    for (name, contents, mode) in all {
+        if folder.place(name, contents.as_bytes(), mode)? == Outcome::Kept {
+            note(&format!(
+                "{} has other contents and is left as it is; --replace writes it anew and keeps the old one beside it",
+                folder.file(name).display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a line with the Azure CLI. That something is there already is no failure.
+fn apply(line: &[String]) -> Result<()> {
+    let shown = program::line("az", line);
+    note(&shown);
+    let said = program::run("az", line, &[]).map_err(|error| {
+        Error::Refused(format!(
+            "the Azure CLI (`az`) can't be run: {error}. Without --apply its lines are written down for another machine"
+        ))
+    })?;
+    if said.success {
+        return Ok(());
+    }
+    let stderr = said.stderr.to_lowercase();
+    if ["already exist", "alreadyexists", "already registered"].iter().any(|part| stderr.contains(part)) {
+        note("it is there already, and is left as it is: look whether its certificate is this one");
+        return Ok(());
+    }
+    let last = said.stderr.trim().lines().last().unwrap_or("it said nothing").trim().to_owned();
+    let remedy = if stderr.contains("az login") {
+        ""
+    } else {
+        "; `az login` and `az extension add --name azure-iot` are what it needs"
+    };
+    Err(Error::Refused(format!("{shown}: {last}{remedy}. Running this again goes on where it stopped")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_what_azure_takes_and_a_certificate_can_say() {
+        let hub = Service::Hub("h".to_owned());
+        let dps = Service::Dps { name: "d".to_owned(), resource_group: "g".to_owned(), scope: "s".to_owned() };
+        check_name("Gateway-1@home", &hub).unwrap();
+        check_name("gateway:1-", &dps).unwrap();
+        for (name, service, part) in [
+            ("a b", &hub, "' '"),
+            ("", &hub, "empty"),
+            ("..", &hub, "folder"),
+            ("a@b", &dps, "'@'"),
+            ("a.", &dps, "ends"),
+        ] {
+            let refused = check_name(name, service).unwrap_err().to_string();
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert!(check_name(&"x".repeat(65), &hub).unwrap_err().to_string().contains("64"));
+    }
+}

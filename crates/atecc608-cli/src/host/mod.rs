@@ -1,0 +1,4 @@
+//! What this machine has: I2C adapters ([`adapters`]), the installed module ([`module`]).
+
+pub mod adapters;
+pub mod module;

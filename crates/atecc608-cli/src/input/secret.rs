@@ -1,0 +1,99 @@
+//! Secrets that a person gives: PINs and passphrases, from a file or asked for at the terminal. Never from the command line, where
+//! every process of the machine could read them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use rustix::termios::{tcgetattr, tcsetattr, LocalModes, OptionalActions};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+
+/// Most bytes that are read of a secret's file.
+const MAX_FILE: u64 = 4096;
+
+/// The first line of a file (`-`: of standard input), without its end.
+///
+/// # Errors
+/// [`Error::Refused`] if it can't be read.
+pub fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)
+    } else {
+        File::open(path).map_err(failed)?.take(MAX_FILE).read_to_end(&mut bytes)
+    };
+    read.map_err(failed)?;
+    let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
+    bytes.truncate(end);
+    Ok(bytes)
+}
+
+/// Sees that only one of these options is `-`, standard input.
+///
+/// # Errors
+/// [`Error::Refused`] with the names of two that are.
+pub fn one_from_stdin(options: &[(&str, Option<&Path>)]) -> Result<()> {
+    let names: Vec<&str> =
+        options.iter().filter(|(_, path)| *path == Some(Path::new("-"))).map(|(name, _)| *name).collect();
+    match names.as_slice() {
+        [] | [_] => Ok(()),
+        names => Err(Error::Refused(format!(
+            "standard input (-) can give one thing only, not {}: use a file for the other",
+            names.join(" and ")
+        ))),
+    }
+}
+
+/// Asks at the process's terminal, which shows nothing meanwhile; whatever standard input is. `option` is what to use where
+/// there is none.
+///
+/// # Errors
+/// [`Error::Refused`] if there is no terminal, nothing was typed, or it was broken off (Ctrl-C, Ctrl-D).
+pub fn ask(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let no_terminal = |error: &dyn std::fmt::Display| {
+        Error::Refused(format!(
+            "{what} is wanted, and there is no terminal to ask for it ({error}): give it with {option}"
+        ))
+    };
+    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|error| no_terminal(&error))?;
+    let shown = tcgetattr(&terminal).map_err(|error| no_terminal(&error))?;
+    let _ = write!(&terminal, "{what}: ");
+    let mut hidden = shown.clone();
+    // Ctrl-C comes as a character, too: a process that it ended would leave a terminal behind that shows nothing.
+    hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+    tcsetattr(&terminal, OptionalActions::Flush, &hidden).map_err(|error| no_terminal(&error))?;
+    let line = read_line(&terminal);
+    let _ = tcsetattr(&terminal, OptionalActions::Flush, &shown);
+    let _ = writeln!(&terminal);
+    match line.map_err(|error| no_terminal(&error))? {
+        Some(line) if !line.is_empty() => Ok(line),
+        _ => Err(Error::Refused(format!("{what}: nothing was typed; nothing was done"))),
+    }
+}
+
+/// A line from a terminal that hands out single characters; none if it was broken off.
+fn read_line(mut terminal: &File) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+    const CTRL_C: u8 = 0x03;
+    const CTRL_D: u8 = 0x04;
+    const CTRL_U: u8 = 0x15;
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize));
+    let mut byte = Zeroizing::new([0; 1]);
+    loop {
+        if terminal.read(&mut byte[..])? == 0 {
+            return Ok(None);
+        }
+        match byte[0] {
+            b'\n' | b'\r' => return Ok(Some(line)),
+            CTRL_C | CTRL_D => return Ok(None),
+            CTRL_U => line.clear(),
+            // Backspace takes a character of UTF-8, not a byte.
+            0x08 | 0x7F => while line.pop().is_some_and(|byte| byte & 0xC0 == 0x80) {},
+            // Without growing, which would leave a copy behind.
+            other if line.len() < line.capacity() => line.push(other),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A file on its way into a folder, under a temporary name.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{flock, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::folder::apply;
+use crate::{Access, Folder};
+
+/// More writers of one file than there are at a time.
+const MOST_NAMES: u32 = 1000;
+
+/// A file that is being written beside its target. Dropped before [`Draft::replace`] or [`Draft::create_new`], it is
+/// removed.
+#[derive(Debug)]
+pub struct Draft {
+    file: File,
+    name: OsString,
+    temporary: Temporary,
+}
+
+/// The temporary name, removed when this is dropped unless the file got its real name.
+#[derive(Debug)]
+struct Temporary {
+    folder: Folder,
+    name: OsString,
+    placed: bool,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.placed {
+            let _ = rustix::fs::unlinkat(self.folder.descriptor(), &self.name, AtFlags::empty());
+        }
+    }
+}
+
+impl Draft {
+    pub(crate) fn new(folder: Folder, name: &OsStr, access: Access) -> io::Result<Self> {
+        let (file, temporary) = create(folder.descriptor(), name)?;
+        let draft = Self {
+            file: file.into(),
+            name: name.to_owned(),
+            temporary: Temporary { folder, name: temporary, placed: false },
+        };
+        apply(&draft.file, access)?;
+        Ok(draft)
+    }
+
+    /// Puts the contents written so far on the disk.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Puts the file in the place of what has its name, durably, and returns it.
+    ///
+    /// # Errors
+    /// As [`crate::replace`].
+    pub fn replace(self) -> io::Result<File> {
+        self.place(|folder, from, to| Ok(rustix::fs::renameat(folder.descriptor(), from, folder.descriptor(), to)?))
+    }
+
+    /// Gives the file its name, durably, if that is free, and returns it.
+    ///
+    /// # Errors
+    /// As [`crate::create_new`].
+    pub fn create_new(self) -> io::Result<File> {
+        self.place(rename_new)
+    }
+
+    fn place(mut self, rename: impl FnOnce(&Folder, &OsStr, &OsStr) -> io::Result<()>) -> io::Result<File> {
+        self.file.sync_all()?;
+        let temporary = &mut self.temporary;
+        rename(&temporary.folder, &temporary.name, &self.name)?;
+        temporary.placed = true;
+        temporary.folder.sync()?;
+        Ok(self.file)
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Renames to a name that is free. File systems that can't do that in one step can link.
+pub(crate) fn rename_new(folder: &Folder, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    let folder = folder.descriptor();
+    match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
+            Ok(rustix::fs::unlinkat(folder, from, AtFlags::empty())?)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Creates a temporary file for `name`, and returns it with its own name.
+///
+/// A temporary file is locked (flock) while its writer lives. So writers in several processes, and in containers that
+/// share the folder, never take each other's, and what a killed one left is removed by the next.
+fn create(folder: &OwnedFd, name: &OsStr) -> io::Result<(OwnedFd, OsString)> {
+    for number in 1..=MOST_NAMES {
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(if number == 1 { ".new".to_owned() } else { format!(".new-{number}") });
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || rustix::fs::openat(folder, &temporary, flags, Mode::RUSR | Mode::WUSR);
+        let opened = match open() {
+            Err(Errno::EXIST) if remove_abandoned(folder, &temporary) => open(),
+            opened => opened,
+        };
+        match opened {
+            Ok(file) if claim(&file)? => return Ok((file, temporary)),
+            Ok(_) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::new(ErrorKind::AlreadyExists, "every name for a temporary file is taken"))
+}
+
+/// Locks a file that was just created. Returns `false` if another process took it for an abandoned one before.
+fn claim(file: &OwnedFd) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        // Whether or not this file system has locks: where it has none, nobody takes files away.
+        _ => Ok(rustix::fs::fstat(file)?.st_nlink > 0),
+    }
+}
+
+/// Removes the temporary file of a writer that is dead. Returns whether it did.
+fn remove_abandoned(folder: &OwnedFd, name: &OsStr) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else { return false };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return false;
+    }
+    // Between open and lock its writer may have finished, and another one may have begun under this name.
+    is_named(folder, name, &file) && rustix::fs::unlinkat(folder, name, AtFlags::empty()).is_ok()
+}
+
+fn is_named(folder: &OwnedFd, name: &OsStr, file: impl AsFd) -> bool {
+    let (Ok(named), Ok(open)) = (rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW), rustix::fs::fstat(file))
+    else {
+        return false;
+    };
+    (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)
+}

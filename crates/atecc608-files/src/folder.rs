@@ -1,0 +1,246 @@
+//! A folder that is held open, and the files in it by name.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use crate::{Access, Draft};
+
+/// An open folder. Names of its files are single path components, and links under these names are never followed.
+///
+/// Clones share the descriptor.
+#[derive(Clone, Debug)]
+pub struct Folder(Arc<OwnedFd>);
+
+impl Folder {
+    /// Opens the folder at `path`. A link as its last component is an error.
+    ///
+    /// # Errors
+    /// What the system reports: `NotADirectory` for a link.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, OFlags::NOFOLLOW)
+    }
+
+    /// Opens the folder at `path`, which may be a link: for a path that the user or the configuration names.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn follow(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, OFlags::empty())
+    }
+
+    /// Opens the folder that contains `path`, and returns it with the last component's name.
+    ///
+    /// # Errors
+    /// `InvalidInput` if `path` has no last component; what the system reports.
+    pub fn containing(path: &Path) -> io::Result<(Self, &OsStr)> {
+        let name = path.file_name().ok_or_else(|| invalid("the path names no file"))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok((Self::follow(folder)?, name))
+    }
+
+    /// Opens the folder at `path`, and first creates what is missing: parents with the mode less the umask, the folder itself
+    /// with exactly this access. An existing folder keeps its own.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn make_all(path: &Path, access: impl Into<Access>) -> io::Result<Self> {
+        match Self::follow(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            result => return result,
+        }
+        let access = access.into();
+        let path = std::path::absolute(path)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(invalid("the path names no folder"));
+        };
+        make_parents(parent, access.mode)?.make(name, access)
+    }
+
+    fn open_with(path: &Path, flags: OFlags) -> io::Result<Self> {
+        let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(Arc::new(rustix::fs::open(path, flags, Mode::empty())?)))
+    }
+
+    /// Opens the folder of this name in it.
+    ///
+    /// # Errors
+    /// What the system reports: `NotADirectory` for a link.
+    pub fn folder(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Self(Arc::new(rustix::fs::openat(&*self.0, component(name.as_ref())?, flags, Mode::empty())?)))
+    }
+
+    /// Opens the folder of this name in it, and first creates it with this access if it is missing.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn make(&self, name: impl AsRef<OsStr>, access: impl Into<Access>) -> io::Result<Self> {
+        let (name, access) = (component(name.as_ref())?, access.into());
+        match rustix::fs::mkdirat(&*self.0, name, mode(access.mode & 0o777)) {
+            Err(Errno::EXIST) => return self.folder(name),
+            created => created?,
+        }
+        let folder = self.folder(name)?;
+        apply(&*folder.0, access)?;
+        self.sync()?;
+        Ok(folder)
+    }
+
+    /// Opens the file of this name for reading; never waits for the writer of a pipe.
+    ///
+    /// # Errors
+    /// What the system reports; for a link that is the error `ELOOP`.
+    pub fn file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&*self.0, component(name.as_ref())?, flags, Mode::empty())?.into())
+    }
+
+    /// Returns the version of the file of this name, without opening it; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn version(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Version>> {
+        match rustix::fs::statat(&*self.0, component(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW) {
+            // The fields' types differ between architectures.
+            #[allow(clippy::unnecessary_cast)]
+            Ok(stat) => Ok(Some(Version {
+                inode: stat.st_ino as u64,
+                modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+                len: stat.st_size as u64,
+            })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins a file that gets this name when it is complete.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn draft(&self, name: impl AsRef<OsStr>, access: impl Into<Access>) -> io::Result<Draft> {
+        Draft::new(self.clone(), component(name.as_ref())?, access.into())
+    }
+
+    /// As [`crate::replace`], for the file of this name. Returns the new file.
+    ///
+    /// # Errors
+    /// As [`crate::replace`].
+    pub fn replace(&self, name: impl AsRef<OsStr>, contents: &[u8], access: impl Into<Access>) -> io::Result<File> {
+        let mut draft = self.draft(name, access)?;
+        draft.write_all(contents)?;
+        draft.replace()
+    }
+
+    /// As [`crate::create_new`], for the file of this name. Returns the new file.
+    ///
+    /// # Errors
+    /// As [`crate::create_new`].
+    pub fn create_new(&self, name: impl AsRef<OsStr>, contents: &[u8], access: impl Into<Access>) -> io::Result<File> {
+        let mut draft = self.draft(name, access)?;
+        draft.write_all(contents)?;
+        draft.create_new()
+    }
+
+    /// Gives the file of this name another name in the folder, which must be free.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if `to` is not free; what the system reports.
+    pub fn rename(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
+        crate::draft::rename_new(self, component(from.as_ref())?, component(to.as_ref())?)?;
+        self.sync()
+    }
+
+    /// Removes the file of this name.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn remove(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        rustix::fs::unlinkat(&*self.0, component(name.as_ref())?, AtFlags::empty())?;
+        self.sync()
+    }
+
+    /// Puts the folder's names on the disk.
+    ///
+    /// # Errors
+    /// What the system reports. A file system that can't sync folders is no error: there is nothing more to do.
+    pub fn sync(&self) -> io::Result<()> {
+        match rustix::fs::fsync(&*self.0) {
+            Err(Errno::INVAL) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    pub(crate) fn descriptor(&self) -> &OwnedFd {
+        &self.0
+    }
+}
+
+/// Identifies one version of a file without reading it: a file that was replaced has another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    inode: u64,
+    modified: (i64, i64),
+    len: u64,
+}
+
+impl Version {
+    /// Returns the version of an open file.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { inode: metadata.ino(), modified: (metadata.mtime(), metadata.mtime_nsec()), len: metadata.len() })
+    }
+}
+
+fn make_parents(path: &Path, parents_mode: u32) -> io::Result<Folder> {
+    match Folder::follow(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        result => return result,
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(invalid("the path names no folder"));
+    };
+    let parent = make_parents(parent, parents_mode)?;
+    match rustix::fs::mkdirat(&*parent.0, name, mode(parents_mode & 0o777)) {
+        // Another process was faster, or this is a link to nowhere, which the next step reports.
+        Err(Errno::EXIST) => {}
+        created => created?,
+    }
+    parent.sync()?;
+    Folder::follow(path)
+}
+
+/// Gives an open file or folder its owner, then its mode: another owner takes special bits away.
+pub(crate) fn apply(file: impl AsFd, access: Access) -> io::Result<()> {
+    if access.owner.is_some() || access.group.is_some() {
+        rustix::fs::fchown(&file, access.owner.map(Uid::from_raw), access.group.map(Gid::from_raw))?;
+    }
+    Ok(rustix::fs::fchmod(&file, mode(access.mode))?)
+}
+
+fn mode(bits: u32) -> Mode {
+    Mode::from_raw_mode(bits)
+}
+
+/// A name that stays in its folder.
+fn component(name: &OsStr) -> io::Result<&OsStr> {
+    let bytes = name.as_encoded_bytes();
+    if bytes.contains(&b'/') || matches!(bytes, b"" | b"." | b"..") {
+        return Err(invalid("a name in a folder has to be one path component"));
+    }
+    Ok(name)
+}
+
+fn invalid(problem: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, problem)
+}

@@ -1,0 +1,100 @@
+//! The buses `sim:FILE`, a chip in this process, and `unix:SOCKET`, one that `atecc608-sim` serves.
+//!
+//! The only file that knows the simulator. A build without the feature `sim` has `not_simulated.rs` in its place.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use embedded_hal::i2c::{Error as _, ErrorType, I2c, Operation};
+use linux_embedded_hal::Delay;
+
+use super::lock::{BusLock, LockFile};
+use super::{link, monotonic, Bus, BusError, Link, OpenError, Wires};
+use crate::config::{BusLocation, DEFAULT_LOCK_TIMEOUT};
+use atecc608_sim::remote::RemoteBus;
+use atecc608_sim::{SimBus, SimChip};
+
+/// A simulated bus whose errors are this crate's.
+struct Simulated<B>(B);
+
+impl<B> ErrorType for Simulated<B> {
+    type Error = BusError;
+}
+
+impl<B: I2c<Error: std::fmt::Display>> I2c for Simulated<B> {
+    fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
+        self.0.transaction(address, operations).map_err(|error| BusError::new(error.kind(), error.to_string()))
+    }
+}
+
+impl Wires for Simulated<SimBus> {
+    fn refresh(&mut self) -> io::Result<()> {
+        self.0.reload()
+    }
+}
+
+impl Wires for Simulated<RemoteBus> {}
+
+/// Opens the chip in a file, which is created if there is none.
+///
+/// # Errors
+/// [`OpenError`] that names the file.
+pub(super) fn open_file(path: &Path, address: u8) -> Result<(Box<dyn Link>, BusLock), OpenError> {
+    let (bus, lock) = open_sim(path, address)?;
+    Ok((in_process(&bus, address), lock))
+}
+
+/// Opens the bus behind a socket.
+///
+/// # Errors
+/// [`OpenError`] if nobody listens there.
+pub(super) fn open_socket(path: &Path, address: u8) -> Result<(Box<dyn Link>, BusLock), OpenError> {
+    let bus = RemoteBus::connect(path).map_err(|error| {
+        let text = format!("unix:{}: {error}; is `atecc608-sim serve` running?", path.display());
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => OpenError::NotPermitted(text),
+            _ => OpenError::NotFound(text),
+        }
+    })?;
+    let lock = BusLock::new([LockFile::required(with_suffix(path))?]);
+    Ok((link(Simulated(bus), Delay, monotonic, address), lock))
+}
+
+impl Bus {
+    /// Opens `sim:FILE`; also returns the simulated bus, for its counters and faults.
+    ///
+    /// # Errors
+    /// As [`Bus::open`].
+    pub fn open_simulated(path: &Path, address: u8) -> Result<(Self, SimBus), OpenError> {
+        let (bus, lock) = open_sim(path, address)?;
+        Ok((Self { location: BusLocation::Sim(path.to_owned()), link: in_process(&bus, address), lock }, bus))
+    }
+}
+
+/// The chip's time is the simulated bus's own: nobody waits.
+fn in_process(bus: &SimBus, address: u8) -> Box<dyn Link> {
+    let clock = bus.clone();
+    link(Simulated(bus.clone()), bus.clone(), move || clock.now(), address)
+}
+
+fn open_sim(path: &Path, address: u8) -> Result<(SimBus, BusLock), OpenError> {
+    let file = LockFile::required(with_suffix(path))?;
+    // Two processes may find the file missing at once; one that is there is replaced whole, and read at each turn.
+    let _guard = if path.exists() {
+        None
+    } else {
+        let lock = BusLock::new([file.clone()]);
+        Some(lock.acquire(DEFAULT_LOCK_TIMEOUT).map_err(|error| OpenError::InUse(error.to_string()))?)
+    };
+    let chip = SimChip::open(path, address).map_err(|error| OpenError::Other(error.to_string()))?;
+    let bus = SimBus::new(100_000);
+    bus.add_chip(chip);
+    Ok((bus, BusLock::new([file])))
+}
+
+/// `FILE.lock` beside `FILE`.
+fn with_suffix(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}

@@ -1,0 +1,133 @@
+//! I2C: the first [`Transport`], over `embedded-hal` 1.0, and [`probe`], which looks who is on a bus.
+
+pub mod probe;
+
+use std::time::Duration;
+
+use embedded_hal::delay::DelayNs;
+use embedded_hal::i2c::{Error as _, ErrorKind, I2c, NoAcknowledgeSource};
+use zeroize::Zeroizing;
+
+use crate::transport::{Fault, Transport};
+use atecc608_wire::word_address;
+
+/// A chip at an address of an I2C bus.
+///
+/// `B` is the bus, `D` waits, and `C` is the clock, which `embedded-hal` has no trait for: a function that returns the time
+/// since a fixed moment and never goes back.
+///
+/// The wake pulse is a write of one byte 00 to address 0: the address byte holds SDA low for eight bits, which are 80 us at
+/// 100 kHz. Above about 133 kHz that is too short. (The data byte is for adapters that refuse an empty write.)
+#[derive(Debug)]
+pub struct I2cTransport<B: I2c, D, C> {
+    bus: B,
+    delay: D,
+    clock: C,
+    address: u8,
+    describe: fn(&B::Error) -> String,
+}
+
+impl<B: I2c, D: DelayNs, C: Fn() -> Duration> I2cTransport<B, D, C> {
+    /// A chip at this 7-bit address, 0x60 as it leaves the factory. Sends nothing.
+    pub fn new(bus: B, delay: D, clock: C, address: u8) -> Self {
+        Self { bus, delay, clock, address, describe: |error| error.kind().to_string() }
+    }
+
+    /// Sets how errors of the bus read in messages. By default only their [`ErrorKind`] is named, since `embedded-hal` does not
+    /// ask for more.
+    #[must_use]
+    pub fn describe_errors(mut self, describe: fn(&B::Error) -> String) -> Self {
+        self.describe = describe;
+        self
+    }
+
+    /// Returns the bus, for transfers past the driver.
+    pub fn bus_mut(&mut self) -> &mut B {
+        &mut self.bus
+    }
+
+    /// Returns the bus.
+    pub fn bus(&self) -> &B {
+        &self.bus
+    }
+
+    fn write_to(&mut self, address: u8, bytes: &[u8]) -> Result<(), Fault> {
+        self.bus.write(address, bytes).map_err(|error| classify(&error, self.describe))
+    }
+
+    fn read_from(&mut self, address: u8, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.bus.read(address, bytes).map_err(|error| classify(&error, self.describe))
+    }
+
+    /// One write to the chip.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.write_to(self.address, bytes).map_err(named)
+    }
+}
+
+impl<B: I2c, D: DelayNs, C: Fn() -> Duration> Transport for I2cTransport<B, D, C> {
+    fn name(&self) -> String {
+        format!("{:#04x}", self.address)
+    }
+
+    fn absence(&self) -> String {
+        format!(
+            "no chip answers at address {:#04x}: check its supply and wiring, the address (7 bits, as i2cdetect prints it), and \
+             that the bus clock is at most 100 kHz: at 400 kHz the wake pulse is too short",
+            self.address
+        )
+    }
+
+    fn wake(&mut self) -> Result<(), Fault> {
+        match self.write_to(0x00, &[0x00]) {
+            Ok(()) | Err(Fault::Nack) => Ok(()),
+            Err(fault) => Err(named(fault)),
+        }
+    }
+
+    fn send(&mut self, packet: &[u8]) -> Result<(), Fault> {
+        let group = Zeroizing::new([&[word_address::COMMAND], packet].concat());
+        self.write(&group)
+    }
+
+    fn receive(&mut self, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.read_from(self.address, bytes).map_err(named)
+    }
+
+    fn reset(&mut self) -> Result<(), Fault> {
+        self.write(&[word_address::RESET])
+    }
+
+    fn sleep(&mut self) -> Result<(), Fault> {
+        self.write(&[word_address::SLEEP])
+    }
+
+    fn idle(&mut self) -> Result<(), Fault> {
+        self.write(&[word_address::IDLE])
+    }
+
+    fn now(&self) -> Duration {
+        (self.clock)()
+    }
+
+    fn delay(&mut self, time: Duration) {
+        self.delay.delay_us(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+    }
+}
+
+fn classify<E: embedded_hal::i2c::Error>(error: &E, describe: fn(&E) -> String) -> Fault {
+    match error.kind() {
+        ErrorKind::NoAcknowledge(
+            NoAcknowledgeSource::Address | NoAcknowledgeSource::Data | NoAcknowledgeSource::Unknown,
+        ) => Fault::Nack,
+        _ => Fault::Failed(describe(error)),
+    }
+}
+
+/// The fault as the driver's user reads it.
+fn named(fault: Fault) -> Fault {
+    match fault {
+        Fault::Failed(text) => Fault::Failed(format!("the I2C bus failed: {text}")),
+        Fault::Nack => Fault::Nack,
+    }
+}
