@@ -7,7 +7,8 @@ use super::error::{Error, Result};
 use super::ptr::{AttributeRequest, AttributeRequests, Out, OutArray};
 use super::session::{Search, Session};
 use super::types::{from_ulong, length, to_ulong};
-use atecc608_token::{self as token, Deadline, Template};
+use atecc608_token::deadline::Deadline;
+use atecc608_token::{self as token, Template};
 
 /// C_CreateObject
 pub fn create(session: &Session, template: &Template, out: Out<CK_OBJECT_HANDLE>) -> Result<()> {

@@ -1,40 +1,62 @@
-//! Interim: how long a call waits, and the queue to the chip within this process.
+//! The moment until which one call may wait.
 
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
-
-/// Until when one call waits for the chip.
+/// Limits all waits of one call together: made once at its start, and passed to whatever may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
-    begun: Instant,
-    at_most: Duration,
+    start: Instant,
+    end: Option<Instant>,
 }
 
 impl Deadline {
-    /// A call that begins now and waits at most so long.
-    pub fn after(at_most: Duration) -> Self {
-        Self { begun: Instant::now(), at_most }
+    /// Starts a call that may wait for `timeout` in total. A timeout beyond what the clock can express never ends.
+    pub fn after(timeout: Duration) -> Self {
+        let start = Instant::now();
+        Self { start, end: start.checked_add(timeout) }
     }
 
-    /// What is left.
+    /// Starts a call that may wait forever.
+    pub fn never() -> Self {
+        Self { start: Instant::now(), end: None }
+    }
+
+    /// Returns when the waiting ends, `None` for never.
+    pub fn end(&self) -> Option<Instant> {
+        self.end
+    }
+
+    /// Returns how long the call may still wait: zero if the deadline has passed, [`Duration::MAX`] if it never does.
     pub fn remaining(&self) -> Duration {
-        self.at_most.saturating_sub(self.begun.elapsed())
+        self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns `true` if the call may wait no longer.
+    pub fn passed(&self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// Returns the time since the call's start, for messages.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
     }
 }
 
-/// A mutex with a deadline.
-#[derive(Debug, Default)]
-pub struct FairMutex<T>(Mutex<T>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<T> FairMutex<T> {
-    /// Waits for the turn.
-    pub fn lock(&self, deadline: Deadline) -> Option<MutexGuard<'_, T>> {
-        self.0.try_lock_for(deadline.remaining())
+    #[test]
+    fn a_deadline_passes_when_its_time_is_over() {
+        assert!(Deadline::after(Duration::ZERO).passed());
+        let deadline = Deadline::after(Duration::from_secs(60));
+        assert!(!deadline.passed());
+        assert!(deadline.remaining() <= Duration::from_secs(60) && deadline.remaining() > Duration::from_secs(50));
     }
 
-    /// Takes the turn if nobody has it or waits for it.
-    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.0.try_lock()
+    #[test]
+    fn a_timeout_that_the_clock_cannot_express_never_passes() {
+        let deadline = Deadline::after(Duration::MAX);
+        assert_eq!((deadline.end(), deadline.remaining()), (None, Duration::MAX));
     }
 }

@@ -51,7 +51,7 @@ impl Token {
             state_access: StateAccess::default(),
             login: Login::default(),
             objects: Objects::default(),
-            line: Line::default(),
+            line: Line::new(),
         }
     }
 

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::deadline::{Deadline, FairMutex};
+use super::deadline::Deadline;
 use super::error::{Error, Result};
+use super::fair::FairMutex;
 use super::identity::Identity;
 use super::io_protection::IoProtection;
 use super::object::KeyRef;
@@ -20,7 +21,6 @@ use atecc608::{self as chip, Awake, Chip};
 use atecc608_wire::Slot;
 
 /// The chip of one token, behind its queue.
-#[derive(Default)]
 pub(crate) struct Line(FairMutex<ChipSide>);
 
 /// What only the one whose turn it is may use.
@@ -58,6 +58,11 @@ enum Confirm {
 }
 
 impl Line {
+    /// A chip that nobody has met; touches no bus.
+    pub(crate) fn new() -> Self {
+        Self(FairMutex::new(ChipSide::default()))
+    }
+
     /// Waits for a turn, and does the work in it.
     ///
     /// # Errors
