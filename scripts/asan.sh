@@ -26,7 +26,7 @@ note "under AddressSanitizer: $("${CARGO[@]}" --version), $HOST, $(realpath "$RU
 export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$FOLDER
 export RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt -Clink-arg=-lasan'
 export TEST_CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
-# Leaks are looked for in the C programs only (tests/common/c_program.rs): the Rust tests leave threads running.
+# Leaks are looked for in the C programs only (tests/abi/common/c_program.rs): the Rust tests leave threads running.
 export ASAN_OPTIONS=detect_leaks=0
 
 # Is it watched at all? A defect that is planted must be found, in the module.

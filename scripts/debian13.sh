@@ -39,7 +39,7 @@ there() {
         cd /src
         $1"
 }
-there '. scripts/lib.sh; install_stock_software; scripts/build.sh; openssl version; cargo --version'
+there '. scripts/lib.sh; install_stock_software; need_cargo; cargo build --release --locked; openssl version; cargo --version'
 heading 'The tests'
 # What runs a test: a script of its name, but for the Rust crate.
 script_of() {

@@ -46,7 +46,7 @@ install_and_build() {
     need_cargo
     need_python_venv demo "$ROOT/scripts/requirements.txt"
     run "cd $ROOT"
-    build_release ""
+    run "cargo build --release --locked"
 }
 
 blank_chip() {

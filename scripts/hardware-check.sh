@@ -27,7 +27,8 @@ usage() {
 
 report_program() {
     need_cargo
-    quietly "$LOGS/hardware-check.log" cargo build --locked --manifest-path "$ROOT/Cargo.toml" --example hardware_report
+    # --workspace: with the features of the tests' build, which has made most of it.
+    quietly "$LOGS/hardware-check.log" cargo build --locked --manifest-path "$ROOT/Cargo.toml" --workspace --example hardware_report
     REPORT_PROGRAM=$TARGET/debug/examples/hardware_report
 }
 
@@ -83,7 +84,7 @@ heading "The driver's contract with the chip at $ADDRESS on $BUS"
 # In a subshell: where the caller is, relative names of files mean what they say.
 (
     cd "$ROOT"
-    ATECC608_HARDWARE=$BUS@$ADDRESS cargo test --locked --test hardware -- --show-output
+    ATECC608_HARDWARE=$BUS@$ADDRESS cargo test --locked -p atecc608-token --test it hardware:: -- --show-output
 ) || STATUS=1
 
 heading 'What the chip does'

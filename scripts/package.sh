@@ -65,11 +65,12 @@ make_build_root() {
     make_root build "$known" "$(IFS=, && echo "${packages[*]}")" --variant=apt "${hooks[@]}"
 }
 
-# Made here and not in the root: the tests have built the program already.
+# Made here and not in the root: with the features of the whole workspace, the tests' build has made most of the program.
 make_manual() {
     local date=$1 folder=$ROOT_FOLDER/build/manual
     rm -rf "$folder"
-    quietly "$LOGS/package.log" cargo run --locked --example manual -- "$folder" "$date"
+    quietly "$LOGS/package.log" cargo build --locked --workspace --example manual
+    "$TARGET/debug/examples/manual" "$folder" "$date"
 }
 
 # Which libraries are in each build: the licences want it told.
@@ -77,7 +78,7 @@ list_libraries() {
     local arch
     for arch in "${ARCHITECTURES[@]}"; do
         cargo metadata --locked --format-version 1 --filter-platform "$(rust_target "$arch")" 2>>"$LOGS/package.log" |
-            /usr/bin/python3 scripts/third_party.py >"$ROOT_FOLDER/build/third-party-$arch.txt"
+            /usr/bin/python3 scripts/third_party.py atecc608-pkcs11 atecc608-cli atecc608-sim >"$ROOT_FOLDER/build/third-party-$arch.txt"
     done
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""List the Rust libraries that are linked into a program, with the text of a licence of each.
+"""List the Rust libraries that are linked into what the named packages of the workspace build, with the text of a licence
+of each.
 
-    cargo metadata --locked --format-version 1 --filter-platform TARGET [--no-default-features] | third_party.py
+    cargo metadata --locked --format-version 1 --filter-platform TARGET | third_party.py PACKAGE...
 
 Whoever passes a binary on has to pass these texts on with it. Only what is linked is listed: no tests' dependencies, no
-build scripts, no procedural macros.
+build scripts, no procedural macros, no package of the workspace itself.
 """
 
 import json
@@ -15,12 +16,15 @@ from pathlib import Path
 LICENCE_FILE = re.compile(r"^(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)", re.IGNORECASE)
 
 
-def linked(metadata):
-    """The packages that the root package links, directly or through others, without itself."""
+def linked(metadata, names):
+    """The packages that the named ones link, directly or through others, without the workspace's own."""
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     packages = {package["id"]: package for package in metadata["packages"]}
-    root = metadata["resolve"]["root"]
-    seen, waiting = set(), [root]
+    ours = set(metadata["workspace_members"])
+    waiting = [name for name in ours if packages[name]["name"] in names]
+    if len(waiting) != len(names):
+        sys.exit(f"third_party.py: not all of these are packages of the workspace: {' '.join(names)}")
+    seen = set(waiting)
     while waiting:
         for dependency in nodes[waiting.pop()]["deps"]:
             name = dependency["pkg"]
@@ -29,7 +33,7 @@ def linked(metadata):
             if normal and not macro and name not in seen:
                 seen.add(name)
                 waiting.append(name)
-    return sorted((packages[name] for name in seen), key=lambda package: (package["name"], package["version"]))
+    return sorted((packages[name] for name in seen - ours), key=lambda package: (package["name"], package["version"]))
 
 
 def texts(package):
@@ -43,7 +47,7 @@ def texts(package):
 
 
 def main():
-    packages = linked(json.load(sys.stdin))
+    packages = linked(json.load(sys.stdin), set(sys.argv[1:]))
     if not packages:
         sys.exit("third_party.py: no package is linked: is this the output of cargo metadata?")
     for package in packages:

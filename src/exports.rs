@@ -1,4 +1,4 @@
-//! The list of all C functions. From it come the exported symbols, [`NAMES`] and the three function lists.
+//! The list of all C functions. From it come the exported symbols and the three function lists.
 //!
 //! Unsafe as [`ptr`](super::ptr) is, but without pointer arithmetic: an entry gives a function's arguments, the way in through
 //! [`guard`] (`library`, `module` or `session`), and the body, called with what `ptr` made of the pointers. The order of
@@ -54,10 +54,6 @@ macro_rules! functions {
         $(export! { $name2 $args2 $body2 })*
         $(export! { $name3 $args3 $body3 })*
         $(export! { $name32 $args32 $body32 })*
-
-        /// The names of all exported functions.
-        pub const NAMES: &[&str] =
-            &[$(stringify!($name2),)* $(stringify!($name3),)* $(stringify!($name32),)*];
 
         static LIST_2_40: CK_FUNCTION_LIST =
             CK_FUNCTION_LIST { version: CK_VERSION { major: 2, minor: 40 }, $($name2: Some($name2),)* };

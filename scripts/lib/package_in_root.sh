@@ -50,14 +50,12 @@ install_cargo_deb() {
     rm -rf /build/tools/target
 }
 
-# build VARIANT [cargo's options]: the programs, and the module, into /build/built/ARCH/VARIANT. As scripts/build.sh does:
-# the module by itself is smaller.
+# build VARIANT [cargo's options]: the module and the programs into /build/built/ARCH/VARIANT.
 build() {
     local folder=/build/built/$ARCH/$1
     note "$ARCH: building ($1)"
     shift
-    quietly "$LOG" cargo build --release --locked --target "$TARGET" --lib --bins "$@"
-    [ "$OPTIMISED" = no ] || quietly "$LOG" cargo rustc --release --locked --target "$TARGET" --lib --crate-type cdylib "$@"
+    quietly "$LOG" cargo build --release --locked --target "$TARGET" "$@"
     mkdir -p "$folder"
     find "$CARGO_TARGET_DIR/$TARGET/release" -maxdepth 1 \( -name atecc608 -o -name atecc608-sim -o -name '*.so' \) \
         -exec cp -t "$folder" {} +
@@ -71,7 +69,7 @@ build_lane() {
     shift
     for ARCH in "$@"; do
         choose "$ARCH"
-        build gateway --no-default-features
+        build gateway -p atecc608-pkcs11 -p atecc608-cli --no-default-features
         ! with_sim "$ARCH" || build sim
     done
 }

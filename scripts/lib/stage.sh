@@ -16,7 +16,7 @@ put_compressed() {
     chmod 644 "$2.gz"
 }
 
-# stage_program TREE MANUAL NAME: the manual pages and completions of a program. MANUAL is what examples/manual.rs wrote.
+# stage_program TREE MANUAL NAME: the manual pages and completions of a program. MANUAL is what the example "manual" of atecc608-cli wrote.
 stage_program() {
     local tree=$1 manual=$2 name=$3 page
     put 644 "$manual/bash/$name" "$tree/usr/share/bash-completion/completions"

@@ -1,5 +1,5 @@
 //! The command line of `atecc608-sim`. Here and not in the program, since its manual page and its completions are made from it
-//! (`examples/manual.rs`).
+//! (`crates/atecc608-cli/examples/manual.rs`).
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! The few X.509 structures (RFC 5280) that the certificates of section 7.4 are made of, to encode.
 //!
 //! By hand: derived encoders of these structures would be 60 kB of a module that is to stay small. The vendor's examples say
-//! whether it is right, byte for byte (tests/wire_certificates.rs).
+//! whether it is right, byte for byte (crates/atecc608-sim/tests/it/certificates.rs).
 
 use der::DateTime;
 use sha1::Sha1;

@@ -1,0 +1,498 @@
+//! `atecc608 doctor`: each link that can be broken here is broken, found, and explained.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::support::kernel::Kernel;
+use crate::support::{control, served, stdout, Bench, TOOL};
+use atecc608_sim::Profile;
+use atecc608_token::bus::Bus;
+use atecc608_token::config::BusLocation;
+use atecc608_token::state::{Intent, Purpose};
+use atecc608_token::store::Store;
+use atecc608_wire::config_zone::SerialNumber;
+use serde_json::Value;
+
+fn module() -> String {
+    atecc608_testkit::built::module().to_str().unwrap().to_owned()
+}
+
+fn doctor(bench: &Bench) -> Value {
+    bench.json(&["doctor", "--module", &module()])
+}
+
+fn check<'a>(report: &'a Value, link: &str) -> &'a Value {
+    let checks = report["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["link"] == link).unwrap_or_else(|| panic!("no check of {link} in {report:#}"))
+}
+
+fn serial(bench: &Bench) -> SerialNumber {
+    SerialNumber(crate::support::hex(&bench.serial()).try_into().unwrap())
+}
+
+/// The first broken link is this one; detail and remedy say these things.
+fn assert_broken(report: &Value, link: &str, detail: &str, remedy: &str) {
+    assert_eq!(report["first_broken"], link, "{report:#}");
+    assert_eq!(report["ok"], false);
+    let check = check(report, link);
+    assert!(check["detail"].as_str().unwrap().contains(detail), "{check:#}");
+    assert!(check["remedy"].as_str().unwrap().contains(remedy), "{check:#}");
+}
+
+#[test]
+fn a_whole_chain_is_ok_to_the_module() {
+    let bench = Bench::new();
+    bench.provision();
+    let report = doctor(&bench);
+    assert_eq!((&report["ok"], &report["first_broken"]), (&true.into(), &Value::Null), "{report:#}");
+    for link in
+        ["configuration", "bus", "bus lock", "wake", "chip", "locks", "profile", "state", "keys", "IO protection key"]
+    {
+        assert_eq!(check(&report, link)["status"], "ok", "{report:#}");
+    }
+    let installed = Command::new("pkcs11-tool").arg("--help").output().is_ok()
+        || Command::new("p11tool").arg("--help").output().is_ok();
+    assert_eq!(check(&report, "module")["status"], if installed { "ok" } else { "warn" }, "{report:#}");
+    let output = bench.run(&["doctor", "--module", &module()]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout(&output).ends_with("Nothing is broken.\n"));
+}
+
+#[test]
+fn no_token_in_the_configuration() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("config.toml"), "# nothing\n").unwrap();
+    assert_broken(&doctor(&bench), "configuration", "no chip is configured", "[[token]]");
+    let output = bench.run(&["doctor"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("The first broken link is: configuration"));
+}
+
+#[test]
+fn a_wrong_line_in_the_configuration() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("config.toml"), "[[token]]\nbus = \"/dev/i2c-1\"\naddress = 0xC0\n").unwrap();
+    assert_broken(&doctor(&bench), "configuration", "config.toml:3: address: 0xc0", "--config");
+    std::fs::remove_file(bench.path("config.toml")).unwrap();
+    assert_broken(&doctor(&bench), "configuration", "ATECC608_PKCS11_CONF", "--config");
+}
+
+#[test]
+fn a_bus_that_is_not_there() {
+    let bench = Bench::with_config(|_| "bus = \"/dev/i2c-nowhere\"\n".to_owned());
+    assert_broken(&doctor(&bench), "bus", "/dev/i2c-nowhere", "modprobe i2c-dev");
+    let bench = Bench::with_config(|_| "bus = \"/dev\"\n".to_owned());
+    assert_broken(&doctor(&bench), "bus", "not a device node", "ls /dev/i2c-*");
+    let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/nobody\"\n", dir.display()));
+    assert_broken(&doctor(&bench), "bus", "nobody", "atecc608-sim serve");
+    let bench = Bench::with_config(|dir| format!("bus = \"sim:{}/chip\"\n", dir.display()));
+    assert_broken(&doctor(&bench), "bus", "chip", "atecc608 info");
+    assert!(!bench.chip_file().exists(), "doctor creates nothing");
+}
+
+#[test]
+fn a_bus_that_somebody_keeps_locked() {
+    let (bench, _server) = served();
+    let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+    std::fs::write(bench.path("config.toml"), format!("lock_timeout = 0.1\n{config}")).unwrap();
+    let location = BusLocation::Unix(bench.path("socket"));
+    let mut bus = Bus::open(&location, 0x60, &bench.path("state")).unwrap();
+    let guard = bus.lock(std::time::Duration::from_secs(1)).unwrap();
+    assert_broken(&doctor(&bench), "bus lock", &format!("process {}", std::process::id()), "lock_timeout");
+    drop(guard);
+}
+
+#[test]
+fn a_simulated_chip_in_a_file_that_somebody_keeps_locked() {
+    let bench = Bench::new();
+    let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+    std::fs::write(bench.path("config.toml"), format!("lock_timeout = 0.1\n{config}")).unwrap();
+    let lock = std::fs::File::create(bench.path("chip.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let report = doctor(&bench);
+    assert_broken(&report, "bus lock", &bench.chip_file().display().to_string(), "lock_timeout");
+    assert!(check(&report, "bus lock")["detail"].as_str().unwrap().contains("locked"), "{report:#}");
+    assert_eq!(check(&report, "wake")["status"], "skip");
+    drop(lock);
+    assert_eq!(check(&doctor(&bench), "bus lock")["status"], "ok");
+}
+
+#[test]
+fn a_chip_that_was_pulled() {
+    let (bench, _server) = served();
+    assert_broken(&doctor(&bench), "locks", "blank", "atecc608 provision tls");
+    control(&bench, &["pull"]);
+    assert_broken(&doctor(&bench), "wake", "no chip answers", "control --socket");
+}
+
+#[test]
+fn a_wrong_address() {
+    let bench = Bench::new();
+    let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+    std::fs::write(bench.path("config.toml"), config + "address = 0x35\n").unwrap();
+    assert_broken(&doctor(&bench), "wake", "0x35", "address");
+}
+
+#[test]
+fn a_chip_that_is_blank_half_provisioned_or_another() {
+    let bench = Bench::new();
+    assert_broken(&doctor(&bench), "locks", "blank", "atecc608 provision tls");
+    // With another tool's configuration, and with each of ours: what is named can be done.
+    bench.tamper(|config| config[87] = 0);
+    assert_broken(&doctor(&bench), "locks", "half provisioned", "atecc608 lock data");
+    assert!(bench.run(&["lock", "data"]).status.success());
+    for profile in ["tls", "tls-pin"] {
+        let bench = Bench::new();
+        assert!(bench.run(&["config", "set", &format!("profile:{profile}"), "--write"]).status.success());
+        bench.tamper(|config| config[87] = 0);
+        assert_broken(&doctor(&bench), "locks", "half provisioned", &format!("atecc608 provision {profile}"));
+        assert!(bench.run(&["provision", profile]).status.success());
+    }
+    let bench = Bench::with_chip(Profile::Blank508A);
+    assert_broken(&doctor(&bench), "chip", "an ATECC508A, not an ATECC608", "replace");
+}
+
+#[test]
+fn a_state_folder_that_is_damaged_missing_or_another_chips() {
+    let bench = Bench::new();
+    bench.provision();
+    let file = bench.path("state").join(bench.serial()).join("state.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "format = \u{0}").unwrap();
+    assert_broken(&doctor(&bench), "state", "nothing is written over it", &format!("mv {}", file.display()));
+    std::fs::write(&file, good.replace(&bench.serial(), "0123000000000000EE")).unwrap();
+    assert_broken(&doctor(&bench), "state", "belongs to the chip 0123000000000000EE", "mv ");
+    std::fs::remove_dir_all(bench.path("state")).unwrap();
+    assert_broken(&doctor(&bench), "state", "does not exist", "install -d -m 2770");
+}
+
+#[test]
+fn a_state_folder_that_may_not_be_written() {
+    let bench = Bench::new();
+    bench.provision();
+    let mode = |name: &str, mode| std::fs::set_permissions(bench.path(name), PermissionsExt::from_mode(mode)).unwrap();
+    let folder = format!("state/{}", bench.serial());
+    mode(&folder, 0o555);
+    mode(&format!("{folder}/state.toml"), 0o444);
+    // The bus itself stays usable; root is stopped by nothing, so somebody else looks.
+    mode("", 0o777);
+    for name in ["chip", "chip.lock"] {
+        mode(name, 0o666);
+    }
+    std::fs::copy(TOOL, bench.path("atecc608")).unwrap();
+    let mut command = Command::new(bench.path("atecc608"));
+    command.args(["doctor", "--json", "--module", &module()]).env("ATECC608_PKCS11_CONF", bench.path("config.toml"));
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let report = report_of(command);
+    assert_broken(&report, "state", "can't be read and written by this user", "usermod");
+    mode(&folder, 0o755);
+}
+
+#[test]
+fn keys_and_io_key_that_the_host_has_lost() {
+    let bench = Bench::new();
+    bench.provision();
+    let slot = atecc608_wire::Slot::new(0).unwrap();
+    bench.chip().generate_key(slot, atecc608::ops::Before::Empty).unwrap();
+    std::fs::remove_file(bench.key_file()).unwrap();
+    let report = doctor(&bench);
+    assert_eq!(report["ok"], true);
+    assert_eq!(check(&report, "keys")["status"], "warn");
+    assert!(check(&report, "keys")["detail"].as_str().unwrap().contains("slot 0: keys that the state does not know"));
+    assert_eq!(check(&report, "IO protection key")["status"], "warn");
+    assert!(!bench.key_file().exists());
+}
+
+#[test]
+fn a_module_that_is_missing_or_none() {
+    let bench = Bench::new();
+    bench.provision();
+    let report = bench.json(&["doctor", "--module", "/nonexistent/module.so"]);
+    assert_broken(&report, "module", "/nonexistent/module.so does not exist", "--module");
+    if Command::new("pkcs11-tool").arg("--help").output().is_ok() {
+        let report = bench.json(&["doctor", "--module", TOOL]);
+        assert_broken(&report, "module", "could not", "ATECC608_LOG=debug");
+    }
+}
+
+#[test]
+fn a_module_that_is_installed_nowhere() {
+    let usual = ["/usr/local/lib", "/usr/lib/pkcs11", "/usr/lib64/pkcs11", "/usr/lib"].map(std::path::PathBuf::from);
+    let multiarch = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("pkcs11"));
+    let installed = usual.into_iter().chain(multiarch).find(|folder| folder.join("libatecc608_pkcs11.so").exists());
+    if let Some(folder) = installed {
+        eprintln!("not tested: a module that is installed nowhere: {} has one", folder.display());
+        return;
+    }
+    let bench = Bench::new();
+    bench.provision();
+    // The tool alone, in a folder without the module.
+    std::fs::copy(TOOL, bench.path("atecc608")).unwrap();
+    let mut command = Command::new(bench.path("atecc608"));
+    command.args(["doctor", "--json"]).env("ATECC608_PKCS11_CONF", bench.path("config.toml"));
+    let report = report_of(command);
+    assert_broken(&report, "module", "neither beside this program nor in /usr/local/lib", "sudo install -m 644");
+}
+
+/// Of the whole report the one link: how it is, what is said, and what to type.
+#[track_caller]
+fn assert_said(report: &Value, (link, status): (&str, &str), detail: &str, remedy: &str) {
+    let checks = report["checks"].as_array().unwrap().iter();
+    let said = checks.filter(|check| check["link"] == link && check["status"] == status).any(|check| {
+        check["detail"].as_str().unwrap().contains(detail) && check["remedy"].as_str().unwrap().contains(remedy)
+    });
+    assert!(said, "{link}: {status}: {detail}: {remedy} is not in {report:#}");
+}
+
+#[track_caller]
+fn assert_warned(report: &Value, link: &str, detail: &str, remedy: &str) {
+    assert_said(report, (link, "warn"), detail, remedy);
+}
+
+/// It is broken, whatever else is.
+#[track_caller]
+fn assert_failed(report: &Value, link: &str, detail: &str, remedy: &str) {
+    assert_said(report, (link, "fail"), detail, remedy);
+    assert_eq!(report["ok"], false);
+}
+
+/// The tool as somebody who is not root, from a copy that anybody may run.
+fn somebody(bench: &Bench, arguments: &[&str]) -> Command {
+    let mode = |name: &str, mode| std::fs::set_permissions(bench.path(name), PermissionsExt::from_mode(mode)).unwrap();
+    mode("", 0o755);
+    std::fs::copy(TOOL, bench.path("atecc608")).unwrap();
+    let mut command = Command::new(bench.path("atecc608"));
+    command.args(arguments).arg("--json").env("ATECC608_PKCS11_CONF", bench.path("config.toml"));
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    command
+}
+
+fn report_of(mut command: Command) -> Value {
+    let output = loop {
+        match command.output() {
+            // A process that another test is starting may still have the copy open for writing.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            other => break other.unwrap(),
+        }
+    };
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[test]
+fn a_kernel_driver_that_has_the_chips_address() {
+    let mut kernel = Kernel::new();
+    assert_eq!(check(&kernel.json(&["doctor", "--module", &module()]), "bus")["status"], "ok");
+    kernel.bind(0x60, "atmel-ecc");
+    let report = kernel.json(&["doctor", "--module", &module()]);
+    assert_broken(
+        &report,
+        "bus",
+        "in use by a kernel driver",
+        "echo 1-0060 | sudo tee /sys/bus/i2c/drivers/atmel-ecc/unbind",
+    );
+}
+
+#[test]
+fn an_adapter_that_is_too_fast_for_the_wake_pulse() {
+    // 133 kHz is the limit; the pulse of such a bus may still do.
+    let kernel = Kernel::at(140_000);
+    let report = kernel.json(&["doctor", "--module", &module()]);
+    assert_warned(&report, "adapter", "bcm2835 (i2c@7e804000): 140000 Hz", "dtparam=i2c_arm_baudrate=100000");
+    // This one is not heard, and that is why.
+    let kernel = Kernel::at(400_000);
+    let report = kernel.json(&["doctor", "--module", &module()]);
+    assert_broken(&report, "wake", "at 400000 Hz the wake pulse is too short", "dtparam=i2c_arm_baudrate=100000");
+    let kernel = Kernel::at(100_000);
+    assert_eq!(check(&kernel.json(&["doctor"]), "adapter")["detail"], "bcm2835 (i2c@7e804000): 100000 Hz");
+}
+
+#[test]
+fn a_node_that_the_user_may_not_open_or_that_is_another_device() {
+    let bench = Bench::with_config(|_| "bus = \"/dev/null\"\n".to_owned());
+    assert_broken(&doctor(&bench), "bus", "/dev/null is not an I2C adapter's node", "ls -l /dev/null");
+    // Any character device that is root's alone.
+    let private = |entry: &std::fs::DirEntry| {
+        use std::os::unix::fs::{FileTypeExt, MetadataExt};
+        entry.metadata().is_ok_and(|m| m.file_type().is_char_device() && m.uid() == 0 && m.mode() & 0o006 == 0)
+    };
+    let node = std::fs::read_dir("/dev").unwrap().flatten().find(private).expect("a device that is root's").path();
+    let bench = Bench::with_config(|_| format!("bus = \"{}\"\n", node.display()));
+    let report = report_of(somebody(&bench, &["doctor"]));
+    assert_broken(&report, "bus", "may not be opened by this user", &format!("stat -c %G {}", node.display()));
+}
+
+#[test]
+fn a_token_that_the_configuration_does_not_have() {
+    let bench = Bench::new();
+    let report = bench.json(&["doctor", "--token", "garden"]);
+    assert_broken(&report, "configuration", "no token is called \"garden\"", "--token");
+}
+
+#[test]
+fn a_chip_whose_self_test_fails() {
+    let (bench, _server) = served();
+    let text =
+        stdout(&bench.run(&["config", "get"])).replace("power_on_self_test = false", "power_on_self_test = true");
+    std::fs::write(bench.path("chip.toml"), text).unwrap();
+    assert!(bench.run(&["config", "set", "chip.toml", "--write"]).status.success());
+    control(&bench, &["faults", "selftest:01"]);
+    assert_broken(&doctor(&bench), "wake", "failed self-test", "take the supply away");
+}
+
+#[test]
+fn a_key_generation_that_was_interrupted_and_a_key_that_another_tool_has_made() {
+    let bench = Bench::new();
+    bench.provision();
+    let slot = atecc608_wire::Slot::new(0).unwrap();
+    let before = bench.chip().generate_key(slot, atecc608::ops::Before::Empty).unwrap();
+    let mut store = Store::open(&bench.path("state"), serial(&bench));
+    let point = [&[0x04], &before[..]].concat();
+    store.change(|state| state.slot_mut(slot).public_key = Some(point.clone())).unwrap();
+    assert_eq!(check(&doctor(&bench), "keys")["detail"], "1 known, 0 destroyed and free");
+    // Another key, behind the state's back.
+    let holds = atecc608::ops::Before::Holds(before);
+    bench.chip().generate_key(slot, holds).unwrap();
+    assert_warned(
+        &doctor(&bench),
+        "keys",
+        "slot 0: the key is another than the state says",
+        "the key in the chip counts",
+    );
+    let intent = Intent {
+        before: None,
+        after: None,
+        purpose: Purpose::Generate,
+        label: None,
+        public_label: None,
+        id: None,
+        kept: Default::default(),
+    };
+    let other = atecc608_wire::Slot::new(2).unwrap();
+    store.change(|state| state.slot_mut(other).intent = Some(intent.clone())).unwrap();
+    let interrupted = "slot 2: a key generation or destruction was interrupted";
+    assert_warned(&doctor(&bench), "keys", interrupted, "p11tool --list-all");
+}
+
+#[test]
+fn a_token_whose_user_has_no_pin() {
+    let bench = Bench::new();
+    let arguments = ["provision", "tls-pin", "--lock-forever", "--recovery-code-file", "code"];
+    assert!(bench.run(&arguments).status.success());
+    assert_warned(&doctor(&bench), "PIN", "the user has none", "pkcs11-tool --login --login-type so --init-pin");
+}
+
+#[test]
+fn a_change_of_the_pin_that_was_interrupted() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("pin"), "correct horse\n").unwrap();
+    let arguments = ["provision", "tls-pin", "--lock-forever", "--pin-file", "pin", "--recovery-code-file", "code"];
+    assert!(bench.run(&arguments).status.success());
+    assert_eq!(check(&doctor(&bench), "PIN")["status"], "ok");
+    // As C_SetPIN leaves it from before the chip is asked to until it has: the old PIN and the new one.
+    let mut store = Store::open(&bench.path("state"), serial(&bench));
+    store.change(|state| state.pins.push(state.pins[0].clone())).unwrap();
+    let broken = "a change of the PIN was interrupted: the old one or the new one is right";
+    assert_warned(&doctor(&bench), "PIN", broken, "the next login finds out which one");
+}
+
+#[test]
+fn an_io_key_that_is_no_key() {
+    let bench = Bench::new();
+    bench.provision();
+    std::fs::write(bench.key_file(), "short").unwrap();
+    assert_warned(&doctor(&bench), "IO protection key", "32 bytes", "ls -l ");
+}
+
+#[test]
+fn a_module_that_is_somebody_elses_and_nobody_to_load_it() {
+    let bench = Bench::new();
+    bench.provision();
+    // It has tokens, but not ours (apt install p11-kit-modules).
+    let libraries = std::fs::read_dir("/usr/lib").unwrap().flatten();
+    let trust = libraries.map(|entry| entry.path().join("pkcs11/p11-kit-trust.so")).find(|path| path.exists());
+    let report = bench.json(&["doctor", "--module", trust.expect("p11-kit's trust module").to_str().unwrap()]);
+    let missing = format!("shows no token with the serial number {}", &bench.serial()[2..]);
+    assert_broken(&report, "module", &missing, "ATECC608_LOG=debug pkcs11-tool");
+    let mut command = bench.command(&["doctor", "--json", "--module", &module()]);
+    command.env("PATH", "/nonexistent");
+    let report = report_of(command);
+    assert_warned(&report, "module", "neither pkcs11-tool nor p11tool is installed", "apt install opensc");
+    assert_warned(&report, "OpenSSL provider", "openssl 3 is not installed", "apt install openssl");
+}
+
+#[test]
+fn a_registration_with_p11_kit_that_names_no_file() {
+    let bench = Bench::new();
+    let modules = bench.path("home/.config/pkcs11/modules");
+    std::fs::create_dir_all(&modules).unwrap();
+    let doctor = |name: &str| {
+        let mut command = somebody(&bench, &["doctor"]);
+        command.env("HOME", bench.path(name));
+        report_of(command)
+    };
+    assert_warned(&doctor("nowhere"), "p11-kit", "not registered", "/etc/pkcs11/modules/atecc608.module");
+    std::fs::write(modules.join("a.module"), "module: /opt/gone/libatecc608_pkcs11.so\n").unwrap();
+    assert_failed(
+        &doctor("home"),
+        "p11-kit",
+        "names /opt/gone/libatecc608_pkcs11.so, which does not exist",
+        "correct the line",
+    );
+    std::fs::write(modules.join("a.module"), format!("module: {}\n", module())).unwrap();
+    assert_eq!(check(&doctor("home"), "p11-kit")["status"], "ok");
+}
+
+#[test]
+fn an_openssl_provider_that_is_missing_or_that_openssl_does_not_take() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("modules")).unwrap();
+    let doctor = || {
+        let mut command = bench.command(&["doctor", "--json"]);
+        command.env("OPENSSL_MODULES", bench.path("modules"));
+        report_of(command)
+    };
+    assert_warned(&doctor(), "OpenSSL provider", "modules/pkcs11.so is missing", "apt install pkcs11-provider");
+    std::fs::write(bench.path("modules/pkcs11.so"), "no library").unwrap();
+    assert_failed(&doctor(), "OpenSSL provider", "OpenSSL can't load it", "--reinstall pkcs11-provider");
+}
+
+#[test]
+fn an_openssl_provider_that_is_too_old() {
+    // They answer as the real ones do: the provider's own word for its version is that of an OpenSSL.
+    const PROGRAMS: &str = r#"
+        cat >openssl <<'END'
+#!/bin/sh
+[ "$1" = list ] && echo '    version: 3.0.16' || echo 'MODULESDIR: "/nowhere"'
+END
+        cat >dpkg-query <<'END'
+#!/bin/sh
+case "$*" in
+"--search $OPENSSL_MODULES/pkcs11.so") echo "pkcs11-provider:amd64: $2" ;;
+'--show --showformat=${Version} pkcs11-provider:amd64') echo "${VERSION?no such package}" ;;
+*) exit 1 ;;
+esac
+END
+        chmod 755 openssl dpkg-query && touch pkcs11.so"#;
+    let bench = Bench::new();
+    let folder = bench.path("programs");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(Command::new("sh").args(["-ec", PROGRAMS]).current_dir(&folder).status().unwrap().success());
+    let doctor = |version: Option<&str>| {
+        let mut command = bench.command(&["doctor", "--json"]);
+        command.env("OPENSSL_MODULES", &folder).env("PATH", &folder);
+        command.envs(version.map(|version| ("VERSION", version)));
+        report_of(command)
+    };
+    let (link, remedy) = ("OpenSSL provider", "apt install -t bookworm-backports pkcs11-provider");
+    assert_warned(&doctor(Some("0.3-1")), link, "is version 0.3-1: docs/openssl.md is about 1.0 or newer", remedy);
+    // None: it came with no package, and nobody knows.
+    for good in [Some("1.0-3~bpo12+1"), None] {
+        assert_eq!(check(&doctor(good), link)["status"], "ok", "{good:?}");
+    }
+}

@@ -1,0 +1,28 @@
+//! The tool as it is run, and what it reads from strangers.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod attest;
+mod attest_hostile;
+mod attest_pin;
+mod batch;
+mod certificates;
+mod certificates_bad;
+mod chip;
+mod cloud;
+mod config;
+mod doctor;
+mod import_config;
+mod info;
+mod keys;
+mod lock;
+mod page;
+mod pair;
+mod power_loss;
+mod provision;
+mod provision_interrupted;
+mod provision_pin;
+mod scan;
+mod sold;
+mod support;
+mod terminal;
+mod x509_hostile;

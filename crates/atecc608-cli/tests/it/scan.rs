@@ -1,0 +1,121 @@
+//! `atecc608 scan`: what is found, and that other devices come to no harm.
+
+use crate::support::kernel::Kernel;
+use crate::support::{control, served, stderr, stdout, Bench};
+use atecc608_sim::Profile;
+use serde_json::Value;
+
+fn devices(report: &Value) -> Vec<(String, String)> {
+    let buses = report["buses"].as_array().unwrap().iter();
+    let devices = buses.flat_map(|bus| bus["devices"].as_array().unwrap());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    devices.map(|device| (text(&device["address"]), text(&device["kind"]))).collect()
+}
+
+#[test]
+fn a_chip_on_a_bus_of_the_kernel_is_found_with_what_it_is() {
+    let kernel = Kernel::new();
+    let report = kernel.json(&["scan"]);
+    assert_eq!(devices(&report), [("0x60".to_owned(), "chip".to_owned())], "{report:#}");
+    let (bus, chip) = (&report["buses"][0], &report["buses"][0]["devices"][0]);
+    assert_eq!((&bus["bus"], &bus["adapter"]), (&"/dev/i2c-1".into(), &"bcm2835 (i2c@7e804000)".into()));
+    assert_eq!(
+        (&chip["model"], &chip["stage"], &chip["configured"]),
+        (&"ATECC608B".into(), &"blank".into(), &true.into())
+    );
+    // The bus may be named by its number; the chip sleeps again, and can be used.
+    let output = kernel.command(&["scan", "1"]).output().unwrap();
+    assert!(output.status.success() && stdout(&output).contains("ATECC608B 0123"), "{output:?}");
+    assert_eq!(kernel.messages(0x60).last().unwrap(), "write 01", "asleep");
+    assert!(kernel.command(&["info"]).output().unwrap().status.success());
+}
+
+#[test]
+fn another_device_sees_one_read_and_is_never_written_to() {
+    let mut kernel = Kernel::new();
+    kernel.foreign(0x36);
+    let report = kernel.json(&["scan"]);
+    assert_eq!(
+        devices(&report),
+        [("0x36".to_owned(), "another device".to_owned()), ("0x60".to_owned(), "chip".to_owned())]
+    );
+    assert!(report["buses"][0]["devices"][0]["detail"]
+        .as_str()
+        .unwrap()
+        .contains("left alone (it answered a5 a5 a5 a5)"));
+    // Once, and once more in case it was a chip that somebody had left awake.
+    assert_eq!(kernel.messages(0x36), ["read 4", "read 4"]);
+    assert!(kernel.messages(0x00).iter().all(|message| message == "write 00"), "{:?}", kernel.messages(0x00));
+    // Where no such chip can be, nobody is asked, unless the user wants it.
+    for address in 0x08..=0x77 {
+        let asked = !kernel.messages(address).is_empty();
+        assert_eq!(asked, [0x35, 0x36, 0x38, 0x58, 0x59, 0x60, 0x64].contains(&address), "{address:#04x}");
+    }
+    kernel.json(&["scan", "--address", "0x41", "--address", "42"]);
+    assert_eq!((kernel.messages(0x41).len(), kernel.messages(0x42).len()), (2, 2), "read, and read when it may be up");
+}
+
+#[test]
+fn an_address_that_a_kernel_driver_has_is_not_touched_and_the_driver_is_named() {
+    let mut kernel = Kernel::new();
+    kernel.bind(0x60, "atmel-ecc");
+    let output = kernel.command(&["scan"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "no chip that can be used");
+    let text = stdout(&output);
+    assert!(text.contains("0x60  taken by the kernel driver atmel-ecc: not asked"), "{text}");
+    assert!(text.contains("echo 1-0060 | sudo tee /sys/bus/i2c/drivers/atmel-ecc/unbind"), "{text}");
+    assert_eq!(kernel.messages(0x60), Vec::<String>::new());
+}
+
+#[test]
+fn buses_of_the_board_are_asked_only_if_they_are_named() {
+    let kernel = Kernel::new();
+    kernel.configure("bus = \"/dev/i2c-9\"\n");
+    kernel.adapter(1, "SMBus I801 adapter at efa0");
+    let report = kernel.json(&["scan"]);
+    assert!(report["buses"][0]["problem"].as_str().unwrap().contains("memory modules"), "{report:#}");
+    assert!(report["buses"][1]["problem"].as_str().unwrap().contains("/dev/i2c-9 does not exist"), "{report:#}");
+    assert_eq!((kernel.messages(0x00).len(), &report["found"]), (0, &0.into()));
+    assert_eq!(kernel.json(&["scan", "/dev/i2c-1"])["found"], 1);
+}
+
+#[test]
+fn simulated_buses_of_the_configuration_are_asked_and_none_is_created() {
+    let bench = Bench::with_chip(Profile::Blank508A);
+    let report = bench.json(&["scan"]);
+    assert_eq!(devices(&report), [("0x60".to_owned(), "another chip of the family".to_owned())], "{report:#}");
+    assert_eq!(report["found"], 0);
+    let bench = Bench::with_config(|dir| format!("bus = \"sim:{}/chip\"\n", dir.display()));
+    let report = bench.json(&["scan"]);
+    assert!(report["buses"][0]["problem"].as_str().unwrap().contains("does not exist"), "{report:#}");
+    assert!(!bench.chip_file().exists());
+}
+
+#[test]
+fn a_chip_that_is_not_configured_comes_with_the_lines_to_write() {
+    let (bench, _server) = served();
+    let socket = bench.path("socket").display().to_string();
+    std::fs::remove_file(bench.path("config.toml")).unwrap();
+    let output = bench.run(&["scan", &format!("unix:{socket}")]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        stdout(&output).contains(&format!("not in the configuration: [[token]], bus = \"unix:{socket}\"\n")),
+        "{output:?}"
+    );
+    assert!(stderr(&output).contains("scanning without it"), "{output:?}");
+    control(&bench, &["pull"]);
+    let output = bench.run(&["scan", &format!("unix:{socket}")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("nothing answers") && stdout(&output).contains("at most 100 kHz"), "{output:?}");
+}
+
+#[test]
+fn a_bus_or_an_address_that_is_none_is_refused() {
+    let bench = Bench::new();
+    let output = bench.run(&["scan", "i2c-1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/dev/i2c-N"), "{output:?}");
+    let output = bench.run(&["scan", "--address", "0xC0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("0xc0 is the 8-bit form; write its 7 bits: 0x60"), "{output:?}");
+}

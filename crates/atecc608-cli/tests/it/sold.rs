@@ -1,0 +1,77 @@
+//! The tool with chips as they are sold: what they are, their certificates and the chain.
+
+use crate::support::x509::*;
+use crate::support::{stderr, stdout, Bench};
+use atecc608_sim::profiles::root_pem;
+use atecc608_sim::Profile;
+
+fn with_chip(profile: Profile) -> Bench {
+    let bench = Bench::with_config(|dir| {
+        let address = profile.address();
+        format!("bus = \"sim:{}\"\naddress = {address}\nlabel = \"sold\"\n", dir.join("chip").display())
+    });
+    let made = std::process::Command::new(atecc608_testkit::built::simulator())
+        .args(["new", "--profile", profile.name(), "--state"])
+        .arg(bench.chip_file())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    bench
+}
+
+#[test]
+fn info_and_doctor_say_whose_configuration_it_is() {
+    for (profile, name) in [
+        (Profile::TngTls, "Trust&GO or TrustFLEX"),
+        (Profile::TflxTls, "Trust&GO or TrustFLEX"),
+        (Profile::MongooseOs, "mongoose-os"),
+        (Profile::Arduino, "Arduino ECCX08"),
+        (Profile::VendorPkcs11, "the vendor's PKCS#11 example"),
+    ] {
+        let bench = with_chip(profile);
+        let info = bench.json(&["info"]);
+        assert_eq!((&info["profile"], &info["recognised"]), (&None::<&str>.into(), &name.into()));
+        assert_eq!(info["slots"][0]["key"]["label"], "device");
+        let doctor = bench.json(&["doctor"]);
+        assert!(doctor.to_string().contains(&format!("{name}: keys may do")), "{doctor}");
+    }
+}
+
+#[test]
+fn the_chain_is_exported_device_first_and_root_last() {
+    for profile in [Profile::TngTls, Profile::TngTlsEarly, Profile::TflxTls] {
+        let bench = with_chip(profile);
+        let dir = bench.dir.path();
+        let exported = bench.run(&["cert", "export", "--label", "device", "--chain", "--output", "chain.pem"]);
+        assert!(exported.status.success(), "{}", stderr(&exported));
+        let chain = std::fs::read_to_string(bench.path("chain.pem")).unwrap();
+        let certificates: Vec<&str> = chain.split_inclusive("-----END CERTIFICATE-----\n").collect();
+        assert_eq!(certificates.len(), 3);
+        assert_eq!(certificates[2], root_pem().unwrap());
+        for (name, pem) in ["device.pem", "signer.pem", "root.pem"].iter().zip(&certificates) {
+            std::fs::write(bench.path(name), pem).unwrap();
+        }
+        openssl(dir, "verify -CAfile root.pem -untrusted signer.pem device.pem");
+        // The same for whoever names the key, or nothing.
+        for which in [&["--key", "device"][..], &[]] {
+            let again = bench.run(&[&["cert", "export", "--chain"], which].concat());
+            assert_eq!(stdout(&again), chain, "{}", stderr(&again));
+        }
+    }
+}
+
+#[test]
+fn the_certificates_are_listed_with_their_key_and_cannot_be_removed() {
+    let bench = with_chip(Profile::TngTls);
+    let list = bench.json(&["cert", "list"]);
+    let certificates = list["certificates"].as_array().unwrap();
+    let labels: Vec<&str> = certificates.iter().map(|certificate| certificate["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["device", "signer", "root"]);
+    assert_eq!(certificates[0]["key"], "device");
+    assert_eq!(certificates[1]["is_authority"], true);
+    for label in labels {
+        let removed = bench.run(&["cert", "remove", "--label", label]);
+        assert_eq!(removed.status.code(), Some(1), "{label}");
+        assert!(stderr(&removed).contains("is part of the chip"), "{}", stderr(&removed));
+    }
+}

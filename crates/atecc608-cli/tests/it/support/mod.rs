@@ -1,0 +1,196 @@
+//! What the tests of the tool share: a folder with a configuration and a simulated chip, and the tool as it is run by people.
+
+pub mod attested;
+pub mod kernel;
+pub mod x509;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use atecc608::Chip;
+use atecc608_sim::{Profile, SimChip};
+use atecc608_testkit::built;
+use atecc608_token::bus::Bus;
+use atecc608_token::config::BusLocation;
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const TOOL: &str = env!("CARGO_BIN_EXE_atecc608");
+
+/// Where the zones are in an image file (crates/atecc608-sim/src/image.rs).
+const CONFIG: usize = 16;
+const OTP: usize = CONFIG + 128;
+const SLOTS: usize = OTP + 64;
+
+pub struct Bench {
+    pub dir: TempDir,
+}
+
+impl Bench {
+    /// A blank ATECC608B.
+    pub fn new() -> Self {
+        Self::with_chip(Profile::Blank608B)
+    }
+
+    pub fn with_chip(profile: Profile) -> Self {
+        let bench =
+            Self::with_config(|dir| format!("bus = \"sim:{}\"\nlabel = \"gateway\"\n", dir.join("chip").display()));
+        SimChip::open_profile(&bench.chip_file(), 0x60, profile).unwrap();
+        bench
+    }
+
+    /// No chip yet; one `[[token]]` with these lines.
+    pub fn with_config(token: impl FnOnce(&Path) -> String) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::create_dir(dir.path().join("state")).unwrap();
+        let text = format!("state_dir = \"{}\"\n[[token]]\n{}", dir.path().join("state").display(), token(dir.path()));
+        std::fs::write(dir.path().join("config.toml"), text).unwrap();
+        Self { dir }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn chip_file(&self) -> PathBuf {
+        self.path("chip")
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(TOOL);
+        command
+            .args(arguments)
+            .env("ATECC608_PKCS11_CONF", self.path("config.toml"))
+            .env_remove("ATECC608_LOG")
+            .current_dir(self.dir.path());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The JSON of a command, whatever its exit status.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// Provisions the chip with `tls`.
+    pub fn provision(&self) {
+        let output = self.run(&["provision", "tls", "--lock-forever"]);
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    pub fn image(&self) -> ImageFile {
+        ImageFile(std::fs::read(self.chip_file()).unwrap())
+    }
+
+    /// Changes the configuration zone by hand.
+    pub fn tamper(&self, change: impl FnOnce(&mut [u8])) {
+        let bus = self.bus();
+        let sim = bus.simulated().unwrap();
+        let mut image = sim.image(0).unwrap();
+        change(image.part_mut(atecc608_sim::image::Part::Config));
+        sim.set_image(0, image).unwrap();
+    }
+
+    pub fn bus(&self) -> Bus {
+        Bus::open(&BusLocation::Sim(self.chip_file()), 0x60, &self.path("state")).unwrap()
+    }
+
+    pub fn chip(&self) -> Chip<Bus> {
+        Chip::new(self.bus(), 0x60)
+    }
+
+    pub fn serial(&self) -> String {
+        let image = self.image();
+        let config = image.config();
+        [&config[..4], &config[8..13]].concat().iter().map(|byte| format!("{byte:02X}")).collect()
+    }
+
+    pub fn key_file(&self) -> PathBuf {
+        self.path("keys").join(self.serial())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFile(Vec<u8>);
+
+impl ImageFile {
+    pub fn config(&self) -> &[u8] {
+        &self.0[CONFIG..OTP]
+    }
+
+    pub fn otp(&self) -> &[u8] {
+        &self.0[OTP..SLOTS]
+    }
+
+    pub fn slot(&self, slot: usize) -> &[u8] {
+        let size = |slot: usize| match slot {
+            0..=7 => 36,
+            8 => 416,
+            _ => 72,
+        };
+        let start = SLOTS + (0..slot).map(size).sum::<usize>();
+        &self.0[start..start + size(slot)]
+    }
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+pub fn hex(text: &str) -> Vec<u8> {
+    atecc608_token::config::parse_hex(&text.replace(' ', "")).unwrap()
+}
+
+/// A slot by its number.
+pub fn slot(number: u8) -> atecc608_wire::Slot {
+    atecc608_wire::Slot::new(number).unwrap()
+}
+
+/// A simulator's process.
+pub struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A blank chip on a bus of its own.
+pub fn served() -> (Bench, Server) {
+    served_at(100_000)
+}
+
+/// The same with another bus clock.
+pub fn served_at(i2c_hz: u32) -> (Bench, Server) {
+    let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()));
+    let socket = bench.path("socket");
+    let mut serve = Command::new(built::simulator());
+    serve
+        .args(["serve", "--timing", "fast", "--i2c-hz", &i2c_hz.to_string(), "--socket"])
+        .arg(&socket)
+        .arg("--state")
+        .arg(bench.chip_file());
+    let server = Server(serve.stdout(Stdio::null()).spawn().unwrap());
+    while !socket.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    (bench, server)
+}
+
+/// Tells the simulator of [`served`] to do something with its chip.
+pub fn control(bench: &Bench, action: &[&str]) {
+    let status =
+        Command::new(built::simulator()).args(["control", "--socket"]).arg(bench.path("socket")).args(action).status();
+    assert!(status.unwrap().success());
+}

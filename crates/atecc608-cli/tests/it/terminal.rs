@@ -1,0 +1,84 @@
+//! Colours and progress are for people at a terminal: pipes, files and `NO_COLOR` get plain text.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::fs::{flock, FlockOperation};
+
+use crate::support::{stderr, stdout, Bench, TOOL};
+
+/// What the tool prints at a terminal, its standard error among it (`script`, of Debian's bsdutils, makes one).
+fn at_a_terminal(bench: &Bench, arguments: &str, environment: &[(&str, &str)]) -> String {
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &format!("{TOOL} {arguments}"), "/dev/null"])
+        .env("ATECC608_PKCS11_CONF", bench.path("config.toml"))
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .envs(environment.iter().copied());
+    stdout(&script.output().unwrap())
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let bench = Bench::new();
+    let coloured = at_a_terminal(&bench, "doctor", &[]);
+    assert!(coloured.contains("\x1b[31mFAIL\x1b[0m") && coloured.contains("\x1b[32mok"), "{coloured}");
+    assert!(at_a_terminal(&bench, "config check", &[]).contains("\x1b[31mDANGER"));
+    for plain in [
+        at_a_terminal(&bench, "doctor", &[("NO_COLOR", "1")]),
+        at_a_terminal(&bench, "doctor", &[("TERM", "dumb")]),
+        at_a_terminal(&bench, "doctor --json", &[]),
+        stdout(&bench.run(&["doctor"])),
+        stdout(&bench.run(&["config", "check"])),
+    ] {
+        assert!(!plain.contains('\x1b') && plain.len() > 100, "{plain}");
+    }
+    // An empty NO_COLOR counts as none (no-color.org).
+    assert!(at_a_terminal(&bench, "doctor", &[("NO_COLOR", "")]).contains("\x1b["));
+}
+
+#[test]
+fn progress_is_shown_to_who_waits_and_results_stay_alone() {
+    let bench = Bench::new();
+    assert!(at_a_terminal(&bench, "scan", &[]).contains("atecc608: asking sim:"));
+    let output = bench.run(&["scan"]);
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn who_waits_for_the_bus_is_told_for_whom() {
+    let bench = Bench::new();
+    assert!(bench.run(&["info"]).status.success());
+    let held = std::fs::File::open(bench.path("chip.lock")).unwrap();
+    flock(&held, FlockOperation::LockExclusive).unwrap();
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| at_a_terminal(&bench, "info", &[]));
+        // Longer than nothing is said, shorter than the lock's timeout.
+        std::thread::sleep(Duration::from_millis(2500));
+        drop(held);
+        waiting.join().unwrap()
+    });
+    assert!(waiting.contains("atecc608: waiting for sim:") && waiting.contains("it is used by"), "{waiting}");
+    assert!(waiting.contains("Slots") || waiting.contains("slot"), "then the result: {waiting}");
+}
+
+#[test]
+fn a_failure_is_json_too() {
+    let bench = Bench::new();
+    for arguments in [
+        &["lock", "data"][..],
+        &["config", "set", "nowhere"],
+        &["config", "diff", "profile:none"],
+        &["import-config", "nowhere"],
+        &["scan", "no-bus"],
+    ] {
+        let report = bench.json(arguments);
+        assert!(report["error"].as_str().unwrap().len() > 10, "{arguments:?}: {report}");
+    }
+    let output = bench.run(&["lock", "--json", "everything"]);
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(report["error"].as_str().unwrap().contains("everything"), "{report}");
+    assert!(stderr(&output).contains("everything"));
+}

@@ -1,0 +1,23 @@
+//! The simulated chip, asked as the fact sheet says that a chip is asked, by a bus master that is no driver.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod auth;
+mod bus;
+mod certificates;
+mod crypto;
+mod faults;
+mod images;
+mod keys;
+mod locks;
+mod modes;
+mod openssl;
+mod profiles;
+mod properties;
+mod secrets;
+mod server;
+mod switches;
+mod symmetric;
+mod uses;
+mod vectors_ecc;
+mod vectors_symmetric;
+mod volatile;

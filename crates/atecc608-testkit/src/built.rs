@@ -1,0 +1,87 @@
+//! The module, the tool and the simulator as they are built from these sources, for tests of other packages: cargo builds a
+//! package's own programs before its tests, and no cdylib.
+//!
+//! A test that asks for one has cargo build it, once per process: as the test itself was built, in the same target folder, and
+//! what cargo says that it built is what the test gets. So it is never an older one. Cargo takes a moment where nothing is to be
+//! done, and several processes that ask at once wait for each other.
+//!
+//! `scripts/test_programs.py` builds all of it beside the tests and names the folder in [`FOLDER`]; then no cargo is run.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The variable with the folder of programs that have just been built.
+const FOLDER: &str = "ATECC608_TEST_BUILT";
+
+/// `libatecc608_pkcs11.so`, with the simulated chip in it.
+pub fn module() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| built("libatecc608_pkcs11.so", "atecc608-pkcs11", "--lib"))
+}
+
+/// The tool, `atecc608`.
+pub fn tool() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| built("atecc608", "atecc608-cli", "--bins"))
+}
+
+/// `atecc608-sim`.
+pub fn simulator() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| built("atecc608-sim", "atecc608-sim", "--bins"))
+}
+
+/// The file of this name, which these targets of this package are.
+fn built(file: &str, package: &str, targets: &str) -> PathBuf {
+    match std::env::var_os(FOLDER) {
+        Some(folder) => {
+            let path = Path::new(&folder).join(file);
+            assert!(path.exists(), "{FOLDER}: {} does not exist", path.display());
+            path
+        }
+        None => build(file, &["--package", package, targets]),
+    }
+}
+
+fn build(file: &str, what: &[&str]) -> PathBuf {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--locked", "--quiet", "--message-format=json-render-diagnostics"])
+        .args(what)
+        .args(as_this_test_was_built())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        // A sanitizer's runtime is for the test, not for the compiler.
+        .env_remove("LD_PRELOAD")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo builds what this test is about");
+    assert!(output.status.success(), "cargo does not build {what:?}: {}", output.status);
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let files = messages.lines().flat_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap();
+        message["filenames"].as_array().cloned().unwrap_or_default()
+    });
+    let mut paths = files.filter_map(|path| path.as_str().map(PathBuf::from));
+    paths.find(|path| path.ends_with(file)).unwrap_or_else(|| panic!("cargo built {what:?}, and no {file}"))
+}
+
+/// The options for the test's own target folder, target and profile: a test lies in FOLDER/[TARGET/]PROFILE/deps.
+fn as_this_test_was_built() -> Vec<String> {
+    let test = std::env::current_exe().expect("a test knows its executable");
+    let [_, deps, profile, folder] = *test.ancestors().take(4).collect::<Vec<_>>() else {
+        panic!("{} is in no target folder", test.display())
+    };
+    assert!(deps.ends_with("deps"), "{} is in no target folder", test.display());
+    let mut options = match profile.file_name().and_then(|name| name.to_str()).unwrap() {
+        "debug" => vec![],
+        named => vec!["--profile".to_owned(), named.to_owned()],
+    };
+    let mut folder = folder;
+    if folder.ends_with(env!("BUILT_FOR")) {
+        options.extend(["--target".to_owned(), env!("BUILT_FOR").to_owned()]);
+        folder = folder.parent().unwrap();
+    }
+    options.extend(["--target-dir".to_owned(), folder.to_str().unwrap().to_owned()]);
+    options
+}

@@ -1,0 +1,13 @@
+//! What the integration tests of several crates share.
+//!
+//! - [`built`]: the module, the tool and the simulator as programs, for packages that are not theirs.
+//! - [`master`]: a bus master that is no driver, and prepared chips.
+//! - [`chip`]: chips provisioned with the token's profiles, and buses that a test holds in its hand.
+//! - [`vectors`]: reads the published vectors in `tests/vectors`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod built;
+#[cfg(feature = "chip")]
+pub mod chip;
+pub mod master;
+pub mod vectors;

@@ -1,0 +1,4 @@
+//! The token's bus, on a simulated chip or a real one.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod hardware;

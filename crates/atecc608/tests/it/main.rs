@@ -1,0 +1,5 @@
+//! The driver on simulated chips.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod attest;
+mod driver;

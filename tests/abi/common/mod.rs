@@ -1,0 +1,19 @@
+//! What the tests of the C functions share: the built module, loaded as any PKCS#11 client does; simulated chips for it; and
+//! other processes that use it, too.
+
+pub mod c_program;
+pub mod fork;
+pub mod functions;
+pub mod keys;
+pub mod module;
+pub mod one_key;
+pub mod openssl;
+pub mod pin;
+pub mod process;
+pub mod secrets;
+pub mod signers;
+pub mod tap;
+pub mod templates;
+
+pub use atecc608_testkit::built::module as module_path;
+pub use atecc608_testkit::chip;

@@ -1,0 +1,101 @@
+//! Other processes that use the module, too: the test's own executable, started again to run one function.
+//!
+//! A test file that wants them has a test `helper_process`, which does what [`role`] says and nothing if it says
+//! nothing, and names itself with `module_path!()`. Helper and test take turns through the helper's stdin and stdout.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use super::module::Module;
+
+const ROLE: &str = "ABI_TEST_ROLE";
+/// Begins what a helper says; the rest of its output is the test harness's.
+const MARK: &str = "=> ";
+
+/// What this process was started for; none in a test.
+pub fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
+}
+
+/// Tells the test something.
+pub fn say(text: &str) {
+    println!("{MARK}{text}");
+    std::io::stdout().flush().unwrap();
+}
+
+/// Waits for [`Helper::go`].
+pub fn wait() {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+}
+
+/// A process with the test's configuration. Killed when dropped.
+pub struct Helper {
+    pub child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Helper {
+    pub fn start(file: &str, module: &Module, role: &str) -> Self {
+        let (_, file) = file.split_once("::").unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("{file}::helper_process"), "--nocapture"])
+            .env(ROLE, role)
+            .env("ATECC608_PKCS11_CONF", module.configuration())
+            // A killed helper leaves its temporary folder: it goes with the test's.
+            .env("TMPDIR", module.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, output }
+    }
+
+    /// What it says next; none when it has ended.
+    pub fn heard(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.output.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            if let Some((_, text)) = line.trim_end().split_once(MARK) {
+                return Some(text.to_owned());
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) {
+        assert_eq!(self.heard().as_deref(), Some(text));
+    }
+
+    /// Lets it go on after [`wait`].
+    pub fn go(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    /// All that it still says; it must end well.
+    #[track_caller]
+    pub fn finish(mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        while let Some(text) = self.heard() {
+            said.push(text);
+        }
+        assert!(self.child.wait().unwrap().success(), "the helper failed: {said:?}");
+        said
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

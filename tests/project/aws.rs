@@ -1,0 +1,49 @@
+//! docs/aws-iot.md says what the sources say: the IAM permission of every call, every feature, every file.
+
+use std::fs;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// `create-certificate-from-csr` as IAM calls it.
+fn action(call: &str) -> String {
+    call.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+#[test]
+fn the_permission_of_every_call_is_listed() {
+    let (page, source) = (read("docs/aws-iot.md"), read("crates/atecc608-cli/src/aws/calls.rs"));
+    let calls: Vec<&str> = source.split("call(&[").skip(1).map(|rest| rest.split('"').nth(1).unwrap()).collect();
+    assert!(calls.len() >= 18, "only {calls:?} were found");
+    for call in calls {
+        let permission = match call {
+            // The permission has a word less, or a capital more, than the call.
+            "register-certificate-without-ca" => "RegisterCertificateWithoutCA".to_owned(),
+            "describe-ca-certificate" => "DescribeCACertificate".to_owned(),
+            call => action(call),
+        };
+        assert!(page.contains(&format!("`iot:{permission}`")), "{call}: iot:{permission}");
+    }
+}
+
+#[test]
+fn every_file_is_in_the_table_with_its_mode() {
+    let page = read("docs/aws-iot.md");
+    for (file, mode) in [
+        ("device.pem", "0644"),
+        ("device.csr", "0600"),
+        ("root-ca.pem", "0644"),
+        ("policy.json", "0644"),
+        ("libatecc608_pkcs11.so", "0640"),
+        ("device-client.json", "0640"),
+        ("greengrass.yaml", "0600"),
+        ("sdk_connect.py", "0644"),
+    ] {
+        assert!(page.contains(&format!("| `{file}` | {mode} |")), "{file} {mode}");
+        let source = ["certificate", "device_client", "greengrass", "sdk", "thing"]
+            .map(|name| read(&format!("crates/atecc608-cli/src/aws/{name}.rs")))
+            .concat();
+        assert!(source.contains(&format!("\"{file}\"")), "{file}");
+    }
+}

@@ -1,0 +1,10 @@
+//! What holds the project's pages, configuration files and sources to what they promise.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod aws;
+mod code;
+mod config_files;
+mod links;
+mod simulator;
+mod sources;
+mod troubleshooting;

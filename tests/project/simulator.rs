@@ -1,0 +1,83 @@
+//! docs/simulator.md says what the sources say: every switch, fault, profile and command, and the image file's format.
+
+use std::fs;
+
+use atecc608_sim::Profile;
+use atecc608_wire::Opcode;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn assert_rows(path: &str, rows: impl Iterator<Item = String>, at_least: usize) {
+    let (document, mut count) = (read("docs/simulator.md"), 0);
+    for row in rows {
+        assert!(document.lines().any(|line| line == row), "docs/simulator.md lacks what {path} says:\n{row}");
+        count += 1;
+    }
+    assert!(count >= at_least, "only {count} rows were found in {path}");
+}
+
+/// The tables in the documentation of a module.
+fn table_rows(path: &str) -> Vec<String> {
+    let text = read(path);
+    text.lines()
+        .filter_map(|line| line.strip_prefix("//! "))
+        .filter(|line| line.starts_with('|'))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_tables_of_faults_and_of_the_image_file_are_the_sources() {
+    for (path, at_least) in [("crates/atecc608-sim/src/faults.rs", 15), ("crates/atecc608-sim/src/image.rs", 8)] {
+        assert_rows(path, table_rows(path).into_iter(), at_least);
+    }
+}
+
+#[test]
+fn every_switch_is_there_with_its_meaning() {
+    let source = read("crates/atecc608-sim/src/switches.rs");
+    let fields = source.split_once("pub struct Switches {").unwrap().1.split_once("\n}").unwrap().0;
+    let (mut rows, mut meaning) = (Vec::new(), Vec::new());
+    for line in fields.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("/// ") {
+            meaning.push(text);
+        } else if let Some((name, _)) = line.strip_prefix("pub ").and_then(|field| field.split_once(':')) {
+            let text = meaning
+                .join(" ")
+                .replace('|', "\\|")
+                .replace("[`super::SimChip::blank_with`]", "`SimChip::blank_with`");
+            rows.push(format!("| `{name}` | {text} |"));
+            meaning.clear();
+        }
+    }
+    assert_rows("crates/atecc608-sim/src/switches.rs", rows.into_iter(), 50);
+}
+
+#[test]
+fn every_profile_and_every_command_is_there() {
+    let document = read("docs/simulator.md");
+    for profile in Profile::ALL {
+        assert!(document.contains(&format!("`{}`", profile.name())), "{}", profile.name());
+    }
+    for opcode in Opcode::ALL {
+        let row = format!("| {opcode} | ");
+        assert!(document.lines().any(|line| line.starts_with(&row)), "{row}");
+    }
+}
+
+#[test]
+fn every_file_it_names_is_there() {
+    let document = read("docs/simulator.md");
+    let evidence = document.split_once("## What stands behind each command").unwrap().1;
+    let evidence = evidence.split_once("## The uncertain points").unwrap().0;
+    let mut count = 0;
+    for name in evidence.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") || name.ends_with(".py")) {
+        let places = [format!("crates/atecc608-sim/tests/it/{name}"), format!("tests/vendor/{name}"), name.to_owned()];
+        let root = env!("CARGO_MANIFEST_DIR");
+        assert!(places.iter().any(|place| fs::metadata(format!("{root}/{place}")).is_ok()), "{name} is not there");
+        count += 1;
+    }
+    assert!(count > 20);
+}
