@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use atecc608_sim::chip::ExecutionTimes;
 use atecc608_sim::image::Part;
+use atecc608_sim::transfer::{Segment, TransferFault, TransferResult};
 use atecc608_sim::{Image, Profile, SimBus, SimChip, Switches};
 use atecc608_wire::commands::{CheckMac, Info, Lock, LockZone, Nonce, NonceResponse, NonceTarget};
 use atecc608_wire::config_zone::SerialNumber;
-use atecc608_wire::transfer::{Segment, TransferFault, TransferResult};
 use atecc608_wire::{frame, Command, Slot, Status};
 use sha2::{Digest, Sha256};
 

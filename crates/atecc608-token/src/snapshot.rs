@@ -14,7 +14,7 @@ use super::layout::KeySlot;
 use super::object::KeyRef;
 use super::pin::Who;
 use super::point::Point;
-use super::state::State;
+use super::state::{SlotState, State};
 use super::store::StateRead;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{ConfigZone, Slot};
@@ -71,6 +71,17 @@ struct KeyFacts {
     last_known: Option<Point>,
     /// Grows whenever the key turns out to be another.
     epoch: u32,
+}
+
+impl KeyFacts {
+    /// The public key: from the chip, else from the state.
+    fn point(&self, state: Option<&SlotState>) -> Option<Point> {
+        self.checked.or_else(|| state.and_then(stored_point)).or(self.last_known)
+    }
+}
+
+fn stored_point(state: &SlotState) -> Option<Point> {
+    state.public_key.as_deref().and_then(Point::from_uncompressed)
 }
 
 /// Where the snapshot is posted.
@@ -239,9 +250,7 @@ impl Known {
 
     /// The slot's public key as far as it is known without asking: from the chip, else from the state.
     pub(crate) fn known_point(&self, slot: Slot) -> Option<Point> {
-        let stored = || self.state().slot(slot).and_then(|state| state.public_key.as_deref());
-        let facts = &self.keys[slot.index()];
-        facts.checked.or_else(|| stored().and_then(Point::from_uncompressed)).or(facts.last_known)
+        self.keys[slot.index()].point(self.state().slot(slot))
     }
 
     /// The slot's public key if it was read from the chip in this process.
@@ -252,24 +261,26 @@ impl Known {
 
 /// How what is known changes.
 impl Known {
-    /// Another process changed the state: what was known about keys is to be asked again. Handles of a key that the state says
-    /// was replaced or destroyed end.
+    /// Another process changed the state. What was known about a key whose entry says something else about it than before is to be
+    /// asked again; handles of a key that the state says was replaced or destroyed end.
     pub(crate) fn state_changed(&mut self, read: StateRead) {
-        let before = Slot::all().map(|slot| self.known_point(slot)).collect::<Vec<_>>();
-        if self.state().slot_8_changes != read.state.slot_8_changes {
+        let before = std::mem::replace(&mut self.state_read, Arc::new(read));
+        let (before, now) = (&before.state, &self.state_read.state);
+        log::debug!("chip {}: the state is of generation {} now", self.identity.zone.serial_number(), now.generation);
+        if before.slot_8_changes != now.slot_8_changes {
             self.certificates.may_have_changed(&self.identity);
         }
-        self.state_read = Arc::new(read);
-        let generation = self.state().generation;
-        log::debug!("chip {}: the state is of generation {generation} now", self.zone().serial_number());
-        for (slot, before) in Slot::all().zip(before) {
-            let now = self.state_read.state.slot(slot);
-            let point = now.and_then(|now| now.public_key.as_deref()).and_then(Point::from_uncompressed);
+        for slot in Slot::all() {
+            let (before, now) = (before.slot(slot), now.slot(slot));
+            if before.map(SlotState::about_the_key) == now.map(SlotState::about_the_key) {
+                continue;
+            }
+            let facts = &mut self.keys[slot.index()];
+            let (before, point) = (facts.point(before), now.and_then(stored_point));
             let replaced = match point {
                 Some(point) => before.is_some_and(|before| before != point),
                 None => before.is_some() && now.is_some_and(|now| now.tombstone.is_some()),
             };
-            let facts = &mut self.keys[slot.index()];
             *facts = KeyFacts {
                 present: None,
                 checked: None,
