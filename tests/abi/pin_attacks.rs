@@ -8,10 +8,11 @@ use crate::common::module::Module;
 use crate::common::one_key::{generate, sign};
 use crate::common::pin::{self, AUTHORISATION, OFFICER, OTHER_PIN, PIN};
 use atecc608::authorise::Gate;
-use atecc608::locked::LockedSecret;
 use atecc608::{Awake, Chip, Error, Transport};
 use atecc608_sim::image::Part;
 use atecc608_sim::{SimBus, SimChip, Switches, Timing};
+use atecc608_testkit::driver::{self, Simulated};
+use atecc608_token::locked::LockedSecret;
 use atecc608_token::pin::Scheme;
 use atecc608_token::profile;
 use atecc608_wire::commands::*;
@@ -24,12 +25,12 @@ use sha2::{Digest, Sha256};
 const DIGEST: [u8; 32] = [0xD1; 32];
 
 /// The profile's chip with a key in slot 0, and a driver for it that nobody has logged in.
-fn attacked() -> (SimBus, Chip<SimBus>) {
+fn attacked() -> (SimBus, Chip<Simulated>) {
     let mut image = pin::image();
     chip::put_key(&mut image, 0, &[0x21; 32]);
     let bus = SimBus::with_timing(100_000, Timing::Fast);
     bus.add_chip(SimChip::from_image(image));
-    (bus.clone(), Chip::new(bus, 0x60))
+    (bus.clone(), driver::on(&bus, 0x60))
 }
 
 fn serial(bus: &SimBus) -> SerialNumber {
@@ -99,7 +100,7 @@ fn a_recorded_login_played_back_gives_nothing() {
         sign_as_attacker(awake)
     }));
     // Nor does the login's owner leave anything behind.
-    let gate = Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret: Some(secret.into()) };
+    let gate = Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret: Some(Box::new(secret)) };
     driver.set_gate(Some(gate));
     driver.converse(|awake| awake.sign_digest(chip::slot(0), &DIGEST)).unwrap();
     driver.set_gate(None);
@@ -157,7 +158,7 @@ fn without_the_secret_no_command_uses_a_key_or_replaces_a_secret() {
 }
 
 /// GenKey into TempKey and ECDH from there into a slot: the attacker knows the other key, and so the secret.
-fn plant_by_ecdh(driver: &mut Chip<SimBus>, slot: u8, peer: &[u8; 64]) -> Result<(), Error> {
+fn plant_by_ecdh(driver: &mut Chip<Simulated>, slot: u8, peer: &[u8; 64]) -> Result<(), Error> {
     let create = GenKey { mode: GenKeyMode::Create { digest: false }, key: KeyLocation::TempKey };
     let target = EcdhTarget::Slot(chip::slot(slot));
     driver.converse_once(|awake| {
@@ -168,7 +169,7 @@ fn plant_by_ecdh(driver: &mut Chip<SimBus>, slot: u8, peer: &[u8; 64]) -> Result
 }
 
 /// PRF of a key that the attacker has put into TempKey.
-fn plant_by_kdf(driver: &mut Chip<SimBus>, slot: u8) -> Result<(), Error> {
+fn plant_by_kdf(driver: &mut Chip<Simulated>, slot: u8) -> Result<(), Error> {
     let algorithm = KdfAlgorithm::Prf { key_len: 1, long: false, aead: false };
     let (source, target) = (KdfSource::TempKey, KdfTarget::Slot(chip::slot(slot)));
     driver.converse_once(|awake| {

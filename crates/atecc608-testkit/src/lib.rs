@@ -2,6 +2,7 @@
 //!
 //! - [`built`]: the module, the tool and the simulator as programs, for packages that are not theirs.
 //! - [`master`]: a bus master that is no driver, and prepared chips.
+//! - [`driver`]: the driver on a simulated bus.
 //! - [`chip`]: chips provisioned with the token's profiles, and buses that a test holds in its hand.
 //! - [`vectors`]: reads the published vectors in `tests/vectors`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -9,5 +10,6 @@
 pub mod built;
 #[cfg(feature = "chip")]
 pub mod chip;
+pub mod driver;
 pub mod master;
 pub mod vectors;

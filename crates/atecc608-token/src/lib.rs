@@ -34,6 +34,7 @@ pub mod inventory;
 pub mod io_key;
 pub mod known;
 pub mod layout;
+pub mod locked;
 pub mod logging;
 pub mod mechanism;
 pub mod pin;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::race::OnceBox;
 
-use crate::bus::lock::open_lock_descriptors;
+use crate::bus::open_lock_descriptors;
 
 /// Returns whether this process has more rights than the user who started it (setuid, setgid, file capabilities), so that
 /// its environment can't be trusted. The kernel decides (AT_SECURE).

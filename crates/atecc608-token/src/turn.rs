@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::deadline::Deadline;
-use super::error::{Error, Result};
+use super::error::{explain, Error, Result};
 use super::fair::FairMutex;
 use super::identity::Identity;
 use super::io_protection::IoProtection;
@@ -16,7 +16,7 @@ use super::state::State;
 use super::token::Token;
 use super::{intents, secret};
 use crate::bus::{host_random, Bus, LockGuard, OpenError};
-use atecc608::authorise::Gate;
+use atecc608::authorise::{Gate, Secret};
 use atecc608::{self as chip, Awake, Chip};
 use atecc608_wire::Slot;
 
@@ -74,7 +74,7 @@ impl Line {
         deadline: Deadline,
         work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
     ) -> Result<T> {
-        let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token))?;
+        let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token, deadline))?;
         let guard = side.lock_bus(token, deadline)?;
         side.take_turn(token, guard, work)
     }
@@ -84,7 +84,7 @@ impl Line {
     /// # Errors
     /// As [`Line::turn`].
     pub(crate) fn meet(&self, token: &Token, deadline: Deadline) -> Result<Arc<Known>> {
-        let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token))?;
+        let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token, deadline))?;
         // Another thread may have met it meanwhile.
         if let Some(known) = &token.board.snapshot().known {
             return Ok(known.clone());
@@ -111,7 +111,7 @@ impl Line {
     /// answers none.
     pub(crate) fn look(&self, token: &Token, deadline: Option<Deadline>) -> Option<Result<Arc<Known>>> {
         let side = match deadline {
-            Some(deadline) => self.0.lock(deadline).ok_or_else(|| held_here(token)),
+            Some(deadline) => self.0.lock(deadline).ok_or_else(|| held_here(token, deadline)),
             None => Ok(self.0.try_lock()?),
         };
         let found = match side {
@@ -180,17 +180,12 @@ impl ChipSide {
 
     fn lock_bus(&mut self, token: &Token, deadline: Deadline) -> Result<LockGuard> {
         let bus = self.open(token)?.transport_mut();
-        bus.lock(deadline.remaining()).map_err(|error| Error::DeviceError(error.to_string()))
+        bus.lock(deadline).map_err(|error| Error::DeviceError(error.to_string()))
     }
 
     fn try_lock_bus(&mut self, token: &Token) -> Result<Option<LockGuard>> {
-        use crate::bus::LockError;
         let bus = self.open(token)?.transport_mut();
-        match bus.lock(std::time::Duration::ZERO) {
-            Ok(guard) => Ok(Some(guard)),
-            Err(LockError::Held { .. }) => Ok(None),
-            Err(error) => Err(Error::DeviceError(error.to_string())),
-        }
+        bus.try_lock().map_err(|error| Error::DeviceError(error.to_string()))
     }
 
     /// The chip that answers: identified at the first time, four Reads; later one Read where it is to be confirmed.
@@ -263,7 +258,7 @@ impl ChipSide {
             serial: known.zone().serial_number(),
             key: scheme.authorisation,
             slots: scheme.guarded,
-            secret: secret.clone(),
+            secret: secret.clone().map(|secret| Box::new(secret) as Box<dyn Secret + Send>),
         }));
         let notes = Notes { token, known };
         let mut turn = Turn { chip, io_protection: &mut self.io_protection, notes };
@@ -274,7 +269,7 @@ impl ChipSide {
         result.map_err(|error| match error {
             Error::Device(error @ chip::Error::NotAuthorised { refused, .. }) => {
                 if refused {
-                    log::warn!("{error}");
+                    log::warn!("{}", explain(&error));
                     token.login.end_if_it_rests_on(secret.as_ref(), &token.board);
                 }
                 Error::UserNotLoggedIn
@@ -458,10 +453,10 @@ fn not_present(error: Error) -> Error {
     }
 }
 
-fn held_here(token: &Token) -> Error {
+fn held_here(token: &Token, deadline: Deadline) -> Error {
     Error::DeviceError(format!(
         "{} has been in use by other threads of this process for {} ms",
         token.place(),
-        token.config.lock_timeout.as_millis()
+        deadline.elapsed().as_millis()
     ))
 }

@@ -1,6 +1,9 @@
 //! The 128-byte configuration zone as types (fact sheet sections 5.1 to 5.6).
 
-use std::fmt;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::string::ToString;
+use core::fmt;
 
 use super::slot::Slot;
 use super::timing::ClockDivider;

@@ -10,8 +10,10 @@
 //! master reads    [count][payload ...][crc lo][crc hi]
 //! ```
 
-pub mod attestation;
-pub mod certificate;
+#![no_std]
+
+extern crate alloc;
+
 pub mod command;
 pub mod commands;
 pub mod config_zone;
@@ -22,7 +24,6 @@ pub mod opcode;
 pub mod slot;
 pub mod status;
 pub mod timing;
-pub mod words;
 pub mod zone;
 
 pub use command::{Command, ParseError, ResponseError};

@@ -2,7 +2,7 @@
 //!
 //! The driver waits by the typical times and gives up by the maxima; the simulated chip counts the maxima.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use super::opcode::Opcode;
 

@@ -4,20 +4,28 @@
 //! through [`Awake`], which puts it to sleep when it goes, so nothing volatile (TempKey, digest buffer,
 //! authorisation) outlives a conversation. The caller holds the bus lock meanwhile (`atecc608_token::bus::lock`).
 
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
 pub mod attest;
 pub mod authorise;
 pub mod awake;
 pub mod error;
 mod exchange;
 pub mod i2c;
-pub mod locked;
 pub mod ops;
 pub mod provision;
 pub mod secrets;
 pub mod transport;
 
-use std::fmt;
-use std::time::Duration;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
 
 pub use awake::Awake;
 pub use error::{Error, Result};

@@ -7,13 +7,14 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::output::{hex, Output};
 use crate::target::{default_label, Selection, Target};
+use atecc608_contents::words;
 use atecc608_token::known;
 use atecc608_token::layout::key_slots;
 use atecc608_token::point::Point;
 use atecc608_token::profile::{self, Profile};
 use atecc608_token::state::{SlotState, StoredClass};
 use atecc608_token::store::Store;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// All that is said about a chip.
 #[derive(Debug, Serialize)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::attested::*;
 use crate::support::{stderr, stdout, Bench};
-use atecc608_cli::attest::statement::Statement;
+use atecc608_cli::Statement;
 use atecc608_sim::image::Part;
 use atecc608_sim::Image;
 use atecc608_testkit::built;

@@ -18,14 +18,13 @@ use crate::support::{stderr, stdout, Bench};
 use atecc608::Chip;
 use atecc608_sim::image::Part;
 use atecc608_sim::server::Server;
+use atecc608_sim::transfer::{read_result, write_result, Request, Segment, Verb};
 use atecc608_sim::{Faults, Image, Profile, SimBus, SimChip, Timing};
 use atecc608_testkit::built;
 use atecc608_testkit::master::{slot, tls_image, ADDRESS, OK, SERIAL};
-use atecc608_token::bus::Bus;
-use atecc608_token::config::BusLocation;
+use atecc608_token::bus::{host_random, Bus};
 use atecc608_token::pin::code::RecoveryCode;
 use atecc608_token::profile;
-use atecc608_wire::transfer::{read_result, write_result, Request, Segment, Verb};
 
 const SEED: u64 = 8;
 const SIGKILL: i32 = 9;
@@ -278,7 +277,7 @@ fn no_other_process_dies_by_the_fault() {
     let mut stream = UnixStream::connect(&socket).unwrap();
     let spec = r#"{"spec":"kill@1:before"}"#.to_owned();
     Request::Control(Verb::Faults as u8, spec).write_to(&mut stream).unwrap();
-    let answer = atecc608_wire::transfer::read_control_reply(&mut stream).unwrap();
+    let answer = atecc608_sim::transfer::read_control_reply(&mut stream).unwrap();
     assert!(answer.contains("kill@N is for atecc608-sim serve"), "{answer}");
     assert_eq!(master.status(&write_slot_8(0, 0x78)), OK);
 }
@@ -293,7 +292,7 @@ fn write_slot_8(block: u8, byte: u8) -> atecc608_wire::commands::Write {
 const HELPER: &str = "SIM_TEST_IMAGE";
 
 fn open(image: &Path) -> Chip<Bus> {
-    Chip::new(Bus::open(&BusLocation::Sim(image.to_owned()), ADDRESS, image.parent().unwrap()).unwrap(), ADDRESS)
+    Chip::new(Bus::open_simulated(image, ADDRESS).unwrap().0, host_random)
 }
 
 /// The test's own executable, started again as another process: fills slot 8 with the next number, and so on, until it is

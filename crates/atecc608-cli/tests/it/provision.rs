@@ -5,9 +5,7 @@ use std::os::unix::fs::{symlink, PermissionsExt};
 use std::process::Stdio;
 
 use crate::support::{control, hex, served, stderr, stdout, Bench};
-use atecc608_cli::provision::plan::{Plan, Standing};
-use atecc608_cli::provision::work::Work;
-use atecc608_cli::Error;
+use atecc608_cli::{Error, Plan, Standing, Work};
 use atecc608_sim::Profile;
 use atecc608_token::io_key::KeyFile;
 use atecc608_token::profile;
@@ -252,14 +250,14 @@ fn a_chip_at_another_address_keeps_it() {
 
 /// One run in this process, as a process of its own would do it, with faults on the way.
 fn run_with(bench: &Bench, faults: &str) -> Result<bool, Error> {
-    let mut chip = bench.chip();
+    let (mut chip, bus) = bench.simulated();
     let zone = chip.converse(|awake| awake.read_config()).unwrap();
     let tls = profile::by_name("tls").unwrap();
     let plan = Plan::new(&zone, tls, 0x60).unwrap_or_else(|changes| panic!("{faults}: {changes:?}"));
     if plan.standing == Standing::Provisioned {
         return Ok(false);
     }
-    chip.transport_mut().simulated().unwrap().set_faults(faults.parse().unwrap());
+    bus.set_faults(faults.parse().unwrap());
     let key_file = KeyFile::at(bench.key_file());
     Work { chip: &mut chip, profile: tls, pin: None, key_file: &key_file, say: &mut |_| {} }.run(&plan).map(|_| true)
 }

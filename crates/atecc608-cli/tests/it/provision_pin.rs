@@ -6,10 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use crate::support::{hex, stderr, stdout, Bench};
-use atecc608_cli::provision::pin::PinSetup;
-use atecc608_cli::provision::plan::{Plan, Standing};
-use atecc608_cli::provision::work::Work;
-use atecc608_cli::Error;
+use atecc608_cli::{Error, PinSetup, Plan, Standing, Work};
 use atecc608_token::io_key::KeyFile;
 use atecc608_token::pin::code::RecoveryCode;
 use atecc608_token::profile;
@@ -158,13 +155,13 @@ fn the_dry_run_of_it_changes_nothing_and_asks_nothing() {
 fn run_with(bench: &Bench, faults: &str) -> (Result<(), Error>, Option<String>) {
     let profile = profile::by_name("tls-pin").unwrap();
     let key_file = KeyFile::at(bench.key_file());
-    let mut chip = bench.chip();
+    let (mut chip, bus) = bench.simulated();
     let zone = chip.converse(|awake| awake.read_config()).unwrap();
     let plan = Plan::new(&zone, profile, 0x60).unwrap();
     if plan.standing == Standing::Provisioned {
         return (Ok(()), None);
     }
-    chip.transport_mut().simulated().unwrap().set_faults(faults.parse().unwrap());
+    bus.set_faults(faults.parse().unwrap());
     let (mut store, mut code) = (store(bench), None);
     let mut hand_over = |given: &RecoveryCode| {
         code = Some(given.text().to_string());

@@ -9,7 +9,7 @@ use super::stored_key;
 use crate::ecc::{private_key, public_key, public_point, verify};
 use crate::image::{Image, Part};
 use crate::profiles::root_public_key;
-use atecc608_wire::certificate::{CertificateError, CompressedCertificate, Definition, Device, Parts, Place};
+use atecc608_contents::certificate::{CertificateError, CompressedCertificate, Definition, Device, Parts, Place};
 use atecc608_wire::Slot;
 
 /// The certificates of a chip whose product code says that it has some.

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::ecc::{private_key, public_key, public_point};
 use super::image::{Image, Part};
+use atecc608_contents::words;
 use atecc608_wire::config_zone::KeyType;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 pub use certificates::{Certificate, Chain};
 

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use atecc608_sim::image::Part;
+use atecc608_sim::transfer::{Segment, TransferFault};
 use atecc608_sim::{Profile, SimBus, SimChip};
 use atecc608_testkit::master::*;
 use atecc608_wire::commands::{GenKey, LockZone, UpdateExtra, Write};
 use atecc608_wire::config_zone::SerialNumber;
-use atecc608_wire::transfer::{Segment, TransferFault};
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::Opcode;
 use embedded_hal::delay::DelayNs;

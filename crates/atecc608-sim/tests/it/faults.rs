@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use atecc608_sim::image::Part;
+use atecc608_sim::transfer::{Segment, TransferFault};
 use atecc608_sim::{ImageError, Profile, SimBus, SimChip};
 use atecc608_testkit::master::*;
 use atecc608_wire::commands::*;
-use atecc608_wire::transfer::{Segment, TransferFault};
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::Command;
 

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::Command;
 
 use atecc608::Chip;
+use atecc608_contents::certificate::{CompressedCertificate, Definition, Device, Parts};
 use atecc608_sim::image::Part;
 use atecc608_sim::profiles::{root_certificate, root_pem, root_public_key, Locks, OrderError};
 use atecc608_sim::{Image, Order, Profile, SimBus, SimChip};
+use atecc608_testkit::driver::{self, Simulated};
 use atecc608_testkit::master::{hex, slot, Master};
-use atecc608_wire::certificate::{CompressedCertificate, Definition, Device, Parts};
 use atecc608_wire::commands::{DigestSource, GenKey, GenKeyMode, KeyLocation, Read, Sign};
 use atecc608_wire::config_zone::{Model, SerialNumber};
 use atecc608_wire::zone::{Address, Zone};
@@ -128,11 +129,11 @@ fn sold(name: &str) -> Image {
     Order::of(profile(name)).make().unwrap().image
 }
 
-fn chip(image: Image) -> (SimBus, Chip<SimBus>) {
+fn chip(image: Image) -> (SimBus, Chip<Simulated>) {
     let bus = SimBus::new(100_000);
     let address = image.config().i2c_address();
     bus.add_chip(SimChip::from_image(image));
-    (bus.clone(), Chip::new(bus, address))
+    (bus.clone(), driver::on(&bus, address))
 }
 
 fn verifies(public_key: &[u8; 64], digest: &[u8; 32], signature: &[u8; 64]) -> bool {
@@ -423,7 +424,7 @@ fn a_seeded_chip_does_not_go_on_with_the_numbers_that_its_keys_were_made_of() {
     let born: Vec<Vec<u8>> = (0..5).map(|n| image.part(Part::Slot(slot(n)))[4..].to_vec()).collect();
     let bus = SimBus::new(100_000);
     bus.add_chip(SimChip::from_image(image).seeded(7));
-    let mut chip = Chip::new(bus, 0x60);
+    let mut chip = driver::on(&bus, 0x60);
     for _ in 0..8 {
         let random = chip.converse(|awake| awake.random()).unwrap();
         assert!(!born.contains(&random.to_vec()));

@@ -1,8 +1,8 @@
 //! Whatever is sent to the simulated chip, it answers something legal, and no secret comes out.
 
 use atecc608_sim::image::Part;
+use atecc608_sim::transfer::Segment;
 use atecc608_testkit::master::*;
-use atecc608_wire::transfer::Segment;
 use atecc608_wire::{frame, CommandPacket, Opcode};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use atecc608_sim::image::Part;
 use atecc608_sim::server::Server;
+use atecc608_sim::transfer::{read_control_reply, read_result, Request, Segment, TransferFault, TransferResult, Verb};
 use atecc608_sim::{Image, SimBus, SimChip, Timing};
 use atecc608_testkit::master::*;
-use atecc608_wire::transfer::{read_control_reply, read_result, Request, Segment, TransferFault, TransferResult, Verb};
 use proptest::prelude::*;
 
 const SIM: &str = env!("CARGO_BIN_EXE_atecc608-sim");

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use atecc608::Transport;
+use atecc608_sim::SimBus;
+use atecc608_token::bus::Bus;
 use atecc608_wire::commands::{Info, Nonce, NonceResponse, NonceTarget};
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::{frame, messages, word_address, Command, CommandPacket, Opcode, Status, WAKE_RESPONSE};
-use embedded_hal::i2c::ErrorKind;
+use embedded_hal::i2c::{ErrorKind, I2c};
 
 /// What went wrong on the way, in words for the report.
 pub type Step<T> = Result<T, String>;
@@ -43,21 +45,39 @@ pub trait Line {
     fn now(&self) -> Duration;
 }
 
-impl<P: Transport> Line for P {
+impl Line for Bus {
     fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), LineFault> {
-        embedded_hal::i2c::I2c::write(self, address, bytes).map_err(fault)
+        self.i2c().write(address, bytes).map_err(fault)
     }
 
     fn read(&mut self, address: u8, bytes: &mut [u8]) -> Result<(), LineFault> {
-        embedded_hal::i2c::I2c::read(self, address, bytes).map_err(fault)
+        self.i2c().read(address, bytes).map_err(fault)
     }
 
     fn wait(&mut self, time: Duration) {
-        self.delay_us(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+        self.delay(time);
     }
 
     fn now(&self) -> Duration {
         Transport::now(self)
+    }
+}
+
+impl Line for SimBus {
+    fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), LineFault> {
+        I2c::write(self, address, bytes).map_err(fault)
+    }
+
+    fn read(&mut self, address: u8, bytes: &mut [u8]) -> Result<(), LineFault> {
+        I2c::read(self, address, bytes).map_err(fault)
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.advance(time);
+    }
+
+    fn now(&self) -> Duration {
+        SimBus::now(self)
     }
 }
 

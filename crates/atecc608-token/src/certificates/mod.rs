@@ -22,7 +22,7 @@ use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
 use super::turn::Turn;
 use atecc608::{self as chip, Awake, Transport};
-use atecc608_wire::certificate::{CertificateError, CompressedCertificate, Place};
+use atecc608_contents::certificate::{CertificateError, CompressedCertificate, Place};
 use atecc608_wire::config_zone::{SerialNumber, WritePolicy};
 use atecc608_wire::{ConfigZone, Slot, SIGNATURE_LEN};
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::point::Point;
 use crate::turn::Turn;
 use atecc608::{Awake, Transport};
-use atecc608_wire::certificate::{root, Definition, Device, Parts, Places, Root};
+use atecc608_contents::certificate::{root, Definition, Device, Parts, Places, Root};
 use atecc608_wire::commands::Read;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Slot};

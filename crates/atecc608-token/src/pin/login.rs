@@ -10,10 +10,10 @@ use super::code::RecoveryCode;
 use super::{Scheme, Who};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::locked::LockedSecret;
 use crate::snapshot::Board;
 use crate::token::Token;
 use crate::turn::Turn;
-use atecc608::locked::LockedSecret;
 use atecc608::secrets::SharedSecret;
 use atecc608_wire::Slot;
 

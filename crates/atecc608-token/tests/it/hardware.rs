@@ -14,8 +14,9 @@ use std::time::Duration;
 use atecc608::{Awake, Chip, Error, Transport};
 use atecc608_sim::image::Part;
 use atecc608_testkit::master;
-use atecc608_token::bus::{Bus, LockGuard};
+use atecc608_token::bus::{host_random, Bus, LockGuard};
 use atecc608_token::config::BusLocation;
+use atecc608_token::deadline::Deadline;
 use atecc608_wire::commands::{
     Aes, DigestSource, DigestTarget, GenDig, Info, Kdf, KdfAlgorithm, KdfResponse, KdfSource, KdfTarget, KeyLocation,
     Nonce, NonceTarget, Random, Read, SelfTest, Sha, ShaResponse, Verify, VerifyKey, VerifyResponse,
@@ -23,8 +24,6 @@ use atecc608_wire::commands::{
 use atecc608_wire::timing::WATCHDOG_MIN_MS;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{frame, word_address, Command, ConfigZone, Opcode, Slot, Status, AFTER_WAKE, WAKE_RESPONSE};
-use embedded_hal::delay::DelayNs;
-use embedded_hal::i2c::I2c;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
@@ -54,8 +53,8 @@ fn hardware() -> Hardware {
     let address = u8::from_str_radix(address.trim_start_matches("0x"), 16).unwrap();
     let location = BusLocation::parse(bus).unwrap_or_else(|error| panic!("{VARIABLE}: {error}"));
     let mut bus = Bus::open(&location, address, folder.path()).unwrap_or_else(|error| panic!("{error}"));
-    let turn = bus.lock(TURN).unwrap_or_else(|error| panic!("{error}"));
-    let mut chip = Chip::new(bus, address);
+    let turn = bus.lock(Deadline::after(TURN)).unwrap_or_else(|error| panic!("{error}"));
+    let mut chip = Chip::new(bus, host_random);
     let config = chip.converse(|awake| awake.read_config()).unwrap_or_else(|error| panic!("{error}"));
     chip.apply_timing(&config);
     Hardware { chip, config, address, _turn: turn, _folder: folder }
@@ -81,18 +80,19 @@ impl Hardware {
     /// One write to the chip, past the driver: whether it was acknowledged.
     fn write(&mut self, bytes: &[u8]) -> bool {
         let address = self.address;
-        self.chip.transport_mut().write(address, bytes).is_ok()
+        self.chip.transport_mut().i2c().write(address, bytes).is_ok()
     }
 
     fn read(&mut self, len: usize) -> Option<Vec<u8>> {
         let (address, mut bytes) = (self.address, vec![0; len]);
-        self.chip.transport_mut().read(address, &mut bytes).ok()?;
+        self.chip.transport_mut().i2c().read(address, &mut bytes).ok()?;
         Some(bytes)
     }
 
     fn pulse(&mut self) {
-        self.chip.transport_mut().write(0x00, &[0x00]).ok();
-        self.chip.transport_mut().delay_us(if self.config.chip_options().power_on_self_test() { 20_000 } else { 1500 });
+        self.chip.transport_mut().i2c().write(0x00, &[0x00]).ok();
+        let up = if self.config.chip_options().power_on_self_test() { 20_000 } else { 1500 };
+        self.chip.transport_mut().delay(Duration::from_micros(up));
     }
 
     /// Awake and with empty buffers, past the driver.
@@ -109,7 +109,7 @@ impl Hardware {
                 let rest = self.read(usize::from(count[0]) - 1).unwrap();
                 return [count, rest].concat();
             }
-            self.chip.transport_mut().delay_us(500);
+            self.chip.transport_mut().delay(Duration::from_micros(500));
         }
         panic!("no reply");
     }
@@ -298,7 +298,7 @@ fn the_watchdog_strikes_in_its_time_and_the_next_conversation_works() {
         alive = hardware.chip.transport_mut().now() - woken;
         // The longest watchdog time, and what a busy machine may add.
         assert!(alive < Duration::from_millis(5000), "it does not strike");
-        hardware.chip.transport_mut().delay_ms(10);
+        hardware.chip.transport_mut().delay(Duration::from_millis(10));
     }
     let silent = hardware.chip.transport_mut().now() - woken;
     assert!(silent >= Duration::from_millis(WATCHDOG_MIN_MS), "alive at {alive:?}, silent at {silent:?}");

@@ -1,17 +1,16 @@
 //! The driver's attestation against the simulated chip: what it costs, and that no fault makes two keys of one, or a statement
 //! that does not hold.
 
-use std::time::Duration;
-
 use atecc608::attest::Born;
+use atecc608::attest::Evidence;
+use atecc608::attest::Evidence;
 use atecc608::ops::Before;
-use atecc608::{Chip, Error, Transport};
+use atecc608::{Chip, Error};
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, SimBus, SimChip};
+use atecc608_testkit::driver::{self, Simulated};
 use atecc608_testkit::master::{slot, tls_image, ADDRESS};
-use atecc608_wire::attestation::Evidence;
 use atecc608_wire::Opcode;
-use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
@@ -47,18 +46,6 @@ impl I2c for Watched {
     }
 }
 
-impl DelayNs for Watched {
-    fn delay_ns(&mut self, ns: u32) {
-        self.bus.delay_ns(ns);
-    }
-}
-
-impl Transport for Watched {
-    fn now(&self) -> Duration {
-        self.bus.now()
-    }
-}
-
 fn image() -> Image {
     let mut image = tls_image(true, true);
     let part = image.part_mut(Part::Slot(slot(1)));
@@ -67,12 +54,14 @@ fn image() -> Image {
     image
 }
 
-fn watched(image: Image) -> (SimBus, Chip<Watched>) {
+fn watched(image: Image) -> (SimBus, Chip<Simulated<Watched>>) {
     let bus = SimBus::new(100_000);
     bus.add_chip(SimChip::from_image(image));
     bus.seed(7);
     let key = Watched::key(&bus);
-    (bus.clone(), Chip::new(Watched { bus, key, changes: 0 }, ADDRESS))
+    let between = Watched { bus: bus.clone(), key, changes: 0 };
+    let transport = driver::transport(&bus, between, ADDRESS);
+    (bus, Chip::new(transport, driver::host_random))
 }
 
 fn holds(evidence: &Evidence) -> bool {
@@ -145,7 +134,7 @@ fn no_fault_at_any_command_of_a_birth_makes_two_keys_or_a_false_statement() {
             let empty = Watched::key(&bus);
             bus.set_faults(fault.parse().unwrap());
             let result = chip.generate_attested_key(slot(0), Before::Empty, &CHALLENGE);
-            let changes = chip.transport_mut().changes;
+            let changes = chip.transport_mut().bus().changes;
             assert!(changes <= 1, "{fault}: {changes} keys");
             let now = Watched::key(&bus);
             match result {
@@ -179,7 +168,7 @@ fn faults_that_pass_are_overcome_by_a_residence() {
             bus.set_faults(fault.parse().unwrap());
             let evidence = chip.attest(slot(0), &CHALLENGE).unwrap_or_else(|error| panic!("{fault}: {error}"));
             assert!(holds(&evidence), "{fault}");
-            assert_eq!(chip.transport_mut().changes, 1);
+            assert_eq!(chip.transport_mut().bus().changes, 1);
         }
     }
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::output::hex;
+use atecc608::attest::{Evidence, Kind};
 use atecc608_token::config::parse_hex;
-use atecc608_wire::attestation::{Evidence, Kind};
 use atecc608_wire::{ConfigZone, Slot};
 
 /// What tells such a file from others.

@@ -13,9 +13,9 @@ use super::statement::Statement;
 use super::{challenge, Challenge};
 use crate::error::{Error, Result};
 use crate::output::{hex, public_key_pem, Output};
+use atecc608::attest::{attester_problem, subject_problem, Evidence, ATTESTER};
+use atecc608_contents::words;
 use atecc608_token::point::Point;
-use atecc608_wire::attestation::{attester_problem, subject_problem, Evidence, ATTESTER};
-use atecc608_wire::words;
 
 /// Arguments of `verify-attestation`.
 #[derive(Debug, Args)]

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use atecc608_contents::words;
 use atecc608_wire::config_zone::{offset, KeyType, WritePolicy};
 use atecc608_wire::timing::ClockDivider;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::fields::{fields, Field};
 use crate::output::hex;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_contents::words;
+use atecc608_wire::{ConfigZone, Slot};
 
 /// One field of the configuration that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -6,10 +6,11 @@ use toml::de::DeValue;
 
 use super::schema::{slot_fields, Field, Shape, CHIP, KEY, NOT_WRITTEN};
 use crate::output::hex;
+use atecc608_contents::words;
 use atecc608_token::config::parse_hex;
 use atecc608_token::document::{FromToml, Placed, Problem, Table};
 use atecc608_wire::config_zone::offset;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Where the comment of a line begins, if there is room.
 const COMMENT_COLUMN: usize = 44;

@@ -8,10 +8,11 @@ use crate::error::Error;
 use crate::host::adapters::{bus_name, Kernel};
 use crate::target::Target;
 use atecc608 as chip;
+use atecc608_contents::words;
 use atecc608_token::bus::OpenError;
 use atecc608_token::config::{BusLocation, Config, TokenConfig};
 use atecc608_token::{known, profile};
-use atecc608_wire::{words, ConfigZone};
+use atecc608_wire::ConfigZone;
 
 /// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
 const FASTEST_WAKE_HZ: u32 = 133_000;

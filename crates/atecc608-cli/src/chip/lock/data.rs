@@ -15,8 +15,9 @@ use crate::chip::config::findings_text;
 use crate::error::{Error, Result};
 use crate::output::{note, Output};
 use crate::target::Target;
+use atecc608_contents::words;
 use atecc608_token::profile;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Arguments of `lock data`.
 #[derive(Debug, Args)]

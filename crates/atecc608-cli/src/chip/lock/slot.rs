@@ -8,8 +8,9 @@ use super::{stopped, UNCERTAIN};
 use crate::error::{Error, Result};
 use crate::output::{hex, public_key_pem, Output};
 use crate::target::Target;
+use atecc608_contents::words;
 use atecc608_token::point::Point;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Arguments of `lock slot`.
 #[derive(Debug, Args)]

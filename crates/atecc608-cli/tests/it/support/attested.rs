@@ -8,7 +8,7 @@ use atecc608::Chip;
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, SimBus};
 use atecc608_testkit::chip;
-use atecc608_token::bus::Bus;
+use atecc608_token::bus::{host_random, Bus};
 use atecc608_token::config::BusLocation;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
@@ -75,7 +75,7 @@ impl Attested {
     /// The driver, beside the tool.
     pub fn chip(&self) -> Chip<Bus> {
         let location = BusLocation::Unix(self.bench.path("socket"));
-        Chip::new(Bus::open(&location, 0x60, &self.bench.path("state")).unwrap(), 0x60)
+        Chip::new(Bus::open(&location, 0x60, &self.bench.path("state")).unwrap(), host_random)
     }
 
     /// A statement, made under [`CHALLENGE`].

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use atecc608::Chip;
-use atecc608_sim::{Profile, SimChip};
+use atecc608_sim::{Profile, SimBus, SimChip};
 use atecc608_testkit::built;
-use atecc608_token::bus::Bus;
-use atecc608_token::config::BusLocation;
+use atecc608_token::bus::{host_random, Bus};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -90,19 +89,20 @@ impl Bench {
 
     /// Changes the configuration zone by hand.
     pub fn tamper(&self, change: impl FnOnce(&mut [u8])) {
-        let bus = self.bus();
-        let sim = bus.simulated().unwrap();
+        let (_, sim) = self.simulated();
         let mut image = sim.image(0).unwrap();
         change(image.part_mut(atecc608_sim::image::Part::Config));
         sim.set_image(0, image).unwrap();
     }
 
-    pub fn bus(&self) -> Bus {
-        Bus::open(&BusLocation::Sim(self.chip_file()), 0x60, &self.path("state")).unwrap()
+    /// The driver for the chip, and the bus that it is on.
+    pub fn simulated(&self) -> (Chip<Bus>, SimBus) {
+        let (bus, sim) = Bus::open_simulated(&self.chip_file(), 0x60).unwrap();
+        (Chip::new(bus, host_random), sim)
     }
 
     pub fn chip(&self) -> Chip<Bus> {
-        Chip::new(self.bus(), 0x60)
+        self.simulated().0
     }
 
     pub fn serial(&self) -> String {

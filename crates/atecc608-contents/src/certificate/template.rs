@@ -7,8 +7,8 @@ use super::compressed::{CompressedCertificate, PUBLIC_KEY_HASH};
 use super::definition::validity;
 use super::x509::{key_identifier, signed, time, SIGNATURE_ALGORITHM};
 use super::CertificateError;
-use crate::config_zone::SerialNumber;
-use crate::PUBLIC_KEY_LEN;
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::PUBLIC_KEY_LEN;
 
 /// Serial number source: what stands in the example, or is put there from the chip's data.
 pub const STORED: u8 = 0x00;
