@@ -3,13 +3,12 @@
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
-use super::attribute::{stored_attribute, Answer};
 use super::certificates::{held, stored_object};
+use super::class::{value, Answer, Half, SecretInSlot, SecretKey};
 use super::create::{self, NewObject, NewStored};
 use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::feature::{self, Feature};
-use super::find::Half;
 use super::object::{KeyRef, ObjectKey};
 use super::snapshot::Known;
 use super::state::StoredSecret;
@@ -30,7 +29,7 @@ pub(crate) fn attribute(
 ) -> Result<Zeroizing<Vec<u8>>> {
     let invalid = || Error::ObjectHandleInvalid(object);
     let key = token.object(object)?;
-    let value = match key {
+    let answer = match key {
         ObjectKey::PrivateKey(key) => {
             return key_attribute(token, key, Half::Private, attribute, deadline).map_err(of_object(object))
         }
@@ -40,19 +39,20 @@ pub(crate) fn attribute(
         ObjectKey::Stored(unique_id) => {
             let known = token.known(deadline)?;
             let stored = stored_object(&known, &unique_id).ok_or_else(invalid)?;
-            stored_attribute(&stored, attribute)
+            stored.attribute(attribute)
         }
         ObjectKey::Feature(Feature::Counter) if attribute == CKA_VALUE => token.turn(deadline, feature::next),
         ObjectKey::Feature(feature) => feature.attribute(attribute),
         ObjectKey::Secret(unique_id) => {
             let known = token.known(deadline)?;
-            known.state().secret(&unique_id).ok_or_else(invalid)?.attribute(known.zone(), attribute)
+            let secret = known.state().secret(&unique_id).ok_or_else(invalid)?;
+            value::<SecretKey>(&SecretInSlot { secret, zone: known.zone() }, attribute)
         }
         ObjectKey::Session(number) => token
             .objects
             .with_session_object(number, |found| found.ok_or_else(invalid)?.attribute(attribute).map(<[u8]>::to_vec)),
     };
-    value.map(Zeroizing::new)
+    answer.map(Zeroizing::new)
 }
 
 fn key_attribute(

@@ -5,17 +5,16 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::certificate;
+use super::class::{self, Certificate, Data, NewPublicKey, PublicKey, Ways};
 use super::error::{Error, Result};
 use super::import::ImportRequest;
-use super::kept::{Kept, KeptFor};
-use super::mechanism::ECDSA;
 use super::object::SessionObject;
 use super::point::{Point, P256_PARAMS};
 use super::secret::session::SecretRequest;
 use super::secret::stored::NewSecret;
 use super::snapshot::Known;
 use super::state::{StoredClass, StoredObject};
-use super::template::{bool_value, ulong_value, Template};
+use super::template::{bool_value, Template};
 use super::turn::Turn;
 use super::{learn, secret, SessionRef};
 use atecc608_wire::Slot;
@@ -26,56 +25,6 @@ const MAX_VALUE: usize = 64 * 1024;
 const MAX_TEXT: usize = 255;
 /// Longest id, in bytes.
 const MAX_ID: usize = 255;
-
-/// What may stand in the templates of certificates and data.
-pub(super) const SHARED: &[CK_ATTRIBUTE_TYPE] =
-    &[CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE, CKA_LABEL, CKA_VALUE];
-/// Of certificates only.
-pub(super) const CERTIFICATE: &[CK_ATTRIBUTE_TYPE] = &[
-    CKA_CERTIFICATE_TYPE,
-    CKA_TRUSTED,
-    CKA_CERTIFICATE_CATEGORY,
-    CKA_CHECK_VALUE,
-    CKA_START_DATE,
-    CKA_END_DATE,
-    CKA_PUBLIC_KEY_INFO,
-    CKA_SUBJECT,
-    CKA_ID,
-    CKA_ISSUER,
-    CKA_SERIAL_NUMBER,
-    CKA_URL,
-    CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
-    CKA_HASH_OF_ISSUER_PUBLIC_KEY,
-    CKA_JAVA_MIDP_SECURITY_DOMAIN,
-    CKA_NAME_HASH_ALGORITHM,
-];
-/// Of data only.
-pub(super) const DATA: &[CK_ATTRIBUTE_TYPE] = &[CKA_APPLICATION, CKA_OBJECT_ID];
-/// What may stand in the template of a public key.
-pub(super) const PUBLIC_KEY: &[CK_ATTRIBUTE_TYPE] = &[
-    CKA_CLASS,
-    CKA_TOKEN,
-    CKA_PRIVATE,
-    CKA_MODIFIABLE,
-    CKA_COPYABLE,
-    CKA_DESTROYABLE,
-    CKA_LABEL,
-    CKA_KEY_TYPE,
-    CKA_ID,
-    CKA_START_DATE,
-    CKA_END_DATE,
-    CKA_DERIVE,
-    CKA_SUBJECT,
-    CKA_ENCRYPT,
-    CKA_VERIFY,
-    CKA_VERIFY_RECOVER,
-    CKA_WRAP,
-    CKA_TRUSTED,
-    CKA_EC_PARAMS,
-    CKA_EC_POINT,
-    CKA_PUBLIC_KEY_INFO,
-    CKA_ALLOWED_MECHANISMS,
-];
 
 /// What C_CreateObject makes.
 pub(super) enum NewObject {
@@ -143,14 +92,21 @@ pub(super) fn from_template(session: SessionRef, template: &Template) -> Result<
 }
 
 fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) -> Result<NewStored> {
-    let (own, kind) =
-        if class == CKO_CERTIFICATE { (CERTIFICATE, KeptFor::Certificate) } else { (DATA, KeptFor::Data) };
-    known_only(template, &[SHARED, own])?;
+    let kept = match class {
+        CKO_CERTIFICATE => {
+            class::check_template::<Certificate>(Ways::CREATE, template)?;
+            class::kept::<Certificate>
+        }
+        _ => {
+            class::check_template::<Data>(Ways::CREATE, template)?;
+            class::kept::<Data>
+        }
+    };
     if template.boolean(CKA_TRUSTED)? == Some(true) {
         // Only a security officer could say so.
         return Err(Error::AttributeReadOnly(CKA_TRUSTED));
     }
-    let kept = Kept::of(kind, &[template])?;
+    let kept = kept(&[template])?;
     let private = template.boolean(CKA_PRIVATE)?.unwrap_or(false);
     if on_token && private {
         return Err(Error::TemplateInconsistent(
@@ -172,7 +128,7 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
             return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".to_owned()));
         }
         let fields = certificate::parse(value)?;
-        secret::session::given_check_value(template, &super::attribute::certificate_check_value(value))?;
+        secret::session::given_check_value(template, &class::certificate_check_value(value))?;
         let id = template.bytes(CKA_ID).filter(|id| !id.is_empty()).map(checked_id).transpose()?;
         let (no_id, no_label) = (id.is_none(), label.is_none());
         let certified = fields.point.map(|point| Certified { point, id: no_id, label: no_label });
@@ -252,41 +208,11 @@ fn pair_of(known: &Known, point: Point) -> Option<(Vec<u8>, String)> {
 
 /// A certificate or data object that lives in the session only.
 pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, private: bool) -> SessionObject {
-    const ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
-        CKA_CLASS,
-        CKA_COPYABLE,
-        CKA_MODIFIABLE,
-        CKA_DESTROYABLE,
-        CKA_OBJECT_VALIDATION_FLAGS,
-        CKA_LABEL,
-        CKA_VALUE,
-        CKA_APPLICATION,
-        CKA_OBJECT_ID,
-        CKA_CERTIFICATE_TYPE,
-        CKA_CERTIFICATE_CATEGORY,
-        CKA_CHECK_VALUE,
-        CKA_TRUSTED,
-        CKA_ID,
-        CKA_SUBJECT,
-        CKA_ISSUER,
-        CKA_SERIAL_NUMBER,
-        CKA_PUBLIC_KEY_INFO,
-        CKA_START_DATE,
-        CKA_END_DATE,
-        CKA_URL,
-        CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
-        CKA_HASH_OF_ISSUER_PUBLIC_KEY,
-        CKA_JAVA_MIDP_SECURITY_DOMAIN,
-        CKA_NAME_HASH_ALGORITHM,
-    ];
-    let attributes = ATTRIBUTES
-        .iter()
-        .filter_map(|attribute| {
-            let value = super::attribute::stored_attribute(object, *attribute).ok()?;
-            Some((*attribute, Zeroizing::new(value)))
-        })
-        .collect();
-    let mut attributes = Template::new(attributes);
+    let mut attributes = match object.class {
+        StoredClass::Certificate => class::values::<Certificate>(object),
+        StoredClass::Data => class::values::<Data>(object),
+    };
+    // It gets another CKA_UNIQUE_ID as one of the session.
     attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(false)));
     attributes.set(CKA_PRIVATE, Zeroizing::new(bool_value(private)));
     SessionObject { session: session.id, attributes }
@@ -294,7 +220,7 @@ pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, priv
 
 /// A public key to verify with: pkcs11-provider makes one for each peer.
 fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject> {
-    known_only(template, &[PUBLIC_KEY])?;
+    class::check_template::<PublicKey>(Ways::CREATE, template)?;
     let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template"));
     match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
         CKK_EC => {}
@@ -309,10 +235,9 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
     }
     let point = Point::from_caller(template.bytes(CKA_EC_POINT).ok_or_else(|| missing("CKA_EC_POINT"))?)
         .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".to_owned()))?;
-    let text = |attribute| template.bytes(attribute).unwrap_or_default().to_vec();
-    let kept = Kept::of(KeptFor::Key, &[template])?;
+    // Checked as what is kept is, though nothing is kept of it.
+    class::kept::<PublicKey>(&[template])?;
     checked_text(template, CKA_LABEL)?;
-    let unless_denied = |permission| Ok(bool_value(template.boolean(permission)?.unwrap_or(true)));
     if template.boolean(CKA_TRUSTED)? == Some(true) {
         return Err(Error::AttributeReadOnly(CKA_TRUSTED));
     }
@@ -322,47 +247,8 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
             "CKA_PUBLIC_KEY_INFO is not the public key of CKA_EC_POINT".to_owned(),
         ));
     }
-    let allowed = template.mechanisms(CKA_ALLOWED_MECHANISMS)?.unwrap_or_else(|| ECDSA.to_vec());
-    let own = |attribute| kept.get(attribute).unwrap_or_default().to_vec();
-    let attributes = [
-        (CKA_CLASS, ulong_value(CKO_PUBLIC_KEY)),
-        (CKA_KEY_TYPE, ulong_value(CKK_EC)),
-        (CKA_TOKEN, bool_value(false)),
-        (CKA_PRIVATE, bool_value(template.boolean(CKA_PRIVATE)?.unwrap_or(false))),
-        (CKA_MODIFIABLE, unless_denied(CKA_MODIFIABLE)?),
-        (CKA_COPYABLE, unless_denied(CKA_COPYABLE)?),
-        (CKA_DESTROYABLE, unless_denied(CKA_DESTROYABLE)?),
-        (CKA_OBJECT_VALIDATION_FLAGS, ulong_value(0)),
-        (CKA_LOCAL, bool_value(false)),
-        (CKA_TRUSTED, bool_value(false)),
-        (CKA_KEY_GEN_MECHANISM, ulong_value(CK_UNAVAILABLE_INFORMATION)),
-        (CKA_LABEL, text(CKA_LABEL)),
-        (CKA_ID, text(CKA_ID)),
-        (CKA_SUBJECT, own(CKA_SUBJECT)),
-        (CKA_START_DATE, own(CKA_START_DATE)),
-        (CKA_END_DATE, own(CKA_END_DATE)),
-        (CKA_ALLOWED_MECHANISMS, allowed.into_iter().flat_map(CK_MECHANISM_TYPE::to_ne_bytes).collect()),
-        (CKA_ENCAPSULATE, bool_value(false)),
-        (CKA_WRAP_TEMPLATE, Vec::new()),
-        (CKA_ENCAPSULATE_TEMPLATE, Vec::new()),
-        (CKA_VERIFY, unless_denied(CKA_VERIFY)?),
-        (CKA_VERIFY_RECOVER, bool_value(false)),
-        (CKA_ENCRYPT, bool_value(false)),
-        (CKA_WRAP, bool_value(false)),
-        (CKA_DERIVE, bool_value(false)),
-        (CKA_EC_PARAMS, P256_PARAMS.to_vec()),
-        (CKA_EC_POINT, point.ec_point()),
-        (CKA_PUBLIC_KEY_INFO, point.public_key_info()),
-    ];
-    let attributes = attributes.into_iter().map(|(attribute, value)| (attribute, Zeroizing::new(value))).collect();
-    Ok(SessionObject { session: session.id, attributes: Template::new(attributes) })
-}
-
-pub(super) fn known_only(template: &Template, known: &[&[CK_ATTRIBUTE_TYPE]]) -> Result<()> {
-    match template.iter().find(|(attribute, _)| !known.iter().any(|list| list.contains(attribute))) {
-        Some((attribute, _)) => Err(Error::AttributeTypeInvalid(attribute)),
-        None => Ok(()),
-    }
+    let attributes = class::session_object::<PublicKey>(&NewPublicKey { template, point })?;
+    Ok(SessionObject { session: session.id, attributes })
 }
 
 pub(super) fn check_value(value: &[u8]) -> Result<()> {

@@ -4,39 +4,16 @@ use std::sync::Arc;
 
 use cryptoki_sys::*;
 
-use super::attribute::{stored_attribute, Answer, KeyPair};
+use super::class::{value, Answer, Half, SecretInSlot, SecretKey};
 use super::deadline::Deadline;
 use super::error::Result;
-use super::object::{KeyRef, ObjectKey, SessionObject};
+use super::object::{ObjectKey, SessionObject};
 use super::snapshot::Known;
 use super::template::Template;
 use super::token::Token;
 use super::turn::Turn;
 use super::{certificates, feature, learn, ObjectHandle};
 use atecc608_wire::Slot;
-
-/// One half of a key pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Half {
-    Private,
-    Public,
-}
-
-impl Half {
-    pub(super) fn key(self, slot: Slot, epoch: u32) -> ObjectKey {
-        match self {
-            Half::Private => ObjectKey::PrivateKey(KeyRef { slot, epoch }),
-            Half::Public => ObjectKey::PublicKey(KeyRef { slot, epoch }),
-        }
-    }
-
-    pub(super) fn attribute(self, pair: &KeyPair<'_>, attribute: CK_ATTRIBUTE_TYPE) -> Answer {
-        match self {
-            Half::Private => pair.private_attribute(attribute),
-            Half::Public => pair.public_attribute(attribute),
-        }
-    }
-}
 
 /// What a template says of an object without asking the chip.
 enum Match {
@@ -141,13 +118,14 @@ fn of_token(known: &Known, template: &Template) -> Vec<ObjectKey> {
     });
     let mut found: Vec<ObjectKey> = keys.map(|(slot, half)| half.key(slot, known.epoch(slot))).collect();
     for secret in known.state().secrets.iter().filter(|secret| known.identity.secret_slot_of(secret).is_some()) {
-        let has = |(attribute, wanted)| secret.attribute(known.zone(), attribute).is_ok_and(|value| value == wanted);
+        let object = SecretInSlot { secret, zone: known.zone() };
+        let has = |(attribute, wanted)| value::<SecretKey>(&object, attribute).is_ok_and(|value| value == wanted);
         if template.iter().all(has) {
             found.push(ObjectKey::Secret(secret.unique_id.clone()));
         }
     }
     for object in certificates::stored_objects(known) {
-        let has = |(attribute, wanted)| stored_attribute(&object, attribute).is_ok_and(|value| value == wanted);
+        let has = |(attribute, wanted)| object.attribute(attribute).is_ok_and(|value| value == wanted);
         if template.iter().all(has) {
             found.push(ObjectKey::Stored(object.unique_id.clone()));
         }

@@ -7,13 +7,12 @@ use p256::SecretKey;
 use zeroize::Zeroizing;
 
 use super::attribute::slot_asked_for;
-use super::create::{checked_id, checked_text, known_only};
+use super::class::{self, PrivateKey, Ways};
+use super::create::{checked_id, checked_text};
 use super::error::{Error, Result};
 use super::io_protection::{transport_key, write_refused};
-use super::kept::{Kept, KeptFor};
-use super::keygen::{
-    begin_intent, commit_intent, is_free, public_bytes, settled_label, withdraw_intent, KEY_ATTRIBUTES,
-};
+use super::kept::Kept;
+use super::keygen::{begin_intent, commit_intent, is_free, public_bytes, settled_label, withdraw_intent};
 use super::layout::KeySlot;
 use super::learn::read_point;
 use super::point::{Point, P256_PARAMS};
@@ -24,9 +23,6 @@ use super::SessionRef;
 use atecc608::ops::Before;
 use atecc608::secrets::SharedSecret;
 use atecc608_wire::Slot;
-
-/// What may stand in the template beside what may at a generation.
-const OWN_ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[CKA_VALUE, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO];
 
 /// What the template of C_CreateObject asks for.
 pub(super) struct ImportRequest {
@@ -46,7 +42,7 @@ impl ImportRequest {
     /// [`Error::TemplateIncomplete`], [`Error::TemplateInconsistent`], [`Error::CurveNotSupported`],
     /// [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`], [`Error::SessionReadOnly`].
     pub(super) fn new(session: SessionRef, template: &Template) -> Result<Self> {
-        known_only(template, &[KEY_ATTRIBUTES, OWN_ATTRIBUTES])?;
+        class::check_template::<PrivateKey>(Ways::CREATE, template)?;
         if template.boolean(CKA_TOKEN)? != Some(true) {
             return Err(Error::TemplateInconsistent(
                 "CKA_TOKEN must be true: a private key is kept in the chip, or not at all".to_owned(),
@@ -87,7 +83,7 @@ impl ImportRequest {
             point,
             label: checked_text(template, CKA_LABEL)?.filter(|label| !label.is_empty()),
             id: template.bytes(CKA_ID).filter(|id| !id.is_empty()).map(checked_id).transpose()?,
-            kept: Kept::of(KeptFor::Key, &[template])?,
+            kept: class::kept::<PrivateKey>(&[template])?,
             slot: slot_asked_for(&[template])?,
         })
     }

@@ -2,9 +2,8 @@
 //! what is wanted. Nothing of it is reachable through PKCS#11.
 
 use super::attest::KeyName;
-use super::attribute::Answer;
+use super::class::{Answer, Half};
 use super::error::{Error, Result};
-use super::find::Half;
 use super::identity::Identity;
 use super::layout::KeySlot;
 use super::learn::{self, read_point};

@@ -2,10 +2,11 @@
 
 use cryptoki_sys::*;
 
-use super::attribute::{slot_asked_for, CKA_ATECC608_SLOT};
+use super::attribute::slot_asked_for;
+use super::class::{self, PrivateKey, PublicKey, Ways};
 use super::error::{Error, Result};
 use super::identity::Identity;
-use super::kept::{Kept, KeptFor};
+use super::kept::Kept;
 use super::layout::KeySlot;
 use super::learn;
 use super::mechanism::Mechanism;
@@ -19,40 +20,6 @@ use crate::bus::Bus;
 use atecc608::ops::Before;
 use atecc608::{self as chip, Chip};
 use atecc608_wire::Slot;
-
-/// What may stand in a key pair's templates. What a key may do is not theirs to say: usage flags are accepted
-/// and the truth is reported.
-pub(super) const KEY_ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
-    CKA_CLASS,
-    CKA_TOKEN,
-    CKA_PRIVATE,
-    CKA_LABEL,
-    CKA_KEY_TYPE,
-    CKA_SUBJECT,
-    CKA_ID,
-    CKA_SENSITIVE,
-    CKA_ENCRYPT,
-    CKA_DECRYPT,
-    CKA_WRAP,
-    CKA_UNWRAP,
-    CKA_SIGN,
-    CKA_SIGN_RECOVER,
-    CKA_VERIFY,
-    CKA_VERIFY_RECOVER,
-    CKA_DERIVE,
-    CKA_START_DATE,
-    CKA_END_DATE,
-    CKA_EXTRACTABLE,
-    CKA_MODIFIABLE,
-    CKA_COPYABLE,
-    CKA_DESTROYABLE,
-    CKA_EC_PARAMS,
-    CKA_ALWAYS_AUTHENTICATE,
-    CKA_WRAP_WITH_TRUSTED,
-    CKA_ALLOWED_MECHANISMS,
-    CKA_TRUSTED,
-    CKA_ATECC608_SLOT,
-];
 
 /// What the two templates of C_GenerateKeyPair ask for.
 pub(super) struct KeyPairRequest {
@@ -80,10 +47,9 @@ impl KeyPairRequest {
         }
         super::digest::no_parameter(mechanism)?;
         let inconsistent = |text: &str| Err(Error::TemplateInconsistent(text.to_owned()));
+        class::check_template::<PublicKey>(Ways::GENERATE_PAIR, public)?;
+        class::check_template::<PrivateKey>(Ways::GENERATE_PAIR, private)?;
         for (template, class) in [(public, CKO_PUBLIC_KEY), (private, CKO_PRIVATE_KEY)] {
-            if let Some((unknown, _)) = template.iter().find(|(attribute, _)| !KEY_ATTRIBUTES.contains(attribute)) {
-                return Err(Error::AttributeTypeInvalid(unknown));
-            }
             if template.ulong(CKA_CLASS)?.is_some_and(|given| given != class) {
                 return inconsistent("CKA_CLASS does not fit the half of the key pair");
             }
@@ -124,7 +90,7 @@ impl KeyPairRequest {
             label,
             id: id(private).or_else(|| id(public)).map(<[u8]>::to_vec),
             slot: slot_asked_for(&[private, public])?,
-            kept: Kept::of(KeptFor::Key, &[private, public])?,
+            kept: class::kept::<PrivateKey>(&[private, public])?,
         })
     }
 }

@@ -17,7 +17,8 @@
 //! 1. [`token`], the list of all operations and which half each needs.
 //! 2. `snapshot`, `identity` (which chip it is), `state` and `store` (the state folder), `state_access`.
 //! 3. `turn`, `learn` (asking about keys), `intents` (what was begun and not committed), `io_protection`.
-//! 4. Objects: `object` (handles), `find`, `access` (by handle), `attribute`, `create`, `modify`; `certificates`.
+//! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `modify`;
+//!    `certificates`.
 //! 5. Keys: `keygen`, `import`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
 //! 6. For the tool: `inventory`, `attest`. Below all: `bus`, `config`.
 
@@ -47,6 +48,7 @@ pub mod template;
 
 mod access;
 mod certificates;
+mod class;
 mod create;
 mod derive;
 mod digest;

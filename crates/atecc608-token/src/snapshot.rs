@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::attribute::KeyPair;
 use super::certificates::Certificates;
+use super::class::KeyPair;
 use super::error::{Error, Result};
 use super::identity::Identity;
 use super::layout::KeySlot;

@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use super::cipher::message::MessageCipher;
 use super::cipher::{self, CipherOperation, Direction};
+use super::class::Half;
 use super::config::{Config, TokenConfig};
 use super::deadline::Deadline;
 use super::error::{Error, Result};
-use super::find::Half;
 use super::info::{SlotInfo, TokenInfo};
 use super::mechanism::{self, Mechanism, MechanismInfo};
 use super::object::{KeyRef, ObjectKey, Objects, SessionObject};

@@ -5,7 +5,6 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::ChipSecret;
-use crate::attribute::{of_every_object, slot_attribute};
 use crate::create::unique_id;
 use crate::error::{Error, Result};
 use crate::io_key::IoKey;
@@ -14,12 +13,11 @@ use crate::kept::Kept;
 use crate::layout::{SecretAccess, SecretSlot};
 use crate::snapshot::Known;
 use crate::state::{PendingSecret, SecretKind, State, StoredSecret};
-use crate::template::{bool_value, ulong_value};
 use crate::turn::Turn;
 use atecc608::secrets::SharedSecret;
 use atecc608_wire::commands::{Aes, KeyLocation};
 use atecc608_wire::zone::Address;
-use atecc608_wire::{ConfigZone, Slot};
+use atecc608_wire::Slot;
 
 /// Bytes of CKA_CHECK_VALUE.
 const CHECK_LEN: usize = 3;
@@ -39,7 +37,8 @@ impl SecretKind {
         }
     }
 
-    fn key_type(self) -> CK_KEY_TYPE {
+    /// CKA_KEY_TYPE.
+    pub fn key_type(self) -> CK_KEY_TYPE {
         match self {
             Self::Aes => CKK_AES,
             Self::Generic => CKK_GENERIC_SECRET,
@@ -75,48 +74,6 @@ impl StoredSecret {
             }
             SecretKind::Generic => matches!(usage, CKA_SIGN | CKA_VERIFY | CKA_DERIVE),
         }
-    }
-
-    /// The attribute's value (PKCS#11 3.0 sections 4.10 and 2.3.1).
-    ///
-    /// # Errors
-    /// [`Error::AttributeSensitive`], [`Error::AttributeTypeInvalid`].
-    pub fn attribute(&self, zone: &ConfigZone, attribute: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>> {
-        Ok(match attribute {
-            CKA_CLASS => ulong_value(CKO_SECRET_KEY),
-            CKA_KEY_TYPE => ulong_value(self.kind.key_type()),
-            CKA_TOKEN | CKA_PRIVATE | CKA_SENSITIVE => bool_value(true),
-            CKA_MODIFIABLE => bool_value(!self.kept.denies(attribute)),
-            CKA_DESTROYABLE => {
-                let fixed = zone.slot_locked(Slot::from_nibble(self.slot));
-                bool_value(!fixed && !self.kept.denies(attribute))
-            }
-            // The value has been in this host's memory.
-            CKA_LOCAL | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE => bool_value(false),
-            CKA_EXTRACTABLE | CKA_COPYABLE | CKA_TRUSTED | CKA_WRAP_WITH_TRUSTED => bool_value(false),
-            CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_VERIFY | CKA_WRAP | CKA_UNWRAP | CKA_DERIVE => {
-                bool_value(self.may(attribute))
-            }
-            CKA_LABEL => self.label.as_bytes().to_vec(),
-            CKA_ID => self.id.clone(),
-            CKA_UNIQUE_ID => self.unique_id.as_bytes().to_vec(),
-            CKA_START_DATE | CKA_END_DATE => self.kept.get(attribute).unwrap_or_default().to_vec(),
-            // They constrain nothing.
-            CKA_WRAP_TEMPLATE | CKA_UNWRAP_TEMPLATE | CKA_DERIVE_TEMPLATE => Vec::new(),
-            CKA_KEY_GEN_MECHANISM => ulong_value(CK_UNAVAILABLE_INFORMATION),
-            CKA_VALUE_LEN => ulong_value(self.len.into()),
-            CKA_CHECK_VALUE => self.check.clone(),
-            CKA_ALLOWED_MECHANISMS => {
-                let mechanisms = crate::mechanism::allowed_for_secret(self.kind);
-                mechanisms.iter().flat_map(|mechanism| mechanism.to_ne_bytes()).collect()
-            }
-            CKA_VALUE => return Err(Error::AttributeSensitive(attribute)),
-            _ => {
-                let slot = Slot::from_nibble(self.slot);
-                let value = slot_attribute(zone, slot, attribute).or_else(|| of_every_object(attribute));
-                value.ok_or(Error::AttributeTypeInvalid(attribute))?
-            }
-        })
     }
 }
 
