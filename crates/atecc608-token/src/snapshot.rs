@@ -154,18 +154,28 @@ impl Snapshot {
 impl Presence {
     /// Notes whether the chip came or went, or is another one. A bus that can't be used at the moment says nothing about that.
     pub(crate) fn note_event(&mut self, found: &Result<Arc<Known>>) {
-        let now = match found {
-            Ok(known) => Some(Some(known.zone().serial_number())),
-            Err(Error::TokenNotPresent(_)) => Some(None),
-            Err(_) => None,
-        };
-        self.event |= self.seen.is_some() && now.is_some() && self.seen != now;
-        self.seen = now.or(self.seen);
+        let Some(now) = which_chip(found) else { return };
+        self.event |= self.seen.is_some_and(|seen| seen != now);
+        self.seen = Some(now);
+    }
+
+    /// Whether [`Presence::note_event`] changes something.
+    pub(crate) fn differs(&self, found: &Result<Arc<Known>>) -> bool {
+        which_chip(found).is_some_and(|now| self.seen != Some(now))
     }
 
     /// Whether the chip came or went since the last time that this was asked.
     pub(crate) fn take_event(&mut self) -> bool {
         std::mem::take(&mut self.event)
+    }
+}
+
+/// Which chip is there, if any; none if that can't be said.
+fn which_chip(found: &Result<Arc<Known>>) -> Option<Option<SerialNumber>> {
+    match found {
+        Ok(known) => Some(Some(known.zone().serial_number())),
+        Err(Error::TokenNotPresent(_)) => Some(None),
+        Err(_) => None,
     }
 }
 

@@ -95,7 +95,9 @@ impl Token {
     /// As [`Token::present`]; notes if the chip came or went, or is another one.
     fn look(&self) -> Result<Arc<Known>> {
         let found = self.present();
-        self.board.change(|snapshot| snapshot.presence.note_event(&found));
+        if self.board.snapshot().presence.differs(&found) {
+            self.board.change(|snapshot| snapshot.presence.note_event(&found));
+        }
         found
     }
 

@@ -110,35 +110,36 @@ impl Line {
     /// Looks whether the chip is there, as of the last second. Waits for a turn only with a deadline; else a busy chip or bus
     /// answers none.
     pub(crate) fn look(&self, token: &Token, deadline: Option<Deadline>) -> Option<Result<Arc<Known>>> {
-        let side = match deadline {
-            Some(deadline) => self.0.lock(deadline).ok_or_else(|| held_here(token, deadline)),
-            None => Ok(self.0.try_lock()?),
+        let mut side = match deadline {
+            Some(deadline) => match self.0.lock(deadline) {
+                Some(side) => side,
+                None => return Some(Err(not_found(token, held_here(token, deadline)))),
+            },
+            None => self.0.try_lock()?,
         };
-        let found = match side {
-            Err(error) => Err(error),
-            Ok(mut side) => {
-                // Another thread may have looked meanwhile.
-                if let Some(found) = token.board.snapshot().fresh() {
-                    return Some(found);
-                }
-                side.look(token, deadline)?
-            }
-        };
-        Some(found.map_err(|error| {
-            let error = not_present(error);
-            token.board.change(|snapshot| {
-                let presence = &mut snapshot.presence;
-                // Once, not at each of the many calls that ask.
-                let text = error.to_string();
-                if presence.last_failure.as_ref().is_none_or(|(_, last)| last.to_string() != text) {
-                    log::warn!("{}: {text}", token.place());
-                }
-                presence.last_failure = Some((Instant::now(), error.clone()));
-                presence.last_contact = None;
-            });
-            error
-        }))
+        // Another thread may have looked meanwhile.
+        if let Some(found) = token.board.snapshot().fresh() {
+            return Some(found);
+        }
+        let found = side.look(token, deadline)?;
+        Some(found.map_err(|error| not_found(token, error)))
     }
+}
+
+/// Remembers that the chip was looked for and not found.
+fn not_found(token: &Token, error: Error) -> Error {
+    let error = not_present(error);
+    token.board.change(|snapshot| {
+        let presence = &mut snapshot.presence;
+        // Once, not at each of the many calls that ask.
+        let text = error.to_string();
+        if presence.last_failure.as_ref().is_none_or(|(_, last)| last.to_string() != text) {
+            log::warn!("{}: {text}", token.place());
+        }
+        presence.last_failure = Some((Instant::now(), error.clone()));
+        presence.last_contact = None;
+    });
+    error
 }
 
 impl ChipSide {
