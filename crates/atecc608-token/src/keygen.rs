@@ -334,6 +334,6 @@ pub(super) fn refuse_second_label(
 
 fn second_label(slot: Slot, label: &str) -> Error {
     Error::AttributeValueInvalid(format!(
-        "CKA_LABEL: the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique"
+        "the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique"
     ))
 }
