@@ -8,11 +8,11 @@ use crate::common::module::Module;
 use crate::common::one_key::{generate, sign};
 use crate::common::pin::{self, AUTHORISATION, OFFICER, OTHER_PIN, PIN};
 use atecc608::authorise::Gate;
-use atecc608::locked::LockedSecret;
 use atecc608::{Awake, Chip, Error, Transport};
 use atecc608_sim::image::Part;
 use atecc608_sim::{SimBus, SimChip, Switches, Timing};
 use atecc608_testkit::driver::{self, Simulated};
+use atecc608_token::locked::LockedSecret;
 use atecc608_token::pin::Scheme;
 use atecc608_token::profile;
 use atecc608_wire::commands::*;
@@ -100,7 +100,7 @@ fn a_recorded_login_played_back_gives_nothing() {
         sign_as_attacker(awake)
     }));
     // Nor does the login's owner leave anything behind.
-    let gate = Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret: Some(secret.into()) };
+    let gate = Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret: Some(Box::new(secret)) };
     driver.set_gate(Some(gate));
     driver.converse(|awake| awake.sign_digest(chip::slot(0), &DIGEST)).unwrap();
     driver.set_gate(None);

@@ -15,7 +15,7 @@ fn action(call: &str) -> String {
 fn the_permission_of_every_call_is_listed() {
     let (page, source) = (read("docs/aws-iot.md"), read("crates/atecc608-cli/src/cloud/aws/calls.rs"));
     let calls: Vec<&str> = source.split("call(&[").skip(1).map(|rest| rest.split('"').nth(1).unwrap()).collect();
-    assert!(calls.len() >= 18, "only {calls:?} were found");
+    assert!(calls.len() >= 17, "only {calls:?} were found");
     for call in calls {
         let permission = match call {
             // The permission has a word less, or a capital more, than the call.
@@ -41,9 +41,16 @@ fn every_file_is_in_the_table_with_its_mode() {
         ("sdk_connect.py", "0644"),
     ] {
         assert!(page.contains(&format!("| `{file}` | {mode} |")), "{file} {mode}");
-        let source = ["certificate", "device_client", "greengrass", "sdk", "thing"]
-            .map(|name| read(&format!("crates/atecc608-cli/src/cloud/aws/{name}.rs")))
-            .concat();
+        let source = [
+            "cloud/aws/certificate",
+            "cloud/aws/device_client",
+            "cloud/aws/greengrass",
+            "cloud/aws/sdk",
+            "cloud/aws/thing",
+            "host/module",
+        ]
+        .map(|name| read(&format!("crates/atecc608-cli/src/{name}.rs")))
+        .concat();
         assert!(source.contains(&format!("\"{file}\"")), "{file}");
     }
 }

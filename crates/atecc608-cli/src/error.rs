@@ -3,6 +3,7 @@
 use atecc608 as chip;
 use atecc608_token::bus::{LockError, OpenError};
 use atecc608_token::config::ConfigError;
+use atecc608_token::error::explain;
 use atecc608_token::io_key::KeyFileError;
 
 /// Result of a command.
@@ -34,7 +35,7 @@ pub enum Error {
         cause: LockError,
     },
     /// The chip, or the way to it, failed.
-    #[error("{place}: {cause}")]
+    #[error("{place}: {}", explain(cause))]
     Chip {
         /// Bus and address.
         place: String,
@@ -45,7 +46,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     /// Provisioning stopped on the way.
-    #[error("stopped while {step}: {cause}. {standing}")]
+    #[error("stopped while {step}: {}. {standing}", explain(cause))]
     Stopped {
         /// What was being done.
         step: String,

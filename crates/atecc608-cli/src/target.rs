@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::output::{progress, SILENCE};
 use atecc608::{self as chip, Awake, Chip};
-use atecc608_token::bus::{host_random, Bus, LockError, LockGuard};
+use atecc608_token::bus::{host_random, Bus, LockGuard};
 use atecc608_token::config::{self, Config, ConfigError, TokenConfig};
+use atecc608_token::deadline::Deadline;
 use atecc608_token::io_key::KeyFile;
 use atecc608_token::logging::{self, LogSettings};
 use atecc608_token::process;
@@ -130,10 +131,7 @@ fn by_serial(config: &Config, name: &str) -> Result<Target> {
         let serial = zone.serial_number();
         let stored = Store::open(&config.state_dir, serial).state().label.clone();
         let label = token.label.clone().or(stored).unwrap_or_else(|| default_label(&zone));
-        if serial.to_string().eq_ignore_ascii_case(name)
-            || serial.token_serial().eq_ignore_ascii_case(name)
-            || label == name
-        {
+        if serial.to_string().eq_ignore_ascii_case(name) || serial.short().eq_ignore_ascii_case(name) || label == name {
             return Ok(target);
         }
     }
@@ -146,7 +144,7 @@ fn by_serial(config: &Config, name: &str) -> Result<Target> {
 
 /// The token's label where nobody has given it one.
 pub fn default_label(zone: &ConfigZone) -> String {
-    format!("ATECC608-{}", &zone.serial_number().token_serial()[8..])
+    format!("ATECC608-{}", &zone.serial_number().short()[8..])
 }
 
 impl Target {
@@ -176,16 +174,10 @@ impl Target {
     /// # Errors
     /// [`Error::Lock`].
     pub fn lock(&mut self) -> Result<LockGuard> {
-        let (place, timeout) = (self.place(), self.config.lock_timeout);
-        let bus = self.chip.transport_mut();
-        let patience = timeout.min(SILENCE);
-        let taken = bus.lock(patience).or_else(|cause| match cause {
-            LockError::Held { holder, .. } if patience < timeout => {
-                progress(&format!("waiting for {place}: it is used by {holder}"));
-                bus.lock(timeout - patience).map_err(|cause| cause.waited_before(patience))
-            }
-            cause => Err(cause),
-        });
+        let place = self.place();
+        let mut tell = |holder: &str| progress(&format!("waiting for {place}: it is used by {holder}"));
+        let deadline = Deadline::after(self.config.lock_timeout);
+        let taken = self.chip.transport_mut().lock_with_notice(deadline, (SILENCE, &mut tell));
         taken.map_err(|cause| Error::Lock { place, cause })
     }
 

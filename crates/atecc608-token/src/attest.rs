@@ -7,8 +7,8 @@ use super::keygen::{self, KeyPairRequest};
 use super::point::Point;
 use super::Token;
 use crate::bus::Bus;
+use atecc608::attest::{attester_problem, subject_problem, Evidence, ATTESTER, CHALLENGE_LEN};
 use atecc608::{self as chip, Chip};
-use atecc608_wire::attestation::{attester_problem, subject_problem, Evidence, ATTESTER, CHALLENGE_LEN};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{Slot, Status};
 

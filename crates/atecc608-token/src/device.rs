@@ -4,15 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::error::{Error, Result};
+use super::error::{explain, Error, Result};
 use super::identity::Identity;
 use super::object::KeyRef;
 use super::pin::{Login, Who};
 use super::secret::ChipSecret;
 use crate::bus::{host_random, Bus, LockGuard, OpenError};
 use crate::config::{Config, TokenConfig};
-use atecc608::authorise::Gate;
-use atecc608::locked::LockedSecret;
+use crate::deadline::Deadline;
+use crate::locked::LockedSecret;
+use atecc608::authorise::{Gate, Secret};
 use atecc608::{self as chip, Chip};
 use atecc608_wire::config_zone::SerialNumber;
 
@@ -147,7 +148,10 @@ impl Device {
     fn locked<T>(&mut self, work: impl FnOnce(&mut Chip<Bus>) -> chip::Result<T>) -> Result<T> {
         let timeout = self.config.lock_timeout;
         let chip = self.open()?;
-        let guard = chip.transport_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
+        let guard = chip
+            .transport_mut()
+            .lock(Deadline::after(timeout))
+            .map_err(|error| Error::DeviceError(error.to_string()))?;
         let result = work(chip).map_err(Error::Device);
         drop(guard);
         self.note(result.as_ref().err());
@@ -182,6 +186,7 @@ impl Device {
         let identity = self.identity.as_ref()?;
         let scheme = identity.scheme?;
         let secret = self.secret.clone().filter(|_| self.login.who() == Who::User);
+        let secret = secret.map(|secret| Box::new(secret) as Box<dyn Secret + Send>);
         let serial = identity.zone.serial_number();
         Some(Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret })
     }
@@ -246,7 +251,10 @@ impl Device {
         let (Some(chip), Some(identity)) = (self.chip.as_mut(), self.identity.as_mut()) else {
             return Err(no_chip());
         };
-        let guard = chip.transport_mut().lock(timeout).map_err(|error| Error::DeviceError(error.to_string()))?;
+        let guard = chip
+            .transport_mut()
+            .lock(Deadline::after(timeout))
+            .map_err(|error| Error::DeviceError(error.to_string()))?;
         identity.refresh();
         chip.set_gate(gate);
         match identity.resolve_intents(chip).and_then(|()| identity.resolve_secrets(chip)) {
@@ -265,7 +273,7 @@ impl Device {
         self.note(error);
         let Some(Error::Device(error @ chip::Error::NotAuthorised { refused, .. })) = error else { return None };
         if *refused {
-            log::warn!("{error}");
+            log::warn!("{}", explain(error));
             self.end_login();
         }
         Some(Error::UserNotLoggedIn)

@@ -36,7 +36,7 @@ pub enum Error {
     #[error("{0}")]
     DataLenRange(String),
     /// The chip, or the bus to it, failed.
-    #[error("{0}")]
+    #[error("{}", explain(.0))]
     Device(#[source] chip::Error),
     /// Something else about the device failed, for instance the lock on the bus.
     #[error("{0}")]
@@ -154,4 +154,17 @@ pub enum Error {
     /// The user type is not one of this token.
     #[error("{0}")]
     UserTypeInvalid(String),
+}
+
+/// Returns the message of a driver's error as the user of a token or of the tool reads it: with what to do, and a login in the
+/// place of an authorisation.
+pub fn explain(error: &chip::Error) -> String {
+    match error {
+        chip::Error::SelfTestFailed => format!("{error}; run `atecc608 doctor`"),
+        chip::Error::NotAuthorised { slot, refused: false } => format!("slot {slot} works only after a login"),
+        chip::Error::NotAuthorised { slot, refused: true } => format!(
+            "slot {slot} works only after a login, and the chip no longer takes this one: the PIN was changed or reset elsewhere"
+        ),
+        error => error.to_string(),
+    }
 }

@@ -38,7 +38,7 @@ impl TokenInfo {
     /// What the chip says; `configured` is the label that the configuration gives.
     pub(super) fn of(identity: &Identity, configured: Option<String>) -> Self {
         let zone = &identity.zone;
-        let serial_number = zone.serial_number().token_serial();
+        let serial_number = zone.serial_number().short();
         let label = configured
             .or_else(|| identity.store.state().label.clone())
             .unwrap_or_else(|| format!("ATECC608-{}", &serial_number[8..]));

@@ -1,5 +1,7 @@
 //! Count and CRC around commands and responses (fact sheet sections 2.1 and 2.2).
 
+use alloc::vec::Vec;
+
 use zeroize::ZeroizeOnDrop;
 
 use super::crc::crc16;

@@ -1,6 +1,6 @@
 //! Opcodes of the ATECC608 (fact sheet section 3.0). Unknown ones survive and print as hex.
 
-use std::fmt;
+use core::fmt;
 
 /// An opcode byte.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

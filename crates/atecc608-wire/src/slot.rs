@@ -1,6 +1,6 @@
 //! The sixteen data slots and their sizes (fact sheet section 5.8).
 
-use std::fmt;
+use core::fmt;
 
 /// The number of a data slot, 0 to 15.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,6 +1,6 @@
 //! The one-byte status codes of a response (fact sheet section 2.4). Unknown ones survive and print as hex.
 
-use std::fmt;
+use core::fmt;
 
 /// A status byte.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

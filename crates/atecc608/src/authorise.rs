@@ -4,17 +4,38 @@
 //! What the chip remembers of it ends with the conversation, and on a chip that is stricter than it must be, with the next
 //! Nonce into TempKey and with idle. So each operation proves it anew, as late as it can.
 
-use std::sync::Arc;
+use alloc::boxed::Box;
+
+use core::fmt;
+
+use zeroize::Zeroizing;
 
 use super::awake::Awake;
-use super::locked::LockedSecret;
 use super::secrets::SharedSecret;
 use super::{Chip, Error, Result, Transport};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::Slot;
 
+/// 32 secret bytes, wherever the host keeps them: memory that is not swapped out, a hardware register.
+pub trait Secret {
+    /// Returns the secret.
+    fn value(&self) -> &[u8; 32];
+}
+
+impl Secret for Zeroizing<[u8; 32]> {
+    fn value(&self) -> &[u8; 32] {
+        self
+    }
+}
+
+#[cfg(target_has_atomic = "ptr")]
+impl<T: Secret + ?Sized> Secret for alloc::sync::Arc<T> {
+    fn value(&self) -> &[u8; 32] {
+        T::value(self)
+    }
+}
+
 /// Which slots ask for an authorisation, and what gives it.
-#[derive(Clone, Debug)]
 pub struct Gate {
     /// The chip's.
     pub serial: SerialNumber,
@@ -22,14 +43,20 @@ pub struct Gate {
     pub key: Slot,
     /// Bit N: slot N asks for it.
     pub slots: u16,
-    /// The secret, while somebody is logged in.
-    pub secret: Option<Arc<LockedSecret>>,
+    /// The secret, while the host has it.
+    pub secret: Option<Box<dyn Secret + Send>>,
 }
 
 impl Gate {
     /// Whether the slot asks for an authorisation.
     pub fn guards(&self, slot: Slot) -> bool {
         self.slots & 1 << slot.number() != 0
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("key", &self.key).field("slots", &self.slots).finish_non_exhaustive()
     }
 }
 
@@ -51,13 +78,10 @@ impl<P: Transport> Awake<'_, P> {
     /// # Errors
     /// [`Error::NotAuthorised`] if nobody is logged in or the chip refuses the secret; those of [`Awake::execute`].
     pub fn before_use(&mut self, slot: Slot) -> Result<()> {
-        let Some(gate) = self.gate_of(slot) else { return Ok(()) };
-        if self.is_authorised() {
-            return Ok(());
-        }
+        let Some(gate) = self.gate_of(slot).filter(|_| !self.is_authorised()) else { return Ok(()) };
         let secret = gate.secret.as_ref().ok_or(Error::NotAuthorised { slot, refused: false })?;
-        let shared = SharedSecret { slot: gate.key, value: secret.value() };
-        if self.proves(&gate.serial, &shared)? {
+        let (serial, key, value) = (gate.serial, gate.key, Zeroizing::new(*secret.value()));
+        if self.proves(&serial, &SharedSecret { slot: key, value: &value })? {
             self.set_authorised();
             Ok(())
         } else {

@@ -1,6 +1,8 @@
 //! The chip while it is awake (fact sheet sections 1.3 and 1.4).
 
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -81,8 +83,8 @@ impl<'c, P: Transport> Awake<'c, P> {
     }
 
     /// The gate that guards the slot, if one does.
-    pub(super) fn gate_of(&self, slot: Slot) -> Option<Gate> {
-        self.chip.gate.as_ref().filter(|gate| gate.guards(slot)).cloned()
+    pub(super) fn gate_of(&self, slot: Slot) -> Option<&Gate> {
+        self.chip.gate.as_ref().filter(|gate| gate.guards(slot))
     }
 
     pub(super) fn is_authorised(&self) -> bool {

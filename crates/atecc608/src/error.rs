@@ -1,9 +1,12 @@
 //! What can go wrong between driver and chip.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+
 use atecc608_wire::{FrameError, Opcode, ResponseError, Status};
 
 /// Result of talking to a chip.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Why the chip did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +24,7 @@ pub enum Error {
         response: [u8; 4],
     },
     /// The chip reports a failed self-test at wake.
-    #[error("the chip reports a failed self-test (07): it does nothing else until it passes; run `atecc608 doctor`")]
+    #[error("the chip reports a failed self-test (07): it does nothing else until it passes")]
     SelfTestFailed,
     /// The bus itself failed. The text is the transport's ([`Fault::Failed`](crate::transport::Fault::Failed)).
     #[error("{0}")]
@@ -68,7 +71,7 @@ pub enum Error {
     #[error("the system gives no random bytes: {0}")]
     HostRandom(String),
     /// The slot's key works only after an authorisation, and there is none.
-    #[error("slot {slot} works only after a login{}", if *refused { ", and the chip no longer takes this one: the PIN was changed or reset elsewhere" } else { "" })]
+    #[error("slot {slot} works only after an authorisation{}", if *refused { ", and the chip refuses the secret" } else { "" })]
     NotAuthorised {
         /// The slot.
         slot: atecc608_wire::Slot,

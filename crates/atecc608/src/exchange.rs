@@ -1,6 +1,10 @@
 //! Send, wait, poll, read again: one command and its reply (fact sheet sections 1.5, 1.6 and 2).
 
-use std::time::Duration;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use zeroize::Zeroizing;
 

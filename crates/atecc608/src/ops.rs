@@ -1,5 +1,9 @@
 //! What the chip can be asked to do, in the datasheet's words.
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
 use super::{Awake, Chip, Error, Result, Transport, CONVERSATIONS};
 use atecc608_wire::commands::*;
 use atecc608_wire::zone::{Address, Zone};

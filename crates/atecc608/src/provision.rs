@@ -1,5 +1,8 @@
-//! Writing a blank chip's zones and locking them, for good. Used by the command-line tool only: nothing that is
-//! reachable through PKCS#11 calls this.
+//! Writing the zones of a blank chip and locking them. What is called `permanently_...` can't be undone.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::vec::Vec;
 
 use zeroize::Zeroize;
 

@@ -1,5 +1,8 @@
 //! What needs a secret that chip and host share: encrypted writes, and results that cross the bus encrypted.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 

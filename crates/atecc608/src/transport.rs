@@ -1,6 +1,7 @@
 //! The seam between the driver and whatever lies between host and chip.
 
-use std::time::Duration;
+use alloc::string::String;
+use core::time::Duration;
 
 /// Moves bytes to and from one chip, and tells the time.
 ///

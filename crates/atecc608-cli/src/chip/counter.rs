@@ -7,9 +7,10 @@ use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::target::{Selection, Target};
 use atecc608 as chip;
+use atecc608_contents::words;
 use atecc608_wire::commands::Counter;
 use atecc608_wire::config_zone::COUNTER_MAX;
-use atecc608_wire::{words, ConfigZone, Slot, Status};
+use atecc608_wire::{ConfigZone, Slot, Status};
 
 /// Arguments of `counter`.
 #[derive(Debug, Args)]

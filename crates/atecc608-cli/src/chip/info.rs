@@ -9,13 +9,14 @@ use crate::chip::stage::Stage;
 use crate::error::Result;
 use crate::output::Output;
 use crate::target::{default_label, Selection, Target};
+use atecc608_contents::words;
 use atecc608_token::known;
 use atecc608_token::layout::key_slots;
 use atecc608_token::point::Point;
 use atecc608_token::profile::{self, Profile};
 use atecc608_token::state::{SlotState, StoredClass};
 use atecc608_token::store::Store;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// All that is said about a chip.
 #[derive(Debug, Serialize)]
@@ -144,7 +145,7 @@ fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Pre
     Info {
         model: zone.model().to_string(),
         serial_number: serial.to_string(),
-        token_serial_number: serial.token_serial(),
+        token_serial_number: serial.short(),
         label: configured.unwrap_or_else(|| default_label(zone)),
         bus: target.token.bus.to_string(),
         address: format!("{:#04x}", target.token.address),

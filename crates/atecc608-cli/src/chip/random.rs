@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::output::{progress, Output, SILENCE};
 use crate::target::{Selection, Target};
-use atecc608_wire::{words, ConfigZone};
+use atecc608_contents::words;
+use atecc608_wire::ConfigZone;
 
 /// What a chip answers to Random while its configuration is not locked (fact sheet section 5.7).
 pub(super) const CONSTANT: [u8; 4] = [0xFF, 0xFF, 0x00, 0x00];

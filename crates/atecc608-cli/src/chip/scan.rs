@@ -13,9 +13,11 @@ use crate::output::{note, progress, Output};
 use crate::target::Selection;
 use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
 use atecc608::Chip;
+use atecc608_contents::words;
 use atecc608_token::bus::{host_random, Bus, OpenError};
 use atecc608_token::config::{BusLocation, Config, DEFAULT_ADDRESS};
-use atecc608_wire::{words, ConfigZone};
+use atecc608_token::deadline::Deadline;
+use atecc608_wire::ConfigZone;
 
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
@@ -173,7 +175,7 @@ fn scan(
     addresses.sort_unstable();
     addresses.dedup();
     let mut bus = Bus::open_to_scan(location, &addresses, &config.state_dir).map_err(|error| error.to_string())?;
-    let guard = bus.lock(config.lock_timeout).map_err(|error| error.to_string())?;
+    let guard = bus.lock(Deadline::after(config.lock_timeout)).map_err(|error| error.to_string())?;
     let (free, taken): (Vec<u8>, Vec<u8>) = addresses.into_iter().partition(|address| bus.can_reach(*address));
     let mut devices: Vec<(u8, Device)> =
         taken.into_iter().map(|address| (address, driven(location, address, kernel))).collect();

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::target::Selection;
+use atecc608_contents::words;
 use atecc608_wire::commands::SelfTest;
-use atecc608_wire::words;
 
 /// The chip's tests (fact sheet section 3.17): bit, short name, what it is.
 const TESTS: [(u8, &str, &str); 5] = [

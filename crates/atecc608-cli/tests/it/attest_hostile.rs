@@ -3,11 +3,11 @@
 
 use crate::support::attested::*;
 use crate::support::hex;
+use atecc608::attest::{steps, Evidence, Kind};
 use atecc608::{Awake, Result, Transport};
 use atecc608_cli::Statement;
 use atecc608_sim::image::Part;
 use atecc608_testkit::chip::slot;
-use atecc608_wire::attestation::{steps, Evidence, Kind};
 use atecc608_wire::commands::*;
 use atecc608_wire::{ConfigZone, Slot};
 use serde_json::Value;

@@ -9,7 +9,7 @@ use super::stored_key;
 use crate::ecc::{private_key, public_key, public_point, verify};
 use crate::image::{Image, Part};
 use crate::profiles::root_public_key;
-use atecc608_wire::certificate::{CertificateError, CompressedCertificate, Definition, Device, Parts, Place};
+use atecc608_contents::certificate::{CertificateError, CompressedCertificate, Definition, Device, Parts, Place};
 use atecc608_wire::Slot;
 
 /// The certificates of a chip whose product code says that it has some.
@@ -87,7 +87,7 @@ impl Certificate {
         let mut certificate = Self {
             issued: Some(format!("{:04}-{:02}-{:02}T{:02}:00Z", date.year, date.month, date.day, date.hour)),
             expire_years: Some(compressed.expire_years),
-            signer_id: Some(super::hex(&compressed.signer_id)),
+            signer_id: Some(base16ct::upper::encode_string(&compressed.signer_id)),
             template_id: Some(compressed.template_id),
             chain_id: Some(compressed.chain_id),
             serial_source: Some(compressed.serial_source),

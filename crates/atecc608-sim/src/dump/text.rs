@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Certificate, Dump, SlotDump};
-use atecc608_wire::words;
+use atecc608_contents::words;
 
 impl fmt::Display for Dump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,9 +12,9 @@ use p256::SecretKey;
 use sha2::{Digest, Sha256};
 
 use crate::ecc::{private_key, public_point};
-use atecc608_wire::certificate::compressed::PUBLIC_KEY_HASH;
-use atecc608_wire::certificate::root::Root;
-use atecc608_wire::certificate::{CertificateError, CompressedCertificate, Definition, Device, IssueDate, Parts};
+use atecc608_contents::certificate::compressed::PUBLIC_KEY_HASH;
+use atecc608_contents::certificate::root::Root;
+use atecc608_contents::certificate::{CertificateError, CompressedCertificate, Definition, Device, IssueDate, Parts};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::SIGNATURE_LEN;
 

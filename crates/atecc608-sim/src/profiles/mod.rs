@@ -21,7 +21,7 @@ use std::str::FromStr;
 use configurations::Configuration;
 
 use super::image::Image;
-use atecc608_wire::certificate::Definition;
+use atecc608_contents::certificate::Definition;
 use atecc608_wire::config_zone::{offset, Model, SerialNumber, UNLOCKED};
 use atecc608_wire::ConfigZone;
 

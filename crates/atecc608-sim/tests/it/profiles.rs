@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::Command;
 
 use atecc608::Chip;
+use atecc608_contents::certificate::{CompressedCertificate, Definition, Device, Parts};
 use atecc608_sim::image::Part;
 use atecc608_sim::profiles::{root_certificate, root_pem, root_public_key, Locks, OrderError};
 use atecc608_sim::{Image, Order, Profile, SimBus, SimChip};
 use atecc608_testkit::driver::{self, Simulated};
 use atecc608_testkit::master::{hex, slot, Master};
-use atecc608_wire::certificate::{CompressedCertificate, Definition, Device, Parts};
 use atecc608_wire::commands::{DigestSource, GenKey, GenKeyMode, KeyLocation, Read, Sign};
 use atecc608_wire::config_zone::{Model, SerialNumber};
 use atecc608_wire::zone::{Address, Zone};

@@ -119,7 +119,9 @@ fn ask_chip(arguments: &Arguments) -> Result<(), String> {
     let chip = arguments.chip.as_ref().ok_or("no chip is named")?;
     let state_dir = Path::new(atecc608_token::config::DEFAULT_STATE_DIR);
     let mut bus = Bus::open(&chip.bus, chip.address, state_dir).map_err(|error| error.to_string())?;
-    let _guard = bus.lock(Duration::from_secs(8)).map_err(|error| error.to_string())?;
+    let _guard = bus
+        .lock(atecc608_token::deadline::Deadline::after(Duration::from_secs(8)))
+        .map_err(|error| error.to_string())?;
     let host = host::describe(&chip.bus, chip.address, arguments.i2c_hz);
     let mut bench = Bench::new(Box::new(bus), chip.address);
     let serial = arguments.sacrifice.as_deref().map(|serial| consent(&mut bench, serial)).transpose()?;

@@ -1,13 +1,14 @@
-//! The lock around one conversation: flock on the bus node, then on a file that containers share.
+//! The lock around one conversation: flock on the bus node, then on a file that containers share; and before them the order of
+//! arrival ([`super::arrival`]), where its file can be had.
 //!
-//! The lock dies with its holder. A forked child inherits the open files, and with them the lock: [`open_lock_descriptors`]
-//! names what it must let go of, so that a child that outlives its parent holds nothing.
+//! The lock dies with its holder. A forked child inherits the open files, and with them the lock:
+//! [`open_lock_descriptors`](super::lock_file::open_lock_descriptors) names what it must close, so that a child that outlives
+//! its parent holds nothing.
 
-use std::fs::{File, OpenOptions};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,13 +16,25 @@ use parking_lot::Mutex;
 use rustix::fs::{flock, FlockOperation};
 use rustix::io::Errno;
 
-use super::OpenError;
+use super::arrival::{Queue, Ticket};
+use super::lock_file::{LockFile, RegisteredFile};
+use crate::deadline::Deadline;
 
-/// Between two tries to take a lock that somebody holds.
+/// Between two looks of the one who is next: small against a signature (120 ms).
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
-/// A process that wants the bus again sooner than this after its last turn waits: whoever tries meanwhile, each
-/// [`RETRY_INTERVAL`], gets in between.
+/// Times its distance from the front: between two looks of one who is further behind. A conversation takes longer than this.
+const INTERVAL_PER_TURN: Duration = Duration::from_millis(4);
+/// At most between two looks.
+const MAX_INTERVAL: Duration = Duration::from_millis(100);
+/// The front of the queue may let the bus lie free for so long before the others try whether it does.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// A process that wants the bus again sooner than this after its last turn waits: whoever is not in the queue and tries
+/// meanwhile, each [`RETRY_INTERVAL`], gets in between.
 const TURN_GAP: Duration = Duration::from_millis(2);
+/// With a queue such a wait is needed only for those outside of it: once in this time.
+const RUN_OF_TURNS: Duration = Duration::from_millis(500);
+/// So often a lock file may be replaced while it is being locked.
+const MAX_REPLACEMENTS: usize = 3;
 
 /// Why the bus could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +44,7 @@ pub enum LockError {
     Held {
         /// The lock file.
         path: PathBuf,
-        /// How long it was waited for.
+        /// How long the call has waited.
         waited: Duration,
         /// Process and name, if they can be known.
         holder: String,
@@ -41,134 +54,196 @@ pub enum LockError {
     Unusable(String),
 }
 
-impl LockError {
-    /// The same after another attempt that took so long.
-    #[must_use]
-    pub fn waited_before(mut self, before: Duration) -> Self {
-        if let Self::Held { waited, .. } = &mut self {
-            *waited += before;
-        }
-        self
-    }
-}
-
-/// A file that is locked. Clones share it.
-#[derive(Clone)]
-pub struct LockFile {
-    path: PathBuf,
-    file: Arc<RegisteredFile>,
-}
-
-impl LockFile {
-    /// The bus node itself.
-    ///
-    /// # Errors
-    /// [`OpenError`] if it can't be opened.
-    pub(super) fn node(path: &Path) -> Result<Self, OpenError> {
-        let file = OpenOptions::new().read(true).open(path).map_err(|error| open_error(path, &error))?;
-        Ok(Self { path: path.to_owned(), file: Arc::new(RegisteredFile::new(file)) })
-    }
-
-    /// A file of its own, without which a simulated bus can't be used.
-    ///
-    /// # Errors
-    /// [`OpenError`] if it can't be opened or created.
-    #[cfg(any(feature = "sim", test))]
-    pub(super) fn required(path: PathBuf) -> Result<Self, OpenError> {
-        let file = open_or_create(&path).map_err(|error| open_error(&path, &error))?;
-        Ok(Self { path, file: Arc::new(RegisteredFile::new(file)) })
-    }
-
-    /// A file in the state folder; where that is read-only or missing, the node's lock must do.
-    pub(super) fn beside(path: PathBuf) -> Option<Self> {
-        match open_or_create(&path) {
-            Ok(file) => Some(Self { path, file: Arc::new(RegisteredFile::new(file)) }),
-            Err(error) => {
-                log::debug!("{}: {error}; locking the bus node only", path.display());
-                None
-            }
-        }
-    }
-}
-
-fn open_error(path: &Path, error: &std::io::Error) -> OpenError {
-    let text = format!("lock file {}: {error}", path.display());
-    match error.kind() {
-        std::io::ErrorKind::NotFound => OpenError::NotFound(text),
-        std::io::ErrorKind::PermissionDenied => OpenError::NotPermitted(text),
-        _ => OpenError::Other(text),
-    }
-}
-
-fn open_or_create(path: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o660)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
-    // Members of the group must be able to open it whatever this process's umask is.
-    let metadata = file.metadata()?;
-    if metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o777 != 0o660 {
-        file.set_permissions(std::fs::Permissions::from_mode(0o660))?;
-    }
-    Ok(file)
-}
+/// What is done once if a wait becomes a long one: after how long, and a function of the holder's name.
+pub type Notice<'a> = (Duration, &'a mut dyn FnMut(&str));
 
 /// The lock of one bus.
 pub(super) struct BusLock {
     files: Vec<LockFile>,
-    turn_ended: Arc<Mutex<Option<Instant>>>,
+    queue: Option<Queue>,
+    turns: Arc<Mutex<Turns>>,
 }
 
 /// The bus is this conversation's. Dropping it lets the others in.
 #[must_use]
 pub struct LockGuard {
-    held: Vec<LockFile>,
-    turn_ended: Arc<Mutex<Option<Instant>>>,
+    turns: Arc<Mutex<Turns>>,
+    // In this order: the next in the queue finds the files unlocked.
+    _held: Held,
+    _ticket: Option<Ticket>,
+}
+
+/// Files that are locked as long as this lives.
+#[derive(Default)]
+struct Held(Vec<Arc<RegisteredFile>>);
+
+/// The turns of this process.
+#[derive(Default)]
+struct Turns {
+    /// When the last one ended.
+    ended: Option<Instant>,
+    /// Whether it was in the queue.
+    queued: bool,
+    /// When the first one began since others could get in.
+    since: Option<Instant>,
 }
 
 impl BusLock {
-    pub(super) fn new(files: impl IntoIterator<Item = LockFile>) -> Self {
-        Self { files: files.into_iter().collect(), turn_ended: Arc::default() }
+    pub(super) fn new(files: impl IntoIterator<Item = LockFile>, queue: Option<Queue>) -> Self {
+        Self { files: files.into_iter().collect(), queue, turns: Arc::default() }
     }
 
-    /// Takes all files in order, waiting at most `timeout` altogether.
-    pub(super) fn acquire(&self, timeout: Duration) -> Result<LockGuard, LockError> {
-        let start = Instant::now();
-        let last_turn = *self.turn_ended.lock();
-        if let Some(gap) = last_turn.and_then(|turn| TURN_GAP.checked_sub(turn.elapsed())) {
-            std::thread::sleep(gap);
-        }
-        let mut guard = LockGuard { held: Vec::new(), turn_ended: Arc::clone(&self.turn_ended) };
-        for lock in &self.files {
-            while let Err(errno) = flock(&lock.file.0, FlockOperation::NonBlockingLockExclusive) {
-                if errno != Errno::WOULDBLOCK && errno != Errno::INTR {
-                    return Err(LockError::Unusable(format!("flock on {}: {errno}", lock.path.display())));
+    /// Takes all files when all who arrived earlier had their turn. A free lock is taken whatever the deadline.
+    pub(super) fn acquire(
+        &mut self,
+        deadline: Deadline,
+        mut notice: Option<Notice<'_>>,
+    ) -> Result<LockGuard, LockError> {
+        self.let_others_in(deadline);
+        let ticket = self.queue.as_mut().and_then(Queue::arrive);
+        let mut front = Front::default();
+        loop {
+            let first = self.first_before(ticket.as_ref());
+            let may_try = first.as_ref().is_none_or(|first| front.may_be_idle(first.start));
+            if let Some(held) = may_try.then(|| self.try_files()).transpose()?.flatten() {
+                if let (Some(queue), Some(first)) = (&mut self.queue, &first) {
+                    queue.skip(first);
                 }
-                if start.elapsed() >= timeout {
-                    return Err(LockError::Held {
-                        path: lock.path.clone(),
-                        waited: start.elapsed(),
-                        holder: holder_of(&lock.file.0).unwrap_or_else(|| "another process".to_owned()),
-                    });
+                // There may be others before this ticket, and the turn is theirs.
+                if self.first_before(ticket.as_ref()).is_none() {
+                    return Ok(self.begin_turn(held, ticket));
                 }
-                std::thread::sleep(RETRY_INTERVAL);
             }
-            guard.held.push(lock.clone());
+            if let Some((_, tell)) = notice.take_if(|(after, _)| deadline.elapsed() >= *after) {
+                tell(&self.holder().1);
+            }
+            if deadline.passed() {
+                let (path, holder) = self.holder();
+                return Err(LockError::Held { path, waited: deadline.elapsed(), holder });
+            }
+            let distance = ticket.as_ref().zip(first).map_or(0, |(ticket, first)| ticket.distance(&first));
+            std::thread::sleep(interval(distance).min(deadline.remaining()));
         }
-        Ok(guard)
+    }
+
+    /// Takes all files if nobody has them or waits for them.
+    pub(super) fn try_acquire(&mut self) -> Result<Option<LockGuard>, LockError> {
+        if self.queue.as_ref().is_some_and(|queue| !queue.is_empty()) {
+            return Ok(None);
+        }
+        let Some(held) = self.try_files()? else { return Ok(None) };
+        // Who arrives during the turn sees it in the queue.
+        let ticket = self.queue.as_mut().and_then(Queue::arrive);
+        Ok(Some(self.begin_turn(held, ticket)))
+    }
+
+    /// Waits where this process would keep those from the bus who are not in the queue.
+    fn let_others_in(&self, deadline: Deadline) {
+        let mut turns = self.turns.lock();
+        let gap = turns.ended.and_then(|ended| TURN_GAP.checked_sub(ended.elapsed()));
+        if gap.is_some() && turns.queued && turns.since.is_some_and(|since| since.elapsed() < RUN_OF_TURNS) {
+            return;
+        }
+        turns.since = None;
+        drop(turns);
+        if let Some(gap) = gap {
+            std::thread::sleep(gap.min(deadline.remaining()));
+        }
+    }
+
+    fn begin_turn(&self, held: Held, ticket: Option<Ticket>) -> LockGuard {
+        let mut turns = self.turns.lock();
+        turns.queued = ticket.is_some();
+        turns.since.get_or_insert_with(Instant::now);
+        drop(turns);
+        LockGuard { turns: Arc::clone(&self.turns), _held: held, _ticket: ticket }
+    }
+
+    fn first_before(&self, ticket: Option<&Ticket>) -> Option<Range<u32>> {
+        let (queue, ticket) = self.queue.as_ref().zip(ticket)?;
+        queue.first_before(ticket)
+    }
+
+    /// Locks all files in order if they are free.
+    fn try_files(&mut self) -> Result<Option<Held>, LockError> {
+        for _ in 0..MAX_REPLACEMENTS {
+            let mut held = Held::default();
+            for lock in &self.files {
+                match flock(lock.file().get(), FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => held.0.push(Arc::clone(lock.file())),
+                    Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
+                    Err(errno) => {
+                        return Err(LockError::Unusable(format!("flock on {}: {errno}", lock.path().display())))
+                    }
+                }
+            }
+            // Only now: a file that is at its path while it is locked is the one that others find locked.
+            let mut replaced = false;
+            for lock in &mut self.files {
+                replaced |= lock.reopen_if_replaced().map_err(|error| LockError::Unusable(error.to_string()))?;
+            }
+            if !replaced {
+                return Ok(Some(held));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the first file that somebody holds, and who.
+    fn holder(&self) -> (PathBuf, String) {
+        let known = self.files.iter().find_map(|lock| Some((lock.path().to_owned(), holder_of(lock.file().get())?)));
+        known.unwrap_or_else(|| {
+            let path = self.files.first().map(|lock| lock.path().to_owned()).unwrap_or_default();
+            (path, "another process".to_owned())
+        })
     }
 }
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        for lock in self.held.iter().rev() {
+        self.turns.lock().ended = Some(Instant::now());
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for file in self.0.drain(..).rev() {
             // Fails only for a descriptor that is closed already, and then nothing is locked.
-            let _ = flock(&lock.file.0, FlockOperation::Unlock);
+            let _ = flock(file.get(), FlockOperation::Unlock);
         }
-        *self.turn_ended.lock() = Some(Instant::now());
+    }
+}
+
+/// How long somebody at this distance from the front sleeps between two looks.
+fn interval(distance: u32) -> Duration {
+    if distance <= 1 {
+        RETRY_INTERVAL
+    } else {
+        (INTERVAL_PER_TURN * distance.min(1000)).min(MAX_INTERVAL)
+    }
+}
+
+/// Who has been first in the queue, and when to try next whether that one makes use of the bus: a process that is stopped, or
+/// holds a ticket for no good reason, must not keep the others from a bus that is free.
+#[derive(Default)]
+struct Front {
+    first: Option<(u32, Instant)>,
+}
+
+impl Front {
+    fn may_be_idle(&mut self, first: u32) -> bool {
+        let now = Instant::now();
+        match self.first {
+            Some((seen, next_try)) if seen == first && now >= next_try => {
+                self.first = Some((first, now + MAX_INTERVAL));
+                true
+            }
+            Some((seen, _)) if seen == first => false,
+            _ => {
+                self.first = Some((first, now + PATIENCE));
+                false
+            }
+        }
     }
 }
 
@@ -189,99 +264,168 @@ fn holder_of(file: &File) -> Option<String> {
     }
 }
 
-/// Lock files of this process, for [`open_lock_descriptors`]. Atomics, since a fork handler may use nothing else.
-static DESCRIPTORS: [AtomicI32; 64] = [const { AtomicI32::new(-1) }; 64];
-
-/// The descriptors of all lock files. A forked child lets go of what is behind them (in a handler that may only call
-/// what is async-signal-safe): an inherited one would keep the lock when the parent dies holding it.
-pub(crate) fn open_lock_descriptors() -> impl Iterator<Item = i32> {
-    DESCRIPTORS.iter().map(|entry| entry.load(Ordering::Acquire)).filter(|fd| *fd >= 0)
-}
-
-/// A file that is in [`DESCRIPTORS`] as long as it is open.
-struct RegisteredFile(File);
-
-impl RegisteredFile {
-    fn new(file: File) -> Self {
-        let fd = file.as_raw_fd();
-        let free = |entry: &&AtomicI32| entry.compare_exchange(-1, fd, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if DESCRIPTORS.iter().find(free).is_none() {
-            log::warn!("more than {} bus locks are open: a forked child may keep one", DESCRIPTORS.len());
-        }
-        Self(file)
-    }
-}
-
-impl Drop for RegisteredFile {
-    fn drop(&mut self) {
-        let fd = self.0.as_raw_fd();
-        for entry in &DESCRIPTORS {
-            if entry.compare_exchange(fd, -1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                return;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
+    fn files(dir: &Path) -> [LockFile; 1] {
+        [LockFile::required(dir.join("bus.lock")).unwrap()]
+    }
+
     fn lock_in(dir: &Path) -> BusLock {
-        BusLock::new([LockFile::required(dir.join("bus.lock")).unwrap()])
+        BusLock::new(files(dir), Queue::open(dir.join("bus.queue")))
+    }
+
+    fn without_queue(dir: &Path) -> BusLock {
+        BusLock::new(files(dir), None)
+    }
+
+    fn within(seconds: f32) -> Deadline {
+        Deadline::after(Duration::from_secs_f32(seconds))
     }
 
     #[test]
     fn a_second_holder_waits_and_is_told_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
-        let first = lock_in(dir.path()).acquire(Duration::ZERO).unwrap();
-        let Err(LockError::Held { holder, .. }) = lock_in(dir.path()).acquire(Duration::from_millis(5)) else {
+        let first = lock_in(dir.path()).acquire(within(0.0), None).unwrap();
+        assert!(lock_in(dir.path()).try_acquire().unwrap().is_none());
+        let Err(LockError::Held { holder, .. }) = lock_in(dir.path()).acquire(within(0.005), None) else {
             panic!("locked twice");
         };
         assert!(holder.contains(&std::process::id().to_string()), "{holder}");
         drop(first);
-        assert!(lock_in(dir.path()).acquire(Duration::ZERO).is_ok());
+        assert!(lock_in(dir.path()).acquire(within(0.0), None).is_ok());
+    }
+
+    #[test]
+    fn a_long_wait_gives_notice_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = lock_in(dir.path()).acquire(within(0.0), None).unwrap();
+        let mut told = Vec::new();
+        let mut tell = |holder: &str| told.push(holder.to_owned());
+        let notice = (Duration::from_millis(20), &mut tell as &mut dyn FnMut(&str));
+        assert!(lock_in(dir.path()).acquire(within(0.1), Some(notice)).is_err());
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+
+    /// Takes turns of a millisecond as often as it can, until the end of `meanwhile`.
+    fn busy<T>(mut lock: BusLock, meanwhile: impl FnOnce() -> T) -> T {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _turn = lock.acquire(within(5.0), None).unwrap();
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            let result = meanwhile();
+            done.store(true, Ordering::Relaxed);
+            result
+        })
     }
 
     #[test]
     fn a_busy_holder_lets_others_in_between() {
-        let dir = tempfile::tempdir().unwrap();
-        let (greedy, patient) = (lock_in(dir.path()), lock_in(dir.path()));
-        let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    let _turn = greedy.acquire(Duration::from_secs(5)).unwrap();
-                    std::thread::sleep(Duration::from_millis(1));
+        for make in [lock_in, without_queue] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut patient = make(dir.path());
+            busy(make(dir.path()), || {
+                for _ in 0..5 {
+                    assert!(patient.acquire(within(5.0), None).is_ok());
                 }
             });
-            let turns = (0..5).filter(|_| patient.acquire(Duration::from_secs(5)).is_ok()).count();
-            done.store(true, Ordering::Relaxed);
-            assert_eq!(turns, 5);
+        }
+    }
+
+    #[test]
+    fn a_busy_holder_lets_in_who_is_not_in_the_queue() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outside = without_queue(dir.path());
+        busy(lock_in(dir.path()), || {
+            for _ in 0..3 {
+                assert!(outside.acquire(within(5.0), None).is_ok());
+            }
         });
     }
 
     #[test]
-    fn lock_files_belong_to_the_group_whatever_the_umask() {
+    fn turns_go_round_between_those_who_come_again_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let _lock = lock_in(dir.path());
-        let mode = std::fs::metadata(dir.path().join("bus.lock")).unwrap().mode();
-        assert_eq!(mode & 0o777, 0o660);
+        let turns = Mutex::new(Vec::new());
+        let start = std::sync::Barrier::new(5);
+        std::thread::scope(|scope| {
+            for number in 0..5 {
+                let (turns, start, mut lock) = (&turns, &start, lock_in(dir.path()));
+                scope.spawn(move || {
+                    start.wait();
+                    for _ in 0..20 {
+                        let _turn = lock.acquire(within(20.0), None).unwrap();
+                        turns.lock().push(number);
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                });
+            }
+        });
+        let turns = turns.into_inner();
+        // Once all have arrived each turn is followed by four of the others.
+        let unfair = turns[10..80].windows(5).filter(|five| five[1..].contains(&five[0])).count();
+        assert!(unfair <= 3, "{unfair} turns came too early: {turns:?}");
     }
 
     #[test]
-    fn a_link_is_not_followed() {
+    fn who_tries_only_does_not_overtake_who_waits() {
         let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(dir.path().join("elsewhere"), dir.path().join("bus.lock")).unwrap();
-        assert!(LockFile::required(dir.path().join("bus.lock")).is_err());
+        let (mut holder, mut waiter, mut other) = (lock_in(dir.path()), lock_in(dir.path()), lock_in(dir.path()));
+        let turn = holder.acquire(within(0.0), None).unwrap();
+        let ticket = waiter.queue.as_mut().unwrap().arrive();
+        drop(turn);
+        assert!(other.try_acquire().unwrap().is_none(), "one waits");
+        drop(ticket);
+        assert!(other.try_acquire().unwrap().is_some());
     }
 
     #[test]
-    fn a_child_finds_the_descriptors_to_close_until_they_are_closed() {
+    fn one_that_is_first_and_does_not_come_is_passed_over_once() {
         let dir = tempfile::tempdir().unwrap();
-        let lock = lock_in(dir.path());
-        let fd = lock.files[0].file.0.as_raw_fd();
-        assert!(open_lock_descriptors().any(|open| open == fd));
-        drop(lock);
+        let mut stopped = Queue::open(dir.path().join("bus.queue")).unwrap();
+        let mut second = Queue::open(dir.path().join("bus.queue")).unwrap();
+        let _tickets = (stopped.arrive().unwrap(), second.arrive().unwrap());
+        let mut lock = lock_in(dir.path());
+        let start = Instant::now();
+        drop(lock.acquire(within(5.0), None).unwrap());
+        let waited = start.elapsed();
+        assert!(waited >= 2 * PATIENCE && waited < Duration::from_secs(4), "{waited:?}");
+        let start = Instant::now();
+        drop(lock.acquire(within(5.0), None).unwrap());
+        assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_free_lock_is_quick() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut lock = lock_in(dir.path());
+        let start = Instant::now();
+        for _ in 0..1000 {
+            drop(lock.acquire(within(5.0), None).unwrap());
+        }
+        // A few microseconds each, and the gap for those outside of the queue at most every half second.
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn those_behind_look_less_often_than_the_next() {
+        assert_eq!([0, 1, 2, 10, 1 << 30].map(interval), [1, 1, 8, 40, 100].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn a_lock_file_made_anew_is_the_one_that_is_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut early = lock_in(dir.path());
+        std::fs::remove_file(dir.path().join("bus.lock")).unwrap();
+        let _late = lock_in(dir.path()).acquire(within(0.0), None).unwrap();
+        assert!(early.acquire(within(0.02), None).is_err());
     }
 }

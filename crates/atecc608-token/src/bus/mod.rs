@@ -1,10 +1,12 @@
 //! Where a chip is reached: through an I2C adapter of Linux, or on a simulated bus; and the lock around one conversation.
 //!
-//! [`Bus`] is the driver's [`Transport`] to one chip. What is behind it is a [`Link`]: [`linux`] opens one, and [`simulated`]
-//! the others. Another way to a chip is another file that returns one, and a line in [`Bus::open`].
+//! [`Bus`] is the driver's [`Transport`] to one chip. What is behind it is a `Link`: `linux.rs` opens one, `simulated.rs` the
+//! others. Another way to a chip is another file that returns one, and a line in [`Bus::open`].
 
+mod arrival;
 mod linux;
 pub mod lock;
+mod lock_file;
 #[cfg_attr(not(feature = "sim"), path = "not_simulated.rs")]
 mod simulated;
 
@@ -17,11 +19,18 @@ use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{self, ErrorKind, I2c};
 
 use crate::config::{BusLocation, DEFAULT_ADDRESS};
+use crate::deadline::Deadline;
 use atecc608::i2c::probe::{self, Answer};
 use atecc608::i2c::I2cTransport;
 use atecc608::transport::{Fault, Transport};
 
-pub use lock::{LockError, LockGuard};
+use arrival::Queue;
+use lock::BusLock;
+use lock_file::LockFile;
+
+pub(crate) use lock_file::open_lock_descriptors;
+
+pub use lock::{LockError, LockGuard, Notice};
 
 /// A transfer that failed: how, for the driver, and why, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +160,7 @@ pub fn host_random(bytes: &mut [u8]) -> Result<(), String> {
 pub struct Bus {
     location: BusLocation,
     link: Box<dyn Link>,
-    lock: lock::BusLock,
+    lock: BusLock,
 }
 
 impl Bus {
@@ -206,13 +215,35 @@ impl Bus {
         self.link.i2c()
     }
 
-    /// Takes the bus for one conversation, waiting at most `timeout`. What other processes did to a simulated
-    /// chip's file meanwhile is read.
+    /// Takes the bus for one conversation, after those who have waited longer. A free bus is taken whatever the deadline. Reads
+    /// what other processes did to a simulated chip's file meanwhile.
     ///
     /// # Errors
-    /// [`LockError`] that names the holder if it can be known.
-    pub fn lock(&mut self, timeout: Duration) -> Result<LockGuard, LockError> {
-        let guard = self.lock.acquire(timeout)?;
+    /// [`LockError::Held`] when the deadline passes; [`LockError::Unusable`] if a lock file can't be locked.
+    pub fn lock(&mut self, deadline: Deadline) -> Result<LockGuard, LockError> {
+        let guard = self.lock.acquire(deadline, None)?;
+        self.begin_turn(guard)
+    }
+
+    /// As [`Bus::lock`]; gives notice if the wait becomes a long one.
+    ///
+    /// # Errors
+    /// Those of [`Bus::lock`].
+    pub fn lock_with_notice(&mut self, deadline: Deadline, notice: Notice<'_>) -> Result<LockGuard, LockError> {
+        let guard = self.lock.acquire(deadline, Some(notice))?;
+        self.begin_turn(guard)
+    }
+
+    /// Takes the bus for one conversation if nobody has it or waits for it, `None` if somebody does.
+    ///
+    /// # Errors
+    /// [`LockError::Unusable`] if a lock file can't be locked.
+    pub fn try_lock(&mut self) -> Result<Option<LockGuard>, LockError> {
+        let guard = self.lock.try_acquire()?;
+        guard.map(|guard| self.begin_turn(guard)).transpose()
+    }
+
+    fn begin_turn(&mut self, guard: LockGuard) -> Result<LockGuard, LockError> {
         self.link.refresh().map_err(|error| LockError::Unusable(format!("{}: {error}", self.location)))?;
         Ok(guard)
     }
@@ -228,11 +259,12 @@ impl Bus {
     }
 }
 
-/// The node itself, and the file that containers with nodes of their own share.
-fn linux_lock(path: &Path, state_dir: &Path) -> Result<lock::BusLock, OpenError> {
+/// The node itself, and the files that containers with nodes of their own share.
+fn linux_lock(path: &Path, state_dir: &Path) -> Result<BusLock, OpenError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let shared = lock::LockFile::beside(state_dir.join(format!("{name}.lock")));
-    Ok(lock::BusLock::new(std::iter::once(lock::LockFile::node(path)?).chain(shared)))
+    let shared = LockFile::optional(state_dir.join(format!("{name}.lock")), "locking the bus node only");
+    let queue = Queue::open(state_dir.join(format!("{name}.queue")));
+    Ok(BusLock::new(std::iter::once(LockFile::node(path)?).chain(shared), queue))
 }
 
 impl Transport for Bus {

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use embedded_hal::i2c::{Error as _, ErrorType, I2c, Operation};
 use linux_embedded_hal::Delay;
 
-use super::lock::{BusLock, LockFile};
+use super::arrival::Queue;
+use super::lock::BusLock;
+use super::lock_file::LockFile;
 use super::{link, monotonic, Bus, BusError, Link, OpenError, Wires};
 use crate::config::{BusLocation, DEFAULT_LOCK_TIMEOUT};
-use atecc608_sim::remote::RemoteBus;
-use atecc608_sim::{SimBus, SimChip};
+use crate::deadline::Deadline;
+use atecc608_sim::{RemoteBus, SimBus, SimChip};
 
 /// A simulated bus whose errors are this crate's.
 struct Simulated<B>(B);
@@ -56,8 +58,7 @@ pub(super) fn open_socket(path: &Path, address: u8) -> Result<(Box<dyn Link>, Bu
             _ => OpenError::NotFound(text),
         }
     })?;
-    let lock = BusLock::new([LockFile::required(with_suffix(path))?]);
-    Ok((link(Simulated(bus), Delay, monotonic, address), lock))
+    Ok((link(Simulated(bus), Delay, monotonic, address), lock_beside(path)?))
 }
 
 impl Bus {
@@ -78,23 +79,26 @@ fn in_process(bus: &SimBus, address: u8) -> Box<dyn Link> {
 }
 
 fn open_sim(path: &Path, address: u8) -> Result<(SimBus, BusLock), OpenError> {
-    let file = LockFile::required(with_suffix(path))?;
+    let mut lock = lock_beside(path)?;
     // Two processes may find the file missing at once; one that is there is replaced whole, and read at each turn.
     let _guard = if path.exists() {
         None
     } else {
-        let lock = BusLock::new([file.clone()]);
-        Some(lock.acquire(DEFAULT_LOCK_TIMEOUT).map_err(|error| OpenError::InUse(error.to_string()))?)
+        let deadline = Deadline::after(DEFAULT_LOCK_TIMEOUT);
+        Some(lock.acquire(deadline, None).map_err(|error| OpenError::InUse(error.to_string()))?)
     };
     let chip = SimChip::open(path, address).map_err(|error| OpenError::Other(error.to_string()))?;
     let bus = SimBus::new(100_000);
     bus.add_chip(chip);
-    Ok((bus, BusLock::new([file])))
+    Ok((bus, lock))
 }
 
-/// `FILE.lock` beside `FILE`.
-fn with_suffix(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
+/// `FILE.lock` and `FILE.queue` beside `FILE`.
+fn lock_beside(path: &Path) -> Result<BusLock, OpenError> {
+    let beside = |suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    Ok(BusLock::new([LockFile::required(beside(".lock"))?], Queue::open(beside(".queue"))))
 }

@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::point::Point;
 use atecc608::{Chip, Transport};
-use atecc608_wire::certificate::compressed::{COMPRESSED_LEN, PUBLIC_KEY_HASH};
-use atecc608_wire::certificate::template::{Field, Template, Values};
-use atecc608_wire::certificate::Place;
+use atecc608_contents::certificate::compressed::{COMPRESSED_LEN, PUBLIC_KEY_HASH};
+use atecc608_contents::certificate::template::{Field, Template, Values};
+use atecc608_contents::certificate::Place;
 use atecc608_wire::Slot;
 
 /// Bytes of a public key as slots hold it.

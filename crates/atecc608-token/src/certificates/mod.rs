@@ -19,7 +19,7 @@ use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
 use crate::config::{CertificateConfig, TokenConfig};
 use atecc608::{self as chip, Awake, Chip, Transport};
-use atecc608_wire::certificate::{CertificateError, CompressedCertificate, Place};
+use atecc608_contents::certificate::{CertificateError, CompressedCertificate, Place};
 use atecc608_wire::config_zone::WritePolicy;
 use atecc608_wire::{ConfigZone, Slot, SIGNATURE_LEN};
 

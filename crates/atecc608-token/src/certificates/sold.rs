@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::point::Point;
 use atecc608::{Awake, Chip, Transport};
-use atecc608_wire::certificate::{root, Definition, Device, Parts, Places, Root};
+use atecc608_contents::certificate::{root, Definition, Device, Parts, Places, Root};
 use atecc608_wire::commands::Read;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::Slot;

@@ -16,6 +16,7 @@ use atecc608_sim::image::Part;
 use atecc608_testkit::master;
 use atecc608_token::bus::{host_random, Bus, LockGuard};
 use atecc608_token::config::BusLocation;
+use atecc608_token::deadline::Deadline;
 use atecc608_wire::commands::{
     Aes, DigestSource, DigestTarget, GenDig, Info, Kdf, KdfAlgorithm, KdfResponse, KdfSource, KdfTarget, KeyLocation,
     Nonce, NonceTarget, Random, Read, SelfTest, Sha, ShaResponse, Verify, VerifyKey, VerifyResponse,
@@ -52,7 +53,7 @@ fn hardware() -> Hardware {
     let address = u8::from_str_radix(address.trim_start_matches("0x"), 16).unwrap();
     let location = BusLocation::parse(bus).unwrap_or_else(|error| panic!("{VARIABLE}: {error}"));
     let mut bus = Bus::open(&location, address, folder.path()).unwrap_or_else(|error| panic!("{error}"));
-    let turn = bus.lock(TURN).unwrap_or_else(|error| panic!("{error}"));
+    let turn = bus.lock(Deadline::after(TURN)).unwrap_or_else(|error| panic!("{error}"));
     let mut chip = Chip::new(bus, host_random);
     let config = chip.converse(|awake| awake.read_config()).unwrap_or_else(|error| panic!("{error}"));
     chip.apply_timing(&config);

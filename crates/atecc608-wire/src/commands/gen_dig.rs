@@ -1,5 +1,7 @@
 //! GenDig (fact sheet section 3.6).
 
+use alloc::vec::Vec;
+
 use crate::command::{data, require, success, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};
 

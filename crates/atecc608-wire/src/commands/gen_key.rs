@@ -1,5 +1,7 @@
 //! GenKey (fact sheet section 3.7).
 
+use alloc::vec::Vec;
+
 use crate::command::{data, exactly, require, success, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};
 

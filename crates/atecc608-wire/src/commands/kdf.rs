@@ -1,5 +1,7 @@
 //! KDF (fact sheet section 3.9).
 
+use alloc::vec::Vec;
+
 use zeroize::ZeroizeOnDrop;
 
 use crate::command::{exactly, require, success, Command, ParseError, ResponseError};

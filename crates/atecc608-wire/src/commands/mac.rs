@@ -1,5 +1,7 @@
 //! MAC (fact sheet section 3.11).
 
+use alloc::vec::Vec;
+
 use crate::command::{data, exactly, require, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};
 

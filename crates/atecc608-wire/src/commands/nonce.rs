@@ -1,5 +1,7 @@
 //! Nonce (fact sheet section 3.12).
 
+use alloc::vec::Vec;
+
 use crate::command::{data, exactly, require, success, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode};
 

@@ -1,5 +1,7 @@
 //! Read (fact sheet section 3.15).
 
+use alloc::vec::Vec;
+
 use crate::command::{require, Command, ParseError, ResponseError};
 use crate::zone::{Address, Zone};
 use crate::{CommandPacket, Opcode};

@@ -1,5 +1,7 @@
 //! SHA (fact sheet section 3.18).
 
+use alloc::vec::Vec;
+
 use super::gen_key::KeyLocation;
 use crate::command::{require, success, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};

@@ -1,5 +1,7 @@
 //! Write (fact sheet section 3.22).
 
+use alloc::vec::Vec;
+
 use zeroize::ZeroizeOnDrop;
 
 use crate::command::{require, success, Command, ParseError, ResponseError};

@@ -1,8 +1,12 @@
 //! I2C: the first [`Transport`], over `embedded-hal` 1.0, and [`probe`], which looks who is on a bus.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+
 pub mod probe;
 
-use std::time::Duration;
+use core::time::Duration;
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{Error as _, ErrorKind, I2c, NoAcknowledgeSource};

@@ -4,7 +4,9 @@
 //! which the I2C specification (UM10204, 3.1.13) forbids to mean anything (06 and 04, resets, are others), and a read of the
 //! kind that `i2cdetect -r` makes. Nothing is written to an address before it has answered the pulse as only this family does.
 
-use std::time::Duration;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
@@ -101,21 +103,24 @@ fn is_self_test_failure(bytes: &[u8; 4]) -> bool {
 mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
+    use std::vec;
 
     use embedded_hal::i2c::{ErrorKind, ErrorType, NoAcknowledgeSource, Operation};
 
     use super::*;
 
-    /// A bus with devices that answer reads with fixed bytes, and remembers every transfer: (address, written bytes; none is
-    /// a read).
+    /// A bus with devices that answer reads with fixed bytes, and remembers every transfer.
     #[derive(Default)]
     struct Recorder {
         devices: Vec<(u8, [u8; 4])>,
         /// What the first device answers once its watchdog has put it to sleep.
         after_watchdog: Option<[u8; 4]>,
-        transfers: Vec<(u8, Option<Vec<u8>>)>,
+        transfers: Transfers,
         time: Rc<Cell<Duration>>,
     }
+
+    /// Address and written bytes of each transfer; none is a read.
+    type Transfers = Vec<(u8, Option<Vec<u8>>)>;
 
     struct Delay(Rc<Cell<Duration>>);
 
@@ -161,11 +166,11 @@ mod tests {
     }
 
     /// The answers at these addresses, and the transfers.
-    fn asked(bus: Recorder, addresses: &[u8]) -> (Vec<(u8, Answer)>, Vec<(u8, Option<Vec<u8>>)>) {
+    fn asked(bus: Recorder, addresses: &[u8]) -> (Vec<(u8, Answer)>, Transfers) {
         let time = bus.time.clone();
         let mut transport = I2cTransport::new(bus, Delay(time.clone()), move || time.get(), 0x60);
         let answers = ask(&mut transport, addresses);
-        (answers, std::mem::take(&mut transport.bus_mut().transfers))
+        (answers, core::mem::take(&mut transport.bus_mut().transfers))
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! The driver's attestation against the simulated chip: what it costs, and that no fault makes two keys of one, or a statement
 //! that does not hold.
 
-use atecc608::attest::Born;
+use atecc608::attest::{Born, Evidence};
 use atecc608::ops::Before;
 use atecc608::{Chip, Error};
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, SimBus, SimChip};
 use atecc608_testkit::driver::{self, Simulated};
 use atecc608_testkit::master::{slot, tls_image, ADDRESS};
-use atecc608_wire::attestation::Evidence;
 use atecc608_wire::Opcode;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;

@@ -1,7 +1,7 @@
 //! What a statement that holds proves, and what it does not, in words. It must never claim more than docs/attestation.md.
 
-use atecc608_wire::attestation::{Evidence, Kind};
-use atecc608_wire::words;
+use atecc608::attest::{Evidence, Kind};
+use atecc608_contents::words;
 
 /// What a statement comes to.
 #[derive(Debug, Default)]

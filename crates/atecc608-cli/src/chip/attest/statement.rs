@@ -4,8 +4,8 @@ use base16ct::lower::encode_string as hex;
 use base16ct::mixed;
 use serde::{Deserialize, Serialize};
 
+use atecc608::attest::{Evidence, Kind};
 use atecc608_token::config::slot_number;
-use atecc608_wire::attestation::{Evidence, Kind};
 use atecc608_wire::ConfigZone;
 
 /// What tells such a file from others.

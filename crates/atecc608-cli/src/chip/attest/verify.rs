@@ -17,9 +17,9 @@ use crate::input;
 use crate::output::check::{self, Check, Remedies, Verdict};
 use crate::output::Output;
 use crate::x509::pem;
+use atecc608::attest::{attester_problem, subject_problem, Evidence, ATTESTER};
+use atecc608_contents::words;
 use atecc608_token::point::Point;
-use atecc608_wire::attestation::{attester_problem, subject_problem, Evidence, ATTESTER};
-use atecc608_wire::words;
 
 /// Arguments of `verify-attestation`.
 #[derive(Debug, Args)]

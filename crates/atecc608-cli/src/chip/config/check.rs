@@ -2,9 +2,10 @@
 
 use super::findings::finding;
 use crate::output::check::{Check, Verdict};
+use atecc608_contents::words;
 use atecc608_wire::config_zone::{offset, KeyType, WritePolicy};
 use atecc608_wire::timing::ClockDivider;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// What there is to know before a configuration is locked for good, the worst first.
 pub fn findings(zone: &ConfigZone) -> Vec<Check> {

@@ -4,7 +4,8 @@ use base16ct::lower::encode_string as hex;
 use serde::Serialize;
 
 use super::fields::{fields, ChangedBy, Field};
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_contents::words;
+use atecc608_wire::{ConfigZone, Slot};
 
 /// One field of the configuration that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

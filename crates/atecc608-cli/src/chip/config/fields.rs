@@ -1,7 +1,8 @@
 //! The fields of the configuration zone that are not a slot's: name, place, and their values in words (fact sheet section 5.1).
 
+use atecc608_contents::words;
 use atecc608_wire::config_zone::offset;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// One field that is not a slot's.
 #[derive(Debug)]

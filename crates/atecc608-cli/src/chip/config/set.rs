@@ -11,8 +11,9 @@ use super::{as_written_to, FileArguments};
 use crate::error::{Error, Result};
 use crate::output::{note, Output};
 use crate::target::{Selection, Target};
+use atecc608_contents::words;
 use atecc608_wire::config_zone::offset;
-use atecc608_wire::{words, ConfigZone};
+use atecc608_wire::ConfigZone;
 
 /// Arguments of `config set`.
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The configuration zone as TOML that a person reads and edits: every field by name, each with a comment.
 
+use atecc608_contents::words;
 use std::fmt::Write;
 
 use base16ct::lower::encode_string as hex;
@@ -10,7 +11,7 @@ use super::schema::{slot_fields, Field, Shape, CHIP, KEY, NOT_WRITTEN};
 use atecc608_token::config;
 use atecc608_token::document::{FromToml, Placed, Problem, Table};
 use atecc608_wire::config_zone::offset;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Where the comment of a line begins, if there is room.
 const COMMENT_COLUMN: usize = 44;

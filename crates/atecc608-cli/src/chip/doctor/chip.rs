@@ -10,10 +10,11 @@ use crate::host::adapters::{bus_name, Kernel};
 use crate::output::check::Checks;
 use crate::target::Target;
 use atecc608 as chip;
+use atecc608_contents::words;
 use atecc608_token::bus::OpenError;
 use atecc608_token::config::{BusLocation, Config, TokenConfig};
 use atecc608_token::{known, profile};
-use atecc608_wire::{words, ConfigZone};
+use atecc608_wire::ConfigZone;
 
 /// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
 const FASTEST_WAKE_HZ: u32 = 133_000;
@@ -62,7 +63,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     }
     let simulated = if target.is_simulated() { ", simulated: it protects nothing" } else { "" };
     checks.ok("chip", format!("{} {}{simulated}", zone.model(), zone.serial_number()));
-    let serial = zone.serial_number().token_serial();
+    let serial = zone.serial_number().short();
     locks(&zone, checks);
     profile(&zone, checks);
     let keys = state::keys(&mut target, &zone);

@@ -10,8 +10,9 @@ use crate::chip::config::{as_written_to, check, diff};
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::target::Target;
+use atecc608_contents::words;
 use atecc608_token::profile;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Arguments of `lock config`.
 #[derive(Debug, Args)]

@@ -16,8 +16,9 @@ use crate::error::{Error, Result};
 use crate::output::check::{Check, Verdict};
 use crate::output::{note, Output};
 use crate::target::Target;
+use atecc608_contents::words;
 use atecc608_token::profile;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Arguments of `lock data`.
 #[derive(Debug, Args)]

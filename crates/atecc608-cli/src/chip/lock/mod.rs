@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::output::check::Check;
 use crate::output::Output;
 use crate::target::{Selection, Target};
+use atecc608_contents::words;
 use atecc608_token::profile;
-use atecc608_wire::{words, ConfigZone};
+use atecc608_wire::ConfigZone;
 
 /// What is locked.
 #[derive(Debug, Subcommand)]

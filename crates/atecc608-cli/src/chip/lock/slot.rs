@@ -1,5 +1,6 @@
 //! `atecc608 lock slot`.
 
+use atecc608_contents::words;
 use base16ct::lower::encode_string as hex;
 use clap::Args;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::output::Output;
 use crate::target::Target;
 use crate::x509::pem;
 use atecc608_token::point::Point;
-use atecc608_wire::{words, ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Arguments of `lock slot`.
 #[derive(Debug, Args)]

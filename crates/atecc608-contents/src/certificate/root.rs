@@ -8,7 +8,7 @@ use der::DateTime;
 use super::definition::ROOT_NAME;
 use super::x509::{signed, Contents, Extensions};
 use super::CertificateError;
-use crate::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
+use atecc608_wire::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
 
 /// From and to when both are valid: 19:12:19 (UTC) on November 8.
 const VALIDITY: (u16, u16) = (2018, 2058);

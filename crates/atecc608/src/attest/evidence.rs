@@ -1,5 +1,5 @@
 //! What a chip states about one of its keys, and the digest that its attestation key signs (fact sheet sections 3.6,
-//! 3.7, 3.12 and 3.19; docs/attestation.md).
+//! 3.7, 3.12 and 3.19).
 //!
 //! One conversation, each step digesting the TempKey that the one before left:
 //!
@@ -18,11 +18,11 @@
 
 use zeroize::Zeroizing;
 
-use super::commands::{GenDig, GenKey, GenKeyMode, KeyLocation, Nonce, Sign};
-use super::messages::{self, GenDigInput, SlotStatement, TempKeyFlags};
-use super::{Command, ConfigZone, Slot};
+use atecc608_wire::commands::{GenDig, GenKey, GenKeyMode, KeyLocation, Nonce, Sign};
+use atecc608_wire::messages::{self, GenDigInput, SlotStatement, TempKeyFlags};
+use atecc608_wire::{Command, ConfigZone, Slot};
 
-/// The slot of the attestation key, in our profiles as in Trust&GO and TrustFLEX.
+/// The slot of the attestation key: 1, where Trust&GO and TrustFLEX chips have it.
 pub const ATTESTER: Slot = Slot::from_nibble(1);
 
 /// Bytes of a verifier's challenge: what Nonce takes.

@@ -7,8 +7,8 @@ use super::compressed::{
 };
 use super::x509::{signed, Contents, Extensions};
 use super::CertificateError;
-use crate::config_zone::SerialNumber;
-use crate::PUBLIC_KEY_LEN;
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::PUBLIC_KEY_LEN;
 
 /// The common name of the root, which issues the signers' certificates.
 pub const ROOT_NAME: &str = "Crypto Authentication Root CA 002";
@@ -148,7 +148,7 @@ impl Definition {
 
 /// The common name of a signer.
 pub fn signer_name(id: [u8; 2]) -> String {
-    format!("Crypto Authentication Signer {:02X}{:02X}", id[0], id[1])
+    format!("Crypto Authentication Signer {}", base16ct::HexDisplay(&id))
 }
 
 /// All that a certificate is put together from.

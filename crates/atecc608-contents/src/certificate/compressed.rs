@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::CertificateError;
-use crate::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
+use atecc608_wire::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
 
 /// Bytes in a compressed certificate.
 pub const COMPRESSED_LEN: usize = 72;

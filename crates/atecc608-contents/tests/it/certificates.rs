@@ -3,9 +3,9 @@
 //! The vectors are the vendor's examples of each kind (cryptoauthlib, app/tng): keys, dates, names and signatures as
 //! they are in them, and the SHA-256 of the whole.
 
-use atecc608_wire::certificate::compressed::{CompressedCertificate, IssueDate, PUBLIC_KEY_HASH};
-use atecc608_wire::certificate::x509::key_identifier;
-use atecc608_wire::certificate::{root, CertificateError, Definition, Device, Parts, Root};
+use atecc608_contents::certificate::compressed::{CompressedCertificate, IssueDate, PUBLIC_KEY_HASH};
+use atecc608_contents::certificate::x509::key_identifier;
+use atecc608_contents::certificate::{root, CertificateError, Definition, Device, Parts, Root};
 use atecc608_wire::config_zone::SerialNumber;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};

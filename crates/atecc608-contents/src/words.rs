@@ -1,8 +1,8 @@
 //! A configuration in words: what each slot may do, what the options mean (fact sheet section 5).
 
-use super::config_zone::{ChipOptions, KeyType, WritePolicy};
-use super::timing::ClockDivider;
-use super::{ConfigZone, Slot};
+use atecc608_wire::config_zone::{ChipOptions, KeyType, WritePolicy};
+use atecc608_wire::timing::ClockDivider;
+use atecc608_wire::{ConfigZone, Slot};
 
 /// What kind of thing a slot is for.
 pub fn kind(zone: &ConfigZone, slot: Slot) -> &'static str {

@@ -1,5 +1,6 @@
 //! Memory for a secret that is needed for longer: kept out of swap space, wiped when it goes.
 
+use atecc608::authorise::Secret;
 use zeroize::Zeroize;
 
 /// A page, so that its lock is nobody else's: locks on memory count pages and do not nest.
@@ -27,6 +28,12 @@ impl LockedSecret {
 
     /// The secret.
     pub fn value(&self) -> &[u8; 32] {
+        &self.page.0
+    }
+}
+
+impl Secret for LockedSecret {
+    fn value(&self) -> &[u8; 32] {
         &self.page.0
     }
 }

@@ -7,8 +7,8 @@ use super::compressed::{CompressedCertificate, PUBLIC_KEY_HASH};
 use super::definition::validity;
 use super::x509::{key_identifier, signed, time, SIGNATURE_ALGORITHM};
 use super::CertificateError;
-use crate::config_zone::SerialNumber;
-use crate::PUBLIC_KEY_LEN;
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::PUBLIC_KEY_LEN;
 
 /// Serial number source: what stands in the example, or is put there from the chip's data.
 pub const STORED: u8 = 0x00;
@@ -126,9 +126,7 @@ impl Template {
                     Some(serial) => serial,
                     None => continue,
                 },
-                Field::SignerId => {
-                    format!("{:02X}{:02X}", compressed.signer_id[0], compressed.signer_id[1]).into_bytes()
-                }
+                Field::SignerId => base16ct::upper::encode_string(&compressed.signer_id).into_bytes(),
                 Field::SubjectKeyId => key_identifier(values.public_key).to_vec(),
                 Field::AuthorityKeyId => key_identifier(values.issuer_key).to_vec(),
                 Field::ChipSerial => values.serial.to_string().into_bytes(),

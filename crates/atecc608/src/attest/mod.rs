@@ -1,9 +1,14 @@
-//! The chip states about one of its keys that it was born in it, or lives in it, under a verifier's challenge
-//! ([`atecc608_wire::attestation`] has the chain of commands).
+//! The chip states about one of its keys that it was born in it, or lives in it, under a verifier's challenge. [`Evidence`]
+//! is the statement, and what a verifier without the chip checks.
+
+use alloc::format;
+
+mod evidence;
+
+pub use evidence::{attester_problem, steps, subject_problem, Evidence, Kind, ATTESTER, CHALLENGE_LEN};
 
 use super::ops::Before;
 use super::{Awake, Chip, Error, Result, Transport};
-use atecc608_wire::attestation::{steps, Evidence, Kind, ATTESTER, CHALLENGE_LEN};
 use atecc608_wire::commands::NonceResponse;
 use atecc608_wire::{ConfigZone, Opcode, ResponseError, Slot, Status};
 

@@ -8,7 +8,7 @@ use sha1::Sha1;
 use sha2::Digest;
 
 use super::CertificateError;
-use crate::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
+use atecc608_wire::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
 
 /// Tags of DER (X.690).
 mod tag {

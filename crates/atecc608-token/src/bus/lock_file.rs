@@ -1,0 +1,220 @@
+//! The files that are locked, and which of their descriptors a forked child must close.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::Arc;
+
+use super::OpenError;
+
+/// One of the files of a bus lock.
+pub(super) struct LockFile {
+    path: PathBuf,
+    kind: Kind,
+    file: Arc<RegisteredFile>,
+}
+
+/// How a file is opened again when another one has taken its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The bus node. It is never created here, and a link to it is followed.
+    Node,
+    /// A file of this project's own, without which the bus can't be used.
+    #[cfg(any(feature = "sim", test))]
+    Required,
+    /// A file of this project's own that the bus can do without.
+    Optional,
+}
+
+impl LockFile {
+    /// Opens the bus node itself.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it can't be opened.
+    pub(super) fn node(path: &Path) -> Result<Self, OpenError> {
+        Self::open(path.to_owned(), Kind::Node)
+    }
+
+    /// Opens or creates a file without which a simulated bus can't be used.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it can't be opened or created.
+    #[cfg(any(feature = "sim", test))]
+    pub(super) fn required(path: PathBuf) -> Result<Self, OpenError> {
+        Self::open(path, Kind::Required)
+    }
+
+    /// Opens or creates a file that helps where it can be had: in a read-only folder, for instance, the others must do.
+    pub(super) fn optional(path: PathBuf, without: &str) -> Option<Self> {
+        let opened = Self::open(path, Kind::Optional);
+        opened.inspect_err(|error| log::debug!("{error}; {without}")).ok()
+    }
+
+    fn open(path: PathBuf, kind: Kind) -> Result<Self, OpenError> {
+        match kind.open(&path) {
+            Ok(file) => Ok(Self { path, kind, file: Arc::new(RegisteredFile::new(file)) }),
+            Err(error) => Err(open_error(&path, &error)),
+        }
+    }
+
+    /// Returns where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the open file. Whoever holds a lock keeps a clone, so that the file stays open as long.
+    pub(super) fn file(&self) -> &Arc<RegisteredFile> {
+        &self.file
+    }
+
+    /// Opens the file again if another one is at its path now: who opened that one does not see the locks on this one.
+    /// Returns `true` if it did.
+    ///
+    /// # Errors
+    /// The new file is required and can't be opened or created.
+    pub(super) fn reopen_if_replaced(&mut self) -> Result<bool, OpenError> {
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let there = match self.kind {
+            Kind::Node => std::fs::metadata(&self.path),
+            _ => std::fs::symlink_metadata(&self.path),
+        };
+        let same = match (there, self.file.get().metadata()) {
+            (Ok(there), Ok(open)) => identity(there) == identity(open),
+            // A node without a path is an adapter that has been unplugged: the transfer says so.
+            (Err(_), Ok(_)) => self.kind == Kind::Node,
+            (_, Err(_)) => true,
+        };
+        if same {
+            return Ok(false);
+        }
+        match self.kind.open(&self.path) {
+            Ok(file) => self.file = Arc::new(RegisteredFile::new(file)),
+            Err(error) if self.kind == Kind::Optional => {
+                log::debug!("lock file {}: {error}; locking the file that was there", self.path.display());
+                return Ok(false);
+            }
+            Err(error) => return Err(open_error(&self.path, &error)),
+        }
+        Ok(true)
+    }
+}
+
+impl Kind {
+    fn open(self, path: &Path) -> io::Result<File> {
+        match self {
+            Self::Node => OpenOptions::new().read(true).open(path),
+            _ => open_or_create(path),
+        }
+    }
+}
+
+fn open_error(path: &Path, error: &io::Error) -> OpenError {
+    let text = format!("lock file {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::NotFound => OpenError::NotFound(text),
+        io::ErrorKind::PermissionDenied => OpenError::NotPermitted(text),
+        _ => OpenError::Other(text),
+    }
+}
+
+fn open_or_create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o660).custom_flags(libc::O_NOFOLLOW);
+    // Without O_CREAT first: with it the kernel may refuse another user's file in a sticky folder (fs.protected_regular).
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => options.create(true).open(path)?,
+        opened => opened?,
+    };
+    // Members of the group must be able to open it whatever this process's umask is.
+    let metadata = file.metadata()?;
+    if metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o777 != 0o660 {
+        file.set_permissions(std::fs::Permissions::from_mode(0o660))?;
+    }
+    Ok(file)
+}
+
+/// Files of this process, for [`open_lock_descriptors`]. Atomics, since a fork handler may use nothing else.
+static DESCRIPTORS: [AtomicI32; 128] = [const { AtomicI32::new(-1) }; 128];
+
+/// Returns the descriptors of all lock files. A forked child closes what is behind them (in a handler that may only call
+/// what is async-signal-safe): an inherited one would keep the lock when the parent dies holding it.
+pub(crate) fn open_lock_descriptors() -> impl Iterator<Item = i32> {
+    DESCRIPTORS.iter().map(|entry| entry.load(Ordering::Acquire)).filter(|fd| *fd >= 0)
+}
+
+/// A file that is in [`DESCRIPTORS`] as long as it is open.
+pub(super) struct RegisteredFile(File);
+
+impl RegisteredFile {
+    fn new(file: File) -> Self {
+        let fd = file.as_raw_fd();
+        let free = |entry: &&AtomicI32| entry.compare_exchange(-1, fd, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if DESCRIPTORS.iter().find(free).is_none() {
+            log::warn!("more than {} lock files are open: a forked child may keep a lock", DESCRIPTORS.len());
+        }
+        Self(file)
+    }
+
+    pub(super) fn get(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for RegisteredFile {
+    fn drop(&mut self) {
+        let fd = self.0.as_raw_fd();
+        for entry in &DESCRIPTORS {
+            if entry.compare_exchange(fd, -1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_files_belong_to_the_group_whatever_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let _lock = LockFile::required(dir.path().join("bus.lock")).unwrap();
+        let mode = std::fs::metadata(dir.path().join("bus.lock")).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o660);
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), dir.path().join("bus.lock")).unwrap();
+        assert!(LockFile::required(dir.path().join("bus.lock")).is_err());
+    }
+
+    #[test]
+    fn a_child_finds_the_descriptors_to_close_until_they_are_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = LockFile::required(dir.path().join("bus.lock")).unwrap();
+        let fd = lock.file.get().as_raw_fd();
+        assert!(open_lock_descriptors().any(|open| open == fd));
+        drop(lock);
+    }
+
+    #[test]
+    fn a_file_that_was_unlinked_and_made_anew_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus.lock");
+        let mut lock = LockFile::required(path.clone()).unwrap();
+        assert!(!lock.reopen_if_replaced().unwrap());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        assert!(lock.reopen_if_replaced().unwrap());
+        assert_eq!(lock.file.get().metadata().unwrap().ino(), std::fs::metadata(&path).unwrap().ino());
+        assert!(!lock.reopen_if_replaced().unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(lock.reopen_if_replaced().unwrap(), "nobody else can create it unseen");
+        assert!(path.exists());
+    }
+}

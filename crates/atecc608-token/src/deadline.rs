@@ -1,0 +1,62 @@
+//! The moment until which one call may wait.
+
+use std::time::{Duration, Instant};
+
+/// Limits all waits of one call together: made once at its start, and passed to whatever may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    start: Instant,
+    end: Option<Instant>,
+}
+
+impl Deadline {
+    /// Starts a call that may wait for `timeout` in total. A timeout beyond what the clock can express never ends.
+    pub fn after(timeout: Duration) -> Self {
+        let start = Instant::now();
+        Self { start, end: start.checked_add(timeout) }
+    }
+
+    /// Starts a call that may wait forever.
+    pub fn never() -> Self {
+        Self { start: Instant::now(), end: None }
+    }
+
+    /// Returns when the waiting ends, `None` for never.
+    pub fn end(&self) -> Option<Instant> {
+        self.end
+    }
+
+    /// Returns how long the call may still wait: zero if the deadline has passed, [`Duration::MAX`] if it never does.
+    pub fn remaining(&self) -> Duration {
+        self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns `true` if the call may wait no longer.
+    pub fn passed(&self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// Returns the time since the call's start, for messages.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_passes_when_its_time_is_over() {
+        assert!(Deadline::after(Duration::ZERO).passed());
+        let deadline = Deadline::after(Duration::from_secs(60));
+        assert!(!deadline.passed());
+        assert!(deadline.remaining() <= Duration::from_secs(60) && deadline.remaining() > Duration::from_secs(50));
+    }
+
+    #[test]
+    fn a_timeout_that_the_clock_cannot_express_never_passes() {
+        let deadline = Deadline::after(Duration::MAX);
+        assert_eq!((deadline.end(), deadline.remaining()), (None, Duration::MAX));
+    }
+}

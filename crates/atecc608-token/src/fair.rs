@@ -1,0 +1,280 @@
+//! A mutex that threads get in the order in which they asked.
+//!
+//! `parking_lot` and `std` let a thread that unlocks take the lock again before the next waiter has woken up. Where the
+//! lock is held for the time of a signature, that makes a waiter wait for many signatures.
+
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::deadline::Deadline;
+
+/// Protects a value; strictly first in, first out between the threads of one process.
+///
+/// A panic of the holder unlocks it (it does not poison). A thread that locks it twice waits for itself until the deadline.
+#[derive(Default)]
+pub struct FairMutex<T> {
+    line: Line,
+    /// Locked only by the thread whose turn it is, so never waited for.
+    value: Mutex<T>,
+}
+
+/// The value of a [`FairMutex`]. Dropping it hands the mutex to the thread that has waited longest.
+#[must_use]
+pub struct FairGuard<'a, T> {
+    // Declared first, so dropped first: the next thread finds the value unlocked.
+    value: MutexGuard<'a, T>,
+    _turn: Turn<'a>,
+}
+
+impl<T> FairMutex<T> {
+    /// Returns an unlocked mutex.
+    pub const fn new(value: T) -> Self {
+        Self { line: Line::new(), value: Mutex::new(value) }
+    }
+
+    /// Locks the mutex after all threads that asked before this one, or returns `None` when the deadline passes. A thread
+    /// that gives up leaves the order of the others as it is. A free mutex is locked whatever the deadline.
+    pub fn lock(&self, deadline: Deadline) -> Option<FairGuard<'_, T>> {
+        self.line.wait(deadline).map(|turn| FairGuard { value: self.value.lock(), _turn: turn })
+    }
+
+    /// Locks the mutex if it is free. It is not free while threads wait for it.
+    pub fn try_lock(&self) -> Option<FairGuard<'_, T>> {
+        self.line.enter().map(|turn| FairGuard { value: self.value.lock(), _turn: turn })
+    }
+}
+
+impl<T> Deref for FairGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for FairGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+/// Who has the turn and who waits for it.
+#[derive(Default)]
+struct Line {
+    state: Mutex<LineState>,
+}
+
+#[derive(Default)]
+struct LineState {
+    taken: bool,
+    waiting: VecDeque<Arc<Waiter>>,
+}
+
+/// One waiting thread. Each has a condition variable of its own, so that the hand-over wakes one thread.
+#[derive(Default)]
+struct Waiter {
+    turn_came: Condvar,
+}
+
+/// The turn of one thread.
+struct Turn<'a>(&'a Line);
+
+impl Line {
+    const fn new() -> Self {
+        Self { state: Mutex::new(LineState { taken: false, waiting: VecDeque::new() }) }
+    }
+
+    fn enter(&self) -> Option<Turn<'_>> {
+        let mut state = self.state.lock();
+        if state.taken {
+            // Also while it is being handed from thread to thread.
+            return None;
+        }
+        state.taken = true;
+        Some(Turn(self))
+    }
+
+    fn wait(&self, deadline: Deadline) -> Option<Turn<'_>> {
+        let mut state = self.state.lock();
+        if !state.taken {
+            state.taken = true;
+            return Some(Turn(self));
+        }
+        let waiter = Arc::new(Waiter::default());
+        state.waiting.push_back(Arc::clone(&waiter));
+        loop {
+            let timed_out = match deadline.end() {
+                Some(end) => waiter.turn_came.wait_until(&mut state, end).timed_out(),
+                None => {
+                    waiter.turn_came.wait(&mut state);
+                    false
+                }
+            };
+            // Whoever hands the turn over takes the waiter out of the line.
+            let Some(place) = state.waiting.iter().position(|other| Arc::ptr_eq(other, &waiter)) else {
+                return Some(Turn(self));
+            };
+            if timed_out {
+                state.waiting.remove(place);
+                return None;
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        match state.waiting.pop_front() {
+            Some(next) => {
+                next.turn_came.notify_one();
+            }
+            None => state.taken = false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(30);
+
+    fn long() -> Deadline {
+        Deadline::after(Duration::from_secs(20))
+    }
+
+    /// Returns when so many threads wait.
+    fn wait_for_waiters<T>(mutex: &FairMutex<T>, count: usize) {
+        let start = Instant::now();
+        while mutex.line.state.lock().waiting.len() != count {
+            assert!(start.elapsed() < Duration::from_secs(10), "there are not {count} waiters");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn threads_get_it_in_the_order_in_which_they_asked() {
+        let mutex = FairMutex::new(Vec::new());
+        let first = mutex.lock(long()).unwrap();
+        thread::scope(|scope| {
+            for number in 0..32 {
+                let mutex = &mutex;
+                scope.spawn(move || mutex.lock(long()).unwrap().push(number));
+                wait_for_waiters(mutex, number + 1);
+            }
+            drop(first);
+        });
+        assert_eq!(*mutex.lock(long()).unwrap(), (0..32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_thread_that_comes_again_at_once_waits_for_the_others() {
+        let mutex = FairMutex::new(Vec::new());
+        let start = std::sync::Barrier::new(4);
+        thread::scope(|scope| {
+            for number in 0..4 {
+                let (mutex, start) = (&mutex, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    for _ in 0..50 {
+                        let mut turns = mutex.lock(long()).unwrap();
+                        turns.push(number);
+                        // So long that everyone is back in the line when the turn ends.
+                        thread::sleep(Duration::from_millis(2));
+                    }
+                });
+            }
+        });
+        let turns = mutex.lock(long()).unwrap();
+        // After everyone has come, and until the first is done, each group of four turns has all four threads in it.
+        let unfair = turns[8..160].windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert_eq!(unfair, 0, "{:?}", *turns);
+    }
+
+    #[test]
+    fn a_waiter_that_gives_up_leaves_the_order_of_the_others() {
+        let mutex = FairMutex::new(Vec::new());
+        let first = mutex.lock(long()).unwrap();
+        thread::scope(|scope| {
+            for number in 0..5 {
+                let mutex = &mutex;
+                let deadline = if number == 2 { Deadline::after(Duration::from_secs(1)) } else { long() };
+                scope.spawn(move || match mutex.lock(deadline) {
+                    Some(mut numbers) => numbers.push(number),
+                    None => assert_eq!(number, 2),
+                });
+                wait_for_waiters(mutex, number + 1);
+            }
+            wait_for_waiters(&mutex, 4);
+            drop(first);
+        });
+        assert_eq!(*mutex.lock(long()).unwrap(), [0, 1, 3, 4]);
+    }
+
+    #[test]
+    fn a_free_mutex_is_locked_even_after_the_deadline() {
+        let mutex = FairMutex::new(());
+        assert!(mutex.lock(Deadline::after(Duration::ZERO)).is_some());
+    }
+
+    #[test]
+    fn try_lock_fails_while_it_is_held_and_while_others_wait() {
+        let mutex = FairMutex::new(0);
+        let first = mutex.try_lock().unwrap();
+        assert!(mutex.try_lock().is_none());
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let guard = mutex.lock(long()).unwrap();
+                thread::sleep(SOON);
+                drop(guard);
+            });
+            wait_for_waiters(&mutex, 1);
+            drop(first);
+            // The waiter may not have run yet, but the mutex is its own.
+            assert!(mutex.try_lock().is_none());
+            waiter.join().unwrap();
+        });
+        assert!(mutex.try_lock().is_some());
+    }
+
+    #[test]
+    fn a_holder_that_panics_unlocks_it() {
+        let mutex = FairMutex::new(1);
+        thread::scope(|scope| {
+            let holder = scope.spawn(|| {
+                let _guard = mutex.lock(long()).unwrap();
+                std::panic::resume_unwind(Box::new("on purpose"));
+            });
+            assert!(holder.join().is_err());
+        });
+        assert_eq!(*mutex.lock(Deadline::after(SOON)).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_waiter_whose_time_is_over_does_not_take_the_turn_with_it() {
+        // Deadlines that end when turns do: whichever comes first, the next waiter gets the mutex.
+        let mutex = FairMutex::new(0_u32);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        if let Some(mut count) = mutex.lock(Deadline::after(Duration::from_micros(300))) {
+                            *count += 1;
+                            thread::sleep(Duration::from_micros(100));
+                        }
+                    }
+                });
+            }
+        });
+        assert!(*mutex.lock(long()).unwrap() > 0);
+        assert!(mutex.line.state.lock().waiting.is_empty());
+        assert!(!mutex.line.state.lock().taken);
+    }
+}
