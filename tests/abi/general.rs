@@ -6,9 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
+use crate::common::c_program;
 use crate::common::fork::in_a_child;
 use crate::common::functions;
 use crate::common::module::{c, Module};
+use atecc608_testkit::privileged::make_setgid;
 use cryptoki_sys::*;
 
 const TOY: &str = "[[token]]\nbus = \"/dev/i2c-no-such\"\n";
@@ -34,6 +36,20 @@ fn without_a_configuration_there_are_no_slots_and_one_line_says_what_to_write() 
     assert_eq!(module.slots(false), Ok(vec![]));
     assert_eq!(log.lines().count(), 1, "{log}");
     assert!(log.contains("/etc/atecc608-pkcs11/config.toml") && log.contains("[[token]]"), "{log}");
+}
+
+#[test]
+fn a_setgid_program_ignores_the_environment() {
+    if Path::new("/etc/atecc608-pkcs11/config.toml").exists() {
+        eprintln!("skipped: this machine has a configuration, and the default path is fixed");
+        return;
+    }
+    let module = Module::configured(TOY);
+    let program = c_program::compile("slots", module.folder.path());
+    c_program::run_program(&module, &program, &["1"]);
+    if make_setgid(&program) {
+        c_program::run_program(&module, &program, &["0"]);
+    }
 }
 
 #[test]

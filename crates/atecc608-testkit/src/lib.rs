@@ -4,6 +4,7 @@
 //! - [`master`]: a bus master that is no driver, and prepared chips.
 //! - [`driver`]: the driver on a simulated bus.
 //! - [`chip`]: chips provisioned with the token's profiles, and buses that a test holds in its hand.
+//! - [`privileged`]: programs with more rights than the user who starts them.
 //! - [`vectors`]: reads the published vectors in `tests/vectors`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,4 +13,5 @@ pub mod built;
 pub mod chip;
 pub mod driver;
 pub mod master;
+pub mod privileged;
 pub mod vectors;

@@ -38,7 +38,7 @@ impl TokenInfo {
     /// What the chip says; `configured` is the label that the configuration gives.
     pub(super) fn of(known: &Known, configured: Option<String>) -> Self {
         let (identity, zone) = (&known.identity, known.zone());
-        let serial_number = zone.serial_number().token_serial();
+        let serial_number = zone.serial_number().short();
         let label = configured
             .or_else(|| known.state().label.clone())
             .unwrap_or_else(|| format!("ATECC608-{}", &serial_number[8..]));

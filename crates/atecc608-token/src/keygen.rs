@@ -299,6 +299,6 @@ pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) 
 
 fn second_label(slot: Slot, label: &str) -> Error {
     Error::AttributeValueInvalid(format!(
-        "CKA_LABEL: the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique"
+        "the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique"
     ))
 }

@@ -110,7 +110,6 @@ impl<T> Default for PerProcess<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -126,16 +125,6 @@ mod tests {
             let path = Config::load(!is_privileged()).unwrap().path;
             println!("privileged {}, configuration {path:?}", is_privileged());
         }
-    }
-
-    /// A group other than this process's that it may give its own files to: root any, others one of theirs.
-    fn other_group() -> Option<u32> {
-        let own = rustix::process::getegid();
-        if rustix::process::geteuid().is_root() {
-            return Some(own.as_raw() + 1);
-        }
-        let groups = rustix::process::getgroups().unwrap();
-        groups.into_iter().find(|group| *group != own).map(rustix::process::Gid::as_raw)
     }
 
     #[test]
@@ -154,14 +143,9 @@ mod tests {
         let plain = run();
         assert!(plain.contains("privileged false") && plain.contains("named-by-the-environment"), "{plain}");
 
-        let no_setgid = rustix::fs::StatVfsMountFlags::NOSUID;
-        let (Some(group), false) = (other_group(), rustix::fs::statvfs(&program).unwrap().f_flag.contains(no_setgid))
-        else {
-            eprintln!("not tested: setgid needs root or a second group, and a file system without nosuid");
+        if !atecc608_testkit::privileged::make_setgid(&program) {
             return;
-        };
-        std::os::unix::fs::chown(&program, None, Some(group)).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o2755)).unwrap();
+        }
         let setgid = run();
         assert!(setgid.contains("privileged true") && !setgid.contains("named-by-the-environment"), "{setgid}");
     }

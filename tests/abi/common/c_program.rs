@@ -11,7 +11,7 @@ use super::module::Module;
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c");
 
 /// Compiles `tests/c/NAME.c`, with all `NAME_*.c` and what the programs share, into a program in this folder.
-fn compile(name: &str, folder: &Path) -> PathBuf {
+pub fn compile(name: &str, folder: &Path) -> PathBuf {
     let program = folder.join(name);
     let more = std::env::var("TEST_CFLAGS").unwrap_or_default();
     let size = if cfg!(target_pointer_width = "32") { "-m32" } else { "-m64" };
@@ -40,7 +40,12 @@ fn compile(name: &str, folder: &Path) -> PathBuf {
 /// Runs `tests/c/NAME.c` on a module's configuration with these arguments after the module's path. It must end with 0.
 #[track_caller]
 pub fn run(module: &Module, name: &str, arguments: &[&str]) {
-    let program = compile(name, module.folder.path());
+    run_program(module, &compile(name, module.folder.path()), arguments);
+}
+
+/// As [`run`], with a program that is compiled already.
+#[track_caller]
+pub fn run_program(module: &Module, program: &Path, arguments: &[&str]) {
     let output = Command::new(program)
         .arg(super::module_path())
         .args(arguments)
@@ -49,5 +54,6 @@ pub fn run(module: &Module, name: &str, arguments: &[&str]) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
+    let name = program.display();
     assert!(output.status.success(), "{name} {arguments:?}: {}\n{said}\nthe log:\n{}", output.status, module.log());
 }

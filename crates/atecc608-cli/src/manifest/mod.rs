@@ -6,10 +6,11 @@ pub mod lines;
 use std::collections::HashMap;
 use std::path::Path;
 
+use base16ct::lower::encode_string as hex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::output::{hex, public_key_pem};
+use crate::x509::pem;
 use atecc608_token::point::Point;
 use atecc608_wire::Slot;
 
@@ -71,7 +72,7 @@ pub struct AttestationKey {
 impl AttestationKey {
     /// The key in this slot.
     pub fn new(slot: Slot, point: &Point) -> Self {
-        Self { slot: slot.number(), public_key: hex(&point.uncompressed()), public_key_pem: public_key_pem(point) }
+        Self { slot: slot.number(), public_key: hex(&point.uncompressed()), public_key_pem: pem::public_key(point) }
     }
 }
 

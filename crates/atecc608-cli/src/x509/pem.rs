@@ -11,6 +11,7 @@ use der::{Decode, Tag, Tagged};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+use atecc608_token::point::Point;
 
 /// Most bytes of a file.
 const MAX_FILE: u64 = 1 << 20;
@@ -101,6 +102,11 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Contents> {
 pub fn encode(label: &str, der: &[u8]) -> String {
     // Labels are our own, lengths small: it can't fail.
     encode_string(label, LineEnding::LF, der).unwrap_or_default()
+}
+
+/// A public key as people pass it on: SubjectPublicKeyInfo in PEM.
+pub fn public_key(point: &Point) -> String {
+    encode("PUBLIC KEY", &point.public_key_info())
 }
 
 fn blocks(name: &str, bytes: &[u8]) -> Result<Vec<Block>> {

@@ -99,7 +99,7 @@ fn a_bus_that_somebody_keeps_locked() {
     std::fs::write(bench.path("config.toml"), format!("lock_timeout = 0.1\n{config}")).unwrap();
     let location = BusLocation::Unix(bench.path("socket"));
     let mut bus = Bus::open(&location, 0x60, &bench.path("state")).unwrap();
-    let guard = bus.lock(std::time::Duration::from_secs(1)).unwrap();
+    let guard = bus.lock(atecc608_token::deadline::Deadline::after(std::time::Duration::from_secs(1))).unwrap();
     assert_broken(&doctor(&bench), "bus lock", &format!("process {}", std::process::id()), "lock_timeout");
     drop(guard);
 }

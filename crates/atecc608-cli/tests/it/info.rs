@@ -1,8 +1,10 @@
 //! `atecc608 info`, `config get`, `random`, and how a chip is chosen.
 
-use crate::support::{hex, stderr, stdout, Bench};
+use crate::support::{hex, stderr, stdout, Bench, TOOL};
 use atecc608::ops::Before;
 use atecc608_sim::Profile;
+use atecc608_testkit::privileged::make_setgid;
+use atecc608_token::config::CONF_VARIABLE;
 use atecc608_token::store::Store;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::Slot;
@@ -186,4 +188,28 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         .output()
         .unwrap();
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_setgid_tool_ignores_the_environment() {
+    if std::path::Path::new(atecc608_token::config::DEFAULT_PATH).exists() {
+        eprintln!("skipped: this machine has a configuration, and the default path is fixed");
+        return;
+    }
+    let bench = Bench::new();
+    let tool = bench.path("tool");
+    std::fs::copy(TOOL, &tool).unwrap();
+    let run = |arguments: &[&str]| {
+        let configuration = bench.path("config.toml");
+        std::process::Command::new(&tool).args(arguments).env(CONF_VARIABLE, configuration).output().unwrap()
+    };
+    let plain = run(&["info"]);
+    assert!(plain.status.success(), "{plain:?}");
+    if make_setgid(&tool) {
+        let setgid = run(&["info"]);
+        assert!(!setgid.status.success() && stderr(&setgid).contains("no configuration"), "{setgid:?}");
+        // A file that the user names is another matter.
+        let named = run(&["info", "--config", bench.path("config.toml").to_str().unwrap()]);
+        assert!(named.status.success(), "{named:?}");
+    }
 }

@@ -82,7 +82,7 @@ fn a_bus_that_is_busy_for_ten_seconds() {
     let (taken, is_taken) = std::sync::mpsc::channel();
     let holder = std::thread::spawn(move || {
         let mut bus = Bus::open(&location, 0x60, &state).unwrap();
-        let guard = bus.lock(Duration::from_secs(1)).unwrap();
+        let guard = bus.lock(atecc608_token::deadline::Deadline::after(Duration::from_secs(1))).unwrap();
         taken.send(()).unwrap();
         std::thread::sleep(Duration::from_secs(10));
         drop(guard);

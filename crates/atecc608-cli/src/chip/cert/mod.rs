@@ -5,13 +5,15 @@ mod store;
 
 use std::path::PathBuf;
 
+use base16ct::lower::encode_string as hex;
 use clap::{Args, Subcommand};
 use der::DateTime;
 use serde::Serialize;
 
 use crate::chip_keys::{ChipKeys, StoredCertificate};
 use crate::error::{Error, Result};
-use crate::output::{hex, note, Output};
+use crate::input::values::{parse_id, Id};
+use crate::output::{note, Output};
 use crate::target::Selection;
 use crate::x509::certificate::Certificate;
 use crate::x509::terms::{parse_end, parse_time, End, Terms};
@@ -111,15 +113,12 @@ struct Which {
     #[arg(long)]
     label: Option<String>,
     /// The certificate with this id, which is its key's
-    #[arg(long, value_name = "HEX", value_parser = crate::chip_keys::parse_id)]
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
     id: Option<Id>,
     /// The certificate with this serial number
     #[arg(long, value_name = "HEX")]
     serial: Option<String>,
 }
-
-/// An id; clap would take a plain Vec for several arguments.
-type Id = Vec<u8>;
 
 impl Which {
     /// Whether nothing was said.

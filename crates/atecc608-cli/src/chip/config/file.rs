@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 
+use base16ct::mixed;
 use clap::ValueEnum;
 
 use super::{mos_form, toml_form};
 use crate::error::{Error, Result};
-use atecc608_token::config::parse_hex;
 use atecc608_token::profile;
 use atecc608_wire::config_zone::{counter_encode, offset, UNLOCKED};
 use atecc608_wire::ConfigZone;
@@ -108,7 +108,7 @@ fn read_hex(text: &str) -> Result<(ConfigZone, bool), String> {
         let line = line.split('#').next().unwrap_or_default();
         for word in line.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
             let digits = word.strip_prefix("0x").or(word.strip_prefix("0X")).unwrap_or(word);
-            let parsed = parse_hex(digits).filter(|parsed| !parsed.is_empty());
+            let parsed = mixed::decode_vec(digits).ok().filter(|parsed| !parsed.is_empty());
             bytes.extend(
                 parsed.ok_or_else(|| format!("line {}: \"{word}\": expected pairs of hex digits", number + 1))?,
             );

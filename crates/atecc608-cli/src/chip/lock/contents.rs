@@ -1,11 +1,12 @@
 //! What the slots and the OTP zone get before the data lock: from a file, else zeros, and random bytes where a slot is secret.
 
+use base16ct::mixed;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result};
 use crate::target::Target;
 use atecc608::provision::DataContents;
-use atecc608_token::config::parse_hex;
+use atecc608_token::config;
 use atecc608_token::document::{Problem, Table};
 use atecc608_wire::config_zone::KeyType;
 use atecc608_wire::{ConfigZone, Slot};
@@ -59,18 +60,16 @@ impl Given {
             given.otp = Some(otp.check(|digits| bytes("otp", digits, 64))?);
         }
         for mut table in document.tables("slot")? {
-            let slot = table.required::<i64>("slot")?.check(|number| {
-                let slot = u8::try_from(number).ok().and_then(Slot::new).ok_or("slot.slot: expected 0 to 15".to_owned())?;
-                if zone.key_config(slot).private() {
-                    return Err(format!(
-                        "slot.slot: {slot} is for a private key, which does not come from this file: generate or import it"
-                    ));
-                }
-                match given.slots[slot.index()] {
-                    Some(_) => Err("slot.slot: this slot is there twice".to_owned()),
-                    None => Ok(slot),
-                }
-            })?;
+            let slot = config::slot(&mut table)?;
+            if zone.key_config(slot).private() {
+                let problem = format!(
+                    "slot.slot: {slot} is for a private key, which does not come from this file: generate or import it"
+                );
+                return Err((table.span(), problem));
+            }
+            if given.slots[slot.index()].is_some() {
+                return Err((table.span(), format!("slot.slot: {slot} is there twice")));
+            }
             let value = table.required::<String>("value")?;
             given.slots[slot.index()] = Some(value.check(|digits| bytes("slot.value", digits, slot.size()))?);
             table.finish()?;
@@ -125,8 +124,9 @@ impl Given {
 }
 
 fn bytes(key: &str, mut digits: String, size: usize) -> Result<Zeroizing<Vec<u8>>, String> {
-    let parsed = parse_hex(&digits.replace(' ', "")).map(Zeroizing::new);
+    let plain = Zeroizing::new(digits.replace(' ', ""));
     digits.zeroize();
+    let parsed = mixed::decode_vec(plain.as_bytes()).ok().map(Zeroizing::new);
     let parsed = parsed.ok_or_else(|| format!("{key}: expected hex digits, two for each byte"))?;
     if parsed.is_empty() || parsed.len() > size {
         return Err(format!("{key}: expected 1 to {size} bytes, found {}", parsed.len()));

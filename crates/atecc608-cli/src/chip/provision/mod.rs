@@ -6,12 +6,14 @@ pub mod pin;
 pub mod plan;
 pub mod work;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use clap::builder::PossibleValuesParser;
 use clap::Args;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use crate::chip::config::diff;
+use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
 use crate::manifest::AttestationKey;
 use crate::output::{note, Output};
@@ -46,9 +48,59 @@ pub struct Arguments {
     batch: BatchArguments,
 }
 
+/// What became of the chip, or would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    WouldProvision,
+    WouldFinish,
+    Provisioned,
+    AlreadyProvisioned,
+}
+
+/// What became of the IO protection key, or would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IoKeyFate {
+    WouldBeCreated,
+    WouldBeReused,
+    Created,
+    Reused,
+    /// On a chip that was provisioned before: its file is there.
+    Present,
+    Missing,
+}
+
+impl fmt::Display for IoKeyFate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WouldBeCreated => "would be created",
+            Self::WouldBeReused => "would be reused",
+            Self::Created => "created",
+            Self::Reused => "reused",
+            Self::Present => "present",
+            Self::Missing => "missing",
+        })
+    }
+}
+
+impl Serialize for IoKeyFate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Whether the user of a chip with a PIN has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum UserPin {
+    #[serde(rename = "set")]
+    Set,
+    #[serde(rename = "not set")]
+    NotSet,
+}
+
 #[derive(Debug, Serialize)]
 struct Report<'a> {
-    result: &'static str,
+    result: Outcome,
     profile: &'a str,
     serial_number: String,
     model: String,
@@ -61,13 +113,12 @@ struct Report<'a> {
     changes: &'a [Change],
     slots: &'a [SlotPlan],
     io_key_file: String,
-    /// "would be created", "would be reused", "created", "reused", "present" or "missing".
-    io_key: &'static str,
-    /// Of a profile with a PIN: whether the user has one.
+    io_key: IoKeyFate,
+    /// Of a profile with a PIN.
     #[serde(skip_serializing_if = "Option::is_none")]
-    user_pin: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    user_pin: Option<UserPin>,
     /// What the factory's manifest needs: `verify-attestation` reads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     attestation: Option<AttestationKey>,
     warnings: Vec<String>,
 }
@@ -113,11 +164,9 @@ fn provision(
     let key_file = target.key_file(&serial);
     let simulated = target.is_simulated();
     if !arguments.lock_forever && plan.standing != Standing::Provisioned {
-        let report = Report {
-            result: if plan.standing == Standing::Blank { "would-provision" } else { "would-finish" },
-            io_key: if key_file.load()?.is_some() { "would be reused" } else { "would be created" },
-            ..report(target, zone, profile, &plan, &key_file)
-        };
+        let result = if plan.standing == Standing::Blank { Outcome::WouldProvision } else { Outcome::WouldFinish };
+        let io_key = if key_file.load()?.is_some() { IoKeyFate::WouldBeReused } else { IoKeyFate::WouldBeCreated };
+        let report = report(target, zone, profile, &plan, &key_file, (result, io_key));
         return Output::new(dry_run_text(&report, &plan, arguments), &report);
     }
     if plan.standing != Standing::Provisioned && !may_lock(simulated, profile, arguments.unproven) {
@@ -128,7 +177,7 @@ fn provision(
         )));
     }
     let (result, done) = if plan.standing == Standing::Provisioned {
-        ("already-provisioned", look(target, zone, profile, &key_file)?)
+        (Outcome::AlreadyProvisioned, look(target, zone, profile, &key_file)?)
     } else {
         let mut say = |what: &str| note(what);
         let mut store = Store::open(&target.config.state_dir, serial);
@@ -138,22 +187,21 @@ fn provision(
             false => None,
         };
         let done = Work { chip: &mut target.chip, profile, key_file: &key_file, pin, say: &mut say }.run(&plan)?;
-        ("provisioned", done)
+        (Outcome::Provisioned, done)
+    };
+    let io_key = match (result, done.io_key_reused) {
+        (Outcome::Provisioned, false) => IoKeyFate::Created,
+        (Outcome::Provisioned, true) => IoKeyFate::Reused,
+        (_, true) => IoKeyFate::Present,
+        (_, false) => IoKeyFate::Missing,
     };
     let mut report = Report {
-        result,
-        io_key: match (result, done.io_key_reused) {
-            ("provisioned", false) => "created",
-            ("provisioned", true) => "reused",
-            (_, true) => "present",
-            (_, false) => "missing",
-        },
         attestation: done.attestation.map(|(slot, point)| AttestationKey::new(slot, &point)),
-        ..report(target, &done.zone, profile, &plan, &key_file)
+        ..report(target, &done.zone, profile, &plan, &key_file, (result, io_key))
     };
     if PinSetup::is_for(profile) {
         let has_pin = !Store::open(&target.config.state_dir, serial).state().pins.is_empty();
-        report.user_pin = Some(if has_pin { "set" } else { "not set" });
+        report.user_pin = Some(if has_pin { UserPin::Set } else { UserPin::NotSet });
     }
     report.warnings = warnings(target, &report, &plan, &done);
     if plan.standing == Standing::Provisioned {
@@ -194,7 +242,7 @@ fn keys_found_warning(slots: &[Slot]) -> Option<String> {
 
 /// Why a chip that is locked with something else is left alone.
 fn foreign(place: &str, zone: &ConfigZone, profile: &Profile, changes: &[Change]) -> Error {
-    let (stage, serial) = (words::stage(zone), zone.serial_number());
+    let (stage, serial) = (Stage::of(zone), zone.serial_number());
     let what = match profile::matching(zone) {
         Some(other) if other.name != profile.name => format!("with the profile {}", other.name),
         _ => format!("with another configuration than {}", profile.name),
@@ -234,7 +282,7 @@ fn look(target: &mut Target, zone: &ConfigZone, profile: &Profile, key_file: &Ke
 fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut store = Store::open(&target.config.state_dir, done.zone.serial_number());
-    let stored = if report.result == "provisioned" {
+    let stored = if report.result == Outcome::Provisioned {
         store.change(|state| state.generation += 1)
     } else {
         // Writes the file only if there is none: an earlier run may have been interrupted before this.
@@ -248,10 +296,10 @@ fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> V
         warnings.push(format!("the chip has the profile's slots, but differs from it in {}", deviations.join(", ")));
     }
     warnings.extend(keys_found_warning(&done.keys_found));
-    if done.attestation.is_none() && report.slots.iter().any(|slot| slot.written.contains("born in the chip")) {
+    if done.attestation.is_none() && plan.has(Contents::AttestationKey) {
         warnings.push("the chip does not tell its attestation key's public key".to_owned());
     }
-    if report.io_key == "missing" {
+    if report.io_key == IoKeyFate::Missing {
         warnings.push(format!(
             "{} is missing: private keys sign without it, but encrypted transfers need it. Restore it from a backup{}",
             report.io_key_file,
@@ -267,9 +315,10 @@ fn report<'a>(
     profile: &'a Profile,
     plan: &'a Plan,
     key_file: &KeyFile,
+    (result, io_key): (Outcome, IoKeyFate),
 ) -> Report<'a> {
     Report {
-        result: "",
+        result,
         profile: &profile.name,
         serial_number: zone.serial_number().to_string(),
         model: zone.model().to_string(),
@@ -282,7 +331,7 @@ fn report<'a>(
         changes: &plan.changes,
         slots: &plan.slots,
         io_key_file: key_file.path().display().to_string(),
-        io_key: "",
+        io_key,
         user_pin: None,
         attestation: None,
         warnings: Vec::new(),
@@ -299,9 +348,7 @@ fn dry_run_text(report: &Report<'_>, plan: &Plan, arguments: &Arguments) -> Stri
     // Writing into a string does not fail.
     if plan.standing == Standing::Blank {
         text += "1. Write the configuration, and lock it for good:\n\n";
-        for Change { field, now, becomes } in &plan.changes {
-            let _ = writeln!(text, "   {field}\n     - {now}\n     + {becomes}");
-        }
+        text += &diff::text(&plan.changes);
         if plan.changes.is_empty() {
             text += "   (it is as it should be already)\n";
         }
@@ -316,7 +363,7 @@ fn dry_run_text(report: &Report<'_>, plan: &Plan, arguments: &Arguments) -> Stri
     }
     let _ = writeln!(text, "   OTP      {:<width$}  zeros; nothing can change it afterwards", "");
     let _ = writeln!(text, "\nThe IO protection key {} in {}.", report.io_key, report.io_key_file);
-    if report.slots.iter().any(|slot| slot.written.contains("the user's PIN")) {
+    if plan.has(Contents::AuthorisationSecret) {
         text +=
             "The security officer's recovery code is shown once, before the data lock. The user's PIN: --pin-file, \
                  --ask-pin, or later by the officer (C_InitPIN).\n";
@@ -332,12 +379,12 @@ fn dry_run_text(report: &Report<'_>, plan: &Plan, arguments: &Arguments) -> Stri
 }
 
 fn done_text(report: &Report<'_>) -> String {
-    let already = if report.result == "provisioned" { "" } else { "already " };
+    let already = if report.result == Outcome::Provisioned { "" } else { "already " };
     let mut text = format!("{}: {already}provisioned with the profile {}\n", heading(report), report.profile);
     let _ = writeln!(text, "IO protection key: {} ({})", report.io_key_file, report.io_key);
     match report.user_pin {
-        Some("set") => text += "User PIN: set\n",
-        Some(_) => {
+        Some(UserPin::Set) => text += "User PIN: set\n",
+        Some(UserPin::NotSet) => {
             text += "User PIN: not set. The security officer gives it: `pkcs11-tool --module libatecc608_pkcs11.so \
                      --init-pin --login --login-type so`\n";
         }

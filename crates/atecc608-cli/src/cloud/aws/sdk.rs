@@ -3,7 +3,7 @@
 
 use super::device_client::{Connection, CERTIFICATE, PIN_TO_ENTER, ROOT_CA};
 use crate::cloud::folder::Folder;
-use crate::cloud::names::quoted;
+use crate::cloud::literal::quoted;
 
 /// The file.
 pub const FILE: &str = "sdk_connect.py";
