@@ -34,7 +34,7 @@ pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Re
         }
         found.clear();
     }
-    let kept = match turn.converse(|awake| read(awake)) {
+    let kept = match turn.converse(read) {
         // Its rules let nobody read them.
         Err(Error::Device(error @ atecc608::Error::Status { .. })) => {
             log::warn!("chip {serial}: its certificates can't be read: {error}");
