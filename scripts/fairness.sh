@@ -12,6 +12,7 @@
 . "$ROOT/scripts/lib/token.sh"
 
 TIMING=real
+export ATECC608_LOG=error
 fresh_token fairness
 run 'sed -i "1i lock_timeout = 30" config.toml'
 heading 'Who waits for how long'
