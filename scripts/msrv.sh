@@ -1,5 +1,10 @@
 #!/usr/bin/env bash
-# Build with the oldest Rust that Cargo.toml promises (rust-version), whatever newer one this machine works with.
+# Build with the oldest Rust that Cargo.toml promises (rust-version), whatever newer one this machine works with: with the
+# simulated chip, and as for gateways.
+#
+#   scripts/msrv.sh [--unless-packaged]
+#
+#   --unless-packaged   not if scripts/package.sh, which builds both too, has just done it with that version
 #
 # That version is what a Debian release ships. Its packages are downloaded and unpacked under target/msrv, not
 # installed: nothing else on the machine changes.
@@ -66,6 +71,10 @@ use_unpacked() {
     unset RUSTUP_TOOLCHAIN RUSTC RUSTC_WRAPPER
 }
 
+if [ "${1:-}" = --unless-packaged ] && grep -q "^rustc $OLDEST\." "$TARGET/debian/rustc"; then
+    note "the packages were built with $(cat "$TARGET/debian/rustc")"
+    exit
+fi
 need_packages gcc libc6-dev
 if [[ $(rustc --version 2>/dev/null) != "rustc $OLDEST."* ]]; then
     use_unpacked
@@ -75,3 +84,4 @@ cargo --version
 [[ $(cargo --version) == "cargo $OLDEST."* ]] || die "this is not cargo $OLDEST"
 cd "$ROOT"
 run "cargo build --locked --target-dir $HOME_OF_OLDEST/build"
+run "cargo build --locked --target-dir $HOME_OF_OLDEST/build -p atecc608-pkcs11 -p atecc608-cli --no-default-features"

@@ -92,10 +92,12 @@ mkdir -p "$ROOT_FOLDER/build/src/target/package"
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 make_manual "$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)"
 list_libraries
-rm -rf "$ROOT_FOLDER/build/debian"
+rm -rf "$ROOT_FOLDER/build/debian" "$TARGET/debian/rustc"
 in_root "$ROOT_FOLDER" env SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" MAINTAINER="$MAINTAINER" SIMS="$SIMS" OPTIMISED=$OPTIMISED \
     bash /build/src/scripts/lib/package_in_root.sh "${ARCHITECTURES[@]}"
 mkdir -p "$TARGET/debian"
 cp "$ROOT_FOLDER"/build/debian/*.deb "$TARGET/debian/"
+# What they were built with, for scripts/msrv.sh.
+cp "$ROOT_FOLDER/build/rustc" "$TARGET/debian/"
 heading 'The packages'
 (cd "$TARGET/debian" && ls -l -- *.deb)

@@ -24,6 +24,7 @@ if [ "$OPTIMISED" = no ]; then
     export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 fi
 LOG=/build/package.log
+export CARGO_TARGET_DIR=/build/target-$OPTIMISED
 rm -rf /build/*.log /build/built
 
 # Sets TARGET, TRIPLET and QEMU for a Debian architecture.
@@ -50,27 +51,23 @@ install_cargo_deb() {
     rm -rf /build/tools/target
 }
 
-# build VARIANT [cargo's options]: the module and the programs into /build/built/ARCH/VARIANT.
+# build VARIANT 'ARCH...' [cargo's options]: the module and the programs into /build/built/ARCH/VARIANT. One cargo for all
+# architectures: it builds once what runs while building, and links one while it compiles another.
 build() {
-    local folder=/build/built/$ARCH/$1
-    note "$ARCH: building ($1)"
-    shift
-    quietly "$LOG" cargo build --release --locked --target "$TARGET" "$@"
-    mkdir -p "$folder"
-    find "$CARGO_TARGET_DIR/$TARGET/release" -maxdepth 1 \( -name atecc608 -o -name atecc608-sim -o -name '*.so' \) \
-        -exec cp -t "$folder" {} +
-}
-
-# build_lane LANE ARCH...: one after the other. Most of the time goes to optimising across all crates, which is done by one
-# core: so there are two lanes beside each other, each with a folder and a log of its own.
-build_lane() {
-    LOG=/build/$1.log
-    export CARGO_TARGET_DIR=/build/target-$1-$OPTIMISED
-    shift
-    for ARCH in "$@"; do
-        choose "$ARCH"
-        build gateway -p atecc608-pkcs11 -p atecc608-cli --no-default-features
-        ! with_sim "$ARCH" || build sim
+    local variant=$1 architectures=$2 arch folder targets=()
+    shift 2
+    for arch in $architectures; do
+        choose "$arch"
+        targets+=(--target "$TARGET")
+    done
+    note "building ($variant): $architectures"
+    quietly "$LOG" cargo build --release --locked "${targets[@]}" "$@"
+    for arch in $architectures; do
+        choose "$arch"
+        folder=/build/built/$arch/$variant
+        mkdir -p "$folder"
+        find "$CARGO_TARGET_DIR/$TARGET/release" -maxdepth 1 \( -name atecc608 -o -name atecc608-sim -o -name '*.so' \) \
+            -exec cp -t "$folder" {} +
     done
 }
 
@@ -121,19 +118,15 @@ check() {
     run "lintian --allow-root --fail-on error,warning $DEBIAN/*_$ARCH.deb"
 }
 
-native=() foreign=()
-for architecture in "$@"; do
-    if [ "$architecture" = "$(dpkg --print-architecture)" ]; then native+=("$architecture"); else foreign+=("$architecture"); fi
-done
-
 heading 'Building'
-note "$(rustc --version)"
-build_lane foreign "${foreign[@]}" &
-# Whatever fails, nothing goes on behind the caller's back.
-trap 'wait' EXIT
+rustc --version | tee /build/rustc
 install_cargo_deb
-build_lane native "${native[@]}"
-wait %1
+sims=
+for architecture in "$@"; do
+    ! with_sim "$architecture" || sims+="$architecture "
+done
+build gateway "$*" -p atecc608-pkcs11 -p atecc608-cli --no-default-features
+[ -z "$sims" ] || build sim "$sims"
 
 mkdir -p "$DEBIAN"
 for architecture in "$@"; do

@@ -1,9 +1,9 @@
 //! Files that commands write: whole or not at all, and never over something else unasked.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustix::fs::Mode;
 
 use crate::error::{Error, Result};
 
@@ -45,44 +45,68 @@ impl OutputArguments {
     pub fn write(&self, contents: &[u8]) -> Result<bool> {
         let Some(path) = &self.output else { return Ok(false) };
         self.check()?;
-        write_whole(path, contents)?;
+        write(path, contents).map_err(|error| Error::Refused(format!("{}: {error}", path.display())))?;
         Ok(true)
     }
 }
 
-/// Writes a file that everybody may read, whole or not at all: beside it, fsynced, and renamed.
-///
-/// # Errors
-/// [`Error::Refused`].
-pub fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
-    let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
-    // A device or a pipe is no file to put another one in the place of.
-    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return std::fs::write(path, contents).map_err(failed);
+/// For everybody: the mode of files that are no secret, before the umask.
+const PUBLIC: u32 = 0o666;
+
+/// A mode as the umask leaves it.
+pub fn less_umask(mode: u32) -> u32 {
+    let umask = rustix::process::umask(Mode::empty());
+    rustix::process::umask(umask);
+    mode & !umask.bits()
+}
+
+/// A file that a user named is replaced as a whole, durably. A link to a file leads to that file. What is no file (a pipe, a device,
+/// `/dev/stdout` wherever it leads) is written to as it is.
+fn write(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+    match path.metadata() {
+        Ok(found) if !found.is_file() || is_special(path) => std::fs::write(path, contents),
+        Ok(_) => atecc608_files::replace(&path.canonicalize()?, contents, less_umask(PUBLIC)),
+        Err(_) => atecc608_files::replace(path, contents, less_umask(PUBLIC)),
     }
-    let mut suffix = [0; 8];
-    getrandom::fill(&mut suffix).map_err(Error::HostRandom)?;
-    let mut beside = path.to_owned().into_os_string();
-    beside.push(format!(".{}", crate::output::hex(&suffix)));
-    let beside = PathBuf::from(beside);
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&beside)
-        .and_then(|mut file| {
-            file.write_all(contents)?;
-            file.sync_all()
-        })
-        .and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    written.map_err(failed)
+}
+
+/// Whether the path names an open file of this process, whose place no other file can take.
+fn is_special(path: &Path) -> bool {
+    let path = std::path::absolute(path).unwrap_or_default();
+    ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder))
 }
 
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{symlink, PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn a_link_that_a_user_names_leads_to_its_file_and_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::write(&real, "old").unwrap();
+        symlink("real", &link).unwrap();
+        let output = OutputArguments { output: Some(link.clone()), force: false };
+        assert!(output.write(b"new").unwrap_err().to_string().contains("--force"));
+        assert!(OutputArguments { force: true, ..output }.write(b"new").unwrap());
+        assert_eq!((std::fs::read(&real).unwrap(), link.is_symlink()), (b"new".to_vec(), true));
+        let mode = real.metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, less_umask(PUBLIC));
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        write(Path::new("/dev/null"), b"x").unwrap();
+        assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+        assert!(is_special(Path::new("/dev/stdout")) && !is_special(Path::new("stdout")));
     }
 }

@@ -6,3 +6,8 @@
 
 pub mod certificate;
 pub mod words;
+
+/// The example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

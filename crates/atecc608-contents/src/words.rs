@@ -145,15 +145,6 @@ pub fn clock_divider(divider: ClockDivider) -> &'static str {
     }
 }
 
-/// How far the chip is provisioned, in one word.
-pub fn stage(zone: &ConfigZone) -> &'static str {
-    match (zone.config_locked(), zone.data_locked()) {
-        (false, _) => "blank",
-        (true, false) => "half provisioned",
-        (true, true) => "provisioned",
-    }
-}
-
 /// "locked" or "not locked".
 pub fn locked(locked: bool) -> &'static str {
     if locked {

@@ -1,7 +1,7 @@
 //! A folder that is held open, and the files in it by name.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -101,6 +101,14 @@ impl Folder {
     pub fn file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&*self.0, component(name.as_ref())?, flags, Mode::empty())?.into())
+    }
+
+    /// Returns the folder's own owner, mode and times.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        File::from(self.0.try_clone()?).metadata()
     }
 
     /// Returns the version of the file of this name, without opening it; `None` if there is none.

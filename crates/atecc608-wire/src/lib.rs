@@ -1,14 +1,26 @@
-//! Bytes and types of the ATECC608's wire: packets, CRC, status bytes, one type per command, the
-//! configuration zone. No I/O, no clock, no locks: both ends of the bus (the driver in [`atecc608`] and the
-//! simulated chip) are built on it, so it is pinned by vectors from outside, never by its own output.
+//! Packets, commands and configuration zone of the secure elements ATECC608A and ATECC608B (Microchip), as types.
 //!
-//! Source: `reference/atecc608.md` (the "fact sheet"), sections 1.5, 2, 3, 4 and 5. One transaction on the bus:
+//! No I/O, no clock, no state: both ends of the wire, a driver and a simulated chip, are built on it, so each type encodes and
+//! decodes. One exchange on the bus:
 //!
 //! ```text
 //! master writes   [03] [count][opcode][param1][param2 lo][param2 hi][data ...][crc lo][crc hi]
 //! chip executes   (does not acknowledge its address meanwhile)
 //! master reads    [count][payload ...][crc lo][crc hi]
 //! ```
+//!
+//! Multi-byte integers are little-endian; keys, coordinates and signatures are big-endian, as in the datasheet.
+//!
+//! # Reading order
+//!
+//! 1. [`frame`]: count and CRC ([`crc`]) around commands and responses.
+//! 2. [`opcode`], [`status`], [`slot`], [`zone`]: the small types.
+//! 3. [`command`]: what a command type does; [`commands`]: one for each of the chip's 22.
+//! 4. [`config_zone`]: the 128 bytes that say what each slot may do.
+//! 5. [`messages`]: what chip and host digest; [`timing`]: how long commands take.
+//!
+//! "Fact sheet" in the comments means the project's digest of the datasheets. The codec is pinned by vectors from outside
+//! (Microchip's library), never by its own output.
 
 #![no_std]
 
@@ -59,3 +71,8 @@ pub const MIN_RESPONSE: usize = 4;
 pub const PUBLIC_KEY_LEN: usize = 64;
 /// Bytes in a signature: R, S big-endian.
 pub const SIGNATURE_LEN: usize = 64;
+
+/// The example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

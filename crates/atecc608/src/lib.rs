@@ -1,8 +1,44 @@
-//! The driver: one ATECC608 behind any [`Transport`]; the first one is I2C over `embedded-hal` ([`i2c`]).
+//! A driver for the secure elements ATECC608A and ATECC608B (Microchip), without the standard library.
 //!
-//! Work is done in conversations ([`Chip::converse`]): sleep, wake, commands, sleep. The chip is usable only
-//! through [`Awake`], which puts it to sleep when it goes, so nothing volatile (TempKey, digest buffer,
-//! authorisation) outlives a conversation. The caller holds the bus lock meanwhile (`atecc608_token::bus::lock`).
+//! A [`Chip`] is used in conversations ([`Chip::converse`]): sleep, wake, commands, sleep. During one the caller has an
+//! [`Awake`], which alone executes commands and puts the chip to sleep when it is dropped, so that nothing volatile (TempKey,
+//! digest buffer, authorisation) outlives a conversation. The driver retries what may be repeated, and asks the chip what became
+//! of a command that may take effect only once.
+//!
+//! The caller provides the way to the chip ([`Transport`]; over `embedded-hal` it is [`i2c::I2cTransport`]) and random bytes,
+//! and sees to it that nobody else uses the chip during a conversation.
+//!
+//! ```no_run
+//! use atecc608::i2c::I2cTransport;
+//! use atecc608::wire::Slot;
+//! use atecc608::Chip;
+//! # use core::time::Duration;
+//! # fn example(
+//! #     i2c: impl embedded_hal::i2c::I2c,
+//! #     delay: impl embedded_hal::delay::DelayNs,
+//! #     clock: fn() -> Duration,
+//! #     random: fn(&mut [u8]) -> Result<(), String>,
+//! #     digest: [u8; 32],
+//! # ) -> atecc608::Result<()> {
+//! let mut chip = Chip::new(I2cTransport::new(i2c, delay, clock, 0x60), random);
+//! let slot = Slot::from_nibble(0);
+//! let (public_key, signature) =
+//!     chip.converse(|awake| Ok((awake.public_key(slot)?, awake.sign_digest(slot, &digest)?)))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reading order
+//!
+//! 1. [`transport`]: the seam to the chip, and [`i2c`]: its first implementation, with a probe of a bus.
+//! 2. `exchange`: one command and its reply: send, wait, poll, read again.
+//! 3. [`awake`]: wake, watchdog, execution; this file: conversations and their repetition.
+//! 4. What a chip can do: [`ops`] (keys, signatures, ECDH, counters), [`secrets`] (encrypted writes and results, HMAC),
+//!    [`authorise`] (keys that need an authorisation), [`attest`] (statements about keys), [`provision`] (zones and locks).
+//! 5. [`error`]: what can go wrong, and what may be tried again.
+//!
+//! Commands, packets and the configuration zone are types of [`atecc608_wire`], which is here as [`wire`]. "Fact sheet" in
+//! the comments means the project's digest of the datasheets; its section numbers are those of the tests, too.
 
 #![no_std]
 
@@ -30,6 +66,8 @@ use core::time::Duration;
 pub use awake::Awake;
 pub use error::{Error, Result};
 pub use transport::Transport;
+
+pub use atecc608_wire as wire;
 
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::ConfigZone;
@@ -72,7 +110,8 @@ impl<P: Transport> Chip<P> {
         &mut self.transport
     }
 
-    /// Takes the chip's execution and wake times from its configuration.
+    /// Sets the chip's execution times (clock divider) and the wait after a wake (1.5 ms, or 20 ms with a power-on self-test) to
+    /// what its configuration says. Without it those of a chip as it leaves the factory are used.
     pub fn apply_timing(&mut self, zone: &ConfigZone) {
         self.divider = zone.clock_divider();
         self.wake_delay = Duration::from_micros(if zone.chip_options().power_on_self_test() {
@@ -82,22 +121,23 @@ impl<P: Transport> Chip<P> {
         });
     }
 
-    /// Holds one conversation and does not try again: for keys whose uses are counted for good.
+    /// Holds one conversation and does not repeat it: for keys whose uses are counted for good.
     ///
     /// # Errors
-    /// Those of the wake and of the work.
+    /// - [`Error::NotAnswering`], [`Error::WakeResponse`], [`Error::SelfTestFailed`], [`Error::Bus`]: the chip does not wake.
+    /// - What `work` returns; commands fail as [`Awake::execute`] says.
     pub fn converse_once<T>(&mut self, work: impl FnOnce(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
         work(&mut Awake::wake(self)?)
     }
 
-    /// Holds one conversation: wakes the chip, does the work, puts it to sleep.
+    /// Holds one conversation: wakes the chip, does the work, puts the chip to sleep.
     ///
-    /// The work is done again from its beginning when the chip got lost on the way (a damaged bus, the
-    /// watchdog, a pulled and reinserted chip), so it must not rely on what an earlier try did. Commands that may
-    /// take effect only once answer [`Error::Uncertain`] instead, which is never tried again here.
+    /// If the chip gets lost on the way ([`Error::is_recoverable`]: a damaged bus, the watchdog, a pulled and reinserted chip),
+    /// the work is done again from its beginning, at most three times altogether, so it must not rely on what an earlier try
+    /// did. Commands that may take effect only once fail with [`Error::Uncertain`] instead, which is not repeated here.
     ///
     /// # Errors
-    /// The last try's.
+    /// As [`Chip::converse_once`], of the last try.
     pub fn converse<T>(&mut self, mut work: impl FnMut(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
         // Compiled once for all kinds of work: there are many.
         let mut answer = None;

@@ -1,14 +1,16 @@
 //! `atecc608 csr`: a certificate signing request for a key in the chip. The public key is always read from the chip, and the chip
 //! signs.
 
+use base16ct::lower::encode_string as hex;
 use clap::Args;
 use serde::Serialize;
 
 use crate::chip_keys::{ChipKeys, KeyArguments, LoginArguments};
 use crate::error::Result;
 use crate::files::OutputArguments;
-use crate::output::{hex, public_key_pem, Output};
+use crate::output::Output;
 use crate::target::Selection;
+use crate::x509::pem;
 use crate::x509::subject::Subject;
 use crate::x509::{alternative, request};
 
@@ -77,7 +79,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             label: key.label.clone(),
             subject: subject.to_string(),
             subject_alternative_names: names.iter().map(alternative::text).collect(),
-            public_key: public_key_pem(&key.point),
+            public_key: pem::public_key(&key.point),
             key_id: hex(&key.id),
             request: pem,
             file,

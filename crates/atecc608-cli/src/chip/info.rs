@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use base16ct::lower::encode_string as hex;
 use serde::Serialize;
 
+use crate::chip::stage::Stage;
 use crate::error::Result;
-use crate::output::{hex, Output};
+use crate::output::Output;
 use crate::target::{default_label, Selection, Target};
 use atecc608_contents::words;
 use atecc608_token::known;
@@ -30,7 +32,7 @@ struct Info {
     usable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
-    stage: &'static str,
+    stage: Stage,
     config_locked: bool,
     data_locked: bool,
     profile: Option<&'static str>,
@@ -134,16 +136,16 @@ fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Pre
     let configured = target.token.label.clone().or_else(|| state.label.clone());
     let problem = if !is_608 {
         Some(format!("this is {}, not an ATECC608: this software can't use it", words::model(zone)))
-    } else if words::stage(zone) != "provisioned" {
-        let (stage, command) = (words::stage(zone), profile::next_command(zone));
-        Some(format!("the chip is {stage}: `{command}` shows what would be done"))
     } else {
-        None
+        match Stage::of(zone) {
+            Stage::Provisioned => None,
+            stage => Some(format!("the chip is {stage}: `{}` shows what would be done", profile::next_command(zone))),
+        }
     };
     Info {
         model: zone.model().to_string(),
         serial_number: serial.to_string(),
-        token_serial_number: serial.token_serial(),
+        token_serial_number: serial.short(),
         label: configured.unwrap_or_else(|| default_label(zone)),
         bus: target.token.bus.to_string(),
         address: format!("{:#04x}", target.token.address),
@@ -151,7 +153,7 @@ fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Pre
         revision: hex(&zone.as_bytes()[4..8]),
         usable: problem.is_none(),
         problem,
-        stage: words::stage(zone),
+        stage: Stage::of(zone),
         config_locked: zone.config_locked(),
         data_locked: zone.data_locked(),
         profile: profile.map(|profile| profile.name.as_str()),

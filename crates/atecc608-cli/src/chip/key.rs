@@ -4,18 +4,21 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use base16ct::lower::encode_string as hex;
 use clap::{Args, Subcommand};
 use p256::SecretKey;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::chip_keys::{parse_id, parse_slot, ChipKey, ChipKeys, KeyArguments, LoginArguments, NewKeyNames};
+use crate::chip_keys::{uri, ChipKey, ChipKeys, KeyArguments, LoginArguments, NewKeyNames};
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
-use crate::output::{hex, note, public_key_pem, Output};
+use crate::input::values::{parse_id, parse_slot, Id};
+use crate::output::{note, Output};
 use crate::target::Selection;
 use crate::x509::key_file::{Passphrase, PrivateKey};
+use crate::x509::pem;
 use crate::x509::signer::Signer;
 use atecc608_token::inventory::KeyReport;
 use atecc608_wire::Slot;
@@ -48,9 +51,6 @@ pub struct Names {
     #[arg(long, value_name = "N", value_parser = parse_slot)]
     slot: Option<Slot>,
 }
-
-/// An id; clap would take a plain Vec for several arguments.
-type Id = Vec<u8>;
 
 impl Names {
     fn get(&self) -> Result<NewKeyNames> {
@@ -138,22 +138,10 @@ impl Key {
             label: key.label.clone(),
             id: hex(&key.id),
             born_in_chip: key.born_here,
-            public_key: public_key_pem(&key.point),
-            uri: uri(&key.label),
+            public_key: pem::public_key(&key.point),
+            uri: uri::private_key(&key.label),
         }
     }
-}
-
-/// The PKCS#11 URI that finds the private key (RFC 7512): what goes into configurations.
-fn uri(label: &str) -> String {
-    let encoded: String = label
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            other => format!("%{other:02X}"),
-        })
-        .collect();
-    format!("pkcs11:object={encoded};type=private")
 }
 
 /// Does it.
@@ -226,7 +214,7 @@ fn made(how: &str, key: &ChipKey) -> Result<Output> {
         label = key.label,
         slot = key.slot,
         id = hex(&key.id),
-        uri = uri(&key.label),
+        uri = uri::private_key(&key.label),
     );
     Output::new(text, &Key::of(key))
 }
@@ -235,7 +223,7 @@ fn public(selection: &Selection, arguments: &Public) -> Result<Output> {
     arguments.output.check()?;
     let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
     let key = keys.key_named(&arguments.key)?;
-    let contents = if arguments.der { key.public_key_info() } else { public_key_pem(&key.point).into_bytes() };
+    let contents = if arguments.der { key.public_key_info() } else { pem::public_key(&key.point).into_bytes() };
     let text = if arguments.output.write(&contents)? { Vec::new() } else { contents };
     Output::new(text, &Key::of(&key))
 }
@@ -245,12 +233,21 @@ struct KeySlots {
     slots: Vec<KeySlot>,
 }
 
+/// What is in a slot for private keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Holds {
+    Key,
+    Empty,
+    /// Before a login.
+    Unknown,
+}
+
 #[derive(Serialize)]
 struct KeySlot {
     slot: u8,
     name: String,
-    /// "key", "empty", or "unknown" before a login.
-    holds: &'static str,
+    holds: Holds,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -267,9 +264,9 @@ struct KeySlot {
 impl KeySlot {
     fn of(report: &KeyReport) -> Self {
         let holds = match report.present {
-            Some(true) => "key",
-            Some(false) => "empty",
-            None => "unknown",
+            Some(true) => Holds::Key,
+            Some(false) => Holds::Empty,
+            None => Holds::Unknown,
         };
         let is_there = report.present != Some(false);
         Self {
@@ -278,7 +275,7 @@ impl KeySlot {
             holds,
             label: is_there.then(|| report.label.clone()),
             id: report.id.as_deref().map(hex),
-            public_key: report.point.as_ref().map(public_key_pem),
+            public_key: report.point.as_ref().map(pem::public_key),
             sign: report.key.sign,
             derive: report.key.derive,
             generate: report.key.generate,
@@ -299,9 +296,9 @@ impl KeySlot {
             can.extend(is.then_some(word));
         }
         let held = match (self.holds, &self.label) {
-            ("key", Some(label)) => format!("\"{label}\""),
-            ("unknown", _) => "(seen after a login)".to_owned(),
-            _ => format!("empty ({})", self.name),
+            (Holds::Key, Some(label)) => format!("\"{label}\""),
+            (Holds::Unknown, _) => "(seen after a login)".to_owned(),
+            (Holds::Key, None) | (Holds::Empty, _) => format!("empty ({})", self.name),
         };
         let id = self.id.as_ref().map(|id| format!("  id {id}")).unwrap_or_default();
         format!("slot {:>2}  {held:<24}  {}{id}\n", self.slot, can.join(", "))

@@ -16,6 +16,7 @@ mod random;
 mod recovery_code;
 mod scan;
 mod selftest;
+mod stage;
 
 use clap::Subcommand;
 

@@ -4,7 +4,9 @@
 use clap::Args;
 use serde::Serialize;
 
+use crate::chip::config::findings::finding;
 use crate::error::{Error, Result};
+use crate::output::check::{self, Check, Remedies, Verdict};
 use crate::output::Output;
 use crate::target::{Selection, Target};
 use atecc608::secrets::SharedSecret;
@@ -23,11 +25,21 @@ pub struct Arguments {
 
 #[derive(Serialize)]
 struct Paired {
+    serial_number: String,
+    /// The same by the name that it had before, which goes with the next version.
     serial: String,
     slot: u8,
     io_key_file: String,
-    /// "paired" or "already paired".
-    result: &'static str,
+    result: Outcome,
+    checks: Vec<Check>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum Outcome {
+    #[serde(rename = "paired")]
+    Paired,
+    #[serde(rename = "already paired")]
+    AlreadyPaired,
 }
 
 /// Gives chip and host a common IO protection key, and has the chip prove that it has it.
@@ -44,7 +56,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let file = target.key_file(&serial);
     file.prepare()?;
     let result = match file.load()? {
-        Some(key) if proves(&mut target, &zone, slot, &key)? => "already paired",
+        Some(key) if proves(&mut target, &zone, slot, &key)? => Outcome::AlreadyPaired,
         Some(_) if !arguments.replace => {
             return Err(Error::Refused(format!(
             "{}: the chip {serial} has another IO protection key than {}: another host may have paired it since, or \
@@ -72,17 +84,29 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
                     target.place()
                 )));
             }
-            "paired"
+            Outcome::Paired
         }
     };
     drop(guard);
     let path = file.path().display().to_string();
-    let text = format!(
-        "{result}: the chip {serial} and this host have an IO protection key (slot {slot}, {path}).\n\
-         ECDH results now cross the bus encrypted. This keeps out listeners only: whoever can write to the bus can replace \
-         the key.\n"
-    );
-    Output::new(text, &Paired { serial: serial.to_string(), slot: slot.number(), io_key_file: path, result })
+    let proven = format!("the chip has proved that it has the one in {path}: ECDH results now cross the bus encrypted");
+    let replaceable = "it can be written in clear, so this keeps out listeners only: whoever can write to the bus can replace the key";
+    let checks =
+        vec![Check::new("IO protection key", Verdict::Ok, proven), finding(Verdict::Warning, Some(slot), replaceable)];
+    let word = match result {
+        Outcome::Paired => "paired",
+        Outcome::AlreadyPaired => "already paired",
+    };
+    let text = format!("{word}: the chip {serial} and this host have an IO protection key (slot {slot}, {path}).\n");
+    let report = Paired {
+        serial_number: serial.to_string(),
+        serial: serial.to_string(),
+        slot: slot.number(),
+        io_key_file: path,
+        result,
+        checks,
+    };
+    Output::new(text + &check::text(&report.checks, Remedies::All), &report)
 }
 
 fn proves(target: &mut Target, zone: &ConfigZone, slot: Slot, key: &IoKey) -> Result<bool> {

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use base16ct::lower::encode_string as hex;
 use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::output::{hex, progress, Output, SILENCE};
+use crate::output::{progress, Output, SILENCE};
 use crate::target::{Selection, Target};
 use atecc608_contents::words;
 use atecc608_wire::ConfigZone;

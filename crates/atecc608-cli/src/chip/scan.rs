@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use base16ct::lower::encode_string as hex;
 use clap::Args;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
 use crate::host::adapters::{Adapter, Kernel};
 use crate::output::{note, progress, Output};
@@ -38,7 +40,8 @@ struct Report {
 
 #[derive(Serialize)]
 struct BusReport {
-    bus: String,
+    #[serde(serialize_with = "as_text")]
+    bus: BusLocation,
     /// What the driver calls the adapter.
     #[serde(skip_serializing_if = "String::is_empty")]
     adapter: String,
@@ -48,18 +51,38 @@ struct BusReport {
     devices: Vec<Device>,
 }
 
+/// What is at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum Kind {
+    /// An ATECC608.
+    #[serde(rename = "chip")]
+    Chip,
+    #[serde(rename = "another chip of the family")]
+    Relative,
+    /// A chip of the family that does not say which.
+    #[serde(rename = "not told")]
+    NotTold,
+    #[serde(rename = "another device")]
+    Other,
+    /// It was not asked: a kernel driver has it.
+    #[serde(rename = "kernel driver")]
+    Driven,
+    #[serde(rename = "failed")]
+    Failed,
+}
+
 #[derive(Serialize)]
 struct Device {
-    address: String,
-    /// "chip", "another chip of the family", "not told", "another device", "kernel driver" or "failed".
-    kind: &'static str,
+    #[serde(serialize_with = "as_hex")]
+    address: u8,
+    kind: Kind,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     serial_number: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stage: Option<&'static str>,
+    stage: Option<Stage>,
     /// Whether the configuration has a `[[token]]` for it.
     configured: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +106,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             BusLocation::Linux(node) => kernel.adapter(node).name,
             BusLocation::Sim(_) | BusLocation::Unix(_) => "simulated".to_owned(),
         };
-        let mut report = BusReport { bus: location.to_string(), adapter, problem: skipped, devices: Vec::new() };
+        let mut report = BusReport { bus: location.clone(), adapter, problem: skipped, devices: Vec::new() };
         if report.problem.is_none() {
             progress(&format!("asking {location}"));
             match scan(&location, arguments, &config, &kernel) {
@@ -93,7 +116,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         }
         buses.push(report);
     }
-    let found = buses.iter().flat_map(|bus| &bus.devices).filter(|device| device.kind == "chip").count();
+    let found = buses.iter().flat_map(|bus| &bus.devices).filter(|device| device.kind == Kind::Chip).count();
     let report = Report { found, buses };
     Ok(Output::new(text(&report), &report)?.failed_if(found == 0))
 }
@@ -175,21 +198,12 @@ fn driven(location: &BusLocation, address: u8, kernel: &Kernel) -> Device {
     let name = driver.as_ref().map_or("(its name is not known)", |driver| driver.name.as_str());
     Device {
         remedy: driver.as_ref().map(|driver| format!("if it is the chip: {}", driver.unbind())),
-        ..plain(address, "kernel driver", format!("taken by the kernel driver {name}: not asked"))
+        ..plain(address, Kind::Driven, format!("taken by the kernel driver {name}: not asked"))
     }
 }
 
-fn plain(address: u8, kind: &'static str, detail: String) -> Device {
-    Device {
-        address: format!("{address:#04x}"),
-        kind,
-        detail,
-        model: None,
-        serial_number: None,
-        stage: None,
-        configured: false,
-        remedy: None,
-    }
+fn plain(address: u8, kind: Kind, detail: String) -> Device {
+    Device { address, kind, detail, model: None, serial_number: None, stage: None, configured: false, remedy: None }
 }
 
 /// What answered; none if nothing did. `chip` opens a chip of the family.
@@ -197,14 +211,14 @@ fn device(chip: impl FnOnce() -> Result<Chip<Bus>, OpenError>, address: u8, answ
     match answer {
         Answer::Nothing => None,
         Answer::Other(bytes) => {
-            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digits: Vec<String> = bytes.chunks(1).map(hex).collect();
             let detail = format!("another device, left alone (it answered {})", digits.join(" "));
-            Some(plain(address, "another device", detail))
+            Some(plain(address, Kind::Other, detail))
         }
-        Answer::Failed(problem) => Some(plain(address, "failed", problem)),
+        Answer::Failed(problem) => Some(plain(address, Kind::Failed, problem)),
         Answer::SelfTestFailed => Some(Device {
             remedy: Some("take its supply away and give it back; replace it if that does not help".to_owned()),
-            ..plain(address, "not told", "a chip of the family whose self-test has failed".to_owned())
+            ..plain(address, Kind::NotTold, "a chip of the family whose self-test has failed".to_owned())
         }),
         Answer::Woken => Some(match chip() {
             Ok(chip) => identify(chip, address),
@@ -225,7 +239,7 @@ fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
                 let mut device = known(address, &zone);
                 device.stage = None;
                 device.detail = format!("{}, whose configuration can't be read: {error}", words::model(&zone));
-                device.kind = "another chip of the family";
+                device.kind = Kind::Relative;
                 device
             }
             Err(error) => not_told(address, &error),
@@ -234,21 +248,21 @@ fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
 }
 
 fn not_told(address: u8, error: &dyn std::error::Error) -> Device {
-    plain(address, "not told", format!("a chip of the family that does not say what it is: {error}"))
+    plain(address, Kind::NotTold, format!("a chip of the family that does not say what it is: {error}"))
 }
 
 fn known(address: u8, zone: &ConfigZone) -> Device {
     let (model, serial) = (zone.model().to_string(), zone.serial_number().to_string());
     let is_608 = zone.model().is_608();
     let detail = match is_608 {
-        true => format!("{model} {serial}, {}", words::stage(zone)),
+        true => format!("{model} {serial}, {}", Stage::of(zone)),
         false => format!("{model} {serial}: not an ATECC608, this software can't use it"),
     };
     Device {
         model: Some(model),
         serial_number: Some(serial),
-        stage: is_608.then(|| words::stage(zone)),
-        ..plain(address, if is_608 { "chip" } else { "another chip of the family" }, detail)
+        stage: is_608.then(|| Stage::of(zone)),
+        ..plain(address, if is_608 { Kind::Chip } else { Kind::Relative }, detail)
     }
 }
 
@@ -263,11 +277,11 @@ fn text(report: &Report) -> String {
             text += "   nothing answers where such chips are\n";
         }
         for device in &bus.devices {
-            text += &format!("   {}  {}\n", device.address, device.detail);
+            text += &format!("   {:#04x}  {}\n", device.address, device.detail);
             if let Some(remedy) = &device.remedy {
                 text += &format!("         {remedy}\n");
             }
-            if device.kind == "chip" && !device.configured {
+            if device.kind == Kind::Chip && !device.configured {
                 text += &format!("         not in the configuration: {}\n", lines(bus, device));
             }
         }
@@ -284,17 +298,24 @@ fn text(report: &Report) -> String {
 
 /// What to write into the configuration.
 fn lines(bus: &BusReport, device: &Device) -> String {
-    let address = match device.address == format!("{DEFAULT_ADDRESS:#04x}") {
-        true => String::new(),
-        false => format!(", address = {}", device.address),
+    let address = match device.address {
+        DEFAULT_ADDRESS => String::new(),
+        other => format!(", address = {other:#04x}"),
     };
-    // A bus of another machine's, given on the command line, may be relative.
-    let place = match bus.bus.split_once(':') {
-        Some((kind, path)) => {
-            let path = std::path::absolute(Path::new(path)).unwrap_or_else(|_| path.into());
-            format!("{kind}:{}", path.display())
-        }
-        None => bus.bus.clone(),
+    // A simulated bus that was given on the command line may be relative.
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let place = match &bus.bus {
+        BusLocation::Linux(_) => bus.bus.clone(),
+        BusLocation::Sim(path) => BusLocation::Sim(absolute(path)),
+        BusLocation::Unix(path) => BusLocation::Unix(absolute(path)),
     };
     format!("[[token]], bus = \"{place}\"{address}")
+}
+
+fn as_text<S: Serializer>(bus: &BusLocation, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(bus)
+}
+
+fn as_hex<S: Serializer>(address: &u8, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{address:#04x}"))
 }

@@ -1,86 +1,33 @@
 //! The private keys and certificates of one chip, for the tool's commands: made, found, used and destroyed through the token layer
 //! exactly as a PKCS#11 client would, and so under the same rules (intents, tombstones, unique labels, the PIN).
 
-use std::path::PathBuf;
+mod arguments;
+mod key;
+pub mod uri;
+
 use std::sync::Arc;
 
-use clap::Args;
 use cryptoki_sys::*;
-use x509_cert::spki::AlgorithmIdentifierOwned;
 use zeroize::Zeroizing;
+
+pub use arguments::{KeyArguments, LoginArguments, NewKeyNames};
+pub use key::ChipKey;
 
 use crate::error::{Error, Result};
 use crate::input::secret;
 use crate::target::{Selection, Target};
 use crate::x509::certificate::Certificate;
-use crate::x509::signer::{ecdsa, Signer, ECDSA_WITH_SHA256};
 use atecc608_token::attest::KeyName;
 use atecc608_token::attribute::CKA_ATECC608_SLOT;
-use atecc608_token::config::parse_hex;
-use atecc608_token::inventory::{KeyReport, NewKey};
+use atecc608_token::config::slot_number;
+use atecc608_token::inventory::{self, KeyReport, NewKey};
 use atecc608_token::point::{Point, P256_PARAMS};
 use atecc608_token::template::{bool_value, ulong_value};
-use atecc608_token::{self as token, Mechanism, ObjectHandle, Parameter, SessionRef, SignOperation, Template, Token};
+use atecc608_token::{self as token, Mechanism, ObjectHandle, Parameter, SessionRef, Template, Token};
 use atecc608_wire::Slot;
 
 /// The tool's one session: its objects are all on the token.
 const SESSION: SessionRef = SessionRef { id: 0, read_write: true };
-
-/// How a command logs in.
-#[derive(Clone, Debug, Default, Args)]
-pub struct LoginArguments {
-    /// On a chip with a PIN: the user's PIN is the first line of this file (- is standard input) instead of asked for
-    #[arg(long, value_name = "FILE")]
-    pub pin_file: Option<PathBuf>,
-}
-
-/// Which key in the chip.
-#[derive(Clone, Debug, Default, Args)]
-pub struct KeyArguments {
-    /// The private key in the chip with this label
-    #[arg(long, value_name = "LABEL", conflicts_with = "slot")]
-    pub key: Option<String>,
-    /// The private key in this slot of the chip, 0 to 15
-    #[arg(long, value_name = "N", value_parser = parse_slot)]
-    pub slot: Option<Slot>,
-}
-
-impl KeyArguments {
-    /// The key that was named.
-    pub fn name(&self) -> Option<KeyName> {
-        let label = self.key.clone().map(KeyName::Label);
-        label.or_else(|| self.slot.map(KeyName::Slot))
-    }
-}
-
-/// Reads a slot's number.
-///
-/// # Errors
-/// What was expected.
-pub fn parse_slot(text: &str) -> Result<Slot, String> {
-    let slot = text.parse().ok().and_then(Slot::new);
-    slot.ok_or_else(|| "expected a slot, 0 to 15".to_owned())
-}
-
-/// Reads an id: hex digits, with or without colons.
-///
-/// # Errors
-/// What was expected.
-pub fn parse_id(text: &str) -> Result<Vec<u8>, String> {
-    let bytes = parse_hex(&text.replace(':', "")).filter(|id| !id.is_empty() && id.len() <= 255);
-    bytes.ok_or_else(|| "expected hex digits, two for each byte, at most 255 bytes".to_owned())
-}
-
-/// The names that a new key gets, and where it goes.
-#[derive(Clone, Debug, Default)]
-pub struct NewKeyNames {
-    /// CKA_LABEL; without one the slot's name.
-    pub label: Option<String>,
-    /// CKA_ID; without one SHA-1 of the public key.
-    pub id: Option<Vec<u8>>,
-    /// The slot; without one the slot of that name, else the first free one.
-    pub slot: Option<Slot>,
-}
 
 /// One chip's keys and certificates.
 #[derive(Clone)]
@@ -149,7 +96,7 @@ impl ChipKeys {
     /// # Errors
     /// Those of the chip.
     pub fn list(&self) -> Result<Vec<KeyReport>> {
-        self.token.key_reports().map_err(|error| self.failed(error))
+        inventory::key_reports(&self.token).map_err(|error| self.failed(error))
     }
 
     /// Generates a key pair in the chip.
@@ -191,7 +138,7 @@ impl ChipKeys {
     /// # Errors
     /// [`Error::Refused`] if there is none, or a PIN is wanted; those of the chip.
     pub fn key(&self, name: &KeyName) -> Result<ChipKey> {
-        let (slot, point) = self.token.read_public_key(name).map_err(|error| self.failed(error))?;
+        let (slot, point) = inventory::read_public_key(&self.token, name).map_err(|error| self.failed(error))?;
         self.key_in(slot, point)
     }
 
@@ -232,7 +179,7 @@ impl ChipKeys {
     pub fn certificates(&self) -> Result<Vec<StoredCertificate>> {
         let wanted =
             template([(CKA_CLASS, ulong_value(CKO_CERTIFICATE)), (CKA_CERTIFICATE_TYPE, ulong_value(CKC_X_509))]);
-        let found = self.token.find(SESSION, &wanted).map_err(|error| self.failed(error))?;
+        let found = self.token.find(&wanted).map_err(|error| self.failed(error))?;
         found.into_iter().map(|handle| self.certificate_of(handle)).collect()
     }
 
@@ -248,7 +195,7 @@ impl ChipKeys {
             (CKA_TOKEN, bool_value(true)),
             (CKA_VALUE, der.to_vec()),
         ]);
-        if !self.token.find(SESSION, &wanted).map_err(|error| self.failed(error))?.is_empty() {
+        if !self.token.find(&wanted).map_err(|error| self.failed(error))?.is_empty() {
             return Ok(false);
         }
         if let Some(label) = label {
@@ -297,7 +244,7 @@ impl ChipKeys {
             }
             return Ok(());
         };
-        if let Some(problem) = self.token.slot_problem(slot, new).map_err(|error| self.failed(error))? {
+        if let Some(problem) = inventory::slot_problem(&self.token, slot, new).map_err(|error| self.failed(error))? {
             return Err(self.refused(&problem));
         }
         match self.list()?.into_iter().find(|key| key.key.slot == slot) {
@@ -313,8 +260,8 @@ impl ChipKeys {
     fn key_of(&self, handle: ObjectHandle) -> Result<ChipKey> {
         let number = self.attribute(handle, CKA_ATECC608_SLOT)?;
         let number = number[..].try_into().map(CK_ULONG::from_ne_bytes).unwrap_or(CK_ULONG::MAX);
-        let slot = u8::try_from(number).ok().and_then(Slot::new);
-        self.key(&KeyName::Slot(slot.ok_or_else(|| self.refused("the token does not say where its key is"))?))
+        let slot = slot_number(number).map_err(|_| self.refused("the token does not say where its key is"))?;
+        self.key(&KeyName::Slot(slot))
     }
 
     fn key_in(&self, slot: Slot, point: Point) -> Result<ChipKey> {
@@ -322,7 +269,7 @@ impl ChipKeys {
             (CKA_CLASS, ulong_value(CKO_PRIVATE_KEY)),
             (CKA_ATECC608_SLOT, ulong_value(slot.number().into())),
         ]);
-        let found = self.token.find(SESSION, &wanted).map_err(|error| self.failed(error))?;
+        let found = self.token.find(&wanted).map_err(|error| self.failed(error))?;
         let Some(handle) = found.first().copied() else { return Err(self.failed(token::Error::UserNotLoggedIn)) };
         let text = |value: Zeroizing<Vec<u8>>| String::from_utf8_lossy(&value).into_owned();
         Ok(ChipKey {
@@ -346,7 +293,7 @@ impl ChipKeys {
     }
 
     fn attribute(&self, handle: ObjectHandle, attribute: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>> {
-        self.token.attribute(SESSION, handle, attribute).map_err(|error| self.failed(error))
+        self.token.attribute(handle, attribute, self.token.deadline()).map_err(|error| self.failed(error))
     }
 
     fn refused(&self, problem: &str) -> Error {
@@ -359,60 +306,9 @@ impl ChipKeys {
                 self.refused("this chip wants the user's PIN first: give its file with --pin-file")
             }
             token::Error::PinIncorrect => self.refused("the PIN is wrong: the chip says so; nothing was done"),
-            token::Error::AttributeValueInvalid(text) => {
-                self.refused(text.strip_prefix("CKA_LABEL: ").unwrap_or(&text))
-            }
+            token::Error::AttributeValueInvalid(text) => self.refused(&text),
             cause => Error::Token(format!("{}: {cause}", self.place)),
         }
-    }
-}
-
-/// A private key in a chip. It stays there.
-#[derive(Clone)]
-pub struct ChipKey {
-    keys: ChipKeys,
-    handle: ObjectHandle,
-    /// Where it is.
-    pub slot: Slot,
-    /// CKA_LABEL.
-    pub label: String,
-    /// CKA_ID.
-    pub id: Vec<u8>,
-    /// Its public key, as the chip told it when the key was looked up.
-    pub point: Point,
-    /// Whether it can only have been generated in the chip.
-    pub born_here: bool,
-    signs: bool,
-}
-
-impl Signer for ChipKey {
-    fn public_key_info(&self) -> Vec<u8> {
-        self.point.public_key_info()
-    }
-
-    fn algorithm(&self) -> AlgorithmIdentifierOwned {
-        ecdsa(ECDSA_WITH_SHA256)
-    }
-
-    /// Signs in the chip; the token checks the signature before it is used.
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        if !self.signs {
-            return Err(self.keys.refused(&format!(
-                "the configuration of slot {} does not let its key sign (CKA_SIGN is false)",
-                self.slot
-            )));
-        }
-        let mechanism = Mechanism { mechanism: CKM_ECDSA_SHA256, parameter: Parameter::None };
-        let token = &self.keys.token;
-        let signature = SignOperation::new(token, SESSION, &mechanism, self.handle).and_then(|mut operation| {
-            operation.update(message)?;
-            operation.finish(token)
-        });
-        let signature = signature.map_err(|error| self.keys.failed(error))?;
-        let signature = p256::ecdsa::Signature::from_slice(&signature);
-        let signature =
-            signature.map_err(|_| self.keys.refused("the chip's signature has numbers that none can have"))?;
-        Ok(signature.to_der().as_bytes().to_vec())
     }
 }
 

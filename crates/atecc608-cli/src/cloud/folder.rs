@@ -1,14 +1,18 @@
 //! A folder of files for one device. A file that is there with other contents is kept, and said; or replaced when asked for, and the
 //! old one kept beside it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, Permissions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use atecc608_files::Folder as Files;
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::files::less_umask;
+use crate::output::note;
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,8 +54,9 @@ pub struct Permission {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    mode: u32,
-    permission: Permission,
+    /// None in a dry run.
+    files: Option<Files>,
+    replace: bool,
     placed: Vec<Placed>,
 }
 
@@ -68,40 +73,8 @@ impl Folder {
     pub fn open(path: &Path, mode: u32, permission: Permission) -> Result<Self> {
         let path = std::path::absolute(path).map_err(|error| failed(path, &error))?;
         ensure_plain(&path)?;
-        let folder = Self { path, mode, permission, placed: Vec::new() };
-        if !permission.dry_run {
-            folder.make()?;
-        }
-        Ok(folder)
-    }
-
-    fn make(&self) -> Result<()> {
-        let path = &self.path;
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
-        }
-        match DirBuilder::new().mode(self.mode).create(path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(path, &error)),
-            // Whatever the umask took away.
-            Ok(()) => {
-                fs::set_permissions(path, Permissions::from_mode(self.mode)).map_err(|error| failed(path, &error))?
-            }
-            Err(_) => {}
-        }
-        let found = fs::symlink_metadata(path).map_err(|error| failed(path, &error))?;
-        if !found.is_dir() {
-            return Err(Error::Refused(format!("{} is no folder: give another one with --dir", path.display())));
-        }
-        let mode = found.mode() & 0o7777;
-        if mode != self.mode {
-            return Err(Error::Refused(format!(
-                "{0} has mode {mode:03o}, and has to have {1:03o} for the clients: chmod {1:03o} {0}, or give another folder with \
-                 --dir",
-                path.display(),
-                self.mode
-            )));
-        }
-        Ok(())
+        let files = if permission.dry_run { None } else { Some(make(&path, mode)?) };
+        Ok(Self { path, files, replace: permission.replace, placed: Vec::new() })
     }
 
     /// Its path, absolute.
@@ -114,15 +87,32 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// What is in a file; none if there is no such file.
+    /// What is in a file; none if there is no such file, and in a dry run.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it can't be read.
+    /// [`Error::Refused`] if it can't be read, or is something else than a file.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(files) = &self.files else { return Ok(None) };
+        let Some(mut file) = self.existing(files, name)? else { return Ok(None) };
+        let mut contents = Vec::new();
+        file.read_to_end(&mut contents).map_err(|error| failed(&self.file(name), &error))?;
+        Ok(Some(contents))
+    }
+
+    /// The file of this name, if there is one.
+    fn existing(&self, files: &Files, name: &str) -> Result<Option<File>> {
         let path = self.file(name);
-        match fs::read(&path) {
-            Ok(contents) => Ok(Some(contents)),
+        let no_file = || {
+            Error::Refused(format!(
+                "{} is a link or no file: move it away, nothing is written through it",
+                path.display()
+            ))
+        };
+        match files.file(name) {
+            Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => Ok(Some(file)),
+            Ok(_) => Err(no_file()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => Err(no_file()),
             Err(error) => Err(failed(&path, &error)),
         }
     }
@@ -132,37 +122,43 @@ impl Folder {
     /// # Errors
     /// [`Error::Refused`] if it can't be written, or is something else than a file.
     pub fn place(&mut self, name: &str, contents: &[u8], mode: u32) -> Result<Outcome> {
-        let outcome = if self.permission.dry_run { Outcome::Planned } else { self.settle(name, contents, mode)? };
+        let outcome = match &self.files {
+            Some(files) => self.settle(files, name, contents, mode)?,
+            None => Outcome::Planned,
+        };
         self.note(name, mode, outcome);
         Ok(outcome)
     }
 
-    fn settle(&self, name: &str, contents: &[u8], mode: u32) -> Result<Outcome> {
-        let path = self.file(name);
-        match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.write(name, contents, mode)?;
-                return Ok(Outcome::Written);
-            }
-            Err(error) => return Err(failed(&path, &error)),
-            Ok(found) if !found.is_file() => {
-                return Err(Error::Refused(format!(
-                    "{} is a link or no file: move it away, nothing is written through it",
-                    path.display()
-                )))
-            }
-            Ok(_) => {}
+    /// The same; says so if a file with other contents stays as it is.
+    ///
+    /// # Errors
+    /// As [`Folder::place`].
+    pub fn place_or_note(&mut self, name: &str, contents: &[u8], mode: u32) -> Result<()> {
+        if self.place(name, contents, mode)? == Outcome::Kept {
+            note(&format!(
+                "{} has other contents and is left as it is; --replace writes it anew and keeps the old one beside it",
+                self.file(name).display()
+            ));
         }
+        Ok(())
+    }
+
+    fn settle(&self, files: &Files, name: &str, contents: &[u8], mode: u32) -> Result<Outcome> {
+        let refused = |error: std::io::Error| failed(&self.file(name), &error);
+        let Some(file) = self.existing(files, name)? else {
+            files.replace(name, contents, mode).map_err(refused)?;
+            return Ok(Outcome::Written);
+        };
         if self.read(name)?.as_deref() == Some(contents) {
-            fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(|error| failed(&path, &error))?;
+            file.set_permissions(Permissions::from_mode(mode)).map_err(refused)?;
             return Ok(Outcome::Unchanged);
         }
-        if !self.permission.replace {
+        if !self.replace {
             return Ok(Outcome::Kept);
         }
-        let aside = self.free_name(name);
-        fs::rename(&path, &aside).map_err(|error| failed(&path, &error))?;
-        self.write(name, contents, mode)?;
+        set_aside(files, name).map_err(refused)?;
+        files.replace(name, contents, mode).map_err(refused)?;
         Ok(Outcome::Replaced)
     }
 
@@ -171,39 +167,8 @@ impl Folder {
     /// # Errors
     /// [`Error::Refused`] if it can't be written.
     pub fn overwrite(&mut self, name: &str, contents: &[u8], mode: u32) -> Result<()> {
-        if !self.permission.dry_run {
-            self.write(name, contents, mode)?;
-        }
-        Ok(())
-    }
-
-    /// By another name, fsync and rename: at any moment there is the old file, or the new one.
-    fn write(&self, name: &str, contents: &[u8], mode: u32) -> Result<()> {
-        let path = self.file(name);
-        let temporary = self.file(&format!(".{name}.{}", std::process::id()));
-        let written = (|| {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(contents)?;
-            file.set_permissions(Permissions::from_mode(mode))?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&self.path)?.sync_all()
-        })();
-        written.map_err(|error| {
-            let _ = fs::remove_file(&temporary);
-            failed(&path, &error)
-        })
-    }
-
-    /// NAME.old, or the first NAME.old-N that is free.
-    fn free_name(&self, name: &str) -> PathBuf {
-        let mut path = self.file(&format!("{name}.old"));
-        let mut number = 2;
-        while path.symlink_metadata().is_ok() {
-            path = self.file(&format!("{name}.old-{number}"));
-            number += 1;
-        }
-        path
+        let Some(files) = &self.files else { return Ok(()) };
+        files.replace(name, contents, mode).map(drop).map_err(|error| failed(&self.file(name), &error))
     }
 
     /// Adds a file to the list of what was written: one that something else wrote.
@@ -216,6 +181,47 @@ impl Folder {
     pub fn placed(&self) -> &[Placed] {
         &self.placed
     }
+}
+
+/// The folder, made if it is not there, of this very mode.
+fn make(path: &Path, mode: u32) -> Result<Files> {
+    let refused = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotADirectory => {
+            Error::Refused(format!("{} is no folder: give another one with --dir", path.display()))
+        }
+        _ => failed(path, &error),
+    };
+    let folder = match Files::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let parent = path.parent().unwrap_or(path);
+            // Others may have to come through.
+            Files::make_all(parent, less_umask(0o777)).map_err(|error| failed(parent, &error))?;
+            Files::make_all(path, mode)
+        }
+        opened => opened,
+    };
+    let folder = folder.map_err(refused)?;
+    let found = folder.metadata().map_err(refused)?.mode() & 0o7777;
+    if found != mode {
+        return Err(Error::Refused(format!(
+            "{0} has mode {found:03o}, and has to have {mode:03o} for the clients: chmod {mode:03o} {0}, or give another folder with \
+             --dir",
+            path.display()
+        )));
+    }
+    Ok(folder)
+}
+
+/// Renames a file to NAME.old, or the first NAME.old-N that is free.
+fn set_aside(files: &Files, name: &str) -> std::io::Result<()> {
+    for number in 1.. {
+        let aside = if number == 1 { format!("{name}.old") } else { format!("{name}.old-{number}") };
+        match files.rename(name, aside) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            renamed => return renamed,
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
 }
 
 /// The files, a line for each.
@@ -258,6 +264,8 @@ fn failed(path: &Path, error: &std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder(path: &Path, replace: bool) -> Folder {

@@ -2,11 +2,6 @@
 
 use cryptoki_sys::{CKF_LOGIN_REQUIRED, CK_SLOT_ID};
 
-use der::DateTime;
-
-use super::folder::Folder;
-use super::pem::certificates;
-use super::report::Report;
 use crate::chip_keys::{ChipKey, ChipKeys, LoginArguments, NewKeyNames};
 use crate::error::{Error, Result};
 use crate::output::note;
@@ -15,6 +10,9 @@ use crate::x509::certificate::Certificate;
 use atecc608_token::attest::KeyName;
 use atecc608_token::config;
 
+/// What stands in a client's configuration where the PIN of the token has to be entered by hand.
+pub const PIN_TO_ENTER: &str = "ENTER-THE-PIN-OF-THE-TOKEN";
+
 /// A chip that can be a device's identity.
 pub struct Identity {
     /// Its keys and certificates.
@@ -22,7 +20,7 @@ pub struct Identity {
     /// The token's label.
     pub token: String,
     /// The token's serial number, 16 hex digits.
-    pub serial: String,
+    pub serial_number: String,
     /// The token's PKCS#11 slot id.
     pub slot: CK_SLOT_ID,
     /// Whether it wants a PIN.
@@ -47,7 +45,7 @@ impl Identity {
         Ok(Self {
             slot: keys.token().slot_id(),
             token: info.label,
-            serial: info.serial_number,
+            serial_number: info.serial_number,
             has_pin: info.flags & CKF_LOGIN_REQUIRED != 0,
             config,
             keys,
@@ -100,33 +98,4 @@ impl Identity {
 /// Whether a certificate is for this very key.
 pub fn is_for(certificate: &Certificate, key: &ChipKey) -> bool {
     certificate.public_key_info() == key.point.public_key_info()
-}
-
-/// Looks whether the folder's file has this certificate first, for this key, and valid today.
-pub fn check_file(folder: &Folder, name: &str, certificate: &Certificate, key: &ChipKey, report: &mut Report) {
-    const WHAT: &str = "certificate";
-    let file = folder.file(name).display().to_string();
-    let remedy = format!("move {file} away and run the set-up again");
-    let contents = folder.read(name).map(Option::unwrap_or_default);
-    let found = match contents.and_then(|contents| certificates(&file, &contents)) {
-        Ok(found) => found,
-        Err(error) => return report.fail(WHAT, error.to_string(), remedy),
-    };
-    let Some(first) = found.first().filter(|first| first.der() == certificate.der()) else {
-        return report.fail(WHAT, format!("{file} is not the certificate that the cloud is to know"), remedy);
-    };
-    if !is_for(first, key) {
-        return report.fail(WHAT, format!("{file} is not for the key in the chip"), remedy);
-    }
-    let validity = first.validity();
-    let now = DateTime::from_system_time(std::time::SystemTime::now()).unwrap_or(DateTime::INFINITY);
-    let (begin, end) = (validity.not_before.to_date_time(), validity.not_after.to_date_time());
-    if now < begin {
-        let found = format!("{file} is valid from {begin} on, and this machine's clock shows {now}");
-        return report.fail(WHAT, found, "set the clock: timedatectl");
-    }
-    if now > end {
-        return report.fail(WHAT, format!("{file} was valid until {end}"), remedy);
-    }
-    report.ok(WHAT, format!("for the key \"{}\" in the chip, valid until {end}", key.label));
 }

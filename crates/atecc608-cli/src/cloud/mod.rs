@@ -1,16 +1,16 @@
 //! The commands about clouds. Beside [`aws`], [`azure`] and [`manifest`] stands what setting up any cloud needs: the key in the
-//! chip and its certificates ([`identity`]), a folder of files that are never overwritten silently ([`folder`]), and other programs
-//! ([`program`]).
+//! chip and its certificates ([`identity`]), a folder of files that are never overwritten silently ([`folder`]), other programs
+//! ([`program`]), and a look at what was written ([`checks`]).
 
 mod aws;
 mod azure;
+mod checks;
 mod folder;
 mod identity;
+mod literal;
 mod manifest;
-mod names;
 mod pem;
 mod program;
-mod report;
 
 use clap::Subcommand;
 

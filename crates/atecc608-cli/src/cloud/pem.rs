@@ -1,7 +1,8 @@
 //! Certificates in PEM that somebody else's program answered, and what clouds call them.
 
+use base16ct::lower::encode_string as hex;
+
 use crate::error::{Error, Result};
-use crate::output::hex;
 use crate::x509::certificate::Certificate;
 use crate::x509::pem::{parse, Contents};
 

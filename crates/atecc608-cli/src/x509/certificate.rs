@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use base16ct::lower::encode_string as hex;
 use der::oid::AssociatedOid;
 use der::{Decode, Encode, SliceReader};
 use sha1::{Digest, Sha1};
@@ -14,7 +15,6 @@ use super::pem::{self, Contents};
 use super::subject::Subject;
 use super::verify;
 use crate::error::{Error, Result};
-use crate::output::hex;
 
 /// A certificate and what it says.
 #[derive(Clone, Debug)]

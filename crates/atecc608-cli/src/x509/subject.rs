@@ -19,6 +19,8 @@ pub struct Subject(Vec<u8>);
 enum Text {
     Utf8,
     Printable,
+    /// Two capital letters.
+    Country,
     Ia5,
 }
 
@@ -27,7 +29,7 @@ const ATTRIBUTES: &[(&str, &str, Text, usize)] = &[
     ("CN", "2.5.4.3", Text::Utf8, 64),
     ("SN", "2.5.4.4", Text::Utf8, 64),
     ("serialNumber", "2.5.4.5", Text::Printable, 64),
-    ("C", "2.5.4.6", Text::Printable, 2),
+    ("C", "2.5.4.6", Text::Country, 2),
     ("L", "2.5.4.7", Text::Utf8, 128),
     ("ST", "2.5.4.8", Text::Utf8, 128),
     ("street", "2.5.4.9", Text::Utf8, 128),
@@ -278,7 +280,7 @@ fn part(kind: &str, value: String, bytes: usize) -> Result<Part, String> {
         return Err(format!("{name} is empty: leave it out"));
     }
     let chars = value.chars().count();
-    if name == "C" && !(chars == 2 && value.chars().all(|c| c.is_ascii_uppercase())) {
+    if matches!(text, Text::Country) && !(chars == 2 && value.chars().all(|c| c.is_ascii_uppercase())) {
         return Err(format!("C is a country in two capital letters, such as CH; \"{value}\" is none"));
     }
     if chars > most || bytes > 4 * most {
@@ -287,7 +289,9 @@ fn part(kind: &str, value: String, bytes: usize) -> Result<Part, String> {
     let fits = match text {
         Text::Utf8 => true,
         Text::Ia5 => value.is_ascii(),
-        Text::Printable => value.chars().all(|c| c.is_ascii_alphanumeric() || " '()+,-./:=?".contains(c)),
+        Text::Printable | Text::Country => {
+            value.chars().all(|c| c.is_ascii_alphanumeric() || " '()+,-./:=?".contains(c))
+        }
     };
     if !fits {
         return Err(format!("{name} may have ASCII letters and digits and a few signs only; \"{value}\" has others"));
@@ -303,7 +307,7 @@ fn encode(names: Vec<Vec<Part>>) -> Result<Subject, String> {
         for Part { kind, text, value } in parts {
             let tag = match text {
                 Text::Utf8 => Tag::Utf8String,
-                Text::Printable => Tag::PrintableString,
+                Text::Printable | Text::Country => Tag::PrintableString,
                 Text::Ia5 => Tag::Ia5String,
             };
             let value = Any::new(tag, value.into_bytes()).map_err(failed)?;

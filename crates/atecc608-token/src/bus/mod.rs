@@ -1,7 +1,7 @@
 //! Where a chip is reached: through an I2C adapter of Linux, or on a simulated bus; and the lock around one conversation.
 //!
-//! [`Bus`] is the driver's [`Transport`] to one chip. What is behind it is a [`Link`]: [`linux`] opens one, and [`simulated`]
-//! the others. Another way to a chip is another file that returns one, and a line in [`Bus::open`].
+//! [`Bus`] is the driver's [`Transport`] to one chip. What is behind it is a `Link`: `linux.rs` opens one, `simulated.rs` the
+//! others. Another way to a chip is another file that returns one, and a line in [`Bus::open`].
 
 mod arrival;
 mod linux;

@@ -3,3 +3,5 @@
 
 mod attest;
 mod driver;
+mod example;
+mod no_std;

@@ -1,18 +1,12 @@
 //! The attestation public key that a verifier enrolled: PEM, or the JSON of `provision` or `attest --public`.
 
-use std::io::Read;
-use std::path::Path;
-
+use base16ct::mixed;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::AttestationKey;
-use atecc608_token::config::parse_hex;
 use atecc608_token::point::Point;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::Slot;
-
-/// Largest file that is read: keys and statements are far smaller.
-const MAX_FILE: u64 = 1 << 20;
 
 /// Which key a chip signs its statements with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,8 +18,8 @@ pub struct Enrolment {
 
 impl Enrolment {
     /// This chip's key.
-    pub fn new(serial: &SerialNumber, slot: Slot, point: &Point) -> Self {
-        Self { serial_number: serial.to_string(), attestation: Some(AttestationKey::new(slot, point)) }
+    pub fn new(serial_number: &SerialNumber, slot: Slot, point: &Point) -> Self {
+        Self { serial_number: serial_number.to_string(), attestation: Some(AttestationKey::new(slot, point)) }
     }
 }
 
@@ -35,7 +29,7 @@ pub struct Enrolled {
     /// The attestation key.
     pub point: Point,
     /// The chip's serial number (18 hex digits), if the file says it.
-    pub serial: Option<String>,
+    pub serial_number: Option<String>,
 }
 
 impl Enrolled {
@@ -48,22 +42,15 @@ impl Enrolled {
             // The output of `provision` says much more.
             let enrolment: Enrolment = serde_json::from_str(text).map_err(|error| error.to_string())?;
             let key = enrolment.attestation.ok_or("attestation: null, this chip has no attestation key")?;
-            let point = parse_hex(&key.public_key).and_then(|bytes| Point::from_uncompressed(&bytes));
+            let point = mixed::decode_vec(&key.public_key).ok().and_then(|bytes| Point::from_uncompressed(&bytes));
             let point = point.ok_or("attestation.public_key: no point of P-256")?;
-            return Ok(Self { point, serial: Some(enrolment.serial_number) });
+            return Ok(Self { point, serial_number: Some(enrolment.serial_number) });
         }
         let (label, der) = der::pem::decode_vec(text.as_bytes()).map_err(|error| error.to_string())?;
         let point = Some(&der).filter(|_| label == "PUBLIC KEY").and_then(|der| Point::from_public_key_info(der));
-        Ok(Self { point: point.ok_or("PEM, but not of a P-256 public key (\"BEGIN PUBLIC KEY\")")?, serial: None })
+        Ok(Self {
+            point: point.ok_or("PEM, but not of a P-256 public key (\"BEGIN PUBLIC KEY\")")?,
+            serial_number: None,
+        })
     }
-}
-
-/// The text of a file of sensible size.
-///
-/// # Errors
-/// Why it can't be read.
-pub fn read_file(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
-    read.map(|_| text).map_err(|error| error.to_string())
 }

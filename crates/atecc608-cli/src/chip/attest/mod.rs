@@ -5,21 +5,25 @@ mod meaning;
 pub mod statement;
 pub mod verify;
 
-use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use atecc608_files::{Draft, Folder};
+use base16ct::lower::encode_string as hex;
+use base16ct::mixed;
 use clap::Args;
 use cryptoki_sys::CKU_USER;
 
 use crate::error::{Error, Result};
+use crate::files::less_umask;
 use crate::input::secret::first_line;
-use crate::output::{hex, note, public_key_pem, Output};
+use crate::input::values::parse_slot;
+use crate::output::{note, Output};
 use crate::target::{Selection, Target};
+use crate::x509::pem;
 use atecc608 as chip;
 use atecc608::attest::{Evidence, Kind, ATTESTER, CHALLENGE_LEN};
-use atecc608_token::attest::{BornKey, KeyName};
-use atecc608_token::config::parse_hex;
+use atecc608_token::attest::{self, BornKey, KeyName};
 use atecc608_token::{self as token, Token};
 use atecc608_wire::Slot;
 use enrolled::Enrolment;
@@ -48,7 +52,7 @@ pub struct Arguments {
     #[arg(long, value_name = "LABEL", conflicts_with = "slot")]
     key: Option<String>,
     /// The same by slot; with --generate, where the new key goes
-    #[arg(long, value_name = "N", value_parser = slot)]
+    #[arg(long, value_name = "N", value_parser = parse_slot)]
     slot: Option<Slot>,
     /// The verifier's challenge, 40 hex digits: only with it does the statement prove that it is fresh
     #[arg(long, value_name = "HEX", value_parser = challenge)]
@@ -80,8 +84,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         token.login(CKU_USER, Some(&first_line(path)?)).map_err(failed)?;
     }
     if arguments.public {
-        let (serial, point) = token.attestation_key().map_err(failed)?;
-        return Output::new(public_key_pem(&point), &Enrolment::new(&serial, ATTESTER, &point));
+        let (serial, point) = attest::attestation_key(&token).map_err(failed)?;
+        return Output::new(pem::public_key(&point), &Enrolment::new(&serial, ATTESTER, &point));
     }
     let challenge = match arguments.challenge {
         Some(challenge) => challenge,
@@ -95,7 +99,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     // What is in the way of the file should show before there is a key.
     let file = arguments.output.as_deref().map(NewFile::create).transpose()?;
     let evidence = if arguments.generate {
-        let born = token.generate_attested_key(arguments.label.clone(), arguments.slot, &challenge);
+        let born = attest::generate_attested_key(&token, arguments.label.clone(), arguments.slot, &challenge);
         evidence_of(&place, born.map_err(|cause| not_generated(failed, cause))?)?
     } else {
         let key = match (&arguments.key, arguments.slot) {
@@ -103,7 +107,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             (None, Some(slot)) => KeyName::Slot(slot),
             (None, None) => return Err(Error::Refused("which key? --key LABEL, --slot N or --generate".to_owned())),
         };
-        token.attest_key(&key, &challenge).map_err(failed)?
+        attest::attest_key(&token, &key, &challenge).map_err(failed)?
     };
     print(&evidence, file)
 }
@@ -169,40 +173,29 @@ fn print(evidence: &Evidence, file: Option<NewFile>) -> Result<Output> {
     }
 }
 
-/// The file for a statement: it is there before the chip is asked, and removed if nothing comes of it. Nothing is ever
-/// written over: a statement of a birth can't be had twice.
+/// The file for a statement: its folder is written to before the chip is asked, and nothing is left there if nothing comes of it.
+/// Nothing is ever written over: a statement of a birth can't be had twice.
 struct NewFile {
     path: PathBuf,
-    file: File,
-    written: bool,
+    draft: Draft,
 }
 
 impl NewFile {
     fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.map_err(|error| Error::Refused(format!("{}: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), file, written: false })
+        let refused = |problem: &dyn std::fmt::Display| Error::Refused(format!("{}: {problem}", path.display()));
+        if path.symlink_metadata().is_ok() {
+            return Err(refused(
+                &"there is such a file already, and a statement is never written over another: name a new one",
+            ));
+        }
+        let draft = Folder::containing(path).and_then(|(folder, name)| folder.draft(name, less_umask(0o666)));
+        Ok(Self { path: path.to_owned(), draft: draft.map_err(|error| refused(&error))? })
     }
 
     fn write(mut self, text: &str) -> std::io::Result<()> {
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_all()?;
-        self.written = true;
-        Ok(())
+        self.draft.write_all(text.as_bytes())?;
+        self.draft.create_new().map(drop)
     }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if !self.written {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn slot(text: &str) -> Result<Slot, String> {
-    let slot = text.parse().ok().and_then(Slot::new);
-    slot.ok_or_else(|| "expected a slot, 0 to 15".to_owned())
 }
 
 /// Reads a challenge.
@@ -210,6 +203,6 @@ fn slot(text: &str) -> Result<Slot, String> {
 /// # Errors
 /// What was expected.
 pub(super) fn challenge(text: &str) -> Result<Challenge, String> {
-    let bytes = parse_hex(text).and_then(|bytes| bytes.try_into().ok());
+    let bytes = mixed::decode_vec(text).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| format!("expected {} hex digits", 2 * CHALLENGE_LEN))
 }

@@ -1,11 +1,12 @@
 //! The file that carries a statement: one JSON object, version 1 (docs/attestation.md).
 
+use base16ct::lower::encode_string as hex;
+use base16ct::mixed;
 use serde::{Deserialize, Serialize};
 
-use crate::output::hex;
 use atecc608::attest::{Evidence, Kind};
-use atecc608_token::config::parse_hex;
-use atecc608_wire::{ConfigZone, Slot};
+use atecc608_token::config::slot_number;
+use atecc608_wire::ConfigZone;
 
 /// What tells such a file from others.
 const FORMAT: &str = "atecc608-attestation";
@@ -65,7 +66,8 @@ impl Statement {
         };
         let evidence = Evidence {
             kind: kind.ok_or_else(|| format!("kind: \"{}\" is neither born-here nor lives-here", statement.kind))?,
-            slot: Slot::new(statement.slot).ok_or_else(|| format!("slot: {} is none of 0 to 15", statement.slot))?,
+            slot: slot_number(statement.slot)
+                .map_err(|expected| format!("slot: {expected}, found {}", statement.slot))?,
             challenge: bytes("challenge", &statement.challenge)?,
             random: bytes("random", &statement.random)?,
             zone: ConfigZone::new(bytes("configuration", &statement.configuration)?),
@@ -84,6 +86,6 @@ impl Statement {
 }
 
 fn bytes<const N: usize>(field: &str, digits: &str) -> Result<[u8; N], String> {
-    let bytes = parse_hex(digits).and_then(|bytes| bytes.try_into().ok());
+    let bytes = mixed::decode_vec(digits).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| format!("{field}: {} hex digits were expected", 2 * N))
 }

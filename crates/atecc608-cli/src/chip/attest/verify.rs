@@ -4,15 +4,19 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use base16ct::lower::encode_string as hex;
 use clap::Args;
 use serde::Serialize;
 
-use super::enrolled::{read_file, Enrolled};
+use super::enrolled::Enrolled;
 use super::meaning::{self, Meaning};
 use super::statement::Statement;
 use super::{challenge, Challenge};
 use crate::error::{Error, Result};
-use crate::output::{hex, public_key_pem, Output};
+use crate::input;
+use crate::output::check::{self, Check, Remedies, Verdict};
+use crate::output::Output;
+use crate::x509::pem;
 use atecc608::attest::{attester_problem, subject_problem, Evidence, ATTESTER};
 use atecc608_contents::words;
 use atecc608_token::point::Point;
@@ -33,8 +37,8 @@ pub struct Arguments {
     #[arg(long)]
     any_challenge: bool,
     /// The serial number that the chip must have, 18 hex digits
-    #[arg(long, value_name = "HEX")]
-    serial: Option<String>,
+    #[arg(long = "serial", value_name = "HEX")]
+    serial_number: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,17 +53,18 @@ struct Report {
     key_config: String,
     public_key: String,
     public_key_pem: String,
-    checks: Vec<Check>,
+    checks: Vec<Held>,
     /// Empty unless all checks hold.
     proven: Vec<String>,
     not_proven: Vec<String>,
 }
 
+/// A check with the name that its result had before, which goes with the next version.
 #[derive(Debug, Serialize)]
-struct Check {
-    name: &'static str,
+struct Held {
+    #[serde(flatten)]
+    check: Check,
     holds: bool,
-    detail: String,
 }
 
 /// Checks a statement. One that does not hold is shown as a failure, with what is wrong.
@@ -74,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
 }
 
 fn read<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T> {
-    let parsed = read_file(path).and_then(|text| parse(&text));
+    let parsed = input::read_text(path, input::MOST).map_err(|error| error.to_string()).and_then(|text| parse(&text));
     parsed.map_err(|problem| Error::Refused(format!("{}: not a usable {what}: {problem}", path.display())))
 }
 
@@ -82,7 +87,7 @@ fn report(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments) -> Re
     let (zone, slot) = (&evidence.zone, evidence.slot);
     let point = Point::from_xy(&evidence.public_key);
     let checks = checks(evidence, enrolled, arguments, point.is_some());
-    let verified = checks.iter().all(|check| check.holds);
+    let verified = !checks.iter().any(Check::has_failed);
     let Meaning { proven, not_proven } =
         if verified { meaning::of(evidence, arguments.challenge.is_some()) } else { Meaning::default() };
     Report {
@@ -95,8 +100,8 @@ fn report(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments) -> Re
         slot_config: words::word(zone.slot_config(slot).0),
         key_config: words::word(zone.key_config(slot).0),
         public_key: format!("04{}", hex(&evidence.public_key)),
-        public_key_pem: point.map(|point| public_key_pem(&point)).unwrap_or_default(),
-        checks,
+        public_key_pem: point.map(|point| pem::public_key(&point)).unwrap_or_default(),
+        checks: checks.into_iter().map(|check| Held { holds: !check.has_failed(), check }).collect(),
         proven,
         not_proven,
     }
@@ -106,13 +111,15 @@ fn report(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments) -> Re
 fn checks(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments, on_curve: bool) -> Vec<Check> {
     let (zone, slot) = (&evidence.zone, evidence.slot);
     let serial = zone.serial_number().to_string();
-    let check =
-        |name, holds, right: String, wrong: String| Check { name, holds, detail: if holds { right } else { wrong } };
+    let check = |name: &str, holds, right: String, wrong: String| match holds {
+        true => Check::new(name, Verdict::Ok, right),
+        false => Check::new(name, Verdict::Failed, wrong),
+    };
     let rules = |name, slot, problem: Option<&str>| {
         let wrong = format!("slot {slot}: {}", problem.unwrap_or_default());
         check(name, problem.is_none(), format!("slot {slot}: {}", words::rules(zone, slot).join(", ")), wrong)
     };
-    let wanted: Vec<&String> = [&enrolled.serial, &arguments.serial].into_iter().flatten().collect();
+    let wanted: Vec<&String> = [&enrolled.serial_number, &arguments.serial_number].into_iter().flatten().collect();
     let other = wanted.iter().find(|wanted| !wanted.eq_ignore_ascii_case(&serial));
     vec![
         check(
@@ -177,9 +184,8 @@ fn text(report: &Report, path: &Path) -> String {
     let _ = writeln!(text, "{claim}chip {} {}{simulated}", report.model, report.serial_number);
     let _ = writeln!(text, "key in slot {} ({} {})", report.slot, report.slot_config, report.key_config);
     let _ = writeln!(text, "{}", report.public_key_pem);
-    for check in &report.checks {
-        let _ = writeln!(text, "{:<6} {}: {}", if check.holds { "holds" } else { "WRONG" }, check.name, check.detail);
-    }
+    let checks: Vec<Check> = report.checks.iter().map(|held| held.check.clone()).collect();
+    text += &check::text(&checks, Remedies::All);
     for (title, lines) in [("proven", &report.proven), ("not proven", &report.not_proven)] {
         if !lines.is_empty() {
             let _ = writeln!(text, "\n{title}:");

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use base16ct::lower::encode_string as hex;
 use clap::Args;
 
 use super::{CertificateInfo, TermsArguments};
-use crate::chip_keys::{parse_slot, ChipKey, ChipKeys, KeyArguments, LoginArguments};
+use crate::chip_keys::{ChipKey, ChipKeys, KeyArguments, LoginArguments};
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
+use crate::input::values::parse_slot;
 use crate::output::{note, Output};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
@@ -215,7 +217,7 @@ fn finish(
             let label = destination.label.as_ref().unwrap_or(&key.label);
             keys.store_certificate(certificate.der(), Some(label), Some(&key.id))?;
             super::settle_rivals(keys, certificate, destination.replace)?;
-            (info.label, info.id) = (Some(label.clone()), Some(super::hex(&key.id)));
+            (info.label, info.id) = (Some(label.clone()), Some(hex(&key.id)));
             lines += &format!("The token keeps it, as \"{label}\".\n");
         }
     }

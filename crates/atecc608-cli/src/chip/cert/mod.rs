@@ -5,13 +5,15 @@ mod store;
 
 use std::path::PathBuf;
 
+use base16ct::lower::encode_string as hex;
 use clap::{Args, Subcommand};
 use der::DateTime;
 use serde::Serialize;
 
 use crate::chip_keys::{ChipKeys, StoredCertificate};
 use crate::error::{Error, Result};
-use crate::output::{hex, note, Output};
+use crate::input::values::{parse_id, Id};
+use crate::output::{note, Output};
 use crate::target::Selection;
 use crate::x509::certificate::Certificate;
 use crate::x509::terms::{parse_end, parse_time, End, Terms};
@@ -111,30 +113,27 @@ struct Which {
     #[arg(long)]
     label: Option<String>,
     /// The certificate with this id, which is its key's
-    #[arg(long, value_name = "HEX", value_parser = crate::chip_keys::parse_id)]
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
     id: Option<Id>,
     /// The certificate with this serial number
-    #[arg(long, value_name = "HEX")]
-    serial: Option<String>,
+    #[arg(long = "serial", value_name = "HEX")]
+    serial_number: Option<String>,
 }
-
-/// An id; clap would take a plain Vec for several arguments.
-type Id = Vec<u8>;
 
 impl Which {
     /// Whether nothing was said.
     fn is_everything(&self) -> bool {
-        self.label.is_none() && self.id.is_none() && self.serial.is_none()
+        self.label.is_none() && self.id.is_none() && self.serial_number.is_none()
     }
 
     fn is_meant(&self, stored: &StoredCertificate) -> bool {
-        let serial = |text: &String| {
+        let is_its_number = |text: &String| {
             let given = text.replace(':', "").to_ascii_lowercase();
             stored.certificate.serial_number().trim_start_matches('0') == given.trim_start_matches('0')
         };
         self.label.as_ref().is_none_or(|label| *label == stored.label)
             && self.id.as_ref().is_none_or(|id| *id == stored.id)
-            && self.serial.as_ref().is_none_or(serial)
+            && self.serial_number.as_ref().is_none_or(is_its_number)
     }
 
     /// The one that is meant.

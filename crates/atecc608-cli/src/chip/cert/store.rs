@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
+use base16ct::lower::encode_string as hex;
 use clap::Args;
 use serde::Serialize;
 
-use super::{CertificateInfo, Id, Which};
+use super::{CertificateInfo, Which};
 use crate::chip_keys::{ChipKeys, KeyArguments, LoginArguments, StoredCertificate};
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
-use crate::output::{hex, Output};
+use crate::input::values::{parse_id, Id};
+use crate::output::Output;
 use crate::target::Selection;
 use crate::x509::certificate::Certificate;
 use atecc608_token::attest::KeyName;
@@ -24,7 +26,7 @@ pub struct Import {
     #[arg(long)]
     label: Option<String>,
     /// The certificate's id in hex; its key's if not said
-    #[arg(long, value_name = "HEX", value_parser = crate::chip_keys::parse_id)]
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
     id: Option<Id>,
     /// Take other certificates for the same keys from the token
     #[arg(long)]
@@ -53,7 +55,7 @@ pub struct Export {
 
 /// Arguments of `cert remove`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["label", "id", "serial"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["label", "id", "serial_number"]))]
 pub struct Remove {
     #[command(flatten)]
     which: Which,
@@ -64,10 +66,17 @@ struct Imported {
     certificates: Vec<ImportedCertificate>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum Kept {
+    #[serde(rename = "kept")]
+    Now,
+    #[serde(rename = "already there")]
+    Before,
+}
+
 #[derive(Serialize)]
 struct ImportedCertificate {
-    /// "kept", or "already there".
-    result: &'static str,
+    result: Kept,
     #[serde(flatten)]
     certificate: CertificateInfo,
 }
@@ -101,12 +110,12 @@ pub fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
         if key.is_some() {
             super::settle_rivals(&keys, &certificate, arguments.replace)?;
         }
-        let result = if is_new { "kept" } else { "already there" };
+        let (result, word) = if is_new { (Kept::Now, "kept") } else { (Kept::Before, "already there") };
         let whose = match key {
             Some(key) => format!("for the key in slot {}", key.key.slot),
             None => "for no key in this chip".to_owned(),
         };
-        text += &format!("\"{}\" {whose}: {result}\n", certificate.subject());
+        text += &format!("\"{}\" {whose}: {word}\n", certificate.subject());
         let mut info = CertificateInfo::of(&certificate);
         info.key = key.map(|key| key.label.clone());
         if is_new {

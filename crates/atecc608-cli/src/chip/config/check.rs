@@ -1,39 +1,15 @@
 //! What a configuration allows, in words, and what of it is dangerous (fact sheet sections 5 and 11).
 
-use serde::Serialize;
-
+use super::findings::finding;
+use crate::output::check::{Check, Verdict};
 use atecc608_contents::words;
 use atecc608_wire::config_zone::{offset, KeyType, WritePolicy};
 use atecc608_wire::timing::ClockDivider;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Worth knowing.
-    Note,
-    /// Weaker than it could be, or something will not work.
-    Warning,
-    /// A key can be replaced or read by whoever reaches the bus, or the chip becomes useless.
-    Danger,
-}
-
-/// Something to know before the configuration is locked for good.
-#[derive(Clone, Debug, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// The slot it is about; none: the whole chip.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slot: Option<u8>,
-    /// What, and why it matters.
-    pub text: String,
-}
-
-/// The findings, the worst first.
-pub fn findings(zone: &ConfigZone) -> Vec<Finding> {
-    let mut check = Check { zone, findings: Vec::new() };
+/// What there is to know before a configuration is locked for good, the worst first.
+pub fn findings(zone: &ConfigZone) -> Vec<Check> {
+    let mut check = Checker { zone, findings: Vec::new() };
     check.chip();
     check.left_by_a_508();
     for slot in Slot::all() {
@@ -44,7 +20,7 @@ pub fn findings(zone: &ConfigZone) -> Vec<Finding> {
         }
         check.authorisation(slot);
     }
-    check.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    check.findings.sort_by_key(|finding| std::cmp::Reverse(finding.result));
     check.findings
 }
 
@@ -59,14 +35,14 @@ pub fn explanation(zone: &ConfigZone, slot: Slot) -> String {
 const FACTORY: [u16; 16] =
     [0x2083, 0x2087, 0x208F, 0x8FC4, 0x8F8F, 0x8F8F, 0x8F9F, 0x8FAF, 0, 0, 0, 0, 0, 0, 0, 0x8FAF];
 
-struct Check<'z> {
+struct Checker<'z> {
     zone: &'z ConfigZone,
-    findings: Vec<Finding>,
+    findings: Vec<Check>,
 }
 
-impl Check<'_> {
-    fn say(&mut self, level: Level, slot: Option<Slot>, text: impl Into<String>) {
-        self.findings.push(Finding { level, slot: slot.map(Slot::number), text: text.into() });
+impl Checker<'_> {
+    fn say(&mut self, result: Verdict, slot: Option<Slot>, text: impl Into<String>) {
+        self.findings.push(finding(result, slot, text));
     }
 
     fn policy(&self, slot: Slot) -> WritePolicy {
@@ -98,11 +74,11 @@ impl Check<'_> {
         let address = zone.i2c_address();
         if !(0x08..=0x77).contains(&address) {
             let text = format!("I2C address {address:#04x} is reserved: the chip could not be reached any more");
-            self.say(Level::Danger, None, text);
+            self.say(Verdict::Failed, None, text);
         }
         if zone.chip_mode() & 1 == 1 && bytes[offset::USER_EXTRA_ADD] == 0 {
             self.say(
-                Level::Warning,
+                Verdict::Warning,
                 None,
                 "user_extra_add is to be the I2C address (ChipMode bit 0) and is not set yet: UpdateExtra could move the \
                  chip to any address, once",
@@ -111,19 +87,21 @@ impl Check<'_> {
         match zone.chip_mode() >> 3 {
             0 | 0x05 => {}
             0x0D => self.say(
-                Level::Warning,
+                Verdict::Warning,
                 None,
                 "clock divider 13 (slowest): a signature takes as long as the watchdog may wait, and may fail",
             ),
-            other => self.say(Level::Danger, None, format!("clock divider {other} is none of 0, 5 and 13")),
+            other => self.say(Verdict::Failed, None, format!("clock divider {other} is none of 0, 5 and 13")),
         }
         debug_assert!(matches!(zone.clock_divider(), ClockDivider::M0 | ClockDivider::M1 | ClockDivider::M2));
         let (options, io_key) = (zone.chip_options(), zone.chip_options().io_key());
         if options.io_protection() {
             match self.weakness(io_key) {
-                Some(weakness) if zone.key_config(io_key).private() => self.say(Level::Danger, Some(io_key), weakness),
+                Some(weakness) if zone.key_config(io_key).private() => {
+                    self.say(Verdict::Failed, Some(io_key), weakness)
+                }
                 Some(weakness) => self.say(
-                    Level::Warning,
+                    Verdict::Warning,
                     Some(io_key),
                     format!("the IO protection key keeps out listeners only, not who writes to the bus: {weakness}"),
                 ),
@@ -131,7 +109,7 @@ impl Check<'_> {
             }
         } else if options.ecdh_protection() == 1 || options.kdf_protection() == 1 {
             self.say(
-                Level::Danger,
+                Verdict::Failed,
                 None,
                 "results of ECDH or KDF may leave encrypted only, and there is no IO protection key: they never will",
             );
@@ -139,21 +117,21 @@ impl Check<'_> {
         let locked: Vec<String> = Slot::all().filter(|slot| zone.slot_locked(*slot)).map(|s| s.to_string()).collect();
         if !zone.config_locked() && !locked.is_empty() {
             self.say(
-                Level::Danger,
+                Verdict::Failed,
                 None,
                 format!("slot_locked locks slots {} from the beginning: they stay as they are", locked.join(", ")),
             );
         }
         if !zone.config_locked() && Slot::all().all(|slot| zone.slot_config(slot).0 == FACTORY[slot.index()]) {
             self.say(
-                Level::Danger,
+                Verdict::Failed,
                 None,
                 "these are the slots that the chip left the factory with: nobody has written a configuration yet",
             );
         }
         if zone.config_locked() && !zone.data_locked() {
             self.say(
-                Level::Danger,
+                Verdict::Failed,
                 None,
                 "the data zone is not locked: until it is, anybody may write every slot in clear, private keys included",
             );
@@ -169,7 +147,7 @@ impl Check<'_> {
         match bytes[offset::COUNT_MATCH] {
             0 => {}
             byte if byte & 1 == 1 => self.say(
-                if matches!(byte, 0x55 | 0xAA) { Level::Danger } else { Level::Note },
+                if matches!(byte, 0x55 | 0xAA) { Verdict::Failed } else { Verdict::Ok },
                 Some(Slot::from_nibble(byte >> 4)),
                 format!(
                     "byte 18 is {byte:#04x}: {}on a 608 it is CountMatch, on, and slot {} holds the limit of all LimitedUse \
@@ -179,14 +157,14 @@ impl Check<'_> {
                 ),
             ),
             byte => self.say(
-                Level::Warning,
+                Verdict::Warning,
                 None,
                 format!("byte 18 is {byte:#04x}: OTPmode of a 508; on a 608 it is CountMatch, off, and should be 0"),
             ),
         }
         if bytes[offset::USE_LOCK..offset::USER_EXTRA].iter().all(|byte| *byte == 0xFF) {
             self.say(
-                Level::Danger,
+                Verdict::Failed,
                 None,
                 "bytes 68 to 83 are FF: LastKeyUse of a 508. On a 608 that is UseLock, a permission for volatile keys \
                  (slot 15), and secure boot on (FullDig, slots 15 and 15)",
@@ -194,9 +172,9 @@ impl Check<'_> {
         } else if bytes[offset::SECURE_BOOT] & 3 != 0 {
             let key = self.zone.secure_boot().key_slot();
             if !matches!(self.zone.key_config(key).key_type(), KeyType::P256) || self.zone.key_config(key).private() {
-                self.say(Level::Danger, Some(key), "secure boot wants a public key here, and the slot is none");
+                self.say(Verdict::Failed, Some(key), "secure boot wants a public key here, and the slot is none");
             } else if self.replaceable(key) {
-                self.say(Level::Danger, Some(key), "the public key of secure boot can be overwritten in clear");
+                self.say(Verdict::Failed, Some(key), "the public key of secure boot can be overwritten in clear");
             }
         }
     }
@@ -206,16 +184,16 @@ impl Check<'_> {
         let (access, key, policy) =
             (zone.slot_config(slot), zone.key_config(slot), zone.slot_config(slot).write_config());
         if !matches!(key.key_type(), KeyType::P256) {
-            self.say(Level::Danger, at, "a private key of a type that the chip does not have: it can't be used");
+            self.say(Verdict::Failed, at, "a private key of a type that the chip does not have: it can't be used");
         }
         if !access.is_secret() {
-            self.say(Level::Danger, at, "a private key that is not marked secret: GenKey and Sign refuse it");
+            self.say(Verdict::Failed, at, "a private key that is not marked secret: GenKey and Sign refuse it");
         }
         if policy.priv_write() && !zone.slot_locked(slot) {
             let write_key = access.write_key();
             if let Some(weakness) = self.weakness(write_key) {
                 self.say(
-                    Level::Danger,
+                    Verdict::Failed,
                     at,
                     format!(
                         "the private key can be overwritten by whoever reaches the bus: imports are encrypted with key \
@@ -226,37 +204,37 @@ impl Check<'_> {
         }
         if policy.gen_key() && !key.req_auth() && !zone.slot_locked(slot) {
             let until = if key.lockable() { "; `atecc608 lock slot` ends that" } else { "" };
-            self.say(Level::Note, at, format!("whoever reaches the bus can have a new key made here{until}"));
+            self.say(Verdict::Ok, at, format!("whoever reaches the bus can have a new key made here{until}"));
         }
         if access.ecdh() && access.ecdh_to_slot() {
             let target = Slot::from_nibble(slot.number() | 1);
             if !zone.slot_config(target).is_secret() {
                 let text = format!("ECDH writes its results into slot {target}, which can be read in clear");
-                self.say(Level::Danger, at, text);
+                self.say(Verdict::Failed, at, text);
             }
         } else if access.ecdh() && zone.chip_options().ecdh_protection() == 0 {
             self.say(
-                Level::Warning,
+                Verdict::Warning,
                 at,
                 "ECDH results cross the bus in clear if the host asks for that (ECDHProt is 0)",
             );
         }
         if access.external_sign() && access.internal_sign() {
             self.say(
-                Level::Warning,
+                Verdict::Warning,
                 at,
                 "signs what the host gives it and what the chip has made: the host can have it sign a false statement of \
                  the chip",
             );
         }
         if !access.external_sign() && !access.internal_sign() && !access.ecdh() {
-            self.say(Level::Warning, at, "a private key that may do nothing");
+            self.say(Verdict::Warning, at, "a private key that may do nothing");
         }
         if !key.pub_info() {
-            self.say(Level::Warning, at, "the chip does not tell its public key: no certificate can be made for it");
+            self.say(Verdict::Warning, at, "the chip does not tell its public key: no certificate can be made for it");
         }
         if !policy.gen_key() && !policy.priv_write() {
-            self.say(Level::Note, at, "permanent: the key has to be there before the data lock, or never will");
+            self.say(Verdict::Ok, at, "permanent: the key has to be there before the data lock, or never will");
         }
         self.common(slot);
     }
@@ -266,46 +244,48 @@ impl Check<'_> {
         let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
         let is_public_key = matches!(key.key_type(), KeyType::P256);
         if let KeyType::Reserved(number) = key.key_type() {
-            self.say(Level::Danger, at, format!("key type {number} is reserved"));
+            self.say(Verdict::Failed, at, format!("key type {number} is reserved"));
         }
         if is_public_key && slot.number() < 8 {
-            self.say(Level::Danger, at, "a public key needs 72 bytes, and slots 0 to 7 have 36");
+            self.say(Verdict::Failed, at, "a public key needs 72 bytes, and slots 0 to 7 have 36");
         }
         if is_public_key && self.replaceable(slot) && !key.pub_info() {
             self.say(
-                Level::Note,
+                Verdict::Ok,
                 at,
                 "whoever reaches the bus can replace this public key: trust nothing because of it",
             );
         }
         if access.is_secret() && !access.encrypt_read() && access.read_key().number() == 0 {
-            self.say(Level::Warning, at, "ReadKey 0 on a secret: CheckMac copies it to TempKey (the copy function)");
+            self.say(Verdict::Warning, at, "ReadKey 0 on a secret: CheckMac copies it to TempKey (the copy function)");
         }
         if access.is_secret() && self.replaceable(slot) {
             self.say(
-                Level::Warning,
+                Verdict::Warning,
                 at,
                 "a secret that can be overwritten in clear: whoever reaches the bus can replace it",
             );
         }
         if !access.is_secret() && access.encrypt_read() {
-            self.say(Level::Danger, at, "reads are encrypted, but the slot is not marked secret");
+            self.say(Verdict::Failed, at, "reads are encrypted, but the slot is not marked secret");
         }
-        let uses = [
-            (access.encrypt_read(), access.read_key(), "reads"),
-            (self.policy(slot) == WritePolicy::Encrypted, access.write_key(), "writes"),
-        ];
+        let encrypted_writes = self.policy(slot) == WritePolicy::Encrypted;
+        let uses =
+            [(access.encrypt_read(), access.read_key(), "reads"), (encrypted_writes, access.write_key(), "writes")];
         for (used, with, what) in uses {
             if !used || with == slot {
                 continue;
             }
             if let Some(weakness) = self.weakness(with) {
-                let level = if access.is_secret() { Level::Danger } else { Level::Warning };
-                self.say(level, at, format!("{what} are encrypted with key {with}, and {weakness}"));
-            } else if zone.slot_config(with).no_mac() && what == "writes" {
-                let text = format!("writes are encrypted with key {with}, which is NoMac: the chip refuses them");
-                self.say(Level::Warning, at, text);
+                let result = if access.is_secret() { Verdict::Failed } else { Verdict::Warning };
+                self.say(result, at, format!("{what} are encrypted with key {with}, and {weakness}"));
             }
+        }
+        let with = access.write_key();
+        let usable = with != slot && self.weakness(with).is_none();
+        if encrypted_writes && usable && zone.slot_config(with).no_mac() {
+            let text = format!("writes are encrypted with key {with}, which is NoMac: the chip refuses them");
+            self.say(Verdict::Warning, at, text);
         }
         self.common(slot);
     }
@@ -315,14 +295,14 @@ impl Check<'_> {
         let key = zone.key_config(slot);
         if key.persistent_disable() && !zone.secure_boot().sets_latch() {
             self.say(
-                Level::Warning,
+                Verdict::Warning,
                 at,
                 "works only while the persistent latch is set, and secure boot does not set it: the host has to, after \
                  each power-up",
             );
         }
         if zone.slot_config(slot).limited_use() {
-            self.say(Level::Warning, at, "its uses are counted for good: one day it stops to work");
+            self.say(Verdict::Warning, at, "its uses are counted for good: one day it stops to work");
         }
     }
 
@@ -330,7 +310,7 @@ impl Check<'_> {
         let key = self.zone.key_config(slot);
         if !key.req_auth() {
             if key.auth_key().number() != 0 {
-                self.say(Level::Warning, Some(slot), "AuthKey is set without ReqAuth: it should be 0");
+                self.say(Verdict::Warning, Some(slot), "AuthKey is set without ReqAuth: it should be 0");
             }
             return;
         }
@@ -338,17 +318,17 @@ impl Check<'_> {
         let access = self.zone.slot_config(auth_key);
         if let Some(weakness) = self.weakness(auth_key) {
             let text = format!("its use wants an authorisation with key {auth_key}, and {weakness}");
-            self.say(Level::Danger, Some(slot), text);
+            self.say(Verdict::Failed, Some(slot), text);
         } else if !access.no_mac() {
             let text = format!(
                 "its use wants an authorisation with key {auth_key}, which is not NoMac: MAC gives what CheckMac asks for, \
                  without the secret"
             );
-            self.say(Level::Danger, Some(slot), text);
+            self.say(Verdict::Failed, Some(slot), text);
         } else if access.read_key().number() == 0 {
             let text =
                 format!("its use wants an authorisation with key {auth_key}, whose ReadKey is 0 (CheckMac's copy)");
-            self.say(Level::Danger, Some(slot), text);
+            self.say(Verdict::Failed, Some(slot), text);
         }
     }
 }

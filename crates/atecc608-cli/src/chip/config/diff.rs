@@ -1,9 +1,9 @@
 //! In what two configurations differ: field by field, slot by slot, in words.
 
+use base16ct::lower::encode_string as hex;
 use serde::Serialize;
 
-use super::fields::{fields, Field};
-use crate::output::hex;
+use super::fields::{fields, ChangedBy, Field};
 use atecc608_contents::words;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -16,12 +16,15 @@ pub struct Change {
     pub now: String,
     /// What it becomes.
     pub becomes: String,
+    /// What may have changed it since the configuration was locked.
+    #[serde(skip)]
+    pub changed_by: ChangedBy,
 }
 
 impl Change {
     /// Counters count while a chip is used; that makes it no other configuration.
     pub fn is_by_use(&self) -> bool {
-        self.field.starts_with("counter_")
+        self.changed_by == ChangedBy::Use
     }
 }
 
@@ -37,13 +40,15 @@ pub(crate) fn changes(now: &ConfigZone, wanted: &ConfigZone) -> Vec<Change> {
                 let meaning = if field.meaning.is_empty() { String::new() } else { format!(" ({})", field.meaning) };
                 format!("{value}{meaning}")
             };
-            Change { field: old.name.to_owned(), now: shown(now, &old), becomes: shown(wanted, &new) }
+            let (field, changed_by) = (old.name.to_owned(), old.changed_by);
+            Change { field, now: shown(now, &old), becomes: shown(wanted, &new), changed_by }
         })
         .collect();
     for slot in Slot::all() {
         let words_of = |zone: &ConfigZone| (zone.slot_config(slot), zone.key_config(slot));
         if words_of(now) != words_of(wanted) {
-            changes.push(Change { field: format!("slot {slot}"), now: shown(now, slot), becomes: shown(wanted, slot) });
+            let (now, becomes) = (shown(now, slot), shown(wanted, slot));
+            changes.push(Change { field: format!("slot {slot}"), now, becomes, changed_by: ChangedBy::Nothing });
         }
     }
     changes
@@ -64,6 +69,6 @@ pub(crate) fn shown(zone: &ConfigZone, slot: Slot) -> String {
 pub(crate) fn text(changes: &[Change]) -> String {
     changes
         .iter()
-        .map(|Change { field, now, becomes }| format!("   {field}\n     - {now}\n     + {becomes}\n"))
+        .map(|Change { field, now, becomes, .. }| format!("   {field}\n     - {now}\n     + {becomes}\n"))
         .collect()
 }

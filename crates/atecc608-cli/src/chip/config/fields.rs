@@ -15,6 +15,19 @@ pub(crate) struct Field {
     pub(crate) len: usize,
     /// Its value in words.
     pub(crate) meaning: String,
+    /// What changes it on a chip that is locked.
+    pub(crate) changed_by: ChangedBy,
+}
+
+/// What changes a field of the configuration once it is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangedBy {
+    /// Nothing.
+    Nothing,
+    /// The chip's use: counters.
+    Use,
+    /// Its owner: locks of single slots.
+    Owner,
 }
 
 /// The fields in the order of their bytes, those of the slots left out (fact sheet section 5.1).
@@ -24,8 +37,13 @@ pub(crate) fn fields(zone: &ConfigZone) -> Vec<Field> {
     let lock = |locked| format!("{}; 55 is not locked", words::locked(locked));
     let locked_slots: Vec<String> =
         Slot::all().filter(|slot| zone.slot_locked(*slot)).map(|slot| slot.to_string()).collect();
+    let locked_slots = match locked_slots.as_slice() {
+        [] => "no slot is locked".to_owned(),
+        slots => format!("slots {} are locked", slots.join(", ")),
+    };
     let on_off = |on: bool| if on { "on" } else { "off" }.to_owned();
-    let field = |name, at, len, meaning| Field { name, at, len, meaning };
+    let field = |name, at, len, meaning| Field { name, at, len, meaning, changed_by: ChangedBy::Nothing };
+    let changing = |field, changed_by| Field { changed_by, ..field };
     vec![
         field("serial_number_0_3", 0, 4, format!("of {}; factory", zone.serial_number())),
         field("revision", 4, 4, format!("{}; factory", zone.model())),
@@ -37,8 +55,8 @@ pub(crate) fn fields(zone: &ConfigZone) -> Vec<Field> {
         field("reserved_17", 17, 1, String::new()),
         field("count_match", offset::COUNT_MATCH, 1, on_off(bytes[offset::COUNT_MATCH] & 1 == 1)),
         field("chip_mode", offset::CHIP_MODE, 1, chip_mode(zone)),
-        field("counter_0", offset::COUNTERS, 8, counter(0)),
-        field("counter_1", offset::COUNTERS + 8, 8, counter(1)),
+        changing(field("counter_0", offset::COUNTERS, 8, counter(0)), ChangedBy::Use),
+        changing(field("counter_1", offset::COUNTERS + 8, 8, counter(1)), ChangedBy::Use),
         field("use_lock", offset::USE_LOCK, 1, on_off(bytes[offset::USE_LOCK] & 0x0F == 0x0A)),
         field("volatile_key_permission", offset::VOLATILE_KEY_PERMISSION, 1, {
             on_off(bytes[offset::VOLATILE_KEY_PERMISSION] & 0x80 != 0)
@@ -51,13 +69,7 @@ pub(crate) fn fields(zone: &ConfigZone) -> Vec<Field> {
         field("user_extra_add", offset::USER_EXTRA_ADD, 1, "another I2C address, if ChipMode says so".to_owned()),
         field("lock_value", offset::LOCK_VALUE, 1, format!("data and OTP {}", lock(zone.data_locked()))),
         field("lock_config", offset::LOCK_CONFIG, 1, format!("configuration {}", lock(zone.config_locked()))),
-        field("slot_locked", offset::SLOT_LOCKED, 2, {
-            if locked_slots.is_empty() {
-                "no slot is locked".to_owned()
-            } else {
-                format!("slots {} are locked", locked_slots.join(", "))
-            }
-        }),
+        changing(field("slot_locked", offset::SLOT_LOCKED, 2, locked_slots), ChangedBy::Owner),
         field("chip_options", offset::CHIP_OPTIONS, 2, words::chip_options(zone.chip_options()).join("; ")),
         field("x509_format", 92, 4, String::new()),
     ]

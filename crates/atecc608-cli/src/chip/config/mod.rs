@@ -3,26 +3,28 @@
 
 pub mod check;
 pub mod diff;
-pub(super) mod fields;
+pub mod fields;
 pub mod file;
+pub mod findings;
 mod mos_form;
 mod schema;
 mod set;
 mod toml_form;
 
+use base16ct::lower::encode_string as hex;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::output::{coloured, hex, note, Colour, Output};
+use crate::output::{note, Output};
 use crate::target::Selection;
 use atecc608_contents::words;
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::{ConfigZone, Slot};
-use check::{Finding, Level};
 use diff::Change;
 use fields::fields;
 use file::{Format, Source};
+use findings::Findings;
 
 /// What is done with the configuration zone.
 #[derive(Debug, Subcommand)]
@@ -121,7 +123,8 @@ struct JsonCheck {
     configuration: String,
     slots: Vec<JsonSlot>,
     dangers: usize,
-    findings: Vec<Finding>,
+    #[serde(flatten)]
+    findings: Findings,
 }
 
 /// Does it.
@@ -199,32 +202,15 @@ fn check(selection: &Selection, arguments: &CheckArguments) -> Result<Output> {
         None => of_chip(selection)?,
     };
     let findings = check::findings(&zone);
-    let dangers = findings.iter().filter(|finding| finding.level == Level::Danger).count();
+    let dangers = findings::dangers(&findings);
     let mut text = format!("{name}: what each slot may do once both zones are locked\n\n");
     for slot in Slot::all() {
         text += &format!("   slot {slot:>2}  {}\n", check::explanation(&zone, slot));
     }
     text += &format!("   chip     {}\n\n", words::chip_options(zone.chip_options()).join("; "));
-    text += &findings_text(&findings);
-    let json = JsonCheck { configuration: name, slots: slots(&zone), dangers, findings };
+    text += &findings::text(&findings);
+    let json = JsonCheck { configuration: name, slots: slots(&zone), dangers, findings: findings.into() };
     Ok(Output::new(text, &json)?.failed_if(arguments.strict && dangers > 0))
-}
-
-/// The findings, one line each.
-pub(super) fn findings_text(findings: &[Finding]) -> String {
-    if findings.is_empty() {
-        return "Nothing in it is dangerous.\n".to_owned();
-    }
-    let line = |finding: &Finding| {
-        let level = match finding.level {
-            Level::Danger => coloured("DANGER ", Colour::Red),
-            Level::Warning => coloured("warning", Colour::Yellow),
-            Level::Note => "note   ".to_owned(),
-        };
-        let place = finding.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
-        format!("{level}  {place}{}\n", finding.text)
-    };
-    findings.iter().map(line).collect()
 }
 
 fn json(zone: &ConfigZone) -> Json {

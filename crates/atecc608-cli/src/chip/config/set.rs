@@ -3,10 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::check::{self, Finding};
+use super::check;
 use super::diff::{self, Change};
 use super::file::{Source, NOT_WRITTEN_NOTE};
-use super::{as_written_to, findings_text, FileArguments};
+use super::findings::{self, Findings};
+use super::{as_written_to, FileArguments};
 use crate::error::{Error, Result};
 use crate::output::{note, Output};
 use crate::target::{Selection, Target};
@@ -27,14 +28,22 @@ pub struct Arguments {
     how: FileArguments,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    WouldWrite,
+    Written,
+    AlreadyWritten,
+}
+
 #[derive(Serialize)]
 struct Report {
-    /// "would-write", "written" or "already-written".
-    result: &'static str,
+    result: Outcome,
     serial_number: String,
     place: String,
     changes: Vec<Change>,
-    findings: Vec<Finding>,
+    #[serde(flatten)]
+    findings: Findings,
     #[serde(skip_serializing_if = "Option::is_none")]
     new_address: Option<String>,
 }
@@ -53,11 +62,11 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let wanted = as_written_to(&now, &source.zone);
     let changes = diff::changes(&now, &wanted);
     let result = match (changes.is_empty(), arguments.write) {
-        (true, _) => "already-written",
-        (false, false) => "would-write",
+        (true, _) => Outcome::AlreadyWritten,
+        (false, false) => Outcome::WouldWrite,
         (false, true) => {
             write(&mut target, &now, &wanted)?;
-            "written"
+            Outcome::Written
         }
     };
     drop(guard);
@@ -70,7 +79,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         serial_number: now.serial_number().to_string(),
         place,
         changes,
-        findings: check::findings(&wanted),
+        findings: check::findings(&wanted).into(),
         new_address,
     };
     Output::new(text(&report, arguments), &report)
@@ -112,21 +121,23 @@ fn write(target: &mut Target, now: &ConfigZone, wanted: &ConfigZone) -> Result<(
 fn text(report: &Report, arguments: &Arguments) -> String {
     let chip = format!("{} ({})", report.serial_number, report.place);
     let mut text = match report.result {
-        "already-written" => return format!("{chip}: the configuration is as {} says already\n", arguments.file),
-        "written" => format!("{chip}: written, and read back\n\n"),
-        _ => format!("{chip}: what would change\n\n"),
+        Outcome::AlreadyWritten => return format!("{chip}: the configuration is as {} says already\n", arguments.file),
+        Outcome::Written => format!("{chip}: written, and read back\n\n"),
+        Outcome::WouldWrite => format!("{chip}: what would change\n\n"),
     };
     text += &diff::text(&report.changes);
     text.push('\n');
-    text += &findings_text(&report.findings);
+    text += &findings::text(report.findings.checks());
     if let Some(address) = &report.new_address {
         text += &format!(
             "\nFrom then on the chip answers at {address}: write `address = {address}` into the configuration.\n"
         );
     }
     text += match report.result {
-        "written" => "\nNothing is locked. `atecc608 lock config` shows what the next step makes permanent.\n",
-        _ => "\nNothing was changed. To do it: add --write. It locks nothing.\n",
+        Outcome::WouldWrite => "\nNothing was changed. To do it: add --write. It locks nothing.\n",
+        Outcome::Written | Outcome::AlreadyWritten => {
+            "\nNothing is locked. `atecc608 lock config` shows what the next step makes permanent.\n"
+        }
     };
     text
 }

@@ -1,13 +1,14 @@
 //! The configuration zone as TOML that a person reads and edits: every field by name, each with a comment.
 
+use atecc608_contents::words;
 use std::fmt::Write;
 
+use base16ct::lower::encode_string as hex;
+use base16ct::mixed;
 use toml::de::DeValue;
 
 use super::schema::{slot_fields, Field, Shape, CHIP, KEY, NOT_WRITTEN};
-use crate::output::hex;
-use atecc608_contents::words;
-use atecc608_token::config::parse_hex;
+use atecc608_token::config;
 use atecc608_token::document::{FromToml, Placed, Problem, Table};
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::{ConfigZone, Slot};
@@ -90,13 +91,11 @@ fn read_document(text: &str) -> Result<(ConfigZone, bool), Problem> {
     }
     let mut seen = [false; 16];
     for mut table in document.tables("slot")? {
-        let slot = table.required::<i64>("slot")?.check(|number| {
-            let slot = u8::try_from(number).ok().and_then(Slot::new).ok_or("slot.slot: expected 0 to 15")?;
-            match std::mem::replace(&mut seen[slot.index()], true) {
-                true => Err("slot.slot: this slot is there twice"),
-                false => Ok(slot),
-            }
-        })?;
+        let once = |slot: Slot| match std::mem::replace(&mut seen[slot.index()], true) {
+            true => Err("slot.slot: this slot is there twice"),
+            false => Ok(slot),
+        };
+        let slot = config::slot(&mut table)?.check(once)?;
         read_slot(&mut table, slot, &mut zone)?;
         table.finish()?;
     }
@@ -141,7 +140,7 @@ fn take(table: &mut Table<'_>, field: &Field, zone: &mut ConfigZone) -> Result<b
         Shape::Bytes(len) => {
             let Some(digits) = table.optional::<String>(field.name)? else { return Ok(false) };
             let bytes = digits.check(|digits| {
-                let bytes = parse_hex(&digits).filter(|bytes| bytes.len() == len);
+                let bytes = mixed::decode_vec(&digits).ok().filter(|bytes| bytes.len() == len);
                 bytes.ok_or_else(|| format!("{}: expected {} hex digits", field.name, 2 * len))
             })?;
             zone.as_bytes_mut()[field.byte..field.byte + len].copy_from_slice(&bytes);

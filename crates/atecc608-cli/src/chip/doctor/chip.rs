@@ -3,9 +3,11 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use super::{state, Checks};
+use super::state;
+use crate::chip::stage::Stage;
 use crate::error::Error;
 use crate::host::adapters::{bus_name, Kernel};
+use crate::output::check::Checks;
 use crate::target::Target;
 use atecc608 as chip;
 use atecc608_contents::words;
@@ -61,7 +63,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     }
     let simulated = if target.is_simulated() { ", simulated: it protects nothing" } else { "" };
     checks.ok("chip", format!("{} {}{simulated}", zone.model(), zone.serial_number()));
-    let serial = zone.serial_number().token_serial();
+    let serial = zone.serial_number().short();
     locks(&zone, checks);
     profile(&zone, checks);
     let keys = state::keys(&mut target, &zone);
@@ -196,12 +198,13 @@ fn asleep(error: &Error, target: &Target, kernel: &Kernel, checks: &mut Checks) 
 }
 
 fn locks(zone: &ConfigZone, checks: &mut Checks) {
-    let stage = words::stage(zone);
-    if stage == "provisioned" {
-        checks.ok("locks", "configuration, data and OTP are locked");
-    } else {
-        let remedy = format!("{}     shows what would be done; then with --lock-forever", profile::next_command(zone));
-        checks.fail("locks", format!("the chip is {stage}: it has no keys that can be used"), remedy);
+    match Stage::of(zone) {
+        Stage::Provisioned => checks.ok("locks", "configuration, data and OTP are locked"),
+        stage => {
+            let remedy =
+                format!("{}     shows what would be done; then with --lock-forever", profile::next_command(zone));
+            checks.fail("locks", format!("the chip is {stage}: it has no keys that can be used"), remedy);
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::Checks;
 use crate::host::module::{self, MODULE};
+use crate::output::check::Checks;
 use atecc608_token::config::{Config, CONF_VARIABLE};
 
 /// Where p11-kit looks for its module files.
@@ -178,7 +178,7 @@ mod tests {
     fn a_module_that_is_nowhere_is_said_with_how_to_install_it() {
         let mut checks = Checks::default();
         not_installed(&mut checks);
-        assert!(checks.0[0].remedy.as_ref().unwrap().contains("/usr/local/lib"));
+        assert!(checks.as_slice()[0].remedy.as_ref().unwrap().contains("/usr/local/lib"));
     }
 
     #[test]

@@ -5,14 +5,14 @@ mod chip;
 mod host;
 mod state;
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::output::{coloured, Colour, Output};
+use crate::output::check::{self, Check, Checks, Remedies, Verdict};
+use crate::output::Output;
 use crate::target::{ensure_tokens, is_named, Selection};
 use atecc608_token::config::Config;
 
@@ -24,55 +24,24 @@ pub struct Arguments {
     module: Option<PathBuf>,
 }
 
-/// How a link is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Ok,
-    /// It works, but not as well as it could; or it is not needed by everybody.
-    Warn,
-    /// Broken.
-    Fail,
-    /// It could not be checked, because of another link.
-    Skip,
+/// A check with the names that it had before, which go with the next version.
+#[derive(Serialize)]
+struct Link<'a> {
+    #[serde(flatten)]
+    check: &'a Check,
+    link: &'a str,
+    status: &'static str,
 }
 
-/// One link of the chain.
-#[derive(Clone, Debug, Serialize)]
-struct Check {
-    link: String,
-    status: Status,
-    detail: String,
-    /// What to type or do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
-
-/// The links that were looked at, in order.
-#[derive(Default)]
-struct Checks(Vec<Check>);
-
-impl Checks {
-    fn add(&mut self, link: &str, status: Status, detail: impl Into<String>, remedy: Option<String>) {
-        self.0.push(Check { link: link.to_owned(), status, detail: detail.into(), remedy });
-    }
-
-    fn ok(&mut self, link: &str, detail: impl Into<String>) {
-        self.add(link, Status::Ok, detail, None);
-    }
-
-    fn warn(&mut self, link: &str, detail: impl Into<String>, remedy: impl Into<String>) {
-        self.add(link, Status::Warn, detail, Some(remedy.into()));
-    }
-
-    fn fail(&mut self, link: &str, detail: impl Into<String>, remedy: impl Into<String>) {
-        self.add(link, Status::Fail, detail, Some(remedy.into()));
-    }
-
-    fn skip(&mut self, links: &[&str], because: &str) {
-        for link in links {
-            self.add(link, Status::Skip, format!("not checked: {because}"), None);
-        }
+impl<'a> From<&'a Check> for Link<'a> {
+    fn from(check: &'a Check) -> Self {
+        let status = match check.result {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warn",
+            Verdict::Failed => "fail",
+            Verdict::Skipped => "skip",
+        };
+        Self { check, link: &check.name, status }
     }
 }
 
@@ -81,7 +50,7 @@ struct Report<'a> {
     ok: bool,
     /// The first broken link.
     first_broken: Option<&'a str>,
-    checks: &'a [Check],
+    checks: Vec<Link<'a>>,
 }
 
 /// Checks the chain.
@@ -118,13 +87,13 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     }
     host::p11_kit(&mut checks);
     host::openssl(&mut checks);
-    let first_broken = checks.0.iter().find(|check| check.status == Status::Fail);
+    let first_broken = checks.first_failed();
     let report = Report {
         ok: first_broken.is_none(),
-        first_broken: first_broken.map(|check| check.link.as_str()),
-        checks: &checks.0,
+        first_broken: first_broken.map(|check| check.name.as_str()),
+        checks: checks.as_slice().iter().map(Link::from).collect(),
     };
-    Ok(Output::new(text(&checks.0, first_broken), &report)?.failed_if(first_broken.is_some()))
+    Ok(Output::new(text(&checks), &report)?.failed_if(first_broken.is_some()))
 }
 
 /// The configuration, if it is one to go on with.
@@ -161,28 +130,13 @@ fn configuration(selection: &Selection, checks: &mut Checks) -> Option<Config> {
     Some(config)
 }
 
-fn text(checks: &[Check], first_broken: Option<&Check>) -> String {
-    let mut text = String::new();
-    let width = checks.iter().map(|check| check.link.len()).max().unwrap_or(0);
-    for check in checks {
-        let mark = match check.status {
-            Status::Ok => coloured("ok  ", Colour::Green),
-            Status::Warn => coloured("warn", Colour::Yellow),
-            Status::Fail => coloured("FAIL", Colour::Red),
-            Status::Skip => "-   ".to_owned(),
-        };
-        // Writing into a string does not fail.
-        let _ = writeln!(text, "{mark}  {:<width$}  {}", check.link, check.detail);
-        if let Some(remedy) = check.remedy.as_ref().filter(|_| check.status == Status::Warn) {
-            let _ = writeln!(text, "      {:<width$}  -> {remedy}", "");
+fn text(checks: &Checks) -> String {
+    let text = check::text(checks.as_slice(), Remedies::OfWarnings);
+    match checks.first_failed() {
+        None => text + "\nNothing is broken.\n",
+        Some(Check { name, remedy, .. }) => {
+            let remedy = remedy.as_deref().unwrap_or_default();
+            text + &format!("\nThe first broken link is: {name}. What to do:\n\n    {remedy}\n")
         }
     }
-    match first_broken {
-        None => text += "\nNothing is broken.\n",
-        Some(check) => {
-            let remedy = check.remedy.as_deref().unwrap_or_default();
-            let _ = writeln!(text, "\nThe first broken link is: {}. What to do:\n\n    {remedy}", check.link);
-        }
-    }
-    text
 }

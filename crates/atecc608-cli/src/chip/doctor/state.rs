@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::{access, Access};
 
-use super::Checks;
+use crate::output::check::Checks;
 use crate::target::Target;
 use atecc608_token::layout::key_slots;
 use atecc608_token::pin::Scheme;

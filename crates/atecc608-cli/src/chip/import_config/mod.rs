@@ -3,9 +3,6 @@
 
 mod vendor;
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,9 +10,10 @@ use serde::Serialize;
 use toml_writer::TomlWrite;
 
 use crate::error::{Error, Result};
+use crate::files::less_umask;
 use crate::output::{note, Output};
 use atecc608_token::config::Config;
-use vendor::{Found, Token};
+use vendor::{Found, Kind, Token};
 
 /// Arguments of `import-config`.
 #[derive(Debug, Args)]
@@ -52,7 +50,8 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
         note(&format!("warning: {warning}"));
     }
     if let Some(path) = &arguments.output {
-        write_new(path, &text)?;
+        atecc608_files::create_new(path, text.as_bytes(), less_umask(0o644))
+            .map_err(|error| Error::Refused(format!("{}: {error}", path.display())))?;
         note(&format!("written: {}. `atecc608 doctor` tries it", path.display()));
     }
     let file = arguments.output.as_ref().map(|path| path.display().to_string());
@@ -63,30 +62,25 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
 
 /// What has a name there, and gets none of our configuration here.
 fn not_carried_over(token: &Token) -> Vec<String> {
-    let key = token.objects.values().find(|object| object.kind == "private").map(|key| key.label.clone());
-    let others = token.objects.iter().filter(|(_, object)| object.kind != "private");
+    let key = token.objects.values().find(|object| object.kind == Kind::Private).map(|key| key.label.clone());
+    let others = token.objects.iter().filter(|(_, object)| object.kind != Kind::Private);
     others
         .filter_map(|(slot, object)| {
             let label = &object.label;
-            let how = match object.kind.as_str() {
+            let how = match object.kind {
                 // The names that chips as sold have by themselves (docs/chips-as-sold.md).
-                "certificate" if label == "signer" || label == "root" || Some(label) == key.as_ref() => return None,
-                "certificate" => format!("`atecc608 cert import --label {label}` keeps it under that name"),
-                "secret" => "a secret key gets its name when it is written (pkcs11-tool --write-object)".to_owned(),
-                _ => "public keys of others are no objects here: programs get them from certificates".to_owned(),
+                Kind::Certificate if label == "signer" || label == "root" || Some(label) == key.as_ref() => {
+                    return None
+                }
+                Kind::Certificate => format!("`atecc608 cert import --label {label}` keeps it under that name"),
+                Kind::Secret => "a secret key gets its name when it is written (pkcs11-tool --write-object)".to_owned(),
+                Kind::Private | Kind::Public => {
+                    "public keys of others are no objects here: programs get them from certificates".to_owned()
+                }
             };
-            Some(format!("{}: {} \"{label}\" in slot {slot}: {how}", token.file.display(), object.kind))
+            Some(format!("{}: {} \"{label}\" in slot {slot}: {how}", token.file.display(), object.kind.name()))
         })
         .collect()
-}
-
-fn write_new(path: &Path, text: &str) -> Result<()> {
-    let mut options = OpenOptions::new();
-    let written = options.write(true).create_new(true).mode(0o644).open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| Error::Refused(format!("{}: {error}", path.display())))
 }
 
 fn configuration(tokens: &[Token]) -> String {
@@ -103,7 +97,7 @@ fn configuration(tokens: &[Token]) -> String {
             token.slot
         );
         // Only keys are named there: a certificate's label is its key's, or its own in the certificate's store.
-        for (slot, object) in token.objects.iter().filter(|(_, object)| object.kind == "private") {
+        for (slot, object) in token.objects.iter().filter(|(_, object)| object.kind == Kind::Private) {
             text += &format!("\n[[token.object]]\nslot = {slot}\nlabel = {}\n", toml_string(&object.label));
         }
     }

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::input::values::parse_slot;
 use atecc608::i2c::probe::USUAL_ADDRESSES;
+use atecc608_token::config::slot_number;
 use atecc608_wire::Slot;
 
 /// One `N.conf`, with the `N.M.conf` that belong to it.
@@ -24,16 +26,43 @@ pub(super) struct Token {
     /// 7 bits.
     pub(super) address: u8,
     /// What is where, in the order of the chip's slots.
-    pub(super) objects: BTreeMap<u8, Object>,
+    pub(super) objects: BTreeMap<Slot, Object>,
 }
 
 /// A named object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Object {
-    /// private, public, secret or certificate.
-    pub(super) kind: String,
+    /// What it is.
+    pub(super) kind: Kind,
     /// CKA_LABEL.
     pub(super) label: String,
+}
+
+/// The kinds of objects that the vendor's files know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Private,
+    Public,
+    Secret,
+    Certificate,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Private, Self::Public, Self::Secret, Self::Certificate];
+
+    /// Its name in the files.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Public => "public",
+            Self::Secret => "secret",
+            Self::Certificate => "certificate",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// What was read.
@@ -186,7 +215,7 @@ fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Resu
     }
     match parts.get(1) {
         Some(digits) => {
-            let byte = hex(digits).and_then(|number| u8::try_from(number).ok());
+            let byte = hex_number(digits).and_then(|number| u8::try_from(number).ok());
             let byte = byte.ok_or_else(|| format!("{place}: \"{digits}\" is no I2C address (8 bits in hex digits)"))?;
             token.address = byte >> 1;
             if !USUAL_ADDRESSES.contains(&token.address) && USUAL_ADDRESSES.contains(&byte) {
@@ -204,7 +233,7 @@ fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Resu
     }
     match parts.get(2) {
         Some(digits) => {
-            let number = hex(digits).ok_or_else(|| format!("{place}: \"{digits}\" is no number of a bus"))?;
+            let number = hex_number(digits).ok_or_else(|| format!("{place}: \"{digits}\" is no number of a bus"))?;
             let decimal = digits.parse().unwrap_or(number);
             token.bus = decimal;
             if number != decimal {
@@ -229,51 +258,51 @@ fn trust(token: &mut Token, device: &str) {
     if !["TNGTLS", "TFLXTLS", "TNGLORA"].iter().any(|kind| device.split('-').nth(1) == Some(kind)) {
         return;
     }
-    for (slot, kind, label) in [(0, "private", "device"), (10, "certificate", "device"), (12, "certificate", "signer")]
-    {
-        token.objects.entry(slot).or_insert(Object { kind: kind.to_owned(), label: label.to_owned() });
+    let sold = [(0, Kind::Private, "device"), (10, Kind::Certificate, "device"), (12, Kind::Certificate, "signer")];
+    for (slot, kind, label) in sold {
+        token.objects.entry(Slot::from_nibble(slot)).or_insert(Object { kind, label: label.to_owned() });
     }
 }
 
 /// `KIND,LABEL,SLOT`; the slot of `N.M.conf` is in its name.
-fn object(token: &mut Token, line: &Line, slot: Option<u8>, warnings: &mut Vec<String>) -> Result<(), String> {
+fn object(token: &mut Token, line: &Line, slot: Option<Slot>, warnings: &mut Vec<String>) -> Result<(), String> {
     let Line { place, value, .. } = line;
     let parts: Vec<&str> = value.split(',').map(str::trim).collect();
     let (kind, label) = match (parts.as_slice(), slot) {
         ([kind, label, ..], _) => (*kind, *label),
         _ => return Err(format!("{place}: expected KIND,LABEL,SLOT, found \"{value}\"")),
     };
-    if !["private", "public", "secret", "certificate"].contains(&kind) {
+    let Some(kind) = Kind::named(kind) else {
         warnings.push(format!("{place}: \"{kind}\" is no kind of object: left out"));
         return Ok(());
-    }
+    };
     let slot = match (slot, parts.get(2)) {
         (Some(slot), _) => slot,
         (None, Some(digits)) => chip_slot(place, digits, warnings)?,
         (None, None) => return Err(format!("{place}: the object \"{label}\" has no slot")),
     };
-    name(token, slot, Object { kind: kind.to_owned(), label: label.to_owned() }, place, warnings);
+    name(token, slot, Object { kind, label: label.to_owned() }, place, warnings);
     Ok(())
 }
 
 /// A slot of the chip. The vendor's module reads hex digits, its own sample (`public,root,15`) means decimal ones.
-fn chip_slot(place: &str, digits: &str, warnings: &mut Vec<String>) -> Result<u8, String> {
+fn chip_slot(place: &str, digits: &str, warnings: &mut Vec<String>) -> Result<Slot, String> {
     let wrong = || format!("{place}: \"{digits}\" is none of the chip's slots, 0 to 15");
-    let number = hex(digits).ok_or_else(wrong)?;
-    if let Ok(slot @ 0..=15) = u8::try_from(number) {
+    let number = hex_number(digits).ok_or_else(wrong)?;
+    if let Ok(slot) = slot_number(number) {
         return Ok(slot);
     }
-    let slot = digits.parse().ok().filter(|slot: &u8| Slot::new(*slot).is_some()).ok_or_else(wrong)?;
+    let slot = parse_slot(digits).map_err(|_| wrong())?;
     warnings
         .push(format!("{place}: slot {digits} is taken; the vendor's module reads hex digits, and used slot {number}"));
     Ok(slot)
 }
 
 /// One slot of the chip has one name with us: a private key's goes before all others.
-fn name(token: &mut Token, slot: u8, object: Object, place: &str, warnings: &mut Vec<String>) {
+fn name(token: &mut Token, slot: Slot, object: Object, place: &str, warnings: &mut Vec<String>) {
     match token.objects.get(&slot) {
         Some(known) if known.label == object.label => {}
-        Some(known) if object.kind != "private" => {
+        Some(known) if !is_key(&object) => {
             warnings.push(format!(
                 "{place}: slot {slot} is called \"{}\" already: the name \"{}\" is left out",
                 known.label, object.label
@@ -296,31 +325,30 @@ fn name(token: &mut Token, slot: u8, object: Object, place: &str, warnings: &mut
 }
 
 fn is_key(object: &Object) -> bool {
-    object.kind == "private"
+    object.kind == Kind::Private
 }
 
 /// `N.M.conf`: `type = KIND,LABEL,SLOT`, or of older versions `type = KIND` and `label = LABEL`. M is in decimal digits.
 fn child(token: &mut Token, number: &str, path: &Path, warnings: &mut Vec<String>) -> Result<(), String> {
     let place = path.display().to_string();
-    let slot = chip_slot_of_name(number).ok_or_else(|| format!("{place}: \"{number}\" is none of the chip's slots"))?;
+    let slot = parse_slot(number).map_err(|_| format!("{place}: \"{number}\" is none of the chip's slots"))?;
     let lines = lines(path, warnings)?;
     let value = |key: &str| lines.iter().find(|line| line.key == key);
     match (value("type"), value("label")) {
         (Some(line), None) => object(token, line, Some(slot), warnings),
         (kind, Some(label)) => {
-            let kind = kind.map_or("private".to_owned(), |line| line.value.clone());
-            name(token, slot, Object { kind, label: label.value.clone() }, &place, warnings);
+            let kind = kind.map_or(Kind::Private.name(), |line| &line.value);
+            match Kind::named(kind) {
+                Some(kind) => name(token, slot, Object { kind, label: label.value.clone() }, &place, warnings),
+                None => warnings.push(format!("{place}: \"{kind}\" is no kind of object: left out")),
+            }
             Ok(())
         }
         (None, None) => Err(format!("{place}: expected a line `type = KIND,LABEL,SLOT`")),
     }
 }
 
-fn chip_slot_of_name(number: &str) -> Option<u8> {
-    number.parse().ok().filter(|slot: &u8| Slot::new(*slot).is_some())
-}
-
-fn hex(digits: &str) -> Option<u32> {
+fn hex_number(digits: &str) -> Option<u32> {
     let digits = digits.strip_prefix("0x").or(digits.strip_prefix("0X")).unwrap_or(digits);
     u32::from_str_radix(digits, 16).ok()
 }

@@ -3,10 +3,10 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{stopped, Consent, UNCERTAIN};
-use crate::chip::config::check::{self, Finding, Level};
+use super::{stopped, Consent, Outcome, UNCERTAIN};
 use crate::chip::config::file::{Format, Source};
-use crate::chip::config::{as_written_to, diff, findings_text};
+use crate::chip::config::findings::{self, Findings};
+use crate::chip::config::{as_written_to, check, diff};
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::target::Target;
@@ -29,38 +29,42 @@ pub struct Arguments {
 
 #[derive(Serialize)]
 struct Report {
-    /// "would-lock", "locked" or "already-locked".
-    result: &'static str,
+    result: Outcome,
     serial_number: String,
     place: String,
     /// What becomes permanent, one line for each slot.
     permanent: Vec<String>,
-    findings: Vec<Finding>,
+    #[serde(flatten)]
+    findings: Findings,
 }
 
 pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments) -> Result<Output> {
     expected(target, zone, arguments)?;
     let findings = check::findings(zone);
     let result = if zone.config_locked() {
-        "already-locked"
+        Outcome::AlreadyLocked
     } else if arguments.consent.given(target, zone, &findings)? {
         let step = "locking the configuration for good";
         target.chip.permanently_lock_config(zone).map_err(|cause| stopped(step, UNCERTAIN, cause))?;
         if !target.read_config_locked()?.config_locked() {
             return Err(Error::Refused(format!("{}: the chip says that it is not locked", target.place())));
         }
-        "locked"
+        Outcome::Locked
     } else {
-        "would-lock"
+        Outcome::WouldLock
     };
     let mut permanent: Vec<String> =
         Slot::all().map(|slot| format!("slot {slot:>2}  {}", check::explanation(zone, slot))).collect();
     permanent.push(format!("chip     {}", words::chip_options(zone.chip_options()).join("; ")));
     permanent.push(format!("address  {:#04x}", zone.i2c_address()));
-    let report =
-        Report { result, serial_number: zone.serial_number().to_string(), place: target.place(), permanent, findings };
-    let dangers = report.findings.iter().any(|finding| finding.level == Level::Danger);
-    let how = arguments.consent.wanted(target, zone, dangers);
+    let how = arguments.consent.wanted(target, zone, &findings);
+    let report = Report {
+        result,
+        serial_number: zone.serial_number().to_string(),
+        place: target.place(),
+        permanent,
+        findings: findings.into(),
+    };
     Output::new(text(&report, zone, &how), &report)
 }
 
@@ -83,16 +87,14 @@ fn expected(target: &Target, zone: &ConfigZone, arguments: &Arguments) -> Result
 
 fn text(report: &Report, zone: &ConfigZone, how: &str) -> String {
     let chip = format!("{} ({})", report.serial_number, report.place);
-    if report.result == "already-locked" {
-        return format!("{chip}: the configuration is locked already\n");
-    }
     let mut text = match report.result {
-        "locked" => format!("{chip}: the configuration is locked\n\n"),
-        _ => format!("{chip}: what `lock config` would make permanent\n\n"),
+        Outcome::AlreadyLocked => return format!("{chip}: the configuration is locked already\n"),
+        Outcome::Locked => format!("{chip}: the configuration is locked\n\n"),
+        Outcome::WouldLock => format!("{chip}: what `lock config` would make permanent\n\n"),
     };
     report.permanent.iter().for_each(|line| text += &format!("   {line}\n"));
-    text += &format!("\n{}", findings_text(&report.findings));
-    if report.result == "locked" {
+    text += &format!("\n{}", findings::text(report.findings.checks()));
+    if report.result == Outcome::Locked {
         text += "\nThe data zone is not locked: keys and contents come now, then `atecc608 lock data`.\n";
         return text;
     }

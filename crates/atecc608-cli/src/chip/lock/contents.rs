@@ -1,17 +1,16 @@
 //! What the slots and the OTP zone get before the data lock: from a file, else zeros, and random bytes where a slot is secret.
 
+use base16ct::mixed;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result};
+use crate::input;
 use crate::target::Target;
 use atecc608::provision::DataContents;
-use atecc608_token::config::parse_hex;
+use atecc608_token::config;
 use atecc608_token::document::{Problem, Table};
 use atecc608_wire::config_zone::KeyType;
 use atecc608_wire::{ConfigZone, Slot};
-
-/// Longest file that is read.
-const MAX_FILE: u64 = 64 * 1024;
 
 /// What one slot gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +39,8 @@ impl Given {
     /// # Errors
     /// [`Error::Refused`] with file, line and what was expected.
     pub(super) fn read(path: &std::path::Path, zone: &ConfigZone) -> Result<Self> {
-        use std::io::Read;
         let refused = |problem: String| Error::Refused(format!("{}{problem}", path.display()));
-        let mut text = Zeroizing::new(String::new());
-        std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
-            .map_err(|error| refused(format!(": {error}")))?;
+        let text = input::read_text(path, input::MOST).map_err(|error| refused(format!(": {error}")))?;
         Self::parse(&text, zone).map_err(|(span, problem)| {
             let before = text.get(..span.start).unwrap_or(&text);
             refused(format!(":{}: {problem}", 1 + before.matches('\n').count()))
@@ -59,8 +54,7 @@ impl Given {
             given.otp = Some(otp.check(|digits| bytes("otp", digits, 64))?);
         }
         for mut table in document.tables("slot")? {
-            let slot = table.required::<i64>("slot")?.check(|number| {
-                let slot = u8::try_from(number).ok().and_then(Slot::new).ok_or("slot.slot: expected 0 to 15".to_owned())?;
+            let slot = config::slot(&mut table)?.check(|slot| {
                 if zone.key_config(slot).private() {
                     return Err(format!(
                         "slot.slot: {slot} is for a private key, which does not come from this file: generate or import it"
@@ -125,8 +119,9 @@ impl Given {
 }
 
 fn bytes(key: &str, mut digits: String, size: usize) -> Result<Zeroizing<Vec<u8>>, String> {
-    let parsed = parse_hex(&digits.replace(' ', "")).map(Zeroizing::new);
+    let plain = Zeroizing::new(digits.replace(' ', ""));
     digits.zeroize();
+    let parsed = mixed::decode_vec(plain.as_bytes()).ok().map(Zeroizing::new);
     let parsed = parsed.ok_or_else(|| format!("{key}: expected hex digits, two for each byte"))?;
     if parsed.is_empty() || parsed.len() > size {
         return Err(format!("{key}: expected 1 to {size} bytes, found {}", parsed.len()));

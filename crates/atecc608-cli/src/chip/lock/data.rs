@@ -9,10 +9,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::contents::{Given, Source};
-use super::{stopped, Consent, NOTHING_LOCKED, UNCERTAIN};
-use crate::chip::config::check::{self, Finding, Level};
-use crate::chip::config::findings_text;
+use super::{stopped, Consent, Outcome, NOTHING_LOCKED, UNCERTAIN};
+use crate::chip::config::check;
+use crate::chip::config::findings::{self, finding, Findings};
 use crate::error::{Error, Result};
+use crate::output::check::{Check, Verdict};
 use crate::output::{note, Output};
 use crate::target::Target;
 use atecc608_contents::words;
@@ -34,12 +35,12 @@ pub struct Arguments {
 
 #[derive(Serialize)]
 struct Report {
-    /// "would-lock", "locked" or "already-locked".
-    result: &'static str,
+    result: Outcome,
     serial_number: String,
     place: String,
     slots: Vec<SlotReport>,
-    findings: Vec<Finding>,
+    #[serde(flatten)]
+    findings: Findings,
 }
 
 #[derive(Serialize)]
@@ -56,28 +57,23 @@ pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments)
         Some(path) => Given::read(path, zone)?,
         None => Given::default(),
     };
-    let mut report = Report {
-        result: "already-locked",
-        serial_number: zone.serial_number().to_string(),
-        place: target.place(),
-        slots: Vec::new(),
-        findings: Vec::new(),
-    };
+    let (serial_number, place) = (zone.serial_number().to_string(), target.place());
     if zone.data_locked() {
-        let text = format!("{} ({}): the data zone is locked already\n", report.serial_number, report.place);
-        return Output::new(text, &report);
+        let text = format!("{serial_number} ({place}): the data zone is locked already\n");
+        let (result, findings) = (Outcome::AlreadyLocked, Vec::new().into());
+        return Output::new(text, &Report { result, serial_number, place, slots: Vec::new(), findings });
     }
     let keys = keys(target, zone)?;
-    report.findings = findings(zone, &keys);
-    report.slots = Slot::all().map(|slot| slot_report(zone, slot, &given, arguments.keep, &keys)).collect();
-    report.result = if arguments.consent.given(target, zone, &report.findings)? {
+    let findings = to_consider(zone, &keys);
+    let slots = Slot::all().map(|slot| slot_report(zone, slot, &given, arguments.keep, &keys)).collect();
+    let result = if arguments.consent.given(target, zone, &findings)? {
         lock(target, zone, &given, arguments.keep)?;
-        "locked"
+        Outcome::Locked
     } else {
-        "would-lock"
+        Outcome::WouldLock
     };
-    let dangers = report.findings.iter().any(|finding| finding.level == Level::Danger);
-    let how = arguments.consent.wanted(target, zone, dangers);
+    let how = arguments.consent.wanted(target, zone, &findings);
+    let report = Report { result, serial_number, place, slots, findings: findings.into() };
     Output::new(text(&report, arguments, &how), &report)
 }
 
@@ -110,7 +106,7 @@ fn keys(target: &mut Target, zone: &ConfigZone) -> Result<[bool; 16]> {
 }
 
 /// What the lock makes permanent and should not; that the data are not locked yet is what this command is for.
-fn findings(zone: &ConfigZone, keys: &[bool; 16]) -> Vec<Finding> {
+fn to_consider(zone: &ConfigZone, keys: &[bool; 16]) -> Vec<Check> {
     let mut locked = zone.clone();
     locked.as_bytes_mut()[atecc608_wire::config_zone::offset::LOCK_VALUE] = 0;
     let mut findings = check::findings(&locked);
@@ -118,7 +114,7 @@ fn findings(zone: &ConfigZone, keys: &[bool; 16]) -> Vec<Finding> {
         let policy = zone.slot_config(slot).write_config();
         if !policy.gen_key() && !policy.priv_write() {
             let text = "holds no key, and after the data lock none can be made or imported: the slot would be useless";
-            findings.insert(0, Finding { level: Level::Danger, slot: Some(slot.number()), text: text.to_owned() });
+            findings.insert(0, finding(Verdict::Failed, Some(slot), text));
         }
     }
     findings
@@ -162,10 +158,10 @@ fn lock(target: &mut Target, zone: &ConfigZone, given: &Given, keep: bool) -> Re
 
 fn text(report: &Report, arguments: &Arguments, how: &str) -> String {
     let chip = format!("{} ({})", report.serial_number, report.place);
-    let mut text = match report.result {
-        "locked" => return format!("{chip}: the data and OTP zones are locked; the slots' rules count from now on\n"),
-        _ => format!("{chip}: what `lock data` would write, and make permanent\n\n"),
-    };
+    if report.result == Outcome::Locked {
+        return format!("{chip}: the data and OTP zones are locked; the slots' rules count from now on\n");
+    }
+    let mut text = format!("{chip}: what `lock data` would write, and make permanent\n\n");
     for slot in &report.slots {
         text += &format!(
             "   slot {:>2}  {:<18}  gets {}; then: {}\n",
@@ -176,7 +172,8 @@ fn text(report: &Report, arguments: &Arguments, how: &str) -> String {
         );
     }
     let otp = if arguments.keep { "keeps what is there, unseen" } else { "zeros, or what the file says" };
-    text += &format!("   OTP      {otp}; nothing can change it afterwards\n\n{}", findings_text(&report.findings));
+    text +=
+        &format!("   OTP      {otp}; nothing can change it afterwards\n\n{}", findings::text(report.findings.checks()));
     let contents = match &arguments.contents {
         Some(path) => format!("--contents {} ", path.display()),
         None if arguments.keep => "--keep ".to_owned(),

@@ -8,9 +8,10 @@ mod data;
 mod slot;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
-use crate::chip::config::check::{Finding, Level};
 use crate::error::{Error, Result};
+use crate::output::check::Check;
 use crate::output::Output;
 use crate::target::{Selection, Target};
 use atecc608_contents::words;
@@ -26,6 +27,15 @@ pub enum Command {
     Data(data::Arguments),
     /// One slot: its key or contents never change again
     Slot(slot::Arguments),
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    WouldLock,
+    Locked,
+    AlreadyLocked,
 }
 
 /// What has to be said before anything is locked.
@@ -70,11 +80,11 @@ impl Consent {
     ///
     /// # Errors
     /// [`Error::Refused`] if it is, and something else has to be said first.
-    fn given(&self, target: &mut Target, zone: &ConfigZone, findings: &[Finding]) -> Result<bool> {
+    fn given(&self, target: &mut Target, zone: &ConfigZone, findings: &[Check]) -> Result<bool> {
         if !self.lock_forever {
             return Ok(false);
         }
-        let dangers: Vec<&Finding> = findings.iter().filter(|finding| finding.level == Level::Danger).collect();
+        let dangers: Vec<&Check> = findings.iter().filter(|finding| finding.has_failed()).collect();
         if let Some(first) = dangers.first().filter(|_| !self.accept_dangers) {
             let slot = first.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
             return Err(Error::Refused(format!(
@@ -82,7 +92,7 @@ impl Consent {
                  --accept-dangers",
                 target.place(),
                 dangers.len(),
-                first.text
+                first.detail
             )));
         }
         let proven = profile::matching(zone).is_some_and(|profile| profile.proven_on_silicon);
@@ -97,10 +107,10 @@ impl Consent {
     }
 
     /// What to type to do it.
-    fn wanted(&self, target: &mut Target, zone: &ConfigZone, dangers: bool) -> String {
+    fn wanted(&self, target: &mut Target, zone: &ConfigZone, findings: &[Check]) -> String {
         let proven = profile::matching(zone).is_some_and(|profile| profile.proven_on_silicon);
         let unproven = if target.is_simulated() || proven { "" } else { " --unproven" };
-        let dangers = if dangers { " --accept-dangers" } else { "" };
+        let dangers = if findings.iter().any(Check::has_failed) { " --accept-dangers" } else { "" };
         format!("--lock-forever{unproven}{dangers}")
     }
 }

@@ -1,14 +1,18 @@
 //! `atecc608 lock slot`.
 
+use atecc608_contents::words;
+use base16ct::lower::encode_string as hex;
 use clap::Args;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{stopped, UNCERTAIN};
+use super::{stopped, Outcome, UNCERTAIN};
+use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
-use crate::output::{hex, public_key_pem, Output};
+use crate::input::values::parse_slot;
+use crate::output::Output;
 use crate::target::Target;
-use atecc608_contents::words;
+use crate::x509::pem;
 use atecc608_token::point::Point;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -16,8 +20,8 @@ use atecc608_wire::{ConfigZone, Slot};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Which of the chip's slots
-    #[arg(value_parser = clap::value_parser!(u8).range(0..=15))]
-    slot: u8,
+    #[arg(value_parser = parse_slot)]
+    slot: Slot,
     /// Do it: nothing can ever undo it
     #[arg(long)]
     lock_forever: bool,
@@ -25,8 +29,7 @@ pub struct Arguments {
 
 #[derive(Serialize)]
 struct Report {
-    /// "would-lock", "locked" or "already-locked".
-    result: &'static str,
+    result: Outcome,
     serial_number: String,
     place: String,
     slot: u8,
@@ -36,21 +39,21 @@ struct Report {
 }
 
 pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments) -> Result<Output> {
-    let slot = Slot::from_nibble(arguments.slot);
+    let slot = arguments.slot;
     ensure_lockable(target, zone, slot)?;
     let already = zone.slot_locked(slot);
     let holds = holds(target, zone, slot)?;
     let result = if already {
-        "already-locked"
+        Outcome::AlreadyLocked
     } else if arguments.lock_forever {
         let step = format!("locking slot {slot} for good");
         target.chip.permanently_lock_slot(slot).map_err(|cause| stopped(&step, UNCERTAIN, cause))?;
         if !target.read_config_locked()?.slot_locked(slot) {
             return Err(Error::Refused(format!("{}: the chip says that slot {slot} is not locked", target.place())));
         }
-        "locked"
+        Outcome::Locked
     } else {
-        "would-lock"
+        Outcome::WouldLock
     };
     let report = Report {
         result,
@@ -71,7 +74,7 @@ fn ensure_lockable(target: &Target, zone: &ConfigZone, slot: Slot) -> Result<()>
         return Ok(());
     }
     if !zone.config_locked() || !zone.data_locked() {
-        return refused(format!("it is {}: a slot can be locked once both zones are", words::stage(zone)));
+        return refused(format!("it is {}: a slot can be locked once both zones are", Stage::of(zone)));
     }
     if !zone.key_config(slot).lockable() {
         return refused(format!("slot {slot} can't be locked by itself (KeyConfig.Lockable is 0, for good)"));
@@ -98,7 +101,7 @@ fn holds(target: &mut Target, zone: &ConfigZone, slot: Slot) -> Result<String> {
             None => Ok("no key".to_owned()),
             Some(None) => Ok("a private key, whose public key is not told".to_owned()),
             Some(Some(xy)) => {
-                let pem = Point::from_xy(&xy).map(|point| public_key_pem(&point)).unwrap_or_default();
+                let pem = Point::from_xy(&xy).map(|point| pem::public_key(&point)).unwrap_or_default();
                 Ok(format!("the private key of\n{pem}"))
             }
         };
@@ -118,9 +121,9 @@ fn text(report: &Report) -> String {
     let chip = format!("{serial_number} ({place})");
     let holds = holds.trim_end();
     match report.result {
-        "already-locked" => format!("{chip}: slot {slot} is locked already. It holds {holds}\n"),
-        "locked" => format!("{chip}: slot {slot} is locked. It keeps {holds}\n"),
-        _ => format!(
+        Outcome::AlreadyLocked => format!("{chip}: slot {slot} is locked already. It holds {holds}\n"),
+        Outcome::Locked => format!("{chip}: slot {slot} is locked. It keeps {holds}\n"),
+        Outcome::WouldLock => format!(
             "{chip}: what `lock slot {slot}` would make permanent\n\n   slot {slot} ({kind}) holds {holds}\n\nNo key could be \
              generated or written there any more; what it may do stays.\nNothing was changed. To do it: atecc608 lock slot \
              {slot} --lock-forever\nNo command, reset or tool can undo it.\n"

@@ -4,14 +4,13 @@
 pub mod batch;
 pub mod pin;
 pub mod plan;
+mod report;
 pub mod work;
-
-use std::fmt::Write;
 
 use clap::builder::PossibleValuesParser;
 use clap::Args;
-use serde::Serialize;
 
+use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
 use crate::manifest::AttestationKey;
 use crate::output::{note, Output};
@@ -25,7 +24,8 @@ use atecc608_token::store::Store;
 use atecc608_wire::{ConfigZone, Slot};
 use batch::BatchArguments;
 use pin::{PinArguments, PinSetup};
-use plan::{Change, Plan, SlotPlan, Standing};
+use plan::{Change, Plan, Standing};
+use report::{done_text, dry_run_text, report, IoKeyFate, Outcome, Report, UserPin};
 use work::{Done, Work};
 
 /// Arguments of `provision`.
@@ -44,32 +44,6 @@ pub struct Arguments {
     pin: PinArguments,
     #[command(flatten)]
     batch: BatchArguments,
-}
-
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    result: &'static str,
-    profile: &'a str,
-    serial_number: String,
-    model: String,
-    simulated: bool,
-    bus: String,
-    address: String,
-    config_locked: bool,
-    data_locked: bool,
-    proven_on_silicon: bool,
-    changes: &'a [Change],
-    slots: &'a [SlotPlan],
-    io_key_file: String,
-    /// "would be created", "would be reused", "created", "reused", "present" or "missing".
-    io_key: &'static str,
-    /// Of a profile with a PIN: whether the user has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_pin: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    /// What the factory's manifest needs: `verify-attestation` reads it.
-    attestation: Option<AttestationKey>,
-    warnings: Vec<String>,
 }
 
 /// Provisions the chip, or shows what that would do.
@@ -113,12 +87,10 @@ fn provision(
     let key_file = target.key_file(&serial);
     let simulated = target.is_simulated();
     if !arguments.lock_forever && plan.standing != Standing::Provisioned {
-        let report = Report {
-            result: if plan.standing == Standing::Blank { "would-provision" } else { "would-finish" },
-            io_key: if key_file.load()?.is_some() { "would be reused" } else { "would be created" },
-            ..report(target, zone, profile, &plan, &key_file)
-        };
-        return Output::new(dry_run_text(&report, &plan, arguments), &report);
+        let result = if plan.standing == Standing::Blank { Outcome::WouldProvision } else { Outcome::WouldFinish };
+        let io_key = if key_file.load()?.is_some() { IoKeyFate::WouldBeReused } else { IoKeyFate::WouldBeCreated };
+        let report = report(target, zone, profile, &plan, &key_file, (result, io_key));
+        return Output::new(dry_run_text(&report, &plan, arguments.unproven), &report);
     }
     if plan.standing != Standing::Provisioned && !may_lock(simulated, profile, arguments.unproven) {
         return Err(Error::Refused(format!(
@@ -128,7 +100,7 @@ fn provision(
         )));
     }
     let (result, done) = if plan.standing == Standing::Provisioned {
-        ("already-provisioned", look(target, zone, profile, &key_file)?)
+        (Outcome::AlreadyProvisioned, look(target, zone, profile, &key_file)?)
     } else {
         let mut say = |what: &str| note(what);
         let mut store = Store::open(&target.config.state_dir, serial);
@@ -138,22 +110,19 @@ fn provision(
             false => None,
         };
         let done = Work { chip: &mut target.chip, profile, key_file: &key_file, pin, say: &mut say }.run(&plan)?;
-        ("provisioned", done)
+        (Outcome::Provisioned, done)
     };
-    let mut report = Report {
-        result,
-        io_key: match (result, done.io_key_reused) {
-            ("provisioned", false) => "created",
-            ("provisioned", true) => "reused",
-            (_, true) => "present",
-            (_, false) => "missing",
-        },
-        attestation: done.attestation.map(|(slot, point)| AttestationKey::new(slot, &point)),
-        ..report(target, &done.zone, profile, &plan, &key_file)
+    let io_key = match (result, done.io_key_reused) {
+        (Outcome::Provisioned, false) => IoKeyFate::Created,
+        (Outcome::Provisioned, true) => IoKeyFate::Reused,
+        (_, true) => IoKeyFate::Present,
+        (_, false) => IoKeyFate::Missing,
     };
+    let mut report = report(target, &done.zone, profile, &plan, &key_file, (result, io_key));
+    report.attestation = done.attestation.map(|(slot, point)| AttestationKey::new(slot, &point));
     if PinSetup::is_for(profile) {
         let has_pin = !Store::open(&target.config.state_dir, serial).state().pins.is_empty();
-        report.user_pin = Some(if has_pin { "set" } else { "not set" });
+        report.user_pin = Some(if has_pin { UserPin::Set } else { UserPin::NotSet });
     }
     report.warnings = warnings(target, &report, &plan, &done);
     if plan.standing == Standing::Provisioned {
@@ -194,7 +163,7 @@ fn keys_found_warning(slots: &[Slot]) -> Option<String> {
 
 /// Why a chip that is locked with something else is left alone.
 fn foreign(place: &str, zone: &ConfigZone, profile: &Profile, changes: &[Change]) -> Error {
-    let (stage, serial) = (words::stage(zone), zone.serial_number());
+    let (stage, serial) = (Stage::of(zone), zone.serial_number());
     let what = match profile::matching(zone) {
         Some(other) if other.name != profile.name => format!("with the profile {}", other.name),
         _ => format!("with another configuration than {}", profile.name),
@@ -234,7 +203,7 @@ fn look(target: &mut Target, zone: &ConfigZone, profile: &Profile, key_file: &Ke
 fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut store = Store::open(&target.config.state_dir, done.zone.serial_number());
-    let stored = if report.result == "provisioned" {
+    let stored = if report.result == Outcome::Provisioned {
         store.change(|state| state.generation += 1)
     } else {
         // Writes the file only if there is none: an earlier run may have been interrupted before this.
@@ -248,10 +217,10 @@ fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> V
         warnings.push(format!("the chip has the profile's slots, but differs from it in {}", deviations.join(", ")));
     }
     warnings.extend(keys_found_warning(&done.keys_found));
-    if done.attestation.is_none() && report.slots.iter().any(|slot| slot.written.contains("born in the chip")) {
+    if done.attestation.is_none() && plan.has(Contents::AttestationKey) {
         warnings.push("the chip does not tell its attestation key's public key".to_owned());
     }
-    if report.io_key == "missing" {
+    if report.io_key == IoKeyFate::Missing {
         warnings.push(format!(
             "{} is missing: private keys sign without it, but encrypted transfers need it. Restore it from a backup{}",
             report.io_key_file,
@@ -259,98 +228,6 @@ fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> V
         ));
     }
     warnings
-}
-
-fn report<'a>(
-    target: &mut Target,
-    zone: &ConfigZone,
-    profile: &'a Profile,
-    plan: &'a Plan,
-    key_file: &KeyFile,
-) -> Report<'a> {
-    Report {
-        result: "",
-        profile: &profile.name,
-        serial_number: zone.serial_number().to_string(),
-        model: zone.model().to_string(),
-        simulated: target.is_simulated(),
-        bus: target.token.bus.to_string(),
-        address: format!("{:#04x}", target.token.address),
-        config_locked: zone.config_locked(),
-        data_locked: zone.data_locked(),
-        proven_on_silicon: profile.proven_on_silicon,
-        changes: &plan.changes,
-        slots: &plan.slots,
-        io_key_file: key_file.path().display().to_string(),
-        io_key: "",
-        user_pin: None,
-        attestation: None,
-        warnings: Vec::new(),
-    }
-}
-
-fn heading(report: &Report<'_>) -> String {
-    let simulated = if report.simulated { ", simulated" } else { "" };
-    format!("{} {} ({} at {}{simulated})", report.model, report.serial_number, report.bus, report.address)
-}
-
-fn dry_run_text(report: &Report<'_>, plan: &Plan, arguments: &Arguments) -> String {
-    let mut text = format!("{}: what `provision {}` would do\n\n", heading(report), report.profile);
-    // Writing into a string does not fail.
-    if plan.standing == Standing::Blank {
-        text += "1. Write the configuration, and lock it for good:\n\n";
-        for Change { field, now, becomes } in &plan.changes {
-            let _ = writeln!(text, "   {field}\n     - {now}\n     + {becomes}");
-        }
-        if plan.changes.is_empty() {
-            text += "   (it is as it should be already)\n";
-        }
-    } else {
-        text += "1. The configuration is this profile's, and locked, already.\n";
-    }
-    text += "\n2. Fill every slot and the OTP zone, and lock them for good:\n\n";
-    let width = plan.slots.iter().map(|slot| slot.name.len()).max().unwrap_or(0);
-    for slot in &plan.slots {
-        let permanent = if slot.permanent { "; nothing can change it afterwards" } else { "" };
-        let _ = writeln!(text, "   slot {:>2}  {:<width$}  {}{permanent}", slot.slot, slot.name, slot.written);
-    }
-    let _ = writeln!(text, "   OTP      {:<width$}  zeros; nothing can change it afterwards", "");
-    let _ = writeln!(text, "\nThe IO protection key {} in {}.", report.io_key, report.io_key_file);
-    if report.slots.iter().any(|slot| slot.written.contains("the user's PIN")) {
-        text +=
-            "The security officer's recovery code is shown once, before the data lock. The user's PIN: --pin-file, \
-                 --ask-pin, or later by the officer (C_InitPIN).\n";
-    }
-    text += "Both locks are permanent: no command, reset or tool can undo them.\n";
-    let unproven = if report.simulated || report.proven_on_silicon { "" } else { " --unproven" };
-    if !unproven.is_empty() && !arguments.unproven {
-        text += "This profile was never locked and used on silicon: a real chip wants --unproven as well.\n";
-    }
-    let _ =
-        writeln!(text, "Nothing was changed. To do it: atecc608 provision {} --lock-forever{unproven}", report.profile);
-    text
-}
-
-fn done_text(report: &Report<'_>) -> String {
-    let already = if report.result == "provisioned" { "" } else { "already " };
-    let mut text = format!("{}: {already}provisioned with the profile {}\n", heading(report), report.profile);
-    let _ = writeln!(text, "IO protection key: {} ({})", report.io_key_file, report.io_key);
-    match report.user_pin {
-        Some("set") => text += "User PIN: set\n",
-        Some(_) => {
-            text += "User PIN: not set. The security officer gives it: `pkcs11-tool --module libatecc608_pkcs11.so \
-                     --init-pin --login --login-type so`\n";
-        }
-        None => {}
-    }
-    if let Some(attestation) = &report.attestation {
-        let _ = write!(
-            text,
-            "Public key of the attestation key in slot {}, for the manifest of the factory:\n{}",
-            attestation.slot, attestation.public_key_pem
-        );
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! What a profile with a PIN needs beside: the user's PIN, its blob in the state, and the recovery code, which is handed over
 //! before the data lock and kept nowhere.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -73,7 +71,7 @@ impl PinArguments {
         Ok(pin)
     }
 
-    /// Gives the recovery code away: to its file, fsynced, or to standard output.
+    /// Gives the recovery code away: durably to its file, or to standard output.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Output`].
@@ -89,13 +87,9 @@ impl PinArguments {
             ));
             return stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output);
         };
-        let mut options = OpenOptions::new();
-        let written = options.write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-            file.write_all(code.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()
-        });
-        written.map_err(|error| Error::Refused(format!("{}: the recovery code: {error}", path.display())))
+        let line = Zeroizing::new(format!("{}\n", *code));
+        atecc608_files::create_new(path, line.as_bytes(), 0o600)
+            .map_err(|error| Error::Refused(format!("{}: the recovery code: {error}", path.display())))
     }
 }
 

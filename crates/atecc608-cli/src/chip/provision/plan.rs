@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::chip::config::diff::changes;
 pub use crate::chip::config::diff::Change;
+use crate::chip::config::fields::ChangedBy;
 use atecc608_token::profile::{Contents, Profile};
 use atecc608_wire::config_zone::{offset, WritePolicy};
 use atecc608_wire::{ConfigZone, Slot};
@@ -39,7 +40,10 @@ pub struct SlotPlan {
     pub slot: u8,
     /// The profile's name for it.
     pub name: String,
-    /// What is written.
+    /// What it holds when the data are locked.
+    #[serde(skip)]
+    pub contents: Contents,
+    /// What is written, in words.
     pub written: &'static str,
     /// Whether nothing can ever change it after the data lock.
     pub permanent: bool,
@@ -68,10 +72,15 @@ impl Plan {
         Ok(Self { standing, wanted, changes, slots })
     }
 
+    /// Whether a slot gets this.
+    pub fn has(&self, contents: Contents) -> bool {
+        self.slots.iter().any(|slot| slot.contents == contents)
+    }
+
     /// In what a provisioned chip differs from the profile, other than by what its owner has done with it since.
     pub fn deviations(&self) -> Vec<&str> {
-        let by_owner = |change: &&Change| change.is_by_use() || change.field == "slot_locked";
-        self.changes.iter().filter(|change| !by_owner(change)).map(|change| change.field.as_str()).collect()
+        let by_nobody = |change: &&Change| change.changed_by == ChangedBy::Nothing;
+        self.changes.iter().filter(by_nobody).map(|change| change.field.as_str()).collect()
     }
 }
 
@@ -91,6 +100,7 @@ fn slot_plan(wanted: &ConfigZone, profile: &Profile, slot: Slot) -> SlotPlan {
     SlotPlan {
         slot: slot.number(),
         name: entry.name.clone(),
+        contents: entry.contents,
         written: match entry.contents {
             Contents::PrivateKey => "nothing: a key is generated there later",
             Contents::AttestationKey => "a new key, born in the chip",

@@ -103,16 +103,41 @@ pub struct Registered {
     pub id: String,
     /// Its ARN.
     pub arn: String,
-    /// `ACTIVE`, `INACTIVE`, ...
-    pub status: String,
+    /// Whether it lets its holder in.
+    pub status: Status,
     /// The things that it belongs to; none if it was made just now, and so has no policy either.
     pub things: Option<Vec<String>>,
+}
+
+/// The status of a certificate at AWS IoT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It lets its holder in.
+    Active,
+    /// It does not yet.
+    Inactive,
+    /// The same, until its CA is known.
+    PendingActivation,
+    /// A device can't use it: AWS's word.
+    Unusable(String),
+}
+
+impl Status {
+    fn named(word: &str) -> Self {
+        match word {
+            "ACTIVE" => Self::Active,
+            "INACTIVE" => Self::Inactive,
+            "PENDING_ACTIVATION" => Self::PendingActivation,
+            other => Self::Unusable(other.to_owned()),
+        }
+    }
 }
 
 impl Registered {
     fn of(description: &Value) -> Result<Self> {
         let part = |name: &str| text(description, &format!("/certificateDescription/{name}")).map(str::to_owned);
-        Ok(Self { id: part("certificateId")?, arn: part("certificateArn")?, status: part("status")?, things: None })
+        let status = Status::named(&part("status")?);
+        Ok(Self { id: part("certificateId")?, arn: part("certificateArn")?, status, things: None })
     }
 }
 
@@ -147,7 +172,7 @@ impl Search<'_, '_> {
         if let Some(found) = self.known(key)? {
             return Ok(found);
         }
-        let common_name = if self.thing.len() <= MAX_COMMON_NAME { self.thing } else { &self.identity.serial };
+        let common_name = if self.thing.len() <= MAX_COMMON_NAME { self.thing } else { &self.identity.serial_number };
         let der = request::build(&Subject::common_name(common_name)?, &[], key)?;
         // Each signature is another one, and so is each request: nobody edits it.
         self.folder.overwrite(REQUEST, request::to_pem(&der).as_bytes(), 0o600)?;
@@ -165,7 +190,7 @@ impl Search<'_, '_> {
         }
         self.keep_file(&certificate.pem())?;
         let arn = text(&answer, "/certificateArn")?.to_owned();
-        Ok(Found { certificate, registered: Some(Registered { id, arn, status: "INACTIVE".to_owned(), things: None }) })
+        Ok(Found { certificate, registered: Some(Registered { id, arn, status: Status::Inactive, things: None }) })
     }
 
     /// A certificate for this key that AWS knows: the folder's, the token's, the thing's.
@@ -326,10 +351,10 @@ impl Search<'_, '_> {
                 )
             )));
         }
-        if !matches!(registered.status.as_str(), "ACTIVE" | "INACTIVE" | "PENDING_ACTIVATION") {
+        if let Status::Unusable(word) = &registered.status {
             return Err(Error::Refused(format!(
-                "AWS has the certificate {} as {}: a device can't use it. A new key with --key LABEL, or ask who revoked it",
-                registered.id, registered.status
+                "AWS has the certificate {} as {word}: a device can't use it. A new key with --key LABEL, or ask who revoked it",
+                registered.id
             )));
         }
         registered.things = Some(things);
@@ -369,7 +394,7 @@ fn say_what_is_missing(authority: Option<&Value>) {
         ));
     };
     let part = |name: &str| authority["certificateDescription"][name].as_str().unwrap_or_default();
-    if part("status") != "ACTIVE" {
+    if Status::named(part("status")) != Status::Active {
         note(&format!("AWS knows this CA, but it is not active: {HOW}"));
     }
     if part("autoRegistrationStatus") != "ENABLE" {

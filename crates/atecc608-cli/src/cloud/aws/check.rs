@@ -8,11 +8,11 @@ use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, MODU
 use super::greengrass::{self, Core};
 use super::module_copy::{self, Copy};
 use crate::chip_keys::ChipKey;
+use crate::cloud::checks::certificate_file;
 use crate::cloud::folder::{Folder, PRIVATE};
-use crate::cloud::identity::check_file as certificate;
 use crate::cloud::program;
-use crate::cloud::report::Report;
 use crate::host::module::MODULE;
+use crate::output::check::Checks;
 use crate::x509::certificate::Certificate;
 use atecc608_token::config::CONF_VARIABLE;
 
@@ -29,7 +29,7 @@ pub struct Look<'a> {
     /// The key in the chip.
     pub key: &'a ChipKey,
     /// The token's serial number.
-    pub serial: &'a str,
+    pub serial_number: &'a str,
     /// The installed module.
     pub module: &'a Path,
     /// The configuration file, where it is not the usual one.
@@ -38,18 +38,18 @@ pub struct Look<'a> {
 
 impl Look<'_> {
     /// Looks at all of it.
-    pub fn run(&self, report: &mut Report) {
-        self.modes(report);
-        certificate(self.folder, CERTIFICATE, self.certificate, self.key, report);
-        self.module(report);
-        device_client::check(self.folder, self.connection, report);
+    pub fn run(&self, checks: &mut Checks) {
+        self.modes(checks);
+        certificate_file(self.folder, CERTIFICATE, self.certificate, self.key, checks);
+        self.module(checks);
+        device_client::check(self.folder, self.connection, checks);
         if let Some(core) = self.core {
-            greengrass::check(self.folder, self.connection, core, report);
+            greengrass::check(self.folder, self.connection, core, checks);
         }
     }
 
     /// Device Client compares modes by equality, and wants one owner: the user whom it runs as.
-    fn modes(&self, report: &mut Report) {
+    fn modes(&self, checks: &mut Checks) {
         const WHAT: &str = "modes and owners";
         let files = [(CERTIFICATE, CERTIFICATE_MODE), (ROOT_CA, CERTIFICATE_MODE), (MODULE, MODULE_MODE)];
         let paths = files.map(|(name, mode)| (self.folder.file(name), mode));
@@ -58,9 +58,9 @@ impl Look<'_> {
         for (path, mode) in std::iter::once((folder, PRIVATE)).chain(paths) {
             let place = path.display();
             match fs::symlink_metadata(&path) {
-                Err(error) => return report.fail(WHAT, format!("{place}: {error}"), "run the set-up again"),
+                Err(error) => return checks.fail(WHAT, format!("{place}: {error}"), "run the set-up again"),
                 Ok(found) if found.mode() & 0o7777 != mode => {
-                    return report.fail(
+                    return checks.fail(
                         WHAT,
                         format!(
                             "{place} has mode {:03o}, and Device Client takes {mode:03o} only",
@@ -70,7 +70,7 @@ impl Look<'_> {
                     )
                 }
                 Ok(found) if Some(found.uid()) != owner => {
-                    return report.fail(
+                    return checks.fail(
                         WHAT,
                         format!("{place} belongs to user {}, and its folder to another one", found.uid()),
                         format!("chown -R USER {} (the user whom the client runs as)", self.folder.path().display()),
@@ -80,38 +80,38 @@ impl Look<'_> {
             }
         }
         let owner = owner.unwrap_or_default();
-        report.ok(WHAT, format!("as Device Client demands them; it has to run as user {owner}"));
+        checks.ok(WHAT, format!("as Device Client demands them; it has to run as user {owner}"));
     }
 
     /// The copy is the installed module, and a stock program finds the key through it, as a client would.
-    fn module(&self, report: &mut Report) {
+    fn module(&self, checks: &mut Checks) {
         const WHAT: &str = "module";
         let copy = self.folder.file(MODULE).display().to_string();
         match module_copy::compare(self.module, self.folder.path()) {
             Ok(Copy::Current) => {}
-            Ok(_) => return report.fail(WHAT, format!("{copy} is not the installed module"), "atecc608 aws refresh"),
-            Err(error) => return report.fail(WHAT, error.to_string(), "run the set-up again"),
+            Ok(_) => return checks.fail(WHAT, format!("{copy} is not the installed module"), "atecc608 aws refresh"),
+            Err(error) => return checks.fail(WHAT, error.to_string(), "run the set-up again"),
         }
         let arguments = ["--module", &copy, "--token-label", self.connection.token, "--list-objects", "--type", "cert"];
         let variables: Vec<(&str, &str)> = self.config.iter().map(|config| (CONF_VARIABLE, *config)).collect();
         let typed = program::line("pkcs11-tool", &arguments);
         match program::run("pkcs11-tool", &arguments, &variables) {
-            Err(_) => report.warn(
+            Err(_) => checks.warn(
                 WHAT,
                 format!("{copy} is the installed one; it was not loaded, since pkcs11-tool is not installed"),
                 "sudo apt install opensc",
             ),
             Ok(said) if said.success && String::from_utf8_lossy(&said.stdout).contains(&self.key.label) => {
-                report.ok(
+                checks.ok(
                     WHAT,
                     format!("{copy} loads and shows the token \"{}\" with the certificate", self.connection.token),
                 );
             }
             Ok(said) => {
                 let last = said.stderr.trim().lines().last().unwrap_or("it shows no such certificate").to_owned();
-                report.fail(
+                checks.fail(
                     WHAT,
-                    format!("{copy}, loaded by pkcs11-tool: {last} (token {})", self.serial),
+                    format!("{copy}, loaded by pkcs11-tool: {last} (token {})", self.serial_number),
                     format!("ATECC608_LOG=debug {typed}"),
                 );
             }

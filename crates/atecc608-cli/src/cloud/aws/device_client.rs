@@ -9,8 +9,9 @@ use serde_json::{json, Value};
 
 use super::policy::Feature;
 use crate::cloud::folder::Folder;
-use crate::cloud::report::Report;
+use crate::cloud::identity::PIN_TO_ENTER;
 use crate::host::module::MODULE;
+use crate::output::check::Checks;
 
 /// The configuration's file.
 pub const FILE: &str = "device-client.json";
@@ -27,8 +28,6 @@ pub const MODULE_MODE: u32 = 0o640;
 
 /// What stands where a PIN has to and the token has none: it takes any.
 pub const NO_PIN: &str = "unused";
-/// What stands where the PIN of the token has to be entered by hand.
-pub const PIN_TO_ENTER: &str = "ENTER-THE-PIN-OF-THE-TOKEN";
 
 /// What the configurations of all clients are made of.
 pub struct Connection<'a> {
@@ -75,18 +74,18 @@ pub fn configuration(folder: &Folder, connection: &Connection<'_>) -> Value {
 }
 
 /// Looks at the file as the client will.
-pub fn check(folder: &Folder, connection: &Connection<'_>, report: &mut Report) {
+pub fn check(folder: &Folder, connection: &Connection<'_>, checks: &mut Checks) {
     const WHAT: &str = "Device Client configuration";
     let file = folder.file(FILE).display().to_string();
     let remedy = format!("correct {file}, or have it written anew with --replace");
     let text = match folder.read(FILE) {
         Ok(Some(text)) => text,
-        Ok(None) => return report.fail(WHAT, format!("{file} is not there"), "run the set-up again"),
-        Err(error) => return report.fail(WHAT, error.to_string(), remedy),
+        Ok(None) => return checks.fail(WHAT, format!("{file} is not there"), "run the set-up again"),
+        Err(error) => return checks.fail(WHAT, error.to_string(), remedy),
     };
     let found: Value = match serde_json::from_slice(&text) {
         Ok(found) => found,
-        Err(error) => return report.fail(WHAT, format!("{file} is not JSON: {error}"), remedy),
+        Err(error) => return checks.fail(WHAT, format!("{file} is not JSON: {error}"), remedy),
     };
     let wanted = configuration(folder, connection);
     let must = [
@@ -108,17 +107,17 @@ pub fn check(folder: &Folder, connection: &Connection<'_>, report: &mut Report) 
         })
         .collect();
     if !different.is_empty() {
-        return report.fail(WHAT, format!("{file}: {}", different.join("; ")), remedy);
+        return checks.fail(WHAT, format!("{file}: {}", different.join("; ")), remedy);
     }
     match found.pointer("/secure-element/secure-element-pin").and_then(Value::as_str) {
         Some("") | None => {
-            report.fail(WHAT, format!("{file}: secure-element-pin is empty, and the client takes none"), remedy)
+            checks.fail(WHAT, format!("{file}: secure-element-pin is empty, and the client takes none"), remedy)
         }
-        Some(PIN_TO_ENTER) => report.warn(
+        Some(PIN_TO_ENTER) => checks.warn(
             WHAT,
             format!("{file}: the client needs the token's PIN as secure-element-pin"),
             "enter it there, or run the set-up again with --write-pin --replace",
         ),
-        Some(_) => report.ok(WHAT, file),
+        Some(_) => checks.ok(WHAT, file),
     }
 }

@@ -4,9 +4,10 @@
 //! and certificate by their label, which has to be the same, and wants the certificate on the token.
 
 use super::device_client::{Connection, ROOT_CA};
+use crate::chip_keys::uri;
 use crate::cloud::folder::Folder;
-use crate::cloud::names::{quoted, uri_encoded};
-use crate::cloud::report::Report;
+use crate::cloud::literal::quoted;
+use crate::output::check::Checks;
 
 /// The file.
 pub const FILE: &str = "greengrass.yaml";
@@ -36,12 +37,16 @@ pub fn configuration(folder: &Folder, connection: &Connection<'_>, core: &Core<'
         text += &line;
         text.push('\n');
     }
-    text
+    text + &pair(6, "userPin", connection.pin) + "\n"
 }
 
+fn pair(indent: usize, key: &str, value: &str) -> String {
+    format!("{}{key}: {}", " ".repeat(indent), quoted(value))
+}
+
+/// All but the PIN, which a user may enter.
 fn lines(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>) -> Vec<String> {
-    let object = uri_encoded(connection.key);
-    let pair = |indent: usize, key: &str, value: &str| format!("{}{key}: {}", " ".repeat(indent), quoted(value));
+    let object = uri::encoded(connection.key);
     vec![
         "system:".to_owned(),
         pair(2, "certificateFilePath", &format!("pkcs11:object={object};type=cert")),
@@ -61,27 +66,24 @@ fn lines(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>) -> Vec<S
         pair(6, "name", "atecc608"),
         pair(6, "library", core.module),
         format!("      slot: {}", connection.slot),
-        pair(6, "userPin", connection.pin),
     ]
 }
 
 /// Looks whether the file still says what it has to; lines may have been added.
-pub fn check(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>, report: &mut Report) {
+pub fn check(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>, checks: &mut Checks) {
     const WHAT: &str = "Greengrass configuration";
     let file = folder.file(FILE).display().to_string();
     let text = match folder.read(FILE) {
         Ok(Some(text)) => String::from_utf8_lossy(&text).into_owned(),
-        Ok(None) => return report.fail(WHAT, format!("{file} is not there"), "run the set-up again"),
-        Err(error) => return report.fail(WHAT, error.to_string(), "make it readable"),
+        Ok(None) => return checks.fail(WHAT, format!("{file} is not there"), "run the set-up again"),
+        Err(error) => return checks.fail(WHAT, error.to_string(), "make it readable"),
     };
-    let missing: Vec<String> = lines(folder, connection, core)
-        .into_iter()
-        .filter(|line| !line.contains("userPin:") && !text.lines().any(|found| found == line))
-        .collect();
+    let missing: Vec<String> =
+        lines(folder, connection, core).into_iter().filter(|line| !text.lines().any(|found| found == line)).collect();
     if missing.is_empty() {
-        report.ok(WHAT, file);
+        checks.ok(WHAT, file);
     } else {
-        report.fail(
+        checks.fail(
             WHAT,
             format!("{file} lacks {}", missing.iter().map(|line| line.trim()).collect::<Vec<_>>().join(", ")),
             "add the lines, or have the file written anew with --replace",

@@ -4,13 +4,12 @@
 //! A refresh runs as root over folders of other users: it goes through descriptors, follows no link, takes the module from where
 //! this tool finds it and never from what the folder says, and leaves the owner as it is.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::fs::Permissions;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Uid};
+use atecc608_files::{Access, Folder};
 use sha2::{Digest, Sha256};
 
 use super::device_client::MODULE_MODE;
@@ -34,8 +33,9 @@ pub enum Copy {
 /// [`Error::Refused`] if a file can't be read.
 pub fn compare(module: &Path, folder: &Path) -> Result<Copy> {
     let module = read(module)?;
-    let folder_fd = open_folder(folder)?;
-    Ok(match existing(&folder_fd, folder)? {
+    let files = Folder::open(folder).map_err(|error| refused(folder, &error))?;
+    let before = existing(&files).map_err(|error| refused(&folder.join(MODULE), &error))?;
+    Ok(match before {
         None => Copy::New,
         Some(digest) if digest == sha256(&module) => Copy::Current,
         Some(_) => Copy::Renewed,
@@ -48,57 +48,36 @@ pub fn compare(module: &Path, folder: &Path) -> Result<Copy> {
 /// [`Error::Refused`] if a file can't be read or written.
 pub fn renew(module: &Path, folder: &Path) -> Result<Copy> {
     let contents = read(module)?;
-    let folder_fd = open_folder(folder)?;
-    let before = existing(&folder_fd, folder)?;
-    let failed = |error: rustix::io::Errno| refused(&folder.join(MODULE), &error.into());
-    if before == Some(sha256(&contents)) {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = fs::openat(&folder_fd, MODULE, flags, Mode::empty()).map_err(failed)?;
-        if fs::fstat(&file).map_err(failed)?.st_mode & 0o7777 != MODULE_MODE {
-            fs::fchmod(&file, Mode::from_bits_truncate(MODULE_MODE)).map_err(failed)?;
+    let files = Folder::open(folder).map_err(|error| refused(folder, &error))?;
+    renewed(&files, &contents).map_err(|error| refused(&folder.join(MODULE), &error))
+}
+
+fn renewed(files: &Folder, contents: &[u8]) -> std::io::Result<Copy> {
+    let before = existing(files)?;
+    if before == Some(sha256(contents)) {
+        let file = files.file(MODULE)?;
+        if file.metadata()?.mode() & 0o7777 != MODULE_MODE {
+            file.set_permissions(Permissions::from_mode(MODULE_MODE))?;
         }
         return Ok(Copy::Current);
     }
-    let owner = fs::fstat(&folder_fd).map_err(failed)?;
-    let temporary = format!(".{MODULE}.{}", std::process::id());
-    let written = write(&folder_fd, OsStr::new(&temporary), &contents, &owner);
-    if let Err(error) = written {
-        let _ = fs::unlinkat(&folder_fd, &temporary, AtFlags::empty());
-        return Err(refused(&folder.join(MODULE), &error));
-    }
+    let owner = files.metadata()?;
+    let ours = owner.uid() == rustix::process::geteuid().as_raw();
+    let given = |id: u32| (!ours).then_some(id);
+    let access = Access { mode: MODULE_MODE, owner: given(owner.uid()), group: given(owner.gid()) };
+    files.replace(MODULE, contents, access)?;
     Ok(if before.is_some() { Copy::Renewed } else { Copy::New })
 }
 
-fn write(folder: &OwnedFd, temporary: &OsStr, contents: &[u8], owner: &fs::Stat) -> std::io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(fs::openat(folder, temporary, flags, Mode::RUSR | Mode::WUSR)?);
-    file.write_all(contents)?;
-    let ours = rustix::process::geteuid();
-    if owner.st_uid != ours.as_raw() {
-        fs::fchown(&file, Some(Uid::from_raw(owner.st_uid)), Some(Gid::from_raw(owner.st_gid)))?;
-    }
-    fs::fchmod(&file, Mode::from_bits_truncate(MODULE_MODE))?;
-    file.sync_all()?;
-    fs::renameat(folder, temporary, folder, MODULE)?;
-    Ok(fs::fsync(folder)?)
-}
-
-fn open_folder(folder: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::open(folder, flags, Mode::empty()).map_err(|error| refused(folder, &error.into()))
-}
-
 /// SHA-256 of the copy that is there.
-fn existing(folder: &OwnedFd, path: &Path) -> Result<Option<[u8; 32]>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match fs::openat(folder, MODULE, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(refused(&path.join(MODULE), &error.into())),
+fn existing(files: &Folder) -> std::io::Result<Option<[u8; 32]>> {
+    let file = match files.file(MODULE) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file?,
     };
     let mut contents = Vec::new();
     // More than any module of ours: whatever it is, it is another one.
-    file.take(64 << 20).read_to_end(&mut contents).map_err(|error| refused(&path.join(MODULE), &error))?;
+    file.take(64 << 20).read_to_end(&mut contents)?;
     Ok(Some(sha256(&contents)))
 }
 

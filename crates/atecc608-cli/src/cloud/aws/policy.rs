@@ -5,13 +5,13 @@
 //! features) and Greengrass v2 ("Minimal AWS IoT policy for core devices") ask for them, with one difference: where Greengrass's
 //! own sample ends names with `*`, so that `gateway-1` may speak for `gateway-10`, here stands this thing's name and nothing more.
 
+use base16ct::lower::encode_string as hex;
 use clap::ValueEnum;
 use serde_json::{json, Value};
 use sha2::{Digest, Sha256};
 
 use super::arn::Account;
 use crate::error::{Error, Result};
-use crate::output::hex;
 
 /// Most characters of a policy document, white space not counted (AWS IoT Core quotas).
 const MAX_LEN: usize = 2048;

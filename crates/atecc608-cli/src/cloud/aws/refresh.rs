@@ -1,15 +1,16 @@
 //! `atecc608 aws refresh`: after an upgrade of the package, the private copies of the module are made anew. The package's scripts run
 //! it; it asks no chip and no network, and does nothing where everything is current.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use super::module_copy::{self, Copy};
 use super::PARENT;
 use crate::error::Result;
 use crate::host::module::{self, MODULE};
+use crate::output::check::{self, Check, Remedies, Verdict};
 use crate::output::Output;
 
 /// Arguments of `aws refresh`.
@@ -26,40 +27,64 @@ pub struct Arguments {
     check: bool,
 }
 
+#[derive(Serialize)]
+struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<String>,
+    checks: Vec<Check>,
+    /// The same with the names that they had before, which go with the next version.
+    copies: Vec<CopyReport>,
+}
+
+#[derive(Serialize)]
+struct CopyReport {
+    path: String,
+    result: State,
+}
+
+/// What a copy is, or became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Current,
+    Old,
+    Renewed,
+    Failed,
+}
+
 /// Renews the copies.
 ///
 /// # Errors
 /// That there is no module; what is wrong with a folder is part of the answer.
 pub fn run(arguments: &Arguments) -> Result<Output> {
     let folders = if arguments.dir.is_empty() { module_copy::folders(PARENT.as_ref())? } else { arguments.dir.clone() };
-    let mut text = String::new();
-    let mut rows = Vec::new();
-    let mut failed = false;
+    let mut report = Report { module: None, checks: Vec::new(), copies: Vec::new() };
     if folders.is_empty() {
-        text += &format!("no thing was set up in {PARENT}: there is nothing to renew\n");
-        return Output::new(text, &json!({ "copies": rows }));
+        return Output::new(format!("no thing was set up in {PARENT}: there is nothing to renew\n"), &report);
     }
     let module = module::installed(arguments.module.as_deref())?;
+    report.module = Some(module.display().to_string());
     for folder in folders {
         let path = folder.join(MODULE).display().to_string();
-        let done =
-            if arguments.check { module_copy::compare(&module, &folder) } else { module_copy::renew(&module, &folder) };
-        let result = match done {
-            Ok(Copy::Current) => "current".to_owned(),
-            Ok(_) if arguments.check => {
-                failed = true;
-                "old: atecc608 aws refresh".to_owned()
-            }
-            Ok(_) => "renewed: restart the client that uses it".to_owned(),
-            Err(error) => {
-                failed = true;
-                format!("failed: {error}")
-            }
-        };
-        text += &format!("{path}: {result}\n");
-        let word = result.split(':').next().unwrap_or_default().to_owned();
-        rows.push(json!({ "path": path, "result": word }));
+        let (state, check) = look(&module, &folder, &path, arguments.check);
+        report.copies.push(CopyReport { path, result: state });
+        report.checks.push(check);
     }
-    let answer = json!({ "module": module.display().to_string(), "copies": rows });
-    Output::new(text, &answer).map(|output| output.failed_if(failed))
+    let failed = report.checks.iter().any(Check::has_failed);
+    Output::new(check::text(&report.checks, Remedies::All), &report).map(|output| output.failed_if(failed))
+}
+
+/// Renews one copy, or only looks at it.
+fn look(module: &Path, folder: &Path, path: &str, only_look: bool) -> (State, Check) {
+    let done = if only_look { module_copy::compare(module, folder) } else { module_copy::renew(module, folder) };
+    let with = |check: Check, remedy: &str| Check { remedy: Some(remedy.to_owned()), ..check };
+    match done {
+        Ok(Copy::Current) => (State::Current, Check::new(path, Verdict::Ok, "current")),
+        Ok(_) if only_look => (
+            State::Old,
+            with(Check::new(path, Verdict::Failed, "old: not the installed module"), "atecc608 aws refresh"),
+        ),
+        Ok(_) => (State::Renewed, with(Check::new(path, Verdict::Ok, "renewed"), "restart the client that uses it")),
+        Err(error) => (State::Failed, Check::new(path, Verdict::Failed, error.to_string())),
+    }
 }

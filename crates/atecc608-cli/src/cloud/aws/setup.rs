@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 use super::arn::{check_thing_name, Account};
 use super::calls;
 use super::certificate::{taken, Search, Source, REQUEST};
-use super::check;
-use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, NO_PIN, PIN_TO_ENTER, ROOT_CA};
+use super::check::Look;
+use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, NO_PIN, ROOT_CA};
 use super::greengrass::{self, Core};
 use super::module_copy::{self, Copy};
 use super::policy::{self, Feature};
@@ -28,12 +28,13 @@ use super::steps::Steps;
 use super::thing::{Wanted, POLICY};
 use super::PARENT;
 use crate::chip_keys::LoginArguments;
+use crate::cloud::checks::{self, Looked};
 use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
-use crate::cloud::identity::Identity;
-use crate::cloud::report::{Finding, Report};
+use crate::cloud::identity::{Identity, PIN_TO_ENTER};
 use crate::error::{Error, Result};
 use crate::host::module::{self, MODULE};
 use crate::input::secret::first_line;
+use crate::output::check::{self, Checks, Remedies};
 use crate::output::{note, Output};
 use crate::target::Selection;
 
@@ -101,7 +102,7 @@ struct Answer<'a> {
     folder: String,
     files: &'a [Placed],
     commands: &'a [String],
-    checks: &'a [Finding],
+    checks: Vec<Looked<'a>>,
 }
 
 /// Sets the thing up.
@@ -208,26 +209,26 @@ impl Setup<'_> {
         let module_path = module.display().to_string();
         let region = region.or_else(|| region_of(&hosts.endpoint)).unwrap_or_default();
         let core = self.core(&hosts, &region, &module_path);
-        kept(&mut folder, ROOT_CA, root_ca.as_bytes(), CERTIFICATE_MODE)?;
+        folder.place_or_note(ROOT_CA, root_ca.as_bytes(), CERTIFICATE_MODE)?;
         let copied = module_copy::renew(&module, folder.path())?;
         let outcome = if copied == Copy::Current { Outcome::Unchanged } else { Outcome::Written };
         folder.note(MODULE, device_client::MODULE_MODE, outcome);
         for (name, contents, mode) in self.files(&folder, &connection, core.as_ref(), &module_path) {
-            kept(&mut folder, name, contents.as_bytes(), mode)?;
+            folder.place_or_note(name, contents.as_bytes(), mode)?;
         }
 
-        let mut report = Report::default();
-        let look = check::Look {
+        let mut looked = Checks::default();
+        let look = Look {
             folder: &folder,
             connection: &connection,
             core: core.as_ref(),
             certificate: &found.certificate,
             key: &key,
-            serial: &self.identity.serial,
+            serial_number: &self.identity.serial_number,
             module: &module,
             config: self.identity.config.as_deref(),
         };
-        look.run(&mut report);
+        look.run(&mut looked);
         let id = found.registered.as_ref().map(|registered| registered.id.as_str());
         let answer = Answer {
             thing: self.thing(),
@@ -240,11 +241,11 @@ impl Setup<'_> {
             folder: folder.path().display().to_string(),
             files: folder.placed(),
             commands: self.steps.lines(),
-            checks: report.findings(),
+            checks: checks::json(&looked),
         };
-        let text = said(&answer, &root_ca_from, &report)
+        let text = said(&answer, &root_ca_from, &looked)
             + &next_steps(&folder, self.identity.config.as_deref(), core.is_some());
-        Output::new(text, &answer).map(|output| output.failed_if(report.failed()))
+        Output::new(text, &answer).map(|output| output.failed_if(looked.first_failed().is_some()))
     }
 
     /// The account's endpoints. With them it is proven that the AWS CLI is there, and may ask.
@@ -394,7 +395,7 @@ impl Setup<'_> {
 }
 
 /// The answer as text.
-fn said(answer: &Answer<'_>, root_ca_from: &str, report: &Report) -> String {
+fn said(answer: &Answer<'_>, root_ca_from: &str, checks: &Checks) -> String {
     let generated = if answer.key_generated { ", generated now" } else { "" };
     let certificate = answer.certificate_id.unwrap_or("by the own CA; AWS registers it at the first connection");
     let mut text = format!("thing        {}\nkey          \"{}\" in the chip{generated}\n", answer.thing, answer.key);
@@ -403,18 +404,7 @@ fn said(answer: &Answer<'_>, root_ca_from: &str, report: &Report) -> String {
         text += &format!("policy       {name}\n");
     }
     text += &format!("endpoint     {}\nroot CA      {root_ca_from}\n\n", answer.endpoint);
-    text + &folder::text(answer.files) + "\nchecks\n" + &report.text()
-}
-
-/// Places a file, and says so if another one stays.
-fn kept(folder: &mut Folder, name: &str, contents: &[u8], mode: u32) -> Result<()> {
-    if folder.place(name, contents, mode)? == Outcome::Kept {
-        note(&format!(
-            "{} has other contents and is left as it is; --replace writes it anew and keeps the old one beside it",
-            folder.file(name).display()
-        ));
-    }
-    Ok(())
+    text + &folder::text(answer.files) + "\nchecks\n" + &check::text(checks.as_slice(), Remedies::All)
 }
 
 /// The region in an endpoint's name: PREFIX-ats.iot.REGION.amazonaws.com.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::arn::Account;
 use super::calls;
-use super::certificate::Registered;
+use super::certificate::{Registered, Status};
 use super::policy::{self, Feature};
 use super::program::{text, Failure};
 use super::steps::Steps;
@@ -41,7 +41,7 @@ impl Wanted<'_> {
         let account = self.account(steps)?;
         let name = self.policy(steps, &account, folder)?;
         self.attach(steps, &name, certificate)?;
-        if certificate.status != "ACTIVE" {
+        if certificate.status != Status::Active {
             steps.make("AWS IoT lets the certificate in", &calls::activate_certificate(&certificate.id))?;
         }
         Ok((name, account))

@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use base16ct::lower::encode_string as hex;
+use base64ct::{Base64, Encoding};
 use clap::Args;
 use serde::Serialize;
 use sha1::{Digest, Sha1};
@@ -12,7 +14,7 @@ use sha2::Sha256;
 use crate::cloud::manifest::{existing, lacking};
 use crate::error::{Error, Result};
 use crate::manifest::Chips;
-use crate::output::{hex, Output};
+use crate::output::Output;
 use crate::x509::certificate::Certificate;
 
 /// Arguments of `manifest azure`.
@@ -98,7 +100,7 @@ fn enrolments(chips: &Chips) -> Result<Vec<Enrolment>> {
             serial_number: chip.serial_number.clone(),
             sha1_thumbprint: hex(&Sha1::digest(certificate.der())),
             sha256_thumbprint: hex(&Sha256::digest(certificate.der())),
-            certificate: pem.lines().filter(|line| !line.starts_with("-----")).collect(),
+            certificate: Base64::encode_string(certificate.der()),
             certificate_pem: pem.trim_end().to_owned(),
         });
     }

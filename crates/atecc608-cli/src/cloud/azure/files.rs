@@ -6,7 +6,8 @@ use der::pem::{encode_string, LineEnding};
 use der::{Encode, Tag};
 
 use super::commands::{hub_host, Service};
-use crate::cloud::names::{quoted, uri_encoded};
+use crate::chip_keys::uri;
+use crate::cloud::literal::quoted;
 
 /// The certificate, with its chain if a CA signed it.
 pub const CERTIFICATE: &str = "device.pem";
@@ -23,7 +24,7 @@ const DPS_HOST: &str = "global.azure-devices-provisioning.net";
 
 /// The private key in the chip as a URI (RFC 7512). A PIN is never in it.
 pub fn key_uri(token: &str, key: &str) -> String {
-    format!("pkcs11:token={};object={};type=private", uri_encoded(token), uri_encoded(key))
+    format!("pkcs11:token={};object={};type=private", uri::encoded(token), uri::encoded(key))
 }
 
 /// A key as a file, for programs that open one: OpenSSL with pkcs11-provider goes to the token with it. No secret is in it.
@@ -98,8 +99,8 @@ client.shutdown()
 /// As the template of the service has it (Azure/iot-identity-service, July 2026). `pkcs11_base_slot` is left out: keys that the
 /// services make for themselves would fill the chip's few slots, so they stay files.
 pub fn edge(service: &Service, device: &str, certificate: &str, key: &EdgeKey<'_>) -> String {
-    let pin = key.pin.map_or_else(String::new, |pin| format!("?pin-value={}", uri_encoded(pin)));
-    let uri = format!("pkcs11:token={};object={}{pin}", uri_encoded(key.token), uri_encoded(key.label));
+    let pin = key.pin.map_or_else(String::new, |pin| format!("?pin-value={}", uri::encoded(pin)));
+    let uri = format!("pkcs11:token={};object={}{pin}", uri::encoded(key.token), uri::encoded(key.label));
     let identity =
         format!("identity_cert = {}\nidentity_pk = {}\n", quoted(&format!("file://{certificate}")), quoted(&uri));
     let provisioning = match service {

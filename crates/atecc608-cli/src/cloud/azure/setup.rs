@@ -9,14 +9,14 @@ use super::commands::{self, Service, Trust};
 use super::files::{self, EdgeKey, CERTIFICATE, COMMANDS, EDGE, KEY, PROGRAM};
 use super::PARENT;
 use crate::chip_keys::{ChipKey, LoginArguments};
-use crate::cloud::aws::device_client::PIN_TO_ENTER;
+use crate::cloud::checks::{self, Looked};
 use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
-use crate::cloud::identity::{check_file, is_for, Identity};
+use crate::cloud::identity::{is_for, Identity, PIN_TO_ENTER};
 use crate::cloud::pem::{certificates, fingerprint};
 use crate::cloud::program;
-use crate::cloud::report::{Finding, Report};
 use crate::error::{Error, Result};
 use crate::host::module;
+use crate::output::check::{self, Checks, Remedies};
 use crate::output::{note, Output};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
@@ -98,7 +98,7 @@ struct Answer<'a> {
     files: &'a [Placed],
     commands: &'a [String],
     applied: bool,
-    checks: &'a [Finding],
+    checks: Vec<Looked<'a>>,
 }
 
 /// Sets the device up.
@@ -154,8 +154,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         }
     }
 
-    let mut report = Report::default();
-    check_file(&folder, CERTIFICATE, &certificate, &key, &mut report);
+    let mut looked = Checks::default();
+    checks::certificate_file(&folder, CERTIFICATE, &certificate, &key, &mut looked);
     let answer = Answer {
         device,
         key: &key.label,
@@ -166,20 +166,20 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         files: folder.placed(),
         commands: &shown,
         applied: arguments.apply,
-        checks: report.findings(),
+        checks: checks::json(&looked),
     };
     let mut text = format!("device       {device}\nkey          \"{}\" in the chip", key.label);
     text += if generated { ", generated now\n" } else { "\n" };
     text += &format!("key URI      {uri}\nthumbprint   {thumbprint}\n\n");
     text += &folder::text(folder.placed());
-    text += &format!("\nchecks\n{}", report.text());
+    text += &format!("\nchecks\n{}", check::text(looked.as_slice(), Remedies::All));
     if !arguments.apply {
         text += &format!("\nnext: what enrols the device (also in {})\n", folder.file(COMMANDS).display());
         for line in &shown {
             text += &format!("  {line}\n");
         }
     }
-    Output::new(text, &answer).map(|output| output.failed_if(report.failed()))
+    Output::new(text, &answer).map(|output| output.failed_if(looked.first_failed().is_some()))
 }
 
 fn service(arguments: &Arguments) -> Result<Service> {
@@ -276,12 +276,7 @@ fn place(
         all.push((EDGE, files::edge(service, &arguments.device, &certificate, &key), 0o600));
     }
     for (name, contents, mode) in all {
-        if folder.place(name, contents.as_bytes(), mode)? == Outcome::Kept {
-            note(&format!(
-                "{} has other contents and is left as it is; --replace writes it anew and keeps the old one beside it",
-                folder.file(name).display()
-            ));
-        }
+        folder.place_or_note(name, contents.as_bytes(), mode)?;
     }
     Ok(())
 }

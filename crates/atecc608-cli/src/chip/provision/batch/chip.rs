@@ -1,7 +1,9 @@
 //! One chip of a batch, from whatever it is to its line in the manifest.
 
+use std::fmt;
 use std::sync::Arc;
 
+use base16ct::lower::encode_string as hex;
 use der::DateTime;
 use serde::Serialize;
 
@@ -13,19 +15,19 @@ use crate::chip_keys::{ChipKey, ChipKeys, NewKeyNames};
 use crate::error::{Error, Result};
 use crate::manifest::AttestationKey;
 use crate::manifest::{name_for, KeyRecord, Record};
-use crate::output::{hex, public_key_pem};
 use crate::target::Target;
 use crate::x509::certificate::Certificate;
 use crate::x509::issue::{issue, Applicant};
+use crate::x509::pem;
 use crate::x509::signer::Signer;
 use crate::x509::subject::Subject;
 use crate::x509::{request, terms};
 use atecc608_token::attest::KeyName;
-use atecc608_token::config::{BusLocation, Config, TokenConfig};
+use atecc608_token::config::{slot_number, BusLocation, Config, TokenConfig};
 use atecc608_token::point::Point;
 use atecc608_token::store::Store;
 use atecc608_token::Token;
-use atecc608_wire::{ConfigZone, Slot};
+use atecc608_wire::ConfigZone;
 
 /// A chip's place at the station.
 pub struct Chip<'a> {
@@ -34,14 +36,32 @@ pub struct Chip<'a> {
     pub token: &'a TokenConfig,
 }
 
-/// What became of it.
+/// What became of a chip, or would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    WouldProvision,
+    WouldFinish,
+    WouldRecord,
+    InManifest,
+    Done,
+    Failed,
+    NotBegun,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// What there is to say about a chip.
 #[derive(Debug, Serialize)]
 pub struct ChipReport {
     bus: String,
     address: String,
     serial_number: Option<String>,
-    /// "would-provision", "would-finish", "would-record", "in-manifest", "done", "failed" or "not-begun".
-    result: &'static str,
+    result: Outcome,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -51,7 +71,7 @@ pub struct ChipReport {
 impl ChipReport {
     /// Whether the batch has failed with it.
     pub fn is_failure(&self) -> bool {
-        matches!(self.result, "failed" | "not-begun")
+        matches!(self.result, Outcome::Failed | Outcome::NotBegun)
     }
 
     /// For people.
@@ -73,7 +93,7 @@ impl ChipReport {
             bus: bus.to_string(),
             address: String::new(),
             serial_number: None,
-            result: "failed",
+            result: Outcome::Failed,
             problem: Some("this bus's worker died: run the same command again, and report this".to_owned()),
             warnings: Vec::new(),
         }
@@ -95,7 +115,7 @@ impl Chip<'_> {
             bus: self.token.bus.to_string(),
             address: format!("{:#04x}", self.token.address),
             serial_number: None,
-            result: "not-begun",
+            result: Outcome::NotBegun,
             problem: None,
             warnings: Vec::new(),
         };
@@ -106,7 +126,7 @@ impl Chip<'_> {
         match self.work(&mut report) {
             Ok(result) => report.result = result,
             Err(error) => {
-                report.result = "failed";
+                report.result = Outcome::Failed;
                 report.problem = Some(error.to_string());
                 say(&format!("{} at {}", report.bus, report.address), &error.to_string());
             }
@@ -114,7 +134,7 @@ impl Chip<'_> {
         report
     }
 
-    fn work(&self, report: &mut ChipReport) -> Result<&'static str> {
+    fn work(&self, report: &mut ChipReport) -> Result<Outcome> {
         let station = self.station;
         let mut target = Target::open(self.config, self.token)?;
         let guard = target.lock()?;
@@ -128,7 +148,7 @@ impl Chip<'_> {
             .map_err(|changes| foreign(&place, &zone, station.profile, &changes))?;
         if let Some(record) = station.ledger.record(&serial) {
             self.compare(&mut target, &plan, record)?;
-            return Ok("in-manifest");
+            return Ok(Outcome::InManifest);
         }
         let ours = plan.standing == Standing::Blank || station.ledger.was_begun(&serial);
         if !ours && !station.adopt {
@@ -141,9 +161,9 @@ impl Chip<'_> {
         }
         if !station.lock_forever {
             return Ok(match plan.standing {
-                Standing::Blank => "would-provision",
-                Standing::HalfProvisioned => "would-finish",
-                Standing::Provisioned => "would-record",
+                Standing::Blank => Outcome::WouldProvision,
+                Standing::HalfProvisioned => Outcome::WouldFinish,
+                Standing::Provisioned => Outcome::WouldRecord,
             });
         }
         let locked = self.locked(&mut target, zone, &plan, &serial)?;
@@ -162,7 +182,7 @@ impl Chip<'_> {
             ))
         })?;
         say(&place, &format!("{serial} is done"));
-        Ok("done")
+        Ok(Outcome::Done)
     }
 
     /// Has both zones locked, from wherever the chip is.
@@ -275,7 +295,7 @@ impl Chip<'_> {
         let attestation = record.attestation.as_ref().map(|key| (key.slot, key.public_key.as_str()));
         let pairs = [Some((record.key.slot, record.key.public_key.as_str())), attestation];
         for (number, public_key) in pairs.into_iter().flatten() {
-            let Some(slot) = Slot::new(number) else {
+            let Ok(slot) = slot_number(number) else {
                 return refused("its line names a slot that no chip has");
             };
             let told = target.converse(|awake| awake.public_key(slot))?;
@@ -294,6 +314,6 @@ fn key_record(key: &ChipKey) -> KeyRecord {
         label: key.label.clone(),
         id: hex(&key.id),
         public_key: hex(&key.point.uncompressed()),
-        public_key_pem: public_key_pem(&key.point),
+        public_key_pem: pem::public_key(&key.point),
     }
 }

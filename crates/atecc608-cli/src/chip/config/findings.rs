@@ -1,0 +1,62 @@
+//! What there is to know of a configuration, as text and as JSON.
+
+use serde::Serialize;
+
+use crate::output::check::{self, Check, Remedies, Verdict};
+use atecc608_wire::Slot;
+
+/// A finding about a slot; without one about the whole chip.
+pub fn finding(result: Verdict, slot: Option<Slot>, detail: impl Into<String>) -> Check {
+    let name = slot.map_or_else(|| "chip".to_owned(), |slot| format!("slot {slot}"));
+    Check { slot: slot.map(Slot::number), ..Check::new(name, result, detail) }
+}
+
+/// How many of them are dangerous.
+pub fn dangers(findings: &[Check]) -> usize {
+    findings.iter().filter(|finding| finding.has_failed()).count()
+}
+
+/// The findings, one line each.
+pub fn text(findings: &[Check]) -> String {
+    match findings {
+        [] => "Nothing in it is dangerous.\n".to_owned(),
+        findings => check::text(findings, Remedies::All),
+    }
+}
+
+/// The findings as JSON has them.
+#[derive(Serialize)]
+pub struct Findings {
+    checks: Vec<Check>,
+    /// The same with the names that they had before, which go with the next version.
+    findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    level: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slot: Option<u8>,
+    text: String,
+}
+
+impl From<Vec<Check>> for Findings {
+    fn from(checks: Vec<Check>) -> Self {
+        let findings = checks.iter().map(|check| {
+            let level = match check.result {
+                Verdict::Ok | Verdict::Skipped => "note",
+                Verdict::Warning => "warning",
+                Verdict::Failed => "danger",
+            };
+            Finding { level, slot: check.slot, text: check.detail.clone() }
+        });
+        Self { findings: findings.collect(), checks }
+    }
+}
+
+impl Findings {
+    /// In the one vocabulary.
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+}

@@ -1,0 +1,163 @@
+//! What a command looked at and found, in one vocabulary for all of them: ok, warning, failed, skipped.
+
+use serde::Serialize;
+
+use super::terminal::{coloured, Colour};
+
+/// What a check came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but not as well as it could; or not everybody needs it.
+    Warning,
+    /// It does not work, or is dangerous.
+    Failed,
+    /// It could not be checked, because of another check.
+    Skipped,
+}
+
+/// One thing that was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: String,
+    /// What it came to.
+    pub result: Verdict,
+    /// What was found.
+    pub detail: String,
+    /// The slot of the chip that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<u8>,
+    /// What to type or do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// Checks in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Checks(Vec<Check>);
+
+/// Which remedies the text shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedies {
+    /// All of them.
+    All,
+    /// Those of warnings: the caller tells what to do about a failure.
+    OfWarnings,
+}
+
+impl Verdict {
+    /// The word in text and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The word, padded to a column, in its colour.
+    fn column(self) -> String {
+        let word = self.word();
+        let shown = match self {
+            Self::Ok => coloured(word, Colour::Green),
+            Self::Warning => coloured(word, Colour::Yellow),
+            Self::Failed => coloured(word, Colour::Red),
+            Self::Skipped => word.to_owned(),
+        };
+        shown + &" ".repeat(Self::Warning.word().len().saturating_sub(word.len()))
+    }
+}
+
+impl Check {
+    /// A check without a remedy.
+    pub fn new(name: impl Into<String>, result: Verdict, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), result, detail: detail.into(), slot: None, remedy: None }
+    }
+
+    /// Whether it failed.
+    pub fn has_failed(&self) -> bool {
+        self.result == Verdict::Failed
+    }
+}
+
+impl Checks {
+    /// As it should be.
+    pub fn ok(&mut self, name: &str, detail: impl Into<String>) {
+        self.0.push(Check::new(name, Verdict::Ok, detail));
+    }
+
+    /// It may work all the same.
+    pub fn warn(&mut self, name: &str, detail: impl Into<String>, remedy: impl Into<String>) {
+        let check = Check::new(name, Verdict::Warning, detail);
+        self.0.push(Check { remedy: Some(remedy.into()), ..check });
+    }
+
+    /// It will not work.
+    pub fn fail(&mut self, name: &str, detail: impl Into<String>, remedy: impl Into<String>) {
+        let check = Check::new(name, Verdict::Failed, detail);
+        self.0.push(Check { remedy: Some(remedy.into()), ..check });
+    }
+
+    /// These could not be checked.
+    pub fn skip(&mut self, names: &[&str], because: &str) {
+        self.0.extend(names.iter().map(|name| Check::new(*name, Verdict::Skipped, format!("not checked: {because}"))));
+    }
+
+    /// All of them, in order.
+    pub fn as_slice(&self) -> &[Check] {
+        &self.0
+    }
+
+    /// The first that failed.
+    pub fn first_failed(&self) -> Option<&Check> {
+        self.0.iter().find(|check| check.has_failed())
+    }
+}
+
+impl From<Vec<Check>> for Checks {
+    fn from(checks: Vec<Check>) -> Self {
+        Self(checks)
+    }
+}
+
+/// A line for each check, in columns, and its remedy below it.
+pub fn text(checks: &[Check], remedies: Remedies) -> String {
+    let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Check { name, result, detail, remedy, .. } in checks {
+        text += &format!("{}  {name:<width$}  {detail}\n", result.column());
+        let shown = remedies == Remedies::All || *result == Verdict::Warning;
+        if let Some(remedy) = remedy.as_ref().filter(|_| shown) {
+            text += &format!("{:7}  {:width$}  -> {remedy}\n", "", "");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_the_same_in_text_and_json() {
+        for verdict in [Verdict::Ok, Verdict::Warning, Verdict::Failed, Verdict::Skipped] {
+            assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.word());
+        }
+        let mut checks = Checks::default();
+        checks.ok("one", "is well");
+        checks.warn("the second", "could be better", "do this");
+        checks.fail("three", "is broken", "do that");
+        checks.skip(&["four"], "three is broken");
+        assert_eq!(
+            text(checks.as_slice(), Remedies::OfWarnings),
+            "ok       one         is well\nwarning  the second  could be better\n                     -> do this\n\
+             failed   three       is broken\nskipped  four        not checked: three is broken\n"
+        );
+        assert!(text(checks.as_slice(), Remedies::All).contains("-> do that"));
+        assert_eq!(checks.first_failed().unwrap().name, "three");
+    }
+}

@@ -1,0 +1,9 @@
+//! The example in the README: the transfers are those of its script.
+
+#[path = "../../examples/sign.rs"]
+mod sign;
+
+#[test]
+fn the_example_makes_the_transfers_of_its_script_and_no_others() {
+    sign::main().unwrap();
+}
