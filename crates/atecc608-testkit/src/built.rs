@@ -5,41 +5,34 @@
 //! what cargo says that it built is what the test gets. So it is never an older one. Cargo takes a moment where nothing is to be
 //! done, and several processes that ask at once wait for each other.
 //!
-//! `scripts/test_programs.py` builds all of it beside the tests and names the folder in [`FOLDER`]; then no cargo is run.
+//! `scripts/test_programs.py` builds all of it beside the tests and names what it built in the environment; then no cargo is run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The variable with the folder of programs that have just been built.
-const FOLDER: &str = "ATECC608_TEST_BUILT";
-
 /// `libatecc608_pkcs11.so`, with the simulated chip in it.
 pub fn module() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| built("libatecc608_pkcs11.so", "atecc608-pkcs11", "--lib"))
+    PATH.get_or_init(|| built("ATECC608_TEST_MODULE", "libatecc608_pkcs11.so", "atecc608-pkcs11", "--lib"))
 }
 
 /// The tool, `atecc608`.
 pub fn tool() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| built("atecc608", "atecc608-cli", "--bins"))
+    PATH.get_or_init(|| built("ATECC608_TEST_TOOL", "atecc608", "atecc608-cli", "--bins"))
 }
 
 /// `atecc608-sim`.
 pub fn simulator() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| built("atecc608-sim", "atecc608-sim", "--bins"))
+    PATH.get_or_init(|| built("ATECC608_TEST_SIMULATOR", "atecc608-sim", "atecc608-sim", "--bins"))
 }
 
-/// The file of this name, which these targets of this package are.
-fn built(file: &str, package: &str, targets: &str) -> PathBuf {
-    match std::env::var_os(FOLDER) {
-        Some(folder) => {
-            let path = Path::new(&folder).join(file);
-            assert!(path.exists(), "{FOLDER}: {} does not exist", path.display());
-            path
-        }
+/// What this variable names, as built a moment ago; else the file of this name that cargo makes of these targets of this package.
+fn built(variable: &str, file: &str, package: &str, targets: &str) -> PathBuf {
+    match std::env::var_os(variable) {
+        Some(path) => path.into(),
         None => build(file, &["--package", package, targets]),
     }
 }

@@ -1,8 +1,7 @@
 //! The driver's attestation against the simulated chip: what it costs, and that no fault makes two keys of one, or a statement
 //! that does not hold.
 
-use atecc608::attest::Born;
-use atecc608::attest::Evidence;
+use atecc608::attest::{Born, Evidence};
 use atecc608::ops::Before;
 use atecc608::{Chip, Error};
 use atecc608_sim::image::Part;
