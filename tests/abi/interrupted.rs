@@ -166,8 +166,7 @@ fn a_backup_from_the_middle_of_a_destruction_neither_hides_nor_frees_a_later_key
 fn an_open_intent_does_not_keep_keys_from_being_used_where_the_state_can_not_be_written() {
     let (module, bus) = Module::on_bus(chip::provisioned());
     kill_in_gen_key(&module, &bus, "generate a", true);
-    let obstacle = module.state_file().with_file_name(format!(".state.toml.{}", std::process::id()));
-    fs::create_dir(&obstacle).unwrap();
+    let _never = module.obstruct_state();
     let session = module.start();
     let found = module.private_keys(session);
     assert_eq!(found.len(), 1);

@@ -190,15 +190,14 @@ fn a_pin_that_the_state_can_not_keep_is_not_given() {
         let (module, bus, session, _) = pin::with_key();
         bus.set_switches(0, Switches { derive_key_rolls_no_mac: rolls, ..Switches::default() }).unwrap();
         let before = pin::secret_in(&bus.image(0).unwrap(), pin::AUTHORISATION);
-        let obstacle = module.state_file().with_file_name(format!(".state.toml.{}", std::process::id()));
-        std::fs::create_dir(&obstacle).unwrap();
+        let make_replaceable = module.obstruct_state();
         assert_eq!(set_pin(&module, session, PIN, OTHER_PIN), Err(CKR_TOKEN_WRITE_PROTECTED));
         logout(&module, session).unwrap();
         module.login(session, CKU_SO, &code()).unwrap();
         assert_eq!(init_pin(&module, session, OTHER_PIN), Err(CKR_TOKEN_WRITE_PROTECTED));
         logout(&module, session).unwrap();
         assert_eq!(pin::secret_in(&bus.image(0).unwrap(), pin::AUTHORISATION), before);
-        std::fs::remove_dir(&obstacle).unwrap();
+        make_replaceable();
         module.login(session, CKU_USER, PIN).unwrap();
     }
 }

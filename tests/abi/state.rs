@@ -204,15 +204,12 @@ fn a_state_file_that_can_not_be_replaced_protects_against_changes_only() {
     let (module, session, _) = with_key_in_process();
     let before = fs::read(module.image()).unwrap();
     let state = fs::read(module.state_file()).unwrap();
-    // The name of the temporary file is taken by a folder, whoever we are.
-    let obstacle = format!(".state.toml.{}", std::process::id());
-    let obstacle = module.state_file().with_file_name(obstacle);
-    fs::create_dir(&obstacle).unwrap();
+    let make_replaceable = module.obstruct_state();
     assert_eq!(generate(&module, session, "b"), Err(CKR_TOKEN_WRITE_PROTECTED));
     assert_eq!(fs::read(module.state_file()).unwrap(), state);
     assert!(fs::read(module.image()).unwrap() == before);
     assert_eq!(module.private_keys(session).len(), 1);
-    fs::remove_dir(&obstacle).unwrap();
+    make_replaceable();
     assert!(generate(&module, session, "b").is_ok());
 }
 

@@ -131,10 +131,7 @@ fn by_serial(config: &Config, name: &str) -> Result<Target> {
         let serial = zone.serial_number();
         let stored = Store::open(&config.state_dir, serial).state().label.clone();
         let label = token.label.clone().or(stored).unwrap_or_else(|| default_label(&zone));
-        if serial.to_string().eq_ignore_ascii_case(name)
-            || serial.token_serial().eq_ignore_ascii_case(name)
-            || label == name
-        {
+        if serial.to_string().eq_ignore_ascii_case(name) || serial.short().eq_ignore_ascii_case(name) || label == name {
             return Ok(target);
         }
     }
@@ -147,7 +144,7 @@ fn by_serial(config: &Config, name: &str) -> Result<Target> {
 
 /// The token's label where nobody has given it one.
 pub fn default_label(zone: &ConfigZone) -> String {
-    format!("ATECC608-{}", &zone.serial_number().token_serial()[8..])
+    format!("ATECC608-{}", &zone.serial_number().short()[8..])
 }
 
 impl Target {

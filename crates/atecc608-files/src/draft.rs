@@ -12,7 +12,7 @@ use crate::folder::apply;
 use crate::{Access, Folder};
 
 /// More writers of one file than there are at a time.
-const MOST_NAMES: u32 = 1000;
+const MOST_NAMES: u32 = 100;
 
 /// A file that is being written beside its target. Dropped before [`Draft::replace`] or [`Draft::create_new`], it is
 /// removed.

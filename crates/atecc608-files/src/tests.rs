@@ -209,6 +209,17 @@ fn a_write_that_fails_leaves_the_old_file_and_no_temporary_one() {
 }
 
 #[test]
+fn names_that_are_taken_by_something_else_are_passed_over_until_none_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    fs::create_dir(dir.path().join(".file.new")).unwrap();
+    replace(&path, b"old", 0o600).unwrap();
+    (2..=100).for_each(|number| fs::create_dir(dir.path().join(format!(".file.new-{number}"))).unwrap());
+    assert_eq!(replace(&path, b"new", 0o600).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+}
+
+#[test]
 fn a_rename_that_fails_leaves_no_temporary_file() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("name")).unwrap();

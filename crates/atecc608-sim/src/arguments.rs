@@ -187,10 +187,8 @@ fn address(text: &str) -> Result<u8, String> {
 /// Nine bytes in hexadecimal.
 fn serial_number(text: &str) -> Result<SerialNumber, String> {
     let mut serial = [0; 9];
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
-    let digits = digits.filter(|digits| digits.len() == 18).ok_or("expected 18 hexadecimal digits")?;
-    for (byte, pair) in serial.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = pair[0] << 4 | pair[1];
+    match base16ct::mixed::decode(text, &mut serial) {
+        Ok(bytes) if bytes.len() == 9 => Ok(SerialNumber(serial)),
+        _ => Err("expected 18 hexadecimal digits".to_owned()),
     }
-    Ok(SerialNumber(serial))
 }

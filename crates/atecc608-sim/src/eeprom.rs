@@ -99,11 +99,6 @@ impl Eeprom {
         self.image.config()
     }
 
-    /// The bytes of one part.
-    pub fn part(&self, part: Part) -> &[u8] {
-        self.image.part(part)
-    }
-
     /// Power goes away when so many more bytes have been programmed.
     pub fn lose_power_after(&mut self, bytes: Option<usize>) {
         self.power_loss_after = bytes;

@@ -10,7 +10,7 @@ use super::rules::Nonce;
 use super::switch_names::{byte, status};
 use atecc608_wire::Status;
 
-/// How the simulated chip behaves where the fact sheet is not certain. By name: [`super::switch_names`].
+/// How the simulated chip behaves where the fact sheet is not certain. By name: `switch_names.rs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Switches {

@@ -5,6 +5,8 @@ use alloc::string::String;
 use alloc::string::ToString;
 use core::fmt;
 
+use base16ct::HexDisplay;
+
 use super::slot::Slot;
 use super::timing::ClockDivider;
 
@@ -61,16 +63,13 @@ impl fmt::Display for Model {
 }
 
 impl SerialNumber {
-    /// The constant first byte of every serial number.
-    pub const FIRST_BYTE: u8 = 0x01;
-
     /// SN\[8\] ‖ SN\[0..1\], the part that most messages carry.
-    pub fn message_part(&self) -> [u8; 3] {
+    pub(crate) fn message_part(&self) -> [u8; 3] {
         [self.0[8], self.0[0], self.0[1]]
     }
 
-    /// The serial without its constant leading `01`: 16 hex digits, as the token's serial number has it.
-    pub fn token_serial(&self) -> String {
+    /// Returns the 16 hex digits after the constant first byte, in capitals.
+    pub fn short(&self) -> String {
         self.to_string()[2..].to_owned()
     }
 
@@ -81,9 +80,9 @@ impl SerialNumber {
 }
 
 impl fmt::Display for SerialNumber {
-    /// 18 hex digits.
+    /// 18 hex digits, in capitals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+        HexDisplay(&self.0).fmt(f)
     }
 }
 
@@ -237,9 +236,7 @@ impl ConfigZone {
 
 impl fmt::Debug for ConfigZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ConfigZone({}, ", self.serial_number())?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))?;
-        f.write_str(")")
+        write!(f, "ConfigZone({}, {})", self.serial_number(), HexDisplay(&self.0))
     }
 }
 

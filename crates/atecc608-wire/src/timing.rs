@@ -14,8 +14,6 @@ pub const WAKE_HIGH_US: u64 = 1500;
 pub const WAKE_HIGH_SELF_TEST_US: u64 = 20_000;
 /// Shortest watchdog time after a wake, in milliseconds (ChipMode bit 2 = 0).
 pub const WATCHDOG_MIN_MS: u64 = 700;
-/// Typical watchdog time, in milliseconds.
-pub const WATCHDOG_TYP_MS: u64 = 1300;
 /// Longest watchdog time, in milliseconds.
 pub const WATCHDOG_MAX_MS: u64 = 1700;
 

@@ -156,6 +156,17 @@ impl Module {
         chips.find(|path| path.is_dir()).expect("a chip has a state").join("state.toml")
     }
 
+    /// Makes the state file irreplaceable, whoever asks: every name that its temporary file could have is taken by a folder.
+    /// The result makes it replaceable again.
+    pub fn obstruct_state(&self) -> impl FnOnce() {
+        let file = self.state_file();
+        let numbers = std::iter::once(String::new()).chain((2..=100).map(|number| format!("-{number}")));
+        let obstacles: Vec<PathBuf> =
+            numbers.map(|number| file.with_file_name(format!(".state.toml.new{number}"))).collect();
+        obstacles.iter().for_each(|obstacle| fs::create_dir(obstacle).unwrap());
+        move || obstacles.iter().for_each(|obstacle| fs::remove_dir(obstacle).unwrap())
+    }
+
     /// What was logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()

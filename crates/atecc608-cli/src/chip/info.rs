@@ -145,7 +145,7 @@ fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Pre
     Info {
         model: zone.model().to_string(),
         serial_number: serial.to_string(),
-        token_serial_number: serial.token_serial(),
+        token_serial_number: serial.short(),
         label: configured.unwrap_or_else(|| default_label(zone)),
         bus: target.token.bus.to_string(),
         address: format!("{:#04x}", target.token.address),

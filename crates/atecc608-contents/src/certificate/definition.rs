@@ -148,7 +148,7 @@ impl Definition {
 
 /// The common name of a signer.
 pub fn signer_name(id: [u8; 2]) -> String {
-    format!("Crypto Authentication Signer {:02X}{:02X}", id[0], id[1])
+    format!("Crypto Authentication Signer {}", base16ct::HexDisplay(&id))
 }
 
 /// All that a certificate is put together from.

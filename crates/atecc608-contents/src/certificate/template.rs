@@ -126,9 +126,7 @@ impl Template {
                     Some(serial) => serial,
                     None => continue,
                 },
-                Field::SignerId => {
-                    format!("{:02X}{:02X}", compressed.signer_id[0], compressed.signer_id[1]).into_bytes()
-                }
+                Field::SignerId => base16ct::upper::encode_string(&compressed.signer_id).into_bytes(),
                 Field::SubjectKeyId => key_identifier(values.public_key).to_vec(),
                 Field::AuthorityKeyId => key_identifier(values.issuer_key).to_vec(),
                 Field::ChipSerial => values.serial.to_string().into_bytes(),

@@ -87,7 +87,7 @@ impl Certificate {
         let mut certificate = Self {
             issued: Some(format!("{:04}-{:02}-{:02}T{:02}:00Z", date.year, date.month, date.day, date.hour)),
             expire_years: Some(compressed.expire_years),
-            signer_id: Some(super::hex(&compressed.signer_id)),
+            signer_id: Some(base16ct::upper::encode_string(&compressed.signer_id)),
             template_id: Some(compressed.template_id),
             chain_id: Some(compressed.chain_id),
             serial_source: Some(compressed.serial_source),

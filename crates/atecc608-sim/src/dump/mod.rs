@@ -12,6 +12,7 @@ use super::image::{Image, Part};
 use atecc608_contents::words;
 use atecc608_wire::config_zone::KeyType;
 use atecc608_wire::{ConfigZone, Slot};
+use base16ct::upper::encode_string as hex;
 
 pub use certificates::{Certificate, Chain};
 
@@ -141,8 +142,4 @@ fn product_code(otp: &[u8]) -> Option<String> {
     let (code, rest) = otp.split_at(8);
     let fits = code.iter().all(u8::is_ascii_alphanumeric) && rest.iter().all(|byte| *byte == 0);
     fits.then(|| String::from_utf8_lossy(code).into_owned())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }

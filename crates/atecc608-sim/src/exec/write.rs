@@ -136,7 +136,7 @@ mod tests {
     /// The fact sheet's vector (section 9): TempKey 40.., plaintext 60.., param1 C2, address 0040 (slot 8, block 0).
     fn encrypted_write() -> Write {
         let mac = "96b235f055418425122cb4902e190e37206ad99db124e1d9af97b52902880f74";
-        let mac: [u8; 32] = std::array::from_fn(|i| u8::from_str_radix(&mac[2 * i..2 * i + 2], 16).unwrap());
+        let mac = base16ct::lower::decode_vec(mac).unwrap().try_into().unwrap();
         let data = range::<32>(0x60).iter().zip(range::<32>(0x40)).map(|(d, t)| d ^ t).collect();
         Write { zone: Zone::Data, address: Address(0x0040), data, mac: Some(mac) }
     }

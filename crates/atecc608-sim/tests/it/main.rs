@@ -3,7 +3,6 @@
 
 mod auth;
 mod bus;
-mod certificates;
 mod crypto;
 mod faults;
 mod images;

@@ -14,8 +14,7 @@ use super::lock_file::LockFile;
 use super::{link, monotonic, Bus, BusError, Link, OpenError, Wires};
 use crate::config::{BusLocation, DEFAULT_LOCK_TIMEOUT};
 use crate::deadline::Deadline;
-use atecc608_sim::remote::RemoteBus;
-use atecc608_sim::{SimBus, SimChip};
+use atecc608_sim::{RemoteBus, SimBus, SimChip};
 
 /// A simulated bus whose errors are this crate's.
 struct Simulated<B>(B);

@@ -63,7 +63,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     }
     let simulated = if target.is_simulated() { ", simulated: it protects nothing" } else { "" };
     checks.ok("chip", format!("{} {}{simulated}", zone.model(), zone.serial_number()));
-    let serial = zone.serial_number().token_serial();
+    let serial = zone.serial_number().short();
     locks(&zone, checks);
     profile(&zone, checks);
     let keys = state::keys(&mut target, &zone);
