@@ -237,12 +237,12 @@ thing=/etc/atecc608-pkcs11/aws/usual-1
 atecc608 aws setup --thing usual-1 --root-ca ca.pem
 grep "\"$thing/libatecc608_pkcs11.so\"" "$thing/device-client.json"
 cmp "$thing/libatecc608_pkcs11.so" "$module"
-atecc608 aws refresh --check | grep -x "$thing/libatecc608_pkcs11.so: current"
+atecc608 aws refresh --check | grep -x "ok       $thing/libatecc608_pkcs11.so  current"
 printf 'another version' >>"$module"
 status=0
 atecc608 aws refresh --check || status=$?
 test $status = 1
-atecc608 aws refresh | grep "^$thing/libatecc608_pkcs11.so: renewed"
+atecc608 aws refresh | grep "^ok       $thing/libatecc608_pkcs11.so  renewed"
 cmp "$thing/libatecc608_pkcs11.so" "$module"
 stat -c '%a %n' "$thing" "$thing/libatecc608_pkcs11.so" | grep -c -e "^700 $thing$" -e "^640 $thing/" | grep -x 2
 END

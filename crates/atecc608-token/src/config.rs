@@ -289,7 +289,7 @@ impl CertificateConfig {
 
 impl ObjectConfig {
     fn read(mut table: Table<'_>) -> Result<Self, Problem> {
-        let slot = slot(&mut table)?;
+        let slot = slot(&mut table)?.value;
         let label = table.optional("label")?.map(|label| checked_label(label, 255)).transpose()?;
         let id = table.optional::<String>("id")?.map(|id| {
             id.check(|id| {
@@ -372,9 +372,12 @@ pub fn slot_number(number: impl TryInto<u8>) -> Result<Slot, &'static str> {
 ///
 /// # Errors
 /// A missing key, or what was expected.
-pub fn slot(table: &mut Table<'_>) -> Result<Slot, Problem> {
+pub fn slot(table: &mut Table<'_>) -> Result<Placed<Slot>, Problem> {
     let key = table.path("slot");
-    table.required::<i64>("slot")?.check(|number| slot_number(number).map_err(|expected| format!("{key}: {expected}")))
+    let number = table.required::<i64>("slot")?;
+    let span = number.span.clone();
+    let value = number.check(|number| slot_number(number).map_err(|expected| format!("{key}: {expected}")))?;
+    Ok(Placed { value, span })
 }
 
 /// Returns the bytes that pairs of hex digits in either case spell; `None` if the text is anything else.

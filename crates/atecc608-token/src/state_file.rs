@@ -83,7 +83,7 @@ fn array<const N: usize>(table: &mut Table<'_>, key: &'static str) -> Result<[u8
 
 fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
     let slot = SlotState {
-        slot: config::slot(&mut table)?.number(),
+        slot: config::slot(&mut table)?.value.number(),
         label: optional(&mut table, "label")?,
         public_label: optional(&mut table, "public_label")?,
         id: bytes(&mut table, "id")?,
@@ -141,7 +141,7 @@ fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
     };
     let secret = StoredSecret {
         unique_id: table.required("unique_id")?.value,
-        slot: config::slot(&mut table)?.number(),
+        slot: config::slot(&mut table)?.value.number(),
         block: table.required::<i64>("block")?.check(small(12, "block"))?,
         kind: table.required::<String>("kind")?.check(|kind| match kind.as_str() {
             "aes" => Ok(SecretKind::Aes),

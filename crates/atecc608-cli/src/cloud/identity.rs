@@ -10,6 +10,9 @@ use crate::x509::certificate::Certificate;
 use atecc608_token::attest::KeyName;
 use atecc608_token::config;
 
+/// What stands in a client's configuration where the PIN of the token has to be entered by hand.
+pub const PIN_TO_ENTER: &str = "ENTER-THE-PIN-OF-THE-TOKEN";
+
 /// A chip that can be a device's identity.
 pub struct Identity {
     /// Its keys and certificates.
@@ -17,7 +20,7 @@ pub struct Identity {
     /// The token's label.
     pub token: String,
     /// The token's serial number, 16 hex digits.
-    pub serial: String,
+    pub serial_number: String,
     /// The token's PKCS#11 slot id.
     pub slot: CK_SLOT_ID,
     /// Whether it wants a PIN.
@@ -42,7 +45,7 @@ impl Identity {
         Ok(Self {
             slot: keys.token().slot_id(),
             token: info.label,
-            serial: info.serial_number,
+            serial_number: info.serial_number,
             has_pin: info.flags & CKF_LOGIN_REQUIRED != 0,
             config,
             keys,

@@ -2,3 +2,64 @@
 
 pub mod secret;
 pub mod values;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+/// Most bytes of a file with keys, certificates, statements or a configuration: all are far smaller.
+pub const MOST: usize = 1 << 20;
+
+/// The bytes of a file (`-`: of standard input), which may be secret.
+///
+/// # Errors
+/// Why it can't be read; it may have more than `most` bytes.
+pub fn read(path: &Path, most: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let bytes = beginning(path, most + 1)?;
+    match bytes.len() > most {
+        true => Err(std::io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {most} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+/// The first bytes of a file (`-`: of standard input), as many as `most`.
+fn beginning(path: &Path, most: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    // Room for all of it: a growing buffer would leave copies of a secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(most as u64).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// The same as text.
+///
+/// # Errors
+/// As [`read`]; that it is not UTF-8.
+pub fn read_text(path: &Path, most: usize) -> std::io::Result<Zeroizing<String>> {
+    let mut bytes = read(path, most)?;
+    String::from_utf8(std::mem::take(&mut *bytes))
+        .map(Zeroizing::new)
+        .map_err(|_| std::io::Error::new(ErrorKind::InvalidData, "it is not text in UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "gerät").unwrap();
+        assert_eq!(*read_text(&path, 6).unwrap(), "gerät");
+        assert!(read(&path, 5).unwrap_err().to_string().contains("more than 5 bytes"));
+        std::fs::write(&path, [0xFF]).unwrap();
+        assert!(read_text(&path, 6).unwrap_err().to_string().contains("UTF-8"));
+        assert!(read(&path.join("x"), 6).is_err());
+    }
+}

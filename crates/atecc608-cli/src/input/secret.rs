@@ -11,21 +11,15 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 
 /// Most bytes that are read of a secret's file.
-const MAX_FILE: u64 = 4096;
+const MAX_FILE: usize = 4096;
 
 /// The first line of a file (`-`: of standard input), without its end.
 ///
 /// # Errors
 /// [`Error::Refused`] if it can't be read.
 pub fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)
-    } else {
-        File::open(path).map_err(failed)?.take(MAX_FILE).read_to_end(&mut bytes)
-    };
-    read.map_err(failed)?;
+    let read = super::beginning(path, MAX_FILE);
+    let mut bytes = read.map_err(|error| Error::Refused(format!("{}: {error}", path.display())))?;
     let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
     bytes.truncate(end);
     Ok(bytes)
@@ -79,7 +73,7 @@ fn read_line(mut terminal: &File) -> std::io::Result<Option<Zeroizing<Vec<u8>>>>
     const CTRL_C: u8 = 0x03;
     const CTRL_D: u8 = 0x04;
     const CTRL_U: u8 = 0x15;
-    let mut line = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize));
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_FILE));
     let mut byte = Zeroizing::new([0; 1]);
     loop {
         if terminal.read(&mut byte[..])? == 0 {

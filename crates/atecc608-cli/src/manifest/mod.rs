@@ -98,7 +98,7 @@ pub struct Chips {
     pub records: Vec<Record>,
     /// Whether an unfinished line follows them.
     pub torn: bool,
-    by_serial: HashMap<String, usize>,
+    by_serial_number: HashMap<String, usize>,
 }
 
 impl Record {
@@ -132,7 +132,7 @@ impl Chips {
     /// # Errors
     /// [`Error::Refused`] if a line is of another format or a chip stands there twice.
     pub fn new(path: &Path, said: lines::Said<Record>) -> Result<Self> {
-        let mut by_serial = HashMap::new();
+        let mut by_serial_number = HashMap::new();
         for (number, record) in said.lines.iter().enumerate() {
             let refused =
                 |problem: String| Error::Refused(format!("{}: line {}: {problem}", path.display(), number + 1));
@@ -142,11 +142,11 @@ impl Chips {
                     record.format, record.version
                 )));
             }
-            if let Some(first) = by_serial.insert(record.serial_number.clone(), number) {
+            if let Some(first) = by_serial_number.insert(record.serial_number.clone(), number) {
                 return Err(refused(format!("the chip {} stands in line {} already", record.serial_number, first + 1)));
             }
         }
-        Ok(Self { records: said.lines, torn: said.torn, by_serial })
+        Ok(Self { records: said.lines, torn: said.torn, by_serial_number })
     }
 
     /// Reads a manifest; one that is not there has no chips.
@@ -158,8 +158,8 @@ impl Chips {
     }
 
     /// The record of a chip.
-    pub fn of(&self, serial: &str) -> Option<&Record> {
-        self.by_serial.get(serial).map(|at| &self.records[*at])
+    pub fn of(&self, serial_number: &str) -> Option<&Record> {
+        self.by_serial_number.get(serial_number).map(|at| &self.records[*at])
     }
 }
 
@@ -167,9 +167,9 @@ impl Chips {
 ///
 /// # Errors
 /// [`Error::Refused`] if it would be the same for all chips.
-pub fn name_for(template: &str, serial: &str) -> Result<String> {
+pub fn name_for(template: &str, serial_number: &str) -> Result<String> {
     if !template.contains("{serial}") {
         return Err(Error::Refused(format!("\"{template}\" is the same for every chip: write {{serial}} into it")));
     }
-    Ok(template.replace("{serial}", serial))
+    Ok(template.replace("{serial}", serial_number))
 }

@@ -1,7 +1,6 @@
 //! Files with keys, certificates and requests: DER, or PEM as people really have it, with text around it, Windows line ends, a byte
 //! order mark, or several blocks one after the other.
 
-use std::io::Read;
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
@@ -11,10 +10,9 @@ use der::{Decode, Tag, Tagged};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+use crate::input;
 use atecc608_token::point::Point;
 
-/// Most bytes of a file.
-const MAX_FILE: u64 = 1 << 20;
 /// What PEM from a web page or a word processor has instead of hyphens.
 const TYPOGRAPHIC_HYPHENS: [char; 5] = ['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}'];
 
@@ -49,18 +47,7 @@ pub fn read_file(path: &Path) -> Result<Contents> {
 /// # Errors
 /// [`Error::Refused`] if it can't be read or has more than a MiB.
 pub fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
-    // Room for all of it: a growing buffer would leave copies of a secret behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut bytes)
-    };
-    if read.map_err(failed)? as u64 > MAX_FILE {
-        return Err(Error::Refused(format!("{}: more than a MiB: no key or certificate is that long", path.display())));
-    }
-    Ok(bytes)
+    input::read(path, input::MOST).map_err(|error| Error::Refused(format!("{}: {error}", path.display())))
 }
 
 /// Reads PEM or DER. `name` is how messages call it.

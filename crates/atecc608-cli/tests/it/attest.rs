@@ -165,7 +165,7 @@ fn the_enrolled_key_is_what_provision_and_attest_public_print() {
     let mut enrolled: Value = serde_json::from_slice(&provisioned.stdout).unwrap();
     enrolled["serial_number"] = json!("0123534900000000EE");
     std::fs::write(bench.path("other.json"), enrolled.to_string()).unwrap();
-    assert!(stdout(&verify("other.json")).contains("WRONG  serial number"));
+    assert!(stdout(&verify("other.json")).contains("failed   serial number"));
     for text in ["", "{}", "{\"serial_number\": \"01\", \"attestation\": null}", "-----BEGIN PUBLIC KEY-----\n"] {
         std::fs::write(bench.path("bad"), text).unwrap();
         let output = verify("bad");

@@ -84,8 +84,15 @@ fn a_refresh_renews_the_copies_that_are_old_and_says_which() {
     assert_eq!(refresh(&["--check"]).status.code(), Some(1));
     assert!(refresh(&[]).status.success());
     assert!(stdout(&refresh(&["--check"])).contains("current"));
+    let look = |state: &str, result: &str| {
+        let report: serde_json::Value = serde_json::from_slice(&refresh(&["--check", "--json"]).stdout).unwrap();
+        assert_eq!((&report["checks"][0]["result"], &report["copies"][0]["result"]), (&result.into(), &state.into()));
+        assert_eq!(report["checks"][0]["name"], report["copies"][0]["path"]);
+    };
+    look("current", "ok");
     fs::write(&module, "version 2").unwrap();
     assert_eq!(refresh(&["--check"]).status.code(), Some(1));
+    look("old", "failed");
     assert!(stdout(&refresh(&[])).contains("restart the client"));
     let copy = thing.join("libatecc608_pkcs11.so");
     assert_eq!(fs::read_to_string(&copy).unwrap(), "version 2");
@@ -110,6 +117,9 @@ fn an_azure_device_has_a_certificate_by_its_own_key_and_keeps_it() {
     verified.unwrap();
     let again = bench.json(&setup);
     assert_eq!(first["thumbprint"], again["thumbprint"]);
+    let check = &first["checks"][0];
+    assert_eq!((&check["name"], &check["result"]), (&"certificate".into(), &"ok".into()));
+    assert_eq!((&check["what"], &check["found"]), (&check["name"], &check["detail"]));
     assert!(again["files"].as_array().unwrap().iter().all(|file| file["result"] == "unchanged"), "{again}");
     // What somebody wrote stays, until it is asked for.
     fs::write(bench.path("azure/enrol.sh"), "mine").unwrap();

@@ -31,9 +31,20 @@ fn get(bench: &Bench, format: &str, file: &str) -> String {
     stdout(&output)
 }
 
-fn findings(report: &Value, level: &str) -> Vec<String> {
-    let findings = report["findings"].as_array().unwrap().iter().filter(|finding| finding["level"] == level);
-    findings.map(|finding| format!("{}: {}", finding["slot"], finding["text"].as_str().unwrap())).collect()
+/// The checks that came to this: slot and text. They stand there under their names of before, too.
+fn findings(report: &Value, result: &str) -> Vec<String> {
+    let level = match result {
+        "ok" => "note",
+        "failed" => "danger",
+        same => same,
+    };
+    let of = |list: &str, key: &str, word: &str, text: &str| -> Vec<String> {
+        let findings = report[list].as_array().unwrap().iter().filter(|finding| finding[key] == word);
+        findings.map(|finding| format!("{}: {}", finding["slot"], finding[text].as_str().unwrap())).collect()
+    };
+    let found = of("checks", "result", result, "detail");
+    assert_eq!(of("findings", "level", level, "text"), found);
+    found
 }
 
 fn check(bench: &Bench) -> Value {
@@ -231,7 +242,7 @@ fn check_says_what_each_slot_may_do() {
 fn each_dangerous_setting_is_found_where_it_is() {
     let tls_pin = Bench::new();
     assert!(tls_pin.run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
-    assert_eq!(findings(&check(&tls_pin), "danger"), Vec::<String>::new());
+    assert_eq!(findings(&check(&tls_pin), "failed"), Vec::<String>::new());
     type Spoil = fn(&mut [u8]);
     let spoils: [(Spoil, &str); 14] = [
         // Slot 6, with which slot 4 is imported and slots 9 and 15 are written, can be written in clear.
@@ -263,7 +274,7 @@ fn each_dangerous_setting_is_found_where_it_is() {
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         std::fs::write(bench.path("bad.hex"), digits).unwrap();
         let report = bench.json(&["config", "check", "bad.hex"]);
-        let dangers = findings(&report, "danger");
+        let dangers = findings(&report, "failed");
         assert!(dangers.iter().any(|found| found.starts_with(danger)), "{danger}: {dangers:#?}");
         assert_eq!(report["dangers"], dangers.len());
         assert_eq!(bench.run(&["config", "check", "--strict", "bad.hex"]).status.code(), Some(1));
@@ -277,19 +288,19 @@ fn ecdh_in_clear_and_keys_that_sign_two_ways_are_warned_of() {
     let warnings = findings(&check(&bench), "warning");
     assert!(warnings.iter().any(|text| text.starts_with("0: ECDH results cross the bus in clear")), "{warnings:#?}");
     assert!(warnings.iter().any(|text| text.starts_with("3: signs what the host gives it and what")), "{warnings:#?}");
-    let dangers = findings(&check(&bench), "danger");
+    let dangers = findings(&check(&bench), "failed");
     for danger in ["0: the private key can be overwritten", "5: byte 18 is 0x55", "null: bytes 68 to 83 are FF"] {
         assert!(dangers.iter().any(|text| text.starts_with(danger)), "{danger} is not in {dangers:#?}");
     }
     // A 508 may have what is a trap on a 608.
     let bench = Bench::with_chip(Profile::Blank508A);
     bench.tamper(|config| config[18] = 0x55);
-    assert!(!findings(&check(&bench), "danger").iter().any(|text| text.contains("byte 18")));
+    assert!(!findings(&check(&bench), "failed").iter().any(|text| text.contains("byte 18")));
 }
 
 #[test]
 fn a_chip_between_its_two_locks_can_have_its_keys_written_in_clear() {
     let bench = Bench::new();
     bench.tamper(|config| config[87] = 0);
-    assert!(findings(&check(&bench), "danger")[0].contains("anybody may write every slot in clear"));
+    assert!(findings(&check(&bench), "failed")[0].contains("anybody may write every slot in clear"));
 }

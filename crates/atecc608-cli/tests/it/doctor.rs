@@ -25,7 +25,34 @@ fn doctor(bench: &Bench) -> Value {
 
 fn check<'a>(report: &'a Value, link: &str) -> &'a Value {
     let checks = report["checks"].as_array().unwrap();
-    checks.iter().find(|check| check["link"] == link).unwrap_or_else(|| panic!("no check of {link} in {report:#}"))
+    checks.iter().find(|check| check["name"] == link).unwrap_or_else(|| panic!("no check of {link} in {report:#}"))
+}
+
+/// The names that version 0.1 had before stand beside the new ones.
+#[test]
+fn every_check_has_its_names_of_before_beside_the_new_ones() {
+    let bench = Bench::with_config(|_| "bus = \"/dev/i2c-nowhere\"\n".to_owned());
+    let report = doctor(&bench);
+    let checks = report["checks"].as_array().unwrap();
+    for check in checks {
+        let before = match check["result"].as_str().unwrap() {
+            "ok" => "ok",
+            "warning" => "warn",
+            "failed" => "fail",
+            "skipped" => "skip",
+            other => panic!("{other}"),
+        };
+        assert_eq!((&check["link"], &check["status"]), (&check["name"], &before.into()), "{check:#}");
+    }
+    let results: Vec<&str> = checks.iter().map(|check| check["result"].as_str().unwrap()).collect();
+    for result in ["ok", "failed", "skipped"] {
+        assert!(results.contains(&result), "{result} is not in {results:?}");
+    }
+    // The text has the same words, in the same order.
+    let text = stdout(&bench.run(&["doctor", "--module", &module()]));
+    let words: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+    let words = words.into_iter().filter(|line| !line.starts_with(' ')).map(|line| line.split(' ').next().unwrap());
+    assert_eq!(words.collect::<Vec<_>>(), results, "{text}");
 }
 
 fn serial(bench: &Bench) -> SerialNumber {
@@ -50,11 +77,11 @@ fn a_whole_chain_is_ok_to_the_module() {
     for link in
         ["configuration", "bus", "bus lock", "wake", "chip", "locks", "profile", "state", "keys", "IO protection key"]
     {
-        assert_eq!(check(&report, link)["status"], "ok", "{report:#}");
+        assert_eq!(check(&report, link)["result"], "ok", "{report:#}");
     }
     let installed = Command::new("pkcs11-tool").arg("--help").output().is_ok()
         || Command::new("p11tool").arg("--help").output().is_ok();
-    assert_eq!(check(&report, "module")["status"], if installed { "ok" } else { "warn" }, "{report:#}");
+    assert_eq!(check(&report, "module")["result"], if installed { "ok" } else { "warning" }, "{report:#}");
     let output = bench.run(&["doctor", "--module", &module()]);
     assert_eq!(output.status.code(), Some(0));
     assert!(stdout(&output).ends_with("Nothing is broken.\n"));
@@ -114,9 +141,9 @@ fn a_simulated_chip_in_a_file_that_somebody_keeps_locked() {
     let report = doctor(&bench);
     assert_broken(&report, "bus lock", &bench.chip_file().display().to_string(), "lock_timeout");
     assert!(check(&report, "bus lock")["detail"].as_str().unwrap().contains("locked"), "{report:#}");
-    assert_eq!(check(&report, "wake")["status"], "skip");
+    assert_eq!(check(&report, "wake")["result"], "skipped");
     drop(lock);
-    assert_eq!(check(&doctor(&bench), "bus lock")["status"], "ok");
+    assert_eq!(check(&doctor(&bench), "bus lock")["result"], "ok");
 }
 
 #[test]
@@ -201,9 +228,9 @@ fn keys_and_io_key_that_the_host_has_lost() {
     std::fs::remove_file(bench.key_file()).unwrap();
     let report = doctor(&bench);
     assert_eq!(report["ok"], true);
-    assert_eq!(check(&report, "keys")["status"], "warn");
+    assert_eq!(check(&report, "keys")["result"], "warning");
     assert!(check(&report, "keys")["detail"].as_str().unwrap().contains("slot 0: keys that the state does not know"));
-    assert_eq!(check(&report, "IO protection key")["status"], "warn");
+    assert_eq!(check(&report, "IO protection key")["result"], "warning");
     assert!(!bench.key_file().exists());
 }
 
@@ -240,23 +267,23 @@ fn a_module_that_is_installed_nowhere() {
 
 /// Of the whole report the one link: how it is, what is said, and what to type.
 #[track_caller]
-fn assert_said(report: &Value, (link, status): (&str, &str), detail: &str, remedy: &str) {
+fn assert_said(report: &Value, (link, result): (&str, &str), detail: &str, remedy: &str) {
     let checks = report["checks"].as_array().unwrap().iter();
-    let said = checks.filter(|check| check["link"] == link && check["status"] == status).any(|check| {
+    let said = checks.filter(|check| check["name"] == link && check["result"] == result).any(|check| {
         check["detail"].as_str().unwrap().contains(detail) && check["remedy"].as_str().unwrap().contains(remedy)
     });
-    assert!(said, "{link}: {status}: {detail}: {remedy} is not in {report:#}");
+    assert!(said, "{link}: {result}: {detail}: {remedy} is not in {report:#}");
 }
 
 #[track_caller]
 fn assert_warned(report: &Value, link: &str, detail: &str, remedy: &str) {
-    assert_said(report, (link, "warn"), detail, remedy);
+    assert_said(report, (link, "warning"), detail, remedy);
 }
 
 /// It is broken, whatever else is.
 #[track_caller]
 fn assert_failed(report: &Value, link: &str, detail: &str, remedy: &str) {
-    assert_said(report, (link, "fail"), detail, remedy);
+    assert_said(report, (link, "failed"), detail, remedy);
     assert_eq!(report["ok"], false);
 }
 
@@ -287,7 +314,7 @@ fn report_of(mut command: Command) -> Value {
 #[test]
 fn a_kernel_driver_that_has_the_chips_address() {
     let mut kernel = Kernel::new();
-    assert_eq!(check(&kernel.json(&["doctor", "--module", &module()]), "bus")["status"], "ok");
+    assert_eq!(check(&kernel.json(&["doctor", "--module", &module()]), "bus")["result"], "ok");
     kernel.bind(0x60, "atmel-ecc");
     let report = kernel.json(&["doctor", "--module", &module()]);
     assert_broken(
@@ -393,7 +420,7 @@ fn a_change_of_the_pin_that_was_interrupted() {
     std::fs::write(bench.path("pin"), "correct horse\n").unwrap();
     let arguments = ["provision", "tls-pin", "--lock-forever", "--pin-file", "pin", "--recovery-code-file", "code"];
     assert!(bench.run(&arguments).status.success());
-    assert_eq!(check(&doctor(&bench), "PIN")["status"], "ok");
+    assert_eq!(check(&doctor(&bench), "PIN")["result"], "ok");
     // As C_SetPIN leaves it from before the chip is asked to until it has: the old PIN and the new one.
     let mut store = Store::open(&bench.path("state"), serial(&bench));
     store.change(|state| state.pins.push(state.pins[0].clone())).unwrap();
@@ -445,7 +472,7 @@ fn a_registration_with_p11_kit_that_names_no_file() {
         "correct the line",
     );
     std::fs::write(modules.join("a.module"), format!("module: {}\n", module())).unwrap();
-    assert_eq!(check(&doctor("home"), "p11-kit")["status"], "ok");
+    assert_eq!(check(&doctor("home"), "p11-kit")["result"], "ok");
 }
 
 #[test]
@@ -493,6 +520,6 @@ END
     assert_warned(&doctor(Some("0.3-1")), link, "is version 0.3-1: docs/openssl.md is about 1.0 or newer", remedy);
     // None: it came with no package, and nobody knows.
     for good in [Some("1.0-3~bpo12+1"), None] {
-        assert_eq!(check(&doctor(good), link)["status"], "ok", "{good:?}");
+        assert_eq!(check(&doctor(good), link)["result"], "ok", "{good:?}");
     }
 }

@@ -21,6 +21,14 @@ fn chip_and_host_have_a_common_key_afterwards() {
     let bench = trust_and_go();
     let paired = bench.json(&["pair"]);
     assert_eq!((&paired["result"], &paired["slot"]), (&"paired".into(), &6.into()));
+    assert_eq!((&paired["serial_number"], &paired["serial"]), (&bench.serial().into(), &bench.serial().into()));
+    let results = |report: &serde_json::Value| -> Vec<String> {
+        let checks = report["checks"].as_array().unwrap().iter();
+        checks
+            .map(|check| format!("{} {}", check["result"].as_str().unwrap(), check["name"].as_str().unwrap()))
+            .collect()
+    };
+    assert_eq!(results(&paired), ["ok IO protection key", "warning slot 6"], "{paired:#}");
     let key = fs::read(bench.key_file()).unwrap();
     assert_eq!(slot_6(&bench), key);
     assert!(key.iter().any(|byte| *byte != key[0]));

@@ -71,9 +71,11 @@ pub fn examine(bench: &mut Bench, host: Host, options: &Options) -> Step<Report>
         None => measure::bus_clock(bench)?,
     };
     let facts = self::facts(bench, i2c_hz)?;
+    let serial_number = serial_text(&facts.config, options.with_serial);
     let chip = Chip {
         model: facts.config.model().to_string(),
-        serial: serial_text(&facts.config, options.with_serial),
+        serial: serial_number.clone(),
+        serial_number,
         simulated: facts.config.serial_number().is_simulated(),
         configuration: configuration_lines(&facts.config, options.with_serial),
         keys: facts.keys.iter().map(|slot| slot.number()).collect(),

@@ -57,9 +57,13 @@ pub struct Host {
 pub struct Chip {
     /// Its model, by the revision number.
     pub model: String,
-    /// 18 hex digits; the six in the middle that are its own are `xx` unless `--with-serial` was given.
+    /// 18 hex digits; the six in the middle that are its own are `xx` unless `--with-serial` was given. Empty in reports of
+    /// earlier versions.
+    #[serde(default)]
+    pub serial_number: String,
+    /// The same by the name that it had before, which goes with the next version.
     pub serial: String,
-    /// Its serial is one of the simulator's.
+    /// Its serial number is one of the simulator's.
     pub simulated: bool,
     /// The configuration zone, 16 bytes a line; the serial's own bytes as above.
     pub configuration: Vec<String>,

@@ -139,7 +139,8 @@ fn a_report_tells_no_serial_number_unless_asked() {
     let (report, _) = report_on(blank(), Switches::default(), true);
     let text = serde_json::to_string(&report).unwrap();
     assert!(!text.contains("112233") && !text.contains("11 22 33"), "{text}");
-    assert_eq!(report.chip.serial, "0123xxxxxxxxxxxxEE");
+    assert_eq!(report.chip.serial_number, "0123xxxxxxxxxxxxEE");
+    assert_eq!(report.chip.serial, report.chip.serial_number);
 }
 
 #[test]

@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const TURN_GAP: Duration = Duration::from_millis(2);
 /// With a queue such a wait is needed only for those outside of it: once in this time.
 const RUN_OF_TURNS: Duration = Duration::from_millis(500);
+/// So often /proc/locks is read for the holder's name.
+const MAX_READS: usize = 4;
 /// So often a lock file may be replaced while it is being locked.
 const MAX_REPLACEMENTS: usize = 3;
 
@@ -252,11 +254,13 @@ fn holder_of(file: &File) -> Option<String> {
     let metadata = file.metadata().ok()?;
     let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
     let wanted = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    // 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
-    let pid = locks.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        (fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&wanted.as_str())).then(|| fields[4].to_owned())
+    // The kernel hands the list out page by page: while others lock and unlock, an entry may be missing.
+    let pid = (0..MAX_READS).find_map(|_| {
+        // 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
+        std::fs::read_to_string("/proc/locks").ok()?.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            (fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&wanted.as_str())).then(|| fields[4].to_owned())
+        })
     })?;
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => Some(format!("process {pid} ({})", name.trim_end())),

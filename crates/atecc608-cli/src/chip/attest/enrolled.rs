@@ -1,8 +1,5 @@
 //! The attestation public key that a verifier enrolled: PEM, or the JSON of `provision` or `attest --public`.
 
-use std::io::Read;
-use std::path::Path;
-
 use base16ct::mixed;
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +7,6 @@ use crate::manifest::AttestationKey;
 use atecc608_token::point::Point;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::Slot;
-
-/// Largest file that is read: keys and statements are far smaller.
-const MAX_FILE: u64 = 1 << 20;
 
 /// Which key a chip signs its statements with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,14 +53,4 @@ impl Enrolled {
             serial_number: None,
         })
     }
-}
-
-/// The text of a file of sensible size.
-///
-/// # Errors
-/// Why it can't be read.
-pub fn read_file(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
-    read.map(|_| text).map_err(|error| error.to_string())
 }

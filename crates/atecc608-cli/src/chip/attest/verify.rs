@@ -8,11 +8,12 @@ use base16ct::lower::encode_string as hex;
 use clap::Args;
 use serde::Serialize;
 
-use super::enrolled::{read_file, Enrolled};
+use super::enrolled::Enrolled;
 use super::meaning::{self, Meaning};
 use super::statement::Statement;
 use super::{challenge, Challenge};
 use crate::error::{Error, Result};
+use crate::input;
 use crate::output::check::{self, Check, Remedies, Verdict};
 use crate::output::Output;
 use crate::x509::pem;
@@ -36,8 +37,8 @@ pub struct Arguments {
     #[arg(long)]
     any_challenge: bool,
     /// The serial number that the chip must have, 18 hex digits
-    #[arg(long, value_name = "HEX")]
-    serial: Option<String>,
+    #[arg(long = "serial", value_name = "HEX")]
+    serial_number: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
 }
 
 fn read<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T> {
-    let parsed = read_file(path).and_then(|text| parse(&text));
+    let parsed = input::read_text(path, input::MOST).map_err(|error| error.to_string()).and_then(|text| parse(&text));
     parsed.map_err(|problem| Error::Refused(format!("{}: not a usable {what}: {problem}", path.display())))
 }
 
@@ -118,7 +119,7 @@ fn checks(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments, on_cu
         let wrong = format!("slot {slot}: {}", problem.unwrap_or_default());
         check(name, problem.is_none(), format!("slot {slot}: {}", words::rules(zone, slot).join(", ")), wrong)
     };
-    let wanted: Vec<&String> = [&enrolled.serial_number, &arguments.serial].into_iter().flatten().collect();
+    let wanted: Vec<&String> = [&enrolled.serial_number, &arguments.serial_number].into_iter().flatten().collect();
     let other = wanted.iter().find(|wanted| !wanted.eq_ignore_ascii_case(&serial));
     vec![
         check(

@@ -116,24 +116,24 @@ struct Which {
     #[arg(long, value_name = "HEX", value_parser = parse_id)]
     id: Option<Id>,
     /// The certificate with this serial number
-    #[arg(long, value_name = "HEX")]
-    serial: Option<String>,
+    #[arg(long = "serial", value_name = "HEX")]
+    serial_number: Option<String>,
 }
 
 impl Which {
     /// Whether nothing was said.
     fn is_everything(&self) -> bool {
-        self.label.is_none() && self.id.is_none() && self.serial.is_none()
+        self.label.is_none() && self.id.is_none() && self.serial_number.is_none()
     }
 
     fn is_meant(&self, stored: &StoredCertificate) -> bool {
-        let serial = |text: &String| {
+        let is_its_number = |text: &String| {
             let given = text.replace(':', "").to_ascii_lowercase();
             stored.certificate.serial_number().trim_start_matches('0') == given.trim_start_matches('0')
         };
         self.label.as_ref().is_none_or(|label| *label == stored.label)
             && self.id.as_ref().is_none_or(|id| *id == stored.id)
-            && self.serial.as_ref().is_none_or(serial)
+            && self.serial_number.as_ref().is_none_or(is_its_number)
     }
 
     /// The one that is meant.

@@ -55,7 +55,7 @@ pub struct Export {
 
 /// Arguments of `cert remove`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["label", "id", "serial"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["label", "id", "serial_number"]))]
 pub struct Remove {
     #[command(flatten)]
     which: Which,

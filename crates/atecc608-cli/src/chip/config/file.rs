@@ -1,6 +1,5 @@
 //! A configuration in a file, in any of the three forms, or a profile's.
 
-use std::io::Read;
 use std::path::Path;
 
 use base16ct::mixed;
@@ -8,6 +7,7 @@ use clap::ValueEnum;
 
 use super::{mos_form, toml_form};
 use crate::error::{Error, Result};
+use crate::input;
 use atecc608_token::profile;
 use atecc608_wire::config_zone::{counter_encode, offset, UNLOCKED};
 use atecc608_wire::ConfigZone;
@@ -34,8 +34,6 @@ pub(crate) struct Source {
     pub(crate) named: bool,
 }
 
-/// Longest file that is read: the TOML form has about 20 kB.
-const MAX_FILE: u64 = 1 << 20;
 /// Said when a file that was read from one chip is written to another.
 pub(super) const NOT_WRITTEN_NOTE: &str =
     "its serial number, revision, UserExtra and locks are not written, everything else is";
@@ -68,13 +66,7 @@ impl Source {
             return Ok(Self { name: file.to_owned(), zone: profile.apply(&unnamed_zone()), named: false });
         }
         let refused = |problem: String| Error::Refused(format!("{file}: {problem}"));
-        let mut text = String::new();
-        let read = if file == "-" {
-            std::io::stdin().lock().take(MAX_FILE).read_to_string(&mut text)
-        } else {
-            std::fs::File::open(file).and_then(|opened| opened.take(MAX_FILE).read_to_string(&mut text))
-        };
-        read.map_err(|error| refused(error.to_string()))?;
+        let text = input::read_text(Path::new(file), input::MOST).map_err(|error| refused(error.to_string()))?;
         let format = format.unwrap_or_else(|| guess(Path::new(file), &text));
         let (zone, named) = match format {
             Format::Toml => toml_form::read(&text),

@@ -91,10 +91,11 @@ fn read_document(text: &str) -> Result<(ConfigZone, bool), Problem> {
     }
     let mut seen = [false; 16];
     for mut table in document.tables("slot")? {
-        let slot = config::slot(&mut table)?;
-        if std::mem::replace(&mut seen[slot.index()], true) {
-            return Err((table.span(), format!("slot.slot: {slot} is there twice")));
-        }
+        let once = |slot: Slot| match std::mem::replace(&mut seen[slot.index()], true) {
+            true => Err("slot.slot: this slot is there twice"),
+            false => Ok(slot),
+        };
+        let slot = config::slot(&mut table)?.check(once)?;
         read_slot(&mut table, slot, &mut zone)?;
         table.finish()?;
     }

@@ -4,15 +4,13 @@ use base16ct::mixed;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result};
+use crate::input;
 use crate::target::Target;
 use atecc608::provision::DataContents;
 use atecc608_token::config;
 use atecc608_token::document::{Problem, Table};
 use atecc608_wire::config_zone::KeyType;
 use atecc608_wire::{ConfigZone, Slot};
-
-/// Longest file that is read.
-const MAX_FILE: u64 = 64 * 1024;
 
 /// What one slot gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +39,8 @@ impl Given {
     /// # Errors
     /// [`Error::Refused`] with file, line and what was expected.
     pub(super) fn read(path: &std::path::Path, zone: &ConfigZone) -> Result<Self> {
-        use std::io::Read;
         let refused = |problem: String| Error::Refused(format!("{}{problem}", path.display()));
-        let mut text = Zeroizing::new(String::new());
-        std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
-            .map_err(|error| refused(format!(": {error}")))?;
+        let text = input::read_text(path, input::MOST).map_err(|error| refused(format!(": {error}")))?;
         Self::parse(&text, zone).map_err(|(span, problem)| {
             let before = text.get(..span.start).unwrap_or(&text);
             refused(format!(":{}: {problem}", 1 + before.matches('\n').count()))
@@ -60,16 +54,17 @@ impl Given {
             given.otp = Some(otp.check(|digits| bytes("otp", digits, 64))?);
         }
         for mut table in document.tables("slot")? {
-            let slot = config::slot(&mut table)?;
-            if zone.key_config(slot).private() {
-                let problem = format!(
-                    "slot.slot: {slot} is for a private key, which does not come from this file: generate or import it"
-                );
-                return Err((table.span(), problem));
-            }
-            if given.slots[slot.index()].is_some() {
-                return Err((table.span(), format!("slot.slot: {slot} is there twice")));
-            }
+            let slot = config::slot(&mut table)?.check(|slot| {
+                if zone.key_config(slot).private() {
+                    return Err(format!(
+                        "slot.slot: {slot} is for a private key, which does not come from this file: generate or import it"
+                    ));
+                }
+                match given.slots[slot.index()] {
+                    Some(_) => Err("slot.slot: this slot is there twice".to_owned()),
+                    None => Ok(slot),
+                }
+            })?;
             let value = table.required::<String>("value")?;
             given.slots[slot.index()] = Some(value.check(|digits| bytes("slot.value", digits, slot.size()))?);
             table.finish()?;

@@ -172,7 +172,7 @@ impl Search<'_, '_> {
         if let Some(found) = self.known(key)? {
             return Ok(found);
         }
-        let common_name = if self.thing.len() <= MAX_COMMON_NAME { self.thing } else { &self.identity.serial };
+        let common_name = if self.thing.len() <= MAX_COMMON_NAME { self.thing } else { &self.identity.serial_number };
         let der = request::build(&Subject::common_name(common_name)?, &[], key)?;
         // Each signature is another one, and so is each request: nobody edits it.
         self.folder.overwrite(REQUEST, request::to_pem(&der).as_bytes(), 0o600)?;

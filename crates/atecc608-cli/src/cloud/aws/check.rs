@@ -29,7 +29,7 @@ pub struct Look<'a> {
     /// The key in the chip.
     pub key: &'a ChipKey,
     /// The token's serial number.
-    pub serial: &'a str,
+    pub serial_number: &'a str,
     /// The installed module.
     pub module: &'a Path,
     /// The configuration file, where it is not the usual one.
@@ -111,7 +111,7 @@ impl Look<'_> {
                 let last = said.stderr.trim().lines().last().unwrap_or("it shows no such certificate").to_owned();
                 checks.fail(
                     WHAT,
-                    format!("{copy}, loaded by pkcs11-tool: {last} (token {})", self.serial),
+                    format!("{copy}, loaded by pkcs11-tool: {last} (token {})", self.serial_number),
                     format!("ATECC608_LOG=debug {typed}"),
                 );
             }

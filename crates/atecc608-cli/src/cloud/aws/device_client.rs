@@ -9,6 +9,7 @@ use serde_json::{json, Value};
 
 use super::policy::Feature;
 use crate::cloud::folder::Folder;
+use crate::cloud::identity::PIN_TO_ENTER;
 use crate::host::module::MODULE;
 use crate::output::check::Checks;
 
@@ -27,8 +28,6 @@ pub const MODULE_MODE: u32 = 0o640;
 
 /// What stands where a PIN has to and the token has none: it takes any.
 pub const NO_PIN: &str = "unused";
-/// What stands where the PIN of the token has to be entered by hand.
-pub const PIN_TO_ENTER: &str = "ENTER-THE-PIN-OF-THE-TOKEN";
 
 /// What the configurations of all clients are made of.
 pub struct Connection<'a> {

@@ -10,7 +10,7 @@ pub mod bulk;
 mod calls;
 mod certificate;
 mod check;
-pub mod device_client;
+mod device_client;
 mod greengrass;
 mod module_copy;
 mod policy;

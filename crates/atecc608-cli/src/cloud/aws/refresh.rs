@@ -80,9 +80,10 @@ fn look(module: &Path, folder: &Path, path: &str, only_look: bool) -> (State, Ch
     let with = |check: Check, remedy: &str| Check { remedy: Some(remedy.to_owned()), ..check };
     match done {
         Ok(Copy::Current) => (State::Current, Check::new(path, Verdict::Ok, "current")),
-        Ok(_) if only_look => {
-            (State::Old, with(Check::new(path, Verdict::Failed, "not the installed module"), "atecc608 aws refresh"))
-        }
+        Ok(_) if only_look => (
+            State::Old,
+            with(Check::new(path, Verdict::Failed, "old: not the installed module"), "atecc608 aws refresh"),
+        ),
         Ok(_) => (State::Renewed, with(Check::new(path, Verdict::Ok, "renewed"), "restart the client that uses it")),
         Err(error) => (State::Failed, Check::new(path, Verdict::Failed, error.to_string())),
     }

@@ -1,8 +1,9 @@
 //! A program for the AWS IoT Device SDK for Python (awscrt): connects as the thing, publishes and receives one message. It runs as it
 //! is, and is what an application starts from.
 
-use super::device_client::{Connection, CERTIFICATE, PIN_TO_ENTER, ROOT_CA};
+use super::device_client::{Connection, CERTIFICATE, ROOT_CA};
 use crate::cloud::folder::Folder;
+use crate::cloud::identity::PIN_TO_ENTER;
 use crate::cloud::literal::quoted;
 
 /// The file.

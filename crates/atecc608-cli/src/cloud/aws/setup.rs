@@ -17,7 +17,7 @@ use super::arn::{check_thing_name, Account};
 use super::calls;
 use super::certificate::{taken, Search, Source, REQUEST};
 use super::check::Look;
-use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, NO_PIN, PIN_TO_ENTER, ROOT_CA};
+use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, NO_PIN, ROOT_CA};
 use super::greengrass::{self, Core};
 use super::module_copy::{self, Copy};
 use super::policy::{self, Feature};
@@ -30,7 +30,7 @@ use super::PARENT;
 use crate::chip_keys::LoginArguments;
 use crate::cloud::checks::{self, Looked};
 use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
-use crate::cloud::identity::Identity;
+use crate::cloud::identity::{Identity, PIN_TO_ENTER};
 use crate::error::{Error, Result};
 use crate::host::module::{self, MODULE};
 use crate::input::secret::first_line;
@@ -224,7 +224,7 @@ impl Setup<'_> {
             core: core.as_ref(),
             certificate: &found.certificate,
             key: &key,
-            serial: &self.identity.serial,
+            serial_number: &self.identity.serial_number,
             module: &module,
             config: self.identity.config.as_deref(),
         };

@@ -74,13 +74,13 @@ impl Ledger {
     }
 
     /// What the manifest had of this chip before the run.
-    pub fn record(&self, serial: &str) -> Option<&Record> {
-        self.finished.of(serial)
+    pub fn record(&self, serial_number: &str) -> Option<&Record> {
+        self.finished.of(serial_number)
     }
 
     /// Whether an earlier run with this manifest began with this chip.
-    pub fn was_begun(&self, serial: &str) -> bool {
-        self.begun_before.contains(serial)
+    pub fn was_begun(&self, serial_number: &str) -> bool {
+        self.begun_before.contains(serial_number)
     }
 
     /// Lines of the manifest.
@@ -97,8 +97,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::Refused`], as on a full disk; then no further chip is begun.
-    pub fn begin(&self, serial: &str) -> Result<()> {
-        self.write(|files| files.begun.append(&Begun { serial_number: serial.to_owned() }))
+    pub fn begin(&self, serial_number: &str) -> Result<()> {
+        self.write(|files| files.begun.append(&Begun { serial_number: serial_number.to_owned() }))
     }
 
     /// Writes a finished chip's line.
