@@ -151,8 +151,8 @@ summary() {
             awk '{ text = text sep $2 " " $1; sep = ", " } END { print "the clients: " text }' | fold -s -w 120
     fi
     failed=$(grep -c "$(printf '\tFAILED\t')" "$RESULTS" || true)
-    printf 'steps: %d passed, %d failed, in %d min %d s\n' $(($(wc -l <"$RESULTS") - failed)) "$failed" \
-        $((SECONDS / 60)) $((SECONDS % 60))
+    printf 'all of it: %d min %d s\n' $((SECONDS / 60)) $((SECONDS % 60))
+    printf 'steps: %d passed, %d failed\n' $(($(wc -l <"$RESULTS") - failed)) "$failed"
     [ "$failed" = 0 ]
 }
 
