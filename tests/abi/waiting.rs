@@ -93,6 +93,8 @@ impl Timed<'_> {
 
     #[track_caller]
     fn assert_at_once(&self) {
+        let longest = self.took.iter().max_by_key(|(_, took)| *took);
+        println!("{} calls at once, the longest: {longest:?}", self.took.len());
         let late: Vec<_> = self.took.iter().filter(|(_, took)| *took > AT_ONCE).collect();
         assert!(late.is_empty(), "{late:?}");
     }
@@ -243,6 +245,7 @@ fn sign_init_waits_for_nobody_while_four_threads_sign() {
     });
     let (longest, signed) = (longest.into_inner().unwrap(), signed.into_inner());
     assert!(signed > 4, "{signed} signatures");
+    println!("{signed} signatures, the longest C_SignInit: {longest:?}");
     // A signature takes about 100 ms, and three others wait.
     assert!(longest < Duration::from_millis(200), "{longest:?}");
 }

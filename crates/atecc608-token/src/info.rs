@@ -4,7 +4,6 @@ use cryptoki_sys::*;
 
 use super::pin::{token_flags, MAX_PIN_LEN, MIN_PIN_CHARS};
 use super::snapshot::Known;
-use atecc608_wire::config_zone::Model;
 
 /// What C_GetTokenInfo says, apart from session counts.
 #[derive(Clone, Debug)]
@@ -52,12 +51,7 @@ impl TokenInfo {
             flags |= CKF_TOKEN_INITIALIZED;
         }
         flags |= token_flags(identity.scheme, !known.state().pins.is_empty());
-        let revision = match zone.model() {
-            Model::Atecc608A => 2,
-            Model::Atecc608B => 3,
-            Model::Atecc608Other(revision) => revision,
-            Model::Other(_) => 0,
-        };
+        let revision = if zone.model().is_608() { zone.model().revision()[3] } else { 0 };
         Self {
             label,
             model,

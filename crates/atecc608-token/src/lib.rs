@@ -7,14 +7,14 @@
 //!
 //! - [`Token`] is one configured chip: it has what is known and the way to the chip, and a method for each thing that the
 //!   functions of PKCS#11 ask.
-//! - [`Known`](snapshot::Known) is what is known of the chip at one moment: configuration, state, keys, certificates, login. It
+//! - `snapshot::Known` is what is known of the chip at one moment: configuration, state, keys, certificates, login. It
 //!   never changes; a change makes a new one, which is posted whole. Whoever only reads takes the posted one and waits for nobody.
-//! - [`Turn`](turn::Turn) is a turn with the chip: the queue, the lock on the bus, the same chip. All that changes or asks the
+//! - `turn::Turn` is a turn with the chip: the queue, the lock on the bus, the same chip. All that changes or asks the
 //!   chip takes `&mut Turn`.
 //!
 //! # Reading order
 //!
-//! 1. [`token`], the list of all operations and which half each needs.
+//! 1. `token`, the list of all operations and which half each needs.
 //! 2. `snapshot`, `identity` (which chip it is), `state` and `store` (the state folder), `state_access`.
 //! 3. `turn`, `learn` (asking about keys), `intents` (what was begun and not committed), `io_protection`.
 //! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `modify`;
@@ -26,28 +26,27 @@ pub mod attest;
 pub mod attribute;
 pub mod bus;
 pub mod certificate;
-pub mod cipher;
 pub mod config;
 pub mod deadline;
 pub mod document;
 pub mod error;
 pub mod inventory;
 pub mod io_key;
-pub mod known;
 pub mod layout;
 pub mod locked;
 pub mod logging;
-pub mod mechanism;
 pub mod pin;
 pub mod point;
 pub mod process;
 pub mod profile;
+pub mod recognised;
 pub mod state;
 pub mod store;
 pub mod template;
 
 mod access;
 mod certificates;
+mod cipher;
 mod class;
 mod create;
 mod derive;
@@ -65,6 +64,7 @@ mod kept;
 mod keygen;
 mod learn;
 mod mac;
+mod mechanism;
 mod modify;
 mod object;
 mod secret;

@@ -180,11 +180,11 @@ fn which_chip(found: &Result<Arc<Known>>) -> Option<Option<SerialNumber>> {
 }
 
 impl Known {
-    /// A chip that was just found. Its keys' epochs begin at `first_epoch`.
-    pub(crate) fn new(identity: Arc<Identity>, first_epoch: u32, who: Who) -> Self {
+    /// A chip that was just found, with what the state folder says. Its keys' epochs begin at `first_epoch`.
+    pub(crate) fn new(identity: Arc<Identity>, state: StateRead, first_epoch: u32, who: Who) -> Self {
         Self {
             who,
-            state_read: Arc::new(identity.state_file.read()),
+            state_read: Arc::new(state),
             certificates: Certificates::new(&identity),
             keys: [KeyFacts { epoch: first_epoch, ..KeyFacts::default() }; 16],
             identity,

@@ -445,7 +445,8 @@ impl Token {
     /// C_GenerateKeyPair: a private key born in the chip. Returns the handles of public and private key.
     ///
     /// # Errors
-    /// See [`keygen`]: templates, slots, those of a turn.
+    /// [`Error::MechanismInvalid`], [`Error::SessionReadOnly`], [`Error::UserNotLoggedIn`]; what the templates contradict;
+    /// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the one asked for takes no key; those of a turn.
     pub fn generate_key_pair(
         &self,
         session: SessionRef,
@@ -470,7 +471,8 @@ impl Token {
     /// C_DeriveKey: ECDH in the chip, HKDF and the one of TLS 1.2 with secret keys; the result is a session object.
     ///
     /// # Errors
-    /// See [`derive`] and [`kdf`]: parameter, template, key, those of a turn.
+    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
+    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`]; those of the template and of a turn.
     pub fn derive_key(
         self: &Arc<Self>,
         session: SessionRef,

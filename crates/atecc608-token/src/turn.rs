@@ -217,9 +217,10 @@ impl ChipSide {
         chip.apply_timing(&zone);
         let simulated = chip.transport_mut().is_simulated();
         let identity = Identity::new(zone, simulated, &token.config, &token.token_config)?;
+        let state = identity.state_file.read();
         self.io_protection = IoProtection::default();
         Ok(token.board.change(|snapshot| {
-            let known = Known::new(identity, self.first_epoch, snapshot.who);
+            let known = Known::new(identity, state, self.first_epoch, snapshot.who);
             snapshot.known.insert(Arc::new(known)).clone()
         }))
     }
