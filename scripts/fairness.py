@@ -169,20 +169,21 @@ def bus_held_elsewhere(seconds):
     heading(f"Another process has the bus for {seconds} s while one thread calls C_Sign")
     path, token, label, lock_file = ARGUMENTS
     module, slot = start_module(path, token)
-    signer, other = Signer(module, slot, label), Signer(module, slot, label)
+    # A session each: the calls of one session wait for each other.
+    signer, looker, finder = Signer(module, slot, label), Signer(module, slot, label), Signer(module, slot, label)
     info, text = ctypes.create_string_buffer(512), ctypes.create_string_buffer(64)
     asked = Attribute(CKA_LABEL, ctypes.addressof(text), len(text))
 
     def attribute():
         asked.length = len(text)
-        return module.ask("C_GetAttributeValue", other.session, other.key, byref(asked), c_ulong(1))
+        return module.ask("C_GetAttributeValue", looker.session, looker.key, byref(asked), c_ulong(1))
 
     def open_session():
         return module.ask("C_OpenSession", c_ulong(slot), c_ulong(CKF_SERIAL_SESSION), None, None, byref(c_ulong()))
 
     def find():
-        rv = module.ask("C_FindObjectsInit", other.session, None, c_ulong(0))
-        module.ask("C_FindObjectsFinal", other.session)
+        rv = module.ask("C_FindObjectsInit", finder.session, None, c_ulong(0))
+        module.ask("C_FindObjectsFinal", finder.session)
         return rv
 
     calls = {
@@ -194,6 +195,9 @@ def bus_held_elsewhere(seconds):
     }
     times = {name: [] for name in calls}
     failed = []
+    # What is known already: which slots have keys is asked of the chip when it first matters.
+    for work in calls.values():
+        work()
 
     def ask_all_the_time(name, work, end):
         while time.monotonic() < end:

@@ -12,7 +12,8 @@
 . "$ROOT/scripts/lib/token.sh"
 
 TIMING=real
+export ATECC608_LOG=error
 fresh_token fairness
 run 'sed -i "1i lock_timeout = 30" config.toml'
 heading 'Who waits for how long'
-run "/usr/bin/python3 $ROOT/scripts/fairness.py \$MODULE gateway dev-key chip.sock.lock ${1:-}"
+run "/usr/bin/python3 $ROOT/scripts/fairness.py \$MODULE gateway dev-key chip.sock.lock${1:+ $1}"

@@ -105,21 +105,25 @@ impl BusLock {
         let ticket = self.queue.as_mut().and_then(Queue::arrive);
         let mut front = Front::default();
         loop {
+            // Before the last try: a bus that is free then is taken, whoever is in front.
+            let last = deadline.passed();
             let first = self.first_before(ticket.as_ref());
-            let may_try = first.as_ref().is_none_or(|first| front.may_be_idle(first.start));
-            if let Some(held) = may_try.then(|| self.try_files()).transpose()?.flatten() {
-                if let (Some(queue), Some(first)) = (&mut self.queue, &first) {
-                    queue.skip(first);
-                }
-                // There may be others before this ticket, and the turn is theirs.
-                if self.first_before(ticket.as_ref()).is_none() {
-                    return Ok(self.begin_turn(held, ticket));
+            let idle = first.as_ref().is_some_and(|first| front.may_be_idle(first.start));
+            if first.is_none() || idle || last {
+                if let Some(held) = self.try_files()? {
+                    if let (Some(queue), Some(first), true) = (&mut self.queue, &first, idle) {
+                        queue.skip(first);
+                    }
+                    // There may be others before this ticket, and the turn is theirs.
+                    if last || self.first_before(ticket.as_ref()).is_none() {
+                        return Ok(self.begin_turn(held, ticket));
+                    }
                 }
             }
             if let Some((_, tell)) = notice.take_if(|(after, _)| deadline.elapsed() >= *after) {
                 tell(&self.holder().1);
             }
-            if deadline.passed() {
+            if last {
                 let (path, holder) = self.holder();
                 return Err(LockError::Held { path, waited: deadline.elapsed(), holder });
             }
@@ -405,6 +409,16 @@ mod tests {
         let start = Instant::now();
         drop(lock.acquire(within(5.0), None).unwrap());
         assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_bus_that_is_free_at_the_deadline_is_taken_whoever_is_in_front() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stopped = Queue::open(dir.path().join("bus.queue")).unwrap();
+        let _ticket = stopped.arrive().unwrap();
+        for seconds in [0.0, 0.05] {
+            drop(lock_in(dir.path()).acquire(within(seconds), None).unwrap());
+        }
     }
 
     #[test]
