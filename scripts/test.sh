@@ -88,6 +88,7 @@ tests() {
 budgets() {
     limited 600 scripts/bench.sh
     limited 600 scripts/bench.sh clients
+    limited 300 scripts/fairness.sh short
 }
 
 licences() {
@@ -148,7 +149,7 @@ if [ $QUICK = no ]; then
     step 'Debian packages for amd64, arm64 and armhf (scripts/package.sh)' limited 1800 scripts/package.sh --test
     step 'clients' client_tests
     step 'demo' limited 900 scripts/demo.sh
-    step 'cost budget, and the speed without the chip (scripts/bench.sh)' budgets
+    step 'cost budget, speed without the chip, fairness (scripts/bench.sh, scripts/fairness.sh)' budgets
     step "oldest Rust, $(rust_version)" limited 1800 scripts/msrv.sh
 fi
 summary
