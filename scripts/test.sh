@@ -101,6 +101,7 @@ tests() {
 budgets() {
     limited 600 scripts/bench.sh
     limited 600 scripts/bench.sh clients
+    limited 300 scripts/fairness.sh short
 }
 
 licences() {
@@ -136,7 +137,7 @@ what_users_get() {
 what_measures_times() {
     step 'clients in real time' limited 2700 scripts/clients.sh --alone
     step 'demo' limited 900 scripts/demo.sh
-    step 'cost budget, and the speed without the chip (scripts/bench.sh)' budgets
+    step 'cost budget, speed without the chip, fairness (scripts/bench.sh, scripts/fairness.sh)' budgets
 }
 
 # --- the run -------------------------------------------------------------------------------------------------------
