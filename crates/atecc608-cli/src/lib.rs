@@ -14,14 +14,14 @@
 //! | [`x509`] | certificates and requests, on bytes |
 //! | `target` | from the configuration and `--token` to one chip |
 //! | `host` | what this machine has: I2C adapters, the installed module |
-//! | `input`, `files`, `output` | what is read, written and printed; [`output::check`](crate) is how every check is told |
+//! | `input`, `files`, `output` | what is read, written and printed; `output::check` is how every check is told |
 //! | [`Error`] | why a command failed |
 //!
 //! # A further command
 //!
 //! Three files change: the command's own in `chip` or `cloud`; that folder's `mod.rs`, which gets the module, a variant of
-//! `Command` and a line in `run`; and the table in `docs/tool.md`, which a test compares with the command line. Manual pages and
-//! completions follow from the definitions.
+//! `Command` and a line in `run`; and the table in `docs/tool.md`, which `tests/it/page.rs` compares with the command line. Manual
+//! pages and completions follow from the definitions. Its tests are a file in `tests/it`.
 //!
 //! The library exports what tests and the manual's generator use, and nothing else.
 

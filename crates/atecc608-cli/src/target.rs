@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::output::{progress, SILENCE};
 use atecc608::{self as chip, Awake, Chip};
+use atecc608_contents::words;
 use atecc608_token::bus::{host_random, Bus, LockGuard};
 use atecc608_token::config::{self, Config, ConfigError, TokenConfig};
 use atecc608_token::deadline::Deadline;
@@ -209,6 +210,33 @@ impl Target {
         let zone = self.converse(|awake| awake.read_config())?;
         self.chip.apply_timing(&zone);
         Ok(zone)
+    }
+
+    /// Refuses another model than an ATECC608.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn ensure_608(&self, zone: &ConfigZone) -> Result<()> {
+        if zone.model().is_608() {
+            return Ok(());
+        }
+        Err(Error::Refused(format!("{}: this is {}, not an ATECC608", self.place(), words::model(zone))))
+    }
+
+    /// The same, before something would be changed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn ensure_608_to_change(&self, zone: &ConfigZone) -> Result<()> {
+        if zone.model().is_608() {
+            return Ok(());
+        }
+        Err(Error::Refused(format!(
+            "{}: the chip {} is {}, not an ATECC608: it is left alone",
+            self.place(),
+            zone.serial_number(),
+            words::model(zone)
+        )))
     }
 
     /// Where the chip's IO protection key is kept.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::document::{Placed, Problem, Table};
+use crate::document::{line_of, Placed, Problem, Table};
 use crate::logging::LogSettings;
 use atecc608_wire::Slot;
 
@@ -184,8 +184,7 @@ impl Config {
     /// [`ConfigError::Invalid`] with the line of the first problem.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         Table::parse(text).and_then(|document| Self::read(path, document)).map_err(|(span, problem)| {
-            let before = text.get(..span.start).unwrap_or(text);
-            ConfigError::Invalid { path: path.to_owned(), line: 1 + before.matches('\n').count(), problem }
+            ConfigError::Invalid { path: path.to_owned(), line: line_of(text, &span), problem }
         })
     }
 

@@ -11,6 +11,11 @@ use toml::Spanned;
 /// What is wrong, and where in the text (bytes).
 pub type Problem = (Range<usize>, String);
 
+/// Returns the number of the line in which a place of the text begins; the first is 1.
+pub fn line_of(text: &str, place: &Range<usize>) -> usize {
+    1 + text.get(..place.start).unwrap_or(text).matches('\n').count()
+}
+
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub struct Placed<T> {

@@ -10,7 +10,7 @@ use super::state::{
     Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
 };
 use crate::config;
-use crate::document::{Placed, Problem, Table};
+use crate::document::{line_of, Placed, Problem, Table};
 use atecc608_wire::config_zone::SerialNumber;
 
 /// The only version of the file there is.
@@ -21,10 +21,9 @@ const FORMAT: i64 = 1;
 /// # Errors
 /// What is wrong with the file, in words.
 pub(super) fn read(text: &str, serial: &SerialNumber) -> Result<State, String> {
-    Table::parse(text).and_then(|document| state(document, serial)).map_err(|(span, problem)| {
-        let line = 1 + text.get(..span.start).unwrap_or(text).matches('\n').count();
-        format!("line {line}: {problem}")
-    })
+    Table::parse(text)
+        .and_then(|document| state(document, serial))
+        .map_err(|(span, problem)| format!("line {}: {problem}", line_of(text, &span)))
 }
 
 fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Problem> {

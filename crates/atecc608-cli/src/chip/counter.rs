@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::target::{Selection, Target};
 use atecc608 as chip;
-use atecc608_contents::words;
 use atecc608_wire::commands::Counter;
 use atecc608_wire::config_zone::COUNTER_MAX;
 use atecc608_wire::{ConfigZone, Slot, Status};
@@ -65,9 +64,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
 
 fn check(zone: &ConfigZone, target: &Target, arguments: &Arguments) -> Result<()> {
     let refused = |problem: String| Err(Error::Refused(format!("{}: {problem}", target.place())));
-    if !zone.model().is_608() {
-        return refused(format!("this is {}, not an ATECC608", words::model(zone)));
-    }
+    target.ensure_608(zone)?;
     if !arguments.increment {
         return Ok(());
     }

@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::output::{progress, Output, SILENCE};
 use crate::target::{Selection, Target};
-use atecc608_contents::words;
 use atecc608_wire::ConfigZone;
 
 /// What a chip answers to Random while its configuration is not locked (fact sheet section 5.7).
@@ -67,9 +66,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
 }
 
 fn ensure_random(zone: &ConfigZone, target: &Target) -> Result<()> {
-    if !zone.model().is_608() {
-        return Err(Error::Refused(format!("{}: this is {}, not an ATECC608", target.place(), words::model(zone))));
-    }
+    target.ensure_608(zone)?;
     if zone.config_locked() {
         return Ok(());
     }

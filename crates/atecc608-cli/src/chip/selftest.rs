@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::output::Output;
 use crate::target::Selection;
-use atecc608_contents::words;
 use atecc608_wire::commands::SelfTest;
 
 /// The chip's tests (fact sheet section 3.17): bit, short name, what it is.
@@ -34,14 +33,12 @@ struct Test {
 /// commands until it sleeps, does not hide the next. Nothing in the chip changes.
 ///
 /// # Errors
-/// [`Error::Refused`] if it is no ATECC608; those of the chip. A failed test is a result, and the exit status says failure.
+/// [`crate::Error::Refused`] if it is no ATECC608; those of the chip. A failed test is a result, and the exit status says failure.
 pub fn run(selection: &Selection) -> Result<Output> {
     let mut target = selection.target()?;
     let guard = target.lock()?;
     let zone = target.read_config_locked()?;
-    if !zone.model().is_608() {
-        return Err(Error::Refused(format!("{}: this is {}, not an ATECC608", target.place(), words::model(&zone))));
-    }
+    target.ensure_608(&zone)?;
     let mut tests = Vec::new();
     let mut text = String::new();
     for (bit, name, what) in TESTS {

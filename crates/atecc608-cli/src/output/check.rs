@@ -118,12 +118,6 @@ impl Checks {
     }
 }
 
-impl From<Vec<Check>> for Checks {
-    fn from(checks: Vec<Check>) -> Self {
-        Self(checks)
-    }
-}
-
 /// A line for each check, in columns, and its remedy below it.
 pub fn text(checks: &[Check], remedies: Remedies) -> String {
     let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);

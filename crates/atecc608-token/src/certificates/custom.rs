@@ -10,7 +10,7 @@ use super::{
 };
 use crate::certificate::{parse, CertificateFields};
 use crate::config::CertificateConfig;
-use crate::document::{Problem as Misplaced, Table};
+use crate::document::{line_of, Problem as Misplaced, Table};
 use crate::error::{Error, Result};
 use crate::point::Point;
 use crate::turn::Turn;
@@ -147,10 +147,9 @@ impl TemplateFile {
     fn load(path: &Path) -> Result<Self, Problem> {
         let misplaced = |line: usize, problem: &str| Problem::Template(format!("{}:{line}: {problem}", path.display()));
         let text = String::from_utf8(read_file(path)?).map_err(|_| misplaced(1, "not UTF-8"))?;
-        Table::parse(&text).and_then(|document| Self::read(path, document)).map_err(|(span, problem)| {
-            let before = text.get(..span.start).unwrap_or(&text);
-            misplaced(1 + before.matches('\n').count(), &problem)
-        })
+        Table::parse(&text)
+            .and_then(|document| Self::read(path, document))
+            .map_err(|(span, problem)| misplaced(line_of(&text, &span), &problem))
     }
 
     fn read(path: &Path, mut table: Table<'_>) -> Result<Self, Misplaced> {

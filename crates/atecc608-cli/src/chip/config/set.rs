@@ -11,7 +11,6 @@ use super::{as_written_to, FileArguments};
 use crate::error::{Error, Result};
 use crate::output::{note, Output};
 use crate::target::{Selection, Target};
-use atecc608_contents::words;
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::ConfigZone;
 
@@ -58,7 +57,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let guard = target.lock()?;
     let now = target.read_config_locked()?;
     let place = target.place();
-    ensure_writable(&now, &place)?;
+    target.ensure_608_to_change(&now)?;
+    ensure_unlocked(&now, &place)?;
     let wanted = as_written_to(&now, &source.zone);
     let changes = diff::changes(&now, &wanted);
     let result = match (changes.is_empty(), arguments.write) {
@@ -85,12 +85,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     Output::new(text(&report, arguments), &report)
 }
 
-fn ensure_writable(zone: &ConfigZone, place: &str) -> Result<()> {
+fn ensure_unlocked(zone: &ConfigZone, place: &str) -> Result<()> {
     let serial = zone.serial_number();
-    if !zone.model().is_608() {
-        let what = words::model(zone);
-        return Err(Error::Refused(format!("{place}: the chip {serial} is {what}, not an ATECC608: it is left alone")));
-    }
     if zone.config_locked() {
         return Err(Error::Refused(format!(
             "{place}: the configuration of the chip {serial} is locked, and can't be changed any more. `atecc608 config diff` \

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::schema::{slot_fields, Field, Shape, CHIP, KEY, NOT_WRITTEN};
 use atecc608_token::config;
-use atecc608_token::document::{FromToml, Placed, Problem, Table};
+use atecc608_token::document::{line_of, FromToml, Placed, Problem, Table};
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -72,10 +72,7 @@ fn line(text: &mut String, zone: &ConfigZone, field: &Field) {
 /// # Errors
 /// The line, and what was expected there.
 pub(super) fn read(text: &str) -> Result<(ConfigZone, bool), String> {
-    read_document(text).map_err(|(span, problem)| {
-        let before = text.get(..span.start).unwrap_or(text);
-        format!("line {}: {problem}", 1 + before.matches('\n').count())
-    })
+    read_document(text).map_err(|(span, problem)| format!("line {}: {problem}", line_of(text, &span)))
 }
 
 fn read_document(text: &str) -> Result<(ConfigZone, bool), Problem> {

@@ -14,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::output::check::Check;
 use crate::output::Output;
 use crate::target::{Selection, Target};
-use atecc608_contents::words;
 use atecc608_token::profile;
 use atecc608_wire::ConfigZone;
 
@@ -61,11 +60,7 @@ pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     // One turn on the bus, from what is shown to what is locked.
     let guard = target.lock()?;
     let zone = target.read_config_locked()?;
-    if !zone.model().is_608() {
-        let (place, what) = (target.place(), words::model(&zone));
-        let serial = zone.serial_number();
-        return Err(Error::Refused(format!("{place}: the chip {serial} is {what}, not an ATECC608: it is left alone")));
-    }
+    target.ensure_608_to_change(&zone)?;
     let output = match command {
         Command::Config(arguments) => config::run(&mut target, &zone, arguments),
         Command::Data(arguments) => data::run(&mut target, &zone, arguments),

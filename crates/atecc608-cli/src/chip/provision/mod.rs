@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::manifest::AttestationKey;
 use crate::output::{note, Output};
 use crate::target::{Selection, Target};
-use atecc608_contents::words;
 use atecc608_token::io_key::KeyFile;
 use atecc608_token::pin::code::RecoveryCode;
 use atecc608_token::point::Point;
@@ -79,9 +78,7 @@ fn provision(
 ) -> Result<Output> {
     let serial = zone.serial_number();
     let place = target.place();
-    if !zone.model().is_608() {
-        return Err(not_a_608(&place, zone));
-    }
+    target.ensure_608_to_change(zone)?;
     let plan =
         Plan::new(zone, profile, target.token.address).map_err(|changes| foreign(&place, zone, profile, &changes))?;
     let key_file = target.key_file(&serial);
@@ -138,15 +135,6 @@ fn provision(
 /// Whether a profile may be locked into this chip: one that silicon never had only if the user insists.
 fn may_lock(simulated: bool, profile: &Profile, unproven: bool) -> bool {
     simulated || profile.proven_on_silicon || unproven
-}
-
-/// Why another model is left alone.
-fn not_a_608(place: &str, zone: &ConfigZone) -> Error {
-    Error::Refused(format!(
-        "{place}: the chip {} is {}, not an ATECC608: it is left alone",
-        zone.serial_number(),
-        words::model(zone)
-    ))
 }
 
 /// What keys are that were there before anybody could know of them.

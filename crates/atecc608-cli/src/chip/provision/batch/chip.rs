@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::super::plan::{Plan, Standing};
 use super::super::work::{Done, Work};
-use super::super::{foreign, keys_found_warning, look, may_lock, not_a_608};
+use super::super::{foreign, keys_found_warning, look, may_lock};
 use super::{say, Station};
 use crate::chip_keys::{ChipKey, ChipKeys, NewKeyNames};
 use crate::error::{Error, Result};
@@ -141,9 +141,7 @@ impl Chip<'_> {
         let zone = target.read_config_locked()?;
         let (place, serial) = (target.place(), zone.serial_number().to_string());
         report.serial_number = Some(serial.clone());
-        if !zone.model().is_608() {
-            return Err(not_a_608(&place, &zone));
-        }
+        target.ensure_608_to_change(&zone)?;
         let plan = Plan::new(&zone, station.profile, self.token.address)
             .map_err(|changes| foreign(&place, &zone, station.profile, &changes))?;
         if let Some(record) = station.ledger.record(&serial) {
