@@ -44,7 +44,7 @@ heading 'The tests'
 # What runs a test: a script of its name, but for the Rust crate.
 script_of() {
     case $1 in
-        cryptoki) echo '. scripts/lib.sh; need_cargo; scripts/test_programs.py --locked --test abi_cryptoki_crate' ;;
+        cryptoki) echo '. scripts/lib.sh; need_cargo; scripts/test_programs.py --only cryptoki_crate --locked -p atecc608-pkcs11 --lib --test abi' ;;
         *) echo "bash tests/clients/$1.sh" ;;
     esac
 }

@@ -5,49 +5,62 @@
 #
 #   --quick   what a developer wants before a commit: format, lints, tests
 #
-# The whole output of a step goes to target/logs/test/; what is shown here is its result, and its last lines if it failed.
+# The whole output of a step goes to target/logs/test/; what is shown here is its result, and its last lines if it failed; at
+# the end, where the time went. There are two lanes of steps beside each other: one compiles and tests, the other makes what
+# users get and tries it with their programs. What measures times comes last, when nothing else runs.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/lib/at_once.sh
+. "$ROOT/scripts/lib/at_once.sh"
 
 STEP_LOGS=$LOGS/test
-STEP=0
-PASSED=0
-FAILED=()
+# A line for each step that has ended: seconds, passed or FAILED, what it is.
+RESULTS=$STEP_LOGS/results
 
 # step 'what it is' command...
 step() {
-    local what=$1 log status=0 began=$SECONDS
+    local what=$1 log status=0 result=passed began=$SECONDS running
     shift
-    STEP=$((STEP + 1))
-    log=$STEP_LOGS/$(printf '%02d-%s' $STEP "$(tr -cs 'a-zA-Z0-9\n' '-' <<<"$what" | sed 's/-$//')").log
-    printf '%2d. %s\n' $STEP "$what"
-    # A subshell of its own: -e must work inside the step, and a step that exits must not end the run.
-    set +e
+    log=$STEP_LOGS/$(tr -cs 'a-zA-Z0-9\n' '-' <<<"$what" | sed 's/-$//').log
+    printf '      begins: %s\n' "$what"
+    # A shell of its own: -e must work inside the step, and a step that exits must not end the run. And a process group of its
+    # own, so that whoever stops the run stops all of the step.
+    set -m
     (
-        set -e
+        set +m -e
         "$@"
-    ) >"$log" 2>&1 </dev/null
-    status=$?
-    set -e
-    show_results "$log"
-    if [ $status = 0 ]; then
-        PASSED=$((PASSED + 1))
-        printf '    passed, %d s\n' $((SECONDS - began))
-    else
-        FAILED+=("$STEP. $what")
-        tail -n 60 "$log" | sed 's/^/    | /'
-        printf '    FAILED (exit status %d), %d s, whole output: %s\n' $status $((SECONDS - began)) "$log"
-    fi
+    ) >"$log" 2>&1 </dev/null &
+    running=$!
+    set +m
+    # shellcheck disable=SC2064  # this process id, now
+    trap "kill -- -$running; exit 130" INT TERM
+    wait $running || status=$?
+    trap - INT TERM
+    [ $status = 0 ] || result=FAILED
+    printf '%d\t%s\t%s\n' $((SECONDS - began)) $result "$what" >>"$RESULTS"
+    # In one piece: the other lane prints, too.
+    printf '%s\n' "$(
+        printf '%s, %d s: %s\n' $result $((SECONDS - began)) "$what"
+        show_results "$log"
+        if [ $status != 0 ]; then
+            tail -n 60 "$log" | sed 's/^/    | /'
+            printf '    exit status %d, whole output: %s\n' $status "$log"
+        fi
+    )"
 }
 
-# limited SECONDS command...: it and what it started are stopped after that time: a hang fails the step that hangs.
-limited() {
-    timeout --kill-after 30 "$@" &
-    # timeout and its command are a process group of their own, which a terminal's Ctrl-C does not reach.
-    # shellcheck disable=SC2064  # this process id, now
-    trap "kill $!; exit 130" INT TERM
-    wait $!
+# lanes FUNCTION...: each runs its steps one after the other, all at once.
+lanes() {
+    local lane running=()
+    for lane in "$@"; do
+        "$lane" &
+        running+=($!)
+    done
+    # shellcheck disable=SC2064  # these process ids, now
+    trap "kill ${running[*]}; wait; exit 130" INT TERM
+    wait
+    trap - INT TERM
 }
 
 # The lines of a log that a reader wants even if all went well: the closing lines of the test programs, with what they ran,
@@ -69,20 +82,20 @@ check_scripts() {
         conf/debian/*/preinst .ci/run
 }
 
-format() { cargo fmt --check; }
+format() { cargo fmt --all --check; }
 
-lint() { cargo clippy --all-targets --all-features --locked -- -D warnings; }
+lint() { cargo clippy --workspace --all-targets --all-features --locked -- -D warnings; }
 
 # As packages for gateways are built: no simulator in it.
-lint_without_simulator() { cargo clippy --all-targets --locked --no-default-features -- -D warnings; }
+lint_without_simulator() {
+    cargo clippy --locked -p atecc608-pkcs11 -p atecc608-cli --no-default-features -- -D warnings
+}
 
-docs() { RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked; }
-
-build() { scripts/build.sh; }
+docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }
 
 tests() {
     scripts/test_programs.py --locked
-    cargo test --locked --doc
+    cargo test --locked --workspace --doc
 }
 
 budgets() {
@@ -94,27 +107,53 @@ licences() {
     cargo metadata --locked --all-features --format-version 1 | /usr/bin/python3 scripts/check_licences.py deny.toml
 }
 
-# One client's trouble must not hide another's: all are run, none for longer than a quarter of an hour, then the failed
-# ones are named.
-client_tests() {
-    local file failed=()
-    for file in tests/clients/*.sh; do
-        printf '\n##### %s\n' "$file"
-        limited 900 bash "$file" || failed+=("$file (exit status $?)")
-    done
-    [ ${#failed[@]} -eq 0 ] || printf '\nfailed: %s\n' "${failed[@]}"
-    [ ${#failed[@]} -eq 0 ]
+# --- the lanes -----------------------------------------------------------------------------------------------------
+
+what_developers_see() {
+    step 'format (cargo fmt)' format
+    step 'lints (cargo clippy)' lint
+    if [ $QUICK = no ]; then
+        step 'lints without the simulator' lint_without_simulator
+        step 'lints of the scripts (shellcheck)' check_scripts
+        step 'licences of the dependencies' licences
+        step 'documentation (cargo doc)' docs
+    fi
+    step 'tests (cargo test)' tests
+    if [ $QUICK = no ]; then
+        step 'the C interface under AddressSanitizer' limited 1800 scripts/asan.sh
+        step 'the C interface with 32-bit numbers (i686)' limited 1800 scripts/i686.sh
+    fi
+}
+
+what_users_get() {
+    step 'release build' cargo build --release --locked
+    # Before the clients: one of them installs the packages.
+    step 'Debian packages for amd64, arm64 and armhf (scripts/package.sh)' limited 1800 scripts/package.sh --test
+    step "oldest Rust, $(rust_version)" limited 1800 scripts/msrv.sh --unless-packaged
+    step 'clients' limited 2700 scripts/clients.sh --together
+}
+
+what_measures_times() {
+    step 'clients in real time' limited 2700 scripts/clients.sh --alone
+    step 'demo' limited 900 scripts/demo.sh
+    step 'cost budget, and the speed without the chip (scripts/bench.sh)' budgets
 }
 
 # --- the run -------------------------------------------------------------------------------------------------------
 
+# Sorted by time; the clients' times, which are many steps in one, too.
 summary() {
-    printf '\n%d steps in %d min %d s\n' $STEP $((SECONDS / 60)) $((SECONDS % 60))
-    if [ ${#FAILED[@]} -gt 0 ]; then
-        printf 'failed: %s\n' "${FAILED[@]}"
+    local failed
+    printf '\n   seconds\n'
+    sort -rn "$RESULTS" | awk -F '\t' '{ printf "%10d  %s%s\n", $1, $3, ($2 == "passed" ? "" : ": FAILED") }'
+    if [ $QUICK = no ]; then
+        sed -n 's/^\([a-z0-9-]*\)  *passed, \([0-9]*\) s$/\2 \1/p' "$STEP_LOGS"/clients*.log | sort -rn |
+            awk '{ text = text sep $2 " " $1; sep = ", " } END { print "the clients: " text }' | fold -s -w 120
     fi
-    printf 'steps: %d passed, %d failed\n' "$PASSED" ${#FAILED[@]}
-    [ ${#FAILED[@]} -eq 0 ]
+    failed=$(grep -c "$(printf '\tFAILED\t')" "$RESULTS" || true)
+    printf 'all of it: %d min %d s\n' $((SECONDS / 60)) $((SECONDS % 60))
+    printf 'steps: %d passed, %d failed\n' $(($(wc -l <"$RESULTS") - failed)) "$failed"
+    [ "$failed" = 0 ]
 }
 
 QUICK=no
@@ -129,26 +168,14 @@ rm -rf "$STEP_LOGS"
 mkdir -p "$STEP_LOGS"
 
 step 'install what is missing' install_everything
-# The step ran in a subshell: what it found out is needed here too.
+# The step ran in a shell of its own: what it found out is needed here too.
 need_cargo >/dev/null
-step 'format (cargo fmt)' format
-step 'lints (cargo clippy)' lint
-if [ $QUICK = no ]; then
-    step 'lints without the simulator' lint_without_simulator
-    step 'lints of the scripts (shellcheck)' check_scripts
-    step 'licences of the dependencies' licences
-    step 'documentation (cargo doc)' docs
-    step 'release build' build
-fi
-step 'tests (cargo test)' tests
-if [ $QUICK = no ]; then
-    step 'the C interface under AddressSanitizer' limited 1800 scripts/asan.sh
-    step 'the C interface with 32-bit numbers (i686)' limited 1800 scripts/i686.sh
-    # Before the clients: one of them installs the packages.
-    step 'Debian packages for amd64, arm64 and armhf (scripts/package.sh)' limited 1800 scripts/package.sh --test
-    step 'clients' client_tests
-    step 'demo' limited 900 scripts/demo.sh
-    step 'cost budget, and the speed without the chip (scripts/bench.sh)' budgets
-    step "oldest Rust, $(rust_version)" limited 1800 scripts/msrv.sh
+if [ $QUICK = yes ]; then
+    what_developers_see
+else
+    # Built once: what is compiled again bit by bit is of no use to it.
+    export CARGO_INCREMENTAL=0
+    lanes what_developers_see what_users_get
+    what_measures_times
 fi
 summary

@@ -7,6 +7,7 @@ use super::error::{Error, Result};
 use super::ptr::{AttributeRequest, AttributeRequests, Out, OutArray};
 use super::session::{Search, Session};
 use super::types::{from_ulong, length, to_ulong};
+use atecc608_token::deadline::Deadline;
 use atecc608_token::{self as token, Template};
 
 /// C_CreateObject
@@ -33,18 +34,20 @@ pub fn destroy(session: &Session, object: CK_OBJECT_HANDLE) -> Result<()> {
 
 /// C_GetObjectSize
 pub fn size(session: &Session, object: CK_OBJECT_HANDLE, out: Out<CK_ULONG>) -> Result<()> {
-    out.set(session.token().object_size(session.reference(), from_ulong(object))?);
+    out.set(session.token().object_size(from_ulong(object))?);
     Ok(())
 }
 
 /// C_GetAttributeValue. Every attribute is tried; then the first failure is the answer, one of the chip before one of
 /// the attributes'.
 pub fn get_attributes(session: &Session, object: CK_OBJECT_HANDLE, requests: AttributeRequests) -> Result<()> {
-    session.token().check_object(session.reference(), from_ulong(object))?;
+    session.token().check_object(from_ulong(object))?;
+    // One for all of them.
+    let deadline = session.token().deadline();
     let mut outcome = Ok(());
     for request in requests.each() {
         let attribute = request.attribute();
-        let Err(error) = get_attribute(session, object, request) else { continue };
+        let Err(error) = get_attribute(session, object, request, deadline) else { continue };
         debug!("C_GetAttributeValue: attribute {attribute:#x} of object {object}: {error}");
         let graver = match &outcome {
             Ok(()) => true,
@@ -57,14 +60,19 @@ pub fn get_attributes(session: &Session, object: CK_OBJECT_HANDLE, requests: Att
     outcome
 }
 
-fn get_attribute(session: &Session, object: CK_OBJECT_HANDLE, request: AttributeRequest) -> Result<()> {
+fn get_attribute(
+    session: &Session,
+    object: CK_OBJECT_HANDLE,
+    request: AttributeRequest,
+    deadline: Deadline,
+) -> Result<()> {
     let (token, handle) = (session.token(), from_ulong(object));
     if let Some(len) = token.length_without_asking(handle, request.attribute())? {
         if !request.has_room_for(len) {
             return request.set_len(len);
         }
     }
-    match token.attribute(session.reference(), handle, request.attribute()) {
+    match token.attribute(handle, request.attribute(), deadline) {
         Ok(value) => request.set(&value),
         Err(error) => {
             request.unavailable();
@@ -87,7 +95,7 @@ pub fn set_attributes(session: &Session, object: CK_OBJECT_HANDLE, template: &Te
 /// C_FindObjectsInit: the matches are found now, so that objects may come and go while they are handed out.
 pub fn find_init(session: &mut Session, template: &Template) -> Result<()> {
     session.find.check_idle()?;
-    let found = session.token().find(session.reference(), template)?;
+    let found = session.token().find(template)?;
     session.find.start(Search { found: found.into_iter() })
 }
 

@@ -15,7 +15,7 @@ use atecc608_token::{Mechanism, SignOperation};
 pub fn init(session: &mut Session, mechanism: Option<Mechanism>, key: CK_OBJECT_HANDLE) -> Result<()> {
     let Some(mechanism) = mechanism else { return session.sign.cancel_by_null_mechanism() };
     session.sign.check_idle()?;
-    let operation = SignOperation::new(session.token(), session.reference(), &mechanism, from_ulong(key))?;
+    let operation = SignOperation::new(session.token(), &mechanism, from_ulong(key))?;
     session.sign.start(operation)
 }
 

@@ -18,7 +18,7 @@ pub fn init(
 ) -> Result<()> {
     let Some(mechanism) = mechanism else { return session.verify.cancel_by_null_mechanism() };
     session.verify.check_idle()?;
-    let operation = VerifyOperation::new(session.token(), session.reference(), &mechanism, from_ulong(key))?;
+    let operation = VerifyOperation::new(session.token(), &mechanism, from_ulong(key))?;
     let signature = signature.map(|signature| signature.bytes().to_vec());
     session.verify.start(Verification { operation, signature })
 }

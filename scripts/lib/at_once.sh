@@ -11,32 +11,33 @@ limited() {
 }
 
 # run_at_once MOST FOLDER COMMAND NAME...: `COMMAND NAME` for each name, in this order, at most MOST of them at a time. The
-# output of each is in FOLDER/NAME.log; when one has ended, a line says how, and FOLDER/seconds gets "SECONDS NAME". One's
-# failure does not hide another's: all are run. Returns 1 if one failed. Whoever stops this stops what runs.
+# output of each is in FOLDER/NAME.log; when one has ended, a line says how. One's failure does not hide another's: all are
+# run. Returns 1 if one failed. Whoever stops this stops what runs.
 run_at_once() {
     local most=$1 folder=$2 command=$3 pid status failed=()
-    local -A name=() began=()
+    local -A name_of=() began_at=()
     shift 3
-    trap 'kill "${!name[@]}" 2>/dev/null; wait; exit 130' INT TERM
-    while [ $# -gt 0 ] || [ ${#name[@]} -gt 0 ]; do
-        if [ $# -gt 0 ] && [ ${#name[@]} -lt "$most" ]; then
+    trap 'kill "${!name_of[@]}" 2>/dev/null; wait; exit 130' INT TERM
+    while [ $# -gt 0 ] || [ ${#name_of[@]} -gt 0 ]; do
+        if [ $# -gt 0 ] && [ ${#name_of[@]} -lt "$most" ]; then
             "$command" "$1" >"$folder/$1.log" 2>&1 </dev/null &
-            name[$!]=$1 began[$!]=$SECONDS
+            name_of[$!]=$1 began_at[$!]=$SECONDS
             shift
             continue
         fi
         status=0
-        wait -n -p pid "${!name[@]}" || status=$?
-        printf '%d %s\n' $((SECONDS - began[$pid])) "${name[$pid]}" >>"$folder/seconds"
+        wait -n -p pid "${!name_of[@]}" || status=$?
         if [ $status = 0 ]; then
-            printf '%-16s passed, %d s\n' "${name[$pid]}" $((SECONDS - began[$pid]))
+            printf '%-16s passed, %d s\n' "${name_of[$pid]}" $((SECONDS - began_at[$pid]))
+            # What a reader wants to know even if all went well.
+            grep '^ *not tested:' "$folder/${name_of[$pid]}.log" || true
         else
-            failed+=("${name[$pid]}")
-            tail -n 40 "$folder/${name[$pid]}.log" | sed 's/^/    | /'
-            printf '%-16s FAILED (exit status %d), %d s, whole output: %s\n' "${name[$pid]}" $status \
-                $((SECONDS - began[$pid])) "$folder/${name[$pid]}.log"
+            failed+=("${name_of[$pid]}")
+            tail -n 40 "$folder/${name_of[$pid]}.log" | sed 's/^/    | /'
+            printf '%-16s FAILED (exit status %d), %d s, whole output: %s\n' "${name_of[$pid]}" $status \
+                $((SECONDS - began_at[$pid])) "$folder/${name_of[$pid]}.log"
         fi
-        unset "name[$pid]"
+        unset "name_of[$pid]"
     done
     trap - INT TERM
     [ ${#failed[@]} -eq 0 ] || printf 'failed: %s\n' "${failed[*]}"

@@ -1,12 +1,23 @@
 # shellcheck shell=bash
-# Two hosts on one machine: network namespaces with a cable between them.
+# Networks of a test's own: one for a script whose ports are fixed, or two hosts on one machine.
+
+# own_network: starts the script again in a network in which nobody else has a port. What is to be downloaded has been before.
+own_network() {
+    local options=(--net)
+    if [ -n "${OWN_NETWORK:-}" ]; then
+        ip link set lo up
+        return
+    fi
+    [ "$(id -u)" = 0 ] || options+=(--map-root-user)
+    OWN_NETWORK=yes exec unshare "${options[@]}" bash "$0"
+}
 
 HOST_A=atecc608-a-$$ HOST_B=atecc608-b-$$
 # shellcheck disable=SC2034  # for the scripts that read this file
 ADDRESS_A=10.99.0.1 ADDRESS_B=10.99.0.2
 
-# two_hosts: the namespaces HOST_A and HOST_B with ADDRESS_A and ADDRESS_B, on the interface eth0 of each. After
-# open_work_folder, whose clean-up they join.
+# two_hosts: network namespaces with a cable between them, HOST_A and HOST_B with ADDRESS_A and ADDRESS_B, on the interface
+# eth0 of each. After open_work_folder, whose clean-up they join.
 two_hosts() {
     [ "$(id -u)" = 0 ] || die 'this makes network namespaces: run it as root'
     export HOST_A HOST_B

@@ -2,7 +2,8 @@
 # Debian packages: only what is missing, without questions, without starting a daemon. The only use of root.
 
 INSTALL_LOG=$LOGS/install.log
-APT_UPDATED=no
+# When apt's lists were updated, for the scripts that run after this one.
+APT_UPDATED=$TARGET/apt-updated
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -20,8 +21,11 @@ candidate() { apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" 
 apt_update() {
     # One broken third-party source is not our business: what is really missing fails in the install that follows.
     quietly "$INSTALL_LOG" as_root apt-get update -q -o DPkg::Lock::Timeout=300 || true
-    APT_UPDATED=yes
+    touch "$APT_UPDATED"
 }
+
+# Within an hour it is not done again.
+apt_update_once() { [ -n "$(find "$APT_UPDATED" -mmin -60 2>/dev/null)" ] || apt_update; }
 
 apt_install() {
     # --no-remove: a package that conflicts with what this machine has is the user's decision, not ours.
@@ -32,14 +36,34 @@ apt_install() {
 
 # need_packages NAME...: install those that are not there yet.
 need_packages() {
+    all_installed "$@" || by_turns install_missing "$@"
+}
+
+all_installed() {
+    local name
+    for name in "$@"; do
+        installed "$name" || return 1
+    done
+}
+
+install_missing() {
     local name missing=()
+    # Another script may have installed them while we waited.
     for name in "$@"; do
         installed "$name" || missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    [ "$APT_UPDATED" = yes ] || apt_update
+    apt_update_once
     note "installing ${missing[*]}"
     without_daemons apt_install "${missing[@]}"
+}
+
+# by_turns COMMAND...: scripts that run at once wait for each other here: apt's lists, and the switch against daemons, are for one.
+by_turns() {
+    (
+        flock 9
+        "$@"
+    ) 9>"$TARGET/apt.lock"
 }
 
 # Run something that installs packages, and start no daemon meanwhile: a broker that the package system starts would
@@ -137,7 +161,11 @@ install_stock_software() {
 
 install_pkcs11_provider() {
     installed pkcs11-provider && return
-    [ "$APT_UPDATED" = yes ] || apt_update
-    [ -n "$(candidate pkcs11-provider)" ] || enable_backports
+    by_turns find_pkcs11_provider
     need_packages pkcs11-provider
+}
+
+find_pkcs11_provider() {
+    apt_update_once
+    [ -n "$(candidate pkcs11-provider)" ] || enable_backports
 }

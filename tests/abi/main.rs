@@ -46,4 +46,5 @@ mod symbols;
 mod threads;
 mod token;
 mod vectors;
+mod waiting;
 mod wrap;

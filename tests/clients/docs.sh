@@ -30,7 +30,7 @@ run_page() {
     chmod 666 bus/1
     as_root env PLACE="$WORK/place" BUS="$WORK/bus" SHIM="$WORK/i2c_shim.so" \
         PACKAGE="$PACKAGE" SIM_PACKAGE="$SIM_PACKAGE" RELEASE="$TARGET/release" SOURCE="$ROOT" \
-        timeout --kill-after=5 $LIMIT unshare --mount --pid --fork --kill-child "$ROOT/tests/docs/machine.sh" page.sh \
+        timeout --kill-after=5 $LIMIT unshare --mount --net --pid --fork --kill-child "$ROOT/tests/docs/machine.sh" page.sh \
         >>"$log" 2>&1 </dev/null || status=$?
     stop_last_server
     if [ $status -ne 0 ]; then
@@ -55,7 +55,7 @@ pages check "${PAGES[@]}"
 pages not-run "${PAGES[@]}" | sed 's/^/not tested: /'
 
 # shellcheck disable=SC2046  # a list of names
-need_packages acl adduser gcc libc6-dev patchelf sudo util-linux $(pages packages "${PAGES[@]}")
+need_packages acl adduser gcc iproute2 libc6-dev patchelf sudo util-linux $(pages packages "${PAGES[@]}")
 
 open_work_folder docs '' no
 cd "$WORK"

@@ -8,21 +8,23 @@
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
-# Where a module file counts: p11-kit reads the user's own folder, but never root's. A test run as root has to use the
-# system's, under a name nobody else has, and takes it away again.
+# Where a module file counts: p11-kit reads the user's own folder, but never root's. For a test run as root the system's folder
+# is a file system of this process's own: no other program on the machine sees the file.
 install_module_file() {
     local folder=$WORK/home/.config/pkcs11/modules
     run 'export HOME=$PWD/home XDG_CONFIG_HOME=$PWD/home/.config'
     if [ "$(id -u)" = 0 ]; then
         folder=/etc/pkcs11/modules
     fi
-    MODULE_FILE=$folder/atecc608-test-$$.module
-    trap 'status=$?; rm -f "$MODULE_FILE"; (exit $status); close_work_folder' EXIT
     run "mkdir -p $folder"
-    run "sed \"s|^module:.*|module: \$MODULE|\" $ROOT/conf/atecc608.module > $MODULE_FILE"
+    [ "$(id -u)" != 0 ] || run "mount -t tmpfs none $folder"
+    run "sed \"s|^module:.*|module: \$MODULE|\" $ROOT/conf/atecc608.module > $folder/atecc608-test.module"
 }
 
-need_packages systemd
+need_packages systemd util-linux
+if [ "$(id -u)" = 0 ] && [ -z "${OWN_MOUNTS:-}" ]; then
+    OWN_MOUNTS=yes exec unshare --mount bash "$0"
+fi
 fresh_token p11-kit
 libraries=/usr/lib/$(gcc -print-multiarch)
 

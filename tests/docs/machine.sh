@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A machine of its own for one page: this machine's files with whatever is written kept apart (an overlay in memory), the
-# package installed, a user "reader" with sudo, and a chip on /dev/i2c-1. Run it as root in new mount and process name spaces:
+# package installed, a user "reader" with sudo, a chip on /dev/i2c-1, and a network with nobody else in it: pages name ports.
+# Run it as root in new mount, network and process name spaces:
 #
-#   unshare --mount --pid --fork --kill-child machine.sh SCRIPT
+#   unshare --mount --net --pid --fork --kill-child machine.sh SCRIPT
 #
 # Wants in the environment: PLACE (an empty folder), BUS (the folder with the simulator's socket "1"), SHIM (the built
 # tests/vendor/i2c_shim.c), PACKAGE and SIM_PACKAGE (the two .deb, or nothing), RELEASE (target/release), SOURCE (the repository).
@@ -33,6 +34,8 @@ ln -s /proc/self/fd "$machine/dev/fd"
 ln -s /proc/self/fd/0 "$machine/dev/stdin"
 ln -s /proc/self/fd/1 "$machine/dev/stdout"
 ln -s /proc/self/fd/2 "$machine/dev/stderr"
+
+ip link set lo up
 
 # The chip: a node that has real permissions; what is sent to it goes to the simulator.
 mkdir -m 755 "$machine/run/i2c-shim"

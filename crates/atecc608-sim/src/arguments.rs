@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{Faults, Profile, Switches};
-use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::config_zone::{Model, SerialNumber};
 
 /// A simulated ATECC608 on an I2C bus.
 #[derive(Debug, Parser)]
@@ -63,8 +63,8 @@ pub enum Subcommands {
         #[arg(long, value_parser = serial_number)]
         serial: Option<SerialNumber>,
         /// Which chip, where the profile leaves it open [default: the profile's]
-        #[arg(long, value_enum)]
-        model: Option<ModelArgument>,
+        #[arg(long, value_parser = model_names())]
+        model: Option<Model>,
         /// How far it is locked [default: as it is sold]
         #[arg(long, value_enum)]
         lock: Option<LockArgument>,
@@ -122,15 +122,14 @@ fn profile_names() -> impl TypedValueParser<Value = Profile> {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Profile>())
 }
 
-/// A chip's model.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ModelArgument {
-    /// ATECC608A
-    #[value(name = "608a")]
-    Atecc608A,
-    /// ATECC608B
-    #[value(name = "608b")]
-    Atecc608B,
+/// The names of the models that can be made.
+const MODELS: [(&str, Model); 2] = [("608a", Model::Atecc608A), ("608b", Model::Atecc608B)];
+
+fn model_names() -> impl TypedValueParser<Value = Model> {
+    let names = MODELS.map(|(name, model)| PossibleValue::new(name).help(model.to_string()));
+    PossibleValuesParser::new(names).try_map(|name| {
+        MODELS.iter().find(|(known, _)| *known == name).map(|(_, model)| *model).ok_or("an unknown model")
+    })
 }
 
 /// What of a chip is locked.

@@ -3,12 +3,11 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use atecc608_sim::arguments::{Action, Arguments, LockArgument, ModelArgument, Subcommands, TimingArgument};
+use atecc608_sim::arguments::{Action, Arguments, LockArgument, Subcommands, TimingArgument};
 use atecc608_sim::profiles::{new, root_pem, Locks, ROOT_NOTE};
 use atecc608_sim::server::{ServeOptions, Server};
 use atecc608_sim::transfer::Verb;
 use atecc608_sim::{control, Dump, Image, Order, Timing};
-use atecc608_wire::config_zone::Model;
 use clap::Parser;
 
 /// Warnings and errors of the simulator, on stderr.
@@ -65,10 +64,6 @@ fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
             server.run()?;
         }
         Subcommands::New { chip, state, serial, model, lock, seed } => {
-            let model = model.map(|model| match model {
-                ModelArgument::Atecc608A => Model::Atecc608A,
-                ModelArgument::Atecc608B => Model::Atecc608B,
-            });
             let locks = lock.map(|lock| match lock {
                 LockArgument::None => Locks::None,
                 LockArgument::Config => Locks::Config,

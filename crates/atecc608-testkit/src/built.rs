@@ -1,4 +1,4 @@
-//! The module, the tool and the simulator as they are built from these sources, for tests of other packages: cargo builds a
+//! The module and the simulator as they are built from these sources, for tests of other packages: cargo builds a
 //! package's own programs before its tests, and no cdylib.
 //!
 //! A test that asks for one has cargo build it, once per process: as the test itself was built, in the same target folder, and
@@ -15,12 +15,6 @@ use std::sync::OnceLock;
 pub fn module() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| built("ATECC608_TEST_MODULE", "libatecc608_pkcs11.so", "atecc608-pkcs11", "--lib"))
-}
-
-/// The tool, `atecc608`.
-pub fn tool() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| built("ATECC608_TEST_TOOL", "atecc608", "atecc608-cli", "--bins"))
 }
 
 /// `atecc608-sim`.

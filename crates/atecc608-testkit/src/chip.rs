@@ -112,7 +112,16 @@ pub fn serve(image: Image, socket: &Path) -> SimBus {
 
 /// The same with several chips, each at its address.
 pub fn serve_all(images: impl IntoIterator<Item = Image>, socket: &Path) -> SimBus {
-    let bus = SimBus::with_timing(100_000, Timing::Fast);
+    serve_with(Timing::Fast, images, socket)
+}
+
+/// The same with one chip that takes the time that a chip takes.
+pub fn serve_in_real_time(image: Image, socket: &Path) -> SimBus {
+    serve_with(Timing::Real, [image], socket)
+}
+
+fn serve_with(timing: Timing, images: impl IntoIterator<Item = Image>, socket: &Path) -> SimBus {
+    let bus = SimBus::with_timing(100_000, timing);
     images.into_iter().for_each(|image| bus.add_chip(SimChip::from_image(image)));
     let server = Server::on_bus(bus.clone(), socket).unwrap();
     thread::spawn(move || server.run());

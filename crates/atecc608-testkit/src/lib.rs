@@ -1,6 +1,6 @@
 //! What the integration tests of several crates share.
 //!
-//! - [`built`]: the module, the tool and the simulator as programs, for packages that are not theirs.
+//! - [`built`]: the module and the simulator, for the tests of other packages.
 //! - [`master`]: a bus master that is no driver, and prepared chips.
 //! - [`driver`]: the driver on a simulated bus.
 //! - [`chip`]: chips provisioned with the token's profiles, and buses that a test holds in its hand.

@@ -2,10 +2,11 @@
 //! tool; nothing of it is reachable through PKCS#11.
 
 use super::error::{Error, Result};
-use super::identity::Identity;
 use super::keygen::{self, KeyPairRequest};
+use super::learn;
 use super::point::Point;
-use super::Token;
+use super::token::Token;
+use super::turn::Turn;
 use crate::bus::Bus;
 use atecc608::attest::{attester_problem, subject_problem, Evidence, ATTESTER, CHALLENGE_LEN};
 use atecc608::{self as chip, Chip};
@@ -36,40 +37,34 @@ pub struct BornKey {
     pub not_noted: Option<Error>,
 }
 
-impl Token {
-    /// The chip's serial number and the public key of its attestation key, as the chip tells it now.
-    ///
-    /// # Errors
-    /// [`Error::ActionProhibited`] if it has none that proves anything; those of the chip.
-    pub fn attestation_key(&self) -> Result<(SerialNumber, Point)> {
-        self.with_device(|device| {
-            device.with_chip(|chip, identity| Ok((identity.zone.serial_number(), attester(chip, identity)?)))
-        })
-    }
+/// The chip's serial number and the public key of its attestation key, as the chip tells it now.
+///
+/// # Errors
+/// [`Error::ActionProhibited`] if it has none that proves anything; those of a turn.
+pub fn attestation_key(token: &Token) -> Result<(SerialNumber, Point)> {
+    token.turn(token.deadline(), |turn| Ok((turn.known().zone().serial_number(), attester(turn)?)))
+}
 
-    /// Generates a key pair as C_GenerateKeyPair does, and has the chip state that it was born in it.
-    ///
-    /// # Errors
-    /// Those of a generation, and with nothing done [`Error::ActionProhibited`] if the chip has no attestation key that
-    /// proves anything. None if there is a new key for certain: that is an answer.
-    pub fn generate_attested_key(
-        &self,
-        label: Option<String>,
-        slot: Option<Slot>,
-        challenge: &[u8; CHALLENGE_LEN],
-    ) -> Result<BornKey> {
-        let inner = &mut *self.inner.lock();
-        inner.may_make(true)?;
-        let device = &mut inner.device;
-        let attester = device.with_chip(|chip, identity| {
-            let attester = attester(chip, identity)?;
-            rehearse(chip)?;
-            Ok(attester)
-        })?;
-        let zone = device.identity()?.zone.clone();
+/// Generates a key pair as C_GenerateKeyPair does, and has the chip state that it was born in it.
+///
+/// # Errors
+/// Those of a generation, and with nothing done [`Error::ActionProhibited`] if the chip has no attestation key that
+/// proves anything. None if there is a new key for certain: that is an answer.
+pub fn generate_attested_key(
+    token: &Token,
+    label: Option<String>,
+    slot: Option<Slot>,
+    challenge: &[u8; CHALLENGE_LEN],
+) -> Result<BornKey> {
+    let deadline = token.deadline();
+    token.known(deadline)?.check_may_make_private()?;
+    token.turn(deadline, |turn| {
+        let attester = attester(turn)?;
+        rehearse(turn)?;
+        let known = turn.known();
         let mut born = None;
-        let generated = keygen::generate(device, KeyPairRequest::named(label, slot), &mut |chip, slot, before| {
-            if let Some(problem) = subject_problem(&zone, slot) {
+        let generated = keygen::generate(turn, KeyPairRequest::named(label, slot), &mut |chip, slot, before| {
+            if let Some(problem) = subject_problem(known.zone(), slot) {
                 return Err(chip::Error::Mismatch(format!("slot {slot}: {problem}")));
             }
             let key = chip.generate_attested_key(slot, before, challenge)?;
@@ -84,56 +79,53 @@ impl Token {
             (Err(error), None) => return Err(error),
             (Ok(slot), None) => return Err(Error::State(format!("slot {slot}: a key without a birth"))),
         };
-        let identity = device.identity()?;
         let evidence = key.evidence.map_err(Error::Device);
         Ok(BornKey {
             slot,
-            label: identity.pair(slot).map(|pair| pair.label().to_owned()).unwrap_or_default(),
+            label: turn.known().pair(slot).map(|pair| pair.label().to_owned()).unwrap_or_default(),
             point: Point::from_xy(&key.public_key)
                 .ok_or_else(|| Error::DeviceError(format!("slot {slot}: the public key is not on P-256")))?,
-            evidence: evidence.and_then(|evidence| checked(evidence, identity, &attester)),
+            evidence: evidence.and_then(|evidence| checked(evidence, turn, &attester)),
             not_noted,
         })
-    }
+    })
+}
 
-    /// Has the chip state that this key lives in it.
-    ///
-    /// # Errors
-    /// [`Error::KeyHandleInvalid`] if there is no such key, [`Error::ActionProhibited`] if nothing can be stated about it;
-    /// those of the chip.
-    pub fn attest_key(&self, key: &KeyName, challenge: &[u8; CHALLENGE_LEN]) -> Result<Evidence> {
-        self.with_device(|device| {
-            device.with_chip(|chip, identity| {
-                let attester = attester(chip, identity)?;
-                let slot = find(chip, identity, key)?;
-                let evidence = chip.attest(slot, challenge).map_err(|error| refused(chip, error))?;
-                checked(evidence, identity, &attester)
-            })
-        })
-    }
+/// Has the chip state that this key lives in it.
+///
+/// # Errors
+/// [`Error::KeyHandleInvalid`] if there is no such key, [`Error::ActionProhibited`] if nothing can be stated about it;
+/// those of a turn.
+pub fn attest_key(token: &Token, key: &KeyName, challenge: &[u8; CHALLENGE_LEN]) -> Result<Evidence> {
+    token.turn(token.deadline(), |turn| {
+        let attester = attester(turn)?;
+        let slot = find(turn, key)?;
+        let evidence = turn.chip.attest(slot, challenge).map_err(|error| refused(turn.chip, error))?;
+        checked(evidence, turn, &attester)
+    })
 }
 
 /// The attestation key of a chip that has one.
-fn attester(chip: &mut Chip<Bus>, identity: &Identity) -> Result<Point> {
-    if !identity.is_provisioned() {
-        return Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()));
-    }
+fn attester(turn: &mut Turn<'_>) -> Result<Point> {
+    let known = turn.known();
+    known.identity.check_provisioned()?;
     let none = |problem: &str| {
         Error::ActionProhibited(format!(
             "the chip {} has no attestation key in slot {ATTESTER}: {problem}",
-            identity.zone.serial_number()
+            known.zone().serial_number()
         ))
     };
-    if let Some(problem) = attester_problem(&identity.zone) {
+    if let Some(problem) = attester_problem(known.zone()) {
         return Err(none(problem));
     }
-    let xy = chip.converse(|awake| awake.public_key(ATTESTER)).map_err(Error::Device)?;
+    let xy = turn.converse(|awake| awake.public_key(ATTESTER))?;
     xy.as_ref().and_then(Point::from_xy).ok_or_else(|| none("it is empty, or does not tell its public key"))
 }
 
 /// Where slot 1 asks for an authorisation: sees that the chip signs statements at all, before a key is born for one. It
 /// states something about slot 1 itself, which nobody gets.
-fn rehearse(chip: &mut Chip<Bus>) -> Result<()> {
+fn rehearse(turn: &mut Turn<'_>) -> Result<()> {
+    let chip = &mut *turn.chip;
     if chip.guards(ATTESTER) {
         chip.attest(ATTESTER, &[0; CHALLENGE_LEN]).map_err(|error| refused(chip, error))?;
     }
@@ -152,19 +144,20 @@ fn refused(chip: &Chip<Bus>, error: chip::Error) -> Error {
 }
 
 /// The slot of a key that is there.
-fn find(chip: &mut Chip<Bus>, identity: &mut Identity, key: &KeyName) -> Result<Slot> {
+fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
+    let known = turn.known();
     if let KeyName::Slot(slot) = key {
-        if let Some(problem) = subject_problem(&identity.zone, *slot) {
+        if let Some(problem) = subject_problem(known.zone(), *slot) {
             return Err(Error::ActionProhibited(format!("slot {slot}: {problem}")));
         }
     }
     let is_meant = |slot: &Slot| match key {
         KeyName::Slot(wanted) => slot == wanted,
-        KeyName::Label(label) => identity.pair(*slot).is_some_and(|pair| pair.label() == label),
+        KeyName::Label(label) => known.pair(*slot).is_some_and(|pair| pair.label() == label),
     };
-    let slots: Vec<Slot> = identity.keys.iter().map(|key| key.slot).filter(is_meant).collect();
-    identity.learn_presence(chip, &slots)?;
-    let there = slots.iter().copied().find(|slot| identity.known_presence(*slot) == Some(true));
+    let slots: Vec<Slot> = known.identity.keys.iter().map(|key| key.slot).filter(is_meant).collect();
+    learn::presence(turn, &slots)?;
+    let there = slots.iter().copied().find(|slot| turn.known().known_presence(*slot) == Some(true));
     let slot = there.ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
             KeyName::Slot(slot) => format!("slot {slot} holds no key"),
@@ -173,15 +166,15 @@ fn find(chip: &mut Chip<Bus>, identity: &mut Identity, key: &KeyName) -> Result<
             }
         })
     })?;
-    match subject_problem(&identity.zone, slot) {
+    match subject_problem(known.zone(), slot) {
         Some(problem) => Err(Error::ActionProhibited(format!("slot {slot}: {problem}"))),
         None => Ok(slot),
     }
 }
 
 /// A statement that is what the chip signed: neither a bus fault nor another chip gets a wrong one out.
-fn checked(evidence: Evidence, identity: &Identity, attester: &Point) -> Result<Evidence> {
-    if evidence.zone.serial_number() != identity.zone.serial_number() {
+fn checked(evidence: Evidence, turn: &Turn<'_>, attester: &Point) -> Result<Evidence> {
+    if evidence.zone.serial_number() != turn.known().zone().serial_number() {
         return Err(Error::DeviceError("another chip answered on the way".to_owned()));
     }
     attester.verify(&evidence.digest(), &evidence.signature).map_err(|_| {

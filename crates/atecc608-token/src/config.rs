@@ -292,7 +292,8 @@ impl ObjectConfig {
         let label = table.optional("label")?.map(|label| checked_label(label, 255)).transpose()?;
         let id = table.optional::<String>("id")?.map(|id| {
             id.check(|id| {
-                parse_hex(&id)
+                base16ct::mixed::decode_vec(id)
+                    .ok()
                     .filter(|bytes| !bytes.is_empty())
                     .ok_or("object.id: expected hex digits, two for each byte")
             })
@@ -377,9 +378,4 @@ pub fn slot(table: &mut Table<'_>) -> Result<Placed<Slot>, Problem> {
     let span = number.span.clone();
     let value = number.check(|number| slot_number(number).map_err(|expected| format!("{key}: {expected}")))?;
     Ok(Placed { value, span })
-}
-
-/// Returns the bytes that pairs of hex digits in either case spell; `None` if the text is anything else.
-pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
-    base16ct::mixed::decode_vec(text).ok()
 }

@@ -3,7 +3,6 @@
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
-use super::device::Device;
 use super::digest::Hasher;
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
@@ -11,9 +10,9 @@ use super::object::{KeyRef, SessionObject};
 use super::point::Point;
 use super::secret::session::SecretRequest;
 use super::template::Template;
-use super::SessionRef;
-use crate::bus::Bus;
-use atecc608::Awake;
+use super::token::Token;
+use super::turn::Turn;
+use super::{io_protection, learn, SessionRef};
 
 /// Bytes of an ECDH secret on P-256.
 const SECRET_LEN: usize = 32;
@@ -25,7 +24,7 @@ const MAX_KEY_LEN: usize = 1024;
 /// # Errors
 /// Those of the mechanism's parameter, of the template, and of the chip.
 pub(super) fn derive(
-    device: &mut Device,
+    token: &Token,
     session: SessionRef,
     mechanism: &Mechanism,
     key: KeyRef,
@@ -45,7 +44,7 @@ pub(super) fn derive(
     })?;
     let request = SecretRequest::new(session, template)?;
     let (key_type, len) = wanted(&request, if *kdf == CKD_NULL { SECRET_LEN } else { MAX_KEY_LEN })?;
-    let secret = shared_secret(device, key, &theirs)?;
+    let secret = token.turn(token.deadline(), |turn| shared_secret(turn, key, &theirs))?;
     let value = match Hasher::for_kdf(*kdf) {
         // Leading bytes are removed if fewer are wanted (PKCS#11 3.0 section 2.3.8).
         None => Zeroizing::new(secret[SECRET_LEN - len..].to_vec()),
@@ -55,38 +54,30 @@ pub(super) fn derive(
 }
 
 /// One ECDH in the chip, once the slot is known to hold the key that its handle names.
-fn shared_secret(device: &mut Device, key: KeyRef, theirs: &Point) -> Result<Zeroizing<[u8; SECRET_LEN]>> {
+fn shared_secret(turn: &mut Turn<'_>, key: KeyRef, theirs: &Point) -> Result<Zeroizing<[u8; SECRET_LEN]>> {
+    turn.check_key(key)?;
     let slot = key.slot;
-    device.with_key(key, |chip, identity| {
-        let key = identity.key_slot(slot);
-        if !key.is_some_and(|key| key.derive) {
-            return Err(Error::KeyFunctionNotPermitted(format!(
-                "slot {slot} is configured not to derive (CKA_DERIVE is false)"
-            )));
-        }
-        let (public, limited) = (key.is_some_and(|key| key.public), key.is_some_and(|key| key.limited_use));
-        if public && identity.checked_point(slot).is_none() {
-            // Unlike a signature, the result can't be checked afterwards.
-            let (cached, now) = (identity.known_point(slot), identity.read_point_anew(chip, slot)?);
-            if cached.is_some_and(|cached| cached != now) {
-                return Err(Error::KeyHandleInvalid(format!(
-                    "slot {slot} holds another key than when it was found: find the key again"
-                )));
-            }
-        }
-        let io_key = identity.shared_io_key(chip);
-        if io_key.is_none() && identity.zone.chip_options().ecdh_protection() != 0 {
-            return Err(Error::ActionProhibited(format!(
-                "this chip tells the results of ECDH only encrypted with its IO protection key, and {} does not hold that",
-                identity.io_key.path().display()
-            )));
-        }
-        let ecdh = |awake: &mut Awake<'_, Bus>| match &io_key {
-            Some(io_key) => awake.ecdh_encrypted(slot, &theirs.xy(), io_key),
-            None => awake.ecdh(slot, &theirs.xy()).map(Zeroizing::new),
-        };
-        let result = if limited { chip.converse_once(ecdh) } else { chip.converse(ecdh) };
-        result.map_err(Error::Device)
+    let known = turn.known();
+    let key = known.key_slot(slot);
+    if !key.is_some_and(|key| key.derive) {
+        return Err(Error::KeyFunctionNotPermitted(format!(
+            "slot {slot} is configured not to derive (CKA_DERIVE is false)"
+        )));
+    }
+    if key.is_some_and(|key| key.public) && known.checked_point(slot).is_none() {
+        // Unlike a signature, the result can't be checked afterwards.
+        learn::same_point_anew(turn, slot)?;
+    }
+    let io_key = io_protection::shared_key(turn);
+    if io_key.is_none() && known.zone().chip_options().ecdh_protection() != 0 {
+        return Err(Error::ActionProhibited(format!(
+            "this chip tells the results of ECDH only encrypted with its IO protection key, and {} does not hold that",
+            known.identity.io_key.path().display()
+        )));
+    }
+    turn.converse_with_key(slot, |awake| match &io_key {
+        Some(io_key) => awake.ecdh_encrypted(slot, &theirs.xy(), io_key),
+        None => awake.ecdh(slot, &theirs.xy()).map(Zeroizing::new),
     })
 }
 

@@ -3,11 +3,12 @@
 
 use cryptoki_sys::*;
 
-use super::device::Device;
 use super::error::{Error, Result};
 use super::mechanism::offered;
 use super::object::ObjectKey;
+use super::snapshot::Known;
 use super::template::{bool_value, ulong_value, Template};
+use super::turn::Turn;
 
 /// The counter that callers may have; the other one counts uses of limited-use keys.
 const COUNTER: u8 = 1;
@@ -36,11 +37,8 @@ pub fn is_asked(template: &Template) -> bool {
 }
 
 /// The ones that match. The counter is not moved by that.
-///
-/// # Errors
-/// Those of the chip, if it was not identified yet.
-pub(super) fn find(device: &mut Device, template: &Template) -> Result<Vec<ObjectKey>> {
-    let identity = device.identity()?;
+pub(super) fn find(known: &Known, template: &Template) -> Vec<ObjectKey> {
+    let identity = &known.identity;
     let mut features: Vec<Feature> = PROFILES.into_iter().map(Feature::Profile).collect();
     // Counting needs a locked configuration (fact sheet section 5.7).
     features.extend(identity.zone.config_locked().then_some(Feature::Counter));
@@ -48,7 +46,7 @@ pub(super) fn find(device: &mut Device, template: &Template) -> Result<Vec<Objec
     let has = |feature: &Feature| {
         template.iter().all(|(attribute, wanted)| feature.attribute(attribute).is_ok_and(|value| value == wanted))
     };
-    Ok(features.into_iter().filter(has).map(ObjectKey::Feature).collect())
+    features.into_iter().filter(has).map(ObjectKey::Feature).collect()
 }
 
 impl Feature {
@@ -70,19 +68,17 @@ impl Feature {
     }
 }
 
-/// Moves the counter on and answers its new value, big-endian, as the standard has it (section 4.3.2). Each value is handed
+/// Moves the counter on and returns its new value, big-endian, as the standard has it (section 4.3.2). Each value is handed
 /// out once.
 ///
 /// # Errors
 /// [`Error::DeviceError`] when the counter has reached its end, 2,097,151; those of the chip.
-pub(super) fn next(device: &mut Device) -> Result<Vec<u8>> {
-    device.with_chip(|chip, _| {
-        chip.increment_counter(COUNTER).map(|value| value.to_be_bytes().to_vec()).map_err(|error| {
-            if error.has_status(atecc608_wire::Status::EXECUTION_ERROR) {
-                Error::DeviceError("the monotonic counter has reached its end".to_owned())
-            } else {
-                Error::Device(error)
-            }
-        })
+pub(super) fn next(turn: &mut Turn<'_>) -> Result<Vec<u8>> {
+    turn.chip.increment_counter(COUNTER).map(|value| value.to_be_bytes().to_vec()).map_err(|error| {
+        if error.has_status(atecc608_wire::Status::EXECUTION_ERROR) {
+            Error::DeviceError("the monotonic counter has reached its end".to_owned())
+        } else {
+            Error::Device(error)
+        }
     })
 }

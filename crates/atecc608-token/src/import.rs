@@ -7,26 +7,22 @@ use p256::SecretKey;
 use zeroize::Zeroizing;
 
 use super::attribute::slot_asked_for;
-use super::device::Device;
+use super::class::{self, PrivateKey, Ways};
+use super::create::{checked_id, checked_text};
 use super::error::{Error, Result};
-use super::find::Half;
-use super::identity::{read_point, Identity};
-use super::kept::{Kept, KeptFor};
-use super::keygen::{is_free, public_bytes, settled_label, KEY_ATTRIBUTES};
-use super::object::ObjectKey;
-use super::objects::{checked_id, checked_text, known_only};
+use super::io_protection::{transport_key, write_refused};
+use super::kept::Kept;
+use super::keygen::{begin_intent, commit_intent, is_free, public_bytes, settled_label, withdraw_intent};
+use super::layout::KeySlot;
+use super::learn::read_point;
 use super::point::{Point, P256_PARAMS};
 use super::state::{Intent, Purpose};
 use super::template::Template;
+use super::turn::Turn;
 use super::SessionRef;
-use crate::bus::Bus;
 use atecc608::ops::Before;
 use atecc608::secrets::SharedSecret;
-use atecc608::{self as chip, Chip};
 use atecc608_wire::Slot;
-
-/// What may stand in the template beside what may at a generation.
-const OWN_ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[CKA_VALUE, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO];
 
 /// What the template of C_CreateObject asks for.
 pub(super) struct ImportRequest {
@@ -46,7 +42,7 @@ impl ImportRequest {
     /// [`Error::TemplateIncomplete`], [`Error::TemplateInconsistent`], [`Error::CurveNotSupported`],
     /// [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`], [`Error::SessionReadOnly`].
     pub(super) fn new(session: SessionRef, template: &Template) -> Result<Self> {
-        known_only(template, &[KEY_ATTRIBUTES, OWN_ATTRIBUTES])?;
+        class::check_template::<PrivateKey>(Ways::CREATE, template)?;
         if template.boolean(CKA_TOKEN)? != Some(true) {
             return Err(Error::TemplateInconsistent(
                 "CKA_TOKEN must be true: a private key is kept in the chip, or not at all".to_owned(),
@@ -87,7 +83,7 @@ impl ImportRequest {
             point,
             label: checked_text(template, CKA_LABEL)?.filter(|label| !label.is_empty()),
             id: template.bytes(CKA_ID).filter(|id| !id.is_empty()).map(checked_id).transpose()?,
-            kept: Kept::of(KeptFor::Key, &[template])?,
+            kept: class::kept::<PrivateKey>(&[template])?,
             slot: slot_asked_for(&[template])?,
         })
     }
@@ -107,33 +103,26 @@ fn key_pair(value: &[u8]) -> Result<(Zeroizing<[u8; 32]>, Point)> {
     Ok((scalar, point))
 }
 
-/// Writes the key into a free slot; answers the private key's object.
+/// Writes the key into a free slot, which it returns.
 ///
 /// # Errors
 /// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if none takes a private key or the key to write it
 /// with is not on this host, [`Error::AttributeValueInvalid`] if the label is another key's, those of state folder and chip.
-pub(super) fn import(device: &mut Device, request: ImportRequest) -> Result<ObjectKey> {
-    let slot = device.with_chip(|chip, identity| {
-        if !identity.is_provisioned() {
-            return Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()));
-        }
-        let (slot, before) = choose_slot(chip, identity, &request)?;
-        let label = settled_label(chip, identity, slot, request.label.clone())?;
-        let (key_slot, key) = identity.transport_key(slot, identity.zone.slot_config(slot).write_key())?;
-        let write_key = SharedSecret { slot: key_slot, value: &key };
-        identity.confirm_chip(chip)?;
-        write(chip, identity, &write_key, slot, before, ImportRequest { label, ..request })?;
-        Ok(slot)
-    })?;
-    let epoch = device.identity()?.epoch(slot);
-    Ok(Half::Private.key(slot, epoch))
+pub(super) fn import(turn: &mut Turn<'_>, request: ImportRequest) -> Result<Slot> {
+    turn.known().identity.check_provisioned()?;
+    let (slot, before) = choose_slot(turn, &request)?;
+    let label = settled_label(turn, slot, request.label.clone())?;
+    let (key_slot, key) = transport_key(turn, slot, turn.known().zone().slot_config(slot).write_key())?;
+    let write_key = SharedSecret { slot: key_slot, value: &key };
+    turn.confirm_chip()?;
+    write(turn, &write_key, slot, before, ImportRequest { label, ..request })?;
+    Ok(slot)
 }
 
 /// PrivWrite between an intent that is on disk before and a commit after. The commit wants the chip's own word: the public
 /// key that it computes is the one that the host computed.
 fn write(
-    chip: &mut Chip<Bus>,
-    identity: &mut Identity,
+    turn: &mut Turn<'_>,
     write_key: &SharedSecret<'_>,
     slot: Slot,
     before: Before,
@@ -149,40 +138,31 @@ fn write(
         id: request.id,
         kept: request.kept,
     };
-    identity.store.change(|state| state.slot_mut(slot).intent = Some(intent.clone()))?;
-    let serial = identity.zone.serial_number();
-    let written = chip.import_key(&serial, write_key, slot, before, &request.scalar, &point.xy());
+    begin_intent(turn, slot, &intent)?;
+    let serial = turn.known().zone().serial_number();
+    let written = turn.chip.import_key(&serial, write_key, slot, before, &request.scalar, &point.xy());
     if let Err(error) = written {
-        if !matches!(error, chip::Error::Uncertain { .. }) {
-            // Nothing happened. If this can't be written either, the next look at the slot finds it out.
-            if let Err(error) = identity.store.change(|state| state.slot_mut(slot).intent = None) {
-                log::warn!("slot {slot}: {error}");
-            }
-        }
-        return Err(identity.write_refused(slot, error));
+        withdraw_intent(turn, slot, &error);
+        return Err(write_refused(turn, slot, error));
     }
     // From here on a failure leaves the intent open: the next look at the slot tells what is in it.
-    let now = chip.converse(|awake| read_point(awake, slot)).map_err(Error::Device)?;
+    let now = turn.converse(|awake| read_point(awake, slot))?;
     if now != Some(point) {
         return Err(Error::DeviceError(format!(
             "slot {slot}: the chip does not hold the key that was written: bus or chip is faulty"
         )));
     }
-    identity.key_was_replaced(slot, Some(point));
-    identity.store.change(|state| {
-        state.slot_mut(slot).intent_took_effect(&intent, intent.after.clone());
-    })
+    commit_intent(turn, slot, &intent, point)
 }
 
 /// A free slot that takes a private key from outside: the one asked for by number or by its name, else the first. With what
 /// it holds now.
-fn choose_slot(chip: &mut Chip<Bus>, identity: &mut Identity, request: &ImportRequest) -> Result<(Slot, Before)> {
-    let takes = |slot: Slot| {
-        let key = identity.key_slot(slot);
-        key.is_some_and(|key| key.import && key.public) && !identity.zone.slot_locked(slot)
-    };
-    let all: Vec<Slot> = identity.keys.iter().map(|key| key.slot).filter(|slot| takes(*slot)).collect();
-    let named = identity.keys.iter().find(|key| Some(&key.default_label) == request.label.as_ref());
+fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Before)> {
+    let known = turn.known();
+    let (keys, zone) = (&known.identity.keys, known.zone());
+    let takes = |key: &&KeySlot| key.import && key.public && !zone.slot_locked(key.slot);
+    let all: Vec<Slot> = keys.iter().filter(takes).map(|key| key.slot).collect();
+    let named = keys.iter().find(|key| Some(&key.default_label) == request.label.as_ref());
     let named = named.map(|key| key.slot).filter(|slot| all.contains(slot));
     let candidates = match (request.slot, named) {
         (Some(slot), _) if !all.contains(&slot) => {
@@ -194,12 +174,12 @@ fn choose_slot(chip: &mut Chip<Bus>, identity: &mut Identity, request: &ImportRe
         (Some(slot), _) | (None, Some(slot)) => vec![slot],
         (None, None) => all,
     };
-    for slot in &candidates {
-        let before = chip.slot_before_generation(*slot).map_err(Error::Device)?;
-        if is_free(identity, *slot, before)? {
-            return Ok((*slot, before));
+    for slot in candidates.iter().copied() {
+        let before = turn.chip.slot_before_generation(slot).map_err(Error::Device)?;
+        if is_free(&known, slot, before)? {
+            return Ok((slot, before));
         }
-        identity.holds_a_key(*slot);
+        turn.learn(|known| known.key_is_present(slot, Some(true), None))?;
     }
     let numbers: Vec<String> = candidates.iter().map(Slot::to_string).collect();
     Err(match numbers.as_slice() {

@@ -2,9 +2,8 @@
 
 use cryptoki_sys::*;
 
-use super::identity::Identity;
 use super::pin::{token_flags, MAX_PIN_LEN, MIN_PIN_CHARS};
-use atecc608_wire::config_zone::Model;
+use super::snapshot::Known;
 
 /// What C_GetTokenInfo says, apart from session counts.
 #[derive(Clone, Debug)]
@@ -36,11 +35,11 @@ pub struct SlotInfo {
 
 impl TokenInfo {
     /// What the chip says; `configured` is the label that the configuration gives.
-    pub(super) fn of(identity: &Identity, configured: Option<String>) -> Self {
-        let zone = &identity.zone;
+    pub(super) fn of(known: &Known, configured: Option<String>) -> Self {
+        let (identity, zone) = (&known.identity, known.zone());
         let serial_number = zone.serial_number().short();
         let label = configured
-            .or_else(|| identity.store.state().label.clone())
+            .or_else(|| known.state().label.clone())
             .unwrap_or_else(|| format!("ATECC608-{}", &serial_number[8..]));
         let model = if identity.simulated { "ATECC608-SIM".to_owned() } else { zone.model().to_string() };
         let mut flags = 0;
@@ -51,13 +50,8 @@ impl TokenInfo {
         if identity.is_provisioned() {
             flags |= CKF_TOKEN_INITIALIZED;
         }
-        flags |= token_flags(identity.scheme, !identity.store.state().pins.is_empty());
-        let revision = match zone.model() {
-            Model::Atecc608A => 2,
-            Model::Atecc608B => 3,
-            Model::Atecc608Other(revision) => revision,
-            Model::Other(_) => 0,
-        };
+        flags |= token_flags(identity.scheme, !known.state().pins.is_empty());
+        let revision = if zone.model().is_608() { zone.model().revision()[3] } else { 0 };
         Self {
             label,
             model,

@@ -2,17 +2,17 @@
 //! what is wanted. Nothing of it is reachable through PKCS#11.
 
 use super::attest::KeyName;
-use super::attribute::Answer;
+use super::class::{Answer, Half};
 use super::error::{Error, Result};
-use super::find::Half;
-use super::identity::{read_point, Identity};
+use super::identity::Identity;
 use super::layout::KeySlot;
+use super::learn::{self, read_point};
 use super::point::Point;
 use super::profile;
-use super::Token;
-use crate::bus::Bus;
-use atecc608::Chip;
-use atecc608_wire::{ConfigZone, Slot};
+use super::snapshot::Known;
+use super::token::Token;
+use super::turn::Turn;
+use atecc608_wire::Slot;
 use cryptoki_sys::CKA_ID;
 
 /// One slot that can hold a private key.
@@ -43,72 +43,67 @@ pub enum NewKey {
     Imported,
 }
 
-impl Token {
-    /// All slots that can hold a private key, in order; the public keys are read from the chip.
-    ///
-    /// # Errors
-    /// [`Error::DeviceError`] if the chip is not provisioned; those of the chip.
-    pub fn key_reports(&self) -> Result<Vec<KeyReport>> {
-        self.with_device(|device| {
-            device.with_chip(|chip, identity| {
-                ensure_provisioned(identity)?;
-                let slots: Vec<Slot> = identity.keys.iter().map(|key| key.slot).collect();
-                identity.learn_presence(chip, &slots)?;
-                slots.into_iter().map(|slot| report(chip, identity, slot)).collect()
-            })
-        })
-    }
-
-    /// The slot of a private key, and its public key as the chip tells it now.
-    ///
-    /// # Errors
-    /// [`Error::KeyHandleInvalid`] if there is no such key or it does not tell its public key, [`Error::UserNotLoggedIn`];
-    /// those of the chip.
-    pub fn read_public_key(&self, key: &KeyName) -> Result<(Slot, Point)> {
-        self.with_device(|device| {
-            device.with_chip(|chip, identity| {
-                ensure_provisioned(identity)?;
-                let slot = find(chip, identity, key)?;
-                if identity.is_out_of_reach(slot) {
-                    return Err(Error::UserNotLoggedIn);
-                }
-                Ok((slot, identity.read_point_anew(chip, slot)?))
-            })
-        })
-    }
-
-    /// Why a new key can't get into this slot whatever it holds now; none if it can.
-    ///
-    /// # Errors
-    /// [`Error::DeviceError`] if the chip is not provisioned; those of the chip.
-    pub fn slot_problem(&self, slot: Slot, new: NewKey) -> Result<Option<String>> {
-        self.with_device(|device| {
-            let identity = device.identity()?;
-            ensure_provisioned(identity)?;
-            Ok(problem(identity, slot, new))
-        })
-    }
+/// All slots that can hold a private key, in order; the public keys are read from the chip.
+///
+/// # Errors
+/// [`Error::DeviceError`] if the chip is not provisioned; those of a turn.
+pub fn key_reports(token: &Token) -> Result<Vec<KeyReport>> {
+    token.turn(token.deadline(), |turn| {
+        let known = turn.known();
+        check_provisioned(&known)?;
+        let slots: Vec<Slot> = known.identity.keys.iter().map(|key| key.slot).collect();
+        learn::presence(turn, &slots)?;
+        slots.into_iter().map(|slot| report(turn, slot)).collect()
+    })
 }
 
-fn ensure_provisioned(identity: &Identity) -> Result<()> {
-    if identity.is_provisioned() {
+/// The slot of a private key, and its public key as the chip tells it now.
+///
+/// # Errors
+/// [`Error::KeyHandleInvalid`] if there is no such key or it does not tell its public key, [`Error::UserNotLoggedIn`];
+/// those of a turn.
+pub fn read_public_key(token: &Token, key: &KeyName) -> Result<(Slot, Point)> {
+    token.turn(token.deadline(), |turn| {
+        check_provisioned(&turn.known())?;
+        let slot = find(turn, key)?;
+        if turn.known().is_out_of_reach(slot) {
+            return Err(Error::UserNotLoggedIn);
+        }
+        Ok((slot, learn::point_anew(turn, slot)?))
+    })
+}
+
+/// Why a new key can't get into this slot whatever it holds now; none if it can.
+///
+/// # Errors
+/// [`Error::DeviceError`] if the chip is not provisioned; those of the first contact.
+pub fn slot_problem(token: &Token, slot: Slot, new: NewKey) -> Result<Option<String>> {
+    let known = token.known(token.deadline())?;
+    check_provisioned(&known)?;
+    Ok(problem(&known.identity, slot, new))
+}
+
+fn check_provisioned(known: &Known) -> Result<()> {
+    if known.identity.is_provisioned() {
         return Ok(());
     }
-    let command = profile::next_command(&identity.zone);
+    let command = profile::next_command(known.zone());
     Err(Error::DeviceError(format!("the chip is not provisioned: it has no keys yet; `{command}` shows what to do")))
 }
 
-fn report(chip: &mut Chip<Bus>, identity: &mut Identity, slot: Slot) -> Result<KeyReport> {
-    let wants_login = identity.is_out_of_reach(slot);
-    let present = identity.known_presence(slot);
-    let tells = identity.key_slot(slot).is_some_and(|key| key.public);
+fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {
+    let known = turn.known();
+    let wants_login = known.is_out_of_reach(slot);
+    let present = known.known_presence(slot);
+    let tells = known.key_slot(slot).is_some_and(|key| key.public);
     let point = match present {
-        Some(true) if tells && !wants_login => Some(identity.read_point_anew(chip, slot)?),
-        Some(true) => identity.known_point(slot),
+        Some(true) if tells && !wants_login => Some(learn::point_anew(turn, slot)?),
+        Some(true) => known.known_point(slot),
         _ => None,
     };
-    let locked = identity.zone.slot_locked(slot);
-    let pair = identity.pair(slot).ok_or_else(|| Error::State(format!("slot {slot} is no key slot")))?;
+    let known = turn.known();
+    let locked = known.zone().slot_locked(slot);
+    let pair = known.pair(slot).ok_or_else(|| Error::State(format!("slot {slot} is no key slot")))?;
     let id = match Half::Private.attribute(&pair, CKA_ID) {
         Answer::Value(id) => Some(id),
         _ => None,
@@ -119,13 +114,14 @@ fn report(chip: &mut Chip<Bus>, identity: &mut Identity, slot: Slot) -> Result<K
 }
 
 /// The slot of a key that is there.
-fn find(chip: &mut Chip<Bus>, identity: &mut Identity, key: &KeyName) -> Result<Slot> {
+fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
+    let known = turn.known();
     if let KeyName::Slot(slot) = key {
-        if identity.key_slot(*slot).is_none() {
-            let problem = not_a_key_slot(&identity.zone, identity, *slot);
+        if known.key_slot(*slot).is_none() {
+            let problem = not_a_key_slot(&known.identity, *slot);
             // The attestation key is none of the token's objects, but has a public key all the same.
-            let has_a_key = identity.zone.key_config(*slot).is_p256_private()
-                && chip.converse(|awake| read_point(awake, *slot)).map_err(Error::Device)?.is_some();
+            let has_a_key = known.zone().key_config(*slot).is_p256_private()
+                && turn.converse(|awake| read_point(awake, *slot))?.is_some();
             return Err(Error::KeyHandleInvalid(if has_a_key {
                 format!("{problem} (`atecc608 attest --public` prints its public key)")
             } else {
@@ -135,12 +131,12 @@ fn find(chip: &mut Chip<Bus>, identity: &mut Identity, key: &KeyName) -> Result<
     }
     let is_meant = |slot: &Slot| match key {
         KeyName::Slot(wanted) => slot == wanted,
-        KeyName::Label(label) => identity.pair(*slot).is_some_and(|pair| pair.label() == label),
+        KeyName::Label(label) => known.pair(*slot).is_some_and(|pair| pair.label() == label),
     };
-    let slots: Vec<Slot> = identity.keys.iter().map(|key| key.slot).filter(is_meant).collect();
-    identity.learn_presence(chip, &slots)?;
+    let slots: Vec<Slot> = known.identity.keys.iter().map(|key| key.slot).filter(is_meant).collect();
+    learn::presence(turn, &slots)?;
     // A slot whose key only a login would show may hold it.
-    let may_be = |slot: &Slot| identity.known_presence(*slot) != Some(false);
+    let may_be = |slot: &Slot| turn.known().known_presence(*slot) != Some(false);
     slots.into_iter().find(may_be).ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
             KeyName::Slot(slot) => {
@@ -165,7 +161,7 @@ fn problem(identity: &Identity, slot: Slot, new: NewKey) -> Option<String> {
         slots => format!("slot {} can", slots.join(", ")),
     };
     let problem = match identity.key_slot(slot) {
-        None => not_a_key_slot(&identity.zone, identity, slot),
+        None => not_a_key_slot(identity, slot),
         Some(key) if fit(&key) => return None,
         Some(_) if identity.zone.slot_locked(slot) => {
             format!("slot {slot} is locked for good: nothing can replace its key")
@@ -181,9 +177,9 @@ fn problem(identity: &Identity, slot: Slot, new: NewKey) -> Option<String> {
     Some(format!("{problem}; {others}"))
 }
 
-fn not_a_key_slot(zone: &ConfigZone, identity: &Identity, slot: Slot) -> String {
+fn not_a_key_slot(identity: &Identity, slot: Slot) -> String {
     let name = identity.profile.map(|profile| format!(" (\"{}\")", profile.slot(slot).name)).unwrap_or_default();
-    if zone.key_config(slot).is_p256_private() {
+    if identity.zone.key_config(slot).is_p256_private() {
         format!("the key of slot {slot}{name} signs nothing from outside: it is there for statements of the chip")
     } else {
         format!("slot {slot}{name} is no key slot: its configuration is for data or secrets")

@@ -14,9 +14,10 @@ use super::mac::hmac_once;
 use super::mechanism::{HkdfSalt, Mechanism, Parameter};
 use super::object::SessionObject;
 use super::secret::session::SecretRequest;
-use super::secret::{ChipSecret, SecretKey};
+use super::secret::{self, ChipSecret, SecretKey};
 use super::template::Template;
-use super::{ObjectHandle, SessionRef, Token};
+use super::token::Token;
+use super::{io_protection, ObjectHandle, SessionRef};
 use atecc608::secrets::KDF_MESSAGE_LEN;
 
 /// Bytes of an HMAC.
@@ -38,7 +39,7 @@ pub(super) fn derive(
 ) -> Result<SessionObject> {
     let request = SecretRequest::new(session, template)?;
     let (key_type, len) = wanted(&request, MAX_LEN)?;
-    let base = token.secret_key(base, CKA_DERIVE, mechanism.mechanism)?;
+    let base = secret::key_for(token, base, CKA_DERIVE, mechanism.mechanism)?;
     let value = match &mechanism.parameter {
         Parameter::Hkdf { extract, expand, hash, salt, info } => {
             check_hash(*hash)?;
@@ -71,8 +72,8 @@ fn check_hash(hash: CK_MECHANISM_TYPE) -> Result<()> {
 }
 
 /// HMAC(salt, secret).
-fn extract(token: &Arc<Token>, secret: &SecretKey, salt: &HkdfSalt) -> Result<SecretKey> {
-    let SecretKey::Host { value: secret, .. } = secret else {
+fn extract(token: &Arc<Token>, base: &SecretKey, salt: &HkdfSalt) -> Result<SecretKey> {
+    let SecretKey::Host { value: base, .. } = base else {
         return Err(Error::KeyFunctionNotPermitted(
             "a secret in the chip can be expanded (bExtract false), not extracted from: it never leaves the chip"
                 .to_owned(),
@@ -82,9 +83,9 @@ fn extract(token: &Arc<Token>, secret: &SecretKey, salt: &HkdfSalt) -> Result<Se
     let salt = match salt {
         HkdfSalt::Null => given(&[0; HASH_LEN]),
         HkdfSalt::Data(data) => given(data),
-        HkdfSalt::Key(handle) => token.secret_key(*handle, CKA_DERIVE, CKM_HKDF_DERIVE)?,
+        HkdfSalt::Key(handle) => secret::key_for(token, *handle, CKA_DERIVE, CKM_HKDF_DERIVE)?,
     };
-    let value = Zeroizing::new(keyed_hash(token, &salt, secret)?.to_vec());
+    let value = Zeroizing::new(keyed_hash(token, &salt, base)?.to_vec());
     Ok(SecretKey::Host { key_type: CKK_GENERIC_SECRET, value })
 }
 
@@ -124,14 +125,12 @@ fn keyed_hash(token: &Arc<Token>, key: &SecretKey, message: &[u8]) -> Result<Zer
 
 /// None if chip and host share no IO protection key, or KDF is not what it is taken for.
 fn hidden(token: &Token, key: &ChipSecret, message: &[u8]) -> Result<Option<Zeroizing<[u8; 32]>>> {
-    token.with_device(|device| {
-        device.with_secret(key, |chip, identity| {
-            let Some(io_key) = identity.shared_io_key(chip) else { return Ok(None) };
-            if !identity.kdf_is_hmac(chip, key.slot, &io_key)? {
-                return Ok(None);
-            }
-            let hash = chip.converse(|awake| awake.hmac_encrypted(key.slot, message, &io_key));
-            hash.map(Some).map_err(Error::Device)
-        })
+    token.turn(token.deadline(), |turn| {
+        turn.check_secret(key)?;
+        let Some(io_key) = io_protection::shared_key(turn) else { return Ok(None) };
+        if !io_protection::kdf_is_hmac(turn, key.slot, &io_key)? {
+            return Ok(None);
+        }
+        turn.converse(|awake| awake.hmac_encrypted(key.slot, message, &io_key)).map(Some)
     })
 }

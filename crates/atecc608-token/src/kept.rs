@@ -1,27 +1,12 @@
 //! Attributes that a client gave an object of the token and that are kept as they are: what the chip can't know, and no
-//! field of its own in the state is for.
+//! field of its own in the state is for. Which they are, the tables in `class` say.
 
 use cryptoki_sys::*;
 
 use super::error::{Error, Result};
-use super::template::{bool_value, Template};
+use super::template::bool_value;
 
-/// Of every object: what a template takes away.
-const PERMISSIONS: [CK_ATTRIBUTE_TYPE; 2] = [CKA_MODIFIABLE, CKA_DESTROYABLE];
-/// Of keys.
-const KEY: [CK_ATTRIBUTE_TYPE; 3] = [CKA_SUBJECT, CKA_START_DATE, CKA_END_DATE];
-/// Of certificates.
-const CERTIFICATE: [CK_ATTRIBUTE_TYPE; 7] = [
-    CKA_COPYABLE,
-    CKA_CERTIFICATE_CATEGORY,
-    CKA_URL,
-    CKA_HASH_OF_SUBJECT_PUBLIC_KEY,
-    CKA_HASH_OF_ISSUER_PUBLIC_KEY,
-    CKA_JAVA_MIDP_SECURITY_DOMAIN,
-    CKA_NAME_HASH_ALGORITHM,
-];
-
-/// Which of these are a CK_ULONG.
+/// Which of them are a CK_ULONG.
 const NUMBERS: [CK_ATTRIBUTE_TYPE; 3] =
     [CKA_CERTIFICATE_CATEGORY, CKA_JAVA_MIDP_SECURITY_DOMAIN, CKA_NAME_HASH_ALGORITHM];
 
@@ -32,43 +17,7 @@ const MAX_LEN: usize = 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept(pub Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>);
 
-/// What kind of object attributes are kept for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeptFor {
-    /// A key.
-    Key,
-    /// A certificate.
-    Certificate,
-    /// A data object.
-    Data,
-}
-
-impl KeptFor {
-    fn attributes(self) -> impl Iterator<Item = CK_ATTRIBUTE_TYPE> {
-        let own: &[CK_ATTRIBUTE_TYPE] = match self {
-            Self::Key => &KEY,
-            Self::Certificate => &CERTIFICATE,
-            Self::Data => &[CKA_COPYABLE],
-        };
-        PERMISSIONS.into_iter().chain(own.iter().copied())
-    }
-}
-
 impl Kept {
-    /// What of these templates is to be kept; the first that has an attribute counts.
-    ///
-    /// # Errors
-    /// [`Error::AttributeValueInvalid`].
-    pub fn of(kind: KeptFor, templates: &[&Template]) -> Result<Self> {
-        let mut kept = Self::default();
-        for attribute in kind.attributes() {
-            if let Some(value) = templates.iter().find_map(|template| template.bytes(attribute)) {
-                kept.set(attribute, value)?;
-            }
-        }
-        Ok(kept)
-    }
-
     /// The value that was given.
     pub fn get(&self, attribute: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
         self.0.iter().find(|(kept, _)| *kept == attribute).map(|(_, value)| value.as_slice())
@@ -97,19 +46,6 @@ impl Kept {
             self.0.push((attribute, value.to_vec()));
         }
         Ok(())
-    }
-
-    /// Changes a value as C_SetAttributeValue may: names and dates of a key, and whether an object can be destroyed. Answers
-    /// whether it was one of these.
-    ///
-    /// # Errors
-    /// [`Error::AttributeValueInvalid`].
-    pub fn change(&mut self, kind: KeptFor, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<bool> {
-        let may = attribute == CKA_DESTROYABLE || (kind == KeptFor::Key && KEY.contains(&attribute));
-        if may {
-            self.set(attribute, value)?;
-        }
-        Ok(may)
     }
 
     /// Refuses a change where CKA_MODIFIABLE is false.
@@ -169,7 +105,7 @@ pub(super) fn from_stored(attribute: CK_ATTRIBUTE_TYPE, stored: Vec<u8>) -> Opti
 }
 
 fn is_permission(attribute: CK_ATTRIBUTE_TYPE) -> bool {
-    attribute == CKA_COPYABLE || PERMISSIONS.contains(&attribute)
+    matches!(attribute, CKA_MODIFIABLE | CKA_DESTROYABLE | CKA_COPYABLE)
 }
 
 /// Refuses what can't be the attribute's value.
@@ -179,7 +115,7 @@ fn is_permission(attribute: CK_ATTRIBUTE_TYPE) -> bool {
 pub fn check(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<()> {
     let is_date = || value.is_empty() || (value.len() == 8 && value.iter().all(u8::is_ascii_digit));
     let good = match attribute {
-        CKA_MODIFIABLE | CKA_DESTROYABLE | CKA_COPYABLE => matches!(value, [0 | 1]),
+        permission if is_permission(permission) => matches!(value, [0 | 1]),
         CKA_START_DATE | CKA_END_DATE => is_date(),
         number if NUMBERS.contains(&number) => value.len() == size_of::<CK_ULONG>(),
         _ => true,

@@ -2,55 +2,24 @@
 
 use cryptoki_sys::*;
 
-use super::attribute::{slot_asked_for, CKA_ATECC608_SLOT};
-use super::device::Device;
+use super::attribute::slot_asked_for;
+use super::class::{self, PrivateKey, PublicKey, Ways};
 use super::error::{Error, Result};
 use super::identity::Identity;
-use super::kept::{Kept, KeptFor};
+use super::kept::Kept;
 use super::layout::KeySlot;
+use super::learn;
 use super::mechanism::Mechanism;
 use super::object::KeyRef;
 use super::point::{Point, P256_PARAMS};
-use super::state::{Intent, Purpose};
+use super::snapshot::Known;
+use super::state::{Intent, Purpose, State};
 use super::template::Template;
+use super::turn::Turn;
 use crate::bus::Bus;
 use atecc608::ops::Before;
 use atecc608::{self as chip, Chip};
 use atecc608_wire::Slot;
-
-/// What may stand in a key pair's templates. What a key may do is not theirs to say: usage flags are accepted
-/// and the truth is reported.
-pub(super) const KEY_ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
-    CKA_CLASS,
-    CKA_TOKEN,
-    CKA_PRIVATE,
-    CKA_LABEL,
-    CKA_KEY_TYPE,
-    CKA_SUBJECT,
-    CKA_ID,
-    CKA_SENSITIVE,
-    CKA_ENCRYPT,
-    CKA_DECRYPT,
-    CKA_WRAP,
-    CKA_UNWRAP,
-    CKA_SIGN,
-    CKA_SIGN_RECOVER,
-    CKA_VERIFY,
-    CKA_VERIFY_RECOVER,
-    CKA_DERIVE,
-    CKA_START_DATE,
-    CKA_END_DATE,
-    CKA_EXTRACTABLE,
-    CKA_MODIFIABLE,
-    CKA_COPYABLE,
-    CKA_DESTROYABLE,
-    CKA_EC_PARAMS,
-    CKA_ALWAYS_AUTHENTICATE,
-    CKA_WRAP_WITH_TRUSTED,
-    CKA_ALLOWED_MECHANISMS,
-    CKA_TRUSTED,
-    CKA_ATECC608_SLOT,
-];
 
 /// What the two templates of C_GenerateKeyPair ask for.
 pub(super) struct KeyPairRequest {
@@ -78,10 +47,9 @@ impl KeyPairRequest {
         }
         super::digest::no_parameter(mechanism)?;
         let inconsistent = |text: &str| Err(Error::TemplateInconsistent(text.to_owned()));
+        class::check_template::<PublicKey>(Ways::GENERATE_PAIR, public)?;
+        class::check_template::<PrivateKey>(Ways::GENERATE_PAIR, private)?;
         for (template, class) in [(public, CKO_PUBLIC_KEY), (private, CKO_PRIVATE_KEY)] {
-            if let Some((unknown, _)) = template.iter().find(|(attribute, _)| !KEY_ATTRIBUTES.contains(attribute)) {
-                return Err(Error::AttributeTypeInvalid(unknown));
-            }
             if template.ulong(CKA_CLASS)?.is_some_and(|given| given != class) {
                 return inconsistent("CKA_CLASS does not fit the half of the key pair");
             }
@@ -122,109 +90,116 @@ impl KeyPairRequest {
             label,
             id: id(private).or_else(|| id(public)).map(<[u8]>::to_vec),
             slot: slot_asked_for(&[private, public])?,
-            kept: Kept::of(KeptFor::Key, &[private, public])?,
+            kept: class::kept::<PrivateKey>(&[private, public])?,
         })
     }
 }
 
-/// What replaces the key in a slot, which holds what is said: one GenKey that takes effect. Answers X ‖ Y.
+/// What replaces the key in a slot, which holds what is said: one GenKey that takes effect. Returns X ‖ Y.
 pub(super) type Create<'c> = &'c mut dyn FnMut(&mut Chip<Bus>, Slot, Before) -> chip::Result<[u8; 64]>;
 
-/// Generates a key pair with `create`; answers its slot.
+/// Generates a key pair with `create`; returns its slot.
 ///
 /// # Errors
 /// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the one asked for can't take a key,
 /// [`Error::AttributeValueInvalid`] if the label is another key's, those of state folder and chip.
-pub(super) fn generate(device: &mut Device, request: KeyPairRequest, create: Create<'_>) -> Result<Slot> {
-    device.with_chip(|chip, identity| {
-        if !identity.is_provisioned() {
-            return Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()));
-        }
-        let (slot, before) = choose_slot(chip, identity, &request)?;
-        let label = settled_label(chip, identity, slot, request.label)?;
-        if !is_free(identity, slot, before)? {
-            let same_label = identity.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
-            return Err(match label {
-                Some(label) if same_label => second_label(slot, &label),
-                _ => Error::DeviceMemory(format!("slot {slot} holds a key: destroy it first")),
-            });
-        }
-        let intent = Intent {
-            before: public_bytes(before)?,
-            after: None,
-            kept: request.kept,
-            purpose: Purpose::Generate,
-            label,
-            public_label: request.public_label,
-            id: request.id,
-        };
-        replace_key(chip, identity, slot, before, intent, create)?;
-        Ok(slot)
-    })
+pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Create<'_>) -> Result<Slot> {
+    turn.known().identity.check_provisioned()?;
+    let (slot, before) = choose_slot(turn, &request)?;
+    let label = settled_label(turn, slot, request.label)?;
+    let known = turn.known();
+    if !is_free(&known, slot, before)? {
+        let same_label = known.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
+        return Err(match label {
+            Some(label) if same_label => second_label(slot, &label),
+            _ => Error::DeviceMemory(format!("slot {slot} holds a key: destroy it first")),
+        });
+    }
+    let intent = Intent {
+        before: public_bytes(before)?,
+        after: None,
+        kept: request.kept,
+        purpose: Purpose::Generate,
+        label,
+        public_label: request.public_label,
+        id: request.id,
+    };
+    replace_key(turn, slot, before, intent, create)?;
+    Ok(slot)
 }
 
 /// Overwrites a private key with a random one that nobody uses, and remembers that one as the slot's tombstone.
 ///
 /// # Errors
 /// [`Error::ActionProhibited`] if the slot's configuration keeps the key, those of state folder and chip.
-pub(super) fn destroy(device: &mut Device, key: KeyRef) -> Result<()> {
+pub(super) fn destroy(turn: &mut Turn<'_>, key: KeyRef) -> Result<()> {
+    turn.check_key(key)?;
     let slot = key.slot;
-    device.with_key(key, |chip, identity| {
-        if !identity.key_slot(slot).is_some_and(|key| key.generate) {
-            return Err(Error::ActionProhibited(format!(
-                "the key in slot {slot} is permanent: the slot's configuration or lock forbids GenKey (CKA_DESTROYABLE is \
-                 false)"
-            )));
-        }
-        if let Some(state) = identity.store.state().slot(slot) {
-            state.kept.check_destroyable()?;
-        }
-        let known = identity.known_point(slot);
-        let now = identity.read_point_anew(chip, slot)?;
-        if known.is_some_and(|known| known != now) {
-            return Err(Error::KeyHandleInvalid(format!("slot {slot} holds another key than the one that was found")));
-        }
-        let before = Before::Holds(now.xy());
-        let intent = Intent {
-            before: public_bytes(before)?,
-            after: None,
-            kept: Kept::default(),
-            purpose: Purpose::Destroy,
-            label: None,
-            public_label: None,
-            id: None,
-        };
-        replace_key(chip, identity, slot, before, intent, &mut Chip::generate_key)
-    })
+    let known = turn.known();
+    if !known.key_slot(slot).is_some_and(|key| key.generate) {
+        return Err(Error::ActionProhibited(format!(
+            "the key in slot {slot} is permanent: the slot's configuration or lock forbids GenKey (CKA_DESTROYABLE is \
+             false)"
+        )));
+    }
+    if let Some(state) = known.state().slot(slot) {
+        state.kept.check_destroyable()?;
+    }
+    let before = Before::Holds(learn::same_point_anew(turn, slot)?.xy());
+    let intent = Intent {
+        before: public_bytes(before)?,
+        after: None,
+        kept: Kept::default(),
+        purpose: Purpose::Destroy,
+        label: None,
+        public_label: None,
+        id: None,
+    };
+    replace_key(turn, slot, before, intent, &mut Chip::generate_key)
 }
 
 /// GenKey between an intent that is on disk before and a commit after: whoever comes later can tell what happened.
-fn replace_key(
-    chip: &mut Chip<Bus>,
-    identity: &mut Identity,
-    slot: Slot,
-    before: Before,
-    intent: Intent,
-    create: Create<'_>,
-) -> Result<()> {
-    identity.confirm_chip(chip)?;
-    identity.store.change(|state| state.slot_mut(slot).intent = Some(intent.clone()))?;
-    let generated = create(chip, slot, before);
+fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, create: Create<'_>) -> Result<()> {
+    turn.confirm_chip()?;
+    begin_intent(turn, slot, &intent)?;
+    let generated = create(turn.chip, slot, before);
     if let Err(error) = &generated {
-        if !matches!(error, chip::Error::Uncertain { .. }) {
-            // Nothing happened. If this can't be written either, the next look at the slot finds it out.
-            if let Err(error) = identity.store.change(|state| state.slot_mut(slot).intent = None) {
-                log::warn!("slot {slot}: {error}");
-            }
-        }
+        withdraw_intent(turn, slot, error);
     }
     let point = Point::from_xy(&generated.map_err(Error::Device)?)
         .ok_or_else(|| Error::DeviceError(format!("slot {slot}: the new public key is not on the curve P-256")))?;
-    let live = intent.purpose == Purpose::Generate;
-    identity.key_was_replaced(slot, Some(point).filter(|_| live));
-    identity.store.change(|state| {
-        state.slot_mut(slot).intent_took_effect(&intent, Some(point.uncompressed().to_vec()));
-    })
+    commit_intent(turn, slot, &intent, point)
+}
+
+/// Writes down what is about to happen to a slot's key.
+///
+/// # Errors
+/// [`Error::TokenWriteProtected`], [`Error::DeviceMemory`].
+pub(super) fn begin_intent(turn: &mut Turn<'_>, slot: Slot, intent: &Intent) -> Result<()> {
+    turn.change_state(|state| state.slot_mut(slot).intent = Some(intent.clone()))
+}
+
+/// It failed. Where nothing happened for certain the intent goes; if that can't be written either, the next look at the slot finds
+/// it out.
+pub(super) fn withdraw_intent(turn: &mut Turn<'_>, slot: Slot, error: &chip::Error) {
+    if matches!(error, chip::Error::Uncertain { .. }) {
+        return;
+    }
+    if let Err(error) = turn.change_state(|state| state.slot_mut(slot).intent = None) {
+        log::warn!("slot {slot}: {error}");
+    }
+}
+
+/// It took effect: the slot holds this key.
+///
+/// # Errors
+/// [`Error::TokenWriteProtected`], [`Error::DeviceMemory`]; the key is there all the same.
+pub(super) fn commit_intent(turn: &mut Turn<'_>, slot: Slot, intent: &Intent, point: Point) -> Result<()> {
+    let live = Some(point).filter(|_| intent.purpose != Purpose::Destroy);
+    let took_effect = |state: &mut State| {
+        state.slot_mut(slot).intent_took_effect(intent, Some(point.uncompressed().to_vec()));
+    };
+    turn.notes.commit(took_effect, |known| known.key_was_replaced(slot, live))
 }
 
 pub(super) fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
@@ -237,28 +212,28 @@ pub(super) fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
 }
 
 /// A slot is free if it holds no key, or the very key that its tombstone names.
-pub(super) fn is_free(identity: &Identity, slot: Slot, before: Before) -> Result<bool> {
-    let tombstone = identity.store.state().slot(slot).and_then(|state| state.tombstone.clone());
-    Ok(public_bytes(before)?.is_none_or(|key| tombstone == Some(key)))
+pub(super) fn is_free(known: &Known, slot: Slot, before: Before) -> Result<bool> {
+    let tombstone = known.state().slot(slot).and_then(|state| state.tombstone.as_ref());
+    Ok(public_bytes(before)?.is_none_or(|key| tombstone == Some(&key)))
 }
 
 /// The slot for a request, and what it holds now.
-fn choose_slot(chip: &mut Chip<Bus>, identity: &mut Identity, request: &KeyPairRequest) -> Result<(Slot, Before)> {
-    let named = named_slot(identity, request)?;
-    if let Some(slot) = named {
-        return Ok((slot, chip.slot_before_generation(slot).map_err(Error::Device)?));
+fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, Before)> {
+    let known = turn.known();
+    if let Some(slot) = named_slot(&known.identity, request)? {
+        return Ok((slot, turn.chip.slot_before_generation(slot).map_err(Error::Device)?));
     }
     let candidates: Vec<Slot> =
-        identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot).collect();
-    identity.learn_presence(chip, &candidates)?;
+        known.identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot).collect();
+    learn::presence(turn, &candidates)?;
     for slot in candidates.iter().copied() {
-        if identity.known_presence(slot) == Some(false) {
-            let before = chip.slot_before_generation(slot).map_err(Error::Device)?;
-            if is_free(identity, slot, before)? {
+        if turn.known().known_presence(slot) == Some(false) {
+            let before = turn.chip.slot_before_generation(slot).map_err(Error::Device)?;
+            if is_free(&known, slot, before)? {
                 return Ok((slot, before));
             }
             // Somebody who keeps another state, or none, was there since the chip was asked.
-            identity.holds_a_key(slot);
+            turn.learn(|known| known.key_is_present(slot, Some(true), None))?;
         }
     }
     Err(Error::DeviceMemory(match candidates.as_slice() {
@@ -297,36 +272,26 @@ fn named_slot(identity: &Identity, request: &KeyPairRequest) -> Result<Option<Sl
 ///
 /// # Errors
 /// [`Error::AttributeValueInvalid`] if the label asked for is another private key's, those of the chip.
-pub(super) fn settled_label(
-    chip: &mut Chip<Bus>,
-    identity: &mut Identity,
-    slot: Slot,
-    label: Option<String>,
-) -> Result<Option<String>> {
+pub(super) fn settled_label(turn: &mut Turn<'_>, slot: Slot, label: Option<String>) -> Result<Option<String>> {
     if let Some(label) = label {
-        refuse_second_label(chip, identity, slot, &label)?;
+        refuse_second_label(turn, slot, &label)?;
         return Ok(Some(label));
     }
-    let default = identity.key_slot(slot).map(|key| key.default_label.clone()).unwrap_or_default();
-    let taken = refuse_second_label(chip, identity, slot, &default);
+    let default = turn.known().key_slot(slot).map(|key| key.default_label.clone()).unwrap_or_default();
+    let taken = refuse_second_label(turn, slot, &default);
     Ok(matches!(taken, Err(Error::AttributeValueInvalid(_))).then(|| format!("slot-{slot}")))
 }
 
 /// Labels of private keys are unique: AWS clients refuse a token with two.
-pub(super) fn refuse_second_label(
-    chip: &mut Chip<Bus>,
-    identity: &mut Identity,
-    slot: Slot,
-    label: &str,
-) -> Result<()> {
-    let same: Vec<Slot> = identity
-        .keys
-        .iter()
-        .map(|key| key.slot)
-        .filter(|other| *other != slot && identity.pair(*other).is_some_and(|pair| pair.label() == label))
-        .collect();
-    identity.learn_presence(chip, &same)?;
-    match same.iter().find(|other| identity.known_presence(**other) == Some(true)) {
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`], those of the chip.
+pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) -> Result<()> {
+    let known = turn.known();
+    let keys = known.identity.keys.iter().map(|key| key.slot).filter(|other| *other != slot);
+    let same: Vec<Slot> = keys.filter(|other| known.pair(*other).is_some_and(|pair| pair.label() == label)).collect();
+    learn::presence(turn, &same)?;
+    match same.iter().find(|other| turn.known().known_presence(**other) == Some(true)) {
         Some(other) => Err(second_label(*other, label)),
         None => Ok(()),
     }

@@ -1,8 +1,8 @@
 //! Which slot is which object: the configuration zone, the profile's names, and the user's own.
 
-use super::known;
 use super::pin::Scheme;
 use super::profile::Profile;
+use super::recognised;
 use super::state::SecretKind;
 use crate::config::ObjectConfig;
 use atecc608_wire::config_zone::{KeyType, WritePolicy};
@@ -138,7 +138,7 @@ pub fn secret_slots(zone: &ConfigZone, profile: Option<&Profile>) -> Vec<SecretS
 
 /// What a slot's object is called while nobody has given it a label.
 fn name(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> String {
-    profile.map_or_else(|| known::name(zone, slot), |profile| profile.slot(slot).name.clone())
+    profile.map_or_else(|| recognised::name(zone, slot), |profile| profile.slot(slot).name.clone())
 }
 
 /// Whether the chip's own rules use the slot: as IO protection key, or to read, write or authorise another one.

@@ -15,7 +15,7 @@ use super::digest::no_parameter;
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
 use super::secret::{ChipSecret, SecretKey};
-use super::Token;
+use super::token::Token;
 
 /// Bytes of a message that the chip authenticates: 64 go there in each command, and all of them in one conversation,
 /// since its HMAC context can't be kept anywhere. These take it 5 s at most.
@@ -153,8 +153,9 @@ pub(super) fn hmac_once(token: &Arc<Token>, key: &SecretKey, message: &[u8]) -> 
 
 /// HMAC in the chip, its result in clear on the bus.
 fn in_chip(token: &Token, key: &ChipSecret, message: &[u8]) -> Result<[u8; 32]> {
-    token.with_device(|device| {
-        device.with_secret(key, |chip, _| chip.converse(|awake| awake.hmac(key.slot, message)).map_err(Error::Device))
+    token.turn(token.deadline(), |turn| {
+        turn.check_secret(key)?;
+        turn.converse(|awake| awake.hmac(key.slot, message))
     })
 }
 

@@ -1,13 +1,14 @@
-//! What a handle names, and objects that live only in this process.
+//! What a handle names, and objects that live only in this process. Both have short locks of their own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cryptoki_sys::*;
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
+use super::create::unique_id;
 use super::error::{Error, Result};
 use super::feature::Feature;
-use super::objects::unique_id;
 use super::template::Template;
 use super::ObjectHandle;
 use atecc608_wire::Slot;
@@ -105,6 +106,11 @@ pub struct SessionObject {
 }
 
 impl SessionObject {
+    /// CKA_PRIVATE.
+    pub fn is_private(&self) -> bool {
+        self.attributes.bytes(CKA_PRIVATE) == Some(&[CK_TRUE])
+    }
+
     /// The attribute's value.
     ///
     /// # Errors
@@ -129,7 +135,7 @@ pub struct SessionObjects {
 }
 
 impl SessionObjects {
-    /// Adds an object, which gets its CKA_UNIQUE_ID; answers its number.
+    /// Adds an object, which gets its CKA_UNIQUE_ID; returns its number.
     pub fn add(&mut self, mut object: SessionObject) -> u64 {
         self.last += 1;
         if self.prefix.is_empty() {
@@ -156,24 +162,100 @@ impl SessionObjects {
         self.objects.iter().map(|(number, object)| (*number, object))
     }
 
-    /// Removes one object.
-    pub fn remove(&mut self, number: u64) {
-        self.objects.retain(|(known, _)| *known != number);
-    }
-
-    /// Removes the objects of a session that ended, or of all; answers their numbers.
-    pub fn remove_of(&mut self, session: Option<u64>) -> Vec<u64> {
-        self.remove_where(|object| session.is_none_or(|session| object.session == session))
-    }
-
-    /// Removes the private ones; answers their numbers.
-    pub fn remove_private(&mut self) -> Vec<u64> {
-        self.remove_where(SessionObject::is_private)
-    }
-
-    fn remove_where(&mut self, is_gone: impl Fn(&SessionObject) -> bool) -> Vec<u64> {
-        let gone = self.iter().filter(|(_, object)| is_gone(object)).map(|(number, _)| number).collect();
-        self.objects.retain(|(_, object)| !is_gone(object));
+    /// Removes objects; returns their numbers.
+    fn remove_where(&mut self, is_gone: impl Fn(u64, &SessionObject) -> bool) -> Vec<u64> {
+        let gone = self.iter().filter(|(number, object)| is_gone(*number, object)).map(|(number, _)| number).collect();
+        self.objects.retain(|(number, object)| !is_gone(*number, object));
         gone
+    }
+}
+
+/// Handles and session objects of one token. Neither lock is held while anything else is waited for.
+#[derive(Default)]
+pub(crate) struct Objects {
+    handles: Mutex<HandleTable>,
+    session_objects: Mutex<SessionObjects>,
+}
+
+impl Objects {
+    /// The object's handle: the one it has, or a new one.
+    pub(crate) fn handle(&self, key: ObjectKey) -> ObjectHandle {
+        self.handles.lock().handle(key)
+    }
+
+    /// What the handle names.
+    ///
+    /// # Errors
+    /// [`Error::ObjectHandleInvalid`].
+    pub(crate) fn key(&self, handle: ObjectHandle) -> Result<ObjectKey> {
+        self.handles.lock().key(handle)
+    }
+
+    /// Forgets an object that is gone; with a private key, its public key.
+    pub(crate) fn forget(&self, key: &ObjectKey) {
+        self.handles.lock().remove(key);
+    }
+
+    /// See [`HandleTable::take_gone_with_private`].
+    pub(crate) fn take_gone_with_private(&self, handle: ObjectHandle) -> bool {
+        self.handles.lock().take_gone_with_private(handle)
+    }
+
+    /// Adds a session object.
+    pub(crate) fn add(&self, object: SessionObject) -> ObjectHandle {
+        let number = self.session_objects.lock().add(object);
+        self.handle(ObjectKey::Session(number))
+    }
+
+    /// Looks at a session object.
+    pub(crate) fn with_session_object<T>(&self, number: u64, look: impl FnOnce(Option<&SessionObject>) -> T) -> T {
+        look(self.session_objects.lock().get(number))
+    }
+
+    /// Changes a session object.
+    pub(crate) fn change_session_object<T>(
+        &self,
+        number: u64,
+        change: impl FnOnce(Option<&mut SessionObject>) -> T,
+    ) -> T {
+        change(self.session_objects.lock().get_mut(number))
+    }
+
+    /// The session objects that match, oldest first.
+    pub(crate) fn find(&self, matches: impl Fn(&SessionObject) -> bool) -> Vec<ObjectKey> {
+        let objects = self.session_objects.lock();
+        objects.iter().filter(|(_, object)| matches(object)).map(|(number, _)| ObjectKey::Session(number)).collect()
+    }
+
+    /// Whether CKA_PRIVATE of the object is true.
+    pub(crate) fn is_private(&self, key: &ObjectKey) -> bool {
+        match key {
+            ObjectKey::PrivateKey(_) | ObjectKey::Secret(_) => true,
+            ObjectKey::PublicKey(_) | ObjectKey::Stored(_) | ObjectKey::Feature(_) => false,
+            ObjectKey::Session(number) => {
+                self.with_session_object(*number, |object| object.is_some_and(SessionObject::is_private))
+            }
+        }
+    }
+
+    /// Removes one session object.
+    pub(crate) fn remove(&self, number: u64) {
+        self.remove_where(|known, _| known == number);
+    }
+
+    /// Removes the objects of a session that ended, or of all.
+    pub(crate) fn remove_of(&self, session: Option<u64>) {
+        self.remove_where(|_, object| session.is_none_or(|session| object.session == session));
+    }
+
+    /// Ends the handles of all private objects for good; those of sessions go with them.
+    pub(crate) fn forget_private(&self) {
+        self.remove_where(|_, object| object.is_private());
+        self.handles.lock().retain(|key| !matches!(key, ObjectKey::PrivateKey(_) | ObjectKey::Secret(_)));
+    }
+
+    fn remove_where(&self, is_gone: impl Fn(u64, &SessionObject) -> bool) {
+        let gone = self.session_objects.lock().remove_where(is_gone);
+        self.handles.lock().retain(|key| !matches!(key, ObjectKey::Session(number) if gone.contains(number)));
     }
 }

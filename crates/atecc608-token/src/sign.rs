@@ -5,7 +5,6 @@ use std::sync::Arc;
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
-use super::device::Device;
 use super::digest::{no_parameter, Hasher};
 use super::error::{Error, Result};
 use super::mac::MacOperation;
@@ -13,9 +12,9 @@ use super::mechanism::Mechanism;
 use super::object::{KeyRef, ObjectKey};
 use super::point::Point;
 use super::template::Template;
-use super::{ObjectHandle, SessionRef, Token};
-use crate::bus::Bus;
-use atecc608::Chip;
+use super::token::Token;
+use super::turn::Turn;
+use super::{learn, secret, ObjectHandle};
 use atecc608_wire::Slot;
 
 /// Most bytes that CKM_ECDSA takes: a SHA-512 digest.
@@ -90,8 +89,6 @@ pub enum SignOperation {
     Ecdsa {
         /// The key's handle.
         key: ObjectHandle,
-        /// On whose behalf.
-        session: SessionRef,
         /// What is signed.
         message: Message,
     },
@@ -100,29 +97,22 @@ pub enum SignOperation {
 }
 
 impl SignOperation {
-    /// Begins a signature. Costs nothing.
+    /// Begins a signature. Asks the chip nothing.
     ///
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
     /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
-    pub fn new(token: &Arc<Token>, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+    pub fn new(token: &Arc<Token>, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
         if MacOperation::is_for(mechanism.mechanism) {
-            let secret = token.secret_key(key, CKA_SIGN, mechanism.mechanism)?;
+            let secret = secret::key_for(token, key, CKA_SIGN, mechanism.mechanism)?;
             return MacOperation::new(token, mechanism, secret).map(Self::Mac);
         }
         let message = Message::new(mechanism)?;
-        let slot = token.private_key(session, key)?.slot;
-        token.with_device(|device| {
-            let may_sign = device.identity()?.key_slot(slot).is_some_and(|key| key.sign);
-            if may_sign {
-                Ok(())
-            } else {
-                Err(Error::KeyFunctionNotPermitted(format!(
-                    "slot {slot} is configured not to sign (CKA_SIGN is false)"
-                )))
-            }
-        })?;
-        Ok(Self::Ecdsa { key, session, message })
+        let slot = token.private_key(key)?.slot;
+        if token.known(token.deadline())?.key_slot(slot).is_some_and(|key| key.sign) {
+            return Ok(Self::Ecdsa { key, message });
+        }
+        Err(Error::KeyFunctionNotPermitted(format!("slot {slot} is configured not to sign (CKA_SIGN is false)")))
     }
 
     /// Bytes of the signature or code.
@@ -155,12 +145,11 @@ impl SignOperation {
     /// [`Error::DataLenRange`], [`Error::KeyHandleInvalid`] if the chip holds another key by now, those of the chip.
     pub fn finish(self, token: &Token) -> Result<Zeroizing<Vec<u8>>> {
         match self {
-            Self::Ecdsa { key, session, message } => {
+            Self::Ecdsa { key, message } => {
                 let digest = message.finish()?;
-                let key = token.private_key(session, key)?;
-                token
-                    .with_device(|device| sign(device, key, &digest))
-                    .map(|signature| Zeroizing::new(signature.to_vec()))
+                let key = token.private_key(key)?;
+                let signature = token.turn(token.deadline(), |turn| sign(turn, key, &digest))?;
+                Ok(Zeroizing::new(signature.to_vec()))
             }
             Self::Mac(mac) => mac.finish(),
         }
@@ -169,73 +158,57 @@ impl SignOperation {
 
 /// Signs with the key in the slot. No signature leaves the module that does not verify under the key's own
 /// public key, so neither a fault on the bus nor one in the chip gets a wrong one out.
-fn sign(device: &mut Device, key: KeyRef, digest: &[u8; 32]) -> Result<[u8; 64]> {
+fn sign(turn: &mut Turn<'_>, key: KeyRef, digest: &[u8; 32]) -> Result<[u8; 64]> {
+    turn.check_key(key)?;
     let slot = key.slot;
-    device.with_key(key, |chip, identity| {
-        let limited = identity.key_slot(slot).is_some_and(|key| key.limited_use);
-        let public = identity.key_slot(slot).is_some_and(|key| key.public);
-        if !public {
-            // Nothing to verify with: the slot does not tell its public key.
-            return sign_once(chip, slot, digest, limited);
+    let known = turn.known();
+    let key = known.key_slot(slot);
+    if !key.is_some_and(|key| key.public) {
+        // Nothing to verify with: the slot does not tell its public key.
+        return sign_once(turn, slot, digest);
+    }
+    let point = learn::point(turn, slot)?;
+    let signature = sign_once(turn, slot, digest)?;
+    if point.verify(digest, &signature).is_ok() {
+        if turn.known().checked_point(slot) != Some(point) {
+            turn.learn(|known| known.key_is(slot, point))?;
         }
-        let point = identity.learn_point(chip, slot)?;
-        let signature = sign_once(chip, slot, digest, limited)?;
-        if point.verify(digest, &signature).is_ok() {
-            identity.key_is(slot, point);
-            return Ok(signature);
-        }
-        let now = identity.read_point_anew(chip, slot)?;
-        if now != point {
-            return Err(Error::KeyHandleInvalid(format!(
-                "slot {slot} holds another key than when it was found: find the key again"
-            )));
-        }
-        let signature = if limited {
-            signature
-        } else {
-            log::warn!("a signature of slot {slot} did not verify on the host; signing once more");
-            sign_once(chip, slot, digest, limited)?
-        };
-        now.verify(digest, &signature).map(|()| signature).map_err(|_| {
-            Error::DeviceError(format!("a signature of slot {slot} does not verify on the host: bus or chip is faulty"))
-        })
+        return Ok(signature);
+    }
+    let now = learn::same_point_anew(turn, slot)?;
+    let signature = if key.is_some_and(|key| key.limited_use) {
+        signature
+    } else {
+        log::warn!("a signature of slot {slot} did not verify on the host; signing once more");
+        sign_once(turn, slot, digest)?
+    };
+    now.verify(digest, &signature).map(|()| signature).map_err(|_| {
+        Error::DeviceError(format!("a signature of slot {slot} does not verify on the host: bus or chip is faulty"))
     })
 }
 
-fn sign_once(chip: &mut Chip<Bus>, slot: Slot, digest: &[u8; 32], limited: bool) -> Result<[u8; 64]> {
-    let result = if limited {
-        chip.converse_once(|awake| awake.sign_digest(slot, digest))
-    } else {
-        chip.converse(|awake| awake.sign_digest(slot, digest))
-    };
-    result.map_err(Error::Device)
+fn sign_once(turn: &mut Turn<'_>, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 64]> {
+    turn.converse_with_key(slot, |awake| awake.sign_digest(slot, digest))
 }
 
-impl Token {
-    /// The point of the public key that the handle names, if its CKA_VERIFY and CKA_ALLOWED_MECHANISMS allow this use.
-    fn verification_key(&self, session: SessionRef, key: ObjectHandle, mechanism: CK_MECHANISM_TYPE) -> Result<Point> {
-        let object = self.inner.lock().object(key);
-        match object {
-            Ok(ObjectKey::PublicKey(_) | ObjectKey::Session(_)) => {
-                let point = self.attribute(session, key, CKA_EC_POINT).ok();
-                let point = point
-                    .and_then(|point| Point::from_caller(&point))
-                    .ok_or_else(|| Error::KeyTypeInconsistent("the handle names no P-256 public key".to_owned()))?;
-                let read = |attribute| {
-                    self.attribute(session, key, attribute).map(|value| Template::new(vec![(attribute, value)]))
-                };
-                if read(CKA_VERIFY)?.boolean(CKA_VERIFY)? != Some(true) {
-                    return Err(Error::KeyFunctionNotPermitted("CKA_VERIFY of the key is false".to_owned()));
-                }
-                let allowed = read(CKA_ALLOWED_MECHANISMS)?.mechanisms(CKA_ALLOWED_MECHANISMS)?;
-                match allowed.unwrap_or_default().contains(&mechanism) {
-                    true => Ok(point),
-                    false => Err(Error::MechanismInvalid(mechanism)),
-                }
-            }
-            Ok(_) => Err(Error::KeyTypeInconsistent("the handle names no public key".to_owned())),
-            Err(_) => Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))),
-        }
+/// The point of the public key that the handle names, if its CKA_VERIFY and CKA_ALLOWED_MECHANISMS allow this use.
+fn verification_key(token: &Token, key: ObjectHandle, mechanism: CK_MECHANISM_TYPE) -> Result<Point> {
+    match token.key_object(key)? {
+        ObjectKey::PublicKey(_) | ObjectKey::Session(_) => {}
+        _ => return Err(Error::KeyTypeInconsistent("the handle names no public key".to_owned())),
+    }
+    let deadline = token.deadline();
+    let attribute = |attribute| token.attribute(key, attribute, deadline);
+    let point = attribute(CKA_EC_POINT).ok().and_then(|point| Point::from_caller(&point));
+    let point = point.ok_or_else(|| Error::KeyTypeInconsistent("the handle names no P-256 public key".to_owned()))?;
+    let read = |ty| attribute(ty).map(|value| Template::new(vec![(ty, value)]));
+    if read(CKA_VERIFY)?.boolean(CKA_VERIFY)? != Some(true) {
+        return Err(Error::KeyFunctionNotPermitted("CKA_VERIFY of the key is false".to_owned()));
+    }
+    let allowed = read(CKA_ALLOWED_MECHANISMS)?.mechanisms(CKA_ALLOWED_MECHANISMS)?;
+    match allowed.unwrap_or_default().contains(&mechanism) {
+        true => Ok(point),
+        false => Err(Error::MechanismInvalid(mechanism)),
     }
 }
 
@@ -259,13 +232,13 @@ impl VerifyOperation {
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
     /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
-    pub fn new(token: &Arc<Token>, session: SessionRef, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
+    pub fn new(token: &Arc<Token>, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
         if MacOperation::is_for(mechanism.mechanism) {
-            let secret = token.secret_key(key, CKA_VERIFY, mechanism.mechanism)?;
+            let secret = secret::key_for(token, key, CKA_VERIFY, mechanism.mechanism)?;
             return MacOperation::new(token, mechanism, secret).map(Self::Mac);
         }
         let message = Message::new(mechanism)?;
-        Ok(Self::Ecdsa { point: token.verification_key(session, key, mechanism.mechanism)?, message })
+        Ok(Self::Ecdsa { point: verification_key(token, key, mechanism.mechanism)?, message })
     }
 
     /// Takes more of the data.

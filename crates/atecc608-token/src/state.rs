@@ -161,6 +161,11 @@ impl Intent {
 }
 
 impl SlotState {
+    /// What is said about the key itself, and not about its names: public key, tombstone, intent.
+    pub(crate) fn about_the_key(&self) -> (Option<&[u8]>, Option<&[u8]>, Option<&Intent>) {
+        (self.public_key.as_deref(), self.tombstone.as_deref(), self.intent.as_ref())
+    }
+
     /// The intent took effect: the slot's key is `public_key` now (04 ‖ X ‖ Y).
     pub fn intent_took_effect(&mut self, intent: &Intent, public_key: Option<Vec<u8>>) {
         *self = Self { slot: self.slot, ..Self::default() };

@@ -9,7 +9,7 @@ use super::pin::blob::PinBlob;
 use super::state::{
     Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
 };
-use crate::config::{self, parse_hex};
+use crate::config;
 use crate::document::{line_of, Placed, Problem, Table};
 use atecc608_wire::config_zone::SerialNumber;
 
@@ -62,7 +62,9 @@ fn optional(table: &mut Table<'_>, key: &'static str) -> Result<Option<String>, 
 }
 
 fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Problem> {
-    let hex = |text: String| parse_hex(&text).ok_or_else(|| format!("{key}: expected hex digits, two for each byte"));
+    let hex = |text: String| {
+        base16ct::mixed::decode_vec(text).map_err(|_| format!("{key}: expected hex digits, two for each byte"))
+    };
     table.optional::<String>(key)?.map(|text| text.check(hex)).transpose()
 }
 
@@ -74,7 +76,7 @@ fn pin(mut table: Table<'_>) -> Result<PinBlob, Problem> {
 
 fn array<const N: usize>(table: &mut Table<'_>, key: &'static str) -> Result<[u8; N], Problem> {
     let hex = |text: String| {
-        let bytes = parse_hex(&text).and_then(|bytes| bytes.try_into().ok());
+        let bytes = base16ct::mixed::decode_vec(text).ok().and_then(|bytes| bytes.try_into().ok());
         bytes.ok_or_else(|| format!("{key}: expected {N} bytes as hex digits"))
     };
     table.required::<String>(key)?.check(hex)
@@ -102,7 +104,9 @@ fn kept(table: &mut Table<'_>) -> Result<Kept, Problem> {
         let number = attribute.required::<i64>("type")?;
         let number = number.check(|number| number.try_into().map_err(|_| "type: no attribute has this number"))?;
         let value = attribute.required::<String>("value")?;
-        let value = value.check(|text| parse_hex(&text).ok_or("value: expected hex digits, two for each byte"))?;
+        let value = value.check(|text| {
+            base16ct::mixed::decode_vec(text).map_err(|_| "value: expected hex digits, two for each byte")
+        })?;
         attribute.finish()?;
         match kept::from_stored(number, value) {
             Some(value) => kept.0.push((number, value)),

@@ -1,8 +1,8 @@
 //! The state folder of one chip: names, certificates, data objects, cached public keys, and marks. Never a secret,
 //! and never the truth about a key: it may be missing, read-only, stale or restored from a backup.
 //!
-//! One file, `state_dir/SERIAL/state.toml`, replaced whole, read and written under the bus lock. Its generation number
-//! tells other processes that something changed. The folder is opened anew each time, without following a link: it may be
+//! One file, `state_dir/SERIAL/state.toml`, replaced whole: so it can be read at any time. It is written under the bus lock. Its
+//! generation number tells other processes that something changed. The folder is opened anew each time, without following a link: it may be
 //! moved away or restored meanwhile, and a descriptor kept open could be closed by the host program.
 
 use std::io::{ErrorKind, Read};
@@ -24,65 +24,44 @@ const FOLDER_MODE: u32 = 0o2770;
 /// Mode of the file.
 const FILE_MODE: u32 = 0o660;
 
-/// The state of one chip, and its file.
-#[derive(Debug)]
-pub struct Store {
+/// Where the state of one chip is.
+#[derive(Clone, Debug)]
+pub(crate) struct StateFile {
     serial: SerialNumber,
     state_dir: PathBuf,
+}
+
+/// The state as it was read or written at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StateRead {
+    /// What it says.
+    pub(crate) state: State,
     version: Option<Version>,
-    state: State,
     /// Why the file can't be used, if it can't: then nothing is written over it.
     damage: Option<String>,
 }
 
-impl Store {
-    /// The state of the chip `serial` in `state_dir`, as it is now. A missing file is an empty state; a damaged one
-    /// is an empty state that refuses changes.
-    pub fn open(state_dir: &Path, serial: SerialNumber) -> Self {
-        let state_dir = state_dir.to_owned();
-        let mut store = Self { serial, state_dir, version: None, state: State::default(), damage: None };
-        store.load();
-        store
+impl StateFile {
+    pub(crate) fn new(state_dir: &Path, serial: SerialNumber) -> Self {
+        Self { serial, state_dir: state_dir.to_owned() }
     }
 
-    /// The state as last read.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// The file.
-    pub fn path(&self) -> PathBuf {
+    fn path(&self) -> PathBuf {
         self.state_dir.join(self.serial.to_string()).join(FILE_NAME)
     }
 
-    /// Why the state can't be used, if it can't.
-    pub fn damage(&self) -> Option<&str> {
-        self.damage.as_deref()
-    }
-
-    /// Reads the file again if it is another than the one last read. Answers whether it was.
-    pub fn refresh(&mut self) -> bool {
-        let version = self.folder().and_then(|folder| folder.version(FILE_NAME)).ok().flatten();
-        let changed = version != self.version;
-        if changed {
-            self.load();
-        }
-        changed
-    }
-
-    fn load(&mut self) {
+    /// Reads the file. A missing one is an empty state; a damaged one is an empty state that refuses changes.
+    pub(crate) fn read(&self) -> StateRead {
         let path = self.path();
-        self.state = State::default();
-        self.damage = None;
-        self.version = None;
-        match self.read() {
+        let mut read = StateRead::default();
+        match self.read_text() {
             Ok(None) => {}
             Ok(Some((text, version))) => {
-                self.version = Some(version);
+                read.version = Some(version);
                 match state_file::read(&text, &self.serial) {
-                    Ok(state) => self.state = state,
+                    Ok(state) => read.state = state,
                     Err(problem) => {
-                        self.damage = Some(format!(
+                        read.damage = Some(format!(
                             "{} is damaged: {problem}; keys are shown under their slots' names, and nothing is written over it: \
                          restore it from a backup or move it away",
                             path.display()
@@ -90,18 +69,25 @@ impl Store {
                     }
                 }
             }
-            Err(error) => self.damage = Some(format!("{}: {error}", path.display())),
+            Err(error) => read.damage = Some(format!("{}: {error}", path.display())),
         }
-        if let Some(damage) = &self.damage {
+        if let Some(damage) = &read.damage {
             log::error!("{damage}");
         }
+        read
+    }
+
+    /// Reads the file again if it is another than the one that was read before.
+    pub(crate) fn read_if_changed(&self, before: &StateRead) -> Option<StateRead> {
+        let version = self.folder().and_then(|folder| folder.version(FILE_NAME)).ok().flatten();
+        (version != before.version).then(|| self.read())
     }
 
     fn folder(&self) -> std::io::Result<Folder> {
         Folder::follow(&self.state_dir)?.folder(self.serial.to_string())
     }
 
-    fn read(&self) -> std::io::Result<Option<(String, Version)>> {
+    fn read_text(&self) -> std::io::Result<Option<(String, Version)>> {
         let file = match self.folder().and_then(|folder| folder.file(FILE_NAME)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -129,40 +115,24 @@ impl Store {
         Version::of(&folder.replace(FILE_NAME, text.as_bytes(), FILE_MODE)?)
     }
 
-    /// Changes the state in this process only, where the file can't be written: the next change that can be takes it
-    /// along.
-    pub fn assume(&mut self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state);
-    }
-
-    /// Changes the state and writes it, fsynced, before it answers. The caller holds the bus lock and has called
-    /// [`Store::refresh`] since it took it.
+    /// Changes the state that was read and writes it, fsynced, before it returns. `None`: the change changes nothing. The
+    /// caller holds the bus lock and has read the state since it took it.
     ///
     /// # Errors
     /// [`Error::TokenWriteProtected`] if the folder or file can't be written, [`Error::DeviceMemory`] if the disk is
-    /// full; the state is then what it was. A damaged file is never written over.
-    pub fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
-        // Compiled once for all changes: there are many.
-        let mut change = Some(change);
-        self.do_change(&mut |state| {
-            if let Some(change) = change.take() {
-                change(state);
-            }
-        })
-    }
-
-    fn do_change(&mut self, change: &mut dyn FnMut(&mut State)) -> Result<()> {
-        if let Some(damage) = &self.damage {
+    /// full. A damaged file is never written over.
+    pub(crate) fn change(&self, before: &StateRead, change: &mut dyn FnMut(&mut State)) -> Result<Option<StateRead>> {
+        if let Some(damage) = &before.damage {
             return Err(Error::TokenWriteProtected(damage.clone()));
         }
-        let mut state = self.state.clone();
+        let mut state = before.state.clone();
         change(&mut state);
-        if state == self.state && self.version.is_some() {
-            return Ok(());
+        if state == before.state && before.version.is_some() {
+            return Ok(None);
         }
         state.generation += 1;
         let text = state_file::write(&state, &self.serial).map_err(|error| Error::State(error.to_string()))?;
-        self.version = Some(self.write(&text).map_err(|error| {
+        let version = self.write(&text).map_err(|error| {
             let problem = format!("state folder {}: {error}", self.state_dir.join(self.serial.to_string()).display());
             match error.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DeviceMemory(problem),
@@ -170,8 +140,64 @@ impl Store {
                     "{problem}; it must be writable for labels, ids and certificates"
                 )),
             }
-        })?);
-        self.state = state;
+        })?;
+        Ok(Some(StateRead { state, version: Some(version), damage: None }))
+    }
+}
+
+/// The state of one chip, and its file, for one owner.
+#[derive(Debug)]
+pub struct Store {
+    file: StateFile,
+    read: StateRead,
+}
+
+impl Store {
+    /// The state of the chip `serial` in `state_dir`, as it is now. A missing file is an empty state; a damaged one
+    /// is an empty state that refuses changes.
+    pub fn open(state_dir: &Path, serial: SerialNumber) -> Self {
+        let file = StateFile::new(state_dir, serial);
+        let read = file.read();
+        Self { file, read }
+    }
+
+    /// The state as last read.
+    pub fn state(&self) -> &State {
+        &self.read.state
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.file.path()
+    }
+
+    /// Why the state can't be used, if it can't.
+    pub fn damage(&self) -> Option<&str> {
+        self.read.damage.as_deref()
+    }
+
+    /// Reads the file again if it is another than the one last read. Returns whether it was.
+    pub fn refresh(&mut self) -> bool {
+        let read = self.file.read_if_changed(&self.read);
+        read.map(|read| self.read = read).is_some()
+    }
+
+    /// Changes the state and writes it, fsynced, before it returns. The caller holds the bus lock and has called
+    /// [`Store::refresh`] since it took it.
+    ///
+    /// # Errors
+    /// [`Error::TokenWriteProtected`] if the folder or file can't be written, [`Error::DeviceMemory`] if the disk is
+    /// full; the state is then what it was. A damaged file is never written over.
+    pub fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
+        let mut change = Some(change);
+        let changed = self.file.change(&self.read, &mut |state| {
+            if let Some(change) = change.take() {
+                change(state);
+            }
+        })?;
+        if let Some(read) = changed {
+            self.read = read;
+        }
         Ok(())
     }
 }

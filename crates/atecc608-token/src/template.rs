@@ -146,6 +146,11 @@ pub fn bool_value(value: bool) -> Vec<u8> {
     vec![CK_BBOOL::from(value)]
 }
 
+/// A list of mechanisms in the ABI's encoding.
+pub(crate) fn mechanisms_value(mechanisms: &[CK_MECHANISM_TYPE]) -> Vec<u8> {
+    mechanisms.iter().flat_map(|mechanism| mechanism.to_ne_bytes()).collect()
+}
+
 /// A CK_ULONG in the ABI's encoding.
 pub fn ulong_value(value: CK_ULONG) -> Vec<u8> {
     value.to_ne_bytes().to_vec()

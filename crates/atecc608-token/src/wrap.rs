@@ -12,7 +12,8 @@ use super::mechanism::{Mechanism, Parameter};
 use super::object::ObjectKey;
 use super::secret::session::SecretRequest;
 use super::template::Template;
-use super::{ObjectHandle, SessionRef, Token};
+use super::token::Token;
+use super::{secret, ObjectHandle, SessionRef};
 
 /// A mechanism that wraps, with the data that is authenticated beside the key (3.2's C_WrapKeyAuthenticated).
 ///
@@ -38,110 +39,100 @@ fn wants_blocks(mechanism: &Mechanism) -> bool {
     matches!(mechanism.mechanism, CKM_AES_ECB | CKM_AES_CBC)
 }
 
-impl Token {
-    /// The value of a session key, encrypted with another key. `associated` is authenticated, too.
-    ///
-    /// # Errors
-    /// [`Error::KeyUnextractable`] for a key in the chip or one that says so, [`Error::KeyNotWrappable`],
-    /// [`Error::WrappingKey`] with what is wrong with the wrapping key, [`Error::MechanismInvalid`], those of the chip.
-    pub fn wrap_key(
-        self: &Arc<Self>,
-        mechanism: &Mechanism,
-        wrapping_key: ObjectHandle,
-        key: ObjectHandle,
-        associated: Option<Vec<u8>>,
-    ) -> Result<Zeroizing<Vec<u8>>> {
-        let mechanism = with_associated(mechanism, associated)?;
-        let mut value = self.extractable_value(key)?;
-        if wants_blocks(&mechanism) {
-            let whole = value.len().next_multiple_of(BLOCK_LEN);
-            value.resize(whole, 0);
-        }
-        let aes = self
-            .secret_key(wrapping_key, CKA_WRAP, mechanism.mechanism)
-            .and_then(|key| key.into_aes(self, mechanism.mechanism));
-        let aes = aes.map_err(|error| Error::WrappingKey(Box::new(error)))?;
-        let mut cipher = CipherOperation::new(Direction::Encrypt, &mechanism, aes)?;
-        cipher.end(&value)?;
-        Ok(cipher.take())
+/// The value of a session key, encrypted with another key. `associated` is authenticated, too.
+///
+/// # Errors
+/// [`Error::KeyUnextractable`] for a key in the chip or one that says so, [`Error::KeyNotWrappable`],
+/// [`Error::WrappingKey`] with what is wrong with the wrapping key, [`Error::MechanismInvalid`], those of the chip.
+pub(crate) fn wrap(
+    token: &Arc<Token>,
+    mechanism: &Mechanism,
+    wrapping_key: ObjectHandle,
+    key: ObjectHandle,
+    associated: Option<Vec<u8>>,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let mechanism = with_associated(mechanism, associated)?;
+    let mut value = extractable_value(token, key)?;
+    if wants_blocks(&mechanism) {
+        let whole = value.len().next_multiple_of(BLOCK_LEN);
+        value.resize(whole, 0);
     }
+    let aes = secret::key_for(token, wrapping_key, CKA_WRAP, mechanism.mechanism)
+        .and_then(|key| key.into_aes(token, mechanism.mechanism));
+    let aes = aes.map_err(|error| Error::WrappingKey(Box::new(error)))?;
+    let mut cipher = CipherOperation::new(Direction::Encrypt, &mechanism, aes)?;
+    cipher.end(&value)?;
+    Ok(cipher.take())
+}
 
-    fn extractable_value(&self, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
-        let inner = &mut *self.inner.lock();
-        let in_chip = || Error::KeyUnextractable("the key is in the chip, which never lets it out".to_owned());
-        match inner.object(key) {
-            Ok(ObjectKey::Session(number)) => {
-                let object = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(key))?;
-                if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
-                    return Err(Error::KeyNotWrappable("only secret keys are wrapped".to_owned()));
-                }
-                if object.attributes.boolean(CKA_EXTRACTABLE)? == Some(false) {
-                    return Err(Error::KeyUnextractable("CKA_EXTRACTABLE of the key is false".to_owned()));
-                }
-                if object.attributes.boolean(CKA_WRAP_WITH_TRUSTED)? == Some(true) {
-                    return Err(Error::KeyNotWrappable(
-                        "CKA_WRAP_WITH_TRUSTED of the key is true, and no key is trusted".to_owned(),
-                    ));
-                }
-                Ok(Zeroizing::new(object.attributes.bytes(CKA_VALUE).unwrap_or_default().to_vec()))
+fn extractable_value(token: &Token, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
+    match token.key_object(key)? {
+        ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
+            let object = object.ok_or(Error::ObjectHandleInvalid(key))?;
+            if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
+                return Err(Error::KeyNotWrappable("only secret keys are wrapped".to_owned()));
             }
-            Ok(ObjectKey::PrivateKey(_) | ObjectKey::Secret(_)) => Err(in_chip()),
-            Ok(_) => Err(Error::KeyNotWrappable("the handle names no secret key".to_owned())),
-            Err(Error::ObjectHandleInvalid(_)) => {
-                Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there")))
+            if object.attributes.boolean(CKA_EXTRACTABLE)? == Some(false) {
+                return Err(Error::KeyUnextractable("CKA_EXTRACTABLE of the key is false".to_owned()));
             }
-            Err(other) => Err(other),
+            if object.attributes.boolean(CKA_WRAP_WITH_TRUSTED)? == Some(true) {
+                return Err(Error::KeyNotWrappable(
+                    "CKA_WRAP_WITH_TRUSTED of the key is true, and no key is trusted".to_owned(),
+                ));
+            }
+            Ok(Zeroizing::new(object.attributes.bytes(CKA_VALUE).unwrap_or_default().to_vec()))
+        }),
+        ObjectKey::PrivateKey(_) | ObjectKey::Secret(_) => {
+            Err(Error::KeyUnextractable("the key is in the chip, which never lets it out".to_owned()))
         }
+        _ => Err(Error::KeyNotWrappable("the handle names no secret key".to_owned())),
     }
+}
 
-    /// A session key from its encrypted value.
-    ///
-    /// # Errors
-    /// [`Error::WrappedKeyInvalid`], [`Error::WrappedKeyLenRange`], [`Error::UnwrappingKey`] with what is wrong with the
-    /// unwrapping key, those of the template and of the chip.
-    pub fn unwrap_key(
-        self: &Arc<Self>,
-        session: SessionRef,
-        mechanism: &Mechanism,
-        unwrapping_key: ObjectHandle,
-        wrapped: &[u8],
-        associated: Option<Vec<u8>>,
-        template: &Template,
-    ) -> Result<ObjectHandle> {
-        let mechanism = with_associated(mechanism, associated)?;
-        let request = SecretRequest::new(session, template)?;
-        let key_type = request
-            .key_type
-            .ok_or_else(|| Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".to_owned()))?;
-        if request.on_token {
-            return Err(Error::TemplateInconsistent(
-                "CKA_TOKEN: an unwrapped key is a session object; import it with C_CreateObject".to_owned(),
-            ));
-        }
-        if template.bytes(CKA_VALUE).is_some() {
-            return Err(Error::TemplateInconsistent("CKA_VALUE: the value is what is unwrapped".to_owned()));
-        }
-        let aes = self
-            .secret_key(unwrapping_key, CKA_UNWRAP, mechanism.mechanism)
-            .and_then(|key| key.into_aes(self, mechanism.mechanism));
-        let aes = aes.map_err(|error| Error::UnwrappingKey(Box::new(error)))?;
-        let mut cipher = CipherOperation::new(Direction::Decrypt, &mechanism, aes)?;
-        cipher.end(wrapped).map_err(|error| match error {
-            Error::EncryptedDataInvalid => Error::WrappedKeyInvalid,
-            Error::EncryptedDataLenRange(text) => Error::WrappedKeyLenRange(text),
-            other => other,
-        })?;
-        let mut value = cipher.take();
-        match request.len {
-            Some(len) if len > value.len() || (len != value.len() && !wants_blocks(&mechanism)) => {
-                return Err(Error::TemplateInconsistent("CKA_VALUE_LEN is not the length of the key".to_owned()))
-            }
-            Some(len) => value.truncate(len),
-            None => {}
-        }
-        let object = request.for_session(session, key_type, value)?;
-        let inner = &mut *self.inner.lock();
-        let key = inner.add_session_object(object)?;
-        Ok(inner.handles.handle(key))
+/// A session key from its encrypted value.
+///
+/// # Errors
+/// [`Error::WrappedKeyInvalid`], [`Error::WrappedKeyLenRange`], [`Error::UnwrappingKey`] with what is wrong with the
+/// unwrapping key, those of the template and of the chip.
+pub(crate) fn unwrap(
+    token: &Arc<Token>,
+    session: SessionRef,
+    mechanism: &Mechanism,
+    unwrapping_key: ObjectHandle,
+    wrapped: &[u8],
+    associated: Option<Vec<u8>>,
+    template: &Template,
+) -> Result<ObjectHandle> {
+    let mechanism = with_associated(mechanism, associated)?;
+    let request = SecretRequest::new(session, template)?;
+    let key_type = request
+        .key_type
+        .ok_or_else(|| Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".to_owned()))?;
+    if request.on_token {
+        return Err(Error::TemplateInconsistent(
+            "CKA_TOKEN: an unwrapped key is a session object; import it with C_CreateObject".to_owned(),
+        ));
     }
+    if template.bytes(CKA_VALUE).is_some() {
+        return Err(Error::TemplateInconsistent("CKA_VALUE: the value is what is unwrapped".to_owned()));
+    }
+    let aes = secret::key_for(token, unwrapping_key, CKA_UNWRAP, mechanism.mechanism)
+        .and_then(|key| key.into_aes(token, mechanism.mechanism));
+    let aes = aes.map_err(|error| Error::UnwrappingKey(Box::new(error)))?;
+    let mut cipher = CipherOperation::new(Direction::Decrypt, &mechanism, aes)?;
+    cipher.end(wrapped).map_err(|error| match error {
+        Error::EncryptedDataInvalid => Error::WrappedKeyInvalid,
+        Error::EncryptedDataLenRange(text) => Error::WrappedKeyLenRange(text),
+        other => other,
+    })?;
+    let mut value = cipher.take();
+    match request.len {
+        Some(len) if len > value.len() || (len != value.len() && !wants_blocks(&mechanism)) => {
+            return Err(Error::TemplateInconsistent("CKA_VALUE_LEN is not the length of the key".to_owned()))
+        }
+        Some(len) => value.truncate(len),
+        None => {}
+    }
+    let object = request.for_session(session, key_type, value)?;
+    token.add_session_object(object)
 }

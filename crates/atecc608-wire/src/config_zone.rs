@@ -42,6 +42,16 @@ impl Model {
         }
     }
 
+    /// Returns the four revision bytes that name the model.
+    pub const fn revision(self) -> [u8; 4] {
+        match self {
+            Self::Atecc608A => [0x00, 0x00, 0x60, 0x02],
+            Self::Atecc608B => [0x00, 0x00, 0x60, 0x03],
+            Self::Atecc608Other(last) => [0x00, 0x00, 0x60, last],
+            Self::Other(bytes) => bytes,
+        }
+    }
+
     /// Whether this is an ATECC608 of any revision.
     pub const fn is_608(self) -> bool {
         !matches!(self, Self::Other(_))

@@ -61,7 +61,7 @@ impl fmt::Debug for Gate {
 }
 
 impl<P: Transport> Chip<P> {
-    /// From now on conversations authorise themselves as this says before they use a slot that asks for it.
+    /// Sets how conversations authorise themselves before they use a slot that asks for it; `None`: not at all.
     pub fn set_gate(&mut self, gate: Option<Gate>) {
         self.gate = gate;
     }
@@ -73,10 +73,10 @@ impl<P: Transport> Chip<P> {
 }
 
 impl<P: Transport> Awake<'_, P> {
-    /// Authorises the conversation if the slot asks for it and that was not done yet. Uses TempKey up.
+    /// Authorises the conversation if the gate guards the slot and that was not done yet. Uses TempKey up.
     ///
     /// # Errors
-    /// [`Error::NotAuthorised`] if nobody is logged in or the chip refuses the secret; those of [`Awake::execute`].
+    /// As [`Awake::execute`]; [`Error::NotAuthorised`] if the gate has no secret, or the chip refuses it.
     pub fn before_use(&mut self, slot: Slot) -> Result<()> {
         let Some(gate) = self.gate_of(slot).filter(|_| !self.is_authorised()) else { return Ok(()) };
         let secret = gate.secret.as_ref().ok_or(Error::NotAuthorised { slot, refused: false })?;

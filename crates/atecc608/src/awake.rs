@@ -43,11 +43,16 @@ impl<'c, P: Transport> Awake<'c, P> {
         Ok(Self { chip, woken_at, holds_state: false, authorised: false })
     }
 
-    /// Has a command executed and its reply decoded. It may be sent more than once if it says so itself.
+    /// Executes a command and decodes its reply. Waits for the command's typical execution time, then polls every millisecond.
+    /// A damaged reply is read again; a command that the chip reports as damaged (status FF) was not executed and is sent again.
     ///
     /// # Errors
-    /// [`Error::Status`] if the chip refuses it; [`Error::Uncertain`] if it is not repeatable and its outcome is
-    /// not known; else what went wrong on the way.
+    /// - [`Error::Status`]: the chip refuses the command.
+    /// - [`Error::Lost`]: the chip stopped acknowledging. [`Error::Timeout`]: it is busy for longer than the command may take.
+    /// - [`Error::Damaged`], [`Error::Response`]: the reply is damaged, or not one to this command.
+    /// - [`Error::Bus`]: the transport failed.
+    /// - [`Error::Uncertain`], in the place of these but a refusal: the command is not repeatable
+    ///   ([`Command::repeatable`]), and it is not known whether it took effect.
     pub fn execute<C: Command>(&mut self, command: &C) -> Result<C::Response> {
         let result = self.exchange(&command.packet()).and_then(|payload| read_payload(command, &payload));
         result.map_err(|error| {
@@ -95,8 +100,8 @@ impl<'c, P: Transport> Awake<'c, P> {
         self.authorised = true;
     }
 
-    /// Does something that may take long while the chip idles, where its watchdog does not count. TempKey and the digest
-    /// buffer stay; an authorisation may not.
+    /// Does something that may take long while the chip is idle, where its watchdog stands still. TempKey and the digest buffer
+    /// stay; an authorisation may not.
     ///
     /// # Errors
     /// [`Error::Lost`] if the chip does not wake up as it should.

@@ -67,7 +67,7 @@ pub enum Error {
         /// What happened.
         cause: Box<Error>,
     },
-    /// The system has no random numbers for the host's part of a nonce.
+    /// The caller's source of random bytes has none.
     #[error("the system gives no random bytes: {0}")]
     HostRandom(String),
     /// The slot's key works only after an authorisation, and there is none.

@@ -110,7 +110,8 @@ impl<P: Transport> Chip<P> {
         &mut self.transport
     }
 
-    /// Takes the chip's execution and wake times from its configuration.
+    /// Sets the chip's execution times (clock divider) and the wait after a wake (1.5 ms, or 20 ms with a power-on self-test) to
+    /// what its configuration says. Without it those of a chip as it leaves the factory are used.
     pub fn apply_timing(&mut self, zone: &ConfigZone) {
         self.divider = zone.clock_divider();
         self.wake_delay = Duration::from_micros(if zone.chip_options().power_on_self_test() {
@@ -120,22 +121,23 @@ impl<P: Transport> Chip<P> {
         });
     }
 
-    /// Holds one conversation and does not try again: for keys whose uses are counted for good.
+    /// Holds one conversation and does not repeat it: for keys whose uses are counted for good.
     ///
     /// # Errors
-    /// Those of the wake and of the work.
+    /// - [`Error::NotAnswering`], [`Error::WakeResponse`], [`Error::SelfTestFailed`], [`Error::Bus`]: the chip does not wake.
+    /// - What `work` returns; commands fail as [`Awake::execute`] says.
     pub fn converse_once<T>(&mut self, work: impl FnOnce(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
         work(&mut Awake::wake(self)?)
     }
 
-    /// Holds one conversation: wakes the chip, does the work, puts it to sleep.
+    /// Holds one conversation: wakes the chip, does the work, puts the chip to sleep.
     ///
-    /// The work is done again from its beginning when the chip got lost on the way (a damaged bus, the
-    /// watchdog, a pulled and reinserted chip), so it must not rely on what an earlier try did. Commands that may
-    /// take effect only once answer [`Error::Uncertain`] instead, which is never tried again here.
+    /// If the chip gets lost on the way ([`Error::is_recoverable`]: a damaged bus, the watchdog, a pulled and reinserted chip),
+    /// the work is done again from its beginning, at most three times altogether, so it must not rely on what an earlier try
+    /// did. Commands that may take effect only once fail with [`Error::Uncertain`] instead, which is not repeated here.
     ///
     /// # Errors
-    /// The last try's.
+    /// As [`Chip::converse_once`], of the last try.
     pub fn converse<T>(&mut self, mut work: impl FnMut(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
         // Compiled once for all kinds of work: there are many.
         let mut answer = None;

@@ -1,4 +1,4 @@
-//! What the chip can be asked to do, in the datasheet's words.
+//! Keys, signatures, ECDH, counters and reads, in the datasheet's words.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,10 +10,10 @@ use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Opcode, Slot, Status};
 
 impl<P: Transport> Awake<'_, P> {
-    /// The configuration zone: four Reads.
+    /// Reads the configuration zone, 128 bytes: four Reads.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`].
+    /// As [`Awake::execute`].
     pub fn read_config(&mut self) -> Result<ConfigZone> {
         let mut bytes = [0; ConfigZone::LEN];
         for (block, chunk) in bytes.chunks_exact_mut(32).enumerate() {
@@ -23,11 +23,11 @@ impl<P: Transport> Awake<'_, P> {
         Ok(ConfigZone::new(bytes))
     }
 
-    /// The first 32 bytes of the configuration: serial number and revision. One Read, to see that it is the
+    /// Reads the first 32 bytes of the configuration zone, with serial number and revision: one Read, to see that it is the
     /// same chip.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`].
+    /// As [`Awake::execute`].
     pub fn read_identity(&mut self) -> Result<[u8; 32]> {
         let read = Read { zone: Zone::Config, address: Address::block(0, 0), block: true };
         let mut identity = [0; 32];
@@ -35,18 +35,19 @@ impl<P: Transport> Awake<'_, P> {
         Ok(identity)
     }
 
-    /// Whether the slot holds a valid ECC key: one Info.
+    /// Returns whether the slot holds a valid ECC key: one Info.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`].
+    /// As [`Awake::execute`].
     pub fn key_valid(&mut self, slot: Slot) -> Result<bool> {
         Ok(Info::says_valid(self.execute(&Info::KeyValid(slot))?))
     }
 
-    /// X ‖ Y of the private key in the slot: one GenKey. None if the slot holds no key or won't tell.
+    /// Computes the public key X ‖ Y (big-endian) of the private key in the slot: one GenKey. Returns `None` if the slot holds no
+    /// key, or its rules keep the public key in the chip.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`].
+    /// As [`Awake::execute`].
     pub fn public_key(&mut self, slot: Slot) -> Result<Option<[u8; 64]>> {
         self.before_use(slot)?;
         match self.execute(&GenKey::public(slot)) {
@@ -56,20 +57,21 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// 32 random bytes: one Random.
+    /// Returns 32 random bytes: one Random. A chip whose configuration is not locked returns a constant pattern
+    /// ([`Random::UNLOCKED_PATTERN`]).
     ///
     /// # Errors
-    /// Those of [`Awake::execute`].
+    /// As [`Awake::execute`].
     pub fn random(&mut self) -> Result<[u8; 32]> {
         self.execute(&Random { update_seed: true })
     }
 
-    /// ECDSA over a digest: Random (new seed), Nonce into the digest buffer, Sign. Answers r ‖ s. With a key that asks for
-    /// an authorisation that one's random Nonce stands for the Random, and comes after the digest: it may end what
-    /// CheckMac gave, CheckMac does not touch the digest buffer.
+    /// Signs a digest of 32 bytes (ECDSA, P-256): Random (new seed), Nonce into the digest buffer, Sign. Returns r ‖ s,
+    /// big-endian. With a key that asks for an authorisation that one's random Nonce stands for the Random, and comes after the
+    /// digest: it may end what CheckMac gave, and CheckMac does not touch the digest buffer.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`]; [`Error::Status`] with 0F if the slot holds no key or may not sign.
+    /// As [`Awake::execute`] and [`Awake::before_use`]; [`Error::Status`] with 0F if the slot holds no key or may not sign.
     pub fn sign_digest(&mut self, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 64]> {
         if self.gate_of(slot).is_none() {
             self.random()?;
@@ -84,10 +86,11 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// The X coordinate shared with `public_key` (X ‖ Y): one ECDH, the result on the bus in clear.
+    /// Returns the X coordinate, 32 bytes big-endian, that the key in the slot shares with `public_key` (X ‖ Y): one ECDH. The
+    /// result crosses the bus in clear.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`]; [`Error::Mismatch`] if the slot's rules keep the result in the chip.
+    /// As [`Awake::execute`] and [`Awake::before_use`]; [`Error::Mismatch`] if the slot's rules keep the result in the chip.
     pub fn ecdh(&mut self, slot: Slot, public_key: &[u8; 64]) -> Result<[u8; 32]> {
         let ecdh = Ecdh {
             key: EcdhKey::Slot(slot),
@@ -102,10 +105,10 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// The first `len` bytes of a slot that can be read in clear, block by block.
+    /// Reads the first `len` bytes, at most the slot's size, of a slot that can be read in clear: one Read for each 32 bytes.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`].
+    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the slot can't be read in clear.
     pub fn read_slot(&mut self, slot: Slot, len: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(len.next_multiple_of(32));
         for block in 0..len.min(slot.size()).div_ceil(32) {
@@ -127,22 +130,22 @@ pub enum Before {
 }
 
 impl<P: Transport> Chip<P> {
-    /// What the slot holds now.
+    /// Returns what the slot holds now.
     ///
     /// # Errors
-    /// Those of the conversation; [`Error::Mismatch`] if it holds a key whose public key it does not tell.
+    /// As [`Chip::converse`]; [`Error::Mismatch`] if it holds a key whose public key can't be read.
     pub fn slot_before_generation(&mut self, slot: Slot) -> Result<Before> {
         self.converse(|awake| awake.state_of(slot))
     }
 
-    /// Creates a private key in `slot`, destroying the one described by `before`; answers X ‖ Y.
+    /// Creates a private key in `slot`, destroying the one described by `before`. Returns its public key X ‖ Y, big-endian.
     ///
     /// GenKey takes effect at most once: `before` is compared with the chip in the same conversation, and when a
     /// reply is lost the slot's public key tells whether there is a new key.
     ///
     /// # Errors
-    /// [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says; those of the
-    /// conversation; [`Error::Uncertain`] if the chip can't be asked any more.
+    /// As [`Chip::converse`]; [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says;
+    /// [`Error::Uncertain`] if the chip can't be asked any more.
     pub fn generate_key(&mut self, slot: Slot, before: Before) -> Result<[u8; 64]> {
         let attempt = self.converse(|awake| {
             if awake.state_of(slot)? != before {
@@ -180,11 +183,11 @@ impl<P: Transport> Chip<P> {
 }
 
 impl<P: Transport> Chip<P> {
-    /// Moves a monotonic counter (0 or 1) on by one; answers its new value. It is read before, so that a lost reply is not taken
-    /// for a lost increment: it moves exactly once.
+    /// Moves a monotonic counter (0 or 1) on by one and returns its new value, at most 2 097 151. It is read before, so that a
+    /// lost reply is not taken for a lost increment: it moves exactly once.
     ///
     /// # Errors
-    /// Those of the conversation: [`Error::Status`] with 0F at its end; [`Error::Uncertain`] if the chip can't be asked any
+    /// As [`Chip::converse`]; [`Error::Status`] with 0F at the counter's end; [`Error::Uncertain`] if the chip can't be asked any
     /// more.
     pub fn increment_counter(&mut self, number: u8) -> Result<u32> {
         let read = Counter { number, increment: false };

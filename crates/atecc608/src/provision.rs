@@ -23,7 +23,7 @@ pub struct DataContents {
 }
 
 impl DataContents {
-    /// The summary that Lock(data) checks: slots 0 to 15 without the private ones, then OTP.
+    /// Returns the CRC-16 that Lock(data) checks, low byte first: over slots 0 to 15 without the private ones, then OTP.
     pub fn summary(&self) -> [u8; 2] {
         let register = self.slots.iter().flatten().fold(0, |register, slot| crc16_update(register, slot));
         crc16_update(register, &self.otp).to_le_bytes()
@@ -40,7 +40,7 @@ impl<P: Transport> Chip<P> {
     /// Writes those words of `wanted` that differ from what the chip holds, then reads all 128 bytes back.
     ///
     /// # Errors
-    /// Those of the conversation; [`Error::Mismatch`] if a word did not take.
+    /// As [`Chip::converse`]; [`Error::Mismatch`] if a word reads back as another.
     pub fn write_config(&mut self, wanted: &ConfigZone) -> Result<ConfigZone> {
         let written = self.converse(|awake| {
             let now = awake.read_config()?;
@@ -67,7 +67,7 @@ impl<P: Transport> Chip<P> {
     /// Locks the configuration zone **for good**, if the chip still holds exactly `expected`.
     ///
     /// # Errors
-    /// Those of the conversation; a status if the chip's contents differ.
+    /// As [`Chip::converse`]; [`Error::Status`] with 0F if the chip's contents differ; [`Error::Mismatch`] if the command is lost twice.
     pub fn permanently_lock_config(&mut self, expected: &ConfigZone) -> Result<()> {
         let lock = Lock { zone: LockZone::Config, summary: Some(crc16(expected.as_bytes())) };
         self.lock(lock, ConfigZone::config_locked)
@@ -76,16 +76,16 @@ impl<P: Transport> Chip<P> {
     /// Locks the data and OTP zones **for good**, if they hold exactly `contents`.
     ///
     /// # Errors
-    /// Those of the conversation; a status if the chip's contents differ.
+    /// As [`Chip::converse`]; [`Error::Status`] with 0F if the chip's contents differ; [`Error::Mismatch`] if the command is lost twice.
     pub fn permanently_lock_data(&mut self, contents: &DataContents) -> Result<()> {
         self.lock(Lock { zone: LockZone::Data, summary: Some(contents.summary()) }, ConfigZone::data_locked)
     }
 
-    /// Locks the data and OTP zones **for good**, whatever they hold: what another tool has written can't be read before the
-    /// lock, so nothing can be compared.
+    /// Locks the data and OTP zones **for good**, whatever they hold: what others have written can't be read before the lock, so
+    /// nothing can be compared.
     ///
     /// # Errors
-    /// Those of the conversation.
+    /// As [`Chip::converse`].
     pub fn permanently_lock_data_unseen(&mut self) -> Result<()> {
         self.lock(Lock { zone: LockZone::Data, summary: None }, ConfigZone::data_locked)
     }
@@ -93,7 +93,8 @@ impl<P: Transport> Chip<P> {
     /// Locks one slot **for good**: it stays as it is, whatever its configuration allows.
     ///
     /// # Errors
-    /// Those of the conversation; a status if the slot can't be locked by itself, or the data zone is not locked.
+    /// As [`Chip::converse`]; [`Error::Status`] with 0F if the slot can't be locked by itself, or the data zone is not locked;
+    /// [`Error::Mismatch`] if the command is lost twice.
     pub fn permanently_lock_slot(&mut self, slot: Slot) -> Result<()> {
         self.lock(Lock { zone: LockZone::Slot(slot), summary: None }, |zone| zone.slot_locked(slot))
     }
@@ -114,7 +115,7 @@ impl<P: Transport> Chip<P> {
     /// chip does not store. `bytes` has the slot's size.
     ///
     /// # Errors
-    /// Those of the conversation.
+    /// As [`Chip::converse`].
     pub fn write_slot(&mut self, slot: Slot, bytes: &[u8]) -> Result<()> {
         self.converse(|awake| {
             for (block, chunk) in bytes.chunks(32).enumerate() {
@@ -129,7 +130,7 @@ impl<P: Transport> Chip<P> {
     /// Writes the OTP zone's 64 bytes.
     ///
     /// # Errors
-    /// Those of the conversation.
+    /// As [`Chip::converse`].
     pub fn write_otp(&mut self, bytes: &[u8; 64]) -> Result<()> {
         self.converse(|awake| {
             for (block, chunk) in bytes.chunks_exact(32).enumerate() {

@@ -34,7 +34,7 @@ impl<P: Transport> Awake<'_, P> {
     /// sheet section 3.22). Writing the same bytes twice does no harm, so it may be done again.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`]; 0F if the chip holds another write key than the host.
+    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the chip holds another write key than the host.
     pub fn write_encrypted(
         &mut self,
         serial: &SerialNumber,
@@ -50,11 +50,11 @@ impl<P: Transport> Awake<'_, P> {
         self.execute(&write)
     }
 
-    /// Puts a private key that was made elsewhere into a slot, encrypted: Nonce (random), GenDig with the slot's write key,
-    /// PrivWrite with its MAC (fact sheet section 3.13). `scalar` is big-endian.
+    /// Writes a private key that was made elsewhere into a slot, encrypted: Nonce (random), GenDig with the slot's write key,
+    /// PrivWrite with its MAC (fact sheet section 3.13). `scalar` is the P-256 key, 32 bytes big-endian.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`]; 0F if the chip holds another write key than the host.
+    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the chip holds another write key than the host.
     pub fn priv_write(
         &mut self,
         serial: &SerialNumber,
@@ -81,11 +81,11 @@ impl<P: Transport> Awake<'_, P> {
         Ok(Zeroizing::new(messages::gen_dig(&nonce, &gen_dig, &input, serial)))
     }
 
-    /// 32 secret bytes for chip and host: the chip's random numbers, which cross the bus in clear, and the host's, digested
-    /// together. One Random.
+    /// Returns 32 secret bytes that neither side alone has chosen: SHA-256 over the chip's random numbers, which cross the bus in
+    /// clear, and the host's. One Random.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`]; [`Error::HostRandom`].
+    /// As [`Awake::execute`]; [`Error::HostRandom`].
     pub fn fresh_secret(&mut self) -> Result<Zeroizing<[u8; 32]>> {
         let from_chip = Zeroizing::new(self.random()?);
         let mut from_host = Zeroizing::new([0; 32]);
@@ -93,10 +93,11 @@ impl<P: Transport> Awake<'_, P> {
         Ok(Zeroizing::new(Sha256::new().chain_update(&from_chip[..]).chain_update(&from_host[..]).finalize().into()))
     }
 
-    /// A random nonce into TempKey; answers TempKey. The host's part is random, too: neither side alone chooses it.
+    /// Loads TempKey with a random nonce (Nonce) and returns TempKey, 32 bytes. The host's part of 20 bytes is random, too: neither
+    /// side alone chooses it.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`]; [`Error::HostRandom`].
+    /// As [`Awake::execute`]; [`Error::HostRandom`].
     pub fn random_nonce(&mut self) -> Result<[u8; 32]> {
         let mut num_in = [0; 20];
         self.fill_random(&mut num_in)?;
@@ -109,11 +110,11 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// Whether the chip holds this secret, proven both ways by a fresh nonce: CheckMac (mode 01; fact sheet section 3.2). It
-    /// also authorises what names the slot as its AuthKey, until the conversation ends.
+    /// Returns whether the chip holds this secret, by a fresh nonce: Nonce (random), CheckMac (mode 01; fact sheet section 3.2).
+    /// If so, the slots that name this one as their AuthKey are authorised until the conversation ends.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`]; 0F if the slot's rules forbid it.
+    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the slot's rules forbid it.
     pub fn proves(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<bool> {
         let nonce = self.random_nonce()?;
         let mut check = CheckMac {
@@ -139,7 +140,7 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// As [`Awake::ecdh`], with the result encrypted under the IO protection key on its way.
+    /// As [`Awake::ecdh`], with the result encrypted under the IO protection key (32 bytes) on its way.
     ///
     /// # Errors
     /// As [`Awake::ecdh`].
@@ -163,11 +164,11 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// HMAC-SHA-256 of at most [`KDF_MESSAGE_LEN`] bytes under the first 32 of a slot, with the result encrypted under the IO
-    /// protection key on its way: KDF in its HKDF form (fact sheet section 3.9). The message crosses the bus in clear.
+    /// Returns the HMAC-SHA-256, 32 bytes, of at most [`KDF_MESSAGE_LEN`] bytes under the first 32 of a slot, encrypted under the
+    /// IO protection key on its way: KDF in its HKDF form (fact sheet section 3.9). The message crosses the bus in clear.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`]; 0F if the slot's rules or ChipOptions forbid it.
+    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the slot's rules or ChipOptions forbid it.
     pub fn hmac_encrypted(&mut self, slot: Slot, message: &[u8], io_key: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>> {
         let kdf = Kdf {
             source: KdfSource::Slot(slot),
@@ -187,11 +188,11 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// HMAC-SHA-256 under the first 32 bytes of a slot, in clear: SHA in its HMAC form (fact sheet section 3.18), all in one
-    /// conversation.
+    /// Returns the HMAC-SHA-256, 32 bytes, of a message of any length under the first 32 bytes of a slot: SHA in its HMAC form,
+    /// one command for each 64 bytes (fact sheet section 3.18). Message and result cross the bus in clear.
     ///
     /// # Errors
-    /// Those of [`Awake::execute`]; 0F if the slot's rules forbid it.
+    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the slot's rules forbid it.
     pub fn hmac(&mut self, slot: Slot, message: &[u8]) -> Result<[u8; 32]> {
         let (steps, rest) = message.split_at(message.len() - message.len() % SHA_STEP);
         self.before_use(slot)?;
@@ -242,7 +243,7 @@ impl<P: Transport> Chip<P> {
     /// key, X ‖ Y: when a reply is lost, the chip's own answer tells whether the write took effect.
     ///
     /// # Errors
-    /// [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says; those of the conversation;
+    /// As [`Chip::converse`]; [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says;
     /// [`Error::Uncertain`] if the chip can't be asked any more.
     pub fn import_key(
         &mut self,
@@ -288,7 +289,7 @@ impl<P: Transport> Chip<P> {
     /// new key before the chip makes it, and says whether to go on; afterwards CheckMac tells which one the chip holds.
     ///
     /// # Errors
-    /// Those of the conversations; [`Error::Mismatch`] if `keep` said no, or the chip holds neither key.
+    /// As [`Chip::converse`]; [`Error::Mismatch`] if `keep` returned `false`, or the chip holds neither key.
     pub fn roll_key(
         &mut self,
         serial: &SerialNumber,

@@ -10,10 +10,10 @@ use crate::error::Result;
 use crate::output::Output;
 use crate::target::{default_label, Selection, Target};
 use atecc608_contents::words;
-use atecc608_token::known;
 use atecc608_token::layout::key_slots;
 use atecc608_token::point::Point;
 use atecc608_token::profile::{self, Profile};
+use atecc608_token::recognised;
 use atecc608_token::state::{SlotState, StoredClass};
 use atecc608_token::store::Store;
 use atecc608_wire::{ConfigZone, Slot};
@@ -157,7 +157,7 @@ fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Pre
         config_locked: zone.config_locked(),
         data_locked: zone.data_locked(),
         profile: profile.map(|profile| profile.name.as_str()),
-        recognised: known::recognise(zone).filter(|_| is_608).map(|known| known.name),
+        recognised: recognised::recognise(zone).filter(|_| is_608).map(|known| known.name),
         chip_options: words::chip_options(zone.chip_options()),
         clock_divider: words::clock_divider(zone.clock_divider()),
         counters: [zone.counter(0), zone.counter(1)],

@@ -4,7 +4,7 @@ use atecc608_token::{Mechanism, ObjectHandle, Parameter, SignOperation};
 use cryptoki_sys::CKM_ECDSA_SHA256;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use super::{ChipKeys, SESSION};
+use super::ChipKeys;
 use crate::error::Result;
 use crate::x509::signer::{ecdsa, Signer, ECDSA_WITH_SHA256};
 use atecc608_token::point::Point;
@@ -47,7 +47,7 @@ impl Signer for ChipKey {
         }
         let mechanism = Mechanism { mechanism: CKM_ECDSA_SHA256, parameter: Parameter::None };
         let token = &self.keys.token;
-        let signature = SignOperation::new(token, SESSION, &mechanism, self.handle).and_then(|mut operation| {
+        let signature = SignOperation::new(token, &mechanism, self.handle).and_then(|mut operation| {
             operation.update(message)?;
             operation.finish(token)
         });

@@ -20,7 +20,7 @@ use crate::x509::certificate::Certificate;
 use atecc608_token::attest::KeyName;
 use atecc608_token::attribute::CKA_ATECC608_SLOT;
 use atecc608_token::config::slot_number;
-use atecc608_token::inventory::{KeyReport, NewKey};
+use atecc608_token::inventory::{self, KeyReport, NewKey};
 use atecc608_token::point::{Point, P256_PARAMS};
 use atecc608_token::template::{bool_value, ulong_value};
 use atecc608_token::{self as token, Mechanism, ObjectHandle, Parameter, SessionRef, Template, Token};
@@ -96,7 +96,7 @@ impl ChipKeys {
     /// # Errors
     /// Those of the chip.
     pub fn list(&self) -> Result<Vec<KeyReport>> {
-        self.token.key_reports().map_err(|error| self.failed(error))
+        inventory::key_reports(&self.token).map_err(|error| self.failed(error))
     }
 
     /// Generates a key pair in the chip.
@@ -138,7 +138,7 @@ impl ChipKeys {
     /// # Errors
     /// [`Error::Refused`] if there is none, or a PIN is wanted; those of the chip.
     pub fn key(&self, name: &KeyName) -> Result<ChipKey> {
-        let (slot, point) = self.token.read_public_key(name).map_err(|error| self.failed(error))?;
+        let (slot, point) = inventory::read_public_key(&self.token, name).map_err(|error| self.failed(error))?;
         self.key_in(slot, point)
     }
 
@@ -179,7 +179,7 @@ impl ChipKeys {
     pub fn certificates(&self) -> Result<Vec<StoredCertificate>> {
         let wanted =
             template([(CKA_CLASS, ulong_value(CKO_CERTIFICATE)), (CKA_CERTIFICATE_TYPE, ulong_value(CKC_X_509))]);
-        let found = self.token.find(SESSION, &wanted).map_err(|error| self.failed(error))?;
+        let found = self.token.find(&wanted).map_err(|error| self.failed(error))?;
         found.into_iter().map(|handle| self.certificate_of(handle)).collect()
     }
 
@@ -195,7 +195,7 @@ impl ChipKeys {
             (CKA_TOKEN, bool_value(true)),
             (CKA_VALUE, der.to_vec()),
         ]);
-        if !self.token.find(SESSION, &wanted).map_err(|error| self.failed(error))?.is_empty() {
+        if !self.token.find(&wanted).map_err(|error| self.failed(error))?.is_empty() {
             return Ok(false);
         }
         if let Some(label) = label {
@@ -244,7 +244,7 @@ impl ChipKeys {
             }
             return Ok(());
         };
-        if let Some(problem) = self.token.slot_problem(slot, new).map_err(|error| self.failed(error))? {
+        if let Some(problem) = inventory::slot_problem(&self.token, slot, new).map_err(|error| self.failed(error))? {
             return Err(self.refused(&problem));
         }
         match self.list()?.into_iter().find(|key| key.key.slot == slot) {
@@ -269,7 +269,7 @@ impl ChipKeys {
             (CKA_CLASS, ulong_value(CKO_PRIVATE_KEY)),
             (CKA_ATECC608_SLOT, ulong_value(slot.number().into())),
         ]);
-        let found = self.token.find(SESSION, &wanted).map_err(|error| self.failed(error))?;
+        let found = self.token.find(&wanted).map_err(|error| self.failed(error))?;
         let Some(handle) = found.first().copied() else { return Err(self.failed(token::Error::UserNotLoggedIn)) };
         let text = |value: Zeroizing<Vec<u8>>| String::from_utf8_lossy(&value).into_owned();
         Ok(ChipKey {
@@ -293,7 +293,7 @@ impl ChipKeys {
     }
 
     fn attribute(&self, handle: ObjectHandle, attribute: CK_ATTRIBUTE_TYPE) -> Result<Zeroizing<Vec<u8>>> {
-        self.token.attribute(SESSION, handle, attribute).map_err(|error| self.failed(error))
+        self.token.attribute(handle, attribute, self.token.deadline()).map_err(|error| self.failed(error))
     }
 
     fn refused(&self, problem: &str) -> Error {

@@ -230,3 +230,12 @@ fn a_closed_standard_output_stops_the_work_before_the_data_lock() {
     assert!(output.status.success());
     assert_provisioned(&bench, None, code_in(&stdout(&output)).as_bytes());
 }
+
+#[test]
+fn a_new_recovery_code_is_another_one_each_time_and_one_that_the_module_takes() {
+    let bench = Bench::new();
+    let text = stdout(&bench.run(&["recovery-code"]));
+    let json = bench.json(&["recovery-code"])["recovery_code"].as_str().unwrap().to_owned();
+    let code = |text: &str| RecoveryCode::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text:?} is no code"));
+    assert_ne!(*code(text.trim_end()).text(), *code(&json).text());
+}

@@ -219,7 +219,7 @@ impl Profile {
         let mut config = [0; ConfigZone::LEN];
         let sn = &serial.0;
         config[..4].copy_from_slice(&sn[..4]);
-        config[4..8].copy_from_slice(&revision(model));
+        config[4..8].copy_from_slice(&model.revision());
         config[8..13].copy_from_slice(&sn[4..]);
         // AES_Enable, I2C_Enable, reserved.
         config[13..16].copy_from_slice(&[0x01, 0x01, 0x00]);
@@ -228,16 +228,6 @@ impl Profile {
         config[offset::LOCK_VALUE] = UNLOCKED;
         config[offset::LOCK_CONFIG] = UNLOCKED;
         Image::new(config)
-    }
-}
-
-/// The four bytes that name a model.
-const fn revision(model: Model) -> [u8; 4] {
-    match model {
-        Model::Atecc608A => [0x00, 0x00, 0x60, 0x02],
-        Model::Atecc608B => [0x00, 0x00, 0x60, 0x03],
-        Model::Atecc608Other(last) => [0x00, 0x00, 0x60, last],
-        Model::Other(bytes) => bytes,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::authority::{certify, AuthorityError};
-use super::{revision, serial, Contents, Profile};
+use super::{serial, Contents, Profile};
 use crate::ecc::{private_key, public_point};
 use crate::image::{Image, Part};
 use crate::random::ChipRng;
@@ -131,7 +131,7 @@ impl Order {
         let model = self.model.unwrap_or(own);
         let fixed = self.profile.locks() == Locks::None
             || matches!(self.profile.facts().contents, Contents::Certificates { .. });
-        if fixed && revision(model) != revision(own) {
+        if fixed && model.revision() != own.revision() {
             return Err(OrderError::Model { profile: self.profile });
         }
         Ok(model)

@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const TURN_GAP: Duration = Duration::from_millis(2);
 /// With a queue such a wait is needed only for those outside of it: once in this time.
 const RUN_OF_TURNS: Duration = Duration::from_millis(500);
+/// So often /proc/locks is read for the holder's name.
+const MAX_READS: usize = 4;
 /// So often a lock file may be replaced while it is being locked.
 const MAX_REPLACEMENTS: usize = 3;
 
@@ -103,21 +105,25 @@ impl BusLock {
         let ticket = self.queue.as_mut().and_then(Queue::arrive);
         let mut front = Front::default();
         loop {
+            // Before the last try: a bus that is free then is taken, whoever is in front.
+            let last = deadline.passed();
             let first = self.first_before(ticket.as_ref());
-            let may_try = first.as_ref().is_none_or(|first| front.may_be_idle(first.start));
-            if let Some(held) = may_try.then(|| self.try_files()).transpose()?.flatten() {
-                if let (Some(queue), Some(first)) = (&mut self.queue, &first) {
-                    queue.skip(first);
-                }
-                // There may be others before this ticket, and the turn is theirs.
-                if self.first_before(ticket.as_ref()).is_none() {
-                    return Ok(self.begin_turn(held, ticket));
+            let idle = first.as_ref().is_some_and(|first| front.may_be_idle(first.start));
+            if first.is_none() || idle || last {
+                if let Some(held) = self.try_files()? {
+                    if let (Some(queue), Some(first), true) = (&mut self.queue, &first, idle) {
+                        queue.skip(first);
+                    }
+                    // There may be others before this ticket, and the turn is theirs.
+                    if last || self.first_before(ticket.as_ref()).is_none() {
+                        return Ok(self.begin_turn(held, ticket));
+                    }
                 }
             }
             if let Some((_, tell)) = notice.take_if(|(after, _)| deadline.elapsed() >= *after) {
                 tell(&self.holder().1);
             }
-            if deadline.passed() {
+            if last {
                 let (path, holder) = self.holder();
                 return Err(LockError::Held { path, waited: deadline.elapsed(), holder });
             }
@@ -252,11 +258,13 @@ fn holder_of(file: &File) -> Option<String> {
     let metadata = file.metadata().ok()?;
     let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
     let wanted = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    // 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
-    let pid = locks.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        (fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&wanted.as_str())).then(|| fields[4].to_owned())
+    // The kernel hands the list out page by page: while others lock and unlock, an entry may be missing.
+    let pid = (0..MAX_READS).find_map(|_| {
+        // 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
+        std::fs::read_to_string("/proc/locks").ok()?.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            (fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&wanted.as_str())).then(|| fields[4].to_owned())
+        })
     })?;
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => Some(format!("process {pid} ({})", name.trim_end())),
@@ -401,6 +409,16 @@ mod tests {
         let start = Instant::now();
         drop(lock.acquire(within(5.0), None).unwrap());
         assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_bus_that_is_free_at_the_deadline_is_taken_whoever_is_in_front() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stopped = Queue::open(dir.path().join("bus.queue")).unwrap();
+        let _ticket = stopped.arrive().unwrap();
+        for seconds in [0.0, 0.05] {
+            drop(lock_in(dir.path()).acquire(within(seconds), None).unwrap());
+        }
     }
 
     #[test]

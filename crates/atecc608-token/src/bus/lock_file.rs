@@ -128,9 +128,11 @@ fn open_or_create(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => options.create(true).open(path)?,
         opened => opened?,
     };
-    // Members of the group must be able to open it whatever this process's umask is.
+    // Members of the group must be able to open it whatever this process's umask is. Not what somebody may have put here under
+    // a second name.
     let metadata = file.metadata()?;
-    if metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o777 != 0o660 {
+    let own = metadata.uid() == rustix::process::geteuid().as_raw() && metadata.is_file() && metadata.nlink() == 1;
+    if own && metadata.mode() & 0o777 != 0o660 {
         file.set_permissions(std::fs::Permissions::from_mode(0o660))?;
     }
     Ok(file)
@@ -191,6 +193,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(dir.path().join("elsewhere"), dir.path().join("bus.lock")).unwrap();
         assert!(LockFile::required(dir.path().join("bus.lock")).is_err());
+    }
+
+    #[test]
+    fn a_file_with_a_second_name_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = dir.path().join("other");
+        std::fs::write(&other, "").unwrap();
+        std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::hard_link(&other, dir.path().join("bus.lock")).unwrap();
+        let _lock = LockFile::required(dir.path().join("bus.lock")).unwrap();
+        assert_eq!(std::fs::metadata(&other).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

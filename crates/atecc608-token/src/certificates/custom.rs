@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use cryptoki_sys::CK_CERTIFICATE_CATEGORY_UNSPECIFIED;
 
-use super::{compressed, read_place, stored_point, verify, ChipCertificate, Problem};
+use super::{
+    certified_point, compressed, part_of_the_chip, read_place, stored_point, verify, ChipCertificate, Problem,
+};
 use crate::certificate::{parse, CertificateFields};
 use crate::config::CertificateConfig;
 use crate::document::{line_of, Problem as Misplaced, Table};
 use crate::error::{Error, Result};
-use crate::identity::Identity;
 use crate::point::Point;
-use atecc608::{Chip, Transport};
+use crate::turn::Turn;
 use atecc608_contents::certificate::compressed::{COMPRESSED_LEN, PUBLIC_KEY_HASH};
 use atecc608_contents::certificate::template::{Field, Template, Values};
 use atecc608_contents::certificate::Place;
@@ -44,65 +45,62 @@ enum Key {
     Stored(Place),
 }
 
-impl Identity {
-    /// Adds the certificates that the configuration describes.
-    pub(super) fn learn_custom<P: Transport>(
-        &mut self,
-        chip: &mut Chip<P>,
-        found: &mut Vec<ChipCertificate>,
-    ) -> Result<()> {
-        for (number, entry) in self.certificates.configured.clone().iter().enumerate() {
-            match self.custom(chip, entry, number, found)? {
-                Ok(certificate) => found.push(certificate),
-                Err(problem) => log::warn!(
-                    "chip {}: the certificate \"{}\" ({}) is not shown: {problem}",
-                    self.zone.serial_number(),
-                    entry.label,
-                    entry.template.display()
-                ),
-            }
+/// Adds the certificates that the configuration describes.
+pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Result<()> {
+    let identity = turn.known().identity.clone();
+    for (number, entry) in identity.configured_certificates.iter().enumerate() {
+        match custom(turn, entry, number, found)? {
+            Ok(certificate) => found.push(certificate),
+            Err(problem) => log::warn!(
+                "chip {}: the certificate \"{}\" ({}) is not shown: {problem}",
+                identity.zone.serial_number(),
+                entry.label,
+                entry.template.display()
+            ),
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    fn custom<P: Transport>(
-        &mut self,
-        chip: &mut Chip<P>,
-        entry: &CertificateConfig,
-        number: usize,
-        before: &[ChipCertificate],
-    ) -> Result<Result<ChipCertificate, Problem>> {
-        let (file, issuer) = match (TemplateFile::load(&entry.template), issuer(&entry.issuer, before)) {
-            (Ok(file), Ok(issuer)) => (file, issuer),
-            (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
-        };
-        let mut places = vec![file.compressed];
-        places.extend(file.data.iter().map(|(_, place, _)| *place));
-        if let Key::Stored(place) = file.key {
-            places.push(place);
-        }
-        let read = chip.converse(|awake| {
-            let mut read = Vec::new();
-            for place in &places {
-                read.push(read_place(awake, *place)?);
-            }
-            Ok(read)
-        });
-        let mut read: Vec<Vec<u8>> = match read {
-            Err(error @ atecc608::Error::Status { .. }) => return Ok(Err(Problem::Template(error.to_string()))),
-            other => other.map_err(Error::Device)?,
-        };
-        let (key, point) = match file.key {
-            Key::Private(slot) => (Some(slot), self.certified_point(chip, slot, false)?),
-            Key::Stored(_) => (None, read.pop().as_deref().and_then(stored_point)),
-        };
-        let object = point.ok_or(Problem::NoKey).and_then(|point| {
-            let value = rebuilt(file, &read, point, issuer, self.zone.serial_number())?;
-            let category = CK_CERTIFICATE_CATEGORY_UNSPECIFIED;
-            Ok(self.certificate(&format!("configured-{number}"), &entry.label, point, category, value))
-        });
-        Ok(object.map(|object| ChipCertificate { key, object }))
+fn custom(
+    turn: &mut Turn<'_>,
+    entry: &CertificateConfig,
+    number: usize,
+    before: &[ChipCertificate],
+) -> Result<Result<ChipCertificate, Problem>> {
+    let (file, issuer) = match (TemplateFile::load(&entry.template), issuer(&entry.issuer, before)) {
+        (Ok(file), Ok(issuer)) => (file, issuer),
+        (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
+    };
+    let mut places = vec![file.compressed];
+    places.extend(file.data.iter().map(|(_, place, _)| *place));
+    if let Key::Stored(place) = file.key {
+        places.push(place);
     }
+    let read = turn.converse(|awake| {
+        let mut read = Vec::new();
+        for place in &places {
+            read.push(read_place(awake, *place)?);
+        }
+        Ok(read)
+    });
+    let mut read: Vec<Vec<u8>> = match read {
+        Err(Error::Device(error @ atecc608::Error::Status { .. })) => {
+            return Ok(Err(Problem::Template(error.to_string())))
+        }
+        other => other?,
+    };
+    let (key, point) = match file.key {
+        Key::Private(slot) => (Some(slot), certified_point(turn, slot, false)?),
+        Key::Stored(_) => (None, read.pop().as_deref().and_then(stored_point)),
+    };
+    let serial = turn.known().zone().serial_number();
+    let object = point.ok_or(Problem::NoKey).and_then(|point| {
+        let value = rebuilt(file, &read, point, issuer, serial)?;
+        let (name, category) = (format!("configured-{number}"), CK_CERTIFICATE_CATEGORY_UNSPECIFIED);
+        Ok(part_of_the_chip(serial, &name, &entry.label, point, category, value))
+    });
+    Ok(object.map(|object| ChipCertificate { key, object }))
 }
 
 /// A certificate that its issuer's key verifies. `read` is the compressed certificate, then the chip's data.

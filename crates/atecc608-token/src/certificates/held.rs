@@ -19,15 +19,15 @@ use sha2::{Digest, Sha256};
 use super::ChipCertificate;
 use crate::certificate;
 use crate::error::{Error, Result};
-use crate::identity::Identity;
 use crate::kept::Kept;
+use crate::snapshot::Known;
 use crate::state::{StoredClass, StoredObject};
 use crate::template::bool_value;
-use atecc608::{Chip, Transport};
+use crate::turn::Turn;
 use atecc608_wire::commands::{Read, Write};
 use atecc608_wire::config_zone::WritePolicy;
 use atecc608_wire::zone::{Address, Zone};
-use atecc608_wire::Slot;
+use atecc608_wire::{ConfigZone, Slot};
 
 const SLOT: Slot = Slot::from_nibble(8);
 const SIZE: usize = SLOT.size();
@@ -44,141 +44,140 @@ enum Contents {
     Other,
 }
 
-impl Identity {
-    /// The certificate in slot 8, if there is one.
-    pub(super) fn read_held<P: Transport>(&self, chip: &mut Chip<P>) -> Result<Option<ChipCertificate>> {
-        let serial = self.zone.serial_number();
-        if let Some(problem) = self.unusable() {
-            log::warn!("chip {serial}: certificates = \"chip\": {problem}; they are kept in the state folder");
+/// The certificate in slot 8, if there is one.
+pub(super) fn read(turn: &mut Turn<'_>) -> Result<Option<ChipCertificate>> {
+    let serial = turn.known().zone().serial_number();
+    if let Some(problem) = unusable(turn.known().zone()) {
+        log::warn!("chip {serial}: certificates = \"chip\": {problem}; they are kept in the state folder");
+        return Ok(None);
+    }
+    match contents(turn)? {
+        Contents::Certificate(object) => Ok(Some(ChipCertificate { key: None, object })),
+        Contents::Nothing => Ok(None),
+        Contents::Other => {
+            log::warn!("chip {serial}: slot 8 holds something else: certificates are kept in the state folder");
+            Ok(None)
+        }
+    }
+}
+
+/// Why the slot can't be used for that.
+fn unusable(zone: &ConfigZone) -> Option<&'static str> {
+    let access = zone.slot_config(SLOT);
+    if zone.key_config(SLOT).private() || access.is_secret() || access.encrypt_read() {
+        Some("slot 8 is no slot for data in clear")
+    } else if access.write_config().write_policy() != WritePolicy::Always || zone.slot_locked(SLOT) {
+        Some("slot 8 can't be written any more")
+    } else {
+        None
+    }
+}
+
+fn contents(turn: &mut Turn<'_>) -> Result<Contents> {
+    let read = |block| Read { zone: Zone::Data, address: Address::slot(SLOT, block, 0), block: true };
+    let slot = turn.converse(|awake| {
+        let mut slot = awake.execute(&read(0))?;
+        // Only as much as there is of it.
+        let blocks = total(&slot).unwrap_or(0).div_ceil(32) as u8;
+        for block in 1..blocks {
+            slot.extend(awake.execute(&read(block))?);
+        }
+        Ok(slot)
+    })?;
+    Ok(match decode(&slot) {
+        Some(mut object) => {
+            object.unique_id = held_id(&turn.known());
+            Contents::Certificate(object)
+        }
+        None if slot.starts_with(MAGIC) || [0x00, 0xFF].iter().any(|byte| slot.iter().all(|it| it == byte)) => {
+            Contents::Nothing
+        }
+        None => Contents::Other,
+    })
+}
+
+/// Puts a certificate into the chip if it is to go there, fits, and there is none yet; returns its CKA_UNIQUE_ID then.
+///
+/// # Errors
+/// Those of the chip.
+pub(crate) fn hold(turn: &mut Turn<'_>, object: &StoredObject) -> Result<Option<String>> {
+    let known = turn.known();
+    if !known.identity.certificates_in_chip || object.class != StoredClass::Certificate {
+        return Ok(None);
+    }
+    // Says why the slot can't be used, if so.
+    super::learn(turn)?;
+    if unusable(known.zone()).is_some() {
+        return Ok(None);
+    }
+    let serial = known.zone().serial_number();
+    let Some(slot) = encode(object) else {
+        log::info!("chip {serial}: a certificate does not fit into slot 8: it is kept in the state folder");
+        return Ok(None);
+    };
+    turn.confirm_chip()?;
+    match contents(turn)? {
+        Contents::Nothing => {}
+        _ => {
+            log::info!("chip {serial}: slot 8 is in use: a certificate is kept in the state folder");
             return Ok(None);
         }
-        match self.contents(chip)? {
-            Contents::Certificate(object) => Ok(Some(ChipCertificate { key: None, object })),
-            Contents::Nothing => Ok(None),
-            Contents::Other => {
-                log::warn!("chip {serial}: slot 8 holds something else: certificates are kept in the state folder");
-                Ok(None)
-            }
-        }
     }
-
-    /// Why the slot can't be used for that.
-    fn unusable(&self) -> Option<&'static str> {
-        let access = self.zone.slot_config(SLOT);
-        if self.zone.key_config(SLOT).private() || access.is_secret() || access.encrypt_read() {
-            Some("slot 8 is no slot for data in clear")
-        } else if access.write_config().write_policy() != WritePolicy::Always || self.zone.slot_locked(SLOT) {
-            Some("slot 8 can't be written any more")
-        } else {
-            None
-        }
-    }
-
-    fn contents<P: Transport>(&self, chip: &mut Chip<P>) -> Result<Contents> {
-        let read = |block| Read { zone: Zone::Data, address: Address::slot(SLOT, block, 0), block: true };
-        let slot = chip.converse(|awake| {
-            let mut slot = awake.execute(&read(0))?;
-            // Only as much as there is of it.
-            let blocks = total(&slot).unwrap_or(0).div_ceil(32) as u8;
-            for block in 1..blocks {
-                slot.extend(awake.execute(&read(block))?);
-            }
-            Ok(slot)
-        });
-        let slot = slot.map_err(Error::Device)?;
-        Ok(match decode(&slot) {
-            Some(mut object) => {
-                object.unique_id = self.held_id();
-                Contents::Certificate(object)
-            }
-            None if slot.starts_with(MAGIC) || [0x00, 0xFF].iter().any(|byte| slot.iter().all(|it| it == byte)) => {
-                Contents::Nothing
-            }
-            None => Contents::Other,
-        })
-    }
-
-    /// Puts a certificate into the chip if it is to go there, fits, and there is none yet; answers its CKA_UNIQUE_ID then.
-    ///
-    /// # Errors
-    /// Those of the chip.
-    pub(crate) fn hold<P: Transport>(&mut self, chip: &mut Chip<P>, object: &StoredObject) -> Result<Option<String>> {
-        if !self.certificates.in_chip || object.class != StoredClass::Certificate {
-            return Ok(None);
-        }
-        // Says why the slot can't be used, if so.
-        self.learn_certificates(chip)?;
-        if self.unusable().is_some() {
-            return Ok(None);
-        }
-        let serial = self.zone.serial_number();
-        let Some(slot) = encode(object) else {
-            log::info!("chip {serial}: a certificate does not fit into slot 8: it is kept in the state folder");
-            return Ok(None);
-        };
-        self.confirm_chip(chip)?;
-        match self.contents(chip)? {
-            Contents::Nothing => {}
-            _ => {
-                log::info!("chip {serial}: slot 8 is in use: a certificate is kept in the state folder");
-                return Ok(None);
-            }
-        }
-        chip.converse(|awake| {
-            awake.execute(&block(0, [0; 32]))?;
-            for number in (1..SLOT.blocks()).chain([0]) {
-                let mut data = [0; 32];
-                data.copy_from_slice(&slot[32 * usize::from(number)..][..32]);
-                awake.execute(&block(number, data))?;
-            }
-            Ok(())
-        })
-        .map_err(Error::Device)?;
-        self.slot_changed(chip)?;
-        let held = self.certificates.found.iter().find(|found| found.object.value == object.value);
-        let held = held.map(|held| held.object.unique_id.clone());
-        held.map(Some).ok_or_else(|| Error::DeviceError("slot 8 does not hold what was written to it".to_owned()))
-    }
-
-    /// Destroys the certificate in slot 8 if it has this CKA_UNIQUE_ID; answers whether it had.
-    ///
-    /// # Errors
-    /// Those of the chip.
-    pub(crate) fn release<P: Transport>(&mut self, chip: &mut Chip<P>, unique_id: &str) -> Result<bool> {
-        if unique_id != self.held_id() {
-            return Ok(false);
-        }
-        self.confirm_chip(chip)?;
-        chip.converse(|awake| awake.execute(&block(0, [0; 32]))).map_err(Error::Device)?;
-        self.slot_changed(chip)?;
-        Ok(true)
-    }
-
-    /// Destroys the certificate in slot 8, if there is one.
-    ///
-    /// # Errors
-    /// Those of the chip.
-    pub(crate) fn release_any<P: Transport>(&mut self, chip: &mut Chip<P>) -> Result<()> {
-        if self.certificates.in_chip && self.read_held(chip)?.is_some() {
-            self.release(chip, &self.held_id())?;
+    turn.converse(|awake| {
+        awake.execute(&block(0, [0; 32]))?;
+        for number in (1..SLOT.blocks()).chain([0]) {
+            let mut data = [0; 32];
+            data.copy_from_slice(&slot[32 * usize::from(number)..][..32]);
+            awake.execute(&block(number, data))?;
         }
         Ok(())
-    }
+    })?;
+    slot_changed(turn)?;
+    let known = turn.known();
+    let held = known.certificates.found.iter().find(|found| found.object.value == object.value);
+    let held = held.map(|held| held.object.unique_id.clone());
+    held.map(Some).ok_or_else(|| Error::DeviceError("slot 8 does not hold what was written to it".to_owned()))
+}
 
-    fn held_id(&self) -> String {
-        format!("{}-slot-{SLOT}-certificate", self.zone.serial_number())
+/// Destroys the certificate in slot 8 if it has this CKA_UNIQUE_ID; returns whether it had.
+///
+/// # Errors
+/// Those of the chip.
+pub(crate) fn release(turn: &mut Turn<'_>, unique_id: &str) -> Result<bool> {
+    if unique_id != held_id(&turn.known()) {
+        return Ok(false);
     }
+    turn.confirm_chip()?;
+    turn.converse(|awake| awake.execute(&block(0, [0; 32])))?;
+    slot_changed(turn)?;
+    Ok(true)
+}
 
-    /// Looks at the slot again, and has other processes do so.
-    fn slot_changed<P: Transport>(&mut self, chip: &mut Chip<P>) -> Result<()> {
-        self.certificates.up_to_date = false;
-        self.learn_certificates(chip)?;
-        let changed = self.store.state().slot_8_changes + 1;
-        if let Err(error) = self.store.change(|state| state.slot_8_changes = changed) {
-            log::debug!("other processes are not told that slot 8 has changed: {error}");
-        }
-        Ok(())
+/// Destroys the certificate in slot 8, if there is one.
+///
+/// # Errors
+/// Those of the chip.
+pub(crate) fn release_any(turn: &mut Turn<'_>) -> Result<()> {
+    let known = turn.known();
+    if known.identity.certificates_in_chip && read(turn)?.is_some() {
+        release(turn, &held_id(&known))?;
     }
+    Ok(())
+}
+
+fn held_id(known: &Known) -> String {
+    format!("{}-slot-{SLOT}-certificate", known.zone().serial_number())
+}
+
+/// Looks at the slot again, and has other processes do so.
+fn slot_changed(turn: &mut Turn<'_>) -> Result<()> {
+    turn.learn(|known| known.certificates.may_have_changed(&known.identity))?;
+    super::learn(turn)?;
+    let changed = turn.known().state().slot_8_changes + 1;
+    if let Err(error) = turn.change_state(|state| state.slot_8_changes = changed) {
+        log::debug!("other processes are not told that slot 8 has changed: {error}");
+    }
+    Ok(())
 }
 
 fn block(number: u8, data: [u8; 32]) -> Write {

@@ -7,32 +7,31 @@ pub(super) mod held;
 pub(super) mod sold;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use cryptoki_sys::*;
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
-use super::identity::{read_point, Identity};
+use super::identity::Identity;
 use super::kept::Kept;
+use super::learn::read_point;
 use super::point::Point;
+use super::snapshot::Known;
 use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
-use crate::config::{CertificateConfig, TokenConfig};
-use atecc608::{self as chip, Awake, Chip, Transport};
+use super::turn::Turn;
+use atecc608::{self as chip, Awake, Transport};
 use atecc608_contents::certificate::{CertificateError, CompressedCertificate, Place};
-use atecc608_wire::config_zone::WritePolicy;
+use atecc608_wire::config_zone::{SerialNumber, WritePolicy};
 use atecc608_wire::{ConfigZone, Slot, SIGNATURE_LEN};
 
 /// What is known about a chip's own certificates.
-#[derive(Debug)]
-pub struct Certificates {
-    /// Kinds of the user's own.
-    configured: Vec<CertificateConfig>,
-    /// Whether clients' certificates go into slot 8.
-    in_chip: bool,
+#[derive(Clone, Debug)]
+pub(crate) struct Certificates {
     /// They are as [`Certificates::found`] says.
     up_to_date: bool,
-    found: Vec<ChipCertificate>,
+    found: Arc<[ChipCertificate]>,
 }
 
 /// A certificate in the chip.
@@ -45,15 +44,20 @@ pub(super) struct ChipCertificate {
 
 impl Certificates {
     /// Nothing was asked yet. There is nothing to ask in a chip that has only our own configuration, or none.
-    pub(super) fn new(token: &TokenConfig, usable: bool, ours: bool) -> Self {
-        let (configured, in_chip) = (token.certificates.clone(), token.certificates_in_chip);
-        let nothing = !usable || ours && configured.is_empty() && !in_chip;
-        Self { configured, in_chip, up_to_date: nothing, found: Vec::new() }
+    pub(super) fn new(identity: &Identity) -> Self {
+        let nothing_is_configured = identity.configured_certificates.is_empty() && !identity.certificates_in_chip;
+        let nothing = !identity.is_provisioned() || identity.profile.is_some() && nothing_is_configured;
+        Self { up_to_date: nothing, found: Arc::new([]) }
     }
 
     /// Another process may have changed what is in slot 8.
-    pub(super) fn may_have_changed(&mut self) {
-        self.up_to_date &= !self.in_chip;
+    pub(super) fn may_have_changed(&mut self, identity: &Identity) {
+        self.up_to_date &= !identity.certificates_in_chip;
+    }
+
+    /// Whether the chip has to be asked for them.
+    pub(super) fn are_unknown(&self) -> bool {
+        !self.up_to_date
     }
 }
 
@@ -62,93 +66,93 @@ pub(super) fn may_match(template: &Template) -> bool {
     template.bytes(CKA_CLASS).is_none_or(|class| class == ulong_value(CKO_CERTIFICATE))
 }
 
-impl Identity {
-    /// Whether the chip has to be asked for its certificates.
-    pub(super) fn wants_certificates(&self) -> bool {
-        !self.certificates.up_to_date
+/// Finds out which certificates the chip holds, once in a process; those that the state does not know are read.
+///
+/// # Errors
+/// [`Error::Device`]. Certificates that can't be rebuilt or verified are none: the log says why.
+pub(super) fn learn(turn: &mut Turn<'_>) -> Result<()> {
+    let known = turn.known();
+    if !known.certificates.are_unknown() {
+        return Ok(());
     }
+    let mut found = Vec::new();
+    if known.identity.profile.is_none() {
+        sold::learn(turn, &mut found)?;
+    }
+    custom::learn(turn, &mut found)?;
+    if known.identity.certificates_in_chip {
+        found.extend(held::read(turn)?);
+    }
+    turn.learn(|known| known.certificates = Certificates { up_to_date: true, found: found.into() })
+}
 
-    /// Finds out which certificates the chip holds, once in a process; those that the state does not know are read.
-    ///
-    /// # Errors
-    /// [`Error::Device`]. Certificates that can't be rebuilt or verified are none: the log says why.
-    pub(super) fn learn_certificates<P: Transport>(&mut self, chip: &mut Chip<P>) -> Result<()> {
-        if self.certificates.up_to_date {
-            return Ok(());
+/// The certificates and data objects of the state folder, then the chip's own certificates.
+pub(super) fn stored_objects(known: &Known) -> impl Iterator<Item = Cow<'_, StoredObject>> {
+    let in_state = known.state().objects.iter().map(Cow::Borrowed);
+    in_state.chain(known.certificates.found.iter().map(|certificate| Cow::Owned(shown(known, certificate))))
+}
+
+/// The one of this CKA_UNIQUE_ID.
+pub(super) fn stored_object<'k>(known: &'k Known, unique_id: &str) -> Option<Cow<'k, StoredObject>> {
+    let in_state = known.state().objects.iter().find(|object| object.unique_id == unique_id);
+    in_state.map(Cow::Borrowed).or_else(|| {
+        let found = known.certificates.found.iter().find(|found| found.object.unique_id == unique_id)?;
+        Some(Cow::Owned(shown(known, found)))
+    })
+}
+
+/// With the names that its key pair has now.
+fn shown(known: &Known, certificate: &ChipCertificate) -> StoredObject {
+    let mut object = certificate.object.clone();
+    if let Some(pair) = certificate.key.and_then(|slot| known.pair(slot)) {
+        if let Some(id) = pair.given_id() {
+            object.id = id.to_vec();
         }
-        let mut found = Vec::new();
-        if self.profile.is_none() {
-            self.learn_sold(chip, &mut found)?;
-        }
-        self.learn_custom(chip, &mut found)?;
-        if self.certificates.in_chip {
-            found.extend(self.read_held(chip)?);
-        }
-        self.certificates.found = found;
-        self.certificates.up_to_date = true;
-        Ok(())
-    }
-
-    /// The certificates and data objects of the state folder, then the chip's own certificates.
-    pub(super) fn stored_objects(&self) -> impl Iterator<Item = Cow<'_, StoredObject>> {
-        let in_state = self.store.state().objects.iter().map(Cow::Borrowed);
-        in_state.chain(self.certificates.found.iter().map(|certificate| Cow::Owned(self.shown(certificate))))
-    }
-
-    /// The one of this CKA_UNIQUE_ID.
-    pub(super) fn stored_object(&self, unique_id: &str) -> Option<Cow<'_, StoredObject>> {
-        let in_state = self.store.state().objects.iter().find(|object| object.unique_id == unique_id);
-        in_state.map(Cow::Borrowed).or_else(|| {
-            let found = self.certificates.found.iter().find(|found| found.object.unique_id == unique_id)?;
-            Some(Cow::Owned(self.shown(found)))
-        })
-    }
-
-    /// With the names that its key pair has now.
-    fn shown(&self, certificate: &ChipCertificate) -> StoredObject {
-        let mut object = certificate.object.clone();
-        if let Some(pair) = certificate.key.and_then(|slot| self.pair(slot)) {
-            if let Some(id) = pair.given_id() {
-                object.id = id.to_vec();
-            }
-            if object.label.is_empty() {
-                object.label = pair.label().to_owned();
-            }
-        }
-        object
-    }
-
-    /// A certificate that is part of the chip: nothing changes or destroys it.
-    fn certificate(&self, name: &str, label: &str, point: Point, category: CK_ULONG, value: Vec<u8>) -> StoredObject {
-        let never = bool_value(false);
-        StoredObject {
-            unique_id: format!("{}-{name}-certificate", self.zone.serial_number()),
-            class: StoredClass::Certificate,
-            label: label.to_owned(),
-            id: point.key_id().to_vec(),
-            application: String::new(),
-            kept: Kept(vec![
-                (CKA_MODIFIABLE, never.clone()),
-                (CKA_DESTROYABLE, never),
-                (CKA_CERTIFICATE_CATEGORY, ulong_value(category)),
-            ]),
-            value,
+        if object.label.is_empty() {
+            object.label = pair.label().to_owned();
         }
     }
+    object
+}
 
-    /// The public key of the private key in a slot: as it is known, or read anew; none if there is no key, or it does not tell.
-    fn certified_point<P: Transport>(&mut self, chip: &mut Chip<P>, slot: Slot, anew: bool) -> Result<Option<Point>> {
-        if self.is_out_of_reach(slot) {
-            return Ok(self.known_point(slot));
-        }
-        if self.key_slot(slot).is_none() {
-            return chip.converse(|awake| read_point(awake, slot)).map_err(Error::Device);
-        }
-        let point = if anew { self.read_point_anew(chip, slot) } else { self.learn_point(chip, slot) };
-        match point {
-            Err(Error::KeyHandleInvalid(_)) => Ok(None),
-            other => other.map(Some),
-        }
+/// A certificate that is part of the chip: nothing changes or destroys it.
+fn part_of_the_chip(
+    serial: SerialNumber,
+    name: &str,
+    label: &str,
+    point: Point,
+    category: CK_ULONG,
+    value: Vec<u8>,
+) -> StoredObject {
+    let never = bool_value(false);
+    StoredObject {
+        unique_id: format!("{serial}-{name}-certificate"),
+        class: StoredClass::Certificate,
+        label: label.to_owned(),
+        id: point.key_id().to_vec(),
+        application: String::new(),
+        kept: Kept(vec![
+            (CKA_MODIFIABLE, never.clone()),
+            (CKA_DESTROYABLE, never),
+            (CKA_CERTIFICATE_CATEGORY, ulong_value(category)),
+        ]),
+        value,
+    }
+}
+
+/// The public key of the private key in a slot: as it is known, or read anew; none if there is no key, or it does not tell.
+fn certified_point(turn: &mut Turn<'_>, slot: Slot, anew: bool) -> Result<Option<Point>> {
+    let known = turn.known();
+    if known.is_out_of_reach(slot) {
+        return Ok(known.known_point(slot));
+    }
+    if known.key_slot(slot).is_none() {
+        return turn.converse(|awake| read_point(awake, slot));
+    }
+    let point = if anew { crate::learn::point_anew(turn, slot) } else { crate::learn::point(turn, slot) };
+    match point {
+        Err(Error::KeyHandleInvalid(_)) => Ok(None),
+        other => other.map(Some),
     }
 }
 

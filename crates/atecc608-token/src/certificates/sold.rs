@@ -6,128 +6,122 @@
 
 use cryptoki_sys::{CK_CERTIFICATE_CATEGORY_AUTHORITY, CK_CERTIFICATE_CATEGORY_TOKEN_USER};
 
-use super::{compressed, is_permanent, read_place, stored_point, verify, ChipCertificate, Problem};
+use super::{
+    certified_point, compressed, is_permanent, part_of_the_chip, read_place, stored_point, verify, ChipCertificate,
+    Problem,
+};
 use crate::error::{Error, Result};
-use crate::identity::Identity;
 use crate::point::Point;
-use atecc608::{Awake, Chip, Transport};
+use crate::turn::Turn;
+use atecc608::{Awake, Transport};
 use atecc608_contents::certificate::{root, Definition, Device, Parts, Places, Root};
 use atecc608_wire::commands::Read;
 use atecc608_wire::zone::{Address, Zone};
-use atecc608_wire::Slot;
+use atecc608_wire::{ConfigZone, Slot};
 
 /// Bytes that are kept of a chip without certificates: the product code.
 const CODE: usize = 8;
 /// Of one with certificates: product code, EUI (16), device's certificate, signer's key and certificate (72 each).
 const KEPT: usize = CODE + 16 + 3 * 72;
 
-impl Identity {
-    /// Adds the certificates that the chip was sold with, if any.
-    pub(super) fn learn_sold<P: Transport>(
-        &mut self,
-        chip: &mut Chip<P>,
-        found: &mut Vec<ChipCertificate>,
-    ) -> Result<()> {
-        let cached = self.store.state().sold.clone();
-        if let Some(kept) = &cached {
-            if self.rebuild(chip, kept, found)?.is_empty() {
-                return Ok(());
-            }
-            found.clear();
+/// Adds the certificates that the chip was sold with, if any.
+pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Result<()> {
+    let known = turn.known();
+    let (serial, cached) = (known.zone().serial_number(), &known.state().sold);
+    if let Some(kept) = cached {
+        if rebuild(turn, kept, found)?.is_empty() {
+            return Ok(());
         }
-        let kept = match chip.converse(|awake| read(awake)) {
-            // Its rules let nobody read them.
-            Err(error @ atecc608::Error::Status { .. }) => {
-                log::warn!("chip {}: its certificates can't be read: {error}", self.zone.serial_number());
-                return Ok(());
-            }
-            other => other.map_err(Error::Device)?,
-        };
-        let problems = self.rebuild(chip, &kept, found)?;
-        for (name, problem) in &problems {
-            log::warn!("chip {}: the {name}'s certificate is not shown: {problem}", self.zone.serial_number());
-        }
-        if problems.is_empty() && cached.as_ref() != Some(&kept) && self.may_keep(&kept) {
-            if let Err(error) = self.store.change(|state| state.sold = Some(kept)) {
-                log::debug!("the certificates of the chip are not kept: {error}");
-            }
-        }
-        Ok(())
+        found.clear();
     }
-
-    /// Whether nothing that was read can change.
-    fn may_keep(&self, kept: &[u8]) -> bool {
-        let Some(Places { eui, device, signer_key, signer, .. }) = Definition::of_device(kept).map(Definition::places)
-        else {
-            return true;
-        };
-        [eui, device, signer_key, signer].iter().all(|place| place.len == 0 || is_permanent(&self.zone, place.slot))
-    }
-
-    /// Rebuilds the certificates; answers which are not as they should be, and why.
-    fn rebuild<P: Transport>(
-        &mut self,
-        chip: &mut Chip<P>,
-        kept: &[u8],
-        found: &mut Vec<ChipCertificate>,
-    ) -> Result<Vec<(&'static str, Problem)>> {
-        let Some(definition) = Definition::of_device(kept) else {
-            let nothing_else = kept.len() == CODE;
-            return Ok(if nothing_else { Vec::new() } else { vec![("device", Problem::Missing)] });
-        };
-        let Ok(kept) = <&[u8; KEPT]>::try_from(kept) else { return Ok(vec![("device", Problem::Missing)]) };
-        let mut device = Device { serial: self.zone.serial_number(), eui: [0; 16] };
-        device.eui.copy_from_slice(&kept[8..24]);
-        let root = trusted_root(self.simulated);
-        let signer = match self.signer(root, &kept[96..168], &kept[168..], device) {
-            Ok((signer, certificates)) => {
-                found.extend(certificates);
-                signer
-            }
-            Err(problem) => return Ok(vec![("signer", problem)]),
-        };
-        let slot = Slot::from_nibble(definition.places().key);
-        let mut result = Err(Problem::NoKey);
-        // What the state says about the key may be old.
-        for anew in [false, true] {
-            let point = self.certified_point(chip, slot, anew)?;
-            result = point.ok_or(Problem::NoKey).and_then(|point| {
-                let certificate = rebuilt(definition, &kept[24..96], point, signer, device)?;
-                let category = CK_CERTIFICATE_CATEGORY_TOKEN_USER;
-                Ok(self.certificate("device", "", point, category, certificate))
-            });
-            if result.is_ok() {
-                break;
-            }
+    let kept = match turn.converse(read) {
+        // Its rules let nobody read them.
+        Err(Error::Device(error @ atecc608::Error::Status { .. })) => {
+            log::warn!("chip {serial}: its certificates can't be read: {error}");
+            return Ok(());
         }
-        Ok(match result {
-            Ok(object) => {
-                found.insert(0, ChipCertificate { key: Some(slot), object });
-                Vec::new()
-            }
-            Err(problem) => vec![("device", problem)],
-        })
+        other => other?,
+    };
+    let problems = rebuild(turn, &kept, found)?;
+    for (name, problem) in &problems {
+        log::warn!("chip {serial}: the {name}'s certificate is not shown: {problem}");
     }
+    if problems.is_empty() && cached.as_ref() != Some(&kept) && may_keep(known.zone(), &kept) {
+        if let Err(error) = turn.change_state(|state| state.sold = Some(kept)) {
+            log::debug!("the certificates of the chip are not kept: {error}");
+        }
+    }
+    Ok(())
+}
 
-    /// The signer's public key, its certificate and the root's.
-    fn signer(
-        &self,
-        root: &Root,
-        key: &[u8],
-        certificate: &[u8],
-        device: Device,
-    ) -> Result<(Point, [ChipCertificate; 2]), Problem> {
-        let root_point = Point::from_xy(&root.public_key).ok_or(Problem::NoKey)?;
-        let point = stored_point(key).ok_or(Problem::NoKey)?;
-        let signer = rebuilt(Definition::Signer, certificate, point, root_point, device)?;
-        let objects = [("signer", point, signer), ("root", root_point, root.certificate()?)];
-        let category = CK_CERTIFICATE_CATEGORY_AUTHORITY;
-        let certificates = objects.map(|(name, point, value)| ChipCertificate {
-            key: None,
-            object: self.certificate(name, name, point, category, value),
+/// Whether nothing that was read can change.
+fn may_keep(zone: &ConfigZone, kept: &[u8]) -> bool {
+    let Some(Places { eui, device, signer_key, signer, .. }) = Definition::of_device(kept).map(Definition::places)
+    else {
+        return true;
+    };
+    [eui, device, signer_key, signer].iter().all(|place| place.len == 0 || is_permanent(zone, place.slot))
+}
+
+/// Rebuilds the certificates; returns which are not as they should be, and why.
+fn rebuild(turn: &mut Turn<'_>, kept: &[u8], found: &mut Vec<ChipCertificate>) -> Result<Vec<(&'static str, Problem)>> {
+    let Some(definition) = Definition::of_device(kept) else {
+        let nothing_else = kept.len() == CODE;
+        return Ok(if nothing_else { Vec::new() } else { vec![("device", Problem::Missing)] });
+    };
+    let Ok(kept) = <&[u8; KEPT]>::try_from(kept) else { return Ok(vec![("device", Problem::Missing)]) };
+    let known = turn.known();
+    let serial = known.zone().serial_number();
+    let mut device = Device { serial, eui: [0; 16] };
+    device.eui.copy_from_slice(&kept[8..24]);
+    let root = trusted_root(known.identity.simulated);
+    let issuer = match signer(root, &kept[96..168], &kept[168..], device) {
+        Ok((signer, certificates)) => {
+            found.extend(certificates);
+            signer
+        }
+        Err(problem) => return Ok(vec![("signer", problem)]),
+    };
+    let slot = Slot::from_nibble(definition.places().key);
+    let mut result = Err(Problem::NoKey);
+    // What the state says about the key may be old.
+    for anew in [false, true] {
+        let point = certified_point(turn, slot, anew)?;
+        result = point.ok_or(Problem::NoKey).and_then(|point| {
+            let certificate = rebuilt(definition, &kept[24..96], point, issuer, device)?;
+            let category = CK_CERTIFICATE_CATEGORY_TOKEN_USER;
+            Ok(part_of_the_chip(serial, "device", "", point, category, certificate))
         });
-        Ok((point, certificates))
+        if result.is_ok() {
+            break;
+        }
     }
+    Ok(match result {
+        Ok(object) => {
+            found.insert(0, ChipCertificate { key: Some(slot), object });
+            Vec::new()
+        }
+        Err(problem) => vec![("device", problem)],
+    })
+}
+
+/// The signer's public key, its certificate and the root's.
+fn signer(
+    root: &Root,
+    key: &[u8],
+    certificate: &[u8],
+    device: Device,
+) -> Result<(Point, [ChipCertificate; 2]), Problem> {
+    let root_point = Point::from_xy(&root.public_key).ok_or(Problem::NoKey)?;
+    let point = stored_point(key).ok_or(Problem::NoKey)?;
+    let signer = rebuilt(Definition::Signer, certificate, point, root_point, device)?;
+    let objects = [("signer", point, signer), ("root", root_point, root.certificate()?)];
+    let category = CK_CERTIFICATE_CATEGORY_AUTHORITY;
+    let certificates = objects.map(|(name, point, value)| ChipCertificate {
+        key: None,
+        object: part_of_the_chip(device.serial, name, name, point, category, value),
+    });
+    Ok((point, certificates))
 }
 
 /// A certificate that its issuer's key verifies.

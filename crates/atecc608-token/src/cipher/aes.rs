@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::secret::ChipSecret;
-use crate::Token;
+use crate::token::Token;
 use atecc608 as chip;
 use atecc608_wire::commands::{Aes as AesCommand, KeyLocation};
 
@@ -162,19 +162,17 @@ fn each_block<E>(
 /// The same in the chip: one command for each block, all in one conversation.
 fn in_chip(token: &Token, secret: &ChipSecret, work: Work, blocks: &mut [Block]) -> Result<()> {
     let (key, unit) = (KeyLocation::Slot(secret.slot), secret.aes_unit());
-    let done = token.with_device(|device| {
-        device.with_secret(secret, |chip, _| {
-            chip.converse(|awake| {
-                awake.before_use(secret.slot)?;
-                // From the beginning each time that the conversation is.
-                let mut blocks = Zeroizing::new(blocks.to_vec());
-                each_block(work, &mut blocks, |decrypt, block| {
-                    *block = awake.execute(&AesCommand::Block { key, unit, decrypt, input: *block })?;
-                    Ok::<_, chip::Error>(())
-                })?;
-                Ok(blocks)
-            })
-            .map_err(Error::Device)
+    let done = token.turn(token.deadline(), |turn| {
+        turn.check_secret(secret)?;
+        turn.converse(|awake| {
+            awake.before_use(secret.slot)?;
+            // From the beginning each time that the conversation is.
+            let mut blocks = Zeroizing::new(blocks.to_vec());
+            each_block(work, &mut blocks, |decrypt, block| {
+                *block = awake.execute(&AesCommand::Block { key, unit, decrypt, input: *block })?;
+                Ok::<_, chip::Error>(())
+            })?;
+            Ok(blocks)
         })
     })?;
     blocks.copy_from_slice(&done);

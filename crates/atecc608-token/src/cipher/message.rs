@@ -10,7 +10,8 @@ use super::gcm::Gcm;
 use super::Direction;
 use crate::error::{Error, Result};
 use crate::mechanism::{Mechanism, Parameter};
-use crate::{ObjectHandle, Token};
+use crate::token::Token;
+use crate::{secret, ObjectHandle};
 
 /// Bytes of the longest vector that can be generated: it is counted in 128 bits.
 const MAX_GENERATED: usize = 16;
@@ -40,26 +41,25 @@ pub struct MessageVector {
     pub tag_bits: u64,
 }
 
-impl Token {
-    /// Begins a series of messages.
+impl MessageCipher {
+    /// Begins a series of messages. Asks the chip nothing.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`] for anything but CKM_AES_GCM, and as [`Token::cipher`].
-    pub fn message_cipher(
-        self: &Arc<Self>,
+    /// [`Error::MechanismInvalid`] for anything but CKM_AES_GCM; [`Error::KeyHandleInvalid`], [`Error::KeyTypeInconsistent`],
+    /// [`Error::KeyFunctionNotPermitted`].
+    pub(crate) fn begin(
+        token: &Arc<Token>,
         direction: Direction,
         mechanism: &Mechanism,
         key: ObjectHandle,
-    ) -> Result<MessageCipher> {
+    ) -> Result<Self> {
         if mechanism.mechanism != CKM_AES_GCM {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
-        let key = self.secret_key(key, direction.usage(), mechanism.mechanism)?.into_aes(self, mechanism.mechanism)?;
-        Ok(MessageCipher { key, start: random_bits()?, count: 0 })
+        let key = secret::key_for(token, key, direction.usage(), mechanism.mechanism)?;
+        Ok(Self { key: key.into_aes(token, mechanism.mechanism)?, start: random_bits()?, count: 0 })
     }
-}
 
-impl MessageCipher {
     /// Encrypts a message where it is; answers its vector and its tag.
     ///
     /// # Errors

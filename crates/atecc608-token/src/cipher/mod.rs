@@ -15,31 +15,27 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter, AES_CIPHERS};
-use super::{ObjectHandle, Token};
+use super::token::Token;
+use super::{secret, ObjectHandle};
 use aes::{AesKey, Block, BLOCK_LEN};
 use gcm::Gcm;
 
-impl Token {
-    /// Begins an encryption or decryption with a secret key.
-    ///
-    /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
-    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
-    pub fn cipher(
-        self: &Arc<Self>,
-        direction: Direction,
-        mechanism: &Mechanism,
-        key: ObjectHandle,
-    ) -> Result<CipherOperation> {
-        if !AES_CIPHERS.contains(&mechanism.mechanism) {
-            return Err(Error::MechanismInvalid(mechanism.mechanism));
-        }
-        CipherOperation::new(
-            direction,
-            mechanism,
-            self.secret_key(key, direction.usage(), mechanism.mechanism)?.into_aes(self, mechanism.mechanism)?,
-        )
+/// Begins an encryption or decryption with a secret key. Asks the chip nothing.
+///
+/// # Errors
+/// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
+/// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
+pub(crate) fn begin(
+    token: &Arc<Token>,
+    direction: Direction,
+    mechanism: &Mechanism,
+    key: ObjectHandle,
+) -> Result<CipherOperation> {
+    if !AES_CIPHERS.contains(&mechanism.mechanism) {
+        return Err(Error::MechanismInvalid(mechanism.mechanism));
     }
+    let key = secret::key_for(token, key, direction.usage(), mechanism.mechanism)?;
+    CipherOperation::new(direction, mechanism, key.into_aes(token, mechanism.mechanism)?)
 }
 
 /// Encrypt or decrypt.

@@ -3,156 +3,190 @@
 use std::sync::Arc;
 
 use cryptoki_sys::*;
+use parking_lot::Mutex;
 
 use super::blob::PinBlob;
 use super::code::RecoveryCode;
 use super::{Scheme, Who};
-use crate::device::Device;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::identity::Identity;
 use crate::locked::LockedSecret;
-use crate::Token;
+use crate::snapshot::Board;
+use crate::token::Token;
+use crate::turn::Turn;
 use atecc608::secrets::SharedSecret;
-use atecc608::Transport;
 use atecc608_wire::Slot;
 
 /// How often a PIN is tried anew because another process changed the blobs meanwhile.
 const TRIES: u32 = 3;
 
-impl Token {
-    /// Logs in. Without a PIN scheme only the PIN is ignored: AWS clients always log in.
+/// What a login proved, while it lasts: the authorisation secret, or the security officer's; none where the token has no PIN. Who
+/// is logged in stands on the [`Board`]; the two change together.
+#[derive(Debug, Default)]
+pub(crate) struct Login(Mutex<Option<Arc<LockedSecret>>>);
+
+impl Login {
+    /// Logs in, after `before` was done.
     ///
     /// # Errors
-    /// [`Error::UserAlreadyLoggedIn`], [`Error::UserAnotherAlreadyLoggedIn`], [`Error::UserTypeInvalid`],
-    /// [`Error::PinIncorrect`], [`Error::UserPinNotInitialized`]; those of the chip.
-    pub fn login(&self, user: CK_USER_TYPE, pin: Option<&[u8]>) -> Result<()> {
-        let wanted = match user {
-            CKU_USER => Who::User,
-            CKU_SO => Who::Officer,
-            CKU_CONTEXT_SPECIFIC => {
-                return Err(Error::OperationNotInitialized(
-                    "no operation waits for a PIN: CKA_ALWAYS_AUTHENTICATE is false on every key".to_owned(),
-                ))
-            }
-            other => return Err(Error::UserTypeInvalid(format!("user type {other} does not exist"))),
-        };
-        let Some(scheme) = self.scheme()? else {
-            if wanted == Who::Officer {
-                return Err(no_officer());
-            }
-            return match self.login.set(Who::User) {
-                Who::Nobody => Ok(()),
-                _ => Err(Error::UserAlreadyLoggedIn),
-            };
-        };
-        self.check_nobody(wanted)?;
-        let pin = pin.ok_or(Error::PinIncorrect)?;
-        let secret = match wanted {
-            Who::Officer => self.officer_secret(scheme, pin)?,
-            _ => self.user_secret(scheme, pin)?,
-        };
-        let inner = &mut *self.inner.lock();
-        // Another thread may have been faster.
-        self.check_nobody(wanted)?;
-        inner.forget_private_objects();
-        inner.device.secret = Some(Arc::new(secret));
-        self.login.set(wanted);
+    /// [`Error::UserAlreadyLoggedIn`], [`Error::UserAnotherAlreadyLoggedIn`].
+    fn begin(&self, board: &Board, who: Who, secret: Option<LockedSecret>, before: impl FnOnce()) -> Result<()> {
+        let mut held = self.0.lock();
+        check_nobody(board, who)?;
+        before();
+        *held = secret.map(Arc::new);
+        board.change(|snapshot| snapshot.set_who(who));
         Ok(())
     }
 
-    fn check_nobody(&self, wanted: Who) -> Result<()> {
-        match self.login.who() {
-            Who::Nobody => Ok(()),
-            who if who == wanted => Err(Error::UserAlreadyLoggedIn),
-            _ => Err(Error::UserAnotherAlreadyLoggedIn),
+    /// Ends a login; returns who was logged in, and whether that rested on a secret.
+    pub(crate) fn end(&self, board: &Board) -> (Who, bool) {
+        let mut held = self.0.lock();
+        let who = board.change(|snapshot| {
+            let who = snapshot.who;
+            snapshot.set_who(Who::Nobody);
+            who
+        });
+        (who, held.take().is_some())
+    }
+
+    /// Ends a login that rests on a secret; one that rests on nothing stays.
+    pub(crate) fn end_where_it_rests_on_a_secret(&self, board: &Board) {
+        if self.0.lock().take().is_some() {
+            board.change(|snapshot| snapshot.set_who(Who::Nobody));
         }
     }
 
-    /// Logs out: the secret is forgotten, and with it all private objects' handles.
-    ///
-    /// # Errors
-    /// [`Error::UserNotLoggedIn`].
-    pub fn logout(&self) -> Result<()> {
-        let inner = &mut *self.inner.lock();
-        match self.login.set(Who::Nobody) {
-            Who::Nobody => Err(Error::UserNotLoggedIn),
-            _ => {
-                inner.logged_out();
-                Ok(())
-            }
+    /// Ends the login that rests on this secret, which the chip refused.
+    pub(crate) fn end_if_it_rests_on(&self, refused: Option<&Arc<LockedSecret>>, board: &Board) {
+        let mut held = self.0.lock();
+        if held.as_ref().zip(refused).is_some_and(|(held, refused)| Arc::ptr_eq(held, refused)) {
+            *held = None;
+            board.change(|snapshot| snapshot.set_who(Who::Nobody));
         }
     }
 
-    /// Who is logged in.
-    pub fn who(&self) -> Who {
-        self.login.who()
+    /// The secret, if it is the user's.
+    pub(crate) fn user_secret(&self, board: &Board) -> Option<Arc<LockedSecret>> {
+        self.secret_of(board, Who::User)
     }
 
-    /// The chip's PIN scheme, if it has one.
-    ///
-    /// # Errors
-    /// Those of the chip, if it was not identified yet.
-    pub(crate) fn scheme(&self) -> Result<Option<Scheme>> {
-        Ok(self.inner.lock().device.identity()?.scheme)
+    pub(super) fn secret_of(&self, board: &Board, who: Who) -> Option<Arc<LockedSecret>> {
+        let held = self.0.lock();
+        held.clone().filter(|_| board.snapshot().who == who)
     }
 
-    /// What the user's PIN makes of the state, if the chip says that it is right. Where the state holds several blobs, the
-    /// one that counts stays. The PIN is stretched without any lock: it takes long.
-    ///
-    /// # Errors
-    /// [`Error::PinIncorrect`], [`Error::UserPinNotInitialized`], those of the chip.
-    pub(super) fn user_secret(&self, scheme: Scheme, pin: &[u8]) -> Result<LockedSecret> {
-        for _ in 0..TRIES {
-            let pins = {
-                let inner = &mut *self.inner.lock();
-                let identity = inner.device.identity()?;
-                identity.refresh();
-                identity.store.state().pins.clone()
-            };
-            if pins.is_empty() {
-                return Err(Error::UserPinNotInitialized(
-                    "the user has no PIN yet, or the state folder was lost: the security officer gives one (C_InitPIN, \
-                     with the recovery code)"
-                        .to_owned(),
-                ));
-            }
-            let opened = pins.iter().map(|blob| blob.open(pin).map(|secret| LockedSecret::new(&secret)));
-            let opened: Vec<LockedSecret> = opened.collect::<Result<_>>()?;
-            match which(&mut self.inner.lock().device, scheme, &pins, opened)? {
-                Tried::Right(secret) => return Ok(secret),
-                Tried::Wrong => return Err(Error::PinIncorrect),
-                Tried::Outdated => log::debug!("another process changed the PIN meanwhile; trying again"),
-            }
+    /// The chip has another secret for who is logged in.
+    pub(super) fn renew(&self, board: &Board, who: Who, secret: LockedSecret) {
+        let mut held = self.0.lock();
+        if held.is_some() && board.snapshot().who == who {
+            *held = Some(Arc::new(secret));
         }
-        Err(Error::DeviceError("other processes change the PIN all the time".to_owned()))
-    }
-
-    /// The security officer's secret, if the chip says that this recovery code is right.
-    ///
-    /// # Errors
-    /// [`Error::PinIncorrect`], those of the chip.
-    pub(super) fn officer_secret(&self, scheme: Scheme, code: &[u8]) -> Result<LockedSecret> {
-        let Some(code) = RecoveryCode::parse(code) else {
-            log::warn!(
-                "the security officer's PIN is the recovery code that provisioning printed; this is none, or mistyped"
-            );
-            return Err(Error::PinIncorrect);
-        };
-        self.with_device(|device| {
-            device.with_chip(|chip, identity| {
-                let secret = LockedSecret::new(&code.secret(&identity.zone.serial_number()));
-                if identity.proves(chip, scheme.officer, &secret)? {
-                    Ok(secret)
-                } else {
-                    Err(Error::PinIncorrect)
-                }
-            })
-        })
     }
 }
 
-pub(super) fn no_officer() -> Error {
-    Error::UserTypeInvalid("this token has no PIN and so no security officer; the profile tls-pin has both".to_owned())
+/// C_Login. Without a PIN scheme only the PIN is ignored: AWS clients always log in.
+pub(crate) fn log_in(token: &Token, user: CK_USER_TYPE, pin: Option<&[u8]>) -> Result<()> {
+    let deadline = token.deadline();
+    let wanted = match user {
+        CKU_USER => Who::User,
+        CKU_SO => Who::Officer,
+        CKU_CONTEXT_SPECIFIC => {
+            return Err(Error::OperationNotInitialized(
+                "no operation waits for a PIN: CKA_ALWAYS_AUTHENTICATE is false on every key".to_owned(),
+            ))
+        }
+        other => return Err(Error::UserTypeInvalid(format!("user type {other} does not exist"))),
+    };
+    let Some(scheme) = token.known(deadline)?.identity.scheme else {
+        if wanted == Who::Officer {
+            return Err(Error::UserTypeInvalid(
+                "this token has no PIN and so no security officer; the profile tls-pin has both".to_owned(),
+            ));
+        }
+        return match token.login.begin(&token.board, Who::User, None, || {}) {
+            Err(_) => Err(Error::UserAlreadyLoggedIn),
+            done => done,
+        };
+    };
+    check_nobody(&token.board, wanted)?;
+    let pin = pin.ok_or(Error::PinIncorrect)?;
+    let secret = match wanted {
+        Who::Officer => officer_secret(token, scheme, pin, deadline)?,
+        _ => user_secret(token, scheme, pin)?,
+    };
+    // Another thread may have been faster.
+    token.login.begin(&token.board, wanted, Some(secret), || token.objects.forget_private())
+}
+
+fn check_nobody(board: &Board, wanted: Who) -> Result<()> {
+    match board.snapshot().who {
+        Who::Nobody => Ok(()),
+        who if who == wanted => Err(Error::UserAlreadyLoggedIn),
+        _ => Err(Error::UserAnotherAlreadyLoggedIn),
+    }
+}
+
+/// C_Logout: the secret is forgotten, and with it all private objects' handles. Where a login means nothing, objects stay as they
+/// are.
+pub(crate) fn log_out(token: &Token) -> Result<()> {
+    let (who, rested_on_a_secret) = token.login.end(&token.board);
+    if rested_on_a_secret {
+        token.objects.forget_private();
+    }
+    match who {
+        Who::Nobody => Err(Error::UserNotLoggedIn),
+        _ => Ok(()),
+    }
+}
+
+/// What the user's PIN makes of the state, if the chip says that it is right. Where the state holds several blobs, the one that
+/// counts stays. The PIN is stretched without any lock: it takes long.
+///
+/// # Errors
+/// [`Error::PinIncorrect`], [`Error::UserPinNotInitialized`], those of a turn.
+pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8]) -> Result<LockedSecret> {
+    for _ in 0..TRIES {
+        token.state_access.refresh(&token.board);
+        let pins = token.known(token.deadline())?.state().pins.clone();
+        if pins.is_empty() {
+            return Err(Error::UserPinNotInitialized(
+                "the user has no PIN yet, or the state folder was lost: the security officer gives one (C_InitPIN, \
+                 with the recovery code)"
+                    .to_owned(),
+            ));
+        }
+        let opened = pins.iter().map(|blob| blob.open(pin).map(|secret| LockedSecret::new(&secret)));
+        let opened: Vec<LockedSecret> = opened.collect::<Result<_>>()?;
+        // From here on: the stretching is no waiting.
+        match token.turn(token.deadline(), |turn| which(turn, scheme, &pins, opened))? {
+            Tried::Right(secret) => return Ok(secret),
+            Tried::Wrong => return Err(Error::PinIncorrect),
+            Tried::Outdated => log::debug!("another process changed the PIN meanwhile; trying again"),
+        }
+    }
+    Err(Error::DeviceError("other processes change the PIN all the time".to_owned()))
+}
+
+/// The security officer's secret, if the chip says that this recovery code is right.
+///
+/// # Errors
+/// [`Error::PinIncorrect`], those of a turn.
+pub(super) fn officer_secret(token: &Token, scheme: Scheme, code: &[u8], deadline: Deadline) -> Result<LockedSecret> {
+    let Some(code) = RecoveryCode::parse(code) else {
+        log::warn!(
+            "the security officer's PIN is the recovery code that provisioning printed; this is none, or mistyped"
+        );
+        return Err(Error::PinIncorrect);
+    };
+    token.turn(deadline, |turn| {
+        let secret = LockedSecret::new(&code.secret(&turn.known().zone().serial_number()));
+        if proves(turn, scheme.officer, &secret)? {
+            Ok(secret)
+        } else {
+            Err(Error::PinIncorrect)
+        }
+    })
 }
 
 /// What became of a PIN.
@@ -164,40 +198,31 @@ enum Tried {
 }
 
 /// Lets the chip say which of the secrets is its own.
-fn which(device: &mut Device, scheme: Scheme, pins: &[PinBlob], opened: Vec<LockedSecret>) -> Result<Tried> {
-    device.with_chip(|chip, identity| {
-        if identity.store.state().pins != pins {
-            return Ok(Tried::Outdated);
+fn which(turn: &mut Turn<'_>, scheme: Scheme, pins: &[PinBlob], opened: Vec<LockedSecret>) -> Result<Tried> {
+    if turn.known().state().pins != pins {
+        return Ok(Tried::Outdated);
+    }
+    for (blob, secret) in pins.iter().zip(opened) {
+        if !proves(turn, scheme.authorisation, &secret)? {
+            continue;
         }
-        for (blob, secret) in pins.iter().zip(opened) {
-            if !identity.proves(chip, scheme.authorisation, &secret)? {
-                continue;
+        if pins.len() > 1 {
+            log::warn!("a change of the PIN was interrupted; the PIN given now is the one that counts");
+            if let Err(error) = turn.change_state(|state| state.pins = vec![blob.clone()]) {
+                log::warn!("{error}");
             }
-            if pins.len() > 1 {
-                log::warn!("a change of the PIN was interrupted; the PIN given now is the one that counts");
-                if let Err(error) = identity.store.change(|state| state.pins = vec![blob.clone()]) {
-                    log::warn!("{error}");
-                }
-            }
-            return Ok(Tried::Right(secret));
         }
-        Ok(Tried::Wrong)
-    })
+        return Ok(Tried::Right(secret));
+    }
+    Ok(Tried::Wrong)
 }
 
-impl Identity {
-    /// Whether the chip holds this secret: Nonce and CheckMac.
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub(super) fn proves<P: Transport>(
-        &self,
-        chip: &mut atecc608::Chip<P>,
-        slot: Slot,
-        secret: &LockedSecret,
-    ) -> Result<bool> {
-        let serial = self.zone.serial_number();
-        let shared = SharedSecret { slot, value: secret.value() };
-        chip.converse(|awake| awake.proves(&serial, &shared)).map_err(Error::Device)
-    }
+/// Whether the chip holds this secret: Nonce and CheckMac.
+///
+/// # Errors
+/// [`Error::Device`].
+pub(super) fn proves(turn: &mut Turn<'_>, slot: Slot, secret: &LockedSecret) -> Result<bool> {
+    let serial = turn.known().zone().serial_number();
+    let shared = SharedSecret { slot, value: secret.value() };
+    turn.converse(|awake| awake.proves(&serial, &shared))
 }

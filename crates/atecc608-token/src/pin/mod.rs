@@ -9,12 +9,9 @@
 //! chip decides at the next login which one counts. Whatever moment such a change is interrupted at, one of them does.
 
 pub mod blob;
-mod change;
+pub(crate) mod change;
 pub mod code;
-mod login;
-mod privacy;
-
-use std::sync::atomic::{AtomicU8, Ordering};
+pub(crate) mod login;
 
 use cryptoki_sys::*;
 
@@ -67,28 +64,6 @@ pub enum Who {
     User,
     /// CKU_SO.
     Officer,
-}
-
-/// Who is logged in, for all threads of the process: asked without the token's lock.
-#[derive(Debug, Default)]
-pub struct Login(AtomicU8);
-
-impl Login {
-    /// Who is logged in.
-    pub fn who(&self) -> Who {
-        match self.0.load(Ordering::Acquire) {
-            0 => Who::Nobody,
-            1 => Who::User,
-            _ => Who::Officer,
-        }
-    }
-
-    /// Somebody logs in, or nobody is any more; answers who was.
-    pub fn set(&self, who: Who) -> Who {
-        let before = self.who();
-        self.0.store(who as u8, Ordering::Release);
-        before
-    }
 }
 
 /// Checks a PIN that is to be given to the user.

@@ -14,7 +14,8 @@ use super::error::{Error, Result};
 use super::mechanism::allowed_for_secret;
 use super::object::ObjectKey;
 use super::state::SecretKind;
-use super::{ObjectHandle, Token};
+use super::token::Token;
+use super::ObjectHandle;
 use atecc608_wire::Slot;
 
 /// A secret key to work with.
@@ -63,7 +64,7 @@ impl SecretKey {
     /// # Errors
     /// [`Error::KeyTypeInconsistent`] if it is no AES key, [`Error::MechanismInvalid`] if the chip has AES switched off.
     pub fn into_aes(self, token: &Arc<Token>, mechanism: CK_MECHANISM_TYPE) -> Result<AesKey> {
-        token.check_aes(mechanism)?;
+        check_aes(token, mechanism)?;
         if self.key_type() != CKK_AES {
             return Err(Error::KeyTypeInconsistent("the mechanism takes an AES key, and this is none".to_owned()));
         }
@@ -74,97 +75,83 @@ impl SecretKey {
     }
 }
 
-impl Token {
-    /// Refuses AES where the chip's configuration has it switched off (AES_Enable), in the session as in the chip: the list
-    /// of mechanisms follows the chip.
-    ///
-    /// # Errors
-    /// [`Error::MechanismInvalid`].
-    pub(super) fn check_aes(&self, mechanism: CK_MECHANISM_TYPE) -> Result<()> {
-        if self.with_device(|device| Ok(device.identity()?.zone.aes_enabled()))? {
-            Ok(())
-        } else {
-            Err(Error::MechanismInvalid(mechanism))
-        }
+/// Refuses AES where the chip's configuration has it switched off (AES_Enable), in the session as in the chip: the list of
+/// mechanisms follows the chip.
+///
+/// # Errors
+/// [`Error::MechanismInvalid`]; those of the first contact.
+pub(crate) fn check_aes(token: &Token, mechanism: CK_MECHANISM_TYPE) -> Result<()> {
+    if token.known(token.deadline())?.zone().aes_enabled() {
+        Ok(())
+    } else {
+        Err(Error::MechanismInvalid(mechanism))
     }
+}
 
-    /// The secret key that the handle names, for a use that one of its attributes (CKA_ENCRYPT, CKA_SIGN, ...) allows, and a
-    /// mechanism that CKA_ALLOWED_MECHANISMS does.
-    ///
-    /// # Errors
-    /// [`Error::KeyHandleInvalid`], [`Error::KeyTypeInconsistent`] for another kind of object,
-    /// [`Error::KeyFunctionNotPermitted`], [`Error::MechanismInvalid`].
-    pub(super) fn secret_key(
-        &self,
-        key: ObjectHandle,
-        usage: CK_ATTRIBUTE_TYPE,
-        mechanism: CK_MECHANISM_TYPE,
-    ) -> Result<SecretKey> {
-        let inner = &mut *self.inner.lock();
-        let not_a_secret = || Error::KeyTypeInconsistent("the handle names no secret key".to_owned());
-        let not_permitted =
-            || Error::KeyFunctionNotPermitted(format!("attribute {usage:#x} of the key does not allow this use"));
-        let object = inner.object(key).map_err(|error| match error {
-            Error::ObjectHandleInvalid(_) => {
-                Error::KeyHandleInvalid(format!("handle {key} names no key that is still there"))
+/// The secret key that the handle names, for a use that one of its attributes (CKA_ENCRYPT, CKA_SIGN, ...) allows, and a
+/// mechanism that CKA_ALLOWED_MECHANISMS does.
+///
+/// # Errors
+/// [`Error::KeyHandleInvalid`], [`Error::KeyTypeInconsistent`] for another kind of object,
+/// [`Error::KeyFunctionNotPermitted`], [`Error::MechanismInvalid`].
+pub(crate) fn key_for(
+    token: &Token,
+    key: ObjectHandle,
+    usage: CK_ATTRIBUTE_TYPE,
+    mechanism: CK_MECHANISM_TYPE,
+) -> Result<SecretKey> {
+    let not_a_secret = || Error::KeyTypeInconsistent("the handle names no secret key".to_owned());
+    let not_permitted =
+        || Error::KeyFunctionNotPermitted(format!("attribute {usage:#x} of the key does not allow this use"));
+    match token.key_object(key)? {
+        ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
+            let object = object.ok_or_else(not_a_secret)?;
+            if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
+                return Err(not_a_secret());
             }
-            other => other,
-        })?;
-        match object {
-            ObjectKey::Session(number) => {
-                let object = inner.session_objects.get(number).ok_or_else(not_a_secret)?;
-                if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
-                    return Err(not_a_secret());
-                }
-                if object.attributes.boolean(usage)? != Some(true) {
-                    return Err(not_permitted());
-                }
-                let value = object.attributes.bytes(CKA_VALUE).ok_or_else(not_a_secret)?;
-                let key_type = object.attributes.ulong(CKA_KEY_TYPE)?.ok_or_else(not_a_secret)?;
-                let allowed = object.attributes.mechanisms(CKA_ALLOWED_MECHANISMS)?.unwrap_or_default();
-                // What does not fit the key at all has errors of its own.
-                let fits = allowed_for_secret(SecretKind::of_key_type(key_type)?).contains(&mechanism);
-                if fits && !allowed.contains(&mechanism) {
-                    return Err(Error::MechanismInvalid(mechanism));
-                }
-                Ok(SecretKey::Host { key_type, value: Zeroizing::new(value.to_vec()) })
+            if object.attributes.boolean(usage)? != Some(true) {
+                return Err(not_permitted());
             }
-            ObjectKey::Secret(unique_id) => {
-                let identity = inner.device.identity()?;
-                let stored = identity.store.state().secret(&unique_id).ok_or_else(not_a_secret)?;
-                if stored.may(usage) {
-                    Ok(SecretKey::Chip(stored.place()))
-                } else {
-                    Err(not_permitted())
-                }
+            let value = object.attributes.bytes(CKA_VALUE).ok_or_else(not_a_secret)?;
+            let key_type = object.attributes.ulong(CKA_KEY_TYPE)?.ok_or_else(not_a_secret)?;
+            let allowed = object.attributes.mechanisms(CKA_ALLOWED_MECHANISMS)?.unwrap_or_default();
+            // What does not fit the key at all has errors of its own.
+            let fits = allowed_for_secret(SecretKind::of_key_type(key_type)?).contains(&mechanism);
+            if fits && !allowed.contains(&mechanism) {
+                return Err(Error::MechanismInvalid(mechanism));
             }
-            _ => Err(not_a_secret()),
+            Ok(SecretKey::Host { key_type, value: Zeroizing::new(value.to_vec()) })
+        }),
+        ObjectKey::Secret(unique_id) => {
+            let known = token.known(token.deadline())?;
+            let stored = known.state().secret(&unique_id).ok_or_else(not_a_secret)?;
+            if stored.may(usage) {
+                Ok(SecretKey::Chip(stored.place()))
+            } else {
+                Err(not_permitted())
+            }
         }
+        _ => Err(not_a_secret()),
     }
+}
 
-    /// The value of a session key, for C_DigestKey.
-    ///
-    /// # Errors
-    /// [`Error::KeyHandleInvalid`]; [`Error::KeyIndigestible`] for a key in the chip, and what is no secret key.
-    pub fn digestible_value(&self, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
-        let inner = &mut *self.inner.lock();
-        let indigestible = |text: &str| Err(Error::KeyIndigestible(text.to_owned()));
-        match inner.object(key) {
-            Ok(ObjectKey::Session(number)) => {
-                let object = inner.session_objects.get(number).ok_or(Error::ObjectHandleInvalid(key))?;
-                match (object.attributes.ulong(CKA_CLASS)?, object.attributes.bytes(CKA_VALUE)) {
-                    (Some(CKO_SECRET_KEY), Some(value)) => Ok(Zeroizing::new(value.to_vec())),
-                    _ => indigestible("only secret keys can be digested"),
-                }
+/// The value of a session key, for C_DigestKey.
+///
+/// # Errors
+/// [`Error::KeyHandleInvalid`]; [`Error::KeyIndigestible`] for a key in the chip, and what is no secret key.
+pub(crate) fn digestible_value(token: &Token, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
+    let indigestible = |text: &str| Err(Error::KeyIndigestible(text.to_owned()));
+    match token.key_object(key)? {
+        ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
+            let object = object.ok_or(Error::ObjectHandleInvalid(key))?;
+            match (object.attributes.ulong(CKA_CLASS)?, object.attributes.bytes(CKA_VALUE)) {
+                (Some(CKO_SECRET_KEY), Some(value)) => Ok(Zeroizing::new(value.to_vec())),
+                _ => indigestible("only secret keys can be digested"),
             }
-            Ok(ObjectKey::PrivateKey(_) | ObjectKey::Secret(_)) => {
-                indigestible("the key is in the chip, which never lets its value out")
-            }
-            Ok(_) => indigestible("only secret keys can be digested"),
-            Err(Error::ObjectHandleInvalid(_)) => {
-                Err(Error::KeyHandleInvalid(format!("handle {key} names no key that is still there")))
-            }
-            Err(other) => Err(other),
+        }),
+        ObjectKey::PrivateKey(_) | ObjectKey::Secret(_) => {
+            indigestible("the key is in the chip, which never lets its value out")
         }
+        _ => indigestible("only secret keys can be digested"),
     }
 }

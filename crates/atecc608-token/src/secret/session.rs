@@ -4,53 +4,18 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::stored::NewSecret;
-use crate::attribute::{slot_asked_for, CKA_ATECC608_SLOT};
+use crate::attribute::slot_asked_for;
 use crate::cipher::aes::HostAes;
+use crate::class::{self, NewSessionSecret, SecretKey, Ways};
+use crate::create::{checked_id, checked_text};
 use crate::error::{Error, Result};
-use crate::kept::{self, Kept, KeptFor};
-use crate::mechanism::allowed_for_secret;
 use crate::object::SessionObject;
-use crate::objects::{checked_id, checked_text, known_only};
 use crate::state::SecretKind;
-use crate::template::{bool_value, ulong_value, Template};
+use crate::template::Template;
 use crate::SessionRef;
 
 /// Longest generic secret, in bytes.
 const MAX_LEN: usize = 1024;
-
-/// What a secret key may be used for, in its attributes.
-const USES: [CK_ATTRIBUTE_TYPE; 7] = [CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE];
-
-/// What may stand in a secret key's template.
-pub const ATTRIBUTES: &[CK_ATTRIBUTE_TYPE] = &[
-    CKA_CLASS,
-    CKA_TOKEN,
-    CKA_PRIVATE,
-    CKA_MODIFIABLE,
-    CKA_COPYABLE,
-    CKA_DESTROYABLE,
-    CKA_LABEL,
-    CKA_KEY_TYPE,
-    CKA_ID,
-    CKA_START_DATE,
-    CKA_END_DATE,
-    CKA_DERIVE,
-    CKA_SENSITIVE,
-    CKA_ENCRYPT,
-    CKA_DECRYPT,
-    CKA_SIGN,
-    CKA_VERIFY,
-    CKA_WRAP,
-    CKA_UNWRAP,
-    CKA_EXTRACTABLE,
-    CKA_CHECK_VALUE,
-    CKA_TRUSTED,
-    CKA_WRAP_WITH_TRUSTED,
-    CKA_ALLOWED_MECHANISMS,
-    CKA_VALUE,
-    CKA_VALUE_LEN,
-    CKA_ATECC608_SLOT,
-];
 
 /// What a template asks of a secret key.
 pub struct SecretRequest<'t> {
@@ -70,12 +35,9 @@ impl<'t> SecretRequest<'t> {
     /// [`Error::AttributeTypeInvalid`], [`Error::AttributeValueInvalid`], [`Error::TemplateInconsistent`],
     /// [`Error::SessionReadOnly`].
     pub fn new(session: SessionRef, template: &'t Template) -> Result<Self> {
-        known_only(template, &[ATTRIBUTES])?;
+        class::check_template::<SecretKey>(Ways::CREATE, template)?;
         if template.ulong(CKA_CLASS)?.is_some_and(|class| class != CKO_SECRET_KEY) {
             return Err(Error::TemplateInconsistent("CKA_CLASS: this makes a CKO_SECRET_KEY".to_owned()));
-        }
-        for flag in USES {
-            template.boolean(flag)?;
         }
         if template.boolean(CKA_TRUSTED)? == Some(true) {
             return Err(Error::AttributeReadOnly(CKA_TRUSTED));
@@ -125,7 +87,7 @@ impl<'t> SecretRequest<'t> {
             value,
             label: checked_text(template, CKA_LABEL)?.unwrap_or_default(),
             id: template.bytes(CKA_ID).map(checked_id).transpose()?.unwrap_or_default(),
-            kept: Kept::of(KeptFor::Key, &[template])?,
+            kept: class::kept::<SecretKey>(&[template])?,
             slot: slot_asked_for(&[template])?,
         })
     }
@@ -140,7 +102,7 @@ impl<'t> SecretRequest<'t> {
         key_type: CK_KEY_TYPE,
         value: Zeroizing<Vec<u8>>,
     ) -> Result<SessionObject> {
-        let (template, is_aes) = (self.template, key_type == CKK_AES);
+        let template = self.template;
         let check = match key_type {
             CKK_AES => {
                 let mut block = [0; 16];
@@ -164,57 +126,9 @@ impl<'t> SecretRequest<'t> {
             }
         };
         given_check_value(template, &check)?;
-        let mut attributes = Template::default();
-        let mut set = |attribute, value: Vec<u8>| attributes.set(attribute, Zeroizing::new(value));
         checked_text(template, CKA_LABEL)?;
-        for attribute in [CKA_LABEL, CKA_ID, CKA_START_DATE, CKA_END_DATE] {
-            kept::check(attribute, template.bytes(attribute).unwrap_or_default())?;
-            set(attribute, template.bytes(attribute).unwrap_or_default().to_vec());
-        }
-        for attribute in USES {
-            // What the key's type can be used for, unless the caller wants less.
-            let possible = match attribute {
-                CKA_ENCRYPT | CKA_DECRYPT => is_aes,
-                CKA_SIGN | CKA_VERIFY => true,
-                CKA_DERIVE => !is_aes,
-                _ => false,
-            };
-            let wrapping = is_aes && matches!(attribute, CKA_WRAP | CKA_UNWRAP);
-            let wanted = template.boolean(attribute)?.unwrap_or(possible);
-            set(attribute, bool_value(wanted && (possible || wrapping)));
-        }
-        for (attribute, default) in [
-            (CKA_PRIVATE, false),
-            (CKA_SENSITIVE, false),
-            (CKA_EXTRACTABLE, true),
-            (CKA_MODIFIABLE, true),
-            (CKA_COPYABLE, true),
-            (CKA_DESTROYABLE, true),
-            (CKA_WRAP_WITH_TRUSTED, false),
-        ] {
-            set(attribute, bool_value(template.boolean(attribute)?.unwrap_or(default)));
-        }
-        // Its value was or is in this host's memory.
-        for attribute in [CKA_TOKEN, CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE, CKA_TRUSTED] {
-            set(attribute, bool_value(false));
-        }
-        // They constrain nothing.
-        for attribute in [CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE] {
-            set(attribute, Vec::new());
-        }
-        let mut mechanisms = allowed_for_secret(if is_aes { SecretKind::Aes } else { SecretKind::Generic });
-        if let Some(wanted) = template.mechanisms(CKA_ALLOWED_MECHANISMS)?.filter(|wanted| !wanted.is_empty()) {
-            mechanisms.retain(|mechanism| wanted.contains(mechanism));
-        }
-        set(CKA_ALLOWED_MECHANISMS, mechanisms.into_iter().flat_map(CK_MECHANISM_TYPE::to_ne_bytes).collect());
-        set(CKA_OBJECT_VALIDATION_FLAGS, ulong_value(0));
-        set(CKA_CLASS, ulong_value(CKO_SECRET_KEY));
-        set(CKA_KEY_TYPE, ulong_value(key_type));
-        set(CKA_VALUE_LEN, ulong_value(value.len() as CK_ULONG));
-        set(CKA_CHECK_VALUE, check);
-        set(CKA_KEY_GEN_MECHANISM, ulong_value(CK_UNAVAILABLE_INFORMATION));
-        attributes.set(CKA_VALUE, value);
-        Ok(SessionObject { session: session.id, attributes })
+        let new = NewSessionSecret { template, key_type, value, check };
+        Ok(SessionObject { session: session.id, attributes: class::session_object::<SecretKey>(&new)? })
     }
 }
 
@@ -228,22 +142,6 @@ pub fn given_check_value(template: &Template, own: &[u8]) -> Result<()> {
             "CKA_CHECK_VALUE is not what CKA_VALUE has: the value was damaged on its way".to_owned(),
         )),
         _ => Ok(()),
-    }
-}
-
-/// Whether C_SetAttributeValue and C_CopyObject may give a session key this value: names, uses, and more secrecy, never
-/// less (PKCS#11 3.0 section 4.10.1).
-pub fn may_set(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> bool {
-    match attribute {
-        CKA_LABEL | CKA_ID | CKA_START_DATE | CKA_END_DATE => true,
-        CKA_SENSITIVE | CKA_WRAP_WITH_TRUSTED => {
-            value == [CK_TRUE] || object.attributes.bytes(attribute) == Some(value)
-        }
-        CKA_EXTRACTABLE | CKA_COPYABLE | CKA_DESTROYABLE => {
-            value == [CK_FALSE] || object.attributes.bytes(attribute) == Some(value)
-        }
-        _ if USES.contains(&attribute) => value == [CK_FALSE] || object.attributes.bytes(attribute) == Some(value),
-        _ => false,
     }
 }
 

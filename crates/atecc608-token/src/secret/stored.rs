@@ -5,22 +5,19 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::ChipSecret;
-use crate::attribute::{of_every_object, slot_attribute};
-use crate::bus::Bus;
-use crate::device::Device;
+use crate::create::unique_id;
 use crate::error::{Error, Result};
-use crate::identity::Identity;
 use crate::io_key::IoKey;
+use crate::io_protection::{transport_key, write_refused};
 use crate::kept::Kept;
 use crate::layout::{SecretAccess, SecretSlot};
-use crate::objects::unique_id;
+use crate::snapshot::Known;
 use crate::state::{PendingSecret, SecretKind, State, StoredSecret};
-use crate::template::{bool_value, ulong_value};
+use crate::turn::Turn;
 use atecc608::secrets::SharedSecret;
-use atecc608::{self as chip, Chip};
 use atecc608_wire::commands::{Aes, KeyLocation};
 use atecc608_wire::zone::Address;
-use atecc608_wire::{ConfigZone, Slot};
+use atecc608_wire::Slot;
 
 /// Bytes of CKA_CHECK_VALUE.
 const CHECK_LEN: usize = 3;
@@ -40,7 +37,8 @@ impl SecretKind {
         }
     }
 
-    fn key_type(self) -> CK_KEY_TYPE {
+    /// CKA_KEY_TYPE.
+    pub fn key_type(self) -> CK_KEY_TYPE {
         match self {
             Self::Aes => CKK_AES,
             Self::Generic => CKK_GENERIC_SECRET,
@@ -77,47 +75,24 @@ impl StoredSecret {
             SecretKind::Generic => matches!(usage, CKA_SIGN | CKA_VERIFY | CKA_DERIVE),
         }
     }
+}
 
-    /// The attribute's value (PKCS#11 3.0 sections 4.10 and 2.3.1).
+impl NewSecret {
+    /// Checks that the chip can keep a value of this length.
     ///
     /// # Errors
-    /// [`Error::AttributeSensitive`], [`Error::AttributeTypeInvalid`].
-    pub fn attribute(&self, zone: &ConfigZone, attribute: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>> {
-        Ok(match attribute {
-            CKA_CLASS => ulong_value(CKO_SECRET_KEY),
-            CKA_KEY_TYPE => ulong_value(self.kind.key_type()),
-            CKA_TOKEN | CKA_PRIVATE | CKA_SENSITIVE => bool_value(true),
-            CKA_MODIFIABLE => bool_value(!self.kept.denies(attribute)),
-            CKA_DESTROYABLE => {
-                let fixed = zone.slot_locked(Slot::from_nibble(self.slot));
-                bool_value(!fixed && !self.kept.denies(attribute))
-            }
-            // The value has been in this host's memory.
-            CKA_LOCAL | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE => bool_value(false),
-            CKA_EXTRACTABLE | CKA_COPYABLE | CKA_TRUSTED | CKA_WRAP_WITH_TRUSTED => bool_value(false),
-            CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_VERIFY | CKA_WRAP | CKA_UNWRAP | CKA_DERIVE => {
-                bool_value(self.may(attribute))
-            }
-            CKA_LABEL => self.label.as_bytes().to_vec(),
-            CKA_ID => self.id.clone(),
-            CKA_UNIQUE_ID => self.unique_id.as_bytes().to_vec(),
-            CKA_START_DATE | CKA_END_DATE => self.kept.get(attribute).unwrap_or_default().to_vec(),
-            // They constrain nothing.
-            CKA_WRAP_TEMPLATE | CKA_UNWRAP_TEMPLATE | CKA_DERIVE_TEMPLATE => Vec::new(),
-            CKA_KEY_GEN_MECHANISM => ulong_value(CK_UNAVAILABLE_INFORMATION),
-            CKA_VALUE_LEN => ulong_value(self.len.into()),
-            CKA_CHECK_VALUE => self.check.clone(),
-            CKA_ALLOWED_MECHANISMS => {
-                let mechanisms = crate::mechanism::allowed_for_secret(self.kind);
-                mechanisms.iter().flat_map(|mechanism| mechanism.to_ne_bytes()).collect()
-            }
-            CKA_VALUE => return Err(Error::AttributeSensitive(attribute)),
-            _ => {
-                let slot = Slot::from_nibble(self.slot);
-                let value = slot_attribute(zone, slot, attribute).or_else(|| of_every_object(attribute));
-                value.ok_or(Error::AttributeTypeInvalid(attribute))?
-            }
-        })
+    /// [`Error::KeySizeRange`].
+    pub(crate) fn check_len(&self) -> Result<()> {
+        let lengths = self.kind.lengths();
+        if lengths.contains(&self.value.len()) {
+            return Ok(());
+        }
+        Err(Error::KeySizeRange(format!(
+            "CKA_VALUE_LEN: {}, where the chip keeps keys of {} to {} bytes",
+            self.value.len(),
+            lengths.start(),
+            lengths.end()
+        )))
     }
 }
 
@@ -137,86 +112,73 @@ pub struct NewSecret {
     pub slot: Option<Slot>,
 }
 
-/// Writes a key into a free place of the chip; answers its CKA_UNIQUE_ID. The state says that it is being written before it
+/// Writes a key into a free place of the chip; returns its CKA_UNIQUE_ID. The state says that it is being written before it
 /// is: a place that was begun and not committed is free again.
 ///
 /// # Errors
 /// [`Error::DeviceMemory`] if there is no free place, [`Error::ActionProhibited`] if the slot asked for takes no such key or
 /// the key to write it with is not on this host, those of state folder and chip.
-pub fn create(device: &mut Device, new: NewSecret) -> Result<String> {
+pub(crate) fn create(turn: &mut Turn<'_>, new: NewSecret) -> Result<String> {
     let NewSecret { kind, value, label, id, kept, slot } = new;
-    if !kind.lengths().contains(&value.len()) {
-        let (least, most) = (kind.lengths().start().to_owned(), kind.lengths().end().to_owned());
-        return Err(Error::KeySizeRange(format!(
-            "CKA_VALUE_LEN: {}, where the chip keeps keys of {least} to {most} bytes",
-            value.len()
-        )));
-    }
     let mut plaintext = Zeroizing::new([0; 32]);
     plaintext[..value.len()].copy_from_slice(&value);
-    device.with_chip(|chip, identity| {
-        let (place, block) = free_place(identity, kind, slot)?;
-        let write_key = identity.write_key(&place)?;
-        identity.confirm_chip(chip)?;
-        let unique_id = unique_id()?;
-        let mut secret = StoredSecret {
-            unique_id: unique_id.clone(),
-            slot: place.slot.number(),
-            block,
-            kind,
-            len: value.len() as u8,
-            label,
-            id,
-            kept,
-            check: Vec::new(),
-            pending: Some(PendingSecret::Write),
-        };
-        identity.store.change(|state| state.secrets.push(secret.clone()))?;
-        let written = identity.overwrite(chip, &secret.place(), write_key.as_ref(), &plaintext).and_then(|()| {
-            if kind == SecretKind::Aes {
-                secret.check = check_value(chip, &secret.place())?;
-            }
-            Ok(())
-        });
-        secret.pending = None;
-        let kept = identity.store.change(|state| {
-            state.secrets.retain(|known| known.unique_id != unique_id);
-            if written.is_ok() {
-                state.secrets.push(secret);
-            }
-        });
-        written.and(kept).map(|()| unique_id)
-    })
+    let (place, block) = free_place(&turn.known(), kind, slot)?;
+    let write_key = write_key(turn, &place)?;
+    turn.confirm_chip()?;
+    let unique_id = unique_id()?;
+    let mut secret = StoredSecret {
+        unique_id: unique_id.clone(),
+        slot: place.slot.number(),
+        block,
+        kind,
+        len: value.len() as u8,
+        label,
+        id,
+        kept,
+        check: Vec::new(),
+        pending: Some(PendingSecret::Write),
+    };
+    turn.change_state(|state| state.secrets.push(secret.clone()))?;
+    let written = overwrite(turn, &secret.place(), write_key.as_ref(), &plaintext).and_then(|()| {
+        if kind == SecretKind::Aes {
+            secret.check = check_value(turn, &secret.place())?;
+        }
+        Ok(())
+    });
+    secret.pending = None;
+    let kept = turn.change_state(|state| {
+        state.secrets.retain(|known| known.unique_id != unique_id);
+        if written.is_ok() {
+            state.secrets.push(secret);
+        }
+    });
+    written.and(kept).map(|()| unique_id)
 }
 
 /// Overwrites a key with random bytes.
 ///
 /// # Errors
 /// [`Error::ActionProhibited`] if the slot can't be written, those of state folder and chip.
-pub fn destroy(device: &mut Device, secret: &ChipSecret) -> Result<()> {
-    device.with_secret(secret, |chip, identity| {
-        let place = identity.secret_slot(secret.slot).cloned();
-        let place = place.ok_or_else(|| Error::ActionProhibited(format!("slot {} keeps its key", secret.slot)))?;
-        if let Some(stored) = identity.store.state().secret(&secret.unique_id) {
-            stored.kept.check_destroyable()?;
+pub(crate) fn destroy(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
+    turn.check_secret(secret)?;
+    let known = turn.known();
+    let place = known.identity.secret_slot(secret.slot);
+    let place = place.ok_or_else(|| Error::ActionProhibited(format!("slot {} keeps its key", secret.slot)))?;
+    if let Some(stored) = known.state().secret(&secret.unique_id) {
+        stored.kept.check_destroyable()?;
+    }
+    let write_key = write_key(turn, place)?;
+    let mut random = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *random)
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+    turn.confirm_chip()?;
+    turn.change_state(|state| {
+        if let Some(stored) = state.secrets.iter_mut().find(|stored| stored.unique_id == secret.unique_id) {
+            stored.pending = Some(PendingSecret::Destroy);
         }
-        let write_key = identity.write_key(&place)?;
-        let mut random = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *random)
-            .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
-        identity.confirm_chip(chip)?;
-        mark(identity, &secret.unique_id, Some(PendingSecret::Destroy))?;
-        identity.overwrite(chip, secret, write_key.as_ref(), &random)?;
-        identity.store.change(|state| forget(state, &secret.unique_id))
-    })
-}
-
-fn mark(identity: &mut Identity, unique_id: &str, pending: Option<PendingSecret>) -> Result<()> {
-    identity.store.change(|state| {
-        if let Some(secret) = state.secrets.iter_mut().find(|secret| secret.unique_id == unique_id) {
-            secret.pending = pending;
-        }
-    })
+    })?;
+    overwrite(turn, secret, write_key.as_ref(), &random)?;
+    turn.change_state(|state| forget(state, &secret.unique_id))
 }
 
 fn forget(state: &mut State, unique_id: &str) {
@@ -224,8 +186,9 @@ fn forget(state: &mut State, unique_id: &str) {
 }
 
 /// The first place for a key of this kind that the state knows no key in.
-fn free_place(identity: &Identity, kind: SecretKind, wanted: Option<Slot>) -> Result<(SecretSlot, u8)> {
-    let slots: Vec<&SecretSlot> = identity
+fn free_place(known: &Known, kind: SecretKind, wanted: Option<Slot>) -> Result<(SecretSlot, u8)> {
+    let slots: Vec<&SecretSlot> = known
+        .identity
         .secrets
         .iter()
         .filter(|place| place.kind == kind && wanted.is_none_or(|slot| slot == place.slot))
@@ -238,7 +201,7 @@ fn free_place(identity: &Identity, kind: SecretKind, wanted: Option<Slot>) -> Re
         }));
     }
     let taken = |place: &SecretSlot, block: u8| {
-        let secrets = &identity.store.state().secrets;
+        let secrets = &known.state().secrets;
         secrets.iter().any(|secret| secret.slot == place.slot.number() && secret.block == block)
     };
     let free = slots
@@ -253,131 +216,75 @@ fn free_place(identity: &Identity, kind: SecretKind, wanted: Option<Slot>) -> Re
     })
 }
 
-impl Identity {
-    /// The secret slot, if the slot is one.
-    pub fn secret_slot(&self, slot: Slot) -> Option<&SecretSlot> {
-        self.secrets.iter().find(|place| place.slot == slot)
-    }
-
-    /// The slot that holds this key, if the chip's configuration still has it so.
-    pub fn secret_slot_of(&self, secret: &StoredSecret) -> Option<&SecretSlot> {
-        self.secret_slot(Slot::from_nibble(secret.slot))
-            .filter(|place| place.kind == secret.kind && secret.block < place.keys)
-    }
-
-    /// The key that the slot is written with, where it is.
-    ///
-    /// # Errors
-    /// [`Error::ActionProhibited`] if this host does not have it.
-    fn write_key(&self, place: &SecretSlot) -> Result<Option<(Slot, IoKey)>> {
-        match place.access {
-            SecretAccess::Clear => Ok(None),
-            SecretAccess::Never => Err(Error::ActionProhibited(format!("slot {} is never written", place.slot))),
-            SecretAccess::Encrypted(key_slot) => self.transport_key(place.slot, key_slot).map(Some),
-        }
-    }
-
-    /// The key in `key_slot`, which `slot` is written with, and its slot.
-    ///
-    /// # Errors
-    /// [`Error::ActionProhibited`] if this host does not have it.
-    pub(crate) fn transport_key(&self, slot: Slot, key_slot: Slot) -> Result<(Slot, IoKey)> {
-        if key_slot != self.zone.chip_options().io_key() {
-            return Err(Error::ActionProhibited(format!(
-                "slot {slot} is written encrypted with the key in slot {key_slot}, which this host does not know"
-            )));
-        }
-        let key = self.io_key.load().map_err(|error| Error::ActionProhibited(error.to_string()))?;
-        let key = key.ok_or_else(|| {
-            Error::ActionProhibited(format!(
-                "slot {slot} is written encrypted with the IO protection key, which is not on this host: {} is missing \
-                 (atecc608 provision made it)",
-                self.io_key.path().display()
-            ))
-        })?;
-        Ok((key_slot, key))
-    }
-
-    /// An encrypted write's failure: a refusal means that the keys differ, or that the slot wants a login, which may not
-    /// outlive the nonce that such a write begins with (nobody has asked silicon yet).
-    pub(crate) fn write_refused(&self, slot: Slot, error: chip::Error) -> Error {
-        if !error.has_status(atecc608_wire::Status::EXECUTION_ERROR) {
-            return Error::Device(error);
-        }
-        let file = self.io_key.path().display();
-        if self.scheme.is_some_and(|scheme| scheme.guards(slot)) {
-            return Error::ActionProhibited(format!(
-                "slot {slot}: the chip refused the write: {file} does not hold this chip's IO protection key, or its \
-                 authorisation ends with a Nonce, and then a slot that wants the PIN takes no encrypted write \
-                 (docs/security.md): generate keys in the chip instead"
-            ));
-        }
-        Error::DeviceError(format!(
-            "slot {slot}: the chip refused the write; does {file} hold this chip's IO protection key?"
-        ))
-    }
-
-    fn overwrite(
-        &self,
-        chip: &mut Chip<Bus>,
-        secret: &ChipSecret,
-        write_key: Option<&(Slot, Zeroizing<[u8; 32]>)>,
-        plaintext: &[u8; 32],
-    ) -> Result<()> {
-        let write_key = write_key.map(|(slot, value)| SharedSecret { slot: *slot, value });
-        let address = Address::slot(secret.slot, secret.block, 0);
-        let written = chip.write_secret(&self.zone.serial_number(), write_key.as_ref(), address, plaintext);
-        written.map_err(|error| match write_key {
-            Some(_) => self.write_refused(secret.slot, error),
-            None => Error::Device(error),
-        })
-    }
-
-    /// Finishes what a process that died had begun with secret keys: a place that was being written is free, and of one
-    /// that was being destroyed the check value tells whether the key is still there.
-    pub(crate) fn resolve_secrets(&mut self, chip: &mut Chip<Bus>) -> Result<()> {
-        let open: Vec<StoredSecret> =
-            self.store.state().secrets.iter().filter(|secret| secret.pending.is_some()).cloned().collect();
-        for secret in open {
-            let slot = secret.slot;
-            if self.is_out_of_reach(Slot::from_nibble(slot)) {
-                // After the next login.
-                continue;
-            }
-            let is_there = secret.pending == Some(PendingSecret::Destroy)
-                && secret.kind == SecretKind::Aes
-                && check_value(chip, &secret.place())? == secret.check;
-            log::warn!(
-                "slot {slot}: the {} of a secret key was interrupted; {}",
-                if secret.pending == Some(PendingSecret::Write) { "writing" } else { "destruction" },
-                if is_there { "the key is still there" } else { "the place counts as free" }
-            );
-            let resolve = |state: &mut State| {
-                if is_there {
-                    let found = state.secrets.iter_mut().find(|known| known.unique_id == secret.unique_id);
-                    found.into_iter().for_each(|known| known.pending = None);
-                } else {
-                    forget(state, &secret.unique_id);
-                }
-            };
-            if let Err(error) = self.store.change(resolve) {
-                log::warn!("slot {slot}: what became of it is not kept: {error}");
-                self.store.assume(resolve);
-            }
-        }
-        Ok(())
+/// The key that the slot is written with, where it is.
+///
+/// # Errors
+/// [`Error::ActionProhibited`] if this host does not have it.
+fn write_key(turn: &Turn<'_>, place: &SecretSlot) -> Result<Option<(Slot, IoKey)>> {
+    match place.access {
+        SecretAccess::Clear => Ok(None),
+        SecretAccess::Never => Err(Error::ActionProhibited(format!("slot {} is never written", place.slot))),
+        SecretAccess::Encrypted(key_slot) => transport_key(turn, place.slot, key_slot).map(Some),
     }
 }
 
+fn overwrite(
+    turn: &mut Turn<'_>,
+    secret: &ChipSecret,
+    write_key: Option<&(Slot, IoKey)>,
+    plaintext: &[u8; 32],
+) -> Result<()> {
+    let shared = write_key.map(|(slot, value)| SharedSecret { slot: *slot, value });
+    let address = Address::slot(secret.slot, secret.block, 0);
+    let serial = turn.known().zone().serial_number();
+    let written = turn.chip.write_secret(&serial, shared.as_ref(), address, plaintext);
+    written.map_err(|error| match write_key {
+        Some(_) => write_refused(turn, secret.slot, error),
+        None => Error::Device(error),
+    })
+}
+
+/// Finishes what a process that died had begun with secret keys: a place that was being written is free, and of one that was being
+/// destroyed the check value tells whether the key is still there.
+///
+/// # Errors
+/// [`Error::Device`].
+pub(crate) fn resolve(turn: &mut Turn<'_>) -> Result<()> {
+    let known = turn.known();
+    for secret in known.state().secrets.iter().filter(|secret| secret.pending.is_some()) {
+        let slot = Slot::from_nibble(secret.slot);
+        if known.is_out_of_reach(slot) {
+            // After the next login.
+            continue;
+        }
+        let is_there = secret.pending == Some(PendingSecret::Destroy)
+            && secret.kind == SecretKind::Aes
+            && check_value(turn, &secret.place())? == secret.check;
+        log::warn!(
+            "slot {slot}: the {} of a secret key was interrupted; {}",
+            if secret.pending == Some(PendingSecret::Write) { "writing" } else { "destruction" },
+            if is_there { "the key is still there" } else { "the place counts as free" }
+        );
+        let resolve = |state: &mut State| {
+            if is_there {
+                let found = state.secrets.iter_mut().find(|known| known.unique_id == secret.unique_id);
+                found.into_iter().for_each(|known| known.pending = None);
+            } else {
+                forget(state, &secret.unique_id);
+            }
+        };
+        turn.notes.commit_at_least_here(slot, resolve, |_| {})?;
+    }
+    Ok(())
+}
+
 /// CKA_CHECK_VALUE of an AES key: the first bytes of an encrypted block of zeros.
-fn check_value(chip: &mut Chip<Bus>, secret: &ChipSecret) -> Result<Vec<u8>> {
+fn check_value(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<Vec<u8>> {
     let aes =
         Aes::Block { key: KeyLocation::Slot(secret.slot), unit: secret.aes_unit(), decrypt: false, input: [0; 16] };
-    let block = chip
-        .converse(|awake| {
-            awake.before_use(secret.slot)?;
-            awake.execute(&aes)
-        })
-        .map_err(Error::Device)?;
+    let block = turn.converse(|awake| {
+        awake.before_use(secret.slot)?;
+        awake.execute(&aes)
+    })?;
     Ok(block[..CHECK_LEN].to_vec())
 }

@@ -1,4 +1,5 @@
-//! The token's bus, on a simulated chip or a real one.
+//! The token's bus, on a simulated chip or a real one, and the processes that queue for it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod hardware;
+mod queue;

@@ -64,10 +64,10 @@ impl<P: Transport> Awake<'_, P> {
 }
 
 impl<P: Transport> Chip<P> {
-    /// Has the chip state that the private key in `slot` lives in it: Nonce, GenDig, GenKey (public), Sign.
+    /// Makes the chip state that the private key in `slot` lives in it: Nonce, five GenDig, GenKey (public), Sign.
     ///
     /// # Errors
-    /// Those of the conversation; [`Error::Status`] with 0F if there is no key, or a slot's rules forbid it.
+    /// As [`Chip::converse`]; [`Error::Status`] with 0F if there is no key, or a slot's rules forbid it.
     pub fn attest(&mut self, slot: Slot, challenge: &[u8; CHALLENGE_LEN]) -> Result<Evidence> {
         self.converse(|awake| {
             let Opening { zone, random } = awake.open_statement(challenge)?;
@@ -77,7 +77,7 @@ impl<P: Transport> Chip<P> {
         })
     }
 
-    /// As [`Chip::generate_key`], and has the chip state that the key was born in it. The key takes effect at most once;
+    /// As [`Chip::generate_key`], and makes the chip state that the key was born in it. The key takes effect at most once;
     /// what fails after it costs the statement, not the key.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use crate::target::{Selection, Target};
 use crate::x509::pem;
 use atecc608 as chip;
 use atecc608::attest::{Evidence, Kind, ATTESTER, CHALLENGE_LEN};
-use atecc608_token::attest::{BornKey, KeyName};
+use atecc608_token::attest::{self, BornKey, KeyName};
 use atecc608_token::{self as token, Token};
 use atecc608_wire::Slot;
 use enrolled::Enrolment;
@@ -84,7 +84,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         token.login(CKU_USER, Some(&first_line(path)?)).map_err(failed)?;
     }
     if arguments.public {
-        let (serial, point) = token.attestation_key().map_err(failed)?;
+        let (serial, point) = attest::attestation_key(&token).map_err(failed)?;
         return Output::new(pem::public_key(&point), &Enrolment::new(&serial, ATTESTER, &point));
     }
     let challenge = match arguments.challenge {
@@ -99,7 +99,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     // What is in the way of the file should show before there is a key.
     let file = arguments.output.as_deref().map(NewFile::create).transpose()?;
     let evidence = if arguments.generate {
-        let born = token.generate_attested_key(arguments.label.clone(), arguments.slot, &challenge);
+        let born = attest::generate_attested_key(&token, arguments.label.clone(), arguments.slot, &challenge);
         evidence_of(&place, born.map_err(|cause| not_generated(failed, cause))?)?
     } else {
         let key = match (&arguments.key, arguments.slot) {
@@ -107,7 +107,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             (None, Some(slot)) => KeyName::Slot(slot),
             (None, None) => return Err(Error::Refused("which key? --key LABEL, --slot N or --generate".to_owned())),
         };
-        token.attest_key(&key, &challenge).map_err(failed)?
+        attest::attest_key(&token, &key, &challenge).map_err(failed)?
     };
     print(&evidence, file)
 }

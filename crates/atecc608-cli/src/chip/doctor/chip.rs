@@ -13,7 +13,7 @@ use atecc608 as chip;
 use atecc608_contents::words;
 use atecc608_token::bus::OpenError;
 use atecc608_token::config::{BusLocation, Config, TokenConfig};
-use atecc608_token::{known, profile};
+use atecc608_token::{profile, recognised};
 use atecc608_wire::ConfigZone;
 
 /// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
@@ -212,7 +212,7 @@ fn profile(zone: &ConfigZone, checks: &mut Checks) {
     match profile::matching(zone) {
         Some(profile) => checks.ok("profile", format!("{}: {}", profile.name, profile.description)),
         None if !zone.config_locked() => checks.skip(&["profile"], "the chip is blank"),
-        None => match known::recognise(zone) {
+        None => match recognised::recognise(zone) {
             Some(known) => checks.ok("profile", format!("{}: keys may do what its configuration says", known.name)),
             None => checks
                 .ok("profile", "none of ours: keys are shown as slot-N, and may do what the chip's configuration says"),

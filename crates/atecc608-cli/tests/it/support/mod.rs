@@ -148,7 +148,7 @@ pub fn stderr(output: &Output) -> String {
 }
 
 pub fn hex(text: &str) -> Vec<u8> {
-    atecc608_token::config::parse_hex(&text.replace(' ', "")).unwrap()
+    base16ct::mixed::decode_vec(text.replace(' ', "")).unwrap()
 }
 
 /// A slot by its number.

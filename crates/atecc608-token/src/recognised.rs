@@ -8,7 +8,7 @@ use atecc608_wire::{ConfigZone, Slot};
 
 /// A configuration.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct Recognised {
     /// Whose it is.
     pub name: &'static str,
     /// SlotConfig and KeyConfig of its first slots.
@@ -16,20 +16,20 @@ pub struct Known {
 }
 
 /// All of them.
-const KNOWN: [Known; 4] = [
-    Known {
+const KNOWN: [Recognised; 4] = [
+    Recognised {
         name: "Trust&GO or TrustFLEX",
         slots: &[(0x0085, 0x0053), (0x0082, 0x0053), (0x2085, 0x0073), (0x2085, 0x0073), (0x2085, 0x0073)],
     },
-    Known {
+    Recognised {
         name: "mongoose-os",
         slots: &[(0x6487, 0x0033), (0x6487, 0x0033), (0x6487, 0x0033), (0x6487, 0x0033), (0x0F80, 0x003C)],
     },
-    Known {
+    Recognised {
         name: "Arduino ECCX08",
         slots: &[(0x2083, 0x0033), (0x2087, 0x0033), (0x2087, 0x0033), (0x2F87, 0x0033), (0x2F87, 0x0033)],
     },
-    Known {
+    Recognised {
         name: "the vendor's PKCS#11 example",
         slots: &[(0x208F, 0x0033), (0x44C4, 0x001C), (0x2087, 0x0013), (0x2087, 0x0013), (0x0F8F, 0x007C)],
     },
@@ -41,7 +41,7 @@ const PERMANENT: u16 = 0x8000;
 const VARIANTS: u16 = 0x1020;
 
 /// Whose configuration a chip has, if it is one of these.
-pub fn recognise(zone: &ConfigZone) -> Option<&'static Known> {
+pub fn recognise(zone: &ConfigZone) -> Option<&'static Recognised> {
     KNOWN.iter().find(|known| {
         Slot::all().zip(known.slots).all(|(slot, (access, key))| {
             (zone.slot_config(slot).0 ^ access) & !PERMANENT == 0 && (zone.key_config(slot).0 ^ key) & !VARIANTS == 0

@@ -1,0 +1,300 @@
+//! The classes of objects, a table for each: every attribute, how an object of the token answers it, which templates may have it,
+//! how it can be changed, and what a new session object gets.
+
+mod key_pair;
+mod secret_key;
+mod stored;
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::error::{Error, Result};
+use super::kept::{self, Kept};
+use super::object::SessionObject;
+use super::template::{bool_value, mechanisms_value, ulong_value, Template};
+
+pub(crate) use key_pair::{Half, KeyPair, NewPublicKey, PrivateKey, PublicKey};
+pub(crate) use secret_key::{NewSessionSecret, SecretInSlot, SecretKey};
+pub(crate) use stored::{certificate_check_value, Certificate, Data};
+
+/// A class of objects.
+pub(crate) trait Class: Sized + 'static {
+    /// An object of the token.
+    type Object<'a>;
+    /// A session object in the making.
+    type New<'a>: New;
+    /// The table.
+    const ROWS: &'static [Row<Self>];
+}
+
+/// One attribute of a class.
+pub(crate) struct Row<C: Class> {
+    attribute: CK_ATTRIBUTE_TYPE,
+    /// How an object of the token answers it; none: not at all.
+    read: Option<for<'a, 'b> fn(&'b C::Object<'a>) -> Answer>,
+    /// The templates that may have it.
+    given: Ways,
+    /// Whether the state keeps what a template gives.
+    kept: bool,
+    change: Change,
+    session: Session<C>,
+}
+
+/// How an attribute is answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Its value in the ABI's encoding.
+    Value(Vec<u8>),
+    /// It depends on the public key, which is not known yet.
+    NeedsPoint,
+    /// It has none, or none that may be told.
+    Error(Error),
+}
+
+/// Ways to make an object of a class; each has a template.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ways(u8);
+
+impl Ways {
+    const NONE: Self = Self(0);
+    /// C_GenerateKeyPair, whose two templates may have the same attributes.
+    pub(crate) const GENERATE_PAIR: Self = Self(1);
+    /// All others.
+    pub(crate) const CREATE: Self = Self(2);
+    const ALL: Self = Self(3);
+}
+
+/// How an attribute can be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Not at all.
+    Never,
+    /// To any value that it can have.
+    Freely,
+    /// In session objects only, to any value that it can have.
+    InSession,
+    /// In session objects only, to this value.
+    InSessionTo(bool),
+}
+
+/// What a new session object gets.
+enum Session<C: Class> {
+    /// Nothing: it does not have the attribute.
+    Nothing,
+    /// What its template says, else this.
+    Flag(bool),
+    /// What its template says, else an empty value.
+    Bytes,
+    /// Always this.
+    Is(bool),
+    /// Always an empty value.
+    Empty,
+    /// Always this.
+    Number(CK_ULONG),
+    /// What its kind of object makes of it.
+    Made(for<'a, 'b> fn(&'b C::New<'a>) -> Result<Vec<u8>>),
+}
+
+/// What every session object in the making has.
+pub(crate) trait New {
+    /// The template that it is made of.
+    fn template(&self) -> &Template;
+}
+
+/// Classes whose session objects are copies of the token's: nothing is made of a template.
+pub(crate) enum NeverNew {}
+
+impl New for NeverNew {
+    fn template(&self) -> &Template {
+        match *self {}
+    }
+}
+
+impl<C: Class> Row<C> {
+    /// An attribute that an object of the token answers; no template may have it, and nothing changes it.
+    const fn read(attribute: CK_ATTRIBUTE_TYPE, read: for<'a, 'b> fn(&'b C::Object<'a>) -> Answer) -> Self {
+        Self { read: Some(read), ..Self::unread(attribute) }
+    }
+
+    /// An attribute that no object of the token answers.
+    const fn unread(attribute: CK_ATTRIBUTE_TYPE) -> Self {
+        Self { attribute, read: None, given: Ways::NONE, kept: false, change: Change::Never, session: Session::Nothing }
+    }
+
+    /// Templates of these ways may have it.
+    const fn given(mut self, ways: Ways) -> Self {
+        self.given = ways;
+        self
+    }
+
+    /// The state keeps what a template gives.
+    const fn kept(mut self) -> Self {
+        self.kept = true;
+        self
+    }
+
+    const fn changes(mut self, change: Change) -> Self {
+        self.change = change;
+        self
+    }
+
+    const fn in_session(mut self, session: Session<C>) -> Self {
+        self.session = session;
+        self
+    }
+}
+
+fn row<C: Class>(attribute: CK_ATTRIBUTE_TYPE) -> Option<&'static Row<C>> {
+    C::ROWS.iter().find(|row| row.attribute == attribute)
+}
+
+/// What an object of the token answers.
+pub(crate) fn read<C: Class>(object: &C::Object<'_>, attribute: CK_ATTRIBUTE_TYPE) -> Answer {
+    match row::<C>(attribute).and_then(|row| row.read) {
+        Some(read) => read(object),
+        None => Answer::Error(Error::AttributeTypeInvalid(attribute)),
+    }
+}
+
+/// The value of an attribute that does not depend on a public key.
+///
+/// # Errors
+/// [`Error::AttributeTypeInvalid`], [`Error::AttributeSensitive`].
+pub(crate) fn value<C: Class>(object: &C::Object<'_>, attribute: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>> {
+    match read::<C>(object, attribute) {
+        Answer::Value(value) => Ok(value),
+        Answer::Error(error) => Err(error),
+        Answer::NeedsPoint => Err(Error::AttributeTypeInvalid(attribute)),
+    }
+}
+
+/// All that an object answers.
+pub(crate) fn values<C: Class>(object: &C::Object<'_>) -> Template {
+    let values = C::ROWS.iter().filter_map(|row| match row.read?(object) {
+        Answer::Value(value) => Some((row.attribute, Zeroizing::new(value))),
+        Answer::NeedsPoint | Answer::Error(_) => None,
+    });
+    Template::new(values.collect())
+}
+
+/// Refuses a template with an attribute that can't stand in it.
+///
+/// # Errors
+/// [`Error::AttributeTypeInvalid`].
+pub(crate) fn check_template<C: Class>(way: Ways, template: &Template) -> Result<()> {
+    match template.iter().find(|(attribute, _)| !may_be_given::<C>(way, *attribute)) {
+        Some((attribute, _)) => Err(Error::AttributeTypeInvalid(attribute)),
+        None => Ok(()),
+    }
+}
+
+fn may_be_given<C: Class>(way: Ways, attribute: CK_ATTRIBUTE_TYPE) -> bool {
+    row::<C>(attribute).is_some_and(|row| row.given.0 & way.0 != 0)
+}
+
+/// What of these templates the state keeps; the first that has an attribute counts.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`].
+pub(crate) fn kept<C: Class>(templates: &[&Template]) -> Result<Kept> {
+    let mut kept = Kept::default();
+    for row in C::ROWS.iter().filter(|row| row.kept) {
+        if let Some(value) = templates.iter().find_map(|template| template.bytes(row.attribute)) {
+            kept.set(row.attribute, value)?;
+        }
+    }
+    Ok(kept)
+}
+
+/// Changes what the state keeps of an object of the token; what it does not keep is only checked.
+///
+/// # Errors
+/// [`Error::AttributeReadOnly`], [`Error::AttributeValueInvalid`].
+pub(crate) fn change<C: Class>(kept: &mut Kept, template: &Template) -> Result<()> {
+    for (attribute, value) in template.iter() {
+        let row = row::<C>(attribute).filter(|row| row.change == Change::Freely);
+        if row.ok_or(Error::AttributeReadOnly(attribute))?.kept {
+            kept.set(attribute, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// The attributes of a new session object.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`].
+pub(crate) fn session_object<C: Class>(new: &C::New<'_>) -> Result<Template> {
+    let mut attributes = Template::default();
+    for row in C::ROWS {
+        let (attribute, template) = (row.attribute, new.template());
+        let value = match row.session {
+            Session::Nothing => continue,
+            Session::Flag(default) => bool_value(template.boolean(attribute)?.unwrap_or(default)),
+            Session::Bytes => {
+                let value = template.bytes(attribute).unwrap_or_default();
+                kept::check(attribute, value)?;
+                value.to_vec()
+            }
+            Session::Is(value) => bool_value(value),
+            Session::Empty => Vec::new(),
+            Session::Number(value) => ulong_value(value),
+            Session::Made(make) => make(new)?,
+        };
+        attributes.set(attribute, Zeroizing::new(value));
+    }
+    Ok(attributes)
+}
+
+/// Whether a session object's attribute may get this value.
+pub(crate) fn may_change_in_session(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> bool {
+    let Some(now) = object.attributes.bytes(attribute) else { return false };
+    let change = match object.attributes.ulong(CKA_CLASS) {
+        Ok(Some(CKO_SECRET_KEY)) => row::<SecretKey>(attribute).map(|row| row.change),
+        Ok(Some(CKO_PUBLIC_KEY)) => row::<PublicKey>(attribute).map(|row| row.change),
+        Ok(Some(CKO_CERTIFICATE)) => row::<Certificate>(attribute).map(|row| row.change),
+        _ => row::<Data>(attribute).map(|row| row.change),
+    };
+    match change {
+        Some(Change::Freely | Change::InSession) => true,
+        Some(Change::InSessionTo(to)) => value == bool_value(to) || value == now,
+        Some(Change::Never) | None => false,
+    }
+}
+
+/// Whether a copy of a session object takes this attribute along, to be made as the object was.
+pub(crate) fn is_copied(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE) -> bool {
+    let way = Ways::CREATE;
+    match object.attributes.ulong(CKA_CLASS) {
+        Ok(Some(CKO_SECRET_KEY)) => may_be_given::<SecretKey>(way, attribute),
+        Ok(Some(CKO_PUBLIC_KEY)) => may_be_given::<PublicKey>(way, attribute),
+        Ok(Some(CKO_CERTIFICATE)) => may_be_given::<Certificate>(way, attribute),
+        _ => may_be_given::<Data>(way, attribute),
+    }
+}
+
+fn yes_or_no(value: bool) -> Answer {
+    Answer::Value(bool_value(value))
+}
+
+fn number(value: CK_ULONG) -> Answer {
+    Answer::Value(ulong_value(value))
+}
+
+fn text(value: &str) -> Answer {
+    Answer::Value(value.as_bytes().to_vec())
+}
+
+fn mechanisms(mechanisms: &[CK_MECHANISM_TYPE]) -> Answer {
+    Answer::Value(mechanisms_value(mechanisms))
+}
+
+/// An empty value: nothing is said, or nothing is constrained (2.40 section 4.7.3, 3.2 section 4.8).
+fn empty() -> Answer {
+    Answer::Value(Vec::new())
+}
+
+/// CKA_OBJECT_VALIDATION_FLAGS: nothing here was validated by anybody (PKCS#11 3.2 section 4.4).
+fn no_validation() -> Answer {
+    number(0)
+}

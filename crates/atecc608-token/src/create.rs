@@ -1,0 +1,285 @@
+//! Creating objects that are not born in the chip: certificates and data in the state folder, public keys and others in the
+//! session.
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::certificate;
+use super::class::{self, Certificate, Data, NewPublicKey, PublicKey, Ways};
+use super::error::{Error, Result};
+use super::import::ImportRequest;
+use super::object::SessionObject;
+use super::point::{Point, P256_PARAMS};
+use super::secret::session::SecretRequest;
+use super::secret::stored::NewSecret;
+use super::snapshot::Known;
+use super::state::{StoredClass, StoredObject};
+use super::template::{bool_value, Template};
+use super::turn::Turn;
+use super::{learn, secret, SessionRef};
+use atecc608_wire::Slot;
+
+/// Largest CKA_VALUE of a certificate or data object, in bytes.
+const MAX_VALUE: usize = 64 * 1024;
+/// Longest label or application, in bytes.
+const MAX_TEXT: usize = 255;
+/// Longest id, in bytes.
+const MAX_ID: usize = 255;
+
+/// What C_CreateObject makes.
+pub(super) enum NewObject {
+    /// A certificate or data object.
+    Stored(NewStored),
+    /// A session object.
+    Session(SessionObject),
+    /// A secret key for the chip.
+    Secret(NewSecret),
+    /// A private key for the chip.
+    Private(ImportRequest),
+}
+
+/// A certificate or data object to be made.
+pub(super) struct NewStored {
+    object: StoredObject,
+    /// CKA_TOKEN.
+    pub(super) on_token: bool,
+    /// CKA_PRIVATE of a session object.
+    private: bool,
+    /// Whose key pair's names it gets where it was given none: the key that a certificate certifies.
+    certified: Option<Certified>,
+}
+
+/// The key that a certificate certifies, and which names are to be those of its key pair.
+#[derive(Clone, Copy)]
+struct Certified {
+    point: Point,
+    id: bool,
+    label: bool,
+}
+
+/// Reads a template for C_CreateObject.
+///
+/// # Errors
+/// What the template lacks or contradicts.
+pub(super) fn from_template(session: SessionRef, template: &Template) -> Result<NewObject> {
+    let class = template
+        .ulong(CKA_CLASS)?
+        .ok_or_else(|| Error::TemplateIncomplete("CKA_CLASS is missing from the template".to_owned()))?;
+    let on_token = template.boolean(CKA_TOKEN)?.unwrap_or(false);
+    if on_token && !session.read_write {
+        return Err(Error::SessionReadOnly);
+    }
+    match class {
+        CKO_CERTIFICATE | CKO_DATA => stored_object(class, on_token, template).map(NewObject::Stored),
+        CKO_PUBLIC_KEY if !on_token => Ok(NewObject::Session(public_key(session, template)?)),
+        CKO_PUBLIC_KEY => Err(Error::ActionProhibited(
+            "a public key on its own is kept as a session object only (CKA_TOKEN false)".to_owned(),
+        )),
+        CKO_PRIVATE_KEY => ImportRequest::new(session, template).map(NewObject::Private),
+        CKO_SECRET_KEY => {
+            let request = SecretRequest::new(session, template)?;
+            let missing = || Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".to_owned());
+            let key_type = request.key_type.ok_or_else(missing)?;
+            let value = request.value()?;
+            Ok(if on_token {
+                NewObject::Secret(request.for_chip(key_type, value)?)
+            } else {
+                NewObject::Session(request.for_session(session, key_type, value)?)
+            })
+        }
+        other => Err(Error::AttributeValueInvalid(format!("CKA_CLASS: objects of class {other:#x} can't be created"))),
+    }
+}
+
+fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) -> Result<NewStored> {
+    let kept = match class {
+        CKO_CERTIFICATE => {
+            class::check_template::<Certificate>(Ways::CREATE, template)?;
+            class::kept::<Certificate>
+        }
+        _ => {
+            class::check_template::<Data>(Ways::CREATE, template)?;
+            class::kept::<Data>
+        }
+    };
+    if template.boolean(CKA_TRUSTED)? == Some(true) {
+        // Only a security officer could say so.
+        return Err(Error::AttributeReadOnly(CKA_TRUSTED));
+    }
+    let kept = kept(&[template])?;
+    let private = template.boolean(CKA_PRIVATE)?.unwrap_or(false);
+    if on_token && private {
+        return Err(Error::TemplateInconsistent(
+            "CKA_PRIVATE=true: certificates and data lie in clear in the state folder and are public objects"
+                .to_owned(),
+        ));
+    }
+    let value = template.bytes(CKA_VALUE).unwrap_or_default();
+    check_value(value)?;
+    let label = checked_text(template, CKA_LABEL)?;
+    let application = checked_text(template, CKA_APPLICATION)?.unwrap_or_default();
+    let (class, id, certified) = if class == CKO_DATA {
+        (StoredClass::Data, template.bytes(CKA_OBJECT_ID).unwrap_or_default().to_vec(), None)
+    } else {
+        if template.ulong(CKA_CERTIFICATE_TYPE)?.is_some_and(|given| given != CKC_X_509) {
+            return Err(Error::AttributeValueInvalid("CKA_CERTIFICATE_TYPE: only CKC_X_509 is kept".to_owned()));
+        }
+        if value.is_empty() {
+            return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".to_owned()));
+        }
+        let fields = certificate::parse(value)?;
+        secret::session::given_check_value(template, &class::certificate_check_value(value))?;
+        let id = template.bytes(CKA_ID).filter(|id| !id.is_empty()).map(checked_id).transpose()?;
+        let (no_id, no_label) = (id.is_none(), label.is_none());
+        let certified = fields.point.map(|point| Certified { point, id: no_id, label: no_label });
+        (StoredClass::Certificate, id.unwrap_or_default(), certified.filter(|_| no_id || no_label))
+    };
+    let label = label.unwrap_or_default();
+    let value = value.to_vec();
+    let object = StoredObject { unique_id: unique_id()?, class, label, id, application, kept, value };
+    Ok(NewStored { object, on_token, private, certified })
+}
+
+impl NewStored {
+    /// The object, with the names of the key pair that is in the chip, if it is; none while that is not known.
+    pub(super) fn named(&self, known: &Known) -> Option<StoredObject> {
+        let mut object = self.object.clone();
+        if let Some(certified) = self.certified {
+            match pair_of(known, certified.point) {
+                Some((id, label)) => {
+                    object.id = if certified.id { id } else { object.id };
+                    object.label = if certified.label { label } else { object.label };
+                }
+                None if has_unknown_points(known) => return None,
+                None => {}
+            }
+        }
+        Some(object)
+    }
+
+    /// The object as its template names it.
+    pub(super) fn unnamed(&self) -> StoredObject {
+        self.object.clone()
+    }
+
+    /// The object, with the names of the key pair that is in the chip, if it is. Public keys that are not known are asked for.
+    pub(super) fn learn_names(&self, turn: &mut Turn<'_>) -> StoredObject {
+        self.named(&turn.known()).unwrap_or_else(|| {
+            if let Err(error) = learn_points(turn) {
+                log::debug!("which key a certificate is for is not known: {error}");
+            }
+            self.named(&turn.known()).unwrap_or_else(|| self.unnamed())
+        })
+    }
+
+    /// As a session object.
+    pub(super) fn for_session(&self, session: SessionRef, object: &StoredObject) -> SessionObject {
+        as_session_object(session, object, self.private)
+    }
+}
+
+/// Whether the chip may hold keys whose public keys are not known.
+fn has_unknown_points(known: &Known) -> bool {
+    let keys = known.identity.keys.iter().filter(|key| key.public && known.known_point(key.slot).is_none());
+    keys.map(|key| key.slot).any(|slot| known.known_presence(slot) != Some(false))
+}
+
+/// Asks for all public keys that are not known.
+fn learn_points(turn: &mut Turn<'_>) -> Result<()> {
+    let known = turn.known();
+    let slots = known.identity.keys.iter().filter(|key| key.public).map(|key| key.slot);
+    let unknown: Vec<Slot> = slots.filter(|slot| known.known_point(*slot).is_none()).collect();
+    learn::presence(turn, &unknown)?;
+    for slot in unknown {
+        if turn.known().known_presence(slot) == Some(true) {
+            learn::point(turn, slot)?;
+        }
+    }
+    Ok(())
+}
+
+/// Id and label of the key pair with this public key, as far as points are known.
+fn pair_of(known: &Known, point: Point) -> Option<(Vec<u8>, String)> {
+    let key = known.identity.keys.iter().find(|key| known.known_point(key.slot) == Some(point))?;
+    let pair = known.pair(key.slot)?;
+    let id = pair.given_id().map(<[u8]>::to_vec).unwrap_or_else(|| point.key_id().to_vec());
+    Some((id, pair.label().to_owned()))
+}
+
+/// A certificate or data object that lives in the session only.
+pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, private: bool) -> SessionObject {
+    let mut attributes = match object.class {
+        StoredClass::Certificate => class::values::<Certificate>(object),
+        StoredClass::Data => class::values::<Data>(object),
+    };
+    // It gets another CKA_UNIQUE_ID as one of the session.
+    attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(false)));
+    attributes.set(CKA_PRIVATE, Zeroizing::new(bool_value(private)));
+    SessionObject { session: session.id, attributes }
+}
+
+/// A public key to verify with: pkcs11-provider makes one for each peer.
+fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject> {
+    class::check_template::<PublicKey>(Ways::CREATE, template)?;
+    let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template"));
+    match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
+        CKK_EC => {}
+        other => {
+            return Err(Error::AttributeValueInvalid(format!(
+                "CKA_KEY_TYPE: {other:#x}, where only CKK_EC is supported"
+            )))
+        }
+    }
+    if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
+        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".to_owned()));
+    }
+    let point = Point::from_caller(template.bytes(CKA_EC_POINT).ok_or_else(|| missing("CKA_EC_POINT"))?)
+        .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".to_owned()))?;
+    // Checked as what is kept is, though nothing is kept of it.
+    class::kept::<PublicKey>(&[template])?;
+    checked_text(template, CKA_LABEL)?;
+    if template.boolean(CKA_TRUSTED)? == Some(true) {
+        return Err(Error::AttributeReadOnly(CKA_TRUSTED));
+    }
+    let given_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
+    if given_info.is_some_and(|info| info != point.public_key_info()) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_PUBLIC_KEY_INFO is not the public key of CKA_EC_POINT".to_owned(),
+        ));
+    }
+    let attributes = class::session_object::<PublicKey>(&NewPublicKey { template, point })?;
+    Ok(SessionObject { session: session.id, attributes })
+}
+
+pub(super) fn check_value(value: &[u8]) -> Result<()> {
+    if value.len() > MAX_VALUE {
+        return Err(Error::DeviceMemory(format!(
+            "CKA_VALUE: {} bytes, where at most {MAX_VALUE} are kept",
+            value.len()
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn checked_text(template: &Template, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<String>> {
+    match template.text(attribute)? {
+        Some(text) if text.len() > MAX_TEXT => {
+            Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} has more than {MAX_TEXT} bytes")))
+        }
+        text => Ok(text.map(str::to_owned)),
+    }
+}
+
+pub(super) fn checked_id(id: &[u8]) -> Result<Vec<u8>> {
+    if id.len() > MAX_ID {
+        return Err(Error::AttributeValueInvalid(format!("CKA_ID has more than {MAX_ID} bytes")));
+    }
+    Ok(id.to_vec())
+}
+
+pub(super) fn unique_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+    Ok(base16ct::lower::encode_string(&bytes))
+}

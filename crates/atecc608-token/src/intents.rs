@@ -1,0 +1,63 @@
+//! What becomes of a key's replacement that was begun and not committed: the public key in the slot tells whether it took effect.
+
+use super::error::Result;
+use super::learn::read_point;
+use super::state::{Intent, Purpose, SlotState, State};
+use super::turn::Turn;
+use atecc608_wire::Slot;
+
+/// Finishes what a process that died had begun.
+///
+/// A destruction leaves no tombstone then. The state may be a backup from the middle of one, and the key that is in
+/// the slot now one that was generated since: it must neither be hidden nor count as free.
+///
+/// # Errors
+/// [`Error::Device`](super::Error::Device).
+pub(crate) fn resolve(turn: &mut Turn<'_>) -> Result<()> {
+    let known = turn.known();
+    for state in known.state().slots.iter().filter(|state| state.intent.is_some()) {
+        // The others after the next login.
+        if !known.is_out_of_reach(Slot::from_nibble(state.slot)) {
+            resolve_one(turn, state)?;
+        }
+    }
+    Ok(())
+}
+
+fn resolve_one(turn: &mut Turn<'_>, state: &SlotState) -> Result<()> {
+    let slot = Slot::from_nibble(state.slot);
+    let Some(intent) = &state.intent else { return Ok(()) };
+    let now = turn.converse(|awake| if awake.key_valid(slot)? { read_point(awake, slot) } else { Ok(None) })?;
+    let now_bytes = now.map(|point| point.uncompressed().to_vec());
+    let took_effect = intent.took_effect(now_bytes.as_deref());
+    log::warn!(
+        "slot {slot}: a {} was interrupted; {}",
+        match intent.purpose {
+            Purpose::Generate => "key generation",
+            Purpose::Import => "key import",
+            Purpose::Destroy => "key destruction",
+        },
+        match (took_effect, intent.purpose) {
+            (false, _) => "it had not taken effect",
+            (true, Purpose::Generate | Purpose::Import) => "it had taken effect",
+            (true, Purpose::Destroy) =>
+                "the key is gone, and the slot holds another one: destroy that, if nobody uses it",
+        }
+    );
+    let resolve = |state: &mut State| {
+        let slot_state = state.slot_mut(slot);
+        slot_state.intent = None;
+        if took_effect {
+            let new_key = Intent { purpose: Purpose::Generate, ..intent.clone() };
+            slot_state.intent_took_effect(&new_key, now_bytes.clone());
+        }
+    };
+    turn.notes.commit_at_least_here(slot, resolve, |known| {
+        if took_effect {
+            known.key_was_replaced(slot, now);
+        } else {
+            // It may be a destroyed one that was about to be replaced.
+            known.key_is_present(slot, None, None);
+        }
+    })
+}

@@ -1,0 +1,119 @@
+//! Results that cross the bus encrypted: whether chip and host share an IO protection key, and whether KDF is the HMAC that it is
+//! taken for. The chip is asked once in a process.
+
+use super::error::{Error, Result};
+use super::io_key::IoKey;
+use super::turn::Turn;
+use atecc608 as chip;
+use atecc608::secrets::SharedSecret;
+use atecc608_wire::{Slot, Status};
+
+/// What was found out.
+#[derive(Debug, Default)]
+pub(crate) struct IoProtection {
+    /// Whether the key in the file is the chip's; unknown until asked.
+    key_is_right: Option<bool>,
+    /// Whether KDF with the key of each slot is an HMAC; unknown until asked.
+    kdf_is_hmac: [Option<bool>; 16],
+}
+
+/// The IO protection key, if chip and host share one. Two commands once in a process; a wrong or missing key costs secrecy on
+/// the bus, and nothing else.
+pub(crate) fn shared_key(turn: &mut Turn<'_>) -> Option<IoKey> {
+    let known = turn.known();
+    let options = known.zone().chip_options();
+    if !options.io_protection() || turn.io_protection.key_is_right == Some(false) {
+        return None;
+    }
+    let key = known.identity.io_key.load().unwrap_or_else(|error| {
+        log::warn!("{error}");
+        None
+    })?;
+    if turn.io_protection.key_is_right.is_none() {
+        let secret = SharedSecret { slot: options.io_key(), value: &key };
+        let serial = known.zone().serial_number();
+        match turn.chip.converse(|awake| awake.proves(&serial, &secret)) {
+            Ok(right) => turn.io_protection.key_is_right = Some(right),
+            // Asked again next time.
+            Err(error) => {
+                log::debug!("the IO protection key was not checked: {error}");
+                return None;
+            }
+        }
+        if turn.io_protection.key_is_right == Some(false) {
+            log::warn!(
+                "{} is not the IO protection key of the chip {serial}: results cross the bus in clear",
+                known.identity.io_key.path().display()
+            );
+            return None;
+        }
+    }
+    Some(key)
+}
+
+/// Whether KDF in its HKDF form answers the HMAC-SHA-256 that it is taken for (fact sheet section 3.9: not confirmed by a public
+/// vector). A message that means nothing is asked both ways, once in a process for each slot.
+///
+/// # Errors
+/// [`Error::Device`], but not that the chip refuses KDF.
+pub(crate) fn kdf_is_hmac(turn: &mut Turn<'_>, slot: Slot, io_key: &IoKey) -> Result<bool> {
+    if let Some(known) = turn.io_protection.kdf_is_hmac[slot.index()] {
+        return Ok(known);
+    }
+    let message = b"atecc608-pkcs11: is KDF an HMAC?";
+    let answer = turn.converse(|awake| {
+        let hash = match awake.hmac_encrypted(slot, message, io_key) {
+            Err(chip::Error::Status { .. }) => return Ok(false),
+            other => other?,
+        };
+        Ok(*hash == awake.hmac(slot, message)?)
+    })?;
+    if !answer {
+        log::warn!("slot {slot}: this chip's KDF does not answer an HMAC; what is derived crosses the bus in clear");
+    }
+    turn.io_protection.kdf_is_hmac[slot.index()] = Some(answer);
+    Ok(answer)
+}
+
+/// The key in `key_slot`, which `slot` is written with, and its slot.
+///
+/// # Errors
+/// [`Error::ActionProhibited`] if this host does not have it.
+pub(crate) fn transport_key(turn: &Turn<'_>, slot: Slot, key_slot: Slot) -> Result<(Slot, IoKey)> {
+    let known = turn.known();
+    if key_slot != known.zone().chip_options().io_key() {
+        return Err(Error::ActionProhibited(format!(
+            "slot {slot} is written encrypted with the key in slot {key_slot}, which this host does not know"
+        )));
+    }
+    let file = &known.identity.io_key;
+    let key = file.load().map_err(|error| Error::ActionProhibited(error.to_string()))?;
+    let key = key.ok_or_else(|| {
+        Error::ActionProhibited(format!(
+            "slot {slot} is written encrypted with the IO protection key, which is not on this host: {} is missing \
+             (atecc608 provision made it)",
+            file.path().display()
+        ))
+    })?;
+    Ok((key_slot, key))
+}
+
+/// An encrypted write's failure: a refusal means that the keys differ, or that the slot wants a login, which may not outlive the
+/// nonce that such a write begins with (nobody has asked silicon yet).
+pub(crate) fn write_refused(turn: &Turn<'_>, slot: Slot, error: chip::Error) -> Error {
+    if !error.has_status(Status::EXECUTION_ERROR) {
+        return Error::Device(error);
+    }
+    let known = turn.known();
+    let file = known.identity.io_key.path().display();
+    if known.identity.scheme.is_some_and(|scheme| scheme.guards(slot)) {
+        return Error::ActionProhibited(format!(
+            "slot {slot}: the chip refused the write: {file} does not hold this chip's IO protection key, or its \
+             authorisation ends with a Nonce, and then a slot that wants the PIN takes no encrypted write \
+             (docs/security.md): generate keys in the chip instead"
+        ));
+    }
+    Error::DeviceError(format!(
+        "slot {slot}: the chip refused the write; does {file} hold this chip's IO protection key?"
+    ))
+}

@@ -1,0 +1,464 @@
+//! The chip's side of a token, and the one place where a call takes its turn there: the queue of this process, the lock on the
+//! bus, and whether it is still the same chip. All that a call asks of the chip it does in one turn.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::deadline::Deadline;
+use super::error::{explain, Error, Result};
+use super::fair::FairMutex;
+use super::identity::Identity;
+use super::io_protection::IoProtection;
+use super::object::KeyRef;
+use super::secret::ChipSecret;
+use super::snapshot::Known;
+use super::state::State;
+use super::token::Token;
+use super::{intents, secret};
+use crate::bus::{host_random, Bus, LockGuard, OpenError};
+use atecc608::authorise::{Gate, Secret};
+use atecc608::{self as chip, Awake, Chip};
+use atecc608_wire::Slot;
+
+/// The chip of one token, behind its queue.
+pub(crate) struct Line(FairMutex<ChipSide>);
+
+/// What only the one whose turn it is may use.
+#[derive(Default)]
+struct ChipSide {
+    /// The open bus, with the chip on it.
+    chip: Option<Chip<Bus>>,
+    io_protection: IoProtection,
+    /// Where the epochs of the next chip's keys begin: no handle made for this one may name a key of that one.
+    first_epoch: u32,
+}
+
+/// A turn with the chip: the bus is locked, the chip is the one that is known, its state is read and resolved.
+pub(crate) struct Turn<'t> {
+    /// The chip.
+    pub(crate) chip: &'t mut Chip<Bus>,
+    /// What was found out about results that cross the bus encrypted.
+    pub(crate) io_protection: &'t mut IoProtection,
+    /// What is known, and how it changes.
+    pub(crate) notes: Notes<'t>,
+}
+
+/// What the one whose turn it is knows and learns; posted as it is learned.
+pub(crate) struct Notes<'t> {
+    token: &'t Token,
+    known: Arc<Known>,
+}
+
+/// When a chip that is known is asked whether it is still there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Confirm {
+    Always,
+    /// If it did not answer the last time: another one may be there now.
+    AfterItWasLost,
+}
+
+impl Line {
+    /// A chip that nobody has met; touches no bus.
+    pub(crate) fn new() -> Self {
+        Self(FairMutex::new(ChipSide::default()))
+    }
+
+    /// Waits for a turn, and does the work in it.
+    ///
+    /// # Errors
+    /// [`Error::DeviceError`] at the deadline; [`Error::TokenNotPresent`], [`Error::TokenNotRecognized`], [`Error::Device`];
+    /// [`Error::UserNotLoggedIn`] where the work wants a login; those of the work.
+    pub(crate) fn turn<T>(
+        &self,
+        token: &Token,
+        deadline: Deadline,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token, deadline))?;
+        let guard = side.lock_bus(token, deadline)?;
+        side.take_turn(token, guard, work)
+    }
+
+    /// The chip, identified if it is not known yet.
+    ///
+    /// # Errors
+    /// As [`Line::turn`].
+    pub(crate) fn meet(&self, token: &Token, deadline: Deadline) -> Result<Arc<Known>> {
+        let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token, deadline))?;
+        // Another thread may have met it meanwhile.
+        if let Some(known) = &token.board.snapshot().known {
+            return Ok(known.clone());
+        }
+        let guard = side.lock_bus(token, deadline)?;
+        let met = side.meet(token, Confirm::AfterItWasLost);
+        drop(guard);
+        side.note(token, met.as_ref().err());
+        met
+    }
+
+    /// As [`Line::turn`], if the turn can be had at once; none if chip or bus are in use.
+    pub(crate) fn try_turn<T>(
+        &self,
+        token: &Token,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
+    ) -> Option<Result<T>> {
+        let side = &mut *self.0.try_lock()?;
+        let guard = side.try_lock_bus(token).transpose()?;
+        Some(guard.and_then(|guard| side.take_turn(token, guard, work)))
+    }
+
+    /// Looks whether the chip is there, as of the last second. Waits for a turn only with a deadline; else a busy chip or bus
+    /// answers none.
+    pub(crate) fn look(&self, token: &Token, deadline: Option<Deadline>) -> Option<Result<Arc<Known>>> {
+        let mut side = match deadline {
+            Some(deadline) => match self.0.lock(deadline) {
+                Some(side) => side,
+                None => return Some(Err(not_found(token, held_here(token, deadline)))),
+            },
+            None => self.0.try_lock()?,
+        };
+        // Another thread may have looked meanwhile.
+        if let Some(found) = token.board.snapshot().fresh() {
+            return Some(found);
+        }
+        let found = side.look(token, deadline)?;
+        Some(found.map_err(|error| not_found(token, error)))
+    }
+}
+
+/// Remembers that the chip was looked for and not found.
+fn not_found(token: &Token, error: Error) -> Error {
+    let error = not_present(error);
+    token.board.change(|snapshot| {
+        let presence = &mut snapshot.presence;
+        // Once, not at each of the many calls that ask.
+        let text = error.to_string();
+        if presence.last_failure.as_ref().is_none_or(|(_, last)| last.to_string() != text) {
+            log::warn!("{}: {text}", token.place());
+        }
+        presence.last_failure = Some((Instant::now(), error.clone()));
+        presence.last_contact = None;
+    });
+    error
+}
+
+impl ChipSide {
+    fn look(&mut self, token: &Token, deadline: Option<Deadline>) -> Option<Result<Arc<Known>>> {
+        let guard = match deadline {
+            Some(deadline) => self.lock_bus(token, deadline),
+            None => self.try_lock_bus(token).transpose()?,
+        };
+        Some(guard.and_then(|guard| {
+            let met = self.meet(token, Confirm::Always);
+            drop(guard);
+            self.note(token, met.as_ref().err());
+            met
+        }))
+    }
+
+    /// The bus, opened if it is not.
+    fn open(&mut self, token: &Token) -> Result<&mut Chip<Bus>> {
+        let config = &token.config;
+        let chip = match self.chip.take() {
+            Some(chip) => chip,
+            None => {
+                let place = &token.token_config;
+                let bus = Bus::open(&place.bus, place.address, &config.state_dir).map_err(|error| match error {
+                    OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
+                        Error::TokenNotPresent(text)
+                    }
+                    OpenError::Other(text) => Error::DeviceError(text),
+                })?;
+                let mut chip = Chip::new(bus, host_random);
+                if let Some(known) = &token.board.snapshot().known {
+                    chip.apply_timing(known.zone());
+                }
+                chip
+            }
+        };
+        Ok(self.chip.insert(chip))
+    }
+
+    fn lock_bus(&mut self, token: &Token, deadline: Deadline) -> Result<LockGuard> {
+        let bus = self.open(token)?.transport_mut();
+        bus.lock(deadline).map_err(|error| Error::DeviceError(error.to_string()))
+    }
+
+    fn try_lock_bus(&mut self, token: &Token) -> Result<Option<LockGuard>> {
+        let bus = self.open(token)?.transport_mut();
+        bus.try_lock().map_err(|error| Error::DeviceError(error.to_string()))
+    }
+
+    /// The chip that answers: identified at the first time, four Reads; later one Read where it is to be confirmed.
+    fn meet(&mut self, token: &Token, confirm: Confirm) -> Result<Arc<Known>> {
+        let snapshot = token.board.snapshot();
+        let Some(known) = &snapshot.known else { return self.identify(token) };
+        if confirm == Confirm::AfterItWasLost && snapshot.presence.last_contact.is_some() {
+            return Ok(known.clone());
+        }
+        let seen = self.converse(|awake| awake.read_identity())?;
+        let zone = known.zone();
+        // A chip that is not locked yet may have been provisioned meanwhile.
+        if seen[..] == zone.as_bytes()[..32] && zone.data_locked() {
+            return Ok(known.clone());
+        }
+        if seen[..13] != zone.as_bytes()[..13] {
+            log::warn!("{}: another chip answers at {:#04x}", token.token_config.bus, token.token_config.address);
+        }
+        token.login.end_where_it_rests_on_a_secret(&token.board);
+        let next_epoch = token.board.change(|snapshot| snapshot.known.take().map(|known| known.next_epoch()));
+        self.first_epoch = next_epoch.unwrap_or(self.first_epoch);
+        self.identify(token)
+    }
+
+    fn identify(&mut self, token: &Token) -> Result<Arc<Known>> {
+        let zone = self.converse(|awake| awake.read_config()).map_err(not_present)?;
+        let chip = self.chip.as_mut().ok_or_else(no_chip)?;
+        chip.apply_timing(&zone);
+        let simulated = chip.transport_mut().is_simulated();
+        let identity = Identity::new(zone, simulated, &token.config, &token.token_config)?;
+        let state = identity.state_file.read();
+        self.io_protection = IoProtection::default();
+        Ok(token.board.change(|snapshot| {
+            let known = Known::new(identity, state, self.first_epoch, snapshot.who);
+            snapshot.known.insert(Arc::new(known)).clone()
+        }))
+    }
+
+    fn converse<T>(&mut self, work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>) -> Result<T> {
+        self.chip.as_mut().ok_or_else(no_chip)?.converse(work).map_err(Error::Device)
+    }
+
+    /// A whole turn, with the bus locked until the work is done.
+    fn take_turn<T>(
+        &mut self,
+        token: &Token,
+        guard: LockGuard,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let met = self.meet(token, Confirm::AfterItWasLost);
+        let result = met.and_then(|known| self.work(token, known, work));
+        drop(guard);
+        self.note(token, result.as_ref().err());
+        result
+    }
+
+    /// The work of a turn, after what comes before it for all of them.
+    fn work<T>(
+        &mut self,
+        token: &Token,
+        known: Arc<Known>,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
+    ) -> Result<T> {
+        token.state_access.refresh(&token.board);
+        let secret = token.login.user_secret(&token.board);
+        let (Some(chip), Some(known)) = (self.chip.as_mut(), token.board.snapshot().known.clone().or(Some(known)))
+        else {
+            return Err(no_chip());
+        };
+        chip.set_gate(known.identity.scheme.map(|scheme| Gate {
+            serial: known.zone().serial_number(),
+            key: scheme.authorisation,
+            slots: scheme.guarded,
+            secret: secret.clone().map(|secret| Box::new(secret) as Box<dyn Secret + Send>),
+        }));
+        let notes = Notes { token, known };
+        let mut turn = Turn { chip, io_protection: &mut self.io_protection, notes };
+        let resolved = intents::resolve(&mut turn).and_then(|()| secret::stored::resolve(&mut turn));
+        let result = resolved.and_then(|()| work(&mut turn));
+        // The secret stays where it can be wiped.
+        turn.chip.set_gate(None);
+        result.map_err(|error| match error {
+            Error::Device(error @ chip::Error::NotAuthorised { refused, .. }) => {
+                if refused {
+                    log::warn!("{}", explain(&error));
+                    token.login.end_if_it_rests_on(secret.as_ref(), &token.board);
+                }
+                Error::UserNotLoggedIn
+            }
+            other => other,
+        })
+    }
+
+    /// Remembers that the chip answered, or that it did not.
+    fn note(&mut self, token: &Token, error: Option<&Error>) {
+        let answered = match error {
+            Some(Error::TokenNotPresent(_)) => false,
+            Some(Error::Device(error)) if error.is_absence() => false,
+            Some(Error::Device(chip::Error::Bus(_))) => {
+                // An adapter that was unplugged and is back is another node behind the same name: open it anew.
+                self.chip = None;
+                false
+            }
+            _ => true,
+        };
+        token.board.change(|snapshot| {
+            snapshot.presence.last_contact = answered.then(Instant::now);
+            if answered {
+                snapshot.presence.last_failure = None;
+            }
+        });
+    }
+}
+
+impl Turn<'_> {
+    /// What is known by now.
+    pub(crate) fn known(&self) -> Arc<Known> {
+        self.notes.known.clone()
+    }
+
+    /// Holds one conversation.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub(crate) fn converse<T>(&mut self, work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>) -> Result<T> {
+        self.chip.converse(work).map_err(Error::Device)
+    }
+
+    /// As [`Turn::converse`], but not tried again where the slot's uses are counted for good.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub(crate) fn converse_with_key<T>(
+        &mut self,
+        slot: Slot,
+        work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>,
+    ) -> Result<T> {
+        let limited = self.notes.known.key_slot(slot).is_some_and(|key| key.limited_use);
+        let result = if limited { self.chip.converse_once(work) } else { self.chip.converse(work) };
+        result.map_err(Error::Device)
+    }
+
+    /// See [`Notes::learn`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn learn<T>(&mut self, change: impl FnOnce(&mut Known) -> T) -> Result<T> {
+        self.notes.learn(change)
+    }
+
+    /// See [`Notes::change_state`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn change_state(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
+        self.notes.change_state(change)
+    }
+
+    /// Checks that the slot still holds the key that a handle names.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`].
+    pub(crate) fn check_key(&self, key: KeyRef) -> Result<()> {
+        if self.notes.known.is_there(key) {
+            return Ok(());
+        }
+        Err(Error::KeyHandleInvalid(format!(
+            "slot {} holds another key than when it was found, or none: find the key again",
+            key.slot
+        )))
+    }
+
+    /// Checks that a secret key is still there.
+    ///
+    /// # Errors
+    /// [`Error::KeyHandleInvalid`].
+    pub(crate) fn check_secret(&self, secret: &ChipSecret) -> Result<()> {
+        if self.notes.known.state().secret(&secret.unique_id).is_some() {
+            return Ok(());
+        }
+        Err(Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot)))
+    }
+
+    /// Checks that the chip that answers is the one that is known, before something in it is changed for good: one Read.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotPresent`] if another one answers.
+    pub(crate) fn confirm_chip(&mut self) -> Result<()> {
+        let seen = self.converse(|awake| awake.read_identity())?;
+        let zone = self.notes.known.zone();
+        if seen[..13] == zone.as_bytes()[..13] {
+            return Ok(());
+        }
+        let serial = zone.serial_number();
+        Err(Error::TokenNotPresent(format!("another chip answers where {serial} was: nothing was changed in it")))
+    }
+}
+
+impl Notes<'_> {
+    /// Posts what was learned.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotPresent`] if another chip is known by now.
+    pub(crate) fn learn<T>(&mut self, change: impl FnOnce(&mut Known) -> T) -> Result<T> {
+        let learned = self.token.board.change_known(&self.known.identity, change);
+        self.reread();
+        learned.ok_or_else(no_chip)
+    }
+
+    fn reread(&mut self) {
+        if let Some(known) = &self.token.board.snapshot().known {
+            self.known = known.clone();
+        }
+    }
+
+    /// Changes the state, fsynced before it returns.
+    ///
+    /// # Errors
+    /// [`Error::TokenWriteProtected`], [`Error::DeviceMemory`]; the state is then what it was.
+    pub(crate) fn change_state(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
+        self.commit(change, |_| {})
+    }
+
+    /// As [`Notes::change_state`]; what the chip holds since is posted in the same moment, or where the state can't be written,
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Notes::change_state`].
+    pub(crate) fn commit(&mut self, change: impl FnOnce(&mut State), learned: impl Fn(&mut Known)) -> Result<()> {
+        // Compiled once for all changes: there are many.
+        let mut change = Some(change);
+        let once = &mut |state: &mut State| {
+            if let Some(change) = change.take() {
+                change(state);
+            }
+        };
+        let changed = self.token.state_access.change(&self.token.board, once, &learned);
+        self.reread();
+        changed
+    }
+
+    /// As [`Notes::commit`]; where the file can't be written the state changes in this process only, and the next change that can
+    /// be written takes it along.
+    pub(crate) fn commit_at_least_here(
+        &mut self,
+        slot: Slot,
+        change: impl Fn(&mut State),
+        learned: impl Fn(&mut Known),
+    ) -> Result<()> {
+        let Err(error) = self.commit(&change, learned) else { return Ok(()) };
+        // Keys can be used all the same.
+        log::warn!("slot {slot}: what became of it is not kept: {error}");
+        self.learn(|known| change(&mut Arc::make_mut(&mut known.state_read).state))
+    }
+}
+
+pub(crate) fn no_chip() -> Error {
+    Error::TokenNotPresent("no chip was found".to_owned())
+}
+
+/// A chip that does not answer where one is looked for is an empty slot.
+fn not_present(error: Error) -> Error {
+    match error {
+        Error::Device(error) if error.is_absence() => Error::TokenNotPresent(error.to_string()),
+        other => other,
+    }
+}
+
+fn held_here(token: &Token, deadline: Deadline) -> Error {
+    Error::DeviceError(format!(
+        "{} has been in use by other threads of this process for {} ms",
+        token.place(),
+        deadline.elapsed().as_millis()
+    ))
+}
