@@ -28,8 +28,8 @@ from cryptoki import CKA_LABEL, CKF_SERIAL_SESSION, CKM_ECDSA, CKR_OK, Attribute
 CKF_OS_LOCKING_OK = 0x02
 # The longest call, beside the time of all signatures before it.
 LONGEST_IN_QUEUES = 1.5
-# What asks nothing of the chip.
-AT_ONCE_MS = 20
+# What asks nothing of the chip; on a machine that may be busy with other things, in the short run.
+AT_ONCE_MS, AT_ONCE_SHORT_MS = 20, 100
 
 missed = []
 
@@ -156,16 +156,16 @@ def many(processes, threads, seconds):
     goal(f"the longest call, in queues of {queue} x {one:.0f} ms", longest / (queue * one), LONGEST_IN_QUEUES)
 
 
-def one_process(threads, seconds):
+def one_process(threads, seconds, at_once_ms):
     heading(f"1 process with {threads} threads that sign for {seconds} s")
     calls = run_at_once(1, threads, seconds)[0]
     longest = distribution("C_SignInit", [init for _, init, _ in calls])
     distribution("C_Sign", [sign for _, _, sign in calls])
     goal("errors", sum(rv != CKR_OK for rv, _, _ in calls), 0)
-    goal("the longest C_SignInit", longest, AT_ONCE_MS, " ms")
+    goal("the longest C_SignInit", longest, at_once_ms, " ms")
 
 
-def bus_held_elsewhere(seconds):
+def bus_held_elsewhere(seconds, at_once_ms):
     heading(f"Another process has the bus for {seconds} s while one thread calls C_Sign")
     path, token, label, lock_file = ARGUMENTS
     module, slot = start_module(path, token)
@@ -236,7 +236,7 @@ def bus_held_elsewhere(seconds):
     for failure in sorted(set(failed)):
         print(f"    {failure}")
     goal("errors", len(failed) + (rv != CKR_OK), 0)
-    goal("the longest of these calls", longest, AT_ONCE_MS, " ms")
+    goal("the longest of these calls", longest, at_once_ms, " ms")
 
 
 def hold(lock_file, seconds):
@@ -256,13 +256,14 @@ def main():
     if len(ARGUMENTS) != 4 + short:
         sys.exit(__doc__)
     del ARGUMENTS[4:]
+    at_once_ms = AT_ONCE_SHORT_MS if short else AT_ONCE_MS
     if short:
         many(8, 2, 10)
-        one_process(4, 5)
+        one_process(4, 5, at_once_ms)
     else:
         many(16, 4, 90)
-        one_process(4, 30)
-    bus_held_elsewhere(5)
+        one_process(4, 30, at_once_ms)
+    bus_held_elsewhere(5, at_once_ms)
     for what in missed:
         print(f"missed: {what}")
     return sys.exit(1 if missed else 0)
