@@ -2,8 +2,7 @@
 //! arrival (`arrival.rs`), where its file can be had.
 //!
 //! The lock dies with its holder. A forked child inherits the open files, and with them the lock:
-//! `lock_file::open_lock_descriptors` names what it must close, so that a child that outlives
-//! its parent holds nothing.
+//! `lock_file::open_lock_descriptors` names what it must close, so that a child that outlives its parent holds nothing.
 
 use std::fs::File;
 use std::ops::Range;
