@@ -5,7 +5,7 @@
 #                                     named (openssl, openssh, cryptoki, ...)
 #
 # In a Debian root (mmdebstrap) under target/roots, in which the sources are copied, built and tried; nothing is installed on this
-# machine but mmdebstrap. Needs root. A quarter of an hour on two cores.
+# machine but mmdebstrap. Needs root.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -16,14 +16,17 @@
 # packages, manual pages, and the pages of the documentation.
 LEFT_OUT=(docs factory hardware-check manual package vendor)
 
-tests=("$@")
+clients=() cryptoki=no
 if [ $# = 0 ]; then
-    tests+=(cryptoki)
+    cryptoki=yes
     for file in "$ROOT"/tests/clients/*.sh; do
         name=$(basename "$file" .sh)
-        [[ " ${LEFT_OUT[*]} " == *" $name "* ]] || tests+=("$name")
+        [[ " ${LEFT_OUT[*]} " == *" $name "* ]] || clients+=("$name")
     done
 fi
+for name in "$@"; do
+    if [ "$name" = cryptoki ]; then cryptoki=yes; else clients+=("$name"); fi
+done
 
 SUITE=trixie
 make_root debian13 "$(dpkg --print-architecture)" ca-certificates,cargo,gcc,git,iproute2,libc6-dev,procps,rustc --variant=apt
@@ -41,22 +44,10 @@ there() {
 }
 there '. scripts/lib.sh; install_stock_software; need_cargo; cargo build --release --locked; openssl version; cargo --version'
 heading 'The tests'
-# What runs a test: a script of its name, but for the Rust crate.
-script_of() {
-    case $1 in
-        cryptoki) echo '. scripts/lib.sh; need_cargo; scripts/test_programs.py --only cryptoki_crate --locked -p atecc608-pkcs11 --lib --test abi' ;;
-        *) echo "bash tests/clients/$1.sh" ;;
-    esac
-}
-failed=()
-for name in "${tests[@]}"; do
-    began=$SECONDS
-    if there "$(script_of "$name")" >"$LOGS/debian13-$name.log" 2>&1; then
-        printf '%-16s passed, %d s\n' "$name" $((SECONDS - began))
-    else
-        failed+=("$name")
-        tail -n 30 "$LOGS/debian13-$name.log" | sed 's/^/    | /'
-        printf '%-16s FAILED, whole output: %s\n' "$name" "$LOGS/debian13-$name.log"
-    fi
-done
-[ ${#failed[@]} -eq 0 ] || die "failed on Debian 13: ${failed[*]}"
+status=0
+[ ${#clients[@]} = 0 ] || there "scripts/clients.sh ${clients[*]}" || status=1
+if [ $cryptoki = yes ]; then
+    there '. scripts/lib.sh; need_cargo
+        scripts/test_programs.py --only cryptoki_crate --locked -p atecc608-pkcs11 --lib --test abi' || status=1
+fi
+[ $status = 0 ] || die "failed on Debian 13: the whole output is in $ROOT_FOLDER/target/logs"

@@ -27,8 +27,8 @@ usage() {
 
 report_program() {
     need_cargo
-    # --workspace: with the features of the tests' build, which has made most of it.
-    quietly "$LOGS/hardware-check.log" cargo build --locked --manifest-path "$ROOT/Cargo.toml" --workspace --example hardware_report
+    quietly "$LOGS/hardware-check.log" cargo build --locked --manifest-path "$ROOT/Cargo.toml" -p atecc608-token \
+        --example hardware_report
     REPORT_PROGRAM=$TARGET/debug/examples/hardware_report
 }
 

@@ -15,12 +15,12 @@
 . "$ROOT/scripts/lib/at_once.sh"
 
 STEP_LOGS=$LOGS/test
-# A line for each step that has ended: seconds, passed or FAILED, what it is.
+# A line for each step that has ended: seconds, seconds of a processor, passed or FAILED, what it is.
 RESULTS=$STEP_LOGS/results
 
 # step 'what it is' command...
 step() {
-    local what=$1 log status=0 result=passed began=$SECONDS running
+    local what=$1 log status=0 result=passed began=$SECONDS running processor
     shift
     log=$STEP_LOGS/$(tr -cs 'a-zA-Z0-9\n' '-' <<<"$what" | sed 's/-$//').log
     printf '      begins: %s\n' "$what"
@@ -29,6 +29,7 @@ step() {
     set -m
     (
         set +m -e
+        trap 'times >"$log.times"' EXIT
         "$@"
     ) >"$log" 2>&1 </dev/null &
     running=$!
@@ -38,7 +39,8 @@ step() {
     wait $running || status=$?
     trap - INT TERM
     [ $status = 0 ] || result=FAILED
-    printf '%d\t%s\t%s\n' $((SECONDS - began)) $result "$what" >>"$RESULTS"
+    processor=$(tr 'ms' '  ' <"$log.times" | awk '{ sum += 60 * $1 + $2 + 60 * $3 + $4 } END { printf "%d", sum }')
+    printf '%d\t%d\t%s\t%s\n' $((SECONDS - began)) "$processor" $result "$what" >>"$RESULTS"
     # In one piece: the other lane prints, too.
     printf '%s\n' "$(
         printf '%s, %d s: %s\n' $result $((SECONDS - began)) "$what"
@@ -58,7 +60,7 @@ lanes() {
         running+=($!)
     done
     # shellcheck disable=SC2064  # these process ids, now
-    trap "kill ${running[*]}; wait; exit 130" INT TERM
+    trap "kill ${running[*]} 2>/dev/null; wait; exit 130" INT TERM
     wait
     trap - INT TERM
 }
@@ -101,6 +103,7 @@ tests() {
 budgets() {
     limited 600 scripts/bench.sh
     limited 600 scripts/bench.sh clients
+    limited 300 scripts/fairness.sh short
 }
 
 licences() {
@@ -136,7 +139,7 @@ what_users_get() {
 what_measures_times() {
     step 'clients in real time' limited 2700 scripts/clients.sh --alone
     step 'demo' limited 900 scripts/demo.sh
-    step 'cost budget, and the speed without the chip (scripts/bench.sh)' budgets
+    step 'cost budget, speed without the chip, fairness (scripts/bench.sh, scripts/fairness.sh)' budgets
 }
 
 # --- the run -------------------------------------------------------------------------------------------------------
@@ -144,8 +147,8 @@ what_measures_times() {
 # Sorted by time; the clients' times, which are many steps in one, too.
 summary() {
     local failed
-    printf '\n   seconds\n'
-    sort -rn "$RESULTS" | awk -F '\t' '{ printf "%10d  %s%s\n", $1, $3, ($2 == "passed" ? "" : ": FAILED") }'
+    printf '\n%9s %10s  step\n' seconds processor
+    sort -rn "$RESULTS" | awk -F '\t' '{ printf "%9d %10d  %s%s\n", $1, $2, $4, ($3 == "passed" ? "" : ": FAILED") }'
     if [ $QUICK = no ]; then
         sed -n 's/^\([a-z0-9-]*\)  *passed, \([0-9]*\) s$/\2 \1/p' "$STEP_LOGS"/clients*.log | sort -rn |
             awk '{ text = text sep $2 " " $1; sep = ", " } END { print "the clients: " text }' | fold -s -w 120

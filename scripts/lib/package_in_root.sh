@@ -38,6 +38,7 @@ choose() {
 }
 
 # Is the simulated chip packed for this architecture?
+# shellcheck disable=SC2153  # scripts/package.sh sets it
 with_sim() { [[ " $SIMS " == *" $1 "* ]]; }
 
 # cargo-deb, in the root since it is linked with the root's libraries. It packs a few megabytes: built quickly, not for

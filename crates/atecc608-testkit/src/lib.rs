@@ -3,7 +3,7 @@
 //! - [`built`]: the module and the simulator, for the tests of other packages.
 //! - [`master`]: a bus master that is no driver, and prepared chips.
 //! - [`driver`]: the driver on a simulated bus.
-//! - [`chip`]: chips provisioned with the token's profiles, and buses that a test holds in its hand.
+//! - `chip`: chips provisioned with the token's profiles, and buses that a test holds in its hand.
 //! - [`privileged`]: programs with more rights than the user who starts them.
 //! - [`vectors`]: reads the published vectors in `tests/vectors`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -30,7 +30,7 @@ pub fn sha(parts: &[&[u8]]) -> [u8; 32] {
     Sha256::digest(parts.concat()).into()
 }
 
-/// SN[8] and SN[0..2], as most messages have them.
+/// SN\[8\] and SN\[0..2\], as most messages have them.
 pub const SN: [u8; 3] = [0xEE, 0x01, 0x23];
 
 pub fn slot(number: u8) -> Slot {

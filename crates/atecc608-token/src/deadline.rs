@@ -16,11 +16,6 @@ impl Deadline {
         Self { start, end: start.checked_add(timeout) }
     }
 
-    /// Starts a call that may wait forever.
-    pub fn never() -> Self {
-        Self { start: Instant::now(), end: None }
-    }
-
     /// Returns when the waiting ends, `None` for never.
     pub fn end(&self) -> Option<Instant> {
         self.end

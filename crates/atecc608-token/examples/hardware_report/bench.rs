@@ -47,11 +47,11 @@ pub trait Line {
 
 impl Line for Bus {
     fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), LineFault> {
-        self.i2c().write(address, bytes).map_err(fault)
+        self.i2c().ok_or_else(no_i2c)?.write(address, bytes).map_err(fault)
     }
 
     fn read(&mut self, address: u8, bytes: &mut [u8]) -> Result<(), LineFault> {
-        self.i2c().read(address, bytes).map_err(fault)
+        self.i2c().ok_or_else(no_i2c)?.read(address, bytes).map_err(fault)
     }
 
     fn wait(&mut self, time: Duration) {
@@ -79,6 +79,10 @@ impl Line for SimBus {
     fn now(&self) -> Duration {
         SimBus::now(self)
     }
+}
+
+fn no_i2c() -> LineFault {
+    LineFault::Bus("the chip is not on an I2C bus".to_owned())
 }
 
 fn fault<E: embedded_hal::i2c::Error + std::fmt::Display>(error: E) -> LineFault {

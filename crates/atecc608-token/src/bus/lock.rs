@@ -1,9 +1,8 @@
 //! The lock around one conversation: flock on the bus node, then on a file that containers share; and before them the order of
-//! arrival ([`super::arrival`]), where its file can be had.
+//! arrival (`arrival.rs`), where its file can be had.
 //!
 //! The lock dies with its holder. A forked child inherits the open files, and with them the lock:
-//! [`open_lock_descriptors`](super::lock_file::open_lock_descriptors) names what it must close, so that a child that outlives
-//! its parent holds nothing.
+//! `lock_file::open_lock_descriptors` names what it must close, so that a child that outlives its parent holds nothing.
 
 use std::fs::File;
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! The files that are locked, and which of their descriptors a forked child must close.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -15,6 +15,8 @@ pub(super) struct LockFile {
     path: PathBuf,
     kind: Kind,
     file: Arc<RegisteredFile>,
+    /// Device and inode of what was opened.
+    identity: (u64, u64),
 }
 
 /// How a file is opened again when another one has taken its place.
@@ -55,7 +57,7 @@ impl LockFile {
 
     fn open(path: PathBuf, kind: Kind) -> Result<Self, OpenError> {
         match kind.open(&path) {
-            Ok(file) => Ok(Self { path, kind, file: Arc::new(RegisteredFile::new(file)) }),
+            Ok((file, identity)) => Ok(Self { path, kind, file, identity }),
             Err(error) => Err(open_error(&path, &error)),
         }
     }
@@ -76,22 +78,20 @@ impl LockFile {
     /// # Errors
     /// The new file is required and can't be opened or created.
     pub(super) fn reopen_if_replaced(&mut self) -> Result<bool, OpenError> {
-        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
         let there = match self.kind {
             Kind::Node => std::fs::metadata(&self.path),
             _ => std::fs::symlink_metadata(&self.path),
         };
-        let same = match (there, self.file.get().metadata()) {
-            (Ok(there), Ok(open)) => identity(there) == identity(open),
+        let same = match there {
+            Ok(there) => identity(&there) == self.identity,
             // A node without a path is an adapter that has been unplugged: the transfer says so.
-            (Err(_), Ok(_)) => self.kind == Kind::Node,
-            (_, Err(_)) => true,
+            Err(_) => self.kind == Kind::Node,
         };
         if same {
             return Ok(false);
         }
         match self.kind.open(&self.path) {
-            Ok(file) => self.file = Arc::new(RegisteredFile::new(file)),
+            Ok((file, identity)) => (self.file, self.identity) = (file, identity),
             Err(error) if self.kind == Kind::Optional => {
                 log::debug!("lock file {}: {error}; locking the file that was there", self.path.display());
                 return Ok(false);
@@ -103,12 +103,23 @@ impl LockFile {
 }
 
 impl Kind {
-    fn open(self, path: &Path) -> io::Result<File> {
-        match self {
-            Self::Node => OpenOptions::new().read(true).open(path),
-            _ => open_or_create(path),
-        }
+    fn open(self, path: &Path) -> io::Result<(Arc<RegisteredFile>, (u64, u64))> {
+        let (file, metadata) = match self {
+            // By its path, as it is compared later: a library that stands in for the kernel opens something else.
+            Self::Node => (OpenOptions::new().read(true).open(path)?, std::fs::metadata(path)?),
+            _ => {
+                let file = open_or_create(path)?;
+                let metadata = file.metadata()?;
+                (file, metadata)
+            }
+        };
+        let identity = identity(&metadata);
+        Ok((Arc::new(RegisteredFile::new(file)), identity))
     }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 fn open_error(path: &Path, error: &io::Error) -> OpenError {

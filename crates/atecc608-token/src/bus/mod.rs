@@ -81,16 +81,25 @@ trait Link: Transport + Send {
     ///
     /// # Errors
     /// Those of the simulated chip's file.
-    fn refresh(&mut self) -> io::Result<()>;
+    fn refresh(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Whether a device at this address of the chip's bus can be reached.
-    fn reaches(&self, address: u8) -> bool;
+    fn reaches(&self, _address: u8) -> bool {
+        true
+    }
 
     /// Asks which chips are at these addresses of the bus.
-    fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)>;
+    fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)> {
+        let failed = Answer::Failed("only an I2C bus can be asked".to_owned());
+        addresses.iter().map(|address| (*address, failed.clone())).collect()
+    }
 
-    /// Returns the I2C bus, for transfers past the driver.
-    fn i2c(&mut self) -> &mut dyn I2c<Error = BusError>;
+    /// Returns the I2C bus that the chip is on, for transfers past the driver.
+    fn i2c(&mut self) -> Option<&mut dyn I2c<Error = BusError>> {
+        None
+    }
 }
 
 /// An I2C bus that a [`Link`] is made of.
@@ -127,8 +136,8 @@ where
         probe::ask(self, addresses)
     }
 
-    fn i2c(&mut self) -> &mut dyn I2c<Error = BusError> {
-        self.bus_mut()
+    fn i2c(&mut self) -> Option<&mut dyn I2c<Error = BusError>> {
+        Some(self.bus_mut())
     }
 }
 
@@ -210,8 +219,8 @@ impl Bus {
         self.link.ask(addresses)
     }
 
-    /// Returns the I2C bus, for transfers past the driver: tests of a chip, and of other devices on its bus.
-    pub fn i2c(&mut self) -> &mut dyn I2c<Error = BusError> {
+    /// Returns the I2C bus that the chip is on, for transfers past the driver: tests of a chip.
+    pub fn i2c(&mut self) -> Option<&mut dyn I2c<Error = BusError>> {
         self.link.i2c()
     }
 
@@ -306,5 +315,83 @@ impl Transport for Bus {
 
     fn delay(&mut self, time: Duration) {
         self.link.delay(time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bridge that is no I2C bus, to a chip that answers Info(revision).
+    struct Bridge {
+        reply: &'static [u8],
+        time: Duration,
+    }
+
+    impl Transport for Bridge {
+        fn name(&self) -> String {
+            "bridge".to_owned()
+        }
+
+        fn absence(&self) -> String {
+            "no chip answers behind the bridge".to_owned()
+        }
+
+        fn wake(&mut self) -> Result<(), Fault> {
+            self.reply = &[0x04, 0x11, 0x33, 0x43];
+            Ok(())
+        }
+
+        fn send(&mut self, packet: &[u8]) -> Result<(), Fault> {
+            assert_eq!(packet, [0x07, 0x30, 0x00, 0x00, 0x00, 0x03, 0x5D]);
+            self.reply = &[0x07, 0x00, 0x00, 0x60, 0x03, 0x83, 0xBB];
+            Ok(())
+        }
+
+        fn receive(&mut self, bytes: &mut [u8]) -> Result<(), Fault> {
+            let (now, later) = self.reply.split_at_checked(bytes.len()).ok_or(Fault::Nack)?;
+            bytes.copy_from_slice(now);
+            self.reply = later;
+            Ok(())
+        }
+
+        fn reset(&mut self) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        fn sleep(&mut self) -> Result<(), Fault> {
+            self.reply = &[];
+            Ok(())
+        }
+
+        fn idle(&mut self) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        fn now(&self) -> Duration {
+            self.time
+        }
+
+        fn delay(&mut self, time: Duration) {
+            self.time += time;
+        }
+    }
+
+    impl Link for Bridge {}
+
+    #[test]
+    fn a_chip_behind_a_bridge_that_is_no_i2c_bus_is_used_like_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = LockFile::required(dir.path().join("bridge.lock")).unwrap();
+        let mut bus = Bus {
+            location: BusLocation::Linux("/dev/ttyACM0".into()),
+            link: Box::new(Bridge { reply: &[], time: Duration::ZERO }),
+            lock: BusLock::new([lock], Queue::open(dir.path().join("bridge.queue"))),
+        };
+        assert!(bus.i2c().is_none());
+        assert!(matches!(bus.ask(&[0x60])[..], [(0x60, Answer::Failed(_))]));
+        let mut chip = atecc608::Chip::new(bus, host_random);
+        let revision = chip.converse(|awake| awake.execute(&atecc608::wire::commands::Info::Revision));
+        assert_eq!(revision, Ok([0x00, 0x00, 0x60, 0x03]));
     }
 }

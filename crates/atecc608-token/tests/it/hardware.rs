@@ -80,17 +80,17 @@ impl Hardware {
     /// One write to the chip, past the driver: whether it was acknowledged.
     fn write(&mut self, bytes: &[u8]) -> bool {
         let address = self.address;
-        self.chip.transport_mut().i2c().write(address, bytes).is_ok()
+        self.chip.transport_mut().i2c().unwrap().write(address, bytes).is_ok()
     }
 
     fn read(&mut self, len: usize) -> Option<Vec<u8>> {
         let (address, mut bytes) = (self.address, vec![0; len]);
-        self.chip.transport_mut().i2c().read(address, &mut bytes).ok()?;
+        self.chip.transport_mut().i2c().unwrap().read(address, &mut bytes).ok()?;
         Some(bytes)
     }
 
     fn pulse(&mut self) {
-        self.chip.transport_mut().i2c().write(0x00, &[0x00]).ok();
+        self.chip.transport_mut().i2c().unwrap().write(0x00, &[0x00]).ok();
         let up = if self.config.chip_options().power_on_self_test() { 20_000 } else { 1500 };
         self.chip.transport_mut().delay(Duration::from_micros(up));
     }
