@@ -60,7 +60,7 @@ lanes() {
         running+=($!)
     done
     # shellcheck disable=SC2064  # these process ids, now
-    trap "kill ${running[*]}; wait; exit 130" INT TERM
+    trap "kill ${running[*]} 2>/dev/null; wait; exit 130" INT TERM
     wait
     trap - INT TERM
 }

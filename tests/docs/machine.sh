@@ -47,6 +47,10 @@ echo /usr/lib/i2c_shim.so >"$machine/etc/ld.so.preload"
 libraries=$machine/usr/lib/$(gcc -print-multiarch)
 module=$libraries/pkcs11/libatecc608_pkcs11.so
 rm -rf "$machine/etc/atecc608-pkcs11" "$machine/etc/pkcs11/modules"
+# What the pages install is here already, and from here nothing can be fetched: apt must not look for newer versions.
+find "$machine/var/lib/apt/lists" -type f -delete
+# Nobody looks for a word in all manual pages here.
+rm -f "$machine/var/lib/man-db/auto-update"
 if [ -n "$PACKAGE" ]; then
     install -m 644 "$PACKAGE" "$machine/run/package.deb"
     # This machine lives for seconds: no file of it has to survive a power failure.

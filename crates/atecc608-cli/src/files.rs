@@ -1,5 +1,8 @@
 //! Files that commands write: whole or not at all, and never over something else unasked.
 
+use std::fs::{File, Metadata};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -24,7 +27,7 @@ impl OutputArguments {
     /// # Errors
     /// [`Error::Refused`] if it is there already, or its folder is not.
     pub fn check(&self) -> Result<()> {
-        let Some(path) = &self.output else { return Ok(()) };
+        let Some(path) = self.file() else { return Ok(()) };
         if !self.force && path.symlink_metadata().is_ok() {
             return Err(Error::Refused(format!(
                 "{}: there is such a file already, and nothing was done: name another one, or write over it with --force",
@@ -38,12 +41,17 @@ impl OutputArguments {
         Ok(())
     }
 
+    /// The file that was named. Standard output by its name is none: there the result goes anyway.
+    fn file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| !is_stdout(path))
+    }
+
     /// Writes the file, if one was named; answers whether.
     ///
     /// # Errors
     /// [`Error::Refused`].
     pub fn write(&self, contents: &[u8]) -> Result<bool> {
-        let Some(path) = &self.output else { return Ok(false) };
+        let Some(path) = self.file() else { return Ok(false) };
         self.check()?;
         write(path, contents).map_err(|error| Error::Refused(format!("{}: {error}", path.display())))?;
         Ok(true)
@@ -60,14 +68,21 @@ pub fn less_umask(mode: u32) -> u32 {
     mode & !umask.bits()
 }
 
-/// A file that a user named is replaced as a whole, durably. A link to a file leads to that file. What is no file (a pipe, a device,
-/// `/dev/stdout` wherever it leads) is written to as it is.
+/// A file that a user named is replaced as a whole, durably. A link to a file leads to that file. What is no file (a pipe, a device, an
+/// open file by its number) is written to as it is.
 fn write(path: &Path, contents: &[u8]) -> std::io::Result<()> {
     match path.metadata() {
         Ok(found) if !found.is_file() || is_special(path) => std::fs::write(path, contents),
         Ok(_) => atecc608_files::replace(&path.canonicalize()?, contents, less_umask(PUBLIC)),
         Err(_) => atecc608_files::replace(path, contents, less_umask(PUBLIC)),
     }
+}
+
+/// Whether the path names this process's standard output, wherever that leads.
+fn is_stdout(path: &Path) -> bool {
+    let same = |named: Metadata, open: Metadata| (named.dev(), named.ino()) == (open.dev(), open.ino());
+    let open = std::io::stdout().as_fd().try_clone_to_owned().and_then(|open| File::from(open).metadata());
+    is_special(path) && path.metadata().ok().zip(open.ok()).is_some_and(|(named, open)| same(named, open))
 }
 
 /// Whether the path names an open file of this process, whose place no other file can take.

@@ -12,6 +12,24 @@ fn read(bench: &Bench, name: &str) -> Certificate {
 }
 
 #[test]
+fn standard_output_by_its_name_gets_the_result_and_nothing_else() {
+    let bench = Bench::new();
+    bench.provision();
+    ok(&bench.run(&["key", "generate", "--label", "gateway"]));
+    for output in ["/dev/stdout", "/proc/self/fd/1"] {
+        let csr = ["csr", "--subject", "/CN=x", "--output", output];
+        // Into a pipe, and into a file.
+        let piped = stdout(&bench.run(&csr));
+        let file = std::fs::File::create(bench.path("out")).unwrap();
+        assert!(bench.command(&csr).stdout(file).status().unwrap().success());
+        for text in [piped, std::fs::read_to_string(bench.path("out")).unwrap()] {
+            assert!(text.starts_with("-----BEGIN CERTIFICATE REQUEST-----\n"), "{text}");
+            assert!(text.ends_with("-----END CERTIFICATE REQUEST-----\n"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_key_born_in_the_chip_gets_a_certificate_from_the_authority_whose_key_ecparam_wrote_with_its_ec_parameters_block() {
     let bench = Bench::new();
     bench.provision();

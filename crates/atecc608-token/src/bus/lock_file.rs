@@ -15,7 +15,7 @@ pub(super) struct LockFile {
     path: PathBuf,
     kind: Kind,
     file: Arc<RegisteredFile>,
-    /// Device and inode of `file`.
+    /// Device and inode of what was opened.
     identity: (u64, u64),
 }
 
@@ -104,11 +104,16 @@ impl LockFile {
 
 impl Kind {
     fn open(self, path: &Path) -> io::Result<(Arc<RegisteredFile>, (u64, u64))> {
-        let file = match self {
-            Self::Node => OpenOptions::new().read(true).open(path)?,
-            _ => open_or_create(path)?,
+        let (file, metadata) = match self {
+            // By its path, as it is compared later: a library that stands in for the kernel opens something else.
+            Self::Node => (OpenOptions::new().read(true).open(path)?, std::fs::metadata(path)?),
+            _ => {
+                let file = open_or_create(path)?;
+                let metadata = file.metadata()?;
+                (file, metadata)
+            }
         };
-        let identity = identity(&file.metadata()?);
+        let identity = identity(&metadata);
         Ok((Arc::new(RegisteredFile::new(file)), identity))
     }
 }
