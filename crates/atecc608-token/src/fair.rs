@@ -193,9 +193,10 @@ mod tests {
             }
         });
         let turns = mutex.lock(long()).unwrap();
-        // After everyone has come, and until the first is done, each group of four turns has all four threads in it.
-        let unfair = turns[8..160].windows(2).filter(|pair| pair[0] == pair[1]).count();
-        assert_eq!(unfair, 0, "{:?}", *turns);
+        // After everyone has come, and until the first is done, nobody has two turns in a row: but where the machine keeps the
+        // three others from the line. A mutex that barges gives nearly all turns to the thread that just had one.
+        let in_a_row = turns[8..160].windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert!(in_a_row <= 10, "{in_a_row} of 151: {:?}", *turns);
     }
 
     #[test]
