@@ -49,6 +49,32 @@ pub(crate) struct Notes<'t> {
     known: Arc<Known>,
 }
 
+/// The work of a turn, whatever its result is.
+type Work<'w> = &'w mut dyn FnMut(&mut Turn<'_>) -> Result<()>;
+
+/// Work that is done at most once, and its result.
+struct Once<F, T> {
+    work: Option<F>,
+    result: Option<T>,
+}
+
+impl<T, F: FnOnce(&mut Turn<'_>) -> Result<T>> Once<F, T> {
+    fn new(work: F) -> Self {
+        Self { work: Some(work), result: None }
+    }
+
+    fn run(&mut self, turn: &mut Turn<'_>) -> Result<()> {
+        if let Some(work) = self.work.take() {
+            self.result = Some(work(turn)?);
+        }
+        Ok(())
+    }
+
+    fn result(self) -> Result<T> {
+        self.result.ok_or_else(|| Error::DeviceError("nothing was done in the turn".to_owned()))
+    }
+}
+
 /// When a chip that is known is asked whether it is still there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Confirm {
@@ -74,6 +100,13 @@ impl Line {
         deadline: Deadline,
         work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
     ) -> Result<T> {
+        let mut work = Once::new(work);
+        self.wait_for_turn(token, deadline, &mut |turn| work.run(turn))?;
+        work.result()
+    }
+
+    /// Compiled once for all kinds of work: there are many.
+    fn wait_for_turn(&self, token: &Token, deadline: Deadline, work: Work<'_>) -> Result<()> {
         let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token, deadline))?;
         let guard = side.lock_bus(token, deadline)?;
         side.take_turn(token, guard, work)
@@ -104,7 +137,9 @@ impl Line {
     ) -> Option<Result<T>> {
         let side = &mut *self.0.try_lock()?;
         let guard = side.try_lock_bus(token).transpose()?;
-        Some(guard.and_then(|guard| side.take_turn(token, guard, work)))
+        let mut work = Once::new(work);
+        let done = guard.and_then(|guard| side.take_turn(token, guard, &mut |turn| work.run(turn)));
+        Some(done.and_then(|()| work.result()))
     }
 
     /// Looks whether the chip is there, as of the last second. Waits for a turn only with a deadline; else a busy chip or bus
@@ -230,12 +265,7 @@ impl ChipSide {
     }
 
     /// A whole turn, with the bus locked until the work is done.
-    fn take_turn<T>(
-        &mut self,
-        token: &Token,
-        guard: LockGuard,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
-    ) -> Result<T> {
+    fn take_turn(&mut self, token: &Token, guard: LockGuard, work: Work<'_>) -> Result<()> {
         let met = self.meet(token, Confirm::AfterItWasLost);
         let result = met.and_then(|known| self.work(token, known, work));
         drop(guard);
@@ -244,12 +274,7 @@ impl ChipSide {
     }
 
     /// The work of a turn, after what comes before it for all of them.
-    fn work<T>(
-        &mut self,
-        token: &Token,
-        known: Arc<Known>,
-        work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
-    ) -> Result<T> {
+    fn work(&mut self, token: &Token, known: Arc<Known>, work: Work<'_>) -> Result<()> {
         token.state_access.refresh(&token.board);
         let secret = token.login.user_secret(&token.board);
         let (Some(chip), Some(known)) = (self.chip.as_mut(), token.board.snapshot().known.clone().or(Some(known)))
