@@ -60,4 +60,6 @@ fi
 
 cd "$ROOT"
 run "scripts/test_programs.py --only $(IFS=, && echo "${TESTS[*]}") --locked --target $I686 \
-    -p atecc608-pkcs11 -p atecc608-token --lib --test abi"
+    -p atecc608-pkcs11 --lib --test abi"
+# The state format, whose tests are beside it.
+run "cargo test --locked --target $I686 -p atecc608-token --lib"

@@ -46,7 +46,7 @@ impl OutputArguments {
         self.output.as_deref().filter(|path| !is_stdout(path))
     }
 
-    /// Writes the file, if one was named; answers whether.
+    /// Writes the file if one was named. Returns `true` if it did.
     ///
     /// # Errors
     /// [`Error::Refused`].
