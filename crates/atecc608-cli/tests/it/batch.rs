@@ -4,9 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::support::{stderr, stdout, TOOL};
+use crate::support::{interrupt, interruptible, stderr, stdout, TOOL};
 use atecc608_sim::{Profile, SimChip};
-use rustix::process::{kill_process, Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -244,11 +243,11 @@ fn killed_after_any_line_it_goes_on_where_it_was() {
 fn ctrl_c_in_the_middle_and_again() {
     for lines in [2, 12, 21, 30, 45, 60] {
         let station = Station::new(3);
-        let mut child = station.batch(&["--lock-forever"]);
-        let mut child = child.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut batch = interruptible(&station.batch(&["--lock-forever"]));
+        let mut child = batch.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         assert_eq!(said.by_ref().take(lines).count(), lines, "it says less than that");
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        interrupt(&child);
         // The pipe stays open: what stops it is the signal, not that nobody reads.
         let rest = said.count();
         let status = child.wait().unwrap();

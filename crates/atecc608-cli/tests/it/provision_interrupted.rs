@@ -4,10 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{served, stderr, stdout, Bench};
+use crate::support::{interrupt, interruptible, served, stderr, stdout, Bench};
 use atecc608_token::bus::Bus;
 use atecc608_token::config::BusLocation;
-use rustix::process::{kill_process, Pid, Signal};
 
 /// What is typed. The recovery code of an interrupted run is void: the next one has another file.
 fn command(profile: &str, run: u32) -> Vec<String> {
@@ -26,11 +25,13 @@ fn run(bench: &Bench, profile: &str, number: u32) -> std::process::Output {
 /// Presses Ctrl-C when the tool has said that many things it does. Answers whether it was still at work.
 fn interrupt_after(bench: &Bench, profile: &str, lines: usize) -> bool {
     let words = command(profile, 1);
-    let mut tool = bench.command(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut tool = interruptible(&bench.command(&words.iter().map(String::as_str).collect::<Vec<_>>()));
     let mut child = tool.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let read = BufReader::new(child.stderr.take().unwrap()).lines().take(lines).count();
-    // It may have ended by itself.
-    let _ = kill_process(Pid::from_child(&child), Signal::INT);
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let read = said.by_ref().take(lines).count();
+    interrupt(&child);
+    // The pipe stays open: what stops it is the signal, not that nobody reads.
+    said.for_each(drop);
     let status = child.wait().unwrap();
     read == lines && !status.success()
 }

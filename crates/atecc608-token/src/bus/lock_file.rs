@@ -105,8 +105,13 @@ impl LockFile {
 impl Kind {
     fn open(self, path: &Path) -> io::Result<(Arc<RegisteredFile>, (u64, u64))> {
         let (file, metadata) = match self {
-            // By its path, as it is compared later: a library that stands in for the kernel opens something else.
-            Self::Node => (OpenOptions::new().read(true).open(path)?, std::fs::metadata(path)?),
+            // By its path, as it is compared later: a library that stands in for the kernel opens something else, and
+            // perhaps nothing is at that path.
+            Self::Node => {
+                let file = OpenOptions::new().read(true).open(path)?;
+                let metadata = std::fs::metadata(path).or_else(|_| file.metadata())?;
+                (file, metadata)
+            }
             _ => {
                 let file = open_or_create(path)?;
                 let metadata = file.metadata()?;

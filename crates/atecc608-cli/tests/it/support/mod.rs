@@ -12,6 +12,7 @@ use atecc608::Chip;
 use atecc608_sim::{Profile, SimBus, SimChip};
 use atecc608_testkit::built;
 use atecc608_token::bus::{host_random, Bus};
+use rustix::process::{kill_process, Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -154,6 +155,26 @@ pub fn hex(text: &str) -> Vec<u8> {
 /// A slot by its number.
 pub fn slot(number: u8) -> atecc608_wire::Slot {
     atecc608_wire::Slot::new(number).unwrap()
+}
+
+/// The same command as one that Ctrl-C ends: what is started in the background (`scripts/test.sh &`) ignores SIGINT, and so
+/// do its children.
+pub fn interruptible(command: &Command) -> Command {
+    let mut interruptible = Command::new("env");
+    interruptible.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => interruptible.env(name, value),
+            None => interruptible.env_remove(name),
+        };
+    }
+    interruptible.current_dir(command.get_current_dir().expect("a folder of the test's own"));
+    interruptible
+}
+
+/// Presses Ctrl-C. The process may have ended by itself.
+pub fn interrupt(child: &Child) {
+    let _ = kill_process(Pid::from_child(child), Signal::INT);
 }
 
 /// A simulator's process.
