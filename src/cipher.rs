@@ -8,6 +8,7 @@ use super::error::Result;
 use super::ptr::{InBuf, OutBuf, Room};
 use super::session::{Activity, Session};
 use super::types::from_ulong;
+use atecc608_token::deadline::Deadline;
 use atecc608_token::{CipherOperation, Direction, Mechanism};
 
 /// The session's operation of this direction.
@@ -33,14 +34,16 @@ pub fn init(
 
 /// C_Encrypt, C_Decrypt
 pub fn whole(session: &mut Session, direction: Direction, input: Result<InBuf>, output: Result<OutBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     let activity = activity(session, direction);
     activity.check_unused()?;
     let (input, output) = (activity.or_end(input)?, activity.or_end(output)?);
-    end(activity, input.bytes(), output)
+    end(activity, &mut deadline, input.bytes(), output)
 }
 
 /// C_EncryptUpdate, C_DecryptUpdate
 pub fn update(session: &mut Session, direction: Direction, input: Result<InBuf>, output: Result<OutBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     let activity = activity(session, direction);
     activity.active()?;
     let (input, output) = (activity.or_end(input)?, activity.or_end(output)?);
@@ -50,7 +53,7 @@ pub fn update(session: &mut Session, direction: Direction, input: Result<InBuf>,
         Room::Fits(slot) => slot,
     };
     activity.part(|operation| {
-        let output = operation.update(input.bytes())?;
+        let output = operation.update(&mut deadline, input.bytes())?;
         slot.write(&output);
         Ok(())
     })
@@ -58,20 +61,21 @@ pub fn update(session: &mut Session, direction: Direction, input: Result<InBuf>,
 
 /// C_EncryptFinal, C_DecryptFinal
 pub fn finish(session: &mut Session, direction: Direction, output: Result<OutBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     let activity = activity(session, direction);
     activity.active()?;
     let output = activity.or_end(output)?;
-    end(activity, &[], output)
+    end(activity, &mut deadline, &[], output)
 }
 
 /// The rest of the output, after the last input.
-fn end(activity: &mut Activity<CipherOperation>, input: &[u8], output: OutBuf) -> Result<()> {
+fn end(activity: &mut Activity<CipherOperation>, deadline: &mut Deadline, input: &[u8], output: OutBuf) -> Result<()> {
     let operation = activity.active()?;
     let at_most = operation.end_len(input.len());
     // Of a padded text the length is known only when it was decrypted: a buffer that may be too short is not refused
     // before.
     let exact = if operation.end_len_is_secret() && !output.is_query() && !output.has_room_for(at_most) {
-        let computed = operation.end(input).map_err(Into::into);
+        let computed = operation.end(deadline, input).map_err(Into::into);
         activity.or_end(computed)?
     } else {
         at_most
@@ -82,7 +86,7 @@ fn end(activity: &mut Activity<CipherOperation>, input: &[u8], output: OutBuf) -
         Room::Fits(slot) => slot,
     };
     let mut operation = activity.take()?;
-    operation.end(input)?;
+    operation.end(deadline, input)?;
     slot.write(&operation.take());
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::error::Result;
 use super::ptr::{InBuf, OutBuf, Room};
 use super::session::Session;
 use super::verify;
+use atecc608_token::deadline::Deadline;
 use atecc608_token::Direction;
 
 /// What the clear text goes through.
@@ -32,14 +33,14 @@ impl Beside {
         }
     }
 
-    fn update(self, session: &mut Session, clear: &[u8]) -> Result<()> {
+    fn update(self, session: &mut Session, deadline: &mut Deadline, clear: &[u8]) -> Result<()> {
         match self {
             Self::Digest => session.digest.part(|digest| {
                 digest.update(clear);
                 Ok(())
             }),
-            Self::Sign => session.sign.part(|operation| Ok(operation.update(clear)?)),
-            Self::Verify => session.verify.part(|verification| Ok(verification.operation.update(clear)?)),
+            Self::Sign => session.sign.part(|operation| Ok(operation.update(deadline, clear)?)),
+            Self::Verify => session.verify.part(|verification| Ok(verification.operation.update(deadline, clear)?)),
         }
     }
 
@@ -73,6 +74,7 @@ pub fn update(
             return Err(error);
         }
     };
+    let mut deadline = session.token().deadline();
     let activity = cipher::activity(session, direction);
     let slot = match output.room_for(activity.active()?.update_len(input.bytes().len())) {
         Room::Query => return Ok(()),
@@ -82,10 +84,13 @@ pub fn update(
     let mut result = Default::default();
     let done = activity
         .part(|operation| {
-            result = operation.update(input.bytes())?;
+            result = operation.update(&mut deadline, input.bytes())?;
             Ok(())
         })
-        .and_then(|()| beside.update(session, if direction == Direction::Encrypt { input.bytes() } else { &result }));
+        .and_then(|()| {
+            let clear = if direction == Direction::Encrypt { input.bytes() } else { &result };
+            beside.update(session, &mut deadline, clear)
+        });
     match done {
         Ok(()) => slot.write(&result),
         Err(_) => end_both(session),

@@ -39,6 +39,7 @@ pub fn whole(
     text: Result<InBuf>,
     output: Result<OutBuf>,
 ) -> Result<()> {
+    let mut deadline = session.token().deadline();
     let cipher = activity(session, direction).active()?;
     let (parameter, associated, text, output) = (parameter?, associated?, text?, output?);
     let slot = match output.room_for(text.bytes().len()) {
@@ -50,11 +51,11 @@ pub fn whole(
     let (vector, associated) = (parameter.vector()?, associated.bytes());
     match direction {
         Direction::Encrypt => {
-            let (iv, tag) = cipher.encrypt(&vector, associated, &mut text)?;
+            let (iv, tag) = cipher.encrypt(&mut deadline, &vector, associated, &mut text)?;
             parameter.set_iv(&iv);
             parameter.set_tag(&tag);
         }
-        Direction::Decrypt => cipher.decrypt(&vector, associated, &parameter.tag()?, &mut text)?,
+        Direction::Decrypt => cipher.decrypt(&mut deadline, &vector, associated, &parameter.tag()?, &mut text)?,
     }
     slot.write(&text);
     Ok(())

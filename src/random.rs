@@ -6,7 +6,8 @@ use super::session::Session;
 
 /// C_GenerateRandom
 pub fn generate(session: &Session, out: OutBytes) -> Result<()> {
-    out.fill(|piece| Ok(session.token().random(piece)?))
+    let mut deadline = session.token().deadline();
+    out.fill(|piece| Ok(session.token().random(&mut deadline, piece)?))
 }
 
 /// C_SeedRandom: the chip's generator takes no seed.

@@ -21,6 +21,7 @@ pub fn init(session: &mut Session, mechanism: Option<Mechanism>, key: CK_OBJECT_
 
 /// C_Sign
 pub fn sign(session: &mut Session, data: Result<InBuf>, signature: Result<OutBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     let len = session.sign.check_unused()?.len();
     let (data, signature) = (session.sign.or_end(data)?, session.sign.or_end(signature)?);
     let slot = match signature.room_for(len) {
@@ -29,18 +30,20 @@ pub fn sign(session: &mut Session, data: Result<InBuf>, signature: Result<OutBuf
         Room::Fits(slot) => slot,
     };
     let mut operation = session.sign.take()?;
-    operation.update(data.bytes())?;
-    slot.write(&operation.finish(session.token())?);
+    operation.update(&mut deadline, data.bytes())?;
+    slot.write(&operation.finish(session.token(), &mut deadline)?);
     Ok(())
 }
 
 /// C_SignUpdate
 pub fn update(session: &mut Session, data: Result<InBuf>) -> Result<()> {
-    session.sign.part(|operation| Ok(operation.update(data?.bytes())?))
+    let mut deadline = session.token().deadline();
+    session.sign.part(|operation| Ok(operation.update(&mut deadline, data?.bytes())?))
 }
 
 /// C_SignFinal
 pub fn finish(session: &mut Session, signature: Result<OutBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     let len = session.sign.active()?.len();
     let slot = match session.sign.or_end(signature)?.room_for(len) {
         Room::Query => return Ok(()),
@@ -48,6 +51,6 @@ pub fn finish(session: &mut Session, signature: Result<OutBuf>) -> Result<()> {
         Room::Fits(slot) => slot,
     };
     let operation = session.sign.take()?;
-    slot.write(&operation.finish(session.token())?);
+    slot.write(&operation.finish(session.token(), &mut deadline)?);
     Ok(())
 }

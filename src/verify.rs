@@ -25,46 +25,52 @@ pub fn init(
 
 /// C_Verify
 pub fn verify(session: &mut Session, data: Result<InBuf>, signature: Result<InBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     check_kind(session, false)?;
     session.verify.check_unused()?;
     let Verification { mut operation, .. } = session.verify.take()?;
-    operation.update(data?.bytes())?;
-    Ok(operation.finish(signature?.bytes())?)
+    operation.update(&mut deadline, data?.bytes())?;
+    Ok(operation.finish(&mut deadline, signature?.bytes())?)
 }
 
 /// C_VerifyUpdate
 pub fn update(session: &mut Session, data: Result<InBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     check_kind(session, false)?;
-    session.verify.part(|verification| Ok(verification.operation.update(data?.bytes())?))
+    session.verify.part(|verification| Ok(verification.operation.update(&mut deadline, data?.bytes())?))
 }
 
 /// C_VerifyFinal
 pub fn finish(session: &mut Session, signature: Result<InBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     check_kind(session, false)?;
     let Verification { operation, .. } = session.verify.take()?;
-    Ok(operation.finish(signature?.bytes())?)
+    Ok(operation.finish(&mut deadline, signature?.bytes())?)
 }
 
 /// C_VerifySignature
 pub fn verify_signature(session: &mut Session, data: Result<InBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     check_kind(session, true)?;
     session.verify.check_unused()?;
     let Verification { mut operation, signature } = session.verify.take()?;
-    operation.update(data?.bytes())?;
-    Ok(operation.finish(&signature.unwrap_or_default())?)
+    operation.update(&mut deadline, data?.bytes())?;
+    Ok(operation.finish(&mut deadline, &signature.unwrap_or_default())?)
 }
 
 /// C_VerifySignatureUpdate
 pub fn signature_update(session: &mut Session, data: Result<InBuf>) -> Result<()> {
+    let mut deadline = session.token().deadline();
     check_kind(session, true)?;
-    session.verify.part(|verification| Ok(verification.operation.update(data?.bytes())?))
+    session.verify.part(|verification| Ok(verification.operation.update(&mut deadline, data?.bytes())?))
 }
 
 /// C_VerifySignatureFinal
 pub fn signature_finish(session: &mut Session) -> Result<()> {
+    let mut deadline = session.token().deadline();
     check_kind(session, true)?;
     let Verification { operation, signature } = session.verify.take()?;
-    Ok(operation.finish(&signature.unwrap_or_default())?)
+    Ok(operation.finish(&mut deadline, &signature.unwrap_or_default())?)
 }
 
 /// Checks that a verification of this kind is active.

@@ -31,12 +31,25 @@ const STALE: Duration = Duration::from_millis(1100);
 #[test]
 fn helper_process() {
     let Some(role) = process::role() else { return };
-    let (what, argument) = role.split_once(' ').unwrap();
+    let (what, argument) = role.rsplit_once(' ').unwrap();
     match what {
         "hold" => {
             let file = OpenOptions::new().write(true).create(true).truncate(false).open(argument).unwrap();
             flock(&file, FlockOperation::LockExclusive).unwrap();
             process::say("held");
+            process::wait();
+        }
+        // The bus is free for a moment three times a second.
+        "take turns" => {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(argument).unwrap();
+            thread::spawn(move || loop {
+                flock(&file, FlockOperation::LockExclusive).unwrap();
+                thread::sleep(Duration::from_millis(300));
+                flock(&file, FlockOperation::Unlock).unwrap();
+                thread::sleep(Duration::from_millis(3));
+            });
+            thread::sleep(Duration::from_millis(50));
+            process::say("busy");
             process::wait();
         }
         "rename" => {
@@ -202,6 +215,30 @@ fn a_first_contact_waits_for_the_bus_and_ends_with_who_has_it() {
     holder.go();
     holder.finish();
     module.open_session(0, false).unwrap();
+}
+
+#[test]
+fn a_call_of_many_turns_waits_as_long_as_one_of_a_single_turn() {
+    let module = Module::configured("lock_timeout = 1\n[[token]]\nbus = \"sim:FOLDER/chip\"\n");
+    let image = chip::provisioned();
+    image.save(&module.image()).unwrap();
+    secrets::put_io_key(&module, &image);
+    let session = module.start();
+    let key = secrets::generate(&module, session, CKM_AES_KEY_GEN, &secrets::aes(true, 16)).unwrap();
+    let text = [0; 16 * 16 * 64];
+    let ecb = Kind::Plain(CKM_AES_ECB);
+    let encrypt = || whole(&module, session, true, &ecb, key, &text).map(|encrypted| encrypted.len());
+    assert_eq!(encrypt(), Ok(text.len()));
+    let lock = module.folder.path().join("chip.lock");
+    let mut other = Helper::start(module_path!(), &module, &format!("take turns {}", lock.display()));
+    other.expect("busy");
+    let start = Instant::now();
+    assert_eq!(encrypt(), Err(CKR_DEVICE_ERROR));
+    // Each turn comes soon enough; all 64 together do not.
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_millis(900) && waited < Duration::from_secs(5), "{waited:?}");
+    other.go();
+    other.finish();
 }
 
 /// Four threads that sign on a chip that takes its time, for [`HELD`]; each tells what it did.

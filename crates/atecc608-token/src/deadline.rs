@@ -16,6 +16,14 @@ impl Deadline {
         Self { start, end: start.checked_add(timeout) }
     }
 
+    /// Does work that is no waiting, and moves the end by the time it took.
+    pub fn exclude<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.end = self.end.and_then(|end| end.checked_add(start.elapsed()));
+        result
+    }
+
     /// Returns when the waiting ends, `None` for never.
     pub fn end(&self) -> Option<Instant> {
         self.end
@@ -47,6 +55,15 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(60));
         assert!(!deadline.passed());
         assert!(deadline.remaining() <= Duration::from_secs(60) && deadline.remaining() > Duration::from_secs(50));
+    }
+
+    #[test]
+    fn work_does_not_count() {
+        let mut deadline = Deadline::after(Duration::from_millis(20));
+        deadline.exclude(|| std::thread::sleep(Duration::from_millis(30)));
+        assert!(!deadline.passed());
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(deadline.passed());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
+use super::deadline::Deadline;
 use super::derive::wanted;
 use super::error::{Error, Result};
 use super::mac::hmac_once;
@@ -37,15 +38,16 @@ pub(super) fn derive(
     base: ObjectHandle,
     template: &Template,
 ) -> Result<SessionObject> {
+    let deadline = &mut token.deadline();
     let request = SecretRequest::new(session, template)?;
     let (key_type, len) = wanted(&request, MAX_LEN)?;
     let base = secret::key_for(token, base, CKA_DERIVE, mechanism.mechanism)?;
     let value = match &mechanism.parameter {
         Parameter::Hkdf { extract, expand, hash, salt, info } => {
             check_hash(*hash)?;
-            let key = if *extract { self::extract(token, &base, salt)? } else { base };
+            let key = if *extract { self::extract(token, deadline, &base, salt)? } else { base };
             match (expand, key) {
-                (true, key) => self::expand(token, &key, info, len)?,
+                (true, key) => self::expand(token, deadline, &key, info, len)?,
                 (false, SecretKey::Host { value, .. }) if *extract && len == HASH_LEN => value,
                 _ => {
                     return Err(Error::MechanismParamInvalid(
@@ -57,7 +59,7 @@ pub(super) fn derive(
         }
         Parameter::TlsKdf { hash, label, seed } => {
             check_hash(*hash)?;
-            tls_prf(token, &base, &[&label[..], seed].concat(), len)?
+            tls_prf(token, deadline, &base, &[&label[..], seed].concat(), len)?
         }
         _ => return Err(Error::MechanismParamInvalid("the mechanism's parameter is missing".to_owned())),
     };
@@ -72,7 +74,7 @@ fn check_hash(hash: CK_MECHANISM_TYPE) -> Result<()> {
 }
 
 /// HMAC(salt, secret).
-fn extract(token: &Arc<Token>, base: &SecretKey, salt: &HkdfSalt) -> Result<SecretKey> {
+fn extract(token: &Arc<Token>, deadline: &mut Deadline, base: &SecretKey, salt: &HkdfSalt) -> Result<SecretKey> {
     let SecretKey::Host { value: base, .. } = base else {
         return Err(Error::KeyFunctionNotPermitted(
             "a secret in the chip can be expanded (bExtract false), not extracted from: it never leaves the chip"
@@ -85,16 +87,22 @@ fn extract(token: &Arc<Token>, base: &SecretKey, salt: &HkdfSalt) -> Result<Secr
         HkdfSalt::Data(data) => given(data),
         HkdfSalt::Key(handle) => secret::key_for(token, *handle, CKA_DERIVE, CKM_HKDF_DERIVE)?,
     };
-    let value = Zeroizing::new(keyed_hash(token, &salt, base)?.to_vec());
+    let value = Zeroizing::new(keyed_hash(token, deadline, &salt, base)?.to_vec());
     Ok(SecretKey::Host { key_type: CKK_GENERIC_SECRET, value })
 }
 
 /// T(1) ‖ T(2) ‖ …, where T(n) = HMAC(key, T(n−1) ‖ info ‖ n).
-fn expand(token: &Arc<Token>, key: &SecretKey, info: &[u8], len: usize) -> Result<Zeroizing<Vec<u8>>> {
+fn expand(
+    token: &Arc<Token>,
+    deadline: &mut Deadline,
+    key: &SecretKey,
+    info: &[u8],
+    len: usize,
+) -> Result<Zeroizing<Vec<u8>>> {
     let (mut output, mut last) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
     for number in 1..=len.div_ceil(HASH_LEN) {
         let message = Zeroizing::new([&last[..], info, &[number as u8]].concat());
-        *last = keyed_hash(token, key, &message)?.to_vec();
+        *last = keyed_hash(token, deadline, key, &message)?.to_vec();
         output.extend_from_slice(&last);
     }
     output.truncate(len);
@@ -102,35 +110,51 @@ fn expand(token: &Arc<Token>, key: &SecretKey, info: &[u8], len: usize) -> Resul
 }
 
 /// P_SHA256(key, seed): HMAC(key, A(n) ‖ seed) for n = 1, 2, …, where A(n) = HMAC(key, A(n−1)) and A(0) is the seed.
-fn tls_prf(token: &Arc<Token>, key: &SecretKey, seed: &[u8], len: usize) -> Result<Zeroizing<Vec<u8>>> {
+fn tls_prf(
+    token: &Arc<Token>,
+    deadline: &mut Deadline,
+    key: &SecretKey,
+    seed: &[u8],
+    len: usize,
+) -> Result<Zeroizing<Vec<u8>>> {
     let (mut output, mut a) = (Zeroizing::new(Vec::new()), Zeroizing::new(seed.to_vec()));
     while output.len() < len {
-        *a = keyed_hash(token, key, &a)?.to_vec();
+        *a = keyed_hash(token, deadline, key, &a)?.to_vec();
         let message = Zeroizing::new([&a[..], seed].concat());
-        output.extend_from_slice(&*keyed_hash(token, key, &message)?);
+        output.extend_from_slice(&*keyed_hash(token, deadline, key, &message)?);
     }
     output.truncate(len);
     Ok(output)
 }
 
 /// HMAC-SHA-256; with a key in the chip encrypted on its way, if that can be.
-fn keyed_hash(token: &Arc<Token>, key: &SecretKey, message: &[u8]) -> Result<Zeroizing<[u8; 32]>> {
+fn keyed_hash(
+    token: &Arc<Token>,
+    deadline: &mut Deadline,
+    key: &SecretKey,
+    message: &[u8],
+) -> Result<Zeroizing<[u8; 32]>> {
     if let (SecretKey::Chip(key), true) = (key, message.len() <= KDF_MESSAGE_LEN) {
-        if let Some(hash) = hidden(token, key, message)? {
+        if let Some(hash) = hidden(token, deadline, key, message)? {
             return Ok(hash);
         }
     }
-    hmac_once(token, key, message)
+    hmac_once(token, deadline, key, message)
 }
 
 /// None if chip and host share no IO protection key, or KDF is not what it is taken for.
-fn hidden(token: &Token, key: &ChipSecret, message: &[u8]) -> Result<Option<Zeroizing<[u8; 32]>>> {
-    token.turn(token.deadline(), |turn| {
+fn hidden(
+    token: &Token,
+    deadline: &mut Deadline,
+    key: &ChipSecret,
+    message: &[u8],
+) -> Result<Option<Zeroizing<[u8; 32]>>> {
+    token.turn(*deadline, |turn| {
         turn.check_secret(key)?;
         let Some(io_key) = io_protection::shared_key(turn) else { return Ok(None) };
         if !io_protection::kdf_is_hmac(turn, key.slot, &io_key)? {
             return Ok(None);
         }
-        turn.converse(|awake| awake.hmac_encrypted(key.slot, message, &io_key)).map(Some)
+        deadline.exclude(|| turn.converse(|awake| awake.hmac_encrypted(key.slot, message, &io_key))).map(Some)
     })
 }

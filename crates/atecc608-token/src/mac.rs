@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::cipher::aes::{AesKey, Block, BLOCK_LEN};
 use super::cipher::{to_blocks, xor};
+use super::deadline::Deadline;
 use super::digest::no_parameter;
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
@@ -82,10 +83,10 @@ impl MacOperation {
     ///
     /// # Errors
     /// [`Error::DataLenRange`] if it becomes too long for a key in the chip; those of the chip.
-    pub fn update(&mut self, data: &[u8]) -> Result<()> {
+    pub fn update(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
         match &mut self.work {
             Work::HostHmac(hmac) => hmac.update(data),
-            Work::Cmac(cmac) => cmac.update(data)?,
+            Work::Cmac(cmac) => cmac.update(deadline, data)?,
             Work::ChipHmac { message, .. } if message.len() + data.len() > MAX_IN_CHIP => {
                 return Err(Error::DataLenRange(format!(
                     "the chip authenticates at most {MAX_IN_CHIP} bytes: give it the message's digest instead"
@@ -100,11 +101,11 @@ impl MacOperation {
     ///
     /// # Errors
     /// Those of the chip.
-    pub fn finish(self) -> Result<Zeroizing<Vec<u8>>> {
+    pub fn finish(self, deadline: &mut Deadline) -> Result<Zeroizing<Vec<u8>>> {
         let mut code = Zeroizing::new(match self.work {
             Work::HostHmac(hmac) => hmac.finalize().into_bytes().to_vec(),
-            Work::ChipHmac { token, key, message } => in_chip(&token, &key, &message)?.to_vec(),
-            Work::Cmac(cmac) => cmac.finish()?.to_vec(),
+            Work::ChipHmac { token, key, message } => in_chip(&token, deadline, &key, &message)?.to_vec(),
+            Work::Cmac(cmac) => cmac.finish(deadline)?.to_vec(),
         });
         code.truncate(self.len);
         Ok(code)
@@ -114,11 +115,11 @@ impl MacOperation {
     ///
     /// # Errors
     /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], those of the chip.
-    pub fn verify(self, code: &[u8]) -> Result<()> {
+    pub fn verify(self, deadline: &mut Deadline, code: &[u8]) -> Result<()> {
         if code.len() != self.len {
             return Err(Error::SignatureLenRange { got: code.len(), expected: self.len });
         }
-        if bool::from(self.finish()?.ct_eq(code)) {
+        if bool::from(self.finish(deadline)?.ct_eq(code)) {
             Ok(())
         } else {
             Err(Error::SignatureInvalid)
@@ -143,19 +144,24 @@ fn hmac(token: &Arc<Token>, key: &SecretKey) -> Result<Work> {
 ///
 /// # Errors
 /// As [`MacOperation::update`].
-pub(super) fn hmac_once(token: &Arc<Token>, key: &SecretKey, message: &[u8]) -> Result<Zeroizing<[u8; 32]>> {
+pub(super) fn hmac_once(
+    token: &Arc<Token>,
+    deadline: &mut Deadline,
+    key: &SecretKey,
+    message: &[u8],
+) -> Result<Zeroizing<[u8; 32]>> {
     let mut operation = MacOperation { work: hmac(token, key)?, len: 32 };
-    operation.update(message)?;
+    operation.update(deadline, message)?;
     let mut code = Zeroizing::new([0; 32]);
-    code.copy_from_slice(&operation.finish()?);
+    code.copy_from_slice(&operation.finish(deadline)?);
     Ok(code)
 }
 
 /// HMAC in the chip, its result in clear on the bus.
-fn in_chip(token: &Token, key: &ChipSecret, message: &[u8]) -> Result<[u8; 32]> {
-    token.turn(token.deadline(), |turn| {
+fn in_chip(token: &Token, deadline: &mut Deadline, key: &ChipSecret, message: &[u8]) -> Result<[u8; 32]> {
+    token.turn(*deadline, |turn| {
         turn.check_secret(key)?;
-        turn.converse(|awake| awake.hmac(key.slot, message))
+        deadline.exclude(|| turn.converse(|awake| awake.hmac(key.slot, message)))
     })
 }
 
@@ -172,18 +178,18 @@ impl Cmac {
         Self { key, chain: Block::default(), last: Zeroizing::default() }
     }
 
-    fn update(&mut self, data: &[u8]) -> Result<()> {
+    fn update(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
         self.last.extend_from_slice(data);
         // The last block, whole or not, waits: the end treats it differently.
         let whole = self.last.len().saturating_sub(1) / BLOCK_LEN * BLOCK_LEN;
         let rest = Zeroizing::new(self.last.split_off(whole));
         let mut blocks = to_blocks(&std::mem::replace(&mut self.last, rest));
-        self.key.encrypt_chained(&mut self.chain, &mut blocks)
+        self.key.encrypt_chained(deadline, &mut self.chain, &mut blocks)
     }
 
-    fn finish(mut self) -> Result<Block> {
+    fn finish(mut self, deadline: &mut Deadline) -> Result<Block> {
         let mut zero = [Block::default()];
-        self.key.encrypt(&mut zero)?;
+        self.key.encrypt(deadline, &mut zero)?;
         let mut subkey = aes::Block::from(zero[0]).dbl();
         let mut last = std::mem::take(&mut self.last);
         if last.len() < BLOCK_LEN {
@@ -192,7 +198,7 @@ impl Cmac {
             last.resize(BLOCK_LEN, 0);
         }
         xor(&mut last, &subkey);
-        self.key.encrypt_chained(&mut self.chain, &mut to_blocks(&last))?;
+        self.key.encrypt_chained(deadline, &mut self.chain, &mut to_blocks(&last))?;
         Ok(self.chain)
     }
 }

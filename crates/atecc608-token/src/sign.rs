@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
+use super::deadline::Deadline;
 use super::digest::{no_parameter, Hasher};
 use super::error::{Error, Result};
 use super::mac::MacOperation;
@@ -132,10 +133,10 @@ impl SignOperation {
     ///
     /// # Errors
     /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes; those of the chip.
-    pub fn update(&mut self, data: &[u8]) -> Result<()> {
+    pub fn update(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
         match self {
             Self::Ecdsa { message, .. } => message.update(data),
-            Self::Mac(mac) => mac.update(data),
+            Self::Mac(mac) => mac.update(deadline, data),
         }
     }
 
@@ -143,15 +144,15 @@ impl SignOperation {
     ///
     /// # Errors
     /// [`Error::DataLenRange`], [`Error::KeyHandleInvalid`] if the chip holds another key by now, those of the chip.
-    pub fn finish(self, token: &Token) -> Result<Zeroizing<Vec<u8>>> {
+    pub fn finish(self, token: &Token, deadline: &mut Deadline) -> Result<Zeroizing<Vec<u8>>> {
         match self {
             Self::Ecdsa { key, message } => {
                 let digest = message.finish()?;
                 let key = token.private_key(key)?;
-                let signature = token.turn(token.deadline(), |turn| sign(turn, key, &digest))?;
+                let signature = token.turn(*deadline, |turn| sign(turn, key, &digest))?;
                 Ok(Zeroizing::new(signature.to_vec()))
             }
-            Self::Mac(mac) => mac.finish(),
+            Self::Mac(mac) => mac.finish(deadline),
         }
     }
 }
@@ -245,10 +246,10 @@ impl VerifyOperation {
     ///
     /// # Errors
     /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes.
-    pub fn update(&mut self, data: &[u8]) -> Result<()> {
+    pub fn update(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
         match self {
             Self::Ecdsa { message, .. } => message.update(data),
-            Self::Mac(mac) => mac.update(data),
+            Self::Mac(mac) => mac.update(deadline, data),
         }
     }
 
@@ -256,7 +257,7 @@ impl VerifyOperation {
     ///
     /// # Errors
     /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], [`Error::DataLenRange`].
-    pub fn finish(self, signature: &[u8]) -> Result<()> {
+    pub fn finish(self, deadline: &mut Deadline, signature: &[u8]) -> Result<()> {
         match self {
             Self::Ecdsa { point, message } => {
                 let signature = signature
@@ -264,7 +265,7 @@ impl VerifyOperation {
                     .map_err(|_| Error::SignatureLenRange { got: signature.len(), expected: ECDSA_LEN })?;
                 point.verify(&message.finish()?, signature)
             }
-            Self::Mac(mac) => mac.verify(signature),
+            Self::Mac(mac) => mac.verify(deadline, signature),
         }
     }
 }

@@ -395,8 +395,8 @@ impl Token {
     ///
     /// # Errors
     /// [`Error::RandomNoRng`] while the configuration is not locked, those of a turn.
-    pub fn random(&self, out: &mut [u8]) -> Result<()> {
-        self.turn(self.deadline(), |turn| random(turn, out))
+    pub fn random(&self, deadline: &mut Deadline, out: &mut [u8]) -> Result<()> {
+        self.turn(*deadline, |turn| deadline.exclude(|| random(turn, out)))
     }
 
     /// C_GenerateKey: an AES key or a generic secret, of host and chip randomness mixed; in the session, or in a slot of the

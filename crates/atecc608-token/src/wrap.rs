@@ -61,7 +61,7 @@ pub(crate) fn wrap(
         .and_then(|key| key.into_aes(token, mechanism.mechanism));
     let aes = aes.map_err(|error| Error::WrappingKey(Box::new(error)))?;
     let mut cipher = CipherOperation::new(Direction::Encrypt, &mechanism, aes)?;
-    cipher.end(&value)?;
+    cipher.end(&mut token.deadline(), &value)?;
     Ok(cipher.take())
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn unwrap(
         .and_then(|key| key.into_aes(token, mechanism.mechanism));
     let aes = aes.map_err(|error| Error::UnwrappingKey(Box::new(error)))?;
     let mut cipher = CipherOperation::new(Direction::Decrypt, &mechanism, aes)?;
-    cipher.end(wrapped).map_err(|error| match error {
+    cipher.end(&mut token.deadline(), wrapped).map_err(|error| match error {
         Error::EncryptedDataInvalid => Error::WrappedKeyInvalid,
         Error::EncryptedDataLenRange(text) => Error::WrappedKeyLenRange(text),
         other => other,

@@ -47,9 +47,10 @@ impl Signer for ChipKey {
         }
         let mechanism = Mechanism { mechanism: CKM_ECDSA_SHA256, parameter: Parameter::None };
         let token = &self.keys.token;
+        let mut deadline = token.deadline();
         let signature = SignOperation::new(token, &mechanism, self.handle).and_then(|mut operation| {
-            operation.update(message)?;
-            operation.finish(token)
+            operation.update(&mut deadline, message)?;
+            operation.finish(token, &mut deadline)
         });
         let signature = signature.map_err(|error| self.keys.failed(error))?;
         let signature = p256::ecdsa::Signature::from_slice(&signature);

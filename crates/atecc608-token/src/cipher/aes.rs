@@ -7,6 +7,7 @@ use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
 use aes::{Aes128, Aes192, Aes256};
 use zeroize::Zeroizing;
 
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::secret::ChipSecret;
 use crate::token::Token;
@@ -91,16 +92,16 @@ impl AesKey {
     ///
     /// # Errors
     /// Those of the chip, for a key that is there.
-    pub fn encrypt(&self, blocks: &mut [Block]) -> Result<()> {
-        self.work(Work::Encrypt, blocks)
+    pub fn encrypt(&self, deadline: &mut Deadline, blocks: &mut [Block]) -> Result<()> {
+        self.work(deadline, Work::Encrypt, blocks)
     }
 
     /// Decrypts each block by itself.
     ///
     /// # Errors
     /// Those of the chip, for a key that is there.
-    pub fn decrypt(&self, blocks: &mut [Block]) -> Result<()> {
-        self.work(Work::Decrypt, blocks)
+    pub fn decrypt(&self, deadline: &mut Deadline, blocks: &mut [Block]) -> Result<()> {
+        self.work(deadline, Work::Decrypt, blocks)
     }
 
     /// Encrypts each block after it was XORed with the one before; `chain` is the one before the first, and the last one
@@ -108,15 +109,15 @@ impl AesKey {
     ///
     /// # Errors
     /// Those of the chip, for a key that is there.
-    pub fn encrypt_chained(&self, chain: &mut Block, blocks: &mut [Block]) -> Result<()> {
+    pub fn encrypt_chained(&self, deadline: &mut Deadline, chain: &mut Block, blocks: &mut [Block]) -> Result<()> {
         for blocks in blocks.chunks_mut(BLOCKS_AT_A_TIME) {
-            self.work(Work::Chain(*chain), blocks)?;
+            self.work(deadline, Work::Chain(*chain), blocks)?;
             *chain = blocks.last().copied().unwrap_or(*chain);
         }
         Ok(())
     }
 
-    fn work(&self, work: Work, blocks: &mut [Block]) -> Result<()> {
+    fn work(&self, deadline: &mut Deadline, work: Work, blocks: &mut [Block]) -> Result<()> {
         match self {
             Self::Host(aes) => {
                 let done = each_block(work, blocks, |decrypt, block| {
@@ -133,7 +134,8 @@ impl AesKey {
                 }
             }
             Self::Chip(token, secret) => {
-                blocks.chunks_mut(BLOCKS_AT_A_TIME).try_for_each(|blocks| in_chip(token, secret, work, blocks))
+                let mut pieces = blocks.chunks_mut(BLOCKS_AT_A_TIME);
+                pieces.try_for_each(|blocks| in_chip(token, deadline, secret, work, blocks))
             }
         }
     }
@@ -160,19 +162,27 @@ fn each_block<E>(
 }
 
 /// The same in the chip: one command for each block, all in one conversation.
-fn in_chip(token: &Token, secret: &ChipSecret, work: Work, blocks: &mut [Block]) -> Result<()> {
+fn in_chip(
+    token: &Token,
+    deadline: &mut Deadline,
+    secret: &ChipSecret,
+    work: Work,
+    blocks: &mut [Block],
+) -> Result<()> {
     let (key, unit) = (KeyLocation::Slot(secret.slot), secret.aes_unit());
-    let done = token.turn(token.deadline(), |turn| {
+    let done = token.turn(*deadline, |turn| {
         turn.check_secret(secret)?;
-        turn.converse(|awake| {
-            awake.before_use(secret.slot)?;
-            // From the beginning each time that the conversation is.
-            let mut blocks = Zeroizing::new(blocks.to_vec());
-            each_block(work, &mut blocks, |decrypt, block| {
-                *block = awake.execute(&AesCommand::Block { key, unit, decrypt, input: *block })?;
-                Ok::<_, chip::Error>(())
-            })?;
-            Ok(blocks)
+        deadline.exclude(|| {
+            turn.converse(|awake| {
+                awake.before_use(secret.slot)?;
+                // From the beginning each time that the conversation is.
+                let mut blocks = Zeroizing::new(blocks.to_vec());
+                each_block(work, &mut blocks, |decrypt, block| {
+                    *block = awake.execute(&AesCommand::Block { key, unit, decrypt, input: *block })?;
+                    Ok::<_, chip::Error>(())
+                })?;
+                Ok(blocks)
+            })
         })
     })?;
     blocks.copy_from_slice(&done);

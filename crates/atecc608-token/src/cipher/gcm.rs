@@ -6,6 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::aes::{AesKey, Block, BLOCK_LEN};
 use super::xor;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::mechanism::Parameter;
 
@@ -49,29 +50,29 @@ impl Gcm {
     ///
     /// # Errors
     /// Those of the block function.
-    pub fn encrypt(&self, key: &AesKey, text: &mut [u8]) -> Result<Vec<u8>> {
-        let (hash, first) = self.begin(key)?;
-        count(key, first, text)?;
-        self.tag(key, hash, first, text)
+    pub fn encrypt(&self, key: &AesKey, deadline: &mut Deadline, text: &mut [u8]) -> Result<Vec<u8>> {
+        let (hash, first) = self.begin(key, deadline)?;
+        count(key, deadline, first, text)?;
+        self.tag(key, deadline, hash, first, text)
     }
 
     /// Checks the tag, then decrypts the text where it is: nothing is decrypted if the tag is wrong.
     ///
     /// # Errors
     /// [`Error::EncryptedDataInvalid`], those of the block function.
-    pub fn decrypt(&self, key: &AesKey, text: &mut [u8], tag: &[u8]) -> Result<()> {
-        let (hash, first) = self.begin(key)?;
-        let expected = self.tag(key, hash, first, text)?;
+    pub fn decrypt(&self, key: &AesKey, deadline: &mut Deadline, text: &mut [u8], tag: &[u8]) -> Result<()> {
+        let (hash, first) = self.begin(key, deadline)?;
+        let expected = self.tag(key, deadline, hash, first, text)?;
         if !bool::from(expected.ct_eq(tag)) {
             return Err(Error::EncryptedDataInvalid);
         }
-        count(key, first, text)
+        count(key, deadline, first, text)
     }
 
     /// The hash under the hash key, and the first counter block, J0 (section 7.1).
-    fn begin(&self, key: &AesKey) -> Result<(GHash, Block)> {
+    fn begin(&self, key: &AesKey, deadline: &mut Deadline) -> Result<(GHash, Block)> {
         let mut hash_key = [[0; BLOCK_LEN]];
-        key.encrypt(&mut hash_key)?;
+        key.encrypt(deadline, &mut hash_key)?;
         let hash = GHash::new(&hash_key[0].into());
         let mut first = [0; BLOCK_LEN];
         if self.iv.len() == 12 {
@@ -86,13 +87,20 @@ impl Gcm {
         Ok((hash, first))
     }
 
-    fn tag(&self, key: &AesKey, mut hash: GHash, first: Block, cipher_text: &[u8]) -> Result<Vec<u8>> {
+    fn tag(
+        &self,
+        key: &AesKey,
+        deadline: &mut Deadline,
+        mut hash: GHash,
+        first: Block,
+        cipher_text: &[u8],
+    ) -> Result<Vec<u8>> {
         hash.update_padded(&self.associated);
         hash.update_padded(cipher_text);
         hash.update(&[lengths(self.associated.len(), cipher_text.len()).into()]);
         let mut tag: Block = hash.finalize().into();
         let mut mask = [first];
-        key.encrypt(&mut mask)?;
+        key.encrypt(deadline, &mut mask)?;
         xor(&mut tag, &mask[0]);
         Ok(tag[..self.tag_len].to_vec())
     }
@@ -104,7 +112,7 @@ fn lengths(associated: usize, text: usize) -> Block {
 }
 
 /// Counter mode from the block after `first`; the last 32 bits count.
-fn count(key: &AesKey, first: Block, text: &mut [u8]) -> Result<()> {
+fn count(key: &AesKey, deadline: &mut Deadline, first: Block, text: &mut [u8]) -> Result<()> {
     let [.., a, b, c, d] = first;
     let mut counter = u32::from_be_bytes([a, b, c, d]);
     for part in text.chunks_mut(BLOCKS_AT_A_TIME * BLOCK_LEN) {
@@ -115,7 +123,7 @@ fn count(key: &AesKey, first: Block, text: &mut [u8]) -> Result<()> {
             block[12..].copy_from_slice(&counter.to_be_bytes());
             blocks.push(block);
         }
-        key.encrypt(&mut blocks)?;
+        key.encrypt(deadline, &mut blocks)?;
         xor(part, blocks.as_flattened());
         zeroize::Zeroize::zeroize(&mut blocks);
     }

@@ -8,6 +8,7 @@ use cryptoki_sys::*;
 use super::aes::AesKey;
 use super::gcm::Gcm;
 use super::Direction;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::mechanism::{Mechanism, Parameter};
 use crate::token::Token;
@@ -66,12 +67,14 @@ impl MessageCipher {
     /// [`Error::MechanismParamInvalid`], those of the chip.
     pub fn encrypt(
         &mut self,
+        deadline: &mut Deadline,
         vector: &MessageVector,
         associated: &[u8],
         text: &mut [u8],
     ) -> Result<(Vec<u8>, Vec<u8>)> {
         let iv = self.generate(vector)?;
-        let tag = gcm(vector, iv.clone(), associated)?.encrypt(&self.key, text)?;
+        let gcm = gcm(vector, iv.clone(), associated)?;
+        let tag = gcm.encrypt(&self.key, deadline, text)?;
         Ok((iv, tag))
     }
 
@@ -79,8 +82,16 @@ impl MessageCipher {
     ///
     /// # Errors
     /// [`Error::AeadDecryptFailed`], [`Error::MechanismParamInvalid`], those of the chip.
-    pub fn decrypt(&self, vector: &MessageVector, associated: &[u8], tag: &[u8], text: &mut [u8]) -> Result<()> {
-        let decrypted = gcm(vector, vector.iv.clone(), associated)?.decrypt(&self.key, text, tag);
+    pub fn decrypt(
+        &self,
+        deadline: &mut Deadline,
+        vector: &MessageVector,
+        associated: &[u8],
+        tag: &[u8],
+        text: &mut [u8],
+    ) -> Result<()> {
+        let gcm = gcm(vector, vector.iv.clone(), associated)?;
+        let decrypted = gcm.decrypt(&self.key, deadline, text, tag);
         decrypted.map_err(|error| match error {
             Error::EncryptedDataInvalid => Error::AeadDecryptFailed,
             other => other,

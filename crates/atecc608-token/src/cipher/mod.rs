@@ -13,6 +13,7 @@ use cryptoki_sys::*;
 use subtle::{ConditionallySelectable, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::Zeroizing;
 
+use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter, AES_CIPHERS};
 use super::token::Token;
@@ -155,41 +156,41 @@ impl CipherOperation {
     ///
     /// # Errors
     /// Those of the chip; [`Error::DataLenRange`] if a counter would come round.
-    pub fn update(&mut self, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    pub fn update(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         match &mut self.mode {
             Mode::Gcm(_) => {
                 self.waiting.extend_from_slice(input);
                 Ok(Zeroizing::default())
             }
-            Mode::Ctr { counter } => counter.apply(&self.key, input),
+            Mode::Ctr { counter } => counter.apply(&self.key, deadline, input),
             Mode::Ecb | Mode::Cbc { .. } => {
                 self.waiting.extend_from_slice(input);
                 let count = self.whole_blocks(self.waiting.len());
                 let rest = Zeroizing::new(self.waiting.split_off(count * BLOCK_LEN));
                 let mut blocks = std::mem::replace(&mut self.waiting, rest);
-                self.blocks(&mut blocks)?;
+                self.blocks(deadline, &mut blocks)?;
                 Ok(blocks)
             }
         }
     }
 
     /// Works on whole blocks where they are.
-    fn blocks(&mut self, bytes: &mut [u8]) -> Result<()> {
+    fn blocks(&mut self, deadline: &mut Deadline, bytes: &mut [u8]) -> Result<()> {
         let mut blocks = to_blocks(bytes);
         match (&mut self.mode, self.direction) {
             (Mode::Cbc { chain, .. }, Direction::Encrypt) => {
-                self.key.encrypt_chained(chain, &mut blocks)?;
+                self.key.encrypt_chained(deadline, chain, &mut blocks)?;
             }
             (Mode::Cbc { chain, .. }, Direction::Decrypt) => {
                 let before = blocks.clone();
-                self.key.decrypt(&mut blocks)?;
+                self.key.decrypt(deadline, &mut blocks)?;
                 for (block, cipher_text) in blocks.iter_mut().zip(before.iter()) {
                     xor(block, chain);
                     *chain = *cipher_text;
                 }
             }
-            (_, Direction::Encrypt) => self.key.encrypt(&mut blocks)?,
-            (_, Direction::Decrypt) => self.key.decrypt(&mut blocks)?,
+            (_, Direction::Encrypt) => self.key.encrypt(deadline, &mut blocks)?,
+            (_, Direction::Decrypt) => self.key.decrypt(deadline, &mut blocks)?,
         }
         bytes.copy_from_slice(blocks.as_flattened());
         Ok(())
@@ -200,16 +201,16 @@ impl CipherOperation {
     ///
     /// # Errors
     /// [`Error::DataLenRange`], [`Error::EncryptedDataLenRange`], [`Error::EncryptedDataInvalid`], those of the chip.
-    pub fn end(&mut self, input: &[u8]) -> Result<usize> {
+    pub fn end(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<usize> {
         if let Some(ready) = &self.ready {
             return Ok(ready.len());
         }
-        let mut output = self.update(input)?;
+        let mut output = self.update(deadline, input)?;
         let mut rest = std::mem::take(&mut self.waiting);
         match (&mut self.mode, self.direction) {
             (Mode::Ctr { .. }, _) => {}
             (Mode::Gcm(gcm), Direction::Encrypt) => {
-                let tag = gcm.encrypt(&self.key, &mut rest)?;
+                let tag = gcm.encrypt(&self.key, deadline, &mut rest)?;
                 output.extend_from_slice(&rest);
                 output.extend_from_slice(&tag);
             }
@@ -219,20 +220,20 @@ impl CipherOperation {
                     .checked_sub(gcm.tag_len())
                     .ok_or_else(|| Error::EncryptedDataLenRange(format!("{} bytes are less than a tag", rest.len())))?;
                 let tag = rest.split_off(text_len);
-                gcm.decrypt(&self.key, &mut rest, &tag)?;
+                gcm.decrypt(&self.key, deadline, &mut rest, &tag)?;
                 output.extend_from_slice(&rest);
             }
             (Mode::Cbc { padded: true, .. }, Direction::Encrypt) => {
                 let padding = BLOCK_LEN - rest.len();
                 rest.resize(BLOCK_LEN, padding as u8);
-                self.blocks(&mut rest)?;
+                self.blocks(deadline, &mut rest)?;
                 output.extend_from_slice(&rest);
             }
             (Mode::Cbc { padded: true, .. }, Direction::Decrypt) => {
                 if rest.len() != BLOCK_LEN {
                     return Err(not_whole_blocks(self.direction));
                 }
-                self.blocks(&mut rest)?;
+                self.blocks(deadline, &mut rest)?;
                 let padding = padding_of(&rest).ok_or(Error::EncryptedDataInvalid)?;
                 output.extend_from_slice(&rest[..BLOCK_LEN - padding]);
             }
@@ -296,7 +297,7 @@ impl Counter {
         Ok(Self { block, left, stream: Zeroizing::default() })
     }
 
-    fn apply(&mut self, key: &AesKey, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    fn apply(&mut self, key: &AesKey, deadline: &mut Deadline, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let mut output = Zeroizing::new(input.to_vec());
         let count = input.len().saturating_sub(self.stream.len()).div_ceil(BLOCK_LEN);
         if let Some(left) = &mut self.left {
@@ -306,7 +307,7 @@ impl Counter {
         }
         let counters = (0..count as u128).map(|index| self.block.wrapping_add(index).to_be_bytes());
         let mut blocks = Zeroizing::new(counters.collect::<Vec<Block>>());
-        key.encrypt(&mut blocks)?;
+        key.encrypt(deadline, &mut blocks)?;
         self.block = self.block.wrapping_add(count as u128);
         self.stream.extend_from_slice(blocks.as_flattened());
         xor(&mut output, &self.stream);

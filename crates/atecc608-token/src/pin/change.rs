@@ -6,6 +6,7 @@ use super::code::RecoveryCode;
 use super::login::{officer_secret, proves, user_secret};
 use super::{check_new_pin, Scheme, Who};
 use crate::certificates::held;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::locked::LockedSecret;
 use crate::token::Token;
@@ -20,7 +21,8 @@ const MAX_BLOBS: usize = 4;
 
 /// C_InitPIN: the security officer gives the user a PIN, whatever it was before.
 pub(crate) fn init_pin(token: &Token, pin: Option<&[u8]>) -> Result<()> {
-    let Some(scheme) = token.known(token.deadline())?.identity.scheme else {
+    let mut deadline = token.deadline();
+    let Some(scheme) = token.known(deadline)?.identity.scheme else {
         log::warn!("C_InitPIN: this token has no PIN; the profile tls-pin has one");
         return Err(Error::UserNotLoggedIn);
     };
@@ -29,8 +31,8 @@ pub(crate) fn init_pin(token: &Token, pin: Option<&[u8]>) -> Result<()> {
     }
     let pin = pin.ok_or_else(no_pin)?;
     check_new_pin(pin)?;
-    let stretched = StretchedPin::new(pin)?;
-    token.turn(token.deadline(), |turn| {
+    let stretched = deadline.exclude(|| StretchedPin::new(pin))?;
+    token.turn(deadline, |turn| {
         let officer = token.login.secret_of(&token.board, Who::Officer).ok_or(Error::UserNotLoggedIn)?;
         let secret = fresh_secret(turn)?;
         let blob = stretched.seal(&secret);
@@ -48,17 +50,18 @@ pub(crate) fn init_pin(token: &Token, pin: Option<&[u8]>) -> Result<()> {
 
 /// C_SetPIN: the user changes the PIN, or, while the security officer is logged in, that one the recovery code.
 pub(crate) fn set_pin(token: &Token, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<()> {
-    let Some(scheme) = token.known(token.deadline())?.identity.scheme else {
+    let mut deadline = token.deadline();
+    let Some(scheme) = token.known(deadline)?.identity.scheme else {
         return Err(Error::ActionProhibited("this token has no PIN to change; the profile tls-pin has one".to_owned()));
     };
     let (old, new) = (old.ok_or_else(no_pin)?, new.ok_or_else(no_pin)?);
     if token.who() == Who::Officer {
-        return set_code(token, scheme, old, new);
+        return set_code(token, deadline, scheme, old, new);
     }
     check_new_pin(new)?;
-    let secret = user_secret(token, scheme, old)?;
-    let stretched = StretchedPin::new(new)?;
-    token.turn(token.deadline(), |turn| {
+    let secret = user_secret(token, scheme, old, &mut deadline)?;
+    let stretched = deadline.exclude(|| StretchedPin::new(new))?;
+    token.turn(deadline, |turn| {
         if let Some(secret) = roll(turn, scheme, &secret, &stretched)? {
             // Before the next turn wants it.
             token.login.renew(&token.board, Who::User, secret);
@@ -68,14 +71,14 @@ pub(crate) fn set_pin(token: &Token, old: Option<&[u8]>, new: Option<&[u8]>) -> 
 }
 
 /// The security officer's other recovery code. It is one that the tool made: nobody thinks of 128 random bits.
-fn set_code(token: &Token, scheme: Scheme, old: &[u8], new: &[u8]) -> Result<()> {
+fn set_code(token: &Token, deadline: Deadline, scheme: Scheme, old: &[u8], new: &[u8]) -> Result<()> {
     let new = RecoveryCode::parse(new).ok_or_else(|| {
         Error::PinInvalid(
             "the security officer's PIN is a recovery code: `atecc608 recovery-code` makes a new one".to_owned(),
         )
     })?;
-    let old = officer_secret(token, scheme, old, token.deadline())?;
-    token.turn(token.deadline(), |turn| {
+    let old = officer_secret(token, scheme, old, deadline)?;
+    token.turn(deadline, |turn| {
         let secret = LockedSecret::new(&new.secret(&turn.known().zone().serial_number()));
         turn.confirm_chip()?;
         let written = write(turn, scheme, scheme.officer, &old, secret.value());

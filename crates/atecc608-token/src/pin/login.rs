@@ -87,7 +87,7 @@ impl Login {
 
 /// C_Login. Without a PIN scheme only the PIN is ignored: AWS clients always log in.
 pub(crate) fn log_in(token: &Token, user: CK_USER_TYPE, pin: Option<&[u8]>) -> Result<()> {
-    let deadline = token.deadline();
+    let mut deadline = token.deadline();
     let wanted = match user {
         CKU_USER => Who::User,
         CKU_SO => Who::Officer,
@@ -113,7 +113,7 @@ pub(crate) fn log_in(token: &Token, user: CK_USER_TYPE, pin: Option<&[u8]>) -> R
     let pin = pin.ok_or(Error::PinIncorrect)?;
     let secret = match wanted {
         Who::Officer => officer_secret(token, scheme, pin, deadline)?,
-        _ => user_secret(token, scheme, pin)?,
+        _ => user_secret(token, scheme, pin, &mut deadline)?,
     };
     // Another thread may have been faster.
     token.login.begin(&token.board, wanted, Some(secret), || token.objects.forget_private())
@@ -145,10 +145,10 @@ pub(crate) fn log_out(token: &Token) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::PinIncorrect`], [`Error::UserPinNotInitialized`], those of a turn.
-pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8]) -> Result<LockedSecret> {
+pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8], deadline: &mut Deadline) -> Result<LockedSecret> {
     for _ in 0..TRIES {
         token.state_access.refresh(&token.board);
-        let pins = token.known(token.deadline())?.state().pins.clone();
+        let pins = token.known(*deadline)?.state().pins.clone();
         if pins.is_empty() {
             return Err(Error::UserPinNotInitialized(
                 "the user has no PIN yet, or the state folder was lost: the security officer gives one (C_InitPIN, \
@@ -156,10 +156,9 @@ pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8]) -> Result<L
                     .to_owned(),
             ));
         }
-        let opened = pins.iter().map(|blob| blob.open(pin).map(|secret| LockedSecret::new(&secret)));
-        let opened: Vec<LockedSecret> = opened.collect::<Result<_>>()?;
-        // From here on: the stretching is no waiting.
-        match token.turn(token.deadline(), |turn| which(turn, scheme, &pins, opened))? {
+        let open = |blob: &PinBlob| blob.open(pin).map(|secret| LockedSecret::new(&secret));
+        let opened = deadline.exclude(|| pins.iter().map(open).collect::<Result<_>>())?;
+        match token.turn(*deadline, |turn| which(turn, scheme, &pins, opened))? {
             Tried::Right(secret) => return Ok(secret),
             Tried::Wrong => return Err(Error::PinIncorrect),
             Tried::Outdated => log::debug!("another process changed the PIN meanwhile; trying again"),
