@@ -56,6 +56,25 @@ fn every_switch_is_there_with_its_meaning() {
 }
 
 #[test]
+fn each_switch_has_a_question_to_a_real_chip_or_a_reason_why_it_has_none() {
+    // examples/hardware_report/tests.rs sees each of the others asked.
+    let source = read("crates/atecc608-token/examples/hardware_report/tests.rs");
+    let unseen = source.split_once("const UNSEEN: &[(&str, &str)] = &[").unwrap().1.split_once("];").unwrap().0;
+    let document = read("docs/hardware-check.md");
+    let mut without = 0;
+    for line in unseen.lines().filter_map(|line| line.trim().strip_prefix("(\"")) {
+        let (name, why) = line.trim_end_matches("\"),").split_once("\", \"").unwrap();
+        let row = format!("| `{name}` | {why} |");
+        assert!(document.lines().any(|line| line == row), "docs/hardware-check.md lacks {row}");
+        without += 1;
+    }
+    let all = atecc608_sim::Switches::default().positions().len();
+    let counts =
+        format!("There are {all}. `scripts/hardware-check.sh` asks a real chip about {} of them", all - without);
+    assert!(read("docs/simulator.md").contains(&counts), "docs/simulator.md does not say: {counts}");
+}
+
+#[test]
 fn every_profile_and_every_command_is_there() {
     let document = read("docs/simulator.md");
     for profile in Profile::ALL {

@@ -26,12 +26,19 @@ def run(checks, bench):
     with bench.chip() as (chip, server):
         configure(chip, {16: slot.CONFIG_16_TO_127})
         fill(chip, {slot.KEY: slot.SLOT_4_KEY})
-        for topic in (blocks_are_those_of_the_standard, keys_come_from_every_block, the_galois_field_is_gcms,
-                      gcm_is_that_of_the_standard, gcm_tells_a_forgery, ccm_is_that_of_the_standard,
-                      cbc_is_that_of_the_standard, ctr_is_that_of_the_standard,
-                      macs_of_blocks_are_those_of_the_standard,
-                      refused_keys):
-            checks.run(topic, chip)
+        checks.run(blocks_are_those_of_the_standard, chip, (slot.AES, EPHEMERAL))
+        checks.run(keys_come_from_every_block, chip, (slot.AES, EPHEMERAL))
+        checks.run(the_galois_field_is_gcms, chip)
+        for topic in MODES:
+            checks.run(topic, chip, slot.AES)
+        checks.run(refused_keys, chip)
+    with bench.chip() as (chip, server):
+        print("a blank chip")
+        checks.run(blocks_are_those_of_the_standard, chip, (EPHEMERAL,))
+        checks.run(keys_come_from_every_block, chip, (EPHEMERAL,))
+        checks.run(the_galois_field_is_gcms, chip)
+        for topic in MODES:
+            checks.run(topic, chip, EPHEMERAL)
 
 
 def blocks(data):
@@ -45,26 +52,30 @@ def load(chip, keys, where):
     return chip("atcab_write_bytes_zone", DATA, where, 0, keys, len(keys))
 
 
-def blocks_are_those_of_the_standard(checks, chip):
-    for where in (slot.AES, EPHEMERAL):
+def blocks_are_those_of_the_standard(checks, chip, places):
+    for where in places:
         load(chip, NIST_KEY + bytes(48), where)
         encrypted = b"".join(chip("atcab_aes_encrypt", where, 0, block, Out(16)) for block in blocks(NIST_PLAIN))
         checks.equal(f"AES(encrypt) of four blocks, key location {where:X}", encrypted, NIST_CIPHER)
         clear = b"".join(chip("atcab_aes_decrypt", where, 0, block, Out(16)) for block in blocks(NIST_CIPHER))
         checks.equal("AES(decrypt)", clear, NIST_PLAIN)
+        through_a_device(checks, chip, where)
+
+
+def through_a_device(checks, chip, where):
     with chip.second_device() as device:
         checks.equal("atcab_aes_encrypt_ext",
-                     chip("atcab_aes_encrypt_ext", device, slot.AES, 0, NIST_PLAIN[:16], Out(16)),
+                     chip("atcab_aes_encrypt_ext", device, where, 0, NIST_PLAIN[:16], Out(16)),
                      NIST_CIPHER[:16])
-        checks.equal("atcab_aes_decrypt_ext", chip("atcab_aes_decrypt_ext", device, slot.AES, 0, NIST_CIPHER[:16],
+        checks.equal("atcab_aes_decrypt_ext", chip("atcab_aes_decrypt_ext", device, where, 0, NIST_CIPHER[:16],
                                                   Out(16)), NIST_PLAIN[:16])
-    checks.equal("atcab_aes, the bare command", chip("atcab_aes", 0, slot.AES, NIST_PLAIN[:16], Out(16)),
+    checks.equal("atcab_aes, the bare command", chip("atcab_aes", 0, where, NIST_PLAIN[:16], Out(16)),
                  NIST_CIPHER[:16])
 
 
-def keys_come_from_every_block(checks, chip):
+def keys_come_from_every_block(checks, chip, places):
     keys, plain = os.urandom(64), os.urandom(16)
-    for where in (slot.AES, EPHEMERAL):
+    for where in places:
         load(chip, keys, where)
         for number, key in enumerate(blocks(keys)):
             checks.equal(f"the key in block {number} of {where:X}",
@@ -107,48 +118,48 @@ def gcm(chip, direction, key_id, iv, extra, text, piece, device=None):
     return result, context
 
 
-def gcm_is_that_of_the_standard(checks, chip):
+def gcm_is_that_of_the_standard(checks, chip, where):
     key = os.urandom(16)
-    load(chip, key + bytes(16), slot.AES)
+    load(chip, key + bytes(16), where)
     for (extra_len, text_len), iv_len in zip(LENGTHS, (12, 12, 12, 16)):
         iv, extra, text = os.urandom(iv_len), os.urandom(extra_len), os.urandom(text_len)
         sealed = AESGCM(key).encrypt(iv, text, extra)
-        encrypted, context = gcm(chip, "encrypt", slot.AES, iv, extra, text, 13)
+        encrypted, context = gcm(chip, "encrypt", where, iv, extra, text, 13)
         tag = chip("atcab_aes_gcm_encrypt_finish", context, Out(16), 16)
         checks.equal(f"GCM of {text_len} bytes with {extra_len} more, nonce of {iv_len}", encrypted + tag, sealed)
-        clear, context = gcm(chip, "decrypt", slot.AES, iv, extra, sealed[:-16], 16)
+        clear, context = gcm(chip, "decrypt", where, iv, extra, sealed[:-16], 16)
         checks.equal("opened", clear, text)
         checks.equal("and found genuine", chip("atcab_aes_gcm_decrypt_finish", context, sealed[-16:], 16, Out(1)),
                      b"\1")
     with chip.second_device() as device:
-        encrypted, context = gcm(chip, "encrypt", slot.AES, iv, extra, text, 16, device)
+        encrypted, context = gcm(chip, "encrypt", where, iv, extra, text, 16, device)
         tag = chip("atcab_aes_gcm_encrypt_finish_ext", device, context, Out(16), 16)
         checks.equal("the same with a device named", encrypted + tag, sealed)
-        clear, context = gcm(chip, "decrypt", slot.AES, iv, extra, sealed[:-16], 16, device)
+        clear, context = gcm(chip, "decrypt", where, iv, extra, sealed[:-16], 16, device)
         checks.equal("and opened", (clear, chip("atcab_aes_gcm_decrypt_finish_ext", device, context, tag, 16, Out(1))),
                      (text, b"\1"))
     context, field = Context(), os.urandom(4)
-    iv = chip("atcab_aes_gcm_init_rand", context, slot.AES, 0, 12, field, 4, Out(16))
+    iv = chip("atcab_aes_gcm_init_rand", context, where, 0, 12, field, 4, Out(16))
     encrypted = chip("atcab_aes_gcm_encrypt_update", context, text, len(text), Out(len(text)))
     tag = chip("atcab_aes_gcm_encrypt_finish", context, Out(16), 16)
     checks.equal("GCM with a nonce from the chip", encrypted + tag, AESGCM(key).encrypt(iv, text, None))
     checks.equal("which ends with the caller's field", iv[12:], field)
 
 
-def gcm_tells_a_forgery(checks, chip):
+def gcm_tells_a_forgery(checks, chip, where):
     key, iv, text = os.urandom(16), os.urandom(12), os.urandom(20)
-    load(chip, key + bytes(16), slot.AES)
+    load(chip, key + bytes(16), where)
     sealed = AESGCM(key).encrypt(iv, text, b"header")
     for what, extra, data in (("other additional data", b"HEADER", sealed),
                               ("another text", b"header", bytes([sealed[0] ^ 1]) + sealed[1:]),
                               ("another tag", b"header", sealed[:-1] + bytes([sealed[-1] ^ 1]))):
-        _, context = gcm(chip, "decrypt", slot.AES, iv, extra, data[:-16], 16)
+        _, context = gcm(chip, "decrypt", where, iv, extra, data[:-16], 16)
         checks.equal(what, chip("atcab_aes_gcm_decrypt_finish", context, data[-16:], 16, Out(1)), b"\0")
 
 
-def ccm_is_that_of_the_standard(checks, chip):
+def ccm_is_that_of_the_standard(checks, chip, where):
     key = os.urandom(16)
-    load(chip, key + bytes(16), slot.AES)
+    load(chip, key + bytes(16), where)
     device = chip.device()
     begins = ((), "atcab_aes_ccm_init"), ((device,), "atcab_aes_ccm_init_ext"), ((), "atcab_aes_ccm_init_rand"), \
         ((device,), "atcab_aes_ccm_init_rand_ext")
@@ -158,7 +169,7 @@ def ccm_is_that_of_the_standard(checks, chip):
 
         def begun():
             context = Context()
-            chip(begin, *first, context, slot.AES, 0, iv, 13, extra_len, text_len, 16)
+            chip(begin, *first, context, where, 0, iv, 13, extra_len, text_len, 16)
             if extra:
                 chip("atcab_aes_ccm_aad_update", context, extra, extra_len)
                 chip("atcab_aes_ccm_aad_finish", context)
@@ -181,29 +192,29 @@ def reference(mode, key, data):
     return encryptor.update(data) + encryptor.finalize()
 
 
-def cbc_is_that_of_the_standard(checks, chip):
+def cbc_is_that_of_the_standard(checks, chip, where):
     key, iv, text = os.urandom(16), os.urandom(16), os.urandom(48)
-    load(chip, key + bytes(16), slot.AES)
+    load(chip, key + bytes(16), where)
     wanted = reference(modes.CBC(iv), key, text)
     for first, name, rest in (((), "atcab_aes_cbc_init", ()), ((chip.device(),), "atcab_aes_cbc_init_ext", (0,))):
         context = Context()
-        chip(name, *first, context, slot.AES, 0, iv, *rest)
+        chip(name, *first, context, where, 0, iv, *rest)
         encrypted = b"".join(chip("atcab_aes_cbc_encrypt_block", context, block, Out(16)) for block in blocks(text))
         checks.equal(f"CBC, {name}", encrypted, wanted)
-    chip("atcab_aes_cbc_init", context, slot.AES, 0, iv)
+    chip("atcab_aes_cbc_init", context, where, 0, iv)
     clear = b"".join(chip("atcab_aes_cbc_decrypt_block", context, block, Out(16)) for block in blocks(wanted))
     checks.equal("decrypted", clear, text)
     for direction, data, result in (("encrypt", text, wanted), ("decrypt", wanted, text)):
-        chip("atcab_aes_cbc_init", context, slot.AES, 0, iv)
+        chip("atcab_aes_cbc_init", context, where, 0, iv)
         size, rest = ctypes.c_size_t(48), ctypes.c_size_t(16)
         part = chip(f"atcab_aes_cbc_{direction}_update", context, data, 48, Out(48), size)
         last = chip(f"atcab_aes_cbc_{direction}_finish", context, Out(16), rest)
         checks.equal(f"CBC({direction}), all at once", part[:size.value] + last[:rest.value], result)
 
 
-def ctr_is_that_of_the_standard(checks, chip):
+def ctr_is_that_of_the_standard(checks, chip, where):
     key, text = os.urandom(16), os.urandom(48)
-    load(chip, key + bytes(16), slot.AES)
+    load(chip, key + bytes(16), where)
     iv = os.urandom(12) + b"\xFF\xFF\xFF\xFE"  # The counter of four bytes overflows, and nothing beside it.
     context = Context()
 
@@ -216,22 +227,22 @@ def ctr_is_that_of_the_standard(checks, chip):
         for function, data, result in (("atcab_aes_ctr_encrypt_block", text, wanted(iv)),
                                        ("atcab_aes_ctr_decrypt_block", wanted(iv), text),
                                        ("atcab_aes_ctr_block", text, wanted(iv))):
-            chip(name, *first, context, slot.AES, 0, 4, iv)
+            chip(name, *first, context, where, 0, 4, iv)
             checks.equal(f"CTR, {name}, {function}",
                          b"".join(chip(function, context, block, Out(16)) for block in blocks(data)), result)
-    chip("atcab_aes_ctr_init", context, slot.AES, 0, 4, iv)
+    chip("atcab_aes_ctr_init", context, where, 0, 4, iv)
     checks.equal("atcab_aes_ctr_increment skips a block", chip("atcab_aes_ctr_increment", context), OK)
     checks.equal("as the next one shows", chip("atcab_aes_ctr_block", context, text[16:32], Out(16)), wanted(iv)[16:32])
     for first, name in (((), "atcab_aes_ctr_init_rand"), ((device,), "atcab_aes_ctr_init_rand_ext")):
         number = Out(16)
-        chip(name, *first, context, slot.AES, 0, 4, number)
+        chip(name, *first, context, where, 0, 4, number)
         result = b"".join(chip("atcab_aes_ctr_block", context, block, Out(16)) for block in blocks(text))
         checks.equal(f"CTR, {name}", result, wanted(bytes(number.bytes)))
 
 
-def macs_of_blocks_are_those_of_the_standard(checks, chip):
+def macs_of_blocks_are_those_of_the_standard(checks, chip, where):
     key = os.urandom(16)
-    load(chip, key + bytes(16), slot.AES)
+    load(chip, key + bytes(16), where)
     device = chip.device()
     for length in (0, 16, 40):
         text = os.urandom(length)
@@ -240,13 +251,13 @@ def macs_of_blocks_are_those_of_the_standard(checks, chip):
         wanted = wanted.finalize()
         for first, name in (((), "atcab_aes_cmac_init"), ((device,), "atcab_aes_cmac_init_ext")):
             context = Context()
-            chip(name, *first, context, slot.AES, 0)
+            chip(name, *first, context, where, 0)
             chip("atcab_aes_cmac_update", context, text, length)
             checks.equal(f"CMAC of {length} bytes, {name}", chip("atcab_aes_cmac_finish", context, Out(16), 16), wanted)
     text = os.urandom(48)
     for first, name in (((), "atcab_aes_cbcmac_init"), ((device,), "atcab_aes_cbcmac_init_ext")):
         context = Context()
-        chip(name, *first, context, slot.AES, 0)
+        chip(name, *first, context, where, 0)
         chip("atcab_aes_cbcmac_update", context, text[:16], 16)
         chip("atcab_aes_cbcmac_update", context, text[16:], 32)
         checks.equal(f"CBC-MAC, {name}", chip("atcab_aes_cbcmac_finish", context, Out(16), 16),
@@ -263,3 +274,7 @@ def refused_keys(checks, chip):
     checks.equal("AES without a TempKey", chip("atcab_aes_encrypt", EPHEMERAL, 0, bytes(16), Out(16)), EXECUTION)
     for mode in (0x02, 0x08, 0x20):
         checks.equal(f"AES, mode {mode:02X}", chip("atcab_aes", mode, slot.AES, bytes(16), Out(16)), PARSE)
+
+
+MODES = (gcm_is_that_of_the_standard, gcm_tells_a_forgery, ccm_is_that_of_the_standard, cbc_is_that_of_the_standard,
+         ctr_is_that_of_the_standard, macs_of_blocks_are_those_of_the_standard)

@@ -69,6 +69,10 @@ def operations(chip, known, number):
         random_temp_key(chip)
         return chip(function, *arguments)
 
+    def after_load(function, *arguments):
+        chip("atcab_nonce", block)
+        return chip(function, *arguments)
+
     def derived():
         # Which key it was derived from is known only when it is done.
         key = random_temp_key(chip).bytes()
@@ -125,6 +129,8 @@ def operations(chip, known, number):
          NO, YES, YES),
         ("AES with a slot", lambda: chip("atcab_aes_encrypt", slot.AES, 0, bytes(16), Out(16)),
          host.aes_encrypt(host_keys.counter_match(32) + bytes(8), bytes(16)), NO, YES, YES),
+        ("AES with TempKey", lambda: after_load("atcab_aes_encrypt", 0xFFFF, 0, bytes(16), Out(16)),
+         host.aes_encrypt(block[:16], bytes(16)), YES, YES, YES),
         ("KDF", derived, b"right", NO, YES, YES),
         ("DeriveKey", lambda: after_nonce("atcab_derivekey", 0, slot.ROLLED, None), OK, NO, NO, YES),
         ("SecureBoot", lambda: chip("atcab_secureboot", 5, 0, digest, good, None), OK, NO, NO, YES),
@@ -133,7 +139,7 @@ def operations(chip, known, number):
         ("ECDH", lambda: chip("atcab_ecdh", slot.SIGN, boot.public, Out(32)),
          lambda got: got == boot.ecdh(known.public), NO, YES, YES),
         ("Verify(external)", lambda: chip("atcab_verify_extern", digest, good, boot.public, Out(1)), b"\1",
-         NO, YES, YES),
+         YES, YES, YES),
         ("Verify(stored)", lambda: chip("atcab_verify_stored", digest, good, slot.PARENT, Out(1)), b"\1",
          NO, YES, YES),
         ("Lock(configuration) with a wrong summary", lambda: chip("atcab_lock_config_zone_crc", 1), OK, NO, NO, NO),

@@ -104,10 +104,14 @@ def limited_uses_end_at_the_counter_match(checks, chip, keys):
     checks.equal("Counter0 has reached the limit", counter(chip, "atcab_counter_read", 0), 32)
     checks.equal("the next one is refused", chip("atcab_sign", slot.LIMITED, message, Out(64)), EXECUTION)
     checks.equal("and not counted", counter(chip, "atcab_counter_read", 0), 32)
-    for limit, what in ((80, "no multiple of 32"), (2 ** 32 - 1, "FFFFFFFF")):
-        chip("atcab_write_zone", DATA, slot.AES, 0, 0, limit.to_bytes(4, "little") * 2 + bytes(24), 32)
-        checks.equal(f"a limit that is {what} allows nothing", chip("atcab_sign", slot.LIMITED, message, Out(64)),
-                     EXECUTION)
+    # Other data there is no limit: the vendor's test program signs with the key while that slot holds a certificate, or FF.
+    for other, what in ((bytes.fromhex("5000000050000000"), "no multiple of 32"), (b"\xFF" * 8, "FF as the factory left it"),
+                        (os.urandom(7) + b"\x01", "the beginning of a certificate")):
+        chip("atcab_write_zone", DATA, slot.AES, 0, 0, other + bytes(24), 32)
+        signature = chip("atcab_sign", slot.LIMITED, message, Out(64))
+        checks.true(f"with {what} in the slot of CountMatch the key signs", host.verifies(public, message, signature),
+                    signature)
+    checks.equal("and each use is counted", counter(chip, "atcab_counter_read", 0), 35)
     chip("atcab_write_bytes_zone", DATA, slot.AES, 0, host_keys.counter_match(COUNTER_MAX - 31) + bytes(24), 32)
     signature = chip("atcab_sign", slot.LIMITED, message, Out(64))
     checks.true("a higher limit allows it again", host.verifies(public, message, signature), signature)

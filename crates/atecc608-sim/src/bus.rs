@@ -26,7 +26,8 @@ pub enum Timing {
     Virtual,
     /// The real one: transfers and delays take their time.
     Real,
-    /// Execution takes no time, and there is no tWHI and no watchdog; what it would have taken is still counted.
+    /// The real clock, but execution takes no time, nor do the bus's bits, and there is no watchdog; what it would have taken is
+    /// still counted. tWHI counts only where a chip was not meant to wake: whoever polls one that sleeps must see it.
     Fast,
 }
 
@@ -238,7 +239,8 @@ impl Inner {
     fn clock(&self) -> Duration {
         match self.timing {
             Timing::Real => self.now.max(self.real_time()),
-            Timing::Virtual | Timing::Fast => self.now,
+            Timing::Fast => self.real_time(),
+            Timing::Virtual => self.now,
         }
     }
 
@@ -306,7 +308,7 @@ impl Inner {
                 self.stats.accidental_wakes += 1;
             }
             let (stats, faults, dice) = (&mut self.stats, &mut self.faults, &mut self.dice);
-            chip.wake(&mut Environment { now, times, stats, faults, dice, power_lost: false });
+            chip.wake(meant, &mut Environment { now, times, stats, faults, dice, power_lost: false });
         }
     }
 }

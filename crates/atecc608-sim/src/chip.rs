@@ -43,7 +43,7 @@ pub enum ExecutionTimes {
     Typical,
     /// Always the maximum.
     Maximum,
-    /// None at all; then there is no tWHI and no watchdog either.
+    /// None at all; then there is no watchdog either, and tWHI only after a wake that was not meant.
     Zero,
 }
 
@@ -276,8 +276,8 @@ impl SimChip {
         self.core.switches.any_traffic_wakes
     }
 
-    /// A low pulse of at least tWLO while it was asleep or idle.
-    pub(crate) fn wake(&mut self, env: &mut Environment<'_>) {
+    /// A low pulse of at least tWLO while it was asleep or idle, which was meant to wake it or was not.
+    pub(crate) fn wake(&mut self, meant: bool, env: &mut Environment<'_>) {
         let timed = env.times != ExecutionTimes::Zero;
         if timed && env.now < self.powered_at + POWER_UP {
             return;
@@ -302,8 +302,8 @@ impl SimChip {
         };
         let wait = if self_test { timing::WAKE_HIGH_SELF_TEST_US } else { timing::WAKE_HIGH_US };
         self.power = Power::Awake(Awake {
-            ready_at: if timed { env.now + Duration::from_micros(wait) } else { env.now },
-            busy_until: env.now,
+            ready_at: if timed || !meant { env.now + Duration::from_micros(wait) } else { Duration::ZERO },
+            busy_until: Duration::ZERO,
             watchdog: timed.then(|| env.now + env.dice.between(low, high)),
         });
     }

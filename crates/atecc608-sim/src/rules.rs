@@ -112,8 +112,11 @@ impl Core {
         }
         let stored = self.image().part(Part::Slot(Slot::from_nibble(count_match >> 4)));
         let value = u32::from_le_bytes([stored[0], stored[1], stored[2], stored[3]]);
-        allow(stored[..4] == stored[4..8] && value % 32 == 0)?;
-        Ok(value.min(COUNTER_MAX))
+        if stored[..4] == stored[4..8] && value % 32 == 0 {
+            return Ok(value.min(COUNTER_MAX));
+        }
+        allow(!self.switches.count_match_must_be_a_limit)?;
+        Ok(COUNTER_MAX)
     }
 
     /// The private key in a slot that is configured for one (Private, P-256, IsSecret), whatever it may be used for.
@@ -184,6 +187,11 @@ impl Core {
         let options = self.config().chip_options();
         allow(self.config().config_locked() && options.io_protection())?;
         self.symmetric_key(options.io_key())
+    }
+
+    /// The precondition of commands that make a digest or MAC of what is in TempKey: slots want the lock for themselves.
+    pub(crate) fn require_lock_for_temp_key(&self) -> Result<(), Refusal> {
+        allow(self.config().config_locked() || !self.switches.temp_key_macs_need_config_lock)
     }
 
     /// Sign, ECDH and Verify(stored) between the locks.

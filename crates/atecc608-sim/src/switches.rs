@@ -35,8 +35,12 @@ pub struct Switches {
     /// Sign, ECDH and Verify(stored) need the data zone locked (sections 3.19 and 5.7). Default off, as the fact sheet
     /// says for the simulator.
     pub key_use_needs_data_lock: bool,
-    /// Verify(external) needs the configuration locked (section 5.7). Default on: a blank chip refuses it.
+    /// Verify(external) needs the configuration locked (section 5.7 does not know). Default off: the vendor's test program
+    /// verifies NIST's vector with a blank chip (section 12).
     pub verify_external_needs_config_lock: bool,
+    /// HMAC, KDF, MAC, CheckMac and GenDig that use no slot need the configuration locked (section 5.7: a blank chip answers
+    /// crypto commands with 0F; the vendor's tests of these ask for the data lock, and those of AES for none). Default on.
+    pub temp_key_macs_need_config_lock: bool,
     /// Lock(slot) needs the data zone locked (section 3.10). Default on.
     pub slot_lock_needs_data_lock: bool,
     /// ECDH to the output is refused if SlotConfig sends the result to slot N|1 (section 3.5). Default on.
@@ -101,6 +105,10 @@ pub struct Switches {
     /// SecureBootConfig bit 4 asks for a random TempKey in all modes, not only for encrypted digests (section 5.1). Default
     /// on.
     pub secure_boot_nonce_always: bool,
+    /// A limited-use key is refused where the slot that CountMatch names does not hold a limit: four bytes twice, a multiple of
+    /// 32 (section 5.6). Default off: only Counter0's own end counts then. The vendor's test program signs with such keys
+    /// while that slot holds a certificate, or FF (section 12).
+    pub count_match_must_be_a_limit: bool,
     /// Counter(read) needs the configuration locked, as Counter(increment) does (section 5.7). Default off: the vendor's
     /// unit test counter_write_test reads before the lock what it has just preset.
     pub counter_needs_config_lock: bool,
@@ -198,7 +206,8 @@ impl Default for Switches {
             create_needs_pub_info: true,
             public_needs_pub_info_before_data_lock: true,
             key_use_needs_data_lock: false,
-            verify_external_needs_config_lock: true,
+            verify_external_needs_config_lock: false,
+            temp_key_macs_need_config_lock: true,
             slot_lock_needs_data_lock: true,
             ecdh_to_slot_forbids_output: true,
             ecdh_target_follows_write_config: true,
@@ -224,6 +233,7 @@ impl Default for Switches {
             aes_uses_up_temp_key: false,
             secure_boot_needs_data_lock: true,
             secure_boot_nonce_always: true,
+            count_match_must_be_a_limit: false,
             counter_needs_config_lock: false,
             gen_dig_refuses_private_keys: true,
             mac_takes_otp: false,

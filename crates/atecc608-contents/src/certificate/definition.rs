@@ -5,13 +5,20 @@ use der::DateTime;
 use super::compressed::{
     CompressedCertificate, COMPRESSED_LEN, DEVICE_SLOT, PUBLIC_KEY_HASH, SIGNER_KEY_SLOT, SIGNER_SLOT,
 };
-use super::x509::{signed, Contents, Extensions};
+use super::x509::{key_identifier, signed, Contents, Extensions};
 use super::CertificateError;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::PUBLIC_KEY_LEN;
 
 /// The common name of the root, which issues the signers' certificates.
 pub const ROOT_NAME: &str = "Crypto Authentication Root CA 002";
+
+/// The key identifier of every root of that name: the vendor's library puts this one into each signer's certificate that it
+/// rebuilds. It is SHA-1 of Microchip's key.
+pub(crate) const ROOT_KEY_ID: [u8; 20] = [
+    0x7A, 0xED, 0x7D, 0x6D, 0xC6, 0xB7, 0x78, 0x9D, 0xB2, 0x38, 0x01, 0xA5, 0xE8, 0x4A, 0x8C, 0xB0, 0xA4, 0x0E, 0x2A,
+    0x8C,
+];
 
 /// keyUsage digitalSignature, keyCertSign, cRLSign; and the bits that do not count.
 const SIGNER_USAGE: (u8, u8) = (0x86, 1);
@@ -160,7 +167,7 @@ pub struct Parts<'a> {
     pub compressed: &'a CompressedCertificate,
     /// Whose certificate it is, X ‖ Y.
     pub public_key: &'a [u8; PUBLIC_KEY_LEN],
-    /// Who issued it, X ‖ Y: the root for a signer, the signer for a device.
+    /// Who issued a device's certificate, X ‖ Y: the signer. Of no matter to a signer's, whose root is known by its name.
     pub issuer_key: &'a [u8; PUBLIC_KEY_LEN],
     /// The device; of no matter to a signer's certificate.
     pub device: Device,
@@ -178,11 +185,11 @@ impl Parts<'_> {
         }
         let (not_before, not_after) = validity(compressed)?;
         let mut extensions = Extensions::default();
-        let issuer = match definition {
+        let (issuer, authority) = match definition {
             Definition::Signer => {
                 extensions.key_usage(SIGNER_USAGE.0, SIGNER_USAGE.1);
                 extensions.constraints(true, Some(0));
-                ROOT_NAME.to_owned()
+                (ROOT_NAME.to_owned(), ROOT_KEY_ID)
             }
             _ => {
                 match definition {
@@ -196,11 +203,11 @@ impl Parts<'_> {
                 }
                 extensions.constraints(false, None);
                 extensions.key_usage(DEVICE_USAGE.0, DEVICE_USAGE.1);
-                signer_name(compressed.signer_id)
+                (signer_name(compressed.signer_id), key_identifier(issuer_key))
             }
         };
-        extensions.subject_key(public_key);
-        extensions.authority_key(issuer_key);
+        extensions.subject_key(&key_identifier(public_key));
+        extensions.authority_key(&authority);
         Contents {
             serial: &compressed.serial_number(public_key)?,
             issuer: &issuer,

@@ -146,16 +146,16 @@ impl Extensions {
     }
 
     /// subjectKeyIdentifier.
-    pub(crate) fn subject_key(&mut self, public_key: &[u8; PUBLIC_KEY_LEN]) {
+    pub(crate) fn subject_key(&mut self, identifier: &[u8; 20]) {
         let start = self.0.len();
-        value(&mut self.0, tag::OCTET_STRING, &key_identifier(public_key));
+        value(&mut self.0, tag::OCTET_STRING, identifier);
         self.end(start, id::SUBJECT_KEY_IDENTIFIER, false);
     }
 
     /// authorityKeyIdentifier.
-    pub(crate) fn authority_key(&mut self, public_key: &[u8; PUBLIC_KEY_LEN]) {
+    pub(crate) fn authority_key(&mut self, identifier: &[u8; 20]) {
         let start = self.0.len();
-        value(&mut self.0, tag::PRIMITIVE_0, &key_identifier(public_key));
+        value(&mut self.0, tag::PRIMITIVE_0, identifier);
         wrap(&mut self.0, start, tag::SEQUENCE);
         self.end(start, id::AUTHORITY_KEY_IDENTIFIER, false);
     }

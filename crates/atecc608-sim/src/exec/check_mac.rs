@@ -3,7 +3,7 @@
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::super::core::{allow, success, Core, Outcome, Refusal};
+use super::super::core::{success, Core, Outcome, Refusal};
 use super::Execute;
 use crate::buffers::TempKey;
 use crate::image::Part;
@@ -22,7 +22,7 @@ impl Execute for CheckMac {
 }
 
 fn check(core: &mut Core, command: &CheckMac) -> Outcome {
-    allow(core.config().config_locked())?;
+    core.require_lock_for_temp_key()?;
     let temp_key = core.message_temp_key(command.uses_temp_key(), command.source_fixed)?;
     let (first, key_use) = if command.temp_key_first {
         (temp_key.clone().ok_or(Refusal::EXECUTION)?, None)

@@ -12,6 +12,7 @@ use atecc608_wire::messages;
 impl Execute for DeriveKey {
     fn execute(&self, core: &mut Core) -> Outcome {
         let config = core.config();
+        // Section 3.0: no slot is used as a key before.
         allow(config.config_locked())?;
         allow(config.data_locked() || !core.switches.derive_key_needs_data_lock)?;
         let slot_config = config.slot_config(self.target);

@@ -19,6 +19,7 @@ const SECRET_LEN: usize = 32;
 
 impl Execute for Ecdh {
     fn execute(&self, core: &mut Core) -> Outcome {
+        // Section 5.7. GenKey, which makes the key in TempKey, has the same rule.
         allow(core.config().config_locked())?;
         core.require_key_use_lock_state()?;
         let (key, key_use) = take_key(self, core)?;

@@ -13,7 +13,7 @@ use atecc608_wire::messages::{self, GenDigInput, TempKeyFlags};
 impl Execute for GenDig {
     fn execute(&self, core: &mut Core) -> Outcome {
         let config = core.config();
-        allow(config.config_locked())?;
+        core.require_lock_for_temp_key()?;
         let (old, value) = core.temp_key()?;
         // What is not made with a slot keeps NoMacFlag: its digest still covers that key.
         let other_zone = TempKeyFlags { key_id: 0, gen_dig: false, gen_key: false, ..old.flags };

@@ -12,6 +12,7 @@ use atecc608_wire::{Command, ConfigZone, Slot};
 
 impl Execute for GenKey {
     fn execute(&self, core: &mut Core) -> Outcome {
+        // Sections 3.7 and 5.7; the vendor's tests ask for this lock too.
         allow(core.config().config_locked())?;
         let packet = self.packet();
         let [low, high] = packet.param2.to_le_bytes();

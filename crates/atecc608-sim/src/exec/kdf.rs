@@ -17,7 +17,7 @@ type Bytes = Zeroizing<Vec<u8>>;
 
 impl Execute for Kdf {
     fn execute(&self, core: &mut Core) -> Outcome {
-        allow(core.config().config_locked())?;
+        core.require_lock_for_temp_key()?;
         check_target(self, core)?;
         let zero_key = matches!(self.algorithm, KdfAlgorithm::Hkdf { zero_key: true, .. });
         let mut message_use = None;

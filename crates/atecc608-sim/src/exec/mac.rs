@@ -14,7 +14,7 @@ impl Execute for Mac {
         if self.otp != MacOtp::None && !core.switches.mac_takes_otp {
             return Err(Refusal::PARSE);
         }
-        allow(core.config().config_locked())?;
+        core.require_lock_for_temp_key()?;
         let temp_key = core.message_temp_key(self.uses_temp_key(), self.source_fixed)?;
         let (first, key_use) = if self.temp_key_first {
             (temp_key.clone().ok_or(Refusal::EXECUTION)?, None)

@@ -12,6 +12,7 @@ use atecc608_wire::messages;
 impl Execute for PrivWrite {
     fn execute(&self, core: &mut Core) -> Outcome {
         let config = core.config();
+        // Section 5.7.
         allow(config.config_locked())?;
         core.require_private_slot(self.slot)?;
         allow(!config.slot_locked(self.slot))?;

@@ -15,6 +15,7 @@ impl Execute for SecureBoot {
     fn execute(&self, core: &mut Core) -> Outcome {
         let config = core.config();
         let boot = config.secure_boot();
+        // Section 3.0: no slot is used as a key before the configuration is locked.
         allow(config.config_locked() && boot.storage() != SecureBootStorage::Off)?;
         allow(config.data_locked() || !core.switches.secure_boot_needs_data_lock)?;
         allow(!core.secure_boot_prohibited)?;

@@ -21,6 +21,7 @@ impl Execute for Sha {
             }
             Sha::Update(bytes) => update(core, bytes),
             Sha::Public(slot) => {
+                // Slots are not read before the configuration is locked (section 5.7).
                 allow(core.config().config_locked())?;
                 let (point, _) = core.stored_public_key(*slot)?;
                 update(core, &point)
@@ -62,7 +63,7 @@ fn end(core: &mut Core, rest: &[u8], target: DigestTarget) -> Outcome {
 }
 
 fn hmac_key(core: &mut Core, key: KeyLocation) -> Result<Zeroizing<[u8; 32]>, Refusal> {
-    allow(core.config().config_locked())?;
+    core.require_lock_for_temp_key()?;
     match key {
         KeyLocation::TempKey => Ok(core.temp_key()?.1),
         KeyLocation::Slot(slot) => slot_key(core, slot),

@@ -1,11 +1,11 @@
 //! The simulated chip on its bus: wake, word addresses, busy, re-reading, watchdog, power (fact sheet sections 1 and 2).
 //! The packets are the fact sheet's, byte by byte.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use atecc608_sim::image::Part;
 use atecc608_sim::transfer::{Segment, TransferFault};
-use atecc608_sim::{Profile, SimBus, SimChip};
+use atecc608_sim::{Profile, SimBus, SimChip, Timing};
 use atecc608_testkit::master::*;
 use atecc608_wire::commands::{GenKey, LockZone, UpdateExtra, Write};
 use atecc608_wire::config_zone::SerialNumber;
@@ -103,6 +103,32 @@ fn a_sleeping_chip_does_not_answer_and_writing_to_c0_wakes_it_by_accident() {
     assert_eq!(careful.write(&[0x01]), nack());
     careful.wait_us(1500);
     assert!(careful.read(4).is_err());
+}
+
+#[test]
+fn a_bus_without_times_still_takes_one_to_wake_by_accident() {
+    // A machine that stops for longer than that between the two transfers sees nothing: again.
+    for _ in 0..100 {
+        let bus = SimBus::with_timing(100_000, Timing::Fast);
+        bus.add_chip(SimChip::from_image(tls_image(true, true)));
+        let read = || bus.transfer(&[Segment::Read { address: 0x60, len: 4 }]);
+        let start = Instant::now();
+        assert!(bus.transfer(&[Segment::Write { address: 0x60, data: vec![0] }]).is_err());
+        let at_once = read();
+        if start.elapsed() >= Duration::from_micros(1500) {
+            continue;
+        }
+        assert!(at_once.is_err(), "it wakes");
+        assert_eq!(bus.stats().accidental_wakes, 1);
+        std::thread::sleep(Duration::from_micros(1600));
+        assert!(read().is_ok());
+        // Meant to wake, it does so at once.
+        assert!(bus.transfer(&[Segment::Write { address: 0x60, data: vec![1] }]).is_ok(), "asleep");
+        assert!(bus.transfer(&[Segment::Write { address: 0, data: vec![0] }]).is_err());
+        assert!(read().is_ok());
+        return;
+    }
+    panic!("the machine is too slow");
 }
 
 #[test]

@@ -52,9 +52,6 @@ fn a_blank_chip_refuses_keys_and_data_but_hashes() {
     assert_eq!(master.status(&GenKey::public(slot(0))), EXECUTION);
     let source = DigestSource::MessageDigestBuffer;
     assert_eq!(master.status(&Sign::External { source, slot: slot(0) }), EXECUTION);
-    let public_key = [1; 64];
-    let external = Verify { key: VerifyKey::External { source, public_key }, signature: [1; 64], mac: false };
-    assert_eq!(master.status(&external), EXECUTION);
     assert_eq!(master.status(&write_block(8, 0)), EXECUTION);
     assert_eq!(master.status(&Write::block(Zone::Otp, Address::block(0, 0), [0; 32])), EXECUTION);
     assert_eq!(master.status(&read(Zone::Data, Address::slot(slot(8), 0, 0), true)), EXECUTION);

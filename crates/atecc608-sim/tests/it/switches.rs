@@ -2,6 +2,7 @@
 //! reading, and what it does with the switch turned.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, Profile, SimChip, Switches};
@@ -10,6 +11,8 @@ use atecc608_wire::commands::*;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{Command, CommandPacket, Opcode, Status};
 
+/// More than tWHI.
+const WAKE_DELAY: Duration = Duration::from_millis(2);
 const PIN: [u8; 32] = [0x77; 32];
 const IO_KEY: [u8; 32] = [0x66; 32];
 /// `X ‖ Y` of the curve's generator (SP 800-186).
@@ -137,6 +140,24 @@ fn verify(key: VerifyKey, mac: bool) -> Verify {
     Verify { key, signature: [1; 64], mac }
 }
 
+fn mac_of_temp_key() -> Mac {
+    let mac = Mac::challenge(slot(0), [0; 32]);
+    Mac { challenge: None, temp_key_first: true, source_fixed: true, ..mac }
+}
+
+fn check_mac_of_temp_key() -> CheckMac {
+    CheckMac {
+        slot: slot(0),
+        temp_key_second: false,
+        temp_key_first: true,
+        source_fixed: true,
+        otp: false,
+        challenge: [0; 32],
+        response: [0; 32],
+        other_data: [0; 13],
+    }
+}
+
 fn roll(mac: Option<[u8; 32]>) -> DeriveKey {
     DeriveKey { target: slot(10), source_fixed: true, mac }
 }
@@ -169,6 +190,7 @@ fn chip_and_bus() -> impl IntoIterator<Item = Case> {
             let master = chip(switches, &[]);
             master.sleep();
             master.write(&[0]).unwrap_err();
+            master.bus.advance(WAKE_DELAY);
             u8::from(master.read(4).is_ok())
         };
         reserved_word_address_nacks = false, 1 => 0, |switches| u8::from(chip(switches, &[]).write(&[0x07]).is_err());
@@ -299,11 +321,28 @@ fn commands() -> impl IntoIterator<Item = Case> {
             };
             survives(NonceTarget::MessageDigestBuffer) | survives(NonceTarget::AlternateKeyBuffer) << 1
         };
-        verify_external_needs_config_lock = false, EXECUTION => MISCOMPARE, |switches| {
+        verify_external_needs_config_lock = true, MISCOMPARE => EXECUTION, |switches| {
             let master = config_unlocked(switches);
             master.run_on(&Nonce::digest(&[1; 32])).unwrap();
             let key = VerifyKey::External { source: DigestSource::MessageDigestBuffer, public_key: point() };
             master.status_on(&verify(key, false))
+        };
+        // HMAC, KDF, MAC, CheckMac and GenDig: a bit each.
+        temp_key_macs_need_config_lock = false, 0 => 0b1_1111, |switches| {
+            let master = config_unlocked(switches);
+            let kdf = kdf(KdfSource::TempKey, KdfTarget::Output);
+            let accepted: [&dyn Fn() -> u8; 5] = [
+                &|| master.status_on(&Sha::HmacStart(KeyLocation::TempKey)),
+                &|| master.status_on(&kdf),
+                &|| master.status_on(&mac_of_temp_key()),
+                // A wrong MAC, but one that was looked at.
+                &|| master.status_on(&check_mac_of_temp_key()) ^ MISCOMPARE,
+                &|| master.status_on(&GenDig::Counter(0)),
+            ];
+            accepted.iter().enumerate().fold(0, |bits, (bit, ask)| {
+                master.fixed_nonce(&[1; 32]);
+                bits | u8::from(ask() == OK) << bit
+            })
         };
         verify_validate_external = Status::EXECUTION_ERROR, PARSE => EXECUTION, |switches| {
             chip(switches, &[]).status_on(&verify(VerifyKey::ValidateExternal { slot: slot(14), public_key: point() }, false))
@@ -326,6 +365,11 @@ fn keys() -> impl IntoIterator<Item = Case> {
         };
         public_needs_pub_info_before_data_lock = false, EXECUTION => OK, |switches| {
             data_unlocked(switches, &[(key_config(0), 0x31)]).status_on(&GenKey::public(slot(0)))
+        };
+        count_match_must_be_a_limit = true, OK => EXECUTION, |switches| {
+            // LimitedUse, and a slot that holds other data.
+            let limited = &[(slot_config(0), 0xA7), (18, 0xA1)];
+            sign(&chip(switches, limited), 0)
         };
         key_use_needs_data_lock = true, OK => EXECUTION, |switches| sign(&data_unlocked(switches, &[]), 0);
         req_random_gates_sign = true, OK => EXECUTION, |switches| sign(&chip(switches, &[(key_config(0), 0x73)]), 0);

@@ -53,10 +53,25 @@ fn aes_is_sp_800_38a_and_gcms_multiplication() {
     assert_eq!(master.run_on(&gfm).unwrap()[..], product);
     let blank = Master::blank();
     blank.wake();
-    assert_eq!(blank.run(&gfm).map_err(|e| e.0), Ok(product.try_into().unwrap()), "needs no lock");
+    assert_eq!(blank.run(&gfm).map_err(|e| e.0), Ok(product.clone().try_into().unwrap()), "needs no lock");
     let without = chip(|image| image.part_mut(Part::Config)[13] = 0);
-    assert_eq!(without.status_on(&gfm), PARSE);
-    assert_eq!(without.status_on(&block(key, 2, false, plain)), PARSE);
+    assert_eq!(without.run_on(&gfm).unwrap()[..], product, "AES_Enable is about keys");
+    without.fixed_nonce(&[0; 32]);
+    for key in [key, KeyLocation::TempKey] {
+        assert_eq!(without.status_on(&block(key, 1, false, plain)), PARSE);
+    }
+}
+
+#[test]
+fn a_blank_chip_computes_with_a_key_from_nonce_and_with_no_slot() {
+    // FIPS 197, appendix C.1.
+    let (plain, cipher) = ("00112233445566778899AABBCCDDEEFF", "69C4E0D86A7B0430D8CDB78070B4C55A");
+    let blank = Master::blank().untimed();
+    blank.wake();
+    blank.fixed_nonce(&[counted(), vec![0; 16]].concat());
+    assert_eq!(blank.run_on(&block(KeyLocation::TempKey, 0, false, plain)).unwrap()[..], hex(cipher));
+    assert_eq!(blank.run_on(&block(KeyLocation::TempKey, 0, true, cipher)).unwrap()[..], hex(plain));
+    assert_eq!(blank.status_on(&block(KeyLocation::Slot(slot(9)), 0, false, plain)), EXECUTION);
 }
 
 const PRF: KdfAlgorithm = KdfAlgorithm::Prf { key_len: 1, long: true, aead: false };

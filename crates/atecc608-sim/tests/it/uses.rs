@@ -3,7 +3,7 @@
 //! 5.1, 5.2 and 5.6).
 
 use atecc608_sim::image::Part;
-use atecc608_sim::Image;
+use atecc608_sim::{Image, Switches};
 use atecc608_testkit::master::*;
 use atecc608_wire::commands::*;
 use atecc608_wire::config_zone::{counter_encode, COUNTER_MAX};
@@ -196,14 +196,35 @@ fn without_count_match_the_limit_is_the_counters_end() {
     }
 }
 
+/// Halves that differ, as those of a certificate do; not a multiple of 32; a blank slot.
+const NO_LIMITS: [&str; 3] = ["20000000 40000000", "21000000 21000000", "FFFFFFFF FFFFFFFF"];
+
+fn without_a_limit(number: u8, count: u32, content: &str) -> Master {
+    let master = limited(number, 0xF1, count);
+    master.tamper(|image| image.part_mut(Part::Slot(slot(15)))[..8].copy_from_slice(&hex(content)));
+    master
+}
+
 #[test]
-fn a_limit_that_is_no_limit_lets_nothing_through() {
-    // Halves that differ; not a multiple of 32; a blank slot.
-    for limit in ["20000000 40000000", "21000000 21000000", "FFFFFFFF FFFFFFFF"] {
+fn where_count_match_names_other_data_the_limit_is_the_counters_end() {
+    for content in NO_LIMITS {
         for (name, number, perform) in USES {
-            let master = limited(*number, 0xF1, 0);
-            master.tamper(|image| image.part_mut(Part::Slot(slot(15)))[..8].copy_from_slice(&hex(limit)));
-            assert_eq!(perform(&master, true), EXECUTION, "{name}: {limit}");
+            let master = without_a_limit(*number, COUNTER_MAX - 1, content);
+            assert_eq!(perform(&master, true), OK, "{name}: {content}");
+            assert_eq!(perform(&master, true), EXECUTION, "{name}: {content}");
+            assert_eq!(counter(&master), COUNTER_MAX);
+        }
+    }
+}
+
+#[test]
+fn a_chip_that_wants_a_limit_lets_nothing_through_without_one() {
+    for content in NO_LIMITS {
+        for (name, number, perform) in USES {
+            let master = without_a_limit(*number, 0, content);
+            let strict = Switches { count_match_must_be_a_limit: true, ..Switches::default() };
+            master.bus.set_switches(0, strict).unwrap();
+            assert_eq!(perform(&master, true), EXECUTION, "{name}: {content}");
             assert_eq!(counter(&master), 0);
         }
     }

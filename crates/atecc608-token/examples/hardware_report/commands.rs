@@ -9,7 +9,7 @@ use atecc608_wire::commands::{
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::messages::{self, GenDigInput};
 use atecc608_wire::zone::{Address, Zone};
-use atecc608_wire::{Opcode, Slot, Status};
+use atecc608_wire::{Command, Opcode, Slot, Status};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
@@ -35,6 +35,7 @@ probes! { PROBES:
     derived: "derived_nonce_is_random", "3.12", "Does a nonce derived from a fixed TempKey count as random?";
     sha_fixed: "sha_digest_is_fixed", "3.18", "Does a digest that SHA leaves in TempKey count as chosen by the caller?";
     verify_blank: "verify_external_needs_config_lock", "5.7", "Does a blank chip refuse Verify(external)?";
+    temp_key_blank: "temp_key_macs_need_config_lock", "5.7", "Does a blank chip refuse HMAC, KDF, MAC, CheckMac and GenDig with TempKey?";
     verify: "Verify(external)", "3.21", "What is answered to a right and a wrong signature, and to no point?";
     digest_buffer: "digest buffer", "1.3", "Do idle and sleep keep the digest buffer?";
     counter_blank: "counter_needs_config_lock", "5.7", "Does a blank chip refuse to read a counter?";
@@ -199,6 +200,32 @@ fn verify_blank(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     refusal_switch(verify_status(bench, EC_PUBLIC, EC_SIGNATURE)?, false, "a right signature")
 }
 
+fn temp_key_blank(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    needs!(!facts.config.config_locked(), BLANK);
+    let algorithm = KdfAlgorithm::Prf { key_len: 1, long: false, aead: false };
+    let message = PRF_KEY[..16].to_vec();
+    let mac = Mac { challenge: None, temp_key_first: true, ..Mac::challenge(Slot::from_nibble(0), [0; 32]) };
+    let statuses = [
+        with_temp_key(bench, &Sha::HmacStart(KeyLocation::TempKey))?,
+        with_temp_key(bench, &Kdf { source: KdfSource::TempKey, target: KdfTarget::Output, algorithm, message })?,
+        with_temp_key(bench, &Mac { source_fixed: true, ..mac })?,
+        with_temp_key(bench, &check_mac_of_temp_key())?,
+        with_temp_key(bench, &GenDig::Counter(0))?,
+    ];
+    let refused = statuses.iter().filter(|status| **status == Status::EXECUTION_ERROR).count();
+    let position = match refused {
+        0 => Some("off".to_owned()),
+        5 => Some("on".to_owned()),
+        _ => None,
+    };
+    Ok(Outcome::Seen { text: statuses.map(|status| format!("{:02X}", status.0)).join(" "), position })
+}
+
+fn with_temp_key<C: Command>(bench: &mut Bench, command: &C) -> Step<Status> {
+    bench.fixed_nonce(&[0xA5; 32])?;
+    bench.status(command)
+}
+
 fn verify(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     needs!(facts.config.config_locked(), LOCKED);
     let mut wrong = EC_SIGNATURE;
@@ -242,8 +269,7 @@ fn otp_before_lock(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     seen(format!("OTP {:02X}, slot 8 {:02X}", otp.0, data.0))
 }
 
-fn galois(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
-    needs!(facts.config.aes_enabled(), "AES_Enable is 0");
+fn galois(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     right(bench.must(&Aes::GaloisMultiply { h: GCM_H, input: GCM_INPUT })? == GCM_PRODUCT)
 }
 
@@ -253,12 +279,12 @@ fn aes_block(bench: &mut Bench) -> Step<[u8; 16]> {
 }
 
 fn aes(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
-    needs!(facts.config.config_locked() && facts.config.aes_enabled(), "it needs AES and a locked configuration");
+    needs!(facts.config.aes_enabled(), "AES_Enable is 0");
     right(aes_block(bench)? == AES_CIPHER)
 }
 
 fn aes_uses_up(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
-    needs!(facts.config.config_locked() && facts.config.aes_enabled(), "it needs AES and a locked configuration");
+    needs!(facts.config.aes_enabled(), "AES_Enable is 0");
     aes_block(bench)?;
     switch(!bench.state()?.valid, "used up", "it stays valid")
 }
@@ -312,9 +338,9 @@ fn gen_dig(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     right(answer == messages::mac(&temp_key, &[0x5A; 32], &mac, &[0; 11], &serial))
 }
 
-fn check_mac(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
-    needs!(facts.config.config_locked(), LOCKED);
-    let mut command = CheckMac {
+/// Its response is wrong.
+fn check_mac_of_temp_key() -> CheckMac {
+    CheckMac {
         slot: Slot::from_nibble(0),
         temp_key_second: false,
         temp_key_first: true,
@@ -323,7 +349,12 @@ fn check_mac(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
         challenge: [0x5A; 32],
         response: [0; 32],
         other_data: [0; 13],
-    };
+    }
+}
+
+fn check_mac(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
+    needs!(facts.config.config_locked(), LOCKED);
+    let mut command = check_mac_of_temp_key();
     let serial = facts.config.serial_number();
     bench.fixed_nonce(&[0xA5; 32])?;
     let wrong = bench.status(&command)?;

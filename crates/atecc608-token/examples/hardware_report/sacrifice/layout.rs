@@ -35,7 +35,7 @@ pub const ROLLED: Slot = Slot::from_nibble(12);
 pub const AES: Slot = Slot::from_nibble(13);
 /// The public key of SecureBoot: that of RFC 6979's vector.
 pub const PUBLIC: Slot = Slot::from_nibble(14);
-/// Never written; locked alone.
+/// Not written before the data lock; then with the limit of the counted key. Locked alone at last.
 pub const UNWRITTEN: Slot = Slot::from_nibble(15);
 
 /// SlotConfig and KeyConfig of each slot (fact sheet sections 5.2 to 5.4).
@@ -67,6 +67,8 @@ pub fn configuration(blank: &ConfigZone) -> ConfigZone {
         bytes[slot_at..slot_at + 2].copy_from_slice(&slot_config.to_le_bytes());
         bytes[key_at..key_at + 2].copy_from_slice(&key_config.to_le_bytes());
     }
+    // The limit of counted keys is in slot 15.
+    bytes[offset::COUNT_MATCH] = 0xF1;
     // The latch obeys whoever was authorised by slot 5.
     bytes[offset::VOLATILE_KEY_PERMISSION] = 0x85;
     // FullBoth, a random nonce wanted, public key in slot 14.

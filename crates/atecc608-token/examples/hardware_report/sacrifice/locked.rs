@@ -37,6 +37,7 @@ probes! { PROBES:
     aes_random: "req_random_gates_aes", "3.0", "Does a ReqRandom key want a random TempKey for AES?";
     aes: "AES with a slot", "3.1", "Is FIPS 197's block right?";
     aes_type: "aes_wrong_key_type", "3.1", "What does AES answer to a slot that is not of type AES?";
+    no_limit: "count_match_must_be_a_limit", "5.6", "Is a limited key refused while the slot of CountMatch holds other data?";
     limited_use: "limited use", "3.0", "Do two MACs with a limited key count two uses?";
     decrement: "update_extra_decrements", "3.20", "Has UpdateExtra mode 2, the decrement?";
     user_extra: "UpdateExtra", "3.20", "Can UserExtra be written once, and not twice?";
@@ -225,6 +226,15 @@ fn aes_type(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
 
 fn count(bench: &mut Bench, number: u8, increment: bool) -> Step<u32> {
     bench.must(&Counter { number, increment })
+}
+
+fn no_limit(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
+    let status = bench.status(&Mac::challenge(layout::COUNTED, [1; 32]))?;
+    // From here on it has one, which the questions that follow do not reach.
+    let limit = std::array::from_fn(|i| if i < 8 && i % 4 == 0 { 96 } else { 0 });
+    bench.fresh()?;
+    bench.must(&Write::block(Zone::Data, Address::slot(layout::UNWRITTEN, 0, 0), limit))?;
+    refusal_switch(status, false, "MAC with a limited key")
 }
 
 fn limited_use(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
