@@ -66,7 +66,7 @@ def the_c_interface():
     module.must("C_Initialize", None)
     after_initialize = resident_kb() - before
     slot = module.slot_of(TOKEN)
-    row("C_Initialize, C_GetSlotList, C_GetTokenInfo", 4, 20, wakes=1)
+    row("C_Initialize, C_GetSlotList, C_GetTokenInfo", 5, 25, wakes=1)
 
     info = ctypes.create_string_buffer(512)
     module.must("C_GetSlotInfo", c_ulong(slot), info)

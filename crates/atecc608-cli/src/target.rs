@@ -13,7 +13,7 @@ use atecc608_token::io_key::KeyFile;
 use atecc608_token::logging::{self, LogSettings};
 use atecc608_token::process;
 use atecc608_token::store::Store;
-use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::config_zone::{Model, SerialNumber};
 use atecc608_wire::ConfigZone;
 
 /// What the command line says about configuration and chip.
@@ -33,6 +33,8 @@ pub struct Target {
     pub token: TokenConfig,
     /// The chip.
     pub chip: Chip<Bus>,
+    /// What it said that it is, once it was asked.
+    model: Option<Model>,
 }
 
 impl Selection {
@@ -157,7 +159,7 @@ impl Target {
         let place = place(token);
         let bus = Bus::open(&token.bus, token.address, &config.state_dir)
             .map_err(|cause| Error::Open { place: place.clone(), cause })?;
-        Ok(Self { config: config.clone(), token: token.clone(), chip: Chip::new(bus, host_random) })
+        Ok(Self { config: config.clone(), token: token.clone(), chip: Chip::new(bus, host_random), model: None })
     }
 
     /// Bus and address, as messages name them.
@@ -209,18 +211,27 @@ impl Target {
     pub fn read_config_locked(&mut self) -> Result<ConfigZone> {
         let zone = self.converse(|awake| awake.read_config())?;
         self.chip.apply_timing(&zone);
+        if self.model.is_none() {
+            self.model = Some(self.converse(|awake| awake.model(&zone))?);
+        }
         Ok(zone)
+    }
+
+    /// What the chip is; not an ATECC608 before its configuration was read.
+    pub fn model(&self) -> Model {
+        self.model.unwrap_or(Model::Other([0; 4]))
     }
 
     /// Refuses another model than an ATECC608.
     ///
     /// # Errors
     /// [`Error::Refused`].
-    pub fn ensure_608(&self, zone: &ConfigZone) -> Result<()> {
-        if zone.model().is_608() {
+    pub fn ensure_608(&self) -> Result<()> {
+        if self.model().is_608() {
             return Ok(());
         }
-        Err(Error::Refused(format!("{}: this is {}, not an ATECC608", self.place(), words::model(zone))))
+        let model = words::a_model(self.model());
+        Err(Error::Refused(format!("{}: this is {model}, not an ATECC608", self.place())))
     }
 
     /// The same, before something would be changed.
@@ -228,14 +239,14 @@ impl Target {
     /// # Errors
     /// [`Error::Refused`].
     pub fn ensure_608_to_change(&self, zone: &ConfigZone) -> Result<()> {
-        if zone.model().is_608() {
+        if self.model().is_608() {
             return Ok(());
         }
         Err(Error::Refused(format!(
             "{}: the chip {} is {}, not an ATECC608: it is left alone",
             self.place(),
             zone.serial_number(),
-            words::model(zone)
+            words::a_model(self.model())
         )))
     }
 

@@ -1,6 +1,6 @@
 //! A configuration in words: what each slot may do, what the options mean (fact sheet section 5).
 
-use atecc608_wire::config_zone::{ChipOptions, KeyType, WritePolicy};
+use atecc608_wire::config_zone::{ChipOptions, KeyType, Model, WritePolicy};
 use atecc608_wire::timing::ClockDivider;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -154,9 +154,17 @@ pub fn locked(locked: bool) -> &'static str {
     }
 }
 
-/// The chip's model with its article.
-pub fn model(zone: &ConfigZone) -> String {
-    let model = zone.model().to_string();
+/// The chip's model; with its revision where that has no letter of its own.
+pub fn model(model: Model) -> String {
+    match model {
+        Model::Atecc608Other(revision) => format!("{model} (revision {revision:02X})"),
+        _ => model.to_string(),
+    }
+}
+
+/// The same with its article.
+pub fn a_model(which: Model) -> String {
+    let model = model(which);
     format!("{} {model}", if model.starts_with(['A', 'a']) { "an" } else { "a" })
 }
 

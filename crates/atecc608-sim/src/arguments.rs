@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{Faults, Profile, Switches};
+use super::{profiles, Faults, Profile, Switches};
 use atecc608_wire::config_zone::{Model, SerialNumber};
 
 /// A simulated ATECC608 on an I2C bus.
@@ -62,9 +62,6 @@ pub enum Subcommands {
         /// Its serial number, 18 hexadecimal digits that begin with 012353494D [default: a new one]
         #[arg(long, value_parser = serial_number)]
         serial: Option<SerialNumber>,
-        /// Which chip, where the profile leaves it open [default: the profile's]
-        #[arg(long, value_parser = model_names())]
-        model: Option<Model>,
         /// How far it is locked [default: as it is sold]
         #[arg(long, value_enum)]
         lock: Option<LockArgument>,
@@ -114,6 +111,13 @@ pub struct ChipArguments {
     /// The 7-bit address a chip is created with [default: the profile's]
     #[arg(long, value_parser = address)]
     pub address: Option<u8>,
+    /// Which chip, where the profile leaves it open [default: the profile's]
+    #[arg(long, value_parser = model_names())]
+    pub model: Option<Model>,
+    /// What Info(Revision) answers, 8 hexadecimal digits that begin with 0000, whatever the configuration zone says
+    /// [default: what it says]
+    #[arg(long, value_parser = revision)]
+    pub revision: Option<[u8; 2]>,
 }
 
 /// The names of all profiles, for the help text.
@@ -123,10 +127,11 @@ fn profile_names() -> impl TypedValueParser<Value = Profile> {
 }
 
 /// The names of the models that can be made.
-const MODELS: [(&str, Model); 2] = [("608a", Model::Atecc608A), ("608b", Model::Atecc608B)];
+const MODELS: [(&str, Model); 3] =
+    [("608a", Model::Atecc608A), ("608b", Model::Atecc608B), ("608c", profiles::ATECC608C)];
 
 fn model_names() -> impl TypedValueParser<Value = Model> {
-    let names = MODELS.map(|(name, model)| PossibleValue::new(name).help(model.to_string()));
+    let names = MODELS.map(|(name, _)| PossibleValue::new(name).help(format!("the ATECC{}", name.to_uppercase())));
     PossibleValuesParser::new(names).try_map(|name| {
         MODELS.iter().find(|(known, _)| *known == name).map(|(_, model)| *model).ok_or("an unknown model")
     })
@@ -180,6 +185,15 @@ fn address(text: &str) -> Result<u8, String> {
         Ok(address @ 0x08..=0x77) => Ok(address),
         Ok(address @ 0x80..) => Err(format!("this is an 8-bit address; its 7-bit form is 0x{:02X}", address >> 1)),
         _ => Err("expected a 7-bit address from 0x08 to 0x77, as i2cdetect prints it".to_owned()),
+    }
+}
+
+/// The last two bytes of a revision.
+fn revision(text: &str) -> Result<[u8; 2], String> {
+    let mut bytes = [0; 4];
+    match base16ct::mixed::decode(text, &mut bytes) {
+        Ok([0, 0, family, revision]) if *family != 0 => Ok([*family, *revision]),
+        _ => Err("expected 8 hexadecimal digits that begin with 0000, such as 00006004".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use super::eeprom::{Eeprom, PowerLost};
 use super::image::{Image, Part};
 use super::random::ChipRng;
 use super::switches::Switches;
-use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::config_zone::{Model, SerialNumber};
 use atecc608_wire::{ConfigZone, Status};
 use zeroize::Zeroizing;
 
@@ -88,6 +88,10 @@ impl Core {
 
     pub(crate) fn config(&self) -> ConfigZone {
         self.eeprom.config()
+    }
+
+    pub(crate) fn model(&self) -> Model {
+        Model::from_revision(self.image().revision())
     }
 
     pub(crate) fn serial(&self) -> SerialNumber {

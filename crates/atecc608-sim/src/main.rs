@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use atecc608_sim::arguments::{Action, Arguments, LockArgument, Subcommands, TimingArgument};
+use atecc608_sim::arguments::{Action, Arguments, ChipArguments, LockArgument, Subcommands, TimingArgument};
 use atecc608_sim::profiles::{new, root_pem, Locks, ROOT_NOTE};
 use atecc608_sim::server::{ServeOptions, Server};
 use atecc608_sim::transfer::Verb;
@@ -49,6 +49,10 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
+fn order(chip: &ChipArguments) -> Order {
+    Order { address: chip.address, model: chip.model, revision: chip.revision, ..Order::of(chip.profile) }
+}
+
 fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         Subcommands::Serve { socket, state, chip, i2c_hz, timing, faults, seed, switches } => {
@@ -56,20 +60,20 @@ fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
                 TimingArgument::Real => Timing::Real,
                 TimingArgument::Fast => Timing::Fast,
             };
-            let order = Order { address: chip.address, seed, ..Order::of(chip.profile) };
+            let order = Order { seed, ..order(&chip) };
             let options = ServeOptions { socket, state, order, i2c_hz, timing, faults, seed, switches };
             let server = Server::open(&options)?;
             println!("listening on {}", options.socket.display());
             io::stdout().flush()?;
             server.run()?;
         }
-        Subcommands::New { chip, state, serial, model, lock, seed } => {
+        Subcommands::New { chip, state, serial, lock, seed } => {
             let locks = lock.map(|lock| match lock {
                 LockArgument::None => Locks::None,
                 LockArgument::Config => Locks::Config,
                 LockArgument::Data => Locks::Data,
             });
-            let order = Order { profile: chip.profile, serial, address: chip.address, model, seed, locks };
+            let order = Order { serial, seed, locks, ..order(&chip) };
             print(&new::create(&state, &order)?.to_string())?;
         }
         Subcommands::Dump { image, secrets, json } => {

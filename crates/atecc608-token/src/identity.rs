@@ -11,6 +11,8 @@ use super::profile::{self, Profile};
 use super::state::{SecretKind, StoredSecret};
 use super::store::StateFile;
 use crate::config::{CertificateConfig, Config, TokenConfig};
+use atecc608_contents::words;
+use atecc608_wire::config_zone::Model;
 use atecc608_wire::{ConfigZone, Slot};
 
 /// A chip that was identified.
@@ -18,6 +20,8 @@ use atecc608_wire::{ConfigZone, Slot};
 pub(crate) struct Identity {
     /// Its configuration zone.
     pub(crate) zone: ConfigZone,
+    /// What it is.
+    pub(crate) model: Model,
     /// The profile it was provisioned with, if it is one of ours.
     pub(crate) profile: Option<&'static Profile>,
     /// Its key slots; none unless both zones are locked.
@@ -43,12 +47,18 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::TokenNotRecognized`] if it is not an ATECC608.
-    pub(crate) fn new(zone: ConfigZone, simulated: bool, config: &Config, token: &TokenConfig) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        zone: ConfigZone,
+        model: Model,
+        simulated: bool,
+        config: &Config,
+        token: &TokenConfig,
+    ) -> Result<Arc<Self>> {
         let serial = zone.serial_number();
-        if !zone.model().is_608() {
+        if !model.is_608() {
             return Err(Error::TokenNotRecognized(format!(
-                "the chip {serial} is an {}, not an ATECC608: this module can't use it",
-                zone.model()
+                "the chip {serial} is {}, not an ATECC608: this module can't use it",
+                words::a_model(model)
             )));
         }
         let place = format!("{} at {:#04x}", token.bus, token.address);
@@ -77,6 +87,7 @@ impl Identity {
             configured_certificates: token.certificates.clone(),
             certificates_in_chip: token.certificates_in_chip,
             zone,
+            model,
             profile,
             keys,
             secrets,

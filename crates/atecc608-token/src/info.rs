@@ -41,7 +41,7 @@ impl TokenInfo {
         let label = configured
             .or_else(|| known.state().label.clone())
             .unwrap_or_else(|| format!("ATECC608-{}", &serial_number[8..]));
-        let model = if identity.simulated { "ATECC608-SIM".to_owned() } else { zone.model().to_string() };
+        let model = if identity.simulated { "ATECC608-SIM".to_owned() } else { identity.model.to_string() };
         let mut flags = 0;
         if zone.config_locked() {
             // Until then its random number is a constant.
@@ -51,7 +51,6 @@ impl TokenInfo {
             flags |= CKF_TOKEN_INITIALIZED;
         }
         flags |= token_flags(identity.scheme, !known.state().pins.is_empty());
-        let revision = if zone.model().is_608() { zone.model().revision()[3] } else { 0 };
         Self {
             label,
             model,
@@ -60,7 +59,7 @@ impl TokenInfo {
             // Where no PIN is asked for, clients that insist on sending one may.
             max_pin_len: MAX_PIN_LEN as CK_ULONG,
             min_pin_len: if identity.scheme.is_some() { MIN_PIN_CHARS as CK_ULONG } else { 0 },
-            hardware_version: CK_VERSION { major: 0x60, minor: revision },
+            hardware_version: CK_VERSION { major: 0x60, minor: identity.model.revision()[3] },
         }
     }
 }

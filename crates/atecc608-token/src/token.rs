@@ -65,7 +65,7 @@ impl Token {
         format!("{} at {:#04x}", self.token_config.bus, self.token_config.address)
     }
 
-    /// What is known of the chip. Waits only for the first contact: four Reads.
+    /// What is known of the chip. Waits only for the first contact: four Reads and an Info.
     ///
     /// # Errors
     /// [`Error::TokenNotPresent`], [`Error::TokenNotRecognized`], [`Error::Device`], [`Error::DeviceError`].

@@ -224,7 +224,7 @@ impl ChipSide {
         bus.try_lock().map_err(|error| Error::DeviceError(error.to_string()))
     }
 
-    /// The chip that answers: identified at the first time, four Reads; later one Read where it is to be confirmed.
+    /// The chip that answers: identified at the first time, four Reads and an Info; later one Read where it is to be confirmed.
     fn meet(&mut self, token: &Token, confirm: Confirm) -> Result<Arc<Known>> {
         let snapshot = token.board.snapshot();
         let Some(known) = &snapshot.known else { return self.identify(token) };
@@ -247,11 +247,16 @@ impl ChipSide {
     }
 
     fn identify(&mut self, token: &Token) -> Result<Arc<Known>> {
-        let zone = self.converse(|awake| awake.read_config()).map_err(not_present)?;
+        let read = self.converse(|awake| {
+            let zone = awake.read_config()?;
+            let model = awake.model(&zone)?;
+            Ok((zone, model))
+        });
+        let (zone, model) = read.map_err(not_present)?;
         let chip = self.chip.as_mut().ok_or_else(no_chip)?;
         chip.apply_timing(&zone);
         let simulated = chip.transport_mut().is_simulated();
-        let identity = Identity::new(zone, simulated, &token.config, &token.token_config)?;
+        let identity = Identity::new(zone, model, simulated, &token.config, &token.token_config)?;
         let state = identity.state_file.read();
         self.io_protection = IoProtection::default();
         Ok(token.board.change(|snapshot| {

@@ -18,21 +18,21 @@ pub struct ConfigZone([u8; ConfigZone::LEN]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SerialNumber(pub [u8; 9]);
 
-/// Which chip the revision number names.
+/// Which chip it is, by what it answers to Info(Revision).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
     /// ATECC608A: revision `00 00 60 02`.
     Atecc608A,
     /// ATECC608B: revision `00 00 60 03`.
     Atecc608B,
-    /// A 608 of a later revision.
+    /// A 608 of another revision, such as the ATECC608C, whose number is not published: the last byte.
     Atecc608Other(u8),
-    /// Another chip of the family, or none of it: the four revision bytes.
+    /// Another chip of the family, or none of it: the four bytes.
     Other([u8; 4]),
 }
 
 impl Model {
-    /// The model that four revision bytes name (Config\[4..8\] or Info(revision)).
+    /// The model that the four bytes of Info(Revision) name. The first two are not looked at.
     pub const fn from_revision(revision: [u8; 4]) -> Self {
         match revision {
             [_, _, 0x60, 0x02] => Self::Atecc608A,
@@ -42,7 +42,7 @@ impl Model {
         }
     }
 
-    /// Returns the four revision bytes that name the model.
+    /// Returns the four bytes that name the model.
     pub const fn revision(self) -> [u8; 4] {
         match self {
             Self::Atecc608A => [0x00, 0x00, 0x60, 0x02],
@@ -172,9 +172,10 @@ impl ConfigZone {
         SerialNumber(serial)
     }
 
-    /// The revision number's model.
-    pub fn model(&self) -> Model {
-        Model::from_revision([self.0[4], self.0[5], self.0[6], self.0[7]])
+    /// RevNum, Config\[4..8\]: 4 bytes that need not be those of Info(Revision), which alone says what the chip is
+    /// (Microchip's TNGTLS data sheet, section on Info - Revision).
+    pub fn revision(&self) -> [u8; 4] {
+        [self.0[4], self.0[5], self.0[6], self.0[7]]
     }
 
     /// Whether AES_Enable is set.

@@ -109,7 +109,7 @@ impl Error {
 
     /// Whether the chip certainly did not execute the command. Not so after a fault of the ECC engine, or if all there
     /// is to read is the answer to a wake: the command may have been executed before the chip fell asleep.
-    pub(crate) fn is_refusal(&self) -> bool {
+    pub fn is_refusal(&self) -> bool {
         matches!(
             self,
             Error::Status {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::{Awake, Chip, Error, Result, Transport, CONVERSATIONS};
 use atecc608_wire::commands::*;
+use atecc608_wire::config_zone::Model;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Opcode, Slot, Status};
 
@@ -23,7 +24,24 @@ impl<P: Transport> Awake<'_, P> {
         Ok(ConfigZone::new(bytes))
     }
 
-    /// Reads the first 32 bytes of the configuration zone, with serial number and revision: one Read, to see that it is the
+    /// Asks what the chip is: one Info(Revision), the only thing that says it (AN3539, section 1.2.4). If the chip refuses to
+    /// answer, the configuration zone's own number has to do.
+    ///
+    /// # Errors
+    /// As [`Awake::execute`].
+    pub fn model(&mut self, zone: &ConfigZone) -> Result<Model> {
+        match self.execute(&Info::Revision) {
+            Ok(revision) => Ok(Model::from_revision(revision)),
+            Err(error) if error.is_refusal() => {
+                let number = zone.revision();
+                log::warn!("the chip does not say its revision ({error}); its configuration zone says {number:02X?}");
+                Ok(Model::from_revision(number))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the first 32 bytes of the configuration zone, with the serial number: one Read, to see that it is the
     /// same chip.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
 
 fn check(zone: &ConfigZone, target: &Target, arguments: &Arguments) -> Result<()> {
     let refused = |problem: String| Err(Error::Refused(format!("{}: {problem}", target.place())));
-    target.ensure_608(zone)?;
+    target.ensure_608()?;
     if !arguments.increment {
         return Ok(());
     }

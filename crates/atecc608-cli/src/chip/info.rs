@@ -6,16 +6,18 @@ use base16ct::lower::encode_string as hex;
 use serde::Serialize;
 
 use crate::chip::stage::Stage;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::target::{default_label, Selection, Target};
-use atecc608_contents::words;
+use atecc608_contents::{product, words};
 use atecc608_token::layout::key_slots;
 use atecc608_token::point::Point;
 use atecc608_token::profile::{self, Profile};
 use atecc608_token::recognised;
 use atecc608_token::state::{SlotState, StoredClass};
 use atecc608_token::store::Store;
+use atecc608_wire::commands::Read;
+use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Slot};
 
 /// All that is said about a chip.
@@ -35,6 +37,8 @@ struct Info {
     stage: Stage,
     config_locked: bool,
     data_locked: bool,
+    /// What it is sold as; none if its OTP zone does not say it.
+    product: Option<ProductInfo>,
     profile: Option<&'static str>,
     /// Whose configuration it is, if it is none of ours but known.
     recognised: Option<&'static str>,
@@ -46,6 +50,13 @@ struct Info {
     state_problem: Option<String>,
     slots: Vec<SlotInfo>,
     objects: Vec<ObjectInfo>,
+}
+
+/// A product and what it is known by.
+#[derive(Debug, Serialize)]
+struct ProductInfo {
+    name: &'static str,
+    otp_code: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,12 +111,32 @@ pub fn run(selection: &Selection) -> Result<Output> {
     let guard = target.lock()?;
     let zone = target.read_config_locked()?;
     let store = Store::open(&target.config.state_dir, zone.serial_number());
-    let is_608 = zone.model().is_608();
+    let is_608 = target.model().is_608();
     let presence =
         if is_608 && zone.config_locked() { presence(&mut target, &zone, &store)? } else { [Presence::Unknown; 16] };
+    let product = product(&mut target, &zone)?;
     drop(guard);
-    let info = collect(&mut target, &zone, &store, presence);
+    let info = collect(&mut target, &zone, &store, presence, product);
     Ok(Output::new(text(&info), &info)?.failed_if(!is_608))
+}
+
+/// What the OTP zone says that the chip is sold as. It is not read before the data lock. The caller has the bus.
+fn product(target: &mut Target, zone: &ConfigZone) -> Result<Option<ProductInfo>> {
+    if !zone.data_locked() {
+        return Ok(None);
+    }
+    let otp = target.converse(|awake| {
+        let read = |block| Read { zone: Zone::Otp, address: Address::block(block, 0), block: true };
+        Ok([awake.execute(&read(0))?, awake.execute(&read(1))?].concat())
+    });
+    match otp {
+        Ok(otp) => {
+            Ok(product::of_otp(&otp)
+                .map(|product| ProductInfo { name: product.name, otp_code: product.code.to_string() }))
+        }
+        Err(Error::Chip { cause, .. }) if cause.is_refusal() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Which private slots hold a key that is to be seen. The caller has the bus.
@@ -128,14 +159,20 @@ fn presence(target: &mut Target, zone: &ConfigZone, store: &Store) -> Result<[Pr
     })
 }
 
-fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Presence; 16]) -> Info {
-    let is_608 = zone.model().is_608();
+fn collect(
+    target: &mut Target,
+    zone: &ConfigZone,
+    store: &Store,
+    presence: [Presence; 16],
+    product: Option<ProductInfo>,
+) -> Info {
+    let is_608 = target.model().is_608();
     let serial = zone.serial_number();
     let profile = profile::matching(zone).filter(|_| is_608);
     let state = store.state();
     let configured = target.token.label.clone().or_else(|| state.label.clone());
     let problem = if !is_608 {
-        Some(format!("this is {}, not an ATECC608: this software can't use it", words::model(zone)))
+        Some(format!("this is {}, not an ATECC608: this software can't use it", words::a_model(target.model())))
     } else {
         match Stage::of(zone) {
             Stage::Provisioned => None,
@@ -143,19 +180,20 @@ fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, presence: [Pre
         }
     };
     Info {
-        model: zone.model().to_string(),
+        model: target.model().to_string(),
         serial_number: serial.to_string(),
         token_serial_number: serial.short(),
         label: configured.unwrap_or_else(|| default_label(zone)),
         bus: target.token.bus.to_string(),
         address: format!("{:#04x}", target.token.address),
         simulated: target.is_simulated(),
-        revision: hex(&zone.as_bytes()[4..8]),
+        revision: hex(&target.model().revision()),
         usable: problem.is_none(),
         problem,
         stage: Stage::of(zone),
         config_locked: zone.config_locked(),
         data_locked: zone.data_locked(),
+        product,
         profile: profile.map(|profile| profile.name.as_str()),
         recognised: recognised::recognise(zone).filter(|_| is_608).map(|known| known.name),
         chip_options: words::chip_options(zone.chip_options()),
@@ -243,6 +281,9 @@ fn text(info: &Info) -> String {
         info.stage
     );
     line("locks", &locks);
+    if let Some(product) = &info.product {
+        line("product", &format!("{}: its OTP zone begins with {}", product.name, product.otp_code));
+    }
     line("profile", info.profile.or(info.recognised).unwrap_or("none of ours"));
     line("chip options", &info.chip_options.join("; "));
     line("clock divider", info.clock_divider);

@@ -66,7 +66,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
 }
 
 fn ensure_random(zone: &ConfigZone, target: &Target) -> Result<()> {
-    target.ensure_608(zone)?;
+    target.ensure_608()?;
     if zone.config_locked() {
         return Ok(());
     }

@@ -17,6 +17,7 @@ use atecc608_contents::words;
 use atecc608_token::bus::{host_random, Bus, OpenError};
 use atecc608_token::config::{BusLocation, Config, DEFAULT_ADDRESS};
 use atecc608_token::deadline::Deadline;
+use atecc608_wire::config_zone::Model;
 use atecc608_wire::ConfigZone;
 
 /// Arguments of `scan`.
@@ -229,16 +230,22 @@ fn device(chip: impl FnOnce() -> Result<Chip<Bus>, OpenError>, address: u8, answ
 
 /// Asks what the chip is; it sleeps again afterwards.
 fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
-    match chip.converse(|awake| awake.read_config()) {
-        Ok(zone) => known(address, &zone),
+    let read = chip.converse(|awake| {
+        let zone = awake.read_config()?;
+        let model = awake.model(&zone)?;
+        Ok((zone, model))
+    });
+    match read {
+        Ok((zone, model)) => known(address, &zone, model),
         // An ATSHA204A has 88 bytes of configuration.
         Err(error) => match chip.converse(|awake| awake.read_identity()) {
             Ok(identity) => {
                 let mut zone = ConfigZone::new([0; ConfigZone::LEN]);
                 zone.as_bytes_mut()[..32].copy_from_slice(&identity);
-                let mut device = known(address, &zone);
+                let model = Model::from_revision(zone.revision());
+                let mut device = known(address, &zone, model);
                 device.stage = None;
-                device.detail = format!("{}, whose configuration can't be read: {error}", words::model(&zone));
+                device.detail = format!("{}, whose configuration can't be read: {error}", words::a_model(model));
                 device.kind = Kind::Relative;
                 device
             }
@@ -251,15 +258,15 @@ fn not_told(address: u8, error: &dyn std::error::Error) -> Device {
     plain(address, Kind::NotTold, format!("a chip of the family that does not say what it is: {error}"))
 }
 
-fn known(address: u8, zone: &ConfigZone) -> Device {
-    let (model, serial) = (zone.model().to_string(), zone.serial_number().to_string());
-    let is_608 = zone.model().is_608();
+fn known(address: u8, zone: &ConfigZone, model: Model) -> Device {
+    let (named, serial) = (words::model(model), zone.serial_number().to_string());
+    let is_608 = model.is_608();
     let detail = match is_608 {
-        true => format!("{model} {serial}, {}", Stage::of(zone)),
-        false => format!("{model} {serial}: not an ATECC608, this software can't use it"),
+        true => format!("{named} {serial}, {}", Stage::of(zone)),
+        false => format!("{named} {serial}: not an ATECC608, this software can't use it"),
     };
     Device {
-        model: Some(model),
+        model: Some(model.to_string()),
         serial_number: Some(serial),
         stage: is_608.then(|| Stage::of(zone)),
         ..plain(address, if is_608 { Kind::Chip } else { Kind::Relative }, detail)

@@ -38,7 +38,7 @@ pub fn run(selection: &Selection) -> Result<Output> {
     let mut target = selection.target()?;
     let guard = target.lock()?;
     let zone = target.read_config_locked()?;
-    target.ensure_608(&zone)?;
+    target.ensure_608()?;
     let mut tests = Vec::new();
     let mut text = String::new();
     for (bit, name, what) in TESTS {

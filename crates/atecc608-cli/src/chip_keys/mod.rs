@@ -49,7 +49,7 @@ impl ChipKeys {
     pub fn open(selection: &Selection) -> Result<Self> {
         let target = selection.target()?;
         let place = target.place();
-        let Target { config, token, chip } = target;
+        let Target { config, token, chip, .. } = target;
         // Its bus must be free for the token's own.
         drop(chip);
         Ok(Self::new(Arc::new(Token::new(&config, &token)), place))

@@ -202,14 +202,13 @@ fn a_key_in_the_import_slot_is_claimed_to_be_born_only_by_its_birth() {
 #[test]
 fn a_genuine_statement_of_a_chip_with_other_rules_is_refused_for_them() {
     type Change = fn(&mut [u8]);
-    let changes: [(Change, &str, &str); 7] = [
+    let changes: [(Change, &str, &str); 6] = [
         (|config| config[22] |= 0x01, "attestation key's rules", "what a caller likes"),
         (|config| config[22] |= 0x04, "attestation key's rules", "what a caller likes"),
         (|config| config[23] |= 0x20, "attestation key's rules", "can be replaced"),
         (|config| config[23] |= 0x40, "attestation key's rules", "can be replaced"),
         (|config| config[24] = 0x82, "key's rules", "neither signs nor derives"),
         (|config| config[86] = 0x55, "locks", "data zone not locked"),
-        (|config| config[6..8].copy_from_slice(&[0x50, 0x00]), "chip", "no ATECC608"),
     ];
     for (change, name, part) in changes {
         let chip = Attested::new();

@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use crate::support::{stderr, stdout, Bench};
 use atecc608::Chip;
@@ -27,6 +28,8 @@ use atecc608_token::pin::code::RecoveryCode;
 use atecc608_token::profile;
 
 const SEED: u64 = 8;
+/// More than tWHI.
+const WAKE_DELAY: Duration = Duration::from_millis(2);
 const SIGKILL: i32 = 9;
 
 /// What went to the chip: transfers that were answered, and the one that was not.
@@ -90,7 +93,10 @@ fn replayed(heard: &Heard) -> (Image, Image) {
     bus.add_chip(SimChip::from_image(blank()));
     bus.seed(SEED);
     for segments in &heard.answered {
-        let _ = bus.transfer(segments);
+        if bus.transfer(segments).is_err() {
+            // Between two transfers the chip may have woken by accident, which takes it a while.
+            std::thread::sleep(WAKE_DELAY);
+        }
     }
     let before = bus.image(0).unwrap();
     let _ = bus.transfer(heard.cut_off.as_deref().unwrap_or(&[]));

@@ -1,9 +1,11 @@
 //! The tool with chips as they are sold: what they are, their certificates and the chain.
 
 use crate::support::x509::*;
-use crate::support::{stderr, stdout, Bench};
+use crate::support::{hex, stderr, stdout, Bench};
+use atecc608_sim::image::Part;
 use atecc608_sim::profiles::root_pem;
 use atecc608_sim::Profile;
+use serde_json::{json, Value};
 
 fn with_chip(profile: Profile) -> Bench {
     let bench = Bench::with_config(|dir| {
@@ -35,6 +37,61 @@ fn info_and_doctor_say_whose_configuration_it_is() {
         let doctor = bench.json(&["doctor"]);
         assert!(doctor.to_string().contains(&format!("{name}: keys may do")), "{doctor}");
     }
+}
+
+#[test]
+fn info_says_what_the_chip_is_sold_as_and_why() {
+    for (profile, code, name) in [
+        (Profile::TngTls, "x6tjuZMy", "Trust&GO (TNGTLS)"),
+        (Profile::TngTlsEarly, "wdNxAjae", "TrustFLEX (TFLXTLS), or an early Trust&GO (TNGTLS)"),
+        (Profile::TflxTls, "MKMwyhP1", "TrustFLEX (TFLXTLS)"),
+    ] {
+        let bench = with_chip(profile);
+        assert_eq!(bench.json(&["info"])["product"], json!({ "name": name, "otp_code": code }));
+        let text = stdout(&bench.run(&["info"]));
+        assert!(text.contains(&format!("product         {name}: its OTP zone begins with {code}\n")), "{text}");
+    }
+    // Microchip's data sheets of the ECC608-TMNGTLS and -TNGHNT, sections on the OTP zone.
+    for (code, name) in [
+        ("0225701337B9CFF0", "TrustMANAGER (TMNGTLS)"),
+        ("28D588476D3AA17C", "Trust&GO for the Helium network (TNGHNT)"),
+    ] {
+        let bench = with_chip(Profile::TngTls);
+        bench.change(|image| image.part_mut(Part::Otp)[..8].copy_from_slice(&hex(code)));
+        assert_eq!(bench.json(&["info"])["product"], json!({ "name": name, "otp_code": code }));
+    }
+    for profile in [Profile::Blank608B, Profile::MongooseOs] {
+        assert_eq!(with_chip(profile).json(&["info"])["product"], Value::Null);
+    }
+}
+
+#[test]
+fn a_chip_of_any_revision_is_one_whatever_its_configuration_zone_says() {
+    // Info(Revision); RevNum in the configuration zone; the model, and how people are told.
+    for (revision, number, model, told) in [
+        ([0x60, 0x02], [0, 0, 0x60, 0x03], "ATECC608A", "ATECC608A"),
+        ([0x60, 0x03], [0, 0, 0x60, 0x02], "ATECC608B", "ATECC608B"),
+        ([0x60, 0x04], [0, 0, 0x60, 0x03], "ATECC608", "ATECC608 (revision 04)"),
+        ([0x60, 0x7F], [0, 0, 0x50, 0x00], "ATECC608", "ATECC608 (revision 7F)"),
+        ([0x60, 0x03], [0xFF; 4], "ATECC608B", "ATECC608B"),
+    ] {
+        let bench = with_chip(Profile::TngTls);
+        bench.change(|image| {
+            image.part_mut(Part::Config)[4..8].copy_from_slice(&number);
+            image.set_revision(revision);
+        });
+        let info = bench.json(&["info"]);
+        let shown = format!("0000{:02x}{:02x}", revision[0], revision[1]);
+        assert_eq!((&info["model"], &info["revision"]), (&model.into(), &shown.into()));
+        let doctor = stdout(&bench.run(&["doctor"]));
+        assert!(doctor.contains(&format!("{told} 0123")), "{doctor}");
+        assert!(stdout(&bench.run(&["key", "list"])).contains("device"));
+    }
+    let other = with_chip(Profile::TngTls);
+    other.change(|image| image.set_revision([0x50, 0x00]));
+    let refused = other.run(&["info"]);
+    assert!(!refused.status.success());
+    assert!(stdout(&refused).contains("an ATECC508A, not an ATECC608"), "{}", stdout(&refused));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::ecc::{private_key, public_key, public_point};
 use super::image::{Image, Part};
-use atecc608_contents::words;
-use atecc608_wire::config_zone::KeyType;
+use atecc608_contents::{product, words};
+use atecc608_wire::config_zone::{KeyType, Model};
 use atecc608_wire::{ConfigZone, Slot};
 use base16ct::upper::encode_string as hex;
 
@@ -19,9 +19,9 @@ pub use certificates::{Certificate, Chain};
 /// An image in words. Secrets are in it only if they were asked for.
 #[derive(Debug, Serialize)]
 pub struct Dump {
-    /// The chip, as its revision number names it.
+    /// The chip, as Info(Revision) names it.
     pub model: String,
-    /// The four bytes of the revision number.
+    /// The four bytes that Info(Revision) answers.
     pub revision: String,
     /// 18 hexadecimal digits.
     pub serial_number: String,
@@ -43,6 +43,8 @@ pub struct Dump {
     pub otp: String,
     /// The product code at the beginning of the OTP zone, if there is one.
     pub product_code: Option<String>,
+    /// The product that the code names.
+    pub product: Option<&'static str>,
     /// The sixteen slots.
     pub slots: Vec<SlotDump>,
     /// The certificates of a Trust&GO or TrustFLEX chip.
@@ -83,8 +85,9 @@ impl Dump {
         let otp = image.part(Part::Otp);
         let bytes = config.as_bytes();
         Self {
-            model: config.model().to_string(),
-            revision: hex(&bytes[4..8]),
+            model: Model::from_revision(image.revision()).to_string(),
+            revision: hex(&image.revision()),
+            product: product::of_otp(otp).map(|product| product.name),
             serial_number: config.serial_number().to_string(),
             address: config.i2c_address(),
             config_locked: config.config_locked(),

@@ -21,6 +21,7 @@ impl fmt::Display for Dump {
         line(f, "clock divider", self.clock_divider)?;
         line(f, "counters", &format!("{}, {}", counter(self.counters[0]), counter(self.counters[1])))?;
         line(f, "product code", self.product_code.as_deref().unwrap_or("none"))?;
+        line(f, "product", self.product.unwrap_or("not known"))?;
         writeln!(f, "\nconfiguration zone")?;
         bytes(f, &self.config)?;
         writeln!(f, "\nOTP zone")?;

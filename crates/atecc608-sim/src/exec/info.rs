@@ -10,11 +10,7 @@ use atecc608_wire::Slot;
 impl Execute for Info {
     fn execute(&self, core: &mut Core) -> Outcome {
         let answer = match *self {
-            Info::Revision => {
-                let config = core.config();
-                let bytes = config.as_bytes();
-                [bytes[4], bytes[5], bytes[6], bytes[7]]
-            }
+            Info::Revision => core.image().revision(),
             Info::KeyValid(slot) => [u8::from(holds_valid_key(core, slot)), 0, 0, 0],
             Info::State => state(core),
             Info::LatchRead => {

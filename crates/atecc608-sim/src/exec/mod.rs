@@ -48,7 +48,7 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
         return Err(Refusal::Status(Status::SELF_TEST_ERROR));
     }
     let outcome = match packet.opcode {
-        Opcode::AES if core.config().model().is_608() => run::<Aes>(core, packet),
+        Opcode::AES if core.model().is_608() => run::<Aes>(core, packet),
         Opcode::CHECK_MAC => run::<CheckMac>(core, packet),
         Opcode::COUNTER => run::<Counter>(core, packet),
         Opcode::DERIVE_KEY => run::<DeriveKey>(core, packet),
@@ -58,7 +58,7 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
         // GPIO: the I2C parts have none.
         Opcode::INFO if packet.param1 == 3 => Err(Refusal::Status(core.switches.info_gpio)),
         Opcode::INFO => run::<Info>(core, packet),
-        Opcode::KDF if core.config().model().is_608() => run::<Kdf>(core, packet),
+        Opcode::KDF if core.model().is_608() => run::<Kdf>(core, packet),
         Opcode::LOCK => run::<Lock>(core, packet),
         Opcode::MAC => run::<Mac>(core, packet),
         Opcode::NONCE => run::<Nonce>(core, packet),
@@ -66,8 +66,8 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
         Opcode::RANDOM => run::<Random>(core, packet),
         Opcode::READ => run::<Read>(core, packet),
         // The 508 has no AES, KDF, SecureBoot and SelfTest.
-        Opcode::SECURE_BOOT if core.config().model().is_608() => run::<SecureBoot>(core, packet),
-        Opcode::SELF_TEST if core.config().model().is_608() => run::<SelfTest>(core, packet),
+        Opcode::SECURE_BOOT if core.model().is_608() => run::<SecureBoot>(core, packet),
+        Opcode::SELF_TEST if core.model().is_608() => run::<SelfTest>(core, packet),
         Opcode::SHA => run::<Sha>(core, packet),
         Opcode::SIGN => run::<Sign>(core, packet),
         Opcode::UPDATE_EXTRA => run::<UpdateExtra>(core, packet),

@@ -35,6 +35,8 @@ pub enum Profile {
     Blank608A,
     /// A blank ATECC608B.
     Blank608B,
+    /// A blank ATECC608C.
+    Blank608C,
     /// A blank ATECC508A, which is refused by those who want a 608: it only says that it is one.
     Blank508A,
     /// Trust&GO.
@@ -54,6 +56,9 @@ pub enum Profile {
     /// The example of the vendor's cryptoauthtools.
     CryptoAuthTools,
 }
+
+/// An ATECC608C. The last byte of its Info(Revision) is not published: this one stands for it.
+pub const ATECC608C: Model = Model::Atecc608Other(0x04);
 
 /// What is in a chip's slots and OTP zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +88,10 @@ struct Facts {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 11] = [
+    pub const ALL: [Profile; 12] = [
         Self::Blank608A,
         Self::Blank608B,
+        Self::Blank608C,
         Self::Blank508A,
         Self::TngTls,
         Self::TngTlsEarly,
@@ -112,6 +118,7 @@ impl Profile {
                 Facts { name: "blank-608a", summary: "a blank ATECC608A", model: Model::Atecc608A, ..blank }
             }
             Self::Blank608B => Facts { name: "blank-608b", summary: "a blank ATECC608B", ..blank },
+            Self::Blank608C => Facts { name: "blank-608c", summary: "a blank ATECC608C", model: ATECC608C, ..blank },
             Self::Blank508A => Facts {
                 name: "blank-508a",
                 summary: "a blank ATECC508A",
@@ -120,7 +127,7 @@ impl Profile {
             },
             Self::TngTls => Facts {
                 name: "tngtls",
-                summary: "Trust&GO (ATECC608B-TNGTLS)",
+                summary: "Trust&GO (TNGTLS)",
                 configuration: &configurations::TNGTLS,
                 contents: Contents::Certificates { otp: b"x6tjuZMy", definition: Definition::DeviceTngTls },
                 ..provisioned
@@ -135,7 +142,7 @@ impl Profile {
             },
             Self::TflxTls => Facts {
                 name: "tflxtls",
-                summary: "TrustFLEX (ATECC608B-TFLXTLS)",
+                summary: "TrustFLEX (TFLXTLS)",
                 configuration: &configurations::TFLXTLS,
                 contents: Contents::Certificates { otp: b"MKMwyhP1", definition: Definition::DeviceTflxTls },
                 ..provisioned
@@ -194,6 +201,17 @@ impl Profile {
     /// Which chip it is.
     pub const fn model(self) -> Model {
         self.facts().model
+    }
+
+    /// What is in it; a TrustFLEX of another letter has another product code.
+    const fn contents(self, model: Model) -> Contents {
+        match (self, model) {
+            // Its data sheet's section on the OTP zone, and the vendor's library for the certificate.
+            (Self::TflxTls, Model::Atecc608Other(_)) => {
+                Contents::Certificates { otp: b"KQp2ZkD8", definition: Definition::DeviceTngTls }
+            }
+            _ => self.facts().contents,
+        }
     }
 
     /// How far it is locked when its user gets it.

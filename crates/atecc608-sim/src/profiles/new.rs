@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::order::{Order, OrderError};
 use crate::image::{Image, ImageError};
+use atecc608_wire::config_zone::Model;
 
 /// Why there is no new image file.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +58,7 @@ impl fmt::Display for Made {
             (true, true) => "all zones are locked",
         };
         writeln!(f, "{}: {}", self.file, self.summary)?;
-        writeln!(f, "  {}, serial number {}", config.model(), config.serial_number())?;
+        writeln!(f, "  {}, serial number {}", Model::from_revision(self.image.revision()), config.serial_number())?;
         writeln!(f, "  address 0x{:02X}, {locked}", config.i2c_address())?;
         self.contents.iter().try_for_each(|line| writeln!(f, "  {line}"))
     }

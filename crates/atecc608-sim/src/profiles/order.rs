@@ -35,8 +35,10 @@ pub struct Order {
     pub serial: Option<SerialNumber>,
     /// Its 7-bit address; none: the profile's.
     pub address: Option<u8>,
-    /// Which chip; none: the profile's. Those that are sold as one of them are to be had as no other.
+    /// Which chip; none: the profile's. Where the profile's name says it there is no other.
     pub model: Option<Model>,
+    /// The last two bytes that Info(Revision) answers, whatever the configuration zone says; none: what it says.
+    pub revision: Option<[u8; 2]>,
     /// Makes serial number and keys the same ones every time.
     pub seed: Option<u64>,
     /// How far it is locked; none: as the profile is.
@@ -88,7 +90,7 @@ const TEST_LIMIT: u32 = COUNTER_MAX / 32 * 32;
 impl Order {
     /// The profile as it is sold.
     pub const fn of(profile: Profile) -> Self {
-        Self { profile, serial: None, address: None, model: None, seed: None, locks: None }
+        Self { profile, serial: None, address: None, model: None, revision: None, seed: None, locks: None }
     }
 
     /// Makes it.
@@ -101,9 +103,13 @@ impl Order {
         let model = self.model()?;
         let address = self.address.unwrap_or_else(|| self.profile.address());
         let locks = self.locks.unwrap_or_else(|| self.profile.locks());
-        let mut maker = Maker { image: self.profile.image_of(model, serial, address), rng, contents: Vec::new() };
+        let mut image = self.profile.image_of(model, serial, address);
+        if let Some(revision) = self.revision {
+            image.set_revision(revision);
+        }
+        let mut maker = Maker { image, rng, contents: Vec::new() };
         if locks != Locks::None {
-            maker.fill(self.profile.facts().contents, serial)?;
+            maker.fill(self.profile.contents(model), serial)?;
             maker.image.part_mut(Part::Config)[offset::LOCK_CONFIG] = 0;
         }
         if locks == Locks::Data {
@@ -129,8 +135,7 @@ impl Order {
     fn model(&self) -> Result<Model, OrderError> {
         let own = self.profile.model();
         let model = self.model.unwrap_or(own);
-        let fixed = self.profile.locks() == Locks::None
-            || matches!(self.profile.facts().contents, Contents::Certificates { .. });
+        let fixed = self.profile.locks() == Locks::None || self.profile == Profile::TngTlsEarly;
         if fixed && model.revision() != own.revision() {
             return Err(OrderError::Model { profile: self.profile });
         }

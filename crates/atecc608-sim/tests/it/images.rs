@@ -76,7 +76,7 @@ fn new_makes_an_image_and_says_what_is_in_it() {
 fn new_makes_the_blank_chip_that_serve_would_make_if_nothing_else_is_asked_for() {
     let (_folder, file, said) = new(&[]);
     assert!(said.contains("a blank ATECC608B") && said.contains("nothing is locked"), "{said}");
-    assert!(Image::load(Path::new(&file)).unwrap().config().model().is_608());
+    assert!(Image::load(Path::new(&file)).unwrap().revision()[2] == 0x60);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn new_repeats_a_seed_and_obeys_lock_and_model() {
     assert!(make(&["--seed", "7"]) != make(&["--seed", "8"]));
     let half = make(&["--lock", "config", "--model", "608b"]).config();
     assert_eq!((half.config_locked(), half.data_locked()), (true, false));
-    assert_eq!(half.model().to_string(), "ATECC608B");
+    assert_eq!(half.revision(), [0, 0, 0x60, 3]);
     let open = make(&["--lock", "none"]);
     assert!(!open.config().config_locked());
     assert!(open.part(Part::Slot(slot(0))).iter().all(|byte| *byte == 0xFF));
@@ -113,7 +113,9 @@ fn options_that_make_no_chip_are_refused_and_leave_no_file() {
         (&["--serial", "0123"], "18 hexadecimal digits"),
         (&["--serial", "0123534\u{e9}4DABCDEF0"], "18 hexadecimal digits"),
         (&["--address", "0xC0"], "7-bit form is 0x60"),
-        (&["--profile", "tflxtls", "--model", "608a"], "sold as ATECC608B only"),
+        (&["--profile", "tngtls-early", "--model", "608b"], "sold as ATECC608A only"),
+        (&["--revision", "00006"], "8 hexadecimal digits"),
+        (&["--revision", "01006004"], "begin with 0000"),
     ] {
         let why = fails(&[&["new", "--state", &file], arguments].concat());
         assert!(why.contains(part), "{arguments:?}: {why}");

@@ -12,7 +12,7 @@ use atecc608_sim::profiles::{root_certificate, root_pem, root_public_key, Locks,
 use atecc608_sim::{Image, Order, Profile, SimBus, SimChip};
 use atecc608_testkit::driver::{self, Simulated};
 use atecc608_testkit::master::{hex, slot, Master};
-use atecc608_wire::commands::{DigestSource, GenKey, GenKeyMode, KeyLocation, Read, Sign};
+use atecc608_wire::commands::{Aes, DigestSource, GenKey, GenKeyMode, Info, KeyLocation, Read, Sign};
 use atecc608_wire::config_zone::{Model, SerialNumber};
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{Slot, Status};
@@ -105,11 +105,14 @@ type Row = (&'static str, &'static str, [u8; 4], u8, u8, bool, &'static [u8]);
 
 const A: [u8; 4] = [0x00, 0x00, 0x60, 0x02];
 const B: [u8; 4] = [0x00, 0x00, 0x60, 0x03];
+/// Not published: what stands for it.
+const C: [u8; 4] = [0x00, 0x00, 0x60, 0x04];
 const TRUST: &[u8] = &[0, 1, 2, 3, 4];
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     ("blank-608a", BLANK, A, 0x60, 0xEE, false, &[]),
     ("blank-608b", BLANK, B, 0x60, 0xEE, false, &[]),
+    ("blank-608c", BLANK, C, 0x60, 0xEE, false, &[]),
     ("blank-508a", BLANK, [0x00, 0x00, 0x50, 0x00], 0x60, 0xEE, false, &[]),
     ("tngtls", TNGTLS, B, 0x35, 0x01, true, TRUST),
     ("tngtls-early", TNGTLS_EARLY, A, 0x35, 0x01, true, TRUST),
@@ -444,10 +447,37 @@ fn the_serial_number_must_be_a_simulated_chips() {
 fn another_chip_is_to_be_had_where_the_configuration_is_all_that_a_profile_is() {
     let make = |name: &str, model| Order { model: Some(model), ..Order::of(profile(name)) }.make();
     let other = make("arduino", Model::Atecc608B).unwrap().image;
-    assert_eq!(other.config().model(), Model::Atecc608B);
-    assert!(matches!(make("tngtls", Model::Atecc608A), Err(OrderError::Model { .. })));
+    assert_eq!(Model::from_revision(other.revision()), Model::Atecc608B);
+    assert!(matches!(make("tngtls-early", Model::Atecc608B), Err(OrderError::Model { .. })));
     assert!(matches!(make("blank-608a", Model::Atecc608B), Err(OrderError::Model { .. })));
     assert!(make("blank-608a", Model::Atecc608A).is_ok());
+}
+
+#[test]
+fn trust_chips_are_sold_with_every_letter() {
+    let letters = [Model::Atecc608A, Model::Atecc608B, atecc608_sim::profiles::ATECC608C];
+    for (name, codes) in [("tngtls", [b"x6tjuZMy"; 3]), ("tflxtls", [b"MKMwyhP1", b"MKMwyhP1", b"KQp2ZkD8"])] {
+        for (model, code) in letters.into_iter().zip(codes) {
+            let image = Order { model: Some(model), ..Order::of(profile(name)) }.make().unwrap().image;
+            assert_eq!((image.revision(), image.config().revision()), (model.revision(), model.revision()));
+            assert_eq!(image.part(Part::Otp)[..8], code[..], "{name} {model:?}");
+        }
+    }
+}
+
+#[test]
+fn a_chip_may_be_another_than_its_configuration_zone_says_and_stays_so_in_its_file() {
+    let order = Order { revision: Some([0x60, 0x7F]), ..Order::of(profile("tngtls")) };
+    let image = Image::decode(&order.make().unwrap().image.encode()).unwrap();
+    assert_eq!((image.revision(), image.config().revision()), ([0, 0, 0x60, 0x7F], [0, 0, 0x60, 3]));
+    let (bus, mut chip) = chip(image);
+    assert_eq!(chip.converse(|awake| awake.execute(&Info::Revision)).unwrap(), [0, 0, 0x60, 0x7F]);
+    // It is what it is: an ATECC508A has no AES, whatever its configuration zone says.
+    let mut other = bus.image(0).unwrap();
+    other.set_revision([0x50, 0x00]);
+    bus.set_image(0, other).unwrap();
+    let aes = Aes::Block { key: KeyLocation::TempKey, unit: 0, decrypt: false, input: [0; 16] };
+    assert!(chip.converse(|awake| awake.execute(&aes)).unwrap_err().has_status(Status::PARSE_ERROR));
 }
 
 #[test]

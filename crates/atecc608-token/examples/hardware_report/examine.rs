@@ -1,9 +1,12 @@
 //! The whole examination of one chip.
 
+use atecc608_contents::words;
 use atecc608_wire::commands::{Info, Read};
+use atecc608_wire::config_zone::Model;
 use atecc608_wire::timing;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Slot};
+use base16ct::lower::encode_string as hex;
 
 use crate::bench::{Bench, Step};
 use crate::probe::{Facts, Probe};
@@ -23,7 +26,7 @@ pub struct Options {
 /// The configuration zone, of a chip in any state.
 ///
 /// # Errors
-/// It does not answer as an ATECC608 does.
+/// It does not answer as a chip of the family does.
 pub fn read_config(bench: &mut Bench) -> Step<ConfigZone> {
     bench.fresh()?;
     let mut bytes = [0; ConfigZone::LEN];
@@ -34,10 +37,18 @@ pub fn read_config(bench: &mut Bench) -> Step<ConfigZone> {
             block: true,
         })?);
     }
-    let config = ConfigZone::new(bytes);
-    match config.model().is_608() {
-        true => Ok(config),
-        false => Err(format!("this is no ATECC608, but an {}", config.model())),
+    Ok(ConfigZone::new(bytes))
+}
+
+/// Asks what the chip is.
+///
+/// # Errors
+/// It is no ATECC608.
+fn model(bench: &mut Bench) -> Step<Model> {
+    let model = Model::from_revision(bench.must(&Info::Revision)?);
+    match model.is_608() {
+        true => Ok(model),
+        false => Err(format!("this is no ATECC608, but {}", words::a_model(model))),
     }
 }
 
@@ -62,6 +73,7 @@ pub fn facts(bench: &mut Bench, i2c_hz: u32) -> Step<Facts> {
 /// It does not answer, or not as an ATECC608 does; what it answers to single questions is in the report.
 pub fn examine(bench: &mut Bench, host: Host, options: &Options) -> Step<Report> {
     let config = read_config(bench)?;
+    let model = model(bench)?;
     bench.divider = config.clock_divider();
     if config.chip_options().power_on_self_test() {
         bench.wake_delay = std::time::Duration::from_micros(timing::WAKE_HIGH_SELF_TEST_US);
@@ -73,7 +85,8 @@ pub fn examine(bench: &mut Bench, host: Host, options: &Options) -> Step<Report>
     let facts = self::facts(bench, i2c_hz)?;
     let serial_number = serial_text(&facts.config, options.with_serial);
     let chip = Chip {
-        model: facts.config.model().to_string(),
+        model: model.to_string(),
+        revision: hex(&model.revision()),
         serial: serial_number.clone(),
         serial_number,
         simulated: facts.config.serial_number().is_simulated(),

@@ -55,8 +55,11 @@ pub struct Host {
 /// The chip before anything was tried.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chip {
-    /// Its model, by the revision number.
+    /// Its model, as Info(Revision) names it.
     pub model: String,
+    /// What Info(Revision) answered, 8 hex digits. Empty in reports of earlier versions.
+    #[serde(default)]
+    pub revision: String,
     /// 18 hex digits; the six in the middle that are its own are `xx` unless `--with-serial` was given. Empty in reports of
     /// earlier versions.
     #[serde(default)]

@@ -17,6 +17,9 @@ use crate::report::{Host, Report};
 fn image(report: &Report, switches: &Switches) -> Result<Image, String> {
     let config = report.config()?;
     let mut image = Image::new(*config.as_bytes());
+    if let Ok([_, _, family, revision]) = base16ct::mixed::decode_vec(&report.chip.revision).as_deref() {
+        image.set_revision([*family, *revision]);
+    }
     image.part_mut(Part::Otp).fill(switches.blank_otp);
     Slot::all().for_each(|slot| image.part_mut(Part::Slot(slot)).fill(switches.blank_slots));
     for slot in report.chip.keys.iter().filter_map(|number| Slot::new(*number)) {

@@ -289,7 +289,7 @@ fn the_configuration_zone_reads_as_the_trust_and_go_dump() {
     let zone = ConfigZone::new(bytes);
     assert_eq!(zone.serial_number().to_string(), "0123CFE1EF17F0B001");
     assert_eq!(zone.serial_number().short(), "23CFE1EF17F0B001");
-    assert_eq!(zone.model(), Model::Atecc608A);
+    assert_eq!(Model::from_revision(zone.revision()), Model::Atecc608A);
     assert_eq!(zone.i2c_address(), 0x35);
     assert!(zone.config_locked() && zone.data_locked());
     let device_key = (zone.slot_config(slot(0)), zone.key_config(slot(0)));

@@ -54,10 +54,26 @@ fn sign(chip: &mut Chip<Simulated>) -> Result<[u8; 64], Error> {
 fn the_configuration_is_four_reads_and_one_wake() {
     let (bus, mut chip) = provisioned();
     let zone = chip.converse(|awake| awake.read_config()).unwrap();
-    assert_eq!((zone.serial_number(), zone.model()), (SERIAL, Model::Atecc608B));
+    assert_eq!((zone.serial_number(), zone.revision()), (SERIAL, [0, 0, 0x60, 3]));
     let stats = bus.stats();
     assert_eq!((stats.command(Opcode::READ), stats.total_commands(), stats.wakes, stats.sleeps), (4, 4, 1, 1));
     assert_eq!(stats.chip_us_max, 20_000);
+}
+
+#[test]
+fn what_the_chip_is_it_says_itself_in_one_info() {
+    let mut image = tls_image(true, true);
+    image.set_revision([0x60, 0x7F]);
+    let (bus, mut chip) = on_bus(image, 100_000);
+    let zone = chip.converse(|awake| awake.read_config()).unwrap();
+    bus.take_stats();
+    assert_eq!(chip.converse(|awake| awake.model(&zone)).unwrap(), Model::Atecc608Other(0x7F));
+    assert_eq!((bus.stats().command(Opcode::INFO), bus.stats().total_commands()), (1, 1));
+    // Refused, and not answered at all.
+    bus.set_faults("status@1:03".parse().unwrap());
+    assert_eq!(chip.converse(|awake| awake.model(&zone)).unwrap(), Model::Atecc608B);
+    bus.pull();
+    assert!(chip.converse(|awake| awake.model(&zone)).is_err());
 }
 
 #[test]

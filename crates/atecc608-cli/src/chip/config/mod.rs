@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::output::{note, Output};
 use crate::target::Selection;
 use atecc608_contents::words;
-use atecc608_wire::config_zone::offset;
+use atecc608_wire::config_zone::{offset, Model};
 use atecc608_wire::{ConfigZone, Slot};
 use diff::Change;
 use fields::fields;
@@ -141,7 +141,8 @@ pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
 }
 
 fn get(selection: &Selection, arguments: &GetArguments) -> Result<Output> {
-    let zone = selection.target()?.read_config()?;
+    let mut target = selection.target()?;
+    let zone = target.read_config()?;
     let format = if arguments.hex { Format::Hex } else { arguments.format };
     let text = match format {
         Format::Toml => toml_form::write(&zone),
@@ -153,7 +154,7 @@ fn get(selection: &Selection, arguments: &GetArguments) -> Result<Output> {
             mos_form::write(&zone)
         }
     };
-    Output::new(text, &json(&zone))
+    Output::new(text, &json(&zone, target.model()))
 }
 
 /// The chip's configuration, and how it is called in messages.
@@ -213,7 +214,7 @@ fn check(selection: &Selection, arguments: &CheckArguments) -> Result<Output> {
     Ok(Output::new(text, &json)?.failed_if(arguments.strict && dangers > 0))
 }
 
-fn json(zone: &ConfigZone) -> Json {
+fn json(zone: &ConfigZone, model: Model) -> Json {
     let fields = fields(zone).into_iter().map(|field| JsonField {
         name: field.name,
         first_byte: field.at,
@@ -222,7 +223,7 @@ fn json(zone: &ConfigZone) -> Json {
     });
     Json {
         serial_number: zone.serial_number().to_string(),
-        model: zone.model().to_string(),
+        model: model.to_string(),
         bytes: hex(zone.as_bytes()),
         fields: fields.collect(),
         slots: slots(zone),

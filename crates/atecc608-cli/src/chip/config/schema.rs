@@ -67,7 +67,7 @@ const KEY_TYPE: &[(u16, &str)] = &[(4, "P-256"), (6, "AES"), (7, "SHA or data")]
 /// What the factory writes, and what only Lock and UpdateExtra change: Write changes none of it.
 pub(super) const NOT_WRITTEN: &[Field] = &[
     field("serial_number_0_3", 0, Shape::Bytes(4), "factory"),
-    field("revision", 4, Shape::Bytes(4), "factory; 00006002 ATECC608A, 00006003 ATECC608B"),
+    field("revision", 4, Shape::Bytes(4), "factory; it does not say which chip it is"),
     field("serial_number_4_8", 8, Shape::Bytes(5), "factory"),
     field("aes_enable", 13, Shape::Bytes(1), "factory; bit 0: AES"),
     field("i2c_enable", 14, Shape::Bytes(1), "factory; bit 0: I2C"),

@@ -18,7 +18,7 @@ const COMMENT_COLUMN: usize = 44;
 
 /// The zone as TOML. [`read`] takes it back.
 pub(super) fn write(zone: &ConfigZone) -> String {
-    let mut text = format!("# Configuration zone of the {} {}\n", zone.model(), zone.serial_number());
+    let mut text = format!("# Configuration zone of the chip {}\n", zone.serial_number());
     text += "# `atecc608 config check` says what each slot may do, `config set` writes such a file to a chip that is not locked.\n";
     text += "\n# What `config set` leaves alone:\n";
     NOT_WRITTEN.iter().for_each(|field| line(&mut text, zone, field));

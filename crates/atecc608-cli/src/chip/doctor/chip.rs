@@ -51,8 +51,8 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
         }
     };
     checks.ok("wake", format!("a chip answers at {:#04x}", token.address));
-    if !zone.model().is_608() {
-        let what = words::model(&zone);
+    if !target.model().is_608() {
+        let what = words::a_model(target.model());
         checks.fail(
             "chip",
             format!("{} is {what}, not an ATECC608", zone.serial_number()),
@@ -62,7 +62,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
         return None;
     }
     let simulated = if target.is_simulated() { ", simulated: it protects nothing" } else { "" };
-    checks.ok("chip", format!("{} {}{simulated}", zone.model(), zone.serial_number()));
+    checks.ok("chip", format!("{} {}{simulated}", words::model(target.model()), zone.serial_number()));
     let serial = zone.serial_number().short();
     locks(&zone, checks);
     profile(&zone, checks);

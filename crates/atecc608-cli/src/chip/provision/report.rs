@@ -101,7 +101,7 @@ pub fn report<'a>(
         result,
         profile: &profile.name,
         serial_number: zone.serial_number().to_string(),
-        model: zone.model().to_string(),
+        model: target.model().to_string(),
         simulated: target.is_simulated(),
         bus: target.token.bus.to_string(),
         address: format!("{:#04x}", target.token.address),

@@ -90,9 +90,14 @@ impl Bench {
 
     /// Changes the configuration zone by hand.
     pub fn tamper(&self, change: impl FnOnce(&mut [u8])) {
+        self.change(|image| change(image.part_mut(atecc608_sim::image::Part::Config)));
+    }
+
+    /// Changes the chip by hand: no command can do what a test may.
+    pub fn change(&self, change: impl FnOnce(&mut atecc608_sim::Image)) {
         let (_, sim) = self.simulated();
         let mut image = sim.image(0).unwrap();
-        change(image.part_mut(atecc608_sim::image::Part::Config));
+        change(&mut image);
         sim.set_image(0, image).unwrap();
     }
 

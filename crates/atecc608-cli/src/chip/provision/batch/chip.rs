@@ -27,6 +27,7 @@ use atecc608_token::config::{slot_number, BusLocation, Config, TokenConfig};
 use atecc608_token::point::Point;
 use atecc608_token::store::Store;
 use atecc608_token::Token;
+use atecc608_wire::config_zone::Model;
 use atecc608_wire::ConfigZone;
 
 /// A chip's place at the station.
@@ -103,6 +104,7 @@ impl ChipReport {
 /// A chip that is locked, whoever did it.
 struct Locked {
     zone: ConfigZone,
+    model: Model,
     done: Done,
     simulated: bool,
     io_key_file: String,
@@ -192,7 +194,7 @@ impl Chip<'_> {
         let simulated = target.is_simulated();
         if plan.standing == Standing::Provisioned {
             let done = look(target, &zone, station.profile, &key_file)?;
-            return Ok(Locked { zone, done, simulated, io_key_file });
+            return Ok(Locked { zone, model: target.model(), done, simulated, io_key_file });
         }
         if !may_lock(simulated, station.profile, station.unproven) {
             return Err(Error::Refused(format!(
@@ -215,7 +217,7 @@ impl Chip<'_> {
                 "{place}: the chip {serial} is provisioned, but has no key yet: {error}"
             )));
         }
-        Ok(Locked { zone, done, simulated, io_key_file })
+        Ok(Locked { zone, model: target.model(), done, simulated, io_key_file })
     }
 
     /// Key pair, request, certificate: what is there of an earlier run is taken as it is.
@@ -231,7 +233,7 @@ impl Chip<'_> {
         let attestation = locked.done.attestation.as_ref();
         let now = DateTime::from_unix_duration(terms::now()?).map(|now| now.to_string()).unwrap_or_default();
         Ok(Record {
-            model: locked.zone.model().to_string(),
+            model: locked.model.to_string(),
             profile: station.profile.name.clone(),
             simulated: locked.simulated,
             bus: self.token.bus.to_string(),
