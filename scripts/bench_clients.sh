@@ -78,9 +78,9 @@ print(sum(stats["commands"].values()), round(stats["chip_us_max"] / 1000))')
 K='pkcs11:token=gateway;object=dev-key;type=private'
 C='pkcs11:token=gateway;object=dev-key;type=cert'
 export K C
-use 'openssl req -new (pkcs11-provider)' 9 210 'OPENSSL_CONF=$P11 openssl req -new -key "$K" -subj /CN=x -out x.csr'
+use 'openssl req -new (pkcs11-provider)' 10 215 'OPENSSL_CONF=$P11 openssl req -new -key "$K" -subj /CN=x -out x.csr'
 for version in 3 2; do
-    use "openssl s_client, TLS 1.$version (pkcs11-provider)" 9 210 "printf 'GET / HTTP/1.0\r\n\r\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$TLS -CAfile ca.pem -verify_return_error -cert device.pem -key \"\$K\" -tls1_$version -quiet -ign_eof | grep -q -a device-001"
+    use "openssl s_client, TLS 1.$version (pkcs11-provider)" 10 215 "printf 'GET / HTTP/1.0\r\n\r\n' | OPENSSL_CONF=\$P11 openssl s_client -connect localhost:$TLS -CAfile ca.pem -verify_return_error -cert device.pem -key \"\$K\" -tls1_$version -quiet -ign_eof | grep -q -a device-001"
 done
 use "openssl req -new (libp11's engine)" - - 'OPENSSL_CONF=engine.cnf openssl req -new -engine pkcs11 -keyform engine -key "$K" -subj /CN=x -out y.csr'
 use 'curl (pkcs11-provider)' - - "OPENSSL_CONF=\$P11 curl -sS --cacert ca.pem --cert device.pem --key key.pem https://localhost:$TLS/"

@@ -31,7 +31,7 @@ pub enum Command {
     Scan(scan::Arguments),
     /// Show the chip: identity, locks, what each of its slots may do and holds
     Info,
-    /// Write a profile to a blank chip and lock it for good; without --lock-forever only show what would happen
+    /// Write a profile to a blank ATECC608 (A, B or C) and lock it for good; without --lock-forever only show what would happen
     Provision(Box<provision::Arguments>),
     /// Have the chip state that a key was born in it, or lives in it
     Attest(Box<attest::Arguments>),

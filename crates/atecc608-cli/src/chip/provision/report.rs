@@ -2,12 +2,14 @@
 
 use std::fmt::{self, Write};
 
+use base16ct::lower::encode_string as hex;
 use serde::{Serialize, Serializer};
 
 use super::plan::{Change, Plan, SlotPlan, Standing};
 use crate::chip::config::diff;
 use crate::manifest::AttestationKey;
 use crate::target::Target;
+use atecc608_contents::words;
 use atecc608_token::io_key::KeyFile;
 use atecc608_token::profile::{Contents, Profile};
 use atecc608_wire::ConfigZone;
@@ -69,6 +71,11 @@ pub struct Report<'a> {
     profile: &'a str,
     serial_number: String,
     model: String,
+    /// What Info(Revision) answers.
+    revision: String,
+    /// The model for people.
+    #[serde(skip)]
+    named: String,
     simulated: bool,
     bus: String,
     address: String,
@@ -102,6 +109,8 @@ pub fn report<'a>(
         profile: &profile.name,
         serial_number: zone.serial_number().to_string(),
         model: target.model().to_string(),
+        revision: hex(&target.model().revision()),
+        named: words::model(target.model()),
         simulated: target.is_simulated(),
         bus: target.token.bus.to_string(),
         address: format!("{:#04x}", target.token.address),
@@ -120,7 +129,7 @@ pub fn report<'a>(
 
 fn heading(report: &Report<'_>) -> String {
     let simulated = if report.simulated { ", simulated" } else { "" };
-    format!("{} {} ({} at {}{simulated})", report.model, report.serial_number, report.bus, report.address)
+    format!("{} {} ({} at {}{simulated})", report.named, report.serial_number, report.bus, report.address)
 }
 
 /// What would be done. `unproven` was said already.
