@@ -31,6 +31,7 @@ impl Execute for Write {
                 core.program(part, at, &self.data)?;
             }
             Part::Otp => {
+                // Section 5.7.
                 allow(config.config_locked() && !config.data_locked() && block)?;
                 core.program(part, at, &self.data)?;
             }
@@ -51,6 +52,7 @@ fn config_place_is_writable(at: usize, block: bool) -> bool {
 
 fn write_slot(core: &mut Core, write: &Write, slot: Slot, at: usize) -> Result<(), Refusal> {
     let config = core.config();
+    // Section 5.7.
     allow(config.config_locked())?;
     allow(!config.key_config(slot).private() && !config.slot_locked(slot))?;
     core.require_authorisation_to_write(&config, slot)?;
