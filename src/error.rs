@@ -3,7 +3,6 @@
 
 use atecc608 as chip;
 use atecc608_token as token;
-use atecc608_token::config::ConfigError;
 use cryptoki_sys::*;
 use log::Level;
 
@@ -27,7 +26,7 @@ pub enum Error {
     BufferTooSmall(usize),
     /// The configuration can't be used.
     #[error("{0}")]
-    Configuration(#[from] ConfigError),
+    Configuration(String),
     /// C_Initialize was called already.
     #[error("the module is initialised already")]
     CryptokiAlreadyInitialized,

@@ -23,7 +23,7 @@ pub fn initialize(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
         logging::init(config.as_ref().map_or(&LogSettings::default(), |config| &config.log));
         check_args(args)?;
         process::release_locks_in_children();
-        Ok(Module::new(config?))
+        Ok(Module::new(config.map_err(|error| Error::Configuration(error.to_string()))?))
     })
 }
 
