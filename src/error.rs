@@ -170,7 +170,7 @@ fn token_row(error: &token::Error) -> Row {
         Error::RandomNoRng(_) => row!(CKR_RANDOM_NO_RNG, Warn),
         Error::SessionReadOnly => row!(CKR_SESSION_READ_ONLY, Info),
         Error::SignatureInvalid => row!(CKR_SIGNATURE_INVALID, Info),
-        Error::SignatureLenRange { .. } => row!(CKR_SIGNATURE_LEN_RANGE, Info),
+        Error::SignatureLenRange(_) => row!(CKR_SIGNATURE_LEN_RANGE, Info),
         Error::State(_) => row!(CKR_FUNCTION_FAILED, Error),
         Error::TemplateIncomplete(_) => row!(CKR_TEMPLATE_INCOMPLETE, Warn),
         Error::TemplateInconsistent(_) => row!(CKR_TEMPLATE_INCONSISTENT, Warn),

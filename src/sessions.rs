@@ -101,8 +101,7 @@ pub fn check_user_name(name: &InBuf) -> Result<()> {
     if name.bytes().is_empty() {
         return Ok(());
     }
-    Err(token::Error::UserTypeInvalid("the token has no users with names: give C_LoginUser an empty one".to_owned())
-        .into())
+    Err(token::Error::UserTypeInvalid("the token has no users with names: give C_LoginUser an empty one".into()).into())
 }
 
 /// C_Logout

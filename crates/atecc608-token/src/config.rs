@@ -218,7 +218,7 @@ impl Config {
 }
 
 fn log_from_variable(value: OsString) -> Result<LogSettings, ConfigError> {
-    let text = value.into_string().map_err(|_| ConfigError::LogVariable("not UTF-8".to_owned()))?;
+    let text = value.into_string().map_err(|_| ConfigError::LogVariable("not UTF-8".into()))?;
     LogSettings::parse(&text).map_err(ConfigError::LogVariable)
 }
 

@@ -46,10 +46,9 @@ impl Identity {
     pub(crate) fn new(zone: ConfigZone, simulated: bool, config: &Config, token: &TokenConfig) -> Result<Arc<Self>> {
         let serial = zone.serial_number();
         if !zone.model().is_608() {
-            return Err(Error::TokenNotRecognized(format!(
-                "the chip {serial} is an {}, not an ATECC608: this module can't use it",
-                zone.model()
-            )));
+            return Err(Error::TokenNotRecognized(
+                format!("the chip {serial} is an {}, not an ATECC608: this module can't use it", zone.model()).into(),
+            ));
         }
         let place = format!("{} at {:#04x}", token.bus, token.address);
         if simulated {
@@ -99,7 +98,7 @@ impl Identity {
         if self.is_provisioned() {
             return Ok(());
         }
-        Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()))
+        Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".into()))
     }
 
     /// What the configuration lets keys do.

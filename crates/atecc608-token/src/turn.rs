@@ -71,7 +71,7 @@ impl<T, F: FnOnce(&mut Turn<'_>) -> Result<T>> Once<F, T> {
     }
 
     fn result(self) -> Result<T> {
-        self.result.ok_or_else(|| Error::DeviceError("nothing was done in the turn".to_owned()))
+        self.result.ok_or_else(|| Error::DeviceError("nothing was done in the turn".into()))
     }
 }
 
@@ -200,9 +200,9 @@ impl ChipSide {
                 let place = &token.token_config;
                 let bus = Bus::open(&place.bus, place.address, &config.state_dir).map_err(|error| match error {
                     OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
-                        Error::TokenNotPresent(text)
+                        Error::TokenNotPresent(text.into())
                     }
-                    OpenError::Other(text) => Error::DeviceError(text),
+                    OpenError::Other(text) => Error::DeviceError(text.into()),
                 })?;
                 let mut chip = Chip::new(bus, host_random);
                 if let Some(known) = &token.board.snapshot().known {
@@ -216,12 +216,12 @@ impl ChipSide {
 
     fn lock_bus(&mut self, token: &Token, deadline: Deadline) -> Result<LockGuard> {
         let bus = self.open(token)?.transport_mut();
-        bus.lock(deadline).map_err(|error| Error::DeviceError(error.to_string()))
+        bus.lock(deadline).map_err(|error| Error::DeviceError(error.to_string().into()))
     }
 
     fn try_lock_bus(&mut self, token: &Token) -> Result<Option<LockGuard>> {
         let bus = self.open(token)?.transport_mut();
-        bus.try_lock().map_err(|error| Error::DeviceError(error.to_string()))
+        bus.try_lock().map_err(|error| Error::DeviceError(error.to_string().into()))
     }
 
     /// The chip that answers: identified at the first time, four Reads; later one Read where it is to be confirmed.
@@ -261,7 +261,7 @@ impl ChipSide {
     }
 
     fn converse<T>(&mut self, work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>) -> Result<T> {
-        self.chip.as_mut().ok_or_else(no_chip)?.converse(work).map_err(Error::Device)
+        self.chip.as_mut().ok_or_else(no_chip)?.converse(work).map_err(Error::from)
     }
 
     /// A whole turn, with the bus locked until the work is done.
@@ -294,13 +294,16 @@ impl ChipSide {
         // The secret stays where it can be wiped.
         turn.chip.set_gate(None);
         result.map_err(|error| match error {
-            Error::Device(error @ chip::Error::NotAuthorised { refused, .. }) => {
-                if refused {
-                    log::warn!("{}", explain(&error));
-                    token.login.end_if_it_rests_on(secret.as_ref(), &token.board);
+            Error::Device(error) => match *error {
+                chip::Error::NotAuthorised { refused, .. } => {
+                    if refused {
+                        log::warn!("{}", explain(&error));
+                        token.login.end_if_it_rests_on(secret.as_ref(), &token.board);
+                    }
+                    Error::UserNotLoggedIn
                 }
-                Error::UserNotLoggedIn
-            }
+                _ => Error::Device(error),
+            },
             other => other,
         })
     }
@@ -310,7 +313,7 @@ impl ChipSide {
         let answered = match error {
             Some(Error::TokenNotPresent(_)) => false,
             Some(Error::Device(error)) if error.is_absence() => false,
-            Some(Error::Device(chip::Error::Bus(_))) => {
+            Some(Error::Device(error)) if matches!(**error, chip::Error::Bus(_)) => {
                 // An adapter that was unplugged and is back is another node behind the same name: open it anew.
                 self.chip = None;
                 false
@@ -337,7 +340,7 @@ impl Turn<'_> {
     /// # Errors
     /// [`Error::Device`].
     pub(crate) fn converse<T>(&mut self, work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>) -> Result<T> {
-        self.chip.converse(work).map_err(Error::Device)
+        self.chip.converse(work).map_err(Error::from)
     }
 
     /// As [`Turn::converse`], but not tried again where the slot's uses are counted for good.
@@ -351,7 +354,7 @@ impl Turn<'_> {
     ) -> Result<T> {
         let limited = self.notes.known.key_slot(slot).is_some_and(|key| key.limited_use);
         let result = if limited { self.chip.converse_once(work) } else { self.chip.converse(work) };
-        result.map_err(Error::Device)
+        result.map_err(Error::from)
     }
 
     /// See [`Notes::learn`].
@@ -378,10 +381,9 @@ impl Turn<'_> {
         if self.notes.known.is_there(key) {
             return Ok(());
         }
-        Err(Error::KeyHandleInvalid(format!(
-            "slot {} holds another key than when it was found, or none: find the key again",
-            key.slot
-        )))
+        Err(Error::KeyHandleInvalid(
+            format!("slot {} holds another key than when it was found, or none: find the key again", key.slot).into(),
+        ))
     }
 
     /// Checks that a secret key is still there.
@@ -392,7 +394,7 @@ impl Turn<'_> {
         if self.notes.known.state().secret(&secret.unique_id).is_some() {
             return Ok(());
         }
-        Err(Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot)))
+        Err(Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot).into()))
     }
 
     /// Checks that the chip that answers is the one that is known, before something in it is changed for good: one Read.
@@ -406,7 +408,9 @@ impl Turn<'_> {
             return Ok(());
         }
         let serial = zone.serial_number();
-        Err(Error::TokenNotPresent(format!("another chip answers where {serial} was: nothing was changed in it")))
+        Err(Error::TokenNotPresent(
+            format!("another chip answers where {serial} was: nothing was changed in it").into(),
+        ))
     }
 }
 
@@ -469,21 +473,24 @@ impl Notes<'_> {
 }
 
 pub(crate) fn no_chip() -> Error {
-    Error::TokenNotPresent("no chip was found".to_owned())
+    Error::TokenNotPresent("no chip was found".into())
 }
 
 /// A chip that does not answer where one is looked for is an empty slot.
 fn not_present(error: Error) -> Error {
     match error {
-        Error::Device(error) if error.is_absence() => Error::TokenNotPresent(error.to_string()),
+        Error::Device(error) if error.is_absence() => Error::TokenNotPresent(error.to_string().into()),
         other => other,
     }
 }
 
 fn held_here(token: &Token, deadline: Deadline) -> Error {
-    Error::DeviceError(format!(
-        "{} has been in use by other threads of this process for {} ms",
-        token.place(),
-        deadline.elapsed().as_millis()
-    ))
+    Error::DeviceError(
+        format!(
+            "{} has been in use by other threads of this process for {} ms",
+            token.place(),
+            deadline.elapsed().as_millis()
+        )
+        .into(),
+    )
 }

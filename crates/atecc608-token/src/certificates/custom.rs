@@ -85,7 +85,7 @@ fn custom(
         Ok(read)
     });
     let mut read: Vec<Vec<u8>> = match read {
-        Err(Error::Device(error @ atecc608::Error::Status { .. })) => {
+        Err(Error::Device(error)) if matches!(*error, atecc608::Error::Status { .. }) => {
             return Ok(Err(Problem::Template(error.to_string())))
         }
         other => other?,
