@@ -65,7 +65,7 @@ pub fn generate_attested_key(
         let mut born = None;
         let generated = keygen::generate(turn, KeyPairRequest::named(label, slot), &mut |chip, slot, before| {
             if let Some(problem) = subject_problem(known.zone(), slot) {
-                return Err(chip::Error::Mismatch(format!("slot {slot}: {problem}")));
+                return Err(chip::Error::Mismatch(format!("slot {slot}: {problem}").into()));
             }
             let key = chip.generate_attested_key(slot, before, challenge)?;
             let public_key = key.public_key;

@@ -1,50 +1,12 @@
 //! What can go wrong with a token, in PKCS#11 terms. The module's error table gives each variant its CK_RV.
 
-use std::fmt;
-use std::ops::Deref;
-
 use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE};
 
 use atecc608 as chip;
+use atecc608::error::Text;
 
 /// Result of a token operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// The text of an error. It takes one word, so that the many results that carry an [`Error`] are small.
-#[derive(Clone)]
-pub struct Text(Box<Box<str>>);
-
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self(Box::new(text.into()))
-    }
-}
-
-impl From<&str> for Text {
-    fn from(text: &str) -> Self {
-        Self(Box::new(text.into()))
-    }
-}
-
-impl Deref for Text {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// Why the token did not do what was asked. The text of each says what, where and what to do; it never holds a
 /// secret.

@@ -108,9 +108,9 @@ fn key_differs(turn: &mut Turn<'_>, slot: Slot, point: Option<Point>) -> Result<
 /// The public key of the private key in the slot; none if there is none or it is not told.
 pub(crate) fn read_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
     match awake.public_key(slot)? {
-        Some(xy) => Point::from_xy(&xy)
-            .map(Some)
-            .ok_or_else(|| chip::Error::Mismatch(format!("slot {slot}: the public key is not on the curve P-256"))),
+        Some(xy) => Point::from_xy(&xy).map(Some).ok_or_else(|| {
+            chip::Error::Mismatch(format!("slot {slot}: the public key is not on the curve P-256").into())
+        }),
         None => Ok(None),
     }
 }

@@ -92,7 +92,7 @@ trait Link: Transport + Send {
 
     /// Asks which chips are at these addresses of the bus.
     fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)> {
-        let failed = Answer::Failed("only an I2C bus can be asked".to_owned());
+        let failed = Answer::Failed("only an I2C bus can be asked".to_owned().into());
         addresses.iter().map(|address| (*address, failed.clone())).collect()
     }
 
