@@ -587,7 +587,7 @@ fn interface(
     };
     let interface =
         INTERFACES.0.iter().find(|(version, interface)| known_name && wanted(version) && flags & !interface.flags == 0);
-    let (_, interface) = interface.ok_or(Error::ArgumentsBad("no interface has that name, version and flags"))?;
+    let (_, interface) = interface.ok_or(Error::ArgumentsBad(&"no interface has that name, version and flags"))?;
     found.set((&raw const *interface).cast_mut());
     Ok(())
 }

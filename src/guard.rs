@@ -40,7 +40,7 @@ pub fn session(
 
 fn internal(panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Error::Internal(text.unwrap_or("a panic").to_owned())
+    Error::Internal(text.unwrap_or("a panic").into())
 }
 
 /// Logs the outcome, and turns it into the return value.

@@ -112,7 +112,7 @@ pub fn logout(session: &Session) -> Result<()> {
 /// C_GetSessionValidationFlags. There is no validation (FIPS 140 and its like) to report, so no flag is set.
 pub fn validation_flags(kind: CK_SESSION_VALIDATION_FLAGS_TYPE, out: Out<CK_FLAGS>) -> Result<()> {
     if kind != CKS_LAST_VALIDATION_OK {
-        return Err(Error::ArgumentsBad("the type of the validation flags is unknown"));
+        return Err(Error::ArgumentsBad(&"the type of the validation flags is unknown"));
     }
     out.set(0);
     Ok(())
