@@ -36,7 +36,7 @@ macro_rules! export {
         // Some bodies ask for no promise.
         #[allow(unused_unsafe)]
         pub unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
-            guard::$guard(stringify!($name), $($session,)? &mut $($closure)* {
+            guard::$guard(stringify!($name), $($session,)? $($closure)* {
                 // SAFETY: the functions of `ptr` ask for the promise that the caller made to this one.
                 unsafe { $body }
             })
