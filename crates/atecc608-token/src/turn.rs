@@ -49,8 +49,10 @@ pub(crate) struct Notes<'t> {
     known: Arc<Known>,
 }
 
-/// The work of a turn, whatever its result is.
-type Work<'w> = &'w mut dyn FnMut(&mut Turn<'_>) -> Result<()>;
+/// The work of a turn, whatever its result is. (A `dyn FnMut` is larger, and there are many kinds of work.)
+trait Work {
+    fn run(&mut self, turn: &mut Turn<'_>) -> Result<()>;
+}
 
 /// Work that is done at most once, and its result.
 struct Once<F, T> {
@@ -63,16 +65,22 @@ impl<T, F: FnOnce(&mut Turn<'_>) -> Result<T>> Once<F, T> {
         Self { work: Some(work), result: None }
     }
 
+    fn result(self) -> Result<T> {
+        self.result.ok_or_else(nothing_was_done)
+    }
+}
+
+impl<T, F: FnOnce(&mut Turn<'_>) -> Result<T>> Work for Once<F, T> {
     fn run(&mut self, turn: &mut Turn<'_>) -> Result<()> {
         if let Some(work) = self.work.take() {
             self.result = Some(work(turn)?);
         }
         Ok(())
     }
+}
 
-    fn result(self) -> Result<T> {
-        self.result.ok_or_else(|| Error::DeviceError("nothing was done in the turn".into()))
-    }
+fn nothing_was_done() -> Error {
+    Error::DeviceError("nothing was done in the turn".into())
 }
 
 /// When a chip that is known is asked whether it is still there.
@@ -101,12 +109,12 @@ impl Line {
         work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut work = Once::new(work);
-        self.wait_for_turn(token, deadline, &mut |turn| work.run(turn))?;
+        self.wait_for_turn(token, deadline, &mut work)?;
         work.result()
     }
 
     /// Compiled once for all kinds of work: there are many.
-    fn wait_for_turn(&self, token: &Token, deadline: Deadline, work: Work<'_>) -> Result<()> {
+    fn wait_for_turn(&self, token: &Token, deadline: Deadline, work: &mut dyn Work) -> Result<()> {
         let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token, deadline))?;
         let guard = side.lock_bus(token, deadline)?;
         side.take_turn(token, guard, work)
@@ -138,7 +146,7 @@ impl Line {
         let side = &mut *self.0.try_lock()?;
         let guard = side.try_lock_bus(token).transpose()?;
         let mut work = Once::new(work);
-        let done = guard.and_then(|guard| side.take_turn(token, guard, &mut |turn| work.run(turn)));
+        let done = guard.and_then(|guard| side.take_turn(token, guard, &mut work));
         Some(done.and_then(|()| work.result()))
     }
 
@@ -265,7 +273,7 @@ impl ChipSide {
     }
 
     /// A whole turn, with the bus locked until the work is done.
-    fn take_turn(&mut self, token: &Token, guard: LockGuard, work: Work<'_>) -> Result<()> {
+    fn take_turn(&mut self, token: &Token, guard: LockGuard, work: &mut dyn Work) -> Result<()> {
         let met = self.meet(token, Confirm::AfterItWasLost);
         let result = met.and_then(|known| self.work(token, known, work));
         drop(guard);
@@ -274,7 +282,7 @@ impl ChipSide {
     }
 
     /// The work of a turn, after what comes before it for all of them.
-    fn work(&mut self, token: &Token, known: Arc<Known>, work: Work<'_>) -> Result<()> {
+    fn work(&mut self, token: &Token, known: Arc<Known>, work: &mut dyn Work) -> Result<()> {
         token.state_access.refresh(&token.board);
         let secret = token.login.user_secret(&token.board);
         let (Some(chip), Some(known)) = (self.chip.as_mut(), token.board.snapshot().known.clone().or(Some(known)))
@@ -290,7 +298,7 @@ impl ChipSide {
         let notes = Notes { token, known };
         let mut turn = Turn { chip, io_protection: &mut self.io_protection, notes };
         let resolved = intents::resolve(&mut turn).and_then(|()| secret::stored::resolve(&mut turn));
-        let result = resolved.and_then(|()| work(&mut turn));
+        let result = resolved.and_then(|()| work.run(&mut turn));
         // The secret stays where it can be wiped.
         turn.chip.set_gate(None);
         result.map_err(|error| match error {
