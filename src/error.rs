@@ -2,13 +2,16 @@
 //! its variant: here, and for the token's errors in the token, whose tool prints them too.
 
 use atecc608 as chip;
+use atecc608::error::Text;
 use atecc608_token as token;
-use atecc608_token::config::ConfigError;
 use cryptoki_sys::*;
 use log::Level;
 
 /// Result of a C function's body.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A text that is part of the module. It takes one word, so that the many results that carry an [`Error`] are small.
+pub type FixedText = &'static &'static str;
 
 /// Why a C function did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -18,16 +21,13 @@ pub enum Error {
     Token(#[from] token::Error),
     /// A pointer is NULL, or a length or count is impossible.
     #[error("{0}")]
-    ArgumentsBad(&'static str),
-    /// A template's value is malformed in itself.
-    #[error("attribute {0:#x}: {1}")]
-    AttributeValueInvalid(u64, &'static str),
+    ArgumentsBad(FixedText),
     /// The caller's buffer is too short. It was told the length needed.
     #[error("the buffer is too small: {0} needed")]
     BufferTooSmall(usize),
     /// The configuration can't be used.
     #[error("{0}")]
-    Configuration(#[from] ConfigError),
+    Configuration(Text),
     /// C_Initialize was called already.
     #[error("the module is initialised already")]
     CryptokiAlreadyInitialized,
@@ -42,19 +42,19 @@ pub enum Error {
     FunctionNotSupported,
     /// A defect in this module; the text is the panic's.
     #[error("internal error, please report it: {0}")]
-    Internal(String),
+    Internal(Text),
     /// The mechanism's parameter can't be read.
     #[error("{0}")]
-    MechanismParamInvalid(&'static str),
+    MechanismParamInvalid(FixedText),
     /// No slot has an event to report.
     #[error("no slot event")]
     NoEvent,
     /// The operation named is active already, or in the middle of its parts.
     #[error("{0} is active already in this session")]
-    OperationActive(&'static str),
+    OperationActive(FixedText),
     /// The operation named has not been started.
     #[error("no {0} is active in this session")]
-    OperationNotInitialized(&'static str),
+    OperationNotInitialized(FixedText),
     /// The random generator takes no seed.
     #[error("the chip's random generator takes no seed")]
     RandomSeedNotSupported,
@@ -112,7 +112,6 @@ impl Error {
         match self {
             Self::Token(error) => token_row(error),
             Self::ArgumentsBad(_) => row!(CKR_ARGUMENTS_BAD, Info),
-            Self::AttributeValueInvalid(..) => row!(CKR_ATTRIBUTE_VALUE_INVALID, Warn),
             Self::BufferTooSmall(_) => row!(CKR_BUFFER_TOO_SMALL, Debug),
             Self::Configuration(_) => row!(CKR_GENERAL_ERROR, Error),
             Self::CryptokiAlreadyInitialized => row!(CKR_CRYPTOKI_ALREADY_INITIALIZED, Info),
@@ -171,7 +170,7 @@ fn token_row(error: &token::Error) -> Row {
         Error::RandomNoRng(_) => row!(CKR_RANDOM_NO_RNG, Warn),
         Error::SessionReadOnly => row!(CKR_SESSION_READ_ONLY, Info),
         Error::SignatureInvalid => row!(CKR_SIGNATURE_INVALID, Info),
-        Error::SignatureLenRange { .. } => row!(CKR_SIGNATURE_LEN_RANGE, Info),
+        Error::SignatureLenRange(_) => row!(CKR_SIGNATURE_LEN_RANGE, Info),
         Error::State(_) => row!(CKR_FUNCTION_FAILED, Error),
         Error::TemplateIncomplete(_) => row!(CKR_TEMPLATE_INCOMPLETE, Warn),
         Error::TemplateInconsistent(_) => row!(CKR_TEMPLATE_INCONSISTENT, Warn),

@@ -36,7 +36,7 @@ macro_rules! export {
         // Some bodies ask for no promise.
         #[allow(unused_unsafe)]
         pub unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
-            guard::$guard(stringify!($name), $($session,)? &mut $($closure)* {
+            guard::$guard(stringify!($name), $($session,)? $($closure)* {
                 // SAFETY: the functions of `ptr` ask for the promise that the caller made to this one.
                 unsafe { $body }
             })
@@ -587,7 +587,7 @@ fn interface(
     };
     let interface =
         INTERFACES.0.iter().find(|(version, interface)| known_name && wanted(version) && flags & !interface.flags == 0);
-    let (_, interface) = interface.ok_or(Error::ArgumentsBad("no interface has that name, version and flags"))?;
+    let (_, interface) = interface.ok_or(Error::ArgumentsBad(&"no interface has that name, version and flags"))?;
     found.set((&raw const *interface).cast_mut());
     Ok(())
 }

@@ -23,7 +23,7 @@ pub fn initialize(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
         logging::init(config.as_ref().map_or(&LogSettings::default(), |config| &config.log));
         check_args(args)?;
         process::release_locks_in_children();
-        Ok(Module::new(config?))
+        Ok(Module::new(config.map_err(|error| Error::Configuration(error.to_string().into()))?))
     })
 }
 
@@ -38,7 +38,7 @@ fn check_args(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
     if mutex_functions.iter().all(|given| *given == mutex_functions[0]) {
         Ok(())
     } else {
-        Err(Error::ArgumentsBad("some of the four mutex functions are given, and some are NULL"))
+        Err(Error::ArgumentsBad(&"some of the four mutex functions are given, and some are NULL"))
     }
 }
 

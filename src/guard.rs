@@ -12,35 +12,58 @@ use super::lifecycle;
 use super::module::Module;
 use super::session::Session;
 
-/// A function that needs no initialised module. (The bodies are `dyn` so that all this is compiled once, and not a
-/// hundred times.)
-pub fn library(name: &'static str, body: &mut dyn FnMut() -> Result<()>) -> CK_RV {
-    // The state that a panic leaves behind is sound: locks are released by it, and an operation it interrupted
-    // was taken out of its session before.
-    let guarded = AssertUnwindSafe(|| {
-        let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(internal(&*panic)));
-        answer(name, result)
-    });
-    catch_unwind(guarded).unwrap_or(CKR_GENERAL_ERROR)
+/// The body of a function. Bodies are `dyn`, so that all this is compiled once, and not a hundred times. (A `dyn FnMut` is larger:
+/// it comes with a second function, for a call that consumes it.)
+trait Body<A> {
+    fn run(&mut self, argument: A) -> Result<()>;
+}
+
+impl<A, F: FnMut(A) -> Result<()>> Body<A> for F {
+    fn run(&mut self, argument: A) -> Result<()> {
+        self(argument)
+    }
+}
+
+/// A function that needs no initialised module.
+pub fn library(name: &'static str, mut body: impl FnMut() -> Result<()>) -> CK_RV {
+    guarded(name, &mut |()| body())
 }
 
 /// A function of the initialised module.
-pub fn module(name: &'static str, body: &mut dyn FnMut(&Module) -> Result<()>) -> CK_RV {
-    library(name, &mut || body(lifecycle::enter()?.module()))
+pub fn module(name: &'static str, mut body: impl FnMut(&Module) -> Result<()>) -> CK_RV {
+    with_module(name, &mut body)
 }
 
 /// A function of an open session, which is locked until it returns.
 pub fn session(
     name: &'static str,
     handle: CK_SESSION_HANDLE,
-    body: &mut dyn FnMut(&mut Session) -> Result<()>,
+    mut body: impl FnMut(&mut Session) -> Result<()>,
 ) -> CK_RV {
-    module(name, &mut |module| module.sessions().with(handle, &mut *body))
+    with_session(name, handle, &mut body)
+}
+
+fn guarded(name: &str, body: &mut dyn Body<()>) -> CK_RV {
+    // The state that a panic leaves behind is sound: locks are released by it, and an operation it interrupted
+    // was taken out of its session before.
+    let guarded = AssertUnwindSafe(|| {
+        let result = catch_unwind(AssertUnwindSafe(|| body.run(()))).unwrap_or_else(|panic| Err(internal(&*panic)));
+        answer(name, result)
+    });
+    catch_unwind(guarded).unwrap_or(CKR_GENERAL_ERROR)
+}
+
+fn with_module(name: &str, body: &mut dyn for<'m> Body<&'m Module>) -> CK_RV {
+    guarded(name, &mut |()| body.run(lifecycle::enter()?.module()))
+}
+
+fn with_session(name: &str, handle: CK_SESSION_HANDLE, body: &mut dyn for<'s> Body<&'s mut Session>) -> CK_RV {
+    with_module(name, &mut |module: &Module| module.sessions().with(handle, |session| body.run(session)))
 }
 
 fn internal(panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Error::Internal(text.unwrap_or("a panic").to_owned())
+    Error::Internal(text.unwrap_or("a panic").into())
 }
 
 /// Logs the outcome, and turns it into the return value.
@@ -64,12 +87,12 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_general_error() {
-        assert_eq!(library("C_Test", &mut || panic!("for a test")), CKR_GENERAL_ERROR);
+        assert_eq!(library("C_Test", || panic!("for a test")), CKR_GENERAL_ERROR);
     }
 
     #[test]
     fn an_error_becomes_its_code() {
-        assert_eq!(library("C_Test", &mut || Err(Error::NoEvent)), CKR_NO_EVENT);
-        assert_eq!(library("C_Test", &mut || Ok(())), CKR_OK);
+        assert_eq!(library("C_Test", || Err(Error::NoEvent)), CKR_NO_EVENT);
+        assert_eq!(library("C_Test", || Ok(())), CKR_OK);
     }
 }

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 pub use parameters::*;
 
 use super::error::{Error, Result};
-use super::types::{from_ulong, length};
+use super::types::length;
 use atecc608_token::Template;
 
 /// More attributes in one template than any client has.
@@ -34,7 +34,7 @@ fn byte_count(len: CK_ULONG) -> Result<usize> {
     usize::try_from(len)
         .ok()
         .filter(|len| isize::try_from(*len).is_ok())
-        .ok_or(Error::ArgumentsBad("a length is longer than memory"))
+        .ok_or(Error::ArgumentsBad(&"a length is longer than memory"))
 }
 
 /// Copies `len` bytes from `data`, NULL allowed only for none.
@@ -62,7 +62,7 @@ pub struct InBuf {
 pub unsafe fn input(data: *const CK_BYTE, len: CK_ULONG) -> Result<InBuf> {
     let len = byte_count(len)?;
     if data.is_null() && len != 0 {
-        return Err(Error::ArgumentsBad("input data is NULL, but its length is not 0"));
+        return Err(Error::ArgumentsBad(&"input data is NULL, but its length is not 0"));
     }
     Ok(InBuf { data, len })
 }
@@ -94,8 +94,8 @@ pub unsafe fn pin(pin: *const CK_UTF8CHAR, len: CK_ULONG) -> Result<Option<InBuf
 /// See the module's contract; the label has 32 bytes.
 pub unsafe fn label(label: *const CK_UTF8CHAR) -> Result<String> {
     // SAFETY: the same contract.
-    let bytes = unsafe { copy_bytes(label, 32) }.ok_or(Error::ArgumentsBad("the label is NULL"))?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::ArgumentsBad("the label is not UTF-8"))?;
+    let bytes = unsafe { copy_bytes(label, 32) }.ok_or(Error::ArgumentsBad(&"the label is NULL"))?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::ArgumentsBad(&"the label is not UTF-8"))?;
     Ok(text.trim_end_matches(' ').to_owned())
 }
 
@@ -104,7 +104,7 @@ pub fn must_be_null<T>(reserved: *const T) -> Result<()> {
     if reserved.is_null() {
         Ok(())
     } else {
-        Err(Error::ArgumentsBad("a reserved pointer is not NULL"))
+        Err(Error::ArgumentsBad(&"a reserved pointer is not NULL"))
     }
 }
 
@@ -136,7 +136,7 @@ pub struct Out<T>(*mut T);
 /// See the module's contract.
 pub unsafe fn out<T>(place: *mut T) -> Result<Out<T>> {
     if place.is_null() {
-        Err(Error::ArgumentsBad("an output pointer is NULL"))
+        Err(Error::ArgumentsBad(&"an output pointer is NULL"))
     } else {
         Ok(Out(place))
     }
@@ -175,7 +175,7 @@ pub struct OutSlot(OutBuf, usize);
 /// See the module's contract.
 pub unsafe fn output(data: *mut CK_BYTE, len: *mut CK_ULONG) -> Result<OutBuf> {
     if len.is_null() {
-        Err(Error::ArgumentsBad("the output's length is NULL"))
+        Err(Error::ArgumentsBad(&"the output's length is NULL"))
     } else {
         Ok(OutBuf { data, len })
     }
@@ -238,7 +238,7 @@ pub struct OutBytes {
 pub unsafe fn out_bytes(data: *mut CK_BYTE, len: CK_ULONG) -> Result<OutBytes> {
     let len = byte_count(len)?;
     if data.is_null() && len != 0 {
-        return Err(Error::ArgumentsBad("the output is NULL, but its length is not 0"));
+        return Err(Error::ArgumentsBad(&"the output is NULL, but its length is not 0"));
     }
     Ok(OutBytes { data, len })
 }
@@ -274,7 +274,7 @@ pub struct OutList<T> {
 /// See the module's contract.
 pub unsafe fn out_list<T>(data: *mut T, count: *mut CK_ULONG) -> Result<OutList<T>> {
     if count.is_null() {
-        Err(Error::ArgumentsBad("the list's count is NULL"))
+        Err(Error::ArgumentsBad(&"the list's count is NULL"))
     } else {
         Ok(OutList { data, count })
     }
@@ -314,7 +314,7 @@ pub struct OutArray<T> {
 /// See the module's contract.
 pub unsafe fn out_array<T>(data: *mut T, room: CK_ULONG) -> Result<OutArray<T>> {
     if data.is_null() && room != 0 {
-        return Err(Error::ArgumentsBad("the array is NULL, but its size is not 0"));
+        return Err(Error::ArgumentsBad(&"the array is NULL, but its size is not 0"));
     }
     Ok(OutArray { data, room: usize::try_from(room).unwrap_or(usize::MAX) })
 }
@@ -338,10 +338,10 @@ impl<T: Copy> OutArray<T> {
 /// See the module's contract.
 unsafe fn attribute_count(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<usize> {
     if attributes.is_null() && count != 0 {
-        return Err(Error::ArgumentsBad("a template is NULL, but its count is not 0"));
+        return Err(Error::ArgumentsBad(&"a template is NULL, but its count is not 0"));
     }
     if count > MAX_ATTRIBUTES {
-        return Err(Error::ArgumentsBad("a template has more than 1024 attributes"));
+        return Err(Error::ArgumentsBad(&"a template has more than 1024 attributes"));
     }
     byte_count(count)
 }
@@ -369,14 +369,13 @@ pub unsafe fn search_template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) 
     for index in 0..count {
         // SAFETY: not NULL if `count` is not 0, and `index` is less than `count`.
         let attribute = unsafe { attributes.add(index).read_unaligned() };
-        let invalid = |problem| Error::AttributeValueInvalid(from_ulong(attribute.type_), problem);
-        let len = usize::try_from(attribute.ulValueLen)
-            .ok()
-            .filter(|len| *len <= MAX_VALUE)
-            .ok_or(invalid("its length is impossible (more than 1 MiB)"))?;
+        let len = usize::try_from(attribute.ulValueLen).ok().filter(|len| *len <= MAX_VALUE).ok_or_else(|| {
+            let text = format!("attribute {:#x}: its length is impossible (more than 1 MiB)", attribute.type_);
+            atecc608_token::Error::AttributeValueInvalid(text.into())
+        })?;
         // SAFETY: the caller promises `ulValueLen` bytes at `pValue`.
         let value = unsafe { copy_bytes(attribute.pValue.cast(), len) }
-            .ok_or(Error::ArgumentsBad("an attribute's value is NULL, but its length is not 0"))?;
+            .ok_or(Error::ArgumentsBad(&"an attribute's value is NULL, but its length is not 0"))?;
         template.push((attribute.type_, Zeroizing::new(value)));
     }
     Ok(Template::new(template))

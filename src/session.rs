@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cryptoki_sys::*;
 use parking_lot::Mutex;
 
-use super::error::{Error, Result};
+use super::error::{Error, FixedText, Result};
 use super::types::{from_ulong, to_ulong};
 use atecc608_token::pin::Who;
 use atecc608_token::{
@@ -188,14 +188,14 @@ impl Session {
             token,
             read_write,
             closed: false,
-            find: Activity::new("search"),
-            encrypt: Activity::new("encryption"),
-            decrypt: Activity::new("decryption"),
-            message_encrypt: Activity::new("message encryption"),
-            message_decrypt: Activity::new("message decryption"),
-            sign: Activity::new("signing operation"),
-            verify: Activity::new("verification"),
-            digest: Activity::new("digest operation"),
+            find: Activity::new(&"search"),
+            encrypt: Activity::new(&"encryption"),
+            decrypt: Activity::new(&"decryption"),
+            message_encrypt: Activity::new(&"message encryption"),
+            message_decrypt: Activity::new(&"message decryption"),
+            sign: Activity::new(&"signing operation"),
+            verify: Activity::new(&"verification"),
+            digest: Activity::new(&"digest operation"),
         }
     }
 
@@ -250,14 +250,14 @@ impl Session {
 
 /// Room for one operation of a kind: none, or one that waits for its data, or is in the middle of its parts.
 pub struct Activity<T> {
-    kind: &'static str,
+    kind: FixedText,
     /// Boxed, so that an idle session is small and quickly opened: key schedules and contexts are not.
     active: Option<Box<T>>,
     in_parts: bool,
 }
 
 impl<T> Activity<T> {
-    fn new(kind: &'static str) -> Self {
+    fn new(kind: FixedText) -> Self {
         Self { kind, active: None, in_parts: false }
     }
 
@@ -349,7 +349,7 @@ impl<T> Activity<T> {
         if self.cancel() {
             Ok(())
         } else {
-            Err(Error::ArgumentsBad("the mechanism is NULL"))
+            Err(Error::ArgumentsBad(&"the mechanism is NULL"))
         }
     }
 }
@@ -360,17 +360,17 @@ mod tests {
 
     #[test]
     fn an_operation_excludes_another_of_its_kind() {
-        let mut activity = Activity::new("test");
-        assert!(matches!(activity.active(), Err(Error::OperationNotInitialized("test"))));
+        let mut activity = Activity::new(&"test");
+        assert!(matches!(activity.active(), Err(Error::OperationNotInitialized(&"test"))));
         activity.start(1).unwrap();
-        assert!(matches!(activity.start(2), Err(Error::OperationActive("test"))));
+        assert!(matches!(activity.start(2), Err(Error::OperationActive(&"test"))));
         assert_eq!(activity.take().unwrap(), 1);
         activity.start(3).unwrap();
     }
 
     #[test]
     fn a_single_call_does_not_finish_parts_but_ends_them() {
-        let mut activity = Activity::new("test");
+        let mut activity = Activity::new(&"test");
         activity.start(1).unwrap();
         activity.part(|_| Ok(())).unwrap();
         assert!(matches!(activity.check_unused(), Err(Error::OperationActive(_))));
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_failed_part_ends_the_operation() {
-        let mut activity = Activity::new("test");
+        let mut activity = Activity::new(&"test");
         activity.start(1).unwrap();
         assert!(activity.part(|_| Err(Error::NoEvent)).is_err());
         assert!(matches!(activity.active(), Err(Error::OperationNotInitialized(_))));
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_null_mechanism_ends_an_operation_or_is_a_mistake() {
-        let mut activity = Activity::new("test");
+        let mut activity = Activity::new(&"test");
         assert!(matches!(activity.cancel_by_null_mechanism(), Err(Error::ArgumentsBad(_))));
         activity.start(1).unwrap();
         assert!(activity.cancel_by_null_mechanism().is_ok());

@@ -101,8 +101,7 @@ pub fn check_user_name(name: &InBuf) -> Result<()> {
     if name.bytes().is_empty() {
         return Ok(());
     }
-    Err(token::Error::UserTypeInvalid("the token has no users with names: give C_LoginUser an empty one".to_owned())
-        .into())
+    Err(token::Error::UserTypeInvalid("the token has no users with names: give C_LoginUser an empty one".into()).into())
 }
 
 /// C_Logout
@@ -113,7 +112,7 @@ pub fn logout(session: &Session) -> Result<()> {
 /// C_GetSessionValidationFlags. There is no validation (FIPS 140 and its like) to report, so no flag is set.
 pub fn validation_flags(kind: CK_SESSION_VALIDATION_FLAGS_TYPE, out: Out<CK_FLAGS>) -> Result<()> {
     if kind != CKS_LAST_VALIDATION_OK {
-        return Err(Error::ArgumentsBad("the type of the validation flags is unknown"));
+        return Err(Error::ArgumentsBad(&"the type of the validation flags is unknown"));
     }
     out.set(0);
     Ok(())

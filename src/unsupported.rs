@@ -9,7 +9,7 @@ use atecc608_token::{self as token, Direction};
 
 /// C_GetOperationState: what an operation has come to can't leave its session.
 pub fn save_state(session: &Session) -> Result<()> {
-    Err(if session.is_busy() { Error::StateUnsaveable } else { Error::OperationNotInitialized("operation") })
+    Err(if session.is_busy() { Error::StateUnsaveable } else { Error::OperationNotInitialized(&"operation") })
 }
 
 /// C_SetOperationState: so there is none to be given back.
@@ -29,29 +29,29 @@ pub fn message_in_parts(session: &mut Session, direction: Direction) -> Result<(
 /// C_SignRecoverInit, C_VerifyRecoverInit, C_MessageSignInit, C_MessageVerifyInit, C_EncapsulateKey, C_DecapsulateKey: no
 /// mechanism does that.
 pub fn mechanism(mechanism: Option<CK_MECHANISM>) -> Result<()> {
-    let mechanism = mechanism.ok_or(Error::ArgumentsBad("the mechanism is NULL"))?;
+    let mechanism = mechanism.ok_or(Error::ArgumentsBad(&"the mechanism is NULL"))?;
     Err(token::Error::MechanismInvalid(mechanism.mechanism).into())
 }
 
 /// C_SignRecover, C_VerifyRecover: such an operation never begins.
 pub fn recovery() -> Result<()> {
-    Err(Error::OperationNotInitialized("operation with recovery"))
+    Err(Error::OperationNotInitialized(&"operation with recovery"))
 }
 
 /// C_SignMessage, C_VerifyMessage and the rest: such an operation never begins.
 pub fn message_signing() -> Result<()> {
-    Err(Error::OperationNotInitialized("operation with messages"))
+    Err(Error::OperationNotInitialized(&"operation with messages"))
 }
 
 /// C_AsyncComplete, C_AsyncGetID: nothing is done asynchronously (3.2 section 5.21).
 pub fn asynchronous(function: Option<CK_BYTE>) -> Result<()> {
-    function.ok_or(Error::ArgumentsBad("the function's name is NULL"))?;
-    Err(Error::OperationNotInitialized("asynchronous operation"))
+    function.ok_or(Error::ArgumentsBad(&"the function's name is NULL"))?;
+    Err(Error::OperationNotInitialized(&"asynchronous operation"))
 }
 
 /// C_AsyncJoin: so there is nothing to be joined.
 pub fn join(function: Option<CK_BYTE>) -> Result<()> {
-    function.ok_or(Error::ArgumentsBad("the function's name is NULL"))?;
+    function.ok_or(Error::ArgumentsBad(&"the function's name is NULL"))?;
     Err(Error::SavedStateInvalid)
 }
 

@@ -78,6 +78,6 @@ pub fn check_kind(session: &mut Session, signature_first: bool) -> Result<()> {
     if session.verify.active()?.signature.is_some() == signature_first {
         Ok(())
     } else {
-        Err(Error::OperationNotInitialized("verification of this kind"))
+        Err(Error::OperationNotInitialized(&"verification of this kind"))
     }
 }

@@ -19,7 +19,7 @@ const MAX_PARAMETER: usize = 1 << 16;
 /// See the module's contract.
 pub unsafe fn mechanism(mechanism: *const CK_MECHANISM) -> Result<Mechanism> {
     // SAFETY: the same contract.
-    unsafe { optional_mechanism(mechanism) }?.ok_or(Error::ArgumentsBad("the mechanism is NULL"))
+    unsafe { optional_mechanism(mechanism) }?.ok_or(Error::ArgumentsBad(&"the mechanism is NULL"))
 }
 
 /// A mechanism with its parameter copied; NULL is none (3.0: the operation is to be cancelled).
@@ -34,7 +34,7 @@ pub unsafe fn optional_mechanism(mechanism: *const CK_MECHANISM) -> Result<Optio
     let len = usize::try_from(ulParameterLen)
         .ok()
         .filter(|len| *len <= MAX_PARAMETER)
-        .ok_or(Error::MechanismParamInvalid("the mechanism's parameter has an impossible length"))?;
+        .ok_or(Error::MechanismParamInvalid(&"the mechanism's parameter has an impossible length"))?;
     let parameter = match mechanism {
         // SAFETY: the same contract.
         CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => unsafe { ecdh1(pParameter.cast(), len) }?,
@@ -69,7 +69,7 @@ pub unsafe fn optional_message_mechanism(mechanism: *const CK_MECHANISM) -> Opti
 }
 
 const NULL_PARAMETER: Error =
-    Error::MechanismParamInvalid("the mechanism's parameter is NULL, but its length is not 0");
+    Error::MechanismParamInvalid(&"the mechanism's parameter is NULL, but its length is not 0");
 
 /// # Safety
 /// See the module's contract.
@@ -127,7 +127,7 @@ unsafe fn hkdf(params: *const CK_HKDF_PARAMS, len: usize) -> Result<Parameter> {
                 CKF_HKDF_SALT_KEY => HkdfSalt::Key(from_ulong(params.hSaltKey)),
                 // Without the first step there is no salt.
                 _ if params.bExtract == CK_FALSE => HkdfSalt::Null,
-                _ => return Err(Error::MechanismParamInvalid("CK_HKDF_PARAMS: ulSaltType is not known")),
+                _ => return Err(Error::MechanismParamInvalid(&"CK_HKDF_PARAMS: ulSaltType is not known")),
             },
             info: inner_bytes(params.pInfo, params.ulInfoLen)?,
         })
@@ -147,7 +147,7 @@ unsafe fn tls_kdf(params: *const CK_TLS_KDF_PARAMS, len: usize) -> Result<Parame
         if !params.pContextData.is_null() {
             let context = inner_bytes(params.pContextData, params.ulContextDataLength)?;
             let len = u16::try_from(context.len()).map_err(|_| {
-                Error::MechanismParamInvalid("CK_TLS_KDF_PARAMS: the context is longer than 65535 bytes")
+                Error::MechanismParamInvalid(&"CK_TLS_KDF_PARAMS: the context is longer than 65535 bytes")
             })?;
             seed.extend(len.to_be_bytes());
             seed.extend(context);
@@ -166,7 +166,7 @@ unsafe fn tls_kdf(params: *const CK_TLS_KDF_PARAMS, len: usize) -> Result<Parame
 /// See the module's contract.
 unsafe fn structure<T: Copy>(params: *const T, len: usize) -> Result<T> {
     if len != size_of::<T>() {
-        return Err(Error::MechanismParamInvalid("the mechanism's parameter does not have the size of its structure"));
+        return Err(Error::MechanismParamInvalid(&"the mechanism's parameter does not have the size of its structure"));
     }
     // SAFETY: NULL is none, and the size is right.
     unsafe { optional(params) }.ok_or(NULL_PARAMETER)
@@ -180,7 +180,7 @@ unsafe fn inner_bytes(data: *const CK_BYTE, len: CK_ULONG) -> Result<Vec<u8>> {
     let len = usize::try_from(len).ok().filter(|len| *len <= MAX_PARAMETER);
     // SAFETY: the same contract.
     len.and_then(|len| unsafe { copy_bytes(data, len) })
-        .ok_or(Error::MechanismParamInvalid("the parameter has a NULL pointer, or an impossible length"))
+        .ok_or(Error::MechanismParamInvalid(&"the parameter has a NULL pointer, or an impossible length"))
 }
 
 /// The parameter of one message: where its vector is and its tag goes.
@@ -198,7 +198,7 @@ pub unsafe fn message_parameter(parameter: *const std::ffi::c_void, len: CK_ULON
     if [params.pIv, params.pTag].into_iter().zip(lengths).all(known) {
         Ok(MessageParameter(params))
     } else {
-        Err(Error::MechanismParamInvalid("CK_GCM_MESSAGE_PARAMS: NULL, or an impossible length"))
+        Err(Error::MechanismParamInvalid(&"CK_GCM_MESSAGE_PARAMS: NULL, or an impossible length"))
     }
 }
 

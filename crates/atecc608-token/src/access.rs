@@ -145,7 +145,7 @@ pub(crate) fn set_attributes(
                 }
             })
         }),
-        ObjectKey::Feature(_) => Err(Error::ActionProhibited("this object can't be changed".to_owned())),
+        ObjectKey::Feature(_) => Err(Error::ActionProhibited("this object can't be changed".into())),
         ObjectKey::Session(number) => token.objects.change_session_object(number, |found| {
             modify::set_session_attributes(found.ok_or_else(invalid)?, template)
         }),
@@ -212,7 +212,7 @@ pub(crate) fn copy_object(
     let copy = match token.object(object)? {
         ObjectKey::PrivateKey(_) | ObjectKey::PublicKey(_) | ObjectKey::Secret(_) | ObjectKey::Feature(_) => {
             return Err(Error::ActionProhibited(
-                "keys in the chip, and what else is part of it, can't be copied".to_owned(),
+                "keys in the chip, and what else is part of it, can't be copied".into(),
             ))
         }
         ObjectKey::Stored(unique_id) => {
@@ -247,10 +247,13 @@ pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectH
             token.turn(deadline, |turn| keygen::destroy(turn, *key)).map_err(of_object(object))?;
         }
         ObjectKey::PublicKey(key) => {
-            return Err(Error::ActionProhibited(format!(
-                "the public key of slot {} can't be destroyed by itself: it goes with its private key",
-                key.slot
-            )))
+            return Err(Error::ActionProhibited(
+                format!(
+                    "the public key of slot {} can't be destroyed by itself: it goes with its private key",
+                    key.slot
+                )
+                .into(),
+            ))
         }
         ObjectKey::Stored(unique_id) => token.turn(deadline, |turn| {
             let known = turn.known();
@@ -265,13 +268,13 @@ pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectH
             let secret = secret.ok_or(Error::ObjectHandleInvalid(object))?;
             token.turn(deadline, |turn| secret::stored::destroy(turn, &secret)).map_err(of_object(object))?;
         }
-        ObjectKey::Feature(_) => return Err(Error::ActionProhibited("this object is part of the token".to_owned())),
+        ObjectKey::Feature(_) => return Err(Error::ActionProhibited("this object is part of the token".into())),
         ObjectKey::Session(number) => {
             let destroyable = token.objects.with_session_object(*number, |found| {
                 found.is_none_or(|found| found.attributes.bytes(CKA_DESTROYABLE) != Some(&[CK_FALSE]))
             });
             if !destroyable {
-                return Err(Error::ActionProhibited("CKA_DESTROYABLE of the object is false".to_owned()));
+                return Err(Error::ActionProhibited("CKA_DESTROYABLE of the object is false".into()));
             }
             token.objects.remove(*number);
         }

@@ -65,7 +65,7 @@ pub fn generate_attested_key(
         let mut born = None;
         let generated = keygen::generate(turn, KeyPairRequest::named(label, slot), &mut |chip, slot, before| {
             if let Some(problem) = subject_problem(known.zone(), slot) {
-                return Err(chip::Error::Mismatch(format!("slot {slot}: {problem}")));
+                return Err(chip::Error::Mismatch(format!("slot {slot}: {problem}").into()));
             }
             let key = chip.generate_attested_key(slot, before, challenge)?;
             let public_key = key.public_key;
@@ -77,14 +77,14 @@ pub fn generate_attested_key(
             // A birth can't be repeated: what is there of it must not be lost over the state folder.
             (Err(error), Some((slot, key))) => (slot, key, Some(error)),
             (Err(error), None) => return Err(error),
-            (Ok(slot), None) => return Err(Error::State(format!("slot {slot}: a key without a birth"))),
+            (Ok(slot), None) => return Err(Error::State(format!("slot {slot}: a key without a birth").into())),
         };
-        let evidence = key.evidence.map_err(Error::Device);
+        let evidence = key.evidence.map_err(Error::from);
         Ok(BornKey {
             slot,
             label: turn.known().pair(slot).map(|pair| pair.label().to_owned()).unwrap_or_default(),
             point: Point::from_xy(&key.public_key)
-                .ok_or_else(|| Error::DeviceError(format!("slot {slot}: the public key is not on P-256")))?,
+                .ok_or_else(|| Error::DeviceError(format!("slot {slot}: the public key is not on P-256").into()))?,
             evidence: evidence.and_then(|evidence| checked(evidence, turn, &attester)),
             not_noted,
         })
@@ -110,10 +110,10 @@ fn attester(turn: &mut Turn<'_>) -> Result<Point> {
     let known = turn.known();
     known.identity.check_provisioned()?;
     let none = |problem: &str| {
-        Error::ActionProhibited(format!(
-            "the chip {} has no attestation key in slot {ATTESTER}: {problem}",
-            known.zone().serial_number()
-        ))
+        Error::ActionProhibited(
+            format!("the chip {} has no attestation key in slot {ATTESTER}: {problem}", known.zone().serial_number())
+                .into(),
+        )
     };
     if let Some(problem) = attester_problem(known.zone()) {
         return Err(none(problem));
@@ -138,9 +138,9 @@ fn refused(chip: &Chip<Bus>, error: chip::Error) -> Error {
         return Error::ActionProhibited(format!(
             "{error}: slot {ATTESTER} asks for the PIN, and on this chip its authorisation does not outlive the Nonce that a \
              statement begins with: it can't attest anything (docs/attestation.md)"
-        ));
+        ).into());
     }
-    Error::Device(error)
+    error.into()
 }
 
 /// The slot of a key that is there.
@@ -148,7 +148,7 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     let known = turn.known();
     if let KeyName::Slot(slot) = key {
         if let Some(problem) = subject_problem(known.zone(), *slot) {
-            return Err(Error::ActionProhibited(format!("slot {slot}: {problem}")));
+            return Err(Error::ActionProhibited(format!("slot {slot}: {problem}").into()));
         }
     }
     let is_meant = |slot: &Slot| match key {
@@ -160,14 +160,14 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     let there = slots.iter().copied().find(|slot| turn.known().known_presence(*slot) == Some(true));
     let slot = there.ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
-            KeyName::Slot(slot) => format!("slot {slot} holds no key"),
+            KeyName::Slot(slot) => format!("slot {slot} holds no key").into(),
             KeyName::Label(label) => {
-                format!("no private key is called \"{label}\": `atecc608 info` shows which there are")
+                format!("no private key is called \"{label}\": `atecc608 info` shows which there are").into()
             }
         })
     })?;
     match subject_problem(known.zone(), slot) {
-        Some(problem) => Err(Error::ActionProhibited(format!("slot {slot}: {problem}"))),
+        Some(problem) => Err(Error::ActionProhibited(format!("slot {slot}: {problem}").into())),
         None => Ok(slot),
     }
 }
@@ -175,13 +175,12 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
 /// A statement that is what the chip signed: neither a bus fault nor another chip gets a wrong one out.
 fn checked(evidence: Evidence, turn: &Turn<'_>, attester: &Point) -> Result<Evidence> {
     if evidence.zone.serial_number() != turn.known().zone().serial_number() {
-        return Err(Error::DeviceError("another chip answered on the way".to_owned()));
+        return Err(Error::DeviceError("another chip answered on the way".into()));
     }
     attester.verify(&evidence.digest(), &evidence.signature).map_err(|_| {
         Error::DeviceError(
             "the chip's signature is not one over this statement: bus or chip is faulty, or the chip digests something \
-             else than its documents say"
-                .to_owned(),
+             else than its documents say".into(),
         )
     })?;
     Ok(evidence)

@@ -25,7 +25,7 @@ pub fn slot_asked_for(templates: &[&Template]) -> Result<Option<Slot>> {
     for template in templates {
         if let Some(number) = template.ulong(CKA_ATECC608_SLOT)? {
             return slot_number(number).map(Some).map_err(|expected| {
-                Error::AttributeValueInvalid(format!("CKA_ATECC608_SLOT is {number}: {expected}"))
+                Error::AttributeValueInvalid(format!("CKA_ATECC608_SLOT is {number}: {expected}").into())
             });
         }
     }

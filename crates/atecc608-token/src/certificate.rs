@@ -34,8 +34,9 @@ pub struct CertificateFields {
 /// # Errors
 /// [`Error::AttributeValueInvalid`] if it is none.
 pub fn parse(value: &[u8]) -> Result<CertificateFields> {
-    read(value)
-        .map_err(|error| Error::AttributeValueInvalid(format!("CKA_VALUE is not an X.509 certificate in DER: {error}")))
+    read(value).map_err(|error| {
+        Error::AttributeValueInvalid(format!("CKA_VALUE is not an X.509 certificate in DER: {error}").into())
+    })
 }
 
 fn read(value: &[u8]) -> der::Result<CertificateFields> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::document::{line_of, Placed, Problem, Table};
+use crate::document::{Placed, Problem, Table};
 use crate::logging::LogSettings;
 use atecc608_wire::Slot;
 
@@ -183,8 +183,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Invalid`] with the line of the first problem.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        Table::parse(text).and_then(|document| Self::read(path, document)).map_err(|(span, problem)| {
-            ConfigError::Invalid { path: path.to_owned(), line: line_of(text, &span), problem }
+        Table::parse(text).and_then(|document| Self::read(path, document)).map_err(|problem| ConfigError::Invalid {
+            path: path.to_owned(),
+            line: problem.line(text),
+            problem: problem.to_string(),
         })
     }
 
@@ -207,7 +209,7 @@ impl Config {
             let span = table.span();
             let token = TokenConfig::read(table, index)?;
             if let Some(problem) = tokens.iter().find_map(|other| other.clash(&token)) {
-                return Err((span, problem));
+                return Err(Problem::new(span, problem));
             }
             tokens.push(token);
         }
@@ -218,7 +220,7 @@ impl Config {
 }
 
 fn log_from_variable(value: OsString) -> Result<LogSettings, ConfigError> {
-    let text = value.into_string().map_err(|_| ConfigError::LogVariable("not UTF-8".to_owned()))?;
+    let text = value.into_string().map_err(|_| ConfigError::LogVariable("not UTF-8".into()))?;
     LogSettings::parse(&text).map_err(ConfigError::LogVariable)
 }
 
@@ -241,7 +243,10 @@ impl TokenConfig {
         let place = table.optional::<String>("certificates")?;
         let certificates_in_chip = place.as_ref().is_some_and(|place| place.value == "chip");
         if let Some(other) = place.filter(|place| !certificates_in_chip && place.value != "state") {
-            return Err((other.span, format!("certificates: \"{}\" is neither \"chip\" nor \"state\"", other.value)));
+            return Err(Problem::new(
+                other.span,
+                format!("certificates: \"{}\" is neither \"chip\" nor \"state\"", other.value),
+            ));
         }
         let mut certificates = Vec::new();
         for entry in table.tables("certificate")? {
@@ -279,7 +284,7 @@ impl CertificateConfig {
         if !issuer.value.starts_with('/') && !before.iter().any(|other| other.label == issuer.value) {
             let expected = "certificate.issuer: expected the absolute path of a certificate in DER, or the label of a \
                             [[token.certificate]] before this one";
-            return Err((issuer.span, expected.to_owned()));
+            return Err(Problem::new(issuer.span, expected));
         }
         table.finish()?;
         Ok(Self { label, template, issuer: issuer.value })

@@ -64,7 +64,7 @@ struct Certified {
 pub(super) fn from_template(session: SessionRef, template: &Template) -> Result<NewObject> {
     let class = template
         .ulong(CKA_CLASS)?
-        .ok_or_else(|| Error::TemplateIncomplete("CKA_CLASS is missing from the template".to_owned()))?;
+        .ok_or_else(|| Error::TemplateIncomplete("CKA_CLASS is missing from the template".into()))?;
     let on_token = template.boolean(CKA_TOKEN)?.unwrap_or(false);
     if on_token && !session.read_write {
         return Err(Error::SessionReadOnly);
@@ -73,12 +73,12 @@ pub(super) fn from_template(session: SessionRef, template: &Template) -> Result<
         CKO_CERTIFICATE | CKO_DATA => stored_object(class, on_token, template).map(NewObject::Stored),
         CKO_PUBLIC_KEY if !on_token => Ok(NewObject::Session(public_key(session, template)?)),
         CKO_PUBLIC_KEY => Err(Error::ActionProhibited(
-            "a public key on its own is kept as a session object only (CKA_TOKEN false)".to_owned(),
+            "a public key on its own is kept as a session object only (CKA_TOKEN false)".into(),
         )),
         CKO_PRIVATE_KEY => ImportRequest::new(session, template).map(NewObject::Private),
         CKO_SECRET_KEY => {
             let request = SecretRequest::new(session, template)?;
-            let missing = || Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".to_owned());
+            let missing = || Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".into());
             let key_type = request.key_type.ok_or_else(missing)?;
             let value = request.value()?;
             Ok(if on_token {
@@ -87,7 +87,9 @@ pub(super) fn from_template(session: SessionRef, template: &Template) -> Result<
                 NewObject::Session(request.for_session(session, key_type, value)?)
             })
         }
-        other => Err(Error::AttributeValueInvalid(format!("CKA_CLASS: objects of class {other:#x} can't be created"))),
+        other => {
+            Err(Error::AttributeValueInvalid(format!("CKA_CLASS: objects of class {other:#x} can't be created").into()))
+        }
     }
 }
 
@@ -110,8 +112,7 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
     let private = template.boolean(CKA_PRIVATE)?.unwrap_or(false);
     if on_token && private {
         return Err(Error::TemplateInconsistent(
-            "CKA_PRIVATE=true: certificates and data lie in clear in the state folder and are public objects"
-                .to_owned(),
+            "CKA_PRIVATE=true: certificates and data lie in clear in the state folder and are public objects".into(),
         ));
     }
     let value = template.bytes(CKA_VALUE).unwrap_or_default();
@@ -122,10 +123,10 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
         (StoredClass::Data, template.bytes(CKA_OBJECT_ID).unwrap_or_default().to_vec(), None)
     } else {
         if template.ulong(CKA_CERTIFICATE_TYPE)?.is_some_and(|given| given != CKC_X_509) {
-            return Err(Error::AttributeValueInvalid("CKA_CERTIFICATE_TYPE: only CKC_X_509 is kept".to_owned()));
+            return Err(Error::AttributeValueInvalid("CKA_CERTIFICATE_TYPE: only CKC_X_509 is kept".into()));
         }
         if value.is_empty() {
-            return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".to_owned()));
+            return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".into()));
         }
         let fields = certificate::parse(value)?;
         secret::session::given_check_value(template, &class::certificate_check_value(value))?;
@@ -221,20 +222,20 @@ pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, priv
 /// A public key to verify with: pkcs11-provider makes one for each peer.
 fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject> {
     class::check_template::<PublicKey>(Ways::CREATE, template)?;
-    let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template"));
+    let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
     match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
         CKK_EC => {}
         other => {
-            return Err(Error::AttributeValueInvalid(format!(
-                "CKA_KEY_TYPE: {other:#x}, where only CKK_EC is supported"
-            )))
+            return Err(Error::AttributeValueInvalid(
+                format!("CKA_KEY_TYPE: {other:#x}, where only CKK_EC is supported").into(),
+            ))
         }
     }
     if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
-        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".to_owned()));
+        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".into()));
     }
     let point = Point::from_caller(template.bytes(CKA_EC_POINT).ok_or_else(|| missing("CKA_EC_POINT"))?)
-        .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".to_owned()))?;
+        .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".into()))?;
     // Checked as what is kept is, though nothing is kept of it.
     class::kept::<PublicKey>(&[template])?;
     checked_text(template, CKA_LABEL)?;
@@ -243,9 +244,7 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
     }
     let given_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
     if given_info.is_some_and(|info| info != point.public_key_info()) {
-        return Err(Error::TemplateInconsistent(
-            "CKA_PUBLIC_KEY_INFO is not the public key of CKA_EC_POINT".to_owned(),
-        ));
+        return Err(Error::TemplateInconsistent("CKA_PUBLIC_KEY_INFO is not the public key of CKA_EC_POINT".into()));
     }
     let attributes = class::session_object::<PublicKey>(&NewPublicKey { template, point })?;
     Ok(SessionObject { session: session.id, attributes })
@@ -253,10 +252,9 @@ fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject>
 
 pub(super) fn check_value(value: &[u8]) -> Result<()> {
     if value.len() > MAX_VALUE {
-        return Err(Error::DeviceMemory(format!(
-            "CKA_VALUE: {} bytes, where at most {MAX_VALUE} are kept",
-            value.len()
-        )));
+        return Err(Error::DeviceMemory(
+            format!("CKA_VALUE: {} bytes, where at most {MAX_VALUE} are kept", value.len()).into(),
+        ));
     }
     Ok(())
 }
@@ -264,7 +262,7 @@ pub(super) fn check_value(value: &[u8]) -> Result<()> {
 pub(super) fn checked_text(template: &Template, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<String>> {
     match template.text(attribute)? {
         Some(text) if text.len() > MAX_TEXT => {
-            Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} has more than {MAX_TEXT} bytes")))
+            Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} has more than {MAX_TEXT} bytes").into()))
         }
         text => Ok(text.map(str::to_owned)),
     }
@@ -272,7 +270,7 @@ pub(super) fn checked_text(template: &Template, attribute: CK_ATTRIBUTE_TYPE) ->
 
 pub(super) fn checked_id(id: &[u8]) -> Result<Vec<u8>> {
     if id.len() > MAX_ID {
-        return Err(Error::AttributeValueInvalid(format!("CKA_ID has more than {MAX_ID} bytes")));
+        return Err(Error::AttributeValueInvalid(format!("CKA_ID has more than {MAX_ID} bytes").into()));
     }
     Ok(id.to_vec())
 }
@@ -280,6 +278,6 @@ pub(super) fn checked_id(id: &[u8]) -> Result<Vec<u8>> {
 pub(super) fn unique_id() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
     Ok(base16ct::lower::encode_string(&bytes))
 }

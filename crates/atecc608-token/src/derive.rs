@@ -31,17 +31,16 @@ pub(super) fn derive(
     template: &Template,
 ) -> Result<SessionObject> {
     let Parameter::Ecdh1 { kdf, shared_data, public_data } = &mechanism.parameter else {
-        return Err(Error::MechanismParamInvalid("CKM_ECDH1_DERIVE takes CK_ECDH1_DERIVE_PARAMS".to_owned()));
+        return Err(Error::MechanismParamInvalid("CKM_ECDH1_DERIVE takes CK_ECDH1_DERIVE_PARAMS".into()));
     };
     if *kdf != CKD_NULL && Hasher::for_kdf(*kdf).is_none() {
-        return Err(Error::MechanismParamInvalid(format!("key derivation function {kdf:#x} is not supported")));
+        return Err(Error::MechanismParamInvalid(format!("key derivation function {kdf:#x} is not supported").into()));
     }
     if *kdf == CKD_NULL && !shared_data.is_empty() {
-        return Err(Error::MechanismParamInvalid("CKD_NULL takes no shared data".to_owned()));
+        return Err(Error::MechanismParamInvalid("CKD_NULL takes no shared data".into()));
     }
-    let theirs = Point::from_caller(public_data).ok_or_else(|| {
-        Error::MechanismParamInvalid("the other side's public key is not a point on P-256".to_owned())
-    })?;
+    let theirs = Point::from_caller(public_data)
+        .ok_or_else(|| Error::MechanismParamInvalid("the other side's public key is not a point on P-256".into()))?;
     let request = SecretRequest::new(session, template)?;
     let (key_type, len) = wanted(&request, if *kdf == CKD_NULL { SECRET_LEN } else { MAX_KEY_LEN })?;
     let secret = token.turn(token.deadline(), |turn| shared_secret(turn, key, &theirs))?;
@@ -60,9 +59,9 @@ fn shared_secret(turn: &mut Turn<'_>, key: KeyRef, theirs: &Point) -> Result<Zer
     let known = turn.known();
     let key = known.key_slot(slot);
     if !key.is_some_and(|key| key.derive) {
-        return Err(Error::KeyFunctionNotPermitted(format!(
-            "slot {slot} is configured not to derive (CKA_DERIVE is false)"
-        )));
+        return Err(Error::KeyFunctionNotPermitted(
+            format!("slot {slot} is configured not to derive (CKA_DERIVE is false)").into(),
+        ));
     }
     if key.is_some_and(|key| key.public) && known.checked_point(slot).is_none() {
         // Unlike a signature, the result can't be checked afterwards.
@@ -70,10 +69,13 @@ fn shared_secret(turn: &mut Turn<'_>, key: KeyRef, theirs: &Point) -> Result<Zer
     }
     let io_key = io_protection::shared_key(turn);
     if io_key.is_none() && known.zone().chip_options().ecdh_protection() != 0 {
-        return Err(Error::ActionProhibited(format!(
+        return Err(Error::ActionProhibited(
+            format!(
             "this chip tells the results of ECDH only encrypted with its IO protection key, and {} does not hold that",
             known.identity.io_key.path().display()
-        )));
+        )
+            .into(),
+        ));
     }
     turn.converse_with_key(slot, |awake| match &io_key {
         Some(io_key) => awake.ecdh_encrypted(slot, &theirs.xy(), io_key),
@@ -105,31 +107,29 @@ fn x963(hasher: &Hasher, secret: &[u8], shared_data: &[u8], len: usize) -> Zeroi
 pub(super) fn wanted(request: &SecretRequest<'_>, most: usize) -> Result<(CK_KEY_TYPE, usize)> {
     if request.on_token {
         return Err(Error::TemplateInconsistent(
-            "CKA_TOKEN: a derived key is a session object; it is not kept in the chip".to_owned(),
+            "CKA_TOKEN: a derived key is a session object; it is not kept in the chip".into(),
         ));
     }
     let key_type = request.key_type.unwrap_or(CKK_GENERIC_SECRET);
     let len = match request.len {
         Some(len) => len,
         None if key_type == CKK_AES => {
-            return Err(Error::TemplateIncomplete(
-                "CKA_VALUE_LEN: an AES key needs its length, 16, 24 or 32".to_owned(),
-            ))
+            return Err(Error::TemplateIncomplete("CKA_VALUE_LEN: an AES key needs its length, 16, 24 or 32".into()))
         }
         None => SECRET_LEN,
     };
     if !matches!(key_type, CKK_AES | CKK_GENERIC_SECRET) {
         return Err(Error::TemplateInconsistent(
-            "CKA_KEY_TYPE: a derived key is a CKK_GENERIC_SECRET or CKK_AES".to_owned(),
+            "CKA_KEY_TYPE: a derived key is a CKK_GENERIC_SECRET or CKK_AES".into(),
         ));
     }
     if key_type == CKK_AES && !matches!(len, 16 | 24 | 32) {
-        return Err(Error::TemplateInconsistent("CKA_VALUE_LEN: an AES key has 16, 24 or 32 bytes".to_owned()));
+        return Err(Error::TemplateInconsistent("CKA_VALUE_LEN: an AES key has 16, 24 or 32 bytes".into()));
     }
     if len == 0 || len > most {
-        return Err(Error::AttributeValueInvalid(format!(
-            "CKA_VALUE_LEN: {len}, where 1 to {most} bytes can be derived"
-        )));
+        return Err(Error::AttributeValueInvalid(
+            format!("CKA_VALUE_LEN: {len}, where 1 to {most} bytes can be derived").into(),
+        ));
     }
     Ok((key_type, len))
 }

@@ -128,6 +128,8 @@ impl DigestOperation {
 pub(super) fn no_parameter(mechanism: &Mechanism) -> Result<()> {
     match mechanism.parameter {
         Parameter::None => Ok(()),
-        _ => Err(Error::MechanismParamInvalid(format!("mechanism {:#x} takes no parameter", mechanism.mechanism))),
+        _ => {
+            Err(Error::MechanismParamInvalid(format!("mechanism {:#x} takes no parameter", mechanism.mechanism).into()))
+        }
     }
 }

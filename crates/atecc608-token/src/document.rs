@@ -2,18 +2,33 @@
 //!
 //! (Without serde's derived visitors, which would be a quarter of the module's size.)
 
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 use toml::Spanned;
 
-/// What is wrong, and where in the text (bytes).
-pub type Problem = (Range<usize>, String);
+/// What is wrong, and where in the text (bytes). It takes one word, so that the many results that carry it are small.
+#[derive(Clone, Debug)]
+pub struct Problem(Box<(Range<usize>, String)>);
 
-/// Returns the number of the line in which a place of the text begins; the first is 1.
-pub fn line_of(text: &str, place: &Range<usize>) -> usize {
-    1 + text.get(..place.start).unwrap_or(text).matches('\n').count()
+impl Problem {
+    /// A problem at this place.
+    pub fn new(place: Range<usize>, problem: impl Into<String>) -> Self {
+        Self(Box::new((place, problem.into())))
+    }
+
+    /// Returns the number of the line in which its place in the text begins; the first is 1.
+    pub fn line(&self, text: &str) -> usize {
+        1 + text.get(..self.0 .0.start).unwrap_or(text).matches('\n').count()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0 .1)
+    }
 }
 
 /// A value and its place.
@@ -30,8 +45,8 @@ impl<T> Placed<T> {
     ///
     /// # Errors
     /// `problem` at this value's place.
-    pub fn check<U, E: std::fmt::Display>(self, check: impl FnOnce(T) -> Result<U, E>) -> Result<U, Problem> {
-        check(self.value).map_err(|problem| (self.span, problem.to_string()))
+    pub fn check<U, E: Into<String>>(self, check: impl FnOnce(T) -> Result<U, E>) -> Result<U, Problem> {
+        check(self.value).map_err(|problem| Problem::new(self.span, problem))
     }
 }
 
@@ -94,7 +109,7 @@ impl<'t> Table<'t> {
     /// What is not TOML.
     pub fn parse(text: &'t str) -> Result<Self, Problem> {
         let document = DeTable::parse(text)
-            .map_err(|error| (error.span().unwrap_or_default(), error.message().replace('\n', "; ")))?;
+            .map_err(|error| Problem::new(error.span().unwrap_or_default(), error.message().replace('\n', "; ")))?;
         let span = document.span();
         Ok(Self { name: "", entries: document.into_inner(), span, known: Vec::new() })
     }
@@ -129,7 +144,7 @@ impl<'t> Table<'t> {
             Some(value) => Ok(Some(Placed { value, span })),
             None => {
                 let found = entry.get_ref().type_str();
-                Err((span, format!("{}: expected {}, found {found}", self.path(key), T::EXPECTED)))
+                Err(Problem::new(span, format!("{}: expected {}, found {found}", self.path(key), T::EXPECTED)))
             }
         }
     }
@@ -139,7 +154,7 @@ impl<'t> Table<'t> {
     /// # Errors
     /// A missing key, or a value of another type.
     pub fn required<T: FromToml>(&mut self, key: &'static str) -> Result<Placed<T>, Problem> {
-        let missing = (self.span(), format!("{} is missing: expected {}", self.path(key), T::EXPECTED));
+        let missing = Problem::new(self.span(), format!("{} is missing: expected {}", self.path(key), T::EXPECTED));
         self.optional(key)?.ok_or(missing)
     }
 
@@ -149,7 +164,7 @@ impl<'t> Table<'t> {
     /// Anything else under that key.
     pub fn tables(&mut self, key: &'static str) -> Result<Vec<Table<'t>>, Problem> {
         let Some(entry) = self.take(key) else { return Ok(Vec::new()) };
-        let wrong = (entry.span(), format!("{}: expected tables, [[{}]]", self.path(key), self.path(key)));
+        let wrong = Problem::new(entry.span(), format!("{}: expected tables, [[{}]]", self.path(key), self.path(key)));
         let DeValue::Array(array) = entry.into_inner() else { return Err(wrong) };
         array
             .into_iter()
@@ -170,7 +185,7 @@ impl<'t> Table<'t> {
     pub fn finish(self) -> Result<(), Problem> {
         match self.entries.iter().next() {
             None => Ok(()),
-            Some((key, _)) => Err((
+            Some((key, _)) => Err(Problem::new(
                 key.span(),
                 format!("unknown key {}; expected one of {}", self.path(key.get_ref()), self.known.join(", ")),
             )),

@@ -3,6 +3,7 @@
 use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE};
 
 use atecc608 as chip;
+use atecc608::error::Text;
 
 /// Result of a token operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -13,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The slot, key or object forbids it whoever asks.
     #[error("{0}")]
-    ActionProhibited(String),
+    ActionProhibited(Text),
     /// A message's tag is wrong.
     #[error("the message does not decrypt with this key: it is damaged, or not for it")]
     AeadDecryptFailed,
@@ -28,73 +29,73 @@ pub enum Error {
     AttributeTypeInvalid(CK_ATTRIBUTE_TYPE),
     /// A template's value is malformed or not possible.
     #[error("{0}")]
-    AttributeValueInvalid(String),
+    AttributeValueInvalid(Text),
     /// The curve is not P-256.
     #[error("{0}")]
-    CurveNotSupported(String),
+    CurveNotSupported(Text),
     /// The data to sign or digest has a length that is not possible.
     #[error("{0}")]
-    DataLenRange(String),
+    DataLenRange(Text),
     /// The chip, or the bus to it, failed.
     #[error("{}", explain(.0))]
-    Device(#[source] chip::Error),
+    Device(#[source] Box<chip::Error>),
     /// Something else about the device failed, for instance the lock on the bus.
     #[error("{0}")]
-    DeviceError(String),
+    DeviceError(Text),
     /// What was to be decrypted is damaged, or not for this key: padding or tag are wrong.
     #[error("the encrypted data does not decrypt with this key: it is damaged, or not for it")]
     EncryptedDataInvalid,
     /// The encrypted data has a length that is not possible.
     #[error("{0}")]
-    EncryptedDataLenRange(String),
+    EncryptedDataLenRange(Text),
     /// No slot is free, or the state folder is full.
     #[error("{0}")]
-    DeviceMemory(String),
+    DeviceMemory(Text),
     /// The key may not be used for this.
     #[error("{0}")]
-    KeyFunctionNotPermitted(String),
+    KeyFunctionNotPermitted(Text),
     /// The handle names no key, or a key that is no longer in the chip.
     #[error("{0}")]
-    KeyHandleInvalid(String),
+    KeyHandleInvalid(Text),
     /// The key's value can't be digested.
     #[error("{0}")]
-    KeyIndigestible(String),
+    KeyIndigestible(Text),
     /// The key has a length that is not possible.
     #[error("{0}")]
-    KeySizeRange(String),
+    KeySizeRange(Text),
     /// The key can't be wrapped.
     #[error("{0}")]
-    KeyNotWrappable(String),
+    KeyNotWrappable(Text),
     /// The key can't leave: CKA_EXTRACTABLE is false.
     #[error("{0}")]
-    KeyUnextractable(String),
+    KeyUnextractable(Text),
     /// The key's type does not fit the mechanism.
     #[error("{0}")]
-    KeyTypeInconsistent(String),
+    KeyTypeInconsistent(Text),
     /// The mechanism is unknown, or not for this.
     #[error("mechanism {0:#x} is not supported for this operation")]
     MechanismInvalid(CK_MECHANISM_TYPE),
     /// The mechanism's parameter is wrong.
     #[error("{0}")]
-    MechanismParamInvalid(String),
+    MechanismParamInvalid(Text),
     /// The handle names no object.
     #[error("object handle {0} is not valid")]
     ObjectHandleInvalid(u64),
     /// No operation is under way that this belongs to.
     #[error("{0}")]
-    OperationNotInitialized(String),
+    OperationNotInitialized(Text),
     /// The PIN is wrong: the chip says so, or it is no recovery code.
     #[error("the PIN is wrong")]
     PinIncorrect,
     /// What is to become a PIN can't be one.
     #[error("{0}")]
-    PinInvalid(String),
+    PinInvalid(Text),
     /// What is to become a PIN is too short or too long.
     #[error("{0}")]
-    PinLenRange(String),
+    PinLenRange(Text),
     /// The chip has no random numbers to give (its configuration is not locked).
     #[error("{0}")]
-    RandomNoRng(String),
+    RandomNoRng(Text),
     /// A read-only session can't change token objects.
     #[error("a read-only session can't change token objects: open one with CKF_RW_SESSION")]
     SessionReadOnly,
@@ -102,31 +103,26 @@ pub enum Error {
     #[error("the signature does not match")]
     SignatureInvalid,
     /// The signature has a length that is not possible.
-    #[error("a signature of {got} bytes, where {expected} were expected")]
-    SignatureLenRange {
-        /// Bytes given.
-        got: usize,
-        /// Bytes that one has.
-        expected: usize,
-    },
+    #[error("{0}")]
+    SignatureLenRange(Text),
     /// The state has no text: a defect of this module.
     #[error("{0}")]
-    State(String),
+    State(Text),
     /// A template lacks an attribute.
     #[error("{0}")]
-    TemplateIncomplete(String),
+    TemplateIncomplete(Text),
     /// A template's attributes contradict each other or what a slot can be.
     #[error("{0}")]
-    TemplateInconsistent(String),
+    TemplateInconsistent(Text),
     /// No chip answers where the configuration says.
     #[error("{0}")]
-    TokenNotPresent(String),
+    TokenNotPresent(Text),
     /// Something answers, but it is not an ATECC608.
     #[error("{0}")]
-    TokenNotRecognized(String),
+    TokenNotRecognized(Text),
     /// The state folder can't be written.
     #[error("{0}")]
-    TokenWriteProtected(String),
+    TokenWriteProtected(Text),
     /// Something is wrong with the key to unwrap with.
     #[error("the unwrapping key: {0}")]
     UnwrappingKey(Box<Error>),
@@ -138,13 +134,13 @@ pub enum Error {
     WrappedKeyInvalid,
     /// The wrapped key has a length that is not possible.
     #[error("{0}")]
-    WrappedKeyLenRange(String),
+    WrappedKeyLenRange(Text),
     /// Somebody else is logged in: user and security officer exclude each other.
     #[error("somebody else is logged in: log out first")]
     UserAnotherAlreadyLoggedIn,
     /// The user has no PIN.
     #[error("{0}")]
-    UserPinNotInitialized(String),
+    UserPinNotInitialized(Text),
     /// The user is logged in already.
     #[error("already logged in")]
     UserAlreadyLoggedIn,
@@ -153,7 +149,20 @@ pub enum Error {
     UserNotLoggedIn,
     /// The user type is not one of this token.
     #[error("{0}")]
-    UserTypeInvalid(String),
+    UserTypeInvalid(Text),
+}
+
+impl Error {
+    /// A signature or MAC of `got` bytes, where `expected` are right.
+    pub(crate) fn signature_len(got: usize, expected: usize) -> Self {
+        Self::SignatureLenRange(format!("a signature of {got} bytes, where {expected} were expected").into())
+    }
+}
+
+impl From<chip::Error> for Error {
+    fn from(error: chip::Error) -> Self {
+        Self::Device(Box::new(error))
+    }
 }
 
 /// Returns the message of a driver's error as the user of a token or of the tool reads it: with what to do, and a login in the

@@ -76,9 +76,9 @@ impl Feature {
 pub(super) fn next(turn: &mut Turn<'_>) -> Result<Vec<u8>> {
     turn.chip.increment_counter(COUNTER).map(|value| value.to_be_bytes().to_vec()).map_err(|error| {
         if error.has_status(atecc608_wire::Status::EXECUTION_ERROR) {
-            Error::DeviceError("the monotonic counter has reached its end".to_owned())
+            Error::DeviceError("the monotonic counter has reached its end".into())
         } else {
-            Error::Device(error)
+            error.into()
         }
     })
 }

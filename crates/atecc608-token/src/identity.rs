@@ -56,10 +56,10 @@ impl Identity {
     ) -> Result<Arc<Self>> {
         let serial = zone.serial_number();
         if !model.is_608() {
-            return Err(Error::TokenNotRecognized(format!(
-                "the chip {serial} is {}, not an ATECC608: this module can't use it",
-                words::a_model(model)
-            )));
+            let model = words::a_model(model);
+            return Err(Error::TokenNotRecognized(
+                format!("the chip {serial} is {model}, not an ATECC608: this module can't use it").into(),
+            ));
         }
         let place = format!("{} at {:#04x}", token.bus, token.address);
         if simulated {
@@ -110,7 +110,7 @@ impl Identity {
         if self.is_provisioned() {
             return Ok(());
         }
-        Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".to_owned()))
+        Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".into()))
     }
 
     /// What the configuration lets keys do.

@@ -45,7 +45,7 @@ impl ImportRequest {
         class::check_template::<PrivateKey>(Ways::CREATE, template)?;
         if template.boolean(CKA_TOKEN)? != Some(true) {
             return Err(Error::TemplateInconsistent(
-                "CKA_TOKEN must be true: a private key is kept in the chip, or not at all".to_owned(),
+                "CKA_TOKEN must be true: a private key is kept in the chip, or not at all".into(),
             ));
         }
         if !session.read_write {
@@ -53,29 +53,27 @@ impl ImportRequest {
         }
         if template.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
             return Err(Error::TemplateInconsistent(
-                "CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use".to_owned(),
+                "CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use".into(),
             ));
         }
-        let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template"));
+        let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
         match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
             CKK_EC => {}
             other => {
-                return Err(Error::AttributeValueInvalid(format!(
-                    "CKA_KEY_TYPE: {other:#x}, where the chip takes CKK_EC only"
-                )))
+                return Err(Error::AttributeValueInvalid(
+                    format!("CKA_KEY_TYPE: {other:#x}, where the chip takes CKK_EC only").into(),
+                ))
             }
         }
         if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
-            return Err(Error::CurveNotSupported(
-                "CKA_EC_PARAMS: the chip takes P-256 (prime256v1) keys only".to_owned(),
-            ));
+            return Err(Error::CurveNotSupported("CKA_EC_PARAMS: the chip takes P-256 (prime256v1) keys only".into()));
         }
         let (scalar, point) = key_pair(template.bytes(CKA_VALUE).ok_or_else(|| missing("CKA_VALUE"))?)?;
         let other_point = template.bytes(CKA_EC_POINT).is_some_and(|given| Point::from_caller(given) != Some(point));
         let other_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
         if other_point || other_info.is_some_and(|info| info != point.public_key_info()) {
             return Err(Error::TemplateInconsistent(
-                "CKA_EC_POINT or CKA_PUBLIC_KEY_INFO is not the public key of CKA_VALUE".to_owned(),
+                "CKA_EC_POINT or CKA_PUBLIC_KEY_INFO is not the public key of CKA_VALUE".into(),
             ));
         }
         Ok(Self {
@@ -91,7 +89,7 @@ impl ImportRequest {
 
 /// The scalar, big-endian with or without its leading zeros, and its public point.
 fn key_pair(value: &[u8]) -> Result<(Zeroizing<[u8; 32]>, Point)> {
-    let invalid = || Error::AttributeValueInvalid("CKA_VALUE is no private key of P-256".to_owned());
+    let invalid = || Error::AttributeValueInvalid("CKA_VALUE is no private key of P-256".into());
     let zeros = value.iter().take_while(|byte| **byte == 0).count();
     let digits = &value[zeros..];
     let mut scalar = Zeroizing::new([0; 32]);
@@ -148,9 +146,9 @@ fn write(
     // From here on a failure leaves the intent open: the next look at the slot tells what is in it.
     let now = turn.converse(|awake| read_point(awake, slot))?;
     if now != Some(point) {
-        return Err(Error::DeviceError(format!(
-            "slot {slot}: the chip does not hold the key that was written: bus or chip is faulty"
-        )));
+        return Err(Error::DeviceError(
+            format!("slot {slot}: the chip does not hold the key that was written: bus or chip is faulty").into(),
+        ));
     }
     commit_intent(turn, slot, &intent, point)
 }
@@ -166,16 +164,19 @@ fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Be
     let named = named.map(|key| key.slot).filter(|slot| all.contains(slot));
     let candidates = match (request.slot, named) {
         (Some(slot), _) if !all.contains(&slot) => {
-            return Err(Error::ActionProhibited(format!(
+            return Err(Error::ActionProhibited(
+                format!(
                 "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not let it take a private key from \
                  outside"
-            )))
+            )
+                .into(),
+            ))
         }
         (Some(slot), _) | (None, Some(slot)) => vec![slot],
         (None, None) => all,
     };
     for slot in candidates.iter().copied() {
-        let before = turn.chip.slot_before_generation(slot).map_err(Error::Device)?;
+        let before = turn.chip.slot_before_generation(slot).map_err(Error::from)?;
         if is_free(&known, slot, before)? {
             return Ok((slot, before));
         }
@@ -185,11 +186,11 @@ fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Be
     Err(match numbers.as_slice() {
         [] => Error::ActionProhibited(
             "no slot of this chip takes a private key from outside: generate one in the chip (C_GenerateKeyPair)"
-                .to_owned(),
+                .into(),
         ),
-        numbers => Error::DeviceMemory(format!(
-            "slot {} takes a private key from outside and holds one: destroy it first",
-            numbers.join(", ")
-        )),
+        numbers => Error::DeviceMemory(
+            format!("slot {} takes a private key from outside and holds one: destroy it first", numbers.join(", "))
+                .into(),
+        ),
     })
 }

@@ -88,7 +88,9 @@ fn check_provisioned(known: &Known) -> Result<()> {
         return Ok(());
     }
     let command = profile::next_command(known.zone());
-    Err(Error::DeviceError(format!("the chip is not provisioned: it has no keys yet; `{command}` shows what to do")))
+    Err(Error::DeviceError(
+        format!("the chip is not provisioned: it has no keys yet; `{command}` shows what to do").into(),
+    ))
 }
 
 fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {
@@ -103,7 +105,7 @@ fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {
     };
     let known = turn.known();
     let locked = known.zone().slot_locked(slot);
-    let pair = known.pair(slot).ok_or_else(|| Error::State(format!("slot {slot} is no key slot")))?;
+    let pair = known.pair(slot).ok_or_else(|| Error::State(format!("slot {slot} is no key slot").into()))?;
     let id = match Half::Private.attribute(&pair, CKA_ID) {
         Answer::Value(id) => Some(id),
         _ => None,
@@ -123,9 +125,9 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
             let has_a_key = known.zone().key_config(*slot).is_p256_private()
                 && turn.converse(|awake| read_point(awake, *slot))?.is_some();
             return Err(Error::KeyHandleInvalid(if has_a_key {
-                format!("{problem} (`atecc608 attest --public` prints its public key)")
+                format!("{problem} (`atecc608 attest --public` prints its public key)").into()
             } else {
-                problem
+                problem.into()
             }));
         }
     }
@@ -140,10 +142,10 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     slots.into_iter().find(may_be).ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
             KeyName::Slot(slot) => {
-                format!("slot {slot} holds no key: `atecc608 key generate --slot {slot}` makes one")
+                format!("slot {slot} holds no key: `atecc608 key generate --slot {slot}` makes one").into()
             }
             KeyName::Label(label) => {
-                format!("no private key is called \"{label}\": `atecc608 key list` shows which there are")
+                format!("no private key is called \"{label}\": `atecc608 key list` shows which there are").into()
             }
         })
     })

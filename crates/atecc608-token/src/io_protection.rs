@@ -82,18 +82,22 @@ pub(crate) fn kdf_is_hmac(turn: &mut Turn<'_>, slot: Slot, io_key: &IoKey) -> Re
 pub(crate) fn transport_key(turn: &Turn<'_>, slot: Slot, key_slot: Slot) -> Result<(Slot, IoKey)> {
     let known = turn.known();
     if key_slot != known.zone().chip_options().io_key() {
-        return Err(Error::ActionProhibited(format!(
-            "slot {slot} is written encrypted with the key in slot {key_slot}, which this host does not know"
-        )));
+        return Err(Error::ActionProhibited(
+            format!("slot {slot} is written encrypted with the key in slot {key_slot}, which this host does not know")
+                .into(),
+        ));
     }
     let file = &known.identity.io_key;
-    let key = file.load().map_err(|error| Error::ActionProhibited(error.to_string()))?;
+    let key = file.load().map_err(|error| Error::ActionProhibited(error.to_string().into()))?;
     let key = key.ok_or_else(|| {
-        Error::ActionProhibited(format!(
+        Error::ActionProhibited(
+            format!(
             "slot {slot} is written encrypted with the IO protection key, which is not on this host: {} is missing \
              (atecc608 provision made it)",
             file.path().display()
-        ))
+        )
+            .into(),
+        )
     })?;
     Ok((key_slot, key))
 }
@@ -102,18 +106,21 @@ pub(crate) fn transport_key(turn: &Turn<'_>, slot: Slot, key_slot: Slot) -> Resu
 /// nonce that such a write begins with (nobody has asked silicon yet).
 pub(crate) fn write_refused(turn: &Turn<'_>, slot: Slot, error: chip::Error) -> Error {
     if !error.has_status(Status::EXECUTION_ERROR) {
-        return Error::Device(error);
+        return error.into();
     }
     let known = turn.known();
     let file = known.identity.io_key.path().display();
     if known.identity.scheme.is_some_and(|scheme| scheme.guards(slot)) {
-        return Error::ActionProhibited(format!(
-            "slot {slot}: the chip refused the write: {file} does not hold this chip's IO protection key, or its \
+        return Error::ActionProhibited(
+            format!(
+                "slot {slot}: the chip refused the write: {file} does not hold this chip's IO protection key, or its \
              authorisation ends with a Nonce, and then a slot that wants the PIN takes no encrypted write \
              (docs/security.md): generate keys in the chip instead"
-        ));
+            )
+            .into(),
+        );
     }
-    Error::DeviceError(format!(
-        "slot {slot}: the chip refused the write; does {file} hold this chip's IO protection key?"
-    ))
+    Error::DeviceError(
+        format!("slot {slot}: the chip refused the write; does {file} hold this chip's IO protection key?").into(),
+    )
 }

@@ -52,7 +52,7 @@ pub(super) fn derive(
                 _ => {
                     return Err(Error::MechanismParamInvalid(
                         "CK_HKDF_PARAMS: bExtract alone makes a key of 32 bytes, and one of the two must be true"
-                            .to_owned(),
+                            .into(),
                     ))
                 }
             }
@@ -61,7 +61,7 @@ pub(super) fn derive(
             check_hash(*hash)?;
             tls_prf(token, deadline, &base, &[&label[..], seed].concat(), len)?
         }
-        _ => return Err(Error::MechanismParamInvalid("the mechanism's parameter is missing".to_owned())),
+        _ => return Err(Error::MechanismParamInvalid("the mechanism's parameter is missing".into())),
     };
     request.for_session(session, key_type, value)
 }
@@ -69,7 +69,7 @@ pub(super) fn derive(
 fn check_hash(hash: CK_MECHANISM_TYPE) -> Result<()> {
     match hash {
         CKM_SHA256 => Ok(()),
-        other => Err(Error::MechanismParamInvalid(format!("the hash {other:#x}: only CKM_SHA256 is supported"))),
+        other => Err(Error::MechanismParamInvalid(format!("the hash {other:#x}: only CKM_SHA256 is supported").into())),
     }
 }
 
@@ -78,7 +78,7 @@ fn extract(token: &Arc<Token>, deadline: &mut Deadline, base: &SecretKey, salt: 
     let SecretKey::Host { value: base, .. } = base else {
         return Err(Error::KeyFunctionNotPermitted(
             "a secret in the chip can be expanded (bExtract false), not extracted from: it never leaves the chip"
-                .to_owned(),
+                .into(),
         ));
     };
     let given = |value: &[u8]| SecretKey::Host { key_type: CKK_GENERIC_SECRET, value: Zeroizing::new(value.to_vec()) };

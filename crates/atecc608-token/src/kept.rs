@@ -35,10 +35,9 @@ impl Kept {
     pub fn set(&mut self, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<()> {
         check(attribute, value)?;
         if value.len() > MAX_LEN {
-            return Err(Error::AttributeValueInvalid(format!(
-                "attribute {attribute:#x}: {} bytes, where at most {MAX_LEN} are kept",
-                value.len()
-            )));
+            return Err(Error::AttributeValueInvalid(
+                format!("attribute {attribute:#x}: {} bytes, where at most {MAX_LEN} are kept", value.len()).into(),
+            ));
         }
         self.0.retain(|(kept, _)| *kept != attribute);
         let is_default = value.is_empty() || (is_permission(attribute) && value == bool_value(true));
@@ -66,7 +65,7 @@ impl Kept {
 
     fn check(&self, permission: CK_ATTRIBUTE_TYPE, name: &str) -> Result<()> {
         if self.denies(permission) {
-            return Err(Error::ActionProhibited(format!("{name} of the object is false")));
+            return Err(Error::ActionProhibited(format!("{name} of the object is false").into()));
         }
         Ok(())
     }
@@ -123,5 +122,7 @@ pub fn check(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<()> {
     if good {
         return Ok(());
     }
-    Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} can't have this value ({} bytes)", value.len())))
+    Err(Error::AttributeValueInvalid(
+        format!("attribute {attribute:#x} can't have this value ({} bytes)", value.len()).into(),
+    ))
 }

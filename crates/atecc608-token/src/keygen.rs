@@ -46,7 +46,7 @@ impl KeyPairRequest {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
         super::digest::no_parameter(mechanism)?;
-        let inconsistent = |text: &str| Err(Error::TemplateInconsistent(text.to_owned()));
+        let inconsistent = |text: &str| Err(Error::TemplateInconsistent(text.to_owned().into()));
         class::check_template::<PublicKey>(Ways::GENERATE_PAIR, public)?;
         class::check_template::<PrivateKey>(Ways::GENERATE_PAIR, private)?;
         for (template, class) in [(public, CKO_PUBLIC_KEY), (private, CKO_PRIVATE_KEY)] {
@@ -58,13 +58,11 @@ impl KeyPairRequest {
             }
         }
         match public.bytes(CKA_EC_PARAMS).or_else(|| private.bytes(CKA_EC_PARAMS)) {
-            None => {
-                return Err(Error::TemplateIncomplete("CKA_EC_PARAMS is missing from the public template".to_owned()))
-            }
+            None => return Err(Error::TemplateIncomplete("CKA_EC_PARAMS is missing from the public template".into())),
             Some(params) if params == P256_PARAMS => {}
             Some(_) => {
                 return Err(Error::CurveNotSupported(
-                    "CKA_EC_PARAMS: the chip makes P-256 (prime256v1) keys only".to_owned(),
+                    "CKA_EC_PARAMS: the chip makes P-256 (prime256v1) keys only".into(),
                 ))
             }
         }
@@ -79,11 +77,12 @@ impl KeyPairRequest {
         if private.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
             return inconsistent("CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use");
         }
-        let text =
-            |template: &Template| Ok(template.text(CKA_LABEL)?.filter(|label| !label.is_empty()).map(str::to_owned));
+        let text = |template: &Template| -> Result<Option<String>> {
+            Ok(template.text(CKA_LABEL)?.filter(|label| !label.is_empty()).map(str::to_owned))
+        };
         // python-pkcs11 sends empty ones for names that were not given; a private key must have an id.
         let id = |template: &'t Template| template.bytes(CKA_ID).filter(|id| !id.is_empty());
-        let (public_label, private_label): (_, Option<String>) = (text(public)?, text(private)?);
+        let (public_label, private_label) = (text(public)?, text(private)?);
         let label = private_label.or_else(|| public_label.clone());
         Ok(Self {
             public_label: public_label.filter(|public| label.as_ref() != Some(public)),
@@ -112,7 +111,7 @@ pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Cre
         let same_label = known.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
         return Err(match label {
             Some(label) if same_label => second_label(slot, &label),
-            _ => Error::DeviceMemory(format!("slot {slot} holds a key: destroy it first")),
+            _ => Error::DeviceMemory(format!("slot {slot} holds a key: destroy it first").into()),
         });
     }
     let intent = Intent {
@@ -137,10 +136,13 @@ pub(super) fn destroy(turn: &mut Turn<'_>, key: KeyRef) -> Result<()> {
     let slot = key.slot;
     let known = turn.known();
     if !known.key_slot(slot).is_some_and(|key| key.generate) {
-        return Err(Error::ActionProhibited(format!(
+        return Err(Error::ActionProhibited(
+            format!(
             "the key in slot {slot} is permanent: the slot's configuration or lock forbids GenKey (CKA_DESTROYABLE is \
              false)"
-        )));
+        )
+            .into(),
+        ));
     }
     if let Some(state) = known.state().slot(slot) {
         state.kept.check_destroyable()?;
@@ -166,8 +168,9 @@ fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, 
     if let Err(error) = &generated {
         withdraw_intent(turn, slot, error);
     }
-    let point = Point::from_xy(&generated.map_err(Error::Device)?)
-        .ok_or_else(|| Error::DeviceError(format!("slot {slot}: the new public key is not on the curve P-256")))?;
+    let point = Point::from_xy(&generated.map_err(Error::from)?).ok_or_else(|| {
+        Error::DeviceError(format!("slot {slot}: the new public key is not on the curve P-256").into())
+    })?;
     commit_intent(turn, slot, &intent, point)
 }
 
@@ -207,7 +210,7 @@ pub(super) fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
         Before::Empty => Ok(None),
         Before::Holds(xy) => Point::from_xy(&xy)
             .map(|point| Some(point.uncompressed().to_vec()))
-            .ok_or_else(|| Error::DeviceError("the slot's public key is not on the curve P-256".to_owned())),
+            .ok_or_else(|| Error::DeviceError("the slot's public key is not on the curve P-256".into())),
     }
 }
 
@@ -221,14 +224,14 @@ pub(super) fn is_free(known: &Known, slot: Slot, before: Before) -> Result<bool>
 fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, Before)> {
     let known = turn.known();
     if let Some(slot) = named_slot(&known.identity, request)? {
-        return Ok((slot, turn.chip.slot_before_generation(slot).map_err(Error::Device)?));
+        return Ok((slot, turn.chip.slot_before_generation(slot).map_err(Error::from)?));
     }
     let candidates: Vec<Slot> =
         known.identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot).collect();
     learn::presence(turn, &candidates)?;
     for slot in candidates.iter().copied() {
         if turn.known().known_presence(slot) == Some(false) {
-            let before = turn.chip.slot_before_generation(slot).map_err(Error::Device)?;
+            let before = turn.chip.slot_before_generation(slot).map_err(Error::from)?;
             if is_free(&known, slot, before)? {
                 return Ok((slot, before));
             }
@@ -237,11 +240,12 @@ fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, B
         }
     }
     Err(Error::DeviceMemory(match candidates.as_slice() {
-        [] => "no slot of this chip takes a new key: their keys are permanent".to_owned(),
+        [] => "no slot of this chip takes a new key: their keys are permanent".to_owned().into(),
         slots => format!(
             "no slot is free: slots {} hold keys; destroy one first",
             slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
-        ),
+        )
+        .into(),
     }))
 }
 
@@ -250,9 +254,12 @@ fn named_slot(identity: &Identity, request: &KeyPairRequest) -> Result<Option<Sl
     if let Some(slot) = request.slot {
         return match identity.key_slot(slot) {
             Some(key) if key.generate => Ok(Some(slot)),
-            _ => Err(Error::ActionProhibited(format!(
+            _ => Err(Error::ActionProhibited(
+                format!(
                 "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not let it take a new signing key"
-            ))),
+            )
+                .into(),
+            )),
         };
     }
     let named = |key: &&KeySlot| Some(&key.default_label) == request.label.as_ref();
@@ -260,10 +267,9 @@ fn named_slot(identity: &Identity, request: &KeyPairRequest) -> Result<Option<Sl
         if key.generate {
             return Ok(Some(key.slot));
         }
-        return Err(Error::ActionProhibited(format!(
-            "CKA_LABEL names slot {} (\"{}\"), whose key is permanent",
-            key.slot, key.default_label
-        )));
+        return Err(Error::ActionProhibited(
+            format!("CKA_LABEL names slot {} (\"{}\"), whose key is permanent", key.slot, key.default_label).into(),
+        ));
     }
     Ok(None)
 }
@@ -298,7 +304,8 @@ pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) 
 }
 
 fn second_label(slot: Slot, label: &str) -> Error {
-    Error::AttributeValueInvalid(format!(
-        "the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique"
-    ))
+    Error::AttributeValueInvalid(
+        format!("the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique")
+            .into(),
+    )
 }

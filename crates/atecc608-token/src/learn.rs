@@ -66,7 +66,9 @@ pub(crate) fn point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
     let point = turn.converse(|awake| read_point(awake, slot))?;
     let Some(point) = point else {
         key_differs(turn, slot, None)?;
-        return Err(Error::KeyHandleInvalid(format!("slot {slot} holds no key, or does not tell its public key")));
+        return Err(Error::KeyHandleInvalid(
+            format!("slot {slot} holds no key, or does not tell its public key").into(),
+        ));
     };
     if turn.known().known_point(slot) != Some(point) {
         key_differs(turn, slot, Some(point))?;
@@ -82,9 +84,9 @@ pub(crate) fn point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
 pub(crate) fn same_point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
     let (before, now) = (turn.known().known_point(slot), point_anew(turn, slot)?);
     if before.is_some_and(|before| before != now) {
-        return Err(Error::KeyHandleInvalid(format!(
-            "slot {slot} holds another key than when it was found: find the key again"
-        )));
+        return Err(Error::KeyHandleInvalid(
+            format!("slot {slot} holds another key than when it was found: find the key again").into(),
+        ));
     }
     Ok(now)
 }
@@ -106,9 +108,9 @@ fn key_differs(turn: &mut Turn<'_>, slot: Slot, point: Option<Point>) -> Result<
 /// The public key of the private key in the slot; none if there is none or it is not told.
 pub(crate) fn read_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
     match awake.public_key(slot)? {
-        Some(xy) => Point::from_xy(&xy)
-            .map(Some)
-            .ok_or_else(|| chip::Error::Mismatch(format!("slot {slot}: the public key is not on the curve P-256"))),
+        Some(xy) => Point::from_xy(&xy).map(Some).ok_or_else(|| {
+            chip::Error::Mismatch(format!("slot {slot}: the public key is not on the curve P-256").into())
+        }),
         None => Ok(None),
     }
 }

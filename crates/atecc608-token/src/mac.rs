@@ -56,9 +56,9 @@ impl MacOperation {
             CKM_SHA256_HMAC_GENERAL | CKM_AES_CMAC_GENERAL => match mechanism.parameter {
                 Parameter::Number(len) if len >= 1 && len <= whole as u64 => len as usize,
                 _ => {
-                    return Err(Error::MechanismParamInvalid(format!(
-                        "the parameter is the length of the code, 1 to {whole} bytes"
-                    )))
+                    return Err(Error::MechanismParamInvalid(
+                        format!("the parameter is the length of the code, 1 to {whole} bytes").into(),
+                    ))
                 }
             },
             _ => {
@@ -88,9 +88,10 @@ impl MacOperation {
             Work::HostHmac(hmac) => hmac.update(data),
             Work::Cmac(cmac) => cmac.update(deadline, data)?,
             Work::ChipHmac { message, .. } if message.len() + data.len() > MAX_IN_CHIP => {
-                return Err(Error::DataLenRange(format!(
-                    "the chip authenticates at most {MAX_IN_CHIP} bytes: give it the message's digest instead"
-                )))
+                return Err(Error::DataLenRange(
+                    format!("the chip authenticates at most {MAX_IN_CHIP} bytes: give it the message's digest instead")
+                        .into(),
+                ))
             }
             Work::ChipHmac { message, .. } => message.extend_from_slice(data),
         }
@@ -117,7 +118,7 @@ impl MacOperation {
     /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], those of the chip.
     pub fn verify(self, deadline: &mut Deadline, code: &[u8]) -> Result<()> {
         if code.len() != self.len {
-            return Err(Error::SignatureLenRange { got: code.len(), expected: self.len });
+            return Err(Error::signature_len(code.len(), self.len));
         }
         if bool::from(self.finish(deadline)?.ct_eq(code)) {
             Ok(())
@@ -131,7 +132,7 @@ fn hmac(token: &Arc<Token>, key: &SecretKey) -> Result<Work> {
     Ok(match key {
         SecretKey::Host { value, .. } => {
             let hmac = <Hmac<Sha256> as Mac>::new_from_slice(value);
-            let hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not take a key of this length".to_owned()))?;
+            let hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not take a key of this length".into()))?;
             Work::HostHmac(Box::new(hmac))
         }
         SecretKey::Chip(key) => {

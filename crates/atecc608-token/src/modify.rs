@@ -104,7 +104,7 @@ pub(super) fn set_secret_attributes(secret: &mut StoredSecret, template: &Templa
 /// [`Error::ActionProhibited`] if CKA_COPYABLE is false, [`Error::AttributeReadOnly`].
 pub(super) fn copy_of(source: &SessionObject, template: &Template) -> Result<Template> {
     if source.attributes.boolean(CKA_COPYABLE)? != Some(true) {
-        return Err(Error::ActionProhibited("CKA_COPYABLE of the object is false".to_owned()));
+        return Err(Error::ActionProhibited("CKA_COPYABLE of the object is false".into()));
     }
     let attributes = source.attributes.iter().filter(|(attribute, _)| class::is_copied(source, *attribute));
     let mut copy = Template::new(attributes.map(|(ty, value)| (ty, Zeroizing::new(value.to_vec()))).collect());
@@ -124,7 +124,7 @@ pub(super) fn copy_of(source: &SessionObject, template: &Template) -> Result<Tem
 /// [`Error::AttributeReadOnly`] for anything else.
 pub(super) fn set_session_attributes(object: &mut SessionObject, template: &Template) -> Result<()> {
     if object.attributes.boolean(CKA_MODIFIABLE)? == Some(false) {
-        return Err(Error::ActionProhibited("CKA_MODIFIABLE of the object is false".to_owned()));
+        return Err(Error::ActionProhibited("CKA_MODIFIABLE of the object is false".into()));
     }
     if let Some((other, _)) =
         template.iter().find(|(attribute, value)| !class::may_change_in_session(object, *attribute, value))

@@ -83,7 +83,7 @@ impl Profile {
             slots: slots.collect::<Result<_, _>>()?,
         };
         if profile.slots.len() != 16 {
-            return Err((document.span(), "expected the slots 0 to 15".to_owned()));
+            return Err(Problem::new(document.span(), "expected the slots 0 to 15"));
         }
         document.finish()?;
         Ok(profile)
@@ -133,7 +133,7 @@ pub fn all() -> &'static [Profile] {
     PROFILES.get_or_init(|| {
         let parsed = FILES.iter().filter_map(|(name, text)| match Profile::parse(text) {
             Ok(profile) => Some(profile),
-            Err((_, problem)) => {
+            Err(problem) => {
                 log::error!("profile {name}: {problem}");
                 None
             }

@@ -45,10 +45,13 @@ impl Message {
 
     pub(super) fn update(&mut self, data: &[u8]) -> Result<()> {
         match self {
-            Self::Digest(digest) if digest.len() + data.len() > MAX_DIGEST => Err(Error::DataLenRange(format!(
-                "CKM_ECDSA takes a digest of 1 to {MAX_DIGEST} bytes; {} were given",
-                digest.len() + data.len()
-            ))),
+            Self::Digest(digest) if digest.len() + data.len() > MAX_DIGEST => Err(Error::DataLenRange(
+                format!(
+                    "CKM_ECDSA takes a digest of 1 to {MAX_DIGEST} bytes; {} were given",
+                    digest.len() + data.len()
+                )
+                .into(),
+            )),
             Self::Digest(digest) => {
                 digest.extend(data);
                 Ok(())
@@ -65,9 +68,9 @@ impl Message {
     pub(super) fn finish(self) -> Result<[u8; 32]> {
         let digest = match self {
             Self::Digest(digest) if digest.is_empty() => {
-                return Err(Error::DataLenRange(format!(
-                    "CKM_ECDSA takes a digest of 1 to {MAX_DIGEST} bytes; none was given"
-                )))
+                return Err(Error::DataLenRange(
+                    format!("CKM_ECDSA takes a digest of 1 to {MAX_DIGEST} bytes; none was given").into(),
+                ))
             }
             Self::Digest(digest) => digest,
             Self::Hashed(hasher) => hasher.finish(),
@@ -113,7 +116,7 @@ impl SignOperation {
         if token.known(token.deadline())?.key_slot(slot).is_some_and(|key| key.sign) {
             return Ok(Self::Ecdsa { key, message });
         }
-        Err(Error::KeyFunctionNotPermitted(format!("slot {slot} is configured not to sign (CKA_SIGN is false)")))
+        Err(Error::KeyFunctionNotPermitted(format!("slot {slot} is configured not to sign (CKA_SIGN is false)").into()))
     }
 
     /// Bytes of the signature or code.
@@ -184,7 +187,9 @@ fn sign(turn: &mut Turn<'_>, key: KeyRef, digest: &[u8; 32]) -> Result<[u8; 64]>
         sign_once(turn, slot, digest)?
     };
     now.verify(digest, &signature).map(|()| signature).map_err(|_| {
-        Error::DeviceError(format!("a signature of slot {slot} does not verify on the host: bus or chip is faulty"))
+        Error::DeviceError(
+            format!("a signature of slot {slot} does not verify on the host: bus or chip is faulty").into(),
+        )
     })
 }
 
@@ -196,15 +201,15 @@ fn sign_once(turn: &mut Turn<'_>, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 
 fn verification_key(token: &Token, key: ObjectHandle, mechanism: CK_MECHANISM_TYPE) -> Result<Point> {
     match token.key_object(key)? {
         ObjectKey::PublicKey(_) | ObjectKey::Session(_) => {}
-        _ => return Err(Error::KeyTypeInconsistent("the handle names no public key".to_owned())),
+        _ => return Err(Error::KeyTypeInconsistent("the handle names no public key".into())),
     }
     let deadline = token.deadline();
     let attribute = |attribute| token.attribute(key, attribute, deadline);
     let point = attribute(CKA_EC_POINT).ok().and_then(|point| Point::from_caller(&point));
-    let point = point.ok_or_else(|| Error::KeyTypeInconsistent("the handle names no P-256 public key".to_owned()))?;
+    let point = point.ok_or_else(|| Error::KeyTypeInconsistent("the handle names no P-256 public key".into()))?;
     let read = |ty| attribute(ty).map(|value| Template::new(vec![(ty, value)]));
     if read(CKA_VERIFY)?.boolean(CKA_VERIFY)? != Some(true) {
-        return Err(Error::KeyFunctionNotPermitted("CKA_VERIFY of the key is false".to_owned()));
+        return Err(Error::KeyFunctionNotPermitted("CKA_VERIFY of the key is false".into()));
     }
     let allowed = read(CKA_ALLOWED_MECHANISMS)?.mechanisms(CKA_ALLOWED_MECHANISMS)?;
     match allowed.unwrap_or_default().contains(&mechanism) {
@@ -260,9 +265,7 @@ impl VerifyOperation {
     pub fn finish(self, deadline: &mut Deadline, signature: &[u8]) -> Result<()> {
         match self {
             Self::Ecdsa { point, message } => {
-                let signature = signature
-                    .try_into()
-                    .map_err(|_| Error::SignatureLenRange { got: signature.len(), expected: ECDSA_LEN })?;
+                let signature = signature.try_into().map_err(|_| Error::signature_len(signature.len(), ECDSA_LEN))?;
                 point.verify(&message.finish()?, signature)
             }
             Self::Mac(mac) => mac.verify(deadline, signature),

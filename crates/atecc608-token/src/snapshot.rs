@@ -134,7 +134,7 @@ impl Snapshot {
         match (&self.known, &self.presence) {
             (Some(known), Presence { last_contact: Some(_), .. }) => Some(Ok(known.clone())),
             (Some(_), Presence { last_failure: Some((_, error)), .. }) => Some(Err(error.clone())),
-            (Some(_), _) => Some(Err(Error::TokenNotPresent("the chip did not answer the last time".to_owned()))),
+            (Some(_), _) => Some(Err(Error::TokenNotPresent("the chip did not answer the last time".into()))),
             (None, Presence { last_failure: Some((_, error @ Error::TokenNotPresent(_))), .. }) => {
                 Some(Err(error.clone()))
             }

@@ -10,7 +10,7 @@ use super::state::{
     Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
 };
 use crate::config;
-use crate::document::{line_of, Placed, Problem, Table};
+use crate::document::{Placed, Problem, Table};
 use atecc608_wire::config_zone::SerialNumber;
 
 /// The only version of the file there is.
@@ -23,7 +23,7 @@ const FORMAT: i64 = 1;
 pub(super) fn read(text: &str, serial: &SerialNumber) -> Result<State, String> {
     Table::parse(text)
         .and_then(|document| state(document, serial))
-        .map_err(|(span, problem)| format!("line {}: {problem}", line_of(text, &span)))
+        .map_err(|problem| format!("line {}: {problem}", problem.line(text)))
 }
 
 fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Problem> {

@@ -123,7 +123,7 @@ impl StateFile {
     /// full. A damaged file is never written over.
     pub(crate) fn change(&self, before: &StateRead, change: &mut dyn FnMut(&mut State)) -> Result<Option<StateRead>> {
         if let Some(damage) = &before.damage {
-            return Err(Error::TokenWriteProtected(damage.clone()));
+            return Err(Error::TokenWriteProtected(damage.clone().into()));
         }
         let mut state = before.state.clone();
         change(&mut state);
@@ -131,14 +131,14 @@ impl StateFile {
             return Ok(None);
         }
         state.generation += 1;
-        let text = state_file::write(&state, &self.serial).map_err(|error| Error::State(error.to_string()))?;
+        let text = state_file::write(&state, &self.serial).map_err(|error| Error::State(error.to_string().into()))?;
         let version = self.write(&text).map_err(|error| {
             let problem = format!("state folder {}: {error}", self.state_dir.join(self.serial.to_string()).display());
             match error.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DeviceMemory(problem),
-                _ => Error::TokenWriteProtected(format!(
-                    "{problem}; it must be writable for labels, ids and certificates"
-                )),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DeviceMemory(problem.into()),
+                _ => Error::TokenWriteProtected(
+                    format!("{problem}; it must be writable for labels, ids and certificates").into(),
+                ),
             }
         })?;
         Ok(Some(StateRead { state, version: Some(version), damage: None }))

@@ -63,9 +63,9 @@ impl Template {
     pub fn check_form(&self) -> Result<()> {
         for (attribute, value) in self.iter() {
             if self.bytes(attribute) != Some(value) {
-                return Err(Error::TemplateInconsistent(format!(
-                    "attribute {attribute:#x} has two values in one template"
-                )));
+                return Err(Error::TemplateInconsistent(
+                    format!("attribute {attribute:#x} has two values in one template").into(),
+                ));
             }
             if BOOLEANS.contains(&attribute) {
                 read_bool(attribute, value)?;
@@ -113,8 +113,9 @@ impl Template {
     pub fn text(&self, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<&str>> {
         self.bytes(attribute)
             .map(|value| {
-                std::str::from_utf8(value)
-                    .map_err(|_| Error::AttributeValueInvalid(format!("attribute {attribute:#x} is not UTF-8 text")))
+                std::str::from_utf8(value).map_err(|_| {
+                    Error::AttributeValueInvalid(format!("attribute {attribute:#x} is not UTF-8 text").into())
+                })
             })
             .transpose()
     }
@@ -124,19 +125,22 @@ fn read_bool(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<bool> {
     match value {
         [0] => Ok(false),
         [1] => Ok(true),
-        _ => {
-            Err(Error::AttributeValueInvalid(format!("attribute {attribute:#x} is not a CK_BBOOL (one byte, 0 or 1)")))
-        }
+        _ => Err(Error::AttributeValueInvalid(
+            format!("attribute {attribute:#x} is not a CK_BBOOL (one byte, 0 or 1)").into(),
+        )),
     }
 }
 
 fn read_ulong(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<CK_ULONG> {
     let bytes = value.try_into().map_err(|_| {
-        Error::AttributeValueInvalid(format!(
-            "attribute {attribute:#x} has {} bytes, where a CK_ULONG has {}",
-            value.len(),
-            size_of::<CK_ULONG>()
-        ))
+        Error::AttributeValueInvalid(
+            format!(
+                "attribute {attribute:#x} has {} bytes, where a CK_ULONG has {}",
+                value.len(),
+                size_of::<CK_ULONG>()
+            )
+            .into(),
+        )
     })?;
     Ok(CK_ULONG::from_ne_bytes(bytes))
 }

@@ -145,7 +145,7 @@ impl Token {
     pub(crate) fn key_object(&self, handle: ObjectHandle) -> Result<ObjectKey> {
         self.object(handle).map_err(|error| match error {
             Error::ObjectHandleInvalid(_) => {
-                Error::KeyHandleInvalid(format!("handle {handle} names no key that is still there"))
+                Error::KeyHandleInvalid(format!("handle {handle} names no key that is still there").into())
             }
             other => other,
         })
@@ -158,7 +158,7 @@ impl Token {
     pub(crate) fn private_key(&self, handle: ObjectHandle) -> Result<KeyRef> {
         match self.key_object(handle)? {
             ObjectKey::PrivateKey(key) => Ok(key),
-            _ => Err(Error::KeyTypeInconsistent("the handle names no private key".to_owned())),
+            _ => Err(Error::KeyTypeInconsistent("the handle names no private key".into())),
         }
     }
 
@@ -244,9 +244,9 @@ impl Token {
         let scheme = self.known(deadline)?.identity.scheme;
         let configured = self.token_config.label.as_ref();
         if let Some(configured) = configured.filter(|configured| scheme.is_none() || **configured != label) {
-            return Err(Error::ActionProhibited(format!(
-                "the configuration gives this token the label \"{configured}\": change it there"
-            )));
+            return Err(Error::ActionProhibited(
+                format!("the configuration gives this token the label \"{configured}\": change it there").into(),
+            ));
         }
         if let Some(scheme) = scheme {
             return change::init_token(self, scheme, so_pin, label);
@@ -255,10 +255,13 @@ impl Token {
         let destroyable = Template::new(vec![(CKA_DESTROYABLE, Zeroizing::new(bool_value(true)))]);
         let objects = find::find(self, &destroyable, deadline)?;
         if !objects.is_empty() {
-            return Err(Error::ActionProhibited(format!(
-                "the token has {} objects: destroy them by name first, C_InitToken never destroys a key",
-                objects.len()
-            )));
+            return Err(Error::ActionProhibited(
+                format!(
+                    "the token has {} objects: destroy them by name first, C_InitToken never destroys a key",
+                    objects.len()
+                )
+                .into(),
+            ));
         }
         self.turn(deadline, |turn| turn.change_state(|state| state.label = Some(label)))
     }
@@ -422,10 +425,10 @@ impl Token {
         digest::no_parameter(mechanism)?;
         let request = SecretRequest::new(session, template)?;
         if template.bytes(CKA_VALUE).is_some() {
-            return Err(Error::TemplateInconsistent("CKA_VALUE: the key is to be generated".to_owned()));
+            return Err(Error::TemplateInconsistent("CKA_VALUE: the key is to be generated".into()));
         }
         if request.key_type.is_some_and(|given| given != key_type) {
-            return Err(Error::TemplateInconsistent("CKA_KEY_TYPE is not what the mechanism makes".to_owned()));
+            return Err(Error::TemplateInconsistent("CKA_KEY_TYPE is not what the mechanism makes".into()));
         }
         let mut value = Zeroizing::new(vec![0; generated_len(key_type, &request)?]);
         if request.on_token {
@@ -562,7 +565,7 @@ impl Token {
 fn random(turn: &mut Turn<'_>, out: &mut [u8]) -> Result<()> {
     if !turn.known().zone().config_locked() {
         return Err(Error::RandomNoRng(
-            "a chip with an unlocked configuration answers a constant instead of random numbers".to_owned(),
+            "a chip with an unlocked configuration answers a constant instead of random numbers".into(),
         ));
     }
     turn.converse(|awake| {
@@ -577,7 +580,7 @@ fn random(turn: &mut Turn<'_>, out: &mut [u8]) -> Result<()> {
 fn mix_host_randomness(value: &mut [u8]) -> Result<()> {
     let mut host = Zeroizing::new(vec![0; value.len()]);
     getrandom::fill(&mut host)
-        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
     value.iter_mut().zip(host.iter()).for_each(|(byte, host)| *byte ^= host);
     Ok(())
 }

@@ -49,8 +49,10 @@ pub(crate) struct Notes<'t> {
     known: Arc<Known>,
 }
 
-/// The work of a turn, whatever its result is.
-type Work<'w> = &'w mut dyn FnMut(&mut Turn<'_>) -> Result<()>;
+/// The work of a turn, whatever its result is. (A `dyn FnMut` is larger, and there are many kinds of work.)
+trait Work {
+    fn run(&mut self, turn: &mut Turn<'_>) -> Result<()>;
+}
 
 /// Work that is done at most once, and its result.
 struct Once<F, T> {
@@ -63,16 +65,22 @@ impl<T, F: FnOnce(&mut Turn<'_>) -> Result<T>> Once<F, T> {
         Self { work: Some(work), result: None }
     }
 
+    fn result(self) -> Result<T> {
+        self.result.ok_or_else(nothing_was_done)
+    }
+}
+
+impl<T, F: FnOnce(&mut Turn<'_>) -> Result<T>> Work for Once<F, T> {
     fn run(&mut self, turn: &mut Turn<'_>) -> Result<()> {
         if let Some(work) = self.work.take() {
             self.result = Some(work(turn)?);
         }
         Ok(())
     }
+}
 
-    fn result(self) -> Result<T> {
-        self.result.ok_or_else(|| Error::DeviceError("nothing was done in the turn".to_owned()))
-    }
+fn nothing_was_done() -> Error {
+    Error::DeviceError("nothing was done in the turn".into())
 }
 
 /// When a chip that is known is asked whether it is still there.
@@ -101,12 +109,12 @@ impl Line {
         work: impl FnOnce(&mut Turn<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut work = Once::new(work);
-        self.wait_for_turn(token, deadline, &mut |turn| work.run(turn))?;
+        self.wait_for_turn(token, deadline, &mut work)?;
         work.result()
     }
 
     /// Compiled once for all kinds of work: there are many.
-    fn wait_for_turn(&self, token: &Token, deadline: Deadline, work: Work<'_>) -> Result<()> {
+    fn wait_for_turn(&self, token: &Token, deadline: Deadline, work: &mut dyn Work) -> Result<()> {
         let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token, deadline))?;
         let guard = side.lock_bus(token, deadline)?;
         side.take_turn(token, guard, work)
@@ -138,7 +146,7 @@ impl Line {
         let side = &mut *self.0.try_lock()?;
         let guard = side.try_lock_bus(token).transpose()?;
         let mut work = Once::new(work);
-        let done = guard.and_then(|guard| side.take_turn(token, guard, &mut |turn| work.run(turn)));
+        let done = guard.and_then(|guard| side.take_turn(token, guard, &mut work));
         Some(done.and_then(|()| work.result()))
     }
 
@@ -200,9 +208,9 @@ impl ChipSide {
                 let place = &token.token_config;
                 let bus = Bus::open(&place.bus, place.address, &config.state_dir).map_err(|error| match error {
                     OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
-                        Error::TokenNotPresent(text)
+                        Error::TokenNotPresent(text.into())
                     }
-                    OpenError::Other(text) => Error::DeviceError(text),
+                    OpenError::Other(text) => Error::DeviceError(text.into()),
                 })?;
                 let mut chip = Chip::new(bus, host_random);
                 if let Some(known) = &token.board.snapshot().known {
@@ -216,12 +224,12 @@ impl ChipSide {
 
     fn lock_bus(&mut self, token: &Token, deadline: Deadline) -> Result<LockGuard> {
         let bus = self.open(token)?.transport_mut();
-        bus.lock(deadline).map_err(|error| Error::DeviceError(error.to_string()))
+        bus.lock(deadline).map_err(|error| Error::DeviceError(error.to_string().into()))
     }
 
     fn try_lock_bus(&mut self, token: &Token) -> Result<Option<LockGuard>> {
         let bus = self.open(token)?.transport_mut();
-        bus.try_lock().map_err(|error| Error::DeviceError(error.to_string()))
+        bus.try_lock().map_err(|error| Error::DeviceError(error.to_string().into()))
     }
 
     /// The chip that answers: identified at the first time, four Reads and an Info; later one Read where it is to be confirmed.
@@ -266,11 +274,11 @@ impl ChipSide {
     }
 
     fn converse<T>(&mut self, work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>) -> Result<T> {
-        self.chip.as_mut().ok_or_else(no_chip)?.converse(work).map_err(Error::Device)
+        self.chip.as_mut().ok_or_else(no_chip)?.converse(work).map_err(Error::from)
     }
 
     /// A whole turn, with the bus locked until the work is done.
-    fn take_turn(&mut self, token: &Token, guard: LockGuard, work: Work<'_>) -> Result<()> {
+    fn take_turn(&mut self, token: &Token, guard: LockGuard, work: &mut dyn Work) -> Result<()> {
         let met = self.meet(token, Confirm::AfterItWasLost);
         let result = met.and_then(|known| self.work(token, known, work));
         drop(guard);
@@ -279,7 +287,7 @@ impl ChipSide {
     }
 
     /// The work of a turn, after what comes before it for all of them.
-    fn work(&mut self, token: &Token, known: Arc<Known>, work: Work<'_>) -> Result<()> {
+    fn work(&mut self, token: &Token, known: Arc<Known>, work: &mut dyn Work) -> Result<()> {
         token.state_access.refresh(&token.board);
         let secret = token.login.user_secret(&token.board);
         let (Some(chip), Some(known)) = (self.chip.as_mut(), token.board.snapshot().known.clone().or(Some(known)))
@@ -295,17 +303,20 @@ impl ChipSide {
         let notes = Notes { token, known };
         let mut turn = Turn { chip, io_protection: &mut self.io_protection, notes };
         let resolved = intents::resolve(&mut turn).and_then(|()| secret::stored::resolve(&mut turn));
-        let result = resolved.and_then(|()| work(&mut turn));
+        let result = resolved.and_then(|()| work.run(&mut turn));
         // The secret stays where it can be wiped.
         turn.chip.set_gate(None);
         result.map_err(|error| match error {
-            Error::Device(error @ chip::Error::NotAuthorised { refused, .. }) => {
-                if refused {
-                    log::warn!("{}", explain(&error));
-                    token.login.end_if_it_rests_on(secret.as_ref(), &token.board);
+            Error::Device(error) => match *error {
+                chip::Error::NotAuthorised { refused, .. } => {
+                    if refused {
+                        log::warn!("{}", explain(&error));
+                        token.login.end_if_it_rests_on(secret.as_ref(), &token.board);
+                    }
+                    Error::UserNotLoggedIn
                 }
-                Error::UserNotLoggedIn
-            }
+                _ => Error::Device(error),
+            },
             other => other,
         })
     }
@@ -315,7 +326,7 @@ impl ChipSide {
         let answered = match error {
             Some(Error::TokenNotPresent(_)) => false,
             Some(Error::Device(error)) if error.is_absence() => false,
-            Some(Error::Device(chip::Error::Bus(_))) => {
+            Some(Error::Device(error)) if matches!(**error, chip::Error::Bus(_)) => {
                 // An adapter that was unplugged and is back is another node behind the same name: open it anew.
                 self.chip = None;
                 false
@@ -342,7 +353,7 @@ impl Turn<'_> {
     /// # Errors
     /// [`Error::Device`].
     pub(crate) fn converse<T>(&mut self, work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>) -> Result<T> {
-        self.chip.converse(work).map_err(Error::Device)
+        self.chip.converse(work).map_err(Error::from)
     }
 
     /// As [`Turn::converse`], but not tried again where the slot's uses are counted for good.
@@ -356,7 +367,7 @@ impl Turn<'_> {
     ) -> Result<T> {
         let limited = self.notes.known.key_slot(slot).is_some_and(|key| key.limited_use);
         let result = if limited { self.chip.converse_once(work) } else { self.chip.converse(work) };
-        result.map_err(Error::Device)
+        result.map_err(Error::from)
     }
 
     /// See [`Notes::learn`].
@@ -383,10 +394,9 @@ impl Turn<'_> {
         if self.notes.known.is_there(key) {
             return Ok(());
         }
-        Err(Error::KeyHandleInvalid(format!(
-            "slot {} holds another key than when it was found, or none: find the key again",
-            key.slot
-        )))
+        Err(Error::KeyHandleInvalid(
+            format!("slot {} holds another key than when it was found, or none: find the key again", key.slot).into(),
+        ))
     }
 
     /// Checks that a secret key is still there.
@@ -397,7 +407,7 @@ impl Turn<'_> {
         if self.notes.known.state().secret(&secret.unique_id).is_some() {
             return Ok(());
         }
-        Err(Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot)))
+        Err(Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot).into()))
     }
 
     /// Checks that the chip that answers is the one that is known, before something in it is changed for good: one Read.
@@ -411,7 +421,9 @@ impl Turn<'_> {
             return Ok(());
         }
         let serial = zone.serial_number();
-        Err(Error::TokenNotPresent(format!("another chip answers where {serial} was: nothing was changed in it")))
+        Err(Error::TokenNotPresent(
+            format!("another chip answers where {serial} was: nothing was changed in it").into(),
+        ))
     }
 }
 
@@ -474,21 +486,24 @@ impl Notes<'_> {
 }
 
 pub(crate) fn no_chip() -> Error {
-    Error::TokenNotPresent("no chip was found".to_owned())
+    Error::TokenNotPresent("no chip was found".into())
 }
 
 /// A chip that does not answer where one is looked for is an empty slot.
 fn not_present(error: Error) -> Error {
     match error {
-        Error::Device(error) if error.is_absence() => Error::TokenNotPresent(error.to_string()),
+        Error::Device(error) if error.is_absence() => Error::TokenNotPresent(error.to_string().into()),
         other => other,
     }
 }
 
 fn held_here(token: &Token, deadline: Deadline) -> Error {
-    Error::DeviceError(format!(
-        "{} has been in use by other threads of this process for {} ms",
-        token.place(),
-        deadline.elapsed().as_millis()
-    ))
+    Error::DeviceError(
+        format!(
+            "{} has been in use by other threads of this process for {} ms",
+            token.place(),
+            deadline.elapsed().as_millis()
+        )
+        .into(),
+    )
 }

@@ -70,22 +70,22 @@ fn extractable_value(token: &Token, key: ObjectHandle) -> Result<Zeroizing<Vec<u
         ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
             let object = object.ok_or(Error::ObjectHandleInvalid(key))?;
             if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
-                return Err(Error::KeyNotWrappable("only secret keys are wrapped".to_owned()));
+                return Err(Error::KeyNotWrappable("only secret keys are wrapped".into()));
             }
             if object.attributes.boolean(CKA_EXTRACTABLE)? == Some(false) {
-                return Err(Error::KeyUnextractable("CKA_EXTRACTABLE of the key is false".to_owned()));
+                return Err(Error::KeyUnextractable("CKA_EXTRACTABLE of the key is false".into()));
             }
             if object.attributes.boolean(CKA_WRAP_WITH_TRUSTED)? == Some(true) {
                 return Err(Error::KeyNotWrappable(
-                    "CKA_WRAP_WITH_TRUSTED of the key is true, and no key is trusted".to_owned(),
+                    "CKA_WRAP_WITH_TRUSTED of the key is true, and no key is trusted".into(),
                 ));
             }
             Ok(Zeroizing::new(object.attributes.bytes(CKA_VALUE).unwrap_or_default().to_vec()))
         }),
         ObjectKey::PrivateKey(_) | ObjectKey::Secret(_) => {
-            Err(Error::KeyUnextractable("the key is in the chip, which never lets it out".to_owned()))
+            Err(Error::KeyUnextractable("the key is in the chip, which never lets it out".into()))
         }
-        _ => Err(Error::KeyNotWrappable("the handle names no secret key".to_owned())),
+        _ => Err(Error::KeyNotWrappable("the handle names no secret key".into())),
     }
 }
 
@@ -107,14 +107,14 @@ pub(crate) fn unwrap(
     let request = SecretRequest::new(session, template)?;
     let key_type = request
         .key_type
-        .ok_or_else(|| Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".to_owned()))?;
+        .ok_or_else(|| Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".into()))?;
     if request.on_token {
         return Err(Error::TemplateInconsistent(
-            "CKA_TOKEN: an unwrapped key is a session object; import it with C_CreateObject".to_owned(),
+            "CKA_TOKEN: an unwrapped key is a session object; import it with C_CreateObject".into(),
         ));
     }
     if template.bytes(CKA_VALUE).is_some() {
-        return Err(Error::TemplateInconsistent("CKA_VALUE: the value is what is unwrapped".to_owned()));
+        return Err(Error::TemplateInconsistent("CKA_VALUE: the value is what is unwrapped".into()));
     }
     let aes = secret::key_for(token, unwrapping_key, CKA_UNWRAP, mechanism.mechanism)
         .and_then(|key| key.into_aes(token, mechanism.mechanism));
@@ -128,7 +128,7 @@ pub(crate) fn unwrap(
     let mut value = cipher.take();
     match request.len {
         Some(len) if len > value.len() || (len != value.len() && !wants_blocks(&mechanism)) => {
-            return Err(Error::TemplateInconsistent("CKA_VALUE_LEN is not the length of the key".to_owned()))
+            return Err(Error::TemplateInconsistent("CKA_VALUE_LEN is not the length of the key".into()))
         }
         Some(len) => value.truncate(len),
         None => {}

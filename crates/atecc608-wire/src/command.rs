@@ -18,9 +18,9 @@ pub struct ResponseError {
     /// The command.
     pub opcode: Opcode,
     /// Payload bytes that came.
-    pub got: usize,
+    pub got: u16,
     /// Payload bytes that the command asks for.
-    pub expected: usize,
+    pub expected: u16,
 }
 
 /// One command of the chip: how it looks on the wire in both directions.
@@ -57,7 +57,7 @@ pub trait Command: Sized {
 
 /// A payload of exactly `N` bytes.
 pub(crate) fn exactly<const N: usize>(opcode: Opcode, payload: &[u8]) -> Result<[u8; N], ResponseError> {
-    payload.try_into().map_err(|_| ResponseError { opcode, got: payload.len(), expected: N })
+    payload.try_into().map_err(|_| ResponseError { opcode, got: payload.len() as u16, expected: N as u16 })
 }
 
 /// A payload that is only the status byte 00.

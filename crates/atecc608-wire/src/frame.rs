@@ -15,9 +15,9 @@ pub enum FrameError {
     #[error("{got} bytes, where {expected} were expected")]
     Short {
         /// Bytes that are there.
-        got: usize,
+        got: u16,
         /// Bytes that the count (or the smallest packet) asks for.
-        expected: usize,
+        expected: u16,
     },
     /// The count byte is outside what a packet can be, or does not fit the bytes.
     #[error("count byte {0} does not fit the packet")]
@@ -110,14 +110,14 @@ pub fn decode_response(bytes: &[u8]) -> Result<&[u8], FrameError> {
 /// The bytes between the count and the CRC, after both were checked.
 fn checked_body(bytes: &[u8], smallest: usize, largest: usize) -> Result<&[u8], FrameError> {
     if bytes.len() < smallest {
-        return Err(FrameError::Short { got: bytes.len(), expected: smallest });
+        return Err(FrameError::Short { got: bytes.len() as u16, expected: smallest as u16 });
     }
     let count = usize::from(bytes[0]);
     if count < smallest || count > largest || count < bytes.len() {
         return Err(FrameError::Count(bytes[0]));
     }
     if count > bytes.len() {
-        return Err(FrameError::Short { got: bytes.len(), expected: count });
+        return Err(FrameError::Short { got: bytes.len() as u16, expected: count as u16 });
     }
     let (body, crc) = bytes.split_at(count - 2);
     let expected = crc16(body);

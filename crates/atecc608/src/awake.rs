@@ -84,7 +84,7 @@ impl<'c, P: Transport> Awake<'c, P> {
     /// # Errors
     /// [`Error::HostRandom`].
     pub(super) fn fill_random(&mut self, bytes: &mut [u8]) -> Result<()> {
-        (self.chip.random)(bytes).map_err(Error::HostRandom)
+        (self.chip.random)(bytes).map_err(|text| Error::HostRandom(text.into()))
     }
 
     /// The gate that guards the slot, if one does.
@@ -185,12 +185,12 @@ fn sleep_and_wake<P: Transport>(chip: &mut Chip<P>) -> Result<Duration> {
             Err(WakeFault::Other(response)) => {
                 strange += 1;
                 if strange == WAKE_ATTEMPTS {
-                    return Err(Error::WakeResponse { chip: chip.transport.name(), response });
+                    return Err(Error::WakeResponse { chip: chip.transport.name().into(), response });
                 }
             }
             Err(WakeFault::Nack) => {
                 if chip.transport.now().saturating_sub(start) > patience {
-                    return Err(Error::NotAnswering(chip.transport.absence()));
+                    return Err(Error::NotAnswering(chip.transport.absence().into()));
                 }
                 chip.transport.delay(WAKE_INTERVAL);
             }

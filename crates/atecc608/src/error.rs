@@ -2,11 +2,49 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::fmt;
+use core::ops::Deref;
 
 use atecc608_wire::{FrameError, Opcode, ResponseError, Status};
 
 /// Result of talking to a chip.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// The text of an error. It takes one word, so that the many results that carry an [`Error`] are small.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(Box<Box<str>>);
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(Box::new(text.into()))
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(Box::new(text.into()))
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Why the chip did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,12 +52,12 @@ pub enum Error {
     /// Nothing responds where the chip should be, not even after a wake pulse and the longest execution time. The text is the
     /// transport's ([`Transport::absence`](crate::Transport::absence)).
     #[error("{0}")]
-    NotAnswering(String),
+    NotAnswering(Text),
     /// Something answers after the wake pulse, but not as this chip does.
     #[error("the chip at {chip} answered {response:02X?} to the wake pulse instead of 04 11 33 43")]
     WakeResponse {
         /// The chip's name ([`Transport::name`](crate::Transport::name)).
-        chip: String,
+        chip: Text,
         /// The four bytes that came.
         response: [u8; 4],
     },
@@ -28,7 +66,7 @@ pub enum Error {
     SelfTestFailed,
     /// The bus itself failed. The text is the transport's ([`Fault::Failed`](crate::transport::Fault::Failed)).
     #[error("{0}")]
-    Bus(String),
+    Bus(Text),
     /// The chip stopped acknowledging: it fell asleep, or was pulled.
     #[error("the chip stopped answering at {0}")]
     Lost(Opcode),
@@ -69,7 +107,7 @@ pub enum Error {
     },
     /// The caller's source of random bytes has none.
     #[error("the system gives no random bytes: {0}")]
-    HostRandom(String),
+    HostRandom(Text),
     /// The slot's key works only after an authorisation, and there is none.
     #[error("slot {slot} works only after an authorisation{}", if *refused { ", and the chip refuses the secret" } else { "" })]
     NotAuthorised {
@@ -80,7 +118,7 @@ pub enum Error {
     },
     /// The chip did something else than it was asked: a check after the fact failed.
     #[error("{0}")]
-    Mismatch(String),
+    Mismatch(Text),
 }
 
 impl Error {

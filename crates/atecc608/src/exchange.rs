@@ -57,7 +57,7 @@ fn receive<P: Transport>(transport: &mut P, divider: ClockDivider, opcode: Opcod
     let start = transport.now();
     let limit = longest(opcode, divider) + GRACE;
     transport.delay(timing::typical(opcode, divider));
-    let mut damage = FrameError::Short { got: 0, expected: MIN_RESPONSE };
+    let mut damage = FrameError::Short { got: 0, expected: MIN_RESPONSE as u16 };
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             log::debug!("chip {}: reply to {opcode}: {damage}; reading it again", transport.name());

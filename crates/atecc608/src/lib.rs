@@ -57,7 +57,6 @@ pub mod provision;
 pub mod secrets;
 pub mod transport;
 
-use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
@@ -145,7 +144,7 @@ impl<P: Transport> Chip<P> {
             answer = Some(work(awake)?);
             Ok(())
         })?;
-        answer.ok_or_else(|| Error::Mismatch("nothing was done".to_owned()))
+        answer.ok_or_else(|| Error::Mismatch("nothing was done".into()))
     }
 
     fn do_converse(&mut self, work: &mut dyn FnMut(&mut Awake<'_, P>) -> Result<()>) -> Result<()> {

@@ -119,7 +119,7 @@ impl<P: Transport> Awake<'_, P> {
         self.before_use(slot)?;
         match self.execute(&ecdh)? {
             EcdhResponse::Clear(secret) => Ok(secret),
-            _ => Err(Error::Mismatch(format!("slot {slot} keeps ECDH results in the chip"))),
+            _ => Err(Error::Mismatch(format!("slot {slot} keeps ECDH results in the chip").into())),
         }
     }
 
@@ -167,7 +167,9 @@ impl<P: Transport> Chip<P> {
     pub fn generate_key(&mut self, slot: Slot, before: Before) -> Result<[u8; 64]> {
         let attempt = self.converse(|awake| {
             if awake.state_of(slot)? != before {
-                return Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone")));
+                return Err(Error::Mismatch(
+                    format!("slot {slot} does not hold what was expected; it is left alone").into(),
+                ));
             }
             awake.create_key(slot)
         });
@@ -236,7 +238,7 @@ impl<P: Transport> Awake<'_, P> {
         let public_key = self.public_key(slot)?;
         public_key
             .map(Before::Holds)
-            .ok_or_else(|| Error::Mismatch(format!("slot {slot} holds a key whose public key can't be read")))
+            .ok_or_else(|| Error::Mismatch(format!("slot {slot} holds a key whose public key can't be read").into()))
     }
 
     fn create_key(&mut self, slot: Slot) -> Result<[u8; 64]> {

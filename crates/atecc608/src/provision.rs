@@ -1,6 +1,5 @@
 //! Writing the zones of a blank chip and locking them. What is called `permanently_...` can't be undone.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -54,12 +53,15 @@ impl<P: Transport> Chip<P> {
             awake.read_config()
         })?;
         match writable_config_words().find(|at| word(&written, *at) != word(wanted, *at)) {
-            Some(at) => Err(Error::Mismatch(format!(
-                "configuration bytes {at} to {}: wrote {:02X?}, read back {:02X?}",
-                at + 3,
-                word(wanted, at),
-                word(&written, at)
-            ))),
+            Some(at) => Err(Error::Mismatch(
+                format!(
+                    "configuration bytes {at} to {}: wrote {:02X?}, read back {:02X?}",
+                    at + 3,
+                    word(wanted, at),
+                    word(&written, at)
+                )
+                .into(),
+            )),
             None => Ok(written),
         }
     }
@@ -108,7 +110,7 @@ impl<P: Transport> Chip<P> {
                 other => return other,
             }
         }
-        Err(Error::Mismatch("the Lock command's reply was lost twice; the zone is not locked".to_owned()))
+        Err(Error::Mismatch("the Lock command's reply was lost twice; the zone is not locked".into()))
     }
 
     /// Writes a whole slot in clear, in blocks of 32 bytes; a short last block is padded with zeros that the

@@ -1,6 +1,5 @@
 //! What needs a secret that chip and host share: encrypted writes, and results that cross the bus encrypted.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
 
 use sha2::{Digest, Sha256};
@@ -160,7 +159,7 @@ impl<P: Transport> Awake<'_, P> {
                 clear.iter_mut().zip(stream.iter()).for_each(|(byte, key)| *byte ^= key);
                 Ok(clear)
             }
-            _ => Err(Error::Mismatch(format!("slot {slot} does not answer ECDH results encrypted"))),
+            _ => Err(Error::Mismatch(format!("slot {slot} does not answer ECDH results encrypted").into())),
         }
     }
 
@@ -184,7 +183,7 @@ impl<P: Transport> Awake<'_, P> {
                 clear.iter_mut().zip(data).zip(stream.iter()).for_each(|((clear, byte), key)| *clear = byte ^ key);
                 Ok(clear)
             }
-            _ => Err(Error::Mismatch(format!("slot {slot} does not answer KDF results encrypted"))),
+            _ => Err(Error::Mismatch(format!("slot {slot} does not answer KDF results encrypted").into())),
         }
     }
 
@@ -202,7 +201,7 @@ impl<P: Transport> Awake<'_, P> {
         }
         match self.execute(&Sha::End { rest: rest.to_vec(), target: DigestTarget::Output })? {
             ShaResponse::Digest(digest) => Ok(digest),
-            _ => Err(Error::Mismatch("SHA answered something else than a digest".to_owned())),
+            _ => Err(Error::Mismatch("SHA answered something else than a digest".into())),
         }
     }
 }
@@ -262,7 +261,9 @@ impl<P: Transport> Chip<P> {
                     awake.priv_write(serial, write_key, slot, scalar)
                 }
                 Before::Holds(now) if tries > 1 && now == *expected => Ok(()),
-                _ => Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone"))),
+                _ => Err(Error::Mismatch(
+                    format!("slot {slot} does not hold what was expected; it is left alone").into(),
+                )),
             });
             match attempt {
                 Err(Error::Uncertain { opcode, cause }) if tries < WRITES => {
@@ -312,7 +313,7 @@ impl<P: Transport> Chip<P> {
                 awake.execute(&derive).map(|()| true)
             });
             if let Ok(false) = outcome {
-                return Err(Error::Mismatch(format!("slot {slot} is left as it was")));
+                return Err(Error::Mismatch(format!("slot {slot} is left as it was").into()));
             }
             let mut holds = |value: &[u8; 32]| {
                 let secret = SharedSecret { slot, value };
@@ -322,7 +323,7 @@ impl<P: Transport> Chip<P> {
                 return Ok(Rolled::To(new));
             }
             if !holds(old.value)? {
-                return Err(Error::Mismatch(format!("slot {slot} holds neither the old key nor the new one")));
+                return Err(Error::Mismatch(format!("slot {slot} holds neither the old key nor the new one").into()));
             }
             match outcome {
                 Err(Error::Uncertain { cause, .. })

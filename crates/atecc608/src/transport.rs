@@ -3,6 +3,8 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use super::error::Text;
+
 /// Moves bytes to and from one chip, and tells the time.
 ///
 /// The driver knows nothing else of the way to the chip. [`I2cTransport`](crate::i2c::I2cTransport) is the implementation over
@@ -74,7 +76,7 @@ pub enum Fault {
     /// The chip did not acknowledge: it is asleep, idle, busy or absent.
     Nack,
     /// Anything else. The text says what failed and why, as the user is to read it.
-    Failed(String),
+    Failed(Text),
 }
 
 impl<T: Transport + ?Sized> Transport for &mut T {

@@ -216,7 +216,7 @@ fn device(chip: impl FnOnce() -> Result<Chip<Bus>, OpenError>, address: u8, answ
             let detail = format!("another device, left alone (it answered {})", digits.join(" "));
             Some(plain(address, Kind::Other, detail))
         }
-        Answer::Failed(problem) => Some(plain(address, Kind::Failed, problem)),
+        Answer::Failed(problem) => Some(plain(address, Kind::Failed, problem.to_string())),
         Answer::SelfTestFailed => Some(Device {
             remedy: Some("take its supply away and give it back; replace it if that does not help".to_owned()),
             ..plain(address, Kind::NotTold, "a chip of the family whose self-test has failed".to_owned())

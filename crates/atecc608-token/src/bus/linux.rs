@@ -9,7 +9,7 @@ use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operatio
 use i2cdev::core::I2CTransfer;
 use i2cdev::linux::{I2CMessage, LinuxI2CDevice, LinuxI2CError, LinuxI2CMessage};
 
-use super::{monotonic, BusError, Link, OpenError, Wires};
+use super::{clock, BusError, Link, OpenError, Wires};
 
 /// The address of the wake pulse: eight low bits.
 const WAKE_ADDRESS: u8 = 0x00;
@@ -74,7 +74,7 @@ impl LinuxBus {
 
 /// The chip at `address` of an adapter.
 pub(super) fn link(bus: LinuxBus, address: u8) -> Box<dyn Link> {
-    super::link(bus, linux_embedded_hal::Delay, monotonic, address)
+    super::link(bus, linux_embedded_hal::Delay, clock(), address)
 }
 
 fn open_handle(path: &Path, address: u8) -> Result<LinuxI2CDevice, OpenError> {

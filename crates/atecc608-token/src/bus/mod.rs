@@ -13,7 +13,7 @@ mod simulated;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{self, ErrorKind, I2c};
@@ -92,7 +92,7 @@ trait Link: Transport + Send {
 
     /// Asks which chips are at these addresses of the bus.
     fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)> {
-        let failed = Answer::Failed("only an I2C bus can be asked".to_owned());
+        let failed = Answer::Failed("only an I2C bus can be asked".to_owned().into());
         addresses.iter().map(|address| (*address, failed.clone())).collect()
     }
 
@@ -151,10 +151,10 @@ where
     Box::new(I2cTransport::new(wires, delay, clock, address).describe_errors(BusError::to_string))
 }
 
-/// The time since the system was started.
-fn monotonic() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+/// A clock that starts now.
+fn clock() -> impl Fn() -> Duration + Send {
+    let start = Instant::now();
+    move || start.elapsed()
 }
 
 /// The system's random numbers, for [`atecc608::Chip::new`].

@@ -10,7 +10,7 @@ use super::{Link, OpenError};
 /// # Errors
 /// Always [`OpenError::Other`].
 pub(super) fn open_file(_: &Path, _: u8) -> Result<(Box<dyn Link>, BusLock), OpenError> {
-    Err(OpenError::Other("this module was built without the feature `sim`".to_owned()))
+    Err(OpenError::Other("this module was built without the feature `sim`".into()))
 }
 
 /// Refuses `unix:SOCKET`.

@@ -11,7 +11,7 @@ use linux_embedded_hal::Delay;
 use super::arrival::Queue;
 use super::lock::BusLock;
 use super::lock_file::LockFile;
-use super::{link, monotonic, Bus, BusError, Link, OpenError, Wires};
+use super::{clock, link, Bus, BusError, Link, OpenError, Wires};
 use crate::config::{BusLocation, DEFAULT_LOCK_TIMEOUT};
 use crate::deadline::Deadline;
 use atecc608_sim::{RemoteBus, SimBus, SimChip};
@@ -58,7 +58,7 @@ pub(super) fn open_socket(path: &Path, address: u8) -> Result<(Box<dyn Link>, Bu
             _ => OpenError::NotFound(text),
         }
     })?;
-    Ok((link(Simulated(bus), Delay, monotonic, address), lock_beside(path)?))
+    Ok((link(Simulated(bus), Delay, clock(), address), lock_beside(path)?))
 }
 
 impl Bus {

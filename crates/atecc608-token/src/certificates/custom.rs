@@ -10,7 +10,7 @@ use super::{
 };
 use crate::certificate::{parse, CertificateFields};
 use crate::config::CertificateConfig;
-use crate::document::{line_of, Problem as Misplaced, Table};
+use crate::document::{Problem as Misplaced, Table};
 use crate::error::{Error, Result};
 use crate::point::Point;
 use crate::turn::Turn;
@@ -85,7 +85,7 @@ fn custom(
         Ok(read)
     });
     let mut read: Vec<Vec<u8>> = match read {
-        Err(Error::Device(error @ atecc608::Error::Status { .. })) => {
+        Err(Error::Device(error)) if matches!(*error, atecc608::Error::Status { .. }) => {
             return Ok(Err(Problem::Template(error.to_string())))
         }
         other => other?,
@@ -149,7 +149,7 @@ impl TemplateFile {
         let text = String::from_utf8(read_file(path)?).map_err(|_| misplaced(1, "not UTF-8"))?;
         Table::parse(&text)
             .and_then(|document| Self::read(path, document))
-            .map_err(|(span, problem)| misplaced(line_of(&text, &span), &problem))
+            .map_err(|problem| misplaced(problem.line(&text), &problem.to_string()))
     }
 
     fn read(path: &Path, mut table: Table<'_>) -> Result<Self, Misplaced> {
@@ -158,7 +158,7 @@ impl TemplateFile {
         let [compressed_slot, compressed_offset, private_slot, public_slot, public_offset, template_id, chain_id, source, format] =
             numbers(&mut table, &NUMBERS)?;
         if format != 1 {
-            return Err((table.span(), "format: expected 1".to_owned()));
+            return Err(Misplaced::new(table.span(), "format: expected 1"));
         }
         let compressed = place(&table, compressed_slot, compressed_offset, COMPRESSED_LEN)?;
         let key = if private_slot == NO_SLOT {
@@ -170,7 +170,7 @@ impl TemplateFile {
         for mut entry in table.tables("field")? {
             let name = entry.required::<String>("name")?;
             let Some(known) = FIELDS.iter().find(|(known, _)| *known == name.value) else {
-                return Err((name.span, format!("name: there is no field \"{}\"", name.value)));
+                return Err(Misplaced::new(name.span, format!("name: there is no field \"{}\"", name.value)));
             };
             let [offset, slot, slot_offset, len] = numbers(&mut entry, &FIELD_NUMBERS)?;
             if let Field::Data(_) = known.1 {
@@ -236,7 +236,7 @@ fn fill(table: &mut Table<'_>, keys: &[Number], found: &mut [usize]) -> Result<(
         };
         match usize::try_from(number.value) {
             Ok(value) if value <= *most => *found = value,
-            _ => return Err((number.span, format!("{key}: expected 0 to {most}"))),
+            _ => return Err(Misplaced::new(number.span, format!("{key}: expected 0 to {most}"))),
         }
     }
     Ok(())
@@ -246,7 +246,9 @@ fn fill(table: &mut Table<'_>, keys: &[Number], found: &mut [usize]) -> Result<(
 fn place(table: &Table<'_>, slot: usize, offset: usize, len: usize) -> Result<Place, Misplaced> {
     match u8::try_from(slot).ok().and_then(Slot::new) {
         Some(slot) if offset + len <= slot.size() => Ok(Place { slot: slot.number(), offset, len }),
-        Some(slot) => Err((table.span(), format!("slot {slot} has {} bytes", slot.size()))),
-        None => Err((table.span(), "no slot is named: private_key_slot, public_key_slot, or slot of data".to_owned())),
+        Some(slot) => Err(Misplaced::new(table.span(), format!("slot {slot} has {} bytes", slot.size()))),
+        None => {
+            Err(Misplaced::new(table.span(), "no slot is named: private_key_slot, public_key_slot, or slot of data"))
+        }
     }
 }

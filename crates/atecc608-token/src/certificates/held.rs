@@ -136,7 +136,7 @@ pub(crate) fn hold(turn: &mut Turn<'_>, object: &StoredObject) -> Result<Option<
     let known = turn.known();
     let held = known.certificates.found.iter().find(|found| found.object.value == object.value);
     let held = held.map(|held| held.object.unique_id.clone());
-    held.map(Some).ok_or_else(|| Error::DeviceError("slot 8 does not hold what was written to it".to_owned()))
+    held.map(Some).ok_or_else(|| Error::DeviceError("slot 8 does not hold what was written to it".into()))
 }
 
 /// Destroys the certificate in slot 8 if it has this CKA_UNIQUE_ID; returns whether it had.

@@ -36,7 +36,7 @@ pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Re
     }
     let kept = match turn.converse(read) {
         // Its rules let nobody read them.
-        Err(Error::Device(error @ atecc608::Error::Status { .. })) => {
+        Err(Error::Device(error)) if matches!(*error, atecc608::Error::Status { .. }) => {
             log::warn!("chip {serial}: its certificates can't be read: {error}");
             return Ok(());
         }

@@ -57,7 +57,7 @@ impl HostAes {
     /// # Errors
     /// [`Error::KeySizeRange`] for any other length.
     pub fn new(key: &[u8]) -> Result<Self> {
-        let wrong = || Error::KeySizeRange(format!("an AES key has 16, 24 or 32 bytes, not {}", key.len()));
+        let wrong = || Error::KeySizeRange(format!("an AES key has 16, 24 or 32 bytes, not {}", key.len()).into());
         match key.len() {
             16 => Aes128::new_from_slice(key).map(Box::new).map(Self::Aes128).map_err(|_| wrong()),
             24 => Aes192::new_from_slice(key).map(Box::new).map(Self::Aes192).map_err(|_| wrong()),

@@ -28,7 +28,7 @@ impl Gcm {
     /// # Errors
     /// [`Error::MechanismParamInvalid`]; a tag has 96 to 128 bits, or 64 or 32 (SP 800-38D section 5.2.1.2).
     pub fn new(parameter: &Parameter) -> Result<Self> {
-        let invalid = |text: &str| Err(Error::MechanismParamInvalid(text.to_owned()));
+        let invalid = |text: &str| Err(Error::MechanismParamInvalid(text.into()));
         let Parameter::Gcm { iv, associated, tag_bits } = parameter else {
             return invalid("CKM_AES_GCM takes CK_GCM_PARAMS");
         };

@@ -100,7 +100,7 @@ impl MessageCipher {
 
     /// The vector of the next message: as given, or the caller's fixed bits with random or counted ones after them.
     fn generate(&mut self, vector: &MessageVector) -> Result<Vec<u8>> {
-        let invalid = |text: &str| Err(Error::MechanismParamInvalid(text.to_owned()));
+        let invalid = |text: &str| Err(Error::MechanismParamInvalid(text.into()));
         if vector.generator == CKG_NO_GENERATE {
             return Ok(vector.iv.clone());
         }
@@ -125,7 +125,7 @@ impl MessageCipher {
 fn random_bits() -> Result<u128> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
     Ok(u128::from_be_bytes(bytes))
 }
 

@@ -96,7 +96,7 @@ impl CipherOperation {
             Parameter::Other(iv) => Block::try_from(iv.as_slice()).ok(),
             _ => None,
         };
-        let iv = || iv().ok_or_else(|| Error::MechanismParamInvalid("the parameter is an IV of 16 bytes".to_owned()));
+        let iv = || iv().ok_or_else(|| Error::MechanismParamInvalid("the parameter is an IV of 16 bytes".into()));
         let mode = match mechanism.mechanism {
             CKM_AES_ECB => {
                 super::digest::no_parameter(mechanism)?;
@@ -215,10 +215,9 @@ impl CipherOperation {
                 output.extend_from_slice(&tag);
             }
             (Mode::Gcm(gcm), Direction::Decrypt) => {
-                let text_len = rest
-                    .len()
-                    .checked_sub(gcm.tag_len())
-                    .ok_or_else(|| Error::EncryptedDataLenRange(format!("{} bytes are less than a tag", rest.len())))?;
+                let text_len = rest.len().checked_sub(gcm.tag_len()).ok_or_else(|| {
+                    Error::EncryptedDataLenRange(format!("{} bytes are less than a tag", rest.len()).into())
+                })?;
                 let tag = rest.split_off(text_len);
                 gcm.decrypt(&self.key, deadline, &mut rest, &tag)?;
                 output.extend_from_slice(&rest);
@@ -264,8 +263,8 @@ pub(super) fn xor(target: &mut [u8], mask: &[u8]) {
 fn not_whole_blocks(direction: Direction) -> Error {
     let text = "the data is not a multiple of 16 bytes, which this mode needs".to_owned();
     match direction {
-        Direction::Encrypt => Error::DataLenRange(text),
-        Direction::Decrypt => Error::EncryptedDataLenRange(text),
+        Direction::Encrypt => Error::DataLenRange(text.into()),
+        Direction::Decrypt => Error::EncryptedDataLenRange(text.into()),
     }
 }
 
@@ -283,7 +282,7 @@ fn padding_of(block: &[u8]) -> Option<usize> {
 impl Counter {
     fn new(parameter: &Parameter) -> Result<Self> {
         let Parameter::Ctr { bits, block } = parameter else {
-            return Err(Error::MechanismParamInvalid("CKM_AES_CTR takes CK_AES_CTR_PARAMS".to_owned()));
+            return Err(Error::MechanismParamInvalid("CKM_AES_CTR takes CK_AES_CTR_PARAMS".into()));
         };
         let block = u128::from_be_bytes(*block);
         let left = match bits {
@@ -292,7 +291,7 @@ impl Counter {
                 Some(blocks - (block & (blocks - 1)))
             }
             128 => None,
-            _ => return Err(Error::MechanismParamInvalid("ulCounterBits is 1 to 128".to_owned())),
+            _ => return Err(Error::MechanismParamInvalid("ulCounterBits is 1 to 128".into())),
         };
         Ok(Self { block, left, stream: Zeroizing::default() })
     }
@@ -302,7 +301,7 @@ impl Counter {
         let count = input.len().saturating_sub(self.stream.len()).div_ceil(BLOCK_LEN);
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(count as u128).ok_or_else(|| {
-                Error::DataLenRange("the counter of CKM_AES_CTR would come round: it has too few bits".to_owned())
+                Error::DataLenRange("the counter of CKM_AES_CTR would come round: it has too few bits".into())
             })?;
         }
         let counters = (0..count as u128).map(|index| self.block.wrapping_add(index).to_be_bytes());

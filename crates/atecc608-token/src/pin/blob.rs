@@ -38,7 +38,7 @@ impl StretchedPin {
     pub fn new(pin: &[u8]) -> Result<Self> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt)
-            .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+            .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
         Ok(Self { salt, key: stretch(pin, &salt)? })
     }
 
@@ -64,12 +64,12 @@ fn xor(one: &[u8; 32], other: &[u8; 32]) -> Secret {
 
 /// Argon2id version 1.3 (RFC 9106), one lane.
 fn stretch(pin: &[u8], salt: &[u8; 16]) -> Result<Secret> {
-    let failed = |error: argon2::Error| Error::DeviceError(format!("Argon2id: {error}"));
+    let failed = |error: argon2::Error| Error::DeviceError(format!("Argon2id: {error}").into());
     let params = Params::new(MEMORY, PASSES, 1, Some(32)).map_err(failed)?;
     let mut memory: Vec<Block> = Vec::new();
     memory
         .try_reserve_exact(params.block_count())
-        .map_err(|_| Error::DeviceError(format!("a PIN needs {MEMORY} KiB of memory, which are not there")))?;
+        .map_err(|_| Error::DeviceError(format!("a PIN needs {MEMORY} KiB of memory, which are not there").into()))?;
     memory.resize(params.block_count(), Block::default());
     let mut key = Secret::default();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

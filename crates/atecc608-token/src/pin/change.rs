@@ -52,7 +52,7 @@ pub(crate) fn init_pin(token: &Token, pin: Option<&[u8]>) -> Result<()> {
 pub(crate) fn set_pin(token: &Token, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<()> {
     let mut deadline = token.deadline();
     let Some(scheme) = token.known(deadline)?.identity.scheme else {
-        return Err(Error::ActionProhibited("this token has no PIN to change; the profile tls-pin has one".to_owned()));
+        return Err(Error::ActionProhibited("this token has no PIN to change; the profile tls-pin has one".into()));
     };
     let (old, new) = (old.ok_or_else(no_pin)?, new.ok_or_else(no_pin)?);
     if token.who() == Who::Officer {
@@ -74,7 +74,7 @@ pub(crate) fn set_pin(token: &Token, old: Option<&[u8]>, new: Option<&[u8]>) -> 
 fn set_code(token: &Token, deadline: Deadline, scheme: Scheme, old: &[u8], new: &[u8]) -> Result<()> {
     let new = RecoveryCode::parse(new).ok_or_else(|| {
         Error::PinInvalid(
-            "the security officer's PIN is a recovery code: `atecc608 recovery-code` makes a new one".to_owned(),
+            "the security officer's PIN is a recovery code: `atecc608 recovery-code` makes a new one".into(),
         )
     })?;
     let old = officer_secret(token, scheme, old, deadline)?;
@@ -83,7 +83,7 @@ fn set_code(token: &Token, deadline: Deadline, scheme: Scheme, old: &[u8], new: 
         turn.confirm_chip()?;
         let written = write(turn, scheme, scheme.officer, &old, secret.value());
         if !proves(turn, scheme.officer, &secret)? {
-            return written.and(Err(Error::DeviceError("the chip did not take the new recovery code".to_owned())));
+            return written.and(Err(Error::DeviceError("the chip did not take the new recovery code".into())));
         }
         token.login.renew(&token.board, Who::Officer, secret);
         Ok(())
@@ -110,7 +110,7 @@ pub(crate) fn init_token(token: &Token, scheme: Scheme, code: Option<&[u8]>, lab
 }
 
 fn no_pin() -> Error {
-    Error::PinInvalid("the PIN is NULL, and the token has no keypad of its own to ask for it".to_owned())
+    Error::PinInvalid("the PIN is NULL, and the token has no keypad of its own to ask for it".into())
 }
 
 fn fresh_secret(turn: &mut Turn<'_>) -> Result<Secret> {
@@ -123,7 +123,7 @@ fn renew(turn: &mut Turn<'_>, scheme: Scheme, officer: &LockedSecret, secret: &S
     if proves(turn, scheme.authorisation, &LockedSecret::new(secret))? {
         return Ok(());
     }
-    written.and(Err(Error::DeviceError("the chip did not take the new secret".to_owned())))
+    written.and(Err(Error::DeviceError("the chip did not take the new secret".into())))
 }
 
 /// Writes a secret under the officer's.
@@ -134,9 +134,9 @@ fn write(turn: &mut Turn<'_>, scheme: Scheme, slot: Slot, officer: &LockedSecret
     written.map_err(|error| match error {
         // The officer's secret is another one by now.
         error if error.has_status(Status::EXECUTION_ERROR) => {
-            Error::Device(chip::Error::NotAuthorised { slot: scheme.officer, refused: true })
+            chip::Error::NotAuthorised { slot: scheme.officer, refused: true }.into()
         }
-        other => Error::Device(other),
+        other => other.into(),
     })
 }
 
@@ -165,7 +165,7 @@ fn roll(
     if let Some(error) = not_kept {
         return Err(error);
     }
-    match rolled.map_err(Error::Device)? {
+    match rolled.map_err(Error::from)? {
         Rolled::To(new) => {
             if let Err(error) = turn.change_state(|state| state.pins = vec![pin.seal(&new)]) {
                 // It still holds both blobs: the next login finds out.

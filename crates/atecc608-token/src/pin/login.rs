@@ -93,15 +93,15 @@ pub(crate) fn log_in(token: &Token, user: CK_USER_TYPE, pin: Option<&[u8]>) -> R
         CKU_SO => Who::Officer,
         CKU_CONTEXT_SPECIFIC => {
             return Err(Error::OperationNotInitialized(
-                "no operation waits for a PIN: CKA_ALWAYS_AUTHENTICATE is false on every key".to_owned(),
+                "no operation waits for a PIN: CKA_ALWAYS_AUTHENTICATE is false on every key".into(),
             ))
         }
-        other => return Err(Error::UserTypeInvalid(format!("user type {other} does not exist"))),
+        other => return Err(Error::UserTypeInvalid(format!("user type {other} does not exist").into())),
     };
     let Some(scheme) = token.known(deadline)?.identity.scheme else {
         if wanted == Who::Officer {
             return Err(Error::UserTypeInvalid(
-                "this token has no PIN and so no security officer; the profile tls-pin has both".to_owned(),
+                "this token has no PIN and so no security officer; the profile tls-pin has both".into(),
             ));
         }
         return match token.login.begin(&token.board, Who::User, None, || {}) {
@@ -153,7 +153,7 @@ pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8], deadline: &
             return Err(Error::UserPinNotInitialized(
                 "the user has no PIN yet, or the state folder was lost: the security officer gives one (C_InitPIN, \
                  with the recovery code)"
-                    .to_owned(),
+                    .into(),
             ));
         }
         let open = |blob: &PinBlob| blob.open(pin).map(|secret| LockedSecret::new(&secret));
@@ -164,7 +164,7 @@ pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8], deadline: &
             Tried::Outdated => log::debug!("another process changed the PIN meanwhile; trying again"),
         }
     }
-    Err(Error::DeviceError("other processes change the PIN all the time".to_owned()))
+    Err(Error::DeviceError("other processes change the PIN all the time".into()))
 }
 
 /// The security officer's secret, if the chip says that this recovery code is right.

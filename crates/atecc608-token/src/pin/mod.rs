@@ -71,13 +71,13 @@ pub enum Who {
 /// # Errors
 /// [`Error::PinLenRange`], [`Error::PinInvalid`] if it is not UTF-8.
 pub fn check_new_pin(pin: &[u8]) -> Result<()> {
-    let text = std::str::from_utf8(pin).map_err(|_| Error::PinInvalid("a PIN is text in UTF-8".to_owned()))?;
+    let text = std::str::from_utf8(pin).map_err(|_| Error::PinInvalid("a PIN is text in UTF-8".into()))?;
     let chars = text.chars().count();
     if chars < MIN_PIN_CHARS || pin.len() > MAX_PIN_LEN {
         return Err(Error::PinLenRange(format!(
             "a PIN has at least {MIN_PIN_CHARS} characters and at most {MAX_PIN_LEN} bytes: the chip counts no failures, so a \
              short one could be tried out"
-        )));
+        ).into()));
     }
     Ok(())
 }

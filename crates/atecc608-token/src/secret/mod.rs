@@ -66,7 +66,7 @@ impl SecretKey {
     pub fn into_aes(self, token: &Arc<Token>, mechanism: CK_MECHANISM_TYPE) -> Result<AesKey> {
         check_aes(token, mechanism)?;
         if self.key_type() != CKK_AES {
-            return Err(Error::KeyTypeInconsistent("the mechanism takes an AES key, and this is none".to_owned()));
+            return Err(Error::KeyTypeInconsistent("the mechanism takes an AES key, and this is none".into()));
         }
         Ok(match self {
             Self::Host { value, .. } => AesKey::Host(HostAes::new(&value)?),
@@ -100,9 +100,9 @@ pub(crate) fn key_for(
     usage: CK_ATTRIBUTE_TYPE,
     mechanism: CK_MECHANISM_TYPE,
 ) -> Result<SecretKey> {
-    let not_a_secret = || Error::KeyTypeInconsistent("the handle names no secret key".to_owned());
+    let not_a_secret = || Error::KeyTypeInconsistent("the handle names no secret key".into());
     let not_permitted =
-        || Error::KeyFunctionNotPermitted(format!("attribute {usage:#x} of the key does not allow this use"));
+        || Error::KeyFunctionNotPermitted(format!("attribute {usage:#x} of the key does not allow this use").into());
     match token.key_object(key)? {
         ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
             let object = object.ok_or_else(not_a_secret)?;
@@ -140,7 +140,7 @@ pub(crate) fn key_for(
 /// # Errors
 /// [`Error::KeyHandleInvalid`]; [`Error::KeyIndigestible`] for a key in the chip, and what is no secret key.
 pub(crate) fn digestible_value(token: &Token, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
-    let indigestible = |text: &str| Err(Error::KeyIndigestible(text.to_owned()));
+    let indigestible = |text: &str| Err(Error::KeyIndigestible(text.to_owned().into()));
     match token.key_object(key)? {
         ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
             let object = object.ok_or(Error::ObjectHandleInvalid(key))?;

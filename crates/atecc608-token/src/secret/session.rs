@@ -37,7 +37,7 @@ impl<'t> SecretRequest<'t> {
     pub fn new(session: SessionRef, template: &'t Template) -> Result<Self> {
         class::check_template::<SecretKey>(Ways::CREATE, template)?;
         if template.ulong(CKA_CLASS)?.is_some_and(|class| class != CKO_SECRET_KEY) {
-            return Err(Error::TemplateInconsistent("CKA_CLASS: this makes a CKO_SECRET_KEY".to_owned()));
+            return Err(Error::TemplateInconsistent("CKA_CLASS: this makes a CKO_SECRET_KEY".into()));
         }
         if template.boolean(CKA_TRUSTED)? == Some(true) {
             return Err(Error::AttributeReadOnly(CKA_TRUSTED));
@@ -60,10 +60,9 @@ impl<'t> SecretRequest<'t> {
     /// [`Error::TemplateIncomplete`].
     pub fn value(&self) -> Result<Zeroizing<Vec<u8>>> {
         let value = self.template.bytes(CKA_VALUE);
-        let value =
-            value.ok_or_else(|| Error::TemplateIncomplete("CKA_VALUE is missing from the template".to_owned()))?;
+        let value = value.ok_or_else(|| Error::TemplateIncomplete("CKA_VALUE is missing from the template".into()))?;
         if self.len.is_some_and(|len| len != value.len()) {
-            return Err(Error::TemplateInconsistent("CKA_VALUE_LEN is not the length of CKA_VALUE".to_owned()));
+            return Err(Error::TemplateInconsistent("CKA_VALUE_LEN is not the length of CKA_VALUE".into()));
         }
         Ok(Zeroizing::new(value.to_vec()))
     }
@@ -76,7 +75,7 @@ impl<'t> SecretRequest<'t> {
         let template = self.template;
         if template.boolean(CKA_SENSITIVE)? == Some(false) || template.boolean(CKA_EXTRACTABLE)? == Some(true) {
             return Err(Error::TemplateInconsistent(
-                "CKA_SENSITIVE=false, CKA_EXTRACTABLE=true: a key in the chip never leaves it".to_owned(),
+                "CKA_SENSITIVE=false, CKA_EXTRACTABLE=true: a key in the chip never leaves it".into(),
             ));
         }
         // A boolean it must be, but false is no wish for less secrecy: pkcs11-tool gives it for every key.
@@ -114,15 +113,14 @@ impl<'t> SecretRequest<'t> {
                 sha1::Sha1::digest(&value)[..3].to_vec()
             }
             CKK_GENERIC_SECRET | CKK_SHA256_HMAC => {
-                return Err(Error::AttributeValueInvalid(format!(
-                    "CKA_VALUE: {} bytes, where a generic secret has 1 to {MAX_LEN}",
-                    value.len()
-                )))
+                return Err(Error::AttributeValueInvalid(
+                    format!("CKA_VALUE: {} bytes, where a generic secret has 1 to {MAX_LEN}", value.len()).into(),
+                ))
             }
             other => {
-                return Err(Error::AttributeValueInvalid(format!(
-                    "CKA_KEY_TYPE: {other:#x}, where session keys are CKK_AES or CKK_GENERIC_SECRET"
-                )))
+                return Err(Error::AttributeValueInvalid(
+                    format!("CKA_KEY_TYPE: {other:#x}, where session keys are CKK_AES or CKK_GENERIC_SECRET").into(),
+                ))
             }
         };
         given_check_value(template, &check)?;
@@ -139,7 +137,7 @@ impl<'t> SecretRequest<'t> {
 pub fn given_check_value(template: &Template, own: &[u8]) -> Result<()> {
     match template.bytes(CKA_CHECK_VALUE) {
         Some(given) if !given.is_empty() && given != own => Err(Error::AttributeValueInvalid(
-            "CKA_CHECK_VALUE is not what CKA_VALUE has: the value was damaged on its way".to_owned(),
+            "CKA_CHECK_VALUE is not what CKA_VALUE has: the value was damaged on its way".into(),
         )),
         _ => Ok(()),
     }
@@ -150,9 +148,9 @@ pub fn given_check_value(template: &Template, own: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::TemplateIncomplete`], [`Error::KeySizeRange`].
 pub fn generated_len(key_type: CK_KEY_TYPE, request: &SecretRequest<'_>) -> Result<usize> {
-    let len = request.len.ok_or_else(|| {
-        Error::TemplateIncomplete("CKA_VALUE_LEN: the length of the key in bytes is missing".to_owned())
-    })?;
+    let len = request
+        .len
+        .ok_or_else(|| Error::TemplateIncomplete("CKA_VALUE_LEN: the length of the key in bytes is missing".into()))?;
     let possible = match key_type {
         _ if request.on_token => SecretKind::of_key_type(key_type)?.lengths().contains(&len),
         CKK_AES => matches!(len, 16 | 24 | 32),
@@ -162,9 +160,9 @@ pub fn generated_len(key_type: CK_KEY_TYPE, request: &SecretRequest<'_>) -> Resu
         return Ok(len);
     }
     Err(Error::KeySizeRange(match (key_type, request.on_token) {
-        (CKK_AES, true) => format!("CKA_VALUE_LEN: {len}, where the chip's AES keys have 16 bytes"),
-        (CKK_AES, false) => format!("CKA_VALUE_LEN: {len}, where an AES key has 16, 24 or 32 bytes"),
-        (_, true) => format!("CKA_VALUE_LEN: {len}, where the chip keeps secrets of 1 to 32 bytes"),
-        (_, false) => format!("CKA_VALUE_LEN: {len}, where a generic secret has 1 to {MAX_LEN} bytes"),
+        (CKK_AES, true) => format!("CKA_VALUE_LEN: {len}, where the chip's AES keys have 16 bytes").into(),
+        (CKK_AES, false) => format!("CKA_VALUE_LEN: {len}, where an AES key has 16, 24 or 32 bytes").into(),
+        (_, true) => format!("CKA_VALUE_LEN: {len}, where the chip keeps secrets of 1 to 32 bytes").into(),
+        (_, false) => format!("CKA_VALUE_LEN: {len}, where a generic secret has 1 to {MAX_LEN} bytes").into(),
     }))
 }

@@ -31,9 +31,9 @@ impl SecretKind {
         match key_type {
             CKK_AES => Ok(Self::Aes),
             CKK_GENERIC_SECRET | CKK_SHA256_HMAC => Ok(Self::Generic),
-            other => Err(Error::AttributeValueInvalid(format!(
-                "CKA_KEY_TYPE: {other:#x}, where the chip keeps CKK_AES and CKK_GENERIC_SECRET"
-            ))),
+            other => Err(Error::AttributeValueInvalid(
+                format!("CKA_KEY_TYPE: {other:#x}, where the chip keeps CKK_AES and CKK_GENERIC_SECRET").into(),
+            )),
         }
     }
 
@@ -87,12 +87,15 @@ impl NewSecret {
         if lengths.contains(&self.value.len()) {
             return Ok(());
         }
-        Err(Error::KeySizeRange(format!(
-            "CKA_VALUE_LEN: {}, where the chip keeps keys of {} to {} bytes",
-            self.value.len(),
-            lengths.start(),
-            lengths.end()
-        )))
+        Err(Error::KeySizeRange(
+            format!(
+                "CKA_VALUE_LEN: {}, where the chip keeps keys of {} to {} bytes",
+                self.value.len(),
+                lengths.start(),
+                lengths.end()
+            )
+            .into(),
+        ))
     }
 }
 
@@ -163,14 +166,14 @@ pub(crate) fn destroy(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
     turn.check_secret(secret)?;
     let known = turn.known();
     let place = known.identity.secret_slot(secret.slot);
-    let place = place.ok_or_else(|| Error::ActionProhibited(format!("slot {} keeps its key", secret.slot)))?;
+    let place = place.ok_or_else(|| Error::ActionProhibited(format!("slot {} keeps its key", secret.slot).into()))?;
     if let Some(stored) = known.state().secret(&secret.unique_id) {
         stored.kept.check_destroyable()?;
     }
     let write_key = write_key(turn, place)?;
     let mut random = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *random)
-        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}")))?;
+        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
     turn.confirm_chip()?;
     turn.change_state(|state| {
         if let Some(stored) = state.secrets.iter_mut().find(|stored| stored.unique_id == secret.unique_id) {
@@ -196,8 +199,8 @@ fn free_place(known: &Known, kind: SecretKind, wanted: Option<Slot>) -> Result<(
         .collect();
     if slots.is_empty() {
         return Err(Error::ActionProhibited(match wanted {
-            Some(slot) => format!("CKA_ATECC608_SLOT: slot {slot} takes no such key"),
-            None => "no slot of this chip takes such a key".to_owned(),
+            Some(slot) => format!("CKA_ATECC608_SLOT: slot {slot} takes no such key").into(),
+            None => "no slot of this chip takes such a key".to_owned().into(),
         }));
     }
     let taken = |place: &SecretSlot, block: u8| {
@@ -209,10 +212,9 @@ fn free_place(known: &Known, kind: SecretKind, wanted: Option<Slot>) -> Result<(
         .find_map(|place| (0..place.keys).find(|block| !taken(place, *block)).map(|block| ((*place).clone(), block)));
     free.ok_or_else(|| {
         let slots: Vec<String> = slots.iter().map(|place| place.slot.to_string()).collect();
-        Error::DeviceMemory(format!(
-            "every place for such a key is taken (slot {}): destroy one first",
-            slots.join(", ")
-        ))
+        Error::DeviceMemory(
+            format!("every place for such a key is taken (slot {}): destroy one first", slots.join(", ")).into(),
+        )
     })
 }
 
@@ -223,7 +225,7 @@ fn free_place(known: &Known, kind: SecretKind, wanted: Option<Slot>) -> Result<(
 fn write_key(turn: &Turn<'_>, place: &SecretSlot) -> Result<Option<(Slot, IoKey)>> {
     match place.access {
         SecretAccess::Clear => Ok(None),
-        SecretAccess::Never => Err(Error::ActionProhibited(format!("slot {} is never written", place.slot))),
+        SecretAccess::Never => Err(Error::ActionProhibited(format!("slot {} is never written", place.slot).into())),
         SecretAccess::Encrypted(key_slot) => transport_key(turn, place.slot, key_slot).map(Some),
     }
 }
@@ -240,7 +242,7 @@ fn overwrite(
     let written = turn.chip.write_secret(&serial, shared.as_ref(), address, plaintext);
     written.map_err(|error| match write_key {
         Some(_) => write_refused(turn, secret.slot, error),
-        None => Error::Device(error),
+        None => error.into(),
     })
 }
 

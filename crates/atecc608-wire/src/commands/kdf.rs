@@ -244,7 +244,7 @@ impl Command for Kdf {
             }
             _ => return success(Self::OPCODE, payload).map(|()| KdfResponse::Kept),
         };
-        let error = ResponseError { opcode: Self::OPCODE, got: payload.len(), expected };
+        let error = ResponseError { opcode: Self::OPCODE, got: payload.len() as u16, expected: expected as u16 };
         if payload.len() != expected {
             return Err(error);
         }

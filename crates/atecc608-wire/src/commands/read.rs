@@ -51,7 +51,7 @@ impl Command for Read {
 
     fn response(&self, payload: &[u8]) -> Result<Vec<u8>, ResponseError> {
         if payload.len() != self.len() {
-            return Err(ResponseError { opcode: Self::OPCODE, got: payload.len(), expected: self.len() });
+            return Err(ResponseError { opcode: Self::OPCODE, got: payload.len() as u16, expected: self.len() as u16 });
         }
         Ok(payload.to_vec())
     }

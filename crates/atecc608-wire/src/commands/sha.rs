@@ -123,7 +123,7 @@ impl Command for Sha {
         match self {
             Sha::End { .. } => crate::command::exactly(Self::OPCODE, payload).map(ShaResponse::Digest),
             Sha::ReadContext if (36..=99).contains(&payload.len()) => Ok(ShaResponse::Context(payload.to_vec())),
-            Sha::ReadContext => Err(ResponseError { opcode: Self::OPCODE, got: payload.len(), expected: 36 }),
+            Sha::ReadContext => Err(ResponseError { opcode: Self::OPCODE, got: payload.len() as u16, expected: 36 }),
             _ => success(Self::OPCODE, payload).map(|()| ShaResponse::Done),
         }
     }

@@ -90,7 +90,9 @@ impl<P: Transport> Chip<P> {
     ) -> Result<Born> {
         let mut work = |awake: &mut Awake<'_, P>| {
             if awake.state_of(slot)? != before {
-                return Err(Error::Mismatch(format!("slot {slot} does not hold what was expected; it is left alone")));
+                return Err(Error::Mismatch(
+                    format!("slot {slot} does not hold what was expected; it is left alone").into(),
+                ));
             }
             let Opening { zone, random } = awake.open_statement(challenge)?;
             let public_key = awake.digest_key(Kind::BornHere, slot)?;

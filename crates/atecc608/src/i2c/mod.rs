@@ -124,14 +124,14 @@ fn classify<E: embedded_hal::i2c::Error>(error: &E, describe: fn(&E) -> String) 
         ErrorKind::NoAcknowledge(
             NoAcknowledgeSource::Address | NoAcknowledgeSource::Data | NoAcknowledgeSource::Unknown,
         ) => Fault::Nack,
-        _ => Fault::Failed(describe(error)),
+        _ => Fault::Failed(describe(error).into()),
     }
 }
 
 /// The fault as the driver's user reads it.
 fn named(fault: Fault) -> Fault {
     match fault {
-        Fault::Failed(text) => Fault::Failed(format!("the I2C bus failed: {text}")),
+        Fault::Failed(text) => Fault::Failed(format!("the I2C bus failed: {text}").into()),
         Fault::Nack => Fault::Nack,
     }
 }

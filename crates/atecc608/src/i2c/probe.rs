@@ -4,7 +4,6 @@
 //! which the I2C specification (UM10204, 3.1.13) forbids to mean anything (06 and 04, resets, are others), and a read of the
 //! kind that `i2cdetect -r` makes. Nothing is written to an address before it has answered the pulse as only this family does.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -12,6 +11,7 @@ use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 
 use super::I2cTransport;
+use crate::error::Text;
 use crate::transport::{Fault, Transport};
 use atecc608_wire::frame::decode_response;
 use atecc608_wire::timing::{WAKE_HIGH_SELF_TEST_US, WAKE_HIGH_US, WATCHDOG_MAX_MS};
@@ -33,7 +33,7 @@ pub enum Answer {
     /// Other bytes: another device.
     Other([u8; 4]),
     /// The bus failed.
-    Failed(String),
+    Failed(Text),
 }
 
 /// Wakes every chip of the family on the bus of `transport`, and reads the answers at these 7-bit addresses. Those that are

@@ -100,7 +100,7 @@ impl Transport for Bridge {
 
     fn send(&mut self, packet: &[u8]) -> Result<(), Fault> {
         if packet != [0x07, 0x30, 0x00, 0x00, 0x00, 0x03, 0x5D] {
-            return Err(Fault::Failed("another packet than Info(revision)".to_owned()));
+            return Err(Fault::Failed("another packet than Info(revision)".into()));
         }
         self.reply = &[0x07, 0x00, 0x00, 0x60, 0x03, 0x83, 0xBB];
         Ok(())
@@ -114,7 +114,7 @@ impl Transport for Bridge {
     }
 
     fn reset(&mut self) -> Result<(), Fault> {
-        Err(Fault::Failed("nothing was damaged".to_owned()))
+        Err(Fault::Failed("nothing was damaged".into()))
     }
 
     fn sleep(&mut self) -> Result<(), Fault> {

@@ -120,7 +120,7 @@ fn token_of(target: Target) -> Token {
 /// Why there is no new key; or that nobody knows yet whether there is one.
 fn not_generated(failed: impl Fn(token::Error) -> Error, cause: token::Error) -> Error {
     match cause {
-        token::Error::Device(chip::Error::Uncertain { .. }) => Error::Token(format!(
+        token::Error::Device(ref error) if matches!(**error, chip::Error::Uncertain { .. }) => Error::Token(format!(
             "{}. Whether there is a new key shows when the chip answers again (`atecc608 info`); there is no statement of \
              its birth, and there can't be one any more: use it with a statement that it lives here, or destroy it",
             failed(cause)

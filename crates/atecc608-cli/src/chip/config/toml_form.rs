@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::schema::{slot_fields, Field, Shape, CHIP, KEY, NOT_WRITTEN};
 use atecc608_token::config;
-use atecc608_token::document::{line_of, FromToml, Placed, Problem, Table};
+use atecc608_token::document::{FromToml, Placed, Problem, Table};
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -72,7 +72,7 @@ fn line(text: &mut String, zone: &ConfigZone, field: &Field) {
 /// # Errors
 /// The line, and what was expected there.
 pub(super) fn read(text: &str) -> Result<(ConfigZone, bool), String> {
-    read_document(text).map_err(|(span, problem)| format!("line {}: {problem}", line_of(text, &span)))
+    read_document(text).map_err(|problem| format!("line {}: {problem}", problem.line(text)))
 }
 
 fn read_document(text: &str) -> Result<(ConfigZone, bool), Problem> {
@@ -97,7 +97,7 @@ fn read_document(text: &str) -> Result<(ConfigZone, bool), Problem> {
         table.finish()?;
     }
     if let Some(missing) = seen.iter().position(|seen| !seen) {
-        return Err((document.span(), format!("[[slot]] for slot {missing} is missing")));
+        return Err(Problem::new(document.span(), format!("[[slot]] for slot {missing} is missing")));
     }
     document.finish()?;
     Ok((zone, named))
@@ -112,7 +112,9 @@ fn read_slot(table: &mut Table<'_>, slot: Slot, zone: &mut ConfigZone) -> Result
     }
     match found {
         2 => return Ok(()),
-        1 => return Err((table.span(), "slot: slot_config and key_config stand for all fields: give both".to_owned())),
+        1 => {
+            return Err(Problem::new(table.span(), "slot: slot_config and key_config stand for all fields: give both"))
+        }
         _ => {}
     }
     // Which fields it has depends on this one.
@@ -128,7 +130,7 @@ fn require(table: &mut Table<'_>, field: &Field, zone: &mut ConfigZone) -> Resul
     if found || matches!(field.shape, Shape::Reserved { .. }) {
         return Ok(());
     }
-    Err((table.span(), format!("{} is missing: {}", field.name, field.meaning)))
+    Err(Problem::new(table.span(), format!("{} is missing: {}", field.name, field.meaning)))
 }
 
 /// Takes a field's value into the zone. Answers whether it is there.

@@ -8,7 +8,7 @@ use crate::input;
 use crate::target::Target;
 use atecc608::provision::DataContents;
 use atecc608_token::config;
-use atecc608_token::document::{line_of, Problem, Table};
+use atecc608_token::document::{Problem, Table};
 use atecc608_wire::config_zone::KeyType;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -41,7 +41,7 @@ impl Given {
     pub(super) fn read(path: &std::path::Path, zone: &ConfigZone) -> Result<Self> {
         let refused = |problem: String| Error::Refused(format!("{}{problem}", path.display()));
         let text = input::read_text(path, input::MOST).map_err(|error| refused(format!(": {error}")))?;
-        Self::parse(&text, zone).map_err(|(span, problem)| refused(format!(":{}: {problem}", line_of(&text, &span))))
+        Self::parse(&text, zone).map_err(|problem| refused(format!(":{}: {problem}", problem.line(&text))))
     }
 
     fn parse(text: &str, zone: &ConfigZone) -> Result<Self, Problem> {

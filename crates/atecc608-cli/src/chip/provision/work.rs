@@ -98,7 +98,7 @@ impl<P: Transport> Work<'_, P> {
             if written == plan.wanted {
                 Ok(written)
             } else {
-                Err(chip::Error::Mismatch("the configuration reads back other than it was written".to_owned()))
+                Err(chip::Error::Mismatch("the configuration reads back other than it was written".into()))
             }
         })?;
         // Another clock divider counts from the next wake.
@@ -112,7 +112,7 @@ impl<P: Transport> Work<'_, P> {
         self.step("trying the chip's random numbers", HALF_LOCKED, |chip| {
             let random = chip.converse(|awake| awake.random())?;
             if random.chunks(4).all(|word| word == random::CONSTANT) {
-                return Err(chip::Error::Mismatch("they are a constant: the chip is broken".to_owned()));
+                return Err(chip::Error::Mismatch("they are a constant: the chip is broken".into()));
             }
             Ok(())
         })
@@ -147,7 +147,7 @@ impl<P: Transport> Work<'_, P> {
         let point = self.step(&what, HALF_LOCKED, |chip| {
             let before: Before = chip.slot_before_generation(slot)?;
             let xy = chip.generate_key(slot, before)?;
-            Point::from_xy(&xy).ok_or_else(|| chip::Error::Mismatch("its public key is not on P-256".to_owned()))
+            Point::from_xy(&xy).ok_or_else(|| chip::Error::Mismatch("its public key is not on P-256".into()))
         })?;
         Ok(Some((slot, point)))
     }
@@ -199,7 +199,7 @@ impl<P: Transport> Work<'_, P> {
                     if chip.converse(|awake| awake.proves(&serial, &secret))? {
                         return Ok(());
                     }
-                    Err(chip::Error::Mismatch(format!("slot {slot} does not hold what was written")))
+                    Err(chip::Error::Mismatch(format!("slot {slot} does not hold what was written").into()))
                 })?;
             }
         }
@@ -254,10 +254,10 @@ impl<P: Transport> Work<'_, P> {
             })
             .collect();
         self.step("reading back", BOTH_LOCKED, |chip| {
-            let differs = |what: String| chip::Error::Mismatch(format!("{what} is not what was written"));
+            let differs = |what: String| chip::Error::Mismatch(format!("{what} is not what was written").into());
             let zone = chip.converse(|awake| awake.read_config())?;
             if !zone.config_locked() || !zone.data_locked() {
-                return Err(chip::Error::Mismatch("the chip says that it is not locked".to_owned()));
+                return Err(chip::Error::Mismatch("the chip says that it is not locked".into()));
             }
             for (slot, bytes) in readable {
                 if chip.converse(|awake| awake.read_slot(slot, slot.size()))? != *bytes {
