@@ -25,9 +25,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +39,9 @@ BUILT = {
 }
 EVERYTHING = ["--workspace", "--lib", "--bins", "--tests"]
 SLOWEST = 12
+MEMORY = "/dev/shm"
+# Bytes: far more than all tests together need at once.
+ROOM = 1 << 30
 
 
 def build(cargo, arguments):
@@ -113,6 +117,17 @@ def run(group, seconds, running):
     return ended == "", elapsed, f"     Running {name}, {elapsed:.1f} s\n{output}{ended}"
 
 
+def folder_in_memory(stack):
+    """The tests' temporary files into memory, where it can be had: they are forced to the disk all the time, and no test is about
+    the disk itself. Programs that tests compile must run there."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return
+    memory = os.statvfs(MEMORY)
+    if memory.f_flag & os.ST_NOEXEC or memory.f_bavail * memory.f_frsize < ROOM:
+        return
+    os.environ["TMPDIR"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="atecc608-tests.", dir=MEMORY))
+
+
 def words(text):
     return [word for word in text.split(",") if word]
 
@@ -134,7 +149,8 @@ def main():
     to_run = groups(programs, options.run_with.split(), options.only, options.but)
     failed, running, times = [], [], []
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        folder_in_memory(stack)
         runs = {pool.submit(run, each, options.minutes * 60, running): each for each in to_run}
         try:
             for done in as_completed(runs):

@@ -227,6 +227,43 @@ fn replies_lost_at_any_moment_leave_the_key_or_nothing() {
     }
 }
 
+/// An import while this fault strikes, and then another try: whichever took effect, the key is there under its name and id.
+fn imported_at_last(fault: &str, after: fn(&SimBus)) {
+    let (module, bus, session) = with_io_key();
+    bus.set_faults(fault.parse().unwrap());
+    let first = module.create_object(session, &private_key("mine", &SCALAR));
+    bus.set_faults("none".parse().unwrap());
+    after(&bus);
+    let found = module.find_labelled(session, CKO_PRIVATE_KEY, "mine");
+    let is_there = point_in(&bus, 4) == Some(public_point(&SCALAR));
+    assert_eq!(found.len(), usize::from(is_there), "{fault}: {first:x?}");
+    assert!(is_there || first.is_err(), "{fault}");
+    let key = match found.first() {
+        Some(key) => *key,
+        None => module.create_object(session, &private_key("mine", &SCALAR)).unwrap(),
+    };
+    assert_eq!(module.label(session, key), "mine", "{fault}");
+    assert_eq!(module.attribute(session, key, CKA_ID), Ok(b"mine".to_vec()), "{fault}");
+    assert_eq!(module.attribute(session, key, CKA_LOCAL), Ok(boolean(false)), "{fault}");
+    assert_signed(&public_point(&SCALAR), &DIGEST, &module.sign_with(session, CKM_ECDSA, key, &DIGEST).unwrap());
+}
+
+#[test]
+fn a_chip_pulled_or_without_power_at_any_moment_of_an_import_has_the_key_with_its_names_or_takes_it_again() {
+    let transfers = {
+        let (module, bus, session) = with_io_key();
+        bus.take_stats();
+        module.create_object(session, &private_key("mine", &SCALAR)).unwrap();
+        bus.take_stats().transfers
+    };
+    for transfer in 1..=transfers {
+        imported_at_last(&format!("pull@{transfer}"), SimBus::insert);
+    }
+    for bytes in [0, 4, 35, 36] {
+        imported_at_last(&format!("power@{bytes}"), SimBus::power_on);
+    }
+}
+
 #[test]
 fn a_key_without_names_gets_the_slots_name_and_the_points_digest() {
     let (module, _bus, session) = with_io_key();

@@ -253,26 +253,31 @@ impl<P: Transport> Chip<P> {
         scalar: &[u8; 32],
         expected: &[u8; 64],
     ) -> Result<()> {
-        let mut tries = 1;
-        loop {
+        // Of a write that may have taken effect.
+        let mut open = None;
+        for _ in 0..WRITES {
+            let written = open.is_some();
             let attempt = self.converse(|awake| match awake.state_of(slot)? {
                 now if now == before => {
                     awake.before_use(slot)?;
                     awake.priv_write(serial, write_key, slot, scalar)
                 }
-                Before::Holds(now) if tries > 1 && now == *expected => Ok(()),
+                Before::Holds(now) if written && now == *expected => Ok(()),
                 _ => Err(Error::Mismatch(
                     format!("slot {slot} does not hold what was expected; it is left alone").into(),
                 )),
             });
-            match attempt {
-                Err(Error::Uncertain { opcode, cause }) if tries < WRITES => {
-                    log::debug!("{opcode} on slot {slot}: {cause}; asking the chip whether it took effect");
+            match (attempt, open.take()) {
+                (Err(error @ Error::Uncertain { .. }), _) => {
+                    log::debug!("slot {slot}: {error}; asking the chip");
+                    open = Some(error);
                 }
-                other => return other,
+                // It could not be asked: what became of that write is still not known.
+                (Err(error), Some(uncertain)) if !matches!(error, Error::Mismatch(_)) => return Err(uncertain),
+                (result, _) => return result,
             }
-            tries += 1;
         }
+        open.map_or(Ok(()), Err)
     }
 }
 
