@@ -166,6 +166,7 @@ fn token_row(error: &token::Error) -> Row {
         Error::OperationNotInitialized(_) => row!(CKR_OPERATION_NOT_INITIALIZED, Info),
         Error::PinIncorrect => row!(CKR_PIN_INCORRECT, Info),
         Error::PinInvalid(_) => row!(CKR_PIN_INVALID, Warn),
+        Error::PinNotChanged(_) => row!(CKR_FUNCTION_FAILED, Warn),
         Error::PinLenRange(_) => row!(CKR_PIN_LEN_RANGE, Warn),
         Error::RandomNoRng(_) => row!(CKR_RANDOM_NO_RNG, Warn),
         Error::SessionReadOnly => row!(CKR_SESSION_READ_ONLY, Info),

@@ -6,7 +6,6 @@ use crate::common::keys;
 use crate::common::module::{boolean, c, ulong};
 use crate::common::one_key::{assert_signed, generate, point_in, sign};
 use crate::common::pin::{self, code, init_pin, init_token, logout, set_pin, OTHER_PIN, PIN};
-use atecc608_sim::Switches;
 use atecc608_token::pin::code::RecoveryCode;
 use atecc608_wire::Opcode;
 use cryptoki_sys::*;
@@ -105,7 +104,8 @@ fn user_and_security_officer_exclude_each_other() {
 
 #[test]
 fn what_can_be_no_pin_is_refused() {
-    let (module, _bus) = pin::token();
+    let (module, bus) = pin::token();
+    bus.set_switches(0, pin::rolling(true)).unwrap();
     let session = module.start();
     assert_eq!(module.login(session, CKU_USER, b""), Err(CKR_PIN_INCORRECT));
     assert_eq!(c!(module, C_Login(session, CKU_USER, null_mut(), 0)), Err(CKR_PIN_INCORRECT));
@@ -124,28 +124,47 @@ fn what_can_be_no_pin_is_refused() {
 }
 
 #[test]
-fn the_user_changes_the_pin_and_stays_logged_in_whether_the_chip_rolls_the_secret_or_not() {
-    for rolls in [false, true] {
-        let (module, bus, session, key) = pin::with_key();
-        bus.set_switches(0, Switches { derive_key_rolls_no_mac: rolls, ..Switches::default() }).unwrap();
-        let (before, old_blobs) = (bus.image(0).unwrap(), pin::blobs(&module, &bus));
-        set_pin(&module, session, PIN, OTHER_PIN).unwrap();
-        assert_signed(&point_in(&bus, 0).unwrap(), &sign(&module, session, key).unwrap());
-        let changed =
-            pin::secret_in(&before, pin::AUTHORISATION) != pin::secret_in(&bus.image(0).unwrap(), pin::AUTHORISATION);
-        assert_eq!(changed, rolls);
-        assert_eq!(pin::blobs(&module, &bus).len(), 1);
-        let session = module.restart();
-        assert_eq!(module.login(session, CKU_USER, PIN), Err(CKR_PIN_INCORRECT));
-        module.login(session, CKU_USER, OTHER_PIN).unwrap();
-        module.finalize().unwrap();
-        // A backup of the state, and the PIN of its time.
-        pin::store(&module, &bus).change(|state| state.pins = old_blobs).unwrap();
-        let session = module.start();
-        let with_backup = module.login(session, CKU_USER, PIN);
-        assert_eq!(with_backup, if rolls { Err(CKR_PIN_INCORRECT) } else { Ok(()) });
-        assert_eq!(module.log().contains("stays valid with the old PIN"), !rolls);
+fn the_user_changes_the_pin_and_stays_logged_in_where_the_chip_rolls_the_secret() {
+    let (module, bus, session, key) = pin::with_key();
+    bus.set_switches(0, pin::rolling(true)).unwrap();
+    let (before, old_blobs) = (bus.image(0).unwrap(), pin::blobs(&module, &bus));
+    set_pin(&module, session, PIN, OTHER_PIN).unwrap();
+    assert_signed(&point_in(&bus, 0).unwrap(), &sign(&module, session, key).unwrap());
+    assert_ne!(pin::secret_in(&before, pin::AUTHORISATION), pin::secret_in(&bus.image(0).unwrap(), pin::AUTHORISATION));
+    assert_eq!(pin::blobs(&module, &bus).len(), 1);
+    let session = module.restart();
+    assert_eq!(module.login(session, CKU_USER, PIN), Err(CKR_PIN_INCORRECT));
+    module.login(session, CKU_USER, OTHER_PIN).unwrap();
+    module.finalize().unwrap();
+    // A backup of the state, and the PIN of its time.
+    pin::store(&module, &bus).change(|state| state.pins = old_blobs).unwrap();
+    let session = module.start();
+    assert_eq!(module.login(session, CKU_USER, PIN), Err(CKR_PIN_INCORRECT));
+}
+
+#[test]
+fn where_the_chip_does_not_roll_the_secret_the_user_keeps_the_pin_and_the_state_one_blob() {
+    let (module, bus, session, key) = pin::with_key();
+    bus.set_switches(0, pin::rolling(false)).unwrap();
+    let (before, blobs) = (bus.image(0).unwrap(), pin::blobs(&module, &bus));
+    for _ in 0..2 {
+        assert_eq!(set_pin(&module, session, PIN, OTHER_PIN), Err(CKR_FUNCTION_FAILED));
+        // The very blob that was there: no second one of the same secret under another PIN or salt.
+        assert_eq!(pin::blobs(&module, &bus), blobs);
     }
+    module.assert_logged(&["C_SetPIN", "security officer", "C_InitPIN"]);
+    assert_eq!(pin::secret_in(&before, pin::AUTHORISATION), pin::secret_in(&bus.image(0).unwrap(), pin::AUTHORISATION));
+    assert_signed(&point_in(&bus, 0).unwrap(), &sign(&module, session, key).unwrap());
+    let session = module.restart();
+    assert_eq!(module.login(session, CKU_USER, OTHER_PIN), Err(CKR_PIN_INCORRECT));
+    module.login(session, CKU_USER, PIN).unwrap();
+    // The way that is left.
+    logout(&module, session).unwrap();
+    module.login(session, CKU_SO, &code()).unwrap();
+    init_pin(&module, session, OTHER_PIN).unwrap();
+    logout(&module, session).unwrap();
+    assert_eq!(module.login(session, CKU_USER, PIN), Err(CKR_PIN_INCORRECT));
+    module.login(session, CKU_USER, OTHER_PIN).unwrap();
 }
 
 #[test]
@@ -189,7 +208,7 @@ fn the_security_officer_changes_the_recovery_code_for_one_as_the_tool_makes_them
 fn a_pin_that_the_state_can_not_keep_is_not_given() {
     for rolls in [false, true] {
         let (module, bus, session, _) = pin::with_key();
-        bus.set_switches(0, Switches { derive_key_rolls_no_mac: rolls, ..Switches::default() }).unwrap();
+        bus.set_switches(0, pin::rolling(rolls)).unwrap();
         let before = pin::secret_in(&bus.image(0).unwrap(), pin::AUTHORISATION);
         let make_replaceable = module.obstruct_state();
         assert_eq!(set_pin(&module, session, PIN, OTHER_PIN), Err(CKR_TOKEN_WRITE_PROTECTED));

@@ -214,6 +214,7 @@ fn no_derivation_puts_the_attackers_secret_in_the_place_of_the_users() {
 #[test]
 fn the_disk_alone_tells_no_right_pin_from_a_wrong_one() {
     let (module, bus, session, _) = pin::with_key();
+    bus.set_switches(0, pin::rolling(true)).unwrap();
     pin::set_pin(&module, session, PIN, OTHER_PIN).unwrap();
     module.finalize().unwrap();
     let secret = pin::secret_in(&bus.image(0).unwrap(), AUTHORISATION);
@@ -249,6 +250,7 @@ fn neither_log_nor_files_hold_a_pin_or_a_secret() {
     module.login(session, CKU_USER, PIN).unwrap();
     let key = generate(&module, session, "a").unwrap();
     sign(&module, session, key).unwrap();
+    bus.set_switches(0, pin::rolling(true)).unwrap();
     pin::set_pin(&module, session, PIN, OTHER_PIN).unwrap();
     pin::logout(&module, session).unwrap();
     module.login(session, CKU_SO, &pin::code()).unwrap();

@@ -24,7 +24,12 @@ run_in_chip Sign '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.s
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile msg.sig'
 run 'test "$($P -O --type privkey | grep -c "Private Key")" = 0'
 
-heading 'The user changes the PIN'
+heading 'The user changes the PIN, if the chip renews the secret behind it'
+run_refused 'CKR_FUNCTION_FAILED' '$P --change-pin --pin "$(cat pin)" --new-pin "$(cat pin2)"'
+run_in_chip Sign '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o msg.sig --signature-format openssl'
+stop_last_server
+start_server sim.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing fast --switches derive_key_rolls_no_mac=on'
+wait_for 'the simulated chip' sim.log test -S chip.sock
 run '$P --change-pin --pin "$(cat pin)" --new-pin "$(cat pin2)"'
 run_refused 'CKR_PIN_INCORRECT' '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o no.sig'
 run 'export U="pkcs11:token=gateway" GNUTLS_PIN="$(cat pin2)"'

@@ -87,6 +87,9 @@ pub enum Error {
     /// The PIN is wrong: the chip says so, or it is no recovery code.
     #[error("the PIN is wrong")]
     PinIncorrect,
+    /// The chip does not take part in a change of the PIN.
+    #[error("{0}")]
+    PinNotChanged(Text),
     /// What is to become a PIN can't be one.
     #[error("{0}")]
     PinInvalid(Text),

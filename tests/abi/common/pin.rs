@@ -1,7 +1,7 @@
 //! A token with a PIN: a chip with the profile `tls-pin` as `atecc608 provision tls-pin --pin-file` leaves it.
 
 use atecc608_sim::image::Part;
-use atecc608_sim::{Image, SimBus};
+use atecc608_sim::{Image, SimBus, Switches};
 use atecc608_token::pin::blob::{PinBlob, StretchedPin};
 use atecc608_token::pin::code::RecoveryCode;
 use atecc608_token::store::Store;
@@ -89,6 +89,11 @@ pub fn logout(module: &Module, session: Session) -> Result<()> {
 
 pub fn init_pin(module: &Module, session: Session, pin: &[u8]) -> Result<()> {
     c!(module, C_InitPIN(session, pin.as_ptr().cast_mut(), len(pin)))
+}
+
+/// A chip whose DeriveKey rolls the secret behind the PIN, so that its user may change that, or refuses to.
+pub fn rolling(rolls: bool) -> Switches {
+    Switches { derive_key_rolls_no_mac: rolls, ..Switches::default() }
 }
 
 pub fn set_pin(module: &Module, session: Session, old: &[u8], new: &[u8]) -> Result<()> {

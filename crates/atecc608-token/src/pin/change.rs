@@ -62,10 +62,9 @@ pub(crate) fn set_pin(token: &Token, old: Option<&[u8]>, new: Option<&[u8]>) -> 
     let secret = user_secret(token, scheme, old, &mut deadline)?;
     let stretched = deadline.exclude(|| StretchedPin::new(new))?;
     token.turn(deadline, |turn| {
-        if let Some(secret) = roll(turn, scheme, &secret, &stretched)? {
-            // Before the next turn wants it.
-            token.login.renew(&token.board, Who::User, secret);
-        }
+        let secret = roll(turn, scheme, &secret, &stretched)?;
+        // Before the next turn wants it.
+        token.login.renew(&token.board, Who::User, secret);
         Ok(())
     })
 }
@@ -140,14 +139,12 @@ fn write(turn: &mut Turn<'_>, scheme: Scheme, slot: Slot, officer: &LockedSecret
     })
 }
 
-/// The user's change: the chip makes the new secret out of the old one. Returns it; none if the chip keeps the old one, which
-/// is then under the new PIN.
-fn roll(
-    turn: &mut Turn<'_>,
-    scheme: Scheme,
-    secret: &LockedSecret,
-    pin: &StretchedPin,
-) -> Result<Option<LockedSecret>> {
+/// The user's change: the chip makes the new secret out of the old one. Returns it. The old secret is never put under another
+/// PIN: two blobs of one secret, from two backups, give both PINs away to whoever tries PINs against each and compares.
+///
+/// # Errors
+/// [`Error::PinNotChanged`] if the chip refuses, those of state folder and chip; the old PIN is then right.
+fn roll(turn: &mut Turn<'_>, scheme: Scheme, secret: &LockedSecret, pin: &StretchedPin) -> Result<LockedSecret> {
     turn.confirm_chip()?;
     let before = turn.known().state().pins.clone();
     let serial = turn.known().zone().serial_number();
@@ -171,15 +168,17 @@ fn roll(
                 // It still holds both blobs: the next login finds out.
                 log::warn!("{error}");
             }
-            Ok(Some(LockedSecret::new(&new)))
+            Ok(LockedSecret::new(&new))
         }
         Rolled::Refused => {
-            turn.change_state(|state| state.pins = vec![pin.seal(secret.value())])?;
-            log::warn!(
-                "chip {serial}: the PIN is changed, but the chip does not renew the secret behind it: a copy of the state \
-                 folder from before (a backup) stays valid with the old PIN until the security officer gives a new one"
-            );
-            Ok(None)
+            turn.change_state(|state| state.pins = before)?;
+            Err(Error::PinNotChanged(
+                format!(
+                    "chip {serial}: it does not renew the secret behind the PIN, so the PIN stays: the security officer gives \
+                     another one (C_InitPIN: `pkcs11-tool --login --login-type so --init-pin`, with the recovery code)"
+                )
+                .into(),
+            ))
         }
     }
 }
