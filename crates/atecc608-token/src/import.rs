@@ -12,7 +12,9 @@ use super::create::{checked_id, checked_text};
 use super::error::{Error, Result};
 use super::io_protection::{transport_key, write_refused};
 use super::kept::Kept;
-use super::keygen::{begin_intent, commit_intent, is_free, public_bytes, settled_label, withdraw_intent};
+use super::keygen::{
+    before_new_key, begin_intent, commit_intent, is_free, public_bytes, settled_label, withdraw_intent, A_KEY,
+};
 use super::layout::KeySlot;
 use super::learn::read_point;
 use super::point::{Point, P256_PARAMS};
@@ -174,12 +176,22 @@ fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Be
         (Some(slot), _) | (None, Some(slot)) => vec![slot],
         (None, None) => all,
     };
+    let mut passed_over = None;
     for slot in candidates.iter().copied() {
-        let before = turn.chip.slot_before_generation(slot).map_err(Error::Device)?;
+        let before = match before_new_key(turn, slot) {
+            Err(error) if error.is_about_one_slot() => {
+                passed_over.get_or_insert(error);
+                continue;
+            }
+            before => before?,
+        };
         if is_free(&known, slot, before)? {
             return Ok((slot, before));
         }
-        turn.learn(|known| known.key_is_present(slot, Some(true), None))?;
+        turn.learn(|known| known.key_is_present(slot, Some(A_KEY), None))?;
+    }
+    if let Some(error) = passed_over {
+        return Err(error);
     }
     let numbers: Vec<String> = candidates.iter().map(Slot::to_string).collect();
     Err(match numbers.as_slice() {

@@ -8,7 +8,6 @@ use super::error::{Error, Result};
 use super::identity::Identity;
 use super::kept::Kept;
 use super::layout::KeySlot;
-use super::learn;
 use super::mechanism::Mechanism;
 use super::object::KeyRef;
 use super::point::{Point, P256_PARAMS};
@@ -16,10 +15,15 @@ use super::snapshot::Known;
 use super::state::{Intent, Purpose, State};
 use super::template::Template;
 use super::turn::Turn;
+use super::{latch, learn};
 use crate::bus::Bus;
 use atecc608::ops::Before;
+use atecc608::presence::{Held, Presence};
 use atecc608::{self as chip, Chip};
 use atecc608_wire::Slot;
+
+/// Of a slot that turned out to hold a key.
+pub(super) const A_KEY: Presence = Presence { held: Held::Key, refused: None };
 
 /// What the two templates of C_GenerateKeyPair ask for.
 pub(super) struct KeyPairRequest {
@@ -158,6 +162,15 @@ pub(super) fn destroy(turn: &mut Turn<'_>, key: KeyRef) -> Result<()> {
     replace_key(turn, slot, before, intent, &mut Chip::generate_key)
 }
 
+/// What a slot holds that is to get a key.
+///
+/// # Errors
+/// [`Error::BehindLatch`]; [`Error::Device`], with [`chip::Error::KeyNotTold`] where nobody can say whether it is free.
+pub(super) fn before_new_key(turn: &mut Turn<'_>, slot: Slot) -> Result<Before> {
+    latch::check(turn, slot)?;
+    turn.chip.slot_before_generation(slot).map_err(Error::Device)
+}
+
 /// GenKey between an intent that is on disk before and a commit after: whoever comes later can tell what happened.
 fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, create: Create<'_>) -> Result<()> {
     turn.confirm_chip()?;
@@ -166,7 +179,8 @@ fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, 
     if let Err(error) = &generated {
         withdraw_intent(turn, slot, error);
     }
-    let point = Point::from_xy(&generated.map_err(Error::Device)?)
+    let generated = generated.map_err(|error| latch::explained(turn, slot, error))?;
+    let point = Point::from_xy(&generated)
         .ok_or_else(|| Error::DeviceError(format!("slot {slot}: the new public key is not on the curve P-256")))?;
     commit_intent(turn, slot, &intent, point)
 }
@@ -221,28 +235,47 @@ pub(super) fn is_free(known: &Known, slot: Slot, before: Before) -> Result<bool>
 fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, Before)> {
     let known = turn.known();
     if let Some(slot) = named_slot(&known.identity, request)? {
-        return Ok((slot, turn.chip.slot_before_generation(slot).map_err(Error::Device)?));
+        return Ok((slot, before_new_key(turn, slot)?));
     }
     let candidates: Vec<Slot> =
         known.identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot).collect();
     learn::presence(turn, &candidates)?;
+    let mut passed_over = None;
     for slot in candidates.iter().copied() {
-        if turn.known().known_presence(slot) == Some(false) {
-            let before = turn.chip.slot_before_generation(slot).map_err(Error::Device)?;
+        if turn.known().known_presence(slot) == Some(Held::Nothing) {
+            let before = match before_new_key(turn, slot) {
+                Err(error) if error.is_about_one_slot() => {
+                    passed_over.get_or_insert(error);
+                    continue;
+                }
+                before => before?,
+            };
             if is_free(&known, slot, before)? {
                 return Ok((slot, before));
             }
             // Somebody who keeps another state, or none, was there since the chip was asked.
-            turn.learn(|known| known.key_is_present(slot, Some(true), None))?;
+            turn.learn(|known| known.key_is_present(slot, Some(A_KEY), None))?;
         }
     }
-    Err(Error::DeviceMemory(match candidates.as_slice() {
-        [] => "no slot of this chip takes a new key: their keys are permanent".to_owned(),
-        slots => format!(
-            "no slot is free: slots {} hold keys; destroy one first",
-            slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
+    if let Some(error) = passed_over {
+        return Err(error);
+    }
+    let is_unknown = |slot: &Slot| turn.known().known_presence(*slot) == Some(Held::Unknown);
+    let (unknown, taken): (Vec<Slot>, Vec<Slot>) = candidates.iter().partition(|slot| is_unknown(slot));
+    Err(Error::DeviceMemory(match (taken.as_slice(), unknown.as_slice()) {
+        ([], []) => "no slot of this chip takes a new key: their keys are permanent".to_owned(),
+        (taken, []) => format!("no slot is free: slots {} hold keys; destroy one first", numbers(taken)),
+        (taken, unknown) => format!(
+            "no slot is free: slots {} hold keys ({}), or the chip refuses to say whether they do ({})",
+            numbers(&candidates),
+            numbers(taken),
+            numbers(unknown)
         ),
     }))
+}
+
+fn numbers(slots: &[Slot]) -> String {
+    slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The slot that a request names by number or label.
@@ -291,7 +324,7 @@ pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) 
     let keys = known.identity.keys.iter().map(|key| key.slot).filter(|other| *other != slot);
     let same: Vec<Slot> = keys.filter(|other| known.pair(*other).is_some_and(|pair| pair.label() == label)).collect();
     learn::presence(turn, &same)?;
-    match same.iter().find(|other| turn.known().known_presence(**other) == Some(true)) {
+    match same.iter().find(|other| turn.known().known_presence(**other) == Some(Held::Key)) {
         Some(other) => Err(second_label(*other, label)),
         None => Ok(()),
     }

@@ -133,7 +133,8 @@ impl<P: Transport> Chip<P> {
     /// Returns what the slot holds now.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Mismatch`] if it holds a key whose public key can't be read.
+    /// As [`Chip::converse`]; [`Error::KeyNotTold`] if the chip refuses to say whether it holds a key; [`Error::Mismatch`] if it
+    /// holds one whose public key can't be read.
     pub fn slot_before_generation(&mut self, slot: Slot) -> Result<Before> {
         self.converse(|awake| awake.state_of(slot))
     }
@@ -212,7 +213,7 @@ impl<P: Transport> Chip<P> {
 
 impl<P: Transport> Awake<'_, P> {
     pub(super) fn state_of(&mut self, slot: Slot) -> Result<Before> {
-        if !self.key_valid(slot)? {
+        if !self.key_valid_for_certain(slot)? {
             return Ok(Before::Empty);
         }
         let public_key = self.public_key(slot)?;

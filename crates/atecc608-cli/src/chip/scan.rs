@@ -239,7 +239,6 @@ fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
                 let mut device = known(address, &zone);
                 device.stage = None;
                 device.detail = format!("{}, whose configuration can't be read: {error}", words::model(&zone));
-                device.kind = Kind::Relative;
                 device
             }
             Err(error) => not_told(address, &error),
