@@ -23,7 +23,7 @@ use atecc608::{self as chip, Chip};
 use atecc608_wire::Slot;
 
 /// Of a slot that turned out to hold a key.
-pub(super) const A_KEY: Presence = Presence { held: Held::Key, refused: None };
+const A_KEY: Presence = Presence { held: Held::Key, refused: None };
 
 /// What the two templates of C_GenerateKeyPair ask for.
 pub(super) struct KeyPairRequest {
@@ -166,7 +166,7 @@ pub(super) fn destroy(turn: &mut Turn<'_>, key: KeyRef) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::BehindLatch`]; [`Error::Device`], with [`chip::Error::KeyNotTold`] where nobody can say whether it is free.
-pub(super) fn before_new_key(turn: &mut Turn<'_>, slot: Slot) -> Result<Before> {
+fn before_new_key(turn: &mut Turn<'_>, slot: Slot) -> Result<Before> {
     latch::check(turn, slot)?;
     turn.chip.slot_before_generation(slot).map_err(Error::Device)
 }
@@ -226,7 +226,7 @@ pub(super) fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
 }
 
 /// A slot is free if it holds no key, or the very key that its tombstone names.
-pub(super) fn is_free(known: &Known, slot: Slot, before: Before) -> Result<bool> {
+fn is_free(known: &Known, slot: Slot, before: Before) -> Result<bool> {
     let tombstone = known.state().slot(slot).and_then(|state| state.tombstone.as_ref());
     Ok(public_bytes(before)?.is_none_or(|key| tombstone == Some(&key)))
 }
@@ -240,38 +240,39 @@ fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, B
     let candidates: Vec<Slot> =
         known.identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot).collect();
     learn::presence(turn, &candidates)?;
-    let mut passed_over = None;
-    for slot in candidates.iter().copied() {
-        if turn.known().known_presence(slot) == Some(Held::Nothing) {
-            let before = match before_new_key(turn, slot) {
-                Err(error) if error.is_about_one_slot() => {
-                    passed_over.get_or_insert(error);
-                    continue;
-                }
-                before => before?,
-            };
-            if is_free(&known, slot, before)? {
-                return Ok((slot, before));
-            }
-            // Somebody who keeps another state, or none, was there since the chip was asked.
-            turn.learn(|known| known.key_is_present(slot, Some(A_KEY), None))?;
-        }
+    let held = |turn: &Turn<'_>, slot: &Slot| turn.known().known_presence(*slot);
+    let empty: Vec<Slot> = candidates.iter().copied().filter(|slot| held(turn, slot) == Some(Held::Nothing)).collect();
+    if let Some(free) = first_free(turn, &empty)? {
+        return Ok(free);
     }
-    if let Some(error) = passed_over {
-        return Err(error);
-    }
-    let is_unknown = |slot: &Slot| turn.known().known_presence(*slot) == Some(Held::Unknown);
-    let (unknown, taken): (Vec<Slot>, Vec<Slot>) = candidates.iter().partition(|slot| is_unknown(slot));
-    Err(Error::DeviceMemory(match (taken.as_slice(), unknown.as_slice()) {
-        ([], []) => "no slot of this chip takes a new key: their keys are permanent".to_owned(),
+    let unknown: Vec<Slot> =
+        candidates.iter().copied().filter(|slot| held(turn, slot) == Some(Held::Unknown)).collect();
+    Err(Error::DeviceMemory(match (candidates.as_slice(), unknown.as_slice()) {
+        ([], _) => "no slot of this chip takes a new key: their keys are permanent".to_owned(),
         (taken, []) => format!("no slot is free: slots {} hold keys; destroy one first", numbers(taken)),
-        (taken, unknown) => format!(
-            "no slot is free: slots {} hold keys ({}), or the chip refuses to say whether they do ({})",
-            numbers(&candidates),
-            numbers(taken),
+        (_, unknown) => format!(
+            "no slot is free: the chip refuses to say whether slots {} hold keys, and the others do",
             numbers(unknown)
         ),
     }))
+}
+
+/// The first of these slots that is free, with what it holds; none if they all hold keys.
+///
+/// # Errors
+/// As [`before_new_key`], if no other slot is free.
+pub(super) fn first_free(turn: &mut Turn<'_>, slots: &[Slot]) -> Result<Option<(Slot, Before)>> {
+    let mut passed_over = None;
+    for slot in slots.iter().copied() {
+        match before_new_key(turn, slot) {
+            Ok(before) if is_free(&turn.known(), slot, before)? => return Ok(Some((slot, before))),
+            // Somebody who keeps another state, or none, may have been there since the chip was asked.
+            Ok(_) => turn.learn(|known| known.key_is_present(slot, Some(A_KEY), None))?,
+            Err(error) if error.is_about_one_slot() => passed_over = passed_over.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    passed_over.map_or(Ok(None), Err)
 }
 
 fn numbers(slots: &[Slot]) -> String {

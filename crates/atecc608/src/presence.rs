@@ -41,6 +41,17 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
+    /// As [`Awake::public_key`]; also none if the chip refuses with another status than for an empty slot.
+    ///
+    /// # Errors
+    /// As [`Awake::execute`], except that the chip refuses the question.
+    pub fn public_key_if_told(&mut self, slot: Slot) -> Result<Option<[u8; 64]>> {
+        match self.public_key(slot) {
+            Err(error) if error.refusal().is_some() => Ok(None),
+            told => told,
+        }
+    }
+
     /// What GenKey(public) shows. Its refusal means an empty slot only where no rule of the slot explains it.
     fn held_by_gen_key(&mut self, zone: &ConfigZone, slot: Slot) -> Result<Held> {
         let rules = zone.key_config(slot);

@@ -146,12 +146,10 @@ fn ask(target: &mut Target, zone: &ConfigZone, store: &Store) -> Result<Asked> {
                 (Held::Nothing, _) => Presence::None,
                 (Held::Key, None) => Presence::Present,
                 // The mark counts only while it names the key that is there.
-                (Held::Key, Some(tombstone)) => match awake.public_key(slot) {
-                    Ok(Some(xy)) if tombstone.strip_prefix(&[0x04]) == Some(&xy[..]) => Presence::Destroyed,
-                    Ok(Some(_)) => Presence::Present,
-                    Ok(None) => Presence::Unknown,
-                    Err(error) if error.refusal().is_some() => Presence::Unknown,
-                    Err(error) => return Err(error),
+                (Held::Key, Some(tombstone)) => match awake.public_key_if_told(slot)? {
+                    Some(xy) if tombstone.strip_prefix(&[0x04]) == Some(&xy[..]) => Presence::Destroyed,
+                    Some(_) => Presence::Present,
+                    None => Presence::Unknown,
                 },
             };
             keys[slot.index()] = Some(SlotAsked { presence, refused });

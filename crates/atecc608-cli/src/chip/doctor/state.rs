@@ -10,7 +10,6 @@ use crate::output::check::Checks;
 use crate::target::Target;
 use atecc608::latch::Latch;
 use atecc608::presence::{Held, Presence};
-use atecc608::{self as chip, Awake, Transport};
 use atecc608_token::layout::key_slots;
 use atecc608_token::pin::Scheme;
 use atecc608_token::profile::{self, Contents};
@@ -66,7 +65,7 @@ pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
             let Presence { held, refused } = awake.key_presence(zone, slot)?;
             keys.refused.extend(refused.map(|status| (slot, Refused::Presence(status, held))));
             if held == Held::Key {
-                let public_key = if key.public { told(awake, slot)? } else { None };
+                let public_key = if key.public { awake.public_key_if_told(slot)? } else { None };
                 // After a login, or with the latch, it may tell.
                 let rules = zone.key_config(slot);
                 if key.public && public_key.is_none() && !rules.req_auth() && !rules.persistent_disable() {
@@ -77,14 +76,6 @@ pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
         }
         Ok(keys)
     })
-}
-
-/// The public key, unless the chip refuses to tell it.
-fn told<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<[u8; 64]>> {
-    match awake.public_key(slot) {
-        Err(error) if error.refusal().is_some() => Ok(None),
-        other => other,
-    }
 }
 
 /// The persistent latch, where key slots depend on it.
