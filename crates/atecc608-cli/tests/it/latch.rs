@@ -190,3 +190,22 @@ fn doctor_warns_while_it_is_not_set() {
     bench.json(&["latch", "set", "--secret-file", secret.to_str().unwrap()]);
     assert_eq!(latch(&doctor())["result"], "ok");
 }
+
+#[test]
+fn config_check_tells_a_latch_that_the_host_sets_from_one_that_nothing_sets() {
+    let (bench, server, _) = behind();
+    let about_slot_2 = || {
+        let report = bench.json(&["config", "check"]);
+        let checks = report["checks"].as_array().unwrap().clone();
+        let found =
+            checks.into_iter().find(|check| check["slot"] == 2 && check["detail"].as_str().unwrap().contains("latch"));
+        let found = found.unwrap_or_else(|| panic!("{report:#}"));
+        (found["result"].as_str().unwrap().to_owned(), found["detail"].as_str().unwrap().to_owned())
+    };
+    let (result, detail) = about_slot_2();
+    assert!(result == "warning" && detail.contains("`atecc608 latch set`"), "{result}: {detail}");
+    let _server = restarted(&bench, server, |config| config[offset::VOLATILE_KEY_PERMISSION] = 0);
+    let (result, detail) = about_slot_2();
+    assert!(result == "failed" && detail.contains("nothing set it"), "{result}: {detail}");
+    assert_eq!(bench.json(&["latch", "show"])["latch"], "unknown");
+}
