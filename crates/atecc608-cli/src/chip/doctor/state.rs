@@ -70,8 +70,9 @@ pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
                 let rules = zone.key_config(slot);
                 if key.public && public_key.is_none() && !rules.req_auth() && !rules.persistent_disable() {
                     keys.refused.push((slot, Refused::PublicKey));
+                } else {
+                    keys.found.push((slot, public_key));
                 }
-                keys.found.push((slot, public_key));
             }
         }
         Ok(keys)

@@ -5,6 +5,7 @@ pub mod kernel;
 pub mod x509;
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -210,7 +211,7 @@ pub fn serve(bench: &Bench, options: &[&str]) -> Server {
         .arg(bench.chip_file())
         .args(options);
     let server = Server(serve.stdout(Stdio::null()).spawn().unwrap());
-    while !socket.exists() {
+    while UnixStream::connect(&socket).is_err() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     server
