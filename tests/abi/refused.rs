@@ -5,10 +5,10 @@ use crate::common::chip::{self, put_key, slot};
 use crate::common::keys::Session;
 use crate::common::module::{boolean, ulong, Module};
 use crate::common::one_key::{assert_signed, change_image, generate, import, point_in, sign};
-use crate::common::secrets::put_io_key;
+use crate::common::secrets::{self, put_io_key};
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, SimBus};
-use atecc608_token::state::{Intent, Purpose};
+use atecc608_token::state::{Intent, PendingSecret, Purpose};
 use atecc608_token::store::Store;
 use atecc608_wire::config_zone::offset;
 use cryptoki_sys::*;
@@ -175,6 +175,28 @@ fn an_interrupted_generation_that_the_chip_tells_nothing_about_stays_open_and_bl
     }
     assert_eq!(module.assert_logged(&["slot 2", "was interrupted", "refuses to tell"]), 1);
     assert!(Store::open(&module.state_dir(), serial).state().slot(slot(2)).unwrap().intent.is_some());
+}
+
+#[test]
+fn an_interrupted_destruction_of_a_secret_key_that_the_chip_tells_nothing_about_blocks_nothing() {
+    let (module, bus) = Module::on_bus(image());
+    let chip = bus.image(0).unwrap();
+    put_io_key(&module, &chip);
+    let session = module.start();
+    secrets::generate(&module, session, CKM_AES_KEY_GEN, &secrets::aes(true, 16)).unwrap();
+    module.finalize().unwrap();
+    let serial = chip.config().serial_number();
+    let mut store = Store::open(&module.state_dir(), serial);
+    store.change(|state| state.secrets[0].pending = Some(PendingSecret::Destroy)).unwrap();
+    bus.set_faults("refuse@51:00:0F".parse().unwrap());
+    let session = module.start();
+    assert_eq!(module.private_keys(session).len(), 1);
+    module.assert_logged(&["slot 9", "destruction of a secret key was interrupted", "is not known"]);
+    let secret_keys = || module.find(session, &[(CKA_CLASS, ulong(CKO_SECRET_KEY))]).unwrap().len();
+    assert_eq!(secret_keys(), 0, "it may be destroyed");
+    // The chip tells again.
+    bus.set_faults("none".parse().unwrap());
+    assert_eq!(secret_keys(), 1);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::object::{ObjectKey, SessionObject};
 use super::snapshot::Known;
+use super::state::StoredSecret;
 use super::template::Template;
 use super::token::Token;
 use super::turn::Turn;
@@ -122,7 +123,9 @@ fn of_token(known: &Known, template: &Template) -> Vec<ObjectKey> {
         known.known_presence(*slot) == Some(Held::Key) && matches!(matches(known, *slot, *half, template), Match::Yes)
     });
     let mut found: Vec<ObjectKey> = keys.map(|(slot, half)| half.key(slot, known.epoch(slot))).collect();
-    for secret in known.state().secrets.iter().filter(|secret| known.identity.secret_slot_of(secret).is_some()) {
+    // Of one that is pending nobody knows yet whether it is there.
+    let is_there = |secret: &&StoredSecret| secret.pending.is_none() && known.identity.secret_slot_of(secret).is_some();
+    for secret in known.state().secrets.iter().filter(is_there) {
         let object = SecretInSlot { secret, zone: known.zone() };
         let has = |(attribute, wanted)| value::<SecretKey>(&object, attribute).is_ok_and(|value| value == wanted);
         if template.iter().all(has) {
