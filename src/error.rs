@@ -142,6 +142,8 @@ fn token_row(error: &token::Error) -> Row {
     match error {
         Error::ActionProhibited(_) => row!(CKR_ACTION_PROHIBITED, Warn),
         Error::AeadDecryptFailed => row!(CKR_AEAD_DECRYPT_FAILED, Info),
+        // Neither the chip nor the bus has failed: the key may not be used at the moment.
+        Error::BehindLatch { .. } => row!(CKR_KEY_FUNCTION_NOT_PERMITTED, Warn),
         Error::AttributeReadOnly(_) => row!(CKR_ATTRIBUTE_READ_ONLY, Info),
         Error::AttributeSensitive(_) => row!(CKR_ATTRIBUTE_SENSITIVE, Debug),
         Error::AttributeTypeInvalid(_) => row!(CKR_ATTRIBUTE_TYPE_INVALID, Debug),
@@ -217,6 +219,7 @@ fn chip_row(error: &chip::Error) -> Row {
     match error {
         Error::NotAnswering { .. } => row!(CKR_DEVICE_REMOVED, Error),
         Error::NotAuthorised { .. } => row!(CKR_USER_NOT_LOGGED_IN, Info),
+        Error::KeyNotTold { .. } => row!(CKR_ACTION_PROHIBITED, Warn),
         Error::WakeResponse { .. }
         | Error::SelfTestFailed
         | Error::Bus(_)

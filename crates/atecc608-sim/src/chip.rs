@@ -372,7 +372,7 @@ impl SimChip {
             return self.refuse(Status::CRC_ERROR, env);
         };
         env.stats.count_command(packet.opcode);
-        if let Some(status) = faults.status {
+        if let Some(status) = faults.status.or_else(|| env.faults.refusal(packet.opcode.0, packet.param1)) {
             return self.refuse(Status(status), env);
         }
         if faults.busy == Some(None) {

@@ -11,6 +11,7 @@
 //! | `drop@N` | the Nth command is executed, its reply is lost: reads give FF |
 //! | `doze@N` | the Nth command is executed, then the chip falls asleep |
 //! | `status@N:HEX` | the Nth command is not executed and answered with this status byte |
+//! | `refuse@OPCODE:MODE:HEX` | every command with this opcode and this param1 (two hex digits each) is not executed and answered with this status byte, as by a chip that does not have that mode: `refuse@30:01:03` |
 //! | `busy@N` | the Nth command is not executed, and the chip stays busy until its watchdog or a power cycle |
 //! | `busy@N:MS` | the Nth command is executed, and the chip stays busy for MS milliseconds more |
 //! | `nack@N*COUNT` | from the Nth transfer on, COUNT transfers are not acknowledged (`*COUNT` may be left out: one) |
@@ -78,10 +79,19 @@ pub(crate) struct Kill {
     pub(crate) moment: Moment,
 }
 
+/// A mode of a command that the chip does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refused {
+    opcode: u8,
+    mode: u8,
+    status: u8,
+}
+
 /// Faults to come, with the counters that say when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     planned: Vec<(u64, Action)>,
+    refused: Vec<Refused>,
     power_after: Option<usize>,
     kill: Option<Kill>,
     self_test: u8,
@@ -173,6 +183,12 @@ impl Faults {
         faults
     }
 
+    /// The status that every command with this opcode and param1 is refused with, if it is.
+    pub(crate) fn refusal(&self, opcode: u8, mode: u8) -> Option<u8> {
+        let refused = self.refused.iter().find(|refused| (refused.opcode, refused.mode) == (opcode, mode));
+        refused.map(|refused| refused.status)
+    }
+
     pub(crate) fn on_transfer(&mut self) -> TransferFaults {
         self.transfers += 1;
         let mut faults = TransferFaults::default();
@@ -219,6 +235,11 @@ impl Faults {
             return Ok(());
         }
         let nth = nth.strip_prefix('@').ok_or_else(|| known(name))?;
+        if name == "refuse" {
+            let (mode, status) = split(argument.unwrap_or_default(), ':');
+            self.refused.push(Refused { opcode: hex(Some(nth))?, mode: hex(Some(mode))?, status: hex(status)? });
+            return Ok(());
+        }
         let nth = number(Some(nth), "N after @")?;
         let plain =
             |action| if argument.is_some() { Err(format!("{name}@N takes nothing after N")) } else { Ok(action) };
@@ -259,7 +280,7 @@ const FROM_ONE: &str = "N counts from 1";
 
 fn known(name: &str) -> String {
     format!(
-        "\"{name}\" is not one of flip@N:BIT, garble@N:BIT, drop@N, doze@N, status@N:HEX, busy@N, busy@N:MS, \
+        "\"{name}\" is not one of flip@N:BIT, garble@N:BIT, drop@N, doze@N, status@N:HEX, refuse@OPCODE:MODE:HEX, busy@N, busy@N:MS, \
          nack@N*COUNT, pull@N, insert@N, power@N, stretch@N:PERCENT, stretch:PERCENT, health@N, kill@N:MOMENT, \
          rate:PERMILLE:SEED, selftest:HEX, none"
     )
@@ -328,10 +349,12 @@ mod tests {
     fn every_fault_of_the_table_is_understood() {
         let spec =
             "flip@3:12, garble@2:0,drop@1,doze@9 status@4:05,busy@5,busy@6:250,nack@7*3,nack@20,pull@30,insert@40,\
-                    power@64,kill@8:synced,selftest:04,stretch:10,stretch@2:40,health@3,rate:0:1";
+                    power@64,kill@8:synced,selftest:04,stretch:10,stretch@2:40,health@3,rate:0:1,refuse@30:01:03,refuse@30:04:0F";
         let mut faults: Faults = spec.parse().unwrap();
         assert_eq!((faults.power_after(), faults.self_test()), (Some(64), 4));
         assert_eq!(faults.kill(), Some(Kill { block: 8, moment: Moment::Synced }));
+        assert_eq!([0, 1, 4].map(|mode| faults.refusal(0x30, mode)), [None, Some(0x03), Some(0x0F)]);
+        assert_eq!(faults.refusal(0x40, 1), None);
         let first = faults.on_command();
         assert!(first.dropped && first.stretch == 10 && !first.unhealthy);
         let second = faults.on_command();
@@ -357,6 +380,9 @@ mod tests {
             ("drop@0", "N counts from 1"),
             ("drop@1:4", "takes nothing after N"),
             ("status@1:100", "HEX must be one byte"),
+            ("refuse@30:01", "HEX must be one byte"),
+            ("refuse@30", "HEX must be one byte"),
+            ("refuse:30:01:03", "is not one of"),
             ("drop@1*2", "only nack takes *COUNT"),
             ("kill@3", "MOMENT must be before, half, synced or renamed"),
             ("kill@3:later", "MOMENT must be before, half, synced or renamed"),

@@ -75,7 +75,7 @@ fn key_attribute(
     }
     let learned = token.turn(deadline, |turn| {
         turn.check_key(key)?;
-        learn::point(turn, key.slot)?;
+        learn::point_if_told(turn, key.slot)?;
         Ok(turn.known())
     })?;
     answer(&learned)?.ok_or(Error::AttributeTypeInvalid(attribute))

@@ -3,12 +3,13 @@
 
 use super::error::{Error, Result};
 use super::keygen::{self, KeyPairRequest};
-use super::learn;
 use super::point::Point;
 use super::token::Token;
 use super::turn::Turn;
+use super::{latch, learn};
 use crate::bus::Bus;
 use atecc608::attest::{attester_problem, subject_problem, Evidence, ATTESTER, CHALLENGE_LEN};
+use atecc608::presence::Held;
 use atecc608::{self as chip, Chip};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{Slot, Status};
@@ -100,7 +101,11 @@ pub fn attest_key(token: &Token, key: &KeyName, challenge: &[u8; CHALLENGE_LEN])
     token.turn(token.deadline(), |turn| {
         let attester = attester(turn)?;
         let slot = find(turn, key)?;
-        let evidence = turn.chip.attest(slot, challenge).map_err(|error| refused(turn.chip, error))?;
+        let evidence =
+            turn.chip.attest(slot, challenge).map_err(|error| match latch::explained(turn, slot, error) {
+                Error::Device(error) => refused(turn.chip, *error),
+                other => other,
+            })?;
         checked(evidence, turn, &attester)
     })
 }
@@ -157,7 +162,7 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     };
     let slots: Vec<Slot> = known.identity.keys.iter().map(|key| key.slot).filter(is_meant).collect();
     learn::presence(turn, &slots)?;
-    let there = slots.iter().copied().find(|slot| turn.known().known_presence(*slot) == Some(true));
+    let there = slots.iter().copied().find(|slot| turn.known().known_presence(*slot) == Some(Held::Key));
     let slot = there.ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
             KeyName::Slot(slot) => format!("slot {slot} holds no key").into(),

@@ -17,6 +17,7 @@ use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, Template};
 use super::turn::Turn;
 use super::{learn, secret, SessionRef};
+use atecc608::presence::Held;
 use atecc608_wire::Slot;
 
 /// Largest CKA_VALUE of a certificate or data object, in bytes.
@@ -182,7 +183,7 @@ impl NewStored {
 /// Whether the chip may hold keys whose public keys are not known.
 fn has_unknown_points(known: &Known) -> bool {
     let keys = known.identity.keys.iter().filter(|key| key.public && known.known_point(key.slot).is_none());
-    keys.map(|key| key.slot).any(|slot| known.known_presence(slot) != Some(false))
+    keys.map(|key| key.slot).any(|slot| known.known_presence(slot) != Some(Held::Nothing))
 }
 
 /// Asks for all public keys that are not known.
@@ -192,8 +193,8 @@ fn learn_points(turn: &mut Turn<'_>) -> Result<()> {
     let unknown: Vec<Slot> = slots.filter(|slot| known.known_point(*slot).is_none()).collect();
     learn::presence(turn, &unknown)?;
     for slot in unknown {
-        if turn.known().known_presence(slot) == Some(true) {
-            learn::point(turn, slot)?;
+        if turn.known().known_presence(slot) == Some(Held::Key) {
+            learn::point_if_told(turn, slot)?;
         }
     }
     Ok(())

@@ -4,6 +4,8 @@ use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE};
 
 use atecc608 as chip;
 use atecc608::error::Text;
+use atecc608::latch::Latch;
+use atecc608_wire::Slot;
 
 /// Result of a token operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -27,6 +29,17 @@ pub enum Error {
     /// The object has no such attribute (CKA code).
     #[error("the object has no attribute {0:#x}")]
     AttributeTypeInvalid(CK_ATTRIBUTE_TYPE),
+    /// The slot's key works only while the persistent latch is set, and the chip refused to use it.
+    #[error(
+        "slot {slot} works only while the chip's persistent latch is set{}: `atecc608 latch show` shows it, `atecc608 latch set` sets it",
+        match latch { Latch::NotTold => ", and the chip refuses to say whether it is", _ => ", and it is not" }
+    )]
+    BehindLatch {
+        /// The slot.
+        slot: Slot,
+        /// What the chip says about the latch.
+        latch: Latch,
+    },
     /// A template's value is malformed or not possible.
     #[error("{0}")]
     AttributeValueInvalid(Text),
@@ -165,6 +178,17 @@ impl Error {
 impl From<chip::Error> for Error {
     fn from(error: chip::Error) -> Self {
         Self::Device(Box::new(error))
+    }
+}
+
+impl Error {
+    /// Whether the chip refused one question about one slot: the others can be used.
+    pub(crate) fn is_about_one_slot(&self) -> bool {
+        match self {
+            Self::Device(error) => error.refusal().is_some() || matches!(**error, chip::Error::KeyNotTold { .. }),
+            Self::BehindLatch { .. } => true,
+            _ => false,
+        }
     }
 }
 

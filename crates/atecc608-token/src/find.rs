@@ -6,13 +6,15 @@ use cryptoki_sys::*;
 
 use super::class::{value, Answer, Half, SecretInSlot, SecretKey};
 use super::deadline::Deadline;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::object::{ObjectKey, SessionObject};
 use super::snapshot::Known;
+use super::state::StoredSecret;
 use super::template::Template;
 use super::token::Token;
 use super::turn::Turn;
 use super::{certificates, feature, learn, ObjectHandle};
+use atecc608::presence::Held;
 use atecc608_wire::Slot;
 
 /// What a template says of an object without asking the chip.
@@ -75,8 +77,8 @@ fn is_enough(known: &Known, template: &Template) -> bool {
     !certificates
         && candidates(known, template).into_iter().all(|(slot, half)| match known.known_presence(slot) {
             None => false,
-            Some(false) => true,
-            Some(true) => !matches!(matches(known, slot, half, template), Match::NeedsPoint),
+            Some(Held::Nothing | Held::Unknown) => true,
+            Some(Held::Key) => !matches!(matches(known, slot, half, template), Match::NeedsPoint),
         })
 }
 
@@ -87,9 +89,13 @@ fn learn_what_matters(turn: &mut Turn<'_>, template: &Template) -> Result<Arc<Kn
     learn::presence(turn, &slots)?;
     for (slot, half) in candidates {
         let known = turn.known();
-        let is_there = known.known_presence(slot) == Some(true);
+        let is_there = known.known_presence(slot) == Some(Held::Key);
         if is_there && matches!(matches(&known, slot, half, template), Match::NeedsPoint) {
-            learn::point(turn, slot)?;
+            match learn::point_if_told(turn, slot) {
+                // It is gone.
+                Err(Error::KeyHandleInvalid(_)) => {}
+                told => drop(told?),
+            }
         }
     }
     if certificates::may_match(template) {
@@ -114,10 +120,12 @@ fn candidates(known: &Known, template: &Template) -> Vec<(Slot, Half)> {
 /// The token's objects that match, as far as is known.
 fn of_token(known: &Known, template: &Template) -> Vec<ObjectKey> {
     let keys = candidates(known, template).into_iter().filter(|(slot, half)| {
-        known.known_presence(*slot) == Some(true) && matches!(matches(known, *slot, *half, template), Match::Yes)
+        known.known_presence(*slot) == Some(Held::Key) && matches!(matches(known, *slot, *half, template), Match::Yes)
     });
     let mut found: Vec<ObjectKey> = keys.map(|(slot, half)| half.key(slot, known.epoch(slot))).collect();
-    for secret in known.state().secrets.iter().filter(|secret| known.identity.secret_slot_of(secret).is_some()) {
+    // Of one that is pending nobody knows yet whether it is there.
+    let is_there = |secret: &&StoredSecret| secret.pending.is_none() && known.identity.secret_slot_of(secret).is_some();
+    for secret in known.state().secrets.iter().filter(is_there) {
         let object = SecretInSlot { secret, zone: known.zone() };
         let has = |(attribute, wanted)| value::<SecretKey>(&object, attribute).is_ok_and(|value| value == wanted);
         if template.iter().all(has) {

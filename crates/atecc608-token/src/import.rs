@@ -12,7 +12,7 @@ use super::create::{checked_id, checked_text};
 use super::error::{Error, Result};
 use super::io_protection::{transport_key, write_refused};
 use super::kept::Kept;
-use super::keygen::{begin_intent, commit_intent, is_free, public_bytes, settled_label, withdraw_intent};
+use super::keygen::{begin_intent, commit_intent, first_free, public_bytes, settled_label, withdraw_intent};
 use super::layout::KeySlot;
 use super::learn::read_point;
 use super::point::{Point, P256_PARAMS};
@@ -175,12 +175,8 @@ fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Be
         (Some(slot), _) | (None, Some(slot)) => vec![slot],
         (None, None) => all,
     };
-    for slot in candidates.iter().copied() {
-        let before = turn.chip.slot_before_generation(slot).map_err(Error::from)?;
-        if is_free(&known, slot, before)? {
-            return Ok((slot, before));
-        }
-        turn.learn(|known| known.key_is_present(slot, Some(true), None))?;
+    if let Some(free) = first_free(turn, &candidates)? {
+        return Ok(free);
     }
     let numbers: Vec<String> = candidates.iter().map(Slot::to_string).collect();
     Err(match numbers.as_slice() {

@@ -1,9 +1,10 @@
 //! What becomes of a key's replacement that was begun and not committed: the public key in the slot tells whether it took effect.
 
 use super::error::Result;
-use super::learn::read_point;
+use super::learn::told_point;
 use super::state::{Intent, Purpose, SlotState, State};
 use super::turn::Turn;
+use atecc608::presence::{Held, Presence};
 use atecc608_wire::Slot;
 
 /// Finishes what a process that died had begun.
@@ -24,10 +25,25 @@ pub(crate) fn resolve(turn: &mut Turn<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The chip refuses to say what became of it: the slot's key is not shown, and the next turn asks again.
+fn stays_open(turn: &mut Turn<'_>, slot: Slot) -> Result<()> {
+    if turn.known().known_presence(slot) == Some(Held::Unknown) {
+        return Ok(());
+    }
+    log::warn!("slot {slot}: a key generation, import or destruction was interrupted, and the chip refuses to tell what the slot holds");
+    turn.learn(|known| known.key_is_present(slot, Some(Presence { held: Held::Unknown, refused: None }), None))
+}
+
 fn resolve_one(turn: &mut Turn<'_>, state: &SlotState) -> Result<()> {
     let slot = Slot::from_nibble(state.slot);
     let Some(intent) = &state.intent else { return Ok(()) };
-    let now = turn.converse(|awake| if awake.key_valid(slot)? { read_point(awake, slot) } else { Ok(None) })?;
+    let zone = turn.known().zone().clone();
+    let now = turn.converse(|awake| match awake.key_presence(&zone, slot)?.held {
+        Held::Key => told_point(awake, slot).map(|point| point.map(Some)),
+        Held::Nothing => Ok(Some(None)),
+        Held::Unknown => Ok(None),
+    })?;
+    let Some(now) = now else { return stays_open(turn, slot) };
     let now_bytes = now.map(|point| point.uncompressed().to_vec());
     let took_effect = intent.took_effect(now_bytes.as_deref());
     log::warn!(

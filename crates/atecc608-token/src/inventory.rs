@@ -5,6 +5,7 @@ use super::attest::KeyName;
 use super::class::{Answer, Half};
 use super::error::{Error, Result};
 use super::identity::Identity;
+use super::latch;
 use super::layout::KeySlot;
 use super::learn::{self, read_point};
 use super::point::Point;
@@ -12,6 +13,8 @@ use super::profile;
 use super::snapshot::Known;
 use super::token::Token;
 use super::turn::Turn;
+use atecc608::latch::Latch;
+use atecc608::presence::Held;
 use atecc608_wire::Slot;
 use cryptoki_sys::CKA_ID;
 
@@ -25,13 +28,26 @@ pub struct KeyReport {
     /// CKA_ID; none while it depends on a public key that is not known.
     pub id: Option<Vec<u8>>,
     /// Whether it holds a key that is to be seen; none if only a login would tell.
-    pub present: Option<bool>,
+    pub held: Option<Held>,
+    /// What the chip refused to tell about it. If that is the presence of a key, the slot is never free.
+    pub refused: Vec<Question>,
+    /// The persistent latch, if the key works only while it is set.
+    pub latch: Option<Latch>,
     /// Its public key: from the chip, or what the state knows where the chip wants a login first.
     pub point: Option<Point>,
     /// Whether the slot is locked for good.
     pub locked: bool,
     /// Whether the slot works only after a login, and there was none.
     pub wants_login: bool,
+}
+
+/// What the chip is asked about a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether it holds a key: Info(KeyValid).
+    Presence,
+    /// Its public key: GenKey(public).
+    PublicKey,
 }
 
 /// How a new key gets into a slot.
@@ -96,13 +112,23 @@ fn check_provisioned(known: &Known) -> Result<()> {
 fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {
     let known = turn.known();
     let wants_login = known.is_out_of_reach(slot);
-    let present = known.known_presence(slot);
+    let held = known.known_presence(slot);
+    let mut refused: Vec<Question> =
+        known.presence_was_refused(slot).then_some(Question::Presence).into_iter().collect();
     let tells = known.key_slot(slot).is_some_and(|key| key.public);
-    let point = match present {
-        Some(true) if tells && !wants_login => Some(learn::point_anew(turn, slot)?),
-        Some(true) => known.known_point(slot),
+    let point = match held {
+        Some(Held::Key) if tells && !wants_login => match learn::point_anew(turn, slot) {
+            Err(error) if error.is_about_one_slot() => {
+                log::warn!("the public key of slot {slot} is not told: {error}");
+                refused.push(Question::PublicKey);
+                None
+            }
+            point => Some(point?),
+        },
+        Some(Held::Key) => known.known_point(slot),
         _ => None,
     };
+    let latch = latch::of_slot(turn, slot)?;
     let known = turn.known();
     let locked = known.zone().slot_locked(slot);
     let pair = known.pair(slot).ok_or_else(|| Error::State(format!("slot {slot} is no key slot").into()))?;
@@ -110,9 +136,9 @@ fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {
         Answer::Value(id) => Some(id),
         _ => None,
     };
-    let label = if present == Some(false) { pair.key.default_label.clone() } else { pair.label().to_owned() };
-    let id = id.filter(|_| present != Some(false));
-    Ok(KeyReport { key: pair.key.clone(), label, id, present, point, locked, wants_login })
+    let label = if held == Some(Held::Nothing) { pair.key.default_label.clone() } else { pair.label().to_owned() };
+    let id = id.filter(|_| held != Some(Held::Nothing));
+    Ok(KeyReport { key: pair.key.clone(), label, id, held, refused, latch, point, locked, wants_login })
 }
 
 /// The slot of a key that is there.
@@ -138,7 +164,7 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     let slots: Vec<Slot> = known.identity.keys.iter().map(|key| key.slot).filter(is_meant).collect();
     learn::presence(turn, &slots)?;
     // A slot whose key only a login would show may hold it.
-    let may_be = |slot: &Slot| turn.known().known_presence(*slot) != Some(false);
+    let may_be = |slot: &Slot| turn.known().known_presence(*slot) != Some(Held::Nothing);
     slots.into_iter().find(may_be).ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
             KeyName::Slot(slot) => {

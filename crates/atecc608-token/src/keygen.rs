@@ -8,7 +8,6 @@ use super::error::{Error, Result};
 use super::identity::Identity;
 use super::kept::Kept;
 use super::layout::KeySlot;
-use super::learn;
 use super::mechanism::Mechanism;
 use super::object::KeyRef;
 use super::point::{Point, P256_PARAMS};
@@ -16,10 +15,15 @@ use super::snapshot::Known;
 use super::state::{Intent, Purpose, State};
 use super::template::Template;
 use super::turn::Turn;
+use super::{latch, learn};
 use crate::bus::Bus;
 use atecc608::ops::Before;
+use atecc608::presence::{Held, Presence};
 use atecc608::{self as chip, Chip};
 use atecc608_wire::Slot;
+
+/// Of a slot that turned out to hold a key.
+const A_KEY: Presence = Presence { held: Held::Key, refused: None };
 
 /// What the two templates of C_GenerateKeyPair ask for.
 pub(super) struct KeyPairRequest {
@@ -160,6 +164,15 @@ pub(super) fn destroy(turn: &mut Turn<'_>, key: KeyRef) -> Result<()> {
     replace_key(turn, slot, before, intent, &mut Chip::generate_key)
 }
 
+/// What a slot holds that is to get a key.
+///
+/// # Errors
+/// [`Error::BehindLatch`]; [`Error::Device`], with [`chip::Error::KeyNotTold`] where nobody can say whether it is free.
+fn before_new_key(turn: &mut Turn<'_>, slot: Slot) -> Result<Before> {
+    latch::check(turn, slot)?;
+    turn.chip.slot_before_generation(slot).map_err(Error::from)
+}
+
 /// GenKey between an intent that is on disk before and a commit after: whoever comes later can tell what happened.
 fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, create: Create<'_>) -> Result<()> {
     turn.confirm_chip()?;
@@ -168,7 +181,8 @@ fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, 
     if let Err(error) = &generated {
         withdraw_intent(turn, slot, error);
     }
-    let point = Point::from_xy(&generated.map_err(Error::from)?).ok_or_else(|| {
+    let generated = generated.map_err(|error| latch::explained(turn, slot, error))?;
+    let point = Point::from_xy(&generated).ok_or_else(|| {
         Error::DeviceError(format!("slot {slot}: the new public key is not on the curve P-256").into())
     })?;
     commit_intent(turn, slot, &intent, point)
@@ -215,7 +229,7 @@ pub(super) fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
 }
 
 /// A slot is free if it holds no key, or the very key that its tombstone names.
-pub(super) fn is_free(known: &Known, slot: Slot, before: Before) -> Result<bool> {
+fn is_free(known: &Known, slot: Slot, before: Before) -> Result<bool> {
     let tombstone = known.state().slot(slot).and_then(|state| state.tombstone.as_ref());
     Ok(public_bytes(before)?.is_none_or(|key| tombstone == Some(&key)))
 }
@@ -224,29 +238,49 @@ pub(super) fn is_free(known: &Known, slot: Slot, before: Before) -> Result<bool>
 fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, Before)> {
     let known = turn.known();
     if let Some(slot) = named_slot(&known.identity, request)? {
-        return Ok((slot, turn.chip.slot_before_generation(slot).map_err(Error::from)?));
+        return Ok((slot, before_new_key(turn, slot)?));
     }
     let candidates: Vec<Slot> =
         known.identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot).collect();
     learn::presence(turn, &candidates)?;
-    for slot in candidates.iter().copied() {
-        if turn.known().known_presence(slot) == Some(false) {
-            let before = turn.chip.slot_before_generation(slot).map_err(Error::from)?;
-            if is_free(&known, slot, before)? {
-                return Ok((slot, before));
-            }
-            // Somebody who keeps another state, or none, was there since the chip was asked.
-            turn.learn(|known| known.key_is_present(slot, Some(true), None))?;
-        }
+    let held = |turn: &Turn<'_>, slot: &Slot| turn.known().known_presence(*slot);
+    let empty: Vec<Slot> = candidates.iter().copied().filter(|slot| held(turn, slot) == Some(Held::Nothing)).collect();
+    if let Some(free) = first_free(turn, &empty)? {
+        return Ok(free);
     }
-    Err(Error::DeviceMemory(match candidates.as_slice() {
-        [] => "no slot of this chip takes a new key: their keys are permanent".to_owned().into(),
-        slots => format!(
-            "no slot is free: slots {} hold keys; destroy one first",
-            slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
+    let unknown: Vec<Slot> =
+        candidates.iter().copied().filter(|slot| held(turn, slot) == Some(Held::Unknown)).collect();
+    Err(Error::DeviceMemory(match (candidates.as_slice(), unknown.as_slice()) {
+        ([], _) => "no slot of this chip takes a new key: their keys are permanent".into(),
+        (taken, []) => format!("no slot is free: slots {} hold keys; destroy one first", numbers(taken)).into(),
+        (_, unknown) => format!(
+            "no slot is free: the chip refuses to say whether slots {} hold keys, and the others do",
+            numbers(unknown)
         )
         .into(),
     }))
+}
+
+/// The first of these slots that is free, with what it holds; none if they all hold keys.
+///
+/// # Errors
+/// As [`before_new_key`], if no other slot is free.
+pub(super) fn first_free(turn: &mut Turn<'_>, slots: &[Slot]) -> Result<Option<(Slot, Before)>> {
+    let mut passed_over = None;
+    for slot in slots.iter().copied() {
+        match before_new_key(turn, slot) {
+            Ok(before) if is_free(&turn.known(), slot, before)? => return Ok(Some((slot, before))),
+            // Somebody who keeps another state, or none, may have been there since the chip was asked.
+            Ok(_) => turn.learn(|known| known.key_is_present(slot, Some(A_KEY), None))?,
+            Err(error) if error.is_about_one_slot() => passed_over = passed_over.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    passed_over.map_or(Ok(None), Err)
+}
+
+fn numbers(slots: &[Slot]) -> String {
+    slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The slot that a request names by number or label.
@@ -297,7 +331,7 @@ pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) 
     let keys = known.identity.keys.iter().map(|key| key.slot).filter(|other| *other != slot);
     let same: Vec<Slot> = keys.filter(|other| known.pair(*other).is_some_and(|pair| pair.label() == label)).collect();
     learn::presence(turn, &same)?;
-    match same.iter().find(|other| turn.known().known_presence(**other) == Some(true)) {
+    match same.iter().find(|other| turn.known().known_presence(**other) == Some(Held::Key)) {
         Some(other) => Err(second_label(*other, label)),
         None => Ok(()),
     }

@@ -1,10 +1,12 @@
 //! Asking the chip about its keys: which slots hold one, and which. What it tells is posted.
 
 use super::error::{Error, Result};
+use super::latch;
 use super::point::Point;
 use super::turn::Turn;
+use atecc608::presence::{Held, Presence};
 use atecc608::{self as chip, Awake, Transport};
-use atecc608_wire::Slot;
+use atecc608_wire::{Opcode, Slot, Status};
 
 /// Asks which of these slots hold keys, in one conversation, where that is not known. A slot whose tombstone names the key that is in
 /// it counts as empty.
@@ -25,26 +27,59 @@ pub(crate) fn presence(turn: &mut Turn<'_>, slots: &[Slot]) -> Result<()> {
         unknown
             .iter()
             .map(|(slot, tombstone)| {
-                let valid = awake.key_valid(*slot)?;
+                let presence = awake.key_presence(known.zone(), *slot)?;
                 // Only where the mark would hide a key is it worth a GenKey to see that it is right.
-                let asked = valid && tombstone.is_some() && !known.is_out_of_reach(*slot);
-                let point = if asked { read_point(awake, *slot)? } else { None };
-                Ok((valid, point))
+                let asked = presence.held == Held::Key && tombstone.is_some() && !known.is_out_of_reach(*slot);
+                let point = if asked { told_point(awake, *slot)? } else { None };
+                Ok((presence, point))
             })
             .collect::<chip::Result<Vec<_>>>()
     })?;
-    for ((slot, tombstone), (valid, point)) in unknown.into_iter().zip(answers) {
-        if valid && tombstone.is_some() && known.is_out_of_reach(slot) {
+    log_refused(unknown.iter().zip(&answers).map(|((slot, _), (presence, _))| (*slot, *presence)));
+    for ((slot, tombstone), (mut presence, point)) in unknown.into_iter().zip(answers) {
+        match tombstone.filter(|_| presence.held == Held::Key) {
             // Whether the mark is right can be asked after a login.
-            continue;
+            Some(_) if known.is_out_of_reach(slot) => continue,
+            Some(mark) => presence.held = under_mark(slot, mark, point),
+            None => {}
         }
-        let destroyed = point.is_some_and(|point| tombstone == Some(&point.uncompressed()));
-        if tombstone.is_some() && valid && !destroyed {
-            log::warn!("slot {slot} holds another key than the one that was destroyed there: it is shown");
-        }
-        turn.learn(|known| known.key_is_present(slot, Some(valid && !destroyed), point))?;
+        turn.learn(|known| known.key_is_present(slot, Some(presence), point))?;
     }
     Ok(())
+}
+
+/// What a slot with a tombstone is taken to hold, if its key is the one with this public key.
+fn under_mark(slot: Slot, mark: &[u8], point: Option<Point>) -> Held {
+    match point {
+        Some(point) if mark == point.uncompressed() => Held::Nothing,
+        Some(_) => {
+            log::warn!("slot {slot} holds another key than the one that was destroyed there: it is shown");
+            Held::Key
+        }
+        None => {
+            log::warn!("slot {slot}: the chip refuses to tell which key it holds, and one was destroyed there: it is not shown");
+            Held::Unknown
+        }
+    }
+}
+
+/// One line about the slots of which the chip refused to say whether they hold a key.
+fn log_refused(presences: impl Iterator<Item = (Slot, Presence)>) {
+    let refused: Vec<(Slot, Held, Status)> =
+        presences.filter_map(|(slot, presence)| Some((slot, presence.held, presence.refused?))).collect();
+    let Some((_, _, status)) = refused.first() else { return };
+    let slots: Vec<String> = refused
+        .iter()
+        .map(|(slot, held, _)| match held {
+            Held::Key => format!("{slot} (GenKey shows a key)"),
+            Held::Nothing => format!("{slot} (GenKey shows none)"),
+            Held::Unknown => format!("{slot} (unknown)"),
+        })
+        .collect();
+    log::warn!(
+        "the chip refuses to say whether slots hold keys, {status}: slot {}; nothing is generated or imported there",
+        slots.join(", ")
+    );
 }
 
 /// The slot's public key, read from the chip if it is not known; it is then kept in the state.
@@ -58,17 +93,55 @@ pub(crate) fn point(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
     }
 }
 
+/// As [`point`]; none, with a line in the log, if the chip refuses to tell this one.
+///
+/// # Errors
+/// As [`point`].
+pub(crate) fn point_if_told(turn: &mut Turn<'_>, slot: Slot) -> Result<Option<Point>> {
+    match point(turn, slot) {
+        Err(error) if error.is_about_one_slot() => {
+            log::warn!("the public key of slot {slot} is not known: {error}");
+            Ok(None)
+        }
+        told => told.map(Some),
+    }
+}
+
+/// What came of the question for a public key.
+enum Told {
+    Point(Point),
+    /// The slot holds no key.
+    NoKey,
+    /// The chip refused, and does not say that the slot is empty.
+    Refused(chip::Error),
+}
+
+fn ask_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Told> {
+    match read_point(awake, slot) {
+        Ok(Some(point)) => Ok(Told::Point(point)),
+        // An empty slot is one reason among others.
+        Ok(None) => match awake.key_valid(slot) {
+            Ok(false) => Ok(Told::NoKey),
+            Err(error) if error.refusal().is_none() => Err(error),
+            _ => Ok(Told::Refused(chip::Error::Status { opcode: Opcode::GEN_KEY, status: Status::EXECUTION_ERROR })),
+        },
+        Err(error) if error.refusal().is_some() => Ok(Told::Refused(error)),
+        Err(error) => Err(error),
+    }
+}
+
 /// The slot's public key as the chip tells it now. A key that turns out to be another ends its handles.
 ///
 /// # Errors
-/// [`Error::Device`]; [`Error::KeyHandleInvalid`] if there is no key, or it does not tell its public key.
+/// [`Error::Device`], [`Error::BehindLatch`]; [`Error::KeyHandleInvalid`] if there is no key.
 pub(crate) fn point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
-    let point = turn.converse(|awake| read_point(awake, slot))?;
-    let Some(point) = point else {
-        key_differs(turn, slot, None)?;
-        return Err(Error::KeyHandleInvalid(
-            format!("slot {slot} holds no key, or does not tell its public key").into(),
-        ));
+    let point = match turn.converse(|awake| ask_point(awake, slot))? {
+        Told::Point(point) => point,
+        Told::NoKey => {
+            key_differs(turn, slot, None)?;
+            return Err(Error::KeyHandleInvalid(format!("slot {slot} holds no key").into()));
+        }
+        Told::Refused(error) => return Err(latch::explained(turn, slot, error)),
     };
     if turn.known().known_point(slot) != Some(point) {
         key_differs(turn, slot, Some(point))?;
@@ -103,6 +176,14 @@ fn key_differs(turn: &mut Turn<'_>, slot: Slot, point: Option<Point>) -> Result<
         log::debug!("the public key of slot {slot} is not kept: {error}");
     }
     Ok(())
+}
+
+/// As [`read_point`], also where the chip refuses the question with another status than an empty slot's.
+pub(crate) fn told_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
+    match read_point(awake, slot) {
+        Err(error) if error.refusal().is_some() => Ok(None),
+        other => other,
+    }
 }
 
 /// The public key of the private key in the slot; none if there is none or it is not told.

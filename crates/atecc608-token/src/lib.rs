@@ -16,7 +16,7 @@
 //!
 //! 1. `token`, the list of all operations and which half each needs.
 //! 2. `snapshot`, `identity` (which chip it is), `state` and `store` (the state folder), `state_access`.
-//! 3. `turn`, `learn` (asking about keys), `intents` (what was begun and not committed), `io_protection`.
+//! 3. `turn`, `learn` (asking about keys), `latch`, `intents` (what was begun and not committed), `io_protection`.
 //! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `modify`;
 //!    `certificates`.
 //! 5. Keys: `keygen`, `import`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
@@ -62,6 +62,7 @@ mod io_protection;
 mod kdf;
 mod kept;
 mod keygen;
+mod latch;
 mod learn;
 mod mac;
 mod mechanism;

@@ -16,6 +16,7 @@ use super::pin::Who;
 use super::point::Point;
 use super::state::{SlotState, State};
 use super::store::StateRead;
+use atecc608::presence::{Held, Presence as ChipPresence};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -63,8 +64,8 @@ pub(crate) struct Known {
 /// What is known about the key in one slot.
 #[derive(Clone, Copy, Debug, Default)]
 struct KeyFacts {
-    /// Whether the slot holds a key that is to be seen; unknown until asked.
-    present: Option<bool>,
+    /// Whether the slot holds a key that is to be seen; none until asked.
+    presence: Option<ChipPresence>,
     /// Its public key, if it came from the chip in this process, and so can be relied on.
     checked: Option<Point>,
     /// Its public key as it was known before the state changed under it.
@@ -78,6 +79,10 @@ impl KeyFacts {
     fn point(&self, state: Option<&SlotState>) -> Option<Point> {
         self.checked.or_else(|| state.and_then(stored_point)).or(self.last_known)
     }
+}
+
+fn held(point: Option<Point>) -> ChipPresence {
+    ChipPresence { held: point.map_or(Held::Nothing, |_| Held::Key), refused: None }
 }
 
 fn stored_point(state: &SlotState) -> Option<Point> {
@@ -240,7 +245,7 @@ impl Known {
 
     /// Whether the slot still holds the key that a handle was made for, as far as is known.
     pub(crate) fn is_there(&self, key: KeyRef) -> bool {
-        self.epoch(key.slot) == key.epoch && self.known_presence(key.slot) != Some(false)
+        self.epoch(key.slot) == key.epoch && self.known_presence(key.slot) != Some(Held::Nothing)
     }
 
     /// Which key the slot holds, counted in this process.
@@ -253,9 +258,14 @@ impl Known {
         self.keys.iter().map(|facts| facts.epoch).max().unwrap_or_default() + 1
     }
 
-    /// Whether the slot is known to hold a key, or not to.
-    pub(crate) fn known_presence(&self, slot: Slot) -> Option<bool> {
-        self.keys[slot.index()].present
+    /// Whether the slot holds a key, as far as the chip was asked.
+    pub(crate) fn known_presence(&self, slot: Slot) -> Option<Held> {
+        self.keys[slot.index()].presence.map(|presence| presence.held)
+    }
+
+    /// Whether the chip refused to say whether the slot holds a key.
+    pub(crate) fn presence_was_refused(&self, slot: Slot) -> bool {
+        self.keys[slot.index()].presence.is_some_and(|presence| presence.refused.is_some())
     }
 
     /// The slot's public key as far as it is known without asking: from the chip, else from the state.
@@ -292,7 +302,7 @@ impl Known {
                 None => before.is_some() && now.is_some_and(|now| now.tombstone.is_some()),
             };
             *facts = KeyFacts {
-                present: None,
+                presence: None,
                 checked: None,
                 last_known: before.filter(|_| !replaced),
                 epoch: facts.epoch + u32::from(replaced),
@@ -301,15 +311,19 @@ impl Known {
     }
 
     /// The chip told whether the slot holds a key that is to be seen, and perhaps which; none: it is to be asked again.
-    pub(crate) fn key_is_present(&mut self, slot: Slot, present: Option<bool>, point: Option<Point>) {
+    pub(crate) fn key_is_present(&mut self, slot: Slot, presence: Option<ChipPresence>, point: Option<Point>) {
         let facts = &mut self.keys[slot.index()];
-        facts.present = present;
+        facts.presence = presence;
         facts.checked = facts.checked.or(point);
     }
 
     /// A public key that is the chip's own.
     pub(crate) fn key_is(&mut self, slot: Slot, point: Point) {
-        self.keys[slot.index()].checked = Some(point);
+        let facts = &mut self.keys[slot.index()];
+        facts.checked = Some(point);
+        if let Some(presence) = &mut facts.presence {
+            presence.held = Held::Key;
+        }
     }
 
     /// The slot holds another key (or none) than what was known; returns whether something was.
@@ -318,7 +332,7 @@ impl Known {
         let facts = &mut self.keys[slot.index()];
         facts.checked = point;
         facts.last_known = None;
-        facts.present = Some(point.is_some());
+        facts.presence = Some(held(point));
         facts.epoch += u32::from(had_another);
         had_another
     }
@@ -326,6 +340,6 @@ impl Known {
     /// The slot now holds this key, and the state says so.
     pub(crate) fn key_was_replaced(&mut self, slot: Slot, point: Option<Point>) {
         let facts = &mut self.keys[slot.index()];
-        *facts = KeyFacts { present: Some(point.is_some()), checked: point, last_known: None, epoch: facts.epoch + 1 };
+        *facts = KeyFacts { presence: Some(held(point)), checked: point, last_known: None, epoch: facts.epoch + 1 };
     }
 }

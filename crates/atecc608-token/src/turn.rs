@@ -14,7 +14,7 @@ use super::secret::ChipSecret;
 use super::snapshot::Known;
 use super::state::State;
 use super::token::Token;
-use super::{intents, secret};
+use super::{intents, latch, secret};
 use crate::bus::{host_random, Bus, LockGuard, OpenError};
 use atecc608::authorise::{Gate, Secret};
 use atecc608::{self as chip, Awake, Chip};
@@ -356,10 +356,10 @@ impl Turn<'_> {
         self.chip.converse(work).map_err(Error::from)
     }
 
-    /// As [`Turn::converse`], but not tried again where the slot's uses are counted for good.
+    /// As [`Turn::converse`] with the slot's key, but not tried again where its uses are counted for good.
     ///
     /// # Errors
-    /// [`Error::Device`].
+    /// [`Error::Device`], [`Error::BehindLatch`].
     pub(crate) fn converse_with_key<T>(
         &mut self,
         slot: Slot,
@@ -367,7 +367,7 @@ impl Turn<'_> {
     ) -> Result<T> {
         let limited = self.notes.known.key_slot(slot).is_some_and(|key| key.limited_use);
         let result = if limited { self.chip.converse_once(work) } else { self.chip.converse(work) };
-        result.map_err(Error::from)
+        result.map_err(|error| latch::explained(self, slot, error))
     }
 
     /// See [`Notes::learn`].

@@ -238,6 +238,22 @@ impl ConfigZone {
         SecureBootConfig(self.word(offset::SECURE_BOOT))
     }
 
+    /// UseLock (byte 68): its low nibble is A.
+    pub fn use_lock_enabled(&self) -> bool {
+        self.0[offset::USE_LOCK] & 0x0F == 0x0A
+    }
+
+    /// VolatileKeyPermission (byte 69): the slot whose secret authorises setting the persistent latch, if bit 7 enables that.
+    pub fn latch_authority(&self) -> Option<Slot> {
+        let permission = self.0[offset::VOLATILE_KEY_PERMISSION];
+        (permission & 0x80 != 0).then(|| Slot::from_nibble(permission))
+    }
+
+    /// The slots that work only while the persistent latch is set (KeyConfig.PersistentDisable), in order.
+    pub fn slots_behind_latch(&self) -> impl Iterator<Item = Slot> + '_ {
+        Slot::all().filter(|slot| self.key_config(*slot).persistent_disable())
+    }
+
     /// Counter 0 or 1, if its eight bytes are an encoding the chip makes.
     pub fn counter(&self, number: usize) -> Option<u32> {
         let at = offset::COUNTERS + 8 * number;

@@ -94,6 +94,14 @@ pub enum Error {
         /// Why, as the chip puts it.
         status: Status,
     },
+    /// The chip refuses to say whether the slot holds a key: it is not free, and must not get one.
+    #[error("slot {slot}: the chip refuses to say whether it holds a key ({status}): nothing is generated or imported there")]
+    KeyNotTold {
+        /// The slot.
+        slot: atecc608_wire::Slot,
+        /// Why, as the chip puts it.
+        status: Status,
+    },
     /// The reply is whole, but not one to this command.
     #[error(transparent)]
     Response(#[from] ResponseError),
@@ -140,6 +148,7 @@ impl Error {
             | Error::SelfTestFailed
             | Error::Uncertain { .. }
             | Error::HostRandom(_)
+            | Error::KeyNotTold { .. }
             | Error::NotAuthorised { .. }
             | Error::Mismatch(_) => false,
         }
@@ -147,7 +156,7 @@ impl Error {
 
     /// Whether the chip certainly did not execute the command. Not so after a fault of the ECC engine, or if all there
     /// is to read is the answer to a wake: the command may have been executed before the chip fell asleep.
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
             Error::Status {
@@ -165,6 +174,17 @@ impl Error {
     /// Whether the chip is not there at all.
     pub fn is_absence(&self) -> bool {
         matches!(self, Error::NotAnswering(_))
+    }
+
+    /// Returns the status with which the chip refused this one command. None if there is no answer, or one about the bus or
+    /// the whole chip: a damaged packet, the watchdog, a failed self-test or health test.
+    pub fn refusal(&self) -> Option<Status> {
+        match self {
+            Error::Status { status, .. } if !self.is_recoverable() && *status != Status::SELF_TEST_ERROR => {
+                Some(*status)
+            }
+            _ => None,
+        }
     }
 
     /// Whether the chip refused with this status.

@@ -33,8 +33,9 @@
 //! 1. [`transport`]: the seam to the chip, and [`i2c`]: its first implementation, with a probe of a bus.
 //! 2. `exchange`: one command and its reply: send, wait, poll, read again.
 //! 3. [`awake`]: wake, watchdog, execution; this file: conversations and their repetition.
-//! 4. What a chip can do: [`ops`] (keys, signatures, ECDH, counters), [`secrets`] (encrypted writes and results, HMAC),
-//!    [`authorise`] (keys that need an authorisation), [`attest`] (statements about keys), [`provision`] (zones and locks).
+//! 4. What a chip can do: [`ops`] (keys, signatures, ECDH, counters), [`presence`] (which slots hold keys), [`secrets`] (encrypted writes and results, HMAC),
+//!    [`authorise`] (keys that need an authorisation), [`latch`] (keys that work only while it is set), [`attest`] (statements
+//!    about keys), [`provision`] (zones and locks).
 //! 5. [`error`]: what can go wrong, and what may be tried again.
 //!
 //! Commands, packets and the configuration zone are types of [`atecc608_wire`], which is here as [`wire`]. "Fact sheet" in
@@ -52,7 +53,9 @@ pub mod awake;
 pub mod error;
 mod exchange;
 pub mod i2c;
+pub mod latch;
 pub mod ops;
+pub mod presence;
 pub mod provision;
 pub mod secrets;
 pub mod transport;

@@ -32,7 +32,7 @@ impl<P: Transport> Awake<'_, P> {
     pub fn model(&mut self, zone: &ConfigZone) -> Result<Model> {
         match self.execute(&Info::Revision) {
             Ok(revision) => Ok(Model::from_revision(revision)),
-            Err(error) if error.is_refusal() => {
+            Err(error) if error.refusal().is_some() => {
                 let number = zone.revision();
                 log::warn!("the chip does not say its revision ({error}); its configuration zone says {number:02X?}");
                 Ok(Model::from_revision(number))
@@ -151,7 +151,8 @@ impl<P: Transport> Chip<P> {
     /// Returns what the slot holds now.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Mismatch`] if it holds a key whose public key can't be read.
+    /// As [`Chip::converse`]; [`Error::KeyNotTold`] if the chip refuses to say whether it holds a key; [`Error::Mismatch`] if it
+    /// holds one whose public key can't be read.
     pub fn slot_before_generation(&mut self, slot: Slot) -> Result<Before> {
         self.converse(|awake| awake.state_of(slot))
     }
@@ -232,7 +233,7 @@ impl<P: Transport> Chip<P> {
 
 impl<P: Transport> Awake<'_, P> {
     pub(super) fn state_of(&mut self, slot: Slot) -> Result<Before> {
-        if !self.key_valid(slot)? {
+        if !self.key_valid_for_certain(slot)? {
             return Ok(Before::Empty);
         }
         let public_key = self.public_key(slot)?;

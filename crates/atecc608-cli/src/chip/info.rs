@@ -5,10 +5,14 @@ use std::fmt::Write;
 use base16ct::lower::encode_string as hex;
 use serde::Serialize;
 
+use crate::chip::latch::LatchState;
 use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::target::{default_label, Selection, Target};
+use atecc608 as chip;
+use atecc608::latch::Latch;
+use atecc608::presence::Held;
 use atecc608_contents::{product, words};
 use atecc608_token::layout::key_slots;
 use atecc608_token::point::Point;
@@ -18,7 +22,7 @@ use atecc608_token::state::{SlotState, StoredClass};
 use atecc608_token::store::Store;
 use atecc608_wire::commands::Read;
 use atecc608_wire::zone::{Address, Zone};
-use atecc608_wire::{ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot, Status};
 
 /// All that is said about a chip.
 #[derive(Debug, Serialize)]
@@ -45,6 +49,9 @@ struct Info {
     chip_options: Vec<String>,
     clock_divider: &'static str,
     counters: [Option<u32>; 2],
+    /// If slots are behind the persistent latch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latch: Option<LatchState>,
     state_file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_problem: Option<String>,
@@ -79,6 +86,9 @@ struct SlotInfo {
 struct KeyInfo {
     /// "present", "destroyed" (overwritten, free), "none" or "unknown".
     presence: Presence,
+    /// The status with which the chip refused to say so: what is shown is GenKey's answer, and the slot is not free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +102,19 @@ enum Presence {
     Destroyed,
     None,
     Unknown,
+}
+
+/// What the chip was asked.
+struct Asked {
+    keys: [Option<SlotAsked>; 16],
+    latch: Option<Latch>,
+}
+
+/// What a private slot holds.
+#[derive(Clone, Copy)]
+struct SlotAsked {
+    presence: Presence,
+    refused: Option<Status>,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,11 +135,14 @@ pub fn run(selection: &Selection) -> Result<Output> {
     let zone = target.read_config_locked()?;
     let store = Store::open(&target.config.state_dir, zone.serial_number());
     let is_608 = target.model().is_608();
-    let presence =
-        if is_608 && zone.config_locked() { presence(&mut target, &zone, &store)? } else { [Presence::Unknown; 16] };
+    let asked = if is_608 && zone.config_locked() {
+        ask(&mut target, &zone, &store)?
+    } else {
+        Asked { keys: [None; 16], latch: None }
+    };
     let product = product(&mut target, &zone)?;
     drop(guard);
-    let info = collect(&mut target, &zone, &store, presence, product);
+    let info = collect(&mut target, &zone, &store, &asked, product);
     Ok(Output::new(text(&info), &info)?.failed_if(!is_608))
 }
 
@@ -134,38 +160,37 @@ fn product(target: &mut Target, zone: &ConfigZone) -> Result<Option<ProductInfo>
             Ok(product::of_otp(&otp)
                 .map(|product| ProductInfo { name: product.name, otp_code: product.code.to_string() }))
         }
-        Err(Error::Chip { cause, .. }) if cause.is_refusal() => Ok(None),
+        Err(Error::Chip { cause, .. }) if cause.refusal().is_some() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Which private slots hold a key that is to be seen. The caller has the bus.
-fn presence(target: &mut Target, zone: &ConfigZone, store: &Store) -> Result<[Presence; 16]> {
+/// Which private slots hold a key that is to be seen, and the latch. The caller has the bus.
+fn ask(target: &mut Target, zone: &ConfigZone, store: &Store) -> Result<Asked> {
     target.converse(|awake| {
-        let mut presence = [Presence::Unknown; 16];
+        let mut keys = [None; 16];
         for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private()) {
             let tombstone = store.state().slot(slot).and_then(|state| state.tombstone.as_deref());
-            presence[slot.index()] = match (awake.key_valid(slot)?, tombstone) {
-                (false, _) => Presence::None,
-                (true, None) => Presence::Present,
+            let chip::presence::Presence { held, refused } = awake.key_presence(zone, slot)?;
+            let presence = match (held, tombstone) {
+                (Held::Unknown, _) => Presence::Unknown,
+                (Held::Nothing, _) => Presence::None,
+                (Held::Key, None) => Presence::Present,
                 // The mark counts only while it names the key that is there.
-                (true, Some(tombstone)) => match awake.public_key(slot)? {
+                (Held::Key, Some(tombstone)) => match awake.public_key_if_told(slot)? {
                     Some(xy) if tombstone.strip_prefix(&[0x04]) == Some(&xy[..]) => Presence::Destroyed,
-                    _ => Presence::Present,
+                    Some(_) => Presence::Present,
+                    None => Presence::Unknown,
                 },
             };
+            keys[slot.index()] = Some(SlotAsked { presence, refused });
         }
-        Ok(presence)
+        let latch = zone.slots_behind_latch().next().map(|_| awake.latch()).transpose()?;
+        Ok(Asked { keys, latch })
     })
 }
 
-fn collect(
-    target: &mut Target,
-    zone: &ConfigZone,
-    store: &Store,
-    presence: [Presence; 16],
-    product: Option<ProductInfo>,
-) -> Info {
+fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, asked: &Asked, product: Option<ProductInfo>) -> Info {
     let is_608 = target.model().is_608();
     let serial = zone.serial_number();
     let profile = profile::matching(zone).filter(|_| is_608);
@@ -199,9 +224,12 @@ fn collect(
         chip_options: words::chip_options(zone.chip_options()),
         clock_divider: words::clock_divider(zone.clock_divider()),
         counters: [zone.counter(0), zone.counter(1)],
+        latch: asked.latch.map(LatchState::from),
         state_file: store.path().display().to_string(),
         state_problem: store.damage().map(str::to_owned),
-        slots: Slot::all().map(|slot| slot_info(target, zone, store, profile, slot, presence[slot.index()])).collect(),
+        slots: Slot::all()
+            .map(|slot| slot_info(target, zone, store, profile, slot, asked.keys[slot.index()]))
+            .collect(),
         objects: objects(store),
     }
 }
@@ -212,19 +240,22 @@ fn slot_info(
     store: &Store,
     profile: Option<&Profile>,
     slot: Slot,
-    presence: Presence,
+    asked: Option<SlotAsked>,
 ) -> SlotInfo {
     let entry = profile.map(|profile| profile.slot(slot));
     let key = zone.key_config(slot).is_p256_private().then(|| {
         let state = store.state().slot(slot).cloned().unwrap_or_default();
+        let presence = asked.map_or(Presence::Unknown, |asked| asked.presence);
+        let refused = asked.and_then(|asked| asked.refused).map(|status| status.to_string());
         let shown = key_slots(zone, profile, &target.token.objects, true).into_iter().find(|key| key.slot == slot);
         match shown.filter(|_| presence == Presence::Present) {
             Some(shown) => KeyInfo {
                 presence,
+                refused,
                 label: Some(state.label.clone().unwrap_or(shown.default_label)),
                 id: id_of(&state).or(shown.configured_id).map(|id| hex(&id)),
             },
-            None => KeyInfo { presence, label: None, id: None },
+            None => KeyInfo { presence, refused, label: None, id: None },
         }
     });
     SlotInfo {
@@ -289,9 +320,15 @@ fn text(info: &Info) -> String {
     line("clock divider", info.clock_divider);
     let counter = |value: Option<u32>| value.map_or("(no valid encoding)".to_owned(), |value| value.to_string());
     line("counters", &format!("{} and {}", counter(info.counters[0]), counter(info.counters[1])));
+    if let Some(latch) = info.latch {
+        line("latch", &format!("{} (`atecc608 latch show`)", latch.text()));
+    }
     line("state", info.state_problem.as_ref().unwrap_or(&info.state_file));
     if let Some(problem) = &info.problem {
         line("note", problem);
+    }
+    if let Some(refused) = refused(info) {
+        line("note", &refused);
     }
     text.push('\n');
     text += &table(info);
@@ -301,10 +338,23 @@ fn text(info: &Info) -> String {
     text
 }
 
+/// The slots of which the chip refused to say whether they hold a key, in one sentence.
+fn refused(info: &Info) -> Option<String> {
+    let status = |slot: &SlotInfo| slot.key.as_ref().and_then(|key| key.refused.clone());
+    let slots: Vec<&SlotInfo> = info.slots.iter().filter(|slot| status(slot).is_some()).collect();
+    let numbers: Vec<String> = slots.iter().map(|slot| slot.slot.to_string()).collect();
+    Some(format!(
+        "slot {}: the chip refuses to say whether it holds a key, {}; what is shown is what GenKey shows, and nothing is generated \
+         or imported there",
+        numbers.join(", "),
+        slots.first().and_then(|slot| status(slot))?
+    ))
+}
+
 /// The sixteen slots, in columns as wide as they need to be.
 fn table(info: &Info) -> String {
     let head = ["slot", "words", "name", "holds", "may"].map(str::to_owned);
-    let rows: Vec<[String; 5]> = std::iter::once(head).chain(info.slots.iter().map(row)).collect();
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(info.slots.iter().map(|slot| row(info, slot))).collect();
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();
@@ -318,9 +368,9 @@ fn table(info: &Info) -> String {
     text
 }
 
-fn row(slot: &SlotInfo) -> [String; 5] {
+fn row(info: &Info, slot: &SlotInfo) -> [String; 5] {
     let holds = match &slot.key {
-        Some(KeyInfo { presence: Presence::Present, label, id }) => match (label, id) {
+        Some(KeyInfo { presence: Presence::Present, label, id, .. }) => match (label, id) {
             (Some(label), Some(id)) => format!("key \"{label}\", id {}", shortened(id)),
             (Some(label), None) => format!("key \"{label}\""),
             _ => "key".to_owned(),
@@ -328,7 +378,8 @@ fn row(slot: &SlotInfo) -> [String; 5] {
         Some(KeyInfo { presence: Presence::Destroyed, .. }) => "destroyed key, free".to_owned(),
         Some(KeyInfo { presence: Presence::None, .. }) => "no key".to_owned(),
         // A blank chip is not asked: it holds none.
-        Some(KeyInfo { presence: Presence::Unknown, .. }) => format!("for a {}", slot.kind),
+        Some(KeyInfo { presence: Presence::Unknown, .. }) if !info.config_locked => format!("for a {}", slot.kind),
+        Some(KeyInfo { presence: Presence::Unknown, .. }) => "unknown: the chip refuses to say".to_owned(),
         None => slot.kind.to_owned(),
     };
     let locked = slot.locked.then(|| "slot locked".to_owned());

@@ -10,6 +10,7 @@ use p256::SecretKey;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::chip::latch::LatchState;
 use crate::chip_keys::{uri, ChipKey, ChipKeys, KeyArguments, LoginArguments, NewKeyNames};
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
@@ -20,7 +21,8 @@ use crate::target::Selection;
 use crate::x509::key_file::{Passphrase, PrivateKey};
 use crate::x509::pem;
 use crate::x509::signer::Signer;
-use atecc608_token::inventory::KeyReport;
+use atecc608::presence::Held;
+use atecc608_token::inventory::{KeyReport, Question};
 use atecc608_wire::Slot;
 
 /// What is to be done with keys.
@@ -239,8 +241,26 @@ struct KeySlots {
 enum Holds {
     Key,
     Empty,
-    /// Before a login.
+    /// Before a login, or if the chip refuses to say.
     Unknown,
+}
+
+/// What the chip refused to tell about a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum Refused {
+    #[serde(rename = "presence")]
+    Presence,
+    #[serde(rename = "public key")]
+    PublicKey,
+}
+
+impl Refused {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Presence => "the chip refuses to say whether it holds a key: it is not free",
+            Self::PublicKey => "the chip refuses to tell the public key",
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -259,16 +279,28 @@ struct KeySlot {
     generate: bool,
     import: bool,
     locked: bool,
+    #[serde(skip)]
+    wants_login: bool,
+    /// Of a slot behind the persistent latch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latch: Option<LatchState>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<Refused>,
 }
 
 impl KeySlot {
     fn of(report: &KeyReport) -> Self {
-        let holds = match report.present {
-            Some(true) => Holds::Key,
-            Some(false) => Holds::Empty,
-            None => Holds::Unknown,
+        let holds = match report.held {
+            Some(Held::Key) => Holds::Key,
+            Some(Held::Nothing) => Holds::Empty,
+            Some(Held::Unknown) | None => Holds::Unknown,
         };
-        let is_there = report.present != Some(false);
+        let is_there = report.held != Some(Held::Nothing);
+        let may_be_free = !report.refused.contains(&Question::Presence);
+        let refused = report.refused.iter().map(|question| match question {
+            Question::Presence => Refused::Presence,
+            Question::PublicKey => Refused::PublicKey,
+        });
         Self {
             slot: report.key.slot.number(),
             name: report.key.default_label.clone(),
@@ -278,9 +310,12 @@ impl KeySlot {
             public_key: report.point.as_ref().map(pem::public_key),
             sign: report.key.sign,
             derive: report.key.derive,
-            generate: report.key.generate,
-            import: report.key.import && !report.locked,
+            generate: report.key.generate && may_be_free,
+            import: report.key.import && !report.locked && may_be_free,
             locked: report.locked,
+            wants_login: report.wants_login,
+            latch: report.latch.map(LatchState::from),
+            refused: refused.collect(),
         }
     }
 
@@ -295,9 +330,12 @@ impl KeySlot {
         ] {
             can.extend(is.then_some(word));
         }
+        can.extend(self.latch.map(LatchState::of_key));
+        can.extend(self.refused.iter().map(|refused| refused.text()));
         let held = match (self.holds, &self.label) {
             (Holds::Key, Some(label)) => format!("\"{label}\""),
-            (Holds::Unknown, _) => "(seen after a login)".to_owned(),
+            (Holds::Unknown, _) if self.wants_login => "(seen after a login)".to_owned(),
+            (Holds::Unknown, _) => format!("unknown ({})", self.name),
             (Holds::Key, None) | (Holds::Empty, _) => format!("empty ({})", self.name),
         };
         let id = self.id.as_ref().map(|id| format!("  id {id}")).unwrap_or_default();

@@ -9,6 +9,7 @@ mod doctor;
 mod import_config;
 mod info;
 mod key;
+mod latch;
 mod lock;
 mod pair;
 pub mod provision;
@@ -52,6 +53,9 @@ pub enum Command {
     /// Private keys in the chip: generate, import, list, destroy
     #[command(subcommand)]
     Key(key::Command),
+    /// The persistent latch, which keys may depend on: show, set, clear
+    #[command(subcommand)]
+    Latch(latch::Command),
     /// Make a certificate signing request for a key in the chip
     Csr(Box<csr::Arguments>),
     /// Certificates for keys in the chip: issue, self-sign, keep, show
@@ -85,6 +89,7 @@ pub fn run(selection: &Selection, command: Command, json: bool) -> Result<Output
         Command::Pair(arguments) => pair::run(selection, &arguments),
         Command::ImportConfig(arguments) => import_config::run(&arguments),
         Command::Key(command) => key::run(selection, &command),
+        Command::Latch(command) => latch::run(selection, &command),
         Command::Csr(arguments) => csr::run(selection, &arguments),
         Command::Cert(command) => cert::run(selection, &command),
         Command::Random(arguments) => random::run(selection, &arguments),

@@ -246,7 +246,6 @@ fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
                 let mut device = known(address, &zone, model);
                 device.stage = None;
                 device.detail = format!("{}, whose configuration can't be read: {error}", words::a_model(model));
-                device.kind = Kind::Relative;
                 device
             }
             Err(error) => not_told(address, &error),

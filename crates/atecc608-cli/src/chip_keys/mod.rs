@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::input::secret;
 use crate::target::{Selection, Target};
 use crate::x509::certificate::Certificate;
+use atecc608::presence::Held;
 use atecc608_token::attest::KeyName;
 use atecc608_token::attribute::CKA_ATECC608_SLOT;
 use atecc608_token::config::slot_number;
@@ -150,7 +151,8 @@ impl ChipKeys {
         if let Some(name) = arguments.name() {
             return self.key(&name);
         }
-        let present: Vec<KeyReport> = self.list()?.into_iter().filter(|key| key.present != Some(false)).collect();
+        let present: Vec<KeyReport> =
+            self.list()?.into_iter().filter(|key| matches!(key.held, Some(Held::Key) | None)).collect();
         match present.as_slice() {
             [only] => self.key(&KeyName::Slot(only.key.slot)),
             [] => Err(self.refused("the chip holds no key yet: `atecc608 key generate` makes one")),
@@ -248,7 +250,7 @@ impl ChipKeys {
             return Err(self.refused(&problem));
         }
         match self.list()?.into_iter().find(|key| key.key.slot == slot) {
-            Some(KeyReport { present: Some(true), label, .. }) => Err(self.refused(&format!(
+            Some(KeyReport { held: Some(Held::Key), label, .. }) => Err(self.refused(&format!(
                 "slot {slot} holds the key \"{label}\": take another slot (`atecc608 key list`), or destroy that key first, for \
                  good (`atecc608 key destroy --slot {slot}`)"
             ))),

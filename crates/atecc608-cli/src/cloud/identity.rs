@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::output::note;
 use crate::target::Selection;
 use crate::x509::certificate::Certificate;
+use atecc608::presence::Held;
 use atecc608_token::attest::KeyName;
 use atecc608_token::config;
 
@@ -57,7 +58,7 @@ impl Identity {
     /// # Errors
     /// Those of the chip.
     pub fn find(&self, label: &str) -> Result<Option<ChipKey>> {
-        let there = self.keys.list()?.iter().any(|key| key.label == label && key.present != Some(false));
+        let there = self.keys.list()?.iter().any(|key| key.label == label && key.held != Some(Held::Nothing));
         if !there {
             return Ok(None);
         }

@@ -25,6 +25,25 @@ pub fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
+/// A secret of 32 bytes from a file (`-`: standard input): the bytes themselves, or 64 hex digits with blanks and line ends anywhere.
+///
+/// # Errors
+/// [`Error::Refused`] if it can't be read, or is neither.
+pub fn of_32_bytes(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
+    let refused = |problem: String| Error::Refused(format!("{}: {problem}", path.display()));
+    let mut bytes = super::read(path, MAX_FILE).map_err(|error| refused(error.to_string()))?;
+    let mut secret = Zeroizing::new([0; 32]);
+    if bytes.len() == secret.len() {
+        secret.copy_from_slice(&bytes);
+        return Ok(secret);
+    }
+    bytes.retain(|byte| !byte.is_ascii_whitespace());
+    match base16ct::mixed::decode(&*bytes, &mut *secret) {
+        Ok(decoded) if decoded.len() == 32 => Ok(secret),
+        _ => Err(refused("expected a secret of 32 bytes, or of 64 hex digits".to_owned())),
+    }
+}
+
 /// Sees that only one of these options is `-`, standard input.
 ///
 /// # Errors

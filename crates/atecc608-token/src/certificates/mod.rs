@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::error::{Error, Result};
 use super::identity::Identity;
 use super::kept::Kept;
-use super::learn::read_point;
+use super::learn::told_point;
 use super::point::Point;
 use super::snapshot::Known;
 use super::state::{StoredClass, StoredObject};
@@ -81,7 +81,12 @@ pub(super) fn learn(turn: &mut Turn<'_>) -> Result<()> {
     }
     custom::learn(turn, &mut found)?;
     if known.identity.certificates_in_chip {
-        found.extend(held::read(turn)?);
+        match held::read(turn) {
+            Err(error) if error.is_about_one_slot() => {
+                log::warn!("chip {}: slot 8 can't be read: {error}", known.zone().serial_number());
+            }
+            held => found.extend(held?),
+        }
     }
     turn.learn(|known| known.certificates = Certificates { up_to_date: true, found: found.into() })
 }
@@ -147,11 +152,12 @@ fn certified_point(turn: &mut Turn<'_>, slot: Slot, anew: bool) -> Result<Option
         return Ok(known.known_point(slot));
     }
     if known.key_slot(slot).is_none() {
-        return turn.converse(|awake| read_point(awake, slot));
+        return turn.converse(|awake| told_point(awake, slot));
     }
     let point = if anew { crate::learn::point_anew(turn, slot) } else { crate::learn::point(turn, slot) };
     match point {
         Err(Error::KeyHandleInvalid(_)) => Ok(None),
+        Err(error) if error.is_about_one_slot() => Ok(None),
         other => other.map(Some),
     }
 }

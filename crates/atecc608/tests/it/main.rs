@@ -5,3 +5,4 @@ mod attest;
 mod driver;
 mod example;
 mod no_std;
+mod refused;

@@ -14,6 +14,7 @@ use crate::input::values::{parse_id, Id};
 use crate::output::Output;
 use crate::target::Selection;
 use crate::x509::certificate::Certificate;
+use atecc608::presence::Held;
 use atecc608_token::attest::KeyName;
 use atecc608_token::inventory::KeyReport;
 
@@ -177,7 +178,7 @@ fn report_of(keys: &ChipKeys, name: &KeyName) -> Result<KeyReport> {
         KeyName::Label(label) => report.label == *label,
         KeyName::Slot(slot) => report.key.slot == *slot,
     };
-    let found = keys.list()?.into_iter().find(|report| report.present != Some(false) && is_meant(report));
+    let found = keys.list()?.into_iter().find(|report| report.held != Some(Held::Nothing) && is_meant(report));
     found.ok_or_else(|| {
         Error::Refused(format!("{}: there is no such key: `atecc608 key list` shows which there are", keys.place()))
     })

@@ -295,12 +295,20 @@ impl Checker<'_> {
         let (zone, at) = (self.zone, Some(slot));
         let key = zone.key_config(slot);
         if key.persistent_disable() && !zone.secure_boot().sets_latch() {
-            self.say(
-                Verdict::Warning,
-                at,
-                "works only while the persistent latch is set, and secure boot does not set it: the host has to, after \
-                 each power-up",
-            );
+            match zone.latch_authority() {
+                Some(_) => self.say(
+                    Verdict::Warning,
+                    at,
+                    "works only while the persistent latch is set, and secure boot does not set it: the host has to, after \
+                     each power-up (`atecc608 latch set`)",
+                ),
+                None => self.say(
+                    Verdict::Failed,
+                    at,
+                    "works only while the persistent latch is set, and this configuration lets nothing set it: neither secure \
+                     boot nor VolatileKeyPermission",
+                ),
+            }
         }
         if zone.slot_config(slot).limited_use() {
             self.say(Verdict::Warning, at, "its uses are counted for good: one day it stops to work");

@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use super::state;
+use super::{state, PACKETS};
 use crate::chip::stage::Stage;
 use crate::error::Error;
 use crate::host::adapters::{bus_name, Kernel};
@@ -67,9 +67,11 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     locks(&zone, checks);
     profile(&zone, checks);
     let keys = state::keys(&mut target, &zone);
+    let latch = state::latch(&mut target, &zone);
     // The state and the module are looked at without keeping the bus from others.
     drop(guard);
     state::check(&mut target, &zone, keys, checks);
+    state::check_latch(&zone, latch, checks);
     Some(serial)
 }
 
@@ -192,7 +194,7 @@ fn asleep(error: &Error, target: &Target, kernel: &Kernel, checks: &mut Checks) 
             ),
             BusLocation::Sim(_) => "the chip in the file has another address: correct `address`".to_owned(),
         },
-        _ => "ATECC608_LOG=trace atecc608 info shows every packet".to_owned(),
+        _ => PACKETS.to_owned(),
     };
     checks.fail("wake", error.to_string(), remedy);
 }

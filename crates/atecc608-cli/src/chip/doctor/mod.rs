@@ -16,6 +16,9 @@ use crate::output::Output;
 use crate::target::{ensure_tokens, is_named, Selection};
 use atecc608_token::config::Config;
 
+/// What to do about a chip that fails in some way of its own.
+const PACKETS: &str = "ATECC608_LOG=trace atecc608 info shows every packet";
+
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct Arguments {

@@ -4,39 +4,128 @@ use std::path::Path;
 
 use rustix::fs::{access, Access};
 
+use super::PACKETS;
+use crate::error::Result;
 use crate::output::check::Checks;
 use crate::target::Target;
+use atecc608::latch::Latch;
+use atecc608::presence::{Held, Presence};
 use atecc608_token::layout::key_slots;
 use atecc608_token::pin::Scheme;
 use atecc608_token::profile::{self, Contents};
 use atecc608_token::store::Store;
-use atecc608_wire::{ConfigZone, Slot};
+use atecc608_wire::{ConfigZone, Slot, Status};
 
-/// The key slots that hold a key, with its public key where the chip tells it. The caller has the bus. Nothing if
-/// the chip is not provisioned or does not answer: another link says so.
-pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Vec<(Slot, Option<[u8; 64]>)> {
+const KEYS: &str = "keys";
+
+/// What the chip answers about its keys.
+#[derive(Default)]
+pub(super) struct Keys {
+    /// The slots that hold one, with its public key where the chip tells it.
+    found: Vec<(Slot, Option<[u8; 64]>)>,
+    /// What it refused.
+    refused: Vec<(Slot, Refused)>,
+}
+
+/// What the chip refused to tell of a key slot.
+enum Refused {
+    Presence(Status, Held),
+    PublicKey,
+}
+
+impl Refused {
+    fn text(&self, slot: Slot) -> String {
+        match self {
+            Self::Presence(status, Held::Unknown) => {
+                format!("slot {slot}: the chip refuses to say whether it holds a key, {status}")
+            }
+            Self::Presence(status, held) => format!(
+                "slot {slot}: the chip refuses to say whether it holds a key, {status}; GenKey shows {}",
+                if *held == Held::Key { "one" } else { "none" }
+            ),
+            Self::PublicKey => format!("slot {slot}: the chip refuses to tell the public key of its key"),
+        }
+    }
+}
+
+/// Asks about the keys. The caller has the bus. Of a chip that is not provisioned there is nothing to ask: another link
+/// says so.
+///
+/// # Errors
+/// [`Error::Chip`](crate::error::Error::Chip).
+pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
     if !zone.config_locked() || !zone.data_locked() {
-        return Vec::new();
+        return Ok(Keys::default());
     }
     let slots = key_slots(zone, profile::matching(zone), &[], true);
-    let found = target.converse(|awake| {
-        let mut found = Vec::new();
+    target.converse(|awake| {
+        let mut keys = Keys::default();
         for key in &slots {
-            if awake.key_valid(key.slot)? {
-                let public_key = if key.public { awake.public_key(key.slot)? } else { None };
-                found.push((key.slot, public_key));
+            let slot = key.slot;
+            let Presence { held, refused } = awake.key_presence(zone, slot)?;
+            keys.refused.extend(refused.map(|status| (slot, Refused::Presence(status, held))));
+            if held == Held::Key {
+                let public_key = if key.public { awake.public_key_if_told(slot)? } else { None };
+                // After a login, or with the latch, it may tell.
+                let rules = zone.key_config(slot);
+                if key.public && public_key.is_none() && !rules.req_auth() && !rules.persistent_disable() {
+                    keys.refused.push((slot, Refused::PublicKey));
+                } else {
+                    keys.found.push((slot, public_key));
+                }
             }
         }
-        Ok(found)
-    });
-    found.unwrap_or_default()
+        Ok(keys)
+    })
+}
+
+/// The persistent latch, where key slots depend on it.
+///
+/// # Errors
+/// [`Error::Chip`](crate::error::Error::Chip).
+pub(super) fn latch(target: &mut Target, zone: &ConfigZone) -> Result<Option<Latch>> {
+    match zone.config_locked() && zone.slots_behind_latch().next().is_some() {
+        true => target.converse(|awake| awake.latch()).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Checks the latch.
+pub(super) fn check_latch(zone: &ConfigZone, latch: Result<Option<Latch>>, checks: &mut Checks) {
+    const LINK: &str = "latch";
+    const REMEDY: &str = "atecc608 latch show     shows what sets it";
+    let behind = list(&zone.slots_behind_latch().collect::<Vec<_>>());
+    match latch {
+        Ok(None) => {}
+        Ok(Some(Latch::Set)) => checks.ok(LINK, format!("set: slot {behind} works until the chip loses power")),
+        Ok(Some(Latch::Clear)) => checks.warn(LINK, format!("not set: slot {behind} does not work"), REMEDY),
+        Ok(Some(Latch::NotTold)) => checks.warn(
+            LINK,
+            format!("slot {behind} works only while it is set, which the chip refuses to say"),
+            REMEDY,
+        ),
+        Err(error) => checks.fail(LINK, error.to_string(), PACKETS),
+    }
+}
+
+fn list(slots: &[Slot]) -> String {
+    slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Checks the folder and what is in it.
-pub(super) fn check(target: &mut Target, zone: &ConfigZone, keys: Vec<(Slot, Option<[u8; 64]>)>, checks: &mut Checks) {
+pub(super) fn check(target: &mut Target, zone: &ConfigZone, keys: Result<Keys>, checks: &mut Checks) {
     let store = Store::open(&target.config.state_dir, zone.serial_number());
-    if folder(&target.config.state_dir, &store, checks) {
-        marks(&store, &keys, checks);
+    let readable = folder(&target.config.state_dir, &store, checks);
+    match keys {
+        Ok(keys) => {
+            refused(&keys, checks);
+            if readable {
+                marks(&store, &keys, checks);
+            }
+        }
+        Err(error) => checks.fail(KEYS, error.to_string(), PACKETS),
+    }
+    if readable {
         pin(&store, zone, checks);
     }
     io_key(target, zone, checks);
@@ -76,11 +165,24 @@ fn folder(state_dir: &Path, store: &Store, checks: &mut Checks) -> bool {
     true
 }
 
+/// What the chip refused to tell.
+fn refused(keys: &Keys, checks: &mut Checks) {
+    if keys.refused.is_empty() {
+        return;
+    }
+    let texts: Vec<String> = keys.refused.iter().map(|(slot, refused)| refused.text(*slot)).collect();
+    checks.fail(
+        KEYS,
+        texts.join("; "),
+        "keys that are shown can be used, and nothing is generated or imported into such a slot. If it goes away when it is tried \
+         again: check supply and bus. ATECC608_LOG=trace atecc608 info shows every packet",
+    );
+}
+
 /// What the state and the chip say about each other.
-fn marks(store: &Store, keys: &[(Slot, Option<[u8; 64]>)], checks: &mut Checks) {
-    const LINK: &str = "keys";
+fn marks(store: &Store, keys: &Keys, checks: &mut Checks) {
+    const LINK: &str = KEYS;
     let state = store.state();
-    let list = |slots: &[Slot]| slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ");
     let open: Vec<Slot> =
         state.slots.iter().filter(|slot| slot.intent.is_some()).map(|slot| Slot::from_nibble(slot.slot)).collect();
     if !open.is_empty() {
@@ -91,7 +193,7 @@ fn marks(store: &Store, keys: &[(Slot, Option<[u8; 64]>)], checks: &mut Checks) 
         );
     }
     let (mut live, mut destroyed, mut unknown, mut other) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (slot, public_key) in keys {
+    for (slot, public_key) in &keys.found {
         let known = state.slot(*slot);
         let is = |stored: Option<&Vec<u8>>| {
             stored.zip(*public_key).map(|(stored, now)| stored.strip_prefix(&[0x04]) == Some(&now[..]))
@@ -128,7 +230,10 @@ fn marks(store: &Store, keys: &[(Slot, Option<[u8; 64]>)], checks: &mut Checks) 
         );
     }
     let mut counts = format!("{} known, {} destroyed and free", live.len(), destroyed.len());
-    if keys.is_empty() {
+    if keys.found.is_empty() {
+        if !keys.refused.is_empty() {
+            return;
+        }
         counts = "the chip holds none yet: pkcs11-tool --keypairgen --key-type EC:prime256v1 makes one".to_owned();
     }
     checks.ok(LINK, counts);

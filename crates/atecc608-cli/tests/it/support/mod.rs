@@ -5,6 +5,7 @@ pub mod kernel;
 pub mod x509;
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -200,18 +201,25 @@ pub fn served() -> (Bench, Server) {
 /// The same with another bus clock.
 pub fn served_at(i2c_hz: u32) -> (Bench, Server) {
     let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()));
+    let server = serve(&bench, &["--i2c-hz", &i2c_hz.to_string()]);
+    (bench, server)
+}
+
+/// Serves the bench's chip at its socket, with more options of the simulator.
+pub fn serve(bench: &Bench, options: &[&str]) -> Server {
     let socket = bench.path("socket");
     let mut serve = Command::new(built::simulator());
     serve
-        .args(["serve", "--timing", "fast", "--i2c-hz", &i2c_hz.to_string(), "--socket"])
+        .args(["serve", "--timing", "fast", "--socket"])
         .arg(&socket)
         .arg("--state")
-        .arg(bench.chip_file());
+        .arg(bench.chip_file())
+        .args(options);
     let server = Server(serve.stdout(Stdio::null()).spawn().unwrap());
-    while !socket.exists() {
+    while UnixStream::connect(&socket).is_err() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    (bench, server)
+    server
 }
 
 /// Tells the simulator of [`served`] to do something with its chip.

@@ -22,6 +22,7 @@ use crate::x509::pem;
 use crate::x509::signer::Signer;
 use crate::x509::subject::Subject;
 use crate::x509::{request, terms};
+use atecc608::presence::Held;
 use atecc608_token::attest::KeyName;
 use atecc608_token::config::{slot_number, BusLocation, Config, TokenConfig};
 use atecc608_token::point::Point;
@@ -252,7 +253,7 @@ impl Chip<'_> {
 
     fn key(&self, keys: &ChipKeys, place: &str) -> Result<ChipKey> {
         let label = self.station.key_label;
-        let there = keys.list()?.into_iter().find(|key| key.label == label && key.present == Some(true));
+        let there = keys.list()?.into_iter().find(|key| key.label == label && key.held == Some(Held::Key));
         if let Some(key) = there {
             return keys.key(&KeyName::Slot(key.key.slot));
         }

@@ -1,0 +1,39 @@
+//! Keys behind the chip's persistent latch: what their refusal means.
+
+use super::error::{Error, Result};
+use super::turn::Turn;
+use atecc608 as chip;
+use atecc608::latch::Latch;
+use atecc608_wire::{Slot, Status};
+
+/// Checks that the latch lets the slot's key be used. A chip that refuses to say is given the benefit of the doubt.
+///
+/// # Errors
+/// [`Error::BehindLatch`]; [`Error::Device`].
+pub(crate) fn check(turn: &mut Turn<'_>, slot: Slot) -> Result<()> {
+    match of_slot(turn, slot)? {
+        Some(Latch::Clear) => Err(Error::BehindLatch { slot, latch: Latch::Clear }),
+        _ => Ok(()),
+    }
+}
+
+/// The latch, if the slot is behind it.
+///
+/// # Errors
+/// [`Error::Device`].
+pub(crate) fn of_slot(turn: &mut Turn<'_>, slot: Slot) -> Result<Option<Latch>> {
+    if !turn.known().zone().key_config(slot).persistent_disable() {
+        return Ok(None);
+    }
+    turn.converse(|awake| awake.latch()).map(Some)
+}
+
+/// The failure of a command that uses the slot's key: [`Error::BehindLatch`] if the latch explains it.
+pub(crate) fn explained(turn: &mut Turn<'_>, slot: Slot, error: chip::Error) -> Error {
+    if error.has_status(Status::EXECUTION_ERROR) {
+        if let Ok(Some(latch @ (Latch::Clear | Latch::NotTold))) = of_slot(turn, slot) {
+            return Error::BehindLatch { slot, latch };
+        }
+    }
+    error.into()
+}
