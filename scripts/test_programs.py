@@ -125,7 +125,10 @@ def folder_in_memory(stack):
     memory = os.statvfs(MEMORY)
     if memory.f_flag & os.ST_NOEXEC or memory.f_bavail * memory.f_frsize < ROOM:
         return
-    os.environ["TMPDIR"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="atecc608-tests.", dir=MEMORY))
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="atecc608-tests.", dir=MEMORY))
+    # Some tests are another user's.
+    os.chmod(folder, 0o711)
+    os.environ["TMPDIR"] = folder
 
 
 def words(text):

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::output::{progress, SILENCE};
+use atecc608::ops::Identified;
 use atecc608::{self as chip, Awake, Chip};
 use atecc608_contents::words;
 use atecc608_token::bus::{host_random, Bus, LockGuard};
@@ -14,7 +15,7 @@ use atecc608_token::logging::{self, LogSettings};
 use atecc608_token::process;
 use atecc608_token::store::Store;
 use atecc608_wire::config_zone::{Model, SerialNumber};
-use atecc608_wire::ConfigZone;
+use atecc608_wire::{ConfigZone, Status};
 
 /// What the command line says about configuration and chip.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +35,7 @@ pub struct Target {
     /// The chip.
     pub chip: Chip<Bus>,
     /// What it said that it is, once it was asked.
-    model: Option<Model>,
+    identified: Option<Identified>,
 }
 
 impl Selection {
@@ -159,7 +160,7 @@ impl Target {
         let place = place(token);
         let bus = Bus::open(&token.bus, token.address, &config.state_dir)
             .map_err(|cause| Error::Open { place: place.clone(), cause })?;
-        Ok(Self { config: config.clone(), token: token.clone(), chip: Chip::new(bus, host_random), model: None })
+        Ok(Self { config: config.clone(), token: token.clone(), chip: Chip::new(bus, host_random), identified: None })
     }
 
     /// Bus and address, as messages name them.
@@ -211,15 +212,20 @@ impl Target {
     pub fn read_config_locked(&mut self) -> Result<ConfigZone> {
         let zone = self.converse(|awake| awake.read_config())?;
         self.chip.apply_timing(&zone);
-        if self.model.is_none() {
-            self.model = Some(self.converse(|awake| awake.model(&zone))?);
+        if self.identified.is_none() {
+            self.identified = Some(self.converse(|awake| awake.identify(&zone))?);
         }
         Ok(zone)
     }
 
     /// What the chip is; not an ATECC608 before its configuration was read.
     pub fn model(&self) -> Model {
-        self.model.unwrap_or(Model::Other([0; 4]))
+        self.identified.map_or(Model::Other([0; 4]), |identified| identified.model)
+    }
+
+    /// The status with which the chip refused to say what it is: the model is then a guess.
+    pub fn model_refused(&self) -> Option<Status> {
+        self.identified.and_then(|identified| identified.refused)
     }
 
     /// Refuses another model than an ATECC608.

@@ -257,7 +257,7 @@ impl ChipSide {
     fn identify(&mut self, token: &Token) -> Result<Arc<Known>> {
         let read = self.converse(|awake| {
             let zone = awake.read_config()?;
-            let model = awake.model(&zone)?;
+            let model = awake.identify(&zone)?.model;
             Ok((zone, model))
         });
         let (zone, model) = read.map_err(not_present)?;

@@ -10,6 +10,15 @@ use atecc608_wire::config_zone::Model;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Opcode, Slot, Status};
 
+/// What a chip is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// Its model.
+    pub model: Model,
+    /// The status with which it refused to say so: the model is then what its configuration zone says.
+    pub refused: Option<Status>,
+}
+
 impl<P: Transport> Awake<'_, P> {
     /// Reads the configuration zone, 128 bytes: four Reads.
     ///
@@ -29,15 +38,15 @@ impl<P: Transport> Awake<'_, P> {
     ///
     /// # Errors
     /// As [`Awake::execute`].
-    pub fn model(&mut self, zone: &ConfigZone) -> Result<Model> {
+    pub fn identify(&mut self, zone: &ConfigZone) -> Result<Identified> {
         match self.execute(&Info::Revision) {
-            Ok(revision) => Ok(Model::from_revision(revision)),
-            Err(error) if error.refusal().is_some() => {
+            Ok(revision) => Ok(Identified { model: Model::from_revision(revision), refused: None }),
+            Err(error) => {
+                let refused = Some(error.refusal().ok_or_else(|| error.clone())?);
                 let number = zone.revision();
-                log::warn!("the chip does not say its revision ({error}); its configuration zone says {number:02X?}");
-                Ok(Model::from_revision(number))
+                log::warn!("the chip refuses to say its revision ({error}); its configuration zone says {number:02X?}");
+                Ok(Identified { model: Model::from_revision(number), refused })
             }
-            Err(error) => Err(error),
         }
     }
 

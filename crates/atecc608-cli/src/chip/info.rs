@@ -35,6 +35,9 @@ struct Info {
     address: String,
     simulated: bool,
     revision: String,
+    /// The status with which the chip refused to say its revision: it is the configuration zone's then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision_refused: Option<String>,
     usable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -43,6 +46,9 @@ struct Info {
     data_locked: bool,
     /// What it is sold as; none if its OTP zone does not say it.
     product: Option<ProductInfo>,
+    /// The status with which the chip refused to read its OTP zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otp_refused: Option<String>,
     profile: Option<&'static str>,
     /// Whose configuration it is, if it is none of ours but known.
     recognised: Option<&'static str>,
@@ -146,10 +152,11 @@ pub fn run(selection: &Selection) -> Result<Output> {
     Ok(Output::new(text(&info), &info)?.failed_if(!is_608))
 }
 
-/// What the OTP zone says that the chip is sold as. It is not read before the data lock. The caller has the bus.
-fn product(target: &mut Target, zone: &ConfigZone) -> Result<Option<ProductInfo>> {
+/// What the OTP zone says that the chip is sold as, or the status with which the chip refused to read it. It is not read before
+/// the data lock. The caller has the bus.
+fn product(target: &mut Target, zone: &ConfigZone) -> Result<Result<Option<ProductInfo>, Status>> {
     if !zone.data_locked() {
-        return Ok(None);
+        return Ok(Ok(None));
     }
     let otp = target.converse(|awake| {
         let read = |block| Read { zone: Zone::Otp, address: Address::block(block, 0), block: true };
@@ -157,10 +164,13 @@ fn product(target: &mut Target, zone: &ConfigZone) -> Result<Option<ProductInfo>
     });
     match otp {
         Ok(otp) => {
-            Ok(product::of_otp(&otp)
-                .map(|product| ProductInfo { name: product.name, otp_code: product.code.to_string() }))
+            let product = product::of_otp(&otp);
+            Ok(Ok(product.map(|product| ProductInfo { name: product.name, otp_code: product.code.to_string() })))
         }
-        Err(Error::Chip { cause, .. }) if cause.refusal().is_some() => Ok(None),
+        Err(Error::Chip { cause, place }) => match cause.refusal() {
+            Some(status) => Ok(Err(status)),
+            None => Err(Error::Chip { cause, place }),
+        },
         Err(error) => Err(error),
     }
 }
@@ -190,7 +200,13 @@ fn ask(target: &mut Target, zone: &ConfigZone, store: &Store) -> Result<Asked> {
     })
 }
 
-fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, asked: &Asked, product: Option<ProductInfo>) -> Info {
+fn collect(
+    target: &mut Target,
+    zone: &ConfigZone,
+    store: &Store,
+    asked: &Asked,
+    product: Result<Option<ProductInfo>, Status>,
+) -> Info {
     let is_608 = target.model().is_608();
     let serial = zone.serial_number();
     let profile = profile::matching(zone).filter(|_| is_608);
@@ -213,12 +229,14 @@ fn collect(target: &mut Target, zone: &ConfigZone, store: &Store, asked: &Asked,
         address: format!("{:#04x}", target.token.address),
         simulated: target.is_simulated(),
         revision: hex(&target.model().revision()),
+        revision_refused: target.model_refused().map(|status| format!("{:02X}", status.0)),
         usable: problem.is_none(),
         problem,
         stage: Stage::of(zone),
         config_locked: zone.config_locked(),
         data_locked: zone.data_locked(),
-        product,
+        otp_refused: product.as_ref().err().map(|status| format!("{:02X}", status.0)),
+        product: product.unwrap_or_default(),
         profile: profile.map(|profile| profile.name.as_str()),
         recognised: recognised::recognise(zone).filter(|_| is_608).map(|known| known.name),
         chip_options: words::chip_options(zone.chip_options()),
@@ -304,7 +322,13 @@ fn text(info: &Info) -> String {
     line("serial number", &info.serial_number);
     line("token", &format!("\"{}\", serial number {}", info.label, info.token_serial_number));
     line("place", &format!("{} at {}", info.bus, info.address));
-    line("revision", &info.revision);
+    match &info.revision_refused {
+        None => line("revision", &info.revision),
+        Some(status) => line(
+            "revision",
+            &format!("{}, as its configuration zone has it: the chip refuses to say (status {status})", info.revision),
+        ),
+    }
     let locks = format!(
         "configuration {}, data and OTP {}: {}",
         words::locked(info.config_locked),
@@ -312,6 +336,9 @@ fn text(info: &Info) -> String {
         info.stage
     );
     line("locks", &locks);
+    if let Some(status) = &info.otp_refused {
+        line("product", &format!("unknown: the chip refuses to read its OTP zone (status {status})"));
+    }
     if let Some(product) = &info.product {
         line("product", &format!("{}: its OTP zone begins with {}", product.name, product.otp_code));
     }

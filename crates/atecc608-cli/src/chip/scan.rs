@@ -12,6 +12,7 @@ use crate::host::adapters::{Adapter, Kernel};
 use crate::output::{note, progress, Output};
 use crate::target::Selection;
 use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
+use atecc608::ops::Identified;
 use atecc608::Chip;
 use atecc608_contents::words;
 use atecc608_token::bus::{host_random, Bus, OpenError};
@@ -232,11 +233,17 @@ fn device(chip: impl FnOnce() -> Result<Chip<Bus>, OpenError>, address: u8, answ
 fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
     let read = chip.converse(|awake| {
         let zone = awake.read_config()?;
-        let model = awake.model(&zone)?;
-        Ok((zone, model))
+        let identified = awake.identify(&zone)?;
+        Ok((zone, identified))
     });
     match read {
-        Ok((zone, model)) => known(address, &zone, model),
+        Ok((zone, Identified { model, refused })) => {
+            let mut device = known(address, &zone, model);
+            if let Some(status) = refused {
+                device.detail += &format!("; it refuses to say its revision (status {:02X})", status.0);
+            }
+            device
+        }
         // An ATSHA204A has 88 bytes of configuration.
         Err(error) => match chip.converse(|awake| awake.read_identity()) {
             Ok(identity) => {

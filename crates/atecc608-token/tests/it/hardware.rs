@@ -59,7 +59,7 @@ fn hardware() -> Hardware {
     let mut chip = Chip::new(bus, host_random);
     let read = chip.converse(|awake| {
         let config = awake.read_config()?;
-        let model = awake.model(&config)?;
+        let model = awake.identify(&config)?.model;
         Ok((config, model))
     });
     let (config, model) = read.unwrap_or_else(|error| panic!("{error}"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atecc608::ops::Before;
+use atecc608::ops::{Before, Identified};
 use atecc608::provision::DataContents;
 use atecc608::{Chip, Error, Transport};
 use atecc608_sim::chip::ExecutionTimes;
@@ -67,13 +67,15 @@ fn what_the_chip_is_it_says_itself_in_one_info() {
     let (bus, mut chip) = on_bus(image, 100_000);
     let zone = chip.converse(|awake| awake.read_config()).unwrap();
     bus.take_stats();
-    assert_eq!(chip.converse(|awake| awake.model(&zone)).unwrap(), Model::Atecc608Other(0x7F));
+    let told = Identified { model: Model::Atecc608Other(0x7F), refused: None };
+    assert_eq!(chip.converse(|awake| awake.identify(&zone)).unwrap(), told);
     assert_eq!((bus.stats().command(Opcode::INFO), bus.stats().total_commands()), (1, 1));
     // Refused, and not answered at all.
     bus.set_faults("status@1:03".parse().unwrap());
-    assert_eq!(chip.converse(|awake| awake.model(&zone)).unwrap(), Model::Atecc608B);
+    let refused = Identified { model: Model::Atecc608B, refused: Some(Status::PARSE_ERROR) };
+    assert_eq!(chip.converse(|awake| awake.identify(&zone)).unwrap(), refused);
     bus.pull();
-    assert!(chip.converse(|awake| awake.model(&zone)).is_err());
+    assert!(chip.converse(|awake| awake.identify(&zone)).is_err());
 }
 
 #[test]

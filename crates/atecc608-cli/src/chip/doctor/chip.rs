@@ -62,7 +62,15 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
         return None;
     }
     let simulated = if target.is_simulated() { ", simulated: it protects nothing" } else { "" };
-    checks.ok("chip", format!("{} {}{simulated}", words::model(target.model()), zone.serial_number()));
+    let chip = format!("{} {}{simulated}", words::model(target.model()), zone.serial_number());
+    match target.model_refused() {
+        None => checks.ok("chip", chip),
+        Some(status) => checks.fail(
+            "chip",
+            format!("{chip}; it refuses to say its revision (status {:02X})", status.0),
+            "run doctor again; if it stays so, the chip is none of those that are known, or broken",
+        ),
+    }
     let serial = zone.serial_number().short();
     locks(&zone, checks);
     profile(&zone, checks);

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use crate::host::module::{self, MODULE};
 use crate::output::check::Checks;
+use crate::output::note;
 use atecc608_token::config::{Config, CONF_VARIABLE};
 
 /// Where p11-kit looks for its module files.
@@ -39,6 +40,9 @@ pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], 
             Ok(output) => output,
             Err(_) => continue,
         };
+        // What the module has logged is for whoever looks for a fault.
+        let logged = String::from_utf8_lossy(&output.stderr);
+        logged.lines().filter(|line| line.starts_with("atecc608-pkcs11[")).for_each(note);
         let said = String::from_utf8_lossy(&output.stdout).to_uppercase();
         let missing: Vec<&str> = serials.iter().map(String::as_str).filter(|serial| !said.contains(serial)).collect();
         if !output.status.success() || !missing.is_empty() {
