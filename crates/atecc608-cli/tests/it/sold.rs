@@ -5,7 +5,7 @@ use crate::support::{stderr, stdout, Bench};
 use atecc608_sim::profiles::root_pem;
 use atecc608_sim::Profile;
 
-fn with_chip(profile: Profile) -> Bench {
+pub fn with_chip(profile: Profile) -> Bench {
     let bench = Bench::with_config(|dir| {
         let address = profile.address();
         format!("bus = \"sim:{}\"\naddress = {address}\nlabel = \"sold\"\n", dir.join("chip").display())
