@@ -175,7 +175,7 @@ fn not_a_key_slot(identity: &Identity, slot: Slot) -> String {
     if is_private && identity.zone.slot_locked(slot) {
         format!("slot {slot}{name} is locked for good: nothing can replace its key")
     } else if is_private && identity.open_between_locks {
-        format!("the configuration of slot {slot}{name} keeps its key from being generated, or its public key from being told")
+        format!("a key in slot {slot}{name} could not be used: its configuration lacks PubInfo or IsSecret")
     } else if is_private {
         format!("the key of slot {slot}{name} signs nothing from outside: it is there for statements of the chip")
     } else {

@@ -2,11 +2,11 @@
 
 use super::{ChipKey, ChipKeys, NewKeyNames};
 use crate::error::{Error, Result};
+use atecc608_token as token;
 use atecc608_token::attest::KeyName;
 use atecc608_token::between_locks::{self, KeyNames, Made};
 use atecc608_token::inventory::{self, KeyReport, NewKey};
 use atecc608_token::layout::is_permanent;
-use atecc608_token::{self as token};
 use atecc608_wire::Slot;
 
 /// A chip between its locks: its configuration is locked and one of the user's own, its data zone is not locked.

@@ -148,7 +148,7 @@ fn spent() -> Bench {
 }
 
 /// A chip whose maker's tool locked its configuration and did nothing else.
-fn stopped_between_locks(profile: Profile) -> Bench {
+pub fn stopped_between_locks(profile: Profile) -> Bench {
     let bench = with_chip(profile);
     let (_, sim) = atecc608_token::bus::Bus::open_simulated(&bench.chip_file(), profile.address()).unwrap();
     let mut image = sim.image(0).unwrap();

@@ -96,8 +96,8 @@ fn half_a_profile(zone: &ConfigZone) -> Option<Check> {
     locked.as_bytes_mut()[offset::LOCK_CONFIG] = 0;
     let wanted = as_written_to(&locked, &profile.apply(&locked));
     let changes = diff::changes(&locked, &wanted);
-    let others: Vec<&str> =
-        changes.iter().map(|change| change.field.as_str()).filter(|f| *f != "i2c_address").collect();
+    let others = changes.iter().filter(|change| !change.is_by_use()).map(|change| change.field.as_str());
+    let others: Vec<&str> = others.filter(|field| *field != "i2c_address").collect();
     profile::finished_by_provision(&locked).is_none().then(|| {
         let text = format!(
             "these are the slots of the profile {name}, but not its {}: `provision {name}` does not finish such a chip, and \
@@ -105,7 +105,8 @@ fn half_a_profile(zone: &ConfigZone) -> Option<Check> {
             others.join(", "),
             name = profile.name
         );
-        Check { remedy: Some(format!("atecc608 config set profile:{} --write", profile.name)), ..finding(Verdict::Failed, None, text) }
+        let remedy = Some(format!("atecc608 config set profile:{} --write", profile.name));
+        Check { remedy, ..finding(Verdict::Failed, None, text) }
     })
 }
 
