@@ -64,6 +64,8 @@ const STATES: &[State] = &[
     ready("own configuration, locked, some keys", || after(&[GENERATE_1], lock_own_configuration)),
     ready("own configuration, locked, all keys", || after(&[GENERATE_1, GENERATE_2], lock_own_configuration)),
     ready("own configuration, locked, an imported key", || after(&[GENERATE_1, IMPORT_2], lock_own_configuration)),
+    ready("own configuration, locked, a generation interrupted", || interrupted(&[GENERATE_1])),
+    ready("own configuration, locked, a generation interrupted and done", || interrupted(&[GENERATE_1, GENERATE_2])),
     ready("own configuration, data locked", || after(&[GENERATE_1, GENERATE_2, LOCK_DATA], lock_own_configuration)),
     ready("own configuration, data locked, an imported key", || {
         after(&[GENERATE_1, IMPORT_2, LOCK_DATA], lock_own_configuration)
@@ -115,6 +117,16 @@ fn after(commands: &[&[&str]], begin: fn(&Bench)) -> Bench {
 
 fn own_locked() -> Bench {
     after(&[], lock_own_configuration)
+}
+
+/// What is begun in slot 2 is in the state, as a process leaves it that dies there.
+fn interrupted(commands: &[&[&str]]) -> Bench {
+    let bench = after(commands, lock_own_configuration);
+    let path = bench.path("state").join(bench.serial()).join("state.toml");
+    let state = fs::read_to_string(&path).unwrap();
+    let before = state.split("\n[[slot]]\nslot = 2").next().unwrap();
+    fs::write(&path, format!("{before}\n[[slot]]\nslot = 2\n\n[[slot.intent]]\npurpose = \"generate\"\n")).unwrap();
+    bench
 }
 
 fn config_locked(profile: &str) -> Bench {
