@@ -123,6 +123,11 @@ fn attester(turn: &mut Turn<'_>) -> Result<Point> {
     if let Some(problem) = attester_problem(known.zone()) {
         return Err(none(problem));
     }
+    if known.state().slot(ATTESTER).is_some_and(|state| state.imported) {
+        return Err(none(
+            "its key was imported before the data lock, so whoever has the file can sign such statements",
+        ));
+    }
     let xy = turn.converse(|awake| awake.public_key(ATTESTER))?;
     xy.as_ref().and_then(Point::from_xy).ok_or_else(|| none("it is empty, or does not tell its public key"))
 }

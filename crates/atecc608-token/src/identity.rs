@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::{Error, Result};
 use super::io_key::KeyFile;
-use super::layout::{key_slots, secret_slots, KeySlot, SecretSlot};
+use super::layout::{key_slots, key_slots_between_locks, secret_slots, KeySlot, SecretSlot};
 use super::mechanism::Abilities;
 use super::pin::Scheme;
 use super::profile::{self, Profile};
@@ -24,7 +24,7 @@ pub(crate) struct Identity {
     pub(crate) model: Model,
     /// The profile it was provisioned with, if it is one of ours.
     pub(crate) profile: Option<&'static Profile>,
-    /// Its key slots; none unless both zones are locked.
+    /// Its key slots; none unless both zones are locked, or the chip is open between its locks.
     pub(crate) keys: Vec<KeySlot>,
     /// Its slots for secret keys; none unless both zones are locked.
     pub(crate) secrets: Vec<SecretSlot>,
@@ -40,6 +40,18 @@ pub(crate) struct Identity {
     pub(crate) configured_certificates: Vec<CertificateConfig>,
     /// Whether clients' certificates go into slot 8.
     pub(crate) certificates_in_chip: bool,
+    /// Whether the tool may put keys into it between its locks.
+    pub(crate) open_between_locks: bool,
+}
+
+/// In which chips a token has keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum KeysIn {
+    /// Those whose both zones are locked.
+    #[default]
+    Provisioned,
+    /// Those between their locks, too, unless `provision` fills them: for the tool.
+    BetweenLocksToo,
 }
 
 impl Identity {
@@ -53,6 +65,7 @@ impl Identity {
         simulated: bool,
         config: &Config,
         token: &TokenConfig,
+        keys_in: KeysIn,
     ) -> Result<Arc<Self>> {
         let serial = zone.serial_number();
         if !model.is_608() {
@@ -66,11 +79,14 @@ impl Identity {
             log::warn!("{place}: the chip {serial} is simulated; its keys are in a file and protect nothing");
         }
         let usable = zone.config_locked() && zone.data_locked();
-        if !usable {
+        let profile = profile::matching(&zone);
+        let between_locks =
+            zone.config_locked() && !zone.data_locked() && profile::finished_by_provision(&zone).is_none();
+        let open_between_locks = between_locks && keys_in == KeysIn::BetweenLocksToo;
+        if !usable && !open_between_locks {
             let state = if zone.config_locked() { "half provisioned" } else { "blank" };
             log::warn!("{place}: the chip {serial} is {state}: run `{}`", profile::next_command(&zone));
         }
-        let profile = profile::matching(&zone);
         let scheme = if usable { Scheme::of(&zone, profile) } else { None };
         let io_key = KeyFile::of(config, token, simulated, &serial);
         let has_io_key = io_key.load().is_ok_and(|key| key.is_some());
@@ -80,12 +96,17 @@ impl Identity {
                 io_key.path().display()
             );
         }
-        let keys = if usable { key_slots(&zone, profile, &token.objects, has_io_key) } else { Vec::new() };
+        let keys = match usable {
+            true => key_slots(&zone, profile, &token.objects, has_io_key),
+            false if open_between_locks => key_slots_between_locks(&zone, profile, &token.objects),
+            false => Vec::new(),
+        };
         let secrets = if usable { secret_slots(&zone, profile) } else { Vec::new() };
         Ok(Arc::new(Self {
             state_file: StateFile::new(&config.state_dir, serial),
             configured_certificates: token.certificates.clone(),
             certificates_in_chip: token.certificates_in_chip,
+            open_between_locks,
             zone,
             model,
             profile,
@@ -110,7 +131,26 @@ impl Identity {
         if self.is_provisioned() {
             return Ok(());
         }
-        Err(Error::DeviceError("the chip is not provisioned: run `atecc608 provision`".into()))
+        let command = profile::next_command(&self.zone);
+        let text = if self.zone.config_locked() {
+            format!(
+                "the chip is half provisioned: its keys work once the data zone is locked; `{command}` shows what to do"
+            )
+        } else {
+            format!("the chip is not provisioned: it has no keys yet; `{command}` shows what to do")
+        };
+        Err(Error::DeviceError(text.into()))
+    }
+
+    /// Checks that the chip takes keys, and tells which it has.
+    ///
+    /// # Errors
+    /// As [`Identity::check_provisioned`].
+    pub(crate) fn check_has_keys(&self) -> Result<()> {
+        if self.open_between_locks {
+            return Ok(());
+        }
+        self.check_provisioned()
     }
 
     /// What the configuration lets keys do.

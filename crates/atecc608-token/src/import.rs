@@ -7,6 +7,7 @@ use p256::SecretKey;
 use zeroize::Zeroizing;
 
 use super::attribute::slot_asked_for;
+use super::between_locks::KeyNames;
 use super::class::{self, PrivateKey, Ways};
 use super::create::{checked_id, checked_text};
 use super::error::{Error, Result};
@@ -19,7 +20,7 @@ use super::point::{Point, P256_PARAMS};
 use super::state::{Intent, Purpose};
 use super::template::Template;
 use super::turn::Turn;
-use super::SessionRef;
+use super::{between_locks, SessionRef};
 use atecc608::ops::Before;
 use atecc608::secrets::SharedSecret;
 use atecc608_wire::Slot;
@@ -35,6 +36,15 @@ pub(super) struct ImportRequest {
 }
 
 impl ImportRequest {
+    /// A key for a slot of a chip between its locks; `scalar` is its number, big-endian.
+    ///
+    /// # Errors
+    /// [`Error::AttributeValueInvalid`] if that is no private key.
+    pub(super) fn between_locks(scalar: &[u8; 32], names: KeyNames) -> Result<Self> {
+        let (scalar, point) = key_pair(scalar)?;
+        Ok(Self { scalar, point, label: names.label, id: names.id, kept: Kept::default(), slot: Some(names.slot) })
+    }
+
     /// Reads a template. More secrecy than it asks for (CKA_SENSITIVE, CKA_EXTRACTABLE) is no contradiction: tools send what
     /// their own defaults are.
     ///
@@ -113,15 +123,37 @@ pub(super) fn import(turn: &mut Turn<'_>, request: ImportRequest) -> Result<Slot
     let (key_slot, key) = transport_key(turn, slot, turn.known().zone().slot_config(slot).write_key())?;
     let write_key = SharedSecret { slot: key_slot, value: &key };
     turn.confirm_chip()?;
-    write(turn, &write_key, slot, before, ImportRequest { label, ..request })?;
+    write(turn, Some(&write_key), slot, before, ImportRequest { label, ..request })?;
     Ok(slot)
+}
+
+/// Writes the key in clear into this slot of a chip between its locks. The slot may hold that very key already: then an earlier
+/// import got as far as that.
+///
+/// # Errors
+/// [`Error::ActionProhibited`] if the slot holds another key and that is not to be replaced, [`Error::AttributeValueInvalid`] if
+/// the label is another key's, those of state folder and chip.
+pub(super) fn import_between_locks(
+    turn: &mut Turn<'_>,
+    slot: Slot,
+    request: ImportRequest,
+    replace: bool,
+) -> Result<()> {
+    let before = turn.chip.slot_before_generation(slot).map_err(Error::from)?;
+    let is_there = before == Before::Holds(request.point.xy());
+    if !replace && !is_there && before != Before::Empty {
+        return Err(between_locks::occupied(slot));
+    }
+    let label = settled_label(turn, slot, request.label.clone())?;
+    turn.confirm_chip()?;
+    write(turn, None, slot, before, ImportRequest { label, ..request })
 }
 
 /// PrivWrite between an intent that is on disk before and a commit after. The commit wants the chip's own word: the public
 /// key that it computes is the one that the host computed.
 fn write(
     turn: &mut Turn<'_>,
-    write_key: &SharedSecret<'_>,
+    write_key: Option<&SharedSecret<'_>>,
     slot: Slot,
     before: Before,
     request: ImportRequest,
@@ -141,7 +173,10 @@ fn write(
     let written = turn.chip.import_key(&serial, write_key, slot, before, &request.scalar, &point.xy());
     if let Err(error) = written {
         withdraw_intent(turn, slot, &error);
-        return Err(write_refused(turn, slot, error));
+        return Err(match write_key {
+            Some(_) => write_refused(turn, slot, error),
+            None => error.into(),
+        });
     }
     // From here on a failure leaves the intent open: the next look at the slot tells what is in it.
     let now = turn.converse(|awake| read_point(awake, slot))?;
@@ -185,7 +220,7 @@ fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Be
                 .into(),
         ),
         numbers => Error::DeviceMemory(
-            format!("slot {} takes a private key from outside and holds one: destroy it first", numbers.join(", "))
+            format!("slot {} takes a private key from outside and holds one: destroy it first (`atecc608 key destroy --slot N`)", numbers.join(", "))
                 .into(),
         ),
     })

@@ -64,8 +64,8 @@ fn resolve_one(turn: &mut Turn<'_>, state: &SlotState) -> Result<()> {
         let slot_state = state.slot_mut(slot);
         slot_state.intent = None;
         if took_effect {
-            let new_key = Intent { purpose: Purpose::Generate, ..intent.clone() };
-            slot_state.intent_took_effect(&new_key, now_bytes.clone());
+            let purpose = if intent.purpose == Purpose::Import { Purpose::Import } else { Purpose::Generate };
+            slot_state.intent_took_effect(&Intent { purpose, ..intent.clone() }, now_bytes.clone());
         }
     };
     turn.notes.commit_at_least_here(slot, resolve, |known| {

@@ -9,8 +9,6 @@ use super::latch;
 use super::layout::KeySlot;
 use super::learn::{self, read_point};
 use super::point::Point;
-use super::profile;
-use super::snapshot::Known;
 use super::token::Token;
 use super::turn::Turn;
 use atecc608::latch::Latch;
@@ -66,7 +64,7 @@ pub enum NewKey {
 pub fn key_reports(token: &Token) -> Result<Vec<KeyReport>> {
     token.turn(token.deadline(), |turn| {
         let known = turn.known();
-        check_provisioned(&known)?;
+        known.identity.check_has_keys()?;
         let slots: Vec<Slot> = known.identity.keys.iter().map(|key| key.slot).collect();
         learn::presence(turn, &slots)?;
         slots.into_iter().map(|slot| report(turn, slot)).collect()
@@ -80,7 +78,7 @@ pub fn key_reports(token: &Token) -> Result<Vec<KeyReport>> {
 /// those of a turn.
 pub fn read_public_key(token: &Token, key: &KeyName) -> Result<(Slot, Point)> {
     token.turn(token.deadline(), |turn| {
-        check_provisioned(&turn.known())?;
+        turn.known().identity.check_has_keys()?;
         let slot = find(turn, key)?;
         if turn.known().is_out_of_reach(slot) {
             return Err(Error::UserNotLoggedIn);
@@ -95,18 +93,8 @@ pub fn read_public_key(token: &Token, key: &KeyName) -> Result<(Slot, Point)> {
 /// [`Error::DeviceError`] if the chip is not provisioned; those of the first contact.
 pub fn slot_problem(token: &Token, slot: Slot, new: NewKey) -> Result<Option<String>> {
     let known = token.known(token.deadline())?;
-    check_provisioned(&known)?;
+    known.identity.check_has_keys()?;
     Ok(problem(&known.identity, slot, new))
-}
-
-fn check_provisioned(known: &Known) -> Result<()> {
-    if known.identity.is_provisioned() {
-        return Ok(());
-    }
-    let command = profile::next_command(known.zone());
-    Err(Error::DeviceError(
-        format!("the chip is not provisioned: it has no keys yet; `{command}` shows what to do").into(),
-    ))
 }
 
 fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {
@@ -153,7 +141,7 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
             return Err(Error::KeyHandleInvalid(if has_a_key {
                 format!("{problem} (`atecc608 attest --public` prints its public key)").into()
             } else {
-                problem.into()
+                format!("{problem} (`atecc608 key list` shows the others)").into()
             }));
         }
     }
@@ -181,7 +169,9 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
 fn problem(identity: &Identity, slot: Slot, new: NewKey) -> Option<String> {
     let fit = |key: &&KeySlot| match new {
         NewKey::Generated => key.generate && key.public,
-        NewKey::Imported => key.import && key.public && !identity.zone.slot_locked(key.slot),
+        NewKey::Imported => {
+            (key.import || identity.open_between_locks) && key.public && !identity.zone.slot_locked(key.slot)
+        }
     };
     let slots: Vec<String> = identity.keys.iter().filter(fit).map(|key| key.slot.to_string()).collect();
     let others = match slots.as_slice() {
@@ -207,7 +197,12 @@ fn problem(identity: &Identity, slot: Slot, new: NewKey) -> Option<String> {
 
 fn not_a_key_slot(identity: &Identity, slot: Slot) -> String {
     let name = identity.profile.map(|profile| format!(" (\"{}\")", profile.slot(slot).name)).unwrap_or_default();
-    if identity.zone.key_config(slot).is_p256_private() {
+    let is_private = identity.zone.key_config(slot).is_p256_private();
+    if is_private && identity.zone.slot_locked(slot) {
+        format!("slot {slot}{name} is locked for good: nothing can replace its key")
+    } else if is_private && identity.open_between_locks {
+        format!("a key in slot {slot}{name} could not be used: its configuration lacks PubInfo or IsSecret")
+    } else if is_private {
         format!("the key of slot {slot}{name} signs nothing from outside: it is there for statements of the chip")
     } else {
         format!("slot {slot}{name} is no key slot: its configuration is for data or secrets")

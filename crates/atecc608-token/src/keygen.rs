@@ -3,6 +3,7 @@
 use cryptoki_sys::*;
 
 use super::attribute::slot_asked_for;
+use super::between_locks::KeyNames;
 use super::class::{self, PrivateKey, PublicKey, Ways};
 use super::error::{Error, Result};
 use super::identity::Identity;
@@ -10,6 +11,7 @@ use super::kept::Kept;
 use super::layout::KeySlot;
 use super::mechanism::Mechanism;
 use super::object::KeyRef;
+use super::pin::is_barred;
 use super::point::{Point, P256_PARAMS};
 use super::snapshot::Known;
 use super::state::{Intent, Purpose, State};
@@ -20,7 +22,7 @@ use crate::bus::Bus;
 use atecc608::ops::Before;
 use atecc608::presence::{Held, Presence};
 use atecc608::{self as chip, Chip};
-use atecc608_wire::Slot;
+use atecc608_wire::{Slot, Status};
 
 /// Of a slot that turned out to hold a key.
 const A_KEY: Presence = Presence { held: Held::Key, refused: None };
@@ -32,12 +34,19 @@ pub(super) struct KeyPairRequest {
     id: Option<Vec<u8>>,
     slot: Option<Slot>,
     kept: Kept,
+    /// Whether a key that the slot holds is overwritten.
+    replace: bool,
 }
 
 impl KeyPairRequest {
     /// A key pair with this label, in this slot; what is not given is chosen as for any other.
     pub(super) fn named(label: Option<String>, slot: Option<Slot>) -> Self {
-        Self { label, public_label: None, id: None, slot, kept: Kept::default() }
+        Self { label, public_label: None, id: None, slot, kept: Kept::default(), replace: false }
+    }
+
+    /// A key pair for a slot of a chip between its locks.
+    pub(super) fn between_locks(names: KeyNames, replace: bool) -> Self {
+        Self { id: names.id, replace, ..Self::named(names.label, Some(names.slot)) }
     }
 
     /// Reads the templates that stock tools send.
@@ -94,6 +103,7 @@ impl KeyPairRequest {
             id: id(private).or_else(|| id(public)).map(<[u8]>::to_vec),
             slot: slot_asked_for(&[private, public])?,
             kept: class::kept::<PrivateKey>(&[private, public])?,
+            replace: false,
         })
     }
 }
@@ -107,11 +117,11 @@ pub(super) type Create<'c> = &'c mut dyn FnMut(&mut Chip<Bus>, Slot, Before) -> 
 /// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the one asked for can't take a key,
 /// [`Error::AttributeValueInvalid`] if the label is another key's, those of state folder and chip.
 pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Create<'_>) -> Result<Slot> {
-    turn.known().identity.check_provisioned()?;
+    turn.known().identity.check_has_keys()?;
     let (slot, before) = choose_slot(turn, &request)?;
     let label = settled_label(turn, slot, request.label)?;
     let known = turn.known();
-    if !is_free(&known, slot, before)? {
+    if !request.replace && !is_free(&known, slot, before)? {
         let same_label = known.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
         return Err(match label {
             Some(label) if same_label => second_label(slot, &label),
@@ -127,8 +137,28 @@ pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Cre
         public_label: request.public_label,
         id: request.id,
     };
-    replace_key(turn, slot, before, intent, create)?;
+    replace_key(turn, slot, before, intent, create).map_err(|error| barred(&known, slot, error))?;
     Ok(slot)
+}
+
+/// Why the chip refused GenKey, where the slot asks for an authorisation that nobody gives it here.
+fn barred(known: &Known, slot: Slot, error: Error) -> Error {
+    match error {
+        Error::Device(error)
+            if error.has_status(Status::EXECUTION_ERROR) && is_barred(known.zone(), known.identity.profile, slot) =>
+        {
+            Error::ActionProhibited(format!("slot {slot}: {error}. {}", only_with_authorisation(&[slot])).into())
+        }
+        error => error,
+    }
+}
+
+fn only_with_authorisation(slots: &[Slot]) -> String {
+    format!(
+        "slots {} ask for an authorisation, which only chips of the profile tls-pin get from this software: take another slot \
+         (`atecc608 info`)",
+        numbers(slots)
+    )
 }
 
 /// Overwrites a private key with a random one that nobody uses, and remembers that one as the slot's tombstone.
@@ -240,8 +270,9 @@ fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, B
     if let Some(slot) = named_slot(&known.identity, request)? {
         return Ok((slot, before_new_key(turn, slot)?));
     }
-    let candidates: Vec<Slot> =
-        known.identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot).collect();
+    let slots = known.identity.keys.iter().filter(|key| key.generate && key.public).map(|key| key.slot);
+    let (barred, candidates): (Vec<Slot>, Vec<Slot>) =
+        slots.partition(|slot| is_barred(known.zone(), known.identity.profile, *slot));
     learn::presence(turn, &candidates)?;
     let held = |turn: &Turn<'_>, slot: &Slot| turn.known().known_presence(*slot);
     let empty: Vec<Slot> = candidates.iter().copied().filter(|slot| held(turn, slot) == Some(Held::Nothing)).collect();
@@ -251,8 +282,13 @@ fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, B
     let unknown: Vec<Slot> =
         candidates.iter().copied().filter(|slot| held(turn, slot) == Some(Held::Unknown)).collect();
     Err(Error::DeviceMemory(match (candidates.as_slice(), unknown.as_slice()) {
-        ([], _) => "no slot of this chip takes a new key: their keys are permanent".into(),
-        (taken, []) => format!("no slot is free: slots {} hold keys; destroy one first", numbers(taken)).into(),
+        ([], _) if !barred.is_empty() => only_with_authorisation(&barred).into(),
+        ([], _) => "no slot of this chip takes a new key: their keys are permanent (`atecc608 key list`)".into(),
+        (taken, []) => format!(
+            "no slot is free: slots {} hold keys; destroy one first (`atecc608 key destroy --slot N`)",
+            numbers(taken)
+        )
+        .into(),
         (_, unknown) => format!(
             "no slot is free: the chip refuses to say whether slots {} hold keys, and the others do",
             numbers(unknown)

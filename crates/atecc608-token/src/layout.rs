@@ -40,37 +40,64 @@ pub fn key_slots(
     objects: &[ObjectConfig],
     has_io_key: bool,
 ) -> Vec<KeySlot> {
-    let options = zone.chip_options();
+    let private = private_slots(zone).map(|slot| key_slot(zone, profile, objects, has_io_key, slot));
+    private.filter(|key| key.sign || key.derive).collect()
+}
+
+/// The slots of a chip between its locks that take a private key, in order. WriteConfig does not count yet (fact sheet section 5.7):
+/// GenKey makes a key in every one. Keys that only sign internally are among them: after the data lock some of them can't be made.
+pub fn key_slots_between_locks(zone: &ConfigZone, profile: Option<&Profile>, objects: &[ObjectConfig]) -> Vec<KeySlot> {
+    open_private_slots(zone)
+        .map(|slot| KeySlot { generate: true, ..key_slot(zone, profile, objects, false, slot) })
+        .collect()
+}
+
+/// Whether a slot gets its key between the locks or never.
+pub fn gets_key_now_or_never(zone: &ConfigZone, slot: Slot) -> bool {
+    is_permanent(zone, slot) && open_private_slots(zone).any(|open| open == slot)
+}
+
+/// Whether no key can get into the slot once the data zone is locked.
+pub fn is_permanent(zone: &ConfigZone, slot: Slot) -> bool {
+    let rules = zone.slot_config(slot).write_config();
+    zone.slot_locked(slot) || !(rules.gen_key() || rules.priv_write())
+}
+
+/// Those that take a key between the locks, and tell its public key.
+fn open_private_slots(zone: &ConfigZone) -> impl Iterator<Item = Slot> + '_ {
+    private_slots(zone).filter(|slot| zone.key_config(*slot).pub_info() && !zone.slot_locked(*slot))
+}
+
+/// Without IsSecret the chip refuses GenKey and Sign (fact sheet section 11).
+fn private_slots(zone: &ConfigZone) -> impl Iterator<Item = Slot> + '_ {
+    Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private() && zone.slot_config(*slot).is_secret())
+}
+
+fn key_slot(
+    zone: &ConfigZone,
+    profile: Option<&Profile>,
+    objects: &[ObjectConfig],
+    has_io_key: bool,
+    slot: Slot,
+) -> KeySlot {
+    let (access, options) = (zone.slot_config(slot), zone.chip_options());
     let output = match options.ecdh_protection() {
         0 => true,
         1 => options.io_protection() && has_io_key,
         _ => false,
     };
-    Slot::all()
-        .filter_map(|slot| {
-            let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
-            let sign = access.external_sign();
-            let derive = access.ecdh() && !access.ecdh_to_slot() && output;
-            // Without IsSecret the chip refuses GenKey and Sign (fact sheet section 11).
-            if !key.is_p256_private() || !access.is_secret() || !(sign || derive) {
-                return None;
-            }
-            let configured = objects.iter().find(|object| object.slot == slot);
-            Some(KeySlot {
-                slot,
-                sign,
-                derive,
-                public: key.pub_info(),
-                generate: access.write_config().gen_key() && !zone.slot_locked(slot),
-                import: access.write_config().priv_write(),
-                limited_use: access.limited_use(),
-                default_label: configured
-                    .and_then(|object| object.label.clone())
-                    .unwrap_or_else(|| name(zone, profile, slot)),
-                configured_id: configured.and_then(|object| object.id.clone()),
-            })
-        })
-        .collect()
+    let configured = objects.iter().find(|object| object.slot == slot);
+    KeySlot {
+        slot,
+        sign: access.external_sign(),
+        derive: access.ecdh() && !access.ecdh_to_slot() && output,
+        public: zone.key_config(slot).pub_info(),
+        generate: access.write_config().gen_key() && !zone.slot_locked(slot),
+        import: access.write_config().priv_write(),
+        limited_use: access.limited_use(),
+        default_label: configured.and_then(|object| object.label.clone()).unwrap_or_else(|| name(zone, profile, slot)),
+        configured_id: configured.and_then(|object| object.id.clone()),
+    }
 }
 
 /// A slot that can hold secret keys for a PKCS#11 caller.

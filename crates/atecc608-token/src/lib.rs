@@ -20,10 +20,11 @@
 //! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `modify`;
 //!    `certificates`.
 //! 5. Keys: `keygen`, `import`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
-//! 6. For the tool: `inventory`, `attest`. Below all: `bus`, `config`.
+//! 6. For the tool: `inventory`, `between_locks`, `attest`. Below all: `bus`, `config`.
 
 pub mod attest;
 pub mod attribute;
+pub mod between_locks;
 pub mod bus;
 pub mod certificate;
 pub mod config;

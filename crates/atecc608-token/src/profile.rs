@@ -152,9 +152,16 @@ pub fn matching(zone: &ConfigZone) -> Option<&'static Profile> {
     all().iter().find(|profile| profile.matches(zone))
 }
 
+/// The profile that a chip between its locks was begun with, and that `atecc608 provision` finishes: all of its configuration is
+/// the profile's, but for address and counters.
+pub fn finished_by_provision(zone: &ConfigZone) -> Option<&'static Profile> {
+    let between_locks = zone.config_locked() && !zone.data_locked();
+    all().iter().find(|profile| between_locks && profile.is_all_of(zone))
+}
+
 /// What brings a chip further that is not provisioned: a command of the tool, which shows first what it would do.
 pub fn next_command(zone: &ConfigZone) -> String {
-    match matching(zone) {
+    match finished_by_provision(zone) {
         _ if !zone.config_locked() => "atecc608 provision tls".to_owned(),
         Some(profile) => format!("atecc608 provision {}", profile.name),
         // The configuration is another tool's, or the user's own: what is left is to lock the data.
@@ -192,6 +199,17 @@ impl Profile {
             && Slot::all().zip(&self.slots).all(|(slot, profile)| {
                 zone.slot_config(slot) == profile.slot_config() && zone.key_config(slot) == profile.key_config()
             })
+    }
+
+    /// Whether this is a chip's whole configuration, but for what provisioning leaves as it is (the address) and use changes (the
+    /// counters).
+    pub fn is_all_of(&self, zone: &ConfigZone) -> bool {
+        let mut wanted = self.apply(zone);
+        let (bytes, now) = (wanted.as_bytes_mut(), zone.as_bytes());
+        bytes[offset::I2C_ADDRESS] = now[offset::I2C_ADDRESS] & !1;
+        let counters = offset::COUNTERS..offset::USE_LOCK;
+        bytes[counters.clone()].copy_from_slice(&now[counters]);
+        wanted == *zone
     }
 
     /// The slot's entry.

@@ -41,6 +41,9 @@ pub struct SlotState {
     pub kept: Kept,
     /// The public key as last seen: 04 ‖ X ‖ Y.
     pub public_key: Option<Vec<u8>>,
+    /// Whether the key came from outside. A slot whose rules allow no import may hold such a key, too: it was written before the
+    /// data lock.
+    pub imported: bool,
     /// The public key of the key that was destroyed: while the chip holds it, the slot is free.
     pub tombstone: Option<Vec<u8>>,
     /// A generation or destruction that was begun and not committed.
@@ -176,6 +179,7 @@ impl SlotState {
                 self.id.clone_from(&intent.id);
                 self.kept.clone_from(&intent.kept);
                 self.public_key = public_key;
+                self.imported = intent.purpose == Purpose::Import;
             }
             Purpose::Destroy => self.tombstone = public_key,
         }

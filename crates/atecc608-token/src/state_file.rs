@@ -90,6 +90,7 @@ fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
         id: bytes(&mut table, "id")?,
         kept: kept(&mut table)?,
         public_key: bytes(&mut table, "public_key")?,
+        imported: table.optional::<bool>("imported")?.is_some_and(|imported| imported.value),
         tombstone: bytes(&mut table, "tombstone")?,
         intent: table.tables("intent")?.into_iter().next().map(intent).transpose()?,
     };
@@ -217,6 +218,9 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
         out.text("public_label", slot.public_label.as_deref())?;
         out.bytes("id", slot.id.as_deref())?;
         out.bytes("public_key", slot.public_key.as_deref())?;
+        if slot.imported {
+            writeln!(out.0, "imported = true")?;
+        }
         out.bytes("tombstone", slot.tombstone.as_deref())?;
         out.kept("slot", &slot.kept)?;
         if let Some(intent) = &slot.intent {

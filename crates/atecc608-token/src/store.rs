@@ -231,6 +231,7 @@ mod tests {
                     label: Some("käy \"x\"".into()),
                     id: Some(vec![]),
                     public_key: Some(vec![4; 65]),
+                    imported: true,
                     intent: Some(Intent {
                         before: None,
                         after: Some(vec![4; 65]),

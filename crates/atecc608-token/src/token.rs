@@ -14,6 +14,7 @@ use super::class::Half;
 use super::config::{Config, TokenConfig};
 use super::deadline::Deadline;
 use super::error::{Error, Result};
+use super::identity::KeysIn;
 use super::info::{SlotInfo, TokenInfo};
 use super::mechanism::{self, Mechanism, MechanismInfo};
 use super::object::{KeyRef, ObjectKey, Objects, SessionObject};
@@ -36,6 +37,7 @@ pub struct Token {
     pub(crate) state_access: StateAccess,
     pub(crate) login: Login,
     pub(crate) objects: Objects,
+    pub(crate) keys_in: KeysIn,
     line: Line,
 }
 
@@ -51,8 +53,14 @@ impl Token {
             state_access: StateAccess::default(),
             login: Login::default(),
             objects: Objects::default(),
+            keys_in: KeysIn::default(),
             line: Line::new(),
         }
+    }
+
+    /// The same for the tool, which puts keys into a chip between its locks ([`between_locks`](crate::between_locks)).
+    pub fn open_between_locks(config: &Config, token: &TokenConfig) -> Self {
+        Self { keys_in: KeysIn::BetweenLocksToo, ..Self::new(config, token) }
     }
 
     /// Until when a call that begins now waits for the chip.

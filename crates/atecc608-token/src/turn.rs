@@ -264,7 +264,7 @@ impl ChipSide {
         let chip = self.chip.as_mut().ok_or_else(no_chip)?;
         chip.apply_timing(&zone);
         let simulated = chip.transport_mut().is_simulated();
-        let identity = Identity::new(zone, model, simulated, &token.config, &token.token_config)?;
+        let identity = Identity::new(zone, model, simulated, &token.config, &token.token_config, token.keys_in)?;
         let state = identity.state_file.read();
         self.io_protection = IoProtection::default();
         Ok(token.board.change(|snapshot| {

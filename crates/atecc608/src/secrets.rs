@@ -71,6 +71,17 @@ impl<P: Transport> Awake<'_, P> {
         self.execute(&write)
     }
 
+    /// Writes a private key that was made elsewhere into a slot, in clear: one PrivWrite. Chips take it only while the data zone
+    /// is not locked (fact sheet section 5.7). `scalar` is the P-256 key, 32 bytes big-endian.
+    ///
+    /// # Errors
+    /// As [`Awake::execute`]; [`Error::Status`] with 0F once the data zone is locked.
+    pub fn priv_write_in_clear(&mut self, slot: Slot, scalar: &[u8; 32]) -> Result<()> {
+        let mut write = PrivWrite { slot, encrypted: false, key: [0; 36], mac: [0; 32] };
+        write.key[4..].copy_from_slice(scalar);
+        self.execute(&write)
+    }
+
     /// TempKey made of a fresh random number and a shared secret; the host computes the same.
     fn session_key(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<Zeroizing<[u8; 32]>> {
         let nonce = self.random_nonce()?;
@@ -238,16 +249,17 @@ impl<P: Transport> Chip<P> {
         last
     }
 
-    /// Puts a private key that was made elsewhere into `slot`, in place of what `before` describes. `expected` is its public
-    /// key, X ‖ Y: when a reply is lost, the chip's own answer tells whether the write took effect.
+    /// Puts a private key that was made elsewhere into `slot`, in place of what `before` describes: encrypted if `write_key` is
+    /// given, else in clear. `expected` is its public key, X ‖ Y: when a reply is lost, the chip's own answer tells whether the
+    /// write took effect.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says;
+    /// As [`Chip::converse`]; [`Error::Mismatch`], with nothing done, if the slot holds neither what `before` says nor the new key;
     /// [`Error::Uncertain`] if the chip can't be asked any more.
     pub fn import_key(
         &mut self,
         serial: &SerialNumber,
-        write_key: &SharedSecret<'_>,
+        write_key: Option<&SharedSecret<'_>>,
         slot: Slot,
         before: Before,
         scalar: &[u8; 32],
@@ -256,13 +268,15 @@ impl<P: Transport> Chip<P> {
         // Of a write that may have taken effect.
         let mut open = None;
         for _ in 0..WRITES {
-            let written = open.is_some();
             let attempt = self.converse(|awake| match awake.state_of(slot)? {
                 now if now == before => {
                     awake.before_use(slot)?;
-                    awake.priv_write(serial, write_key, slot, scalar)
+                    match write_key {
+                        Some(key) => awake.priv_write(serial, key, slot, scalar),
+                        None => awake.priv_write_in_clear(slot, scalar),
+                    }
                 }
-                Before::Holds(now) if written && now == *expected => Ok(()),
+                Before::Holds(now) if now == *expected => Ok(()),
                 _ => Err(Error::Mismatch(
                     format!("slot {slot} does not hold what was expected; it is left alone").into(),
                 )),

@@ -79,7 +79,7 @@ fn check(zone: &ConfigZone, target: &Target, arguments: &Arguments) -> Result<()
     if arguments.number == Some(0) && !limited.is_empty() {
         return refused(format!(
             "counter 0 counts how often the keys in slots {} may still be used, and this would take one use away: count with \
-             counter 1",
+             counter 1 (`atecc608 counter 1 --increment`)",
             limited.join(", ")
         ));
     }

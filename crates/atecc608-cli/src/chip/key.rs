@@ -11,7 +11,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::chip::latch::LatchState;
-use crate::chip_keys::{uri, ChipKey, ChipKeys, KeyArguments, LoginArguments, NewKeyNames};
+use crate::chip_keys::{uri, BetweenLocks, ChipKey, ChipKeys, KeyArguments, LoginArguments, NewKeyNames};
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
@@ -22,6 +22,7 @@ use crate::x509::key_file::{Passphrase, PrivateKey};
 use crate::x509::pem;
 use crate::x509::signer::Signer;
 use atecc608::presence::Held;
+use atecc608_token::between_locks::Made;
 use atecc608_token::inventory::{KeyReport, Question};
 use atecc608_wire::Slot;
 
@@ -65,11 +66,34 @@ impl Names {
     }
 }
 
+/// What a new key may overwrite.
+#[derive(Clone, Debug, Args)]
+pub struct Over {
+    /// Before the data zone is locked: overwrite the key that the slot holds, for good
+    #[arg(long)]
+    replace: bool,
+}
+
+impl Over {
+    /// Refuses the option on a chip whose keys are destroyed by their own command.
+    fn only_between_locks(&self, keys: &ChipKeys) -> Result<()> {
+        match self.replace {
+            false => Ok(()),
+            true => Err(Error::Refused(format!(
+                "{}: --replace works only before the data zone is locked: `atecc608 key destroy` frees a slot",
+                keys.place()
+            ))),
+        }
+    }
+}
+
 /// Arguments of `key generate`.
 #[derive(Debug, Args)]
 pub struct Generate {
     #[command(flatten)]
     names: Names,
+    #[command(flatten)]
+    over: Over,
     #[command(flatten)]
     login: LoginArguments,
 }
@@ -84,6 +108,8 @@ pub struct Import {
     passphrase_file: Option<PathBuf>,
     #[command(flatten)]
     names: Names,
+    #[command(flatten)]
+    over: Over,
     #[command(flatten)]
     login: LoginArguments,
 }
@@ -162,7 +188,16 @@ pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
 
 fn generate(selection: &Selection, arguments: &Generate) -> Result<Output> {
     let names = arguments.names.get()?;
-    let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
+    let keys = ChipKeys::open_between_locks(selection)?;
+    if let Some(chip) = keys.between_locks()? {
+        let (key, made) = chip.generate(&names, arguments.over.replace)?;
+        if made == Made::Before {
+            note("an earlier `key generate` was interrupted and took effect: this is its key");
+        }
+        return made_between_locks("generated in", &key, &chip);
+    }
+    arguments.over.only_between_locks(&keys)?;
+    keys.login(&arguments.login)?;
     let key = keys.generate(&names)?;
     made("generated in", &key)
 }
@@ -176,19 +211,33 @@ fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
     ])?;
     let private = PrivateKey::read(&arguments.file, &Passphrase::of(arguments.passphrase_file.as_deref()))?;
     let scalar = scalar(&arguments.file.display().to_string(), &private)?;
-    let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
+    let keys = ChipKeys::open_between_locks(selection)?;
+    if let Some(chip) = keys.between_locks()? {
+        let key = chip.import(&scalar, &names, arguments.over.replace)?;
+        imported(&keys, &key, &private, &arguments.file)?;
+        note("it crossed the bus in clear, as every import before the data lock does");
+        return made_between_locks("written into", &key, &chip);
+    }
+    arguments.over.only_between_locks(&keys)?;
+    keys.login(&arguments.login)?;
     let key = keys.import(&scalar, &names)?;
+    imported(&keys, &key, &private, &arguments.file)?;
+    made("written into", &key)
+}
+
+/// Checks that the chip holds the key of the file, and says what is left of it outside.
+fn imported(keys: &ChipKeys, key: &ChipKey, private: &PrivateKey, file: &Path) -> Result<()> {
     if key.public_key_info() != private.public_key_info() {
         return Err(Error::Refused(format!("{}: the chip holds another key than it was given", keys.place())));
     }
-    if arguments.file != Path::new("-") {
+    if file != Path::new("-") {
         note(&format!(
             "{} still holds the key: whoever reads it can use it without the chip; destroy it (`shred -u`) if it was only made \
              for this",
-            arguments.file.display()
+            file.display()
         ));
     }
-    made("written into", &key)
+    Ok(())
 }
 
 /// The number that a private key on P-256 is.
@@ -211,19 +260,33 @@ fn of_secret(key: &SecretKey) -> Zeroizing<[u8; 32]> {
 }
 
 fn made(how: &str, key: &ChipKey) -> Result<Output> {
-    let text = format!(
+    Output::new(made_text(how, key), &Key::of(key))
+}
+
+/// The same before the data lock, with what comes next.
+fn made_between_locks(how: &str, key: &ChipKey, chip: &BetweenLocks<'_>) -> Result<Output> {
+    let next = match chip.missing()?.first() {
+        Some(slot) => format!("atecc608 key generate --slot {slot}"),
+        None => "atecc608 lock data".to_owned(),
+    };
+    let text = format!("{}It works once the data zone is locked. Next: {next}\n", made_text(how, key));
+    Output::new(text, &Key::of(key))
+}
+
+fn made_text(how: &str, key: &ChipKey) -> String {
+    format!(
         "The key \"{label}\" is {how} slot {slot}.\n  id   {id}\n  URI  {uri}\n",
         label = key.label,
         slot = key.slot,
         id = hex(&key.id),
         uri = uri::private_key(&key.label),
-    );
-    Output::new(text, &Key::of(key))
+    )
 }
 
 fn public(selection: &Selection, arguments: &Public) -> Result<Output> {
     arguments.output.check()?;
-    let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
+    let keys = ChipKeys::open_between_locks(selection)?;
+    keys.login(&arguments.login)?;
     let key = keys.key_named(&arguments.key)?;
     let contents = if arguments.der { key.public_key_info() } else { pem::public_key(&key.point).into_bytes() };
     let text = if arguments.output.write(&contents)? { Vec::new() } else { contents };
@@ -289,7 +352,7 @@ struct KeySlot {
 }
 
 impl KeySlot {
-    fn of(report: &KeyReport) -> Self {
+    fn of(report: &KeyReport, between_locks: bool) -> Self {
         let holds = match report.held {
             Some(Held::Key) => Holds::Key,
             Some(Held::Nothing) => Holds::Empty,
@@ -311,7 +374,7 @@ impl KeySlot {
             sign: report.key.sign,
             derive: report.key.derive,
             generate: report.key.generate && may_be_free,
-            import: report.key.import && !report.locked && may_be_free,
+            import: (report.key.import || between_locks) && !report.locked && may_be_free,
             locked: report.locked,
             wants_login: report.wants_login,
             latch: report.latch.map(LatchState::from),
@@ -344,11 +407,12 @@ impl KeySlot {
 }
 
 fn list(selection: &Selection, arguments: &List) -> Result<Output> {
-    let keys = ChipKeys::open(selection)?;
+    let keys = ChipKeys::open_between_locks(selection)?;
     if arguments.pin_file.is_some() {
         keys.login(&LoginArguments { pin_file: arguments.pin_file.clone() })?;
     }
-    let slots: Vec<KeySlot> = keys.list()?.iter().map(KeySlot::of).collect();
+    let between_locks = keys.between_locks()?.is_some();
+    let slots: Vec<KeySlot> = keys.list()?.iter().map(|key| KeySlot::of(key, between_locks)).collect();
     let text = match slots.is_empty() {
         true => "This chip's configuration has no slot for a private key that can be used from outside.\n".to_owned(),
         false => slots.iter().map(KeySlot::text).collect(),
@@ -368,7 +432,14 @@ fn destroy(selection: &Selection, arguments: &Destroy) -> Result<Output> {
     let Some(name) = arguments.key.name() else {
         return Err(Error::Refused("which key? --key LABEL or --slot N".to_owned()));
     };
-    let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
+    let keys = ChipKeys::open_between_locks(selection)?;
+    if keys.between_locks()?.is_some() {
+        return Err(Error::Refused(format!(
+            "{}: before the data zone is locked a key is not destroyed, but replaced: `atecc608 key generate --slot N --replace`",
+            keys.place()
+        )));
+    }
+    keys.login(&arguments.login)?;
     let key = keys.key(&name)?;
     if !arguments.yes {
         confirm(&format!("the private key \"{}\" in slot {} is to be destroyed for good", key.label, key.slot))?;

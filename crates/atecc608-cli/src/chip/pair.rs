@@ -11,6 +11,7 @@ use crate::output::Output;
 use crate::target::{Selection, Target};
 use atecc608::secrets::SharedSecret;
 use atecc608_token::io_key::IoKey;
+use atecc608_token::profile;
 use atecc608_wire::config_zone::WritePolicy;
 use atecc608_wire::zone::Address;
 use atecc608_wire::{ConfigZone, Slot};
@@ -119,7 +120,7 @@ fn writable_slot(zone: &ConfigZone, target: &Target) -> Result<Slot> {
         Err(Error::Refused(format!("{}: the chip {}: {problem}", target.place(), zone.serial_number())))
     };
     if !zone.config_locked() || !zone.data_locked() {
-        return refused("it is not provisioned: `atecc608 provision` makes its IO protection key".to_owned());
+        return refused(format!("it is not provisioned, which comes first: `{}`", profile::next_command(zone)));
     }
     let (options, slot) = (zone.chip_options(), zone.chip_options().io_key());
     if !options.io_protection() {

@@ -2,6 +2,7 @@
 //! exactly as a PKCS#11 client would, and so under the same rules (intents, tombstones, unique labels, the PIN).
 
 mod arguments;
+mod between_locks;
 mod key;
 pub mod uri;
 
@@ -11,6 +12,7 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 pub use arguments::{KeyArguments, LoginArguments, NewKeyNames};
+pub use between_locks::BetweenLocks;
 pub use key::ChipKey;
 
 use crate::error::{Error, Result};
@@ -20,7 +22,7 @@ use crate::x509::certificate::Certificate;
 use atecc608::presence::Held;
 use atecc608_token::attest::KeyName;
 use atecc608_token::attribute::CKA_ATECC608_SLOT;
-use atecc608_token::config::slot_number;
+use atecc608_token::config::{slot_number, Config, TokenConfig};
 use atecc608_token::inventory::{self, KeyReport, NewKey};
 use atecc608_token::point::{Point, P256_PARAMS};
 use atecc608_token::template::{bool_value, ulong_value};
@@ -48,12 +50,24 @@ impl ChipKeys {
     /// # Errors
     /// [`Error::Config`], [`Error::Token`], [`Error::Open`].
     pub fn open(selection: &Selection) -> Result<Self> {
+        Self::open_as(selection, Token::new)
+    }
+
+    /// The same; of a chip between its locks, too.
+    ///
+    /// # Errors
+    /// As [`ChipKeys::open`].
+    pub fn open_between_locks(selection: &Selection) -> Result<Self> {
+        Self::open_as(selection, Token::open_between_locks)
+    }
+
+    fn open_as(selection: &Selection, token_of: fn(&Config, &TokenConfig) -> Token) -> Result<Self> {
         let target = selection.target()?;
         let place = target.place();
         let Target { config, token, chip, .. } = target;
         // Its bus must be free for the token's own.
         drop(chip);
-        Ok(Self::new(Arc::new(Token::new(&config, &token)), place))
+        Ok(Self::new(Arc::new(token_of(&config, &token)), place))
     }
 
     /// The same, and logged in where the chip has a PIN: with the file's, or asked for at the terminal.

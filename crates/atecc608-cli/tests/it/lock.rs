@@ -2,6 +2,7 @@
 
 use crate::support::kernel::Kernel;
 use crate::support::{control, hex, served, stderr, stdout, Bench};
+use crate::ways_on::stopped_between_locks;
 use atecc608::ops::Before;
 use atecc608_sim::Profile;
 use atecc608_wire::Slot;
@@ -161,6 +162,36 @@ fn data_are_written_as_the_file_says_and_locked_and_secrets_nobody_gave_are_rand
     assert!(image.slot(9).chunks(8).all(|part| part.iter().any(|byte| *byte != 0xFF && *byte != 0)));
     assert_eq!(image.slot(1), before.slot(1), "a private key is left alone");
     assert_eq!(bench.json(&LOCK_DATA)["result"], "already-locked");
+}
+
+/// The vendor's test configuration has public keys that are to be validated, and keys whose uses CountMatch limits.
+#[test]
+fn public_keys_get_the_chips_own_mark_and_the_limit_of_uses_is_the_highest() {
+    let bench = stopped_between_locks(Profile::VendorTest);
+    let limit = usize::from(bench.image().config()[18] >> 4);
+    let dry = stdout(&bench.run(&["lock", "data"]));
+    assert!(dry.contains("gets the highest limit for keys with limited use, then zeros"), "{dry}");
+    assert_eq!(bench.json(&[&LOCK_DATA[..], &["--accept-dangers"]].concat())["result"], "locked");
+    // 2 097 120, the highest multiple of 32 below the counter's end, twice.
+    assert_eq!(bench.image().slot(limit)[..8], [0xE0, 0xFF, 0x1F, 0, 0xE0, 0xFF, 0x1F, 0]);
+    assert!((9..16).any(|slot| bench.image().slot(slot)[0] == 0xA0), "not validated");
+}
+
+#[test]
+fn the_slots_of_a_profile_with_something_else_are_not_locked_unless_one_insists() {
+    let bench = Bench::new();
+    assert!(bench.run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    bench.tamper(|config| config[70] = 1);
+    let output = bench.run(&LOCK_CONFIG);
+    let text = stderr(&output);
+    for part in
+        ["these are the slots of the profile tls-pin, but not its secure_boot", "config set profile:tls-pin --write"]
+    {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert_eq!(locks(&bench), [0x55, 0x55]);
+    assert!(bench.run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    assert!(stdout(&bench.run(&LOCK_CONFIG)).ends_with("Next: atecc608 provision tls-pin\n"));
 }
 
 #[test]

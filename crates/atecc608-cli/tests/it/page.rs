@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::CommandFactory;
 
 /// `config get`, ...: the commands that do something.
-fn commands(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
+pub fn commands(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
         let name = format!("{path} {}", sub.get_name()).trim().to_owned();
         if sub.has_subcommands() {

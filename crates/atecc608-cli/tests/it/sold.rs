@@ -7,7 +7,7 @@ use atecc608_sim::profiles::root_pem;
 use atecc608_sim::Profile;
 use serde_json::{json, Value};
 
-fn with_chip(profile: Profile) -> Bench {
+pub fn with_chip(profile: Profile) -> Bench {
     let bench = Bench::with_config(|dir| {
         let address = profile.address();
         format!("bus = \"sim:{}\"\naddress = {address}\nlabel = \"sold\"\n", dir.join("chip").display())

@@ -55,6 +55,12 @@ impl Scheme {
     }
 }
 
+/// Whether the slot asks for an authorisation that nobody gives it here: only a chip with a PIN has its secret on the host.
+pub fn is_barred(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> bool {
+    let guarded = Scheme::of(zone, profile).is_some_and(|scheme| scheme.guards(slot));
+    zone.key_config(slot).req_auth() && !guarded
+}
+
 /// Who is logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {

@@ -104,7 +104,7 @@ fn nothing_is_generated_or_imported_where_the_question_is_refused() {
     assert_eq!(chip.generate_key(slot(4), Before::Empty), Err(not_told.clone()));
     assert_eq!(chip.generate_attested_key(slot(4), Before::Empty, &[0; 20]).map(|_| ()), Err(not_told.clone()));
     let write_key = SharedSecret { slot: slot(6), value: &[0xA5; 32] };
-    let imported = chip.import_key(&SERIAL, &write_key, slot(4), Before::Empty, &[0x33; 32], &[0; 64]);
+    let imported = chip.import_key(&SERIAL, Some(&write_key), slot(4), Before::Empty, &[0x33; 32], &[0; 64]);
     assert_eq!(imported, Err(not_told));
     assert!(bus.image(0) == before);
 }

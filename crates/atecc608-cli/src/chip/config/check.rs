@@ -3,6 +3,8 @@
 use super::findings::finding;
 use crate::output::check::{Check, Verdict};
 use atecc608_contents::words;
+use atecc608_token::pin::is_barred;
+use atecc608_token::profile;
 use atecc608_wire::config_zone::{offset, KeyType, WritePolicy};
 use atecc608_wire::timing::ClockDivider;
 use atecc608_wire::{ConfigZone, Slot};
@@ -322,6 +324,14 @@ impl Checker<'_> {
                 self.say(Verdict::Warning, Some(slot), "AuthKey is set without ReqAuth: it should be 0");
             }
             return;
+        }
+        if key.private() && is_barred(self.zone, profile::matching(self.zone), slot) {
+            self.say(
+                Verdict::Warning,
+                Some(slot),
+                "its use wants an authorisation, which this software gives on chips of the profile tls-pin only: to it the key \
+                 would be of no use",
+            );
         }
         let auth_key = key.auth_key();
         let access = self.zone.slot_config(auth_key);

@@ -10,8 +10,8 @@ use crate::output::check::Checks;
 use crate::target::Target;
 use atecc608::latch::Latch;
 use atecc608::presence::{Held, Presence};
-use atecc608_token::layout::key_slots;
-use atecc608_token::pin::Scheme;
+use atecc608_token::layout::{key_slots, KeySlot};
+use atecc608_token::pin::{is_barred, Scheme};
 use atecc608_token::profile::{self, Contents};
 use atecc608_token::store::Store;
 use atecc608_wire::{ConfigZone, Slot, Status};
@@ -120,7 +120,7 @@ pub(super) fn check(target: &mut Target, zone: &ConfigZone, keys: Result<Keys>, 
         Ok(keys) => {
             refused(&keys, checks);
             if readable {
-                marks(&store, &keys, checks);
+                marks(&store, zone, &keys, checks);
             }
         }
         Err(error) => checks.fail(KEYS, error.to_string(), PACKETS),
@@ -180,7 +180,7 @@ fn refused(keys: &Keys, checks: &mut Checks) {
 }
 
 /// What the state and the chip say about each other.
-fn marks(store: &Store, keys: &Keys, checks: &mut Checks) {
+fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
     const LINK: &str = KEYS;
     let state = store.state();
     let open: Vec<Slot> =
@@ -229,14 +229,38 @@ fn marks(store: &Store, keys: &Keys, checks: &mut Checks) {
             format!("restore {} from a backup, or name them: p11tool --set-label, pkcs11-tool --set-id", store.path().display()),
         );
     }
-    let mut counts = format!("{} known, {} destroyed and free", live.len(), destroyed.len());
-    if keys.found.is_empty() {
-        if !keys.refused.is_empty() {
-            return;
-        }
-        counts = "the chip holds none yet: pkcs11-tool --keypairgen --key-type EC:prime256v1 makes one".to_owned();
+    let counts = format!("{} known, {} destroyed and free", live.len(), destroyed.len());
+    if keys.found.is_empty() && !keys.refused.is_empty() {
+        return;
     }
-    checks.ok(LINK, counts);
+    match live.is_empty() && other.is_empty() && unknown.is_empty() && zone.data_locked() {
+        true => no_keys(zone, &counts, checks),
+        false => checks.ok(LINK, counts),
+    }
+}
+
+/// How a chip without keys gets one, if that is still possible.
+fn no_keys(zone: &ConfigZone, counts: &str, checks: &mut Checks) {
+    const LINK: &str = KEYS;
+    let profile = profile::matching(zone);
+    let mut slots = key_slots(zone, profile, &[], true);
+    slots.retain(|key| !is_barred(zone, profile, key.slot));
+    let io_key = zone.chip_options().io_protection().then(|| zone.chip_options().io_key());
+    let takes_import = |key: &KeySlot| {
+        key.import && !zone.slot_locked(key.slot) && Some(zone.slot_config(key.slot).write_key()) == io_key
+    };
+    if slots.iter().any(|key| key.generate && key.public) {
+        checks.ok(LINK, format!("{counts}: `atecc608 key generate` makes one"));
+    } else if slots.iter().any(takes_import) {
+        checks.ok(LINK, format!("{counts}, and the chip makes none: `atecc608 key import FILE` writes one"));
+    } else {
+        checks.warn(
+            LINK,
+            "the chip holds no key that signs or derives, and can never get one: its configuration and locks are for good. Random \
+             numbers, secret keys and data work as the slots' rules allow",
+            "atecc608 config check     lists what each slot may do; for a private key take another chip",
+        );
+    }
 }
 
 /// Whether the user has a PIN, where the chip wants one.

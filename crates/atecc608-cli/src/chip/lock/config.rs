@@ -3,15 +3,17 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{stopped, Consent, Outcome, UNCERTAIN};
+use super::{held_keys, next_command, stopped, Consent, Outcome, UNCERTAIN};
 use crate::chip::config::file::{Format, Source};
-use crate::chip::config::findings::{self, Findings};
+use crate::chip::config::findings::{self, finding, Findings};
 use crate::chip::config::{as_written_to, check, diff};
 use crate::error::{Error, Result};
+use crate::output::check::{Check, Verdict};
 use crate::output::Output;
 use crate::target::Target;
 use atecc608_contents::words;
 use atecc608_token::profile;
+use atecc608_wire::config_zone::offset;
 use atecc608_wire::{ConfigZone, Slot};
 
 /// Arguments of `lock config`.
@@ -34,13 +36,17 @@ struct Report {
     place: String,
     /// What becomes permanent, one line for each slot.
     permanent: Vec<String>,
+    /// The command that comes next, once the configuration is locked and while the data zone is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
     #[serde(flatten)]
     findings: Findings,
 }
 
 pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments) -> Result<Output> {
     expected(target, zone, arguments)?;
-    let findings = check::findings(zone);
+    let mut findings = check::findings(zone);
+    findings.splice(0..0, half_a_profile(zone));
     let result = if zone.config_locked() {
         Outcome::AlreadyLocked
     } else if arguments.consent.given(target, zone, &findings)? {
@@ -57,15 +63,51 @@ pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments)
         Slot::all().map(|slot| format!("slot {slot:>2}  {}", check::explanation(zone, slot))).collect();
     permanent.push(format!("chip     {}", words::chip_options(zone.chip_options()).join("; ")));
     permanent.push(format!("address  {:#04x}", zone.i2c_address()));
+    let next = match result {
+        Outcome::WouldLock => None,
+        _ => next_step(target)?,
+    };
     let how = arguments.consent.wanted(target, zone, &findings);
     let report = Report {
         result,
         serial_number: zone.serial_number().to_string(),
         place: target.place(),
         permanent,
+        next,
         findings: findings.into(),
     };
     Output::new(text(&report, zone, &how), &report)
+}
+
+/// The command that comes after the lock; none on a chip whose data zone is locked, too.
+fn next_step(target: &mut Target) -> Result<Option<String>> {
+    let zone = target.read_config_locked()?;
+    if zone.data_locked() {
+        return Ok(None);
+    }
+    let keys = held_keys(target, &zone)?;
+    Ok(Some(next_command(&zone, &keys)))
+}
+
+/// A chip that is locked with a profile's slots and something else is not finished by `provision`: its secrets never come to be.
+fn half_a_profile(zone: &ConfigZone) -> Option<Check> {
+    let profile = profile::matching(zone).filter(|_| !zone.config_locked())?;
+    let mut locked = zone.clone();
+    locked.as_bytes_mut()[offset::LOCK_CONFIG] = 0;
+    let wanted = as_written_to(&locked, &profile.apply(&locked));
+    let changes = diff::changes(&locked, &wanted);
+    let others = changes.iter().filter(|change| !change.is_by_use()).map(|change| change.field.as_str());
+    let others: Vec<&str> = others.filter(|field| *field != "i2c_address").collect();
+    profile::finished_by_provision(&locked).is_none().then(|| {
+        let text = format!(
+            "these are the slots of the profile {name}, but not its {}: `provision {name}` does not finish such a chip, and \
+             nothing else gives it the secrets that the profile needs",
+            others.join(", "),
+            name = profile.name
+        );
+        let remedy = Some(format!("atecc608 config set profile:{} --write", profile.name));
+        Check { remedy, ..finding(Verdict::Failed, None, text) }
+    })
 }
 
 /// # Errors
@@ -88,15 +130,15 @@ fn expected(target: &Target, zone: &ConfigZone, arguments: &Arguments) -> Result
 fn text(report: &Report, zone: &ConfigZone, how: &str) -> String {
     let chip = format!("{} ({})", report.serial_number, report.place);
     let mut text = match report.result {
-        Outcome::AlreadyLocked => return format!("{chip}: the configuration is locked already\n"),
+        Outcome::AlreadyLocked => return format!("{chip}: the configuration is locked already\n{}", next_line(report)),
         Outcome::Locked => format!("{chip}: the configuration is locked\n\n"),
         Outcome::WouldLock => format!("{chip}: what `lock config` would make permanent\n\n"),
     };
     report.permanent.iter().for_each(|line| text += &format!("   {line}\n"));
     text += &format!("\n{}", findings::text(report.findings.checks()));
     if report.result == Outcome::Locked {
-        text += "\nThe data zone is not locked: keys and contents come now, then `atecc608 lock data`.\n";
-        return text;
+        text += "\nThe data zone is not locked yet: keys and contents come now.\n";
+        return text + &next_line(report);
     }
     if let Some(profile) = profile::matching(zone) {
         let name = &profile.name;
@@ -107,4 +149,8 @@ fn text(report: &Report, zone: &ConfigZone, how: &str) -> String {
     text + &format!(
         "\nNothing was changed. To do it: atecc608 lock config {how}\nNo command, reset or tool can undo it.\n"
     )
+}
+
+fn next_line(report: &Report) -> String {
+    report.next.as_ref().map(|next| format!("Next: {next}\n")).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::contents::{Given, Source};
-use super::{stopped, Consent, Outcome, NOTHING_LOCKED, UNCERTAIN};
+use super::{generate_in, held_keys, next_command, stopped, Consent, Outcome, NOTHING_LOCKED, UNCERTAIN};
 use crate::chip::config::check;
 use crate::chip::config::findings::{self, finding, Findings};
 use crate::error::{Error, Result};
@@ -17,6 +17,7 @@ use crate::output::check::{Check, Verdict};
 use crate::output::{note, Output};
 use crate::target::Target;
 use atecc608_contents::words;
+use atecc608_token::layout::{gets_key_now_or_never, is_permanent};
 use atecc608_token::profile;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -39,6 +40,9 @@ struct Report {
     serial_number: String,
     place: String,
     slots: Vec<SlotReport>,
+    /// The command that comes before this one: a slot has to get a key now or never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
     #[serde(flatten)]
     findings: Findings,
 }
@@ -61,9 +65,9 @@ pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments)
     if zone.data_locked() {
         let text = format!("{serial_number} ({place}): the data zone is locked already\n");
         let (result, findings) = (Outcome::AlreadyLocked, Vec::new().into());
-        return Output::new(text, &Report { result, serial_number, place, slots: Vec::new(), findings });
+        return Output::new(text, &Report { result, serial_number, place, slots: Vec::new(), next: None, findings });
     }
-    let keys = keys(target, zone)?;
+    let keys = held_keys(target, zone)?;
     let findings = to_consider(zone, &keys);
     let slots = Slot::all().map(|slot| slot_report(zone, slot, &given, arguments.keep, &keys)).collect();
     let result = if arguments.consent.given(target, zone, &findings)? {
@@ -73,7 +77,9 @@ pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments)
         Outcome::WouldLock
     };
     let how = arguments.consent.wanted(target, zone, &findings);
-    let report = Report { result, serial_number, place, slots, findings: findings.into() };
+    let lacks_a_key = findings.iter().any(|finding| finding.remedy.is_some());
+    let next = (result == Outcome::WouldLock && lacks_a_key).then(|| next_command(zone, &keys));
+    let report = Report { result, serial_number, place, slots, next, findings: findings.into() };
     Output::new(text(&report, arguments, &how), &report)
 }
 
@@ -84,40 +90,30 @@ fn ensure_lockable(target: &Target, zone: &ConfigZone) -> Result<()> {
             "{place}: the configuration of the chip {serial} is not locked, which comes first: `atecc608 lock config`"
         )));
     }
-    match profile::matching(zone) {
-        Some(profile) if !zone.data_locked() => Err(Error::Refused(format!(
+    match profile::finished_by_provision(zone) {
+        Some(profile) => Err(Error::Refused(format!(
             "{place}: the chip {serial} is half provisioned with the profile {}: `{}` fills its slots and locks them",
             profile.name,
             profile::next_command(zone)
         ))),
-        _ => Ok(()),
+        None => Ok(()),
     }
-}
-
-/// Which private slots hold a key.
-fn keys(target: &mut Target, zone: &ConfigZone) -> Result<[bool; 16]> {
-    target.converse(|awake| {
-        let mut keys = [false; 16];
-        for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private()) {
-            keys[slot.index()] = awake.key_valid(slot)?;
-        }
-        Ok(keys)
-    })
 }
 
 /// What the lock makes permanent and should not; that the data are not locked yet is what this command is for.
 fn to_consider(zone: &ConfigZone, keys: &[bool; 16]) -> Vec<Check> {
     let mut locked = zone.clone();
     locked.as_bytes_mut()[atecc608_wire::config_zone::offset::LOCK_VALUE] = 0;
-    let mut findings = check::findings(&locked);
+    let (mut empty, mut findings) = (Vec::new(), check::findings(&locked));
     for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private() && !keys[slot.index()]) {
-        let policy = zone.slot_config(slot).write_config();
-        if !policy.gen_key() && !policy.priv_write() {
+        if is_permanent(zone, slot) {
             let text = "holds no key, and after the data lock none can be made or imported: the slot would be useless";
-            findings.insert(0, finding(Verdict::Failed, Some(slot), text));
+            let remedy = gets_key_now_or_never(zone, slot).then(|| generate_in(slot));
+            empty.push(Check { remedy, ..finding(Verdict::Failed, Some(slot), text) });
         }
     }
-    findings
+    empty.append(&mut findings);
+    empty
 }
 
 fn slot_report(zone: &ConfigZone, slot: Slot, given: &Given, keep: bool, keys: &[bool; 16]) -> SlotReport {
@@ -128,6 +124,7 @@ fn slot_report(zone: &ConfigZone, slot: Slot, given: &Given, keep: bool, keys: &
         Source::File => "what the file says",
         Source::Random => "random bytes that nobody keeps",
         Source::Zeros => "zeros",
+        Source::HighestLimit => "the highest limit for keys with limited use, then zeros",
     };
     SlotReport { slot: slot.number(), kind: words::kind(zone, slot), gets, rules: words::rules(zone, slot) }
 }
@@ -179,7 +176,10 @@ fn text(report: &Report, arguments: &Arguments, how: &str) -> String {
         None if arguments.keep => "--keep ".to_owned(),
         None => String::new(),
     };
-    text + &format!(
-        "\nNothing was changed. To do it: atecc608 lock data {contents}{how}\nNo command, reset or tool can undo it.\n"
-    )
+    let command = format!("atecc608 lock data {contents}{how}");
+    let next = match &report.next {
+        Some(next) => format!("Next: {next}\nTo leave that slot empty for good: {command}"),
+        None => format!("To do it: {command}"),
+    };
+    text + &format!("\nNothing was changed. {next}\nNo command, reset or tool can undo it.\n")
 }

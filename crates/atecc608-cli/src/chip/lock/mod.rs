@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::output::check::Check;
 use crate::output::Output;
 use crate::target::{Selection, Target};
+use atecc608_token::layout::gets_key_now_or_never;
 use atecc608_token::profile;
-use atecc608_wire::ConfigZone;
+use atecc608_wire::{ConfigZone, Slot};
 
 /// What is locked.
 #[derive(Debug, Subcommand)]
@@ -82,9 +83,15 @@ impl Consent {
         let dangers: Vec<&Check> = findings.iter().filter(|finding| finding.has_failed()).collect();
         if let Some(first) = dangers.first().filter(|_| !self.accept_dangers) {
             let slot = first.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
+            let remedy = match &first.remedy {
+                Some(remedy) => format!("Correct it (`{remedy}`), or say --accept-dangers"),
+                None if zone.config_locked() => {
+                    "The configuration is locked, so that stays: say --accept-dangers".to_owned()
+                }
+                None => "Correct it (`atecc608 config set`), or say --accept-dangers".to_owned(),
+            };
             return Err(Error::Refused(format!(
-                "{}: nothing was done: {} dangerous setting(s), the first: {slot}{}. Correct it (`atecc608 config set`), or say \
-                 --accept-dangers",
+                "{}: nothing was done: {} dangerous setting(s), the first: {slot}{}. {remedy}",
                 target.place(),
                 dangers.len(),
                 first.detail
@@ -108,6 +115,31 @@ impl Consent {
         let dangers = if findings.iter().any(Check::has_failed) { " --accept-dangers" } else { "" };
         format!("--lock-forever{unproven}{dangers}")
     }
+}
+
+/// The private slots that hold a key. The caller has the bus.
+fn held_keys(target: &mut Target, zone: &ConfigZone) -> Result<[bool; 16]> {
+    target.converse(|awake| {
+        let mut keys = [false; 16];
+        for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private()) {
+            keys[slot.index()] = awake.key_valid(slot)?;
+        }
+        Ok(keys)
+    })
+}
+
+/// The command that comes next on a chip between its locks.
+fn next_command(zone: &ConfigZone, keys: &[bool; 16]) -> String {
+    let finished = profile::finished_by_provision(zone).is_some();
+    match Slot::all().find(|slot| !keys[slot.index()] && gets_key_now_or_never(zone, *slot)) {
+        Some(slot) if !finished => generate_in(slot),
+        _ => profile::next_command(zone),
+    }
+}
+
+/// The command that makes a key in a slot.
+fn generate_in(slot: Slot) -> String {
+    format!("atecc608 key generate --slot {slot}")
 }
 
 /// What a step that failed before the lock says.

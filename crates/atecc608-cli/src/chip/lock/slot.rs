@@ -14,6 +14,7 @@ use crate::output::Output;
 use crate::target::Target;
 use crate::x509::pem;
 use atecc608_token::point::Point;
+use atecc608_token::profile;
 use atecc608_wire::{ConfigZone, Slot};
 
 /// Arguments of `lock slot`.
@@ -74,7 +75,11 @@ fn ensure_lockable(target: &Target, zone: &ConfigZone, slot: Slot) -> Result<()>
         return Ok(());
     }
     if !zone.config_locked() || !zone.data_locked() {
-        return refused(format!("it is {}: a slot can be locked once both zones are", Stage::of(zone)));
+        return refused(format!(
+            "it is {}: a slot can be locked once both zones are: `{}` shows what to do",
+            Stage::of(zone),
+            profile::next_command(zone)
+        ));
     }
     if !zone.key_config(slot).lockable() {
         return refused(format!("slot {slot} can't be locked by itself (KeyConfig.Lockable is 0, for good)"));
@@ -95,7 +100,7 @@ fn holds(target: &mut Target, zone: &ConfigZone, slot: Slot) -> Result<String> {
         })?;
         return match key {
             None if !zone.slot_locked(slot) => Err(Error::Refused(format!(
-                "{}: slot {slot} holds no key, and locked it never would: generate one first",
+                "{}: slot {slot} holds no key, and locked it never would: generate one first (`atecc608 key generate --slot {slot}`)",
                 target.place()
             ))),
             None => Ok("no key".to_owned()),

@@ -157,9 +157,13 @@ fn foreign(place: &str, zone: &ConfigZone, profile: &Profile, changes: &[Change]
         _ => format!("with another configuration than {}", profile.name),
     };
     let fields = plan::names(changes);
+    let remedy = match stage {
+        Stage::HalfProvisioned => format!("`{}` finishes it as it is", profile::next_command(zone)),
+        Stage::Blank | Stage::Provisioned => "Use it as it is, or another chip".to_owned(),
+    };
     Error::Refused(format!(
         "{place}: the chip {serial} is {stage} {what}, and what is locked can't be changed: it is left alone. It \
-         differs in {} (`atecc608 config get` shows what it has). Use it as it is, or another chip",
+         differs in {} (`atecc608 config get` shows what it has). {remedy}",
         fields.join(", ")
     ))
 }
