@@ -132,22 +132,31 @@ fn change(target: &mut Target, zone: &ConfigZone, secret: Option<&[u8; 32]>, set
     let refused = |problem: String| Error::Refused(format!("{place}: the chip {serial}: {problem}"));
     let slot = zone.latch_authority().ok_or_else(|| {
         refused(
-            "its configuration does not enable setting the latch (VolatileKeyPermission, byte 69, bit 7)".to_owned(),
+            "its configuration does not enable setting the latch (VolatileKeyPermission, byte 69, bit 7): `atecc608 latch show` \
+             says what depends on it"
+                .to_owned(),
         )
     })?;
     if !zone.config_locked() {
-        return Err(refused("it is blank: the latch works once the configuration is locked".to_owned()));
+        return Err(refused(
+            "it is blank: the latch works once the configuration is locked (`atecc608 lock config`)".to_owned(),
+        ));
     }
     let secret = secret.map(|value| SharedSecret { slot, value });
     let changed = target.chip.change_latch(&serial, secret.as_ref(), set);
     match changed {
         Ok(LatchChange::Done) => {}
         Ok(LatchChange::WrongSecret) => {
-            return Err(refused(format!("the file does not hold the secret of slot {slot}: the chip refuses it")))
+            return Err(refused(format!(
+                "the file does not hold the secret of slot {slot}: the chip refuses it. --secret-file names the 32 bytes that were \
+                 written into that slot"
+            )))
         }
         Err(cause) if cause.has_status(Status::EXECUTION_ERROR) => {
             return Err(refused(if secret.is_some() {
-                format!("{cause}: the rules of slot {slot} do not let its secret authorise this")
+                format!(
+                    "{cause}: the rules of slot {slot} do not let its secret authorise this (`atecc608 info` lists them)"
+                )
             } else {
                 format!("{cause}: this chip clears the latch only with the secret of slot {slot} (--secret-file)")
             }))

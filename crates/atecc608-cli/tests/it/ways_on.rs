@@ -175,6 +175,7 @@ pub fn stopped_between_locks(profile: Profile) -> Bench {
 /// What commands read.
 fn files(bench: &Bench) {
     fs::write(bench.path("pin"), "12345678\n").unwrap();
+    fs::write(bench.path("secret"), [0x5A; 32]).unwrap();
     ecparam_key(bench.dir.path(), "mine.key");
     ecparam_key(bench.dir.path(), "ca.key");
     authority(bench.dir.path(), "ca.key", "ca.pem");
@@ -206,6 +207,9 @@ const WAYS: &[(&str, &[&[&str]])] = &[
     ("key import", &[&["mine.key"], &["mine.key", "--slot", "2"]]),
     ("key list", &[&[]]),
     ("key public", &[&[], &["--slot", "0"]]),
+    ("latch clear", &[&[], &["--secret-file", "secret"]]),
+    ("latch set", &[&["--secret-file", "secret"]]),
+    ("latch show", &[&[]]),
     ("lock config", &[&[], &["--lock-forever"], &["--lock-forever", "--accept-dangers"]]),
     ("lock data", &[&[], &["--lock-forever"], &["--lock-forever", "--accept-dangers"]]),
     ("lock slot", &[&["0"], &["0", "--lock-forever"]]),
