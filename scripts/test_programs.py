@@ -119,11 +119,11 @@ def run(group, seconds, running):
 
 def folder_in_memory(stack):
     """The tests' temporary files into memory, where it can be had: they are forced to the disk all the time, and no test is about
-    the disk itself. Programs that tests compile must run there."""
+    the disk itself. Programs that tests make must run there, setgid ones too."""
     if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
         return
     memory = os.statvfs(MEMORY)
-    if memory.f_flag & os.ST_NOEXEC or memory.f_bavail * memory.f_frsize < ROOM:
+    if memory.f_flag & (os.ST_NOEXEC | os.ST_NOSUID) or memory.f_bavail * memory.f_frsize < ROOM:
         return
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="atecc608-tests.", dir=MEMORY))
     # Some tests are another user's.
