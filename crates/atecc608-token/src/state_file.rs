@@ -15,6 +15,8 @@ use atecc608_wire::config_zone::SerialNumber;
 
 /// The only version of the file there is.
 const FORMAT: i64 = 1;
+/// Most PINs that a file may hold.
+const MAX_PINS: usize = 8;
 
 /// Reads the state of the chip `serial`.
 ///
@@ -48,7 +50,7 @@ fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Proble
         sold: bytes(&mut document, "sold_certificates")?,
         slot_8_changes: slot_8_changes.map(|number| number.check(count)).transpose()?.unwrap_or_default(),
         label: optional(&mut document, "label")?,
-        pins: document.tables("pin")?.into_iter().map(pin).collect::<Result<_, _>>()?,
+        pins: pins(document.tables("pin")?)?,
         slots: document.tables("slot")?.into_iter().map(slot).collect::<Result<_, _>>()?,
         secrets: document.tables("secret")?.into_iter().map(secret).collect::<Result<_, _>>()?,
         objects: document.tables("object")?.into_iter().map(object).collect::<Result<_, _>>()?,
@@ -66,6 +68,14 @@ fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Pr
         base16ct::mixed::decode_vec(text).map_err(|_| format!("{key}: expected hex digits, two for each byte"))
     };
     table.optional::<String>(key)?.map(|text| text.check(hex)).transpose()
+}
+
+/// Each costs a login one Argon2id: whoever may write the file must not make it take hours.
+fn pins(tables: Vec<Table<'_>>) -> Result<Vec<PinBlob>, Problem> {
+    if let Some(surplus) = tables.get(MAX_PINS) {
+        return Err(Problem::new(surplus.span(), format!("more than {MAX_PINS} tables [[pin]]")));
+    }
+    tables.into_iter().map(pin).collect()
 }
 
 fn pin(mut table: Table<'_>) -> Result<PinBlob, Problem> {
@@ -363,6 +373,15 @@ mod tests {
             assert!(text.contains(&format!("value = \"{new}\"")), "{text}");
             assert_eq!(read(&text, &SERIAL).unwrap(), state);
         }
+    }
+
+    #[test]
+    fn more_pins_than_interrupted_changes_can_leave_are_refused() {
+        let pin = format!("[[pin]]\nsalt = \"{}\"\nblob = \"{}\"\n", "00".repeat(16), "11".repeat(32));
+        let file = |pins| format!("format = 1\nserial = \"{SERIAL}\"\ngeneration = 1\n{}", pin.repeat(pins));
+        assert_eq!(read(&file(8), &SERIAL).unwrap().pins.len(), 8);
+        let problem = read(&file(9), &SERIAL).unwrap_err();
+        assert!(problem.contains("more than 8 tables [[pin]]") && problem.contains("28"), "{problem}");
     }
 
     #[test]
