@@ -4,6 +4,7 @@
 //! `scripts/asan.sh` leaves this file out: the children use memory while their parent had other threads.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::ptr::null_mut;
@@ -236,6 +237,28 @@ fn a_child_of_a_child_of_a_process_that_is_logged_in_and_in_the_middle_of_its_wo
     assert_eq!(module.session_info(session).unwrap().state, CKS_RW_USER_FUNCTIONS);
     let signature = module.sign(session, &[1; 32]).unwrap();
     assert!(verifies(&point_of(&module, session, key), &[1; 32], &signature));
+}
+
+#[test]
+fn a_child_keeps_files_that_have_the_numbers_of_lock_files_that_its_program_closed() {
+    let (module, _bus) = in_process();
+    let session = module.start();
+    generate(&module, session, "a").unwrap();
+    let folder = module.folder.path().join("files");
+    fs::create_dir(&folder).unwrap();
+    in_a_child(|| {
+        // As closefrom(3) does.
+        for descriptor in 3..1024 {
+            unsafe { libc::close(descriptor) };
+        }
+        let paths: Vec<_> = (0..64).map(|number| folder.join(number.to_string())).collect();
+        let files: Vec<_> = paths.iter().map(|path| fs::File::create(path).unwrap()).collect();
+        in_a_child(|| {
+            let mut both = files.iter().zip(&paths);
+            both.all(|(file, path)| file.metadata().unwrap().ino() == fs::metadata(path).unwrap().ino())
+        });
+        true
+    });
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::race::OnceBox;
 
-use crate::bus::open_lock_descriptors;
+use crate::bus::{open_lock_descriptors, LockDescriptor};
 
 /// Returns whether this process has more rights than the user who started it (setuid, setgid, file capabilities), so that
 /// its environment can't be trusted. The kernel decides (AT_SECURE).
@@ -38,17 +38,23 @@ pub fn release_locks_in_children() {
 }
 
 /// The child's side: every lock's descriptor becomes one of /dev/null. It stays open, since it still belongs to a
-/// `File` in the memory that the child inherited.
+/// `File` in the memory that the child inherited. A descriptor that is another file's by now is the application's.
 unsafe extern "C" fn release_locks() {
-    // SAFETY: open, dup3 and close are async-signal-safe, the path is a constant that ends with NUL, and a
-    // descriptor that is not open makes dup3 open it, which harms nobody.
+    // SAFETY: open, fstat, dup3 and close are async-signal-safe, the path is a constant that ends with NUL, and the
+    // structure is read only after fstat has filled it.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         if null < 0 {
             return;
         }
-        for descriptor in open_lock_descriptors() {
-            libc::dup3(null, descriptor, libc::O_CLOEXEC);
+        for LockDescriptor { number, identity } in open_lock_descriptors() {
+            let mut now = std::mem::MaybeUninit::<libc::stat64>::uninit();
+            if libc::fstat64(number, now.as_mut_ptr()) == 0 {
+                let now = now.assume_init_ref();
+                if (now.st_dev, now.st_ino) == identity {
+                    libc::dup3(null, number, libc::O_CLOEXEC);
+                }
+            }
         }
         libc::close(null);
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use super::OpenError;
@@ -119,7 +119,7 @@ impl Kind {
             }
         };
         let identity = identity(&metadata);
-        Ok((Arc::new(RegisteredFile::new(file)), identity))
+        Ok((Arc::new(RegisteredFile::new(file)?), identity))
     }
 }
 
@@ -155,25 +155,64 @@ fn open_or_create(path: &Path) -> io::Result<File> {
 }
 
 /// Files of this process, for [`open_lock_descriptors`]. Atomics, since a fork handler may use nothing else.
-static DESCRIPTORS: [AtomicI32; 128] = [const { AtomicI32::new(-1) }; 128];
+static DESCRIPTORS: [Entry; 128] = [const { Entry::new() }; 128];
+
+/// A place for one lock file.
+struct Entry {
+    descriptor: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+/// Of an entry that is nobody's.
+const FREE: i32 = -1;
+/// Of an entry that is being filled in.
+const TAKEN: i32 = -2;
+
+impl Entry {
+    const fn new() -> Self {
+        Self { descriptor: AtomicI32::new(FREE), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
+    }
+}
+
+/// A descriptor of a lock file, as it was opened.
+pub(crate) struct LockDescriptor {
+    /// Its number. By now it may be another file's: programs close descriptors that are not theirs (closefrom).
+    pub(crate) number: i32,
+    /// Device and inode of the lock file.
+    pub(crate) identity: (u64, u64),
+}
 
 /// Returns the descriptors of all lock files. A forked child closes what is behind them (in a handler that may only call
 /// what is async-signal-safe): an inherited one would keep the lock when the parent dies holding it.
-pub(crate) fn open_lock_descriptors() -> impl Iterator<Item = i32> {
-    DESCRIPTORS.iter().map(|entry| entry.load(Ordering::Acquire)).filter(|fd| *fd >= 0)
+pub(crate) fn open_lock_descriptors() -> impl Iterator<Item = LockDescriptor> {
+    DESCRIPTORS.iter().filter_map(|entry| {
+        let number = entry.descriptor.load(Ordering::Acquire);
+        let identity = (entry.device.load(Ordering::Relaxed), entry.inode.load(Ordering::Relaxed));
+        (number >= 0).then_some(LockDescriptor { number, identity })
+    })
 }
 
 /// A file that is in [`DESCRIPTORS`] as long as it is open.
 pub(super) struct RegisteredFile(File);
 
 impl RegisteredFile {
-    fn new(file: File) -> Self {
-        let fd = file.as_raw_fd();
-        let free = |entry: &&AtomicI32| entry.compare_exchange(-1, fd, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if DESCRIPTORS.iter().find(free).is_none() {
-            log::warn!("more than {} lock files are open: a forked child may keep a lock", DESCRIPTORS.len());
+    /// # Errors
+    /// Those of fstat.
+    fn new(file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let free = |entry: &&Entry| {
+            entry.descriptor.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        };
+        match DESCRIPTORS.iter().find(free) {
+            Some(entry) => {
+                entry.device.store(metadata.dev(), Ordering::Relaxed);
+                entry.inode.store(metadata.ino(), Ordering::Relaxed);
+                entry.descriptor.store(file.as_raw_fd(), Ordering::Release);
+            }
+            None => log::warn!("more than {} lock files are open: a forked child may keep a lock", DESCRIPTORS.len()),
         }
-        Self(file)
+        Ok(Self(file))
     }
 
     pub(super) fn get(&self) -> &File {
@@ -185,7 +224,7 @@ impl Drop for RegisteredFile {
     fn drop(&mut self) {
         let fd = self.0.as_raw_fd();
         for entry in &DESCRIPTORS {
-            if entry.compare_exchange(fd, -1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            if entry.descriptor.compare_exchange(fd, FREE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 return;
             }
         }
@@ -227,7 +266,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let lock = LockFile::required(dir.path().join("bus.lock")).unwrap();
         let fd = lock.file.get().as_raw_fd();
-        assert!(open_lock_descriptors().any(|open| open == fd));
+        let metadata = lock.file.get().metadata().unwrap();
+        let found = open_lock_descriptors().find(|open| open.number == fd).unwrap();
+        assert_eq!(found.identity, identity(&metadata));
         drop(lock);
     }
 

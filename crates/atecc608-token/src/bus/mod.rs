@@ -28,7 +28,7 @@ use arrival::Queue;
 use lock::BusLock;
 use lock_file::LockFile;
 
-pub(crate) use lock_file::open_lock_descriptors;
+pub(crate) use lock_file::{open_lock_descriptors, LockDescriptor};
 
 pub use lock::{LockError, LockGuard, Notice};
 
