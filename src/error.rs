@@ -219,7 +219,7 @@ fn chip_row(error: &chip::Error) -> Row {
     match error {
         Error::NotAnswering { .. } => row!(CKR_DEVICE_REMOVED, Error),
         Error::NotAuthorised { .. } => row!(CKR_USER_NOT_LOGGED_IN, Info),
-        Error::KeyNotTold { .. } => row!(CKR_ACTION_PROHIBITED, Warn),
+        Error::KeyNotTold { .. } | Error::PublicKeyNotTold(_) => row!(CKR_ACTION_PROHIBITED, Warn),
         Error::WakeResponse { .. }
         | Error::SelfTestFailed
         | Error::Bus(_)

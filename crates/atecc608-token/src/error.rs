@@ -31,7 +31,7 @@ pub enum Error {
     AttributeTypeInvalid(CK_ATTRIBUTE_TYPE),
     /// The slot's key works only while the persistent latch is set, and the chip refused to use it.
     #[error(
-        "slot {slot} works only while the chip's persistent latch is set{}: `atecc608 latch show` shows it, `atecc608 latch set` sets it",
+        "slot {slot} works only while the chip's persistent latch is set{}: `atecc608 latch show` shows it, and what sets it",
         match latch { Latch::NotTold => ", and the chip refuses to say whether it is", _ => ", and it is not" }
     )]
     BehindLatch {
@@ -185,7 +185,10 @@ impl Error {
     /// Whether the chip refused one question about one slot: the others can be used.
     pub(crate) fn is_about_one_slot(&self) -> bool {
         match self {
-            Self::Device(error) => error.refusal().is_some() || matches!(**error, chip::Error::KeyNotTold { .. }),
+            Self::Device(error) => {
+                error.refusal().is_some()
+                    || matches!(**error, chip::Error::KeyNotTold { .. } | chip::Error::PublicKeyNotTold(_))
+            }
             Self::BehindLatch { .. } => true,
             _ => false,
         }

@@ -102,6 +102,9 @@ pub enum Error {
         /// Why, as the chip puts it.
         status: Status,
     },
+    /// The slot holds a key, and the chip does not return its public key.
+    #[error("slot {0} holds a key whose public key the chip does not return: take another slot (`atecc608 info` lists the rules of each)")]
+    PublicKeyNotTold(atecc608_wire::Slot),
     /// The reply is whole, but not one to this command.
     #[error(transparent)]
     Response(#[from] ResponseError),
@@ -149,6 +152,7 @@ impl Error {
             | Error::Uncertain { .. }
             | Error::HostRandom(_)
             | Error::KeyNotTold { .. }
+            | Error::PublicKeyNotTold(_)
             | Error::NotAuthorised { .. }
             | Error::Mismatch(_) => false,
         }

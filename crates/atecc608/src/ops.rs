@@ -160,8 +160,8 @@ impl<P: Transport> Chip<P> {
     /// Returns what the slot holds now.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::KeyNotTold`] if the chip refuses to say whether it holds a key; [`Error::Mismatch`] if it
-    /// holds one whose public key can't be read.
+    /// As [`Chip::converse`]; [`Error::KeyNotTold`] if the chip refuses to say whether it holds a key;
+    /// [`Error::PublicKeyNotTold`] if it holds one whose public key can't be read.
     pub fn slot_before_generation(&mut self, slot: Slot) -> Result<Before> {
         self.converse(|awake| awake.state_of(slot))
     }
@@ -245,10 +245,7 @@ impl<P: Transport> Awake<'_, P> {
         if !self.key_valid_for_certain(slot)? {
             return Ok(Before::Empty);
         }
-        let public_key = self.public_key(slot)?;
-        public_key
-            .map(Before::Holds)
-            .ok_or_else(|| Error::Mismatch(format!("slot {slot} holds a key whose public key can't be read").into()))
+        self.public_key(slot)?.map(Before::Holds).ok_or(Error::PublicKeyNotTold(slot))
     }
 
     fn create_key(&mut self, slot: Slot) -> Result<[u8; 64]> {

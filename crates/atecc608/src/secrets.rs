@@ -254,8 +254,8 @@ impl<P: Transport> Chip<P> {
     /// write took effect.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Mismatch`], with nothing done, if the slot holds neither what `before` says nor the new key;
-    /// [`Error::Uncertain`] if the chip can't be asked any more.
+    /// As [`Chip::slot_before_generation`]; [`Error::Mismatch`], with nothing done, if the slot holds neither what `before` says nor
+    /// the new key; [`Error::Uncertain`] if the key may be there.
     pub fn import_key(
         &mut self,
         serial: &SerialNumber,
@@ -268,26 +268,31 @@ impl<P: Transport> Chip<P> {
         // Of a write that may have taken effect.
         let mut open = None;
         for _ in 0..WRITES {
-            let attempt = self.converse(|awake| match awake.state_of(slot)? {
-                now if now == before => {
-                    awake.before_use(slot)?;
-                    match write_key {
-                        Some(key) => awake.priv_write(serial, key, slot, scalar),
-                        None => awake.priv_write_in_clear(slot, scalar),
+            let mut unchanged = false;
+            let attempt = self.converse(|awake| {
+                unchanged = false;
+                match awake.state_of(slot)? {
+                    Before::Holds(now) if now == *expected => Ok(()),
+                    now if now == before => {
+                        unchanged = true;
+                        awake.before_use(slot)?;
+                        match write_key {
+                            Some(key) => awake.priv_write(serial, key, slot, scalar),
+                            None => awake.priv_write_in_clear(slot, scalar),
+                        }
                     }
+                    _ => Err(Error::Mismatch(
+                        format!("slot {slot} does not hold what was expected; it is left alone").into(),
+                    )),
                 }
-                Before::Holds(now) if now == *expected => Ok(()),
-                _ => Err(Error::Mismatch(
-                    format!("slot {slot} does not hold what was expected; it is left alone").into(),
-                )),
             });
             match (attempt, open.take()) {
                 (Err(error @ Error::Uncertain { .. }), _) => {
                     log::debug!("slot {slot}: {error}; asking the chip");
                     open = Some(error);
                 }
-                // It could not be asked: what became of that write is still not known.
-                (Err(error), Some(uncertain)) if !matches!(error, Error::Mismatch(_)) => return Err(uncertain),
+                // The chip did not say what became of the earlier write.
+                (Err(_), Some(uncertain)) if !unchanged => return Err(uncertain),
                 (result, _) => return result,
             }
         }

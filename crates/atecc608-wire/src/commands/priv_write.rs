@@ -43,6 +43,6 @@ impl Command for PrivWrite {
     }
 
     fn repeatable(&self) -> bool {
-        !self.encrypted
+        false
     }
 }

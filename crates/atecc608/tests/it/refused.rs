@@ -109,6 +109,39 @@ fn nothing_is_generated_or_imported_where_the_question_is_refused() {
     assert!(bus.image(0) == before);
 }
 
+/// Whatever happens to the chip, an import that does not end well and may have taken effect says so: its mark is kept.
+#[test]
+fn an_import_in_clear_that_may_have_taken_effect_is_uncertain() {
+    let scalar = [0x33; 32];
+    let import = |chip: &mut Chip<Simulated>, expected: &[u8; 64]| {
+        chip.import_key(&SERIAL, None, slot(4), Before::Empty, &scalar, expected)
+    };
+    let (_, mut chip) = on_bus(tls_image(true, false), "none");
+    import(&mut chip, &[0; 64]).unwrap();
+    let Ok(Before::Holds(expected)) = chip.slot_before_generation(slot(4)) else { panic!("it is there") };
+    for faults in ["pull@N", "pull@N,refuse@40:00:0F", "pull@N,insert@M,refuse@40:00:0F", "pull@N,insert@M"] {
+        let mut uncertain = 0;
+        for transfer in 1.. {
+            let faults = faults.replace('N', &transfer.to_string()).replace('M', &(transfer + 12).to_string());
+            let (bus, mut chip) = on_bus(tls_image(true, false), &faults);
+            let result = import(&mut chip, &expected);
+            let pulled = bus.stats().transfers >= transfer;
+            bus.set_faults("none".parse().unwrap());
+            bus.insert();
+            let there = chip.slot_before_generation(slot(4)).unwrap() == Before::Holds(expected);
+            match result {
+                Ok(()) => assert!(there, "{faults}"),
+                Err(Error::Uncertain { .. }) => uncertain += u32::from(there),
+                Err(error) => assert!(!there, "{faults}: {error}"),
+            }
+            if !pulled {
+                break;
+            }
+        }
+        assert!(uncertain > 0 || !faults.contains("0F"), "{faults}");
+    }
+}
+
 #[test]
 fn the_latch_is_set_with_the_secret_that_the_configuration_names_and_ends_with_the_power() {
     let mut image = image();
