@@ -58,8 +58,8 @@ fn a_key_behind_the_latch_signs_and_derives_only_while_it_is_set() {
     let derive = || module.derive(session, keys[0], CKD_NULL, &[], &theirs, &[]);
     assert_eq!(sign(&module, session, keys[0]), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
     assert_eq!(derive().map(drop), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
-    module.assert_logged(&["C_Sign", "slot 0", "persistent latch", "`atecc608 latch set`"]);
-    module.assert_logged(&["C_DeriveKey", "slot 0", "persistent latch", "`atecc608 latch set`"]);
+    module.assert_logged(&["C_Sign", "slot 0", "persistent latch", "`atecc608 latch show`"]);
+    module.assert_logged(&["C_DeriveKey", "slot 0", "persistent latch", "`atecc608 latch show`"]);
     change_latch(&module, &bus, true);
     assert_signed(&point_in(&bus, 0).unwrap(), &sign(&module, session, keys[0]).unwrap());
     assert!(derive().is_ok());
@@ -86,8 +86,8 @@ fn nothing_is_generated_or_imported_behind_the_latch_until_it_is_set() {
     let (module, bus, session) = on_bus(&[0, 2, 3, 4]);
     assert_eq!(generate(&module, session, "a"), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
     assert_eq!(import(&module, session, "a"), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
-    module.assert_logged(&["C_GenerateKeyPair", "slot 2", "persistent latch", "`atecc608 latch set`"]);
-    module.assert_logged(&["C_CreateObject", "slot 4", "persistent latch", "`atecc608 latch set`"]);
+    module.assert_logged(&["C_GenerateKeyPair", "slot 2", "persistent latch", "`atecc608 latch show`"]);
+    module.assert_logged(&["C_CreateObject", "slot 4", "persistent latch", "`atecc608 latch show`"]);
     assert!([2, 3, 4].iter().all(|slot| point_in(&bus, *slot).is_none()));
     change_latch(&module, &bus, true);
     let key = generate(&module, session, "a").unwrap();

@@ -4,6 +4,7 @@
 use super::error::{Error, Result};
 use super::keygen::{self, KeyPairRequest};
 use super::point::Point;
+use super::state::SlotState;
 use super::token::Token;
 use super::turn::Turn;
 use super::{latch, learn};
@@ -123,9 +124,9 @@ fn attester(turn: &mut Turn<'_>) -> Result<Point> {
     if let Some(problem) = attester_problem(known.zone()) {
         return Err(none(problem));
     }
-    if known.state().slot(ATTESTER).is_some_and(|state| state.imported) {
+    if known.state().slot(ATTESTER).is_some_and(SlotState::may_be_imported) {
         return Err(none(
-            "its key was imported before the data lock, so whoever has the file can sign such statements",
+            "its key was imported before the data lock, or may have been: whoever has the file can sign such statements",
         ));
     }
     let xy = turn.converse(|awake| awake.public_key(ATTESTER))?;
@@ -170,6 +171,9 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     let there = slots.iter().copied().find(|slot| turn.known().known_presence(*slot) == Some(Held::Key));
     let slot = there.ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
+            KeyName::Slot(slot) if turn.known().known_presence(*slot) == Some(Held::Unknown) => {
+                format!("slot {slot}: the chip refuses to say whether it holds a key (`atecc608 doctor`)").into()
+            }
             KeyName::Slot(slot) => format!("slot {slot} holds no key").into(),
             KeyName::Label(label) => {
                 format!("no private key is called \"{label}\": `atecc608 info` shows which there are").into()

@@ -5,10 +5,10 @@
 use super::error::{Error, Result};
 use super::import::{self, ImportRequest};
 use super::keygen::{self, KeyPairRequest};
-use super::learn::read_point;
 use super::state::{Intent, Purpose};
 use super::token::Token;
 use super::turn::Turn;
+use atecc608::ops::Before;
 use atecc608::Chip;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -64,7 +64,7 @@ pub fn generate(token: &Token, names: KeyNames, replace: bool) -> Result<Made> {
                 return Ok(Made::Before);
             }
         }
-        if !replace && turn.converse(|awake| awake.key_valid(slot))? {
+        if !replace && keygen::before_new_key(turn, slot)? != Before::Empty {
             return Err(occupied(slot));
         }
         keygen::generate(turn, KeyPairRequest::between_locks(names, replace), &mut Chip::generate_key)?;
@@ -104,8 +104,7 @@ fn is_asked_for(intent: &Intent, names: &KeyNames) -> bool {
 fn took_effect(turn: &mut Turn<'_>, slot: Slot, intent: &Intent) -> Result<bool> {
     let known = turn.known();
     let stored = known.state().slot(slot).and_then(|state| state.public_key.as_deref());
-    let held = turn.converse(|awake| if awake.key_valid(slot)? { read_point(awake, slot) } else { Ok(None) })?;
-    let held = held.map(|held| held.uncompressed().to_vec());
+    let held = keygen::public_bytes(keygen::before_new_key(turn, slot)?)?;
     Ok(held.as_deref() == stored && intent.took_effect(held.as_deref()))
 }
 

@@ -13,14 +13,19 @@ use super::create::{checked_id, checked_text};
 use super::error::{Error, Result};
 use super::io_protection::{transport_key, write_refused};
 use super::kept::Kept;
-use super::keygen::{begin_intent, commit_intent, first_free, public_bytes, settled_label, withdraw_intent};
+use super::keygen::{
+    before_new_key, begin_intent, commit_intent, first_free, public_bytes, settled_label, withdraw_intent,
+};
 use super::layout::KeySlot;
 use super::learn::read_point;
+use super::pin::is_barred;
 use super::point::{Point, P256_PARAMS};
 use super::state::{Intent, Purpose};
 use super::template::Template;
 use super::turn::Turn;
-use super::{between_locks, SessionRef};
+use super::{between_locks, latch, SessionRef};
+
+use atecc608 as chip;
 use atecc608::ops::Before;
 use atecc608::secrets::SharedSecret;
 use atecc608_wire::Slot;
@@ -139,7 +144,7 @@ pub(super) fn import_between_locks(
     request: ImportRequest,
     replace: bool,
 ) -> Result<()> {
-    let before = turn.chip.slot_before_generation(slot).map_err(Error::from)?;
+    let before = before_new_key(turn, slot)?;
     let is_there = before == Before::Holds(request.point.xy());
     if !replace && !is_there && before != Before::Empty {
         return Err(between_locks::occupied(slot));
@@ -149,8 +154,8 @@ pub(super) fn import_between_locks(
     write(turn, None, slot, before, ImportRequest { label, ..request })
 }
 
-/// PrivWrite between an intent that is on disk before and a commit after. The commit wants the chip's own word: the public
-/// key that it computes is the one that the host computed.
+/// PrivWrite between an intent that is on disk before and a commit after. It is committed if the chip computes the same public
+/// key as the host.
 fn write(
     turn: &mut Turn<'_>,
     write_key: Option<&SharedSecret<'_>>,
@@ -168,24 +173,24 @@ fn write(
         id: request.id,
         kept: request.kept,
     };
-    begin_intent(turn, slot, &intent)?;
+    let earlier = begin_intent(turn, slot, &intent)?;
     let serial = turn.known().zone().serial_number();
     let written = turn.chip.import_key(&serial, write_key, slot, before, &request.scalar, &point.xy());
     if let Err(error) = written {
-        withdraw_intent(turn, slot, &error);
+        withdraw_intent(turn, slot, earlier, &error);
         return Err(match write_key {
             Some(_) => write_refused(turn, slot, error),
             None => error.into(),
         });
     }
     // From here on a failure leaves the intent open: the next look at the slot tells what is in it.
-    let now = turn.converse(|awake| read_point(awake, slot))?;
-    if now != Some(point) {
-        return Err(Error::DeviceError(
+    match turn.converse(|awake| read_point(awake, slot))? {
+        Some(now) if now == point => commit_intent(turn, slot, &intent, point),
+        Some(_) => Err(Error::DeviceError(
             format!("slot {slot}: the chip does not hold the key that was written: bus or chip is faulty").into(),
-        ));
+        )),
+        None => Err(latch::explained(turn, slot, chip::Error::PublicKeyNotTold(slot))),
     }
-    commit_intent(turn, slot, &intent, point)
 }
 
 /// A free slot that takes a private key from outside: the one asked for by number or by its name, else the first. With what
@@ -193,7 +198,9 @@ fn write(
 fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Before)> {
     let known = turn.known();
     let (keys, zone) = (&known.identity.keys, known.zone());
-    let takes = |key: &&KeySlot| key.import && key.public && !zone.slot_locked(key.slot);
+    let takes = |key: &&KeySlot| {
+        key.import && key.public && !zone.slot_locked(key.slot) && !is_barred(zone, known.identity.profile, key.slot)
+    };
     let all: Vec<Slot> = keys.iter().filter(takes).map(|key| key.slot).collect();
     let named = keys.iter().find(|key| Some(&key.default_label) == request.label.as_ref());
     let named = named.map(|key| key.slot).filter(|slot| all.contains(slot));

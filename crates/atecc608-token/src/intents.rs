@@ -38,10 +38,11 @@ fn resolve_one(turn: &mut Turn<'_>, state: &SlotState) -> Result<()> {
     let slot = Slot::from_nibble(state.slot);
     let Some(intent) = &state.intent else { return Ok(()) };
     let zone = turn.known().zone().clone();
-    let now = turn.converse(|awake| match awake.key_presence(&zone, slot)?.held {
-        Held::Key => told_point(awake, slot).map(|point| point.map(Some)),
-        Held::Nothing => Ok(Some(None)),
-        Held::Unknown => Ok(None),
+    let now = turn.converse(|awake| match awake.key_presence(&zone, slot)? {
+        Presence { held: Held::Key, .. } => told_point(awake, slot).map(|point| point.map(Some)),
+        Presence { held: Held::Nothing, refused: None } => Ok(Some(None)),
+        // GenKey shows no key. One such refusal may have another cause, and the intent must not be forgotten for it.
+        Presence { held: Held::Nothing, refused: Some(_) } | Presence { held: Held::Unknown, .. } => Ok(None),
     })?;
     let Some(now) = now else { return stays_open(turn, slot) };
     let now_bytes = now.map(|point| point.uncompressed().to_vec());

@@ -24,7 +24,7 @@ use atecc608::presence::{Held, Presence};
 use atecc608::{self as chip, Chip};
 use atecc608_wire::{Slot, Status};
 
-/// Of a slot that turned out to hold a key.
+/// The slot holds a key.
 const A_KEY: Presence = Presence { held: Held::Key, refused: None };
 
 /// What the two templates of C_GenerateKeyPair ask for.
@@ -198,7 +198,7 @@ pub(super) fn destroy(turn: &mut Turn<'_>, key: KeyRef) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::BehindLatch`]; [`Error::Device`], with [`chip::Error::KeyNotTold`] where nobody can say whether it is free.
-fn before_new_key(turn: &mut Turn<'_>, slot: Slot) -> Result<Before> {
+pub(super) fn before_new_key(turn: &mut Turn<'_>, slot: Slot) -> Result<Before> {
     latch::check(turn, slot)?;
     turn.chip.slot_before_generation(slot).map_err(Error::from)
 }
@@ -206,10 +206,10 @@ fn before_new_key(turn: &mut Turn<'_>, slot: Slot) -> Result<Before> {
 /// GenKey between an intent that is on disk before and a commit after: whoever comes later can tell what happened.
 fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, create: Create<'_>) -> Result<()> {
     turn.confirm_chip()?;
-    begin_intent(turn, slot, &intent)?;
+    let earlier = begin_intent(turn, slot, &intent)?;
     let generated = create(turn.chip, slot, before);
     if let Err(error) = &generated {
-        withdraw_intent(turn, slot, error);
+        withdraw_intent(turn, slot, earlier, error);
     }
     let generated = generated.map_err(|error| latch::explained(turn, slot, error))?;
     let point = Point::from_xy(&generated).ok_or_else(|| {
@@ -218,21 +218,23 @@ fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, 
     commit_intent(turn, slot, &intent, point)
 }
 
-/// Writes down what is about to happen to a slot's key.
+/// Writes down what is about to happen to a slot's key. Returns the open intent that it replaces.
 ///
 /// # Errors
 /// [`Error::TokenWriteProtected`], [`Error::DeviceMemory`].
-pub(super) fn begin_intent(turn: &mut Turn<'_>, slot: Slot, intent: &Intent) -> Result<()> {
-    turn.change_state(|state| state.slot_mut(slot).intent = Some(intent.clone()))
+pub(super) fn begin_intent(turn: &mut Turn<'_>, slot: Slot, intent: &Intent) -> Result<Option<Intent>> {
+    let mut earlier = None;
+    turn.change_state(|state| earlier = state.slot_mut(slot).intent.replace(intent.clone()))?;
+    Ok(earlier)
 }
 
-/// It failed. Where nothing happened for certain the intent goes; if that can't be written either, the next look at the slot finds
-/// it out.
-pub(super) fn withdraw_intent(turn: &mut Turn<'_>, slot: Slot, error: &chip::Error) {
+/// Takes an intent back after `error`, unless the change may have taken effect. If the state can't be written, the intent
+/// stays, and the next turn resolves it.
+pub(super) fn withdraw_intent(turn: &mut Turn<'_>, slot: Slot, earlier: Option<Intent>, error: &chip::Error) {
     if matches!(error, chip::Error::Uncertain { .. }) {
         return;
     }
-    if let Err(error) = turn.change_state(|state| state.slot_mut(slot).intent = None) {
+    if let Err(error) = turn.change_state(|state| state.slot_mut(slot).intent.clone_from(&earlier)) {
         log::warn!("slot {slot}: {error}");
     }
 }
@@ -367,7 +369,8 @@ pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) 
     let keys = known.identity.keys.iter().map(|key| key.slot).filter(|other| *other != slot);
     let same: Vec<Slot> = keys.filter(|other| known.pair(*other).is_some_and(|pair| pair.label() == label)).collect();
     learn::presence(turn, &same)?;
-    match same.iter().find(|other| turn.known().known_presence(**other) == Some(Held::Key)) {
+    let may_hold_it = |other: &&Slot| matches!(turn.known().known_presence(**other), Some(Held::Key | Held::Unknown));
+    match same.iter().find(may_hold_it) {
         Some(other) => Err(second_label(*other, label)),
         None => Ok(()),
     }

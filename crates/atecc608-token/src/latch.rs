@@ -30,7 +30,7 @@ pub(crate) fn of_slot(turn: &mut Turn<'_>, slot: Slot) -> Result<Option<Latch>> 
 
 /// The failure of a command that uses the slot's key: [`Error::BehindLatch`] if the latch explains it.
 pub(crate) fn explained(turn: &mut Turn<'_>, slot: Slot, error: chip::Error) -> Error {
-    if error.has_status(Status::EXECUTION_ERROR) {
+    if error.has_status(Status::EXECUTION_ERROR) || matches!(error, chip::Error::PublicKeyNotTold(_)) {
         if let Ok(Some(latch @ (Latch::Clear | Latch::NotTold))) = of_slot(turn, slot) {
             return Error::BehindLatch { slot, latch };
         }

@@ -46,7 +46,7 @@ pub struct SlotState {
     pub imported: bool,
     /// The public key of the key that was destroyed: while the chip holds it, the slot is free.
     pub tombstone: Option<Vec<u8>>,
-    /// A generation or destruction that was begun and not committed.
+    /// A generation, import or destruction that was begun and not committed.
     pub intent: Option<Intent>,
 }
 
@@ -164,6 +164,11 @@ impl Intent {
 }
 
 impl SlotState {
+    /// Whether the key came from outside, or may have: an import was begun, and what became of it is not known.
+    pub(crate) fn may_be_imported(&self) -> bool {
+        self.imported || self.intent.as_ref().is_some_and(|intent| intent.purpose == Purpose::Import)
+    }
+
     /// What is said about the key itself, and not about its names: public key, tombstone, intent.
     pub(crate) fn about_the_key(&self) -> (Option<&[u8]>, Option<&[u8]>, Option<&Intent>) {
         (self.public_key.as_deref(), self.tombstone.as_deref(), self.intent.as_ref())

@@ -109,7 +109,7 @@ impl KeyPair<'_> {
     /// Whether the key can only have been born in the chip, as far as is known: what was imported before the data lock, only the
     /// state knows.
     fn born_here(&self) -> bool {
-        !self.key.import && !self.state.is_some_and(|state| state.imported)
+        !self.key.import && !self.state.is_some_and(SlotState::may_be_imported)
     }
 
     fn key_gen_mechanism(&self) -> CK_MECHANISM_TYPE {
