@@ -371,8 +371,8 @@ fn refused(info: &Info) -> Option<String> {
     let slots: Vec<&SlotInfo> = info.slots.iter().filter(|slot| status(slot).is_some()).collect();
     let numbers: Vec<String> = slots.iter().map(|slot| slot.slot.to_string()).collect();
     Some(format!(
-        "slot {}: the chip refuses to say whether it holds a key, {}; what is shown is what GenKey shows, and nothing is generated \
-         or imported there",
+        "slot {}: the chip refuses to say whether it holds a key, {}; the table shows the result of GenKey, and nothing is \
+         generated or imported there",
         numbers.join(", "),
         slots.first().and_then(|slot| status(slot))?
     ))
@@ -402,7 +402,8 @@ fn row(info: &Info, slot: &SlotInfo) -> [String; 5] {
             (Some(label), None) => format!("key \"{label}\""),
             _ => "key".to_owned(),
         },
-        Some(KeyInfo { presence: Presence::Destroyed, .. }) => "destroyed key, free".to_owned(),
+        Some(KeyInfo { presence: Presence::Destroyed, refused: None, .. }) => "destroyed key, free".to_owned(),
+        Some(KeyInfo { presence: Presence::Destroyed, .. }) => "destroyed key".to_owned(),
         Some(KeyInfo { presence: Presence::None, .. }) => "no key".to_owned(),
         // A blank chip is not asked: it holds none.
         Some(KeyInfo { presence: Presence::Unknown, .. }) if !info.config_locked => format!("for a {}", slot.kind),

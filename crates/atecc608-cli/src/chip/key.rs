@@ -11,6 +11,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::chip::latch::LatchState;
+use crate::chip::stage::Stage;
 use crate::chip_keys::{uri, BetweenLocks, ChipKey, ChipKeys, KeyArguments, LoginArguments, NewKeyNames};
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
@@ -24,6 +25,7 @@ use crate::x509::signer::Signer;
 use atecc608::presence::Held;
 use atecc608_token::between_locks::Made;
 use atecc608_token::inventory::{KeyReport, Question};
+use atecc608_token::profile;
 use atecc608_wire::Slot;
 
 /// What is to be done with keys.
@@ -77,13 +79,20 @@ pub struct Over {
 impl Over {
     /// Refuses the option on a chip whose keys are destroyed by their own command.
     fn only_between_locks(&self, keys: &ChipKeys) -> Result<()> {
-        match self.replace {
-            false => Ok(()),
-            true => Err(Error::Refused(format!(
-                "{}: --replace works only before the data zone is locked: `atecc608 key destroy` frees a slot",
-                keys.place()
-            ))),
+        if !self.replace {
+            return Ok(());
         }
+        let zone = keys.zone()?;
+        let remedy = match zone.data_locked() {
+            true => "`atecc608 key destroy` frees a slot".to_owned(),
+            false => {
+                format!("this chip is {} and has no key yet: `{}`", Stage::of(&zone), profile::next_command(&zone))
+            }
+        };
+        Err(Error::Refused(format!(
+            "{}: --replace works only between the configuration's lock and the data zone's: {remedy}",
+            keys.place()
+        )))
     }
 }
 
@@ -359,7 +368,7 @@ impl KeySlot {
             Some(Held::Unknown) | None => Holds::Unknown,
         };
         let is_there = report.held != Some(Held::Nothing);
-        let may_be_free = !report.refused.contains(&Question::Presence);
+        let may_be_free = !report.refused.contains(&Question::Presence) && report.held != Some(Held::Unknown);
         let refused = report.refused.iter().map(|question| match question {
             Question::Presence => Refused::Presence,
             Question::PublicKey => Refused::PublicKey,

@@ -130,35 +130,40 @@ pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
 fn change(target: &mut Target, zone: &ConfigZone, secret: Option<&[u8; 32]>, set: bool) -> Result<()> {
     let (place, serial) = (target.place(), zone.serial_number());
     let refused = |problem: String| Error::Refused(format!("{place}: the chip {serial}: {problem}"));
-    let slot = zone.latch_authority().ok_or_else(|| {
-        refused(
+    let slot = zone.latch_authority();
+    if slot.is_none() && (set || secret.is_some()) {
+        return Err(refused(
             "its configuration does not enable setting the latch (VolatileKeyPermission, byte 69, bit 7): `atecc608 latch show` \
              says what depends on it"
                 .to_owned(),
-        )
-    })?;
+        ));
+    }
     if !zone.config_locked() {
         return Err(refused(
             "it is blank: the latch works once the configuration is locked (`atecc608 lock config`)".to_owned(),
         ));
     }
-    let secret = secret.map(|value| SharedSecret { slot, value });
+    let secret = slot.zip(secret).map(|(slot, value)| SharedSecret { slot, value });
     let changed = target.chip.change_latch(&serial, secret.as_ref(), set);
     match changed {
         Ok(LatchChange::Done) => {}
         Ok(LatchChange::WrongSecret) => {
             return Err(refused(format!(
-                "the file does not hold the secret of slot {slot}: the chip refuses it. --secret-file names the 32 bytes that were \
-                 written into that slot"
+                "the file does not hold the secret of slot {}: the chip refuses it. --secret-file names the 32 bytes that were \
+                 written into that slot",
+                secret.map(|secret| secret.slot.to_string()).unwrap_or_default()
             )))
         }
         Err(cause) if cause.has_status(Status::EXECUTION_ERROR) => {
-            return Err(refused(if secret.is_some() {
-                format!(
-                    "{cause}: the rules of slot {slot} do not let its secret authorise this (`atecc608 info` lists them)"
-                )
-            } else {
-                format!("{cause}: this chip clears the latch only with the secret of slot {slot} (--secret-file)")
+            return Err(refused(match (&secret, slot) {
+                (Some(secret), _) => format!(
+                    "{cause}: the rules of slot {} do not let its secret authorise this (`atecc608 info` lists them)",
+                    secret.slot
+                ),
+                (None, Some(slot)) => {
+                    format!("{cause}: this chip clears the latch only with the secret of slot {slot} (--secret-file)")
+                }
+                (None, None) => format!("{cause}: this chip does not clear the latch; a loss of power does"),
             }))
         }
         Err(cause) => return Err(Error::Chip { place, cause }),
@@ -166,7 +171,7 @@ fn change(target: &mut Target, zone: &ConfigZone, secret: Option<&[u8; 32]>, set
     let wanted = if set { Latch::Set } else { Latch::Clear };
     match target.converse(|awake| awake.latch())? {
         now if now == wanted => Ok(()),
-        now => Err(refused(format!("it took the command, and the latch is {}", LatchState::from(now).text()))),
+        now => Err(refused(format!("the command succeeded, but the latch is {}", LatchState::from(now).text()))),
     }
 }
 

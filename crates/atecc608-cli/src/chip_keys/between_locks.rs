@@ -54,7 +54,7 @@ impl BetweenLocks<'_> {
     /// Those of the chip.
     pub fn missing(&self) -> Result<Vec<Slot>> {
         let known = self.0.list()?;
-        let zone = between_locks::zone(&self.0.token).map_err(|error| self.0.failed(error))?;
+        let zone = self.0.zone()?;
         let is_missing = |key: &&KeyReport| key.held == Some(Held::Nothing) && is_permanent(&zone, key.key.slot);
         Ok(known.iter().filter(is_missing).map(|key| key.key.slot).collect())
     }

@@ -27,7 +27,7 @@ use atecc608_token::inventory::{self, KeyReport, NewKey};
 use atecc608_token::point::{Point, P256_PARAMS};
 use atecc608_token::template::{bool_value, ulong_value};
 use atecc608_token::{self as token, Mechanism, ObjectHandle, Parameter, SessionRef, Template, Token};
-use atecc608_wire::Slot;
+use atecc608_wire::{ConfigZone, Slot};
 
 /// The tool's one session: its objects are all on the token.
 const SESSION: SessionRef = SessionRef { id: 0, read_write: true };
@@ -94,6 +94,14 @@ impl ChipKeys {
             None => secret::ask(&format!("PIN of the user of {}", info.label), "--pin-file FILE")?,
         };
         self.token.login(CKU_USER, Some(&pin)).map_err(|error| self.failed(error))
+    }
+
+    /// The chip's configuration.
+    ///
+    /// # Errors
+    /// Those of the first contact.
+    pub fn zone(&self) -> Result<ConfigZone> {
+        token::between_locks::zone(&self.token).map_err(|error| self.failed(error))
     }
 
     /// The token behind it.
@@ -165,11 +173,15 @@ impl ChipKeys {
         if let Some(name) = arguments.name() {
             return self.key(&name);
         }
-        let present: Vec<KeyReport> =
-            self.list()?.into_iter().filter(|key| matches!(key.held, Some(Held::Key) | None)).collect();
+        let (unknown, all): (Vec<KeyReport>, _) =
+            self.list()?.into_iter().partition(|key| key.held == Some(Held::Unknown));
+        let present: Vec<&KeyReport> = all.iter().filter(|key| key.held != Some(Held::Nothing)).collect();
         match present.as_slice() {
             [only] => self.key(&KeyName::Slot(only.key.slot)),
-            [] => Err(self.refused("the chip holds no key yet: `atecc608 key generate` makes one")),
+            [] => match unknown.first() {
+                Some(unknown) => self.key(&KeyName::Slot(unknown.key.slot)),
+                None => Err(self.refused("the chip holds no key yet: `atecc608 key generate` makes one")),
+            },
             several => {
                 let labels: Vec<String> = several.iter().map(|key| format!("\"{}\"", key.label)).collect();
                 Err(self.refused(&format!(

@@ -119,7 +119,7 @@ fn a_slot_that_holds_a_key_is_overwritten_only_with_replace() {
     let second = bench.json(&["key", "generate", "--slot", "2", "--replace"]);
     assert_eq!(second["born_in_chip"], true);
     assert_ne!(first["public_key"], second["public_key"]);
-    // The very key that is there is no other key.
+    // The key that the slot holds already is accepted.
     ok(&bench.run(&["key", "import", "mine.key", "--slot", "3", "--label", "mine"]));
     ok(&bench.run(&["key", "import", "mine.key", "--slot", "3", "--label", "mine"]));
 }
@@ -146,6 +146,21 @@ fn what_is_mistyped_is_refused_with_what_to_do() {
     ok(&bench.run(&["key", "generate", "--slot", "2"]));
     ok(&bench.run(&LOCK_DATA));
     refused(&bench, &bench.run(&["key", "generate", "--slot", "2", "--replace"]), &["`atecc608 key destroy` frees"]);
+}
+
+#[test]
+fn a_chip_that_refuses_key_valid_is_locked_with_what_that_means() {
+    let (bench, _server) = served();
+    own_configuration(&bench);
+    control(&bench, &["faults", "refuse@30:01:03"]);
+    let locked = bench.run(&LOCK_CONFIG);
+    ok(&locked);
+    assert!(stdout(&locked).contains("the configuration is locked"), "{locked:?}");
+    for command in [&["key", "generate", "--slot", "2"][..], &["key", "generate", "--slot", "2", "--replace"]] {
+        refused(&bench, &bench.run(command), &["slot 2: the chip refuses to say whether it holds a key"]);
+    }
+    refused(&bench, &bench.run(&LOCK_DATA), &["slot 1: the chip refuses to say", "--accept-dangers"]);
+    ok(&bench.run(&[&LOCK_DATA[..], &["--accept-dangers"]].concat()));
 }
 
 #[test]
@@ -193,6 +208,40 @@ fn power_lost_at_any_moment_leaves_a_chip_that_the_same_command_finishes() {
             assert_eq!(key(&bench)["born_in_chip"], born, "{bytes}");
         }
     }
+}
+
+/// The chip is pulled in the middle of imports, and the user goes on with the data lock.
+#[test]
+fn an_import_that_was_interrupted_anywhere_is_marked_if_the_key_is_there() {
+    let (bench, _server) = served();
+    lock_own_configuration(&bench);
+    ecparam_key(bench.dir.path(), "mine.key");
+    ok(&bench.run(&["key", "generate", "--slot", "1"]));
+    let (mut transfer, mut interrupted) = (44, 0);
+    loop {
+        control(&bench, &["faults", &format!("pull@{transfer}")]);
+        let finished = bench.run(&["key", "import", "mine.key", "--slot", "2", "--replace"]).status.success();
+        control(&bench, &["faults", "none"]);
+        control(&bench, &["insert"]);
+        let there = bench.run(&["key", "public", "--slot", "2", "--json"]);
+        if finished {
+            break;
+        }
+        if there.status.success() {
+            let there: Value = serde_json::from_slice(&there.stdout).unwrap();
+            let is_imported = there["public_key"] == public_key_of_file(&bench);
+            assert_eq!(there["born_in_chip"], !is_imported, "transfer {transfer}");
+            if is_imported {
+                interrupted += 1;
+                // The next import is not to find it.
+                ok(&bench.run(&["key", "generate", "--slot", "2", "--replace"]));
+            }
+        }
+        transfer += 6;
+    }
+    assert!(interrupted > 0);
+    ok(&bench.run(&LOCK_DATA));
+    assert_eq!(key(&bench)["born_in_chip"], false);
 }
 
 /// The reply of GenKey is lost for good: the state still has the intent, and the chip the key.

@@ -402,7 +402,7 @@ fn a_key_generation_that_was_interrupted_and_a_key_that_another_tool_has_made() 
     };
     let other = atecc608_wire::Slot::new(2).unwrap();
     store.change(|state| state.slot_mut(other).intent = Some(intent.clone())).unwrap();
-    let interrupted = "slot 2: a key generation or destruction was interrupted";
+    let interrupted = "slot 2: a key generation, import or destruction was interrupted";
     assert_warned(&doctor(&bench), "keys", interrupted, "p11tool --list-all");
 }
 

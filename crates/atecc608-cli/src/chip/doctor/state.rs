@@ -27,6 +27,13 @@ pub(super) struct Keys {
     refused: Vec<(Slot, Refused)>,
 }
 
+impl Keys {
+    /// Whether the chip refused to say whether the slot holds a key: then it is not free, whatever its mark says.
+    fn is_refused(&self, slot: Slot) -> bool {
+        self.refused.iter().any(|(refused, what)| *refused == slot && matches!(what, Refused::Presence(..)))
+    }
+}
+
 /// What the chip refused to tell of a key slot.
 enum Refused {
     Presence(Status, Held),
@@ -119,7 +126,7 @@ pub(super) fn check(target: &mut Target, zone: &ConfigZone, keys: Result<Keys>, 
     match keys {
         Ok(keys) => {
             refused(&keys, checks);
-            if readable {
+            if readable && zone.data_locked() {
                 marks(&store, zone, &keys, checks);
             }
         }
@@ -188,12 +195,12 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
     if !open.is_empty() {
         checks.warn(
             LINK,
-            format!("slot {}: a key generation or destruction was interrupted", list(&open)),
+            format!("slot {}: a key generation, import or destruction was interrupted", list(&open)),
             "any use of the token resolves it, for instance p11tool --list-all",
         );
     }
     let (mut live, mut destroyed, mut unknown, mut other) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (slot, public_key) in &keys.found {
+    for (slot, public_key) in keys.found.iter().filter(|(slot, _)| !keys.is_refused(*slot)) {
         let known = state.slot(*slot);
         let is = |stored: Option<&Vec<u8>>| {
             stored.zip(*public_key).map(|(stored, now)| stored.strip_prefix(&[0x04]) == Some(&now[..]))
@@ -233,7 +240,7 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
     if keys.found.is_empty() && !keys.refused.is_empty() {
         return;
     }
-    match live.is_empty() && other.is_empty() && unknown.is_empty() && zone.data_locked() {
+    match live.is_empty() && other.is_empty() && unknown.is_empty() {
         true => no_keys(zone, &counts, checks),
         false => checks.ok(LINK, counts),
     }

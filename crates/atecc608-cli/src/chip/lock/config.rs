@@ -9,7 +9,7 @@ use crate::chip::config::findings::{self, finding, Findings};
 use crate::chip::config::{as_written_to, check, diff};
 use crate::error::{Error, Result};
 use crate::output::check::{Check, Verdict};
-use crate::output::Output;
+use crate::output::{note, Output};
 use crate::target::Target;
 use atecc608_contents::words;
 use atecc608_token::profile;
@@ -65,7 +65,11 @@ pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments)
     permanent.push(format!("address  {:#04x}", zone.i2c_address()));
     let next = match result {
         Outcome::WouldLock => None,
-        _ => next_step(target)?,
+        // Whatever goes wrong from here on, the lock is to be reported.
+        _ => next_step(target).unwrap_or_else(|error| {
+            note(&format!("{error}; the command that comes next is not known for that"));
+            None
+        }),
     };
     let how = arguments.consent.wanted(target, zone, &findings);
     let report = Report {

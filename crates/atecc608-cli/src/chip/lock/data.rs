@@ -9,13 +9,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::contents::{Given, Source};
-use super::{generate_in, held_keys, next_command, stopped, Consent, Outcome, NOTHING_LOCKED, UNCERTAIN};
+use super::{generate_in, held_keys, next_command, stopped, Consent, Keys, Outcome, NOTHING_LOCKED, UNCERTAIN};
 use crate::chip::config::check;
 use crate::chip::config::findings::{self, finding, Findings};
 use crate::error::{Error, Result};
 use crate::output::check::{Check, Verdict};
 use crate::output::{note, Output};
 use crate::target::Target;
+use atecc608::presence::{Held, Presence};
 use atecc608_contents::words;
 use atecc608_token::layout::{gets_key_now_or_never, is_permanent};
 use atecc608_token::profile;
@@ -101,25 +102,36 @@ fn ensure_lockable(target: &Target, zone: &ConfigZone) -> Result<()> {
 }
 
 /// What the lock makes permanent and should not; that the data are not locked yet is what this command is for.
-fn to_consider(zone: &ConfigZone, keys: &[bool; 16]) -> Vec<Check> {
+fn to_consider(zone: &ConfigZone, keys: &Keys) -> Vec<Check> {
     let mut locked = zone.clone();
     locked.as_bytes_mut()[atecc608_wire::config_zone::offset::LOCK_VALUE] = 0;
     let (mut empty, mut findings) = (Vec::new(), check::findings(&locked));
-    for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private() && !keys[slot.index()]) {
-        if is_permanent(zone, slot) {
-            let text = "holds no key, and after the data lock none can be made or imported: the slot would be useless";
-            let remedy = gets_key_now_or_never(zone, slot).then(|| generate_in(slot));
-            empty.push(Check { remedy, ..finding(Verdict::Failed, Some(slot), text) });
-        }
+    for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private() && is_permanent(zone, *slot)) {
+        let (text, remedy) = match keys[slot.index()] {
+            Presence { held: Held::Key, .. } => continue,
+            Presence { held: Held::Nothing, refused: None } => (
+                "holds no key, and after the data lock none can be made or imported: the slot would be useless",
+                gets_key_now_or_never(zone, slot).then(|| generate_in(slot)),
+            ),
+            Presence { .. } => (
+                "the chip refuses to say whether it holds a key, and after the data lock none can be made or imported: without one \
+                 the slot would be useless",
+                None,
+            ),
+        };
+        empty.push(Check { remedy, ..finding(Verdict::Failed, Some(slot), text) });
     }
     empty.append(&mut findings);
     empty
 }
 
-fn slot_report(zone: &ConfigZone, slot: Slot, given: &Given, keep: bool, keys: &[bool; 16]) -> SlotReport {
+fn slot_report(zone: &ConfigZone, slot: Slot, given: &Given, keep: bool, keys: &Keys) -> SlotReport {
     let gets = match given.source(zone, slot) {
-        Source::PrivateKey if keys[slot.index()] => "nothing: it holds a key, which may have come from outside",
-        Source::PrivateKey => "nothing: it holds no key",
+        Source::PrivateKey => match keys[slot.index()].held {
+            Held::Key => "nothing: it holds a key, which may have come from outside",
+            Held::Nothing => "nothing: it holds no key",
+            Held::Unknown => "nothing: the chip refuses to say whether it holds a key",
+        },
         _ if keep => "nothing: it keeps what is there, unseen",
         Source::File => "what the file says",
         Source::Random => "random bytes that nobody keeps",

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::output::check::Check;
 use crate::output::Output;
 use crate::target::{Selection, Target};
+use atecc608::presence::{Held, Presence};
 use atecc608_token::layout::gets_key_now_or_never;
 use atecc608_token::profile;
 use atecc608_wire::{ConfigZone, Slot};
@@ -117,21 +118,27 @@ impl Consent {
     }
 }
 
-/// The private slots that hold a key. The caller has the bus.
-fn held_keys(target: &mut Target, zone: &ConfigZone) -> Result<[bool; 16]> {
+/// What each slot holds, if it is for a private key.
+type Keys = [Presence; 16];
+
+/// A slot that holds no private key.
+const NO_KEY: Presence = Presence { held: Held::Nothing, refused: None };
+
+/// Asks which private slots hold a key. The caller has the bus.
+fn held_keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
     target.converse(|awake| {
-        let mut keys = [false; 16];
+        let mut keys = [NO_KEY; 16];
         for slot in Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private()) {
-            keys[slot.index()] = awake.key_valid(slot)?;
+            keys[slot.index()] = awake.key_presence(zone, slot)?;
         }
         Ok(keys)
     })
 }
 
 /// The command that comes next on a chip between its locks.
-fn next_command(zone: &ConfigZone, keys: &[bool; 16]) -> String {
+fn next_command(zone: &ConfigZone, keys: &Keys) -> String {
     let finished = profile::finished_by_provision(zone).is_some();
-    match Slot::all().find(|slot| !keys[slot.index()] && gets_key_now_or_never(zone, *slot)) {
+    match Slot::all().find(|slot| keys[slot.index()] == NO_KEY && gets_key_now_or_never(zone, *slot)) {
         Some(slot) if !finished => generate_in(slot),
         _ => profile::next_command(zone),
     }

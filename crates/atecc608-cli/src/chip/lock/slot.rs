@@ -1,5 +1,6 @@
 //! `atecc608 lock slot`.
 
+use atecc608::presence::{Held, Presence};
 use atecc608_contents::words;
 use base16ct::lower::encode_string as hex;
 use clap::Args;
@@ -92,8 +93,10 @@ fn holds(target: &mut Target, zone: &ConfigZone, slot: Slot) -> Result<String> {
     let access = zone.slot_config(slot);
     if zone.key_config(slot).private() {
         let key = target.converse(|awake| {
-            if !awake.key_valid(slot)? {
-                return Ok(None);
+            match awake.key_presence(zone, slot)? {
+                Presence { held: Held::Key, .. } => {}
+                Presence { refused: Some(status), .. } => return Err(atecc608::Error::KeyNotTold { slot, status }),
+                Presence { .. } => return Ok(None),
             }
             // A key that asks for an authorisation does not tell its public key without.
             Ok(Some(if zone.key_config(slot).req_auth() { None } else { awake.public_key(slot)? }))
