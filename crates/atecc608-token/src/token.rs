@@ -573,7 +573,7 @@ impl Token {
 fn random(turn: &mut Turn<'_>, out: &mut [u8]) -> Result<()> {
     if !turn.known().zone().config_locked() {
         return Err(Error::RandomNoRng(
-            "a chip with an unlocked configuration answers a constant instead of random numbers".into(),
+            "a chip with an unlocked configuration returns a constant instead of random numbers".into(),
         ));
     }
     turn.converse(|awake| {

@@ -71,7 +71,7 @@ fn ensure_random(zone: &ConfigZone, target: &Target) -> Result<()> {
         return Ok(());
     }
     Err(Error::Refused(format!(
-        "{}: the chip {} is blank: until its configuration is locked it answers a constant ({:02X?}...) instead of \
+        "{}: the chip {} is blank: until its configuration is locked it returns a constant ({:02X?}...) instead of \
          random bytes; run `atecc608 provision tls`",
         target.place(),
         zone.serial_number(),

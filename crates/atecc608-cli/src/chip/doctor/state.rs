@@ -27,13 +27,6 @@ pub(super) struct Keys {
     refused: Vec<(Slot, Refused)>,
 }
 
-impl Keys {
-    /// Whether the chip refused to say whether the slot holds a key: then it is not free, whatever its mark says.
-    fn is_refused(&self, slot: Slot) -> bool {
-        self.refused.iter().any(|(refused, what)| *refused == slot && matches!(what, Refused::Presence(..)))
-    }
-}
-
 /// What the chip refused to tell of a key slot.
 enum Refused {
     Presence(Status, Held),
@@ -200,7 +193,7 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
         );
     }
     let (mut live, mut destroyed, mut unknown, mut other) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (slot, public_key) in keys.found.iter().filter(|(slot, _)| !keys.is_refused(*slot)) {
+    for (slot, public_key) in &keys.found {
         let known = state.slot(*slot);
         let is = |stored: Option<&Vec<u8>>| {
             stored.zip(*public_key).map(|(stored, now)| stored.strip_prefix(&[0x04]) == Some(&now[..]))
@@ -236,10 +229,11 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
             format!("restore {} from a backup, or name them: p11tool --set-label, pkcs11-tool --set-id", store.path().display()),
         );
     }
-    let counts = format!("{} known, {} destroyed and free", live.len(), destroyed.len());
-    if keys.found.is_empty() && !keys.refused.is_empty() {
+    // How many are free the chip does not tell.
+    if !keys.refused.is_empty() {
         return;
     }
+    let counts = format!("{} known, {} destroyed and free", live.len(), destroyed.len());
     match live.is_empty() && other.is_empty() && unknown.is_empty() {
         true => no_keys(zone, &counts, checks),
         false => checks.ok(LINK, counts),
