@@ -261,6 +261,24 @@ fn a_child_keeps_files_that_have_the_numbers_of_lock_files_that_its_program_clos
     });
 }
 
+/// In a child, since the limit is the process's.
+#[test]
+fn a_process_without_free_descriptors_keeps_its_state_or_fails() {
+    let (module, _bus) = served();
+    let session = module.start();
+    generate(&module, session, "a").unwrap();
+    let named = |session| module.find(session, &[(CKA_LABEL, b"a".to_vec())]).map(|found| found.len());
+    in_a_child(|| {
+        let session = module.start();
+        assert_eq!(named(session), Ok(2));
+        let files: Vec<_> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+        assert_eq!(named(session), Ok(2));
+        drop(files);
+        assert_eq!(named(session), Ok(2));
+        generate(&module, session, "b").is_ok()
+    });
+}
+
 #[test]
 fn a_session_operation_of_the_parent_survives_a_fork() {
     let (module, _bus) = served();

@@ -8,6 +8,8 @@
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::error::{Error, Result};
 use super::state::State;
 use super::state_file;
@@ -41,6 +43,15 @@ pub(crate) struct StateRead {
     damage: Option<String>,
 }
 
+impl StateRead {
+    fn logged(self) -> Self {
+        if let Some(damage) = &self.damage {
+            log::error!("{damage}");
+        }
+        self
+    }
+}
+
 impl StateFile {
     pub(crate) fn new(state_dir: &Path, serial: SerialNumber) -> Self {
         Self { serial, state_dir: state_dir.to_owned() }
@@ -50,37 +61,71 @@ impl StateFile {
         self.state_dir.join(self.serial.to_string()).join(FILE_NAME)
     }
 
-    /// Reads the file. A missing one is an empty state; a damaged one is an empty state that refuses changes.
+    /// Reads the file. A missing one is an empty state; one that is damaged or can't be read is an empty state that refuses changes.
     pub(crate) fn read(&self) -> StateRead {
-        let path = self.path();
-        let mut read = StateRead::default();
-        match self.read_text() {
-            Ok(None) => {}
-            Ok(Some((text, version))) => {
-                read.version = Some(version);
-                match state_file::read(&text, &self.serial) {
-                    Ok(state) => read.state = state,
-                    Err(problem) => {
-                        read.damage = Some(format!(
-                            "{} is damaged: {problem}; keys are shown under their slots' names, and nothing is written over it: \
-                         restore it from a backup or move it away",
-                            path.display()
-                        ))
-                    }
-                }
-            }
-            Err(error) => read.damage = Some(format!("{}: {error}", path.display())),
-        }
-        if let Some(damage) = &read.damage {
-            log::error!("{damage}");
-        }
-        read
+        self.try_read().unwrap_or_else(|error| self.unread(State::default(), &error)).logged()
     }
 
-    /// Reads the file again if it is another than the one that was read before.
+    /// As [`StateFile::read`], at the first contact with the chip: what can be read in a moment must not be taken for empty.
+    ///
+    /// # Errors
+    /// [`Error::DeviceError`] if the system lacks descriptors or memory, or the disk fails.
+    pub(crate) fn read_first(&self) -> Result<StateRead> {
+        match self.try_read() {
+            Ok(read) => Ok(read.logged()),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO) => {
+                    Err(Error::DeviceError(self.unreadable(&error).into()))
+                }
+                _ => Ok(self.unread(State::default(), &error).logged()),
+            },
+        }
+    }
+
+    /// Reads the file again if it is another than the one that was read before. If it can't be read now, the state stays what it
+    /// was, and refuses changes until it can.
     pub(crate) fn read_if_changed(&self, before: &StateRead) -> Option<StateRead> {
-        let version = self.folder().and_then(|folder| folder.version(FILE_NAME)).ok().flatten();
-        (version != before.version).then(|| self.read())
+        let was_read = before.version.is_some() || before.damage.is_none();
+        if was_read && self.version().is_ok_and(|version| version == before.version) {
+            return None;
+        }
+        let read = self.try_read().unwrap_or_else(|error| self.unread(before.state.clone(), &error));
+        let is_new = (read.version, &read.damage) != (before.version, &before.damage);
+        is_new.then(|| read.logged())
+    }
+
+    /// The file's version; none if there is none.
+    fn version(&self) -> std::io::Result<Option<Version>> {
+        match self.folder().and_then(|folder| folder.version(FILE_NAME)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            version => version,
+        }
+    }
+
+    /// What the file says. A damaged one says nothing, and why.
+    fn try_read(&self) -> std::io::Result<StateRead> {
+        let Some((text, version)) = self.read_text()? else { return Ok(StateRead::default()) };
+        let (state, damage) = match state_file::read(&text, &self.serial) {
+            Ok(state) => (state, None),
+            Err(problem) => {
+                let damage = format!(
+                    "{} is damaged: {problem}; keys are shown under their slots' names, and nothing is written over it: restore it \
+                     from a backup or move it away",
+                    self.path().display()
+                );
+                (State::default(), Some(damage))
+            }
+        };
+        Ok(StateRead { state, version: Some(version), damage })
+    }
+
+    /// A state of which the file could not be read.
+    fn unread(&self, state: State, error: &std::io::Error) -> StateRead {
+        StateRead { state, version: None, damage: Some(self.unreadable(error)) }
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> String {
+        format!("{}: {error}", self.path().display())
     }
 
     fn folder(&self) -> std::io::Result<Folder> {
@@ -267,6 +312,28 @@ mod tests {
         assert!(two.refresh());
         assert_eq!(two.state().label.as_deref(), Some("x"));
         assert!(!two.refresh(), "nothing changed since");
+    }
+
+    #[test]
+    fn a_state_that_can_not_be_read_any_more_stays_and_refuses_changes_until_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), SERIAL);
+        store.change(|state| state.label = Some("x".into())).unwrap();
+        let (folder, aside) = (store.path().parent().unwrap().to_owned(), dir.path().join("aside"));
+        std::fs::rename(&folder, &aside).unwrap();
+        std::fs::write(&folder, "").unwrap();
+        assert!(store.refresh());
+        assert_eq!(store.state().label.as_deref(), Some("x"));
+        assert!(matches!(store.change(|state| state.label = None), Err(Error::TokenWriteProtected(_))));
+        assert!(!store.refresh(), "the same again is not news");
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&aside, &folder).unwrap();
+        assert!(store.refresh() && store.damage().is_none());
+        store.change(|state| state.label = None).unwrap();
+        // Gone for good is another thing.
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(store.refresh() && store.damage().is_none());
+        assert_eq!(store.state(), &State::default());
     }
 
     #[test]

@@ -265,7 +265,7 @@ impl ChipSide {
         chip.apply_timing(&zone);
         let simulated = chip.transport_mut().is_simulated();
         let identity = Identity::new(zone, model, simulated, &token.config, &token.token_config, token.keys_in)?;
-        let state = identity.state_file.read();
+        let state = identity.state_file.read_first()?;
         self.io_protection = IoProtection::default();
         Ok(token.board.change(|snapshot| {
             let known = Known::new(identity, state, self.first_epoch, snapshot.who);
