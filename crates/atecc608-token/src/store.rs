@@ -41,6 +41,8 @@ pub(crate) struct StateRead {
     version: Option<Version>,
     /// Why the file can't be used, if it can't: then nothing is written over it.
     damage: Option<String>,
+    /// The system's error, if it is that the file can't be read.
+    unread: Option<ErrorKind>,
 }
 
 impl StateRead {
@@ -85,8 +87,7 @@ impl StateFile {
     /// Reads the file again if it is another than the one that was read before. If it can't be read now, the state stays what it
     /// was, and refuses changes until it can.
     pub(crate) fn read_if_changed(&self, before: &StateRead) -> Option<StateRead> {
-        let was_read = before.version.is_some() || before.damage.is_none();
-        if was_read && self.version().is_ok_and(|version| version == before.version) {
+        if before.unread.is_none() && self.version().is_ok_and(|version| version == before.version) {
             return None;
         }
         let read = self.try_read().unwrap_or_else(|error| self.unread(before.state.clone(), &error));
@@ -116,12 +117,12 @@ impl StateFile {
                 (State::default(), Some(damage))
             }
         };
-        Ok(StateRead { state, version: Some(version), damage })
+        Ok(StateRead { state, version: Some(version), damage, unread: None })
     }
 
     /// A state of which the file could not be read.
     fn unread(&self, state: State, error: &std::io::Error) -> StateRead {
-        StateRead { state, version: None, damage: Some(self.unreadable(error)) }
+        StateRead { state, version: None, damage: Some(self.unreadable(error)), unread: Some(error.kind()) }
     }
 
     fn unreadable(&self, error: &std::io::Error) -> String {
@@ -186,7 +187,7 @@ impl StateFile {
                 ),
             }
         })?;
-        Ok(Some(StateRead { state, version: Some(version), damage: None }))
+        Ok(Some(StateRead { state, version: Some(version), damage: None, unread: None }))
     }
 }
 
@@ -219,6 +220,11 @@ impl Store {
     /// Why the state can't be used, if it can't.
     pub fn damage(&self) -> Option<&str> {
         self.read.damage.as_deref()
+    }
+
+    /// The system's error, if the state can't be used because the file can't be read: then it may be sound.
+    pub fn unread(&self) -> Option<ErrorKind> {
+        self.read.unread
     }
 
     /// Reads the file again if it is another than the one last read. Returns whether it was.

@@ -1,7 +1,7 @@
 //! `atecc608 doctor`: each link that can be broken here is broken, found, and explained.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{chown, symlink, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -215,8 +215,43 @@ fn a_state_folder_that_may_not_be_written() {
         command.uid(65534).gid(65534);
     }
     let report = report_of(command);
-    assert_broken(&report, "state", "can't be read and written by this user", "usermod");
+    assert_broken(&report, "state", "can't be read and written by this user", "sudo chgrp -R atecc608 ");
     mode(&folder, 0o755);
+}
+
+/// A sound state is not to be moved away.
+#[test]
+fn a_state_of_a_group_that_the_user_is_not_in() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("not tested: only root gives a folder to a group of others");
+    }
+    let bench = Bench::new();
+    bench.provision();
+    let mode = |name: &str, mode| std::fs::set_permissions(bench.path(name), PermissionsExt::from_mode(mode)).unwrap();
+    for folder in ["state".to_owned(), format!("state/{}", bench.serial())] {
+        chown(bench.path(&folder), None, Some(4242)).unwrap();
+        mode(&folder, 0o2770);
+    }
+    let mut doctor = somebody(&bench, &["doctor"]);
+    mode("", 0o777);
+    for name in ["chip", "chip.lock"] {
+        mode(name, 0o666);
+    }
+    doctor.args(["--module", &module()]);
+    let report = report_of(doctor);
+    let usermod = format!("usermod -aG $(stat -c %G {}) $USER", bench.path("state").display());
+    assert_broken(&report, "state", "Permission denied", &usermod);
+    assert!(!check(&report, "state")["detail"].as_str().unwrap().contains("damaged"), "{report:#}");
+}
+
+#[test]
+fn a_state_that_is_a_link() {
+    let bench = Bench::new();
+    bench.provision();
+    let file = bench.path("state").join(bench.serial()).join("state.toml");
+    std::fs::rename(&file, bench.path("elsewhere")).unwrap();
+    symlink(bench.path("elsewhere"), &file).unwrap();
+    assert_broken(&doctor(&bench), "state", "state.toml: ", &format!("{}     shows what is there", file.display()));
 }
 
 #[test]

@@ -140,7 +140,8 @@ fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
              module i2c-dev loaded (modprobe i2c-dev)? `ls /dev/i2c-*` lists the adapters"
         )),
         libc::EACCES | libc::EPERM => OpenError::NotPermitted(format!(
-            "{node} may not be opened by this user: add it to the node's group (usermod -aG i2c USER) and log in anew"
+            "{node} may not be opened by this user: add it to the group atecc608, to which 60-atecc608.rules gives the node \
+             (usermod -aG atecc608 USER), and log in anew"
         )),
         libc::EBUSY => OpenError::InUse(format!(
             "address {address:#04x} on {node} is in use by a kernel driver (atmel-ecc?): unbind it, or take it out of \

@@ -1,5 +1,7 @@
 //! The chip's state folder, what is open in it, and the IO protection key.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{access, Access};
@@ -135,11 +137,20 @@ pub(super) fn check(target: &mut Target, zone: &ConfigZone, keys: Result<Keys>, 
 fn folder(state_dir: &Path, store: &Store, checks: &mut Checks) -> bool {
     const LINK: &str = "state";
     let file = store.path();
+    let chip_folder = file.parent().unwrap_or(state_dir);
     if let Some(damage) = store.damage() {
-        checks.fail(LINK, damage, format!("mv {0} {0}.damaged", file.display()));
+        let remedy = match store.unread() {
+            None => format!("mv {0} {0}.damaged", file.display()),
+            Some(ErrorKind::PermissionDenied) => way_in(if chip_folder.exists() { chip_folder } else { state_dir }),
+            Some(_) => format!(
+                "ls -ld {} {}     shows what is there: a folder and a file of its own, and no link, is right",
+                chip_folder.display(),
+                file.display()
+            ),
+        };
+        checks.fail(LINK, damage, remedy);
         return false;
     }
-    let chip_folder = file.parent().unwrap_or(state_dir);
     let (folder, made) = if chip_folder.exists() { (chip_folder, true) } else { (state_dir, state_dir.exists()) };
     if !made {
         checks.fail(
@@ -156,13 +167,26 @@ fn folder(state_dir: &Path, store: &Store, checks: &mut Checks) -> bool {
                 "{} can't be read and written by this user: {errno}; new keys, labels and certificates need it",
                 folder.display()
             ),
-            format!("sudo usermod -aG $(stat -c %G {}) $USER, then log in anew", folder.display()),
+            way_in(folder),
         );
         return true;
     }
     let state = store.state();
     checks.ok(LINK, format!("{}, generation {}", file.display(), state.generation));
     true
+}
+
+/// What lets this user into a folder of the state.
+fn way_in(folder: &Path) -> String {
+    let shown = folder.display();
+    match std::fs::metadata(folder) {
+        Ok(metadata) if metadata.gid() != 0 && metadata.mode() & 0o070 == 0o070 => {
+            format!("sudo usermod -aG $(stat -c %G {shown}) $USER, then log in anew")
+        }
+        _ => format!(
+            "sudo chgrp -R atecc608 {shown} && sudo chmod 2770 {shown}     gives it to the group of the package"
+        ),
+    }
 }
 
 /// What the chip refused to tell.
