@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-pub use terminal::{note, progress, SILENCE};
+pub use terminal::{note, progress, visible, SILENCE};
 
 /// What a command has to say.
 pub struct Output {

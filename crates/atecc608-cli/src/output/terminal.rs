@@ -8,6 +8,11 @@ pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "atecc608: {line}");
 }
 
+/// Text from elsewhere, with its control characters made visible: it can't paint over what the tool says.
+pub fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
 /// Whoever waits for longer is told what for.
 pub const SILENCE: Duration = Duration::from_secs(1);
 

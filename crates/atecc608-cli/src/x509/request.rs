@@ -81,6 +81,11 @@ pub fn parse(name: &str, der: &[u8]) -> Result<Applicant> {
     let signature = request.signature.as_bytes().unwrap_or_default();
     verify::verify(&public_key_info, &request.algorithm, signed, signature)
         .map_err(|problem| refused(format!("the certificate request can't be trusted: {problem}")))?;
+    if let Some(bits) = verify::too_few_rsa_bits(&public_key_info) {
+        return Err(refused(format!(
+            "the certificate request is for a key of RSA with {bits} bits: AWS IoT, Azure and OpenSSL refuse less than 2048"
+        )));
+    }
     Ok(Applicant {
         subject: Subject::from_der(&request.info.subject.to_der().map_err(no_request)?)?,
         public_key_info,

@@ -5,6 +5,7 @@ use der::{Decode, Reader, SliceReader};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::pkcs1v15;
 use rsa::signature::Verifier;
+use rsa::traits::PublicKeyParts;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_cert::spki::{AlgorithmIdentifierOwned, DecodePublicKey};
 
@@ -60,6 +61,12 @@ fn rsa(public_key_info: &[u8], algorithm: ObjectIdentifier, message: &[u8], sign
         SHA384_WITH_RSA => pkcs1v15::VerifyingKey::<rsa::sha2::Sha384>::new(key).verify(message, &signature).is_ok(),
         _ => pkcs1v15::VerifyingKey::<rsa::sha2::Sha512>::new(key).verify(message, &signature).is_ok(),
     })
+}
+
+/// The bits of an RSA key's modulus, if they are fewer than the 2048 that AWS IoT, Azure and OpenSSL want.
+pub fn too_few_rsa_bits(public_key_info: &[u8]) -> Option<usize> {
+    let key = rsa::RsaPublicKey::from_public_key_der(public_key_info).ok()?;
+    Some(key.n().bits()).filter(|bits| *bits < 2048)
 }
 
 /// The first field of a SEQUENCE, header and all: of certificates and requests what was signed.

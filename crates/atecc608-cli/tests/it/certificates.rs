@@ -244,6 +244,25 @@ fn a_requests_further_names_are_taken_over_and_nothing_else_that_it_asks_for() {
 }
 
 #[test]
+fn every_further_name_that_is_signed_is_said_and_paints_nothing() {
+    let bench = with_key_and_authority();
+    let dir = bench.dir.path();
+    let configuration =
+        "[req]\ndistinguished_name=dn\n[dn]\n[names]\nsubjectAltName=DNS:a.example.com,DNS:b\u{1b}[2Kc\n";
+    std::fs::write(dir.join("names.cnf"), configuration).unwrap();
+    openssl(
+        dir,
+        "req -new -config names.cnf -reqexts names -newkey rsa:2048 -nodes -keyout o.key -subj /CN=o -out o.csr",
+    );
+    let issue = ["cert", "issue", "--csr", "o.csr", "--ca", "ca.pem", "--ca-key", "ca.key", "--subject", "/CN=mine"];
+    let output = bench.run(&issue);
+    ok(&output);
+    let said = stderr(&output);
+    assert!(said.contains(r"the certificate is also for DNS:a.example.com, DNS:b\u{1b}[2Kc"), "{said}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
 fn validity_is_ten_years_within_the_authoritys_or_what_was_asked_for() {
     let bench = with_key_and_authority();
     let dir = bench.dir.path();

@@ -295,6 +295,10 @@ fn requests_that_were_changed_or_are_none_are_refused() {
     };
     refused(&bench, &with("bad.csr"), &["bad.csr: the certificate request can't be trusted: its signature is wrong"]);
     refused(&bench, &with("ca.pem"), &["ca.pem: a certificate request was expected, and this is CERTIFICATE"]);
+    for bits in ["512", "1024", "2040"] {
+        openssl(dir, &format!("req -new -newkey rsa:{bits} -nodes -keyout small.key -subj /CN=small -out small.csr"));
+        refused(&bench, &with("small.csr"), &["small.csr", &format!("RSA with {bits} bits"), "less than 2048"]);
+    }
     ok(&with("good.csr"));
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
 use crate::input::values::parse_slot;
-use crate::output::{note, Output};
+use crate::output::{note, visible, Output};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
 use crate::x509::certificate::Certificate;
@@ -152,6 +152,11 @@ pub fn issue(selection: &Selection, arguments: &Issue) -> Result<Output> {
     let certificate = Certificate::from_der("the new certificate", &der)?;
     if !certificate.is_signed_by(authority.certificate()) {
         return Err(Error::Refused("the new certificate's signature does not verify: nothing was written".to_owned()));
+    }
+    // Those of a request stay beside another --subject.
+    let signed = certificate.alternative_names();
+    if !signed.is_empty() {
+        note(&format!("the certificate is also for {}", visible(&signed.join(", "))));
     }
     let (end, authoritys) = (certificate.validity().not_after, authority.certificate().validity().not_after);
     if end.to_unix_duration() > authoritys.to_unix_duration() {
