@@ -223,7 +223,7 @@ fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Be
     let numbers: Vec<String> = candidates.iter().map(Slot::to_string).collect();
     Err(match numbers.as_slice() {
         [] => Error::ActionProhibited(
-            "no slot of this chip takes a private key from outside: generate one in the chip (C_GenerateKeyPair)"
+            "no slot of this chip takes a private key from outside: generate one in the chip (C_GenerateKeyPair, `atecc608 key generate`)"
                 .into(),
         ),
         numbers => Error::DeviceMemory(

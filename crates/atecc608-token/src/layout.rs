@@ -52,9 +52,10 @@ pub fn key_slots_between_locks(zone: &ConfigZone, profile: Option<&Profile>, obj
         .collect()
 }
 
-/// Whether a slot gets its key between the locks or never.
+/// Whether a slot gets its key between the locks or never. Not one behind the latch: what sets that comes with the data lock.
 pub fn gets_key_now_or_never(zone: &ConfigZone, slot: Slot) -> bool {
-    is_permanent(zone, slot) && open_private_slots(zone).any(|open| open == slot)
+    let behind_latch = zone.key_config(slot).persistent_disable();
+    is_permanent(zone, slot) && !behind_latch && open_private_slots(zone).any(|open| open == slot)
 }
 
 /// Whether no key can get into the slot once the data zone is locked.

@@ -131,7 +131,7 @@ fn change(target: &mut Target, zone: &ConfigZone, secret: Option<&[u8; 32]>, set
     let (place, serial) = (target.place(), zone.serial_number());
     let refused = |problem: String| Error::Refused(format!("{place}: the chip {serial}: {problem}"));
     let slot = zone.latch_authority();
-    if slot.is_none() && (set || secret.is_some()) {
+    if slot.is_none() && (set || secret.is_some() || !is_set_by_secure_boot(zone)) {
         return Err(refused(
             "its configuration does not enable setting the latch (VolatileKeyPermission, byte 69, bit 7): `atecc608 latch show` \
              says what depends on it"
@@ -163,7 +163,9 @@ fn change(target: &mut Target, zone: &ConfigZone, secret: Option<&[u8; 32]>, set
                 (None, Some(slot)) => {
                     format!("{cause}: this chip clears the latch only with the secret of slot {slot} (--secret-file)")
                 }
-                (None, None) => format!("{cause}: this chip does not clear the latch; a loss of power does"),
+                (None, None) => {
+                    format!("{cause}: this chip does not clear the latch; a loss of power does (`atecc608 latch show`)")
+                }
             }))
         }
         Err(cause) => return Err(Error::Chip { place, cause }),
@@ -175,14 +177,18 @@ fn change(target: &mut Target, zone: &ConfigZone, secret: Option<&[u8; 32]>, set
     }
 }
 
-fn report(zone: &ConfigZone, latch: Latch) -> Report {
+fn is_set_by_secure_boot(zone: &ConfigZone) -> bool {
     let boot = zone.secure_boot();
+    boot.storage() != SecureBootStorage::Off && boot.sets_latch()
+}
+
+fn report(zone: &ConfigZone, latch: Latch) -> Report {
     Report {
         serial_number: zone.serial_number().to_string(),
         latch: latch.into(),
         enabled: zone.latch_authority().is_some(),
         authorising_slot: zone.latch_authority().map(Slot::number),
-        set_by_secure_boot: boot.storage() != SecureBootStorage::Off && boot.sets_latch(),
+        set_by_secure_boot: is_set_by_secure_boot(zone),
         slots: zone.slots_behind_latch().map(Slot::number).collect(),
     }
 }

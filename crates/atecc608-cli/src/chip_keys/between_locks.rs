@@ -7,7 +7,7 @@ use atecc608_token as token;
 use atecc608_token::attest::KeyName;
 use atecc608_token::between_locks::{self, KeyNames, Made};
 use atecc608_token::inventory::{self, KeyReport, NewKey};
-use atecc608_token::layout::is_permanent;
+use atecc608_token::layout::gets_key_now_or_never;
 use atecc608_wire::Slot;
 
 /// A chip between its locks: its configuration is locked and one of the user's own, its data zone is not locked.
@@ -55,7 +55,8 @@ impl BetweenLocks<'_> {
     pub fn missing(&self) -> Result<Vec<Slot>> {
         let known = self.0.list()?;
         let zone = self.0.zone()?;
-        let is_missing = |key: &&KeyReport| key.held == Some(Held::Nothing) && is_permanent(&zone, key.key.slot);
+        let is_missing =
+            |key: &&KeyReport| key.held == Some(Held::Nothing) && gets_key_now_or_never(&zone, key.key.slot);
         Ok(known.iter().filter(is_missing).map(|key| key.key.slot).collect())
     }
 

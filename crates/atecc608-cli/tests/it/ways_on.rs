@@ -66,6 +66,17 @@ const STATES: &[State] = &[
     ready("own configuration, locked, an imported key", || after(&[GENERATE_1, IMPORT_2], lock_own_configuration)),
     ready("own configuration, locked, a generation interrupted", || interrupted(&[GENERATE_1])),
     ready("own configuration, locked, a generation interrupted and done", || interrupted(&[GENERATE_1, GENERATE_2])),
+    ready("own configuration, locked, an import interrupted", || import_interrupted(&[GENERATE_1])),
+    ready("own configuration, locked, an import interrupted and done", || import_interrupted(&[GENERATE_1, IMPORT_2])),
+    ready("own configuration with a slot behind the latch, configuration locked", || {
+        altered("tls", |config| config[offset::KEY_CONFIG + 2 * 2 + 1] |= 0x10)
+    }),
+    ready("own configuration with a permanent slot behind the latch, configuration locked", || {
+        altered("tls", |config| {
+            config[offset::KEY_CONFIG + 2 * 2 + 1] |= 0x10;
+            config[offset::SLOT_CONFIG + 2 * 2 + 1] = 0;
+        })
+    }),
     ready("own configuration, data locked", || after(&[GENERATE_1, GENERATE_2, LOCK_DATA], lock_own_configuration)),
     ready("own configuration, data locked, an imported key", || {
         after(&[GENERATE_1, IMPORT_2, LOCK_DATA], lock_own_configuration)
@@ -119,13 +130,24 @@ fn own_locked() -> Bench {
     after(&[], lock_own_configuration)
 }
 
-/// What is begun in slot 2 is in the state, as a process leaves it that dies there.
 fn interrupted(commands: &[&[&str]]) -> Bench {
+    begun(commands, "purpose = \"generate\"\n")
+}
+
+fn import_interrupted(commands: &[&[&str]]) -> Bench {
+    let imported = after(&[IMPORT_2], lock_own_configuration);
+    let state = fs::read_to_string(imported.path("state").join(imported.serial()).join("state.toml")).unwrap();
+    let point = state.split("public_key = ").nth(1).unwrap().lines().next().unwrap();
+    begun(commands, &format!("purpose = \"import\"\nafter = {point}\n"))
+}
+
+/// What is begun in slot 2 is in the state, as a process leaves it that dies there.
+fn begun(commands: &[&[&str]], intent: &str) -> Bench {
     let bench = after(commands, lock_own_configuration);
     let path = bench.path("state").join(bench.serial()).join("state.toml");
     let state = fs::read_to_string(&path).unwrap();
     let before = state.split("\n[[slot]]\nslot = 2").next().unwrap();
-    fs::write(&path, format!("{before}\n[[slot]]\nslot = 2\n\n[[slot.intent]]\npurpose = \"generate\"\n")).unwrap();
+    fs::write(&path, format!("{before}\n[[slot]]\nslot = 2\n\n[[slot.intent]]\n{intent}")).unwrap();
     bench
 }
 
