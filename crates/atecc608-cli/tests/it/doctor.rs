@@ -1,12 +1,11 @@
 //! `atecc608 doctor`: each link that can be broken here is broken, found, and explained.
 
-use std::io::ErrorKind;
 use std::os::unix::fs::{chown, symlink, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::support::kernel::Kernel;
-use crate::support::{control, served, stdout, Bench, TOOL};
+use crate::support::{control, output_of_copy, served, stdout, Bench, TOOL};
 use atecc608_sim::Profile;
 use atecc608_token::bus::Bus;
 use atecc608_token::config::BusLocation;
@@ -336,13 +335,7 @@ fn somebody(bench: &Bench, arguments: &[&str]) -> Command {
 }
 
 fn report_of(mut command: Command) -> Value {
-    let output = loop {
-        match command.output() {
-            // A process that another test is starting may still have the copy open for writing.
-            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
-            other => break other.unwrap(),
-        }
-    };
+    let output = output_of_copy(&mut command);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 

@@ -1,6 +1,6 @@
 //! `atecc608 info`, `config get`, `random`, and how a chip is chosen.
 
-use crate::support::{hex, stderr, stdout, Bench, TOOL};
+use crate::support::{hex, output_of_copy, stderr, stdout, Bench, TOOL};
 use atecc608::ops::Before;
 use atecc608_sim::Profile;
 use atecc608_testkit::privileged::make_setgid;
@@ -201,7 +201,7 @@ fn a_setgid_tool_ignores_the_environment() {
     std::fs::copy(TOOL, &tool).unwrap();
     let run = |arguments: &[&str]| {
         let configuration = bench.path("config.toml");
-        std::process::Command::new(&tool).args(arguments).env(CONF_VARIABLE, configuration).output().unwrap()
+        output_of_copy(std::process::Command::new(&tool).args(arguments).env(CONF_VARIABLE, configuration))
     };
     let plain = run(&["info"]);
     assert!(plain.status.success(), "{plain:?}");

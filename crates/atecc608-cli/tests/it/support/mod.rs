@@ -222,6 +222,17 @@ pub fn serve(bench: &Bench, options: &[&str]) -> Server {
     server
 }
 
+/// Runs a program that this process has just copied. A process that another test is starting at that moment may have the copy
+/// open for writing until its exec.
+pub fn output_of_copy(command: &mut Command) -> Output {
+    loop {
+        match command.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            other => return other.unwrap(),
+        }
+    }
+}
+
 /// Tells the simulator of [`served`] to do something with its chip.
 pub fn control(bench: &Bench, action: &[&str]) {
     let status =
