@@ -19,27 +19,27 @@ use atecc608_token::Direction;
 /// The name of the standard's own interface.
 const INTERFACE_NAME: &CStr = c"PKCS 11";
 
-/// One exported function: `name(arguments) { way_in(session) |value| body }`.
+/// Expands to a function's body. A body marked `safe` uses no pointer of the caller.
+macro_rules! body {
+    (safe $body:expr) => {
+        $body
+    };
+    ($body:expr) => {
+        // SAFETY: the functions of `ptr` ask for the promise that the caller made to the exported function.
+        unsafe { $body }
+    };
+}
+
+/// One exported function: `name(arguments) { way_in(session) |value| body }`, or `safe body`.
 macro_rules! export {
-    ($name:ident ($($arg:ident: $type:ty),*) { $guard:ident($($session:ident)?) |$($value:ident)?| $body:expr }) => {
-        export!{@ $name ($($arg: $type),*) $guard [$($session)?] [|$($value)?|] $body}
-    };
-    ($name:ident ($($arg:ident: $type:ty),*) { $guard:ident() || $body:expr }) => {
-        export!{@ $name ($($arg: $type),*) $guard [] [||] $body}
-    };
-    (@ $name:ident ($($arg:ident: $type:ty),*) $guard:ident [$($session:ident)?] [$($closure:tt)*] $body:expr) => {
+    ($name:ident ($($arg:ident: $type:ty),*) { $guard:ident($($session:ident)?) |$value:pat_param| $($body:tt)* }) => {
         #[doc = concat!("`", stringify!($name), "` of PKCS#11.")]
         ///
         /// # Safety
         /// As the standard says: every pointer is NULL or points to as much memory as the argument beside it says.
         #[unsafe(no_mangle)]
-        // Some bodies ask for no promise.
-        #[allow(unused_unsafe)]
         pub unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
-            guard::$guard(stringify!($name), $($session,)? $($closure)* {
-                // SAFETY: the functions of `ptr` ask for the promise that the caller made to this one.
-                unsafe { $body }
-            })
+            guard::$guard(stringify!($name), $($session,)? |$value| body!($($body)*))
         }
     };
 }
@@ -74,10 +74,10 @@ macro_rules! functions {
 functions! {
     v2_40 {
         // General purpose
-        C_Initialize(args: *mut c_void) { library() || general::initialize(optional(args.cast())) }
-        C_Finalize(reserved: *mut c_void) { library() || must_be_null(reserved).and_then(|()| general::finalize()) }
+        C_Initialize(args: *mut c_void) { library() |()| general::initialize(optional(args.cast())) }
+        C_Finalize(reserved: *mut c_void) { library() |()| safe must_be_null(reserved).and_then(|()| general::finalize()) }
         C_GetInfo(info: *mut CK_INFO) { module() |_m| general::info(out(info)?) }
-        C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) { library() || function_list(out(list)?) }
+        C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) { library() |()| function_list(out(list)?) }
         // Slots and tokens
         C_GetSlotList(token_present: CK_BBOOL, list: *mut CK_SLOT_ID, count: *mut CK_ULONG) {
             module() |m| slots::list(m, token_present, out_list(list, count)?)
@@ -109,8 +109,8 @@ functions! {
             slot: CK_SLOT_ID, flags: CK_FLAGS, _application: *mut c_void, _notify: CK_NOTIFY,
             session: *mut CK_SESSION_HANDLE
         ) { module() |m| sessions::open(m, slot, flags, out(session)?) }
-        C_CloseSession(session: CK_SESSION_HANDLE) { module() |m| sessions::close(m, session) }
-        C_CloseAllSessions(slot: CK_SLOT_ID) { module() |m| sessions::close_all(m, m.token(slot)?) }
+        C_CloseSession(session: CK_SESSION_HANDLE) { module() |m| safe sessions::close(m, session) }
+        C_CloseAllSessions(slot: CK_SLOT_ID) { module() |m| safe sessions::close_all(m, m.token(slot)?) }
         C_GetSessionInfo(session: CK_SESSION_HANDLE, info: *mut CK_SESSION_INFO) {
             session(session) |s| sessions::info(s, out(info)?)
         }
@@ -132,7 +132,7 @@ functions! {
         C_Login(session: CK_SESSION_HANDLE, user: CK_USER_TYPE, secret: *mut CK_UTF8CHAR, secret_len: CK_ULONG) {
             module() |m| sessions::login(m, session, user, || pin(secret, secret_len))
         }
-        C_Logout(session: CK_SESSION_HANDLE) { session(session) |s| sessions::logout(s) }
+        C_Logout(session: CK_SESSION_HANDLE) { session(session) |s| safe sessions::logout(s) }
         // Objects
         C_CreateObject(
             session: CK_SESSION_HANDLE, attributes: *mut CK_ATTRIBUTE, count: CK_ULONG, object: *mut CK_OBJECT_HANDLE
@@ -147,7 +147,7 @@ functions! {
             copy: *mut CK_OBJECT_HANDLE
         ) { session(session) |s| objects::copy(s, object, &template(attributes, count)?, out(copy)?) }
         C_DestroyObject(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) {
-            session(session) |s| objects::destroy(s, object)
+            session(session) |s| safe objects::destroy(s, object)
         }
         C_GetObjectSize(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE, size: *mut CK_ULONG) {
             session(session) |s| objects::size(s, object, out(size)?)
@@ -164,7 +164,7 @@ functions! {
         C_FindObjects(
             session: CK_SESSION_HANDLE, objects: *mut CK_OBJECT_HANDLE, room: CK_ULONG, count: *mut CK_ULONG
         ) { session(session) |s| objects::find(s, out_array(objects, room)?, out(count)?) }
-        C_FindObjectsFinal(session: CK_SESSION_HANDLE) { session(session) |s| objects::find_final(s) }
+        C_FindObjectsFinal(session: CK_SESSION_HANDLE) { session(session) |s| safe objects::find_final(s) }
         // Encryption and decryption
         C_EncryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
             session(session) |s| cipher::init(s, Direction::Encrypt, optional_mechanism(mechanism)?, key)
@@ -221,7 +221,7 @@ functions! {
         C_DigestUpdate(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG) {
             session(session) |s| digest::update(s, input(data, data_len))
         }
-        C_DigestKey(session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) { session(session) |s| digest::key(s, key) }
+        C_DigestKey(session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) { session(session) |s| safe digest::key(s, key) }
         C_DigestFinal(session: CK_SESSION_HANDLE, result: *mut CK_BYTE, result_len: *mut CK_ULONG) {
             session(session) |s| digest::finish(s, output(result, result_len))
         }
@@ -245,7 +245,7 @@ functions! {
         C_SignRecover(
             session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
             _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::recovery() }
+        ) { session(session) |_s| safe unsupported::recovery() }
         // Verifying
         C_VerifyInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
             session(session) |s| verify::init(s, optional_mechanism(mechanism)?, key, None)
@@ -266,7 +266,7 @@ functions! {
         C_VerifyRecover(
             session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
             _output_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::recovery() }
+        ) { session(session) |_s| safe unsupported::recovery() }
         // Two at once
         C_DigestEncryptUpdate(
             session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
@@ -364,8 +364,8 @@ functions! {
             session(session) |s| random::generate(s, out_bytes(data, data_len)?)
         }
         // Parallel execution, and slot events
-        C_GetFunctionStatus(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::parallel() }
-        C_CancelFunction(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::parallel() }
+        C_GetFunctionStatus(session: CK_SESSION_HANDLE) { session(session) |_s| safe unsupported::parallel() }
+        C_CancelFunction(session: CK_SESSION_HANDLE) { session(session) |_s| safe unsupported::parallel() }
         C_WaitForSlotEvent(flags: CK_FLAGS, slot: *mut CK_SLOT_ID, reserved: *mut c_void) {
             module() |m| {
                 must_be_null(reserved)?;
@@ -376,12 +376,12 @@ functions! {
     v3_0 {
         // Interfaces
         C_GetInterfaceList(list: *mut CK_INTERFACE, count: *mut CK_ULONG) {
-            library() || interface_list(out_list(list, count)?)
+            library() |()| interface_list(out_list(list, count)?)
         }
         C_GetInterface(
             name: *mut CK_UTF8CHAR, version: *mut CK_VERSION, found: *mut *mut CK_INTERFACE, flags: CK_FLAGS
         ) {
-            library() || {
+            library() |()| {
                 let known_name = name.is_null() || c_string_is(name, INTERFACE_NAME);
                 interface(known_name, optional(version), flags, out(found)?)
             }
@@ -397,7 +397,7 @@ functions! {
             })
         }
         C_SessionCancel(session: CK_SESSION_HANDLE, flags: CK_FLAGS) {
-            session(session) |s| sessions::cancel(s, flags)
+            session(session) |s| safe sessions::cancel(s, flags)
         }
         // Messages: encryption
         C_MessageEncryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
@@ -417,12 +417,12 @@ functions! {
         C_EncryptMessageBegin(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG
-        ) { session(session) |s| unsupported::message_in_parts(s, Direction::Encrypt) }
+        ) { session(session) |s| safe unsupported::message_in_parts(s, Direction::Encrypt) }
         C_EncryptMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
             _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |s| unsupported::message_in_parts(s, Direction::Encrypt) }
-        C_MessageEncryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| message::finish(s, Direction::Encrypt) }
+        ) { session(session) |s| safe unsupported::message_in_parts(s, Direction::Encrypt) }
+        C_MessageEncryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| safe message::finish(s, Direction::Encrypt) }
         // Messages: decryption
         C_MessageDecryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
             session(session) |s| message::init(s, Direction::Decrypt, optional_message_mechanism(mechanism), key)
@@ -441,12 +441,12 @@ functions! {
         C_DecryptMessageBegin(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
             _associated_len: CK_ULONG
-        ) { session(session) |s| unsupported::message_in_parts(s, Direction::Decrypt) }
+        ) { session(session) |s| safe unsupported::message_in_parts(s, Direction::Decrypt) }
         C_DecryptMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
             _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |s| unsupported::message_in_parts(s, Direction::Decrypt) }
-        C_MessageDecryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| message::finish(s, Direction::Decrypt) }
+        ) { session(session) |s| safe unsupported::message_in_parts(s, Direction::Decrypt) }
+        C_MessageDecryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| safe message::finish(s, Direction::Decrypt) }
         // Messages: signing
         C_MessageSignInit(session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
             session(session) |_s| unsupported::mechanism(optional(kind))
@@ -454,15 +454,15 @@ functions! {
         C_SignMessage(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _data: *mut CK_BYTE,
             _data_len: CK_ULONG, _signature: *mut CK_BYTE, _signature_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::message_signing() }
+        ) { session(session) |_s| safe unsupported::message_signing() }
         C_SignMessageBegin(session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG) {
-            session(session) |_s| unsupported::message_signing()
+            session(session) |_s| safe unsupported::message_signing()
         }
         C_SignMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _data: *mut CK_BYTE,
             _data_len: CK_ULONG, _signature: *mut CK_BYTE, _signature_len: *mut CK_ULONG
-        ) { session(session) |_s| unsupported::message_signing() }
-        C_MessageSignFinal(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::message_signing() }
+        ) { session(session) |_s| safe unsupported::message_signing() }
+        C_MessageSignFinal(session: CK_SESSION_HANDLE) { session(session) |_s| safe unsupported::message_signing() }
         // Messages: verifying
         C_MessageVerifyInit(session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
             session(session) |_s| unsupported::mechanism(optional(kind))
@@ -470,15 +470,15 @@ functions! {
         C_VerifyMessage(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _data: *mut CK_BYTE,
             _data_len: CK_ULONG, _signature: *mut CK_BYTE, _signature_len: CK_ULONG
-        ) { session(session) |_s| unsupported::message_signing() }
+        ) { session(session) |_s| safe unsupported::message_signing() }
         C_VerifyMessageBegin(session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG) {
-            session(session) |_s| unsupported::message_signing()
+            session(session) |_s| safe unsupported::message_signing()
         }
         C_VerifyMessageNext(
             session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _data: *mut CK_BYTE,
             _data_len: CK_ULONG, _signature: *mut CK_BYTE, _signature_len: CK_ULONG
-        ) { session(session) |_s| unsupported::message_signing() }
-        C_MessageVerifyFinal(session: CK_SESSION_HANDLE) { session(session) |_s| unsupported::message_signing() }
+        ) { session(session) |_s| safe unsupported::message_signing() }
+        C_MessageVerifyFinal(session: CK_SESSION_HANDLE) { session(session) |_s| safe unsupported::message_signing() }
     }
     v3_2 {
         // Encapsulation
@@ -508,7 +508,7 @@ functions! {
         C_VerifySignatureUpdate(session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG) {
             session(session) |s| verify::signature_update(s, input(data, data_len))
         }
-        C_VerifySignatureFinal(session: CK_SESSION_HANDLE) { session(session) |s| verify::signature_finish(s) }
+        C_VerifySignatureFinal(session: CK_SESSION_HANDLE) { session(session) |s| safe verify::signature_finish(s) }
         // Validation, asynchronous calls, authenticated wrapping
         C_GetSessionValidationFlags(
             session: CK_SESSION_HANDLE, kind: CK_SESSION_VALIDATION_FLAGS_TYPE, flags: *mut CK_FLAGS
