@@ -26,9 +26,6 @@ pub(crate) struct KeyUse {
     limited: bool,
 }
 
-/// The low nibble of UseLock that switches it on (section 5.1).
-const USE_LOCK_ENABLED: u8 = 0x0A;
-
 /// State 5 of a public key: validated (section 5.9, top nibble of the slot's first byte).
 pub(crate) const VALIDATED: u8 = 0x50;
 /// State A: not validated.
@@ -62,9 +59,8 @@ impl Core {
 
     /// UseLock: no key but the one it names may be used before that one has been checked (section 5.1).
     pub(crate) fn require_use_lock(&self, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
-        let use_lock = config.as_bytes()[offset::USE_LOCK];
-        let key = Slot::from_nibble(use_lock >> 4);
-        let gates = self.switches.use_lock_gates_keys && use_lock & 0x0F == USE_LOCK_ENABLED;
+        let key = Slot::from_nibble(config.as_bytes()[offset::USE_LOCK] >> 4);
+        let gates = self.switches.use_lock_gates_keys && config.use_lock_enabled();
         allow(!gates || slot == key || self.sram.authorised == Some(key))
     }
 

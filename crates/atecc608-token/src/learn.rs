@@ -178,20 +178,21 @@ fn key_differs(turn: &mut Turn<'_>, slot: Slot, point: Option<Point>) -> Result<
     Ok(())
 }
 
-/// As [`read_point`], also where the chip refuses the question with another status than an empty slot's.
+/// As [`read_point`]; also none if the chip refuses with another status than for an empty slot.
 pub(crate) fn told_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
-    match read_point(awake, slot) {
-        Err(error) if error.refusal().is_some() => Ok(None),
-        other => other,
-    }
+    on_curve(slot, awake.public_key_if_told(slot)?)
 }
 
-/// The public key of the private key in the slot; none if there is none or it is not told.
+/// Returns the public key of the private key in the slot; none if there is no key.
 pub(crate) fn read_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
-    match awake.public_key(slot)? {
-        Some(xy) => Point::from_xy(&xy).map(Some).ok_or_else(|| {
+    on_curve(slot, awake.public_key(slot)?)
+}
+
+fn on_curve(slot: Slot, xy: Option<[u8; 64]>) -> chip::Result<Option<Point>> {
+    xy.map(|xy| {
+        Point::from_xy(&xy).ok_or_else(|| {
             chip::Error::Mismatch(format!("slot {slot}: the public key is not on the curve P-256").into())
-        }),
-        None => Ok(None),
-    }
+        })
+    })
+    .transpose()
 }
