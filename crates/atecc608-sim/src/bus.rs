@@ -27,7 +27,7 @@ pub enum Timing {
     /// The real one: transfers and delays take their time.
     Real,
     /// The real clock, but execution takes no time, nor do the bus's bits, and there is no watchdog; what it would have taken is
-    /// still counted. tWHI counts only where a chip was not meant to wake: whoever polls one that sleeps must see it.
+    /// still counted. tWHI counts only after an accidental wake: a master that polls a sleeping chip must see it.
     Fast,
 }
 

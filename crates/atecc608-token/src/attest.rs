@@ -126,7 +126,7 @@ fn attester(turn: &mut Turn<'_>) -> Result<Point> {
     }
     if known.state().slot(ATTESTER).is_some_and(SlotState::may_be_imported) {
         return Err(none(
-            "its key was imported before the data lock, or may have been: whoever has the file can sign such statements",
+            "its key was imported before the data lock, or may have been: anyone who has the file can sign such statements",
         ));
     }
     let xy = turn.converse(|awake| awake.public_key(ATTESTER))?;

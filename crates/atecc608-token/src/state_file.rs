@@ -70,7 +70,7 @@ fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Pr
     table.optional::<String>(key)?.map(|text| text.check(hex)).transpose()
 }
 
-/// Each costs a login one Argon2id: whoever may write the file must not make it take hours.
+/// Reads the PINs. Each costs a login one Argon2id, so their number is bounded: a group member can write the file.
 fn pins(tables: Vec<Table<'_>>) -> Result<Vec<PinBlob>, Problem> {
     if let Some(surplus) = tables.get(MAX_PINS) {
         return Err(Problem::new(surplus.span(), format!("more than {MAX_PINS} tables [[pin]]")));

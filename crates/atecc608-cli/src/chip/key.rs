@@ -278,7 +278,7 @@ fn made_between_locks(how: &str, key: &ChipKey, chip: &BetweenLocks<'_>) -> Resu
         Some(slot) => format!("atecc608 key generate --slot {slot}"),
         None => "atecc608 lock data".to_owned(),
     };
-    let text = format!("{}It works once the data zone is locked. Next: {next}\n", made_text(how, key));
+    let text = format!("{}The slot's rules apply from the data lock on. Next: {next}\n", made_text(how, key));
     Output::new(text, &Key::of(key))
 }
 

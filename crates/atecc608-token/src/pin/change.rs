@@ -140,7 +140,7 @@ fn write(turn: &mut Turn<'_>, scheme: Scheme, slot: Slot, officer: &LockedSecret
 }
 
 /// The user's change: the chip makes the new secret out of the old one. Returns it. The old secret is never put under another
-/// PIN: two blobs of one secret, from two backups, give both PINs away to whoever tries PINs against each and compares.
+/// PIN: two blobs of one secret, from two backups, give both PINs away to an attacker who tries PINs against each and compares.
 ///
 /// # Errors
 /// [`Error::PinNotChanged`] if the chip refuses, those of state folder and chip; the old PIN is then right.

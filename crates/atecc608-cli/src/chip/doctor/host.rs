@@ -40,7 +40,7 @@ pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], 
             Ok(output) => output,
             Err(_) => continue,
         };
-        // What the module has logged is for whoever looks for a fault.
+        // The module's log lines help to find the fault.
         let logged = String::from_utf8_lossy(&output.stderr);
         logged.lines().filter(|line| line.starts_with("atecc608-pkcs11[")).for_each(note);
         let said = String::from_utf8_lossy(&output.stdout).to_uppercase();
