@@ -76,7 +76,7 @@ heading "The gateway's package"
 apt "install /debs/$(basename "$GATEWAY")"
 inside 'atecc608 --version'
 inside 'getent group atecc608'
-for expected in '/var/lib/atecc608-pkcs11 2770 root:atecc608' '/etc/atecc608-pkcs11/keys 2750 root:atecc608' \
+for expected in '/var/lib/atecc608-pkcs11 3770 root:atecc608' '/etc/atecc608-pkcs11/keys 2750 root:atecc608' \
     "$CONFIG 644 root:root" "/usr/lib/$TRIPLET/pkcs11/libatecc608_pkcs11.so 644 root:root"; do
     inside "stat -c '%n %a %U:%G' ${expected%% *}" | tee "$WORK/stat.txt"
     grep -qxF "$expected" "$WORK/stat.txt" || die "expected: $expected"

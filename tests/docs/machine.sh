@@ -66,7 +66,7 @@ else
     install -D -m 644 -t "$machine/usr/share/p11-kit/modules" "$SOURCE/conf/atecc608.module"
     sed -i "s|^pkcs11-module-path.*|pkcs11-module-path = ${module#"$machine"}|" \
         "$machine/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
-    chroot "$machine" install -d -m 2770 -o root -g atecc608 /var/lib/atecc608-pkcs11
+    chroot "$machine" install -d -m 3770 -o root -g atecc608 /var/lib/atecc608-pkcs11
     chroot "$machine" install -d -m 2750 -o root -g atecc608 /etc/atecc608-pkcs11/keys
 fi
 # pkcs11-provider loads a module so that what is preloaded does not count for it (RTLD_DEEPBIND): the module names the shim.

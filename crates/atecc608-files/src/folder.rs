@@ -13,6 +13,11 @@ use rustix::io::Errno;
 
 use crate::{Access, Draft};
 
+/// Mode of the parents of a folder: whoever may use the folder must be able to reach it.
+const PARENTS_MODE: u32 = 0o755;
+/// So often a lock file may be removed between its creation and its opening.
+const MAX_REMOVALS: usize = 10;
+
 /// An open folder. Names of its files are single path components, and links under these names are never followed.
 ///
 /// Clones share the descriptor.
@@ -46,8 +51,8 @@ impl Folder {
         Ok((Self::follow(folder)?, name))
     }
 
-    /// Opens the folder at `path`, and first creates what is missing: parents with the mode less the umask, the folder itself
-    /// with exactly this access. An existing folder keeps its own.
+    /// Opens the folder at `path`, and first creates what is missing: parents with exactly mode 0755, the folder itself with
+    /// exactly this access. An existing folder keeps its own.
     ///
     /// # Errors
     /// What the system reports.
@@ -61,7 +66,7 @@ impl Folder {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(invalid("the path names no folder"));
         };
-        make_parents(parent, access.mode)?.make(name, access)
+        make_parents(parent)?.make(name, access)
     }
 
     fn open_with(path: &Path, flags: OFlags) -> io::Result<Self> {
@@ -94,13 +99,52 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Opens the file of this name for reading; never waits for the writer of a pipe.
+    /// Opens the regular file of this name for reading.
     ///
     /// # Errors
-    /// What the system reports; for a link that is the error `ELOOP`.
+    /// What the system reports: `ELOOP` for a link. `InvalidInput` for a folder, a pipe, a device or a socket, and for a file
+    /// that has a second name.
     pub fn file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&*self.0, component(name.as_ref())?, flags, Mode::empty())?.into())
+        self.open_regular(component(name.as_ref())?, OFlags::RDONLY)
+    }
+
+    /// Opens the regular file of this name for locking, and first creates it, empty and with this access, if it is missing.
+    /// On a read-only file system the file is open for reading only.
+    ///
+    /// Never with `O_CREAT` for a file that exists: in a sticky folder the kernel refuses another user's file then
+    /// (`fs.protected_regular`).
+    ///
+    /// # Errors
+    /// As [`Folder::file`].
+    pub fn lock_file(&self, name: impl AsRef<OsStr>, access: impl Into<Access>) -> io::Result<File> {
+        let (name, access) = (component(name.as_ref())?, access.into());
+        for _ in 0..MAX_REMOVALS {
+            match self.open_regular(name, OFlags::RDWR | OFlags::APPEND) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => return self.file(name),
+                opened => return opened,
+            }
+            match self.create_new(name, &[], access) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                created => drop(created?),
+            }
+        }
+        Err(invalid("is removed again and again"))
+    }
+
+    fn open_regular(&self, name: &OsStr, flags: OFlags) -> io::Result<File> {
+        // A pipe is not waited for.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file: File = rustix::fs::openat(&*self.0, name, flags, Mode::empty())?.into();
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(invalid("is not a regular file"));
+        }
+        // None at all: it has just been replaced.
+        if metadata.nlink() > 1 {
+            return Err(invalid("has a second name (a hard link)"));
+        }
+        Ok(file)
     }
 
     /// Returns the folder's own owner, mode and times.
@@ -210,7 +254,7 @@ impl Version {
     }
 }
 
-fn make_parents(path: &Path, parents_mode: u32) -> io::Result<Folder> {
+fn make_parents(path: &Path) -> io::Result<Folder> {
     match Folder::follow(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         result => return result,
@@ -218,14 +262,7 @@ fn make_parents(path: &Path, parents_mode: u32) -> io::Result<Folder> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(invalid("the path names no folder"));
     };
-    let parent = make_parents(parent, parents_mode)?;
-    match rustix::fs::mkdirat(&*parent.0, name, mode(parents_mode & 0o777)) {
-        // Another process was faster, or this is a link to nowhere, which the next step reports.
-        Err(Errno::EXIST) => {}
-        created => created?,
-    }
-    parent.sync()?;
-    Folder::follow(path)
+    make_parents(parent)?.make(name, PARENTS_MODE)
 }
 
 /// Gives an open file or folder its owner, then its mode: another owner takes special bits away.

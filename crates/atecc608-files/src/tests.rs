@@ -74,6 +74,7 @@ fn modes_are_exact_whatever_the_umask() {
         assert_eq!(mode(dir.path().join("file")), 0o660, "umask {umask}");
         assert_eq!(mode(dir.path().join("once")), 0o604, "umask {umask}");
         assert_eq!(mode(dir.path().join("parent/folder")), 0o2770, "umask {umask}");
+        assert_eq!(mode(dir.path().join("parent")), 0o755, "umask {umask}");
         assert_eq!(names(dir.path()), ["file", "once", "parent"]);
     }
 }
@@ -287,18 +288,6 @@ fn a_file_is_renamed_and_removed_and_no_other_is_lost_by_it() {
     assert_eq!(fs::read(dir.path().join("three")).unwrap(), b"1");
 }
 
-#[test]
-fn a_link_and_a_pipe_are_not_read() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(dir.path()).unwrap();
-    folder.create_new("file", b"1", 0o600).unwrap();
-    symlink("file", dir.path().join("link")).unwrap();
-    assert!(folder.file("link").is_err());
-    assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
-    // Returns at once, though nobody writes.
-    assert!(!folder.file("pipe").unwrap().metadata().unwrap().is_file());
-}
-
 /// The order of the system calls is what makes the write durable; only the kernel can show it.
 #[test]
 fn the_file_is_synced_before_the_rename_and_the_folder_after_it() {
@@ -330,4 +319,40 @@ fn the_file_is_synced_before_the_rename_and_the_folder_after_it() {
     let renamed = at("\".file.new\"");
     assert!(file_synced.is_some_and(|synced| synced < renamed), "{calls}");
     assert!(folder_synced.is_some_and(|synced| synced > renamed), "{calls}");
+}
+
+#[test]
+fn only_a_regular_file_with_one_name_is_opened_and_nothing_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path()).unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("file"), b"x").unwrap();
+    assert_eq!(folder.file("file").unwrap().metadata().unwrap().len(), 1);
+    assert!(folder.lock_file("file", 0o660).is_ok());
+    symlink(path("file"), path("link")).unwrap();
+    assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+    fs::create_dir(path("folder")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+    for name in ["link", "pipe", "folder", "socket"] {
+        assert!(folder.file(name).is_err(), "{name}");
+        assert!(folder.lock_file(name, 0o660).is_err(), "{name}");
+    }
+    fs::hard_link(path("file"), path("second name")).unwrap();
+    for name in ["file", "second name"] {
+        assert!(folder.file(name).unwrap_err().to_string().contains("hard link"));
+        assert!(folder.lock_file(name, 0o660).unwrap_err().to_string().contains("hard link"));
+    }
+}
+
+#[test]
+fn a_lock_file_is_created_once_and_keeps_its_contents() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path()).unwrap();
+    folder.lock_file("lock", 0o660).unwrap().write_all(b"appended").unwrap();
+    assert_eq!(mode(dir.path().join("lock")), 0o660);
+    fs::set_permissions(dir.path().join("lock"), Permissions::from_mode(0o600)).unwrap();
+    let again = folder.lock_file("lock", 0o660).unwrap();
+    assert_eq!(again.metadata().unwrap().len(), 8);
+    assert_eq!(mode(dir.path().join("lock")), 0o600, "an existing file keeps its mode");
+    assert_eq!(names(dir.path()), ["lock"]);
 }

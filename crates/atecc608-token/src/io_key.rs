@@ -105,8 +105,8 @@ impl KeyFile {
             Err(error) => return Err(self.error(error)),
         };
         let metadata = file.metadata().map_err(|error| self.error(error))?;
-        if !metadata.is_file() || metadata.len() != 32 {
-            return Err(self.error("is not a file of 32 bytes: restore it from a backup, or move it away"));
+        if metadata.len() != 32 {
+            return Err(self.error("does not have 32 bytes: restore it from a backup, or move it away"));
         }
         if metadata.mode() & 0o027 != 0 {
             log::warn!("{}: others may use it: chmod 640 {0}", self.path.display());

@@ -15,7 +15,7 @@
 //! # Reading order
 //!
 //! 1. `token`, the list of all operations and which half each needs.
-//! 2. `snapshot`, `identity` (which chip it is), `state` and `store` (the state folder), `state_access`.
+//! 2. `snapshot`, `identity` (which chip it is), `state` and `store` (the state folder), `state_dir`, `state_access`.
 //! 3. `turn`, `learn` (asking about keys), `latch`, `intents` (what was begun and not committed), `io_protection`.
 //! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `modify`;
 //!    `certificates`.
@@ -42,6 +42,7 @@ pub mod process;
 pub mod profile;
 pub mod recognised;
 pub mod state;
+pub mod state_dir;
 pub mod store;
 pub mod template;
 

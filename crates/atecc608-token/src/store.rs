@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::error::{Error, Result};
 use super::state::State;
-use super::state_file;
+use super::{state_dir, state_file};
 use atecc608_files::{Folder, Version};
 use atecc608_wire::config_zone::SerialNumber;
 
@@ -21,7 +21,7 @@ const FILE_NAME: &str = "state.toml";
 /// Largest file that is read: certificates and data of one chip are far smaller.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Mode of the chip's folder: the group shares it, as it shares its parent.
+/// Mode of the chip's folder: members of the group replace each other's files in it.
 const FOLDER_MODE: u32 = 0o2770;
 /// Mode of the file.
 const FILE_MODE: u32 = 0o660;
@@ -140,8 +140,8 @@ impl StateFile {
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() > MAX_FILE {
-            return Err(std::io::Error::new(ErrorKind::InvalidData, "is not a file of a sensible size"));
+        if metadata.len() > MAX_FILE {
+            return Err(std::io::Error::new(ErrorKind::InvalidData, format!("has more than {MAX_FILE} bytes")));
         }
         let version = Version::of(&file)?;
         let mut text = String::new();
@@ -154,7 +154,7 @@ impl StateFile {
         let serial = self.serial.to_string();
         let folder = match self.folder() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                Folder::make_all(&self.state_dir, FOLDER_MODE)?.make(serial, FOLDER_MODE)?
+                state_dir::open_or_make(&self.state_dir)?.make(serial, FOLDER_MODE)?
             }
             folder => folder?,
         };

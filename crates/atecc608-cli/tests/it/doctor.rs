@@ -191,7 +191,7 @@ fn a_state_folder_that_is_damaged_missing_or_another_chips() {
     std::fs::write(&file, good.replace(&bench.serial(), "0123000000000000EE")).unwrap();
     assert_broken(&doctor(&bench), "state", "belongs to the chip 0123000000000000EE", "mv ");
     std::fs::remove_dir_all(bench.path("state")).unwrap();
-    assert_broken(&doctor(&bench), "state", "does not exist", "install -d -m 2770");
+    assert_broken(&doctor(&bench), "state", "does not exist", "install -d -m 3770");
 }
 
 #[test]
@@ -216,6 +216,21 @@ fn a_state_folder_that_may_not_be_written() {
     let report = report_of(command);
     assert_broken(&report, "state", "can't be read and written by this user", "sudo chgrp -R atecc608 ");
     mode(&folder, 0o755);
+}
+
+#[test]
+fn a_state_folder_in_which_members_of_the_group_can_move_each_others_files() {
+    let bench = Bench::new();
+    std::fs::remove_dir(bench.path("state")).unwrap();
+    bench.provision();
+    let state = bench.path("state");
+    assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o7777, 0o3770, "as provisioning made it");
+    std::fs::set_permissions(&state, PermissionsExt::from_mode(0o2770)).unwrap();
+    let report = doctor(&bench);
+    let state = check(&report, "state");
+    assert_eq!(state["result"], "warning");
+    assert!(state["detail"].as_str().unwrap().contains("is not sticky"), "{report:#}");
+    assert!(state["remedy"].as_str().unwrap().contains("sudo chmod 3770 "), "{report:#}");
 }
 
 /// A sound state is not to be moved away.

@@ -17,6 +17,7 @@ mod info;
 mod keys;
 mod latch;
 mod lock;
+mod neighbours;
 mod page;
 mod pair;
 mod power_loss;

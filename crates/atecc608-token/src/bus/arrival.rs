@@ -36,9 +36,13 @@ pub(super) struct Ticket {
 }
 
 impl Queue {
-    /// Opens or creates the file; `None` where it can't be written.
+    /// Opens or creates the file. Returns `None` where that is not possible: the bus can be used without an order.
     pub(super) fn open(path: PathBuf) -> Option<Self> {
-        let file = LockFile::optional(path, "there is no order of arrival between processes")?;
+        let without = "there is no order of arrival between processes";
+        let file = LockFile::optional(path, without).unwrap_or_else(|error| {
+            log::warn!("{error}; {without}");
+            None
+        })?;
         Some(Self { file, floor: 0 })
     }
 

@@ -3,12 +3,16 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use super::OpenError;
+use atecc608_files::Folder;
+
+/// Mode of a lock file: the members of the group lock it.
+const MODE: u32 = 0o660;
 
 /// One of the files of a bus lock.
 pub(super) struct LockFile {
@@ -49,10 +53,19 @@ impl LockFile {
         Self::open(path, Kind::Required)
     }
 
-    /// Opens or creates a file that helps where it can be had: in a read-only folder, for instance, the others must do.
-    pub(super) fn optional(path: PathBuf, without: &str) -> Option<Self> {
-        let opened = Self::open(path, Kind::Optional);
-        opened.inspect_err(|error| log::debug!("{error}; {without}")).ok()
+    /// Opens or creates a file that is locked where there can be one. Returns `None` if there is none and none can be created: in
+    /// a folder of others, for instance.
+    ///
+    /// # Errors
+    /// [`OpenError`] if there is such a file and it can't be opened.
+    pub(super) fn optional(path: PathBuf, without: &str) -> Result<Option<Self>, OpenError> {
+        match Self::open(path.clone(), Kind::Optional) {
+            Err(error) if !exists(&path) => {
+                log::debug!("{error}; {without}");
+                Ok(None)
+            }
+            opened => opened.map(Some),
+        }
     }
 
     fn open(path: PathBuf, kind: Kind) -> Result<Self, OpenError> {
@@ -92,7 +105,7 @@ impl LockFile {
         }
         match self.kind.open(&self.path) {
             Ok((file, identity)) => (self.file, self.identity) = (file, identity),
-            Err(error) if self.kind == Kind::Optional => {
+            Err(error) if self.kind == Kind::Optional && !exists(&self.path) => {
                 log::debug!("lock file {}: {error}; locking the file that was there", self.path.display());
                 return Ok(false);
             }
@@ -137,21 +150,13 @@ fn open_error(path: &Path, error: &io::Error) -> OpenError {
 }
 
 fn open_or_create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).mode(0o660).custom_flags(libc::O_NOFOLLOW);
-    // Without O_CREAT first: with it the kernel may refuse another user's file in a sticky folder (fs.protected_regular).
-    let file = match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => options.create(true).open(path)?,
-        opened => opened?,
-    };
-    // Members of the group must be able to open it whatever this process's umask is. Not what somebody may have put here under
-    // a second name.
-    let metadata = file.metadata()?;
-    let own = metadata.uid() == rustix::process::geteuid().as_raw() && metadata.is_file() && metadata.nlink() == 1;
-    if own && metadata.mode() & 0o777 != 0o660 {
-        file.set_permissions(std::fs::Permissions::from_mode(0o660))?;
-    }
-    Ok(file)
+    let (folder, name) = Folder::containing(path)?;
+    folder.lock_file(name, MODE)
+}
+
+/// Whether there is something at `path`, as far as this process may know.
+fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
 }
 
 /// Files of this process, for [`open_lock_descriptors`]. Atomics, since a fork handler may use nothing else.
@@ -251,14 +256,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_a_second_name_keeps_its_mode() {
+    fn a_lock_file_that_exists_and_can_not_be_opened_is_an_error_and_one_that_can_not_be_created_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let other = dir.path().join("other");
-        std::fs::write(&other, "").unwrap();
-        std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).unwrap();
-        std::fs::hard_link(&other, dir.path().join("bus.lock")).unwrap();
-        let _lock = LockFile::required(dir.path().join("bus.lock")).unwrap();
-        assert_eq!(std::fs::metadata(&other).unwrap().mode() & 0o777, 0o600);
+        let path = dir.path().join("bus.lock");
+        let optional = |path: &Path| LockFile::optional(path.to_owned(), "without it");
+        assert!(optional(&dir.path().join("missing/bus.lock")).unwrap().is_none());
+        std::fs::create_dir(&path).unwrap();
+        assert!(matches!(optional(&path), Err(OpenError::Other(_))));
+        std::fs::remove_dir(&path).unwrap();
+        assert!(optional(&path).unwrap().is_some());
     }
 
     #[test]

@@ -271,7 +271,7 @@ impl Bus {
 /// The node itself, and the files that containers with nodes of their own share.
 fn linux_lock(path: &Path, state_dir: &Path) -> Result<BusLock, OpenError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let shared = LockFile::optional(state_dir.join(format!("{name}.lock")), "locking the bus node only");
+    let shared = LockFile::optional(state_dir.join(format!("{name}.lock")), "locking the bus node only")?;
     let queue = Queue::open(state_dir.join(format!("{name}.queue")));
     Ok(BusLock::new(std::iter::once(LockFile::node(path)?).chain(shared), queue))
 }

@@ -15,6 +15,7 @@ use atecc608::presence::{Held, Presence};
 use atecc608_token::layout::{key_slots, KeySlot};
 use atecc608_token::pin::{is_barred, Scheme};
 use atecc608_token::profile::{self, Contents};
+use atecc608_token::state_dir::{group_id, GROUP, MODE};
 use atecc608_token::store::Store;
 use atecc608_wire::{ConfigZone, Slot, Status};
 
@@ -141,7 +142,9 @@ fn folder(state_dir: &Path, store: &Store, checks: &mut Checks) -> bool {
     if let Some(damage) = store.damage() {
         let remedy = match store.unread() {
             None => format!("mv {0} {0}.damaged", file.display()),
-            Some(ErrorKind::PermissionDenied) => way_in(if chip_folder.exists() { chip_folder } else { state_dir }),
+            Some(ErrorKind::PermissionDenied) => {
+                way_in(if chip_folder.exists() { chip_folder } else { state_dir }, state_dir)
+            }
             Some(_) => format!(
                 "ls -ld {} {}     shows what is there: a folder and a file of its own, and no link, is right",
                 chip_folder.display(),
@@ -156,7 +159,7 @@ fn folder(state_dir: &Path, store: &Store, checks: &mut Checks) -> bool {
         checks.fail(
             LINK,
             format!("{} does not exist", state_dir.display()),
-            format!("sudo install -d -m 2770 -o root -g atecc608 {}", state_dir.display()),
+            format!("sudo install -d -m {MODE:o} -o root -g {GROUP} {}", state_dir.display()),
         );
         return true;
     }
@@ -167,26 +170,51 @@ fn folder(state_dir: &Path, store: &Store, checks: &mut Checks) -> bool {
                 "{} can't be read and written by this user: {errno}; new keys, labels and certificates need it",
                 folder.display()
             ),
-            way_in(folder),
+            way_in(folder, state_dir),
         );
         return true;
     }
-    let state = store.state();
-    checks.ok(LINK, format!("{}, generation {}", file.display(), state.generation));
+    match open_to_others(state_dir) {
+        Some((problem, remedy)) => checks.warn(LINK, problem, remedy),
+        None => checks.ok(LINK, format!("{}, generation {}", file.display(), store.state().generation)),
+    }
     true
 }
 
+/// What is wrong with owner and mode of the folder of all chips, and the remedy.
+fn open_to_others(state_dir: &Path) -> Option<(String, String)> {
+    let metadata = std::fs::metadata(state_dir).ok()?;
+    let shown = state_dir.display();
+    if metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0 {
+        return Some((
+            format!("{shown} is not sticky: members of its group can move each other's folders and lock files away"),
+            format!("sudo chmod {MODE:o} {shown}"),
+        ));
+    }
+    let only_root = metadata.gid() == 0 || metadata.mode() & 0o070 != 0o070;
+    (metadata.uid() == 0 && only_root && group_id(GROUP).is_some()).then(|| {
+        (
+            format!(
+                "{shown} is for root only: members of the group {GROUP} can't use the chip's names and certificates"
+            ),
+            gift(state_dir),
+        )
+    })
+}
+
 /// What lets this user into a folder of the state.
-fn way_in(folder: &Path) -> String {
-    let shown = folder.display();
+fn way_in(folder: &Path, state_dir: &Path) -> String {
     match std::fs::metadata(folder) {
         Ok(metadata) if metadata.gid() != 0 && metadata.mode() & 0o070 == 0o070 => {
-            format!("sudo usermod -aG $(stat -c %G {shown}) $USER, then log in anew")
+            format!("sudo usermod -aG $(stat -c %G {}) $USER, then log in anew", folder.display())
         }
-        _ => format!(
-            "sudo chgrp -R atecc608 {shown} && sudo chmod 2770 {shown}     gives it to the group of the package"
-        ),
+        _ => format!("{}     gives it to the group of the package", gift(state_dir)),
     }
+}
+
+/// The command that gives the folder of all chips to the package's group.
+fn gift(state_dir: &Path) -> String {
+    format!("sudo chgrp -R {GROUP} {0} && sudo chmod -R g+rwX {0} && sudo chmod {MODE:o} {0}", state_dir.display())
 }
 
 /// What the chip refused to tell.

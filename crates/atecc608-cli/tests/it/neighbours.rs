@@ -1,0 +1,177 @@
+//! Root works with a chip while a hostile member of the group, who may write the state folder, puts other things in the place of
+//! what root opens there. Run as two Unix users.
+
+use std::fs;
+use std::os::unix::fs::{chown, symlink, MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::support::kernel::Kernel;
+use crate::support::{stderr, Bench};
+
+/// The group that shares the state folder.
+const GROUP: u32 = 4242;
+/// A member of it.
+const MEMBER: u32 = 4711;
+
+/// Longer than any command takes here, shorter than a pipe without a writer.
+const AT_ONCE: Duration = Duration::from_secs(20);
+
+/// Whether two users can be had; else why not is printed.
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("not tested: only root can run programs of two users");
+    }
+    is_root
+}
+
+/// A provisioned chip whose state folder root has made and given to the group.
+fn bench() -> Bench {
+    let bench = Bench::new();
+    fs::remove_dir(bench.path("state")).unwrap();
+    bench.provision();
+    let given = |name: PathBuf, mode| {
+        chown(&name, None, Some(GROUP)).unwrap();
+        fs::set_permissions(name, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    given(chip_folder(&bench).join("state.toml"), 0o660);
+    given(chip_folder(&bench), 0o2770);
+    given(bench.path("state"), 0o3770);
+    bench
+}
+
+fn chip_folder(bench: &Bench) -> PathBuf {
+    bench.path("state").join(bench.serial())
+}
+
+/// What a member does in a folder. Returns whether it succeeded.
+fn member(folder: &Path, script: &str) -> bool {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).current_dir(folder).uid(MEMBER).gid(GROUP);
+    let output = shell.output().unwrap();
+    println!("{script}: {output:?}");
+    output.status.success()
+}
+
+/// A command that ends soon, whatever is in its way.
+fn at_once(mut command: Command) -> Output {
+    let begun = Instant::now();
+    let output = command.output().unwrap();
+    assert!(begun.elapsed() < AT_ONCE, "{output:?}");
+    output
+}
+
+fn generate(bench: &Bench) -> Output {
+    at_once(bench.command(&["key", "generate", "--slot", "0"]))
+}
+
+/// A folder of root's that nobody else is to change.
+fn private_folder(bench: &Bench) -> PathBuf {
+    let folder = bench.path("roots");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, PermissionsExt::from_mode(0o700)).unwrap();
+    folder
+}
+
+fn assert_untouched(folder: &Path) {
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+    assert_eq!(fs::metadata(folder).unwrap().mode() & 0o7777, 0o700);
+}
+
+#[test]
+fn a_member_can_not_move_the_folder_of_a_chip_away() {
+    if !is_root() {
+        return;
+    }
+    let bench = bench();
+    assert!(!member(&bench.path("state"), &format!("mv {} aside", bench.serial())));
+    assert!(member(&chip_folder(&bench), "touch mine"), "members write in the chip's own folder");
+    assert!(generate(&bench).status.success());
+}
+
+#[test]
+fn root_writes_nothing_through_a_link_in_the_place_of_the_folder_of_a_chip() {
+    if !is_root() {
+        return;
+    }
+    let bench = bench();
+    let target = private_folder(&bench);
+    // The member was there first.
+    fs::remove_dir_all(chip_folder(&bench)).unwrap();
+    assert!(member(&bench.path("state"), &format!("ln -s {} {}", target.display(), bench.serial())));
+    let output = generate(&bench);
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains(&bench.serial()), "{output:?}");
+    assert_untouched(&target);
+}
+
+#[test]
+fn what_is_no_file_of_its_own_in_the_place_of_the_state_is_an_error_at_once_and_nothing_is_changed() {
+    if !is_root() {
+        return;
+    }
+    for script in [
+        "ln -s $TARGET/state.toml state.toml",
+        "ln -s /dev/zero state.toml",
+        "mkfifo state.toml",
+        "mkdir state.toml",
+        "cat state.toml.mine > mine && ln mine state.toml",
+    ] {
+        let bench = bench();
+        let (target, slot) = (private_folder(&bench), bench.image().slot(0).to_vec());
+        let folder = chip_folder(&bench);
+        let file = folder.join("state.toml");
+        assert!(member(&folder, "mv state.toml state.toml.mine"));
+        assert!(member(&folder, &script.replace("$TARGET", &target.display().to_string())));
+        let inode = fs::symlink_metadata(&file).unwrap().ino();
+        let output = generate(&bench);
+        assert!(!output.status.success(), "{script}");
+        assert!(stderr(&output).contains(&file.display().to_string()), "{script}: {output:?}");
+        assert_eq!(fs::symlink_metadata(&file).unwrap().ino(), inode, "{script}");
+        assert_untouched(&target);
+        assert_eq!(bench.image().slot(0), slot, "{script}: no key was generated");
+    }
+}
+
+#[test]
+fn a_link_at_the_name_of_a_temporary_file_is_not_followed() {
+    if !is_root() {
+        return;
+    }
+    let bench = bench();
+    let target = private_folder(&bench);
+    let links = "for name in .state.toml.new .state.toml.new-2; do ln -s $TARGET/file $name; done";
+    assert!(member(&chip_folder(&bench), &links.replace("$TARGET", &target.display().to_string())));
+    assert!(generate(&bench).status.success());
+    assert_untouched(&target);
+}
+
+#[test]
+fn what_is_no_file_in_the_place_of_a_lock_file_is_an_error_at_once() {
+    if !is_root() {
+        return;
+    }
+    let kernel = Kernel::new();
+    let lock = kernel.bench.path("state").join("i2c-1.lock");
+    let info = || at_once(kernel.command(&["info"]));
+    assert!(info().status.success());
+    assert_eq!(fs::metadata(&lock).unwrap().mode() & 0o7777, 0o660);
+    let another = kernel.bench.path("another");
+    fs::write(&another, "").unwrap();
+    for thing in ["link", "pipe", "folder", "second name"] {
+        let _ = fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock));
+        match thing {
+            "link" => symlink(&another, &lock).unwrap(),
+            "pipe" => assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success()),
+            "folder" => fs::create_dir(&lock).unwrap(),
+            _ => fs::hard_link(&another, &lock).unwrap(),
+        }
+        let output = info();
+        assert!(!output.status.success(), "{thing}");
+        assert!(stderr(&output).contains(&format!("lock file {}", lock.display())), "{thing}: {output:?}");
+    }
+    assert_eq!(fs::metadata(&another).unwrap().mode() & 0o7777, 0o644, "not made one for the group");
+}
