@@ -20,6 +20,7 @@ mod fork;
 mod general;
 mod generate;
 mod header;
+mod hearsay;
 mod hostile;
 mod import;
 mod interrupted;

@@ -10,6 +10,7 @@ use super::pin::Scheme;
 use super::profile::{self, Profile};
 use super::state::{SecretKind, StoredSecret};
 use super::store::StateFile;
+use super::trusted::TrustedKeys;
 use crate::config::{CertificateConfig, Config, TokenConfig};
 use atecc608_contents::words;
 use atecc608_wire::config_zone::Model;
@@ -30,6 +31,8 @@ pub(crate) struct Identity {
     pub(crate) secrets: Vec<SecretSlot>,
     /// Where its IO protection key is on the host.
     pub(crate) io_key: KeyFile,
+    /// Where the public keys are that root vouches for.
+    pub(crate) trusted: TrustedKeys,
     /// Where its state is.
     pub(crate) state_file: StateFile,
     /// Whether it is simulated.
@@ -112,6 +115,7 @@ impl Identity {
             profile,
             keys,
             secrets,
+            trusted: TrustedKeys::beside(&io_key),
             io_key,
             simulated,
             scheme,

@@ -10,6 +10,7 @@ use super::layout::KeySlot;
 use super::learn::{self, read_point};
 use super::point::Point;
 use super::token::Token;
+use super::trusted::TrustedKeys;
 use super::turn::Turn;
 use atecc608::latch::Latch;
 use atecc608::presence::Held;
@@ -85,6 +86,14 @@ pub fn read_public_key(token: &Token, key: &KeyName) -> Result<(Slot, Point)> {
         }
         Ok((slot, learn::point_anew(turn, slot)?))
     })
+}
+
+/// Where the public keys of the chip are that root vouches for.
+///
+/// # Errors
+/// Those of the first contact.
+pub fn trusted_keys(token: &Token) -> Result<TrustedKeys> {
+    Ok(token.known(token.deadline())?.identity.trusted.clone())
 }
 
 /// Why a new key can't get into this slot whatever it holds now; none if it can.

@@ -124,4 +124,13 @@ impl KeyFile {
         let stored = atecc608_files::replace(&self.path, &key[..], self.access(FILE_MODE));
         stored.map_err(|error| self.error(format!("can't be stored: {error}")))
     }
+
+    /// Replaces another file in its folder, with the owner and mode of the key's own. Makes the folder.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(crate) fn store_beside(&self, path: &Path, contents: &[u8]) -> std::io::Result<()> {
+        let folder = Folder::make_all(path.parent().unwrap_or(Path::new("/")), self.access(FOLDER_MODE))?;
+        folder.replace(path.file_name().unwrap_or_default(), contents, self.access(FILE_MODE)).map(drop)
+    }
 }

@@ -16,7 +16,7 @@
 //!
 //! 1. `token`, the list of all operations and which half each needs.
 //! 2. `snapshot`, `identity` (which chip it is), `state` and `store` (the state folder), `state_dir`, `state_access`.
-//! 3. `turn`, `learn` (asking about keys), `latch`, `intents` (what was begun and not committed), `io_protection`.
+//! 3. `turn`, `learn` (asking about keys), `latch`, `intents` (what was begun and not committed), `io_protection`, `trusted` (public keys that root vouches for).
 //! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `modify`;
 //!    `certificates`.
 //! 5. Keys: `keygen`, `import`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
@@ -45,6 +45,7 @@ pub mod state;
 pub mod state_dir;
 pub mod store;
 pub mod template;
+pub mod trusted;
 
 mod access;
 mod certificates;

@@ -197,12 +197,63 @@ fn sign_once(turn: &mut Turn<'_>, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 
     turn.converse_with_key(slot, |awake| awake.sign_digest(slot, digest))
 }
 
-/// The point of the public key that the handle names, if its CKA_VERIFY and CKA_ALLOWED_MECHANISMS allow this use.
-fn verification_key(token: &Token, key: ObjectHandle, mechanism: CK_MECHANISM_TYPE) -> Result<Point> {
-    match token.key_object(key)? {
-        ObjectKey::PublicKey(_) | ObjectKey::Session(_) => {}
-        _ => return Err(Error::KeyTypeInconsistent("the handle names no public key".into())),
+/// A public key that verifies.
+pub enum VerificationKey {
+    /// The caller gave it.
+    Given(Point),
+    /// It is that of a key in the chip, proven when a signature is checked.
+    OfChip(Arc<Token>, KeyRef),
+}
+
+impl VerificationKey {
+    fn point(self, deadline: Deadline) -> Result<Point> {
+        match self {
+            Self::Given(point) => Ok(point),
+            Self::OfChip(token, key) => proven_point(&token, key, deadline),
+        }
     }
+}
+
+/// The public key that a handle names, proven: read from the chip in this process, or vouched for by root. What the state folder
+/// says alone, any member of its group may have written.
+///
+/// # Errors
+/// As [`learn::same_point_anew`]; [`Error::UserNotLoggedIn`] if the chip shows the key only after a login.
+fn proven_point(token: &Token, key: KeyRef, deadline: Deadline) -> Result<Point> {
+    let slot = key.slot;
+    let known = token.known(deadline)?;
+    if known.is_there(key) {
+        if let Some(point) = known.checked_point(slot) {
+            return Ok(point);
+        }
+        let trusted = known.identity.trusted.point(slot).unwrap_or_else(|error| {
+            log::warn!("{error}");
+            None
+        });
+        if let Some(point) = trusted.filter(|point| known.known_point(slot) == Some(*point)) {
+            return Ok(point);
+        }
+    }
+    if known.is_out_of_reach(slot) {
+        log::warn!(
+            "slot {slot}: nothing proves the public key that the state folder has, and the chip shows it only after a login: log in, \
+             or run `atecc608 trust` as root once"
+        );
+        return Err(Error::UserNotLoggedIn);
+    }
+    token.turn(deadline, |turn| {
+        turn.check_key(key)?;
+        learn::same_point_anew(turn, slot)
+    })
+}
+
+/// The public key that the handle names, if its CKA_VERIFY and CKA_ALLOWED_MECHANISMS allow this use.
+fn verification_key(token: &Arc<Token>, key: ObjectHandle, mechanism: CK_MECHANISM_TYPE) -> Result<VerificationKey> {
+    let in_chip = match token.key_object(key)? {
+        ObjectKey::PublicKey(in_chip) => Some(in_chip),
+        ObjectKey::Session(_) => None,
+        _ => return Err(Error::KeyTypeInconsistent("the handle names no public key".into())),
+    };
     let deadline = token.deadline();
     let attribute = |attribute| token.attribute(key, attribute, deadline);
     let point = attribute(CKA_EC_POINT).ok().and_then(|point| Point::from_caller(&point));
@@ -213,7 +264,10 @@ fn verification_key(token: &Token, key: ObjectHandle, mechanism: CK_MECHANISM_TY
     }
     let allowed = read(CKA_ALLOWED_MECHANISMS)?.mechanisms(CKA_ALLOWED_MECHANISMS)?;
     match allowed.unwrap_or_default().contains(&mechanism) {
-        true => Ok(point),
+        true => Ok(match in_chip {
+            Some(key) => VerificationKey::OfChip(token.clone(), key),
+            None => VerificationKey::Given(point),
+        }),
         false => Err(Error::MechanismInvalid(mechanism)),
     }
 }
@@ -224,7 +278,7 @@ pub enum VerifyOperation {
     /// ECDSA with a public key.
     Ecdsa {
         /// The key.
-        point: Point,
+        key: VerificationKey,
         /// What was signed.
         message: Message,
     },
@@ -244,7 +298,7 @@ impl VerifyOperation {
             return MacOperation::new(token, mechanism, secret).map(Self::Mac);
         }
         let message = Message::new(mechanism)?;
-        Ok(Self::Ecdsa { point: verification_key(token, key, mechanism.mechanism)?, message })
+        Ok(Self::Ecdsa { key: verification_key(token, key, mechanism.mechanism)?, message })
     }
 
     /// Takes more of the data.
@@ -258,15 +312,18 @@ impl VerifyOperation {
         }
     }
 
-    /// Checks a signature r ‖ s, or a code.
+    /// Checks a signature r ‖ s, or a code. The chip is asked for its public key where nothing proves that yet, once in a process.
     ///
     /// # Errors
-    /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], [`Error::DataLenRange`].
+    /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], [`Error::DataLenRange`]; of a key in the chip
+    /// [`Error::KeyHandleInvalid`] if it is another by now, [`Error::UserNotLoggedIn`] if the chip shows it only after a login;
+    /// those of a turn.
     pub fn finish(self, deadline: &mut Deadline, signature: &[u8]) -> Result<()> {
         match self {
-            Self::Ecdsa { point, message } => {
+            Self::Ecdsa { key, message } => {
                 let signature = signature.try_into().map_err(|_| Error::signature_len(signature.len(), ECDSA_LEN))?;
-                point.verify(&message.finish()?, signature)
+                let digest = message.finish()?;
+                key.point(*deadline)?.verify(&digest, signature)
             }
             Self::Mac(mac) => mac.verify(deadline, signature),
         }

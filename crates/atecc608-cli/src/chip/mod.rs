@@ -18,6 +18,7 @@ mod recovery_code;
 mod scan;
 mod selftest;
 mod stage;
+mod trust;
 
 use clap::Subcommand;
 
@@ -53,6 +54,8 @@ pub enum Command {
     /// Private keys in the chip: generate, import, list, destroy
     #[command(subcommand)]
     Key(key::Command),
+    /// As root: read the public keys from the chip and store them where only root writes, so that they are proven to everybody
+    Trust(trust::Arguments),
     /// The persistent latch, which keys may depend on: show, set, clear
     #[command(subcommand)]
     Latch(latch::Command),
@@ -89,6 +92,7 @@ pub fn run(selection: &Selection, command: Command, json: bool) -> Result<Output
         Command::Pair(arguments) => pair::run(selection, &arguments),
         Command::ImportConfig(arguments) => import_config::run(&arguments),
         Command::Key(command) => key::run(selection, &command),
+        Command::Trust(arguments) => trust::run(selection, &arguments),
         Command::Latch(command) => latch::run(selection, &command),
         Command::Csr(arguments) => csr::run(selection, &arguments),
         Command::Cert(command) => cert::run(selection, &command),

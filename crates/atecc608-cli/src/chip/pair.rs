@@ -5,9 +5,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::chip::config::findings::finding;
+use crate::chip_keys::ChipKeys;
 use crate::error::{Error, Result};
 use crate::output::check::{self, Check, Remedies, Verdict};
-use crate::output::Output;
+use crate::output::{note, Output};
 use crate::target::{Selection, Target};
 use atecc608::secrets::SharedSecret;
 use atecc608_token::io_key::IoKey;
@@ -89,6 +90,10 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         }
     };
     drop(guard);
+    // Whoever may write this host's key vouches for the chip's public keys.
+    if let Err(error) = ChipKeys::of(&target).trust_all() {
+        note(&error.to_string());
+    }
     let path = file.path().display().to_string();
     let proven = format!("the chip has proved that it has the one in {path}: ECDH results now cross the bus encrypted");
     let replaceable = "it can be written in clear, so this keeps out listeners only: whoever can write to the bus can replace the key";

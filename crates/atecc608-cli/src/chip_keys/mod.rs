@@ -4,6 +4,7 @@
 mod arguments;
 mod between_locks;
 mod key;
+mod trust;
 pub mod uri;
 
 use std::sync::Arc;
@@ -63,11 +64,12 @@ impl ChipKeys {
 
     fn open_as(selection: &Selection, token_of: fn(&Config, &TokenConfig) -> Token) -> Result<Self> {
         let target = selection.target()?;
-        let place = target.place();
-        let Target { config, token, chip, .. } = target;
-        // Its bus must be free for the token's own.
-        drop(chip);
-        Ok(Self::new(Arc::new(token_of(&config, &token)), place))
+        Ok(Self::new(Arc::new(token_of(&target.config, &target.token)), target.place()))
+    }
+
+    /// Those of the chip of a target, which holds no lock.
+    pub fn of(target: &Target) -> Self {
+        Self::new(Arc::new(Token::new(&target.config, &target.token)), target.place())
     }
 
     /// The same, and logged in where the chip has a PIN: with the file's, or asked for at the terminal.
@@ -135,7 +137,7 @@ impl ChipKeys {
         let mechanism = Mechanism { mechanism: CKM_EC_KEY_PAIR_GEN, parameter: Parameter::None };
         let made = self.token.generate_key_pair(SESSION, &mechanism, &public, &private);
         let (_, handle) = made.map_err(|error| self.failed(error))?;
-        self.key_of(handle)
+        self.made(self.key_of(handle)?)
     }
 
     /// Writes a private key from outside into the chip: `scalar` is its number, big-endian.
@@ -153,7 +155,13 @@ impl ChipKeys {
         private.set(CKA_VALUE, Zeroizing::new(scalar.to_vec()));
         name_it(&mut private, names);
         let handle = self.token.create_object(SESSION, &private).map_err(|error| self.failed(error))?;
-        self.key_of(handle)
+        self.made(self.key_of(handle)?)
+    }
+
+    /// A key that has just been generated or imported.
+    fn made(&self, key: ChipKey) -> Result<ChipKey> {
+        self.vouch(key.slot, Some(key.point))?;
+        Ok(key)
     }
 
     /// A key that is there; its public key is read from the chip.
@@ -197,7 +205,8 @@ impl ChipKeys {
     /// # Errors
     /// [`Error::Refused`] if the slot keeps its key for good; those of chip and state folder.
     pub fn destroy(&self, key: &ChipKey) -> Result<()> {
-        self.token.destroy_object(SESSION, key.handle).map_err(|error| self.failed(error))
+        self.token.destroy_object(SESSION, key.handle).map_err(|error| self.failed(error))?;
+        self.vouch(key.slot, None)
     }
 
     /// The certificates that the token shows, in its order.

@@ -29,5 +29,6 @@ mod scan;
 mod sold;
 mod support;
 mod terminal;
+mod trust;
 mod ways_on;
 mod x509_hostile;

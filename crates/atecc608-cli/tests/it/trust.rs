@@ -1,0 +1,99 @@
+//! `atecc608 trust`, and what root's other commands keep of public keys where only root writes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use atecc608_sim::{Order, Profile};
+use serde_json::Value;
+
+use crate::support::{output_of_copy, stderr, stdout, Bench, TOOL};
+
+fn trusted(bench: &Bench) -> Vec<String> {
+    let text = fs::read_to_string(bench.key_file().with_file_name(format!("{}.public", bench.serial()))).unwrap();
+    text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// As OpenSSL reads the public key.
+fn openssl_point(pem: &Value) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("key.pem"), folder.path().join("key.der"));
+    fs::write(&file, pem.as_str().unwrap()).unwrap();
+    let mut openssl = Command::new("openssl");
+    openssl.args(["pkey", "-pubin", "-outform", "DER", "-in"]).arg(&file).arg("-out").arg(&out);
+    assert!(openssl.status().unwrap().success());
+    let der = fs::read(out).unwrap();
+    base16ct::lower::encode_string(&der[der.len() - 65..])
+}
+
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("not tested: what root alone does");
+    }
+    is_root
+}
+
+#[test]
+fn roots_key_commands_keep_the_public_keys_where_only_root_writes() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.provision();
+    let one = bench.json(&["key", "generate", "--slot", "0"]);
+    let two = bench.json(&["key", "generate", "--slot", "2"]);
+    let lines = |keys: &[(u8, &Value)]| -> Vec<String> {
+        keys.iter().map(|(slot, key)| format!("{slot} {}", openssl_point(&key["public_key"]))).collect()
+    };
+    assert_eq!(trusted(&bench), lines(&[(0, &one), (2, &two)]));
+    assert!(bench.run(&["key", "destroy", "--slot", "0", "--yes"]).status.success());
+    assert_eq!(trusted(&bench), lines(&[(2, &two)]));
+}
+
+#[test]
+fn trust_stores_what_the_chip_shows_and_forgets_what_it_does_not() {
+    let bench = Bench::new();
+    bench.provision();
+    let key = bench.json(&["key", "generate", "--slot", "0"]);
+    let file = bench.key_file().with_file_name(format!("{}.public", bench.serial()));
+    fs::write(&file, format!("3 {}\n", openssl_point(&key["public_key"]))).unwrap();
+    let report = bench.json(&["trust"]);
+    assert_eq!(report["serial_number"], bench.serial());
+    assert_eq!(report["keys"][0]["slot"], 0);
+    assert_eq!(report["keys"][0]["public_key"], key["public_key"]);
+    assert_eq!(report["file"], file.display().to_string());
+    assert_eq!(trusted(&bench), [format!("0 {}", openssl_point(&key["public_key"]))]);
+    assert!(stdout(&bench.run(&["trust"])).contains("slot  0  \"device\""));
+}
+
+#[test]
+fn pairing_keeps_the_public_keys_of_a_chip_as_sold() {
+    let bench = Bench::with_config(|dir| format!("bus = \"sim:{}\"\naddress = 0x35\n", dir.join("chip").display()));
+    Order::of(Profile::TngTls).make().unwrap().image.save(&bench.chip_file()).unwrap();
+    assert_eq!(bench.json(&["pair"])["result"], "paired");
+    let public = bench.json(&["key", "public", "--slot", "0"]);
+    assert!(trusted(&bench).contains(&format!("0 {}", openssl_point(&public["public_key"]))));
+}
+
+#[test]
+fn a_member_of_the_group_can_not_vouch_for_keys() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.provision();
+    assert!(bench.run(&["key", "generate", "--slot", "0"]).status.success());
+    let before = trusted(&bench);
+    for (name, mode) in [("", 0o755), ("state", 0o777), ("keys", 0o755), ("chip", 0o666), ("chip.lock", 0o666)] {
+        fs::set_permissions(bench.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::copy(TOOL, bench.path("atecc608")).unwrap();
+    let mut member = Command::new(bench.path("atecc608"));
+    member.arg("trust").env("ATECC608_PKCS11_CONF", bench.path("config.toml")).uid(65534).gid(65534);
+    let output = output_of_copy(&mut member);
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("only root writes there: run this with sudo"), "{output:?}");
+    assert_eq!(trusted(&bench), before);
+}
