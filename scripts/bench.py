@@ -112,7 +112,7 @@ def stock_tools():
     folder = os.path.join(os.environ["STATE_DIR"], os.listdir(os.environ["STATE_DIR"])[0])
     os.rename(folder, folder + ".aside")
     tool(*list_all)
-    row("p11tool --list-all, the very first time", 10, 160)
+    row("p11tool --list-all, the very first time", 11, 165)
     shutil.rmtree(folder)
     os.rename(folder + ".aside", folder)
     key = f"pkcs11:token={TOKEN};object={KEY};type=private"
@@ -139,7 +139,7 @@ def trust_and_go():
             list_all = ("p11tool", "--provider", MODULE, "--list-all", "pkcs11:token=trust")
             counted()
             tool(*list_all, **own)
-            row("p11tool --list-all, Trust&GO, the very first time", 24, 670)
+            row("p11tool --list-all, Trust&GO, the very first time", 28, 690)
             tool(*list_all, **own)
             row("p11tool --list-all, Trust&GO, warm", 10, 50)
         finally:

@@ -217,7 +217,7 @@ fn key_row(cause: &token::Error, own: [Row; 3]) -> Row {
 fn chip_row(error: &chip::Error) -> Row {
     use chip::Error;
     match error {
-        Error::NotAnswering { .. } => row!(CKR_DEVICE_REMOVED, Error),
+        Error::NotAnswering(_) | Error::AnotherChip { .. } => row!(CKR_DEVICE_REMOVED, Error),
         Error::NotAuthorised { .. } => row!(CKR_USER_NOT_LOGGED_IN, Info),
         Error::KeyNotTold { .. } | Error::PublicKeyNotTold(_) => row!(CKR_ACTION_PROHIBITED, Warn),
         Error::WakeResponse { .. }

@@ -119,8 +119,8 @@ fn an_import_that_was_killed_is_resolved_both_ways() {
     for executed in [false, true] {
         let (module, bus, _) = with_io_key();
         module.finalize().unwrap();
-        // The key is read back after it.
-        kill_in(&module, &bus, "import a", (Opcode::PRIV_WRITE, 1), executed);
+        // The key is read back after it, beside the serial number.
+        kill_in(&module, &bus, "import a", (Opcode::PRIV_WRITE, 2), executed);
         assert_eq!(point_in(&bus, 4).is_some(), executed);
         let session = module.start();
         let found = module.find_labelled(session, CKO_PRIVATE_KEY, "a");

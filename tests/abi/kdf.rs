@@ -140,7 +140,8 @@ fn commands_of_an_expansion(module: &Module, bus: &SimBus, session: Session, key
 fn without_the_io_protection_key_or_with_a_kdf_that_is_none_the_result_is_right_and_in_clear() {
     let (module, bus, session) = with_io_key();
     let key = module.create_object(session, &given(true, CKK_GENERIC_SECRET, b"secret")).unwrap();
-    bus.set_faults("status@3:0F".parse().unwrap());
+    // Twice the serial number, Nonce and CheckMac before it.
+    bus.set_faults("status@5:0F".parse().unwrap());
     let commands = commands_of_an_expansion(&module, &bus, session, key);
     assert_eq!((commands.get("KDF"), commands.get("SHA")), (Some(&1), Some(&2)));
     module.assert_logged(&["KDF", "crosses the bus in clear"]);

@@ -45,6 +45,7 @@ mod slot_8;
 mod slot_events;
 mod sold;
 mod state;
+mod swapped;
 mod symbols;
 mod threads;
 mod token;

@@ -213,6 +213,8 @@ impl Target {
         let zone = self.converse(|awake| awake.read_config())?;
         self.chip.apply_timing(&zone);
         if self.identified.is_none() {
+            // The whole command is about this one.
+            self.chip.expect(Some(zone.serial_number()));
             self.identified = Some(self.converse(|awake| awake.identify(&zone))?);
         }
         Ok(zone)

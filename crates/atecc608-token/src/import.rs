@@ -127,7 +127,6 @@ pub(super) fn import(turn: &mut Turn<'_>, request: ImportRequest) -> Result<Slot
     let label = settled_label(turn, slot, request.label.clone())?;
     let (key_slot, key) = transport_key(turn, slot, turn.known().zone().slot_config(slot).write_key())?;
     let write_key = SharedSecret { slot: key_slot, value: &key };
-    turn.confirm_chip()?;
     write(turn, Some(&write_key), slot, before, ImportRequest { label, ..request })?;
     Ok(slot)
 }
@@ -150,7 +149,6 @@ pub(super) fn import_between_locks(
         return Err(between_locks::occupied(slot));
     }
     let label = settled_label(turn, slot, request.label.clone())?;
-    turn.confirm_chip()?;
     write(turn, None, slot, before, ImportRequest { label, ..request })
 }
 

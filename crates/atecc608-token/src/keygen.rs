@@ -205,7 +205,6 @@ pub(super) fn before_new_key(turn: &mut Turn<'_>, slot: Slot) -> Result<Before> 
 
 /// GenKey between an intent that is on disk before and a commit after: whoever comes later can tell what happened.
 fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, create: Create<'_>) -> Result<()> {
-    turn.confirm_chip()?;
     let earlier = begin_intent(turn, slot, &intent)?;
     let generated = create(turn.chip, slot, before);
     if let Err(error) = &generated {

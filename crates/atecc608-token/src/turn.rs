@@ -255,6 +255,7 @@ impl ChipSide {
     }
 
     fn identify(&mut self, token: &Token) -> Result<Arc<Known>> {
+        self.chip.as_mut().ok_or_else(no_chip)?.expect(None);
         let read = self.converse(|awake| {
             let zone = awake.read_config()?;
             let model = awake.identify(&zone)?.model;
@@ -294,6 +295,7 @@ impl ChipSide {
         else {
             return Err(no_chip());
         };
+        chip.expect(Some(known.zone().serial_number()));
         chip.set_gate(known.identity.scheme.map(|scheme| Gate {
             serial: known.zone().serial_number(),
             key: scheme.authorisation,
@@ -408,22 +410,6 @@ impl Turn<'_> {
             return Ok(());
         }
         Err(Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot).into()))
-    }
-
-    /// Checks that the chip that answers is the one that is known, before something in it is changed for good: one Read.
-    ///
-    /// # Errors
-    /// [`Error::TokenNotPresent`] if another one answers.
-    pub(crate) fn confirm_chip(&mut self) -> Result<()> {
-        let seen = self.converse(|awake| awake.read_identity())?;
-        let zone = self.notes.known.zone();
-        if seen[..13] == zone.as_bytes()[..13] {
-            return Ok(());
-        }
-        let serial = zone.serial_number();
-        Err(Error::TokenNotPresent(
-            format!("another chip answers where {serial} was: nothing was changed in it").into(),
-        ))
     }
 }
 

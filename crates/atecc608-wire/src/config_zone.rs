@@ -73,6 +73,14 @@ impl fmt::Display for Model {
 }
 
 impl SerialNumber {
+    /// Returns the serial number in the first 32 bytes of a configuration zone (bytes 0 to 3 and 8 to 12).
+    pub fn in_identity(identity: &[u8; 32]) -> Self {
+        let mut serial = [0; 9];
+        serial[..4].copy_from_slice(&identity[..4]);
+        serial[4..].copy_from_slice(&identity[8..13]);
+        Self(serial)
+    }
+
     /// SN\[8\] ‖ SN\[0..1\], the part that most messages carry.
     pub(crate) fn message_part(&self) -> [u8; 3] {
         [self.0[8], self.0[0], self.0[1]]
@@ -166,10 +174,9 @@ impl ConfigZone {
 
     /// The serial number: Config\[0..4\] ‖ Config\[8..13\].
     pub fn serial_number(&self) -> SerialNumber {
-        let mut serial = [0; 9];
-        serial[..4].copy_from_slice(&self.0[..4]);
-        serial[4..].copy_from_slice(&self.0[8..13]);
-        SerialNumber(serial)
+        let mut identity = [0; 32];
+        identity.copy_from_slice(&self.0[..32]);
+        SerialNumber::in_identity(&identity)
     }
 
     /// RevNum, Config\[4..8\]: 4 bytes that need not be those of Info(Revision), which alone says what the chip is

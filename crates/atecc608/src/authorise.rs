@@ -73,15 +73,22 @@ impl<P: Transport> Chip<P> {
 }
 
 impl<P: Transport> Awake<'_, P> {
-    /// Authorises the conversation if the gate guards the slot and that was not done yet. Uses TempKey up.
+    /// What comes before each use of a slot's contents whose result nobody can check: [`Awake::confirm`], and the authorisation
+    /// where the gate guards the slot. Uses TempKey up.
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::NotAuthorised`] if the gate has no secret, or the chip refuses it.
+    /// As [`Awake::confirm`]; [`Error::NotAuthorised`] if the gate has no secret, or the chip refuses it.
     pub fn before_use(&mut self, slot: Slot) -> Result<()> {
+        self.confirm()?;
+        self.authorise(slot)
+    }
+
+    /// Authorises the conversation if the gate guards the slot and that was not done yet.
+    pub(super) fn authorise(&mut self, slot: Slot) -> Result<()> {
         let Some(gate) = self.gate_of(slot).filter(|_| !self.is_authorised()) else { return Ok(()) };
         let secret = gate.secret.as_ref().ok_or(Error::NotAuthorised { slot, refused: false })?;
         let (serial, key, value) = (gate.serial, gate.key, Zeroizing::new(*secret.value()));
-        if self.proves(&serial, &SharedSecret { slot: key, value: &value })? {
+        if self.check_mac(&serial, &SharedSecret { slot: key, value: &value })? {
             self.set_authorised();
             Ok(())
         } else {

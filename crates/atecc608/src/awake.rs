@@ -10,6 +10,7 @@ use super::authorise::Gate;
 use super::exchange::exchange;
 use super::transport::{Fault, Transport};
 use super::{Chip, Error, Result};
+use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
 use atecc608_wire::{frame, Command, CommandPacket, Opcode, Slot, Status, WAKE_RESPONSE};
 
@@ -34,13 +35,15 @@ pub struct Awake<'c, P: Transport> {
     holds_state: bool,
     /// CheckMac has authorised the use of the slots that ask for it.
     authorised: bool,
+    /// The chip has told the serial number that is expected.
+    confirmed: bool,
 }
 
 impl<'c, P: Transport> Awake<'c, P> {
     /// Begins a conversation.
     pub(super) fn wake(chip: &'c mut Chip<P>) -> Result<Self> {
         let woken_at = sleep_and_wake(chip)?;
-        Ok(Self { chip, woken_at, holds_state: false, authorised: false })
+        Ok(Self { chip, woken_at, holds_state: false, authorised: false, confirmed: false })
     }
 
     /// Executes a command and decodes its reply. Waits for the command's typical execution time, then polls every millisecond.
@@ -77,6 +80,26 @@ impl<'c, P: Transport> Awake<'c, P> {
         }
         self.chip.stuck = matches!(result, Err(Error::Timeout { .. }));
         result
+    }
+
+    /// Checks that the chip is the one that is expected ([`Chip::expect`]), before anything that another chip in its place must not
+    /// do: one Read, once in a conversation.
+    ///
+    /// # Errors
+    /// As [`Awake::execute`]; [`Error::AnotherChip`].
+    pub fn confirm(&mut self) -> Result<()> {
+        let Some(expected) = self.chip.expected.filter(|_| !self.confirmed) else { return Ok(()) };
+        let found = SerialNumber::in_identity(&self.read_identity()?);
+        self.note_serial(found);
+        match self.confirmed {
+            true => Ok(()),
+            false => Err(Error::AnotherChip { expected, found }),
+        }
+    }
+
+    /// The chip has told its serial number.
+    pub(super) fn note_serial(&mut self, serial: SerialNumber) {
+        self.confirmed = self.chip.expected == Some(serial);
     }
 
     /// Fills `bytes` with the host's random numbers.

@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::fmt;
 use core::ops::Deref;
 
+use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{FrameError, Opcode, ResponseError, Status};
 
 /// Result of talking to a chip.
@@ -64,6 +65,14 @@ pub enum Error {
     /// The chip reports a failed self-test at wake.
     #[error("the chip reports a failed self-test (07): it does nothing else until it passes")]
     SelfTestFailed,
+    /// Another chip is where one was expected ([`Chip::expect`](crate::Chip::expect)). Nothing was used or changed in it.
+    #[error("another chip is in the place of {expected}: {found}")]
+    AnotherChip {
+        /// The serial number that was expected.
+        expected: SerialNumber,
+        /// The one that was read.
+        found: SerialNumber,
+    },
     /// The bus itself failed. The text is the transport's ([`Fault::Failed`](crate::transport::Fault::Failed)).
     #[error("{0}")]
     Bus(Text),
@@ -148,6 +157,7 @@ impl Error {
                 Status::WATCHDOG_EXPIRING | Status::AFTER_WAKE | Status::CRC_ERROR | Status::HEALTH_TEST_ERROR
             ),
             Error::NotAnswering(_)
+            | Error::AnotherChip { .. }
             | Error::SelfTestFailed
             | Error::Uncertain { .. }
             | Error::HostRandom(_)
@@ -175,9 +185,9 @@ impl Error {
         )
     }
 
-    /// Whether the chip is not there at all.
+    /// Whether the chip is not there: nothing responds, or another chip.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Error::NotAnswering(_))
+        matches!(self, Error::NotAnswering(_) | Error::AnotherChip { .. })
     }
 
     /// Returns the status with which the chip refused this one command. None if there is no answer, or one about the bus or

@@ -55,6 +55,7 @@ impl<P: Transport> Chip<P> {
         set: bool,
     ) -> Result<LatchChange> {
         self.converse(|awake| {
+            awake.confirm()?;
             if let Some(secret) = secret {
                 if !awake.proves(serial, secret)? {
                     return Ok(LatchChange::WrongSecret);

@@ -71,6 +71,7 @@ pub use transport::Transport;
 
 pub use atecc608_wire as wire;
 
+use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::ConfigZone;
 
@@ -89,6 +90,8 @@ pub struct Chip<P> {
     /// A command did not end in time: the chip may be stuck until its watchdog bites.
     stuck: bool,
     gate: Option<authorise::Gate>,
+    /// Which chip this has to be.
+    expected: Option<SerialNumber>,
 }
 
 impl<P: Transport> Chip<P> {
@@ -104,12 +107,19 @@ impl<P: Transport> Chip<P> {
             wake_delay: Duration::from_micros(timing::WAKE_HIGH_US),
             stuck: false,
             gate: None,
+            expected: None,
         }
     }
 
     /// Returns the transport.
     pub fn transport_mut(&mut self) -> &mut P {
         &mut self.transport
+    }
+
+    /// Sets which chip this has to be; `None`: any. Conversations that use or change what a slot holds, but signatures, then read the
+    /// serial number first, once each ([`Awake::confirm`]).
+    pub fn expect(&mut self, serial: Option<SerialNumber>) {
+        self.expected = serial;
     }
 
     /// Sets the chip's execution times (clock divider) and the wait after a wake (1.5 ms, or 20 ms with a power-on self-test) to

@@ -30,7 +30,9 @@ impl<P: Transport> Awake<'_, P> {
             let address = Address::block(block as u8, 0);
             chunk.copy_from_slice(&self.execute(&Read { zone: Zone::Config, address, block: true })?);
         }
-        Ok(ConfigZone::new(bytes))
+        let zone = ConfigZone::new(bytes);
+        self.note_serial(zone.serial_number());
+        Ok(zone)
     }
 
     /// Asks what the chip is: one Info(Revision), the only thing that says it (AN3539, section 1.2.4). If the chip refuses to
@@ -104,7 +106,8 @@ impl<P: Transport> Awake<'_, P> {
             self.random()?;
         }
         self.execute(&Nonce::digest(digest))?;
-        self.before_use(slot)?;
+        // Whoever signs verifies the signature: the chip's identity is not asked for.
+        self.authorise(slot)?;
         let sign = Sign::External { source: DigestSource::MessageDigestBuffer, slot };
         match self.execute(&sign) {
             // The digest buffer outlives a fault of the ECC engine.
@@ -224,7 +227,11 @@ impl<P: Transport> Chip<P> {
         let before = self.converse(|awake| awake.execute(&read))?;
         let mut tries = 1;
         loop {
-            let (opcode, cause) = match self.converse(|awake| awake.execute(&Counter { number, increment: true })) {
+            let increment = |awake: &mut Awake<'_, P>| {
+                awake.confirm()?;
+                awake.execute(&Counter { number, increment: true })
+            };
+            let (opcode, cause) = match self.converse(increment) {
                 Err(Error::Uncertain { opcode, cause }) => (opcode, cause),
                 other => return other,
             };

@@ -104,7 +104,11 @@ impl<P: Transport> Chip<P> {
     /// Sends a Lock at most once; when its reply is lost, the lock bytes decide.
     fn lock(&mut self, lock: Lock, locked: impl Fn(&ConfigZone) -> bool) -> Result<()> {
         for _ in 0..2 {
-            match self.converse(|awake| awake.execute(&lock)) {
+            let sent = self.converse(|awake| {
+                awake.confirm()?;
+                awake.execute(&lock)
+            });
+            match sent {
                 Err(Error::Uncertain { .. }) if locked(&self.converse(|awake| awake.read_config())?) => return Ok(()),
                 Err(Error::Uncertain { .. }) => {}
                 other => return other,
@@ -120,6 +124,7 @@ impl<P: Transport> Chip<P> {
     /// As [`Chip::converse`].
     pub fn write_slot(&mut self, slot: Slot, bytes: &[u8]) -> Result<()> {
         self.converse(|awake| {
+            awake.confirm()?;
             for (block, chunk) in bytes.chunks(32).enumerate() {
                 let mut data = [0; 32];
                 data[..chunk.len()].copy_from_slice(chunk);
@@ -135,6 +140,7 @@ impl<P: Transport> Chip<P> {
     /// As [`Chip::converse`].
     pub fn write_otp(&mut self, bytes: &[u8; 64]) -> Result<()> {
         self.converse(|awake| {
+            awake.confirm()?;
             for (block, chunk) in bytes.chunks_exact(32).enumerate() {
                 let mut data = [0; 32];
                 data.copy_from_slice(chunk);

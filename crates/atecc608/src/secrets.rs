@@ -120,12 +120,18 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// Returns whether the chip holds this secret, by a fresh nonce: Nonce (random), CheckMac (mode 01; fact sheet section 3.2).
+    /// Returns whether the chip holds this secret, by a fresh nonce: [`Awake::confirm`], Nonce (random), CheckMac (mode 01; fact sheet section 3.2).
     /// If so, the slots that name this one as their AuthKey are authorised until the conversation ends.
     ///
     /// # Errors
     /// As [`Awake::execute`]; [`Error::Status`] with 0F if the slot's rules forbid it.
     pub fn proves(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<bool> {
+        self.confirm()?;
+        self.check_mac(serial, secret)
+    }
+
+    /// As [`Awake::proves`], of whatever chip it is.
+    pub(super) fn check_mac(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<bool> {
         let nonce = self.random_nonce()?;
         let mut check = CheckMac {
             slot: secret.slot,
@@ -326,6 +332,7 @@ impl<P: Transport> Chip<P> {
         for _ in 0..WRITES {
             let mut new = Zeroizing::new([0; 32]);
             let outcome = self.converse_once(|awake| {
+                awake.confirm()?;
                 let nonce = awake.random_nonce()?;
                 let mut derive = DeriveKey { target: slot, source_fixed: false, mac: None };
                 new = messages::derive_key(old.value, &nonce, &derive, serial);

@@ -115,7 +115,6 @@ pub(crate) fn hold(turn: &mut Turn<'_>, object: &StoredObject) -> Result<Option<
         log::info!("chip {serial}: a certificate does not fit into slot 8: it is kept in the state folder");
         return Ok(None);
     };
-    turn.confirm_chip()?;
     match contents(turn)? {
         Contents::Nothing => {}
         _ => {
@@ -124,6 +123,7 @@ pub(crate) fn hold(turn: &mut Turn<'_>, object: &StoredObject) -> Result<Option<
         }
     }
     turn.converse(|awake| {
+        awake.confirm()?;
         awake.execute(&block(0, [0; 32]))?;
         for number in (1..SLOT.blocks()).chain([0]) {
             let mut data = [0; 32];
@@ -147,8 +147,10 @@ pub(crate) fn release(turn: &mut Turn<'_>, unique_id: &str) -> Result<bool> {
     if unique_id != held_id(&turn.known()) {
         return Ok(false);
     }
-    turn.confirm_chip()?;
-    turn.converse(|awake| awake.execute(&block(0, [0; 32])))?;
+    turn.converse(|awake| {
+        awake.confirm()?;
+        awake.execute(&block(0, [0; 32]))
+    })?;
     slot_changed(turn)?;
     Ok(true)
 }

@@ -36,7 +36,6 @@ pub(crate) fn init_pin(token: &Token, pin: Option<&[u8]>) -> Result<()> {
         let officer = token.login.secret_of(&token.board, Who::Officer).ok_or(Error::UserNotLoggedIn)?;
         let secret = fresh_secret(turn)?;
         let blob = stretched.seal(&secret);
-        turn.confirm_chip()?;
         turn.change_state(|state| {
             state.pins.push(blob.clone());
             let surplus = state.pins.len().saturating_sub(MAX_BLOBS);
@@ -79,7 +78,6 @@ fn set_code(token: &Token, deadline: Deadline, scheme: Scheme, old: &[u8], new: 
     let old = officer_secret(token, scheme, old, deadline)?;
     token.turn(deadline, |turn| {
         let secret = LockedSecret::new(&new.secret(&turn.known().zone().serial_number()));
-        turn.confirm_chip()?;
         let written = write(turn, scheme, scheme.officer, &old, secret.value());
         if !proves(turn, scheme.officer, &secret)? {
             return written.and(Err(Error::DeviceError("the chip did not take the new recovery code".into())));
@@ -97,7 +95,6 @@ pub(crate) fn init_token(token: &Token, scheme: Scheme, code: Option<&[u8]>, lab
     token.turn(deadline, |turn| {
         // A secret that nobody keeps.
         let secret = fresh_secret(turn)?;
-        turn.confirm_chip()?;
         renew(turn, scheme, &officer, &secret)?;
         held::release_any(turn)?;
         turn.change_state(|state| {
@@ -145,7 +142,6 @@ fn write(turn: &mut Turn<'_>, scheme: Scheme, slot: Slot, officer: &LockedSecret
 /// # Errors
 /// [`Error::PinNotChanged`] if the chip refuses, those of state folder and chip; the old PIN is then right.
 fn roll(turn: &mut Turn<'_>, scheme: Scheme, secret: &LockedSecret, pin: &StretchedPin) -> Result<LockedSecret> {
-    turn.confirm_chip()?;
     let before = turn.known().state().pins.clone();
     let serial = turn.known().zone().serial_number();
     let mut not_kept = None;

@@ -127,7 +127,6 @@ pub(crate) fn create(turn: &mut Turn<'_>, new: NewSecret) -> Result<String> {
     plaintext[..value.len()].copy_from_slice(&value);
     let (place, block) = free_place(&turn.known(), kind, slot)?;
     let write_key = write_key(turn, &place)?;
-    turn.confirm_chip()?;
     let unique_id = unique_id()?;
     let mut secret = StoredSecret {
         unique_id: unique_id.clone(),
@@ -174,7 +173,6 @@ pub(crate) fn destroy(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
     let mut random = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *random)
         .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
-    turn.confirm_chip()?;
     turn.change_state(|state| {
         if let Some(stored) = state.secrets.iter_mut().find(|stored| stored.unique_id == secret.unique_id) {
             stored.pending = Some(PendingSecret::Destroy);
