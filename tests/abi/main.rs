@@ -38,6 +38,7 @@ mod pin_memory;
 mod processes;
 mod refused;
 mod secret_keys;
+mod secret_state;
 mod sequences;
 mod sessions;
 mod sign;

@@ -73,6 +73,8 @@ fn derive(module: &Module, session: Session, key: CK_OBJECT_HANDLE) -> Result<Ve
 /// An AES key in slot 9, as it was written before the data lock.
 fn put_aes_key(module: &Module, bus: &SimBus) {
     change_image(bus, |image| image.part_mut(Part::Slot(chip::slot(9)))[..16].copy_from_slice(AES_KEY));
+    let mut zeros = aes::Block::default();
+    aes::Aes128::new(AES_KEY.into()).encrypt_block(&mut zeros);
     let secret = StoredSecret {
         unique_id: "an-aes-key".to_owned(),
         slot: 9,
@@ -81,7 +83,7 @@ fn put_aes_key(module: &Module, bus: &SimBus) {
         len: 16,
         label: "aes".to_owned(),
         id: vec![],
-        check: vec![1, 2, 3],
+        check: zeros[..3].try_into().unwrap(),
         kept: Default::default(),
         pending: None,
     };

@@ -187,16 +187,19 @@ fn an_interrupted_destruction_of_a_secret_key_that_the_chip_tells_nothing_about_
     module.finalize().unwrap();
     let serial = chip.config().serial_number();
     let mut store = Store::open(&module.state_dir(), serial);
-    store.change(|state| state.secrets[0].pending = Some(PendingSecret::Destroy)).unwrap();
+    store.change(|state| state.secrets[0].pending = Some(PendingSecret::Destroy { filler: [0; 3] })).unwrap();
     bus.set_faults("refuse@51:00:0F".parse().unwrap());
     let session = module.start();
     assert_eq!(module.private_keys(session).len(), 1);
     module.assert_logged(&["slot 9", "destruction of a secret key was interrupted", "is not known"]);
     let secret_keys = || module.find(session, &[(CKA_CLASS, ulong(CKO_SECRET_KEY))]).unwrap().len();
     assert_eq!(secret_keys(), 0, "it may be destroyed");
-    // The chip tells again.
+    // The chip tells again: the key is there, and now destroyed.
+    let key = bus.image(0).unwrap().part(Part::Slot(slot(9)))[..32].to_vec();
     bus.set_faults("none".parse().unwrap());
-    assert_eq!(secret_keys(), 1);
+    assert_eq!(secret_keys(), 0);
+    assert_ne!(bus.image(0).unwrap().part(Part::Slot(slot(9)))[..32], key);
+    module.assert_logged(&["slot 9", "destruction of a secret key was interrupted", "it is finished now"]);
 }
 
 #[test]

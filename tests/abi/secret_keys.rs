@@ -148,8 +148,8 @@ fn a_key_asked_for_as_public_is_private_all_the_same_and_one_that_could_leave_is
 
 #[test]
 fn without_the_io_protection_key_nothing_is_written_and_the_log_says_why() {
-    let (module, bus) = Module::on_bus(chip::provisioned());
-    let session = module.start();
+    let (module, bus, session) = with_io_key();
+    fs::remove_dir_all(module.configuration().with_file_name("keys")).unwrap();
     let before = slot_bytes(&bus, 9);
     let refused = module.create_object(session, &given(true, CKK_AES, &[1; 16]));
     assert_eq!(refused, Err(CKR_ACTION_PROHIBITED));
@@ -258,22 +258,5 @@ fn a_derived_key_works_at_once() {
         let encrypted = whole(&module, session, true, &Kind::Iv(CKM_AES_CBC_PAD, [1; 16]), derived, b"text").unwrap();
         let clear = whole(&module, session, false, &Kind::Iv(CKM_AES_CBC_PAD, [1; 16]), derived, &encrypted);
         assert_eq!(clear.as_deref(), Ok(&b"text"[..]));
-    }
-}
-
-#[test]
-fn a_pulled_chip_leaves_a_place_that_is_free_again() {
-    // Killed at every command of an import: whatever was begun, no key is shown that is not there.
-    for command in 1..=8 {
-        let (module, bus, session) = with_io_key();
-        bus.set_faults(format!("pull@{}", command * 4).parse().unwrap());
-        let imported = module.create_object(session, &given(true, CKK_AES, b"sixteen byte key"));
-        bus.set_faults("none".parse().unwrap());
-        bus.insert();
-        let session = module.restart();
-        let found = secret_keys(&module, session);
-        assert_eq!(found.len(), usize::from(imported.is_ok()), "pulled at transfer {}: {imported:?}", command * 4);
-        let key = module.create_object(session, &given(true, CKK_AES, b"another aes key!")).unwrap();
-        assert!(zeros(&module, session, key).is_ok());
     }
 }

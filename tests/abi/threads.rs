@@ -2,7 +2,6 @@
 //! people's code.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
@@ -12,7 +11,7 @@ use crate::common::chip;
 use crate::common::keys::{self, assert_signed, Handle, Session};
 use crate::common::module::{boolean, c, len, mechanism, ulong, Module};
 use crate::common::one_key::point_of;
-use crate::common::secrets::{self, check, code, given, parts, whole, Kind, IO_KEY};
+use crate::common::secrets::{self, check, code, given, parts, put_io_key, whole, Kind};
 use aes::cipher::{KeyIvInit, StreamCipher};
 use aes::Aes128;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -34,21 +33,16 @@ type Make = fn() -> (Module, Option<SimBus>);
 
 /// A provisioned chip whose IO protection key the host has: in the process, or on a bus.
 fn modules() -> [Make; 2] {
-    fn with_io_key(module: &Module, image: &atecc608_sim::Image) {
-        let keys = module.folder.path().join("keys");
-        fs::create_dir(&keys).unwrap();
-        fs::write(keys.join(image.config().serial_number().to_string()), IO_KEY).unwrap();
-    }
     let in_process: fn() -> _ = || {
         let image = chip::provisioned();
         let module = Module::with_chip(&image);
-        with_io_key(&module, &image);
+        put_io_key(&module, &image);
         (module, None)
     };
     let on_bus: fn() -> _ = || {
         let image = chip::provisioned();
         let (module, bus) = Module::on_bus(image.clone());
-        with_io_key(&module, &image);
+        put_io_key(&module, &image);
         (module, Some(bus))
     };
     [in_process, on_bus]

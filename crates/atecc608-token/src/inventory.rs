@@ -6,15 +6,18 @@ use super::class::{Answer, Half};
 use super::error::{Error, Result};
 use super::identity::Identity;
 use super::latch;
-use super::layout::KeySlot;
+use super::layout::{secret_slots, KeySlot, SecretAccess, SecretSlot};
 use super::learn::{self, read_point};
 use super::point::Point;
+use super::profile;
+use super::secret::place;
+use super::state::{EmptyPlace, State};
 use super::token::Token;
 use super::trusted::TrustedKeys;
 use super::turn::Turn;
 use atecc608::latch::Latch;
 use atecc608::presence::Held;
-use atecc608_wire::Slot;
+use atecc608_wire::{ConfigZone, Slot};
 use cryptoki_sys::CKA_ID;
 
 /// One slot that can hold a private key.
@@ -85,6 +88,57 @@ pub fn read_public_key(token: &Token, key: &KeyName) -> Result<(Slot, Point)> {
             return Err(Error::UserNotLoggedIn);
         }
         Ok((slot, learn::point_anew(turn, slot)?))
+    })
+}
+
+/// The places for secret keys of a chip that nobody has put keys into: `slots` has each slot's bytes, where they are known. `zone` is its
+/// configuration once both zones are locked.
+pub fn empty_places(zone: &ConfigZone, slots: &[Option<Vec<u8>>; 16]) -> Vec<EmptyPlace> {
+    let mut places = Vec::new();
+    for secret in secret_slots(zone, profile::matching(zone)) {
+        let Some(bytes) = &slots[secret.slot.index()] else { continue };
+        for (block, bytes) in (0..secret.keys).zip(bytes.chunks_exact(32)) {
+            let check = bytes.try_into().ok().and_then(|bytes| place::check_value(secret.kind, bytes).ok());
+            places.extend(check.map(|check| EmptyPlace { slot: secret.slot.number(), block, check }));
+        }
+    }
+    places
+}
+
+/// The slots for secret keys of a chip whose both zones are locked, each with how many of its places the state says nothing of: whether
+/// they hold keys nobody knows. `zone` is its configuration.
+pub fn unknown_places(zone: &ConfigZone, state: &State) -> Vec<(Slot, usize)> {
+    let count = |secret: SecretSlot| {
+        let is_unknown =
+            |block: &u8| !state.has_secret(secret.slot, *block) && state.empty(secret.slot, *block).is_none();
+        (secret.slot, (0..secret.keys).filter(is_unknown).count())
+    };
+    let slots = secret_slots(zone, profile::matching(zone));
+    let writable = slots.into_iter().filter(|secret| secret.access != SecretAccess::Never);
+    writable.map(count).filter(|(_, places)| *places > 0).collect()
+}
+
+/// Has what the state does not know in a slot for secret keys count as nothing. Returns how many places that are.
+///
+/// # Errors
+/// [`Error::ActionProhibited`] if the slot is none for secret keys, [`Error::UserNotLoggedIn`]; those of a turn.
+pub fn call_secret_slot_empty(token: &Token, slot: Slot) -> Result<usize> {
+    token.turn(token.deadline(), |turn| {
+        turn.known().identity.check_provisioned()?;
+        place::call_empty(turn, slot)
+    })
+}
+
+/// Has these places for secret keys count as empty, but those that the state knows keys in. Returns how many.
+///
+/// # Errors
+/// Those of a turn.
+pub fn take_empty_places(token: &Token, mut places: Vec<EmptyPlace>) -> Result<usize> {
+    token.turn(token.deadline(), |turn| {
+        places.retain(|empty| place::is_free(&turn.known(), empty));
+        let count = places.len();
+        turn.change_state(|state| places.into_iter().for_each(|place| state.call_empty(place)))?;
+        Ok(count)
     })
 }
 

@@ -15,7 +15,7 @@ use super::deadline::Deadline;
 use super::digest::no_parameter;
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
-use super::secret::{ChipSecret, SecretKey};
+use super::secret::{self, ChipSecret, SecretKey};
 use super::token::Token;
 
 /// Bytes of a message that the chip authenticates: 64 go there in each command, and all of them in one conversation,
@@ -161,7 +161,7 @@ pub(super) fn hmac_once(
 /// HMAC in the chip, its result in clear on the bus.
 fn in_chip(token: &Token, deadline: &mut Deadline, key: &ChipSecret, message: &[u8]) -> Result<[u8; 32]> {
     token.turn(*deadline, |turn| {
-        turn.check_secret(key)?;
+        secret::stored::prove(turn, key)?;
         deadline.exclude(|| turn.converse(|awake| awake.hmac(key.slot, message)))
     })
 }

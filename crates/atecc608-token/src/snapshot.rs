@@ -59,6 +59,8 @@ pub(crate) struct Known {
     /// The certificates that it holds itself.
     pub(crate) certificates: Certificates,
     keys: [KeyFacts; 16],
+    /// CKA_UNIQUE_ID of the secret keys that the chip has shown to hold, in this process and since the state changed.
+    proven_secrets: Vec<String>,
 }
 
 /// What is known about the key in one slot.
@@ -192,6 +194,7 @@ impl Known {
             state_read: Arc::new(state),
             certificates: Certificates::new(&identity),
             keys: [KeyFacts { epoch: first_epoch, ..KeyFacts::default() }; 16],
+            proven_secrets: Vec::new(),
             identity,
         }
     }
@@ -273,6 +276,11 @@ impl Known {
         self.keys[slot.index()].point(self.state().slot(slot))
     }
 
+    /// Whether the chip has shown that it holds this secret key.
+    pub(crate) fn is_proven_secret(&self, unique_id: &str) -> bool {
+        self.proven_secrets.iter().any(|proven| proven == unique_id)
+    }
+
     /// The slot's public key if it was read from the chip in this process.
     pub(crate) fn checked_point(&self, slot: Slot) -> Option<Point> {
         self.keys[slot.index()].checked
@@ -287,6 +295,9 @@ impl Known {
         let before = std::mem::replace(&mut self.state_read, Arc::new(read));
         let (before, now) = (&before.state, &self.state_read.state);
         log::debug!("chip {}: the state is of generation {} now", self.identity.zone.serial_number(), now.generation);
+        if before.secrets != now.secrets {
+            self.proven_secrets.clear();
+        }
         if before.slot_8_changes != now.slot_8_changes {
             self.certificates.may_have_changed(&self.identity);
         }
@@ -315,6 +326,13 @@ impl Known {
         let facts = &mut self.keys[slot.index()];
         facts.presence = presence;
         facts.checked = facts.checked.or(point);
+    }
+
+    /// The chip holds this secret key.
+    pub(crate) fn secret_is_proven(&mut self, unique_id: &str) {
+        if !self.is_proven_secret(unique_id) {
+            self.proven_secrets.push(unique_id.to_owned());
+        }
     }
 
     /// A public key that is the chip's own.

@@ -18,6 +18,8 @@ pub struct State {
     pub slots: Vec<SlotState>,
     /// Secret keys in the chip's slots: only the state knows which are whose.
     pub secrets: Vec<StoredSecret>,
+    /// Places for secret keys that hold none. Of those that are neither here nor there nobody knows what they hold.
+    pub empty: Vec<EmptyPlace>,
     /// Certificates and data objects.
     pub objects: Vec<StoredObject>,
     /// What the chip keeps for good of the certificates that it was sold with, as it was read.
@@ -99,11 +101,27 @@ pub struct StoredSecret {
     pub id: Vec<u8>,
     /// Other attributes that it was given.
     pub kept: Kept,
-    /// CKA_CHECK_VALUE of an AES key: the first bytes of what it makes of a block of zeros. Tells whether the chip still
-    /// holds it.
-    pub check: Vec<u8>,
+    /// Tells whether the chip still holds it: CKA_CHECK_VALUE of an AES key, the first bytes of an HMAC of a generic secret.
+    pub check: CheckValue,
     /// A write or destruction that was begun and not committed.
     pub pending: Option<PendingSecret>,
+}
+
+/// Bytes of a check value.
+pub const CHECK_LEN: usize = 3;
+
+/// What the chip computes with a key in one place, as far as it tells this key from others.
+pub type CheckValue = [u8; CHECK_LEN];
+
+/// A place for a secret key that holds none: 32 bytes that nobody needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmptyPlace {
+    /// 0 to 15.
+    pub slot: u8,
+    /// Which 32 bytes of the slot.
+    pub block: u8,
+    /// The check value of what fills it. The place is empty only while the chip agrees.
+    pub check: CheckValue,
 }
 
 /// Kinds of secret keys that a slot can hold.
@@ -119,9 +137,15 @@ pub enum SecretKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PendingSecret {
     /// Its value was about to be written.
-    Write,
+    Write {
+        /// The check value of what was there.
+        before: CheckValue,
+    },
     /// It was about to be overwritten.
-    Destroy,
+    Destroy {
+        /// The check value of what was to be there.
+        filler: CheckValue,
+    },
 }
 
 /// A certificate or data object.
@@ -200,6 +224,27 @@ impl State {
     /// The secret key of this CKA_UNIQUE_ID.
     pub fn secret(&self, unique_id: &str) -> Option<&StoredSecret> {
         self.secrets.iter().find(|secret| secret.unique_id == unique_id)
+    }
+
+    /// Whether it knows a secret key in this place.
+    pub fn has_secret(&self, slot: Slot, block: u8) -> bool {
+        self.secrets.iter().any(|secret| secret.slot == slot.number() && secret.block == block)
+    }
+
+    /// What the state says of a place that it calls empty.
+    pub fn empty(&self, slot: Slot, block: u8) -> Option<&EmptyPlace> {
+        self.empty.iter().find(|place| place.slot == slot.number() && place.block == block)
+    }
+
+    /// Calls a place empty.
+    pub fn call_empty(&mut self, place: EmptyPlace) {
+        self.empty.retain(|known| (known.slot, known.block) != (place.slot, place.block));
+        self.empty.push(place);
+    }
+
+    /// Calls a place empty no more.
+    pub fn fill(&mut self, slot: Slot, block: u8) {
+        self.empty.retain(|known| (known.slot, known.block) != (slot.number(), block));
     }
 
     /// What is known about a slot, to change.

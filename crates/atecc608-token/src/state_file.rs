@@ -7,7 +7,7 @@ use toml_writer::TomlWrite;
 use super::kept::{self, Kept};
 use super::pin::blob::PinBlob;
 use super::state::{
-    Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
+    EmptyPlace, Intent, PendingSecret, Purpose, SecretKind, SlotState, State, StoredClass, StoredObject, StoredSecret,
 };
 use crate::config;
 use crate::document::{Placed, Problem, Table};
@@ -53,6 +53,7 @@ fn state(mut document: Table<'_>, serial: &SerialNumber) -> Result<State, Proble
         pins: pins(document.tables("pin")?)?,
         slots: document.tables("slot")?.into_iter().map(slot).collect::<Result<_, _>>()?,
         secrets: document.tables("secret")?.into_iter().map(secret).collect::<Result<_, _>>()?,
+        empty: document.tables("empty")?.into_iter().map(empty).collect::<Result<_, _>>()?,
         objects: document.tables("object")?.into_iter().map(object).collect::<Result<_, _>>()?,
     };
     document.finish()?;
@@ -146,34 +147,54 @@ fn intent(mut table: Table<'_>) -> Result<Intent, Problem> {
     Ok(intent)
 }
 
-fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
-    let small = |most: u8, what: &'static str| {
-        move |number| match u8::try_from(number) {
-            Ok(number) if number <= most => Ok(number),
-            _ => Err(format!("{what}: {number}, where at most {most} is possible")),
-        }
+/// A number from 0 to `most`.
+fn small(table: &mut Table<'_>, key: &'static str, most: u8) -> Result<u8, Problem> {
+    table.required::<i64>(key)?.check(|number| match u8::try_from(number) {
+        Ok(number) if number <= most => Ok(number),
+        _ => Err(format!("{key}: {number}, where at most {most} is possible")),
+    })
+}
+
+/// Which 32 bytes of a slot.
+fn block(table: &mut Table<'_>) -> Result<u8, Problem> {
+    small(table, "block", 12)
+}
+
+fn empty(mut table: Table<'_>) -> Result<EmptyPlace, Problem> {
+    let place = EmptyPlace {
+        slot: config::slot(&mut table)?.value.number(),
+        block: block(&mut table)?,
+        check: array(&mut table, "check")?,
     };
+    table.finish()?;
+    Ok(place)
+}
+
+fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
     let secret = StoredSecret {
         unique_id: table.required("unique_id")?.value,
         slot: config::slot(&mut table)?.value.number(),
-        block: table.required::<i64>("block")?.check(small(12, "block"))?,
+        block: block(&mut table)?,
         kind: table.required::<String>("kind")?.check(|kind| match kind.as_str() {
             "aes" => Ok(SecretKind::Aes),
             "generic" => Ok(SecretKind::Generic),
             other => Err(format!("kind: \"{other}\" is neither aes nor generic")),
         })?,
-        len: table.required::<i64>("len")?.check(small(32, "len"))?,
+        len: small(&mut table, "len", 32)?,
         label: optional(&mut table, "label")?.unwrap_or_default(),
         id: bytes(&mut table, "id")?.unwrap_or_default(),
         kept: kept(&mut table)?,
-        check: bytes(&mut table, "check")?.unwrap_or_default(),
+        check: array(&mut table, "check")?,
         pending: match table.optional::<String>("pending")? {
             None => None,
-            Some(pending) => Some(pending.check(|pending| match pending.as_str() {
-                "write" => Ok(PendingSecret::Write),
-                "destroy" => Ok(PendingSecret::Destroy),
-                other => Err(format!("pending: \"{other}\" is neither write nor destroy")),
-            })?),
+            Some(pending) => {
+                let other = array(&mut table, "pending_check")?;
+                Some(pending.check(|pending| match pending.as_str() {
+                    "write" => Ok(PendingSecret::Write { before: other }),
+                    "destroy" => Ok(PendingSecret::Destroy { filler: other }),
+                    other => Err(format!("pending: \"{other}\" is neither write nor destroy")),
+                })?)
+            }
         },
     };
     table.finish()?;
@@ -266,15 +287,22 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
         out.number("len", secret.len.into())?;
         out.text("label", Some(&secret.label))?;
         out.bytes("id", Some(&secret.id))?;
-        out.bytes("check", Some(&secret.check).filter(|check| !check.is_empty()).map(Vec::as_slice))?;
-        out.text(
-            "pending",
-            secret.pending.map(|pending| match pending {
-                PendingSecret::Write => "write",
-                PendingSecret::Destroy => "destroy",
-            }),
-        )?;
+        out.bytes("check", Some(&secret.check))?;
+        if let Some(pending) = &secret.pending {
+            let (what, other) = match pending {
+                PendingSecret::Write { before } => ("write", before),
+                PendingSecret::Destroy { filler } => ("destroy", filler),
+            };
+            out.text("pending", Some(what))?;
+            out.bytes("pending_check", Some(other))?;
+        }
         out.kept("secret", &secret.kept)?;
+    }
+    for place in &state.empty {
+        out.header("empty")?;
+        out.number("slot", place.slot.into())?;
+        out.number("block", place.block.into())?;
+        out.bytes("check", Some(&place.check))?;
     }
     for object in &state.objects {
         out.header("object")?;

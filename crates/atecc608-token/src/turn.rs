@@ -10,7 +10,6 @@ use super::fair::FairMutex;
 use super::identity::Identity;
 use super::io_protection::IoProtection;
 use super::object::KeyRef;
-use super::secret::ChipSecret;
 use super::snapshot::Known;
 use super::state::State;
 use super::token::Token;
@@ -399,17 +398,6 @@ impl Turn<'_> {
         Err(Error::KeyHandleInvalid(
             format!("slot {} holds another key than when it was found, or none: find the key again", key.slot).into(),
         ))
-    }
-
-    /// Checks that a secret key is still there.
-    ///
-    /// # Errors
-    /// [`Error::KeyHandleInvalid`].
-    pub(crate) fn check_secret(&self, secret: &ChipSecret) -> Result<()> {
-        if self.notes.known.state().secret(&secret.unique_id).is_some() {
-            return Ok(());
-        }
-        Err(Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot).into()))
     }
 }
 

@@ -228,7 +228,7 @@ impl<P: Transport> Chip<P> {
     /// lost it is written again, from the nonce on: the same bytes twice do no harm.
     ///
     /// # Errors
-    /// As [`Awake::write_encrypted`].
+    /// As [`Awake::write_encrypted`]; [`Error::Uncertain`] if an earlier try may have taken effect.
     pub fn write_secret(
         &mut self,
         serial: &SerialNumber,
@@ -236,9 +236,10 @@ impl<P: Transport> Chip<P> {
         address: Address,
         plaintext: &[u8; 32],
     ) -> Result<()> {
-        let mut last = Ok(());
+        // Of a write that may have taken effect.
+        let mut open = None;
         for _ in 0..WRITES {
-            last = self.converse(|awake| {
+            let written = self.converse(|awake| {
                 if let Some((slot, _)) = address.slot_block() {
                     awake.before_use(slot)?;
                 }
@@ -247,12 +248,16 @@ impl<P: Transport> Chip<P> {
                     None => awake.execute(&Write::block(Zone::Data, address, *plaintext)),
                 }
             });
-            match &last {
-                Err(Error::Uncertain { cause, .. }) => log::debug!("a secret is written again: {cause}"),
-                _ => return last,
+            match (written, open.take()) {
+                (Err(error @ Error::Uncertain { .. }), _) => {
+                    log::debug!("{error}; a secret is written again");
+                    open = Some(error);
+                }
+                (Err(_), Some(uncertain)) => return Err(uncertain),
+                (result, _) => return result,
             }
         }
-        last
+        open.map_or(Ok(()), Err)
     }
 
     /// Puts a private key that was made elsewhere into `slot`, in place of what `before` describes: encrypted if `write_key` is

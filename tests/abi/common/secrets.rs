@@ -4,7 +4,10 @@ use std::ffi::c_void;
 use std::fs;
 use std::ptr::null_mut;
 
+use atecc608_sim::image::Part;
 use atecc608_sim::{Image, SimBus};
+use atecc608_token::inventory::empty_places;
+use atecc608_token::store::Store;
 use cryptoki_sys::*;
 
 use super::chip;
@@ -26,11 +29,16 @@ pub fn with_io_key() -> (Module, SimBus, Session) {
     (module, bus, session)
 }
 
-/// Puts the IO protection key of this chip where the module looks for it.
+/// Leaves on the host what `atecc608 provision` leaves there of this chip: the IO protection key, and in the state which places for
+/// secret keys are empty.
 pub fn put_io_key(module: &Module, image: &Image) {
     let keys = module.configuration().parent().unwrap().join("keys");
     fs::create_dir(&keys).unwrap();
-    fs::write(keys.join(image.config().serial_number().to_string()), IO_KEY).unwrap();
+    let (zone, serial) = (image.config(), image.config().serial_number());
+    fs::write(keys.join(serial.to_string()), IO_KEY).unwrap();
+    let slots = std::array::from_fn(|number| Some(image.part(Part::Slot(chip::slot(number as u8))).to_vec()));
+    let empty = empty_places(&zone, &slots);
+    Store::open(&module.state_dir(), serial).change(|state| state.empty = empty).unwrap();
 }
 
 /// C_GenerateKey.

@@ -86,9 +86,6 @@ impl BetweenLocks<'_> {
     }
 
     fn failed(&self, cause: token::Error) -> Error {
-        match cause {
-            token::Error::ActionProhibited(problem) => self.0.refused(&problem),
-            cause => self.0.failed(cause),
-        }
+        self.0.prohibited(cause)
     }
 }

@@ -26,6 +26,7 @@ use atecc608_token::attribute::CKA_ATECC608_SLOT;
 use atecc608_token::config::{slot_number, Config, TokenConfig};
 use atecc608_token::inventory::{self, KeyReport, NewKey};
 use atecc608_token::point::{Point, P256_PARAMS};
+use atecc608_token::state::EmptyPlace;
 use atecc608_token::template::{bool_value, ulong_value};
 use atecc608_token::{self as token, Mechanism, ObjectHandle, Parameter, SessionRef, Template, Token};
 use atecc608_wire::{ConfigZone, Slot};
@@ -209,6 +210,22 @@ impl ChipKeys {
         self.vouch(key.slot, None)
     }
 
+    /// Has what the state does not know in a slot for secret keys count as nothing. Returns how many places that are.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the slot is none for secret keys; those of chip and state folder.
+    pub fn call_secret_slot_empty(&self, slot: Slot) -> Result<usize> {
+        inventory::call_secret_slot_empty(&self.token, slot).map_err(|error| self.prohibited(error))
+    }
+
+    /// Has these places for secret keys count as empty, but those that the state knows keys in. Returns how many.
+    ///
+    /// # Errors
+    /// Those of chip and state folder.
+    pub fn take_empty_places(&self, places: Vec<EmptyPlace>) -> Result<usize> {
+        inventory::take_empty_places(&self.token, places).map_err(|error| self.failed(error))
+    }
+
     /// The certificates that the token shows, in its order.
     ///
     /// # Errors
@@ -335,6 +352,13 @@ impl ChipKeys {
 
     fn refused(&self, problem: &str) -> Error {
         Error::Refused(format!("{}: {problem}", self.place))
+    }
+
+    fn prohibited(&self, cause: token::Error) -> Error {
+        match cause {
+            token::Error::ActionProhibited(problem) => self.refused(&problem),
+            cause => self.failed(cause),
+        }
     }
 
     fn failed(&self, cause: token::Error) -> Error {

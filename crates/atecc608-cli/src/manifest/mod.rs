@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::x509::pem;
 use atecc608_token::point::Point;
+use atecc608_token::state::EmptyPlace;
 use atecc608_wire::Slot;
 
 /// The `format` of a record.
@@ -54,8 +55,35 @@ pub struct Record {
     pub ca_certificate: Option<String>,
     /// Where its IO protection key is on the machine that provisioned it.
     pub io_key_file: String,
+    /// Its places for secret keys that hold none: `atecc608 key empty --manifest` takes them.
+    #[serde(default)]
+    pub empty_secret_places: Vec<SecretPlace>,
     /// What is worth knowing.
     pub warnings: Vec<String>,
+}
+
+/// A place for a secret key that holds none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretPlace {
+    /// The slot, 0 to 15.
+    pub slot: u8,
+    /// Which 32 bytes of it, from 0.
+    pub block: u8,
+    /// The check value of what fills it, 6 hex digits.
+    pub check: String,
+}
+
+impl SecretPlace {
+    /// As the state has it.
+    pub fn of(place: &EmptyPlace) -> Self {
+        Self { slot: place.slot, block: place.block, check: hex(&place.check) }
+    }
+
+    /// For the state; `None` if it is not one.
+    pub fn parse(&self) -> Option<EmptyPlace> {
+        let check = base16ct::mixed::decode_vec(&self.check).ok()?.try_into().ok()?;
+        (self.slot < 16 && self.block <= 12).then_some(EmptyPlace { slot: self.slot, block: self.block, check })
+    }
 }
 
 /// A key that statements about a chip are signed with.
@@ -121,6 +149,7 @@ impl Record {
             certificate: None,
             ca_certificate: None,
             io_key_file: String::new(),
+            empty_secret_places: Vec::new(),
             warnings: Vec::new(),
         }
     }

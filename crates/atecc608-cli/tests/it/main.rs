@@ -26,6 +26,7 @@ mod provision_interrupted;
 mod provision_pin;
 mod questions;
 mod scan;
+mod secret_places;
 mod sold;
 mod support;
 mod terminal;

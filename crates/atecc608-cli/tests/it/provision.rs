@@ -9,6 +9,7 @@ use atecc608_cli::{Error, Plan, Standing, Work};
 use atecc608_sim::Profile;
 use atecc608_token::io_key::KeyFile;
 use atecc608_token::profile;
+use atecc608_token::store::Store;
 
 const LOCK: [&str; 3] = ["provision", "tls", "--lock-forever"];
 
@@ -124,7 +125,7 @@ fn a_key_file_that_cannot_be_used_stops_everything_before_the_first_lock() {
     let spoils: [(Spoil, &str); 3] = [
         (|bench| std::fs::write(bench.key_file(), "short").unwrap(), "32 bytes"),
         (|bench| symlink("/dev/null", bench.key_file()).unwrap(), "symbolic link"),
-        (|bench| std::fs::create_dir(bench.key_file()).unwrap(), "32 bytes"),
+        (|bench| std::fs::create_dir(bench.key_file()).unwrap(), "not a regular file"),
     ];
     for (spoil, problem) in spoils {
         let bench = Bench::new();
@@ -259,7 +260,10 @@ fn run_with(bench: &Bench, faults: &str) -> Result<bool, Error> {
     }
     bus.set_faults(faults.parse().unwrap());
     let key_file = KeyFile::at(bench.key_file());
-    Work { chip: &mut chip, profile: tls, pin: None, key_file: &key_file, say: &mut |_| {} }.run(&plan).map(|_| true)
+    let mut store = Store::open(&bench.path("state"), zone.serial_number());
+    let mut work =
+        Work { chip: &mut chip, profile: tls, pin: None, key_file: &key_file, store: &mut store, say: &mut |_| {} };
+    work.run(&plan).map(|_| true)
 }
 
 #[test]

@@ -167,8 +167,9 @@ fn run_with(bench: &Bench, faults: &str) -> (Result<(), Error>, Option<String>) 
         code = Some(given.text().to_string());
         Ok(())
     };
-    let pin = PinSetup { pin: Some(Zeroizing::new(PIN.to_vec())), store: &mut store, hand_over: &mut hand_over };
-    let done = Work { chip: &mut chip, profile, key_file: &key_file, pin: Some(pin), say: &mut |_| {} }.run(&plan);
+    let pin = Some(PinSetup { pin: Some(Zeroizing::new(PIN.to_vec())), hand_over: &mut hand_over });
+    let (key_file, store) = (&key_file, &mut store);
+    let done = Work { chip: &mut chip, profile, key_file, store, pin, say: &mut |_| {} }.run(&plan);
     (done.map(drop), code)
 }
 

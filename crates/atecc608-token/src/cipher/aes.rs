@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::secret::ChipSecret;
+use crate::secret::{stored, ChipSecret};
 use crate::token::Token;
 use atecc608 as chip;
 use atecc608_wire::commands::{Aes as AesCommand, KeyLocation};
@@ -171,7 +171,7 @@ fn in_chip(
 ) -> Result<()> {
     let (key, unit) = (KeyLocation::Slot(secret.slot), secret.aes_unit());
     let done = token.turn(*deadline, |turn| {
-        turn.check_secret(secret)?;
+        stored::prove(turn, secret)?;
         deadline.exclude(|| {
             turn.converse(|awake| {
                 awake.before_use(secret.slot)?;

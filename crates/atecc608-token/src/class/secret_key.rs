@@ -202,9 +202,15 @@ impl Class for SecretKey {
         Row::<Self>::read(CKA_VALUE_LEN, |key| number(key.secret.len.into()))
             .given(Ways::CREATE)
             .in_session(Session::Made(|new| Ok(ulong_value(new.value.len() as CK_ULONG)))),
-        Row::<Self>::read(CKA_CHECK_VALUE, |key| Answer::Value(key.secret.check.clone()))
-            .given(Ways::CREATE)
-            .in_session(Session::Made(|new| Ok(new.check.clone()))),
+        Row::<Self>::read(CKA_CHECK_VALUE, |key| {
+            Answer::Value(match key.secret.kind {
+                SecretKind::Aes => key.secret.check.to_vec(),
+                // The standard's is a digest of the value.
+                SecretKind::Generic => Vec::new(),
+            })
+        })
+        .given(Ways::CREATE)
+        .in_session(Session::Made(|new| Ok(new.check.clone()))),
         Row::<Self>::read(CKA_ATECC608_SLOT, |key| number(key.slot().number().into())).given(Ways::CREATE),
         Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |key| number(key.zone.slot_config(key.slot()).0.into())),
         Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |key| number(key.zone.key_config(key.slot()).0.into())),

@@ -1,6 +1,7 @@
 //! Secret keys: AES and generic ones. Session keys live in this process ([`session`]), token keys in a slot of the chip
-//! ([`stored`]), where the value goes in and never comes out.
+//! ([`stored`], [`place`]), where the value goes in and never comes out.
 
+pub mod place;
 pub mod session;
 pub mod stored;
 
@@ -40,8 +41,8 @@ pub struct ChipSecret {
     pub slot: Slot,
     /// Which 32 bytes of the slot.
     pub block: u8,
-    /// CKK code.
-    pub key_type: CK_KEY_TYPE,
+    /// What kind of key it is.
+    pub kind: SecretKind,
 }
 
 impl ChipSecret {
@@ -55,7 +56,7 @@ impl SecretKey {
     fn key_type(&self) -> CK_KEY_TYPE {
         match self {
             Self::Host { key_type, .. } => *key_type,
-            Self::Chip(secret) => secret.key_type,
+            Self::Chip(secret) => secret.kind.key_type(),
         }
     }
 

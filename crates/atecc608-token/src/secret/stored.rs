@@ -1,9 +1,10 @@
 //! Secret keys in slots of the chip. The value is written there once and never read; what it is called, and that it is a
-//! key at all, only the state knows: with the state lost it is a free place.
+//! key at all, only the state knows. Its check value tells whether the chip holds it.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
+use super::place::{check_value, check_value_in_chip, free_place, FreePlace};
 use super::ChipSecret;
 use crate::create::unique_id;
 use crate::error::{Error, Result};
@@ -11,16 +12,12 @@ use crate::io_key::IoKey;
 use crate::io_protection::{transport_key, write_refused};
 use crate::kept::Kept;
 use crate::layout::{SecretAccess, SecretSlot};
-use crate::snapshot::Known;
-use crate::state::{PendingSecret, SecretKind, State, StoredSecret};
+use crate::state::{EmptyPlace, PendingSecret, SecretKind, State, StoredSecret};
 use crate::turn::Turn;
+use atecc608 as chip;
 use atecc608::secrets::SharedSecret;
-use atecc608_wire::commands::{Aes, KeyLocation};
 use atecc608_wire::zone::Address;
 use atecc608_wire::Slot;
-
-/// Bytes of CKA_CHECK_VALUE.
-const CHECK_LEN: usize = 3;
 
 impl SecretKind {
     /// The kind that a key type needs.
@@ -62,7 +59,7 @@ impl StoredSecret {
             unique_id: self.unique_id.clone(),
             slot: Slot::from_nibble(self.slot),
             block: self.block,
-            key_type: self.kind.key_type(),
+            kind: self.kind,
         }
     }
 
@@ -116,7 +113,7 @@ pub struct NewSecret {
 }
 
 /// Writes a key into a free place of the chip; returns its CKA_UNIQUE_ID. The state says that it is being written before it
-/// is: a place that was begun and not committed is free again.
+/// is, and what the chip then holds tells whether it was.
 ///
 /// # Errors
 /// [`Error::DeviceMemory`] if there is no free place, [`Error::ActionProhibited`] if the slot asked for takes no such key or
@@ -125,95 +122,123 @@ pub(crate) fn create(turn: &mut Turn<'_>, new: NewSecret) -> Result<String> {
     let NewSecret { kind, value, label, id, kept, slot } = new;
     let mut plaintext = Zeroizing::new([0; 32]);
     plaintext[..value.len()].copy_from_slice(&value);
-    let (place, block) = free_place(&turn.known(), kind, slot)?;
-    let write_key = write_key(turn, &place)?;
+    let FreePlace { slot, block, before } = free_place(turn, kind, slot)?;
+    let write_key = write_key(turn, &slot)?;
     let unique_id = unique_id()?;
-    let mut secret = StoredSecret {
+    let secret = StoredSecret {
         unique_id: unique_id.clone(),
-        slot: place.slot.number(),
+        slot: slot.slot.number(),
         block,
         kind,
         len: value.len() as u8,
         label,
         id,
         kept,
-        check: Vec::new(),
-        pending: Some(PendingSecret::Write),
+        check: check_value(kind, &plaintext)?,
+        pending: Some(PendingSecret::Write { before }),
     };
     turn.change_state(|state| state.secrets.push(secret.clone()))?;
-    let written = overwrite(turn, &secret.place(), write_key.as_ref(), &plaintext).and_then(|()| {
-        if kind == SecretKind::Aes {
-            secret.check = check_value(turn, &secret.place())?;
+    if let Err(error) = overwrite(turn, &secret.place(), write_key.as_ref(), &plaintext) {
+        if !is_uncertain(&error) {
+            // Otherwise the next turn asks the chip.
+            turn.change_state(|state| forget(state, &unique_id))?;
         }
-        Ok(())
-    });
-    secret.pending = None;
-    let kept = turn.change_state(|state| {
-        state.secrets.retain(|known| known.unique_id != unique_id);
-        if written.is_ok() {
-            state.secrets.push(secret);
-        }
-    });
-    written.and(kept).map(|()| unique_id)
+        return Err(error);
+    }
+    if check_value_in_chip(turn, &secret.place())? != secret.check {
+        return Err(Error::DeviceError(
+            format!("slot {}: the chip does not hold the key that was written: bus or chip is faulty", slot.slot)
+                .into(),
+        ));
+    }
+    commit_written(turn, &secret)?;
+    Ok(unique_id)
 }
 
-/// Overwrites a key with random bytes.
+fn is_uncertain(error: &Error) -> bool {
+    matches!(error, Error::Device(error) if matches!(**error, chip::Error::Uncertain { .. }))
+}
+
+/// The chip holds the key.
+fn commit_written(turn: &mut Turn<'_>, secret: &StoredSecret) -> Result<()> {
+    let (slot, unique_id) = (Slot::from_nibble(secret.slot), &secret.unique_id);
+    let commit = |state: &mut State| {
+        state.fill(slot, secret.block);
+        let written = state.secrets.iter_mut().find(|stored| stored.unique_id == *unique_id);
+        written.into_iter().for_each(|stored| stored.pending = None);
+    };
+    turn.notes.commit(commit, |known| known.secret_is_proven(unique_id))
+}
+
+/// Overwrites a key with random bytes. If the chip holds another one than the state says, only the state's entry goes.
 ///
 /// # Errors
 /// [`Error::ActionProhibited`] if the slot can't be written, those of state folder and chip.
 pub(crate) fn destroy(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
-    turn.check_secret(secret)?;
+    let stored = known_secret(turn, secret)?;
+    stored.kept.check_destroyable()?;
+    if check_value_in_chip(turn, secret)? != stored.check {
+        log::warn!(
+            "slot {}: the chip holds another key there than the one that is destroyed, or none: only its names are removed",
+            secret.slot
+        );
+        return turn.change_state(|state| forget(state, &secret.unique_id));
+    }
+    finish_destruction(turn, &stored)
+}
+
+/// Overwrites a key that is there with random bytes, which then fill an empty place.
+fn finish_destruction(turn: &mut Turn<'_>, stored: &StoredSecret) -> Result<()> {
+    let secret = stored.place();
     let known = turn.known();
     let place = known.identity.secret_slot(secret.slot);
     let place = place.ok_or_else(|| Error::ActionProhibited(format!("slot {} keeps its key", secret.slot).into()))?;
-    if let Some(stored) = known.state().secret(&secret.unique_id) {
-        stored.kept.check_destroyable()?;
-    }
     let write_key = write_key(turn, place)?;
-    let mut random = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *random)
+    let mut filler = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *filler)
         .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
+    let check = check_value(secret.kind, &filler)?;
     turn.change_state(|state| {
-        if let Some(stored) = state.secrets.iter_mut().find(|stored| stored.unique_id == secret.unique_id) {
-            stored.pending = Some(PendingSecret::Destroy);
-        }
+        let found = state.secrets.iter_mut().find(|stored| stored.unique_id == secret.unique_id);
+        found.into_iter().for_each(|stored| stored.pending = Some(PendingSecret::Destroy { filler: check }));
     })?;
-    overwrite(turn, secret, write_key.as_ref(), &random)?;
-    turn.change_state(|state| forget(state, &secret.unique_id))
+    overwrite(turn, &secret, write_key.as_ref(), &filler)?;
+    turn.change_state(|state| destroyed(state, stored, check))
+}
+
+fn destroyed(state: &mut State, stored: &StoredSecret, filler: [u8; 3]) {
+    forget(state, &stored.unique_id);
+    state.call_empty(EmptyPlace { slot: stored.slot, block: stored.block, check: filler });
 }
 
 fn forget(state: &mut State, unique_id: &str) {
     state.secrets.retain(|secret| secret.unique_id != unique_id);
 }
 
-/// The first place for a key of this kind that the state knows no key in.
-fn free_place(known: &Known, kind: SecretKind, wanted: Option<Slot>) -> Result<(SecretSlot, u8)> {
-    let slots: Vec<&SecretSlot> = known
-        .identity
-        .secrets
-        .iter()
-        .filter(|place| place.kind == kind && wanted.is_none_or(|slot| slot == place.slot))
-        .filter(|place| place.access != SecretAccess::Never)
-        .collect();
-    if slots.is_empty() {
-        return Err(Error::ActionProhibited(match wanted {
-            Some(slot) => format!("CKA_ATECC608_SLOT: slot {slot} takes no such key").into(),
-            None => "no slot of this chip takes such a key".to_owned().into(),
-        }));
+fn known_secret(turn: &Turn<'_>, secret: &ChipSecret) -> Result<StoredSecret> {
+    let stored = turn.known().state().secret(&secret.unique_id).cloned();
+    stored.ok_or_else(|| Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot).into()))
+}
+
+/// Checks, once in a process, that the chip holds the key that a handle names: what it computes with another one nobody would notice.
+///
+/// # Errors
+/// [`Error::KeyHandleInvalid`] if it holds another one, or the state has the key no more; those of the chip.
+pub(crate) fn prove(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
+    let stored = known_secret(turn, secret)?;
+    if turn.known().is_proven_secret(&secret.unique_id) {
+        return Ok(());
     }
-    let taken = |place: &SecretSlot, block: u8| {
-        let secrets = &known.state().secrets;
-        secrets.iter().any(|secret| secret.slot == place.slot.number() && secret.block == block)
-    };
-    let free = slots
-        .iter()
-        .find_map(|place| (0..place.keys).find(|block| !taken(place, *block)).map(|block| ((*place).clone(), block)));
-    free.ok_or_else(|| {
-        let slots: Vec<String> = slots.iter().map(|place| place.slot.to_string()).collect();
-        Error::DeviceMemory(
-            format!("every place for such a key is taken (slot {}): destroy one first", slots.join(", ")).into(),
-        )
-    })
+    if check_value_in_chip(turn, secret)? == stored.check {
+        return turn.learn(|known| known.secret_is_proven(&secret.unique_id));
+    }
+    let problem = format!(
+        "slot {}: the chip does not hold the secret key \"{}\" (its check value differs): the state is older than the key that is there \
+         now, or another host has written one",
+        secret.slot, stored.label
+    );
+    log::warn!("{problem}");
+    Err(Error::KeyHandleInvalid(problem.into()))
 }
 
 /// The key that the slot is written with, where it is.
@@ -244,53 +269,76 @@ fn overwrite(
     })
 }
 
-/// Finishes what a process that died had begun with secret keys: a place that was being written is free, and of one that was being
-/// destroyed the check value tells whether the key is still there.
+/// Finishes what was begun with secret keys and not committed. The chip's check value tells how far it came.
 ///
 /// # Errors
 /// [`Error::Device`].
 pub(crate) fn resolve(turn: &mut Turn<'_>) -> Result<()> {
     let known = turn.known();
-    for secret in known.state().secrets.iter().filter(|secret| secret.pending.is_some()) {
-        let slot = Slot::from_nibble(secret.slot);
-        if known.is_out_of_reach(slot) {
-            // After the next login.
-            continue;
+    for secret in &known.state().secrets {
+        // The others after the next login.
+        if let (Some(pending), false) = (secret.pending, known.is_out_of_reach(Slot::from_nibble(secret.slot))) {
+            resolve_one(turn, secret, pending)?;
         }
-        let asked = secret.pending == Some(PendingSecret::Destroy) && secret.kind == SecretKind::Aes;
-        let check = match asked.then(|| check_value(turn, &secret.place())).transpose() {
-            Err(error) if error.is_about_one_slot() => {
-                log::warn!("slot {slot}: the destruction of a secret key was interrupted, and what became of it is not known: {error}");
-                continue;
-            }
-            check => check?,
-        };
-        let is_there = check.is_some_and(|check| check == secret.check);
-        log::warn!(
-            "slot {slot}: the {} of a secret key was interrupted; {}",
-            if secret.pending == Some(PendingSecret::Write) { "writing" } else { "destruction" },
-            if is_there { "the key is still there" } else { "the place counts as free" }
-        );
-        let resolve = |state: &mut State| {
-            if is_there {
-                let found = state.secrets.iter_mut().find(|known| known.unique_id == secret.unique_id);
-                found.into_iter().for_each(|known| known.pending = None);
-            } else {
-                forget(state, &secret.unique_id);
-            }
-        };
-        turn.notes.commit_at_least_here(slot, resolve, |_| {})?;
     }
     Ok(())
 }
 
-/// CKA_CHECK_VALUE of an AES key: the first bytes of an encrypted block of zeros.
-fn check_value(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<Vec<u8>> {
-    let aes =
-        Aes::Block { key: KeyLocation::Slot(secret.slot), unit: secret.aes_unit(), decrypt: false, input: [0; 16] };
-    let block = turn.converse(|awake| {
-        awake.before_use(secret.slot)?;
-        awake.execute(&aes)
-    })?;
-    Ok(block[..CHECK_LEN].to_vec())
+fn resolve_one(turn: &mut Turn<'_>, secret: &StoredSecret, pending: PendingSecret) -> Result<()> {
+    let slot = Slot::from_nibble(secret.slot);
+    let what = match pending {
+        PendingSecret::Write { .. } => "writing",
+        PendingSecret::Destroy { .. } => "destruction",
+    };
+    let check = match check_value_in_chip(turn, &secret.place()) {
+        Err(error) if error.is_about_one_slot() => {
+            log::warn!(
+                "slot {slot}: the {what} of a secret key was interrupted, and what became of it is not known: {error}"
+            );
+            return Ok(());
+        }
+        check => check?,
+    };
+    let say = |outcome: &str| log::warn!("slot {slot}: the {what} of a secret key was interrupted; {outcome}");
+    match pending {
+        PendingSecret::Write { .. } if check == secret.check => {
+            say("it had taken effect");
+            settle(turn, secret, |state| state.fill(slot, secret.block))
+        }
+        PendingSecret::Write { before } if check == before => {
+            say("it had not taken effect");
+            settle(turn, secret, |state| forget(state, &secret.unique_id))
+        }
+        PendingSecret::Destroy { filler } if check == filler => {
+            say("it had taken effect");
+            settle(turn, secret, |state| destroyed(state, secret, filler))
+        }
+        PendingSecret::Destroy { .. } if check == secret.check => match finish_destruction(turn, secret) {
+            Err(error @ (Error::ActionProhibited(_) | Error::TokenWriteProtected(_) | Error::DeviceMemory(_))) => {
+                say(&format!("it can't be finished now, and the key is still there: {error}"));
+                settle(turn, secret, |_| ())
+            }
+            finished => {
+                say("it is finished now");
+                finished
+            }
+        },
+        _ => {
+            say("the chip holds another key there, or none that the state knows");
+            settle(turn, secret, |state| {
+                forget(state, &secret.unique_id);
+                state.fill(slot, secret.block);
+            })
+        }
+    }
+}
+
+/// Ends what is pending with a change of the state.
+fn settle(turn: &mut Turn<'_>, secret: &StoredSecret, change: impl Fn(&mut State)) -> Result<()> {
+    let settled = |state: &mut State| {
+        let found = state.secrets.iter_mut().find(|stored| stored.unique_id == secret.unique_id);
+        found.into_iter().for_each(|stored| stored.pending = None);
+        change(state);
+    };
+    turn.notes.commit_at_least_here(Slot::from_nibble(secret.slot), settled, |_| {})
 }

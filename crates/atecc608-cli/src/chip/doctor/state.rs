@@ -12,6 +12,7 @@ use crate::output::check::Checks;
 use crate::target::Target;
 use atecc608::latch::Latch;
 use atecc608::presence::{Held, Presence};
+use atecc608_token::inventory::unknown_places;
 use atecc608_token::layout::{key_slots, KeySlot};
 use atecc608_token::pin::{is_barred, Scheme};
 use atecc608_token::profile::{self, Contents};
@@ -130,6 +131,7 @@ pub(super) fn check(target: &mut Target, zone: &ConfigZone, keys: Result<Keys>, 
     }
     if readable {
         pin(&store, zone, checks);
+        secret_places(&store, zone, checks);
     }
     io_key(target, zone, checks);
 }
@@ -334,6 +336,25 @@ fn pin(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
             "a change of the PIN was interrupted: the old one or the new one is right",
             "the next login finds out which one",
         ),
+    }
+}
+
+/// Places for secret keys that the state does not know.
+fn secret_places(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
+    if !zone.data_locked() {
+        return;
+    }
+    let unknown: Vec<Slot> = unknown_places(zone, store.state()).into_iter().map(|(slot, _)| slot).collect();
+    if let Some(first) = unknown.first() {
+        checks.warn(
+            "secret keys",
+            format!(
+                "slot {}: the state does not say whether there is a secret key, and the chip can't: C_CreateObject writes nothing \
+                 there unless the slot is named (CKA_ATECC608_SLOT)",
+                list(&unknown)
+            ),
+            format!("if it holds none: atecc608 key empty --slot {first}     else restore {} from a backup", store.path().display()),
+        );
     }
 }
 

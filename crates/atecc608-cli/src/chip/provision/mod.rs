@@ -103,10 +103,12 @@ fn provision(
         let mut store = Store::open(&target.config.state_dir, serial);
         let mut hand_over = |code: &RecoveryCode| arguments.pin.hand_over(code);
         let pin = match PinSetup::is_for(profile) {
-            true => Some(PinSetup { pin: arguments.pin.prepare(json)?, store: &mut store, hand_over: &mut hand_over }),
+            true => Some(PinSetup { pin: arguments.pin.prepare(json)?, hand_over: &mut hand_over }),
             false => None,
         };
-        let done = Work { chip: &mut target.chip, profile, key_file: &key_file, pin, say: &mut say }.run(&plan)?;
+        let mut work =
+            Work { chip: &mut target.chip, profile, key_file: &key_file, store: &mut store, pin, say: &mut say };
+        let done = work.run(&plan)?;
         (Outcome::Provisioned, done)
     };
     let io_key = match (result, done.io_key_reused) {
@@ -175,18 +177,17 @@ fn look(target: &mut Target, zone: &ConfigZone, profile: &Profile, key_file: &Ke
         Some(slot) => target.converse(|awake| awake.public_key(slot))?,
         None => None,
     };
+    let store = Store::open(&target.config.state_dir, zone.serial_number());
     let told = xy.as_ref().and_then(Point::from_xy);
     // With a PIN the chip tells it after a login only: it was kept when the key was made.
-    let kept = || {
-        let store = Store::open(&target.config.state_dir, zone.serial_number());
-        Point::from_uncompressed(store.state().slot(slot?)?.public_key.as_deref()?)
-    };
+    let kept = || Point::from_uncompressed(store.state().slot(slot?)?.public_key.as_deref()?);
     let point = told.or_else(kept);
     Ok(Done {
         zone: zone.clone(),
         attestation: slot.zip(point),
         io_key_reused: key_file.load().is_ok_and(|key| key.is_some()),
         keys_found: Vec::new(),
+        empty: store.state().empty.clone(),
     })
 }
 

@@ -106,8 +106,6 @@ fn ask() -> Result<Zeroizing<Vec<u8>>> {
 pub struct PinSetup<'a> {
     /// The user's PIN, if there is to be one now.
     pub pin: Option<Zeroizing<Vec<u8>>>,
-    /// The chip's state.
-    pub store: &'a mut Store,
     /// Gives the recovery code away, before anything depends on it for good.
     pub hand_over: &'a mut dyn FnMut(&RecoveryCode) -> Result<()>,
 }
@@ -122,8 +120,8 @@ impl PinSetup<'_> {
     ///
     /// # Errors
     /// [`Error::Refused`]
-    pub fn prepare(&mut self) -> Result<()> {
-        self.store.change(|_| {}).map_err(|error| Error::Refused(error.to_string()))
+    pub fn prepare(&self, store: &mut Store) -> Result<()> {
+        store.change(|_| {}).map_err(|error| Error::Refused(error.to_string()))
     }
 
     /// Keeps what the host keeps of the authorisation secret, fsynced, before the chip gets it; and the attestation key's public
@@ -131,13 +129,13 @@ impl PinSetup<'_> {
     ///
     /// # Errors
     /// [`Error::Refused`] if the state can't be written.
-    pub fn keep(&mut self, authorisation: &Secret, attestation: Option<&(Slot, Point)>) -> Result<()> {
+    pub fn keep(&self, store: &mut Store, authorisation: &Secret, attestation: Option<&(Slot, Point)>) -> Result<()> {
         let refused = |error: atecc608_token::Error| Error::Refused(error.to_string());
         let pins = match &self.pin {
             Some(pin) => vec![StretchedPin::new(pin).map_err(refused)?.seal(authorisation)],
             None => Vec::new(),
         };
-        let kept = self.store.change(|state| {
+        let kept = store.change(|state| {
             state.pins = pins;
             if let Some((slot, point)) = attestation {
                 state.slot_mut(*slot).public_key = Some(point.uncompressed().to_vec());

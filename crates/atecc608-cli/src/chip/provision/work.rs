@@ -13,9 +13,12 @@ use atecc608::ops::Before;
 use atecc608::provision::DataContents;
 use atecc608::secrets::SharedSecret;
 use atecc608::{self as chip, Chip, Transport};
+use atecc608_token::inventory::empty_places;
 use atecc608_token::io_key::{IoKey, KeyFile};
 use atecc608_token::point::Point;
 use atecc608_token::profile::{Contents, Profile};
+use atecc608_token::state::EmptyPlace;
+use atecc608_token::store::Store;
 use atecc608_wire::commands::Read;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Slot};
@@ -31,6 +34,8 @@ pub struct Done {
     pub io_key_reused: bool,
     /// Slots for keys to come that hold one already: it may have come from outside.
     pub keys_found: Vec<Slot>,
+    /// The places for secret keys, which hold none yet.
+    pub empty: Vec<EmptyPlace>,
 }
 
 /// One chip being provisioned.
@@ -41,6 +46,8 @@ pub struct Work<'a, P> {
     pub profile: &'a Profile,
     /// Where its IO protection key is kept.
     pub key_file: &'a KeyFile,
+    /// Its state.
+    pub store: &'a mut Store,
     /// What a profile with a PIN needs.
     pub pin: Option<PinSetup<'a>>,
     /// Told what is done next.
@@ -64,8 +71,8 @@ impl<P: Transport> Work<'_, P> {
     pub fn run(&mut self, plan: &Plan) -> Result<Done> {
         // Whatever can fail for reasons outside the chip should fail before the first lock.
         self.key_file.prepare()?;
-        if let Some(pin) = &mut self.pin {
-            pin.prepare()?;
+        if let Some(pin) = &self.pin {
+            pin.prepare(self.store)?;
         }
         if plan.standing == Standing::Blank {
             self.configuration(plan)?;
@@ -77,13 +84,22 @@ impl<P: Transport> Work<'_, P> {
         let pin = self.pin_secrets(plan, attestation.as_ref())?;
         let secrets = Secrets { io_key, pin };
         let contents = self.contents(&secrets)?;
+        let empty = empty_places(&plan.wanted, &contents.slots);
+        self.keep_empty(&empty);
         self.write_contents(&contents)?;
         if let Some(pin) = &secrets.pin {
             self.prove(plan, pin)?;
         }
         self.step("locking the data zone for good", HALF_LOCKED, |chip| chip.permanently_lock_data(&contents))?;
         let zone = self.verify(plan, &contents)?;
-        Ok(Done { zone, attestation, io_key_reused, keys_found })
+        Ok(Done { zone, attestation, io_key_reused, keys_found, empty })
+    }
+
+    /// Keeps which places hold no secret key, before the chip gets what fills them: nothing could tell later.
+    fn keep_empty(&mut self, empty: &[EmptyPlace]) {
+        if let Err(error) = self.store.change(|state| state.empty = empty.to_vec()) {
+            (self.say)(&format!("warning: which places are free for secret keys can't be kept: {error}"));
+        }
     }
 
     /// Says what is done, does it, and on failure says where the chip stands.
@@ -181,8 +197,8 @@ impl<P: Transport> Work<'_, P> {
         (self.say)("making the secrets behind the PIN");
         let (authorisation, random) = (self.random_block()?, self.random_block()?);
         let secrets = PinSecrets::new(authorisation, &random, &plan.wanted.serial_number());
-        if let Some(pin) = &mut self.pin {
-            pin.keep(&secrets.authorisation, attestation)?;
+        if let Some(pin) = &self.pin {
+            pin.keep(self.store, &secrets.authorisation, attestation)?;
         }
         Ok(Some(secrets))
     }

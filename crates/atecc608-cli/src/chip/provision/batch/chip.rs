@@ -13,8 +13,7 @@ use super::super::{foreign, keys_found_warning, look, may_lock};
 use super::{say, Station};
 use crate::chip_keys::{ChipKey, ChipKeys, NewKeyNames};
 use crate::error::{Error, Result};
-use crate::manifest::AttestationKey;
-use crate::manifest::{name_for, KeyRecord, Record};
+use crate::manifest::{name_for, AttestationKey, KeyRecord, Record, SecretPlace};
 use crate::target::Target;
 use crate::x509::certificate::Certificate;
 use crate::x509::issue::{issue, Applicant};
@@ -208,11 +207,18 @@ impl Chip<'_> {
             station.ledger.begin(serial)?;
         }
         let mut tell = |what: &str| say(&place, what);
-        let mut work =
-            Work { chip: &mut target.chip, profile: station.profile, key_file: &key_file, pin: None, say: &mut tell };
+        let mut store = Store::open(&self.config.state_dir, zone.serial_number());
+        let mut work = Work {
+            chip: &mut target.chip,
+            profile: station.profile,
+            key_file: &key_file,
+            store: &mut store,
+            pin: None,
+            say: &mut tell,
+        };
         let done = work.run(plan)?;
         // Modules that know the chip as a blank one look again.
-        let stored = Store::open(&self.config.state_dir, zone.serial_number()).change(|state| state.generation += 1);
+        let stored = store.change(|state| state.generation += 1);
         if let Err(error) = stored {
             return Err(Error::Refused(format!(
                 "{place}: the chip {serial} is provisioned, but has no key yet: {error}"
@@ -246,6 +252,7 @@ impl Chip<'_> {
             certificate: certificate.map(|certificate| certificate.pem()),
             ca_certificate: station.authority.as_ref().map(|authority| authority.certificate().pem()),
             io_key_file: locked.io_key_file.clone(),
+            empty_secret_places: locked.done.empty.iter().map(SecretPlace::of).collect(),
             warnings: warnings.to_vec(),
             ..Record::empty(serial, key_record(&key))
         })

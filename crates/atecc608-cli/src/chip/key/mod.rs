@@ -1,6 +1,8 @@
 //! `atecc608 key`: private keys in the chip. They are generated there, or come from a file into a slot that allows it, and never
 //! leave.
 
+mod empty;
+
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -41,6 +43,8 @@ pub enum Command {
     List(List),
     /// Overwrite a private key in the chip, for good
     Destroy(Destroy),
+    /// Have a slot for secret keys count as empty where the state does not know what it holds
+    Empty(empty::Arguments),
 }
 
 /// The names of a new key.
@@ -192,6 +196,7 @@ pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
         Command::Public(arguments) => public(selection, arguments),
         Command::List(arguments) => list(selection, arguments),
         Command::Destroy(arguments) => destroy(selection, arguments),
+        Command::Empty(arguments) => empty::run(selection, arguments),
     }
 }
 
