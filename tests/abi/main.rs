@@ -36,6 +36,7 @@ mod pin_interrupted;
 mod pin_keys;
 mod pin_memory;
 mod processes;
+mod pulled;
 mod refused;
 mod secret_keys;
 mod secret_state;
