@@ -155,6 +155,7 @@ fn token_row(error: &token::Error) -> Row {
         Error::DeviceMemory(_) => row!(CKR_DEVICE_MEMORY, Warn),
         Error::EncryptedDataInvalid => row!(CKR_ENCRYPTED_DATA_INVALID, Info),
         Error::EncryptedDataLenRange(_) => row!(CKR_ENCRYPTED_DATA_LEN_RANGE, Info),
+        Error::HostMemory(_) => row!(CKR_HOST_MEMORY, Error),
         Error::KeyFunctionNotPermitted(_) => row!(CKR_KEY_FUNCTION_NOT_PERMITTED, Info),
         Error::KeyHandleInvalid(_) => row!(CKR_KEY_HANDLE_INVALID, Info),
         Error::KeyIndigestible(_) => row!(CKR_KEY_INDIGESTIBLE, Info),

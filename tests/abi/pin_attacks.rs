@@ -12,7 +12,7 @@ use atecc608::{Awake, Chip, Error, Transport};
 use atecc608_sim::image::Part;
 use atecc608_sim::{SimBus, SimChip, Switches, Timing};
 use atecc608_testkit::driver::{self, Simulated};
-use atecc608_token::locked::LockedSecret;
+use atecc608_token::memory::LockedSecret;
 use atecc608_token::pin::Scheme;
 use atecc608_token::profile;
 use atecc608_wire::commands::*;
@@ -75,8 +75,8 @@ fn a_recorded_login_played_back_gives_nothing() {
     let (bus, mut driver) = attacked();
     let zone = bus.image(0).unwrap().config();
     let scheme = Scheme::of(&zone, profile::matching(&zone)).unwrap();
-    let secret = LockedSecret::new(&pin::secret_in(&bus.image(0).unwrap(), AUTHORISATION));
-    let shared = atecc608::secrets::SharedSecret { slot: scheme.authorisation, value: secret.value() };
+    let secret = LockedSecret::new(&pin::secret_in(&bus.image(0).unwrap(), AUTHORISATION)).unwrap();
+    let shared = atecc608::secrets::SharedSecret { slot: scheme.authorisation, value: &secret };
     // What is proved is proved for one nonce: the same proof again, after another, is wrong.
     let serial = serial(&bus);
     assert!(driver.converse(|awake| awake.proves(&serial, &shared)).unwrap());
@@ -84,7 +84,7 @@ fn a_recorded_login_played_back_gives_nothing() {
         .converse(|awake| {
             let nonce = awake.random_nonce()?;
             let mut check = check_mac([0; 32]);
-            check.response = atecc608_wire::messages::check_mac(secret.value(), &nonce, &check, &[0; 11], &serial);
+            check.response = atecc608_wire::messages::check_mac(&secret, &nonce, &check, &[0; 11], &serial);
             awake.execute(&check)?;
             sign_as_attacker(awake)?;
             Ok(check)

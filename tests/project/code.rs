@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::sources;
 
 /// The files that may have unsafe code: the C functions and the pointers they are given, whose parameters of mechanisms are a
-/// part of their own; the tests of those; and what a process needs of the system.
-const UNSAFE: [&str; 5] = [
+/// part of their own; the tests of those; memory for secrets; and what a process needs of the system.
+const UNSAFE: [&str; 6] = [
+    "crates/atecc608-token/src/memory.rs",
     "crates/atecc608-token/src/process.rs",
     "src/exports.rs",
     "src/ptr.rs",
@@ -49,7 +50,7 @@ fn no_static_can_be_waited_for() {
         {
             count += 1;
             let word = words(line).find(|word| waiting.contains(word) || *word == "OnceCell");
-            assert!(word.is_none(), "{name}: {line}");
+            assert!(word.is_none() || line.contains(": PerProcess<"), "{name}: {line}");
         }
     }
     assert!(count > 8, "only {count} statics were found");

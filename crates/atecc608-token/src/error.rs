@@ -64,6 +64,9 @@ pub enum Error {
     /// No slot is free, or the state folder is full.
     #[error("{0}")]
     DeviceMemory(Text),
+    /// The host has no memory for it.
+    #[error("{0}")]
+    HostMemory(Text),
     /// The key may not be used for this.
     #[error("{0}")]
     KeyFunctionNotPermitted(Text),

@@ -8,9 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use atecc608_files::{Access, Folder};
-use zeroize::Zeroizing;
 
 use crate::config::{Config, TokenConfig, IO_KEY_DIR};
+use crate::memory::LockedSecret;
 use atecc608_wire::config_zone::SerialNumber;
 
 /// Mode of the folder that this process makes.
@@ -19,7 +19,7 @@ const FOLDER_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
 
 /// An IO protection key.
-pub type IoKey = Zeroizing<[u8; 32]>;
+pub type IoKey = LockedSecret;
 
 /// The file with the key can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -111,18 +111,20 @@ impl KeyFile {
         if metadata.mode() & 0o027 != 0 {
             log::warn!("{}: others may use it: chmod 640 {0}", self.path.display());
         }
-        let mut key = IoKey::default();
+        let mut key = IoKey::zeros().map_err(|error| self.error(error))?;
         (&file).read_exact(&mut key[..]).map_err(|error| self.error(error))?;
         Ok(Some(key))
     }
 
-    /// Keeps a key for good before it returns.
+    /// Stores a new key for good before it returns it. The caller wipes its own copy.
     ///
     /// # Errors
     /// [`KeyFileError`].
-    pub fn store(&self, key: &IoKey) -> Result<()> {
+    pub fn store(&self, key: &[u8; 32]) -> Result<IoKey> {
+        let kept = IoKey::new(key).map_err(|error| self.error(error))?;
         let stored = atecc608_files::replace(&self.path, &key[..], self.access(FILE_MODE));
-        stored.map_err(|error| self.error(format!("can't be stored: {error}")))
+        stored.map_err(|error| self.error(format!("can't be stored: {error}")))?;
+        Ok(kept)
     }
 
     /// Replaces another file in its folder, with the owner and mode of the key's own. Makes the folder.

@@ -20,7 +20,7 @@
 //! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `modify`;
 //!    `certificates`.
 //! 5. Keys: `keygen`, `import`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
-//! 6. For the tool: `inventory`, `between_locks`, `attest`. Below all: `bus`, `config`.
+//! 6. For the tool: `inventory`, `between_locks`, `attest`. Below all: `bus`, `config`, `memory` (where secrets are kept), `process`.
 
 pub mod attest;
 pub mod attribute;
@@ -34,8 +34,8 @@ pub mod error;
 pub mod inventory;
 pub mod io_key;
 pub mod layout;
-pub mod locked;
 pub mod logging;
+pub mod memory;
 pub mod pin;
 pub mod point;
 pub mod process;

@@ -1,6 +1,6 @@
 //! What belongs to one process: its privileges, its locks in a forked child, and state that a child may not wait for.
 //!
-//! The only file outside the module's ABI files with `unsafe`: system calls that have no safe wrapper.
+//! System calls that have no safe wrapper: here, and for memory in `memory`.
 //!
 //! # State of one process
 //!

@@ -4,6 +4,7 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
+use super::memory::LockedBytes;
 
 /// The attributes that are a CK_BBOOL.
 const BOOLEANS: [CK_ATTRIBUTE_TYPE; 22] = [
@@ -33,25 +34,58 @@ const BOOLEANS: [CK_ATTRIBUTE_TYPE; 22] = [
 
 /// A template as a caller gave it, copied out of its memory.
 #[derive(Clone, Default)]
-pub struct Template(Vec<(CK_ATTRIBUTE_TYPE, Zeroizing<Vec<u8>>)>);
+pub struct Template(Vec<(CK_ATTRIBUTE_TYPE, Value)>);
+
+/// One attribute's value.
+enum Value {
+    Given(Zeroizing<Vec<u8>>),
+    /// A secret that is kept for longer.
+    Kept(LockedBytes),
+}
+
+impl Value {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Given(bytes) => bytes,
+            Self::Kept(bytes) => bytes,
+        }
+    }
+}
+
+impl Clone for Value {
+    fn clone(&self) -> Self {
+        Self::Given(Zeroizing::new(self.bytes().to_vec()))
+    }
+}
 
 impl Template {
     /// A template of these attributes, in order.
     pub fn new(attributes: Vec<(CK_ATTRIBUTE_TYPE, Zeroizing<Vec<u8>>)>) -> Self {
-        Self(attributes)
+        Self(attributes.into_iter().map(|(attribute, value)| (attribute, Value::Given(value))).collect())
     }
 
     /// Gives an attribute this value, in place of the one it has.
     pub fn set(&mut self, attribute: CK_ATTRIBUTE_TYPE, value: Zeroizing<Vec<u8>>) {
         match self.0.iter_mut().find(|(ty, _)| *ty == attribute) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((attribute, value)),
+            Some((_, old)) => *old = Value::Given(value),
+            None => self.0.push((attribute, Value::Given(value))),
         }
+    }
+
+    /// Moves an attribute's value, if there is one, to memory for secrets ([`LockedBytes`]).
+    ///
+    /// # Errors
+    /// [`Error::HostMemory`].
+    pub(crate) fn keep_secret(&mut self, attribute: CK_ATTRIBUTE_TYPE) -> Result<()> {
+        for (_, value) in self.0.iter_mut().filter(|(ty, value)| *ty == attribute && !value.bytes().is_empty()) {
+            *value = Value::Kept(LockedBytes::copy_of(value.bytes())?);
+        }
+        Ok(())
     }
 
     /// The attributes in the caller's order.
     pub fn iter(&self) -> impl Iterator<Item = (CK_ATTRIBUTE_TYPE, &[u8])> {
-        self.0.iter().map(|(attribute, value)| (*attribute, value.as_slice()))
+        self.0.iter().map(|(attribute, value)| (*attribute, value.bytes()))
     }
 
     /// Checks what is so of every object's template, whatever it is for: no attribute has two values, and each CK_BBOOL is one.

@@ -173,10 +173,13 @@ impl Token {
     /// Adds a session object.
     ///
     /// # Errors
-    /// [`Error::UserNotLoggedIn`] if it is a private one and that means something.
-    pub(crate) fn add_session_object(&self, object: SessionObject) -> Result<ObjectHandle> {
+    /// [`Error::UserNotLoggedIn`] if it is a private one and that means something; [`Error::HostMemory`].
+    pub(crate) fn add_session_object(&self, mut object: SessionObject) -> Result<ObjectHandle> {
         if object.is_private() {
             self.known(self.deadline())?.check_may_make_private()?;
+        }
+        if object.attributes.ulong(CKA_CLASS)? == Some(CKO_SECRET_KEY) {
+            object.attributes.keep_secret(CKA_VALUE)?;
         }
         Ok(self.objects.add(object))
     }

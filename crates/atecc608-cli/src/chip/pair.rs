@@ -70,12 +70,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         known => {
             let key = match known {
                 Some(key) => key,
-                None => {
-                    // On the disk before the chip gets it.
-                    let key = target.converse(|awake| awake.fresh_secret())?;
-                    file.store(&key)?;
-                    key
-                }
+                // On the disk before the chip gets it.
+                None => file.store(&*target.converse(|awake| awake.fresh_secret())?)?,
             };
             let place = target.place();
             let written = target.chip.write_secret(&serial, None, Address::slot(slot, 0, 0), &key);

@@ -1,11 +1,14 @@
 //! What the state folder keeps of the authorisation secret: it XOR a key made of the PIN.
 
-use argon2::{Algorithm, Argon2, Block, Params, Version};
-use zeroize::{Zeroize, Zeroizing};
+use argon2::{Algorithm, Argon2, Params, Version};
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+use crate::memory::{Argon2Memory, LockedSecret};
+use crate::process::PerProcess;
 
-/// The authorisation secret, or a key of its length.
+/// The authorisation secret, while it is on its way.
 pub type Secret = Zeroizing<[u8; 32]>;
 
 /// Memory of one Argon2id, in KiB.
@@ -27,14 +30,14 @@ pub struct PinBlob {
 /// A PIN with the salt it is to be used with: the costly part of making a [`PinBlob`].
 pub struct StretchedPin {
     salt: [u8; 16],
-    key: Secret,
+    key: LockedSecret,
 }
 
 impl StretchedPin {
     /// Stretches a PIN with a new salt.
     ///
     /// # Errors
-    /// [`Error::DeviceError`] if the system has no random numbers or no memory.
+    /// [`Error::DeviceError`] if the system has no random numbers, [`Error::HostMemory`].
     pub fn new(pin: &[u8]) -> Result<Self> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt)
@@ -44,7 +47,7 @@ impl StretchedPin {
 
     /// The secret under this PIN.
     pub fn seal(&self, secret: &[u8; 32]) -> PinBlob {
-        PinBlob { salt: self.salt, blob: *xor(secret, &self.key) }
+        PinBlob { salt: self.salt, blob: std::array::from_fn(|i| secret[i] ^ self.key[i]) }
     }
 }
 
@@ -52,30 +55,24 @@ impl PinBlob {
     /// What this PIN makes of it.
     ///
     /// # Errors
-    /// [`Error::DeviceError`] if there is no memory.
-    pub fn open(&self, pin: &[u8]) -> Result<Secret> {
-        Ok(xor(&self.blob, &*stretch(pin, &self.salt)?))
+    /// [`Error::HostMemory`].
+    pub fn open(&self, pin: &[u8]) -> Result<LockedSecret> {
+        let mut secret = stretch(pin, &self.salt)?;
+        secret.iter_mut().zip(&self.blob).for_each(|(byte, hidden)| *byte ^= hidden);
+        Ok(secret)
     }
 }
 
-fn xor(one: &[u8; 32], other: &[u8; 32]) -> Secret {
-    Zeroizing::new(std::array::from_fn(|i| one[i] ^ other[i]))
-}
-
-/// Argon2id version 1.3 (RFC 9106), one lane.
-fn stretch(pin: &[u8], salt: &[u8; 16]) -> Result<Secret> {
+/// Argon2id version 1.3 (RFC 9106), one lane. One thread at a time: eight of them would need 152 MiB at once.
+fn stretch(pin: &[u8], salt: &[u8; 16]) -> Result<LockedSecret> {
+    static TURN: PerProcess<Mutex<()>> = PerProcess::new();
+    let _turn = TURN.own_or_init(Mutex::default).lock();
     let failed = |error: argon2::Error| Error::DeviceError(format!("Argon2id: {error}").into());
     let params = Params::new(MEMORY, PASSES, 1, Some(32)).map_err(failed)?;
-    let mut memory: Vec<Block> = Vec::new();
-    memory
-        .try_reserve_exact(params.block_count())
-        .map_err(|_| Error::DeviceError(format!("a PIN needs {MEMORY} KiB of memory, which are not there").into()))?;
-    memory.resize(params.block_count(), Block::default());
-    let mut key = Secret::default();
+    let mut memory = Argon2Memory::new(params.block_count())?;
+    let mut key = LockedSecret::zeros()?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let done = argon2.hash_password_into_with_memory(pin, salt, &mut *key, &mut memory);
-    memory.iter_mut().for_each(Zeroize::zeroize);
-    done.map_err(failed)?;
+    argon2.hash_password_into_with_memory(pin, salt, &mut *key, &mut memory).map_err(failed)?;
     Ok(key)
 }
 

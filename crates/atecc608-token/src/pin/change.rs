@@ -8,7 +8,7 @@ use super::{check_new_pin, Scheme, Who};
 use crate::certificates::held;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::locked::LockedSecret;
+use crate::memory::LockedSecret;
 use crate::token::Token;
 use crate::turn::Turn;
 use atecc608 as chip;
@@ -77,8 +77,8 @@ fn set_code(token: &Token, deadline: Deadline, scheme: Scheme, old: &[u8], new: 
     })?;
     let old = officer_secret(token, scheme, old, deadline)?;
     token.turn(deadline, |turn| {
-        let secret = LockedSecret::new(&new.secret(&turn.known().zone().serial_number()));
-        let written = write(turn, scheme, scheme.officer, &old, secret.value());
+        let secret = LockedSecret::new(&new.secret(&turn.known().zone().serial_number()))?;
+        let written = write(turn, scheme, scheme.officer, &old, &secret);
         if !proves(turn, scheme.officer, &secret)? {
             return written.and(Err(Error::DeviceError("the chip did not take the new recovery code".into())));
         }
@@ -116,7 +116,7 @@ fn fresh_secret(turn: &mut Turn<'_>) -> Result<Secret> {
 /// Gives the chip another authorisation secret, and sees that it has it.
 fn renew(turn: &mut Turn<'_>, scheme: Scheme, officer: &LockedSecret, secret: &Secret) -> Result<()> {
     let written = write(turn, scheme, scheme.authorisation, officer, secret);
-    if proves(turn, scheme.authorisation, &LockedSecret::new(secret))? {
+    if proves(turn, scheme.authorisation, &LockedSecret::new(secret)?)? {
         return Ok(());
     }
     written.and(Err(Error::DeviceError("the chip did not take the new secret".into())))
@@ -124,7 +124,7 @@ fn renew(turn: &mut Turn<'_>, scheme: Scheme, officer: &LockedSecret, secret: &S
 
 /// Writes a secret under the officer's.
 fn write(turn: &mut Turn<'_>, scheme: Scheme, slot: Slot, officer: &LockedSecret, secret: &[u8; 32]) -> Result<()> {
-    let write_key = SharedSecret { slot: scheme.officer, value: officer.value() };
+    let write_key = SharedSecret { slot: scheme.officer, value: officer };
     let serial = turn.known().zone().serial_number();
     let written = turn.chip.write_secret(&serial, Some(&write_key), Address::slot(slot, 0, 0), secret);
     written.map_err(|error| match error {
@@ -145,7 +145,7 @@ fn roll(turn: &mut Turn<'_>, scheme: Scheme, secret: &LockedSecret, pin: &Stretc
     let before = turn.known().state().pins.clone();
     let serial = turn.known().zone().serial_number();
     let mut not_kept = None;
-    let shared = SharedSecret { slot: scheme.authorisation, value: secret.value() };
+    let shared = SharedSecret { slot: scheme.authorisation, value: secret };
     let notes = &mut turn.notes;
     let rolled = turn.chip.roll_key(&serial, &shared, &mut |new| {
         let kept = notes.change_state(|state| {
@@ -164,7 +164,7 @@ fn roll(turn: &mut Turn<'_>, scheme: Scheme, secret: &LockedSecret, pin: &Stretc
                 // It still holds both blobs: the next login finds out.
                 log::warn!("{error}");
             }
-            Ok(LockedSecret::new(&new))
+            LockedSecret::new(&new)
         }
         Rolled::Refused => {
             turn.change_state(|state| state.pins = before)?;

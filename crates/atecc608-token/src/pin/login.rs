@@ -10,7 +10,7 @@ use super::code::RecoveryCode;
 use super::{Scheme, Who};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::locked::LockedSecret;
+use crate::memory::LockedSecret;
 use crate::snapshot::Board;
 use crate::token::Token;
 use crate::turn::Turn;
@@ -156,8 +156,7 @@ pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8], deadline: &
                     .into(),
             ));
         }
-        let open = |blob: &PinBlob| blob.open(pin).map(|secret| LockedSecret::new(&secret));
-        let opened = deadline.exclude(|| pins.iter().map(open).collect::<Result<_>>())?;
+        let opened = deadline.exclude(|| pins.iter().map(|blob| blob.open(pin)).collect::<Result<_>>())?;
         match token.turn(*deadline, |turn| which(turn, scheme, &pins, opened))? {
             Tried::Right(secret) => return Ok(secret),
             Tried::Wrong => return Err(Error::PinIncorrect),
@@ -179,7 +178,7 @@ pub(super) fn officer_secret(token: &Token, scheme: Scheme, code: &[u8], deadlin
         return Err(Error::PinIncorrect);
     };
     token.turn(deadline, |turn| {
-        let secret = LockedSecret::new(&code.secret(&turn.known().zone().serial_number()));
+        let secret = LockedSecret::new(&code.secret(&turn.known().zone().serial_number()))?;
         if proves(turn, scheme.officer, &secret)? {
             Ok(secret)
         } else {
@@ -222,6 +221,6 @@ fn which(turn: &mut Turn<'_>, scheme: Scheme, pins: &[PinBlob], opened: Vec<Lock
 /// [`Error::Device`].
 pub(super) fn proves(turn: &mut Turn<'_>, slot: Slot, secret: &LockedSecret) -> Result<bool> {
     let serial = turn.known().zone().serial_number();
-    let shared = SharedSecret { slot, value: secret.value() };
+    let shared = SharedSecret { slot, value: secret };
     turn.converse(|awake| awake.proves(&serial, &shared))
 }

@@ -183,9 +183,7 @@ impl<P: Transport> Work<'_, P> {
         if let Some(key) = self.key_file.load()? {
             return Ok((key, true));
         }
-        let key = self.random_block()?;
-        self.key_file.store(&key)?;
-        Ok((key, false))
+        Ok((self.key_file.store(&*self.random_block()?)?, false))
     }
 
     /// The secrets behind a PIN; what the host keeps of them is on its disk before the chip gets them. A run that was
