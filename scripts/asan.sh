@@ -53,7 +53,7 @@ LEFT_OUT=(
     pin_memory
     # In gcc 12's runtime (LLVM mended it with version 18) AddressSanitizer's own locks stay locked in a child that is forked
     # while another thread uses memory: the child waits for ever.
-    fork
+    fork raw_fork
 )
 run "scripts/test_programs.py --cargo '${CARGO[*]}' --run-with 'env LD_PRELOAD=$RUNTIME' \
     --but $(IFS=, && echo "${LEFT_OUT[*]}") ${WHAT[*]}"

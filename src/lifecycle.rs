@@ -2,7 +2,7 @@
 //!
 //! # Fork
 //!
-//! The module in use belongs to one process ([`PerProcess`]): a forked child starts without one, whatever its parent was doing, and
+//! The module in use belongs to one process ([`PerProcess`]): a forked child, also one that a system call made, starts without one, whatever its parent was doing, and
 //! its C_Initialize makes a new one with fresh locks. Nothing waits for a lock that was inherited.
 //!
 //! What the child inherited is dropped by its C_Initialize or C_Finalize, which closes the descriptors in it (and

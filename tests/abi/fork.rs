@@ -6,12 +6,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::common::fork::{fork, in_a_child};
+use crate::common::fork::{fork, in_a_child, open_locks};
 use crate::common::module::{c, Module};
 use crate::common::one_key::{generate, point_of};
 use crate::common::signers::{in_process, served, sign_rounds, verifies};
@@ -114,14 +113,6 @@ fn a_child_forked_while_other_threads_are_in_calls_does_not_hang() {
             && module.finalize() == Ok(())
     });
     unsafe { std::env::remove_var("ATECC608_LOG") };
-}
-
-/// How many lock files in this folder the process has open.
-fn open_locks(folder: &Path) -> usize {
-    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-    links
-        .filter(|link| link.starts_with(folder) && link.extension().is_some_and(|extension| extension == "lock"))
-        .count()
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod pin_keys;
 mod pin_memory;
 mod processes;
 mod pulled;
+mod raw_fork;
 mod refused;
 mod secret_keys;
 mod secret_state;

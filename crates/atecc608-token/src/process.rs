@@ -9,9 +9,16 @@
 //! It is a list without locks that only grows, with one element per process on the way from the first user of the library
 //! down to this one (a single element, nearly always). A child adds an element of its own, with fresh locks, and
 //! leaves its ancestors' elements alone.
-#![allow(unsafe_code, reason = "getauxval, pthread_atfork and what its handler may call have no safe wrapper")]
+//!
+//! # Which process this is
+//!
+//! Each process has a number that none of its ancestors had ([`Process`]). It lies in a page that the kernel fills with zeros in every
+//! child with memory of its own, whoever makes it: `fork`, or `clone` as a system call, where no fork handler runs. The process's
+//! id would not do: in another pid namespace a child may have its parent's. A child that shares its parent's memory (`vfork`)
+//! counts as its parent.
+#![allow(unsafe_code, reason = "getauxval, madvise, pthread_atfork and what its handler may call have no safe wrapper")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use once_cell::race::OnceBox;
 
@@ -24,22 +31,120 @@ pub fn is_privileged() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Makes every child that is forked from now on release the locks of the buses: it inherits the descriptors, and with them
-/// a lock that its parent may die holding. Unloading the library removes the handler (glibc ties it to the library).
+/// A process with memory of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    /// From 1. No ancestor has it.
+    number: usize,
+    /// Its id, where the kernel does not wipe the page with the number; else 0.
+    pid: u32,
+}
+
+impl Process {
+    /// Returns the one that asks.
+    fn current() -> Self {
+        let page = NumberPage::get();
+        let pid = if page.wiped { 0 } else { std::process::id() };
+        let number = match page.number.load(Ordering::Acquire) {
+            0 => Self::arrive(page.number),
+            number => number,
+        };
+        Self { number, pid }
+    }
+
+    /// The first call in a process: gives it a number.
+    fn arrive(place: &AtomicUsize) -> usize {
+        // A child has its own copy, as it was at the fork.
+        static LAST: AtomicUsize = AtomicUsize::new(0);
+        let number = LAST.fetch_add(1, Ordering::AcqRel) + 1;
+        match place.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                // Already done where the fork handler ran.
+                release_locks(number);
+                number
+            }
+            Err(another_threads) => another_threads,
+        }
+    }
+}
+
+/// Returns the number of this process: none of its ancestors has it.
+pub(crate) fn number() -> usize {
+    Process::current().number
+}
+
+/// The page with the process's number.
+struct NumberPage {
+    number: &'static AtomicUsize,
+    /// Whether the kernel fills it with zeros in a child (Linux 4.14).
+    wiped: bool,
+}
+
+/// Largest page of a kernel, in bytes.
+const MAX_PAGE: usize = 64 * 1024;
+const WORD: usize = size_of::<AtomicUsize>();
+
+/// Has one whole page in it, wherever the library is loaded. It is the library's own memory, so that unloading takes it along.
+/// A page is used, the rest is never touched.
+static ROOM: [AtomicUsize; 2 * MAX_PAGE / WORD] = [const { AtomicUsize::new(0) }; 2 * MAX_PAGE / WORD];
+
+impl NumberPage {
+    /// Returns the page, which is marked to be wiped the first time. Async-signal-safe afterwards.
+    fn get() -> Self {
+        const UNKNOWN: u8 = 0;
+        const WIPED: u8 = 1;
+        const KEPT: u8 = 2;
+        static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
+        let size = rustix::param::page_size();
+        let start = ROOM.as_ptr() as usize;
+        // A larger page is not wiped.
+        let first = if size <= MAX_PAGE { (start.next_multiple_of(size) - start) / WORD } else { 0 };
+        let number = &ROOM[first];
+        let wiped = match STATE.load(Ordering::Acquire) {
+            UNKNOWN => {
+                let wiped = size <= MAX_PAGE && wipe_in_children(number, size);
+                STATE.store(if wiped { WIPED } else { KEPT }, Ordering::Release);
+                wiped
+            }
+            state => state == WIPED,
+        };
+        Self { number, wiped }
+    }
+}
+
+/// Has the kernel fill the page that begins with this number with zeros in children. Returns `true` if it does.
+fn wipe_in_children(first: &'static AtomicUsize, size: usize) -> bool {
+    // SAFETY: the page lies within `ROOM`, where nothing else is, and 0 is a value of all that is there. In this process nothing
+    // changes.
+    unsafe { libc::madvise(first.as_ptr().cast(), size, libc::MADV_WIPEONFORK) == 0 }
+}
+
+/// Has every child that `fork` makes from now on release the locks of the buses: it inherits the descriptors, and with them
+/// a lock that its parent may die holding. Unloading the library removes the handler (glibc ties it to the library). A child that
+/// another system call made does so in its first call.
 pub fn release_locks_in_children() {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if !REGISTERED.swap(true, Ordering::AcqRel) {
+        // The handler needs it known.
+        NumberPage::get();
         // SAFETY: the handler is a function of this library that does only what a child may do, see there.
-        let error = unsafe { libc::pthread_atfork(None, None, Some(release_locks)) };
+        let error = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         if error != 0 {
             log::warn!("pthread_atfork: {}: a forked child may keep a lock", std::io::Error::from_raw_os_error(error));
         }
     }
 }
 
-/// The child's side: every lock's descriptor becomes one of /dev/null. It stays open, since it still belongs to a
-/// `File` in the memory that the child inherited. A descriptor that is another file's by now is the application's.
-unsafe extern "C" fn release_locks() {
+/// The child's side of `fork`. It may only do what is async-signal-safe.
+unsafe extern "C" fn in_child() {
+    // Where the kernel wipes the page it is zero already.
+    NumberPage::get().number.store(0, Ordering::Release);
+    release_locks(0);
+}
+
+/// Makes the descriptors of locks that are not those of process `number` ones of /dev/null. They stay open, since they still
+/// belong to `File`s in the memory that the child inherited. A descriptor that is another file's by now is the application's.
+fn release_locks(number: usize) {
     // SAFETY: open, fstat, dup3 and close are async-signal-safe, the path is a constant that ends with NUL, and the
     // structure is read only after fstat has filled it.
     unsafe {
@@ -47,12 +152,13 @@ unsafe extern "C" fn release_locks() {
         if null < 0 {
             return;
         }
-        for LockDescriptor { number, identity } in open_lock_descriptors() {
+        for LockDescriptor { descriptor, identity, .. } in open_lock_descriptors().filter(|lock| lock.process != number)
+        {
             let mut now = std::mem::MaybeUninit::<libc::stat64>::uninit();
-            if libc::fstat64(number, now.as_mut_ptr()) == 0 {
+            if libc::fstat64(descriptor, now.as_mut_ptr()) == 0 {
                 let now = now.assume_init_ref();
                 if (now.st_dev, now.st_ino) == identity {
-                    libc::dup3(null, number, libc::O_CLOEXEC);
+                    libc::dup3(null, descriptor, libc::O_CLOEXEC);
                 }
             }
         }
@@ -66,7 +172,7 @@ pub struct PerProcess<T> {
 }
 
 struct Node<T> {
-    pid: u32,
+    process: Process,
     value: T,
     next: OnceBox<Node<T>>,
 }
@@ -87,24 +193,24 @@ impl<T> PerProcess<T> {
 
     /// This process's value, if it has one already.
     pub fn own(&self) -> Option<&T> {
-        self.last().filter(|node| node.pid == std::process::id()).map(|node| &node.value)
+        self.last().filter(|node| node.process == Process::current()).map(|node| &node.value)
     }
 
     /// The value of the nearest ancestor that had one, as it was at the moment of the fork, if this process has none
     /// of its own yet. Any lock in it may be held for ever.
     pub fn inherited(&self) -> Option<&T> {
-        self.last().filter(|node| node.pid != std::process::id()).map(|node| &node.value)
+        self.last().filter(|node| node.process != Process::current()).map(|node| &node.value)
     }
 
     /// This process's value, made now if it has none. `make` may run in several threads at once; one result is kept.
     pub fn own_or_init(&self, make: impl FnOnce() -> T) -> &T {
-        let pid = std::process::id();
+        let process = Process::current();
         let end = match self.last() {
-            Some(node) if node.pid == pid => return &node.value,
+            Some(node) if node.process == process => return &node.value,
             Some(node) => &node.next,
             None => &self.first,
         };
-        &end.get_or_init(|| Box::new(Node { pid, value: make(), next: OnceBox::new() })).value
+        &end.get_or_init(|| Box::new(Node { process, value: make(), next: OnceBox::new() })).value
     }
 }
 
@@ -157,6 +263,13 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_wipes_the_number_in_children() {
+        assert!(NumberPage::get().wiped, "Linux 4.14");
+        assert_eq!(NumberPage::get().number.as_ptr() as usize % rustix::param::page_size(), 0);
+        assert_eq!(number(), number());
+    }
+
+    #[test]
     fn one_value_per_process() {
         let values = PerProcess::new();
         assert_eq!(values.own(), None);
@@ -170,7 +283,8 @@ mod tests {
     #[test]
     fn an_ancestors_value_is_inherited_until_the_child_has_its_own() {
         let values = PerProcess::new();
-        let parent = Node { pid: std::process::id() + 1, value: 1, next: OnceBox::new() };
+        let process = Process { number: number() + 1, pid: std::process::id() };
+        let parent = Node { process, value: 1, next: OnceBox::new() };
         assert!(values.first.set(Box::new(parent)).is_ok());
         assert_eq!(values.own(), None);
         assert_eq!(values.inherited(), Some(&1));

@@ -1,6 +1,8 @@
 //! Forked children of the test's own process.
 
+use std::fs;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// However busy the machine is, a child that does not end in this time hangs.
@@ -13,6 +15,17 @@ pub struct Child(libc::pid_t);
 /// Runs `work` in a forked process, which ends well if it returns true.
 pub fn fork(work: impl FnOnce() -> bool) -> Child {
     let pid = unsafe { libc::fork() };
+    child(pid, work)
+}
+
+/// The same by a system call, as container runtimes and checkpointing do: no fork handler runs, not even the allocator's. So
+/// nothing else may happen in this process meanwhile.
+pub fn raw_fork(work: impl FnOnce() -> bool) -> Child {
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    child(pid as libc::pid_t, work)
+}
+
+fn child(pid: libc::pid_t, work: impl FnOnce() -> bool) -> Child {
     if pid == 0 {
         let good = catch_unwind(AssertUnwindSafe(work)).unwrap_or(false);
         unsafe { libc::_exit(i32::from(!good)) };
@@ -43,4 +56,12 @@ impl Child {
 #[track_caller]
 pub fn in_a_child(work: impl FnOnce() -> bool) {
     fork(work).ends_well();
+}
+
+/// How many lock files in this folder the process has open.
+pub fn open_locks(folder: &Path) -> usize {
+    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    links
+        .filter(|link| link.starts_with(folder) && link.extension().is_some_and(|extension| extension == "lock"))
+        .count()
 }

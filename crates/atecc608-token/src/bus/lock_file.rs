@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use super::OpenError;
+use crate::process;
 use atecc608_files::Folder;
 
 /// Mode of a lock file: the members of the group lock it.
@@ -165,6 +166,7 @@ static DESCRIPTORS: [Entry; 128] = [const { Entry::new() }; 128];
 /// A place for one lock file.
 struct Entry {
     descriptor: AtomicI32,
+    process: AtomicUsize,
     device: AtomicU64,
     inode: AtomicU64,
 }
@@ -176,14 +178,21 @@ const TAKEN: i32 = -2;
 
 impl Entry {
     const fn new() -> Self {
-        Self { descriptor: AtomicI32::new(FREE), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
+        Self {
+            descriptor: AtomicI32::new(FREE),
+            process: AtomicUsize::new(0),
+            device: AtomicU64::new(0),
+            inode: AtomicU64::new(0),
+        }
     }
 }
 
 /// A descriptor of a lock file, as it was opened.
 pub(crate) struct LockDescriptor {
     /// Its number. By now it may be another file's: programs close descriptors that are not theirs (closefrom).
-    pub(crate) number: i32,
+    pub(crate) descriptor: i32,
+    /// The number of the process that opened it.
+    pub(crate) process: usize,
     /// Device and inode of the lock file.
     pub(crate) identity: (u64, u64),
 }
@@ -192,9 +201,10 @@ pub(crate) struct LockDescriptor {
 /// what is async-signal-safe): an inherited one would keep the lock when the parent dies holding it.
 pub(crate) fn open_lock_descriptors() -> impl Iterator<Item = LockDescriptor> {
     DESCRIPTORS.iter().filter_map(|entry| {
-        let number = entry.descriptor.load(Ordering::Acquire);
+        let descriptor = entry.descriptor.load(Ordering::Acquire);
+        let process = entry.process.load(Ordering::Relaxed);
         let identity = (entry.device.load(Ordering::Relaxed), entry.inode.load(Ordering::Relaxed));
-        (number >= 0).then_some(LockDescriptor { number, identity })
+        (descriptor >= 0).then_some(LockDescriptor { descriptor, process, identity })
     })
 }
 
@@ -211,6 +221,7 @@ impl RegisteredFile {
         };
         match DESCRIPTORS.iter().find(free) {
             Some(entry) => {
+                entry.process.store(process::number(), Ordering::Relaxed);
                 entry.device.store(metadata.dev(), Ordering::Relaxed);
                 entry.inode.store(metadata.ino(), Ordering::Relaxed);
                 entry.descriptor.store(file.as_raw_fd(), Ordering::Release);
@@ -273,7 +284,7 @@ mod tests {
         let lock = LockFile::required(dir.path().join("bus.lock")).unwrap();
         let fd = lock.file.get().as_raw_fd();
         let metadata = lock.file.get().metadata().unwrap();
-        let found = open_lock_descriptors().find(|open| open.number == fd).unwrap();
+        let found = open_lock_descriptors().find(|open| open.descriptor == fd).unwrap();
         assert_eq!(found.identity, identity(&metadata));
         drop(lock);
     }
