@@ -13,7 +13,9 @@ use super::dual::{self, Beside};
 use super::error::{Error, Result};
 use super::guard;
 use super::ptr::*;
-use super::{cipher, digest, general, keys, message, objects, random, sessions, sign, slots, unsupported, verify};
+use super::{
+    cipher, digest, general, keys, lifecycle, message, objects, random, sessions, sign, slots, unsupported, verify,
+};
 use atecc608_token::Direction;
 
 /// The name of the standard's own interface.
@@ -70,6 +72,11 @@ macro_rules! functions {
         };
     };
 }
+
+/// Called by the loader when the library is unloaded or the process ends.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static UNLOAD: extern "C" fn() = lifecycle::unload;
 
 functions! {
     v2_40 {

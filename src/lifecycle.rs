@@ -9,7 +9,12 @@
 //! unlocks nothing: the parent goes on using them), if no thread of the parent was inside a C function at the
 //! moment of the fork. `Instance::calls` tells: a thread counts itself before it touches anything of the module.
 //! If one was, the child can't know what it left half done, and leaks it.
+//!
+//! # Unloading
+//!
+//! A program may unload the library without C_Finalize: [`unload`] does what is left of it.
 
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
@@ -17,6 +22,7 @@ use parking_lot::RwLock;
 
 use super::error::{Error, Result};
 use super::module::Module;
+use atecc608_token::logging;
 use atecc608_token::process::PerProcess;
 
 static INSTANCE: PerProcess<Instance> = PerProcess::new();
@@ -106,11 +112,23 @@ pub fn finalise() -> Result<()> {
     was_initialised.then_some(()).ok_or(Error::CryptokiNotInitialized)
 }
 
+/// The library is unloaded, or the process ends: ends what C_Finalize did not. Descriptors and locked memory would stay after
+/// `dlclose`. Calls in progress, at the end of a process, keep the module.
+pub extern "C" fn unload() {
+    // A panic must not end the program; there is nobody to report it to.
+    let _ = catch_unwind(|| {
+        if let Some(own) = INSTANCE.own() {
+            own.abandon();
+        }
+        logging::close();
+    });
+}
+
 impl Instance {
-    /// Drops an ancestor's module in the child, if that is safe.
+    /// Drops the module, if that is safe: an ancestor's in the child, or this process's at its end.
     fn abandon(&self) {
         if self.calls.load(Ordering::SeqCst) == 0 {
-            // Never waits: in the child, only a thread of the child that does the same can hold it.
+            // Never waits. In a child, only a thread of the child that does the same can hold it.
             if let Some(mut module) = self.module.try_write() {
                 drop(module.take());
             }

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::ptr::{null, null_mut};
 
 use crate::common::c_program;
-use crate::common::fork::in_a_child;
 use crate::common::functions;
 use crate::common::module::{c, Module};
 use atecc608_testkit::privileged::make_setgid;
@@ -308,30 +307,4 @@ fn finalize_while_other_threads_are_in_calls_is_survived() {
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-}
-
-#[test]
-fn unloading_without_finalize_is_harmless() {
-    let mut module = Module::simulated();
-    module.initialize().unwrap();
-    let open = module.list.C_OpenSession.unwrap();
-    let (called, unloaded) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut session = 0;
-            assert_eq!(unsafe { open(0, CKF_SERIAL_SESSION, null_mut(), None, &mut session) }, CKR_OK);
-            called.wait();
-            unloaded.wait();
-            // The thread ends after the library is gone: nothing of it may run then.
-        });
-        called.wait();
-        module.finalized_at_the_end = false;
-        drop(module);
-        unloaded.wait();
-    });
-    // No fork handler of it is left behind.
-    in_a_child(|| true);
-    // And it can be loaded again.
-    let module = Module::simulated();
-    assert_eq!(module.initialize(), Ok(()));
 }

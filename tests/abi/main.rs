@@ -52,6 +52,7 @@ mod swapped;
 mod symbols;
 mod threads;
 mod token;
+mod unload;
 mod vectors;
 mod waiting;
 mod wrap;

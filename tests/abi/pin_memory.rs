@@ -52,13 +52,6 @@ fn flags(address: u64) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
-/// A line of /proc/self/status, in KiB.
-fn status_kb(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// Whether all copies are in pages that are locked, left out of core dumps, and wiped in a forked child.
 fn protected() -> bool {
     let copies = copies();
@@ -100,11 +93,11 @@ fn log_in_and_out(module: &Module) {
     module.login(session, CKU_USER, PIN).unwrap();
     let key = module.private_keys(session)[0];
     sign(module, session, key).unwrap();
-    process::say(&format!("locked: {}", status_kb("VmLck") > 0));
+    process::say(&format!("locked: {}", process::status_kb("VmLck") > 0));
     say_protected();
     pin::logout(module, session).unwrap();
     process::say(&format!("logged out: {}", copies().len()));
-    process::say(&format!("locked: {}", status_kb("VmLck") > 0));
+    process::say(&format!("locked: {}", process::status_kb("VmLck") > 0));
     module.login(session, CKU_USER, PIN).unwrap();
     sign(module, session, module.private_keys(session)[0]).unwrap();
     module.finalize().unwrap();
@@ -131,17 +124,17 @@ fn log_in_often(module: &Module) {
         let _ = pin::logout(module, session);
     };
     again(session);
-    let before = status_kb("VmRSS");
+    let before = process::status_kb("VmRSS");
     (0..20).for_each(|_| again(session));
-    process::say(&(status_kb("VmRSS").saturating_sub(before)).to_string());
-    let peak = status_kb("VmHWM");
+    process::say(&(process::status_kb("VmRSS").saturating_sub(before)).to_string());
+    let peak = process::status_kb("VmHWM");
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| (0..3).for_each(|_| again(session)));
         }
     });
-    process::say(&(status_kb("VmRSS").saturating_sub(before)).to_string());
-    process::say(&(status_kb("VmHWM") - peak).to_string());
+    process::say(&(process::status_kb("VmRSS").saturating_sub(before)).to_string());
+    process::say(&(process::status_kb("VmHWM") - peak).to_string());
 }
 
 #[test]
@@ -175,7 +168,7 @@ fn session_keys_are_in_protected_memory_until_they_are_destroyed() {
 
 #[test]
 fn logins_leave_no_memory_behind_however_many_threads_log_in() {
-    let said: Vec<u64> = said_by("log in often").iter().map(|kb| kb.parse().unwrap()).collect();
+    let said: Vec<usize> = said_by("log in often").iter().map(|kb| kb.parse().unwrap()).collect();
     assert!(said[0] < 2048 && said[1] < 2048, "KiB left behind: {said:?}");
     assert!(said[2] < 19 * 1024, "KiB at once for eight threads: {said:?}");
 }

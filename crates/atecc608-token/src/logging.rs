@@ -73,6 +73,13 @@ pub fn init(settings: &LogSettings) {
     log::set_max_level(settings.level);
 }
 
+/// Closes the log file; later lines go to stderr. Never waits.
+pub fn close() {
+    if let Some(mut file) = LOGGER.file.own().and_then(RwLock::try_write) {
+        *file = None;
+    }
+}
+
 /// A log that can't be written must not stop a signature, so errors are ignored.
 fn to_stderr(line: &str) {
     let _ = rustix::io::write(std::io::stderr(), line.as_bytes());

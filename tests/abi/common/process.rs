@@ -29,6 +29,13 @@ pub fn wait() {
     std::io::stdin().read_line(&mut line).unwrap();
 }
 
+/// A number of this process in /proc/self/status, in KiB.
+pub fn status_kb(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 /// A process with the test's configuration. Killed when dropped.
 pub struct Helper {
     pub child: Child,
