@@ -9,6 +9,8 @@ use crate::common::keys::{generate, provisioned};
 use crate::common::module::{c, mechanism, Module};
 use crate::common::secrets::{self, aes, given};
 use atecc608_sim::image::Part;
+use atecc608_testkit::interposer;
+use atecc608_wire::{CommandPacket, Opcode};
 use cryptoki_sys::*;
 
 #[test]
@@ -92,6 +94,20 @@ fn random_numbers_come_in_any_amount() {
     let parts: BTreeSet<&[u8]> = a.chunks(32).chain(b.chunks(32)).collect();
     assert_eq!(parts.len(), 4);
     assert_eq!(c!(module, C_SeedRandom(session, [1].as_mut_ptr(), 1)), Err(CKR_RANDOM_SEED_NOT_SUPPORTED));
+}
+
+#[test]
+fn random_numbers_are_not_what_somebody_on_the_bus_answers_for_the_chip() {
+    let module = Module::on_socket();
+    let zeros = |packet: &CommandPacket| (packet.opcode == Opcode::RANDOM).then(|| vec![0; 32]);
+    let bus = interposer::serve(chip::provisioned(), &module.socket(), zeros);
+    let session = module.start();
+    let (a, b) = (module.random(session, 48).unwrap(), module.random(session, 48).unwrap());
+    assert_eq!(bus.stats().command(Opcode::RANDOM), 4, "the chip is asked");
+    for part in a.chunks(16).chain(b.chunks(16)) {
+        assert_ne!(part, [0; 16]);
+    }
+    assert_ne!(a, b);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! - [`built`]: the module and the simulator, for the tests of other packages.
 //! - [`master`]: a bus master that is no driver, and prepared chips.
 //! - [`driver`]: the driver on a simulated bus.
+//! - [`interposer`]: somebody on the wires who answers in the chip's place.
 //! - `chip`: chips provisioned with the token's profiles, and buses that a test holds in its hand.
 //! - [`privileged`]: programs with more rights than the user who starts them.
 //! - [`vectors`]: reads the published vectors in `tests/vectors`.
@@ -12,6 +13,7 @@ pub mod built;
 #[cfg(feature = "chip")]
 pub mod chip;
 pub mod driver;
+pub mod interposer;
 pub mod master;
 pub mod privileged;
 pub mod vectors;

@@ -405,10 +405,11 @@ impl Token {
 /// Keys and random numbers. (Signatures and codes begin with [`SignOperation::new`](crate::SignOperation::new) and
 /// [`VerifyOperation::new`](crate::VerifyOperation::new).)
 impl Token {
-    /// Fills `out` from the chip's generator: one Random for each 32 bytes, all in one conversation.
+    /// Fills `out` with random bytes of chip and host together: one Random for each 32 bytes, all in one conversation.
     ///
     /// # Errors
-    /// [`Error::RandomNoRng`] while the configuration is not locked, those of a turn.
+    /// [`Error::RandomNoRng`] while the configuration is not locked; [`Error::Device`] if the host has no random bytes; those of
+    /// a turn.
     pub fn random(&self, deadline: &mut Deadline, out: &mut [u8]) -> Result<()> {
         self.turn(*deadline, |turn| deadline.exclude(|| random(turn, out)))
     }
@@ -446,13 +447,11 @@ impl Token {
             self.known(deadline)?.check_may_make_private()?;
             let unique_id = self.turn(deadline, |turn| {
                 random(turn, &mut value)?;
-                mix_host_randomness(&mut value)?;
                 secret::stored::create(turn, request.for_chip(key_type, value)?)
             })?;
             return Ok(self.objects.handle(ObjectKey::Secret(unique_id)));
         }
         self.turn(deadline, |turn| random(turn, &mut value))?;
-        mix_host_randomness(&mut value)?;
         self.add_session_object(request.for_session(session, key_type, value)?)
     }
 
@@ -581,17 +580,8 @@ fn random(turn: &mut Turn<'_>, out: &mut [u8]) -> Result<()> {
     }
     turn.converse(|awake| {
         for chunk in out.chunks_mut(32) {
-            chunk.copy_from_slice(&awake.random()?[..chunk.len()]);
+            chunk.copy_from_slice(&awake.fresh_secret()?[..chunk.len()]);
         }
         Ok(())
     })
-}
-
-/// XORs the host's random bytes into the chip's, which crossed the bus in clear: whoever listened there knows nothing.
-fn mix_host_randomness(value: &mut [u8]) -> Result<()> {
-    let mut host = Zeroizing::new(vec![0; value.len()]);
-    getrandom::fill(&mut host)
-        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
-    value.iter_mut().zip(host.iter()).for_each(|(byte, host)| *byte ^= host);
-    Ok(())
 }

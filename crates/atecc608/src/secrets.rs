@@ -91,8 +91,8 @@ impl<P: Transport> Awake<'_, P> {
         Ok(Zeroizing::new(messages::gen_dig(&nonce, &gen_dig, &input, serial)))
     }
 
-    /// Returns 32 secret bytes that neither side alone has chosen: SHA-256 over the chip's random numbers, which cross the bus in
-    /// clear, and the host's. One Random.
+    /// Returns 32 random bytes that are as good as the better of two sources: SHA-256 over the chip's random numbers, which cross the
+    /// bus in clear and may be replaced there, and the host's, drawn afterwards. One Random.
     ///
     /// # Errors
     /// As [`Awake::execute`]; [`Error::HostRandom`].

@@ -64,7 +64,7 @@ pub enum Command {
     /// Certificates for keys in the chip: issue, self-sign, keep, show
     #[command(subcommand)]
     Cert(cert::Command),
-    /// Print random bytes from the chip
+    /// Print random bytes from the chip, as they cross the bus
     Random(random::Arguments),
     /// Have the chip test its own engines
     Selftest,

@@ -1,4 +1,4 @@
-//! `atecc608 random`: the chip's own random numbers.
+//! `atecc608 random`: the chip's own random numbers, as they cross the bus. (C_GenerateRandom mixes the host's in.)
 
 use std::time::Instant;
 

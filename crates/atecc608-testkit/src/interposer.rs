@@ -1,0 +1,64 @@
+//! Somebody on the two wires who answers in the chip's place.
+
+use std::io::BufReader;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use atecc608_sim::transfer::{write_result, Request, Segment};
+use atecc608_sim::{Image, SimBus, SimChip, Timing};
+use atecc608_wire::frame::encode_response;
+use atecc608_wire::CommandPacket;
+
+/// A bus with one chip, served at the socket by a thread of the test, with an interposer before it. What the interposer answers
+/// to a command takes the place of the chip's reply, which executes the command in any case; `None` lets the reply through.
+pub fn serve(
+    image: Image,
+    socket: &Path,
+    answer: impl FnMut(&CommandPacket) -> Option<Vec<u8>> + Send + 'static,
+) -> SimBus {
+    let bus = SimBus::with_timing(100_000, Timing::Fast);
+    bus.add_chip(SimChip::from_image(image));
+    let listener = UnixListener::bind(socket).unwrap();
+    let (served, answer) = (bus.clone(), Arc::new(Mutex::new(answer)));
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, bus, answer) = (client.unwrap(), served.clone(), answer.clone());
+            thread::spawn(move || serve_client(&bus, client, |packet| (answer.lock().unwrap())(packet)));
+        }
+    });
+    bus
+}
+
+fn serve_client(bus: &SimBus, mut client: UnixStream, mut answer: impl FnMut(&CommandPacket) -> Option<Vec<u8>>) {
+    let mut requests = BufReader::new(client.try_clone().unwrap());
+    // The reply in the chip's place, and how much of it was read.
+    let mut reply: Option<(Vec<u8>, usize)> = None;
+    while let Ok(Some(Request::Transfer(segments))) = Request::read_from(&mut requests) {
+        let mut result = bus.transfer(&segments);
+        for segment in &segments {
+            match segment {
+                Segment::Write { data, .. } if result.is_ok() => match data.split_first() {
+                    // Word addresses: reset, sleep, idle, command.
+                    Some((0, _)) => reply.iter_mut().for_each(|(_, read)| *read = 0),
+                    Some((3, packet)) => {
+                        let packet = CommandPacket::decode(packet).unwrap();
+                        reply = answer(&packet).map(|payload| (encode_response(&payload), 0));
+                    }
+                    _ => reply = None,
+                },
+                _ => {}
+            }
+        }
+        if let (Ok(reads), Some((reply, read))) = (&mut result, &mut reply) {
+            for byte in reads.iter_mut().flatten() {
+                *byte = reply.get(*read).copied().unwrap_or(0xFF);
+                *read += 1;
+            }
+        }
+        if write_result(&mut client, &result, segments.len() as u8).is_err() {
+            return;
+        }
+    }
+}
