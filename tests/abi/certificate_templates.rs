@@ -289,7 +289,8 @@ fn a_wrong_template_says_what_is_wrong_and_where() {
 fn the_configuration_is_checked_as_all_of_it_is() {
     let token = "[[token]]\nbus = \"sim:FOLDER/chip\"\n";
     for (lines, expected) in [
-        ("certificates = \"slot\"", "neither \"chip\" nor \"state\""),
+        ("certificates = \"slot\"", "expected \"chip\" or \"state\""),
+        ("io_protection = \"on\"", "expected \"required\" or \"preferred\""),
         ("[[token.certificate]]\nlabel = \"a\"\nissuer = \"/ca.der\"", "certificate.template is missing"),
         ("[[token.certificate]]\nlabel = \"a\"\ntemplate = \"t\"\nissuer = \"/ca.der\"", "absolute path"),
         ("[[token.certificate]]\nlabel = \"a\"\ntemplate = \"/t\"\nissuer = \"b\"", "before this one"),

@@ -1,11 +1,15 @@
 //! ECDH through the C ABI: shared secrets and what X9.63 makes of them, as the p256 crate computes them on the other
 //! side; what can not be derived is refused.
 
+use std::fs;
 use std::ptr::null_mut;
 
-use crate::common::keys::{generate, point, provisioned, with};
-use crate::common::module::{boolean, c, mechanism, ulong};
+use crate::common::keys::{generate, point, provisioned, with, Handle, Session};
+use crate::common::module::{boolean, c, mechanism, ulong, Module};
+use crate::common::secrets;
 use crate::common::templates::{self, Template};
+use atecc608_sim::SimBus;
+use atecc608_wire::Opcode;
 use cryptoki_sys::*;
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use sha1::Sha1;
@@ -112,4 +116,45 @@ fn what_can_not_be_derived_is_refused() {
     let rv = c!(module, C_DeriveKey(session, &mut mechanism(CKM_ECDH1_DERIVE), key, null_mut(), 0, &mut derived));
     assert_eq!(rv, Err(CKR_MECHANISM_PARAM_INVALID));
     assert_eq!(module.find(session, &[(CKA_CLASS, ulong(CKO_SECRET_KEY))]), Ok(vec![]));
+}
+
+/// A module that requires the IO protection key, and a key pair "a".
+fn requiring() -> (Module, SimBus, Session, Handle) {
+    let (module, bus, session) = secrets::requiring_io_key();
+    let (_, key) = generate(&module, session, "a", &[1]).unwrap();
+    (module, bus, session, key)
+}
+
+#[test]
+fn with_io_protection_required_a_secret_is_agreed_on_only_while_chip_and_host_share_the_key() {
+    let (module, bus, session, key) = requiring();
+    let theirs = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key().to_encoded_point(false);
+    let derive = |session, key| module.derive(session, key, CKD_NULL, &[], theirs.as_bytes(), &[]).map(drop);
+    let asked = || bus.take_stats().command(Opcode::ECDH);
+    assert_eq!(derive(session, key), Ok(()));
+    let before = bus.image(0).unwrap();
+    secrets::replace_io_key(&bus);
+    asked();
+    assert_eq!(derive(session, key), Err(CKR_ACTION_PROHIBITED));
+    assert_eq!(asked(), 0, "nothing crosses the bus");
+    module.assert_logged(&["io_protection", "required", "atecc608 pair --replace"]);
+    assert!(module.sign_with(session, CKM_ECDSA, key, &[1; 32]).is_ok());
+    bus.set_image(0, before).unwrap();
+    assert_eq!(derive(session, key), Ok(()), "without a new C_Initialize");
+    // And where the host has none.
+    fs::remove_dir_all(module.configuration().parent().unwrap().join("keys")).unwrap();
+    let session = module.restart();
+    let key = module.private_keys(session)[0];
+    asked();
+    assert_eq!((derive(session, key), asked()), (Err(CKR_ACTION_PROHIBITED), 0));
+}
+
+#[test]
+fn with_io_protection_required_a_chip_that_is_not_asked_well_gives_no_secret() {
+    let (module, bus, session, key) = requiring();
+    let theirs = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key().to_encoded_point(false);
+    // The proof fails on its way: with "preferred" the result would cross in clear this once.
+    bus.set_faults("status@2:0F".parse().unwrap());
+    let derived = module.derive(session, key, CKD_NULL, &[], theirs.as_bytes(), &[]).map(drop);
+    assert_eq!((derived, bus.stats().command(Opcode::ECDH)), (Err(CKR_ACTION_PROHIBITED), 0));
 }

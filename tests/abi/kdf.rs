@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ptr::null_mut;
 
 use crate::common::module::{attributes, boolean, c, len, ulong, Attributes, Module, Result};
-use crate::common::secrets::{given, with_io_key};
+use crate::common::secrets::{given, replace_io_key, requiring_io_key, with_io_key};
 use atecc608_sim::SimBus;
 use cryptoki_sys::*;
 use hmac::{Hmac, Mac};
@@ -144,7 +144,7 @@ fn without_the_io_protection_key_or_with_a_kdf_that_is_none_the_result_is_right_
     bus.set_faults("status@5:0F".parse().unwrap());
     let commands = commands_of_an_expansion(&module, &bus, session, key);
     assert_eq!((commands.get("KDF"), commands.get("SHA")), (Some(&1), Some(&2)));
-    module.assert_logged(&["KDF", "crosses the bus in clear"]);
+    module.assert_logged(&["KDF", "cross the bus in clear"]);
     let again = commands_of_an_expansion(&module, &bus, session, key);
     assert_eq!((again.get("KDF"), again.get("SHA")), (None, Some(&2)), "asked once");
     module.finalize().unwrap();
@@ -202,4 +202,27 @@ fn the_tls_1_2_function_is_its_published_vectors() {
         let refused = derive(&module, session, CKM_TLS12_KDF, other_hash, base, &template);
         assert_eq!(refused, Err(CKR_MECHANISM_PARAM_INVALID));
     }
+}
+
+#[test]
+fn with_io_protection_required_what_can_not_be_hidden_is_refused() {
+    let (module, bus, session) = requiring_io_key();
+    let key = module.create_object(session, &given(true, CKK_GENERIC_SECRET, b"secret")).unwrap();
+    let expand = |info: &[u8], length| {
+        let hkdf = Hkdf { steps: (false, true), salt: Salt::Null, info };
+        hkdf.derive(&module, session, key, length).map(|key| key.len())
+    };
+    bus.take_stats();
+    assert_eq!(expand(&[7; 127], 32), Ok(32));
+    assert_eq!(expand(&[7; 128], 32), Err(CKR_ACTION_PROHIBITED), "too long for KDF");
+    assert_eq!(expand(b"info", 33), Err(CKR_ACTION_PROHIBITED), "the first part would be in the second message");
+    // One Hmac: whether KDF is one was asked with a message that means nothing.
+    assert_eq!(bus.take_stats().commands.get("SHA"), Some(&2));
+    replace_io_key(&bus);
+    assert_eq!(expand(b"info", 32), Err(CKR_ACTION_PROHIBITED), "another key");
+    assert_eq!(bus.take_stats().commands.get("SHA"), None);
+    // Session keys never see the bus.
+    let here = module.create_object(session, &given(false, CKK_GENERIC_SECRET, b"secret")).unwrap();
+    let hkdf = Hkdf { steps: (false, true), salt: Salt::Null, info: b"info" };
+    assert_eq!(hkdf.derive(&module, session, here, 64).map(|key| key.len()), Ok(64));
 }

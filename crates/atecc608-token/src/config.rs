@@ -52,6 +52,8 @@ pub struct TokenConfig {
     pub slot: u64,
     /// Where the IO protection key is kept on the host; by default in [`IO_KEY_DIR`], named by the serial number.
     pub io_key_file: Option<PathBuf>,
+    /// Whether what could cross the bus encrypted with the IO protection key may not cross it in clear.
+    pub io_protection_required: bool,
     /// Whether clients' certificates go into the chip (slot 8) where they fit, rather than into the state folder.
     pub certificates_in_chip: bool,
     /// Certificates that are rebuilt from what somebody put into the chip.
@@ -240,14 +242,18 @@ impl TokenConfig {
             None => index as u32,
         };
         let io_key_file = table.optional("io_key_file")?.map(|file| absolute("io_key_file", file)).transpose()?;
-        let place = table.optional::<String>("certificates")?;
-        let certificates_in_chip = place.as_ref().is_some_and(|place| place.value == "chip");
-        if let Some(other) = place.filter(|place| !certificates_in_chip && place.value != "state") {
-            return Err(Problem::new(
-                other.span,
-                format!("certificates: \"{}\" is neither \"chip\" nor \"state\"", other.value),
-            ));
-        }
+        let io_protection_required = match table.optional::<String>("io_protection")? {
+            Some(word) => word.check(|word| {
+                one_of(&word, "required", "preferred").ok_or("io_protection: expected \"required\" or \"preferred\"")
+            })?,
+            None => false,
+        };
+        let certificates_in_chip = match table.optional::<String>("certificates")? {
+            Some(word) => {
+                word.check(|word| one_of(&word, "chip", "state").ok_or("certificates: expected \"chip\" or \"state\""))?
+            }
+            None => false,
+        };
         let mut certificates = Vec::new();
         for entry in table.tables("certificate")? {
             let entry = CertificateConfig::read(entry, &certificates)?;
@@ -255,7 +261,17 @@ impl TokenConfig {
         }
         let objects = table.tables("object")?.into_iter().map(ObjectConfig::read).collect::<Result<_, _>>()?;
         table.finish()?;
-        Ok(Self { bus, address, label, slot: slot.into(), io_key_file, certificates_in_chip, certificates, objects })
+        Ok(Self {
+            bus,
+            address,
+            label,
+            slot: slot.into(),
+            io_key_file,
+            io_protection_required,
+            certificates_in_chip,
+            certificates,
+            objects,
+        })
     }
 
     /// What two tokens may not share, said in words.
@@ -330,6 +346,11 @@ impl BusLocation {
             Err(format!("\"{text}\" is none of \"/dev/i2c-N\", \"sim:FILE\", \"unix:SOCKET\""))
         }
     }
+}
+
+/// Returns `true` for the first word, `false` for the second.
+fn one_of(word: &str, first: &str, second: &str) -> Option<bool> {
+    (word == first || word == second).then_some(word == first)
 }
 
 fn seven_bit_address(address: i64) -> Result<u8, String> {

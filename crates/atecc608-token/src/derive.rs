@@ -67,7 +67,7 @@ fn shared_secret(turn: &mut Turn<'_>, key: KeyRef, theirs: &Point) -> Result<Zer
         // Unlike a signature, the result can't be checked afterwards.
         learn::same_point_anew(turn, slot)?;
     }
-    let io_key = io_protection::shared_key(turn);
+    let io_key = io_protection::shared_key(turn)?;
     if io_key.is_none() && known.zone().chip_options().ecdh_protection() != 0 {
         return Err(Error::ActionProhibited(
             format!(

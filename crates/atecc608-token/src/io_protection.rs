@@ -18,8 +18,46 @@ pub(crate) struct IoProtection {
 }
 
 /// The IO protection key, if chip and host share one. Two commands once in a process; a wrong or missing key costs secrecy on
-/// the bus, and nothing else.
-pub(crate) fn shared_key(turn: &mut Turn<'_>) -> Option<IoKey> {
+/// the bus, and nothing else. Where the configuration requires one: two commands each time, since the chip's may have been
+/// replaced meanwhile.
+///
+/// # Errors
+/// [`Error::ActionProhibited`] if the configuration requires a key, and there is none.
+pub(crate) fn shared_key(turn: &mut Turn<'_>) -> Result<Option<IoKey>> {
+    let required = turn.notes.requires_io_protection();
+    if required {
+        turn.io_protection.key_is_right = None;
+    }
+    let key = preferred_key(turn);
+    if key.is_some() || !required {
+        return Ok(key);
+    }
+    let known = turn.known();
+    Err(refused(&format!(
+        "the chip {} does not show that it has the key in {}. `atecc608 pair --replace` writes this host's key into a chip that \
+         takes it; find out who wrote another",
+        known.zone().serial_number(),
+        known.identity.io_key.path().display()
+    )))
+}
+
+/// What `io_protection = "required"` forbids: the reason, with what to do.
+pub(crate) fn refused(reason: &str) -> Error {
+    Error::ActionProhibited(
+        format!("a secret would cross the bus in clear, which io_protection = \"required\" forbids: {reason}").into(),
+    )
+}
+
+/// What follows where there is no protection, for the log.
+fn consequence(turn: &Turn<'_>) -> &'static str {
+    if turn.notes.requires_io_protection() {
+        ": results are refused"
+    } else {
+        ": results cross the bus in clear"
+    }
+}
+
+fn preferred_key(turn: &mut Turn<'_>) -> Option<IoKey> {
     let known = turn.known();
     let options = known.zone().chip_options();
     if !options.io_protection() || turn.io_protection.key_is_right == Some(false) {
@@ -42,8 +80,9 @@ pub(crate) fn shared_key(turn: &mut Turn<'_>) -> Option<IoKey> {
         }
         if turn.io_protection.key_is_right == Some(false) {
             log::warn!(
-                "{} is not the IO protection key of the chip {serial}: results cross the bus in clear",
-                known.identity.io_key.path().display()
+                "{} is not the IO protection key of the chip {serial}{}",
+                known.identity.io_key.path().display(),
+                consequence(turn)
             );
             return None;
         }
@@ -69,7 +108,7 @@ pub(crate) fn kdf_is_hmac(turn: &mut Turn<'_>, slot: Slot, io_key: &IoKey) -> Re
         Ok(*hash == awake.hmac(slot, message)?)
     })?;
     if !answer {
-        log::warn!("slot {slot}: this chip's KDF does not answer an HMAC; what is derived crosses the bus in clear");
+        log::warn!("slot {slot}: this chip's KDF does not answer an HMAC{}", consequence(turn));
     }
     turn.io_protection.kdf_is_hmac[slot.index()] = Some(answer);
     Ok(answer)

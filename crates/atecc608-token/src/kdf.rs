@@ -92,6 +92,9 @@ fn extract(token: &Arc<Token>, deadline: &mut Deadline, base: &SecretKey, salt: 
 }
 
 /// T(1) ‖ T(2) ‖ …, where T(n) = HMAC(key, T(n−1) ‖ info ‖ n).
+///
+/// # Errors
+/// As [`keyed_hash`].
 fn expand(
     token: &Arc<Token>,
     deadline: &mut Deadline,
@@ -99,6 +102,11 @@ fn expand(
     info: &[u8],
     len: usize,
 ) -> Result<Zeroizing<Vec<u8>>> {
+    if len > HASH_LEN && matches!(key, SecretKey::Chip(_)) && token.token_config.io_protection_required {
+        return Err(io_protection::refused(
+            "the chip takes all but the last 32 bytes of an HKDF key in clear. Derive several keys of 32 bytes, each with another info",
+        ));
+    }
     let (mut output, mut last) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
     for number in 1..=len.div_ceil(HASH_LEN) {
         let message = Zeroizing::new([&last[..], info, &[number as u8]].concat());
@@ -128,6 +136,9 @@ fn tls_prf(
 }
 
 /// HMAC-SHA-256; with a key in the chip encrypted on its way, if that can be.
+///
+/// # Errors
+/// [`Error::ActionProhibited`] if it can't be, and the configuration requires it; those of the chip.
 fn keyed_hash(
     token: &Arc<Token>,
     deadline: &mut Deadline,
@@ -138,6 +149,12 @@ fn keyed_hash(
         if let Some(hash) = hidden(token, deadline, key, message)? {
             return Ok(hash);
         }
+    }
+    if matches!(key, SecretKey::Chip(_)) && token.token_config.io_protection_required {
+        return Err(io_protection::refused(&format!(
+            "the chip hides what it derives from at most {KDF_MESSAGE_LEN} bytes (info or seed, and what HKDF adds), and only if its \
+             KDF is an HMAC. Derive with a shorter info"
+        )));
     }
     hmac_once(token, deadline, key, message)
 }
@@ -150,8 +167,9 @@ fn hidden(
     message: &[u8],
 ) -> Result<Option<Zeroizing<[u8; 32]>>> {
     token.turn(*deadline, |turn| {
+        let Some(io_key) = io_protection::shared_key(turn)? else { return Ok(None) };
         secret::stored::prove(turn, key)?;
-        let Some(io_key) = io_protection::shared_key(turn) else { return Ok(None) };
+        let Some(io_key) = io_protection::shared_key(turn)? else { return Ok(None) };
         if !io_protection::kdf_is_hmac(turn, key.slot, &io_key)? {
             return Ok(None);
         }

@@ -402,6 +402,11 @@ impl Turn<'_> {
 }
 
 impl Notes<'_> {
+    /// Whether the configuration forbids to go on without the IO protection key.
+    pub(crate) fn requires_io_protection(&self) -> bool {
+        self.token.token_config.io_protection_required
+    }
+
     /// Posts what was learned.
     ///
     /// # Errors

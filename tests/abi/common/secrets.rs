@@ -29,6 +29,25 @@ pub fn with_io_key() -> (Module, SimBus, Session) {
     (module, bus, session)
 }
 
+/// The same with `io_protection = "required"`.
+pub fn requiring_io_key() -> (Module, SimBus, Session) {
+    let module = Module::configured(
+        "log = \"warn:FOLDER/log\"\n[[token]]\nbus = \"unix:FOLDER/bus\"\nio_protection = \"required\"\n",
+    );
+    let image = chip::provisioned();
+    let bus = chip::serve(image.clone(), &module.socket());
+    put_io_key(&module, &image);
+    let session = module.start();
+    (module, bus, session)
+}
+
+/// Somebody else on the bus writes an IO protection key of his own into the chip, which `tls` allows.
+pub fn replace_io_key(bus: &SimBus) {
+    let mut image = bus.image(0).unwrap();
+    image.part_mut(Part::Slot(chip::slot(6)))[..32].fill(0x66);
+    bus.set_image(0, image).unwrap();
+}
+
 /// Leaves on the host what `atecc608 provision` leaves there of this chip: the IO protection key, and in the state which places for
 /// secret keys are empty.
 pub fn put_io_key(module: &Module, image: &Image) {

@@ -370,6 +370,11 @@ fn io_key(target: &mut Target, zone: &ConfigZone, checks: &mut Checks) {
     let path = file.path().display();
     match file.load() {
         Ok(Some(_)) => checks.ok(LINK, path.to_string()),
+        Ok(None) if target.token.io_protection_required => checks.fail(
+            LINK,
+            format!("{path} is missing, and io_protection = \"required\": nothing can be derived (ECDH, HKDF)"),
+            "restore it from a backup",
+        ),
         Ok(None) => {
             let use_of_it = match zone.chip_options().ecdh_protection() {
                 0 => "no private key needs it",
