@@ -9,7 +9,9 @@ use std::thread;
 use atecc608_sim::transfer::{write_result, Request, Segment};
 use atecc608_sim::{Image, SimBus, SimChip, Timing};
 use atecc608_wire::frame::encode_response;
-use atecc608_wire::CommandPacket;
+use atecc608_wire::{CommandPacket, Opcode};
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+use p256::ecdsa::{Signature, SigningKey};
 
 /// A bus with one chip, served at the socket by a thread of the test, with an interposer before it. What the interposer answers
 /// to a command takes the place of the chip's reply, which executes the command in any case; `None` lets the reply through.
@@ -61,4 +63,27 @@ fn serve_client(bus: &SimBus, mut client: UnixStream, mut answer: impl FnMut(&Co
             return;
         }
     }
+}
+
+/// Somebody with a key pair of his own, which he passes off for every key of the chip but the attestation key: he answers GenKey
+/// with its public key, and Sign with its signatures.
+pub fn with_own_key() -> (Vec<u8>, impl FnMut(&CommandPacket) -> Option<Vec<u8>> + Send) {
+    let key = SigningKey::from_slice(&[0x77; 32]).unwrap();
+    let point = key.verifying_key().to_encoded_point(false).as_bytes().to_vec();
+    let (xy, mut digest) = (point[1..].to_vec(), Vec::new());
+    let answer = move |packet: &CommandPacket| match packet.opcode {
+        Opcode::GEN_KEY if packet.param2 != 1 => Some(xy.clone()),
+        // A digest, as it is.
+        Opcode::NONCE if packet.param1 & 3 == 3 => {
+            digest.clone_from(&packet.data);
+            None
+        }
+        // Of an external message.
+        Opcode::SIGN if packet.param1 & 0x80 != 0 => {
+            let signature: Signature = key.sign_prehash(&digest).unwrap();
+            Some(signature.to_bytes().to_vec())
+        }
+        _ => None,
+    };
+    (point, answer)
 }

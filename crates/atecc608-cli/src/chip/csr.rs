@@ -5,6 +5,7 @@ use base16ct::lower::encode_string as hex;
 use clap::Args;
 use serde::Serialize;
 
+use super::attest::attested::AttestedArguments;
 use crate::chip_keys::{ChipKeys, KeyArguments, LoginArguments};
 use crate::error::Result;
 use crate::files::OutputArguments;
@@ -33,6 +34,8 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "json")]
     der: bool,
     #[command(flatten)]
+    attested: AttestedArguments,
+    #[command(flatten)]
     output: OutputArguments,
     #[command(flatten)]
     login: LoginArguments,
@@ -54,13 +57,15 @@ struct Request {
 /// Makes a request.
 ///
 /// # Errors
-/// What is wrong with the names; those of the chip and of the file.
+/// What is wrong with the names; a key that is not attested where that is wanted; those of the chip and of the file.
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let subject = Subject::parse(&arguments.subject)?;
     let names = alternative::parse_all(&arguments.san)?;
     arguments.output.check()?;
+    let attested = arguments.attested.read()?;
     let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
     let key = keys.key_named(&arguments.key)?;
+    attested.map_or(Ok(()), |attested| attested.check(&key))?;
     let der = request::build(&subject, &names, &key)?;
     let pem = request::to_pem(&der);
     let contents = if arguments.der { der } else { pem.clone().into_bytes() };

@@ -1,6 +1,6 @@
 //! A private key in the chip, which signs there.
 
-use atecc608_token::{Mechanism, ObjectHandle, Parameter, SignOperation};
+use atecc608_token::{Mechanism, ObjectHandle, Parameter, SignOperation, Token};
 use cryptoki_sys::CKM_ECDSA_SHA256;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
@@ -26,6 +26,18 @@ pub struct ChipKey {
     /// Whether it can only have been generated in the chip.
     pub born_here: bool,
     pub(super) signs: bool,
+}
+
+impl ChipKey {
+    /// The token that it is on.
+    pub fn token(&self) -> &Token {
+        &self.keys.token
+    }
+
+    /// How messages call the chip: bus and address.
+    pub fn place(&self) -> &str {
+        &self.keys.place
+    }
 }
 
 impl Signer for ChipKey {

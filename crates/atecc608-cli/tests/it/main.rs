@@ -4,6 +4,7 @@
 mod attest;
 mod attest_hostile;
 mod attest_pin;
+mod attested;
 mod batch;
 mod between_locks;
 mod certificates;

@@ -1,5 +1,6 @@
 //! `atecc608 attest`: the chip states that a key was born in it, or lives in it. [`verify`] is the other side.
 
+pub mod attested;
 pub mod enrolled;
 mod meaning;
 pub mod statement;

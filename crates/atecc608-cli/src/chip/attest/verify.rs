@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
     Ok(Output::new(text(&report, &arguments.statement), &report)?.failed_if(!report.verified))
 }
 
-fn read<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T> {
+pub(super) fn read<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T> {
     let parsed = input::read_text(path, input::MOST).map_err(|error| error.to_string()).and_then(|text| parse(&text));
     parsed.map_err(|problem| Error::Refused(format!("{}: not a usable {what}: {problem}", path.display())))
 }
@@ -86,7 +86,8 @@ fn read<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T, String
 fn report(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments) -> Report {
     let (zone, slot) = (&evidence.zone, evidence.slot);
     let point = Point::from_xy(&evidence.public_key);
-    let checks = checks(evidence, enrolled, arguments, point.is_some());
+    let expected = Expected { challenge: arguments.challenge, serial_number: arguments.serial_number.as_deref() };
+    let checks = checks(evidence, enrolled, &expected);
     let verified = !checks.iter().any(Check::has_failed);
     let Meaning { proven, not_proven } =
         if verified { meaning::of(evidence, arguments.challenge.is_some()) } else { Meaning::default() };
@@ -108,8 +109,16 @@ fn report(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments) -> Re
     }
 }
 
+/// What a statement is held against, beside the enrolled key.
+pub(super) struct Expected<'a> {
+    /// Any, if none is given.
+    pub challenge: Option<Challenge>,
+    /// The serial number that was asked for, beside the enrolled one.
+    pub serial_number: Option<&'a str>,
+}
+
 /// All of them, so that a refusal says everything that is wrong.
-fn checks(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments, on_curve: bool) -> Vec<Check> {
+pub(super) fn checks(evidence: &Evidence, enrolled: &Enrolled, expected: &Expected<'_>) -> Vec<Check> {
     let (zone, slot) = (&evidence.zone, evidence.slot);
     let serial = zone.serial_number().to_string();
     let check = |name: &str, holds, right: String, wrong: String| match holds {
@@ -120,7 +129,7 @@ fn checks(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments, on_cu
         let wrong = format!("slot {slot}: {}", problem.unwrap_or_default());
         check(name, problem.is_none(), format!("slot {slot}: {}", words::rules(zone, slot).join(", ")), wrong)
     };
-    let wanted: Vec<&String> = [&enrolled.serial_number, &arguments.serial_number].into_iter().flatten().collect();
+    let wanted: Vec<&str> = [enrolled.serial_number.as_deref(), expected.serial_number].into_iter().flatten().collect();
     let other = wanted.iter().find(|wanted| !wanted.eq_ignore_ascii_case(&serial));
     vec![
         check(
@@ -133,8 +142,8 @@ fn checks(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments, on_cu
         ),
         check(
             "challenge",
-            arguments.challenge.is_none_or(|wanted| wanted == evidence.challenge),
-            match arguments.challenge {
+            expected.challenge.is_none_or(|wanted| wanted == evidence.challenge),
+            match expected.challenge {
                 Some(_) => "the one that was asked with".to_owned(),
                 None => "any was to be taken".to_owned(),
             },
@@ -147,7 +156,7 @@ fn checks(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments, on_cu
                 0 => format!("{serial}; nothing says which it must be but the enrolled key"),
                 _ => format!("{serial}, as enrolled or asked for"),
             },
-            format!("{serial}, where {} was expected", other.map(|other| other.as_str()).unwrap_or_default()),
+            format!("{serial}, where {} was expected", other.copied().unwrap_or_default()),
         ),
         check(
             "locks",
@@ -163,7 +172,7 @@ fn checks(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments, on_cu
         rules("key's rules", slot, subject_problem(zone, slot)),
         check(
             "public key",
-            on_curve,
+            Point::from_xy(&evidence.public_key).is_some(),
             "a point of P-256".to_owned(),
             "it is not on the curve P-256".to_owned(),
         ),

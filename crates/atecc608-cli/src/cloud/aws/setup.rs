@@ -27,6 +27,7 @@ use super::sdk;
 use super::steps::Steps;
 use super::thing::{Wanted, POLICY};
 use super::PARENT;
+use crate::chip::attest::attested::{Attested, AttestedArguments};
 use crate::chip_keys::LoginArguments;
 use crate::cloud::checks::{self, Looked};
 use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
@@ -61,6 +62,8 @@ pub struct Arguments {
     access: Access,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    attested: AttestedArguments,
     /// The folder for the files; the default is /etc/atecc608-pkcs11/aws/THING
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
@@ -117,9 +120,11 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             "Greengrass needs both: --feature greengrass and --role-alias NAME (the role alias of its token exchange role)".to_owned(),
         ));
     }
+    let attested = arguments.attested.read()?;
     let identity = Identity::open(selection, &arguments.login)?;
     let mut setup = Setup {
         arguments,
+        attested,
         identity,
         steps: Steps::new(&arguments.access, arguments.dry_run),
         features: sorted(&arguments.features),
@@ -140,6 +145,7 @@ fn sorted(features: &[Feature]) -> Vec<Feature> {
 
 struct Setup<'a> {
     arguments: &'a Arguments,
+    attested: Option<Attested>,
     identity: Identity,
     steps: Steps<'a>,
     features: Vec<Feature>,
@@ -181,6 +187,7 @@ impl Setup<'_> {
 
         self.ensure_free()?;
         let (key, generated) = self.identity.find_or_generate(self.key_label())?;
+        self.attested.as_ref().map_or(Ok(()), |attested| attested.check(&key))?;
         let thing = self.arguments.thing.clone();
         let mut search = Search {
             steps: &mut self.steps,

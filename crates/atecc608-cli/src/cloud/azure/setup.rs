@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::commands::{self, Service, Trust};
 use super::files::{self, EdgeKey, CERTIFICATE, COMMANDS, EDGE, KEY, PROGRAM};
 use super::PARENT;
+use crate::chip::attest::attested::AttestedArguments;
 use crate::chip_keys::{ChipKey, LoginArguments};
 use crate::cloud::checks::{self, Looked};
 use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
@@ -73,6 +74,8 @@ pub struct Arguments {
     /// Run the lines with the Azure CLI (`az`, logged in, with its extension azure-iot)
     #[arg(long)]
     apply: bool,
+    #[command(flatten)]
+    attested: AttestedArguments,
     /// The folder for the files; the default is /etc/atecc608-pkcs11/azure/DEVICE
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
@@ -109,6 +112,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let service = service(arguments)?;
     let device = &arguments.device;
     check_name(device, &service)?;
+    let attested = arguments.attested.read()?;
     let identity = Identity::open(selection, &arguments.login)?;
     let module = if arguments.edge { Some(module::installed(arguments.module.as_deref())?) } else { None };
     let path = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(PARENT).join(device));
@@ -122,6 +126,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     };
     let label = arguments.key.as_deref().unwrap_or(device);
     let (key, generated) = identity.find_or_generate(label)?;
+    attested.map_or(Ok(()), |attested| attested.check(&key))?;
     let certificate = certificate(&mut folder, device, &key, authority.as_ref())?;
     identity.keep(&key, &certificate)?;
 

@@ -1,13 +1,13 @@
 //! What the tests of attestation share: a provisioned chip that the test holds in its hand, the tool on it, and the message
 //! of a statement put together by hand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use atecc608::Chip;
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, SimBus};
-use atecc608_testkit::chip;
+use atecc608_testkit::{chip, interposer};
 use atecc608_token::bus::{host_random, Bus};
 use atecc608_token::config::BusLocation;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -38,10 +38,21 @@ impl Attested {
     }
 
     pub fn with(image: Image) -> Self {
+        Self::served(image, chip::serve)
+    }
+
+    /// The same chip with somebody on its bus who passes off a key pair of his own for the chip's keys. Returns his public key,
+    /// too.
+    pub fn interposed() -> (Self, Vec<u8>) {
+        let (point, answer) = interposer::with_own_key();
+        (Self::served(chip::provisioned(), |image, socket| interposer::serve(image, socket, answer)), point)
+    }
+
+    fn served(image: Image, serve: impl FnOnce(Image, &Path) -> SimBus) -> Self {
         let bench = Bench::with_config(|dir| {
             format!("bus = \"unix:{}/socket\"\naddress = {}\n", dir.display(), image.config().i2c_address())
         });
-        let bus = chip::serve(image, &bench.path("socket"));
+        let bus = serve(image, &bench.path("socket"));
         let this = Self { bench, bus };
         if this.bus.image(0).unwrap().config().config_locked() {
             this.enrol();

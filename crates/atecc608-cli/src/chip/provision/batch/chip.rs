@@ -11,6 +11,7 @@ use super::super::plan::{Plan, Standing};
 use super::super::work::{Done, Work};
 use super::super::{foreign, keys_found_warning, look, may_lock};
 use super::{say, Station};
+use crate::chip::attest::attested::Attested;
 use crate::chip_keys::{ChipKey, ChipKeys, NewKeyNames};
 use crate::error::{Error, Result};
 use crate::manifest::{name_for, AttestationKey, KeyRecord, Record, SecretPlace};
@@ -233,6 +234,17 @@ impl Chip<'_> {
         let serial = locked.zone.serial_number().to_string();
         let keys = ChipKeys::new(Arc::new(Token::new(self.config, self.token)), place);
         let key = self.key(&keys, place)?;
+        if station.attested {
+            let (_, point) = locked.done.attestation.as_ref().ok_or_else(|| {
+                Error::Refused(format!(
+                    "{place}: the key \"{}\" can't be attested: the chip {serial} does not tell its attestation key's public key. \
+                     Put it aside, or leave --attested out",
+                    key.label
+                ))
+            })?;
+            say(place, "asking the chip to attest the key");
+            Attested::by_chip(&locked.zone.serial_number(), point).check(&key)?;
+        }
         let subject = Subject::parse(&name_for(station.subject, &serial)?)?;
         say(place, "asking for its signature");
         let csr = request::to_pem(&request::build(&subject, &[], &key)?);

@@ -52,6 +52,9 @@ pub struct BatchArguments {
     /// Certificates are valid for this many days; 3650 if not said, or as long as the authority if that is less
     #[arg(long, value_name = "N", requires = "ca", value_parser = clap::value_parser!(u32).range(1..=3_650_000))]
     days: Option<u32>,
+    /// Only for keys that the chip attests under the attestation key that this run has read from it
+    #[arg(long, requires = "batch")]
+    attested: bool,
     /// Take up chips, too, that were begun or provisioned with this very profile by somebody else
     #[arg(long, requires = "batch")]
     adopt: bool,
@@ -70,6 +73,7 @@ struct Station<'a> {
     lock_forever: bool,
     unproven: bool,
     adopt: bool,
+    attested: bool,
     key_label: &'a str,
     subject: &'a str,
     authority: Option<Authority>,
@@ -139,6 +143,7 @@ pub fn run(
         lock_forever,
         unproven,
         adopt: arguments.adopt,
+        attested: arguments.attested,
         key_label: &arguments.key_label,
         subject: &arguments.subject,
         authority,
