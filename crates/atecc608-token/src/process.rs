@@ -12,7 +12,7 @@
 //!
 //! # Which process this is
 //!
-//! Each process has a number that none of its ancestors had ([`Process`]). It lies in a page that the kernel fills with zeros in every
+//! Each process has a number that none of its ancestors had. It lies in a page that the kernel fills with zeros in every
 //! child with memory of its own, whoever makes it: `fork`, or `clone` as a system call, where no fork handler runs. The process's
 //! id would not do: in another pid namespace a child may have its parent's. A child that shares its parent's memory (`vfork`)
 //! counts as its parent.

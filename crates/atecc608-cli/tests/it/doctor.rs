@@ -131,6 +131,23 @@ fn a_bus_that_somebody_keeps_locked() {
 }
 
 #[test]
+fn a_missing_io_protection_key_is_a_failure_where_it_is_required() {
+    let bench = Bench::new();
+    bench.provision();
+    std::fs::remove_file(bench.key_file()).unwrap();
+    assert_eq!(check(&doctor(&bench), "IO protection key")["result"], "warning");
+    let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+    std::fs::write(bench.path("config.toml"), format!("{config}io_protection = \"required\"\n")).unwrap();
+    let report = doctor(&bench);
+    let check = check(&report, "IO protection key");
+    assert_eq!(
+        (&check["result"], &check["remedy"]),
+        (&"failed".into(), &"restore it from a backup".into()),
+        "{check:#}"
+    );
+}
+
+#[test]
 fn a_simulated_chip_in_a_file_that_somebody_keeps_locked() {
     let bench = Bench::new();
     let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
