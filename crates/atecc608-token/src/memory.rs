@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn memory_that_can_not_be_had_is_an_error() {
-        let error = LockedBytes::zeros(isize::MAX as usize & !0xFFFF).err().unwrap();
+        let error = LockedBytes::zeros(usize::MAX & !0xFFFF).err().unwrap();
         assert!(matches!(error, Error::HostMemory(_)), "{error}");
     }
 }
