@@ -167,7 +167,6 @@ fn hidden(
     message: &[u8],
 ) -> Result<Option<Zeroizing<[u8; 32]>>> {
     token.turn(*deadline, |turn| {
-        let Some(io_key) = io_protection::shared_key(turn)? else { return Ok(None) };
         secret::stored::prove(turn, key)?;
         let Some(io_key) = io_protection::shared_key(turn)? else { return Ok(None) };
         if !io_protection::kdf_is_hmac(turn, key.slot, &io_key)? {
