@@ -218,3 +218,18 @@ fn other_generation_mechanisms_are_not_there() {
         assert_eq!(rv, Err(CKR_MECHANISM_INVALID));
     }
 }
+
+#[test]
+fn a_label_with_a_newline_and_an_escape_sequence_forges_no_line_of_the_log() {
+    let (module, session) = provisioned();
+    let label = "a\nERROR forged\u{1b}[31m\r\u{9b}2K\u{202e}";
+    generate(&module, session, label, b"1").unwrap();
+    let lines = module.log().lines().count();
+    // The refusal of a second one names it.
+    assert_eq!(error(generate(&module, session, label, b"2")), Err(CKR_ATTRIBUTE_VALUE_INVALID));
+    let log = module.log();
+    assert_eq!(log.lines().count(), lines + 1, "{log}");
+    let shown = r"a\nERROR forged\u{1b}[31m\r\u{9b}2K\u{202e}";
+    assert_eq!(module.assert_logged(&[&format!("is called \"{shown}\" already")]), 1);
+    assert!(!log.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{log:?}");
+}

@@ -46,6 +46,7 @@ pub mod state_dir;
 pub mod store;
 pub mod template;
 pub mod trusted;
+pub mod visible;
 
 mod access;
 mod certificates;

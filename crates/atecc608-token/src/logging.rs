@@ -9,6 +9,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use parking_lot::RwLock;
 
 use crate::process::PerProcess;
+use crate::visible::visible;
 
 /// What is logged, and where to: `LEVEL` or `LEVEL:FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,8 @@ pub fn init(settings: &LogSettings) {
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(path)
             .map_err(|error| {
-                to_stderr(&format!("atecc608-pkcs11: log file {}: {error}; logging to stderr\n", path.display()))
+                let path = visible(&path.display().to_string());
+                to_stderr(&format!("atecc608-pkcs11: log file {path}: {error}; logging to stderr\n"))
             })
             .ok()
     });
@@ -95,7 +97,9 @@ impl Log for Logger {
             return;
         }
         let level = record.level().as_str().to_ascii_lowercase();
-        let line = format!("atecc608-pkcs11[{}] {level}: {}\n", std::process::id(), record.args());
+        // Labels and names in it may be hostile: no record is more than its own line.
+        let message = visible(&record.args().to_string());
+        let line = format!("atecc608-pkcs11[{}] {level}: {message}\n", std::process::id());
         // Before a child's own C_Initialize its lines go where its parent's went, if nobody held the lock at the fork.
         let file = self.file.own().map(RwLock::read).or_else(|| self.file.inherited()?.try_read());
         match file.as_ref().and_then(|file| file.as_ref()) {

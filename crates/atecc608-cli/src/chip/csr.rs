@@ -9,7 +9,7 @@ use super::attest::attested::AttestedArguments;
 use crate::chip_keys::{ChipKeys, KeyArguments, LoginArguments};
 use crate::error::Result;
 use crate::files::OutputArguments;
-use crate::output::Output;
+use crate::output::{visible, Output, Text};
 use crate::target::Selection;
 use crate::x509::pem;
 use crate::x509::subject::Subject;
@@ -72,10 +72,10 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let file = arguments.output.output.as_ref().map(|path| path.display().to_string());
     let text = match (&file, arguments.output.write(&contents)?) {
         (Some(file), true) => {
-            format!("{file}: the request of \"{subject}\" for the key \"{}\" (slot {})\n", key.label, key.slot)
-                .into_bytes()
+            let (subject, label) = (visible(&subject.to_string()), visible(&key.label));
+            Text::Lines(format!("{file}: the request of \"{subject}\" for the key \"{label}\" (slot {})\n", key.slot))
         }
-        _ => contents,
+        _ => Text::Contents(contents),
     };
     Output::new(
         text,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::chip::latch::LatchState;
 use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
-use crate::output::Output;
+use crate::output::{visible, Output};
 use crate::target::{default_label, Selection, Target};
 use atecc608 as chip;
 use atecc608::latch::Latch;
@@ -315,7 +315,7 @@ fn objects(store: &Store) -> Vec<ObjectInfo> {
 fn text(info: &Info) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<15} {value}");
+        let _ = writeln!(text, "{name:<15} {}", visible(value));
     };
     let simulated = if info.simulated { " (simulated: its keys are in a file and protect nothing)" } else { "" };
     line("chip", &format!("{}{simulated}", info.model));
@@ -360,7 +360,8 @@ fn text(info: &Info) -> String {
     text.push('\n');
     text += &table(info);
     for object in &info.objects {
-        let _ = writeln!(text, "{} \"{}\", id {}, {} bytes", object.class, object.label, object.id, object.bytes);
+        let _ =
+            writeln!(text, "{} \"{}\", id {}, {} bytes", object.class, visible(&object.label), object.id, object.bytes);
     }
     text
 }
@@ -398,8 +399,8 @@ fn table(info: &Info) -> String {
 fn row(info: &Info, slot: &SlotInfo) -> [String; 5] {
     let holds = match &slot.key {
         Some(KeyInfo { presence: Presence::Present, label, id, .. }) => match (label, id) {
-            (Some(label), Some(id)) => format!("key \"{label}\", id {}", shortened(id)),
-            (Some(label), None) => format!("key \"{label}\""),
+            (Some(label), Some(id)) => format!("key \"{}\", id {}", visible(label), shortened(id)),
+            (Some(label), None) => format!("key \"{}\"", visible(label)),
             _ => "key".to_owned(),
         },
         Some(KeyInfo { presence: Presence::Destroyed, refused: None, .. }) => "destroyed key, free".to_owned(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::output::{progress, Output, SILENCE};
+use crate::output::{progress, Output, Text, SILENCE};
 use crate::target::{Selection, Target};
 use atecc608_wire::ConfigZone;
 
@@ -61,7 +61,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     }
     bytes.truncate(wanted);
     let digits = hex(&bytes);
-    let text = if arguments.binary { bytes.to_vec() } else { format!("{digits}\n").into_bytes() };
+    let text = if arguments.binary { Text::Contents(bytes.to_vec()) } else { Text::Lines(format!("{digits}\n")) };
     Output::new(text, &Bytes { bytes: wanted, random: digits })
 }
 

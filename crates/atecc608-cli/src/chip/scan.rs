@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
 use crate::host::adapters::{Adapter, Kernel};
-use crate::output::{note, progress, Output};
+use crate::output::{note, progress, visible, Output};
 use crate::target::Selection;
 use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
 use atecc608::ops::Identified;
@@ -282,10 +282,10 @@ fn known(address: u8, zone: &ConfigZone, model: Model) -> Device {
 fn text(report: &Report) -> String {
     let mut text = String::new();
     for bus in &report.buses {
-        let adapter = if bus.adapter.is_empty() { String::new() } else { format!(" ({})", bus.adapter) };
+        let adapter = if bus.adapter.is_empty() { String::new() } else { format!(" ({})", visible(&bus.adapter)) };
         text += &format!("{}{adapter}\n", bus.bus);
         if let Some(problem) = &bus.problem {
-            text += &format!("   {problem}\n");
+            text += &format!("   {}\n", visible(problem));
         } else if bus.devices.is_empty() {
             text += "   nothing answers where such chips are\n";
         }

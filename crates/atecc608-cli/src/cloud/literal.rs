@@ -1,8 +1,10 @@
 //! Texts in configuration files.
 
-/// A text in double quotes, as JSON, YAML and Python read it.
+use crate::output::visible_in_strings;
+
+/// A text in double quotes, as JSON, YAML, TOML and Python read it.
 pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    visible_in_strings(&serde_json::Value::from(text).to_string())
 }
 
 #[cfg(test)]
@@ -12,5 +14,7 @@ mod tests {
     #[test]
     fn a_label_survives_in_quotes() {
         assert_eq!(quoted("a \"b\" \\"), r#""a \"b\" \\""#);
+        // TOML and YAML take neither as they are.
+        assert_eq!(quoted("\u{7F}\u{80}\n"), r#""\u007f\u0080\n""#);
     }
 }

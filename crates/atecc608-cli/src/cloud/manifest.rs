@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::{aws, azure};
 use crate::error::{Error, Result};
 use crate::manifest::Chips;
-use crate::output::Output;
+use crate::output::{visible, Output};
 
 /// What is to be made of a manifest.
 #[derive(Debug, Subcommand)]
@@ -60,10 +60,10 @@ fn list(chips: &Chips) -> Result<Output> {
         let certificate = if chip.certificate.is_some() { "certificate" } else { "no certificate" };
         text += &format!(
             "{}  {}  {}  {}  {certificate}{}\n",
-            chip.serial_number,
-            chip.model,
-            chip.profile,
-            chip.time,
+            visible(&chip.serial_number),
+            visible(&chip.model),
+            visible(&chip.profile),
+            visible(&chip.time),
             if chip.adopted { ", provisioned by somebody else" } else { "" }
         );
     }

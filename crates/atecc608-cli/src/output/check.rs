@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::terminal::{coloured, Colour};
+use super::visible;
 
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -59,16 +60,9 @@ impl Verdict {
         }
     }
 
-    /// The word, padded to a column, in its colour.
+    /// The word, padded to a column, as a line of [`text`] begins.
     fn column(self) -> String {
-        let word = self.word();
-        let shown = match self {
-            Self::Ok => coloured(word, Colour::Green),
-            Self::Warning => coloured(word, Colour::Yellow),
-            Self::Failed => coloured(word, Colour::Red),
-            Self::Skipped => word.to_owned(),
-        };
-        shown + &" ".repeat(Self::Warning.word().len().saturating_sub(word.len()))
+        format!("{:<7}  ", self.word())
     }
 }
 
@@ -123,13 +117,27 @@ pub fn text(checks: &[Check], remedies: Remedies) -> String {
     let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for Check { name, result, detail, remedy, .. } in checks {
-        text += &format!("{}  {name:<width$}  {detail}\n", result.column());
+        text += &format!("{}{:<width$}  {}\n", result.column(), visible(name), visible(detail));
         let shown = remedies == Remedies::All || *result == Verdict::Warning;
         if let Some(remedy) = remedy.as_ref().filter(|_| shown) {
-            text += &format!("{:7}  {:width$}  -> {remedy}\n", "", "");
+            text += &format!("{:7}  {:width$}  -> {}\n", "", "", visible(remedy));
         }
     }
     text
+}
+
+/// Colours the verdicts that lines of [`text`] begin with. The text is otherwise ready to be printed: what a terminal obeys was
+/// taken out before.
+pub fn painted(text: &str) -> String {
+    let colours = [(Verdict::Ok, Colour::Green), (Verdict::Warning, Colour::Yellow), (Verdict::Failed, Colour::Red)];
+    let paint = |line: &str| {
+        let found = colours.iter().find(|(verdict, _)| line.starts_with(&verdict.column()));
+        found.map_or_else(
+            || line.to_owned(),
+            |(verdict, colour)| coloured(verdict.word(), *colour) + &line[verdict.word().len()..],
+        )
+    };
+    text.split_inclusive('\n').map(paint).collect()
 }
 
 #[cfg(test)]

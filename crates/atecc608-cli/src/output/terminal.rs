@@ -3,14 +3,16 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-/// One line on stderr: progress, a warning. A closed stderr must not stop what is under way.
-pub fn note(line: &str) {
-    let _ = writeln!(std::io::stderr(), "atecc608: {line}");
+use atecc608_token::visible::visible_lines;
+
+/// Prints progress, a warning or an error on stderr. A closed stderr must not stop what is under way.
+pub fn note(text: &str) {
+    let _ = std::io::stderr().write_all(noted(text).as_bytes());
 }
 
-/// Text from elsewhere, with its control characters made visible: it can't paint over what the tool says.
-pub fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+/// A note as stderr gets it. Further lines are indented: no text from others in it can begin one with `atecc608:`.
+fn noted(text: &str) -> String {
+    format!("atecc608: {}\n", visible_lines(text.trim_end()).replace('\n', "\n  "))
 }
 
 /// Whoever waits for longer is told what for.
@@ -47,4 +49,17 @@ pub fn coloured(text: &str, colour: Colour) -> String {
         Colour::Green => 32,
     };
     format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_has_one_line_that_begins_as_notes_do_and_obeys_no_escape() {
+        assert_eq!(
+            noted("file\natecc608: verified\x1b[2K\r: no such file\n"),
+            "atecc608: file\n  atecc608: verified\\u{1b}[2K\\r: no such file\n"
+        );
+    }
 }

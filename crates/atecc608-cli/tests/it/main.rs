@@ -13,6 +13,7 @@ mod chip;
 mod cloud;
 mod config;
 mod doctor;
+mod hostile_text;
 mod import_config;
 mod info;
 mod keys;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
 use crate::input::values::parse_slot;
-use crate::output::{note, visible, Output};
+use crate::output::{note, visible, Output, Text};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
 use crate::x509::certificate::Certificate;
@@ -213,7 +213,12 @@ fn finish(
     let mut lines = String::new();
     let written = destination.output.write(&contents)?;
     if let (true, Some(path)) = (written, &destination.output.output) {
-        lines += &format!("{}: the certificate of \"{}\", until {}\n", path.display(), info.subject, info.not_after);
+        lines += &format!(
+            "{}: the certificate of \"{}\", until {}\n",
+            path.display(),
+            visible(&info.subject),
+            info.not_after
+        );
         info.file = Some(path.clone());
     }
     if let Some((key, keys)) = key {
@@ -223,9 +228,9 @@ fn finish(
             keys.store_certificate(certificate.der(), Some(label), Some(&key.id))?;
             super::settle_rivals(keys, certificate, destination.replace)?;
             (info.label, info.id) = (Some(label.clone()), Some(hex(&key.id)));
-            lines += &format!("The token keeps it, as \"{label}\".\n");
+            lines += &format!("The token keeps it, as \"{}\".\n", visible(label));
         }
     }
-    let text = if written { lines.into_bytes() } else { contents };
+    let text = if written { Text::Lines(lines) } else { Text::Contents(contents) };
     Output::new(text, &info)
 }

@@ -11,7 +11,7 @@ use crate::chip_keys::{ChipKeys, KeyArguments, LoginArguments, StoredCertificate
 use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::values::{parse_id, Id};
-use crate::output::Output;
+use crate::output::{visible, Output, Text};
 use crate::target::Selection;
 use crate::x509::certificate::Certificate;
 use atecc608::presence::Held;
@@ -116,7 +116,7 @@ pub fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
             Some(key) => format!("for the key in slot {}", key.key.slot),
             None => "for no key in this chip".to_owned(),
         };
-        text += &format!("\"{}\" {whose}: {word}\n", certificate.subject());
+        text += &format!("\"{}\" {whose}: {word}\n", visible(&certificate.subject().to_string()));
         let mut info = CertificateInfo::of(&certificate);
         info.key = key.map(|key| key.label.clone());
         if is_new {
@@ -166,8 +166,10 @@ pub fn export(selection: &Selection, arguments: &Export) -> Result<Output> {
     info.pem = pem;
     info.file.clone_from(&arguments.output.output);
     let text = match (arguments.output.write(&contents)?, &arguments.output.output) {
-        (true, Some(path)) => format!("{}: the certificate of \"{}\"\n", path.display(), info.subject).into_bytes(),
-        _ => contents,
+        (true, Some(path)) => {
+            Text::Lines(format!("{}: the certificate of \"{}\"\n", path.display(), visible(&info.subject)))
+        }
+        _ => Text::Contents(contents),
     };
     Output::new(text, &info)
 }
@@ -229,15 +231,15 @@ pub fn list(selection: &Selection) -> Result<Output> {
         let key = key_of(&stored.certificate, &reports);
         info.key = key.map(|key| key.label.clone());
         let key = match key {
-            Some(key) => format!("for the key \"{}\" in slot {}", key.label, key.key.slot),
+            Some(key) => format!("for the key \"{}\" in slot {}", visible(&key.label), key.key.slot),
             None if info.is_authority => "a certification authority's".to_owned(),
             None => "for no key that is known to be in this chip".to_owned(),
         };
         text += &format!(
             "\"{}\"  {key}\n  subject  {}\n  issuer   {}\n  serial   {}\n  valid    {} to {}\n  id       {}\n",
-            stored.label,
-            info.subject,
-            info.issuer,
+            visible(&stored.label),
+            visible(&info.subject),
+            visible(&info.issuer),
             info.serial_number,
             info.not_before,
             info.not_after,
@@ -260,5 +262,5 @@ pub fn remove(selection: &Selection, arguments: &Remove) -> Result<Output> {
     let stored = arguments.which.find(keys.place(), keys.certificates()?)?;
     keys.remove_certificate(&stored)?;
     let info = CertificateInfo::stored(&stored);
-    Output::new(format!("The certificate of \"{}\" is no longer on the token.\n", info.subject), &info)
+    Output::new(format!("The certificate of \"{}\" is no longer on the token.\n", visible(&info.subject)), &info)
 }

@@ -11,7 +11,7 @@ use toml_writer::TomlWrite;
 
 use crate::error::{Error, Result};
 use crate::files::less_umask;
-use crate::output::{note, Output};
+use crate::output::{note, shell, visible, visible_in_strings, Output};
 use atecc608_token::config::Config;
 use vendor::{Found, Kind, Token};
 
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
     }
     let file = arguments.output.as_ref().map(|path| path.display().to_string());
     let report = Report { tokens: tokens.len(), configuration: &text, file, warnings: &warnings };
-    let shown = if arguments.output.is_some() { "" } else { &text };
+    let shown = if arguments.output.is_some() { String::new() } else { text.clone() };
     Output::new(shown, &report)
 }
 
@@ -72,7 +72,10 @@ fn not_carried_over(token: &Token) -> Vec<String> {
                 Kind::Certificate if label == "signer" || label == "root" || Some(label) == key.as_ref() => {
                     return None
                 }
-                Kind::Certificate => format!("`atecc608 cert import --label {label}` keeps it under that name"),
+                Kind::Certificate => {
+                    let line = shell::line("atecc608", &["cert", "import", "--label", label]);
+                    format!("`{line}` keeps it under that name")
+                }
                 Kind::Secret => "a secret key gets its name when it is written (pkcs11-tool --write-object)".to_owned(),
                 Kind::Private | Kind::Public => {
                     "public keys of others are no objects here: programs get them from certificates".to_owned()
@@ -91,7 +94,7 @@ fn configuration(tokens: &[Token]) -> String {
         let address = format!("{:#04x}", token.address);
         text += &format!(
             "\n# {}\n[[token]]\nbus = \"/dev/i2c-{}\"\naddress = {address}\nlabel = {}\nslot = {}\n",
-            token.file.display(),
+            visible(&token.file.display().to_string()),
             token.bus,
             toml_string(&token.label),
             token.slot
@@ -109,5 +112,5 @@ fn toml_string(text: &str) -> String {
     let mut quoted = String::new();
     // Writing into a string does not fail.
     let _ = quoted.value(text);
-    quoted
+    visible_in_strings(&quoted)
 }

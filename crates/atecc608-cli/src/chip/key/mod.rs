@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
 use crate::input::values::{parse_id, parse_slot, Id};
-use crate::output::{note, Output};
+use crate::output::{note, visible, Output};
 use crate::target::Selection;
 use crate::x509::key_file::{Passphrase, PrivateKey};
 use crate::x509::pem;
@@ -290,7 +290,7 @@ fn made_between_locks(how: &str, key: &ChipKey, chip: &BetweenLocks<'_>) -> Resu
 fn made_text(how: &str, key: &ChipKey) -> String {
     format!(
         "The key \"{label}\" is {how} slot {slot}.\n  id   {id}\n  URI  {uri}\n",
-        label = key.label,
+        label = visible(&key.label),
         slot = key.slot,
         id = hex(&key.id),
         uri = uri::private_key(&key.label),
@@ -410,7 +410,7 @@ impl KeySlot {
         can.extend(self.latch.map(LatchState::of_key));
         can.extend(self.refused.iter().map(|refused| refused.text()));
         let held = match (self.holds, &self.label) {
-            (Holds::Key, Some(label)) => format!("\"{label}\""),
+            (Holds::Key, Some(label)) => format!("\"{}\"", visible(label)),
             (Holds::Unknown, _) if self.wants_login => "(seen after a login)".to_owned(),
             (Holds::Unknown, _) => format!("unknown ({})", self.name),
             (Holds::Key, None) | (Holds::Empty, _) => format!("empty ({})", self.name),
@@ -466,7 +466,8 @@ fn destroy(selection: &Selection, arguments: &Destroy) -> Result<Output> {
     };
     let text = format!(
         "The key \"{}\" is destroyed: slot {} holds one that nobody uses, and is free.\n{rest}",
-        key.label, key.slot
+        visible(&key.label),
+        key.slot
     );
     let json = Destroyed { slot: key.slot.number(), label: key.label.clone(), id: hex(&key.id), result: "destroyed" };
     Output::new(text, &json)
@@ -480,7 +481,7 @@ fn confirm(what: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::Refused(format!("{what}: say --yes if that is meant; nothing was done")));
     }
-    let _ = write!(std::io::stderr(), "atecc608: {what}. Type yes to do it: ");
+    let _ = write!(std::io::stderr(), "atecc608: {}. Type yes to do it: ", visible(what));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     match read {

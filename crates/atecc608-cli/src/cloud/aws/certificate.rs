@@ -345,7 +345,7 @@ impl Search<'_, '_> {
                  chip is to be \"{}\" from now on, {}",
                 registered.id,
                 self.thing,
-                crate::cloud::program::line(
+                crate::output::shell::line(
                     "aws",
                     &["iot", "detach-thing-principal", "--thing-name", other, "--principal", &registered.arn]
                 )

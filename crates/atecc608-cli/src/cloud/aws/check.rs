@@ -13,6 +13,7 @@ use crate::cloud::folder::{Folder, PRIVATE};
 use crate::cloud::program;
 use crate::host::module::MODULE;
 use crate::output::check::Checks;
+use crate::output::shell;
 use crate::x509::certificate::Certificate;
 use atecc608_token::config::CONF_VARIABLE;
 
@@ -94,7 +95,7 @@ impl Look<'_> {
         }
         let arguments = ["--module", &copy, "--token-label", self.connection.token, "--list-objects", "--type", "cert"];
         let variables: Vec<(&str, &str)> = self.config.iter().map(|config| (CONF_VARIABLE, *config)).collect();
-        let typed = program::line("pkcs11-tool", &arguments);
+        let typed = shell::line("pkcs11-tool", &arguments);
         match program::run("pkcs11-tool", &arguments, &variables) {
             Err(_) => checks.warn(
                 WHAT,

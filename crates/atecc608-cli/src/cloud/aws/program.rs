@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::calls::Call;
 use crate::cloud::program::{self, Said};
 use crate::error::{Error, Result};
+use crate::output::shell;
 
 /// Which account and region, as the AWS CLI is told.
 #[derive(Clone, Debug, Default, Args)]
@@ -54,7 +55,7 @@ impl Access {
 
     /// The call as a line for a shell.
     pub fn line(&self, call: &Call) -> String {
-        program::line("aws", &self.arguments(call))
+        shell::line("aws", &self.arguments(call))
     }
 
     /// Makes a call; answers what AWS said, null if that was nothing.

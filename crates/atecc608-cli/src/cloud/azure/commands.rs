@@ -187,7 +187,7 @@ fn hub_name(hub: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::program::line;
+    use crate::output::shell::line;
 
     fn shown(service: &Service, trust: &Trust<'_>, edge: bool) -> Vec<String> {
         lines(service, "gateway-1", trust, edge).iter().map(|words| line("az", words)).collect()

@@ -58,7 +58,7 @@ struct Enrolment {
 /// Those of the manifest; [`Error::Refused`] if a chip has no certificate, or its name is none that the service takes.
 pub fn run(arguments: &Arguments) -> Result<Output> {
     let enrolments = enrolments(&existing(&arguments.file)?)?;
-    let text = if arguments.bulk { bulk(&enrolments)? } else { csv(&enrolments) };
+    let text = if arguments.bulk { bulk(&enrolments)? } else { csv(&enrolments) }.into_bytes();
     Output::new(text, &serde_json::json!({ "enrolments": enrolments }))
 }
 

@@ -18,7 +18,7 @@ use crate::cloud::program;
 use crate::error::{Error, Result};
 use crate::host::module;
 use crate::output::check::{self, Checks, Remedies};
-use crate::output::{note, Output};
+use crate::output::{note, shell, Output};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
 use crate::x509::certificate::Certificate;
@@ -144,7 +144,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         None => Trust::Certificate { file: &certificate_file, thumbprint: &thumbprint },
     };
     let lines = commands::lines(&service, device, &trust, arguments.edge);
-    let shown: Vec<String> = lines.iter().map(|line| program::line("az", line)).collect();
+    let shown: Vec<String> = lines.iter().map(|line| shell::line("az", line)).collect();
     let uri = files::key_uri(&identity.token, &key.label);
     place(
         &mut folder,
@@ -288,7 +288,7 @@ fn place(
 
 /// Runs a line with the Azure CLI. That something is there already is no failure.
 fn apply(line: &[String]) -> Result<()> {
-    let shown = program::line("az", line);
+    let shown = shell::line("az", line);
     note(&shown);
     let said = program::run("az", line, &[]).map_err(|error| {
         Error::Refused(format!(

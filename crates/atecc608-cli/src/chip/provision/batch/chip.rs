@@ -15,6 +15,7 @@ use crate::chip::attest::attested::Attested;
 use crate::chip_keys::{ChipKey, ChipKeys, NewKeyNames};
 use crate::error::{Error, Result};
 use crate::manifest::{name_for, AttestationKey, KeyRecord, Record, SecretPlace};
+use crate::output::visible;
 use crate::target::Target;
 use crate::x509::certificate::Certificate;
 use crate::x509::issue::{issue, Applicant};
@@ -81,10 +82,10 @@ impl ChipReport {
         let serial = self.serial_number.as_deref().unwrap_or("(unknown)         ");
         let mut text = format!("{serial}  {} at {}  {}\n", self.bus, self.address, self.result);
         if let Some(problem) = &self.problem {
-            text += &format!("    {problem}\n");
+            text += &format!("    {}\n", visible(problem));
         }
         for warning in &self.warnings {
-            text += &format!("    warning: {warning}\n");
+            text += &format!("    warning: {}\n", visible(warning));
         }
         text
     }
