@@ -159,7 +159,7 @@ impl Chips {
     /// The chips that a file's lines tell of.
     ///
     /// # Errors
-    /// [`Error::Refused`] if a line is of another format or a chip stands there twice.
+    /// [`Error::Refused`] if a line is of another format, its serial number is none, or a chip stands there twice.
     pub fn new(path: &Path, said: lines::Said<Record>) -> Result<Self> {
         let mut by_serial_number = HashMap::new();
         for (number, record) in said.lines.iter().enumerate() {
@@ -170,6 +170,10 @@ impl Chips {
                     "it says {} {}, and this tool knows {FORMAT} {VERSION}",
                     record.format, record.version
                 )));
+            }
+            let serial_number = &record.serial_number;
+            if serial_number.len() != 18 || !serial_number.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Err(refused(format!("serial_number: \"{serial_number}\", where 18 hex digits were expected")));
             }
             if let Some(first) = by_serial_number.insert(record.serial_number.clone(), number) {
                 return Err(refused(format!("the chip {} stands in line {} already", record.serial_number, first + 1)));

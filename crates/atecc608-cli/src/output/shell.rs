@@ -3,10 +3,11 @@
 /// Returns the line that runs `program` with these arguments, quoted as a POSIX shell reads it.
 pub fn line(program: &str, arguments: &[impl AsRef<str>]) -> String {
     let words = std::iter::once(program).chain(arguments.iter().map(AsRef::as_ref));
-    words.map(quoted).collect::<Vec<_>>().join(" ")
+    words.map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn quoted(word: &str) -> String {
+/// Returns one word of such a line.
+pub fn word(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
         return word.to_owned();

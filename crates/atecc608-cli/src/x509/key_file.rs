@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::pem::{self, Block, Contents};
 use crate::error::{Error, Result};
 use crate::input::secret;
+use crate::output::shell;
 
 /// Curve P-256 (prime256v1).
 pub const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
@@ -119,8 +120,16 @@ impl KeyReader<'_> {
         Err(Error::Refused(format!("{}: {problem}", self.name)))
     }
 
+    /// The file as a word of the commands that messages tell to type.
+    fn word(&self) -> String {
+        shell::word(&self.name)
+    }
+
     fn damaged<T>(&self, what: &str) -> Result<T> {
-        self.refused(&format!("the {what} in it is damaged: `openssl pkey -in {} -check -noout` says more", self.name))
+        self.refused(&format!(
+            "the {what} in it is damaged: `openssl pkey -in {} -check -noout` says more",
+            self.word()
+        ))
     }
 
     fn blocks(&self, blocks: &[Block]) -> Result<PrivateKey> {
@@ -133,7 +142,7 @@ impl KeyReader<'_> {
             return self.refused(&format!(
                 "the key in it is encrypted in the old way (Proc-Type: 4,ENCRYPTED), whose protection is weak. Convert it: \
                  `openssl pkcs8 -topk8 -in {} -out NEW-FILE`, and use NEW-FILE",
-                self.name
+                self.word()
             ));
         }
         match block.label.as_str() {
@@ -181,7 +190,7 @@ impl KeyReader<'_> {
             [(0x02, [0]), (0x02, _), ..] => self.pkcs1(der),
             [(0x02, [3]), (0x30, _), ..] => self.refused(&format!(
                 "this is a PKCS#12 store. Take the key out: `openssl pkcs12 -in {} -nocerts -out NEW-FILE`",
-                self.name
+                self.word()
             )),
             [(0x30, _), (0x30, _), (0x03, _)] => self.refused(
                 "this is a certificate or a request for one, where a private key was expected: is it the other file of the two?",
@@ -200,7 +209,7 @@ impl KeyReader<'_> {
                 return self.refused(&format!(
                     "the key's curve is written out as numbers, which nobody takes any more. Name it instead: \
                      `openssl ec -in {} -param_enc named_curve -out NEW-FILE`",
-                    self.name
+                    self.word()
                 ))
             }
             Err(_) => return self.damaged("EC private key"),
@@ -222,7 +231,7 @@ impl KeyReader<'_> {
                     return self.refused(&format!(
                         "the key's curve is written out as numbers, which nobody takes any more. Name it instead: \
                          `openssl pkey -in {} -ec_param_enc named_curve -out NEW-FILE`",
-                        self.name
+                        self.word()
                     ));
                 };
                 match EcPrivateKey::from_der(info.private_key) {
@@ -294,7 +303,7 @@ impl KeyReader<'_> {
     }
 
     fn encrypted(&self, der: &[u8]) -> Result<PrivateKey> {
-        let convert = format!("Convert it: `openssl pkcs8 -topk8 -v2 aes-256-cbc -in {} -out NEW-FILE`", self.name);
+        let convert = format!("Convert it: `openssl pkcs8 -topk8 -v2 aes-256-cbc -in {} -out NEW-FILE`", self.word());
         let Ok(info) = EncryptedPrivateKeyInfo::from_der(der) else {
             return self
                 .refused(&format!("the key is encrypted in a way that is too old, or not known here. {convert}"));

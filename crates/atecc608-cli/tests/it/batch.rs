@@ -10,13 +10,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A factory's bench: a folder with `station.toml`, one bus for each chip, and what the runs write.
-struct Station {
-    dir: TempDir,
+pub struct Station {
+    pub dir: TempDir,
 }
 
 impl Station {
     /// So many blank chips, each on a bus of its own.
-    fn new(chips: usize) -> Self {
+    pub fn new(chips: usize) -> Self {
         let station = Self { dir: tempfile::tempdir().unwrap() };
         std::fs::create_dir(station.path("state")).unwrap();
         let buses: Vec<String> = (0..chips).map(|number| format!("sim:{}", station.chip(number).display())).collect();
@@ -35,7 +35,7 @@ impl Station {
         std::fs::write(self.path("station.toml"), text).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -54,7 +54,7 @@ impl Station {
         command
     }
 
-    fn tool(&self, arguments: &[&str]) -> Command {
+    pub fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(TOOL);
         command.args(arguments).current_dir(self.dir.path()).env_remove("ATECC608_LOG");
         command
@@ -66,14 +66,14 @@ impl Station {
     }
 
     /// Runs it, and it has to succeed.
-    fn complete(&self, more: &[&str]) -> Value {
+    pub fn complete(&self, more: &[&str]) -> Value {
         let output = self.run(&[&["--json"], more].concat());
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// The lines of the manifest.
-    fn manifest(&self) -> Vec<Value> {
+    pub fn manifest(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path("manifest")).unwrap();
         assert!(text.ends_with('\n'));
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -95,13 +95,13 @@ impl Station {
         assert_eq!(self.manifest(), manifest);
     }
 
-    fn openssl(&self, arguments: &[&str]) -> Output {
+    pub fn openssl(&self, arguments: &[&str]) -> Output {
         let output = Command::new("openssl").args(arguments).current_dir(self.dir.path()).output().unwrap();
         assert!(output.status.success(), "openssl {arguments:?}: {}", stderr(&output));
         output
     }
 
-    fn make_ca(&self) {
+    pub fn make_ca(&self) {
         self.openssl(&["ecparam", "-name", "prime256v1", "-genkey", "-out", "ca.key"]);
         let arguments =
             ["req", "-x509", "-key", "ca.key", "-subj", "/CN=Factory CA", "-days", "3650", "-out", "ca.pem"];
@@ -109,7 +109,7 @@ impl Station {
     }
 }
 
-const CA: [&str; 4] = ["--ca", "ca.pem", "--ca-key", "ca.key"];
+pub const CA: [&str; 4] = ["--ca", "ca.pem", "--ca-key", "ca.key"];
 
 fn serial(image: &[u8]) -> String {
     let config = &image[16..16 + 128];
@@ -492,92 +492,4 @@ fn what_is_wrong_for_every_chip_is_refused_before_one_is_touched() {
     let output = station.run(&[]);
     assert!(stderr(&output).contains("the same IO protection key"), "{}", stderr(&output));
     assert_eq!(station.image(0), before);
-}
-
-#[test]
-fn aws_gets_one_line_for_each_thing() {
-    let station = Station::new(2);
-    station.make_ca();
-    station.complete(&CA);
-    let lines = |more: &[&str]| -> Vec<Value> {
-        let output = station.tool(&[&["manifest", "aws", "manifest"], more].concat()).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    };
-    let manifest = station.manifest();
-    for (thing, chip) in lines(&["--thing-name", "gw-{serial}"]).iter().zip(&manifest) {
-        let serial = chip["serial_number"].as_str().unwrap();
-        let wanted =
-            serde_json::json!({ "ThingName": format!("gw-{serial}"), "SerialNumber": serial, "CSR": chip["csr"] });
-        assert_eq!(*thing, wanted);
-    }
-    for (thing, chip) in lines(&["--certificates"]).iter().zip(&manifest) {
-        let serial = &chip["serial_number"];
-        let ca = std::fs::read_to_string(station.path("ca.pem")).unwrap();
-        let wanted = serde_json::json!({
-            "ThingName": serial, "SerialNumber": serial, "CertificatePem": chip["certificate"], "CACertificatePem": ca,
-        });
-        assert_eq!(*thing, wanted);
-    }
-    for (name, part) in [("gateway", "the same for every chip"), ("a b {serial}", "no name of an AWS IoT thing")] {
-        let output = station.tool(&["manifest", "aws", "manifest", "--thing-name", name]).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains(part), "{}", stderr(&output));
-    }
-}
-
-#[test]
-fn azure_gets_enrolments_with_the_certificates_own_names() {
-    let station = Station::new(11);
-    station.make_ca();
-    station.complete(&CA);
-    let manifest = station.manifest();
-    let output = station.tool(&["manifest", "azure", "manifest"]).output().unwrap();
-    let text = stdout(&output);
-    let mut rows = text.lines();
-    assert!(rows.next().unwrap().starts_with("registrationId,deviceId,serialNumber,sha1Thumbprint,sha256Thumbprint,"));
-    for (row, chip) in rows.zip(&manifest) {
-        let fields: Vec<&str> = row.split(',').collect();
-        std::fs::write(station.path("c.pem"), chip["certificate"].as_str().unwrap()).unwrap();
-        for (digest, at) in [("-sha1", 3), ("-sha256", 4)] {
-            let fingerprint = stdout(&station.openssl(&["x509", "-in", "c.pem", "-noout", "-fingerprint", digest]));
-            let hex = fingerprint.trim().split_once('=').unwrap().1.replace(':', "").to_lowercase();
-            assert_eq!(fields[at], hex);
-        }
-        assert_eq!(fields[0], chip["serial_number"].as_str().unwrap());
-        assert_eq!(
-            fields[5],
-            chip["certificate"].as_str().unwrap().lines().filter(|l| !l.starts_with('-')).collect::<String>()
-        );
-    }
-    let output = station.tool(&["manifest", "azure", "manifest", "--bulk"]).output().unwrap();
-    let bodies: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let counts: Vec<usize> = bodies.iter().map(|body| body["enrollments"].as_array().unwrap().len()).collect();
-    assert_eq!(counts, [10, 1]);
-    assert_eq!(bodies[0]["mode"], "create");
-    let first = &bodies[0]["enrollments"][0];
-    let primary = &first["attestation"]["x509"]["clientCertificates"]["primary"]["certificate"];
-    assert_eq!(primary.as_str().unwrap(), manifest[0]["certificate"].as_str().unwrap().trim_end());
-    assert_eq!(
-        (&first["attestation"]["type"], &first["registrationId"]),
-        (&"x509".into(), &manifest[0]["serial_number"])
-    );
-}
-
-#[test]
-fn azure_is_not_given_what_it_would_refuse() {
-    let station = Station::new(1);
-    station.complete(&[]);
-    let azure = || station.tool(&["manifest", "azure", "manifest"]).output().unwrap();
-    assert!(stderr(&azure()).contains("1 chips have no certificate"), "{}", stderr(&azure()));
-    let output = station.tool(&["manifest", "aws", "manifest", "--certificates"]).output().unwrap();
-    assert!(stderr(&output).contains("1 chips have no certificate"), "{}", stderr(&output));
-
-    let station = Station::new(1);
-    station.make_ca();
-    station.complete(&[&CA[..], &["--subject", "/CN=a b {serial}"]].concat());
-    let output = station.tool(&["manifest", "azure", "manifest"]).output().unwrap();
-    assert!(stderr(&output).contains("is no registration id"), "{}", stderr(&output));
-    let output = station.tool(&["manifest", "list", "nothing-there"]).output().unwrap();
-    assert!(stderr(&output).contains("there is no such file"), "{}", stderr(&output));
 }

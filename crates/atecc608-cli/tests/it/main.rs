@@ -19,6 +19,7 @@ mod info;
 mod keys;
 mod latch;
 mod lock;
+mod manifest;
 mod neighbours;
 mod page;
 mod pair;

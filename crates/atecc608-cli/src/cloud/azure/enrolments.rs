@@ -2,7 +2,7 @@
 //! (`az iot dps enrollment create`) and IoT hubs; `--bulk` makes the bodies of the service's own bulk operation (REST API
 //! 2021-10-01, "Individual Enrollment - Run Bulk Operation", at most ten enrolments each).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base16ct::lower::encode_string as hex;
 use base64ct::{Base64, Encoding};
@@ -57,12 +57,12 @@ struct Enrolment {
 /// # Errors
 /// Those of the manifest; [`Error::Refused`] if a chip has no certificate, or its name is none that the service takes.
 pub fn run(arguments: &Arguments) -> Result<Output> {
-    let enrolments = enrolments(&existing(&arguments.file)?)?;
-    let text = if arguments.bulk { bulk(&enrolments)? } else { csv(&enrolments) }.into_bytes();
-    Output::new(text, &serde_json::json!({ "enrolments": enrolments }))
+    let enrolments = enrolments(&arguments.file, &existing(&arguments.file)?)?;
+    let contents = if arguments.bulk { bulk(&enrolments)?.into_bytes() } else { csv(&enrolments)? };
+    Output::new(contents, &serde_json::json!({ "enrolments": enrolments }))
 }
 
-fn enrolments(chips: &Chips) -> Result<Vec<Enrolment>> {
+fn enrolments(file: &Path, chips: &Chips) -> Result<Vec<Enrolment>> {
     let without: Vec<&str> = chips
         .records
         .iter()
@@ -73,8 +73,8 @@ fn enrolments(chips: &Chips) -> Result<Vec<Enrolment>> {
         return Err(lacking("certificate", "Azure signs no requests: run the batch with --ca and --ca-key", &without));
     }
     let mut enrolments: Vec<Enrolment> = Vec::new();
-    for chip in &chips.records {
-        let name = format!("the certificate of {}", chip.serial_number);
+    for (number, chip) in chips.records.iter().enumerate() {
+        let name = format!("{}: line {}: the certificate of {}", file.display(), number + 1, chip.serial_number);
         let pem = chip.certificate.as_deref().unwrap_or_default();
         let (_, der) = der::pem::decode_vec(pem.as_bytes())
             .map_err(|error| Error::Refused(format!("{name}: it can't be read: {error}")))?;
@@ -90,8 +90,8 @@ fn enrolments(chips: &Chips) -> Result<Vec<Enrolment>> {
         }
         if let Some(other) = enrolments.iter().find(|other| other.registration_id.eq_ignore_ascii_case(&id)) {
             return Err(Error::Refused(format!(
-                "the certificates of {} and {} have the same common name \"{id}\"",
-                other.serial_number, chip.serial_number
+                "{name} has the same common name \"{id}\" as that of {}",
+                other.serial_number
             )));
         }
         enrolments.push(Enrolment {
@@ -107,10 +107,22 @@ fn enrolments(chips: &Chips) -> Result<Vec<Enrolment>> {
     Ok(enrolments)
 }
 
-/// RFC 4180. No value has anything in it that would want quotes.
-fn csv(enrolments: &[Enrolment]) -> String {
-    let mut text =
-        "registrationId,deviceId,serialNumber,sha1Thumbprint,sha256Thumbprint,primaryCertificate\r\n".to_owned();
+/// As RFC 4180 says, with the names of the fields first.
+///
+/// # Errors
+/// [`Error::Refused`] for an id with a hyphen in front: a spreadsheet takes it for a formula, and `az` for an option.
+fn csv(enrolments: &[Enrolment]) -> Result<Vec<u8>> {
+    if let Some(enrolment) = enrolments.iter().find(|enrolment| enrolment.registration_id.starts_with('-')) {
+        return Err(Error::Refused(format!(
+            "the registration id \"{}\" of {} begins with a hyphen, which spreadsheets take for a formula: use --bulk",
+            enrolment.registration_id, enrolment.serial_number
+        )));
+    }
+    let failed = |error: csv::Error| Error::Output(error.into());
+    let mut table = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let head =
+        ["registrationId", "deviceId", "serialNumber", "sha1Thumbprint", "sha256Thumbprint", "primaryCertificate"];
+    table.write_record(head).map_err(failed)?;
     for enrolment in enrolments {
         let fields = [
             enrolment.registration_id.as_str(),
@@ -120,10 +132,9 @@ fn csv(enrolments: &[Enrolment]) -> String {
             &enrolment.sha256_thumbprint,
             &enrolment.certificate,
         ];
-        text += &fields.join(",");
-        text += "\r\n";
+        table.write_record(fields).map_err(failed)?;
     }
-    text
+    table.into_inner().map_err(|error| Error::Output(error.into_error()))
 }
 
 fn bulk(enrolments: &[Enrolment]) -> Result<String> {
