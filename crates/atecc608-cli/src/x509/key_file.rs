@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{Decode, Encode, Reader, SliceReader};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
-use pkcs8::{DecodePrivateKey, EncodePublicKey, EncryptedPrivateKeyInfo, PrivateKeyInfo};
+use pkcs8::pkcs5::pbes2::Kdf;
+use pkcs8::{EncodePublicKey, EncryptedPrivateKeyInfo, PrivateKeyInfo};
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use sec1::{EcParameters, EcPrivateKey};
 use zeroize::Zeroizing;
@@ -108,6 +109,37 @@ impl PrivateKey {
             Self::Rsa(key) => format!("RSA with {} bits", key.size() * 8),
         }
     }
+}
+
+/// Most bytes of an RSA modulus (OpenSSL's OPENSSL_RSA_MAX_MODULUS_BITS).
+const MAX_RSA: usize = 16384 / 8;
+/// Most iterations of PBKDF2: a few seconds.
+const MAX_ITERATIONS: u32 = 10_000_000;
+/// Most bytes of memory for scrypt (OpenSSL's SCRYPT_MAX_MEM).
+const MAX_SCRYPT_MEMORY: u64 = 32 << 20;
+/// Most work of scrypt, as N x r x p: 32 times that of `openssl pkcs8 -scrypt`.
+const MAX_SCRYPT_WORK: u64 = 1 << 22;
+
+/// What a file's author can make this program spend on opening it, if that is more than it spends.
+fn too_much_work(kdf: &Kdf<'_>) -> Option<String> {
+    if let Kdf::Pbkdf2(parameters) = kdf {
+        return (parameters.iteration_count > MAX_ITERATIONS).then(|| {
+            format!("{} iterations of PBKDF2; at most {MAX_ITERATIONS} are accepted", parameters.iteration_count)
+        });
+    }
+    let Kdf::Scrypt(parameters) = kdf else { return None };
+    let (r, p) = (u64::from(parameters.block_size), u64::from(parameters.parallelization));
+    let n = parameters.cost_parameter;
+    // As OpenSSL counts it: what is mixed, and the blocks.
+    let memory = n.saturating_add(2).saturating_mul(128 * r).saturating_add(128 * r * p);
+    let work = n.saturating_mul(r * p);
+    (memory > MAX_SCRYPT_MEMORY || work > MAX_SCRYPT_WORK).then(|| {
+        format!(
+            "too much memory or time (scrypt with N = {n}, r = {r}, p = {p}); at most {} MiB and N x r x p = {MAX_SCRYPT_WORK} are \
+             accepted",
+            MAX_SCRYPT_MEMORY >> 20
+        )
+    })
 }
 
 struct KeyReader<'a> {
@@ -239,10 +271,7 @@ impl KeyReader<'_> {
                     Err(_) => self.damaged("EC private key"),
                 }
             }
-            RSA_ENCRYPTION => match rsa::RsaPrivateKey::from_pkcs8_der(der) {
-                Ok(key) => self.rsa(key),
-                Err(_) => self.damaged("RSA private key"),
-            },
+            RSA_ENCRYPTION => self.pkcs1(info.private_key),
             other => self.refused(&format!("{}; P-256, P-384 and RSA can be used", algorithm_name(&other))),
         }
     }
@@ -286,8 +315,21 @@ impl KeyReader<'_> {
     }
 
     fn pkcs1(&self, der: &[u8]) -> Result<PrivateKey> {
+        self.ensure_rsa_size(der)?;
         match rsa::RsaPrivateKey::from_pkcs1_der(der) {
             Ok(key) => self.rsa(key),
+            Err(_) => self.damaged("RSA private key"),
+        }
+    }
+
+    /// Refuses a key that takes minutes to check.
+    fn ensure_rsa_size(&self, der: &[u8]) -> Result<()> {
+        match rsa::pkcs1::RsaPrivateKey::from_der(der) {
+            Ok(key) if key.modulus.as_bytes().len() > MAX_RSA => self.refused(&format!(
+                "RSA with more than {} bits is refused, as OpenSSL refuses it: use a smaller key",
+                MAX_RSA * 8
+            )),
+            Ok(_) => Ok(()),
             Err(_) => self.damaged("RSA private key"),
         }
     }
@@ -308,8 +350,11 @@ impl KeyReader<'_> {
             return self
                 .refused(&format!("the key is encrypted in a way that is too old, or not known here. {convert}"));
         };
-        if info.encryption_algorithm.pbes2().is_none() {
+        let Some(parameters) = info.encryption_algorithm.pbes2() else {
             return self.refused(&format!("the key is encrypted in a way that is too old (PBES1). {convert}"));
+        };
+        if let Some(problem) = too_much_work(&parameters.kdf) {
+            return self.refused(&format!("opening it takes {problem}. If it is your own key: {convert}"));
         }
         let passphrase = self.passphrase.get(&self.name)?;
         let Ok(key) = info.decrypt(&passphrase[..]) else {
@@ -375,4 +420,53 @@ fn algorithm_name(oid: &ObjectIdentifier) -> String {
 /// Those of the decoder.
 pub fn canonical_public_key_info(der: &[u8]) -> der::Result<Vec<u8>> {
     x509_cert::spki::SubjectPublicKeyInfoRef::from_der(der)?.to_der()
+}
+
+#[cfg(test)]
+mod tests {
+    use pkcs8::pkcs5::pbes2::{EncryptionScheme, Parameters, Pbkdf2Params, Pbkdf2Prf, ScryptParams};
+    use pkcs8::pkcs5::EncryptionScheme as Encryption;
+
+    use super::*;
+
+    /// Why a key is refused whose encryption asks for this; its passphrase is in a file that is not there.
+    fn refusal(kdf: Kdf<'_>) -> String {
+        let encryption = EncryptionScheme::Aes256Cbc { iv: &[0; 16] };
+        let parameters = Encryption::Pbes2(Parameters { kdf, encryption });
+        let der =
+            EncryptedPrivateKeyInfo { encryption_algorithm: parameters, encrypted_data: &[0; 64] }.to_der().unwrap();
+        let passphrase = Passphrase::File("/there/is/none".into());
+        PrivateKey::parse("k.pem", &der, &passphrase).unwrap_err().to_string()
+    }
+
+    fn pbkdf2(iteration_count: u32) -> Kdf<'static> {
+        Kdf::Pbkdf2(Pbkdf2Params { salt: &[0; 8], iteration_count, key_length: None, prf: Pbkdf2Prf::HmacWithSha256 })
+    }
+
+    fn scrypt(cost_parameter: u64, block_size: u16, parallelization: u16) -> Kdf<'static> {
+        Kdf::Scrypt(ScryptParams { salt: &[0; 8], cost_parameter, block_size, parallelization, key_length: None })
+    }
+
+    #[test]
+    fn a_file_that_takes_too_much_memory_or_time_to_open_is_refused_before_a_passphrase_is_read() {
+        for accepted in [pbkdf2(1), pbkdf2(10_000_000), scrypt(1 << 14, 8, 1), scrypt(1 << 14, 8, 32)] {
+            let refused = refusal(accepted);
+            assert!(refused == "/there/is/none: No such file or directory (os error 2)", "{refused}");
+        }
+        for (kdf, part) in [
+            (pbkdf2(10_000_001), "10000001 iterations of PBKDF2; at most 10000000"),
+            (pbkdf2(u32::MAX), "4294967295 iterations"),
+            (scrypt(1 << 15, 8, 1), "N = 32768, r = 8, p = 1"),
+            (scrypt(1 << 24, 8, 1), "at most 32 MiB"),
+            (scrypt(1 << 63, u16::MAX, u16::MAX), "N = 9223372036854775808"),
+            (scrypt(1 << 14, 8, 33), "at most 32 MiB and N x r x p = 4194304"),
+            (scrypt(1 << 7, 1, u16::MAX), "p = 65535"),
+        ] {
+            let refused = refusal(kdf);
+            assert!(
+                refused.contains(part) && refused.contains("openssl pkcs8 -topk8 -v2 aes-256-cbc -in k.pem"),
+                "{refused}"
+            );
+        }
+    }
 }

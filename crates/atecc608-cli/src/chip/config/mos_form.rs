@@ -3,12 +3,16 @@
 
 use std::fmt::Write;
 
+use yaml_rust2::parser::{Event, Parser};
 use yaml_rust2::yaml::Hash;
 use yaml_rust2::{Yaml, YamlLoader};
 
 use super::schema::{Field, ACCESS, KEY, PRIVATE_USE, READ_KEY};
 use atecc608_wire::config_zone::{offset, KeyType, UNLOCKED};
 use atecc608_wire::{ConfigZone, Slot};
+
+/// Most levels of lists and mappings; mos writes 4.
+const MAX_DEPTH: usize = 16;
 
 /// mos's names of SlotConfig bits 3 to 0 of a private key, and ours.
 const PRIVATE_NAMES: [(&str, &str); 4] = [
@@ -166,6 +170,7 @@ pub(super) fn beyond_mos(zone: &ConfigZone) -> Vec<String> {
 /// # Errors
 /// The entry, and what was expected there.
 pub(super) fn read(text: &str) -> Result<(ConfigZone, bool), String> {
+    ensure_simple(text)?;
     let documents = YamlLoader::load_from_str(text).map_err(|error| format!("not YAML: {error}"))?;
     let [document] = documents.as_slice() else { return Err("expected one YAML document".to_owned()) };
     let mut root = Map::of(document, "")?;
@@ -286,6 +291,38 @@ fn read_slots(root: &mut Map<'_>, zone: &mut ConfigZone) -> Result<(), String> {
     Ok(())
 }
 
+/// Refuses, before anything is built, what no output of mos has and what grows when it is read: aliases, which repeat what they
+/// name, and deep nesting.
+fn ensure_simple(text: &str) -> Result<(), String> {
+    let mut parser = Parser::new_from_str(text);
+    let mut depth = 0;
+    loop {
+        let (event, mark) = parser.next_token().map_err(|error| format!("not YAML: {error}"))?;
+        let anchor = match event {
+            Event::StreamEnd => return Ok(()),
+            Event::SequenceEnd | Event::MappingEnd => {
+                depth -= 1;
+                continue;
+            }
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                depth += 1;
+                anchor
+            }
+            Event::Alias(anchor) | Event::Scalar(_, _, anchor, _) => anchor,
+            _ => 0,
+        };
+        if anchor != 0 {
+            return Err(format!(
+                "line {}: anchors and aliases (`&` and `*`) are not accepted: write the values out",
+                mark.line()
+            ));
+        }
+        if depth > MAX_DEPTH {
+            return Err(format!("line {}: more than {MAX_DEPTH} levels are not accepted", mark.line()));
+        }
+    }
+}
+
 fn read_fields(
     map: &mut Map<'_>,
     zone: &mut ConfigZone,
@@ -403,11 +440,28 @@ mod tests {
             ("otpmode: 0", "otpmode: 0\nspare: 1", "unknown entry spare"),
             ("lockvalue: Unlocked", "lockvalue: open", "lockvalue: expected Locked or Unlocked"),
             ("selector: 0", "selector: [0", "not YAML"),
+            ("selector: 0", "selector: &a 0", "anchors and aliases (`&` and `*`) are not accepted"),
+            ("selector: 0", "selector: *a", "unknown anchor"),
         ] {
             let error = read(&good.replacen(from, to, 1)).unwrap_err();
             assert!(error.contains(problem), "{error}");
         }
         assert!(read("- 1").unwrap_err().contains("mos atca-get-config"));
         assert!(read("").is_err());
+    }
+
+    #[test]
+    fn what_would_grow_when_it_is_read_is_refused_before_it_is_built() {
+        // Each line has ten of the line before: 10^30 values.
+        let mut text = "a0: &a0 x\n".to_owned();
+        for level in 1..30 {
+            text += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", "));
+        }
+        assert!(read(&text).unwrap_err().contains("line 1: anchors"));
+        for deep in ["[".repeat(500_000), "- ".repeat(500_000), "{a: ".repeat(200_000)] {
+            let error = read(&deep).unwrap_err();
+            // Brackets are counted by the YAML reader itself, before it goes on.
+            assert!(error.contains("more than 16 levels") || error.contains("recursion limit"), "{error}");
+        }
     }
 }
