@@ -308,3 +308,30 @@ fn finalize_while_other_threads_are_in_calls_is_survived() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+#[test]
+fn what_is_no_regular_file_in_the_place_of_the_configuration_or_a_chip_is_refused_at_once() {
+    let fifo = |module: &Module, name: &str| {
+        let path = module.folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    let module = Module::simulated();
+    fs::remove_file(module.configuration()).unwrap();
+    fifo(&module, "config.toml");
+    assert_eq!(module.initialize(), Err(CKR_GENERAL_ERROR));
+    drop(module);
+
+    let module = Module::configured("log = \"warn:FOLDER/log\"\n[[token]]\nbus = \"sim:FOLDER/chip\"\n");
+    fifo(&module, "chip");
+    module.initialize().unwrap();
+    assert_eq!(module.slots(true), Ok(vec![]));
+    module.assert_logged(&["chip", "it is a FIFO"]);
+    drop(module);
+
+    // A log that nobody reads goes to stderr, and nothing waits.
+    let module = Module::configured("log = \"warn:FOLDER/log\"\n[[token]]\nbus = \"sim:FOLDER/chip\"\n");
+    fifo(&module, "log");
+    assert_eq!(module.initialize(), Ok(()));
+    assert_eq!(module.slots(true), Ok(vec![0]));
+}

@@ -1,6 +1,7 @@
 //! Files that commands write: whole or not at all, and never over something else unasked.
 
 use std::fs::{File, Metadata};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -72,7 +73,8 @@ pub fn less_umask(mode: u32) -> u32 {
 /// open file by its number) is written to as it is.
 fn write(path: &Path, contents: &[u8]) -> std::io::Result<()> {
     match path.metadata() {
-        Ok(found) if !found.is_file() || is_special(path) => std::fs::write(path, contents),
+        Ok(found) if found.is_file() && is_special(path) => std::fs::write(path, contents),
+        Ok(found) if !found.is_file() => atecc608_files::open_output(path, less_umask(PUBLIC))?.write_all(contents),
         Ok(_) => atecc608_files::replace(&path.canonicalize()?, contents, less_umask(PUBLIC)),
         Err(_) => atecc608_files::replace(path, contents, less_umask(PUBLIC)),
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::input;
 use crate::output::{progress, SILENCE};
 use atecc608::ops::Identified;
 use atecc608::{self as chip, Awake, Chip};
@@ -49,7 +50,7 @@ impl Selection {
         let config = match &self.config {
             None => Config::load(trusted)?,
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable {
+                let text = input::read_text(path, config::MAX_FILE).map_err(|cause| ConfigError::Unreadable {
                     path: path.clone(),
                     cause,
                     source_of_path: "--config",

@@ -1,4 +1,6 @@
-//! Durable writes: a file is replaced whole, and is on the disk when the call returns.
+//! Files: durable writes, and careful reads.
+//!
+//! A write replaces a file whole, and it is on the disk when the call returns.
 //!
 //! Every file that must survive a power cut is written here: state, keys, recovery codes, statements, images of simulated
 //! chips, cloud folders, copies of the module. The steps are always the same: a temporary file beside the target, its
@@ -7,9 +9,13 @@
 //! [`replace`] and [`create_new`] take a path. A caller that keeps a folder open holds a [`Folder`], which reaches files by
 //! name from a directory descriptor and never follows a link. A caller that writes in steps, or must know early that it
 //! can write, holds a [`Draft`].
+//!
+//! A read never waits for the other end of a FIFO, and has a limit: [`read`], [`read_text`], [`open_input`]. [`open_output`]
+//! opens what is written to as it is.
 
 mod draft;
 mod folder;
+mod open;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +25,7 @@ use std::path::Path;
 
 pub use draft::Draft;
 pub use folder::{Folder, Version};
+pub use open::{open, open_input, open_output, read, read_text, read_to};
 
 /// Mode and owner of a new file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,6 +41,8 @@ const VERSION: u16 = 1;
 const EEPROM_LEN: usize = 1400;
 const HEADER_LEN: usize = 16;
 const FILE_LEN: usize = HEADER_LEN + EEPROM_LEN + 32;
+/// Most bytes that are read of what may be an image.
+const MAX_FILE: usize = 64 << 10;
 const OTP: usize = ConfigZone::LEN;
 const OTP_LEN: usize = 64;
 const SLOTS: usize = OTP + OTP_LEN;
@@ -211,9 +213,11 @@ impl Image {
     /// Reads an image file.
     ///
     /// # Errors
-    /// [`ImageError`].
+    /// [`ImageError`]; `Io` for anything but a regular file of at most 64 KiB.
     pub fn load(path: &Path) -> Result<Self, ImageError> {
-        let bytes = fs::read(path).map(Zeroizing::new).map_err(|source| io_error(path, "read it", source))?;
+        let bytes = atecc608_files::read(path, MAX_FILE)
+            .map(Zeroizing::new)
+            .map_err(|source| io_error(path, "read it", source))?;
         Self::decode(&bytes).map_err(|what| ImageError::Corrupt { path: path.to_owned(), what })
     }
 

@@ -21,6 +21,8 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/atecc608-pkcs11";
 pub const IO_KEY_DIR: &str = "/etc/atecc608-pkcs11/keys";
 /// The address of a blank chip, 7 bits.
 pub const DEFAULT_ADDRESS: u8 = 0x60;
+/// Most bytes of a configuration file.
+pub const MAX_FILE: usize = 1 << 20;
 /// How long the bus lock is waited for: AWS clients give up at 10 s.
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -156,7 +158,7 @@ impl Config {
             Some(path) => (PathBuf::from(path), CONF_VARIABLE),
             None => (PathBuf::from(DEFAULT_PATH), "the default"),
         };
-        let mut config = match std::fs::read_to_string(&path) {
+        let mut config = match atecc608_files::read_text(&path, MAX_FILE) {
             Ok(text) => Self::parse(&path, &text)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && source_of_path == "the default" => {
                 Self::empty()

@@ -1,8 +1,7 @@
 //! The log: one line per event, to stderr or a file. Never a PIN or secret.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -57,12 +56,7 @@ static LOGGER: Logger = Logger { file: PerProcess::new() };
 /// Applies the settings. A log file that can't be opened is said on stderr, where the log then goes.
 pub fn init(settings: &LogSettings) {
     let file = settings.file.as_ref().and_then(|path| {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(path)
+        atecc608_files::open_output(path, 0o640)
             .map_err(|error| {
                 let path = visible(&path.display().to_string());
                 to_stderr(&format!("atecc608-pkcs11: log file {path}: {error}; logging to stderr\n"))

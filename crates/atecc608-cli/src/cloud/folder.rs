@@ -2,7 +2,7 @@
 //! old one kept beside it.
 
 use std::fs::{File, Permissions};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -93,9 +93,10 @@ impl Folder {
     /// [`Error::Refused`] if it can't be read, or is something else than a file.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(files) = &self.files else { return Ok(None) };
-        let Some(mut file) = self.existing(files, name)? else { return Ok(None) };
+        let Some(file) = self.existing(files, name)? else { return Ok(None) };
         let mut contents = Vec::new();
-        file.read_to_end(&mut contents).map_err(|error| failed(&self.file(name), &error))?;
+        atecc608_files::read_to(file, crate::input::MOST, &mut contents)
+            .map_err(|error| failed(&self.file(name), &error))?;
         Ok(Some(contents))
     }
 

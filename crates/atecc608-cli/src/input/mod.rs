@@ -3,7 +3,6 @@
 pub mod secret;
 pub mod values;
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -12,27 +11,28 @@ use zeroize::Zeroizing;
 /// Most bytes of a file with keys, certificates, statements or a configuration: all are far smaller.
 pub const MOST: usize = 1 << 20;
 
-/// The bytes of a file (`-`: of standard input), which may be secret.
+/// The bytes of a file (`-`: of standard input), which may be secret. A pipe can be named, too.
 ///
 /// # Errors
 /// Why it can't be read; it may have more than `most` bytes.
 pub fn read(path: &Path, most: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    let bytes = beginning(path, most + 1)?;
-    match bytes.len() > most {
-        true => Err(std::io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {most} bytes"))),
-        false => Ok(bytes),
+    // Room for all of it: a growing buffer would leave copies of a secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
+    atecc608_files::read_to(open(path)?, most, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
+    match path == Path::new("-") {
+        true => Ok(Box::new(std::io::stdin().lock())),
+        false => Ok(Box::new(atecc608_files::open_input(path)?)),
     }
 }
 
 /// The first bytes of a file (`-`: of standard input), as many as `most`.
 fn beginning(path: &Path, most: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    // Room for all of it: a growing buffer would leave copies of a secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
-    if path == Path::new("-") {
-        std::io::stdin().lock().take(most as u64).read_to_end(&mut bytes)?;
-    } else {
-        File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
-    }
+    open(path)?.take(most as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

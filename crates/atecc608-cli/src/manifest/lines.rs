@@ -4,15 +4,18 @@
 //! is a line that was being written, and nothing was told to rely on it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{flock, FlockOperation};
+use rustix::fs::{flock, FlockOperation, OFlags};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+
+/// Most bytes of a file: the records of 40 000 chips.
+const MOST: usize = 256 << 20;
 
 /// What a file says.
 #[derive(Debug)]
@@ -39,8 +42,9 @@ pub struct LineFile {
 /// # Errors
 /// [`Error::Refused`] if it can't be read, or a finished line is not what it should be; the line's number is named.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Said<T>> {
-    match std::fs::read(path) {
-        Ok(bytes) => parse(path, &bytes),
+    let mut bytes = Vec::new();
+    match atecc608_files::open_input(path).and_then(|file| atecc608_files::read_to(file, MOST, &mut bytes)) {
+        Ok(()) => parse(path, &bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Ok(Said { lines: Vec::new(), length: 0, torn: false })
         }
@@ -77,11 +81,13 @@ impl LineFile {
     /// As [`read`]; [`Error::Refused`] if it can't be written, or another process has it.
     pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Said<T>)> {
         let failed = |error: std::io::Error| refused(path, &error.to_string());
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).append(true).create(true).mode(0o644).open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(refused(path, "it is no file"));
+        if path.exists() {
+            // What is no regular file is not opened for writing.
+            atecc608_files::open(path).map_err(failed)?;
         }
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o644).custom_flags(OFlags::NONBLOCK.bits() as i32);
+        let file = options.open(path).map_err(failed)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(refused(
                 path,
@@ -89,7 +95,7 @@ impl LineFile {
             ));
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        atecc608_files::read_to(&file, MOST, &mut bytes).map_err(failed)?;
         let said: Said<T> = parse(path, &bytes)?;
         if said.torn {
             file.set_len(said.length).and_then(|()| file.sync_all()).map_err(failed)?;

@@ -21,6 +21,7 @@ mod latch;
 mod lock;
 mod manifest;
 mod neighbours;
+mod odd_files;
 mod page;
 mod pair;
 mod power_loss;

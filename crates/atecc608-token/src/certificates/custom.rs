@@ -139,8 +139,11 @@ fn issuer(issuer: &str, before: &[ChipCertificate]) -> Result<Point, Problem> {
     point.ok_or_else(|| no_issuer("is not a certificate in DER with a P-256 key"))
 }
 
+/// Most bytes of a template or certificate.
+const MAX_FILE: usize = 1 << 20;
+
 fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|error| Problem::Template(format!("{}: {error}", path.display())))
+    atecc608_files::read(path, MAX_FILE).map_err(|error| Problem::Template(format!("{}: {error}", path.display())))
 }
 
 impl TemplateFile {

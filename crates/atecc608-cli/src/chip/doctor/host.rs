@@ -106,7 +106,7 @@ pub(super) fn p11_kit(checks: &mut Checks) {
 /// The first file in the folder whose `module:` line names ours, and the path there.
 fn registration(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
-        let text = std::fs::read_to_string(entry.path()).ok()?;
+        let text = atecc608_files::read_text(&entry.path(), crate::input::MOST).ok()?;
         let module = text.lines().find_map(|line| line.trim().strip_prefix("module:"))?.trim();
         module.ends_with(MODULE).then(|| (entry.path(), PathBuf::from(module)))
     })

@@ -144,7 +144,8 @@ struct Line {
 }
 
 fn lines(path: &Path, warnings: &mut Vec<String>) -> Result<Vec<Line>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text =
+        atecc608_files::read_text(path, crate::input::MOST).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();

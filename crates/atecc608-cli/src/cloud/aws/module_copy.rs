@@ -77,12 +77,15 @@ fn existing(files: &Folder) -> std::io::Result<Option<[u8; 32]>> {
     };
     let mut contents = Vec::new();
     // More than any module of ours: whatever it is, it is another one.
-    file.take(64 << 20).read_to_end(&mut contents)?;
+    file.take(MOST as u64).read_to_end(&mut contents)?;
     Ok(Some(sha256(&contents)))
 }
 
+/// Most bytes of a module.
+const MOST: usize = 64 << 20;
+
 fn read(module: &Path) -> Result<Vec<u8>> {
-    std::fs::read(module).map_err(|error| refused(module, &error))
+    atecc608_files::read(module, MOST).map_err(|error| refused(module, &error))
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
