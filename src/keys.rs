@@ -6,6 +6,7 @@ use super::error::Result;
 use super::ptr::{InBuf, Out, OutBuf, Room};
 use super::session::Session;
 use super::types::{from_ulong, to_ulong};
+use atecc608_token::buffer::copied;
 use atecc608_token::{Mechanism, Template};
 
 /// C_GenerateKey
@@ -44,7 +45,7 @@ pub fn wrap(
     associated: Option<InBuf>,
     out: OutBuf,
 ) -> Result<()> {
-    let associated = associated.map(|associated| associated.bytes().to_vec());
+    let associated = associated.map(|associated| copied(associated.bytes())).transpose()?;
     let wrapped = session.token().wrap_key(mechanism, from_ulong(wrapping_key), from_ulong(key), associated)?;
     match out.room_for(wrapped.len()) {
         Room::Query => Ok(()),
@@ -66,7 +67,7 @@ pub fn unwrap(
     associated: Option<InBuf>,
     template: &Template,
 ) -> Result<()> {
-    let associated = associated.map(|associated| associated.bytes().to_vec());
+    let associated = associated.map(|associated| copied(associated.bytes())).transpose()?;
     let (token, key) = (session.token(), from_ulong(unwrapping_key));
     out.set(to_ulong(token.unwrap_key(session.reference(), mechanism, key, wrapped.bytes(), associated, template)?));
     Ok(())

@@ -7,6 +7,7 @@ use super::error::Result;
 use super::ptr::{InBuf, MessageParameter, OutBuf, Room};
 use super::session::{Activity, Session};
 use super::types::from_ulong;
+use atecc608_token::buffer::copied;
 use atecc608_token::{Direction, Mechanism, MessageCipher};
 
 fn activity(session: &mut Session, direction: Direction) -> &mut Activity<MessageCipher> {
@@ -47,7 +48,7 @@ pub fn whole(
         Room::TooSmall(error) => return Err(error),
         Room::Fits(slot) => slot,
     };
-    let mut text = zeroize::Zeroizing::new(text.bytes().to_vec());
+    let mut text = zeroize::Zeroizing::new(copied(text.bytes())?);
     let (vector, associated) = (parameter.vector()?, associated.bytes());
     match direction {
         Direction::Encrypt => {

@@ -20,12 +20,17 @@ pub use parameters::*;
 
 use super::error::{Error, Result};
 use super::types::length;
+use atecc608_token::buffer::{copied, reserve};
 use atecc608_token::Template;
 
 /// More attributes in one template than any client has.
 const MAX_ATTRIBUTES: CK_ULONG = 1024;
 /// Longer than any value that a token with 16 slots and a state folder can be asked to keep.
 const MAX_VALUE: usize = 1 << 20;
+/// Values of so many bytes in one template are worth asking whether there is memory for them.
+const LARGE_TEMPLATE: usize = 1 << 16;
+/// How often the values of a template are in memory at most: as values, in objects, and twice as long in hex digits.
+const COPIES: usize = 8;
 /// Bytes handed to the caller at a time by [`OutBytes::fill`].
 const CHUNK: usize = 4096;
 
@@ -37,16 +42,20 @@ fn byte_count(len: CK_ULONG) -> Result<usize> {
         .ok_or(Error::ArgumentsBad(&"a length is longer than memory"))
 }
 
-/// Copies `len` bytes from `data`, NULL allowed only for none.
+/// Copies `len` bytes from `data`: `None` if that is NULL, which is allowed only for no bytes.
 ///
 /// # Safety
 /// See the module's contract.
-unsafe fn copy_bytes(data: *const u8, len: usize) -> Option<Vec<u8>> {
+unsafe fn copy_bytes(data: *const u8, len: usize) -> Result<Option<Vec<u8>>> {
     if len == 0 {
-        return Some(Vec::new());
+        return Ok(Some(Vec::new()));
+    }
+    if data.is_null() {
+        return Ok(None);
     }
     // SAFETY: not NULL here, and the caller promises `len` bytes, which byte_count or a cap has bounded.
-    (!data.is_null()).then(|| unsafe { std::slice::from_raw_parts(data, len) }.to_vec())
+    let bytes = unsafe { std::slice::from_raw_parts(data, len) };
+    Ok(Some(copied(bytes)?))
 }
 
 /// Input bytes.
@@ -94,7 +103,7 @@ pub unsafe fn pin(pin: *const CK_UTF8CHAR, len: CK_ULONG) -> Result<Option<InBuf
 /// See the module's contract; the label has 32 bytes.
 pub unsafe fn label(label: *const CK_UTF8CHAR) -> Result<String> {
     // SAFETY: the same contract.
-    let bytes = unsafe { copy_bytes(label, 32) }.ok_or(Error::ArgumentsBad(&"the label is NULL"))?;
+    let bytes = unsafe { copy_bytes(label, 32) }?.ok_or(Error::ArgumentsBad(&"the label is NULL"))?;
     let text = String::from_utf8(bytes).map_err(|_| Error::ArgumentsBad(&"the label is not UTF-8"))?;
     Ok(text.trim_end_matches(' ').to_owned())
 }
@@ -365,7 +374,7 @@ pub unsafe fn template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Resu
 pub unsafe fn search_template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Template> {
     // SAFETY: the same contract.
     let count = unsafe { attribute_count(attributes, count) }?;
-    let mut template = Vec::with_capacity(count);
+    let (mut template, mut total) = (Vec::with_capacity(count), 0);
     for index in 0..count {
         // SAFETY: not NULL if `count` is not 0, and `index` is less than `count`.
         let attribute = unsafe { attributes.add(index).read_unaligned() };
@@ -374,9 +383,14 @@ pub unsafe fn search_template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) 
             atecc608_token::Error::AttributeValueInvalid(text.into())
         })?;
         // SAFETY: the caller promises `ulValueLen` bytes at `pValue`.
-        let value = unsafe { copy_bytes(attribute.pValue.cast(), len) }
+        let value = unsafe { copy_bytes(attribute.pValue.cast(), len) }?
             .ok_or(Error::ArgumentsBad(&"an attribute's value is NULL, but its length is not 0"))?;
+        total += value.len();
         template.push((attribute.type_, Zeroizing::new(value)));
+    }
+    if total > LARGE_TEMPLATE {
+        // What becomes of the values copies them: an object, the text of the state file. Better no object than no process.
+        reserve(&mut Vec::new(), COPIES * total)?;
     }
     Ok(Template::new(template))
 }

@@ -7,6 +7,7 @@ use super::error::{Error, Result};
 use super::ptr::InBuf;
 use super::session::{Session, Verification};
 use super::types::from_ulong;
+use atecc608_token::buffer::copied;
 use atecc608_token::{Mechanism, VerifyOperation};
 
 /// C_VerifyInit, and C_VerifySignatureInit with a signature.
@@ -19,7 +20,7 @@ pub fn init(
     let Some(mechanism) = mechanism else { return session.verify.cancel_by_null_mechanism() };
     session.verify.check_idle()?;
     let operation = VerifyOperation::new(session.token(), &mechanism, from_ulong(key))?;
-    let signature = signature.map(|signature| signature.bytes().to_vec());
+    let signature = signature.map(|signature| copied(signature.bytes())).transpose()?;
     session.verify.start(Verification { operation, signature })
 }
 

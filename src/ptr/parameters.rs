@@ -53,7 +53,7 @@ pub unsafe fn optional_mechanism(mechanism: *const CK_MECHANISM) -> Result<Optio
         }
         _ if len == 0 => Parameter::None,
         // SAFETY: the same contract.
-        _ => Parameter::Other(unsafe { copy_bytes(pParameter.cast(), len) }.ok_or(NULL_PARAMETER)?),
+        _ => Parameter::Other(unsafe { copy_bytes(pParameter.cast(), len) }?.ok_or(NULL_PARAMETER)?),
     };
     Ok(Some(Mechanism { mechanism, parameter }))
 }
@@ -177,10 +177,10 @@ unsafe fn structure<T: Copy>(params: *const T, len: usize) -> Result<T> {
 /// # Safety
 /// See the module's contract.
 unsafe fn inner_bytes(data: *const CK_BYTE, len: CK_ULONG) -> Result<Vec<u8>> {
-    let len = usize::try_from(len).ok().filter(|len| *len <= MAX_PARAMETER);
+    const INVALID: Error = Error::MechanismParamInvalid(&"the parameter has a NULL pointer, or an impossible length");
+    let len = usize::try_from(len).ok().filter(|len| *len <= MAX_PARAMETER).ok_or(INVALID)?;
     // SAFETY: the same contract.
-    len.and_then(|len| unsafe { copy_bytes(data, len) })
-        .ok_or(Error::MechanismParamInvalid(&"the parameter has a NULL pointer, or an impossible length"))
+    unsafe { copy_bytes(data, len) }?.ok_or(INVALID)
 }
 
 /// The parameter of one message: where its vector is and its tag goes.

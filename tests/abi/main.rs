@@ -26,6 +26,7 @@ mod import;
 mod interrupted;
 mod kdf;
 mod latch;
+mod memory;
 mod messages;
 mod objects;
 mod page;

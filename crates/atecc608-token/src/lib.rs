@@ -25,6 +25,7 @@
 pub mod attest;
 pub mod attribute;
 pub mod between_locks;
+pub mod buffer;
 pub mod bus;
 pub mod certificate;
 pub mod config;

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::cipher::aes::{AesKey, Block, BLOCK_LEN};
-use super::cipher::{to_blocks, xor};
+use super::cipher::{to_blocks, xor, PIECE};
 use super::deadline::Deadline;
 use super::digest::no_parameter;
 use super::error::{Error, Result};
@@ -180,6 +180,10 @@ impl Cmac {
     }
 
     fn update(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
+        data.chunks(PIECE).try_for_each(|piece| self.piece(deadline, piece))
+    }
+
+    fn piece(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
         self.last.extend_from_slice(data);
         // The last block, whole or not, waits: the end treats it differently.
         let whole = self.last.len().saturating_sub(1) / BLOCK_LEN * BLOCK_LEN;

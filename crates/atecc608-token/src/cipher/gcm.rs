@@ -6,9 +6,9 @@ use subtle::ConstantTimeEq;
 
 use super::aes::{AesKey, Block, BLOCK_LEN};
 use super::xor;
+use crate::buffer::copied;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::mechanism::Parameter;
 
 /// Initialization vectors that are accepted, in bytes. One of none is not one; PKCS#11 has at most 256.
 const IV_LENS: std::ops::RangeInclusive<usize> = 1..=256;
@@ -23,22 +23,20 @@ pub struct Gcm {
 }
 
 impl Gcm {
-    /// Reads CK_GCM_PARAMS.
+    /// Checks the parameters.
     ///
     /// # Errors
     /// [`Error::MechanismParamInvalid`]; a tag has 96 to 128 bits, or 64 or 32 (SP 800-38D section 5.2.1.2).
-    pub fn new(parameter: &Parameter) -> Result<Self> {
+    /// [`Error::HostMemory`].
+    pub fn new(iv: &[u8], associated: &[u8], tag_bits: u64) -> Result<Self> {
         let invalid = |text: &str| Err(Error::MechanismParamInvalid(text.into()));
-        let Parameter::Gcm { iv, associated, tag_bits } = parameter else {
-            return invalid("CKM_AES_GCM takes CK_GCM_PARAMS");
-        };
         if !IV_LENS.contains(&iv.len()) {
             return invalid("the initialization vector of CKM_AES_GCM has 1 to 256 bytes; use 12");
         }
         if !matches!(tag_bits, 32 | 64 | 96 | 104 | 112 | 120 | 128) {
             return invalid("the tag of CKM_AES_GCM has 128, 120, 112, 104 or 96 bits (or 64 or 32)");
         }
-        Ok(Self { iv: iv.clone(), associated: associated.clone(), tag_len: *tag_bits as usize / 8 })
+        Ok(Self { iv: iv.to_vec(), associated: copied(associated)?, tag_len: tag_bits as usize / 8 })
     }
 
     /// Bytes of the tag.

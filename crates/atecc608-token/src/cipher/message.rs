@@ -10,7 +10,7 @@ use super::gcm::Gcm;
 use super::Direction;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::mechanism::{Mechanism, Parameter};
+use crate::mechanism::Mechanism;
 use crate::token::Token;
 use crate::{secret, ObjectHandle};
 
@@ -73,7 +73,7 @@ impl MessageCipher {
         text: &mut [u8],
     ) -> Result<(Vec<u8>, Vec<u8>)> {
         let iv = self.generate(vector)?;
-        let gcm = gcm(vector, iv.clone(), associated)?;
+        let gcm = Gcm::new(&iv, associated, vector.tag_bits)?;
         let tag = gcm.encrypt(&self.key, deadline, text)?;
         Ok((iv, tag))
     }
@@ -90,7 +90,7 @@ impl MessageCipher {
         tag: &[u8],
         text: &mut [u8],
     ) -> Result<()> {
-        let gcm = gcm(vector, vector.iv.clone(), associated)?;
+        let gcm = Gcm::new(&vector.iv, associated, vector.tag_bits)?;
         let decrypted = gcm.decrypt(&self.key, deadline, text, tag);
         decrypted.map_err(|error| match error {
             Error::EncryptedDataInvalid => Error::AeadDecryptFailed,
@@ -127,8 +127,4 @@ fn random_bits() -> Result<u128> {
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
     Ok(u128::from_be_bytes(bytes))
-}
-
-fn gcm(vector: &MessageVector, iv: Vec<u8>, associated: &[u8]) -> Result<Gcm> {
-    Gcm::new(&Parameter::Gcm { iv, associated: associated.to_vec(), tag_bits: vector.tag_bits })
 }

@@ -13,6 +13,7 @@ use cryptoki_sys::*;
 use subtle::{ConditionallySelectable, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::Zeroizing;
 
+use super::buffer::{append, copied};
 use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter, AES_CIPHERS};
@@ -20,6 +21,9 @@ use super::token::Token;
 use super::{secret, ObjectHandle};
 use aes::{AesKey, Block, BLOCK_LEN};
 use gcm::Gcm;
+
+/// Bytes that are worked on at a time: whole blocks, whose copies need little memory whatever the caller gave.
+pub(super) const PIECE: usize = 256 * BLOCK_LEN;
 
 /// Begins an encryption or decryption with a secret key. Asks the chip nothing.
 ///
@@ -105,7 +109,10 @@ impl CipherOperation {
             CKM_AES_CBC => Mode::Cbc { chain: iv()?, padded: false },
             CKM_AES_CBC_PAD => Mode::Cbc { chain: iv()?, padded: true },
             CKM_AES_CTR => Mode::Ctr { counter: Counter::new(&mechanism.parameter)? },
-            CKM_AES_GCM => Mode::Gcm(Gcm::new(&mechanism.parameter)?),
+            CKM_AES_GCM => match &mechanism.parameter {
+                Parameter::Gcm { iv, associated, tag_bits } => Mode::Gcm(Gcm::new(iv, associated, *tag_bits)?),
+                _ => return Err(Error::MechanismParamInvalid("CKM_AES_GCM takes CK_GCM_PARAMS".into())),
+            },
             other => return Err(Error::MechanismInvalid(other)),
         };
         Ok(Self { key, direction, mode, waiting: Zeroizing::default(), ready: None })
@@ -155,16 +162,16 @@ impl CipherOperation {
     /// Takes more input; answers the output that is complete.
     ///
     /// # Errors
-    /// Those of the chip; [`Error::DataLenRange`] if a counter would come round.
+    /// Those of the chip; [`Error::DataLenRange`] if a counter would come round; [`Error::HostMemory`].
     pub fn update(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         match &mut self.mode {
             Mode::Gcm(_) => {
-                self.waiting.extend_from_slice(input);
+                append(&mut self.waiting, input)?;
                 Ok(Zeroizing::default())
             }
             Mode::Ctr { counter } => counter.apply(&self.key, deadline, input),
             Mode::Ecb | Mode::Cbc { .. } => {
-                self.waiting.extend_from_slice(input);
+                append(&mut self.waiting, input)?;
                 let count = self.whole_blocks(self.waiting.len());
                 let rest = Zeroizing::new(self.waiting.split_off(count * BLOCK_LEN));
                 let mut blocks = std::mem::replace(&mut self.waiting, rest);
@@ -174,8 +181,12 @@ impl CipherOperation {
         }
     }
 
-    /// Works on whole blocks where they are.
+    /// Works on whole blocks where they are, a piece at a time.
     fn blocks(&mut self, deadline: &mut Deadline, bytes: &mut [u8]) -> Result<()> {
+        bytes.chunks_mut(PIECE).try_for_each(|piece| self.piece(deadline, piece))
+    }
+
+    fn piece(&mut self, deadline: &mut Deadline, bytes: &mut [u8]) -> Result<()> {
         let mut blocks = to_blocks(bytes);
         match (&mut self.mode, self.direction) {
             (Mode::Cbc { chain, .. }, Direction::Encrypt) => {
@@ -200,7 +211,8 @@ impl CipherOperation {
     /// comes after it was computed is taken for the same again: the caller's buffer was too short.
     ///
     /// # Errors
-    /// [`Error::DataLenRange`], [`Error::EncryptedDataLenRange`], [`Error::EncryptedDataInvalid`], those of the chip.
+    /// [`Error::DataLenRange`], [`Error::EncryptedDataLenRange`], [`Error::EncryptedDataInvalid`], [`Error::HostMemory`], those
+    /// of the chip.
     pub fn end(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<usize> {
         if let Some(ready) = &self.ready {
             return Ok(ready.len());
@@ -211,8 +223,8 @@ impl CipherOperation {
             (Mode::Ctr { .. }, _) => {}
             (Mode::Gcm(gcm), Direction::Encrypt) => {
                 let tag = gcm.encrypt(&self.key, deadline, &mut rest)?;
-                output.extend_from_slice(&rest);
-                output.extend_from_slice(&tag);
+                append(&mut rest, &tag)?;
+                output = rest;
             }
             (Mode::Gcm(gcm), Direction::Decrypt) => {
                 let text_len = rest.len().checked_sub(gcm.tag_len()).ok_or_else(|| {
@@ -220,13 +232,13 @@ impl CipherOperation {
                 })?;
                 let tag = rest.split_off(text_len);
                 gcm.decrypt(&self.key, deadline, &mut rest, &tag)?;
-                output.extend_from_slice(&rest);
+                output = rest;
             }
             (Mode::Cbc { padded: true, .. }, Direction::Encrypt) => {
                 let padding = BLOCK_LEN - rest.len();
                 rest.resize(BLOCK_LEN, padding as u8);
                 self.blocks(deadline, &mut rest)?;
-                output.extend_from_slice(&rest);
+                append(&mut output, &rest)?;
             }
             (Mode::Cbc { padded: true, .. }, Direction::Decrypt) => {
                 if rest.len() != BLOCK_LEN {
@@ -234,7 +246,7 @@ impl CipherOperation {
                 }
                 self.blocks(deadline, &mut rest)?;
                 let padding = padding_of(&rest).ok_or(Error::EncryptedDataInvalid)?;
-                output.extend_from_slice(&rest[..BLOCK_LEN - padding]);
+                append(&mut output, &rest[..BLOCK_LEN - padding])?;
             }
             (Mode::Ecb | Mode::Cbc { .. }, _) if !rest.is_empty() => return Err(not_whole_blocks(self.direction)),
             (Mode::Ecb | Mode::Cbc { .. }, _) => {}
@@ -297,20 +309,26 @@ impl Counter {
     }
 
     fn apply(&mut self, key: &AesKey, deadline: &mut Deadline, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let mut output = Zeroizing::new(input.to_vec());
+        let mut output = Zeroizing::new(copied(input)?);
         let count = input.len().saturating_sub(self.stream.len()).div_ceil(BLOCK_LEN);
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(count as u128).ok_or_else(|| {
                 Error::DataLenRange("the counter of CKM_AES_CTR would come round: it has too few bits".into())
             })?;
         }
-        let counters = (0..count as u128).map(|index| self.block.wrapping_add(index).to_be_bytes());
-        let mut blocks = Zeroizing::new(counters.collect::<Vec<Block>>());
-        key.encrypt(deadline, &mut blocks)?;
-        self.block = self.block.wrapping_add(count as u128);
-        self.stream.extend_from_slice(blocks.as_flattened());
-        xor(&mut output, &self.stream);
-        self.stream = Zeroizing::new(self.stream.split_off(input.len()));
+        // What is left of the last block first.
+        let begun = self.stream.len().min(input.len());
+        xor(&mut output[..begun], &self.stream);
+        self.stream.drain(..begun);
+        for piece in output[begun..].chunks_mut(PIECE) {
+            let count = piece.len().div_ceil(BLOCK_LEN) as u128;
+            let counters = (0..count).map(|index| self.block.wrapping_add(index).to_be_bytes());
+            let mut blocks = Zeroizing::new(counters.collect::<Vec<Block>>());
+            key.encrypt(deadline, &mut blocks)?;
+            self.block = self.block.wrapping_add(count);
+            xor(piece, blocks.as_flattened());
+            self.stream = Zeroizing::new(blocks.as_flattened()[piece.len()..].to_vec());
+        }
         Ok(output)
     }
 }

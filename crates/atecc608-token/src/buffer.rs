@@ -1,0 +1,55 @@
+//! Buffers for what a caller sizes. A library may not end its program because a caller's message does not fit: these fail
+//! with [`Error::HostMemory`], where the standard library aborts the process.
+
+use super::error::{Error, Result};
+
+/// Makes room in `buffer` for `additional` more bytes.
+///
+/// # Errors
+/// [`Error::HostMemory`].
+pub fn reserve(buffer: &mut Vec<u8>, additional: usize) -> Result<()> {
+    // Twice the size, so that many small parts are not copied each time; exactly what is needed if that is too much.
+    let reserved = buffer.try_reserve(additional).or_else(|_| buffer.try_reserve_exact(additional));
+    reserved.map_err(|_| no_memory(additional))
+}
+
+/// Appends `bytes` to `buffer`.
+///
+/// # Errors
+/// [`Error::HostMemory`].
+pub fn append(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+    reserve(buffer, bytes.len())?;
+    buffer.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// Returns a copy of `bytes`.
+///
+/// # Errors
+/// [`Error::HostMemory`].
+pub fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| no_memory(bytes.len()))?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}
+
+fn no_memory(bytes: usize) -> Error {
+    Error::HostMemory(
+        format!("the process gets no memory for {bytes} bytes: raise its limit (ulimit -v, MemoryMax=), or give the data in parts")
+            .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_an_error_and_leaves_the_buffer_as_it_was() {
+        let mut buffer = vec![1, 2];
+        assert!(matches!(reserve(&mut buffer, isize::MAX as usize), Err(Error::HostMemory(_))));
+        append(&mut buffer, &[3]).unwrap();
+        assert_eq!((buffer, copied(&[4]).unwrap()), (vec![1, 2, 3], vec![4]));
+    }
+}
