@@ -110,6 +110,10 @@ licences() {
     cargo metadata --locked --all-features --format-version 1 | /usr/bin/python3 scripts/check_licences.py deny.toml
 }
 
+advisories() {
+    /usr/bin/python3 scripts/check_advisories.py Cargo.lock deny.toml scripts/advisories.toml
+}
+
 # --- the lanes -----------------------------------------------------------------------------------------------------
 
 what_developers_see() {
@@ -119,6 +123,7 @@ what_developers_see() {
         step 'lints without the simulator' lint_without_simulator
         step 'lints of the scripts (shellcheck)' check_scripts
         step 'licences of the dependencies' licences
+        step 'advisories for the dependencies (a dated copy)' advisories
         step 'documentation (cargo doc)' docs
     fi
     step 'tests (cargo test)' tests
