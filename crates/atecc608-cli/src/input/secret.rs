@@ -9,6 +9,7 @@ use rustix::termios::{tcgetattr, tcsetattr, LocalModes, OptionalActions};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+use crate::output::visible;
 
 /// Most bytes that are read of a secret's file.
 const MAX_FILE: usize = 4096;
@@ -73,7 +74,7 @@ pub fn ask(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
     };
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|error| no_terminal(&error))?;
     let shown = tcgetattr(&terminal).map_err(|error| no_terminal(&error))?;
-    let _ = write!(&terminal, "{what}: ");
+    let _ = write!(&terminal, "{}: ", visible(what));
     let mut hidden = shown.clone();
     // Ctrl-C comes as a character, too: a process that it ended would leave a terminal behind that shows nothing.
     hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);

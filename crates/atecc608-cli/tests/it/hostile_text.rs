@@ -107,6 +107,13 @@ fn manifests_and_statements_stay_within_their_lines() {
     std::fs::write(bench.path("manifest"), format!("{record}\n")).unwrap();
     assert_harmless(&bench.run(&["manifest", "list", "manifest"]));
     assert_harmless_json(&bench, &["manifest", "list", "manifest"]);
+    // JSON lines for a cloud stay JSON.
+    let mut with_request = record.clone();
+    with_request["csr"] = HOSTILE.into();
+    std::fs::write(bench.path("manifest"), format!("{with_request}\n")).unwrap();
+    let lines = bench.run(&["manifest", "aws", "manifest"]);
+    assert_harmless(&lines);
+    assert_eq!(serde_json::from_slice::<Value>(&lines.stdout).unwrap()["CSR"], HOSTILE);
     let other = record.to_string().replace("atecc608-manifest", quoted().trim_matches('"'));
     std::fs::write(bench.path("manifest"), format!("{other}\n")).unwrap();
     assert_harmless(&bench.run(&["manifest", "list", "manifest"]));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cloud::manifest::{existing, lacking};
 use crate::error::{Error, Result};
 use crate::manifest::{name_for, Record};
-use crate::output::Output;
+use crate::output::{visible_in_strings, Output};
 
 /// Arguments of `manifest aws`.
 #[derive(Debug, Args)]
@@ -84,5 +84,6 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
         text += &serde_json::to_string(thing).map_err(|error| Error::Output(error.into()))?;
         text.push('\n');
     }
-    Output::new(text, &serde_json::json!({ "things": things }))
+    let contents = visible_in_strings(&text).into_bytes();
+    Output::new(contents, &serde_json::json!({ "things": things }))
 }

@@ -14,7 +14,7 @@ use sha2::Sha256;
 use crate::cloud::manifest::{existing, lacking};
 use crate::error::{Error, Result};
 use crate::manifest::Chips;
-use crate::output::Output;
+use crate::output::{visible_in_strings, Output};
 use crate::x509::certificate::Certificate;
 
 /// Arguments of `manifest azure`.
@@ -58,7 +58,8 @@ struct Enrolment {
 /// Those of the manifest; [`Error::Refused`] if a chip has no certificate, or its name is none that the service takes.
 pub fn run(arguments: &Arguments) -> Result<Output> {
     let enrolments = enrolments(&arguments.file, &existing(&arguments.file)?)?;
-    let contents = if arguments.bulk { bulk(&enrolments)?.into_bytes() } else { csv(&enrolments)? };
+    let contents =
+        if arguments.bulk { visible_in_strings(&bulk(&enrolments)?).into_bytes() } else { csv(&enrolments)? };
     Output::new(contents, &serde_json::json!({ "enrolments": enrolments }))
 }
 
