@@ -6,7 +6,6 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -124,8 +123,8 @@ pub fn open_output(path: &Path, mode: u32) -> io::Result<File> {
 
 /// A socket can't be opened by its path, but the process may have it: as standard error or output.
 fn own_stream(socket: &Metadata) -> io::Result<File> {
-    let (stderr, stdout) = (io::stderr(), io::stdout());
-    for stream in [stderr.as_fd(), stdout.as_fd()] {
+    // Not std's, whose locks and buffers come with them.
+    for stream in [rustix::stdio::stderr(), rustix::stdio::stdout()] {
         let open = File::from(stream.try_clone_to_owned()?);
         let found = open.metadata()?;
         if (found.dev(), found.ino()) == (socket.dev(), socket.ino()) {
