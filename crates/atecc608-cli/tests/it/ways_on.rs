@@ -225,6 +225,7 @@ const WAYS: &[(&str, &[&[&str]])] = &[
     ("import-config", &[&["none.conf"]]),
     ("info", &[&[]]),
     ("key destroy", &[&["--slot", "0", "--yes"]]),
+    ("key empty", &[&["--slot", "9"], &["--manifest", "none.manifest"]]),
     ("key generate", &[&[], &["--slot", "0"], &["--slot", "2", "--replace"]]),
     ("key import", &[&["mine.key"], &["mine.key", "--slot", "2"]]),
     ("key list", &[&[]]),
@@ -244,6 +245,7 @@ const WAYS: &[(&str, &[&[&str]])] = &[
     ("recovery-code", &[&[]]),
     ("scan", &[&[]]),
     ("selftest", &[&[]]),
+    ("trust", &[&[]]),
     ("verify-attestation", &[&["none.json", "--attestation-key", "ca.pem", "--any-challenge"]]),
 ];
 

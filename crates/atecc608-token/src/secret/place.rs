@@ -166,10 +166,14 @@ pub(crate) fn call_empty(turn: &mut Turn<'_>, slot: Slot) -> Result<usize> {
     let place = known.identity.secret_slot(slot).cloned();
     let place = place.ok_or_else(|| {
         let slots: Vec<String> = known.identity.secrets.iter().map(|place| place.slot.to_string()).collect();
-        Error::ActionProhibited(
-            format!("slot {slot} is none for secret keys, which slot {} of this chip can hold", slots.join(", "))
-                .into(),
-        )
+        Error::ActionProhibited(match slots.as_slice() {
+            [] => "no slot of this chip is for secret keys (`atecc608 info` lists what each is for)".into(),
+            slots => format!(
+                "slot {slot} is none for secret keys: slot {} of this chip can hold some (--slot N)",
+                slots.join(", ")
+            )
+            .into(),
+        })
     })?;
     let mut empty = Vec::new();
     for block in (0..place.keys).filter(|block| !known.state().has_secret(slot, *block)) {
