@@ -46,9 +46,10 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         (Some(slot), _) => keys.call_secret_slot_empty(slot)?,
         (None, Some(path)) => {
             let chips = Chips::read(path)?;
-            let record = chips
-                .of(&serial_number)
-                .ok_or_else(|| Error::Refused(format!("{}: the chip {serial_number} is not in it", path.display())))?;
+            let record = chips.of(&serial_number).ok_or_else(|| {
+                let remedy = "give the manifest that it was provisioned with, or name a slot (--slot N)";
+                Error::Refused(format!("{}: the chip {serial_number} is not in it: {remedy}", path.display()))
+            })?;
             keys.take_empty_places(record.empty_secret_places.iter().filter_map(SecretPlace::parse).collect())?
         }
         (None, None) => 0,
