@@ -3,7 +3,10 @@
 
     test_programs.py [--cargo COMMAND] [--minutes N] [--run-with PREFIX] [--only MODULES | --but MODULES]
                      [argument of cargo build...]
+    test_programs.py --no-run [--cargo COMMAND] [argument of cargo build...]
 
+    --no-run           only build, and print where things are, NAME=PATH a line: what tests are told of, and each test program
+                       under the name of its folder: ATECC608_CLI_TESTS_IT for crates/atecc608-cli/tests/it
     --cargo COMMAND    instead of "cargo": words divided by blanks
     --minutes N        the time that one process has, 10 if not given; then it is stopped and counts as failed
     --run-with PREFIX  what a program is started with, words divided by blanks
@@ -22,6 +25,7 @@ for a chip's times or take turns for the module of their process, so that a proc
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +67,16 @@ def build(cargo, arguments):
         elif (kind, target["name"]) in BUILT:
             os.environ[BUILT[kind, target["name"]]] = message["filenames"][0]
     return programs
+
+
+def places(programs):
+    """Where things are, after build(): lines NAME=PATH."""
+    found = {name: os.environ[name] for name in BUILT.values() if name in os.environ}
+    for kind, source, executable in programs:
+        if kind == "test":
+            folder = source.removeprefix("crates/").removesuffix("/main.rs")
+            found[re.sub(r"\W", "_", folder).upper()] = executable
+    return [f"{name}={path}" for name, path in found.items()]
 
 
 def groups(programs, prefix, only, but):
@@ -139,6 +153,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS, allow_abbrev=False
     )
+    parser.add_argument("--no-run", action="store_true")
     parser.add_argument("--cargo", default="cargo")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--run-with", default="")
@@ -148,6 +163,9 @@ def main():
 
     began = time.monotonic()
     programs = build(options.cargo.split(), arguments)
+    if options.no_run:
+        print(*places(programs), sep="\n")
+        return
     started = time.monotonic()
     to_run = groups(programs, options.run_with.split(), options.only, options.but)
     failed, running, times = [], [], []

@@ -1,0 +1,159 @@
+# shellcheck shell=bash
+# A guest with a stock Debian kernel: a machine that QEMU emulates, with this machine's files. Its root is this
+# machine's, read-only, with a layer in memory over it, so no disk image is needed and nothing in the guest changes a
+# file here. Needs root only where packages are missing.
+#
+# After scripts/lib/at_once.sh:
+#
+#     prepare_guest
+#     boot_guest SECONDS command...
+
+GUEST=$TARGET/guest
+# Modules that the guest's root needs, then those of the tests.
+GUEST_MODULES=(virtio_pci 9pnet_virtio 9p overlay usbip-core vhci-hcd i2c-dev i2c-tiny-usb)
+
+# prepare_guest: QEMU, and GUEST/vmlinux, GUEST/busybox, GUEST/modules/NN-NAME.ko, from Debian packages. The kernel is
+# unpacked, not installed.
+prepare_guest() {
+    local architecture
+    architecture=$(dpkg --print-architecture)
+    [ "$architecture" = amd64 ] ||
+        die "the guest is for amd64 only, and this machine is $architecture: run this on an amd64 machine"
+    need_packages kmod xz-utils zstd
+    installed qemu-system-x86 || by_turns install_qemu
+    if ! kernel_is_unpacked; then
+        by_turns apt_update_once
+        kernel_is_unpacked || unpack_kernel
+    fi
+    note "the guest's kernel: $(kernel_package); $(qemu-system-x86_64 --version | head -n 1)"
+}
+
+# Debian 12's QEMU breaks a qemu-utils from backports: where apt refuses it, the one from backports is installed.
+install_qemu() {
+    local suite options=()
+    apt_update_once
+    if ! apt-get install --simulate --no-install-recommends --no-remove qemu-system-x86 >>"$INSTALL_LOG" 2>&1; then
+        # shellcheck source=/dev/null
+        suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")-backports
+        [[ $(apt-cache madison qemu-system-x86) == *" $suite/"* ]] || enable_backports
+        options=(-t "$suite")
+    fi
+    note "installing qemu-system-x86 ${options[*]}"
+    without_daemons apt_install "${options[@]}" qemu-system-x86
+}
+
+# Prints the package of the release's kernel. Its name has the version.
+kernel_package() {
+    apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p'
+}
+
+# What GUEST is made of.
+guest_recipe() { printf '%s\n' "$(kernel_package)" "${GUEST_MODULES[*]}"; }
+
+kernel_is_unpacked() { [ "$(cat "$GUEST/recipe" 2>/dev/null)" = "$(guest_recipe)" ]; }
+
+unpack_kernel() {
+    local package version unpacked=$GUEST/unpacked archive
+    package=$(kernel_package)
+    [ -n "$package" ] || die "apt knows no kernel package: apt-cache depends linux-image-amd64"
+    version=${package#linux-image-}
+    note "downloading $package and busybox-static"
+    rm -rf "$GUEST"
+    mkdir -p "$GUEST/download" "$unpacked"
+    (cd "$GUEST/download" && quietly "$INSTALL_LOG" apt-get download -q "$package" busybox-static) ||
+        die "could not download $package and busybox-static"
+    for archive in "$GUEST"/download/*.deb; do
+        dpkg-deb -x "$archive" "$unpacked"
+    done
+    cp "$(find "$unpacked" -name busybox -type f -perm -1)" "$GUEST/busybox"
+    extract_vmlinux "$unpacked/boot/vmlinuz-$version" >"$GUEST/vmlinux"
+    copy_modules "$unpacked" "$version"
+    rm -rf "$GUEST/download" "$unpacked"
+    # The last step, so that half a kernel is never taken for a whole one.
+    guest_recipe >"$GUEST/recipe"
+}
+
+# extract_vmlinux VMLINUZ: prints the ELF file in it, which QEMU starts directly (PVH): the guest is up seconds
+# earlier than with a kernel that unpacks itself in the emulator. The offsets are those of the x86 boot protocol,
+# fields setup_sects, payload_offset and payload_length.
+extract_vmlinux() {
+    local start length unpack
+    start=$((($(number_at "$1" 0x1f1 1) + 1) * 512 + $(number_at "$1" 0x248 4)))
+    # The last four bytes are the length of the unpacked kernel.
+    length=$(($(number_at "$1" 0x24c 4) - 4))
+    case $(number_at "$1" "$start" 4) in
+        $((0x587a37fd))) unpack=(xz -dc) ;;
+        $((0xfd2fb528))) unpack=(zstd -dcq) ;;
+        *) die "$1 is packed with neither xz nor zstd" ;;
+    esac
+    dd if="$1" bs=1M iflag=skip_bytes,count_bytes skip="$start" count="$length" status=none | "${unpack[@]}"
+}
+
+# number_at FILE OFFSET BYTES: prints the little-endian number there.
+number_at() { od -An -v -t "u$3" -j $(($2)) -N "$3" "$1" | tr -d ' '; }
+
+# copy_modules UNPACKED VERSION: GUEST_MODULES and what they depend on, unpacked, numbered in the order in which they
+# are loaded.
+copy_modules() {
+    local unpacked=$1 version=$2 list file number=0 target
+    # Debian 13 has the modules in /usr/lib only, Debian 12 in /lib only.
+    if [ -d "$unpacked/lib/modules" ]; then
+        mkdir -p "$unpacked/usr/lib"
+        ln -s ../../lib/modules "$unpacked/usr/lib/modules"
+    else
+        ln -s usr/lib "$unpacked/lib"
+    fi
+    quietly "$INSTALL_LOG" /sbin/depmod --basedir "$unpacked" "$version"
+    # A module that is built into the kernel is not listed as a file.
+    list=$(/sbin/modprobe --dirname "$unpacked" --set-version "$version" --ignore-install --show-depends --all \
+        "${GUEST_MODULES[@]}")
+    mkdir "$GUEST/modules"
+    while read -r file; do
+        number=$((number + 1))
+        target=$GUEST/modules/$(printf '%02d' $number)-$(basename "${file%.xz}")
+        case $file in
+            *.xz) xz -dc "$file" >"$target" ;;
+            *) cp "$file" "$target" ;;
+        esac
+    done < <(awk '$1 == "insmod" && !seen[$2]++ { print $2 }' <<<"$list")
+}
+
+# boot_guest SECONDS command...: runs a program of this machine, with its arguments, as root in a new guest, and
+# prints what it prints. Returns its exit status. A guest that has not ended after that time is stopped and is an
+# error, as is one that ends without a status. What the guest printed is in LOGS/guest.log.
+boot_guest() {
+    local limit=$1 console=$LOGS/guest.log initramfs=$GUEST/initramfs status=0 options
+    shift
+    make_initramfs "$initramfs" "$@"
+    # shellcheck disable=SC2054  # QEMU's commas
+    options=(
+        # Emulated: what nested virtualisation offers differs between machines. The clock goes with the instructions,
+        # so that times in the guest do not depend on what else this machine does.
+        -machine q35 -accel tcg -cpu max -smp 1 -icount shift=1,sleep=on -m 1G
+        -nodefaults -no-user-config -no-reboot -display none -serial stdio
+        -kernel "$GUEST/vmlinux" -initrd "$initramfs" -append 'console=ttyS0 quiet panic=-1'
+        -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap
+    )
+    limited "$limit" qemu-system-x86_64 "${options[@]}" </dev/null 2>&1 | tr -d '\r' | tee "$console" || status=$?
+    printf '\n'
+    [ "$status" != 124 ] || die "the guest did not end within $limit s and was stopped; what it printed: $console"
+    status=$(sed -n 's/^guest: exit status \([0-9]*\)$/\1/p' "$console" | tail -n 1)
+    [ -n "$status" ] || die "the guest ended without an exit status; what it printed: $console"
+    return "$status"
+}
+
+# make_initramfs FILE command...: what the kernel starts with: scripts/lib/guest_init.sh, busybox and the modules for
+# it, and the command.
+make_initramfs() {
+    local file=$1 stage=$GUEST/initramfs.d
+    shift
+    rm -rf "$stage"
+    mkdir -p "$stage"/{bin,dev,host,layer,proc,root,sys}
+    install -m 755 "$ROOT/scripts/lib/guest_init.sh" "$stage/init"
+    install -m 755 "$GUEST/busybox" "$stage/bin/busybox"
+    ln -s busybox "$stage/bin/sh"
+    cp -r "$GUEST/modules" "$stage/modules"
+    printf '%q ' exec "$@" >"$stage/command"
+    (cd "$stage" && find . | "$GUEST/busybox" cpio -o -H newc 2>/dev/null | gzip -1) >"$file"
+    rm -rf "$stage"
+}

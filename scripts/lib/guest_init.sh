@@ -1,0 +1,32 @@
+#!/bin/sh
+# The first program in a guest of scripts/lib/guest.sh, run by busybox: it loads the modules, puts a layer in memory
+# over the root of the machine outside, runs /command there, prints its exit status, and switches the guest off. A
+# failure before that ends the guest without a status.
+
+set -eu
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+for module in /modules/*.ko; do
+    insmod "$module"
+done
+mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host
+mount -t tmpfs -o mode=755 layer /layer
+mkdir /layer/changes /layer/work
+mount -t overlay -o lowerdir=/host,upperdir=/layer/changes,workdir=/layer/work root /root
+for folder in dev proc sys; do
+    mount -o move /$folder /root/$folder
+done
+mount -t tmpfs -o mode=755 run /root/run
+cp /command /root/run/command
+# The line is written before the guest is switched off: stty waits for it.
+# shellcheck disable=SC2016  # for the shell that comes now
+exec switch_root /root /bin/bash -c '
+    export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
+    bash /run/command
+    echo "guest: exit status $?"
+    stty -F /dev/console sane
+    echo o >/proc/sysrq-trigger
+    sleep 60'

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The tests that need a kernel of their own (tests/kernel): in a guest with a stock Debian kernel, under QEMU. Exits
+# with 0 only if all of them passed.
+#
+#   scripts/test-kernel.sh [NAME...]     all of them, or those named (neighbours, ...)
+#
+# QEMU is installed if it is missing; the kernel is unpacked under target/guest. What is tested is built here, before
+# the guest starts.
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/lib/at_once.sh
+. "$ROOT/scripts/lib/at_once.sh"
+# shellcheck source=scripts/lib/guest.sh
+. "$ROOT/scripts/lib/guest.sh"
+
+# Seconds for the guest, from its start to its end.
+LIMIT=600
+
+names=("$@")
+if [ $# = 0 ]; then
+    for file in "$ROOT"/tests/kernel/*.sh; do
+        names+=("$(basename "$file" .sh)")
+    done
+fi
+for name in "${names[@]}"; do
+    [ -e "$ROOT/tests/kernel/$name.sh" ] || die "there is no tests/kernel/$name.sh"
+done
+
+need_cargo
+# What tests compile in the guest.
+need_packages gcc libc6-dev
+prepare_guest
+cd "$ROOT"
+built=$(scripts/test_programs.py --no-run --locked -p atecc608-cli -p atecc608-sim --bins --test it)
+mapfile -t environment <<<"$built"
+status=0
+boot_guest "$LIMIT" env "${environment[@]}" bash "$ROOT/scripts/lib/in_guest.sh" "${names[@]}" || status=$?
+[ $status = 0 ] || die "failed in the guest: the whole output is in $LOGS/guest.log"
