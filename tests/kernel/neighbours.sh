@@ -9,8 +9,7 @@ for rule in protected_regular=2 protected_fifos=2 protected_hardlinks=1 protecte
     echo "fs.${rule%=*} = $(cat "/proc/sys/fs/${rule%=*}")"
 done
 
-# Are they in force? Not even root opens somebody else's file in a sticky folder of a group
-# with O_CREAT.
+# Are they in force? Not even root opens somebody else's file in a sticky folder of a group with O_CREAT.
 folder=$(mktemp -d)
 chmod 1770 "$folder"
 touch "$folder/theirs"

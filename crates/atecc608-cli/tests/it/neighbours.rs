@@ -1,5 +1,6 @@
-//! Root works with a chip while a hostile member of the group, who may write the state folder, puts other things in the place of
-//! what root opens there. Run as two Unix users.
+//! Root and members of the group share a state folder: a hostile member puts other things in the place of what root opens there, and
+//! members use each other's files. Run as several Unix users; in `tests/kernel/neighbours.sh` under the kernel's rules for sticky
+//! folders (`fs.protected_regular`), which the machine that builds may have off.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink, MetadataExt, PermissionsExt};
@@ -8,13 +9,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{flock, FlockOperation};
+
 use crate::support::kernel::Kernel;
-use crate::support::{stderr, Bench};
+use crate::support::{run_as, stderr, Bench};
 
 /// The group that shares the state folder.
 const GROUP: u32 = 4242;
 /// A member of it.
 const MEMBER: u32 = 4711;
+/// Another one.
+const ANOTHER: u32 = 4712;
+const ROOT: u32 = 0;
 
 /// Longer than any command takes here, shorter than a pipe without a writer.
 const AT_ONCE: Duration = Duration::from_secs(20);
@@ -174,4 +180,91 @@ fn what_is_no_file_in_the_place_of_a_lock_file_is_an_error_at_once() {
         assert!(stderr(&output).contains(&format!("lock file {}", lock.display())), "{thing}: {output:?}");
     }
     assert_eq!(fs::metadata(&another).unwrap().mode() & 0o7777, 0o644, "not made one for the group");
+}
+
+/// A chip on /dev/i2c-1 that the group may use, with a state folder as packages make it, and no time to wait for the bus.
+fn shared() -> Kernel {
+    let kernel = Kernel::new();
+    let config = kernel.bench.path("config.toml");
+    fs::write(&config, format!("lock_timeout = 0\n{}", fs::read_to_string(&config).unwrap())).unwrap();
+    let state = kernel.bench.path("state");
+    chown(&state, None, Some(GROUP)).unwrap();
+    for (name, mode) in [(state, 0o3770), (kernel.bench.path("socket"), 0o666)] {
+        fs::set_permissions(name, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    kernel
+}
+
+fn info_as(kernel: &Kernel, user: u32) -> Output {
+    let mut info = kernel.command(&["info"]);
+    info.env("ATECC608_LOG", "debug");
+    run_as(&kernel.bench, &info, user, if user == ROOT { ROOT } else { GROUP })
+}
+
+#[test]
+fn the_lock_files_of_one_member_are_locked_by_all_others_and_root() {
+    if !is_root() {
+        return;
+    }
+    for creator in [MEMBER, ROOT] {
+        let kernel = shared();
+        let state = kernel.bench.path("state");
+        let (lock, queue) = (state.join("i2c-1.lock"), state.join("i2c-1.queue"));
+        let identities = || {
+            [&lock, &queue].map(|path| {
+                let found = fs::metadata(path).unwrap();
+                (found.uid(), found.gid(), found.mode() & 0o7777, found.ino())
+            })
+        };
+        assert!(info_as(&kernel, creator).status.success());
+        let created = identities();
+        assert!(created.iter().all(|file| (file.0, file.1, file.2) == (creator, GROUP, 0o660)), "{created:?}");
+        for user in [MEMBER, ANOTHER, ROOT] {
+            let free = info_as(&kernel, user);
+            assert!(free.status.success(), "user {user}, file of {creator}: {free:?}");
+            assert!(!stderr(&free).contains("order of arrival"), "user {user} is not in the queue: {free:?}");
+
+            let holder = fs::File::open(&lock).unwrap();
+            flock(&holder, FlockOperation::LockExclusive).unwrap();
+            let held = info_as(&kernel, user);
+            // Closing is not enough: a child that another test is starting may have a copy.
+            flock(&holder, FlockOperation::Unlock).unwrap();
+            assert!(!held.status.success(), "user {user} has not locked the file of {creator}");
+            assert!(stderr(&held).contains(&format!("{} has been locked", lock.display())), "user {user}: {held:?}");
+        }
+        assert_eq!(identities(), created, "the same files as before");
+    }
+}
+
+#[test]
+fn a_lock_file_that_another_member_keeps_to_themselves_is_an_error_that_names_it() {
+    if !is_root() {
+        return;
+    }
+    let kernel = shared();
+    let lock = kernel.bench.path("state/i2c-1.lock");
+    assert!(info_as(&kernel, ANOTHER).status.success());
+    fs::set_permissions(&lock, PermissionsExt::from_mode(0o600)).unwrap();
+    let output = info_as(&kernel, MEMBER);
+    assert!(!output.status.success(), "{output:?}");
+    assert!(stderr(&output).contains(&format!("lock file {}: Permission denied", lock.display())), "{output:?}");
+    // Those who may open it lock it.
+    for user in [ANOTHER, ROOT] {
+        assert!(info_as(&kernel, user).status.success(), "user {user}");
+    }
+}
+
+#[test]
+fn without_a_queue_file_that_it_may_open_a_member_gets_its_turn_and_a_warning_that_names_it() {
+    if !is_root() {
+        return;
+    }
+    let kernel = shared();
+    let queue = kernel.bench.path("state/i2c-1.queue");
+    assert!(info_as(&kernel, ANOTHER).status.success());
+    fs::set_permissions(&queue, PermissionsExt::from_mode(0o600)).unwrap();
+    let output = info_as(&kernel, MEMBER);
+    assert!(output.status.success(), "{output:?}");
+    let warning = format!("lock file {}: Permission denied", queue.display());
+    assert!(stderr(&output).lines().any(|line| line.contains(" warn: ") && line.contains(&warning)), "{output:?}");
 }

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use atecc608_sim::{Order, Profile};
 use serde_json::Value;
 
-use crate::support::{output_of_copy, stderr, stdout, Bench, TOOL};
+use crate::support::{run_as, stderr, stdout, Bench};
 
 fn trusted(bench: &Bench) -> Vec<String> {
     let text = fs::read_to_string(bench.key_file().with_file_name(format!("{}.public", bench.serial()))).unwrap();
@@ -89,10 +88,7 @@ fn a_member_of_the_group_can_not_vouch_for_keys() {
     for (name, mode) in [("", 0o755), ("state", 0o777), ("keys", 0o755), ("chip", 0o666), ("chip.lock", 0o666)] {
         fs::set_permissions(bench.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
-    fs::copy(TOOL, bench.path("atecc608")).unwrap();
-    let mut member = Command::new(bench.path("atecc608"));
-    member.arg("trust").env("ATECC608_PKCS11_CONF", bench.path("config.toml")).uid(65534).gid(65534);
-    let output = output_of_copy(&mut member);
+    let output = run_as(&bench, &bench.command(&["trust"]), 65534, 65534);
     assert!(!output.status.success());
     assert!(stderr(&output).contains("only root writes there: run this with sudo"), "{output:?}");
     assert_eq!(trusted(&bench), before);

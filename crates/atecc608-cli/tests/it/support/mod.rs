@@ -6,6 +6,7 @@ pub mod x509;
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -167,15 +168,33 @@ pub fn slot(number: u8) -> atecc608_wire::Slot {
 /// do its children.
 pub fn interruptible(command: &Command) -> Command {
     let mut interruptible = Command::new("env");
-    interruptible.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
+    interruptible.arg("--default-signal=INT").arg(command.get_program());
+    continued(interruptible, command)
+}
+
+/// The same command of the tool, run by another user; only root can do that. What it opens has to be theirs to open.
+pub fn run_as(bench: &Bench, command: &Command, user: u32, group: u32) -> Output {
+    let copy = bench.path("atecc608");
+    if !copy.exists() {
+        // Where cargo puts the tool may be closed to others.
+        std::fs::copy(TOOL, &copy).unwrap();
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut theirs = continued(Command::new(copy), command);
+    output_of_copy(theirs.uid(user).gid(group))
+}
+
+/// Adds arguments, environment and folder of another command.
+fn continued(mut command: Command, other: &Command) -> Command {
+    command.args(other.get_args());
+    for (name, value) in other.get_envs() {
         match value {
-            Some(value) => interruptible.env(name, value),
-            None => interruptible.env_remove(name),
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
         };
     }
-    interruptible.current_dir(command.get_current_dir().expect("a folder of the test's own"));
-    interruptible
+    command.current_dir(other.get_current_dir().expect("a folder of the test's own"));
+    command
 }
 
 /// Presses Ctrl-C. The process may have ended by itself.
