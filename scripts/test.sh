@@ -67,7 +67,9 @@ lanes() {
 
 # The lines of a log that a reader wants even if all went well: the closing lines of the test programs, with what they ran,
 # and what was not run.
-show_results() { grep -E '^ *(Running|Doc-tests|not tested:|under AddressSanitizer:|i686:) |^test result: ' "$1" || true; }
+show_results() {
+    grep -E '^ *(Running|Doc-tests|not tested:|under AddressSanitizer:|i686:|guest:) |^test result: ' "$1" || true
+}
 
 # --- the steps -----------------------------------------------------------------------------------------------------
 
@@ -100,6 +102,14 @@ tests() {
     cargo test --locked --workspace --doc
 }
 
+kernel() {
+    if [ "$(dpkg --print-architecture)" != amd64 ]; then
+        note 'not tested: the guest of scripts/test-kernel.sh is for amd64 only'
+        return
+    fi
+    limited 1200 scripts/test-kernel.sh
+}
+
 budgets() {
     limited 600 scripts/bench.sh
     limited 600 scripts/bench.sh clients
@@ -128,6 +138,7 @@ what_developers_see() {
     fi
     step 'tests (cargo test)' tests
     if [ $QUICK = no ]; then
+        step 'a Debian kernel, in a guest (scripts/test-kernel.sh)' kernel
         step 'the C interface under AddressSanitizer' limited 1800 scripts/asan.sh
         step 'the C interface with 32-bit numbers (i686)' limited 1800 scripts/i686.sh
     fi
