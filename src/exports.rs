@@ -5,21 +5,22 @@
 //! evaluation is the order of the standard's error codes: initialised?, session or slot, then the other arguments.
 #![allow(unsafe_code, non_snake_case)]
 
-use std::ffi::{c_void, CStr};
+use std::ffi::c_void;
 
 use cryptoki_sys::*;
 
 use super::dual::{self, Beside};
-use super::error::{Error, Result};
 use super::guard;
 use super::ptr::*;
 use super::{
-    cipher, digest, general, keys, lifecycle, message, objects, random, sessions, sign, slots, unsupported, verify,
+    cipher, digest, general, interfaces, keys, lifecycle, message, objects, random, sessions, sign, slots, unsupported,
+    verify,
 };
 use atecc608_token::Direction;
 
-/// The name of the standard's own interface.
-const INTERFACE_NAME: &CStr = c"PKCS 11";
+const VERSION_2_40: CK_VERSION = CK_VERSION { major: 2, minor: 40 };
+const VERSION_3_0: CK_VERSION = CK_VERSION { major: 3, minor: 0 };
+const VERSION_3_2: CK_VERSION = CK_VERSION { major: 3, minor: 2 };
 
 /// Expands to a function's body. A body marked `safe` uses no pointer of the caller.
 macro_rules! body {
@@ -57,20 +58,41 @@ macro_rules! functions {
         $(export! { $name3 $args3 $body3 })*
         $(export! { $name32 $args32 $body32 })*
 
-        static LIST_2_40: CK_FUNCTION_LIST =
-            CK_FUNCTION_LIST { version: CK_VERSION { major: 2, minor: 40 }, $($name2: Some($name2),)* };
-        static LIST_3_0: CK_FUNCTION_LIST_3_0 = CK_FUNCTION_LIST_3_0 {
-            version: CK_VERSION { major: 3, minor: 0 },
-            $($name2: Some($name2),)*
-            $($name3: Some($name3),)*
+        /// The list that C_GetFunctionList returns.
+        pub static LIST_2_40: CK_FUNCTION_LIST =
+            CK_FUNCTION_LIST { version: VERSION_2_40, $($name2: Some($name2),)* };
+        /// The list of the interface 3.0.
+        pub static LIST_3_0: CK_FUNCTION_LIST_3_0 = CK_FUNCTION_LIST_3_0 {
+            C_GetInfo: Some(get_info_3_0),
+            ..CK_FUNCTION_LIST_3_0 { version: VERSION_3_0, $($name2: Some($name2),)* $($name3: Some($name3),)* }
         };
-        static LIST_3_2: CK_FUNCTION_LIST_3_2 = CK_FUNCTION_LIST_3_2 {
-            version: CK_VERSION { major: 3, minor: 2 },
-            $($name2: Some($name2),)*
-            $($name3: Some($name3),)*
-            $($name32: Some($name32),)*
+        /// The list of the interface 3.2.
+        pub static LIST_3_2: CK_FUNCTION_LIST_3_2 = CK_FUNCTION_LIST_3_2 {
+            C_GetInfo: Some(get_info_3_2),
+            ..CK_FUNCTION_LIST_3_2 {
+                version: VERSION_3_2,
+                $($name2: Some($name2),)*
+                $($name3: Some($name3),)*
+                $($name32: Some($name32),)*
+            }
         };
     };
+}
+
+/// `C_GetInfo` of the interface 3.0: each list's own says the list's version.
+///
+/// # Safety
+/// As [`C_GetInfo`].
+unsafe extern "C" fn get_info_3_0(info: *mut CK_INFO) -> CK_RV {
+    guard::module("C_GetInfo", |_m| body!(general::info(VERSION_3_0, out(info)?)))
+}
+
+/// `C_GetInfo` of the interface 3.2.
+///
+/// # Safety
+/// As [`C_GetInfo`].
+unsafe extern "C" fn get_info_3_2(info: *mut CK_INFO) -> CK_RV {
+    guard::module("C_GetInfo", |_m| body!(general::info(VERSION_3_2, out(info)?)))
 }
 
 /// Called by the loader when the library is unloaded or the process ends.
@@ -83,8 +105,8 @@ functions! {
         // General purpose
         C_Initialize(args: *mut c_void) { library() |()| general::initialize(optional(args.cast())) }
         C_Finalize(reserved: *mut c_void) { library() |()| safe must_be_null(reserved).and_then(|()| general::finalize()) }
-        C_GetInfo(info: *mut CK_INFO) { module() |_m| general::info(out(info)?) }
-        C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) { library() |()| function_list(out(list)?) }
+        C_GetInfo(info: *mut CK_INFO) { module() |_m| general::info(VERSION_2_40, out(info)?) }
+        C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) { library() |()| interfaces::function_list(out(list)?) }
         // Slots and tokens
         C_GetSlotList(token_present: CK_BBOOL, list: *mut CK_SLOT_ID, count: *mut CK_ULONG) {
             module() |m| slots::list(m, token_present, out_list(list, count)?)
@@ -383,14 +405,14 @@ functions! {
     v3_0 {
         // Interfaces
         C_GetInterfaceList(list: *mut CK_INTERFACE, count: *mut CK_ULONG) {
-            library() |()| interface_list(out_list(list, count)?)
+            library() |()| interfaces::list(out_list(list, count)?)
         }
         C_GetInterface(
             name: *mut CK_UTF8CHAR, version: *mut CK_VERSION, found: *mut *mut CK_INTERFACE, flags: CK_FLAGS
         ) {
             library() |()| {
-                let known_name = name.is_null() || c_string_is(name, INTERFACE_NAME);
-                interface(known_name, optional(version), flags, out(found)?)
+                let known_name = name.is_null() || c_string_is(name, interfaces::NAME);
+                interfaces::get(known_name, optional(version), flags, out(found)?)
             }
         }
         // Sessions
@@ -551,50 +573,4 @@ functions! {
             }
         }
     }
-}
-
-/// The interfaces, the newest first: it is the one given to a caller who names no version.
-struct Interfaces([(CK_VERSION, CK_INTERFACE); 3]);
-
-// SAFETY: the pointers in it point to statics that nobody writes, and it is never written itself.
-unsafe impl Sync for Interfaces {}
-
-static INTERFACES: Interfaces = Interfaces([
-    (LIST_3_2.version, described((&raw const LIST_3_2).cast())),
-    (LIST_3_0.version, described((&raw const LIST_3_0).cast())),
-    (LIST_2_40.version, described((&raw const LIST_2_40).cast())),
-]);
-
-const fn described(list: *const c_void) -> CK_INTERFACE {
-    // No CKF_INTERFACE_FORK_SAFE: a forked child has to initialise again.
-    CK_INTERFACE { pInterfaceName: INTERFACE_NAME.as_ptr().cast_mut().cast(), pFunctionList: list.cast_mut(), flags: 0 }
-}
-
-/// C_GetFunctionList: 2.40 and no other, since some callers refuse a version they don't know instead of reading its
-/// beginning.
-fn function_list(list: Out<*mut CK_FUNCTION_LIST>) -> Result<()> {
-    list.set((&raw const LIST_2_40).cast_mut());
-    Ok(())
-}
-
-/// C_GetInterfaceList
-fn interface_list(list: OutList<CK_INTERFACE>) -> Result<()> {
-    list.set(&INTERFACES.0.map(|(_, interface)| interface))
-}
-
-/// C_GetInterface
-fn interface(
-    known_name: bool,
-    version: Option<CK_VERSION>,
-    flags: CK_FLAGS,
-    found: Out<*mut CK_INTERFACE>,
-) -> Result<()> {
-    let wanted = |offered: &CK_VERSION| {
-        version.is_none_or(|version| (version.major, version.minor) == (offered.major, offered.minor))
-    };
-    let interface =
-        INTERFACES.0.iter().find(|(version, interface)| known_name && wanted(version) && flags & !interface.flags == 0);
-    let (_, interface) = interface.ok_or(Error::ArgumentsBad(&"no interface has that name, version and flags"))?;
-    found.set((&raw const *interface).cast_mut());
-    Ok(())
 }

@@ -1,5 +1,5 @@
-//! General-purpose functions: C_Initialize, C_Finalize, C_GetInfo. (C_GetFunctionList and its like are in `exports`,
-//! beside the lists they give.)
+//! General-purpose functions: C_Initialize, C_Finalize, C_GetInfo. (C_GetFunctionList and its like are in
+//! `interfaces`.)
 
 use cryptoki_sys::*;
 
@@ -47,11 +47,10 @@ pub fn finalize() -> Result<()> {
     lifecycle::finalise()
 }
 
-/// C_GetInfo. The version is that of the newest interface, as 3.0 and later say it; clients that know 2.40
-/// only look at the function list's.
-pub fn info(out: Out<CK_INFO>) -> Result<()> {
+/// C_GetInfo. The version is that of the function list through which the caller came: clients of 2.40 refuse 3.x.
+pub fn info(version: CK_VERSION, out: Out<CK_INFO>) -> Result<()> {
     out.set(CK_INFO {
-        cryptokiVersion: CK_VERSION { major: CRYPTOKI_VERSION_MAJOR, minor: CRYPTOKI_VERSION_MINOR },
+        cryptokiVersion: version,
         manufacturerID: padded(MANUFACTURER),
         flags: 0,
         libraryDescription: padded("ATECC608 secure element"),

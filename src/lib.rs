@@ -2,7 +2,8 @@
 //!
 //! One call, from the outside in:
 //!
-//! 1. [`exports`]: the list of all C functions; from it come the exported symbols and the function lists.
+//! 1. [`exports`]: the list of all C functions; from it come the exported symbols and the function lists (`interfaces`
+//!    returns those).
 //! 2. [`guard`]: what every call goes through: panics, initialised?, session, log, CK_RV.
 //! 3. [`ptr`]: the caller's pointers become values. Nothing beyond this file and `exports` sees one.
 //! 4. The bodies, a file per chapter of the standard: `general`, `slots`, `sessions`, `objects`, `sign`, `verify`,
@@ -26,6 +27,7 @@ mod cipher;
 mod digest;
 mod dual;
 mod general;
+mod interfaces;
 mod keys;
 mod objects;
 mod random;

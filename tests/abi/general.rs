@@ -262,13 +262,40 @@ fn interfaces_are_listed_the_newest_first() {
 }
 
 #[test]
-fn info_names_the_library() {
+fn an_interface_may_be_written_to_and_the_next_caller_gets_the_real_one() {
+    // OpenSC's pkcs11-spy replaces the function list in the structure that it got.
+    let module = Module::configured(TOY);
+    for minor in [0, 2] {
+        let version = CK_VERSION { major: 3, minor };
+        let first = module.interface_pointer(null(), &version, 0).unwrap();
+        let before = unsafe { *first };
+        unsafe { *first = CK_INTERFACE { pInterfaceName: null_mut(), pFunctionList: null_mut(), flags: 0 } };
+        let after = module.interface(null(), &version, 0).unwrap();
+        assert_eq!(after.pFunctionList, before.pFunctionList);
+        assert_eq!(after.pInterfaceName, before.pInterfaceName);
+    }
+}
+
+#[test]
+fn info_names_the_library_and_the_version_of_the_list_it_was_called_through() {
     let module = Module::configured(TOY);
     module.initialize().unwrap();
     let mut info = CK_INFO::default();
     c!(module, C_GetInfo(&mut info)).unwrap();
     assert_eq!(&info.manufacturerID, b"atecc608-pkcs11                 ");
-    assert_eq!((info.cryptokiVersion.major, info.cryptokiVersion.minor), (3, 2));
+    assert_eq!((info.cryptokiVersion.major, info.cryptokiVersion.minor), (2, 40));
+    // The exported symbol belongs to C_GetFunctionList: both are what a client of 2.40 loads.
+    let exported = unsafe { module.library.get::<unsafe extern "C" fn(*mut CK_INFO) -> CK_RV>(b"C_GetInfo") }.unwrap();
+    assert_eq!(unsafe { exported(&mut info) }, CKR_OK);
+    assert_eq!((info.cryptokiVersion.major, info.cryptokiVersion.minor), (2, 40));
+    for (major, minor) in [(2, 40), (3, 0), (3, 2)] {
+        let interface = module.interface(null(), &CK_VERSION { major, minor }, 0).unwrap();
+        // Every list begins as that of 2.40 does.
+        let list = unsafe { &*interface.pFunctionList.cast::<CK_FUNCTION_LIST>() };
+        assert_eq!(unsafe { list.C_GetInfo.unwrap()(&mut info) }, CKR_OK);
+        assert_eq!((info.cryptokiVersion.major, info.cryptokiVersion.minor), (major, minor));
+        assert_eq!((list.version.major, list.version.minor), (major, minor));
+    }
 }
 
 #[test]

@@ -18,6 +18,9 @@ run 'pkcs11-tool --module $MODULE -L'
 run 'pkcs11-tool --module $MODULE -T | grep "token label *: gateway"'
 run '$P -M | grep -E "ECDSA, keySize"'
 
+heading 'Through the spy, which writes to the interface that it gets'
+run 'PKCS11SPY=$MODULE pkcs11-tool --module "$(ls /usr/lib/*/pkcs11-spy.so)" -L | grep "token label *: gateway"'
+
 heading 'Sign, and have openssl judge it in software'
 run_in_chip Sign '$P --sign -m ECDSA --id 01 -i msg.sha -o ecdsa.sig --signature-format openssl'
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile ecdsa.sig'

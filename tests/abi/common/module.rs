@@ -496,13 +496,24 @@ impl Module {
         version: *const CK_VERSION,
         flags: CK_FLAGS,
     ) -> Result<CK_INTERFACE> {
+        // SAFETY: the module gives a structure.
+        self.interface_pointer(name, version, flags).map(|interface| unsafe { *interface })
+    }
+
+    /// What C_GetInterface returns.
+    pub fn interface_pointer(
+        &self,
+        name: *const CK_UTF8CHAR,
+        version: *const CK_VERSION,
+        flags: CK_FLAGS,
+    ) -> Result<*mut CK_INTERFACE> {
         let mut interface = null_mut();
         // SAFETY: the symbol has this type, and the caller gives NULL or real things.
         unsafe {
             let get = self.library.get::<GetInterface>(b"C_GetInterface").unwrap();
             ok(get(name.cast_mut(), version.cast_mut(), &mut interface, flags))?;
-            Ok(*interface)
         }
+        Ok(interface)
     }
 }
 
