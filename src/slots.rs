@@ -11,8 +11,8 @@ use super::session::Session;
 use super::types::{length, padded};
 use atecc608_token::{self as token, Token};
 
-/// Who makes the chip.
-const MANUFACTURER: &str = "Microchip";
+/// Who makes the chip, in the words of the vendor's own module: URIs that were written for it go on matching.
+const MANUFACTURER: &str = "Microchip Technology Inc";
 
 /// C_GetSlotList. Without `present_only` no chip is asked anything.
 pub fn list(module: &Module, present_only: CK_BBOOL, out: OutList<CK_SLOT_ID>) -> Result<()> {

@@ -58,6 +58,11 @@ fn the_token_names_itself_and_says_that_it_is_simulated() {
     let serial = String::from_utf8(info.serialNumber.to_vec()).unwrap();
     assert!(serial.starts_with("2353494D"), "{serial}");
     assert_eq!(&info.model, b"ATECC608-SIM    ");
+    // As Microchip's own module says it.
+    assert_eq!(&info.manufacturerID, b"Microchip Technology Inc        ");
+    let mut slot = CK_SLOT_INFO::default();
+    c!(module, C_GetSlotInfo(0, &mut slot)).unwrap();
+    assert_eq!(slot.manufacturerID, info.manufacturerID);
     let label = String::from_utf8(info.label.to_vec()).unwrap();
     assert_eq!(label.trim_end(), format!("ATECC608-{}", &serial[8..]));
     module.assert_logged(&["simulated"]);

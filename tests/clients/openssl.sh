@@ -70,7 +70,7 @@ heading 'The key by its other names, while there is another key'
 run 'pkcs11-tool --module $MODULE --token-label gateway --keypairgen --key-type EC:prime256v1 --id 02 --label other-key'
 run 'SERIAL=$(p11tool --provider $MODULE --list-tokens | sed -n "s/.*Serial: *//p")'
 for uri in 'pkcs11:token=gateway;id=%01' 'pkcs11:serial=$SERIAL;object=dev-key' 'pkcs11:object=dev-key' \
-    'pkcs11:manufacturer=Microchip;model=ATECC608-SIM;token=gateway;object=dev-key;type=private'; do
+    'pkcs11:manufacturer=Microchip%20Technology%20Inc;model=ATECC608-SIM;token=gateway;object=dev-key;type=private'; do
     run_in_chip Sign "OPENSSL_CONF=\$P11 openssl pkeyutl -sign -inkey \"$uri\" -in msg.sha -out named.sig"
     run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile named.sig'
 done

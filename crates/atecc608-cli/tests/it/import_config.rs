@@ -115,6 +115,40 @@ fn a_file_is_written_once_and_is_a_configuration_that_works() {
 }
 
 #[test]
+fn uris_of_the_vendor_s_module_go_on_working_by_each_of_their_parts() {
+    let bench = store(&[("0.conf", "label = MCHP\ninterface = i2c,0xC0,1\nobject = private,device,0\n")]);
+    let text = stdout(&bench.run(&["import-config", "store"]));
+    let chip = format!("sim:{}", bench.chip_file().display());
+    let head = format!("state_dir = \"{}\"\n", bench.path("state").display());
+    std::fs::write(bench.path("config.toml"), head + &text.replace("/dev/i2c-1", &chip)).unwrap();
+    bench.provision();
+    let slot = atecc608_wire::Slot::new(0).unwrap();
+    bench.chip().generate_key(slot, atecc608::ops::Before::Empty).unwrap();
+    // The vendor's serial number: eight of the chip's nine bytes, without the first.
+    let serial = bench.json(&["info"])["serial_number"].as_str().unwrap()[2..].to_owned();
+    // GnuTLS reads the URI, and finds the objects.
+    let public_keys = |uri: &str| {
+        let provider = format!("--provider={}", atecc608_testkit::built::module().display());
+        let mut p11tool = std::process::Command::new("p11tool");
+        p11tool.args([&provider, "--list-all", uri]).env("ATECC608_PKCS11_CONF", bench.path("config.toml"));
+        stdout(&p11tool.output().expect("GnuTLS' p11tool")).matches("Type: Public key").count()
+    };
+    for (part, another) in [
+        ("token=MCHP".to_owned(), "token=00ABC"),
+        (format!("serial={serial}"), "serial=0123456789ABCDEF"),
+        ("manufacturer=Microchip%20Technology%20Inc".to_owned(), "manufacturer=Microchip"),
+        // A simulated chip says so; what others say is below.
+        ("model=ATECC608-SIM".to_owned(), "model=ATECC608B"),
+        ("object=device".to_owned(), "object=signer"),
+    ] {
+        assert_eq!(public_keys(&format!("pkcs11:{part};type=public")), 1, "{part}");
+        assert_eq!(public_keys(&format!("pkcs11:{another};type=public")), 0, "{another}");
+    }
+    let model = |last| atecc608_wire::config_zone::Model::from_revision([0, 0, 0x60, last]).to_string();
+    assert_eq!((model(2).as_str(), model(3).as_str()), ("ATECC608A", "ATECC608B"));
+}
+
+#[test]
 fn what_can_not_be_used_is_refused_or_left_out_with_file_and_line() {
     for (name, text, problem) in [
         ("0.conf", "interface i2c\n", "0.conf:1: \"interface i2c\" is not of the form `key = value`"),
