@@ -85,6 +85,7 @@ fn put_aes_key(module: &Module, bus: &SimBus) {
         id: vec![],
         check: zeros[..3].try_into().unwrap(),
         kept: Default::default(),
+        generated: false,
         pending: None,
     };
     pin::store(module, bus).change(|state| state.secrets.push(secret)).unwrap();

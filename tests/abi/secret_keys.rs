@@ -121,6 +121,57 @@ fn generated_keys_have_the_length_asked_for_and_differ() {
     assert_eq!(generate(&module, session, CKM_AES_KEY_GEN, &loose), Err(CKR_TEMPLATE_INCONSISTENT));
 }
 
+#[test]
+fn a_generated_key_is_local_and_keeps_what_its_template_said_of_its_secrecy() {
+    let (module, _bus, session) = with_io_key();
+    let of = |session, key| {
+        [CKA_LOCAL, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE]
+            .map(|attribute| module.attribute(session, key, attribute).unwrap() == boolean(true))
+    };
+    let mechanism = |session, key| module.attribute(session, key, CKA_KEY_GEN_MECHANISM);
+    for kind in [CKM_AES_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN] {
+        for (sensitive, extractable) in [(false, true), (true, true), (false, false), (true, false)] {
+            let template =
+                with(&aes(false, 16), &[(CKA_SENSITIVE, boolean(sensitive)), (CKA_EXTRACTABLE, boolean(extractable))]);
+            let key = generate(&module, session, kind, &template).unwrap();
+            assert_eq!(of(session, key), [true, sensitive, !extractable], "{kind:#x}");
+            assert_eq!(mechanism(session, key), Ok(ulong(kind)));
+            // What it is from now on, it was not always.
+            module
+                .set_attributes(session, key, &[(CKA_SENSITIVE, boolean(true)), (CKA_EXTRACTABLE, boolean(false))])
+                .unwrap();
+            assert_eq!(of(session, key), [true, sensitive, !extractable], "{kind:#x}");
+        }
+        // Without a word, a session key can be read.
+        let key = generate(&module, session, kind, &aes(false, 16)).unwrap();
+        assert_eq!(of(session, key), [true, false, false]);
+    }
+    let in_chip = [CKM_AES_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN].map(|kind| {
+        (kind, generate(&module, session, kind, &with(&aes(true, 16), &[(CKA_ID, vec![kind as u8])])).unwrap())
+    });
+    for (kind, key) in in_chip {
+        assert_eq!(of(session, key), [true; 3]);
+        assert_eq!(mechanism(session, key), Ok(ulong(kind)));
+    }
+    // The state remembers.
+    let session = module.restart();
+    for kind in [CKM_AES_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN] {
+        let key = module.find(session, &[(CKA_CLASS, ulong(CKO_SECRET_KEY)), (CKA_ID, vec![kind as u8])]).unwrap()[0];
+        assert_eq!(of(session, key), [true; 3]);
+        assert_eq!(mechanism(session, key), Ok(ulong(kind)));
+    }
+    // A key that somebody brings is none of it, whatever its template says.
+    for on_token in [true, false] {
+        let template = with(
+            &given(on_token, CKK_AES, b"sixteen byte key"),
+            &[(CKA_SENSITIVE, boolean(true)), (CKA_EXTRACTABLE, boolean(false))],
+        );
+        let key = module.create_object(session, &template).unwrap();
+        assert_eq!(of(session, key), [false; 3]);
+        assert_eq!(mechanism(session, key), Ok(ulong(CK_UNAVAILABLE_INFORMATION)));
+    }
+}
+
 /// pkcs11-tool gives CKA_PRIVATE=false for every key it makes. That a key can leave the chip is another matter.
 #[test]
 fn a_key_asked_for_as_public_is_private_all_the_same_and_one_that_could_leave_is_refused() {

@@ -103,6 +103,8 @@ pub struct StoredSecret {
     pub kept: Kept,
     /// Tells whether the chip still holds it: CKA_CHECK_VALUE of an AES key, the first bytes of an HMAC of a generic secret.
     pub check: CheckValue,
+    /// Whether C_GenerateKey made it.
+    pub generated: bool,
     /// A write or destruction that was begun and not committed.
     pub pending: Option<PendingSecret>,
 }

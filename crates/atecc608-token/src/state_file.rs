@@ -64,6 +64,10 @@ fn optional(table: &mut Table<'_>, key: &'static str) -> Result<Option<String>, 
     Ok(table.optional(key)?.map(|text: Placed<String>| text.value))
 }
 
+fn flag(table: &mut Table<'_>, key: &'static str) -> Result<bool, Problem> {
+    Ok(table.optional::<bool>(key)?.is_some_and(|flag| flag.value))
+}
+
 fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Problem> {
     let hex = |text: String| {
         base16ct::mixed::decode_vec(text).map_err(|_| format!("{key}: expected hex digits, two for each byte"))
@@ -101,7 +105,7 @@ fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
         id: bytes(&mut table, "id")?,
         kept: kept(&mut table)?,
         public_key: bytes(&mut table, "public_key")?,
-        imported: table.optional::<bool>("imported")?.is_some_and(|imported| imported.value),
+        imported: flag(&mut table, "imported")?,
         tombstone: bytes(&mut table, "tombstone")?,
         intent: table.tables("intent")?.into_iter().next().map(intent).transpose()?,
     };
@@ -185,6 +189,7 @@ fn secret(mut table: Table<'_>) -> Result<StoredSecret, Problem> {
         id: bytes(&mut table, "id")?.unwrap_or_default(),
         kept: kept(&mut table)?,
         check: array(&mut table, "check")?,
+        generated: flag(&mut table, "generated")?,
         pending: match table.optional::<String>("pending")? {
             None => None,
             Some(pending) => {
@@ -288,6 +293,9 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
         out.text("label", Some(&secret.label))?;
         out.bytes("id", Some(&secret.id))?;
         out.bytes("check", Some(&secret.check))?;
+        if secret.generated {
+            writeln!(out.0, "generated = true")?;
+        }
         if let Some(pending) = &secret.pending {
             let (what, other) = match pending {
                 PendingSecret::Write { before } => ("write", before),

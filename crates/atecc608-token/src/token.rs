@@ -435,7 +435,8 @@ impl Token {
             other => return Err(Error::MechanismInvalid(other)),
         };
         digest::no_parameter(mechanism)?;
-        let request = SecretRequest::new(session, template)?;
+        let mut request = SecretRequest::new(session, template)?;
+        request.generated_by = Some(mechanism.mechanism);
         if template.bytes(CKA_VALUE).is_some() {
             return Err(Error::TemplateInconsistent("CKA_VALUE: the key is to be generated".into()));
         }

@@ -42,6 +42,14 @@ impl SecretInSlot<'_> {
     fn may(&self, usage: CK_ATTRIBUTE_TYPE) -> Answer {
         yes_or_no(self.secret.may(usage))
     }
+
+    fn key_gen_mechanism(&self) -> CK_MECHANISM_TYPE {
+        match self.secret.kind {
+            _ if !self.secret.generated => CK_UNAVAILABLE_INFORMATION,
+            SecretKind::Aes => CKM_AES_KEY_GEN,
+            SecretKind::Generic => CKM_GENERIC_SECRET_KEY_GEN,
+        }
+    }
 }
 
 /// A secret key for a session.
@@ -54,6 +62,8 @@ pub(crate) struct NewSessionSecret<'t> {
     pub(crate) value: Zeroizing<Vec<u8>>,
     /// CKA_CHECK_VALUE.
     pub(crate) check: Vec<u8>,
+    /// The mechanism of C_GenerateKey; `None` for a key that came another way.
+    pub(crate) generated_by: Option<CK_MECHANISM_TYPE>,
 }
 
 impl New for NewSessionSecret<'_> {
@@ -80,6 +90,12 @@ impl NewSessionSecret<'_> {
         Ok(bool_value(wanted && (possible || wrapping)))
     }
 
+    /// Whether a key that is generated here begins with this value of CKA_SENSITIVE or CKA_EXTRACTABLE; false for other keys.
+    fn born_with(&self, attribute: CK_ATTRIBUTE_TYPE, value: bool, default: bool) -> Result<Vec<u8>> {
+        let given = self.template.boolean(attribute)?.unwrap_or(default);
+        Ok(bool_value(self.generated_by.is_some() && given == value))
+    }
+
     fn allowed_mechanisms(&self) -> Result<Vec<u8>> {
         let kind = if self.is_aes() { SecretKind::Aes } else { SecretKind::Generic };
         let mut mechanisms = allowed_for_secret(kind);
@@ -90,6 +106,11 @@ impl NewSessionSecret<'_> {
         Ok(mechanisms_value(&mechanisms))
     }
 }
+
+/// CKA_SENSITIVE of a session key whose template does not say.
+const SENSITIVE: bool = false;
+/// CKA_EXTRACTABLE of a session key whose template does not say.
+const EXTRACTABLE: bool = true;
 
 /// Takes a use away, never gives one.
 const USE: Change = Change::InSessionTo(false);
@@ -142,21 +163,24 @@ impl Class for SecretKey {
             .kept()
             .changes(Change::Freely)
             .in_session(Session::Bytes),
-        // The value was or is in this host's memory.
-        Row::<Self>::read(CKA_LOCAL, |_| yes_or_no(false)).in_session(Session::Is(false)),
-        Row::<Self>::read(CKA_ALWAYS_SENSITIVE, |_| yes_or_no(false)).in_session(Session::Is(false)),
-        Row::<Self>::read(CKA_NEVER_EXTRACTABLE, |_| yes_or_no(false)).in_session(Session::Is(false)),
-        Row::<Self>::read(CKA_KEY_GEN_MECHANISM, |_| number(CK_UNAVAILABLE_INFORMATION))
-            .in_session(Session::Number(CK_UNAVAILABLE_INFORMATION)),
+        // C_GenerateKey always makes a local key (PKCS#11 3.2 section 5.18.1), also where host and chip mix their random bytes.
+        Row::<Self>::read(CKA_LOCAL, |key| yes_or_no(key.secret.generated))
+            .in_session(Session::Made(|new| Ok(bool_value(new.generated_by.is_some())))),
+        Row::<Self>::read(CKA_ALWAYS_SENSITIVE, |key| yes_or_no(key.secret.generated))
+            .in_session(Session::Made(|new| new.born_with(CKA_SENSITIVE, true, SENSITIVE))),
+        Row::<Self>::read(CKA_NEVER_EXTRACTABLE, |key| yes_or_no(key.secret.generated))
+            .in_session(Session::Made(|new| new.born_with(CKA_EXTRACTABLE, false, EXTRACTABLE))),
+        Row::<Self>::read(CKA_KEY_GEN_MECHANISM, |key| number(key.key_gen_mechanism()))
+            .in_session(Session::Made(|new| Ok(ulong_value(new.generated_by.unwrap_or(CK_UNAVAILABLE_INFORMATION))))),
         // More secrecy, never less (PKCS#11 3.0 section 4.10.1).
         Row::<Self>::read(CKA_SENSITIVE, |_| yes_or_no(true))
             .given(Ways::CREATE)
             .changes(Change::InSessionTo(true))
-            .in_session(Session::Flag(false)),
+            .in_session(Session::Flag(SENSITIVE)),
         Row::<Self>::read(CKA_EXTRACTABLE, |_| yes_or_no(false))
             .given(Ways::CREATE)
             .changes(Change::InSessionTo(false))
-            .in_session(Session::Flag(true)),
+            .in_session(Session::Flag(EXTRACTABLE)),
         Row::<Self>::read(CKA_WRAP_WITH_TRUSTED, |_| yes_or_no(false))
             .given(Ways::CREATE)
             .changes(Change::InSessionTo(true))

@@ -26,6 +26,8 @@ pub struct SecretRequest<'t> {
     pub key_type: Option<CK_KEY_TYPE>,
     /// CKA_VALUE_LEN, if given.
     pub len: Option<usize>,
+    /// The mechanism of C_GenerateKey; `None` for a key that comes another way.
+    pub generated_by: Option<CK_MECHANISM_TYPE>,
 }
 
 impl<'t> SecretRequest<'t> {
@@ -51,6 +53,7 @@ impl<'t> SecretRequest<'t> {
             on_token,
             key_type: template.ulong(CKA_KEY_TYPE)?,
             len: template.ulong(CKA_VALUE_LEN)?.map(|len| usize::try_from(len).unwrap_or(usize::MAX)),
+            generated_by: None,
         })
     }
 
@@ -88,6 +91,7 @@ impl<'t> SecretRequest<'t> {
             id: template.bytes(CKA_ID).map(checked_id).transpose()?.unwrap_or_default(),
             kept: class::kept::<SecretKey>(&[template])?,
             slot: slot_asked_for(&[template])?,
+            generated: self.generated_by.is_some(),
         })
     }
 
@@ -125,7 +129,7 @@ impl<'t> SecretRequest<'t> {
         };
         given_check_value(template, &check)?;
         checked_text(template, CKA_LABEL)?;
-        let new = NewSessionSecret { template, key_type, value, check };
+        let new = NewSessionSecret { template, key_type, value, check, generated_by: self.generated_by };
         Ok(SessionObject { session: session.id, attributes: class::session_object::<SecretKey>(&new)? })
     }
 }

@@ -110,6 +110,8 @@ pub struct NewSecret {
     pub kept: Kept,
     /// CKA_ATECC608_SLOT.
     pub slot: Option<Slot>,
+    /// Whether C_GenerateKey makes it.
+    pub generated: bool,
 }
 
 /// Writes a key into a free place of the chip; returns its CKA_UNIQUE_ID. The state says that it is being written before it
@@ -119,7 +121,7 @@ pub struct NewSecret {
 /// [`Error::DeviceMemory`] if there is no free place, [`Error::ActionProhibited`] if the slot asked for takes no such key or
 /// the key to write it with is not on this host, those of state folder and chip.
 pub(crate) fn create(turn: &mut Turn<'_>, new: NewSecret) -> Result<String> {
-    let NewSecret { kind, value, label, id, kept, slot } = new;
+    let NewSecret { kind, value, label, id, kept, slot, generated } = new;
     let mut plaintext = Zeroizing::new([0; 32]);
     plaintext[..value.len()].copy_from_slice(&value);
     let FreePlace { slot, block, before } = free_place(turn, kind, slot)?;
@@ -135,6 +137,7 @@ pub(crate) fn create(turn: &mut Turn<'_>, new: NewSecret) -> Result<String> {
         id,
         kept,
         check: check_value(kind, &plaintext)?,
+        generated,
         pending: Some(PendingSecret::Write { before }),
     };
     turn.change_state(|state| state.secrets.push(secret.clone()))?;
