@@ -86,6 +86,28 @@ fn a_public_key_is_public_and_wrapped_as_the_standard_says() {
 }
 
 #[test]
+fn a_public_key_is_taken_with_a_compressed_point_and_shown_with_an_uncompressed_one() {
+    let (module, session) = provisioned();
+    for scalar in [[0x42; 32], [0x43; 32], [0x44; 32]] {
+        let theirs = p256::ecdsa::SigningKey::from_slice(&scalar).unwrap();
+        let point = |compressed| theirs.verifying_key().to_encoded_point(compressed).as_bytes().to_vec();
+        let (digest, compressed) = ([7; 32], point(true));
+        let (signature, _) = theirs.sign_prehash_recoverable(&digest).unwrap();
+        for given in [compressed.clone(), templates::wrapped(&compressed)] {
+            let template = [
+                (CKA_CLASS, ulong(CKO_PUBLIC_KEY)),
+                (CKA_KEY_TYPE, ulong(CKK_EC)),
+                (CKA_EC_PARAMS, P256.to_vec()),
+                (CKA_EC_POINT, given),
+            ];
+            let key = module.create_object(session, &template).unwrap();
+            assert_eq!(module.attribute(session, key, CKA_EC_POINT), Ok(templates::wrapped(&point(false))));
+            module.verify_with(session, CKM_ECDSA, key, &digest, &signature.to_bytes()).unwrap();
+        }
+    }
+}
+
+#[test]
 fn the_unique_ids_of_all_objects_differ_and_stay() {
     let (module, session) = provisioned();
     generate(&module, session, "a", &[1]).unwrap();

@@ -40,7 +40,11 @@ fn a_shared_secret_is_the_one_of_the_other_side() {
     let theirs = p256::SecretKey::from_slice(&[0x42; 32]).unwrap();
     let their_point = theirs.public_key().to_encoded_point(false).as_bytes().to_vec();
     let secret = secret_of(&theirs, &point(&module, session, public));
-    for public_data in [their_point.clone(), templates::wrapped(&their_point)] {
+    let compressed = theirs.public_key().to_encoded_point(true).as_bytes().to_vec();
+    assert_eq!(compressed.len(), 33);
+    for public_data in
+        [their_point.clone(), templates::wrapped(&their_point), compressed.clone(), templates::wrapped(&compressed)]
+    {
         let derived = module.derive(session, key, CKD_NULL, &[], &public_data, &derived_template(32)).unwrap();
         assert_eq!(module.attribute(session, derived, CKA_VALUE), Ok(secret.clone()));
         assert_eq!(module.attribute(session, derived, CKA_CLASS), Ok(ulong(CKO_SECRET_KEY)));
@@ -105,6 +109,14 @@ fn what_can_not_be_derived_is_refused() {
     assert_eq!(derive(&theirs, &aes), Err(CKR_TEMPLATE_INCONSISTENT));
     assert_eq!(derive(&[4; 65], &with_length(32)), Err(CKR_MECHANISM_PARAM_INVALID));
     assert_eq!(derive(&theirs[..64], &with_length(32)), Err(CKR_MECHANISM_PARAM_INVALID));
+    // Compressed: too short, too long, an x that no point has (1), the marks of the compact and the hybrid form.
+    let mut no_point = [0; 33];
+    (no_point[0], no_point[32]) = (2, 1);
+    for bad in [&no_point[..32], &no_point, &[&[2], &theirs[1..34]].concat(), &[&[5], &theirs[1..33]].concat()] {
+        assert_eq!(derive(bad, &with_length(32)), Err(CKR_MECHANISM_PARAM_INVALID), "{bad:02x?}");
+    }
+    let hybrid = [&[6 + (theirs[64] & 1)], &theirs[1..]].concat();
+    assert_eq!(derive(&hybrid, &with_length(32)), Err(CKR_MECHANISM_PARAM_INVALID));
     let kdf = |kdf, info: &[u8]| module.derive(session, key, kdf, info, &theirs, &with_length(32));
     assert_eq!(kdf(0x77, &[]), Err(CKR_MECHANISM_PARAM_INVALID));
     assert_eq!(kdf(CKD_NULL, &[1]), Err(CKR_MECHANISM_PARAM_INVALID));

@@ -50,6 +50,42 @@ fn a_certificate_is_kept_found_and_read_back() {
 }
 
 #[test]
+fn a_certificates_dates_are_its_templates_else_its_own() {
+    let (module, session) = provisioned();
+    let (public, _) = generate(&module, session, "a", &[1]).unwrap();
+    let der = templates::certificate("x", &point(&module, session, public));
+    let dates = |session, certificate| {
+        [CKA_START_DATE, CKA_END_DATE].map(|date| module.attribute(session, certificate, date).unwrap())
+    };
+    let parsed = x509_cert::Certificate::from_der(&der).unwrap().tbs_certificate.validity;
+    let own = [parsed.not_before, parsed.not_after].map(|time| {
+        let time = time.to_date_time();
+        format!("{:04}{:02}{:02}", time.year(), time.month(), time.day()).into_bytes()
+    });
+    let given = [b"19990102".to_vec(), b"20010304".to_vec()];
+    let create = |id, [from, to]: &[Vec<u8>; 2], on_token| {
+        let more = [
+            (CKA_ID, vec![id]),
+            (CKA_START_DATE, from.clone()),
+            (CKA_END_DATE, to.clone()),
+            (CKA_TOKEN, boolean(on_token)),
+        ];
+        create_certificate(&module, session, &der, &more)
+    };
+    for on_token in [false, true] {
+        assert_eq!(dates(session, create(1, &given, on_token).unwrap()), given);
+        assert_eq!(dates(session, create(2, &own, on_token).unwrap()), own);
+        assert_eq!(dates(session, create(3, &[vec![], vec![]], on_token).unwrap()), own);
+        assert_eq!(create(4, &[b"1999".to_vec(), vec![]], on_token), Err(CKR_ATTRIBUTE_VALUE_INVALID));
+    }
+    let session = module.restart();
+    for (id, expected) in [(1, given), (2, own)] {
+        let found = module.find(session, &[(CKA_CLASS, ulong(CKO_CERTIFICATE)), (CKA_ID, vec![id])]).unwrap();
+        assert_eq!((found.len(), dates(session, found[0])), (1, expected));
+    }
+}
+
+#[test]
 fn a_certificate_without_names_gets_those_of_its_key() {
     let (module, session) = provisioned();
     let (public, private) = generate(&module, session, "my key", &[1, 2, 3]).unwrap();

@@ -124,6 +124,7 @@ fn the_mechanisms_are_those_of_a_chip_with_the_profile_tls() {
     let flags = codes! {
         CKF_HW CKF_ENCRYPT CKF_DECRYPT CKF_DIGEST CKF_SIGN CKF_VERIFY CKF_GENERATE CKF_GENERATE_KEY_PAIR CKF_WRAP
         CKF_UNWRAP CKF_DERIVE CKF_MESSAGE_ENCRYPT CKF_MESSAGE_DECRYPT CKF_EC_F_P CKF_EC_NAMEDCURVE CKF_EC_UNCOMPRESS
+        CKF_EC_COMPRESS
     };
     let (module, _bus, _) = with_io_key();
     let mut count = 0;

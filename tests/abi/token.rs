@@ -125,9 +125,9 @@ fn the_mechanisms_are_listed_with_sizes_and_flags() {
     let ec = CKF_HW | CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
     for (kind, flags) in [
         (CKM_EC_KEY_PAIR_GEN, ec | CKF_GENERATE_KEY_PAIR),
-        (CKM_ECDSA, ec | CKF_SIGN | CKF_VERIFY),
-        (CKM_ECDSA_SHA256, ec | CKF_SIGN | CKF_VERIFY),
-        (CKM_ECDH1_DERIVE, ec | CKF_DERIVE),
+        (CKM_ECDSA, ec | CKF_EC_COMPRESS | CKF_SIGN | CKF_VERIFY),
+        (CKM_ECDSA_SHA256, ec | CKF_EC_COMPRESS | CKF_SIGN | CKF_VERIFY),
+        (CKM_ECDH1_DERIVE, ec | CKF_EC_COMPRESS | CKF_DERIVE),
     ] {
         let info = info(kind).unwrap();
         assert_eq!((info.ulMinKeySize, info.ulMaxKeySize, info.flags), (256, 256, flags));

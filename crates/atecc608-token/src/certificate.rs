@@ -66,7 +66,7 @@ fn to_be_signed(mut body: SliceReader<'_>) -> der::Result<CertificateFields> {
     let mut info = sequence(&mut SliceReader::new(&public_key_info)?)?;
     // algorithm
     info.tlv_bytes()?;
-    let point = BitStringRef::decode(&mut info)?.as_bytes().and_then(Point::from_uncompressed);
+    let point = BitStringRef::decode(&mut info)?.as_bytes().and_then(Point::from_sec1);
     // Unique identifiers and extensions may follow.
     Ok(CertificateFields { subject, issuer, serial_number, public_key_info, start_date, end_date, point })
 }

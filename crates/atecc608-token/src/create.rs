@@ -109,7 +109,7 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
         // Only a security officer could say so.
         return Err(Error::AttributeReadOnly(CKA_TRUSTED));
     }
-    let kept = kept(&[template])?;
+    let mut kept = kept(&[template])?;
     let private = template.boolean(CKA_PRIVATE)?.unwrap_or(false);
     if on_token && private {
         return Err(Error::TemplateInconsistent(
@@ -131,6 +131,12 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
         }
         let fields = certificate::parse(value)?;
         secret::session::given_check_value(template, &class::certificate_check_value(value))?;
+        // Its own dates need no place: slot 8 has none for kept attributes.
+        for (attribute, own) in [(CKA_START_DATE, &fields.start_date), (CKA_END_DATE, &fields.end_date)] {
+            if kept.get(attribute) == Some(own) {
+                kept.set(attribute, &[])?;
+            }
+        }
         let id = template.bytes(CKA_ID).filter(|id| !id.is_empty()).map(checked_id).transpose()?;
         let (no_id, no_label) = (id.is_none(), label.is_none());
         let certified = fields.point.map(|point| Certified { point, id: no_id, label: no_label });

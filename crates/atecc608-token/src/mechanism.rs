@@ -95,7 +95,7 @@ pub struct MechanismInfo {
     pub flags: CK_FLAGS,
 }
 
-/// Key sizes and form of the only curve.
+/// Key sizes and forms of the only curve. Points are given uncompressed, and taken compressed, too.
 const EC_FLAGS: CK_FLAGS = CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
 const P256_BITS: CK_ULONG = 256;
 
@@ -131,13 +131,13 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
     if abilities.sign {
         // Verification is done on the host.
         for mechanism in ECDSA {
-            offered.push(ec(mechanism, CKF_HW | CKF_SIGN | CKF_VERIFY));
+            offered.push(ec(mechanism, CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_EC_COMPRESS));
         }
     }
     if abilities.derive {
         // The cofactor of P-256 is 1: both forms are one.
         for mechanism in ECDH {
-            offered.push(ec(mechanism, CKF_HW | CKF_DERIVE));
+            offered.push(ec(mechanism, CKF_HW | CKF_DERIVE | CKF_EC_COMPRESS));
         }
     }
     let mut secret = |mechanism, sizes: (CK_ULONG, CK_ULONG), in_chip: bool, flags| {

@@ -44,10 +44,18 @@ impl Point {
         }
     }
 
-    /// The point of CKA_EC_POINT or ECDH public data: 04 ‖ X ‖ Y in a DER OCTET STRING, or bare.
+    /// The point 04 ‖ X ‖ Y, or compressed as 02 ‖ X or 03 ‖ X; none if it is anything else or not on the curve.
+    pub fn from_sec1(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0x02 | 0x03, ..] => VerifyingKey::from_sec1_bytes(bytes).ok().map(Self),
+            _ => Self::from_uncompressed(bytes),
+        }
+    }
+
+    /// The point of CKA_EC_POINT or ECDH public data: as [`Point::from_sec1`] takes it, in a DER OCTET STRING or bare.
     pub fn from_caller(bytes: &[u8]) -> Option<Self> {
         let wrapped = OctetStringRef::from_der(bytes).ok();
-        wrapped.and_then(|octets| Self::from_uncompressed(octets.as_bytes())).or_else(|| Self::from_uncompressed(bytes))
+        wrapped.and_then(|octets| Self::from_sec1(octets.as_bytes())).or_else(|| Self::from_sec1(bytes))
     }
 
     /// X ‖ Y.

@@ -20,6 +20,14 @@ impl StoredObject {
         Answer::Value(self.kept.get(attribute).map_or_else(|| ulong_value(default), <[u8]>::to_vec))
     }
 
+    /// A date that the template gave, else the certificate's own.
+    fn date(&self, attribute: CK_ATTRIBUTE_TYPE, own: fn(CertificateFields) -> Vec<u8>) -> Answer {
+        match self.kept.get(attribute) {
+            Some(given) => Answer::Value(given.to_vec()),
+            None => self.field(own),
+        }
+    }
+
     /// What the certificate itself says.
     fn field(&self, field: fn(CertificateFields) -> Vec<u8>) -> Answer {
         match certificate::parse(&self.value) {
@@ -72,8 +80,12 @@ impl Class for Certificate {
         Row::<Self>::read(CKA_SERIAL_NUMBER, |object| object.field(|fields| fields.serial_number)).given(Ways::CREATE),
         Row::<Self>::read(CKA_PUBLIC_KEY_INFO, |object| object.field(|fields| fields.public_key_info))
             .given(Ways::CREATE),
-        Row::<Self>::read(CKA_START_DATE, |object| object.field(|fields| fields.start_date)).given(Ways::CREATE),
-        Row::<Self>::read(CKA_END_DATE, |object| object.field(|fields| fields.end_date)).given(Ways::CREATE),
+        Row::<Self>::read(CKA_START_DATE, |object| object.date(CKA_START_DATE, |fields| fields.start_date))
+            .given(Ways::CREATE)
+            .kept(),
+        Row::<Self>::read(CKA_END_DATE, |object| object.date(CKA_END_DATE, |fields| fields.end_date))
+            .given(Ways::CREATE)
+            .kept(),
         Row::<Self>::read(CKA_CERTIFICATE_CATEGORY, |object| {
             object.kept_number(CKA_CERTIFICATE_CATEGORY, CK_CERTIFICATE_CATEGORY_UNSPECIFIED)
         })
