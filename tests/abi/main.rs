@@ -22,6 +22,7 @@ mod generate;
 mod header;
 mod hearsay;
 mod hostile;
+mod ids;
 mod import;
 mod interrupted;
 mod kdf;

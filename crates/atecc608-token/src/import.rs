@@ -13,9 +13,7 @@ use super::create::{checked_id, checked_text};
 use super::error::{Error, Result};
 use super::io_protection::{transport_key, write_refused};
 use super::kept::Kept;
-use super::keygen::{
-    before_new_key, begin_intent, commit_intent, first_free, public_bytes, settled_label, withdraw_intent,
-};
+use super::keygen::{before_new_key, begin_intent, commit_intent, first_free, public_bytes, withdraw_intent};
 use super::layout::KeySlot;
 use super::learn::read_point;
 use super::pin::is_barred;
@@ -23,7 +21,7 @@ use super::point::{Point, P256_PARAMS};
 use super::state::{Intent, Purpose};
 use super::template::Template;
 use super::turn::Turn;
-use super::{between_locks, latch, SessionRef};
+use super::{between_locks, latch, names, SessionRef};
 
 use atecc608 as chip;
 use atecc608::ops::Before;
@@ -120,11 +118,12 @@ fn key_pair(value: &[u8]) -> Result<(Zeroizing<[u8; 32]>, Point)> {
 ///
 /// # Errors
 /// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if none takes a private key or the key to write it
-/// with is not on this host, [`Error::AttributeValueInvalid`] if the label is another key's, those of state folder and chip.
+/// with is not on this host, [`Error::AttributeValueInvalid`] if the label or id is another key's, those of state folder and chip.
 pub(super) fn import(turn: &mut Turn<'_>, request: ImportRequest) -> Result<Slot> {
     turn.known().identity.check_provisioned()?;
     let (slot, before) = choose_slot(turn, &request)?;
-    let label = settled_label(turn, slot, request.label.clone())?;
+    let label = names::settled_label(turn, slot, request.label.clone())?;
+    names::refuse_second_id(turn, slot, request.id.as_deref())?;
     let (key_slot, key) = transport_key(turn, slot, turn.known().zone().slot_config(slot).write_key())?;
     let write_key = SharedSecret { slot: key_slot, value: &key };
     write(turn, Some(&write_key), slot, before, ImportRequest { label, ..request })?;
@@ -136,7 +135,7 @@ pub(super) fn import(turn: &mut Turn<'_>, request: ImportRequest) -> Result<Slot
 ///
 /// # Errors
 /// [`Error::ActionProhibited`] if the slot holds another key and that is not to be replaced, [`Error::AttributeValueInvalid`] if
-/// the label is another key's, those of state folder and chip.
+/// the label or id is another key's, those of state folder and chip.
 pub(super) fn import_between_locks(
     turn: &mut Turn<'_>,
     slot: Slot,
@@ -148,7 +147,8 @@ pub(super) fn import_between_locks(
     if !replace && !is_there && before != Before::Empty {
         return Err(between_locks::occupied(slot));
     }
-    let label = settled_label(turn, slot, request.label.clone())?;
+    let label = names::settled_label(turn, slot, request.label.clone())?;
+    names::refuse_second_id(turn, slot, request.id.as_deref())?;
     write(turn, None, slot, before, ImportRequest { label, ..request })
 }
 
@@ -183,7 +183,10 @@ fn write(
     }
     // From here on a failure leaves the intent open: the next look at the slot tells what is in it.
     match turn.converse(|awake| read_point(awake, slot))? {
-        Some(now) if now == point => commit_intent(turn, slot, &intent, point),
+        Some(now) if now == point => {
+            commit_intent(turn, slot, &intent, point)?;
+            names::warn_of_second_default_id(turn, slot, point)
+        }
         Some(_) => Err(Error::DeviceError(
             format!("slot {slot}: the chip does not hold the key that was written: bus or chip is faulty").into(),
         )),

@@ -17,7 +17,7 @@ use super::snapshot::Known;
 use super::state::{Intent, Purpose, State};
 use super::template::Template;
 use super::turn::Turn;
-use super::{latch, learn};
+use super::{latch, learn, names};
 use crate::bus::Bus;
 use atecc608::ops::Before;
 use atecc608::presence::{Held, Presence};
@@ -115,16 +115,17 @@ pub(super) type Create<'c> = &'c mut dyn FnMut(&mut Chip<Bus>, Slot, Before) -> 
 ///
 /// # Errors
 /// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the one asked for can't take a key,
-/// [`Error::AttributeValueInvalid`] if the label is another key's, those of state folder and chip.
+/// [`Error::AttributeValueInvalid`] if the label or id is another key's, those of state folder and chip.
 pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Create<'_>) -> Result<Slot> {
     turn.known().identity.check_has_keys()?;
     let (slot, before) = choose_slot(turn, &request)?;
-    let label = settled_label(turn, slot, request.label)?;
+    let label = names::settled_label(turn, slot, request.label)?;
+    names::refuse_second_id(turn, slot, request.id.as_deref())?;
     let known = turn.known();
     if !request.replace && !is_free(&known, slot, before)? {
         let same_label = known.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
         return Err(match label {
-            Some(label) if same_label => second_label(slot, &label),
+            Some(label) if same_label => names::second_label(slot, &label),
             _ => Error::DeviceMemory(format!("slot {slot} holds a key: destroy it first").into()),
         });
     }
@@ -343,41 +344,4 @@ fn named_slot(identity: &Identity, request: &KeyPairRequest) -> Result<Option<Sl
         ));
     }
     Ok(None)
-}
-
-/// The label that a new key in this slot gets: none means the slot's name, unless another key was given that.
-///
-/// # Errors
-/// [`Error::AttributeValueInvalid`] if the label asked for is another private key's, those of the chip.
-pub(super) fn settled_label(turn: &mut Turn<'_>, slot: Slot, label: Option<String>) -> Result<Option<String>> {
-    if let Some(label) = label {
-        refuse_second_label(turn, slot, &label)?;
-        return Ok(Some(label));
-    }
-    let default = turn.known().key_slot(slot).map(|key| key.default_label.clone()).unwrap_or_default();
-    let taken = refuse_second_label(turn, slot, &default);
-    Ok(matches!(taken, Err(Error::AttributeValueInvalid(_))).then(|| format!("slot-{slot}")))
-}
-
-/// Labels of private keys are unique: AWS clients refuse a token with two.
-///
-/// # Errors
-/// [`Error::AttributeValueInvalid`], those of the chip.
-pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) -> Result<()> {
-    let known = turn.known();
-    let keys = known.identity.keys.iter().map(|key| key.slot).filter(|other| *other != slot);
-    let same: Vec<Slot> = keys.filter(|other| known.pair(*other).is_some_and(|pair| pair.label() == label)).collect();
-    learn::presence(turn, &same)?;
-    let may_hold_it = |other: &&Slot| matches!(turn.known().known_presence(**other), Some(Held::Key | Held::Unknown));
-    match same.iter().find(may_hold_it) {
-        Some(other) => Err(second_label(*other, label)),
-        None => Ok(()),
-    }
-}
-
-fn second_label(slot: Slot, label: &str) -> Error {
-    Error::AttributeValueInvalid(
-        format!("the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique")
-            .into(),
-    )
 }

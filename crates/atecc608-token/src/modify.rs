@@ -8,7 +8,7 @@ use super::class::{self, Certificate, Data, Half, PrivateKey, PublicKey, SecretK
 use super::create::{check_value, checked_id, checked_text};
 use super::error::{Error, Result};
 use super::kept;
-use super::keygen::refuse_second_label;
+use super::names;
 use super::object::{KeyRef, SessionObject};
 use super::state::{StoredClass, StoredObject, StoredSecret};
 use super::template::Template;
@@ -17,14 +17,17 @@ use super::turn::Turn;
 /// Changes label or id of a key pair in the chip. Both halves share the id.
 ///
 /// # Errors
-/// [`Error::AttributeReadOnly`] for anything else, [`Error::AttributeValueInvalid`] for a second equal label.
+/// [`Error::AttributeReadOnly`] for anything else, [`Error::AttributeValueInvalid`] for a second equal label or id.
 pub(super) fn set_key_attributes(turn: &mut Turn<'_>, key: KeyRef, half: Half, template: &Template) -> Result<()> {
     let label = checked_text(template, CKA_LABEL)?;
     let id = template.bytes(CKA_ID).map(checked_id).transpose()?;
     turn.check_key(key)?;
     let slot = key.slot;
     if let (Some(label), Half::Private) = (&label, half) {
-        refuse_second_label(turn, slot, label)?;
+        names::refuse_second_label(turn, slot, label)?;
+    }
+    if id.is_some() {
+        names::refuse_second_id(turn, slot, id.as_deref())?;
     }
     let known = turn.known();
     let mut kept = known.state().slot(slot).map(|state| state.kept.clone()).unwrap_or_default();

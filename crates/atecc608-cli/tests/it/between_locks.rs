@@ -90,6 +90,16 @@ fn an_imported_key_in_a_permanent_slot_stays_one_after_the_data_lock() {
 }
 
 #[test]
+fn a_key_that_is_imported_twice_has_its_default_id_twice_and_the_log_says_so() {
+    let bench = configured();
+    let first = bench.json(&["key", "import", "mine.key", "--slot", "2"]);
+    let second = bench.run(&["key", "import", "mine.key", "--slot", "3", "--json"]);
+    ok(&second);
+    assert!(stderr(&second).contains("the keys in slots 2 and 3 are the same key"), "{second:?}");
+    assert!(stdout(&second).contains(first["id"].as_str().unwrap()), "{second:?}");
+}
+
+#[test]
 fn an_imported_attestation_key_attests_nothing() {
     let bench = Bench::new();
     lock_own_configuration(&bench);

@@ -1,8 +1,9 @@
 //! `atecc608 key`: private keys that are born in the chip or written into it, and what is in the way of that.
 
 use crate::support::x509::*;
-use crate::support::{stderr, stdout, Bench};
+use crate::support::{hex, stderr, stdout, Bench};
 use atecc608_sim::Profile;
+use atecc608_token::store::Store;
 
 fn provisioned() -> Bench {
     let bench = Bench::new();
@@ -146,7 +147,7 @@ fn keys_that_the_chip_cannot_hold_are_refused_before_it_is_asked() {
 fn a_slot_that_is_none_for_keys_in_use_or_locked_is_refused_and_says_which_slots_there_are() {
     let bench = provisioned();
     ecparam_key(bench.dir.path(), "new.key");
-    ok(&bench.run(&["key", "generate", "--label", "gateway"]));
+    ok(&bench.run(&["key", "generate", "--label", "gateway", "--id", "0a"]));
     ok(&bench.run(&["key", "generate", "--label", "second", "--slot", "2"]));
     // Slot 2 is locked, as Lock(slot) leaves it.
     bench.tamper(|config| config[88] &= !(1 << 2));
@@ -164,6 +165,10 @@ fn a_slot_that_is_none_for_keys_in_use_or_locked_is_refused_and_says_which_slots
         (
             bench.run(&["key", "generate", "--label", "gateway"]),
             &["the private key in slot 0 is called \"gateway\" already"],
+        ),
+        (
+            bench.run(&["key", "generate", "--label", "another", "--id", "0a"]),
+            &["CKA_ID 0a", "the private key in slot 0 (\"gateway\") has it already"],
         ),
         (bench.run(&["key", "public", "--slot", "3"]), &["slot 3 holds no key", "`atecc608 key generate --slot 3`"]),
         (
@@ -278,4 +283,28 @@ fn on_a_chip_with_a_pin_it_is_asked_for_or_read_from_a_file() {
     openssl(bench.dir.path(), "x509 -in exported.pem -noout -subject");
     let nowhere = bench.run(&["key", "destroy", "--key", "gateway", "--yes", "--pin-file", "nowhere"]);
     assert!(stderr(&nowhere).contains("nowhere: No such file"), "{}", stderr(&nowhere));
+}
+
+#[test]
+fn doctor_finds_keys_that_share_an_id_from_a_version_that_allowed_it() {
+    let bench = Bench::new();
+    bench.provision();
+    for slot in ["0", "2"] {
+        bench.json(&["key", "generate", "--slot", slot]);
+    }
+    let keys_check = |id: Option<Vec<u8>>| {
+        let serial = atecc608_wire::config_zone::SerialNumber(hex(&bench.serial()).try_into().unwrap());
+        Store::open(&bench.path("state"), serial)
+            .change(|state| state.slots.iter_mut().for_each(|slot| slot.id = id.clone()))
+            .unwrap();
+        let report = bench.run(&["doctor", "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&stdout(&report)).unwrap();
+        report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "keys").unwrap().clone()
+    };
+    let shared = keys_check(Some(vec![1]));
+    assert_eq!(shared["result"], "warning");
+    assert_eq!(shared["detail"], "slot 0, 2: their keys have the same id 01, so programs confuse them");
+    for free in [None, Some(Vec::new())] {
+        assert_eq!(keys_check(free)["detail"], "2 known, 0 destroyed and free");
+    }
 }

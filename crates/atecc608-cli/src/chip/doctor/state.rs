@@ -15,7 +15,9 @@ use atecc608::presence::{Held, Presence};
 use atecc608_token::inventory::unknown_places;
 use atecc608_token::layout::{key_slots, KeySlot};
 use atecc608_token::pin::{is_barred, Scheme};
+use atecc608_token::point::Point;
 use atecc608_token::profile::{self, Contents};
+use atecc608_token::state::State;
 use atecc608_token::state_dir::{group_id, GROUP, MODE};
 use atecc608_token::store::Store;
 use atecc608_wire::{ConfigZone, Slot, Status};
@@ -283,6 +285,13 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
             format!("restore {} from a backup, or name them: p11tool --set-label, pkcs11-tool --set-id", store.path().display()),
         );
     }
+    if let Some((id, slots)) = shared_id(state, keys, &destroyed) {
+        checks.warn(
+            LINK,
+            format!("slot {}: their keys have the same id {id}, so programs confuse them", list(&slots)),
+            "p11tool --set-id HEX 'pkcs11:...;type=private' gives one of them another id, certificates of it follow",
+        );
+    }
     // How many are free the chip does not tell.
     if !keys.refused.is_empty() {
         return;
@@ -292,6 +301,21 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
         true => no_keys(zone, &counts, checks),
         false => checks.ok(LINK, counts),
     }
+}
+
+/// The first id that several keys have, in hex, and their slots: versions before this one made such keys, and a key that was imported
+/// twice has its default id twice.
+fn shared_id(state: &State, keys: &Keys, destroyed: &[Slot]) -> Option<(String, Vec<Slot>)> {
+    let id = |slot: Slot, public_key: Option<[u8; 64]>| {
+        let given = state.slot(slot).and_then(|known| known.id.clone());
+        given.or_else(|| Some(Point::from_xy(&public_key?)?.key_id().to_vec())).filter(|id| !id.is_empty())
+    };
+    let live = keys.found.iter().filter(|(slot, _)| !destroyed.contains(slot));
+    let ids: Vec<(Vec<u8>, Slot)> = live.filter_map(|(slot, key)| Some((id(*slot, *key)?, *slot))).collect();
+    ids.iter().find_map(|(id, _)| {
+        let slots: Vec<Slot> = ids.iter().filter(|(other, _)| other == id).map(|(_, slot)| *slot).collect();
+        (slots.len() > 1).then(|| (base16ct::lower::encode_string(id), slots))
+    })
 }
 
 /// How a chip without keys gets one, if that is still possible.

@@ -1,0 +1,119 @@
+//! Names of private keys in the chip. Labels and ids are unique among them: AWS clients refuse a token with two equal labels, and
+//! OpenSSL's provider pairs a private key with the first public key of the same id.
+
+use super::error::{Error, Result};
+use super::learn;
+use super::point::Point;
+use super::turn::Turn;
+use atecc608::presence::Held;
+use atecc608_wire::Slot;
+
+/// The label that a new key in this slot gets: none means the slot's name, unless another key was given that.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`] if the label asked for is another private key's, those of the chip.
+pub(super) fn settled_label(turn: &mut Turn<'_>, slot: Slot, label: Option<String>) -> Result<Option<String>> {
+    if let Some(label) = label {
+        refuse_second_label(turn, slot, &label)?;
+        return Ok(Some(label));
+    }
+    let default = turn.known().key_slot(slot).map(|key| key.default_label.clone()).unwrap_or_default();
+    let taken = refuse_second_label(turn, slot, &default);
+    Ok(matches!(taken, Err(Error::AttributeValueInvalid(_))).then(|| format!("slot-{slot}")))
+}
+
+/// Labels of private keys are unique: AWS clients refuse a token with two.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`], those of the chip.
+pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) -> Result<()> {
+    let known = turn.known();
+    let same = |other: &Slot| known.pair(*other).is_some_and(|pair| pair.label() == label);
+    match occupied(turn, other_slots(turn, slot).into_iter().filter(same).collect())?.first() {
+        Some(other) => Err(second_label(*other, label)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses an id for the key in this slot that another private key has; without one the configured id of the slot counts. Empty
+/// ids are free.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`], those of the chip.
+pub(super) fn refuse_second_id(turn: &mut Turn<'_>, slot: Slot, id: Option<&[u8]>) -> Result<()> {
+    let known = turn.known();
+    let configured = known.key_slot(slot).and_then(|key| key.configured_id.as_deref());
+    let Some(id) = id.or(configured).filter(|id| !id.is_empty()) else { return Ok(()) };
+    match holder_of_id(turn, slot, id)? {
+        Some(other) => Err(second_id(turn, other, id)),
+        None => Ok(()),
+    }
+}
+
+/// Logs that a key without an id of its own gets the same default id as another one: it was put into the chip twice.
+///
+/// # Errors
+/// Those of the chip.
+pub(super) fn warn_of_second_default_id(turn: &mut Turn<'_>, slot: Slot, point: Point) -> Result<()> {
+    if turn.known().pair(slot).is_some_and(|pair| pair.given_id().is_some()) {
+        return Ok(());
+    }
+    if let Some(other) = holder_of_id(turn, slot, &point.key_id())? {
+        log::warn!(
+            "the keys in slots {other} and {slot} are the same key, so both have the id {}: give one of them another CKA_ID, or destroy it",
+            base16ct::lower::encode_string(&point.key_id())
+        );
+    }
+    Ok(())
+}
+
+/// Another slot whose private key has this id. A public key is asked for only if its default id may be the one.
+fn holder_of_id(turn: &mut Turn<'_>, slot: Slot, id: &[u8]) -> Result<Option<Slot>> {
+    let known = turn.known();
+    let may_have_it = |other: &Slot| {
+        known.pair(*other).is_some_and(|pair| match (pair.given_id(), pair.point) {
+            (Some(given), _) => given == id,
+            (None, Some(point)) => point.key_id() == id,
+            // SHA-1 of its public key, if anything.
+            (None, None) => pair.key.public && id.len() == 20,
+        })
+    };
+    for other in occupied(turn, other_slots(turn, slot).into_iter().filter(may_have_it).collect())? {
+        let is_given = known.pair(other).is_some_and(|pair| pair.given_id().is_some());
+        if is_given || learn::point_if_told(turn, other)?.is_some_and(|point| point.key_id() == id) {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
+}
+
+/// The slots for keys but this one.
+fn other_slots(turn: &Turn<'_>, slot: Slot) -> Vec<Slot> {
+    turn.known().identity.keys.iter().map(|key| key.slot).filter(|other| *other != slot).collect()
+}
+
+/// Those of these slots that hold a key, or may hold one.
+fn occupied(turn: &mut Turn<'_>, slots: Vec<Slot>) -> Result<Vec<Slot>> {
+    learn::presence(turn, &slots)?;
+    let known = turn.known();
+    let may_hold_one = |slot: &Slot| matches!(known.known_presence(*slot), Some(Held::Key | Held::Unknown));
+    Ok(slots.into_iter().filter(may_hold_one).collect())
+}
+
+fn second_id(turn: &Turn<'_>, slot: Slot, id: &[u8]) -> Error {
+    let label = turn.known().pair(slot).map(|pair| pair.label().to_owned()).unwrap_or_default();
+    Error::AttributeValueInvalid(
+        format!(
+            "CKA_ID {}: the private key in slot {slot} (\"{label}\") has it already; ids of private keys are unique: choose another one",
+            base16ct::lower::encode_string(id)
+        )
+        .into(),
+    )
+}
+
+pub(super) fn second_label(slot: Slot, label: &str) -> Error {
+    Error::AttributeValueInvalid(
+        format!("the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique")
+            .into(),
+    )
+}
