@@ -12,6 +12,7 @@ use atecc608_token::attribute::{
 };
 use atecc608_wire::Slot;
 use cryptoki_sys::*;
+use p256::elliptic_curve::sec1::ToEncodedPoint;
 
 const DOCUMENT: &str = include_str!("../../docs/pkcs11.md");
 
@@ -120,9 +121,11 @@ fn object_name(table: &Table) -> &'static str {
         _ => vec![],
     };
     let (class, on_token) = (value(CKA_CLASS), value(CKA_TOKEN) == boolean(true));
+    if class == ulong(CKO_PUBLIC_KEY) {
+        return ["public key by itself", "public key in the chip"][usize::from(!value(CKA_ATECC608_SLOT).is_empty())];
+    }
     let names = [
         (CKO_PRIVATE_KEY, ["", "private key"]),
-        (CKO_PUBLIC_KEY, ["public key in the session", "public key in the chip"]),
         (CKO_SECRET_KEY, ["secret key in the session", "secret key in the chip"]),
         (CKO_CERTIFICATE, ["certificate"; 2]),
         (CKO_DATA, ["data"; 2]),
@@ -207,6 +210,7 @@ fn private_ec(born_here: bool) -> Table {
         (CKA_DERIVE_TEMPLATE, empty()),
         (CKA_DECAPSULATE_TEMPLATE, empty()),
         (CKA_EC_PARAMS, Value(P256.to_vec())),
+        (CKA_EC_POINT, Len(67)),
         (CKA_PUBLIC_KEY_INFO, Len(91)),
         (CKA_VALUE, Sensitive),
     ]
@@ -238,7 +242,7 @@ fn a_key_pair_that_was_born_in_the_chip() {
     let slot = in_slot(0);
     let private_table = [&storage(CKO_PRIVATE_KEY, true, true, "a")[..], &common, &private_ec(true), &slot];
     check(&module, session, private, table(&private_table));
-    let of_half: &[_] = &[(CKA_COPYABLE, no()), (CKA_DESTROYABLE, no())];
+    let of_half: &[_] = &[(CKA_COPYABLE, no()), (CKA_DESTROYABLE, yes())];
     let public_table = [&storage(CKO_PUBLIC_KEY, true, false, "a")[..], &common, &public_ec(), &slot, of_half];
     check(&module, session, public, table(&public_table));
 }
@@ -251,27 +255,34 @@ fn a_key_pair_that_was_imported() {
     let slot = in_slot(4);
     let private_table = [&storage(CKO_PRIVATE_KEY, true, true, "a")[..], &common, &private_ec(false), &slot];
     check(&module, session, private, table(&private_table));
-    let of_half: &[_] = &[(CKA_COPYABLE, no()), (CKA_DESTROYABLE, no())];
+    let of_half: &[_] = &[(CKA_COPYABLE, no()), (CKA_DESTROYABLE, yes())];
     let public_table = [&storage(CKO_PUBLIC_KEY, true, false, "a")[..], &common, &public_ec(), &slot, of_half];
     check(&module, session, module.public_of(session, private), table(&public_table));
 }
 
 #[test]
-fn a_public_key_in_the_session() {
+fn a_public_key_by_itself_in_the_session_and_on_the_token() {
     let (module, _bus, session) = with_io_key();
-    let (token_key, _) = generate(&module, session, "a", &[1]).unwrap();
     let template = [
         (CKA_CLASS, ulong(CKO_PUBLIC_KEY)),
         (CKA_KEY_TYPE, ulong(CKK_EC)),
         (CKA_EC_PARAMS, P256.to_vec()),
-        (CKA_EC_POINT, templates::wrapped(&point(&module, session, token_key))),
+        (
+            CKA_EC_POINT,
+            templates::wrapped(
+                p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key().to_encoded_point(false).as_bytes(),
+            ),
+        ),
         (CKA_LABEL, b"peer".to_vec()),
     ];
-    let public = module.create_object(session, &template).unwrap();
     let common = key(CKK_EC, &[], false, CK_UNAVAILABLE_INFORMATION);
     let of_half: &[_] = &[(CKA_COPYABLE, yes()), (CKA_DESTROYABLE, yes())];
-    let parts = [&storage(CKO_PUBLIC_KEY, false, false, "peer")[..], &common, &public_ec(), of_half];
-    check(&module, session, public, table(&parts));
+    for on_token in [false, true] {
+        let public =
+            module.create_object(session, &[&template[..], &[(CKA_TOKEN, boolean(on_token))]].concat()).unwrap();
+        let parts = [&storage(CKO_PUBLIC_KEY, on_token, false, "peer")[..], &common, &public_ec(), of_half];
+        check(&module, session, public, table(&parts));
+    }
 }
 
 /// Of a secret key, in the chip or in the session.

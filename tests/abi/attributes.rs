@@ -42,7 +42,7 @@ fn a_private_key_tells_the_truth_about_itself() {
         assert_eq!(module.attribute(session, key, attribute), Ok(value), "{attribute:#x}");
     }
     assert_eq!(module.attribute(session, key, CKA_VALUE), Err(CKR_ATTRIBUTE_SENSITIVE));
-    for attribute in [CKA_EC_POINT, CKA_MODULUS, CKA_MODULUS_BITS, CKA_TRUSTED, 0xCF53_4301] {
+    for attribute in [CKA_ENCRYPT, CKA_MODULUS, CKA_MODULUS_BITS, CKA_TRUSTED, 0xCF53_4301] {
         assert_eq!(module.attribute(session, key, attribute), Err(CKR_ATTRIBUTE_TYPE_INVALID), "{attribute:#x}");
     }
 }
@@ -152,7 +152,7 @@ fn an_unknown_attribute_among_known_ones_is_marked_and_the_others_are_filled() {
     let (result, answers) = module.attributes_at_once(
         session,
         key,
-        &[CKA_CLASS, CKA_EC_POINT, CKA_ID, CKA_MODULUS, CKA_LABEL, CKA_EC_PARAMS],
+        &[CKA_CLASS, CKA_ENCRYPT, CKA_ID, CKA_MODULUS, CKA_LABEL, CKA_EC_PARAMS],
     );
     assert_eq!(result, Err(CKR_ATTRIBUTE_TYPE_INVALID));
     let unavailable = (CK_UNAVAILABLE_INFORMATION, vec![]);

@@ -38,6 +38,7 @@ mod pin_interrupted;
 mod pin_keys;
 mod pin_memory;
 mod processes;
+mod public_keys;
 mod pulled;
 mod raw_fork;
 mod refused;

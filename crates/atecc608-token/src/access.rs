@@ -11,11 +11,11 @@ use super::error::{Error, Result};
 use super::feature::{self, Feature};
 use super::object::{KeyRef, ObjectKey};
 use super::snapshot::Known;
-use super::state::StoredSecret;
-use super::template::{self, Template};
+use super::state::{StoredClass, StoredSecret};
+use super::template::{bool_value, Template};
 use super::token::Token;
 use super::turn::Turn;
-use super::{import, keygen, learn, modify, secret, ObjectHandle, SessionRef};
+use super::{import, keygen, learn, modify, names, public_key, secret, ObjectHandle, SessionRef};
 
 /// The attribute's value in the ABI's encoding. The chip is asked only for what is not known of its keys, and for the counter.
 ///
@@ -129,7 +129,11 @@ pub(crate) fn set_attributes(
         ObjectKey::Stored(unique_id) => token.turn(deadline, |turn| {
             let known = turn.known();
             let mut changed = stored_object(&known, &unique_id).ok_or_else(invalid)?.into_owned();
+            let before = (changed.label.clone(), changed.id.clone());
             modify::set_stored_attributes(&mut changed, template)?;
+            if changed.class == StoredClass::PublicKey && (&changed.label, &changed.id) != (&before.0, &before.1) {
+                names::refuse_names_of_pairs(turn, &changed.label, &changed.id)?;
+            }
             turn.change_state(|state| {
                 if let Some(stored) = state.objects.iter_mut().find(|stored| stored.unique_id == unique_id) {
                     *stored = changed;
@@ -152,7 +156,7 @@ pub(crate) fn set_attributes(
     }
 }
 
-/// C_CreateObject: certificates and data, public keys in the session, secret keys, private keys for the chip.
+/// C_CreateObject: certificates, data, public keys, secret keys, private keys for the chip.
 ///
 /// # Errors
 /// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of a turn.
@@ -167,6 +171,13 @@ pub(crate) fn create_object(token: &Token, session: SessionRef, template: &Templ
                 None => token.turn(deadline, |turn| Ok(new.learn_names(turn))).unwrap_or_else(|_| new.unnamed()),
             };
             return token.add_session_object(new.for_session(session, &object));
+        }
+        NewObject::PublicKey(new) => {
+            let key = token.turn(deadline, |turn| public_key::keep(turn, new))?;
+            if let ObjectKey::PublicKey(pair) = key {
+                token.objects.show_public(pair);
+            }
+            key
         }
         NewObject::Stored(new) => ObjectKey::Stored(token.turn(deadline, |turn| store(turn, &new))?),
         NewObject::Private(request) => {
@@ -219,7 +230,7 @@ pub(crate) fn copy_object(
             let known = token.known(token.deadline())?;
             let stored = stored_object(&known, &unique_id).ok_or_else(invalid)?;
             let mut source = create::as_session_object(session, &stored, false);
-            source.attributes.set(CKA_TOKEN, Zeroizing::new(template::bool_value(true)));
+            source.attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(true)));
             modify::copy_of(&source, template)?
         }
         ObjectKey::Session(number) => token
@@ -229,10 +240,10 @@ pub(crate) fn copy_object(
     create_object(token, session, &copy)
 }
 
-/// C_DestroyObject: a private key is overwritten in the chip.
+/// C_DestroyObject: a private key is overwritten in the chip, its public key is hidden in this process.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] for a permanent key or a public one, [`Error::SessionReadOnly`], those of a turn.
+/// [`Error::ActionProhibited`] for a permanent key, [`Error::SessionReadOnly`], those of a turn.
 pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectHandle) -> Result<()> {
     if session.read_write && token.objects.take_gone_with_private(object) {
         return Ok(());
@@ -247,13 +258,14 @@ pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectH
             token.turn(deadline, |turn| keygen::destroy(turn, *key)).map_err(of_object(object))?;
         }
         ObjectKey::PublicKey(key) => {
-            return Err(Error::ActionProhibited(
-                format!(
-                    "the public key of slot {} can't be destroyed by itself: it goes with its private key",
-                    key.slot
-                )
-                .into(),
-            ))
+            // Clients that destroy both halves begin with either. The chip computes it from the private key as long as that is there.
+            let destroyable = attribute(token, object, CKA_DESTROYABLE, deadline)?;
+            if *destroyable != bool_value(true) {
+                return Err(Error::ActionProhibited(
+                    format!("the key pair in slot {} is permanent (CKA_DESTROYABLE is false)", key.slot).into(),
+                ));
+            }
+            token.objects.hide_public(*key);
         }
         ObjectKey::Stored(unique_id) => token.turn(deadline, |turn| {
             let known = turn.known();
@@ -283,7 +295,7 @@ pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectH
     Ok(())
 }
 
-/// C_GetObjectSize: bytes of CKA_VALUE, of the part of the chip that holds the key, or of a session object's attributes.
+/// C_GetObjectSize: bytes of what the state folder keeps, of the part of the chip that holds the key, or of a session object's attributes.
 ///
 /// # Errors
 /// [`Error::ObjectHandleInvalid`].
@@ -302,11 +314,11 @@ pub(crate) fn object_size(token: &Token, object: ObjectHandle) -> Result<CK_ULON
             let found = found.ok_or(Error::ObjectHandleInvalid(object))?;
             Ok(found.attributes.iter().map(|(_, value)| value.len()).sum::<usize>() as CK_ULONG)
         }),
-        ObjectKey::Stored(_) => match attribute(token, object, CKA_VALUE, deadline) {
-            Ok(value) => Ok(value.len() as CK_ULONG),
-            Err(Error::ObjectHandleInvalid(handle)) => Err(Error::ObjectHandleInvalid(handle)),
-            Err(_) => Ok(CK_UNAVAILABLE_INFORMATION),
-        },
+        ObjectKey::Stored(unique_id) => {
+            let known = token.known(deadline)?;
+            let stored = stored_object(&known, &unique_id).ok_or(Error::ObjectHandleInvalid(object))?;
+            Ok(stored.value.len() as CK_ULONG)
+        }
     }
 }
 

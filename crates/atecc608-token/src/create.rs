@@ -5,18 +5,18 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::certificate;
-use super::class::{self, Certificate, Data, NewPublicKey, PublicKey, Ways};
+use super::class::{self, Certificate, Data, Ways};
 use super::error::{Error, Result};
 use super::import::ImportRequest;
 use super::object::SessionObject;
-use super::point::{Point, P256_PARAMS};
+use super::point::Point;
 use super::secret::session::SecretRequest;
 use super::secret::stored::NewSecret;
 use super::snapshot::Known;
 use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, Template};
 use super::turn::Turn;
-use super::{learn, secret, SessionRef};
+use super::{learn, public_key, secret, SessionRef};
 use atecc608::presence::Held;
 use atecc608_wire::Slot;
 
@@ -31,6 +31,8 @@ const MAX_ID: usize = 255;
 pub(super) enum NewObject {
     /// A certificate or data object.
     Stored(NewStored),
+    /// A public key by itself, for the token.
+    PublicKey(public_key::NewTokenKey),
     /// A session object.
     Session(SessionObject),
     /// A secret key for the chip.
@@ -72,10 +74,8 @@ pub(super) fn from_template(session: SessionRef, template: &Template) -> Result<
     }
     match class {
         CKO_CERTIFICATE | CKO_DATA => stored_object(class, on_token, template).map(NewObject::Stored),
-        CKO_PUBLIC_KEY if !on_token => Ok(NewObject::Session(public_key(session, template)?)),
-        CKO_PUBLIC_KEY => Err(Error::ActionProhibited(
-            "a public key on its own is kept as a session object only (CKA_TOKEN false)".into(),
-        )),
+        CKO_PUBLIC_KEY if !on_token => public_key::for_session(session, template).map(NewObject::Session),
+        CKO_PUBLIC_KEY => public_key::for_token(template).map(NewObject::PublicKey),
         CKO_PRIVATE_KEY => ImportRequest::new(session, template).map(NewObject::Private),
         CKO_SECRET_KEY => {
             let request = SecretRequest::new(session, template)?;
@@ -193,7 +193,7 @@ fn has_unknown_points(known: &Known) -> bool {
 }
 
 /// Asks for all public keys that are not known.
-fn learn_points(turn: &mut Turn<'_>) -> Result<()> {
+pub(super) fn learn_points(turn: &mut Turn<'_>) -> Result<()> {
     let known = turn.known();
     let slots = known.identity.keys.iter().filter(|key| key.public).map(|key| key.slot);
     let unknown: Vec<Slot> = slots.filter(|slot| known.known_point(*slot).is_none()).collect();
@@ -219,42 +219,13 @@ pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, priv
     let mut attributes = match object.class {
         StoredClass::Certificate => class::values::<Certificate>(object),
         StoredClass::Data => class::values::<Data>(object),
+        // One that is none is not shown.
+        StoredClass::PublicKey => public_key::attributes(object).unwrap_or_default(),
     };
     // It gets another CKA_UNIQUE_ID as one of the session.
     attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(false)));
     attributes.set(CKA_PRIVATE, Zeroizing::new(bool_value(private)));
     SessionObject { session: session.id, attributes }
-}
-
-/// A public key to verify with: pkcs11-provider makes one for each peer.
-fn public_key(session: SessionRef, template: &Template) -> Result<SessionObject> {
-    class::check_template::<PublicKey>(Ways::CREATE, template)?;
-    let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
-    match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
-        CKK_EC => {}
-        other => {
-            return Err(Error::AttributeValueInvalid(
-                format!("CKA_KEY_TYPE: {other:#x}, where only CKK_EC is supported").into(),
-            ))
-        }
-    }
-    if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
-        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".into()));
-    }
-    let point = Point::from_caller(template.bytes(CKA_EC_POINT).ok_or_else(|| missing("CKA_EC_POINT"))?)
-        .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".into()))?;
-    // Checked as what is kept is, though nothing is kept of it.
-    class::kept::<PublicKey>(&[template])?;
-    checked_text(template, CKA_LABEL)?;
-    if template.boolean(CKA_TRUSTED)? == Some(true) {
-        return Err(Error::AttributeReadOnly(CKA_TRUSTED));
-    }
-    let given_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
-    if given_info.is_some_and(|info| info != point.public_key_info()) {
-        return Err(Error::TemplateInconsistent("CKA_PUBLIC_KEY_INFO is not the public key of CKA_EC_POINT".into()));
-    }
-    let attributes = class::session_object::<PublicKey>(&NewPublicKey { template, point })?;
-    Ok(SessionObject { session: session.id, attributes })
 }
 
 pub(super) fn check_value(value: &[u8]) -> Result<()> {

@@ -44,6 +44,7 @@ pub(crate) fn find(token: &Token, template: &Template, deadline: Deadline) -> Re
         found.extend(token.objects.find(has));
         found
     };
+    found.retain(|key| !token.objects.is_hidden(key));
     if token.known(deadline)?.hides_private() {
         found.retain(|key| !token.objects.is_private(key));
     }

@@ -17,7 +17,7 @@
 //! 1. `token`, the list of all operations and which half each needs.
 //! 2. `snapshot`, `identity` (which chip it is), `state` and `store` (the state folder), `state_dir`, `state_access`.
 //! 3. `turn`, `learn` (asking about keys), `latch`, `intents` (what was begun and not committed), `io_protection`, `trusted` (public keys that root vouches for).
-//! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `modify`;
+//! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `public_key`, `modify`;
 //!    `certificates`.
 //! 5. Keys: `keygen`, `import`, `names`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
 //! 6. For the tool: `inventory`, `between_locks`, `attest`. Below all: `bus`, `config`, `memory` (where secrets are kept), `process`.
@@ -74,6 +74,7 @@ mod mechanism;
 mod modify;
 mod names;
 mod object;
+mod public_key;
 mod secret;
 mod sign;
 mod snapshot;

@@ -65,6 +65,7 @@ pub(super) fn set_stored_attributes(object: &mut StoredObject, template: &Templa
     match object.class {
         StoredClass::Certificate => class::change::<Certificate>(&mut object.kept, template)?,
         StoredClass::Data => class::change::<Data>(&mut object.kept, template)?,
+        StoredClass::PublicKey => class::change::<PublicKey>(&mut object.kept, template)?,
     }
     for (attribute, value) in template.iter() {
         match attribute {

@@ -1,9 +1,11 @@
 //! Names of private keys in the chip. Labels and ids are unique among them: AWS clients refuse a token with two equal labels, and
 //! OpenSSL's provider pairs a private key with the first public key of the same id.
 
+use super::class::KeyPair;
 use super::error::{Error, Result};
 use super::learn;
 use super::point::Point;
+use super::snapshot::Known;
 use super::turn::Turn;
 use atecc608::presence::Held;
 use atecc608_wire::Slot;
@@ -29,7 +31,7 @@ pub(super) fn settled_label(turn: &mut Turn<'_>, slot: Slot, label: Option<Strin
 pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) -> Result<()> {
     let known = turn.known();
     let same = |other: &Slot| known.pair(*other).is_some_and(|pair| pair.label() == label);
-    match occupied(turn, other_slots(turn, slot).into_iter().filter(same).collect())?.first() {
+    match occupied(turn, other_slots(turn, Some(slot)).into_iter().filter(same).collect())?.first() {
         Some(other) => Err(second_label(*other, label)),
         None => Ok(()),
     }
@@ -44,10 +46,45 @@ pub(super) fn refuse_second_id(turn: &mut Turn<'_>, slot: Slot, id: Option<&[u8]
     let known = turn.known();
     let configured = known.key_slot(slot).and_then(|key| key.configured_id.as_deref());
     let Some(id) = id.or(configured).filter(|id| !id.is_empty()) else { return Ok(()) };
-    match holder_of_id(turn, slot, id)? {
+    match holder_of_id(turn, Some(slot), id)? {
         Some(other) => Err(second_id(turn, other, id)),
         None => Ok(()),
     }
+}
+
+/// Refuses names for somebody else's public key that a key pair in the chip has.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`], those of the chip.
+pub(super) fn refuse_names_of_pairs(turn: &mut Turn<'_>, label: &str, id: &[u8]) -> Result<()> {
+    let known = turn.known();
+    let is_called = |slot: &Slot| known.pair(*slot).is_some_and(|pair| is_label_of(&pair, label));
+    if let Some(slot) = occupied(turn, other_slots(turn, None).into_iter().filter(is_called).collect())?.first() {
+        return Err(second_label(*slot, label));
+    }
+    match holder_of_id(turn, None, id)? {
+        Some(slot) if !id.is_empty() => Err(second_id(turn, slot, id)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a key pair that the chip holds, or may hold, has one of these names. `point` is the public key that is called so: its own
+/// default id is no pair's.
+pub(super) fn are_of_a_pair(known: &Known, label: &str, id: &[u8], point: Point) -> bool {
+    let may_hold_one = |slot: &Slot| known.known_presence(*slot) != Some(Held::Nothing);
+    let slots = known.identity.keys.iter().map(|key| key.slot).filter(may_hold_one);
+    slots.filter_map(|slot| known.pair(slot)).any(|pair| {
+        let has_id = match (pair.given_id(), pair.point) {
+            (Some(given), _) => given == id,
+            (None, Some(own)) => own.key_id() == id,
+            (None, None) => id.len() == 20 && id != point.key_id(),
+        };
+        !id.is_empty() && has_id || is_label_of(&pair, label)
+    })
+}
+
+fn is_label_of(pair: &KeyPair<'_>, label: &str) -> bool {
+    !label.is_empty() && (pair.label() == label || pair.public_label() == label)
 }
 
 /// Logs that a key without an id of its own gets the same default id as another one: it was put into the chip twice.
@@ -58,7 +95,7 @@ pub(super) fn warn_of_second_default_id(turn: &mut Turn<'_>, slot: Slot, point: 
     if turn.known().pair(slot).is_some_and(|pair| pair.given_id().is_some()) {
         return Ok(());
     }
-    if let Some(other) = holder_of_id(turn, slot, &point.key_id())? {
+    if let Some(other) = holder_of_id(turn, Some(slot), &point.key_id())? {
         log::warn!(
             "the keys in slots {other} and {slot} are the same key, so both have the id {}: give one of them another CKA_ID, or destroy it",
             base16ct::lower::encode_string(&point.key_id())
@@ -67,8 +104,8 @@ pub(super) fn warn_of_second_default_id(turn: &mut Turn<'_>, slot: Slot, point: 
     Ok(())
 }
 
-/// Another slot whose private key has this id. A public key is asked for only if its default id may be the one.
-fn holder_of_id(turn: &mut Turn<'_>, slot: Slot, id: &[u8]) -> Result<Option<Slot>> {
+/// The slot, but this one, whose private key has this id. A public key is asked for only if its default id may be the one.
+fn holder_of_id(turn: &mut Turn<'_>, slot: Option<Slot>, id: &[u8]) -> Result<Option<Slot>> {
     let known = turn.known();
     let may_have_it = |other: &Slot| {
         known.pair(*other).is_some_and(|pair| match (pair.given_id(), pair.point) {
@@ -88,8 +125,8 @@ fn holder_of_id(turn: &mut Turn<'_>, slot: Slot, id: &[u8]) -> Result<Option<Slo
 }
 
 /// The slots for keys but this one.
-fn other_slots(turn: &Turn<'_>, slot: Slot) -> Vec<Slot> {
-    turn.known().identity.keys.iter().map(|key| key.slot).filter(|other| *other != slot).collect()
+fn other_slots(turn: &Turn<'_>, slot: Option<Slot>) -> Vec<Slot> {
+    turn.known().identity.keys.iter().map(|key| key.slot).filter(|other| Some(*other) != slot).collect()
 }
 
 /// Those of these slots that hold a key, or may hold one.

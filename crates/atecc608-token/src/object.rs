@@ -175,9 +175,26 @@ impl SessionObjects {
 pub(crate) struct Objects {
     handles: Mutex<HandleTable>,
     session_objects: Mutex<SessionObjects>,
+    /// Public keys of pairs that a client destroyed: hidden in this process, while their private keys are there.
+    hidden: Mutex<Vec<KeyRef>>,
 }
 
 impl Objects {
+    /// Hides the public key of a pair. Its handle ends.
+    pub(crate) fn hide_public(&self, key: KeyRef) {
+        self.hidden.lock().push(key);
+    }
+
+    /// Shows the public key of a pair again.
+    pub(crate) fn show_public(&self, key: KeyRef) {
+        self.hidden.lock().retain(|hidden| *hidden != key);
+    }
+
+    /// Whether it is a public key that is hidden.
+    pub(crate) fn is_hidden(&self, key: &ObjectKey) -> bool {
+        matches!(key, ObjectKey::PublicKey(key) if self.hidden.lock().contains(key))
+    }
+
     /// The object's handle: the one it has, or a new one.
     pub(crate) fn handle(&self, key: ObjectKey) -> ObjectHandle {
         self.handles.lock().handle(key)

@@ -251,7 +251,7 @@ fn proven_point(token: &Token, key: KeyRef, deadline: Deadline) -> Result<Point>
 fn verification_key(token: &Arc<Token>, key: ObjectHandle, mechanism: CK_MECHANISM_TYPE) -> Result<VerificationKey> {
     let in_chip = match token.key_object(key)? {
         ObjectKey::PublicKey(in_chip) => Some(in_chip),
-        ObjectKey::Session(_) => None,
+        ObjectKey::Session(_) | ObjectKey::Stored(_) => None,
         _ => return Err(Error::KeyTypeInconsistent("the handle names no public key".into())),
     };
     let deadline = token.deadline();

@@ -150,7 +150,7 @@ pub enum PendingSecret {
     },
 }
 
-/// A certificate or data object.
+/// A certificate, data object or public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredObject {
     /// CKA_UNIQUE_ID: unique within the chip's state.
@@ -159,13 +159,13 @@ pub struct StoredObject {
     pub class: StoredClass,
     /// CKA_LABEL.
     pub label: String,
-    /// CKA_ID of a certificate, CKA_OBJECT_ID of a data object.
+    /// CKA_ID of a certificate or public key, CKA_OBJECT_ID of a data object.
     pub id: Vec<u8>,
     /// CKA_APPLICATION of a data object.
     pub application: String,
     /// Other attributes that it was given.
     pub kept: Kept,
-    /// CKA_VALUE.
+    /// CKA_VALUE; of a public key CKA_PUBLIC_KEY_INFO.
     pub value: Vec<u8>,
 }
 
@@ -176,6 +176,8 @@ pub enum StoredClass {
     Certificate,
     /// A data object.
     Data,
+    /// A public key by itself. Its value is a SubjectPublicKeyInfo in DER.
+    PublicKey,
 }
 
 impl Intent {

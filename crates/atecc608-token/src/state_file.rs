@@ -212,7 +212,8 @@ fn object(mut table: Table<'_>) -> Result<StoredObject, Problem> {
         class: table.required::<String>("class")?.check(|class| match class.as_str() {
             "certificate" => Ok(StoredClass::Certificate),
             "data" => Ok(StoredClass::Data),
-            other => Err(format!("class: \"{other}\" is neither certificate nor data")),
+            "public_key" => Ok(StoredClass::PublicKey),
+            other => Err(format!("class: \"{other}\" is none of certificate, data, public_key")),
         })?,
         label: optional(&mut table, "label")?.unwrap_or_default(),
         id: bytes(&mut table, "id")?.unwrap_or_default(),
@@ -320,6 +321,7 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
             Some(match object.class {
                 StoredClass::Certificate => "certificate",
                 StoredClass::Data => "data",
+                StoredClass::PublicKey => "public_key",
             }),
         )?;
         out.text("label", Some(&object.label))?;

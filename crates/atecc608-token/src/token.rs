@@ -133,7 +133,9 @@ impl Token {
             return Err(Error::ObjectHandleInvalid(handle));
         }
         let is_there = match &key {
-            ObjectKey::PrivateKey(key) | ObjectKey::PublicKey(key) => known()?.is_there(*key),
+            ObjectKey::PrivateKey(pair) | ObjectKey::PublicKey(pair) => {
+                !self.objects.is_hidden(&key) && known()?.is_there(*pair)
+            }
             ObjectKey::Stored(unique_id) => certificates::stored_object(&*known()?, unique_id).is_some(),
             ObjectKey::Secret(unique_id) => known()?.state().secret(unique_id).is_some(),
             ObjectKey::Feature(_) => true,
@@ -367,7 +369,7 @@ impl Token {
         access::set_attributes(self, session, object, template)
     }
 
-    /// C_CreateObject: certificates and data, public keys in the session, secret keys, private keys for the chip.
+    /// C_CreateObject: certificates, data, public keys, secret keys, private keys for the chip.
     ///
     /// # Errors
     /// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of a turn.
@@ -385,10 +387,10 @@ impl Token {
         access::copy_object(self, session, object, template)
     }
 
-    /// C_DestroyObject: a private key is overwritten in the chip.
+    /// C_DestroyObject: a private key is overwritten in the chip, its public key is hidden in this process.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`] for a permanent key or a public one, [`Error::SessionReadOnly`], those of a turn.
+    /// [`Error::ActionProhibited`] for a permanent key, [`Error::SessionReadOnly`], those of a turn.
     pub fn destroy_object(&self, session: SessionRef, object: ObjectHandle) -> Result<()> {
         access::destroy_object(self, session, object)
     }

@@ -6,7 +6,7 @@ use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 
 use super::chip;
-use super::module::{boolean, ulong, Attributes, Module};
+use super::module::{attributes, boolean, c, ulong, Attributes, Module};
 use super::templates::{self, Pair, Template};
 
 /// include/atecc608_pkcs11.h.
@@ -26,6 +26,14 @@ pub fn provisioned() -> (Module, Session) {
 pub fn generate(module: &Module, session: Session, label: &str, id: &[u8]) -> Result<(Handle, Handle), CK_RV> {
     let Pair { public, private, .. } = &templates::of_all_clients(label, id)[2];
     module.generate_key_pair(session, public, private)
+}
+
+/// C_CopyObject.
+pub fn copy_object(module: &Module, session: Session, object: Handle, changes: Attributes) -> Result<Handle, CK_RV> {
+    let mut array = attributes(changes);
+    let mut copy = 0;
+    c!(module, C_CopyObject(session, object, array.as_mut_ptr(), array.len() as CK_ULONG, &mut copy))?;
+    Ok(copy)
 }
 
 pub fn with(template: &Template, more: Attributes) -> Template {

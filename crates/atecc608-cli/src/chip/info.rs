@@ -303,6 +303,7 @@ fn objects(store: &Store) -> Vec<ObjectInfo> {
             class: match object.class {
                 StoredClass::Certificate => "certificate",
                 StoredClass::Data => "data",
+                StoredClass::PublicKey => "public key",
             },
             label: object.label.clone(),
             id: hex(&object.id),

@@ -17,6 +17,7 @@ use super::identity::Identity;
 use super::kept::Kept;
 use super::learn::told_point;
 use super::point::Point;
+use super::public_key;
 use super::snapshot::Known;
 use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, ulong_value, Template};
@@ -91,15 +92,18 @@ pub(super) fn learn(turn: &mut Turn<'_>) -> Result<()> {
     turn.learn(|known| known.certificates = Certificates { up_to_date: true, found: found.into() })
 }
 
-/// The certificates and data objects of the state folder, then the chip's own certificates.
+/// The certificates, data objects and public keys of the state folder, then the chip's own certificates.
 pub(super) fn stored_objects(known: &Known) -> impl Iterator<Item = Cow<'_, StoredObject>> {
-    let in_state = known.state().objects.iter().map(Cow::Borrowed);
-    in_state.chain(known.certificates.found.iter().map(|certificate| Cow::Owned(shown(known, certificate))))
+    let in_state = known.state().objects.iter().filter(|object| public_key::is_shown(known, object));
+    in_state
+        .map(Cow::Borrowed)
+        .chain(known.certificates.found.iter().map(|certificate| Cow::Owned(shown(known, certificate))))
 }
 
 /// The one of this CKA_UNIQUE_ID.
 pub(super) fn stored_object<'k>(known: &'k Known, unique_id: &str) -> Option<Cow<'k, StoredObject>> {
-    let in_state = known.state().objects.iter().find(|object| object.unique_id == unique_id);
+    let mut shown_of_state = known.state().objects.iter().filter(|object| public_key::is_shown(known, object));
+    let in_state = shown_of_state.find(|object| object.unique_id == unique_id);
     in_state.map(Cow::Borrowed).or_else(|| {
         let found = known.certificates.found.iter().find(|found| found.object.unique_id == unique_id)?;
         Some(Cow::Owned(shown(known, found)))

@@ -83,6 +83,10 @@ impl KeyPair<'_> {
         !self.state.is_some_and(|state| state.kept.denies(permission))
     }
 
+    fn is_destroyable(&self) -> bool {
+        self.key.generate && self.permits(CKA_DESTROYABLE)
+    }
+
     /// A value that the client gave, or none.
     fn kept(&self, attribute: CK_ATTRIBUTE_TYPE) -> Answer {
         let kept = self.state.and_then(|state| state.kept.get(attribute));
@@ -135,7 +139,7 @@ impl Class for PrivateKey {
         Row::<Self>::read(CKA_TOKEN, |_| yes_or_no(true)).given(Ways::ALL),
         Row::<Self>::read(CKA_PRIVATE, |_| yes_or_no(true)).given(Ways::ALL),
         Row::<Self>::read(CKA_MODIFIABLE, |pair| yes_or_no(pair.permits(CKA_MODIFIABLE))).given(Ways::ALL).kept(),
-        Row::<Self>::read(CKA_DESTROYABLE, |pair| yes_or_no(pair.key.generate && pair.permits(CKA_DESTROYABLE)))
+        Row::<Self>::read(CKA_DESTROYABLE, |pair| yes_or_no(pair.is_destroyable()))
             .given(Ways::ALL)
             .kept()
             .changes(Change::Freely),
@@ -175,7 +179,9 @@ impl Class for PrivateKey {
         })
         .given(Ways::CREATE),
         Row::<Self>::read(CKA_VALUE, |_| Answer::Error(Error::AttributeSensitive(CKA_VALUE))).given(Ways::CREATE),
-        Row::<Self>::unread(CKA_EC_POINT).given(Ways::CREATE),
+        // The standard has it for public keys only; libp11, pkcs11-provider and programs for the vendor's module ask the private key first.
+        Row::<Self>::read(CKA_EC_POINT, |pair| pair.of_point(CKA_EC_POINT, |point| point.ec_point()))
+            .given(Ways::CREATE),
         Row::<Self>::read(CKA_ATECC608_SLOT, |pair| number(pair.key.slot.number().into())).given(Ways::ALL),
         Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |pair| number(pair.zone.slot_config(pair.key.slot).0.into())),
         Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |pair| number(pair.zone.key_config(pair.key.slot).0.into())),
@@ -228,8 +234,8 @@ impl Class for PublicKey {
             .given(Ways::ALL)
             .kept()
             .in_session(Session::Flag(true)),
-        // Only the private half can be destroyed by itself.
-        Row::<Self>::read(CKA_DESTROYABLE, |_| yes_or_no(false))
+        // As the private half: its destruction hides it, the private half's ends it.
+        Row::<Self>::read(CKA_DESTROYABLE, |pair| yes_or_no(pair.is_destroyable()))
             .given(Ways::ALL)
             .kept()
             .changes(Change::InSession)

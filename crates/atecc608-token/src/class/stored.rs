@@ -150,6 +150,10 @@ impl StoredObject {
         match self.class {
             crate::state::StoredClass::Certificate => super::value::<Certificate>(self, attribute),
             crate::state::StoredClass::Data => super::value::<Data>(self, attribute),
+            crate::state::StoredClass::PublicKey => crate::public_key::attributes(self)?
+                .bytes(attribute)
+                .map(<[u8]>::to_vec)
+                .ok_or(crate::error::Error::AttributeTypeInvalid(attribute)),
         }
     }
 }

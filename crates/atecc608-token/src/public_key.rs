@@ -1,0 +1,159 @@
+//! Public keys by themselves: a session's, to verify a peer with, and somebody else's on the token, such as an authority's. The state
+//! folder keeps the latter, so any member of its group may have written it.
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::class::{self, Half, NewPublicKey, PublicKey, Ways};
+use super::create::{checked_id, checked_text, learn_points, unique_id};
+use super::error::{Error, Result};
+use super::mechanism::ECDSA;
+use super::object::{ObjectKey, SessionObject};
+use super::point::{Point, P256_PARAMS};
+use super::snapshot::Known;
+use super::state::{StoredClass, StoredObject};
+use super::template::{bool_value, Template};
+use super::turn::Turn;
+use super::{modify, names, SessionRef};
+
+/// A public key for the token.
+pub(super) struct NewTokenKey {
+    object: StoredObject,
+    point: Point,
+}
+
+/// Reads the template of a public key; returns its point.
+///
+/// # Errors
+/// What the template lacks or contradicts.
+fn checked_point(template: &Template) -> Result<Point> {
+    class::check_template::<PublicKey>(Ways::CREATE, template)?;
+    let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
+    match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
+        CKK_EC => {}
+        other => {
+            return Err(Error::AttributeValueInvalid(
+                format!("CKA_KEY_TYPE: {other:#x}, where only CKK_EC is supported").into(),
+            ))
+        }
+    }
+    if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
+        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".into()));
+    }
+    let point = Point::from_caller(template.bytes(CKA_EC_POINT).ok_or_else(|| missing("CKA_EC_POINT"))?)
+        .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".into()))?;
+    checked_text(template, CKA_LABEL)?;
+    if template.boolean(CKA_TRUSTED)? == Some(true) {
+        return Err(Error::AttributeReadOnly(CKA_TRUSTED));
+    }
+    let given_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
+    if given_info.is_some_and(|info| info != point.public_key_info()) {
+        return Err(Error::TemplateInconsistent("CKA_PUBLIC_KEY_INFO is not the public key of CKA_EC_POINT".into()));
+    }
+    Ok(point)
+}
+
+/// A public key to verify with: pkcs11-provider makes one for each peer.
+///
+/// # Errors
+/// What the template lacks or contradicts.
+pub(super) fn for_session(session: SessionRef, template: &Template) -> Result<SessionObject> {
+    let point = checked_point(template)?;
+    // Checked as what is kept is, though nothing is kept of it.
+    class::kept::<PublicKey>(&[template])?;
+    let attributes = class::session_object::<PublicKey>(&NewPublicKey { template, point })?;
+    Ok(SessionObject { session: session.id, attributes })
+}
+
+/// A public key for the token.
+///
+/// # Errors
+/// What the template lacks or contradicts.
+pub(super) fn for_token(template: &Template) -> Result<NewTokenKey> {
+    let point = checked_point(template)?;
+    if template.boolean(CKA_PRIVATE)? == Some(true) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_PRIVATE=true: public keys lie in clear in the state folder and are public objects".into(),
+        ));
+    }
+    if template.mechanisms(CKA_ALLOWED_MECHANISMS)?.is_some_and(|given| given != ECDSA) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_ALLOWED_MECHANISMS: the state folder does not keep it; leave it out".into(),
+        ));
+    }
+    let mut kept = class::kept::<PublicKey>(&[template])?;
+    for flag in [CKA_VERIFY, CKA_COPYABLE] {
+        if template.boolean(flag)? == Some(false) {
+            kept.set(flag, &bool_value(false))?;
+        }
+    }
+    let object = StoredObject {
+        unique_id: unique_id()?,
+        class: StoredClass::PublicKey,
+        label: checked_text(template, CKA_LABEL)?.unwrap_or_default(),
+        id: template.bytes(CKA_ID).map(checked_id).transpose()?.unwrap_or_default(),
+        application: String::new(),
+        kept,
+        value: point.public_key_info(),
+    };
+    Ok(NewTokenKey { object, point })
+}
+
+/// Keeps a public key in the state folder. That of a key pair in the chip is there already: clients that import a pair bring its halves
+/// one after the other.
+///
+/// # Errors
+/// [`Error::TemplateInconsistent`] for a pair's public key with another id, [`Error::AttributeValueInvalid`] for another key with a
+/// pair's id or label; those of state folder and chip.
+pub(super) fn keep(turn: &mut Turn<'_>, new: NewTokenKey) -> Result<ObjectKey> {
+    let NewTokenKey { object, point } = new;
+    if let Err(error) = learn_points(turn) {
+        log::debug!("whether a public key is that of a key pair is not known: {error}");
+    }
+    let known = turn.known();
+    let own = known.identity.keys.iter().map(|key| key.slot).find(|slot| known.known_point(*slot) == Some(point));
+    if let Some((slot, pair)) = own.and_then(|slot| Some((slot, known.pair(slot)?))) {
+        let id = pair.given_id().map_or_else(|| point.key_id().to_vec(), <[u8]>::to_vec);
+        if !object.id.is_empty() && object.id != id {
+            return Err(Error::TemplateInconsistent(
+                format!("CKA_ID: this is the public key of slot {slot}, which has another id; both halves have one")
+                    .into(),
+            ));
+        }
+        let key = crate::object::KeyRef { slot, epoch: known.epoch(slot) };
+        if !object.label.is_empty() && object.label != pair.public_label() {
+            let label = Template::new(vec![(CKA_LABEL, Zeroizing::new(object.label.into_bytes()))]);
+            modify::set_key_attributes(turn, key, Half::Public, &label)?;
+        }
+        return Ok(ObjectKey::PublicKey(key));
+    }
+    names::refuse_names_of_pairs(turn, &object.label, &object.id)?;
+    let unique_id = object.unique_id.clone();
+    turn.change_state(|state| state.objects.push(object))?;
+    Ok(ObjectKey::Stored(unique_id))
+}
+
+/// Whether an object of the state folder is shown: a public key only if it is one, and has no name of a key pair in the chip. Whoever may
+/// write the folder could otherwise have it taken for the chip's.
+pub(super) fn is_shown(known: &Known, object: &StoredObject) -> bool {
+    object.class != StoredClass::PublicKey
+        || Point::from_public_key_info(&object.value)
+            .is_some_and(|point| !names::are_of_a_pair(known, &object.label, &object.id, point))
+}
+
+/// The attributes of a public key that the state folder keeps.
+///
+/// # Errors
+/// [`Error::State`] if it is none.
+pub(super) fn attributes(object: &StoredObject) -> Result<Template> {
+    let point = Point::from_public_key_info(&object.value)
+        .ok_or_else(|| Error::State("a public key of the state folder is none of P-256".into()))?;
+    let kept = object.kept.0.iter().map(|(attribute, value)| (*attribute, Zeroizing::new(value.clone())));
+    let mut template = Template::new(kept.collect());
+    template.set(CKA_LABEL, Zeroizing::new(object.label.clone().into_bytes()));
+    template.set(CKA_ID, Zeroizing::new(object.id.clone()));
+    let mut attributes = class::session_object::<PublicKey>(&NewPublicKey { template: &template, point })?;
+    attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(true)));
+    attributes.set(CKA_UNIQUE_ID, Zeroizing::new(object.unique_id.clone().into_bytes()));
+    Ok(attributes)
+}
