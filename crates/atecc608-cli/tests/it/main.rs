@@ -12,6 +12,7 @@ mod certificates_bad;
 mod chip;
 mod cloud;
 mod config;
+mod config_forms;
 mod doctor;
 mod hostile_text;
 mod import_config;

@@ -2,6 +2,7 @@
 
 use super::findings::finding;
 use crate::output::check::{Check, Verdict};
+use atecc608::i2c::probe::USUAL_ADDRESSES;
 use atecc608_contents::words;
 use atecc608_token::pin::is_barred;
 use atecc608_token::profile;
@@ -9,21 +10,34 @@ use atecc608_wire::config_zone::{offset, KeyType, WritePolicy};
 use atecc608_wire::timing::ClockDivider;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// What there is to know before a configuration is locked for good, the worst first.
+/// What there is to know before an ATECC608 is locked with a configuration for good, the worst first.
 pub fn findings(zone: &ConfigZone) -> Vec<Check> {
     let mut check = Checker { zone, findings: Vec::new() };
-    check.chip();
     check.left_by_a_508();
-    for slot in Slot::all() {
-        if zone.key_config(slot).private() {
-            check.private(slot);
-        } else {
-            check.other(slot);
+    check.all()
+}
+
+/// The same for an ATECC508A: there the bytes of a 508 are right.
+pub fn findings_on_a_508(zone: &ConfigZone) -> Vec<Check> {
+    Checker { zone, findings: Vec::new() }.all()
+}
+
+impl Checker<'_> {
+    fn all(mut self) -> Vec<Check> {
+        self.chip();
+        self.address();
+        let zone = self.zone;
+        for slot in Slot::all() {
+            if zone.key_config(slot).private() {
+                self.private(slot);
+            } else {
+                self.other(slot);
+            }
+            self.authorisation(slot);
         }
-        check.authorisation(slot);
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.result));
+        self.findings
     }
-    check.findings.sort_by_key(|finding| std::cmp::Reverse(finding.result));
-    check.findings
 }
 
 /// One line per slot: what it may do.
@@ -72,20 +86,7 @@ impl Checker<'_> {
     }
 
     fn chip(&mut self) {
-        let (zone, bytes) = (self.zone, *self.zone.as_bytes());
-        let address = zone.i2c_address();
-        if !(0x08..=0x77).contains(&address) {
-            let text = format!("I2C address {address:#04x} is reserved: the chip could not be reached any more");
-            self.say(Verdict::Failed, None, text);
-        }
-        if zone.chip_mode() & 1 == 1 && bytes[offset::USER_EXTRA_ADD] == 0 {
-            self.say(
-                Verdict::Warning,
-                None,
-                "user_extra_add is to be the I2C address (ChipMode bit 0) and is not set yet: UpdateExtra could move the \
-                 chip to any address, once",
-            );
-        }
+        let zone = self.zone;
         match zone.chip_mode() >> 3 {
             0 | 0x05 => {}
             0x0D => self.say(
@@ -140,11 +141,47 @@ impl Checker<'_> {
         }
     }
 
+    fn address(&mut self) {
+        let (zone, bytes) = (self.zone, *self.zone.as_bytes());
+        let address = zone.i2c_address();
+        if !(0x08..=0x77).contains(&address) {
+            let text = format!("I2C address {address:#04x} is reserved: the chip could not be reached any more");
+            self.say(Verdict::Failed, None, text);
+        }
+        if zone.chip_mode() & 1 == 1 && bytes[offset::USER_EXTRA_ADD] == 0 {
+            self.say(
+                Verdict::Warning,
+                None,
+                "user_extra_add is to be the I2C address (ChipMode bit 0) and is not set yet: UpdateExtra could move the \
+                 chip to any address, once",
+            );
+        }
+        if zone.chip_mode() & 1 == 0 && bytes[offset::USER_EXTRA_ADD] != 0 {
+            let text = format!(
+                "user_extra_add is {:#04x}, and ChipMode bit 0 is clear: the chip does not use it as its address",
+                bytes[offset::USER_EXTRA_ADD]
+            );
+            self.say(Verdict::Warning, None, text);
+        }
+        let byte = bytes[offset::I2C_ADDRESS];
+        if USUAL_ADDRESSES.contains(&byte) && !USUAL_ADDRESSES.contains(&address) {
+            let text = format!(
+                "byte 16 is {byte:#04x}, which looks like an address of 7 bits: the chip would respond at {address:#04x}. For \
+                 {byte:#04x} write {:#04x}, the address shifted left by one bit",
+                byte << 1
+            );
+            self.say(Verdict::Failed, None, text);
+        }
+    }
+
     /// Bytes that mean something else on an ATECC508A, as configurations made for it have them.
     fn left_by_a_508(&mut self) {
-        // A configuration of a 508 itself: there they are right.
         if self.zone.revision()[2] == 0x50 {
-            return;
+            self.say(
+                Verdict::Ok,
+                None,
+                "the revision is that of an ATECC508A: this is what the bytes mean on an ATECC608",
+            );
         }
         let bytes = *self.zone.as_bytes();
         match bytes[offset::COUNT_MATCH] {

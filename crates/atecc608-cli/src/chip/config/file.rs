@@ -1,18 +1,17 @@
-//! A configuration in a file, in any of the three forms, or a profile's.
+//! A configuration in a file, in any of the forms that people have it in, or a profile's.
 
 use std::path::Path;
 
-use base16ct::mixed;
 use clap::ValueEnum;
 
-use super::{mos_form, toml_form};
+use super::{digits, mos_form, toml_form, xml_form};
 use crate::error::{Error, Result};
 use crate::input;
 use atecc608_token::profile;
 use atecc608_wire::config_zone::{counter_encode, offset, UNLOCKED};
 use atecc608_wire::ConfigZone;
 
-/// How a configuration is written down.
+/// How `config get` prints a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Every field by name, with comments
@@ -21,6 +20,21 @@ pub enum Format {
     Hex,
     /// As `mos atca-get-config` prints it
     Yaml,
+}
+
+/// How a configuration in a file is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// As `config get` prints it
+    Toml,
+    /// Hex digits with any separators, a C array, a Python list, xxd, `hexdump -C`, or lines with offsets
+    Hex,
+    /// As `mos atca-get-config` prints it
+    Yaml,
+    /// As Microchip's Trust Platform writes it
+    Xml,
+    /// The 128 bytes themselves, or the 112 from byte 16 on
+    Raw,
 }
 
 /// A configuration that was read from a file.
@@ -57,7 +71,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Refused`] with file, line and what was expected.
-    pub(crate) fn open(file: &str, format: Option<Format>) -> Result<Self> {
+    pub(crate) fn open(file: &str, format: Option<FileFormat>) -> Result<Self> {
         if let Some(name) = file.strip_prefix(PROFILE) {
             let profile = profile::by_name(name).ok_or_else(|| {
                 let names: Vec<&str> = profile::all().iter().map(|profile| profile.name.as_str()).collect();
@@ -66,80 +80,59 @@ impl Source {
             return Ok(Self { name: file.to_owned(), zone: profile.apply(&unnamed_zone()), named: false });
         }
         let refused = |problem: String| Error::Refused(format!("{file}: {problem}"));
-        let text = input::read_text(Path::new(file), input::MOST).map_err(|error| refused(error.to_string()))?;
-        let format = format.unwrap_or_else(|| guess(Path::new(file), &text));
-        let (zone, named) = match format {
-            Format::Toml => toml_form::read(&text),
-            Format::Hex => read_hex(&text),
-            Format::Yaml => mos_form::read(&text),
-        }
-        .map_err(refused)?;
+        let bytes = input::read(Path::new(file), input::MOST).map_err(|error| refused(error.to_string()))?;
+        let (zone, named) = parse(Path::new(file), &bytes, format).map_err(refused)?;
         Ok(Self { name: file.to_owned(), zone, named })
     }
 }
 
-/// By the file's name, else by what is in it.
-fn guess(path: &Path, text: &str) -> Format {
-    match path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("toml") => Format::Toml,
-        Some("yaml" | "yml") => Format::Yaml,
-        Some("hex") => Format::Hex,
-        _ if text.contains("[[slot]]") => Format::Toml,
-        _ if text.contains("slotinfo:") => Format::Yaml,
-        _ => Format::Hex,
+fn parse(path: &Path, bytes: &[u8], format: Option<FileFormat>) -> Result<(ConfigZone, bool), String> {
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return Err("the file is text in UTF-16: convert it with `iconv -f UTF-16 -t UTF-8`".to_owned());
+    }
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains(is_binary));
+    let text = text.map(|text| text.strip_prefix('\u{feff}').unwrap_or(text));
+    let format = format.unwrap_or_else(|| text.map_or(FileFormat::Raw, |text| guess(path, text)));
+    let text = || text.ok_or("the file is not text in UTF-8; for the bytes of the zone themselves: --format raw");
+    match format {
+        FileFormat::Toml => toml_form::read(text()?),
+        FileFormat::Hex => whole(&digits::read(text()?)?),
+        FileFormat::Yaml => mos_form::read(text()?),
+        FileFormat::Xml => Ok((xml_form::read(text()?)?, false)),
+        FileFormat::Raw => whole(bytes).map_err(|problem| format!("the file is not text: {problem}")),
     }
 }
 
-/// Hex digits with or without spaces, commas, `0x` and comments after `#`: the whole zone, or without its first 16 bytes.
+/// What no text has.
+fn is_binary(c: char) -> bool {
+    c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0C')
+}
+
+/// By the file's name, else by what is in it.
+fn guess(path: &Path, text: &str) -> FileFormat {
+    match path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("toml") => FileFormat::Toml,
+        Some("yaml" | "yml") => FileFormat::Yaml,
+        Some("xml") => FileFormat::Xml,
+        Some("hex") => FileFormat::Hex,
+        _ if text.contains("[[slot]]") => FileFormat::Toml,
+        _ if text.contains("slotinfo:") => FileFormat::Yaml,
+        _ if text.trim_start().starts_with('<') => FileFormat::Xml,
+        _ => FileFormat::Hex,
+    }
+}
+
+/// The whole zone, or without its first 16 bytes. Returns also whether it says which chip it is.
 ///
 /// # Errors
 /// What was expected.
-fn read_hex(text: &str) -> Result<(ConfigZone, bool), String> {
-    let mut bytes = Vec::with_capacity(ConfigZone::LEN);
-    for (number, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default();
-        for word in line.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
-            let digits = word.strip_prefix("0x").or(word.strip_prefix("0X")).unwrap_or(word);
-            let parsed = mixed::decode_vec(digits).ok().filter(|parsed| !parsed.is_empty());
-            bytes.extend(
-                parsed.ok_or_else(|| format!("line {}: \"{word}\": expected pairs of hex digits", number + 1))?,
-            );
-        }
-    }
+fn whole(bytes: &[u8]) -> Result<(ConfigZone, bool), String> {
     let first = ConfigZone::LEN - bytes.len().min(ConfigZone::LEN);
     if bytes.len() > ConfigZone::LEN || first != 0 && first != offset::I2C_ADDRESS {
         return Err(format!("expected 128 bytes, or the 112 from byte 16 on; it has {}", bytes.len()));
     }
     let mut zone = unnamed_zone();
-    zone.as_bytes_mut()[first..].copy_from_slice(&bytes);
+    zone.as_bytes_mut()[first..].copy_from_slice(bytes);
     let named = first == 0 && zone.as_bytes()[4..8] != [0; 4];
     Ok((zone, named))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hex_digits_are_read_however_they_are_set() {
-        let plain = "00".repeat(127) + "a5";
-        let (zone, named) = read_hex(&plain).unwrap();
-        assert_eq!((zone.as_bytes()[127], named), (0xA5, false));
-        // As mos writes them.
-        let mos: Vec<String> =
-            zone.as_bytes().chunks(4).map(|row| row.iter().map(|b| format!("0x{b:02x}, ")).collect()).collect();
-        assert_eq!(read_hex(&mos.join("\n")).unwrap().0, zone);
-        let without_identity = "# bytes 16 to 127\n".to_owned() + &"C0 00,".repeat(56);
-        let (zone, named) = read_hex(&without_identity).unwrap();
-        assert_eq!((zone.as_bytes()[15], zone.as_bytes()[16], named), (0, 0xC0, false));
-        for (text, problem) in [
-            ("", "it has 0"),
-            ("00 0g", "line 1: \"0g\""),
-            ("00\n000", "line 2: \"000\""),
-            (&"00".repeat(127), "it has 127"),
-            (&"00".repeat(129), "it has 129"),
-        ] {
-            assert!(read_hex(text).unwrap_err().contains(problem), "{text}");
-        }
-    }
 }

@@ -16,11 +16,27 @@ pub fn dangers(findings: &[Check]) -> usize {
     findings.iter().filter(|finding| finding.has_failed()).count()
 }
 
-/// The findings, one line each.
+/// The findings, one line each. What is the same of several slots is one line.
 pub fn text(findings: &[Check]) -> String {
-    match findings {
+    let mut lines: Vec<(Check, Vec<String>)> = Vec::new();
+    for finding in findings {
+        let slot = finding.slot.map(|slot| slot.to_string());
+        let is_alike = |(other, _): &&mut (Check, Vec<String>)| {
+            other.slot.is_some() == slot.is_some()
+                && (other.result, &other.detail, &other.remedy) == (finding.result, &finding.detail, &finding.remedy)
+        };
+        match lines.iter_mut().find(is_alike) {
+            Some((_, slots)) => slots.extend(slot),
+            None => lines.push((finding.clone(), slot.into_iter().collect())),
+        }
+    }
+    let named = |(check, slots): (Check, Vec<String>)| match slots.len() {
+        0 | 1 => check,
+        _ => Check { name: format!("slots {}", slots.join(", ")), ..check },
+    };
+    match lines.into_iter().map(named).collect::<Vec<_>>().as_slice() {
         [] => "Nothing in it is dangerous.\n".to_owned(),
-        findings => check::text(findings, Remedies::All),
+        lines => check::text(lines, Remedies::All),
     }
 }
 

@@ -1,8 +1,9 @@
-//! `atecc608 config`: the configuration zone, in three forms: TOML with every field by name, hex digits, and the layout of
-//! `mos atca-get-config`. Nothing here locks anything.
+//! `atecc608 config`: the configuration zone, printed in three forms (TOML with every field by name, hex digits, and the layout of
+//! `mos atca-get-config`) and read in many. Nothing here locks anything.
 
 pub mod check;
 pub mod diff;
+mod digits;
 pub mod fields;
 pub mod file;
 pub mod findings;
@@ -10,6 +11,7 @@ mod mos_form;
 mod schema;
 mod set;
 mod toml_form;
+mod xml_form;
 
 use base16ct::lower::encode_string as hex;
 use clap::{Args, Subcommand};
@@ -23,7 +25,7 @@ use atecc608_wire::config_zone::{offset, Model};
 use atecc608_wire::{ConfigZone, Slot};
 use diff::Change;
 use fields::fields;
-use file::{Format, Source};
+use file::{FileFormat, Format, Source};
 use findings::Findings;
 
 /// What is done with the configuration zone.
@@ -55,13 +57,13 @@ pub struct GetArguments {
 pub struct FileArguments {
     /// How the files are written; told from their names or contents otherwise
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    format: Option<FileFormat>,
 }
 
 /// Arguments of `config diff`.
 #[derive(Debug, Args)]
 pub struct DiffArguments {
-    /// A configuration: a file in any of the forms of `config get`, - for standard input, or profile:NAME
+    /// A configuration: a file, - for standard input, or profile:NAME
     #[arg(value_name = "FILE")]
     file: String,
     /// What it is compared with, instead of the chip
@@ -158,10 +160,10 @@ fn get(selection: &Selection, arguments: &GetArguments) -> Result<Output> {
 }
 
 /// The chip's configuration, and how it is called in messages.
-fn of_chip(selection: &Selection) -> Result<(String, ConfigZone)> {
+fn of_chip(selection: &Selection) -> Result<(String, ConfigZone, Model)> {
     let mut target = selection.target()?;
     let zone = target.read_config()?;
-    Ok((format!("{} at {}", zone.serial_number(), target.place()), zone))
+    Ok((format!("{} at {}", zone.serial_number(), target.place()), zone, target.model()))
 }
 
 fn diff(selection: &Selection, arguments: &DiffArguments) -> Result<Output> {
@@ -172,7 +174,10 @@ fn diff(selection: &Selection, arguments: &DiffArguments) -> Result<Output> {
             let other = Source::open(other, format)?;
             (other.name, other.zone)
         }
-        None => of_chip(selection)?,
+        None => {
+            let (name, zone, _) = of_chip(selection)?;
+            (name, zone)
+        }
     };
     let wanted = as_written_to(&now, &source.zone);
     let changes = diff::changes(&now, &wanted);
@@ -195,14 +200,21 @@ pub(super) fn as_written_to(now: &ConfigZone, wanted: &ConfigZone) -> ConfigZone
 }
 
 fn check(selection: &Selection, arguments: &CheckArguments) -> Result<Output> {
-    let (name, zone) = match &arguments.file {
+    let (name, zone, findings) = match &arguments.file {
         Some(file) => {
-            let source = Source::open(file, arguments.how.format)?;
-            (source.name, source.zone)
+            let Source { name, zone, .. } = Source::open(file, arguments.how.format)?;
+            let findings = check::findings(&zone);
+            (name, zone, findings)
         }
-        None => of_chip(selection)?,
+        None => {
+            let (name, zone, model) = of_chip(selection)?;
+            let findings = match model {
+                Model::Other([_, _, 0x50, _]) => check::findings_on_a_508(&zone),
+                _ => check::findings(&zone),
+            };
+            (name, zone, findings)
+        }
     };
-    let findings = check::findings(&zone);
     let dangers = findings::dangers(&findings);
     let mut text = format!("{name}: what each slot may do once both zones are locked\n\n");
     for slot in Slot::all() {

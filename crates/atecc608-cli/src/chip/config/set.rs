@@ -17,7 +17,7 @@ use atecc608_wire::ConfigZone;
 /// Arguments of `config set`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The configuration: a file in any of the forms of `config get`, - for standard input, or profile:NAME
+    /// The configuration: a file, - for standard input, or profile:NAME
     #[arg(value_name = "FILE")]
     file: String,
     /// Do it. It can be changed again until `lock config`

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{held_keys, next_command, stopped, Consent, Outcome, UNCERTAIN};
-use crate::chip::config::file::{Format, Source};
+use crate::chip::config::file::{FileFormat, Source};
 use crate::chip::config::findings::{self, finding, Findings};
 use crate::chip::config::{as_written_to, check, diff};
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ pub struct Arguments {
     expect: Option<String>,
     /// How that file is written; told from its name or contents otherwise
     #[arg(long, value_enum, requires = "expect")]
-    format: Option<Format>,
+    format: Option<FileFormat>,
     #[command(flatten)]
     consent: Consent,
 }
