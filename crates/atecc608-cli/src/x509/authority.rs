@@ -108,6 +108,14 @@ fn check(certificate: &Certificate, name: &str) -> Result<()> {
                     .to_owned(),
             )
         }
+        None if certificate.is_version_1() => {
+            return refused(
+                "this is a certificate of version 1, which has no extensions (basicConstraints CA:TRUE is missing): most verifiers \
+                 refuse what it signs. Make one of version 3 with the same key and name: `openssl req -x509 -new -key CA-KEY -subj \
+                 NAME -days 3650 -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign -out NEW-FILE`"
+                    .to_owned(),
+            )
+        }
         None => {
             return refused(
                 "this certificate does not say that it is a certification authority's (basicConstraints CA:TRUE is missing): \

@@ -33,9 +33,14 @@ impl Certificate {
     pub fn from_der(name: &str, der: &[u8]) -> Result<Self> {
         let failed =
             |error: &dyn std::fmt::Display| Error::Refused(format!("{name}: this is no X.509 certificate: {error}"));
+        if let Some(problem) = pem::instead_of("a certificate", pem::kind(der), name, false) {
+            return Err(Error::Refused(format!("{name}: {problem}")));
+        }
+        // First the reader that speaks of certificates: the token's speaks of CKA_VALUE.
+        let parsed = x509_cert::Certificate::from_der(der).map_err(|error| failed(&error))?;
         let fields = atecc608_token::certificate::parse(der).map_err(|error| failed(&error))?;
         Ok(Self {
-            parsed: x509_cert::Certificate::from_der(der).map_err(|error| failed(&error))?,
+            parsed,
             subject: Subject::from_der(&fields.subject)?,
             issuer: Subject::from_der(&fields.issuer)?,
             der: der.to_vec(),
@@ -59,6 +64,11 @@ impl Certificate {
             .map(|block| Self::from_der(&name, &block.der))
             .collect::<Result<_>>()?;
         if certificates.is_empty() {
+            if let Some(problem) =
+                blocks.iter().find_map(|block| pem::instead_of("a certificate", pem::kind(&block.der), &name, true))
+            {
+                return Err(Error::Refused(format!("{name}: {problem}")));
+            }
             let labels: Vec<&str> = blocks.iter().map(|block| block.label.as_str()).collect();
             return Err(Error::Refused(format!(
                 "{name}: a certificate was expected, and this is {}: is it the other file of the two?",
@@ -76,6 +86,11 @@ impl Certificate {
     /// The whole in PEM.
     pub fn pem(&self) -> String {
         pem::encode("CERTIFICATE", &self.der)
+    }
+
+    /// Whether it is of version 1, which has no extensions.
+    pub fn is_version_1(&self) -> bool {
+        self.parsed.tbs_certificate.version == x509_cert::Version::V1
     }
 
     /// Whose it is.

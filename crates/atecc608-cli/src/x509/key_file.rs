@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use der::asn1::{AnyRef, ObjectIdentifier};
-use der::{Decode, Encode, Reader, SliceReader};
+use der::asn1::ObjectIdentifier;
+use der::{Decode, Encode};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use pkcs8::pkcs5::pbes2::Kdf;
 use pkcs8::{EncodePublicKey, EncryptedPrivateKeyInfo, PrivateKeyInfo};
@@ -214,7 +214,7 @@ impl KeyReader<'_> {
         if PrivateKeyInfo::from_der(der).is_ok() {
             return self.pkcs8(der);
         }
-        let fields = first_fields(der).unwrap_or_default();
+        let fields = pem::fields(der).unwrap_or_default();
         match fields.as_slice() {
             // version 1, OCTET STRING
             [(0x02, [1]), (0x04, _), ..] => self.sec1(der, None),
@@ -374,20 +374,9 @@ fn padded<const LEN: usize>(scalar: &[u8]) -> Option<Zeroizing<[u8; LEN]>> {
     Some(padded)
 }
 
-/// Tag and value of the fields of a SEQUENCE.
-fn first_fields(der: &[u8]) -> der::Result<Vec<(u8, &[u8])>> {
-    let mut body = SliceReader::new(AnyRef::from_der(der)?.value())?;
-    let mut fields = Vec::new();
-    while !body.is_finished() {
-        let any = AnyRef::decode(&mut body)?;
-        fields.push((der::Tagged::tag(&any).octet(), any.value()));
-    }
-    Ok(fields)
-}
-
 /// Whether the parameters of a SEC1 key are a SEQUENCE: the numbers of the curve.
 fn has_explicit_parameters(der: &[u8]) -> bool {
-    let fields = first_fields(der).unwrap_or_default();
+    let fields = pem::fields(der).unwrap_or_default();
     fields.iter().any(|(tag, value)| *tag == 0xA0 && value.first() == Some(&0x30))
 }
 

@@ -6,11 +6,12 @@ use std::path::Path;
 use base64ct::{Base64, Encoding};
 use der::asn1::AnyRef;
 use der::pem::{encode_string, LineEnding};
-use der::{Decode, Tag, Tagged};
+use der::{Decode, Reader, SliceReader, Tag, Tagged};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::input;
+use crate::output::shell;
 use atecc608_token::point::Point;
 
 /// What PEM from a web page or a word processor has instead of hyphens.
@@ -94,6 +95,67 @@ pub fn encode(label: &str, der: &[u8]) -> String {
 /// A public key as people pass it on: SubjectPublicKeyInfo in PEM.
 pub fn public_key(point: &Point) -> String {
     encode("PUBLIC KEY", &point.public_key_info())
+}
+
+/// What a file in DER is, if it is a store that may hold what was expected, or a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// PKCS#12: keys and certificates under a password.
+    Pkcs12,
+    /// PKCS#7: certificates.
+    Pkcs7,
+    /// A private key in SEC1, PKCS#1 or PKCS#8.
+    PrivateKey,
+    /// SubjectPublicKeyInfo.
+    PublicKey,
+    /// Something else.
+    Other,
+}
+
+/// Tells by its first fields what a structure in DER is.
+pub fn kind(der: &[u8]) -> Kind {
+    let fields = fields(der).unwrap_or_default();
+    match fields.as_slice() {
+        [(0x02, [3]), (0x30, _), ..] => Kind::Pkcs12,
+        // signedData (RFC 2315 section 14)
+        [(0x06, [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02]), ..] => Kind::Pkcs7,
+        [(0x02, [0 | 1]), (0x02 | 0x04 | 0x30, _), ..] => Kind::PrivateKey,
+        [(0x30, _), (0x03, _)] => Kind::PublicKey,
+        _ => Kind::Other,
+    }
+}
+
+/// Tag and value of the fields of a SEQUENCE.
+///
+/// # Errors
+/// Those of the decoder.
+pub fn fields(der: &[u8]) -> der::Result<Vec<(u8, &[u8])>> {
+    let mut reader = SliceReader::new(AnyRef::from_der(der)?.value())?;
+    let mut fields = Vec::new();
+    while !reader.is_finished() {
+        let any = AnyRef::decode(&mut reader)?;
+        fields.push((any.tag().octet(), any.value()));
+    }
+    Ok(fields)
+}
+
+/// Why a file that holds this is not taken where `wanted` (for instance "a certificate") was expected; none for [`Kind::Other`].
+pub fn instead_of(wanted: &str, kind: Kind, name: &str, is_pem: bool) -> Option<String> {
+    let file = shell::word(name);
+    Some(match kind {
+        Kind::Pkcs12 => format!(
+            "this is a PKCS#12 store, where {wanted} was expected. Take the certificates out: `openssl pkcs12 -in {file} -nokeys \
+             -out NEW-FILE`"
+        ),
+        Kind::Pkcs7 => format!(
+            "this is PKCS#7 (.p7b), where {wanted} was expected. Take the certificates out: `openssl pkcs7 {}-in {file} \
+             -print_certs -out NEW-FILE`",
+            if is_pem { "" } else { "-inform DER " }
+        ),
+        Kind::PrivateKey => format!("this is a private key, where {wanted} was expected: is it the other file of the two?"),
+        Kind::PublicKey => format!("this is a public key, where {wanted} was expected"),
+        Kind::Other => return None,
+    })
 }
 
 fn blocks(name: &str, bytes: &[u8]) -> Result<Vec<Block>> {

@@ -75,6 +75,9 @@ pub fn read(path: &Path) -> Result<Applicant> {
 pub fn parse(name: &str, der: &[u8]) -> Result<Applicant> {
     let refused = |problem: String| Error::Refused(format!("{name}: {problem}"));
     let no_request = |error: der::Error| refused(format!("this is no certificate request: {error}"));
+    if let Some(problem) = pem::instead_of("a certificate request", pem::kind(der), name, false) {
+        return Err(refused(problem));
+    }
     let request = CertReq::from_der(der).map_err(no_request)?;
     let signed = verify::first_field(der).map_err(no_request)?;
     let public_key_info = request.info.public_key.to_der().map_err(no_request)?;

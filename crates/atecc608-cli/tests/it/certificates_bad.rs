@@ -127,7 +127,7 @@ fn files_that_hold_something_else_than_a_key_are_named() {
         &bench,
         "ca.key",
         "ca.key",
-        &["ca.key: a certificate was expected, and this is EC PARAMETERS"],
+        &["ca.key: this is a private key, where a certificate was expected"],
     );
     authority_is_refused(&bench, "nowhere.pem", "ca.key", &["nowhere.pem: No such file"]);
 }
@@ -204,6 +204,61 @@ fn an_authoritys_certificate_that_nobody_would_accept_is_refused() {
     authority_is_refused(&bench, "x.pem", "ca.key", &["it expired at 2021-01-01T00:00:00Z", "renew it first"]);
     dated("20900101000000Z", "20910101000000Z");
     authority_is_refused(&bench, "x.pem", "ca.key", &["valid from 2090-01-01T00:00:00Z on", "clock right"]);
+}
+
+#[test]
+fn stores_and_keys_in_the_place_of_a_certificate_are_named_with_the_command_that_takes_it_out() {
+    let bench = with_key_and_authority();
+    let dir = bench.dir.path();
+    openssl(dir, "pkcs12 -export -inkey ca.key -in ca.pem -passout pass:x -out ca.p12");
+    openssl(dir, "crl2pkcs7 -nocrl -certfile ca.pem -out ca.p7b");
+    openssl(dir, "crl2pkcs7 -nocrl -certfile ca.pem -outform DER -out ca.p7c");
+    openssl(dir, "pkcs8 -topk8 -nocrypt -in ca.key -outform DER -out pkcs8.der");
+    openssl(dir, "ec -in ca.key -outform DER -out sec1.der");
+    openssl(dir, "ec -in ca.key -pubout -outform DER -out public.der");
+    for (name, parts) in [
+        ("ca.p12", &["this is a PKCS#12 store", "`openssl pkcs12 -in ca.p12 -nokeys -out NEW-FILE`"][..]),
+        ("ca.p7b", &["this is PKCS#7", "`openssl pkcs7 -in ca.p7b -print_certs -out NEW-FILE`"]),
+        ("ca.p7c", &["this is PKCS#7", "`openssl pkcs7 -inform DER -in ca.p7c -print_certs -out NEW-FILE`"]),
+        ("ca.key", &["this is a private key, where a certificate was expected"]),
+        ("pkcs8.der", &["this is a private key"]),
+        ("sec1.der", &["this is a private key"]),
+        ("public.der", &["this is a public key"]),
+    ] {
+        authority_is_refused(&bench, name, "ca.key", &[&[name][..], parts].concat());
+        let csr = ["cert", "issue", "--csr", name, "--ca", "ca.pem", "--ca-key", "ca.key", "--output", "gateway.pem"];
+        refused(&bench, &bench.run(&csr), &[name, "a certificate request was expected"]);
+        let import = bench.run(&["cert", "import", name]);
+        assert!(stderr(&import).contains(parts[0]), "{}", stderr(&import));
+        assert!(!stderr(&import).contains("CKA_VALUE"), "{}", stderr(&import));
+    }
+    // What is advised works.
+    openssl(dir, "pkcs12 -in ca.p12 -passin pass:x -nokeys -out from-p12.pem");
+    openssl(dir, "pkcs7 -in ca.p7b -print_certs -out from-p7b.pem");
+    openssl(dir, "pkcs7 -inform DER -in ca.p7c -print_certs -out from-p7c.pem");
+    for name in ["from-p12.pem", "from-p7b.pem", "from-p7c.pem"] {
+        ok(&issue(&bench, &["--ca", name, "--ca-key", "ca.key", "--force"]));
+    }
+}
+
+#[test]
+fn an_authority_of_version_1_is_named_with_the_command_that_makes_one_of_version_3() {
+    let bench = with_key_and_authority();
+    let dir = bench.dir.path();
+    openssl(dir, "req -new -key ca.key -subj /CN=Old -out old.csr");
+    openssl(dir, "x509 -req -in old.csr -signkey ca.key -days 9 -out old.pem");
+    assert!(text(dir, "old.pem").contains("Version: 1 (0x0)"));
+    let version_3 =
+        "-days 3650 -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign -out NEW-FILE";
+    authority_is_refused(
+        &bench,
+        "old.pem",
+        "ca.key",
+        &["old.pem (\"CN=Old\"): this is a certificate of version 1", version_3],
+    );
+    openssl(dir, &format!("req -x509 -new -key ca.key -subj /CN=Old {}", version_3.replace("NEW-FILE", "new.pem")));
+    ok(&issue(&bench, &["--ca", "new.pem", "--ca-key", "ca.key"]));
+    assert_accepted(dir, "new.pem", "gateway.pem");
 }
 
 #[test]
