@@ -1,5 +1,5 @@
-//! `atecc608 manifest`: reads what `provision --batch` has written down, and makes of it what a cloud's bulk registration wants. No chip
-//! is needed for that.
+//! `atecc608 manifest`: reads what `provision --batch` has written down, or Microchip's factory, checks it, and makes of it what a
+//! cloud's bulk registration wants. No chip is needed for that.
 
 use std::path::{Path, PathBuf};
 
@@ -7,14 +7,19 @@ use clap::{Args, Subcommand};
 
 use super::{aws, azure};
 use crate::error::{Error, Result};
-use crate::manifest::Chips;
-use crate::output::{visible, Output};
+use crate::manifest::{Chips, Record};
+use crate::output::check::{self, Check, Remedies, Verdict};
+use crate::output::{note, visible, Output};
+use crate::x509::certificate::Certificate;
+use atecc608_token::point::Point;
 
 /// What is to be made of a manifest.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The chips in it
     List(ListArguments),
+    /// Check the signatures and certificates of all chips; exit status 1 if any is wrong
+    Check(CheckArguments),
     /// The file for AWS IoT's bulk registration (start-thing-registration-task), one JSON line per thing
     Aws(aws::bulk::Arguments),
     /// Individual enrolments for Azure's Device Provisioning Service, as CSV or as bodies of its bulk operation
@@ -24,8 +29,58 @@ pub enum Command {
 /// Arguments of `manifest list`.
 #[derive(Debug, Args)]
 pub struct ListArguments {
-    /// The manifest
+    /// The manifest: a batch's, or Microchip's
     file: PathBuf,
+}
+
+/// Arguments of `manifest check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The manifest: a batch's, or Microchip's
+    file: PathBuf,
+    /// The certificate of the key that signed a manifest of Microchip's (PEM or DER; more than once, for several)
+    #[arg(long, value_name = "FILE")]
+    signer: Vec<PathBuf>,
+}
+
+/// A manifest of which something is made for a cloud.
+#[derive(Debug, Args)]
+pub struct ManifestArguments {
+    /// The manifest: a batch's, or Microchip's
+    pub file: PathBuf,
+    /// The certificate of the key that signed a manifest of Microchip's (PEM or DER; more than once, for several)
+    #[arg(long, value_name = "FILE")]
+    signer: Vec<PathBuf>,
+    /// Take a manifest of Microchip's without a look at its signatures
+    #[arg(long, conflicts_with = "signer")]
+    unchecked: bool,
+}
+
+impl ManifestArguments {
+    /// The chips; of a manifest of Microchip's every signature and certificate has been checked.
+    ///
+    /// # Errors
+    /// As [`existing`]; [`Error::Refused`] if an entry is not what its signer wrote.
+    pub fn chips(&self) -> Result<Chips> {
+        let chips = existing(&self.file)?;
+        if self.unchecked {
+            return Ok(chips);
+        }
+        let wrong: Vec<Check> =
+            checked(&self.file, &chips, &self.signer)?.into_iter().filter(Check::has_failed).collect();
+        match wrong.first() {
+            // The certificates of a batch are looked at where they are used.
+            Some(first) if chips.signed.is_some() => Err(Error::Refused(format!(
+                "{}: {} chips are not what their signer wrote, the first {}: {}. Nothing was made; `atecc608 manifest check` \
+                 lists them",
+                self.file.display(),
+                wrong.len(),
+                first.name,
+                first.detail
+            ))),
+            _ => Ok(chips),
+        }
+    }
 }
 
 /// Does it.
@@ -35,6 +90,7 @@ pub struct ListArguments {
 pub fn run(command: &Command) -> Result<Output> {
     match command {
         Command::List(arguments) => list(&existing(&arguments.file)?),
+        Command::Check(arguments) => check(arguments),
         Command::Aws(arguments) => aws::bulk::run(arguments),
         Command::Azure(arguments) => azure::enrolments::run(arguments),
     }
@@ -54,7 +110,81 @@ pub fn existing(path: &Path) -> Result<Chips> {
     Chips::read(path)
 }
 
+/// What is wrong with each chip's entry, or that nothing is.
+fn checked(file: &Path, chips: &Chips, signers: &[PathBuf]) -> Result<Vec<Check>> {
+    let Some(signed) = &chips.signed else {
+        let problem = |chip: &Record| (chip.serial_number.clone(), own_problem(chip));
+        return Ok(chips.records.iter().map(problem).map(as_check).collect());
+    };
+    if signers.is_empty() {
+        return Err(Error::Refused(format!(
+            "{}: this is a manifest of Microchip's, whose entries are signed: give the signer's certificate with --signer FILE. \
+             Microchip offers it for download beside the manifest",
+            file.display()
+        )));
+    }
+    let mut certificates = Vec::new();
+    for signer in signers {
+        certificates.extend(Certificate::read_all(signer)?);
+    }
+    let problem =
+        |chip: &crate::manifest::microchip::Signed| (chip.serial_number().to_owned(), chip.problem(&certificates));
+    Ok(signed.iter().map(problem).map(as_check).collect())
+}
+
+fn as_check((serial_number, problem): (String, Option<String>)) -> Check {
+    match problem {
+        None => Check::new(serial_number, Verdict::Ok, "as it should be"),
+        Some(problem) => Check::new(serial_number, Verdict::Failed, problem),
+    }
+}
+
+/// What is wrong with the certificate in a batch's record.
+fn own_problem(chip: &Record) -> Option<String> {
+    let read = |name: &str, pem: &str| {
+        let (_, der) =
+            der::pem::decode_vec(pem.as_bytes()).map_err(|error| format!("{name} can't be read: {error}"))?;
+        Certificate::from_der(name, &der).map_err(|error| error.to_string())
+    };
+    let certificate = match read("the certificate", chip.certificate.as_deref()?) {
+        Ok(certificate) => certificate,
+        Err(problem) => return Some(problem),
+    };
+    let key = base16ct::mixed::decode_vec(&chip.key.public_key).ok().and_then(|key| Point::from_uncompressed(&key));
+    if key.is_none_or(|key| key.public_key_info() != certificate.public_key_info()) {
+        return Some("the certificate is for another key than that of the chip".to_owned());
+    }
+    match chip.ca_certificate.as_deref().map(|pem| read("the authority's certificate", pem)) {
+        Some(Err(problem)) => Some(problem),
+        Some(Ok(authority)) if !certificate.is_signed_by(&authority) => {
+            Some(format!("the certificate is not signed by \"{}\"", authority.subject()))
+        }
+        _ => None,
+    }
+}
+
+fn check(arguments: &CheckArguments) -> Result<Output> {
+    let chips = existing(&arguments.file)?;
+    let checks = checked(&arguments.file, &chips, &arguments.signer)?;
+    let wrong: Vec<Check> = checks.iter().filter(|check| check.has_failed()).cloned().collect();
+    let looked_at = match chips.signed {
+        Some(_) => "signatures, keys and certificates",
+        None => "keys and certificates",
+    };
+    let text = format!(
+        "{}{} of {} chips are as they should be ({looked_at})\n",
+        check::text(&wrong, Remedies::All),
+        checks.len() - wrong.len(),
+        checks.len()
+    );
+    Ok(Output::new(text, &serde_json::json!({ "chips": checks.len(), "wrong": wrong.len(), "checks": checks }))?
+        .failed_if(!wrong.is_empty()))
+}
+
 fn list(chips: &Chips) -> Result<Output> {
+    if chips.signed.is_some() {
+        note("the signatures of this manifest of Microchip's were not looked at: `atecc608 manifest check` does");
+    }
     let mut text = String::new();
     for chip in &chips.records {
         let certificate = if chip.certificate.is_some() { "certificate" } else { "no certificate" };

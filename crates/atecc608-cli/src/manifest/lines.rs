@@ -42,17 +42,33 @@ pub struct LineFile {
 /// # Errors
 /// [`Error::Refused`] if it can't be read, or a finished line is not what it should be; the line's number is named.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Said<T>> {
+    parse(path, &read_bytes(path)?)
+}
+
+/// The bytes of a file; none if it is not there.
+///
+/// # Errors
+/// [`Error::Refused`] if it can't be read.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match atecc608_files::open_input(path).and_then(|file| atecc608_files::read_to(file, MOST, &mut bytes)) {
-        Ok(()) => parse(path, &bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(Said { lines: Vec::new(), length: 0, torn: false })
-        }
+        Ok(()) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(refused(path, &error.to_string())),
     }
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Said<T>> {
+/// The lines in the bytes of a file.
+///
+/// # Errors
+/// [`Error::Refused`] if a finished line is not what it should be; the line's number is named.
+pub fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Said<T>> {
+    if super::microchip::is_one(bytes) {
+        return Err(refused(
+            path,
+            "this is a JSON array, such as a manifest of Microchip's, where JSON lines were expected",
+        ));
+    }
     let length = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let mut lines = Vec::new();
     for (number, line) in bytes[..length].split_inclusive(|byte| *byte == b'\n').enumerate() {

@@ -1,7 +1,8 @@
 //! The manifest of a factory: one JSON line for each chip that `provision --batch` finished, for `atecc608 manifest` and
-//! `verify-attestation` to read. [`lines`] is the file.
+//! `verify-attestation` to read. [`lines`] is the file. [`microchip`] reads the manifests of Microchip's factory.
 
 pub mod lines;
+pub mod microchip;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -126,6 +127,8 @@ pub struct Chips {
     pub records: Vec<Record>,
     /// Whether an unfinished line follows them.
     pub torn: bool,
+    /// What the signatures are checked with, if it is a manifest of Microchip's, in the order of the records.
+    pub signed: Option<Vec<microchip::Signed>>,
     by_serial_number: HashMap<String, usize>,
 }
 
@@ -161,25 +164,19 @@ impl Chips {
     /// # Errors
     /// [`Error::Refused`] if a line is of another format, its serial number is none, or a chip stands there twice.
     pub fn new(path: &Path, said: lines::Said<Record>) -> Result<Self> {
-        let mut by_serial_number = HashMap::new();
         for (number, record) in said.lines.iter().enumerate() {
-            let refused =
-                |problem: String| Error::Refused(format!("{}: line {}: {problem}", path.display(), number + 1));
             if record.format != FORMAT || record.version != VERSION {
-                return Err(refused(format!(
-                    "it says {} {}, and this tool knows {FORMAT} {VERSION}",
-                    record.format, record.version
+                return Err(Error::Refused(format!(
+                    "{}: line {}: it says {} {}, and this tool knows {FORMAT} {VERSION}",
+                    path.display(),
+                    number + 1,
+                    record.format,
+                    record.version
                 )));
             }
-            let serial_number = &record.serial_number;
-            if serial_number.len() != 18 || !serial_number.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return Err(refused(format!("serial_number: \"{serial_number}\", where 18 hex digits were expected")));
-            }
-            if let Some(first) = by_serial_number.insert(record.serial_number.clone(), number) {
-                return Err(refused(format!("the chip {} stands in line {} already", record.serial_number, first + 1)));
-            }
         }
-        Ok(Self { records: said.lines, torn: said.torn, by_serial_number })
+        let by_serial_number = index(path, "line", &said.lines)?;
+        Ok(Self { records: said.lines, torn: said.torn, signed: None, by_serial_number })
     }
 
     /// Reads a manifest; one that is not there has no chips.
@@ -187,13 +184,34 @@ impl Chips {
     /// # Errors
     /// As [`lines::read`] and [`Chips::new`].
     pub fn read(path: &Path) -> Result<Self> {
-        Self::new(path, lines::read(path)?)
+        let bytes = lines::read_bytes(path)?;
+        if !microchip::is_one(&bytes) {
+            return Self::new(path, lines::parse(path, &bytes)?);
+        }
+        let (signed, records): (Vec<_>, Vec<_>) = microchip::read(path, &bytes)?.into_iter().unzip();
+        let by_serial_number = index(path, "entry", &records)?;
+        Ok(Self { records, torn: false, signed: Some(signed), by_serial_number })
     }
 
     /// The record of a chip.
     pub fn of(&self, serial_number: &str) -> Option<&Record> {
         self.by_serial_number.get(serial_number).map(|at| &self.records[*at])
     }
+}
+
+/// Where each chip stands; `what` a record is called in messages.
+fn index(path: &Path, what: &str, records: &[Record]) -> Result<HashMap<String, usize>> {
+    let mut by_serial_number = HashMap::new();
+    for (number, Record { serial_number, .. }) in records.iter().enumerate() {
+        let refused = |problem: String| Error::Refused(format!("{}: {what} {}: {problem}", path.display(), number + 1));
+        if serial_number.len() != 18 || !serial_number.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(refused(format!("serial_number: \"{serial_number}\", where 18 hex digits were expected")));
+        }
+        if let Some(first) = by_serial_number.insert(serial_number.clone(), number) {
+            return Err(refused(format!("the chip {serial_number} stands in {what} {} already", first + 1)));
+        }
+    }
+    Ok(by_serial_number)
 }
 
 /// A name made for a chip: `{serial}` stands for its serial number.

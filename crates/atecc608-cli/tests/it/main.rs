@@ -21,6 +21,7 @@ mod keys;
 mod latch;
 mod lock;
 mod manifest;
+mod manifest_microchip;
 mod neighbours;
 mod odd_files;
 mod page;

@@ -1,12 +1,10 @@
 //! The input file of AWS IoT's bulk registration: newline-delimited JSON, each line with the values of the parameters of one
 //! thing's provisioning template (AWS IoT developer guide, "Bulk registration").
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde::Serialize;
 
-use crate::cloud::manifest::{existing, lacking};
+use crate::cloud::manifest::{lacking, ManifestArguments};
 use crate::error::{Error, Result};
 use crate::manifest::{name_for, Record};
 use crate::output::{visible_in_strings, Output};
@@ -18,8 +16,8 @@ use crate::output::{visible_in_strings, Output};
                   place. docs/factory.md has the two templates that take them."
 )]
 pub struct Arguments {
-    /// The manifest
-    file: PathBuf,
+    #[command(flatten)]
+    manifest: ManifestArguments,
     /// The things' names
     #[arg(long, value_name = "NAME", default_value = "{serial}")]
     thing_name: String,
@@ -49,7 +47,7 @@ struct Thing<'a> {
 /// # Errors
 /// Those of the manifest; [`Error::Refused`] if a chip has no request or certificate, or a name is none that AWS takes.
 pub fn run(arguments: &Arguments) -> Result<Output> {
-    let chips = existing(&arguments.file)?;
+    let chips = arguments.manifest.chips()?;
     let has_all = |chip: &&Record| match arguments.certificates {
         true => chip.certificate.is_some() && chip.ca_certificate.is_some(),
         false => chip.csr.is_some(),

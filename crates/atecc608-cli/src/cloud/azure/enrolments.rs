@@ -2,7 +2,7 @@
 //! (`az iot dps enrollment create`) and IoT hubs; `--bulk` makes the bodies of the service's own bulk operation (REST API
 //! 2021-10-01, "Individual Enrollment - Run Bulk Operation", at most ten enrolments each).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base16ct::lower::encode_string as hex;
 use base64ct::{Base64, Encoding};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-use crate::cloud::manifest::{existing, lacking};
+use crate::cloud::manifest::{lacking, ManifestArguments};
 use crate::error::{Error, Result};
 use crate::manifest::Chips;
 use crate::output::{visible_in_strings, Output};
@@ -25,8 +25,8 @@ use crate::x509::certificate::Certificate;
                   authority does as well, and needs no list."
 )]
 pub struct Arguments {
-    /// The manifest
-    file: PathBuf,
+    #[command(flatten)]
+    manifest: ManifestArguments,
     /// One JSON object per line, each the body of one bulk operation, instead of CSV
     #[arg(long)]
     bulk: bool,
@@ -57,7 +57,7 @@ struct Enrolment {
 /// # Errors
 /// Those of the manifest; [`Error::Refused`] if a chip has no certificate, or its name is none that the service takes.
 pub fn run(arguments: &Arguments) -> Result<Output> {
-    let enrolments = enrolments(&arguments.file, &existing(&arguments.file)?)?;
+    let enrolments = enrolments(&arguments.manifest.file, &arguments.manifest.chips()?)?;
     let contents =
         if arguments.bulk { visible_in_strings(&bulk(&enrolments)?).into_bytes() } else { csv(&enrolments)? };
     Output::new(contents, &serde_json::json!({ "enrolments": enrolments }))
@@ -75,7 +75,7 @@ fn enrolments(file: &Path, chips: &Chips) -> Result<Vec<Enrolment>> {
     }
     let mut enrolments: Vec<Enrolment> = Vec::new();
     for (number, chip) in chips.records.iter().enumerate() {
-        let name = format!("{}: line {}: the certificate of {}", file.display(), number + 1, chip.serial_number);
+        let name = format!("{}: chip {}: the certificate of {}", file.display(), number + 1, chip.serial_number);
         let pem = chip.certificate.as_deref().unwrap_or_default();
         let (_, der) = der::pem::decode_vec(pem.as_bytes())
             .map_err(|error| Error::Refused(format!("{name}: it can't be read: {error}")))?;

@@ -56,7 +56,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::Refused`] if they can't be read.
     pub fn look(manifest: &Path) -> Result<Self> {
-        let finished = Chips::read(manifest)?;
+        let finished = Chips::new(manifest, lines::read(manifest)?)?;
         if finished.torn {
             note(&format!("{}: its last line was not finished; it would be taken away", manifest.display()));
         }
