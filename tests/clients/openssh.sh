@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# OpenSSH: the public key, a login, the agent, signatures and signed commits, with the key in the chip.
+# OpenSSH: the public key, a login, the agent, signatures, signed commits and a server's host key, with the key in the chip.
 
 # The printed lines are shell text: their variables are meant for the moment the line runs.
 # shellcheck disable=SC2016
@@ -52,6 +52,20 @@ run 'SSH_ASKPASS=$WORK/no-pin SSH_ASKPASS_REQUIRE=force ssh-add -s $MODULE'
 run 'ssh-add -l | grep "$FINGERPRINT"'
 run_in_chip Sign '[ "$($SSH echo in)" = in ]'
 run '[ "$(grep -c "Accepted publickey" sshd.log)" = 2 ]'
+
+heading "A server's host key, which the agent uses for it"
+run 'ssh-keygen -q -t ed25519 -N "" -f user_key && cp user_key.pub authorized_keys'
+run 'cp id.pub chip_host_key.pub'
+HOST_PORT=$(free_port)
+run "sed -e 's|^ListenAddress.*|ListenAddress 127.0.0.1:$HOST_PORT|' -e 's|^HostKey .*|HostKey $WORK/chip_host_key.pub|' -e 's|^PidFile.*|PidFile none|' sshd_config > host_sshd_config"
+run 'echo "HostKeyAgent $SSH_AUTH_SOCK" >> host_sshd_config'
+start_server host-sshd.log "/usr/sbin/sshd -D -e -f $WORK/host_sshd_config"
+wait_for sshd host-sshd.log listening "$HOST_PORT"
+run "printf '[127.0.0.1]:%s %s\n' $HOST_PORT \"\$(cat id.pub)\" > known_chip"
+# The user's key is a file here: what the chip signs is the server's part.
+run_in_chip Sign "[ \"\$(ssh -F /dev/null -o UserKnownHostsFile=known_chip -o StrictHostKeyChecking=yes -o BatchMode=yes -o IdentityAgent=none -i user_key -p $HOST_PORT \"\$(id -un)@127.0.0.1\" echo in)\" = in ]"
+stop_last_server
+run 'cp id.pub authorized_keys'
 
 heading 'Signatures of files, and of commits'
 run 'printf "device@example.com %s\n" "$(cut -d " " -f 1,2 id.pub)" > allowed'

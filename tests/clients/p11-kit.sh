@@ -7,24 +7,11 @@
 . "$(dirname "$0")/../../scripts/lib.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
-
-# Where a module file counts: p11-kit reads the user's own folder, but never root's. For a test run as root the system's folder
-# is a file system of this process's own: no other program on the machine sees the file.
-install_module_file() {
-    local folder=$WORK/home/.config/pkcs11/modules
-    run 'export HOME=$PWD/home XDG_CONFIG_HOME=$PWD/home/.config'
-    if [ "$(id -u)" = 0 ]; then
-        folder=/etc/pkcs11/modules
-    fi
-    run "mkdir -p $folder"
-    [ "$(id -u)" != 0 ] || run "mount -t tmpfs none $folder"
-    run "sed \"s|^module:.*|module: \$MODULE|\" $ROOT/conf/atecc608.module > $folder/atecc608-test.module"
-}
+# shellcheck source=scripts/lib/p11_kit.sh
+. "$ROOT/scripts/lib/p11_kit.sh"
 
 need_packages systemd util-linux
-if [ "$(id -u)" = 0 ] && [ -z "${OWN_MOUNTS:-}" ]; then
-    OWN_MOUNTS=yes exec unshare --mount bash "$0"
-fi
+own_mounts
 fresh_token p11-kit
 libraries=/usr/lib/$(gcc -print-multiarch)
 

@@ -54,6 +54,12 @@ run 'cmp data data.read'
 run_in_chip GenKey '$P --keypairgen --key-type EC:prime256v1 --usage-sign --id 31 --label k31'
 run '$P --type privkey --id 31 --set-id 32'
 run '$P -O --type privkey | grep -E "ID: +32"'
+# The tool ignores the label when it signs, and takes the first private key: the id names one.
+run '$P --read-object --type pubkey --label k31 | openssl pkey -pubin -inform DER -out k31.pem'
+run '$P --sign -m ECDSA --id 32 -i msg.sha -o k31.sig --signature-format openssl'
+run 'openssl pkeyutl -verify -pubin -inkey k31.pem -in msg.sha -sigfile k31.sig'
+run '$P --sign -m ECDSA --label k31 -i msg.sha -o first.sig --signature-format openssl'
+run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile first.sig'
 run '$P --delete-object --type privkey --label k31'
 run_refused 'Private(/secret)? key not found' '$P --sign -m ECDSA --id 32 -i msg.sha -o gone.sig'
 
