@@ -27,6 +27,14 @@ wait_for s_server s_server.log listening "$port"
 for version in 1.2 1.3; do
     run_in_chip Sign "OPENSSL_CONF=\$P11 curl -sS --tlsv$version --tls-max $version --cacert ca.pem --cert device.pem --key key.pem https://localhost:$port/ | grep -a -A 40 'Client certificate' | grep 'CN *= *device-001'"
 done
+if at_least "$(curl --version | awk 'NR == 1 { print $2 }')" 8.12; then
+    heading 'curl: key and certificate by URI, without files'
+    run 'export KEY="pkcs11:token=gateway;object=dev-key;type=private" CERT="pkcs11:token=gateway;object=dev-key;type=cert"'
+    run_in_chip Sign "OPENSSL_CONF=\$P11 curl -sS --cacert ca.pem --cert device.pem --key-type PROV --key \"\$KEY\" https://localhost:$port/ | grep -a -A 40 'Client certificate' | grep 'CN *= *device-001'"
+    run_in_chip Sign "OPENSSL_CONF=\$P11 curl -sS --cacert ca.pem --cert-type PROV --cert \"\$CERT\" --key-type PROV --key \"\$KEY\" https://localhost:$port/ | grep -a -A 40 'Client certificate' | grep 'CN *= *device-001'"
+else
+    note 'not tested: curl --key-type PROV, which is in curl 8.12 and newer (Debian 13)'
+fi
 stop_last_server
 
 heading 'nginx: its workers are forked from the process that loaded the key'
