@@ -107,8 +107,31 @@ macro_rules! row {
 }
 
 impl Error {
+    /// Returns the error's row for a function (`C_Sign`), with a return value that the standard has for it.
+    pub fn row_for(&self, function: &str) -> Row {
+        let row = self.row();
+        let own = match (row.rv, function) {
+            (CKR_ACTION_PROHIBITED, "C_CopyObject" | "C_SetAttributeValue" | "C_DestroyObject") => return row,
+            (CKR_ACTION_PROHIBITED, "C_CreateObject" | "C_GenerateKey" | "C_GenerateKeyPair") => {
+                row!(CKR_TEMPLATE_INCONSISTENT, Warn)
+            }
+            (CKR_ACTION_PROHIBITED, _) => row!(CKR_FUNCTION_FAILED, Warn),
+            // The length of a new key is an attribute of its template.
+            (CKR_KEY_SIZE_RANGE, "C_CreateObject" | "C_GenerateKey") => row!(CKR_ATTRIBUTE_VALUE_INVALID, Info),
+            (CKR_KEY_SIZE_RANGE, "C_UnwrapKey" | "C_UnwrapKeyAuthenticated") => row!(CKR_WRAPPED_KEY_LEN_RANGE, Info),
+            // These ask for the token. For the others it was there when the session was opened.
+            (
+                CKR_TOKEN_NOT_PRESENT | CKR_TOKEN_NOT_RECOGNIZED,
+                "C_GetTokenInfo" | "C_GetMechanismList" | "C_GetMechanismInfo" | "C_InitToken" | "C_OpenSession",
+            ) => return row,
+            (CKR_TOKEN_NOT_PRESENT | CKR_TOKEN_NOT_RECOGNIZED, _) => row!(CKR_DEVICE_REMOVED, Warn),
+            _ => return row,
+        };
+        Row { level: row.level, ..own }
+    }
+
     /// Returns the error's row. No wildcard in this table: a new error must be given its own.
-    pub fn row(&self) -> Row {
+    fn row(&self) -> Row {
         match self {
             Self::Token(error) => token_row(error),
             Self::ArgumentsBad(_) => row!(CKR_ARGUMENTS_BAD, Info),

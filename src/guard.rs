@@ -72,7 +72,7 @@ fn answer(name: &str, result: Result<()>) -> CK_RV {
         debug!("{name}: CKR_OK");
         return CKR_OK;
     };
-    let Row { rv, name: rv_name, level } = error.row();
+    let Row { rv, name: rv_name, level } = error.row_for(name);
     if level >= Level::Debug || log::log_enabled!(Level::Debug) {
         log!(level, "{name}: {error} ({rv_name})");
     } else {

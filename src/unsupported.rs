@@ -43,16 +43,24 @@ pub fn message_signing() -> Result<()> {
     Err(Error::OperationNotInitialized(&"operation with messages"))
 }
 
-/// C_AsyncComplete, C_AsyncGetID: nothing is done asynchronously (3.2 section 5.21).
+/// C_AsyncComplete, C_AsyncGetID: nothing is done asynchronously (3.2 section 5.21). `function` is the first byte of a name.
 pub fn asynchronous(function: Option<CK_BYTE>) -> Result<()> {
-    function.ok_or(Error::ArgumentsBad(&"the function's name is NULL"))?;
+    check_name(function)?;
     Err(Error::OperationNotInitialized(&"asynchronous operation"))
 }
 
 /// C_AsyncJoin: so there is nothing to be joined.
 pub fn join(function: Option<CK_BYTE>) -> Result<()> {
-    function.ok_or(Error::ArgumentsBad(&"the function's name is NULL"))?;
+    check_name(function)?;
     Err(Error::SavedStateInvalid)
+}
+
+fn check_name(function: Option<CK_BYTE>) -> Result<()> {
+    match function {
+        None => Err(Error::ArgumentsBad(&"the function's name is NULL")),
+        Some(0) => Err(Error::ArgumentsBad(&"the function's name is empty")),
+        Some(_) => Ok(()),
+    }
 }
 
 /// C_GetFunctionStatus, C_CancelFunction: left from a time of parallel execution.

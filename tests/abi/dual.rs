@@ -196,5 +196,9 @@ fn recovery_encapsulation_and_asynchronous_calls_are_refused_as_the_standard_has
         assert_eq!(complete(session, null_mut(), null_mut()), CKR_ARGUMENTS_BAD);
         assert_eq!(list.C_AsyncGetID.unwrap()(session, name, &mut 0), CKR_OPERATION_NOT_INITIALIZED);
         assert_eq!(list.C_AsyncJoin.unwrap()(session, name, 1, null_mut(), 0), CKR_SAVED_STATE_INVALID);
+        let empty = c"".as_ptr().cast_mut().cast();
+        assert_eq!(complete(session, empty, null_mut()), CKR_ARGUMENTS_BAD);
+        assert_eq!(list.C_AsyncGetID.unwrap()(session, empty, &mut 0), CKR_ARGUMENTS_BAD);
+        assert_eq!(list.C_AsyncJoin.unwrap()(session, empty, 1, null_mut(), 0), CKR_ARGUMENTS_BAD);
     }
 }

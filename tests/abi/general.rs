@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
-use crate::common::c_program;
 use crate::common::functions;
 use crate::common::module::{c, Module};
+use crate::common::{c_program, codes};
 use atecc608_testkit::privileged::make_setgid;
 use cryptoki_sys::*;
 
@@ -149,11 +149,13 @@ fn initialize_arguments_are_checked() {
 /// Every function of the 3.2 list in turn, with its name, as one that takes enough integers: in C's calling conventions on
 /// Linux a callee does not see arguments it does not expect.
 fn every_function(module: &Module, mut call: impl FnMut(&str, &dyn Fn(usize) -> CK_RV)) {
-    type Any = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize, usize, usize, usize) -> CK_RV;
-    let _ = module.list_3_2();
     for name in functions::all() {
-        let function: libloading::Symbol<Any> = unsafe { module.library.get(name.as_bytes()) }.unwrap();
-        call(name, &|first| unsafe { function(first, 0, 0, 0, 0, 0, 0, 0, 0, 0) });
+        let function: libloading::Symbol<codes::Any> = unsafe { module.library.get(name.as_bytes()) }.unwrap();
+        call(name, &|first| {
+            let rv = unsafe { function(first, 0, 0, 0, 0, 0, 0, 0, 0, 0) };
+            codes::check(name, rv);
+            rv
+        });
     }
 }
 

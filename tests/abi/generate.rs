@@ -115,7 +115,9 @@ fn the_vendor_attribute_chooses_the_slot() {
     assert_eq!(error(generate_with(&module, session, &[], &again)), Err(CKR_DEVICE_MEMORY));
     module.assert_logged(&["slot 3 holds a key", "destroy it first"]);
     // The attestation key is permanent, 8 holds data, 16 does not exist.
-    for (slot, rv) in [(1, CKR_ACTION_PROHIBITED), (8, CKR_ACTION_PROHIBITED), (16, CKR_ATTRIBUTE_VALUE_INVALID)] {
+    for (slot, rv) in
+        [(1, CKR_TEMPLATE_INCONSISTENT), (8, CKR_TEMPLATE_INCONSISTENT), (16, CKR_ATTRIBUTE_VALUE_INVALID)]
+    {
         let template = [(CKA_ATECC608_SLOT, ulong(slot)), (CKA_LABEL, b"other".to_vec())];
         assert_eq!(error(generate_with(&module, session, &[], &template)), Err(rv), "slot {slot}");
     }

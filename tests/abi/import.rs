@@ -170,11 +170,23 @@ fn what_is_no_p256_key_for_the_chip_is_refused_and_changes_nothing() {
         (with(&good, &[(CKA_ALWAYS_AUTHENTICATE, boolean(true))]), CKR_TEMPLATE_INCONSISTENT),
         (with(&good, &[(CKA_MODULUS, vec![1])]), CKR_ATTRIBUTE_TYPE_INVALID),
         (with(&good, &[(CKA_LABEL, b"taken".to_vec())]), CKR_ATTRIBUTE_VALUE_INVALID),
-        (with(&good, &[(CKA_ATECC608_SLOT, ulong(0))]), CKR_ACTION_PROHIBITED),
+        (with(&good, &[(CKA_ATECC608_SLOT, ulong(0))]), CKR_TEMPLATE_INCONSISTENT),
         (with(&good, &[(CKA_ATECC608_SLOT, ulong(16))]), CKR_ATTRIBUTE_VALUE_INVALID),
     ] {
         assert_eq!(module.create_object(session, &template), Err(expected), "{template:?}");
     }
+    // Of an RSA key the type is looked at first, and the log has the reason.
+    for class in [CKO_PRIVATE_KEY, CKO_PUBLIC_KEY] {
+        let rsa = [
+            (CKA_CLASS, ulong(class)),
+            (CKA_MODULUS, vec![0xC1; 256]),
+            (CKA_PUBLIC_EXPONENT, vec![1, 0, 1]),
+            (CKA_KEY_TYPE, ulong(CKK_RSA)),
+            (CKA_TOKEN, boolean(class == CKO_PRIVATE_KEY)),
+        ];
+        assert_eq!(module.create_object(session, &rsa), Err(CKR_ATTRIBUTE_VALUE_INVALID));
+    }
+    assert!(module.assert_logged(&["C_CreateObject", "CKK_RSA", "P-256 only"]) >= 2);
     let read_only = module.open_session(0, false).unwrap();
     assert_eq!(module.create_object(read_only, &good), Err(CKR_SESSION_READ_ONLY));
     assert_eq!(point_in(&bus, 4), None);
@@ -186,7 +198,7 @@ fn what_is_no_p256_key_for_the_chip_is_refused_and_changes_nothing() {
 fn without_the_write_key_on_the_host_nothing_is_written() {
     let (module, bus) = Module::on_bus(chip::provisioned());
     let session = module.start();
-    assert_eq!(module.create_object(session, &private_key("mine", &SCALAR)), Err(CKR_ACTION_PROHIBITED));
+    assert_eq!(module.create_object(session, &private_key("mine", &SCALAR)), Err(CKR_TEMPLATE_INCONSISTENT));
     module.assert_logged(&["slot 4", "IO protection key", "is missing"]);
     assert_eq!(point_in(&bus, 4), None);
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
-use crate::common::functions;
 use crate::common::module::{c, mechanism, Module};
 use crate::common::secrets::{given, with_io_key};
+use crate::common::{codes, functions};
 use atecc608_token::attribute;
 use cryptoki_sys::*;
 
@@ -55,10 +55,11 @@ fn code(name: &str) -> CK_RV {
 /// Calls a function by its name with these arguments, the rest 0: in C's calling conventions on Linux a callee does not see
 /// arguments it does not expect.
 fn call(module: &Module, name: &str, arguments: &[usize]) -> CK_RV {
-    type Any = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize, usize, usize, usize) -> CK_RV;
-    let function: libloading::Symbol<Any> = unsafe { module.library.get(name.as_bytes()) }.unwrap();
+    let function: libloading::Symbol<codes::Any> = unsafe { module.library.get(name.as_bytes()) }.unwrap();
     let a = |at| arguments.get(at).copied().unwrap_or_default();
-    unsafe { function(a(0), a(1), a(2), a(3), a(4), a(5), a(6), a(7), a(8), a(9)) }
+    let rv = unsafe { function(a(0), a(1), a(2), a(3), a(4), a(5), a(6), a(7), a(8), a(9)) };
+    codes::check(name, rv);
+    rv
 }
 
 #[test]

@@ -60,8 +60,8 @@ fn a_slot_whose_question_was_refused_is_never_free() {
         bus.set_faults(faults.parse().unwrap());
         let session = module.start();
         let key = module.private_keys(session)[0];
-        assert_eq!(generate(&module, session, "new"), Err(CKR_ACTION_PROHIBITED), "{faults}");
-        assert_eq!(import(&module, session, "new"), Err(CKR_ACTION_PROHIBITED), "{faults}");
+        assert_eq!(generate(&module, session, "new"), Err(CKR_TEMPLATE_INCONSISTENT), "{faults}");
+        assert_eq!(import(&module, session, "new"), Err(CKR_TEMPLATE_INCONSISTENT), "{faults}");
         assert_eq!(module.destroy(session, key), Err(CKR_ACTION_PROHIBITED), "{faults}");
         module.assert_logged(&["C_GenerateKeyPair", "slot 2", "nothing is generated or imported there"]);
         assert!(bus.image(0).unwrap() == before, "{faults}: the chip was written to");

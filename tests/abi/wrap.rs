@@ -117,7 +117,7 @@ fn a_damaged_wrapped_key_makes_none() {
         wrapped[0] ^= 1;
         assert_eq!(unwrap(&wrapped, &[]), Err(CKR_TEMPLATE_INCOMPLETE));
         let aes = [(CKA_KEY_TYPE, ulong(CKK_AES))];
-        assert_eq!(unwrap(&wrapped, &aes), Err(CKR_KEY_SIZE_RANGE), "20 bytes are no AES key");
+        assert_eq!(unwrap(&wrapped, &aes), Err(CKR_WRAPPED_KEY_LEN_RANGE), "20 bytes are no AES key");
     }
 }
 

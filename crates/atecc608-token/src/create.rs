@@ -228,6 +228,23 @@ pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, priv
     SessionObject { session: session.id, attributes }
 }
 
+/// Checks CKA_KEY_TYPE of a public or private key: before the other attributes, which a key of another type has of its own.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`], [`Error::TemplateIncomplete`].
+pub(super) fn check_key_type(template: &Template) -> Result<()> {
+    match template.ulong(CKA_KEY_TYPE)? {
+        Some(CKK_EC) => Ok(()),
+        Some(other) => {
+            let name = if other == CKK_RSA { "CKK_RSA".to_owned() } else { format!("{other:#x}") };
+            Err(Error::AttributeValueInvalid(
+                format!("CKA_KEY_TYPE: {name}, where the keys are P-256 only (CKK_EC)").into(),
+            ))
+        }
+        None => Err(Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".into())),
+    }
+}
+
 pub(super) fn check_value(value: &[u8]) -> Result<()> {
     if value.len() > MAX_VALUE {
         return Err(Error::DeviceMemory(

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::attribute::slot_asked_for;
 use super::between_locks::KeyNames;
 use super::class::{self, PrivateKey, Ways};
-use super::create::{checked_id, checked_text};
+use super::create::{check_key_type, checked_id, checked_text};
 use super::error::{Error, Result};
 use super::io_protection::{transport_key, write_refused};
 use super::kept::Kept;
@@ -55,6 +55,7 @@ impl ImportRequest {
     /// [`Error::TemplateIncomplete`], [`Error::TemplateInconsistent`], [`Error::CurveNotSupported`],
     /// [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`], [`Error::SessionReadOnly`].
     pub(super) fn new(session: SessionRef, template: &Template) -> Result<Self> {
+        check_key_type(template)?;
         class::check_template::<PrivateKey>(Ways::CREATE, template)?;
         if template.boolean(CKA_TOKEN)? != Some(true) {
             return Err(Error::TemplateInconsistent(
@@ -70,14 +71,6 @@ impl ImportRequest {
             ));
         }
         let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
-        match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
-            CKK_EC => {}
-            other => {
-                return Err(Error::AttributeValueInvalid(
-                    format!("CKA_KEY_TYPE: {other:#x}, where the chip takes CKK_EC only").into(),
-                ))
-            }
-        }
         if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
             return Err(Error::CurveNotSupported("CKA_EC_PARAMS: the chip takes P-256 (prime256v1) keys only".into()));
         }

@@ -5,7 +5,7 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::class::{self, Half, NewPublicKey, PublicKey, Ways};
-use super::create::{checked_id, checked_text, learn_points, unique_id};
+use super::create::{check_key_type, checked_id, checked_text, learn_points, unique_id};
 use super::error::{Error, Result};
 use super::mechanism::ECDSA;
 use super::object::{ObjectKey, SessionObject};
@@ -27,16 +27,9 @@ pub(super) struct NewTokenKey {
 /// # Errors
 /// What the template lacks or contradicts.
 fn checked_point(template: &Template) -> Result<Point> {
+    check_key_type(template)?;
     class::check_template::<PublicKey>(Ways::CREATE, template)?;
     let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
-    match template.ulong(CKA_KEY_TYPE)?.ok_or_else(|| missing("CKA_KEY_TYPE"))? {
-        CKK_EC => {}
-        other => {
-            return Err(Error::AttributeValueInvalid(
-                format!("CKA_KEY_TYPE: {other:#x}, where only CKK_EC is supported").into(),
-            ))
-        }
-    }
     if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
         return Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".into()));
     }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::codes;
 use super::module::Module;
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c");
@@ -37,19 +38,30 @@ pub fn compile(name: &str, folder: &Path) -> PathBuf {
     program
 }
 
-/// Runs `tests/c/NAME.c` on a module's configuration with these arguments after the module's path. It must end with 0.
+/// Runs `tests/c/NAME.c` on a module's configuration with these arguments after the module's path. It must end with 0. The module
+/// logs each call, and each return value must be one that the function has.
 #[track_caller]
 pub fn run(module: &Module, name: &str, arguments: &[&str]) {
-    run_program(module, &compile(name, module.folder.path()), arguments);
+    let calls = module.folder.path().join("calls");
+    let log = format!("debug:{}", calls.display());
+    run_with(module, &compile(name, module.folder.path()), arguments, Some(&log));
+    let calls = codes::check_log(&std::fs::read_to_string(calls).unwrap());
+    assert!(calls > 1000, "{calls} calls were logged");
 }
 
-/// As [`run`], with a program that is compiled already.
+/// Runs a program that is compiled already on a module's configuration; the module logs as the configuration says.
 #[track_caller]
 pub fn run_program(module: &Module, program: &Path, arguments: &[&str]) {
+    run_with(module, program, arguments, None);
+}
+
+#[track_caller]
+fn run_with(module: &Module, program: &Path, arguments: &[&str], log: Option<&str>) {
     let output = Command::new(program)
         .arg(super::module_path())
         .args(arguments)
         .env("ATECC608_PKCS11_CONF", module.configuration())
+        .envs(log.map(|log| ("ATECC608_LOG", log)))
         .env("ASAN_OPTIONS", "detect_leaks=1")
         .output()
         .unwrap();

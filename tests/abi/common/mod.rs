@@ -2,6 +2,7 @@
 //! other processes that use it, too.
 
 pub mod c_program;
+pub mod codes;
 pub mod fork;
 pub mod functions;
 pub mod keys;

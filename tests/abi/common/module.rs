@@ -13,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use cryptoki_sys::*;
 use tempfile::TempDir;
 
+use super::{codes, functions};
+
 /// An error of a C function.
 pub type Result<T, E = CK_RV> = std::result::Result<T, E>;
 
@@ -128,6 +130,8 @@ impl Module {
             let mut list = null_mut();
             let get = library.get::<GetFunctionList>(b"C_GetFunctionList").unwrap();
             assert_eq!(get(&mut list), CKR_OK);
+            // Every call of a test is checked.
+            let list = codes::wrapped(list.cast(), functions::V2_40.len()).cast::<CK_FUNCTION_LIST>();
             Self { list: &*list, library, folder, finalized_at_the_end: true, _turn: turn }
         }
     }
@@ -487,7 +491,7 @@ impl Module {
         let version = CK_VERSION { major: 3, minor: 2 };
         let interface = self.interface(c"PKCS 11".as_ptr().cast(), &version, 0).unwrap();
         // SAFETY: an interface of version 3.2 has a list of that version.
-        unsafe { &*interface.pFunctionList.cast::<CK_FUNCTION_LIST_3_2>() }
+        unsafe { &*codes::wrapped(interface.pFunctionList, functions::all().count()).cast::<CK_FUNCTION_LIST_3_2>() }
     }
 
     pub fn interface(
@@ -522,6 +526,9 @@ impl Drop for Module {
         if self.finalized_at_the_end {
             // The next test starts afresh. Nothing to finalise is no matter.
             let _ = self.finalize();
+        }
+        if !std::thread::panicking() {
+            codes::assert_all_allowed();
         }
     }
 }
