@@ -30,4 +30,11 @@
 #define CKA_ATECC608_KEY_CONFIG (CKA_VENDOR_DEFINED | 0x41543603UL)
 #define CKA_ATECC608_SLOT_LOCKED (CKA_VENDOR_DEFINED | 0x41543604UL)
 
+/*
+ * CKA_ATECC608_IN_CHIP (CK_BBOOL), on every key: whether it lives in the chip. Keys of a session live in the memory of the
+ * process, and public keys by themselves in the state folder: false. It can be read and searched for, and nothing
+ * can change it.
+ */
+#define CKA_ATECC608_IN_CHIP (CKA_VENDOR_DEFINED | 0x41543605UL)
+
 #endif

@@ -8,7 +8,8 @@ use crate::common::module::{boolean, c, ulong, Module};
 use crate::common::secrets::{given, with_io_key};
 use crate::common::templates::{self, private_key, P256};
 use atecc608_token::attribute::{
-    CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT, CKA_ATECC608_SLOT_CONFIG, CKA_ATECC608_SLOT_LOCKED,
+    CKA_ATECC608_IN_CHIP, CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT, CKA_ATECC608_SLOT_CONFIG,
+    CKA_ATECC608_SLOT_LOCKED,
 };
 use atecc608_wire::Slot;
 use cryptoki_sys::*;
@@ -46,7 +47,7 @@ attributes![
     CKA_HAS_RESET, CKA_PIXEL_X, CKA_CHAR_SETS, CKA_MECHANISM_TYPE, CKA_ALLOWED_MECHANISMS, CKA_PROFILE_ID,
     CKA_X2RATCHET_BAG, CKA_HSS_LEVELS, CKA_PARAMETER_SET, CKA_OBJECT_VALIDATION_FLAGS, CKA_VALIDATION_TYPE,
     CKA_VALIDATION_FLAG, CKA_TRUST_SERVER_AUTH, CKA_PUBLIC_CRC64_VALUE, CKA_SEED, CKA_ATECC608_SLOT,
-    CKA_ATECC608_SLOT_CONFIG, CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT_LOCKED,
+    CKA_ATECC608_SLOT_CONFIG, CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT_LOCKED, CKA_ATECC608_IN_CHIP,
 ];
 
 /// What an object answers.
@@ -125,7 +126,7 @@ fn object_name(table: &Table) -> &'static str {
         return ["public key by itself", "public key in the chip"][usize::from(!value(CKA_ATECC608_SLOT).is_empty())];
     }
     let names = [
-        (CKO_PRIVATE_KEY, ["", "private key"]),
+        (CKO_PRIVATE_KEY, ["private key in the session", "private key in the chip"]),
         (CKO_SECRET_KEY, ["secret key in the session", "secret key in the chip"]),
         (CKO_CERTIFICATE, ["certificate"; 2]),
         (CKO_DATA, ["data"; 2]),
@@ -185,6 +186,7 @@ fn in_slot(number_of_slot: u8) -> Table {
         (CKA_ATECC608_SLOT_CONFIG, number(zone.slot_config(slot).0.into())),
         (CKA_ATECC608_KEY_CONFIG, number(zone.key_config(slot).0.into())),
         (CKA_ATECC608_SLOT_LOCKED, no()),
+        (CKA_ATECC608_IN_CHIP, yes()),
     ]
 }
 
@@ -248,6 +250,23 @@ fn a_key_pair_that_was_born_in_the_chip() {
 }
 
 #[test]
+fn a_key_pair_of_the_session() {
+    let (module, _bus, session) = with_io_key();
+    let names = [(CKA_TOKEN, boolean(false)), (CKA_LABEL, b"a".to_vec()), (CKA_ID, vec![1])];
+    let public = with(&names.to_vec(), &[(CKA_EC_PARAMS, P256.to_vec())]);
+    let (public, private) = module.generate_key_pair(session, &public, &names).unwrap();
+    let common = key(CKK_EC, &[1], true, CKM_EC_KEY_PAIR_GEN);
+    let own: &[_] = &[(CKA_ATECC608_IN_CHIP, no())];
+    let as_in_chip: Table = private_ec(true).into_iter().filter(|(attribute, _)| *attribute != CKA_COPYABLE).collect();
+    let copyable: &[_] = &[(CKA_COPYABLE, yes())];
+    let private_table = [&storage(CKO_PRIVATE_KEY, false, true, "a")[..], &common, &as_in_chip, copyable, own];
+    check(&module, session, private, table(&private_table));
+    let of_half: &[_] = &[(CKA_COPYABLE, yes()), (CKA_DESTROYABLE, yes())];
+    let public_table = [&storage(CKO_PUBLIC_KEY, false, false, "a")[..], &common, &public_ec(), of_half, own];
+    check(&module, session, public, table(&public_table));
+}
+
+#[test]
 fn a_key_pair_that_was_imported() {
     let (module, _bus, session) = with_io_key();
     let private = module.create_object(session, &private_key("a", &[0x21; 32])).unwrap();
@@ -276,7 +295,7 @@ fn a_public_key_by_itself_in_the_session_and_on_the_token() {
         (CKA_LABEL, b"peer".to_vec()),
     ];
     let common = key(CKK_EC, &[], false, CK_UNAVAILABLE_INFORMATION);
-    let of_half: &[_] = &[(CKA_COPYABLE, yes()), (CKA_DESTROYABLE, yes())];
+    let of_half: &[_] = &[(CKA_COPYABLE, yes()), (CKA_DESTROYABLE, yes()), (CKA_ATECC608_IN_CHIP, no())];
     for on_token in [false, true] {
         let public =
             module.create_object(session, &[&template[..], &[(CKA_TOKEN, boolean(on_token))]].concat()).unwrap();
@@ -334,7 +353,7 @@ fn secret_keys_in_the_session() {
     let (module, _bus, session) = with_io_key();
     for key_type in [CKK_AES, CKK_GENERIC_SECRET] {
         let secret_key = module.create_object(session, &given(false, key_type, &[0x31; 16])).unwrap();
-        let own: &[_] = &[(CKA_VALUE, Value(vec![0x31; 16])), (CKA_CHECK_VALUE, Len(3))];
+        let own: &[_] = &[(CKA_VALUE, Value(vec![0x31; 16])), (CKA_CHECK_VALUE, Len(3)), (CKA_ATECC608_IN_CHIP, no())];
         let parts = [
             &storage(CKO_SECRET_KEY, false, false, "a key")[..],
             &key(key_type, &[], false, CK_UNAVAILABLE_INFORMATION),

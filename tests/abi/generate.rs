@@ -142,7 +142,7 @@ fn a_template_that_contradicts_a_key_born_in_the_chip_is_refused_and_nothing_is_
     for (what, public, private, rv) in cases {
         assert_eq!(error(generate_with(&module, session, public, private)), Err(rv), "{what}");
     }
-    module.assert_logged(&["CKA_TOKEN must be true"]);
+    module.assert_logged(&["CKA_TOKEN differs between the two templates"]);
     module.assert_logged(&["CKA_EC_PARAMS", "P-256"]);
     let pair = &templates::of_all_clients("x", &[1])[2];
     let no_curve = module.generate_key_pair(session, &without(&pair.public, CKA_EC_PARAMS), &pair.private);

@@ -11,8 +11,8 @@ fn the_vendor_header_compiles_and_gives_the_attributes_that_the_module_answers()
     let code = "#include <stdio.h>\n#include \"atecc608_pkcs11.h\"\n\
                 int main(void) {\n\
                     const unsigned long all[] = { CKA_ATECC608_SLOT, CKA_ATECC608_SLOT_CONFIG,\n\
-                        CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT_LOCKED };\n\
-                    for (int i = 0; i < 4; i++) printf(\"%lx\\n\", all[i]);\n\
+                        CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT_LOCKED, CKA_ATECC608_IN_CHIP };\n\
+                    for (int i = 0; i < 5; i++) printf(\"%lx\\n\", all[i]);\n\
                     return 0;\n\
                 }\n";
     std::fs::write(&source, code).unwrap();
@@ -29,6 +29,7 @@ fn the_vendor_header_compiles_and_gives_the_attributes_that_the_module_answers()
         attribute::CKA_ATECC608_SLOT_CONFIG,
         attribute::CKA_ATECC608_KEY_CONFIG,
         attribute::CKA_ATECC608_SLOT_LOCKED,
+        attribute::CKA_ATECC608_IN_CHIP,
     ];
     let module: String = module.iter().map(|attribute| format!("{attribute:x}\n")).collect();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), module);

@@ -45,6 +45,7 @@ mod refused;
 mod secret_keys;
 mod secret_state;
 mod sequences;
+mod session_pairs;
 mod sessions;
 mod sign;
 mod slot_8;

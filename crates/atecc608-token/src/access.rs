@@ -15,7 +15,7 @@ use super::state::{StoredClass, StoredSecret};
 use super::template::{bool_value, Template};
 use super::token::Token;
 use super::turn::Turn;
-use super::{import, keygen, learn, modify, names, public_key, secret, ObjectHandle, SessionRef};
+use super::{import, keygen, learn, modify, names, public_key, secret, session_pair, ObjectHandle, SessionRef};
 
 /// The attribute's value in the ABI's encoding. The chip is asked only for what is not known of its keys, and for the counter.
 ///
@@ -150,10 +150,26 @@ pub(crate) fn set_attributes(
             })
         }),
         ObjectKey::Feature(_) => Err(Error::ActionProhibited("this object can't be changed".into())),
-        ObjectKey::Session(number) => token.objects.change_session_object(number, |found| {
-            modify::set_session_attributes(found.ok_or_else(invalid)?, template)
-        }),
+        ObjectKey::Session(number) => {
+            let names_a_pair =
+                token.objects.with_session_object(number, |found| found.is_some_and(session_pair::is_private_key));
+            if names_a_pair {
+                refuse_names_of_pairs(token, template, deadline)?;
+            }
+            token.objects.change_session_object(number, |found| {
+                modify::set_session_attributes(found.ok_or_else(invalid)?, template)
+            })
+        }
     }
+}
+
+/// Refuses names of a key pair in the chip for a private key of the session, if it is to get any.
+fn refuse_names_of_pairs(token: &Token, template: &Template, deadline: Deadline) -> Result<()> {
+    let (label, id) = (template.text(CKA_LABEL)?.unwrap_or_default(), template.bytes(CKA_ID).unwrap_or_default());
+    if label.is_empty() && id.is_empty() {
+        return Ok(());
+    }
+    token.turn(deadline, |turn| names::refuse_names_of_pairs(turn, label, id))
 }
 
 /// C_CreateObject: certificates, data, public keys, secret keys, private keys for the chip.
@@ -233,9 +249,20 @@ pub(crate) fn copy_object(
             source.attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(true)));
             modify::copy_of(&source, template)?
         }
-        ObjectKey::Session(number) => token
-            .objects
-            .with_session_object(number, |source| modify::copy_of(source.ok_or_else(invalid)?, template))?,
+        ObjectKey::Session(number) => {
+            let of_pair = token.objects.with_session_object(number, |source| {
+                let source = source.ok_or_else(invalid)?;
+                let is_private = session_pair::is_private_key(source);
+                is_private.then(|| session_pair::copy_of(session, source, template)).transpose()
+            })?;
+            if let Some(copy) = of_pair {
+                refuse_names_of_pairs(token, template, token.deadline())?;
+                return token.add_session_object(copy);
+            }
+            token
+                .objects
+                .with_session_object(number, |source| modify::copy_of(source.ok_or_else(invalid)?, template))?
+        }
     };
     create_object(token, session, &copy)
 }

@@ -58,6 +58,8 @@ pub struct TokenConfig {
     pub io_protection_required: bool,
     /// Whether clients' certificates go into the chip (slot 8) where they fit, rather than into the state folder.
     pub certificates_in_chip: bool,
+    /// Whether key pairs of a session, in the process's memory, can be made.
+    pub session_keys: bool,
     /// Certificates that are rebuilt from what somebody put into the chip.
     pub certificates: Vec<CertificateConfig>,
     /// Names for slots' objects.
@@ -256,6 +258,7 @@ impl TokenConfig {
             }
             None => false,
         };
+        let session_keys = table.optional::<bool>("session_keys")?.is_none_or(|word| word.value);
         let mut certificates = Vec::new();
         for entry in table.tables("certificate")? {
             let entry = CertificateConfig::read(entry, &certificates)?;
@@ -271,6 +274,7 @@ impl TokenConfig {
             io_key_file,
             io_protection_required,
             certificates_in_chip,
+            session_keys,
             certificates,
             objects,
         })

@@ -1,4 +1,4 @@
-//! CKM_ECDH1_DERIVE: the shared secret from the chip, the key derivation function on the host.
+//! CKM_ECDH1_DERIVE: the shared secret from the chip or a key of the session, the key derivation function on the host.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -12,7 +12,7 @@ use super::secret::session::SecretRequest;
 use super::template::Template;
 use super::token::Token;
 use super::turn::Turn;
-use super::{io_protection, learn, SessionRef};
+use super::{io_protection, learn, session_pair, ObjectHandle, SessionRef};
 
 /// Bytes of an ECDH secret on P-256.
 const SECRET_LEN: usize = 32;
@@ -27,9 +27,11 @@ pub(super) fn derive(
     token: &Token,
     session: SessionRef,
     mechanism: &Mechanism,
-    key: KeyRef,
+    key: ObjectHandle,
     template: &Template,
 ) -> Result<SessionObject> {
+    let of_session = session_pair::check_use(token, key, CKA_DERIVE, mechanism.mechanism)?.is_some();
+    let in_chip = if of_session { None } else { Some(token.private_key(key)?) };
     let Parameter::Ecdh1 { kdf, shared_data, public_data } = &mechanism.parameter else {
         return Err(Error::MechanismParamInvalid("CKM_ECDH1_DERIVE takes CK_ECDH1_DERIVE_PARAMS".into()));
     };
@@ -43,7 +45,10 @@ pub(super) fn derive(
         .ok_or_else(|| Error::MechanismParamInvalid("the other side's public key is not a point on P-256".into()))?;
     let request = SecretRequest::new(session, template)?;
     let (key_type, len) = wanted(&request, if *kdf == CKD_NULL { SECRET_LEN } else { MAX_KEY_LEN })?;
-    let secret = token.turn(token.deadline(), |turn| shared_secret(turn, key, &theirs))?;
+    let secret = match in_chip {
+        Some(in_chip) => token.turn(token.deadline(), |turn| shared_secret(turn, in_chip, &theirs))?,
+        None => session_pair::agree(token, key, &theirs)?,
+    };
     let value = match Hasher::for_kdf(*kdf) {
         // Leading bytes are removed if fewer are wanted (PKCS#11 3.0 section 2.3.8).
         None => Zeroizing::new(secret[SECRET_LEN - len..].to_vec()),

@@ -49,12 +49,12 @@ impl KeyPairRequest {
         Self { id: names.id, replace, ..Self::named(names.label, Some(names.slot)) }
     }
 
-    /// Reads the templates that stock tools send.
+    /// Checks the templates of C_GenerateKeyPair, wherever the key pair is to be.
     ///
     /// # Errors
-    /// What contradicts a key born in the chip: [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`],
-    /// [`Error::CurveNotSupported`], [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`].
-    pub(super) fn new<'t>(mechanism: &Mechanism, public: &'t Template, private: &'t Template) -> Result<Self> {
+    /// [`Error::MechanismInvalid`], [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`], [`Error::CurveNotSupported`],
+    /// [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`].
+    pub(super) fn check(mechanism: &Mechanism, public: &Template, private: &Template) -> Result<()> {
         if mechanism.mechanism != CKM_EC_KEY_PAIR_GEN {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
@@ -79,16 +79,20 @@ impl KeyPairRequest {
                 ))
             }
         }
-        if private.boolean(CKA_TOKEN)? != Some(true) {
-            return inconsistent(
-                "CKA_TOKEN must be true in the private template: a key born in the chip stays there and is a token object",
-            );
-        }
-        if private.boolean(CKA_SENSITIVE)? == Some(false) || private.boolean(CKA_EXTRACTABLE)? == Some(true) {
-            return inconsistent("CKA_SENSITIVE=false, CKA_EXTRACTABLE=true: a private key never leaves the chip");
-        }
         if private.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
             return inconsistent("CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use");
+        }
+        Ok(())
+    }
+
+    /// Reads the templates that stock tools send, for a key pair in the chip. They were checked before.
+    ///
+    /// # Errors
+    /// What contradicts a key born in the chip: [`Error::TemplateInconsistent`], [`Error::AttributeValueInvalid`].
+    pub(super) fn new<'t>(public: &'t Template, private: &'t Template) -> Result<Self> {
+        let inconsistent = |text: &str| Err(Error::TemplateInconsistent(text.to_owned().into()));
+        if private.boolean(CKA_SENSITIVE)? == Some(false) || private.boolean(CKA_EXTRACTABLE)? == Some(true) {
+            return inconsistent("CKA_SENSITIVE=false, CKA_EXTRACTABLE=true: a private key never leaves the chip");
         }
         let text = |template: &Template| -> Result<Option<String>> {
             Ok(template.text(CKA_LABEL)?.filter(|label| !label.is_empty()).map(str::to_owned))

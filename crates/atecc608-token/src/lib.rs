@@ -19,7 +19,7 @@
 //! 3. `turn`, `learn` (asking about keys), `latch`, `intents` (what was begun and not committed), `io_protection`, `trusted` (public keys that root vouches for).
 //! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `public_key`, `modify`;
 //!    `certificates`.
-//! 5. Keys: `keygen`, `import`, `names`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
+//! 5. Keys: `keygen`, `import`, `names`, `session_pair`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
 //! 6. For the tool: `inventory`, `between_locks`, `attest`. Below all: `bus`, `config`, `memory` (where secrets are kept), `process`.
 
 pub mod attest;
@@ -76,6 +76,7 @@ mod names;
 mod object;
 mod public_key;
 mod secret;
+mod session_pair;
 mod sign;
 mod snapshot;
 mod state_access;

@@ -58,6 +58,11 @@ impl Point {
         wrapped.and_then(|octets| Self::from_sec1(octets.as_bytes())).or_else(|| Self::from_sec1(bytes))
     }
 
+    /// The point as the p256 crate has it.
+    pub(crate) fn as_affine(&self) -> &p256::AffinePoint {
+        self.0.as_affine()
+    }
+
     /// X ‖ Y.
     pub fn xy(&self) -> [u8; 64] {
         let mut xy = [0; 64];

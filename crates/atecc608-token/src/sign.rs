@@ -15,7 +15,7 @@ use super::point::Point;
 use super::template::Template;
 use super::token::Token;
 use super::turn::Turn;
-use super::{learn, secret, ObjectHandle};
+use super::{learn, secret, session_pair, ObjectHandle};
 use atecc608_wire::Slot;
 
 /// Most bytes that CKM_ECDSA takes: a SHA-512 digest.
@@ -96,6 +96,13 @@ pub enum SignOperation {
         /// What is signed.
         message: Message,
     },
+    /// ECDSA with a private key of the session.
+    OfSession {
+        /// The key.
+        key: ObjectHandle,
+        /// What is signed.
+        message: Message,
+    },
     /// A message authentication code with a secret key.
     Mac(MacOperation),
 }
@@ -112,6 +119,9 @@ impl SignOperation {
             return MacOperation::new(token, mechanism, secret).map(Self::Mac);
         }
         let message = Message::new(mechanism)?;
+        if session_pair::check_use(token, key, CKA_SIGN, mechanism.mechanism)?.is_some() {
+            return Ok(Self::OfSession { key, message });
+        }
         let slot = token.private_key(key)?.slot;
         if token.known(token.deadline())?.key_slot(slot).is_some_and(|key| key.sign) {
             return Ok(Self::Ecdsa { key, message });
@@ -122,7 +132,7 @@ impl SignOperation {
     /// Bytes of the signature or code.
     pub fn len(&self) -> usize {
         match self {
-            Self::Ecdsa { .. } => ECDSA_LEN,
+            Self::Ecdsa { .. } | Self::OfSession { .. } => ECDSA_LEN,
             Self::Mac(mac) => mac.len(),
         }
     }
@@ -138,7 +148,7 @@ impl SignOperation {
     /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes; those of the chip.
     pub fn update(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
         match self {
-            Self::Ecdsa { message, .. } => message.update(data),
+            Self::Ecdsa { message, .. } | Self::OfSession { message, .. } => message.update(data),
             Self::Mac(mac) => mac.update(deadline, data),
         }
     }
@@ -155,6 +165,7 @@ impl SignOperation {
                 let signature = token.turn(*deadline, |turn| sign(turn, key, &digest))?;
                 Ok(Zeroizing::new(signature.to_vec()))
             }
+            Self::OfSession { key, message } => session_pair::sign(token, key, &message.finish()?),
             Self::Mac(mac) => mac.finish(deadline),
         }
     }

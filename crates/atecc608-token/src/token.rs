@@ -25,7 +25,9 @@ use super::snapshot::{Board, Known};
 use super::state_access::StateAccess;
 use super::template::{bool_value, Template};
 use super::turn::{Line, Turn};
-use super::{access, certificates, derive, digest, find, kdf, keygen, secret, wrap, ObjectHandle, SessionRef};
+use super::{
+    access, certificates, derive, digest, find, kdf, keygen, secret, session_pair, wrap, ObjectHandle, SessionRef,
+};
 use atecc608::Chip;
 
 /// One configured chip. Its methods may be called from any thread; the chip does one thing at a time.
@@ -180,7 +182,7 @@ impl Token {
         if object.is_private() {
             self.known(self.deadline())?.check_may_make_private()?;
         }
-        if object.attributes.ulong(CKA_CLASS)? == Some(CKO_SECRET_KEY) {
+        if matches!(object.attributes.ulong(CKA_CLASS)?, Some(CKO_SECRET_KEY | CKO_PRIVATE_KEY)) {
             object.attributes.keep_secret(CKA_VALUE)?;
         }
         Ok(self.objects.add(object))
@@ -458,7 +460,7 @@ impl Token {
         self.add_session_object(request.for_session(session, key_type, value)?)
     }
 
-    /// C_GenerateKeyPair: a private key born in the chip. Returns the handles of public and private key.
+    /// C_GenerateKeyPair: a private key born in the chip, or a key pair of the session. Returns the handles of public and private key.
     ///
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::SessionReadOnly`], [`Error::UserNotLoggedIn`]; what the templates contradict;
@@ -471,7 +473,11 @@ impl Token {
         private: &Template,
     ) -> Result<(ObjectHandle, ObjectHandle)> {
         let deadline = self.deadline();
-        let request = keygen::KeyPairRequest::new(mechanism, public, private)?;
+        keygen::KeyPairRequest::check(mechanism, public, private)?;
+        if session_pair::is_asked(public, private)? {
+            return session_pair::generate(self, session, public, private);
+        }
+        let request = keygen::KeyPairRequest::new(public, private)?;
         if !session.read_write {
             return Err(Error::SessionReadOnly);
         }
@@ -484,7 +490,7 @@ impl Token {
         Ok((handle(Half::Public), handle(Half::Private)))
     }
 
-    /// C_DeriveKey: ECDH in the chip, HKDF and the one of TLS 1.2 with secret keys; the result is a session object.
+    /// C_DeriveKey: ECDH in the chip or with a key of the session, HKDF and the one of TLS 1.2 with secret keys; the result is a session object.
     ///
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
@@ -497,10 +503,7 @@ impl Token {
         template: &Template,
     ) -> Result<ObjectHandle> {
         let object = match mechanism.mechanism {
-            CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => {
-                let key = self.private_key(base)?;
-                derive::derive(self, session, mechanism, key, template)?
-            }
+            CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => derive::derive(self, session, mechanism, base, template)?,
             CKM_HKDF_DERIVE | CKM_TLS12_KDF => kdf::derive(self, session, mechanism, base, template)?,
             other => return Err(Error::MechanismInvalid(other)),
         };
@@ -575,7 +578,11 @@ impl Token {
     }
 }
 
-fn random(turn: &mut Turn<'_>, out: &mut [u8]) -> Result<()> {
+/// Fills `out` with random bytes of chip and host together.
+///
+/// # Errors
+/// As [`Token::random`].
+pub(crate) fn random(turn: &mut Turn<'_>, out: &mut [u8]) -> Result<()> {
     if !turn.known().zone().config_locked() {
         return Err(Error::RandomNoRng(
             "a chip with an unlocked configuration returns a constant instead of random numbers".into(),

@@ -1,19 +1,22 @@
 //! Private keys in slots and their public keys (PKCS#11 3.0 sections 4.8, 4.9, 2.3.3 and 2.3.4); public keys in sessions.
 
 use cryptoki_sys::*;
+use zeroize::Zeroizing;
 
-use super::{empty, mechanisms, no_validation, number, read, text, yes_or_no, Answer, Class, NeverNew, New, Row};
+use super::{empty, mechanisms, no_validation, number, read, text, yes_or_no, Answer, Class, New, Row};
 use super::{Change, Session, Ways};
 use crate::attribute::{
-    CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT, CKA_ATECC608_SLOT_CONFIG, CKA_ATECC608_SLOT_LOCKED,
+    CKA_ATECC608_IN_CHIP, CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT, CKA_ATECC608_SLOT_CONFIG,
+    CKA_ATECC608_SLOT_LOCKED,
 };
 use crate::error::{Error, Result};
 use crate::layout::KeySlot;
 use crate::mechanism::{allowed, ECDSA};
 use crate::object::{KeyRef, ObjectKey};
 use crate::point::{Point, P256_PARAMS};
+use crate::session_pair::allowed_mechanisms;
 use crate::state::SlotState;
-use crate::template::{mechanisms_value, Template};
+use crate::template::{bool_value, mechanisms_value, Template};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -125,64 +128,139 @@ impl KeyPair<'_> {
     }
 }
 
-/// CKO_PRIVATE_KEY: of the token only.
+/// CKO_PRIVATE_KEY: of a key pair in a slot, or generated in a session.
 pub(crate) enum PrivateKey {}
+
+/// A private key for a session.
+pub(crate) struct NewSessionPrivate<'t> {
+    /// The template that it is made of.
+    pub(crate) template: &'t Template,
+    /// Its public key.
+    pub(crate) point: Point,
+    /// Its number, 32 bytes, big-endian.
+    pub(crate) value: Zeroizing<Vec<u8>>,
+}
+
+impl New for NewSessionPrivate<'_> {
+    fn template(&self) -> &Template {
+        self.template
+    }
+}
+
+impl NewSessionPrivate<'_> {
+    fn flag(&self, flag: CK_ATTRIBUTE_TYPE, default: bool) -> Result<Vec<u8>> {
+        Ok(bool_value(self.template.boolean(flag)?.unwrap_or(default)))
+    }
+
+    fn never_extractable(&self) -> Result<Vec<u8>> {
+        Ok(bool_value(self.template.boolean(CKA_EXTRACTABLE)? != Some(true)))
+    }
+}
 
 impl Class for PrivateKey {
     type Object<'a> = KeyPair<'a>;
-    type New<'a> = NeverNew;
+    type New<'a> = NewSessionPrivate<'a>;
 
     // What a key may do is not a template's to say: usage flags are accepted and the truth is answered.
     const ROWS: &'static [Row<Self>] = &[
-        Row::<Self>::read(CKA_CLASS, |_| number(CKO_PRIVATE_KEY)).given(Ways::ALL),
-        Row::<Self>::read(CKA_KEY_TYPE, |_| number(CKK_EC)).given(Ways::ALL),
-        Row::<Self>::read(CKA_TOKEN, |_| yes_or_no(true)).given(Ways::ALL),
-        Row::<Self>::read(CKA_PRIVATE, |_| yes_or_no(true)).given(Ways::ALL),
-        Row::<Self>::read(CKA_MODIFIABLE, |pair| yes_or_no(pair.permits(CKA_MODIFIABLE))).given(Ways::ALL).kept(),
+        Row::<Self>::read(CKA_CLASS, |_| number(CKO_PRIVATE_KEY))
+            .given(Ways::ALL)
+            .in_session(Session::Number(CKO_PRIVATE_KEY)),
+        Row::<Self>::read(CKA_KEY_TYPE, |_| number(CKK_EC)).given(Ways::ALL).in_session(Session::Number(CKK_EC)),
+        Row::<Self>::read(CKA_TOKEN, |_| yes_or_no(true)).given(Ways::ALL).in_session(Session::Is(false)),
+        Row::<Self>::read(CKA_PRIVATE, |_| yes_or_no(true)).given(Ways::ALL).in_session(Session::Flag(true)),
+        Row::<Self>::read(CKA_MODIFIABLE, |pair| yes_or_no(pair.permits(CKA_MODIFIABLE)))
+            .given(Ways::ALL)
+            .kept()
+            .in_session(Session::Flag(true)),
         Row::<Self>::read(CKA_DESTROYABLE, |pair| yes_or_no(pair.is_destroyable()))
             .given(Ways::ALL)
             .kept()
-            .changes(Change::Freely),
-        Row::<Self>::read(CKA_COPYABLE, |_| yes_or_no(false)).given(Ways::ALL),
-        Row::<Self>::read(CKA_OBJECT_VALIDATION_FLAGS, |_| no_validation()),
-        Row::<Self>::read(CKA_LABEL, |pair| text(pair.label())).given(Ways::ALL).changes(Change::Freely),
-        Row::<Self>::read(CKA_ID, |pair| pair.id()).given(Ways::ALL).changes(Change::Freely),
+            .changes(Change::Freely)
+            .in_session(Session::Flag(true)),
+        Row::<Self>::read(CKA_COPYABLE, |_| yes_or_no(false))
+            .given(Ways::ALL)
+            .changes(Change::InSessionTo(false))
+            .in_session(Session::Flag(true)),
+        Row::<Self>::read(CKA_OBJECT_VALIDATION_FLAGS, |_| no_validation()).in_session(Session::Number(0)),
+        Row::<Self>::read(CKA_LABEL, |pair| text(pair.label()))
+            .given(Ways::ALL)
+            .changes(Change::Freely)
+            .in_session(Session::Bytes),
+        Row::<Self>::read(CKA_ID, |pair| pair.id()).given(Ways::ALL).changes(Change::Freely).in_session(Session::Bytes),
         Row::<Self>::read(CKA_UNIQUE_ID, |pair| pair.unique_id("private")),
-        Row::<Self>::read(CKA_SUBJECT, |pair| pair.kept(CKA_SUBJECT)).given(Ways::ALL).kept().changes(Change::Freely),
+        Row::<Self>::read(CKA_SUBJECT, |pair| pair.kept(CKA_SUBJECT))
+            .given(Ways::ALL)
+            .kept()
+            .changes(Change::Freely)
+            .in_session(Session::Bytes),
         Row::<Self>::read(CKA_START_DATE, |pair| pair.kept(CKA_START_DATE))
             .given(Ways::ALL)
             .kept()
-            .changes(Change::Freely),
-        Row::<Self>::read(CKA_END_DATE, |pair| pair.kept(CKA_END_DATE)).given(Ways::ALL).kept().changes(Change::Freely),
-        Row::<Self>::read(CKA_LOCAL, |pair| yes_or_no(pair.born_here())),
-        Row::<Self>::read(CKA_KEY_GEN_MECHANISM, |pair| number(pair.key_gen_mechanism())),
-        Row::<Self>::read(CKA_SENSITIVE, |_| yes_or_no(true)).given(Ways::ALL),
-        Row::<Self>::read(CKA_ALWAYS_SENSITIVE, |pair| yes_or_no(pair.born_here())),
-        Row::<Self>::read(CKA_EXTRACTABLE, |_| yes_or_no(false)).given(Ways::ALL),
-        Row::<Self>::read(CKA_NEVER_EXTRACTABLE, |pair| yes_or_no(pair.born_here())),
-        Row::<Self>::read(CKA_ALWAYS_AUTHENTICATE, |_| yes_or_no(false)).given(Ways::ALL),
-        Row::<Self>::read(CKA_WRAP_WITH_TRUSTED, |_| yes_or_no(false)).given(Ways::ALL),
+            .changes(Change::Freely)
+            .in_session(Session::Bytes),
+        Row::<Self>::read(CKA_END_DATE, |pair| pair.kept(CKA_END_DATE))
+            .given(Ways::ALL)
+            .kept()
+            .changes(Change::Freely)
+            .in_session(Session::Bytes),
+        Row::<Self>::read(CKA_LOCAL, |pair| yes_or_no(pair.born_here())).in_session(Session::Is(true)),
+        Row::<Self>::read(CKA_KEY_GEN_MECHANISM, |pair| number(pair.key_gen_mechanism()))
+            .in_session(Session::Number(CKM_EC_KEY_PAIR_GEN)),
+        Row::<Self>::read(CKA_SENSITIVE, |_| yes_or_no(true))
+            .given(Ways::ALL)
+            .changes(Change::InSessionTo(true))
+            .in_session(Session::Flag(true)),
+        Row::<Self>::read(CKA_ALWAYS_SENSITIVE, |pair| yes_or_no(pair.born_here()))
+            .in_session(Session::Made(|new| new.flag(CKA_SENSITIVE, true))),
+        Row::<Self>::read(CKA_EXTRACTABLE, |_| yes_or_no(false))
+            .given(Ways::ALL)
+            .changes(Change::InSessionTo(false))
+            .in_session(Session::Flag(false)),
+        Row::<Self>::read(CKA_NEVER_EXTRACTABLE, |pair| yes_or_no(pair.born_here()))
+            .in_session(Session::Made(|new| new.never_extractable())),
+        Row::<Self>::read(CKA_ALWAYS_AUTHENTICATE, |_| yes_or_no(false))
+            .given(Ways::ALL)
+            .in_session(Session::Is(false)),
+        Row::<Self>::read(CKA_WRAP_WITH_TRUSTED, |_| yes_or_no(false))
+            .given(Ways::ALL)
+            .changes(Change::InSessionTo(true))
+            .in_session(Session::Flag(false)),
         Row::<Self>::read(CKA_ALLOWED_MECHANISMS, |pair| mechanisms(&allowed(pair.key.sign, pair.key.derive)))
-            .given(Ways::ALL),
-        Row::<Self>::read(CKA_SIGN, |pair| yes_or_no(pair.key.sign)).given(Ways::ALL),
-        Row::<Self>::read(CKA_SIGN_RECOVER, |_| yes_or_no(false)).given(Ways::ALL),
-        Row::<Self>::read(CKA_DERIVE, |pair| yes_or_no(pair.key.derive)).given(Ways::ALL),
-        Row::<Self>::read(CKA_DECRYPT, |_| yes_or_no(false)).given(Ways::ALL),
-        Row::<Self>::read(CKA_UNWRAP, |_| yes_or_no(false)).given(Ways::ALL),
-        Row::<Self>::read(CKA_DECAPSULATE, |_| yes_or_no(false)),
-        Row::<Self>::read(CKA_UNWRAP_TEMPLATE, |_| empty()),
-        Row::<Self>::read(CKA_DERIVE_TEMPLATE, |_| empty()),
-        Row::<Self>::read(CKA_DECAPSULATE_TEMPLATE, |_| empty()),
-        Row::<Self>::read(CKA_EC_PARAMS, |_| Answer::Value(P256_PARAMS.to_vec())).given(Ways::ALL),
+            .given(Ways::ALL)
+            .in_session(Session::Made(|new| Ok(mechanisms_value(&allowed_mechanisms(new.template)?)))),
+        Row::<Self>::read(CKA_SIGN, |pair| yes_or_no(pair.key.sign))
+            .given(Ways::ALL)
+            .changes(Change::InSessionTo(false))
+            .in_session(Session::Flag(true)),
+        Row::<Self>::read(CKA_SIGN_RECOVER, |_| yes_or_no(false)).given(Ways::ALL).in_session(Session::Is(false)),
+        Row::<Self>::read(CKA_DERIVE, |pair| yes_or_no(pair.key.derive))
+            .given(Ways::ALL)
+            .changes(Change::InSessionTo(false))
+            .in_session(Session::Flag(true)),
+        Row::<Self>::read(CKA_DECRYPT, |_| yes_or_no(false)).given(Ways::ALL).in_session(Session::Is(false)),
+        Row::<Self>::read(CKA_UNWRAP, |_| yes_or_no(false)).given(Ways::ALL).in_session(Session::Is(false)),
+        Row::<Self>::read(CKA_DECAPSULATE, |_| yes_or_no(false)).in_session(Session::Is(false)),
+        Row::<Self>::read(CKA_UNWRAP_TEMPLATE, |_| empty()).in_session(Session::Empty),
+        Row::<Self>::read(CKA_DERIVE_TEMPLATE, |_| empty()).in_session(Session::Empty),
+        Row::<Self>::read(CKA_DECAPSULATE_TEMPLATE, |_| empty()).in_session(Session::Empty),
+        Row::<Self>::read(CKA_EC_PARAMS, |_| Answer::Value(P256_PARAMS.to_vec()))
+            .given(Ways::ALL)
+            .in_session(Session::Made(|_| Ok(P256_PARAMS.to_vec()))),
         Row::<Self>::read(CKA_PUBLIC_KEY_INFO, |pair| {
             pair.of_point(CKA_PUBLIC_KEY_INFO, |point| point.public_key_info())
         })
-        .given(Ways::CREATE),
-        Row::<Self>::read(CKA_VALUE, |_| Answer::Error(Error::AttributeSensitive(CKA_VALUE))).given(Ways::CREATE),
+        .given(Ways::CREATE)
+        .in_session(Session::Made(|new| Ok(new.point.public_key_info()))),
+        Row::<Self>::read(CKA_VALUE, |_| Answer::Error(Error::AttributeSensitive(CKA_VALUE)))
+            .given(Ways::CREATE)
+            .in_session(Session::Made(|new| Ok(new.value.to_vec()))),
         // The standard has it for public keys only; libp11, pkcs11-provider and programs for the vendor's module ask the private key first.
         Row::<Self>::read(CKA_EC_POINT, |pair| pair.of_point(CKA_EC_POINT, |point| point.ec_point()))
-            .given(Ways::CREATE),
+            .given(Ways::CREATE)
+            .in_session(Session::Made(|new| Ok(new.point.ec_point()))),
         Row::<Self>::read(CKA_ATECC608_SLOT, |pair| number(pair.key.slot.number().into())).given(Ways::ALL),
+        Row::<Self>::read(CKA_ATECC608_IN_CHIP, |_| yes_or_no(true)).in_session(Session::Is(false)),
         Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |pair| number(pair.zone.slot_config(pair.key.slot).0.into())),
         Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |pair| number(pair.zone.key_config(pair.key.slot).0.into())),
         Row::<Self>::read(CKA_ATECC608_SLOT_LOCKED, |pair| yes_or_no(pair.zone.slot_locked(pair.key.slot))),
@@ -294,6 +372,7 @@ impl Class for PublicKey {
         .given(Ways::CREATE)
         .in_session(Session::Made(|new| Ok(new.point.public_key_info()))),
         Row::<Self>::read(CKA_ATECC608_SLOT, |pair| number(pair.key.slot.number().into())).given(Ways::GENERATE_PAIR),
+        Row::<Self>::read(CKA_ATECC608_IN_CHIP, |_| yes_or_no(true)).in_session(Session::Is(false)),
         Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |pair| number(pair.zone.slot_config(pair.key.slot).0.into())),
         Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |pair| number(pair.zone.key_config(pair.key.slot).0.into())),
         Row::<Self>::read(CKA_ATECC608_SLOT_LOCKED, |pair| yes_or_no(pair.zone.slot_locked(pair.key.slot))),

@@ -13,7 +13,7 @@ use super::kept::{self, Kept};
 use super::object::SessionObject;
 use super::template::{bool_value, mechanisms_value, ulong_value, Template};
 
-pub(crate) use key_pair::{Half, KeyPair, NewPublicKey, PrivateKey, PublicKey};
+pub(crate) use key_pair::{Half, KeyPair, NewPublicKey, NewSessionPrivate, PrivateKey, PublicKey};
 pub(crate) use secret_key::{NewSessionSecret, SecretInSlot, SecretKey};
 pub(crate) use stored::{certificate_check_value, Certificate, Data};
 
@@ -252,6 +252,7 @@ pub(crate) fn may_change_in_session(object: &SessionObject, attribute: CK_ATTRIB
     let change = match object.attributes.ulong(CKA_CLASS) {
         Ok(Some(CKO_SECRET_KEY)) => row::<SecretKey>(attribute).map(|row| row.change),
         Ok(Some(CKO_PUBLIC_KEY)) => row::<PublicKey>(attribute).map(|row| row.change),
+        Ok(Some(CKO_PRIVATE_KEY)) => row::<PrivateKey>(attribute).map(|row| row.change),
         Ok(Some(CKO_CERTIFICATE)) => row::<Certificate>(attribute).map(|row| row.change),
         _ => row::<Data>(attribute).map(|row| row.change),
     };
@@ -268,6 +269,7 @@ pub(crate) fn is_copied(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE) ->
     match object.attributes.ulong(CKA_CLASS) {
         Ok(Some(CKO_SECRET_KEY)) => may_be_given::<SecretKey>(way, attribute),
         Ok(Some(CKO_PUBLIC_KEY)) => may_be_given::<PublicKey>(way, attribute),
+        Ok(Some(CKO_PRIVATE_KEY)) => may_be_given::<PrivateKey>(way, attribute),
         Ok(Some(CKO_CERTIFICATE)) => may_be_given::<Certificate>(way, attribute),
         _ => may_be_given::<Data>(way, attribute),
     }

@@ -7,7 +7,8 @@ use super::{
     empty, mechanisms, no_validation, number, text, yes_or_no, Answer, Change, Class, New, Row, Session, Ways,
 };
 use crate::attribute::{
-    CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT, CKA_ATECC608_SLOT_CONFIG, CKA_ATECC608_SLOT_LOCKED,
+    CKA_ATECC608_IN_CHIP, CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT, CKA_ATECC608_SLOT_CONFIG,
+    CKA_ATECC608_SLOT_LOCKED,
 };
 use crate::error::{Error, Result};
 use crate::mechanism::allowed_for_secret;
@@ -236,6 +237,7 @@ impl Class for SecretKey {
         .given(Ways::CREATE)
         .in_session(Session::Made(|new| Ok(new.check.clone()))),
         Row::<Self>::read(CKA_ATECC608_SLOT, |key| number(key.slot().number().into())).given(Ways::CREATE),
+        Row::<Self>::read(CKA_ATECC608_IN_CHIP, |_| yes_or_no(true)).in_session(Session::Is(false)),
         Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |key| number(key.zone.slot_config(key.slot()).0.into())),
         Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |key| number(key.zone.key_config(key.slot()).0.into())),
         Row::<Self>::read(CKA_ATECC608_SLOT_LOCKED, |key| yes_or_no(key.zone.slot_locked(key.slot()))),
