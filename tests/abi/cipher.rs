@@ -278,3 +278,55 @@ fn the_chip_does_the_work_of_a_key_that_is_in_it() {
     assert_eq!(bus.take_stats().commands.len(), 0);
     assert_eq!(len(&long), 8193);
 }
+
+#[test]
+fn encryption_with_gcm_gives_each_part_at_once_and_decryption_gives_none() {
+    everywhere(|module, session, key| {
+        let gcm = Kind::Gcm { iv: &[9; 12], associated: b"header", tag_bits: 128 };
+        let (text, expected) = (text(37), expected(&gcm, &text(37)));
+        init(module, session, true, &gcm, key).unwrap();
+        let mut cipher_text = Vec::new();
+        for part in text.chunks(10) {
+            let (mut out, mut len) = ([0; 64], 64);
+            let given = part.as_ptr().cast_mut();
+            c!(module, C_EncryptUpdate(session, given, part.len() as CK_ULONG, out.as_mut_ptr(), &mut len)).unwrap();
+            cipher_text.extend_from_slice(&out[..len as usize]);
+            assert_eq!(cipher_text, expected[..cipher_text.len()], "as many bytes as were given");
+        }
+        assert_eq!(cipher_text.len(), 37);
+        let (mut tag, mut len) = ([0; 64], 64);
+        c!(module, C_EncryptFinal(session, tag.as_mut_ptr(), &mut len)).unwrap();
+        assert_eq!(tag[..len as usize], expected[37..]);
+        init(module, session, false, &gcm, key).unwrap();
+        let (mut out, mut len) = ([0; 64], 64);
+        c!(module, C_DecryptUpdate(session, expected.as_ptr().cast_mut(), 53, out.as_mut_ptr(), &mut len)).unwrap();
+        assert_eq!((len, out), (0, [0; 64]));
+        len = 64;
+        c!(module, C_DecryptFinal(session, out.as_mut_ptr(), &mut len)).unwrap();
+        assert_eq!(out[..len as usize], text);
+    });
+}
+
+#[test]
+fn a_text_for_gcm_that_would_take_many_seconds_is_refused_at_once() {
+    let (module, _bus, session) = with_io_key();
+    let key = module.create_object(session, &given(false, CKK_AES, &KEY)).unwrap();
+    let gcm = Kind::Gcm { iv: &[9; 12], associated: b"", tag_bits: 128 };
+    let too_long = vec![0; (64 << 20) + 17];
+    let mut out = vec![0; too_long.len() + 16];
+    let (given, given_len) = (too_long.as_ptr().cast_mut(), too_long.len() as CK_ULONG);
+    let mut len = out.len() as CK_ULONG;
+    init(&module, session, true, &gcm, key).unwrap();
+    assert_eq!(c!(module, C_Encrypt(session, given, given_len, out.as_mut_ptr(), &mut len)), Err(CKR_DATA_LEN_RANGE));
+    init(&module, session, true, &gcm, key).unwrap();
+    let part = c!(module, C_EncryptUpdate(session, given, given_len, out.as_mut_ptr(), &mut len));
+    assert_eq!(part, Err(CKR_DATA_LEN_RANGE));
+    init(&module, session, false, &gcm, key).unwrap();
+    let whole = c!(module, C_Decrypt(session, given, given_len, out.as_mut_ptr(), &mut len));
+    assert_eq!(whole, Err(CKR_ENCRYPTED_DATA_LEN_RANGE));
+    // A text in parts is kept until its tag was seen.
+    init(&module, session, false, &gcm, key).unwrap();
+    let mut part = |len: CK_ULONG| c!(module, C_DecryptUpdate(session, given, len, out.as_mut_ptr(), &mut 0));
+    assert_eq!(part(given_len - 17), Ok(()));
+    assert_eq!(part(17), Err(CKR_ENCRYPTED_DATA_LEN_RANGE));
+}

@@ -3,6 +3,7 @@
 use ghash::universal_hash::{KeyInit, UniversalHash};
 use ghash::GHash;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::aes::{AesKey, Block, BLOCK_LEN};
 use super::xor;
@@ -15,11 +16,35 @@ const IV_LENS: std::ops::RangeInclusive<usize> = 1..=256;
 /// Blocks of key stream made at a time.
 const BLOCKS_AT_A_TIME: usize = 256;
 
-/// The parameters of one encryption or decryption.
+/// Most bytes of a text that one call encrypts, or that is decrypted at all: nothing of it is out before its tag was seen. A gateway
+/// needs seconds for them.
+const MAX_TEXT: usize = 64 << 20;
+/// Most bytes of a text in parts: the counter has 32 bits (section 5.2.1.1).
+const MAX_TOTAL: u64 = ((1 << 32) - 2) * BLOCK_LEN as u64;
+
+/// One encryption or decryption.
 pub struct Gcm {
     iv: Vec<u8>,
     associated: Vec<u8>,
     tag_len: usize,
+    /// An encryption that has begun.
+    running: Option<Running>,
+}
+
+/// How far an encryption has come.
+struct Running {
+    /// Over the associated data and the whole blocks of the cipher text.
+    hash: GHash,
+    /// The first counter block, J0.
+    first: Block,
+    /// The last 32 bits of the last counter block.
+    counter: u32,
+    /// Key stream that was made and not used.
+    stream: Zeroizing<Vec<u8>>,
+    /// Cipher text that is not hashed yet: less than a block.
+    unhashed: Vec<u8>,
+    /// Bytes of the cipher text.
+    len: u64,
 }
 
 impl Gcm {
@@ -36,7 +61,7 @@ impl Gcm {
         if !matches!(tag_bits, 32 | 64 | 96 | 104 | 112 | 120 | 128) {
             return invalid("the tag of CKM_AES_GCM has 128, 120, 112, 104 or 96 bits (or 64 or 32)");
         }
-        Ok(Self { iv: iv.to_vec(), associated: copied(associated)?, tag_len: tag_bits as usize / 8 })
+        Ok(Self { iv: iv.to_vec(), associated: copied(associated)?, tag_len: tag_bits as usize / 8, running: None })
     }
 
     /// Bytes of the tag.
@@ -44,14 +69,71 @@ impl Gcm {
         self.tag_len
     }
 
-    /// Encrypts the text where it is; answers the tag.
+    /// Refuses a text that one call does not work on.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`].
+    pub fn check_text(&self, len: usize) -> Result<()> {
+        if len <= MAX_TEXT {
+            return Ok(());
+        }
+        Err(Error::DataLenRange(
+            format!(
+                "CKM_AES_GCM: {len} bytes, where one call encrypts and one text to decrypt has at most {MAX_TEXT}: encrypt in parts \
+                 (C_EncryptUpdate), each of at most that"
+            )
+            .into(),
+        ))
+    }
+
+    /// Encrypts the next part of a text where it is.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`], those of the block function.
+    pub fn encrypt(&mut self, key: &AesKey, deadline: &mut Deadline, part: &mut [u8]) -> Result<()> {
+        self.check_text(part.len())?;
+        let running = self.running(key, deadline)?;
+        let len = running.len + part.len() as u64;
+        if len > MAX_TOTAL {
+            return Err(Error::DataLenRange("CKM_AES_GCM: the text has more than 2^36 - 32 bytes".into()));
+        }
+        running.len = len;
+        running.apply_stream(key, deadline, part)?;
+        running.hash_part(part);
+        Ok(())
+    }
+
+    /// Ends an encryption; returns the tag.
     ///
     /// # Errors
     /// Those of the block function.
-    pub fn encrypt(&self, key: &AesKey, deadline: &mut Deadline, text: &mut [u8]) -> Result<Vec<u8>> {
-        let (hash, first) = self.begin(key, deadline)?;
-        count(key, deadline, first, text)?;
-        self.tag(key, deadline, hash, first, text)
+    pub fn finish(&mut self, key: &AesKey, deadline: &mut Deadline) -> Result<Vec<u8>> {
+        self.running(key, deadline)?;
+        let Some(Running { mut hash, first, unhashed, len, .. }) = self.running.take() else {
+            return Ok(Vec::new());
+        };
+        hash.update_padded(&unhashed);
+        self.tag(key, deadline, hash, first, len)
+    }
+
+    /// The encryption in progress, which begins now if none does.
+    fn running(&mut self, key: &AesKey, deadline: &mut Deadline) -> Result<&mut Running> {
+        let running = match self.running.take() {
+            Some(running) => running,
+            None => {
+                let (mut hash, first) = self.begin(key, deadline)?;
+                hash.update_padded(&self.associated);
+                Running {
+                    hash,
+                    first,
+                    counter: counter_of(first),
+                    stream: Zeroizing::default(),
+                    unhashed: Vec::new(),
+                    len: 0,
+                }
+            }
+        };
+        Ok(self.running.insert(running))
     }
 
     /// Checks the tag, then decrypts the text where it is: nothing is decrypted if the tag is wrong.
@@ -59,12 +141,15 @@ impl Gcm {
     /// # Errors
     /// [`Error::EncryptedDataInvalid`], those of the block function.
     pub fn decrypt(&self, key: &AesKey, deadline: &mut Deadline, text: &mut [u8], tag: &[u8]) -> Result<()> {
-        let (hash, first) = self.begin(key, deadline)?;
-        let expected = self.tag(key, deadline, hash, first, text)?;
+        self.check_text(text.len())?;
+        let (mut hash, first) = self.begin(key, deadline)?;
+        hash.update_padded(&self.associated);
+        hash.update_padded(text);
+        let expected = self.tag(key, deadline, hash, first, text.len() as u64)?;
         if !bool::from(expected.ct_eq(tag)) {
             return Err(Error::EncryptedDataInvalid);
         }
-        count(key, deadline, first, text)
+        count(key, deadline, first, &mut counter_of(first), text).map(drop)
     }
 
     /// The hash under the hash key, and the first counter block, J0 (section 7.1).
@@ -79,7 +164,7 @@ impl Gcm {
         } else {
             let mut hash = hash.clone();
             hash.update_padded(&self.iv);
-            hash.update(&[lengths(0, self.iv.len()).into()]);
+            hash.update(&[lengths(0, self.iv.len() as u64).into()]);
             first = hash.finalize().into();
         }
         Ok((hash, first))
@@ -91,11 +176,9 @@ impl Gcm {
         deadline: &mut Deadline,
         mut hash: GHash,
         first: Block,
-        cipher_text: &[u8],
+        text_len: u64,
     ) -> Result<Vec<u8>> {
-        hash.update_padded(&self.associated);
-        hash.update_padded(cipher_text);
-        hash.update(&[lengths(self.associated.len(), cipher_text.len()).into()]);
+        hash.update(&[lengths(self.associated.len() as u64, text_len).into()]);
         let mut tag: Block = hash.finalize().into();
         let mut mask = [first];
         key.encrypt(deadline, &mut mask)?;
@@ -105,25 +188,63 @@ impl Gcm {
 }
 
 /// The last block of the hash: two lengths in bits.
-fn lengths(associated: usize, text: usize) -> Block {
+fn lengths(associated: u64, text: u64) -> Block {
     ((associated as u128 * 8) << 64 | (text as u128 * 8)).to_be_bytes()
 }
 
-/// Counter mode from the block after `first`; the last 32 bits count.
-fn count(key: &AesKey, deadline: &mut Deadline, first: Block, text: &mut [u8]) -> Result<()> {
-    let [.., a, b, c, d] = first;
-    let mut counter = u32::from_be_bytes([a, b, c, d]);
+impl Running {
+    fn apply_stream(&mut self, key: &AesKey, deadline: &mut Deadline, part: &mut [u8]) -> Result<()> {
+        let begun = self.stream.len().min(part.len());
+        xor(&mut part[..begun], &self.stream);
+        self.stream.drain(..begun);
+        if begun < part.len() {
+            self.stream = count(key, deadline, self.first, &mut self.counter, &mut part[begun..])?;
+        }
+        Ok(())
+    }
+
+    fn hash_part(&mut self, mut cipher_text: &[u8]) {
+        if !self.unhashed.is_empty() {
+            let fill = (BLOCK_LEN - self.unhashed.len()).min(cipher_text.len());
+            self.unhashed.extend_from_slice(&cipher_text[..fill]);
+            cipher_text = &cipher_text[fill..];
+            if self.unhashed.len() < BLOCK_LEN {
+                return;
+            }
+            self.hash.update_padded(&self.unhashed);
+        }
+        let whole = cipher_text.len() / BLOCK_LEN * BLOCK_LEN;
+        self.hash.update_padded(&cipher_text[..whole]);
+        self.unhashed = cipher_text[whole..].to_vec();
+    }
+}
+
+/// The last 32 bits of a counter block.
+fn counter_of([.., a, b, c, d]: Block) -> u32 {
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// Counter mode from the block after `counter`; the last 32 bits count. Returns what is left of the last block of key stream.
+fn count(
+    key: &AesKey,
+    deadline: &mut Deadline,
+    first: Block,
+    counter: &mut u32,
+    text: &mut [u8],
+) -> Result<Zeroizing<Vec<u8>>> {
+    let mut left = Zeroizing::default();
     for part in text.chunks_mut(BLOCKS_AT_A_TIME * BLOCK_LEN) {
-        let mut blocks = Vec::with_capacity(BLOCKS_AT_A_TIME);
+        let mut blocks = Zeroizing::new(Vec::with_capacity(BLOCKS_AT_A_TIME));
         for _ in 0..part.len().div_ceil(BLOCK_LEN) {
-            counter = counter.wrapping_add(1);
+            *counter = counter.wrapping_add(1);
             let mut block = first;
             block[12..].copy_from_slice(&counter.to_be_bytes());
             blocks.push(block);
         }
         key.encrypt(deadline, &mut blocks)?;
-        xor(part, blocks.as_flattened());
-        zeroize::Zeroize::zeroize(&mut blocks);
+        let stream = blocks.as_flattened();
+        xor(part, stream);
+        left = Zeroizing::new(stream[part.len()..].to_vec());
     }
-    Ok(())
+    Ok(left)
 }

@@ -73,8 +73,9 @@ impl MessageCipher {
         text: &mut [u8],
     ) -> Result<(Vec<u8>, Vec<u8>)> {
         let iv = self.generate(vector)?;
-        let gcm = Gcm::new(&iv, associated, vector.tag_bits)?;
-        let tag = gcm.encrypt(&self.key, deadline, text)?;
+        let mut gcm = Gcm::new(&iv, associated, vector.tag_bits)?;
+        gcm.encrypt(&self.key, deadline, text)?;
+        let tag = gcm.finish(&self.key, deadline)?;
         Ok((iv, tag))
     }
 

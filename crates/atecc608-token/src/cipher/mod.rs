@@ -67,8 +67,8 @@ pub struct CipherOperation {
     key: AesKey,
     direction: Direction,
     mode: Mode,
-    /// Input that waits for more: less than a block; with padding also the last whole block of a decryption; with GCM
-    /// everything.
+    /// Input that waits for more: less than a block; with padding also the last whole block of a decryption; of a decryption with
+    /// GCM everything.
     waiting: Zeroizing<Vec<u8>>,
     /// Output that was computed, and did not fit into the caller's buffer.
     ready: Option<Zeroizing<Vec<u8>>>,
@@ -121,8 +121,8 @@ impl CipherOperation {
     /// Bytes that [`CipherOperation::update`] answers to so many bytes of input. Exact.
     pub fn update_len(&self, input: usize) -> usize {
         match self.mode {
-            Mode::Gcm(_) => 0,
-            Mode::Ctr { .. } => input,
+            Mode::Gcm(_) if self.direction == Direction::Decrypt => 0,
+            Mode::Gcm(_) | Mode::Ctr { .. } => input,
             Mode::Ecb | Mode::Cbc { .. } => self.whole_blocks(self.waiting.len() + input) * BLOCK_LEN,
         }
     }
@@ -134,7 +134,7 @@ impl CipherOperation {
         }
         let all = self.waiting.len() + input;
         match (&self.mode, self.direction) {
-            (Mode::Gcm(gcm), Direction::Encrypt) => all + gcm.tag_len(),
+            (Mode::Gcm(gcm), Direction::Encrypt) => input + gcm.tag_len(),
             (Mode::Gcm(gcm), Direction::Decrypt) => all.saturating_sub(gcm.tag_len()),
             (Mode::Ctr { .. }, _) => input,
             (Mode::Cbc { padded: true, .. }, Direction::Encrypt) => (all / BLOCK_LEN + 1) * BLOCK_LEN,
@@ -165,7 +165,15 @@ impl CipherOperation {
     /// Those of the chip; [`Error::DataLenRange`] if a counter would come round; [`Error::HostMemory`].
     pub fn update(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         match &mut self.mode {
-            Mode::Gcm(_) => {
+            Mode::Gcm(gcm) if self.direction == Direction::Encrypt => {
+                gcm.check_text(input.len())?;
+                let mut output = Zeroizing::new(copied(input)?);
+                gcm.encrypt(&self.key, deadline, &mut output)?;
+                Ok(output)
+            }
+            Mode::Gcm(gcm) => {
+                let all = self.waiting.len().saturating_add(input.len());
+                gcm.check_text(all.saturating_sub(gcm.tag_len())).map_err(of_direction(self.direction))?;
                 append(&mut self.waiting, input)?;
                 Ok(Zeroizing::default())
             }
@@ -222,9 +230,8 @@ impl CipherOperation {
         match (&mut self.mode, self.direction) {
             (Mode::Ctr { .. }, _) => {}
             (Mode::Gcm(gcm), Direction::Encrypt) => {
-                let tag = gcm.encrypt(&self.key, deadline, &mut rest)?;
-                append(&mut rest, &tag)?;
-                output = rest;
+                let tag = gcm.finish(&self.key, deadline)?;
+                append(&mut output, &tag)?;
             }
             (Mode::Gcm(gcm), Direction::Decrypt) => {
                 let text_len = rest.len().checked_sub(gcm.tag_len()).ok_or_else(|| {
@@ -270,6 +277,14 @@ pub(super) fn to_blocks(bytes: &[u8]) -> Zeroizing<Vec<Block>> {
 /// XORs as many bytes as the shorter one has.
 pub(super) fn xor(target: &mut [u8], mask: &[u8]) {
     target.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+}
+
+/// An error about the length of a text, as the direction calls it.
+fn of_direction(direction: Direction) -> impl Fn(Error) -> Error {
+    move |error| match (direction, error) {
+        (Direction::Decrypt, Error::DataLenRange(text)) => Error::EncryptedDataLenRange(text),
+        (_, error) => error,
+    }
 }
 
 fn not_whole_blocks(direction: Direction) -> Error {
