@@ -153,15 +153,16 @@ pub fn default_label(zone: &ConfigZone) -> String {
 }
 
 impl Target {
-    /// Opens the bus of a configured chip. Nothing is sent yet.
+    /// Opens the bus of a configured chip. Nothing is sent yet, unless it may be on several buses: then it is looked for.
     ///
     /// # Errors
     /// [`Error::Open`].
     pub fn open(config: &Config, token: &TokenConfig) -> Result<Self> {
         let place = place(token);
-        let bus = Bus::open(&token.bus, token.address, &config.state_dir)
+        let bus = Bus::open_first(token, &config.state_dir, Deadline::after(config.lock_timeout))
             .map_err(|cause| Error::Open { place: place.clone(), cause })?;
-        Ok(Self { config: config.clone(), token: token.clone(), chip: Chip::new(bus, host_random), identified: None })
+        let token = TokenConfig { bus: bus.location().clone(), other_buses: Vec::new(), ..token.clone() };
+        Ok(Self { config: config.clone(), token, chip: Chip::new(bus, host_random), identified: None })
     }
 
     /// Bus and address, as messages name them.
@@ -267,5 +268,5 @@ impl Target {
 }
 
 fn place(token: &TokenConfig) -> String {
-    format!("{} at {:#04x}", token.bus, token.address)
+    token.place()
 }

@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::document::{Placed, Problem, Table};
+use toml::de::DeValue;
+
+use crate::document::{FromToml, Placed, Problem, Table};
 use crate::logging::LogSettings;
 use atecc608_wire::Slot;
 
@@ -23,6 +26,8 @@ pub const IO_KEY_DIR: &str = "/etc/atecc608-pkcs11/keys";
 pub const DEFAULT_ADDRESS: u8 = 0x60;
 /// Most bytes of a configuration file.
 pub const MAX_FILE: usize = 1 << 20;
+/// Most buses that one token may name.
+pub const MOST_BUSES: usize = 8;
 /// How long the bus lock is waited for: AWS clients give up at 10 s.
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -44,8 +49,10 @@ pub struct Config {
 /// One `[[token]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenConfig {
-    /// Where the chip is.
+    /// Where the chip is, or may be.
     pub bus: BusLocation,
+    /// Where else it may be, in the order in which it is looked for: one configuration for several boards.
+    pub other_buses: Vec<BusLocation>,
     /// Its 7-bit address.
     pub address: u8,
     /// The token's label, if the configuration gives one.
@@ -232,8 +239,14 @@ fn log_from_variable(value: OsString) -> Result<LogSettings, ConfigError> {
 
 impl TokenConfig {
     fn read(mut table: Table<'_>, index: usize) -> Result<Self, Problem> {
-        let bus = table.required::<String>("bus")?;
-        let bus = bus.check(|bus| BusLocation::parse(&bus).map_err(|problem| format!("bus: {problem}")))?;
+        let (bus, other_buses) = table.required::<BusNames>("bus")?.check(|BusNames(names)| {
+            let buses: Result<Vec<BusLocation>, String> = names.iter().map(|name| BusLocation::parse(name)).collect();
+            let mut buses = buses.map_err(|problem| format!("bus: {problem}"))?;
+            match buses.len() {
+                1..=MOST_BUSES => Ok((buses.remove(0), buses)),
+                len => Err(format!("bus: expected 1 to {MOST_BUSES} buses, found {len}")),
+            }
+        })?;
         let address = match table.optional::<i64>("address")? {
             Some(address) => address.check(seven_bit_address)?,
             None => DEFAULT_ADDRESS,
@@ -268,6 +281,7 @@ impl TokenConfig {
         table.finish()?;
         Ok(Self {
             bus,
+            other_buses,
             address,
             label,
             slot: slot.into(),
@@ -292,8 +306,20 @@ impl TokenConfig {
                 self.slot
             ));
         }
-        (self.bus == other.bus && self.address == other.address)
-            .then(|| format!("bus and address: {} at {:#04x} is another token already", self.bus, self.address))
+        let shared = other.buses().find(|bus| self.buses().any(|own| own.is_same(bus)));
+        let shared = shared.filter(|_| self.address == other.address)?;
+        Some(format!("bus and address: {shared} at {:#04x} is another token already", self.address))
+    }
+
+    /// The buses that the chip may be on, in the order in which it is looked for.
+    pub fn buses(&self) -> impl Iterator<Item = &BusLocation> {
+        std::iter::once(&self.bus).chain(&self.other_buses)
+    }
+
+    /// Bus and address, as messages name them.
+    pub fn place(&self) -> String {
+        let buses: Vec<String> = self.buses().map(BusLocation::to_string).collect();
+        format!("{} at {:#04x}", buses.join(" or "), self.address)
     }
 }
 
@@ -331,7 +357,30 @@ impl ObjectConfig {
     }
 }
 
+/// The value of `bus`: one, or several.
+struct BusNames(Vec<String>);
+
+impl FromToml for BusNames {
+    const EXPECTED: &'static str = "a string, or an array of strings";
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        match value {
+            DeValue::Array(names) => {
+                names.iter().map(|name| String::from_toml(name.get_ref())).collect::<Option<_>>().map(Self)
+            }
+            one => String::from_toml(one).map(|name| Self(vec![name])),
+        }
+    }
+}
+
 impl BusLocation {
+    /// Whether both name the same bus: a node may have several names (a link of udev's).
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Linux(one), Self::Linux(other)) => one == other || node_name(one) == node_name(other),
+            _ => self == other,
+        }
+    }
+
     /// What `bus` in the configuration may say: `/dev/i2c-N`, `sim:FILE` or `unix:SOCKET`.
     ///
     /// # Errors
@@ -352,6 +401,24 @@ impl BusLocation {
             Err(format!("\"{text}\" is none of \"/dev/i2c-N\", \"sim:FILE\", \"unix:SOCKET\""))
         }
     }
+}
+
+/// The character devices of i2c-dev (Linux's Documentation/admin-guide/devices.txt).
+const I2C_MAJOR: u32 = 89;
+
+/// Returns `i2c-N`, the name of an adapter's node, also of a node with another name: by its device number. What is no such
+/// node has the name of the file that the path leads to.
+pub fn node_name(node: &Path) -> String {
+    let number = node.metadata().ok().filter(|found| found.file_type().is_char_device());
+    if let Some(name) = number.and_then(|found| name_of_device(found.rdev())) {
+        return name;
+    }
+    let file = std::fs::canonicalize(node).unwrap_or_else(|_| node.to_owned());
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn name_of_device(number: u64) -> Option<String> {
+    (rustix::fs::major(number) == I2C_MAJOR).then(|| format!("i2c-{}", rustix::fs::minor(number)))
 }
 
 /// Returns `true` for the first word, `false` for the second.
@@ -410,4 +477,22 @@ pub fn slot(table: &mut Table<'_>) -> Result<Placed<Slot>, Problem> {
     let span = number.span.clone();
     let value = number.check(|number| slot_number(number).map_err(|expected| format!("{key}: {expected}")))?;
     Ok(Placed { value, span })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_is_named_by_its_device_number_and_never_by_a_link() {
+        assert_eq!(name_of_device(rustix::fs::makedev(89, 7)).as_deref(), Some("i2c-7"));
+        assert_eq!(name_of_device(rustix::fs::makedev(1, 3)), None);
+        assert_eq!(node_name(Path::new("/dev/null")), "null");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("i2c-5"), "").unwrap();
+        std::os::unix::fs::symlink("i2c-5", dir.path().join("secure-element")).unwrap();
+        assert_eq!(node_name(&dir.path().join("secure-element")), "i2c-5");
+        let bus = |name: &str| BusLocation::Linux(dir.path().join(name));
+        assert!(bus("secure-element").is_same(&bus("i2c-5")) && !bus("i2c-5").is_same(&bus("i2c-6")));
+    }
 }

@@ -77,7 +77,7 @@ impl Identity {
                 format!("the chip {serial} is {model}, not an ATECC608: this module can't use it").into(),
             ));
         }
-        let place = format!("{} at {:#04x}", token.bus, token.address);
+        let place = token.place();
         if simulated {
             log::warn!("{place}: the chip {serial} is simulated; its keys are in a file and protect nothing");
         }

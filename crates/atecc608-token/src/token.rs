@@ -72,7 +72,7 @@ impl Token {
 
     /// Bus and address.
     pub(crate) fn place(&self) -> String {
-        format!("{} at {:#04x}", self.token_config.bus, self.token_config.address)
+        self.token_config.place()
     }
 
     /// What is known of the chip. Waits only for the first contact: four Reads and an Info.

@@ -2,7 +2,7 @@
 //! bus, and whether it is still the same chip. All that a call asks of the chip it does in one turn.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
 use super::error::{explain, Error, Result};
@@ -198,14 +198,14 @@ impl ChipSide {
         }))
     }
 
-    /// The bus, opened if it is not.
-    fn open(&mut self, token: &Token) -> Result<&mut Chip<Bus>> {
+    /// The bus, opened if it is not; of several buses the first with the chip.
+    fn open(&mut self, token: &Token, deadline: Deadline) -> Result<&mut Chip<Bus>> {
         let config = &token.config;
         let chip = match self.chip.take() {
             Some(chip) => chip,
             None => {
                 let place = &token.token_config;
-                let bus = Bus::open(&place.bus, place.address, &config.state_dir).map_err(|error| match error {
+                let bus = Bus::open_first(place, &config.state_dir, deadline).map_err(|error| match error {
                     OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
                         Error::TokenNotPresent(text.into())
                     }
@@ -222,12 +222,12 @@ impl ChipSide {
     }
 
     fn lock_bus(&mut self, token: &Token, deadline: Deadline) -> Result<LockGuard> {
-        let bus = self.open(token)?.transport_mut();
+        let bus = self.open(token, deadline)?.transport_mut();
         bus.lock(deadline).map_err(|error| Error::DeviceError(error.to_string().into()))
     }
 
     fn try_lock_bus(&mut self, token: &Token) -> Result<Option<LockGuard>> {
-        let bus = self.open(token)?.transport_mut();
+        let bus = self.open(token, Deadline::after(Duration::ZERO))?.transport_mut();
         bus.try_lock().map_err(|error| Error::DeviceError(error.to_string().into()))
     }
 
@@ -326,7 +326,13 @@ impl ChipSide {
     fn note(&mut self, token: &Token, error: Option<&Error>) {
         let answered = match error {
             Some(Error::TokenNotPresent(_)) => false,
-            Some(Error::Device(error)) if error.is_absence() => false,
+            Some(Error::Device(error)) if error.is_absence() => {
+                if !token.token_config.other_buses.is_empty() {
+                    // It may be on another one of its buses now.
+                    self.chip = None;
+                }
+                false
+            }
             Some(Error::Device(error)) if matches!(**error, chip::Error::Bus(_)) => {
                 // An adapter that was unplugged and is back is another node behind the same name: open it anew.
                 self.chip = None;

@@ -16,7 +16,7 @@ use atecc608::ops::Identified;
 use atecc608::Chip;
 use atecc608_contents::words;
 use atecc608_token::bus::{host_random, Bus, OpenError};
-use atecc608_token::config::{BusLocation, Config, DEFAULT_ADDRESS};
+use atecc608_token::config::{BusLocation, Config, TokenConfig, DEFAULT_ADDRESS};
 use atecc608_token::deadline::Deadline;
 use atecc608_wire::config_zone::Model;
 use atecc608_wire::ConfigZone;
@@ -147,10 +147,12 @@ fn locations(arguments: &Arguments, config: &Config, kernel: &Kernel) -> Result<
     });
     let mut locations: Vec<(BusLocation, Option<String>)> = of_the_kernel.collect();
     for token in &config.tokens {
-        match locations.iter_mut().find(|(known, _)| *known == token.bus) {
-            // What the configuration names is asked.
-            Some((_, skipped)) => *skipped = None,
-            None => locations.push((token.bus.clone(), None)),
+        for bus in token.buses() {
+            match locations.iter_mut().find(|(known, _)| known.is_same(bus)) {
+                // What the configuration names is asked.
+                Some((_, skipped)) => *skipped = None,
+                None => locations.push((bus.clone(), None)),
+            }
         }
     }
     Ok(locations)
@@ -171,8 +173,8 @@ fn scan(
     config: &Config,
     kernel: &Kernel,
 ) -> Result<Vec<Device>, String> {
-    let configured: Vec<u8> =
-        config.tokens.iter().filter(|token| token.bus == *location).map(|token| token.address).collect();
+    let is_here = |token: &&TokenConfig| token.buses().any(|bus| bus.is_same(location));
+    let configured: Vec<u8> = config.tokens.iter().filter(is_here).map(|token| token.address).collect();
     let mut addresses: Vec<u8> = configured.iter().chain(&arguments.address).chain(&USUAL_ADDRESSES).copied().collect();
     addresses.sort_unstable();
     addresses.dedup();

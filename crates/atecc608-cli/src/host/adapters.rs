@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use atecc608_token::config::node_name;
+
 /// Where to look.
 #[derive(Clone, Debug)]
 pub struct Kernel {
@@ -48,19 +50,19 @@ impl Kernel {
 
     /// The adapter behind a node.
     pub fn adapter(&self, node: &Path) -> Adapter {
-        let name = std::fs::read_to_string(self.devices().join(bus_name(node)).join("name")).unwrap_or_default();
+        let name = std::fs::read_to_string(self.devices().join(node_name(node)).join("name")).unwrap_or_default();
         Adapter { node: node.to_owned(), name: name.trim().to_owned() }
     }
 
     /// The adapter's clock in Hz, where the device tree tells it.
     pub fn clock_hz(&self, node: &Path) -> Option<u32> {
-        let property = std::fs::read(self.devices().join(bus_name(node)).join("of_node/clock-frequency")).ok()?;
+        let property = std::fs::read(self.devices().join(node_name(node)).join("of_node/clock-frequency")).ok()?;
         Some(u32::from_be_bytes(property.try_into().ok()?))
     }
 
     /// The driver that has taken this address, if one has.
     pub fn driver(&self, node: &Path, address: u8) -> Option<Driver> {
-        let number = bus_name(node).strip_prefix("i2c-")?.to_owned();
+        let number = node_name(node).strip_prefix("i2c-")?.to_owned();
         let device = format!("{number}-{address:04x}");
         let link = std::fs::read_link(self.devices().join(&device).join("driver")).ok()?;
         Some(Driver { device, name: link.file_name()?.to_string_lossy().into_owned() })
@@ -89,12 +91,6 @@ impl Driver {
             self.name.replace('-', "_")
         )
     }
-}
-
-/// `i2c-N`, also of a node with another name that links to it.
-pub fn bus_name(node: &Path) -> String {
-    let node = std::fs::canonicalize(node).unwrap_or_else(|_| node.to_owned());
-    node.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

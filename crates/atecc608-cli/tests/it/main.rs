@@ -7,6 +7,7 @@ mod attest_pin;
 mod attested;
 mod batch;
 mod between_locks;
+mod buses;
 mod certificates;
 mod certificates_bad;
 mod chip;

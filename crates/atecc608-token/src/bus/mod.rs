@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{self, ErrorKind, I2c};
 
-use crate::config::{BusLocation, DEFAULT_ADDRESS};
+use crate::config::{node_name, BusLocation, TokenConfig, DEFAULT_ADDRESS};
 use crate::deadline::Deadline;
 use atecc608::i2c::probe::{self, Answer};
 use atecc608::i2c::I2cTransport;
@@ -209,6 +209,38 @@ impl Bus {
         }
     }
 
+    /// Opens the bus that a token's chip is on. Of several the first one is taken on which a chip of the family responds at the
+    /// token's address: each is locked and asked in turn, until `deadline`.
+    ///
+    /// # Errors
+    /// [`OpenError`], as [`Bus::open`]; [`OpenError::NotFound`] with the cause for each bus if the chip is on none of several,
+    /// [`OpenError::InUse`] if one of them could not be locked and asked.
+    pub fn open_first(token: &TokenConfig, state_dir: &Path, deadline: Deadline) -> Result<Self, OpenError> {
+        if token.other_buses.is_empty() {
+            return Self::open(&token.bus, token.address, state_dir);
+        }
+        let (mut causes, mut locked) = (Vec::new(), false);
+        for location in token.buses() {
+            let answer = Self::open_to_scan(location, &[token.address], state_dir).map_err(|error| error.to_string());
+            let answer = answer.and_then(|mut bus| {
+                let guard = bus.lock(deadline).inspect_err(|_| locked = true).map_err(|error| error.to_string())?;
+                let answer = if bus.can_reach(token.address) { bus.ask(&[token.address]).pop() } else { None };
+                drop(guard);
+                match answer {
+                    Some((_, Answer::Woken | Answer::SelfTestFailed)) => Ok(()),
+                    Some(_) => Err(format!("{location}: no chip responds at {:#04x}", token.address)),
+                    None => Err(format!("{location}: a kernel driver has the address {:#04x}", token.address)),
+                }
+            });
+            match answer {
+                Ok(()) => return Self::open(location, token.address, state_dir),
+                Err(cause) => causes.push(cause),
+            }
+        }
+        let causes = causes.join("; ");
+        Err(if locked { OpenError::InUse(causes) } else { OpenError::NotFound(causes) })
+    }
+
     /// Whether a device at this address can be talked to: none that a kernel driver has.
     pub fn can_reach(&self, address: u8) -> bool {
         self.link.reaches(address)
@@ -270,7 +302,7 @@ impl Bus {
 
 /// The node itself, and the files that containers with nodes of their own share.
 fn linux_lock(path: &Path, state_dir: &Path) -> Result<BusLock, OpenError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = node_name(path);
     let shared = LockFile::optional(state_dir.join(format!("{name}.lock")), "locking the bus node only")?;
     let queue = Queue::open(state_dir.join(format!("{name}.queue")));
     Ok(BusLock::new(std::iter::once(LockFile::node(path)?).chain(shared), queue))

@@ -6,13 +6,13 @@ use std::path::Path;
 use super::{state, PACKETS};
 use crate::chip::stage::Stage;
 use crate::error::Error;
-use crate::host::adapters::{bus_name, Kernel};
+use crate::host::adapters::Kernel;
 use crate::output::check::Checks;
 use crate::target::Target;
 use atecc608 as chip;
 use atecc608_contents::words;
 use atecc608_token::bus::OpenError;
-use atecc608_token::config::{BusLocation, Config, TokenConfig};
+use atecc608_token::config::{node_name, BusLocation, Config, TokenConfig};
 use atecc608_token::{profile, recognised};
 use atecc608_wire::ConfigZone;
 
@@ -30,7 +30,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
         return None;
     };
     let kernel = Kernel::default();
-    adapter_clock(&token.bus, &kernel, checks);
+    adapter_clock(&target.token.bus, &kernel, checks);
     let guard = match target.lock() {
         Ok(guard) => {
             checks.ok("bus lock", "free, or given up within the lock_timeout");
@@ -84,8 +84,8 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
 }
 
 /// Whether whoever uses the bus creates a simulated chip: nothing here may.
-pub(super) fn would_be_created(bus: &BusLocation) -> bool {
-    matches!(bus, BusLocation::Sim(path) if !path.exists())
+pub(super) fn would_be_created(token: &TokenConfig) -> bool {
+    token.other_buses.is_empty() && matches!(&token.bus, BusLocation::Sim(path) if !path.exists())
 }
 
 /// Opens the bus.
@@ -94,7 +94,7 @@ fn node(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<Tar
     let path = match &token.bus {
         BusLocation::Linux(path) | BusLocation::Sim(path) | BusLocation::Unix(path) => path,
     };
-    if would_be_created(&token.bus) {
+    if would_be_created(token) {
         checks.fail(
             LINK,
             format!("{}: the file does not exist", token.bus),
@@ -103,7 +103,11 @@ fn node(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<Tar
         return None;
     }
     match std::fs::metadata(path) {
-        Ok(metadata) if matches!(token.bus, BusLocation::Linux(_)) && !metadata.file_type().is_char_device() => {
+        Ok(metadata)
+            if token.other_buses.is_empty()
+                && matches!(token.bus, BusLocation::Linux(_))
+                && !metadata.file_type().is_char_device() =>
+        {
             checks.fail(LINK, format!("{} is not a device node", path.display()), "ls /dev/i2c-*");
             return None;
         }
@@ -111,7 +115,7 @@ fn node(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<Tar
     }
     match Target::open(config, token) {
         Ok(target) => {
-            checks.ok(LINK, format!("{} opens", token.bus));
+            checks.ok(LINK, format!("{} opens", target.token.bus));
             Some(target)
         }
         // A simulated chip in a file is locked already while it is opened.
@@ -158,7 +162,7 @@ fn bus_remedy(error: &Error, token: &TokenConfig, kernel: &Kernel) -> String {
 }
 
 fn bus_number(path: &Path) -> String {
-    bus_name(path).trim_start_matches("i2c-").to_owned()
+    node_name(path).trim_start_matches("i2c-").to_owned()
 }
 
 /// The adapter's clock, where the device tree tells it.

@@ -73,11 +73,11 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
                     continue;
                 }
                 if several {
-                    checks.ok("token", format!("{} at {:#04x}", token.bus, token.address));
+                    checks.ok("token", token.place());
                 }
                 serials.extend(chip::check(&config, token, &mut checks));
             }
-            if config.tokens.iter().any(|token| chip::would_be_created(&token.bus)) {
+            if config.tokens.iter().any(chip::would_be_created) {
                 checks.skip(&["module"], "loading it would create the simulated chip");
             } else {
                 host::module(arguments.module.as_deref(), &config, &serials, &mut checks);

@@ -212,10 +212,17 @@ fn lines(batch: &Path) -> Result<Vec<Line>> {
                     key_file.display()
                 )));
             }
-            if !lines.iter().any(|line| line.bus == token.bus) {
+            if !token.other_buses.is_empty() {
+                return Err(Error::Refused(format!(
+                    "{}: bus: expected one bus for each chip of a batch, found {}",
+                    file.display(),
+                    token.place()
+                )));
+            }
+            if !lines.iter().any(|line| line.bus.is_same(&token.bus)) {
                 lines.push(Line { bus: token.bus.clone(), chips: Vec::new() });
             }
-            let line = lines.iter_mut().find(|line| line.bus == token.bus);
+            let line = lines.iter_mut().find(|line| line.bus.is_same(&token.bus));
             let Some(line) = line else { continue };
             if line.chips.iter().any(|(_, other)| other.address == token.address) {
                 return Err(refused(format!("{} at {:#04x} stands there twice", token.bus, token.address)));
