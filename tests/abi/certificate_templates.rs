@@ -192,6 +192,53 @@ fn keys_and_fields_may_come_from_the_chips_data() {
     assert_eq!(module.attribute(session, found[0], CKA_VALUE), Ok(issued.device.clone()));
 }
 
+/// As NervesKey has it: the name in the OTP zone. And the serial number byte by byte, where a definition has it so.
+#[test]
+fn fields_may_come_from_the_otp_zone_and_from_parts_of_the_serial_number() {
+    let mut issued = Issued::new();
+    issued.image.part_mut(Part::Otp)[30..37].copy_from_slice(b"gateway");
+    let name = issued.at(b"gateway ");
+    let serial = issued.image.config().serial_number();
+    let digits = issued.at(serial.to_string().as_bytes());
+    let mut example = issued.device.clone();
+    example[name..name + 26].fill(b'X');
+    let start = issued.template().replace("chip-serial", "data");
+    issued.openssl.write("example.der", &example);
+    let with = |from: &str, hex: &str| {
+        start.replace(
+            &format!("offset = {digits}\n"),
+            &format!("offset = {digits}\nserial_offset = 0\nlength = 4\nhex = true\n"),
+        ) + &format!("\n[[field]]\nname = \"data\"\noffset = {name}\n{from}\nlength = 7\n")
+            + &format!(
+                "\n[[field]]\nname = \"data\"\noffset = {}\nserial_offset = 4\nlength = 5\nhex = {hex}\n",
+                digits + 8
+            )
+            + &format!("\n[[field]]\nname = \"data\"\noffset = {}\nslot = 14\nlength = 1\n", name + 7)
+    };
+    issued.image.part_mut(Part::Slot(slot(14)))[0] = b' ';
+    let shown = |template: &str| {
+        let module = issued.module(template, &issued.ca());
+        let session = module.start();
+        let found = certificates(&module, session);
+        (found.first().map(|object| module.attribute(session, *object, CKA_VALUE).unwrap()), module.log())
+    };
+    let (value, log) = shown(&with("otp_offset = 30", "\"upper\""));
+    assert_eq!(value, Some(issued.device.clone()), "{log}");
+    for (from, hex, problem) in [
+        ("otp_offset = 30", "\"lower\"", "is not shown: "),
+        ("otp_offset = 31", "true", "is not shown: "),
+        ("otp_offset = 60", "true", "the OTP zone has 64 bytes"),
+        ("otp_offset = 30\nslot = 1", "true", "expected one of slot, otp_offset and serial_offset"),
+        ("otp_offset = 64", "true", "otp_offset: expected 0 to 63"),
+        ("otp_offset = 30", "\"big\"", "hex: expected true, false, \"upper\" or \"lower\""),
+        ("serial_offset = 3", "true", "the serial number 9"),
+    ] {
+        let (value, log) = shown(&with(from, hex));
+        assert_eq!(value, None, "{from} {hex}");
+        assert!(log.contains(problem), "{problem}: {log}");
+    }
+}
+
 #[test]
 fn a_chain_of_them_is_verified_link_by_link() {
     // The authority's key and the signature of its certificate are in the chip; the device's names it as its issuer.

@@ -1,6 +1,7 @@
 //! Certificates of the user's own kinds: `[[token.certificate]]` names a template file, which names a certificate of the kind
 //! and says where in it the fields are. docs/chips-as-sold.md describes the file.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use cryptoki_sys::CK_CERTIFICATE_CATEGORY_UNSPECIFIED;
@@ -10,17 +11,28 @@ use super::{
 };
 use crate::certificate::{parse, CertificateFields};
 use crate::config::CertificateConfig;
-use crate::document::{Problem as Misplaced, Table};
+use toml::de::DeValue;
+
+use crate::document::{FromToml, Problem as Misplaced, Table};
 use crate::error::{Error, Result};
 use crate::point::Point;
 use crate::turn::Turn;
+use atecc608::{Awake, Transport};
 use atecc608_contents::certificate::compressed::{COMPRESSED_LEN, PUBLIC_KEY_HASH};
 use atecc608_contents::certificate::template::{Field, Template, Values};
 use atecc608_contents::certificate::Place;
+use atecc608_wire::commands::Read;
+use atecc608_wire::config_zone::SerialNumber;
+use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::Slot;
 
 /// Bytes of a public key as slots hold it.
 const STORED_KEY_LEN: usize = 72;
+
+/// Bytes of the OTP zone.
+const OTP_LEN: usize = 64;
+/// Bytes of the serial number.
+const SERIAL_LEN: usize = 9;
 
 /// No slot has this number.
 const NO_SLOT: usize = usize::MAX;
@@ -33,8 +45,39 @@ struct TemplateFile {
     key: Key,
     ids: (u8, u8, u8),
     fields: Vec<(Field, usize)>,
-    /// Of the fields that are the chip's data, by their index: where that is.
-    data: Vec<(usize, Place, bool)>,
+    /// Of the fields that are the chip's data, by their index: where that is, and how it is written.
+    data: Vec<(usize, Source, Digits)>,
+}
+
+/// Where bytes of the chip come from.
+#[derive(Clone)]
+enum Source {
+    Slot(Place),
+    /// These of the OTP zone's 64.
+    Otp(Range<usize>),
+    /// These of the serial number's 9.
+    Serial(Range<usize>),
+}
+
+/// How bytes of the chip stand in a certificate.
+#[derive(Clone, Copy, Default)]
+enum Digits {
+    #[default]
+    Raw,
+    Upper,
+    Lower,
+}
+
+impl FromToml for Digits {
+    const EXPECTED: &'static str = "true, false, \"upper\" or \"lower\"";
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        match (bool::from_toml(value), value.as_str()) {
+            (Some(false), _) => Some(Self::Raw),
+            (Some(true), _) | (_, Some("upper")) => Some(Self::Upper),
+            (_, Some("lower")) => Some(Self::Lower),
+            _ => None,
+        }
+    }
 }
 
 /// Where the public key comes from that is certified.
@@ -72,15 +115,20 @@ fn custom(
         (Ok(file), Ok(issuer)) => (file, issuer),
         (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
     };
-    let mut places = vec![file.compressed];
-    places.extend(file.data.iter().map(|(_, place, _)| *place));
+    let serial = turn.known().zone().serial_number();
+    let mut sources = vec![Source::Slot(file.compressed)];
+    sources.extend(file.data.iter().map(|(_, source, _)| source.clone()));
     if let Key::Stored(place) = file.key {
-        places.push(place);
+        sources.push(Source::Slot(place));
     }
     let read = turn.converse(|awake| {
         let mut read = Vec::new();
-        for place in &places {
-            read.push(read_place(awake, *place)?);
+        for source in &sources {
+            read.push(match source {
+                Source::Slot(place) => read_place(awake, *place)?,
+                Source::Otp(range) => read_otp(awake)?.get(range.clone()).unwrap_or_default().to_vec(),
+                Source::Serial(range) => serial.0.get(range.clone()).unwrap_or_default().to_vec(),
+            });
         }
         Ok(read)
     });
@@ -94,7 +142,6 @@ fn custom(
         Key::Private(slot) => (Some(slot), certified_point(turn, slot, false)?),
         Key::Stored(_) => (None, read.pop().as_deref().and_then(stored_point)),
     };
-    let serial = turn.known().zone().serial_number();
     let object = point.ok_or(Problem::NoKey).and_then(|point| {
         let value = rebuilt(file, &read, point, issuer, serial)?;
         let (name, category) = (format!("configured-{number}"), CK_CERTIFICATE_CATEGORY_UNSPECIFIED);
@@ -109,11 +156,15 @@ fn rebuilt(
     read: &[Vec<u8>],
     point: Point,
     issuer: Point,
-    serial: atecc608_wire::config_zone::SerialNumber,
+    serial: SerialNumber,
 ) -> Result<Vec<u8>, Problem> {
     let mut fields = file.fields;
-    for ((index, _, as_hex), bytes) in file.data.iter().zip(read.get(1..).unwrap_or_default()) {
-        let bytes = if *as_hex { base16ct::upper::encode_string(bytes).into_bytes() } else { bytes.clone() };
+    for ((index, _, digits), bytes) in file.data.iter().zip(read.get(1..).unwrap_or_default()) {
+        let bytes = match digits {
+            Digits::Raw => bytes.clone(),
+            Digits::Upper => base16ct::upper::encode_string(bytes).into_bytes(),
+            Digits::Lower => base16ct::lower::encode_string(bytes).into_bytes(),
+        };
         fields[*index].0 = Field::Data(bytes);
     }
     let example = read_file(&file.example)?;
@@ -122,6 +173,15 @@ fn rebuilt(
     let values = Values { compressed: &compressed, public_key: &point.xy(), issuer_key: &issuer.xy(), serial };
     verify(issuer, &template.to_be_signed(&values)?, &compressed.signature)?;
     Ok(template.certificate(&values)?)
+}
+
+/// The 64 bytes of the OTP zone.
+fn read_otp<P: Transport>(awake: &mut Awake<'_, P>) -> atecc608::Result<Vec<u8>> {
+    let mut otp = Vec::with_capacity(OTP_LEN);
+    for block in 0..2 {
+        otp.extend(awake.execute(&Read { zone: Zone::Otp, address: Address::block(block, 0), block: true })?);
+    }
+    Ok(otp)
 }
 
 /// The issuer's public key: of a certificate in a file, or of one that was found before.
@@ -175,10 +235,21 @@ impl TemplateFile {
             let Some(known) = FIELDS.iter().find(|(known, _)| *known == name.value) else {
                 return Err(Misplaced::new(name.span, format!("name: there is no field \"{}\"", name.value)));
             };
-            let [offset, slot, slot_offset, len] = numbers(&mut entry, &FIELD_NUMBERS)?;
+            let [offset, slot, slot_offset, otp_offset, serial_offset, len] = numbers(&mut entry, &FIELD_NUMBERS)?;
             if let Field::Data(_) = known.1 {
-                let as_hex = entry.optional("hex")?.is_some_and(|hex| hex.value);
-                data.push((fields.len(), place(&entry, slot, slot_offset, len)?, as_hex));
+                let digits = entry.optional("hex")?.map(|hex| hex.value).unwrap_or_default();
+                let source = match (slot, otp_offset, serial_offset) {
+                    (_, NO_SLOT, NO_SLOT) => Source::Slot(place(&entry, slot, slot_offset, len)?),
+                    (NO_SLOT, from, NO_SLOT) if from + len <= OTP_LEN => Source::Otp(from..from + len),
+                    (NO_SLOT, NO_SLOT, from) if from + len <= SERIAL_LEN => Source::Serial(from..from + len),
+                    _ => {
+                        let expected =
+                            "data: expected one of slot, otp_offset and serial_offset; the OTP zone has 64 bytes, the \
+                                        serial number 9";
+                        return Err(Misplaced::new(entry.span(), expected));
+                    }
+                };
+                data.push((fields.len(), source, digits));
             }
             fields.push((known.1.clone(), offset));
             entry.finish()?;
@@ -204,8 +275,14 @@ const NUMBERS: [Number; 9] = [
     ("format", None, 1),
 ];
 /// Of a field; all but the first of `data` only.
-const FIELD_NUMBERS: [Number; 4] =
-    [("offset", None, 65535), ("slot", Some(NO_SLOT), 15), ("slot_offset", Some(0), 416), ("length", Some(0), 416)];
+const FIELD_NUMBERS: [Number; 6] = [
+    ("offset", None, 65535),
+    ("slot", Some(NO_SLOT), 15),
+    ("slot_offset", Some(0), 416),
+    ("otp_offset", Some(NO_SLOT), OTP_LEN - 1),
+    ("serial_offset", Some(NO_SLOT), SERIAL_LEN - 1),
+    ("length", Some(0), 416),
+];
 
 /// The fields by name; the bytes of `data` are read later.
 static FIELDS: [(&str, Field); 9] = [
