@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The tests with stock clients on Debian 13, whatever this machine is: OpenSSL 3.5, pkcs11-provider from main, its own Rust 1.85.
+# The tests with stock clients on another Debian suite, whatever this machine is: Debian 13 (trixie) has OpenSSL 3.5, pkcs11-provider
+# in main and a Rust of its own; forky and sid have nginx with keys from a store, and libp11's own OpenSSL provider.
 #
-#   scripts/debian13.sh [TEST...]     all of tests/clients that are about clients and the Rust crate cryptoki, or those
-#                                     named (openssl, openssh, cryptoki, ...)
+#   scripts/debian.sh SUITE [TEST...]     all of tests/clients that are about clients and the Rust crate cryptoki, or those
+#                                         named (openssl, openssh, cryptoki, ...)
 #
 # In a Debian root (mmdebstrap) under target/roots, in which the sources are copied, built and tried; nothing is installed on this
 # machine but mmdebstrap. Needs root.
@@ -16,6 +17,9 @@
 # packages, manual pages, and the pages of the documentation.
 LEFT_OUT=(docs factory hardware-check manual package vendor)
 
+[[ $# -gt 0 && $1 != -* ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2 && exit 2; }
+SUITE=$1
+shift
 clients=() cryptoki=no
 if [ $# = 0 ]; then
     cryptoki=yes
@@ -28,8 +32,8 @@ for name in "$@"; do
     if [ "$name" = cryptoki ]; then cryptoki=yes; else clients+=("$name"); fi
 done
 
-SUITE=trixie
-make_root debian13 "$(dpkg --print-architecture)" ca-certificates,cargo,gcc,git,iproute2,libc6-dev,procps,rustc --variant=apt
+make_root "debian-$SUITE" "$(dpkg --print-architecture)" \
+    ca-certificates,cargo,gcc,git,iproute2,libc6-dev,mount,procps,rustc --variant=apt
 heading 'The sources, built there'
 copy_sources_to "$ROOT_FOLDER/src"
 # Built outside of the sources, which are copied anew each time.
@@ -50,4 +54,4 @@ if [ $cryptoki = yes ]; then
     there '. scripts/lib.sh; need_cargo
         scripts/test_programs.py --only cryptoki_crate --locked -p atecc608-pkcs11 --lib --test abi' || status=1
 fi
-[ $status = 0 ] || die "failed on Debian 13: the whole output is in $ROOT_FOLDER/target/logs"
+[ $status = 0 ] || die "failed on $SUITE: the whole output is in $ROOT_FOLDER/target/logs"
