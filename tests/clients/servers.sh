@@ -39,6 +39,12 @@ stop_last_server
 
 heading 'nginx: its workers are forked from the process that loaded the key'
 nginx_workers "$WORK/key.pem" "$P11" 'env PKCS11_PROVIDER_MODULE;'
+if at_least "$(/usr/sbin/nginx -v 2>&1 | sed 's,.*nginx/\([0-9.]*\).*,\1,')" 1.29; then
+    heading 'nginx: the same with the URI in the place of a file'
+    nginx_workers '"store:pkcs11:token=gateway;object=dev-key;type=private"' "$P11" 'env PKCS11_PROVIDER_MODULE;'
+else
+    note 'not tested: keys from a store, which nginx has from 1.29 on (Debian forky)'
+fi
 
 heading 'stunnel before a server without TLS'
 port=$(free_port)
