@@ -42,6 +42,7 @@ mod public_keys;
 mod pulled;
 mod raw_fork;
 mod refused;
+mod return_codes;
 mod secret_keys;
 mod secret_state;
 mod sequences;

@@ -90,6 +90,11 @@ fn table() -> &'static BTreeMap<&'static str, BTreeSet<CK_RV>> {
     })
 }
 
+/// The functions that have a row.
+pub fn functions_in_the_table() -> impl Iterator<Item = &'static str> {
+    table().keys().copied().filter(|name| !name.starts_with('@'))
+}
+
 /// Whether the function may return this.
 pub fn may_return(function: &str, rv: CK_RV) -> bool {
     table()["@every"].contains(&rv) || table()[function].contains(&rv)
