@@ -43,7 +43,7 @@ pub unsafe fn optional_mechanism(mechanism: *const CK_MECHANISM) -> Result<Optio
         // SAFETY: the same contract.
         CKM_AES_GCM => unsafe { gcm(pParameter.cast(), len) }?,
         // SAFETY: the same contract.
-        CKM_HKDF_DERIVE => unsafe { hkdf(pParameter.cast(), len) }?,
+        CKM_HKDF_DERIVE | CKM_HKDF_DATA => unsafe { hkdf(pParameter.cast(), len) }?,
         // SAFETY: the same contract.
         CKM_TLS12_KDF => unsafe { tls_kdf(pParameter.cast(), len) }?,
         CKM_SHA256_HMAC_GENERAL | CKM_AES_CMAC_GENERAL => {

@@ -226,3 +226,44 @@ fn with_io_protection_required_what_can_not_be_hidden_is_refused() {
     let hkdf = Hkdf { steps: (false, true), salt: Salt::Null, info: b"info" };
     assert_eq!(hkdf.derive(&module, session, here, 64).map(|key| key.len()), Ok(64));
 }
+
+#[test]
+fn hkdf_gives_data_of_the_session_that_is_what_a_derived_key_has() {
+    let (module, _bus, session) = with_io_key();
+    let base = module.create_object(session, &given(false, CKK_GENERIC_SECRET, &[0x0B; 22])).unwrap();
+    let hkdf = Hkdf { steps: (true, true), salt: Salt::Data(b"salt"), info: b"info" };
+    let data = |template: Attributes| derive(&module, session, CKM_HKDF_DATA, hkdf.parameter(), base, template);
+    // As pkcs11-provider asks for it.
+    let template = [(CKA_CLASS, ulong(CKO_DATA)), (CKA_TOKEN, boolean(false)), (CKA_VALUE_LEN, ulong(42))];
+    let object = data(&template).unwrap();
+    let of_key = [(CKA_KEY_TYPE, ulong(CKK_GENERIC_SECRET)), (CKA_VALUE_LEN, ulong(42))];
+    let key = derive(&module, session, CKM_HKDF_DERIVE, hkdf.parameter(), base, &of_key).unwrap();
+    assert_eq!(module.attribute(session, object, CKA_VALUE), module.attribute(session, key, CKA_VALUE));
+    assert_eq!(module.attribute(session, object, CKA_TOKEN), Ok(boolean(false)));
+    assert_eq!(module.attribute(session, object, CKA_VALUE).map(|value| value.len()), Ok(42));
+    for (attribute, value, rv) in [
+        (CKA_TOKEN, boolean(true), CKR_TEMPLATE_INCONSISTENT),
+        (CKA_CLASS, ulong(CKO_SECRET_KEY), CKR_TEMPLATE_INCONSISTENT),
+        (CKA_VALUE, vec![1], CKR_TEMPLATE_INCONSISTENT),
+        (CKA_VALUE_LEN, ulong(0), CKR_ATTRIBUTE_VALUE_INVALID),
+        (CKA_VALUE_LEN, ulong(255 * 32 + 1), CKR_ATTRIBUTE_VALUE_INVALID),
+        (CKA_MODULUS, vec![1], CKR_ATTRIBUTE_TYPE_INVALID),
+    ] {
+        assert_eq!(data(&[(attribute, value)]), Err(rv), "{attribute:#x}");
+    }
+}
+
+#[test]
+fn a_key_in_the_chip_or_one_that_allows_other_mechanisms_only_gives_no_data() {
+    let (module, _bus, session) = with_io_key();
+    let in_chip = module.create_object(session, &given(true, CKK_GENERIC_SECRET, &[0x0B; 22])).unwrap();
+    let only =
+        [&given(false, CKK_GENERIC_SECRET, &[0x0B; 22])[..], &[(CKA_ALLOWED_MECHANISMS, ulong(CKM_HKDF_DERIVE))]];
+    let only = module.create_object(session, &only.concat()).unwrap();
+    let hkdf = Hkdf { steps: (false, true), salt: Salt::Null, info: b"info" };
+    for base in [in_chip, only] {
+        assert_eq!(derive(&module, session, CKM_HKDF_DATA, hkdf.parameter(), base, &[]), Err(CKR_MECHANISM_INVALID));
+        let key = derive(&module, session, CKM_HKDF_DERIVE, hkdf.parameter(), base, &[]);
+        assert!(key.is_ok(), "a key that stays one");
+    }
+}

@@ -16,7 +16,7 @@ use super::mechanism::{HkdfSalt, Mechanism, Parameter};
 use super::object::SessionObject;
 use super::secret::session::SecretRequest;
 use super::secret::{self, ChipSecret, SecretKey};
-use super::template::Template;
+use super::template::{ulong_value, Template};
 use super::token::Token;
 use super::{io_protection, ObjectHandle, SessionRef};
 use atecc608::secrets::KDF_MESSAGE_LEN;
@@ -43,20 +43,7 @@ pub(super) fn derive(
     let (key_type, len) = wanted(&request, MAX_LEN)?;
     let base = secret::key_for(token, base, CKA_DERIVE, mechanism.mechanism)?;
     let value = match &mechanism.parameter {
-        Parameter::Hkdf { extract, expand, hash, salt, info } => {
-            check_hash(*hash)?;
-            let key = if *extract { self::extract(token, deadline, &base, salt)? } else { base };
-            match (expand, key) {
-                (true, key) => self::expand(token, deadline, &key, info, len)?,
-                (false, SecretKey::Host { value, .. }) if *extract && len == HASH_LEN => value,
-                _ => {
-                    return Err(Error::MechanismParamInvalid(
-                        "CK_HKDF_PARAMS: bExtract alone makes a key of 32 bytes, and one of the two must be true"
-                            .into(),
-                    ))
-                }
-            }
-        }
+        hkdf @ Parameter::Hkdf { .. } => self::hkdf(token, deadline, hkdf, base, len)?,
         Parameter::TlsKdf { hash, label, seed } => {
             check_hash(*hash)?;
             tls_prf(token, deadline, &base, &[&label[..], seed].concat(), len)?
@@ -64,6 +51,63 @@ pub(super) fn derive(
         _ => return Err(Error::MechanismParamInvalid("the mechanism's parameter is missing".into())),
     };
     request.for_session(session, key_type, value)
+}
+
+/// HKDF's output of `len` bytes.
+fn hkdf(
+    token: &Arc<Token>,
+    deadline: &mut Deadline,
+    parameter: &Parameter,
+    base: SecretKey,
+    len: usize,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let Parameter::Hkdf { extract, expand, hash, salt, info } = parameter else {
+        return Err(Error::MechanismParamInvalid("the mechanism takes CK_HKDF_PARAMS".into()));
+    };
+    check_hash(*hash)?;
+    let key = if *extract { self::extract(token, deadline, &base, salt)? } else { base };
+    match (expand, key) {
+        (true, key) => self::expand(token, deadline, &key, info, len),
+        (false, SecretKey::Host { value, .. }) if *extract && len == HASH_LEN => Ok(value),
+        _ => Err(Error::MechanismParamInvalid(
+            "CK_HKDF_PARAMS: bExtract alone makes 32 bytes, and one of the two must be true".into(),
+        )),
+    }
+}
+
+/// CKM_HKDF_DATA: returns the template of the data object.
+///
+/// # Errors
+/// As [`derive`]; [`Error::TemplateInconsistent`] for an object of the token, [`Error::MechanismInvalid`] for a key in the chip.
+pub(super) fn derive_data(
+    token: &Arc<Token>,
+    mechanism: &Mechanism,
+    base: ObjectHandle,
+    template: &Template,
+) -> Result<Template> {
+    let inconsistent = |text: &'static str| Err(Error::TemplateInconsistent(text.into()));
+    if template.ulong(CKA_CLASS)?.is_some_and(|class| class != CKO_DATA) {
+        return inconsistent("CKA_CLASS: CKM_HKDF_DATA makes a CKO_DATA");
+    }
+    if template.boolean(CKA_TOKEN)? == Some(true) {
+        return inconsistent("CKA_TOKEN: derived data is an object of the session; it is not kept on the token");
+    }
+    if template.bytes(CKA_VALUE).is_some() {
+        return inconsistent("CKA_VALUE: the value is derived");
+    }
+    let len = template.ulong(CKA_VALUE_LEN)?.map_or(HASH_LEN, |len| usize::try_from(len).unwrap_or(usize::MAX));
+    if !(1..=MAX_LEN).contains(&len) {
+        return Err(Error::AttributeValueInvalid(
+            format!("CKA_VALUE_LEN: {len}, where 1 to {MAX_LEN} bytes can be derived").into(),
+        ));
+    }
+    let base = secret::key_for(token, base, CKA_DERIVE, CKM_HKDF_DATA)?;
+    let value = hkdf(token, &mut token.deadline(), &mechanism.parameter, base, len)?;
+    let given = template.iter().filter(|(attribute, _)| *attribute != CKA_VALUE_LEN);
+    let mut data = Template::new(given.map(|(attribute, value)| (attribute, Zeroizing::new(value.to_vec()))).collect());
+    data.set(CKA_CLASS, Zeroizing::new(ulong_value(CKO_DATA)));
+    data.set(CKA_VALUE, value);
+    Ok(data)
 }
 
 fn check_hash(hash: CK_MECHANISM_TYPE) -> Result<()> {

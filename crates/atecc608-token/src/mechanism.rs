@@ -154,6 +154,8 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
     for mechanism in [CKM_HKDF_DERIVE, CKM_TLS12_KDF] {
         secret(mechanism, SECRET_BYTES, abilities.hmac, CKF_DERIVE);
     }
+    // What comes out can be read, so no key in the chip does it.
+    secret(CKM_HKDF_DATA, SECRET_BYTES, false, CKF_DERIVE);
     if abilities.aes_enabled {
         secret(CKM_AES_KEY_GEN, AES_BYTES, false, CKF_GENERATE);
         for mechanism in AES_CIPHERS {
@@ -209,4 +211,13 @@ pub fn allowed_for_secret(kind: SecretKind) -> Vec<CK_MECHANISM_TYPE> {
         SecretKind::Aes => [&AES_CIPHERS[..], &AES_MACS].concat(),
         SecretKind::Generic => [&HMACS[..], &[CKM_HKDF_DERIVE, CKM_TLS12_KDF]].concat(),
     }
+}
+
+/// CKA_ALLOWED_MECHANISMS of a secret key in the session, unless its template wants less.
+pub fn allowed_for_session_secret(kind: SecretKind) -> Vec<CK_MECHANISM_TYPE> {
+    let mut allowed = allowed_for_secret(kind);
+    if kind == SecretKind::Generic {
+        allowed.push(CKM_HKDF_DATA);
+    }
+    allowed
 }

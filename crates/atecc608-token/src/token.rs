@@ -490,7 +490,7 @@ impl Token {
         Ok((handle(Half::Public), handle(Half::Private)))
     }
 
-    /// C_DeriveKey: ECDH in the chip or with a key of the session, HKDF and the one of TLS 1.2 with secret keys; the result is a session object.
+    /// C_DeriveKey: ECDH in the chip or with a key of the session, HKDF and the one of TLS 1.2 with secret keys; the result is an object of the session.
     ///
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
@@ -505,6 +505,10 @@ impl Token {
         let object = match mechanism.mechanism {
             CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => derive::derive(self, session, mechanism, base, template)?,
             CKM_HKDF_DERIVE | CKM_TLS12_KDF => kdf::derive(self, session, mechanism, base, template)?,
+            CKM_HKDF_DATA => {
+                let data = kdf::derive_data(self, mechanism, base, template)?;
+                return access::create_object(self, session, &data);
+            }
             other => return Err(Error::MechanismInvalid(other)),
         };
         self.add_session_object(object)

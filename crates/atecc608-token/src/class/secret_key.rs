@@ -11,7 +11,7 @@ use crate::attribute::{
     CKA_ATECC608_SLOT_LOCKED,
 };
 use crate::error::{Error, Result};
-use crate::mechanism::allowed_for_secret;
+use crate::mechanism::{allowed_for_secret, allowed_for_session_secret};
 use crate::state::{SecretKind, StoredSecret};
 use crate::template::{bool_value, mechanisms_value, ulong_value, Template};
 use atecc608_wire::{ConfigZone, Slot};
@@ -99,7 +99,7 @@ impl NewSessionSecret<'_> {
 
     fn allowed_mechanisms(&self) -> Result<Vec<u8>> {
         let kind = if self.is_aes() { SecretKind::Aes } else { SecretKind::Generic };
-        let mut mechanisms = allowed_for_secret(kind);
+        let mut mechanisms = allowed_for_session_secret(kind);
         let wanted = self.template.mechanisms(CKA_ALLOWED_MECHANISMS)?;
         if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
             mechanisms.retain(|mechanism| wanted.contains(mechanism));

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::cipher::aes::{AesKey, HostAes};
 use super::error::{Error, Result};
-use super::mechanism::allowed_for_secret;
+use super::mechanism::{allowed_for_secret, allowed_for_session_secret};
 use super::object::ObjectKey;
 use super::state::SecretKind;
 use super::token::Token;
@@ -117,7 +117,7 @@ pub(crate) fn key_for(
             let key_type = object.attributes.ulong(CKA_KEY_TYPE)?.ok_or_else(not_a_secret)?;
             let allowed = object.attributes.mechanisms(CKA_ALLOWED_MECHANISMS)?.unwrap_or_default();
             // What does not fit the key at all has errors of its own.
-            let fits = allowed_for_secret(SecretKind::of_key_type(key_type)?).contains(&mechanism);
+            let fits = allowed_for_session_secret(SecretKind::of_key_type(key_type)?).contains(&mechanism);
             if fits && !allowed.contains(&mechanism) {
                 return Err(Error::MechanismInvalid(mechanism));
             }
@@ -126,6 +126,10 @@ pub(crate) fn key_for(
         ObjectKey::Secret(unique_id) => {
             let known = token.known(token.deadline())?;
             let stored = known.state().secret(&unique_id).ok_or_else(not_a_secret)?;
+            if mechanism == CKM_HKDF_DATA && !allowed_for_secret(stored.kind).contains(&mechanism) {
+                // Data can be read: of a key in the chip only what its own attribute lists.
+                return Err(Error::MechanismInvalid(mechanism));
+            }
             if stored.may(usage) {
                 Ok(SecretKey::Chip(stored.place()))
             } else {
