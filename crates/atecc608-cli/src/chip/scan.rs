@@ -21,6 +21,11 @@ use atecc608_token::deadline::Deadline;
 use atecc608_wire::config_zone::Model;
 use atecc608_wire::ConfigZone;
 
+/// The 7-bit addresses that the I2C specification leaves to devices.
+const LEAST_ADDRESS: u8 = 0x08;
+/// The last one of them.
+const MOST_ADDRESS: u8 = 0x77;
+
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -32,6 +37,10 @@ pub struct Arguments {
     /// configuration, are asked
     #[arg(long, value_name = "ADDRESS", value_parser = seven_bits)]
     address: Vec<u8>,
+    /// Ask at every address that a chip may have, 08 to 77: for one whose configuration gives it an unusual one. Other devices see one
+    /// read each, which clears what some of them report once
+    #[arg(long)]
+    all_addresses: bool,
 }
 
 #[derive(Serialize)]
@@ -126,7 +135,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
 fn seven_bits(text: &str) -> Result<u8, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     match u8::from_str_radix(digits, 16) {
-        Ok(address @ 0x08..=0x77) => Ok(address),
+        Ok(address @ LEAST_ADDRESS..=MOST_ADDRESS) => Ok(address),
         Ok(address) if address >= 0x80 => {
             Err(format!("{address:#04x} is the 8-bit form; write its 7 bits: {:#04x}", address >> 1))
         }
@@ -176,6 +185,9 @@ fn scan(
     let is_here = |token: &&TokenConfig| token.buses().any(|bus| bus.is_same(location));
     let configured: Vec<u8> = config.tokens.iter().filter(is_here).map(|token| token.address).collect();
     let mut addresses: Vec<u8> = configured.iter().chain(&arguments.address).chain(&USUAL_ADDRESSES).copied().collect();
+    if arguments.all_addresses {
+        addresses.extend(LEAST_ADDRESS..=MOST_ADDRESS);
+    }
     addresses.sort_unstable();
     addresses.dedup();
     let mut bus = Bus::open_to_scan(location, &addresses, &config.state_dir).map_err(|error| error.to_string())?;
@@ -306,7 +318,7 @@ fn text(report: &Report) -> String {
                  dtparam=i2c_arm=on in /boot/firmware/config.txt, and reboot\n";
     } else if report.found == 0 {
         text += "\nNo ATECC608 was found: check supply, SDA, SCL, pull-ups, and that the bus clock is at most 100 kHz. A chip \
-                 at an address of its own: --address\n";
+                 at an address of its own: --all-addresses, or --address\n";
     }
     text
 }

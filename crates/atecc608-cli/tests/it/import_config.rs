@@ -157,7 +157,11 @@ fn what_can_not_be_used_is_refused_or_left_out_with_file_and_line() {
         ("0.conf", "interface = i2c,0xC0,one\n", "0.conf:1: \"one\" is no number of a bus"),
         ("0.conf", "interface = i2c,0xC0,1\nobject = private,a,22\n", "0.conf:2: \"22\" is none of the chip's slots"),
         ("0.conf", "interface = i2c,0xC0,1\nobject = private\n", "0.conf:2: expected KIND,LABEL,SLOT"),
-        ("0.conf", "interface = hid\n", "0.conf:1: left out: the interface hid is not supported"),
+        ("0.conf", "interface = hid\n", "0.conf:1: left out: the interface hid is not supported: a kit on USB"),
+        ("0.conf", "interface = hid,i2c,0,0xC0\n", "an adapter that Linux has a driver for"),
+        ("0.conf", "interface = spi,0,0\n", "the ATECC608 has no SPI"),
+        ("0.conf", "interface = swi,0\n", "single-wire interface"),
+        ("0.conf", "interface = uart\n", "only i2c is: write interface = i2c,0xC0,BUS"),
         ("0.conf", "interface = i2c,0xC0,1\ndevice = ATECC508A\n", "0.conf:2: left out: ATECC508A is no ATECC608"),
         ("slot.conf.tmpl", "", "no slot's configuration (0.conf, 1.conf, ...)"),
     ] {

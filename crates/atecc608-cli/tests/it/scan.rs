@@ -56,6 +56,30 @@ fn another_device_sees_one_read_and_is_never_written_to() {
 }
 
 #[test]
+fn every_address_is_asked_only_if_that_is_wanted() {
+    let bench = Bench::new();
+    // A mistake that is often made: 0x60 in byte 16, where 0xC0 was meant.
+    bench.tamper(|config| config[16] = 0x60);
+    let usual = bench.json(&["scan"]);
+    assert_eq!((devices(&usual), &usual["found"]), (Vec::new(), &0.into()));
+    let hint = stdout(&bench.run(&["scan"]));
+    assert!(hint.contains("--all-addresses"), "{hint}");
+    let report = bench.json(&["scan", "--all-addresses"]);
+    assert_eq!(devices(&report), [("0x30".to_owned(), "chip".to_owned())], "{report:#}");
+    let text = stdout(&bench.run(&["scan", "--all-addresses"]));
+    assert!(text.contains("not in the configuration: [[token]], bus = ") && text.contains("address = 0x30"), "{text}");
+    let mut kernel = Kernel::new();
+    kernel.foreign(0x50);
+    let report = kernel.json(&["scan", "--all-addresses"]);
+    let found = [("0x50".to_owned(), "another device".to_owned()), ("0x60".to_owned(), "chip".to_owned())];
+    assert_eq!(devices(&report), found, "{report:#}");
+    assert_eq!(kernel.messages(0x50), ["read 4", "read 4"], "read twice, and never written to");
+    let reserved: Vec<u8> =
+        (0x01..0x08).chain(0x78..0x80).filter(|address| !kernel.messages(*address).is_empty()).collect();
+    assert_eq!(reserved, Vec::<u8>::new());
+}
+
+#[test]
 fn an_address_that_a_kernel_driver_has_is_not_touched_and_the_driver_is_named() {
     let mut kernel = Kernel::new();
     kernel.bind(0x60, "atmel-ecc");

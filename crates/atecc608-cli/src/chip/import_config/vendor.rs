@@ -211,7 +211,11 @@ fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Resu
     let Line { place, value, .. } = line;
     let parts: Vec<&str> = value.split(',').map(str::trim).collect();
     if parts[0] != "i2c" {
-        warnings.push(format!("{place}: left out: the interface {} is not supported, only i2c is", parts[0]));
+        warnings.push(format!(
+            "{place}: left out: the interface {} is not supported: {}",
+            parts[0],
+            instead_of(parts[0])
+        ));
         return Ok(false);
     }
     match parts.get(1) {
@@ -252,6 +256,23 @@ fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Resu
         ));
     }
     Ok(true)
+}
+
+/// What to do about an interface that is not I2C.
+fn instead_of(interface: &str) -> &'static str {
+    match interface {
+        "hid" | "kithid" => {
+            "a kit on USB speaks a protocol of its own, and Linux sees no I2C bus there. Wire the chip's SDA and SCL to an \
+             adapter that Linux has a driver for (a board's own bus, or a CP2112, MCP2221 or i2c-tiny-usb on USB), and write \
+             interface = i2c,0xC0,BUS"
+        }
+        "spi" => "the ATECC608 has no SPI: it is an interface of other chips (TA100). Write interface = i2c,0xC0,BUS",
+        "swi" => {
+            "the chip's single-wire interface needs a UART driver of its own. Parts with I2C have it enabled for good \
+             (i2c_enable): write interface = i2c,0xC0,BUS, or order the chip with I2C"
+        }
+        _ => "only i2c is: write interface = i2c,0xC0,BUS",
+    }
 }
 
 /// What `device = ATECC608B-TNGTLS` and the like define: the factory's objects.
