@@ -50,13 +50,13 @@ need_rust_linters() {
     note "$(cargo fmt --version), $(cargo clippy --version)"
 }
 
-# need_python_venv NAME REQUIREMENTS: PyPI's packages of that file in a Python environment of their own, VENV/bin/python.
+# need_python_venv NAME REQUIREMENTS [PYTHON]: PyPI's packages of that file in a Python environment of their own, VENV/bin/python.
 need_python_venv() {
     VENV=$TARGET/venv-$1
     if ! cmp -s "$2" "$VENV/requirements.txt"; then
         note "installing $(tr '\n' ' ' <"$2")from PyPI into $VENV"
         # Debian's python by its full name: it is the one that python3-venv belongs to, whatever PATH has.
-        quietly "$INSTALL_LOG" /usr/bin/python3 -m venv --clear "$VENV"
+        quietly "$INSTALL_LOG" "${3:-/usr/bin/python3}" -m venv --clear "$VENV"
         quietly "$INSTALL_LOG" "$VENV/bin/pip" install --disable-pip-version-check -r "$2" ||
             die "could not install the Python packages"
         # Last: an installation that was interrupted is done again.
