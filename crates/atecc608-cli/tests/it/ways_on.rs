@@ -238,6 +238,7 @@ const WAYS: &[(&str, &[&[&str]])] = &[
     ("lock slot", &[&["0"], &["0", "--lock-forever"]]),
     ("manifest aws", &[&["none.manifest"]]),
     ("manifest azure", &[&["none.manifest"]]),
+    ("manifest check", &[&["none.manifest"]]),
     ("manifest list", &[&["none.manifest"]]),
     ("pair", &[&[], &["--replace"]]),
     ("provision", &[&["tls"], &["tls", "--lock-forever"], &["tls-pin", "--lock-forever"]]),
