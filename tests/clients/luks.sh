@@ -33,7 +33,7 @@ run 'atecc608 key generate --label disk-key'
 new_disk
 run 'systemd-cryptenroll --pkcs11-token-uri=list | grep "token=gateway"'
 run 'systemd-cryptenroll --unlock-key-file=passphrase --pkcs11-token-uri="pkcs11:token=gateway;object=disk-key" disk'
-run 'cryptsetup luksDump disk | grep "pkcs11-uri: pkcs11:token=gateway;object=disk-key"'
+run 'cryptsetup token export --token-id 0 disk | grep "pkcs11:token=gateway;object=disk-key"'
 run_in_chip ECDH 'cryptsetup open --test-passphrase --token-only disk </dev/null'
 run_refused 'No suitable|No usable|not available' 'systemd-cryptenroll --unlock-key-file=passphrase --pkcs11-token-uri=auto disk'
 

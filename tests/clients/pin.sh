@@ -8,6 +8,7 @@
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
+need_packages bsdutils
 served_chip pin
 run 'printf "correct horse" > pin; printf "battery staple" > pin2'
 run 'atecc608 provision tls-pin --lock-forever --pin-file pin --recovery-code-file code'

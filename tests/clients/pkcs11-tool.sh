@@ -53,7 +53,7 @@ run '$P --read-object --type data --label note -o data.read'
 run 'cmp data data.read'
 run_in_chip GenKey '$P --keypairgen --key-type EC:prime256v1 --usage-sign --id 31 --label k31'
 run '$P --type privkey --id 31 --set-id 32'
-run '$P -O --type privkey | grep -E "ID: +32"'
+run '$P -O --type privkey | grep -E "ID: +(32|50 .0x32.)"'
 # The tool ignores the label when it signs, and takes the first private key: the id names one.
 run '$P --read-object --type pubkey --label k31 | openssl pkey -pubin -inform DER -out k31.pem'
 run '$P --sign -m ECDSA --id 32 -i msg.sha -o k31.sig --signature-format openssl'
@@ -118,11 +118,11 @@ run '$P --test > test.log 2>&1; cat test.log'
 run 'grep -x "No errors" test.log'
 run '$P --login --pin 1234 --test > login.log 2>&1; cat login.log'
 run 'grep -x "No errors" login.log'
-# --keypairgen makes the session of --test-ec a read-write one, which it needs and does not ask for.
-run_in_chip Sign '$P --login --pin 1234 --keypairgen --test-ec --id 55 --key-type EC:prime256v1 2>&1 | tee ec.log'
+# --write-object makes the session of --test-ec a read-write one, which it needs and does not ask for.
+run_in_chip Sign '$P --login --pin 1234 --write-object data --type data --label scratch --test-ec --id 55 --key-type EC:prime256v1 2>&1 | tee ec.log'
 run 'grep "Deleting the private and the public key again" ec.log'
 run '! grep -iE "error|failed|aborting|CKR_" ec.log'
-run '$P --delete-object --type privkey --id 55'
+run '$P --delete-object --type data --label scratch'
 run '$P --test-fork'
 run '$P --test-threads INGISLT0 --test-threads ILGISLT0 --test-threads INP0GISLT0GISLT0 > threads.log 2>&1; cat threads.log'
 # Versions 0.23 and 0.26 word it differently.
