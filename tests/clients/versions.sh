@@ -84,7 +84,7 @@ pinned_version() {
 heading "The versions of Debian $RELEASE"
 install_stock_software
 need_packages curl default-jdk-headless golang-github-thalesignite-crypto11-dev haproxy libengine-pkcs11-openssl libnss3-tools \
-    mosquitto nginx-light openssh-client openvpn stunnel4 strongswan-swanctl wpasupplicant
+    libwolfssl-dev mosquitto nginx-light openconnect openssh-client openvpn rauc stunnel4 strongswan-swanctl wpasupplicant
 version 'OpenSSL 3, `pkcs11-provider`' openssl pkcs11-provider
 version 'GnuTLS (`p11tool`, `certtool`, `gnutls-cli`, `gnutls-serv`)' gnutls-bin
 version 'OpenSC (`pkcs11-tool`)' opensc
@@ -97,6 +97,18 @@ version mosquitto mosquitto
 version OpenSSH openssh-client
 version OpenVPN openvpn
 version strongSwan strongswan-swanctl
+version openconnect openconnect
+version RAUC rauc
+version wolfSSL libwolfssl-dev
+version "Python's \`ssl\`" python3
+LUKS='LUKS (`systemd-cryptenroll`, `cryptsetup`)'
+if [ -n "$(candidate systemd-cryptsetup)" ]; then
+    need_packages systemd-cryptsetup cryptsetup-bin
+    version "$LUKS" systemd-cryptsetup cryptsetup-bin
+else
+    # systemd of this release takes no elliptic curve keys.
+    CHECKED+=("$LUKS")
+fi
 version wpa_supplicant wpasupplicant
 version 'NSS (`modutil`, `certutil`, `cmsutil`)' libnss3-tools
 version 'Go, crypto11 (miekg/pkcs11)' golang-github-thalesignite-crypto11-dev golang-github-miekg-pkcs11-dev
