@@ -110,8 +110,9 @@ fn helper_process() {
     limit_memory();
 
     const NO_MEMORY: Result<()> = Err(CKR_HOST_MEMORY);
+    // (AES-GCM takes at most 64 MiB at once: cipher.rs.)
     let modes =
-        [GCM, Kind::Iv(CKM_AES_CBC, IV), Kind::Iv(CKM_AES_CBC_PAD, IV), Kind::Ctr(128, IV), Kind::Plain(CKM_AES_ECB)];
+        [Kind::Iv(CKM_AES_CBC, IV), Kind::Iv(CKM_AES_CBC_PAD, IV), Kind::Ctr(128, IV), Kind::Plain(CKM_AES_ECB)];
     for (number, kind) in modes.iter().enumerate() {
         for way in [(true, false), (true, true), (false, false), (false, true)] {
             let result = cipher(&module, session, way, kind, key, (&data, &mut output));

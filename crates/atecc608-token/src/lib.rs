@@ -75,6 +75,7 @@ mod modify;
 mod names;
 mod object;
 mod public_key;
+mod random;
 mod secret;
 mod session_pair;
 mod sign;

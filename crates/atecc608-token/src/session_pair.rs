@@ -17,8 +17,9 @@ use super::error::{Error, Result};
 use super::mechanism::allowed;
 use super::object::{ObjectKey, SessionObject};
 use super::point::Point;
+use super::random::random;
 use super::template::{bool_value, ulong_value, Template};
-use super::token::{random, Token};
+use super::token::Token;
 use super::{modify, names, ObjectHandle, SessionRef};
 
 /// What makes keytool generate in the chip.

@@ -20,6 +20,7 @@ use super::mechanism::{self, Mechanism, MechanismInfo};
 use super::object::{KeyRef, ObjectKey, Objects, SessionObject};
 use super::pin::login::Login;
 use super::pin::{change, login, Who};
+use super::random::random;
 use super::secret::session::{generated_len, SecretRequest};
 use super::snapshot::{Board, Known};
 use super::state_access::StateAccess;
@@ -580,22 +581,4 @@ impl Token {
     ) -> Result<ObjectHandle> {
         wrap::unwrap(self, session, mechanism, unwrapping_key, wrapped, associated, template)
     }
-}
-
-/// Fills `out` with random bytes of chip and host together.
-///
-/// # Errors
-/// As [`Token::random`].
-pub(crate) fn random(turn: &mut Turn<'_>, out: &mut [u8]) -> Result<()> {
-    if !turn.known().zone().config_locked() {
-        return Err(Error::RandomNoRng(
-            "a chip with an unlocked configuration returns a constant instead of random numbers".into(),
-        ));
-    }
-    turn.converse(|awake| {
-        for chunk in out.chunks_mut(32) {
-            chunk.copy_from_slice(&awake.fresh_secret()?[..chunk.len()]);
-        }
-        Ok(())
-    })
 }

@@ -1,0 +1,22 @@
+//! Random numbers: the chip's and the host's together.
+
+use super::error::{Error, Result};
+use super::turn::Turn;
+
+/// Fills `out` with random bytes of chip and host together.
+///
+/// # Errors
+/// [`Error::RandomNoRng`] while the configuration is not locked; those of the chip.
+pub(crate) fn random(turn: &mut Turn<'_>, out: &mut [u8]) -> Result<()> {
+    if !turn.known().zone().config_locked() {
+        return Err(Error::RandomNoRng(
+            "a chip with an unlocked configuration returns a constant instead of random numbers".into(),
+        ));
+    }
+    turn.converse(|awake| {
+        for chunk in out.chunks_mut(32) {
+            chunk.copy_from_slice(&awake.fresh_secret()?[..chunk.len()]);
+        }
+        Ok(())
+    })
+}
