@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::{Access, Draft};
 
-/// Mode of the parents of a folder: whoever may use the folder must be able to reach it.
+/// Mode of the parents of a folder: the users of the folder must be able to reach it.
 const PARENTS_MODE: u32 = 0o755;
 /// So often a lock file may be removed between its creation and its opening.
 const MAX_REMOVALS: usize = 10;

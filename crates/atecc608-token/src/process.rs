@@ -13,7 +13,7 @@
 //! # Which process this is
 //!
 //! Each process has a number that none of its ancestors had. It lies in a page that the kernel fills with zeros in every
-//! child with memory of its own, whoever makes it: `fork`, or `clone` as a system call, where no fork handler runs. The process's
+//! child with memory of its own, made by `fork`, or `clone` as a system call, where no fork handler runs. The process's
 //! id would not do: in another pid namespace a child may have its parent's. A child that shares its parent's memory (`vfork`)
 //! counts as its parent.
 #![allow(unsafe_code, reason = "getauxval, madvise, pthread_atfork and what its handler may call have no safe wrapper")]

@@ -126,7 +126,7 @@ pub(super) fn keep(turn: &mut Turn<'_>, new: NewTokenKey) -> Result<ObjectKey> {
     Ok(ObjectKey::Stored(unique_id))
 }
 
-/// Whether an object of the state folder is shown: a public key only if it is one, and has no name of a key pair in the chip. Whoever may
+/// Whether an object of the state folder is shown: a public key only if it is one, and has no name of a key pair in the chip. A user who may
 /// write the folder could otherwise have it taken for the chip's.
 pub(super) fn is_shown(known: &Known, object: &StoredObject) -> bool {
     object.class != StoredClass::PublicKey

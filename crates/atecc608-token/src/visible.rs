@@ -11,8 +11,8 @@ pub fn visible_lines(text: &str) -> String {
     escaped(text, true)
 }
 
-/// Returns a document in JSON, TOML, YAML or Python in which what a terminal obeys is written `\uXXXX`, where serializers leave
-/// it as it is (DEL, C1, bidirectional controls). Such characters may stand in quoted strings only, whose values stay the same.
+/// Returns a document in JSON, TOML, YAML or Python in which each character that a terminal obeys is a `\u` escape. Serializers leave
+/// some as they are (DEL, C1, bidirectional controls). Such characters may stand in quoted strings only, whose values stay the same.
 pub fn visible_in_strings(document: &str) -> String {
     let mut escaped = String::with_capacity(document.len());
     for c in document.chars() {

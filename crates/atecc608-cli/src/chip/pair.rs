@@ -86,7 +86,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         }
     };
     drop(guard);
-    // Whoever may write this host's key vouches for the chip's public keys.
+    // A user who may write this host's key may also vouch for the chip's public keys.
     if let Err(error) = ChipKeys::of(&target).trust_all() {
         note(&error.to_string());
     }

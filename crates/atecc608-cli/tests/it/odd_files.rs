@@ -1,4 +1,4 @@
-//! What stands in the place of a file: a FIFO, a folder, a device, a file without end. The tool says so at once, whoever made it,
+//! What stands in the place of a file: a FIFO, a folder, a device, a file without end. The tool says so at once, also if another user made it,
 //! and takes pipes where a user names an input.
 
 use std::path::Path;
