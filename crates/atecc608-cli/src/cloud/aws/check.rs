@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, MODULE_MODE, ROOT_CA};
-use super::greengrass::{self, Core};
+use super::clients::Clients;
+use super::device_client::{self, CERTIFICATE, CERTIFICATE_MODE, MODULE_MODE, ROOT_CA};
+use super::greengrass;
 use super::module_copy::{self, Copy};
 use crate::chip_keys::ChipKey;
 use crate::cloud::checks::certificate_file;
@@ -22,9 +23,7 @@ pub struct Look<'a> {
     /// The thing's files.
     pub folder: &'a Folder,
     /// What the clients are to be told.
-    pub connection: &'a Connection<'a>,
-    /// What Greengrass is to be told.
-    pub core: Option<&'a Core<'a>>,
+    pub clients: &'a Clients<'a>,
     /// The certificate that AWS knows, or will.
     pub certificate: &'a Certificate,
     /// The key in the chip.
@@ -33,8 +32,6 @@ pub struct Look<'a> {
     pub serial_number: &'a str,
     /// The installed module.
     pub module: &'a Path,
-    /// The configuration file, where it is not the usual one.
-    pub config: Option<&'a str>,
 }
 
 impl Look<'_> {
@@ -43,9 +40,9 @@ impl Look<'_> {
         self.modes(checks);
         certificate_file(self.folder, CERTIFICATE, self.certificate, self.key, checks);
         self.module(checks);
-        device_client::check(self.folder, self.connection, checks);
-        if let Some(core) = self.core {
-            greengrass::check(self.folder, self.connection, core, checks);
+        device_client::check(self.folder, &self.clients.connection, checks);
+        if let Some(core) = &self.clients.core {
+            greengrass::check(self.folder, &self.clients.connection, core, checks);
         }
     }
 
@@ -93,8 +90,9 @@ impl Look<'_> {
             Ok(_) => return checks.fail(WHAT, format!("{copy} is not the installed module"), "atecc608 aws refresh"),
             Err(error) => return checks.fail(WHAT, error.to_string(), "run the set-up again"),
         }
-        let arguments = ["--module", &copy, "--token-label", self.connection.token, "--list-objects", "--type", "cert"];
-        let variables: Vec<(&str, &str)> = self.config.iter().map(|config| (CONF_VARIABLE, *config)).collect();
+        let arguments =
+            ["--module", &copy, "--token-label", self.clients.connection.token, "--list-objects", "--type", "cert"];
+        let variables: Vec<(&str, &str)> = self.clients.config.iter().map(|config| (CONF_VARIABLE, *config)).collect();
         let typed = shell::line("pkcs11-tool", &arguments);
         match program::run("pkcs11-tool", &arguments, &variables) {
             Err(_) => checks.warn(
@@ -105,7 +103,10 @@ impl Look<'_> {
             Ok(said) if said.success && String::from_utf8_lossy(&said.stdout).contains(&self.key.label) => {
                 checks.ok(
                     WHAT,
-                    format!("{copy} loads and shows the token \"{}\" with the certificate", self.connection.token),
+                    format!(
+                        "{copy} loads and shows the token \"{}\" with the certificate",
+                        self.clients.connection.token
+                    ),
                 );
             }
             Ok(said) => {

@@ -1,15 +1,17 @@
 //! `atecc608 aws`: a chip becomes a thing of AWS IoT, and the clients on this machine are told of it.
 //!
 //! [`setup`] goes through the steps in an order in which each can be repeated: what is there already is used. [`calls`] are the calls
-//! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes or shows them; [`certificate`] is where a certificate comes from, [`thing`]
-//! what it is attached to, [`policy`] what the thing may do. [`device_client`], [`greengrass`], [`sdk`] and [`root_ca`] are the files, [`module_copy`] the module that Device Client
-//! wants for its own, [`check`] looks at all of it.
+//! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes or shows them; [`certificate`] is where a certificate comes
+//! from, [`thing`] what it is attached to, [`policy`] what the thing may do. [`clients`] writes the files of the clients:
+//! [`device_client`], [`greengrass`], [`sdk`], [`root_ca`], and [`module_copy`], the module that Device Client wants for its own.
+//! [`check`] looks at all of it.
 
 mod arn;
 pub mod bulk;
 mod calls;
 mod certificate;
 mod check;
+mod clients;
 mod device_client;
 mod greengrass;
 mod module_copy;

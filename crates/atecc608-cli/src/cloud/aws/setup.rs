@@ -6,35 +6,27 @@
 //! 3. certificate (inactive), thing, policy; the certificate for policy and thing, and only then active;
 //! 4. the files, and a look at all of it.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde::Serialize;
 use serde_json::{json, Value};
-use zeroize::Zeroizing;
 
 use super::arn::{check_thing_name, Account};
 use super::calls;
 use super::certificate::{taken, Search, Source, REQUEST};
 use super::check::Look;
-use super::device_client::{self, Connection, CERTIFICATE, CERTIFICATE_MODE, NO_PIN, ROOT_CA};
-use super::greengrass::{self, Core};
-use super::module_copy::{self, Copy};
+use super::clients::{ClientArguments, Clients};
+use super::device_client::{Connection, CERTIFICATE, CERTIFICATE_MODE};
+use super::greengrass::Core;
 use super::policy::{self, Feature};
 use super::program::{text, Access};
-use super::root_ca;
-use super::sdk;
 use super::steps::Steps;
 use super::thing::{Wanted, POLICY};
-use super::PARENT;
 use crate::chip::attest::attested::{Attested, AttestedArguments};
 use crate::chip_keys::LoginArguments;
 use crate::cloud::checks::{self, Looked};
-use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
-use crate::cloud::identity::{Identity, PIN_TO_ENTER};
+use crate::cloud::folder::{self, Outcome, Placed};
+use crate::cloud::identity::Identity;
 use crate::error::{Error, Result};
-use crate::host::module::{self, MODULE};
-use crate::input::secret::first_line;
 use crate::output::check::{self, Checks, Remedies};
 use crate::output::{note, Output};
 use crate::target::Selection;
@@ -64,29 +56,16 @@ pub struct Arguments {
     source: Source,
     #[command(flatten)]
     attested: AttestedArguments,
-    /// The folder for the files; the default is /etc/atecc608-pkcs11/aws/THING
-    #[arg(long, value_name = "FOLDER")]
-    dir: Option<PathBuf>,
-    /// The CA that AWS IoT's servers are certified by; the default is Amazon's, from Debian's ca-certificates
-    #[arg(long, value_name = "FILE")]
-    root_ca: Option<PathBuf>,
-    /// The installed module; the default is where it usually is
-    #[arg(long, value_name = "FILE")]
-    module: Option<PathBuf>,
+    #[command(flatten)]
+    clients: ClientArguments,
     /// The thing may have a certificate for another key already (the board before its chip was replaced)
     #[arg(long)]
     existing_thing: bool,
     /// Give the thing's policy its new document where it has another one
     #[arg(long)]
     update_policy: bool,
-    /// Replace files that have other contents; the old ones are kept beside them
-    #[arg(long)]
-    replace: bool,
     #[command(flatten)]
     login: LoginArguments,
-    /// On a chip with a PIN: write it into the clients' configurations
-    #[arg(long, requires = "pin_file")]
-    write_pin: bool,
     /// Show the calls and the files, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -166,24 +145,12 @@ impl Setup<'_> {
         self.arguments.key.as_deref().unwrap_or(self.thing())
     }
 
-    fn folder(&self) -> Result<Folder> {
-        let usual = || PathBuf::from(PARENT).join(self.thing());
-        let path = self.arguments.dir.clone().unwrap_or_else(usual);
-        Folder::open(
-            &path,
-            folder::PRIVATE,
-            Permission { replace: self.arguments.replace, dry_run: self.arguments.dry_run },
-        )
-    }
-
     fn run(&mut self) -> Result<Output> {
         let hosts = self.hosts()?;
         // What can be wrong on this machine, before anything is changed.
-        let (root_ca, root_ca_from) = root_ca::find(self.arguments.root_ca.as_deref())?;
-        let module = module::installed(self.arguments.module.as_deref())?;
-        let pin = self.pin()?;
+        let host = self.arguments.clients.host(&self.identity, &self.arguments.login)?;
         let authority = self.arguments.source.authority(self.thing())?;
-        let mut folder = self.folder()?;
+        let mut folder = self.arguments.clients.folder(self.thing(), false)?;
 
         self.ensure_free()?;
         let (key, generated) = self.identity.find_or_generate(self.key_label())?;
@@ -212,28 +179,24 @@ impl Setup<'_> {
             (policy_name, region) = (Some(name), Some(account.region));
         }
 
-        let connection = self.connection(&hosts, &pin);
-        let module_path = module.display().to_string();
+        let module_path = host.module.display().to_string();
         let region = region.or_else(|| region_of(&hosts.endpoint)).unwrap_or_default();
-        let core = self.core(&hosts, &region, &module_path);
-        folder.place_or_note(ROOT_CA, root_ca.as_bytes(), CERTIFICATE_MODE)?;
-        let copied = module_copy::renew(&module, folder.path())?;
-        let outcome = if copied == Copy::Current { Outcome::Unchanged } else { Outcome::Written };
-        folder.note(MODULE, device_client::MODULE_MODE, outcome);
-        for (name, contents, mode) in self.files(&folder, &connection, core.as_ref(), &module_path) {
-            folder.place_or_note(name, contents.as_bytes(), mode)?;
-        }
+        let clients = Clients {
+            connection: self.connection(&hosts, &host.pin),
+            core: self.core(&hosts, &region, &module_path),
+            config: self.identity.config.as_deref(),
+            has_pin: self.identity.has_pin,
+        };
+        clients.write(&mut folder, &host)?;
 
         let mut looked = Checks::default();
         let look = Look {
             folder: &folder,
-            connection: &connection,
-            core: core.as_ref(),
+            clients: &clients,
             certificate: &found.certificate,
             key: &key,
             serial_number: &self.identity.serial_number,
-            module: &module,
-            config: self.identity.config.as_deref(),
+            module: &host.module,
         };
         look.run(&mut looked);
         let id = found.registered.as_ref().map(|registered| registered.id.as_str());
@@ -250,8 +213,7 @@ impl Setup<'_> {
             commands: self.steps.lines(),
             checks: checks::json(&looked),
         };
-        let text = said(&answer, &root_ca_from, &looked)
-            + &next_steps(&folder, self.identity.config.as_deref(), core.is_some());
+        let text = said(&answer, &host.root_ca_from, &looked) + &clients.next_steps(&folder);
         Output::new(text, &answer).map(|output| output.failed_if(looked.first_failed().is_some()))
     }
 
@@ -284,22 +246,6 @@ impl Setup<'_> {
         }
     }
 
-    /// What the clients are to log in with.
-    fn pin(&self) -> Result<Zeroizing<String>> {
-        let text = match &self.arguments.login.pin_file {
-            _ if !self.identity.has_pin => NO_PIN.to_owned(),
-            Some(file) if self.arguments.write_pin && file.as_os_str() == "-" => {
-                return Err(Error::Refused(
-                    "--write-pin wants the PIN in a file: standard input is read only once".to_owned(),
-                ))
-            }
-            Some(file) if self.arguments.write_pin => String::from_utf8(first_line(file)?.to_vec())
-                .map_err(|_| Error::Refused("the PIN is not UTF-8: no configuration can say it".to_owned()))?,
-            _ => PIN_TO_ENTER.to_owned(),
-        };
-        Ok(Zeroizing::new(text))
-    }
-
     fn connection<'c>(&'c self, hosts: &'c Hosts, pin: &'c str) -> Connection<'c> {
         Connection {
             thing: &self.arguments.thing,
@@ -317,26 +263,9 @@ impl Setup<'_> {
         Some(Core { credentials_endpoint: hosts.credentials.as_deref()?, role_alias, region, module })
     }
 
-    fn files(
-        &self,
-        folder: &Folder,
-        connection: &Connection<'_>,
-        core: Option<&Core<'_>>,
-        module: &str,
-    ) -> Vec<(&'static str, String, u32)> {
-        let client = device_client::configuration(folder, connection);
-        let client = serde_json::to_string_pretty(&client).unwrap_or_default() + "\n";
-        let program = sdk::program(folder, connection, module, self.identity.config.as_deref(), self.identity.has_pin);
-        let mut files = vec![(device_client::FILE, client, device_client::MODE), (sdk::FILE, program, sdk::MODE)];
-        if let Some(core) = core {
-            files.push((greengrass::FILE, greengrass::configuration(folder, connection, core), greengrass::MODE));
-        }
-        files
-    }
-
     /// What would be done where nothing is there yet.
     fn plan(&mut self) -> Result<Output> {
-        let mut folder = self.folder()?;
+        let mut folder = self.arguments.clients.folder(self.thing(), true)?;
         let exists = self.identity.find(self.key_label())?.is_some();
         let (thing, name) = (self.arguments.thing.clone(), policy::name(self.thing()));
         let account = Account::placeholder(self.arguments.access.region.as_deref());
@@ -358,25 +287,14 @@ impl Setup<'_> {
         for call in &plan {
             self.steps.make("", call)?;
         }
-        let mut files = vec![
-            (CERTIFICATE, CERTIFICATE_MODE),
-            (ROOT_CA, CERTIFICATE_MODE),
-            (MODULE, device_client::MODULE_MODE),
-            (device_client::FILE, device_client::MODE),
-            (sdk::FILE, sdk::MODE),
-        ];
+        folder.note(CERTIFICATE, CERTIFICATE_MODE, Outcome::Planned);
         if source.by_aws() {
-            files.push((REQUEST, 0o600));
+            folder.note(REQUEST, 0o600, Outcome::Planned);
         }
         if !source.just_in_time() {
-            files.push((POLICY, 0o644));
+            folder.note(POLICY, 0o644, Outcome::Planned);
         }
-        if self.arguments.role_alias.is_some() {
-            files.push((greengrass::FILE, greengrass::MODE));
-        }
-        for (name, mode) in files {
-            folder.note(name, mode, Outcome::Planned);
-        }
+        Clients::note_planned(&mut folder, self.arguments.role_alias.is_some());
         let key = if exists { "is there" } else { "would be generated" };
         let mut text = format!(
             "Nothing was done, and AWS was not asked.\n\nThe key \"{}\" {key} in the chip.\n\n",
@@ -417,21 +335,4 @@ fn said(answer: &Answer<'_>, root_ca_from: &str, checks: &Checks) -> String {
 /// The region in an endpoint's name: PREFIX-ats.iot.REGION.amazonaws.com.
 fn region_of(endpoint: &str) -> Option<String> {
     endpoint.split('.').nth(2).map(str::to_owned)
-}
-
-fn next_steps(folder: &Folder, config: Option<&str>, core: bool) -> String {
-    let before = config.map_or_else(String::new, |config| format!("ATECC608_PKCS11_CONF={config} "));
-    let mut text = format!(
-        "\nnext\n  {before}aws-iot-device-client --config-file {}\n  {before}python3 {}      (pip install awscrt)\n",
-        folder.file(device_client::FILE).display(),
-        folder.file(sdk::FILE).display()
-    );
-    if core {
-        text += &format!(
-            "  {before}java -Droot=/greengrass/v2 -jar lib/Greengrass.jar --trusted-plugin aws.greengrass.crypto.Pkcs11Provider.jar \
-             --init-config {}\n",
-            folder.file(greengrass::FILE).display()
-        );
-    }
-    text
 }

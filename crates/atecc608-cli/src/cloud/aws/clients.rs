@@ -1,0 +1,155 @@
+//! The files that the clients on this machine are configured with: what they are made of, and how they are written. [`super::check`]
+//! looks at them afterwards.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::device_client::{self, Connection, CERTIFICATE_MODE, NO_PIN, ROOT_CA};
+use super::greengrass::{self, Core};
+use super::module_copy::{self, Copy};
+use super::root_ca;
+use super::sdk;
+use super::PARENT;
+use crate::chip_keys::LoginArguments;
+use crate::cloud::folder::{self, Folder, Outcome, Permission};
+use crate::cloud::identity::{Identity, PIN_TO_ENTER};
+use crate::error::{Error, Result};
+use crate::host::module::{self, MODULE};
+use crate::input::secret::first_line;
+
+/// Where the files go, and what they are made of.
+#[derive(Debug, Args)]
+pub struct ClientArguments {
+    /// The folder for the files; the default is /etc/atecc608-pkcs11/aws/THING
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// The CA that AWS IoT's servers are certified by; the default is Amazon's, from Debian's ca-certificates
+    #[arg(long, value_name = "FILE")]
+    root_ca: Option<PathBuf>,
+    /// The installed module; the default is where it usually is
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// Replace files that have other contents; the old ones are kept beside them
+    #[arg(long)]
+    replace: bool,
+    /// On a chip with a PIN: write it into the clients' configurations
+    #[arg(long, requires = "pin_file")]
+    write_pin: bool,
+}
+
+/// What is the same for every client.
+pub struct Host {
+    /// The CAs that AWS IoT's servers are certified by, PEM.
+    pub root_ca: String,
+    /// Where they came from.
+    pub root_ca_from: String,
+    /// The installed module.
+    pub module: PathBuf,
+    /// What a client logs in with: a PIN, or what stands for one.
+    pub pin: Zeroizing<String>,
+}
+
+impl ClientArguments {
+    /// The folder of a thing.
+    ///
+    /// # Errors
+    /// Those of [`Folder::open`].
+    pub fn folder(&self, thing: &str, dry_run: bool) -> Result<Folder> {
+        let path = self.dir.clone().unwrap_or_else(|| Path::new(PARENT).join(thing));
+        Folder::open(&path, folder::PRIVATE, Permission { replace: self.replace, dry_run })
+    }
+
+    /// What this machine has for the clients. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if there is no root CA or no module, or if the PIN can't be read.
+    pub fn host(&self, identity: &Identity, login: &LoginArguments) -> Result<Host> {
+        let (root_ca, root_ca_from) = root_ca::find(self.root_ca.as_deref())?;
+        let module = module::installed(self.module.as_deref())?;
+        Ok(Host { root_ca, root_ca_from, module, pin: Zeroizing::new(self.pin(identity, login)?) })
+    }
+
+    fn pin(&self, identity: &Identity, login: &LoginArguments) -> Result<String> {
+        match &login.pin_file {
+            _ if !identity.has_pin => Ok(NO_PIN.to_owned()),
+            Some(file) if self.write_pin && file.as_os_str() == "-" => {
+                Err(Error::Refused("--write-pin wants the PIN in a file: standard input is read only once".to_owned()))
+            }
+            Some(file) if self.write_pin => String::from_utf8(first_line(file)?.to_vec())
+                .map_err(|_| Error::Refused("the PIN is not UTF-8: no configuration can say it".to_owned())),
+            _ => Ok(PIN_TO_ENTER.to_owned()),
+        }
+    }
+}
+
+/// The clients of one thing.
+pub struct Clients<'a> {
+    /// What they are told of the connection.
+    pub connection: Connection<'a>,
+    /// What Greengrass is told beside.
+    pub core: Option<Core<'a>>,
+    /// The configuration file of the module, where it is not the usual one.
+    pub config: Option<&'a str>,
+    /// Whether the token has a PIN.
+    pub has_pin: bool,
+}
+
+impl Clients<'_> {
+    /// Writes the files. Those that are there with other contents are kept, or replaced if that was asked for.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a file can't be written.
+    pub fn write(&self, folder: &mut Folder, host: &Host) -> Result<()> {
+        folder.place_or_note(ROOT_CA, host.root_ca.as_bytes(), CERTIFICATE_MODE)?;
+        let copied = module_copy::renew(&host.module, folder.path())?;
+        let outcome = if copied == Copy::Current { Outcome::Unchanged } else { Outcome::Written };
+        folder.note(MODULE, device_client::MODULE_MODE, outcome);
+        let client = device_client::configuration(folder, &self.connection);
+        let client = Zeroizing::new(serde_json::to_string_pretty(&client).unwrap_or_default() + "\n");
+        folder.place_or_note(device_client::FILE, client.as_bytes(), device_client::MODE)?;
+        let module = host.module.display().to_string();
+        let program = sdk::program(folder, &self.connection, &module, self.config, self.has_pin);
+        folder.place_or_note(sdk::FILE, program.as_bytes(), sdk::MODE)?;
+        if let Some(core) = &self.core {
+            let text = Zeroizing::new(greengrass::configuration(folder, &self.connection, core));
+            folder.place_or_note(greengrass::FILE, text.as_bytes(), greengrass::MODE)?;
+        }
+        Ok(())
+    }
+
+    /// The files that [`Clients::write`] writes, with their modes, for a dry run.
+    pub fn note_planned(folder: &mut Folder, core: bool) {
+        let mut files = vec![
+            (ROOT_CA, CERTIFICATE_MODE),
+            (MODULE, device_client::MODULE_MODE),
+            (device_client::FILE, device_client::MODE),
+            (sdk::FILE, sdk::MODE),
+        ];
+        if core {
+            files.push((greengrass::FILE, greengrass::MODE));
+        }
+        for (name, mode) in files {
+            folder.note(name, mode, Outcome::Planned);
+        }
+    }
+
+    /// What to type next, a line for each client.
+    pub fn next_steps(&self, folder: &Folder) -> String {
+        let before = self.config.map_or_else(String::new, |config| format!("ATECC608_PKCS11_CONF={config} "));
+        let mut text = format!(
+            "\nnext\n  {before}aws-iot-device-client --config-file {}\n  {before}python3 {}      (pip install awscrt)\n",
+            folder.file(device_client::FILE).display(),
+            folder.file(sdk::FILE).display()
+        );
+        if self.core.is_some() {
+            text += &format!(
+                "  {before}java -Droot=/greengrass/v2 -jar lib/Greengrass.jar --trusted-plugin aws.greengrass.crypto.Pkcs11Provider.jar \
+                 --init-config {}\n",
+                folder.file(greengrass::FILE).display()
+            );
+        }
+        text
+    }
+}
