@@ -1,14 +1,15 @@
 //! What every set-up checks when it is done, and its checks as JSON.
 
+use std::time::SystemTime;
+
 use der::DateTime;
 use serde::Serialize;
 
 use super::folder::Folder;
-use super::identity::is_for;
 use super::pem::certificates;
-use crate::chip_keys::ChipKey;
-use crate::output::check::{Check, Checks};
+use crate::output::check::{Check, Checks, Verdict};
 use crate::x509::certificate::Certificate;
+use atecc608_token::point::Point;
 
 /// A check with the names that it had before, which go with the next version.
 #[derive(Serialize)]
@@ -30,31 +31,63 @@ pub fn json(checks: &Checks) -> Vec<Looked<'_>> {
     checks.as_slice().iter().map(Looked::from).collect()
 }
 
-/// Looks whether the folder's file has this certificate first, for this key, and valid today.
-pub fn certificate_file(folder: &Folder, name: &str, certificate: &Certificate, key: &ChipKey, checks: &mut Checks) {
+/// What a certificate's file is to be for.
+pub struct Expected<'a> {
+    /// The certificate that the cloud knows; none where only the file tells.
+    pub certificate: Option<&'a Certificate>,
+    /// The label of the key in the chip.
+    pub label: &'a str,
+    /// Its public key; none where only a login would tell it.
+    pub point: Option<&'a Point>,
+}
+
+/// Days before the end of a certificate's validity from which on its end is a warning.
+const SOON: u64 = 30;
+
+/// Looks whether the folder's file has a certificate for this key first, the one that is expected, with its chain in order behind it,
+/// and valid today.
+pub fn certificate_file(folder: &Folder, name: &str, expected: &Expected<'_>) -> Check {
     const WHAT: &str = "certificate";
     let file = folder.file(name).display().to_string();
-    let remedy = format!("move {file} away and run the set-up again");
-    let contents = folder.read(name).map(Option::unwrap_or_default);
-    let found = match contents.and_then(|contents| certificates(&file, &contents)) {
+    let replace = format!("move {file} away and run the set-up again");
+    let failed = |found: String, remedy: &str| Check::new(WHAT, Verdict::Failed, found).with_remedy(remedy);
+    let contents = match folder.read(name) {
+        Ok(Some(contents)) => contents,
+        Ok(None) => return failed(format!("{file} is not there"), "run the set-up again"),
+        Err(error) => return failed(error.to_string(), &replace),
+    };
+    let found = match certificates(&file, &contents) {
         Ok(found) => found,
-        Err(error) => return checks.fail(WHAT, error.to_string(), remedy),
+        Err(error) => return failed(error.to_string(), &replace),
     };
-    let Some(first) = found.first().filter(|first| first.der() == certificate.der()) else {
-        return checks.fail(WHAT, format!("{file} is not the certificate that the cloud is to know"), remedy);
-    };
-    if !is_for(first, key) {
-        return checks.fail(WHAT, format!("{file} is not for the key in the chip"), remedy);
+    let Some(first) = found.first() else { return failed(format!("{file} holds no certificate"), &replace) };
+    if expected.certificate.is_some_and(|certificate| certificate.der() != first.der()) {
+        return failed(format!("{file} is not the certificate that the cloud is to know"), &replace);
     }
+    if expected.point.is_some_and(|point| point.public_key_info() != first.public_key_info()) {
+        return failed(format!("{file} is not for the key \"{}\" in the chip", expected.label), &replace);
+    }
+    if found.windows(2).any(|pair| !pair[0].is_signed_by(&pair[1])) {
+        return failed(format!("{file}: a certificate in it is not signed by the one that follows"), &replace);
+    }
+    let now = DateTime::from_system_time(SystemTime::now()).unwrap_or(DateTime::INFINITY);
     let validity = first.validity();
-    let now = DateTime::from_system_time(std::time::SystemTime::now()).unwrap_or(DateTime::INFINITY);
     let (begin, end) = (validity.not_before.to_date_time(), validity.not_after.to_date_time());
     if now < begin {
         let found = format!("{file} is valid from {begin} on, and this machine's clock shows {now}");
-        return checks.fail(WHAT, found, "set the clock: timedatectl");
+        return failed(found, "set the clock: timedatectl");
     }
     if now > end {
-        return checks.fail(WHAT, format!("{file} was valid until {end}"), remedy);
+        return failed(format!("{file} was valid until {end}, and this machine's clock shows {now}"), &replace);
     }
-    checks.ok(WHAT, format!("for the key \"{}\" in the chip, valid until {end}", key.label));
+    let label = expected.label;
+    let whose = match expected.point {
+        Some(_) => format!("for the key \"{label}\" in the chip"),
+        None => format!("whether it is for the key \"{label}\" was not checked: only a login tells the public key"),
+    };
+    let left = end.unix_duration().saturating_sub(now.unix_duration());
+    if left.as_secs() < SOON * 24 * 60 * 60 {
+        return Check::new(WHAT, Verdict::Warning, format!("{whose}; valid until {end} only")).with_remedy(replace);
+    }
+    Check::new(WHAT, Verdict::Ok, format!("{whose}, valid until {end}"))
 }

@@ -77,6 +77,16 @@ impl Folder {
         Ok(Self { path, files, replace: permission.replace, placed: Vec::new() })
     }
 
+    /// The folder at `path`, which is there, of whatever mode.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it can't be opened.
+    pub fn existing(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|error| failed(path, &error))?;
+        let files = Files::open(&path).map_err(|error| failed(&path, &error))?;
+        Ok(Self { path, files: Some(files), replace: false, placed: Vec::new() })
+    }
+
     /// Its path, absolute.
     pub fn path(&self) -> &Path {
         &self.path
@@ -93,7 +103,7 @@ impl Folder {
     /// [`Error::Refused`] if it can't be read, or is something else than a file.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(files) = &self.files else { return Ok(None) };
-        let Some(file) = self.existing(files, name)? else { return Ok(None) };
+        let Some(file) = self.existing_file(files, name)? else { return Ok(None) };
         let mut contents = Vec::new();
         atecc608_files::read_to(file, crate::input::MOST, &mut contents)
             .map_err(|error| failed(&self.file(name), &error))?;
@@ -101,7 +111,7 @@ impl Folder {
     }
 
     /// The file of this name, if there is one.
-    fn existing(&self, files: &Files, name: &str) -> Result<Option<File>> {
+    fn existing_file(&self, files: &Files, name: &str) -> Result<Option<File>> {
         let path = self.file(name);
         let no_file = || {
             Error::Refused(format!(
@@ -147,7 +157,7 @@ impl Folder {
 
     fn settle(&self, files: &Files, name: &str, contents: &[u8], mode: u32) -> Result<Outcome> {
         let refused = |error: std::io::Error| failed(&self.file(name), &error);
-        let Some(file) = self.existing(files, name)? else {
+        let Some(file) = self.existing_file(files, name)? else {
             files.replace(name, contents, mode).map_err(refused)?;
             return Ok(Outcome::Written);
         };

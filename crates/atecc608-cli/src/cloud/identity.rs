@@ -10,6 +10,7 @@ use crate::x509::certificate::Certificate;
 use atecc608::presence::Held;
 use atecc608_token::attest::KeyName;
 use atecc608_token::config;
+use atecc608_token::inventory::KeyReport;
 
 /// What stands in a client's configuration where the PIN of the token has to be entered by hand.
 pub const PIN_TO_ENTER: &str = "ENTER-THE-PIN-OF-THE-TOKEN";
@@ -41,14 +42,12 @@ impl Identity {
         // That the chip is provisioned, before a PIN is asked for.
         keys.list()?;
         keys.login(login)?;
-        let path = selection.configuration()?.path.and_then(|path| std::path::absolute(path).ok());
-        let config = path.map(|path| path.display().to_string()).filter(|path| path != config::DEFAULT_PATH);
         Ok(Self {
             slot: keys.token().slot_id(),
             token: info.label,
             serial_number: info.serial_number,
             has_pin: info.flags & CKF_LOGIN_REQUIRED != 0,
-            config,
+            config: unusual_config(selection)?,
             keys,
         })
     }
@@ -78,6 +77,19 @@ impl Identity {
         Ok((self.keys.generate(&names)?, true))
     }
 
+    /// The labels of the keys that the token has a certificate for.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub fn certified(&self) -> Result<Vec<String>> {
+        let certificates = self.keys.certificates()?;
+        let has_one = |key: &KeyReport| {
+            let info = key.point.map(|point| point.public_key_info());
+            info.is_some_and(|info| certificates.iter().any(|stored| stored.certificate.public_key_info() == info))
+        };
+        Ok(self.keys.list()?.into_iter().filter(has_one).map(|key| key.label).collect())
+    }
+
     /// The certificates that the token has for a key.
     ///
     /// # Errors
@@ -94,6 +106,15 @@ impl Identity {
     pub fn keep(&self, key: &ChipKey, certificate: &Certificate) -> Result<bool> {
         self.keys.store_certificate(certificate.der(), Some(&key.label), Some(&key.id))
     }
+}
+
+/// The configuration file, absolute, where it is not the one that every program finds.
+///
+/// # Errors
+/// [`Error::Config`].
+pub fn unusual_config(selection: &Selection) -> Result<Option<String>> {
+    let path = selection.configuration()?.path.and_then(|path| std::path::absolute(path).ok());
+    Ok(path.map(|path| path.display().to_string()).filter(|path| path != config::DEFAULT_PATH))
 }
 
 /// Whether a certificate is for this very key.

@@ -72,6 +72,12 @@ impl Check {
         Self { name: name.into(), result, detail: detail.into(), slot: None, remedy: None }
     }
 
+    /// The same with what to type or do.
+    #[must_use]
+    pub fn with_remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+
     /// Whether it failed.
     pub fn has_failed(&self) -> bool {
         self.result == Verdict::Failed
@@ -86,14 +92,17 @@ impl Checks {
 
     /// It may work all the same.
     pub fn warn(&mut self, name: &str, detail: impl Into<String>, remedy: impl Into<String>) {
-        let check = Check::new(name, Verdict::Warning, detail);
-        self.0.push(Check { remedy: Some(remedy.into()), ..check });
+        self.0.push(Check::new(name, Verdict::Warning, detail).with_remedy(remedy));
     }
 
     /// It will not work.
     pub fn fail(&mut self, name: &str, detail: impl Into<String>, remedy: impl Into<String>) {
-        let check = Check::new(name, Verdict::Failed, detail);
-        self.0.push(Check { remedy: Some(remedy.into()), ..check });
+        self.0.push(Check::new(name, Verdict::Failed, detail).with_remedy(remedy));
+    }
+
+    /// A check that was made elsewhere.
+    pub fn push(&mut self, check: Check) {
+        self.0.push(check);
     }
 
     /// These could not be checked.

@@ -52,7 +52,8 @@ pub struct Source {
     /// With an own CA: register certificate, thing and policy now, instead of at the first connection
     #[arg(long, requires = "ca_cert")]
     register: bool,
-    /// Register the certificate that the token has for the key (chips that are sold with one), instead of having one made
+    /// Register the certificate that the token has for the key (chips that are sold with one), instead of having one made. The default
+    /// key is then the one that has a certificate; none is generated
     #[arg(long)]
     chip_certificate: bool,
 }
@@ -72,6 +73,11 @@ impl Source {
         Subject::common_name(thing)?;
         let passphrase = Passphrase::of(self.ca_passphrase_file.as_deref());
         Authority::read(certificate, private, &passphrase).map(Some)
+    }
+
+    /// Whether the certificate is one that the token has already.
+    pub fn chip_certificate(&self) -> bool {
+        self.chip_certificate
     }
 
     /// Whether AWS IoT signs the chip's request.

@@ -1,122 +1,157 @@
-//! A look at everything that a set-up wrote, with the clients' eyes: before they say "failed to initialize".
+//! `atecc608 aws check`: a look at the files of a thing, at any time after its set-up. It asks the chip, and no network.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cryptoki_sys::CKF_LOGIN_REQUIRED;
+use serde::Serialize;
 
 use super::clients::Clients;
-use super::device_client::{self, CERTIFICATE, CERTIFICATE_MODE, MODULE_MODE, ROOT_CA};
-use super::greengrass;
-use super::module_copy::{self, Copy};
-use crate::chip_keys::ChipKey;
-use crate::cloud::checks::certificate_file;
-use crate::cloud::folder::{Folder, PRIVATE};
-use crate::cloud::program;
-use crate::host::module::MODULE;
-use crate::output::check::Checks;
-use crate::output::shell;
-use crate::x509::certificate::Certificate;
-use atecc608_token::config::CONF_VARIABLE;
+use super::device_client::{Connection, Told};
+use super::look::{says, Look};
+use super::module_copy;
+use super::PARENT;
+use crate::chip_keys::{ChipKeys, LoginArguments};
+use crate::cloud::checks::Expected;
+use crate::cloud::folder::Folder;
+use crate::cloud::identity;
+use crate::error::{Error, Result};
+use crate::host::module;
+use crate::output::check::{self, Check, Checks, Remedies, Verdict};
+use crate::output::Output;
+use crate::target::Selection;
+use atecc608::presence::Held;
+use atecc608_token::inventory::KeyReport;
 
-/// What is looked at.
-pub struct Look<'a> {
-    /// The thing's files.
-    pub folder: &'a Folder,
-    /// What the clients are to be told.
-    pub clients: &'a Clients<'a>,
-    /// The certificate that AWS knows, or will.
-    pub certificate: &'a Certificate,
-    /// The key in the chip.
-    pub key: &'a ChipKey,
-    /// The token's serial number.
-    pub serial_number: &'a str,
-    /// The installed module.
-    pub module: &'a Path,
+/// Arguments of `aws check`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The thing; the default is the only one that was set up in /etc/atecc608-pkcs11/aws
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    thing: Option<String>,
+    /// The thing's folder, as given to `aws setup --dir`
+    #[arg(long, value_name = "FOLDER", conflicts_with = "thing")]
+    dir: Option<PathBuf>,
+    /// The installed module; the default is where it usually is
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// On a chip with a PIN: log in with the PIN in the first line of this file (- is standard input). Without it no PIN is tried
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
 }
 
-impl Look<'_> {
-    /// Looks at all of it.
-    pub fn run(&self, checks: &mut Checks) {
-        self.modes(checks);
-        certificate_file(self.folder, CERTIFICATE, self.certificate, self.key, checks);
-        self.module(checks);
-        device_client::check(self.folder, &self.clients.connection, checks);
-        if let Some(core) = &self.clients.core {
-            greengrass::check(self.folder, &self.clients.connection, core, checks);
-        }
-    }
+/// What was found, for `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    thing: &'a str,
+    key: &'a str,
+    token: &'a str,
+    endpoint: &'a str,
+    folder: String,
+    checks: &'a [Check],
+}
 
-    /// Device Client compares modes by equality, and wants one owner: the user whom it runs as.
-    fn modes(&self, checks: &mut Checks) {
-        const WHAT: &str = "modes and owners";
-        let files = [(CERTIFICATE, CERTIFICATE_MODE), (ROOT_CA, CERTIFICATE_MODE), (MODULE, MODULE_MODE)];
-        let paths = files.map(|(name, mode)| (self.folder.file(name), mode));
-        let folder = self.folder.path().to_owned();
-        let owner = fs::metadata(&folder).map(|found| found.uid()).ok();
-        for (path, mode) in std::iter::once((folder, PRIVATE)).chain(paths) {
-            let place = path.display();
-            match fs::symlink_metadata(&path) {
-                Err(error) => return checks.fail(WHAT, format!("{place}: {error}"), "run the set-up again"),
-                Ok(found) if found.mode() & 0o7777 != mode => {
-                    return checks.fail(
-                        WHAT,
-                        format!(
-                            "{place} has mode {:03o}, and Device Client takes {mode:03o} only",
-                            found.mode() & 0o7777
-                        ),
-                        format!("chmod {mode:03o} {place}"),
-                    )
-                }
-                Ok(found) if Some(found.uid()) != owner => {
-                    return checks.fail(
-                        WHAT,
-                        format!("{place} belongs to user {}, and its folder to another one", found.uid()),
-                        format!("chown -R USER {} (the user whom the client runs as)", self.folder.path().display()),
-                    )
-                }
-                Ok(_) => {}
-            }
-        }
-        let owner = owner.unwrap_or_default();
-        checks.ok(WHAT, format!("as Device Client demands them; it has to run as user {owner}"));
+/// Looks.
+///
+/// # Errors
+/// That there is no such thing, no chip or no module; what is wrong with the files is part of the answer.
+pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
+    let folder = Folder::existing(&arguments.folder()?)?;
+    let told = Told::read(&folder)?;
+    let module = module::installed(arguments.module.as_deref())?;
+    let keys = ChipKeys::open(selection)?;
+    if arguments.pin_file.is_some() {
+        keys.login(&LoginArguments { pin_file: arguments.pin_file.clone() })?;
     }
+    let info = keys.token().info().map_err(|error| Error::Token(format!("{}: {error}", keys.place())))?;
+    let reports = keys.list()?;
+    let key = reports.iter().find(|key| key.label == told.key && key.held != Some(Held::Nothing));
+    let config = identity::unusual_config(selection)?;
 
-    /// The copy is the installed module, and a stock program finds the key through it, as a client would.
-    fn module(&self, checks: &mut Checks) {
-        const WHAT: &str = "module";
-        let copy = self.folder.file(MODULE).display().to_string();
-        match module_copy::compare(self.module, self.folder.path()) {
-            Ok(Copy::Current) => {}
-            Ok(_) => return checks.fail(WHAT, format!("{copy} is not the installed module"), "atecc608 aws refresh"),
-            Err(error) => return checks.fail(WHAT, error.to_string(), "run the set-up again"),
+    let clients = Clients {
+        connection: Connection {
+            thing: &told.thing,
+            endpoint: &told.endpoint,
+            key: &told.key,
+            token: &told.token,
+            slot: keys.token().slot_id(),
+            has_pin: info.flags & CKF_LOGIN_REQUIRED != 0,
+            pin: "",
+            features: &[],
+        },
+        core: None,
+        config: config.as_deref(),
+    };
+    let mut checks = Checks::default();
+    checks.push(token(&told, &info.label));
+    checks.push(private_key(&told, &reports));
+    let look = Look {
+        folder: &folder,
+        clients: &clients,
+        expected: Expected { certificate: None, label: &told.key, point: key.and_then(|key| key.point.as_ref()) },
+        serial_number: &info.serial_number,
+        module: &module,
+    };
+    look.run(&mut checks);
+    let answer = Answer {
+        thing: &told.thing,
+        key: &told.key,
+        token: &told.token,
+        endpoint: &told.endpoint,
+        folder: folder.path().display().to_string(),
+        checks: checks.as_slice(),
+    };
+    let text = check::text(checks.as_slice(), Remedies::All);
+    Output::new(text, &answer).map(|output| output.failed_if(checks.first_failed().is_some()))
+}
+
+impl Arguments {
+    fn folder(&self) -> Result<PathBuf> {
+        if let Some(folder) = &self.dir {
+            return Ok(folder.clone());
         }
-        let arguments =
-            ["--module", &copy, "--token-label", self.clients.connection.token, "--list-objects", "--type", "cert"];
-        let variables: Vec<(&str, &str)> = self.clients.config.iter().map(|config| (CONF_VARIABLE, *config)).collect();
-        let typed = shell::line("pkcs11-tool", &arguments);
-        match program::run("pkcs11-tool", &arguments, &variables) {
-            Err(_) => checks.warn(
-                WHAT,
-                format!("{copy} is the installed one; it was not loaded, since pkcs11-tool is not installed"),
-                "sudo apt install opensc",
-            ),
-            Ok(said) if said.success && String::from_utf8_lossy(&said.stdout).contains(&self.key.label) => {
-                checks.ok(
-                    WHAT,
-                    format!(
-                        "{copy} loads and shows the token \"{}\" with the certificate",
-                        self.clients.connection.token
-                    ),
-                );
-            }
-            Ok(said) => {
-                let last = said.stderr.trim().lines().last().unwrap_or("it shows no such certificate").to_owned();
-                checks.fail(
-                    WHAT,
-                    format!("{copy}, loaded by pkcs11-tool: {last} (token {})", self.serial_number),
-                    format!("ATECC608_LOG=debug {typed}"),
-                );
-            }
+        if let Some(thing) = &self.thing {
+            super::arn::check_thing_name(thing)?;
+            return Ok(Path::new(PARENT).join(thing));
+        }
+        let mut folders = module_copy::folders(Path::new(PARENT))?;
+        match folders.len() {
+            1 => Ok(folders.remove(0)),
+            0 => Err(Error::Refused(format!(
+                "no thing was set up in {PARENT}: `atecc608 aws setup`, or say --dir FOLDER"
+            ))),
+            _ => Err(Error::Refused(format!("several things were set up in {PARENT}: say which with --thing NAME"))),
         }
     }
+}
+
+/// The token that the clients look for is the chip's.
+fn token(told: &Told, label: &str) -> Check {
+    const WHAT: &str = "token";
+    if told.token == label {
+        return Check::new(WHAT, Verdict::Ok, format!("\"{label}\""));
+    }
+    let found = format!("the clients look for the token \"{}\", and the chip's is \"{label}\"", told.token);
+    let check = Check::new(WHAT, Verdict::Failed, found)
+        .with_remedy("run the set-up again with --replace, or give the token its label back (`label` in config.toml)");
+    says(check, "AWS_ERROR_PKCS11_TOKEN_NOT_FOUND, Could not pick PKCS#11 token matching search criteria (none found, or multiple found)")
+}
+
+/// The chip has the key that the clients look for, once.
+fn private_key(told: &Told, reports: &[KeyReport]) -> Check {
+    const WHAT: &str = "key";
+    let present: Vec<&KeyReport> = reports.iter().filter(|key| key.held != Some(Held::Nothing)).collect();
+    let named = present.iter().filter(|key| key.label == told.key);
+    let check = match named.count() {
+        1 => return Check::new(WHAT, Verdict::Ok, format!("\"{}\" is in the chip", told.key)),
+        0 => {
+            let labels: Vec<String> = present.iter().map(|key| format!("\"{}\"", key.label)).collect();
+            let others = if labels.is_empty() { "no key".to_owned() } else { labels.join(", ") };
+            let found = format!("the clients look for the key \"{}\", and the chip has {others}", told.key);
+            Check::new(WHAT, Verdict::Failed, found).with_remedy("run the set-up again with --key LABEL --replace")
+        }
+        several => Check::new(WHAT, Verdict::Failed, format!("{several} keys have the label \"{}\"", told.key))
+            .with_remedy("give one of them another label: pkcs11-tool --set-label, or p11tool --set-label"),
+    };
+    says(check, "AWS_ERROR_PKCS11_KEY_NOT_FOUND, Could not pick PKCS#11 key matching search criteria (none found, or multiple found)")
 }

@@ -1,4 +1,4 @@
-//! The files that the clients on this machine are configured with: what they are made of, and how they are written. [`super::check`]
+//! The files that the clients on this machine are configured with: what they are made of, and how they are written. [`super::look`]
 //! looks at them afterwards.
 
 use std::path::{Path, PathBuf};
@@ -92,8 +92,6 @@ pub struct Clients<'a> {
     pub core: Option<Core<'a>>,
     /// The configuration file of the module, where it is not the usual one.
     pub config: Option<&'a str>,
-    /// Whether the token has a PIN.
-    pub has_pin: bool,
 }
 
 impl Clients<'_> {
@@ -104,16 +102,19 @@ impl Clients<'_> {
     pub fn write(&self, folder: &mut Folder, host: &Host) -> Result<()> {
         folder.place_or_note(ROOT_CA, host.root_ca.as_bytes(), CERTIFICATE_MODE)?;
         let copied = module_copy::renew(&host.module, folder.path())?;
-        let outcome = if copied == Copy::Current { Outcome::Unchanged } else { Outcome::Written };
+        let outcome = match copied {
+            Copy::Current | Copy::Repaired => Outcome::Unchanged,
+            Copy::New | Copy::Renewed => Outcome::Written,
+        };
         folder.note(MODULE, device_client::MODULE_MODE, outcome);
         let client = device_client::configuration(folder, &self.connection);
         let client = Zeroizing::new(serde_json::to_string_pretty(&client).unwrap_or_default() + "\n");
         folder.place_or_note(device_client::FILE, client.as_bytes(), device_client::MODE)?;
         let module = host.module.display().to_string();
-        let program = sdk::program(folder, &self.connection, &module, self.config, self.has_pin);
+        let program = sdk::program(folder, &self.connection, &module, self.config);
         folder.place_or_note(sdk::FILE, program.as_bytes(), sdk::MODE)?;
         if let Some(core) = &self.core {
-            let text = Zeroizing::new(greengrass::configuration(folder, &self.connection, core));
+            let text = Zeroizing::new(greengrass::configuration(folder, &self.connection, core, &host.module));
             folder.place_or_note(greengrass::FILE, text.as_bytes(), greengrass::MODE)?;
         }
         Ok(())

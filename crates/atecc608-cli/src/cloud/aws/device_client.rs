@@ -10,6 +10,7 @@ use serde_json::{json, Value};
 use super::policy::Feature;
 use crate::cloud::folder::Folder;
 use crate::cloud::identity::PIN_TO_ENTER;
+use crate::error::{Error, Result};
 use crate::host::module::MODULE;
 use crate::output::check::Checks;
 
@@ -26,6 +27,10 @@ pub const CERTIFICATE_MODE: u32 = 0o644;
 /// The mode of the private copy of the module: demanded.
 pub const MODULE_MODE: u32 = 0o640;
 
+/// Where the client logs with a PIN in its configuration: it prints all of that when it starts, and gives this file mode 600. It wants
+/// the file in a folder of its own, which it gives mode 745.
+pub const LOG: &str = "/var/log/aws-iot-device-client/aws-iot-device-client.log";
+
 /// What stands where a PIN has to and the token has none: it takes any.
 pub const NO_PIN: &str = "unused";
 
@@ -41,6 +46,8 @@ pub struct Connection<'a> {
     pub token: &'a str,
     /// The token's PKCS#11 slot id.
     pub slot: CK_SLOT_ID,
+    /// Whether the token has a PIN.
+    pub has_pin: bool,
     /// What C_Login is given.
     pub pin: &'a str,
     /// What the thing may do.
@@ -56,12 +63,12 @@ pub fn configuration(folder: &Folder, connection: &Connection<'_>) -> Value {
         "cert": path(CERTIFICATE),
         "root-ca": path(ROOT_CA),
         "thing-name": connection.thing,
-        "logging": { "level": "INFO", "type": "STDOUT" },
+        "logging": logging(connection.has_pin),
         // On by default, the first two.
         "jobs": { "enabled": has(Feature::Jobs) },
         "tunneling": { "enabled": has(Feature::Tunneling) },
         "device-defender": { "enabled": has(Feature::Defender), "interval": 300 },
-        "config-shadow": { "enabled": has(Feature::Shadow) },
+        "config-shadow": { "enabled": has(Feature::ConfigShadow) },
         "fleet-provisioning": { "enabled": false },
         "secure-element": {
             "enabled": true,
@@ -73,19 +80,69 @@ pub fn configuration(folder: &Folder, connection: &Connection<'_>) -> Value {
     })
 }
 
+fn logging(has_pin: bool) -> Value {
+    if has_pin {
+        json!({ "level": "INFO", "type": "FILE", "file": LOG })
+    } else {
+        json!({ "level": "INFO", "type": "STDOUT" })
+    }
+}
+
+/// What the file tells the client, for [`super::check`].
+#[derive(Debug)]
+pub struct Told {
+    /// The thing.
+    pub thing: String,
+    /// Host of the MQTT endpoint.
+    pub endpoint: String,
+    /// The private key's label.
+    pub key: String,
+    /// The token's label.
+    pub token: String,
+}
+
+impl Told {
+    /// As the file has it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is not there, is no JSON, or does not have one of these.
+    pub fn read(folder: &Folder) -> Result<Self> {
+        let found = read(folder)?;
+        let text = |pointer: &str| match found.pointer(pointer).and_then(Value::as_str) {
+            Some(text) if !text.is_empty() => Ok(text.to_owned()),
+            _ => Err(Error::Refused(format!(
+                "{}: {} is missing: run the set-up again with --replace",
+                folder.file(FILE).display(),
+                &pointer[1..]
+            ))),
+        };
+        Ok(Self {
+            thing: text("/thing-name")?,
+            endpoint: text("/endpoint")?,
+            key: text("/secure-element/secure-element-key-label")?,
+            token: text("/secure-element/secure-element-token-label")?,
+        })
+    }
+}
+
+fn read(folder: &Folder) -> Result<Value> {
+    let file = folder.file(FILE).display().to_string();
+    let Some(text) = folder.read(FILE)? else {
+        return Err(Error::Refused(format!("{file} is not there: run the set-up again")));
+    };
+    serde_json::from_slice(&text).map_err(|error| {
+        Error::Refused(format!("{file} is not JSON: {error}: correct it, or have it written anew with --replace"))
+    })
+}
+
 /// Looks at the file as the client will.
 pub fn check(folder: &Folder, connection: &Connection<'_>, checks: &mut Checks) {
     const WHAT: &str = "Device Client configuration";
     let file = folder.file(FILE).display().to_string();
     let remedy = format!("correct {file}, or have it written anew with --replace");
-    let text = match folder.read(FILE) {
-        Ok(Some(text)) => text,
-        Ok(None) => return checks.fail(WHAT, format!("{file} is not there"), "run the set-up again"),
-        Err(error) => return checks.fail(WHAT, error.to_string(), remedy),
-    };
-    let found: Value = match serde_json::from_slice(&text) {
+    let found = match read(folder) {
         Ok(found) => found,
-        Err(error) => return checks.fail(WHAT, format!("{file} is not JSON: {error}"), remedy),
+        Err(error) => return checks.fail(WHAT, error.to_string(), remedy),
     };
     let wanted = configuration(folder, connection);
     let must = [
@@ -109,15 +166,35 @@ pub fn check(folder: &Folder, connection: &Connection<'_>, checks: &mut Checks) 
     if !different.is_empty() {
         return checks.fail(WHAT, format!("{file}: {}", different.join("; ")), remedy);
     }
-    match found.pointer("/secure-element/secure-element-pin").and_then(Value::as_str) {
-        Some("") | None => {
-            checks.fail(WHAT, format!("{file}: secure-element-pin is empty, and the client takes none"), remedy)
-        }
-        Some(PIN_TO_ENTER) => checks.warn(
+    let pin = found.pointer("/secure-element/secure-element-pin").and_then(Value::as_str).unwrap_or_default();
+    if pin.is_empty() {
+        let found = format!(
+            "{file}: secure-element-pin is empty; Device Client says \"Secure Element Pin field must be specified if Secure Element \
+             Configuration is enabled\""
+        );
+        return checks.fail(WHAT, found, remedy);
+    }
+    if connection.has_pin && pin == PIN_TO_ENTER {
+        return checks.warn(
             WHAT,
             format!("{file}: the client needs the token's PIN as secure-element-pin"),
             "enter it there, or run the set-up again with --write-pin --replace",
-        ),
-        Some(_) => checks.ok(WHAT, file),
+        );
     }
+    if connection.has_pin && found.pointer("/logging/type").and_then(Value::as_str) != Some("FILE") {
+        return checks.warn(
+            WHAT,
+            format!("{file}: the client prints this file when it starts, with the PIN, and its log is not a file of its own"),
+            format!("logging: \"type\": \"FILE\", \"file\": \"{LOG}\""),
+        );
+    }
+    let remote = found.pointer("/config-shadow/enabled") == Some(&Value::Bool(true));
+    if remote && !connection.features.contains(&Feature::ConfigShadow) {
+        return checks.warn(
+            WHAT,
+            format!("{file}: config-shadow lets the cloud switch the client's features on, among them jobs, which run commands"),
+            "\"config-shadow\": { \"enabled\": false }, if that is not wanted",
+        );
+    }
+    checks.ok(WHAT, file);
 }

@@ -3,9 +3,14 @@
 //! As "Install the AWS IoT Greengrass Core software with the private key and certificate in an HSM" has it. The provider finds key
 //! and certificate by their label, which has to be the same, and wants the certificate on the token.
 
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
 use super::device_client::{Connection, ROOT_CA};
 use crate::chip_keys::uri;
 use crate::cloud::folder::Folder;
+use crate::cloud::identity::PIN_TO_ENTER;
 use crate::cloud::literal::quoted;
 use crate::output::check::Checks;
 
@@ -24,16 +29,14 @@ pub struct Core<'a> {
     pub role_alias: &'a str,
     /// The region.
     pub region: &'a str,
-    /// The module, as installed.
-    pub module: &'a str,
 }
 
-/// The configuration.
-pub fn configuration(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>) -> String {
+/// The configuration. `module` is the installed one.
+pub fn configuration(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>, module: &Path) -> String {
     let mut text = String::from(
         "# Greengrass v2: give this to the installer with --init-config, and the provider with --trusted-plugin.\n---\n",
     );
-    for line in lines(folder, connection, core) {
+    for line in lines(folder, connection, Some(core), module) {
         text += &line;
         text.push('\n');
     }
@@ -44,10 +47,10 @@ fn pair(indent: usize, key: &str, value: &str) -> String {
     format!("{}{key}: {}", " ".repeat(indent), quoted(value))
 }
 
-/// All but the PIN, which a user may enter.
-fn lines(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>) -> Vec<String> {
+/// All but the PIN, which a user may enter; without a core also without what only AWS tells.
+fn lines(folder: &Folder, connection: &Connection<'_>, core: Option<&Core<'_>>, module: &Path) -> Vec<String> {
     let object = uri::encoded(connection.key);
-    vec![
+    let mut lines = vec![
         "system:".to_owned(),
         pair(2, "certificateFilePath", &format!("pkcs11:object={object};type=cert")),
         pair(2, "privateKeyPath", &format!("pkcs11:object={object};type=private")),
@@ -57,36 +60,56 @@ fn lines(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>) -> Vec<S
         "services:".to_owned(),
         "  aws.greengrass.Nucleus:".to_owned(),
         "    configuration:".to_owned(),
-        pair(6, "awsRegion", core.region),
-        pair(6, "iotRoleAlias", core.role_alias),
         pair(6, "iotDataEndpoint", connection.endpoint),
-        pair(6, "iotCredEndpoint", core.credentials_endpoint),
+    ];
+    if let Some(core) = core {
+        lines.extend([
+            pair(6, "awsRegion", core.region),
+            pair(6, "iotRoleAlias", core.role_alias),
+            pair(6, "iotCredEndpoint", core.credentials_endpoint),
+        ]);
+    }
+    lines.extend([
         "  aws.greengrass.crypto.Pkcs11Provider:".to_owned(),
         "    configuration:".to_owned(),
         pair(6, "name", "atecc608"),
-        pair(6, "library", core.module),
+        pair(6, "library", &module.display().to_string()),
         format!("      slot: {}", connection.slot),
-    ]
+    ]);
+    lines
 }
 
 /// Looks whether the file still says what it has to; lines may have been added.
-pub fn check(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>, checks: &mut Checks) {
+pub fn check(
+    folder: &Folder,
+    connection: &Connection<'_>,
+    core: Option<&Core<'_>>,
+    module: &Path,
+    checks: &mut Checks,
+) {
     const WHAT: &str = "Greengrass configuration";
     let file = folder.file(FILE).display().to_string();
     let text = match folder.read(FILE) {
-        Ok(Some(text)) => String::from_utf8_lossy(&text).into_owned(),
+        Ok(Some(text)) => Zeroizing::new(String::from_utf8_lossy(&text).into_owned()),
         Ok(None) => return checks.fail(WHAT, format!("{file} is not there"), "run the set-up again"),
         Err(error) => return checks.fail(WHAT, error.to_string(), "make it readable"),
     };
-    let missing: Vec<String> =
-        lines(folder, connection, core).into_iter().filter(|line| !text.lines().any(|found| found == line)).collect();
-    if missing.is_empty() {
-        checks.ok(WHAT, file);
-    } else {
-        checks.fail(
+    let wanted = lines(folder, connection, core, module);
+    let missing: Vec<&str> =
+        wanted.iter().filter(|line| !text.lines().any(|found| found == *line)).map(|line| line.trim()).collect();
+    if !missing.is_empty() {
+        return checks.fail(
             WHAT,
-            format!("{file} lacks {}", missing.iter().map(|line| line.trim()).collect::<Vec<_>>().join(", ")),
+            format!("{file} lacks {}", missing.join(", ")),
             "add the lines, or have the file written anew with --replace",
         );
     }
+    if connection.has_pin && text.lines().any(|line| line == pair(6, "userPin", PIN_TO_ENTER)) {
+        return checks.warn(
+            WHAT,
+            format!("{file}: Greengrass needs the token's PIN as userPin"),
+            "enter it there, or run the set-up again with --write-pin --replace",
+        );
+    }
+    checks.ok(WHAT, file);
 }

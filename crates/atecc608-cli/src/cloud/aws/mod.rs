@@ -4,7 +4,7 @@
 //! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes or shows them; [`certificate`] is where a certificate comes
 //! from, [`thing`] what it is attached to, [`policy`] what the thing may do. [`clients`] writes the files of the clients:
 //! [`device_client`], [`greengrass`], [`sdk`], [`root_ca`], and [`module_copy`], the module that Device Client wants for its own.
-//! [`check`] looks at all of it.
+//! [`look`] looks at all of it, after a set-up and when [`check`] is asked for.
 
 mod arn;
 pub mod bulk;
@@ -14,6 +14,7 @@ mod check;
 mod clients;
 mod device_client;
 mod greengrass;
+mod look;
 mod module_copy;
 mod policy;
 mod program;
@@ -38,6 +39,8 @@ pub const PARENT: &str = "/etc/atecc608-pkcs11/aws";
 pub enum Command {
     /// Make the chip a thing of AWS IoT: key, certificate, policy; and write the configurations of its clients
     Setup(Box<setup::Arguments>),
+    /// Look at a thing's files as its clients will, without a network
+    Check(check::Arguments),
     /// Renew the private copies of the module that `setup` made, after an upgrade of the package
     Refresh(refresh::Arguments),
 }
@@ -49,6 +52,7 @@ pub enum Command {
 pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     match command {
         Command::Setup(arguments) => setup::run(selection, arguments),
+        Command::Check(arguments) => check::run(selection, arguments),
         Command::Refresh(arguments) => refresh::run(arguments),
     }
 }

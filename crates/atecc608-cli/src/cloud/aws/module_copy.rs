@@ -13,8 +13,11 @@ use atecc608_files::{Access, Folder};
 use sha2::{Digest, Sha256};
 
 use super::device_client::MODULE_MODE;
+use super::PARENT;
+use crate::cloud::folder::PRIVATE;
 use crate::error::{Error, Result};
 use crate::host::module::MODULE;
+use crate::output::shell;
 
 /// What became of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum Copy {
     New,
     /// It was another version.
     Renewed,
+    /// It is the installed module, but has another mode than Device Client takes.
+    Repaired,
     /// It is the installed module.
     Current,
 }
@@ -37,9 +42,34 @@ pub fn compare(module: &Path, folder: &Path) -> Result<Copy> {
     let before = existing(&files).map_err(|error| refused(&folder.join(MODULE), &error))?;
     Ok(match before {
         None => Copy::New,
-        Some(digest) if digest == sha256(&module) => Copy::Current,
+        Some((digest, mode)) if digest == sha256(&module) => unchanged(mode),
         Some(_) => Copy::Renewed,
     })
+}
+
+fn unchanged(mode: u32) -> Copy {
+    if mode == MODULE_MODE {
+        Copy::Current
+    } else {
+        Copy::Repaired
+    }
+}
+
+/// The mode of a thing's folder, if it is another than the one that Device Client takes.
+///
+/// # Errors
+/// [`Error::Refused`] if it can't be opened.
+pub fn other_mode(folder: &Path) -> Result<Option<u32>> {
+    let found = Folder::open(folder).and_then(|files| files.metadata()).map_err(|error| refused(folder, &error))?;
+    Ok(Some(found.mode() & 0o7777).filter(|mode| *mode != PRIVATE))
+}
+
+/// What renews a folder's copy, to type.
+pub fn refresh_command(folder: &Path) -> String {
+    if folder.parent() == Some(Path::new(PARENT)) {
+        return "atecc608 aws refresh".to_owned();
+    }
+    shell::line("atecc608", &["aws", "refresh", "--dir", &folder.display().to_string()])
 }
 
 /// Sees that the folder's copy is the installed module. A program that has the old one loaded keeps it until it ends.
@@ -54,12 +84,11 @@ pub fn renew(module: &Path, folder: &Path) -> Result<Copy> {
 
 fn renewed(files: &Folder, contents: &[u8]) -> std::io::Result<Copy> {
     let before = existing(files)?;
-    if before == Some(sha256(contents)) {
-        let file = files.file(MODULE)?;
-        if file.metadata()?.mode() & 0o7777 != MODULE_MODE {
-            file.set_permissions(Permissions::from_mode(MODULE_MODE))?;
+    if let Some((_, mode)) = before.filter(|(digest, _)| *digest == sha256(contents)) {
+        if mode != MODULE_MODE {
+            files.file(MODULE)?.set_permissions(Permissions::from_mode(MODULE_MODE))?;
         }
-        return Ok(Copy::Current);
+        return Ok(unchanged(mode));
     }
     let owner = files.metadata()?;
     let ours = owner.uid() == rustix::process::geteuid().as_raw();
@@ -69,16 +98,17 @@ fn renewed(files: &Folder, contents: &[u8]) -> std::io::Result<Copy> {
     Ok(if before.is_some() { Copy::Renewed } else { Copy::New })
 }
 
-/// SHA-256 of the copy that is there.
-fn existing(files: &Folder) -> std::io::Result<Option<[u8; 32]>> {
+/// SHA-256 and mode of the copy that is there.
+fn existing(files: &Folder) -> std::io::Result<Option<([u8; 32], u32)>> {
     let file = match files.file(MODULE) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
+    let mode = file.metadata()?.mode() & 0o7777;
     let mut contents = Vec::new();
     // More than any module of ours: whatever it is, it is another one.
     file.take(MOST as u64).read_to_end(&mut contents)?;
-    Ok(Some(sha256(&contents)))
+    Ok(Some((sha256(&contents), mode)))
 }
 
 /// Most bytes of a module.
@@ -148,7 +178,9 @@ mod tests {
         renew(&module, dir.path()).unwrap();
         let copy = dir.path().join(MODULE);
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(renew(&module, dir.path()).unwrap(), Copy::Current);
+        assert_eq!(compare(&module, dir.path()).unwrap(), Copy::Repaired);
+        assert_eq!(renew(&module, dir.path()).unwrap(), Copy::Repaired);
+        assert_eq!(compare(&module, dir.path()).unwrap(), Copy::Current);
         assert_eq!(std::fs::metadata(&copy).unwrap().mode() & 0o7777, 0o640);
     }
 

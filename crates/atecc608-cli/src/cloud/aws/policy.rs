@@ -23,6 +23,8 @@ pub enum Feature {
     Jobs,
     /// The thing's shadows, named ones too
     Shadow,
+    /// Device Client's remote configuration: the cloud switches its features on, among them jobs, which run commands
+    ConfigShadow,
     /// Secure tunnels to this device
     Tunneling,
     /// Device Defender metrics
@@ -46,6 +48,8 @@ pub fn document(account: &Account, thing: &str, features: &[Feature], role_alias
     }
     if has(Feature::Shadow) || core {
         topics.push(ours("shadow/*"));
+    } else if has(Feature::ConfigShadow) {
+        topics.push(ours("shadow/name/DeviceClientConfigShadow/*"));
     }
     if has(Feature::Defender) {
         topics.push(ours("defender/metrics/*"));

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::device_client::MODULE_MODE;
 use super::module_copy::{self, Copy};
 use super::PARENT;
+use crate::cloud::folder::PRIVATE;
 use crate::error::Result;
 use crate::host::module::{self, MODULE};
 use crate::output::check::{self, Check, Remedies, Verdict};
@@ -76,15 +78,30 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
 
 /// Renews one copy, or only looks at it.
 fn look(module: &Path, folder: &Path, path: &str, only_look: bool) -> (State, Check) {
+    let failed = |detail: String| Check::new(path, Verdict::Failed, detail);
+    let again = || module_copy::refresh_command(folder);
+    match module_copy::other_mode(folder) {
+        Err(error) => return (State::Failed, failed(error.to_string())),
+        Ok(None) => {}
+        Ok(Some(mode)) => {
+            let folder = folder.display();
+            let found = format!("its folder has mode {mode:03o}, and Device Client takes {PRIVATE:03o} only");
+            return (State::Failed, failed(found).with_remedy(format!("chmod {PRIVATE:03o} {folder}")));
+        }
+    }
     let done = if only_look { module_copy::compare(module, folder) } else { module_copy::renew(module, folder) };
-    let with = |check: Check, remedy: &str| Check { remedy: Some(remedy.to_owned()), ..check };
+    let ok = |detail: &str| Check::new(path, Verdict::Ok, detail);
     match done {
-        Ok(Copy::Current) => (State::Current, Check::new(path, Verdict::Ok, "current")),
-        Ok(_) if only_look => (
-            State::Old,
-            with(Check::new(path, Verdict::Failed, "old: not the installed module"), "atecc608 aws refresh"),
-        ),
-        Ok(_) => (State::Renewed, with(Check::new(path, Verdict::Ok, "renewed"), "restart the client that uses it")),
-        Err(error) => (State::Failed, Check::new(path, Verdict::Failed, error.to_string())),
+        Ok(Copy::Current) => (State::Current, ok("current")),
+        Ok(Copy::Repaired) if only_look => {
+            let found = format!("its mode is another than {MODULE_MODE:03o}, and Device Client takes no other");
+            (State::Failed, failed(found).with_remedy(again()))
+        }
+        Ok(Copy::Repaired) => {
+            (State::Renewed, ok("its mode is right now").with_remedy("restart the client that uses it"))
+        }
+        Ok(_) if only_look => (State::Old, failed("old: not the installed module".to_owned()).with_remedy(again())),
+        Ok(_) => (State::Renewed, ok("renewed").with_remedy("restart the client that uses it")),
+        Err(error) => (State::Failed, failed(error.to_string())),
     }
 }

@@ -13,19 +13,16 @@ pub const MODE: u32 = 0o644;
 
 /// The program. `config` is the configuration that the module is to read, where it is not the usual one; the PIN is taken from
 /// the variable TOKEN_PIN where the token has one.
-pub fn program(
-    folder: &Folder,
-    connection: &Connection<'_>,
-    module: &str,
-    config: Option<&str>,
-    has_pin: bool,
-) -> String {
+pub fn program(folder: &Folder, connection: &Connection<'_>, module: &str, config: Option<&str>) -> String {
     let path = |name: &str| quoted(&folder.file(name).display().to_string());
     let environment = config.map_or_else(String::new, |config| {
         format!("os.environ.setdefault(\"ATECC608_PKCS11_CONF\", {})\n", quoted(config))
     });
-    let pin =
-        if has_pin { format!("os.environ.get(\"TOKEN_PIN\", {})", quoted(PIN_TO_ENTER)) } else { "None".to_owned() };
+    let pin = if connection.has_pin {
+        format!("os.environ.get(\"TOKEN_PIN\", {})", quoted(PIN_TO_ENTER))
+    } else {
+        "None".to_owned()
+    };
     let thing = quoted(connection.thing);
     format!(
         r#"#!/usr/bin/env python3

@@ -13,17 +13,17 @@ use serde_json::{json, Value};
 use super::arn::{check_thing_name, Account};
 use super::calls;
 use super::certificate::{taken, Search, Source, REQUEST};
-use super::check::Look;
 use super::clients::{ClientArguments, Clients};
 use super::device_client::{Connection, CERTIFICATE, CERTIFICATE_MODE};
 use super::greengrass::Core;
+use super::look::Look;
 use super::policy::{self, Feature};
 use super::program::{text, Access};
 use super::steps::Steps;
 use super::thing::{Wanted, POLICY};
 use crate::chip::attest::attested::{Attested, AttestedArguments};
-use crate::chip_keys::LoginArguments;
-use crate::cloud::checks::{self, Looked};
+use crate::chip_keys::{ChipKey, LoginArguments};
+use crate::cloud::checks::{self, Expected, Looked};
 use crate::cloud::folder::{self, Outcome, Placed};
 use crate::cloud::identity::Identity;
 use crate::error::{Error, Result};
@@ -102,6 +102,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let attested = arguments.attested.read()?;
     let identity = Identity::open(selection, &arguments.login)?;
     let mut setup = Setup {
+        key: key_label(arguments, &identity)?,
         arguments,
         attested,
         identity,
@@ -115,6 +116,31 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     }
 }
 
+/// The label of the key: as given; else, if it is to have a certificate, that of the only key with one; else the thing's name.
+fn key_label(arguments: &Arguments, identity: &Identity) -> Result<String> {
+    if let Some(label) = &arguments.key {
+        return Ok(label.clone());
+    }
+    if !arguments.source.chip_certificate() {
+        return Ok(arguments.thing.clone());
+    }
+    let mut labels = identity.certified()?;
+    match labels.as_slice() {
+        [_] => Ok(labels.remove(0)),
+        [] => Err(Error::Refused(
+            "the token has no certificate for a key of the chip: leave --chip-certificate out, and AWS IoT makes one"
+                .to_owned(),
+        )),
+        _ => {
+            Err(Error::Refused(format!("several keys have a certificate: say which with --key ({})", listed(&labels))))
+        }
+    }
+}
+
+fn listed(labels: &[String]) -> String {
+    labels.iter().map(|label| format!("\"{label}\"")).collect::<Vec<_>>().join(", ")
+}
+
 fn sorted(features: &[Feature]) -> Vec<Feature> {
     let mut features = features.to_vec();
     features.sort();
@@ -124,6 +150,8 @@ fn sorted(features: &[Feature]) -> Vec<Feature> {
 
 struct Setup<'a> {
     arguments: &'a Arguments,
+    /// The key's label.
+    key: String,
     attested: Option<Attested>,
     identity: Identity,
     steps: Steps<'a>,
@@ -141,10 +169,6 @@ impl Setup<'_> {
         &self.arguments.thing
     }
 
-    fn key_label(&self) -> &str {
-        self.arguments.key.as_deref().unwrap_or(self.thing())
-    }
-
     fn run(&mut self) -> Result<Output> {
         let hosts = self.hosts()?;
         // What can be wrong on this machine, before anything is changed.
@@ -153,7 +177,7 @@ impl Setup<'_> {
         let mut folder = self.arguments.clients.folder(self.thing(), false)?;
 
         self.ensure_free()?;
-        let (key, generated) = self.identity.find_or_generate(self.key_label())?;
+        let (key, generated) = self.find_or_generate()?;
         self.attested.as_ref().map_or(Ok(()), |attested| attested.check(&key))?;
         let thing = self.arguments.thing.clone();
         let mut search = Search {
@@ -179,13 +203,11 @@ impl Setup<'_> {
             (policy_name, region) = (Some(name), Some(account.region));
         }
 
-        let module_path = host.module.display().to_string();
         let region = region.or_else(|| region_of(&hosts.endpoint)).unwrap_or_default();
         let clients = Clients {
             connection: self.connection(&hosts, &host.pin),
-            core: self.core(&hosts, &region, &module_path),
+            core: self.core(&hosts, &region),
             config: self.identity.config.as_deref(),
-            has_pin: self.identity.has_pin,
         };
         clients.write(&mut folder, &host)?;
 
@@ -193,8 +215,7 @@ impl Setup<'_> {
         let look = Look {
             folder: &folder,
             clients: &clients,
-            certificate: &found.certificate,
-            key: &key,
+            expected: Expected { certificate: Some(&found.certificate), label: &key.label, point: Some(&key.point) },
             serial_number: &self.identity.serial_number,
             module: &host.module,
         };
@@ -202,7 +223,7 @@ impl Setup<'_> {
         let id = found.registered.as_ref().map(|registered| registered.id.as_str());
         let answer = Answer {
             thing: self.thing(),
-            key: self.key_label(),
+            key: &self.key,
             key_generated: generated,
             token: &self.identity.token,
             endpoint: &hosts.endpoint,
@@ -215,6 +236,26 @@ impl Setup<'_> {
         };
         let text = said(&answer, &host.root_ca_from, &looked) + &clients.next_steps(&folder);
         Output::new(text, &answer).map(|output| output.failed_if(looked.first_failed().is_some()))
+    }
+
+    /// The key; generated if there is none and the chip is not to bring its certificate, too.
+    fn find_or_generate(&self) -> Result<(ChipKey, bool)> {
+        if self.arguments.source.chip_certificate() {
+            let found = self.identity.find(&self.key)?;
+            return found.map(|key| (key, false)).ok_or_else(|| {
+                Error::Refused(format!(
+                    "the chip has no key \"{}\": --chip-certificate registers the certificate of a key that is there (`atecc608 key list`)",
+                    self.key
+                ))
+            });
+        }
+        self.identity.find_or_generate(&self.key).map_err(|error| match self.identity.certified() {
+            Ok(labels) if !labels.is_empty() => Error::Refused(format!(
+                "{error}; or take a key that has a certificate already ({}) with --chip-certificate",
+                listed(&labels)
+            )),
+            _ => error,
+        })
     }
 
     /// The account's endpoints. With them it is proven that the AWS CLI is there, and may ask.
@@ -236,7 +277,7 @@ impl Setup<'_> {
     /// A thing that has certificates already is none for a new key, and a key is not made in vain: the chip has few slots.
     fn ensure_free(&self) -> Result<()> {
         let known = self.arguments.existing_thing || self.arguments.source.just_in_time();
-        if known || self.identity.find(self.key_label())?.is_some() {
+        if known || self.identity.find(&self.key)?.is_some() {
             return Ok(());
         }
         let principals = self.steps.ask(&calls::list_thing_principals(self.thing()))?.unwrap_or_default();
@@ -250,23 +291,24 @@ impl Setup<'_> {
         Connection {
             thing: &self.arguments.thing,
             endpoint: &hosts.endpoint,
-            key: self.arguments.key.as_deref().unwrap_or(&self.arguments.thing),
+            key: &self.key,
             token: &self.identity.token,
             slot: self.identity.slot,
+            has_pin: self.identity.has_pin,
             pin,
             features: &self.features,
         }
     }
 
-    fn core<'c>(&'c self, hosts: &'c Hosts, region: &'c str, module: &'c str) -> Option<Core<'c>> {
+    fn core<'c>(&'c self, hosts: &'c Hosts, region: &'c str) -> Option<Core<'c>> {
         let role_alias = self.arguments.role_alias.as_deref()?;
-        Some(Core { credentials_endpoint: hosts.credentials.as_deref()?, role_alias, region, module })
+        Some(Core { credentials_endpoint: hosts.credentials.as_deref()?, role_alias, region })
     }
 
     /// What would be done where nothing is there yet.
     fn plan(&mut self) -> Result<Output> {
         let mut folder = self.arguments.clients.folder(self.thing(), true)?;
-        let exists = self.identity.find(self.key_label())?.is_some();
+        let exists = self.identity.find(&self.key)?.is_some();
         let (thing, name) = (self.arguments.thing.clone(), policy::name(self.thing()));
         let account = Account::placeholder(self.arguments.access.region.as_deref());
         let document = policy::document(&account, &thing, &self.features, self.arguments.role_alias.as_deref())?;
@@ -296,10 +338,8 @@ impl Setup<'_> {
         }
         Clients::note_planned(&mut folder, self.arguments.role_alias.is_some());
         let key = if exists { "is there" } else { "would be generated" };
-        let mut text = format!(
-            "Nothing was done, and AWS was not asked.\n\nThe key \"{}\" {key} in the chip.\n\n",
-            self.key_label()
-        );
+        let mut text =
+            format!("Nothing was done, and AWS was not asked.\n\nThe key \"{}\" {key} in the chip.\n\n", &self.key);
         text += "Calls, where nothing is there yet:\n";
         for line in self.steps.lines() {
             text += &format!("  {line}\n");
@@ -309,7 +349,7 @@ impl Setup<'_> {
         let answer = json!({
             "dry_run": true,
             "thing": thing,
-            "key": self.key_label(),
+            "key": &self.key,
             "key_exists": exists,
             "commands": self.steps.lines(),
             "policy": document,

@@ -10,7 +10,7 @@ use super::files::{self, EdgeKey, CERTIFICATE, COMMANDS, EDGE, KEY, PROGRAM};
 use super::PARENT;
 use crate::chip::attest::attested::AttestedArguments;
 use crate::chip_keys::{ChipKey, LoginArguments};
-use crate::cloud::checks::{self, Looked};
+use crate::cloud::checks::{self, Expected, Looked};
 use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
 use crate::cloud::identity::{is_for, Identity, PIN_TO_ENTER};
 use crate::cloud::pem::{certificates, fingerprint};
@@ -160,7 +160,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     }
 
     let mut looked = Checks::default();
-    checks::certificate_file(&folder, CERTIFICATE, &certificate, &key, &mut looked);
+    let expected = Expected { certificate: Some(&certificate), label: &key.label, point: Some(&key.point) };
+    looked.push(checks::certificate_file(&folder, CERTIFICATE, &expected));
     let answer = Answer {
         device,
         key: &key.label,
