@@ -9,7 +9,7 @@ use crate::target::Selection;
 use crate::x509::certificate::Certificate;
 use atecc608::presence::Held;
 use atecc608_token::attest::KeyName;
-use atecc608_token::config;
+use atecc608_token::config::{self, Config, TokenConfig};
 use atecc608_token::inventory::KeyReport;
 
 /// What stands in a client's configuration where the PIN of the token has to be entered by hand.
@@ -27,7 +27,9 @@ pub struct Identity {
     pub slot: CK_SLOT_ID,
     /// Whether it wants a PIN.
     pub has_pin: bool,
-    /// The configuration file, where it is not the one that every program finds.
+    /// The configuration.
+    pub configuration: Config,
+    /// Its file, where it is not the one that every program finds.
     pub config: Option<String>,
 }
 
@@ -48,8 +50,19 @@ impl Identity {
             serial_number: info.serial_number,
             has_pin: info.flags & CKF_LOGIN_REQUIRED != 0,
             config: unusual_config(selection)?,
+            configuration: selection.configuration()?,
             keys,
         })
+    }
+
+    /// What the configuration says of the token.
+    ///
+    /// # Errors
+    /// [`Error::Token`] if the file was changed meanwhile and has no such token any more.
+    pub fn token_config(&self) -> Result<&TokenConfig> {
+        let found = self.configuration.tokens.iter().find(|token| token.slot == self.slot);
+        found
+            .ok_or_else(|| Error::Token(format!("{}: the configuration has no such token any more", self.keys.place())))
     }
 
     /// The key of this label, if there is one.

@@ -11,6 +11,7 @@ use super::greengrass::{self, Core};
 use super::module_copy::{self, Copy};
 use super::root_ca;
 use super::sdk;
+use super::unit::{self, Service};
 use super::PARENT;
 use crate::chip_keys::LoginArguments;
 use crate::cloud::folder::{self, Folder, Outcome, Permission};
@@ -49,6 +50,10 @@ pub struct Host {
     pub module: PathBuf,
     /// What a client logs in with: a PIN, or what stands for one.
     pub pin: Zeroizing<String>,
+    /// Where the module may write.
+    pub writable: Vec<PathBuf>,
+    /// The node of the chip's bus.
+    pub node: Option<PathBuf>,
 }
 
 impl ClientArguments {
@@ -68,7 +73,9 @@ impl ClientArguments {
     pub fn host(&self, identity: &Identity, login: &LoginArguments) -> Result<Host> {
         let (root_ca, root_ca_from) = root_ca::find(self.root_ca.as_deref())?;
         let module = module::installed(self.module.as_deref())?;
-        Ok(Host { root_ca, root_ca_from, module, pin: Zeroizing::new(self.pin(identity, login)?) })
+        let pin = Zeroizing::new(self.pin(identity, login)?);
+        let (writable, node) = unit::places(&identity.configuration, identity.token_config()?);
+        Ok(Host { root_ca, root_ca_from, module, pin, writable, node })
     }
 
     fn pin(&self, identity: &Identity, login: &LoginArguments) -> Result<String> {
@@ -113,6 +120,14 @@ impl Clients<'_> {
         let module = host.module.display().to_string();
         let program = sdk::program(folder, &self.connection, &module, self.config);
         folder.place_or_note(sdk::FILE, program.as_bytes(), sdk::MODE)?;
+        let service = Service {
+            thing: self.connection.thing,
+            has_pin: self.connection.has_pin,
+            config: self.config,
+            writable: &host.writable,
+            node: host.node.as_deref(),
+        };
+        folder.place_or_note(unit::FILE, unit::unit(folder, &service).as_bytes(), unit::MODE)?;
         if let Some(core) = &self.core {
             let text = Zeroizing::new(greengrass::configuration(folder, &self.connection, core, &host.module));
             folder.place_or_note(greengrass::FILE, text.as_bytes(), greengrass::MODE)?;
@@ -127,6 +142,7 @@ impl Clients<'_> {
             (MODULE, device_client::MODULE_MODE),
             (device_client::FILE, device_client::MODE),
             (sdk::FILE, sdk::MODE),
+            (unit::FILE, unit::MODE),
         ];
         if core {
             files.push((greengrass::FILE, greengrass::MODE));
@@ -140,8 +156,11 @@ impl Clients<'_> {
     pub fn next_steps(&self, folder: &Folder) -> String {
         let before = self.config.map_or_else(String::new, |config| format!("ATECC608_PKCS11_CONF={config} "));
         let mut text = format!(
-            "\nnext\n  {before}aws-iot-device-client --config-file {}\n  {before}python3 {}      (pip install awscrt)\n",
+            "\nnext\n  {before}aws-iot-device-client --config-file {}\n  or as a service: sudo install -m 644 {} /etc/systemd/system/ && \
+             sudo systemctl enable --now {}\n  {before}python3 {}      (pip install awscrt)\n",
             folder.file(device_client::FILE).display(),
+            folder.file(unit::FILE).display(),
+            unit::FILE,
             folder.file(sdk::FILE).display()
         );
         if self.core.is_some() {

@@ -198,3 +198,37 @@ pub fn check(folder: &Folder, connection: &Connection<'_>, checks: &mut Checks) 
     }
     checks.ok(WHAT, file);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(features: &[Feature], has_pin: bool) -> Value {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::existing(dir.path()).unwrap();
+        let connection = Connection {
+            thing: "gateway-1",
+            endpoint: "host",
+            key: "gateway-1",
+            token: "gateway",
+            slot: 0,
+            has_pin,
+            pin: "1234",
+            features,
+        };
+        configuration(&folder, &connection)
+    }
+
+    #[test]
+    fn the_cloud_may_configure_the_client_only_if_that_was_asked_for_by_name() {
+        let remote = |features: &[Feature]| told(features, false)["config-shadow"]["enabled"].clone();
+        assert_eq!(remote(&[Feature::Jobs, Feature::Shadow, Feature::Tunneling, Feature::Defender]), false);
+        assert_eq!(remote(&[Feature::ConfigShadow]), true);
+    }
+
+    #[test]
+    fn a_client_that_has_a_pin_prints_its_configuration_into_a_file_of_its_own() {
+        assert_eq!(told(&[], true)["logging"], json!({ "level": "INFO", "type": "FILE", "file": LOG }));
+        assert_eq!(told(&[], false)["logging"]["type"], "STDOUT");
+    }
+}

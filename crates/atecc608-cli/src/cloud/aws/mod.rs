@@ -3,7 +3,7 @@
 //! [`setup`] goes through the steps in an order in which each can be repeated: what is there already is used. [`calls`] are the calls
 //! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes or shows them; [`certificate`] is where a certificate comes
 //! from, [`thing`] what it is attached to, [`policy`] what the thing may do. [`clients`] writes the files of the clients:
-//! [`device_client`], [`greengrass`], [`sdk`], [`root_ca`], and [`module_copy`], the module that Device Client wants for its own.
+//! [`device_client`] and its [`unit`], [`greengrass`], [`sdk`], [`root_ca`], and [`module_copy`], the module that Device Client wants for its own.
 //! [`look`] looks at all of it, after a set-up and when [`check`] is asked for.
 
 mod arn;
@@ -24,6 +24,7 @@ mod sdk;
 mod setup;
 mod steps;
 mod thing;
+mod unit;
 
 use clap::Subcommand;
 

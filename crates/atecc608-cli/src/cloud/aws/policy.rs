@@ -119,8 +119,14 @@ pub fn name(thing: &str) -> String {
 mod tests {
     use super::*;
 
-    const ALL: [Feature; 5] =
-        [Feature::Jobs, Feature::Shadow, Feature::Tunneling, Feature::Defender, Feature::Greengrass];
+    const ALL: [Feature; 6] = [
+        Feature::Jobs,
+        Feature::Shadow,
+        Feature::ConfigShadow,
+        Feature::Tunneling,
+        Feature::Defender,
+        Feature::Greengrass,
+    ];
 
     fn account() -> Account {
         Account::of_thing("arn:aws:iot:eu-central-1:123456789012:thing/gateway-1").unwrap()
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn whatever_the_features_no_iot_action_is_a_wildcard_and_every_iot_resource_names_this_thing() {
-        for features in [&ALL[..], &ALL[..1], &ALL[1..2], &ALL[2..3], &ALL[3..4], &ALL[4..]] {
+        for features in [&ALL[..], &ALL[..1], &ALL[1..2], &ALL[2..3], &ALL[3..4], &ALL[4..5], &ALL[5..]] {
             let document = document(&account(), "gateway-1", features, Some("TokenExchange")).unwrap();
             for (action, resource) in allowed(&document) {
                 assert!(!action.contains('*'), "{action}");
@@ -180,6 +186,11 @@ mod tests {
             (Feature::Jobs, "iot:Subscribe", "topicfilter/$aws/things/gateway-1/jobs/*"),
             (Feature::Jobs, "iot:Publish", "topic/$aws/things/gateway-1/jobs/*"),
             (Feature::Shadow, "iot:Receive", "topic/$aws/things/gateway-1/shadow/*"),
+            (
+                Feature::ConfigShadow,
+                "iot:Publish",
+                "topic/$aws/things/gateway-1/shadow/name/DeviceClientConfigShadow/*",
+            ),
             (Feature::Tunneling, "iot:Subscribe", "topicfilter/$aws/things/gateway-1/tunnels/notify"),
             (Feature::Tunneling, "iot:Receive", "topic/$aws/things/gateway-1/tunnels/notify"),
             (Feature::Defender, "iot:Publish", "topic/$aws/things/gateway-1/defender/metrics/*"),

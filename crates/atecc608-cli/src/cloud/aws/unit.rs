@@ -1,0 +1,164 @@
+//! A systemd unit for Device Client: restarted, after the chip's bus is there, with nothing of the machine but what it needs.
+
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+
+use super::device_client;
+use crate::cloud::folder::Folder;
+use atecc608_token::config::{BusLocation, Config, TokenConfig};
+
+/// The file.
+pub const FILE: &str = "aws-iot-device-client.service";
+/// Its mode: there is no secret in it.
+pub const MODE: u32 = 0o644;
+/// The client's program, and where its own set-up script puts it.
+const PROGRAM: &str = "aws-iot-device-client";
+const USUAL: &str = "/sbin/aws-iot-device-client";
+
+/// What the unit is made of.
+pub struct Service<'a> {
+    /// The thing.
+    pub thing: &'a str,
+    /// Whether the token has a PIN, of which only some wrong ones are taken.
+    pub has_pin: bool,
+    /// The configuration file of the module, where it is not the usual one.
+    pub config: Option<&'a str>,
+    /// Where the module may write: the state folder, and what a simulated chip needs.
+    pub writable: &'a [PathBuf],
+    /// The node of the chip's bus.
+    pub node: Option<&'a Path>,
+}
+
+/// Where the module may write, and the node that it opens.
+pub fn places(config: &Config, token: &TokenConfig) -> (Vec<PathBuf>, Option<PathBuf>) {
+    let mut writable = vec![config.state_dir.clone()];
+    match &token.bus {
+        BusLocation::Linux(node) => return (writable, Some(node.clone())),
+        BusLocation::Sim(file) => writable.extend(file.parent().map(Path::to_owned)),
+        BusLocation::Unix(_) => {}
+    }
+    (writable, None)
+}
+
+/// The unit, for the user who runs the set-up.
+pub fn unit(folder: &Folder, service: &Service<'_>) -> String {
+    let thing = service.thing;
+    let configuration = quoted(&folder.file(device_client::FILE).display().to_string());
+    let program = quoted(&program().display().to_string());
+    let user = geteuid().as_raw();
+    let mut device = String::new();
+    let mut bus = String::new();
+    if let Some(node) = service.node {
+        device = "DevicePolicy=closed\nDeviceAllow=char-i2c rw\n".to_owned();
+        if let Some(unit) = device_unit(node) {
+            bus = format!(
+                "# The udev rule of the package tags the bus for systemd. Without the tag this waits for 90 s and goes on.\n\
+                 Wants={unit}\nAfter={unit}\n"
+            );
+        }
+    }
+    let environment = service.config.map_or_else(String::new, |config| {
+        format!("Environment={}\n", quoted(&format!("ATECC608_PKCS11_CONF={config}")))
+    });
+    let writable: Vec<String> = service.writable.iter().map(|path| quoted(&format!("-{}", path.display()))).collect();
+    let writable = writable.join(" ");
+    let limit = if service.has_pin {
+        "# A wrong PIN ends the client, and each start is one try: the chip takes only some.\n\
+         StartLimitIntervalSec=1h\nStartLimitBurst=3\n"
+    } else {
+        "StartLimitIntervalSec=0\n"
+    };
+    format!(
+        "# AWS IoT Device Client for the thing {thing}, made by `atecc608 aws setup`:
+#
+#     sudo install -m 644 {file} /etc/systemd/system/
+#     sudo systemctl enable --now {FILE}
+[Unit]
+Description=AWS IoT Device Client, thing {thing}
+Wants=network-online.target
+After=network-online.target time-sync.target
+{bus}{limit}
+[Service]
+ExecStart={program} --config-file {configuration}
+User={user}
+{environment}Environment=HOME=/var/lib/aws-iot-device-client
+StateDirectory=aws-iot-device-client
+LogsDirectory=aws-iot-device-client
+LogsDirectoryMode=0745
+Restart=on-failure
+RestartSec=10
+# While it has no connection it takes up to 15 s to stop.
+TimeoutStopSec=30
+
+# What it needs: the network, the chip's bus, the state folder, its own folders. Jobs that change the machine need more: give it to
+# them in a drop-in (systemctl edit {FILE}).
+{device}ReadWritePaths={writable} -/run/lock
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+LockPersonality=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+# The PIN is in this process: it is not written to a core file.
+LimitCORE=0
+
+[Install]
+WantedBy=multi-user.target
+",
+        file = folder.file(FILE).display(),
+    )
+}
+
+/// The client's program: from the search path, else where its own script puts it.
+fn program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM));
+    found.find(|path| path.is_absolute() && path.is_file()).unwrap_or_else(|| PathBuf::from(USUAL))
+}
+
+/// The name of a node's device unit, as `systemd-escape --path` makes it.
+fn device_unit(node: &Path) -> Option<String> {
+    let path = node.to_str()?.trim_matches('/');
+    let mut name = String::new();
+    for (at, byte) in path.bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if at == 0 => name += "\\x2e",
+            byte if byte.is_ascii_alphanumeric() || b":_.".contains(&byte) => name.push(char::from(byte)),
+            byte => name += &format!("\\x{byte:02x}"),
+        }
+    }
+    Some(name + ".device")
+}
+
+/// A value of a unit, in quotes.
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected values: `systemd-escape --path --suffix=device`.
+    #[test]
+    fn device_units_are_named_as_systemd_does() {
+        assert_eq!(device_unit(Path::new("/dev/i2c-1")).unwrap(), r"dev-i2c\x2d1.device");
+        assert_eq!(device_unit(Path::new("/dev/secure_element.0")).unwrap(), "dev-secure_element.0.device");
+    }
+}
