@@ -7,8 +7,10 @@ use crate::common::module::{attributes, boolean, c, len, ulong, Attributes, Modu
 use crate::common::secrets::{given, replace_io_key, requiring_io_key, with_io_key};
 use atecc608_sim::SimBus;
 use cryptoki_sys::*;
+use hkdf::SimpleHkdf;
 use hmac::{Hmac, Mac};
-use sha2::Sha256;
+use sha1::Sha1;
+use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 type Session = CK_SESSION_HANDLE;
 type Handle = CK_OBJECT_HANDLE;
@@ -51,6 +53,10 @@ enum Salt<'a> {
 
 impl Hkdf<'_> {
     fn parameter(&self) -> CK_HKDF_PARAMS {
+        self.with_hash(CKM_SHA256)
+    }
+
+    fn with_hash(&self, hash: CK_MECHANISM_TYPE) -> CK_HKDF_PARAMS {
         let (kind, data, key) = match self.salt {
             Salt::Null => (CKF_HKDF_SALT_NULL, &[][..], 0),
             Salt::Data(data) => (CKF_HKDF_SALT_DATA, data, 0),
@@ -59,7 +65,7 @@ impl Hkdf<'_> {
         CK_HKDF_PARAMS {
             bExtract: self.steps.0.into(),
             bExpand: self.steps.1.into(),
-            prfHashMechanism: CKM_SHA256,
+            prfHashMechanism: hash,
             ulSaltType: kind,
             pSalt: data.as_ptr().cast_mut(),
             ulSaltLen: len(data),
@@ -100,6 +106,66 @@ fn hkdf_is_rfc_5869s() {
     let neither = Hkdf { steps: (false, false), salt: Salt::Null, info: &[] };
     assert_eq!(neither.derive(&module, session, base, 32), Err(CKR_MECHANISM_PARAM_INVALID));
     assert_eq!(both.derive(&module, session, base, 255 * 32 + 1), Err(CKR_ATTRIBUTE_VALUE_INVALID));
+}
+
+/// The hkdf crate's two steps: what the first makes, and `length` bytes of both.
+macro_rules! by_the_crate {
+    ($hash:ty, $salt:expr, $input:expr, $info:expr, $length:expr) => {{
+        let (prk, hkdf) = SimpleHkdf::<$hash>::extract($salt, $input);
+        let mut output = vec![0; $length];
+        hkdf.expand($info, &mut output).unwrap();
+        (prk.to_vec(), output)
+    }};
+}
+
+#[test]
+fn hkdf_of_a_session_secret_takes_each_hash() {
+    let (module, _bus, session) = with_io_key();
+    let base = module.create_object(session, &given(false, CKK_GENERIC_SECRET, b"input")).unwrap();
+    for (hash, salt) in
+        [(CKM_SHA_1, None), (CKM_SHA224, Some(&b"salt"[..])), (CKM_SHA384, None), (CKM_SHA512, Some(&[7; 200]))]
+    {
+        let (prk, okm) = match hash {
+            CKM_SHA_1 => by_the_crate!(Sha1, salt, b"input", b"info", 130),
+            CKM_SHA224 => by_the_crate!(Sha224, salt, b"input", b"info", 130),
+            CKM_SHA384 => by_the_crate!(Sha384, salt, b"input", b"info", 130),
+            _ => by_the_crate!(Sha512, salt, b"input", b"info", 130),
+        };
+        let derived = |steps, kind, template: Attributes| {
+            let hkdf = Hkdf { steps, salt: salt.map_or(Salt::Null, Salt::Data), info: b"info" };
+            let key = derive(&module, session, kind, hkdf.with_hash(hash), base, template)?;
+            module.attribute(session, key, CKA_VALUE)
+        };
+        for kind in [CKM_HKDF_DERIVE, CKM_HKDF_DATA] {
+            assert_eq!(derived((true, true), kind, &[(CKA_VALUE_LEN, ulong(130))]), Ok(okm.clone()), "{hash:#x}");
+            // As long as the hash without CKA_VALUE_LEN, and only so long.
+            assert_eq!(derived((true, false), kind, &[]), Ok(prk.clone()), "{hash:#x}");
+            let other = derived((true, false), kind, &[(CKA_VALUE_LEN, ulong(16))]);
+            assert_eq!(other, Err(CKR_MECHANISM_PARAM_INVALID), "{hash:#x}");
+            let too_long = [(CKA_VALUE_LEN, ulong(255 * prk.len() as CK_ULONG + 1))];
+            assert_eq!(derived((true, true), kind, &too_long), Err(CKR_ATTRIBUTE_VALUE_INVALID), "{hash:#x}");
+        }
+    }
+    for hash in [CKM_ECDSA_SHA256, CKM_SHA3_256, CKM_SHA256_HMAC] {
+        let hkdf = Hkdf { steps: (true, true), salt: Salt::Null, info: &[] };
+        let refused = derive(&module, session, CKM_HKDF_DERIVE, hkdf.with_hash(hash), base, &[]);
+        assert_eq!(refused, Err(CKR_MECHANISM_PARAM_INVALID), "{hash:#x}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_chip_takes_sha_256_only() {
+    let (module, bus, session) = with_io_key();
+    let in_chip = module.create_object(session, &given(true, CKK_GENERIC_SECRET, b"secret")).unwrap();
+    let base = module.create_object(session, &given(false, CKK_GENERIC_SECRET, b"input")).unwrap();
+    bus.take_stats();
+    let expand = Hkdf { steps: (false, true), salt: Salt::Null, info: b"info" };
+    let salted = Hkdf { steps: (true, false), salt: Salt::Key(in_chip), info: &[] };
+    for (hkdf, key) in [(expand, in_chip), (salted, base)] {
+        let refused = derive(&module, session, CKM_HKDF_DERIVE, hkdf.with_hash(CKM_SHA384), key, &[]);
+        assert_eq!(refused, Err(CKR_MECHANISM_PARAM_INVALID));
+    }
+    assert!(bus.take_stats().commands.is_empty());
 }
 
 #[test]
@@ -199,8 +265,21 @@ fn the_tls_1_2_function_is_its_published_vectors() {
         let key = derive(&module, session, CKM_TLS12_KDF, parameter, base, &template).unwrap();
         assert_eq!(module.attribute(session, key, CKA_VALUE), Ok(expected.clone()));
         let other_hash = CK_TLS_KDF_PARAMS { prfMechanism: CKM_SHA384, ..parameter };
-        let refused = derive(&module, session, CKM_TLS12_KDF, other_hash, base, &template);
-        assert_eq!(refused, Err(CKR_MECHANISM_PARAM_INVALID));
+        let other = derive(&module, session, CKM_TLS12_KDF, other_hash, base, &template);
+        match on_token {
+            true => assert_eq!(other, Err(CKR_MECHANISM_PARAM_INVALID)),
+            // The first 48 bytes of P_SHA384.
+            false => {
+                let hmac = |message: &[u8]| {
+                    let mut hmac = <Hmac<Sha384> as Mac>::new_from_slice(&secret).unwrap();
+                    hmac.update(message);
+                    hmac.finalize().into_bytes()
+                };
+                let seed = [b"test label", &seed[..]].concat();
+                let value = module.attribute(session, other.unwrap(), CKA_VALUE).unwrap();
+                assert_eq!(value[..48], hmac(&[&hmac(&seed)[..], &seed].concat())[..]);
+            }
+        }
     }
 }
 

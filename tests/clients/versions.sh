@@ -86,6 +86,7 @@ install_stock_software
 need_packages curl default-jdk-headless golang-github-thalesignite-crypto11-dev haproxy libengine-pkcs11-openssl libnss3-tools \
     libwolfssl-dev mosquitto nginx-light openconnect openssh-client openvpn rauc stunnel4 strongswan-swanctl wpasupplicant
 version 'OpenSSL 3, `pkcs11-provider`' openssl pkcs11-provider
+version 'OpenSSL 3 with `?provider=pkcs11`' openssl pkcs11-provider
 version 'GnuTLS (`p11tool`, `certtool`, `gnutls-cli`, `gnutls-serv`)' gnutls-bin
 version 'OpenSC (`pkcs11-tool`)' opensc
 version "libp11's engine" libengine-pkcs11-openssl

@@ -44,7 +44,7 @@ pub(super) fn derive(
     let theirs = Point::from_caller(public_data)
         .ok_or_else(|| Error::MechanismParamInvalid("the other side's public key is not a point on P-256".into()))?;
     let request = SecretRequest::new(session, template)?;
-    let (key_type, len) = wanted(&request, if *kdf == CKD_NULL { SECRET_LEN } else { MAX_KEY_LEN })?;
+    let (key_type, len) = wanted(&request, SECRET_LEN, if *kdf == CKD_NULL { SECRET_LEN } else { MAX_KEY_LEN })?;
     let secret = match in_chip {
         Some(in_chip) => token.turn(token.deadline(), |turn| shared_secret(turn, in_chip, &theirs))?,
         None => session_pair::agree(token, key, &theirs)?,
@@ -105,11 +105,11 @@ fn x963(hasher: &Hasher, secret: &[u8], shared_data: &[u8], len: usize) -> Zeroi
     key
 }
 
-/// Type of the key that a template asks for, and how many of the `most` possible bytes.
+/// Type of the key that a template asks for, and how many of the `most` possible bytes: `usual` where it does not say.
 ///
 /// # Errors
 /// [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`], [`Error::AttributeValueInvalid`].
-pub(super) fn wanted(request: &SecretRequest<'_>, most: usize) -> Result<(CK_KEY_TYPE, usize)> {
+pub(super) fn wanted(request: &SecretRequest<'_>, usual: usize, most: usize) -> Result<(CK_KEY_TYPE, usize)> {
     if request.on_token {
         return Err(Error::TemplateInconsistent(
             "CKA_TOKEN: a derived key is a session object; it is not kept in the chip".into(),
@@ -121,7 +121,7 @@ pub(super) fn wanted(request: &SecretRequest<'_>, most: usize) -> Result<(CK_KEY
         None if key_type == CKK_AES => {
             return Err(Error::TemplateIncomplete("CKA_VALUE_LEN: an AES key needs its length, 16, 24 or 32".into()))
         }
-        None => SECRET_LEN,
+        None => usual,
     };
     if !matches!(key_type, CKK_AES | CKK_GENERIC_SECRET) {
         return Err(Error::TemplateInconsistent(

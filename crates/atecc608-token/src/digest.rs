@@ -1,8 +1,11 @@
 //! Digests, on the host: the chip's SHA would cost a command for each 64 bytes and guards nothing.
 
 use cryptoki_sys::*;
+use hmac::digest::core_api::BlockSizeUser;
+use hmac::{Mac, SimpleHmac};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
@@ -47,6 +50,12 @@ impl Hasher {
         }
     }
 
+    /// The digest that a digest mechanism (CKM_SHA*) names.
+    pub fn for_digest(mechanism: CK_MECHANISM_TYPE) -> Option<Self> {
+        let is_digest = matches!(mechanism, CKM_SHA_1 | CKM_SHA224 | CKM_SHA256 | CKM_SHA384 | CKM_SHA512);
+        Self::for_mechanism(mechanism).filter(|_| is_digest)
+    }
+
     /// The digest of an X9.63 key derivation function (CKD code).
     pub fn for_kdf(kdf: CK_EC_KDF_TYPE) -> Option<Self> {
         match kdf {
@@ -84,6 +93,21 @@ impl Hasher {
     pub fn finish(self) -> Vec<u8> {
         each!(self, hasher => hasher.finalize().to_vec())
     }
+
+    /// HMAC with this digest, as long as it.
+    ///
+    /// # Errors
+    /// None: HMAC takes keys of every length.
+    pub fn hmac(&self, key: &[u8], message: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        each!(self, hasher => hmac_with(hasher, key, message))
+    }
+}
+
+/// HMAC with the digest of this type.
+fn hmac_with<D: Digest + BlockSizeUser>(_: &D, key: &[u8], message: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let hmac = <SimpleHmac<D> as Mac>::new_from_slice(key);
+    let hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not take a key of this length".into()))?;
+    Ok(Zeroizing::new(hmac.chain_update(message).finalize().into_bytes().to_vec()))
 }
 
 /// C_DigestInit to C_Digest or C_DigestFinal.
@@ -96,9 +120,7 @@ impl DigestOperation {
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`].
     pub fn new(mechanism: &Mechanism) -> Result<Self> {
-        let is_digest = matches!(mechanism.mechanism, CKM_SHA_1 | CKM_SHA224 | CKM_SHA256 | CKM_SHA384 | CKM_SHA512);
-        let hasher = Hasher::for_mechanism(mechanism.mechanism).filter(|_| is_digest);
-        let hasher = hasher.ok_or(Error::MechanismInvalid(mechanism.mechanism))?;
+        let hasher = Hasher::for_digest(mechanism.mechanism).ok_or(Error::MechanismInvalid(mechanism.mechanism))?;
         no_parameter(mechanism)?;
         Ok(Self(hasher))
     }

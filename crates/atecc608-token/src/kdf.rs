@@ -1,5 +1,5 @@
 //! Keys from secret keys: HKDF (RFC 5869) and the key derivation of TLS 1.2 (RFC 5246 section 5, RFC 5705), both made of
-//! HMAC-SHA-256. A secret in the chip stays there and the chip does the HMACs, so it can be expanded, or serve as salt; what is
+//! HMACs: with SHA-256, and for a secret of the session also with SHA-1 and the rest of SHA-2. A secret in the chip stays there and the chip does the HMACs, so it can be expanded, or serve as salt; what is
 //! derived is a session key. It crosses the bus encrypted where chip and host share an IO protection key; the messages of the
 //! HMACs do not, and HKDF's each hold the 32 bytes before: of a longer key only the last part is hidden from a listener.
 
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::deadline::Deadline;
 use super::derive::wanted;
+use super::digest::Hasher;
 use super::error::{Error, Result};
 use super::mac::hmac_once;
 use super::mechanism::{HkdfSalt, Mechanism, Parameter};
@@ -21,10 +22,8 @@ use super::token::Token;
 use super::{io_protection, ObjectHandle, SessionRef};
 use atecc608::secrets::KDF_MESSAGE_LEN;
 
-/// Bytes of an HMAC.
-const HASH_LEN: usize = 32;
-/// Longest output of HKDF (RFC 5869 section 2.3).
-const MAX_LEN: usize = 255 * HASH_LEN;
+/// Longest output of HKDF, in HMACs (RFC 5869 section 2.3).
+const MAX_HMACS: usize = 255;
 
 /// Derives a session key.
 ///
@@ -40,15 +39,14 @@ pub(super) fn derive(
 ) -> Result<SessionObject> {
     let deadline = &mut token.deadline();
     let request = SecretRequest::new(session, template)?;
-    let (key_type, len) = wanted(&request, MAX_LEN)?;
+    let hash = hash_of(mechanism)?;
+    let (key_type, len) = wanted(&request, hash.len(), MAX_HMACS * hash.len())?;
     let base = secret::key_for(token, base, CKA_DERIVE, mechanism.mechanism)?;
     let value = match &mechanism.parameter {
-        hkdf @ Parameter::Hkdf { .. } => self::hkdf(token, deadline, hkdf, base, len)?,
-        Parameter::TlsKdf { hash, label, seed } => {
-            check_hash(*hash)?;
-            tls_prf(token, deadline, &base, &[&label[..], seed].concat(), len)?
+        Parameter::TlsKdf { label, seed, .. } => {
+            tls_prf(token, deadline, &base, &hash, &[&label[..], seed].concat(), len)?
         }
-        _ => return Err(Error::MechanismParamInvalid("the mechanism's parameter is missing".into())),
+        hkdf => self::hkdf(token, deadline, hkdf, base, &hash, len)?,
     };
     request.for_session(session, key_type, value)
 }
@@ -59,18 +57,22 @@ fn hkdf(
     deadline: &mut Deadline,
     parameter: &Parameter,
     base: SecretKey,
+    hash: &Hasher,
     len: usize,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    let Parameter::Hkdf { extract, expand, hash, salt, info } = parameter else {
+    let Parameter::Hkdf { extract, expand, salt, info, .. } = parameter else {
         return Err(Error::MechanismParamInvalid("the mechanism takes CK_HKDF_PARAMS".into()));
     };
-    check_hash(*hash)?;
-    let key = if *extract { self::extract(token, deadline, &base, salt)? } else { base };
+    let key = if *extract { self::extract(token, deadline, &base, hash, salt)? } else { base };
     match (expand, key) {
-        (true, key) => self::expand(token, deadline, &key, info, len),
-        (false, SecretKey::Host { value, .. }) if *extract && len == HASH_LEN => Ok(value),
+        (true, key) => self::expand(token, deadline, &key, hash, info, len),
+        (false, SecretKey::Host { value, .. }) if *extract && len == hash.len() => Ok(value),
         _ => Err(Error::MechanismParamInvalid(
-            "CK_HKDF_PARAMS: bExtract alone makes 32 bytes, and one of the two must be true".into(),
+            format!(
+                "CK_HKDF_PARAMS: bExtract alone makes {} bytes with this hash, and bExtract or bExpand must be true",
+                hash.len()
+            )
+            .into(),
         )),
     }
 }
@@ -95,14 +97,16 @@ pub(super) fn derive_data(
     if template.bytes(CKA_VALUE).is_some() {
         return inconsistent("CKA_VALUE: the value is derived");
     }
-    let len = template.ulong(CKA_VALUE_LEN)?.map_or(HASH_LEN, |len| usize::try_from(len).unwrap_or(usize::MAX));
-    if !(1..=MAX_LEN).contains(&len) {
+    let hash = hash_of(mechanism)?;
+    let len = template.ulong(CKA_VALUE_LEN)?.map_or(hash.len(), |len| usize::try_from(len).unwrap_or(usize::MAX));
+    let most = MAX_HMACS * hash.len();
+    if !(1..=most).contains(&len) {
         return Err(Error::AttributeValueInvalid(
-            format!("CKA_VALUE_LEN: {len}, where 1 to {MAX_LEN} bytes can be derived").into(),
+            format!("CKA_VALUE_LEN: {len}, where 1 to {most} bytes can be derived").into(),
         ));
     }
     let base = secret::key_for(token, base, CKA_DERIVE, CKM_HKDF_DATA)?;
-    let value = hkdf(token, &mut token.deadline(), &mechanism.parameter, base, len)?;
+    let value = hkdf(token, &mut token.deadline(), &mechanism.parameter, base, &hash, len)?;
     let given = template.iter().filter(|(attribute, _)| *attribute != CKA_VALUE_LEN);
     let mut data = Template::new(given.map(|(attribute, value)| (attribute, Zeroizing::new(value.to_vec()))).collect());
     data.set(CKA_CLASS, Zeroizing::new(ulong_value(CKO_DATA)));
@@ -110,15 +114,31 @@ pub(super) fn derive_data(
     Ok(data)
 }
 
-fn check_hash(hash: CK_MECHANISM_TYPE) -> Result<()> {
-    match hash {
-        CKM_SHA256 => Ok(()),
-        other => Err(Error::MechanismParamInvalid(format!("the hash {other:#x}: only CKM_SHA256 is supported").into())),
-    }
+/// The hash that the parameter names.
+///
+/// # Errors
+/// [`Error::MechanismParamInvalid`] if there is no parameter, or the hash is not SHA-1 or SHA-2.
+fn hash_of(mechanism: &Mechanism) -> Result<Hasher> {
+    let hash = match mechanism.parameter {
+        Parameter::Hkdf { hash, .. } | Parameter::TlsKdf { hash, .. } => hash,
+        _ => return Err(Error::MechanismParamInvalid("the mechanism's parameter is missing".into())),
+    };
+    Hasher::for_digest(hash).ok_or_else(|| {
+        Error::MechanismParamInvalid(
+            format!("the hash {hash:#x}: CKM_SHA_1, CKM_SHA224, CKM_SHA256, CKM_SHA384 and CKM_SHA512 are supported")
+                .into(),
+        )
+    })
 }
 
 /// HMAC(salt, secret).
-fn extract(token: &Arc<Token>, deadline: &mut Deadline, base: &SecretKey, salt: &HkdfSalt) -> Result<SecretKey> {
+fn extract(
+    token: &Arc<Token>,
+    deadline: &mut Deadline,
+    base: &SecretKey,
+    hash: &Hasher,
+    salt: &HkdfSalt,
+) -> Result<SecretKey> {
     let SecretKey::Host { value: base, .. } = base else {
         return Err(Error::KeyFunctionNotPermitted(
             "a secret in the chip can be expanded (bExtract false), not extracted from: it never leaves the chip"
@@ -127,11 +147,11 @@ fn extract(token: &Arc<Token>, deadline: &mut Deadline, base: &SecretKey, salt: 
     };
     let given = |value: &[u8]| SecretKey::Host { key_type: CKK_GENERIC_SECRET, value: Zeroizing::new(value.to_vec()) };
     let salt = match salt {
-        HkdfSalt::Null => given(&[0; HASH_LEN]),
+        HkdfSalt::Null => given(&vec![0; hash.len()]),
         HkdfSalt::Data(data) => given(data),
         HkdfSalt::Key(handle) => secret::key_for(token, *handle, CKA_DERIVE, CKM_HKDF_DERIVE)?,
     };
-    let value = Zeroizing::new(keyed_hash(token, deadline, &salt, base)?.to_vec());
+    let value = keyed_hash(token, deadline, &salt, hash, base)?;
     Ok(SecretKey::Host { key_type: CKK_GENERIC_SECRET, value })
 }
 
@@ -143,64 +163,68 @@ fn expand(
     token: &Arc<Token>,
     deadline: &mut Deadline,
     key: &SecretKey,
+    hash: &Hasher,
     info: &[u8],
     len: usize,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    if len > HASH_LEN && matches!(key, SecretKey::Chip(_)) && token.token_config.io_protection_required {
+    if len > hash.len() && matches!(key, SecretKey::Chip(_)) && token.token_config.io_protection_required {
         return Err(io_protection::refused(
             "the chip takes all but the last 32 bytes of an HKDF key in clear. Derive several keys of 32 bytes, each with another info",
         ));
     }
     let (mut output, mut last) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
-    for number in 1..=len.div_ceil(HASH_LEN) {
+    for number in 1..=len.div_ceil(hash.len()) {
         let message = Zeroizing::new([&last[..], info, &[number as u8]].concat());
-        *last = keyed_hash(token, deadline, key, &message)?.to_vec();
+        last = keyed_hash(token, deadline, key, hash, &message)?;
         output.extend_from_slice(&last);
     }
     output.truncate(len);
     Ok(output)
 }
 
-/// P_SHA256(key, seed): HMAC(key, A(n) ‖ seed) for n = 1, 2, …, where A(n) = HMAC(key, A(n−1)) and A(0) is the seed.
+/// P_hash(key, seed): HMAC(key, A(n) ‖ seed) for n = 1, 2, …, where A(n) = HMAC(key, A(n−1)) and A(0) is the seed.
 fn tls_prf(
     token: &Arc<Token>,
     deadline: &mut Deadline,
     key: &SecretKey,
+    hash: &Hasher,
     seed: &[u8],
     len: usize,
 ) -> Result<Zeroizing<Vec<u8>>> {
     let (mut output, mut a) = (Zeroizing::new(Vec::new()), Zeroizing::new(seed.to_vec()));
     while output.len() < len {
-        *a = keyed_hash(token, deadline, key, &a)?.to_vec();
+        a = keyed_hash(token, deadline, key, hash, &a)?;
         let message = Zeroizing::new([&a[..], seed].concat());
-        output.extend_from_slice(&*keyed_hash(token, deadline, key, &message)?);
+        output.extend_from_slice(&keyed_hash(token, deadline, key, hash, &message)?);
     }
     output.truncate(len);
     Ok(output)
 }
 
-/// HMAC-SHA-256; with a key in the chip encrypted on its way, if that can be.
+/// HMAC; with a key in the chip encrypted on its way, if that can be.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if it can't be, and the configuration requires it; those of the chip.
+/// [`Error::ActionProhibited`] if it can't be, and the configuration requires it; as [`hmac_once`].
 fn keyed_hash(
     token: &Arc<Token>,
     deadline: &mut Deadline,
     key: &SecretKey,
+    hash: &Hasher,
     message: &[u8],
-) -> Result<Zeroizing<[u8; 32]>> {
-    if let (SecretKey::Chip(key), true) = (key, message.len() <= KDF_MESSAGE_LEN) {
-        if let Some(hash) = hidden(token, deadline, key, message)? {
-            return Ok(hash);
+) -> Result<Zeroizing<Vec<u8>>> {
+    let by_chip = matches!((key, hash), (SecretKey::Chip(_), Hasher::Sha256(_)));
+    if let (SecretKey::Chip(key), true) = (key, by_chip && message.len() <= KDF_MESSAGE_LEN) {
+        if let Some(code) = hidden(token, deadline, key, message)? {
+            return Ok(Zeroizing::new(code.to_vec()));
         }
     }
-    if matches!(key, SecretKey::Chip(_)) && token.token_config.io_protection_required {
+    if by_chip && token.token_config.io_protection_required {
         return Err(io_protection::refused(&format!(
             "the chip hides what it derives from at most {KDF_MESSAGE_LEN} bytes (info or seed, and what HKDF adds), and only if its \
              KDF is an HMAC. Derive with a shorter info"
         )));
     }
-    hmac_once(token, deadline, key, message)
+    hmac_once(token, deadline, key, hash, message)
 }
 
 /// None if chip and host share no IO protection key, or KDF is not what it is taken for.

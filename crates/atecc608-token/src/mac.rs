@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::cipher::aes::{AesKey, Block, BLOCK_LEN};
 use super::cipher::{to_blocks, xor, PIECE};
 use super::deadline::Deadline;
-use super::digest::no_parameter;
+use super::digest::{no_parameter, Hasher};
 use super::error::{Error, Result};
 use super::mechanism::{Mechanism, Parameter};
 use super::secret::{self, ChipSecret, SecretKey};
@@ -141,21 +141,28 @@ fn hmac(token: &Arc<Token>, key: &SecretKey) -> Result<Work> {
     })
 }
 
-/// One HMAC-SHA-256.
+/// One HMAC.
 ///
 /// # Errors
-/// As [`MacOperation::update`].
+/// [`Error::MechanismParamInvalid`] for another hash than SHA-256 with a key in the chip; as [`MacOperation::update`].
 pub(super) fn hmac_once(
     token: &Arc<Token>,
     deadline: &mut Deadline,
     key: &SecretKey,
+    hash: &Hasher,
     message: &[u8],
-) -> Result<Zeroizing<[u8; 32]>> {
-    let mut operation = MacOperation { work: hmac(token, key)?, len: 32 };
-    operation.update(deadline, message)?;
-    let mut code = Zeroizing::new([0; 32]);
-    code.copy_from_slice(&operation.finish(deadline)?);
-    Ok(code)
+) -> Result<Zeroizing<Vec<u8>>> {
+    match (key, hash) {
+        (SecretKey::Host { value, .. }, _) => hash.hmac(value, message),
+        (SecretKey::Chip(_), Hasher::Sha256(_)) => {
+            let mut operation = MacOperation { work: hmac(token, key)?, len: 32 };
+            operation.update(deadline, message)?;
+            operation.finish(deadline)
+        }
+        (SecretKey::Chip(_), _) => Err(Error::MechanismParamInvalid(
+            "the hash is not CKM_SHA256, the only one that the chip uses its secrets with".into(),
+        )),
+    }
 }
 
 /// HMAC in the chip, its result in clear on the bus.
