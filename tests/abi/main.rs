@@ -26,6 +26,7 @@ mod ids;
 mod import;
 mod interrupted;
 mod kdf;
+mod key_past;
 mod latch;
 mod memory;
 mod messages;

@@ -15,7 +15,7 @@ use super::state::{StoredClass, StoredSecret};
 use super::template::{bool_value, Template};
 use super::token::Token;
 use super::turn::Turn;
-use super::{import, keygen, learn, modify, names, public_key, secret, session_pair, ObjectHandle, SessionRef};
+use super::{import, keygen, learn, modify, names, past, public_key, secret, session_pair, ObjectHandle, SessionRef};
 
 /// The attribute's value in the ABI's encoding. The chip is asked only for what is not known of its keys, and for the counter.
 ///
@@ -177,8 +177,12 @@ fn refuse_names_of_pairs(token: &Token, template: &Template, deadline: Deadline)
 /// # Errors
 /// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of a turn.
 pub(crate) fn create_object(token: &Token, session: SessionRef, template: &Template) -> Result<ObjectHandle> {
+    create(token, session, create::from_template(session, template)?)
+}
+
+fn create(token: &Token, session: SessionRef, new: NewObject) -> Result<ObjectHandle> {
     let deadline = token.deadline();
-    let key = match create::from_template(session, template)? {
+    let key = match new {
         NewObject::Session(object) => return token.add_session_object(object),
         NewObject::Stored(new) if !new.on_token => {
             let object = match new.named(&*token.known(deadline)?) {
@@ -236,7 +240,7 @@ pub(crate) fn copy_object(
     template: &Template,
 ) -> Result<ObjectHandle> {
     let invalid = || Error::ObjectHandleInvalid(object);
-    let copy = match token.object(object)? {
+    let (copy, past) = match token.object(object)? {
         ObjectKey::PrivateKey(_) | ObjectKey::PublicKey(_) | ObjectKey::Secret(_) | ObjectKey::Feature(_) => {
             return Err(Error::ActionProhibited(
                 "keys in the chip, and what else is part of it, can't be copied".into(),
@@ -247,7 +251,7 @@ pub(crate) fn copy_object(
             let stored = stored_object(&known, &unique_id).ok_or_else(invalid)?;
             let mut source = create::as_session_object(session, &stored, false);
             source.attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(true)));
-            modify::copy_of(&source, template)?
+            (modify::copy_of(&source, template)?, Template::default())
         }
         ObjectKey::Session(number) => {
             let of_pair = token.objects.with_session_object(number, |source| {
@@ -259,12 +263,19 @@ pub(crate) fn copy_object(
                 refuse_names_of_pairs(token, template, token.deadline())?;
                 return token.add_session_object(copy);
             }
-            token
-                .objects
-                .with_session_object(number, |source| modify::copy_of(source.ok_or_else(invalid)?, template))?
+            token.objects.with_session_object(number, |source| {
+                let source = source.ok_or_else(invalid)?;
+                modify::copy_of(source, template).map(|copy| (copy, past::of(source)))
+            })?
         }
     };
-    create_object(token, session, &copy)
+    let mut new = create::from_template(session, &copy)?;
+    match &mut new {
+        NewObject::Session(copy) => past::take_along(copy, &past),
+        NewObject::Secret(copy) => copy.generated = past::is_of_the_chip(&past),
+        NewObject::Stored(_) | NewObject::PublicKey(_) | NewObject::Private(_) => {}
+    }
+    create(token, session, new)
 }
 
 /// C_DestroyObject: a private key is overwritten in the chip, its public key is hidden in this process.

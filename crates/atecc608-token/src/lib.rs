@@ -74,6 +74,7 @@ mod mechanism;
 mod modify;
 mod names;
 mod object;
+mod past;
 mod public_key;
 mod random;
 mod secret;

@@ -27,7 +27,7 @@ use super::state_access::StateAccess;
 use super::template::{bool_value, Template};
 use super::turn::{Line, Turn};
 use super::{
-    access, certificates, derive, digest, find, kdf, keygen, secret, session_pair, wrap, ObjectHandle, SessionRef,
+    access, certificates, derive, digest, find, kdf, keygen, past, secret, session_pair, wrap, ObjectHandle, SessionRef,
 };
 use atecc608::Chip;
 
@@ -503,7 +503,7 @@ impl Token {
         base: ObjectHandle,
         template: &Template,
     ) -> Result<ObjectHandle> {
-        let object = match mechanism.mechanism {
+        let mut object = match mechanism.mechanism {
             CKM_ECDH1_DERIVE | CKM_ECDH1_COFACTOR_DERIVE => derive::derive(self, session, mechanism, base, template)?,
             CKM_HKDF_DERIVE | CKM_TLS12_KDF => kdf::derive(self, session, mechanism, base, template)?,
             CKM_HKDF_DATA => {
@@ -512,6 +512,7 @@ impl Token {
             }
             other => return Err(Error::MechanismInvalid(other)),
         };
+        past::derived(self, base, &mut object);
         self.add_session_object(object)
     }
 
