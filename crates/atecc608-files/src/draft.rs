@@ -80,6 +80,9 @@ impl Draft {
         let temporary = &mut self.temporary;
         rename(&temporary.folder, &temporary.name, &self.name)?;
         temporary.placed = true;
+        // A child that was forked meanwhile has the open file, too: closing it here alone would leave the lock to the child, which may
+        // live as long as it likes. For a lock file it would be the lock on the bus. Fails only where there are no locks.
+        let _ = flock(&self.file, FlockOperation::Unlock);
         temporary.folder.sync()?;
         Ok(self.file)
     }
@@ -109,7 +112,7 @@ pub(crate) fn rename_new(folder: &Folder, from: &OsStr, to: &OsStr) -> io::Resul
 
 /// Creates a temporary file for `name`, and returns it with its own name.
 ///
-/// A temporary file is locked (flock) while its writer lives. So writers in several processes, and in containers that
+/// A temporary file is locked (flock) while its writer lives, until it has its real name. So writers in several processes, and in containers that
 /// share the folder, never take each other's, and what a killed one left is removed by the next.
 fn create(folder: &OwnedFd, name: &OsStr) -> io::Result<(OwnedFd, OsString)> {
     for number in 1..=MOST_NAMES {
@@ -157,4 +160,24 @@ fn is_named(folder: &OwnedFd, name: &OsStr, file: impl AsFd) -> bool {
         return false;
     };
     (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_got_its_name_is_unlocked_whoever_else_has_it_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        for placed in [Draft::create_new, Draft::replace] {
+            let draft = folder.draft("bus.lock", 0o660).unwrap();
+            // As a child has it that is forked now.
+            let inherited = draft.file.try_clone().unwrap();
+            let locked = || flock(folder.file("bus.lock").unwrap(), FlockOperation::NonBlockingLockExclusive);
+            drop(placed(draft).unwrap());
+            assert_eq!(locked(), Ok(()));
+            drop(inherited);
+        }
+    }
 }
