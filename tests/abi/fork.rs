@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::common::fork::{fork, in_a_child, open_locks};
-use crate::common::module::{c, Module};
+use crate::common::module::{boolean, c, Module};
 use crate::common::one_key::{generate, point_of};
 use crate::common::signers::{in_process, served, sign_rounds, verifies};
+use crate::common::templates::P256;
 use cryptoki_sys::*;
 
 const TOY: &str = "[[token]]\nbus = \"/dev/i2c-no-such\"\n";
@@ -268,6 +269,33 @@ fn a_process_without_free_descriptors_keeps_its_state_or_fails() {
         assert_eq!(named(session), Ok(2));
         generate(&module, session, "b").is_ok()
     });
+}
+
+#[test]
+fn a_child_has_key_pairs_of_its_own_sessions_only() {
+    let (module, _bus) = served();
+    let session = module.start();
+    let pair = |session| {
+        let public = [(CKA_TOKEN, boolean(false)), (CKA_EC_PARAMS, P256.to_vec())];
+        module.generate_key_pair(session, &public, &[(CKA_TOKEN, boolean(false))])
+    };
+    let signs = |session, (public, private)| {
+        let signature = module.sign_with(session, CKM_ECDSA, private, &[1; 32])?;
+        module.verify_with(session, CKM_ECDSA, public, &[1; 32], &signature)
+    };
+    let parents = pair(session).unwrap();
+    let parents_point = module.attribute(session, parents.0, CKA_EC_POINT).unwrap();
+    in_a_child(|| {
+        assert_eq!(signs(session, parents), Err(CKR_CRYPTOKI_NOT_INITIALIZED));
+        let own = module.start();
+        assert_eq!(module.find(own, &[]), Ok(vec![]));
+        assert_eq!(signs(own, parents), Err(CKR_KEY_HANDLE_INVALID));
+        assert_eq!(module.attribute(own, parents.0, CKA_LABEL), Err(CKR_OBJECT_HANDLE_INVALID));
+        let childs = pair(own).unwrap();
+        assert_eq!(signs(own, childs), Ok(()));
+        module.attribute(own, childs.0, CKA_EC_POINT).unwrap() != parents_point
+    });
+    assert_eq!(signs(session, parents), Ok(()));
 }
 
 #[test]

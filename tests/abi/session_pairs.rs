@@ -8,6 +8,7 @@ use crate::common::keys::{
 };
 use crate::common::module::{boolean, c, ulong, Attributes, Module};
 use crate::common::pin::{self, PIN};
+use crate::common::process::{self, Helper};
 use crate::common::templates::{self, Template, P256};
 use atecc608_token::attribute::CKA_ATECC608_IN_CHIP;
 use cryptoki_sys::*;
@@ -129,6 +130,32 @@ fn a_private_template_without_token_makes_a_session_pair() {
     for half in [public, private] {
         assert_eq!(module.attribute(session, half, CKA_TOKEN), Ok(boolean(false)));
     }
+}
+
+/// What warns once in a process needs a process of its own.
+#[test]
+fn helper_process() {
+    let Some(role) = process::role() else { return };
+    let module = Module::of_parent();
+    let session = module.start();
+    let private = if role == "left out" { without(&private(), CKA_TOKEN) } else { private() };
+    for _ in 0..2 {
+        module.generate_key_pair(session, &without(&public(), CKA_TOKEN), &private).unwrap();
+    }
+    module.restart();
+}
+
+#[test]
+fn a_process_that_leaves_out_token_is_warned_once() {
+    let warnings = |role| {
+        let module = Module::with_chip(&chip::provisioned());
+        assert!(Helper::start(module_path!(), &module, role).finish().is_empty());
+        let log = module.log();
+        let warning = "a private template without CKA_TOKEN makes a key pair of the session";
+        log.lines().filter(|line| line.contains("warn: ") && line.contains(warning)).count()
+    };
+    assert_eq!(warnings("left out"), 1);
+    assert_eq!(warnings("given"), 0);
 }
 
 #[test]
