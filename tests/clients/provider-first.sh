@@ -115,4 +115,4 @@ for suite in "${SUITES[@]}"; do
 done
 software_server
 # To check a signature the provider takes the first slot that says CKF_LOGIN_REQUIRED, or none.
-run_refused 'invalid handle' "$(client_line TLS_AES_128_GCM_SHA256)"
+run_refused 'certificate signature failure' "$(client_line TLS_AES_128_GCM_SHA256)"
