@@ -1,11 +1,12 @@
 //! What stands in the place of a file: a FIFO, a folder, a device, a file without end. The tool says so at once, also if another user made it,
 //! and takes pipes where a user names an input.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::x509::{ok, openssl, with_key_and_authority};
-use crate::support::{stderr, stdout, Bench, TOOL};
+use crate::support::{run_as, stderr, stdout, Bench, TOOL};
 use atecc608_sim::Profile;
 
 /// The tool, ended after a time in which it would have finished. The status is then 124.
@@ -141,4 +142,24 @@ fn an_output_that_nobody_reads_is_refused_and_a_log_that_nobody_reads_goes_to_st
     std::fs::write(&config, format!("log = \"warn:{}\"\n{text}", bench.path("link.log").display())).unwrap();
     assert_eq!(stderr(&run(&bench, &config, &["key", "list"])), "");
     assert!(std::fs::read_to_string(bench.path("real.log")).unwrap().contains("simulated"));
+}
+
+#[test]
+fn a_lock_file_of_another_user_is_named_with_the_command_that_opens_it() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("not tested: only root runs the tool as another user");
+    }
+    let bench = Bench::with_chip(Profile::Blank608B);
+    assert!(bench.run(&["info"]).status.success());
+    let mode = |name: &str, mode| std::fs::set_permissions(bench.path(name), PermissionsExt::from_mode(mode)).unwrap();
+    mode("", 0o777);
+    mode("chip", 0o666);
+    mode("chip.lock", 0o600);
+    let (lock, folder) = (bench.path("chip.lock"), bench.path(""));
+    let folder = folder.to_str().unwrap().trim_end_matches('/');
+    let remedy = format!("sudo chgrp $(stat -c %g {folder}) {0} && sudo chmod 660 {0}", lock.display());
+    let output = run_as(&bench, &bench.command(&["info"]), 65534, 65534);
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("Permission denied"), "{output:?}");
+    assert!(stderr(&output).contains(&remedy), "{remedy}: {output:?}");
 }

@@ -72,7 +72,7 @@ impl LockFile {
     fn open(path: PathBuf, kind: Kind) -> Result<Self, OpenError> {
         match kind.open(&path) {
             Ok((file, identity)) => Ok(Self { path, kind, file, identity }),
-            Err(error) => Err(open_error(&path, &error)),
+            Err(error) => Err(open_error(&path, kind, &error)),
         }
     }
 
@@ -110,7 +110,7 @@ impl LockFile {
                 log::debug!("lock file {}: {error}; locking the file that was there", self.path.display());
                 return Ok(false);
             }
-            Err(error) => return Err(open_error(&self.path, &error)),
+            Err(error) => return Err(open_error(&self.path, self.kind, &error)),
         }
         Ok(true)
     }
@@ -141,13 +141,27 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-fn open_error(path: &Path, error: &io::Error) -> OpenError {
+fn open_error(path: &Path, kind: Kind, error: &io::Error) -> OpenError {
     let text = format!("lock file {}: {error}", path.display());
     match error.kind() {
         io::ErrorKind::NotFound => OpenError::NotFound(text),
-        io::ErrorKind::PermissionDenied => OpenError::NotPermitted(text),
+        io::ErrorKind::PermissionDenied if kind == Kind::Node => OpenError::NotPermitted(text),
+        io::ErrorKind::PermissionDenied => OpenError::NotPermitted(text + &remedy(path).unwrap_or_default()),
         _ => OpenError::Other(text),
     }
+}
+
+/// Whose a file of this project's own is that this user may not open, and what to do. `None` if the file can't be looked at.
+fn remedy(path: &Path) -> Option<String> {
+    let (file, folder) = (std::fs::symlink_metadata(path).ok()?, path.parent()?);
+    let (path, folder_gid) = (path.display(), std::fs::metadata(folder).ok()?.gid());
+    let (uid, gid, mode, folder) = (file.uid(), file.gid(), file.mode() & 0o777, folder.display());
+    let remedy = if gid == folder_gid && mode & 0o060 == 0o060 {
+        format!("Add the user to that group: sudo usermod -aG $(stat -c %G {path}) USER, and log in anew")
+    } else {
+        format!("Give it to the group of its folder: sudo chgrp $(stat -c %g {folder}) {path} && sudo chmod {MODE:o} {path}")
+    };
+    Some(format!(". It belongs to user {uid} and group {gid}, with mode {mode:o}. {remedy}"))
 }
 
 fn open_or_create(path: &Path) -> io::Result<File> {
@@ -276,6 +290,30 @@ mod tests {
         assert!(matches!(optional(&path), Err(OpenError::Other(_))));
         std::fs::remove_dir(&path).unwrap();
         assert!(optional(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_that_others_can_not_open_is_reported_with_its_owner_and_the_remedy() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus.lock");
+        std::fs::write(&path, "").unwrap();
+        let text = |mode| {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+            match open_error(&path, Kind::Optional, &denied) {
+                OpenError::NotPermitted(text) => text,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (file, folder) = (path.display(), dir.path().display());
+        let (uid, gid) = (std::fs::metadata(&path).unwrap().uid(), std::fs::metadata(&path).unwrap().gid());
+        let closed = text(0o600);
+        assert!(closed.contains(&format!("It belongs to user {uid} and group {gid}, with mode 600.")), "{closed}");
+        let remedy = format!("sudo chgrp $(stat -c %g {folder}) {file} && sudo chmod 660 {file}");
+        assert!(closed.ends_with(&remedy), "{closed}");
+        let of_group = text(0o660);
+        assert!(of_group.contains(&format!("sudo usermod -aG $(stat -c %G {file}) USER")), "{of_group}");
     }
 
     #[test]
