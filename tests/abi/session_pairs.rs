@@ -1,4 +1,4 @@
-//! Key pairs of a session (CKA_TOKEN=false), through the C ABI: they sign, verify and derive as the p256 crate says, live as long as their
+//! Key pairs of a session (CKA_TOKEN=false), and private keys that are brought into one, through the C ABI: they sign, verify and derive as the p256 crate says, live as long as their
 //! session, and never pass for the chip's.
 
 use crate::common::chip;
@@ -9,11 +9,13 @@ use crate::common::keys::{
 use crate::common::module::{boolean, c, ulong, Attributes, Module};
 use crate::common::pin::{self, PIN};
 use crate::common::process::{self, Helper};
-use crate::common::templates::{self, Template, P256};
+use crate::common::templates::{self, private_key, Template, P256, P384};
 use atecc608_token::attribute::CKA_ATECC608_IN_CHIP;
 use cryptoki_sys::*;
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use sha2::{Digest, Sha256};
+
+const SCALAR: [u8; 32] = [0x21; 32];
 
 fn public() -> Template {
     vec![(CKA_TOKEN, boolean(false)), (CKA_VERIFY, boolean(true)), (CKA_EC_PARAMS, P256.to_vec())]
@@ -100,7 +102,11 @@ fn it_never_becomes_a_key_of_the_token() {
     let (module, session) = provisioned();
     let (_, key) = pair(&module, session, &[]).unwrap();
     assert_eq!(copy_object(&module, session, key, &[(CKA_TOKEN, boolean(true))]), Err(CKR_TEMPLATE_INCONSISTENT));
-    module.assert_logged(&["made in the process", "attributes(generate, CKO_PRIVATE_KEY, CKK_EC)", "CKA_TOKEN = true"]);
+    module.assert_logged(&[
+        "in the process's memory",
+        "attributes(generate, CKO_PRIVATE_KEY, CKK_EC)",
+        "CKA_TOKEN = true",
+    ]);
     assert_eq!(module.set_attributes(session, key, &[(CKA_TOKEN, boolean(true))]), Err(CKR_ATTRIBUTE_READ_ONLY));
     let slot = [(CKA_ATECC608_SLOT, ulong(2))];
     assert_eq!(error(pair(&module, session, &slot)), Err(CKR_TEMPLATE_INCONSISTENT));
@@ -138,24 +144,96 @@ fn helper_process() {
     let Some(role) = process::role() else { return };
     let module = Module::of_parent();
     let session = module.start();
-    let private = if role == "left out" { without(&private(), CKA_TOKEN) } else { private() };
+    let may_leave_out = |template| if role == "given" { template } else { without(&template, CKA_TOKEN) };
     for _ in 0..2 {
-        module.generate_key_pair(session, &without(&public(), CKA_TOKEN), &private).unwrap();
+        if role == "brought" {
+            module.create_object(session, &may_leave_out(brought())).unwrap();
+        } else {
+            module.generate_key_pair(session, &without(&public(), CKA_TOKEN), &may_leave_out(private())).unwrap();
+        }
     }
     module.restart();
 }
 
 #[test]
 fn a_process_that_leaves_out_token_is_warned_once() {
-    let warnings = |role| {
+    let warnings = |role, warning| {
         let module = Module::with_chip(&chip::provisioned());
         assert!(Helper::start(module_path!(), &module, role).finish().is_empty());
         let log = module.log();
-        let warning = "a private template without CKA_TOKEN makes a key pair of the session";
         log.lines().filter(|line| line.contains("warn: ") && line.contains(warning)).count()
     };
-    assert_eq!(warnings("left out"), 1);
-    assert_eq!(warnings("given"), 0);
+    let of_pair = "a private template without CKA_TOKEN makes a key pair of the session";
+    assert_eq!((warnings("left out", of_pair), warnings("given", of_pair)), (1, 0));
+    assert_eq!(warnings("brought", "a private key without CKA_TOKEN is one of the session"), 1);
+}
+
+/// A private key that a caller brings, as pkcs11-provider sends it.
+fn brought() -> Template {
+    with(&private_key("brought", &SCALAR), &[(CKA_TOKEN, boolean(false)), (CKA_DERIVE, boolean(true))])
+}
+
+#[test]
+fn a_private_key_that_is_brought_signs_and_derives_as_that_key_and_says_where_it_is() {
+    let (module, session) = provisioned();
+    let reader = module.open_session(0, false).unwrap();
+    let key = module.create_object(reader, &brought()).unwrap();
+    let own = p256::SecretKey::from_slice(&SCALAR).unwrap();
+    let own_point = own.public_key().to_encoded_point(false);
+    let signature = module.sign_with(session, CKM_ECDSA, key, &[7; 32]).unwrap();
+    assert_signed(own_point.as_bytes(), &[7; 32], &signature);
+    let peer = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key();
+    let shared = p256::ecdh::diffie_hellman(own.to_nonzero_scalar(), peer.as_affine());
+    let template = [(CKA_CLASS, ulong(CKO_SECRET_KEY)), (CKA_KEY_TYPE, ulong(CKK_GENERIC_SECRET))];
+    let theirs = peer.to_encoded_point(false);
+    let secret = module.derive(session, key, CKD_NULL, &[], theirs.as_bytes(), &template).unwrap();
+    assert_eq!(module.attribute(session, secret, CKA_VALUE), Ok(shared.raw_secret_bytes().to_vec()));
+    for (attribute, value) in [
+        (CKA_TOKEN, boolean(false)),
+        (CKA_LOCAL, boolean(false)),
+        (CKA_KEY_GEN_MECHANISM, ulong(CK_UNAVAILABLE_INFORMATION)),
+        (CKA_SENSITIVE, boolean(true)),
+        (CKA_ALWAYS_SENSITIVE, boolean(false)),
+        (CKA_EXTRACTABLE, boolean(false)),
+        (CKA_NEVER_EXTRACTABLE, boolean(false)),
+        (CKA_ATECC608_IN_CHIP, boolean(false)),
+        (CKA_LABEL, b"brought".to_vec()),
+    ] {
+        assert_eq!(module.attribute(session, key, attribute), Ok(value), "{attribute:#x}");
+    }
+    assert_eq!(module.attribute(session, key, CKA_VALUE), Err(CKR_ATTRIBUTE_SENSITIVE));
+    let image = atecc608_sim::Image::load(&module.image()).unwrap();
+    assert!([0, 2, 3, 4].iter().all(|slot| chip::point_in(&image, *slot).is_none()));
+    assert!(!module.state_dir().read_dir().unwrap().any(|entry| entry.unwrap().path().is_dir()), "nothing was written");
+    c!(module, C_CloseSession(reader)).unwrap();
+    assert_eq!(module.sign_init(session, CKM_ECDSA, key), Err(CKR_KEY_HANDLE_INVALID));
+}
+
+#[test]
+fn a_private_key_that_is_brought_never_passes_for_one_of_the_chip() {
+    let (module, session) = provisioned();
+    let key = module.create_object(session, &brought()).unwrap();
+    assert_eq!(copy_object(&module, session, key, &[(CKA_TOKEN, boolean(true))]), Err(CKR_TEMPLATE_INCONSISTENT));
+    let copy = copy_object(&module, session, key, &[]).unwrap();
+    assert_eq!(module.attribute(session, copy, CKA_LOCAL), Ok(boolean(false)));
+    let refused = |more: Attributes| module.create_object(session, &with(&brought(), more));
+    assert_eq!(refused(&[(CKA_ATECC608_SLOT, ulong(4))]), Err(CKR_TEMPLATE_INCONSISTENT));
+    generate(&module, session, "device key", &[1]).unwrap();
+    for name in [(CKA_LABEL, b"device key".to_vec()), (CKA_ID, vec![1])] {
+        assert_eq!(refused(&[name]), Err(CKR_ATTRIBUTE_VALUE_INVALID));
+    }
+    for (attribute, value, expected) in [
+        (CKA_VALUE, vec![0; 32], CKR_ATTRIBUTE_VALUE_INVALID),
+        (CKA_EC_PARAMS, P384.to_vec(), CKR_CURVE_NOT_SUPPORTED),
+        (CKA_ALWAYS_AUTHENTICATE, boolean(true), CKR_TEMPLATE_INCONSISTENT),
+        (
+            CKA_EC_POINT,
+            p256::AffinePoint::GENERATOR.to_encoded_point(false).as_bytes().to_vec(),
+            CKR_TEMPLATE_INCONSISTENT,
+        ),
+    ] {
+        assert_eq!(refused(&[(attribute, value)]), Err(expected), "{attribute:#x}");
+    }
 }
 
 #[test]
@@ -237,6 +315,7 @@ fn with_a_pin_it_is_private_and_ends_with_the_login() {
     let (module, _bus, session, _) = pin::with_key();
     pin::logout(&module, session).unwrap();
     assert_eq!(error(pair(&module, session, &[])), Err(CKR_USER_NOT_LOGGED_IN));
+    assert_eq!(module.create_object(session, &brought()), Err(CKR_USER_NOT_LOGGED_IN));
     let (_, public_one) = pair(&module, session, &[(CKA_PRIVATE, boolean(false))]).unwrap();
     module.login(session, CKU_USER, PIN).unwrap();
     let (_, private) = pair(&module, session, &[]).unwrap();
@@ -253,7 +332,8 @@ fn the_configuration_can_refuse_it() {
     chip::provisioned().save(&module.image()).unwrap();
     let session = module.start();
     assert_eq!(error(pair(&module, session, &[])), Err(CKR_TEMPLATE_INCONSISTENT));
-    module.assert_logged(&["session_keys = false"]);
+    assert_eq!(module.create_object(session, &brought()), Err(CKR_TEMPLATE_INCONSISTENT));
+    assert_eq!(module.assert_logged(&["session_keys = false"]), 2);
     let pair = &templates::of_all_clients("a", &[1])[0];
     assert!(module.generate_key_pair(session, &pair.public, &pair.private).is_ok());
 }

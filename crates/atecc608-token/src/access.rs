@@ -154,7 +154,7 @@ pub(crate) fn set_attributes(
             let names_a_pair =
                 token.objects.with_session_object(number, |found| found.is_some_and(session_pair::is_private_key));
             if names_a_pair {
-                refuse_names_of_pairs(token, template, deadline)?;
+                session_pair::refuse_names_of_pairs(token, template)?;
             }
             token.objects.change_session_object(number, |found| {
                 modify::set_session_attributes(found.ok_or_else(invalid)?, template)
@@ -163,16 +163,7 @@ pub(crate) fn set_attributes(
     }
 }
 
-/// Refuses names of a key pair in the chip for a private key of the session, if it is to get any.
-fn refuse_names_of_pairs(token: &Token, template: &Template, deadline: Deadline) -> Result<()> {
-    let (label, id) = (template.text(CKA_LABEL)?.unwrap_or_default(), template.bytes(CKA_ID).unwrap_or_default());
-    if label.is_empty() && id.is_empty() {
-        return Ok(());
-    }
-    token.turn(deadline, |turn| names::refuse_names_of_pairs(turn, label, id))
-}
-
-/// C_CreateObject: certificates, data, public keys, secret keys, private keys for the chip.
+/// C_CreateObject: certificates, data, public keys, secret keys, private keys.
 ///
 /// # Errors
 /// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of a turn.
@@ -184,6 +175,7 @@ fn create(token: &Token, session: SessionRef, new: NewObject) -> Result<ObjectHa
     let deadline = token.deadline();
     let key = match new {
         NewObject::Session(object) => return token.add_session_object(object),
+        NewObject::SessionPrivate(key) => return session_pair::add(token, key),
         NewObject::Stored(new) if !new.on_token => {
             let object = match new.named(&*token.known(deadline)?) {
                 Some(object) => object,
@@ -260,7 +252,7 @@ pub(crate) fn copy_object(
                 is_private.then(|| session_pair::copy_of(session, source, template)).transpose()
             })?;
             if let Some(copy) = of_pair {
-                refuse_names_of_pairs(token, template, token.deadline())?;
+                session_pair::refuse_names_of_pairs(token, template)?;
                 return token.add_session_object(copy);
             }
             token.objects.with_session_object(number, |source| {
@@ -273,7 +265,7 @@ pub(crate) fn copy_object(
     match &mut new {
         NewObject::Session(copy) => past::take_along(copy, &past),
         NewObject::Secret(copy) => copy.generated = past::is_of_the_chip(&past),
-        NewObject::Stored(_) | NewObject::PublicKey(_) | NewObject::Private(_) => {}
+        NewObject::SessionPrivate(_) | NewObject::Stored(_) | NewObject::PublicKey(_) | NewObject::Private(_) => {}
     }
     create(token, session, new)
 }

@@ -16,7 +16,7 @@ use super::snapshot::Known;
 use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, Template};
 use super::turn::Turn;
-use super::{learn, public_key, secret, SessionRef};
+use super::{learn, public_key, secret, session_pair, SessionRef};
 use atecc608::presence::Held;
 use atecc608_wire::Slot;
 
@@ -33,8 +33,10 @@ pub(super) enum NewObject {
     Stored(NewStored),
     /// A public key by itself, for the token.
     PublicKey(public_key::NewTokenKey),
-    /// A session object.
+    /// A session object, but for a private key.
     Session(SessionObject),
+    /// A private key of the session.
+    SessionPrivate(SessionObject),
     /// A secret key for the chip.
     Secret(NewSecret),
     /// A private key for the chip.
@@ -76,6 +78,7 @@ pub(super) fn from_template(session: SessionRef, template: &Template) -> Result<
         CKO_CERTIFICATE | CKO_DATA => stored_object(class, on_token, template).map(NewObject::Stored),
         CKO_PUBLIC_KEY if !on_token => public_key::for_session(session, template).map(NewObject::Session),
         CKO_PUBLIC_KEY => public_key::for_token(template).map(NewObject::PublicKey),
+        CKO_PRIVATE_KEY if !on_token => session_pair::brought(session, template).map(NewObject::SessionPrivate),
         CKO_PRIVATE_KEY => ImportRequest::new(session, template).map(NewObject::Private),
         CKO_SECRET_KEY => {
             let request = SecretRequest::new(session, template)?;

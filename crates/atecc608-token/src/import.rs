@@ -55,32 +55,9 @@ impl ImportRequest {
     /// [`Error::TemplateIncomplete`], [`Error::TemplateInconsistent`], [`Error::CurveNotSupported`],
     /// [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`], [`Error::SessionReadOnly`].
     pub(super) fn new(session: SessionRef, template: &Template) -> Result<Self> {
-        check_key_type(template)?;
-        class::check_template::<PrivateKey>(Ways::CREATE, template)?;
-        if template.boolean(CKA_TOKEN)? != Some(true) {
-            return Err(Error::TemplateInconsistent(
-                "CKA_TOKEN must be true: a private key is kept in the chip, or not at all".into(),
-            ));
-        }
+        let (scalar, point) = key_in(template)?;
         if !session.read_write {
             return Err(Error::SessionReadOnly);
-        }
-        if template.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
-            return Err(Error::TemplateInconsistent(
-                "CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use".into(),
-            ));
-        }
-        let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
-        if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
-            return Err(Error::CurveNotSupported("CKA_EC_PARAMS: the chip takes P-256 (prime256v1) keys only".into()));
-        }
-        let (scalar, point) = key_pair(template.bytes(CKA_VALUE).ok_or_else(|| missing("CKA_VALUE"))?)?;
-        let other_point = template.bytes(CKA_EC_POINT).is_some_and(|given| Point::from_caller(given) != Some(point));
-        let other_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
-        if other_point || other_info.is_some_and(|info| info != point.public_key_info()) {
-            return Err(Error::TemplateInconsistent(
-                "CKA_EC_POINT or CKA_PUBLIC_KEY_INFO is not the public key of CKA_VALUE".into(),
-            ));
         }
         Ok(Self {
             scalar,
@@ -91,6 +68,34 @@ impl ImportRequest {
             slot: slot_asked_for(&[template])?,
         })
     }
+}
+
+/// The scalar, big-endian, and the public point of the private key that a template brings.
+///
+/// # Errors
+/// [`Error::TemplateIncomplete`], [`Error::TemplateInconsistent`], [`Error::CurveNotSupported`],
+/// [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`].
+pub(super) fn key_in(template: &Template) -> Result<(Zeroizing<[u8; 32]>, Point)> {
+    check_key_type(template)?;
+    class::check_template::<PrivateKey>(Ways::CREATE, template)?;
+    if template.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use".into(),
+        ));
+    }
+    let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
+    if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
+        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: the chip takes P-256 (prime256v1) keys only".into()));
+    }
+    let (scalar, point) = key_pair(template.bytes(CKA_VALUE).ok_or_else(|| missing("CKA_VALUE"))?)?;
+    let other_point = template.bytes(CKA_EC_POINT).is_some_and(|given| Point::from_caller(given) != Some(point));
+    let other_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());
+    if other_point || other_info.is_some_and(|info| info != point.public_key_info()) {
+        return Err(Error::TemplateInconsistent(
+            "CKA_EC_POINT or CKA_PUBLIC_KEY_INFO is not the public key of CKA_VALUE".into(),
+        ));
+    }
+    Ok((scalar, point))
 }
 
 /// The scalar, big-endian with or without its leading zeros, and its public point.

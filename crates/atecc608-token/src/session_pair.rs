@@ -1,5 +1,6 @@
 //! Key pairs that live in this process until their session ends: made of chip and host randomness, used by the host, and kept as session
-//! secret keys are. They never become keys of the token, and say of themselves that they are not in the chip.
+//! secret keys are. Private keys that a caller brings, too. None ever becomes a key of the token, and each says of itself that it is not
+//! in the chip.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +15,7 @@ use super::attribute::CKA_ATECC608_SLOT;
 use super::class::{self, NewPublicKey, NewSessionPrivate, PrivateKey, PublicKey};
 use super::create::{checked_id, checked_text};
 use super::error::{Error, Result};
+use super::import::key_in;
 use super::mechanism::allowed;
 use super::object::{ObjectKey, SessionObject};
 use super::point::Point;
@@ -26,7 +28,7 @@ use super::{modify, names, ObjectHandle, SessionRef};
 const KEYTOOL: &str = "for keytool: attributes(generate, CKO_PRIVATE_KEY, CKK_EC) = { CKA_TOKEN = true CKA_PRIVATE = true CKA_SIGN = true } \
      and attributes(generate, CKO_PUBLIC_KEY, CKK_EC) = { CKA_TOKEN = true CKA_VERIFY = true }";
 
-/// Whether it was said that a key pair is none of the chip's because CKA_TOKEN was left out.
+/// Whether it was said that a key is none of the chip's because CKA_TOKEN was left out.
 static SAID: AtomicBool = AtomicBool::new(false);
 
 /// Whether the two templates of C_GenerateKeyPair ask for a key pair of the session. A public template without CKA_TOKEN follows the
@@ -67,11 +69,7 @@ pub(super) fn generate(
     public: &Template,
     private: &Template,
 ) -> Result<(ObjectHandle, ObjectHandle)> {
-    if !token.token_config.session_keys {
-        return Err(Error::TemplateInconsistent(
-            "CKA_TOKEN=false: `session_keys = false` in the configuration refuses key pairs outside the chip".into(),
-        ));
-    }
+    check_configured(token)?;
     for template in [public, private] {
         checked_text(template, CKA_LABEL)?;
         template.bytes(CKA_ID).map(checked_id).transpose()?;
@@ -93,13 +91,78 @@ pub(super) fn generate(
     // One of 2^32 values is none.
     let point = secret_key(&value).and_then(|key| point_of(&key));
     let point = point.ok_or_else(|| Error::DeviceError("the random bytes are no private key: try again".into()))?;
-    let private = class::session_object::<PrivateKey>(&NewSessionPrivate { template: private, point, value })?;
+    let private =
+        class::session_object::<PrivateKey>(&NewSessionPrivate { template: private, point, value, generated: true })?;
     let mut public = class::session_object::<PublicKey>(&NewPublicKey { template: public, point })?;
     public.set(CKA_LOCAL, Zeroizing::new(bool_value(true)));
     public.set(CKA_KEY_GEN_MECHANISM, Zeroizing::new(ulong_value(CKM_EC_KEY_PAIR_GEN)));
     let object = |attributes| SessionObject { session: session.id, attributes };
     let private = token.add_session_object(object(private))?;
     Ok((token.add_session_object(object(public))?, private))
+}
+
+/// Whether the configuration has private keys of the session.
+///
+/// # Errors
+/// [`Error::TemplateInconsistent`] if not.
+fn check_configured(token: &Token) -> Result<()> {
+    if token.token_config.session_keys {
+        return Ok(());
+    }
+    Err(Error::TemplateInconsistent(
+        "CKA_TOKEN=false: `session_keys = false` in the configuration refuses key pairs outside the chip".into(),
+    ))
+}
+
+/// A private key that the caller brings, as a session object.
+///
+/// # Errors
+/// As [`key_in`]; [`Error::TemplateInconsistent`] if the template names a slot of the chip.
+pub(super) fn brought(session: SessionRef, template: &Template) -> Result<SessionObject> {
+    let (scalar, point) = key_in(template)?;
+    if template.bytes(CKA_ATECC608_SLOT).is_some() {
+        return Err(Error::TemplateInconsistent(
+            "CKA_ATECC608_SLOT names a slot of the chip: CKA_TOKEN must be true for a private key there".into(),
+        ));
+    }
+    checked_text(template, CKA_LABEL)?;
+    template.bytes(CKA_ID).map(checked_id).transpose()?;
+    if template.boolean(CKA_TOKEN)?.is_none() && !SAID.swap(true, Ordering::Relaxed) {
+        log::warn!(
+            "a private key without CKA_TOKEN is one of the session, in this process's memory: CKA_TOKEN=true writes it into the chip, \
+             where a slot takes it"
+        );
+    }
+    let value = Zeroizing::new(scalar.to_vec());
+    let attributes =
+        class::session_object::<PrivateKey>(&NewSessionPrivate { template, point, value, generated: false })?;
+    Ok(SessionObject { session: session.id, attributes })
+}
+
+/// Adds a private key that the caller brings.
+///
+/// # Errors
+/// [`Error::TemplateInconsistent`] where the configuration refuses one, [`Error::AttributeValueInvalid`] for names of a key pair in the chip,
+/// [`Error::UserNotLoggedIn`] for a private one before the login; those of a turn.
+pub(super) fn add(token: &Token, key: SessionObject) -> Result<ObjectHandle> {
+    check_configured(token)?;
+    if key.is_private() {
+        token.known(token.deadline())?.check_may_make_private()?;
+    }
+    refuse_names_of_pairs(token, &key.attributes)?;
+    token.add_session_object(key)
+}
+
+/// Refuses names of a key pair in the chip for a private key of the session, if it is to get any.
+///
+/// # Errors
+/// [`Error::AttributeValueInvalid`]; those of a turn.
+pub(super) fn refuse_names_of_pairs(token: &Token, template: &Template) -> Result<()> {
+    let (label, id) = (template.text(CKA_LABEL)?.unwrap_or_default(), template.bytes(CKA_ID).unwrap_or_default());
+    if label.is_empty() && id.is_empty() {
+        return Ok(());
+    }
+    token.turn(token.deadline(), |turn| names::refuse_names_of_pairs(turn, label, id))
 }
 
 /// A copy in a session.
@@ -111,7 +174,7 @@ pub(super) fn copy_of(session: SessionRef, source: &SessionObject, template: &Te
     if changed.boolean(CKA_TOKEN)? == Some(true) {
         return Err(Error::TemplateInconsistent(
             format!(
-                "CKA_TOKEN=true: this key pair was made in the process and can't become one of the chip. Generate it with CKA_TOKEN=true ({KEYTOOL})"
+                "CKA_TOKEN=true: this private key is in the process's memory and can't become one of the chip. Generate it with CKA_TOKEN=true ({KEYTOOL})"
             )
             .into(),
         ));

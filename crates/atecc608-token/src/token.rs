@@ -372,7 +372,7 @@ impl Token {
         access::set_attributes(self, session, object, template)
     }
 
-    /// C_CreateObject: certificates, data, public keys, secret keys, private keys for the chip.
+    /// C_CreateObject: certificates, data, public keys, secret keys, private keys.
     ///
     /// # Errors
     /// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of a turn.

@@ -16,7 +16,7 @@ use crate::object::{KeyRef, ObjectKey};
 use crate::point::{Point, P256_PARAMS};
 use crate::session_pair::allowed_mechanisms;
 use crate::state::SlotState;
-use crate::template::{bool_value, mechanisms_value, Template};
+use crate::template::{bool_value, mechanisms_value, ulong_value, Template};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -128,7 +128,7 @@ impl KeyPair<'_> {
     }
 }
 
-/// CKO_PRIVATE_KEY: of a key pair in a slot, or generated in a session.
+/// CKO_PRIVATE_KEY: of a key pair in a slot, or of a session.
 pub(crate) enum PrivateKey {}
 
 /// A private key for a session.
@@ -139,6 +139,8 @@ pub(crate) struct NewSessionPrivate<'t> {
     pub(crate) point: Point,
     /// Its number, 32 bytes, big-endian.
     pub(crate) value: Zeroizing<Vec<u8>>,
+    /// Whether C_GenerateKeyPair made it, and no caller brought it.
+    pub(crate) generated: bool,
 }
 
 impl New for NewSessionPrivate<'_> {
@@ -148,12 +150,20 @@ impl New for NewSessionPrivate<'_> {
 }
 
 impl NewSessionPrivate<'_> {
-    fn flag(&self, flag: CK_ATTRIBUTE_TYPE, default: bool) -> Result<Vec<u8>> {
-        Ok(bool_value(self.template.boolean(flag)?.unwrap_or(default)))
+    fn always_sensitive(&self) -> Result<Vec<u8>> {
+        Ok(bool_value(self.generated && self.template.boolean(CKA_SENSITIVE)? != Some(false)))
     }
 
     fn never_extractable(&self) -> Result<Vec<u8>> {
-        Ok(bool_value(self.template.boolean(CKA_EXTRACTABLE)? != Some(true)))
+        Ok(bool_value(self.generated && self.template.boolean(CKA_EXTRACTABLE)? != Some(true)))
+    }
+
+    fn key_gen_mechanism(&self) -> CK_MECHANISM_TYPE {
+        if self.generated {
+            CKM_EC_KEY_PAIR_GEN
+        } else {
+            CK_UNAVAILABLE_INFORMATION
+        }
     }
 }
 
@@ -204,15 +214,16 @@ impl Class for PrivateKey {
             .kept()
             .changes(Change::Freely)
             .in_session(Session::Bytes),
-        Row::<Self>::read(CKA_LOCAL, |pair| yes_or_no(pair.born_here())).in_session(Session::Is(true)),
+        Row::<Self>::read(CKA_LOCAL, |pair| yes_or_no(pair.born_here()))
+            .in_session(Session::Made(|new| Ok(bool_value(new.generated)))),
         Row::<Self>::read(CKA_KEY_GEN_MECHANISM, |pair| number(pair.key_gen_mechanism()))
-            .in_session(Session::Number(CKM_EC_KEY_PAIR_GEN)),
+            .in_session(Session::Made(|new| Ok(ulong_value(new.key_gen_mechanism())))),
         Row::<Self>::read(CKA_SENSITIVE, |_| yes_or_no(true))
             .given(Ways::ALL)
             .changes(Change::InSessionTo(true))
             .in_session(Session::Flag(true)),
         Row::<Self>::read(CKA_ALWAYS_SENSITIVE, |pair| yes_or_no(pair.born_here()))
-            .in_session(Session::Made(|new| new.flag(CKA_SENSITIVE, true))),
+            .in_session(Session::Made(|new| new.always_sensitive())),
         Row::<Self>::read(CKA_EXTRACTABLE, |_| yes_or_no(false))
             .given(Ways::ALL)
             .changes(Change::InSessionTo(false))
