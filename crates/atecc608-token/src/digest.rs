@@ -1,8 +1,6 @@
 //! Digests, on the host: the chip's SHA would cost a command for each 64 bytes and guards nothing.
 
 use cryptoki_sys::*;
-use hmac::digest::core_api::BlockSizeUser;
-use hmac::{Mac, SimpleHmac};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
@@ -94,20 +92,32 @@ impl Hasher {
         each!(self, hasher => hasher.finalize().to_vec())
     }
 
-    /// HMAC with this digest, as long as it.
-    ///
-    /// # Errors
-    /// None: HMAC takes keys of every length.
-    pub fn hmac(&self, key: &[u8], message: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        each!(self, hasher => hmac_with(hasher, key, message))
+    /// Bytes of a block of the message.
+    fn block_len(&self) -> usize {
+        match self {
+            Self::Sha1(_) | Self::Sha224(_) | Self::Sha256(_) => 64,
+            Self::Sha384(_) | Self::Sha512(_) => 128,
+        }
     }
-}
 
-/// HMAC with the digest of this type.
-fn hmac_with<D: Digest + BlockSizeUser>(_: &D, key: &[u8], message: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-    let hmac = <SimpleHmac<D> as Mac>::new_from_slice(key);
-    let hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not take a key of this length".into()))?;
-    Ok(Zeroizing::new(hmac.chain_update(message).finalize().into_bytes().to_vec()))
+    /// HMAC (RFC 2104) with this digest, which has taken nothing yet; as long as the digest. The crate hmac would be compiled for each digest, which takes 5 kB.
+    pub fn hmac(&self, key: &[u8], message: &[u8]) -> Zeroizing<Vec<u8>> {
+        let digest = |parts: [&[u8]; 2]| {
+            let mut hasher = self.clone();
+            parts.iter().for_each(|part| hasher.update(part));
+            Zeroizing::new(hasher.finish())
+        };
+        let mut block = Zeroizing::new(vec![0; self.block_len()]);
+        if key.len() > block.len() {
+            block[..self.len()].copy_from_slice(&digest([key, &[]]));
+        } else {
+            block[..key.len()].copy_from_slice(key);
+        }
+        block.iter_mut().for_each(|byte| *byte ^= 0x36);
+        let inner = digest([&block, message]);
+        block.iter_mut().for_each(|byte| *byte ^= 0x36 ^ 0x5C);
+        digest([&block, &inner])
+    }
 }
 
 /// C_DigestInit to C_Digest or C_DigestFinal.

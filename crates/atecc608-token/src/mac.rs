@@ -153,7 +153,7 @@ pub(super) fn hmac_once(
     message: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>> {
     match (key, hash) {
-        (SecretKey::Host { value, .. }, _) => hash.hmac(value, message),
+        (SecretKey::Host { value, .. }, _) => Ok(hash.hmac(value, message)),
         (SecretKey::Chip(_), Hasher::Sha256(_)) => {
             let mut operation = MacOperation { work: hmac(token, key)?, len: 32 };
             operation.update(deadline, message)?;
