@@ -1,9 +1,11 @@
-//! Handles that name nothing, and buffers that are NULL or empty, through the C ABI, on a token with a key.
+//! Handles that name nothing, keys of another type than the mechanism's, and buffers that are NULL or empty,
+//! through the C ABI.
 
 use std::ptr::null_mut;
 
 use crate::common::module::c;
 use crate::common::one_key::{generate, sign, with_key_in_process, DIGEST};
+use crate::common::secrets::{given, with_io_key, Kind};
 use cryptoki_sys::*;
 
 #[test]
@@ -61,4 +63,64 @@ fn buffers_that_are_null_or_empty_are_refused_or_empty() {
     assert!(c!(module, C_FindObjectsInit(session, &mut null_value, 1)).is_err());
     assert_eq!(c!(module, C_FindObjectsInit(session, null_mut(), 1)), Err(CKR_ARGUMENTS_BAD));
     assert_eq!(module.label(session, key), "a");
+}
+
+#[test]
+fn a_key_of_another_type_than_the_mechanisms_is_refused_for_its_type() {
+    let (module, _bus, session) = with_io_key();
+    let create = |on_token, key_type| module.create_object(session, &given(on_token, key_type, &[5; 16])).unwrap();
+    let private = generate(&module, session, "a").unwrap();
+    let public = module.public_of(session, private);
+    let aes = [create(false, CKK_AES), create(true, CKK_AES)];
+    let generic = [create(false, CKK_GENERIC_SECRET), create(true, CKK_GENERIC_SECRET)];
+    let both = |keys: [CK_OBJECT_HANDLE; 2], more: &[CK_OBJECT_HANDLE]| [&keys[..], more].concat();
+    let ciphers = [
+        Kind::Plain(CKM_AES_ECB),
+        Kind::Iv(CKM_AES_CBC, [0; 16]),
+        Kind::Iv(CKM_AES_CBC_PAD, [0; 16]),
+        Kind::Ctr(128, [0; 16]),
+        Kind::Gcm { iv: &[1; 12], associated: b"", tag_bits: 128 },
+    ];
+    let list = module.list_3_2();
+    for kind in &ciphers {
+        for key in both(generic, &[public, private]) {
+            let results = kind.with(|kind| {
+                [c!(module, C_EncryptInit(session, kind, key)), c!(module, C_DecryptInit(session, kind, key))]
+            });
+            assert_eq!(results, [Err(CKR_KEY_TYPE_INCONSISTENT); 2]);
+        }
+    }
+    let mut gcm = crate::common::module::mechanism(CKM_AES_GCM);
+    for key in both(generic, &[public, private]) {
+        for init in [list.C_MessageEncryptInit, list.C_MessageDecryptInit] {
+            // SAFETY: as the standard says.
+            assert_eq!(unsafe { init.unwrap()(session, &mut gcm, key) }, CKR_KEY_TYPE_INCONSISTENT);
+        }
+    }
+    for (kind, wrong) in [
+        (CKM_AES_CMAC, both(generic, &[public, private])),
+        (CKM_SHA256_HMAC, both(aes, &[public, private])),
+        (CKM_ECDSA, both(aes, &generic)),
+        (CKM_ECDSA_SHA256, both(aes, &generic)),
+    ] {
+        for key in wrong {
+            assert_eq!(module.sign_init(session, kind, key), Err(CKR_KEY_TYPE_INCONSISTENT), "{kind:#x}");
+            assert_eq!(module.verify_init(session, kind, key), Err(CKR_KEY_TYPE_INCONSISTENT), "{kind:#x}");
+        }
+    }
+    assert_eq!(module.sign_init(session, CKM_ECDSA, public), Err(CKR_KEY_TYPE_INCONSISTENT));
+    assert_eq!(module.verify_init(session, CKM_ECDSA, private), Err(CKR_KEY_TYPE_INCONSISTENT));
+    // The right type without the right use.
+    let use_less = |key_type, uses: &[CK_ATTRIBUTE_TYPE]| {
+        let mut template = given(false, key_type, &[5; 16]);
+        template.extend(uses.iter().map(|usage| (*usage, crate::common::module::boolean(false))));
+        module.create_object(session, &template).unwrap()
+    };
+    let key = use_less(CKK_AES, &[CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN]);
+    let results = ciphers[0]
+        .with(|kind| [c!(module, C_EncryptInit(session, kind, key)), c!(module, C_DecryptInit(session, kind, key))]);
+    assert_eq!(results, [Err(CKR_KEY_FUNCTION_NOT_PERMITTED); 2]);
+    assert_eq!(module.sign_init(session, CKM_AES_CMAC, key), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
+    let key = use_less(CKK_GENERIC_SECRET, &[CKA_SIGN]);
+    assert_eq!(module.sign_init(session, CKM_SHA256_HMAC, key), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
 }

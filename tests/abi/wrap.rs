@@ -97,7 +97,9 @@ fn only_keys_that_may_leave_are_wrapped() {
     ] {
         assert_eq!(wrap(&module, session, &CBC_PAD, key, object), Err(expected));
     }
-    assert_eq!(wrap(&module, session, &CBC_PAD, secret, secret), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
+    let idle = module.create_object(session, &with(&given(false, CKK_AES, &[1; 16]), &[(CKA_WRAP, boolean(false))]));
+    assert_eq!(wrap(&module, session, &CBC_PAD, idle.unwrap(), secret), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
+    assert_eq!(wrap(&module, session, &CBC_PAD, secret, secret), Err(CKR_WRAPPING_KEY_TYPE_INCONSISTENT));
     assert_eq!(wrap(&module, session, &CBC_PAD, private, secret), Err(CKR_WRAPPING_KEY_TYPE_INCONSISTENT));
     assert_eq!(wrap(&module, session, &CBC_PAD, 4711, secret), Err(CKR_WRAPPING_KEY_HANDLE_INVALID));
     assert_eq!(wrap(&module, session, &Kind::Ctr(128, [0; 16]), key, secret), Err(CKR_MECHANISM_INVALID));

@@ -102,6 +102,13 @@ pub(crate) fn key_for(
     mechanism: CK_MECHANISM_TYPE,
 ) -> Result<SecretKey> {
     let not_a_secret = || Error::KeyTypeInconsistent("the handle names no secret key".into());
+    // Before its uses: of another type it has none of the right ones, and its type is what the caller has to know.
+    let check_type = |kind| match allowed_for_session_secret(kind).contains(&mechanism) {
+        true => Ok(()),
+        false => Err(Error::KeyTypeInconsistent(
+            format!("mechanism {mechanism:#x} takes another type of key than this").into(),
+        )),
+    };
     let not_permitted =
         || Error::KeyFunctionNotPermitted(format!("attribute {usage:#x} of the key does not allow this use").into());
     match token.key_object(key)? {
@@ -110,15 +117,14 @@ pub(crate) fn key_for(
             if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
                 return Err(not_a_secret());
             }
+            let value = object.attributes.bytes(CKA_VALUE).ok_or_else(not_a_secret)?;
+            let key_type = object.attributes.ulong(CKA_KEY_TYPE)?.ok_or_else(not_a_secret)?;
+            check_type(SecretKind::of_key_type(key_type)?)?;
             if object.attributes.boolean(usage)? != Some(true) {
                 return Err(not_permitted());
             }
-            let value = object.attributes.bytes(CKA_VALUE).ok_or_else(not_a_secret)?;
-            let key_type = object.attributes.ulong(CKA_KEY_TYPE)?.ok_or_else(not_a_secret)?;
             let allowed = object.attributes.mechanisms(CKA_ALLOWED_MECHANISMS)?.unwrap_or_default();
-            // What does not fit the key at all has errors of its own.
-            let fits = allowed_for_session_secret(SecretKind::of_key_type(key_type)?).contains(&mechanism);
-            if fits && !allowed.contains(&mechanism) {
+            if !allowed.contains(&mechanism) {
                 return Err(Error::MechanismInvalid(mechanism));
             }
             Ok(SecretKey::Host { key_type, value: Zeroizing::new(value.to_vec()) })
@@ -126,6 +132,7 @@ pub(crate) fn key_for(
         ObjectKey::Secret(unique_id) => {
             let known = token.known(token.deadline())?;
             let stored = known.state().secret(&unique_id).ok_or_else(not_a_secret)?;
+            check_type(stored.kind)?;
             if mechanism == CKM_HKDF_DATA && !allowed_for_secret(stored.kind).contains(&mechanism) {
                 // Data can be read: of a key in the chip only what its own attribute lists.
                 return Err(Error::MechanismInvalid(mechanism));
