@@ -37,9 +37,6 @@ pub enum Error {
     /// A legacy function for parallel execution, which no token has.
     #[error("functions are not executed in parallel")]
     FunctionNotParallel,
-    /// The function is not supported.
-    #[error("not supported")]
-    FunctionNotSupported,
     /// A defect in this module; the text is the panic's.
     #[error("internal error, please report it: {0}")]
     Internal(Text),
@@ -140,7 +137,6 @@ impl Error {
             Self::CryptokiAlreadyInitialized => row!(CKR_CRYPTOKI_ALREADY_INITIALIZED, Info),
             Self::CryptokiNotInitialized => row!(CKR_CRYPTOKI_NOT_INITIALIZED, Info),
             Self::FunctionNotParallel => row!(CKR_FUNCTION_NOT_PARALLEL, Info),
-            Self::FunctionNotSupported => row!(CKR_FUNCTION_NOT_SUPPORTED, Info),
             Self::Internal(_) => row!(CKR_GENERAL_ERROR, Error),
             Self::MechanismParamInvalid(_) => row!(CKR_MECHANISM_PARAM_INVALID, Info),
             Self::NoEvent => row!(CKR_NO_EVENT, Debug),

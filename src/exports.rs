@@ -430,7 +430,7 @@ functions! {
         }
         // Messages: encryption
         C_MessageEncryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
-            session(session) |s| message::init(s, Direction::Encrypt, optional_message_mechanism(mechanism), key)
+            session(session) |s| message::init(s, Direction::Encrypt, optional_message_mechanism(mechanism)?, key)
         }
         C_EncryptMessage(
             session: CK_SESSION_HANDLE, parameter: *mut c_void, parameter_len: CK_ULONG, associated: *mut CK_BYTE,
@@ -444,17 +444,26 @@ functions! {
             }
         }
         C_EncryptMessageBegin(
-            session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
-            _associated_len: CK_ULONG
-        ) { session(session) |s| safe unsupported::message_in_parts(s, Direction::Encrypt) }
+            session: CK_SESSION_HANDLE, parameter: *mut c_void, parameter_len: CK_ULONG, associated: *mut CK_BYTE,
+            associated_len: CK_ULONG
+        ) {
+            session(session) |s| message::begin(
+                s, Direction::Encrypt, message_parameter(parameter, parameter_len), input(associated, associated_len)
+            )
+        }
         C_EncryptMessageNext(
-            session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
-            _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |s| safe unsupported::message_in_parts(s, Direction::Encrypt) }
+            session: CK_SESSION_HANDLE, parameter: *mut c_void, parameter_len: CK_ULONG, data: *mut CK_BYTE,
+            data_len: CK_ULONG, result: *mut CK_BYTE, result_len: *mut CK_ULONG, flags: CK_FLAGS
+        ) {
+            session(session) |s| {
+                let (data, result) = (input(data, data_len), output(result, result_len));
+                message::next(s, Direction::Encrypt, message_parameter(parameter, parameter_len), data, result, flags)
+            }
+        }
         C_MessageEncryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| safe message::finish(s, Direction::Encrypt) }
         // Messages: decryption
         C_MessageDecryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
-            session(session) |s| message::init(s, Direction::Decrypt, optional_message_mechanism(mechanism), key)
+            session(session) |s| message::init(s, Direction::Decrypt, optional_message_mechanism(mechanism)?, key)
         }
         C_DecryptMessage(
             session: CK_SESSION_HANDLE, parameter: *mut c_void, parameter_len: CK_ULONG, associated: *mut CK_BYTE,
@@ -468,13 +477,22 @@ functions! {
             }
         }
         C_DecryptMessageBegin(
-            session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _associated: *mut CK_BYTE,
-            _associated_len: CK_ULONG
-        ) { session(session) |s| safe unsupported::message_in_parts(s, Direction::Decrypt) }
+            session: CK_SESSION_HANDLE, parameter: *mut c_void, parameter_len: CK_ULONG, associated: *mut CK_BYTE,
+            associated_len: CK_ULONG
+        ) {
+            session(session) |s| message::begin(
+                s, Direction::Decrypt, message_parameter(parameter, parameter_len), input(associated, associated_len)
+            )
+        }
         C_DecryptMessageNext(
-            session: CK_SESSION_HANDLE, _parameter: *mut c_void, _parameter_len: CK_ULONG, _input: *mut CK_BYTE,
-            _input_len: CK_ULONG, _output: *mut CK_BYTE, _output_len: *mut CK_ULONG, _flags: CK_FLAGS
-        ) { session(session) |s| safe unsupported::message_in_parts(s, Direction::Decrypt) }
+            session: CK_SESSION_HANDLE, parameter: *mut c_void, parameter_len: CK_ULONG, data: *mut CK_BYTE,
+            data_len: CK_ULONG, result: *mut CK_BYTE, result_len: *mut CK_ULONG, flags: CK_FLAGS
+        ) {
+            session(session) |s| {
+                let (data, result) = (input(data, data_len), output(result, result_len));
+                message::next(s, Direction::Decrypt, message_parameter(parameter, parameter_len), data, result, flags)
+            }
+        }
         C_MessageDecryptFinal(session: CK_SESSION_HANDLE) { session(session) |s| safe message::finish(s, Direction::Decrypt) }
         // Messages: signing
         C_MessageSignInit(session: CK_SESSION_HANDLE, kind: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {

@@ -1,13 +1,14 @@
-//! 3.0's functions for messages: AES-GCM, a whole message at a time. In parts they are refused: a part of a decrypted
-//! message would be out before its tag was seen.
+//! 3.0's functions for messages: AES-GCM, whole or in parts. Nothing of a decrypted message comes out before its tag was checked:
+//! in parts, the last part returns all of it.
 
 use cryptoki_sys::*;
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::ptr::{InBuf, MessageParameter, OutBuf, Room};
 use super::session::{Activity, Session};
 use super::types::from_ulong;
 use atecc608_token::buffer::copied;
+use atecc608_token::deadline::Deadline;
 use atecc608_token::{Direction, Mechanism, MessageCipher};
 
 fn activity(session: &mut Session, direction: Direction) -> &mut Activity<MessageCipher> {
@@ -42,6 +43,7 @@ pub fn whole(
 ) -> Result<()> {
     let mut deadline = session.token().deadline();
     let cipher = activity(session, direction).active()?;
+    check_no_parts(cipher)?;
     let (parameter, associated, text, output) = (parameter?, associated?, text?, output?);
     let slot = match output.room_for(text.bytes().len()) {
         Room::Query => return Ok(()),
@@ -54,10 +56,89 @@ pub fn whole(
         Direction::Encrypt => {
             let (iv, tag) = cipher.encrypt(&mut deadline, &vector, associated, &mut text)?;
             parameter.set_iv(&iv);
-            parameter.set_tag(&tag);
+            parameter.set_tag(&tag)?;
         }
         Direction::Decrypt => cipher.decrypt(&mut deadline, &vector, associated, &parameter.tag()?, &mut text)?,
     }
+    slot.write(&text);
+    Ok(())
+}
+
+/// C_EncryptMessageBegin, C_DecryptMessageBegin
+pub fn begin(
+    session: &mut Session,
+    direction: Direction,
+    parameter: Result<MessageParameter>,
+    associated: Result<InBuf>,
+) -> Result<()> {
+    let cipher = activity(session, direction).active()?;
+    check_no_parts(cipher)?;
+    let (parameter, associated) = (parameter?, associated?);
+    let iv = cipher.begin_parts(&parameter.vector()?, associated.bytes())?;
+    if direction == Direction::Encrypt {
+        parameter.set_iv(&iv);
+    }
+    Ok(())
+}
+
+fn check_no_parts(cipher: &MessageCipher) -> Result<()> {
+    if cipher.is_in_parts() {
+        return Err(Error::OperationActive(&"a message in parts"));
+    }
+    Ok(())
+}
+
+/// C_EncryptMessageNext, C_DecryptMessageNext. A question for the length, or a short buffer, leaves the message as it is; any other
+/// failure ends the message, and not the series.
+pub fn next(
+    session: &mut Session,
+    direction: Direction,
+    parameter: Result<MessageParameter>,
+    input: Result<InBuf>,
+    output: Result<OutBuf>,
+    flags: CK_FLAGS,
+) -> Result<()> {
+    let mut deadline = session.token().deadline();
+    let cipher = activity(session, direction).active()?;
+    if !cipher.is_in_parts() {
+        return Err(Error::OperationNotInitialized(&"message in parts"));
+    }
+    let result = part(cipher, &mut deadline, direction, parameter, input, output, flags);
+    if !matches!(result, Ok(()) | Err(Error::BufferTooSmall(_))) {
+        cipher.cancel_parts();
+    }
+    result
+}
+
+fn part(
+    cipher: &mut MessageCipher,
+    deadline: &mut Deadline,
+    direction: Direction,
+    parameter: Result<MessageParameter>,
+    input: Result<InBuf>,
+    output: Result<OutBuf>,
+    flags: CK_FLAGS,
+) -> Result<()> {
+    let (parameter, input, output) = (parameter?, input?, output?);
+    let is_last = match flags {
+        0 => false,
+        CKF_END_OF_MESSAGE => true,
+        _ => return Err(Error::ArgumentsBad(&"the only flag of a part of a message is CKF_END_OF_MESSAGE")),
+    };
+    let slot = match output.room_for(cipher.part_len(input.bytes().len(), is_last)) {
+        Room::Query => return Ok(()),
+        Room::TooSmall(error) => return Err(error),
+        Room::Fits(slot) => slot,
+    };
+    let text = match (is_last, direction) {
+        (false, _) => cipher.part(deadline, input.bytes())?,
+        (true, Direction::Encrypt) => {
+            let (text, tag) = cipher.last_part(deadline, input.bytes(), &[])?;
+            parameter.set_tag(&tag)?;
+            text
+        }
+        (true, Direction::Decrypt) => cipher.last_part(deadline, input.bytes(), &parameter.tag()?)?.0,
+    };
     slot.write(&text);
     Ok(())
 }

@@ -34,12 +34,21 @@ const COPIES: usize = 8;
 /// Bytes handed to the caller at a time by [`OutBytes::fill`].
 const CHUNK: usize = 4096;
 
-/// A length in bytes that a caller gave: at most what one object in memory can have.
-fn byte_count(len: CK_ULONG) -> Result<usize> {
-    usize::try_from(len)
-        .ok()
-        .filter(|len| isize::try_from(*len).is_ok())
-        .ok_or(Error::ArgumentsBad(&"a length is longer than memory"))
+/// The end of a program's memory: with addresses of 64 bits, Linux keeps the upper half to itself.
+const MEMORY_END: usize = if usize::BITS == 64 { isize::MAX as usize } else { usize::MAX };
+
+/// The length of the bytes at `data`: 0, or as many as one object can have that ends where the memory does, or before.
+fn bytes_at(data: *const u8, len: CK_ULONG) -> Result<usize> {
+    if len != 0 && data.is_null() {
+        return Err(Error::ArgumentsBad(&"a buffer is NULL, but its length is not 0"));
+    }
+    let fits = |len: &usize| {
+        isize::try_from(*len).is_ok() && data.addr().checked_add(*len).is_some_and(|end| end <= MEMORY_END)
+    };
+    match usize::try_from(len).ok().filter(|len| *len == 0 || fits(len)) {
+        Some(len) => Ok(len),
+        None => Err(Error::ArgumentsBad(&"a buffer is longer than the memory behind its address")),
+    }
 }
 
 /// Copies `len` bytes from `data`: `None` if that is NULL, which is allowed only for no bytes.
@@ -53,7 +62,7 @@ unsafe fn copy_bytes(data: *const u8, len: usize) -> Result<Option<Vec<u8>>> {
     if data.is_null() {
         return Ok(None);
     }
-    // SAFETY: not NULL here, and the caller promises `len` bytes, which byte_count or a cap has bounded.
+    // SAFETY: not NULL here, and the caller promises `len` bytes, which a cap has bounded.
     let bytes = unsafe { std::slice::from_raw_parts(data, len) };
     Ok(Some(copied(bytes)?))
 }
@@ -69,11 +78,7 @@ pub struct InBuf {
 /// # Safety
 /// See the module's contract.
 pub unsafe fn input(data: *const CK_BYTE, len: CK_ULONG) -> Result<InBuf> {
-    let len = byte_count(len)?;
-    if data.is_null() && len != 0 {
-        return Err(Error::ArgumentsBad(&"input data is NULL, but its length is not 0"));
-    }
-    Ok(InBuf { data, len })
+    Ok(InBuf { data, len: bytes_at(data, len)? })
 }
 
 impl InBuf {
@@ -245,11 +250,7 @@ pub struct OutBytes {
 /// # Safety
 /// See the module's contract.
 pub unsafe fn out_bytes(data: *mut CK_BYTE, len: CK_ULONG) -> Result<OutBytes> {
-    let len = byte_count(len)?;
-    if data.is_null() && len != 0 {
-        return Err(Error::ArgumentsBad(&"the output is NULL, but its length is not 0"));
-    }
-    Ok(OutBytes { data, len })
+    Ok(OutBytes { data, len: bytes_at(data, len)? })
 }
 
 impl OutBytes {
@@ -352,7 +353,7 @@ unsafe fn attribute_count(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> R
     if count > MAX_ATTRIBUTES {
         return Err(Error::ArgumentsBad(&"a template has more than 1024 attributes"));
     }
-    byte_count(count)
+    Ok(count as usize)
 }
 
 /// A template of an object, well formed. See [`search_template`].

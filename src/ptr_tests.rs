@@ -27,9 +27,12 @@ fn null_input_is_allowed_only_with_length_0() {
 }
 
 #[test]
-fn input_longer_than_memory_is_refused() {
-    let byte = 0_u8;
-    assert!(matches!(call!(input(&byte, CK_ULONG::MAX)), Err(Error::ArgumentsBad(_))));
+fn a_buffer_that_would_end_behind_the_memory_is_refused() {
+    let mut byte = 0_u8;
+    for len in [CK_ULONG::MAX / 2, CK_ULONG::MAX / 2 + 1, CK_ULONG::MAX] {
+        assert!(matches!(call!(input(&byte, len)), Err(Error::ArgumentsBad(_))));
+        assert!(matches!(call!(out_bytes(&mut byte, len)), Err(Error::ArgumentsBad(_))));
+    }
 }
 
 #[test]

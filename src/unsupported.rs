@@ -5,7 +5,7 @@ use cryptoki_sys::{CK_BYTE, CK_MECHANISM};
 
 use super::error::{Error, Result};
 use super::session::Session;
-use atecc608_token::{self as token, Direction};
+use atecc608_token as token;
 
 /// C_GetOperationState: what an operation has come to can't leave its session.
 pub fn save_state(session: &Session) -> Result<()> {
@@ -15,15 +15,6 @@ pub fn save_state(session: &Session) -> Result<()> {
 /// C_SetOperationState: so there is none to be given back.
 pub fn restore_state() -> Result<()> {
     Err(Error::SavedStateInvalid)
-}
-
-/// C_EncryptMessageBegin, C_EncryptMessageNext, and the same of C_DecryptMessage: a message is given whole.
-pub fn message_in_parts(session: &mut Session, direction: Direction) -> Result<()> {
-    match direction {
-        Direction::Encrypt => session.message_encrypt.active()?,
-        Direction::Decrypt => session.message_decrypt.active()?,
-    };
-    Err(Error::FunctionNotSupported)
 }
 
 /// C_SignRecoverInit, C_VerifyRecoverInit, C_MessageSignInit, C_MessageVerifyInit, C_EncapsulateKey, C_DecapsulateKey: no

@@ -5,7 +5,7 @@ use std::ptr;
 
 use cryptoki_sys::*;
 
-use super::{byte_count, copy_bytes, optional};
+use super::{copy_bytes, optional};
 use crate::error::{Error, Result};
 use crate::types::from_ulong;
 use atecc608_token::{HkdfSalt, Mechanism, MessageVector, Parameter};
@@ -58,14 +58,21 @@ pub unsafe fn optional_mechanism(mechanism: *const CK_MECHANISM) -> Result<Optio
     Ok(Some(Mechanism { mechanism, parameter }))
 }
 
-/// The mechanism of a series of messages: each message has a parameter of its own, and what stands here is not read.
+/// The mechanism of a series of messages. Each message has a parameter of its own, so none is needed here (the standard passes
+/// only the key), and what one says is not used. One that is given must have the form of a structure.
 ///
 /// # Safety
 /// See the module's contract.
-pub unsafe fn optional_message_mechanism(mechanism: *const CK_MECHANISM) -> Option<Mechanism> {
+pub unsafe fn optional_message_mechanism(mechanism: *const CK_MECHANISM) -> Result<Option<Mechanism>> {
     // SAFETY: the same contract.
-    unsafe { optional(mechanism) }
-        .map(|CK_MECHANISM { mechanism, .. }| Mechanism { mechanism, parameter: Parameter::None })
+    let Some(CK_MECHANISM { mechanism, pParameter, ulParameterLen }) = (unsafe { optional(mechanism) }) else {
+        return Ok(None);
+    };
+    if mechanism == CKM_AES_GCM && ulParameterLen != 0 {
+        // SAFETY: the same contract.
+        unsafe { structure::<CK_GCM_MESSAGE_PARAMS>(pParameter.cast(), size(ulParameterLen)) }?;
+    }
+    Ok(Some(Mechanism { mechanism, parameter: Parameter::None }))
 }
 
 const NULL_PARAMETER: Error =
@@ -160,6 +167,11 @@ unsafe fn tls_kdf(params: *const CK_TLS_KDF_PARAMS, len: usize) -> Result<Parame
     }
 }
 
+/// The size of a parameter; one that no structure has if it is impossible.
+fn size(len: CK_ULONG) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
+
 /// A parameter that is one structure.
 ///
 /// # Safety
@@ -192,7 +204,7 @@ pub struct MessageParameter(CK_GCM_MESSAGE_PARAMS);
 /// See the module's contract; so the pointers in the structure.
 pub unsafe fn message_parameter(parameter: *const std::ffi::c_void, len: CK_ULONG) -> Result<MessageParameter> {
     // SAFETY: the same contract.
-    let params: CK_GCM_MESSAGE_PARAMS = unsafe { structure(parameter.cast(), byte_count(len)?) }?;
+    let params: CK_GCM_MESSAGE_PARAMS = unsafe { structure(parameter.cast(), size(len)) }?;
     let lengths = [params.ulIvLen, params.ulTagBits.div_ceil(8)];
     let known = |(pointer, len): (*mut CK_BYTE, CK_ULONG)| !pointer.is_null() && from_ulong(len) <= 256;
     if [params.pIv, params.pTag].into_iter().zip(lengths).all(known) {
@@ -234,10 +246,16 @@ impl MessageParameter {
         unsafe { ptr::copy(iv.as_ptr(), self.0.pIv, len) };
     }
 
-    /// Hands the tag over. It must have the length that the parameter says.
-    pub fn set_tag(&self, tag: &[u8]) {
-        let len = tag.len().min(self.0.ulTagBits.div_ceil(8) as usize);
-        // SAFETY: not NULL, and the caller promised as many bytes as `ulTagBits` needs, which `len` is at most.
-        unsafe { ptr::copy(tag.as_ptr(), self.0.pTag, len) };
+    /// Hands the tag over.
+    ///
+    /// # Errors
+    /// [`Error::MechanismParamInvalid`] if it does not have the length that the parameter says.
+    pub fn set_tag(&self, tag: &[u8]) -> Result<()> {
+        if tag.len() as u64 != from_ulong(self.0.ulTagBits.div_ceil(8)) {
+            return Err(Error::MechanismParamInvalid(&"CK_GCM_MESSAGE_PARAMS: ulTagBits is not that of the message"));
+        }
+        // SAFETY: not NULL, and the caller promised as many bytes as `ulTagBits` needs, which the tag has.
+        unsafe { ptr::copy(tag.as_ptr(), self.0.pTag, tag.len()) };
+        Ok(())
     }
 }

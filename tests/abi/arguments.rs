@@ -1,9 +1,9 @@
-//! Handles that name nothing, keys of another type than the mechanism's, and buffers that are NULL or empty,
-//! through the C ABI.
+//! Handles that name nothing, keys of another type than the mechanism's, and buffers that are NULL, empty or larger than
+//! memory, through the C ABI.
 
 use std::ptr::null_mut;
 
-use crate::common::module::c;
+use crate::common::module::{c, ok, Module, Result};
 use crate::common::one_key::{generate, sign, with_key_in_process, DIGEST};
 use crate::common::secrets::{given, with_io_key, Kind};
 use cryptoki_sys::*;
@@ -63,6 +63,117 @@ fn buffers_that_are_null_or_empty_are_refused_or_empty() {
     assert!(c!(module, C_FindObjectsInit(session, &mut null_value, 1)).is_err());
     assert_eq!(c!(module, C_FindObjectsInit(session, null_mut(), 1)), Err(CKR_ARGUMENTS_BAD));
     assert_eq!(module.label(session, key), "a");
+}
+
+/// Lengths that no buffer has: with the last byte of an address space, behind its half, and more.
+const IMPOSSIBLE: [CK_ULONG; 4] = [CK_ULONG::MAX / 2, CK_ULONG::MAX / 2 + 1, CK_ULONG::MAX - 1, CK_ULONG::MAX];
+
+#[test]
+fn an_input_that_would_end_behind_the_memory_is_refused_by_every_function() {
+    let (module, _bus, session) = with_io_key();
+    let aes = module.create_object(session, &given(false, CKK_AES, &[5; 16])).unwrap();
+    let secret = module.create_object(session, &given(false, CKK_GENERIC_SECRET, &[5; 16])).unwrap();
+    let cbc = Kind::Iv(CKM_AES_CBC, [0; 16]);
+    let hmac = Kind::Plain(CKM_SHA256_HMAC);
+    let begin_digest = || Kind::Plain(CKM_SHA256).with(|kind| c!(module, C_DigestInit(session, kind)));
+    let mut data = [0; 64];
+    let data = data.as_mut_ptr();
+    for len in IMPOSSIBLE {
+        // A question for the output's length reads no input, and is refused all the same.
+        for output in [null_mut(), data] {
+            let mut room = 64;
+            let refused = |name: &str, result: Result<()>| {
+                assert_eq!(result, Err(CKR_ARGUMENTS_BAD), "{name} with {len:#x} bytes");
+            };
+            begin_digest().unwrap();
+            refused("C_Digest", c!(module, C_Digest(session, data, len, output, &mut room)));
+            begin_digest().unwrap();
+            refused("C_DigestUpdate", c!(module, C_DigestUpdate(session, data, len)));
+            cbc.with(|kind| c!(module, C_EncryptInit(session, kind, aes))).unwrap();
+            refused("C_Encrypt", c!(module, C_Encrypt(session, data, len, output, &mut room)));
+            cbc.with(|kind| c!(module, C_EncryptInit(session, kind, aes))).unwrap();
+            refused("C_EncryptUpdate", c!(module, C_EncryptUpdate(session, data, len, output, &mut room)));
+            cbc.with(|kind| c!(module, C_DecryptInit(session, kind, aes))).unwrap();
+            refused("C_Decrypt", c!(module, C_Decrypt(session, data, len, output, &mut room)));
+            cbc.with(|kind| c!(module, C_DecryptInit(session, kind, aes))).unwrap();
+            refused("C_DecryptUpdate", c!(module, C_DecryptUpdate(session, data, len, output, &mut room)));
+            hmac.with(|kind| c!(module, C_SignInit(session, kind, secret))).unwrap();
+            refused("C_Sign", c!(module, C_Sign(session, data, len, output, &mut room)));
+            hmac.with(|kind| c!(module, C_SignInit(session, kind, secret))).unwrap();
+            refused("C_SignUpdate", c!(module, C_SignUpdate(session, data, len)));
+            hmac.with(|kind| c!(module, C_VerifyInit(session, kind, secret))).unwrap();
+            refused("C_Verify", c!(module, C_Verify(session, data, len, data, 32)));
+            hmac.with(|kind| c!(module, C_VerifyInit(session, kind, secret))).unwrap();
+            refused("C_Verify, signature", c!(module, C_Verify(session, data, 8, data, len)));
+            refused("C_SeedRandom", c!(module, C_SeedRandom(session, data, len)));
+            refused("C_GenerateRandom", c!(module, C_GenerateRandom(session, data, len)));
+            for (name, result) in messages(&module, session, aes, data, len, output) {
+                refused(name, result);
+            }
+        }
+    }
+}
+
+/// The functions of messages, with each of their inputs as long as `len` says.
+fn messages(
+    module: &Module,
+    session: CK_SESSION_HANDLE,
+    aes: CK_OBJECT_HANDLE,
+    data: *mut u8,
+    len: CK_ULONG,
+    output: *mut u8,
+) -> Vec<(&'static str, Result<()>)> {
+    let list = module.list_3_2();
+    let (mut iv, mut tag, mut room) = ([1; 12], [0; 16], 64);
+    let mut parameter = CK_GCM_MESSAGE_PARAMS {
+        pIv: iv.as_mut_ptr(),
+        ulIvLen: 12,
+        ulIvFixedBits: 0,
+        ivGenerator: CKG_NO_GENERATE,
+        pTag: tag.as_mut_ptr(),
+        ulTagBits: 128,
+    };
+    let parameter = (&raw mut parameter).cast();
+    let size = size_of::<CK_GCM_MESSAGE_PARAMS>() as CK_ULONG;
+    let mut kind = crate::common::module::mechanism(CKM_AES_GCM);
+    let mut results = Vec::new();
+    // SAFETY: as the standard says, but for the lengths, with which nothing may be read.
+    unsafe {
+        for (names, init, whole, begin, next, finish) in [
+            (
+                ["C_EncryptMessage", "C_EncryptMessageBegin", "C_EncryptMessageNext"],
+                list.C_MessageEncryptInit,
+                list.C_EncryptMessage,
+                list.C_EncryptMessageBegin,
+                list.C_EncryptMessageNext,
+                list.C_MessageEncryptFinal,
+            ),
+            (
+                ["C_DecryptMessage", "C_DecryptMessageBegin", "C_DecryptMessageNext"],
+                list.C_MessageDecryptInit,
+                list.C_DecryptMessage,
+                list.C_DecryptMessageBegin,
+                list.C_DecryptMessageNext,
+                list.C_MessageDecryptFinal,
+            ),
+        ] {
+            let (whole, begin, next) = (whole.unwrap(), begin.unwrap(), next.unwrap());
+            ok(init.unwrap()(session, &mut kind, aes)).unwrap();
+            for (associated, text) in [(len, 8), (8, len)] {
+                let rv = whole(session, parameter, size, data, associated, data, text, output, &mut room);
+                results.push((names[0], ok(rv)));
+            }
+            let rv = whole(session, parameter, len, data, 8, data, 8, output, &mut room);
+            assert_eq!(rv, CKR_MECHANISM_PARAM_INVALID, "{} with a parameter of {len:#x} bytes", names[0]);
+            results.push((names[1], ok(begin(session, parameter, size, data, len))));
+            for flags in [0, CKF_END_OF_MESSAGE] {
+                ok(begin(session, parameter, size, data, 8)).unwrap();
+                results.push((names[2], ok(next(session, parameter, size, data, len, output, &mut room, flags))));
+            }
+            ok(finish.unwrap()(session)).unwrap();
+        }
+    }
+    results
 }
 
 #[test]

@@ -50,6 +50,21 @@ fn a_certificate_is_kept_found_and_read_back() {
 }
 
 #[test]
+fn a_certificates_subject_is_its_own_whether_its_template_has_none_or_another() {
+    let (module, session) = provisioned();
+    let (public, _) = generate(&module, session, "a", &[1]).unwrap();
+    let der = templates::certificate("device", &point(&module, session, public));
+    let subject = x509_cert::Certificate::from_der(&der).unwrap().tbs_certificate.subject.to_der().unwrap();
+    // corePKCS11 gives it "TestSubject".
+    for given in [&[][..], &[(CKA_SUBJECT, b"TestSubject".to_vec())]] {
+        let certificate = create_certificate(&module, session, &der, given).unwrap();
+        assert_eq!(module.attribute(session, certificate, CKA_SUBJECT).as_ref(), Ok(&subject));
+        assert_eq!(module.find(session, &[(CKA_SUBJECT, subject.clone())]), Ok(vec![certificate]));
+        module.destroy(session, certificate).unwrap();
+    }
+}
+
+#[test]
 fn a_certificates_dates_are_its_templates_else_its_own() {
     let (module, session) = provisioned();
     let (public, _) = generate(&module, session, "a", &[1]).unwrap();

@@ -19,6 +19,9 @@ struct message_params {
 typedef CK_RV (*message_init)(CK_SESSION_HANDLE, CK_MECHANISM *, CK_OBJECT_HANDLE);
 typedef CK_RV (*message)(CK_SESSION_HANDLE, void *, CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *,
                          CK_ULONG *);
+typedef CK_RV (*message_begin)(CK_SESSION_HANDLE, void *, CK_ULONG, CK_BYTE *, CK_ULONG);
+typedef CK_RV (*message_next)(CK_SESSION_HANDLE, void *, CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *, CK_ULONG *, CK_FLAGS);
+#define END_OF_MESSAGE 1UL
 typedef CK_RV (*session_cancel)(CK_SESSION_HANDLE, CK_FLAGS);
 
 static CK_SESSION_HANDLE session;
@@ -167,6 +170,38 @@ static CK_RV decrypt_message(void *out, CK_ULONG *len)
     return any_message("C_DecryptMessage", sealed, sealed_len, out, len);
 }
 
+
+/* The same in parts. */
+static void begin_parts(const char *name)
+{
+    struct message_params params = { iv, 12, 0, 0, tag, 128 };
+    EXPECT(CKR_OK, ((message_begin) symbol(name))(session, &params, sizeof params, text, 5));
+}
+static CK_RV part(const char *name, CK_BYTE *in, CK_ULONG in_len, void *out, CK_ULONG *len, CK_FLAGS flags)
+{
+    struct message_params params = { iv, 12, 0, 0, tag, 128 };
+    return ((message_next) symbol(name))(session, &params, sizeof params, in, in_len, out, len, flags);
+}
+static void begin_encrypt_parts(void) { begin_encrypt_message(); begin_parts("C_EncryptMessageBegin"); }
+static CK_RV encrypt_part(void *out, CK_ULONG *len) { return part("C_EncryptMessageNext", text, 37, out, len, 0); }
+static CK_RV encrypt_last_part(void *out, CK_ULONG *len)
+{
+    return part("C_EncryptMessageNext", text, 37, out, len, END_OF_MESSAGE);
+}
+static void begin_decrypt_parts(void)
+{
+    CK_BYTE out[1];
+    CK_ULONG len = sizeof out;
+    begin_decrypt_message();
+    begin_parts("C_DecryptMessageBegin");
+    EXPECT(CKR_OK, part("C_DecryptMessageNext", sealed, 21, out, &len, 0));
+    CHECK(len == 0);
+}
+static CK_RV decrypt_last_part(void *out, CK_ULONG *len)
+{
+    return part("C_DecryptMessageNext", sealed + 21, sealed_len - 21, out, len, END_OF_MESSAGE);
+}
+
 static void nothing(void) { }
 static CK_RV wrap(void *out, CK_ULONG *len)
 {
@@ -224,6 +259,9 @@ static const struct filler {
     { "C_SignEncryptUpdate, CBC_PAD", begin_sign_and_cbc_pad, sign_encrypt, 1, 0 },
     { "C_EncryptMessage", begin_encrypt_message, encrypt_message, 1, 0 },
     { "C_DecryptMessage", begin_decrypt_message, decrypt_message, 1, 0 },
+    { "C_EncryptMessageNext", begin_encrypt_parts, encrypt_part, 1, 0 },
+    { "C_EncryptMessageNext, last", begin_encrypt_parts, encrypt_last_part, 1, 0 },
+    { "C_DecryptMessageNext, last", begin_decrypt_parts, decrypt_last_part, 1, 0 },
     { "C_WrapKey", nothing, wrap, 1, 0 },
     { "C_WrapKeyAuthenticated", nothing, wrap_authenticated, 1, 0 },
     { "C_GetOperationState", begin_digest_parts, state, 1, 0 },

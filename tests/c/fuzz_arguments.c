@@ -121,6 +121,13 @@ struct tls_kdf_params {
     CK_ULONG context_len;
 };
 
+struct message_params {
+    CK_BYTE *iv;
+    CK_ULONG iv_len, iv_fixed_bits, generator;
+    CK_BYTE *tag;
+    CK_ULONG tag_bits;
+};
+
 static const CK_MECHANISM_TYPE deriving[] = { CKM_ECDH1_DERIVE, CKM_HKDF_DERIVE, CKM_TLS12_KDF };
 static const CK_MECHANISM_TYPE signing[] = {
     CKM_ECDSA, CKM_ECDSA_SHA1, CKM_ECDSA_SHA256, CKM_ECDSA_SHA512, CKM_SHA256_HMAC, CKM_SHA256_HMAC_GENERAL, CKM_AES_CMAC,
@@ -183,6 +190,22 @@ static void hkdf(struct call *call, CK_MECHANISM *made)
     params.info = part(call, &params.info_len);
     made->pParameter = copy(call, &params, sizeof params);
     made->ulParameterLen = sizeof params;
+}
+
+/* The parameter of a message, mostly a good one. */
+static void message_parameter(struct call *call)
+{
+    struct message_params params = { NULL, 12, 0, one_in(3) ? below(6) : 0, NULL, 128 };
+    if (one_in(8))
+        params.iv_len = one_in(2) ? ABSURD : below(20);
+    if (one_in(8))
+        params.iv_fixed_bits = one_in(2) ? ABSURD : below(100);
+    if (one_in(8))
+        params.tag_bits = one_in(2) ? ABSURD : 8 * below(17);
+    params.iv = one_in(20) ? NULL : bytes(call, params.iv_len == ABSURD ? 12 : params.iv_len);
+    params.tag = one_in(20) ? NULL : bytes(call, params.tag_bits == ABSURD ? 16 : params.tag_bits / 8);
+    pointer(call, one_in(20) ? NULL : copy(call, &params, sizeof params));
+    word(call, one_in(20) ? ABSURD : sizeof params);
 }
 
 static void tls_kdf(struct call *call, CK_MECHANISM *made)
@@ -376,6 +399,8 @@ void argument(struct call *call, char kind)
     case 'o': word(call, from_pool(objects)); break;
     case 'i': word(call, one_in(10) ? below(ABSURD) : 0); break;
     case 'D': input(call); break;
+    case 'P': message_parameter(call); break;
+    case 'e': word(call, one_in(20) ? below(ABSURD) : below(2)); break;
     case 'B': output(call); break;
     case 'm': mechanism(call); break;
     case 't': template(call, 0); break;

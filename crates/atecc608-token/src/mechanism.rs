@@ -161,7 +161,7 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
         for mechanism in AES_CIPHERS {
             let more = match mechanism {
                 CKM_AES_CTR => 0,
-                CKM_AES_GCM => CKF_WRAP | CKF_UNWRAP | CKF_MESSAGE_ENCRYPT | CKF_MESSAGE_DECRYPT,
+                CKM_AES_GCM => CKF_WRAP | CKF_UNWRAP | CKF_MESSAGE_ENCRYPT | CKF_MESSAGE_DECRYPT | CKF_MULTI_MESSAGE,
                 _ => CKF_WRAP | CKF_UNWRAP,
             };
             secret(mechanism, AES_BYTES, abilities.aes, CKF_ENCRYPT | CKF_DECRYPT | more);

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use cryptoki_sys::*;
 
+use zeroize::Zeroizing;
+
 use super::aes::AesKey;
 use super::gcm::Gcm;
-use super::Direction;
+use super::{CipherOperation, Direction};
+use crate::buffer::copied;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::mechanism::Mechanism;
+use crate::mechanism::{Mechanism, Parameter};
 use crate::token::Token;
 use crate::{secret, ObjectHandle};
 
@@ -22,6 +25,9 @@ const FREE_BITS: u64 = 64;
 /// C_MessageEncryptInit to C_MessageEncryptFinal, and the same of C_MessageDecrypt.
 pub struct MessageCipher {
     key: AesKey,
+    direction: Direction,
+    /// The message in parts that has begun, and the bytes of its tag.
+    parts: Option<(CipherOperation, usize)>,
     /// Where the counter of this series begins: at random, since the key may have seen other series, also in other processes,
     /// and no vector may come twice under a key (NIST SP 800-38D section 8).
     start: u128,
@@ -58,7 +64,8 @@ impl MessageCipher {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
         let key = secret::key_for(token, key, direction.usage(), mechanism.mechanism)?;
-        Ok(Self { key: key.into_aes(token, mechanism.mechanism)?, start: random_bits()?, count: 0 })
+        let key = key.into_aes(token, mechanism.mechanism)?;
+        Ok(Self { key, direction, parts: None, start: random_bits()?, count: 0 })
     }
 
     /// Encrypts a message where it is; answers its vector and its tag.
@@ -92,11 +99,82 @@ impl MessageCipher {
         text: &mut [u8],
     ) -> Result<()> {
         let gcm = Gcm::new(&vector.iv, associated, vector.tag_bits)?;
-        let decrypted = gcm.decrypt(&self.key, deadline, text, tag);
-        decrypted.map_err(|error| match error {
-            Error::EncryptedDataInvalid => Error::AeadDecryptFailed,
-            other => other,
-        })
+        gcm.decrypt(&self.key, deadline, text, tag).map_err(of_message)
+    }
+
+    /// Returns whether a message in parts has begun.
+    pub fn is_in_parts(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    /// Ends the message in parts, if one has begun.
+    pub fn cancel_parts(&mut self) {
+        self.parts = None;
+    }
+
+    /// Begins a message in parts; returns its vector.
+    ///
+    /// # Errors
+    /// [`Error::MechanismParamInvalid`], [`Error::HostMemory`].
+    pub fn begin_parts(&mut self, vector: &MessageVector, associated: &[u8]) -> Result<Vec<u8>> {
+        let iv = match self.direction {
+            Direction::Encrypt => self.generate(vector)?,
+            Direction::Decrypt => vector.iv.clone(),
+        };
+        let parameter = Parameter::Gcm { iv: iv.clone(), associated: copied(associated)?, tag_bits: vector.tag_bits };
+        let mechanism = Mechanism { mechanism: CKM_AES_GCM, parameter };
+        let operation = CipherOperation::new(self.direction, &mechanism, self.key.clone())?;
+        self.parts = Some((operation, vector.tag_bits as usize / 8));
+        Ok(iv)
+    }
+
+    /// Returns how many bytes come out for `input` more bytes of a message in parts. Of a decryption the last part returns the
+    /// whole text.
+    pub fn part_len(&self, input: usize, is_last: bool) -> usize {
+        match &self.parts {
+            Some((operation, _)) if is_last && self.direction == Direction::Decrypt => operation.waiting.len() + input,
+            Some((operation, _)) => operation.update_len(input),
+            None => 0,
+        }
+    }
+
+    /// Takes the next part of the message; returns the output that is complete. An error ends the message.
+    ///
+    /// # Errors
+    /// [`Error::DataLenRange`], [`Error::EncryptedDataLenRange`], [`Error::HostMemory`], those of the chip.
+    pub fn part(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let Some((mut operation, tag_len)) = self.parts.take() else { return Ok(Zeroizing::default()) };
+        let output = operation.update(deadline, input)?;
+        self.parts = Some((operation, tag_len));
+        Ok(output)
+    }
+
+    /// Takes the last part of the message, which ends in every case; returns the rest of the output and the tag. `tag` is that of a
+    /// message to decrypt; an encryption does not read it.
+    ///
+    /// # Errors
+    /// [`Error::AeadDecryptFailed`], [`Error::MechanismParamInvalid`], and as [`MessageCipher::part`].
+    pub fn last_part(
+        &mut self,
+        deadline: &mut Deadline,
+        input: &[u8],
+        tag: &[u8],
+    ) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>)> {
+        let Some((mut operation, tag_len)) = self.parts.take() else { return Ok(Default::default()) };
+        if self.direction == Direction::Encrypt {
+            operation.end(deadline, input)?;
+            let mut text = operation.take();
+            let text_len = text.len() - tag_len;
+            let tag = text.split_off(text_len);
+            return Ok((text, tag));
+        }
+        if tag.len() != tag_len {
+            let text = "ulTagBits is not that of the call that began the message";
+            return Err(Error::MechanismParamInvalid(text.into()));
+        }
+        operation.update(deadline, input)?;
+        operation.end(deadline, tag).map_err(of_message)?;
+        Ok((operation.take(), tag.to_vec()))
     }
 
     /// The vector of the next message: as given, or the caller's fixed bits with random or counted ones after them.
@@ -120,6 +198,15 @@ impl MessageCipher {
         };
         self.count += 1;
         Ok(generated.to_be_bytes()[16 - vector.iv.len()..].to_vec())
+    }
+}
+
+/// An error of a text to decrypt, as messages call it.
+fn of_message(error: Error) -> Error {
+    match error {
+        Error::EncryptedDataInvalid => Error::AeadDecryptFailed,
+        Error::DataLenRange(text) => Error::EncryptedDataLenRange(text),
+        other => other,
     }
 }
 
