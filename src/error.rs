@@ -172,6 +172,7 @@ fn token_row(error: &token::Error) -> Row {
         Error::Device(error) => chip_row(error),
         Error::DeviceError(_) => row!(CKR_DEVICE_ERROR, Error),
         Error::DeviceMemory(_) => row!(CKR_DEVICE_MEMORY, Warn),
+        Error::DomainParamsInvalid(_) => row!(CKR_DOMAIN_PARAMS_INVALID, Warn),
         Error::EncryptedDataInvalid => row!(CKR_ENCRYPTED_DATA_INVALID, Info),
         Error::EncryptedDataLenRange(_) => row!(CKR_ENCRYPTED_DATA_LEN_RANGE, Info),
         Error::HostMemory(_) => row!(CKR_HOST_MEMORY, Error),

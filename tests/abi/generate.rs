@@ -127,12 +127,14 @@ fn the_vendor_attribute_chooses_the_slot() {
 #[test]
 fn a_template_that_contradicts_a_key_born_in_the_chip_is_refused_and_nothing_is_made() {
     let (module, session) = provisioned();
-    let cases: [(&str, &Template, &Template, CK_RV); 10] = [
+    let cases: [(&str, &Template, &Template, CK_RV); 12] = [
         ("token", &vec![], &vec![(CKA_TOKEN, boolean(false))], CKR_TEMPLATE_INCONSISTENT),
         ("sensitive", &vec![], &vec![(CKA_SENSITIVE, boolean(false))], CKR_TEMPLATE_INCONSISTENT),
         ("extractable", &vec![], &vec![(CKA_EXTRACTABLE, boolean(true))], CKR_TEMPLATE_INCONSISTENT),
         ("always authenticate", &vec![], &vec![(CKA_ALWAYS_AUTHENTICATE, boolean(true))], CKR_TEMPLATE_INCONSISTENT),
         ("curve", &vec![(CKA_EC_PARAMS, P384.to_vec())], &vec![], CKR_CURVE_NOT_SUPPORTED),
+        ("no DER", &vec![(CKA_EC_PARAMS, P384[..P384.len() - 1].to_vec())], &vec![], CKR_DOMAIN_PARAMS_INVALID),
+        ("no curve", &vec![(CKA_EC_PARAMS, vec![])], &vec![], CKR_DOMAIN_PARAMS_INVALID),
         ("class", &vec![(CKA_CLASS, ulong(CKO_PRIVATE_KEY))], &vec![], CKR_TEMPLATE_INCONSISTENT),
         ("key type", &vec![], &vec![(CKA_KEY_TYPE, ulong(CKK_RSA))], CKR_TEMPLATE_INCONSISTENT),
         ("not a boolean", &vec![], &vec![(CKA_TOKEN, vec![2])], CKR_ATTRIBUTE_VALUE_INVALID),

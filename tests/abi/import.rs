@@ -164,6 +164,7 @@ fn what_is_no_p256_key_for_the_chip_is_refused_and_changes_nothing() {
         (without(&good, CKA_KEY_TYPE), CKR_TEMPLATE_INCOMPLETE),
         (without(&good, CKA_EC_PARAMS), CKR_TEMPLATE_INCOMPLETE),
         (with(&good, &[(CKA_EC_PARAMS, P384.to_vec())]), CKR_CURVE_NOT_SUPPORTED),
+        (with(&good, &[(CKA_EC_PARAMS, P384[..6].to_vec())]), CKR_DOMAIN_PARAMS_INVALID),
         (with(&good, &[(CKA_KEY_TYPE, ulong(CKK_RSA))]), CKR_ATTRIBUTE_VALUE_INVALID),
         (with(&good, &[other_point]), CKR_TEMPLATE_INCONSISTENT),
         (with(&good, &[(CKA_ALWAYS_AUTHENTICATE, boolean(true))]), CKR_TEMPLATE_INCONSISTENT),

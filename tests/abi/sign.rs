@@ -179,6 +179,7 @@ fn a_foreign_public_key_verifies_in_the_session_and_goes_with_it() {
     let refused = |template: Template| module.create_object(session, &template);
     assert_eq!(refused(changed(CKA_EC_POINT, templates::wrapped(&[4; 65]))), Err(CKR_ATTRIBUTE_VALUE_INVALID));
     assert_eq!(refused(changed(CKA_EC_PARAMS, P384.to_vec())), Err(CKR_CURVE_NOT_SUPPORTED));
+    assert_eq!(refused(changed(CKA_EC_PARAMS, P384[..6].to_vec())), Err(CKR_DOMAIN_PARAMS_INVALID));
     assert_eq!(refused(without(&template.to_vec(), CKA_EC_POINT)), Err(CKR_TEMPLATE_INCOMPLETE));
 }
 

@@ -49,6 +49,9 @@ pub enum Error {
     /// The data to sign or digest has a length that is not possible.
     #[error("{0}")]
     DataLenRange(Text),
+    /// CKA_EC_PARAMS is not DER.
+    #[error("{0}")]
+    DomainParamsInvalid(Text),
     /// The chip, or the bus to it, failed.
     #[error("{}", explain(.0))]
     Device(#[source] Box<chip::Error>),

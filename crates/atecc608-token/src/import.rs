@@ -17,7 +17,7 @@ use super::keygen::{before_new_key, begin_intent, commit_intent, first_free, pub
 use super::layout::KeySlot;
 use super::learn::read_point;
 use super::pin::is_barred;
-use super::point::{Point, P256_PARAMS};
+use super::point::{check_curve, Point};
 use super::state::{Intent, Purpose};
 use super::template::Template;
 use super::turn::Turn;
@@ -84,9 +84,7 @@ pub(super) fn key_in(template: &Template) -> Result<(Zeroizing<[u8; 32]>, Point)
         ));
     }
     let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
-    if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
-        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: the chip takes P-256 (prime256v1) keys only".into()));
-    }
+    check_curve(template.bytes(CKA_EC_PARAMS))?;
     let (scalar, point) = key_pair(template.bytes(CKA_VALUE).ok_or_else(|| missing("CKA_VALUE"))?)?;
     let other_point = template.bytes(CKA_EC_POINT).is_some_and(|given| Point::from_caller(given) != Some(point));
     let other_info = template.bytes(CKA_PUBLIC_KEY_INFO).filter(|info| !info.is_empty());

@@ -12,7 +12,7 @@ use super::layout::KeySlot;
 use super::mechanism::Mechanism;
 use super::object::KeyRef;
 use super::pin::is_barred;
-use super::point::{Point, P256_PARAMS};
+use super::point::{check_curve, Point};
 use super::snapshot::Known;
 use super::state::{Intent, Purpose, State};
 use super::template::Template;
@@ -70,15 +70,7 @@ impl KeyPairRequest {
                 return inconsistent("CKA_KEY_TYPE: the mechanism makes CKK_EC keys");
             }
         }
-        match public.bytes(CKA_EC_PARAMS).or_else(|| private.bytes(CKA_EC_PARAMS)) {
-            None => return Err(Error::TemplateIncomplete("CKA_EC_PARAMS is missing from the public template".into())),
-            Some(params) if params == P256_PARAMS => {}
-            Some(_) => {
-                return Err(Error::CurveNotSupported(
-                    "CKA_EC_PARAMS: the chip makes P-256 (prime256v1) keys only".into(),
-                ))
-            }
-        }
+        check_curve(public.bytes(CKA_EC_PARAMS).or_else(|| private.bytes(CKA_EC_PARAMS)))?;
         if private.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
             return inconsistent("CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use");
         }

@@ -1,6 +1,6 @@
 //! Public points of P-256 in the encodings PKCS#11 uses, and verification on the host.
 
-use der::asn1::OctetStringRef;
+use der::asn1::{AnyRef, OctetStringRef};
 use der::{Decode, Encode};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
@@ -11,6 +11,24 @@ use super::error::{Error, Result};
 
 /// CKA_EC_PARAMS of P-256: the OID 1.2.840.10045.3.1.7 in DER.
 pub const P256_PARAMS: [u8; 10] = [0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+
+/// Checks the CKA_EC_PARAMS of a template.
+///
+/// # Errors
+/// [`Error::TemplateIncomplete`] if there is none, [`Error::CurveNotSupported`] for another curve than P-256,
+/// [`Error::DomainParamsInvalid`] for what is no DER.
+pub(crate) fn check_curve(params: Option<&[u8]>) -> Result<()> {
+    match params {
+        None => Err(Error::TemplateIncomplete("CKA_EC_PARAMS is missing from the template".into())),
+        Some(params) if params == P256_PARAMS => Ok(()),
+        Some(params) if AnyRef::from_der(params).is_ok() => {
+            Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".into()))
+        }
+        Some(_) => Err(Error::DomainParamsInvalid(
+            "CKA_EC_PARAMS is not DER: the OID of P-256 (prime256v1) is 06 08 2A 86 48 CE 3D 03 01 07".into(),
+        )),
+    }
+}
 
 /// SubjectPublicKeyInfo of a P-256 key up to the point: SEQUENCE, AlgorithmIdentifier (id-ecPublicKey,
 /// prime256v1), BIT STRING header.

@@ -9,7 +9,7 @@ use super::create::{check_key_type, checked_id, checked_text, learn_points, uniq
 use super::error::{Error, Result};
 use super::mechanism::ECDSA;
 use super::object::{ObjectKey, SessionObject};
-use super::point::{Point, P256_PARAMS};
+use super::point::{check_curve, Point};
 use super::snapshot::Known;
 use super::state::{StoredClass, StoredObject};
 use super::template::{bool_value, Template};
@@ -30,9 +30,7 @@ fn checked_point(template: &Template) -> Result<Point> {
     check_key_type(template)?;
     class::check_template::<PublicKey>(Ways::CREATE, template)?;
     let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
-    if template.bytes(CKA_EC_PARAMS).ok_or_else(|| missing("CKA_EC_PARAMS"))? != P256_PARAMS {
-        return Err(Error::CurveNotSupported("CKA_EC_PARAMS: only P-256 (prime256v1) is supported".into()));
-    }
+    check_curve(template.bytes(CKA_EC_PARAMS))?;
     let point = Point::from_caller(template.bytes(CKA_EC_POINT).ok_or_else(|| missing("CKA_EC_POINT"))?)
         .ok_or_else(|| Error::AttributeValueInvalid("CKA_EC_POINT is not a point on P-256".into()))?;
     checked_text(template, CKA_LABEL)?;
