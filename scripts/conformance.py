@@ -102,7 +102,7 @@ def reason_of(test, reasons):
     return None, None
 
 
-def chapter(result, reasons, texts, problems):
+def chapter(result, reasons, known, problems):
     """The suite's row of the first table, and its own table."""
     suite, counts = result["suite"], collections.Counter(test[1] for test in result["tests"])
     groups, used = collections.OrderedDict((reason, [0, 0]) for reason, _ in reasons), set()
@@ -117,26 +117,28 @@ def chapter(result, reasons, texts, problems):
         groups[reason][test[1] == SKIPPED] += 1
     for reason, patterns in reasons:
         for pattern in patterns:
-            if (reason, pattern) not in used:
+            if (reason, pattern) not in used and reason not in known["of_the_machine"]:
                 problems.append(f"{suite}: the reason `{reason}` has a pattern for nothing that did not pass: {pattern}")
     row = f"| {suite} | {result['version']} | {len(result['tests'])} | {counts[PASSED]} | {counts[FAILED]} | {counts[SKIPPED]} |"
     lines = [f"## {suite}", "", "| reason | failed | skipped |", "| --- | --- | --- |"]
     for reason, (failed, skipped) in groups.items():
         if failed or skipped:
-            lines.append(f"| {texts[reason]} | {failed} | {skipped} |")
+            lines.append(f"| {known['reasons'][reason]} | {failed} | {skipped} |")
     return row, lines
 
 
 def page(path, reasons_path, results):
     with open(reasons_path, "rb") as source:
         known = tomllib.load(source)
-    rows, chapters, problems = [], [], []
+    rows, chapters = [], []
+    used = {reason for suite in known["suite"].values() for reason in suite["reasons"]}
+    problems = [f"the reason `{reason}` is of no suite" for reason in known["reasons"] if reason not in used]
     for file in results:
         with open(file, encoding="utf-8") as source:
             result = json.load(source)
         suite = known["suite"].get(result["suite"], {})
         reasons = [(reason, patterns) for reason, patterns in suite.get("reasons", {}).items()]
-        row, lines = chapter(result, reasons, known["reasons"], problems)
+        row, lines = chapter(result, reasons, known, problems)
         rows.append(row)
         chapters.append("\n".join([lines[0], "", suite.get("about", ""), *lines[1:]]))
     head = known["page"]["text"].rstrip()
