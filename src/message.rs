@@ -2,12 +2,12 @@
 //! in parts, the last part returns all of it.
 
 use cryptoki_sys::*;
+use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::ptr::{InBuf, MessageParameter, OutBuf, Room};
 use super::session::{Activity, Session};
 use super::types::from_ulong;
-use atecc608_token::buffer::copied;
 use atecc608_token::deadline::Deadline;
 use atecc608_token::{Direction, Mechanism, MessageCipher};
 
@@ -43,22 +43,17 @@ pub fn whole(
 ) -> Result<()> {
     let mut deadline = session.token().deadline();
     let cipher = activity(session, direction).active()?;
-    check_no_parts(cipher)?;
+    check_no_message(cipher)?;
     let (parameter, associated, text, output) = (parameter?, associated?, text?, output?);
     let slot = match output.room_for(text.bytes().len()) {
         Room::Query => return Ok(()),
         Room::TooSmall(error) => return Err(error),
         Room::Fits(slot) => slot,
     };
-    let mut text = zeroize::Zeroizing::new(copied(text.bytes())?);
-    let (vector, associated) = (parameter.vector()?, associated.bytes());
-    match direction {
-        Direction::Encrypt => {
-            let (iv, tag) = cipher.encrypt(&mut deadline, &vector, associated, &mut text)?;
-            parameter.set_iv(&iv);
-            parameter.set_tag(&tag)?;
-        }
-        Direction::Decrypt => cipher.decrypt(&mut deadline, &vector, associated, &parameter.tag()?, &mut text)?,
+    let iv = cipher.begin_message(&parameter.vector()?, associated.bytes())?;
+    let text = last_part(cipher, &mut deadline, direction, &parameter, &text)?;
+    if direction == Direction::Encrypt {
+        parameter.set_iv(&iv);
     }
     slot.write(&text);
     Ok(())
@@ -72,18 +67,18 @@ pub fn begin(
     associated: Result<InBuf>,
 ) -> Result<()> {
     let cipher = activity(session, direction).active()?;
-    check_no_parts(cipher)?;
+    check_no_message(cipher)?;
     let (parameter, associated) = (parameter?, associated?);
-    let iv = cipher.begin_parts(&parameter.vector()?, associated.bytes())?;
+    let iv = cipher.begin_message(&parameter.vector()?, associated.bytes())?;
     if direction == Direction::Encrypt {
         parameter.set_iv(&iv);
     }
     Ok(())
 }
 
-fn check_no_parts(cipher: &MessageCipher) -> Result<()> {
-    if cipher.is_in_parts() {
-        return Err(Error::OperationActive(&"a message in parts"));
+fn check_no_message(cipher: &MessageCipher) -> Result<()> {
+    if cipher.is_in_message() {
+        return Err(Error::OperationActive(&"message in parts"));
     }
     Ok(())
 }
@@ -100,12 +95,12 @@ pub fn next(
 ) -> Result<()> {
     let mut deadline = session.token().deadline();
     let cipher = activity(session, direction).active()?;
-    if !cipher.is_in_parts() {
+    if !cipher.is_in_message() {
         return Err(Error::OperationNotInitialized(&"message in parts"));
     }
     let result = part(cipher, &mut deadline, direction, parameter, input, output, flags);
     if !matches!(result, Ok(()) | Err(Error::BufferTooSmall(_))) {
-        cipher.cancel_parts();
+        cipher.cancel_message();
     }
     result
 }
@@ -130,17 +125,31 @@ fn part(
         Room::TooSmall(error) => return Err(error),
         Room::Fits(slot) => slot,
     };
-    let text = match (is_last, direction) {
-        (false, _) => cipher.part(deadline, input.bytes())?,
-        (true, Direction::Encrypt) => {
-            let (text, tag) = cipher.last_part(deadline, input.bytes(), &[])?;
-            parameter.set_tag(&tag)?;
-            text
-        }
-        (true, Direction::Decrypt) => cipher.last_part(deadline, input.bytes(), &parameter.tag()?)?.0,
+    let text = match is_last {
+        false => cipher.part(deadline, input.bytes())?,
+        true => last_part(cipher, deadline, direction, &parameter, &input)?,
     };
     slot.write(&text);
     Ok(())
+}
+
+/// The output of the last part of a message, whose tag comes from the parameter or goes there. The message ends in every case.
+fn last_part(
+    cipher: &mut MessageCipher,
+    deadline: &mut Deadline,
+    direction: Direction,
+    parameter: &MessageParameter,
+    input: &InBuf,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let given = match direction {
+        Direction::Encrypt => Vec::new(),
+        Direction::Decrypt => parameter.tag().inspect_err(|_| cipher.cancel_message())?,
+    };
+    let (text, tag) = cipher.last_part(deadline, input.bytes(), &given)?;
+    if direction == Direction::Encrypt {
+        parameter.set_tag(&tag)?;
+    }
+    Ok(text)
 }
 
 /// C_MessageEncryptFinal, C_MessageDecryptFinal

@@ -120,7 +120,8 @@ fn helper_process() {
         }
     }
     assert_eq!(message(&module, session, key, &data, b"", &mut output), NO_MEMORY);
-    assert_eq!(message(&module, session, key, b"", &data, &mut output), NO_MEMORY);
+    assert_eq!(message(&module, session, key, b"", &data[..64 << 20], &mut output), NO_MEMORY);
+    assert_eq!(message(&module, session, key, b"", &data, &mut output), Err(CKR_DATA_LEN_RANGE));
     assert_eq!(wrap(&module, session, key, &data), NO_MEMORY);
     // What a token never keeps is refused by its length; many values that it might keep do not fit.
     assert_eq!(create(&module, session, &data, 1), Err(CKR_ATTRIBUTE_VALUE_INVALID));

@@ -60,7 +60,7 @@ pub(crate) fn wrap(
     let aes = secret::key_for(token, wrapping_key, CKA_WRAP, mechanism.mechanism)
         .and_then(|key| key.into_aes(token, mechanism.mechanism));
     let aes = aes.map_err(|error| Error::WrappingKey(Box::new(error)))?;
-    let mut cipher = CipherOperation::new(Direction::Encrypt, &mechanism, aes)?;
+    let mut cipher = CipherOperation::new(Direction::Encrypt, &mechanism, aes.into())?;
     cipher.end(&mut token.deadline(), &value)?;
     Ok(cipher.take())
 }
@@ -119,7 +119,7 @@ pub(crate) fn unwrap(
     let aes = secret::key_for(token, unwrapping_key, CKA_UNWRAP, mechanism.mechanism)
         .and_then(|key| key.into_aes(token, mechanism.mechanism));
     let aes = aes.map_err(|error| Error::UnwrappingKey(Box::new(error)))?;
-    let mut cipher = CipherOperation::new(Direction::Decrypt, &mechanism, aes)?;
+    let mut cipher = CipherOperation::new(Direction::Decrypt, &mechanism, aes.into())?;
     cipher.end(&mut token.deadline(), wrapped).map_err(|error| match error {
         Error::EncryptedDataInvalid => Error::WrappedKeyInvalid,
         Error::EncryptedDataLenRange(text) => Error::WrappedKeyLenRange(text),

@@ -24,7 +24,6 @@ pub const BLOCK_LEN: usize = 16;
 const BLOCKS_AT_A_TIME: usize = 16;
 
 /// The block function under one key. Unlike those of the crates it can fail: the modes are built on it for that reason.
-#[derive(Clone)]
 pub enum AesKey {
     /// A session key of 16, 24 or 32 bytes.
     Host(HostAes),
@@ -33,7 +32,6 @@ pub enum AesKey {
 }
 
 /// A key schedule in this process's memory; wiped when dropped.
-#[derive(Clone)]
 pub enum HostAes {
     /// 16 bytes.
     Aes128(Box<Aes128>),

@@ -8,7 +8,6 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::aes::AesKey;
-use super::gcm::Gcm;
 use super::{CipherOperation, Direction};
 use crate::buffer::copied;
 use crate::deadline::Deadline;
@@ -24,10 +23,10 @@ const FREE_BITS: u64 = 64;
 
 /// C_MessageEncryptInit to C_MessageEncryptFinal, and the same of C_MessageDecrypt.
 pub struct MessageCipher {
-    key: AesKey,
+    key: Arc<AesKey>,
     direction: Direction,
-    /// The message in parts that has begun, and the bytes of its tag.
-    parts: Option<(CipherOperation, usize)>,
+    /// The message that has begun, and the bytes of its tag.
+    message: Option<(CipherOperation, usize)>,
     /// Where the counter of this series begins: at random, since the key may have seen other series, also in other processes,
     /// and no vector may come twice under a key (NIST SP 800-38D section 8).
     start: u128,
@@ -64,59 +63,25 @@ impl MessageCipher {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
         }
         let key = secret::key_for(token, key, direction.usage(), mechanism.mechanism)?;
-        let key = key.into_aes(token, mechanism.mechanism)?;
-        Ok(Self { key, direction, parts: None, start: random_bits()?, count: 0 })
+        let key = Arc::new(key.into_aes(token, mechanism.mechanism)?);
+        Ok(Self { key, direction, message: None, start: random_bits()?, count: 0 })
     }
 
-    /// Encrypts a message where it is; answers its vector and its tag.
-    ///
-    /// # Errors
-    /// [`Error::MechanismParamInvalid`], those of the chip.
-    pub fn encrypt(
-        &mut self,
-        deadline: &mut Deadline,
-        vector: &MessageVector,
-        associated: &[u8],
-        text: &mut [u8],
-    ) -> Result<(Vec<u8>, Vec<u8>)> {
-        let iv = self.generate(vector)?;
-        let mut gcm = Gcm::new(&iv, associated, vector.tag_bits)?;
-        gcm.encrypt(&self.key, deadline, text)?;
-        let tag = gcm.finish(&self.key, deadline)?;
-        Ok((iv, tag))
+    /// Returns whether a message has begun and not ended.
+    pub fn is_in_message(&self) -> bool {
+        self.message.is_some()
     }
 
-    /// Checks the tag of a message, then decrypts it where it is.
-    ///
-    /// # Errors
-    /// [`Error::AeadDecryptFailed`], [`Error::MechanismParamInvalid`], those of the chip.
-    pub fn decrypt(
-        &self,
-        deadline: &mut Deadline,
-        vector: &MessageVector,
-        associated: &[u8],
-        tag: &[u8],
-        text: &mut [u8],
-    ) -> Result<()> {
-        let gcm = Gcm::new(&vector.iv, associated, vector.tag_bits)?;
-        gcm.decrypt(&self.key, deadline, text, tag).map_err(of_message)
+    /// Ends the message, if one has begun.
+    pub fn cancel_message(&mut self) {
+        self.message = None;
     }
 
-    /// Returns whether a message in parts has begun.
-    pub fn is_in_parts(&self) -> bool {
-        self.parts.is_some()
-    }
-
-    /// Ends the message in parts, if one has begun.
-    pub fn cancel_parts(&mut self) {
-        self.parts = None;
-    }
-
-    /// Begins a message in parts; returns its vector.
+    /// Begins a message; returns its vector.
     ///
     /// # Errors
     /// [`Error::MechanismParamInvalid`], [`Error::HostMemory`].
-    pub fn begin_parts(&mut self, vector: &MessageVector, associated: &[u8]) -> Result<Vec<u8>> {
+    pub fn begin_message(&mut self, vector: &MessageVector, associated: &[u8]) -> Result<Vec<u8>> {
         let iv = match self.direction {
             Direction::Encrypt => self.generate(vector)?,
             Direction::Decrypt => vector.iv.clone(),
@@ -124,14 +89,13 @@ impl MessageCipher {
         let parameter = Parameter::Gcm { iv: iv.clone(), associated: copied(associated)?, tag_bits: vector.tag_bits };
         let mechanism = Mechanism { mechanism: CKM_AES_GCM, parameter };
         let operation = CipherOperation::new(self.direction, &mechanism, self.key.clone())?;
-        self.parts = Some((operation, vector.tag_bits as usize / 8));
+        self.message = Some((operation, vector.tag_bits as usize / 8));
         Ok(iv)
     }
 
-    /// Returns how many bytes come out for `input` more bytes of a message in parts. Of a decryption the last part returns the
-    /// whole text.
+    /// Returns how many bytes come out for `input` more bytes of the message. Of a decryption the last part returns the whole text.
     pub fn part_len(&self, input: usize, is_last: bool) -> usize {
-        match &self.parts {
+        match &self.message {
             Some((operation, _)) if is_last && self.direction == Direction::Decrypt => operation.waiting.len() + input,
             Some((operation, _)) => operation.update_len(input),
             None => 0,
@@ -143,14 +107,14 @@ impl MessageCipher {
     /// # Errors
     /// [`Error::DataLenRange`], [`Error::EncryptedDataLenRange`], [`Error::HostMemory`], those of the chip.
     pub fn part(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let Some((mut operation, tag_len)) = self.parts.take() else { return Ok(Zeroizing::default()) };
+        let Some((mut operation, tag_len)) = self.message.take() else { return Ok(Zeroizing::default()) };
         let output = operation.update(deadline, input)?;
-        self.parts = Some((operation, tag_len));
+        self.message = Some((operation, tag_len));
         Ok(output)
     }
 
     /// Takes the last part of the message, which ends in every case; returns the rest of the output and the tag. `tag` is that of a
-    /// message to decrypt; an encryption does not read it.
+    /// message to decrypt, which is decrypted only if it is right; an encryption does not read it.
     ///
     /// # Errors
     /// [`Error::AeadDecryptFailed`], [`Error::MechanismParamInvalid`], and as [`MessageCipher::part`].
@@ -160,7 +124,7 @@ impl MessageCipher {
         input: &[u8],
         tag: &[u8],
     ) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>)> {
-        let Some((mut operation, tag_len)) = self.parts.take() else { return Ok(Default::default()) };
+        let Some((mut operation, tag_len)) = self.message.take() else { return Ok(Default::default()) };
         if self.direction == Direction::Encrypt {
             operation.end(deadline, input)?;
             let mut text = operation.take();

@@ -40,7 +40,7 @@ pub(crate) fn begin(
         return Err(Error::MechanismInvalid(mechanism.mechanism));
     }
     let key = secret::key_for(token, key, direction.usage(), mechanism.mechanism)?;
-    CipherOperation::new(direction, mechanism, key.into_aes(token, mechanism.mechanism)?)
+    CipherOperation::new(direction, mechanism, Arc::new(key.into_aes(token, mechanism.mechanism)?))
 }
 
 /// Encrypt or decrypt.
@@ -64,7 +64,7 @@ impl Direction {
 
 /// C_EncryptInit to C_Encrypt or C_EncryptFinal, and the same of C_Decrypt.
 pub struct CipherOperation {
-    key: AesKey,
+    key: Arc<AesKey>,
     direction: Direction,
     mode: Mode,
     /// Input that waits for more: less than a block; with padding also the last whole block of a decryption; of a decryption with
@@ -95,7 +95,7 @@ impl CipherOperation {
     ///
     /// # Errors
     /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`].
-    pub fn new(direction: Direction, mechanism: &Mechanism, key: AesKey) -> Result<Self> {
+    pub fn new(direction: Direction, mechanism: &Mechanism, key: Arc<AesKey>) -> Result<Self> {
         let iv = || match &mechanism.parameter {
             Parameter::Other(iv) => Block::try_from(iv.as_slice()).ok(),
             _ => None,
