@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use zeroize::Zeroize;
 
 use super::{Chip, Error, Result, Transport};
-use atecc608_wire::commands::{Lock, LockZone, Write};
+use atecc608_wire::commands::{Lock, LockZone, UpdateExtra, Write};
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::crc::{crc16, crc16_update};
 use atecc608_wire::zone::{Address, Zone};
@@ -115,6 +115,20 @@ impl<P: Transport> Chip<P> {
             }
         }
         Err(Error::Mismatch("the Lock command's reply was lost twice; the zone is not locked".into()))
+    }
+
+    /// Writes UserExtraAdd, byte 85 of the configuration, **for good**: the chip takes it once, while the byte is 00, before and
+    /// after the locks. With ChipMode bit 0 set, bits 7..1 of `value` are the chip's address from its next sleep on: the sleep
+    /// that ends this conversation. The chip then no longer responds at the address of this transport.
+    ///
+    /// # Errors
+    /// As [`Chip::converse`]; [`Error::AnotherChip`]; [`Error::Status`] with 0F if the byte is not 00; [`Error::Uncertain`] if the
+    /// reply is lost: the byte tells, at the old address or at the new one.
+    pub fn permanently_write_user_extra_add(&mut self, value: u8) -> Result<()> {
+        self.converse(|awake| {
+            awake.confirm()?;
+            awake.execute(&UpdateExtra::UserExtraAdd(value))
+        })
     }
 
     /// Writes a whole slot in clear, in blocks of 32 bytes; a short last block is padded with zeros that the

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use atecc608_sim::image::Part;
 use atecc608_sim::transfer::{Segment, TransferFault};
-use atecc608_sim::{Profile, SimBus, SimChip, Timing};
+use atecc608_sim::{Order, Profile, SimBus, SimChip, Timing};
 use atecc608_testkit::master::*;
 use atecc608_wire::commands::{GenKey, LockZone, UpdateExtra, Write};
 use atecc608_wire::config_zone::SerialNumber;
@@ -365,6 +365,29 @@ fn user_extra_add_is_the_address_after_sleep_if_chip_mode_says_so() {
         assert_eq!(at(nobody).write(&[0x00]), nack());
         assert_eq!(at(address).read(4).unwrap(), hex("04 11 33 43"), "ChipMode {chip_mode}");
     }
+}
+
+#[test]
+fn a_locked_trust_and_go_chip_takes_one_other_address_for_good() {
+    let order = Order { address: Some(ADDRESS), seed: Some(7), ..Order::of(Profile::TngTls) };
+    let master = Master::with_image(order.make().unwrap().image);
+    master.wake();
+    assert_eq!(master.status(&address_and_chip_mode(0xC4, 1)), EXECUTION, "the configuration is locked");
+    assert_eq!(master.status(&UpdateExtra::UserExtraAdd(0)), OK, "00 over 00");
+    assert_eq!(master.status(&UpdateExtra::UserExtraAdd(0xC2)), OK);
+    assert_eq!(master.status(&UpdateExtra::UserExtraAdd(0xC4)), EXECUTION, "once");
+    assert_eq!(master.raw(INFO), hex(INFO_608B), "not before it sleeps");
+    master.bus.power_off();
+    master.bus.power_on();
+    master.wait_us(200);
+    master.pulse();
+    master.wait_us(1500);
+    assert_eq!(master.write(&[0x00]), nack(), "a loss of power is a sleep");
+    let moved = Master { bus: master.bus.clone(), address: 0x61 };
+    assert_eq!(moved.read(4).unwrap(), hex("04 11 33 43"));
+    assert_eq!(moved.status(&UpdateExtra::UserExtraAdd(0xC4)), EXECUTION);
+    moved.restart();
+    assert_eq!(moved.raw(INFO), hex(INFO_608B), "where it was");
 }
 
 #[test]

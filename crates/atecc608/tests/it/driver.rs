@@ -11,7 +11,7 @@ use atecc608_sim::{Image, Profile, SimBus, SimChip};
 use atecc608_testkit::driver::{self, Simulated};
 use atecc608_testkit::master::{slot, tls_image, ADDRESS, SERIAL};
 use atecc608_wire::commands::{GenKey, Nonce};
-use atecc608_wire::config_zone::Model;
+use atecc608_wire::config_zone::{offset, Model, SerialNumber};
 use atecc608_wire::{Opcode, Status};
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
@@ -279,6 +279,39 @@ fn two_chips_share_a_bus() {
     let mut two = driver::on(&bus, 0x35);
     let (a, b) = (one.generate_key(slot(0), Before::Empty), two.generate_key(slot(0), Before::Empty));
     assert_ne!(a.unwrap(), b.unwrap());
+}
+
+/// A provisioned chip whose address UserExtraAdd can change.
+fn movable() -> (SimBus, Chip<Simulated>) {
+    let mut image = tls_image(true, true);
+    image.part_mut(Part::Config)[offset::CHIP_MODE] |= 1;
+    on_bus(image, 100_000)
+}
+
+#[test]
+fn a_chip_is_at_the_address_in_user_extra_add_once_it_has_slept() {
+    let (bus, mut chip) = movable();
+    chip.permanently_write_user_extra_add(0x61 << 1).unwrap();
+    let gone = chip.converse(|awake| awake.read_identity()).unwrap_err();
+    assert!(gone.is_absence(), "{gone}");
+    let mut moved = driver::on(&bus, 0x61);
+    assert_eq!(moved.converse(|awake| awake.read_config()).unwrap().serial_number(), SERIAL);
+    let again = moved.permanently_write_user_extra_add(0x62 << 1).unwrap_err();
+    assert!(again.has_status(Status::EXECUTION_ERROR), "{again}");
+    assert_eq!(bus.image(0).unwrap().config().i2c_address(), 0x61);
+}
+
+#[test]
+fn an_address_is_not_changed_in_another_chip_and_a_lost_reply_is_told() {
+    let (bus, mut chip) = movable();
+    chip.expect(Some(SerialNumber([0x01, 0x23, 0x53, 0x49, 0x4D, 0x44, 0x55, 0x66, 0xEE])));
+    let other = chip.permanently_write_user_extra_add(0x61 << 1).unwrap_err();
+    assert!(matches!(other, Error::AnotherChip { found: SERIAL, .. }), "{other}");
+    chip.expect(None);
+    bus.set_faults("doze@1".parse().unwrap());
+    let lost = chip.permanently_write_user_extra_add(0x61 << 1).unwrap_err();
+    assert!(matches!(lost, Error::Uncertain { opcode: Opcode::UPDATE_EXTRA, .. }), "{lost}");
+    assert_eq!(bus.stats().command(Opcode::UPDATE_EXTRA), 1, "sent once");
 }
 
 #[test]
