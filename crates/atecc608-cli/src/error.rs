@@ -65,3 +65,10 @@ pub enum Error {
     #[error("the system has no random numbers: {0}")]
     HostRandom(getrandom::Error),
 }
+
+impl Error {
+    /// Whether nothing responds at the chip's address.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Chip { cause: chip::Error::NotAnswering(_), .. })
+    }
+}

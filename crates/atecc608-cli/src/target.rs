@@ -1,6 +1,6 @@
 //! From configuration and `--token` to one chip behind a locked bus.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::input;
@@ -165,9 +165,22 @@ impl Target {
         Ok(Self { config: config.clone(), token, chip: Chip::new(bus, host_random), identified: None })
     }
 
+    /// The chip at another address of the same bus. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Open`].
+    pub fn at(&self, address: u8) -> Result<Self> {
+        Self::open(&self.config, &TokenConfig { address, ..self.token.clone() })
+    }
+
     /// Bus and address, as messages name them.
     pub fn place(&self) -> String {
         place(&self.token)
+    }
+
+    /// The configuration file, as messages name it.
+    pub fn config_file(&self) -> String {
+        self.config.path.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH)).display().to_string()
     }
 
     /// Whether the chip is a simulated one.

@@ -1,5 +1,6 @@
 //! The commands about chips, a file or folder for each.
 
+mod address;
 pub mod attest;
 mod cert;
 mod config;
@@ -33,6 +34,8 @@ pub enum Command {
     Scan(scan::Arguments),
     /// Show the chip: identity, locks, what each of its slots may do and holds
     Info,
+    /// Show which I2C address the chip has and why; `address set` changes it
+    Address(address::Arguments),
     /// Write a profile to a blank ATECC608 (A, B or C) and lock it for good; without --lock-forever only show what would happen
     Provision(Box<provision::Arguments>),
     /// Have the chip state that a key was born in it, or lives in it
@@ -82,6 +85,7 @@ pub fn run(selection: &Selection, command: Command, json: bool) -> Result<Output
     match command {
         Command::Scan(arguments) => scan::run(selection, &arguments),
         Command::Info => info::run(selection),
+        Command::Address(arguments) => address::run(selection, &arguments),
         Command::Provision(arguments) => provision::run(selection, &arguments, json),
         Command::Attest(arguments) => attest::run(selection, &arguments),
         Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),

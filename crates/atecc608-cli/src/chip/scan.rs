@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
 use crate::host::adapters::{Adapter, Kernel};
+use crate::input::values::{parse_address, ADDRESSES};
 use crate::output::{note, progress, visible, Output};
 use crate::target::Selection;
 use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
@@ -20,11 +21,6 @@ use atecc608_token::config::{BusLocation, Config, TokenConfig, DEFAULT_ADDRESS};
 use atecc608_token::deadline::Deadline;
 use atecc608_wire::config_zone::Model;
 use atecc608_wire::ConfigZone;
-
-/// The 7-bit addresses that the I2C specification leaves to devices.
-const LEAST_ADDRESS: u8 = 0x08;
-/// The last one of them.
-const MOST_ADDRESS: u8 = 0x77;
 
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
@@ -132,15 +128,9 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     Ok(Output::new(text(&report), &report)?.failed_if(found == 0))
 }
 
+/// With or without 0x: a wrong address harms nothing here.
 fn seven_bits(text: &str) -> Result<u8, String> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    match u8::from_str_radix(digits, 16) {
-        Ok(address @ LEAST_ADDRESS..=MOST_ADDRESS) => Ok(address),
-        Ok(address) if address >= 0x80 => {
-            Err(format!("{address:#04x} is the 8-bit form; write its 7 bits: {:#04x}", address >> 1))
-        }
-        _ => Err("expected 7 bits in hex digits, 08 to 77".to_owned()),
-    }
+    parse_address(&format!("0x{}", text.strip_prefix("0x").unwrap_or(text)))
 }
 
 /// The buses to ask, and why not where one is left out.
@@ -186,7 +176,7 @@ fn scan(
     let configured: Vec<u8> = config.tokens.iter().filter(is_here).map(|token| token.address).collect();
     let mut addresses: Vec<u8> = configured.iter().chain(&arguments.address).chain(&USUAL_ADDRESSES).copied().collect();
     if arguments.all_addresses {
-        addresses.extend(LEAST_ADDRESS..=MOST_ADDRESS);
+        addresses.extend(ADDRESSES);
     }
     addresses.sort_unstable();
     addresses.dedup();

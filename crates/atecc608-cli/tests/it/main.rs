@@ -1,6 +1,7 @@
 //! The tool as it is run, and what it reads from strangers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod address;
 mod attest;
 mod attest_hostile;
 mod attest_pin;

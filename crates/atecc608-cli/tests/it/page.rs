@@ -12,9 +12,8 @@ use clap::CommandFactory;
 pub fn commands(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
         let name = format!("{path} {}", sub.get_name()).trim().to_owned();
-        if sub.has_subcommands() {
-            commands(sub, &name, found);
-        } else {
+        commands(sub, &name, found);
+        if !sub.is_subcommand_required_set() {
             found.insert(name);
         }
     }

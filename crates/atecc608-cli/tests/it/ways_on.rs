@@ -205,6 +205,8 @@ fn files(bench: &Bench) {
 
 /// How each command of the tool is run here, in one way or several. A new command gets its row.
 const WAYS: &[(&str, &[&[&str]])] = &[
+    ("address", &[&[]]),
+    ("address set", &[&["0x61"], &["0x61", "--write"], &["0x61", "--lock-forever"]]),
     ("attest", &[&["--public"], &["--generate"], &["--slot", "0"]]),
     ("aws refresh", &[&["--dir", "aws"]]),
     ("aws setup", &[&["--thing", "t", "--dir", "aws"]]),

@@ -238,7 +238,12 @@ impl Bus {
             }
         }
         let causes = causes.join("; ");
-        Err(if locked { OpenError::InUse(causes) } else { OpenError::NotFound(causes) })
+        Err(match locked {
+            true => OpenError::InUse(causes),
+            false => OpenError::NotFound(format!(
+                "{causes}. `atecc608 scan --all-addresses` shows a chip at another address"
+            )),
+        })
     }
 
     /// Whether a device at this address can be talked to: none that a kernel driver has.

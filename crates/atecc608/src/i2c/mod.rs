@@ -76,8 +76,9 @@ impl<B: I2c, D: DelayNs, C: Fn() -> Duration> Transport for I2cTransport<B, D, C
 
     fn absence(&self) -> String {
         format!(
-            "no chip answers at address {:#04x}: check its supply and wiring, the address (7 bits, as i2cdetect prints it), and \
-             that the bus clock is at most 100 kHz: at 400 kHz the wake pulse is too short",
+            "no chip answers at address {:#04x}: check its supply and wiring, the address (7 bits, as i2cdetect prints it; \
+             `atecc608 scan --all-addresses` shows a chip at another one), and that the bus clock is at most 100 kHz: at 400 kHz the wake \
+             pulse is too short",
             self.address
         )
     }

@@ -66,7 +66,15 @@ pub(crate) fn fields(zone: &ConfigZone) -> Vec<Field> {
         field("kdf_iv_str", 73, 2, String::new()),
         field("reserved_75", 75, 9, String::new()),
         field("user_extra", offset::USER_EXTRA, 1, String::new()),
-        field("user_extra_add", offset::USER_EXTRA_ADD, 1, "another I2C address, if ChipMode says so".to_owned()),
+        field(
+            "user_extra_add",
+            offset::USER_EXTRA_ADD,
+            1,
+            match bytes[offset::USER_EXTRA_ADD] {
+                0 => "not written: no other I2C address".to_owned(),
+                byte => format!("{:#04x} in 7 bits; the I2C address if ChipMode bit 0 is set", byte >> 1),
+            },
+        ),
         field("lock_value", offset::LOCK_VALUE, 1, format!("data and OTP {}", lock(zone.data_locked()))),
         field("lock_config", offset::LOCK_CONFIG, 1, format!("configuration {}", lock(zone.config_locked()))),
         changing(field("slot_locked", offset::SLOT_LOCKED, 2, locked_slots), ChangedBy::Owner),

@@ -183,8 +183,7 @@ fn adapter_clock(bus: &BusLocation, kernel: &Kernel, checks: &mut Checks) {
 }
 
 fn asleep(error: &Error, target: &Target, kernel: &Kernel, checks: &mut Checks) {
-    let silent = matches!(error, Error::Chip { cause: chip::Error::NotAnswering { .. }, .. });
-    if let (true, BusLocation::Linux(path)) = (silent, &target.token.bus) {
+    if let (true, BusLocation::Linux(path)) = (error.is_silence(), &target.token.bus) {
         if let Some(hz) = kernel.clock_hz(path).filter(|hz| *hz > FASTEST_WAKE_HZ) {
             checks.fail("wake", format!("{error}; at {hz} Hz the wake pulse is too short"), CLOCK_REMEDY);
             return;
@@ -196,15 +195,18 @@ fn asleep(error: &Error, target: &Target, kernel: &Kernel, checks: &mut Checks) 
         }
         Error::Chip { cause: chip::Error::NotAnswering { .. }, .. } => match &target.token.bus {
             BusLocation::Linux(path) => format!(
-                "i2cdetect -y {} (a sleeping chip may be missing there); check supply, SDA, SCL, pull-ups, `address` and \
-                 the bus clock",
+                "i2cdetect -y {} (a sleeping chip may be missing there); check supply, SDA, SCL, pull-ups, `address` \
+                 (`atecc608 scan --all-addresses` shows a chip at another one) and the bus clock",
                 bus_number(path)
             ),
             BusLocation::Unix(path) => format!(
-                "atecc608-sim control --socket {} insert (or power-on), and compare --address with the configuration",
+                "atecc608-sim control --socket {} insert (or power-on), and compare its address with the configuration: \
+                 `atecc608 scan --all-addresses`",
                 path.display()
             ),
-            BusLocation::Sim(_) => "the chip in the file has another address: correct `address`".to_owned(),
+            BusLocation::Sim(_) => "the chip in the file has another address: correct `address` \
+                                    (`atecc608 scan --all-addresses` shows it)"
+                .to_owned(),
         },
         _ => PACKETS.to_owned(),
     };

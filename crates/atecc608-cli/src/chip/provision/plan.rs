@@ -59,8 +59,10 @@ impl Plan {
     pub fn new(zone: &ConfigZone, profile: &Profile, address: u8) -> Result<Self, Vec<Change>> {
         let mut wanted = profile.apply(zone);
         // The profile's address is the one of blank chips. A chip that has another one keeps it: the configuration
-        // file, and perhaps a second chip on the same bus, rely on it.
-        wanted.as_bytes_mut()[offset::I2C_ADDRESS] = address << 1;
+        // file, and perhaps a second chip on the same bus, rely on it. Once it is locked, byte 16 need not be what counts.
+        let locked = zone.config_locked();
+        wanted.as_bytes_mut()[offset::I2C_ADDRESS] =
+            if locked { zone.as_bytes()[offset::I2C_ADDRESS] & !1 } else { address << 1 };
         let changes = changes(zone, &wanted);
         let standing = match (zone.config_locked(), zone.data_locked()) {
             (false, false) => Standing::Blank,
