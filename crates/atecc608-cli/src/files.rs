@@ -52,15 +52,29 @@ impl OutputArguments {
     /// # Errors
     /// [`Error::Refused`].
     pub fn write(&self, contents: &[u8]) -> Result<bool> {
+        self.write_with(contents, PUBLIC)
+    }
+
+    /// As [`OutputArguments::write`]; a new file is its owner's only.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn write_secret(&self, contents: &[u8]) -> Result<bool> {
+        self.write_with(contents, SECRET)
+    }
+
+    fn write_with(&self, contents: &[u8], mode: u32) -> Result<bool> {
         let Some(path) = self.file() else { return Ok(false) };
         self.check()?;
-        write(path, contents).map_err(|error| Error::Refused(format!("{}: {error}", path.display())))?;
+        write(path, contents, mode).map_err(|error| Error::Refused(format!("{}: {error}", path.display())))?;
         Ok(true)
     }
 }
 
 /// For everybody: the mode of files that are no secret, before the umask.
 const PUBLIC: u32 = 0o666;
+/// For the owner.
+const SECRET: u32 = 0o600;
 
 /// A mode as the umask leaves it.
 pub fn less_umask(mode: u32) -> u32 {
@@ -71,12 +85,12 @@ pub fn less_umask(mode: u32) -> u32 {
 
 /// A file that a user named is replaced as a whole, durably. A link to a file leads to that file. What is no file (a pipe, a device, an
 /// open file by its number) is written to as it is.
-fn write(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+fn write(path: &Path, contents: &[u8], mode: u32) -> std::io::Result<()> {
     match path.metadata() {
         Ok(found) if found.is_file() && is_special(path) => std::fs::write(path, contents),
-        Ok(found) if !found.is_file() => atecc608_files::open_output(path, less_umask(PUBLIC))?.write_all(contents),
-        Ok(_) => atecc608_files::replace(&path.canonicalize()?, contents, less_umask(PUBLIC)),
-        Err(_) => atecc608_files::replace(path, contents, less_umask(PUBLIC)),
+        Ok(found) if !found.is_file() => atecc608_files::open_output(path, less_umask(mode))?.write_all(contents),
+        Ok(_) => atecc608_files::replace(&path.canonicalize()?, contents, less_umask(mode)),
+        Err(_) => atecc608_files::replace(path, contents, less_umask(mode)),
     }
 }
 
@@ -122,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_device_is_written_to_and_not_replaced() {
-        write(Path::new("/dev/null"), b"x").unwrap();
+        write(Path::new("/dev/null"), b"x", PUBLIC).unwrap();
         assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
         assert!(is_special(Path::new("/dev/stdout")) && !is_special(Path::new("stdout")));
     }

@@ -169,18 +169,35 @@ fn name(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> String {
     profile.map_or_else(|| recognised::name(zone, slot), |profile| profile.slot(slot).name.clone())
 }
 
-/// Whether the chip's own rules use the slot: as IO protection key, or to read, write or authorise another one.
-fn serves_the_chip(zone: &ConfigZone, slot: Slot) -> bool {
+/// What one of the chip's own rules uses a slot for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// It holds the IO protection key.
+    IoKey,
+    /// Its key encrypts what is written to this slot, or imported into it.
+    Writes(Slot),
+    /// Its key encrypts what is read from this slot.
+    Reads(Slot),
+    /// Its secret authorises the use of this slot.
+    Authorises(Slot),
+}
+
+/// Returns what the chip's own rules use a slot for: as IO protection key, or to read, write or authorise another one.
+pub fn uses(zone: &ConfigZone, slot: Slot) -> Vec<Use> {
     let is_io_key = zone.chip_options().io_protection() && zone.chip_options().io_key() == slot;
-    let serves = |other: Slot| {
+    let of_other = |other: Slot| {
         let (access, key) = (zone.slot_config(other), zone.key_config(other));
-        let encrypts = access.write_config().write_policy() == WritePolicy::Encrypted
-            && !key.private()
-            && access.write_key() == slot;
-        let imports = key.private() && access.write_config().priv_write() && access.write_key() == slot;
-        let reads = access.encrypt_read() && access.read_key() == slot;
-        let authorises = key.req_auth() && key.auth_key() == slot;
-        encrypts || imports || reads || authorises
+        let encrypts = access.write_config().write_policy() == WritePolicy::Encrypted && !key.private();
+        let imports = key.private() && access.write_config().priv_write();
+        [
+            ((encrypts || imports) && access.write_key() == slot).then_some(Use::Writes(other)),
+            (access.encrypt_read() && access.read_key() == slot).then_some(Use::Reads(other)),
+            (key.req_auth() && key.auth_key() == slot).then_some(Use::Authorises(other)),
+        ]
     };
-    is_io_key || Slot::all().any(serves)
+    is_io_key.then_some(Use::IoKey).into_iter().chain(Slot::all().flat_map(of_other).flatten()).collect()
+}
+
+fn serves_the_chip(zone: &ConfigZone, slot: Slot) -> bool {
+    !uses(zone, slot).is_empty()
 }

@@ -87,6 +87,7 @@ mod token;
 mod turn;
 mod wrap;
 
+pub use certificates::held::is_in as is_certificate_in_slot_8;
 pub use cipher::message::{MessageCipher, MessageVector};
 pub use cipher::{CipherOperation, Direction};
 pub use digest::DigestOperation;

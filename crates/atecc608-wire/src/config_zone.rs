@@ -261,6 +261,19 @@ impl ConfigZone {
         Slot::all().filter(|slot| self.key_config(*slot).persistent_disable())
     }
 
+    /// CountMatch: the slot that holds the limit of keys with limited use, if that is enabled.
+    pub fn limit_slot(&self) -> Option<Slot> {
+        let count_match = self.0[offset::COUNT_MATCH];
+        (count_match & 1 == 1).then(|| Slot::from_nibble(count_match >> 4))
+    }
+
+    /// Whether the slot is for a public key that is to be validated before its use. The top nibble of its first byte is then the chip's
+    /// mark: 5 validated, A not.
+    pub fn marks_validity(&self, slot: Slot) -> bool {
+        let key = self.key_config(slot);
+        !key.private() && key.pub_info() && key.key_type() == KeyType::P256 && slot.size() >= 72
+    }
+
     /// Counter 0 or 1, if its eight bytes are an encoding the chip makes.
     pub fn counter(&self, number: usize) -> Option<u32> {
         let at = offset::COUNTERS + 8 * number;

@@ -49,6 +49,29 @@ impl<P: Transport> Awake<'_, P> {
         self.execute(&write)
     }
 
+    /// Reads 32 bytes of a slot encrypted: Nonce (random), GenDig with the slot's read key, Read (fact sheet section 3.15). The bytes
+    /// have no MAC: with another read key than the chip's they are not what the slot holds. [`Awake::proves`] checks the key.
+    ///
+    /// # Errors
+    /// As [`Awake::execute`], but never [`Error::Uncertain`]; [`Error::Status`] with 0F if the slot's rules forbid it.
+    pub fn read_encrypted(
+        &mut self,
+        serial: &SerialNumber,
+        read_key: &SharedSecret<'_>,
+        address: Address,
+    ) -> Result<Zeroizing<[u8; 32]>> {
+        self.confirm()?;
+        let session_key = self.session_key(serial, read_key).map_err(|error| match error {
+            // Nothing is changed by asking.
+            Error::Uncertain { cause, .. } => *cause,
+            error => error,
+        })?;
+        let cipher = Zeroizing::new(self.execute(&Read { zone: Zone::Data, address, block: true })?);
+        let mut plain = session_key;
+        plain.iter_mut().zip(cipher.iter()).for_each(|(plain, cipher)| *plain ^= cipher);
+        Ok(plain)
+    }
+
     /// Writes a private key that was made elsewhere into a slot, encrypted: Nonce (random), GenDig with the slot's write key,
     /// PrivWrite with its MAC (fact sheet section 3.13). `scalar` is the P-256 key, 32 bytes big-endian.
     ///

@@ -6,6 +6,7 @@ mod cert;
 mod config;
 mod counter;
 mod csr;
+mod data;
 mod doctor;
 mod import_config;
 mod info;
@@ -67,6 +68,9 @@ pub enum Command {
     /// Certificates for keys in the chip: issue, self-sign, keep, show
     #[command(subcommand)]
     Cert(cert::Command),
+    /// What the chip's slots hold beside keys: read it, write it, as far as the configuration allows
+    #[command(subcommand)]
+    Data(data::Command),
     /// Print random bytes from the chip, as they cross the bus
     Random(random::Arguments),
     /// Have the chip test its own engines
@@ -100,6 +104,7 @@ pub fn run(selection: &Selection, command: Command, json: bool) -> Result<Output
         Command::Latch(command) => latch::run(selection, &command),
         Command::Csr(arguments) => csr::run(selection, &arguments),
         Command::Cert(command) => cert::run(selection, &command),
+        Command::Data(command) => data::run(selection, &command),
         Command::Random(arguments) => random::run(selection, &arguments),
         Command::Selftest => selftest::run(selection),
         Command::Counter(arguments) => counter::run(selection, &arguments),

@@ -15,6 +15,7 @@ mod chip;
 mod cloud;
 mod config;
 mod config_forms;
+mod data;
 mod doctor;
 mod hostile_text;
 mod import_config;

@@ -223,6 +223,8 @@ const WAYS: &[(&str, &[&[&str]])] = &[
     ("config set", &[&["profile:tls"], &["profile:tls", "--write"]]),
     ("counter", &[&[], &["0", "--increment"]]),
     ("csr", &[&["--subject", "/CN=x"], &["--subject", "/CN=x", "--slot", "0"]]),
+    ("data read", &[&["--slot", "8"], &["--slot", "0"], &["--slot", "9", "--key-file", "secret"]]),
+    ("data write", &[&["pin", "--slot", "8"], &["secret", "--slot", "9", "--key-file", "secret"]]),
     ("doctor", &[&[]]),
     ("import-config", &[&["none.conf"]]),
     ("info", &[&[]]),

@@ -167,6 +167,11 @@ pub(crate) fn release_any(turn: &mut Turn<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Whether slot 8 with these bytes, 416, holds a certificate that this software put there.
+pub fn is_in(slot: &[u8]) -> bool {
+    decode(slot).is_some()
+}
+
 fn held_id(known: &Known) -> String {
     format!("{}-slot-{SLOT}-certificate", known.zone().serial_number())
 }

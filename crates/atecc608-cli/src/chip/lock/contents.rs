@@ -9,7 +9,7 @@ use crate::target::Target;
 use atecc608::provision::DataContents;
 use atecc608_token::config;
 use atecc608_token::document::{Problem, Table};
-use atecc608_wire::config_zone::{offset, KeyType, COUNTER_MAX};
+use atecc608_wire::config_zone::{KeyType, COUNTER_MAX};
 use atecc608_wire::{ConfigZone, Slot};
 
 /// What one slot gets.
@@ -114,7 +114,7 @@ impl Given {
                 }
             }
             bytes.resize(slot.size(), 0);
-            if is_marked_public_key(zone, slot) {
+            if zone.marks_validity(slot) {
                 bytes[0] = NOT_VALIDATED | bytes[0] & 0x0F;
             }
             contents.slots[slot.index()] = Some(bytes);
@@ -128,19 +128,13 @@ const HIGHEST_LIMIT: u32 = COUNTER_MAX / 32 * 32;
 
 /// Whether the slot holds the limit (CountMatch) of keys that there are.
 fn holds_the_limit(zone: &ConfigZone, slot: Slot) -> bool {
-    let count_match = zone.as_bytes()[offset::COUNT_MATCH];
     let is_limited = Slot::all().any(|slot| zone.slot_config(slot).limited_use());
-    is_limited && count_match & 1 == 1 && slot == Slot::from_nibble(count_match >> 4)
+    is_limited && zone.limit_slot() == Some(slot)
 }
 
 /// The top nibble of the first byte of a public key that is to be validated before its use: the chip sets it when the slot is
 /// written (fact sheet section 3.22), and what it compares has it.
 const NOT_VALIDATED: u8 = 0xA0;
-
-fn is_marked_public_key(zone: &ConfigZone, slot: Slot) -> bool {
-    let key = zone.key_config(slot);
-    !key.private() && key.pub_info() && key.key_type() == KeyType::P256 && slot.size() >= 72
-}
 
 fn bytes(key: &str, mut digits: String, size: usize) -> Result<Zeroizing<Vec<u8>>, String> {
     let plain = Zeroizing::new(digits.replace(' ', ""));
