@@ -11,6 +11,7 @@ mod changed_keys;
 mod chip_faults;
 mod cipher;
 mod common;
+mod configured;
 mod costs;
 mod cryptoki_crate;
 mod derive;

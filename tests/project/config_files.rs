@@ -26,7 +26,7 @@ fn the_annotated_configuration_is_good_as_it_is_and_with_everything_switched_on(
     let all = uncommented(&text);
     assert_ne!(all, text);
     let all = Config::parse(&conf("config.toml"), &all).unwrap_or_else(|error| panic!("{error}\n{all}"));
-    assert_eq!(all.tokens[0].objects.len(), 1);
+    assert_eq!(all.tokens[0].objects.len(), 2);
     assert_eq!(all.lock_timeout, config.lock_timeout, "the values commented out are the defaults");
     assert_eq!(all.log, config.log);
 }
@@ -63,6 +63,7 @@ fn what_is_wrong_is_named_with_file_line_key_and_what_was_expected() {
         (format!("state_dir = \"x\"\n{token}"), "1", &["state_dir", "absolute"]),
         (format!("{token}[[token.object]]\nslot = 16\n"), "4", &["slot", "0 to 15"]),
         (format!("{token}[[token.object]]\nslot = 1\nid = \"xy\"\n"), "5", &["id", "hex"]),
+        (format!("{token}[[token.object]]\nslot = 1\ntype = \"key\"\n"), "5", &["object.type", "\"public\""]),
         (format!("{token}bus = \n"), "3", &[]),
     ];
     for (text, line, parts) in cases {

@@ -69,7 +69,7 @@ pub struct TokenConfig {
     pub session_keys: bool,
     /// Certificates that are rebuilt from what somebody put into the chip.
     pub certificates: Vec<CertificateConfig>,
-    /// Names for slots' objects.
+    /// Names for slots' objects, and what is in slots that the chip can't tell.
     pub objects: Vec<ObjectConfig>,
 }
 
@@ -84,15 +84,26 @@ pub struct CertificateConfig {
     pub issuer: String,
 }
 
-/// One `[[token.object]]`: another name for a slot's object.
+/// One `[[token.object]]`: another name for a slot's object, or an object that only the configuration knows of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectConfig {
     /// The chip's slot.
     pub slot: Slot,
+    /// What it is.
+    pub kind: ObjectKind,
     /// CKA_LABEL.
     pub label: Option<String>,
     /// CKA_ID.
     pub id: Option<Vec<u8>>,
+}
+
+/// What an `[[token.object]]` is: its `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// The key pair of a private key in the slot.
+    Private,
+    /// Somebody's public key, which the slot holds.
+    Public,
 }
 
 /// Where a chip is reached.
@@ -342,6 +353,10 @@ impl CertificateConfig {
 impl ObjectConfig {
     fn read(mut table: Table<'_>) -> Result<Self, Problem> {
         let slot = slot(&mut table)?.value;
+        let kind = match table.optional::<String>("type")? {
+            Some(kind) => kind.check(|kind| ObjectKind::parse(&kind))?,
+            None => ObjectKind::Private,
+        };
         let label = table.optional("label")?.map(|label| checked_label(label, 255)).transpose()?;
         let id = table.optional::<String>("id")?.map(|id| {
             id.check(|id| {
@@ -353,7 +368,17 @@ impl ObjectConfig {
         });
         let id = id.transpose()?;
         table.finish()?;
-        Ok(Self { slot, label, id })
+        Ok(Self { slot, kind, label, id })
+    }
+}
+
+impl ObjectKind {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "private" => Ok(Self::Private),
+            "public" => Ok(Self::Public),
+            _ => Err("object.type: expected \"private\" or \"public\""),
+        }
     }
 }
 

@@ -74,7 +74,7 @@ fn has_open_intents(known: &Known) -> bool {
 
 /// Whether it can be said what matches without asking the chip.
 fn is_enough(known: &Known, template: &Template) -> bool {
-    let certificates = certificates::may_match(template) && known.certificates.are_unknown();
+    let certificates = certificates::may_match(known, template) && known.certificates.are_unknown();
     !certificates
         && candidates(known, template).into_iter().all(|(slot, half)| match known.known_presence(slot) {
             None => false,
@@ -99,7 +99,7 @@ fn learn_what_matters(turn: &mut Turn<'_>, template: &Template) -> Result<Arc<Kn
             }
         }
     }
-    if certificates::may_match(template) {
+    if certificates::may_match(&turn.known(), template) {
         certificates::learn(turn)?;
     }
     Ok(turn.known())

@@ -11,7 +11,7 @@ use super::profile::{self, Profile};
 use super::state::{SecretKind, StoredSecret};
 use super::store::StateFile;
 use super::trusted::TrustedKeys;
-use crate::config::{CertificateConfig, Config, TokenConfig};
+use crate::config::{CertificateConfig, Config, ObjectConfig, ObjectKind, TokenConfig};
 use atecc608_contents::words;
 use atecc608_wire::config_zone::Model;
 use atecc608_wire::{ConfigZone, Slot};
@@ -41,6 +41,8 @@ pub(crate) struct Identity {
     pub(crate) scheme: Option<Scheme>,
     /// Certificates of the user's own kinds.
     pub(crate) configured_certificates: Vec<CertificateConfig>,
+    /// What the configuration says that slots hold beside key pairs.
+    pub(crate) configured_objects: Vec<ObjectConfig>,
     /// Whether clients' certificates go into slot 8.
     pub(crate) certificates_in_chip: bool,
     /// Whether the tool may put keys into it between its locks.
@@ -108,6 +110,12 @@ impl Identity {
         Ok(Arc::new(Self {
             state_file: StateFile::new(&config.state_dir, serial),
             configured_certificates: token.certificates.clone(),
+            configured_objects: token
+                .objects
+                .iter()
+                .filter(|object| object.kind != ObjectKind::Private)
+                .cloned()
+                .collect(),
             certificates_in_chip: token.certificates_in_chip,
             open_between_locks,
             zone,
@@ -167,6 +175,11 @@ impl Identity {
             aes: self.secrets.iter().any(|place| place.kind == SecretKind::Aes),
             hmac: self.secrets.iter().any(|place| place.kind == SecretKind::Generic),
         }
+    }
+
+    /// What the configuration says that slots hold, of one kind.
+    pub(crate) fn configured(&self, kind: ObjectKind) -> impl Iterator<Item = &ObjectConfig> {
+        self.configured_objects.iter().filter(move |object| object.kind == kind)
     }
 
     /// The key slot, if the slot is one.

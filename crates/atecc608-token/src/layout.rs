@@ -4,7 +4,7 @@ use super::pin::Scheme;
 use super::profile::Profile;
 use super::recognised;
 use super::state::SecretKind;
-use crate::config::ObjectConfig;
+use crate::config::{ObjectConfig, ObjectKind};
 use atecc608_wire::config_zone::{KeyType, WritePolicy};
 use atecc608_wire::{ConfigZone, Slot};
 
@@ -87,7 +87,7 @@ fn key_slot(
         1 => options.io_protection() && has_io_key,
         _ => false,
     };
-    let configured = objects.iter().find(|object| object.slot == slot);
+    let configured = objects.iter().find(|object| object.slot == slot && object.kind == ObjectKind::Private);
     KeySlot {
         slot,
         sign: access.external_sign(),

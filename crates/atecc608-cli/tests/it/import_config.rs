@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::support::{stderr, stdout, Bench};
-use atecc608_token::config::{BusLocation, Config};
+use atecc608_token::config::{BusLocation, Config, ObjectKind};
 
 /// A folder with these files; the configuration that comes of them, and what is said beside.
 fn import(files: &[(&str, &str)]) -> (Config, String) {
@@ -27,6 +27,10 @@ fn labels(config: &Config, token: usize) -> Vec<(u8, String)> {
     objects.map(|object| (object.slot.number(), object.label.clone().unwrap())).collect()
 }
 
+fn kinds(config: &Config, token: usize) -> Vec<ObjectKind> {
+    config.tokens[token].objects.iter().map(|object| object.kind).collect()
+}
+
 fn names(list: &[(u8, &str)]) -> Vec<(u8, String)> {
     list.iter().map(|(slot, label)| (*slot, (*label).to_owned())).collect()
 }
@@ -41,13 +45,13 @@ fn the_vendor_s_own_template_keeps_its_names_and_its_traps_are_told() {
     let token = &config.tokens[0];
     assert_eq!((&token.bus, token.address, token.slot), (&BusLocation::Linux("/dev/i2c-0".into()), 0x58, 0));
     assert_eq!(token.label.as_deref(), Some("00ABC"), "what the vendor's module calls it");
-    assert_eq!(labels(&config, 0), names(&[(0, "device")]), "a signer's certificate has this name by itself");
-    for part in [
-        "public \"root\" in slot 15: public keys of others are no objects here",
-        "slot 15 is taken; the vendor's module reads hex digits, and used slot 21",
-        "400000 Hz",
-        "freeslots",
-    ] {
+    assert_eq!(
+        labels(&config, 0),
+        names(&[(0, "device"), (15, "root")]),
+        "a signer's certificate has this name by itself"
+    );
+    assert_eq!(kinds(&config, 0), [ObjectKind::Private, ObjectKind::Public]);
+    for part in ["slot 15 is taken; the vendor's module reads hex digits, and used slot 21", "400000 Hz", "freeslots"] {
         assert!(said.contains(part), "{part:?} is not in\n{said}");
     }
 }
@@ -63,7 +67,8 @@ fn several_slots_and_the_objects_that_were_made_through_pkcs11() {
         ("7.1.conf", "type = private,lost,0x0001\n"),
         ("slot.conf.tmpl", "interface = hid\n"),
     ]);
-    assert_eq!(labels(&config, 0), names(&[(0, "device"), (2, "my-key"), (3, "old-key")]));
+    assert_eq!(labels(&config, 0), names(&[(0, "device"), (2, "my-key"), (3, "old-key"), (11, "peer")]));
+    assert_eq!(kinds(&config, 0)[3], ObjectKind::Public);
     assert_eq!(labels(&config, 1), names(&[(0, "device")]));
     let tokens: Vec<_> =
         config.tokens.iter().map(|token| (token.label.as_deref().unwrap(), token.slot, token.address)).collect();
@@ -80,6 +85,47 @@ fn numbers_that_the_vendor_reads_in_hex_are_read_as_they_were_meant_and_told() {
     assert!(said.contains("secret \"wrap\" in slot 10: a secret key gets its name when it is written"), "{said}");
     assert!(said.contains("slot 10 is called \"wrap\" already: the name \"mine\" is left out"), "{said}");
     assert!(said.contains("opened /dev/i2c-16") && said.contains("0x60 is an address of 7 bits where 8"), "{said}");
+}
+
+#[test]
+fn both_halves_of_a_pair_have_one_name_whichever_comes_first() {
+    for (first, second) in [("private", "public"), ("public", "private")] {
+        let text = format!(
+            "label = a\ninterface = i2c,0xC0,1\nobject = {first},device,0\nobject = {second},device,0\nobject = public,two,2\n"
+        );
+        let (config, said) = import(&[("0.conf", &text)]);
+        assert_eq!(labels(&config, 0), names(&[(0, "device"), (2, "two")]));
+        assert_eq!(kinds(&config, 0), [ObjectKind::Private; 2], "{said}");
+    }
+}
+
+/// The vendor's sample configuration, with the public key of somebody's root in slot 15 as the vendor's tools put it there.
+#[test]
+fn a_public_key_in_a_slot_is_found_under_its_old_name() {
+    let bench = store(&[("0.conf", "label = MCHP\ninterface = i2c,0xC0,1\nobject = public,root,15\n")]);
+    atecc608_sim::Order { address: Some(0x60), ..atecc608_sim::Order::of(atecc608_sim::Profile::VendorPkcs11) }
+        .make()
+        .unwrap()
+        .image
+        .save(&bench.chip_file())
+        .unwrap();
+    let text = stdout(&bench.run(&["import-config", "store"]));
+    let chip = format!("sim:{}", bench.chip_file().display());
+    let head = format!("state_dir = \"{}\"\n", bench.path("state").display());
+    std::fs::write(bench.path("config.toml"), head + &text.replace("/dev/i2c-1", &chip)).unwrap();
+    crate::support::x509::ecparam_key(bench.dir.path(), "root.key");
+    crate::support::x509::openssl(bench.dir.path(), "pkey -in root.key -pubout -outform DER -out root.der");
+    let root = std::fs::read(bench.path("root.der")).unwrap();
+    let xy = &root[root.len() - 64..];
+    std::fs::write(bench.path("slot"), [&[0; 4], &xy[..32], &[0; 4], &xy[32..]].concat()).unwrap();
+    assert!(bench.run(&["data", "write", "slot", "--slot", "15"]).status.success());
+    // GnuTLS reads the key under the vendor's name.
+    let mut p11tool = std::process::Command::new("p11tool");
+    let provider = format!("--provider={}", atecc608_testkit::built::module().display());
+    p11tool.args([&provider, "--export", "pkcs11:token=MCHP;object=root;type=public"]);
+    let exported = p11tool.env("ATECC608_PKCS11_CONF", bench.path("config.toml")).output().unwrap();
+    let pem = crate::support::x509::openssl(bench.dir.path(), "pkey -in root.key -pubout");
+    assert!(stdout(&exported).contains(pem.trim()), "{exported:?}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Certificates that the chip itself holds: those that it was sold with (`sold`), those of the user's own kinds
-//! (`custom`), and the one that a client put into slot 8 (`held`). They are objects of the token as those in the state
-//! folder are.
+//! (`custom`), and the one that a client put into slot 8 (`held`); and somebody's public keys, where the configuration says that
+//! slots hold some (`configured`). They are objects of the token as those in the state folder are.
 
+pub(super) mod configured;
 pub(super) mod custom;
 pub(super) mod held;
 pub(super) mod sold;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use cryptoki_sys::*;
 use sha2::{Digest, Sha256};
 
+use super::config::ObjectKind;
 use super::error::{Error, Result};
 use super::identity::Identity;
 use super::kept::Kept;
@@ -46,7 +48,9 @@ pub(super) struct ChipCertificate {
 impl Certificates {
     /// Nothing was asked yet. There is nothing to ask in a chip that has only our own configuration, or none.
     pub(super) fn new(identity: &Identity) -> Self {
-        let nothing_is_configured = identity.configured_certificates.is_empty() && !identity.certificates_in_chip;
+        let nothing_is_configured = identity.configured_certificates.is_empty()
+            && identity.configured_objects.is_empty()
+            && !identity.certificates_in_chip;
         let nothing = !identity.is_provisioned() || identity.profile.is_some() && nothing_is_configured;
         Self { up_to_date: nothing, found: Arc::new([]) }
     }
@@ -62,9 +66,12 @@ impl Certificates {
     }
 }
 
-/// Whether a search may be for certificates.
-pub(super) fn may_match(template: &Template) -> bool {
-    template.bytes(CKA_CLASS).is_none_or(|class| class == ulong_value(CKO_CERTIFICATE))
+/// Whether a search may be for something that is found here.
+pub(super) fn may_match(known: &Known, template: &Template) -> bool {
+    let has_public_keys = known.identity.configured(ObjectKind::Public).next().is_some();
+    template.bytes(CKA_CLASS).is_none_or(|class| {
+        class == ulong_value(CKO_CERTIFICATE) || has_public_keys && class == ulong_value(CKO_PUBLIC_KEY)
+    })
 }
 
 /// Finds out which certificates the chip holds, once in a process; those that the state does not know are read.
@@ -89,6 +96,7 @@ pub(super) fn learn(turn: &mut Turn<'_>) -> Result<()> {
             held => found.extend(held?),
         }
     }
+    configured::learn(turn, &mut found)?;
     turn.learn(|known| known.certificates = Certificates { up_to_date: true, found: found.into() })
 }
 

@@ -77,9 +77,7 @@ fn not_carried_over(token: &Token) -> Vec<String> {
                     format!("`{line}` keeps it under that name")
                 }
                 Kind::Secret => "a secret key gets its name when it is written (pkcs11-tool --write-object)".to_owned(),
-                Kind::Private | Kind::Public => {
-                    "public keys of others are no objects here: programs get them from certificates".to_owned()
-                }
+                Kind::Private | Kind::Public => return None,
             };
             Some(format!("{}: {} \"{label}\" in slot {slot}: {how}", token.file.display(), object.kind.name()))
         })
@@ -99,9 +97,16 @@ fn configuration(tokens: &[Token]) -> String {
             toml_string(&token.label),
             token.slot
         );
-        // Only keys are named there: a certificate's label is its key's, or its own in the certificate's store.
-        for (slot, object) in token.objects.iter().filter(|(_, object)| object.kind == Kind::Private) {
-            text += &format!("\n[[token.object]]\nslot = {slot}\nlabel = {}\n", toml_string(&object.label));
+        for (slot, object) in &token.objects {
+            let kind = match object.kind {
+                Kind::Private => "",
+                // Slots 0 to 7 have no room for one: it is the public half of the key pair there.
+                Kind::Public if slot.number() < 8 => "",
+                Kind::Public => "type = \"public\"\n",
+                // A certificate's label is its key's, or its own in the certificate's store.
+                Kind::Certificate | Kind::Secret => continue,
+            };
+            text += &format!("\n[[token.object]]\nslot = {slot}\n{kind}label = {}\n", toml_string(&object.label));
         }
     }
     text

@@ -323,6 +323,7 @@ fn chip_slot(place: &str, digits: &str, warnings: &mut Vec<String>) -> Result<Sl
 /// One slot of the chip has one name with us: a private key's goes before all others.
 fn name(token: &mut Token, slot: Slot, object: Object, place: &str, warnings: &mut Vec<String>) {
     match token.objects.get(&slot) {
+        Some(known) if known.label == object.label && is_key(known) => return,
         Some(known) if known.label == object.label => {}
         Some(known) if !is_key(&object) => {
             warnings.push(format!(

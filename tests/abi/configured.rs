@@ -1,0 +1,158 @@
+//! What the configuration says that slots hold, on a chip as a user of the vendor's software has it; through the C ABI.
+
+use crate::common::chip::{self, slot};
+use crate::common::keys::{copy_object, point, Handle, Session};
+use crate::common::module::{boolean, ulong, Module};
+use atecc608_sim::image::Part;
+use atecc608_sim::{Image, Profile, SimBus};
+use atecc608_wire::config_zone::offset;
+use cryptoki_sys::*;
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+use p256::ecdsa::{Signature, SigningKey};
+use proptest::prelude::*;
+
+/// The module with this chip, and these lines for its objects.
+fn configured(image: Image, objects: &str) -> (Module, SimBus, Session) {
+    let head = "log = \"info:FOLDER/log\"\n[[token]]\nbus = \"unix:FOLDER/bus\"\n";
+    let module = Module::configured(&format!("{head}{objects}"));
+    let bus = chip::serve(image, &module.socket());
+    let session = module.start();
+    (module, bus, session)
+}
+
+/// The example of the vendor's PKCS#11 module, with this in a slot.
+fn example(number: u8, contents: &[u8]) -> Image {
+    let mut image = chip::sold(Profile::VendorPkcs11);
+    let part = image.part_mut(Part::Slot(slot(number)));
+    part[..contents.len()].copy_from_slice(contents);
+    image
+}
+
+const ROOT: &str = "[[token.object]]\nslot = 15\ntype = \"public\"\nlabel = \"root\"\n";
+
+fn root() -> SigningKey {
+    SigningKey::from_slice(&[0x66; 32]).unwrap()
+}
+
+fn root_point() -> Vec<u8> {
+    root().verifying_key().to_encoded_point(false).as_bytes().to_vec()
+}
+
+/// A public key as the vendor's library writes it (fact sheet section 5.9).
+fn padded(point: &[u8]) -> Vec<u8> {
+    [&[0; 4], &point[1..33], &[0; 4], &point[33..]].concat()
+}
+
+fn public_keys(module: &Module, session: Session, label: &str) -> Vec<Handle> {
+    module.find_labelled(session, CKO_PUBLIC_KEY, label)
+}
+
+#[test]
+fn a_public_key_in_a_slot_verifies_and_nothing_changes_it() {
+    let (module, _bus, session) = configured(example(15, &padded(&root_point())), ROOT);
+    let [key] = public_keys(&module, session, "root")[..] else { panic!("one key") };
+    assert_eq!(point(&module, session, key), root_point());
+    for (attribute, expected) in [
+        (CKA_TOKEN, boolean(true)),
+        (CKA_PRIVATE, boolean(false)),
+        (CKA_TRUSTED, boolean(false)),
+        (CKA_LOCAL, boolean(false)),
+        (CKA_VERIFY, boolean(true)),
+        (CKA_MODIFIABLE, boolean(false)),
+        (CKA_DESTROYABLE, boolean(false)),
+        (CKA_ID, <sha1::Sha1 as sha1::Digest>::digest(root_point()).to_vec()),
+    ] {
+        assert_eq!(module.attribute(session, key, attribute), Ok(expected), "{attribute:#x}");
+    }
+    let signature: Signature = root().sign_prehash(&[5; 32]).unwrap();
+    let verify = |digest: [u8; 32]| module.verify_with(session, CKM_ECDSA, key, &digest, &signature.to_bytes());
+    assert_eq!((verify([5; 32]), verify([6; 32])), (Ok(()), Err(CKR_SIGNATURE_INVALID)));
+    assert_eq!(module.set_attributes(session, key, &[(CKA_LABEL, b"mine".to_vec())]), Err(CKR_ACTION_PROHIBITED));
+    assert_eq!(module.destroy(session, key), Err(CKR_ACTION_PROHIBITED));
+    copy_object(&module, session, key, &[(CKA_TOKEN, boolean(false))]).unwrap();
+}
+
+#[test]
+fn it_is_read_once_in_a_process_and_only_by_who_looks_for_it() {
+    let (module, bus, session) = configured(example(15, &padded(&root_point())), ROOT);
+    let reads = || bus.stats().commands.get("Read").copied().unwrap_or(0);
+    let before = reads();
+    module.find(session, &[(CKA_CLASS, ulong(CKO_PRIVATE_KEY))]).unwrap();
+    assert_eq!(reads(), before);
+    for _ in 0..3 {
+        assert_eq!(public_keys(&module, session, "root").len(), 1);
+    }
+    // Three blocks of the slot; one of the OTP zone, for certificates that it may have been sold with.
+    assert!(reads() - before <= 4, "{}", reads() - before);
+}
+
+#[test]
+fn a_slot_that_holds_none_is_absent_with_one_line_in_the_log() {
+    let good = padded(&root_point());
+    let not_on_curve = [&good[..71], &[good[71] ^ 1]].concat();
+    let dirty = [&good[..36], &[1], &good[37..]].concat();
+    for contents in [vec![0xFF; 72], vec![0; 72], not_on_curve, dirty] {
+        let (module, _bus, session) = configured(example(15, &contents), ROOT);
+        assert!(public_keys(&module, session, "root").is_empty());
+        assert_eq!(module.find(session, &[]).map(|all| all.is_empty()), Ok(false), "the others are there");
+        assert_eq!(module.assert_logged(&["public key in slot 15 is not shown", "a point on P-256"]), 1);
+    }
+}
+
+#[test]
+fn a_slot_that_is_for_none_or_unreadable_is_absent_with_one_line_in_the_log() {
+    for (key_config, slot_config, words) in [
+        (0x003C, 0x0F0F, "is for none"),
+        (0x0033, 0x0F8F, "is for none"),
+        (0x0030, 0x0F8F, "be read in clear"),
+        (0x0030, 0x0FCF, "be read in clear"),
+    ] {
+        let mut image = example(15, &padded(&root_point()));
+        let config = image.part_mut(Part::Config);
+        config[offset::KEY_CONFIG + 30..][..2].copy_from_slice(&u16::to_le_bytes(key_config));
+        config[offset::SLOT_CONFIG + 30..][..2].copy_from_slice(&u16::to_le_bytes(slot_config));
+        let (module, _bus, session) = configured(image, ROOT);
+        assert!(public_keys(&module, session, "root").is_empty());
+        assert_eq!(module.assert_logged(&["public key in slot 15 is not shown", words]), 1);
+    }
+}
+
+#[test]
+fn a_key_that_is_to_be_validated_is_shown_while_it_is() {
+    for (first, shown) in [(0x50, 1), (0xA0, 0), (0x00, 0)] {
+        let mut image = example(15, &padded(&root_point()));
+        image.part_mut(Part::Slot(slot(15)))[0] = first;
+        image.part_mut(Part::Config)[offset::KEY_CONFIG + 30] = 0x32;
+        let (module, _bus, session) = configured(image, ROOT);
+        assert_eq!(public_keys(&module, session, "root").len(), shown, "{first:#x}");
+    }
+}
+
+#[test]
+fn it_never_has_the_name_of_a_key_pair_of_the_chip() {
+    let (module, _bus, session) = configured(example(15, &padded(&root_point())), &ROOT.replace("root", "device"));
+    let [key] = public_keys(&module, session, "device")[..] else { panic!("the pair's alone") };
+    assert_ne!(point(&module, session, key), root_point());
+    module.assert_logged(&["public key in slot 15 is not shown", "a key pair of the chip has its label"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_contents_of_a_slot_make_another_key_or_a_crash(
+        at in 0_usize..72,
+        with in any::<u8>(),
+        noise in prop::collection::vec(any::<u8>(), 0..72),
+    ) {
+        let mut contents = padded(&root_point());
+        contents[at] = with;
+        contents.truncate(72 - noise.len());
+        contents.extend(noise);
+        let expected = contents == padded(&root_point());
+        let (module, _bus, session) = configured(example(15, &contents), ROOT);
+        let found = public_keys(&module, session, "root");
+        // Nobody finds another point with this X or Y by chance.
+        prop_assert_eq!(found.len(), usize::from(expected));
+    }
+}
