@@ -1,8 +1,9 @@
 //! What the configuration says that slots hold, on a chip as a user of the vendor's software has it; through the C ABI.
 
 use crate::common::chip::{self, slot};
-use crate::common::keys::{copy_object, point, Handle, Session};
+use crate::common::keys::{copy_object, create_certificate, point, Handle, Session};
 use crate::common::module::{boolean, ulong, Module};
+use crate::common::templates;
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, Profile, SimBus};
 use atecc608_wire::config_zone::offset;
@@ -136,6 +137,86 @@ fn it_never_has_the_name_of_a_key_pair_of_the_chip() {
     module.assert_logged(&["public key in slot 15 is not shown", "a key pair of the chip has its label"]);
 }
 
+const CERTIFICATE: &str = "[[token.object]]\nslot = 8\ntype = \"certificate\"\nlabel = \"gateway\"\n";
+
+/// A certificate for the chip's key in slot 0, as it is in slot 8; and its DER.
+fn with_certificate() -> (Image, Vec<u8>) {
+    let image = chip::sold(Profile::VendorPkcs11);
+    let der = templates::certificate("gateway", &chip::point_in(&image, 0).unwrap());
+    let mut image = image;
+    image.part_mut(Part::Slot(slot(8)))[..der.len()].copy_from_slice(&der);
+    (image, der)
+}
+
+fn certificates(module: &Module, session: Session) -> Vec<Handle> {
+    module.find(session, &[(CKA_CLASS, ulong(CKO_CERTIFICATE))]).unwrap()
+}
+
+#[test]
+fn a_certificate_that_lies_in_slot_8_as_it_is_has_its_configured_label_and_its_keys_id() {
+    let (image, der) = with_certificate();
+    let (module, _bus, session) = configured(image, CERTIFICATE);
+    let [certificate] = certificates(&module, session)[..] else { panic!("one certificate") };
+    let key = module.find_labelled(session, CKO_PRIVATE_KEY, "device")[0];
+    let id = module.attribute(session, key, CKA_ID).unwrap();
+    for (attribute, expected) in [
+        (CKA_VALUE, der),
+        (CKA_LABEL, b"gateway".to_vec()),
+        (CKA_ID, id),
+        (CKA_TRUSTED, boolean(false)),
+        (CKA_MODIFIABLE, boolean(false)),
+        (CKA_DESTROYABLE, boolean(false)),
+    ] {
+        assert_eq!(module.attribute(session, certificate, attribute), Ok(expected), "{attribute:#x}");
+    }
+    assert_eq!(module.destroy(session, certificate), Err(CKR_ACTION_PROHIBITED));
+    // It follows its key pair.
+    module.set_attributes(session, key, &[(CKA_ID, vec![7])]).unwrap();
+    assert_eq!(module.attribute(session, certificate, CKA_ID), Ok(vec![7]));
+    let found = module.find(session, &[(CKA_CLASS, ulong(CKO_CERTIFICATE)), (CKA_ID, vec![7])]);
+    assert_eq!(found, Ok(vec![certificate]));
+}
+
+#[test]
+fn a_certificate_that_lies_in_slot_8_as_it_is_is_never_written_over() {
+    for objects in ["", CERTIFICATE] {
+        let (image, _) = with_certificate();
+        let before = image.part(Part::Slot(slot(8))).to_vec();
+        let (module, bus, session) = configured(image, &format!("certificates = \"chip\"\n{objects}"));
+        let der = templates::certificate("other", &root_point());
+        create_certificate(&module, session, &der, &[(CKA_LABEL, b"other".to_vec())]).unwrap();
+        assert_eq!(bus.image(0).unwrap().part(Part::Slot(slot(8))), before);
+        assert_eq!(certificates(&module, session).len(), 1 + usize::from(!objects.is_empty()));
+        module.assert_logged(&["slot 8 holds", "kept in the state folder"]);
+    }
+}
+
+#[test]
+fn a_broken_certificate_in_slot_8_is_absent_with_one_line_in_the_log() {
+    let (image, der) = with_certificate();
+    let contents = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut slot = image.part(Part::Slot(slot(8))).to_vec();
+        change(&mut slot);
+        slot.resize(416, 0);
+        slot
+    };
+    for broken in [
+        contents(&|slot| slot.fill(0)),
+        contents(&|slot| slot.fill(0xFF)),
+        contents(&|slot| slot[..4].copy_from_slice(&[0x30, 0x82, 0xFF, 0xFF])),
+        contents(&|slot| slot[..6].copy_from_slice(&[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF])),
+        contents(&|slot| slot[..2].copy_from_slice(&[0x30, 0x80])),
+        contents(&|slot| slot[..2].copy_from_slice(&[0x30, 0x00])),
+        contents(&|slot| slot[der.len() / 2..].fill(0)),
+    ] {
+        let mut image = image.clone();
+        image.part_mut(Part::Slot(slot(8))).copy_from_slice(&broken);
+        let (module, _bus, session) = configured(image, CERTIFICATE);
+        assert!(certificates(&module, session).is_empty(), "{broken:02x?}");
+        assert_eq!(module.assert_logged(&["certificate in slot 8 is not shown", "X.509 certificate in DER"]), 1);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -154,5 +235,19 @@ proptest! {
         let found = public_keys(&module, session, "root");
         // Nobody finds another point with this X or Y by chance.
         prop_assert_eq!(found.len(), usize::from(expected));
+    }
+
+    #[test]
+    fn no_contents_of_slot_8_crash_or_end_beyond_it(at in 0_usize..416, noise in prop::collection::vec(any::<u8>(), 1..40)) {
+        let (mut image, der) = with_certificate();
+        let part = image.part_mut(Part::Slot(slot(8)));
+        let end = (at + noise.len()).min(416);
+        part[at..end].copy_from_slice(&noise[..end - at]);
+        let stored = part.to_vec();
+        let (module, _bus, session) = configured(image, CERTIFICATE);
+        for certificate in certificates(&module, session) {
+            let value = module.attribute(session, certificate, CKA_VALUE).unwrap();
+            prop_assert!(stored.starts_with(&value) && value.len() >= der.len() - 4);
+        }
     }
 }

@@ -64,6 +64,7 @@ fn what_is_wrong_is_named_with_file_line_key_and_what_was_expected() {
         (format!("{token}[[token.object]]\nslot = 16\n"), "4", &["slot", "0 to 15"]),
         (format!("{token}[[token.object]]\nslot = 1\nid = \"xy\"\n"), "5", &["id", "hex"]),
         (format!("{token}[[token.object]]\nslot = 1\ntype = \"key\"\n"), "5", &["object.type", "\"public\""]),
+        (format!("{token}[[token.object]]\nslot = 9\ntype = \"certificate\"\n"), "5", &["object.slot", "expected 8"]),
         (format!("{token}bus = \n"), "3", &[]),
     ];
     for (text, line, parts) in cases {

@@ -104,6 +104,8 @@ pub enum ObjectKind {
     Private,
     /// Somebody's public key, which the slot holds.
     Public,
+    /// A certificate in DER, which slot 8 holds and nothing else.
+    Certificate,
 }
 
 /// Where a chip is reached.
@@ -354,7 +356,12 @@ impl ObjectConfig {
     fn read(mut table: Table<'_>) -> Result<Self, Problem> {
         let slot = slot(&mut table)?.value;
         let kind = match table.optional::<String>("type")? {
-            Some(kind) => kind.check(|kind| ObjectKind::parse(&kind))?,
+            Some(kind) => kind.check(|kind| match ObjectKind::parse(&kind)? {
+                ObjectKind::Certificate if slot.number() != 8 => {
+                    Err("object.slot: expected 8, which alone has room for a certificate (416 bytes)")
+                }
+                kind => Ok(kind),
+            })?,
             None => ObjectKind::Private,
         };
         let label = table.optional("label")?.map(|label| checked_label(label, 255)).transpose()?;
@@ -377,7 +384,8 @@ impl ObjectKind {
         match text {
             "private" => Ok(Self::Private),
             "public" => Ok(Self::Public),
-            _ => Err("object.type: expected \"private\" or \"public\""),
+            "certificate" => Ok(Self::Certificate),
+            _ => Err("object.type: expected \"private\", \"public\" or \"certificate\""),
         }
     }
 }

@@ -129,6 +129,13 @@ fn a_public_key_in_a_slot_is_found_under_its_old_name() {
 }
 
 #[test]
+fn a_plain_certificate_in_slot_8_keeps_its_name() {
+    let (config, said) = import(&[("0.conf", "label = a\ninterface = i2c,0xC0,1\nobject = certificate,gateway,8\n")]);
+    assert_eq!((labels(&config, 0), kinds(&config, 0)), (names(&[(8, "gateway")]), vec![ObjectKind::Certificate]));
+    assert!(!said.contains("gateway"), "{said}");
+}
+
+#[test]
 fn the_library_s_file_leads_to_the_file_store() {
     let bench = store(&[("0.conf", "label = here\ninterface = i2c,0xC0,1\n")]);
     std::fs::create_dir(bench.path("etc")).unwrap();

@@ -1,9 +1,11 @@
-//! What the configuration says that slots hold (`[[token.object]]`): somebody's public key. What a slot holds is whoever's who may
+//! What the configuration says that slots hold (`[[token.object]]`): somebody's public key, or a certificate as it is. What a slot holds is whoever's who may
 //! write it: it is checked for its form, shown as hearsay (CKA_TRUSTED is false), and absent if it is anything else.
 
 use cryptoki_sys::{CKA_DESTROYABLE, CKA_MODIFIABLE};
 
 use super::{stored_point, ChipCertificate};
+use crate::bus::Bus;
+use crate::certificate;
 use crate::config::{ObjectConfig, ObjectKind};
 use crate::error::{Error, Result};
 use crate::kept::Kept;
@@ -13,22 +15,31 @@ use crate::snapshot::Known;
 use crate::state::{StoredClass, StoredObject};
 use crate::template::bool_value;
 use crate::turn::Turn;
+use atecc608::Awake;
 use atecc608_wire::config_zone::KeyType;
-use atecc608_wire::{ConfigZone, Slot};
+use atecc608_wire::Slot;
+use der::{Decode, Header, Reader, SliceReader};
 
 /// Bytes of a public key as slots hold it (fact sheet section 5.9): four zeros before each of X and Y.
 const STORED_KEY_LEN: usize = 72;
+/// Bytes of one Read.
+const BLOCK: usize = 32;
 /// The top nibble of the first byte of a public key that was validated.
 const VALIDATED: u8 = 0x50;
 
 /// Adds what the configuration says that slots hold.
 pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Result<()> {
     let identity = turn.known().identity.clone();
-    for entry in identity.configured(ObjectKind::Public) {
-        match read(turn, entry)? {
-            Ok(object) => found.push(ChipCertificate { key: None, object }),
+    for entry in &identity.configured_objects {
+        let (what, object) = match entry.kind {
+            ObjectKind::Public => ("public key", read_public_key(turn, entry)?),
+            ObjectKind::Certificate => ("certificate", read_certificate(turn, entry)?),
+            ObjectKind::Private => continue,
+        };
+        match object {
+            Ok(object) => found.push(object),
             Err(problem) => log::warn!(
-                "chip {}: the public key in slot {} is not shown: {problem}",
+                "chip {}: the {what} in slot {} is not shown: {problem}",
                 identity.zone.serial_number(),
                 entry.slot
             ),
@@ -38,22 +49,70 @@ pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Re
 }
 
 /// Reads one of them; the inner error is why it is not shown.
-fn read(turn: &mut Turn<'_>, entry: &ObjectConfig) -> Result<Result<StoredObject, String>> {
+fn read_public_key(turn: &mut Turn<'_>, entry: &ObjectConfig) -> Result<Result<ChipCertificate, String>> {
     let slot = entry.slot;
-    if let Some(problem) = unreadable(turn.known().zone(), slot) {
-        return Ok(Err(problem));
+    let key = turn.known().zone().key_config(slot);
+    if key.private() || key.key_type() != KeyType::P256 || slot.size() < STORED_KEY_LEN {
+        return Ok(Err("the slot's configuration is for none (KeyConfig; slots 8 to 15 have room for one)".to_owned()));
     }
-    let bytes = match turn.converse(|awake| awake.read_slot(slot, STORED_KEY_LEN)) {
-        Err(error @ Error::Device(_)) if error.is_about_one_slot() => return Ok(Err(error.to_string())),
-        read => read?,
-    };
+    let bytes = read(turn, slot, |awake| awake.read_slot(slot, STORED_KEY_LEN))?;
     let known = turn.known();
-    Ok(public_key(&known, entry, &bytes))
+    Ok(bytes.and_then(|bytes| {
+        let object = public_key(&known, entry, &bytes)?;
+        Ok(ChipCertificate { key: None, point: None, object })
+    }))
+}
+
+/// Reads one of them; the inner error is why it is not shown.
+fn read_certificate(turn: &mut Turn<'_>, entry: &ObjectConfig) -> Result<Result<ChipCertificate, String>> {
+    let slot = entry.slot;
+    let bytes = read(turn, slot, |awake| {
+        let beginning = awake.read_slot(slot, BLOCK)?;
+        match der_len(&beginning).filter(|len| *len <= slot.size()) {
+            Some(len) => awake.read_slot(slot, len),
+            None => Ok(Vec::new()),
+        }
+    })?;
+    let known = turn.known();
+    Ok(bytes.and_then(|value| {
+        let fields = certificate::parse(&value)
+            .map_err(|_| format!("it is none: expected an X.509 certificate in DER, {} bytes at most", slot.size()))?;
+        let id = fields.point.map(|point| point.key_id().to_vec()).unwrap_or_default();
+        let object = part_of_slot(&known, entry, StoredClass::Certificate, "certificate", id);
+        Ok(ChipCertificate {
+            key: None,
+            // A configured id stands.
+            point: fields.point.filter(|_| entry.id.is_none()),
+            object: StoredObject { value, ..object },
+        })
+    }))
+}
+
+/// Reads something of a slot; the inner error is why that can't be.
+fn read(
+    turn: &mut Turn<'_>,
+    slot: Slot,
+    work: impl FnMut(&mut Awake<'_, Bus>) -> atecc608::Result<Vec<u8>>,
+) -> Result<Result<Vec<u8>, String>> {
+    let access = turn.known().zone().slot_config(slot);
+    if turn.known().zone().key_config(slot).private() || access.is_secret() || access.encrypt_read() {
+        return Ok(Err("the slot's configuration does not let it be read in clear".to_owned()));
+    }
+    match turn.converse(work) {
+        Err(error @ Error::Device(_)) if error.is_about_one_slot() => Ok(Err(error.to_string())),
+        read => read.map(Ok),
+    }
+}
+
+/// Bytes of the DER element that begins here, as its header says.
+fn der_len(beginning: &[u8]) -> Option<usize> {
+    let mut reader = SliceReader::new(beginning).ok()?;
+    let header = Header::decode(&mut reader).ok()?;
+    (reader.position() + header.length).ok()?.try_into().ok()
 }
 
 fn public_key(known: &Known, entry: &ObjectConfig, bytes: &[u8]) -> Result<StoredObject, String> {
-    let slot = entry.slot;
-    let marked = known.zone().marks_validity(slot);
+    let marked = known.zone().marks_validity(entry.slot);
     let point = point_in(bytes, marked).ok_or_else(|| {
         "it is none: expected four zeros before each of X and Y, and a point on P-256 (72 bytes)".to_owned()
     })?;
@@ -68,18 +127,6 @@ fn public_key(known: &Known, entry: &ObjectConfig, bytes: &[u8]) -> Result<Store
         return Err(format!("a key pair of the chip has its label \"{}\" or its id: give it others", object.label));
     }
     Ok(object)
-}
-
-/// Why a slot can't hold a public key that is to be seen.
-fn unreadable(zone: &ConfigZone, slot: Slot) -> Option<String> {
-    let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
-    if key.private() || key.key_type() != KeyType::P256 || slot.size() < STORED_KEY_LEN {
-        Some("the slot's configuration is for none (KeyConfig; slots 8 to 15 have room for one)".to_owned())
-    } else if access.is_secret() || access.encrypt_read() {
-        Some("the slot's configuration does not let it be read in clear".to_owned())
-    } else {
-        None
-    }
 }
 
 /// The point in a slot, if nothing but the chip's mark stands beside it.

@@ -147,7 +147,7 @@ fn custom(
         let (name, category) = (format!("configured-{number}"), CK_CERTIFICATE_CATEGORY_UNSPECIFIED);
         Ok(part_of_the_chip(serial, &name, &entry.label, point, category, value))
     });
-    Ok(object.map(|object| ChipCertificate { key, object }))
+    Ok(object.map(|object| ChipCertificate { key, point: None, object }))
 }
 
 /// A certificate that its issuer's key verifies. `read` is the compressed certificate, then the chip's data.

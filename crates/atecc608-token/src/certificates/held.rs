@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::ChipCertificate;
 use crate::certificate;
+use crate::config::ObjectKind;
 use crate::error::{Error, Result};
 use crate::kept::Kept;
 use crate::snapshot::Known;
@@ -52,8 +53,12 @@ pub(super) fn read(turn: &mut Turn<'_>) -> Result<Option<ChipCertificate>> {
         return Ok(None);
     }
     match contents(turn)? {
-        Contents::Certificate(object) => Ok(Some(ChipCertificate { key: None, object })),
+        Contents::Certificate(object) => Ok(Some(ChipCertificate { key: None, point: None, object })),
         Contents::Nothing => Ok(None),
+        Contents::Other if turn.known().identity.configured(ObjectKind::Certificate).next().is_some() => {
+            log::info!("chip {serial}: slot 8 holds the configured certificate: others are kept in the state folder");
+            Ok(None)
+        }
         Contents::Other => {
             log::warn!("chip {serial}: slot 8 holds something else: certificates are kept in the state folder");
             Ok(None)

@@ -42,6 +42,8 @@ pub(crate) struct Certificates {
 pub(super) struct ChipCertificate {
     /// Whose key pair it certifies: that one's id is its own, and its label if it has none.
     pub(super) key: Option<Slot>,
+    /// The key that it certifies, where it takes the id of the key pair that has it.
+    pub(super) point: Option<Point>,
     pub(super) object: StoredObject,
 }
 
@@ -121,7 +123,11 @@ pub(super) fn stored_object<'k>(known: &'k Known, unique_id: &str) -> Option<Cow
 /// With the names that its key pair has now.
 fn shown(known: &Known, certificate: &ChipCertificate) -> StoredObject {
     let mut object = certificate.object.clone();
-    if let Some(pair) = certificate.key.and_then(|slot| known.pair(slot)) {
+    let certified = || {
+        let point = certificate.point?;
+        known.identity.keys.iter().map(|key| key.slot).find(|slot| known.known_point(*slot) == Some(point))
+    };
+    if let Some(pair) = certificate.key.or_else(certified).and_then(|slot| known.pair(slot)) {
         if let Some(id) = pair.given_id() {
             object.id = id.to_vec();
         }

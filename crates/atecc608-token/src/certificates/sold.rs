@@ -98,7 +98,7 @@ fn rebuild(turn: &mut Turn<'_>, kept: &[u8], found: &mut Vec<ChipCertificate>) -
     }
     Ok(match result {
         Ok(object) => {
-            found.insert(0, ChipCertificate { key: Some(slot), object });
+            found.insert(0, ChipCertificate { key: Some(slot), point: None, object });
             Vec::new()
         }
         Err(problem) => vec![("device", problem)],
@@ -119,6 +119,7 @@ fn signer(
     let category = CK_CERTIFICATE_CATEGORY_AUTHORITY;
     let certificates = objects.map(|(name, point, value)| ChipCertificate {
         key: None,
+        point: None,
         object: part_of_the_chip(device.serial, name, name, point, category, value),
     });
     Ok((point, certificates))

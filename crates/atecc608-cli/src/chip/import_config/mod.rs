@@ -69,6 +69,7 @@ fn not_carried_over(token: &Token) -> Vec<String> {
             let label = &object.label;
             let how = match object.kind {
                 // The names that chips as sold have by themselves (docs/chips-as-sold.md).
+                Kind::Certificate if slot.number() == 8 => return None,
                 Kind::Certificate if label == "signer" || label == "root" || Some(label) == key.as_ref() => {
                     return None
                 }
@@ -103,6 +104,8 @@ fn configuration(tokens: &[Token]) -> String {
                 // Slots 0 to 7 have no room for one: it is the public half of the key pair there.
                 Kind::Public if slot.number() < 8 => "",
                 Kind::Public => "type = \"public\"\n",
+                // As it is: the other slots have room for compressed ones only.
+                Kind::Certificate if slot.number() == 8 => "type = \"certificate\"\n",
                 // A certificate's label is its key's, or its own in the certificate's store.
                 Kind::Certificate | Kind::Secret => continue,
             };
