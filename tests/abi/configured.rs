@@ -1,13 +1,16 @@
 //! What the configuration says that slots hold, on a chip as a user of the vendor's software has it; through the C ABI.
 
 use crate::common::chip::{self, slot};
-use crate::common::keys::{copy_object, create_certificate, point, Handle, Session};
+use crate::common::keys::{copy_object, create_certificate, point, Handle, Session, CKA_ATECC608_SLOT};
 use crate::common::module::{boolean, ulong, Module};
+use crate::common::secrets;
 use crate::common::templates;
+use aes::cipher::{BlockEncrypt, KeyInit};
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, Profile, SimBus};
 use atecc608_wire::config_zone::offset;
 use cryptoki_sys::*;
+use hmac::{Hmac, Mac};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature, SigningKey};
 use proptest::prelude::*;
@@ -214,6 +217,74 @@ fn a_broken_certificate_in_slot_8_is_absent_with_one_line_in_the_log() {
         let (module, _bus, session) = configured(image, CERTIFICATE);
         assert!(certificates(&module, session).is_empty(), "{broken:02x?}");
         assert_eq!(module.assert_logged(&["certificate in slot 8 is not shown", "X.509 certificate in DER"]), 1);
+    }
+}
+
+fn secret(number: u8) -> String {
+    format!("[[token.object]]\nslot = {number}\ntype = \"secret\"\nlabel = \"shared\"\nid = \"0b\"\n")
+}
+
+fn secret_keys(module: &Module, session: Session) -> Vec<Handle> {
+    module.find(session, &[(CKA_CLASS, ulong(CKO_SECRET_KEY))]).unwrap()
+}
+
+#[test]
+fn an_hmac_key_that_the_vendors_software_wrote_signs_and_nothing_changes_it() {
+    // Slot 1 of the example is read and written encrypted.
+    let (module, bus, session) = configured(example(1, &[0x42; 32]), &secret(1));
+    let [key] = secret_keys(&module, session)[..] else { panic!("one key") };
+    for (attribute, expected) in [
+        (CKA_LABEL, b"shared".to_vec()),
+        (CKA_ID, vec![0x0B]),
+        (CKA_KEY_TYPE, ulong(CKK_GENERIC_SECRET)),
+        (CKA_VALUE_LEN, ulong(32)),
+        (CKA_LOCAL, boolean(false)),
+        (CKA_NEVER_EXTRACTABLE, boolean(false)),
+        (CKA_SENSITIVE, boolean(true)),
+        (CKA_EXTRACTABLE, boolean(false)),
+        (CKA_MODIFIABLE, boolean(false)),
+        (CKA_DESTROYABLE, boolean(false)),
+    ] {
+        assert_eq!(module.attribute(session, key, attribute), Ok(expected), "{attribute:#x}");
+    }
+    let code = module.sign_with(session, CKM_SHA256_HMAC, key, b"message").unwrap();
+    let mut expected = <Hmac<sha2::Sha256> as Mac>::new_from_slice(&[0x42; 32]).unwrap();
+    expected.update(b"message");
+    assert_eq!(code, expected.finalize().into_bytes().to_vec());
+    let before = bus.image(0).unwrap().part(Part::Slot(slot(1))).to_vec();
+    assert_eq!(module.attribute(session, key, CKA_VALUE), Err(CKR_ATTRIBUTE_SENSITIVE));
+    assert_eq!(module.set_attributes(session, key, &[(CKA_LABEL, b"mine".to_vec())]), Err(CKR_ACTION_PROHIBITED));
+    assert_eq!(module.destroy(session, key), Err(CKR_ACTION_PROHIBITED));
+    assert_eq!(bus.image(0).unwrap().part(Part::Slot(slot(1))), before);
+    // The state has nothing of it, and needs nothing.
+    assert_eq!(secret_keys(&module, module.restart()).len(), 1);
+}
+
+#[test]
+fn an_aes_key_in_a_slot_encrypts_and_no_new_key_takes_its_place() {
+    let mut image = chip::provisioned();
+    image.part_mut(Part::Slot(slot(9)))[..16].copy_from_slice(&[0x24; 16]);
+    let (module, bus, session) = configured(image, &secret(9));
+    let [key] = secret_keys(&module, session)[..] else { panic!("one key") };
+    assert_eq!(module.attribute(session, key, CKA_VALUE_LEN), Ok(ulong(16)));
+    let encrypted = secrets::whole(&module, session, true, &secrets::Kind::Plain(CKM_AES_ECB), key, &[1; 16]).unwrap();
+    let mut expected = [1; 16].into();
+    aes::Aes128::new(&[0x24; 16].into()).encrypt_block(&mut expected);
+    assert_eq!(encrypted, expected.to_vec());
+    secrets::put_io_key(&module, &bus.image(0).unwrap());
+    let template = [secrets::aes(true, 16), vec![(CKA_ATECC608_SLOT, ulong(9))]].concat();
+    let generate = || secrets::generate(&module, session, CKM_AES_KEY_GEN, &template).map(drop);
+    assert_eq!((generate(), generate()), (Ok(()), Err(CKR_DEVICE_MEMORY)), "the slot's other place, and no more");
+    assert_eq!(bus.image(0).unwrap().part(Part::Slot(slot(9)))[..16], [0x24; 16]);
+}
+
+#[test]
+fn a_secret_key_in_a_slot_that_no_function_could_use_is_absent_with_one_line_in_the_log() {
+    // A private key, one that HMAC refuses (ReqRandom), data.
+    for number in [0, 4, 13] {
+        let (module, _bus, session) = configured(chip::sold(Profile::VendorPkcs11), &secret(number));
+        assert!(secret_keys(&module, session).is_empty());
+        assert_eq!(module.assert_logged(&[&format!("secret key in slot {number} is not shown")]), 1);
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn attribute(
         ObjectKey::Feature(feature) => feature.attribute(attribute),
         ObjectKey::Secret(unique_id) => {
             let known = token.known(deadline)?;
-            let secret = known.state().secret(&unique_id).ok_or_else(invalid)?;
+            let secret = known.secret(&unique_id).ok_or_else(invalid)?;
             value::<SecretKey>(&SecretInSlot { secret, zone: known.zone() }, attribute)
         }
         ObjectKey::Session(number) => token
@@ -141,7 +141,7 @@ pub(crate) fn set_attributes(
             })
         }),
         ObjectKey::Secret(unique_id) => token.turn(deadline, |turn| {
-            let mut changed = turn.known().state().secret(&unique_id).cloned().ok_or_else(invalid)?;
+            let mut changed = turn.known().secret(&unique_id).cloned().ok_or_else(invalid)?;
             modify::set_secret_attributes(&mut changed, template)?;
             turn.change_state(|state| {
                 if let Some(secret) = state.secrets.iter_mut().find(|secret| secret.unique_id == unique_id) {
@@ -306,7 +306,7 @@ pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectH
             turn.change_state(|state| state.objects.retain(|stored| stored.unique_id != *unique_id))
         })?,
         ObjectKey::Secret(unique_id) => {
-            let secret = token.known(deadline)?.state().secret(unique_id).map(StoredSecret::place);
+            let secret = token.known(deadline)?.secret(unique_id).map(StoredSecret::place);
             let secret = secret.ok_or(Error::ObjectHandleInvalid(object))?;
             token.turn(deadline, |turn| secret::stored::destroy(turn, &secret)).map_err(of_object(object))?;
         }

@@ -106,6 +106,8 @@ pub enum ObjectKind {
     Public,
     /// A certificate in DER, which slot 8 holds and nothing else.
     Certificate,
+    /// A secret key, which the slot holds.
+    Secret,
 }
 
 /// Where a chip is reached.
@@ -385,7 +387,8 @@ impl ObjectKind {
             "private" => Ok(Self::Private),
             "public" => Ok(Self::Public),
             "certificate" => Ok(Self::Certificate),
-            _ => Err("object.type: expected \"private\", \"public\" or \"certificate\""),
+            "secret" => Ok(Self::Secret),
+            _ => Err("object.type: expected \"private\", \"public\", \"secret\" or \"certificate\""),
         }
     }
 }

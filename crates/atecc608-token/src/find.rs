@@ -9,11 +9,10 @@ use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::object::{ObjectKey, SessionObject};
 use super::snapshot::Known;
-use super::state::StoredSecret;
-use super::template::Template;
+use super::template::{ulong_value, Template};
 use super::token::Token;
 use super::turn::Turn;
-use super::{certificates, feature, learn, ObjectHandle};
+use super::{certificates, feature, learn, secret, ObjectHandle};
 use atecc608::presence::Held;
 use atecc608_wire::Slot;
 
@@ -75,7 +74,9 @@ fn has_open_intents(known: &Known) -> bool {
 /// Whether it can be said what matches without asking the chip.
 fn is_enough(known: &Known, template: &Template) -> bool {
     let certificates = certificates::may_match(known, template) && known.certificates.are_unknown();
+    let secrets = may_be_secret(template) && known.unasked_secrets().next().is_some();
     !certificates
+        && !secrets
         && candidates(known, template).into_iter().all(|(slot, half)| match known.known_presence(slot) {
             None => false,
             Some(Held::Nothing | Held::Unknown) => true,
@@ -102,7 +103,15 @@ fn learn_what_matters(turn: &mut Turn<'_>, template: &Template) -> Result<Arc<Kn
     if certificates::may_match(&turn.known(), template) {
         certificates::learn(turn)?;
     }
+    if may_be_secret(template) {
+        secret::configured::learn(turn)?;
+    }
     Ok(turn.known())
+}
+
+/// Whether a search may be for secret keys.
+fn may_be_secret(template: &Template) -> bool {
+    template.bytes(CKA_CLASS).is_none_or(|class| class == ulong_value(CKO_SECRET_KEY))
 }
 
 /// The keys that may match, whether they are there or not. Before a login a slot that wants one shows the public key that is known,
@@ -124,9 +133,7 @@ fn of_token(known: &Known, template: &Template) -> Vec<ObjectKey> {
         known.known_presence(*slot) == Some(Held::Key) && matches!(matches(known, *slot, *half, template), Match::Yes)
     });
     let mut found: Vec<ObjectKey> = keys.map(|(slot, half)| half.key(slot, known.epoch(slot))).collect();
-    // Of one that is pending nobody knows yet whether it is there.
-    let is_there = |secret: &&StoredSecret| secret.pending.is_none() && known.identity.secret_slot_of(secret).is_some();
-    for secret in known.state().secrets.iter().filter(is_there) {
+    for secret in known.secrets() {
         let object = SecretInSlot { secret, zone: known.zone() };
         let has = |(attribute, wanted)| value::<SecretKey>(&object, attribute).is_ok_and(|value| value == wanted);
         if template.iter().all(has) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::{Error, Result};
 use super::io_key::KeyFile;
-use super::layout::{key_slots, key_slots_between_locks, secret_slots, KeySlot, SecretSlot};
+use super::layout::{key_slots, key_slots_between_locks, secret_slot, secret_slots, KeySlot, SecretSlot};
 use super::mechanism::Abilities;
 use super::pin::Scheme;
 use super::profile::{self, Profile};
@@ -29,6 +29,8 @@ pub(crate) struct Identity {
     pub(crate) keys: Vec<KeySlot>,
     /// Its slots for secret keys; none unless both zones are locked.
     pub(crate) secrets: Vec<SecretSlot>,
+    /// Those of its slots that hold a secret key because the configuration says so.
+    pub(crate) configured_secrets: Vec<(SecretSlot, ObjectConfig)>,
     /// Where its IO protection key is on the host.
     pub(crate) io_key: KeyFile,
     /// Where the public keys are that root vouches for.
@@ -107,6 +109,7 @@ impl Identity {
             false => Vec::new(),
         };
         let secrets = if usable { secret_slots(&zone, profile) } else { Vec::new() };
+        let configured_secrets = if usable { configured_secrets(&zone, profile, token) } else { Vec::new() };
         Ok(Arc::new(Self {
             state_file: StateFile::new(&config.state_dir, serial),
             configured_certificates: token.certificates.clone(),
@@ -123,6 +126,7 @@ impl Identity {
             profile,
             keys,
             secrets,
+            configured_secrets,
             trusted: TrustedKeys::beside(&io_key),
             io_key,
             simulated,
@@ -172,14 +176,24 @@ impl Identity {
             derive: self.keys.iter().any(|key| key.derive),
             generate: self.keys.iter().any(|key| key.generate),
             aes_enabled: self.zone.aes_enabled(),
-            aes: self.secrets.iter().any(|place| place.kind == SecretKind::Aes),
-            hmac: self.secrets.iter().any(|place| place.kind == SecretKind::Generic),
+            aes: self.has_secrets(SecretKind::Aes),
+            hmac: self.has_secrets(SecretKind::Generic),
         }
     }
 
     /// What the configuration says that slots hold, of one kind.
     pub(crate) fn configured(&self, kind: ObjectKind) -> impl Iterator<Item = &ObjectConfig> {
         self.configured_objects.iter().filter(move |object| object.kind == kind)
+    }
+
+    fn has_secrets(&self, kind: SecretKind) -> bool {
+        let configured = self.configured_secrets.iter().map(|(place, _)| place);
+        self.secrets.iter().chain(configured).any(|place| place.kind == kind)
+    }
+
+    /// Whether the configuration says that this place holds a secret key: the first of the slot.
+    pub(crate) fn is_configured_secret(&self, slot: Slot, block: u8) -> bool {
+        block == 0 && self.configured(ObjectKind::Secret).any(|entry| entry.slot == slot)
     }
 
     /// The key slot, if the slot is one.
@@ -197,4 +211,27 @@ impl Identity {
         self.secret_slot(Slot::from_nibble(secret.slot))
             .filter(|place| place.kind == secret.kind && secret.block < place.keys)
     }
+}
+
+/// The slots that hold a secret key because the configuration says so, as far as a key there can be used.
+fn configured_secrets(
+    zone: &ConfigZone,
+    profile: Option<&Profile>,
+    token: &TokenConfig,
+) -> Vec<(SecretSlot, ObjectConfig)> {
+    let entries = token.objects.iter().filter(|object| object.kind == ObjectKind::Secret);
+    let usable = entries.filter_map(|entry| {
+        let place = secret_slot(zone, profile, entry.slot);
+        if place.is_none() {
+            log::warn!(
+                "chip {}: the secret key in slot {} is not shown: no PKCS#11 function could use a key there (it needs IsSecret, KeyType AES or \
+                 SHA, none of NoMac, ReqRandom, LimitedUse, ReqAuth and PersistentDisable, and no other slot that depends on it; `atecc608 \
+                 info` lists the rules of each slot)",
+                zone.serial_number(),
+                entry.slot
+            );
+        }
+        Some((place?, entry.clone()))
+    });
+    usable.collect()
 }

@@ -130,38 +130,41 @@ pub enum SecretAccess {
 /// The slots of a chip whose both zones are locked that can hold secret keys, in order: for AES those of that key
 /// type, for HMAC other secrets that no rule of the chip uses for something else.
 pub fn secret_slots(zone: &ConfigZone, profile: Option<&Profile>) -> Vec<SecretSlot> {
+    let keeps_secrets = |slot: &Slot| !zone.slot_config(*slot).encrypt_read();
+    Slot::all().filter(keeps_secrets).filter_map(|slot| secret_slot(zone, profile, slot)).collect()
+}
+
+/// The slot as one for secret keys; one that can be read encrypted, too, where the user says that it holds a key. `None` if no
+/// PKCS#11 caller could use a key there.
+pub fn secret_slot(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> Option<SecretSlot> {
     let scheme = Scheme::of(zone, profile);
-    Slot::all()
-        .filter_map(|slot| {
-            let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
-            // After a login the chip lets the host use what names the login's secret.
-            let barred = key.req_auth() && !scheme.is_some_and(|scheme| scheme.guards(slot));
-            let gated = access.limited_use() || barred || key.persistent_disable();
-            if key.private() || !access.is_secret() || access.encrypt_read() || gated {
-                return None;
-            }
-            let kind = match key.key_type() {
-                KeyType::Aes if zone.aes_enabled() => SecretKind::Aes,
-                // The chip's HMAC refuses keys with NoMac or ReqRandom (fact sheet section 11).
-                KeyType::ShaOrData if !access.no_mac() && !key.req_random() && !serves_the_chip(zone, slot) => {
-                    SecretKind::Generic
-                }
-                _ => return None,
-            };
-            Some(SecretSlot {
-                slot,
-                kind,
-                keys: if kind == SecretKind::Aes { (slot.size() / 32) as u8 } else { 1 },
-                access: match access.write_config().write_policy() {
-                    _ if zone.slot_locked(slot) => SecretAccess::Never,
-                    WritePolicy::Always => SecretAccess::Clear,
-                    WritePolicy::Encrypted => SecretAccess::Encrypted(access.write_key()),
-                    WritePolicy::PubInvalid | WritePolicy::Never => SecretAccess::Never,
-                },
-                name: name(zone, profile, slot),
-            })
-        })
-        .collect()
+    let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
+    // After a login the chip lets the host use what names the login's secret.
+    let barred = key.req_auth() && !scheme.is_some_and(|scheme| scheme.guards(slot));
+    let gated = access.limited_use() || barred || key.persistent_disable();
+    if key.private() || !access.is_secret() || gated {
+        return None;
+    }
+    let kind = match key.key_type() {
+        KeyType::Aes if zone.aes_enabled() => SecretKind::Aes,
+        // The chip's HMAC refuses keys with NoMac or ReqRandom (fact sheet section 11).
+        KeyType::ShaOrData if !access.no_mac() && !key.req_random() && !serves_the_chip(zone, slot) => {
+            SecretKind::Generic
+        }
+        _ => return None,
+    };
+    Some(SecretSlot {
+        slot,
+        kind,
+        keys: if kind == SecretKind::Aes { (slot.size() / 32) as u8 } else { 1 },
+        access: match access.write_config().write_policy() {
+            _ if zone.slot_locked(slot) => SecretAccess::Never,
+            WritePolicy::Always => SecretAccess::Clear,
+            WritePolicy::Encrypted => SecretAccess::Encrypted(access.write_key()),
+            WritePolicy::PubInvalid | WritePolicy::Never => SecretAccess::Never,
+        },
+        name: name(zone, profile, slot),
+    })
 }
 
 /// What a slot's object is called while nobody has given it a label.

@@ -8,13 +8,14 @@ use parking_lot::Mutex;
 
 use super::certificates::Certificates;
 use super::class::KeyPair;
+use super::config::ObjectConfig;
 use super::error::{Error, Result};
 use super::identity::Identity;
-use super::layout::KeySlot;
+use super::layout::{KeySlot, SecretSlot};
 use super::object::KeyRef;
 use super::pin::Who;
 use super::point::Point;
-use super::state::{SlotState, State};
+use super::state::{SlotState, State, StoredSecret};
 use super::store::StateRead;
 use atecc608::presence::{Held, Presence as ChipPresence};
 use atecc608_wire::config_zone::SerialNumber;
@@ -59,6 +60,8 @@ pub(crate) struct Known {
     /// The certificates that it holds itself.
     pub(crate) certificates: Certificates,
     keys: [KeyFacts; 16],
+    /// The configured secret keys that the chip was asked about: the slot, and the key if it can be used.
+    configured_secrets: Vec<(Slot, Option<StoredSecret>)>,
     /// CKA_UNIQUE_ID of the secret keys that the chip has shown to hold, in this process and since the state changed.
     proven_secrets: Vec<String>,
 }
@@ -194,6 +197,7 @@ impl Known {
             state_read: Arc::new(state),
             certificates: Certificates::new(&identity),
             keys: [KeyFacts { epoch: first_epoch, ..KeyFacts::default() }; 16],
+            configured_secrets: Vec::new(),
             proven_secrets: Vec::new(),
             identity,
         }
@@ -276,6 +280,38 @@ impl Known {
         self.keys[slot.index()].point(self.state().slot(slot))
     }
 
+    /// The secret keys that there are: those of the state that the chip still has a place for, and the configured ones.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &StoredSecret> {
+        // Of one that is pending nobody knows yet whether it is there.
+        let is_there =
+            |secret: &&StoredSecret| secret.pending.is_none() && self.identity.secret_slot_of(secret).is_some();
+        self.state().secrets.iter().filter(is_there).chain(self.configured_secrets())
+    }
+
+    /// The secret key of this CKA_UNIQUE_ID.
+    pub(crate) fn secret(&self, unique_id: &str) -> Option<&StoredSecret> {
+        let of_state = self.state().secret(unique_id);
+        of_state.or_else(|| self.configured_secrets().find(|secret| secret.unique_id == unique_id))
+    }
+
+    /// Whether state or configuration knows a secret key in this place.
+    pub(crate) fn has_secret(&self, slot: Slot, block: u8) -> bool {
+        self.state().has_secret(slot, block) || self.identity.is_configured_secret(slot, block)
+    }
+
+    /// Those that only the configuration knows of. The state's entry of a place goes first.
+    fn configured_secrets(&self) -> impl Iterator<Item = &StoredSecret> {
+        let configured = self.configured_secrets.iter().filter_map(|(_, secret)| secret.as_ref());
+        configured.filter(|secret| !self.state().has_secret(Slot::from_nibble(secret.slot), secret.block))
+    }
+
+    /// The configured secret keys that the chip is to be asked about, as far as they are in reach.
+    pub(crate) fn unasked_secrets(&self) -> impl Iterator<Item = &(SecretSlot, ObjectConfig)> {
+        let is_asked = |slot: Slot| self.configured_secrets.iter().any(|(asked, _)| *asked == slot);
+        let configured = self.identity.configured_secrets.iter();
+        configured.filter(move |(place, _)| !is_asked(place.slot) && !self.is_out_of_reach(place.slot))
+    }
+
     /// Whether the chip has shown that it holds this secret key.
     pub(crate) fn is_proven_secret(&self, unique_id: &str) -> bool {
         self.proven_secrets.iter().any(|proven| proven == unique_id)
@@ -326,6 +362,14 @@ impl Known {
         let facts = &mut self.keys[slot.index()];
         facts.presence = presence;
         facts.checked = facts.checked.or(point);
+    }
+
+    /// The chip was asked about the configured secret key in a slot.
+    pub(crate) fn secret_was_asked(&mut self, slot: Slot, secret: Option<StoredSecret>) {
+        if let Some(secret) = &secret {
+            self.secret_is_proven(&secret.unique_id);
+        }
+        self.configured_secrets.push((slot, secret));
     }
 
     /// The chip holds this secret key.

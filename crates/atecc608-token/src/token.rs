@@ -140,7 +140,7 @@ impl Token {
                 !self.objects.is_hidden(&key) && known()?.is_there(*pair)
             }
             ObjectKey::Stored(unique_id) => certificates::stored_object(&*known()?, unique_id).is_some(),
-            ObjectKey::Secret(unique_id) => known()?.state().secret(unique_id).is_some(),
+            ObjectKey::Secret(unique_id) => known()?.secret(unique_id).is_some(),
             ObjectKey::Feature(_) => true,
             ObjectKey::Session(number) => self.objects.with_session_object(*number, |object| object.is_some()),
         };

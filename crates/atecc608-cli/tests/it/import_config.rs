@@ -81,8 +81,8 @@ fn numbers_that_the_vendor_reads_in_hex_are_read_as_they_were_meant_and_told() {
     let (config, said) = import(&[("0.conf", "label = a\ninterface = i2c,0x60,10\nobject = private,seven,7\nobject = secret,wrap,a,16\nobject = certificate,mine,10\n")]);
     let token = &config.tokens[0];
     assert_eq!((&token.bus, token.address), (&BusLocation::Linux("/dev/i2c-10".into()), 0x60));
-    assert_eq!(labels(&config, 0), names(&[(7, "seven")]));
-    assert!(said.contains("secret \"wrap\" in slot 10: a secret key gets its name when it is written"), "{said}");
+    assert_eq!(labels(&config, 0), names(&[(7, "seven"), (10, "wrap")]));
+    assert_eq!(kinds(&config, 0), [ObjectKind::Private, ObjectKind::Secret]);
     assert!(said.contains("slot 10 is called \"wrap\" already: the name \"mine\" is left out"), "{said}");
     assert!(said.contains("opened /dev/i2c-16") && said.contains("0x60 is an address of 7 bits where 8"), "{said}");
 }

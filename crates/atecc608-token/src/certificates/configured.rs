@@ -34,7 +34,7 @@ pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Re
         let (what, object) = match entry.kind {
             ObjectKind::Public => ("public key", read_public_key(turn, entry)?),
             ObjectKind::Certificate => ("certificate", read_certificate(turn, entry)?),
-            ObjectKind::Private => continue,
+            ObjectKind::Private | ObjectKind::Secret => continue,
         };
         match object {
             Ok(object) => found.push(object),

@@ -51,7 +51,7 @@ impl Certificates {
     /// Nothing was asked yet. There is nothing to ask in a chip that has only our own configuration, or none.
     pub(super) fn new(identity: &Identity) -> Self {
         let nothing_is_configured = identity.configured_certificates.is_empty()
-            && identity.configured_objects.is_empty()
+            && identity.configured_objects.iter().all(|object| object.kind == ObjectKind::Secret)
             && !identity.certificates_in_chip;
         let nothing = !identity.is_provisioned() || identity.profile.is_some() && nothing_is_configured;
         Self { up_to_date: nothing, found: Arc::new([]) }

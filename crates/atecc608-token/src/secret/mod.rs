@@ -1,6 +1,7 @@
 //! Secret keys: AES and generic ones. Session keys live in this process ([`session`]), token keys in a slot of the chip
 //! ([`stored`], [`place`]), where the value goes in and never comes out.
 
+pub(crate) mod configured;
 pub mod place;
 pub mod session;
 pub mod stored;
@@ -131,7 +132,7 @@ pub(crate) fn key_for(
         }),
         ObjectKey::Secret(unique_id) => {
             let known = token.known(token.deadline())?;
-            let stored = known.state().secret(&unique_id).ok_or_else(not_a_secret)?;
+            let stored = known.secret(&unique_id).ok_or_else(not_a_secret)?;
             check_type(stored.kind)?;
             if mechanism == CKM_HKDF_DATA && !allowed_for_secret(stored.kind).contains(&mechanism) {
                 // Data can be read: of a key in the chip only what its own attribute lists.

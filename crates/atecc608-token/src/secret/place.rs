@@ -97,7 +97,7 @@ pub(crate) struct FreePlace {
 pub(crate) fn free_place(turn: &mut Turn<'_>, kind: SecretKind, wanted: Option<Slot>) -> Result<FreePlace> {
     let slots = writable_slots(&turn.known(), kind, wanted)?;
     let all = slots.iter().flat_map(|slot| (0..slot.keys).map(move |block| (slot, block)));
-    let open: Vec<_> = all.filter(|(slot, block)| !turn.known().state().has_secret(slot.slot, *block)).collect();
+    let open: Vec<_> = all.filter(|(slot, block)| !turn.known().has_secret(slot.slot, *block)).collect();
     for (slot, block) in &open {
         let Some(empty) = turn.known().state().empty(slot.slot, *block).cloned() else { continue };
         let before = check_value_in_chip(turn, &slot.place(*block, ""))?;
@@ -153,7 +153,7 @@ fn writable_slots(known: &Known, kind: SecretKind, wanted: Option<Slot>) -> Resu
 pub(crate) fn is_free(known: &Known, place: &EmptyPlace) -> bool {
     let slot = Slot::from_nibble(place.slot);
     let is_one = known.identity.secret_slot(slot).is_some_and(|secret| place.block < secret.keys);
-    is_one && !known.state().has_secret(slot, place.block)
+    is_one && !known.has_secret(slot, place.block)
 }
 
 /// Has all places of a slot that the state knows no key in count as empty: what is in them may be overwritten from now on. Returns
@@ -176,7 +176,7 @@ pub(crate) fn call_empty(turn: &mut Turn<'_>, slot: Slot) -> Result<usize> {
         })
     })?;
     let mut empty = Vec::new();
-    for block in (0..place.keys).filter(|block| !known.state().has_secret(slot, *block)) {
+    for block in (0..place.keys).filter(|block| !known.has_secret(slot, *block)) {
         let check = check_value_in_chip(turn, &place.place(block, ""))?;
         empty.push(EmptyPlace { slot: slot.number(), block, check });
     }

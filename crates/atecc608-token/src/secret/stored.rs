@@ -219,7 +219,7 @@ fn forget(state: &mut State, unique_id: &str) {
 }
 
 fn known_secret(turn: &Turn<'_>, secret: &ChipSecret) -> Result<StoredSecret> {
-    let stored = turn.known().state().secret(&secret.unique_id).cloned();
+    let stored = turn.known().secret(&secret.unique_id).cloned();
     stored.ok_or_else(|| Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot).into()))
 }
 

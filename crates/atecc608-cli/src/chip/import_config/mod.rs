@@ -77,8 +77,7 @@ fn not_carried_over(token: &Token) -> Vec<String> {
                     let line = shell::line("atecc608", &["cert", "import", "--label", label]);
                     format!("`{line}` keeps it under that name")
                 }
-                Kind::Secret => "a secret key gets its name when it is written (pkcs11-tool --write-object)".to_owned(),
-                Kind::Private | Kind::Public => return None,
+                Kind::Private | Kind::Public | Kind::Secret => return None,
             };
             Some(format!("{}: {} \"{label}\" in slot {slot}: {how}", token.file.display(), object.kind.name()))
         })
@@ -104,10 +103,11 @@ fn configuration(tokens: &[Token]) -> String {
                 // Slots 0 to 7 have no room for one: it is the public half of the key pair there.
                 Kind::Public if slot.number() < 8 => "",
                 Kind::Public => "type = \"public\"\n",
+                Kind::Secret => "type = \"secret\"\n",
                 // As it is: the other slots have room for compressed ones only.
                 Kind::Certificate if slot.number() == 8 => "type = \"certificate\"\n",
                 // A certificate's label is its key's, or its own in the certificate's store.
-                Kind::Certificate | Kind::Secret => continue,
+                Kind::Certificate => continue,
             };
             text += &format!("\n[[token.object]]\nslot = {slot}\n{kind}label = {}\n", toml_string(&object.label));
         }
