@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::{Access, Draft};
@@ -153,6 +153,19 @@ impl Folder {
     /// What the system reports.
     pub fn metadata(&self) -> io::Result<Metadata> {
         File::from(self.0.try_clone()?).metadata()
+    }
+
+    /// Takes the folder for this process and its clones of the folder, unless somebody else has it; returns whether it did. The lock
+    /// (`flock`) ends with the last clone, or with the process.
+    ///
+    /// # Errors
+    /// What the system reports: file systems that know no locks.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        match rustix::fs::flock(&*self.0, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns the version of the file of this name, without opening it; `None` if there is none.

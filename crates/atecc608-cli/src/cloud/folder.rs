@@ -69,11 +69,19 @@ impl Folder {
     /// The folder at `path`, of this mode ([`PRIVATE`] or [`PUBLIC`]), which is made if it is not there.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the path is none that clients can use, or the folder can't be made or is open to others.
+    /// [`Error::Refused`] if the path is none that clients can use, the folder can't be made or is open to others, or another set-up has
+    /// it.
     pub fn open(path: &Path, mode: u32, permission: Permission) -> Result<Self> {
         let path = std::path::absolute(path).map_err(|error| failed(path, &error))?;
         ensure_plain(&path)?;
         let files = if permission.dry_run { None } else { Some(make(&path, mode)?) };
+        // Two at once would write over each other, and claim as the same client. Not all file systems know locks.
+        if files.as_ref().is_some_and(|files| matches!(files.try_lock(), Ok(false))) {
+            return Err(Error::Refused(format!(
+                "another set-up is working in {}: wait until it has ended, then run this again",
+                path.display()
+            )));
+        }
         Ok(Self { path, files, replace: permission.replace, placed: Vec::new() })
     }
 
@@ -292,6 +300,7 @@ mod tests {
         assert_eq!(kept.place("file", b"one", 0o640).unwrap(), Outcome::Unchanged);
         assert_eq!(kept.place("file", b"two", 0o640).unwrap(), Outcome::Kept);
         assert_eq!(fs::read(path.join("file")).unwrap(), b"one");
+        drop(kept);
         let mut replaced = folder(&path, true);
         for text in ["two", "three"] {
             assert_eq!(replaced.place("file", text.as_bytes(), 0o640).unwrap(), Outcome::Replaced);
@@ -317,6 +326,17 @@ mod tests {
         let spaces =
             Folder::open(&dir.path().join("a folder"), PRIVATE, Permission::default()).unwrap_err().to_string();
         assert!(spaces.contains("--dir"), "{spaces}");
+    }
+
+    #[test]
+    fn a_second_set_up_in_the_folder_is_refused_until_the_first_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("device");
+        let first = folder(&path, false);
+        let refused = Folder::open(&path, PRIVATE, Permission::default()).unwrap_err().to_string();
+        assert!(refused.contains("another set-up") && refused.contains("run this again"), "{refused}");
+        drop(first);
+        folder(&path, false);
     }
 
     #[test]
