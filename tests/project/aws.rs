@@ -33,6 +33,7 @@ fn every_file_is_in_the_table_with_its_mode() {
     for (file, mode) in [
         ("device.pem", "0644"),
         ("device.csr", "0600"),
+        ("claim.json", "0644"),
         ("root-ca.pem", "0644"),
         ("policy.json", "0644"),
         ("libatecc608_pkcs11.so", "0640"),
@@ -43,6 +44,7 @@ fn every_file_is_in_the_table_with_its_mode() {
         assert!(page.contains(&format!("| `{file}` | {mode} |")), "{file} {mode}");
         let source = [
             "cloud/aws/certificate",
+            "cloud/aws/claim",
             "cloud/aws/device_client",
             "cloud/aws/greengrass",
             "cloud/aws/sdk",

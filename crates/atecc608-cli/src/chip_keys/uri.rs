@@ -18,9 +18,90 @@ pub fn encoded(text: &str) -> String {
     out
 }
 
+/// A private key, as a PKCS#11 URI names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyUri {
+    /// Its label; without one the only key of the token.
+    pub object: Option<String>,
+    /// The token's label.
+    pub token: Option<String>,
+    /// The token's serial number.
+    pub serial: Option<String>,
+}
+
+impl KeyUri {
+    /// Reads a URI. Attributes that say what all tokens of this project have (`manufacturer`, `model`) are not compared.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(uri: &str) -> Result<Self, String> {
+        let path = uri.strip_prefix("pkcs11:").ok_or("it does not begin with pkcs11:")?;
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        if !query.is_empty() {
+            return Err("this tool takes no attributes behind ?; a PIN comes from --pin-file".to_owned());
+        }
+        let mut found = Self::default();
+        for attribute in path.split(';').filter(|attribute| !attribute.is_empty()) {
+            let (name, value) = attribute.split_once('=').ok_or_else(|| format!("\"{attribute}\" is no NAME=VALUE"))?;
+            let value =
+                decoded(value).ok_or_else(|| format!("the value of \"{name}\" is not encoded as %XX and UTF-8"))?;
+            match name {
+                "object" => found.object = Some(value),
+                "token" => found.token = Some(value),
+                "serial" => found.serial = Some(value),
+                "type" if value == "private" => {}
+                "type" => return Err(format!("it is for a {value}, and a private key is wanted")),
+                "manufacturer" | "model" => {}
+                other => return Err(format!("\"{other}\" is not known here; object, token, serial and type are")),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The inverse of [`encoded`].
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        bytes.push(match first {
+            b'%' => {
+                let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+                rest = &after[2..];
+                u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?
+            }
+            other => *other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_names_a_key() {
+        let uri = format!("pkcs11:model=ATECC608B;token=my%20token;object={};type=private", encoded("gerät;1"));
+        let found = KeyUri::parse(&uri).unwrap();
+        assert_eq!((found.object.as_deref(), found.token.as_deref()), (Some("gerät;1"), Some("my token")));
+        assert_eq!(KeyUri::parse("pkcs11:").unwrap(), KeyUri::default());
+        for (wrong, part) in [
+            ("object=a", "pkcs11:"),
+            ("pkcs11:object", "NAME=VALUE"),
+            ("pkcs11:object=%", "%XX"),
+            ("pkcs11:object=%+1", "%XX"),
+            ("pkcs11:object=%ff", "UTF-8"),
+            ("pkcs11:type=cert", "private key is wanted"),
+            ("pkcs11:id=%01", "not known"),
+            ("pkcs11:object=a?pin-value=1234", "--pin-file"),
+        ] {
+            let problem = KeyUri::parse(wrong).unwrap_err();
+            assert!(problem.contains(part), "{wrong}: {problem}");
+            assert!(!problem.contains("1234"), "{problem}");
+        }
+    }
 
     #[test]
     fn a_label_survives_in_a_uri() {

@@ -1,6 +1,6 @@
 //! The commands about clouds. Beside [`aws`], [`azure`] and [`manifest`] stands what setting up any cloud needs: the key in the
 //! chip and its certificates ([`identity`]), a folder of files that are never overwritten silently ([`folder`]), other programs
-//! ([`program`]), and a look at what was written ([`checks`]).
+//! ([`program`]), a connection without them ([`mqtt`] over [`tls`]), and a look at what was written ([`checks`]).
 
 mod aws;
 mod azure;
@@ -9,8 +9,10 @@ mod folder;
 mod identity;
 mod literal;
 mod manifest;
+mod mqtt;
 mod pem;
 mod program;
+mod tls;
 
 use clap::Subcommand;
 

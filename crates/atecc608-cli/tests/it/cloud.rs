@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
+use crate::support::x509::{authority, ecparam_key};
 use crate::support::{stderr, stdout, Bench};
 use der::{Decode, Encode};
 use p256::ecdsa::signature::Verifier;
@@ -23,9 +24,11 @@ fn without_aws(bench: &Bench, arguments: &[&str]) -> Output {
     bench.command(arguments).env("PATH", "/nowhere").output().unwrap()
 }
 
+/// The first one in a file.
 fn certificate(path: &Path) -> Certificate {
-    let pem = fs::read(path).unwrap();
-    let (label, der) = der::pem::decode_vec(&pem).unwrap();
+    let pem = fs::read_to_string(path).unwrap();
+    let first = pem.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
+    let (label, der) = der::pem::decode_vec(first.as_bytes()).unwrap();
     assert_eq!(label, "CERTIFICATE");
     Certificate::from_der(&der).unwrap()
 }
@@ -68,6 +71,49 @@ fn what_is_wrong_on_this_side_is_said_before_aws_is_asked() {
     }
     let usage = provisioned().run(&["aws", "setup", "--thing", "a", "--feature", "everything"]);
     assert_eq!(usage.status.code(), Some(2), "{usage:?}");
+}
+
+#[test]
+fn an_own_ca_with_the_endpoint_given_needs_no_aws_cli() {
+    let bench = provisioned();
+    ecparam_key(bench.dir.path(), "ca.key");
+    authority(bench.dir.path(), "ca.key", "ca.pem");
+    fs::write(bench.path("module.so"), "a module").unwrap();
+    let folder = bench.path("gateway-1").display().to_string();
+    let arguments = ["--ca-cert", "ca.pem", "--ca-key", "ca.key", "--root-ca", "ca.pem", "--module", "module.so"];
+    let host = "a1b2-ats.iot.eu-central-1.amazonaws.com";
+    let setup =
+        [&["aws", "setup", "--thing", "gateway-1", "--endpoint", host, "--dir", &folder], &arguments[..]].concat();
+    let output = without_aws(&bench, &[&setup[..], &["--json"]].concat());
+    assert!(output.status.success(), "{output:?}");
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["endpoint"], &said["commands"]), (&host.into(), &serde_json::json!([])));
+    assert_eq!(certificate(&bench.path("gateway-1/device.pem")).tbs_certificate.subject.to_string(), "CN=gateway-1");
+    let client = fs::read_to_string(bench.path("gateway-1/device-client.json")).unwrap();
+    assert!(client.contains(host), "{client}");
+    let dry = stdout(&without_aws(&bench, &[&setup[..], &["--dry-run"]].concat()));
+    assert!(!dry.contains("describe-endpoint"), "{dry}");
+    let wrong = without_aws(&bench, &["aws", "setup", "--thing", "a", "--endpoint", "https://a.b"]);
+    assert!(stderr(&wrong).contains("without https://"), "{wrong:?}");
+}
+
+#[test]
+fn a_dry_run_of_a_claim_makes_no_key_and_shows_topics_request_and_files() {
+    let bench = provisioned();
+    let claim = ["aws", "claim", "--template", "fleet", "--endpoint", "a1b2-ats.iot.eu-west-1.amazonaws.com"];
+    let more = ["--claim-key", "none.key", "--parameter", "SerialNumber={serial}", "--dir", "claimed", "--dry-run"];
+    let said = bench.json(&[&claim[..], &more].concat());
+    let serial = bench.serial();
+    assert_eq!(said["topics"][1], "$aws/provisioning-templates/fleet/provision/json");
+    assert_eq!(
+        (&said["parameters"]["SerialNumber"], &said["client_id"]),
+        (&serial.clone().into(), &serial.clone().into())
+    );
+    assert_eq!((&said["key"], &said["key_exists"]), (&serial.clone().into(), &false.into()));
+    assert_eq!(said["subject"], format!("CN={serial}"));
+    assert!(said["files"].to_string().contains("claimed/claim.json"), "{said}");
+    assert!(!bench.path("claimed").exists());
+    assert!(!stdout(&bench.run(&["key", "list"])).contains(&serial));
 }
 
 #[test]

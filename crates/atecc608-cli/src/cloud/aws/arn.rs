@@ -22,6 +22,26 @@ pub fn check_thing_name(name: &str) -> Result<()> {
     )))
 }
 
+/// An endpoint's host; `option` is where it was given.
+///
+/// # Errors
+/// [`Error::Refused`] if it is more than a host, or none.
+pub fn check_host(option: &str, host: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    if (1..=253).contains(&host.len()) && host.bytes().all(fits) && !host.starts_with(['-', '.']) {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "{option} {host}: a host's name is wanted, without https:// and port, as `aws iot describe-endpoint --endpoint-type \
+         iot:Data-ATS` prints it"
+    )))
+}
+
+/// The region in an endpoint's name: PREFIX-ats.iot.REGION.amazonaws.com.
+pub fn region_of(endpoint: &str) -> Option<&str> {
+    endpoint.split('.').nth(2)
+}
+
 /// Where a thing is: the parts of an ARN that its resources have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -79,6 +99,17 @@ mod tests {
             assert!(refused.contains(part), "{refused}");
         }
         assert!(check_thing_name(&"x".repeat(129)).unwrap_err().to_string().contains("129"));
+    }
+
+    #[test]
+    fn an_endpoint_is_a_host_and_names_its_region() {
+        let host = "a1b2-ats.iot.eu-central-1.amazonaws.com";
+        check_host("--endpoint", host).unwrap();
+        assert_eq!(region_of(host), Some("eu-central-1"));
+        assert_eq!(region_of("localhost"), None);
+        for wrong in ["", "https://a.b", "a.b:8883", "-a", "a b", &"x".repeat(254)] {
+            assert!(check_host("--endpoint", wrong).unwrap_err().to_string().contains("describe-endpoint"), "{wrong}");
+        }
     }
 
     #[test]

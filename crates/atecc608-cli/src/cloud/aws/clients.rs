@@ -23,7 +23,7 @@ use crate::input::secret::first_line;
 /// Where the files go, and what they are made of.
 #[derive(Debug, Args)]
 pub struct ClientArguments {
-    /// The folder for the files; the default is /etc/atecc608-pkcs11/aws/THING
+    /// The folder for the files; the default is /etc/atecc608-pkcs11/aws/THING, and for a claim the chip's serial number in THING's place
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
     /// The CA that AWS IoT's servers are certified by; the default is Amazon's, from Debian's ca-certificates

@@ -5,12 +5,16 @@
 //! from, [`thing`] what it is attached to, [`policy`] what the thing may do. [`clients`] writes the files of the clients:
 //! [`device_client`] and its [`unit`], [`greengrass`], [`sdk`], [`root_ca`], and [`module_copy`], the module that Device Client wants for its own.
 //! [`look`] looks at all of it, after a set-up and when [`check`] is asked for.
+//!
+//! [`claim`] comes to the same without the AWS CLI: [`provisioning`] is AWS's API for it, [`claim_key`] what it proves its right with.
 
 mod arn;
 pub mod bulk;
 mod calls;
 mod certificate;
 mod check;
+mod claim;
+mod claim_key;
 mod clients;
 mod device_client;
 mod greengrass;
@@ -18,6 +22,7 @@ mod look;
 mod module_copy;
 mod policy;
 mod program;
+mod provisioning;
 mod refresh;
 mod root_ca;
 mod sdk;
@@ -42,6 +47,8 @@ pub enum Command {
     Setup(Box<setup::Arguments>),
     /// Look at a thing's files as its clients will, without a network
     Check(check::Arguments),
+    /// Make the chip a thing of AWS IoT with a claim certificate, without AWS's credentials and programs (fleet provisioning)
+    Claim(Box<claim::Arguments>),
     /// Renew the private copies of the module that `setup` made, after an upgrade of the package
     Refresh(refresh::Arguments),
 }
@@ -54,6 +61,7 @@ pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     match command {
         Command::Setup(arguments) => setup::run(selection, arguments),
         Command::Check(arguments) => check::run(selection, arguments),
+        Command::Claim(arguments) => claim::run(selection, arguments),
         Command::Refresh(arguments) => refresh::run(arguments),
     }
 }

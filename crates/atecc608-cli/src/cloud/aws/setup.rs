@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{json, Value};
 
-use super::arn::{check_thing_name, Account};
+use super::arn::{check_host, check_thing_name, region_of, Account};
 use super::calls;
 use super::certificate::{taken, Search, Source, REQUEST};
 use super::clients::{ClientArguments, Clients};
@@ -50,6 +50,12 @@ pub struct Arguments {
     /// With the feature greengrass: the role alias of the token exchange role
     #[arg(long, value_name = "NAME")]
     role_alias: Option<String>,
+    /// Host of the account's MQTT endpoint, which AWS is not asked for then. With an own CA the AWS CLI is not needed at all
+    #[arg(long, value_name = "HOST")]
+    endpoint: Option<String>,
+    /// The same for Greengrass's credentials endpoint
+    #[arg(long, value_name = "HOST", requires = "role_alias")]
+    credentials_endpoint: Option<String>,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -70,6 +76,11 @@ pub struct Arguments {
     #[arg(long)]
     dry_run: bool,
 }
+
+/// What `describe-endpoint` calls the host for MQTT.
+const MQTT_ENDPOINT: &str = "iot:Data-ATS";
+/// What it calls the host that changes a certificate into credentials.
+const CREDENTIALS_ENDPOINT: &str = "iot:CredentialProvider";
 
 /// What was done, for `--json`.
 #[derive(Serialize)]
@@ -98,6 +109,11 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         return Err(Error::Refused(
             "Greengrass needs both: --feature greengrass and --role-alias NAME (the role alias of its token exchange role)".to_owned(),
         ));
+    }
+    for (option, host) in
+        [("--endpoint", &arguments.endpoint), ("--credentials-endpoint", &arguments.credentials_endpoint)]
+    {
+        host.as_deref().map_or(Ok(()), |host| check_host(option, host))?;
     }
     let attested = arguments.attested.read()?;
     let identity = Identity::open(selection, &arguments.login)?;
@@ -186,6 +202,7 @@ impl Setup<'_> {
             identity: &self.identity,
             thing: &thing,
             shared: self.arguments.existing_thing,
+            offline: self.arguments.endpoint.is_some() && self.arguments.source.just_in_time(),
         };
         let found = search.run(&key, &self.arguments.source, authority.as_ref())?;
         if !self.identity.keep(&key, &found.certificate)? {
@@ -203,7 +220,7 @@ impl Setup<'_> {
             (policy_name, region) = (Some(name), Some(account.region));
         }
 
-        let region = region.or_else(|| region_of(&hosts.endpoint)).unwrap_or_default();
+        let region = region.or_else(|| region_of(&hosts.endpoint).map(str::to_owned)).unwrap_or_default();
         let clients = Clients {
             connection: self.connection(&hosts, &host.pin),
             core: self.core(&hosts, &region),
@@ -258,18 +275,20 @@ impl Setup<'_> {
         })
     }
 
-    /// The account's endpoints. With them it is proven that the AWS CLI is there, and may ask.
+    /// The account's endpoints. Where they are asked for, that proves that the AWS CLI is there, and may ask.
     fn hosts(&mut self) -> Result<Hosts> {
-        let answer =
-            self.steps.make("asking AWS IoT for the account's endpoint", &calls::describe_endpoint("iot:Data-ATS"))?;
-        let endpoint = text(&answer, "/endpointAddress")?.to_owned();
-        let credentials = if self.arguments.role_alias.is_some() {
-            let answer = self
-                .steps
-                .make("asking for the credentials endpoint", &calls::describe_endpoint("iot:CredentialProvider"))?;
-            Some(text(&answer, "/endpointAddress")?.to_owned())
-        } else {
-            None
+        let mut host = |given: &Option<String>, what: &str, kind: &str| match given {
+            Some(host) => Ok(host.clone()),
+            None => {
+                let answer = self.steps.make(what, &calls::describe_endpoint(kind))?;
+                text(&answer, "/endpointAddress").map(str::to_owned)
+            }
+        };
+        let Arguments { endpoint, credentials_endpoint, role_alias, .. } = self.arguments;
+        let endpoint = host(endpoint, "asking AWS IoT for the account's endpoint", MQTT_ENDPOINT)?;
+        let credentials = match role_alias {
+            Some(_) => Some(host(credentials_endpoint, "asking for the credentials endpoint", CREDENTIALS_ENDPOINT)?),
+            None => None,
         };
         Ok(Hosts { endpoint, credentials })
     }
@@ -314,9 +333,13 @@ impl Setup<'_> {
         let document = policy::document(&account, &thing, &self.features, self.arguments.role_alias.as_deref())?;
         let arn = account.iot("cert", "CERTIFICATE-ID");
         let source = &self.arguments.source;
-        let mut plan = vec![calls::describe_endpoint("iot:Data-ATS")];
-        if self.arguments.role_alias.is_some() {
-            plan.push(calls::describe_endpoint("iot:CredentialProvider"));
+        let Arguments { endpoint, credentials_endpoint, role_alias, .. } = self.arguments;
+        let mut plan = Vec::new();
+        if endpoint.is_none() {
+            plan.push(calls::describe_endpoint(MQTT_ENDPOINT));
+        }
+        if role_alias.is_some() && credentials_endpoint.is_none() {
+            plan.push(calls::describe_endpoint(CREDENTIALS_ENDPOINT));
         }
         if !source.just_in_time() {
             plan.push(calls::create_thing(&thing));
@@ -370,9 +393,4 @@ fn said(answer: &Answer<'_>, root_ca_from: &str, checks: &Checks) -> String {
     }
     text += &format!("endpoint     {}\nroot CA      {root_ca_from}\n\n", answer.endpoint);
     text + &folder::text(answer.files) + "\nchecks\n" + &check::text(checks.as_slice(), Remedies::All)
-}
-
-/// The region in an endpoint's name: PREFIX-ats.iot.REGION.amazonaws.com.
-fn region_of(endpoint: &str) -> Option<String> {
-    endpoint.split('.').nth(2).map(str::to_owned)
 }
