@@ -120,7 +120,9 @@ fn a_dry_run_of_a_claim_makes_no_key_and_shows_topics_request_and_files() {
 fn a_refresh_renews_the_copies_that_are_old_and_says_which() {
     let bench = Bench::new();
     let (module, thing) = (bench.path("installed.so"), bench.path("thing"));
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     fs::create_dir(&thing).unwrap();
+    mode(&thing, 0o700);
     fs::write(&module, "version 1").unwrap();
     let refresh = |more: &[&str]| {
         let module = module.display().to_string();
@@ -143,6 +145,15 @@ fn a_refresh_renews_the_copies_that_are_old_and_says_which() {
     let copy = thing.join("libatecc608_pkcs11.so");
     assert_eq!(fs::read_to_string(&copy).unwrap(), "version 2");
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o7777, 0o640);
+    // Modes that Device Client refuses.
+    mode(&copy, 0o755);
+    look("failed", "failed");
+    assert!(refresh(&[]).status.success());
+    look("current", "ok");
+    mode(&thing, 0o755);
+    look("failed", "failed");
+    assert!(stdout(&refresh(&[])).contains(&format!("chmod 700 {}", thing.display())));
+    mode(&thing, 0o700);
     let lost = bench.run(&["aws", "refresh", "--module", &module.display().to_string(), "--dir", "/nowhere"]);
     assert_eq!(lost.status.code(), Some(1), "{lost:?}");
 }

@@ -208,6 +208,7 @@ const WAYS: &[(&str, &[&[&str]])] = &[
     ("address", &[&[]]),
     ("address set", &[&["0x61"], &["0x61", "--write"], &["0x61", "--lock-forever"]]),
     ("attest", &[&["--public"], &["--generate"], &["--slot", "0"]]),
+    ("aws check", &[&["--dir", "aws"]]),
     (
         "aws claim",
         &[&[
