@@ -3,6 +3,7 @@
 
 use std::ptr::null_mut;
 
+use crate::common::message::Message;
 use crate::common::module::{c, ok, Module, Result};
 use crate::common::one_key::{generate, sign, with_key_in_process, DIGEST};
 use crate::common::secrets::{given, with_io_key, Kind};
@@ -124,15 +125,8 @@ fn messages(
     output: *mut u8,
 ) -> Vec<(&'static str, Result<()>)> {
     let list = module.list_3_2();
-    let (mut iv, mut tag, mut room) = ([1; 12], [0; 16], 64);
-    let mut parameter = CK_GCM_MESSAGE_PARAMS {
-        pIv: iv.as_mut_ptr(),
-        ulIvLen: 12,
-        ulIvFixedBits: 0,
-        ivGenerator: CKG_NO_GENERATE,
-        pTag: tag.as_mut_ptr(),
-        ulTagBits: 128,
-    };
+    let (mut message, mut room) = (Message::new([1; 12], 0, CKG_NO_GENERATE), 64);
+    let mut parameter = message.parameter();
     let parameter = (&raw mut parameter).cast();
     let size = size_of::<CK_GCM_MESSAGE_PARAMS>() as CK_ULONG;
     let mut kind = crate::common::module::mechanism(CKM_AES_GCM);

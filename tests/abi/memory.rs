@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::common::keys::create_certificate;
+use crate::common::message::Message;
 use crate::common::module::{c, len, ok, Module, Result};
 use crate::common::process::{self, Helper};
 use crate::common::secrets::{code, given, init, whole, with_io_key, Kind};
@@ -57,15 +58,8 @@ fn message(
     text: &[u8],
     output: &mut [u8],
 ) -> Result<()> {
-    let (list, mut iv, mut tag) = (module.list_3_2(), [3; 12], [0; 16]);
-    let mut parameter = CK_GCM_MESSAGE_PARAMS {
-        pIv: iv.as_mut_ptr(),
-        ulIvLen: 12,
-        ulIvFixedBits: 0,
-        ivGenerator: CKG_NO_GENERATE,
-        pTag: tag.as_mut_ptr(),
-        ulTagBits: 128,
-    };
+    let (list, mut message) = (module.list_3_2(), Message::new([3; 12], 0, CKG_NO_GENERATE));
+    let mut parameter = message.parameter();
     let (aad, input, mut room) = (associated.as_ptr().cast_mut(), text.as_ptr().cast_mut(), len(output));
     // SAFETY: as the standard says.
     unsafe {

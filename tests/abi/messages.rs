@@ -3,36 +3,12 @@
 use std::collections::HashSet;
 use std::ptr::null_mut;
 
+use crate::common::message::Message;
 use crate::common::module::{len, ok, Module, Result};
 use crate::common::secrets::{given, whole, with_io_key, Kind};
 use cryptoki_sys::*;
 
 const KEY: [u8; 16] = *b"sixteen byte key";
-
-/// What a caller keeps for each message.
-struct Message {
-    iv: [u8; 12],
-    fixed_bits: CK_ULONG,
-    generator: CK_GENERATOR_FUNCTION,
-    tag: [u8; 16],
-}
-
-impl Message {
-    fn new(iv: [u8; 12], fixed_bits: CK_ULONG, generator: CK_GENERATOR_FUNCTION) -> Self {
-        Self { iv, fixed_bits, generator, tag: [0; 16] }
-    }
-
-    fn parameter(&mut self) -> CK_GCM_MESSAGE_PARAMS {
-        CK_GCM_MESSAGE_PARAMS {
-            pIv: self.iv.as_mut_ptr(),
-            ulIvLen: 12,
-            ulIvFixedBits: self.fixed_bits,
-            ivGenerator: self.generator,
-            pTag: self.tag.as_mut_ptr(),
-            ulTagBits: 128,
-        }
-    }
-}
 
 fn init(
     module: &Module,

@@ -6,6 +6,7 @@ pub mod codes;
 pub mod fork;
 pub mod functions;
 pub mod keys;
+pub mod message;
 pub mod module;
 pub mod one_key;
 pub mod openssl;
