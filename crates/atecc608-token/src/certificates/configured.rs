@@ -1,5 +1,6 @@
-//! What the configuration says that slots hold (`[[token.object]]`): somebody's public key, or a certificate as it is. What a slot holds is whoever's who may
-//! write it: it is checked for its form, shown as hearsay (CKA_TRUSTED is false), and absent if it is anything else.
+//! What the configuration says that slots hold (`[[token.object]]`): somebody's public key, or a certificate as it is. Each program
+//! that may write the slot can have put it there: it is checked for its form, shown as hearsay (CKA_TRUSTED is false), and absent if
+//! it is anything else.
 
 use cryptoki_sys::{CKA_DESTROYABLE, CKA_MODIFIABLE};
 

@@ -2,7 +2,7 @@
 //!
 //! The chip takes a new address over when it sleeps, at the end of the conversation that wrote it. An interruption may so
 //! leave it awake at the old address, with the new one written: the next command puts it to sleep there, and does not find it
-//! any more. So whoever does not find a chip at the old address looks at the new one.
+//! any more. So a second run that finds no chip at the old address looks at the new one.
 
 use clap::Args;
 use serde::Serialize;

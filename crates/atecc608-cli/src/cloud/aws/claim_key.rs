@@ -101,7 +101,7 @@ impl ClaimKeyArguments {
     }
 }
 
-/// Whoever can read a claim key can claim.
+/// Each user who can read a claim key can claim.
 fn warn_if_open(path: &Path) {
     const OTHERS: u32 = 0o004;
     let mode = std::fs::metadata(path).map_or(0, |found| found.permissions().mode());
