@@ -11,7 +11,7 @@
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
-need_packages ca-certificates curl mosquitto opensc openssl python3 python3-venv
+need_packages ca-certificates curl faketime mosquitto opensc openssl python3 python3-venv
 need_python_venv aws-setup "$ROOT/tests/clients/python/requirements-aws.txt"
 served_chip aws-setup
 export PATH=$VENV/bin:$PATH PYTHONDONTWRITEBYTECODE=1
@@ -89,6 +89,56 @@ run 'grep -x "700 gateway-1" modes.txt && grep -x "640 gateway-1/libatecc608_pkc
 run 'grep -x "644 gateway-1/device.pem" modes.txt && grep -x "644 gateway-1/root-ca.pem" modes.txt && grep -x "640 gateway-1/device-client.json" modes.txt'
 run 'cmp gateway-1/libatecc608_pkcs11.so $MODULE'
 
+heading 'The unit is one that systemd takes'
+# The client is not on this machine, and a simulated chip has no node.
+run 'sed "s|^ExecStart=[^ ]*|ExecStart=/bin/true|" gateway-1/aws-iot-device-client.service >device-client-test.service'
+run 'systemd-analyze verify ./device-client-test.service'
+run 'systemd-analyze security --offline=true --threshold=25 ./device-client-test.service | tail -n 1'
+
+heading 'A look at any time, without a network: what is wrong is named as the client names it'
+look='AWS_ENDPOINT_URL=http://127.0.0.1:1 atecc608 aws check --dir gateway-1'
+run "$look"
+for wrong in '755 gateway-1/libatecc608_pkcs11.so|PKCS#11 library file' '755 gateway-1|PKCS#11 library file' \
+    '600 gateway-1/device.pem|public cert file' '600 gateway-1/root-ca.pem|Root CA file'; do
+    path=${wrong%%|*}
+    run "stat -c 'chmod %a %n' ${path#* } >back.sh && chmod $path"
+    run_refused "Incorrect permissions on ${wrong#*|}" "$look"
+    case $path in
+    *.so) run_refused 'its mode is another than 640' 'atecc608 aws refresh --check --dir gateway-1' ;;
+    *gateway-1) run_refused 'has mode 755' 'atecc608 aws refresh --check --dir gateway-1' ;;
+    esac
+    run 'sh back.sh'
+done
+# told KEY... VALUE: the Device Client's configuration, with another value.
+told() {
+    "$VENV/bin/python" -c 'import functools, json, sys
+*keys, last, value = sys.argv[1:]
+with open("gateway-1/device-client.json", "r+") as file:
+    told = json.load(file)
+    functools.reduce(dict.get, keys, told)[last] = json.loads(value)
+    file.seek(0)
+    file.truncate()
+    json.dump(told, file)' "$@"
+}
+run 'cp -p gateway-1/device-client.json right.json'
+for wrong in 'secure-element secure-element-key-label \"another\"|AWS_ERROR_PKCS11_KEY_NOT_FOUND' \
+    'secure-element secure-element-token-label \"elsewhere\"|AWS_ERROR_PKCS11_TOKEN_NOT_FOUND' \
+    'secure-element secure-element-pin \"\"|Secure Element Pin field must be specified' \
+    'cert \"/elsewhere.pem\"|cert is "/elsewhere.pem"' 'thing-name \"\"|thing-name is missing'; do
+    run "told ${wrong%|*}"
+    run_refused "${wrong##*|}" "$look"
+    run 'cp -p right.json gateway-1/device-client.json'
+done
+run 'told config-shadow enabled true'
+run "$look | grep 'config-shadow lets the cloud'"
+run 'cp -p right.json gateway-1/device-client.json'
+run 'mv gateway-1/device.pem right.pem && cp -p ca.pem gateway-1/device.pem'
+run_refused 'is not for the key .*TLS_ERROR_NEGOTIATION_FAILURE' "$look"
+run 'mv right.pem gateway-1/device.pem'
+run_refused 'was valid until .*TLS_ERROR_NEGOTIATION_FAILURE' "faketime -f +40y env $look"
+run_refused 'on, and this machine.s clock shows' "faketime -f -10y env $look"
+run "$look"
+
 heading 'MQTT with them: the program that was written, and the SDK with what the Device Client is told'
 port=$(free_port)
 run 'cat moto-ca.pem ca.pem >clients-ca.pem'
@@ -110,6 +160,9 @@ run 'atecc608 --config pin.toml provision tls-pin --lock-forever --pin-file pin 
 same_endpoint
 run 'ATECC608_PKCS11_CONF=pin.toml atecc608 aws setup --thing pinned --dir $WORK/pinned --root-ca ca.pem --pin-file pin'
 run 'not grep -r "correct horse" pinned && grep ENTER-THE-PIN pinned/device-client.json'
+# The client prints its configuration when it starts: into a file of its own.
+run 'grep "\"type\": \"FILE\"" pinned/device-client.json'
+run 'ATECC608_PKCS11_CONF=pin.toml atecc608 aws check --dir pinned --module $MODULE | grep "needs the token.s PIN as secure-element-pin"'
 same_endpoint
 run 'ATECC608_PKCS11_CONF=pin.toml atecc608 aws setup --thing pinned --dir $WORK/pinned --root-ca ca.pem --pin-file pin --write-pin --replace'
 run 'grep -rl "correct horse" pinned | tee with-pin.txt && grep -x pinned/device-client.json with-pin.txt && [ "$(wc -l <with-pin.txt)" = 1 ]'
@@ -176,6 +229,10 @@ run 'atecc608 aws setup --thing core-1 --feature greengrass --role-alias Exchang
 run "$VENV/bin/python $ROOT/tests/clients/python/greengrass.py core-1/greengrass.yaml"
 run 'pkcs11-tool --module $MODULE --token-label gateway --read-object --type cert --label core-1 | openssl x509 -inform DER -noout -subject | grep core-1'
 
+run 'atecc608 aws check --dir core-1 | grep "Greengrass configuration  *$WORK"'
+run 'sed -i "s|^  rootpath:.*|  rootpath: \"/elsewhere\"|" core-1/greengrass.yaml'
+run_refused 'lacks rootpath' 'atecc608 aws check --dir core-1'
+
 heading 'An own CA: just in time, and registered now'
 run_refused 'is not the private key of ca.pem' 'atecc608 aws setup --thing gateway-4 --dir $WORK/gateway-4 --root-ca ca.pem --ca-cert ca.pem --ca-key server.key'
 run 'not test -e gateway-4'
@@ -199,7 +256,8 @@ label = "sold"
 END
 export ATECC608_PKCS11_CONF=$WORK/sold.toml
 same_endpoint
-run 'atecc608 aws setup --thing sold-1 --key device --chip-certificate --dir $WORK/sold-1 --root-ca ca.pem'
+run_refused 'no key "sold-1".*atecc608 key list' 'atecc608 aws setup --thing sold-1 --key sold-1 --chip-certificate --dir $WORK/sold-1 --root-ca ca.pem'
+run 'atecc608 aws setup --thing sold-1 --chip-certificate --dir $WORK/sold-1 --root-ca ca.pem'
 run 'openssl x509 -in sold-1/device.pem -noout -issuer | grep "Microchip Technology Inc"'
 run 'aws iot list-thing-principals --thing-name sold-1 --output text | grep $(openssl x509 -in sold-1/device.pem -outform DER | sha256sum | cut -d" " -f1)'
 run_refused '--existing-thing' 'atecc608 aws setup --thing gateway-1 --key key-2 --feature jobs,shadow --dir $WORK/replaced --root-ca ca.pem'
