@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cryptoki_sys::CK_SLOT_ID;
 use toml::de::DeValue;
 
 use crate::document::{FromToml, Placed, Problem, Table};
@@ -58,7 +59,7 @@ pub struct TokenConfig {
     /// The token's label, if the configuration gives one.
     pub label: Option<String>,
     /// Its PKCS#11 slot id.
-    pub slot: u64,
+    pub slot: CK_SLOT_ID,
     /// Where the IO protection key is kept on the host; by default in [`IO_KEY_DIR`], named by the serial number.
     pub io_key_file: Option<PathBuf>,
     /// Whether what could cross the bus encrypted with the IO protection key may not cross it in clear.

@@ -49,7 +49,7 @@ impl Token {
     /// A token for one `[[token]]`; touches no bus.
     pub fn new(config: &Config, token: &TokenConfig) -> Self {
         Self {
-            slot_id: token.slot as CK_SLOT_ID,
+            slot_id: token.slot,
             config: config.clone(),
             token_config: token.clone(),
             board: Board::default(),
