@@ -1,10 +1,11 @@
-//! docs/troubleshooting.md quotes messages as the program says them, and has every message about configuration, bus and chip.
+//! docs/troubleshooting.md quotes messages as the program says them, and has every message about configuration, bus and chip, and the
+//! ones of AWS IoT Device Client that `aws check` names.
 
 use std::fs;
 use std::path::Path;
 
 /// Every message in these files is one that a user meets at set-up: the page has to have it.
-const COMPLETE: [&str; 7] = [
+const COMPLETE: [&str; 8] = [
     "crates/atecc608/src/error.rs",
     "crates/atecc608-token/src/bus/linux.rs",
     "crates/atecc608-token/src/bus/lock.rs",
@@ -12,15 +13,17 @@ const COMPLETE: [&str; 7] = [
     "crates/atecc608-token/src/document.rs",
     "src/module.rs",
     "crates/atecc608-cli/src/target.rs",
+    "crates/atecc608-cli/src/cloud/aws/messages.rs",
 ];
 
 /// Texts in those files that are no messages, or only parts of ones that are there; and one that the token says in its own words.
-const NOT_MESSAGES: [&str; 5] = [
+const NOT_MESSAGES: [&str; 6] = [
     "another process",
     "bus locks are open: a forked child may keep one",
     "the two lines `[[token]]` and",
     "works only after an authorisation",
     "and the chip refuses the secret",
+    "; Device Client says",
 ];
 
 fn read(path: impl AsRef<Path>) -> String {

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::clients::Clients;
 use super::device_client::{Connection, Told};
-use super::look::{says, Look};
+use super::look::Look;
+use super::messages::{says, NO_KEY, NO_TOKEN};
 use super::module_copy;
 use super::PARENT;
 use crate::chip_keys::{ChipKeys, LoginArguments};
@@ -112,7 +113,15 @@ impl Arguments {
         }
         if let Some(thing) = &self.thing {
             super::arn::check_thing_name(thing)?;
-            return Ok(Path::new(PARENT).join(thing));
+            let named = Path::new(PARENT).join(thing);
+            // After a claim the folder has the chip's name.
+            let is_of_thing = |folder: &PathBuf| {
+                Folder::existing(folder).and_then(|folder| Told::read(&folder)).is_ok_and(|told| told.thing == *thing)
+            };
+            return Ok(match named.exists() {
+                true => named,
+                false => module_copy::folders(Path::new(PARENT))?.into_iter().find(is_of_thing).unwrap_or(named),
+            });
         }
         let mut folders = module_copy::folders(Path::new(PARENT))?;
         match folders.len() {
@@ -134,7 +143,7 @@ fn token(told: &Told, label: &str) -> Check {
     let found = format!("the clients look for the token \"{}\", and the chip's is \"{label}\"", told.token);
     let check = Check::new(WHAT, Verdict::Failed, found)
         .with_remedy("run the set-up again with --replace, or give the token its label back (`label` in config.toml)");
-    says(check, "AWS_ERROR_PKCS11_TOKEN_NOT_FOUND, Could not pick PKCS#11 token matching search criteria (none found, or multiple found)")
+    says(check, &format!("AWS_ERROR_PKCS11_TOKEN_NOT_FOUND, {NO_TOKEN}"))
 }
 
 /// The chip has the key that the clients look for, once.
@@ -153,5 +162,5 @@ fn private_key(told: &Told, reports: &[KeyReport]) -> Check {
         several => Check::new(WHAT, Verdict::Failed, format!("{several} keys have the label \"{}\"", told.key))
             .with_remedy("give one of them another label: pkcs11-tool --set-label, or p11tool --set-label"),
     };
-    says(check, "AWS_ERROR_PKCS11_KEY_NOT_FOUND, Could not pick PKCS#11 key matching search criteria (none found, or multiple found)")
+    says(check, &format!("AWS_ERROR_PKCS11_KEY_NOT_FOUND, {NO_KEY}"))
 }

@@ -35,7 +35,7 @@ pub struct ClientArguments {
     /// Replace files that have other contents; the old ones are kept beside them
     #[arg(long)]
     replace: bool,
-    /// On a chip with a PIN: write it into the clients' configurations
+    /// On a chip with a PIN: write it into the clients' configurations. Device Client prints its own, with the PIN, into its log at each start
     #[arg(long, requires = "pin_file")]
     write_pin: bool,
 }

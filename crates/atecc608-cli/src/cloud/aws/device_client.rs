@@ -7,12 +7,13 @@
 use cryptoki_sys::CK_SLOT_ID;
 use serde_json::{json, Value};
 
+use super::messages::{self, says};
 use super::policy::Feature;
 use crate::cloud::folder::Folder;
 use crate::cloud::identity::PIN_TO_ENTER;
 use crate::error::{Error, Result};
 use crate::host::module::MODULE;
-use crate::output::check::Checks;
+use crate::output::check::{Check, Checks, Verdict};
 
 /// The configuration's file.
 pub const FILE: &str = "device-client.json";
@@ -168,11 +169,9 @@ pub fn check(folder: &Folder, connection: &Connection<'_>, checks: &mut Checks) 
     }
     let pin = found.pointer("/secure-element/secure-element-pin").and_then(Value::as_str).unwrap_or_default();
     if pin.is_empty() {
-        let found = format!(
-            "{file}: secure-element-pin is empty; Device Client says \"Secure Element Pin field must be specified if Secure Element \
-             Configuration is enabled\""
-        );
-        return checks.fail(WHAT, found, remedy);
+        let check =
+            Check::new(WHAT, Verdict::Failed, format!("{file}: secure-element-pin is empty")).with_remedy(remedy);
+        return checks.push(says(check, messages::NO_PIN));
     }
     if connection.has_pin && pin == PIN_TO_ENTER {
         return checks.warn(

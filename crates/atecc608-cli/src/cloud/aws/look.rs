@@ -8,6 +8,7 @@ use std::path::Path;
 use super::clients::Clients;
 use super::device_client::{self, CERTIFICATE, CERTIFICATE_MODE, MODULE_MODE, ROOT_CA};
 use super::greengrass;
+use super::messages::{self, says};
 use super::module_copy::{self, Copy};
 use crate::cloud::checks::{certificate_file, Expected};
 use crate::cloud::folder::{Folder, PRIVATE};
@@ -37,8 +38,8 @@ impl Look<'_> {
     pub fn run(&self, checks: &mut Checks) {
         checks.push(self.modes());
         let certificate = certificate_file(self.folder, CERTIFICATE, &self.expected);
-        checks.push(says(certificate, "AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE, TLS (SSL) negotiation failed"));
-        checks.push(says(self.root_ca(), "AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE, TLS (SSL) negotiation failed"));
+        checks.push(says(certificate, messages::NO_TLS));
+        checks.push(says(self.root_ca(), messages::NO_TLS));
         self.module(checks);
         device_client::check(self.folder, &self.clients.connection, checks);
         let core = self.clients.core.as_ref();
@@ -50,17 +51,14 @@ impl Look<'_> {
     /// Device Client compares modes by equality, and wants one owner: the user whom it runs as.
     fn modes(&self) -> Check {
         const WHAT: &str = "modes and owners";
-        const OF_MODULE: &str = "Incorrect permissions on PKCS#11 library file and/or it's parent directory";
-        const OF_CERTIFICATE: &str = "Incorrect permissions on public cert file and/or parent directory";
-        const OF_ROOT_CA: &str = "Incorrect permissions on Root CA file and/or parent directory";
         let failed = |found: String, remedy: String| Check::new(WHAT, Verdict::Failed, found).with_remedy(remedy);
         let folder = self.folder.path().to_owned();
         let owner = fs::metadata(&folder).map(|found| found.uid()).ok();
         let files = [
-            (folder, PRIVATE, OF_MODULE),
-            (self.folder.file(CERTIFICATE), CERTIFICATE_MODE, OF_CERTIFICATE),
-            (self.folder.file(ROOT_CA), CERTIFICATE_MODE, OF_ROOT_CA),
-            (self.folder.file(MODULE), MODULE_MODE, OF_MODULE),
+            (folder, PRIVATE, messages::MODULE_MODE),
+            (self.folder.file(CERTIFICATE), CERTIFICATE_MODE, messages::CERTIFICATE_MODE),
+            (self.folder.file(ROOT_CA), CERTIFICATE_MODE, messages::ROOT_CA_MODE),
+            (self.folder.file(MODULE), MODULE_MODE, messages::MODULE_MODE),
         ];
         for (path, mode, message) in files {
             let place = path.display();
@@ -137,12 +135,4 @@ impl Look<'_> {
             }
         }
     }
-}
-
-/// The check with what Device Client prints, if it failed.
-pub fn says(mut check: Check, message: &str) -> Check {
-    if check.has_failed() {
-        check.detail += &format!("; Device Client says \"{message}\"");
-    }
-    check
 }

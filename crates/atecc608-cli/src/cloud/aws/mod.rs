@@ -4,7 +4,7 @@
 //! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes or shows them; [`certificate`] is where a certificate comes
 //! from, [`thing`] what it is attached to, [`policy`] what the thing may do. [`clients`] writes the files of the clients:
 //! [`device_client`] and its [`unit`], [`greengrass`], [`sdk`], [`root_ca`], and [`module_copy`], the module that Device Client wants for its own.
-//! [`look`] looks at all of it, after a set-up and when [`check`] is asked for.
+//! [`look`] looks at all of it, after a set-up and when [`check`] is asked for; [`messages`] are what the client says.
 //!
 //! [`claim`] comes to the same without the AWS CLI: [`provisioning`] is AWS's API for it, [`claim_key`] what it proves its right with.
 
@@ -19,6 +19,7 @@ mod clients;
 mod device_client;
 mod greengrass;
 mod look;
+mod messages;
 mod module_copy;
 mod policy;
 mod program;
