@@ -11,7 +11,7 @@
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
-need_packages ca-certificates curl faketime mosquitto opensc openssl python3 python3-venv
+need_packages ca-certificates curl faketime mosquitto opensc openssl python3 python3-venv strace
 need_python_venv aws-setup "$ROOT/tests/clients/python/requirements-aws.txt"
 served_chip aws-setup
 export PATH=$VENV/bin:$PATH PYTHONDONTWRITEBYTECODE=1
@@ -243,6 +243,20 @@ run_refused ResourceNotFound 'aws iot describe-thing --thing-name gateway-4'
 same_endpoint
 run 'atecc608 aws setup --thing gateway-4 --dir $WORK/gateway-4 --root-ca ca.pem --ca-cert ca.pem --ca-key ca.key --register'
 run 'aws iot list-thing-principals --thing-name gateway-4 --output text | grep $(openssl x509 -in gateway-4/device.pem -outform DER | sha256sum | cut -d" " -f1)'
+
+heading 'Killed before each file is in its place: the next run finishes'
+if strace -o /dev/null true 2>strace.log; then
+    setup='atecc608 aws setup --thing killed --key gateway-4 --dir $WORK/killed --root-ca ca.pem --ca-cert ca.pem --ca-key ca.key --endpoint localhost --json'
+    for ((step = 1; step <= 30; step++)); do
+        run 'rm -rf killed'
+        run "status=0; strace -f -qq -o /dev/null -e trace=renameat2,renameat,rename -e inject=renameat2,renameat,rename:signal=KILL:when=$step $setup >step.json 2>step.log || status=\$?"
+        [ "$status" = 137 ] || break
+        run "$setup >killed.json && not grep -E '\"(failed|kept)\"' killed.json && openssl verify -CAfile ca.pem killed/device.pem"
+    done
+    run '[ "$status" = 0 ] && [ "$step" -gt 6 ]'
+else
+    note "not tested: a kill before each file is in its place: $(tail -n 1 strace.log)"
+fi
 
 heading 'A Trust&GO chip: its own certificate; and another key of it for a thing that is there, a replaced board'
 run 'atecc608-sim new --profile tngtls --state sold.eeprom'
