@@ -1,10 +1,11 @@
 //! The commands about clouds. Beside [`aws`], [`azure`] and [`manifest`] stands what setting up any cloud needs: the key in the
 //! chip and its certificates ([`identity`]), a folder of files that are never overwritten silently ([`folder`]), other programs
-//! ([`program`]), a connection without them ([`mqtt`] over [`tls`]), and a look at what was written ([`checks`]).
+//! ([`program`]), a connection without them ([`mqtt`] over [`tls`], with [`failure`] for what goes wrong), and a look at what was written ([`checks`]).
 
 mod aws;
 mod azure;
 mod checks;
+mod failure;
 mod folder;
 mod identity;
 mod literal;

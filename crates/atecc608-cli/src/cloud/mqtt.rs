@@ -16,8 +16,9 @@ use zeroize::Zeroizing;
 
 /// Most bytes of a packet: AWS IoT's messages have 128 KiB at most.
 const MAX_PACKET: usize = 160 << 10;
-/// The longest time without a packet from us that the broker accepts, in seconds: AWS IoT's limit. No step takes that long.
-const KEEP_ALIVE: u16 = 1200;
+/// The longest time without a packet from us that the broker accepts, in seconds: within the limits of AWS IoT (1200) and of Azure IoT
+/// (1177). No step takes that long.
+const KEEP_ALIVE: u16 = 900;
 
 /// Why it did not work.
 #[derive(Debug)]
@@ -76,7 +77,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects: TCP, TLS, MQTT. Each of the three has `timeout`.
+    /// Connects: TCP, TLS, MQTT. Each of the three has `timeout`. The certificate proves who the client is; a user name says more to a
+    /// broker that wants one, and there is never a password.
     ///
     /// # Errors
     /// [`Failure`]: the host's name or address, TLS, or the broker's refusal.
@@ -85,6 +87,7 @@ impl Connection {
         port: u16,
         tls: Arc<ClientConfig>,
         client_id: &str,
+        user: Option<&str>,
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let socket = waiting("the TCP connection", timeout, tcp(host, port, timeout))?;
@@ -95,7 +98,7 @@ impl Connection {
         let mut connection = Self { stream: StreamOwned::new(client, Socket::new(socket)), timeout, packets: 0 };
         let shaken = connection.handshake();
         waiting("the TLS handshake", timeout, shaken)?;
-        let connected = connection.connect(client_id);
+        let connected = connection.connect(client_id, user);
         waiting("the answer to CONNECT", timeout, connected)?;
         Ok(connection)
     }
@@ -108,9 +111,11 @@ impl Connection {
         Ok(())
     }
 
-    fn connect(&mut self, client_id: &str) -> Result<(), Cause> {
+    fn connect(&mut self, client_id: &str, user: Option<&str>) -> Result<(), Cause> {
         self.begin();
-        self.send(&Connect::new(client_id.into(), KEEP_ALIVE).into())?;
+        let mut connect = Connect::new(client_id.into(), KEEP_ALIVE);
+        connect.username = user.map(Into::into);
+        self.send(&connect.into())?;
         loop {
             match self.receive()? {
                 Packet::Connack(answer) if answer.code == ConnectReturnCode::Accepted => return Ok(()),
@@ -157,16 +162,30 @@ impl Connection {
         request: &[u8],
         answers: [&str; 2],
     ) -> Result<(usize, Zeroizing<Vec<u8>>), Failure> {
-        let answered = self.answered(topic, request, answers);
-        waiting(&format!("the answer to {topic}"), self.timeout, answered)
+        self.ask_for(topic, request, |found| answers.iter().position(|answer| *answer == found))
     }
 
-    fn answered(
+    /// Publishes a request, and waits for the first message on a subscribed topic that `of_answer` takes for its answer. Returns what that
+    /// made of the topic, and the message's payload.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn ask_for<T>(
         &mut self,
         topic: &str,
         request: &[u8],
-        answers: [&str; 2],
-    ) -> Result<(usize, Zeroizing<Vec<u8>>), Cause> {
+        of_answer: impl Fn(&str) -> Option<T>,
+    ) -> Result<(T, Zeroizing<Vec<u8>>), Failure> {
+        let answered = self.answered(topic, request, of_answer);
+        waiting(&format!("the answer to {topic}"), self.timeout, answered)
+    }
+
+    fn answered<T>(
+        &mut self,
+        topic: &str,
+        request: &[u8],
+        of_answer: impl Fn(&str) -> Option<T>,
+    ) -> Result<(T, Zeroizing<Vec<u8>>), Cause> {
         self.begin();
         let topic = TopicName::try_from(topic).map_err(not_mqtt)?;
         let pid = self.next_pid();
@@ -176,8 +195,8 @@ impl Connection {
             if let QosPid::Level1(pid) = message.qos_pid {
                 self.send(&Packet::Puback(pid))?;
             }
-            if let Some(which) = answers.iter().position(|answer| **answer == *message.topic_name) {
-                return Ok((which, Zeroizing::new(message.payload.to_vec())));
+            if let Some(found) = of_answer(&message.topic_name) {
+                return Ok((found, Zeroizing::new(message.payload.to_vec())));
             }
         }
     }

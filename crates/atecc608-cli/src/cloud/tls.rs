@@ -101,8 +101,17 @@ pub fn client(
     Ok(Arc::new(config))
 }
 
+/// What to do about a server, said in the words of its cloud.
+#[derive(Clone, Copy, Debug)]
+pub struct Remedies {
+    /// Its certificate is for another name.
+    pub other_name: &'static str,
+    /// It refuses the client's certificate.
+    pub refused: &'static str,
+}
+
 /// What is wrong, and what to do about it.
-pub fn explain(error: &rustls::Error) -> (String, &'static str) {
+pub fn explain(error: &rustls::Error, remedies: Remedies) -> (String, &'static str) {
     use rustls::Error::{AlertReceived, General, InvalidCertificate};
     use CertificateError as Certificate;
     match error {
@@ -118,16 +127,14 @@ pub fn explain(error: &rustls::Error) -> (String, &'static str) {
                 format!("the server's certificate is by no CA that is trusted here ({problem})"),
                 "give the right one with --root-ca; a proxy on the way that opens TLS can't be used",
             ),
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => (
-                format!("the server's certificate is for another name: {problem}"),
-                "correct --endpoint: for AWS it is the name that `aws iot describe-endpoint --endpoint-type iot:Data-ATS` prints",
-            ),
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                (format!("the server's certificate is for another name: {problem}"), remedies.other_name)
+            }
             other => (format!("the server's certificate is refused: {other}"), "is this really the cloud's server?"),
         },
-        AlertReceived(alert) => (
-            format!("the server refuses this client's certificate (TLS alert {alert:?})"),
-            "is it registered and active in this account and region? `aws iot describe-certificate --certificate-id ID`",
-        ),
+        AlertReceived(alert) => {
+            (format!("the server refuses this client's certificate (TLS alert {alert:?})"), remedies.refused)
+        }
         // The chip's own words.
         General(text) => (text.clone(), "`atecc608 doctor` looks at the chip"),
         other => (format!("TLS failed: {other}"), "is this a port for MQTT over TLS?"),

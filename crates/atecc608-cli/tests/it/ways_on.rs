@@ -230,6 +230,10 @@ const WAYS: &[(&str, &[&[&str]])] = &[
     ),
     ("aws refresh", &[&["--dir", "aws"]]),
     ("aws setup", &[&["--thing", "t", "--dir", "aws"]]),
+    (
+        "azure register",
+        &[&["--device", "d", "--scope", "0ne0", "--dir", "azure", "--endpoint", "localhost", "--port", "1"]],
+    ),
     ("azure setup", &[&["--device", "d", "--hub", "h", "--dir", "azure"]]),
     ("cert export", &[&[]]),
     ("cert import", &[&["ca.pem"]]),

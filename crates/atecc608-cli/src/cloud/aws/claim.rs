@@ -27,9 +27,10 @@ use super::provisioning::{self, Call, Created, Registered};
 use crate::chip::attest::attested::{Attested, AttestedArguments};
 use crate::chip_keys::{ChipKey, LoginArguments};
 use crate::cloud::checks::{self, Expected, Looked};
+use crate::cloud::failure::{explained, Words};
 use crate::cloud::folder::{self, Folder, Outcome, Placed};
 use crate::cloud::identity::{is_for, Identity};
-use crate::cloud::mqtt::{self, Cause, Failure};
+use crate::cloud::mqtt::{self, Failure};
 use crate::cloud::pem::{certificates, fingerprint};
 use crate::cloud::tls;
 use crate::error::{Error, Result};
@@ -246,7 +247,7 @@ impl Claim<'_> {
 
         let timeout = Duration::from_secs(self.arguments.timeout);
         note(&format!("connecting to {endpoint}:{port} as the client {}", self.client_id()));
-        let opened = mqtt::Connection::open(endpoint, *port, tls, self.client_id(), timeout);
+        let opened = mqtt::Connection::open(endpoint, *port, tls, self.client_id(), None, timeout);
         let mut connection = opened.map_err(|failure| self.explained(failure, &self.connect_remedy()))?;
         let (create, register) = (Call::create_certificate(), Call::register_thing(template));
         for call in [&create, &register] {
@@ -393,41 +394,19 @@ impl Claim<'_> {
 
     /// What went wrong on the way to AWS, and what to do.
     fn explained(&self, failure: Failure, policy: &str) -> Error {
-        let Failure { waited_for, cause } = failure;
-        let place = format!("{}:{}", self.arguments.endpoint, self.arguments.port);
-        let (problem, remedy) = match cause {
-            Cause::Unresolved(error) => (
-                format!("the host has no address: {error}"),
-                "is there a network here, and is --endpoint right? `aws iot describe-endpoint --endpoint-type iot:Data-ATS` \
-                 prints it",
-            ),
-            Cause::Unreachable(error) => {
-                (format!("no connection: {error}"), "is there a network here, and does a firewall let the port (--port) through?")
-            }
-            Cause::TimedOut(time) => (format!("nothing came within {} s (--timeout) while waiting for {waited_for}", time.as_secs()), policy),
-            Cause::Closed => (format!("the broker closed the connection while this tool waited for {waited_for}"), policy),
-            Cause::NotSubscribed => (format!("the broker refused {waited_for}"), policy),
-            Cause::Refused(code) => (format!("the broker refused the connection ({code:?})"), policy),
-            Cause::Tls(error) => {
-                let (problem, remedy) = tls::explain(&error);
-                return self.failed(&place, &problem, remedy);
-            }
-            Cause::Io(error) => (format!("the connection failed while waiting for {waited_for}: {error}"), "is there a network here?"),
-            Cause::Garbage(problem) => {
-                (format!("what came instead of {waited_for} is not MQTT: {problem}"), "is this really AWS IoT's MQTT port?")
-            }
-        };
-        self.failed(&place, &problem, remedy)
-    }
-
-    fn failed(&self, place: &str, problem: &str, remedy: &str) -> Error {
-        Error::Refused(format!(
-            "{place}: {problem}. {}. Run it again then: `atecc608 aws claim` goes on",
-            capital(remedy)
-        ))
+        explained(&format!("{}:{}", self.arguments.endpoint, self.arguments.port), &WORDS, failure, policy)
     }
 }
 
+const WORDS: Words = Words {
+    cloud: "AWS IoT",
+    no_address: "is there a network here, and is --endpoint right? `aws iot describe-endpoint --endpoint-type iot:Data-ATS` prints it",
+    tls: tls::Remedies {
+        other_name: "correct --endpoint: for AWS it is the name that `aws iot describe-endpoint --endpoint-type iot:Data-ATS` prints",
+        refused: "is it registered and active in this account and region? `aws iot describe-certificate --certificate-id ID`",
+    },
+    command: "atecc608 aws claim",
+};
 const SUBSCRIBE_REMEDY: &str =
     "The claim certificate's policy has to allow iot:Subscribe on topicfilter/$aws/certificates/create-from-csr/* and on \
      topicfilter/$aws/provisioning-templates/TEMPLATE/provision/*";
@@ -437,11 +416,6 @@ const ASK_REMEDY: &str =
 const REGISTER_REMEDY: &str =
     "AWS IoT closes the connection, or says nothing, if the claim certificate's policy does not allow iot:Publish and iot:Receive on \
      topic/$aws/provisioning-templates/TEMPLATE/provision/*";
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
 
 /// The answer as text.
 fn said(answer: &Answer<'_>, root_ca_from: &str, checks: &Checks) -> String {

@@ -20,7 +20,7 @@ pub const EDGE: &str = "edge-config.toml";
 /// The lines for the Azure CLI.
 pub const COMMANDS: &str = "enrol.sh";
 /// Host of the Device Provisioning Service, of all accounts.
-const DPS_HOST: &str = "global.azure-devices-provisioning.net";
+pub const DPS_HOST: &str = "global.azure-devices-provisioning.net";
 
 /// The private key in the chip as a URI (RFC 7512). A PIN is never in it.
 pub fn key_uri(token: &str, key: &str) -> String {

@@ -199,7 +199,10 @@ fn service(arguments: &Arguments) -> Result<Service> {
 }
 
 /// Device ids of IoT Hub and registration ids of DPS; both as a common name, which has at most 64 characters.
-fn check_name(name: &str, service: &Service) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Refused`] with what is wrong.
+pub fn check_name(name: &str, service: &Service) -> Result<()> {
     let (marks, what) = match service {
         Service::Hub(_) => ("-.%_#*?!(),:=@$'", "letters, digits and - . % _ # * ? ! ( ) , : = @ $ '"),
         Service::Dps { .. } => ("-._:", "letters, digits and - . _ :, ending with a letter, a digit or -"),

@@ -1,0 +1,57 @@
+//! What went wrong on the way to a cloud's MQTT broker, and what to do.
+
+use super::mqtt::{Cause, Failure};
+use super::tls;
+use crate::error::Error;
+
+/// What a cloud's own words are.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// Its name.
+    pub cloud: &'static str,
+    /// What to do if the host has no address.
+    pub no_address: &'static str,
+    /// What to do about its certificates.
+    pub tls: tls::Remedies,
+    /// The command that is run again.
+    pub command: &'static str,
+}
+
+/// The error: at `place`, with `refused` as the remedy if the broker refuses, closes the connection or says nothing.
+pub fn explained(place: &str, words: &Words, failure: Failure, refused: &str) -> Error {
+    let Failure { waited_for, cause } = failure;
+    let (problem, remedy) = match cause {
+        Cause::Unresolved(error) => (format!("the host has no address: {error}"), words.no_address.to_owned()),
+        Cause::Unreachable(error) => (
+            format!("no connection: {error}"),
+            "is there a network here, and does a firewall let the port (--port) through?".to_owned(),
+        ),
+        Cause::TimedOut(time) => (
+            format!("nothing came within {} s (--timeout) while waiting for {waited_for}", time.as_secs()),
+            refused.to_owned(),
+        ),
+        Cause::Closed => {
+            (format!("the broker closed the connection while this tool waited for {waited_for}"), refused.to_owned())
+        }
+        Cause::NotSubscribed => (format!("the broker refused {waited_for}"), refused.to_owned()),
+        Cause::Refused(code) => (format!("the broker refused the connection ({code:?})"), refused.to_owned()),
+        Cause::Tls(error) => {
+            let (problem, remedy) = tls::explain(&error, words.tls);
+            (problem, remedy.to_owned())
+        }
+        Cause::Io(error) => (
+            format!("the connection failed while waiting for {waited_for}: {error}"),
+            "is there a network here?".to_owned(),
+        ),
+        Cause::Garbage(problem) => (
+            format!("what came instead of {waited_for} is not MQTT: {problem}"),
+            format!("is this really {}'s MQTT port?", words.cloud),
+        ),
+    };
+    Error::Refused(format!("{place}: {problem}. {}. Run it again then: `{}` goes on", capital(&remedy), words.command))
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

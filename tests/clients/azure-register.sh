@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# `atecc608 azure register`: a certificate issued by DPS for a request in the registration, through mosquitto, with a stand-in for DPS
+# behind it (tests/clients/python/dps.py). Nothing here is Azure: docs/azure-iot.md says what that leaves open.
+
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../../scripts/lib.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+need_packages mosquitto openssl python3 python3-venv
+install_pkcs11_provider
+# Of the packages for the claim cryptography and paho-mqtt are needed.
+need_python_venv aws-claim "$ROOT/tests/clients/python/requirements-claim.txt"
+served_chip azure-register
+export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE PYTHONDONTWRITEBYTECODE=1
+
+heading 'An enrolled device, and a server'
+run 'atecc608 provision tls --lock-forever 2>provision.log'
+software_ca
+run 'atecc608 azure setup --device gateway-1 --dps acme --resource-group iot --scope 0ne000AB --dir $WORK/gateway-1 >setup.txt'
+run 'cat ca.pem gateway-1/device.pem >clients-ca.pem'
+port=$(free_port)
+plain=$(free_port)
+# Devices have a listener that takes their user names, which are part of the protocol; the stand-in has one of its own.
+mqtt_broker "$(free_port)" clients-ca.pem server.pem server.key '' "listener $port 127.0.0.1
+cafile clients-ca.pem
+certfile server.pem
+keyfile server.key
+require_certificate true
+allow_anonymous true
+listener $plain 127.0.0.1
+allow_anonymous true"
+run 'mv broker.log broker-dps.log'
+start_server dps.log "$VENV/bin/python $ROOT/tests/clients/python/dps.py --port $plain --ca $WORK/dps-ca.pem"
+wait_for 'the stand-in for DPS' dps.log grep -q ready dps.log
+# register OPTIONS: SCOPE, ROOT_CA, PORT and FOLDER change the rest.
+register() {
+    printf '%s' "atecc608 azure register --device gateway-1 --scope ${SCOPE:-0ne000AB} --endpoint localhost --port ${PORT:-$port}" \
+        " --root-ca ${ROOT_CA:-ca.pem} --dir \$WORK/${FOLDER:-gateway-1} --timeout 2 ${1:-}"
+}
+
+heading 'What is wrong on this machine is said before anybody is asked'
+run_refused 'letters and digits only' "$(SCOPE=0ne/x register)"
+run_refused 'device.pem is not there: run .atecc608 azure setup --dps. first' "$(FOLDER=none register)"
+run 'not test -e none'
+run 'mkdir other && cp ca.pem other/device.pem'
+run_refused 'is for no key of this chip' "$(FOLDER=other register)"
+run_refused 'no connection: .*network.*atecc608 azure register. goes on' "$(PORT=1 register)"
+run_refused 'certificate is by no CA that is trusted here.*--root-ca' "$(ROOT_CA=gateway-1/device.pem register)"
+run 'not grep PUT dps.log && atecc608 key list | tee keys.txt && not grep gateway-1-hub keys.txt'
+
+heading 'A response that is a rejection, or none: nothing is kept, and the next run begins with the key that is there'
+# fault MODE PATTERN
+fault() {
+    run "echo $1 >fault"
+    run_refused "$2" "$(register)"
+    run 'rm fault && not test -e gateway-1/hub.pem && not test -e gateway-1/hub.json'
+}
+fault unauthorized 'rejected the registration .401, error 401002.: Unauthorized. Enrol the device with this certificate'
+fault garbage 'is none of DPS.s: it is not the JSON'
+fault odd-id 'its operationId can.t be used'
+fault failed 'error 400209.: No hub is linked'
+fault no-issuer 'issued no certificate: the enrolment needs a certificate policy'
+fault other-key 'for another key than the one in the chip'
+fault no-chain 'no chain, each signed by the next'
+fault odd-hub 'assignedHub is no host'
+fault never 'has not assigned the device within 2 s'
+
+heading 'The story: the chip logs in with one key, and has a certificate issued for another'
+run 'echo busy >fault'
+run_in_chip Sign "$(register '--json >first.json')" 2
+run 'rm fault && grep "\"issued\": true" first.json && grep "\"hub\": \"acme.azure-devices.net\"" first.json'
+run 'tail -n 4 dps.log | cut -d " " -f 1,2 | tr "\n" , | grep -x "iotdps-register 429,iotdps-register 202,iotdps-get-operationstatus 202,iotdps-get-operationstatus 200," || { cat dps.log; false; }'
+run 'openssl verify -CAfile dps-ca.pem -untrusted gateway-1/hub.pem gateway-1/hub.pem'
+run 'openssl x509 -in gateway-1/hub.pem -noout -subject | grep "CN *= *gateway-1" && [ "$(grep -c BEGIN gateway-1/hub.pem)" = 3 ]'
+run 'OPENSSL_CONF=$P11 openssl pkey -in gateway-1/hub-key.pem -pubout | cmp - <(openssl x509 -in gateway-1/hub.pem -noout -pubkey)'
+run 'not cmp -s <(openssl x509 -in gateway-1/hub.pem -noout -pubkey) <(openssl x509 -in gateway-1/device.pem -noout -pubkey)'
+run '/usr/bin/python3 -m py_compile gateway-1/hub_connect.py && grep "acme.azure-devices.net" gateway-1/hub_connect.py'
+run 'grep "as gateway-1 .*u.0ne000AB/registrations/gateway-1/api-version=2025-07-01-preview&ClientVersion=atecc608%2F" broker-dps.log'
+
+heading 'Again: nobody is asked'
+run 'before=$(wc -l <dps.log) && cp gateway-1/hub.pem first.pem'
+run "$(PORT=1 register '--json >again.json')"
+run 'grep "\"issued\": false" again.json && cmp first.pem gateway-1/hub.pem && [ "$(wc -l <dps.log)" = "$before" ]'
+
+heading 'Renewed with --renew, and by itself when less than a third of the validity is left: the same key'
+run 'echo old >fault'
+run "$(register '--renew --json >renewed.json')"
+run 'rm fault && not cmp -s first.pem gateway-1/hub.pem && cp gateway-1/hub.pem second.pem'
+run "$(register '--json >itself.json')"
+run 'grep "\"issued\": true" itself.json && not cmp -s second.pem gateway-1/hub.pem'
+run 'cmp <(openssl x509 -in first.pem -noout -pubkey) <(openssl x509 -in gateway-1/hub.pem -noout -pubkey)'
+run 'atecc608 key list | tee keys.txt && [ "$(grep -c gateway-1 keys.txt)" = 2 ]'
