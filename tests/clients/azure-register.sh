@@ -8,13 +8,19 @@
 . "$(dirname "$0")/../../scripts/lib.sh"
 # shellcheck source=scripts/lib/daemons.sh
 . "$ROOT/scripts/lib/daemons.sh"
+# shellcheck source=scripts/lib/network.sh
+. "$ROOT/scripts/lib/network.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
-need_packages mosquitto openssl python3 python3-venv
+need_packages iproute2 mosquitto openssl python3 python3-venv
 install_pkcs11_provider
+need_python_venv azure "$ROOT/tests/clients/python/requirements-azure.txt"
+export SDK=$VENV
 # Of the packages for the claim cryptography and paho-mqtt are needed.
 need_python_venv aws-claim "$ROOT/tests/clients/python/requirements-claim.txt"
+# The SDK knows one port only, 8883.
+own_network
 served_chip azure-register
 export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE PYTHONDONTWRITEBYTECODE=1
 
@@ -81,6 +87,13 @@ run 'OPENSSL_CONF=$P11 openssl pkey -in gateway-1/hub-key.pem -pubout | cmp - <(
 run 'not cmp -s <(openssl x509 -in gateway-1/hub.pem -noout -pubkey) <(openssl x509 -in gateway-1/device.pem -noout -pubkey)'
 run '/usr/bin/python3 -m py_compile gateway-1/hub_connect.py && grep "acme.azure-devices.net" gateway-1/hub_connect.py'
 run 'grep "as gateway-1 .*u.0ne000AB/registrations/gateway-1/api-version=2025-07-01-preview&ClientVersion=atecc608%2F" broker-dps.log'
+
+heading 'The Azure IoT SDK for Python connects to a hub that knows the root of the issued certificate only'
+run 'cat ca.pem dps-ca.pem >hub-ca.pem'
+mqtt_broker 8883 hub-ca.pem server.pem server.key
+run_in_chip Sign 'OPENSSL_CONF=$P11 "$SDK/bin/python" gateway-1/hub_connect.py --hub localhost --server-ca ca.pem'
+run 'grep "devices/gateway-1/messages/events/" broker.log'
+stop_last_server
 
 heading 'Again: nobody is asked'
 run 'before=$(wc -l <dps.log) && cp gateway-1/hub.pem first.pem'

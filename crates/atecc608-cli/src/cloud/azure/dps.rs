@@ -2,7 +2,7 @@
 //! responses. A response is untrusted until it has been checked.
 //!
 //! Topics and the responses 202, 429 and 5xx: "Communicate with DPS using the MQTT protocol". The fields `csr` and
-//! `issuedCertificateChain` and their API version: Azure's preview SDKs (Azure/azure-iot-sdk, 2026), as no reference has them yet.
+//! `issuedCertificateChain` and their API version: Azure's preview SDKs (Azure/azure-iot-sdk, 2026): no reference that has them was found.
 
 use base64ct::{Base64, Encoding};
 use serde::Deserialize;
