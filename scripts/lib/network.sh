@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # Networks of a test's own: one for a script whose ports are fixed, or two hosts on one machine.
 
-# own_network: starts the script again in a network in which nobody else has a port. What is to be downloaded has been before.
+# own_network [OPTION...]: starts the script again in a network in which nobody else has a port, and, with --mount, with mounts of its
+# own. What is to be downloaded has been before.
 own_network() {
-    local options=(--net)
+    local options=(--net "$@")
     if [ -n "${OWN_NETWORK:-}" ]; then
         ip link set lo up
         return

@@ -39,6 +39,9 @@ fn every_file_is_in_the_table_with_its_mode() {
         ("libatecc608_pkcs11.so", "0640"),
         ("device-client.json", "0640"),
         ("greengrass.yaml", "0600"),
+        ("greengrass-lite.yaml", "0644"),
+        ("openssl-greengrass.cnf", "0644"),
+        ("greengrass-lite.conf", "0644"),
         ("sdk_connect.py", "0644"),
     ] {
         assert!(page.contains(&format!("| `{file}` | {mode} |")), "{file} {mode}");
@@ -47,6 +50,7 @@ fn every_file_is_in_the_table_with_its_mode() {
             "cloud/aws/claim",
             "cloud/aws/device_client",
             "cloud/aws/greengrass",
+            "cloud/aws/greengrass_lite",
             "cloud/aws/sdk",
             "cloud/aws/thing",
             "host/module",

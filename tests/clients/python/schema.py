@@ -83,6 +83,32 @@ GREENGRASS = {
     },
 }
 
+# docs/examples/sample_nucleus_config.yaml of aws-greengrass/aws-greengrass-lite 2.6.0. A port is a text there.
+GREENGRASS_LITE = {
+    "system!": {
+        "privateKeyPath!": str,
+        "certificateFilePath!": str,
+        "rootCaPath!": str,
+        "rootPath!": str,
+        "thingName!": str,
+    },
+    "services!": {
+        "aws.greengrass.NucleusLite!": {
+            "componentType!": str,
+            "configuration!": {
+                "awsRegion!": str,
+                "iotCredEndpoint!": str,
+                "iotDataEndpoint!": str,
+                "iotRoleAlias!": str,
+                "runWithDefault!": {"posixUser!": str},
+                "greengrassDataPlanePort": str,
+                "platformOverride": dict,
+                "fleetStatus": dict,
+            },
+        },
+    },
+}
+
 
 def faults(config, table, path=""):
     """What is wrong with this configuration, a line each."""

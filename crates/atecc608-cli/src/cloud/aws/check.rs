@@ -81,6 +81,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             features: &[],
         },
         core: None,
+        lite: false,
         config: config.as_deref(),
     };
     let mut checks = Checks::default();

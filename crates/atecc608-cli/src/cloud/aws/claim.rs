@@ -79,10 +79,10 @@ pub struct Arguments {
     /// What the clients are configured for; the template's policy has to allow it
     #[arg(long = "feature", value_name = "FEATURE", value_enum, value_delimiter = ',')]
     features: Vec<Feature>,
-    /// With the feature greengrass: the role alias of the token exchange role
+    /// With Greengrass: the role alias of the token exchange role
     #[arg(long, value_name = "NAME", requires = "credentials_endpoint")]
     role_alias: Option<String>,
-    /// With the feature greengrass: host of the account's credentials endpoint
+    /// With Greengrass: host of the account's credentials endpoint
     #[arg(long, value_name = "HOST", requires = "role_alias")]
     credentials_endpoint: Option<String>,
     /// Seconds to wait for each answer
@@ -135,9 +135,11 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     provisioning::check_template_name(&arguments.template)?;
     check_host("--endpoint", &arguments.endpoint)?;
     arguments.credentials_endpoint.as_deref().map_or(Ok(()), |host| check_host("--credentials-endpoint", host))?;
-    if arguments.features.contains(&Feature::Greengrass) != arguments.role_alias.is_some() {
+    let core = arguments.features.contains(&Feature::Greengrass) || arguments.clients.lite();
+    if core != arguments.role_alias.is_some() {
         return Err(Error::Refused(
-            "Greengrass needs all three: --feature greengrass, --role-alias NAME and --credentials-endpoint HOST"
+            "Greengrass needs all three: --feature greengrass (or --client greengrass-lite), --role-alias NAME and \
+             --credentials-endpoint HOST"
                 .to_owned(),
         ));
     }
@@ -195,7 +197,7 @@ impl Claim<'_> {
 
     fn run(&self, selection: &Selection) -> Result<Output> {
         // What can be wrong on this machine, before anything is changed.
-        let host = self.arguments.clients.host(&self.identity, &self.arguments.login)?;
+        let host = self.arguments.clients.host(&self.identity, &self.arguments.login, self.key_label())?;
         let mut folder = self.arguments.clients.folder(&self.serial, false)?;
         let claimed = match self.earlier(&folder)? {
             Some(claimed) => claimed,
@@ -313,6 +315,7 @@ impl Claim<'_> {
                 features,
             },
             core: role_alias.as_deref().zip(credentials_endpoint.as_deref()).map(core),
+            lite: self.arguments.clients.lite(),
             config: self.identity.config.as_deref(),
         };
         clients.write(folder, host)?;
@@ -351,7 +354,7 @@ impl Claim<'_> {
         let exists = self.identity.find(self.key_label())?.is_some();
         folder.note(RECORD, RECORD_MODE, Outcome::Planned);
         folder.note(CERTIFICATE, CERTIFICATE_MODE, Outcome::Planned);
-        Clients::note_planned(&mut folder, self.arguments.role_alias.is_some());
+        Clients::note_planned(&mut folder, self.arguments.role_alias.is_some(), self.arguments.clients.lite());
         let Arguments { endpoint, port, template, .. } = self.arguments;
         let subject = Subject::common_name(&self.serial)?.to_string();
         let calls = [Call::create_certificate(), Call::register_thing(template)];

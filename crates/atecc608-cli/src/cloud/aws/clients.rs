@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use zeroize::Zeroizing;
 
 use super::device_client::{self, Connection, CERTIFICATE_MODE, NO_PIN, ROOT_CA};
 use super::greengrass::{self, Core};
+use super::greengrass_lite;
 use super::module_copy::{self, Copy};
 use super::root_ca;
 use super::sdk;
@@ -19,6 +20,13 @@ use crate::cloud::identity::{Identity, PIN_TO_ENTER};
 use crate::error::{Error, Result};
 use crate::host::module::{self, MODULE};
 use crate::input::secret::first_line;
+
+/// A client that is configured only if it is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Client {
+    /// Greengrass nucleus lite, in place of the nucleus in Java; it implies the feature greengrass
+    GreengrassLite,
+}
 
 /// Where the files go, and what they are made of.
 #[derive(Debug, Args)]
@@ -38,6 +46,9 @@ pub struct ClientArguments {
     /// On a chip with a PIN: write it into the clients' configurations. Device Client prints its own, with the PIN, into its log at each start
     #[arg(long, requires = "pin_file")]
     write_pin: bool,
+    /// A client to write files for, which gets none unless it is named
+    #[arg(long = "client", value_name = "CLIENT", value_enum, value_delimiter = ',')]
+    named: Vec<Client>,
 }
 
 /// What is the same for every client.
@@ -66,11 +77,19 @@ impl ClientArguments {
         Folder::open(&path, folder::PRIVATE, Permission { replace: self.replace, dry_run })
     }
 
-    /// What this machine has for the clients. Nothing is changed.
+    /// Whether Greengrass nucleus lite is one of the clients.
+    pub fn lite(&self) -> bool {
+        self.named.contains(&Client::GreengrassLite)
+    }
+
+    /// What this machine has for the clients, which will be told of the key of this label. Nothing is changed.
     ///
     /// # Errors
-    /// [`Error::Refused`] if there is no root CA or no module, or if the PIN can't be read.
-    pub fn host(&self, identity: &Identity, login: &LoginArguments) -> Result<Host> {
+    /// [`Error::Refused`] if there is no root CA or no module, if the PIN can't be read, or if the label is none for the clients.
+    pub fn host(&self, identity: &Identity, login: &LoginArguments, key: &str) -> Result<Host> {
+        if self.lite() {
+            greengrass_lite::ensure_short(&identity.token, key, identity.has_pin)?;
+        }
         let (root_ca, root_ca_from) = root_ca::find(self.root_ca.as_deref())?;
         let module = module::installed(self.module.as_deref())?;
         let pin = Zeroizing::new(self.pin(identity, login)?);
@@ -97,6 +116,8 @@ pub struct Clients<'a> {
     pub connection: Connection<'a>,
     /// What Greengrass is told beside.
     pub core: Option<Core<'a>>,
+    /// Whether Greengrass is the nucleus lite.
+    pub lite: bool,
     /// The configuration file of the module, where it is not the usual one.
     pub config: Option<&'a str>,
 }
@@ -128,7 +149,9 @@ impl Clients<'_> {
             node: host.node.as_deref(),
         };
         folder.place_or_note(unit::FILE, unit::unit(folder, &service).as_bytes(), unit::MODE)?;
-        if let Some(core) = &self.core {
+        if let Some(core) = self.core.as_ref().filter(|_| self.lite) {
+            greengrass_lite::write(folder, self, core, &host.module)?;
+        } else if let Some(core) = &self.core {
             let text = Zeroizing::new(greengrass::configuration(folder, &self.connection, core, &host.module));
             folder.place_or_note(greengrass::FILE, text.as_bytes(), greengrass::MODE)?;
         }
@@ -136,7 +159,7 @@ impl Clients<'_> {
     }
 
     /// The files that [`Clients::write`] writes, with their modes, for a dry run.
-    pub fn note_planned(folder: &mut Folder, core: bool) {
+    pub fn note_planned(folder: &mut Folder, core: bool, lite: bool) {
         let mut files = vec![
             (ROOT_CA, CERTIFICATE_MODE),
             (MODULE, device_client::MODULE_MODE),
@@ -144,7 +167,10 @@ impl Clients<'_> {
             (sdk::FILE, sdk::MODE),
             (unit::FILE, unit::MODE),
         ];
-        if core {
+        if lite {
+            let names = [greengrass_lite::FILE, greengrass_lite::OPENSSL_FILE, greengrass_lite::DROP_IN_FILE];
+            files.extend(names.map(|name| (name, greengrass_lite::MODE)));
+        } else if core {
             files.push((greengrass::FILE, greengrass::MODE));
         }
         for (name, mode) in files {
@@ -163,7 +189,9 @@ impl Clients<'_> {
             unit::FILE,
             folder.file(sdk::FILE).display()
         );
-        if self.core.is_some() {
+        if self.lite {
+            text += &greengrass_lite::next_steps(folder, self.connection.has_pin);
+        } else if self.core.is_some() {
             text += &format!(
                 "  {before}java -Droot=/greengrass/v2 -jar lib/Greengrass.jar --trusted-plugin aws.greengrass.crypto.Pkcs11Provider.jar \
                  --init-config {}\n",

@@ -43,7 +43,8 @@ pub fn configuration(folder: &Folder, connection: &Connection<'_>, core: &Core<'
     text + &pair(6, "userPin", connection.pin) + "\n"
 }
 
-fn pair(indent: usize, key: &str, value: &str) -> String {
+/// A line with a key and its value.
+pub fn pair(indent: usize, key: &str, value: &str) -> String {
     format!("{}{key}: {}", " ".repeat(indent), quoted(value))
 }
 
@@ -88,22 +89,8 @@ pub fn check(
     checks: &mut Checks,
 ) {
     const WHAT: &str = "Greengrass configuration";
+    let Some(text) = with_lines(folder, FILE, WHAT, &lines(folder, connection, core, module), checks) else { return };
     let file = folder.file(FILE).display().to_string();
-    let text = match folder.read(FILE) {
-        Ok(Some(text)) => Zeroizing::new(String::from_utf8_lossy(&text).into_owned()),
-        Ok(None) => return checks.fail(WHAT, format!("{file} is not there"), "run the set-up again"),
-        Err(error) => return checks.fail(WHAT, error.to_string(), "make it readable"),
-    };
-    let wanted = lines(folder, connection, core, module);
-    let missing: Vec<&str> =
-        wanted.iter().filter(|line| !text.lines().any(|found| found == *line)).map(|line| line.trim()).collect();
-    if !missing.is_empty() {
-        return checks.fail(
-            WHAT,
-            format!("{file} lacks {}", missing.join(", ")),
-            "add the lines, or have the file written anew with --replace",
-        );
-    }
     if connection.has_pin && text.lines().any(|line| line == pair(6, "userPin", PIN_TO_ENTER)) {
         return checks.warn(
             WHAT,
@@ -112,4 +99,37 @@ pub fn check(
         );
     }
     checks.ok(WHAT, file);
+}
+
+/// The text of a file that has all of these lines; else says what is wrong with it.
+pub fn with_lines(
+    folder: &Folder,
+    name: &str,
+    what: &str,
+    wanted: &[String],
+    checks: &mut Checks,
+) -> Option<Zeroizing<String>> {
+    let file = folder.file(name).display().to_string();
+    let text = match folder.read(name) {
+        Ok(Some(text)) => Zeroizing::new(String::from_utf8_lossy(&text).into_owned()),
+        Ok(None) => {
+            checks.fail(what, format!("{file} is not there"), "run the set-up again");
+            return None;
+        }
+        Err(error) => {
+            checks.fail(what, error.to_string(), "make it readable");
+            return None;
+        }
+    };
+    let missing: Vec<&str> =
+        wanted.iter().filter(|line| !text.lines().any(|found| found == *line)).map(|line| line.trim()).collect();
+    if missing.is_empty() {
+        return Some(text);
+    }
+    checks.fail(
+        what,
+        format!("{file} lacks {}", missing.join(", ")),
+        "add the lines, or have the file written anew with --replace",
+    );
+    None
 }

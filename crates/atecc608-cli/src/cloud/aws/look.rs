@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::clients::Clients;
 use super::device_client::{self, CERTIFICATE, CERTIFICATE_MODE, MODULE_MODE, ROOT_CA};
-use super::greengrass;
 use super::messages::{self, says};
 use super::module_copy::{self, Copy};
+use super::{greengrass, greengrass_lite};
 use crate::cloud::checks::{certificate_file, Expected};
 use crate::cloud::folder::{Folder, PRIVATE};
 use crate::cloud::pem::certificates;
@@ -43,7 +43,11 @@ impl Look<'_> {
         self.module(checks);
         device_client::check(self.folder, &self.clients.connection, checks);
         let core = self.clients.core.as_ref();
-        if core.is_some() || self.folder.file(greengrass::FILE).exists() {
+        let (lite, there) = (self.clients.lite, |name| self.folder.file(name).exists());
+        if lite || there(greengrass_lite::FILE) {
+            greengrass_lite::check(self.folder, self.clients, core.filter(|_| lite), self.module, checks);
+        }
+        if (core.is_some() && !lite) || there(greengrass::FILE) {
             greengrass::check(self.folder, &self.clients.connection, core, self.module, checks);
         }
     }

@@ -3,8 +3,9 @@
 //! [`setup`] goes through the steps in an order in which each can be repeated: what is there already is used. [`calls`] are the calls
 //! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes or shows them; [`certificate`] is where a certificate comes
 //! from, [`thing`] what it is attached to, [`policy`] what the thing may do. [`clients`] writes the files of the clients:
-//! [`device_client`] and its [`unit`], [`greengrass`], [`sdk`], [`root_ca`], and [`module_copy`], the module that Device Client wants for its own.
-//! [`look`] looks at all of it, after a set-up and when [`check`] is asked for; [`messages`] are what the client says.
+//! [`device_client`] and its [`unit`], [`greengrass`], [`greengrass_lite`], [`sdk`], [`root_ca`], and [`module_copy`], the module that
+//! Device Client wants for its own. [`look`] looks at all of it, after a set-up and when [`check`] is asked for; [`messages`] are what
+//! the client says.
 //!
 //! [`claim`] comes to the same without the AWS CLI: [`provisioning`] is AWS's API for it, [`claim_key`] what it proves its right with.
 
@@ -18,6 +19,7 @@ mod claim_key;
 mod clients;
 mod device_client;
 mod greengrass;
+mod greengrass_lite;
 mod look;
 mod messages;
 mod module_copy;

@@ -47,7 +47,7 @@ pub struct Arguments {
     /// What the thing may do beside MQTT on its own topics (THING/...)
     #[arg(long = "feature", value_name = "FEATURE", value_enum, value_delimiter = ',')]
     features: Vec<Feature>,
-    /// With the feature greengrass: the role alias of the token exchange role
+    /// With Greengrass: the role alias of the token exchange role
     #[arg(long, value_name = "NAME")]
     role_alias: Option<String>,
     /// Host of the account's MQTT endpoint, which AWS is not asked for then. With an own CA the AWS CLI is not needed at all
@@ -104,10 +104,15 @@ struct Answer<'a> {
 /// Those of names, chip, AWS and files; each says how to go on. What the last look finds is part of the answer.
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     check_thing_name(&arguments.thing)?;
-    let core = arguments.features.contains(&Feature::Greengrass);
-    if core != arguments.role_alias.is_some() {
+    let mut features = arguments.features.clone();
+    features.extend(arguments.clients.lite().then_some(Feature::Greengrass));
+    features.sort();
+    features.dedup();
+    if features.contains(&Feature::Greengrass) != arguments.role_alias.is_some() {
         return Err(Error::Refused(
-            "Greengrass needs both: --feature greengrass and --role-alias NAME (the role alias of its token exchange role)".to_owned(),
+            "Greengrass needs both: --feature greengrass (or --client greengrass-lite), and --role-alias NAME (the role alias of its \
+             token exchange role)"
+                .to_owned(),
         ));
     }
     for (option, host) in
@@ -123,7 +128,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         attested,
         identity,
         steps: Steps::new(&arguments.access, arguments.dry_run),
-        features: sorted(&arguments.features),
+        features,
     };
     if arguments.dry_run {
         setup.plan()
@@ -157,13 +162,6 @@ fn listed(labels: &[String]) -> String {
     labels.iter().map(|label| format!("\"{label}\"")).collect::<Vec<_>>().join(", ")
 }
 
-fn sorted(features: &[Feature]) -> Vec<Feature> {
-    let mut features = features.to_vec();
-    features.sort();
-    features.dedup();
-    features
-}
-
 struct Setup<'a> {
     arguments: &'a Arguments,
     /// The key's label.
@@ -188,7 +186,7 @@ impl Setup<'_> {
     fn run(&mut self) -> Result<Output> {
         let hosts = self.hosts()?;
         // What can be wrong on this machine, before anything is changed.
-        let host = self.arguments.clients.host(&self.identity, &self.arguments.login)?;
+        let host = self.arguments.clients.host(&self.identity, &self.arguments.login, &self.key)?;
         let authority = self.arguments.source.authority(self.thing())?;
         let mut folder = self.arguments.clients.folder(self.thing(), false)?;
 
@@ -220,10 +218,12 @@ impl Setup<'_> {
             (policy_name, region) = (Some(name), Some(account.region));
         }
 
-        let region = region.or_else(|| region_of(&hosts.endpoint).map(str::to_owned)).unwrap_or_default();
+        let region = region.or_else(|| region_of(&hosts.endpoint).map(str::to_owned));
+        let region = region.or_else(|| self.arguments.access.region.clone()).unwrap_or_default();
         let clients = Clients {
             connection: self.connection(&hosts, &host.pin),
             core: self.core(&hosts, &region),
+            lite: self.arguments.clients.lite(),
             config: self.identity.config.as_deref(),
         };
         clients.write(&mut folder, &host)?;
@@ -359,7 +359,7 @@ impl Setup<'_> {
         if !source.just_in_time() {
             folder.note(POLICY, 0o644, Outcome::Planned);
         }
-        Clients::note_planned(&mut folder, self.arguments.role_alias.is_some());
+        Clients::note_planned(&mut folder, self.arguments.role_alias.is_some(), self.arguments.clients.lite());
         let key = if exists { "is there" } else { "would be generated" };
         let mut text =
             format!("Nothing was done, and AWS was not asked.\n\nThe key \"{}\" {key} in the chip.\n\n", &self.key);
