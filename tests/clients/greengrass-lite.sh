@@ -70,6 +70,8 @@ run_refused 'Failed to open cert store' 'env -u OPENSSL_CONF ./lite load "$KEY" 
 
 heading 'A look at the files'
 run 'atecc608 aws check --dir core-1 --module $MODULE | grep "Greengrass lite configuration  *$WORK"'
+run_refused 'OpenSSL does not find pkcs11:token=gateway;object=core-1;type=private: .*Failed to create TLS connection' \
+    'PKCS11_PROVIDER_MODULE=/nowhere.so atecc608 aws check --dir core-1 --module $MODULE'
 run 'sed -i "s|/libatecc608|/other|" core-1/openssl-greengrass.cnf'
 run_refused 'openssl-greengrass.cnf lacks pkcs11-module-path' 'atecc608 aws check --dir core-1 --module $MODULE'
 
