@@ -64,7 +64,7 @@ pub fn unit(folder: &Folder, service: &Service<'_>) -> String {
     let writable: Vec<String> = service.writable.iter().map(|path| quoted(&format!("-{}", path.display()))).collect();
     let writable = writable.join(" ");
     let limit = if service.has_pin {
-        "# A wrong PIN ends the client, and each start is one try: the chip takes only some.\n\
+        "# A wrong PIN ends the client, and no start after it goes better until somebody corrects the PIN.\n\
          StartLimitIntervalSec=1h\nStartLimitBurst=3\n"
     } else {
         "StartLimitIntervalSec=0\n"
