@@ -4,15 +4,20 @@
 //! (linux-embedded-hal's own `I2cdev` opens the node anew whenever the address changes, and drops the count of messages done.)
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
 use i2cdev::core::I2CTransfer;
 use i2cdev::linux::{I2CMessage, LinuxI2CDevice, LinuxI2CError, LinuxI2CMessage};
+use nix::errno::Errno;
 
 use super::{clock, BusError, Link, OpenError, Wires};
 
 /// The address of the wake pulse: eight low bits.
 const WAKE_ADDRESS: u8 = 0x00;
+
+/// An answer that may mean both, and comes sooner than this, is a NACK, and not a bus that hangs.
+const NACK_TIME: Duration = Duration::from_millis(100);
 
 /// One way to move messages to one address: an open handle of i2c-dev, or a fake in the tests.
 pub(super) trait Handle {
@@ -87,7 +92,7 @@ fn open_handle(path: &Path, address: u8) -> Result<LinuxI2CDevice, OpenError> {
     })
 }
 
-impl Wires for LinuxBus {
+impl<H: Handle + Send> Wires for LinuxBus<H> {
     /// Whether the address could be opened.
     fn reaches(&self, address: u8) -> bool {
         self.handles.iter().any(|(known, _)| *known == address)
@@ -104,7 +109,7 @@ impl<H: Handle> I2c for LinuxBus<H> {
         let Some((_, handle)) = self.handles.iter_mut().find(|(known, _)| *known == address) else {
             return Err(BusError::new(ErrorKind::Other, format!("address {address:#04x} was not opened")));
         };
-        let wanted = operations.len();
+        let (wanted, start) = (operations.len(), Instant::now());
         match handle.transfer(operations) {
             Ok(done) if done as usize == wanted => Ok(()),
             // Some adapters report a NACK by doing fewer messages: what was read is no answer.
@@ -113,20 +118,23 @@ impl<H: Handle> I2c for LinuxBus<H> {
                 format!("{}: {done} of {wanted} messages were done", self.path.display()),
             )),
             Err(errno) => Err(BusError::new(
-                error_kind(errno),
-                format!("{}: {}", self.path.display(), std::io::Error::from_raw_os_error(errno)),
+                error_kind(errno, start.elapsed()),
+                format!("{}: {}", self.path.display(), Errno::from_raw(errno)),
             )),
         }
     }
 }
 
-/// What an errno of I2C_RDWR means (the kernel's Documentation/i2c/fault-codes, and drivers that answer a NACK
-/// with EREMOTEIO or the vague EIO).
-fn error_kind(errno: i32) -> ErrorKind {
+/// What an errno of I2C_RDWR means that came after this time: the kernel's Documentation/i2c/fault-codes, and what drivers really
+/// report for a NACK. The USB bridge CP2112 reports each as a time-out, others as a lost arbitration or a busy adapter.
+fn error_kind(errno: i32, took: Duration) -> ErrorKind {
     match errno {
         libc::ENXIO | libc::EREMOTEIO | libc::EIO => ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
+        libc::ETIMEDOUT | libc::EAGAIN | libc::EBUSY if took < NACK_TIME => {
+            ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)
+        }
         libc::EAGAIN => ErrorKind::ArbitrationLoss,
-        libc::ETIMEDOUT | libc::EBUSY => ErrorKind::Bus,
+        libc::ETIMEDOUT | libc::EBUSY | libc::EPROTO => ErrorKind::Bus,
         _ => ErrorKind::Other,
     }
 }
@@ -155,6 +163,7 @@ fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atecc608::transport::Fault;
 
     /// A handle that answers what it is told to, and remembers what it was asked.
     #[derive(Default)]
@@ -202,17 +211,49 @@ mod tests {
     }
 
     #[test]
+    fn the_read_after_a_wake_pulse_is_no_answer_either_if_it_was_not_done() {
+        /// Whatever was in the buffer before is the answer to a wake.
+        struct Short;
+        impl Handle for Short {
+            fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32> {
+                if let [Operation::Read(buffer)] = operations {
+                    buffer.copy_from_slice(&atecc608_wire::WAKE_RESPONSE);
+                }
+                Ok(0)
+            }
+        }
+        let bus = LinuxBus { path: "/dev/i2c-7".into(), handles: vec![(0x60, Short), (WAKE_ADDRESS, Short)] };
+        let mut link = super::super::link(bus, linux_embedded_hal::Delay, clock(), 0x60);
+        assert_eq!(link.wake(), Ok(()));
+        assert_eq!(link.receive(&mut [0; 4]), Err(Fault::Nack));
+        assert!(link.absence().contains("/dev/i2c-7: 0 of 1 messages were done"), "{}", link.absence());
+    }
+
+    #[test]
     fn each_errno_has_its_cause() {
         for (errno, kind) in [
             (libc::ENXIO, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
             (libc::EREMOTEIO, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
-            (libc::EAGAIN, ErrorKind::ArbitrationLoss),
-            (libc::ETIMEDOUT, ErrorKind::Bus),
-            (libc::ENODEV, ErrorKind::Other),
+            (libc::EIO, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
+            (libc::EPROTO, ErrorKind::Bus),
+            (libc::EINVAL, ErrorKind::Other),
         ] {
             let error = bus(Some(Err(errno))).transaction(0x60, &mut [Operation::Write(&[1])]).unwrap_err();
             assert_eq!(error.kind, kind, "errno {errno}");
-            assert!(error.detail.starts_with("/dev/i2c-7: "), "{error}");
+            let name = format!("/dev/i2c-7: {:?}: ", Errno::from_raw(errno));
+            assert!(error.detail.starts_with(&name), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_nack_or_a_bus_that_hangs_is_told_apart_by_its_time() {
+        for (errno, slow) in [
+            (libc::ETIMEDOUT, ErrorKind::Bus),
+            (libc::EBUSY, ErrorKind::Bus),
+            (libc::EAGAIN, ErrorKind::ArbitrationLoss),
+        ] {
+            let kinds = [99, 100].map(|millis| error_kind(errno, Duration::from_millis(millis)));
+            assert_eq!(kinds, [ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown), slow], "errno {errno}");
         }
     }
 

@@ -21,7 +21,8 @@ use atecc608_wire::word_address;
 /// since a fixed moment and never goes back.
 ///
 /// The wake pulse is a write of one byte 00 to address 0: the address byte holds SDA low for eight bits, which are 80 us at
-/// 100 kHz. Above about 133 kHz that is too short. (The data byte is for adapters that refuse an empty write.)
+/// 100 kHz. Above about 133 kHz that is too short. (The data byte is for adapters that refuse an empty write.) What the bus reports
+/// about the pulse is ignored: nobody acknowledges address 0, and adapters have many words for that. The read after it decides.
 #[derive(Debug)]
 pub struct I2cTransport<B: I2c, D, C> {
     bus: B,
@@ -29,12 +30,16 @@ pub struct I2cTransport<B: I2c, D, C> {
     clock: C,
     address: u8,
     describe: fn(&B::Error) -> String,
+    /// The last error.
+    last: Option<B::Error>,
+    /// What the bus reported about the last wake pulse, unless it was that nobody acknowledges.
+    pulse: Option<B::Error>,
 }
 
 impl<B: I2c, D: DelayNs, C: Fn() -> Duration> I2cTransport<B, D, C> {
     /// A chip at this 7-bit address, 0x60 as it leaves the factory. Sends nothing.
     pub fn new(bus: B, delay: D, clock: C, address: u8) -> Self {
-        Self { bus, delay, clock, address, describe: |error| error.kind().to_string() }
+        Self { bus, delay, clock, address, describe: |error| error.kind().to_string(), last: None, pulse: None }
     }
 
     /// Sets how errors of the bus read in messages. By default only their [`ErrorKind`] is named, since `embedded-hal` does not
@@ -55,17 +60,29 @@ impl<B: I2c, D: DelayNs, C: Fn() -> Duration> I2cTransport<B, D, C> {
         &self.bus
     }
 
-    fn write_to(&mut self, address: u8, bytes: &[u8]) -> Result<(), Fault> {
-        self.bus.write(address, bytes).map_err(|error| classify(&error, self.describe))
+    /// A wake pulse for every chip on the bus.
+    fn pulse(&mut self) {
+        self.pulse = self.bus.write(0x00, &[0x00]).err().filter(|error| !is_nack(error));
     }
 
     fn read_from(&mut self, address: u8, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.bus.read(address, bytes).map_err(|error| classify(&error, self.describe))
+        let done = self.bus.read(address, bytes);
+        self.noted(done)
     }
 
     /// One write to the chip.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.write_to(self.address, bytes).map_err(named)
+        let done = self.bus.write(self.address, bytes);
+        self.noted(done).map_err(named)
+    }
+
+    /// Remembers an error, for the message about a chip that does not answer.
+    fn noted(&mut self, done: Result<(), B::Error>) -> Result<(), Fault> {
+        done.map_err(|error| {
+            let fault = if is_nack(&error) { Fault::Nack } else { Fault::Failed((self.describe)(&error).into()) };
+            self.last = Some(error);
+            fault
+        })
     }
 }
 
@@ -78,16 +95,19 @@ impl<B: I2c, D: DelayNs, C: Fn() -> Duration> Transport for I2cTransport<B, D, C
         format!(
             "no chip answers at address {:#04x}: check its supply and wiring, the address (7 bits, as i2cdetect prints it; \
              `atecc608 scan --all-addresses` shows a chip at another one), and that the bus clock is at most 100 kHz: at 400 kHz the wake \
-             pulse is too short",
-            self.address
+             pulse is too short{}{}",
+            self.address,
+            self.last.as_ref().map_or_else(String::new, |error| format!(". The adapter said: {}", (self.describe)(error))),
+            self.pulse.as_ref().map_or_else(String::new, |error| format!(
+                "; to the wake pulse: {}",
+                (self.describe)(error)
+            )),
         )
     }
 
     fn wake(&mut self) -> Result<(), Fault> {
-        match self.write_to(0x00, &[0x00]) {
-            Ok(()) | Err(Fault::Nack) => Ok(()),
-            Err(fault) => Err(named(fault)),
-        }
+        self.pulse();
+        Ok(())
     }
 
     fn send(&mut self, packet: &[u8]) -> Result<(), Fault> {
@@ -120,13 +140,9 @@ impl<B: I2c, D: DelayNs, C: Fn() -> Duration> Transport for I2cTransport<B, D, C
     }
 }
 
-fn classify<E: embedded_hal::i2c::Error>(error: &E, describe: fn(&E) -> String) -> Fault {
-    match error.kind() {
-        ErrorKind::NoAcknowledge(
-            NoAcknowledgeSource::Address | NoAcknowledgeSource::Data | NoAcknowledgeSource::Unknown,
-        ) => Fault::Nack,
-        _ => Fault::Failed(describe(error).into()),
-    }
+fn is_nack<E: embedded_hal::i2c::Error>(error: &E) -> bool {
+    use NoAcknowledgeSource::{Address, Data, Unknown};
+    matches!(error.kind(), ErrorKind::NoAcknowledge(Address | Data | Unknown))
 }
 
 /// The fault as the driver's user reads it.

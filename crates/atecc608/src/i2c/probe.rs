@@ -66,11 +66,7 @@ fn pulse_and_read<B: I2c, D: DelayNs, C: Fn() -> Duration>(
     addresses: &[u8],
     answers: &mut Vec<(u8, Answer)>,
 ) {
-    // Nobody acknowledges address 0.
-    if let Err(Fault::Failed(text)) = transport.write_to(0x00, &[0x00]) {
-        answers.extend(addresses.iter().map(|address| (*address, Answer::Failed(text.clone()))));
-        return;
-    }
+    transport.pulse();
     transport.delay(Duration::from_micros(WAKE_HIGH_US));
     answers.extend(addresses.iter().map(|address| (*address, answer(transport, *address))));
     if answers.iter().any(|(_, answer)| *answer == Answer::Nothing) {

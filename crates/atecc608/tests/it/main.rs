@@ -1,6 +1,7 @@
 //! The driver on simulated chips.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adapter;
 mod attest;
 mod driver;
 mod example;
