@@ -6,9 +6,10 @@
  *     I2C_DEV_ROOT=folder                        folder/sys/..., folder/dev/
  *     I2C_DEV_DRIVEN=1-60:1-36                   addresses that a kernel driver has: I2C_SLAVE answers EBUSY, as i2c-dev does
  *     I2C_DEV_FOREIGN=1-36                       another device: reads give A5, what is written to it ...
+ *     I2C_DEV_SMBUS=1                            buses whose adapter does SMBus only: no I2C_RDWR
  *     I2C_DEV_LOG=file                           ... and every message on a bus is noted here: "1-36 write 0a0b", "1-60 read 4"
  *
- * What i2cdev's users need: open, ioctl (I2C_SLAVE, I2C_PEC, I2C_RDWR), close. The protocol of the socket is that of
+ * What i2cdev's users need: open, ioctl (I2C_SLAVE, I2C_FUNCS, I2C_PEC, I2C_RDWR), close. The protocol of the socket is that of
  * src/wire/transfer.rs.
  */
 #define _GNU_SOURCE
@@ -27,9 +28,12 @@
 
 /* linux/i2c-dev.h and linux/i2c.h; the headers may not be there. */
 #define I2C_SLAVE 0x0703
+#define I2C_FUNCS 0x0705
 #define I2C_RDWR 0x0707
 #define I2C_PEC 0x0708
 #define I2C_M_RD 0x0001
+#define I2C_FUNC_I2C 0x00000001
+#define I2C_FUNC_SMBUS_READ_BYTE 0x00020000
 
 struct message {
     uint16_t address;
@@ -75,6 +79,11 @@ static int listed(const char *variable, int bus, unsigned address) {
         entry += length + (entry[length] == ':');
     }
     return 0;
+}
+
+static int is_smbus_only(int bus) {
+    const char *number = getenv("I2C_DEV_SMBUS");
+    return number != NULL && atoi(number) == bus;
 }
 
 static void note(int bus, const struct message *message) {
@@ -240,10 +249,16 @@ int ioctl(int fd, unsigned long request, ...) {
             return failed(EINVAL);
         }
         return listed("I2C_DEV_DRIVEN", bus_of[fd] - 1, address) ? failed(EBUSY) : 0;
+    case I2C_FUNCS:
+        *(unsigned long *) argument = is_smbus_only(bus_of[fd] - 1) ? I2C_FUNC_SMBUS_READ_BYTE : I2C_FUNC_I2C;
+        return 0;
     case I2C_PEC:
         /* Packet error checks are switched off: nothing to do. */
         return 0;
     case I2C_RDWR:
+        if (is_smbus_only(bus_of[fd] - 1)) {
+            return failed(EOPNOTSUPP);
+        }
         return transfer(fd, argument);
     default:
         return failed(ENOTTY);

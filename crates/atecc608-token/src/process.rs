@@ -16,8 +16,13 @@
 //! child with memory of its own, made by `fork`, or `clone` as a system call, where no fork handler runs. The process's
 //! id would not do: in another pid namespace a child may have its parent's. A child that shares its parent's memory (`vfork`)
 //! counts as its parent.
-#![allow(unsafe_code, reason = "getauxval, madvise, pthread_atfork and what its handler may call have no safe wrapper")]
+#![allow(
+    unsafe_code,
+    reason = "getauxval, madvise, pthread_atfork and what its handler may call, and I2C_FUNCS have no safe wrapper"
+)]
 
+use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use once_cell::race::OnceBox;
@@ -29,6 +34,21 @@ use crate::bus::{open_lock_descriptors, LockDescriptor};
 pub fn is_privileged() -> bool {
     // SAFETY: getauxval only reads what the kernel gave the process at its start.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Returns what an I2C adapter can do, as the bits I2C_FUNC_ of linux/i2c.h. `node` is the adapter's open node.
+///
+/// # Errors
+/// Those of the ioctl: ENOTTY if it is no such node.
+pub(crate) fn i2c_functions(node: &impl AsRawFd) -> io::Result<libc::c_ulong> {
+    /// linux/i2c-dev.h
+    const I2C_FUNCS: u32 = 0x0705;
+    let mut functions: libc::c_ulong = 0;
+    // SAFETY: I2C_FUNCS stores an unsigned long at the address, which is that of one that nobody else uses.
+    match unsafe { libc::ioctl(node.as_raw_fd(), I2C_FUNCS as _, std::ptr::from_mut(&mut functions)) } {
+        0 => Ok(functions),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A process with memory of its own.

@@ -92,6 +92,16 @@ fn an_address_that_a_kernel_driver_has_is_not_touched_and_the_driver_is_named() 
 }
 
 #[test]
+fn an_adapter_for_smbus_only_is_named_and_nothing_is_sent() {
+    let kernel = Kernel::new();
+    let output = kernel.command(&["scan", "--json"]).env("I2C_DEV_SMBUS", "1").output().unwrap();
+    let text = stdout(&output);
+    assert!(text.contains("/dev/i2c-1 is an adapter for SMBus only") && text.contains("i2c-gpio"), "{text}");
+    assert!(!text.contains("os error"), "{text}");
+    assert_eq!(kernel.messages(0x00), Vec::<String>::new());
+}
+
+#[test]
 fn buses_of_the_board_are_asked_only_if_they_are_named() {
     let kernel = Kernel::new();
     kernel.configure("bus = \"/dev/i2c-9\"\n");

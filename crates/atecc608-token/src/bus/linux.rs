@@ -12,6 +12,7 @@ use i2cdev::linux::{I2CMessage, LinuxI2CDevice, LinuxI2CError, LinuxI2CMessage};
 use nix::errno::Errno;
 
 use super::{clock, BusError, Link, OpenError, Wires};
+use crate::process;
 
 /// The address of the wake pulse: eight low bits.
 const WAKE_ADDRESS: u8 = 0x00;
@@ -83,13 +84,32 @@ pub(super) fn link(bus: LinuxBus, address: u8) -> Box<dyn Link> {
 }
 
 fn open_handle(path: &Path, address: u8) -> Result<LinuxI2CDevice, OpenError> {
-    LinuxI2CDevice::new(path, address.into()).map_err(|error| {
+    let handle = LinuxI2CDevice::new(path, address.into()).map_err(|error| {
         let errno = match error {
             LinuxI2CError::Errno(errno) => errno,
             LinuxI2CError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
         };
         open_error(path, address, errno)
-    })
+    })?;
+    match process::i2c_functions(&handle) {
+        Ok(functions) => check_functions(path, functions)?,
+        Err(error) => return Err(open_error(path, address, error.raw_os_error().unwrap_or(libc::EIO))),
+    }
+    Ok(handle)
+}
+
+/// Checks that the adapter has I2C_RDWR.
+fn check_functions(path: &Path, functions: libc::c_ulong) -> Result<(), OpenError> {
+    /// linux/i2c.h
+    const I2C_FUNC_I2C: libc::c_ulong = 1;
+    if functions & I2C_FUNC_I2C != 0 {
+        return Ok(());
+    }
+    Err(OpenError::Other(format!(
+        "{} is an adapter for SMBus only, and the chip needs plain I2C transfers: wire it to the board's own I2C bus, to a USB \
+         bridge (CP2112, MCP2221), or to two GPIO lines with the kernel module i2c-gpio",
+        path.display()
+    )))
 }
 
 impl<H: Handle + Send> Wires for LinuxBus<H> {
@@ -255,6 +275,17 @@ mod tests {
             let kinds = [99, 100].map(|millis| error_kind(errno, Duration::from_millis(millis)));
             assert_eq!(kinds, [ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown), slow], "errno {errno}");
         }
+    }
+
+    #[test]
+    fn an_adapter_without_plain_transfers_is_named_with_what_to_use_instead() {
+        let path = Path::new("/dev/i2c-7");
+        // i2c-stub, and i2c-tiny-usb (linux/i2c.h).
+        assert!(matches!(
+            check_functions(path, 0x0c7f_0000),
+            Err(OpenError::Other(text)) if text.contains("/dev/i2c-7 is an adapter for SMBus only") && text.contains("i2c-gpio")
+        ));
+        assert_eq!(check_functions(path, 0x0eff_0001), Ok(()));
     }
 
     #[test]
