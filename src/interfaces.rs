@@ -34,7 +34,8 @@ impl Interface {
 /// The memory that C_GetInterface returns, in the order of [`all`].
 static GIVEN: [Interface; 3] = [const { Interface::blank() }; 3];
 
-/// Returns the interfaces, the newest first: a caller who names no version gets that one.
+/// Returns the interfaces. A caller who names no version gets the first. That is 3.0, since some callers know no newer one and do not
+/// look: OpenSC's pkcs11-spy (0.26) then calls through NULL.
 fn all() -> [(CK_VERSION, CK_INTERFACE); 3] {
     let described = |version, list: *const c_void| {
         let interface = CK_INTERFACE {
@@ -45,8 +46,8 @@ fn all() -> [(CK_VERSION, CK_INTERFACE); 3] {
         (version, interface)
     };
     [
-        described(LIST_3_2.version, (&raw const LIST_3_2).cast()),
         described(LIST_3_0.version, (&raw const LIST_3_0).cast()),
+        described(LIST_3_2.version, (&raw const LIST_3_2).cast()),
         described(LIST_2_40.version, (&raw const LIST_2_40).cast()),
     ]
 }

@@ -232,8 +232,9 @@ fn interfaces_are_found_by_name_and_version() {
         let version = unsafe { &*interface.pFunctionList.cast::<CK_VERSION>() };
         (version.major, version.minor)
     };
-    assert_eq!(module.interface(null(), null(), 0).map(version_of), Ok((3, 2)));
-    assert_eq!(module.interface(name, null(), 0).map(version_of), Ok((3, 2)));
+    // Not 3.2: OpenSC's pkcs11-spy (0.26) names no version and knows none after 3.0.
+    assert_eq!(module.interface(null(), null(), 0).map(version_of), Ok((3, 0)));
+    assert_eq!(module.interface(name, null(), 0).map(version_of), Ok((3, 0)));
     for version in [(2, 40), (3, 0), (3, 2)] {
         let wanted = CK_VERSION { major: version.0, minor: version.1 };
         assert_eq!(module.interface(name, &wanted, 0).map(version_of), Ok(version));
@@ -246,7 +247,7 @@ fn interfaces_are_found_by_name_and_version() {
 }
 
 #[test]
-fn interfaces_are_listed_the_newest_first() {
+fn interfaces_are_listed_the_usual_one_first() {
     let module = Module::configured(TOY);
     let list = module.list_3_2().C_GetInterfaceList.unwrap();
     let mut count = 0;
@@ -259,7 +260,7 @@ fn interfaces_are_listed_the_newest_first() {
         assert_eq!(count, 3);
         assert_eq!(list(interfaces.as_mut_ptr(), &mut count), CKR_OK);
         let minors = interfaces.map(|interface| (*interface.pFunctionList.cast::<CK_VERSION>()).minor);
-        assert_eq!(minors, [2, 0, 40]);
+        assert_eq!(minors, [0, 2, 40]);
     }
 }
 
