@@ -61,7 +61,7 @@ fi
 cd "$ROOT"
 run "scripts/test_programs.py --only $(IFS=, && echo "${TESTS[*]}") --locked --target $I686 \
     -p atecc608-pkcs11 --lib --test abi"
-# Those numbers in the tool.
+# The tool, whose numbers have 32 bits there, too.
 run "cargo check --locked --target $I686 -p atecc608-cli"
 # The state format, whose tests are beside it.
 run "cargo test --locked --target $I686 -p atecc608-token --lib"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # Networks of a test's own: one for a script whose ports are fixed, or two hosts on one machine.
 
-# own_network [OPTION...]: starts the script again in a network in which nobody else has a port, and, with --mount, with mounts of its
-# own. What is to be downloaded has been before.
+# own_network --net [--mount]: starts the script again in a network in which nobody else has a port, and, with --mount, with mounts
+# of its own. What is to be downloaded has been before.
 own_network() {
-    local options=(--net "$@")
+    local options=("$@")
     if [ -n "${OWN_NETWORK:-}" ]; then
         ip link set lo up
         return

@@ -17,7 +17,7 @@ need_packages iproute2 mosquitto openssl python3 python3-venv
 install_pkcs11_provider
 need_python_venv azure "$ROOT/tests/clients/python/requirements-azure.txt"
 # The SDK knows one port only, 8883.
-own_network
+own_network --net
 served_chip azure-setup
 export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE PYTHONDONTWRITEBYTECODE=1
 

@@ -15,7 +15,7 @@
 
 need_packages gcc libc6-dev libssl-dev mosquitto opensc openssl python3 python3-yaml
 # The nucleus's port and folder are fixed: a network and mounts of this test's own.
-own_network --mount
+own_network --net --mount
 
 # What AWS IoT's endpoint is called, and this machine in its place.
 HOST=a1b2c3d4e5f6g7-ats.iot.eu-central-1.amazonaws.com
@@ -70,7 +70,7 @@ run_refused 'Failed to open cert store' 'env -u OPENSSL_CONF ./lite load "$KEY" 
 
 heading 'A look at the files'
 run 'atecc608 aws check --dir core-1 --module $MODULE | grep "Greengrass lite configuration  *$WORK"'
-run_refused 'OpenSSL does not find pkcs11:token=gateway;object=core-1;type=private: .*Failed to create TLS connection' \
+run_refused 'OpenSSL does not find pkcs11:token=gateway;object=core-1;type=private: .*Failed to open cert store' \
     'PKCS11_PROVIDER_MODULE=/nowhere.so atecc608 aws check --dir core-1 --module $MODULE'
 run 'sed -i "s|/libatecc608|/other|" core-1/openssl-greengrass.cnf'
 run_refused 'openssl-greengrass.cnf lacks pkcs11-module-path' 'atecc608 aws check --dir core-1 --module $MODULE'

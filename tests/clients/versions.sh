@@ -8,7 +8,7 @@
 
 DOCUMENT=$ROOT/docs/clients.md
 # What tests something else than a client.
-NO_CLIENTS=' azure-setup certificates docs factory hardware-check manual package vendor versions '
+NO_CLIENTS=' azure-register azure-setup certificates docs factory hardware-check manual package vendor versions '
 # shellcheck source=/dev/null
 RELEASE=$(. /etc/os-release && echo "$VERSION_ID")
 case $RELEASE in

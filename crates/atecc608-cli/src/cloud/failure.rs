@@ -48,7 +48,12 @@ pub fn explained(place: &str, words: &Words, failure: Failure, refused: &str) ->
             format!("is this really {}'s MQTT port?", words.cloud),
         ),
     };
-    Error::Refused(format!("{place}: {problem}. {}. Run it again then: `{}` goes on", capital(&remedy), words.command))
+    let end = if remedy.ends_with('?') { "" } else { "." };
+    Error::Refused(format!(
+        "{place}: {problem}. {}{end} Run it again then: `{}` goes on",
+        capital(&remedy),
+        words.command
+    ))
 }
 
 fn capital(text: &str) -> String {

@@ -39,7 +39,8 @@ pub fn check_host(option: &str, host: &str) -> Result<()> {
 
 /// The region in an endpoint's name: PREFIX-ats.iot.REGION.amazonaws.com.
 pub fn region_of(endpoint: &str) -> Option<&str> {
-    endpoint.split('.').nth(2)
+    let mut parts = endpoint.split('.').skip(1);
+    (parts.next() == Some("iot")).then(|| parts.next()).flatten()
 }
 
 /// Where a thing is: the parts of an ARN that its resources have in common.
@@ -107,6 +108,7 @@ mod tests {
         check_host("--endpoint", host).unwrap();
         assert_eq!(region_of(host), Some("eu-central-1"));
         assert_eq!(region_of("localhost"), None);
+        assert_eq!(region_of("mqtt.acme.example.com"), None);
         for wrong in ["", "https://a.b", "a.b:8883", "-a", "a b", &"x".repeat(254)] {
             assert!(check_host("--endpoint", wrong).unwrap_err().to_string().contains("describe-endpoint"), "{wrong}");
         }

@@ -114,15 +114,7 @@ impl Arguments {
         }
         if let Some(thing) = &self.thing {
             super::arn::check_thing_name(thing)?;
-            let named = Path::new(PARENT).join(thing);
-            // After a claim the folder has the chip's name.
-            let is_of_thing = |folder: &PathBuf| {
-                Folder::existing(folder).and_then(|folder| Told::read(&folder)).is_ok_and(|told| told.thing == *thing)
-            };
-            return Ok(match named.exists() {
-                true => named,
-                false => module_copy::folders(Path::new(PARENT))?.into_iter().find(is_of_thing).unwrap_or(named),
-            });
+            return of_thing(Path::new(PARENT), thing);
         }
         let mut folders = module_copy::folders(Path::new(PARENT))?;
         match folders.len() {
@@ -132,6 +124,26 @@ impl Arguments {
             ))),
             _ => Err(Error::Refused(format!("several things were set up in {PARENT}: say which with --thing NAME"))),
         }
+    }
+}
+
+/// The folder of a thing: it has the thing's name, or after a claim the chip's.
+fn of_thing(parent: &Path, thing: &str) -> Result<PathBuf> {
+    let named = parent.join(thing);
+    if named.exists() {
+        return Ok(named);
+    }
+    let mut folders = module_copy::folders(parent)?;
+    folders.retain(|folder| {
+        Folder::existing(folder).and_then(|folder| Told::read(&folder)).is_ok_and(|told| told.thing == thing)
+    });
+    match folders.len() {
+        0 => Ok(named),
+        1 => Ok(folders.remove(0)),
+        _ => Err(Error::Refused(format!(
+            "several folders in {} are of the thing {thing}: say --dir FOLDER",
+            parent.display()
+        ))),
     }
 }
 
@@ -164,4 +176,32 @@ fn private_key(told: &Told, reports: &[KeyReport]) -> Check {
             .with_remedy("give one of them another label: pkcs11-tool --set-label, or p11tool --set-label"),
     };
     says(check, &format!("AWS_ERROR_PKCS11_KEY_NOT_FOUND, {NO_KEY}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::module::MODULE;
+    use std::fs;
+
+    #[test]
+    fn the_folder_of_a_claim_is_found_by_the_name_of_its_thing() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = |name: &str, thing: &str| {
+            let path = parent.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join(MODULE), "").unwrap();
+            let secure_element = r#"{"secure-element-key-label":"k","secure-element-token-label":"t"}"#;
+            let text = format!(r#"{{"thing-name":"{thing}","endpoint":"e","secure-element":{secure_element}}}"#);
+            fs::write(path.join("device-client.json"), text).unwrap();
+            path
+        };
+        let claimed = folder("0123", "gateway-1");
+        let named = folder("gateway-2", "gateway-2");
+        assert_eq!(of_thing(parent.path(), "gateway-1").unwrap(), claimed);
+        assert_eq!(of_thing(parent.path(), "gateway-2").unwrap(), named);
+        folder("4567", "gateway-1");
+        let error = of_thing(parent.path(), "gateway-1").unwrap_err().to_string();
+        assert!(error.contains("say --dir FOLDER"), "{error}");
+    }
 }

@@ -143,6 +143,13 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
                 .to_owned(),
         ));
     }
+    if core && region_of(&arguments.endpoint).is_none() {
+        return Err(Error::Refused(format!(
+            "--endpoint {}: Greengrass needs the region, and this name does not have it: give the one that `aws iot describe-endpoint \
+             --endpoint-type iot:Data-ATS` prints",
+            arguments.endpoint
+        )));
+    }
     let attested = arguments.attested.read()?;
     let identity = Identity::open(selection, &arguments.login)?;
     let serial = identity.keys.zone()?.serial_number().to_string();

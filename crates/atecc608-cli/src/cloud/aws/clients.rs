@@ -43,10 +43,10 @@ pub struct ClientArguments {
     /// Replace files that have other contents; the old ones are kept beside them
     #[arg(long)]
     replace: bool,
-    /// On a chip with a PIN: write it into the clients' configurations. Device Client prints its own, with the PIN, into its log at each start
+    /// On a chip with a PIN: write it into the clients' configurations. Device Client logs its own, with the PIN, at each start
     #[arg(long, requires = "pin_file")]
     write_pin: bool,
-    /// A client to write files for, which gets none unless it is named
+    /// Configure this client, too
     #[arg(long = "client", value_name = "CLIENT", value_enum, value_delimiter = ',')]
     named: Vec<Client>,
 }

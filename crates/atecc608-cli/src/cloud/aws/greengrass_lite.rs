@@ -9,6 +9,7 @@ use std::path::Path;
 use super::clients::Clients;
 use super::device_client::{Connection, ROOT_CA};
 use super::greengrass::{pair, with_lines, Core};
+use super::unit;
 use crate::chip_keys::uri;
 use crate::cloud::folder::Folder;
 use crate::cloud::program;
@@ -128,10 +129,7 @@ pkcs11-module-load-behavior = early
 }
 
 fn drop_in(config: Option<&str>) -> String {
-    let config = config.map_or_else(String::new, |config| {
-        let value = format!("{CONF_VARIABLE}={config}").replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\"");
-        format!("Environment=\"{value}\"\n")
-    });
+    let config = unit::environment(config);
     format!(
         "# For {}: where OpenSSL finds the token.
 [Service]
@@ -173,6 +171,11 @@ pub fn check(folder: &Folder, clients: &Clients<'_>, core: Option<&Core<'_>>, mo
     }
     let wanted: Vec<String> =
         openssl(module).lines().map(str::to_owned).filter(|line| !line.starts_with('#')).collect();
+    let setting: Vec<String> =
+        drop_in(clients.config).lines().map(str::to_owned).filter(|line| !line.starts_with('#')).collect();
+    if with_lines(folder, DROP_IN_FILE, "Greengrass lite's services", &setting, checks).is_none() {
+        return;
+    }
     const WHAT: &str = "Greengrass lite's key";
     if with_lines(folder, OPENSSL_FILE, WHAT, &wanted, checks).is_none() {
         return;
@@ -187,7 +190,10 @@ pub fn check(folder: &Folder, clients: &Clients<'_>, core: Option<&Core<'_>>, mo
     let typed = shell::line("env", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     match program::run("env", &arguments, &[]) {
         Err(error) => checks.warn(WHAT, format!("OpenSSL was not asked for it: {error}"), typed),
-        Ok(said) if said.success && String::from_utf8_lossy(&said.stdout).contains("Total found: 1") => {
+        Ok(said)
+            if said.success
+                && String::from_utf8_lossy(&said.stdout).lines().any(|line| line.trim() == "Total found: 1") =>
+        {
             checks.ok(WHAT, format!("OpenSSL finds {key}"));
         }
         Ok(said) => {
@@ -195,7 +201,7 @@ pub fn check(folder: &Folder, clients: &Clients<'_>, core: Option<&Core<'_>>, mo
             checks.fail(
                 WHAT,
                 format!(
-                    "OpenSSL does not find {key}: {last}; Greengrass lite says \"Failed to create TLS connection.\""
+                    "OpenSSL does not find {key}: {last}; Greengrass lite says \"Failed to open cert store.\" or \"Failed to load key info.\""
                 ),
                 format!("sudo apt install openssl pkcs11-provider; {typed}"),
             );

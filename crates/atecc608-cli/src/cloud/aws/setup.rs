@@ -186,6 +186,12 @@ impl Setup<'_> {
     fn run(&mut self) -> Result<Output> {
         let hosts = self.hosts()?;
         // What can be wrong on this machine, before anything is changed.
+        let asks_aws = !self.arguments.source.just_in_time();
+        if self.arguments.role_alias.is_some() && !asks_aws && self.region(&hosts).is_none() {
+            return Err(Error::Refused(
+                "Greengrass needs the region, which the endpoint does not name: --region REGION".to_owned(),
+            ));
+        }
         let host = self.arguments.clients.host(&self.identity, &self.arguments.login, &self.key)?;
         let authority = self.arguments.source.authority(self.thing())?;
         let mut folder = self.arguments.clients.folder(self.thing(), false)?;
@@ -218,8 +224,7 @@ impl Setup<'_> {
             (policy_name, region) = (Some(name), Some(account.region));
         }
 
-        let region = region.or_else(|| region_of(&hosts.endpoint).map(str::to_owned));
-        let region = region.or_else(|| self.arguments.access.region.clone()).unwrap_or_default();
+        let region = region.or_else(|| self.region(&hosts)).unwrap_or_default();
         let clients = Clients {
             connection: self.connection(&hosts, &host.pin),
             core: self.core(&hosts, &region),
@@ -317,6 +322,11 @@ impl Setup<'_> {
             pin,
             features: &self.features,
         }
+    }
+
+    /// The region, if AWS is not asked for it.
+    fn region(&self, hosts: &Hosts) -> Option<String> {
+        self.arguments.access.region.clone().or_else(|| region_of(&hosts.endpoint).map(str::to_owned))
     }
 
     fn core<'c>(&'c self, hosts: &'c Hosts, region: &'c str) -> Option<Core<'c>> {

@@ -6,7 +6,7 @@ use rustix::process::geteuid;
 
 use super::device_client;
 use crate::cloud::folder::Folder;
-use atecc608_token::config::{BusLocation, Config, TokenConfig};
+use atecc608_token::config::{BusLocation, Config, TokenConfig, CONF_VARIABLE};
 
 /// The file.
 pub const FILE: &str = "aws-iot-device-client.service";
@@ -20,7 +20,7 @@ const USUAL: &str = "/sbin/aws-iot-device-client";
 pub struct Service<'a> {
     /// The thing.
     pub thing: &'a str,
-    /// Whether the token has a PIN, of which only some wrong ones are taken.
+    /// Whether the token has a PIN.
     pub has_pin: bool,
     /// The configuration file of the module, where it is not the usual one.
     pub config: Option<&'a str>,
@@ -58,13 +58,11 @@ pub fn unit(folder: &Folder, service: &Service<'_>) -> String {
             );
         }
     }
-    let environment = service.config.map_or_else(String::new, |config| {
-        format!("Environment={}\n", quoted(&format!("ATECC608_PKCS11_CONF={config}")))
-    });
+    let environment = environment(service.config);
     let writable: Vec<String> = service.writable.iter().map(|path| quoted(&format!("-{}", path.display()))).collect();
     let writable = writable.join(" ");
     let limit = if service.has_pin {
-        "# A wrong PIN ends the client, and no start after it goes better until somebody corrects the PIN.\n\
+        "# A wrong PIN ends the client. Each further start fails, too, until the PIN is corrected.\n\
          StartLimitIntervalSec=1h\nStartLimitBurst=3\n"
     } else {
         "StartLimitIntervalSec=0\n"
@@ -144,6 +142,11 @@ fn device_unit(node: &Path) -> Option<String> {
         }
     }
     Some(name + ".device")
+}
+
+/// The line of a unit that names the module's configuration, where it is not the usual one.
+pub fn environment(config: Option<&str>) -> String {
+    config.map_or_else(String::new, |config| format!("Environment={}\n", quoted(&format!("{CONF_VARIABLE}={config}"))))
 }
 
 /// A value of a unit, in quotes.

@@ -181,7 +181,10 @@ fn rejection(status: u16, payload: &[u8]) -> Error {
     }
     let Rejection { error_code, message } = serde_json::from_slice(payload).unwrap_or_default();
     let code = error_code.as_u64().map(|code| format!(", error {code}")).unwrap_or_default();
-    let message: String = message.chars().take(MAX_SHOWN).collect();
+    let message = match message.chars().take(MAX_SHOWN).collect::<String>() {
+        empty if empty.trim().is_empty() => "it gives no reason".to_owned(),
+        message => visible(&message).to_string(),
+    };
     let remedy = match status {
         401 | 403 => "Enrol the device with this certificate (enrol.sh), and check --device and --scope",
         404 => "Check --scope, and whether the device is enrolled (enrol.sh)",
@@ -190,10 +193,7 @@ fn rejection(status: u16, payload: &[u8]) -> Error {
         }
         _ => "Check the enrolment, its certificate policy and the hubs that are linked to DPS",
     };
-    Error::Refused(format!(
-        "DPS rejected the registration ({status}{code}): {}. {remedy}. Run it again then",
-        visible(&message)
-    ))
+    Error::Refused(format!("DPS rejected the registration ({status}{code}): {message}. {remedy}. Run it again then"))
 }
 
 fn not_kept(problem: &str) -> Error {

@@ -79,6 +79,9 @@ pub struct Arguments {
     /// Have another certificate issued now
     #[arg(long)]
     renew: bool,
+    /// Replace hub_connect.py if it has other contents; the old one is kept beside it
+    #[arg(long)]
+    replace: bool,
     /// Host of the Device Provisioning Service
     #[arg(long, value_name = "HOST", default_value = DPS_HOST)]
     endpoint: String,
@@ -147,7 +150,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             onboarding_file.display()
         )));
     }
-    let mut folder = Folder::open(&path, folder::PUBLIC, Permission::default())?;
+    let mut folder = Folder::open(&path, folder::PUBLIC, Permission { replace: arguments.replace, dry_run: false })?;
     let onboarding = onboarding(&folder, &identity)?;
     let label = arguments.key.clone().unwrap_or_else(|| format!("{device}-hub"));
 
@@ -175,7 +178,9 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let uri = files::key_uri(&identity.token, &key.label);
     let contents = files::key_file(&uri).map_err(|error| Error::Refused(format!("{key_file}: {error}")))?;
     let program = files::program(&Service::Hub(record.hub.clone()), &record.device, &certificate_file, &key_file);
-    folder.place_or_note(KEY, contents.as_bytes(), MODE)?;
+    // It belongs to the certificate.
+    folder.overwrite(KEY, contents.as_bytes(), MODE)?;
+    folder.note(KEY, MODE, outcome);
     folder.place_or_note(PROGRAM, program.as_bytes(), MODE)?;
 
     let end = chain.first().map(|first| first.validity().not_after.to_date_time().to_string()).unwrap_or_default();
@@ -208,7 +213,9 @@ fn onboarding(folder: &Folder, identity: &Identity) -> Result<(Vec<Certificate>,
             return Ok((chain, identity.keys.key(&KeyName::Label(report.label))?));
         }
     }
-    Err(Error::Refused(format!("{file} is for no key of this chip: run `atecc608 azure setup --dps` again")))
+    Err(Error::Refused(format!(
+        "{file} is for no key of this chip: run `atecc608 azure setup --dps` again with --replace"
+    )))
 }
 
 /// What an earlier run left, if that still serves.
@@ -222,7 +229,7 @@ fn earlier(
     let (Ok(record), Some(key)) = (serde_json::from_slice::<Record>(&record), identity.find(label)?) else {
         return Ok(None);
     };
-    let chain = certificates(&folder.file(CERTIFICATE).display().to_string(), &contents)?;
+    let Ok(chain) = certificates(&folder.file(CERTIFICATE).display().to_string(), &contents) else { return Ok(None) };
     let serves = chain.first().is_some_and(|first| {
         is_for(first, &key) && fingerprint(first) == record.thumbprint && has_time_left(first) && !renew
     });
@@ -282,7 +289,10 @@ fn issue(
         let pause = Duration::from_secs(head.retry_after.unwrap_or(PAUSE).min(LONGEST_PAUSE));
         if Instant::now() + pause > deadline {
             return Err(Error::Refused(format!(
-                "{endpoint}:{port}: DPS has not assigned the device within {} s (--timeout). Run it again later: `{}` goes on",
+                "{endpoint}:{port}: DPS has not assigned the device (its last status is {}, it wants the next request in {} s, and --timeout \
+                 is {} s). Run it again later, or with a longer --timeout: `{}` goes on",
+                head.status,
+                pause.as_secs(),
                 timeout.as_secs(),
                 WORDS.command
             )));
