@@ -61,6 +61,7 @@ mod symbols;
 mod threads;
 mod token;
 mod unload;
+mod unplugged;
 mod vectors;
 mod waiting;
 mod wrap;

@@ -7,6 +7,7 @@
  *     I2C_DEV_DRIVEN=1-60:1-36                   addresses that a kernel driver has: I2C_SLAVE answers EBUSY, as i2c-dev does
  *     I2C_DEV_FOREIGN=1-36                       another device: reads give A5, what is written to it ...
  *     I2C_DEV_SMBUS=1                            buses whose adapter does SMBus only: no I2C_RDWR
+ *     I2C_DEV_GONE=file                          while there is such a file, all adapters are unplugged
  *     I2C_DEV_LOG=file                           ... and every message on a bus is noted here: "1-36 write 0a0b", "1-60 read 4"
  *
  * What i2cdev's users need: open, ioctl (I2C_SLAVE, I2C_FUNCS, I2C_PEC, I2C_RDWR), close. The protocol of the socket is that of
@@ -86,6 +87,11 @@ static int is_smbus_only(int bus) {
     return number != NULL && atoi(number) == bus;
 }
 
+static int is_gone(void) {
+    const char *path = getenv("I2C_DEV_GONE");
+    return path != NULL && access(path, F_OK) == 0;
+}
+
 static void note(int bus, const struct message *message) {
     const char *path = getenv("I2C_DEV_LOG");
     FILE *file = path == NULL ? NULL : fopen(path, "a");
@@ -125,6 +131,9 @@ static int find_socket(const char *path, char *socket_path, size_t size) {
 
 static int open_bus(int bus, const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (is_gone()) {
+        return failed(ENOENT);
+    }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || strlen(path) >= sizeof address.sun_path) {
         return -1;
@@ -188,6 +197,9 @@ static int transfer(int fd, const struct messages *messages) {
     uint8_t request[1 + 5 * 8 + LONGEST], reply[2];
     size_t length = 1;
     int bus = bus_of[fd] - 1;
+    if (is_gone()) {
+        return failed(ENODEV);
+    }
     if (messages->count == 0 || messages->count > 8) {
         return failed(EINVAL);
     }

@@ -14,7 +14,8 @@ use super::snapshot::Known;
 use super::state::State;
 use super::token::Token;
 use super::{intents, latch, secret};
-use crate::bus::{host_random, Bus, LockGuard, OpenError};
+use crate::bus::{host_random, Bus, LockError, LockGuard, NodeIdentity, OpenError};
+use crate::config::{BusLocation, TokenConfig};
 use atecc608::authorise::{Gate, Secret};
 use atecc608::{self as chip, Awake, Chip};
 use atecc608_wire::Slot;
@@ -28,6 +29,10 @@ struct ChipSide {
     /// The open bus, with the chip on it.
     chip: Option<Chip<Bus>>,
     io_protection: IoProtection,
+    /// The bus node of the last turn.
+    node: Option<NodeIdentity>,
+    /// It was another one before: another chip may be there.
+    is_another_node: bool,
     /// Where the epochs of the next chip's keys begin: no handle made for this one may name a key of that one.
     first_epoch: u32,
 }
@@ -131,9 +136,7 @@ impl Line {
         }
         let guard = side.lock_bus(token, deadline)?;
         let met = side.meet(token, Confirm::AfterItWasLost);
-        drop(guard);
-        side.note(token, met.as_ref().err());
-        met
+        side.end_turn(token, guard, met)
     }
 
     /// As [`Line::turn`], if the turn can be had at once; none if chip or bus are in use.
@@ -192,9 +195,7 @@ impl ChipSide {
         };
         Some(guard.and_then(|guard| {
             let met = self.meet(token, Confirm::Always);
-            drop(guard);
-            self.note(token, met.as_ref().err());
-            met
+            self.end_turn(token, guard, met)
         }))
     }
 
@@ -205,12 +206,8 @@ impl ChipSide {
             Some(chip) => chip,
             None => {
                 let place = &token.token_config;
-                let bus = Bus::open_first(place, &config.state_dir, deadline).map_err(|error| match error {
-                    OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
-                        Error::TokenNotPresent(text.into())
-                    }
-                    OpenError::Other(text) => Error::DeviceError(text.into()),
-                })?;
+                let bus = Bus::open_first(place, &config.state_dir, deadline)
+                    .map_err(|error| not_opened(error, place, self.node.is_some()))?;
                 let mut chip = Chip::new(bus, host_random);
                 if let Some(known) = &token.board.snapshot().known {
                     chip.apply_timing(known.zone());
@@ -222,23 +219,58 @@ impl ChipSide {
     }
 
     fn lock_bus(&mut self, token: &Token, deadline: Deadline) -> Result<LockGuard> {
-        let bus = self.open(token, deadline)?.transport_mut();
-        bus.lock(deadline).map_err(|error| Error::DeviceError(error.to_string().into()))
+        let taken = self.take_bus(token, deadline, |bus| bus.lock(deadline).map(Some))?;
+        taken.ok_or_else(nothing_was_done)
     }
 
     fn try_lock_bus(&mut self, token: &Token) -> Result<Option<LockGuard>> {
-        let bus = self.open(token, Deadline::after(Duration::ZERO))?.transport_mut();
-        bus.try_lock().map_err(|error| Error::DeviceError(error.to_string().into()))
+        self.take_bus(token, Deadline::after(Duration::ZERO), Bus::try_lock)
+    }
+
+    /// Opens the bus if it is not, and takes it. A bus whose node is gone or another one is opened anew: it may be another one of
+    /// several now, and the names of its lock files have the adapter's number.
+    fn take_bus(
+        &mut self,
+        token: &Token,
+        deadline: Deadline,
+        take: impl Fn(&mut Bus) -> Result<Option<LockGuard>, LockError>,
+    ) -> Result<Option<LockGuard>> {
+        let mut is_new = self.chip.is_none();
+        loop {
+            let bus = self.open(token, deadline)?.transport_mut();
+            let taken = take(bus);
+            let node = bus.node();
+            match taken {
+                Ok(Some(guard)) => {
+                    let is_another = self.node.is_some() && self.node != node;
+                    self.node = node;
+                    self.is_another_node |= is_another;
+                    if is_new || !is_another {
+                        return Ok(Some(guard));
+                    }
+                }
+                Ok(None) => return Ok(None),
+                Err(LockError::Node(error)) if is_new => {
+                    return Err(not_opened(error, &token.token_config, self.node.is_some()));
+                }
+                Err(LockError::Node(_)) => {}
+                Err(error) => return Err(Error::DeviceError(error.to_string().into())),
+            }
+            self.chip = None;
+            is_new = true;
+        }
     }
 
     /// The chip that answers: identified at the first time, four Reads and an Info; later one Read where it is to be confirmed.
     fn meet(&mut self, token: &Token, confirm: Confirm) -> Result<Arc<Known>> {
         let snapshot = token.board.snapshot();
         let Some(known) = &snapshot.known else { return self.identify(token) };
-        if confirm == Confirm::AfterItWasLost && snapshot.presence.last_contact.is_some() {
+        let was_there = snapshot.presence.last_contact.is_some() && !self.is_another_node;
+        if confirm == Confirm::AfterItWasLost && was_there {
             return Ok(known.clone());
         }
         let seen = self.converse(|awake| awake.read_identity())?;
+        self.is_another_node = false;
         let zone = known.zone();
         // A chip that is not locked yet may have been provisioned meanwhile.
         if seen[..] == zone.as_bytes()[..32] && zone.data_locked() {
@@ -281,7 +313,19 @@ impl ChipSide {
     fn take_turn(&mut self, token: &Token, guard: LockGuard, work: &mut dyn Work) -> Result<()> {
         let met = self.meet(token, Confirm::AfterItWasLost);
         let result = met.and_then(|known| self.work(token, known, work));
+        self.end_turn(token, guard, result)
+    }
+
+    fn end_turn<T>(&mut self, token: &Token, guard: LockGuard, result: Result<T>) -> Result<T> {
         drop(guard);
+        let is_gone = self.chip.as_mut().is_some_and(|chip| chip.transport_mut().is_gone());
+        let result = result.map_err(|error| match error {
+            Error::Device(error) if is_gone => {
+                log::debug!("{error}");
+                gone(&token.token_config)
+            }
+            other => other,
+        });
         self.note(token, result.as_ref().err());
         result
     }
@@ -468,6 +512,28 @@ impl Notes<'_> {
         log::warn!("slot {slot}: what became of it is not kept: {error}");
         self.learn(|known| change(&mut Arc::make_mut(&mut known.state_read).state))
     }
+}
+
+/// A bus that could not be opened; one that was open before is gone.
+fn not_opened(error: OpenError, place: &TokenConfig, was_open: bool) -> Error {
+    match error {
+        OpenError::NotFound(_) if was_open && place.other_buses.is_empty() => gone(place),
+        OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
+            Error::TokenNotPresent(text.into())
+        }
+        OpenError::Other(text) => Error::DeviceError(text.into()),
+    }
+}
+
+/// The adapter was unplugged.
+fn gone(place: &TokenConfig) -> Error {
+    let numbered =
+        |bus: &BusLocation| matches!(bus, BusLocation::Linux(path) if path.to_string_lossy().starts_with("/dev/i2c-"));
+    let stable = match place.buses().any(numbered) {
+        true => "; it may come back with another number: a rule for udev gives it a name that stays (docs/install.md, \"Buses with names of their own\")",
+        false => "",
+    };
+    Error::TokenNotPresent(format!("{}: the adapter is gone: plug it in again{stable}", place.place()).into())
 }
 
 pub(crate) fn no_chip() -> Error {

@@ -38,6 +38,24 @@ pub fn compile(name: &str, folder: &Path) -> PathBuf {
     program
 }
 
+/// Compiles `tests/c/NAME.c` into a library that is preloaded, in this folder.
+pub fn compile_library(name: &str, folder: &Path) -> PathBuf {
+    let library = folder.join(format!("{name}.so"));
+    let size = if cfg!(target_pointer_width = "32") { "-m32" } else { "-m64" };
+    let compiled = Command::new("cc")
+        .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"])
+        .args((cfg!(target_arch = "x86_64") || cfg!(target_arch = "x86")).then_some(size))
+        .arg("-o")
+        .arg(&library)
+        .arg(Path::new(SOURCES).join(format!("{name}.c")))
+        .arg("-ldl")
+        .env_remove("LD_PRELOAD")
+        .status()
+        .expect("a C compiler");
+    assert!(compiled.success(), "{name}.c does not compile");
+    library
+}
+
 /// Runs `tests/c/NAME.c` on a module's configuration with these arguments after the module's path. It must end with 0. The module
 /// logs each call, and each return value must be one that the function has.
 #[track_caller]

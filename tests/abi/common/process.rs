@@ -44,6 +44,11 @@ pub struct Helper {
 
 impl Helper {
     pub fn start(file: &str, module: &Module, role: &str) -> Self {
+        Self::start_with(file, module, role, &[])
+    }
+
+    /// With more variables.
+    pub fn start_with(file: &str, module: &Module, role: &str, variables: &[(&str, String)]) -> Self {
         let (_, file) = file.split_once("::").unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &format!("{file}::helper_process"), "--nocapture"])
@@ -51,6 +56,7 @@ impl Helper {
             .env("ATECC608_PKCS11_CONF", module.configuration())
             // A killed helper leaves its temporary folder: it goes with the test's.
             .env("TMPDIR", module.folder.path())
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

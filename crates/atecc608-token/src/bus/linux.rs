@@ -1,32 +1,59 @@
 //! The chip behind an I2C adapter of Linux, `/dev/i2c-N`, through i2c-dev's I2C_RDWR.
 //!
-//! Two handles stay open: one for the chip, one for address 0, where the wake pulse goes; more only while a bus is scanned.
-//! (linux-embedded-hal's own `I2cdev` opens the node anew whenever the address changes, and drops the count of messages done.)
+//! From the first transfer of a turn to its end two handles are open: one for the chip, one for address 0, where the wake pulse
+//! goes; more only while a bus is scanned. Between turns none is, since the kernel waits with the removal of an adapter until
+//! nobody has its node open. (linux-embedded-hal's own `I2cdev` opens the node anew whenever the address changes, and drops the count of messages done.)
 
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
 use i2cdev::core::I2CTransfer;
 use i2cdev::linux::{I2CMessage, LinuxI2CDevice, LinuxI2CError, LinuxI2CMessage};
 use nix::errno::Errno;
+use parking_lot::Mutex;
+use rustix::process::{getegid, geteuid, getgroups};
 
+use super::lock::AtEnd;
+use super::lock_file::{identity, Registration};
 use super::{clock, BusError, Link, OpenError, Wires};
 use crate::process;
 
 /// The address of the wake pulse: eight low bits.
-const WAKE_ADDRESS: u8 = 0x00;
+pub(super) const WAKE_ADDRESS: u8 = 0x00;
 
 /// An answer that may mean both, and comes sooner than this, is a NACK, and not a bus that hangs.
 const NACK_TIME: Duration = Duration::from_millis(100);
 
 /// One way to move messages to one address: an open handle of i2c-dev, or a fake in the tests.
-pub(super) trait Handle {
+pub(super) trait Handle: Sized + Send + 'static {
+    /// Opens the node for one address.
+    ///
+    /// # Errors
+    /// [`OpenError`] with the remedy.
+    fn open(path: &Path, address: u8) -> Result<Self, OpenError>;
+
     /// Does one I2C_RDWR; answers how many messages were done.
     fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32>;
 }
 
-impl Handle for LinuxI2CDevice {
+/// A handle that a forked child closes.
+pub(super) struct Device {
+    // In this order.
+    _registration: Registration,
+    device: LinuxI2CDevice,
+}
+
+impl Handle for Device {
+    fn open(path: &Path, address: u8) -> Result<Self, OpenError> {
+        let device = open_handle(path, address)?;
+        let metadata = path.metadata().map(|metadata| identity(&metadata)).unwrap_or_default();
+        Ok(Self { _registration: Registration::new(device.as_raw_fd(), metadata), device })
+    }
+
     fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32> {
         let mut messages: Vec<LinuxI2CMessage<'_>> = operations
             .iter_mut()
@@ -35,46 +62,71 @@ impl Handle for LinuxI2CDevice {
                 Operation::Write(bytes) => LinuxI2CMessage::write(bytes),
             })
             .collect();
-        I2CTransfer::transfer(self, &mut messages).map_err(|error| match error {
+        I2CTransfer::transfer(&mut self.device, &mut messages).map_err(|error| match error {
             LinuxI2CError::Errno(errno) => errno,
             LinuxI2CError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
         })
     }
 }
 
-/// An adapter with a handle for each address that was opened.
-pub(super) struct LinuxBus<H = LinuxI2CDevice> {
+/// An adapter with a handle for each address that is used in a turn.
+pub(super) struct LinuxBus<H = Device> {
     path: PathBuf,
-    handles: Vec<(u8, H)>,
+    /// Those that could be opened.
+    addresses: Vec<u8>,
+    /// Those that are open.
+    handles: Arc<Mutex<Vec<(u8, H)>>>,
+    /// The last transfer found no adapter.
+    gone: bool,
 }
 
-impl LinuxBus {
-    /// Opens the adapter's node for the chip at `address`.
+impl<H: Handle> LinuxBus<H> {
+    /// An adapter with the chip at `address`. Its node is opened to see whether it can be, and closed again.
     ///
     /// # Errors
     /// [`OpenError`] with the remedy.
     pub fn open(path: &Path, address: u8) -> Result<Self, OpenError> {
-        let mut handles = Vec::new();
-        for address in [address, WAKE_ADDRESS] {
-            handles.push((address, open_handle(path, address)?));
-        }
-        Ok(Self { path: path.to_owned(), handles })
+        let addresses = vec![address, WAKE_ADDRESS];
+        addresses.iter().try_for_each(|address| H::open(path, *address).map(drop))?;
+        Ok(Self::new(path, addresses))
     }
 
-    /// Opens the node for several addresses. Those that can't be had, since a kernel driver has them, are left out.
+    /// The same for several addresses. Those that can't be had, since a kernel driver has them, are left out.
     ///
     /// # Errors
     /// [`OpenError`] if the node itself can't be opened.
     pub fn open_several(path: &Path, addresses: &[u8]) -> Result<Self, OpenError> {
-        let mut handles = vec![(WAKE_ADDRESS, open_handle(path, WAKE_ADDRESS)?)];
+        drop(H::open(path, WAKE_ADDRESS)?);
+        let mut free = vec![WAKE_ADDRESS];
         for address in addresses {
-            match open_handle(path, *address) {
-                Ok(handle) => handles.push((*address, handle)),
+            match H::open(path, *address) {
+                Ok(_) => free.push(*address),
                 Err(OpenError::InUse(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { path: path.to_owned(), handles })
+        Ok(Self::new(path, free))
+    }
+
+    fn new(path: &Path, addresses: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), addresses, handles: Arc::default(), gone: false }
+    }
+
+    /// One I2C_RDWR to an address, which is opened if it is not: how many messages were done, or the errno.
+    fn transfer(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<Result<u32, i32>, OpenError> {
+        let mut handles = self.handles.lock();
+        if !handles.iter().any(|(open, _)| *open == address) && self.addresses.contains(&address) {
+            let handle = H::open(&self.path, address).inspect_err(|error| {
+                self.gone = matches!(error, OpenError::NotFound(_));
+            })?;
+            handles.push((address, handle));
+        }
+        let Some((_, handle)) = handles.iter_mut().find(|(open, _)| *open == address) else {
+            return Err(OpenError::Other(format!("address {address:#04x} was not opened")));
+        };
+        let done = handle.transfer(operations);
+        self.gone = matches!(done, Err(libc::ENODEV | libc::ESHUTDOWN));
+        Ok(done)
     }
 }
 
@@ -112,10 +164,20 @@ fn check_functions(path: &Path, functions: libc::c_ulong) -> Result<(), OpenErro
     )))
 }
 
-impl<H: Handle + Send> Wires for LinuxBus<H> {
+impl<H: Handle> Wires for LinuxBus<H> {
     /// Whether the address could be opened.
     fn reaches(&self, address: u8) -> bool {
-        self.handles.iter().any(|(known, _)| *known == address)
+        self.addresses.contains(&address)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Closes the node.
+    fn at_end(&self) -> Option<AtEnd> {
+        let handles = Arc::clone(&self.handles);
+        Some(Box::new(move || handles.lock().clear()))
     }
 }
 
@@ -126,11 +188,9 @@ impl<H> ErrorType for LinuxBus<H> {
 impl<H: Handle> I2c for LinuxBus<H> {
     /// One transfer, START to STOP, to an address that was opened, or to address 0.
     fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
-        let Some((_, handle)) = self.handles.iter_mut().find(|(known, _)| *known == address) else {
-            return Err(BusError::new(ErrorKind::Other, format!("address {address:#04x} was not opened")));
-        };
         let (wanted, start) = (operations.len(), Instant::now());
-        match handle.transfer(operations) {
+        let done = self.transfer(address, operations);
+        match done.map_err(|error| BusError::new(ErrorKind::Other, error.to_string()))? {
             Ok(done) if done as usize == wanted => Ok(()),
             // Some adapters report a NACK by doing fewer messages: what was read is no answer.
             Ok(done) => Err(BusError::new(
@@ -160,7 +220,7 @@ fn error_kind(errno: i32, took: Duration) -> ErrorKind {
 }
 
 /// Why a node can't be opened, and what to do.
-fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
+pub(super) fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
     let node = path.display();
     match errno {
         libc::ENOENT | libc::ENXIO | libc::ENODEV => OpenError::NotFound(format!(
@@ -169,7 +229,8 @@ fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
         )),
         libc::EACCES | libc::EPERM => OpenError::NotPermitted(format!(
             "{node} may not be opened by this user: add it to the group atecc608, to which 60-atecc608.rules gives the node \
-             (usermod -aG atecc608 USER), and log in anew"
+             (usermod -aG atecc608 USER), and log in anew. {}",
+            who(path)
         )),
         libc::EBUSY => OpenError::InUse(format!(
             "address {address:#04x} on {node} is in use by a kernel driver (atmel-ecc?): unbind it, or take it out of \
@@ -177,6 +238,23 @@ fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
         )),
         libc::ENOTTY | libc::EINVAL => OpenError::Other(format!("{node} is not an I2C adapter's node")),
         _ => OpenError::Other(format!("{node}: {}", std::io::Error::from_raw_os_error(errno))),
+    }
+}
+
+/// Which user this process is, by now, and whose the node is: a program may have given up its first user's rights.
+fn who(path: &Path) -> String {
+    let mut groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|group| group.as_raw()).collect();
+    groups.push(getegid().as_raw());
+    groups.sort_unstable();
+    groups.dedup();
+    let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+    let process = format!("The process runs as user {} with the groups {}", geteuid().as_raw(), groups.join(", "));
+    match path.metadata() {
+        Ok(node) => {
+            let mode = node.mode() & 0o777;
+            format!("{process}; the node belongs to user {} and group {}, with mode {mode:o}", node.uid(), node.gid())
+        }
+        Err(_) => process,
     }
 }
 
@@ -193,6 +271,10 @@ mod tests {
     }
 
     impl Handle for Fake {
+        fn open(_: &Path, _: u8) -> Result<Self, OpenError> {
+            Ok(Self::default())
+        }
+
         fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32> {
             for operation in operations.iter_mut() {
                 match operation {
@@ -206,7 +288,12 @@ mod tests {
 
     fn bus(answer: Option<Result<u32, i32>>) -> LinuxBus<Fake> {
         let handles = [0x60, WAKE_ADDRESS].map(|address| (address, Fake { answer, ..Fake::default() }));
-        LinuxBus { path: "/dev/i2c-7".into(), handles: handles.into() }
+        with(handles.into())
+    }
+
+    fn with<H: Handle>(handles: Vec<(u8, H)>) -> LinuxBus<H> {
+        let addresses = handles.iter().map(|(address, _)| *address).collect();
+        LinuxBus { handles: Arc::new(Mutex::new(handles)), ..LinuxBus::new(Path::new("/dev/i2c-7"), addresses) }
     }
 
     #[test]
@@ -214,7 +301,8 @@ mod tests {
         let mut bus = bus(None);
         bus.transaction(0x00, &mut [Operation::Write(&[0])]).unwrap();
         bus.transaction(0x60, &mut [Operation::Write(&[1])]).unwrap();
-        let transfers: Vec<_> = bus.handles.iter().map(|(address, handle)| (*address, &handle.transfers[..])).collect();
+        let handles = bus.handles.lock();
+        let transfers: Vec<_> = handles.iter().map(|(address, handle)| (*address, &handle.transfers[..])).collect();
         assert_eq!(transfers, [(0x60, &[vec![1]][..]), (0x00, &[vec![0]][..])]);
     }
 
@@ -235,6 +323,10 @@ mod tests {
         /// Whatever was in the buffer before is the answer to a wake.
         struct Short;
         impl Handle for Short {
+            fn open(_: &Path, _: u8) -> Result<Self, OpenError> {
+                Ok(Self)
+            }
+
             fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32> {
                 if let [Operation::Read(buffer)] = operations {
                     buffer.copy_from_slice(&atecc608_wire::WAKE_RESPONSE);
@@ -242,7 +334,7 @@ mod tests {
                 Ok(0)
             }
         }
-        let bus = LinuxBus { path: "/dev/i2c-7".into(), handles: vec![(0x60, Short), (WAKE_ADDRESS, Short)] };
+        let bus = with(vec![(0x60, Short), (WAKE_ADDRESS, Short)]);
         let mut link = super::super::link(bus, linux_embedded_hal::Delay, clock(), 0x60);
         assert_eq!(link.wake(), Ok(()));
         assert_eq!(link.receive(&mut [0; 4]), Err(Fault::Nack));
@@ -262,6 +354,15 @@ mod tests {
             assert_eq!(error.kind, kind, "errno {errno}");
             let name = format!("/dev/i2c-7: {:?}: ", Errno::from_raw(errno));
             assert!(error.detail.starts_with(&name), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_adapter_that_went_is_told_from_a_chip_that_did_not_answer() {
+        for (errno, gone) in [(libc::ENODEV, true), (libc::ESHUTDOWN, true), (libc::ENXIO, false), (libc::EIO, false)] {
+            let mut bus = bus(Some(Err(errno)));
+            bus.transaction(0x60, &mut [Operation::Write(&[1])]).unwrap_err();
+            assert_eq!(bus.is_gone(), gone, "errno {errno}");
         }
     }
 
@@ -297,10 +398,13 @@ mod tests {
         assert!(
             matches!(open_error(path, 0x60, libc::EACCES), OpenError::NotPermitted(text) if text.contains("group"))
         );
+        let own = format!("The process runs as user {} with the groups ", geteuid().as_raw());
+        assert!(matches!(open_error(Path::new("/dev/null"), 0x60, libc::EACCES), OpenError::NotPermitted(text)
+                if text.contains(&own) && text.ends_with("; the node belongs to user 0 and group 0, with mode 666")));
         assert!(
             matches!(open_error(path, 0x60, libc::EBUSY), OpenError::InUse(text) if text.contains("kernel driver"))
         );
-        let missing = LinuxBus::open(Path::new("/dev/i2c-does-not-exist"), 0x60);
+        let missing = LinuxBus::<Device>::open(Path::new("/dev/i2c-does-not-exist"), 0x60);
         assert!(matches!(missing, Err(OpenError::NotFound(_))));
     }
 }

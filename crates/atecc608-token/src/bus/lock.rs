@@ -4,10 +4,10 @@
 //! The lock dies with its holder. A forked child inherits the open files, and with them the lock:
 //! `lock_file::open_lock_descriptors` names what it must close, so that a child that outlives its parent holds nothing.
 
-use std::fs::File;
+use std::fs::Metadata;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ use rustix::io::Errno;
 
 use super::arrival::{Queue, Ticket};
 use super::lock_file::{LockFile, RegisteredFile};
+use super::node::{Identity, Node};
+use super::OpenError;
 use crate::deadline::Deadline;
 
 /// Between two looks of the one who is next: small against a signature (120 ms).
@@ -53,6 +55,9 @@ pub enum LockError {
     /// The lock, or what it protects, can't be used.
     #[error("{0}")]
     Unusable(String),
+    /// The bus node can't be opened.
+    #[error(transparent)]
+    Node(#[from] OpenError),
 }
 
 /// What is done once if a wait becomes a long one: after how long, and a function of the holder's name.
@@ -60,6 +65,7 @@ pub type Notice<'a> = (Duration, &'a mut dyn FnMut(&str));
 
 /// The lock of one bus.
 pub(super) struct BusLock {
+    node: Option<Node>,
     files: Vec<LockFile>,
     queue: Option<Queue>,
     turns: Arc<Mutex<Turns>>,
@@ -68,11 +74,16 @@ pub(super) struct BusLock {
 /// The bus is this conversation's. Dropping it lets the others in.
 #[must_use]
 pub struct LockGuard {
+    /// Closes what is open during a turn only.
+    at_end: Option<AtEnd>,
     turns: Arc<Mutex<Turns>>,
     // In this order: the next in the queue finds the files unlocked.
     _held: Held,
     _ticket: Option<Ticket>,
 }
+
+/// What is done at the end of a turn, while it still has the bus.
+pub(super) type AtEnd = Box<dyn FnOnce() + Send>;
 
 /// Files that are locked as long as this lives.
 #[derive(Default)]
@@ -91,7 +102,17 @@ struct Turns {
 
 impl BusLock {
     pub(super) fn new(files: impl IntoIterator<Item = LockFile>, queue: Option<Queue>) -> Self {
-        Self { files: files.into_iter().collect(), queue, turns: Arc::default() }
+        Self { node: None, files: files.into_iter().collect(), queue, turns: Arc::default() }
+    }
+
+    /// The same with a node, which is locked before the files.
+    pub(super) fn with_node(self, node: Node) -> Self {
+        Self { node: Some(node), ..self }
+    }
+
+    /// The node that was locked last, if there is one.
+    pub(super) fn node(&self) -> Option<Identity> {
+        self.node.as_ref().and_then(Node::opened)
     }
 
     /// Takes all files when all who arrived earlier had their turn. A free lock is taken whatever the deadline.
@@ -161,7 +182,7 @@ impl BusLock {
         turns.queued = ticket.is_some();
         turns.since.get_or_insert_with(Instant::now);
         drop(turns);
-        LockGuard { turns: Arc::clone(&self.turns), _held: held, _ticket: ticket }
+        LockGuard { at_end: None, turns: Arc::clone(&self.turns), _held: held, _ticket: ticket }
     }
 
     fn first_before(&self, ticket: Option<&Ticket>) -> Option<Range<u32>> {
@@ -173,17 +194,19 @@ impl BusLock {
     fn try_files(&mut self) -> Result<Option<Held>, LockError> {
         for _ in 0..MAX_REPLACEMENTS {
             let mut held = Held::default();
+            if let Some(node) = &mut self.node {
+                let file = node.open()?;
+                if !held.take(&file, node.path())? {
+                    return Ok(None);
+                }
+            }
             for lock in &self.files {
-                match flock(lock.file().get(), FlockOperation::NonBlockingLockExclusive) {
-                    Ok(()) => held.0.push(Arc::clone(lock.file())),
-                    Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
-                    Err(errno) => {
-                        return Err(LockError::Unusable(format!("flock on {}: {errno}", lock.path().display())))
-                    }
+                if !held.take(lock.file(), lock.path())? {
+                    return Ok(None);
                 }
             }
             // Only now: a file that is at its path while it is locked is the one that others find locked.
-            let mut replaced = false;
+            let mut replaced = self.node.as_ref().is_some_and(Node::is_replaced);
             for lock in &mut self.files {
                 replaced |= lock.reopen_if_replaced().map_err(|error| LockError::Unusable(error.to_string()))?;
             }
@@ -196,16 +219,45 @@ impl BusLock {
 
     /// Returns the first file that somebody holds, and who.
     fn holder(&self) -> (PathBuf, String) {
-        let known = self.files.iter().find_map(|lock| Some((lock.path().to_owned(), holder_of(lock.file().get())?)));
-        known.unwrap_or_else(|| {
-            let path = self.files.first().map(|lock| lock.path().to_owned()).unwrap_or_default();
-            (path, "another process".to_owned())
-        })
+        let node = self.node.iter().map(|node| (node.path(), node.path().metadata()));
+        let files = self.files.iter().map(|lock| (lock.path(), lock.file().get().metadata()));
+        let mut locked = node.chain(files);
+        let first = self.node.as_ref().map(Node::path).or_else(|| self.files.first().map(LockFile::path));
+        let known = locked.find_map(|(path, metadata)| Some((path.to_owned(), holder_of(&metadata.ok()?)?)));
+        known.unwrap_or_else(|| (first.map(Path::to_owned).unwrap_or_default(), "another process".to_owned()))
+    }
+}
+
+impl LockGuard {
+    /// Has something done at the end of the turn.
+    pub(super) fn at_end(mut self, done: Option<AtEnd>) -> Self {
+        self.at_end = done;
+        self
+    }
+}
+
+impl Held {
+    /// Locks one more file. Returns `false` if somebody else has it.
+    ///
+    /// # Errors
+    /// [`LockError::Unusable`]
+    fn take(&mut self, file: &Arc<RegisteredFile>, path: &Path) -> Result<bool, LockError> {
+        match flock(file.get(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                self.0.push(Arc::clone(file));
+                Ok(true)
+            }
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+            Err(errno) => Err(LockError::Unusable(format!("flock on {}: {errno}", path.display()))),
+        }
     }
 }
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
+        if let Some(done) = self.at_end.take() {
+            done();
+        }
         self.turns.lock().ended = Some(Instant::now());
     }
 }
@@ -253,8 +305,7 @@ impl Front {
 }
 
 /// The process that holds the lock on this file, as /proc/locks knows it: "process 123 (nginx)".
-fn holder_of(file: &File) -> Option<String> {
-    let metadata = file.metadata().ok()?;
+fn holder_of(metadata: &Metadata) -> Option<String> {
     let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
     let wanted = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
     // The kernel hands the list out page by page: while others lock and unlock, an entry may be missing.
@@ -273,7 +324,6 @@ fn holder_of(file: &File) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;

@@ -1,8 +1,8 @@
-//! The files that are locked, and which of their descriptors a forked child must close.
+//! The files of this project that are locked, and which of their descriptors a forked child must close.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -27,8 +27,6 @@ pub(super) struct LockFile {
 /// How a file is opened again when another one has taken its place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The bus node. It is never created here, and a link to it is followed.
-    Node,
     /// A file of this project's own, without which the bus can't be used.
     #[cfg(any(feature = "sim", test))]
     Required,
@@ -37,14 +35,6 @@ enum Kind {
 }
 
 impl LockFile {
-    /// Opens the bus node itself.
-    ///
-    /// # Errors
-    /// [`OpenError`] if it can't be opened.
-    pub(super) fn node(path: &Path) -> Result<Self, OpenError> {
-        Self::open(path.to_owned(), Kind::Node)
-    }
-
     /// Opens or creates a file without which a simulated bus can't be used.
     ///
     /// # Errors
@@ -70,9 +60,9 @@ impl LockFile {
     }
 
     fn open(path: PathBuf, kind: Kind) -> Result<Self, OpenError> {
-        match kind.open(&path) {
+        match open(&path) {
             Ok((file, identity)) => Ok(Self { path, kind, file, identity }),
-            Err(error) => Err(open_error(&path, kind, &error)),
+            Err(error) => Err(open_error(&path, &error)),
         }
     }
 
@@ -92,60 +82,38 @@ impl LockFile {
     /// # Errors
     /// The new file is required and can't be opened or created.
     pub(super) fn reopen_if_replaced(&mut self) -> Result<bool, OpenError> {
-        let there = match self.kind {
-            Kind::Node => std::fs::metadata(&self.path),
-            _ => std::fs::symlink_metadata(&self.path),
-        };
-        let same = match there {
-            Ok(there) => identity(&there) == self.identity,
-            // A node without a path is an adapter that has been unplugged: the transfer says so.
-            Err(_) => self.kind == Kind::Node,
-        };
+        let there = std::fs::symlink_metadata(&self.path);
+        let same = there.is_ok_and(|there| identity(&there) == self.identity);
         if same {
             return Ok(false);
         }
-        match self.kind.open(&self.path) {
+        match open(&self.path) {
             Ok((file, identity)) => (self.file, self.identity) = (file, identity),
             Err(error) if self.kind == Kind::Optional && !exists(&self.path) => {
                 log::debug!("lock file {}: {error}; locking the file that was there", self.path.display());
                 return Ok(false);
             }
-            Err(error) => return Err(open_error(&self.path, self.kind, &error)),
+            Err(error) => return Err(open_error(&self.path, &error)),
         }
         Ok(true)
     }
 }
 
-impl Kind {
-    fn open(self, path: &Path) -> io::Result<(Arc<RegisteredFile>, (u64, u64))> {
-        let (file, metadata) = match self {
-            // By its path, as it is compared later: a library that stands in for the kernel opens something else, and
-            // perhaps nothing is at that path.
-            Self::Node => {
-                let file = OpenOptions::new().read(true).open(path)?;
-                let metadata = std::fs::metadata(path).or_else(|_| file.metadata())?;
-                (file, metadata)
-            }
-            _ => {
-                let file = open_or_create(path)?;
-                let metadata = file.metadata()?;
-                (file, metadata)
-            }
-        };
-        let identity = identity(&metadata);
-        Ok((Arc::new(RegisteredFile::new(file)?), identity))
-    }
+fn open(path: &Path) -> io::Result<(Arc<RegisteredFile>, (u64, u64))> {
+    let (folder, name) = Folder::containing(path)?;
+    let file = folder.lock_file(name, MODE)?;
+    let identity = identity(&file.metadata()?);
+    Ok((Arc::new(RegisteredFile::new(file)?), identity))
 }
 
-fn identity(metadata: &Metadata) -> (u64, u64) {
+pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-fn open_error(path: &Path, kind: Kind, error: &io::Error) -> OpenError {
+fn open_error(path: &Path, error: &io::Error) -> OpenError {
     let text = format!("lock file {}: {error}", path.display());
     match error.kind() {
         io::ErrorKind::NotFound => OpenError::NotFound(text),
-        io::ErrorKind::PermissionDenied if kind == Kind::Node => OpenError::NotPermitted(text),
         io::ErrorKind::PermissionDenied => OpenError::NotPermitted(text + &remedy(path).unwrap_or_default()),
         _ => OpenError::Other(text),
     }
@@ -162,11 +130,6 @@ fn remedy(path: &Path) -> Option<String> {
         format!("Give it to the group of its folder: sudo chgrp $(stat -c %g {folder}) {path} && sudo chmod {MODE:o} {path}")
     };
     Some(format!(". It belongs to user {uid} and group {gid}, with mode {mode:o}. {remedy}"))
-}
-
-fn open_or_create(path: &Path) -> io::Result<File> {
-    let (folder, name) = Folder::containing(path)?;
-    folder.lock_file(name, MODE)
 }
 
 /// Whether there is something at `path`, as far as this process may know.
@@ -222,42 +185,55 @@ pub(crate) fn open_lock_descriptors() -> impl Iterator<Item = LockDescriptor> {
     })
 }
 
-/// A file that is in [`DESCRIPTORS`] as long as it is open.
-pub(super) struct RegisteredFile(File);
+/// An entry in [`DESCRIPTORS`], which is to end before the descriptor is closed.
+pub(super) struct Registration(RawFd);
 
-impl RegisteredFile {
-    /// # Errors
-    /// Those of fstat.
-    fn new(file: File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
+impl Registration {
+    /// A descriptor of the file with this device and inode.
+    pub(super) fn new(descriptor: RawFd, (device, inode): (u64, u64)) -> Self {
         let free = |entry: &&Entry| {
             entry.descriptor.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
         };
         match DESCRIPTORS.iter().find(free) {
             Some(entry) => {
                 entry.process.store(process::number(), Ordering::Relaxed);
-                entry.device.store(metadata.dev(), Ordering::Relaxed);
-                entry.inode.store(metadata.ino(), Ordering::Relaxed);
-                entry.descriptor.store(file.as_raw_fd(), Ordering::Release);
+                entry.device.store(device, Ordering::Relaxed);
+                entry.inode.store(inode, Ordering::Relaxed);
+                entry.descriptor.store(descriptor, Ordering::Release);
             }
             None => log::warn!("more than {} lock files are open: a forked child may keep a lock", DESCRIPTORS.len()),
         }
-        Ok(Self(file))
-    }
-
-    pub(super) fn get(&self) -> &File {
-        &self.0
+        Self(descriptor)
     }
 }
 
-impl Drop for RegisteredFile {
+impl Drop for Registration {
     fn drop(&mut self) {
-        let fd = self.0.as_raw_fd();
         for entry in &DESCRIPTORS {
-            if entry.descriptor.compare_exchange(fd, FREE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            if entry.descriptor.compare_exchange(self.0, FREE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 return;
             }
         }
+    }
+}
+
+/// A file that is in [`DESCRIPTORS`] as long as it is open.
+pub(super) struct RegisteredFile {
+    // In this order.
+    _registration: Registration,
+    file: File,
+}
+
+impl RegisteredFile {
+    /// # Errors
+    /// Those of fstat.
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let identity = identity(&file.metadata()?);
+        Ok(Self { _registration: Registration::new(file.as_raw_fd(), identity), file })
+    }
+
+    pub(super) fn get(&self) -> &File {
+        &self.file
     }
 }
 
@@ -301,7 +277,7 @@ mod tests {
         let text = |mode| {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-            match open_error(&path, Kind::Optional, &denied) {
+            match open_error(&path, &denied) {
                 OpenError::NotPermitted(text) => text,
                 other => panic!("{other:?}"),
             }

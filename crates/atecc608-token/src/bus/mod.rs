@@ -7,6 +7,7 @@ mod arrival;
 mod linux;
 pub mod lock;
 mod lock_file;
+mod node;
 #[cfg_attr(not(feature = "sim"), path = "not_simulated.rs")]
 mod simulated;
 
@@ -25,10 +26,13 @@ use atecc608::i2c::I2cTransport;
 use atecc608::transport::{Fault, Transport};
 
 use arrival::Queue;
-use lock::BusLock;
+use lock::{AtEnd, BusLock};
 use lock_file::LockFile;
+use node::{Identity, Node};
 
 pub(crate) use lock_file::{open_lock_descriptors, LockDescriptor};
+
+pub(crate) use node::Identity as NodeIdentity;
 
 pub use lock::{LockError, LockGuard, Notice};
 
@@ -85,6 +89,16 @@ trait Link: Transport + Send {
         Ok(())
     }
 
+    /// Whether the adapter is gone, as far as the last transfer knows.
+    fn is_gone(&self) -> bool {
+        false
+    }
+
+    /// What is to be done at the end of the turn that begins.
+    fn at_end(&self) -> Option<AtEnd> {
+        None
+    }
+
     /// Whether a device at this address of the chip's bus can be reached.
     fn reaches(&self, _address: u8) -> bool {
         true
@@ -112,6 +126,16 @@ trait Wires: I2c<Error = BusError> + Send {
         Ok(())
     }
 
+    /// [`Link::is_gone`].
+    fn is_gone(&self) -> bool {
+        false
+    }
+
+    /// [`Link::at_end`].
+    fn at_end(&self) -> Option<AtEnd> {
+        None
+    }
+
     /// [`Link::reaches`].
     fn reaches(&self, _address: u8) -> bool {
         true
@@ -126,6 +150,14 @@ where
 {
     fn refresh(&mut self) -> io::Result<()> {
         self.bus_mut().refresh()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.bus().is_gone()
+    }
+
+    fn at_end(&self) -> Option<AtEnd> {
+        self.bus().at_end()
     }
 
     fn reaches(&self, address: u8) -> bool {
@@ -181,7 +213,7 @@ impl Bus {
         let (link, lock) = match location {
             BusLocation::Linux(path) => {
                 // First, since it says best what is wrong with a node.
-                let wires = linux::LinuxBus::open(path, address)?;
+                let wires: linux::LinuxBus = linux::LinuxBus::open(path, address)?;
                 (linux::link(wires, address), linux_lock(path, state_dir)?)
             }
             BusLocation::Sim(path) => simulated::open_file(path, address)?,
@@ -198,7 +230,7 @@ impl Bus {
     pub fn open_to_scan(location: &BusLocation, addresses: &[u8], state_dir: &Path) -> Result<Self, OpenError> {
         match location {
             BusLocation::Linux(path) => {
-                let wires = linux::LinuxBus::open_several(path, addresses)?;
+                let wires: linux::LinuxBus = linux::LinuxBus::open_several(path, addresses)?;
                 let link = linux::link(wires, DEFAULT_ADDRESS);
                 Ok(Self { location: location.clone(), link, lock: linux_lock(path, state_dir)? })
             }
@@ -291,7 +323,17 @@ impl Bus {
 
     fn begin_turn(&mut self, guard: LockGuard) -> Result<LockGuard, LockError> {
         self.link.refresh().map_err(|error| LockError::Unusable(format!("{}: {error}", self.location)))?;
-        Ok(guard)
+        Ok(guard.at_end(self.link.at_end()))
+    }
+
+    /// Which node was opened for the last turn, where the bus has one. Another one than before may be another adapter.
+    pub(crate) fn node(&self) -> Option<Identity> {
+        self.lock.node()
+    }
+
+    /// Whether the adapter is gone, as far as the last transfer knows.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.link.is_gone()
     }
 
     /// Where it is.
@@ -310,7 +352,7 @@ fn linux_lock(path: &Path, state_dir: &Path) -> Result<BusLock, OpenError> {
     let name = node_name(path);
     let shared = LockFile::optional(state_dir.join(format!("{name}.lock")), "locking the bus node only")?;
     let queue = Queue::open(state_dir.join(format!("{name}.queue")));
-    Ok(BusLock::new(std::iter::once(LockFile::node(path)?).chain(shared), queue))
+    Ok(BusLock::new(shared, queue).with_node(Node::new(path)))
 }
 
 impl Transport for Bus {

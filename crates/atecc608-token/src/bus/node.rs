@@ -1,0 +1,200 @@
+//! The bus node as the first of the files that are locked. It is open only while the bus is somebody's: the kernel waits with the
+//! removal of an adapter until nobody has its node open, so an idle process must not.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::linux;
+use super::lock_file::RegisteredFile;
+use super::OpenError;
+
+/// The node of one bus. It is never created here, and a link to it is followed.
+pub(super) struct Node {
+    path: PathBuf,
+    opened: Option<Identity>,
+}
+
+/// Which node it is. Another one behind the same path, and one that was removed and made anew, are not the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    file: (u64, u64),
+    device: u64,
+    changed: (i64, i64),
+}
+
+impl Node {
+    /// Opens nothing yet.
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), opened: None }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens it for one turn.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it can't be opened.
+    pub(super) fn open(&mut self) -> Result<Arc<RegisteredFile>, OpenError> {
+        let (file, identity) = self.try_open().map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            linux::open_error(&self.path, linux::WAKE_ADDRESS, errno)
+        })?;
+        self.opened = Some(identity);
+        Ok(file)
+    }
+
+    fn try_open(&self) -> io::Result<(Arc<RegisteredFile>, Identity)> {
+        let file = File::open(&self.path)?;
+        // By its path, as it is compared later: a library that stands in for the kernel opens something else, and perhaps
+        // nothing is at that path.
+        let metadata = self.path.metadata().or_else(|_| file.metadata())?;
+        Ok((Arc::new(RegisteredFile::new(file)?), Identity::of(&metadata)))
+    }
+
+    /// Which node was opened last.
+    pub(super) fn opened(&self) -> Option<Identity> {
+        self.opened
+    }
+
+    /// Whether another node is at its path by now than the one that was opened: who opened that one does not see a lock on
+    /// this one. A node without a path is an adapter that has been unplugged: the transfer says so.
+    pub(super) fn is_replaced(&self) -> bool {
+        let there = self.path.metadata().map(|metadata| Identity::of(&metadata).file);
+        there.is_ok_and(|there| self.opened.is_none_or(|opened| opened.file != there))
+    }
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            file: (metadata.dev(), metadata.ino()),
+            device: metadata.rdev(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use atecc608::transport::Transport;
+    use embedded_hal::i2c::Operation;
+
+    use super::*;
+    use crate::bus::linux::{Handle, LinuxBus};
+    use crate::bus::{clock, link, linux_lock, Bus, LockError};
+    use crate::config::BusLocation;
+    use crate::deadline::Deadline;
+
+    /// A file that stands in for a node, on a bus where everything is done.
+    struct Opened(#[allow(dead_code, reason = "it is only open")] File);
+
+    impl Handle for Opened {
+        fn open(path: &Path, _: u8) -> Result<Self, OpenError> {
+            File::open(path).map(Self).map_err(|error| OpenError::NotFound(error.to_string()))
+        }
+
+        fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32> {
+            Ok(operations.len() as u32)
+        }
+    }
+
+    /// A folder with a node in it, and the bus.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let node = dir.path().canonicalize().unwrap().join("node");
+        std::fs::write(&node, "").unwrap();
+        (dir, node)
+    }
+
+    fn bus_on(node: &Path) -> Bus {
+        let wires = LinuxBus::<Opened>::open(node, 0x60).unwrap();
+        Bus {
+            location: BusLocation::Linux(node.to_owned()),
+            link: link(wires, linux_embedded_hal::Delay, clock(), 0x60),
+            lock: linux_lock(node, node.parent().unwrap()).unwrap(),
+        }
+    }
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_millis(20))
+    }
+
+    /// How many descriptors of this process are the node's.
+    fn open_descriptors(node: &Path) -> usize {
+        let all = std::fs::read_dir("/proc/self/fd").unwrap();
+        all.filter(|entry| std::fs::read_link(entry.as_ref().unwrap().path()).is_ok_and(|path| path == node)).count()
+    }
+
+    #[test]
+    fn the_node_is_open_during_a_turn_only() {
+        let (_dir, node) = place();
+        let mut bus = bus_on(&node);
+        assert_eq!(open_descriptors(&node), 0, "before the first turn");
+        for _ in 0..2 {
+            let turn = bus.lock(soon()).unwrap();
+            bus.wake().unwrap();
+            bus.receive(&mut [0; 4]).unwrap();
+            assert_eq!(open_descriptors(&node), 3, "one for the lock, one for the pulse, one for the chip");
+            drop(turn);
+            assert_eq!(open_descriptors(&node), 0, "between turns");
+        }
+    }
+
+    #[test]
+    fn who_waits_for_the_bus_does_not_keep_the_node_open() {
+        let (_dir, node) = place();
+        let (mut bus, mut other) = (bus_on(&node), bus_on(&node));
+        let turn = bus.lock(soon()).unwrap();
+        assert!(matches!(other.lock(soon()), Err(LockError::Held { path, .. }) if path == node));
+        assert!(other.try_lock().unwrap().is_none());
+        assert_eq!(open_descriptors(&node), 1, "the holder's");
+        drop(turn);
+        drop(other.lock(soon()).unwrap());
+        assert_eq!(open_descriptors(&node), 0);
+    }
+
+    #[test]
+    fn the_node_itself_is_locked() {
+        let (_dir, node) = place();
+        let somebody = File::open(&node).unwrap();
+        rustix::fs::flock(&somebody, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let mut bus = bus_on(&node);
+        assert!(matches!(bus.lock(soon()), Err(LockError::Held { path, holder, .. })
+            if path == node && holder.contains(&std::process::id().to_string())));
+        drop(somebody);
+        assert!(bus.lock(soon()).is_ok());
+    }
+
+    #[test]
+    fn a_node_that_was_made_anew_is_told_from_the_one_that_is_still_there() {
+        let (dir, node) = place();
+        let mut bus = bus_on(&node);
+        let mut turn = || {
+            drop(bus.lock(soon()).unwrap());
+            bus.node().unwrap()
+        };
+        let first = turn();
+        assert_eq!(turn(), first);
+        std::fs::write(dir.path().join("new"), "").unwrap();
+        std::fs::rename(dir.path().join("new"), &node).unwrap();
+        assert_ne!(turn(), first);
+    }
+
+    #[test]
+    fn a_node_that_is_gone_is_no_bus_that_somebody_has() {
+        let (_dir, node) = place();
+        let mut bus = bus_on(&node);
+        drop(bus.lock(soon()).unwrap());
+        std::fs::remove_file(&node).unwrap();
+        assert!(matches!(bus.lock(soon()), Err(LockError::Node(OpenError::NotFound(_)))));
+        std::fs::write(&node, "").unwrap();
+        assert!(bus.lock(soon()).is_ok());
+    }
+}
