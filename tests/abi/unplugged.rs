@@ -1,8 +1,13 @@
 //! An I2C adapter of Linux under open sessions, through the C ABI: it is not kept busy by a process that does nothing, it is
-//! unplugged, and it comes back. The kernel is `tests/c/i2c_dev.c`, in a process of its own.
+//! unplugged, and it comes back. The kernel is `tests/c/i2c_dev.c`, in a process of its own; in scripts/test-kernel.sh also a real one.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cryptoki_sys::*;
 
@@ -13,24 +18,27 @@ use crate::common::module::Module;
 use crate::common::one_key::{assert_signed, generate, point_of, sign};
 use crate::common::process::{self, Helper};
 
-/// Only [`Helper`] runs it to some purpose.
+/// Only [`Helper`] runs it to some purpose: it signs before its adapter is unplugged, while it is, and when it is back.
 #[test]
 fn helper_process() {
-    let Some(role) = process::role() else { return };
-    let gone = role.strip_prefix("unplug ").unwrap();
+    if process::role().is_none() {
+        return;
+    }
     let before = open_adapters();
     let module = Module::of_parent();
     let session = module.start();
     let key = generate(&module, session, "a").unwrap();
     let point = point_of(&module, session, key);
     assert_eq!(open_adapters(), before, "the session is open, and the node is not");
+    process::say("idle");
+    process::wait();
 
-    fs::write(gone, "").unwrap();
     assert_gone(&module, session);
     assert_eq!(sign(&module, session, key), Err(CKR_DEVICE_REMOVED));
     assert_eq!(sign(&module, session, key), Err(CKR_DEVICE_REMOVED), "again");
+    process::say("gone");
+    process::wait();
 
-    fs::remove_file(gone).unwrap();
     assert_signed(&point, &sign(&module, session, key).unwrap());
     assert_eq!(open_adapters(), before);
     process::say("signed");
@@ -41,11 +49,86 @@ fn assert_gone(module: &Module, session: Session) {
     assert_eq!(generate(module, session, "b"), Err(CKR_DEVICE_REMOVED));
 }
 
-/// How many adapters this process has open: to the preloaded library they are sockets, and it has no others.
+/// How many descriptors of adapters this process has. To the preloaded library they are sockets, and it has no others.
 fn open_adapters() -> usize {
     let all = fs::read_dir("/proc/self/fd").unwrap();
-    let is_socket = |path: &Path| fs::read_link(path).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"));
-    all.filter(|entry| is_socket(&entry.as_ref().unwrap().path())).count()
+    let targets = all.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    targets.filter(|to| ["socket:", "/dev/i2c-"].iter().any(|begin| to.to_string_lossy().starts_with(begin))).count()
+}
+
+/// A USB adapter of this machine's kernel, played by `tests/kernel/usb_adapter.py`. Dropping it unplugs it.
+struct Adapter {
+    program: Child,
+    node: PathBuf,
+}
+
+impl Adapter {
+    /// Plugs it into a port of vhci-hcd, in front of a simulated bus. Its driver has to come up.
+    fn plug(port: u8, socket: &Path) -> Self {
+        let nodes = || -> BTreeSet<PathBuf> {
+            let all = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().path());
+            all.filter(|path| path.to_string_lossy().starts_with("/dev/i2c-")).collect()
+        };
+        let before = nodes();
+        let program = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/usb_adapter.py"))
+            .arg(port.to_string())
+            .arg(socket)
+            .spawn()
+            .unwrap();
+        let mut adapter = Self { program, node: PathBuf::new() };
+        let start = Instant::now();
+        loop {
+            if let Some(node) = nodes().difference(&before).next() {
+                adapter.node.clone_from(node);
+                return adapter;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "the kernel has no node for an adapter that was plugged in"
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+        let start = Instant::now();
+        while self.node.exists() && start.elapsed() < Duration::from_secs(20) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_real_kernel_lets_an_adapter_go_under_an_idle_session_and_the_session_finds_it_under_another_number() {
+    if !Path::new("/sys/devices/platform/vhci_hcd.0/attach").exists() {
+        println!("not tested: this kernel has no vhci-hcd (scripts/test-kernel.sh has one)");
+        return;
+    }
+    let module = Module::configured("log = \"warn:FOLDER/log\"\n[[token]]\nbus = \"FOLDER/secure-element\"\n");
+    let _bus = chip::serve(chip::provisioned(), &module.socket());
+    let link = module.folder.path().join("secure-element");
+    let adapter = Adapter::plug(0, &module.socket());
+    let number = adapter.node.clone();
+    symlink(&adapter.node, &link).unwrap();
+    let mut helper = Helper::start(module_path!(), &module, "real");
+    helper.expect("idle");
+    drop(adapter);
+    fs::remove_file(&link).unwrap();
+    helper.go();
+    helper.expect("gone");
+    // The number is free only when the kernel has removed the adapter.
+    let other = Adapter::plug(1, &module.folder.path().join("no-bus"));
+    assert_eq!(other.node, number);
+    let adapter = Adapter::plug(0, &module.socket());
+    assert_ne!(adapter.node, number);
+    symlink(&adapter.node, &link).unwrap();
+    helper.go();
+    assert_eq!(helper.finish(), ["signed"]);
+    module.assert_logged(&["secure-element at 0x60: the adapter is gone"]);
 }
 
 #[test]
@@ -60,8 +143,13 @@ fn an_adapter_is_free_between_calls_and_works_again_after_it_was_unplugged() {
         ("I2C_DEV_SOCKETS", format!("77={}", module.socket().display())),
         ("I2C_DEV_GONE", folder.join("gone").display().to_string()),
     ];
-    let role = format!("unplug {}", folder.join("gone").display());
-    let helper = Helper::start_with(module_path!(), &module, &role, &variables);
+    let mut helper = Helper::start_with(module_path!(), &module, "preloaded", &variables);
+    helper.expect("idle");
+    fs::write(folder.join("gone"), "").unwrap();
+    helper.go();
+    helper.expect("gone");
+    fs::remove_file(folder.join("gone")).unwrap();
+    helper.go();
     assert_eq!(helper.finish(), ["signed"]);
     module.assert_logged(&["/dev/i2c-77", "the adapter is gone", "a name that stays"]);
 }
