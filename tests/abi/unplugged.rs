@@ -118,11 +118,11 @@ fn a_real_kernel_lets_an_adapter_go_under_an_idle_session_and_the_session_finds_
     helper.expect("idle");
     drop(adapter);
     fs::remove_file(&link).unwrap();
-    helper.go();
-    helper.expect("gone");
     // The number is free only when the kernel has removed the adapter.
     let other = Adapter::plug(1, &module.folder.path().join("no-bus"));
-    assert_eq!(other.node, number);
+    assert_eq!(other.node, number, "the session has done nothing meanwhile");
+    helper.go();
+    helper.expect("gone");
     let adapter = Adapter::plug(0, &module.socket());
     assert_ne!(adapter.node, number);
     symlink(&adapter.node, &link).unwrap();
