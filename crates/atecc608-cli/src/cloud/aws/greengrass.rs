@@ -61,15 +61,8 @@ fn lines(folder: &Folder, connection: &Connection<'_>, core: Option<&Core<'_>>, 
         "services:".to_owned(),
         "  aws.greengrass.Nucleus:".to_owned(),
         "    configuration:".to_owned(),
-        pair(6, "iotDataEndpoint", connection.endpoint),
     ];
-    if let Some(core) = core {
-        lines.extend([
-            pair(6, "awsRegion", core.region),
-            pair(6, "iotRoleAlias", core.role_alias),
-            pair(6, "iotCredEndpoint", core.credentials_endpoint),
-        ]);
-    }
+    lines.extend(where_aws_is(connection, core));
     lines.extend([
         "  aws.greengrass.crypto.Pkcs11Provider:".to_owned(),
         "    configuration:".to_owned(),
@@ -77,6 +70,19 @@ fn lines(folder: &Folder, connection: &Connection<'_>, core: Option<&Core<'_>>, 
         pair(6, "library", &module.display().to_string()),
         format!("      slot: {}", connection.slot),
     ]);
+    lines
+}
+
+/// What both nuclei are told of AWS.
+pub fn where_aws_is(connection: &Connection<'_>, core: Option<&Core<'_>>) -> Vec<String> {
+    let mut lines = vec![pair(6, "iotDataEndpoint", connection.endpoint)];
+    if let Some(core) = core {
+        lines.extend([
+            pair(6, "awsRegion", core.region),
+            pair(6, "iotRoleAlias", core.role_alias),
+            pair(6, "iotCredEndpoint", core.credentials_endpoint),
+        ]);
+    }
     lines
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::clients::Clients;
 use super::device_client::{Connection, ROOT_CA};
-use super::greengrass::{pair, with_lines, Core};
+use super::greengrass::{pair, where_aws_is, with_lines, Core};
 use super::unit;
 use crate::chip_keys::uri;
 use crate::cloud::folder::Folder;
@@ -89,15 +89,8 @@ fn lines(connection: &Connection<'_>, core: Option<&Core<'_>>) -> Vec<String> {
         "  aws.greengrass.NucleusLite:".to_owned(),
         pair(4, "componentType", "NUCLEUS"),
         "    configuration:".to_owned(),
-        pair(6, "iotDataEndpoint", connection.endpoint),
     ];
-    if let Some(core) = core {
-        lines.extend([
-            pair(6, "awsRegion", core.region),
-            pair(6, "iotRoleAlias", core.role_alias),
-            pair(6, "iotCredEndpoint", core.credentials_endpoint),
-        ]);
-    }
+    lines.extend(where_aws_is(connection, core));
     lines.extend([
         // A text, not a number, to ggdeploymentd.
         pair(6, "greengrassDataPlanePort", "8443"),
