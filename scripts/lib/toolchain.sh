@@ -53,7 +53,11 @@ need_rust_linters() {
 # need_python_venv NAME REQUIREMENTS [PYTHON]: PyPI's packages of that file in a Python environment of their own, VENV/bin/python.
 need_python_venv() {
     VENV=$TARGET/venv-$1
-    if ! cmp -s "$2" "$VENV/requirements.txt"; then
+    mkdir -p "$TARGET"
+    # Two tests that run at once may want the same.
+    (
+        flock 9
+        cmp -s "$2" "$VENV/requirements.txt" && exit
         note "installing $(tr '\n' ' ' <"$2")from PyPI into $VENV"
         # Debian's python by its full name: it is the one that python3-venv belongs to, whatever PATH has.
         quietly "$INSTALL_LOG" "${3:-/usr/bin/python3}" -m venv --clear "$VENV"
@@ -61,5 +65,5 @@ need_python_venv() {
             die "could not install the Python packages"
         # Last: an installation that was interrupted is done again.
         cp "$2" "$VENV/requirements.txt"
-    fi
+    ) 9>"$VENV.lock"
 }
