@@ -68,7 +68,7 @@ def initialized(_):
 
 def added_by_initialize():
     """In kB, the least of five processes: with a page of the module the kernel maps neighbours, as the page cache has them."""
-    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         return min(pool.map(initialized, range(5), chunksize=1))
 
 
