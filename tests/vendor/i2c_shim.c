@@ -53,36 +53,37 @@ static int wire[MOST_FILES];
 
 static int ours(int fd) { return fd >= 0 && fd < MOST_FILES && slave[fd] != 0; }
 
-static void *next(const char *name) {
-    void *function = dlsym(RTLD_NEXT, name);
-    if (function == NULL) {
+typedef int opener(const char *, int, ...);
+
+/* The C library's own. */
+static struct {
+    opener *open, *open64;
+    ssize_t (*read)(int, void *, size_t);
+    ssize_t (*write)(int, const void *, size_t);
+    int (*close)(int);
+    int (*ioctl)(int, unsigned long, ...);
+} next;
+
+static void find(void *function, const char *name) {
+    *(void **) function = dlsym(RTLD_NEXT, name);
+    if (*(void **) function == NULL) {
         abort();
     }
-    return function;
 }
 
-static ssize_t next_read(int fd, void *buffer, size_t count) {
-    static ssize_t (*function)(int, void *, size_t);
-    if (function == NULL) {
-        *(void **) &function = next("read");
+/*
+ * Before a program has a second thread, or when a library that is set up earlier calls one of ours. A thread that looked them up
+ * would wait for the loader's lock, and dlopen holds it while it waits for a thread that a library starts (opensc-pkcs11.so).
+ */
+__attribute__((constructor)) static void find_next(void) {
+    if (next.ioctl == NULL) {
+        find(&next.open, "open");
+        find(&next.open64, "open64");
+        find(&next.read, "read");
+        find(&next.write, "write");
+        find(&next.close, "close");
+        find(&next.ioctl, "ioctl");
     }
-    return function(fd, buffer, count);
-}
-
-static ssize_t next_write(int fd, const void *buffer, size_t count) {
-    static ssize_t (*function)(int, const void *, size_t);
-    if (function == NULL) {
-        *(void **) &function = next("write");
-    }
-    return function(fd, buffer, count);
-}
-
-static int next_close(int fd) {
-    static int (*function)(int);
-    if (function == NULL) {
-        *(void **) &function = next("close");
-    }
-    return function(fd);
 }
 
 /* The socket that stands for the bus with this number: I2C_SHIM's, else the usual one. */
@@ -107,16 +108,14 @@ static ssize_t failed(int error) {
 static int connected(const struct sockaddr_un *address) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (const struct sockaddr *) address, sizeof *address) != 0) {
-        next_close(fd);
+        next.close(fd);
         return (int) failed(ENODEV);
     }
     return fd;
 }
 
-typedef int opener(const char *, int, ...);
-
 /* Opens the bus if the path names one of ours: 1 and the file (or -1 with errno) in *fd; else 0. */
-static int open_bus(opener *next_open, const char *path, int flags, int *fd) {
+static int open_bus(opener *function, const char *path, int flags, int *fd) {
     static const char prefix[] = "/dev/i2c-";
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (path == NULL || strncmp(path, prefix, sizeof prefix - 1) != 0) {
@@ -125,15 +124,15 @@ static int open_bus(opener *next_open, const char *path, int flags, int *fd) {
     if (!find_socket(path + sizeof prefix - 1, address.sun_path, sizeof address.sun_path)) {
         return 0;
     }
-    *fd = next_open(path, flags);
+    *fd = function(path, flags);
     if (*fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV)) {
-        *fd = next_open("/dev/null", flags);
+        *fd = function("/dev/null", flags);
     }
     if (*fd < 0) {
         return 1;
     }
     if (*fd >= MOST_FILES || (wire[*fd] = connected(&address)) < 0) {
-        next_close(*fd);
+        next.close(*fd);
         *fd = (int) failed(ENODEV);
         return 1;
     }
@@ -144,7 +143,7 @@ static int open_bus(opener *next_open, const char *path, int flags, int *fd) {
 
 static int send_all(int fd, const uint8_t *bytes, size_t count) {
     while (count > 0) {
-        ssize_t sent = next_write(fd, bytes, count);
+        ssize_t sent = next.write(fd, bytes, count);
         if (sent < 0 && errno == EINTR) {
             continue;
         }
@@ -159,7 +158,7 @@ static int send_all(int fd, const uint8_t *bytes, size_t count) {
 
 static int receive_all(int fd, uint8_t *bytes, size_t count) {
     while (count > 0) {
-        ssize_t received = next_read(fd, bytes, count);
+        ssize_t received = next.read(fd, bytes, count);
         if (received < 0 && errno == EINTR) {
             continue;
         }
@@ -219,13 +218,10 @@ static ssize_t one_message(int fd, uint16_t flags, void *buffer, size_t count) {
 
 #define OPEN(name)                                                                                                     \
     int name(const char *path, int flags, ...) {                                                                       \
-        static opener *function;                                                                                       \
         mode_t mode = 0;                                                                                               \
         int fd;                                                                                                        \
-        if (function == NULL) {                                                                                        \
-            *(void **) &function = next(#name);                                                                        \
-        }                                                                                                              \
-        if (open_bus(function, path, flags, &fd)) {                                                                    \
+        find_next();                                                                                                   \
+        if (open_bus(next.name, path, flags, &fd)) {                                                                    \
             return fd;                                                                                                 \
         }                                                                                                              \
         if (flags & (O_CREAT | O_TMPFILE)) {                                                                           \
@@ -234,7 +230,7 @@ static ssize_t one_message(int fd, uint16_t flags, void *buffer, size_t count) {
             mode = va_arg(arguments, mode_t);                                                                          \
             va_end(arguments);                                                                                         \
         }                                                                                                              \
-        return function(path, flags, mode);                                                                            \
+        return next.name(path, flags, mode);                                                                           \
     }
 
 OPEN(open)
@@ -265,7 +261,6 @@ static int ours_ioctl(int fd, unsigned long request, void *argument) {
 }
 
 int ioctl(int fd, unsigned long request, ...) {
-    static int (*function)(int, unsigned long, ...);
     va_list arguments;
     void *argument;
     va_start(arguments, request);
@@ -274,24 +269,25 @@ int ioctl(int fd, unsigned long request, ...) {
     if (ours(fd)) {
         return ours_ioctl(fd, request, argument);
     }
-    if (function == NULL) {
-        *(void **) &function = next("ioctl");
-    }
-    return function(fd, request, argument);
+    find_next();
+    return next.ioctl(fd, request, argument);
 }
 
 ssize_t read(int fd, void *buffer, size_t count) {
-    return ours(fd) ? one_message(fd, I2C_M_RD, buffer, count) : next_read(fd, buffer, count);
+    find_next();
+    return ours(fd) ? one_message(fd, I2C_M_RD, buffer, count) : next.read(fd, buffer, count);
 }
 
 ssize_t write(int fd, const void *buffer, size_t count) {
-    return ours(fd) ? one_message(fd, 0, (void *) (uintptr_t) buffer, count) : next_write(fd, buffer, count);
+    find_next();
+    return ours(fd) ? one_message(fd, 0, (void *) (uintptr_t) buffer, count) : next.write(fd, buffer, count);
 }
 
 int close(int fd) {
+    find_next();
     if (ours(fd)) {
         slave[fd] = 0;
-        next_close(wire[fd]);
+        next.close(wire[fd]);
     }
-    return next_close(fd);
+    return next.close(fd);
 }
