@@ -1,14 +1,15 @@
 //! An I2C adapter of Linux under open sessions, through the C ABI: it is not kept busy by a process that does nothing, it is
 //! unplugged, and it comes back. The kernel is `tests/c/i2c_dev.c`, in a process of its own; in scripts/test-kernel.sh also a real one.
 
-use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use atecc608_testkit::built;
 use cryptoki_sys::*;
 
 use crate::common::c_program;
@@ -56,38 +57,26 @@ fn open_adapters() -> usize {
     targets.filter(|to| ["socket:", "/dev/i2c-"].iter().any(|begin| to.to_string_lossy().starts_with(begin))).count()
 }
 
-/// A USB adapter of this machine's kernel, played by `tests/kernel/usb_adapter.py`. Dropping it unplugs it.
+/// A USB adapter of this machine's kernel, played by `atecc608-sim usbip`. Dropping it unplugs it.
 struct Adapter {
     program: Child,
     node: PathBuf,
 }
 
 impl Adapter {
-    /// Plugs it into a port of vhci-hcd, in front of a simulated bus. Its driver has to come up.
-    fn plug(port: u8, socket: &Path) -> Self {
-        let nodes = || -> BTreeSet<PathBuf> {
-            let all = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().path());
-            all.filter(|path| path.to_string_lossy().starts_with("/dev/i2c-")).collect()
-        };
-        let before = nodes();
-        let program = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/usb_adapter.py"))
-            .arg(port.to_string())
-            .arg(socket)
+    /// Plugs it in with the chip in this file. Its driver has to come up.
+    fn plug(state: &Path) -> Self {
+        let mut program = Command::new(built::simulator())
+            .args(["usbip", "--timing", "fast", "--state"])
+            .arg(state)
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut adapter = Self { program, node: PathBuf::new() };
-        let start = Instant::now();
-        loop {
-            if let Some(node) = nodes().difference(&before).next() {
-                adapter.node.clone_from(node);
-                return adapter;
-            }
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "the kernel has no node for an adapter that was plugged in"
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
+        let mut line = String::new();
+        BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let adapter = Self { program, node: line.trim_end().into() };
+        assert!(adapter.node.starts_with("/dev") && adapter.node.exists(), "{line}");
+        adapter
     }
 }
 
@@ -109,9 +98,10 @@ fn a_real_kernel_lets_an_adapter_go_under_an_idle_session_and_the_session_finds_
         return;
     }
     let module = Module::configured("log = \"warn:FOLDER/log\"\n[[token]]\nbus = \"FOLDER/secure-element\"\n");
-    let _bus = chip::serve(chip::provisioned(), &module.socket());
+    let [state, other_state] = ["chip", "other-chip"].map(|name| module.folder.path().join(name));
+    chip::provisioned().create(&state).unwrap();
     let link = module.folder.path().join("secure-element");
-    let adapter = Adapter::plug(0, &module.socket());
+    let adapter = Adapter::plug(&state);
     let number = adapter.node.clone();
     symlink(&adapter.node, &link).unwrap();
     let mut helper = Helper::start(module_path!(), &module, "real");
@@ -119,11 +109,11 @@ fn a_real_kernel_lets_an_adapter_go_under_an_idle_session_and_the_session_finds_
     drop(adapter);
     fs::remove_file(&link).unwrap();
     // The number is free only when the kernel has removed the adapter.
-    let other = Adapter::plug(1, &module.folder.path().join("no-bus"));
+    let other = Adapter::plug(&other_state);
     assert_eq!(other.node, number, "the session has done nothing meanwhile");
     helper.go();
     helper.expect("gone");
-    let adapter = Adapter::plug(0, &module.socket());
+    let adapter = Adapter::plug(&state);
     assert_ne!(adapter.node, number);
     symlink(&adapter.node, &link).unwrap();
     helper.go();

@@ -28,28 +28,19 @@ pub enum Subcommands {
         /// Where clients connect
         #[arg(long)]
         socket: PathBuf,
-        /// The chip's image file; created if it does not exist
-        #[arg(long)]
-        state: PathBuf,
         #[allow(missing_docs)] // the program's help must not have it
         #[command(flatten)]
-        chip: ChipArguments,
-        /// The bus's clock frequency; above 133000 no wake pulse is long enough
-        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
-        i2c_hz: u32,
-        /// Whether commands take the time they take on a chip
-        #[arg(long, value_enum, default_value_t = TimingArgument::Real)]
-        timing: TimingArgument,
-        /// Faults to come, such as flip@3:12,nack@10*2 (see the documentation of sim::faults)
-        #[arg(long, default_value = "none")]
-        faults: Faults,
-        /// Draw the same times and random numbers every time: for tests only
+        bus: BusArguments,
+    },
+    /// Plug a USB adapter with one chip into the running kernel, which gives it a node /dev/i2c-N (needs root, and the
+    /// kernel's modules vhci-hcd, i2c-tiny-usb and i2c-dev); prints the node, and unplugs the adapter when it ends
+    Usbip {
+        /// Where clients connect, too, for stats and control [default: nowhere]
         #[arg(long)]
-        seed: Option<u64>,
-        /// What the chip does where the data sheets are not certain, such as check_mac_copies=off,ecdh_bad_point=05: the
-        /// line `switches` of a report of scripts/hardware-check.sh (see the documentation of sim::switches)
-        #[arg(long, default_value = "none")]
-        switches: Switches,
+        socket: Option<PathBuf>,
+        #[allow(missing_docs)] // the program's help must not have it
+        #[command(flatten)]
+        bus: BusArguments,
     },
     /// Make a chip's image file
     New {
@@ -102,7 +93,34 @@ pub enum Subcommands {
     },
 }
 
-/// What `serve` and `new` have in common.
+/// What `serve` and `usbip` have in common.
+#[derive(Debug, Args)]
+pub struct BusArguments {
+    /// The chip's image file; created if it does not exist
+    #[arg(long)]
+    pub state: PathBuf,
+    #[allow(missing_docs)] // the program's help must not have it
+    #[command(flatten)]
+    pub chip: ChipArguments,
+    /// The bus's clock frequency; above 133000 no wake pulse is long enough
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    pub i2c_hz: u32,
+    /// Whether commands take the time they take on a chip
+    #[arg(long, value_enum, default_value_t = TimingArgument::Real)]
+    pub timing: TimingArgument,
+    /// Faults to come, such as flip@3:12,nack@10*2 (see the documentation of sim::faults)
+    #[arg(long, default_value = "none")]
+    pub faults: Faults,
+    /// Draw the same times and random numbers every time: for tests only
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// What the chip does where the data sheets are not certain, such as check_mac_copies=off,ecdh_bad_point=05: the
+    /// line `switches` of a report of scripts/hardware-check.sh (see the documentation of sim::switches)
+    #[arg(long, default_value = "none")]
+    pub switches: Switches,
+}
+
+/// What they and `new` have in common.
 #[derive(Debug, Args)]
 pub struct ChipArguments {
     /// What chip to create

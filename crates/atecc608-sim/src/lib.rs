@@ -14,7 +14,8 @@
 //! 5. [`profiles`]: chips as sold, and the certificates in them; [`Dump`]: what is in an image.
 //! 6. [`server`]: the bus behind a Unix socket (`atecc608-sim`); [`transfer`]: the socket's protocol; [`RemoteBus`]: the
 //!    client's side; [`control`]: counters, supply and faults from outside.
-//! 7. [`arguments`]: the program's command line.
+//! 7. [`usbip`]: the bus behind a node of the running kernel.
+//! 8. [`arguments`]: the program's command line.
 
 pub mod arguments;
 mod buffers;
@@ -42,6 +43,7 @@ mod stats;
 mod switch_names;
 mod switches;
 pub mod transfer;
+pub mod usbip;
 
 pub use bus::{SimBus, Timing};
 pub use chip::SimChip;

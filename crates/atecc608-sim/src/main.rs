@@ -1,12 +1,16 @@
-//! `atecc608-sim`: a simulated ATECC608 behind a Unix socket, and the switches on its front panel.
+//! `atecc608-sim`: a simulated ATECC608 behind a Unix socket or a node of the kernel, and the switches on its front panel.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::thread;
 
-use atecc608_sim::arguments::{Action, Arguments, ChipArguments, LockArgument, Subcommands, TimingArgument};
+use atecc608_sim::arguments::{
+    Action, Arguments, BusArguments, ChipArguments, LockArgument, Subcommands, TimingArgument,
+};
 use atecc608_sim::profiles::{new, root_pem, Locks, ROOT_NOTE};
-use atecc608_sim::server::{ServeOptions, Server};
+use atecc608_sim::server::{open_bus, BusOptions, Server};
 use atecc608_sim::transfer::Verb;
+use atecc608_sim::usbip::{Kernel, Plugged};
 use atecc608_sim::{control, Dump, Image, Order, Timing};
 use clap::Parser;
 
@@ -53,19 +57,35 @@ fn order(chip: &ChipArguments) -> Order {
     Order { address: chip.address, model: chip.model, revision: chip.revision, ..Order::of(chip.profile) }
 }
 
+fn bus_options(arguments: BusArguments) -> BusOptions {
+    let BusArguments { state, chip, i2c_hz, timing, faults, seed, switches } = arguments;
+    let timing = match timing {
+        TimingArgument::Real => Timing::Real,
+        TimingArgument::Fast => Timing::Fast,
+    };
+    BusOptions { state, order: Order { seed, ..order(&chip) }, i2c_hz, timing, faults, seed, switches }
+}
+
 fn run(command: Subcommands) -> Result<(), Box<dyn std::error::Error>> {
     match command {
-        Subcommands::Serve { socket, state, chip, i2c_hz, timing, faults, seed, switches } => {
-            let timing = match timing {
-                TimingArgument::Real => Timing::Real,
-                TimingArgument::Fast => Timing::Fast,
-            };
-            let order = Order { seed, ..order(&chip) };
-            let options = ServeOptions { socket, state, order, i2c_hz, timing, faults, seed, switches };
-            let server = Server::open(&options)?;
-            println!("listening on {}", options.socket.display());
+        Subcommands::Serve { socket, bus } => {
+            let (bus, _lock) = open_bus(&bus_options(bus))?;
+            let server = Server::on_bus(bus, &socket)?;
+            println!("listening on {}", socket.display());
             io::stdout().flush()?;
             server.run()?;
+        }
+        Subcommands::Usbip { socket, bus } => {
+            let kernel = Kernel::running()?;
+            let (bus, _lock) = open_bus(&bus_options(bus))?;
+            if let Some(socket) = socket {
+                let server = Server::on_bus(bus.clone(), &socket)?;
+                thread::spawn(move || server.run());
+            }
+            let plugged = Plugged::new(&kernel, bus)?;
+            println!("{}", plugged.node().display());
+            io::stdout().flush()?;
+            plugged.wait()?;
         }
         Subcommands::New { chip, state, serial, lock, seed } => {
             let locks = lock.map(|lock| match lock {

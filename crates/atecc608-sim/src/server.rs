@@ -29,11 +29,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// Between two tries to accept a client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What to serve.
+/// A bus with the chip of an image file.
 #[derive(Clone, Debug)]
-pub struct ServeOptions {
-    /// Where clients connect.
-    pub socket: PathBuf,
+pub struct BusOptions {
     /// The chip's image file.
     pub state: PathBuf,
     /// What to create if there is no such file.
@@ -84,39 +82,37 @@ fn named(path: &Path) -> impl Fn(io::Error) -> ServeError + '_ {
     |source| ServeError::Io { path: path.to_owned(), source }
 }
 
+/// Locks the image and puts its chip on a bus. From then on the process is the chip: the fault `kill` ends it. The image
+/// is locked until the returned file is closed.
+///
+/// # Errors
+/// [`ServeError`], each with what to do about it.
+pub fn open_bus(options: &BusOptions) -> Result<(SimBus, File), ServeError> {
+    let lock = lock_image(&options.state)?;
+    let chip = SimChip::open_order(&options.state, &options.order)?;
+    let bus = SimBus::with_timing(options.i2c_hz, options.timing);
+    bus.add_chip(chip.with_switches(options.switches.clone()));
+    if let Some(seed) = options.seed {
+        bus.seed(seed);
+    }
+    bus.own_process();
+    bus.set_faults(options.faults.clone());
+    Ok((bus, lock))
+}
+
 /// A bus whose socket is open.
 pub struct Server {
     bus: SimBus,
     listener: UnixListener,
-    /// Held while the server lives; none for a chip in memory.
-    _lock: Option<File>,
 }
 
 impl Server {
-    /// Locks the image, puts its chip on a bus, opens the socket. From then on the process is the chip: the fault `kill`
-    /// ends it.
-    ///
-    /// # Errors
-    /// [`ServeError`], each with what to do about it.
-    pub fn open(options: &ServeOptions) -> Result<Self, ServeError> {
-        let lock = lock_image(&options.state)?;
-        let chip = SimChip::open_order(&options.state, &options.order)?;
-        let bus = SimBus::with_timing(options.i2c_hz, options.timing);
-        bus.add_chip(chip.with_switches(options.switches.clone()));
-        if let Some(seed) = options.seed {
-            bus.seed(seed);
-        }
-        bus.own_process();
-        bus.set_faults(options.faults.clone());
-        Ok(Self { _lock: Some(lock), ..Self::on_bus(bus, &options.socket)? })
-    }
-
-    /// Opens a socket for a bus that is there already.
+    /// Opens a socket for a bus.
     ///
     /// # Errors
     /// [`ServeError`].
     pub fn on_bus(bus: SimBus, socket: &Path) -> Result<Self, ServeError> {
-        Ok(Self { bus, listener: listen(socket)?, _lock: None })
+        Ok(Self { bus, listener: listen(socket)? })
     }
 
     /// The bus.

@@ -16,6 +16,7 @@ mod secrets;
 mod server;
 mod switches;
 mod symmetric;
+mod usbip;
 mod uses;
 mod vectors_ecc;
 mod vectors_symmetric;
