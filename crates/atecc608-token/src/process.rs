@@ -22,7 +22,7 @@
 )]
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use once_cell::race::OnceBox;
@@ -48,6 +48,18 @@ pub(crate) fn i2c_functions(node: &impl AsRawFd) -> io::Result<libc::c_ulong> {
     match unsafe { libc::ioctl(node.as_raw_fd(), I2C_FUNCS as _, std::ptr::from_mut(&mut functions)) } {
         0 => Ok(functions),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Returns device and inode of the file behind a descriptor, `None` if there is none. Async-signal-safe.
+pub(crate) fn identity_of(descriptor: RawFd) -> Option<(u64, u64)> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: the structure is read only after fstat has filled it.
+    unsafe {
+        (libc::fstat64(descriptor, stat.as_mut_ptr()) == 0).then(|| {
+            let stat = stat.assume_init_ref();
+            (stat.st_dev, stat.st_ino)
+        })
     }
 }
 
@@ -165,8 +177,7 @@ unsafe extern "C" fn in_child() {
 /// Makes the descriptors of locks that are not those of process `number` ones of /dev/null. They stay open, since they still
 /// belong to `File`s in the memory that the child inherited. A descriptor that is another file's by now is the application's.
 fn release_locks(number: usize) {
-    // SAFETY: open, fstat, dup3 and close are async-signal-safe, the path is a constant that ends with NUL, and the
-    // structure is read only after fstat has filled it.
+    // SAFETY: open, dup3 and close are async-signal-safe, and the path is a constant that ends with NUL.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         if null < 0 {
@@ -174,12 +185,8 @@ fn release_locks(number: usize) {
         }
         for LockDescriptor { descriptor, identity, .. } in open_lock_descriptors().filter(|lock| lock.process != number)
         {
-            let mut now = std::mem::MaybeUninit::<libc::stat64>::uninit();
-            if libc::fstat64(descriptor, now.as_mut_ptr()) == 0 {
-                let now = now.assume_init_ref();
-                if (now.st_dev, now.st_ino) == identity {
-                    libc::dup3(null, descriptor, libc::O_CLOEXEC);
-                }
+            if identity_of(descriptor) == Some(identity) {
+                libc::dup3(null, descriptor, libc::O_CLOEXEC);
             }
         }
         libc::close(null);

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use rustix::process::{getegid, geteuid, getgroups};
 
 use super::lock::AtEnd;
-use super::lock_file::{identity, Registration};
+use super::lock_file::Registration;
 use super::{clock, BusError, Link, OpenError, Wires};
 use crate::process;
 
@@ -50,8 +50,8 @@ pub(super) struct Device {
 impl Handle for Device {
     fn open(path: &Path, address: u8) -> Result<Self, OpenError> {
         let device = open_handle(path, address)?;
-        let metadata = path.metadata().map(|metadata| identity(&metadata)).unwrap_or_default();
-        Ok(Self { _registration: Registration::new(device.as_raw_fd(), metadata), device })
+        let identity = process::identity_of(device.as_raw_fd()).unwrap_or_default();
+        Ok(Self { _registration: Registration::new(device.as_raw_fd(), identity), device })
     }
 
     fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32> {

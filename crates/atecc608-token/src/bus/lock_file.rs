@@ -106,7 +106,7 @@ fn open(path: &Path) -> io::Result<(Arc<RegisteredFile>, (u64, u64))> {
     Ok((Arc::new(RegisteredFile::new(file)?), identity))
 }
 
-pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
+fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 

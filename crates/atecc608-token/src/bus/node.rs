@@ -50,10 +50,9 @@ impl Node {
 
     fn try_open(&self) -> io::Result<(Arc<RegisteredFile>, Identity)> {
         let file = File::open(&self.path)?;
-        // By its path, as it is compared later: a library that stands in for the kernel opens something else, and perhaps
-        // nothing is at that path.
-        let metadata = self.path.metadata().or_else(|_| file.metadata())?;
-        Ok((Arc::new(RegisteredFile::new(file)?), Identity::of(&metadata)))
+        // Of the file that was opened: another node may be at the path by now.
+        let identity = Identity::of(&file.metadata()?);
+        Ok((Arc::new(RegisteredFile::new(file)?), identity))
     }
 
     /// Which node was opened last.
