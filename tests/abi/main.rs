@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
+mod adapters;
 mod address;
 mod arguments;
 mod attribute_tables;

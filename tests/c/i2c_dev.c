@@ -7,6 +7,8 @@
  *     I2C_DEV_DRIVEN=1-60:1-36                   addresses that a kernel driver has: I2C_SLAVE answers EBUSY, as i2c-dev does
  *     I2C_DEV_FOREIGN=1-36                       another device: reads give A5, what is written to it ...
  *     I2C_DEV_SMBUS=1                            buses whose adapter does SMBus only: no I2C_RDWR
+ *     I2C_DEV_LONGEST=1-61:2-54                  buses whose adapter takes so many bytes in a message: longer ones are EOPNOTSUPP
+ *     I2C_DEV_NACK=1-22                          buses whose adapter has this errno for a NACK; others have ENXIO and EREMOTEIO
  *     I2C_DEV_GONE=file                          while there is such a file, all adapters are unplugged
  *     I2C_DEV_LOG=file                           ... and every message on a bus is noted here: "1-36 write 0a0b", "1-60 read 4"
  *
@@ -86,6 +88,20 @@ static int listed(const char *variable, int bus, unsigned address) {
 static int is_smbus_only(int bus) {
     const char *number = getenv("I2C_DEV_SMBUS");
     return number != NULL && atoi(number) == bus;
+}
+
+/* The number that the variable has for this bus, "1-61"; 0 if none. */
+static unsigned number_for(const char *variable, int bus) {
+    const char *entry = getenv(variable);
+    char *rest;
+    while (entry != NULL && *entry != '\0') {
+        if (strtol(entry, &rest, 10) == bus && *rest == '-') {
+            return (unsigned) strtoul(rest + 1, NULL, 10);
+        }
+        entry += strcspn(entry, ":");
+        entry += *entry == ':';
+    }
+    return 0;
 }
 
 static int is_gone(void) {
@@ -244,6 +260,7 @@ static int transfer(int fd, const struct messages *messages) {
     uint8_t request[1 + 5 * 8 + LONGEST], reply[2];
     size_t length = 1;
     int bus = bus_of[fd] - 1;
+    unsigned longest = number_for("I2C_DEV_LONGEST", bus), nack = number_for("I2C_DEV_NACK", bus);
     if (is_gone()) {
         return failed(ENODEV);
     }
@@ -253,6 +270,9 @@ static int transfer(int fd, const struct messages *messages) {
     request[0] = (uint8_t) messages->count;
     for (uint32_t i = 0; i < messages->count; i++) {
         const struct message *message = &messages->list[i];
+        if (longest != 0 && message->length > longest) {
+            return failed(EOPNOTSUPP);
+        }
         note(bus, message);
         if (listed("I2C_DEV_FOREIGN", bus, message->address)) {
             if (message->flags & I2C_M_RD) {
@@ -274,6 +294,9 @@ static int transfer(int fd, const struct messages *messages) {
     }
     if (send(fd, request, length, MSG_NOSIGNAL) != (ssize_t) length || recv(fd, reply, 2, MSG_WAITALL) != 2) {
         return failed(EIO);
+    }
+    if (nack != 0 && (reply[0] == ADDRESS_NACK || reply[0] == DATA_NACK)) {
+        return failed((int) nack);
     }
     if (reply[0] != DONE) {
         return failed(reply[0] == ADDRESS_NACK ? ENXIO : reply[0] == DATA_NACK ? EREMOTEIO : EIO);

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use parking_lot::Mutex;
 use rustix::process::{getegid, geteuid, getgroups};
 
+use super::lengths::Lengths;
 use super::lock::AtEnd;
 use super::lock_file::Registration;
 use super::{clock, BusError, Link, OpenError, Wires};
@@ -76,6 +77,8 @@ pub(super) struct LinuxBus<H = Device> {
     addresses: Vec<u8>,
     /// Those that are open.
     handles: Arc<Mutex<Vec<(u8, H)>>>,
+    /// How long its messages may be.
+    lengths: Lengths,
     /// The last transfer found no adapter.
     gone: bool,
 }
@@ -109,7 +112,7 @@ impl<H: Handle> LinuxBus<H> {
     }
 
     fn new(path: &Path, addresses: Vec<u8>) -> Self {
-        Self { path: path.to_owned(), addresses, handles: Arc::default(), gone: false }
+        Self { path: path.to_owned(), addresses, handles: Arc::default(), lengths: Lengths::default(), gone: false }
     }
 
     /// One I2C_RDWR to an address, which is opened if it is not: how many messages were done, or the errno.
@@ -119,12 +122,15 @@ impl<H: Handle> LinuxBus<H> {
             let handle = H::open(&self.path, address).inspect_err(|error| {
                 self.gone = matches!(error, OpenError::NotFound(_));
             })?;
+            if handles.is_empty() {
+                self.lengths.reopened();
+            }
             handles.push((address, handle));
         }
         let Some((_, handle)) = handles.iter_mut().find(|(open, _)| *open == address) else {
             return Err(OpenError::Other(format!("address {address:#04x} was not opened")));
         };
-        let done = handle.transfer(operations);
+        let done = self.lengths.transfer(operations, |operations| handle.transfer(operations));
         self.gone = matches!(done, Err(libc::ENODEV | libc::ESHUTDOWN));
         Ok(done)
     }
@@ -198,7 +204,7 @@ impl<H: Handle> I2c for LinuxBus<H> {
                 format!("{}: {done} of {wanted} messages were done", self.path.display()),
             )),
             Err(errno) => Err(BusError::new(
-                error_kind(errno, start.elapsed()),
+                error_kind(address, errno, start.elapsed()),
                 format!("{}: {}", self.path.display(), Errno::from_raw(errno)),
             )),
         }
@@ -206,11 +212,15 @@ impl<H: Handle> I2c for LinuxBus<H> {
 }
 
 /// What an errno of I2C_RDWR means that came after this time: the kernel's Documentation/i2c/fault-codes, and what drivers really
-/// report for a NACK. The USB bridge CP2112 reports each as a time-out, others as a lost arbitration or a busy adapter.
-fn error_kind(errno: i32, took: Duration) -> ErrorKind {
+/// report for a NACK. The USB bridge CP2112 reports each as a time-out, others as a lost arbitration or a busy adapter, and some as
+/// an argument or an operation that they do not have. Of address 0 that is to be told: such an adapter sends no wake pulse.
+fn error_kind(address: u8, errno: i32, took: Duration) -> ErrorKind {
     match errno {
         libc::ENXIO | libc::EREMOTEIO | libc::EIO => ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
         libc::ETIMEDOUT | libc::EAGAIN | libc::EBUSY if took < NACK_TIME => {
+            ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)
+        }
+        libc::EINVAL | libc::EOPNOTSUPP if address != WAKE_ADDRESS => {
             ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)
         }
         libc::EAGAIN => ErrorKind::ArbitrationLoss,
@@ -342,13 +352,28 @@ mod tests {
     }
 
     #[test]
+    fn an_adapter_that_refuses_the_wake_pulse_is_told_and_one_that_so_reports_a_nack_is_not() {
+        for errno in [libc::EINVAL, libc::EOPNOTSUPP] {
+            let mut link = super::super::link(bus(Some(Err(errno))), linux_embedded_hal::Delay, clock(), 0x60);
+            assert_eq!(link.wake(), Ok(()), "the read decides");
+            assert_eq!(link.receive(&mut [0; 4]), Err(Fault::Nack), "the chip may be coming up");
+            let name = format!("{:?}", Errno::from_raw(errno));
+            let told = format!("The adapter said: /dev/i2c-7: {name}");
+            assert!(link.absence().contains(&told), "{}", link.absence());
+            assert!(link.absence().contains(&format!("to the wake pulse: /dev/i2c-7: {name}")), "{}", link.absence());
+        }
+    }
+
+    #[test]
     fn each_errno_has_its_cause() {
         for (errno, kind) in [
             (libc::ENXIO, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
             (libc::EREMOTEIO, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
             (libc::EIO, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
             (libc::EPROTO, ErrorKind::Bus),
-            (libc::EINVAL, ErrorKind::Other),
+            (libc::EINVAL, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
+            (libc::EOPNOTSUPP, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown)),
+            (libc::EPERM, ErrorKind::Other),
         ] {
             let error = bus(Some(Err(errno))).transaction(0x60, &mut [Operation::Write(&[1])]).unwrap_err();
             assert_eq!(error.kind, kind, "errno {errno}");
@@ -373,7 +398,7 @@ mod tests {
             (libc::EBUSY, ErrorKind::Bus),
             (libc::EAGAIN, ErrorKind::ArbitrationLoss),
         ] {
-            let kinds = [99, 100].map(|millis| error_kind(errno, Duration::from_millis(millis)));
+            let kinds = [99, 100].map(|millis| error_kind(0x60, errno, Duration::from_millis(millis)));
             assert_eq!(kinds, [ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown), slow], "errno {errno}");
         }
     }

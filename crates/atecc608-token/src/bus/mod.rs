@@ -4,6 +4,7 @@
 //! others. Another way to a chip is another file that returns one, and a line in [`Bus::open`].
 
 mod arrival;
+mod lengths;
 mod linux;
 pub mod lock;
 mod lock_file;
