@@ -82,3 +82,8 @@ fn whatever_an_adapter_reports_for_a_nack_the_chip_is_used_and_missed() {
         used_through("I2C_DEV_NACK", &format!("77-{errno}"));
     }
 }
+
+#[test]
+fn an_adapter_that_does_fewer_messages_where_nobody_acknowledges_gives_no_answers() {
+    used_through("I2C_DEV_SHORT", "77");
+}

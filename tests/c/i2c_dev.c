@@ -9,6 +9,7 @@
  *     I2C_DEV_SMBUS=1                            buses whose adapter does SMBus only: no I2C_RDWR
  *     I2C_DEV_LONGEST=1-61:2-54                  buses whose adapter takes so many bytes in a message: longer ones are EOPNOTSUPP
  *     I2C_DEV_NACK=1-22                          buses whose adapter has this errno for a NACK; others have ENXIO and EREMOTEIO
+ *     I2C_DEV_SHORT=1                            buses whose adapter reports a NACK as fewer messages done, as i2c-virtio does
  *     I2C_DEV_GONE=file                          while there is such a file, all adapters are unplugged
  *     I2C_DEV_LOG=file                           ... and every message on a bus is noted here: "1-36 write 0a0b", "1-60 read 4"
  *
@@ -85,8 +86,9 @@ static int listed(const char *variable, int bus, unsigned address) {
     return 0;
 }
 
-static int is_smbus_only(int bus) {
-    const char *number = getenv("I2C_DEV_SMBUS");
+/* Whether the variable names this bus. */
+static int named(const char *variable, int bus) {
+    const char *number = getenv(variable);
     return number != NULL && atoi(number) == bus;
 }
 
@@ -295,8 +297,14 @@ static int transfer(int fd, const struct messages *messages) {
     if (send(fd, request, length, MSG_NOSIGNAL) != (ssize_t) length || recv(fd, reply, 2, MSG_WAITALL) != 2) {
         return failed(EIO);
     }
-    if (nack != 0 && (reply[0] == ADDRESS_NACK || reply[0] == DATA_NACK)) {
-        return failed((int) nack);
+    if (reply[0] == ADDRESS_NACK || reply[0] == DATA_NACK) {
+        if (named("I2C_DEV_SHORT", bus)) {
+            /* The message that was not done, counted from 0. The buffers stay as they are. */
+            return reply[1];
+        }
+        if (nack != 0) {
+            return failed((int) nack);
+        }
     }
     if (reply[0] != DONE) {
         return failed(reply[0] == ADDRESS_NACK ? ENXIO : reply[0] == DATA_NACK ? EREMOTEIO : EIO);
@@ -332,13 +340,13 @@ int ioctl(int fd, unsigned long request, ...) {
         }
         return listed("I2C_DEV_DRIVEN", bus_of[fd] - 1, address) ? failed(EBUSY) : 0;
     case I2C_FUNCS:
-        *(unsigned long *) argument = is_smbus_only(bus_of[fd] - 1) ? I2C_FUNC_SMBUS_READ_BYTE : I2C_FUNC_I2C;
+        *(unsigned long *) argument = named("I2C_DEV_SMBUS", bus_of[fd] - 1) ? I2C_FUNC_SMBUS_READ_BYTE : I2C_FUNC_I2C;
         return 0;
     case I2C_PEC:
         /* Packet error checks are switched off: nothing to do. */
         return 0;
     case I2C_RDWR:
-        if (is_smbus_only(bus_of[fd] - 1)) {
+        if (named("I2C_DEV_SMBUS", bus_of[fd] - 1)) {
             return failed(EOPNOTSUPP);
         }
         return transfer(fd, argument);

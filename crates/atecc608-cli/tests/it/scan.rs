@@ -91,6 +91,38 @@ fn an_address_that_a_kernel_driver_has_is_not_touched_and_the_driver_is_named() 
     assert_eq!(kernel.messages(0x60), Vec::<String>::new());
 }
 
+/// What `scan` finds behind an adapter that this variable describes: with the chip, and when it was pulled.
+fn found_through(variable: &str, value: &str) -> [Vec<(String, String)>; 2] {
+    let kernel = Kernel::new();
+    let scan = || {
+        let output = kernel.command(&["scan", "--json"]).env(variable, value).output().unwrap();
+        devices(&serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}")))
+    };
+    let with_chip = scan();
+    control(&kernel.bench, &["pull"]);
+    [with_chip, scan()]
+}
+
+#[test]
+fn a_missing_answer_is_none_however_the_adapter_reports_it() {
+    let chip = vec![("0x60".to_owned(), "chip".to_owned())];
+    for (variable, value) in [
+        // Fewer messages done, as i2c-virtio has it.
+        ("I2C_DEV_SHORT", "1"),
+        // EINVAL, EOPNOTSUPP, ETIMEDOUT.
+        ("I2C_DEV_NACK", "1-22"),
+        ("I2C_DEV_NACK", "1-95"),
+        ("I2C_DEV_NACK", "1-110"),
+    ] {
+        assert_eq!(found_through(variable, value), [chip.clone(), Vec::new()], "{variable}={value}");
+    }
+}
+
+#[test]
+fn a_chip_behind_an_adapter_for_short_messages_is_found() {
+    assert_eq!(found_through("I2C_DEV_LONGEST", "1-16"), [vec![("0x60".to_owned(), "chip".to_owned())], Vec::new()]);
+}
+
 #[test]
 fn an_adapter_for_smbus_only_is_named_and_nothing_is_sent() {
     let kernel = Kernel::new();
