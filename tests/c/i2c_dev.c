@@ -6,6 +6,7 @@
  *     I2C_DEV_ROOT=folder                        folder/sys/..., folder/dev/; fstat of a bus is stat of folder/dev/i2c-N
  *     I2C_DEV_DRIVEN=1-60:1-36                   addresses that a kernel driver has: I2C_SLAVE answers EBUSY, as i2c-dev does
  *     I2C_DEV_FOREIGN=1-36                       another device: reads give A5, what is written to it ...
+ *     I2C_DEV_CLOSED=1                           a bus whose node this user may not open
  *     I2C_DEV_SMBUS=1                            buses whose adapter does SMBus only: no I2C_RDWR
  *     I2C_DEV_LONGEST=1-61:2-54                  buses whose adapter takes so many bytes in a message: longer ones are EOPNOTSUPP
  *     I2C_DEV_NACK=1-22                          buses whose adapter has this errno for a NACK; others have ENXIO and EREMOTEIO
@@ -152,6 +153,9 @@ static int open_bus(int bus, const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (is_gone()) {
         return failed(ENOENT);
+    }
+    if (named("I2C_DEV_CLOSED", bus)) {
+        return failed(EACCES);
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || strlen(path) >= sizeof address.sun_path) {

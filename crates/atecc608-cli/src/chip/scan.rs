@@ -1,6 +1,6 @@
 //! `atecc608 scan`: which chips are on which buses. How other devices are left alone is [`atecc608::i2c::probe`]'s.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base16ct::lower::encode_string as hex;
 use clap::Args;
@@ -16,8 +16,8 @@ use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
 use atecc608::ops::Identified;
 use atecc608::Chip;
 use atecc608_contents::words;
-use atecc608_token::bus::{host_random, Bus, OpenError};
-use atecc608_token::config::{BusLocation, Config, TokenConfig, DEFAULT_ADDRESS};
+use atecc608_token::bus::{host_random, root_of_channel, Bus, OpenError};
+use atecc608_token::config::{node_name, BusLocation, Config, TokenConfig, DEFAULT_ADDRESS};
 use atecc608_token::deadline::Deadline;
 use atecc608_wire::config_zone::Model;
 use atecc608_wire::ConfigZone;
@@ -56,6 +56,9 @@ struct BusReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     devices: Vec<Device>,
+    /// Chips that are listed under another node of the same wires.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    elsewhere: Vec<String>,
 }
 
 /// What is at an address.
@@ -113,7 +116,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             BusLocation::Linux(node) => kernel.adapter(node).name,
             BusLocation::Sim(_) | BusLocation::Unix(_) => "simulated".to_owned(),
         };
-        let mut report = BusReport { bus: location.clone(), adapter, problem: skipped, devices: Vec::new() };
+        let mut report =
+            BusReport { bus: location.clone(), adapter, problem: skipped, devices: Vec::new(), elsewhere: Vec::new() };
         if report.problem.is_none() {
             progress(&format!("asking {location}"));
             match scan(&location, arguments, &config, &kernel) {
@@ -123,9 +127,52 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         }
         buses.push(report);
     }
+    list_once(&mut buses);
     let found = buses.iter().flat_map(|bus| &bus.devices).filter(|device| device.kind == Kind::Chip).count();
     let report = Report { found, buses };
     Ok(Output::new(text(&report), &report)?.failed_if(found == 0))
+}
+
+/// Leaves each chip under one node where several lead to its wires: a multiplexer's adapter reaches what is behind the channel that
+/// it is switched to, and each channel what is before the multiplexer.
+fn list_once(buses: &mut [BusReport]) {
+    let roots: Vec<Option<PathBuf>> = buses.iter().map(|bus| root(&bus.bus)).collect();
+    let is_channel = |bus: &BusReport| matches!(&bus.bus, BusLocation::Linux(node) if root_of_channel(node).is_some());
+    let serials: Vec<String> =
+        buses.iter().flat_map(|bus| &bus.devices).filter_map(|d| d.serial_number.clone()).collect();
+    for serial in serials {
+        let is_it = |device: &Device| device.serial_number.as_ref() == Some(&serial);
+        let on: Vec<usize> = (0..buses.len()).filter(|at| buses[*at].devices.iter().any(is_it)).collect();
+        let [first, _, ..] = on[..] else { continue };
+        let on: Vec<usize> = on.into_iter().filter(|at| roots[*at].is_some() && roots[*at] == roots[first]).collect();
+        let configured = |at: &&usize| buses[**at].devices.iter().any(|device| is_it(device) && device.configured);
+        let channels: Vec<&usize> = on.iter().filter(|at| is_channel(&buses[**at])).collect();
+        let kept = match (on.iter().find(configured), &channels[..]) {
+            (Some(at), _) => *at,
+            (None, [channel]) => **channel,
+            // In the order of the nodes' numbers.
+            (None, _) => first,
+        };
+        let place = buses[kept].bus.to_string();
+        for at in on.into_iter().filter(|at| *at != kept) {
+            let bus = &mut buses[at];
+            let (again, others) = std::mem::take(&mut bus.devices).into_iter().partition(&is_it);
+            bus.devices = others;
+            let tell =
+                |chip: Device| format!("{:#04x}  {serial} is listed under {place}: the same wires", chip.address);
+            bus.elsewhere.extend(Vec::into_iter(again).map(tell));
+        }
+    }
+}
+
+/// The node of the adapter whose wires a bus has.
+fn root(bus: &BusLocation) -> Option<PathBuf> {
+    match bus {
+        BusLocation::Linux(node) => {
+            Some(root_of_channel(node).unwrap_or_else(|| Path::new("/dev").join(node_name(node))))
+        }
+        BusLocation::Sim(_) | BusLocation::Unix(_) => None,
+    }
 }
 
 /// With or without 0x: a wrong address harms nothing here.
@@ -290,7 +337,7 @@ fn text(report: &Report) -> String {
         text += &format!("{}{adapter}\n", bus.bus);
         if let Some(problem) = &bus.problem {
             text += &format!("   {}\n", visible(problem));
-        } else if bus.devices.is_empty() {
+        } else if bus.devices.is_empty() && bus.elsewhere.is_empty() {
             text += "   nothing answers where such chips are\n";
         }
         for device in &bus.devices {
@@ -302,6 +349,7 @@ fn text(report: &Report) -> String {
                 text += &format!("         not in the configuration: {}\n", lines(bus, device));
             }
         }
+        bus.elsewhere.iter().for_each(|chip| text += &format!("   {chip}\n"));
     }
     if report.buses.is_empty() {
         text += "This machine has no I2C bus that programs may use: `sudo modprobe i2c-dev`; on a Raspberry Pi also \

@@ -386,6 +386,25 @@ fn a_kernel_driver_that_has_the_chips_address() {
 }
 
 #[test]
+fn a_channel_whose_adapter_cannot_be_locked() {
+    let mut kernel = Kernel::new();
+    kernel.channel(10);
+    assert!(kernel.json(&["doctor"])["checks"].as_array().unwrap().iter().all(|check| check["name"] != "multiplexer"));
+    kernel.configure("bus = \"/dev/i2c-10\"\n");
+    let report = kernel.json(&["doctor"]);
+    assert_eq!(check(&report, "multiplexer")["detail"], "a channel of /dev/i2c-1, which is locked, too");
+    let output = kernel.command(&["doctor", "--json"]).env("I2C_DEV_CLOSED", "1").output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_warned(
+        &report,
+        "multiplexer",
+        "cannot lock /dev/i2c-1: Permission denied (os error 13). Programs on it, or on another channel of it, may disturb",
+        "sudo setfacl -m g:atecc608:rw /dev/i2c-1",
+    );
+    assert_eq!(check(&report, "wake")["result"], "ok");
+}
+
+#[test]
 fn an_adapter_that_is_too_fast_for_the_wake_pulse() {
     // 133 kHz is the limit; the pulse of such a bus may still do.
     let kernel = Kernel::at(140_000);

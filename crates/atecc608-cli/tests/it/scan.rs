@@ -123,6 +123,38 @@ fn a_chip_behind_an_adapter_for_short_messages_is_found() {
     assert_eq!(found_through("I2C_DEV_LONGEST", "1-16"), [vec![("0x60".to_owned(), "chip".to_owned())], Vec::new()]);
 }
 
+/// The buses under which a chip is listed.
+fn places(report: &Value) -> Vec<&str> {
+    let buses = report["buses"].as_array().unwrap().iter();
+    buses.filter(|bus| !bus["devices"].as_array().unwrap().is_empty()).map(|bus| bus["bus"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_chip_on_two_nodes_of_the_same_wires_is_listed_once() {
+    let mut kernel = Kernel::new();
+    kernel.configure("bus = \"/dev/i2c-9\"\n");
+    kernel.channel(10);
+    // The adapter reaches it as long as the multiplexer is switched to the channel.
+    let report = kernel.json(&["scan"]);
+    assert_eq!((places(&report), &report["found"]), (vec!["/dev/i2c-10"], &1.into()), "{report:#}");
+    assert!(
+        report["buses"][0]["elsewhere"][0].as_str().unwrap().ends_with("is listed under /dev/i2c-10: the same wires"),
+        "{report:#}"
+    );
+    let text = stdout(&kernel.command(&["scan"]).output().unwrap());
+    assert!(text.contains("   0x60  ATECC608B 0123") && text.contains("the same wires"), "{text}");
+    assert!(!text.contains("nothing answers where such chips are\n/dev/i2c-10"), "{text}");
+    // The configuration knows better.
+    kernel.configure("bus = \"/dev/i2c-1\"\n");
+    assert_eq!(places(&kernel.json(&["scan"])), ["/dev/i2c-1"]);
+    // With two channels it is before the multiplexer.
+    kernel.configure("bus = \"/dev/i2c-9\"\n");
+    kernel.channel(11);
+    let report = kernel.json(&["scan"]);
+    assert_eq!((places(&report), &report["found"]), (vec!["/dev/i2c-1"], &1.into()), "{report:#}");
+    assert_eq!(kernel.json(&["scan", "/dev/i2c-11"])["found"], 1);
+}
+
 #[test]
 fn an_adapter_for_smbus_only_is_named_and_nothing_is_sent() {
     let kernel = Kernel::new();

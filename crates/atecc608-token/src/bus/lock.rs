@@ -1,5 +1,5 @@
-//! The lock around one conversation: flock on the bus node, then on a file that containers share; and before them the order of
-//! arrival (`arrival.rs`), where its file can be had.
+//! The lock around one conversation: flock on the bus node (of a multiplexer's channel first on its adapter's), then on a file that
+//! containers share; and before them the order of arrival (`arrival.rs`), where its file can be had.
 //!
 //! The lock dies with its holder. A forked child inherits the open files, and with them the lock:
 //! `lock_file::open_lock_descriptors` names what it must close, so that a child that outlives its parent holds nothing.
@@ -195,6 +195,13 @@ impl BusLock {
         for _ in 0..MAX_REPLACEMENTS {
             let mut held = Held::default();
             if let Some(node) = &mut self.node {
+                // First: who uses another channel of the same multiplexer, or its adapter, locks that node, too.
+                let root = node.root().and_then(|path| Some((Node::open_root(&path)?, path)));
+                if let Some((file, path)) = root {
+                    if !held.take(&file, &path)? {
+                        return Ok(None);
+                    }
+                }
                 let file = node.open()?;
                 if !held.take(&file, node.path())? {
                     return Ok(None);
@@ -219,9 +226,11 @@ impl BusLock {
 
     /// Returns the first file that somebody holds, and who.
     fn holder(&self) -> (PathBuf, String) {
-        let node = self.node.iter().map(|node| (node.path(), node.path().metadata()));
+        let root = self.node.as_ref().and_then(Node::root);
+        let nodes = root.as_deref().into_iter().chain(self.node.as_ref().map(Node::path));
+        let nodes = nodes.map(|path| (path, path.metadata()));
         let files = self.files.iter().map(|lock| (lock.path(), lock.file().get().metadata()));
-        let mut locked = node.chain(files);
+        let mut locked = nodes.chain(files);
         let first = self.node.as_ref().map(Node::path).or_else(|| self.files.first().map(LockFile::path));
         let known = locked.find_map(|(path, metadata)| Some((path.to_owned(), holder_of(&metadata.ok()?)?)));
         known.unwrap_or_else(|| (first.map(Path::to_owned).unwrap_or_default(), "another process".to_owned()))

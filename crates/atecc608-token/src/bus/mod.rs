@@ -11,6 +11,7 @@ mod lock_file;
 mod node;
 #[cfg_attr(not(feature = "sim"), path = "not_simulated.rs")]
 mod simulated;
+mod wires;
 
 use std::fmt;
 use std::io;
@@ -36,6 +37,7 @@ pub(crate) use lock_file::{open_lock_descriptors, LockDescriptor};
 pub(crate) use node::Identity as NodeIdentity;
 
 pub use lock::{LockError, LockGuard, Notice};
+pub use wires::root_of_channel;
 
 /// A transfer that failed: how, for the driver, and why, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

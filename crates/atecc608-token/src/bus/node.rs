@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use super::linux;
 use super::lock_file::RegisteredFile;
+use super::wires::Kernel;
 use super::OpenError;
 
 /// The node of one bus. It is never created here, and a link to it is followed.
 pub(super) struct Node {
     path: PathBuf,
+    kernel: Kernel,
     opened: Option<Identity>,
 }
 
@@ -28,11 +30,26 @@ pub struct Identity {
 impl Node {
     /// Opens nothing yet.
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), opened: None }
+        Self { path: path.to_owned(), kernel: Kernel::default(), opened: None }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The node of the adapter whose wires these are, if this one is a multiplexer's channel. Another adapter may be here in the
+    /// next turn.
+    pub(super) fn root(&self) -> Option<PathBuf> {
+        self.kernel.root_of(&self.path)
+    }
+
+    /// Opens a node at the root for one turn. Returns `None` if this user may not: `doctor` warns then.
+    pub(super) fn open_root(root: &Path) -> Option<Arc<RegisteredFile>> {
+        let opened = File::open(root).and_then(RegisteredFile::new);
+        opened
+            .map(Arc::new)
+            .inspect_err(|error| log::debug!("{}: {error}; locking the channel only", root.display()))
+            .ok()
     }
 
     /// Opens it for one turn.
@@ -87,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::bus::linux::{Handle, LinuxBus};
-    use crate::bus::{clock, link, linux_lock, Bus, LockError};
+    use crate::bus::{clock, link, linux_lock, wires, Bus, LockError};
     use crate::config::BusLocation;
     use crate::deadline::Deadline;
 
@@ -169,6 +186,47 @@ mod tests {
             if path == node && holder.contains(&std::process::id().to_string())));
         drop(somebody);
         assert!(bus.lock(soon()).is_ok());
+    }
+
+    /// The bus behind a node of a kernel in this folder.
+    fn bus_in(folder: &Path, node: &Path) -> Bus {
+        let node_of = Node { kernel: wires::tests::kernel(folder), ..Node::new(node) };
+        let bus = bus_on(node);
+        Bus { lock: bus.lock.with_node(node_of), ..bus }
+    }
+
+    #[test]
+    fn the_channels_of_a_multiplexer_and_their_adapter_take_turns() {
+        let (dir, _) = place();
+        let folder = dir.path().canonicalize().unwrap();
+        wires::tests::kernel(&folder);
+        let nodes =
+            ["soc/i2c-1", "soc/i2c-1/i2c-10", "soc/i2c-1/i2c-11"].map(|place| wires::tests::add(&folder, place));
+        let [mut root, mut one, mut other] = nodes.each_ref().map(|node| bus_in(&folder, node));
+        let turn = one.lock(soon()).unwrap();
+        assert_eq!(nodes.each_ref().map(|node| open_descriptors(node)), [1, 1, 0], "the root's node, then its own");
+        for bus in [&mut root, &mut other] {
+            assert!(matches!(bus.lock(soon()), Err(LockError::Held { path, holder, .. })
+                if path == nodes[0] && holder.contains(&std::process::id().to_string())));
+        }
+        drop(turn);
+        assert_eq!(nodes.each_ref().map(|node| open_descriptors(node)), [0; 3], "between turns");
+        let turn = root.lock(soon()).unwrap();
+        assert!(one.try_lock().unwrap().is_none());
+        drop(turn);
+        drop(other.lock(soon()).unwrap());
+    }
+
+    #[test]
+    fn a_channel_whose_adapters_node_cannot_be_opened_is_locked_alone() {
+        let (dir, _) = place();
+        let folder = dir.path().canonicalize().unwrap();
+        wires::tests::kernel(&folder);
+        let [root, node] = ["soc/i2c-1", "soc/i2c-1/i2c-10"].map(|place| wires::tests::add(&folder, place));
+        std::fs::remove_file(root).unwrap();
+        let (mut bus, mut other) = (bus_in(&folder, &node), bus_in(&folder, &node));
+        let _turn = bus.lock(soon()).unwrap();
+        assert!(matches!(other.lock(soon()), Err(LockError::Held { path, .. }) if path == node));
     }
 
     #[test]

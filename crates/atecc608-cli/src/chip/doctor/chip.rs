@@ -11,7 +11,7 @@ use crate::output::check::Checks;
 use crate::target::Target;
 use atecc608 as chip;
 use atecc608_contents::words;
-use atecc608_token::bus::OpenError;
+use atecc608_token::bus::{root_of_channel, OpenError};
 use atecc608_token::config::{node_name, BusLocation, Config, TokenConfig};
 use atecc608_token::{profile, recognised};
 use atecc608_wire::ConfigZone;
@@ -31,6 +31,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     };
     let kernel = Kernel::default();
     adapter_clock(&target.token.bus, &kernel, checks);
+    multiplexer(&target.token.bus, checks);
     let guard = match target.lock() {
         Ok(guard) => {
             checks.ok("bus lock", "free, or given up within the lock_timeout");
@@ -179,6 +180,24 @@ fn adapter_clock(bus: &BusLocation, kernel: &Kernel, checks: &mut Checks) {
             CLOCK_REMEDY,
         ),
         Some(hz) => checks.ok(LINK, format!("{name}{hz} Hz")),
+    }
+}
+
+/// Whether the adapter of a multiplexer's channel can be locked with it.
+fn multiplexer(bus: &BusLocation, checks: &mut Checks) {
+    const LINK: &str = "multiplexer";
+    let BusLocation::Linux(path) = bus else { return };
+    let Some(root) = root_of_channel(path) else { return };
+    let node = root.display();
+    match std::fs::File::open(&root) {
+        Ok(_) => checks.ok(LINK, format!("a channel of {node}, which is locked, too")),
+        Err(error) => checks.warn(
+            LINK,
+            format!(
+                "cannot lock {node}: {error}. Programs on it, or on another channel of it, may disturb conversations with the chip"
+            ),
+            format!("sudo setfacl -m g:atecc608:rw {node}     and for good: a udev rule as for the chip's own bus"),
+        ),
     }
 }
 

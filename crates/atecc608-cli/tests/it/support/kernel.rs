@@ -10,6 +10,8 @@ pub struct Kernel {
     pub bench: Bench,
     _server: Server,
     library: PathBuf,
+    /// The numbers of the buses that are the wires of this one.
+    channels: Vec<u32>,
     driven: Vec<String>,
     foreign: Vec<String>,
 }
@@ -31,7 +33,8 @@ impl Kernel {
             .expect("a C compiler");
         assert!(compiled.success());
         std::fs::create_dir_all(bench.path("root/dev")).unwrap();
-        let kernel = Self { bench, _server: server, library, driven: Vec::new(), foreign: Vec::new() };
+        let kernel =
+            Self { bench, _server: server, library, channels: Vec::new(), driven: Vec::new(), foreign: Vec::new() };
         kernel.configure("bus = \"/dev/i2c-1\"\n");
         kernel.adapter(1, "bcm2835 (i2c@7e804000)");
         kernel
@@ -56,6 +59,17 @@ impl Kernel {
         self.sysfs(&format!("i2c-{number}/name"), format!("{name}\n"));
     }
 
+    /// A channel of a multiplexer on /dev/i2c-1, which is switched to it: the chip is on both.
+    pub fn channel(&mut self, number: u32) {
+        let devices = self.bench.path("root/sys/bus/i2c/devices");
+        let place = format!("soc/i2c-1/i2c-{number}");
+        let device = self.bench.path("root/sys/devices").join(&place);
+        std::fs::create_dir_all(&device).unwrap();
+        symlink(format!("../../../devices/{place}"), devices.join(format!("i2c-{number}"))).unwrap();
+        self.adapter(number, &format!("i2c-1-mux (chan_id {})", self.channels.len()));
+        self.channels.push(number);
+    }
+
     /// A file in /sys/bus/i2c/devices.
     pub fn sysfs(&self, name: &str, contents: impl AsRef<[u8]>) {
         let path = self.bench.path("root/sys/bus/i2c/devices").join(name);
@@ -78,9 +92,11 @@ impl Kernel {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.bench.command(arguments);
+        let socket = self.bench.path("socket");
+        let sockets = [1].iter().chain(&self.channels).map(|number| format!("{number}={}", socket.display()));
         command
             .env("LD_PRELOAD", &self.library)
-            .env("I2C_DEV_SOCKETS", format!("1={}", self.bench.path("socket").display()))
+            .env("I2C_DEV_SOCKETS", sockets.collect::<Vec<_>>().join(":"))
             .env("I2C_DEV_ROOT", self.bench.path("root"))
             .env("I2C_DEV_DRIVEN", self.driven.join(":"))
             .env("I2C_DEV_FOREIGN", self.foreign.join(":"))
