@@ -521,7 +521,7 @@ fn not_opened(error: OpenError, place: &TokenConfig, was_open: bool) -> Error {
         OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
             Error::TokenNotPresent(text.into())
         }
-        OpenError::Other(text) => Error::DeviceError(text.into()),
+        OpenError::SmbusOnly(text) | OpenError::Other(text) => Error::DeviceError(text.into()),
     }
 }
 

@@ -354,9 +354,14 @@ fn text(report: &Report) -> String {
     if report.buses.is_empty() {
         text += "This machine has no I2C bus that programs may use: `sudo modprobe i2c-dev`; on a Raspberry Pi also \
                  dtparam=i2c_arm=on in /boot/firmware/config.txt, and reboot\n";
+    } else if report.found == 0 && report.buses.iter().all(|bus| bus.problem.is_some()) {
+        text += "\nNo bus was asked, so it is not known whether there is an ATECC608: below each bus stands why\n";
     } else if report.found == 0 {
         text += "\nNo ATECC608 was found: check supply, SDA, SCL, pull-ups, and that the bus clock is at most 100 kHz. A chip \
                  at an address of its own: --all-addresses, or --address\n";
+        if report.buses.iter().any(|bus| bus.problem.is_some()) {
+            text += "Not all buses were asked: below each of the others stands why\n";
+        }
     }
     text
 }

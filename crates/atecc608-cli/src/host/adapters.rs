@@ -1,5 +1,6 @@
 //! What the kernel tells about I2C adapters and the devices on them: nodes in `/dev`, the rest in sysfs.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use atecc608_token::config::node_name;
@@ -20,6 +21,26 @@ pub struct Adapter {
     pub name: String,
 }
 
+/// An adapter's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// In Hz; of two GPIO lines the highest that it may be.
+    pub hz: u32,
+    /// What sets it.
+    pub set_by: SetBy,
+}
+
+/// What sets an adapter's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetBy {
+    /// `clock-frequency` in the device tree, or the driver's default where that is missing.
+    DeviceTree,
+    /// `i2c-gpio,delay-us` in the device tree.
+    GpioDelay,
+    /// The driver, which has one clock only.
+    Driver,
+}
+
 /// A kernel driver that has taken a device's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Driver {
@@ -28,6 +49,9 @@ pub struct Driver {
     /// The driver's name.
     pub name: String,
 }
+
+/// What the driver hid-mcp2221 sets (Linux 6.12).
+const MCP2221_HZ: u32 = 400_000;
 
 /// Parts of the names of adapters whose devices are the board's own: memory modules, power supplies, monitors.
 const OF_THE_BOARD: [&str; 9] = ["SMBus", "i915", "gmbus", "AMDGPU", "Radeon", "NVIDIA", "nvkm", "DDC", "AUX"];
@@ -54,10 +78,23 @@ impl Kernel {
         Adapter { node: node.to_owned(), name: name.trim().to_owned() }
     }
 
-    /// The adapter's clock in Hz, where the device tree tells it.
-    pub fn clock_hz(&self, node: &Path) -> Option<u32> {
-        let property = std::fs::read(self.devices().join(node_name(node)).join("of_node/clock-frequency")).ok()?;
-        Some(u32::from_be_bytes(property.try_into().ok()?))
+    /// Returns the adapter's clock, as far as it can be known: from the device tree (the channel of a multiplexer has its
+    /// parent's), or from a driver that has a fixed one. With ACPI the kernel has the clock in none of its files.
+    pub fn clock(&self, node: &Path) -> Option<Clock> {
+        let mut device = self.devices().join(node_name(node));
+        if self.adapter(node).name.starts_with("MCP2221") {
+            return Some(Clock { hz: MCP2221_HZ, set_by: SetBy::Driver });
+        }
+        loop {
+            if let Some(clock) = clock_of(&device.join("of_node")) {
+                return Some(clock);
+            }
+            // What adapters have, and nothing else.
+            if !device.join("new_device").exists() {
+                return None;
+            }
+            device.push("..");
+        }
     }
 
     /// The driver that has taken this address, if one has.
@@ -70,6 +107,51 @@ impl Kernel {
 
     fn devices(&self) -> PathBuf {
         self.sys.join("bus/i2c/devices")
+    }
+}
+
+/// The clock that a node of the device tree gives an adapter. The defaults are those of the drivers (Linux 6.12).
+fn clock_of(of_node: &Path) -> Option<Clock> {
+    let number = |name: &str| {
+        let property = std::fs::read(of_node.join(name)).ok()?;
+        Some(u32::from_be_bytes(property.try_into().ok()?)).filter(|number| *number > 0)
+    };
+    let compatible = std::fs::read(of_node.join("compatible")).unwrap_or_default();
+    let is = |name: &str| compatible.split(|byte| *byte == 0).any(|entry| entry == name.as_bytes());
+    if is("i2c-gpio") {
+        // i2c-algo-bit waits twice this for each bit, and the GPIO lines take their own time.
+        let default = if of_node.join("i2c-gpio,scl-output-only").exists() { 50 } else { 5 };
+        let delay_us = number("i2c-gpio,delay-us").unwrap_or(default);
+        return Some(Clock { hz: 500_000 / delay_us, set_by: SetBy::GpioDelay });
+    }
+    let default = is("snps,designware-i2c").then_some(400_000);
+    number("clock-frequency").or(default).map(|hz| Clock { hz, set_by: SetBy::DeviceTree })
+}
+
+impl Clock {
+    /// Returns what to type or do to have 100 kHz.
+    pub fn remedy(&self) -> &'static str {
+        match self.set_by {
+            SetBy::DeviceTree => {
+                "dtparam=i2c_arm_baudrate=100000 in /boot/firmware/config.txt (or clock-frequency in the device tree), reboot"
+            }
+            SetBy::GpioDelay => {
+                "dtoverlay=i2c-gpio,i2c_gpio_delay_us=5 in /boot/firmware/config.txt (or i2c-gpio,delay-us in the device \
+                 tree), reboot"
+            }
+            SetBy::Driver => {
+                "wire the chip to another adapter: the driver hid-mcp2221 has no setting for its clock (docs/adapters.md)"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.set_by {
+            SetBy::GpioDelay => write!(f, "at most {} Hz", self.hz),
+            SetBy::DeviceTree | SetBy::Driver => write!(f, "{} Hz", self.hz),
+        }
     }
 }
 
@@ -120,6 +202,70 @@ mod tests {
         assert_eq!(names, [("bcm2835 (i2c@7e804000)", false), ("SMBus I801 adapter at efa0", true)]);
         assert_eq!(adapters[0].node, dir.path().join("dev/i2c-2"));
         assert!(fake(&dir.path().join("nowhere")).adapters().is_empty());
+    }
+
+    #[test]
+    fn the_clock_is_that_of_the_device_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let of_node = dir.path().join("sys/bus/i2c/devices/i2c-1/of_node");
+        let clock = || fake(dir.path()).clock(Path::new("/dev/i2c-1"));
+        write(of_node.join("compatible"), "brcm,bcm2711-i2c\0brcm,bcm2835-i2c\0");
+        assert_eq!(clock(), None, "most drivers have a default, but not the same");
+        write(of_node.join("clock-frequency"), 100_000_u32.to_be_bytes());
+        assert_eq!(clock(), Some(Clock { hz: 100_000, set_by: SetBy::DeviceTree }));
+        assert_eq!(clock().unwrap().to_string(), "100000 Hz");
+        std::fs::remove_file(of_node.join("clock-frequency")).unwrap();
+        write(of_node.join("compatible"), "raspberrypi,x\0snps,designware-i2c\0");
+        assert_eq!(clock().unwrap().to_string(), "400000 Hz", "that driver's default");
+    }
+
+    #[test]
+    fn the_clock_of_gpio_lines_is_at_most_what_their_delay_allows() {
+        let dir = tempfile::tempdir().unwrap();
+        let of_node = dir.path().join("sys/bus/i2c/devices/i2c-3/of_node");
+        let clock = || fake(dir.path()).clock(Path::new("/dev/i2c-3")).unwrap();
+        write(of_node.join("compatible"), "i2c-gpio\0");
+        assert_eq!(clock().to_string(), "at most 100000 Hz", "the driver's default: 5 us");
+        // The overlay of the Raspberry Pi: a bit takes 2 + 2 us, and the lines' own time.
+        for (delay_us, hz) in [(2_u32, 250_000), (4, 125_000), (5, 100_000)] {
+            write(of_node.join("i2c-gpio,delay-us"), delay_us.to_be_bytes());
+            assert_eq!(clock(), Clock { hz, set_by: SetBy::GpioDelay });
+        }
+        assert!(clock().remedy().starts_with("dtoverlay=i2c-gpio,i2c_gpio_delay_us=5 "));
+        std::fs::remove_file(of_node.join("i2c-gpio,delay-us")).unwrap();
+        write(of_node.join("i2c-gpio,scl-output-only"), "");
+        assert_eq!(clock().hz, 10_000);
+    }
+
+    #[test]
+    fn a_channel_of_a_multiplexer_has_the_clock_of_its_parent() {
+        let dir = tempfile::tempdir().unwrap();
+        let device = dir.path().join("sys/devices/soc/fe804000.i2c");
+        write(device.join("of_node/clock-frequency"), 400_000_u32.to_be_bytes());
+        // What is above the adapter's device has clocks of its own.
+        write(dir.path().join("sys/devices/soc/of_node/clock-frequency"), 50_000_000_u32.to_be_bytes());
+        for adapter in ["i2c-1", "i2c-1/i2c-7"] {
+            write(device.join(adapter).join("new_device"), "");
+        }
+        write(device.join("i2c-1/i2c-7/of_node/reg"), [0; 4]);
+        let devices = dir.path().join("sys/bus/i2c/devices");
+        std::fs::create_dir_all(&devices).unwrap();
+        for (link, adapter) in [("i2c-1", "i2c-1"), ("i2c-7", "i2c-1/i2c-7")] {
+            std::os::unix::fs::symlink(device.join(adapter), devices.join(link)).unwrap();
+            let clock = fake(dir.path()).clock(&Path::new("/dev").join(link));
+            assert_eq!(clock, Some(Clock { hz: 400_000, set_by: SetBy::DeviceTree }), "{link}");
+        }
+        std::fs::remove_dir_all(device.join("of_node")).unwrap();
+        assert_eq!(fake(dir.path()).clock(Path::new("/dev/i2c-7")), None);
+    }
+
+    #[test]
+    fn a_driver_with_one_clock_is_known_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path().join("sys/bus/i2c/devices/i2c-4/name"), "MCP2221 usb-i2c bridge\n");
+        let clock = fake(dir.path()).clock(Path::new("/dev/i2c-4")).unwrap();
+        assert_eq!((clock.to_string().as_str(), clock.set_by), ("400000 Hz", SetBy::Driver));
+        assert!(clock.remedy().contains("another adapter"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod config;
 mod config_forms;
 mod data;
 mod doctor;
+mod doctor_adapters;
 mod greengrass_lite;
 mod hostile_text;
 mod import_config;

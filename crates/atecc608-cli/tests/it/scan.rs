@@ -166,6 +166,23 @@ fn an_adapter_for_smbus_only_is_named_and_nothing_is_sent() {
 }
 
 #[test]
+fn buses_that_can_not_be_opened_are_not_taken_for_buses_without_a_chip() {
+    let kernel = Kernel::new();
+    std::fs::write(kernel.bench.path("gone"), "").unwrap();
+    let output = kernel.command(&["scan"]).env("I2C_DEV_GONE", kernel.bench.path("gone")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    assert!(text.contains("   /dev/i2c-1 does not exist: "), "{text}");
+    assert!(text.contains("No bus was asked") && !text.contains("check supply"), "{text}");
+    // One of two that can be opened, and has no chip.
+    kernel.adapter(2, "bcm2835 (i2c@7e205000)");
+    control(&kernel.bench, &["pull"]);
+    let text = stdout(&kernel.command(&["scan"]).output().unwrap());
+    assert!(text.contains("   /dev/i2c-2 does not exist: "), "{text}");
+    assert!(text.contains("check supply") && text.contains("Not all buses were asked"), "{text}");
+}
+
+#[test]
 fn buses_of_the_board_are_asked_only_if_they_are_named() {
     let kernel = Kernel::new();
     kernel.configure("bus = \"/dev/i2c-9\"\n");

@@ -163,9 +163,9 @@ fn check_functions(path: &Path, functions: libc::c_ulong) -> Result<(), OpenErro
     if functions & I2C_FUNC_I2C != 0 {
         return Ok(());
     }
-    Err(OpenError::Other(format!(
-        "{} is an adapter for SMBus only, and the chip needs plain I2C transfers: wire it to the board's own I2C bus, to a USB \
-         bridge (CP2112, MCP2221), or to two GPIO lines with the kernel module i2c-gpio",
+    Err(OpenError::SmbusOnly(format!(
+        "{} is an adapter for SMBus only, and the chip needs plain I2C transfers: wire it to the board's own I2C bus, to two GPIO \
+         lines with the kernel module i2c-gpio, or to a USB bridge that the driver i2c-tiny-usb serves",
         path.display()
     )))
 }
@@ -409,7 +409,7 @@ mod tests {
         // i2c-stub, and i2c-tiny-usb (linux/i2c.h).
         assert!(matches!(
             check_functions(path, 0x0c7f_0000),
-            Err(OpenError::Other(text)) if text.contains("/dev/i2c-7 is an adapter for SMBus only") && text.contains("i2c-gpio")
+            Err(OpenError::SmbusOnly(text)) if text.contains("/dev/i2c-7 is an adapter for SMBus only") && text.contains("i2c-gpio")
         ));
         assert_eq!(check_functions(path, 0x0eff_0001), Ok(()));
     }

@@ -77,6 +77,9 @@ pub enum OpenError {
     /// A kernel driver has taken the chip's address, or another server the simulated chip.
     #[error("{0}")]
     InUse(String),
+    /// The adapter does SMBus only.
+    #[error("{0}")]
+    SmbusOnly(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),

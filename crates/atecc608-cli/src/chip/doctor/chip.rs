@@ -18,11 +18,10 @@ use atecc608_wire::ConfigZone;
 
 /// Above this clock eight low bits are too short for a wake pulse (fact sheet section 11).
 const FASTEST_WAKE_HZ: u32 = 133_000;
-const CLOCK_REMEDY: &str =
-    "dtparam=i2c_arm_baudrate=100000 in /boot/firmware/config.txt (or clock-frequency in the device tree), reboot";
 const LOCK_REMEDY: &str = "end the program that holds it, or wait for it; or raise lock_timeout in the configuration";
 
-/// Checks one configured chip, and its state. Answers the token's serial number if the module should show it.
+/// Checks one configured chip, and its state. Returns the token's serial number if clients show it: that of a blank chip, whose
+/// token is not initialized, they leave out.
 pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<String> {
     let later = ["wake", "chip", "locks", "profile", "state"];
     let Some(mut target) = node(config, token, checks) else {
@@ -72,7 +71,6 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
             "run doctor again; if it stays so, the chip is none of those that are known, or broken",
         ),
     }
-    let serial = zone.serial_number().short();
     locks(&zone, checks);
     profile(&zone, checks);
     let keys = state::keys(&mut target, &zone);
@@ -81,7 +79,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     drop(guard);
     state::check(&mut target, &zone, keys, checks);
     state::check_latch(&zone, latch, checks);
-    Some(serial)
+    zone.config_locked().then(|| zone.serial_number().short())
 }
 
 /// Whether whoever uses the bus creates a simulated chip: nothing here may.
@@ -158,6 +156,12 @@ fn bus_remedy(error: &Error, token: &TokenConfig, kernel: &Kernel) -> String {
         (BusLocation::Sim(path), _) => {
             format!("ls -l {0} {0}.lock shows who may use the simulated chip", path.display())
         }
+        (BusLocation::Linux(_), OpenError::SmbusOnly(_)) => {
+            "wire the chip to another adapter, and name it as `bus` (`atecc608 scan` lists them): the board's own I2C bus; two GPIO \
+             lines with i2c-gpio (on a Raspberry Pi dtoverlay=i2c-gpio,i2c_gpio_delay_us=5); or a USB bridge that i2c-tiny-usb \
+             serves. docs/adapters.md has more"
+                .to_owned()
+        }
         (BusLocation::Linux(path), OpenError::Other(_)) => format!("ls -l {}", path.display()),
     }
 }
@@ -166,20 +170,24 @@ fn bus_number(path: &Path) -> String {
     node_name(path).trim_start_matches("i2c-").to_owned()
 }
 
-/// The adapter's clock, where the device tree tells it.
+/// The adapter's clock.
 fn adapter_clock(bus: &BusLocation, kernel: &Kernel, checks: &mut Checks) {
     const LINK: &str = "adapter";
     let BusLocation::Linux(path) = bus else { return };
     let name = kernel.adapter(path).name;
     let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
-    match kernel.clock_hz(path) {
-        None => checks.ok(LINK, format!("{name}its clock is not known to the kernel; it must be at most 100 kHz")),
-        Some(hz) if hz > FASTEST_WAKE_HZ => checks.warn(
+    match kernel.clock(path) {
+        None => checks.warn(
             LINK,
-            format!("{name}{hz} Hz: above {FASTEST_WAKE_HZ} Hz the wake pulse is too short"),
-            CLOCK_REMEDY,
+            format!("{name}the kernel does not tell its clock: above {FASTEST_WAKE_HZ} Hz the chip does not wake"),
+            "docs/adapters.md says at which clock each driver runs, and how to set 100 kHz",
         ),
-        Some(hz) => checks.ok(LINK, format!("{name}{hz} Hz")),
+        Some(clock) if clock.hz > FASTEST_WAKE_HZ => checks.warn(
+            LINK,
+            format!("{name}{clock}: above {FASTEST_WAKE_HZ} Hz the wake pulse is too short"),
+            clock.remedy(),
+        ),
+        Some(clock) => checks.ok(LINK, format!("{name}{clock}")),
     }
 }
 
@@ -203,8 +211,8 @@ fn multiplexer(bus: &BusLocation, checks: &mut Checks) {
 
 fn asleep(error: &Error, target: &Target, kernel: &Kernel, checks: &mut Checks) {
     if let (true, BusLocation::Linux(path)) = (error.is_silence(), &target.token.bus) {
-        if let Some(hz) = kernel.clock_hz(path).filter(|hz| *hz > FASTEST_WAKE_HZ) {
-            checks.fail("wake", format!("{error}; at {hz} Hz the wake pulse is too short"), CLOCK_REMEDY);
+        if let Some(clock) = kernel.clock(path).filter(|clock| clock.hz > FASTEST_WAKE_HZ) {
+            checks.fail("wake", format!("{error}; at {} Hz the wake pulse is too short", clock.hz), clock.remedy());
             return;
         }
     }
@@ -215,7 +223,7 @@ fn asleep(error: &Error, target: &Target, kernel: &Kernel, checks: &mut Checks) 
         Error::Chip { cause: chip::Error::NotAnswering { .. }, .. } => match &target.token.bus {
             BusLocation::Linux(path) => format!(
                 "i2cdetect -y {} (a sleeping chip may be missing there); check supply, SDA, SCL, pull-ups, `address` \
-                 (`atecc608 scan --all-addresses` shows a chip at another one) and the bus clock",
+                 (`atecc608 scan --all-addresses` shows a chip at another one) and the bus clock (docs/adapters.md)",
                 bus_number(path)
             ),
             BusLocation::Unix(path) => format!(

@@ -55,7 +55,7 @@ pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], 
             };
             checks.fail(LINK, problem, format!("ATECC608_LOG=debug {typed}"));
         } else if serials.is_empty() {
-            checks.ok(LINK, format!("{module} loads ({program}); there is no token to show"));
+            checks.ok(LINK, format!("{module} loads ({program}); there is no initialized token to show"));
         } else {
             checks.ok(LINK, format!("{module} loads and shows the token ({program})"));
         }
