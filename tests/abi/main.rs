@@ -53,6 +53,7 @@ mod sequences;
 mod session_pairs;
 mod sessions;
 mod sign;
+mod signals;
 mod slot_8;
 mod slot_events;
 mod sold;

@@ -126,13 +126,7 @@ fn an_adapter_is_free_between_calls_and_works_again_after_it_was_unplugged() {
     let module = Module::configured("log = \"warn:FOLDER/log\"\n[[token]]\nbus = \"/dev/i2c-77\"\n");
     let _bus = chip::serve(chip::provisioned(), &module.socket());
     let folder = module.folder.path();
-    let library = c_program::compile_library("i2c_dev", folder);
-    let preloaded = std::env::var("LD_PRELOAD").map(|others| others + ":").unwrap_or_default();
-    let variables = [
-        ("LD_PRELOAD", format!("{preloaded}{}", library.display())),
-        ("I2C_DEV_SOCKETS", format!("77={}", module.socket().display())),
-        ("I2C_DEV_GONE", folder.join("gone").display().to_string()),
-    ];
+    let variables = c_program::preloaded_i2c(&module, &[("I2C_DEV_GONE", folder.join("gone").display().to_string())]);
     let mut helper = Helper::start_with(module_path!(), &module, "preloaded", &variables);
     helper.expect("idle");
     fs::write(folder.join("gone"), "").unwrap();

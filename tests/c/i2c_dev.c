@@ -12,6 +12,8 @@
  *     I2C_DEV_NACK=1-22                          buses whose adapter has this errno for a NACK; others have ENXIO and EREMOTEIO
  *     I2C_DEV_SHORT=1                            buses whose adapter reports a NACK as fewer messages done, as i2c-virtio does
  *     I2C_DEV_GONE=file                          while there is such a file, all adapters are unplugged
+ *     I2C_DEV_SIGNALS=1                          a signal arrives every millisecond and during each transfer, whose driver waits for it
+ *                                                interruptibly: unless the signal is held back, EINTR, though the chip has seen all of it
  *     I2C_DEV_LOG=file                           ... and every message on a bus is noted here: "1-36 write 0a0b", "1-60 read 4"
  *
  * What i2cdev's users need: open, stat, ioctl (I2C_SLAVE, I2C_FUNCS, I2C_PEC, I2C_RDWR), close. The protocol of the socket is that of
@@ -22,6 +24,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,6 +32,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -262,6 +266,47 @@ int statx(int folder, const char *restrict path, int flags, unsigned mask, struc
 FSTAT(fstat, stat, stat)
 FSTAT(fstat64, stat64, stat64)
 
+/* How many signals this thread was interrupted by. */
+static __thread volatile sig_atomic_t interruptions;
+
+static void interrupt(int number) {
+    (void) number;
+    interruptions++;
+}
+
+/* Without SA_RESTART: what waits comes back with EINTR. */
+__attribute__((constructor)) static void start_signals(void) {
+    struct sigaction action = {.sa_handler = interrupt};
+    struct itimerval each = {{0, 1000}, {0, 1000}};
+    if (getenv("I2C_DEV_SIGNALS") != NULL && (sigaction(SIGALRM, &action, NULL) != 0 || setitimer(ITIMER_REAL, &each, NULL) != 0)) {
+        abort();
+    }
+}
+
+static int send_all(int fd, const uint8_t *bytes, size_t length) {
+    while (length > 0) {
+        ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR) {
+            return 0;
+        }
+        bytes += sent > 0 ? sent : 0;
+        length -= sent > 0 ? (size_t) sent : 0;
+    }
+    return 1;
+}
+
+static int receive_all(int fd, uint8_t *bytes, size_t length) {
+    while (length > 0) {
+        ssize_t received = recv(fd, bytes, length, 0);
+        if (received == 0 || (received < 0 && errno != EINTR)) {
+            return 0;
+        }
+        bytes += received > 0 ? received : 0;
+        length -= received > 0 ? (size_t) received : 0;
+    }
+    return 1;
+}
+
 static int transfer(int fd, const struct messages *messages) {
     uint8_t request[1 + 5 * 8 + LONGEST], reply[2];
     size_t length = 1;
@@ -298,7 +343,7 @@ static int transfer(int fd, const struct messages *messages) {
             length += message->length;
         }
     }
-    if (send(fd, request, length, MSG_NOSIGNAL) != (ssize_t) length || recv(fd, reply, 2, MSG_WAITALL) != 2) {
+    if (!send_all(fd, request, length) || !receive_all(fd, reply, 2)) {
         return failed(EIO);
     }
     if (reply[0] == ADDRESS_NACK || reply[0] == DATA_NACK) {
@@ -315,9 +360,15 @@ static int transfer(int fd, const struct messages *messages) {
     }
     for (uint32_t i = 0; i < messages->count; i++) {
         const struct message *message = &messages->list[i];
-        if ((message->flags & I2C_M_RD)
-            && recv(fd, message->bytes, message->length, MSG_WAITALL) != (ssize_t) message->length) {
+        if ((message->flags & I2C_M_RD) && !receive_all(fd, message->bytes, message->length)) {
             return failed(EIO);
+        }
+    }
+    if (getenv("I2C_DEV_SIGNALS") != NULL) {
+        sig_atomic_t before = interruptions;
+        raise(SIGALRM);
+        if (interruptions != before) {
+            return failed(EINTR);
         }
     }
     return (int) messages->count;

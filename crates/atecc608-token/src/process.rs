@@ -1,4 +1,4 @@
-//! What belongs to one process: its privileges, its locks in a forked child, and state that a child may not wait for.
+//! What belongs to one process: its privileges, its signals, its locks in a forked child, and state that a child may not wait for.
 //!
 //! System calls that have no safe wrapper: here, and for memory in `memory`.
 //!
@@ -22,9 +22,11 @@
 )]
 
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use once_cell::race::OnceBox;
 
 use crate::bus::{open_lock_descriptors, LockDescriptor};
@@ -60,6 +62,33 @@ pub(crate) fn identity_of(descriptor: RawFd) -> Option<(u64, u64)> {
             let stat = stat.assume_init_ref();
             (stat.st_dev, stat.st_ino)
         })
+    }
+}
+
+/// While it lives, signals to this thread wait. It belongs to the thread that made it.
+pub(crate) struct HeldSignals {
+    /// The mask before; none if nothing could be held back.
+    before: Option<SigSet>,
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl HeldSignals {
+    /// Holds back all signals that can be, but those that a thread sends itself by a fault.
+    pub fn new() -> Self {
+        let mut held = SigSet::all();
+        for fault in [Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGSEGV, Signal::SIGSYS, Signal::SIGTRAP]
+        {
+            held.remove(fault);
+        }
+        Self { before: held.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok(), _of_this_thread: PhantomData }
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = before.thread_set_mask();
+        }
     }
 }
 

@@ -56,6 +56,19 @@ pub fn compile_library(name: &str, folder: &Path) -> PathBuf {
     library
 }
 
+/// The variables for a process whose kernel has /dev/i2c-77, with the chip that the module's socket serves: `tests/c/i2c_dev.c`,
+/// preloaded. `more` of its variables.
+pub fn preloaded_i2c(module: &Module, more: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+    let library = compile_library("i2c_dev", module.folder.path());
+    let preloaded = std::env::var("LD_PRELOAD").map(|others| others + ":").unwrap_or_default();
+    let mut variables = vec![
+        ("LD_PRELOAD", format!("{preloaded}{}", library.display())),
+        ("I2C_DEV_SOCKETS", format!("77={}", module.socket().display())),
+    ];
+    variables.extend_from_slice(more);
+    variables
+}
+
 /// Runs `tests/c/NAME.c` on a module's configuration with these arguments after the module's path. It must end with 0. The module
 /// logs each call, and each return value must be one that the function has.
 #[track_caller]

@@ -38,6 +38,7 @@ mod provision_pin;
 mod questions;
 mod scan;
 mod secret_places;
+mod signals;
 mod sold;
 mod support;
 mod terminal;

@@ -63,6 +63,8 @@ impl Handle for Device {
                 Operation::Write(bytes) => LinuxI2CMessage::write(bytes),
             })
             .collect();
+        // Some drivers wait interruptibly (hid-cp2112, i2c-virtio): a signal makes them give up a transfer that goes on.
+        let _signals = process::HeldSignals::new();
         I2CTransfer::transfer(&mut self.device, &mut messages).map_err(|error| match error {
             LinuxI2CError::Errno(errno) => errno,
             LinuxI2CError::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
