@@ -2,6 +2,7 @@
 # Build the Debian packages atecc608-pkcs11 and atecc608-sim, check them (lintian), and run what is in them.
 #
 #   scripts/package.sh [--test] [ARCH...]      amd64, arm64, armhf; all three if none is named
+#   scripts/package.sh [--test] riscv64        for Debian 13, the first release that has it
 #
 #   --test   not optimised, and the simulated chip's package only for this machine's architecture: a quarter of the time.
 #            Such packages are as good for trying how they install; they are large, and not to be passed on
@@ -17,8 +18,11 @@
 # shellcheck source=scripts/lib/root.sh
 . "$ROOT/scripts/lib/root.sh"
 
-# What reads and writes the packages, and what builds for the machine itself.
-HERE=(ca-certificates cargo-web gcc libc6-dev libp11-kit-dev lintian qemu-user rustc-web xz-utils)
+# shellcheck source=scripts/lib/architectures.sh
+. "$ROOT/scripts/lib/architectures.sh"
+# shellcheck source=scripts/lib/build_root.sh
+. "$ROOT/scripts/lib/build_root.sh"
+
 export MAINTAINER=${MAINTAINER:-the atecc608-pkcs11 authors <atecc608-pkcs11@localhost>}
 
 MACHINE=$(dpkg --print-architecture)
@@ -33,37 +37,11 @@ if [ $# = 0 ]; then
     [ "$MACHINE" != amd64 ] || ARCHITECTURES=(amd64 arm64 armhf)
 fi
 for arch in "${ARCHITECTURES[@]}"; do
-    case $arch in
-        amd64 | arm64 | armhf) ;;
-        *) die "$arch: the architectures are amd64, arm64 and armhf" ;;
-    esac
-    [ "$arch" = "$MACHINE" ] || [ "$MACHINE" = amd64 ] || die "$arch: this machine is $MACHINE, and cross-builds are done on amd64"
+    choose "$arch"
+    [ -z "$QEMU" ] || [ "$MACHINE" = amd64 ] || die "$arch: this machine is $MACHINE, and cross-builds are done on amd64"
 done
-
-rust_target() {
-    case $1 in
-        amd64) echo x86_64-unknown-linux-gnu ;;
-        arm64) echo aarch64-unknown-linux-gnu ;;
-        armhf) echo armv7-unknown-linux-gnueabihf ;;
-    esac
-}
-
-# The root, with the cross-compilers of all architectures asked for. Of the standard libraries for ARM only the libraries
-# are unpacked: their packages want LLVM for ARM, which the compiler has for this machine.
-make_build_root() {
-    local arch known=$MACHINE packages=("${HERE[@]}") hooks=()
-    for arch in "${ARCHITECTURES[@]}"; do
-        [ "$arch" != "$MACHINE" ] || continue
-        known+=,$arch
-        packages+=("libc6-dev:$arch" "libgcc-s1:$arch")
-        case $arch in
-            arm64) packages+=(gcc-aarch64-linux-gnu) ;;
-            armhf) packages+=(gcc-arm-linux-gnueabihf) ;;
-        esac
-        hooks+=("--customize-hook=chroot \"\$1\" sh -euc 'cd /tmp && apt-get download -q libstd-rust-web-dev:$arch && dpkg-deb -x libstd-rust-web-dev_*_$arch.deb / && rm libstd-rust-web-dev_*'")
-    done
-    make_root build "$known" "$(IFS=, && echo "${packages[*]}")" --variant=apt "${hooks[@]}"
-}
+[[ " ${ARCHITECTURES[*]} " != *' riscv64 '* ]] || [ ${#ARCHITECTURES[@]} = 1 ] ||
+    die "riscv64 is built for Debian 13, the others for Debian 12: name it alone"
 
 # Made here and not in the root: with the features of the whole workspace, the tests' build has made most of the program.
 make_manual() {
@@ -77,7 +55,8 @@ make_manual() {
 list_libraries() {
     local arch
     for arch in "${ARCHITECTURES[@]}"; do
-        cargo metadata --locked --format-version 1 --filter-platform "$(rust_target "$arch")" 2>>"$LOGS/package.log" |
+        choose "$arch"
+        cargo metadata --locked --format-version 1 --filter-platform "$RUST_TARGET" 2>>"$LOGS/package.log" |
             /usr/bin/python3 scripts/third_party.py atecc608-pkcs11 atecc608-cli atecc608-sim >"$ROOT_FOLDER/build/third-party-$arch.txt"
     done
 }
@@ -85,7 +64,7 @@ list_libraries() {
 cd "$ROOT"
 need_cargo
 need_packages git python3
-make_build_root
+make_build_root "${ARCHITECTURES[@]}"
 mkdir -p "$ROOT_FOLDER/build"
 copy_sources_to "$ROOT_FOLDER/build/src"
 mkdir -p "$ROOT_FOLDER/build/src/target/package"

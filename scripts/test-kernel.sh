@@ -28,8 +28,9 @@ for name in "${names[@]}"; do
 done
 
 need_cargo
-# What tests compile in the guest.
-need_packages gcc libc6-dev
+install_stock_software
+# What tests compile in the guest, and what a page's reader has.
+need_packages acl adduser gcc iproute2 libc6-dev sudo
 prepare_guest
 cd "$ROOT"
 # All of it, as the tests of scripts/test.sh: then nothing is built twice.

@@ -82,8 +82,8 @@ install_everything() {
 }
 
 check_scripts() {
-    shellcheck -x scripts/*.sh scripts/lib/{guest_init,in_guest,package_in_root}.sh tests/clients/*.sh tests/docs/*.sh \
-        tests/kernel/*.sh conf/debian/*/p*st* conf/debian/*/preinst .ci/run
+    shellcheck -x scripts/*.sh scripts/soak/*.sh scripts/lib/{guest_init,in_guest,package_in_root}.sh \
+        tests/{boards,clients,docs,kernel}/*.sh conf/debian/*/p*st* conf/debian/*/preinst .ci/run
 }
 
 format() { cargo fmt --all --check; }

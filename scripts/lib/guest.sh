@@ -1,50 +1,65 @@
 # shellcheck shell=bash
-# A guest with a stock Debian kernel: a machine that QEMU emulates, with this machine's files. Its root is this
-# machine's, read-only, with a layer in memory over it, so no disk image is needed and nothing in the guest changes a
-# file here. Needs root only where packages are missing.
+# A guest with a stock Debian kernel: a machine that QEMU emulates, on an amd64 machine. Its root is the machine's own or a
+# folder, read-only, with a layer in memory over it, so no disk image is needed and nothing in the guest changes a file
+# here. Needs root only where packages are missing.
 #
 # After scripts/lib/at_once.sh:
 #
 #     prepare_guest
 #     boot_guest SECONDS command...
+#
+# What guest it is, if set before them:
+GUEST_ARCH=amd64
+# The folder of its root. For another architecture than amd64 it is a Debian root of that one, with its linux-image package
+# and busybox-static in it.
+GUEST_ROOT=/
+# The first program in the root, which has to start /run/guest. Without one, that is the first.
+GUEST_INIT=
 
-GUEST=$TARGET/guest
 # Modules that the guest's root needs, then those of the tests.
 GUEST_MODULES=(virtio_pci 9pnet_virtio 9p overlay usbip-core vhci-hcd i2c-dev i2c-tiny-usb)
 
-# prepare_guest: QEMU, and GUEST/vmlinux, GUEST/busybox, GUEST/modules/NN-NAME.ko, from Debian packages. The kernel is
+# prepare_guest: QEMU, and in the folder GUEST kernel, busybox, modules/NN-NAME.ko, from Debian packages. The kernel is
 # unpacked, not installed.
 prepare_guest() {
-    local architecture
-    architecture=$(dpkg --print-architecture)
-    [ "$architecture" = amd64 ] ||
-        die "the guest is for amd64 only, and this machine is $architecture: run this on an amd64 machine"
-    need_packages kmod xz-utils zstd
-    installed qemu-system-x86 || by_turns install_qemu
+    [ "$(dpkg --print-architecture)" = amd64 ] || die 'guests are emulated on amd64: run this on an amd64 machine'
+    GUEST=$TARGET/guest/$GUEST_ARCH
+    need_packages cpio kmod xz-utils zstd
+    case $GUEST_ARCH in
+        amd64) need_qemu qemu-system-x86 ;;
+        arm64) need_qemu qemu-system-arm ;;
+        *) die "$GUEST_ARCH: a guest is amd64 or arm64" ;;
+    esac
     if ! kernel_is_unpacked; then
         by_turns apt_update_once
         kernel_is_unpacked || unpack_kernel
     fi
-    note "the guest's kernel: $(kernel_package); $(qemu-system-x86_64 --version | head -n 1)"
+    note "the guest's kernel: $(kernel_package)"
 }
 
 # Debian 12's QEMU breaks a qemu-utils from backports: where apt refuses it, the one from backports is installed.
+need_qemu() { installed "$1" || by_turns install_qemu "$1"; }
+
 install_qemu() {
-    local suite options=()
+    local package=$1 suite options=()
     apt_update_once
-    if ! apt-get install --simulate --no-install-recommends --no-remove qemu-system-x86 >>"$INSTALL_LOG" 2>&1; then
+    if ! apt-get install --simulate --no-install-recommends --no-remove "$package" >>"$INSTALL_LOG" 2>&1; then
         # shellcheck source=/dev/null
         suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")-backports
-        [[ $(apt-cache madison qemu-system-x86) == *" $suite/"* ]] || enable_backports
+        [[ $(apt-cache madison "$package") == *" $suite/"* ]] || enable_backports
         options=(-t "$suite")
     fi
-    note "installing qemu-system-x86 ${options[*]}"
-    without_daemons apt_install "${options[@]}" qemu-system-x86
+    note "installing $package ${options[*]}"
+    without_daemons apt_install "${options[@]}" "$package"
 }
 
 # Prints the package of the release's kernel. Its name has the version.
 kernel_package() {
-    apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p'
+    if [ "$GUEST_ARCH" = amd64 ]; then
+        apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p'
+    else
+        find "$GUEST_ROOT/boot" -name 'vmlinuz-*' -printf 'linux-image-%f\n' | sed 's/vmlinuz-//'
+    fi
 }
 
 # What GUEST is made of.
@@ -53,22 +68,28 @@ guest_recipe() { printf '%s\n' "$(kernel_package)" "${GUEST_MODULES[*]}"; }
 kernel_is_unpacked() { [ "$(cat "$GUEST/recipe" 2>/dev/null)" = "$(guest_recipe)" ]; }
 
 unpack_kernel() {
-    local package version unpacked=$GUEST/unpacked archive
+    local package version unpacked=$GUEST_ROOT archive
     package=$(kernel_package)
-    [ -n "$package" ] || die "apt knows no kernel package: apt-cache depends linux-image-amd64"
+    [ -n "$package" ] || die "no kernel package: apt-cache depends linux-image-$GUEST_ARCH"
     version=${package#linux-image-}
-    note "downloading $package and busybox-static"
     rm -rf "$GUEST"
-    mkdir -p "$GUEST/download" "$unpacked"
-    (cd "$GUEST/download" && quietly "$INSTALL_LOG" apt-get download -q "$package" busybox-static) ||
-        die "could not download $package and busybox-static"
-    for archive in "$GUEST"/download/*.deb; do
-        dpkg-deb -x "$archive" "$unpacked"
-    done
-    cp "$(find "$unpacked" -name busybox -type f -perm -1)" "$GUEST/busybox"
-    extract_vmlinux "$unpacked/boot/vmlinuz-$version" >"$GUEST/vmlinux"
+    mkdir -p "$GUEST"
+    if [ "$GUEST_ARCH" = amd64 ]; then
+        note "downloading $package and busybox-static"
+        unpacked=$GUEST/unpacked
+        mkdir -p "$GUEST/download" "$unpacked"
+        (cd "$GUEST/download" && quietly "$INSTALL_LOG" apt-get download -q "$package" busybox-static) ||
+            die "could not download $package and busybox-static"
+        for archive in "$GUEST"/download/*.deb; do
+            dpkg-deb -x "$archive" "$unpacked"
+        done
+        extract_vmlinux "$unpacked/boot/vmlinuz-$version" >"$GUEST/kernel"
+    else
+        cp "$unpacked/boot/vmlinuz-$version" "$GUEST/kernel"
+    fi
+    cp "$(find "$unpacked/bin" "$unpacked/usr/bin" -name busybox -type f -perm -1 2>/dev/null | head -n 1)" "$GUEST/busybox"
     copy_modules "$unpacked" "$version"
-    rm -rf "$GUEST/download" "$unpacked"
+    rm -rf "$GUEST/download" "$GUEST/unpacked"
     # The last step, so that half a kernel is never taken for a whole one.
     guest_recipe >"$GUEST/recipe"
 }
@@ -96,12 +117,12 @@ number_at() { od -An -v -t "u$3" -j $(($2)) -N "$3" "$1" | tr -d ' '; }
 # are loaded.
 copy_modules() {
     local unpacked=$1 version=$2 list file number=0 target
-    # Debian 13 has the modules in /usr/lib only, Debian 12 in /lib only.
-    if [ -d "$unpacked/lib/modules" ]; then
+    # Debian 13 has the modules in /usr/lib only, Debian 12 in /lib only: this machine's kmod looks in its own place.
+    if [ ! -e "$unpacked/lib" ]; then
+        ln -s usr/lib "$unpacked/lib"
+    elif [ ! -e "$unpacked/usr/lib/modules" ]; then
         mkdir -p "$unpacked/usr/lib"
         ln -s ../../lib/modules "$unpacked/usr/lib/modules"
-    else
-        ln -s usr/lib "$unpacked/lib"
     fi
     quietly "$INSTALL_LOG" /sbin/depmod --basedir "$unpacked" "$version"
     # A module that is built into the kernel is not listed as a file.
@@ -118,23 +139,27 @@ copy_modules() {
     done < <(awk '$1 == "insmod" && !seen[$2]++ { print $2 }' <<<"$list")
 }
 
-# boot_guest SECONDS command...: runs a program of this machine, with its arguments, as root in a new guest, and
-# prints what it prints. Returns its exit status. A guest that has not ended after that time is stopped and is an
-# error, as is one that ends without a status. What the guest printed is in LOGS/guest.log.
+# boot_guest SECONDS command...: runs a program of the root, with its arguments, as root in a new guest, and prints what
+# it prints. Returns its exit status. A guest that has not ended after that time is stopped and is an error, as is one
+# that ends without a status. What the guest printed is in LOGS/guest.log.
 boot_guest() {
-    local limit=$1 console=$LOGS/guest.log initramfs=$GUEST/initramfs status=0 options
+    local limit=$1 console=$LOGS/guest.log status=0 qemu
     shift
-    make_initramfs "$initramfs" "$@"
+    make_initramfs "$GUEST/initramfs" "$@"
+    # Emulated: what nested virtualisation offers differs between machines.
+    case $GUEST_ARCH in
+        amd64) qemu=(qemu-system-x86_64 -machine q35 -accel tcg -cpu max -append 'console=ttyS0 quiet panic=-1') ;;
+        arm64) qemu=(qemu-system-aarch64 -machine virt -accel tcg -cpu cortex-a72 -append 'console=ttyAMA0 quiet panic=-1') ;;
+    esac
     # shellcheck disable=SC2054  # QEMU's commas
-    options=(
-        # Emulated: what nested virtualisation offers differs between machines. The clock goes with the instructions,
-        # so that times in the guest do not depend on what else this machine does.
-        -machine q35 -accel tcg -cpu max -smp 1 -icount shift=1,sleep=on -m 1G
+    qemu+=(
+        # The clock goes with the instructions, so that times in the guest do not depend on what else this machine does.
+        -smp 1 -icount shift=1,sleep=on -m 1G
         -nodefaults -no-user-config -no-reboot -display none -serial stdio
-        -kernel "$GUEST/vmlinux" -initrd "$initramfs" -append 'console=ttyS0 quiet panic=-1'
-        -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap
+        -kernel "$GUEST/kernel" -initrd "$GUEST/initramfs"
+        -virtfs "local,path=$GUEST_ROOT,mount_tag=host,security_model=none,readonly=on,multidevs=remap"
     )
-    limited "$limit" qemu-system-x86_64 "${options[@]}" </dev/null 2>&1 | tr -d '\r' | tee "$console" || status=$?
+    limited "$limit" "${qemu[@]}" </dev/null 2>&1 | tr -d '\r' | tee "$console" || status=$?
     printf '\n'
     [ "$status" != 124 ] || die "the guest did not end within $limit s and was stopped; what it printed: $console"
     status=$(sed -n 's/^guest: exit status \([0-9]*\)$/\1/p' "$console" | tail -n 1)
@@ -143,7 +168,7 @@ boot_guest() {
 }
 
 # make_initramfs FILE command...: what the kernel starts with: scripts/lib/guest_init.sh, busybox and the modules for
-# it, and the command.
+# it, and the command. GUEST_INIT is in /program.
 make_initramfs() {
     local file=$1 stage=$GUEST/initramfs.d
     shift
@@ -154,6 +179,7 @@ make_initramfs() {
     ln -s busybox "$stage/bin/sh"
     cp -r "$GUEST/modules" "$stage/modules"
     printf '%q ' exec "$@" >"$stage/command"
-    (cd "$stage" && find . | "$GUEST/busybox" cpio -o -H newc 2>/dev/null | gzip -1) >"$file"
+    [ -z "$GUEST_INIT" ] || echo "$GUEST_INIT" >"$stage/program"
+    (cd "$stage" && find . | cpio --quiet -o -H newc | gzip -1) >"$file"
     rm -rf "$stage"
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
-# The first program in a guest of scripts/lib/guest.sh, run by busybox: it loads the modules, puts a layer in memory
-# over the root of the machine outside, runs /command there, prints its exit status, and switches the guest off. A
-# failure before that ends the guest without a status.
+# The first program in a guest of scripts/lib/guest.sh, run by busybox: it loads the modules and puts a layer in memory
+# over the root of the machine outside. There /run/guest runs the command, prints its exit status, and switches the guest
+# off. A failure before that ends the guest without a status. With a file /program, that program is started there
+# instead, and has to start /run/guest.
 
 set -eu
 /bin/busybox --install -s /bin
@@ -22,11 +23,13 @@ done
 mount -t tmpfs -o mode=755 run /root/run
 cp /command /root/run/command
 # The line is written before the guest is switched off: stty waits for it.
-# shellcheck disable=SC2016  # for the shell that comes now
-exec switch_root /root /bin/bash -c '
-    export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
-    bash /run/command
-    echo "guest: exit status $?"
-    stty -F /dev/console sane
-    echo o >/proc/sysrq-trigger
-    sleep 60'
+cat >/root/run/guest <<'END'
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
+bash /run/command
+echo "guest: exit status $?"
+stty -F /dev/console sane
+echo o >/proc/sysrq-trigger
+sleep 60
+END
+[ ! -e /program ] || exec switch_root /root "$(cat /program)"
+exec switch_root /root /bin/bash /run/guest

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The part of scripts/package.sh that runs inside the Debian root: builds, packs, checks and runs the packages for the
+# The part of scripts/package.sh that runs inside the Debian root: builds, packs, checks, runs and uses the packages for the
 # architectures named; the simulated chip's for those in SIMS; OPTIMISED is yes or no. The sources are in /build/src, the
 # packages come to /build/debian.
 
@@ -7,35 +7,27 @@ set -euo pipefail
 cd /build/src
 # shellcheck source=scripts/lib/show.sh
 . scripts/lib/show.sh
+# shellcheck source=scripts/lib/servers.sh
+. scripts/lib/servers.sh
+# shellcheck source=scripts/lib/architectures.sh
+. scripts/lib/architectures.sh
 # shellcheck source=scripts/lib/stage.sh
 . scripts/lib/stage.sh
 
 # The newest that builds with Rust 1.85: 3.7.0 and 3.8.0 say so of themselves, but do not.
 CARGO_DEB=3.6.4
+MACHINE=$(dpkg --print-architecture)
 MANUAL=/build/manual
 DEBIAN=/build/debian
 DATE=$(date -u -R -d "@$SOURCE_DATE_EPOCH")
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc
 # No path of the build in the packages.
 export RUSTFLAGS='--remap-path-prefix=/build/src=. --remap-path-prefix=/cargo/registry/src=crates'
-[ "$(dpkg --print-architecture)" != arm64 ] || unset CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER
 if [ "$OPTIMISED" = no ]; then
     export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 fi
 LOG=/build/package.log
 export CARGO_TARGET_DIR=/build/target-$OPTIMISED
 rm -rf /build/*.log /build/built
-
-# Sets TARGET, TRIPLET and QEMU for a Debian architecture.
-choose() {
-    case $1 in
-        amd64) TARGET=x86_64-unknown-linux-gnu TRIPLET=x86_64-linux-gnu QEMU=qemu-x86_64 ;;
-        arm64) TARGET=aarch64-unknown-linux-gnu TRIPLET=aarch64-linux-gnu QEMU=qemu-aarch64 ;;
-        armhf) TARGET=armv7-unknown-linux-gnueabihf TRIPLET=arm-linux-gnueabihf QEMU=qemu-arm ;;
-    esac
-    [ "$1" != "$(dpkg --print-architecture)" ] || QEMU=
-}
 
 # Is the simulated chip packed for this architecture?
 # shellcheck disable=SC2153  # scripts/package.sh sets it
@@ -59,7 +51,8 @@ build() {
     shift 2
     for arch in $architectures; do
         choose "$arch"
-        targets+=(--target "$TARGET")
+        cross_link
+        targets+=(--target "$RUST_TARGET")
     done
     note "building ($variant): $architectures"
     quietly "$LOG" cargo build --release --locked "${targets[@]}" "$@"
@@ -67,14 +60,14 @@ build() {
         choose "$arch"
         folder=/build/built/$arch/$variant
         mkdir -p "$folder"
-        find "$CARGO_TARGET_DIR/$TARGET/release" -maxdepth 1 \( -name atecc608 -o -name atecc608-sim -o -name '*.so' \) \
+        find "$CARGO_TARGET_DIR/$RUST_TARGET/release" -maxdepth 1 \( -name atecc608 -o -name atecc608-sim -o -name '*.so' \) \
             -exec cp -t "$folder" {} +
     done
 }
 
 # pack [cargo deb's options]
 pack() {
-    quietly "$LOG" /build/tools/bin/cargo-deb deb --no-build --no-strip --locked --compress-system --target "$TARGET" \
+    quietly "$LOG" /build/tools/bin/cargo-deb deb --no-build --no-strip --locked --compress-system --target "$RUST_TARGET" \
         --maintainer "$MAINTAINER" --output "$DEBIAN/" "$@"
 }
 
@@ -114,11 +107,46 @@ run_packed() {
     run "$QEMU /build/load_module-$ARCH $files/usr/lib/$TRIPLET/pkcs11/libatecc608_pkcs11.so"
 }
 
+# on_board command...: run a program of ARCH on a machine that has a chip on /dev/i2c-1: tests/vendor/i2c_shim.c.
+on_board() { if [ -n "$QEMU" ]; then "$QEMU" -E "LD_PRELOAD=$SHIM" "$@"; else LD_PRELOAD=$SHIM "$@"; fi; }
+
+# What a board's user does first, with the files of the package and Debian's own pkcs11-tool, all of that architecture. The
+# chip is the simulator of this machine's; OpenSSL of this machine checks the signature.
+# The printed lines are shell text: their variables are meant for the moment the line runs.
+# shellcheck disable=SC2016
+use_packed() {
+    local compiler=gcc
+    export FILES=/build/unpacked/$ARCH-atecc608-pkcs11 ATECC608_PKCS11_CONF=board.toml SHIM=$WORK/i2c_shim-$ARCH.so
+    export MODULE=$FILES/usr/lib/$TRIPLET/pkcs11/libatecc608_pkcs11.so PKCS11_TOOL=/usr/bin/pkcs11-tool
+    [ -z "$QEMU" ] || compiler=$TRIPLET-gcc PKCS11_TOOL=/opt/$ARCH/usr/bin/pkcs11-tool
+    "$compiler" -std=gnu11 -O2 -shared -fPIC -o "$SHIM" /build/src/tests/vendor/i2c_shim.c -ldl
+    rm -rf /dev/i2c-1 /run/i2c-shim
+    mknod -m 600 /dev/i2c-1 c 89 1 && mkdir /run/i2c-shim
+    mkdir "$WORK/$ARCH" && cd "$WORK/$ARCH"
+    mkdir -m 700 state
+    printf 'state_dir = "%s"\n[[token]]\nbus = "/dev/i2c-1"\nlabel = "board"\n' "$PWD/state" >board.toml
+    start_server sim.log "/build/built/$MACHINE/sim/atecc608-sim serve --socket /run/i2c-shim/1 --state chip.eeprom --timing fast"
+    wait_for 'the simulated chip' sim.log test -S /run/i2c-shim/1
+    run 'on_board $FILES/usr/bin/atecc608 provision tls --lock-forever --unproven | tail -n 3'
+    run 'on_board $PKCS11_TOOL --module $MODULE --list-slots'
+    run 'on_board $PKCS11_TOOL --module $MODULE --keypairgen --key-type EC:prime256v1 --label dev-key --id 01'
+    run 'on_board $PKCS11_TOOL --module $MODULE --list-objects | tee objects.txt'
+    [ "$(grep -c 'label: *dev-key' objects.txt)" = 2 ] || die 'pkcs11-tool does not list the key pair'
+    run 'printf "a message\n" > message'
+    run 'on_board $PKCS11_TOOL --module $MODULE --sign -m ECDSA-SHA256 --id 01 --signature-format openssl -i message -o signature'
+    run 'on_board $PKCS11_TOOL --module $MODULE --read-object --type pubkey --id 01 -o public.der'
+    run 'openssl dgst -sha256 -verify public.der -keyform DER -signature signature message'
+    stop_last_server
+    unset ATECC608_PKCS11_CONF
+    cd /build/src
+}
+
 # Every warning is an error; what is not is overridden in conf/debian/*.lintian-overrides, with the reason.
 check() {
     run "lintian --allow-root --fail-on error,warning $DEBIAN/*_$ARCH.deb"
 }
 
+open_work_folder board '' no
 heading 'Building'
 rustc --version | tee /build/rustc
 install_cargo_deb
@@ -127,7 +155,9 @@ for architecture in "$@"; do
     ! with_sim "$architecture" || sims+="$architecture "
 done
 build gateway "$*" -p atecc608-pkcs11 -p atecc608-cli --no-default-features
-[ -z "$sims" ] || build sim "$sims"
+# The machine's is the chip of the trials too.
+[[ "$sims" == *"$MACHINE"* ]] || sims+=$MACHINE
+build sim "$sims"
 
 mkdir -p "$DEBIAN"
 for architecture in "$@"; do
@@ -135,5 +165,6 @@ for architecture in "$@"; do
     package "$architecture"
     check
     run_packed atecc608-pkcs11
+    use_packed
     ! with_sim "$architecture" || run_packed atecc608-sim
 done

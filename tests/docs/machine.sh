@@ -9,6 +9,8 @@
 # tests/vendor/i2c_shim.c), PACKAGE and SIM_PACKAGE (the two .deb, or nothing), RELEASE (target/release), SOURCE (the repository).
 
 set -euo pipefail
+# shellcheck source=tests/docs/reader.sh
+. "$(dirname "$0")/reader.sh"
 
 machine=$PLACE/root
 
@@ -44,11 +46,8 @@ install -m 644 "$SHIM" "$machine/usr/lib/i2c_shim.so"
 echo /usr/lib/i2c_shim.so >"$machine/etc/ld.so.preload"
 
 # The package. Where it was not built (a developer's run), its most important files are put where it has them.
-libraries=$machine/usr/lib/$(gcc -print-multiarch)
-module=$libraries/pkcs11/libatecc608_pkcs11.so
+module=$machine/usr/lib/$(gcc -print-multiarch)/pkcs11/libatecc608_pkcs11.so
 rm -rf "$machine/etc/atecc608-pkcs11" "$machine/etc/pkcs11/modules"
-# What the pages install is here already, and from here nothing can be fetched: apt must not look for newer versions.
-find "$machine/var/lib/apt/lists" -type f -delete
 # Nobody looks for a word in all manual pages here.
 rm -f "$machine/var/lib/man-db/auto-update"
 if [ -n "$PACKAGE" ]; then
@@ -58,16 +57,7 @@ if [ -n "$PACKAGE" ]; then
     # For pages whose test-setup wants it.
     install -m 644 "$SIM_PACKAGE" "$machine/run/atecc608-sim.deb"
 else
-    chroot "$machine" groupadd --force --system atecc608
-    install -D -m 644 -t "$libraries/pkcs11" "$RELEASE/libatecc608_pkcs11.so"
-    install -m 755 -t "$machine/usr/bin" "$RELEASE/atecc608"
-    install -D -m 644 -t "$machine/etc/atecc608-pkcs11" "$SOURCE/conf/openssl-pkcs11.cnf"
-    install -D -m 644 -t "$machine/usr/lib/systemd/system" "$SOURCE"/conf/systemd/*
-    install -D -m 644 -t "$machine/usr/share/p11-kit/modules" "$SOURCE/conf/atecc608.module"
-    sed -i "s|^pkcs11-module-path.*|pkcs11-module-path = ${module#"$machine"}|" \
-        "$machine/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
-    chroot "$machine" install -d -m 3770 -o root -g atecc608 /var/lib/atecc608-pkcs11
-    chroot "$machine" install -d -m 2750 -o root -g atecc608 /etc/atecc608-pkcs11/keys
+    put_files "$machine"
 fi
 # pkcs11-provider loads a module so that what is preloaded does not count for it (RTLD_DEEPBIND): the module names the shim.
 patchelf --add-needed /usr/lib/i2c_shim.so "$module"
@@ -77,11 +67,8 @@ printf '[[token]]\nbus = "/dev/i2c-1"\nlabel = "gateway"\n' >"$machine/etc/atecc
 mknod -m 660 "$machine/dev/i2c-1" c 89 1
 chroot "$machine" chgrp atecc608 /dev/i2c-1
 
-# The reader: no password, but not locked, so that SSH lets in who has a key.
-chroot "$machine" useradd --create-home --shell /bin/bash --groups atecc608 --password '*' reader
-echo 'reader ALL=(ALL) NOPASSWD: ALL' >"$machine/etc/sudoers.d/reader"
-# apt asks nothing and starts nothing.
-echo 'APT::Get::Assume-Yes "true";' >"$machine/etc/apt/apt.conf.d/99reader"
+make_reader "$machine"
+# apt starts nothing.
 printf '#!/bin/sh\nexit 101\n' >"$machine/usr/sbin/policy-rc.d"
 chmod 755 "$machine/usr/sbin/policy-rc.d"
 

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# The unit tests, and the tests of the C interface, built for arm64 and armhf and run under qemu-user.
+#
+#   scripts/soak/arm-tests.sh [ARCH...]
+#
+# The tests start programs for ARM that they compile, so the kernel must know what to run them with: binfmt_misc, in a user
+# name space of its own (Linux 6.7 and newer), so that nothing on the machine changes. Needs root.
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=scripts/lib/root.sh
+. "$ROOT/scripts/lib/root.sh"
+# shellcheck source=scripts/lib/architectures.sh
+. "$ROOT/scripts/lib/architectures.sh"
+# shellcheck source=scripts/lib/build_root.sh
+. "$ROOT/scripts/lib/build_root.sh"
+
+# Not under an emulator:
+LEFT_OUT=(
+    # What a call costs.
+    costs memory
+    # The kernel's view of the emulator, not of the program: its memory, its descriptors, system calls made without the C library.
+    pin_memory raw_fork unload
+)
+
+# The first bytes of a program for an architecture, and which of them count: the name of the machine at 18.
+magic() {
+    case $1 in
+        arm64) printf '%s:%s' '\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00' "$MASK" ;;
+        armhf) printf '%s:%s' '\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x28\x00' "$MASK" ;;
+    esac
+}
+# A program and a position-independent one differ in one bit of the type.
+MASK='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+
+# The part that runs in the name space.
+test_there() {
+    mount -t proc proc /proc
+    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+    # F: the emulator is opened now, so that it is found in the root, too.
+    printf ':%s:M::%s:%s:F' "$QEMU" "$(magic "$1")" "$ROOT_FOLDER/usr/bin/$QEMU" >/proc/sys/fs/binfmt_misc/register
+    in_root "$ROOT_FOLDER" bash -euc "
+        cd /build/src
+        . scripts/lib/show.sh
+        . scripts/lib/architectures.sh
+        choose $1
+        cross_link
+        # What the tests call to compile their C programs.
+        mkdir -p /build/bin-$1
+        ln -sf /usr/bin/$TRIPLET-gcc /build/bin-$1/cc
+        export PATH=/build/bin-$1:\$PATH CARGO_TARGET_DIR=/build/target-tests
+        # Optimised, since it is emulated.
+        run 'scripts/test_programs.py --minutes 60 --but $(IFS=, && echo "${LEFT_OUT[*]}") --locked --release \
+            --target $RUST_TARGET -p atecc608-pkcs11 -p atecc608-sim -p atecc608-token -p atecc608-wire -p atecc608 \
+            -p atecc608-files -p atecc608-contents --lib --bins --test abi'"
+}
+
+NAME_SPACE=no
+if [ "${1:-}" = --in-name-space ]; then
+    NAME_SPACE=yes
+    shift
+fi
+ARCHITECTURES=("$@")
+[ $# != 0 ] || ARCHITECTURES=(arm64 armhf)
+# The root of scripts/package.sh: it is made for all of them.
+make_build_root amd64 arm64 armhf
+if [ $NAME_SPACE = yes ]; then
+    choose "${ARCHITECTURES[0]}"
+    test_there "${ARCHITECTURES[0]}"
+    exit
+fi
+mkdir -p "$ROOT_FOLDER/build"
+copy_sources_to "$ROOT_FOLDER/build/src"
+for arch in "${ARCHITECTURES[@]}"; do
+    heading "$arch"
+    # All users and groups are themselves there: some tests are about other users.
+    unshare --user --map-users=0,0,65536 --map-groups=0,0,65536 --mount --pid --fork --kill-child -- \
+        "$0" --in-name-space "$arch"
+done

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The packages for riscv64, which Debian has from 13 on: built, checked, and used by Debian's pkcs11-tool under qemu-user.
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+exec "$ROOT/scripts/package.sh" riscv64
