@@ -31,6 +31,7 @@ fn helper_process() {
     let key = generate(&module, session, "a").unwrap();
     let point = point_of(&module, session, key);
     assert_eq!(open_adapters(), before, "the session is open, and the node is not");
+    assert_eq!(&module.token_info(0).unwrap().model, b"ATECC608-SIM    ", "by the serial number, whatever the bus is");
     process::say("idle");
     process::wait();
 
@@ -119,6 +120,7 @@ fn a_real_kernel_lets_an_adapter_go_under_an_idle_session_and_the_session_finds_
     helper.go();
     assert_eq!(helper.finish(), ["signed"]);
     module.assert_logged(&["secure-element at 0x60: the adapter is gone"]);
+    module.assert_logged(&["secure-element at 0x60", "is simulated"]);
 }
 
 #[test]
@@ -136,4 +138,5 @@ fn an_adapter_is_free_between_calls_and_works_again_after_it_was_unplugged() {
     helper.go();
     assert_eq!(helper.finish(), ["signed"]);
     module.assert_logged(&["/dev/i2c-77", "the adapter is gone", "a name that stays"]);
+    module.assert_logged(&["/dev/i2c-77", "is simulated"]);
 }

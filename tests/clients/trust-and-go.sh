@@ -68,10 +68,33 @@ wait_for 's_server' trust_server.log listening "$port"
 run_in_chip Sign "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile known-root.pem -verify_return_error -brief -ign_eof > server-side.txt 2>&1"
 run 'grep "Verification: OK" server-side.txt && grep olleh server-side.txt'
 
-heading 'Behind an I2C node the same chip passes for a real one: its certificates, which everybody can make, are not shown'
+heading 'Behind an I2C node the same chip is a simulated one by its serial number'
 need_packages gcc libc6-dev
 run 'cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl'
-run "sed 's|unix:.*sock|/dev/i2c-20|; s|/state|/other-state|' config.toml > other.toml && mkdir other-state"
-run 'ATECC608_PKCS11_CONF=$WORK/other.toml I2C_SHIM=20=chip.sock LD_PRELOAD=./i2c_shim.so pkcs11-tool --module $MODULE --list-objects > other.txt 2> other.log'
-run '[ "$(grep -c "^Certificate Object" other.txt)" = 0 ] && [ "$(grep -c "^Private Key Object" other.txt)" = 4 ]'
-run 'grep "the signer.s certificate is not shown" other.log'
+# behind_a_node NAME SOCKET: what pkcs11-tool lists in NAME.txt, the log in NAME.log.
+behind_a_node() {
+    run "sed 's|unix:.*sock|/dev/i2c-20|; s|/state|/$1-state|' config.toml > $1.toml && mkdir $1-state"
+    run "ATECC608_PKCS11_CONF=\$WORK/$1.toml I2C_SHIM=20=$2 LD_PRELOAD=./i2c_shim.so pkcs11-tool --module \$MODULE --list-objects > $1.txt 2> $1.log"
+    run "[ \"\$(grep -c '^Private Key Object' $1.txt)\" = 4 ]"
+}
+behind_a_node node chip.sock
+run '[ "$(grep -c "^Certificate Object" node.txt)" = 3 ] && grep "is simulated" node.log'
+
+heading 'With the serial number of a real chip its certificates, which everybody can make, are not shown'
+write_file renumber.py <<'END'
+import hashlib
+
+with open("chip.eeprom", "rb") as file:
+    image = bytearray(file.read())
+# SN[2] in the configuration zone; the checksum at the end.
+image[16 + 2] ^= 1
+image[1416:] = hashlib.sha256(image[:1416]).digest()
+with open("real.eeprom", "wb") as file:
+    file.write(image)
+END
+run '/usr/bin/python3 renumber.py'
+start_server real.log 'atecc608-sim serve --socket real.sock --state real.eeprom --timing fast'
+wait_for 'the simulated chip' real.log test -S real.sock
+behind_a_node real real.sock
+run '[ "$(grep -c "^Certificate Object" real.txt)" = 0 ] && ! grep "is simulated" real.log'
+run 'grep "the signer.s certificate is not shown" real.log'

@@ -183,9 +183,9 @@ impl Target {
         self.config.path.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH)).display().to_string()
     }
 
-    /// Whether the chip is a simulated one.
-    pub fn is_simulated(&mut self) -> bool {
-        self.chip.transport_mut().is_simulated()
+    /// Whether the chip, which has this serial number, is a simulated one.
+    pub fn is_simulated(&mut self, serial: &SerialNumber) -> bool {
+        self.chip.transport_mut().is_simulated(serial)
     }
 
     /// Takes the bus. Until the guard is dropped nobody else uses it.
@@ -275,7 +275,7 @@ impl Target {
 
     /// Where the chip's IO protection key is kept.
     pub fn key_file(&mut self, serial: &SerialNumber) -> KeyFile {
-        let simulated = self.is_simulated();
+        let simulated = self.is_simulated(serial);
         KeyFile::of(&self.config, &self.token, simulated, serial)
     }
 }

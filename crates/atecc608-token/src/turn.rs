@@ -295,7 +295,7 @@ impl ChipSide {
         let (zone, model) = read.map_err(not_present)?;
         let chip = self.chip.as_mut().ok_or_else(no_chip)?;
         chip.apply_timing(&zone);
-        let simulated = chip.transport_mut().is_simulated();
+        let simulated = chip.transport_mut().is_simulated(&zone.serial_number());
         let identity = Identity::new(zone, model, simulated, &token.config, &token.token_config, token.keys_in)?;
         let state = identity.state_file.read_first()?;
         self.io_protection = IoProtection::default();

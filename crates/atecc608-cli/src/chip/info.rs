@@ -227,7 +227,7 @@ fn collect(
         label: configured.unwrap_or_else(|| default_label(zone)),
         bus: target.token.bus.to_string(),
         address: format!("{:#04x}", target.token.address),
-        simulated: target.is_simulated(),
+        simulated: target.is_simulated(&serial),
         revision: hex(&target.model().revision()),
         revision_refused: target.model_refused().map(|status| format!("{:02X}", status.0)),
         usable: problem.is_none(),

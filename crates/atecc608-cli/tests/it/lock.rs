@@ -97,9 +97,17 @@ fn a_configuration_that_is_not_the_expected_one_is_not_locked() {
 
 #[test]
 fn a_configuration_that_silicon_never_had_is_locked_into_a_real_chip_only_on_demand() {
-    // /dev/i2c-1 is no simulated bus to the tool.
-    let kernel = Kernel::new();
+    let kernel = Kernel::with_a_real_serial_number();
     let run = |arguments: &[&str]| kernel.command(arguments).output().unwrap();
+    let simulated = || {
+        let info: serde_json::Value = serde_json::from_slice(&run(&["info", "--json"]).stdout).unwrap();
+        info["simulated"].as_bool().unwrap()
+    };
+    // On a simulator's own bus it would be simulated, whatever its number.
+    kernel.configure(&format!("bus = \"unix:{}\"\n", kernel.bench.path("socket").display()));
+    assert!(simulated());
+    kernel.configure("bus = \"/dev/i2c-1\"\n");
+    assert!(!simulated());
     assert!(run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
     let refused = run(&LOCK_CONFIG);
     assert_eq!(refused.status.code(), Some(1));
@@ -115,6 +123,24 @@ fn a_configuration_that_silicon_never_had_is_locked_into_a_real_chip_only_on_dem
     let refused = run(&["provision", "tls-pin", "--lock-forever", "--recovery-code-file", "code"]);
     assert!(stderr(&refused).contains("--unproven"), "{refused:?}");
     assert_eq!(kernel.bench.image().config()[86..88], [0x55, 0x00]);
+}
+
+#[test]
+fn a_simulated_chip_behind_a_node_of_the_kernel_is_one_by_its_serial_number() {
+    let kernel = Kernel::new();
+    let run = |arguments: &[&str]| kernel.command(arguments).output().unwrap();
+    let info = stdout(&run(&["info"]));
+    assert!(info.contains("simulated: its keys are in a file and protect nothing"), "{info}");
+    assert!(run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    let shown = stdout(&run(&["lock", "config"]));
+    assert!(shown.contains("atecc608 lock config --lock-forever\n"), "{shown}");
+    let locked = run(&LOCK_CONFIG);
+    assert!(locked.status.success(), "{locked:?}");
+    // Whoever says more than is necessary is not refused.
+    let provisioned = run(&["provision", "tls-pin", "--lock-forever", "--unproven", "--recovery-code-file", "code"]);
+    assert!(provisioned.status.success(), "{provisioned:?}");
+    assert_eq!(kernel.bench.image().config()[86..88], [0x00, 0x00]);
+    assert!(kernel.bench.key_file().exists(), "beside the configuration");
 }
 
 #[test]

@@ -26,6 +26,7 @@ use crate::deadline::Deadline;
 use atecc608::i2c::probe::{self, Answer};
 use atecc608::i2c::I2cTransport;
 use atecc608::transport::{Fault, Transport};
+use atecc608_wire::config_zone::SerialNumber;
 
 use arrival::Queue;
 use lock::{AtEnd, BusLock};
@@ -347,9 +348,10 @@ impl Bus {
         &self.location
     }
 
-    /// Whether the chip on it is a simulated one.
-    pub fn is_simulated(&self) -> bool {
-        !matches!(self.location, BusLocation::Linux(_))
+    /// Whether a chip with this serial number on this bus is a simulated one: its serial number means that on every bus, and
+    /// the simulator's own buses mean it for every chip.
+    pub fn is_simulated(&self, serial: &SerialNumber) -> bool {
+        serial.is_simulated() || !matches!(self.location, BusLocation::Linux(_))
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
         checks.skip(&later[2..], "it is another chip");
         return None;
     }
-    let simulated = if target.is_simulated() { ", simulated: it protects nothing" } else { "" };
+    let simulated = if target.is_simulated(&zone.serial_number()) { ", simulated: it protects nothing" } else { "" };
     let chip = format!("{} {}{simulated}", words::model(target.model()), zone.serial_number());
     match target.model_refused() {
         None => checks.ok("chip", chip),

@@ -99,7 +99,7 @@ impl Consent {
             )));
         }
         let proven = profile::matching(zone).is_some_and(|profile| profile.proven_on_silicon);
-        if !(target.is_simulated() || proven || self.unproven) {
+        if !(target.is_simulated(&zone.serial_number()) || proven || self.unproven) {
             return Err(Error::Refused(format!(
                 "{}: this configuration was never locked and used on silicon by the authors of this tool, and a mistake can't \
                  be undone: nothing was done. Say --unproven to do it all the same",
@@ -112,7 +112,7 @@ impl Consent {
     /// What to type to do it.
     fn wanted(&self, target: &mut Target, zone: &ConfigZone, findings: &[Check]) -> String {
         let proven = profile::matching(zone).is_some_and(|profile| profile.proven_on_silicon);
-        let unproven = if target.is_simulated() || proven { "" } else { " --unproven" };
+        let unproven = if target.is_simulated(&zone.serial_number()) || proven { "" } else { " --unproven" };
         let dangers = if findings.iter().any(Check::has_failed) { " --accept-dangers" } else { "" };
         format!("--lock-forever{unproven}{dangers}")
     }

@@ -82,7 +82,7 @@ fn provision(
     let plan =
         Plan::new(zone, profile, target.token.address).map_err(|changes| foreign(&place, zone, profile, &changes))?;
     let key_file = target.key_file(&serial);
-    let simulated = target.is_simulated();
+    let simulated = target.is_simulated(&serial);
     if !arguments.lock_forever && plan.standing != Standing::Provisioned {
         let result = if plan.standing == Standing::Blank { Outcome::WouldProvision } else { Outcome::WouldFinish };
         let io_key = if key_file.load()?.is_some() { IoKeyFate::WouldBeReused } else { IoKeyFate::WouldBeCreated };

@@ -111,7 +111,7 @@ pub fn report<'a>(
         model: target.model().to_string(),
         revision: hex(&target.model().revision()),
         named: words::model(target.model()),
-        simulated: target.is_simulated(),
+        simulated: target.is_simulated(&zone.serial_number()),
         bus: target.token.bus.to_string(),
         address: format!("{:#04x}", target.token.address),
         config_locked: zone.config_locked(),

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{served, served_at, Bench, Server};
+use super::{on_a_socket, serve, served, served_at, Bench, Server};
 
 pub struct Kernel {
     pub bench: Bench,
@@ -38,6 +38,14 @@ impl Kernel {
         kernel.configure("bus = \"/dev/i2c-1\"\n");
         kernel.adapter(1, "bcm2835 (i2c@7e804000)");
         kernel
+    }
+
+    /// With a serial number that simulated chips do not have: to the tool it is a real chip.
+    pub fn with_a_real_serial_number() -> Self {
+        let bench = on_a_socket();
+        bench.tamper(|config| config[2] ^= 0x01);
+        let server = serve(&bench, &[]);
+        Self::with_bus((bench, server))
     }
 
     /// With another bus clock, which the device tree tells.

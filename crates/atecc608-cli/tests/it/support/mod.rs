@@ -217,9 +217,14 @@ pub fn served() -> (Bench, Server) {
     served_at(100_000)
 }
 
+/// A bench for [`serve`].
+pub fn on_a_socket() -> Bench {
+    Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()))
+}
+
 /// The same with another bus clock.
 pub fn served_at(i2c_hz: u32) -> (Bench, Server) {
-    let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()));
+    let bench = on_a_socket();
     let server = serve(&bench, &["--i2c-hz", &i2c_hz.to_string()]);
     (bench, server)
 }

@@ -193,7 +193,7 @@ impl Chip<'_> {
         let place = target.place();
         let key_file = target.key_file(&zone.serial_number());
         let io_key_file = key_file.path().display().to_string();
-        let simulated = target.is_simulated();
+        let simulated = target.is_simulated(&zone.serial_number());
         if plan.standing == Standing::Provisioned {
             let done = look(target, &zone, station.profile, &key_file)?;
             return Ok(Locked { zone, model: target.model(), done, simulated, io_key_file });
