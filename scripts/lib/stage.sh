@@ -66,6 +66,7 @@ stage_gateway() {
         put_compressed "$page" "$tree/usr/share/man/man${page##*.}/$(basename "$page")"
     done
     stage_documents "$tree" atecc608-pkcs11
+    put 644 conf/examples/* "$tree/usr/share/doc/atecc608-pkcs11/examples"
     put 644 README.md docs/*.md "$tree/usr/share/doc/atecc608-pkcs11"
 }
 

@@ -44,3 +44,5 @@ heading 'The systemd units'
 # The program that the unit names has to be there; the rest is checked by systemd itself.
 run "systemd-analyze verify $ROOT/conf/systemd/*"
 run "systemd-analyze security --offline=true --threshold=20 $ROOT/conf/systemd/atecc608-p11-kit@.service | tail -n 1"
+run "systemd-analyze verify $ROOT/conf/examples/*.service"
+run "systemd-analyze security --offline=true --threshold=20 $ROOT/conf/examples/atecc608-client.service | tail -n 1"

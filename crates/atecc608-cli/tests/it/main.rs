@@ -15,6 +15,7 @@ mod chip;
 mod cloud;
 mod config;
 mod config_forms;
+mod containers;
 mod data;
 mod doctor;
 mod doctor_adapters;

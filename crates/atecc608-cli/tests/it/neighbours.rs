@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{flock, FlockOperation};
 
 use crate::support::kernel::Kernel;
-use crate::support::{run_as, stderr, Bench};
+use crate::support::{continued, copy_for_others, run_as, stderr, Bench};
 
 /// The group that shares the state folder.
 const GROUP: u32 = 4242;
@@ -199,6 +199,31 @@ fn info_as(kernel: &Kernel, user: u32) -> Output {
     let mut info = kernel.command(&["info"]);
     info.env("ATECC608_LOG", "debug");
     run_as(&kernel.bench, &info, user, if user == ROOT { ROOT } else { GROUP })
+}
+
+/// What `DynamicUser=yes` makes of a service, with `SupplementaryGroups=`: a user and group of nobody's, and the group.
+fn service(kernel: &Kernel, user: u32, arguments: &[&str]) {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &user.to_string(), "--regid", &user.to_string(), "--groups", &GROUP.to_string()]);
+    command.args(["--no-new-privs", "--"]).arg(copy_for_others(&kernel.bench));
+    let output = at_once(continued(command, &kernel.command(arguments)));
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+#[test]
+fn services_whose_users_are_new_at_each_start_share_the_state() {
+    if !is_root() {
+        return;
+    }
+    let kernel = shared();
+    kernel.configure_with_io_key();
+    let provisioned = at_once(kernel.command(&["provision", "tls", "--lock-forever", "--unproven"]));
+    assert!(provisioned.status.success(), "{provisioned:?}");
+    chown(kernel.bench.path("io.key"), None, Some(GROUP)).unwrap();
+    for (user, label) in [(61184, "a"), (65519, "b")] {
+        service(&kernel, user, &["key", "generate", "--label", label]);
+        service(&kernel, user, &["csr", "--key", "a", "--subject", "/CN=x"]);
+    }
 }
 
 #[test]

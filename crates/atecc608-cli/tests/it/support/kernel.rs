@@ -8,7 +8,7 @@ use super::{on_a_socket, serve, served, served_at, Bench, Server};
 
 pub struct Kernel {
     pub bench: Bench,
-    _server: Server,
+    server: Server,
     library: PathBuf,
     /// The numbers of the buses that are the wires of this one.
     channels: Vec<u32>,
@@ -33,8 +33,7 @@ impl Kernel {
             .expect("a C compiler");
         assert!(compiled.success());
         std::fs::create_dir_all(bench.path("root/dev")).unwrap();
-        let kernel =
-            Self { bench, _server: server, library, channels: Vec::new(), driven: Vec::new(), foreign: Vec::new() };
+        let kernel = Self { bench, server, library, channels: Vec::new(), driven: Vec::new(), foreign: Vec::new() };
         kernel.configure("bus = \"/dev/i2c-1\"\n");
         kernel.adapter(1, "bcm2835 (i2c@7e804000)");
         kernel
@@ -53,6 +52,11 @@ impl Kernel {
         let kernel = Self::with_bus(served_at(i2c_hz));
         kernel.sysfs("i2c-1/of_node/clock-frequency", i2c_hz.to_be_bytes());
         kernel
+    }
+
+    /// The process that plays the bus.
+    pub fn server(&self) -> u32 {
+        self.server.id()
     }
 
     pub fn configure(&self, token: &str) {

@@ -174,18 +174,22 @@ pub fn interruptible(command: &Command) -> Command {
 
 /// The same command of the tool, run by another user; only root can do that. What it opens has to be theirs to open.
 pub fn run_as(bench: &Bench, command: &Command, user: u32, group: u32) -> Output {
-    let copy = bench.path("atecc608");
-    if !copy.exists() {
-        // Where cargo puts the tool may be closed to others.
-        std::fs::copy(TOOL, &copy).unwrap();
-        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let mut theirs = continued(Command::new(copy), command);
+    let mut theirs = continued(Command::new(copy_for_others(bench)), command);
     output_of_copy(theirs.uid(user).gid(group))
 }
 
+/// A copy of the tool: where cargo puts it may be closed to others.
+pub fn copy_for_others(bench: &Bench) -> PathBuf {
+    let copy = bench.path("atecc608");
+    if !copy.exists() {
+        std::fs::copy(TOOL, &copy).unwrap();
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    copy
+}
+
 /// Adds arguments, environment and folder of another command.
-fn continued(mut command: Command, other: &Command) -> Command {
+pub fn continued(mut command: Command, other: &Command) -> Command {
     command.args(other.get_args());
     for (name, value) in other.get_envs() {
         match value {
@@ -204,6 +208,12 @@ pub fn interrupt(child: &Child) {
 
 /// A simulator's process.
 pub struct Server(Child);
+
+impl Server {
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
