@@ -7,6 +7,7 @@ use crate::support::kernel::Kernel;
 #[test]
 fn a_chip_is_provisioned_and_used_while_signals_arrive_all_the_time() {
     let kernel = Kernel::new();
+    kernel.configure_with_io_key();
     let run = |arguments: &[&str]| {
         let output = kernel.command(arguments).env("I2C_DEV_SIGNALS", "1").output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");

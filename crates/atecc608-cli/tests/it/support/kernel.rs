@@ -65,6 +65,11 @@ impl Kernel {
         std::fs::write(self.bench.path("config.toml"), text).unwrap();
     }
 
+    /// The same with the IO protection key in the test's folder: that of a real bus is below /etc.
+    pub fn configure_with_io_key(&self) {
+        self.configure(&format!("bus = \"/dev/i2c-1\"\nio_key_file = \"{}\"\n", self.bench.path("io.key").display()));
+    }
+
     /// An adapter as the kernel lists it.
     pub fn adapter(&self, number: u32, name: &str) {
         std::fs::write(self.bench.path(&format!("root/dev/i2c-{number}")), "").unwrap();
