@@ -32,8 +32,10 @@ pub enum Subcommands {
         #[command(flatten)]
         bus: BusArguments,
     },
-    /// Plug a USB adapter with one chip into the running kernel, which gives it a node /dev/i2c-N (needs root, and the
-    /// kernel's modules vhci-hcd, i2c-tiny-usb and i2c-dev); prints the node, and unplugs the adapter when it ends
+    /// Plug a USB adapter with one chip into the running kernel: a bus with a node /dev/i2c-N
+    ///
+    /// Prints the path of the node, and unplugs the adapter when it ends. Needs root, and the kernel's modules vhci-hcd,
+    /// i2c-tiny-usb and i2c-dev.
     Usbip {
         /// Where clients connect, too, for stats and control [default: nowhere]
         #[arg(long)]
