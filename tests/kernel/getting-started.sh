@@ -24,6 +24,7 @@ plug() {
 }
 
 work=$(mktemp -d)
+chmod 755 "$work"
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 ip link set lo up
 rm -rf /etc/atecc608-pkcs11 /var/lib/atecc608-pkcs11 /etc/pkcs11/modules
