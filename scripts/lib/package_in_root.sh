@@ -134,8 +134,9 @@ use_packed() {
     [ "$(grep -c 'label: *dev-key' objects.txt)" = 2 ] || die 'pkcs11-tool does not list the key pair'
     run 'printf "a message\n" > message'
     run 'on_board $PKCS11_TOOL --module $MODULE --sign -m ECDSA-SHA256 --id 01 --signature-format openssl -i message -o signature'
-    run 'on_board $PKCS11_TOOL --module $MODULE --read-object --type pubkey --id 01 -o public.der'
-    run 'openssl dgst -sha256 -verify public.der -keyform DER -signature signature message'
+    # OpenSC 0.23 reads no public key on 32-bit ARM (its issue 3200).
+    run 'on_board $FILES/usr/bin/atecc608 key public --key dev-key > public.pem'
+    run 'openssl dgst -sha256 -verify public.pem -signature signature message'
     stop_last_server
     unset ATECC608_PKCS11_CONF
     cd /build/src
