@@ -24,7 +24,7 @@ mount -t tmpfs -o mode=755 run /root/run
 cp /command /root/run/command
 # The line is written before the guest is switched off: stty waits for it.
 cat >/root/run/guest <<'END'
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
+export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
 bash /run/command
 echo "guest: exit status $?"
 stty -F /dev/console sane
