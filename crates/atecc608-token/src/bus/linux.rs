@@ -239,7 +239,12 @@ pub(super) fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
             "{node} does not exist: is the I2C adapter enabled (Raspberry Pi: dtparam=i2c_arm=on in config.txt) and the \
              module i2c-dev loaded (modprobe i2c-dev)? `ls /dev/i2c-*` lists the adapters"
         )),
-        libc::EACCES | libc::EPERM => OpenError::NotPermitted(format!(
+        // The rules for devices of a group of processes.
+        libc::EPERM => OpenError::NotPermitted(format!(
+            "{node} is a device that this service or container may not use: in a systemd unit write DeviceAllow=char-i2c rw, \
+             give a container --device {node}"
+        )),
+        libc::EACCES => OpenError::NotPermitted(format!(
             "{node} may not be opened by this user: add it to the group atecc608, to which 60-atecc608.rules gives the node \
              (usermod -aG atecc608 USER), and log in anew. {}",
             who(path)
@@ -424,6 +429,9 @@ mod tests {
         );
         assert!(
             matches!(open_error(path, 0x60, libc::EACCES), OpenError::NotPermitted(text) if text.contains("group"))
+        );
+        assert!(
+            matches!(open_error(path, 0x60, libc::EPERM), OpenError::NotPermitted(text) if text.contains("DeviceAllow=char-i2c rw"))
         );
         let own = format!("The process runs as user {} with the groups ", geteuid().as_raw());
         assert!(matches!(open_error(Path::new("/dev/null"), 0x60, libc::EACCES), OpenError::NotPermitted(text)
