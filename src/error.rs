@@ -198,6 +198,7 @@ fn token_row(error: &token::Error) -> Row {
         Error::State(_) => row!(CKR_FUNCTION_FAILED, Error),
         Error::TemplateIncomplete(_) => row!(CKR_TEMPLATE_INCOMPLETE, Warn),
         Error::TemplateInconsistent(_) => row!(CKR_TEMPLATE_INCONSISTENT, Warn),
+        Error::AdapterGone(_) => row!(CKR_DEVICE_REMOVED, Warn),
         Error::TokenNotPresent(_) => row!(CKR_TOKEN_NOT_PRESENT, Warn),
         Error::TokenNotRecognized(_) => row!(CKR_TOKEN_NOT_RECOGNIZED, Warn),
         Error::TokenWriteProtected(_) => row!(CKR_TOKEN_WRITE_PROTECTED, Warn),

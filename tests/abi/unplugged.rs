@@ -49,6 +49,8 @@ fn helper_process() {
 fn assert_gone(module: &Module, session: Session) {
     assert_eq!(module.random(session, 8).map(drop), Err(CKR_DEVICE_REMOVED));
     assert_eq!(generate(module, session, "b"), Err(CKR_DEVICE_REMOVED));
+    assert_eq!(module.token_info(0).map(drop), Err(CKR_DEVICE_REMOVED));
+    assert!(module.slots(true).unwrap().is_empty(), "no token is in the slot");
 }
 
 /// How many descriptors of adapters this process has. To the preloaded library they are sockets, and it has no others.

@@ -136,6 +136,9 @@ pub enum Error {
     /// A template's attributes contradict each other or what a slot can be.
     #[error("{0}")]
     TemplateInconsistent(Text),
+    /// The bus that a chip was on is no longer there: a USB adapter was unplugged.
+    #[error("{0}")]
+    AdapterGone(Text),
     /// No chip answers where the configuration says.
     #[error("{0}")]
     TokenNotPresent(Text),

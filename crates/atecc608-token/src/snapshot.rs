@@ -184,7 +184,7 @@ impl Presence {
 fn which_chip(found: &Result<Arc<Known>>) -> Option<Option<SerialNumber>> {
     match found {
         Ok(known) => Some(Some(known.zone().serial_number())),
-        Err(Error::TokenNotPresent(_)) => Some(None),
+        Err(Error::TokenNotPresent(_) | Error::AdapterGone(_)) => Some(None),
         Err(_) => None,
     }
 }

@@ -219,12 +219,21 @@ impl ChipSide {
     }
 
     fn lock_bus(&mut self, token: &Token, deadline: Deadline) -> Result<LockGuard> {
-        let taken = self.take_bus(token, deadline, |bus| bus.lock(deadline).map(Some))?;
-        taken.ok_or_else(nothing_was_done)
+        let taken = self.take_bus(token, deadline, |bus| bus.lock(deadline).map(Some));
+        self.note_absence(token, taken)?.ok_or_else(nothing_was_done)
     }
 
     fn try_lock_bus(&mut self, token: &Token) -> Result<Option<LockGuard>> {
-        self.take_bus(token, Deadline::after(Duration::ZERO), Bus::try_lock)
+        let taken = self.take_bus(token, Deadline::after(Duration::ZERO), Bus::try_lock);
+        self.note_absence(token, taken)
+    }
+
+    /// A bus that is not there has no chip on it.
+    fn note_absence<T>(&mut self, token: &Token, taken: Result<T>) -> Result<T> {
+        if let Err(error @ (Error::TokenNotPresent(_) | Error::AdapterGone(_))) = &taken {
+            self.note(token, Some(error));
+        }
+        taken
     }
 
     /// Opens the bus if it is not, and takes it. A bus whose node is gone or another one is opened anew: it may be another one of
@@ -369,7 +378,7 @@ impl ChipSide {
     /// Remembers that the chip answered, or that it did not.
     fn note(&mut self, token: &Token, error: Option<&Error>) {
         let answered = match error {
-            Some(Error::TokenNotPresent(_)) => false,
+            Some(Error::TokenNotPresent(_) | Error::AdapterGone(_)) => false,
             Some(Error::Device(error)) if error.is_absence() => {
                 if !token.token_config.other_buses.is_empty() {
                     // It may be on another one of its buses now.
@@ -533,7 +542,7 @@ fn gone(place: &TokenConfig) -> Error {
         true => "; it may come back with another number: a rule for udev gives it a name that stays (docs/install.md, \"Buses with names of their own\")",
         false => "",
     };
-    Error::TokenNotPresent(format!("{}: the adapter is gone: plug it in again{stable}", place.place()).into())
+    Error::AdapterGone(format!("{}: the adapter is gone: plug it in again{stable}", place.place()).into())
 }
 
 pub(crate) fn no_chip() -> Error {
