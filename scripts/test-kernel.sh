@@ -4,8 +4,8 @@
 #
 #   scripts/test-kernel.sh [NAME...]     all of them, or those named (neighbours, ...)
 #
-# QEMU is installed if it is missing; the kernel is unpacked under target/guest. What is tested is built here, before
-# the guest starts.
+# QEMU is installed if it is missing; the kernel and its headers are unpacked under target/guest. What is tested is built here,
+# before the guest starts, and so is a kernel module (tests/kernel/twist).
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -32,10 +32,12 @@ install_stock_software
 # What tests compile in the guest, and what a page's reader has.
 need_packages acl adduser gcc iproute2 libc6-dev sudo
 prepare_guest
+build_module "$ROOT/tests/kernel/twist"
 cd "$ROOT"
 # All of it, as the tests of scripts/test.sh: then nothing is built twice.
 built=$(scripts/test_programs.py --no-run --locked)
 mapfile -t environment <<<"$built"
+environment+=("ATECC608_TEST_TWIST=$GUEST/twist.ko")
 status=0
 boot_guest "$LIMIT" env "${environment[@]}" bash "$ROOT/scripts/lib/in_guest.sh" "${names[@]}" || status=$?
 [ $status = 0 ] || die "failed in the guest: the whole output is in $LOGS/guest.log"

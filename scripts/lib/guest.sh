@@ -6,6 +6,7 @@
 # After scripts/lib/at_once.sh:
 #
 #     prepare_guest
+#     build_module FOLDER
 #     boot_guest SECONDS command...
 #
 # What guest it is, if set before them:
@@ -17,10 +18,10 @@ GUEST_ROOT=/
 GUEST_INIT=
 
 # Modules that the guest's root needs, then those of the tests.
-GUEST_MODULES=(virtio_pci 9pnet_virtio 9p overlay usbip-core vhci-hcd i2c-dev i2c-tiny-usb)
+GUEST_MODULES=(virtio_pci 9pnet_virtio 9p overlay usbip-core vhci-hcd i2c-dev i2c-tiny-usb i2c-mux)
 
-# prepare_guest: QEMU, and in the folder GUEST kernel, busybox, modules/NN-NAME.ko, from Debian packages. The kernel is
-# unpacked, not installed.
+# prepare_guest: QEMU, and in the folder GUEST kernel, busybox, modules/NN-NAME.ko and, for amd64, the kernel's headers, from
+# Debian packages. Kernel and headers are unpacked, not installed.
 prepare_guest() {
     [ "$(dpkg --print-architecture)" = amd64 ] || die 'guests are emulated on amd64: run this on an amd64 machine'
     GUEST=$TARGET/guest/$GUEST_ARCH
@@ -62,26 +63,39 @@ kernel_package() {
     fi
 }
 
+# Prints the packages of the kernel's headers: for amd64 only.
+headers_packages() {
+    local headers
+    [ "$GUEST_ARCH" = amd64 ] || return 0
+    headers=$(kernel_package | sed 's/^linux-image-/linux-headers-/')
+    printf '%s\n' "$headers"
+    apt-cache depends "$headers" 2>/dev/null | sed -n 's/^ *Depends: \(linux-\(headers\|kbuild\)-.*\)/\1/p'
+}
+
 # What GUEST is made of.
-guest_recipe() { printf '%s\n' "$(kernel_package)" "${GUEST_MODULES[*]}"; }
+guest_recipe() { printf '%s\n' "$(kernel_package)" "$(headers_packages)" "${GUEST_MODULES[*]}"; }
 
 kernel_is_unpacked() { [ "$(cat "$GUEST/recipe" 2>/dev/null)" = "$(guest_recipe)" ]; }
 
 unpack_kernel() {
-    local package version unpacked=$GUEST_ROOT archive
+    local package version unpacked=$GUEST_ROOT headers archive
     package=$(kernel_package)
     [ -n "$package" ] || die "no kernel package: apt-cache depends linux-image-$GUEST_ARCH"
     version=${package#linux-image-}
     rm -rf "$GUEST"
     mkdir -p "$GUEST"
     if [ "$GUEST_ARCH" = amd64 ]; then
-        note "downloading $package and busybox-static"
+        mapfile -t headers < <(headers_packages)
+        note "downloading $package, its headers and busybox-static"
         unpacked=$GUEST/unpacked
-        mkdir -p "$GUEST/download" "$unpacked"
-        (cd "$GUEST/download" && quietly "$INSTALL_LOG" apt-get download -q "$package" busybox-static) ||
-            die "could not download $package and busybox-static"
+        mkdir -p "$GUEST/download" "$unpacked" "$GUEST/headers"
+        (cd "$GUEST/download" && quietly "$INSTALL_LOG" apt-get download -q "$package" "${headers[@]}" busybox-static) ||
+            die "could not download $package, ${headers[*]} and busybox-static"
         for archive in "$GUEST"/download/*.deb; do
-            dpkg-deb -x "$archive" "$unpacked"
+            case ${archive##*/} in
+                linux-headers-* | linux-kbuild-*) dpkg-deb -x "$archive" "$GUEST/headers" ;;
+                *) dpkg-deb -x "$archive" "$unpacked" ;;
+            esac
         done
         extract_vmlinux "$unpacked/boot/vmlinuz-$version" >"$GUEST/kernel"
     else
@@ -92,6 +106,25 @@ unpack_kernel() {
     rm -rf "$GUEST/download" "$GUEST/unpacked"
     # The last step, so that half a kernel is never taken for a whole one.
     guest_recipe >"$GUEST/recipe"
+}
+
+# build_module FOLDER: the kernel module NAME of the folder .../NAME for the guest's kernel, as GUEST/NAME.ko.
+build_module() {
+    local name headers compiler build=$GUEST/build
+    name=$(basename "$1")
+    headers=$(find "$GUEST/headers/usr/src" -maxdepth 1 -name "linux-headers-*-$GUEST_ARCH")
+    # The compiler that made the kernel: what headers say of it is in their configuration.
+    compiler=$(sed -n 's/^CONFIG_CC_VERSION_TEXT=".*\(gcc-[0-9]*\) .*/\1/p' "$headers/.config")
+    need_packages "$compiler" libc6-dev make
+    # The headers are not where their packages put them.
+    sed -i "s|^include .*/\(linux-headers-[^/]*/Makefile\)|include $GUEST/headers/usr/src/\1|" "$headers/Makefile"
+    rm -rf "$build"
+    cp -r "$1" "$build"
+    # Without types for BPF programs: they need the whole kernel with its symbols.
+    quietly "$LOGS/$name.ko.log" make -C "$headers" M="$build" CC="$compiler" CONFIG_DEBUG_INFO_BTF_MODULES= modules ||
+        die "could not build the kernel module $name"
+    mv "$build/$name.ko" "$GUEST/$name.ko"
+    rm -rf "$build"
 }
 
 # extract_vmlinux VMLINUZ: prints the ELF file in it, which QEMU starts directly (PVH): the guest is up seconds

@@ -45,6 +45,7 @@ mod processes;
 mod public_keys;
 mod pulled;
 mod raw_fork;
+mod real_adapters;
 mod refused;
 mod return_codes;
 mod secret_keys;

@@ -2,16 +2,11 @@
 //! unplugged, and it comes back. The kernel is `tests/c/i2c_dev.c`, in a process of its own; in scripts/test-kernel.sh also a real one.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use atecc608_testkit::built;
 use cryptoki_sys::*;
 
+use crate::common::adapter::Adapter;
 use crate::common::c_program;
 use crate::common::chip;
 use crate::common::keys::Session;
@@ -60,43 +55,9 @@ fn open_adapters() -> usize {
     targets.filter(|to| ["socket:", "/dev/i2c-"].iter().any(|begin| to.to_string_lossy().starts_with(begin))).count()
 }
 
-/// A USB adapter of this machine's kernel, played by `atecc608-sim usbip`. Dropping it unplugs it.
-struct Adapter {
-    program: Child,
-    node: PathBuf,
-}
-
-impl Adapter {
-    /// Plugs it in with the chip in this file. Its driver has to come up.
-    fn plug(state: &Path) -> Self {
-        let mut program = Command::new(built::simulator())
-            .args(["usbip", "--timing", "fast", "--state"])
-            .arg(state)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let adapter = Self { program, node: line.trim_end().into() };
-        assert!(adapter.node.starts_with("/dev") && adapter.node.exists(), "{line}");
-        adapter
-    }
-}
-
-impl Drop for Adapter {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-        let start = Instant::now();
-        while self.node.exists() && start.elapsed() < Duration::from_secs(20) {
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
 #[test]
 fn a_real_kernel_lets_an_adapter_go_under_an_idle_session_and_the_session_finds_it_under_another_number() {
-    if !Path::new("/sys/devices/platform/vhci_hcd.0/attach").exists() {
+    if !Adapter::is_possible() {
         println!("not tested: this kernel has no vhci-hcd (scripts/test-kernel.sh has one)");
         return;
     }

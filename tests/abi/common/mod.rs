@@ -1,6 +1,7 @@
 //! What the tests of the C functions share: the built module, loaded as any PKCS#11 client does; simulated chips for it; and
 //! other processes that use it, too.
 
+pub mod adapter;
 pub mod c_program;
 pub mod codes;
 pub mod fork;
