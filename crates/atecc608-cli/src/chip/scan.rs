@@ -142,25 +142,27 @@ fn list_once(buses: &mut [BusReport]) {
         buses.iter().flat_map(|bus| &bus.devices).filter_map(|d| d.serial_number.clone()).collect();
     for serial in serials {
         let is_it = |device: &Device| device.serial_number.as_ref() == Some(&serial);
-        let on: Vec<usize> = (0..buses.len()).filter(|at| buses[*at].devices.iter().any(is_it)).collect();
-        let [first, _, ..] = on[..] else { continue };
-        let on: Vec<usize> = on.into_iter().filter(|at| roots[*at].is_some() && roots[*at] == roots[first]).collect();
-        let configured = |at: &&usize| buses[**at].devices.iter().any(|device| is_it(device) && device.configured);
-        let channels: Vec<&usize> = on.iter().filter(|at| is_channel(&buses[**at])).collect();
-        let kept = match (on.iter().find(configured), &channels[..]) {
-            (Some(at), _) => *at,
-            (None, [channel]) => **channel,
-            // In the order of the nodes' numbers.
-            (None, _) => first,
-        };
-        let place = buses[kept].bus.to_string();
-        for at in on.into_iter().filter(|at| *at != kept) {
-            let bus = &mut buses[at];
-            let (again, others) = std::mem::take(&mut bus.devices).into_iter().partition(&is_it);
-            bus.devices = others;
-            let tell =
-                |chip: Device| format!("{:#04x}  {serial} is listed under {place}: the same wires", chip.address);
-            bus.elsewhere.extend(Vec::into_iter(again).map(tell));
+        let has_it = |at: &usize| roots[*at].is_some() && buses[*at].devices.iter().any(is_it);
+        let mut on: Vec<usize> = (0..buses.len()).filter(has_it).collect();
+        // Within one adapter's wires the nodes stay in the order of their numbers.
+        on.sort_by_key(|at| &roots[*at]);
+        for on in on.chunk_by(|a, b| roots[*a] == roots[*b]) {
+            let configured = |at: &&usize| buses[**at].devices.iter().any(|device| is_it(device) && device.configured);
+            let channels: Vec<&usize> = on.iter().filter(|at| is_channel(&buses[**at])).collect();
+            let kept = match (on.iter().find(configured), &channels[..]) {
+                (Some(at), _) => *at,
+                (None, [channel]) => **channel,
+                (None, _) => on[0],
+            };
+            let place = buses[kept].bus.to_string();
+            for at in on.iter().filter(|at| **at != kept) {
+                let bus = &mut buses[*at];
+                let (again, others) = std::mem::take(&mut bus.devices).into_iter().partition(&is_it);
+                bus.devices = others;
+                let tell =
+                    |chip: Device| format!("{:#04x}  {serial} is listed under {place}: the same wires", chip.address);
+                bus.elsewhere.extend(Vec::into_iter(again).map(tell));
+            }
         }
     }
 }

@@ -130,6 +130,20 @@ fn places(report: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn a_chip_on_the_nodes_of_two_adapters_is_listed_once_for_each() {
+    let mut kernel = Kernel::new();
+    kernel.channel(10);
+    // An adapter of its own on the wires of the other one and its channel.
+    kernel.adapter(0, "i2c-tiny-usb");
+    let socket = kernel.bench.path("socket");
+    let sockets = [0, 1, 10].map(|number| format!("{number}={}", socket.display())).join(":");
+    kernel.configure("bus = \"/dev/i2c-9\"\n");
+    let output = kernel.command(&["scan", "--json"]).env("I2C_DEV_SOCKETS", sockets).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(places(&report), ["/dev/i2c-0", "/dev/i2c-10"], "{report:#}");
+}
+
+#[test]
 fn a_chip_on_two_nodes_of_the_same_wires_is_listed_once() {
     let mut kernel = Kernel::new();
     kernel.configure("bus = \"/dev/i2c-9\"\n");
