@@ -227,7 +227,7 @@ fn a_driver_that_waits_interruptibly_is_not_interrupted() {
     let Some(place) = Place::with_chip() else { return };
     place.twist.set("interruptible", "Y");
     let library = c_program::compile_library("i2c_dev", place.module.folder.path());
-    // Only its signals: it plays no adapter.
+    // Only its signals, of which each interrupts, and their handler: it plays no adapter.
     let variables = [("LD_PRELOAD", library.display().to_string()), ("I2C_DEV_SIGNALS", "1".to_owned())];
     let mut helper = Helper::start_with(module_path!(), &place.module, "sign", &variables);
     helper.expect("ready");

@@ -15,7 +15,8 @@
  *     max_write_len=BYTES  the same for writes
  *     longest=BYTES        longer messages are refused by the driver with EINVAL; 0: no limit
  *     smbus=Y              an adapter for SMBus only
- *     interruptible=Y      a transfer ends with a wait that signals interrupt (hid-cp2112)
+ *     interruptible=Y      a transfer ends with a wait that signals interrupt (hid-cp2112), and SIGALRM arrives before it, at the
+ *                          calling thread
  *     interrupted          the number of waits that signals have interrupted
  */
 #include <linux/delay.h>
@@ -83,11 +84,14 @@ static int transfer(struct i2c_adapter *adapter, struct i2c_msg *messages, int c
 			return -EINVAL;
 	}
 	done = pass_on(messages, count);
-	if (interruptible && msleep_interruptible(2) != 0 && signal_pending(current)) {
-		interrupted++;
-		return -EINTR;
-	}
-	return done;
+	if (!interruptible)
+		return done;
+	send_sig(SIGALRM, current, 0);
+	msleep_interruptible(2);
+	if (!signal_pending(current))
+		return done;
+	interrupted++;
+	return -EINTR;
 }
 
 static u32 functions(struct i2c_adapter *adapter)
