@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::common::chip::{self, SimProcess};
 use crate::common::module::{c, Module};
-use crate::common::one_key::{assert_signed, generate, point_in, point_of, sign, with_key, BOUND};
+use crate::common::one_key::{assert_signed, generate, point_in, point_of, sign, with_key, with_key_in_process, BOUND};
 use cryptoki_sys::*;
 
 #[test]
@@ -229,6 +229,20 @@ fn a_server_that_is_killed_and_started_again_is_not_the_end() {
     assert!(matches!(result, Err(CKR_DEVICE_ERROR | CKR_DEVICE_REMOVED)), "{result:x?}");
     module.assert_logged(&["C_Sign", "bus"]);
     let _server = SimProcess::serve(&state, &module.socket());
+    assert_signed(&point_of(&module, session, key), &sign(&module, session, key).unwrap());
+}
+
+#[test]
+fn the_file_beside_a_chip_in_the_process_sets_its_faults() {
+    let (module, session, key) = with_key_in_process();
+    let faults = module.image().with_extension("faults");
+    fs::write(&faults, "pull@1\n").unwrap();
+    assert_eq!(sign(&module, session, key), Err(CKR_DEVICE_REMOVED));
+    assert_eq!(sign(&module, session, key), Err(CKR_DEVICE_REMOVED), "it stays away");
+    fs::write(&faults, "flop@1").unwrap();
+    assert!(sign(&module, session, key).is_err());
+    module.assert_logged(&["C_Sign", "chip.faults", "flop@1", "is not one of"]);
+    fs::remove_file(&faults).unwrap();
     assert_signed(&point_of(&module, session, key), &sign(&module, session, key).unwrap());
 }
 

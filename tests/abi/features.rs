@@ -5,13 +5,17 @@ use crate::common::keys::provisioned;
 use crate::common::module::{boolean, c, ulong, Module};
 use cryptoki_sys::*;
 
-fn counter(module: &Module, session: CK_SESSION_HANDLE) -> CK_OBJECT_HANDLE {
+pub fn find_counter(module: &Module, session: CK_SESSION_HANDLE) -> Result<CK_OBJECT_HANDLE, CK_RV> {
     let template = [(CKA_CLASS, ulong(CKO_HW_FEATURE)), (CKA_HW_FEATURE_TYPE, ulong(CKH_MONOTONIC_COUNTER))];
-    module.find(session, &template).unwrap()[0]
+    Ok(module.find(session, &template)?[0])
+}
+
+fn counter(module: &Module, session: CK_SESSION_HANDLE) -> CK_OBJECT_HANDLE {
+    find_counter(module, session).unwrap()
 }
 
 /// Reads CKA_VALUE as a program does that knows its length.
-fn value(module: &Module, session: CK_SESSION_HANDLE, counter: CK_OBJECT_HANDLE) -> Result<u32, CK_RV> {
+pub fn value(module: &Module, session: CK_SESSION_HANDLE, counter: CK_OBJECT_HANDLE) -> Result<u32, CK_RV> {
     let mut bytes = [0; 4];
     let mut attribute = CK_ATTRIBUTE { type_: CKA_VALUE, pValue: bytes.as_mut_ptr().cast(), ulValueLen: 4 };
     c!(module, C_GetAttributeValue(session, counter, &mut attribute, 1))?;

@@ -19,7 +19,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-fn derive<P>(
+pub fn derive<P>(
     module: &Module,
     session: Session,
     kind: CK_MECHANISM_TYPE,
@@ -39,20 +39,20 @@ fn derive<P>(
 }
 
 /// What HKDF is asked for.
-struct Hkdf<'a> {
-    steps: (bool, bool),
-    salt: Salt<'a>,
-    info: &'a [u8],
+pub struct Hkdf<'a> {
+    pub steps: (bool, bool),
+    pub salt: Salt<'a>,
+    pub info: &'a [u8],
 }
 
-enum Salt<'a> {
+pub enum Salt<'a> {
     Null,
     Data(&'a [u8]),
     Key(Handle),
 }
 
 impl Hkdf<'_> {
-    fn parameter(&self) -> CK_HKDF_PARAMS {
+    pub fn parameter(&self) -> CK_HKDF_PARAMS {
         self.with_hash(CKM_SHA256)
     }
 
@@ -75,7 +75,7 @@ impl Hkdf<'_> {
         }
     }
 
-    fn derive(&self, module: &Module, session: Session, base: Handle, length: CK_ULONG) -> Result<Vec<u8>> {
+    pub fn derive(&self, module: &Module, session: Session, base: Handle, length: CK_ULONG) -> Result<Vec<u8>> {
         let template = [(CKA_VALUE_LEN, ulong(length))];
         let key = derive(module, session, CKM_HKDF_DERIVE, self.parameter(), base, &template)?;
         module.attribute(session, key, CKA_VALUE)
@@ -220,6 +220,21 @@ fn without_the_io_protection_key_or_with_a_kdf_that_is_none_the_result_is_right_
     let commands = commands_of_an_expansion(&module, &bus, session, key);
     // Two of them are the key's check value.
     assert_eq!((commands.get("KDF"), commands.get("SHA")), (None, Some(&4)));
+}
+
+#[test]
+fn a_failure_of_the_moment_does_not_make_kdf_one_that_is_none() {
+    for status in ["EE", "08", "FF"] {
+        let (module, bus, session) = with_io_key();
+        let key = module.create_object(session, &given(true, CKK_GENERIC_SECRET, b"secret")).unwrap();
+        // The question whether KDF is an HMAC.
+        bus.set_faults(format!("status@5:{status}").parse().unwrap());
+        commands_of_an_expansion(&module, &bus, session, key);
+        bus.set_faults("none".parse().unwrap());
+        let commands = commands_of_an_expansion(&module, &bus, session, key);
+        assert_eq!((commands.get("KDF"), commands.get("SHA")), (Some(&1), None), "{status}: encrypted on the bus");
+        assert!(!module.log().contains("in clear"), "{}", module.log());
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod address;
 mod arguments;
 mod attribute_tables;
 mod attributes;
+mod bad_bus;
 mod certificate_templates;
 mod changed_keys;
 mod chip_faults;

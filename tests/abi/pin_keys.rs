@@ -222,3 +222,23 @@ fn neither_pin_nor_secrets_nor_shared_secrets_cross_the_bus_in_clear() {
         assert!(!holds(&secret[..8]));
     }
 }
+
+#[test]
+fn a_bus_that_fails_is_not_taken_for_a_wrong_io_protection_key() {
+    let (module, bus, session, key) = pin::with_key();
+    let theirs = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key().to_encoded_point(false);
+    // At each transfer of the first ECDH, which asks the chip whether the keys are the same.
+    let mut failures = 0;
+    for transfer in 1.. {
+        bus.set_faults(format!("pull@{transfer}").parse().unwrap());
+        let derived = module.derive(session, key, CKD_NULL, &[], theirs.as_bytes(), &[]);
+        bus.set_faults("none".parse().unwrap());
+        bus.insert();
+        match derived {
+            Ok(_) => break,
+            Err(rv) => assert_eq!(rv, CKR_DEVICE_REMOVED, "transfer {transfer}"),
+        }
+        failures = transfer;
+    }
+    assert!(failures > 10, "{failures}");
+}

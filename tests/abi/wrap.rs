@@ -15,7 +15,7 @@ const CBC_PAD: Kind<'static> = Kind::Iv(CKM_AES_CBC_PAD, [3; 16]);
 const CBC: Kind<'static> = Kind::Iv(CKM_AES_CBC, [3; 16]);
 const GCM: Kind<'static> = Kind::Gcm { iv: &[9; 12], associated: b"", tag_bits: 128 };
 
-fn wrap(module: &Module, session: Session, kind: &Kind<'_>, with: Handle, key: Handle) -> Result<Vec<u8>> {
+pub fn wrap(module: &Module, session: Session, kind: &Kind<'_>, with: Handle, key: Handle) -> Result<Vec<u8>> {
     kind.with(|mechanism| {
         let mut length = 0;
         c!(module, C_WrapKey(session, mechanism, with, key, null_mut(), &mut length))?;
@@ -26,7 +26,7 @@ fn wrap(module: &Module, session: Session, kind: &Kind<'_>, with: Handle, key: H
     })
 }
 
-fn unwrap(
+pub fn unwrap(
     module: &Module,
     session: Session,
     kind: &Kind<'_>,

@@ -372,6 +372,11 @@ impl SimChip {
             return self.refuse(Status::CRC_ERROR, env);
         };
         env.stats.count_command(packet.opcode);
+        let on_the_curve =
+            [Opcode::ECDH, Opcode::GEN_KEY, Opcode::SECURE_BOOT, Opcode::SIGN, Opcode::VERIFY].contains(&packet.opcode);
+        if faults.ecc_fault && on_the_curve {
+            return self.refuse(Status::ECC_FAULT, env);
+        }
         if let Some(status) = faults.status.or_else(|| env.faults.refusal(packet.opcode.0, packet.param1)) {
             return self.refuse(Status(status), env);
         }

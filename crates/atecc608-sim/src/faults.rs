@@ -21,7 +21,7 @@
 //! | `stretch@N:PERCENT` | the Nth command takes PERCENT longer than it would, be that past its maximum |
 //! | `stretch:PERCENT` | every command does |
 //! | `health@N` | the random number generator fails its health test in the Nth command: whoever needs it is answered 08 until the next wake (with ChipOptions bit 3, once) |
-//! | `rate:PERMILLE:SEED` | so many of 1000 commands and of 1000 transfers suffer one of flip, garble, drop, doze, status, busy, stretch, power (the latter comes back), nack, pull (and insert, some transfers later), drawn from SEED; without `:SEED` from a random one, which is logged |
+//! | `rate:PERMILLE:SEED` | so many of 1000 commands and of 1000 transfers suffer one of flip, garble, drop, doze, status, busy, stretch, power (the latter comes back), nack, pull (and insert, some transfers later), drawn from SEED (status 05 only of commands that compute on the curve); without `:SEED` from a random one, which is logged |
 //! | `kill@N:MOMENT` | the process dies (SIGKILL, nothing is cleaned up) at the Nth programmed block: `before` its image file is touched, when the new one is `half` written, when it is `synced`, or after it was `renamed` into place. Only `atecc608-sim serve` takes it |
 //! | `selftest:HEX` | the self-tests in this bit map fail |
 //!
@@ -110,6 +110,8 @@ pub(crate) struct CommandFaults {
     pub(crate) dropped: bool,
     pub(crate) dozes: bool,
     pub(crate) status: Option<u8>,
+    /// Not executed and answered with 05, if it is a command that computes on the curve: no other has that status.
+    pub(crate) ecc_fault: bool,
     /// Busy for good, or for so many milliseconds more.
     pub(crate) busy: Option<Option<u64>>,
     /// Percent by which it takes longer.

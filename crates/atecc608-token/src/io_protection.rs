@@ -22,13 +22,14 @@ pub(crate) struct IoProtection {
 /// replaced meanwhile.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if the configuration requires a key, and there is none.
+/// [`Error::ActionProhibited`] if the configuration requires a key, and there is none; [`Error::Device`] if the chip could not be
+/// asked: that says nothing about its key.
 pub(crate) fn shared_key(turn: &mut Turn<'_>) -> Result<Option<IoKey>> {
     let required = turn.notes.requires_io_protection();
     if required {
         turn.io_protection.key_is_right = None;
     }
-    let key = preferred_key(turn);
+    let key = preferred_key(turn)?;
     if key.is_some() || !required {
         return Ok(key);
     }
@@ -57,26 +58,28 @@ fn consequence(turn: &Turn<'_>) -> &'static str {
     }
 }
 
-fn preferred_key(turn: &mut Turn<'_>) -> Option<IoKey> {
+fn preferred_key(turn: &mut Turn<'_>) -> Result<Option<IoKey>> {
     let known = turn.known();
     let options = known.zone().chip_options();
     if !options.io_protection() || turn.io_protection.key_is_right == Some(false) {
-        return None;
+        return Ok(None);
     }
     let key = known.identity.io_key.load().unwrap_or_else(|error| {
         log::warn!("{error}");
         None
-    })?;
+    });
+    let Some(key) = key else { return Ok(None) };
     if turn.io_protection.key_is_right.is_none() {
         let secret = SharedSecret { slot: options.io_key(), value: &key };
         let serial = known.zone().serial_number();
         match turn.chip.converse(|awake| awake.proves(&serial, &secret)) {
             Ok(right) => turn.io_protection.key_is_right = Some(right),
             // Asked again next time.
-            Err(error) => {
+            Err(error) if is_forbidden(&error) => {
                 log::debug!("the IO protection key was not checked: {error}");
-                return None;
+                return Ok(None);
             }
+            Err(error) => return Err(error.into()),
         }
         if turn.io_protection.key_is_right == Some(false) {
             log::warn!(
@@ -84,10 +87,15 @@ fn preferred_key(turn: &mut Turn<'_>) -> Option<IoKey> {
                 known.identity.io_key.path().display(),
                 consequence(turn)
             );
-            return None;
+            return Ok(None);
         }
     }
-    Some(key)
+    Ok(Some(key))
+}
+
+/// Whether the chip's rules forbid a command, or it does not have it. Its other statuses tell of a moment, as a bus does that fails.
+fn is_forbidden(error: &chip::Error) -> bool {
+    error.has_status(Status::EXECUTION_ERROR) || error.has_status(Status::PARSE_ERROR)
 }
 
 /// Whether KDF in its HKDF form answers the HMAC-SHA-256 that it is taken for (fact sheet section 3.9: not confirmed by a public
@@ -102,7 +110,7 @@ pub(crate) fn kdf_is_hmac(turn: &mut Turn<'_>, slot: Slot, io_key: &IoKey) -> Re
     let message = b"atecc608-pkcs11: is KDF an HMAC?";
     let answer = turn.converse(|awake| {
         let hash = match awake.hmac_encrypted(slot, message, io_key) {
-            Err(chip::Error::Status { .. }) => return Ok(false),
+            Err(error) if is_forbidden(&error) => return Ok(false),
             other => other?,
         };
         Ok(*hash == awake.hmac(slot, message)?)

@@ -2,6 +2,7 @@
 //!
 //! The only file that knows the simulator. A build without the feature `sim` has `not_simulated.rs` in its place.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use super::lock_file::LockFile;
 use super::{clock, link, Bus, BusError, Link, OpenError, Wires};
 use crate::config::{BusLocation, DEFAULT_LOCK_TIMEOUT};
 use crate::deadline::Deadline;
-use atecc608_sim::{RemoteBus, SimBus, SimChip};
+use atecc608_sim::{FaultSpecError, RemoteBus, SimBus, SimChip};
 
 /// A simulated bus whose errors are this crate's.
 struct Simulated<B>(B);
@@ -29,9 +30,42 @@ impl<B: I2c<Error: std::fmt::Display>> I2c for Simulated<B> {
     }
 }
 
-impl Wires for Simulated<SimBus> {
+/// The bus of a chip in a file. What goes wrong on it is in another file, `FILE.faults`.
+struct InProcess {
+    bus: Simulated<SimBus>,
+    faults: PathBuf,
+    /// The faults that are set, as the file has them.
+    spec: String,
+}
+
+impl ErrorType for InProcess {
+    type Error = BusError;
+}
+
+impl I2c for InProcess {
+    fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
+        self.bus.transaction(address, operations)
+    }
+}
+
+impl Wires for InProcess {
     fn refresh(&mut self) -> io::Result<()> {
-        self.0.reload()
+        let bus = &self.bus.0;
+        bus.reload()?;
+        let named = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", self.faults.display()));
+        let spec = match fs::read_to_string(&self.faults) {
+            Ok(spec) => spec,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(named(&error)),
+        };
+        if spec != self.spec {
+            bus.set_faults(spec.trim().parse().map_err(|error: FaultSpecError| named(&error))?);
+            // The faults before may have left the chip without its supply.
+            bus.insert();
+            bus.power_on();
+            self.spec = spec;
+        }
+        Ok(())
     }
 }
 
@@ -43,7 +77,7 @@ impl Wires for Simulated<RemoteBus> {}
 /// [`OpenError`] that names the file.
 pub(super) fn open_file(path: &Path, address: u8) -> Result<(Box<dyn Link>, BusLock), OpenError> {
     let (bus, lock) = open_sim(path, address)?;
-    Ok((in_process(&bus, address), lock))
+    Ok((in_process(&bus, path, address), lock))
 }
 
 /// Opens the bus behind a socket.
@@ -68,14 +102,15 @@ impl Bus {
     /// As [`Bus::open`].
     pub fn open_simulated(path: &Path, address: u8) -> Result<(Self, SimBus), OpenError> {
         let (bus, lock) = open_sim(path, address)?;
-        Ok((Self { location: BusLocation::Sim(path.to_owned()), link: in_process(&bus, address), lock }, bus))
+        Ok((Self { location: BusLocation::Sim(path.to_owned()), link: in_process(&bus, path, address), lock }, bus))
     }
 }
 
 /// The chip's time is the simulated bus's own: nobody waits.
-fn in_process(bus: &SimBus, address: u8) -> Box<dyn Link> {
+fn in_process(bus: &SimBus, path: &Path, address: u8) -> Box<dyn Link> {
     let clock = bus.clone();
-    link(Simulated(bus.clone()), bus.clone(), move || clock.now(), address)
+    let wires = InProcess { bus: Simulated(bus.clone()), faults: beside(path, ".faults"), spec: String::new() };
+    link(wires, bus.clone(), move || clock.now(), address)
 }
 
 fn open_sim(path: &Path, address: u8) -> Result<(SimBus, BusLock), OpenError> {
@@ -95,10 +130,11 @@ fn open_sim(path: &Path, address: u8) -> Result<(SimBus, BusLock), OpenError> {
 
 /// `FILE.lock` and `FILE.queue` beside `FILE`.
 fn lock_beside(path: &Path) -> Result<BusLock, OpenError> {
-    let beside = |suffix| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    Ok(BusLock::new([LockFile::required(beside(".lock"))?], Queue::open(beside(".queue"))))
+    Ok(BusLock::new([LockFile::required(beside(path, ".lock"))?], Queue::open(beside(path, ".queue"))))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
