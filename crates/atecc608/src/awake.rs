@@ -204,10 +204,15 @@ fn sleep_and_wake<P: Transport>(chip: &mut Chip<P>) -> Result<Duration> {
                 chip.stuck = false;
                 return Ok(woken_at);
             }
-            Err(WakeFault::Fatal(error)) => return Err(error),
+            Err(WakeFault::Fatal(error)) => {
+                // It may be awake.
+                let _ = chip.transport.sleep();
+                return Err(error);
+            }
             Err(WakeFault::Other(response)) => {
                 strange += 1;
                 if strange == WAKE_ATTEMPTS {
+                    let _ = chip.transport.sleep();
                     return Err(Error::WakeResponse { chip: chip.transport.name().into(), response });
                 }
             }

@@ -271,6 +271,16 @@ fn a_power_on_self_test_is_waited_for() {
 }
 
 #[test]
+fn a_chip_that_fails_its_self_test_is_put_to_sleep() {
+    let mut image = tls_image(true, true);
+    image.part_mut(Part::Config)[90] |= 1;
+    let (bus, mut chip) = on_bus(image, 100_000);
+    bus.set_faults("selftest:04".parse().unwrap());
+    assert_eq!(chip.converse(|awake| awake.read_config()).unwrap_err(), Error::SelfTestFailed);
+    assert_eq!((bus.stats().wakes, bus.stats().sleeps), (1, 1));
+}
+
+#[test]
 fn two_chips_share_a_bus() {
     let (bus, mut one) = provisioned();
     let mut other_image = tls_image(true, true);
