@@ -86,7 +86,7 @@ check_scripts() {
         tests/{boards,clients,docs,kernel}/*.sh conf/debian/*/p*st* conf/debian/*/preinst .ci/run
 }
 
-format() { cargo fmt --all --check; }
+format() { cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check; }
 
 lint() { cargo clippy --workspace --all-targets --all-features --locked -- -D warnings; }
 
@@ -140,6 +140,7 @@ what_developers_see() {
     if [ $QUICK = no ]; then
         step 'a Debian kernel, in a guest (scripts/test-kernel.sh)' kernel
         step 'the C interface under AddressSanitizer' limited 1800 scripts/asan.sh
+        step 'fuzzing, 10 s for each target (scripts/fuzz.sh)' limited 1200 scripts/fuzz.sh
         step 'the C interface with 32-bit numbers (i686)' limited 1800 scripts/i686.sh
     fi
 }

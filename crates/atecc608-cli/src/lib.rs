@@ -30,6 +30,8 @@ mod chip_keys;
 mod cloud;
 mod error;
 mod files;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host;
 mod input;
 mod manifest;

@@ -3,12 +3,12 @@
 mod address;
 pub mod attest;
 mod cert;
-mod config;
+pub(crate) mod config;
 mod counter;
 mod csr;
 mod data;
 mod doctor;
-mod import_config;
+pub(crate) mod import_config;
 mod info;
 mod key;
 mod latch;

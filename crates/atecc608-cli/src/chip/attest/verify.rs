@@ -110,7 +110,7 @@ fn report(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments) -> Re
 }
 
 /// What a statement is held against, beside the enrolled key.
-pub(super) struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     /// Any, if none is given.
     pub challenge: Option<Challenge>,
     /// The serial number that was asked for, beside the enrolled one.
@@ -118,7 +118,7 @@ pub(super) struct Expected<'a> {
 }
 
 /// All of them, so that a refusal says everything that is wrong.
-pub(super) fn checks(evidence: &Evidence, enrolled: &Enrolled, expected: &Expected<'_>) -> Vec<Check> {
+pub(crate) fn checks(evidence: &Evidence, enrolled: &Enrolled, expected: &Expected<'_>) -> Vec<Check> {
     let (zone, slot) = (&evidence.zone, evidence.slot);
     let serial = zone.serial_number().to_string();
     let check = |name: &str, holds, right: String, wrong: String| match holds {

@@ -86,7 +86,7 @@ impl Source {
     }
 }
 
-fn parse(path: &Path, bytes: &[u8], format: Option<FileFormat>) -> Result<(ConfigZone, bool), String> {
+pub(super) fn parse(path: &Path, bytes: &[u8], format: Option<FileFormat>) -> Result<(ConfigZone, bool), String> {
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
         return Err("the file is text in UTF-16: convert it with `iconv -f UTF-16 -t UTF-8`".to_owned());
     }

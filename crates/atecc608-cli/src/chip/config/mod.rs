@@ -28,6 +28,13 @@ use fields::fields;
 use file::{FileFormat, Format, Source};
 use findings::Findings;
 
+#[cfg(fuzzing)]
+pub(crate) fn fuzzed(name: &std::path::Path, bytes: &[u8]) -> std::result::Result<[ConfigZone; 3], String> {
+    let (zone, _) = file::parse(name, bytes, None)?;
+    let _ = (fields(&zone), check::findings(&zone), check::findings_on_a_508(&zone), slots(&zone));
+    Ok([toml_form::read(&toml_form::write(&zone))?.0, mos_form::read(&mos_form::write(&zone))?.0, zone])
+}
+
 /// What is done with the configuration zone.
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -60,6 +60,13 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
     Output::new(shown, &report)
 }
 
+#[cfg(fuzzing)]
+pub(crate) fn fuzzed(folder: &Path) -> std::result::Result<String, String> {
+    let Found { tokens, .. } = vendor::read(folder)?;
+    let _ = tokens.iter().flat_map(not_carried_over).count();
+    Ok(configuration(&tokens))
+}
+
 /// What has a name there, and gets none of our configuration here.
 fn not_carried_over(token: &Token) -> Vec<String> {
     let key = token.objects.values().find(|object| object.kind == Kind::Private).map(|key| key.label.clone());

@@ -1,0 +1,16 @@
+//! A configuration zone in a file: each form in which it is printed reads back as the same 128 bytes.
+#![no_main]
+
+use std::path::Path;
+
+use atecc608_cli::fuzzing::config_dump;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((name, bytes)) = bytes.split_first() else { return };
+    let name = ["zone.toml", "zone.yaml", "zone.xml", "zone.hex", "zone"][usize::from(*name % 5)];
+    match config_dump(Path::new(name), bytes) {
+        Ok([toml, _, zone]) => assert_eq!(toml.as_bytes()[16..], zone.as_bytes()[16..]),
+        Err(problem) => assert!(!problem.is_empty()),
+    }
+});
