@@ -10,12 +10,15 @@ use rustix::process::{kill_process, Pid, Signal};
 use crate::support::kernel::Kernel;
 use crate::support::{continued, stderr};
 
-/// What a container's /dev is: a file system of its own, in which somebody has made the node.
+/// What a container's /dev is: a file system of its own, in which somebody has made the node. Of the host's it has what the test's
+/// files may be in.
 const OWN_DEVICES: &str = r#"
     devices=$1 && shift
     mount -t tmpfs devices "$devices"
     cp -a /dev/null /dev/zero /dev/random /dev/urandom "$devices"
     mknod -m 660 "$devices/i2c-1" c 89 1
+    mkdir "$devices/shm"
+    mount --bind /dev/shm "$devices/shm"
     mount --move "$devices" /dev
     exec "$@"
 "#;
