@@ -51,6 +51,8 @@ LEFT_OUT=(
     symbols page
     # Reads all of its process's memory, which has terabytes under AddressSanitizer.
     pin_memory
+    # Sets a handler for signals before the sanitizer is ready for it.
+    signals
     # Limit or measure the memory of the process, most of which is the sanitizer's here.
     memory unload
     # In gcc 12's runtime (LLVM mended it with version 18) AddressSanitizer's own locks stay locked in a child that is forked
