@@ -19,6 +19,7 @@ mod uses;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use cryptoki_sys::CK_RV;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
@@ -36,7 +37,7 @@ const LONGEST: usize = 400;
 struct Soak;
 
 thread_local! {
-    static OUTCOMES: RefCell<BTreeMap<u64, u32>> = const { RefCell::new(BTreeMap::new()) };
+    static OUTCOMES: RefCell<BTreeMap<CK_RV, u32>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 impl StateMachineTest for Soak {
