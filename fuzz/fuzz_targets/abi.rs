@@ -142,8 +142,12 @@ struct Caller {
     objects: Vec<CK_OBJECT_HANDLE>,
 }
 
-/// A template in the ABI's form, with what its pointers point to.
-struct Attributes(Vec<CK_ATTRIBUTE>, #[allow(dead_code)] Vec<Vec<u8>>);
+/// A template in the ABI's form.
+struct Attributes {
+    list: Vec<CK_ATTRIBUTE>,
+    /// What its pointers point to.
+    _values: Vec<Vec<u8>>,
+}
 
 impl Attributes {
     fn of(template: &Template) -> Self {
@@ -161,15 +165,15 @@ impl Attributes {
             pValue: value.as_ptr().cast_mut().cast(),
             ulValueLen: value.len() as CK_ULONG,
         };
-        Self(template.iter().zip(&values).map(attribute).collect(), values)
+        Self { list: template.iter().zip(&values).map(attribute).collect(), _values: values }
     }
 
     fn pointer(&mut self) -> *mut CK_ATTRIBUTE {
-        self.0.as_mut_ptr()
+        self.list.as_mut_ptr()
     }
 
     fn count(&self) -> CK_ULONG {
-        self.0.len() as CK_ULONG
+        self.list.len() as CK_ULONG
     }
 }
 

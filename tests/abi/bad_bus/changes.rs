@@ -86,7 +86,7 @@ impl Token {
         }
     }
 
-    /// A new key pair, if there is room for it and the bus lets it be: answers its slot.
+    /// A new key pair, if there is room for it and the bus lets it be. Returns its slot.
     fn new_pair(
         &mut self,
         free: &[u8],
@@ -204,7 +204,7 @@ impl Token {
         self.calm_down(done);
     }
 
-    /// Changes the labels of a key, or of both halves of a pair. What failed works with the faults off. Answers the new label.
+    /// Changes the labels of a key, or of both halves of a pair. What failed works with the faults off. Returns the new label.
     fn renamed(&mut self, classes: &[CK_OBJECT_CLASS], old: String, new: String, more: u8) -> String {
         for class in classes {
             let change = |token: &mut Self| {

@@ -45,7 +45,7 @@ fn two_containers_with_nodes_of_their_own_keep_each_other_out() {
     assert!(first.status.success(), "{first:?}");
     let lock = File::open(kernel.bench.path("state/i2c-1.lock")).expect("the lock is named by the device's number");
 
-    // The chip does not answer: whoever has the bus keeps it.
+    // The chip does not respond, so the process that has the bus keeps it.
     let server = Pid::from_raw(kernel.server().try_into().unwrap()).unwrap();
     kill_process(server, Signal::STOP).unwrap();
     let holder = contained(&kernel, "holder", &["info"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -136,7 +136,7 @@ fn a_simulated_chip_behind_a_node_of_the_kernel_is_one_by_its_serial_number() {
     assert!(shown.contains("atecc608 lock config --lock-forever\n"), "{shown}");
     let locked = run(&LOCK_CONFIG);
     assert!(locked.status.success(), "{locked:?}");
-    // Whoever says more than is necessary is not refused.
+    // An option that is not needed is not refused.
     let provisioned = run(&["provision", "tls-pin", "--lock-forever", "--unproven", "--recovery-code-file", "code"]);
     assert!(provisioned.status.success(), "{provisioned:?}");
     assert_eq!(kernel.bench.image().config()[86..88], [0x00, 0x00]);

@@ -55,7 +55,7 @@ impl Plugged {
     }
 }
 
-/// Answers the kernel's requests to an adapter with this bus, until the kernel closes the stream.
+/// Replies to the kernel's requests to an adapter with this bus, until the kernel closes the stream.
 ///
 /// Requests are answered in order, each before the next one is read. So the request that an UNLINK names was answered before.
 ///

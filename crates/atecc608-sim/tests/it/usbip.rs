@@ -164,7 +164,7 @@ fn messages_from_the_first_to_the_last_are_one_transaction() {
     assert_eq!(kernel.read(LAST, 0x60, 1), (ACKNOWLEDGED, vec![7]));
     assert_eq!(kernel.bus.take_stats().transfers, 1);
 
-    // Nobody answers the first message: the transfer failed.
+    // No device acknowledges the first message: the transfer failed.
     kernel.write(FIRST, 0x61, &[0]);
     assert_eq!(kernel.read(LAST, 0x60, 1).0, NOT_ACKNOWLEDGED);
     // What a transfer left that the driver gave up is no part of the next one.
