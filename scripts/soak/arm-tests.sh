@@ -45,8 +45,9 @@ test_there() {
         . scripts/lib/architectures.sh
         choose $1
         cross_link
-        # What the tests call to compile their C programs.
+        # What the tests call to compile their C programs; build scripts are linked by the machine's own.
         mkdir -p /build/bin-$1
+        export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=/usr/bin/gcc HOST_CC=/usr/bin/gcc
         ln -sf /usr/bin/$TRIPLET-gcc /build/bin-$1/cc
         export PATH=/build/bin-$1:\$PATH CARGO_TARGET_DIR=/build/target-tests
         # Optimised, since it is emulated.
@@ -71,9 +72,27 @@ if [ $NAME_SPACE = yes ]; then
 fi
 mkdir -p "$ROOT_FOLDER/build"
 copy_sources_to "$ROOT_FOLDER/build/src"
+
+# in_name_space ARCH: all users and groups are themselves there, since some tests are about other users. The maps are written from
+# outside, without newuidmap, which takes users of /etc/subuid only; until then the shell waits.
+in_name_space() {
+    local status=0
+    # shellcheck disable=SC2016  # for the shell in the name space
+    coproc SPACE {
+        exec unshare --user --mount --pid --fork --kill-child -- \
+            bash -c 'echo ready && read -r && exec "$@" 2>&1 </dev/null' bash "$0" --in-name-space "$1"
+    }
+    read -r <&"${SPACE[0]}"
+    echo '0 0 65536' >"/proc/$SPACE_PID/uid_map"
+    echo '0 0 65536' >"/proc/$SPACE_PID/gid_map"
+    local output=${SPACE[0]} running=$SPACE_PID
+    echo go >&"${SPACE[1]}"
+    cat <&"$output"
+    wait "$running" || status=$?
+    return $status
+}
+
 for arch in "${ARCHITECTURES[@]}"; do
     heading "$arch"
-    # All users and groups are themselves there: some tests are about other users.
-    unshare --user --map-users=0,0,65536 --map-groups=0,0,65536 --mount --pid --fork --kill-child -- \
-        "$0" --in-name-space "$arch"
+    in_name_space "$arch"
 done
