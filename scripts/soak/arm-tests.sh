@@ -37,8 +37,8 @@ MASK='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\x
 test_there() {
     mount -t proc proc /proc
     mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-    # F: the emulator is opened now, so that it is found in the root, too.
-    printf ':%s:M::%s:%s:F' "$QEMU" "$(magic "$1")" "$ROOT_FOLDER/usr/bin/$QEMU" >/proc/sys/fs/binfmt_misc/register
+    # F: the emulator is opened now, so that it is found in the root, too. C: setgid programs are that under it, too.
+    printf ':%s:M::%s:%s:FC' "$QEMU" "$(magic "$1")" "$ROOT_FOLDER/usr/bin/$QEMU" >/proc/sys/fs/binfmt_misc/register
     in_root "$ROOT_FOLDER" bash -euc "
         cd /build/src
         . scripts/lib/show.sh

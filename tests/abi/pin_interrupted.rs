@@ -78,7 +78,8 @@ impl Scene {
         let busy = if executed { ":60000" } else { "" };
         self.bus.set_faults(format!("busy@{command}{busy}").parse().unwrap());
         let helper = Helper::start(module_path!(), &self.module, role);
-        let deadline = Instant::now() + BOUND;
+        // A PIN is stretched before: seconds, under an emulator.
+        let deadline = Instant::now() + 12 * BOUND;
         while self.bus.stats().total_commands() < command {
             assert!(Instant::now() < deadline, "command {command} does not come");
             // Nothing tells when another process has sent a command but looking.
