@@ -251,6 +251,7 @@ fn chip_row(error: &chip::Error) -> Row {
         | Error::Status { .. }
         | Error::Response(_)
         | Error::Uncertain { .. }
+        | Error::OtherConfiguration(_)
         | Error::HostRandom(_)
         | Error::Mismatch(_) => row!(CKR_DEVICE_ERROR, Error),
     }

@@ -61,7 +61,8 @@ impl Module {
             ),
             Some(_) => {}
         }
-        let tokens = config.tokens.iter().map(|token| Arc::new(Token::new(&config, token))).collect();
+        let token = |token| Arc::new(Token::new(&config, token).trusting_kept_configuration());
+        let tokens = config.tokens.iter().map(token).collect();
         Self { config, tokens, sessions: Sessions::default(), finalised: Flag::default() }
     }
 

@@ -6,6 +6,7 @@ use std::ptr::null_mut;
 use crate::common::chip;
 use crate::common::module::{c, ulong, Module};
 use crate::common::templates;
+use crate::kept_configuration;
 use atecc608_sim::{Profile, SimBus, Stats};
 use atecc608_wire::Opcode;
 use cryptoki_sys::*;
@@ -133,6 +134,49 @@ fn list_all(module: &Module, bus: &SimBus) -> Stats {
     }
     module.finalize().unwrap();
     bus.take_stats()
+}
+
+#[test]
+fn where_root_keeps_the_configuration_the_first_token_info_costs_two_reads_and_an_info() {
+    let (module, bus) = with_key();
+    kept_configuration::keep(&module, &bus);
+    module.initialize().unwrap();
+    assert_free(&bus);
+    module.slots(true).unwrap();
+    module.token_info(0).unwrap();
+    let stats = bus.take_stats();
+    assert_within(&stats, 3, 1, 15);
+    assert_eq!((stats.command(Opcode::READ), stats.command(Opcode::INFO)), (2, 1));
+}
+
+#[test]
+fn where_root_keeps_the_configuration_a_list_costs_7_commands() {
+    let (module, bus) = with_key();
+    kept_configuration::keep(&module, &bus);
+    for _ in 0..2 {
+        assert_within(&list_all(&module, &bus), 7, 2, 35);
+    }
+}
+
+#[test]
+fn where_root_keeps_the_configuration_a_list_of_a_trust_and_go_chip_costs_8_commands() {
+    let (module, bus) = Module::on_bus(chip::sold(Profile::TngTls));
+    list_all(&module, &bus);
+    kept_configuration::keep(&module, &bus);
+    for _ in 0..2 {
+        assert_within(&list_all(&module, &bus), 8, 3, 40);
+    }
+}
+
+#[test]
+fn where_root_keeps_the_configuration_a_signature_of_a_new_process_costs_no_read_more() {
+    let (module, bus) = with_key();
+    kept_configuration::keep(&module, &bus);
+    let session = module.start();
+    let (private, _) = found(&module, session);
+    bus.take_stats();
+    module.sign_with(session, CKM_ECDSA, private, &[7; 32]).unwrap();
+    assert_within(&bus.take_stats(), 3, 1, 158);
 }
 
 #[test]

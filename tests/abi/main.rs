@@ -30,6 +30,7 @@ mod ids;
 mod import;
 mod interrupted;
 mod kdf;
+mod kept_configuration;
 mod key_past;
 mod latch;
 mod memory;

@@ -6,7 +6,7 @@ use cryptoki_sys::*;
 
 use crate::common::chip;
 use crate::common::keys::{error, Handle, Session};
-use crate::common::module::Module;
+use crate::common::module::{ulong, Module};
 use crate::common::one_key::{generate, import, point_of, sign};
 use crate::common::pin::{self, PIN};
 use crate::common::secrets::{self, code, given, whole, Kind, IO_KEY};
@@ -14,9 +14,9 @@ use crate::common::secrets::{self, code, given, whole, Kind, IO_KEY};
 const DATA: [u8; 16] = [7; 16];
 
 /// A token with a key of each kind, and another chip with keys in the same slots.
-struct Swap {
-    module: Module,
-    bus: SimBus,
+pub struct Swap {
+    pub module: Module,
+    pub bus: SimBus,
     session: Session,
     private: Handle,
     aes: Handle,
@@ -25,7 +25,7 @@ struct Swap {
 }
 
 impl Swap {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (module, bus, session) = secrets::with_io_key();
         let private = generate(&module, session, "a").unwrap();
         let key = |key_type, value: &[u8]| module.create_object(session, &given(true, key_type, value)).unwrap();
@@ -39,15 +39,27 @@ impl Swap {
         Self { module, bus, session, private, aes, hmac, other }
     }
 
+    /// The same keys in a new process.
+    pub fn in_new_process(self) -> Self {
+        let session = self.module.restart();
+        let secret = |key_type: CK_KEY_TYPE| {
+            let wanted = [(CKA_CLASS, ulong(CKO_SECRET_KEY)), (CKA_KEY_TYPE, ulong(key_type))];
+            self.module.find(session, &wanted).unwrap()[0]
+        };
+        let private = self.module.private_keys(session)[0];
+        let (aes, hmac) = (secret(CKK_AES), secret(CKK_GENERIC_SECRET));
+        Self { session, private, aes, hmac, ..self }
+    }
+
     fn swap(&self) {
         self.bus.set_image(0, self.other.clone()).unwrap();
     }
 }
 
 /// What a client does with the keys.
-type Use = fn(&Swap) -> Result<(), CK_RV>;
+pub type Use = fn(&Swap) -> Result<(), CK_RV>;
 
-const USES: [(&str, Use); 12] = [
+pub const USES: [(&str, Use); 12] = [
     ("ECDH", |s| {
         let peer = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key();
         let peer = p256::EncodedPoint::from(peer);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::configuration::KeptConfiguration;
 use super::error::{Error, Result};
 use super::io_key::KeyFile;
 use super::layout::{key_slots, key_slots_between_locks, secret_slot, secret_slots, KeySlot, SecretSlot};
@@ -35,6 +36,10 @@ pub(crate) struct Identity {
     pub(crate) io_key: KeyFile,
     /// Where the public keys are that root vouches for.
     pub(crate) trusted: TrustedKeys,
+    /// Where root keeps its configuration.
+    pub(crate) kept_configuration: KeptConfiguration,
+    /// Whether blocks 1 and 3 of the zone are what was kept.
+    pub(crate) is_partly_kept: bool,
     /// Where its state is.
     pub(crate) state_file: StateFile,
     /// Whether it is simulated.
@@ -62,12 +67,12 @@ pub(crate) enum KeysIn {
 }
 
 impl Identity {
-    /// The chip with this configuration zone at the place that `config` describes.
+    /// The chip with this configuration zone, which was wholly read or is partly the kept one, at the place that `config` describes.
     ///
     /// # Errors
     /// [`Error::TokenNotRecognized`] if it is not an ATECC608.
     pub(crate) fn new(
-        zone: ConfigZone,
+        (zone, is_partly_kept): (ConfigZone, bool),
         model: Model,
         simulated: bool,
         config: &Config,
@@ -127,6 +132,8 @@ impl Identity {
             keys,
             secrets,
             configured_secrets,
+            kept_configuration: KeptConfiguration::beside(&io_key),
+            is_partly_kept,
             trusted: TrustedKeys::beside(&io_key),
             io_key,
             simulated,

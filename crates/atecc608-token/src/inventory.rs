@@ -150,6 +150,17 @@ pub fn trusted_keys(token: &Token) -> Result<TrustedKeys> {
     Ok(token.known(token.deadline())?.identity.trusted.clone())
 }
 
+/// Keeps the chip's configuration for the module, where only root writes ([`configuration`](crate::configuration)); does nothing while a
+/// lock is missing.
+///
+/// # Errors
+/// Those of the first contact; the inner one if the file can't be written.
+pub fn keep_configuration(token: &Token) -> Result<std::io::Result<()>> {
+    let identity = &token.known(token.deadline())?.identity;
+    // What was kept before is no source for it.
+    Ok(if identity.is_partly_kept { Ok(()) } else { identity.kept_configuration.store(&identity.zone) })
+}
+
 /// Why a new key can't get into this slot whatever it holds now; none if it can.
 ///
 /// # Errors

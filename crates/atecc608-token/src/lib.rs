@@ -15,8 +15,8 @@
 //! # Reading order
 //!
 //! 1. `token`, the list of all operations and which half each needs.
-//! 2. `snapshot`, `identity` (which chip it is), `state` and `store` (the state folder), `state_dir`, `state_access`.
-//! 3. `turn`, `learn` (asking about keys), `latch`, `intents` (what was begun and not committed), `io_protection`, `trusted` (public keys that root vouches for).
+//! 2. `snapshot`, `identity` (which chip it is), `configuration` (what root keeps of its configuration zone), `state` and `store` (the state folder), `state_dir`, `state_access`.
+//! 3. `turn`, `absence` (its errors), `learn` (asking about keys), `latch`, `intents` (what was begun and not committed), `io_protection`, `trusted` (public keys that root vouches for).
 //! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `public_key`, `modify`;
 //!    `certificates`.
 //! 5. Keys: `keygen`, `import`, `names`, `session_pair`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
@@ -29,6 +29,7 @@ pub mod buffer;
 pub mod bus;
 pub mod certificate;
 pub mod config;
+pub mod configuration;
 pub mod deadline;
 pub mod document;
 pub mod error;
@@ -49,6 +50,7 @@ pub mod template;
 pub mod trusted;
 pub mod visible;
 
+mod absence;
 mod access;
 mod certificates;
 mod cipher;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::absence::no_chip;
 use super::error::Result;
 use super::snapshot::{Board, Known};
 use super::state::State;
-use super::turn::no_chip;
 
 /// Keeps the readings of the state file and this process's own writes apart: what is posted is never older than what was posted
 /// before, and an own change is never taken for another process's.

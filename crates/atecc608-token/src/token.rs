@@ -41,6 +41,7 @@ pub struct Token {
     pub(crate) login: Login,
     pub(crate) objects: Objects,
     pub(crate) keys_in: KeysIn,
+    pub(crate) trusts_kept_configuration: bool,
     line: Line,
 }
 
@@ -57,6 +58,7 @@ impl Token {
             login: Login::default(),
             objects: Objects::default(),
             keys_in: KeysIn::default(),
+            trusts_kept_configuration: false,
             line: Line::new(),
         }
     }
@@ -64,6 +66,12 @@ impl Token {
     /// The same for the tool, which puts keys into a chip between its locks ([`between_locks`](crate::between_locks)).
     pub fn open_between_locks(config: &Config, token: &TokenConfig) -> Self {
         Self { keys_in: KeysIn::BetweenLocksToo, ..Self::new(config, token) }
+    }
+
+    /// The same, with two Reads less at the first contact where root keeps the chip's configuration
+    /// ([`configuration`](crate::configuration)): for the module. The tool writes that file and always reads the chip.
+    pub fn trusting_kept_configuration(self) -> Self {
+        Self { trusts_kept_configuration: true, ..self }
     }
 
     /// Until when a call that begins now waits for the chip.
@@ -76,7 +84,7 @@ impl Token {
         self.token_config.place()
     }
 
-    /// What is known of the chip. Waits only for the first contact: four Reads and an Info.
+    /// What is known of the chip. Waits only for the first contact: two or four Reads and an Info.
     ///
     /// # Errors
     /// [`Error::TokenNotPresent`], [`Error::TokenNotRecognized`], [`Error::Device`], [`Error::DeviceError`].
@@ -100,7 +108,7 @@ impl Token {
         let last_seen = snapshot.last_seen();
         let deadline = last_seen.is_none().then(|| self.deadline());
         let found = self.line.look(self, deadline).or(last_seen);
-        found.unwrap_or_else(|| Err(super::turn::no_chip()))
+        found.unwrap_or_else(|| Err(super::absence::no_chip()))
     }
 
     /// As [`Token::present`]; notes if the chip came or went, or is another one.

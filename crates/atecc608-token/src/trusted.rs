@@ -66,20 +66,9 @@ impl TrustedKeys {
     /// # Errors
     /// [`TrustError`] if others than root and this process's user may write the file or its folder, or if it is damaged.
     pub fn load(&self) -> Result<BTreeMap<u8, Point>, TrustError> {
-        let opened = Folder::containing(&self.path).and_then(|(folder, name)| {
-            let file = folder.file(name)?;
-            Ok((folder.metadata()?, file.metadata()?, file))
-        });
-        let (folder, metadata, file) = match opened {
-            Ok(opened) => opened,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            Err(error) => return Err(self.error(error)),
+        let Some(text) = read_protected(&self.path).map_err(|problem| self.error(problem))? else {
+            return Ok(BTreeMap::new());
         };
-        if !is_protected(&folder) || !is_protected(&metadata) {
-            return Err(self.error("others may write it or its folder: only root may, or it proves nothing"));
-        }
-        let mut text = String::new();
-        file.take(MAX_FILE).read_to_string(&mut text).map_err(|error| self.error(error))?;
         parse(&text).ok_or_else(|| self.error("is damaged: `atecc608 trust` as root writes it anew"))
     }
 
@@ -121,6 +110,28 @@ impl TrustedKeys {
     fn error(&self, problem: impl ToString) -> TrustError {
         TrustError { path: self.path.clone(), problem: problem.to_string() }
     }
+}
+
+/// Returns what a file has that only root and this process's own user may write; `None` if there is none.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read_protected(path: &Path) -> Result<Option<String>, String> {
+    let opened = Folder::containing(path).and_then(|(folder, name)| {
+        let file = folder.file(name)?;
+        Ok((folder.metadata()?, file.metadata()?, file))
+    });
+    let (folder, metadata, file) = match opened {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    if !is_protected(&folder) || !is_protected(&metadata) {
+        return Err("others may write it or its folder: only root may, or it proves nothing".to_owned());
+    }
+    let mut text = String::new();
+    file.take(MAX_FILE).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    Ok(Some(text))
 }
 
 /// Whether only root and this process's own user may write it.

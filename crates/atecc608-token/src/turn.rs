@@ -4,20 +4,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::absence::{gone, held_here, no_chip, not_opened, not_present};
+use super::configuration::KeptConfiguration;
 use super::deadline::Deadline;
 use super::error::{explain, Error, Result};
 use super::fair::FairMutex;
 use super::identity::Identity;
+use super::io_key::KeyFile;
 use super::io_protection::IoProtection;
 use super::object::KeyRef;
 use super::snapshot::Known;
 use super::state::State;
 use super::token::Token;
 use super::{intents, latch, secret};
-use crate::bus::{host_random, Bus, LockError, LockGuard, NodeIdentity, OpenError};
-use crate::config::{BusLocation, TokenConfig};
+use crate::bus::{host_random, Bus, LockError, LockGuard, NodeIdentity};
 use atecc608::authorise::{Gate, Secret};
 use atecc608::{self as chip, Awake, Chip};
+use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::Slot;
 
 /// The chip of one token, behind its queue.
@@ -35,6 +38,8 @@ struct ChipSide {
     is_another_node: bool,
     /// Where the epochs of the next chip's keys begin: no handle made for this one may name a key of that one.
     first_epoch: u32,
+    /// A kept configuration was not the chip's: none is used any more.
+    distrusts_kept: bool,
 }
 
 /// A turn with the chip: the bus is locked, the chip is the one that is known, its state is read and resolved.
@@ -211,6 +216,7 @@ impl ChipSide {
                 let mut chip = Chip::new(bus, host_random);
                 if let Some(known) = &token.board.snapshot().known {
                     chip.apply_timing(known.zone());
+                    chip.expect_configuration(known.identity.is_partly_kept.then_some(known.zone()));
                 }
                 chip
             }
@@ -270,7 +276,7 @@ impl ChipSide {
         }
     }
 
-    /// The chip that answers: identified at the first time, four Reads and an Info; later one Read where it is to be confirmed.
+    /// The chip that answers: identified at the first time, four Reads (two where root keeps the configuration) and an Info; later one Read where it is to be confirmed.
     fn meet(&mut self, token: &Token, confirm: Confirm) -> Result<Arc<Known>> {
         let snapshot = token.board.snapshot();
         let Some(known) = &snapshot.known else { return self.identify(token) };
@@ -288,23 +294,38 @@ impl ChipSide {
         if seen[..13] != zone.as_bytes()[..13] {
             log::warn!("{}: another chip answers at {:#04x}", token.token_config.bus, token.token_config.address);
         }
-        token.login.end_where_it_rests_on_a_secret(&token.board);
-        let next_epoch = token.board.change(|snapshot| snapshot.known.take().map(|known| known.next_epoch()));
-        self.first_epoch = next_epoch.unwrap_or(self.first_epoch);
+        self.forget(token);
         self.identify(token)
     }
 
+    /// Forgets the chip: the next turn identifies it. Handles of its keys end.
+    fn forget(&mut self, token: &Token) {
+        token.login.end_where_it_rests_on_a_secret(&token.board);
+        let next_epoch = token.board.change(|snapshot| snapshot.known.take().map(|known| known.next_epoch()));
+        self.first_epoch = next_epoch.unwrap_or(self.first_epoch);
+    }
+
     fn identify(&mut self, token: &Token) -> Result<Arc<Known>> {
-        self.chip.as_mut().ok_or_else(no_chip)?.expect(None);
+        let chip = self.chip.as_mut().ok_or_else(no_chip)?;
+        chip.expect(None);
+        chip.expect_configuration(None);
+        let on_simulator = chip.transport_mut().has_simulated_chips();
+        let trusts_kept = token.trusts_kept_configuration && !self.distrusts_kept;
+        let kept = |serial: &SerialNumber| {
+            let simulated = on_simulator || serial.is_simulated();
+            let io_key = trusts_kept.then(|| KeyFile::of(&token.config, &token.token_config, simulated, serial))?;
+            KeptConfiguration::beside(&io_key).load(serial)
+        };
         let read = self.converse(|awake| {
-            let zone = awake.read_config()?;
-            let model = awake.identify(&zone)?.model;
+            let zone = awake.read_config_but_kept(kept)?;
+            let model = awake.identify(&zone.0)?.model;
             Ok((zone, model))
         });
         let (zone, model) = read.map_err(not_present)?;
         let chip = self.chip.as_mut().ok_or_else(no_chip)?;
-        chip.apply_timing(&zone);
-        let simulated = chip.transport_mut().is_simulated(&zone.serial_number());
+        chip.apply_timing(&zone.0);
+        chip.expect_configuration(zone.1.then_some(&zone.0));
+        let simulated = on_simulator || zone.0.serial_number().is_simulated();
         let identity = Identity::new(zone, model, simulated, &token.config, &token.token_config, token.keys_in)?;
         let state = identity.state_file.read_first()?;
         self.io_protection = IoProtection::default();
@@ -336,7 +357,20 @@ impl ChipSide {
             other => other,
         });
         self.note(token, result.as_ref().err());
+        if matches!(&result, Err(Error::Device(error)) if matches!(**error, chip::Error::OtherConfiguration(_))) {
+            self.distrust_kept(token);
+        }
         result
+    }
+
+    /// The kept configuration is not the chip's: the next turn reads all of it.
+    fn distrust_kept(&mut self, token: &Token) {
+        if let Some(known) = &token.board.snapshot().known {
+            let file = known.identity.kept_configuration.path().display();
+            log::error!("{file}: not the chip's configuration: run `sudo atecc608 trust`");
+        }
+        self.distrusts_kept = true;
+        self.forget(token);
     }
 
     /// The work of a turn, after what comes before it for all of them.
@@ -423,10 +457,16 @@ impl Turn<'_> {
     pub(crate) fn converse_with_key<T>(
         &mut self,
         slot: Slot,
-        work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>,
+        mut work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>,
     ) -> Result<T> {
         let limited = self.notes.known.key_slot(slot).is_some_and(|key| key.limited_use);
-        let result = if limited { self.chip.converse_once(work) } else { self.chip.converse(work) };
+        let result = match limited {
+            true => self.chip.converse_once(|awake| {
+                awake.check_configuration()?;
+                work(awake)
+            }),
+            false => self.chip.converse(work),
+        };
         result.map_err(|error| latch::explained(self, slot, error))
     }
 
@@ -521,49 +561,4 @@ impl Notes<'_> {
         log::warn!("slot {slot}: what became of it is not kept: {error}");
         self.learn(|known| change(&mut Arc::make_mut(&mut known.state_read).state))
     }
-}
-
-/// A bus that could not be opened; one that was open before is gone.
-fn not_opened(error: OpenError, place: &TokenConfig, was_open: bool) -> Error {
-    match error {
-        OpenError::NotFound(_) if was_open && place.other_buses.is_empty() => gone(place),
-        OpenError::NotFound(text) | OpenError::NotPermitted(text) | OpenError::InUse(text) => {
-            Error::TokenNotPresent(text.into())
-        }
-        OpenError::SmbusOnly(text) | OpenError::Other(text) => Error::DeviceError(text.into()),
-    }
-}
-
-/// The adapter was unplugged.
-fn gone(place: &TokenConfig) -> Error {
-    let numbered =
-        |bus: &BusLocation| matches!(bus, BusLocation::Linux(path) if path.to_string_lossy().starts_with("/dev/i2c-"));
-    let stable = match place.buses().any(numbered) {
-        true => "; it may come back with another number: a rule for udev gives it a name that stays (docs/install.md, \"Buses with names of their own\")",
-        false => "",
-    };
-    Error::AdapterGone(format!("{}: the adapter is gone: plug it in again{stable}", place.place()).into())
-}
-
-pub(crate) fn no_chip() -> Error {
-    Error::TokenNotPresent("no chip was found".into())
-}
-
-/// A chip that does not answer where one is looked for is an empty slot.
-fn not_present(error: Error) -> Error {
-    match error {
-        Error::Device(error) if error.is_absence() => Error::TokenNotPresent(error.to_string().into()),
-        other => other,
-    }
-}
-
-fn held_here(token: &Token, deadline: Deadline) -> Error {
-    Error::DeviceError(
-        format!(
-            "{} has been in use by other threads of this process for {} ms",
-            token.place(),
-            deadline.elapsed().as_millis()
-        )
-        .into(),
-    )
 }

@@ -30,6 +30,7 @@ pub mod command;
 pub mod commands;
 pub mod config_zone;
 pub mod crc;
+mod fixed;
 pub mod frame;
 pub mod messages;
 pub mod opcode;

@@ -54,9 +54,13 @@ impl<'c, P: Transport> Awake<'c, P> {
     /// - [`Error::Lost`]: the chip stopped acknowledging. [`Error::Timeout`]: it is busy for longer than the command may take.
     /// - [`Error::Damaged`], [`Error::Response`]: the reply is damaged, or not one to this command.
     /// - [`Error::Bus`]: the transport failed.
+    /// - As [`Awake::check_configuration`], before a command that changes something for good.
     /// - [`Error::Uncertain`], in the place of these but a refusal: the command is not repeatable
     ///   ([`Command::repeatable`]), and it is not known whether it took effect.
     pub fn execute<C: Command>(&mut self, command: &C) -> Result<C::Response> {
+        if changes_for_good(C::OPCODE) {
+            self.check_configuration()?;
+        }
         let result = self.exchange(&command.packet()).and_then(|payload| read_payload(command, &payload));
         result.map_err(|error| {
             if command.repeatable() || error.is_refusal() {
@@ -83,11 +87,12 @@ impl<'c, P: Transport> Awake<'c, P> {
     }
 
     /// Checks that the chip is the one that is expected ([`Chip::expect`]), before anything that another chip in its place must not
-    /// do: one Read, once in a conversation.
+    /// do: one Read, once in a conversation. Comes after [`Awake::check_configuration`].
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::AnotherChip`].
+    /// As [`Awake::check_configuration`].
     pub fn confirm(&mut self) -> Result<()> {
+        self.check_configuration()?;
         let Some(expected) = self.chip.expected.filter(|_| !self.confirmed) else { return Ok(()) };
         let found = SerialNumber::in_identity(&self.read_identity()?);
         self.note_serial(found);
@@ -95,6 +100,25 @@ impl<'c, P: Transport> Awake<'c, P> {
             true => Ok(()),
             false => Err(Error::AnotherChip { expected, found }),
         }
+    }
+
+    /// Checks a configuration that was not wholly read ([`Chip::expect_configuration`]), before anything that must not follow from a
+    /// wrong one: four Reads, once.
+    ///
+    /// # Errors
+    /// As [`Awake::execute`]; [`Error::AnotherChip`]; [`Error::OtherConfiguration`].
+    pub fn check_configuration(&mut self) -> Result<()> {
+        let Some(kept) = self.chip.unread.clone() else { return Ok(()) };
+        let zone = self.read_config()?;
+        let (expected, found) = (kept.serial_number(), zone.serial_number());
+        if found != expected {
+            return Err(Error::AnotherChip { expected, found });
+        }
+        if zone.fixed() != kept.fixed() {
+            return Err(Error::OtherConfiguration(found));
+        }
+        self.chip.unread = None;
+        Ok(())
     }
 
     /// The chip has told its serial number.
@@ -165,6 +189,21 @@ impl<P: Transport> Drop for Awake<'_, P> {
         // A NACK means that the watchdog was faster, or that the chip is gone.
         let _ = self.chip.transport.sleep();
     }
+}
+
+/// Whether the command, in one of its modes, changes what no later command undoes.
+fn changes_for_good(opcode: Opcode) -> bool {
+    matches!(
+        opcode,
+        Opcode::COUNTER
+            | Opcode::DERIVE_KEY
+            | Opcode::GEN_KEY
+            | Opcode::LOCK
+            | Opcode::PRIV_WRITE
+            | Opcode::SECURE_BOOT
+            | Opcode::UPDATE_EXTRA
+            | Opcode::WRITE
+    )
 }
 
 fn read_payload<C: Command>(command: &C, payload: &[u8]) -> Result<C::Response> {

@@ -73,6 +73,10 @@ pub enum Error {
         /// The one that was read.
         found: SerialNumber,
     },
+    /// The chip has another configuration than the one that was kept of it ([`Chip::expect_configuration`](crate::Chip::expect_configuration)).
+    /// Nothing was used or changed in it.
+    #[error("the configuration of the chip {0} is not the one that was kept: nothing was used or changed in it")]
+    OtherConfiguration(SerialNumber),
     /// The bus itself failed. The text is the transport's ([`Fault::Failed`](crate::transport::Fault::Failed)).
     #[error("{0}")]
     Bus(Text),
@@ -158,6 +162,7 @@ impl Error {
             ),
             Error::NotAnswering(_)
             | Error::AnotherChip { .. }
+            | Error::OtherConfiguration(_)
             | Error::SelfTestFailed
             | Error::Uncertain { .. }
             | Error::HostRandom(_)

@@ -92,6 +92,8 @@ pub struct Chip<P> {
     gate: Option<authorise::Gate>,
     /// Which chip this has to be.
     expected: Option<SerialNumber>,
+    /// Its configuration, as long as that was not wholly read.
+    unread: Option<Box<ConfigZone>>,
 }
 
 impl<P: Transport> Chip<P> {
@@ -108,6 +110,7 @@ impl<P: Transport> Chip<P> {
             stuck: false,
             gate: None,
             expected: None,
+            unread: None,
         }
     }
 
@@ -120,6 +123,12 @@ impl<P: Transport> Chip<P> {
     /// serial number first, once each ([`Awake::confirm`]).
     pub fn expect(&mut self, serial: Option<SerialNumber>) {
         self.expected = serial;
+    }
+
+    /// Sets a configuration that was not wholly read ([`Awake::read_config_but_kept`]); `None`: it was. The first command that changes
+    /// something for good, and whatever comes after [`Awake::confirm`], then reads all of it before, once: four Reads.
+    pub fn expect_configuration(&mut self, zone: Option<&ConfigZone>) {
+        self.unread = zone.cloned().map(Box::new);
     }
 
     /// Sets the chip's execution times (clock divider) and the wait after a wake (1.5 ms, or 20 ms with a power-on self-test) to

@@ -22,7 +22,7 @@ pub struct TrustedKey {
 }
 
 impl ChipKeys {
-    /// Reads all public keys from the chip and stores them as trusted, in the place of those of before. Returns them, and the file.
+    /// Reads all public keys from the chip and stores them as trusted, in the place of those of before, and the chip's configuration. Returns the keys, and their file.
     ///
     /// # Errors
     /// [`Error::Refused`] if the file can't be written; those of the chip.
@@ -38,6 +38,7 @@ impl ChipKeys {
         let trusted = self.trusted_keys()?;
         let stored = trusted.store(&keys.iter().map(|key| (key.slot.number(), key.point)).collect());
         stored.map_err(|error| self.refused(&error.to_string()))?;
+        self.keep_configuration()?;
         Ok((keys, trusted.path().to_owned()))
     }
 
@@ -45,8 +46,18 @@ impl ChipKeys {
     pub(super) fn vouch(&self, slot: Slot, point: Option<Point>) -> Result<()> {
         if rustix::process::geteuid().is_root() {
             self.trusted_keys()?.set(slot, point).unwrap_or_else(|error: TrustError| note(&error.to_string()));
+            self.keep_configuration()?;
         }
         Ok(())
+    }
+
+    /// Keeps the chip's configuration, which saves the module two Reads in each process.
+    fn keep_configuration(&self) -> Result<()> {
+        let kept = inventory::keep_configuration(&self.token).map_err(|error| self.failed(error))?;
+        kept.or_else(|error| {
+            note(&format!("the chip's configuration is not kept: {error}"));
+            Ok(())
+        })
     }
 
     fn trusted_keys(&self) -> Result<TrustedKeys> {

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use atecc608_sim::{Order, Profile};
+use atecc608_sim::{Image, Order, Profile};
+use atecc608_token::configuration::KeptConfiguration;
+use atecc608_token::io_key::KeyFile;
 use serde_json::Value;
 
 use crate::support::{run_as, stderr, stdout, Bench};
@@ -65,6 +67,45 @@ fn trust_stores_what_the_chip_shows_and_forgets_what_it_does_not() {
     assert_eq!(report["file"], file.display().to_string());
     assert_eq!(trusted(&bench), [format!("0 {}", openssl_point(&key["public_key"]))]);
     assert!(stdout(&bench.run(&["trust"])).contains("slot  0  \"device\""));
+}
+
+/// The configuration that is kept for the module.
+fn kept(bench: &Bench) -> KeptConfiguration {
+    KeptConfiguration::beside(&KeyFile::at(bench.key_file()))
+}
+
+#[test]
+fn provision_keeps_the_configuration_and_trust_keeps_it_anew_whatever_the_file_has() {
+    let bench = Bench::new();
+    bench.provision();
+    let chip = Image::load(&bench.chip_file()).unwrap().config();
+    let (kept, serial) = (kept(&bench), chip.serial_number());
+    assert_eq!(kept.load(&serial), Some(chip.fixed()));
+    let mut wrong = chip.clone();
+    wrong.as_bytes_mut()[100] ^= 1;
+    for text in ["", "00"] {
+        fs::write(kept.path(), text).unwrap();
+        assert!(bench.run(&["trust"]).status.success());
+        assert_eq!(kept.load(&serial), Some(chip.fixed()));
+    }
+    kept.store(&wrong).unwrap();
+    assert_eq!(kept.load(&serial), Some(wrong.fixed()));
+    assert!(bench.run(&["trust"]).status.success());
+    assert_eq!(kept.load(&serial), Some(chip.fixed()));
+}
+
+#[test]
+fn roots_key_commands_keep_the_configuration() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.provision();
+    let kept = kept(&bench);
+    fs::remove_file(kept.path()).unwrap();
+    bench.json(&["key", "generate", "--slot", "0"]);
+    let chip = Image::load(&bench.chip_file()).unwrap().config();
+    assert_eq!(kept.load(&chip.serial_number()), Some(chip.fixed()));
 }
 
 #[test]

@@ -351,7 +351,12 @@ impl Bus {
     /// Whether a chip with this serial number on this bus is a simulated one: its serial number means that on every bus, and
     /// the simulator's own buses mean it for every chip.
     pub fn is_simulated(&self, serial: &SerialNumber) -> bool {
-        serial.is_simulated() || !matches!(self.location, BusLocation::Linux(_))
+        serial.is_simulated() || self.has_simulated_chips()
+    }
+
+    /// Whether every chip on this bus is a simulated one.
+    pub(crate) fn has_simulated_chips(&self) -> bool {
+        !matches!(self.location, BusLocation::Linux(_))
     }
 }
 

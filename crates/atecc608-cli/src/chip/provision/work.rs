@@ -13,6 +13,7 @@ use atecc608::ops::Before;
 use atecc608::provision::DataContents;
 use atecc608::secrets::SharedSecret;
 use atecc608::{self as chip, Chip, Transport};
+use atecc608_token::configuration::KeptConfiguration;
 use atecc608_token::inventory::empty_places;
 use atecc608_token::io_key::{IoKey, KeyFile};
 use atecc608_token::point::Point;
@@ -92,6 +93,9 @@ impl<P: Transport> Work<'_, P> {
         }
         self.step("locking the data zone for good", HALF_LOCKED, |chip| chip.permanently_lock_data(&contents))?;
         let zone = self.verify(plan, &contents)?;
+        if let Err(error) = KeptConfiguration::beside(self.key_file).store(&zone) {
+            (self.say)(&format!("warning: the configuration can't be kept: {error}"));
+        }
         Ok(Done { zone, attestation, io_key_reused, keys_found, empty })
     }
 
