@@ -456,6 +456,10 @@ impl SimChip {
         let divider = self.latched.divider;
         let (typical, maximum) = (timing::typical(opcode, divider), timing::maximum(opcode, divider));
         match env.times {
+            ExecutionTimes::Drawn if self.core.switches.times_are_steady => {
+                let serial = self.serial().0.iter().fold(0, |seed: u64, byte| seed << 7 ^ u64::from(*byte));
+                Dice(serial << 8 | u64::from(opcode.0)).between(typical, maximum)
+            }
             ExecutionTimes::Drawn => env.dice.between(typical, maximum),
             ExecutionTimes::Typical => typical,
             ExecutionTimes::Maximum => maximum,

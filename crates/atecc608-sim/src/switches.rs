@@ -182,6 +182,9 @@ pub struct Switches {
     /// A wake after a failed self-test answers `04 07 C4 40`, which the vendor's library expects though its CRC is wrong
     /// (section 1.4). Default off: `04 07 40 C2`.
     pub failed_wake_is_the_vendors: bool,
+    /// Every execution of a command takes the same time, which is the chip's own, instead of one that is drawn each time (section 4:
+    /// how much it varies is not public). Default off.
+    pub times_are_steady: bool,
 }
 
 impl Switches {
@@ -260,6 +263,7 @@ impl Default for Switches {
             blank_slots: 0xFF,
             long_watchdog_spreads: true,
             failed_wake_is_the_vendors: false,
+            times_are_steady: false,
         }
     }
 }

@@ -8,14 +8,13 @@ use core::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::pace::Paces;
 use super::transport::{Fault, Transport};
 use super::{Error, Result};
 use atecc608_wire::frame::decode_response;
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::{CommandPacket, FrameError, Opcode, Status, MIN_RESPONSE};
 
-/// Between two polls of a busy chip.
-const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// Added to [`longest`] before a chip counts as stuck.
 const GRACE: Duration = Duration::from_millis(20);
 /// How often a damaged reply is read again, and a damaged command sent again.
@@ -27,6 +26,7 @@ const ATTEMPTS: u32 = 4;
 /// [`Error::Bus`], [`Error::Lost`], [`Error::Timeout`], [`Error::Damaged`], or [`Error::Status`] with FF.
 pub(super) fn exchange<P: Transport>(
     transport: &mut P,
+    paces: &mut Paces,
     divider: ClockDivider,
     packet: &CommandPacket,
 ) -> Result<Zeroizing<Vec<u8>>> {
@@ -35,7 +35,7 @@ pub(super) fn exchange<P: Transport>(
     for _ in 0..ATTEMPTS {
         trace_command(transport, packet);
         transport.send(&frame).map_err(|fault| during(opcode, fault))?;
-        let payload = receive(transport, divider, opcode)?;
+        let payload = receive(transport, paces, divider, packet)?;
         // Nothing was executed: send it again, whatever it is.
         if payload.as_slice() != [Status::CRC_ERROR.0] {
             trace_reply(transport, packet, &payload);
@@ -53,10 +53,17 @@ fn longest(opcode: Opcode, divider: ClockDivider) -> Duration {
 }
 
 /// Waits for a reply and reads it; a damaged one is read again.
-fn receive<P: Transport>(transport: &mut P, divider: ClockDivider, opcode: Opcode) -> Result<Zeroizing<Vec<u8>>> {
+fn receive<P: Transport>(
+    transport: &mut P,
+    paces: &mut Paces,
+    divider: ClockDivider,
+    packet: &CommandPacket,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let (opcode, pace) = (packet.opcode, paces.of(packet, divider));
     let start = transport.now();
     let limit = longest(opcode, divider) + GRACE;
-    transport.delay(timing::typical(opcode, divider));
+    transport.delay(pace.first);
+    let mut busy = None;
     let mut damage = FrameError::Short { got: 0, expected: MIN_RESPONSE as u16 };
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
@@ -67,16 +74,27 @@ fn receive<P: Transport>(transport: &mut P, divider: ClockDivider, opcode: Opcod
                 Err(fault) => return Err(during(opcode, fault)),
             }
         }
-        let reply = loop {
+        let (reply, ready) = loop {
+            let polled = transport.now().saturating_sub(start);
             match read_reply(transport) {
-                Ok(reply) => break reply,
+                Ok(reply) => break (reply, polled),
                 Err(Fault::Failed(text)) => return Err(Error::Bus(text)),
-                Err(Fault::Nack) if transport.now().saturating_sub(start) < limit => transport.delay(POLL_INTERVAL),
+                Err(Fault::Nack) if polled < limit => {
+                    busy = Some(polled);
+                    let passed = transport.now().saturating_sub(start);
+                    transport.delay((polled + pace.interval(polled)).saturating_sub(passed));
+                }
                 Err(Fault::Nack) => return Err(Error::Timeout { opcode, millis: limit.as_millis() as u64 }),
             }
         };
         match decode_response(&reply) {
-            Ok(payload) => return Ok(Zeroizing::new(payload.to_vec())),
+            Ok(payload) => {
+                // A refusal ends earlier than the command.
+                if attempt == 0 && !matches!(payload, [status] if *status != Status::SUCCESS.0) {
+                    paces.learn(packet, pace, busy, ready);
+                }
+                return Ok(Zeroizing::new(payload.to_vec()));
+            }
             Err(error) => damage = error,
         }
     }

@@ -31,7 +31,7 @@
 //! # Reading order
 //!
 //! 1. [`transport`]: the seam to the chip, and [`i2c`]: its first implementation, with a probe of a bus.
-//! 2. `exchange`: one command and its reply: send, wait, poll, read again.
+//! 2. `exchange`: one command and its reply: send, wait, poll, read again; `pace`: when to poll.
 //! 3. [`awake`]: wake, watchdog, execution; this file: conversations and their repetition.
 //! 4. What a chip can do: [`ops`] (keys, signatures, ECDH, counters), [`presence`] (which slots hold keys), [`secrets`] (encrypted writes and results, HMAC),
 //!    [`authorise`] (keys that need an authorisation), [`latch`] (keys that work only while it is set), [`attest`] (statements
@@ -55,6 +55,7 @@ mod exchange;
 pub mod i2c;
 pub mod latch;
 pub mod ops;
+mod pace;
 pub mod presence;
 pub mod provision;
 pub mod secrets;
@@ -87,6 +88,8 @@ pub struct Chip<P> {
     random: HostRandom,
     divider: ClockDivider,
     wake_delay: Duration,
+    /// How long its commands take, as far as that was seen.
+    paces: pace::Paces,
     /// A command did not end in time: the chip may be stuck until its watchdog bites.
     stuck: bool,
     gate: Option<authorise::Gate>,
@@ -107,6 +110,7 @@ impl<P: Transport> Chip<P> {
             random: Box::new(random),
             divider: ClockDivider::M0,
             wake_delay: Duration::from_micros(timing::WAKE_HIGH_US),
+            paces: pace::Paces::default(),
             stuck: false,
             gate: None,
             expected: None,
@@ -135,6 +139,7 @@ impl<P: Transport> Chip<P> {
     /// what its configuration says. Without it those of a chip as it leaves the factory are used.
     pub fn apply_timing(&mut self, zone: &ConfigZone) {
         self.divider = zone.clock_divider();
+        self.paces.forget();
         self.wake_delay = Duration::from_micros(if zone.chip_options().power_on_self_test() {
             timing::WAKE_HIGH_SELF_TEST_US
         } else {

@@ -7,7 +7,7 @@ use atecc608_sim::image::Part;
 use atecc608_sim::transfer::{Segment, TransferFault};
 use atecc608_sim::{Order, Profile, SimBus, SimChip, Timing};
 use atecc608_testkit::master::*;
-use atecc608_wire::commands::{GenKey, LockZone, UpdateExtra, Write};
+use atecc608_wire::commands::{GenKey, LockZone, Random, UpdateExtra, Write};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::Opcode;
@@ -306,6 +306,22 @@ fn without_the_margin_the_watchdog_cuts_a_command_off_and_eeprom_stays_as_it_was
     }
     assert!(master.bus.image(0).unwrap() == before);
     master.wake();
+}
+
+#[test]
+fn each_command_takes_a_time_of_its_own_with_times_are_steady_and_another_one_each_time_without() {
+    for steady in [true, false] {
+        let master = Master::with_switches(tls_image(true, true), |switches| switches.times_are_steady = steady);
+        master.wake();
+        let random_takes = |_| {
+            master.bus.take_stats();
+            master.run_on(&Random { update_seed: true }).unwrap();
+            master.bus.take_stats().chip_us_drawn
+        };
+        let times: Vec<u64> = (0..8).map(random_takes).collect();
+        assert!(times.iter().all(|time| (1_000..23_000).contains(time)), "{times:?}");
+        assert_eq!(times.iter().all(|time| *time == times[0]), steady, "{times:?}");
+    }
 }
 
 #[test]

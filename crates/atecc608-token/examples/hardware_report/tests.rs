@@ -57,6 +57,7 @@ const UNSEEN: &[(&str, &str)] = &[
     ("output_protection_means_inside", "so would ECDHProt and KDFProt; a chip that has them is asked"),
     ("long_watchdog_spreads", "ChipMode bit 2 would make every question slow; a chip that has it is measured"),
     ("failed_wake_is_the_vendors", "it needs a chip that is broken"),
+    ("times_are_steady", "how much the times vary is measured, not asked: the table of timings"),
 ];
 
 #[test]

@@ -6,4 +6,5 @@ mod attest;
 mod driver;
 mod example;
 mod no_std;
+mod polling;
 mod refused;
