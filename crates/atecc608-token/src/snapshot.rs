@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::certificates::Certificates;
 use super::class::KeyPair;
 use super::config::ObjectConfig;
@@ -15,6 +13,7 @@ use super::layout::{KeySlot, SecretSlot};
 use super::object::KeyRef;
 use super::pin::Who;
 use super::point::Point;
+use super::posted::Posted;
 use super::state::{SlotState, State, StoredSecret};
 use super::store::StateRead;
 use atecc608::presence::{Held, Presence as ChipPresence};
@@ -96,27 +95,23 @@ fn stored_point(state: &SlotState) -> Option<Point> {
 
 /// Where the snapshot is posted.
 #[derive(Debug)]
-pub(crate) struct Board(Mutex<Arc<Snapshot>>);
+pub(crate) struct Board(Posted<Snapshot>);
 
 impl Default for Board {
     fn default() -> Self {
-        Self(Mutex::new(Arc::new(Snapshot { who: Who::Nobody, presence: Presence::default(), known: None })))
+        Self(Posted::new(Snapshot { who: Who::Nobody, presence: Presence::default(), known: None }))
     }
 }
 
 impl Board {
     /// The snapshot that is posted.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.0.lock().clone()
+        self.0.get()
     }
 
     /// Posts a changed snapshot. The lock is held for the change only, which asks nobody.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
-        let mut posted = self.0.lock();
-        let mut snapshot = Snapshot::clone(&posted);
-        let result = change(&mut snapshot);
-        *posted = Arc::new(snapshot);
-        result
+        self.0.change(change)
     }
 
     /// Posts a change of what is known of a chip, if it is still the one that is known.
