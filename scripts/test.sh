@@ -139,6 +139,7 @@ what_developers_see() {
     step 'tests (cargo test)' tests
     if [ $QUICK = no ]; then
         step 'a Debian kernel, in a guest (scripts/test-kernel.sh)' kernel
+        step 'a C program under valgrind (scripts/valgrind.sh)' limited 300 scripts/valgrind.sh
         step 'the C interface under AddressSanitizer' limited 1800 scripts/asan.sh
         step 'fuzzing, 10 s for each target (scripts/fuzz.sh)' limited 1200 scripts/fuzz.sh
         step 'the C interface with 32-bit numbers (i686)' limited 1800 scripts/i686.sh

@@ -6,13 +6,13 @@
 
 # served_chip PREFIX [PROFILE LINES]: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set, and a
 # blank chip, or one of that profile of the simulator's with these lines in the configuration beside its bus. With TIMING=real
-# that takes the time that a real one takes.
+# that takes the time that a real one takes. With BUILT=debug the programs are those of `cargo build`, not of the release.
 served_chip() {
     local profile=${2:-} lines=${3:-'label = "gateway"'}
     open_work_folder "$1" '' no
     cd "$WORK"
-    export PATH=$TARGET/release:$PATH
-    export MODULE=$TARGET/release/libatecc608_pkcs11.so
+    export PATH=$TARGET/${BUILT:-release}:$PATH
+    export MODULE=$TARGET/${BUILT:-release}/libatecc608_pkcs11.so
     export ATECC608_PKCS11_CONF=$WORK/config.toml
     mkdir state
     write_file config.toml <<END

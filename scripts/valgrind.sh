@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# A C program's life with the module (tests/c/life.c) under valgrind: what is read and written, and what is lost after C_Finalize.
+# The module is the one that `cargo build` makes, with line numbers; the simulated chip is another process. First valgrind must
+# see a planted overrun in the module: else it watches nothing.
+#
+# Not helgrind or DRD: the module's locks are parking_lot's, which call futex themselves. Those tools see only pthread's, so all that a lock
+# of the module protects is a race to them (more than 200 places).
+
+# Lines are shell text for `run`.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+need_cargo
+need_packages valgrind gcc libc6-dev libp11-kit-dev
+
+(cd "$ROOT" && cargo build --locked)
+BUILT=debug
+served_chip valgrind
+export ATECC608_LOG=error ROOT
+run 'printf "correct horse" > pin'
+run 'atecc608 provision tls-pin --lock-forever --pin-file pin --recovery-code-file code'
+for program in life overrun; do
+    run "gcc -std=gnu11 -g -O1 -I /usr/include/p11-kit-1 -o $program $ROOT/tests/c/$program.c $ROOT/tests/c/hostile.c -ldl -lpthread"
+done
+
+heading 'A planted overrun is seen'
+run 'export MEMCHECK="valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite"'
+run_refused 'Invalid read' '$MEMCHECK ./overrun $MODULE'
+
+heading 'Two lives, with four threads each'
+run '$MEMCHECK ./life $MODULE "$(cat pin)" 4 1'
