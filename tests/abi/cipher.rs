@@ -211,7 +211,7 @@ fn codes_are_those_of_the_crates() {
     for on_token in [false, true] {
         let aes = module.create_object(session, &given(on_token, CKK_AES, &KEY)).unwrap();
         let secret = module.create_object(session, &given(on_token, CKK_GENERIC_SECRET, &[0x0B; 20])).unwrap();
-        for length in [0, 1, 15, 16, 17, 32, 63, 64, 65, 200] {
+        for length in [0, 1, 15, 16, 17, 32, 63, 64, 65, 200, 240, 241, 256, 257, 500] {
             let text = text(length);
             let mut cmac = <Cmac<Aes128> as Mac>::new(&KEY.into());
             cmac.update(&text);
@@ -247,10 +247,10 @@ fn a_message_in_parts_has_the_code_of_the_whole() {
     for on_token in [false, true] {
         let aes = module.create_object(session, &given(on_token, CKK_AES, &KEY)).unwrap();
         let secret = module.create_object(session, &given(on_token, CKK_GENERIC_SECRET, &[0x0B; 32])).unwrap();
-        let text = text(150);
+        let text = text(600);
         for (key, kind) in [(aes, CKM_AES_CMAC), (secret, CKM_SHA256_HMAC)] {
             let whole = module.sign_with(session, kind, key, &text).unwrap();
-            for cut in [0, 1, 16, 64, 149, 150] {
+            for cut in [0, 1, 16, 64, 240, 241, 599, 600] {
                 let parts = [&text[..cut], &[], &text[cut..]];
                 assert_eq!(module.sign_parts(session, kind, key, &parts), Ok(whole.clone()));
             }

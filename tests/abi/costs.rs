@@ -5,6 +5,7 @@ use std::ptr::null_mut;
 
 use crate::common::chip;
 use crate::common::module::{c, ulong, Module};
+use crate::common::secrets::{given, put_io_key, whole, Kind};
 use crate::common::templates;
 use crate::kept_configuration;
 use atecc608_sim::{Profile, SimBus, Stats};
@@ -37,6 +38,15 @@ fn with_key() -> (Module, SimBus) {
     module.finalize().unwrap();
     bus.take_stats();
     (module, bus)
+}
+
+/// A provisioned chip whose IO protection key the host has: it takes secret keys.
+fn with_io_key() -> (Module, SimBus, Session) {
+    let image = chip::provisioned();
+    let (module, bus) = Module::on_bus(image.clone());
+    put_io_key(&module, &image);
+    let session = module.start();
+    (module, bus, session)
 }
 
 fn found(module: &Module, session: Session) -> (Handle, Handle) {
@@ -263,6 +273,40 @@ fn a_signature_is_three_commands_in_one_conversation_also_the_first() {
         assert_within(&bus.take_stats(), 3, 1, 158);
         module.sign_parts(session, CKM_ECDSA_SHA256, private, &[&[1; 4096], &[2; 100]]).unwrap();
         assert_within(&bus.take_stats(), 3, 1, 158);
+    }
+}
+
+#[test]
+fn a_code_of_a_short_message_is_one_conversation() {
+    let (module, bus, session) = with_io_key();
+    let aes = module.create_object(session, &given(true, CKK_AES, &[9; 16])).unwrap();
+    let secret = module.create_object(session, &given(true, CKK_GENERIC_SECRET, &[9; 32])).unwrap();
+    for (kind, key) in [(CKM_AES_CMAC, aes), (CKM_SHA256_HMAC, secret)] {
+        // The first use proves the key.
+        module.sign_with(session, kind, key, b"").unwrap();
+        for len in [0, 16, 40, 240] {
+            bus.take_stats();
+            module.sign_with(session, kind, key, &vec![7; len]).unwrap();
+            let stats = bus.take_stats();
+            assert_eq!(stats.wakes, 1, "{kind:#x}, {len} bytes: {stats:?}");
+        }
+    }
+}
+
+#[test]
+fn gcm_of_a_short_text_is_one_conversation() {
+    let (module, bus, session) = with_io_key();
+    let aes = module.create_object(session, &given(true, CKK_AES, &[9; 16])).unwrap();
+    let gcm = Kind::Gcm { iv: &[1; 12], associated: b"x", tag_bits: 128 };
+    // The first use proves the key.
+    whole(&module, session, true, &gcm, aes, b"").unwrap();
+    for len in [0, 16, 40, 224] {
+        bus.take_stats();
+        let sealed = whole(&module, session, true, &gcm, aes, &vec![7; len]).unwrap();
+        // Zero, the first counter block, and each block of the text; and whether the key may be used.
+        assert_within(&bus.take_stats(), 3 + len.div_ceil(16) as u64, 1, 1000);
+        assert_eq!(whole(&module, session, false, &gcm, aes, &sealed), Ok(vec![7; len]));
+        assert_within(&bus.take_stats(), 3 + len.div_ceil(16) as u64, 1, 1000);
     }
 }
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use cryptoki_sys::*;
-use dbl::Dbl;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::cipher::aes::{AesKey, Block, BLOCK_LEN};
-use super::cipher::{to_blocks, xor, PIECE};
+use super::cipher::aes::{AesKey, Block, BLOCK_LEN, CMAC_END};
+use super::cipher::{to_blocks, PIECE};
 use super::deadline::Deadline;
 use super::digest::{no_parameter, Hasher};
 use super::error::{Error, Result};
@@ -177,7 +176,7 @@ fn in_chip(token: &Token, deadline: &mut Deadline, key: &ChipSecret, message: &[
 struct Cmac {
     key: AesKey,
     chain: Block,
-    /// The last bytes: at most a block, none only at the beginning.
+    /// The last bytes: at most [`CMAC_END`] blocks, so that a short message is one turn with the chip. None only at the beginning.
     last: Zeroizing<Vec<u8>>,
 }
 
@@ -192,25 +191,25 @@ impl Cmac {
 
     fn piece(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
         self.last.extend_from_slice(data);
+        if self.last.len() <= CMAC_END * BLOCK_LEN {
+            return Ok(());
+        }
         // The last block, whole or not, waits: the end treats it differently.
-        let whole = self.last.len().saturating_sub(1) / BLOCK_LEN * BLOCK_LEN;
+        let whole = (self.last.len() - 1) / BLOCK_LEN * BLOCK_LEN;
         let rest = Zeroizing::new(self.last.split_off(whole));
         let mut blocks = to_blocks(&std::mem::replace(&mut self.last, rest));
         self.key.encrypt_chained(deadline, &mut self.chain, &mut blocks)
     }
 
     fn finish(mut self, deadline: &mut Deadline) -> Result<Block> {
-        let mut zero = [Block::default()];
-        self.key.encrypt(deadline, &mut zero)?;
-        let mut subkey = aes::Block::from(zero[0]).dbl();
-        let mut last = std::mem::take(&mut self.last);
-        if last.len() < BLOCK_LEN {
-            subkey = subkey.dbl();
-            last.push(0x80);
-            last.resize(BLOCK_LEN, 0);
+        let padded = self.last.is_empty() || self.last.len() % BLOCK_LEN != 0;
+        if padded {
+            self.last.push(0x80);
+            let whole = self.last.len().next_multiple_of(BLOCK_LEN);
+            self.last.resize(whole, 0);
         }
-        xor(&mut last, &subkey);
-        self.key.encrypt_chained(deadline, &mut self.chain, &mut to_blocks(&last))?;
-        Ok(self.chain)
+        let mut blocks = to_blocks(&self.last);
+        self.key.end_cmac(deadline, self.chain, padded, &mut blocks)?;
+        Ok(blocks.last().copied().unwrap_or_default())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
 use aes::{Aes128, Aes192, Aes256};
+use dbl::Dbl;
 use zeroize::Zeroizing;
 
 use crate::deadline::Deadline;
@@ -22,6 +23,9 @@ pub const BLOCK_LEN: usize = 16;
 
 /// Blocks that go through the chip in one conversation: about 0.4 s of its time, so that others have their turn.
 const BLOCKS_AT_A_TIME: usize = 16;
+
+/// Most blocks of [`AesKey::end_cmac`]: one more goes through the chip for the subkey.
+pub const CMAC_END: usize = BLOCKS_AT_A_TIME - 1;
 
 /// The block function under one key. Unlike those of the crates it can fail: the modes are built on it for that reason.
 pub enum AesKey {
@@ -85,6 +89,12 @@ enum Work {
     Decrypt,
     /// Each is encrypted together with the one before, as CBC and CMAC do.
     Chain(Block),
+    /// The same with the last blocks of CMAC, the very last one together with a subkey.
+    EndOfCmac {
+        before: Block,
+        /// The last block was no whole one.
+        padded: bool,
+    },
 }
 
 impl AesKey {
@@ -115,6 +125,15 @@ impl AesKey {
             *chain = blocks.last().copied().unwrap_or(*chain);
         }
         Ok(())
+    }
+
+    /// Encrypts the last blocks of AES-CMAC (NIST SP 800-38B), at most [`CMAC_END`] of them, after `before`: one turn with a key in the
+    /// chip. `padded` if the last one was no whole one. The last one is the code.
+    ///
+    /// # Errors
+    /// Those of the chip, for a key that is there.
+    pub fn end_cmac(&self, deadline: &mut Deadline, before: Block, padded: bool, blocks: &mut [Block]) -> Result<()> {
+        self.work(deadline, Work::EndOfCmac { before, padded }, blocks)
     }
 
     fn work(&self, deadline: &mut Deadline, work: Work, blocks: &mut [Block]) -> Result<()> {
@@ -148,15 +167,21 @@ fn each_block<E>(
     mut function: impl FnMut(bool, &mut Block) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut chain = match work {
-        Work::Chain(before) => before,
-        Work::Encrypt | Work::Decrypt => Block::default(),
+        Work::Chain(before) | Work::EndOfCmac { before, .. } => Some(before),
+        Work::Encrypt | Work::Decrypt => None,
     };
+    if let (Work::EndOfCmac { padded, .. }, Some(last)) = (work, blocks.last_mut()) {
+        let mut zero = Block::default();
+        function(false, &mut zero)?;
+        let subkey = aes::Block::from(zero).dbl();
+        super::xor(last, &if padded { subkey.dbl() } else { subkey });
+    }
     for block in blocks {
-        if let Work::Chain(_) = work {
-            super::xor(block, &chain);
+        if let Some(before) = &chain {
+            super::xor(block, before);
         }
         function(work == Work::Decrypt, block)?;
-        chain = *block;
+        chain = chain.map(|_| *block);
     }
     Ok(())
 }

@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 const IV_LENS: std::ops::RangeInclusive<usize> = 1..=256;
 /// Blocks of key stream made at a time.
 const BLOCKS_AT_A_TIME: usize = 256;
+/// Blocks of key stream that are made together with the hash key and the tag's mask: with these two, what a key in the chip encrypts in
+/// one turn ([`super::aes`]).
+const FIRST_BLOCKS: usize = 14;
 
 /// Most bytes of a text that one call encrypts, or that is decrypted at all: nothing of it is out before its tag was seen. A gateway
 /// needs seconds for them.
@@ -31,12 +34,14 @@ pub struct Gcm {
     running: Option<Running>,
 }
 
-/// How far an encryption has come.
+/// How far an encryption or decryption has come.
 struct Running {
     /// Over the associated data and the whole blocks of the cipher text.
     hash: GHash,
     /// The first counter block, J0.
     first: Block,
+    /// The same encrypted: what the tag is masked with.
+    mask: Zeroizing<Block>,
     /// The last 32 bits of the last counter block.
     counter: u32,
     /// Key stream that was made and not used.
@@ -92,7 +97,7 @@ impl Gcm {
     /// [`Error::DataLenRange`], those of the block function.
     pub fn encrypt(&mut self, key: &AesKey, deadline: &mut Deadline, part: &mut [u8]) -> Result<()> {
         self.check_text(part.len())?;
-        let running = self.running(key, deadline)?;
+        let running = self.running(key, deadline, part.len())?;
         let len = running.len + part.len() as u64;
         if len > MAX_TOTAL {
             return Err(Error::DataLenRange("CKM_AES_GCM: the text has more than 2^36 - 32 bytes".into()));
@@ -108,30 +113,15 @@ impl Gcm {
     /// # Errors
     /// Those of the block function.
     pub fn finish(&mut self, key: &AesKey, deadline: &mut Deadline) -> Result<Vec<u8>> {
-        self.running(key, deadline)?;
-        let Some(Running { mut hash, first, unhashed, len, .. }) = self.running.take() else {
-            return Ok(Vec::new());
-        };
-        hash.update_padded(&unhashed);
-        self.tag(key, deadline, hash, first, len)
+        self.running(key, deadline, 0)?;
+        Ok(self.running.take().map(|running| self.tag(running)).unwrap_or_default())
     }
 
-    /// The encryption in progress, which begins now if none does.
-    fn running(&mut self, key: &AesKey, deadline: &mut Deadline) -> Result<&mut Running> {
+    /// The encryption in progress, which begins now if none does, with a part of so many bytes.
+    fn running(&mut self, key: &AesKey, deadline: &mut Deadline, part_len: usize) -> Result<&mut Running> {
         let running = match self.running.take() {
             Some(running) => running,
-            None => {
-                let (mut hash, first) = self.begin(key, deadline)?;
-                hash.update_padded(&self.associated);
-                Running {
-                    hash,
-                    first,
-                    counter: counter_of(first),
-                    stream: Zeroizing::default(),
-                    unhashed: Vec::new(),
-                    len: 0,
-                }
-            }
+            None => self.begin(key, deadline, part_len)?,
         };
         Ok(self.running.insert(running))
     }
@@ -142,48 +132,52 @@ impl Gcm {
     /// [`Error::EncryptedDataInvalid`], those of the block function.
     pub fn decrypt(&self, key: &AesKey, deadline: &mut Deadline, text: &mut [u8], tag: &[u8]) -> Result<()> {
         self.check_text(text.len())?;
-        let (mut hash, first) = self.begin(key, deadline)?;
-        hash.update_padded(&self.associated);
-        hash.update_padded(text);
-        let expected = self.tag(key, deadline, hash, first, text.len() as u64)?;
-        if !bool::from(expected.ct_eq(tag)) {
+        let mut running = self.begin(key, deadline, text.len())?;
+        running.len = text.len() as u64;
+        running.hash_part(text);
+        let (first, mut counter, stream) = (running.first, running.counter, std::mem::take(&mut running.stream));
+        if !bool::from(self.tag(running).ct_eq(tag)) {
             return Err(Error::EncryptedDataInvalid);
         }
-        count(key, deadline, first, &mut counter_of(first), text).map(drop)
+        let begun = stream.len().min(text.len());
+        xor(&mut text[..begun], &stream);
+        count(key, deadline, first, &mut counter, &mut text[begun..]).map(drop)
     }
 
-    /// The hash under the hash key, and the first counter block, J0 (section 7.1).
-    fn begin(&self, key: &AesKey, deadline: &mut Deadline) -> Result<(GHash, Block)> {
-        let mut hash_key = [[0; BLOCK_LEN]];
-        key.encrypt(deadline, &mut hash_key)?;
-        let hash = GHash::new(&hash_key[0].into());
+    /// The hash under the hash key and the first counter block, J0 (section 7.1), and the key stream for the begin of a text of this length: with
+    /// a vector of 12 bytes in one turn.
+    fn begin(&self, key: &AesKey, deadline: &mut Deadline, text_len: usize) -> Result<Running> {
+        let mut blocks = Zeroizing::new(vec![[0; BLOCK_LEN]]);
         let mut first = [0; BLOCK_LEN];
+        let mut encrypted = 0;
         if self.iv.len() == 12 {
             first[..12].copy_from_slice(&self.iv);
             first[15] = 1;
         } else {
-            let mut hash = hash.clone();
+            key.encrypt(deadline, &mut blocks)?;
+            encrypted = 1;
+            let mut hash = GHash::new(&blocks[0].into());
             hash.update_padded(&self.iv);
             hash.update(&[lengths(0, self.iv.len() as u64).into()]);
             first = hash.finalize().into();
         }
-        Ok((hash, first))
+        let mut counter = counter_of(first);
+        blocks.push(first);
+        blocks.extend_from_slice(&counter_blocks(first, &mut counter, text_len.div_ceil(BLOCK_LEN).min(FIRST_BLOCKS)));
+        key.encrypt(deadline, &mut blocks[encrypted..])?;
+        let mut hash = GHash::new(&blocks[0].into());
+        hash.update_padded(&self.associated);
+        let mask = Zeroizing::new(blocks[1]);
+        let stream = Zeroizing::new(blocks[2..].as_flattened().to_vec());
+        Ok(Running { hash, first, mask, counter, stream, unhashed: Vec::new(), len: 0 })
     }
 
-    fn tag(
-        &self,
-        key: &AesKey,
-        deadline: &mut Deadline,
-        mut hash: GHash,
-        first: Block,
-        text_len: u64,
-    ) -> Result<Vec<u8>> {
-        hash.update(&[lengths(self.associated.len() as u64, text_len).into()]);
+    fn tag(&self, Running { mut hash, mask, unhashed, len, .. }: Running) -> Vec<u8> {
+        hash.update_padded(&unhashed);
+        hash.update(&[lengths(self.associated.len() as u64, len).into()]);
         let mut tag: Block = hash.finalize().into();
-        let mut mask = [first];
-        key.encrypt(deadline, &mut mask)?;
-        xor(&mut tag, &mask[0]);
-        Ok(tag[..self.tag_len].to_vec())
+        xor(&mut tag, &*mask);
+        tag[..self.tag_len].to_vec()
     }
 }
 
@@ -224,6 +218,17 @@ fn counter_of([.., a, b, c, d]: Block) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
+/// So many counter blocks after `counter`; the last 32 bits count.
+fn counter_blocks(first: Block, counter: &mut u32, blocks: usize) -> Zeroizing<Vec<Block>> {
+    let next = || {
+        *counter = counter.wrapping_add(1);
+        let mut block = first;
+        block[12..].copy_from_slice(&counter.to_be_bytes());
+        block
+    };
+    Zeroizing::new(std::iter::repeat_with(next).take(blocks).collect())
+}
+
 /// Counter mode from the block after `counter`; the last 32 bits count. Returns what is left of the last block of key stream.
 fn count(
     key: &AesKey,
@@ -234,13 +239,7 @@ fn count(
 ) -> Result<Zeroizing<Vec<u8>>> {
     let mut left = Zeroizing::default();
     for part in text.chunks_mut(BLOCKS_AT_A_TIME * BLOCK_LEN) {
-        let mut blocks = Zeroizing::new(Vec::with_capacity(BLOCKS_AT_A_TIME));
-        for _ in 0..part.len().div_ceil(BLOCK_LEN) {
-            *counter = counter.wrapping_add(1);
-            let mut block = first;
-            block[12..].copy_from_slice(&counter.to_be_bytes());
-            blocks.push(block);
-        }
+        let mut blocks = counter_blocks(first, counter, part.len().div_ceil(BLOCK_LEN));
         key.encrypt(deadline, &mut blocks)?;
         let stream = blocks.as_flattened();
         xor(part, stream);
