@@ -66,9 +66,9 @@ class Module:
                 return slot
         sys.exit(f"no token with the label {label}")
 
-    def open_session(self, slot):
+    def open_session(self, slot, flags=CKF_SERIAL_SESSION):
         session = c_ulong()
-        self.must("C_OpenSession", c_ulong(slot), c_ulong(CKF_SERIAL_SESSION), None, None, byref(session))
+        self.must("C_OpenSession", c_ulong(slot), c_ulong(flags), None, None, byref(session))
         return session
 
     def private_key(self, session, label):

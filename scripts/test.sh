@@ -114,6 +114,7 @@ budgets() {
     limited 600 scripts/bench.sh
     limited 600 scripts/bench.sh clients
     limited 300 scripts/fairness.sh short
+    limited 300 scripts/soak/crowd.sh short
 }
 
 licences() {
@@ -157,7 +158,7 @@ what_users_get() {
 what_measures_times() {
     step 'clients in real time' limited 2700 scripts/clients.sh --alone
     step 'demo' limited 900 scripts/demo.sh
-    step 'cost budget, speed without the chip, fairness (scripts/bench.sh, scripts/fairness.sh)' budgets
+    step 'cost budget, speed without the chip, fairness (scripts/bench.sh, scripts/fairness.sh, scripts/soak/crowd.sh)' budgets
 }
 
 # --- the run -------------------------------------------------------------------------------------------------------
