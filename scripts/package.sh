@@ -11,6 +11,9 @@
 # for: nothing is installed on this machine but mmdebstrap. The packages come to target/debian. Needs root; on another
 # machine than amd64 only that machine's architecture is built.
 #
+# The same commit and the same MAINTAINER give the same packages (scripts/soak/reproducible.sh), while Debian's compiler is the same.
+# Each package has a bill of materials (scripts/sbom.py), which is checked at the end (scripts/check_sbom.py).
+#
 # MAINTAINER='Name <address>' is who answers for the packages, if you pass them on.
 
 # shellcheck source=scripts/lib.sh
@@ -51,16 +54,6 @@ make_manual() {
     "$TARGET/debug/examples/manual" "$folder" "$date"
 }
 
-# Which libraries are in each build: the licences want it told.
-list_libraries() {
-    local arch
-    for arch in "${ARCHITECTURES[@]}"; do
-        choose "$arch"
-        cargo metadata --locked --format-version 1 --filter-platform "$RUST_TARGET" 2>>"$LOGS/package.log" |
-            /usr/bin/python3 scripts/third_party.py atecc608-pkcs11 atecc608-cli atecc608-sim >"$ROOT_FOLDER/build/third-party-$arch.txt"
-    done
-}
-
 cd "$ROOT"
 need_cargo
 need_packages git python3
@@ -70,7 +63,6 @@ copy_sources_to "$ROOT_FOLDER/build/src"
 mkdir -p "$ROOT_FOLDER/build/src/target/package"
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 make_manual "$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)"
-list_libraries
 rm -rf "$ROOT_FOLDER/build/debian" "$TARGET/debian/rustc"
 in_root "$ROOT_FOLDER" env SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" MAINTAINER="$MAINTAINER" SIMS="$SIMS" OPTIMISED=$OPTIMISED \
     bash /build/src/scripts/lib/package_in_root.sh "${ARCHITECTURES[@]}"
@@ -78,5 +70,8 @@ mkdir -p "$TARGET/debian"
 cp "$ROOT_FOLDER"/build/debian/*.deb "$TARGET/debian/"
 # What they were built with, for scripts/msrv.sh.
 cp "$ROOT_FOLDER/build/rustc" "$TARGET/debian/"
+heading 'The bills of materials'
+need_python_venv sbom scripts/requirements-sbom.txt
+"$VENV/bin/python" scripts/check_sbom.py Cargo.lock "$ROOT_FOLDER"/build/debian/*.deb
 heading 'The packages'
 (cd "$TARGET/debian" && ls -l -- *.deb)

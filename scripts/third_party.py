@@ -2,38 +2,19 @@
 """List the Rust libraries that are linked into what the named packages of the workspace build, with the text of a licence
 of each.
 
-    cargo metadata --locked --format-version 1 --filter-platform TARGET | third_party.py PACKAGE...
+    third_party.py --target TARGET [--no-default-features] CRATE...
 
-Whoever passes a binary on has to pass these texts on with it. Only what is linked is listed: no tests' dependencies, no
-build scripts, no procedural macros, no package of the workspace itself.
+Whoever passes a binary on has to pass these texts on with it. Only what is linked is listed (scripts/linked.py), and no
+package of the workspace itself.
 """
 
-import json
+import argparse
 import re
-import sys
 from pathlib import Path
 
+import linked
+
 LICENCE_FILE = re.compile(r"^(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)", re.IGNORECASE)
-
-
-def linked(metadata, names):
-    """The packages that the named ones link, directly or through others, without the workspace's own."""
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    packages = {package["id"]: package for package in metadata["packages"]}
-    ours = set(metadata["workspace_members"])
-    waiting = [name for name in ours if packages[name]["name"] in names]
-    if len(waiting) != len(names):
-        sys.exit(f"third_party.py: not all of these are packages of the workspace: {' '.join(names)}")
-    seen = set(waiting)
-    while waiting:
-        for dependency in nodes[waiting.pop()]["deps"]:
-            name = dependency["pkg"]
-            normal = any(kind["kind"] is None for kind in dependency["dep_kinds"])
-            macro = any("proc-macro" in target["kind"] for target in packages[name]["targets"])
-            if normal and not macro and name not in seen:
-                seen.add(name)
-                waiting.append(name)
-    return sorted((packages[name] for name in seen - ours), key=lambda package: (package["name"], package["version"]))
 
 
 def texts(package):
@@ -47,10 +28,12 @@ def texts(package):
 
 
 def main():
-    packages = linked(json.load(sys.stdin), set(sys.argv[1:]))
-    if not packages:
-        sys.exit("third_party.py: no package is linked: is this the output of cargo metadata?")
+    parser = argparse.ArgumentParser(description="List the linked libraries with their licences.")
+    linked.add_arguments(parser)
+    packages, _ = linked.linked(parser.parse_args())
     for package in packages:
+        if not package["source"]:
+            continue
         heading = f"{package['name']} {package['version']}: {package['license']}"
         print(heading, "=" * len(heading), sep="\n")
         if package["authors"]:

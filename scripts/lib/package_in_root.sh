@@ -19,9 +19,9 @@ CARGO_DEB=3.6.4
 MACHINE=$(dpkg --print-architecture)
 MANUAL=/build/manual
 DEBIAN=/build/debian
+# What is built for a gateway; the simulator's package has atecc608-sim, too.
+GATEWAY=(atecc608-pkcs11 atecc608-cli)
 DATE=$(date -u -R -d "@$SOURCE_DATE_EPOCH")
-# No path of the build in the packages.
-export RUSTFLAGS='--remap-path-prefix=/build/src=. --remap-path-prefix=/cargo/registry/src=crates'
 if [ "$OPTIMISED" = no ]; then
     export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 fi
@@ -42,6 +42,19 @@ install_cargo_deb() {
         CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install --locked --no-default-features --root /build/tools \
         --target-dir /build/tools/target "cargo-deb@$CARGO_DEB"
     rm -rf /build/tools/target
+}
+
+# No path of the build in the packages, nor the name that cargo gives the folder of the registry: it depends on cargo's version, and
+# on the mirror that the machine uses.
+leave_out_paths() {
+    local folder
+    choose "$MACHINE"
+    quietly "$LOG" cargo fetch --locked --target "$RUST_TARGET"
+    RUSTFLAGS=--remap-path-prefix=/build/src=.
+    for folder in /cargo/registry/src/*; do
+        RUSTFLAGS+=" --remap-path-prefix=$folder=crates"
+    done
+    export RUSTFLAGS
 }
 
 # build VARIANT 'ARCH...' [cargo's options]: the module and the programs into /build/built/ARCH/VARIANT. One cargo for all
@@ -80,17 +93,28 @@ stage_scripts() {
     done
 }
 
+# What is linked in: the licences want it told, and whoever looks for advisories wants to know. `list_libraries PACKAGE TREE [build's options]`
+list_libraries() {
+    local name=$1 folder=$2/usr/share/doc/$1
+    shift 2
+    scripts/third_party.py --target "$RUST_TARGET" "$@" >/build/third-party.txt
+    put_compressed /build/third-party.txt "$folder/third-party.txt"
+    # Not compressed: the programs that read such files look for this name.
+    scripts/sbom.py --package "$name" --architecture "$ARCH" --rust "$(rustc --version | cut -d ' ' -f 2)" \
+        --target "$RUST_TARGET" "$@" >"$folder/sbom.cdx.json"
+}
+
 package() {
     ARCH=$1
     choose "$ARCH"
     rm -rf target/package
     stage_gateway target/package/gateway "$TRIPLET" "/build/built/$ARCH/gateway" "$MANUAL"
-    put_compressed "/build/third-party-$ARCH.txt" target/package/gateway/usr/share/doc/atecc608-pkcs11/third-party.txt
+    list_libraries atecc608-pkcs11 target/package/gateway --no-default-features "${GATEWAY[@]}"
     stage_scripts gateway
     pack --variant gateway
     with_sim "$ARCH" || return 0
     stage_sim target/package/sim "$TRIPLET" "/build/built/$ARCH/sim" "$MANUAL"
-    put_compressed "/build/third-party-$ARCH.txt" target/package/sim/usr/share/doc/atecc608-sim/third-party.txt
+    list_libraries atecc608-sim target/package/sim "${GATEWAY[@]}" atecc608-sim
     stage_scripts sim
     pack --variant sim
 }
@@ -155,10 +179,11 @@ sims=
 for architecture in "$@"; do
     ! with_sim "$architecture" || sims+="$architecture "
 done
-build gateway "$*" -p atecc608-pkcs11 -p atecc608-cli --no-default-features
+leave_out_paths
+build gateway "$*" "${GATEWAY[@]/#/--package=}" --no-default-features
 # The machine's is the chip of the trials too.
 [[ "$sims" == *"$MACHINE"* ]] || sims+=$MACHINE
-build sim "$sims"
+build sim "$sims" "${GATEWAY[@]/#/--package=}" --package=atecc608-sim
 
 mkdir -p "$DEBIAN"
 for architecture in "$@"; do

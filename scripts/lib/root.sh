@@ -6,6 +6,9 @@
 SUITE=bookworm
 ROOTS=$TARGET/roots
 
+# Roots and packages are for all users, whatever this one's mask is.
+umask 022
+
 # The apt source for SUITE, from the same mirror and key as the machine's own: whatever mirror this machine is allowed to
 # reach, it is that one.
 suite_source() {
@@ -75,6 +78,6 @@ copy_sources_to() {
     rm -rf "$1"
     mkdir -p "$1"
     # With the times of their last change, by which cargo knows what to build again.
-    (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | tar -cf - -T -) |
+    (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | tar -cf - --mode=u=rwX,go=rX -T -) |
         tar -xf - -C "$1" --no-same-owner
 }
