@@ -92,6 +92,8 @@ struct Device {
     #[serde(skip_serializing_if = "Option::is_none")]
     serial_number: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    simulated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<Stage>,
     /// Whether the configuration has a `[[token]]` for it.
     configured: bool,
@@ -258,7 +260,17 @@ fn driven(location: &BusLocation, address: u8, kernel: &Kernel) -> Device {
 }
 
 fn plain(address: u8, kind: Kind, detail: String) -> Device {
-    Device { address, kind, detail, model: None, serial_number: None, stage: None, configured: false, remedy: None }
+    Device {
+        address,
+        kind,
+        detail,
+        model: None,
+        serial_number: None,
+        simulated: None,
+        stage: None,
+        configured: false,
+        remedy: None,
+    }
 }
 
 /// What answered; none if nothing did. `chip` opens a chip of the family.
@@ -291,7 +303,7 @@ fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
     });
     match read {
         Ok((zone, Identified { model, refused })) => {
-            let mut device = known(address, &zone, model);
+            let mut device = known(&mut chip, address, &zone, model);
             if let Some(status) = refused {
                 device.detail += &format!("; it refuses to say its revision (status {:02X})", status.0);
             }
@@ -303,7 +315,7 @@ fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
                 let mut zone = ConfigZone::new([0; ConfigZone::LEN]);
                 zone.as_bytes_mut()[..32].copy_from_slice(&identity);
                 let model = Model::from_revision(zone.revision());
-                let mut device = known(address, &zone, model);
+                let mut device = known(&mut chip, address, &zone, model);
                 device.stage = None;
                 device.detail = format!("{}, whose configuration can't be read: {error}", words::a_model(model));
                 device
@@ -317,16 +329,19 @@ fn not_told(address: u8, error: &dyn std::error::Error) -> Device {
     plain(address, Kind::NotTold, format!("a chip of the family that does not say what it is: {error}"))
 }
 
-fn known(address: u8, zone: &ConfigZone, model: Model) -> Device {
+fn known(chip: &mut Chip<Bus>, address: u8, zone: &ConfigZone, model: Model) -> Device {
     let (named, serial) = (words::model(model), zone.serial_number().to_string());
     let is_608 = model.is_608();
+    let simulated = chip.transport_mut().is_simulated(&zone.serial_number());
+    let protects = if simulated { ", simulated: it protects nothing" } else { "" };
     let detail = match is_608 {
-        true => format!("{named} {serial}, {}", Stage::of(zone)),
+        true => format!("{named} {serial}, {}{protects}", Stage::of(zone)),
         false => format!("{named} {serial}: not an ATECC608, this software can't use it"),
     };
     Device {
         model: Some(model.to_string()),
         serial_number: Some(serial),
+        simulated: Some(simulated),
         stage: is_608.then(|| Stage::of(zone)),
         ..plain(address, if is_608 { Kind::Chip } else { Kind::Relative }, detail)
     }

@@ -31,6 +31,17 @@ fn a_chip_on_a_bus_of_the_kernel_is_found_with_what_it_is() {
 }
 
 #[test]
+fn a_simulated_chip_on_a_bus_of_the_kernel_is_named_simulated_and_a_real_one_is_not() {
+    for (kernel, simulated) in [(Kernel::new(), true), (Kernel::with_a_real_serial_number(), false)] {
+        let device = &kernel.json(&["scan"])["buses"][0]["devices"][0];
+        assert_eq!(device["simulated"], simulated, "{device:#}");
+        let text = stdout(&kernel.command(&["scan"]).output().unwrap());
+        assert!(text.contains("   0x60  ATECC608B 01"), "{text}");
+        assert_eq!(text.contains(", blank, simulated: it protects nothing\n"), simulated, "{text}");
+    }
+}
+
+#[test]
 fn another_device_sees_one_read_and_is_never_written_to() {
     let mut kernel = Kernel::new();
     kernel.foreign(0x36);
