@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Check Cargo.lock against a dated copy of security advisories (scripts/advisories.toml).
+"""Check lock files against a dated copy of security advisories (scripts/advisories.toml).
 
-    check_advisories.py Cargo.lock deny.toml scripts/advisories.toml
+    check_advisories.py deny.toml scripts/advisories.toml Cargo.lock...
 
 Prints the date of the copy, and fails if a locked version is affected by an advisory that deny.toml does not ignore. It finds
 a return to a version that is known to be bad, and no advisory that came after the date: that takes the database, which
@@ -39,12 +39,12 @@ def load(path):
 
 
 def main():
-    lock, deny, copy = (load(path) for path in sys.argv[1:4])
+    deny, copy = (load(path) for path in sys.argv[1:3])
     ignored = {entry["id"]: entry["reason"] for entry in deny["advisories"]["ignore"]}
-    packages = [package for package in lock["package"] if "source" in package]
+    locked = (package for path in sys.argv[3:] for package in load(path)["package"])
+    packages = sorted({(package["name"], package["version"]) for package in locked if "source" in package})
     bad = 0
-    for package in packages:
-        name, version = package["name"], package["version"]
+    for name, version in packages:
         for advisory in copy["advisories"]:
             if advisory["crate"] != name or not any(holds(text, version) for text in advisory["affected"]):
                 continue

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check the licence of every dependency against the list in deny.toml.
 
-    cargo metadata --locked --all-features --format-version 1 | check_licences.py deny.toml
+    cargo metadata --locked --all-features --format-version 1 [--manifest-path FILE] | check_licences.py deny.toml
 
 The same list in the same format as cargo-deny's, and the same answer as `cargo deny check licenses`, without the ten
 minutes that building cargo-deny takes. Needs Python 3.11, for tomllib.
@@ -69,7 +69,8 @@ class Expression:
         return self.tokens.pop(0)
 
 
-def complaint(package, allowed):
+def complaint(package, allowed, exceptions):
+    allowed = allowed | exceptions.get(package["name"], set())
     licence = package["license"]
     if not licence:
         return "names no licence"
@@ -81,14 +82,16 @@ def complaint(package, allowed):
 
 def main():
     with open(sys.argv[1], "rb") as file:
-        allowed = set(tomllib.load(file)["licenses"]["allow"])
+        licences = tomllib.load(file)["licenses"]
+    allowed = set(licences["allow"])
+    exceptions = {entry["crate"]: set(entry["allow"]) for entry in licences.get("exceptions", [])}
     packages = json.load(sys.stdin)["packages"]
     by_licence = defaultdict(list)
     bad = 0
     for package in packages:
         name = f"{package['name']} {package['version']}"
         by_licence[package["license"]].append(name)
-        if message := complaint(package, allowed):
+        if message := complaint(package, allowed, exceptions):
             print(f"{name} {message}")
             bad += 1
     for licence, names in sorted(by_licence.items(), key=lambda item: -len(item[1])):

@@ -118,11 +118,15 @@ budgets() {
 }
 
 licences() {
-    cargo metadata --locked --all-features --format-version 1 | /usr/bin/python3 scripts/check_licences.py deny.toml
+    local manifest
+    for manifest in Cargo.toml fuzz/Cargo.toml; do
+        cargo metadata --locked --all-features --format-version 1 --manifest-path $manifest |
+            /usr/bin/python3 scripts/check_licences.py deny.toml
+    done
 }
 
 advisories() {
-    /usr/bin/python3 scripts/check_advisories.py Cargo.lock deny.toml scripts/advisories.toml
+    /usr/bin/python3 scripts/check_advisories.py deny.toml scripts/advisories.toml Cargo.lock fuzz/Cargo.lock
 }
 
 # --- the lanes -----------------------------------------------------------------------------------------------------

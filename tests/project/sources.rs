@@ -15,6 +15,16 @@ pub fn all() -> Vec<PathBuf> {
     files
 }
 
+/// The sources of the fuzz targets, which are a workspace of their own.
+pub fn fuzzing() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    collect(&root().join("fuzz/src"), &mut files);
+    collect(&root().join("fuzz/fuzz_targets"), &mut files);
+    files.sort();
+    assert!(files.len() > 10, "only {} sources were found", files.len());
+    files
+}
+
 /// The repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
