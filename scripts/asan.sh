@@ -49,8 +49,8 @@ LEFT_OUT=(
     costs interrupted pin_interrupted vectors pin_attacks
     # About the file and the page, not about memory: the file links the sanitizer here.
     symbols page
-    # Reads all of its process's memory, which has terabytes under AddressSanitizer.
-    pin_memory
+    # Read all of a process's memory, which has terabytes under AddressSanitizer.
+    pin_memory no_secret
     # Sets a handler for signals before the sanitizer is ready for it.
     signals
     # Limit or measure the memory of the process, most of which is the sanitizer's here.

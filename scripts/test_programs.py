@@ -14,7 +14,7 @@
     --but MODULES      of the test programs all modules but these
 
 What is built is the whole workspace with its tests, unless the arguments select something: then they have to select all
-that is wanted (`-p atecc608-pkcs11 --lib --test abi`). The module and the simulator that were built are named to the tests in
+that is wanted (`-p atecc608-pkcs11 --lib --test abi`). The module, the simulator and the tool that were built are named to the tests in
 the environment (crates/atecc608-testkit/src/built.rs): one build for all of it.
 
 The tests of a module (a file) of a test program are run by a process of their own; the unit tests of a crate by one. Each
@@ -40,6 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILT = {
     ("cdylib", "atecc608_pkcs11"): "ATECC608_TEST_MODULE",
     ("bin", "atecc608-sim"): "ATECC608_TEST_SIMULATOR",
+    ("bin", "atecc608"): "ATECC608_TEST_TOOL",
 }
 EVERYTHING = ["--workspace", "--lib", "--bins", "--tests"]
 SLOWEST = 12

@@ -20,7 +20,7 @@ LEFT_OUT=(
     # What a call costs.
     costs memory
     # The kernel's view of the emulator, not of the program: its memory, its descriptors, system calls made without the C library.
-    pin_memory raw_fork unload
+    pin_memory no_secret raw_fork unload
 )
 
 # The first bytes of a program for an architecture, and which of them count: the name of the machine at 18.

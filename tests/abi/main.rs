@@ -35,6 +35,7 @@ mod key_past;
 mod latch;
 mod memory;
 mod messages;
+mod no_secret;
 mod objects;
 mod page;
 mod permissions;

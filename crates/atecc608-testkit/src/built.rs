@@ -1,4 +1,4 @@
-//! The module and the simulator as they are built from these sources, for tests of other packages: cargo builds a
+//! The module, the simulator and the tool as they are built from these sources, for tests of other packages: cargo builds a
 //! package's own programs before its tests, and no cdylib.
 //!
 //! A test that asks for one has cargo build it, once per process: as the test itself was built, in the same target folder, and
@@ -21,6 +21,12 @@ pub fn module() -> &'static Path {
 pub fn simulator() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| built("ATECC608_TEST_SIMULATOR", "atecc608-sim", "atecc608-sim", "--bins"))
+}
+
+/// `atecc608`, the tool, for other packages than its own.
+pub fn tool() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| built("ATECC608_TEST_TOOL", "atecc608", "atecc608-cli", "--bins"))
 }
 
 /// What this variable names, as built a moment ago; else the file of this name that cargo makes of these targets of this package.
