@@ -5,6 +5,7 @@ mod aws;
 mod code;
 mod config_files;
 mod links;
+mod reliability;
 mod simulator;
 mod sources;
 mod troubleshooting;
