@@ -46,7 +46,7 @@ grep -q 'c_string_is\|C_GetInterface' <<<"$SEEN" || die "the overrun was not see
 heading 'The tests of the C interface'
 LEFT_OUT=(
     # Long, and about the chip, not about a caller's memory.
-    costs interrupted pin_interrupted vectors pin_attacks
+    bad_days costs interrupted pin_interrupted vectors pin_attacks
     # About the file and the page, not about memory: the file links the sanitizer here.
     symbols page
     # Read all of a process's memory, which has terabytes under AddressSanitizer.

@@ -19,6 +19,8 @@
 LEFT_OUT=(
     # What a call costs.
     costs memory
+    # Asks the kernel to report system calls: those of the emulator.
+    bad_days
     # The kernel's view of the emulator, not of the program: its memory, its descriptors, system calls made without the C library.
     pin_memory no_secret raw_fork unload
 )

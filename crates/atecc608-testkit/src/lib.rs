@@ -6,6 +6,7 @@
 //! - [`interposer`]: somebody on the wires who answers in the chip's place.
 //! - `chip`: chips provisioned with the token's profiles, and buses that a test holds in its hand.
 //! - [`privileged`]: programs with more rights than the user who starts them.
+//! - [`stop_at`]: programs that are killed, or lose their disk, at any step.
 //! - [`vectors`]: reads the published vectors in `tests/vectors`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -16,4 +17,5 @@ pub mod driver;
 pub mod interposer;
 pub mod master;
 pub mod privileged;
+pub mod stop_at;
 pub mod vectors;

@@ -105,8 +105,10 @@ impl StateFile {
 
     /// What the file says. A damaged one says nothing, and why.
     fn try_read(&self) -> std::io::Result<StateRead> {
-        let Some((text, version)) = self.read_text()? else { return Ok(StateRead::default()) };
-        let (state, damage) = match state_file::read(&text, &self.serial) {
+        let Some((bytes, version)) = self.read_bytes()? else { return Ok(StateRead::default()) };
+        let text =
+            std::str::from_utf8(&bytes).map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to() + 1));
+        let (state, damage) = match text.and_then(|text| state_file::read(text, &self.serial)) {
             Ok(state) => (state, None),
             Err(problem) => {
                 let damage = format!(
@@ -133,7 +135,7 @@ impl StateFile {
         Folder::follow(&self.state_dir)?.folder(self.serial.to_string())
     }
 
-    fn read_text(&self) -> std::io::Result<Option<(String, Version)>> {
+    fn read_bytes(&self) -> std::io::Result<Option<(Vec<u8>, Version)>> {
         let file = match self.folder().and_then(|folder| folder.file(FILE_NAME)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -144,9 +146,9 @@ impl StateFile {
             return Err(std::io::Error::new(ErrorKind::InvalidData, format!("has more than {MAX_FILE} bytes")));
         }
         let version = Version::of(&file)?;
-        let mut text = String::new();
-        file.take(MAX_FILE).read_to_string(&mut text)?;
-        Ok(Some((text, version)))
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE).read_to_end(&mut bytes)?;
+        Ok(Some((bytes, version)))
     }
 
     /// Replaces the file: at any moment there is the old one or the new one, whole.

@@ -49,8 +49,18 @@ impl Helper {
 
     /// With more variables.
     pub fn start_with(file: &str, module: &Module, role: &str, variables: &[(&str, String)]) -> Self {
+        Self::start_by(Command::new(std::env::current_exe().unwrap()), file, module, role, variables)
+    }
+
+    /// Started by another program, whose last argument is the one to start.
+    pub fn start_under(mut program: Command, file: &str, module: &Module, role: &str) -> Self {
+        program.arg(std::env::current_exe().unwrap());
+        Self::start_by(program, file, module, role, &[])
+    }
+
+    fn start_by(mut command: Command, file: &str, module: &Module, role: &str, variables: &[(&str, String)]) -> Self {
         let (_, file) = file.split_once("::").unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut child = command
             .args(["--exact", &format!("{file}::helper_process"), "--nocapture"])
             .env(ROLE, role)
             .env("ATECC608_PKCS11_CONF", module.configuration())
@@ -97,6 +107,12 @@ impl Helper {
         }
         assert!(self.child.wait().unwrap().success(), "the helper failed: {said:?}");
         said
+    }
+
+    /// All that it still says, and its status.
+    pub fn end(mut self) -> (Vec<String>, Option<i32>) {
+        let said = std::iter::from_fn(|| self.heard()).collect();
+        (said, self.child.wait().unwrap().code())
     }
 
     /// SIGKILL.
