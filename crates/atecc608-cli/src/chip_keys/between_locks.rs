@@ -34,7 +34,7 @@ impl BetweenLocks<'_> {
         let names = self.place(names, NewKey::Generated)?;
         let slot = names.slot;
         let made = between_locks::generate(&self.0.token, names, replace).map_err(|error| self.failed(error))?;
-        Ok((self.0.made(self.0.key(&KeyName::Slot(slot))?)?, made))
+        Ok((self.0.vouched(self.0.key(&KeyName::Slot(slot))?)?, made))
     }
 
     /// Writes a private key from outside into the chip, in clear: `scalar` is its number, big-endian.
@@ -45,7 +45,7 @@ impl BetweenLocks<'_> {
         let names = self.place(names, NewKey::Imported)?;
         let slot = names.slot;
         between_locks::import(&self.0.token, scalar, names, replace).map_err(|error| self.failed(error))?;
-        self.0.made(self.0.key(&KeyName::Slot(slot))?)
+        self.0.vouched(self.0.key(&KeyName::Slot(slot))?)
     }
 
     /// The slots that hold no key, and that none can get into once the data zone is locked.

@@ -138,7 +138,7 @@ impl ChipKeys {
         let mechanism = Mechanism { mechanism: CKM_EC_KEY_PAIR_GEN, parameter: Parameter::None };
         let made = self.token.generate_key_pair(SESSION, &mechanism, &public, &private);
         let (_, handle) = made.map_err(|error| self.failed(error))?;
-        self.made(self.key_of(handle)?)
+        self.vouched(self.key_of(handle)?)
     }
 
     /// Writes a private key from outside into the chip: `scalar` is its number, big-endian.
@@ -156,11 +156,15 @@ impl ChipKeys {
         private.set(CKA_VALUE, Zeroizing::new(scalar.to_vec()));
         name_it(&mut private, names);
         let handle = self.token.create_object(SESSION, &private).map_err(|error| self.failed(error))?;
-        self.made(self.key_of(handle)?)
+        self.vouched(self.key_of(handle)?)
     }
 
-    /// A key that has just been generated or imported.
-    fn made(&self, key: ChipKey) -> Result<ChipKey> {
+    /// Returns the key that the chip has just shown. Where root works, its public key is trusted from now on
+    /// ([`ChipKeys::trust_all`]): that of a key just made, or of one that an interrupted run has made.
+    ///
+    /// # Errors
+    /// As [`ChipKeys::list`].
+    pub fn vouched(&self, key: ChipKey) -> Result<ChipKey> {
         self.vouch(key.slot, Some(key.point))?;
         Ok(key)
     }

@@ -83,7 +83,7 @@ impl Identity {
     /// Those of a generation: no slot is free, the state folder can't be written, the chip fails.
     pub fn find_or_generate(&self, label: &str) -> Result<(ChipKey, bool)> {
         if let Some(key) = self.find(label)? {
-            return Ok((key, false));
+            return Ok((self.keys.vouched(key)?, false));
         }
         note(&format!("generating the key \"{label}\" in the chip"));
         let names = NewKeyNames { label: Some(label.to_owned()), ..NewKeyNames::default() };

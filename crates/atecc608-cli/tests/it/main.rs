@@ -6,6 +6,7 @@ mod attest;
 mod attest_hostile;
 mod attest_pin;
 mod attested;
+mod bad_days;
 mod batch;
 mod between_locks;
 mod buses;

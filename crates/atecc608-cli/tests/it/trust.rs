@@ -54,6 +54,21 @@ fn roots_key_commands_keep_the_public_keys_where_only_root_writes() {
 }
 
 #[test]
+fn a_set_up_that_goes_on_with_the_key_of_an_interrupted_one_stores_it_too() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.provision();
+    let key = bench.json(&["key", "generate", "--label", "gateway-1"]);
+    // As if it had been killed after the generation.
+    fs::remove_file(bench.key_file().with_file_name(format!("{}.public", bench.serial()))).unwrap();
+    let setup = ["azure", "setup", "--device", "gateway-1", "--hub", "acme", "--dir", "azure"];
+    assert_eq!(bench.json(&setup)["key_generated"], false);
+    assert_eq!(trusted(&bench), [format!("0 {}", openssl_point(&key["public_key"]))]);
+}
+
+#[test]
 fn trust_stores_what_the_chip_shows_and_forgets_what_it_does_not() {
     let bench = Bench::new();
     bench.provision();

@@ -275,7 +275,7 @@ impl Chip<'_> {
         let label = self.station.key_label;
         let there = keys.list()?.into_iter().find(|key| key.label == label && key.held == Some(Held::Key));
         if let Some(key) = there {
-            return keys.key(&KeyName::Slot(key.key.slot));
+            return keys.vouched(keys.key(&KeyName::Slot(key.key.slot))?);
         }
         say(place, &format!("generating the key pair \"{label}\""));
         keys.generate(&NewKeyNames { label: Some(label.to_owned()), ..NewKeyNames::default() })
