@@ -17,10 +17,13 @@ pub enum Disturbance {
 /// Its status when it was killed.
 pub const KILLED: i32 = 137;
 
-/// Runs programs under `stop_at`.
+/// Runs programs under `stop_at`, one at a time.
+#[derive(Clone)]
 pub struct StopAt {
-    program: PathBuf,
-    report: PathBuf,
+    /// The compiled `stop_at`.
+    pub program: PathBuf,
+    /// Where it lists the steps.
+    pub report: PathBuf,
     /// The folders whose files count.
     pub folders: Vec<PathBuf>,
     /// Files whose name begins like this do not count.
