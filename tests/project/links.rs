@@ -10,7 +10,7 @@ fn root() -> &'static Path {
 fn pages() -> Vec<PathBuf> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    pages.chain([root().join("README.md")]).collect()
+    pages.chain(["README.md", "SECURITY.md", "CONTRIBUTING.md"].map(|page| root().join(page))).collect()
 }
 
 #[test]
