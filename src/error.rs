@@ -187,7 +187,7 @@ fn token_row(error: &token::Error) -> Row {
         Error::MechanismParamInvalid(_) => row!(CKR_MECHANISM_PARAM_INVALID, Info),
         Error::ObjectHandleInvalid(_) => row!(CKR_OBJECT_HANDLE_INVALID, Info),
         Error::OperationNotInitialized(_) => row!(CKR_OPERATION_NOT_INITIALIZED, Info),
-        Error::PinIncorrect => row!(CKR_PIN_INCORRECT, Info),
+        Error::PinIncorrect => row!(CKR_PIN_INCORRECT, Warn),
         Error::PinInvalid(_) => row!(CKR_PIN_INVALID, Warn),
         Error::PinNotChanged(_) => row!(CKR_FUNCTION_FAILED, Warn),
         Error::PinLenRange(_) => row!(CKR_PIN_LEN_RANGE, Warn),

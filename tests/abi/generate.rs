@@ -79,7 +79,10 @@ fn keys_take_the_first_free_slot_until_there_is_none() {
         assert_eq!(slot_of(&module, session, private), slot);
     }
     assert_eq!(error(generate(&module, session, "one more", &[9])), Err(CKR_DEVICE_MEMORY));
-    module.assert_logged(&["no slot is free", "0, 2, 3, 4"]);
+    module.assert_logged(&[
+        "no slot is free: slot 0 holds \"k0\"",
+        "slot 4 holds \"k4\"; `atecc608 key destroy --slot N`",
+    ]);
     assert_eq!(module.private_keys(session).len(), 4);
 }
 
@@ -113,7 +116,7 @@ fn the_vendor_attribute_chooses_the_slot() {
     assert_eq!(slot_of(&module, session, key), 3);
     let again = [(CKA_ATECC608_SLOT, ulong(3)), (CKA_LABEL, b"other".to_vec())];
     assert_eq!(error(generate_with(&module, session, &[], &again)), Err(CKR_DEVICE_MEMORY));
-    module.assert_logged(&["slot 3 holds a key", "destroy it first"]);
+    module.assert_logged(&["slot 3 is not free: slot 3 holds", "`atecc608 key destroy --slot 3`"]);
     // The attestation key is permanent, 8 holds data, 16 does not exist.
     for (slot, rv) in
         [(1, CKR_TEMPLATE_INCONSISTENT), (8, CKR_TEMPLATE_INCONSISTENT), (16, CKR_ATTRIBUTE_VALUE_INVALID)]

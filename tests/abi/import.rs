@@ -127,7 +127,7 @@ fn a_key_in_use_is_not_written_over_and_a_destroyed_ones_place_is_free() {
     let (_, born) = generate(&module, session, "import", &[1]).unwrap();
     let before = slot_bytes(&bus, 4);
     assert_eq!(module.create_object(session, &private_key("mine", &SCALAR)), Err(CKR_DEVICE_MEMORY));
-    module.assert_logged(&["slot 4", "destroy it first"]);
+    module.assert_logged(&["slot 4 holds \"import\"", "`atecc608 key destroy --slot 4`"]);
     assert_eq!(slot_bytes(&bus, 4), before);
     module.destroy(session, born).unwrap();
     let key = module.create_object(session, &private_key("mine", &SCALAR)).unwrap();

@@ -131,7 +131,8 @@ fn an_import_that_was_killed_is_resolved_both_ways() {
         }
         assert!(!fs::read_to_string(module.state_file()).unwrap().contains("intent"));
         let rv = import(&module, session, "a").map(drop);
-        assert_eq!(rv, if executed { Err(CKR_DEVICE_MEMORY) } else { Ok(()) });
+        // The label is looked at first.
+        assert_eq!(rv, if executed { Err(CKR_ATTRIBUTE_VALUE_INVALID) } else { Ok(()) });
     }
 }
 

@@ -217,15 +217,20 @@ fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Be
     if let Some(free) = first_free(turn, &candidates)? {
         return Ok(free);
     }
-    let numbers: Vec<String> = candidates.iter().map(Slot::to_string).collect();
-    Err(match numbers.as_slice() {
+    if let Some(label) = &request.label {
+        names::refuse_second_label(turn, None, label)?;
+    }
+    Err(match candidates.as_slice() {
         [] => Error::ActionProhibited(
             "no slot of this chip takes a private key from outside: generate one in the chip (C_GenerateKeyPair, `atecc608 key generate`)"
                 .into(),
         ),
-        numbers => Error::DeviceMemory(
-            format!("slot {} takes a private key from outside and holds one: destroy it first (`atecc608 key destroy --slot N`)", numbers.join(", "))
-                .into(),
+        slots => Error::DeviceMemory(
+            format!(
+                "no slot that takes a private key from outside is free: {}",
+                names::held_by(&turn.known(), slots)
+            )
+            .into(),
         ),
     })
 }

@@ -122,7 +122,7 @@ pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Cre
         let same_label = known.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
         return Err(match label {
             Some(label) if same_label => names::second_label(slot, &label),
-            _ => Error::DeviceMemory(format!("slot {slot} holds a key: destroy it first").into()),
+            _ => Error::DeviceMemory(format!("slot {slot} is not free: {}", names::held_by(&known, &[slot])).into()),
         });
     }
     let intent = Intent {
@@ -277,16 +277,16 @@ fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, B
     if let Some(free) = first_free(turn, &empty)? {
         return Ok(free);
     }
+    // A label that is taken is the better reason: the key may be the one that the caller wants.
+    if let Some(label) = &request.label {
+        names::refuse_second_label(turn, None, label)?;
+    }
     let unknown: Vec<Slot> =
         candidates.iter().copied().filter(|slot| held(turn, slot) == Some(Held::Unknown)).collect();
     Err(Error::DeviceMemory(match (candidates.as_slice(), unknown.as_slice()) {
         ([], _) if !barred.is_empty() => only_with_authorisation(&barred).into(),
         ([], _) => "no slot of this chip takes a new key: their keys are permanent (`atecc608 key list`)".into(),
-        (taken, []) => format!(
-            "no slot is free: slots {} hold keys; destroy one first (`atecc608 key destroy --slot N`)",
-            numbers(taken)
-        )
-        .into(),
+        (taken, []) => format!("no slot is free: {}", names::held_by(&turn.known(), taken)).into(),
         (_, unknown) => format!(
             "no slot is free: the chip refuses to say whether slots {} hold keys, and the others do",
             numbers(unknown)

@@ -24,7 +24,7 @@ pub(super) fn set_key_attributes(turn: &mut Turn<'_>, key: KeyRef, half: Half, t
     turn.check_key(key)?;
     let slot = key.slot;
     if let (Some(label), Half::Private) = (&label, half) {
-        names::refuse_second_label(turn, slot, label)?;
+        names::refuse_second_label(turn, Some(slot), label)?;
     }
     if id.is_some() {
         names::refuse_second_id(turn, slot, id.as_deref())?;

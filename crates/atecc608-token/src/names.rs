@@ -16,22 +16,22 @@ use atecc608_wire::Slot;
 /// [`Error::AttributeValueInvalid`] if the label asked for is another private key's, those of the chip.
 pub(super) fn settled_label(turn: &mut Turn<'_>, slot: Slot, label: Option<String>) -> Result<Option<String>> {
     if let Some(label) = label {
-        refuse_second_label(turn, slot, &label)?;
+        refuse_second_label(turn, Some(slot), &label)?;
         return Ok(Some(label));
     }
     let default = turn.known().key_slot(slot).map(|key| key.default_label.clone()).unwrap_or_default();
-    let taken = refuse_second_label(turn, slot, &default);
+    let taken = refuse_second_label(turn, Some(slot), &default);
     Ok(matches!(taken, Err(Error::AttributeValueInvalid(_))).then(|| format!("slot-{slot}")))
 }
 
-/// Labels of private keys are unique: AWS clients refuse a token with two.
+/// Refuses a label that a private key in another slot than this one has: AWS clients refuse a token with two equal ones.
 ///
 /// # Errors
 /// [`Error::AttributeValueInvalid`], those of the chip.
-pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Slot, label: &str) -> Result<()> {
+pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Option<Slot>, label: &str) -> Result<()> {
     let known = turn.known();
     let same = |other: &Slot| known.pair(*other).is_some_and(|pair| pair.label() == label);
-    match occupied(turn, other_slots(turn, Some(slot)).into_iter().filter(same).collect())?.first() {
+    match occupied(turn, other_slots(turn, slot).into_iter().filter(same).collect())?.first() {
         Some(other) => Err(second_label(*other, label)),
         None => Ok(()),
     }
@@ -137,6 +137,15 @@ fn occupied(turn: &mut Turn<'_>, slots: Vec<Slot>) -> Result<Vec<Slot>> {
     Ok(slots.into_iter().filter(may_hold_one).collect())
 }
 
+/// Returns the keys in these slots with their labels, and the command that destroys one of them: for a message that no slot is
+/// free.
+pub(super) fn held_by(known: &Known, slots: &[Slot]) -> String {
+    let label = |slot: &Slot| known.pair(*slot).map(|pair| pair.label().to_owned()).unwrap_or_default();
+    let keys: Vec<String> = slots.iter().map(|slot| format!("slot {slot} holds \"{}\"", label(slot))).collect();
+    let which = if let [only] = slots { only.to_string() } else { "N".to_owned() };
+    format!("{}; `atecc608 key destroy --slot {which}` frees a slot and destroys its key for good", keys.join(", "))
+}
+
 fn second_id(turn: &Turn<'_>, slot: Slot, id: &[u8]) -> Error {
     let label = turn.known().pair(slot).map(|pair| pair.label().to_owned()).unwrap_or_default();
     Error::AttributeValueInvalid(
@@ -150,7 +159,9 @@ fn second_id(turn: &Turn<'_>, slot: Slot, id: &[u8]) -> Error {
 
 pub(super) fn second_label(slot: Slot, label: &str) -> Error {
     Error::AttributeValueInvalid(
-        format!("the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique")
-            .into(),
+        format!(
+            "the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique: choose another one"
+        )
+        .into(),
     )
 }

@@ -72,7 +72,8 @@ pub(crate) fn set_pin(token: &Token, old: Option<&[u8]>, new: Option<&[u8]>) -> 
 fn set_code(token: &Token, deadline: Deadline, scheme: Scheme, old: &[u8], new: &[u8]) -> Result<()> {
     let new = RecoveryCode::parse(new).ok_or_else(|| {
         Error::PinInvalid(
-            "the security officer's PIN is a recovery code: `atecc608 recovery-code` makes a new one".into(),
+            "the security officer's PIN is a recovery code: `atecc608 recovery-code --set` makes a new one and sets it"
+                .into(),
         )
     })?;
     let old = officer_secret(token, scheme, old, deadline)?;
@@ -171,7 +172,7 @@ fn roll(turn: &mut Turn<'_>, scheme: Scheme, secret: &LockedSecret, pin: &Stretc
             Err(Error::PinNotChanged(
                 format!(
                     "chip {serial}: it does not renew the secret behind the PIN, so the PIN stays: the security officer gives \
-                     another one (C_InitPIN: `pkcs11-tool --login --login-type so --init-pin`, with the recovery code)"
+                     another one, with the recovery code (`atecc608 pin reset`, or C_InitPIN)"
                 )
                 .into(),
             ))

@@ -151,8 +151,8 @@ pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8], deadline: &
         let pins = token.known(*deadline)?.state().pins.clone();
         if pins.is_empty() {
             return Err(Error::UserPinNotInitialized(
-                "the user has no PIN yet, or the state folder was lost: the security officer gives one (C_InitPIN, \
-                 `pkcs11-tool --login --login-type so --init-pin`, with the recovery code)"
+                "the user has no PIN yet, or the state folder was lost: the security officer sets one, with the \
+                 recovery code (`atecc608 pin init`, or C_InitPIN)"
                     .into(),
             ));
         }

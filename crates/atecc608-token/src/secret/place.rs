@@ -12,7 +12,7 @@ use crate::cipher::aes::HostAes;
 use crate::error::{Error, Result};
 use crate::layout::{SecretAccess, SecretSlot};
 use crate::snapshot::Known;
-use crate::state::{CheckValue, EmptyPlace, SecretKind, CHECK_LEN};
+use crate::state::{CheckValue, EmptyPlace, SecretKind, StoredSecret, CHECK_LEN};
 use crate::turn::Turn;
 use atecc608_wire::commands::{Aes, KeyLocation};
 use atecc608_wire::Slot;
@@ -121,8 +121,14 @@ pub(crate) fn free_place(turn: &mut Turn<'_>, kind: SecretKind, wanted: Option<S
     unknown.dedup();
     let numbers = |slots: &[Slot]| slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ");
     Err(Error::DeviceMemory(if unknown.is_empty() {
-        let slots: Vec<Slot> = slots.iter().map(|slot| slot.slot).collect();
-        format!("every place for such a key is taken (slot {}): destroy one first", numbers(&slots)).into()
+        let known = turn.known();
+        let in_slots = |secret: &&StoredSecret| slots.iter().any(|slot| slot.slot.number() == secret.slot);
+        let labels = known.state().secrets.iter().filter(in_slots).map(|secret| format!("\"{}\"", secret.label));
+        format!(
+            "every place for such a key is taken, by {}; `pkcs11-tool --delete-object --type secrkey --label LABEL` destroys one for good",
+            labels.collect::<Vec<_>>().join(", ")
+        )
+        .into()
     } else {
         format!(
             "the state does not say whether slot {0} holds a key, so nothing is written there: if it holds none, `atecc608 key empty \
