@@ -7,7 +7,7 @@
 //! completions, under the names by which these shells find them. The pages of sections 5 and 8 are in `docs/man`.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,9 +20,45 @@ use clap_mangen::Man;
 /// The shells, and the folders their completions are put into.
 const SHELLS: [(Shell, &str); 3] = [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")];
 
-/// What every command answers with.
-const EXIT_STATUS: &[u8] =
-    b".SH \"EXIT STATUS\"\n0: done. 1: failed; standard error says what, where and what to do. 2: wrong usage.\n";
+/// The sections that every page of atecc608 has.
+const OF_THE_TOOL: &[u8] = b".SH FILES
+.TP
+/etc/atecc608-pkcs11/config.toml
+The configuration, see
+.BR atecc608\\-pkcs11 (5).
+.TP
+/etc/atecc608-pkcs11/keys/
+The chips' IO protection keys. Only root writes them.
+.TP
+/var/lib/atecc608-pkcs11/
+Labels, ids and certificates of each chip.
+.SH ENVIRONMENT
+.TP
+ATECC608_PKCS11_CONF
+The configuration, instead of the file above.
+.TP
+ATECC608_LOG
+LEVEL or LEVEL:FILE: off, error, warn, info, debug or trace.
+.TP
+NO_COLOR
+Set and not empty: no colours.
+.SH \"EXIT STATUS\"
+.TP
+0
+Done.
+.TP
+1
+Failed. Standard error has what, where and what to do.
+.TP
+2
+Wrong usage.
+.TP
+3
+Done, with a negative result: for example doctor found a problem.
+";
+/// The simulator's.
+const OF_THE_SIMULATOR: &[u8] =
+    b".SH \"EXIT STATUS\"\n0: done. 1: failed; standard error has the cause. 2: wrong usage.\n";
 /// The pages of sections 5 and 8, and the program's.
 const SEE_ALSO: &[u8] = b".SH \"SEE ALSO\"\n.BR atecc608 (1),\n.BR atecc608\\-pkcs11 (5),\n.BR atecc608\\-pkcs11 (8)\n";
 
@@ -73,9 +109,15 @@ fn write_page(command: &Command, folder: &Path, date: &str) -> io::Result<()> {
         .manual("atecc608-pkcs11");
     let mut page = Vec::new();
     man.render(&mut page)?;
-    // The definition of atecc608 says it itself.
-    if command.get_after_help().is_none_or(|text| !text.to_string().contains("Exit status")) {
-        page.extend_from_slice(EXIT_STATUS);
+    match command.get_bin_name().unwrap_or(name).split_once(' ') {
+        _ if name.starts_with("atecc608-sim") => page.extend_from_slice(OF_THE_SIMULATOR),
+        path => {
+            let examples = cli::examples::of(path.map_or("", |(_, path)| path));
+            if !examples.is_empty() {
+                writeln!(page, ".SH EXAMPLES\n.nf\n{}\n.fi", examples.join("\n").replace('-', "\\-"))?;
+            }
+            page.extend_from_slice(OF_THE_TOOL);
+        }
     }
     page.extend_from_slice(SEE_ALSO);
     fs::write(folder.join(man.get_filename()), page)?;

@@ -67,6 +67,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error's name in JSON, beside `usage` for a wrong command line.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "configuration",
+            Self::Token(_) => "token",
+            Self::Open { .. } => "bus",
+            Self::Lock { .. } => "bus-in-use",
+            Self::Chip { cause: chip::Error::NotAnswering(_), .. } => "no-chip",
+            Self::Chip { .. } => "chip",
+            Self::Refused(_) => "refused",
+            Self::Stopped { .. } => "stopped",
+            Self::KeyFile(_) => "io-key-file",
+            Self::Output(_) => "output",
+            Self::HostRandom(_) => "random",
+        }
+    }
+
     /// Whether nothing responds at the chip's address.
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Chip { cause: chip::Error::NotAnswering(_), .. })

@@ -29,6 +29,7 @@ mod chip;
 mod chip_keys;
 mod cloud;
 mod error;
+pub mod examples;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -42,34 +43,43 @@ pub mod x509;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use serde::Serialize;
 
 pub use chip::attest::statement::Statement;
 pub use chip::provision::pin::PinSetup;
 pub use chip::provision::plan::{Plan, Standing};
 pub use chip::provision::work::Work;
 pub use error::{Error, Result};
-use output::Output;
+use output::{Outcome, Output};
 use target::Selection;
+
+/// The heading of the options that every command has.
+const FOR_ALL: &str = "Options of all commands";
 
 /// Manage an ATECC608 secure element.
 #[derive(Debug, Parser)]
 #[command(
     name = "atecc608",
     version,
-    after_help = "Exit status: 0 done, 1 failed (stderr says what, where and what to do), 2 wrong usage.\n\
-                  1 is also an answer that is a no: doctor found a broken link, scan no ATECC608, config diff a difference.\n\
+    max_term_width = 100,
+    after_help = "Exit status: 0 done; 1 failed (standard error has what, where and what to do); 2 wrong usage; 3 done, with a\n\
+                  negative result: doctor found a problem, scan found no ATECC608, config diff found a difference.\n\
                   The configuration is the file that $ATECC608_PKCS11_CONF names, else /etc/atecc608-pkcs11/config.toml."
 )]
 pub struct Arguments {
-    /// Print one JSON object instead of text
-    #[arg(long, global = true)]
+    /// Print one JSON object instead of text (docs/json.md)
+    #[arg(long, global = true, help_heading = FOR_ALL)]
     json: bool,
+    /// Print only the result, warnings and errors
+    #[arg(long, short, global = true, help_heading = FOR_ALL)]
+    quiet: bool,
     /// The configuration file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = FOR_ALL)]
     config: Option<PathBuf>,
-    /// Which chip, where several are configured: its token's label, serial number or PKCS#11 slot
-    #[arg(long, global = true, value_name = "LABEL|SERIAL|SLOT")]
+    /// Which chip, if several are configured: its token's label, serial number or PKCS#11 slot
+    #[arg(long, global = true, value_name = "LABEL|SERIAL|SLOT", help_heading = FOR_ALL)]
     token: Option<String>,
     #[command(subcommand)]
     command: Command,
@@ -82,23 +92,38 @@ enum Command {
     Chip(chip::Command),
     #[command(flatten)]
     Cloud(cloud::Command),
+    /// Print the completions of a shell
+    Completion(Completion),
+}
+
+/// Arguments of `completion`.
+#[derive(Debug, Args)]
+struct Completion {
+    /// The shell
+    shell: Shell,
+}
+
+/// Returns the definition of the command line, with examples.
+pub fn command() -> clap::Command {
+    examples::add(Arguments::command(), "")
 }
 
 /// Runs the tool with the process's arguments.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+    let parsed = command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = parsed.unwrap_or_else(|error| {
         if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
-            output::failure_object(error.to_string().trim_end());
+            output::failure_object("usage", error.to_string().trim_end());
         }
         error.exit()
     });
     let json = arguments.json;
+    output::be_quiet(arguments.quiet);
     match run(arguments).and_then(|output| output.print(json)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(outcome) => outcome.into(),
         Err(error) => {
             output::failure(&error, json);
-            ExitCode::FAILURE
+            Outcome::Failed.into()
         }
     }
 }
@@ -108,5 +133,17 @@ fn run(arguments: Arguments) -> Result<Output> {
     match arguments.command {
         Command::Chip(command) => chip::run(&selection, command, arguments.json),
         Command::Cloud(command) => cloud::run(&selection, command),
+        Command::Completion(arguments) => completion(arguments.shell),
     }
+}
+
+fn completion(shell: Shell) -> Result<Output> {
+    #[derive(Serialize)]
+    struct Script<'a> {
+        script: &'a str,
+    }
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "atecc608", &mut script);
+    let text = String::from_utf8_lossy(&script).into_owned();
+    Output::new(script, &Script { script: &text })
 }

@@ -149,7 +149,7 @@ pub fn run(selection: &Selection) -> Result<Output> {
     let product = product(&mut target, &zone)?;
     drop(guard);
     let info = collect(&mut target, &zone, &store, &asked, product);
-    Ok(Output::new(text(&info), &info)?.failed_if(!is_608))
+    Ok(Output::new(text(&info), &info)?.negative_if(!is_608))
 }
 
 /// What the OTP zone says that the chip is sold as, or the status with which the chip refused to read it. It is not read before

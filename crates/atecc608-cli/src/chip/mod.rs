@@ -10,10 +10,12 @@ mod data;
 mod doctor;
 pub(crate) mod import_config;
 mod info;
+mod init;
 mod key;
 mod latch;
 mod lock;
 mod pair;
+mod pin;
 pub mod provision;
 mod random;
 mod recovery_code;
@@ -31,54 +33,59 @@ use crate::target::Selection;
 /// What is to be done with a chip.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say which chips are on which I2C buses; other devices come to no harm
+    /// List ATECC chips on the I2C buses (safe for other devices)
     Scan(scan::Arguments),
-    /// Show the chip: identity, locks, what each of its slots may do and holds
+    /// Find the chip and write the configuration: the first thing after installing
+    Init(init::Arguments),
+    /// Show the chip: identity, locks, what each slot may do and holds
     Info,
-    /// Show which I2C address the chip has and why; `address set` changes it
+    /// Show the chip's I2C address and where it comes from; `address set` changes it
     Address(address::Arguments),
-    /// Write a profile to a blank ATECC608 (A, B or C) and lock it for good; without --lock-forever only show what would happen
+    /// Write a profile to a blank ATECC608 and lock it permanently; without --lock-forever only show what would happen
     Provision(Box<provision::Arguments>),
-    /// Have the chip state that a key was born in it, or lives in it
+    /// Make the chip sign a statement that a key was generated in it, or is in it
     Attest(Box<attest::Arguments>),
-    /// Check such a statement; wants no chip and no configuration
+    /// Verify such a statement (needs no chip and no configuration)
     VerifyAttestation(attest::verify::Arguments),
-    /// Check everything between the configuration and OpenSSL; say what to do about the first broken link
+    /// Check everything from the configuration to OpenSSL, and print what to do about the first problem
     Doctor(doctor::Arguments),
-    /// The chip's configuration zone: print, compare, judge, write
+    /// The chip's configuration zone: get, diff, check, set
     #[command(subcommand)]
     Config(config::Command),
-    /// Make configuration, data zone or one slot permanent; without --lock-forever only show what that means
+    /// Lock the configuration, the data zone or one slot permanently; without --lock-forever only show what that means
     #[command(subcommand)]
     Lock(lock::Command),
-    /// Give a chip that came without one an IO protection key, so that results cross the bus encrypted
+    /// Write an IO protection key to a chip that came without one, so that results cross the bus encrypted
     Pair(pair::Arguments),
-    /// Make a configuration from the files of cryptoauthlib's PKCS#11 module: same slots, same labels
+    /// Convert the configuration of cryptoauthlib's PKCS#11 module: same slots, same labels
     ImportConfig(import_config::Arguments),
     /// Private keys in the chip: generate, import, list, destroy
     #[command(subcommand)]
     Key(key::Command),
-    /// As root: read the public keys from the chip and store them where only root writes, so that they are proven to everybody
+    /// Read the public keys from the chip and store them where only root writes (run it as root)
     Trust(trust::Arguments),
     /// The persistent latch, which keys may depend on: show, set, clear
     #[command(subcommand)]
     Latch(latch::Command),
-    /// Make a certificate signing request for a key in the chip
+    /// Create a certificate signing request for a key in the chip
     Csr(Box<csr::Arguments>),
-    /// Certificates for keys in the chip: issue, self-sign, keep, show
+    /// Certificates of keys in the chip: issue, self-sign, import, export, list, remove
     #[command(subcommand)]
     Cert(cert::Command),
-    /// What the chip's slots hold beside keys: read it, write it, as far as the configuration allows
+    /// Read and write what slots hold besides private keys
     #[command(subcommand)]
     Data(data::Command),
     /// Print random bytes from the chip, as they cross the bus
     Random(random::Arguments),
-    /// Have the chip test its own engines
+    /// Run the chip's self-test
     Selftest,
-    /// Show the chip's monotonic counters, or count one up
+    /// Show the chip's monotonic counters, or increment one
     Counter(counter::Arguments),
-    /// Print a new recovery code for a token with a PIN; it counts once the security officer has set it (C_SetPIN)
-    RecoveryCode,
+    /// The user's PIN, on a token that has one: set, change, reset
+    #[command(subcommand)]
+    Pin(pin::Command),
+    /// Print a new recovery code for a token with a PIN; with --set, set it
+    RecoveryCode(recovery_code::Arguments),
 }
 
 /// Does it.
@@ -88,6 +95,7 @@ pub enum Command {
 pub fn run(selection: &Selection, command: Command, json: bool) -> Result<Output> {
     match command {
         Command::Scan(arguments) => scan::run(selection, &arguments),
+        Command::Init(arguments) => init::run(selection, &arguments),
         Command::Info => info::run(selection),
         Command::Address(arguments) => address::run(selection, &arguments),
         Command::Provision(arguments) => provision::run(selection, &arguments, json),
@@ -108,6 +116,7 @@ pub fn run(selection: &Selection, command: Command, json: bool) -> Result<Output
         Command::Random(arguments) => random::run(selection, &arguments),
         Command::Selftest => selftest::run(selection),
         Command::Counter(arguments) => counter::run(selection, &arguments),
-        Command::RecoveryCode => recovery_code::run(),
+        Command::Pin(command) => pin::run(selection, &command),
+        Command::RecoveryCode(arguments) => recovery_code::run(selection, &arguments, json),
     }
 }

@@ -8,7 +8,7 @@ use crate::chip::config::findings::finding;
 use crate::chip_keys::ChipKeys;
 use crate::error::{Error, Result};
 use crate::output::check::{self, Check, Remedies, Verdict};
-use crate::output::{note, Output};
+use crate::output::{warn, Output};
 use crate::target::{Selection, Target};
 use atecc608::secrets::SharedSecret;
 use atecc608_token::io_key::IoKey;
@@ -88,7 +88,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     drop(guard);
     // A user who may write this host's key may also vouch for the chip's public keys.
     if let Err(error) = ChipKeys::of(&target).trust_all() {
-        note(&error.to_string());
+        warn(&error.to_string());
     }
     let path = file.path().display().to_string();
     let proven = format!("the chip has proved that it has the one in {path}: ECDH results now cross the bus encrypted");

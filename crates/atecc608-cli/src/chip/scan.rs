@@ -10,7 +10,7 @@ use crate::chip::stage::Stage;
 use crate::error::{Error, Result};
 use crate::host::adapters::{Adapter, Kernel};
 use crate::input::values::{parse_address, ADDRESSES};
-use crate::output::{note, progress, visible, Output};
+use crate::output::{progress, visible, warn, Output};
 use crate::target::Selection;
 use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
 use atecc608::ops::Identified;
@@ -108,12 +108,46 @@ struct Device {
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     // A machine without a configuration, or with a wrong one, is one to scan.
     let config = selection.configuration().unwrap_or_else(|error| {
-        note(&format!("warning: {error}; scanning without it"));
+        warn(&format!("{error}; scanning without it"));
         Config::empty()
     });
+    let buses = ask_buses(arguments, &config)?;
+    let found = buses.iter().flat_map(|bus| &bus.devices).filter(|device| device.kind == Kind::Chip).count();
+    let report = Report { found, buses };
+    Ok(Output::new(text(&report), &report)?.negative_if(found == 0))
+}
+
+/// An ATECC608 that was found.
+pub struct FoundChip {
+    /// Its bus.
+    pub bus: BusLocation,
+    /// Its 7-bit address.
+    pub address: u8,
+    /// Model, serial number and stage, for people.
+    pub detail: String,
+}
+
+/// Finds the ATECC608 on the machine's buses, or on this one.
+///
+/// # Errors
+/// [`Error::Refused`] for a bus that is none.
+pub fn chips(bus: Option<&BusLocation>) -> Result<Vec<FoundChip>> {
+    let bus = bus.map(ToString::to_string);
+    let arguments = Arguments { bus, address: Vec::new(), all_addresses: false };
+    let buses = ask_buses(&arguments, &Config::empty())?;
+    let on = |bus: BusReport| {
+        let chips = bus.devices.into_iter().filter(|device| device.kind == Kind::Chip);
+        chips
+            .map(|chip| FoundChip { bus: bus.bus.clone(), address: chip.address, detail: chip.detail })
+            .collect::<Vec<_>>()
+    };
+    Ok(buses.into_iter().flat_map(on).collect())
+}
+
+fn ask_buses(arguments: &Arguments, config: &Config) -> Result<Vec<BusReport>> {
     let kernel = Kernel::default();
     let mut buses = Vec::new();
-    for (location, skipped) in locations(arguments, &config, &kernel)? {
+    for (location, skipped) in locations(arguments, config, &kernel)? {
         let adapter = match &location {
             BusLocation::Linux(node) => kernel.adapter(node).name,
             BusLocation::Sim(_) | BusLocation::Unix(_) => "simulated".to_owned(),
@@ -122,7 +156,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             BusReport { bus: location.clone(), adapter, problem: skipped, devices: Vec::new(), elsewhere: Vec::new() };
         if report.problem.is_none() {
             progress(&format!("asking {location}"));
-            match scan(&location, arguments, &config, &kernel) {
+            match scan(&location, arguments, config, &kernel) {
                 Ok(devices) => report.devices = devices,
                 Err(problem) => report.problem = Some(problem),
             }
@@ -130,9 +164,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         buses.push(report);
     }
     list_once(&mut buses);
-    let found = buses.iter().flat_map(|bus| &bus.devices).filter(|device| device.kind == Kind::Chip).count();
-    let report = Report { found, buses };
-    Ok(Output::new(text(&report), &report)?.failed_if(found == 0))
+    Ok(buses)
 }
 
 /// Leaves each chip under one node where several lead to its wires: a multiplexer's adapter reaches what is behind the channel that

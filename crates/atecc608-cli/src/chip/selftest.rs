@@ -57,5 +57,5 @@ pub fn run(selection: &Selection) -> Result<Output> {
              it off and on and test again; if it fails again, replace it.\n"
         ),
     };
-    Ok(Output::new(text, &Report { serial_number, passed, tests })?.failed_if(!passed))
+    Ok(Output::new(text, &Report { serial_number, passed, tests })?.negative_if(!passed))
 }

@@ -4,7 +4,7 @@ use atecc608_token::{Mechanism, ObjectHandle, Parameter, SignOperation, Token};
 use cryptoki_sys::CKM_ECDSA_SHA256;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use super::ChipKeys;
+use super::{uri, ChipKeys};
 use crate::error::Result;
 use crate::x509::signer::{ecdsa, Signer, ECDSA_WITH_SHA256};
 use atecc608_token::point::Point;
@@ -32,6 +32,14 @@ impl ChipKey {
     /// The token that it is on.
     pub fn token(&self) -> &Token {
         &self.keys.token
+    }
+
+    /// Its PKCS#11 URI, with the token's label.
+    ///
+    /// # Errors
+    /// [`Error::Token`] if there is no chip.
+    pub fn uri(&self) -> Result<String> {
+        Ok(uri::private_key(&self.keys.label()?, &self.label))
     }
 
     /// How messages call the chip: bus and address.

@@ -112,6 +112,14 @@ impl ChipKeys {
         &self.token
     }
 
+    /// The token's label.
+    ///
+    /// # Errors
+    /// [`Error::Token`] if there is no chip.
+    pub fn label(&self) -> Result<String> {
+        Ok(self.token.info().map_err(|error| self.failed(error))?.label)
+    }
+
     /// How messages call the chip: bus and address.
     pub fn place(&self) -> &str {
         &self.place
@@ -354,7 +362,8 @@ impl ChipKeys {
         self.token.attribute(handle, attribute, self.token.deadline()).map_err(|error| self.failed(error))
     }
 
-    fn refused(&self, problem: &str) -> Error {
+    /// An error about this chip.
+    pub fn refused(&self, problem: &str) -> Error {
         Error::Refused(format!("{}: {problem}", self.place))
     }
 
@@ -365,7 +374,8 @@ impl ChipKeys {
         }
     }
 
-    fn failed(&self, cause: token::Error) -> Error {
+    /// Why the token layer failed, about this chip.
+    pub fn failed(&self, cause: token::Error) -> Error {
         match cause {
             token::Error::UserNotLoggedIn => {
                 self.refused("this chip wants the user's PIN first: give its file with --pin-file")

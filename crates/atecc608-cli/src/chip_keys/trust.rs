@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::ChipKeys;
 use crate::error::Result;
-use crate::output::note;
+use crate::output::warn;
 use atecc608::presence::Held;
 use atecc608_token::inventory::{self, KeyReport};
 use atecc608_token::point::Point;
@@ -45,7 +45,7 @@ impl ChipKeys {
     /// Where root works, keeps what the chip has just shown of this slot as trusted; `None`: it holds no key any more.
     pub(super) fn vouch(&self, slot: Slot, point: Option<Point>) -> Result<()> {
         if rustix::process::geteuid().is_root() {
-            self.trusted_keys()?.set(slot, point).unwrap_or_else(|error: TrustError| note(&error.to_string()));
+            self.trusted_keys()?.set(slot, point).unwrap_or_else(|error: TrustError| warn(&error.to_string()));
             self.keep_configuration()?;
         }
         Ok(())
@@ -55,7 +55,7 @@ impl ChipKeys {
     fn keep_configuration(&self) -> Result<()> {
         let kept = inventory::keep_configuration(&self.token).map_err(|error| self.failed(error))?;
         kept.or_else(|error| {
-            note(&format!("the chip's configuration is not kept: {error}"));
+            warn(&format!("the chip's configuration is not kept: {error}"));
             Ok(())
         })
     }

@@ -1,8 +1,8 @@
 //! PKCS#11 URIs (RFC 7512).
 
-/// The URI that finds a private key by its label: what goes into configurations.
-pub fn private_key(label: &str) -> String {
-    format!("pkcs11:object={};type=private", encoded(label))
+/// Returns the URI of a private key: the labels of its token and its own. A PIN is never in it.
+pub fn private_key(token: &str, label: &str) -> String {
+    format!("pkcs11:token={};object={};type=private", encoded(token), encoded(label))
 }
 
 /// An attribute of a PKCS#11 URI (RFC 7512 section 2.3): everything but unreserved characters as %XX.
@@ -107,6 +107,6 @@ mod tests {
     fn a_label_survives_in_a_uri() {
         assert_eq!(encoded("my key;1"), "my%20key%3B1");
         assert_eq!(encoded("gerät"), "ger%C3%A4t");
-        assert_eq!(private_key("a.b"), "pkcs11:object=a.b;type=private");
+        assert_eq!(private_key("gw 1", "a.b"), "pkcs11:token=gw%201;object=a.b;type=private");
     }
 }

@@ -178,7 +178,7 @@ fn check(arguments: &CheckArguments) -> Result<Output> {
         checks.len()
     );
     Ok(Output::new(text, &serde_json::json!({ "chips": checks.len(), "wrong": wrong.len(), "checks": checks }))?
-        .failed_if(!wrong.is_empty()))
+        .negative_if(!wrong.is_empty()))
 }
 
 fn list(chips: &Chips) -> Result<Output> {

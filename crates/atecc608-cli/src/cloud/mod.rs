@@ -24,13 +24,13 @@ use crate::target::Selection;
 /// What is to be done with a cloud.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// What a batch has written down, and what clouds want of it; wants no chip
+    /// The manifest of a batch, or of Microchip's factory: list, check, convert for clouds
     #[command(subcommand)]
     Manifest(manifest::Command),
-    /// AWS IoT: make the chip a thing, and configure the clients on this machine
+    /// Make the chip a thing of AWS IoT, and configure the clients on this machine
     #[command(subcommand)]
     Aws(aws::Command),
-    /// Azure IoT: make the chip a device of IoT Hub or DPS, and configure the clients on this machine
+    /// Make the chip a device of Azure IoT Hub or DPS, and configure the clients on this machine
     #[command(subcommand)]
     Azure(azure::Command),
 }

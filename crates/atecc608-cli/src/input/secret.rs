@@ -88,6 +88,18 @@ pub fn ask(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
     }
 }
 
+/// Asks twice for a new secret.
+///
+/// # Errors
+/// As [`ask`]; [`Error::Refused`] if the two differ.
+pub fn ask_twice(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let first = ask(what, option)?;
+    if ask("The same again", option)? != first {
+        return Err(Error::Refused(format!("{what}: the two differ: nothing was done")));
+    }
+    Ok(first)
+}
+
 /// A line from a terminal that hands out single characters; none if it was broken off.
 fn read_line(mut terminal: &File) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     const CTRL_C: u8 = 0x03;

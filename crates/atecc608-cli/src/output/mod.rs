@@ -5,13 +5,14 @@ pub mod shell;
 mod terminal;
 
 use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
 
 use atecc608_token::visible::visible_lines;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 pub use atecc608_token::visible::{visible, visible_in_strings};
-pub use terminal::{note, progress, SILENCE};
+pub use terminal::{be_quiet, note, progress, warn, Steps, SILENCE};
 
 /// A result as people get it.
 pub enum Text {
@@ -34,34 +35,78 @@ impl From<Vec<u8>> for Text {
     }
 }
 
+/// The version of the JSON objects. It counts up when a field changes its meaning or goes; new fields may come at any time.
+const SCHEMA: u32 = 1;
+
+/// A result as `--json` prints it.
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    result: &'a T,
+}
+
 /// What a command has to say.
 pub struct Output {
     text: Text,
     json: String,
-    success: bool,
+    outcome: Outcome,
+}
+
+/// What the exit status reports. A command that fails with an [`Error`] has the status of `Failed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done = 0,
+    /// Not done, or not all of it.
+    Failed = 1,
+    /// Done, and the result is negative: a problem was found, or nothing was found, or two things differ.
+    Negative = 3,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(outcome as u8)
+    }
 }
 
 impl Output {
-    /// A result as text and as JSON.
+    /// A result as text and as JSON, which is an object and gets the field `schema`.
     ///
     /// # Errors
     /// [`Error::Output`] if the value can't be JSON.
     pub fn new(text: impl Into<Text>, json: &impl Serialize) -> Result<Self> {
+        Self::document(text, &Versioned { schema: SCHEMA, result: json })
+    }
+
+    /// The same for an object that is a file format of its own, with a version of its own.
+    ///
+    /// # Errors
+    /// [`Error::Output`] if the value can't be JSON.
+    pub fn document(text: impl Into<Text>, json: &impl Serialize) -> Result<Self> {
         let json = serde_json::to_string_pretty(json).map_err(|error| Error::Output(error.into()))?;
-        Ok(Self { text: text.into(), json, success: true })
+        Ok(Self { text: text.into(), json, outcome: Outcome::Done })
     }
 
-    /// The same, but the exit status says failure: the result itself tells what is wrong.
-    pub fn failed_if(mut self, failed: bool) -> Self {
-        self.success = !failed;
-        self
+    /// Sets [`Outcome::Failed`] if something was not done: the result itself says what.
+    pub fn failed_if(self, failed: bool) -> Self {
+        self.with(failed, Outcome::Failed)
     }
 
-    /// Prints it. Answers whether it is a success.
+    /// Sets [`Outcome::Negative`] if the result is negative.
+    pub fn negative_if(self, negative: bool) -> Self {
+        self.with(negative, Outcome::Negative)
+    }
+
+    fn with(self, is: bool, outcome: Outcome) -> Self {
+        Self { outcome: if is { outcome } else { self.outcome }, ..self }
+    }
+
+    /// Prints it. Returns what the exit status reports.
     ///
     /// # Errors
     /// [`Error::Output`], for instance on a full disk.
-    pub fn print(&self, json: bool) -> Result<bool> {
+    pub fn print(&self, json: bool) -> Result<Outcome> {
         let mut stdout = std::io::stdout().lock();
         let written = if json {
             writeln!(stdout, "{}", visible_in_strings(&self.json)).and_then(|()| stdout.flush())
@@ -74,24 +119,24 @@ impl Output {
         };
         match written {
             // The reader has seen enough (`atecc608 info | head`).
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(self.success),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(self.outcome),
             Err(error) => Err(Error::Output(error)),
-            Ok(()) => Ok(self.success),
+            Ok(()) => Ok(self.outcome),
         }
     }
 }
 
 /// Says why the command failed: on stderr, and with `--json` also as an object on stdout.
 pub fn failure(error: &Error, json: bool) {
-    note(&error.to_string());
+    terminal::complain(&error.to_string());
     if json {
-        failure_object(&error.to_string());
+        failure_object(error.code(), &error.to_string());
     }
 }
 
-/// What `--json` gives instead of a result.
-pub fn failure_object(error: &str) {
-    let object = serde_json::json!({ "error": error });
+/// What `--json` prints instead of a result.
+pub fn failure_object(code: &str, error: &str) {
+    let object = serde_json::json!({ "schema": SCHEMA, "code": code, "error": error });
     // Nobody is left to be told that this failed, too.
     let _ = writeln!(std::io::stdout(), "{}", visible_in_strings(&format!("{object:#}")));
 }

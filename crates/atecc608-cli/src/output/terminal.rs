@@ -1,18 +1,79 @@
 //! What a person at a terminal sees beside the result: notes and progress on stderr, colours.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use atecc608_token::visible::visible_lines;
 
-/// Prints progress, a warning or an error on stderr. A closed stderr must not stop what is under way.
+/// `--quiet`: of stderr only warnings and errors are left.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Applies `--quiet`.
+pub fn be_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Prints what is being done, or is worth knowing, on stderr.
 pub fn note(text: &str) {
+    if !is_quiet() {
+        complain(text);
+    }
+}
+
+/// Prints a warning on stderr.
+pub fn warn(text: &str) {
+    complain(&format!("warning: {text}"));
+}
+
+/// Prints an error on stderr. A closed stderr must not stop what is under way.
+pub fn complain(text: &str) {
     let _ = std::io::stderr().write_all(noted(text).as_bytes());
 }
 
-/// A note as stderr gets it. Further lines are indented: no text from others in it can begin one with `atecc608:`.
+/// A line as stderr gets it. Further lines are indented: no text from others in it can begin one with `atecc608:`.
 fn noted(text: &str) -> String {
     format!("atecc608: {}\n", visible_lines(text.trim_end()).replace('\n', "\n  "))
+}
+
+/// The steps of something that takes long: at a terminal one line that counts them, elsewhere a note for each.
+pub struct Steps {
+    count: u32,
+    at_terminal: bool,
+}
+
+impl Steps {
+    /// No step yet.
+    pub fn new() -> Self {
+        Self { count: 0, at_terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// The next step.
+    pub fn next(&mut self, what: &str) {
+        if !self.at_terminal || is_quiet() {
+            return note(what);
+        }
+        self.count += 1;
+        let line = noted(&format!("step {}: {what}", self.count));
+        let _ = std::io::stderr().write_all(format!("\r\x1b[K{}", line.trim_end()).as_bytes());
+    }
+
+    /// Takes the line away, for other text.
+    pub fn clear(&mut self) {
+        if self.count > 0 {
+            let _ = std::io::stderr().write_all(b"\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.clear();
+    }
 }
 
 /// Whoever waits for longer is told what for.

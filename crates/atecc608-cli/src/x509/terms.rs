@@ -88,6 +88,17 @@ impl Terms {
     }
 }
 
+/// Returns a warning if a certificate lasts as long as its issuer's own, or longer: it is accepted until the issuer's ends.
+pub fn end_warning(validity: &Validity, issuer: &Validity) -> Option<String> {
+    let (end, issuers) = (validity.not_after, issuer.not_after);
+    (end.to_unix_duration() >= issuers.to_unix_duration()).then(|| {
+        format!(
+            "the authority's own certificate ends at {issuers}: from then on nobody accepts the new one, which has {end} as its \
+             end"
+        )
+    })
+}
+
 /// The time now, since 1970.
 ///
 /// # Errors

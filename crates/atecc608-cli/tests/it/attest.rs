@@ -263,7 +263,7 @@ fn what_cannot_be_stated_is_refused_with_a_reason_and_leaves_no_file() {
         (&["--slot", "6"], "holds no P-256 private key"),
         (&["--slot", "3"], "slot 3 holds no key"),
         (&["--key", "nobody"], "no private key is called \"nobody\""),
-        (&["--generate", "--slot", "0"], "slot 0 holds a key: destroy it first"),
+        (&["--generate", "--slot", "0"], "slot 0 is not free: slot 0 holds"),
         (&["--generate", "--slot", "1"], "slot 1"),
         (&["--generate", "--label", "device"], "called \"device\" already"),
     ] {

@@ -46,7 +46,8 @@ const ALL: [Change; 15] = [
     Change {
         arguments: &["provision", "tls-pin", "--lock-forever", "--pin-file", "pin", "--recovery-code-file", CODE_FILE],
         begin: with_pin_file,
-        again: None,
+        // The other file gets no code.
+        again: Some("is provisioned already"),
     },
     Change {
         arguments: &["provision", "tls", "--lock-forever", "--batch", "config.toml", "--manifest", "manifest"],

@@ -9,7 +9,7 @@ fn the_chip_tests_its_engines_and_a_broken_one_is_named_while_the_others_are_tes
     assert_eq!((&passed["passed"], passed["tests"].as_array().unwrap().len()), (&true.into(), 5));
     control(&bench, &["faults", "selftest:04"]);
     let output = bench.run(&["selftest"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
     let said = stdout(&output);
     assert!(said.contains("ECDSA, sign and verify  FAILED"), "{said}");
     assert_eq!(said.matches(" passed\n").count(), 4, "{said}");

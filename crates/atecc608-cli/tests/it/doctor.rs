@@ -91,7 +91,7 @@ fn no_token_in_the_configuration() {
     std::fs::write(bench.path("config.toml"), "# nothing\n").unwrap();
     assert_broken(&doctor(&bench), "configuration", "no chip is configured", "[[token]]");
     let output = bench.run(&["doctor"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert!(stdout(&output).contains("The first broken link is: configuration"));
 }
 
@@ -450,7 +450,7 @@ fn a_token_whose_user_has_no_pin() {
     let bench = Bench::new();
     let arguments = ["provision", "tls-pin", "--lock-forever", "--recovery-code-file", "code"];
     assert!(bench.run(&arguments).status.success());
-    assert_warned(&doctor(&bench), "PIN", "the user has none", "pkcs11-tool --login --login-type so --init-pin");
+    assert_broken(&doctor(&bench), "PIN", "the user has none", "atecc608 pin init");
 }
 
 #[test]
@@ -526,6 +526,27 @@ fn an_openssl_provider_that_is_missing_or_that_openssl_does_not_take() {
     assert_warned(&doctor(), "OpenSSL provider", "modules/pkcs11.so is missing", "apt install pkcs11-provider");
     std::fs::write(bench.path("modules/pkcs11.so"), "no library").unwrap();
     assert_failed(&doctor(), "OpenSSL provider", "OpenSSL can't load it", "--reinstall pkcs11-provider");
+}
+
+#[test]
+fn an_openssl_configuration_that_does_not_load_the_provider() {
+    const LINK: &str = "OpenSSL configuration";
+    let bench = Bench::new();
+    bench.provision();
+    let doctor = |name: &str| {
+        let mut command = bench.command(&["doctor", "--json", "--module", &module()]);
+        command.env("OPENSSL_CONF", bench.path(name));
+        report_of(command)
+    };
+    let shipped = include_str!("../../../../conf/openssl-pkcs11.cnf");
+    let with_module = |path: &str| shipped.replace("/usr/local/lib/libatecc608_pkcs11.so", path);
+    std::fs::write(bench.path("right.cnf"), with_module(&module())).unwrap();
+    std::fs::write(bench.path("wrong.cnf"), with_module("/nowhere/module.so")).unwrap();
+    std::fs::write(bench.path("other.cnf"), "[req]\n").unwrap();
+    assert_eq!(check(&doctor("right.cnf"), LINK)["result"], "ok");
+    assert_failed(&doctor("wrong.cnf"), LINK, "names /nowhere/module.so, which does not exist", "the module's path");
+    assert_failed(&doctor("missing.cnf"), LINK, "missing.cnf: No such file", "export OPENSSL_CONF=");
+    assert_warned(&doctor("other.cnf"), LINK, "does not load the provider", "export OPENSSL_CONF=");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn info_on_a_provisioned_chip_shows_keys_by_their_names() {
 fn info_on_a_508_says_what_it_is_and_fails() {
     let bench = Bench::with_chip(Profile::Blank508A);
     let output = bench.run(&["info"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert!(stdout(&output).contains("this is an ATECC508A, not an ATECC608"));
     let info = bench.json(&["info"]);
     assert_eq!((&info["model"], &info["usable"]), (&"ATECC508A".into(), &false.into()));

@@ -21,7 +21,10 @@ fn a_generated_key_has_its_label_id_and_slot_and_its_public_key_is_the_chips() {
     let bench = provisioned();
     let key = bench.json(&["key", "generate", "--label", "my key", "--id", "0A:0b", "--slot", "3"]);
     assert_eq!((&key["slot"], &key["label"], &key["id"]), (&3.into(), &"my key".into(), &"0a0b".into()));
-    assert_eq!((&key["born_in_chip"], &key["uri"]), (&true.into(), &"pkcs11:object=my%20key;type=private".into()));
+    assert_eq!(
+        (&key["born_in_chip"], &key["uri"]),
+        (&true.into(), &"pkcs11:token=gateway;object=my%20key;type=private".into())
+    );
     let xy = bench.chip().converse(|awake| awake.public_key(crate::support::slot(3))).unwrap().unwrap();
     let point = openssl_point(&bench, key["public_key"].as_str().unwrap());
     assert_eq!(point[point.len() - 64..], xy);
@@ -118,7 +121,7 @@ fn an_encrypted_keys_passphrase_is_asked_for_at_the_terminal_and_not_shown() {
     {
         let (shown, status) = at_terminal(&bench, &["key", "import", "encrypted.key"], "Passphrase of", typed);
         assert_eq!(status, 1, "the slot holds a key already: {shown}");
-        assert_eq!(shown.contains("holds one: destroy it first"), wrong, "{shown}");
+        assert_eq!(shown.contains("no slot that takes a private key from outside is free"), wrong, "{shown}");
         assert_eq!(shown.contains("nothing was typed"), !wrong, "{shown}");
     }
 }
@@ -192,20 +195,31 @@ fn a_slot_that_is_none_for_keys_in_use_or_locked_is_refused_and_says_which_slots
 fn when_all_slots_hold_keys_nothing_is_overwritten() {
     let bench = provisioned();
     ecparam_key(bench.dir.path(), "new.key");
-    for _ in 0..4 {
-        ok(&bench.run(&["key", "generate"]));
+    for label in ["a", "b", "c", "d"] {
+        ok(&bench.run(&["key", "generate", "--label", label]));
     }
     let before = bench.image();
     refused(
         &bench,
         &bench.run(&["key", "generate"]),
-        &["no slot is free: slots 0, 2, 3, 4 hold keys", "destroy one first"],
+        &[
+            "no slot is free: slot 0 holds \"a\", slot 2 holds \"b\", slot 3 holds \"c\", slot 4 holds \"d\"",
+            "`atecc608 key destroy --slot N` frees a slot and destroys its key for good",
+        ],
     );
     refused(
         &bench,
         &bench.run(&["key", "import", "new.key"]),
-        &["slot 4 takes a private key from outside and holds one"],
+        &[
+            "no slot that takes a private key from outside is free: slot 4 holds \"d\"",
+            "`atecc608 key destroy --slot 4`",
+        ],
     );
+    // The label is the better reason: the key may be the one that is wanted.
+    for command in [&["key", "generate"][..], &["key", "import", "new.key"]] {
+        let output = bench.run(&[command, &["--label", "c"]].concat());
+        refused(&bench, &output, &["the private key in slot 3 is called \"c\" already"]);
+    }
     assert!(bench.image() == before);
 }
 

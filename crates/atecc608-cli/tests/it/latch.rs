@@ -46,7 +46,7 @@ fn it_is_shown_with_what_sets_it_and_which_slots_depend_on_it() {
     assert_eq!(
         report,
         json!({
-            "serial_number": bench.serial(), "latch": "clear", "enabled": true, "authorising_slot": 6,
+            "schema": 1, "serial_number": bench.serial(), "latch": "clear", "enabled": true, "authorising_slot": 6,
             "set_by_secure_boot": false, "slots": [0, 2],
         })
     );

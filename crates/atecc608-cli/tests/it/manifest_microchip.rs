@@ -94,7 +94,7 @@ fn a_manifest_of_microchips_is_listed_and_checked_with_its_signers_certificate()
     assert_eq!(without.status.code(), Some(1));
     assert!(stderr(&without).contains("give the signer's certificate with --signer FILE"), "{}", stderr(&without));
     let other = bench.run(&["manifest", "check", "manifest.json", "--signer", "other.pem"]);
-    assert_eq!(other.status.code(), Some(1));
+    assert_eq!(other.status.code(), Some(3));
     let digest = openssl(bench.dir.path(), "x509 -in signer.pem -noout -fingerprint -sha256");
     let digest = digest.trim().split_once('=').unwrap().1.replace(':', "").to_lowercase();
     let said = format!("it is signed with another certificate (SHA-256 {digest}) than --signer gives");
@@ -129,7 +129,7 @@ fn whatever_is_changed_after_it_was_signed_is_found() {
     ] {
         make(&bench, &format!("if number == 1:\n exec({spoil:?})"));
         let output = check(&bench);
-        assert_eq!(output.status.code(), Some(1), "{spoil}: {output:?}");
+        assert_eq!(output.status.code(), Some(3), "{spoil}: {output:?}");
         let text = stdout(&output);
         assert!(text.contains(problem) && text.contains("0123F1822C38DD7B01"), "{spoil}: {text}");
         assert!(text.contains("2 of 3 chips are as they should be"), "{text}");
@@ -266,7 +266,7 @@ fn the_certificates_of_a_batch_are_checked_too() {
     std::fs::write(station.path("manifest"), records.iter().map(|record| format!("{record}\n")).collect::<String>())
         .unwrap();
     let swapped = check();
-    assert_eq!(swapped.status.code(), Some(1));
+    assert_eq!(swapped.status.code(), Some(3));
     assert_eq!(
         stdout(&swapped).matches("the certificate is for another key than that of the chip").count(),
         2,

@@ -36,7 +36,60 @@ fn the_page_lists_every_command() {
 #[test]
 fn help_tells_the_exit_status() {
     let help = Arguments::command().render_help().to_string();
-    assert!(help.contains("Exit status: 0 done, 1 failed"), "{help}");
+    assert!(help.contains("Exit status: 0 done; 1 failed"), "{help}");
+}
+
+#[test]
+fn every_command_has_two_examples_that_the_command_line_takes() {
+    let mut all = BTreeSet::new();
+    commands(&Arguments::command(), "", &mut all);
+    for name in all {
+        let examples = atecc608_cli::examples::of(&name);
+        assert_eq!(examples.len(), 2, "{name}");
+        for example in &examples {
+            let line = example.split(['>', '<']).next().unwrap().trim_start_matches("sudo ").trim_start_matches("-E ");
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert!(line.starts_with(&format!("atecc608 {name}")), "{example}");
+            assert!(Arguments::command().try_get_matches_from(&words).is_ok(), "{example}");
+        }
+        // At the end of its help.
+        let help = help_of(&name);
+        let words: Vec<&str> = help.split_whitespace().collect();
+        assert!(help.contains("Examples:") && words.join(" ").contains(examples[1]), "{help}");
+    }
+}
+
+/// The help of a command, at a terminal of 80 columns.
+fn help_of(name: &str) -> String {
+    let mut command = atecc608_cli::command().term_width(80);
+    command.build();
+    let found = name.split(' ').fold(&command, |command, word| command.find_subcommand(word).unwrap());
+    found.clone().render_help().to_string()
+}
+
+#[test]
+fn help_fits_a_terminal_of_80_columns() {
+    let mut all = BTreeSet::new();
+    commands(&Arguments::command(), "", &mut all);
+    for name in all {
+        let help = help_of(&name);
+        // A usage line, or an example, is one command: it is not broken.
+        let options = help.split("\nExamples:").next().unwrap().lines().filter(|line| !line.starts_with("Usage:"));
+        for line in options {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn completions_are_printed_for_the_usual_shells() {
+    let bench = crate::support::Bench::new();
+    for (shell, part) in
+        [("bash", "complete -F _atecc608"), ("zsh", "#compdef atecc608"), ("fish", "complete -c atecc608")]
+    {
+        let output = bench.run(&["completion", shell]);
+        assert!(output.status.success() && crate::support::stdout(&output).contains(part), "{output:?}");
+    }
 }
 
 /// README.md and docs/*.md.

@@ -184,7 +184,7 @@ fn doctor_finds_a_chip_that_refuses_every_few_commands_broken() {
         let (json_output, ..) = healthy.with(&faults.join(","), &["--json"]);
         healthy.assert_shown(&format!("every {every}th"), &text, &json_output);
         assert_eq!(json(&json_output)["ok"], false);
-        assert_eq!(text.status.code(), Some(1));
+        assert_eq!(text.status.code(), Some(3));
     }
     healthy.assert_as_before();
 }

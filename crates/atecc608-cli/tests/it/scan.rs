@@ -95,7 +95,7 @@ fn an_address_that_a_kernel_driver_has_is_not_touched_and_the_driver_is_named() 
     let mut kernel = Kernel::new();
     kernel.bind(0x60, "atmel-ecc");
     let output = kernel.command(&["scan"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "no chip that can be used");
+    assert_eq!(output.status.code(), Some(3), "no chip that can be used");
     let text = stdout(&output);
     assert!(text.contains("0x60  taken by the kernel driver atmel-ecc: not asked"), "{text}");
     assert!(text.contains("echo 1-0060 | sudo tee /sys/bus/i2c/drivers/atmel-ecc/unbind"), "{text}");
@@ -195,7 +195,7 @@ fn buses_that_can_not_be_opened_are_not_taken_for_buses_without_a_chip() {
     let kernel = Kernel::new();
     std::fs::write(kernel.bench.path("gone"), "").unwrap();
     let output = kernel.command(&["scan"]).env("I2C_DEV_GONE", kernel.bench.path("gone")).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let text = stdout(&output);
     assert!(text.contains("   /dev/i2c-1 does not exist: "), "{text}");
     assert!(text.contains("No bus was asked") && !text.contains("check supply"), "{text}");
@@ -245,7 +245,7 @@ fn a_chip_that_is_not_configured_comes_with_the_lines_to_write() {
     assert!(stderr(&output).contains("scanning without it"), "{output:?}");
     control(&bench, &["pull"]);
     let output = bench.run(&["scan", &format!("unix:{socket}")]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert!(stdout(&output).contains("nothing answers") && stdout(&output).contains("at most 100 kHz"), "{output:?}");
 }
 

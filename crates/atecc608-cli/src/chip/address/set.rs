@@ -11,7 +11,7 @@ use super::{counts_user_extra_add, reason, Change as How, REMEDY};
 use crate::chip::config::diff::{self, Change};
 use crate::error::{Error, Result};
 use crate::input::values::parse_address;
-use crate::output::{note, Output};
+use crate::output::{warn, Output};
 use crate::target::{Selection, Target};
 use atecc608::i2c::probe::{Answer, USUAL_ADDRESSES};
 use atecc608_token::bus::Bus;
@@ -85,7 +85,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     };
     drop(guard);
     for warning in &report.warnings {
-        note(&format!("warning: {warning}"));
+        warn(warning);
     }
     Output::new(text(&report, &target), &report)
 }

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::files::less_umask;
 use crate::input::secret::first_line;
 use crate::input::values::parse_slot;
-use crate::output::{note, Output};
+use crate::output::{note, warn, Output};
 use crate::target::{Selection, Target};
 use crate::x509::pem;
 use atecc608 as chip;
@@ -133,7 +133,7 @@ fn not_generated(failed: impl Fn(token::Error) -> Error, cause: token::Error) ->
 /// The birth statement, if there is one; what became of the key is said in any case.
 fn evidence_of(place: &str, born: BornKey) -> Result<Evidence> {
     if let Some(problem) = &born.not_noted {
-        note(&format!("warning: the key is in slot {}, but its label is not kept yet: {problem}", born.slot));
+        warn(&format!("the key is in slot {}, but its label is not kept yet: {problem}", born.slot));
     }
     born.evidence.map_err(|cause| {
         Error::Refused(format!(
@@ -152,7 +152,7 @@ fn print(evidence: &Evidence, file: Option<NewFile>) -> Result<Output> {
     let mut text = serde_json::to_string_pretty(&statement).map_err(|error| Error::Output(error.into()))?;
     text.push('\n');
     let Some(file) = file else {
-        return Output::new(text, &statement);
+        return Output::document(text, &statement);
     };
     let path = file.path.display().to_string();
     match file.write(&text) {
@@ -162,14 +162,14 @@ fn print(evidence: &Evidence, file: Option<NewFile>) -> Result<Output> {
                 Kind::LivesHere => "the key that lives",
             };
             let serial = evidence.zone.serial_number();
-            Output::new(
+            Output::document(
                 format!("{path}: the statement of the chip {serial} about {what} in slot {}\n", evidence.slot),
                 &statement,
             )
         }
         Err(problem) => {
             note(&format!("{path}: {problem}; the statement is on standard output instead"));
-            Ok(Output::new(text, &statement)?.failed_if(true))
+            Ok(Output::document(text, &statement)?.failed_if(true))
         }
     }
 }

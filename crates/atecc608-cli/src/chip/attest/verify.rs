@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
     let evidence = read(&arguments.statement, "statement", Statement::read)?;
     let enrolled = read(&arguments.attestation_key, "attestation key", Enrolled::read)?;
     let report = report(&evidence, &enrolled, arguments);
-    Ok(Output::new(text(&report, &arguments.statement), &report)?.failed_if(!report.verified))
+    Ok(Output::new(text(&report, &arguments.statement), &report)?.negative_if(!report.verified))
 }
 
 pub(super) fn read<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T> {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
 use crate::input::values::parse_slot;
-use crate::output::{note, visible, Output, Text};
+use crate::output::{note, visible, warn, Output, Text};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
 use crate::x509::certificate::Certificate;
@@ -19,6 +19,7 @@ use crate::x509::issue::{self, Applicant};
 use crate::x509::key_file::Passphrase;
 use crate::x509::signer::Signer;
 use crate::x509::subject::Subject;
+use crate::x509::terms::end_warning;
 use crate::x509::{alternative, request};
 use atecc608_wire::Slot;
 
@@ -158,12 +159,8 @@ pub fn issue(selection: &Selection, arguments: &Issue) -> Result<Output> {
     if !signed.is_empty() {
         note(&format!("the certificate is also for {}", visible(&signed.join(", "))));
     }
-    let (end, authoritys) = (certificate.validity().not_after, authority.certificate().validity().not_after);
-    if end.to_unix_duration() > authoritys.to_unix_duration() {
-        note(&format!(
-            "warning: the certificate is to be valid until {end}, but from {authoritys} on nobody accepts it, since the authority's \
-             own certificate ends then"
-        ));
+    if let Some(warning) = end_warning(certificate.validity(), authority.certificate().validity()) {
+        warn(&warning);
     }
     let place = subject_key.as_ref().zip(keys.as_ref());
     finish(&certificate, &authority.chain(), &arguments.destination, place)

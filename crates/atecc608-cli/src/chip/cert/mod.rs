@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::chip_keys::{ChipKeys, StoredCertificate};
 use crate::error::{Error, Result};
 use crate::input::values::{parse_id, Id};
-use crate::output::{note, Output};
+use crate::output::{warn, Output};
 use crate::target::Selection;
 use crate::x509::certificate::Certificate;
 use crate::x509::terms::{parse_end, parse_time, End, Terms};
@@ -90,15 +90,15 @@ fn settle_rivals(keys: &ChipKeys, certificate: &Certificate, replace: bool) -> R
     for rival in keys.rivals(certificate)? {
         let (subject, serial) = (rival.certificate.subject(), rival.certificate.serial_number());
         if !rival.removable {
-            note(&format!(
-                "warning: the chip itself has a certificate for the same key (\"{subject}\"), which can't be removed, and clients \
+            warn(&format!(
+                "the chip itself has a certificate for the same key (\"{subject}\"), which can't be removed, and clients \
                  may take that one: give the new one a label of its own (--label) and name that to them"
             ));
         } else if replace {
             keys.remove_certificate(&rival)?;
         } else {
-            note(&format!(
-                "warning: the token keeps another certificate for the same key (\"{subject}\", serial number {serial}), and clients \
+            warn(&format!(
+                "the token keeps another certificate for the same key (\"{subject}\", serial number {serial}), and clients \
                  may take that one: `atecc608 cert remove --serial {serial}`, or --replace next time"
             ));
         }

@@ -18,7 +18,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::output::{note, Output};
+use crate::output::{warn, Output};
 use crate::target::Selection;
 use atecc608_contents::words;
 use atecc608_wire::config_zone::{offset, Model};
@@ -159,7 +159,7 @@ fn get(selection: &Selection, arguments: &GetArguments) -> Result<Output> {
         Format::Hex => format!("{}\n", hex(zone.as_bytes())),
         Format::Yaml => {
             for beyond in mos_form::beyond_mos(&zone) {
-                note(&format!("warning: mos's layout has no words for {beyond}; atecc608 reads it back whole"));
+                warn(&format!("mos's layout has no words for {beyond}; atecc608 reads it back whole"));
             }
             mos_form::write(&zone)
         }
@@ -195,7 +195,7 @@ fn diff(selection: &Selection, arguments: &DiffArguments) -> Result<Output> {
         format!("- {name}\n+ {}\n\n{}", source.name, diff::text(&changes))
     };
     let differs = !changes.is_empty();
-    Ok(Output::new(text, &JsonDiff { differs, now: name, becomes: source.name, changes })?.failed_if(differs))
+    Ok(Output::new(text, &JsonDiff { differs, now: name, becomes: source.name, changes })?.negative_if(differs))
 }
 
 /// `wanted`, but for what Write does not change: that stays as it is `now`.
@@ -231,7 +231,7 @@ fn check(selection: &Selection, arguments: &CheckArguments) -> Result<Output> {
     text += &format!("   chip     {}\n\n", words::chip_options(zone.chip_options()).join("; "));
     text += &findings::text(&findings);
     let json = JsonCheck { configuration: name, slots: slots(&zone), dangers, findings: findings.into() };
-    Ok(Output::new(text, &json)?.failed_if(arguments.strict && dangers > 0))
+    Ok(Output::new(text, &json)?.negative_if(arguments.strict && dangers > 0))
 }
 
 fn json(zone: &ConfigZone, model: Model) -> Json {

@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::host::module::{self, MODULE};
-use crate::output::check::Checks;
+use crate::output::check::{Checks, Verdict};
 use crate::output::note;
 use atecc608_token::config::{Config, CONF_VARIABLE};
+
+/// The configuration of OpenSSL that the packages install.
+const OPENSSL_CONF: &str = "/etc/atecc608-pkcs11/openssl-pkcs11.cnf";
 
 /// Where p11-kit looks for its module files.
 const P11_KIT_FOLDERS: [&str; 3] = ["/etc/pkcs11/modules", "/usr/share/p11-kit/modules", "/usr/lib/p11-kit/modules"];
@@ -151,6 +154,70 @@ pub(super) fn openssl(checks: &mut Checks) {
     } else {
         checks.ok(LINK, format!("{path} loads"));
     }
+}
+
+/// Whether the configuration that OpenSSL will use loads the provider: the file that `OPENSSL_CONF` names, else the packages' own.
+pub(super) fn openssl_configuration(checks: &mut Checks) {
+    const LINK: &str = "OpenSSL configuration";
+    let provider = checks.as_slice().last();
+    if provider.is_none_or(|check| check.result != Verdict::Ok) {
+        checks.skip(&[LINK], "OpenSSL can't use the provider");
+        return;
+    }
+    let named = std::env::var_os("OPENSSL_CONF").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let file = named.clone().unwrap_or_else(|| PathBuf::from(OPENSSL_CONF));
+    let shown = file.display();
+    let text = match atecc608_files::read_text(&file, crate::input::MOST) {
+        Ok(text) => text,
+        Err(error) if named.is_none() => {
+            checks.warn(
+                LINK,
+                format!("OPENSSL_CONF is not set, and {shown} can't be read ({error}): only needed to use keys with OpenSSL"),
+                format!("sudo install -D -m 644 conf/openssl-pkcs11.cnf {shown}, and correct pkcs11-module-path in it"),
+            );
+            return;
+        }
+        Err(error) => {
+            checks.fail(
+                LINK,
+                format!("OPENSSL_CONF names {shown}: {error}"),
+                format!("export OPENSSL_CONF={OPENSSL_CONF}"),
+            );
+            return;
+        }
+    };
+    let listed = Command::new("openssl").args(["list", "-providers"]).env("OPENSSL_CONF", &file).output();
+    if listed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("PKCS#11 Provider")) {
+        let hint = if named.is_none() { format!(": export OPENSSL_CONF={shown}") } else { String::new() };
+        checks.ok(LINK, format!("{shown} loads the provider{hint}"));
+        return;
+    }
+    match module_path(&text) {
+        None => checks.warn(
+            LINK,
+            format!("{shown} does not load the provider: programs that use this file find no key in the chip"),
+            format!("export OPENSSL_CONF={OPENSSL_CONF}, or copy that file's sections into {shown}"),
+        ),
+        Some(module) if !Path::new(module).exists() => checks.fail(
+            LINK,
+            format!("{shown}: pkcs11-module-path names {module}, which does not exist"),
+            format!("write the module's path there: ls /usr/lib/*/pkcs11/{MODULE} /usr/local/lib/{MODULE}"),
+        ),
+        Some(_) => checks.fail(
+            LINK,
+            format!("with {shown} OpenSSL does not load the provider"),
+            format!("OPENSSL_CONF={shown} ATECC608_LOG=debug openssl list -providers -verbose     says more"),
+        ),
+    }
+}
+
+/// The module that a configuration of OpenSSL names.
+fn module_path(text: &str) -> Option<&str> {
+    // The last one counts.
+    text.lines().rev().find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == "pkcs11-module-path").then(|| value.trim())
+    })
 }
 
 /// Where OpenSSL looks for providers: `MODULESDIR: "/usr/lib/x86_64-linux-gnu/ossl-modules"`; the variable goes before it, as it

@@ -90,13 +90,14 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     }
     host::p11_kit(&mut checks);
     host::openssl(&mut checks);
+    host::openssl_configuration(&mut checks);
     let first_broken = checks.first_failed();
     let report = Report {
         ok: first_broken.is_none(),
         first_broken: first_broken.map(|check| check.name.as_str()),
         checks: checks.as_slice().iter().map(Link::from).collect(),
     };
-    Ok(Output::new(text(&checks), &report)?.failed_if(first_broken.is_some()))
+    Ok(Output::new(text(&checks), &report)?.negative_if(first_broken.is_some()))
 }
 
 /// The configuration, if it is one to go on with.

@@ -349,10 +349,10 @@ fn pin(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
         return;
     }
     match store.state().pins.len() {
-        0 => checks.warn(
+        0 => checks.fail(
             LINK,
             "the user has none, or the state was lost: no key can be used",
-            "with the recovery code: pkcs11-tool --login --login-type so --init-pin",
+            "atecc608 pin init     sets one, with the recovery code",
         ),
         1 => checks.ok(LINK, "the user has one; the chip says whether it is right"),
         _ => checks.warn(

@@ -11,7 +11,7 @@ use toml_writer::TomlWrite;
 
 use crate::error::{Error, Result};
 use crate::files::less_umask;
-use crate::output::{note, shell, visible, visible_in_strings, Output};
+use crate::output::{note, shell, visible, visible_in_strings, warn, Output};
 use atecc608_token::config::Config;
 use vendor::{Found, Kind, Token};
 
@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
     let path = arguments.output.as_deref().unwrap_or(Path::new("the configuration that was made"));
     Config::parse(path, &text)?;
     for warning in &warnings {
-        note(&format!("warning: {warning}"));
+        warn(warning);
     }
     if let Some(path) = &arguments.output {
         atecc608_files::create_new(path, text.as_bytes(), less_umask(0o644))

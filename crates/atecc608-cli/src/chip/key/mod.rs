@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
 use crate::input::values::{parse_id, parse_slot, Id};
-use crate::output::{note, visible, Output};
+use crate::output::{note, shell, visible, Output};
 use crate::target::Selection;
 use crate::x509::key_file::{Passphrase, PrivateKey};
 use crate::x509::pem;
@@ -173,15 +173,25 @@ struct Key {
 }
 
 impl Key {
-    fn of(key: &ChipKey) -> Self {
-        Self {
+    fn of(key: &ChipKey) -> Result<Self> {
+        Ok(Self {
             slot: key.slot.number(),
             label: key.label.clone(),
             id: hex(&key.id),
             born_in_chip: key.born_here,
             public_key: pem::public_key(&key.point),
-            uri: uri::private_key(&key.label),
-        }
+            uri: key.uri()?,
+        })
+    }
+
+    fn made_text(&self, how: &str) -> String {
+        format!(
+            "The key \"{label}\" is {how} slot {slot}.\n  id   {id}\n  URI  {uri}\n",
+            label = visible(&self.label),
+            slot = self.slot,
+            id = self.id,
+            uri = self.uri,
+        )
     }
 }
 
@@ -274,7 +284,10 @@ fn of_secret(key: &SecretKey) -> Zeroizing<[u8; 32]> {
 }
 
 fn made(how: &str, key: &ChipKey) -> Result<Output> {
-    Output::new(made_text(how, key), &Key::of(key))
+    let key = Key::of(key)?;
+    let next =
+        shell::line("atecc608", &["csr", "--key", &key.label, "--subject", "/CN=NAME", "--output", "device.csr"]);
+    Output::new(format!("{}Next: {next}\n", key.made_text(how)), &key)
 }
 
 /// The same before the data lock, with what comes next.
@@ -283,18 +296,9 @@ fn made_between_locks(how: &str, key: &ChipKey, chip: &BetweenLocks<'_>) -> Resu
         Some(slot) => format!("atecc608 key generate --slot {slot}"),
         None => "atecc608 lock data".to_owned(),
     };
-    let text = format!("{}The slot's rules apply from the data lock on. Next: {next}\n", made_text(how, key));
-    Output::new(text, &Key::of(key))
-}
-
-fn made_text(how: &str, key: &ChipKey) -> String {
-    format!(
-        "The key \"{label}\" is {how} slot {slot}.\n  id   {id}\n  URI  {uri}\n",
-        label = visible(&key.label),
-        slot = key.slot,
-        id = hex(&key.id),
-        uri = uri::private_key(&key.label),
-    )
+    let key = Key::of(key)?;
+    let text = format!("{}The slot's rules apply from the data lock on. Next: {next}\n", key.made_text(how));
+    Output::new(text, &key)
 }
 
 fn public(selection: &Selection, arguments: &Public) -> Result<Output> {
@@ -304,11 +308,12 @@ fn public(selection: &Selection, arguments: &Public) -> Result<Output> {
     let key = keys.key_named(&arguments.key)?;
     let contents = if arguments.der { key.public_key_info() } else { pem::public_key(&key.point).into_bytes() };
     let text = if arguments.output.write(&contents)? { Vec::new() } else { contents };
-    Output::new(text, &Key::of(&key))
+    Output::new(text, &Key::of(&key)?)
 }
 
 #[derive(Serialize)]
 struct KeySlots {
+    token: String,
     slots: Vec<KeySlot>,
 }
 
@@ -351,6 +356,8 @@ struct KeySlot {
     id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
     sign: bool,
     derive: bool,
     generate: bool,
@@ -366,7 +373,7 @@ struct KeySlot {
 }
 
 impl KeySlot {
-    fn of(report: &KeyReport, between_locks: bool) -> Self {
+    fn of(report: &KeyReport, token: &str, between_locks: bool) -> Self {
         let holds = match report.held {
             Some(Held::Key) => Holds::Key,
             Some(Held::Nothing) => Holds::Empty,
@@ -385,6 +392,7 @@ impl KeySlot {
             label: is_there.then(|| report.label.clone()),
             id: report.id.as_deref().map(hex),
             public_key: report.point.as_ref().map(pem::public_key),
+            uri: (holds == Holds::Key).then(|| uri::private_key(token, &report.label)),
             sign: report.key.sign,
             derive: report.key.derive,
             generate: report.key.generate && may_be_free,
@@ -416,7 +424,8 @@ impl KeySlot {
             (Holds::Key, None) | (Holds::Empty, _) => format!("empty ({})", self.name),
         };
         let id = self.id.as_ref().map(|id| format!("  id {id}")).unwrap_or_default();
-        format!("slot {:>2}  {held:<24}  {}{id}\n", self.slot, can.join(", "))
+        let uri = self.uri.as_ref().map(|uri| format!("         {uri}\n")).unwrap_or_default();
+        format!("slot {:>2}  {held:<24}  {}{id}\n{uri}", self.slot, can.join(", "))
     }
 }
 
@@ -426,12 +435,13 @@ fn list(selection: &Selection, arguments: &List) -> Result<Output> {
         keys.login(&LoginArguments { pin_file: arguments.pin_file.clone() })?;
     }
     let between_locks = keys.between_locks()?.is_some();
-    let slots: Vec<KeySlot> = keys.list()?.iter().map(|key| KeySlot::of(key, between_locks)).collect();
+    let token = keys.label()?;
+    let slots: Vec<KeySlot> = keys.list()?.iter().map(|key| KeySlot::of(key, &token, between_locks)).collect();
     let text = match slots.is_empty() {
         true => "This chip's configuration has no slot for a private key that can be used from outside.\n".to_owned(),
         false => slots.iter().map(KeySlot::text).collect(),
     };
-    Output::new(text, &KeySlots { slots })
+    Output::new(text, &KeySlots { token, slots })
 }
 
 #[derive(Serialize)]

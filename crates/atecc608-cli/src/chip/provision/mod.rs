@@ -7,13 +7,16 @@ pub mod plan;
 mod report;
 pub mod work;
 
-use clap::builder::PossibleValuesParser;
+use std::cell::RefCell;
+
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::Args;
 
 use crate::chip::stage::Stage;
+use crate::chip_keys::ChipKeys;
 use crate::error::{Error, Result};
 use crate::manifest::AttestationKey;
-use crate::output::{note, Output};
+use crate::output::{warn, Output, Steps};
 use crate::target::{Selection, Target};
 use atecc608_token::io_key::KeyFile;
 use atecc608_token::pin::code::RecoveryCode;
@@ -30,19 +33,27 @@ use work::{Done, Work};
 /// Arguments of `provision`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// What the chip becomes
-    #[arg(value_parser = PossibleValuesParser::new(profile::all().iter().map(|profile| profile.name.as_str())))]
+    /// The profile
+    #[arg(value_parser = profiles())]
     profile: String,
-    /// Do it: both zones are locked, and nothing can ever undo that
+    /// Do it: both zones are locked, which can never be undone
     #[arg(long)]
     lock_forever: bool,
-    /// Do it on a real chip although this profile was never locked and used on silicon
+    /// Allow a real chip: this profile has not been locked on real silicon yet
     #[arg(long)]
     unproven: bool,
     #[command(flatten)]
     pin: PinArguments,
     #[command(flatten)]
     batch: BatchArguments,
+}
+
+/// The profiles, with their descriptions.
+fn profiles() -> PossibleValuesParser {
+    let values = profile::all()
+        .iter()
+        .map(|profile| PossibleValue::new(profile.name.as_str()).help(profile.description.as_str()));
+    PossibleValuesParser::new(values)
 }
 
 /// Provisions the chip, or shows what that would do.
@@ -64,9 +75,12 @@ pub fn run(selection: &Selection, arguments: &Arguments, json: bool) -> Result<O
     // The whole work is one turn on the bus: nobody else may find the chip half way.
     let guard = target.lock()?;
     let zone = target.read_config_locked()?;
-    let output = provision(&mut target, &zone, profile, arguments, json);
+    let output = provision(&mut target, &zone, profile, arguments, json)?;
     drop(guard);
-    output
+    if Stage::of(&zone) == Stage::Provisioned {
+        arguments.pin.confirm(&ChipKeys::of(&target))?;
+    }
+    Ok(output)
 }
 
 fn provision(
@@ -99,9 +113,13 @@ fn provision(
     let (result, done) = if plan.standing == Standing::Provisioned {
         (Outcome::AlreadyProvisioned, look(target, zone, profile, &key_file)?)
     } else {
-        let mut say = |what: &str| note(what);
+        let steps = RefCell::new(Steps::new());
+        let mut say = |what: &str| steps.borrow_mut().next(what);
         let mut store = Store::open(&target.config.state_dir, serial);
-        let mut hand_over = |code: &RecoveryCode| arguments.pin.hand_over(code);
+        let mut hand_over = |code: &RecoveryCode| {
+            steps.borrow_mut().clear();
+            arguments.pin.hand_over(code)
+        };
         let pin = match PinSetup::is_for(profile) {
             true => Some(PinSetup { pin: arguments.pin.prepare(json)?, hand_over: &mut hand_over }),
             false => None,
@@ -129,7 +147,7 @@ fn provision(
         report.changes = &[];
     }
     for warning in &report.warnings {
-        note(&format!("warning: {warning}"));
+        warn(warning);
     }
     Output::new(done_text(&report), &report)
 }

@@ -2,13 +2,16 @@
 //! before the data lock and kept nowhere.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use cryptoki_sys::{CKU_SO, CKU_USER};
 use zeroize::Zeroizing;
 
+use crate::chip_keys::ChipKeys;
 use crate::error::{Error, Result};
 use crate::input::secret::{self, first_line};
+use atecc608_token as token;
 use atecc608_token::io_key::IoKey;
 use atecc608_token::pin::blob::{Secret, StretchedPin};
 use atecc608_token::pin::check_new_pin;
@@ -19,18 +22,23 @@ use atecc608_token::store::Store;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::Slot;
 
+/// Why options about PINs are refused.
+const NO_EFFECT: &str = "this chip is provisioned already, and has another PIN or recovery code than the one given, which has no effect: \
+     nothing was changed. `atecc608 pin init` sets the user's first PIN, `atecc608 pin change` changes it, `atecc608 recovery-code --set` \
+     replaces the recovery code";
+
 /// Arguments of profiles with a PIN.
 #[derive(Debug, Args)]
 pub struct PinArguments {
-    /// tls-pin: the user's PIN is the first line of this file (- is standard input). Without one the security officer gives it
-    /// later
-    #[arg(long, value_name = "FILE", conflicts_with = "ask_pin")]
+    /// tls-pin: read the user's PIN from the first line of this file (- is standard input). Without one the security officer
+    /// sets it later
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ask_pin", "batch"])]
     pin_file: Option<PathBuf>,
     /// tls-pin: ask for the user's PIN
-    #[arg(long)]
+    #[arg(long, conflicts_with = "batch")]
     ask_pin: bool,
-    /// tls-pin: the recovery code goes to this file, which must not exist, instead of standard output
-    #[arg(long, value_name = "FILE")]
+    /// tls-pin: write the recovery code to this file, which must not exist, instead of standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "batch")]
     recovery_code_file: Option<PathBuf>,
 }
 
@@ -40,29 +48,43 @@ impl PinArguments {
         self.pin_file.is_some() || self.ask_pin || self.recovery_code_file.is_some()
     }
 
+    /// Checks, on a chip that is provisioned, that what was given is what it has: it may be the same command again.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if PIN or recovery code is another one, since it is not changed here; [`Error::Token`] if the chip fails.
+    pub fn confirm(&self, keys: &ChipKeys) -> Result<()> {
+        let pin = match &self.pin_file {
+            Some(path) => Some(first_line(path)?),
+            None if self.ask_pin => Some(secret::ask("PIN of the user", "--pin-file FILE")?),
+            None => None,
+        };
+        let code = match &self.recovery_code_file {
+            Some(path) if path.exists() => Some(first_line(path)?),
+            Some(_) => return Err(keys.refused(NO_EFFECT)),
+            None => None,
+        };
+        for (user, secret) in [(CKU_USER, pin), (CKU_SO, code)] {
+            let Some(secret) = secret else { continue };
+            match keys.token().login(user, Some(&secret)) {
+                Ok(()) => keys.token().logout().map_err(|error| keys.failed(error))?,
+                Err(token::Error::PinIncorrect | token::Error::UserPinNotInitialized(_)) => {
+                    return Err(keys.refused(NO_EFFECT))
+                }
+                Err(error) => return Err(keys.failed(error)),
+            }
+        }
+        Ok(())
+    }
+
     /// The user's PIN, if there is to be one now; and that the recovery code has somewhere to go.
     ///
     /// # Errors
     /// [`Error::Refused`] if one can't be read or is no PIN; the recovery code's file is there already.
     pub fn prepare(&self, json: bool) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        match &self.recovery_code_file {
-            Some(path) if path.symlink_metadata().is_ok() => {
-                return Err(Error::Refused(format!(
-                    "{} exists: the recovery code goes to a new file only. If an interrupted run left it, that code is void: \
-                     remove the file",
-                    path.display()
-                )))
-            }
-            None if json => {
-                return Err(Error::Refused(
-                    "with --json the recovery code needs a file of its own: --recovery-code-file FILE".to_owned(),
-                ))
-            }
-            _ => {}
-        }
+        check_destination("--recovery-code-file", self.recovery_code_file.as_deref(), json)?;
         let pin = match &self.pin_file {
             Some(path) => Some(first_line(path)?),
-            None if self.ask_pin => Some(ask()?),
+            None if self.ask_pin => Some(secret::ask_twice("PIN of the user", "--pin-file FILE")?),
             None => None,
         };
         if let Some(pin) = &pin {
@@ -76,30 +98,47 @@ impl PinArguments {
     /// # Errors
     /// [`Error::Refused`], [`Error::Output`].
     pub fn hand_over(&self, code: &RecoveryCode) -> Result<()> {
-        let code = code.text();
-        let Some(path) = &self.recovery_code_file else {
-            let mut stdout = std::io::stdout().lock();
-            let text = Zeroizing::new(format!(
-                "Recovery code of the security officer:\n\n    {}\n\nWrite it down now: it is shown this once and kept \
-                 nowhere. With it the officer gives the user a PIN; without it a lost PIN makes the keys useless for good. It \
-                 counts once this command says that the chip is provisioned.\n\n",
-                *code
-            ));
-            return stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output);
-        };
-        let line = Zeroizing::new(format!("{}\n", *code));
-        atecc608_files::create_new(path, line.as_bytes(), 0o600)
-            .map_err(|error| Error::Refused(format!("{}: the recovery code: {error}", path.display())))
+        let valid = "It counts once this command says that the chip is provisioned.";
+        hand_over(code, self.recovery_code_file.as_deref(), valid)
     }
 }
 
-/// Asks twice at the terminal, which shows nothing meanwhile.
-fn ask() -> Result<Zeroizing<Vec<u8>>> {
-    let pin = secret::ask("PIN of the user", "--pin-file FILE")?;
-    if secret::ask("the same again", "--pin-file FILE")? != pin {
-        return Err(Error::Refused("the two PINs differ: nothing was done".to_owned()));
+/// Checks that a new recovery code has somewhere to go: to a new file, or to standard output if that takes text.
+///
+/// # Errors
+/// [`Error::Refused`] if the file, which `option` names, exists, or is missing where standard output is JSON.
+pub fn check_destination(option: &str, file: Option<&Path>, json: bool) -> Result<()> {
+    match file {
+        Some(path) if path.symlink_metadata().is_ok() => Err(Error::Refused(format!(
+            "{} exists: the recovery code goes to a new file only. If an interrupted run left it, that code is void: \
+             remove the file",
+            path.display()
+        ))),
+        None if json => {
+            Err(Error::Refused(format!("with --json the recovery code needs a file of its own: {option} FILE")))
+        }
+        _ => Ok(()),
     }
-    Ok(pin)
+}
+
+/// Gives a recovery code away: durably to a new file, or to standard output, where `valid` says from when on it is valid.
+///
+/// # Errors
+/// [`Error::Refused`] if the file can't be written; [`Error::Output`].
+pub fn hand_over(code: &RecoveryCode, file: Option<&Path>, valid: &str) -> Result<()> {
+    let code = code.text();
+    let Some(path) = file else {
+        let mut stdout = std::io::stdout().lock();
+        let text = Zeroizing::new(format!(
+            "Recovery code of the security officer:\n\n    {}\n\nWrite it down now: it is shown this once and kept \
+             nowhere. With it the officer gives the user a PIN; without it a lost PIN makes the keys useless for good. {valid}\n\n",
+            *code
+        ));
+        return stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output);
+    };
+    let line = Zeroizing::new(format!("{}\n", *code));
+    atecc608_files::create_new(path, line.as_bytes(), 0o600)
+        .map_err(|error| Error::Refused(format!("{}: the recovery code: {error}", path.display())))
 }
 
 /// What the work of provisioning needs for a profile with a PIN.

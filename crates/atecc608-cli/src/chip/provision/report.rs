@@ -176,8 +176,7 @@ pub fn done_text(report: &Report<'_>) -> String {
     match report.user_pin {
         Some(UserPin::Set) => text += "User PIN: set\n",
         Some(UserPin::NotSet) => {
-            text += "User PIN: not set. The security officer gives it: `pkcs11-tool --module libatecc608_pkcs11.so \
-                     --init-pin --login --login-type so`\n";
+            text += "User PIN: not set. The security officer sets it: `atecc608 pin init`\n";
         }
         None => {}
     }

@@ -18,7 +18,7 @@ use crate::cloud::folder::{Folder, Outcome};
 use crate::cloud::identity::{is_for, Identity};
 use crate::cloud::pem::{certificates, fingerprint};
 use crate::error::{Error, Result};
-use crate::output::note;
+use crate::output::{note, warn};
 use crate::x509::authority::Authority;
 use crate::x509::certificate::Certificate;
 use crate::x509::issue::{self, Applicant};
@@ -26,7 +26,7 @@ use crate::x509::key_file::Passphrase;
 use crate::x509::request;
 use crate::x509::signer::Signer;
 use crate::x509::subject::Subject;
-use crate::x509::terms::Terms;
+use crate::x509::terms::{end_warning, Terms};
 
 /// The request's file.
 pub const REQUEST: &str = "device.csr";
@@ -304,6 +304,9 @@ impl Search<'_, '_> {
         };
         let der = issue::issue(&applicant, &Terms::device(), authority)?;
         let certificate = Certificate::from_der("the certificate", &der)?;
+        if let Some(warning) = end_warning(certificate.validity(), authority.certificate().validity()) {
+            warn(&warning);
+        }
         // The whole chain: at the first connection AWS finds the CA by it.
         let chain: String = authority.chain().into_iter().map(Certificate::pem).collect();
         self.keep_file(&(certificate.pem() + &chain))?;

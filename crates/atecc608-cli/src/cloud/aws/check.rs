@@ -104,7 +104,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         checks: checks.as_slice(),
     };
     let text = check::text(checks.as_slice(), Remedies::All);
-    Output::new(text, &answer).map(|output| output.failed_if(checks.first_failed().is_some()))
+    Output::new(text, &answer).map(|output| output.negative_if(checks.first_failed().is_some()))
 }
 
 impl Arguments {

@@ -35,7 +35,7 @@ use crate::cloud::pem::{certificates, fingerprint};
 use crate::cloud::tls;
 use crate::error::{Error, Result};
 use crate::output::check::{self, Checks, Remedies};
-use crate::output::{note, visible, Output};
+use crate::output::{note, visible, warn, Output};
 use crate::target::Selection;
 use crate::x509::certificate::Certificate;
 use crate::x509::request;
@@ -303,9 +303,7 @@ impl Claim<'_> {
                 true => format!("`atecc608 cert remove --serial {}`", other.certificate.serial_number()),
                 false => "the chip keeps it for good, so take a key without one (--key)".to_owned(),
             };
-            note(&format!(
-                "warning: the token has another certificate for this key, and clients may take that one: {remedy}"
-            ));
+            warn(&format!("the token has another certificate for this key, and clients may take that one: {remedy}"));
         }
         let Arguments { endpoint, role_alias, credentials_endpoint, features, .. } = self.arguments;
         let region = region_of(endpoint).unwrap_or_default();

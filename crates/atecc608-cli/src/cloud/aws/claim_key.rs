@@ -12,7 +12,7 @@ use crate::chip_keys::{ChipKey, KeyArguments, LoginArguments};
 use crate::cloud::identity::{is_for, Identity};
 use crate::cloud::tls::{self, ClientKey};
 use crate::error::{Error, Result};
-use crate::output::note;
+use crate::output::warn;
 use crate::target::Selection;
 use crate::x509::certificate::Certificate;
 use crate::x509::key_file::{Passphrase, PrivateKey};
@@ -107,7 +107,7 @@ fn warn_if_open(path: &Path) {
     let mode = std::fs::metadata(path).map_or(0, |found| found.permissions().mode());
     if mode & OTHERS != 0 {
         let path = path.display();
-        note(&format!("warning: every user of this machine can read the claim key {path}: chmod 600 {path}"));
+        warn(&format!("every user of this machine can read the claim key {path}: chmod 600 {path}"));
     }
 }
 

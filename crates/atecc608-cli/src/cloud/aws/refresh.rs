@@ -73,7 +73,8 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
         report.checks.push(check);
     }
     let failed = report.checks.iter().any(Check::has_failed);
-    Output::new(check::text(&report.checks, Remedies::All), &report).map(|output| output.failed_if(failed))
+    let output = Output::new(check::text(&report.checks, Remedies::All), &report)?;
+    Ok(if arguments.check { output.negative_if(failed) } else { output.failed_if(failed) })
 }
 
 /// Renews one copy, or only looks at it.

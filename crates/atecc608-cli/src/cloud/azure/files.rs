@@ -22,11 +22,6 @@ pub const COMMANDS: &str = "enrol.sh";
 /// Host of the Device Provisioning Service, of all accounts.
 pub const DPS_HOST: &str = "global.azure-devices-provisioning.net";
 
-/// The private key in the chip as a URI (RFC 7512). A PIN is never in it.
-pub fn key_uri(token: &str, key: &str) -> String {
-    format!("pkcs11:token={};object={};type=private", uri::encoded(token), uri::encoded(key))
-}
-
 /// A key as a file, for programs that open one: OpenSSL with pkcs11-provider goes to the token with it. No secret is in it.
 ///
 /// # Errors
@@ -143,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_key_file_is_what_pkcs11_provider_reads() {
-        let pem = key_file(&key_uri("gateway", "dev-key")).unwrap();
+        let pem = key_file(&uri::private_key("gateway", "dev-key")).unwrap();
         let (label, der) = der::pem::decode_vec(pem.as_bytes()).unwrap();
         assert_eq!(label, "PKCS#11 PROVIDER URI");
         let uri = "pkcs11:token=gateway;object=dev-key;type=private";

@@ -16,7 +16,7 @@ use super::files::{self, DPS_HOST};
 use super::setup::check_name;
 use super::PARENT;
 use crate::chip::attest::attested::{Attested, AttestedArguments};
-use crate::chip_keys::{ChipKey, LoginArguments};
+use crate::chip_keys::{uri, ChipKey, LoginArguments};
 use crate::cloud::failure::{explained, Words};
 use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
 use crate::cloud::identity::{is_for, Identity};
@@ -175,7 +175,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     folder.note(CERTIFICATE, MODE, outcome);
     let file = |name: &str| folder.file(name).display().to_string();
     let (certificate_file, key_file) = (file(CERTIFICATE), file(KEY));
-    let uri = files::key_uri(&identity.token, &key.label);
+    let uri = uri::private_key(&identity.token, &key.label);
     let contents = files::key_file(&uri).map_err(|error| Error::Refused(format!("{key_file}: {error}")))?;
     let program = files::program(&Service::Hub(record.hub.clone()), &record.device, &certificate_file, &key_file);
     // It belongs to the certificate.

@@ -9,7 +9,7 @@ use super::commands::{self, Service, Trust};
 use super::files::{self, EdgeKey, CERTIFICATE, COMMANDS, EDGE, KEY, PROGRAM};
 use super::PARENT;
 use crate::chip::attest::attested::AttestedArguments;
-use crate::chip_keys::{ChipKey, LoginArguments};
+use crate::chip_keys::{uri, ChipKey, LoginArguments};
 use crate::cloud::checks::{self, Expected, Looked};
 use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
 use crate::cloud::identity::{is_for, Identity, PIN_TO_ENTER};
@@ -18,7 +18,7 @@ use crate::cloud::program;
 use crate::error::{Error, Result};
 use crate::host::module;
 use crate::output::check::{self, Checks, Remedies};
-use crate::output::{note, shell, Output};
+use crate::output::{note, shell, warn, Output};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
 use crate::x509::certificate::Certificate;
@@ -26,7 +26,7 @@ use crate::x509::issue::{self, Applicant};
 use crate::x509::key_file::Passphrase;
 use crate::x509::signer::Signer;
 use crate::x509::subject::Subject;
-use crate::x509::terms::Terms;
+use crate::x509::terms::{end_warning, Terms};
 
 /// The CA's file.
 const AUTHORITY: &str = "ca.pem";
@@ -145,7 +145,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     };
     let lines = commands::lines(&service, device, &trust, arguments.edge);
     let shown: Vec<String> = lines.iter().map(|line| shell::line("az", line)).collect();
-    let uri = files::key_uri(&identity.token, &key.label);
+    let uri = uri::private_key(&identity.token, &key.label);
     place(
         &mut folder,
         &service,
@@ -246,6 +246,9 @@ fn certificate(folder: &mut Folder, device: &str, key: &ChipKey, authority: Opti
         None => (issue::self_sign(&subject, &[], &Terms::device(), key)?, String::new()),
     };
     let certificate = Certificate::from_der("the certificate", &der)?;
+    if let Some(warning) = authority.and_then(|by| end_warning(certificate.validity(), by.certificate().validity())) {
+        warn(&warning);
+    }
     match folder.place(CERTIFICATE, (certificate.pem() + &chain).as_bytes(), 0o644)? {
         Outcome::Kept => Err(Error::Refused(format!(
             "{file} is another certificate: move it away, or have it replaced with --replace (the old one is kept beside it)"

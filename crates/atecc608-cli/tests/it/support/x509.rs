@@ -85,13 +85,19 @@ pub fn refused(bench: &Bench, output: &Output, parts: &[&str]) {
 /// Runs the tool at a terminal of its own and types this when it asks with `prompt`. Answers what the terminal showed, and the
 /// exit status.
 pub fn at_terminal(bench: &Bench, arguments: &[&str], prompt: &str, line: &str) -> (String, i32) {
+    typed_at_terminal(bench, arguments, &[(prompt, line)])
+}
+
+/// The same with several prompts, in their order.
+pub fn typed_at_terminal(bench: &Bench, arguments: &[&str], typed: &[(&str, &str)]) -> (String, i32) {
     const TYPIST: &str = r#"
 import os, pty, sys
-prompt, line, command = sys.argv[1].encode(), sys.argv[2].encode(), sys.argv[3:]
+typed = sys.argv[1:sys.argv.index("--")]
+typed, command = [text.encode() for text in typed], sys.argv[sys.argv.index("--") + 1:]
 child, terminal = pty.fork()
 if child == 0:
     os.execv(command[0], command)
-shown, typed = b"", False
+shown, seen = b"", 0
 while True:
     try:
         part = os.read(terminal, 4096)
@@ -100,19 +106,21 @@ while True:
     if not part:
         break
     shown += part
-    if prompt in shown and not typed:
+    if typed and typed[0] in shown[seen:]:
         # The prompt comes before the terminal is told to show nothing: a person is slower.
         import termios, time
-        while termios.tcgetattr(terminal)[3] & termios.ECHO:
+        # What is proposed in brackets is no secret, and is shown.
+        while not typed[0].endswith(b"]: ") and termios.tcgetattr(terminal)[3] & termios.ECHO:
             time.sleep(0.005)
-        os.write(terminal, line)
-        typed = True
+        os.write(terminal, typed[1])
+        typed, seen = typed[2:], len(shown)
 _, status = os.waitpid(child, 0)
 sys.stdout.buffer.write(shown)
 sys.exit(os.waitstatus_to_exitcode(status))
 "#;
     let mut command = Command::new("python3");
-    command.args(["-c", TYPIST, prompt, line, TOOL]).args(arguments);
+    command.args(["-c", TYPIST]).args(typed.iter().flat_map(|(prompt, line)| [prompt, line]));
+    command.args(["--", TOOL]).args(arguments);
     command.env("ATECC608_PKCS11_CONF", bench.path("config.toml")).current_dir(bench.dir.path());
     let output = command.output().unwrap();
     (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::pin::PinSetup;
 use crate::error::{Error, Result};
 use crate::manifest::name_for;
-use crate::output::{note, Output};
+use crate::output::{note, warn, Output};
 use crate::target::{ensure_tokens, Selection};
 use crate::x509::authority::Authority;
 use crate::x509::key_file::Passphrase;
@@ -28,10 +28,10 @@ use ledger::Ledger;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Many chips (docs/factory.md)")]
 pub struct BatchArguments {
-    /// Every chip of this configuration, or of each *.toml in this folder; buses are worked at in parallel
+    /// Provision every chip of this configuration, or of each *.toml in this folder; buses in parallel
     #[arg(long, value_name = "FILE|FOLDER", requires = "manifest")]
     batch: Option<PathBuf>,
-    /// Where each finished chip gets a line; beside it FILE.begun is kept. Run again, nothing is done twice
+    /// Append a line for each finished chip to this file; FILE.begun is kept beside it. A second run does nothing twice
     #[arg(long, value_name = "FILE", requires = "batch")]
     manifest: Option<PathBuf>,
     /// The label of the key pair that each chip gets
@@ -49,13 +49,13 @@ pub struct BatchArguments {
     /// The passphrase of that key is the first line of this file (- is standard input) instead of asked for
     #[arg(long, value_name = "FILE", requires = "ca_key")]
     ca_passphrase_file: Option<PathBuf>,
-    /// Certificates are valid for this many days; 3650 if not said, or as long as the authority if that is less
+    /// Certificates are valid for this many days [default: 3650, or until the authority's end]
     #[arg(long, value_name = "N", requires = "ca", value_parser = clap::value_parser!(u32).range(1..=3_650_000))]
     days: Option<u32>,
-    /// Only for keys that the chip attests under the attestation key that this run has read from it
+    /// Certify only keys that the chip attests under the attestation key that this run has read from it
     #[arg(long, requires = "batch")]
     attested: bool,
-    /// Take up chips, too, that were begun or provisioned with this very profile by somebody else
+    /// Include chips that another station has begun or finished with this profile
     #[arg(long, requires = "batch")]
     adopt: bool,
 }
@@ -135,7 +135,10 @@ pub fn run(
     terms::now()?;
     let terms = Terms { end: arguments.days.map_or(End::Usual, End::Days), ..Terms::device() };
     if let Some(authority) = &authority {
-        terms.validity(Some(authority.certificate().validity()))?;
+        let issuer = authority.certificate().validity();
+        if let Some(warning) = terms::end_warning(&terms.validity(Some(issuer))?, issuer) {
+            warn(&warning);
+        }
     }
     let ledger = if lock_forever { Ledger::open(manifest)? } else { Ledger::look(manifest)? };
     let station = Station {
