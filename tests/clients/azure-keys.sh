@@ -52,7 +52,7 @@ run 'judged'
 
 # setup_edge FOLDER OPTIONS: the configuration that `azure setup --edge` writes, and what the service takes from it.
 setup_edge() {
-    run "atecc608 azure setup --edge --module $MODULE --dir \$WORK/$1 $2 >$1.txt"
+    run "atecc608 azure setup --offline --edge --module $MODULE --dir \$WORK/$1 $2 >$1.txt"
     run "/usr/bin/python3 $ROOT/tests/clients/azure/edge_config.py $1/edge-config.toml >$1.env && . ./$1.env && [ \"\$MODULE_PATH\" = $MODULE ]"
 }
 # is_of CERTIFICATE: the public key that the service read is that of the certificate.

@@ -27,7 +27,7 @@ export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE PYTHONDO
 heading 'An enrolled device, and a server'
 run 'atecc608 provision tls --lock-forever 2>provision.log'
 software_ca
-run 'atecc608 azure setup --device gateway-1 --dps acme --resource-group iot --scope 0ne000AB --dir $WORK/gateway-1 >setup.txt'
+run 'atecc608 azure setup --device gateway-1 --dps acme --resource-group iot --scope 0ne000AB --dir $WORK/gateway-1 --offline >setup.txt'
 run 'cat ca.pem gateway-1/device.pem >clients-ca.pem'
 port=$(free_port)
 plain=$(free_port)

@@ -22,14 +22,20 @@ served_chip azure-setup
 export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE PYTHONDONTWRITEBYTECODE=1
 
 heading 'What is wrong is said'
-run_refused 'the chip is not provisioned' 'atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/hub'
+run_refused 'the chip is not provisioned' 'atecc608 azure setup --offline --device gateway-1 --hub acme --dir $WORK/hub'
 run 'atecc608 provision tls --lock-forever 2>provision.log'
 run_refused "' ' is not allowed" 'atecc608 azure setup --device "gateway 1" --hub acme'
 run_refused 'hub|dps' 'atecc608 azure setup --device gateway-1'
-run_refused 'az.*can.t be run.*Without --apply' 'PATH=$TARGET/release atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/apply --apply'
+run_refused 'az.*can.t be run.*use --offline' 'PATH=$TARGET/release atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/online'
+run 'not test -e online && atecc608 key list | tee keys.txt && not grep gateway-1 keys.txt'
+
+heading 'A dry run shows lines and files, and writes nothing'
+run 'atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/hub --dry-run >dry.txt'
+run 'grep -E "^  az iot hub device-identity create .*THUMBPRINT" dry.txt && grep "planned .*enrol.sh" dry.txt && not test -e hub'
+run 'atecc608 key list | tee keys.txt && not grep gateway-1 keys.txt'
 
 heading 'IoT Hub: a certificate by the key itself'
-run 'atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/hub --json >hub.json'
+run 'atecc608 azure setup --offline --device gateway-1 --hub acme --dir $WORK/hub --json >hub.json'
 run 'openssl verify -CAfile hub/device.pem hub/device.pem'
 run 'openssl x509 -in hub/device.pem -noout -subject | grep "CN *= *gateway-1"'
 run 'openssl x509 -in hub/device.pem -noout -fingerprint -sha256 | tr -d : | sed "s/.*=//" | tee thumbprint.txt'
@@ -37,7 +43,7 @@ run 'grep "device-identity create --hub-name acme --device-id gateway-1 --auth-m
 run 'sh -n hub/enrol.sh'
 
 heading 'Again: the same certificate'
-run 'cp hub/device.pem first.pem && atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/hub --json >again.json && cmp first.pem hub/device.pem'
+run 'cp hub/device.pem first.pem && atecc608 azure setup --offline --device gateway-1 --hub acme --dir $WORK/hub --json >again.json && cmp first.pem hub/device.pem'
 run 'not grep -E "\"(written|replaced|kept)\"" again.json'
 
 heading 'The key as a file'
@@ -45,9 +51,9 @@ run 'OPENSSL_CONF=$P11 openssl pkey -in hub/device-key.pem -pubout | cmp - <(ope
 
 heading 'A CA: IoT Hub and DPS, with the configuration of IoT Edge'
 software_ca
-run 'atecc608 azure setup --device gateway-2 --hub acme.azure-devices.net --ca-cert ca.pem --ca-key ca.key --ca-name acme-ca --edge --dir $WORK/ca'
+run 'atecc608 azure setup --offline --device gateway-2 --hub acme.azure-devices.net --ca-cert ca.pem --ca-key ca.key --ca-name acme-ca --edge --dir $WORK/ca'
 run 'openssl verify -CAfile ca.pem ca/device.pem && grep "x509_ca --edge-enabled true" ca/enrol.sh && grep "certificate create .*--name acme-ca .*--verified true" ca/enrol.sh'
-run 'atecc608 azure setup --device gateway-3 --dps acme-dps --resource-group iot --scope 0ne000AB --edge --dir $WORK/dps'
+run 'atecc608 azure setup --offline --device gateway-3 --dps acme-dps --resource-group iot --scope 0ne000AB --edge --dir $WORK/dps'
 run 'grep "dps enrollment create --dps-name acme-dps --resource-group iot --enrollment-id gateway-3 .*--certificate-path $WORK/dps/device.pem" dps/enrol.sh'
 write_file toml.py <<'END'
 import sys
@@ -62,7 +68,7 @@ assert dps["provisioning"]["id_scope"] == "0ne000AB" and dps["provisioning"]["at
 assert dps["aziot_keys"]["pkcs11_lib_path"].endswith("/libatecc608_pkcs11.so"), dps
 END
 run '/usr/bin/python3 toml.py'
-run_refused 'is another certificate' 'atecc608 azure setup --device gateway-3 --key gateway-1 --hub acme --dir $WORK/dps'
+run_refused 'is another certificate' 'atecc608 azure setup --offline --device gateway-3 --key gateway-1 --hub acme --dir $WORK/dps'
 
 heading 'The programs are Python'
 run '/usr/bin/python3 -m py_compile hub/sdk_connect.py ca/sdk_connect.py dps/sdk_connect.py'

@@ -5,6 +5,7 @@ use super::attest::KeyName;
 use super::class::{Answer, Half};
 use super::error::{Error, Result};
 use super::identity::Identity;
+use super::keygen;
 use super::latch;
 use super::layout::{secret_slots, KeySlot, SecretAccess, SecretSlot};
 use super::learn::{self, read_point};
@@ -169,6 +170,15 @@ pub fn slot_problem(token: &Token, slot: Slot, new: NewKey) -> Result<Option<Str
     let known = token.known(token.deadline())?;
     known.identity.check_has_keys()?;
     Ok(problem(&known.identity, slot, new))
+}
+
+/// Returns the slot that a new key with this label would take. Nothing is changed.
+///
+/// # Errors
+/// Those of C_GenerateKeyPair before it generates: [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the slot of this
+/// name takes no key, [`Error::AttributeValueInvalid`] if the label is another key's, [`Error::UserNotLoggedIn`]; those of a turn.
+pub fn slot_for_new_key(token: &Token, label: &str) -> Result<Slot> {
+    keygen::slot_for(token, label)
 }
 
 fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {

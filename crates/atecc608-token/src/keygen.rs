@@ -16,6 +16,7 @@ use super::point::{check_curve, Point};
 use super::snapshot::Known;
 use super::state::{Intent, Purpose, State};
 use super::template::Template;
+use super::token::Token;
 use super::turn::Turn;
 use super::{latch, learn, names};
 use crate::bus::Bus;
@@ -113,18 +114,8 @@ pub(super) type Create<'c> = &'c mut dyn FnMut(&mut Chip<Bus>, Slot, Before) -> 
 /// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the one asked for can't take a key,
 /// [`Error::AttributeValueInvalid`] if the label or id is another key's, those of state folder and chip.
 pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Create<'_>) -> Result<Slot> {
-    turn.known().identity.check_has_keys()?;
-    let (slot, before) = choose_slot(turn, &request)?;
-    let label = names::settled_label(turn, slot, request.label)?;
-    names::refuse_second_id(turn, slot, request.id.as_deref())?;
+    let (slot, before, label) = settle(turn, &request)?;
     let known = turn.known();
-    if !request.replace && !is_free(&known, slot, before)? {
-        let same_label = known.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
-        return Err(match label {
-            Some(label) if same_label => names::second_label(slot, &label),
-            _ => Error::DeviceMemory(format!("slot {slot} is not free: {}", names::held_by(&known, &[slot])).into()),
-        });
-    }
     let intent = Intent {
         before: public_bytes(before)?,
         after: None,
@@ -136,6 +127,34 @@ pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Cre
     };
     replace_key(turn, slot, before, intent, create).map_err(|error| barred(&known, slot, error))?;
     Ok(slot)
+}
+
+/// Returns the slot that [`generate`] would take for a key with this label. Nothing is changed.
+///
+/// # Errors
+/// As [`generate`], but for those of the state folder.
+pub(super) fn slot_for(token: &Token, label: &str) -> Result<Slot> {
+    let deadline = token.deadline();
+    token.known(deadline)?.check_may_make_private()?;
+    let request = KeyPairRequest::named(Some(label.to_owned()), None);
+    token.turn(deadline, |turn| settle(turn, &request).map(|(slot, ..)| slot))
+}
+
+/// The slot for a request, what it holds now, and the label of its new key.
+fn settle(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, Before, Option<String>)> {
+    turn.known().identity.check_has_keys()?;
+    let (slot, before) = choose_slot(turn, request)?;
+    let label = names::settled_label(turn, slot, request.label.clone())?;
+    names::refuse_second_id(turn, slot, request.id.as_deref())?;
+    let known = turn.known();
+    if !request.replace && !is_free(&known, slot, before)? {
+        let same_label = known.pair(slot).is_some_and(|pair| Some(pair.label()) == label.as_deref());
+        return Err(match label {
+            Some(label) if same_label => names::second_label(slot, &label),
+            _ => Error::DeviceMemory(format!("slot {slot} is not free: {}", names::held_by(&known, &[slot])).into()),
+        });
+    }
+    Ok((slot, before, label))
 }
 
 /// Why the chip refused GenKey, where the slot asks for an authorisation that nobody gives it here.

@@ -149,6 +149,14 @@ impl ChipKeys {
         self.vouched(self.key_of(handle)?)
     }
 
+    /// Returns the slot that [`ChipKeys::generate`] would take for a key with this label. Nothing is changed.
+    ///
+    /// # Errors
+    /// As [`ChipKeys::generate`], but for those of the state folder.
+    pub fn slot_for_new_key(&self, label: &str) -> Result<Slot> {
+        inventory::slot_for_new_key(&self.token, label).map_err(|error| self.failed(error))
+    }
+
     /// Writes a private key from outside into the chip: `scalar` is its number, big-endian.
     ///
     /// # Errors

@@ -90,6 +90,18 @@ impl Identity {
         Ok((self.keys.generate(&names)?, true))
     }
 
+    /// Checks that [`Identity::find_or_generate`] finds the key, or a slot for it. Returns the key; none if it would be generated.
+    ///
+    /// # Errors
+    /// As [`Identity::find_or_generate`], but for those of the state folder.
+    pub fn find_or_plan(&self, label: &str) -> Result<Option<ChipKey>> {
+        let found = self.find(label)?;
+        if found.is_none() {
+            self.keys.slot_for_new_key(label)?;
+        }
+        Ok(found)
+    }
+
     /// The labels of the keys that the token has a certificate for.
     ///
     /// # Errors

@@ -21,8 +21,10 @@ use atecc608_wire::commands::UpdateExtra;
 use atecc608_wire::config_zone::offset;
 use serde_json::{json, Value};
 
+const SHOW: [&str; 4] = ["address", "set", "0x61", "--dry-run"];
 const SET: [&str; 3] = ["address", "set", "0x61"];
-const WRITE: [&str; 4] = ["address", "set", "0x61", "--write"];
+/// As earlier versions had to be told.
+const OLD: [&str; 4] = ["address", "set", "0x61", "--write"];
 const FOREVER: [&str; 4] = ["address", "set", "0x61", "--lock-forever"];
 
 /// Writes an address into the configuration, as the tool says.
@@ -106,7 +108,7 @@ fn what_is_no_address_of_7_bits_is_wrong_usage_and_says_what_to_write() {
         ("0x", "expected 7 bits in hex digits"),
         ("here", "expected 7 bits in hex digits"),
     ] {
-        let output = bench.run(&["address", "set", given, "--write"]);
+        let output = bench.run(&["address", "set", given]);
         assert_eq!(output.status.code(), Some(2), "{given}: {output:?}");
         assert!(stderr(&output).contains(said), "{given}: {}", stderr(&output));
     }
@@ -116,28 +118,31 @@ fn what_is_no_address_of_7_bits_is_wrong_usage_and_says_what_to_write() {
 #[test]
 fn an_address_that_is_also_the_8_bit_form_of_a_usual_one_is_warned_of() {
     let bench = Bench::new();
-    let report = bench.json(&["address", "set", "0x6A"]);
+    let report = bench.json(&["address", "set", "0x6A", "--dry-run"]);
     assert!(report["warnings"][0].as_str().unwrap().contains("mean 0x35 by it"), "{report:#}");
-    assert_eq!(bench.json(&SET)["warnings"], json!([]));
+    assert_eq!(bench.json(&SHOW)["warnings"], json!([]));
 }
 
 #[test]
 fn a_chip_that_is_not_locked_moves_once_it_is_told_to_and_back() {
     let bench = Bench::new();
     let before = bench.image();
-    let report = bench.json(&SET);
+    let report = bench.json(&SHOW);
     assert_eq!((&report["result"], &report["permanent"]), (&json!("would-set"), &json!(false)), "{report:#}");
-    let text = stdout(&bench.run(&SET));
-    for part in
-        ["- c0 (0x60 in 7 bits)", "+ c2 (0x61 in 7 bits)", "when it next sleeps", "atecc608 address set 0x61 --write"]
-    {
+    let text = stdout(&bench.run(&SHOW));
+    for part in [
+        "- c0 (0x60 in 7 bits)",
+        "+ c2 (0x61 in 7 bits)",
+        "when it next sleeps",
+        "To do it: atecc608 address set 0x61\n",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(bench.image(), before, "shown first");
     let output = bench.run(&FOREVER);
-    assert!(refused(&output).contains("say --write") && bench.image() == before, "{output:?}");
+    assert!(refused(&output).contains("leave --lock-forever out") && bench.image() == before, "{output:?}");
 
-    let output = bench.run(&WRITE);
+    let output = bench.run(&SET);
     ok(&output);
     let file = bench.path("config.toml").display().to_string();
     let line = format!("In {file} write\n\n   address = 0x61\n\ninto the [[token]] with the bus sim:");
@@ -148,7 +153,7 @@ fn a_chip_that_is_not_locked_moves_once_it_is_told_to_and_back() {
     assert!(refused(&output).contains("0x60") && stderr(&output).contains("scan --all-addresses"), "{output:?}");
     configure(&bench, "0x61");
     assert_eq!(bench.json(&["info"])["serial_number"], bench.serial());
-    ok(&bench.run(&["address", "set", "0x60", "--write"]));
+    ok(&bench.run(&["address", "set", "0x60"]));
     configure(&bench, "0x60");
     assert_eq!((bench.image(), bench.json(&["address"])["address"].clone()), (before, json!("0x60")));
 }
@@ -160,7 +165,7 @@ fn a_second_address_of_a_chip_that_is_not_locked_gives_way() {
     (config[offset::CHIP_MODE], config[offset::USER_EXTRA_ADD]) = (0x03, 0x42 << 1);
     let (bench, bus) = on_bus([image]);
     configure(&bench, "0x42");
-    ok(&bench.run(&WRITE));
+    ok(&bench.run(&SET));
     configure(&bench, "0x61");
     let config = *bus.image(0).unwrap().config().as_bytes();
     assert_eq!((config[16], config[19], config[85]), (0xC2, 0x02, 0x84));
@@ -170,9 +175,9 @@ fn a_second_address_of_a_chip_that_is_not_locked_gives_way() {
 #[test]
 fn provisioning_keeps_the_address_and_a_profile_that_is_written_alone_tells_its_own() {
     let bench = Bench::new();
-    ok(&bench.run(&WRITE));
+    ok(&bench.run(&SET));
     configure(&bench, "0x61");
-    let report = bench.json(&["config", "set", "profile:tls"]);
+    let report = bench.json(&["config", "set", "profile:tls", "--dry-run"]);
     assert_eq!(report["new_address"], "0x60");
     bench.provision();
     assert_eq!(bench.image().config()[16], 0xC2);
@@ -181,7 +186,7 @@ fn provisioning_keeps_the_address_and_a_profile_that_is_written_alone_tells_its_
     ok(&bench.run(&["csr", "--subject", "/CN=x"]));
     // And the other way round it is too late.
     let before = bench.image();
-    for more in [&[][..], &["--write"], &["--lock-forever"]] {
+    for more in [&[][..], &["--dry-run"], &["--lock-forever"]] {
         let said = refused(&bench.run(&[&["address", "set", "0x60"], more].concat()));
         for part in ["stays 0x61, for good", "ChipMode bit 0 clear", "multiplexer", "before it is provisioned"] {
             assert!(said.contains(part), "{part}: {said}");
@@ -194,14 +199,16 @@ fn provisioning_keeps_the_address_and_a_profile_that_is_written_alone_tells_its_
 fn a_locked_chip_moves_once_and_only_with_lock_forever() {
     let bench = with_chip(Profile::TngTls);
     let before = bench.image();
-    let text = stdout(&bench.run(&SET));
+    let text = stdout(&bench.run(&SHOW));
     for part in
         ["user_extra_add", "+ c2 (0x61 in 7 bits; ", "for good", "address set 0x61 --lock-forever\n", "can undo it"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let output = bench.run(&WRITE);
-    assert!(refused(&output).contains("say --lock-forever"), "{output:?}");
+    assert_eq!(bench.json(&SET)["result"], "would-set");
+    let output = bench.run(&OLD);
+    assert!(refused(&output).contains("use --lock-forever"), "{output:?}");
+    assert_eq!(bench.run(&[&FOREVER[..], &["--dry-run"]].concat()).status.code(), Some(2));
     assert_eq!(bench.image(), before);
     let report = bench.json(&FOREVER);
     assert_eq!(
@@ -221,7 +228,7 @@ fn a_locked_chip_moves_once_and_only_with_lock_forever() {
 #[test]
 fn a_chip_that_has_the_address_already_is_left_as_it_is() {
     let kernel = Kernel::new();
-    let output = kernel.command(&["address", "set", "0x60", "--write"]).output().unwrap();
+    let output = kernel.command(&["address", "set", "0x60"]).output().unwrap();
     ok(&output);
     assert!(
         stdout(&output).contains("has the address 0x60 already") && !stdout(&output).contains("write"),
@@ -240,7 +247,7 @@ fn an_address_that_a_device_or_a_driver_has_is_refused_and_the_device_is_only_re
     for (address, said) in
         [("0x61", "another device responds at 0x61"), ("0x62", "a kernel driver has the address 0x62")]
     {
-        for more in [&[][..], &["--write"]] {
+        for more in [&[][..], &["--dry-run"]] {
             let output = kernel.command(&[&["address", "set", address], more].concat()).output().unwrap();
             assert!(refused(&output).contains(said) && stderr(&output).contains("scan --all-addresses"), "{output:?}");
         }
@@ -255,7 +262,7 @@ fn an_address_that_a_device_or_a_driver_has_is_refused_and_the_device_is_only_re
 #[test]
 fn an_address_that_another_chip_or_another_token_has_is_refused() {
     let (bench, bus) = on_bus([chip::blank(), chip::moved_to(0x61, chip::provisioned())]);
-    let output = bench.run(&WRITE);
+    let output = bench.run(&SET);
     assert!(refused(&output).contains("another chip of the family responds at 0x61"), "{output:?}");
     assert_eq!((address_of(&bus, 0), address_of(&bus, 1)), (0x60, 0x61));
 
@@ -263,17 +270,17 @@ fn an_address_that_another_chip_or_another_token_has_is_refused() {
     let two =
         format!("[[token]]\n{bus_line}address = 0x62\nlabel = \"other\"\n[[token]]\n{bus_line}label = \"this\"\n");
     std::fs::write(bench.path("config.toml"), two).unwrap();
-    let output = bench.run(&["--token", "this", "address", "set", "0x62", "--write"]);
+    let output = bench.run(&["--token", "this", "address", "set", "0x62"]);
     assert!(refused(&output).contains("another [[token]] at 0x62 on this bus (PKCS#11 slot 0)"), "{output:?}");
     assert_eq!(address_of(&bus, 0), 0x60);
-    ok(&bench.run(&["--token", "this", "address", "set", "0x63", "--write"]));
+    ok(&bench.run(&["--token", "this", "address", "set", "0x63"]));
     assert_eq!(address_of(&bus, 0), 0x63);
 }
 
 #[test]
 fn of_two_chips_at_one_address_neither_is_changed() {
     let (bench, bus) = on_bus([chip::blank(), chip::blank()]);
-    let output = bench.run(&WRITE);
+    let output = bench.run(&SET);
     assert!(refused(&output).contains("the reply to Read is damaged"), "{output:?}");
     assert_eq!((address_of(&bus, 0), address_of(&bus, 1)), (0x60, 0x60));
 }
@@ -282,7 +289,7 @@ fn of_two_chips_at_one_address_neither_is_changed() {
 fn another_model_is_left_alone() {
     let bench = Bench::with_chip(Profile::Blank508A);
     let before = bench.image();
-    for arguments in [&["address"][..], &SET, &WRITE] {
+    for arguments in [&["address"][..], &SHOW, &SET, &OLD] {
         assert!(refused(&bench.run(arguments)).contains("not an ATECC608"), "{arguments:?}");
     }
     assert_eq!(bench.image(), before);
@@ -339,7 +346,7 @@ fn a_chip_that_was_left_awake_at_its_new_address_is_found_when_its_watchdog_has_
     let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()));
     let bus = chip::serve_in_real_time(chip::moved_to(0x61, chip::blank()), &bench.path("socket"));
     Master { bus: bus.clone(), address: 0x61 }.wake();
-    let report = bench.json(&WRITE);
+    let report = bench.json(&SET);
     assert_eq!(
         (&report["result"], &report["serial_number"]),
         (&json!("already-set"), &json!(serial_of(&bus.image(0).unwrap()))),
@@ -417,16 +424,16 @@ fn killed_at(image: &Image, transfer: u64, arguments: &[&str]) -> (Value, SimBus
 
 #[test]
 fn a_process_that_is_killed_at_any_transfer_of_the_change_leaves_one_that_the_next_finishes() {
-    for (image, arguments) in [(chip::blank(), WRITE), (movable(), FOREVER)] {
+    for (image, arguments) in [(chip::blank(), &SET[..]), (movable(), &FOREVER[..])] {
         // Up to here the two do the same: nothing is written.
-        let first = transfers(&image, &SET);
-        let all: Vec<u64> = (first..=transfers(&image, &arguments)).collect();
+        let first = transfers(&image, &SHOW);
+        let all: Vec<u64> = (first..=transfers(&image, arguments)).collect();
         let mut results = Vec::new();
         for some in all.chunks(6) {
             let image = &image;
             results.extend(thread::scope(|scope| {
                 let runs: Vec<_> =
-                    some.iter().map(|transfer| scope.spawn(move || killed_at(image, *transfer, &arguments))).collect();
+                    some.iter().map(|transfer| scope.spawn(move || killed_at(image, *transfer, arguments))).collect();
                 runs.into_iter().map(|run| run.join().unwrap()).collect::<Vec<_>>()
             }));
         }
@@ -442,18 +449,18 @@ fn a_process_that_is_killed_at_any_transfer_of_the_change_leaves_one_that_the_ne
 
 #[test]
 fn a_chip_that_is_pulled_during_the_change_is_finished_by_the_next_run() {
-    for (image, arguments) in [(chip::blank(), WRITE), (movable(), FOREVER)] {
-        let first = transfers(&image, &SET);
+    for (image, arguments) in [(chip::blank(), &SET[..]), (movable(), &FOREVER[..])] {
+        let first = transfers(&image, &SHOW);
         // The command, its reply, and what follows.
         for transfer in (first..first + 6).step_by(2) {
             let (bench, bus) = on_bus([image.clone()]);
             bus.set_faults(format!("pull@{transfer}").parse().unwrap());
-            let output = bench.run(&arguments);
+            let output = bench.run(arguments);
             let said = refused(&output);
             assert!(said.contains("run the same command again") || said.contains("no chip answers"), "{said}");
             bus.set_faults("none".parse().unwrap());
             bus.insert();
-            let again = bench.json(&arguments);
+            let again = bench.json(arguments);
             assert!(again["result"] == "set" || again["result"] == "already-set", "transfer {transfer}: {again:#}");
             assert_eq!(address_of(&bus, 0), 0x61);
         }
@@ -473,7 +480,7 @@ fn a_chip_that_refuses_update_extra_stays_and_says_so() {
 #[test]
 fn doctor_names_the_command_that_shows_a_chip_at_another_address() {
     let bench = Bench::new();
-    ok(&bench.run(&WRITE));
+    ok(&bench.run(&SET));
     let doctor = bench.json(&["doctor"]);
     let wake = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "wake").unwrap();
     assert!(wake["remedy"].as_str().unwrap().contains("atecc608 scan --all-addresses"), "{wake:#}");

@@ -68,7 +68,9 @@ fn a_key_of_another_chip_is_refused_and_so_is_a_file_that_is_no_key() {
 
 /// `azure setup`, which generates the key.
 fn azure(chip: &Attested, more: &[&str]) -> Output {
-    chip.bench.run(&[&["azure", "setup", "--device", "gateway-1", "--hub", "acme", "--dir", "azure"], more].concat())
+    chip.bench.run(
+        &[&["azure", "setup", "--device", "gateway-1", "--hub", "acme", "--dir", "azure", "--offline"], more].concat(),
+    )
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn aws(chip: &Attested) -> (Output, String) {
     fs::write(bin.join("aws"), script).unwrap();
     fs::set_permissions(bin.join("aws"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(chip.bench.path("module.so"), "").unwrap();
-    let root = chip.bench.run(&["azure", "setup", "--device", "root", "--hub", "acme", "--dir", "root"]);
+    let root = chip.bench.run(&["azure", "setup", "--device", "root", "--hub", "acme", "--dir", "root", "--offline"]);
     assert!(root.status.success(), "{root:?}");
     let files = ["--root-ca", "root/device.pem", "--module", "module.so", "--dir", "aws"];
     let arguments = [&["aws", "setup", "--thing", "gateway-1", "--attested", "key.pem"][..], &files].concat();

@@ -77,14 +77,14 @@ const ALL: [Change; 15] = [
         again: None,
     },
     Change {
-        arguments: &["azure", "setup", "--device", "gateway-1", "--hub", "acme", "--dir", "gateway-1"],
+        arguments: &["azure", "setup", "--device", "gateway-1", "--hub", "acme", "--dir", "gateway-1", "--offline"],
         begin: with_key,
         again: None,
     },
     Change { arguments: &["key", "empty", "--slot", "5"], begin: without_state, again: None },
     Change { arguments: &["data", "write", "data", "--slot", "10"], begin: with_authority, again: None },
     Change { arguments: &["trust"], begin: with_key, again: None },
-    Change { arguments: &["address", "set", "0x61", "--write"], begin: Bench::new, again: None },
+    Change { arguments: &["address", "set", "0x61"], begin: Bench::new, again: None },
 ];
 
 fn with_key() -> Bench {

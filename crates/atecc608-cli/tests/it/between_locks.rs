@@ -11,13 +11,13 @@ const TEST_SLOT: usize = 2;
 
 /// `tls-pin` with a slot 2 that is permanent and wants no PIN.
 pub fn own_configuration(bench: &Bench) {
-    ok(&bench.run(&["config", "set", "profile:tls-pin", "--write"]));
+    ok(&bench.run(&["config", "set", "profile:tls-pin"]));
     let mut bytes = hex(stdout(&bench.run(&["config", "get", "--format", "hex"])).trim());
     bytes[20 + 2 * TEST_SLOT..][..2].copy_from_slice(&[0x85, 0x00]);
     bytes[96 + 2 * TEST_SLOT..][..2].copy_from_slice(&[0x33, 0x00]);
     let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     std::fs::write(bench.path("own.hex"), digits).unwrap();
-    ok(&bench.run(&["config", "set", "own.hex", "--write"]));
+    ok(&bench.run(&["config", "set", "own.hex"]));
 }
 
 /// The same, locked.
@@ -176,7 +176,7 @@ fn a_chip_that_refuses_key_valid_is_locked_with_what_that_means() {
 #[test]
 fn a_chip_that_provision_finishes_takes_its_keys_afterwards() {
     let bench = Bench::new();
-    ok(&bench.run(&["config", "set", "profile:tls", "--write"]));
+    ok(&bench.run(&["config", "set", "profile:tls"]));
     let locked = bench.run(&[&LOCK_CONFIG[..], &["--accept-dangers"]].concat());
     assert!(stdout(&locked).contains("Next: atecc608 provision tls\n"), "{locked:?}");
     refused(&bench, &bench.run(&["key", "generate", "--slot", "0"]), &["`atecc608 provision tls`"]);

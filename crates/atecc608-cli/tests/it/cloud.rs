@@ -162,7 +162,7 @@ fn a_refresh_renews_the_copies_that_are_old_and_says_which() {
 fn an_azure_device_has_a_certificate_by_its_own_key_and_keeps_it() {
     let bench = provisioned();
     let folder = bench.path("azure").display().to_string();
-    let setup = ["azure", "setup", "--device", "gateway-1", "--hub", "acme", "--dir", &folder];
+    let setup = ["azure", "setup", "--device", "gateway-1", "--hub", "acme", "--dir", &folder, "--offline"];
     let first = bench.json(&setup);
     assert_eq!((&first["key_generated"], &first["applied"]), (&true.into(), &false.into()));
     let made = certificate(&bench.path("azure/device.pem"));

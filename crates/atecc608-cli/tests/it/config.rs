@@ -103,29 +103,42 @@ fn a_configuration_that_mos_has_written_down_is_set_and_nothing_is_locked() {
     let bench = Bench::new();
     std::fs::write(bench.path("mos.yaml"), yaml).unwrap();
     let before = bench.image();
-    let dry = bench.run(&["config", "set", "mos.yaml"]);
+    let dry = bench.run(&["config", "set", "mos.yaml", "--dry-run"]);
     assert!(dry.status.success(), "{dry:?}");
     let text = stdout(&dry);
-    for part in ["slot 0\n     - 2083 0033", "+ 6487 0033", "byte 18 is 0x55", "Nothing was changed", "add --write"] {
+    for part in
+        ["slot 0\n     - 2083 0033", "+ 6487 0033", "byte 18 is 0x55", "Nothing was changed", "leave --dry-run out"]
+    {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     assert_eq!(bench.image(), before, "a dry run");
-    assert_eq!(bench.json(&["config", "set", "mos.yaml"])["result"], "would-write");
+    assert_eq!(bench.json(&["config", "set", "mos.yaml", "--dry-run"])["result"], "would-write");
 
-    let done = bench.run(&["config", "set", "mos.yaml", "--write"]);
+    let done = bench.run(&["config", "set", "mos.yaml"]);
     assert!(stdout(&done).contains("Nothing is locked"), "{done:?}");
     assert!(stderr(&done).contains("mos.yaml is of the chip"), "{}", stderr(&done));
     let image = bench.image();
     assert_eq!(image.config()[16..], hex(MONGOOSE_OS), "but for the locks, which stay open");
     assert_eq!(image.config()[..16], before.config()[..16]);
-    assert_eq!(bench.json(&["config", "set", "mos.yaml", "--write"])["result"], "already-written");
+    assert_eq!(bench.json(&["config", "set", "mos.yaml"])["result"], "already-written");
+}
+
+#[test]
+fn the_write_option_of_earlier_versions_has_no_effect_and_contradicts_a_dry_run() {
+    let bench = Bench::new();
+    let before = bench.image();
+    let both = bench.run(&["config", "set", "profile:tls", "--write", "--dry-run"]);
+    assert_eq!((both.status.code(), bench.image() == before), (Some(2), true), "{both:?}");
+    assert_eq!(bench.json(&["config", "set", "profile:tls", "--write"])["result"], "written");
+    assert!(bench.image() != before);
+    assert!(!stdout(&bench.run(&["config", "set", "--help"])).contains("--write"));
 }
 
 #[test]
 fn a_configuration_from_standard_input_in_hex_without_the_factory_s_bytes() {
     let bench = Bench::new();
     std::fs::write(bench.path("digits"), MONGOOSE_OS).unwrap();
-    let script = format!("{} config set - --write --json < digits", crate::support::TOOL);
+    let script = format!("{} config set - --json < digits", crate::support::TOOL);
     let mut command = std::process::Command::new("sh");
     command.args(["-c", &script]).env("ATECC608_PKCS11_CONF", bench.path("config.toml")).current_dir(bench.dir.path());
     let output = command.output().unwrap();
@@ -147,7 +160,7 @@ fn one_edited_line_of_the_toml_is_the_one_difference() {
     let changes = report["changes"].as_array().unwrap();
     assert_eq!((changes.len(), &changes[0]["field"]), (1, &"slot 0".into()), "{report:#}");
     assert!(changes[0]["becomes"].as_str().unwrap().starts_with("2087 0033"), "{report:#}");
-    assert!(bench.run(&["config", "set", "chip.toml", "--write"]).status.success());
+    assert!(bench.run(&["config", "set", "chip.toml"]).status.success());
     assert_eq!(bench.image().config()[20..22], [0x87, 0x20]);
     // Two files, no chip.
     std::fs::remove_file(bench.path("config.toml")).unwrap();
@@ -161,7 +174,7 @@ fn a_chip_whose_address_changes_is_written_whole_and_the_new_address_is_told() {
     let bench = Bench::new();
     let text = get(&bench, "toml", "chip.toml").replace("i2c_address = 0xC0", "i2c_address = 0x6A");
     std::fs::write(bench.path("chip.toml"), text.replace("count_match_slot = 0", "count_match_slot = 3")).unwrap();
-    let output = bench.run(&["config", "set", "chip.toml", "--write"]);
+    let output = bench.run(&["config", "set", "chip.toml"]);
     assert!(stdout(&output).contains("address = 0x35"), "{output:?}");
     assert_eq!(bench.image().config()[16..19], [0x6A, 0x00, 0x30]);
     assert_eq!(bench.run(&["info"]).status.code(), Some(1), "it moved");
@@ -172,12 +185,12 @@ fn what_is_locked_or_no_608_is_left_alone() {
     let bench = Bench::new();
     bench.provision();
     let before = bench.image();
-    let output = bench.run(&["config", "set", "profile:tls-pin", "--write"]);
+    let output = bench.run(&["config", "set", "profile:tls-pin"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("is locked") && stderr(&output).contains("config diff"), "{}", stderr(&output));
     assert_eq!(bench.image(), before);
     let bench = Bench::with_chip(Profile::Blank508A);
-    let output = bench.run(&["config", "set", "profile:tls", "--write"]);
+    let output = bench.run(&["config", "set", "profile:tls"]);
     assert!(stderr(&output).contains("an ATECC508A, not an ATECC608"), "{}", stderr(&output));
 }
 
@@ -193,7 +206,7 @@ fn a_file_that_is_no_configuration_is_refused_with_place_and_remedy() {
         ("c", "Lorem ipsum", "c: line 1: \"Lorem\": expected pairs of hex digits"),
     ] {
         std::fs::write(bench.path(name), text).unwrap();
-        let output = bench.run(&["config", "set", name, "--write"]);
+        let output = bench.run(&["config", "set", name]);
         assert_eq!(output.status.code(), Some(1), "{name}");
         let said = stderr(&output);
         assert!(said.contains(problem), "{said}");
@@ -210,13 +223,13 @@ fn power_lost_while_a_configuration_is_written_is_finished_by_the_next_run() {
     for bytes in (0..300).step_by(37) {
         let (bench, _server) = served();
         control(&bench, &["faults", &format!("power@{bytes}")]);
-        let first = bench.run(&["config", "set", "profile:tls", "--write"]);
+        let first = bench.run(&["config", "set", "profile:tls"]);
         if !first.status.success() && stderr(&first).contains("stopped") {
             assert!(stderr(&first).contains("Nothing is locked: run the same command again"), "{}", stderr(&first));
         }
         control(&bench, &["faults", "none"]);
         control(&bench, &["power-on"]);
-        let second = bench.run(&["config", "set", "profile:tls", "--write"]);
+        let second = bench.run(&["config", "set", "profile:tls"]);
         assert!(second.status.success(), "{bytes}: {second:?}");
         assert_eq!(bench.json(&["config", "diff", "profile:tls"])["differs"], false, "{bytes}");
     }
@@ -241,7 +254,7 @@ fn check_says_what_each_slot_may_do() {
 #[test]
 fn each_dangerous_setting_is_found_where_it_is() {
     let tls_pin = Bench::new();
-    assert!(tls_pin.run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    assert!(tls_pin.run(&["config", "set", "profile:tls-pin"]).status.success());
     assert_eq!(findings(&check(&tls_pin), "failed"), Vec::<String>::new());
     type Spoil = fn(&mut [u8]);
     let spoils: [(Spoil, &str); 14] = [
@@ -268,7 +281,7 @@ fn each_dangerous_setting_is_found_where_it_is() {
     ];
     for (spoil, danger) in spoils {
         let bench = Bench::new();
-        assert!(bench.run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+        assert!(bench.run(&["config", "set", "profile:tls-pin"]).status.success());
         let mut bytes = bench.image().config().to_vec();
         spoil(&mut bytes);
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -195,7 +195,7 @@ fn before_the_data_lock_the_answer_is_what_to_do() {
         }
     };
     check("blank");
-    ok(&bench.run(&["config", "set", "profile:tls", "--write"]));
+    ok(&bench.run(&["config", "set", "profile:tls"]));
     ok(&bench.run(&["lock", "config", "--lock-forever", "--accept-dangers"]));
     check("half provisioned");
 }

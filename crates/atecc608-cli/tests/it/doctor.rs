@@ -187,7 +187,7 @@ fn a_chip_that_is_blank_half_provisioned_or_another() {
     assert!(bench.run(&["lock", "data"]).status.success());
     for profile in ["tls", "tls-pin"] {
         let bench = Bench::new();
-        assert!(bench.run(&["config", "set", &format!("profile:{profile}"), "--write"]).status.success());
+        assert!(bench.run(&["config", "set", &format!("profile:{profile}")]).status.success());
         bench.tamper(|config| config[87] = 0);
         assert_broken(&doctor(&bench), "locks", "half provisioned", &format!("atecc608 provision {profile}"));
         assert!(bench.run(&["provision", profile]).status.success());
@@ -406,7 +406,7 @@ fn a_chip_whose_self_test_fails() {
     let text =
         stdout(&bench.run(&["config", "get"])).replace("power_on_self_test = false", "power_on_self_test = true");
     std::fs::write(bench.path("chip.toml"), text).unwrap();
-    assert!(bench.run(&["config", "set", "chip.toml", "--write"]).status.success());
+    assert!(bench.run(&["config", "set", "chip.toml"]).status.success());
     control(&bench, &["faults", "selftest:01"]);
     assert_broken(&doctor(&bench), "wake", "failed self-test", "take the supply away");
 }

@@ -13,13 +13,13 @@ fn own_configuration(bench: &Bench) {
     let mut bytes = hex(text.trim());
     let tls_pin = stdout(&bench.run(&["config", "diff", "profile:tls-pin", "--json"]));
     assert!(tls_pin.contains("\"differs\": true"));
-    assert!(bench.run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    assert!(bench.run(&["config", "set", "profile:tls-pin"]).status.success());
     bytes.copy_from_slice(&hex(stdout(&bench.run(&["config", "get", "--format", "hex"])).trim()));
     // Slot 13 can't be locked by itself.
     bytes[96 + 26] &= !0x20;
     let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     std::fs::write(bench.path("own.hex"), digits).unwrap();
-    assert!(bench.run(&["config", "set", "own.hex", "--write"]).status.success());
+    assert!(bench.run(&["config", "set", "own.hex"]).status.success());
 }
 
 const LOCK_CONFIG: [&str; 3] = ["lock", "config", "--lock-forever"];
@@ -108,7 +108,7 @@ fn a_configuration_that_silicon_never_had_is_locked_into_a_real_chip_only_on_dem
     assert!(simulated());
     kernel.configure("bus = \"/dev/i2c-1\"\n");
     assert!(!simulated());
-    assert!(run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    assert!(run(&["config", "set", "profile:tls-pin"]).status.success());
     let refused = run(&LOCK_CONFIG);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
@@ -131,7 +131,7 @@ fn a_simulated_chip_behind_a_node_of_the_kernel_is_one_by_its_serial_number() {
     let run = |arguments: &[&str]| kernel.command(arguments).output().unwrap();
     let info = stdout(&run(&["info"]));
     assert!(info.contains("simulated: its keys are in a file and protect nothing"), "{info}");
-    assert!(run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    assert!(run(&["config", "set", "profile:tls-pin"]).status.success());
     let shown = stdout(&run(&["lock", "config"]));
     assert!(shown.contains("atecc608 lock config --lock-forever\n"), "{shown}");
     let locked = run(&LOCK_CONFIG);
@@ -206,17 +206,15 @@ fn public_keys_get_the_chips_own_mark_and_the_limit_of_uses_is_the_highest() {
 #[test]
 fn the_slots_of_a_profile_with_something_else_are_not_locked_unless_one_insists() {
     let bench = Bench::new();
-    assert!(bench.run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    assert!(bench.run(&["config", "set", "profile:tls-pin"]).status.success());
     bench.tamper(|config| config[70] = 1);
     let output = bench.run(&LOCK_CONFIG);
     let text = stderr(&output);
-    for part in
-        ["these are the slots of the profile tls-pin, but not its secure_boot", "config set profile:tls-pin --write"]
-    {
+    for part in ["these are the slots of the profile tls-pin, but not its secure_boot", "config set profile:tls-pin"] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     assert_eq!(locks(&bench), [0x55, 0x55]);
-    assert!(bench.run(&["config", "set", "profile:tls-pin", "--write"]).status.success());
+    assert!(bench.run(&["config", "set", "profile:tls-pin"]).status.success());
     assert!(stdout(&bench.run(&LOCK_CONFIG)).ends_with("Next: atecc608 provision tls-pin\n"));
 }
 
@@ -242,7 +240,7 @@ fn a_permanent_slot_without_its_key_and_a_chip_of_our_own_profile_are_not_locked
     assert_eq!(locks(&bench), [0x00, 0x55]);
 
     let bench = Bench::new();
-    assert!(bench.run(&["config", "set", "profile:tls", "--write"]).status.success());
+    assert!(bench.run(&["config", "set", "profile:tls"]).status.success());
     assert!(bench.run(&[&LOCK_CONFIG[..], &["--accept-dangers"]].concat()).status.success());
     let output = bench.run(&[&LOCK_DATA[..], &["--accept-dangers"]].concat());
     assert!(stderr(&output).contains("`atecc608 provision tls` fills its slots"), "{output:?}");

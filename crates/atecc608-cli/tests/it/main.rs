@@ -14,6 +14,7 @@ mod certificates;
 mod certificates_bad;
 mod chip;
 mod cloud;
+mod cloud_cli;
 mod config;
 mod config_forms;
 mod containers;

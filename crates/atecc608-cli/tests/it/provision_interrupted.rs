@@ -137,7 +137,7 @@ fn a_chip_that_has_another_profile_or_a_half_of_it_is_left_alone_and_is_told_apa
 
     // Another tool has locked the configuration of `tls` itself: that is finished.
     let bench = Bench::new();
-    assert!(bench.run(&["config", "set", "profile:tls", "--write"]).status.success());
+    assert!(bench.run(&["config", "set", "profile:tls"]).status.success());
     assert!(bench.run(&arguments).status.success());
     assert!(run(&bench, "tls", 1).status.success());
     assert_locked(&bench);

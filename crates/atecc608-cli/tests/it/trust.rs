@@ -63,7 +63,7 @@ fn a_set_up_that_goes_on_with_the_key_of_an_interrupted_one_stores_it_too() {
     let key = bench.json(&["key", "generate", "--label", "gateway-1"]);
     // As if it had been killed after the generation.
     fs::remove_file(bench.key_file().with_file_name(format!("{}.public", bench.serial()))).unwrap();
-    let setup = ["azure", "setup", "--device", "gateway-1", "--hub", "acme", "--dir", "azure"];
+    let setup = ["azure", "setup", "--device", "gateway-1", "--hub", "acme", "--dir", "azure", "--offline"];
     assert_eq!(bench.json(&setup)["key_generated"], false);
     assert_eq!(trusted(&bench), [format!("0 {}", openssl_point(&key["public_key"]))]);
 }

@@ -158,7 +158,7 @@ fn config_locked(profile: &str) -> Bench {
 /// A profile's configuration with something else in it, locked by `lock config`.
 fn altered(profile: &str, change: fn(&mut [u8])) -> Bench {
     let bench = Bench::new();
-    ok(&bench.run(&["config", "set", &format!("profile:{profile}"), "--write"]));
+    ok(&bench.run(&["config", "set", &format!("profile:{profile}")]));
     bench.tamper(change);
     ok(&bench.run(&["lock", "config", "--lock-forever", "--accept-dangers"]));
     bench
@@ -167,7 +167,7 @@ fn altered(profile: &str, change: fn(&mut [u8])) -> Bench {
 /// One private slot, permanent, and nothing in it when the data were locked.
 fn spent() -> Bench {
     let bench = Bench::new();
-    ok(&bench.run(&["config", "set", "profile:tls", "--write"]));
+    ok(&bench.run(&["config", "set", "profile:tls"]));
     bench.tamper(|config| {
         for slot in [0, 1, 3, 4] {
             config[offset::SLOT_CONFIG + 2 * slot..][..2].copy_from_slice(&[0x0F, 0x0F]);
@@ -206,7 +206,7 @@ fn files(bench: &Bench) {
 /// How each command of the tool is run here, in one way or several. A new command gets its row.
 const WAYS: &[(&str, &[&[&str]])] = &[
     ("address", &[&[]]),
-    ("address set", &[&["0x61"], &["0x61", "--write"], &["0x61", "--lock-forever"]]),
+    ("address set", &[&["0x61", "--dry-run"], &["0x61"], &["0x61", "--lock-forever"]]),
     ("attest", &[&["--public"], &["--generate"], &["--slot", "0"]]),
     ("aws check", &[&["--dir", "aws"]]),
     (
@@ -234,7 +234,13 @@ const WAYS: &[(&str, &[&[&str]])] = &[
         "azure register",
         &[&["--device", "d", "--scope", "0ne0", "--dir", "azure", "--endpoint", "localhost", "--port", "1"]],
     ),
-    ("azure setup", &[&["--device", "d", "--hub", "h", "--dir", "azure"]]),
+    (
+        "azure setup",
+        &[
+            &["--device", "d", "--hub", "h", "--dir", "azure", "--dry-run"],
+            &["--device", "d", "--hub", "h", "--dir", "azure", "--offline"],
+        ],
+    ),
     ("cert export", &[&[]]),
     ("cert import", &[&["ca.pem"]]),
     ("cert issue", &[&["--subject", "/CN=x", "--ca", "ca.pem", "--ca-key", "ca.key"]]),
@@ -245,7 +251,7 @@ const WAYS: &[(&str, &[&[&str]])] = &[
     ("config check", &[&[]]),
     ("config diff", &[&["profile:tls"]]),
     ("config get", &[&[]]),
-    ("config set", &[&["profile:tls"], &["profile:tls", "--write"]]),
+    ("config set", &[&["profile:tls", "--dry-run"], &["profile:tls"]]),
     ("counter", &[&[], &["0", "--increment"]]),
     ("csr", &[&["--subject", "/CN=x"], &["--subject", "/CN=x", "--slot", "0"]]),
     ("data read", &[&["--slot", "8"], &["--slot", "0"], &["--slot", "9", "--key-file", "secret"]]),

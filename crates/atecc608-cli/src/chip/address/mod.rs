@@ -22,7 +22,7 @@ pub struct Arguments {
 /// What is to be done with the address.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Change it; without --write, or --lock-forever where it is for good, only show what would change
+    /// Change it; where it would be for good, only with --lock-forever
     Set(set::Arguments),
 }
 
@@ -130,9 +130,12 @@ fn text(report: &Report, zone: &ConfigZone) -> String {
     };
     let change = match report.change {
         Change::UntilLocked => {
-            "`atecc608 address set 0xNN` shows it; it can be changed again until the configuration is locked".to_owned()
+            "`atecc608 address set 0xNN` changes it; it can be changed again until the configuration is locked"
+                .to_owned()
         }
-        Change::Once => "`atecc608 address set 0xNN` shows it; it can be done once, for good".to_owned(),
+        Change::Once => {
+            "`atecc608 address set 0xNN` shows it, and --lock-forever does it; it can be done once, for good".to_owned()
+        }
         Change::Never => format!("not possible: {}. {REMEDY}", reason(zone)),
     };
     format!("chip     {serial_number} ({place})\naddress  {address}\nbecause  {source}\nchange   {change}\n")

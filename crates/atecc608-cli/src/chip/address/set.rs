@@ -25,12 +25,15 @@ pub struct Arguments {
     /// The new address in 7 bits, as i2cdetect prints it, with 0x: 0x08 to 0x77
     #[arg(value_name = "ADDRESS", value_parser = parse_address)]
     address: u8,
-    /// Do it, on a chip whose configuration is not locked: it can be changed again until then
+    /// Show what would change, and change nothing
     #[arg(long)]
-    write: bool,
-    /// Do it, on a chip whose configuration is locked: nothing can ever undo it
-    #[arg(long)]
+    dry_run: bool,
+    /// Do it on a chip whose configuration is locked: nothing can ever undo it. Without this option it is only shown there
+    #[arg(long, conflicts_with = "dry_run")]
     lock_forever: bool,
+    /// Has no effect on a chip whose configuration is not locked: earlier versions only showed the change without it
+    #[arg(long, hide = true, conflicts_with = "dry_run")]
+    write: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -166,24 +169,18 @@ fn change(target: &mut Target, zone: &ConfigZone, there: Option<Answer>, argumen
         ));
     }
     let wanted = wanted(zone, how, new);
-    let (wants_it, instead) = match how {
-        How::UntilLocked => (arguments.write, arguments.lock_forever),
-        How::Once | How::Never => (arguments.lock_forever, arguments.write),
+    let permanent = how != How::UntilLocked;
+    let problem = match permanent {
+        false if arguments.lock_forever => Some("is not locked, so this is not for good: leave --lock-forever out"),
+        true if arguments.write && !arguments.lock_forever => {
+            Some("is locked, so this would be for good: use --lock-forever")
+        }
+        _ => None,
     };
-    if instead && !wants_it {
-        return refused(
-            match how {
-                How::UntilLocked => {
-                    "nothing was changed: its configuration is not locked, so this is not for good: say --write"
-                }
-                How::Once | How::Never => {
-                    "nothing was changed: its configuration is locked, so this would be for good: say --lock-forever"
-                }
-            }
-            .to_owned(),
-        );
+    if let Some(problem) = problem {
+        return refused(format!("nothing was changed: its configuration {problem}"));
     }
-    let result = if wants_it {
+    let result = if arguments.lock_forever || !(permanent || arguments.dry_run) {
         write(target, zone, &wanted, how)?;
         Outcome::Set
     } else {
@@ -319,7 +316,7 @@ fn text(report: &Report, target: &Target) -> String {
     text += &match (report.result, report.permanent) {
         (Outcome::WouldSet, false) => format!(
             "\nThe chip takes the new address over when it next sleeps, which this command has it do. It can be changed again until \
-             the configuration is locked.\nNothing was changed. To do it: atecc608 address set {new_address} --write\n"
+             the configuration is locked.\nNothing was changed. To do it: atecc608 address set {new_address}\n"
         ),
         (Outcome::WouldSet, true) => format!(
             "\nThe chip takes the new address over when it next sleeps, which this command has it do. UserExtraAdd can be written \

@@ -45,7 +45,7 @@ pub enum Command {
     Diff(DiffArguments),
     /// Say what each slot may do, and what is dangerous
     Check(CheckArguments),
-    /// Write a configuration to a chip that is not locked; without --write only show what would change. Locks nothing
+    /// Write a configuration to a chip that is not locked. Locks nothing
     Set(set::Arguments),
 }
 

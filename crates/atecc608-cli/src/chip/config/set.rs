@@ -20,8 +20,11 @@ pub struct Arguments {
     /// The configuration: a file, - for standard input, or profile:NAME
     #[arg(value_name = "FILE")]
     file: String,
-    /// Do it. It can be changed again until `lock config`
+    /// Show what would change, and change nothing
     #[arg(long)]
+    dry_run: bool,
+    /// Has no effect: earlier versions only showed the changes without it
+    #[arg(long, hide = true, conflicts_with = "dry_run")]
     write: bool,
     #[command(flatten)]
     how: FileArguments,
@@ -47,7 +50,7 @@ struct Report {
     new_address: Option<String>,
 }
 
-/// Writes the configuration, or shows what that would change.
+/// Writes the configuration; with `--dry-run` shows what that would change.
 ///
 /// # Errors
 /// [`Error::Refused`] if the chip's configuration is locked, or it is no 608; those of the file and the chip.
@@ -61,10 +64,10 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     ensure_unlocked(&now, &place)?;
     let wanted = as_written_to(&now, &source.zone);
     let changes = diff::changes(&now, &wanted);
-    let result = match (changes.is_empty(), arguments.write) {
+    let result = match (changes.is_empty(), arguments.dry_run) {
         (true, _) => Outcome::AlreadyWritten,
-        (false, false) => Outcome::WouldWrite,
-        (false, true) => {
+        (false, true) => Outcome::WouldWrite,
+        (false, false) => {
             write(&mut target, &now, &wanted)?;
             Outcome::Written
         }
@@ -130,7 +133,7 @@ fn text(report: &Report, arguments: &Arguments) -> String {
         );
     }
     text += match report.result {
-        Outcome::WouldWrite => "\nNothing was changed. To do it: add --write. It locks nothing.\n",
+        Outcome::WouldWrite => "\nNothing was changed. To write it: leave --dry-run out. That locks nothing.\n",
         Outcome::Written | Outcome::AlreadyWritten => {
             "\nNothing is locked. `atecc608 lock config` shows what the next step makes permanent.\n"
         }

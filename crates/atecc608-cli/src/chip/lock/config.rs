@@ -109,7 +109,7 @@ fn half_a_profile(zone: &ConfigZone) -> Option<Check> {
             others.join(", "),
             name = profile.name
         );
-        let remedy = Some(format!("atecc608 config set profile:{} --write", profile.name));
+        let remedy = Some(format!("atecc608 config set profile:{}", profile.name));
         Check { remedy, ..finding(Verdict::Failed, None, text) }
     })
 }

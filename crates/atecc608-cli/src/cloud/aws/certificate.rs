@@ -85,13 +85,29 @@ impl Source {
         self.ca_cert.is_none() && !self.chip_certificate
     }
 
-    /// The call that makes AWS know the certificate, where the account knows none of it yet.
-    pub fn call(&self, folder: &Folder) -> calls::Call {
-        match (&self.ca_cert, self.chip_certificate) {
-            (Some(_), _) => calls::register_certificate(&folder.file(LEAF), &folder.file(AUTHORITY)),
-            (None, true) => calls::register_certificate_without_ca(&folder.file(CERTIFICATE)),
-            (None, false) => calls::create_certificate_from_csr(&folder.file(REQUEST)),
-        }
+    /// The calls that look for the certificate and make AWS know it, in order, where the account knows neither it nor an own CA. `id` and `arn`
+    /// are the certificate's.
+    pub fn calls(&self, thing: &str, folder: &Folder, id: &str, arn: &str) -> Vec<calls::Call> {
+        let file = match (&self.ca_cert, self.chip_certificate) {
+            (None, false) => {
+                let create = calls::create_certificate_from_csr(&folder.file(REQUEST));
+                return vec![calls::list_thing_principals(thing), create];
+            }
+            (None, true) => CERTIFICATE,
+            (Some(_), _) => LEAF,
+        };
+        let mut calls: Vec<calls::Call> =
+            self.ca_cert.iter().map(|_| calls::describe_ca_certificate("CA-ID")).collect();
+        calls.push(calls::describe_certificate(id));
+        calls.push(calls::register_certificate_without_ca(&folder.file(file)));
+        calls.push(calls::describe_certificate(id));
+        calls.push(calls::list_principal_things(arn));
+        calls
+    }
+
+    /// The call that makes AWS know the certificate of an own CA that the account knows; none without an own CA.
+    pub fn call_for_a_known_ca(&self, folder: &Folder) -> Option<calls::Call> {
+        self.ca_cert.as_ref().map(|_| calls::register_certificate(&folder.file(LEAF), &folder.file(AUTHORITY)))
     }
 }
 
@@ -265,9 +281,7 @@ impl Search<'_, '_> {
         let id = fingerprint(authority.certificate());
         let state = self.steps.ask(&calls::describe_ca_certificate(&id))?;
         if !register {
-            if !self.steps.dry_run() {
-                say_what_is_missing(state.as_ref());
-            }
+            say_what_is_missing(state.as_ref());
             return Ok(Found { certificate, registered: None });
         }
         let leaf = self.folder.file(LEAF);

@@ -1,7 +1,7 @@
 //! `atecc608 aws`: a chip becomes a thing of AWS IoT, and the clients on this machine are told of it.
 //!
 //! [`setup`] goes through the steps in an order in which each can be repeated: what is there already is used. [`calls`] are the calls
-//! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes or shows them; [`certificate`] is where a certificate comes
+//! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes them, and [`plan`] shows them instead; [`certificate`] is where a certificate comes
 //! from, [`thing`] what it is attached to, [`policy`] what the thing may do. [`clients`] writes the files of the clients:
 //! [`device_client`] and its [`unit`], [`greengrass`], [`greengrass_lite`], [`sdk`], [`root_ca`], and [`module_copy`], the module that
 //! Device Client wants for its own. [`look`] looks at all of it, after a set-up and when [`check`] is asked for; [`messages`] are what
@@ -23,6 +23,7 @@ mod greengrass_lite;
 mod look;
 mod messages;
 mod module_copy;
+mod plan;
 mod policy;
 mod program;
 mod provisioning;

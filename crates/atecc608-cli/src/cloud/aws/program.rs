@@ -53,6 +53,22 @@ impl Access {
         arguments
     }
 
+    /// Where the AWS CLI gets its credentials, for people.
+    pub fn credentials(&self) -> String {
+        match &self.profile {
+            Some(profile) => format!("those of the AWS CLI's profile \"{profile}\""),
+            None => "those of the AWS CLI (`aws configure`, AWS_PROFILE or AWS_ACCESS_KEY_ID)".to_owned(),
+        }
+    }
+
+    /// Which region it is, for people.
+    pub fn region_source(&self) -> String {
+        match &self.region {
+            Some(region) => region.clone(),
+            None => "that of the AWS CLI (`aws configure`, AWS_DEFAULT_REGION), or --region".to_owned(),
+        }
+    }
+
     /// The call as a line for a shell.
     pub fn line(&self, call: &Call) -> String {
         shell::line("aws", &self.arguments(call))

@@ -8,23 +8,24 @@
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::{json, Value};
+use serde_json::Value;
 
-use super::arn::{check_host, check_thing_name, region_of, Account};
+use super::arn::{check_host, check_thing_name, region_of};
 use super::calls;
-use super::certificate::{taken, Search, Source, REQUEST};
+use super::certificate::{taken, Search, Source};
 use super::clients::{ClientArguments, Clients};
-use super::device_client::{Connection, CERTIFICATE, CERTIFICATE_MODE};
+use super::device_client::Connection;
 use super::greengrass::Core;
 use super::look::Look;
-use super::policy::{self, Feature};
+use super::plan::Plan;
+use super::policy::Feature;
 use super::program::{text, Access};
 use super::steps::Steps;
-use super::thing::{Wanted, POLICY};
+use super::thing::Wanted;
 use crate::chip::attest::attested::{Attested, AttestedArguments};
 use crate::chip_keys::{ChipKey, LoginArguments};
 use crate::cloud::checks::{self, Expected, Looked};
-use crate::cloud::folder::{self, Outcome, Placed};
+use crate::cloud::folder::{self, Placed};
 use crate::cloud::identity::Identity;
 use crate::error::{Error, Result};
 use crate::output::check::{self, Checks, Remedies};
@@ -78,9 +79,9 @@ pub struct Arguments {
 }
 
 /// What `describe-endpoint` calls the host for MQTT.
-const MQTT_ENDPOINT: &str = "iot:Data-ATS";
+pub const MQTT_ENDPOINT: &str = "iot:Data-ATS";
 /// What it calls the host that changes a certificate into credentials.
-const CREDENTIALS_ENDPOINT: &str = "iot:CredentialProvider";
+pub const CREDENTIALS_ENDPOINT: &str = "iot:CredentialProvider";
 
 /// What was done, for `--json`.
 #[derive(Serialize)]
@@ -127,7 +128,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         arguments,
         attested,
         identity,
-        steps: Steps::new(&arguments.access, arguments.dry_run),
+        steps: Steps::new(&arguments.access),
         features,
     };
     if arguments.dry_run {
@@ -263,21 +264,37 @@ impl Setup<'_> {
     /// The key; generated if there is none and the chip is not to bring its certificate, too.
     fn find_or_generate(&self) -> Result<(ChipKey, bool)> {
         if self.arguments.source.chip_certificate() {
-            let found = self.identity.find(&self.key)?;
-            return found.map(|key| (key, false)).ok_or_else(|| {
-                Error::Refused(format!(
-                    "the chip has no key \"{}\": --chip-certificate registers the certificate of a key that is there (`atecc608 key list`)",
-                    self.key
-                ))
-            });
+            return Ok((self.key_with_certificate()?, false));
         }
-        self.identity.find_or_generate(&self.key).map_err(|error| match self.identity.certified() {
+        self.identity.find_or_generate(&self.key).map_err(|error| self.or_certified(error))
+    }
+
+    /// The key, if it is there: what [`Setup::find_or_generate`] would find.
+    fn find_or_plan(&self) -> Result<Option<ChipKey>> {
+        if self.arguments.source.chip_certificate() {
+            return self.key_with_certificate().map(Some);
+        }
+        self.identity.find_or_plan(&self.key).map_err(|error| self.or_certified(error))
+    }
+
+    fn key_with_certificate(&self) -> Result<ChipKey> {
+        self.identity.find(&self.key)?.ok_or_else(|| {
+            Error::Refused(format!(
+                "the chip has no key \"{}\": --chip-certificate registers the certificate of a key that is there (`atecc608 key list`)",
+                self.key
+            ))
+        })
+    }
+
+    /// `error`, with the keys that have certificates already as the way around it.
+    fn or_certified(&self, error: Error) -> Error {
+        match self.identity.certified() {
             Ok(labels) if !labels.is_empty() => Error::Refused(format!(
                 "{error}; or take a key that has a certificate already ({}) with --chip-certificate",
                 listed(&labels)
             )),
             _ => error,
-        })
+        }
     }
 
     /// The account's endpoints. Where they are asked for, that proves that the AWS CLI is there, and may ask.
@@ -335,60 +352,28 @@ impl Setup<'_> {
     }
 
     /// What would be done where nothing is there yet.
-    fn plan(&mut self) -> Result<Output> {
+    fn plan(&self) -> Result<Output> {
         let mut folder = self.arguments.clients.folder(self.thing(), true)?;
-        let exists = self.identity.find(&self.key)?.is_some();
-        let (thing, name) = (self.arguments.thing.clone(), policy::name(self.thing()));
-        let account = Account::placeholder(self.arguments.access.region.as_deref());
-        let document = policy::document(&account, &thing, &self.features, self.arguments.role_alias.as_deref())?;
-        let arn = account.iot("cert", "CERTIFICATE-ID");
-        let source = &self.arguments.source;
-        let Arguments { endpoint, credentials_endpoint, role_alias, .. } = self.arguments;
-        let mut plan = Vec::new();
-        if endpoint.is_none() {
-            plan.push(calls::describe_endpoint(MQTT_ENDPOINT));
+        let found = self.find_or_plan()?;
+        if let (Some(key), Some(attested)) = (&found, &self.attested) {
+            attested.check(key)?;
         }
-        if role_alias.is_some() && credentials_endpoint.is_none() {
-            plan.push(calls::describe_endpoint(CREDENTIALS_ENDPOINT));
-        }
-        if !source.just_in_time() {
-            plan.push(calls::create_thing(&thing));
-            plan.push(source.call(&folder));
-            plan.push(calls::create_policy(&name, &folder.file(POLICY)));
-            plan.push(calls::attach_policy(&name, &arn));
-            plan.push(calls::attach_thing_principal(&thing, &arn));
-            plan.push(calls::activate_certificate("CERTIFICATE-ID"));
-        }
-        for call in &plan {
-            self.steps.make("", call)?;
-        }
-        folder.note(CERTIFICATE, CERTIFICATE_MODE, Outcome::Planned);
-        if source.by_aws() {
-            folder.note(REQUEST, 0o600, Outcome::Planned);
-        }
-        if !source.just_in_time() {
-            folder.note(POLICY, 0o644, Outcome::Planned);
-        }
-        Clients::note_planned(&mut folder, self.arguments.role_alias.is_some(), self.arguments.clients.lite());
-        let key = if exists { "is there" } else { "would be generated" };
-        let mut text =
-            format!("Nothing was done, and AWS was not asked.\n\nThe key \"{}\" {key} in the chip.\n\n", &self.key);
-        text += "Calls, where nothing is there yet:\n";
-        for line in self.steps.lines() {
-            text += &format!("  {line}\n");
-        }
-        text += &format!("\nThe policy:\n{}\n\n", serde_json::to_string_pretty(&document).unwrap_or_default());
-        text += &folder::text(folder.placed());
-        let answer = json!({
-            "dry_run": true,
-            "thing": thing,
-            "key": &self.key,
-            "key_exists": exists,
-            "commands": self.steps.lines(),
-            "policy": document,
-            "files": folder.placed(),
-        });
-        Output::new(text, &answer)
+        let Arguments { access, source, endpoint, credentials_endpoint, role_alias, .. } = self.arguments;
+        let plan = Plan {
+            thing: self.thing(),
+            key: &self.key,
+            key_exists: found.is_some(),
+            access,
+            source,
+            features: &self.features,
+            role_alias: role_alias.as_deref(),
+            asks_endpoint: endpoint.is_none(),
+            asks_credentials_endpoint: role_alias.is_some() && credentials_endpoint.is_none(),
+            existing_thing: self.arguments.existing_thing,
+            update_policy: self.arguments.update_policy,
+            lite: self.arguments.clients.lite(),
+        };
+        plan.output(&mut folder)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The calls of a set-up as they are made, or, in a dry run, written down.
+//! The calls of a set-up as they are made, and the lines of those that were.
 
 use serde_json::Value;
 
@@ -7,22 +7,16 @@ use super::program::{Access, Failure};
 use crate::error::Result;
 use crate::output::note;
 
-/// Makes calls, or collects them.
+/// Makes calls.
 pub struct Steps<'a> {
     access: &'a Access,
-    dry_run: bool,
     lines: Vec<String>,
 }
 
 impl<'a> Steps<'a> {
-    /// With `dry_run` nothing is asked and nothing is changed.
-    pub fn new(access: &'a Access, dry_run: bool) -> Self {
-        Self { access, dry_run, lines: Vec::new() }
-    }
-
-    /// Whether nothing is done.
-    pub fn dry_run(&self) -> bool {
-        self.dry_run
+    /// With this profile and region.
+    pub fn new(access: &'a Access) -> Self {
+        Self { access, lines: Vec::new() }
     }
 
     /// The call as a line to type.
@@ -30,14 +24,11 @@ impl<'a> Steps<'a> {
         self.access.line(call)
     }
 
-    /// Asks; none if what was asked for does not exist, and in a dry run.
+    /// Asks; none if what was asked for does not exist.
     ///
     /// # Errors
     /// Those of the AWS CLI.
     pub fn ask(&self, call: &Call) -> Result<Option<Value>> {
-        if self.dry_run {
-            return Ok(None);
-        }
         match self.access.call(call) {
             Ok(answer) => Ok(Some(answer)),
             Err(Failure::NotFound) => Ok(None),
@@ -45,20 +36,17 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Asks for, or changes, what the set-up can't do without; `what` is said first. Null in a dry run.
+    /// Asks for, or changes, what the set-up can't do without; `what` is said first.
     ///
     /// # Errors
     /// [`Failure`].
     pub fn make(&mut self, what: &str, call: &Call) -> Result<Value, Failure> {
         self.lines.push(self.line(call));
-        if self.dry_run {
-            return Ok(Value::Null);
-        }
         note(what);
         self.access.call(call)
     }
 
-    /// The calls, as lines.
+    /// The calls that [`Steps::make`] made, as lines.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }

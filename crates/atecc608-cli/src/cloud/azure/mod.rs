@@ -1,9 +1,10 @@
 //! `atecc608 azure`: a chip becomes a device of Azure IoT Hub, directly or through the Device Provisioning Service (DPS), with X.509.
 //!
 //! [`setup`] makes key and certificate and writes the files; [`commands`] are the lines for the Azure CLI, which are written down, and
-//! run if asked for; [`files`] is what clients on this machine are told; [`register`] has the certificate issued by DPS, with the
+//! run by [`cli`]; [`files`] is what clients on this machine are told; [`register`] has the certificate issued by DPS, with the
 //! messages of [`dps`].
 
+mod cli;
 mod commands;
 mod dps;
 pub mod enrolments;

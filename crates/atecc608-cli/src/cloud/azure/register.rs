@@ -62,7 +62,7 @@ const REFUSED: &str =
 /// Arguments of `azure register`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Run `azure setup --dps` and its enrol.sh first; the enrolment needs a certificate policy of Azure Device Registry. Running \
+    after_help = "Run `azure setup --dps` first; the enrolment needs a certificate policy of Azure Device Registry. Running \
                   this again does nothing until less than a third of the certificate's validity is left, and then has another one issued \
                   for the same key. docs/azure-iot.md tells more."
 )]

@@ -1,11 +1,13 @@
-//! `atecc608 azure setup`: key and certificate, the files, and the lines for the Azure CLI. Running it again goes on where it stopped.
+//! `atecc608 azure setup`: key and certificate, the files, and the lines for the Azure CLI, which are run. Running it again goes on where it
+//! stopped.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::commands::{self, Service, Trust};
+use super::cli;
+use super::commands::{self, Line, Service, Trust};
 use super::files::{self, EdgeKey, CERTIFICATE, COMMANDS, EDGE, KEY, PROGRAM};
 use super::PARENT;
 use crate::chip::attest::attested::AttestedArguments;
@@ -14,11 +16,10 @@ use crate::cloud::checks::{self, Expected, Looked};
 use crate::cloud::folder::{self, Folder, Outcome, Permission, Placed};
 use crate::cloud::identity::{is_for, Identity, PIN_TO_ENTER};
 use crate::cloud::pem::{certificates, fingerprint};
-use crate::cloud::program;
 use crate::error::{Error, Result};
 use crate::host::module;
 use crate::output::check::{self, Checks, Remedies};
-use crate::output::{note, shell, warn, Output};
+use crate::output::{shell, warn, Output};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
 use crate::x509::certificate::Certificate;
@@ -35,7 +36,8 @@ const AUTHORITY: &str = "ca.pem";
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("service").required(true).args(["hub", "dps"]),
-    after_help = "Without --apply nothing is asked of Azure: the lines for the Azure CLI are written down. docs/azure-iot.md tells more."
+    after_help = "The device is enrolled with the Azure CLI (`az`, logged in, with its extension azure-iot). Running this again goes on where \
+                  it stopped. docs/azure-iot.md tells more."
 )]
 pub struct Arguments {
     /// The device's id, with DPS also its registration id; it becomes the certificate's common name
@@ -71,8 +73,14 @@ pub struct Arguments {
     /// For IoT Edge or IoT Identity Service, too: its configuration is written, and the device may be an Edge device
     #[arg(long)]
     edge: bool,
-    /// Run the lines with the Azure CLI (`az`, logged in, with its extension azure-iot)
+    /// Write the files and the lines for the Azure CLI, and run none: for a machine without the Azure CLI
     #[arg(long)]
+    offline: bool,
+    /// Show the lines and the files, and do nothing
+    #[arg(long, conflicts_with = "offline")]
+    dry_run: bool,
+    /// Has no effect: earlier versions only wrote the lines without it
+    #[arg(long, hide = true, conflicts_with_all = ["offline", "dry_run"])]
     apply: bool,
     #[command(flatten)]
     attested: AttestedArguments,
@@ -104,10 +112,27 @@ struct Answer<'a> {
     checks: Vec<Looked<'a>>,
 }
 
-/// Sets the device up.
+/// What would be done, for `--json`.
+#[derive(Serialize)]
+struct Planned<'a> {
+    dry_run: bool,
+    device: &'a str,
+    key: &'a str,
+    key_exists: bool,
+    key_uri: &'a str,
+    folder: String,
+    files: &'a [Placed],
+    commands: &'a [String],
+}
+
+/// Stands for the certificate's SHA-256 where there is no certificate yet.
+const THUMBPRINT: &str = "THUMBPRINT";
+
+/// Sets the device up; with `--dry-run` shows what would be done.
 ///
 /// # Errors
-/// Those of names, chip, files and, with `--apply`, of the Azure CLI.
+/// [`Error::Refused`] with nothing changed for wrong names, a full chip, or an Azure CLI that can't be run or is not logged in;
+/// [`Error::Refused`] if a file can't be written, or the Azure CLI fails; those of the chip.
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let service = service(arguments)?;
     let device = &arguments.device;
@@ -115,8 +140,12 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let attested = arguments.attested.read()?;
     let identity = Identity::open(selection, &arguments.login)?;
     let module = if arguments.edge { Some(module::installed(arguments.module.as_deref())?) } else { None };
+    if !(arguments.offline || arguments.dry_run) {
+        cli::ensure_logged_in()?;
+    }
     let path = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(PARENT).join(device));
-    let mut folder = Folder::open(&path, folder::PUBLIC, Permission { replace: arguments.replace, dry_run: false })?;
+    let permission = Permission { replace: arguments.replace, dry_run: arguments.dry_run };
+    let mut folder = Folder::open(&path, folder::PUBLIC, permission)?;
     let authority = match (&arguments.ca_cert, &arguments.ca_key) {
         (Some(certificate), Some(key)) => {
             let passphrase = Passphrase::of(arguments.ca_passphrase_file.as_deref());
@@ -125,38 +154,23 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         _ => None,
     };
     let label = arguments.key.as_deref().unwrap_or(device);
+    let enrolment = Enrolment { service, arguments, identity: &identity, label, authority: authority.as_ref(), module };
+    if arguments.dry_run {
+        let key = identity.find_or_plan(label)?;
+        if let (Some(key), Some(attested)) = (&key, &attested) {
+            attested.check(key)?;
+        }
+        return enrolment.plan(&mut folder, key.is_some());
+    }
     let (key, generated) = identity.find_or_generate(label)?;
     attested.map_or(Ok(()), |attested| attested.check(&key))?;
     let certificate = certificate(&mut folder, device, &key, authority.as_ref())?;
     identity.keep(&key, &certificate)?;
 
     let thumbprint = fingerprint(&certificate).to_uppercase();
-    let (certificate_file, authority_file) = (folder.file(CERTIFICATE), folder.file(AUTHORITY));
-    let trust = match &authority {
-        Some(authority) => {
-            folder.place(AUTHORITY, authority.certificate().pem().as_bytes(), 0o644)?;
-            Trust::Authority {
-                file: &authority_file,
-                name: &arguments.ca_name,
-                root: authority.certificate().is_self_issued(),
-            }
-        }
-        None => Trust::Certificate { file: &certificate_file, thumbprint: &thumbprint },
-    };
-    let lines = commands::lines(&service, device, &trust, arguments.edge);
-    let shown: Vec<String> = lines.iter().map(|line| shell::line("az", line)).collect();
-    let uri = uri::private_key(&identity.token, &key.label);
-    place(
-        &mut folder,
-        &service,
-        arguments,
-        &Names { identity: &identity, key: &key, uri: &uri, lines: &shown },
-        module,
-    )?;
-    if arguments.apply {
-        for line in &lines {
-            apply(line)?;
-        }
+    let Lines { uri, lines, shown } = enrolment.place(&mut folder, &thumbprint)?;
+    if !arguments.offline {
+        lines.iter().try_for_each(|line| cli::run(line))?;
     }
 
     let mut looked = Checks::default();
@@ -171,7 +185,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         folder: folder.path().display().to_string(),
         files: folder.placed(),
         commands: &shown,
-        applied: arguments.apply,
+        applied: !arguments.offline,
         checks: checks::json(&looked),
     };
     let mut text = format!("device       {device}\nkey          \"{}\" in the chip", key.label);
@@ -179,13 +193,15 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     text += &format!("key URI      {uri}\nthumbprint   {thumbprint}\n\n");
     text += &folder::text(folder.placed());
     text += &format!("\nchecks\n{}", check::text(looked.as_slice(), Remedies::All));
-    if !arguments.apply {
+    if arguments.offline {
         text += &format!("\nnext: what enrols the device (also in {})\n", folder.file(COMMANDS).display());
-        for line in &shown {
-            text += &format!("  {line}\n");
-        }
+        text += &indented(&shown);
     }
     Output::new(text, &answer).map(|output| output.failed_if(looked.first_failed().is_some()))
+}
+
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
 fn service(arguments: &Arguments) -> Result<Service> {
@@ -257,66 +273,93 @@ fn certificate(folder: &mut Folder, device: &str, key: &ChipKey, authority: Opti
     }
 }
 
-struct Names<'a> {
+/// What the files and the lines are made of, beside the certificate.
+struct Enrolment<'a> {
+    service: Service,
+    arguments: &'a Arguments,
     identity: &'a Identity,
-    key: &'a ChipKey,
-    uri: &'a str,
-    lines: &'a [String],
-}
-
-fn place(
-    folder: &mut Folder,
-    service: &Service,
-    arguments: &Arguments,
-    names: &Names<'_>,
+    /// The key's label.
+    label: &'a str,
+    authority: Option<&'a Authority>,
+    /// The installed module, if a client is told of it.
     module: Option<PathBuf>,
-) -> Result<()> {
-    let path = |name: &str| folder.file(name).display().to_string();
-    let (certificate, key_file) = (path(CERTIFICATE), path(KEY));
-    let key = files::key_file(names.uri).map_err(|error| Error::Refused(format!("{key_file}: {error}")))?;
-    let commands = format!(
-        "#!/bin/sh\n# Enrols the device. The Azure CLI has to be logged in: az login\nset -e\n{}\n",
-        names.lines.join("\n")
-    );
-    let program = files::program(service, &arguments.device, &certificate, &key_file);
-    let mut all = vec![(KEY, key, 0o644), (PROGRAM, program, 0o644), (COMMANDS, commands, 0o644)];
-    if let Some(module) = module {
-        let pin = names.identity.has_pin.then_some(PIN_TO_ENTER);
-        let module = module.display().to_string();
-        let key = EdgeKey { token: &names.identity.token, label: &names.key.label, pin, module: &module };
-        // It is where a PIN is entered.
-        all.push((EDGE, files::edge(service, &arguments.device, &certificate, &key), 0o600));
-    }
-    for (name, contents, mode) in all {
-        folder.place_or_note(name, contents.as_bytes(), mode)?;
-    }
-    Ok(())
 }
 
-/// Runs a line with the Azure CLI. That something is there already is no failure.
-fn apply(line: &[String]) -> Result<()> {
-    let shown = shell::line("az", line);
-    note(&shown);
-    let said = program::run("az", line, &[]).map_err(|error| {
-        Error::Refused(format!(
-            "the Azure CLI (`az`) can't be run: {error}. Without --apply its lines are written down for another machine"
-        ))
-    })?;
-    if said.success {
-        return Ok(());
+/// What enrols the device.
+struct Lines {
+    /// The key's URI.
+    uri: String,
+    lines: Vec<Line>,
+    /// The same as a shell reads them.
+    shown: Vec<String>,
+}
+
+impl Enrolment<'_> {
+    /// Places the files beside the certificate. `thumbprint` is that of the certificate.
+    fn place(&self, folder: &mut Folder, thumbprint: &str) -> Result<Lines> {
+        let device = &self.arguments.device;
+        let (certificate_file, authority_file) = (folder.file(CERTIFICATE), folder.file(AUTHORITY));
+        let trust = match self.authority {
+            Some(authority) => {
+                folder.place(AUTHORITY, authority.certificate().pem().as_bytes(), 0o644)?;
+                Trust::Authority {
+                    file: &authority_file,
+                    name: &self.arguments.ca_name,
+                    root: authority.certificate().is_self_issued(),
+                }
+            }
+            None => Trust::Certificate { file: &certificate_file, thumbprint },
+        };
+        let lines = commands::lines(&self.service, device, &trust, self.arguments.edge);
+        let shown: Vec<String> = lines.iter().map(|line| shell::line("az", line)).collect();
+        let uri = uri::private_key(&self.identity.token, self.label);
+
+        let path = |name: &str| folder.file(name).display().to_string();
+        let (certificate, key_file) = (path(CERTIFICATE), path(KEY));
+        let key = files::key_file(&uri).map_err(|error| Error::Refused(format!("{key_file}: {error}")))?;
+        let commands = format!(
+            "#!/bin/sh\n# Enrols the device. The Azure CLI has to be logged in: az login\nset -e\n{}\n",
+            shown.join("\n")
+        );
+        let program = files::program(&self.service, device, &certificate, &key_file);
+        let mut all = vec![(KEY, key, 0o644), (PROGRAM, program, 0o644), (COMMANDS, commands, 0o644)];
+        if let Some(module) = &self.module {
+            let pin = self.identity.has_pin.then_some(PIN_TO_ENTER);
+            let module = module.display().to_string();
+            let key = EdgeKey { token: &self.identity.token, label: self.label, pin, module: &module };
+            // It is where a PIN is entered.
+            all.push((EDGE, files::edge(&self.service, device, &certificate, &key), 0o600));
+        }
+        for (name, contents, mode) in all {
+            folder.place_or_note(name, contents.as_bytes(), mode)?;
+        }
+        Ok(Lines { uri, lines, shown })
     }
-    let stderr = said.stderr.to_lowercase();
-    if ["already exist", "alreadyexists", "already registered"].iter().any(|part| stderr.contains(part)) {
-        note("it is there already, and is left as it is: look whether its certificate is this one");
-        return Ok(());
+
+    /// What would be done; `folder` is one of a dry run.
+    fn plan(&self, folder: &mut Folder, key_exists: bool) -> Result<Output> {
+        folder.note(CERTIFICATE, 0o644, Outcome::Planned);
+        let Lines { uri, shown, .. } = self.place(folder, THUMBPRINT)?;
+        let device = &self.arguments.device;
+        let key = if key_exists { "is there" } else { "would be generated" };
+        let mut text = format!(
+            "Nothing was done, and Azure was not asked.\n\nThe key \"{}\" {key} in the chip.\n\nLines, in this order:\n{}\n",
+            self.label,
+            indented(&shown)
+        );
+        text += &folder::text(folder.placed());
+        let planned = Planned {
+            dry_run: true,
+            device,
+            key: self.label,
+            key_exists,
+            key_uri: &uri,
+            folder: folder.path().display().to_string(),
+            files: folder.placed(),
+            commands: &shown,
+        };
+        Output::new(text, &planned)
     }
-    let last = said.stderr.trim().lines().last().unwrap_or("it said nothing").trim().to_owned();
-    let remedy = if stderr.contains("az login") {
-        ""
-    } else {
-        "; `az login` and `az extension add --name azure-iot` are what it needs"
-    };
-    Err(Error::Refused(format!("{shown}: {last}{remedy}. Running this again goes on where it stopped")))
 }
 
 #[cfg(test)]
