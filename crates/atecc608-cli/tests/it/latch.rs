@@ -8,7 +8,7 @@ use atecc608_wire::config_zone::offset;
 use serde_json::{json, Value};
 
 /// A provisioned chip whose slots 0 and 2 are behind the latch, which the IO protection key in slot 6 sets; its secret's file.
-fn behind() -> (Bench, Server, PathBuf) {
+pub fn behind() -> (Bench, Server, PathBuf) {
     let (bench, server) = served();
     bench.provision();
     let key = bench.json(&["key", "generate", "--label", "mine"]);

@@ -26,6 +26,7 @@ mod hostile_text;
 mod import_config;
 mod info;
 mod init;
+mod json;
 mod keys;
 mod latch;
 mod lock;

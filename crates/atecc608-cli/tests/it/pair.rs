@@ -6,7 +6,7 @@ use crate::support::Bench;
 use atecc608_sim::{Order, Profile};
 
 /// A Trust&GO chip at its own address.
-fn trust_and_go() -> Bench {
+pub fn trust_and_go() -> Bench {
     let bench = Bench::with_config(|dir| format!("bus = \"sim:{}\"\naddress = 0x35\n", dir.join("chip").display()));
     Order::of(Profile::TngTls).make().unwrap().image.save(&bench.chip_file()).unwrap();
     bench
