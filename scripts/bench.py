@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What the module's work costs the chip, beside the budget of the design. Counts, not seconds.
 
-    bench.py MODULE TOKEN-LABEL KEY-LABEL SOCKET
+    bench.py MODULE TOKEN-LABEL KEY-LABEL SOCKET [RESULTS]
 
 Needs `atecc608-sim` serving at SOCKET, a token with one key pair and the certificate tools on the PATH. Prints one
-line per kind of work; the exit status is 1 if one of them is over its budget.
+line per kind of work, and writes the figures to the JSON file RESULTS; the exit status is 1 if one of them is over its budget.
 """
 
 import ctypes
@@ -30,8 +30,9 @@ from cryptoki import CKA_EC_POINT, CKA_ID, CKM_ECDSA, CKM_SHA256, CKO_PUBLIC_KEY
 MODULE_SIZE = 1_560_000
 
 FORM = "{:<58} {:>8} {:>6} {:>6}   {:<28} {}"
-MODULE, TOKEN, KEY, SOCKET = sys.argv[1:] if len(sys.argv) == 5 else sys.exit(__doc__)
+MODULE, TOKEN, KEY, SOCKET, RESULTS = (sys.argv[1:] + [None])[:5] if len(sys.argv) in (5, 6) else sys.exit(__doc__)
 over_budget = []
+results = []
 
 
 def counted():
@@ -48,6 +49,10 @@ def row(work, commands, chip_ms, wakes=None):
     fits = used <= commands and used_ms <= chip_ms and (wakes is None or stats["wakes"] <= wakes)
     budget = f"{commands} commands, {chip_ms} ms" + ("" if wakes is None else f", {wakes} wake")
     line(work, used, f"{used_ms:.0f}", stats["wakes"], budget, fits)
+    transferred = stats["bytes_written"] + stats["bytes_read"]
+    results.append(
+        {"work": work, "commands": used, "wakes": stats["wakes"], "bytes": transferred, "chip_ms": used_ms, "budget": budget}
+    )
 
 
 def line(work, commands, chip_ms, wakes, budget, fits):
@@ -171,6 +176,9 @@ def main():
     size = os.stat(MODULE).st_size
     line(f"size of the module: {size} bytes", "", "", "", f"{MODULE_SIZE} bytes", size < MODULE_SIZE)
     line(f"resident memory added by C_Initialize: {after_initialize} kB", "", "", "", "1000 kB", after_initialize < 1000)
+    if RESULTS:
+        with open(RESULTS, "w", encoding="utf-8") as file:
+            json.dump(results, file)
     if over_budget:
         sys.exit("over budget: " + "; ".join(over_budget))
 

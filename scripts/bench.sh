@@ -2,13 +2,18 @@
 # What the module's work costs the chip, counted by the simulator, beside the budget of the design; and how long the calls
 # take that need no chip, beside SoftHSM2. Exits with 1 if one kind of work is over its budget, or slower.
 #
-#   scripts/bench.sh [clients]     clients: what a typical use by each stock client costs, instead
+#   scripts/bench.sh               the budgets
+#   scripts/bench.sh clients       what a typical use by each stock client costs, instead
+#   scripts/bench.sh performance   writes docs/performance.md, instead: the module beside its peers (scripts/performance.sh)
 
 # Lines are shell text for `run`.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
-[ "${1:-}" != clients ] || exec "$ROOT/scripts/bench_clients.sh"
+case ${1:-} in
+    clients) exec "$ROOT/scripts/bench_clients.sh" ;;
+    performance) exec "$ROOT/scripts/performance.sh" "${@:2}" ;;
+esac
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 

@@ -99,12 +99,17 @@ def work_as_one_of_many(path, token, label, threads):
     json.dump(results, sys.stdout)
 
 
-def run_at_once(processes, threads, seconds):
-    """One list of results for each process."""
-    command = [sys.executable, __file__, "worker", *ARGUMENTS[:3], str(threads)]
+def run_at_once(processes, threads, seconds, tokens=()):
+    """One list of results for each process. With tokens each process signs with one of them, in turn."""
+    path, token, label = ARGUMENTS[:3]
     workers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="ascii")
-        for _ in range(processes)
+        subprocess.Popen(
+            [sys.executable, __file__, "worker", path, (tokens or [token])[n % len(tokens or [token])], label, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="ascii",
+        )
+        for n in range(processes)
     ]
     for worker in workers:
         if worker.stdout.readline() != "ready\n":

@@ -67,7 +67,8 @@ stage_gateway() {
     done
     stage_documents "$tree" atecc608-pkcs11
     put 644 conf/examples/* "$tree/usr/share/doc/atecc608-pkcs11/examples"
-    put 644 README.md docs/*.md "$tree/usr/share/doc/atecc608-pkcs11"
+    put 644 README.md docs/*.md docs/performance.json "$tree/usr/share/doc/atecc608-pkcs11"
+    put 644 docs/pictures/*.svg "$tree/usr/share/doc/atecc608-pkcs11/pictures"
 }
 
 # stage_sim TREE TRIPLET BUILT MANUAL: the simulated chip, and builds of the module and the tool that know it.

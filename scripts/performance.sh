@@ -1,0 +1,230 @@
+#!/usr/bin/env bash
+# Measures the module beside what users would pick instead, in one run, and writes docs/performance.md with its pictures and
+# docs/performance.json with the figures. Nothing is asserted here: scripts/bench.sh has the budgets.
+#
+#   scripts/bench.sh performance [FOLDER]     FOLDER: where the page goes, instead of docs
+#
+# Beside it: SoftHSM2, tpm2-pkcs11 on swtpm (both Debian's) and Microchip's driver (PyPI). Takes about ten minutes on a quiet machine
+# whose release is built; a busy machine shows in the times, and the page has the load.
+
+# Lines are shell text for `run`.
+# shellcheck disable=SC2016
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/lib/token.sh
+. "$ROOT/scripts/lib/token.sh"
+
+PAGE=$(realpath -m "${1:-$ROOT/docs}")
+LOAD_BEFORE=$(cut -d ' ' -f 1-3 /proc/loadavg)
+STARTED=$(date -u '+%-d %B %Y, %H:%M UTC')
+export PERFORMANCE=$ROOT/scripts/performance ATECC608_LOG=error PYTHONDONTWRITEBYTECODE=1
+MULTIARCH=$(gcc -print-multiarch)
+# What the objects of the curve are: as many as each token holds at a time.
+OBJECTS=(3 10 30 100)
+
+install_peers() {
+    install_stock_software
+    need_packages curl gcc gnutls-bin libc6-dev libp11-kit-dev libtpm2-pkcs11-1 libtss2-tcti-swtpm0 nginx-light python3-venv \
+        softhsm2 swtpm valgrind
+    need_python_venv vendor "$ROOT/tests/vendor/requirements.txt"
+    heading 'As gateways have it: no simulator in it'
+    run 'cargo build --release --locked --manifest-path "$ROOT/Cargo.toml" -p atecc608-pkcs11 --no-default-features --target-dir "$TARGET/gateway"'
+}
+
+# new_token MODULE: a token "soft" with a key pair and a certificate.
+new_token() {
+    local tool="pkcs11-tool --module $1"
+    run "$tool --init-token --slot-index 0 --label soft --so-pin 1234"
+    run "$tool --init-pin --token-label soft --login --so-pin 1234 --pin 1234"
+    run "$tool --token-label soft --login --pin 1234 --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key"
+    run "$tool --token-label soft --login --pin 1234 --write-object device.der --type cert --id 01 --label dev-key"
+}
+
+softhsm() {
+    mkdir softhsm
+    printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$WORK/softhsm" >softhsm2.conf
+    export SOFTHSM2_CONF=$WORK/softhsm2.conf SOFTHSM=/usr/lib/softhsm/libsofthsm2.so
+    new_token $SOFTHSM
+}
+
+tpm() {
+    local port
+    mkdir tpm tpm-store
+    port=$(free_port)
+    # The library wants no resource manager where it is the TPM's only user, and the control channel one port above.
+    start_server swtpm.log "swtpm socket --tpm2 --tpmstate dir=$WORK/tpm --server type=tcp,port=$port --ctrl type=tcp,port=$((port + 1)) --flags not-need-init,startup-clear"
+    wait_for swtpm swtpm.log listening "$port"
+    export TPM2_PKCS11_STORE=$WORK/tpm-store TPM2_PKCS11_TCTI=swtpm:port=$port TPM2_PKCS11_LOG_LEVEL=0 TSS2_LOG=all+none
+    export TPM2=/usr/lib/$MULTIARCH/libtpm2_pkcs11.so.1
+    new_token "$TPM2"
+}
+
+# more_objects FROM TO: certificates, on each token.
+more_objects() {
+    local number
+    note "$2 objects on each token"
+    for ((number = $1 + 1; number <= $2; number++)); do
+        while IFS='|' read -r _ module token pin; do
+            quietly more.log pkcs11-tool --module "$module" --token-label "$token" --login --pin "$pin" \
+                --write-object device.der --type cert --id "$(printf '%04x' "$number")" --label "c$number"
+        done <<<"$PEERS"
+    done
+}
+
+measure() { run "/usr/bin/python3 \$PERFORMANCE/measure.py $*"; }
+
+costs() {
+    mkdir aside
+    heading 'What the work costs the chip'
+    # Over a budget is scripts/bench.sh's to report.
+    run "/usr/bin/python3 $ROOT/scripts/bench.py \$MODULE gateway dev-key chip.sock results/costs-kept.json" || true
+    rm -rf trust*
+    run 'mv keys/*.config aside'
+    run "/usr/bin/python3 $ROOT/scripts/bench.py \$MODULE gateway dev-key chip.sock results/costs-plain.json" || true
+    run 'mv aside/*.config keys'
+}
+
+hosts() {
+    heading 'What the calls cost the host'
+    run "cc -O2 -I /usr/include/p11-kit-1 -o speed $ROOT/scripts/speed.c -ldl"
+    softhsm
+    tpm
+    PEERS=$(printf '%s\n' "atecc608-pkcs11|$MODULE|gateway|1234" "SoftHSM2|$SOFTHSM|soft|1234" "tpm2-pkcs11|$TPM2|soft|1234")
+    export PEERS
+    local number last=3
+    for number in "${OBJECTS[@]}"; do
+        more_objects "$last" "$number"
+        last=$number
+        measure objects "$number"
+        if [ "$number" = 30 ]; then
+            measure host
+            measure sessions
+        fi
+    done
+    stop_last_server
+}
+
+# recorded NAME: the module, or the vendor's driver, on a wire that writes record-NAME.
+recorded() {
+    start_server "bus-$1.log" "/usr/bin/python3 $PERFORMANCE/bus.py bus-$1.sock record-$1 0x60=chip.sock"
+    wait_for 'the wire' "bus-$1.log" test -S "bus-$1.sock"
+    sed "s|unix:.*chip.sock|unix:$WORK/bus-$1.sock|" config.toml >"$1.toml"
+}
+
+serve_in_real_time() {
+    stop_last_server
+    start_server real.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing real'
+    wait_for 'the simulated chip' real.log test -S chip.sock
+}
+
+in_real_time() {
+    local port
+    serve_in_real_time
+    heading 'In the time of a chip'
+    recorded sign
+    ATECC608_PKCS11_CONF=$WORK/sign.toml measure sign
+    stop_last_server
+    port=$(free_port)
+    start_server s_server.log "openssl s_server -accept 127.0.0.1:$port -cert server.pem -key server.key -CAfile ca.pem -Verify 1 -verify_return_error -www"
+    wait_for s_server s_server.log listening "$port"
+    recorded ours
+    run "printf 'GET / HTTP/1.0\r\n\r\n' | ATECC608_PKCS11_CONF=ours.toml OPENSSL_CONF=\$PROVIDER_CONF PKCS11_PROVIDER_MODULE=\$MODULE openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -cert device.pem -key 'pkcs11:token=gateway;object=dev-key;type=private' -tls1_3 -quiet -ign_eof | grep -q -a device-001"
+    measure timeline ours
+    stop_last_server
+    stop_last_server
+    heading "The same work by Microchip's driver"
+    recorded vendor
+    run "cc -std=gnu11 -O2 -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
+    run "I2C_SHIM=20=bus-vendor.sock LD_PRELOAD=./i2c_shim.so PYTHONPATH=$ROOT/tests/vendor $VENV/bin/python $PERFORMANCE/vendor.py 20 20 > vendor.json"
+    measure vendor vendor.json
+    stop_last_server
+    handshakes
+    measure crowd
+}
+
+handshakes() {
+    local port
+    heading 'TLS 1.3 handshakes'
+    run 'openssl x509 -req -in device.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile server.ext -out chip.pem'
+    uri_pem 'pkcs11:token=gateway;object=dev-key;type=private' key.pem
+    port=$(free_port)
+    write_file nginx.conf <<END
+daemon off;
+pid $WORK/nginx.pid;
+error_log stderr notice;
+worker_processes 4;
+user root;
+env OPENSSL_CONF;
+env ATECC608_PKCS11_CONF;
+env PKCS11_PROVIDER_MODULE;
+events {}
+http {
+    access_log off;
+    client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
+    server {
+        listen 127.0.0.1:$port ssl;
+        ssl_certificate $WORK/chip.pem;
+        ssl_certificate_key $WORK/key.pem;
+        ssl_protocols TLSv1.3;
+        ssl_session_cache off;
+        ssl_session_tickets off;
+    }
+}
+END
+    start_server nginx.log "env OPENSSL_CONF=$PROVIDER_CONF PKCS11_PROVIDER_MODULE=$MODULE /usr/sbin/nginx -e $WORK/nginx-early.log -p $WORK -c $WORK/nginx.conf"
+    wait_for nginx nginx.log listening "$port"
+    measure handshakes "$port"
+    stop_last_server
+}
+
+# Eight chips with a key each, at addresses of their own, so that they can share a bus.
+eight_chips() {
+    local n address joined=''
+    stop_last_server
+    heading 'Eight chips'
+    printf 'state_dir = "%s"\nlock_timeout = 60\n' "$WORK/state" | tee buses.toml >bus.toml
+    for n in 0 1 2 3 4 5 6 7; do
+        address=0x6$n
+        start_server "chip-$n.log" "atecc608-sim serve --socket chip-$n.sock --state chip-$n.eeprom --address $address --timing real"
+        wait_for 'the simulated chip' "chip-$n.log" test -S "chip-$n.sock"
+        printf '[[token]]\nbus = "unix:%s"\naddress = %s\nlabel = "chip-%s"\n' "$WORK/chip-$n.sock" $address $n | tee one.toml >>buses.toml
+        sed -i "1i state_dir = \"$WORK/state\"" one.toml
+        printf '[[token]]\nbus = "unix:%s"\naddress = %s\nlabel = "chip-%s"\n' "$WORK/joined.sock" $address $n >>bus.toml
+        quietly chips.log env ATECC608_PKCS11_CONF="$WORK/one.toml" atecc608 provision tls --lock-forever
+        quietly chips.log env ATECC608_PKCS11_CONF="$WORK/one.toml" pkcs11-tool --module "$MODULE" --token-label "chip-$n" \
+            --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key
+        joined+=" $address=chip-$n.sock"
+    done
+    start_server joined.log "/usr/bin/python3 $PERFORMANCE/bus.py joined.sock record-joined$joined"
+    wait_for 'the wire' joined.log test -S joined.sock
+    measure scale
+}
+
+versions() {
+    local package
+    {
+        printf 'started|%s\nload before|%s\nload after|%s\nprocessors|%s\n' "$STARTED" "$LOAD_BEFORE" "$(cut -d ' ' -f 1-3 /proc/loadavg)" "$(nproc)"
+        printf 'kernel|%s\n' "$(uname -sr | cut -d - -f 1), $(uname -m)"
+        printf 'atecc608-pkcs11|%s, %s\n' "$("$TARGET/release/atecc608" --version | cut -d ' ' -f 2)" \
+            "commit $(git -C "$ROOT" rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"
+        printf 'cargo|%s\n' "$(cargo --version | cut -d ' ' -f 2)"
+        for package in softhsm2 libtpm2-pkcs11-1 swtpm openssl pkcs11-provider gnutls-bin nginx valgrind libc6; do
+            printf '%s|%s\n' $package "$(dpkg-query -W -f '${Version}' $package)"
+        done
+        printf 'cryptoauthlib (PyPI)|%s\n' "$("$VENV/bin/python" -c 'from importlib.metadata import version; print(version("cryptoauthlib"))')"
+        printf 'gateway bytes|%s\n' "$(stat -c %s "$TARGET/gateway/release/libatecc608_pkcs11.so")"
+    } >results/versions
+}
+
+install_peers
+fresh_token performance
+export STATE_DIR=$WORK/state PROVIDER_CONF=$ROOT/conf/openssl-pkcs11.cnf
+mkdir results
+software_ca
+device_certificate
+costs
+hosts
+in_real_time
+eight_chips
+versions
+run "/usr/bin/python3 $PERFORMANCE/page.py results $PAGE"

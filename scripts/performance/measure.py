@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+"""The measurements of scripts/performance.sh. Each writes results/NAME.json in the current folder, with the command behind it.
+
+    measure.py host            instructions, load time, first signature, memory: the module beside its peers
+    measure.py objects NUMBER  a search over all objects, of each module whose token holds so many
+    measure.py sessions        a session that is opened and closed while others are open
+    measure.py sign            C_Sign in a chip's time, beside what chip, bus and wake take
+    measure.py vendor FILE     the same of Microchip's driver, from what vendor.py printed
+    measure.py timeline NAME   the bus during the handshake that `record-NAME` has
+    measure.py handshakes PORT TLS 1.3 handshakes a minute with a server on this port
+    measure.py crowd           waits of 8 processes with 2 threads on one chip
+    measure.py scale           signatures a second: threads, processes, chips on a bus, buses
+
+What it needs of the shell: MODULE, and PEERS, lines of NAME|MODULE|TOKEN|PIN, ours first.
+"""
+
+import json
+import os
+import re
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import fairness  # noqa: E402
+
+OPCODES = {
+    0x02: "Read", 0x08: "MAC", 0x12: "Write", 0x15: "GenDig", 0x16: "Nonce", 0x17: "Lock", 0x1B: "Random", 0x24: "Counter",
+    0x28: "CheckMac", 0x30: "Info", 0x40: "GenKey", 0x41: "Sign", 0x43: "ECDH", 0x45: "Verify", 0x47: "SHA", 0x51: "AES",
+    0x56: "KDF", 0x77: "SelfTest",
+}
+BYTE_US, WAKE_MS = 90, 1.5
+SECONDS, HANDSHAKE_SECONDS = 5, 15
+
+
+def save(name, command, **figures):
+    Path("results").mkdir(exist_ok=True)
+    Path(f"results/{name}.json").write_text(json.dumps({"command": command, **figures}), encoding="utf-8")
+
+
+def peers():
+    return [line.split("|") for line in os.environ["PEERS"].strip().splitlines()]
+
+
+def output(*command):
+    """What it prints, or None if it fails: a peer may not be able to do it."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def instructions(peer, work, times):
+    _, module, token, pin = peer
+    tool = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "./speed", module, token, pin, work, str(times))
+    done = subprocess.run(tool, capture_output=True, text=True, check=False)
+    counted = re.search(r"Collected : (\d+)", done.stderr)
+    return int(counted[1]) if done.returncode == 0 and counted else None
+
+
+def each(peer, work, more):
+    """Instructions of one: what more of them cost more."""
+    few, many = instructions(peer, work, 1), instructions(peer, work, 1 + more)
+    return None if few is None or many is None else (many - few) / more
+
+
+def wall_ms(*command):
+    times = []
+    for _ in range(9):
+        began = time.perf_counter()
+        if output(*command) is None:
+            return None
+        times.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times)
+
+
+def host():
+    works = {"C_Initialize and C_Finalize": ("initialize", 4), "C_OpenSession and C_CloseSession": ("sessions", 20),
+             "C_FindObjects over 30 objects": ("find", 20), "C_GetAttributeValue of 4 attributes": ("attributes", 20),
+             "C_SignInit and C_Sign": ("sign", 8)}
+    figures = {}
+    for peer in peers():
+        name, *arguments = peer
+        loads = [output("./speed", *arguments, "load", "1") for _ in range(15)]
+        memory = output("./speed", *arguments, "resident", "1000")
+        figures[name] = {
+            "instructions": {work: each(peer, *how) for work, how in works.items()},
+            "load_us": statistics.median(map(float, loads)),
+            "first_ms": wall_ms("./speed", *arguments, "sign", "1"),
+            "resident_kb": memory and list(map(int, memory.split())),
+            "bytes": os.stat(arguments[0]).st_size,
+        }
+    save("host", "valgrind --tool=callgrind ./speed MODULE TOKEN PIN WORK TIMES; ./speed ... load, sign, resident", modules=figures)
+
+
+def objects(number):
+    path = Path("results/objects.json")
+    known = json.loads(path.read_text(encoding="utf-8"))["points"] if path.exists() else []
+    for name, *arguments in peers():
+        found = output("./speed", *arguments, "find", "40")
+        known.append({"module": name, "objects": int(number), "us": found and float(found)})
+    save("objects", "./speed MODULE TOKEN PIN find 40", points=known)
+
+
+def sessions():
+    points = []
+    for name, *arguments in peers():
+        for number in (1, 10, 100, 1000):
+            took = output("./speed", *arguments, "many", str(number))
+            points.append({"module": name, "sessions": number, "us": took and float(took)})
+    save("sessions", "./speed MODULE TOKEN PIN many N", points=points)
+
+
+def record(name):
+    return [json.loads(line) for line in Path(f"record-{name}").read_text(encoding="ascii").splitlines()]
+
+
+def opcode(line):
+    """The command of a write to word address 03, else None."""
+    first = bytes.fromhex(line["first"])
+    return OPCODES.get(first[2], f"{first[2]:02X}") if line["address"] and len(first) > 2 and first[0] == 3 else None
+
+
+def conversation(lines):
+    """Commands with when they were sent, when the chip was last seen busy and first seen ready; and what the bus took."""
+    commands, wakes, polls, bytes_ = [], 0, 0, 0
+    for line in lines:
+        if line["address"] == 0:
+            wakes += 1
+            bytes_ += line["bytes"]
+            continue
+        name = opcode(line)
+        if line["result"] != 0:
+            polls += 1
+            if commands and not commands[-1].get("ready"):
+                commands[-1]["busy"] = line["end"]
+            continue
+        bytes_ += line["bytes"]
+        if name:
+            commands.append({"name": name, "begin": line["begin"], "sent": line["end"], "busy": line["end"], "ready": None})
+        elif line["read"] and commands and not commands[-1]["ready"]:
+            commands[-1]["ready"] = line["begin"]
+            commands[-1]["end"] = line["end"]
+    return {"commands": commands, "wakes": wakes, "polls": polls, "bytes": bytes_}
+
+
+def expected_ms(work):
+    """Chip (until it was last seen busy: at least that), bus without polls, and the delay of each wake."""
+    chip = sum(command["busy"] - command["sent"] for command in work["commands"]) * 1000
+    return chip, work["bytes"] * BYTE_US / 1000, work["wakes"] * WAKE_MS
+
+
+def after_the_first(lines, number):
+    """The transfers of the last `number` signatures: all that follow the response to the Sign before them."""
+    ends = [command["end"] for command in conversation(lines)["commands"] if command["name"] == "Sign"]
+    return [line for line in lines if line["begin"] >= ends[-number - 1]]
+
+
+def sign():
+    _, *arguments = peers()[0]
+    # The first tells what the process has to ask once.
+    times = [int(us) / 1000 for us in output("./speed", *arguments, "sign", "21").split()][1:]
+    save_signatures("sign", "./speed MODULE TOKEN PIN sign 21, on a chip in real time", times)
+
+
+def save_signatures(name, command, times):
+    work = conversation(after_the_first(record(name), len(times)))
+    chip, bus, wake = expected_ms(work)
+    each_of = {key: value / len(times) for key, value in
+               {"chip_ms": chip, "bus_ms": bus, "wake_ms": wake, "polls": work["polls"], "wakes": work["wakes"],
+                "commands": len(work["commands"]), "bytes": work["bytes"]}.items()}
+    save(name, command, wall_ms=times, each=each_of)
+
+
+def vendor(path):
+    printed = json.loads(Path(path).read_text(encoding="utf-8"))
+    save_signatures("vendor", "vendor.py 20 20 (atcab_sign)", printed["sign_ms"])
+    timeline("vendor", printed["ended"])
+
+
+def timeline(name, ended=float("inf")):
+    lines = [line for line in record(name) if line["begin"] <= ended]
+    work = conversation(lines)
+    start = lines[0]["begin"]
+    bars = [{**command, **{at: (command[at] - start) * 1000 for at in ("begin", "sent", "ready", "end")}}
+            for command in work["commands"] if command["ready"]]
+    wakes = [(line["begin"] - start) * 1000 for line in lines if line["address"] == 0]
+    polls = [(line["begin"] - start) * 1000 for line in lines if line["address"] and line["result"] != 0]
+    save(f"timeline-{name}", "the wire between client and chip: scripts/performance/bus.py", bars=bars, wakes=wakes, polls=polls,
+         bytes=work["bytes"], took_ms=(lines[-1]["end"] - start) * 1000)
+
+
+def handshakes(port):
+    context = ssl.create_default_context(cafile="ca.pem")
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    figures = []
+    for clients in (1, 4, 16):
+        times, failed = [], []
+        end = time.monotonic() + HANDSHAKE_SECONDS
+
+        def connect():
+            while time.monotonic() < end:
+                began = time.monotonic()
+                try:
+                    with socket.create_connection(("127.0.0.1", int(port))) as plain:
+                        context.wrap_socket(plain, server_hostname="localhost").close()
+                    times.append((time.monotonic() - began) * 1000)
+                except OSError as error:
+                    failed.append(str(error))
+
+        started = time.monotonic()
+        running = [threading.Thread(target=connect) for _ in range(clients)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        minutes = (time.monotonic() - started) / 60
+        figures.append({"clients": clients, "a_minute": len(times) / minutes, "median_ms": statistics.median(times),
+                        "longest_ms": max(times), "failed": len(failed)})
+    save("handshakes", f"nginx with 4 workers; measure.py handshakes PORT, {HANDSHAKE_SECONDS} s each", rows=figures)
+
+
+def crowd():
+    fairness.ARGUMENTS = [os.environ["MODULE"], "gateway", "dev-key"]
+    results = fairness.run_at_once(8, 2, 20)
+    calls = [(rv, init + took) for process in results for rv, init, took in process]
+    save("crowd", "measure.py crowd: fairness.run_at_once(8, 2, 20)", waits_ms=[ms for rv, ms in calls if rv == 0],
+         failed=sum(rv != 0 for rv, _ in calls))
+
+
+def a_second(processes, threads=1, tokens=()):
+    results = fairness.run_at_once(processes, threads, SECONDS, tokens)
+    calls = [rv for process in results for rv, *_ in process]
+    return {"a_second": sum(rv == 0 for rv in calls) / SECONDS, "failed": sum(rv != 0 for rv in calls)}
+
+
+def scale():
+    fairness.ARGUMENTS = [os.environ["MODULE"], "chip-0", "dev-key"]
+    chips = [f"chip-{n}" for n in range(8)]
+    rows = {"threads": [], "processes": [], "chips on one bus": [], "buses": []}
+
+    def row(kind, number, config, *how):
+        os.environ["ATECC608_PKCS11_CONF"] = os.path.abspath(config)
+        rows[kind].append({"number": number, **a_second(*how)})
+
+    for number in (1, 2, 4, 8):
+        row("threads", number, "buses.toml", 1, number)
+        row("processes", number, "buses.toml", number)
+        row("chips on one bus", number, "bus.toml", number, 1, chips[:number])
+        row("buses", number, "buses.toml", number, 1, chips[:number])
+    save("scale", f"measure.py scale: fairness.run_at_once, {SECONDS} s each", rows=rows)
+
+
+def main():
+    works = (host, objects, sessions, sign, vendor, timeline, handshakes, crowd, scale)
+    for work in works:
+        if sys.argv[1:2] == [work.__name__]:
+            return work(*sys.argv[2:])
+    return sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

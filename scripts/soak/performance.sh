@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The measurements of docs/performance.md on this machine (scripts/performance.sh), into target/performance, and prints the page with its
+# ratios. Nothing is asserted but that each measurement ends.
+#
+#   scripts/soak/performance.sh
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+(cd "$ROOT" && cargo build --release --locked --workspace)
+"$ROOT/scripts/performance.sh" "$TARGET/performance"
+cat "$TARGET/performance/performance.md"
