@@ -116,8 +116,8 @@ Goals with the kept configuration:
 
 {listed}
 
-Over the budget of `scripts/bench.sh` in this run: {"; ".join(f"**{work}**" for work in over) or "none"}. Before the module reads a
-public key from the chip, as the very first listing does, it reads all of the configuration, also where root has kept it.
+Over the budget of `scripts/bench.sh` in this run: {"; ".join(f"**{work}**" for work in over) or "none"}.
+Before the module reads a public key from the chip, as the very first listing does, it reads all of the configuration, also where root has kept it.
 """
 
 
@@ -140,6 +140,8 @@ busy, so it is at least that; "bus" leaves out the polls while the chip is busy.
 Commands: `{results["sign"]["command"]}`, `{results["vendor"]["command"]}`.
 
 {table(head, rows)}
+A process from its start to its end, with one signature in between: {number(results["sign"].get("first_ms"))} ms (`./speed MODULE TOKEN PIN sign 1`, median of 9).
+
 ![The bus during one handshake: ours above the vendor's driver](pictures/handshake.svg)
 
 One TLS 1.3 handshake with the chip's key as the client's, a process each. The driver does by hand what the client asks of a module: it
