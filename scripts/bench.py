@@ -132,7 +132,8 @@ def stock_tools():
     folder = os.path.join(os.environ["STATE_DIR"], os.listdir(os.environ["STATE_DIR"])[0])
     os.rename(folder, folder + ".aside")
     tool(*list_all)
-    row("p11tool --list-all, the very first time", 11, 165)
+    # With root's kept configuration: all of it is read before the first public key.
+    row("p11tool --list-all, the very first time", 12, 170)
     shutil.rmtree(folder)
     os.rename(folder + ".aside", folder)
     key = f"pkcs11:token={TOKEN};object={KEY};type=private"
