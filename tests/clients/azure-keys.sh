@@ -71,7 +71,7 @@ run "$SERVICE load \"\$KEY\" \"\$PIN\" && judged && is_of dps/device.pem && cmp 
 heading 'A key that the configuration names and the chip has not: the service generates it, until all slots are taken'
 run "$SERVICE create edge-ca && judged && [ \"\$(pairs edge-ca)\" = 1 ]"
 run 'atecc608 key list'
-run_refused 'no slot is free: slot 0 holds' "$SERVICE create one-more 2>&1"
+run_refused 'no slot is free: slot 0 holds "dev-key"' "$SERVICE create one-more 2>&1"
 run_refused 'C_GenerateKeyPair: 0x31' "$SERVICE create one-more 2>&1"
 run "$SERVICE load \"\$KEY\" && judged && is_of dps/device.pem"
 

@@ -107,7 +107,7 @@ run 'rm fault && not cmp -s first.pem gateway-1/hub.pem && cp gateway-1/hub.pem 
 run "$(register '--json >itself.json')"
 run 'grep "\"issued\": true" itself.json && not cmp -s second.pem gateway-1/hub.pem'
 run 'cmp <(openssl x509 -in first.pem -noout -pubkey) <(openssl x509 -in gateway-1/hub.pem -noout -pubkey)'
-run 'atecc608 key list | tee keys.txt && [ "$(grep -c gateway-1 keys.txt)" = 2 ]'
+run 'atecc608 key list | tee keys.txt && [ "$(grep -c "\"gateway-1" keys.txt)" = 2 ]'
 
 heading 'A damaged file, and another key: certificate and key file go together'
 run 'echo garbage >gateway-1/hub.pem'
