@@ -111,6 +111,12 @@ fn provision(
         )));
     }
     let (result, done) = if plan.standing == Standing::Provisioned {
+        if arguments.lock_forever {
+            // An interrupted run may have ended before it did.
+            if let Some(problem) = work::keep_configuration(&key_file, zone) {
+                warn(&problem);
+            }
+        }
         (Outcome::AlreadyProvisioned, look(target, zone, profile, &key_file)?)
     } else {
         let steps = RefCell::new(Steps::new());
