@@ -79,7 +79,12 @@ fn an_input_that_would_end_behind_the_memory_is_refused_by_every_function() {
     let begin_digest = || Kind::Plain(CKM_SHA256).with(|kind| c!(module, C_DigestInit(session, kind)));
     let mut data = [0; 64];
     let data = data.as_mut_ptr();
-    for len in IMPOSSIBLE {
+    // With addresses of 32 bits, half the memory may follow a low address, such as the stack's under an emulator.
+    let fits = |len: CK_ULONG| {
+        let end = (data as usize).checked_add(len as usize);
+        CK_ULONG::BITS == 32 && len == CK_ULONG::MAX / 2 && end.is_some()
+    };
+    for len in IMPOSSIBLE.into_iter().filter(|len| !fits(*len)) {
         // A question for the output's length reads no input, and is refused all the same.
         for output in [null_mut(), data] {
             let mut room = 64;
