@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# The unit tests, and the tests of the C interface, built for arm64 and armhf and run under qemu-user.
+# The tests of every crate but the tool's, and those of the C interface, built for arm64 and armhf and run under qemu-user.
 #
-#   scripts/soak/arm-tests.sh [ARCH...]
+#   scripts/soak/arm-tests.sh [--only GROUP,...] [ARCH...]
+#
+#   --only   of the test programs only these groups (arguments, sign, ...); unit tests run all the same
 #
 # The tests start programs for ARM that they compile, so the kernel must know what to run them with: binfmt_misc, in a user
 # name space of its own (Linux 6.7 and newer), so that nothing on the machine changes. Needs root.
@@ -17,6 +19,8 @@
 
 # Not under an emulator:
 LEFT_OUT=(
+    # It compiles a program with cargo, for this machine.
+    no_std
     # What a call costs.
     costs memory
     # Asks the kernel to report system calls: those of the emulator.
@@ -53,16 +57,19 @@ test_there() {
         ln -sf /usr/bin/$TRIPLET-gcc /build/bin-$1/cc
         export PATH=/build/bin-$1:\$PATH CARGO_TARGET_DIR=/build/target-tests
         # Optimised, since it is emulated.
-        run 'scripts/test_programs.py --minutes 60 --but $(IFS=, && echo "${LEFT_OUT[*]}") --locked --release \
+        run 'scripts/test_programs.py --minutes 60 $SELECTION --locked --release \
             --target $RUST_TARGET -p atecc608-pkcs11 -p atecc608-sim -p atecc608-token -p atecc608-wire -p atecc608 \
-            -p atecc608-files -p atecc608-contents --lib --bins --test abi'"
+            -p atecc608-files -p atecc608-contents --lib --bins --tests'"
 }
 
-NAME_SPACE=no
-if [ "${1:-}" = --in-name-space ]; then
-    NAME_SPACE=yes
-    shift
-fi
+NAME_SPACE=no SELECTION="--but $(IFS=, && echo "${LEFT_OUT[*]}")"
+while [[ ${1:-} == -* ]]; do
+    case $1 in
+        --in-name-space) NAME_SPACE=yes && shift ;;
+        --only) SELECTION="--only ${2:?--only GROUP,...}" && shift 2 ;;
+        *) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    esac
+done
 ARCHITECTURES=("$@")
 [ $# != 0 ] || ARCHITECTURES=(arm64 armhf)
 # The root of scripts/package.sh: it is made for all of them.
@@ -75,6 +82,9 @@ fi
 mkdir -p "$ROOT_FOLDER/build"
 copy_sources_to "$ROOT_FOLDER/build/src"
 
+OPTIONS=()
+[[ $SELECTION != --only* ]] || OPTIONS=(--only "${SELECTION#--only }")
+
 # in_name_space ARCH: all users and groups are themselves there, since some tests are about other users. The maps are written from
 # outside, without newuidmap, which takes users of /etc/subuid only; until then the shell waits.
 in_name_space() {
@@ -82,7 +92,7 @@ in_name_space() {
     # shellcheck disable=SC2016  # for the shell in the name space
     coproc SPACE {
         exec unshare --user --mount --pid --fork --kill-child -- \
-            bash -c 'echo ready && read -r && exec "$@" 2>&1 </dev/null' bash "$0" --in-name-space "$1"
+            bash -c 'echo ready && read -r && exec "$@" 2>&1 </dev/null' bash "$0" --in-name-space "${OPTIONS[@]}" "$1"
     }
     read -r <&"${SPACE[0]}"
     echo '0 0 65536' >"/proc/$SPACE_PID/uid_map"
