@@ -144,7 +144,7 @@ fn a_null_value_is_allowed_only_with_length_0() {
 
 #[test]
 fn nested_templates_are_never_followed() {
-    let mut nested = CK_ATTRIBUTE { type_: CKA_ID, pValue: 8 as *mut _, ulValueLen: 1 << 40 };
+    let mut nested = CK_ATTRIBUTE { type_: CKA_ID, pValue: 8 as *mut _, ulValueLen: CK_ULONG::MAX / 2 };
     let outer = CK_ATTRIBUTE {
         type_: CKA_WRAP_TEMPLATE,
         pValue: (&raw mut nested).cast(),

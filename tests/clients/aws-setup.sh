@@ -313,7 +313,7 @@ atecc608 aws refresh --check | grep -x "ok       $thing/libatecc608_pkcs11.so  c
 printf 'another version' >>"$module"
 status=0
 atecc608 aws refresh --check || status=$?
-test $status = 1
+test $status = 3
 atecc608 aws refresh | grep "^ok       $thing/libatecc608_pkcs11.so  renewed"
 cmp "$thing/libatecc608_pkcs11.so" "$module"
 stat -c '%a %n' "$thing" "$thing/libatecc608_pkcs11.so" | grep -c -e "^700 $thing$" -e "^640 $thing/" | grep -x 2
