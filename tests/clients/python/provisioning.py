@@ -111,8 +111,9 @@ class Provisioning:
         if fault == "never":
             return
         if fault == "kill":
-            os.kill(int(Path("tool.pid").read_text(encoding="utf-8")), signal.SIGKILL)
+            # First: the script goes on as soon as the tool is gone.
             print("killed", call, flush=True)
+            os.kill(int(Path("tool.pid").read_text(encoding="utf-8")), signal.SIGKILL)
             return
         if fault == "slow":
             time.sleep(2)

@@ -13,7 +13,7 @@ use crate::files::less_umask;
 use crate::input::values::parse_address;
 use crate::output::{visible, Output};
 use crate::target::{Selection, Target};
-use atecc608_token::config::{self, BusLocation, Config, DEFAULT_ADDRESS};
+use atecc608_token::config::{self, BusLocation, Config, TokenConfig, DEFAULT_ADDRESS};
 use atecc608_token::{process, profile};
 use atecc608_wire::ConfigZone;
 
@@ -71,10 +71,8 @@ struct Report {
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let file = file(selection);
     let before = existing(&file)?;
-    let (bus, address) = choose(arguments)?;
-    let known = before.as_ref().and_then(|config| {
-        config.tokens.iter().find(|token| token.buses().any(|known| known.is_same(&bus)) && token.address == address)
-    });
+    let (bus, address) = choose(arguments, before.as_ref())?;
+    let known = before.as_ref().and_then(|config| token_of(config, &bus, address));
     if let (Some(config), Some(token)) = (&before, known) {
         return report(&file, Wrote::Unchanged, Target::open(config, token)?);
     }
@@ -97,6 +95,11 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     report(&file, Wrote::Written, target)
 }
 
+/// The configuration's token for this chip.
+fn token_of<'c>(config: &'c Config, bus: &BusLocation, address: u8) -> Option<&'c TokenConfig> {
+    config.tokens.iter().find(|token| token.buses().any(|known| known.is_same(bus)) && token.address == address)
+}
+
 /// The configuration's path, as every command finds it.
 fn file(selection: &Selection) -> PathBuf {
     let variable = std::env::var_os(config::CONF_VARIABLE).filter(|path| !path.is_empty() && !process::is_privileged());
@@ -113,8 +116,8 @@ fn existing(file: &Path) -> Result<Option<Config>> {
     }
 }
 
-/// The chip that is named, or the one that is found.
-fn choose(arguments: &Arguments) -> Result<(BusLocation, u8)> {
+/// The chip that is named, or the one that is found: of several the one that the configuration has.
+fn choose(arguments: &Arguments, before: Option<&Config>) -> Result<(BusLocation, u8)> {
     if let Some(file) = &arguments.simulated {
         let file = std::path::absolute(file).map_err(|error| Error::Refused(format!("{}: {error}", file.display())))?;
         let bus = BusLocation::parse(&format!("sim:{}", file.display())).map_err(Error::Refused)?;
@@ -136,7 +139,10 @@ fn choose(arguments: &Arguments) -> Result<(BusLocation, u8)> {
             ))
         }
         1 => 0,
-        _ => which(&found)?,
+        _ => match found.iter().position(|chip| before.is_some_and(|config| token_of(config, &chip.bus, chip.address).is_some())) {
+            Some(known) => known,
+            None => which(&found)?,
+        },
     };
     let chip = found.swap_remove(chosen);
     Ok((chip.bus, chip.address))
