@@ -8,7 +8,7 @@ put_files() {
     chroot "$machine" groupadd --force --system atecc608
     install -D -m 644 -t "$libraries/pkcs11" "$RELEASE/libatecc608_pkcs11.so"
     install -m 755 -t "$machine/usr/bin" "$RELEASE/atecc608"
-    install -D -m 644 -t "$machine/etc/atecc608-pkcs11" "$SOURCE/conf/openssl-pkcs11.cnf"
+    install -D -m 644 -t "$machine/etc/atecc608-pkcs11" "$SOURCE/conf/config.toml" "$SOURCE/conf/openssl-pkcs11.cnf"
     install -D -m 644 -t "$machine/usr/lib/systemd/system" "$SOURCE"/conf/systemd/*
     install -D -m 644 -t "$machine/usr/share/p11-kit/modules" "$SOURCE/conf/atecc608.module"
     sed -i "s|^pkcs11-module-path.*|pkcs11-module-path = ${libraries#"$machine"}/pkcs11/libatecc608_pkcs11.so|" \
