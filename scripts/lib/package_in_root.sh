@@ -93,7 +93,7 @@ stage_scripts() {
     done
 }
 
-# What is linked in: the licences want it told, and whoever looks for advisories wants to know. `list_libraries PACKAGE TREE [build's options]`
+# What is linked in: the licences require the texts, and a search for advisories needs the list. `list_libraries PACKAGE TREE [build's options]`
 list_libraries() {
     local name=$1 folder=$2/usr/share/doc/$1
     shift 2

@@ -5,7 +5,7 @@
 #
 # Each build has a clone, a Debian root and a compilation of its own. The second one is in a folder with a longer name, later, with
 # sources of another date, another mask, language and time zone, and an empty CARGO_HOME. Inside the roots the folders have the
-# same names (/build, /cargo), as they have for whoever runs scripts/package.sh. Needs root.
+# same names (/build, /cargo), as in every run of scripts/package.sh. Needs root.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"
