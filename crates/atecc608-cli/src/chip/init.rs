@@ -73,7 +73,16 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let before = existing(&file)?;
     let (bus, address) = choose(arguments, before.as_ref())?;
     let known = before.as_ref().and_then(|config| token_of(config, &bus, address));
-    if let (Some(config), Some(token)) = (&before, known) {
+    if let (Some(config), Some(token), false) = (&before, known, arguments.replace) {
+        let other_label = arguments.label.is_some() && arguments.label != token.label;
+        let other_folder = arguments.state_dir.as_ref().is_some_and(|folder| config.state_dir != Path::new(folder));
+        if other_label || other_folder {
+            return Err(Error::Refused(format!(
+                "{} has this chip already, with another label or state folder: nothing was written. Edit the file, or write a new one \
+                 with --replace",
+                file.display()
+            )));
+        }
         return report(&file, Wrote::Unchanged, Target::open(config, token)?);
     }
     if before.as_ref().is_some_and(|config| !config.tokens.is_empty()) && !arguments.replace {

@@ -23,7 +23,14 @@ fn a_simulated_chip_is_made_and_configured_in_one_command() {
     let again = bench.json(&["init", "--simulated", "mine"]);
     assert_eq!((&again["result"], &again["label"]), (&"unchanged".into(), &"my gateway".into()));
     assert_eq!(again["next"], "atecc608 key list");
+    // What was given is not ignored.
+    for other in [["--label", "another"], ["--state-dir", "elsewhere"]] {
+        let output = bench.run(&[&["init", "--simulated", "mine"][..], &other].concat());
+        refused(&bench, &output, &["another label or state folder", "nothing was written", "--replace"]);
+    }
     assert_eq!(std::fs::read(bench.path("config.toml")).unwrap(), before);
+    ok(&bench.run(&["init", "--simulated", "mine", "--label", "another", "--state-dir", "state", "--replace"]));
+    assert_eq!(bench.json(&["key", "list"])["token"], "another");
 }
 
 #[test]
