@@ -36,7 +36,13 @@ const CAUSES: [&str; 8] = [
     "(status FF)",
 ];
 /// What the log may have beside the line of a failure: what became of an interrupted change.
-const NOTES: [&str; 3] = ["asking the chip whether it took effect", "was interrupted; ", "is simulated"];
+const NOTES: [&str; 4] = [
+    "asking the chip whether it took effect",
+    "was interrupted; ",
+    // Two faults in a row look like a refusal: the intent stays, and the next call asks again.
+    "was interrupted, and the chip refuses to tell what the slot holds",
+    "is simulated",
+];
 /// The slots for private keys.
 pub const PAIR_SLOTS: [u8; 4] = [0, 2, 3, 4];
 
