@@ -98,7 +98,7 @@ lint_without_simulator() {
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }
 
 tests() {
-    scripts/test_programs.py --locked
+    ATECC608_TEST_OPERATIONS=50000 scripts/test_programs.py --locked
     cargo test --locked --workspace --doc
 }
 

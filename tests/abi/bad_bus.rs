@@ -28,8 +28,7 @@ use crate::common::codes;
 use steps::{Case, Step};
 use token::Token;
 
-/// In the tests that run at each change: less than a minute of one core without optimisation, most of it for P-256 and AES of
-/// simulator, module and test. scripts/soak/bad-bus.sh does a million.
+/// Half a minute of one core without optimisation. scripts/test.sh sets 50,000, scripts/soak/bad-bus.sh a million.
 const OPERATIONS: usize = 10_000;
 /// The longest sequence.
 const LONGEST: usize = 400;
