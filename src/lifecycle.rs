@@ -70,8 +70,10 @@ impl Drop for Counted {
 /// # Errors
 /// [`Error::CryptokiNotInitialized`], also in a forked child.
 pub fn enter() -> Result<Call> {
-    let counted = Counted::new(INSTANCE.own().ok_or(Error::CryptokiNotInitialized)?);
-    let module = counted.0.module.read().clone().ok_or(Error::CryptokiNotInitialized)?;
+    // Every call comes here: no error is made in vain.
+    let Some(instance) = INSTANCE.own() else { return Err(Error::CryptokiNotInitialized) };
+    let counted = Counted::new(instance);
+    let Some(module) = counted.0.module.read().clone() else { return Err(Error::CryptokiNotInitialized) };
     Ok(Call { module, _counted: counted })
 }
 

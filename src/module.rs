@@ -81,7 +81,8 @@ impl Module {
     /// # Errors
     /// [`Error::SlotIdInvalid`]
     pub fn token(&self, slot: CK_SLOT_ID) -> Result<&Arc<Token>> {
-        self.tokens.iter().find(|token| token.slot_id() == slot).ok_or(Error::SlotIdInvalid(from_ulong(slot)))
+        let token = self.tokens.iter().find(|token| token.slot_id() == slot);
+        token.ok_or_else(|| Error::SlotIdInvalid(from_ulong(slot)))
     }
 
     /// The open sessions.

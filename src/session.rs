@@ -69,13 +69,13 @@ impl Sessions {
     /// # Errors
     /// [`Error::SessionHandleInvalid`], or what `body` says.
     pub fn with<T>(&self, handle: CK_SESSION_HANDLE, body: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
-        let invalid = Error::SessionHandleInvalid(from_ulong(handle));
-        let session = self.table.lock().position(from_ulong(handle), |table, at| table.open[at].session.clone());
-        let Some(session) = session else { return Err(invalid) };
+        let handle = from_ulong(handle);
+        let session = self.table.lock().position(handle, |table, at| table.open[at].session.clone());
+        let Some(session) = session else { return Err(Error::SessionHandleInvalid(handle)) };
         let mut session = session.lock();
         // Closed by another thread while this one waited.
         if session.closed {
-            Err(invalid)
+            Err(Error::SessionHandleInvalid(handle))
         } else {
             body(&mut session)
         }
@@ -88,7 +88,7 @@ impl Sessions {
     pub fn close(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
         let handle = from_ulong(handle);
         let entry = self.table.lock().position(handle, |table, at| table.open.remove(at));
-        let entry = entry.ok_or(Error::SessionHandleInvalid(handle))?;
+        let Some(entry) = entry else { return Err(Error::SessionHandleInvalid(handle)) };
         self.ended(&[entry]);
         Ok(())
     }
@@ -109,8 +109,8 @@ impl Sessions {
     fn ended(&self, entries: &[Entry]) {
         for Entry { token, session, .. } in entries {
             let mut session = session.lock();
+            // Its operations end with it, when the last who waits for it has seen this.
             session.closed = true;
-            session.cancel_all();
             token.session_closed(session.handle);
         }
         let Some(Entry { token, .. }) = entries.first() else { return };
@@ -235,17 +235,6 @@ impl Session {
             || self.message_encrypt.active.is_some()
             || self.message_decrypt.active.is_some()
     }
-
-    fn cancel_all(&mut self) {
-        self.find.cancel();
-        self.encrypt.cancel();
-        self.decrypt.cancel();
-        self.message_encrypt.cancel();
-        self.message_decrypt.cancel();
-        self.sign.cancel();
-        self.verify.cancel();
-        self.digest.cancel();
-    }
 }
 
 /// Room for one operation of a kind: none, or one that waits for its data, or is in the middle of its parts.
@@ -338,7 +327,8 @@ impl<T> Activity<T> {
 
     /// Ends the operation; says whether there was one.
     pub fn cancel(&mut self) -> bool {
-        self.take().is_ok()
+        self.in_parts = false;
+        self.active.take().is_some()
     }
 
     /// C_…Init with a NULL mechanism: since 3.0 that ends the operation. Without one it is the mistake it always was.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::Opcode;
 
-/// Counters since the start or the last reset. Serialises to the JSON object of DESIGN.md section 6.
+/// Counters since the start or the last reset. Serialises to the JSON object of DESIGN.md section 6, and the times drawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Transfers, START to STOP, wake pulses and refused ones included.
@@ -33,8 +33,7 @@ pub struct Stats {
     pub chip_us_max: u64,
     /// Sum of their typical execution times.
     pub chip_us_typ: u64,
-    /// Sum of the times drawn for them. For tests in the process; not in the JSON.
-    #[serde(skip)]
+    /// Sum of the times that they took: drawn, or none with `--timing fast`.
     pub chip_us_drawn: u64,
     /// Times a sleeping or idle chip was woken by traffic that was no wake pulse. Not in the JSON.
     #[serde(skip)]

@@ -90,8 +90,8 @@ pub(crate) fn length_without_asking(
     object: ObjectHandle,
     attribute: CK_ATTRIBUTE_TYPE,
 ) -> Result<Option<usize>> {
-    let is_counter = token.object(object)? == ObjectKey::Feature(Feature::Counter);
-    Ok((is_counter && attribute == CKA_VALUE).then_some(feature::COUNTER_LEN))
+    let is_counter = attribute == CKA_VALUE && token.object(object)? == ObjectKey::Feature(Feature::Counter);
+    Ok(is_counter.then_some(feature::COUNTER_LEN))
 }
 
 /// C_SetAttributeValue: labels and ids, and data of data objects.

@@ -74,7 +74,7 @@ pub(super) fn are_of_a_pair(known: &Known, label: &str, id: &[u8], point: Point)
     let may_hold_one = |slot: &Slot| known.known_presence(*slot) != Some(Held::Nothing);
     let slots = known.identity.keys.iter().map(|key| key.slot).filter(may_hold_one);
     slots.filter_map(|slot| known.pair(slot)).any(|pair| {
-        let has_id = match (pair.given_id(), pair.point) {
+        let has_id = match (pair.given_id(), pair.point()) {
             (Some(given), _) => given == id,
             (None, Some(own)) => own.key_id() == id,
             (None, None) => id.len() == 20 && id != point.key_id(),
@@ -108,7 +108,7 @@ pub(super) fn warn_of_second_default_id(turn: &mut Turn<'_>, slot: Slot, point: 
 fn holder_of_id(turn: &mut Turn<'_>, slot: Option<Slot>, id: &[u8]) -> Result<Option<Slot>> {
     let known = turn.known();
     let may_have_it = |other: &Slot| {
-        known.pair(*other).is_some_and(|pair| match (pair.given_id(), pair.point) {
+        known.pair(*other).is_some_and(|pair| match (pair.given_id(), pair.point()) {
             (Some(given), _) => given == id,
             (None, Some(point)) => point.key_id() == id,
             // SHA-1 of its public key, if anything.

@@ -273,6 +273,9 @@ impl Objects {
 
     fn remove_where(&self, is_gone: impl Fn(u64, &SessionObject) -> bool) {
         let gone = self.session_objects.lock().remove_where(is_gone);
+        if gone.is_empty() {
+            return;
+        }
         self.handles.lock().retain(|key| !matches!(key, ObjectKey::Session(number) if gone.contains(number)));
     }
 }

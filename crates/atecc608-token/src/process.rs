@@ -24,7 +24,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use once_cell::race::OnceBox;
@@ -152,24 +152,27 @@ static ROOM: [AtomicUsize; 2 * MAX_PAGE / WORD] = [const { AtomicUsize::new(0) }
 impl NumberPage {
     /// Returns the page, which is marked to be wiped the first time. Async-signal-safe afterwards.
     fn get() -> Self {
-        const UNKNOWN: u8 = 0;
-        const WIPED: u8 = 1;
-        const KEPT: u8 = 2;
-        static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
+        // Every C function comes here: the size of a page is asked for once. Bits: chosen, wiped; above them the index in `ROOM`.
+        static CHOSEN: AtomicUsize = AtomicUsize::new(0);
+        let mut chosen = CHOSEN.load(Ordering::Acquire);
+        if chosen == 0 {
+            let (first, wiped) = Self::choose();
+            chosen = first << 2 | usize::from(wiped) << 1 | 1;
+            CHOSEN.store(chosen, Ordering::Release);
+        }
+        Self { number: &ROOM[chosen >> 2], wiped: chosen & 2 != 0 }
+    }
+
+    /// Returns the index in `ROOM` at which it begins, and whether the kernel wipes it.
+    fn choose() -> (usize, bool) {
         let size = rustix::param::page_size();
-        let start = ROOM.as_ptr() as usize;
         // A larger page is not wiped.
-        let first = if size <= MAX_PAGE { (start.next_multiple_of(size) - start) / WORD } else { 0 };
-        let number = &ROOM[first];
-        let wiped = match STATE.load(Ordering::Acquire) {
-            UNKNOWN => {
-                let wiped = size <= MAX_PAGE && wipe_in_children(number, size);
-                STATE.store(if wiped { WIPED } else { KEPT }, Ordering::Release);
-                wiped
-            }
-            state => state == WIPED,
-        };
-        Self { number, wiped }
+        if size > MAX_PAGE {
+            return (0, false);
+        }
+        let start = ROOM.as_ptr() as usize;
+        let first = (start.next_multiple_of(size) - start) / WORD;
+        (first, wipe_in_children(&ROOM[first], size))
     }
 }
 

@@ -53,16 +53,16 @@ pub enum Contents {
     Zeros,
 }
 
-/// Made when first asked for; by several threads at once if it comes to that. Nobody waits for another: a child forked
-/// meanwhile would wait for ever.
-static PROFILES: OnceBox<Vec<Profile>> = OnceBox::new();
-
 /// The files in `conf/profiles`, by name: a new profile is a file there and a line here. The tests see to it that none is
 /// missing, and that each can be used.
 const FILES: &[(&str, &str)] = &[
     ("tls", include_str!("../../../conf/profiles/tls.toml")),
     ("tls-pin", include_str!("../../../conf/profiles/tls-pin.toml")),
 ];
+
+/// What is in the files. Each is read when first asked for; by several threads at once if it comes to that. Nobody waits for another: a
+/// child forked meanwhile would wait for ever.
+static PROFILES: [OnceBox<Option<Profile>>; FILES.len()] = [const { OnceBox::new() }; FILES.len()];
 
 impl Profile {
     /// Reads a profile file.
@@ -128,35 +128,29 @@ impl Contents {
     }
 }
 
-/// All profiles.
-pub fn all() -> &'static [Profile] {
-    PROFILES.get_or_init(|| {
-        let parsed = FILES.iter().filter_map(|(name, text)| match Profile::parse(text) {
-            Ok(profile) => Some(profile),
-            Err(problem) => {
-                log::error!("profile {name}: {problem}");
-                None
-            }
-        });
-        Box::new(parsed.collect())
+/// All profiles. Who needs only the first ones has the others not read.
+pub fn all() -> impl Iterator<Item = &'static Profile> {
+    FILES.iter().zip(&PROFILES).filter_map(|((name, text), profile)| {
+        let parse = || Profile::parse(text).map_err(|problem| log::error!("profile {name}: {problem}")).ok();
+        profile.get_or_init(|| Box::new(parse())).as_ref()
     })
 }
 
 /// The profile of this name.
 pub fn by_name(name: &str) -> Option<&'static Profile> {
-    all().iter().find(|profile| profile.name == name)
+    all().find(|profile| profile.name == name)
 }
 
 /// The profile whose slots and options a chip has.
 pub fn matching(zone: &ConfigZone) -> Option<&'static Profile> {
-    all().iter().find(|profile| profile.matches(zone))
+    all().find(|profile| profile.matches(zone))
 }
 
 /// The profile that a chip between its locks was begun with, and that `atecc608 provision` finishes: all of its configuration is
 /// the profile's, but for address and counters.
 pub fn finished_by_provision(zone: &ConfigZone) -> Option<&'static Profile> {
     let between_locks = zone.config_locked() && !zone.data_locked();
-    all().iter().find(|profile| between_locks && profile.is_all_of(zone))
+    all().find(|profile| between_locks && profile.is_all_of(zone))
 }
 
 /// What brings a chip further that is not provisioned: a command of the tool, which shows first what it would do.

@@ -213,14 +213,9 @@ impl Known {
         self.identity.key_slot(slot)
     }
 
-    /// The key pair of a key slot, with what is known of its public key.
+    /// The key pair of a key slot.
     pub(crate) fn pair(&self, slot: Slot) -> Option<KeyPair<'_>> {
-        self.key_slot(slot).map(|key| KeyPair {
-            key,
-            state: self.state().slot(slot),
-            point: self.known_point(slot),
-            zone: self.zone(),
-        })
+        self.key_slot(slot).map(|key| KeyPair { key, state: self.state().slot(slot), known: self })
     }
 
     /// Whether the slot works only after a login, and there was none.

@@ -30,6 +30,8 @@ const FILE_MODE: u32 = 0o660;
 #[derive(Clone, Debug)]
 pub(crate) struct StateFile {
     serial: SerialNumber,
+    /// The chip's folder in `state_dir`: the serial number in text.
+    folder_name: String,
     state_dir: PathBuf,
 }
 
@@ -56,11 +58,11 @@ impl StateRead {
 
 impl StateFile {
     pub(crate) fn new(state_dir: &Path, serial: SerialNumber) -> Self {
-        Self { serial, state_dir: state_dir.to_owned() }
+        Self { folder_name: serial.to_string(), serial, state_dir: state_dir.to_owned() }
     }
 
     fn path(&self) -> PathBuf {
-        self.state_dir.join(self.serial.to_string()).join(FILE_NAME)
+        self.state_dir.join(&self.folder_name).join(FILE_NAME)
     }
 
     /// Reads the file. A missing one is an empty state; one that is damaged or can't be read is an empty state that refuses changes.
@@ -132,7 +134,7 @@ impl StateFile {
     }
 
     fn folder(&self) -> std::io::Result<Folder> {
-        Folder::follow(&self.state_dir)?.folder(self.serial.to_string())
+        Folder::follow(&self.state_dir)?.folder(&self.folder_name)
     }
 
     fn read_bytes(&self) -> std::io::Result<Option<(Vec<u8>, Version)>> {
@@ -153,10 +155,9 @@ impl StateFile {
 
     /// Replaces the file: at any moment there is the old one or the new one, whole.
     fn write(&self, text: &str) -> std::io::Result<Version> {
-        let serial = self.serial.to_string();
         let folder = match self.folder() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                state_dir::open_or_make(&self.state_dir)?.make(serial, FOLDER_MODE)?
+                state_dir::open_or_make(&self.state_dir)?.make(&self.folder_name, FOLDER_MODE)?
             }
             folder => folder?,
         };
@@ -181,7 +182,7 @@ impl StateFile {
         state.generation += 1;
         let text = state_file::write(&state, &self.serial).map_err(|error| Error::State(error.to_string().into()))?;
         let version = self.write(&text).map_err(|error| {
-            let problem = format!("state folder {}: {error}", self.state_dir.join(self.serial.to_string()).display());
+            let problem = format!("state folder {}: {error}", self.state_dir.join(&self.folder_name).display());
             match error.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DeviceMemory(problem.into()),
                 _ => Error::TokenWriteProtected(

@@ -494,6 +494,7 @@ fn counters_count_what_happened() {
         "bus_us",
         "chip_us_max",
         "chip_us_typ",
+        "chip_us_drawn",
     ];
     expected.sort_unstable();
     assert_eq!(keys, expected);

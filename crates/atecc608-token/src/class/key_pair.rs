@@ -15,6 +15,7 @@ use crate::mechanism::{allowed, ECDSA};
 use crate::object::{KeyRef, ObjectKey};
 use crate::point::{Point, P256_PARAMS};
 use crate::session_pair::allowed_mechanisms;
+use crate::snapshot::Known;
 use crate::state::SlotState;
 use crate::template::{bool_value, mechanisms_value, ulong_value, Template};
 use atecc608_wire::config_zone::SerialNumber;
@@ -51,10 +52,8 @@ pub(crate) struct KeyPair<'a> {
     pub(crate) key: &'a KeySlot,
     /// What the state says about it.
     pub(crate) state: Option<&'a SlotState>,
-    /// Its public key, if known.
-    pub(crate) point: Option<Point>,
-    /// The chip's configuration.
-    pub(crate) zone: &'a ConfigZone,
+    /// What is known of the chip.
+    pub(crate) known: &'a Known,
 }
 
 impl KeyPair<'_> {
@@ -73,8 +72,17 @@ impl KeyPair<'_> {
         self.state.and_then(|state| state.id.as_deref()).or(self.key.configured_id.as_deref())
     }
 
+    /// Its public key, if known. Few attributes need it, and what the state says is checked each time: is it on the curve?
+    pub(crate) fn point(&self) -> Option<Point> {
+        self.known.known_point(self.key.slot)
+    }
+
+    fn zone(&self) -> &ConfigZone {
+        self.known.zone()
+    }
+
     fn serial(&self) -> SerialNumber {
-        self.zone.serial_number()
+        self.zone().serial_number()
     }
 
     fn unique_id(&self, half: &str) -> Answer {
@@ -97,16 +105,18 @@ impl KeyPair<'_> {
     }
 
     fn id(&self) -> Answer {
-        match (self.given_id(), self.point) {
-            (Some(id), _) => Answer::Value(id.to_vec()),
-            (None, Some(point)) => Answer::Value(point.key_id().to_vec()),
-            (None, None) if self.key.public => Answer::NeedsPoint,
-            (None, None) => text(&format!("{}-{}", self.serial(), self.key.slot)),
+        if let Some(id) = self.given_id() {
+            return Answer::Value(id.to_vec());
+        }
+        match self.point() {
+            Some(point) => Answer::Value(point.key_id().to_vec()),
+            None if self.key.public => Answer::NeedsPoint,
+            None => text(&format!("{}-{}", self.serial(), self.key.slot)),
         }
     }
 
     fn of_point(&self, attribute: CK_ATTRIBUTE_TYPE, value: impl FnOnce(Point) -> Vec<u8>) -> Answer {
-        match self.point {
+        match self.point() {
             Some(point) => Answer::Value(value(point)),
             None if self.key.public => Answer::NeedsPoint,
             None => Answer::Error(Error::AttributeTypeInvalid(attribute)),
@@ -272,9 +282,9 @@ impl Class for PrivateKey {
             .in_session(Session::Made(|new| Ok(new.point.ec_point()))),
         Row::<Self>::read(CKA_ATECC608_SLOT, |pair| number(pair.key.slot.number().into())).given(Ways::ALL),
         Row::<Self>::read(CKA_ATECC608_IN_CHIP, |_| yes_or_no(true)).in_session(Session::Is(false)),
-        Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |pair| number(pair.zone.slot_config(pair.key.slot).0.into())),
-        Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |pair| number(pair.zone.key_config(pair.key.slot).0.into())),
-        Row::<Self>::read(CKA_ATECC608_SLOT_LOCKED, |pair| yes_or_no(pair.zone.slot_locked(pair.key.slot))),
+        Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |pair| number(pair.zone().slot_config(pair.key.slot).0.into())),
+        Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |pair| number(pair.zone().key_config(pair.key.slot).0.into())),
+        Row::<Self>::read(CKA_ATECC608_SLOT_LOCKED, |pair| yes_or_no(pair.zone().slot_locked(pair.key.slot))),
         // Of the public half.
         Row::<Self>::unread(CKA_ENCRYPT).given(Ways::ALL),
         Row::<Self>::unread(CKA_WRAP).given(Ways::ALL),
@@ -384,9 +394,9 @@ impl Class for PublicKey {
         .in_session(Session::Made(|new| Ok(new.point.public_key_info()))),
         Row::<Self>::read(CKA_ATECC608_SLOT, |pair| number(pair.key.slot.number().into())).given(Ways::GENERATE_PAIR),
         Row::<Self>::read(CKA_ATECC608_IN_CHIP, |_| yes_or_no(true)).in_session(Session::Is(false)),
-        Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |pair| number(pair.zone.slot_config(pair.key.slot).0.into())),
-        Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |pair| number(pair.zone.key_config(pair.key.slot).0.into())),
-        Row::<Self>::read(CKA_ATECC608_SLOT_LOCKED, |pair| yes_or_no(pair.zone.slot_locked(pair.key.slot))),
+        Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |pair| number(pair.zone().slot_config(pair.key.slot).0.into())),
+        Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |pair| number(pair.zone().key_config(pair.key.slot).0.into())),
+        Row::<Self>::read(CKA_ATECC608_SLOT_LOCKED, |pair| yes_or_no(pair.zone().slot_locked(pair.key.slot))),
         // Of the private half.
         Row::<Self>::unread(CKA_SENSITIVE).given(Ways::GENERATE_PAIR),
         Row::<Self>::unread(CKA_EXTRACTABLE).given(Ways::GENERATE_PAIR),

@@ -74,7 +74,7 @@ impl Source {
     pub(crate) fn open(file: &str, format: Option<FileFormat>) -> Result<Self> {
         if let Some(name) = file.strip_prefix(PROFILE) {
             let profile = profile::by_name(name).ok_or_else(|| {
-                let names: Vec<&str> = profile::all().iter().map(|profile| profile.name.as_str()).collect();
+                let names: Vec<&str> = profile::all().map(|profile| profile.name.as_str()).collect();
                 Error::Refused(format!("there is no profile \"{name}\"; there are {}", names.join(", ")))
             })?;
             return Ok(Self { name: file.to_owned(), zone: profile.apply(&unnamed_zone()), named: false });

@@ -50,9 +50,8 @@ pub struct Arguments {
 
 /// The profiles, with their descriptions.
 fn profiles() -> PossibleValuesParser {
-    let values = profile::all()
-        .iter()
-        .map(|profile| PossibleValue::new(profile.name.as_str()).help(profile.description.as_str()));
+    let values =
+        profile::all().map(|profile| PossibleValue::new(profile.name.as_str()).help(profile.description.as_str()));
     PossibleValuesParser::new(values)
 }
 
