@@ -125,21 +125,28 @@ def the_c_interface():
 def stock_tools():
     if shutil.which("p11tool") is None:
         sys.exit("p11tool is missing: apt-get install gnutls-bin")
-    list_all = ("p11tool", "--provider", MODULE, "--list-all", f"pkcs11:token={TOKEN}")
-    tool(*list_all)
+    list_all()
     row("p11tool --list-all, one key pair", 9, 45)
     # A state folder that knows nothing is what the very first time finds: the key then has its slot's name.
     folder = os.path.join(os.environ["STATE_DIR"], os.listdir(os.environ["STATE_DIR"])[0])
     os.rename(folder, folder + ".aside")
-    tool(*list_all)
+    list_all()
     # With root's kept configuration: all of it is read before the first public key.
     row("p11tool --list-all, the very first time", 12, 170)
     shutil.rmtree(folder)
     os.rename(folder + ".aside", folder)
+    certificate_request()
+    row("openssl req -new through pkcs11-provider", 10, 215)
+
+
+def list_all():
+    tool("p11tool", "--provider", MODULE, "--list-all", f"pkcs11:token={TOKEN}")
+
+
+def certificate_request():
     key = f"pkcs11:token={TOKEN};object={KEY};type=private"
     configuration = {"OPENSSL_CONF": os.environ["PROVIDER_CONF"], "PKCS11_PROVIDER_MODULE": MODULE}
     tool("openssl", "req", "-new", "-key", key, "-subj", "/CN=bench", "-out", os.devnull, **configuration)
-    row("openssl req -new through pkcs11-provider", 10, 215)
 
 
 def trust_and_go():
@@ -157,11 +164,11 @@ def trust_and_go():
                 config.write(f'state_dir = "{os.path.abspath("trust-state")}"\n[[token]]\n')
                 config.write(f'bus = "unix:{SOCKET}"\naddress = 0x35\nlabel = "trust"\n')
             own = {"ATECC608_PKCS11_CONF": os.path.abspath("trust.toml")}
-            list_all = ("p11tool", "--provider", MODULE, "--list-all", "pkcs11:token=trust")
+            list_trust = ("p11tool", "--provider", MODULE, "--list-all", "pkcs11:token=trust")
             counted()
-            tool(*list_all, **own)
+            tool(*list_trust, **own)
             row("p11tool --list-all, Trust&GO, the very first time", 28, 690)
-            tool(*list_all, **own)
+            tool(*list_trust, **own)
             row("p11tool --list-all, Trust&GO, warm", 10, 50)
         finally:
             server.terminate()

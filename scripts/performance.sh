@@ -4,8 +4,8 @@
 #
 #   scripts/bench.sh performance [FOLDER]     FOLDER: where the page goes, instead of docs
 #
-# Beside it: SoftHSM2, tpm2-pkcs11 on swtpm (both Debian's) and Microchip's driver (PyPI). Takes about ten minutes on a quiet machine
-# whose release is built; a busy machine shows in the times, and the page has the load.
+# Beside it: SoftHSM2, tpm2-pkcs11 on swtpm (both Debian's), and Microchip's PKCS#11 module and driver (PyPI). Takes about ten minutes on a
+# quiet machine whose release is built; a busy machine shows in the times, and the page has the load.
 
 # Lines are shell text for `run`.
 # shellcheck disable=SC2016
@@ -13,6 +13,10 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
+# shellcheck source=scripts/lib/daemons.sh
+. "$ROOT/scripts/lib/daemons.sh"
+# shellcheck source=scripts/performance/vendor_module.sh
+. "$ROOT/scripts/performance/vendor_module.sh"
 
 PAGE=$(realpath -m "${1:-$ROOT/docs}")
 LOAD_BEFORE=$(cut -d ' ' -f 1-3 /proc/loadavg)
@@ -27,6 +31,7 @@ install_peers() {
     need_packages curl gcc gnutls-bin libc6-dev libp11-kit-dev libtpm2-pkcs11-1 libtss2-tcti-swtpm0 nginx-light python3-venv \
         softhsm2 swtpm valgrind
     need_python_venv vendor "$ROOT/tests/vendor/requirements.txt"
+    vendor_module
     heading 'As gateways have it: no simulator in it'
     run 'cargo build --release --locked --manifest-path "$ROOT/Cargo.toml" -p atecc608-pkcs11 --no-default-features --target-dir "$TARGET/gateway"'
 }
@@ -82,7 +87,14 @@ costs() {
     run 'mv keys/*.config aside'
     run "/usr/bin/python3 $ROOT/scripts/bench.py \$MODULE gateway dev-key chip.sock results/costs-plain.json" || true
     run 'mv aside/*.config keys'
+    heading "The same with the vendor's module"
+    run "cc -std=gnu11 -O2 -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
+    vendor_token
+    with_shim chip.sock "/usr/bin/python3 $PERFORMANCE/vendor_costs.py \$VENDOR_MODULE gateway dev-key chip.sock results/costs-vendor.json"
 }
+
+# with_shim SOCKET 'command line': with this bus as /dev/i2c-20.
+with_shim() { run "I2C_SHIM=20=$WORK/$1 LD_PRELOAD=$WORK/i2c_shim.so $2"; }
 
 hosts() {
     heading 'What the calls cost the host'
@@ -104,13 +116,6 @@ hosts() {
     stop_last_server
 }
 
-# recorded NAME: the module, or the vendor's driver, on a wire that writes record-NAME.
-recorded() {
-    start_server "bus-$1.log" "/usr/bin/python3 $PERFORMANCE/bus.py bus-$1.sock record-$1 0x60=chip.sock"
-    wait_for 'the wire' "bus-$1.log" test -S "bus-$1.sock"
-    sed "s|unix:.*chip.sock|unix:$WORK/bus-$1.sock|" config.toml >"$1.toml"
-}
-
 serve_in_real_time() {
     stop_last_server
     start_server real.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing real'
@@ -121,59 +126,32 @@ in_real_time() {
     local port
     serve_in_real_time
     heading 'In the time of a chip'
-    recorded sign
-    ATECC608_PKCS11_CONF=$WORK/sign.toml measure sign
-    stop_last_server
+    measure sign
+    with_shim chip.sock "/usr/bin/python3 $PERFORMANCE/measure.py sign_vendor"
+    with_shim chip.sock "PYTHONPATH=$ROOT/tests/vendor $VENV/bin/python $PERFORMANCE/vendor.py 20 20 chip.sock > vendor.json"
+    measure sign_driver vendor.json
+    heading 'A handshake on a wire that records it'
+    start_server wire.log "/usr/bin/python3 $PERFORMANCE/bus.py wire.sock record 0x60=chip.sock"
+    wait_for 'the wire' wire.log test -S wire.sock
+    sed "s|unix:.*chip.sock|unix:$WORK/wire.sock|" config.toml >wire.toml
     port=$(free_port)
     start_server s_server.log "openssl s_server -accept 127.0.0.1:$port -cert server.pem -key server.key -CAfile ca.pem -Verify 1 -verify_return_error -www"
     wait_for s_server s_server.log listening "$port"
-    recorded ours
-    run "printf 'GET / HTTP/1.0\r\n\r\n' | ATECC608_PKCS11_CONF=ours.toml OPENSSL_CONF=\$PROVIDER_CONF PKCS11_PROVIDER_MODULE=\$MODULE openssl s_client -connect localhost:$port -CAfile ca.pem -verify_return_error -cert device.pem -key 'pkcs11:token=gateway;object=dev-key;type=private' -tls1_3 -quiet -ign_eof | grep -q -a device-001"
-    measure timeline ours
+    measure timeline ours "$port"
+    measure timeline driver "$VENV/bin/python"
     stop_last_server
-    stop_last_server
-    heading "The same work by Microchip's driver"
-    recorded vendor
-    run "cc -std=gnu11 -O2 -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
-    run "I2C_SHIM=20=bus-vendor.sock LD_PRELOAD=./i2c_shim.so PYTHONPATH=$ROOT/tests/vendor $VENV/bin/python $PERFORMANCE/vendor.py 20 20 > vendor.json"
-    measure vendor vendor.json
     stop_last_server
     handshakes
     measure crowd
 }
 
 handshakes() {
-    local port
     heading 'TLS 1.3 handshakes'
     run 'openssl x509 -req -in device.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile server.ext -out chip.pem'
     uri_pem 'pkcs11:token=gateway;object=dev-key;type=private' key.pem
-    port=$(free_port)
-    write_file nginx.conf <<END
-daemon off;
-pid $WORK/nginx.pid;
-error_log stderr notice;
-worker_processes 4;
-user root;
-env OPENSSL_CONF;
-env ATECC608_PKCS11_CONF;
-env PKCS11_PROVIDER_MODULE;
-events {}
-http {
-    access_log off;
-    client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
-    server {
-        listen 127.0.0.1:$port ssl;
-        ssl_certificate $WORK/chip.pem;
-        ssl_certificate_key $WORK/key.pem;
-        ssl_protocols TLSv1.3;
-        ssl_session_cache off;
-        ssl_session_tickets off;
-    }
-}
-END
-    start_server nginx.log "env OPENSSL_CONF=$PROVIDER_CONF PKCS11_PROVIDER_MODULE=$MODULE /usr/sbin/nginx -e $WORK/nginx-early.log -p $WORK -c $WORK/nginx.conf"
-    wait_for nginx nginx.log listening "$port"
-    measure handshakes "$port"
+    export PKCS11_PROVIDER_MODULE=$MODULE
+    nginx_server "$WORK/key.pem" "$PROVIDER_CONF" 'env PKCS11_PROVIDER_MODULE;'
+    measure handshakes "$PORT"
     stop_last_server
 }
 

@@ -25,11 +25,10 @@ END
     wait_for 'the broker' broker.log listening "$1"
 }
 
-# nginx_workers KEY OPENSSL_CONF LINES: nginx with four workers, forked from the process that loaded the key, serves with
-# chip.pem and KEY (as in ssl_certificate_key) under 200 handshakes; the chip signs each. LINES are more of its configuration.
-nginx_workers() {
-    local port
-    port=$(free_port)
+# nginx_server KEY OPENSSL_CONF LINES: nginx with four workers, forked from the process that loaded the key, serves with chip.pem and
+# KEY (as in ssl_certificate_key). LINES are more of its configuration. It is the last server then, its log nginx.log, its port PORT.
+nginx_server() {
+    PORT=$(free_port)
     write_file nginx.conf <<END
 daemon off;
 pid $WORK/nginx.pid;
@@ -44,7 +43,7 @@ http {
     access_log off;
     client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
     server {
-        listen 127.0.0.1:$port ssl;
+        listen 127.0.0.1:$PORT ssl;
         ssl_certificate $WORK/chip.pem;
         ssl_certificate_key $1;
         ssl_session_cache off;
@@ -54,8 +53,13 @@ http {
 }
 END
     start_server nginx.log "env OPENSSL_CONF=$2 /usr/sbin/nginx -e $WORK/nginx-early.log -p $WORK -c $WORK/nginx.conf"
-    wait_for nginx nginx.log listening "$port"
-    run_in_chip Sign "seq 200 | xargs -P 8 -I {} curl -sS --cacert ca.pem 'https://localhost:$port/?{}' > served" 200
+    wait_for nginx nginx.log listening "$PORT"
+}
+
+# nginx_workers KEY OPENSSL_CONF LINES: that server under 200 handshakes; the chip signs each.
+nginx_workers() {
+    nginx_server "$@"
+    run_in_chip Sign "seq 200 | xargs -P 8 -I {} curl -sS --cacert ca.pem 'https://localhost:$PORT/?{}' > served" 200
     run '[ "$(grep -c "served by worker" served)" = 200 ]'
     run 'sort served | uniq -c'
     run '[ "$(sort -u served | wc -l)" -gt 1 ]'

@@ -21,12 +21,9 @@ SHOWN = 4
 
 
 def receive(stream, length):
-    data = b""
-    while len(data) < length:
-        part = stream.recv(length - len(data))
-        if not part:
-            raise EOFError
-        data += part
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError
     return data
 
 
@@ -34,8 +31,9 @@ class Chip:
     """One server, reached over one connection."""
 
     def __init__(self, path):
-        self.stream = socket.socket(socket.AF_UNIX)
-        self.stream.connect(path)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.stream = self.socket.makefile("rb")
 
     def reply(self, reads):
         head = receive(self.stream, 2)
@@ -49,7 +47,7 @@ class Bus:
         self.lock = threading.Lock()
 
     def transfer(self, request, segments):
-        """The reply to one request; segments are (is a read, address, length, data)."""
+        """The reply to one request, and what to record of it; segments are (is a read, address, length, data)."""
         reads = [length for is_read, _, length, _ in segments if is_read]
         address = segments[0][1]
         with self.lock:
@@ -57,36 +55,41 @@ class Bus:
             asked = list(self.chips.values()) if address == 0 else [self.chips[address]] if address in self.chips else []
             # Sent to all before the first reply is awaited: a wake pulse reaches all chips at once.
             for chip in asked:
-                chip.stream.sendall(request)
+                chip.socket.sendall(request)
             replies = [chip.reply(reads) for chip in asked]
             head, data = replies[0] if replies else (b"\x01\x00", b"")
             first = next((bytes_ for is_read, _, _, bytes_ in segments if not is_read), b"")
-            line = {
-                "begin": began,
-                "end": time.monotonic(),
-                "read": segments[-1][0],
-                "address": address,
-                "first": first[:SHOWN].hex(),
-                "bytes": sum(length for _, _, length, _ in segments) + len(segments),
-                "result": head[0],
-            }
-            self.record.write(json.dumps(line) + "\n")
-        return head + data
+            ended = time.monotonic()
+        line = {
+            "begin": began,
+            "end": ended,
+            "read": segments[-1][0],
+            "address": address,
+            "first": first[:SHOWN].hex(),
+            "bytes": sum(length for _, _, length, _ in segments) + len(segments),
+            "result": head[0],
+        }
+        return head + data, line
 
     def serve(self, client):
+        stream = client.makefile("rb")
         try:
             while True:
-                (count,) = receive(client, 1)
+                (count,) = receive(stream, 1)
                 if count == 0:
                     raise EOFError("control requests go to the chips' own servers")
                 request, segments = bytes([count]), []
                 for _ in range(count):
-                    head = receive(client, 4)
+                    head = receive(stream, 4)
                     flags, address, length = struct.unpack("<BBH", head)
-                    data = b"" if flags & 1 else receive(client, length)
+                    data = b"" if flags & 1 else receive(stream, length)
                     request += head + data
                     segments.append((bool(flags & 1), address, length, data))
-                client.sendall(self.transfer(request, segments))
+                reply, line = self.transfer(request, segments)
+                client.sendall(reply)
+                # Only now: the client is not to wait for it.
+                with self.lock:
+                    self.record.write(json.dumps(line) + "\n")
         except (EOFError, OSError):
             client.close()
 

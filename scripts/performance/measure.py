@@ -5,13 +5,16 @@
     measure.py objects NUMBER  a search over all objects, of each module whose token holds so many
     measure.py sessions        a session that is opened and closed while others are open
     measure.py sign            C_Sign in a chip's time, beside what chip, bus and wake take
-    measure.py vendor FILE     the same of Microchip's driver, from what vendor.py printed
-    measure.py timeline NAME   the bus during the handshake that `record-NAME` has
+    measure.py sign_vendor     the same of the vendor's module, VENDOR_MODULE
+    measure.py sign_driver FILE         the same of Microchip's driver, from what vendor.py printed
+    measure.py timeline ours PORT       a handshake's work on the wire, and beside it: openssl s_client with a server on this port
+    measure.py timeline driver PYTHON   the same work by Microchip's driver: vendor.py
     measure.py handshakes PORT TLS 1.3 handshakes a minute with a server on this port
     measure.py crowd           waits of 8 processes with 2 threads on one chip
     measure.py scale           signatures a second: threads, processes, chips on a bus, buses
 
-What it needs of the shell: MODULE, and PEERS, lines of NAME|MODULE|TOKEN|PIN, ours first.
+What it needs of the shell: MODULE, and PEERS, lines of NAME|MODULE|TOKEN|PIN, ours first. The simulated chip is at chip.sock, and at
+wire.sock behind a wire that writes `record` (bus.py).
 """
 
 import json
@@ -34,7 +37,11 @@ OPCODES = {
     0x28: "CheckMac", 0x30: "Info", 0x40: "GenKey", 0x41: "Sign", 0x43: "ECDH", 0x45: "Verify", 0x47: "SHA", 0x51: "AES",
     0x56: "KDF", 0x77: "SelfTest",
 }
-BYTE_US, WAKE_MS = 90, 1.5
+WAKE_MS = 1.5
+# An address that nobody acknowledges, with START and STOP, at 100 kHz.
+POLL_US = 110
+RUNS = 9
+SIGNATURES = 20
 SECONDS, HANDSHAKE_SECONDS = 5, 15
 
 
@@ -69,7 +76,7 @@ def each(peer, work, more):
 
 def wall_ms(*command):
     times = []
-    for _ in range(9):
+    for _ in range(RUNS):
         began = time.perf_counter()
         if output(*command) is None:
             return None
@@ -93,6 +100,10 @@ def host():
             "resident_kb": memory and list(map(int, memory.split())),
             "bytes": os.stat(arguments[0]).st_size,
         }
+    _, *arguments = peers()[0]
+    counted()
+    output("./speed", *arguments, "sign", "1")
+    figures[peers()[0][0]]["typical_ms"] = counted()["chip_us_typ"] / 1000
     save("host", "valgrind --tool=callgrind ./speed MODULE TOKEN PIN WORK TIMES; ./speed ... load, sign, resident", modules=figures)
 
 
@@ -116,84 +127,135 @@ def sessions():
     save("sessions", "./speed MODULE TOKEN PIN many N", points=points)
 
 
-def record(name):
-    return [json.loads(line) for line in Path(f"record-{name}").read_text(encoding="ascii").splitlines()]
-
-
 def opcode(line):
     """The command of a write to word address 03, else None."""
     first = bytes.fromhex(line["first"])
     return OPCODES.get(first[2], f"{first[2]:02X}") if line["address"] and len(first) > 2 and first[0] == 3 else None
 
 
+def counted():
+    """The simulator's counters since the last call, set to zero again."""
+    return json.loads(output("atecc608-sim", "stats", "--socket", "chip.sock", "--reset"))
+
+
+def sign():
+    _, *arguments = peers()[0]
+    first = wall_ms("./speed", *arguments, "sign", "1")
+    save_signatures("sign", *signatures(os.environ["MODULE"]), first_ms=first)
+
+
+def sign_vendor():
+    save_signatures("sign-vendor", *signatures(os.environ["VENDOR_MODULE"]))
+
+
+def sign_driver(path):
+    printed = json.loads(Path(path).read_text(encoding="utf-8"))
+    save_signatures("sign-driver", printed["sign_ms"], printed["stats"])
+
+
+def signatures(path):
+    """Milliseconds of each signature of one process, and the simulator's counters of all of them."""
+    module, slot = fairness.start_module(path, "gateway")
+    signer = fairness.Signer(module, slot, "dev-key")
+
+    def one():
+        signed, ms = fairness.timed(lambda: signer.init() or signer.sign())
+        return ms if signed == 0 else sys.exit(f"a signature failed: {signed:#x}")
+
+    # The first asks what is asked once.
+    one()
+    counted()
+    times = [one() for _ in range(SIGNATURES)]
+    return times, counted()
+
+
+def save_signatures(name, times, stats, **more):
+    # A busy chip's NACKs; also those of a sleeping one at the beginning of a conversation.
+    polls = stats["nacks"] - stats["wakes"]
+    sums = {"chip_ms": stats["chip_us_drawn"] / 1000, "bus_ms": (stats["bus_us"] - polls * POLL_US) / 1000, "wake_ms": stats["wakes"] * WAKE_MS,
+            "polls": polls, "wakes": stats["wakes"], "commands": sum(stats["commands"].values()),
+            "bytes": stats["bytes_written"] + stats["bytes_read"], "transfers": stats["transfers"]}
+    command = "measure.py sign, sign_vendor; vendor.py 20 20 chip.sock (atcab_sign)"
+    save(name, command, wall_ms=times, each={key: value / len(times) for key, value in sums.items()}, **more)
+
+
 def conversation(lines):
-    """Commands with when they were sent, when the chip was last seen busy and first seen ready; and what the bus took."""
+    """Commands with when they were sent and when the chip was first seen ready; wakes, polls and bytes."""
     commands, wakes, polls, bytes_ = [], 0, 0, 0
     for line in lines:
         if line["address"] == 0:
             wakes += 1
-            bytes_ += line["bytes"]
             continue
         name = opcode(line)
         if line["result"] != 0:
             polls += 1
-            if commands and not commands[-1].get("ready"):
-                commands[-1]["busy"] = line["end"]
             continue
         bytes_ += line["bytes"]
         if name:
-            commands.append({"name": name, "begin": line["begin"], "sent": line["end"], "busy": line["end"], "ready": None})
+            commands.append({"name": name, "begin": line["begin"], "ready": None})
         elif line["read"] and commands and not commands[-1]["ready"]:
             commands[-1]["ready"] = line["begin"]
             commands[-1]["end"] = line["end"]
     return {"commands": commands, "wakes": wakes, "polls": polls, "bytes": bytes_}
 
 
-def expected_ms(work):
-    """Chip (until it was last seen busy: at least that), bus without polls, and the delay of each wake."""
-    chip = sum(command["busy"] - command["sent"] for command in work["commands"]) * 1000
-    return chip, work["bytes"] * BYTE_US / 1000, work["wakes"] * WAKE_MS
+def handshake_of_ours(port):
+    """Does it over this configuration; returns milliseconds of the process."""
+    options = ["-connect", f"localhost:{port}", "-CAfile", "ca.pem", "-verify_return_error", "-cert", "device.pem", "-tls1_3", "-quiet", "-ign_eof",
+               "-key", "pkcs11:token=gateway;object=dev-key;type=private"]
+    provider = {"OPENSSL_CONF": os.environ["PROVIDER_CONF"], "PKCS11_PROVIDER_MODULE": os.environ["MODULE"]}
+
+    def once(socket_name):
+        environment = {**os.environ, **provider, "ATECC608_PKCS11_CONF": "wire.toml" if socket_name == "wire.sock" else "config.toml"}
+        began = time.monotonic()
+        done = subprocess.run(["openssl", "s_client", *options], input=b"GET / HTTP/1.0\r\n\r\n", env=environment, capture_output=True, check=False)
+        return (time.monotonic() - began) * 1000 if b"device-001" in done.stdout else sys.exit(f"the handshake failed: {done.stderr}")
+
+    return once
 
 
-def after_the_first(lines, number):
-    """The transfers of the last `number` signatures: all that follow the response to the Sign before them."""
-    ends = [command["end"] for command in conversation(lines)["commands"] if command["name"] == "Sign"]
-    return [line for line in lines if line["begin"] >= ends[-number - 1]]
+def handshake_of_driver(python):
+    """The same: milliseconds from the driver's first call to its last."""
+    here = Path(__file__).parent
+    shim = {"LD_PRELOAD": os.path.abspath("i2c_shim.so"), "PYTHONPATH": str(here.parent.parent / "tests/vendor")}
+
+    def once(socket_name):
+        environment = {**os.environ, **shim, "I2C_SHIM": "20=" + os.path.abspath(socket_name)}
+        done = subprocess.run([python, here / "vendor.py", "20", "0"], env=environment, capture_output=True, check=True)
+        printed = json.loads(done.stdout)
+        return (printed["ended"] - printed["began"]) * 1000
+
+    return once
 
 
-def sign():
-    _, *arguments = peers()[0]
-    first = wall_ms("./speed", *arguments, "sign", "1")
-    # The first tells what the process has to ask once.
-    times = [int(us) / 1000 for us in output("./speed", *arguments, "sign", "21").split()][1:]
-    save_signatures("sign", "./speed MODULE TOKEN PIN sign 21, on a chip in real time", times, first_ms=first)
+def timeline(name, how):
+    """RUNS handshakes over the wire, and as many without it by turns. What a handshake takes longer with the wire, its chip's time
+    apart, is the wire's own."""
+    once = {"ours": handshake_of_ours, "driver": handshake_of_driver}[name](how)
+    runs, beside_the_chip = [], {"wire.sock": [], "chip.sock": []}
+    for _ in range(RUNS):
+        for socket_name, rest in beside_the_chip.items():
+            seen, _ = Path("record").stat().st_size, counted()
+            took = once(socket_name)
+            rest.append(took - counted()["chip_us_drawn"] / 1000)
+            if socket_name == "wire.sock":
+                # The record's lines are ASCII.
+                lines = Path("record").read_text(encoding="ascii")[seen:].splitlines()
+                runs.append(on_the_bus([json.loads(line) for line in lines]))
+    runs.sort(key=lambda run: run["took_ms"])
+    wires_own = statistics.median(beside_the_chip["wire.sock"]) - statistics.median(beside_the_chip["chip.sock"])
+    save(f"timeline-{name}", "the wire between client and chip: scripts/performance/bus.py", **runs[RUNS // 2],
+         runs_ms=[run["took_ms"] for run in runs], wires_own_ms=wires_own)
 
 
-def save_signatures(name, command, times, **more):
-    work = conversation(after_the_first(record(name), len(times)))
-    chip, bus, wake = expected_ms(work)
-    each_of = {key: value / len(times) for key, value in
-               {"chip_ms": chip, "bus_ms": bus, "wake_ms": wake, "polls": work["polls"], "wakes": work["wakes"],
-                "commands": len(work["commands"]), "bytes": work["bytes"]}.items()}
-    save(name, command, wall_ms=times, each=each_of, **more)
-
-
-def vendor(path):
-    printed = json.loads(Path(path).read_text(encoding="utf-8"))
-    save_signatures("vendor", "vendor.py 20 20 (atcab_sign)", printed["sign_ms"])
-    timeline("vendor", printed["ended"])
-
-
-def timeline(name, ended=float("inf")):
-    lines = [line for line in record(name) if line["begin"] <= ended]
+def on_the_bus(lines):
     work = conversation(lines)
     start = lines[0]["begin"]
-    bars = [{**command, **{at: (command[at] - start) * 1000 for at in ("begin", "sent", "ready", "end")}}
+    bars = [{**command, **{at: (command[at] - start) * 1000 for at in ("begin", "ready", "end")}}
             for command in work["commands"] if command["ready"]]
     wakes = [(line["begin"] - start) * 1000 for line in lines if line["address"] == 0]
     polls = [(line["begin"] - start) * 1000 for line in lines if line["address"] and line["result"] != 0]
-    save(f"timeline-{name}", "the wire between client and chip: scripts/performance/bus.py", bars=bars, wakes=wakes, polls=polls,
-         bytes=work["bytes"], took_ms=(lines[-1]["end"] - start) * 1000)
+    return {"bars": bars, "wakes": wakes, "polls": polls, "bytes": work["bytes"], "took_ms": bars[-1]["end"]}
 
 
 def handshakes(port):
@@ -260,7 +322,7 @@ def scale():
 
 
 def main():
-    works = (host, objects, sessions, sign, vendor, timeline, handshakes, crowd, scale)
+    works = (host, objects, sessions, sign, sign_vendor, sign_driver, timeline, handshakes, crowd, scale)
     for work in works:
         if sys.argv[1:2] == [work.__name__]:
             return work(*sys.argv[2:])
