@@ -1,13 +1,13 @@
-//! What every command type can do.
+//! The trait of all command types.
 
 use super::frame::CommandPacket;
 use super::opcode::Opcode;
 
-/// A command packet that is illegal whatever the chip's state; the chip answers status 03.
+/// A command packet that is illegal in every state of the chip; the chip responds with status 03.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not legal for this command")]
 pub struct ParseError(
-    /// The field that is wrong: "opcode", "param1", "param2" or "data".
+    /// The wrong field: "opcode", "param1", "param2" or "data".
     pub &'static str,
 );
 
@@ -17,39 +17,39 @@ pub struct ParseError(
 pub struct ResponseError {
     /// The command.
     pub opcode: Opcode,
-    /// Payload bytes that came.
+    /// Payload bytes received.
     pub got: u16,
-    /// Payload bytes that the command asks for.
+    /// Payload bytes that the command requires.
     pub expected: u16,
 }
 
-/// One command of the chip: how it looks on the wire in both directions.
+/// One command of the chip: its encoding on the wire in both directions.
 pub trait Command: Sized {
     /// Its opcode.
     const OPCODE: Opcode;
-    /// What a successful execution answers. `()` for commands that only answer status 00.
+    /// The decoded payload of a successful response; `()` for commands that respond with status 00 only.
     type Response;
 
-    /// The command as a packet.
+    /// Returns the command as a packet.
     fn packet(&self) -> CommandPacket;
 
-    /// Reads the command out of a packet: the chip's side.
+    /// Decodes the command from a packet; used by the simulated chip.
     ///
     /// # Errors
     /// [`ParseError`] if opcode, parameters or length are illegal irrespective of state.
     fn from_packet(packet: &CommandPacket) -> Result<Self, ParseError>;
 
-    /// Reads the payload of a successful response.
+    /// Decodes the payload of a successful response.
     ///
     /// # Errors
-    /// [`ResponseError`] if its length is not what this command answers.
+    /// [`ResponseError`] if the payload does not have the length of this command's response.
     fn response(&self, payload: &[u8]) -> Result<Self::Response, ResponseError>;
 
     /// Whether a one-byte payload is data rather than a status: only SelfTest.
     const ONE_BYTE_IS_DATA: bool = false;
 
-    /// Whether executing it twice leaves the chip as executing it once does. What is not repeatable is never sent
-    /// again blindly.
+    /// Whether executing the command twice leaves the chip as executing it once does. The driver never resends other
+    /// commands without checking the chip first.
     fn repeatable(&self) -> bool {
         true
     }
@@ -65,7 +65,7 @@ pub(crate) fn success(opcode: Opcode, payload: &[u8]) -> Result<(), ResponseErro
     exactly::<1>(opcode, payload).map(drop)
 }
 
-/// `Ok` if `condition`, else the field that is wrong.
+/// Returns `Ok` if `condition`, else an error with the wrong field.
 pub(crate) fn require(condition: bool, field: &'static str) -> Result<(), ParseError> {
     if condition {
         Ok(())

@@ -18,7 +18,7 @@ pub struct ConfigZone([u8; ConfigZone::LEN]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SerialNumber(pub [u8; 9]);
 
-/// Which chip it is, by what it answers to Info(Revision).
+/// The chip's model, by the response to Info(Revision).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
     /// ATECC608A: revision `00 00 60 02`.
@@ -27,12 +27,12 @@ pub enum Model {
     Atecc608B,
     /// A 608 of another revision, such as the ATECC608C, whose number is not published: the last byte.
     Atecc608Other(u8),
-    /// Another chip of the family, or none of it: the four bytes.
+    /// Any other chip: the four bytes.
     Other([u8; 4]),
 }
 
 impl Model {
-    /// The model that the four bytes of Info(Revision) name. The first two are not looked at.
+    /// Returns the model that the four bytes of Info(Revision) name. The first two are ignored.
     pub const fn from_revision(revision: [u8; 4]) -> Self {
         match revision {
             [_, _, 0x60, 0x02] => Self::Atecc608A,
@@ -91,14 +91,14 @@ impl SerialNumber {
         self.to_string()[2..].to_owned()
     }
 
-    /// Whether it is one of the simulated chips' serials, `01 23 53 49 4D ...`.
+    /// Whether the serial number is that of a simulated chip, `01 23 53 49 4D ...`.
     pub fn is_simulated(&self) -> bool {
         self.0.starts_with(&[0x01, 0x23, 0x53, 0x49, 0x4D])
     }
 }
 
 impl fmt::Display for SerialNumber {
-    /// 18 hex digits, in capitals.
+    /// Prints 18 hex digits in capitals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         HexDisplay(&self.0).fmt(f)
     }
@@ -163,7 +163,7 @@ impl ConfigZone {
         &self.0
     }
 
-    /// The bytes, to change.
+    /// The bytes, mutable.
     pub fn as_bytes_mut(&mut self) -> &mut [u8; Self::LEN] {
         &mut self.0
     }
@@ -179,8 +179,8 @@ impl ConfigZone {
         SerialNumber::in_identity(&identity)
     }
 
-    /// RevNum, Config\[4..8\]: 4 bytes that need not be those of Info(Revision), which alone says what the chip is
-    /// (Microchip's TNGTLS data sheet, section on Info - Revision).
+    /// RevNum, Config\[4..8\]: 4 bytes that may differ from those of Info(Revision). Only Info(Revision) identifies the
+    /// chip (Microchip's TNGTLS data sheet, section on Info - Revision).
     pub fn revision(&self) -> [u8; 4] {
         [self.0[4], self.0[5], self.0[6], self.0[7]]
     }
@@ -190,7 +190,7 @@ impl ConfigZone {
         self.0[13] & 1 == 1
     }
 
-    /// The 7-bit address the chip answers to after its next sleep.
+    /// The 7-bit address of the chip after its next sleep.
     pub fn i2c_address(&self) -> u8 {
         let other = self.0[offset::USER_EXTRA_ADD];
         if self.chip_mode() & 1 == 1 && other != 0 {
@@ -210,7 +210,7 @@ impl ConfigZone {
         ClockDivider::from_chip_mode(self.chip_mode())
     }
 
-    /// Whether the configuration zone is locked. Anything but 55 counts as locked.
+    /// Whether the configuration zone is locked. Any value except 55 counts as locked.
     pub fn config_locked(&self) -> bool {
         self.0[offset::LOCK_CONFIG] != UNLOCKED
     }
@@ -267,14 +267,14 @@ impl ConfigZone {
         (count_match & 1 == 1).then(|| Slot::from_nibble(count_match >> 4))
     }
 
-    /// Whether the slot is for a public key that is to be validated before its use. The top nibble of its first byte is then the chip's
-    /// mark: 5 validated, A not.
+    /// Whether the slot is for a public key that must be validated before use. The top nibble of its first byte is then
+    /// the chip's mark: 5 validated, A not.
     pub fn marks_validity(&self, slot: Slot) -> bool {
         let key = self.key_config(slot);
         !key.private() && key.pub_info() && key.key_type() == KeyType::P256 && slot.size() >= 72
     }
 
-    /// Counter 0 or 1, if its eight bytes are an encoding the chip makes.
+    /// Returns counter 0 or 1; `None` if its eight bytes are not a valid encoding.
     pub fn counter(&self, number: usize) -> Option<u32> {
         let at = offset::COUNTERS + 8 * number;
         counter_decode(self.0.get(at..at + 8)?.try_into().ok()?)
@@ -292,7 +292,7 @@ impl fmt::Debug for ConfigZone {
 pub struct SlotConfig(pub u16);
 
 impl SlotConfig {
-    /// ReadKey, bits 3..0 (of a private key: what it may do).
+    /// ReadKey, bits 3..0 (for a private key: its permitted uses).
     pub const fn read_key(self) -> Slot {
         Slot::from_nibble(self.0 as u8)
     }
@@ -352,7 +352,7 @@ impl SlotConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteConfig(pub u8);
 
-/// What WriteConfig says about the Write command on a slot that holds no private key.
+/// The rule of WriteConfig for the Write command on a slot without a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritePolicy {
     /// Clear writes.
@@ -391,7 +391,7 @@ impl WriteConfig {
         self.0 & 0b0001 != 0
     }
 
-    /// DeriveKey wants a MAC (bit 15).
+    /// DeriveKey requires a MAC (bit 15).
     pub const fn derive_wants_mac(self) -> bool {
         self.0 & 0b1000 != 0
     }
@@ -559,7 +559,7 @@ impl SecureBootConfig {
 /// Largest value of a monotonic counter.
 pub const COUNTER_MAX: u32 = 2_097_151;
 
-/// The value that eight counter bytes encode (fact sheet section 5.6); none if the chip never makes them.
+/// Decodes the value from eight counter bytes (fact sheet section 5.6); `None` if they are not a valid encoding.
 pub fn counter_decode(bytes: [u8; 8]) -> Option<u32> {
     let word = |i: usize| u16::from_be_bytes([bytes[2 * i], bytes[2 * i + 1]]);
     let value = 16 * (u32::from(word(2)) + u32::from(word(3))) + word(0).count_zeros() + word(1).count_zeros();

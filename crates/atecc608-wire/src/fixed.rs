@@ -1,4 +1,4 @@
-//! What of the configuration zone can't change any more once both zones are locked, so that a host may keep it.
+//! The part of the configuration zone that can't change once both zones are locked, so that a host may cache it.
 
 use core::ops::Range;
 
@@ -7,7 +7,7 @@ use super::ConfigZone;
 
 /// Counter0 and Counter1.
 const COUNTERS: Range<usize> = offset::COUNTERS..offset::COUNTERS + 16;
-/// What a chip changes after both locks (fact sheet section 5.1).
+/// The bytes that a chip changes after both locks (fact sheet section 5.1).
 const CHANGING: [Range<usize>; 3] =
     [COUNTERS, offset::USER_EXTRA..offset::USER_EXTRA_ADD + 1, offset::SLOT_LOCKED..offset::SLOT_LOCKED + 2];
 
@@ -20,8 +20,9 @@ impl ConfigZone {
         fixed
     }
 
-    /// Returns this zone, of which blocks 0 and 2 were read, with blocks 1 and 3 of `kept`. Returns `None` if what was read and can't
-    /// change after both locks differs. The counters are zeros: what is kept of them is never right.
+    /// Returns this zone, of which blocks 0 and 2 were read, with blocks 1 and 3 of `kept`. Returns `None` if the bytes
+    /// that can't change after both locks differ between the two. The counters are zeros, because cached ones are
+    /// outdated.
     pub fn completed_by(&self, kept: &Self) -> Option<Self> {
         let (seen, mut zone) = (self.fixed(), kept.fixed());
         for block in [0..32, 64..96] {

@@ -8,18 +8,18 @@ use super::crc::crc16;
 use super::opcode::Opcode;
 use super::{MAX_PACKET, MIN_PACKET, MIN_RESPONSE};
 
-/// What is wrong with a packet's envelope. The chip answers any of these with status FF.
+/// An error in a packet's envelope. The chip responds to each of these with status FF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// Fewer bytes than the smallest packet, or than the count says.
+    /// Fewer bytes than the smallest packet, or than the count requires.
     #[error("{got} bytes, where {expected} were expected")]
     Short {
-        /// Bytes that are there.
+        /// Bytes received.
         got: u16,
-        /// Bytes that the count (or the smallest packet) asks for.
+        /// Bytes that the count (or the smallest packet) requires.
         expected: u16,
     },
-    /// The count byte is outside what a packet can be, or does not fit the bytes.
+    /// The count byte is outside the legal range, or differs from the number of bytes.
     #[error("count byte {0} does not fit the packet")]
     Count(u8),
     /// The checksum does not match.
@@ -32,8 +32,8 @@ pub enum FrameError {
     },
 }
 
-/// A command without its envelope: opcode, two parameters, 0 to 148 data bytes. The data is wiped when it goes: it
-/// may be a key.
+/// A command without its envelope: opcode, two parameters, 0 to 148 data bytes. The data, which may be a key, is wiped
+/// on drop.
 #[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct CommandPacket {
     /// Which command.
@@ -73,10 +73,10 @@ impl CommandPacket {
         bytes
     }
 
-    /// Reads one whole command packet; trailing bytes are an error.
+    /// Decodes one whole command packet; trailing bytes are an error.
     ///
     /// # Errors
-    /// [`FrameError`], for each of which the chip answers status FF.
+    /// [`FrameError`] if length, count or CRC is wrong; the chip responds to each with status FF.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         let body = checked_body(bytes, MIN_PACKET, MAX_PACKET)?;
         Ok(Self {
@@ -88,7 +88,7 @@ impl CommandPacket {
     }
 }
 
-/// The bytes on the wire of a response: count, payload, CRC. `payload` is 1 to 252 bytes.
+/// Returns the bytes of a response on the wire: count, payload, CRC. `payload` is 1 to 252 bytes.
 pub fn encode_response(payload: &[u8]) -> Vec<u8> {
     debug_assert!(!payload.is_empty() && payload.len() <= 252, "a response holds 1 to 252 bytes");
     let mut bytes = Vec::with_capacity(payload.len() + 3);
@@ -99,15 +99,15 @@ pub fn encode_response(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The payload of one whole response; trailing bytes are an error.
+/// Returns the payload of one whole response; trailing bytes are an error.
 ///
 /// # Errors
-/// [`FrameError`]: the reply was damaged and can be read again.
+/// [`FrameError`] if length, count or CRC is wrong; the reply can be read again.
 pub fn decode_response(bytes: &[u8]) -> Result<&[u8], FrameError> {
     checked_body(bytes, MIN_RESPONSE, 255)
 }
 
-/// The bytes between the count and the CRC, after both were checked.
+/// Returns the bytes between the count and the CRC, after checking both.
 fn checked_body(bytes: &[u8], smallest: usize, largest: usize) -> Result<&[u8], FrameError> {
     if bytes.len() < smallest {
         return Err(FrameError::Short { got: bytes.len() as u16, expected: smallest as u16 });

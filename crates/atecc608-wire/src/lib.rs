@@ -46,7 +46,7 @@ pub use opcode::Opcode;
 pub use slot::Slot;
 pub use status::Status;
 
-/// First data byte of a write transaction: what the rest of it is (fact sheet section 1.5).
+/// The first data byte of a write transaction, which selects the meaning of the rest (fact sheet section 1.5).
 pub mod word_address {
     /// Reset the output buffer's address counter: the next read starts at its first byte.
     pub const RESET: u8 = 0x00;
@@ -62,7 +62,7 @@ pub mod word_address {
 pub const AFTER_WAKE: u8 = 0x11;
 /// The wake response as it is on the wire: `04 11 33 43` (fact sheet section 1.4).
 pub const WAKE_RESPONSE: [u8; 4] = [0x04, 0x11, 0x33, 0x43];
-/// Largest packet the chip takes, in bytes, count and CRC included (fact sheet sections 2.1 and 8.28).
+/// Largest packet that the chip accepts, in bytes, count and CRC included (fact sheet sections 2.1 and 8.28).
 pub const MAX_PACKET: usize = 155;
 /// Smallest command packet: count, opcode, three parameter bytes, CRC.
 pub const MIN_PACKET: usize = 7;

@@ -14,7 +14,7 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
     sha.finalize().into()
 }
 
-/// Opcode, param1 and param2 as messages carry them.
+/// Opcode, param1 and param2 in the layout of the messages.
 fn header(packet: &CommandPacket) -> [u8; 4] {
     let [low, high] = packet.param2.to_le_bytes();
     [packet.opcode.0, packet.param1, low, high]
@@ -37,7 +37,7 @@ pub fn gen_key_digest(temp_key: &[u8; 32], params: [u8; 3], serial: &SerialNumbe
 pub struct TempKeyFlags {
     /// The slot that GenDig or GenKey used, 0 to 15.
     pub key_id: u8,
-    /// False: made with the chip's randomness. True: the caller chose it.
+    /// `false`: made with the chip's random numbers. `true`: chosen by the caller.
     pub source_fixed: bool,
     /// GenDig made it.
     pub gen_dig: bool,
@@ -48,7 +48,7 @@ pub struct TempKeyFlags {
 }
 
 impl TempKeyFlags {
-    /// The byte that Info(State) answers and Sign(internal) digests.
+    /// The byte that Info(State) returns and Sign(internal) digests.
     pub fn to_byte(self) -> u8 {
         self.key_id & 0x0F
             | u8::from(self.source_fixed) << 4
@@ -58,7 +58,7 @@ impl TempKeyFlags {
     }
 }
 
-/// What Sign(internal) says about the slot that TempKey names.
+/// What Sign(internal) states about the slot that TempKey names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotStatement {
     /// SlotConfig of TempKey.KeyID.
@@ -123,7 +123,7 @@ pub fn verify_validate(temp_key: &[u8; 32], other_data: &[u8; 19], serial: &Seri
     ])
 }
 
-/// The MAC that Verify answers when asked to, made with the IO protection key. `verify` is the command as sent.
+/// The MAC that Verify returns on request, made with the IO protection key. `verify` is the command as sent.
 pub fn verify_mac(
     io_key: &[u8; 32],
     message: &[u8; 32],
@@ -178,8 +178,8 @@ pub fn mac(
     digest(&[first, second, &header(&command.packet()), &tail])
 }
 
-/// What CheckMac compares ClientResp with (88-byte message, fact sheet section 3.2). `first` and `second` are its
-/// blocks, `otp` is OTP\[0..11\].
+/// The value that CheckMac compares ClientResp with (88-byte message, fact sheet section 3.2). `first` and `second` are
+/// its blocks, `otp` is OTP\[0..11\].
 pub fn check_mac(
     first: &[u8; 32],
     second: &[u8; 32],
@@ -193,13 +193,13 @@ pub fn check_mac(
     digest(&[first, second, &other[..4], otp, &other[4..7], &[sn[8]], &other[7..11], &sn[..2], &other[11..]])
 }
 
-/// What GenDig digests besides TempKey and the command itself.
+/// The input of GenDig besides TempKey and the command itself.
 pub enum GenDigInput {
     /// Zones 0 to 2: 32 bytes of configuration, OTP or slot.
     Block(Zeroizing<[u8; 32]>),
     /// Zone 2, slot with NoMac: the slot, and OtherData in the place of opcode and parameters.
     NoMac(Zeroizing<[u8; 32]>, [u8; 4]),
-    /// Zone 3: all is in the command.
+    /// Zone 3: the command contains everything.
     SharedNonce,
     /// Zone 4: the counter's value.
     Counter(u32),
@@ -251,7 +251,8 @@ pub fn derive_key(
     Zeroizing::new(digest(&[parent, &header(&command.packet()), &serial.message_part(), &[0; 25], temp_key]))
 }
 
-/// The MAC by which DeriveKey's caller proves to know the parent key (39-byte message). `command` is the command as sent.
+/// The MAC with which the caller of DeriveKey proves knowledge of the parent key (39-byte message). `command` is the
+/// command as sent.
 pub fn derive_key_mac(parent: &[u8; 32], command: &super::commands::DeriveKey, serial: &SerialNumber) -> [u8; 32] {
     digest(&[parent, &header(&command.packet()), &serial.message_part()])
 }
@@ -274,13 +275,13 @@ pub fn priv_write_mac(
     digest(&[temp_key, &header(&command.packet()), &serial.message_part(), &[0; 21], plaintext])
 }
 
-/// What SecureBoot's digest is encrypted with, and what keys its MAC (fact sheet section 3.16).
+/// The key that encrypts SecureBoot's digest and keys its MAC (fact sheet section 3.16).
 pub fn secure_boot_hashed_key(io_key: &[u8; 32], temp_key: &[u8; 32]) -> [u8; 32] {
     digest(&[io_key, temp_key])
 }
 
-/// The MAC that SecureBoot answers. `plain` is the decrypted digest; `signature` is what was checked, none if that was a
-/// stored digest; `command` is the command as sent.
+/// The MAC that SecureBoot returns. `plain` is the decrypted digest; `signature` is the signature that was checked,
+/// `None` if a stored digest was; `command` is the command as sent.
 pub fn secure_boot_mac(
     hashed_key: &[u8; 32],
     plain: &[u8; 32],

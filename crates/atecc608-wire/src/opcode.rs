@@ -1,4 +1,4 @@
-//! Opcodes of the ATECC608 (fact sheet section 3.0). Unknown ones survive and print as hex.
+//! Opcodes of the ATECC608 (fact sheet section 3.0). Unknown opcodes are kept as they are and print as hex.
 
 use core::fmt;
 
@@ -10,7 +10,7 @@ macro_rules! opcodes {
     ($($name:ident = $value:literal, $text:literal;)*) => {
         impl Opcode {
             $(#[doc = concat!("The ", $text, " command.")] pub const $name: Opcode = Opcode($value);)*
-            /// All opcodes the 608 knows.
+            /// All opcodes of the 608.
             pub const ALL: &'static [Opcode] = &[$(Opcode::$name),*];
 
             /// The datasheet's name of the command, if the 608 has it.

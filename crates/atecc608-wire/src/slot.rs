@@ -7,7 +7,7 @@ use core::fmt;
 pub struct Slot(u8);
 
 impl Slot {
-    /// The slot with this number, if there is one.
+    /// Returns the slot with this number, `None` above 15.
     pub const fn new(number: u8) -> Option<Self> {
         if number < 16 {
             Some(Self(number))

@@ -1,4 +1,5 @@
-//! The one-byte status codes of a response (fact sheet section 2.4). Unknown ones survive and print as hex.
+//! The one-byte status codes of a response (fact sheet section 2.4). Unknown codes are kept as they are and print as
+//! hex.
 
 use core::fmt;
 
@@ -11,21 +12,21 @@ impl Status {
     pub const SUCCESS: Status = Status(0x00);
     /// 01: CheckMac, Verify, SecureBoot were executed and the value did not match.
     pub const MISCOMPARE: Status = Status(0x01);
-    /// 03: length, opcode or parameter illegal whatever the chip's state.
+    /// 03: length, opcode or parameter is illegal in every state of the chip.
     pub const PARSE_ERROR: Status = Status(0x03);
     /// 05: an ECC computation gave an invalid result; a retry may work.
     pub const ECC_FAULT: Status = Status(0x05);
-    /// 07: a self-test failed; only Read(config) and SelfTest are answered.
+    /// 07: a self-test failed; the chip executes only Read(config) and SelfTest.
     pub const SELF_TEST_ERROR: Status = Status(0x07);
     /// 08: the random number generator's health test failed.
     pub const HEALTH_TEST_ERROR: Status = Status(0x08);
-    /// 0F: legal, but not possible in the present state (locks, slot policy, TempKey, no key).
+    /// 0F: legal, but not possible in the present state (locks, slot policy, TempKey, missing key).
     pub const EXECUTION_ERROR: Status = Status(0x0F);
     /// 11: directly after wake, before the first command.
     pub const AFTER_WAKE: Status = Status(0x11);
     /// EE: the watchdog is about to expire; the command was not run.
     pub const WATCHDOG_EXPIRING: Status = Status(0xEE);
-    /// FF: the packet was damaged; nothing was executed, send it again.
+    /// FF: the packet was damaged; nothing was executed, and the command can be sent again.
     pub const CRC_ERROR: Status = Status(0xFF);
 
     /// The datasheet's name of the code.

@@ -1,6 +1,6 @@
 //! Execution times (fact sheet section 4) and bus timing (section 1.2), in milliseconds unless a name says otherwise.
 //!
-//! The driver waits by the typical times and gives up by the maxima; the simulated chip counts the maxima.
+//! The driver waits for the typical times and times out by the maxima; the simulated chip counts the maxima.
 
 use core::time::Duration;
 
@@ -77,7 +77,7 @@ pub fn maximum(opcode: Opcode, divider: ClockDivider) -> Duration {
     Duration::from_millis(millis.into())
 }
 
-/// Time the command usually takes: nothing is gained by polling before.
+/// Returns the time that the command usually takes. Polling earlier gains nothing.
 ///
 /// Scaled with the maximum where the divider slows the command down.
 pub fn typical(opcode: Opcode, divider: ClockDivider) -> Duration {
@@ -87,7 +87,7 @@ pub fn typical(opcode: Opcode, divider: ClockDivider) -> Duration {
     Duration::from_micros(u64::from(*micros) * u64::from(maxima[divider as usize]) / u64::from(maxima[0]))
 }
 
-/// The longest of all maxima: after this a chip that was left busy has finished.
+/// The longest of all maxima: a chip that was left busy has finished after this time.
 pub fn longest(divider: ClockDivider) -> Duration {
     Duration::from_millis(TABLE.iter().map(|row| row.1[divider as usize]).max().unwrap_or(0).into())
 }

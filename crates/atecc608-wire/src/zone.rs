@@ -23,7 +23,7 @@ impl Zone {
         }
     }
 
-    /// The zone that bits 1..0 name; 3 is none.
+    /// Returns the zone that bits 1..0 name; `None` for 3.
     pub const fn from_bits(bits: u8) -> Option<Self> {
         match bits & 3 {
             0 => Some(Zone::Config),
@@ -34,7 +34,7 @@ impl Zone {
     }
 }
 
-/// A place in a zone, as param2 of Read and Write holds it.
+/// A position in a zone, as param2 of Read and Write encodes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub u16);
 
@@ -59,7 +59,7 @@ impl Address {
         self.0 >> 3
     }
 
-    /// Slot and block of a data address; none if bit 7 is set, which names no slot.
+    /// Returns slot and block of a data address; `None` if bit 7 is set, which names no slot.
     pub fn slot_block(self) -> Option<(Slot, u8)> {
         let slot = Slot::new(((self.0 >> 3) & 0x1F) as u8)?;
         Some((slot, (self.0 >> 8) as u8))

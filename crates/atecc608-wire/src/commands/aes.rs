@@ -6,7 +6,7 @@ use super::KeyLocation;
 use crate::command::{data, exactly, require, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};
 
-/// AES: one block with AES-128, or one multiplication of GCM. The data is wiped when it goes.
+/// AES: one block with AES-128, or one multiplication of GCM. The data is wiped on drop.
 #[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop)]
 pub enum Aes {
     /// AES-128-ECB of one block.

@@ -3,7 +3,7 @@
 use crate::command::{data, require, success, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};
 
-/// CheckMac: whether somebody else knows a key. Status 00 if so, 01 if not.
+/// CheckMac: checks whether the other side knows a key. Status 00 if it does, 01 if not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckMac {
     /// The key.
@@ -18,9 +18,9 @@ pub struct CheckMac {
     pub otp: bool,
     /// ClientChal: the second block, unless that is TempKey.
     pub challenge: [u8; 32],
-    /// ClientResp: what is to be checked.
+    /// ClientResp: the response to check.
     pub response: [u8; 32],
-    /// OtherData: what the MAC's maker had in its message.
+    /// OtherData: the bytes that the other side's MAC message contains.
     pub other_data: [u8; 13],
 }
 

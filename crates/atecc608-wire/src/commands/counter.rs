@@ -3,18 +3,18 @@
 use crate::command::{exactly, require, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode};
 
-/// Counter: reads a monotonic counter, or counts it up by one first.
+/// Counter: reads a monotonic counter, optionally after incrementing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counter {
     /// 0 (the one that limited-use keys spend) or 1.
     pub number: u8,
-    /// Count up (param1 1).
+    /// Increment first (param1 1).
     pub increment: bool,
 }
 
 impl Command for Counter {
     const OPCODE: Opcode = Opcode::COUNTER;
-    /// The value, after counting.
+    /// The value, after the increment.
     type Response = u32;
 
     fn packet(&self) -> CommandPacket {

@@ -12,7 +12,7 @@ pub struct DeriveKey {
     pub target: Slot,
     /// Bit 2: TempKey's SourceFlag.
     pub source_fixed: bool,
-    /// Proof that the caller knows the parent key; some slots ask for it.
+    /// Proof that the caller knows the parent key; some slots require it.
     pub mac: Option<[u8; 32]>,
 }
 

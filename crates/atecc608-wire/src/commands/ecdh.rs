@@ -38,7 +38,7 @@ pub struct Ecdh {
     pub public_key: [u8; 64],
 }
 
-/// What ECDH answers.
+/// The response of ECDH.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum EcdhResponse {
     /// The secret stayed in the chip.
@@ -95,7 +95,7 @@ impl Command for Ecdh {
             require(target != EcdhTarget::Compatible, "param1")?;
             require(matches!(target, EcdhTarget::Slot(_)) || packet.param2 == 0, "param2")?;
         }
-        // Only what leaves the chip can be encrypted.
+        // Only a result that leaves the chip can be encrypted.
         require(!encrypted || matches!(target, EcdhTarget::Output | EcdhTarget::Compatible), "param1")?;
         Ok(Self { key, target, encrypted, public_key })
     }

@@ -35,7 +35,7 @@ pub enum GenDig {
 }
 
 impl GenDig {
-    /// A key in a slot, as the vendor's library sends it: OtherData says what the message would say anyhow.
+    /// A key in a slot, as the vendor's library sends it: OtherData repeats what the message contains anyway.
     pub fn slot(slot: Slot) -> Self {
         GenDig::Data { slot, other_data: Some([Self::OPCODE.0, 2, slot.number(), 0]) }
     }

@@ -51,7 +51,7 @@ pub enum GenKeyMode {
     },
 }
 
-/// GenKey: makes a private key, or answers the public key of one.
+/// GenKey: creates a private key, or computes the public key of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GenKey {
     /// What to do.
@@ -61,12 +61,12 @@ pub struct GenKey {
 }
 
 impl GenKey {
-    /// Creates a private key in `slot`: destroys the one that is there.
+    /// Creates a private key in `slot` and destroys the one that is there.
     pub const fn create(slot: Slot) -> Self {
         Self { mode: GenKeyMode::Create { digest: false }, key: KeyLocation::Slot(slot) }
     }
 
-    /// Answers the public key of the private key in `slot`.
+    /// Computes the public key of the private key in `slot`.
     pub const fn public(slot: Slot) -> Self {
         Self { mode: GenKeyMode::Public { digest: false }, key: KeyLocation::Slot(slot) }
     }
@@ -74,7 +74,7 @@ impl GenKey {
 
 impl Command for GenKey {
     const OPCODE: Opcode = Opcode::GEN_KEY;
-    /// X and Y, 32 bytes each, big-endian; none for [`GenKeyMode::StoredDigest`].
+    /// X and Y, 32 bytes each, big-endian; `None` for [`GenKeyMode::StoredDigest`].
     type Response = Option<[u8; 64]>;
 
     fn packet(&self) -> CommandPacket {

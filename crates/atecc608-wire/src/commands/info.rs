@@ -19,7 +19,7 @@ pub enum Info {
 }
 
 impl Info {
-    /// Whether an answer to [`Info::KeyValid`] says that there is a key.
+    /// Whether a response to [`Info::KeyValid`] means that there is a key.
     pub fn says_valid(response: [u8; 4]) -> bool {
         response[0] & 1 == 1
     }

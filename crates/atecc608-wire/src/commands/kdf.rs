@@ -40,7 +40,7 @@ pub enum KdfTarget {
 /// Where HKDF takes its message from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HkdfMessage {
-    /// The first bytes of this slot (details byte 1, as Parsec's rust-cryptoauthlib has it).
+    /// The first bytes of this slot (details byte 1, as in Parsec's rust-cryptoauthlib).
     Slot(Slot),
     /// The first bytes of TempKey.
     TempKey,
@@ -71,12 +71,12 @@ pub enum KdfAlgorithm {
     Hkdf {
         /// Where the message is.
         message: HkdfMessage,
-        /// The key is zeroes, not the source.
+        /// Use a key of zeros, not the source.
         zero_key: bool,
     },
 }
 
-/// KDF: derives key material from a key in the chip. The message is wiped when it goes.
+/// KDF: derives key material from a key in the chip. The message is wiped on drop.
 #[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct Kdf {
     /// The key.
@@ -88,12 +88,12 @@ pub struct Kdf {
     /// What is computed.
     #[zeroize(skip)]
     pub algorithm: KdfAlgorithm,
-    /// 16 bytes for AES, up to 128 for the others. If HKDF's message is in the chip, only their number counts: the
-    /// vendor's library sends so many bytes all the same.
+    /// 16 bytes for AES, up to 128 for the others. If HKDF's message is in the chip, only the length of these bytes
+    /// counts: the vendor's library sends them all the same.
     pub message: Vec<u8>,
 }
 
-/// What KDF answers.
+/// The response of KDF.
 #[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop)]
 pub enum KdfResponse {
     /// The result stayed in the chip.
@@ -172,7 +172,7 @@ fn algorithm(bits: u8, details: [u8; 4], len: usize) -> Result<KdfAlgorithm, Par
             // AEAD: 0 none, 1 halves.
             require(low & !3 == 0 && high & !3 == 0, "data")?;
             let (long, aead) = (high & 1 != 0, high & 2 != 0);
-            // There are halves only of 64 bytes.
+            // Only a 64-byte result has halves.
             require(long || !aead, "data")?;
             Ok(KdfAlgorithm::Prf { key_len: low, long, aead })
         }

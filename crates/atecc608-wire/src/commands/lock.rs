@@ -3,7 +3,7 @@
 use crate::command::{require, success, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};
 
-/// What Lock locks, for good.
+/// What Lock locks; irreversible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockZone {
     /// The configuration zone.
@@ -19,7 +19,8 @@ pub enum LockZone {
 pub struct Lock {
     /// What to lock.
     pub zone: LockZone,
-    /// CRC-16 over the zone's contents, checked by the chip; none skips the check (mode bit 7). A slot has none.
+    /// CRC-16 over the zone's contents, checked by the chip; `None` skips the check (mode bit 7). Always `None` for a
+    /// slot.
     pub summary: Option<[u8; 2]>,
 }
 

@@ -21,7 +21,7 @@ pub enum MacOtp {
 pub struct Mac {
     /// The key.
     pub slot: Slot,
-    /// The second block; none: TempKey (bit 0).
+    /// The second block; `None`: TempKey (bit 0).
     pub challenge: Option<[u8; 32]>,
     /// Bit 1: the first block is TempKey rather than the slot's key.
     pub temp_key_first: bool,

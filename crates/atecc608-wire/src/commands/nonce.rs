@@ -42,7 +42,7 @@ pub enum Nonce {
     },
 }
 
-/// What Nonce answers.
+/// The response of Nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NonceResponse {
     /// RandOut of a random nonce, or the new TempKey of a derived one.
@@ -52,7 +52,7 @@ pub enum NonceResponse {
 }
 
 impl Nonce {
-    /// A 32-byte digest into the message digest buffer, as Sign from that buffer wants it.
+    /// Loads a 32-byte digest into the message digest buffer, for a Sign from that buffer.
     pub fn digest(digest: &[u8; 32]) -> Self {
         Nonce::Fixed { target: NonceTarget::MessageDigestBuffer, value: digest.to_vec() }
     }

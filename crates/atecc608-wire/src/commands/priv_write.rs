@@ -5,7 +5,7 @@ use zeroize::ZeroizeOnDrop;
 use crate::command::{data, require, success, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};
 
-/// PrivWrite: puts a private key that was made elsewhere into a slot. The key is wiped when it goes.
+/// PrivWrite: writes a private key that was generated outside the chip to a slot. The key is wiped on drop.
 #[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct PrivWrite {
     /// The slot.
@@ -15,7 +15,7 @@ pub struct PrivWrite {
     pub encrypted: bool,
     /// Four zero bytes and the scalar, big-endian; or that as ciphertext.
     pub key: [u8; 36],
-    /// MAC over the plaintext; zeroes if it is not encrypted.
+    /// MAC over the plaintext; zeros if the key is not encrypted.
     pub mac: [u8; 32],
 }
 

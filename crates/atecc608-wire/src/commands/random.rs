@@ -11,7 +11,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// What a chip with an unlocked configuration answers.
+    /// The response of a chip with an unlocked configuration.
     pub const UNLOCKED_PATTERN: [u8; 32] = {
         let mut bytes = [0; 32];
         let mut i = 0;

@@ -11,14 +11,14 @@ use crate::{CommandPacket, Opcode};
 pub struct Read {
     /// Which zone.
     pub zone: Zone,
-    /// Where in it; of a 32-byte read the word is ignored.
+    /// The address; a 32-byte read ignores its word.
     pub address: Address,
     /// 32 bytes rather than 4.
     pub block: bool,
 }
 
 impl Read {
-    /// Bytes that are read: 4 or 32.
+    /// Returns the number of bytes that are read: 4 or 32.
     pub const fn len(&self) -> usize {
         if self.block {
             32
@@ -27,7 +27,7 @@ impl Read {
         }
     }
 
-    /// Never: a read is 4 or 32 bytes.
+    /// Always `false`: a read is 4 or 32 bytes.
     pub const fn is_empty(&self) -> bool {
         false
     }
@@ -35,7 +35,7 @@ impl Read {
 
 impl Command for Read {
     const OPCODE: Opcode = Opcode::READ;
-    /// 4 or 32 bytes, as asked.
+    /// 4 or 32 bytes, as requested.
     type Response = Vec<u8>;
 
     fn packet(&self) -> CommandPacket {

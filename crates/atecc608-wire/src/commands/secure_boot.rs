@@ -20,20 +20,20 @@ pub enum SecureBootMode {
     },
 }
 
-/// SecureBoot: whether a digest is that of firmware whose maker's key the chip holds.
+/// SecureBoot: checks that a digest is that of firmware signed with the key in the chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecureBoot {
     /// What is checked.
     pub mode: SecureBootMode,
     /// 40: no further SecureBoot until power is cycled.
     pub prohibit: bool,
-    /// 80: the digest comes encrypted, success is answered with a MAC.
+    /// 80: the digest is encrypted, and the response to a match is a MAC.
     pub mac: bool,
     /// The digest, encrypted if `mac`.
     pub digest: [u8; 32],
 }
 
-/// What SecureBoot answers when all is right.
+/// The response of SecureBoot to a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecureBootResponse {
     /// Status 00.
@@ -43,7 +43,7 @@ pub enum SecureBootResponse {
 }
 
 impl SecureBoot {
-    /// The signature that is sent, if any.
+    /// The signature that is sent, if there is one.
     pub const fn signature(&self) -> Option<&[u8; 64]> {
         match &self.mode {
             SecureBootMode::Full { signature } | SecureBootMode::FullCopy { signature } => Some(signature),

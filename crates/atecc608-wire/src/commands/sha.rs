@@ -6,7 +6,7 @@ use super::gen_key::KeyLocation;
 use crate::command::{require, success, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};
 
-/// Where the digest goes besides the output.
+/// Where the digest goes in addition to the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DigestTarget {
     /// TempKey too.
@@ -24,27 +24,27 @@ pub enum Sha {
     Start,
     /// Takes 1 to 64 bytes of the message.
     Update(Vec<u8>),
-    /// Takes the last 0 to 64 bytes; answers digest or HMAC.
+    /// Takes the last 0 to 64 bytes; returns the digest or HMAC.
     End {
         /// The last bytes.
         rest: Vec<u8>,
-        /// Where the digest goes besides the output.
+        /// Where the digest goes in addition to the output.
         target: DigestTarget,
     },
     /// Takes the 64-byte public key stored in a slot.
     Public(Slot),
     /// Begins an HMAC with a key of 32 bytes.
     HmacStart(KeyLocation),
-    /// Answers the context of a digest.
+    /// Returns the context of a digest.
     ReadContext,
-    /// Takes such a context back.
+    /// Restores such a context.
     WriteContext(Vec<u8>),
 }
 
-/// What SHA answers.
+/// The response of SHA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShaResponse {
-    /// The step was taken.
+    /// The step succeeded.
     Done,
     /// Digest or HMAC.
     Digest([u8; 32]),

@@ -6,23 +6,23 @@ use crate::{CommandPacket, Opcode, Slot};
 /// Which 32 bytes an external Sign or a Verify takes as the digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DigestSource {
-    /// TempKey, which is used up by it.
+    /// TempKey, which is cleared by the command.
     TempKey,
-    /// The message digest buffer; TempKey is left alone.
+    /// The message digest buffer; TempKey is not changed.
     MessageDigestBuffer,
 }
 
 /// Sign: ECDSA with a private key that stays in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// Over a digest that the caller put into the chip.
+    /// Signs a digest that the caller loaded into the chip.
     External {
         /// Where the digest is.
         source: DigestSource,
         /// The private key.
         slot: Slot,
     },
-    /// Over a message about the chip's own state (TempKey from GenDig or GenKey).
+    /// Signs a message about the chip's own state (TempKey from GenDig or GenKey).
     Internal {
         /// The private key.
         slot: Slot,

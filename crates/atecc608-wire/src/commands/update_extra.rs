@@ -10,7 +10,7 @@ pub enum UpdateExtra {
     UserExtra(u8),
     /// Config\[85\]: an alternative I2C address.
     UserExtraAdd(u8),
-    /// Mode 2 of the ATECC508A: spends a use of a key. Whether the 608 has it is not known.
+    /// Mode 2 of the ATECC508A: consumes a use of a key. Whether the 608 has this mode is not known.
     Decrement(u8),
 }
 
@@ -42,7 +42,7 @@ impl Command for UpdateExtra {
         success(Self::OPCODE, payload)
     }
 
-    /// What was written cannot be written again.
+    /// A byte that was written cannot be written again.
     fn repeatable(&self) -> bool {
         false
     }

@@ -4,7 +4,7 @@ use super::sign::DigestSource;
 use crate::command::{data, exactly, require, success, Command, ParseError, ResponseError};
 use crate::{CommandPacket, Opcode, Slot};
 
-/// With which public key, and what for.
+/// The public key of a Verify, and the purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerifyKey {
     /// A public key stored in a slot.
@@ -21,21 +21,21 @@ pub enum VerifyKey {
         /// X and Y, big-endian.
         public_key: [u8; 64],
     },
-    /// Marks the public key in `slot` as valid, on its parent's signature.
+    /// Marks the public key in `slot` as valid, if its parent signed it.
     Validate {
         /// The public key's slot.
         slot: Slot,
         /// Parts of the signed message (fact sheet section 3.19, OtherData).
         other_data: [u8; 19],
     },
-    /// Mode 01: would validate on a certificate. What the 608 wants of it is not public; the counts are.
+    /// Mode 01: validates by a certificate. What the 608 requires of it is not public; only the lengths are.
     ValidateExternal {
         /// The public key's slot.
         slot: Slot,
         /// X and Y, big-endian.
         public_key: [u8; 64],
     },
-    /// Takes the mark off again.
+    /// Removes the mark.
     Invalidate {
         /// The public key's slot.
         slot: Slot,
@@ -51,11 +51,11 @@ pub struct Verify {
     pub key: VerifyKey,
     /// R and S, big-endian.
     pub signature: [u8; 64],
-    /// Bit 7: answer a MAC with the IO protection key instead of a bare status.
+    /// Bit 7: respond with a MAC made with the IO protection key instead of a bare status.
     pub mac: bool,
 }
 
-/// What Verify answers when the signature is right (wrong is status 01).
+/// The response of Verify if the signature is valid (an invalid one gives status 01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyResponse {
     /// Status 00.

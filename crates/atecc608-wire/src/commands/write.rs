@@ -8,13 +8,13 @@ use crate::command::{require, success, Command, ParseError, ResponseError};
 use crate::zone::{Address, Zone};
 use crate::{CommandPacket, Opcode};
 
-/// Write: 4 or 32 bytes of a zone, in clear or encrypted with a MAC. The data is wiped when it goes.
+/// Write: 4 or 32 bytes of a zone, in clear or encrypted with a MAC. The data is wiped on drop.
 #[derive(Clone, Debug, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct Write {
     /// Which zone.
     #[zeroize(skip)]
     pub zone: Zone,
-    /// Where in it; of a 32-byte write the word is ignored.
+    /// The address; a 32-byte write ignores its word.
     #[zeroize(skip)]
     pub address: Address,
     /// 4 or 32 bytes; ciphertext if there is a MAC.
@@ -76,7 +76,7 @@ impl Command for Write {
         success(Self::OPCODE, payload)
     }
 
-    /// A clear write of the same bytes may be repeated; an encrypted one uses TempKey up.
+    /// A clear write of the same bytes may be repeated; an encrypted one clears TempKey.
     fn repeatable(&self) -> bool {
         self.mac.is_none()
     }

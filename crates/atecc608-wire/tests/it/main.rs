@@ -1,4 +1,4 @@
-//! The wire's bytes, against bytes that others computed.
+//! Checks the wire encoding against bytes computed by other software.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod vectors;

@@ -1,5 +1,5 @@
-//! The wire layer against vectors from outside: fact sheet sections 2.3 (recomputed with the vendor's `atCRC`),
-//! 5.6 and 9 (recomputed with the vendor's `atcah_*`).
+//! Checks the wire layer against external vectors: fact sheet sections 2.3 (recomputed with the vendor's `atCRC`), 5.6
+//! and 9 (recomputed with the vendor's `atcah_*`).
 
 use atecc608_wire::commands::*;
 use atecc608_wire::config_zone::*;
