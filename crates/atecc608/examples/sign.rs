@@ -1,11 +1,11 @@
-//! Signs a digest with the key in slot 0 of a chip on a mock bus: a script of the transfers that are expected.
+//! Signs a digest with the key in slot 0 of a chip on a mock bus: a script of the expected transfers.
 //!
 //! ```text
 //! cargo run -p atecc608 --example sign
 //! ```
 //!
-//! With hardware, the bus and the delay are those of a board support crate (on Linux: linux-embedded-hal), the clock is a
-//! timer of it, and the random bytes are those of its generator.
+//! With hardware, the bus and the delay are those of a board support crate (on Linux: linux-embedded-hal), the clock is
+//! a timer of it, and the random bytes are those of its generator.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -28,15 +28,15 @@ const DIGEST: [u8; 32] = [0x5A; 32];
 enum Step {
     /// These bytes are written to this address, and acknowledged.
     Write(u8, Vec<u8>),
-    /// These bytes are written to this address, and nobody acknowledges.
+    /// These bytes are written to this address and not acknowledged.
     WriteNack(u8, Vec<u8>),
-    /// The chip is read, and it is still busy.
+    /// The chip is read while it is busy.
     ReadNack,
-    /// The chip is read, and answers these bytes.
+    /// The chip is read and returns these bytes.
     Read(Vec<u8>),
 }
 
-/// A bus that expects one transfer after the other.
+/// A bus that checks each transfer against the script.
 struct ScriptedBus(VecDeque<Step>);
 
 impl ErrorType for ScriptedBus {
@@ -62,13 +62,13 @@ impl I2c for ScriptedBus {
                 buffer.copy_from_slice(&bytes);
                 Ok(())
             }
-            // The transfer is not the one that the script expects.
+            // The transfer differs from the script.
             _ => Err(ErrorKind::Other),
         }
     }
 }
 
-/// The time on the mock bus, which only passes when the driver waits.
+/// The time on the mock bus. It passes only when the driver waits.
 #[derive(Clone, Default)]
 struct Time(Rc<Cell<Duration>>);
 
@@ -78,7 +78,7 @@ impl DelayNs for Time {
     }
 }
 
-/// A command and its reply, which is read in two pieces if it is longer than the shortest.
+/// A command and its reply, which is read in two pieces if it is longer than the minimum.
 fn exchange(script: &mut VecDeque<Step>, packet: Vec<u8>, payload: &[u8]) {
     script.push_back(Step::Write(CHIP, [vec![0x03], packet].concat()));
     script.push_back(Step::ReadNack);
@@ -91,12 +91,12 @@ fn exchange(script: &mut VecDeque<Step>, packet: Vec<u8>, payload: &[u8]) {
 
 fn script(signature: &[u8; 64]) -> VecDeque<Step> {
     let mut script = VecDeque::from([
-        // Sleep: it is asleep already. Then the wake pulse, and the answer to it.
+        // Sleep fails because the chip is asleep. Then the wake pulse and its response.
         Step::WriteNack(CHIP, vec![0x01]),
         Step::WriteNack(0x00, vec![0x00]),
         Step::Read(vec![0x04, 0x11, 0x33, 0x43]),
     ]);
-    // Random updates the seed of the chip's generator, Nonce takes the digest to the chip, Sign signs it.
+    // Random updates the seed of the chip's generator, Nonce loads the digest, Sign signs it.
     exchange(&mut script, Random { update_seed: true }.packet().encode(), &[0xA5; 32]);
     exchange(&mut script, Nonce::digest(&DIGEST).packet().encode(), &[0x00]);
     exchange(&mut script, vec![0x07, 0x41, 0xA0, 0x00, 0x00, 0x7B, 0x85], signature);
@@ -105,17 +105,17 @@ fn script(signature: &[u8; 64]) -> VecDeque<Step> {
     script
 }
 
-/// Signs, prints the signature, and sees that the script was followed to its end.
+/// Signs, prints the signature, and checks that the whole script was used.
 ///
 /// # Errors
-/// The chip's, or that transfers are missing.
+/// The driver's [`atecc608::Error`], or a text if expected transfers are missing.
 pub fn main() -> Result<(), Box<dyn Error>> {
     let expected: [u8; 64] = std::array::from_fn(|i| i as u8);
     let time = Time::default();
     let clock = time.clone();
     let bus = ScriptedBus(script(&expected));
     let transport = I2cTransport::new(bus, time, move || clock.0.get(), CHIP);
-    // Signing asks for none of the host's random bytes.
+    // Signing uses no random bytes of the host.
     let mut chip = Chip::new(transport, |_| Err("this example has no random bytes".to_owned()));
 
     let signature = chip.converse(|awake| awake.sign_digest(Slot::from_nibble(0), &DIGEST))?;

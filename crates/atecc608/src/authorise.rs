@@ -1,8 +1,8 @@
-//! Authorisation: slots with KeyConfig.ReqAuth work only after CheckMac has proved that the host knows the secret in their
-//! AuthKey slot (fact sheet sections 3.0 and 3.2).
+//! Authorisation: slots with KeyConfig.ReqAuth work only after CheckMac has proved that the host knows the secret in
+//! their AuthKey slot (fact sheet sections 3.0 and 3.2).
 //!
-//! What the chip remembers of it ends with the conversation, and on a chip that is stricter than it must be, with the next
-//! Nonce into TempKey and with idle. So each operation proves it anew, as late as it can.
+//! The authorisation ends with the conversation; on some chips also with the next Nonce into TempKey, and with idle. So
+//! each operation authorises itself again, as late as possible.
 
 use alloc::boxed::Box;
 
@@ -16,7 +16,7 @@ use super::{Chip, Error, Result, Transport};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::Slot;
 
-/// 32 secret bytes, wherever the host keeps them: memory that is not swapped out, a hardware register.
+/// 32 secret bytes, in any storage of the host: locked memory, a hardware register.
 pub trait Secret {
     /// Returns the secret.
     fn value(&self) -> &[u8; 32];
@@ -35,20 +35,20 @@ impl<T: Secret + ?Sized> Secret for alloc::sync::Arc<T> {
     }
 }
 
-/// Which slots ask for an authorisation, and what gives it.
+/// Which slots require an authorisation, and the secret for it.
 pub struct Gate {
-    /// The chip's.
+    /// The chip's serial number.
     pub serial: SerialNumber,
     /// The slot of the authorisation secret.
     pub key: Slot,
-    /// Bit N: slot N asks for it.
+    /// Bit N: slot N requires it.
     pub slots: u16,
-    /// The secret, while the host has it.
+    /// The secret, if the host has it.
     pub secret: Option<Box<dyn Secret + Send>>,
 }
 
 impl Gate {
-    /// Whether the slot asks for an authorisation.
+    /// Whether the slot requires an authorisation.
     pub fn guards(&self, slot: Slot) -> bool {
         self.slots & 1 << slot.number() != 0
     }
@@ -61,20 +61,20 @@ impl fmt::Debug for Gate {
 }
 
 impl<P: Transport> Chip<P> {
-    /// Sets how conversations authorise themselves before they use a slot that asks for it; `None`: not at all.
+    /// Sets how conversations authorise themselves before they use a slot that requires it; `None` turns that off.
     pub fn set_gate(&mut self, gate: Option<Gate>) {
         self.gate = gate;
     }
 
-    /// Whether the slot asks for an authorisation.
+    /// Whether the slot requires an authorisation.
     pub fn guards(&self, slot: Slot) -> bool {
         self.gate.as_ref().is_some_and(|gate| gate.guards(slot))
     }
 }
 
 impl<P: Transport> Awake<'_, P> {
-    /// What comes before each use of a slot's contents whose result nobody can check: [`Awake::confirm`], and the authorisation
-    /// where the gate guards the slot. Uses TempKey up.
+    /// Prepares a use of a slot's contents whose result the host can't verify: [`Awake::confirm`], and the
+    /// authorisation if the gate guards the slot. Overwrites TempKey.
     ///
     /// # Errors
     /// As [`Awake::confirm`]; [`Error::NotAuthorised`] if the gate has no secret, or the chip refuses it.
@@ -83,7 +83,7 @@ impl<P: Transport> Awake<'_, P> {
         self.authorise(slot)
     }
 
-    /// Authorises the conversation if the gate guards the slot and that was not done yet.
+    /// Authorises the conversation if the gate guards the slot and it is not authorised yet.
     pub(super) fn authorise(&mut self, slot: Slot) -> Result<()> {
         let Some(gate) = self.gate_of(slot).filter(|_| !self.is_authorised()) else { return Ok(()) };
         let secret = gate.secret.as_ref().ok_or(Error::NotAuthorised { slot, refused: false })?;

@@ -14,15 +14,15 @@ use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::timing::{self, WATCHDOG_MAX_MS, WATCHDOG_MIN_MS};
 use atecc608_wire::{frame, Command, CommandPacket, Opcode, Slot, Status, WAKE_RESPONSE};
 
-/// A command is only begun if it ends within this time after the wake: the watchdog may bite at 700 ms.
+/// A command is started only if it ends within this time after the wake: the watchdog may expire at 700 ms.
 const WATCHDOG_BUDGET: Duration = Duration::from_millis(WATCHDOG_MIN_MS - 50);
-/// Between two tries to wake a chip that may be busy.
+/// Time between two attempts to wake a chip that may be busy.
 const WAKE_INTERVAL: Duration = Duration::from_millis(5);
-/// Between two looks whether a woken chip has come up.
+/// Time between two polls for a woken chip to respond.
 const COMING_UP_INTERVAL: Duration = Duration::from_millis(2);
-/// How long that may take: a power-on self-test may be enabled and not known of yet.
+/// How long that may take: a power-on self-test may be enabled without the driver knowing yet.
 const COMING_UP: Duration = Duration::from_micros(timing::WAKE_HIGH_SELF_TEST_US + 5_000);
-/// Tries to wake a chip that answers, but not as it should after a wake.
+/// Attempts to wake a chip that responds wrongly to a wake.
 const WAKE_ATTEMPTS: u32 = 4;
 
 /// Proof that the chip is awake and that its TempKey and buffers are this conversation's. Dropping it puts the
@@ -35,7 +35,7 @@ pub struct Awake<'c, P: Transport> {
     holds_state: bool,
     /// CheckMac has authorised the use of the slots that ask for it.
     authorised: bool,
-    /// The chip has told the serial number that is expected.
+    /// The chip has returned the expected serial number.
     confirmed: bool,
 }
 
@@ -46,16 +46,19 @@ impl<'c, P: Transport> Awake<'c, P> {
         Ok(Self { chip, woken_at, holds_state: false, authorised: false, confirmed: false })
     }
 
-    /// Executes a command and decodes its reply. Waits for the command's typical execution time, then polls
-    /// every 1 to 2 ms; once this chip was seen to take about the same time eight times, it begins shortly before that. A damaged reply is read again; a command that the chip reports as damaged (status FF) was not executed and is sent again.
+    /// Executes a command and decodes its reply. Waits for the command's typical execution time, then polls every 1 to
+    /// 2 ms; once the last eight executions on this chip took about the same time, it starts polling shortly before
+    /// that. A damaged reply is read again; a command that the chip reports as damaged (status FF) was not executed and
+    /// is sent again.
     ///
     /// # Errors
     /// - [`Error::Status`]: the chip refuses the command.
-    /// - [`Error::Lost`]: the chip stopped acknowledging. [`Error::Timeout`]: it is busy for longer than the command may take.
-    /// - [`Error::Damaged`], [`Error::Response`]: the reply is damaged, or not one to this command.
+    /// - [`Error::Lost`]: the chip stopped acknowledging. [`Error::Timeout`]: it is busy for longer than the command
+    ///   may take.
+    /// - [`Error::Damaged`], [`Error::Response`]: the reply is damaged, or does not fit this command.
     /// - [`Error::Bus`]: the transport failed.
     /// - As [`Awake::check_configuration`], before a command that changes something for good.
-    /// - [`Error::Uncertain`], in the place of these but a refusal: the command is not repeatable
+    /// - [`Error::Uncertain`], instead of any of these except a refusal: the command is not repeatable
     ///   ([`Command::repeatable`]), and it is not known whether it took effect.
     pub fn execute<C: Command>(&mut self, command: &C) -> Result<C::Response> {
         if changes_for_good(C::OPCODE) {
@@ -71,7 +74,7 @@ impl<'c, P: Transport> Awake<'c, P> {
         })
     }
 
-    /// Has a command executed; answers the payload of its reply.
+    /// Executes a command; returns the payload of its reply.
     fn exchange(&mut self, packet: &CommandPacket) -> Result<Zeroizing<Vec<u8>>> {
         self.mind_the_watchdog(packet.opcode)?;
         let result = exchange(&mut self.chip.transport, &mut self.chip.paces, self.chip.divider, packet);
@@ -79,15 +82,15 @@ impl<'c, P: Transport> Awake<'c, P> {
             self.holds_state = true;
         }
         if packet.opcode == Opcode::NONCE {
-            // A chip may end the authorisation there.
+            // The chip may drop the authorisation at this point.
             self.authorised = false;
         }
         self.chip.stuck = matches!(result, Err(Error::Timeout { .. }));
         result
     }
 
-    /// Checks that the chip is the one that is expected ([`Chip::expect`]), before anything that another chip in its place must not
-    /// do: one Read, once in a conversation. Comes after [`Awake::check_configuration`].
+    /// Checks that the chip is the expected one ([`Chip::expect`]), before an operation that must not run on another
+    /// chip: one Read, once in a conversation. Includes [`Awake::check_configuration`].
     ///
     /// # Errors
     /// As [`Awake::check_configuration`].
@@ -102,11 +105,12 @@ impl<'c, P: Transport> Awake<'c, P> {
         }
     }
 
-    /// Checks a configuration that was not wholly read ([`Chip::expect_configuration`]), before anything that must not follow from a
-    /// wrong one: four Reads, once.
+    /// Checks a configuration that was only partly read ([`Chip::expect_configuration`]), before an operation that
+    /// depends on it: four Reads, once.
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::AnotherChip`]; [`Error::OtherConfiguration`].
+    /// As [`Awake::execute`]; [`Error::AnotherChip`] if the serial number differs from the expected one;
+    /// [`Error::OtherConfiguration`] if the zone differs from the one that was kept.
     pub fn check_configuration(&mut self) -> Result<()> {
         let Some(kept) = self.chip.unread.clone() else { return Ok(()) };
         let zone = self.read_config()?;
@@ -121,7 +125,7 @@ impl<'c, P: Transport> Awake<'c, P> {
         Ok(())
     }
 
-    /// The chip has told its serial number.
+    /// Notes that the chip has returned its serial number.
     pub(super) fn note_serial(&mut self, serial: SerialNumber) {
         self.confirmed = self.chip.expected == Some(serial);
     }
@@ -129,12 +133,12 @@ impl<'c, P: Transport> Awake<'c, P> {
     /// Fills `bytes` with the host's random numbers.
     ///
     /// # Errors
-    /// [`Error::HostRandom`].
+    /// [`Error::HostRandom`] if the host's source fails.
     pub(super) fn fill_random(&mut self, bytes: &mut [u8]) -> Result<()> {
         (self.chip.random)(bytes).map_err(|text| Error::HostRandom(text.into()))
     }
 
-    /// The gate that guards the slot, if one does.
+    /// Returns the gate that guards the slot, if there is one.
     pub(super) fn gate_of(&self, slot: Slot) -> Option<&Gate> {
         self.chip.gate.as_ref().filter(|gate| gate.guards(slot))
     }
@@ -147,11 +151,11 @@ impl<'c, P: Transport> Awake<'c, P> {
         self.authorised = true;
     }
 
-    /// Does something that may take long while the chip is idle, where its watchdog stands still. TempKey and the digest buffer
-    /// stay; an authorisation may not.
+    /// Runs `work`, which may take long, while the chip is idle and its watchdog stopped. TempKey and the digest buffer
+    /// are kept; an authorisation may not be.
     ///
     /// # Errors
-    /// [`Error::Lost`] if the chip does not wake up as it should.
+    /// [`Error::Lost`] if the chip does not wake up afterwards.
     pub fn pause<T>(&mut self, work: impl FnOnce() -> T) -> Result<T> {
         self.authorised = false;
         let _ = self.chip.transport.idle();
@@ -160,18 +164,18 @@ impl<'c, P: Transport> Awake<'c, P> {
         Ok(done)
     }
 
-    /// Wakes the chip anew if the command might not end before the watchdog bites: through idle where TempKey
-    /// or a buffer is still needed.
+    /// Wakes the chip again if the command might not end before the watchdog expires: through idle if TempKey or a
+    /// buffer is still needed.
     fn mind_the_watchdog(&mut self, opcode: Opcode) -> Result<()> {
         let elapsed = self.chip.transport.now().saturating_sub(self.woken_at);
         let needed = timing::maximum(opcode, self.chip.divider);
-        // A command that needs more than the budget by itself gets a fresh wake and all there is.
+        // A command that needs more than the budget by itself gets a fresh wake and the whole time.
         if elapsed + needed <= WATCHDOG_BUDGET || elapsed <= self.chip.wake_delay + WAKE_INTERVAL {
             return Ok(());
         }
         log::trace!("chip {}: waking anew before {opcode}", self.chip.transport.name());
         if self.authorised {
-            // Neither sleep nor, perhaps, idle leaves the authorisation: the conversation begins again.
+            // Sleep clears the authorisation, and idle may: the conversation is repeated.
             return Err(Error::Lost(opcode));
         }
         self.woken_at = if self.holds_state {
@@ -186,12 +190,12 @@ impl<'c, P: Transport> Awake<'c, P> {
 
 impl<P: Transport> Drop for Awake<'_, P> {
     fn drop(&mut self) {
-        // A NACK means that the watchdog was faster, or that the chip is gone.
+        // A NACK means that the watchdog expired first, or that the chip is gone.
         let _ = self.chip.transport.sleep();
     }
 }
 
-/// Whether the command, in one of its modes, changes what no later command undoes.
+/// Whether the command, in one of its modes, makes a change that no later command undoes.
 fn changes_for_good(opcode: Opcode) -> bool {
     matches!(
         opcode,
@@ -215,20 +219,21 @@ fn read_payload<C: Command>(command: &C, payload: &[u8]) -> Result<C::Response> 
     }
 }
 
-/// Why a wake pulse was not answered as it should be.
+/// Why a wake failed.
 enum WakeFault {
-    /// Nobody acknowledged: busy, or absent.
+    /// No acknowledge: busy, or absent.
     Nack,
-    /// Other bytes.
+    /// Other bytes than the wake response.
     Other([u8; 4]),
     /// The bus failed, or the chip failed its self-test.
     Fatal(Error),
 }
 
-/// Puts the chip to sleep, whatever state a dead holder left it in, and wakes it. Answers when the pulse was.
+/// Puts the chip to sleep, whatever state a dead process left it in, and wakes it. Returns the time of the pulse.
 ///
-/// A NACK to the sleep order means asleep (the usual case), idle, busy or absent; only a busy chip also ignores
-/// the wake pulse, so it is given the longest execution time, and one that is stuck the longest watchdog time.
+/// A NACK to the sleep command means asleep (the usual case), idle, busy or absent. Only a busy chip also ignores the
+/// wake pulse. So the wake is retried for the longest execution time, and for a chip that is stuck for the longest
+/// watchdog time.
 fn sleep_and_wake<P: Transport>(chip: &mut Chip<P>) -> Result<Duration> {
     let start = chip.transport.now();
     let patience = Duration::from_millis(50)
@@ -265,7 +270,7 @@ fn sleep_and_wake<P: Transport>(chip: &mut Chip<P>) -> Result<Duration> {
     }
 }
 
-/// One wake pulse and the chip's answer to it. Answers when the pulse was.
+/// Sends one wake pulse and reads the response. Returns the time of the pulse.
 fn pulse<P: Transport>(chip: &mut Chip<P>) -> Result<Duration, WakeFault> {
     let woken_at = chip.transport.now();
     if let Err(Fault::Failed(text)) = chip.transport.wake() {

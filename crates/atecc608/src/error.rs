@@ -1,4 +1,4 @@
-//! What can go wrong between driver and chip.
+//! The errors of the driver.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -8,10 +8,10 @@ use core::ops::Deref;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{FrameError, Opcode, ResponseError, Status};
 
-/// Result of talking to a chip.
+/// The result of an operation on the chip.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// The text of an error. It takes one word, so that the many results that carry an [`Error`] are small.
+/// The text of an error. One word in size, so that results that carry an [`Error`] stay small.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text(Box<Box<str>>);
 
@@ -47,40 +47,41 @@ impl fmt::Debug for Text {
     }
 }
 
-/// Why the chip did not do what it was asked.
+/// Why an operation on the chip failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Nothing responds where the chip should be, not even after a wake pulse and the longest execution time. The text is the
-    /// transport's ([`Transport::absence`](crate::Transport::absence)).
+    /// Nothing responds at the chip's address, even after a wake pulse and the longest execution time. The text comes
+    /// from the transport ([`Transport::absence`](crate::Transport::absence)).
     #[error("{0}")]
     NotAnswering(Text),
-    /// Something answers after the wake pulse, but not as this chip does.
+    /// A device responds to the wake pulse, but not as this chip does.
     #[error("the chip at {chip} answered {response:02X?} to the wake pulse instead of 04 11 33 43")]
     WakeResponse {
         /// The chip's name ([`Transport::name`](crate::Transport::name)).
         chip: Text,
-        /// The four bytes that came.
+        /// The four bytes received.
         response: [u8; 4],
     },
-    /// The chip reports a failed self-test at wake.
+    /// The chip reports a failed self-test after the wake.
     #[error("the chip reports a failed self-test (07): it does nothing else until it passes")]
     SelfTestFailed,
-    /// Another chip is where one was expected ([`Chip::expect`](crate::Chip::expect)). Nothing was used or changed in it.
+    /// Another chip than the expected one responds ([`Chip::expect`](crate::Chip::expect)). Nothing was used or changed
+    /// in it.
     #[error("another chip is in the place of {expected}: {found}")]
     AnotherChip {
-        /// The serial number that was expected.
+        /// The expected serial number.
         expected: SerialNumber,
-        /// The one that was read.
+        /// The serial number that was read.
         found: SerialNumber,
     },
-    /// The chip has another configuration than the one that was kept of it ([`Chip::expect_configuration`](crate::Chip::expect_configuration)).
-    /// Nothing was used or changed in it.
+    /// The chip's configuration differs from the one that was kept
+    /// ([`Chip::expect_configuration`](crate::Chip::expect_configuration)). Nothing was used or changed in it.
     #[error("the configuration of the chip {0} is not the one that was kept: nothing was used or changed in it")]
     OtherConfiguration(SerialNumber),
-    /// The bus itself failed. The text is the transport's ([`Fault::Failed`](crate::transport::Fault::Failed)).
+    /// The bus failed. The text comes from the transport ([`Fault::Failed`](crate::transport::Fault::Failed)).
     #[error("{0}")]
     Bus(Text),
-    /// The chip stopped acknowledging: it fell asleep, or was pulled.
+    /// The chip stopped acknowledging: it fell asleep, or was removed.
     #[error("the chip stopped answering at {0}")]
     Lost(Opcode),
     /// The chip stayed busy for longer than the command may take.
@@ -88,15 +89,15 @@ pub enum Error {
     Timeout {
         /// The command.
         opcode: Opcode,
-        /// How long it was waited for.
+        /// How long the driver waited, in milliseconds.
         millis: u64,
     },
-    /// The reply stayed damaged however often it was read.
+    /// The reply was damaged every time it was read.
     #[error("the reply to {opcode} is damaged: {cause}")]
     Damaged {
         /// The command.
         opcode: Opcode,
-        /// What is wrong with it.
+        /// The kind of damage.
         cause: FrameError,
     },
     /// The chip refused the command.
@@ -104,49 +105,49 @@ pub enum Error {
     Status {
         /// The command.
         opcode: Opcode,
-        /// Why, as the chip puts it.
+        /// The status that the chip returned.
         status: Status,
     },
-    /// The chip refuses to say whether the slot holds a key: it is not free, and must not get one.
+    /// The chip refuses to tell whether the slot holds a key. The slot is not treated as free.
     #[error("slot {slot}: the chip refuses to say whether it holds a key ({status}): nothing is generated or imported there")]
     KeyNotTold {
         /// The slot.
         slot: atecc608_wire::Slot,
-        /// Why, as the chip puts it.
+        /// The status that the chip returned.
         status: Status,
     },
     /// The slot holds a key, and the chip does not return its public key.
     #[error("slot {0} holds a key whose public key the chip does not return: take another slot (`atecc608 info` lists the rules of each)")]
     PublicKeyNotTold(atecc608_wire::Slot),
-    /// The reply is whole, but not one to this command.
+    /// The reply is undamaged, but does not fit this command.
     #[error(transparent)]
     Response(#[from] ResponseError),
-    /// A command that may take effect only once was sent, and its outcome is not known.
+    /// A command that may take effect only once was sent, and its outcome is unknown.
     #[error("it is not known whether {opcode} took effect: {cause}")]
     Uncertain {
         /// The command.
         opcode: Opcode,
-        /// What happened.
+        /// The error that hides the outcome.
         cause: Box<Error>,
     },
-    /// The caller's source of random bytes has none.
+    /// The caller's source of random bytes failed.
     #[error("the system gives no random bytes: {0}")]
     HostRandom(Text),
-    /// The slot's key works only after an authorisation, and there is none.
+    /// The slot's key requires an authorisation, and there is none.
     #[error("slot {slot} works only after an authorisation{}", if *refused { ", and the chip refuses the secret" } else { "" })]
     NotAuthorised {
         /// The slot.
         slot: atecc608_wire::Slot,
-        /// Whether the chip refused what the host believed to be the secret.
+        /// Whether the chip refused the secret that the host has.
         refused: bool,
     },
-    /// The chip did something else than it was asked: a check after the fact failed.
+    /// A check of the result failed: the chip did not do what was requested.
     #[error("{0}")]
     Mismatch(Text),
 }
 
 impl Error {
-    /// Whether a new conversation may well succeed.
+    /// Whether a new conversation may succeed.
     pub fn is_recoverable(&self) -> bool {
         match self {
             Error::Bus(_)
@@ -173,8 +174,8 @@ impl Error {
         }
     }
 
-    /// Whether the chip certainly did not execute the command. Not so after a fault of the ECC engine, or if all there
-    /// is to read is the answer to a wake: the command may have been executed before the chip fell asleep.
+    /// Whether the chip certainly did not execute the command. Not after a fault of the ECC engine, and not if the only
+    /// reply is the response to a wake: the command may have been executed before the chip fell asleep.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -190,13 +191,13 @@ impl Error {
         )
     }
 
-    /// Whether the chip is not there: nothing responds, or another chip.
+    /// Whether the chip is absent: nothing responds, or another chip does.
     pub fn is_absence(&self) -> bool {
         matches!(self, Error::NotAnswering(_) | Error::AnotherChip { .. })
     }
 
-    /// Returns the status with which the chip refused this one command. None if there is no answer, or one about the bus or
-    /// the whole chip: a damaged packet, the watchdog, a failed self-test or health test.
+    /// Returns the status with which the chip refused this one command. `None` if there is no response, or one about
+    /// the bus or the whole chip: a damaged packet, the watchdog, a failed self-test or health test.
     pub fn refusal(&self) -> Option<Status> {
         match self {
             Error::Status { status, .. } if !self.is_recoverable() && *status != Status::SELF_TEST_ERROR => {

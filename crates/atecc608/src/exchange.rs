@@ -20,10 +20,13 @@ const GRACE: Duration = Duration::from_millis(20);
 /// How often a damaged reply is read again, and a damaged command sent again.
 const ATTEMPTS: u32 = 4;
 
-/// Exchanges one command for the payload of its reply. Only envelopes and status FF are looked at here.
+/// Sends one command and returns the payload of its reply. Checks only the envelope and status FF.
 ///
 /// # Errors
-/// [`Error::Bus`], [`Error::Lost`], [`Error::Timeout`], [`Error::Damaged`], or [`Error::Status`] with FF.
+/// - [`Error::Bus`]: the transport failed.
+/// - [`Error::Lost`]: the chip stopped acknowledging. [`Error::Timeout`]: it stayed busy.
+/// - [`Error::Damaged`]: the reply is damaged after all attempts.
+/// - [`Error::Status`] with FF: the chip received a damaged command in all attempts.
 pub(super) fn exchange<P: Transport>(
     transport: &mut P,
     paces: &mut Paces,
@@ -36,7 +39,7 @@ pub(super) fn exchange<P: Transport>(
         trace_command(transport, packet);
         transport.send(&frame).map_err(|fault| during(opcode, fault))?;
         let payload = receive(transport, paces, divider, packet)?;
-        // Nothing was executed: send it again, whatever it is.
+        // Nothing was executed: any command can be sent again.
         if payload.as_slice() != [Status::CRC_ERROR.0] {
             trace_reply(transport, packet, &payload);
             return Ok(payload);
@@ -46,8 +49,8 @@ pub(super) fn exchange<P: Transport>(
     Err(Error::Status { opcode, status: Status::CRC_ERROR })
 }
 
-/// Half as long again as the maximum of the revisions whose times are published: the ATECC608C's are "minor" differences
-/// (AN5078), and a chip that is slow is not yet stuck.
+/// 1.5 times the maximum of the revisions whose times are published. The ATECC608C differs in "minor" ways (AN5078),
+/// and a slow chip must not count as stuck.
 fn longest(opcode: Opcode, divider: ClockDivider) -> Duration {
     timing::maximum(opcode, divider) * 3 / 2
 }
@@ -68,7 +71,7 @@ fn receive<P: Transport>(
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             log::debug!("chip {}: reply to {opcode}: {damage}; reading it again", transport.name());
-            // A NACK here means that the chip went away meanwhile; the read below finds out.
+            // A NACK here means that the chip disappeared meanwhile; the read below detects that.
             match transport.reset() {
                 Ok(()) | Err(Fault::Nack) => {}
                 Err(fault) => return Err(during(opcode, fault)),
@@ -101,8 +104,8 @@ fn receive<P: Transport>(
     Err(Error::Damaged { opcode, cause: damage })
 }
 
-/// Reads as many bytes as the count says. The chip's read pointer goes on across transactions, so the first
-/// read takes what every reply has, the second one the rest.
+/// Reads as many bytes as the count says. The chip's read pointer continues across transactions: the first read gets
+/// the length of the shortest reply, the second one the rest.
 fn read_reply<P: Transport>(transport: &mut P) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let mut reply = Zeroizing::new(vec![0; MIN_RESPONSE]);
     transport.receive(&mut reply)?;
@@ -116,7 +119,7 @@ fn read_reply<P: Transport>(transport: &mut P) -> Result<Zeroizing<Vec<u8>>, Fau
     Ok(reply)
 }
 
-/// A fault as an error of the command that was being exchanged.
+/// Converts a fault to an error of the command.
 fn during(opcode: Opcode, fault: Fault) -> Error {
     match fault {
         Fault::Nack => Error::Lost(opcode),
@@ -124,7 +127,7 @@ fn during(opcode: Opcode, fault: Fault) -> Error {
     }
 }
 
-/// Whether packets of this command hold nothing that must stay out of a log. Read and Write do only in the
+/// Whether packets of this command contain nothing secret, so that they may be logged. Read and Write only in the
 /// configuration zone (param1 bits 1..0 = 0).
 fn is_public(packet: &CommandPacket) -> bool {
     match packet.opcode {

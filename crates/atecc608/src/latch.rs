@@ -1,36 +1,36 @@
-//! The persistent latch: slots with KeyConfig.PersistentDisable work only while it is set. It survives sleep, and not a loss of
-//! power (fact sheet sections 3.0 and 3.8).
+//! The persistent latch: slots with KeyConfig.PersistentDisable work only while it is set. It survives sleep, but not a
+//! loss of power (fact sheet sections 3.0 and 3.8).
 
 use super::secrets::SharedSecret;
 use super::{Awake, Chip, Result, Transport};
 use atecc608_wire::commands::Info;
 use atecc608_wire::config_zone::SerialNumber;
 
-/// What the chip says about its latch.
+/// The state of the latch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Latch {
-    /// It is set: the slots behind it work.
+    /// Set: the slots behind it work.
     Set,
-    /// It is not.
+    /// Not set.
     Clear,
-    /// The chip refuses to say, as one may whose configuration does not enable it.
+    /// The chip refuses to tell, as it may if its configuration does not enable the latch.
     NotTold,
 }
 
-/// What came of a change of the latch.
+/// The result of a change of the latch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LatchChange {
-    /// The chip executed it.
+    /// The chip executed the change.
     Done,
     /// The chip holds another secret.
     WrongSecret,
 }
 
 impl<P: Transport> Awake<'_, P> {
-    /// Returns whether the latch is set: one Info.
+    /// Returns the state of the latch: one Info.
     ///
     /// # Errors
-    /// As [`Awake::execute`], except that the chip refuses the question.
+    /// As [`Awake::execute`], except for a refusal, which gives [`Latch::NotTold`].
     pub fn latch(&mut self) -> Result<Latch> {
         match self.execute(&Info::LatchRead) {
             Ok(answer) if answer[0] & 1 == 1 => Ok(Latch::Set),
@@ -42,12 +42,12 @@ impl<P: Transport> Awake<'_, P> {
 }
 
 impl<P: Transport> Chip<P> {
-    /// Sets the latch, or clears it: Nonce (random) and CheckMac with the secret of the slot that VolatileKeyPermission names, then
-    /// Info. Without a secret only Info.
+    /// Sets the latch, or clears it: Nonce (random) and CheckMac with the secret of the slot that VolatileKeyPermission
+    /// names, then Info. Without a secret only Info.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Status`](crate::Error::Status) with 0F if the chip's configuration does not enable the latch,
-    /// the slot's rules forbid CheckMac, or an authorisation is missing.
+    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Status`](crate::Error::Status) with 0F if the chip's
+    /// configuration does not enable the latch, the slot's rules forbid CheckMac, or an authorisation is missing.
     pub fn change_latch(
         &mut self,
         serial: &SerialNumber,

@@ -1,12 +1,12 @@
 //! A driver for the secure elements ATECC608A and ATECC608B (Microchip), without the standard library.
 //!
-//! A [`Chip`] is used in conversations ([`Chip::converse`]): sleep, wake, commands, sleep. During one the caller has an
-//! [`Awake`], which alone executes commands and puts the chip to sleep when it is dropped, so that nothing volatile (TempKey,
-//! digest buffer, authorisation) outlives a conversation. The driver retries what may be repeated, and asks the chip what became
-//! of a command that may take effect only once.
+//! A [`Chip`] is used in conversations ([`Chip::converse`]): sleep, wake, commands, sleep. During a conversation the
+//! caller has an [`Awake`], the only type that executes commands. Dropping it puts the chip to sleep, so that no
+//! volatile state (TempKey, digest buffer, authorisation) outlives a conversation. The driver retries what may be
+//! repeated; after a lost reply to a command that may take effect only once, it reads from the chip what happened.
 //!
-//! The caller provides the way to the chip ([`Transport`]; over `embedded-hal` it is [`i2c::I2cTransport`]) and random bytes,
-//! and sees to it that nobody else uses the chip during a conversation.
+//! The caller provides the transport ([`Transport`]; over `embedded-hal` it is [`i2c::I2cTransport`]) and random bytes,
+//! and ensures exclusive use of the chip during a conversation.
 //!
 //! ```no_run
 //! use atecc608::i2c::I2cTransport;
@@ -30,16 +30,16 @@
 //!
 //! # Reading order
 //!
-//! 1. [`transport`]: the seam to the chip, and [`i2c`]: its first implementation, with a probe of a bus.
+//! 1. [`transport`]: the interface to the chip, and [`i2c`]: its implementation over I2C, with a probe of a bus.
 //! 2. `exchange`: one command and its reply: send, wait, poll, read again; `pace`: when to poll.
 //! 3. [`awake`]: wake, watchdog, execution; this file: conversations and their repetition.
-//! 4. What a chip can do: [`ops`] (keys, signatures, ECDH, counters), [`presence`] (which slots hold keys), [`secrets`] (encrypted writes and results, HMAC),
-//!    [`authorise`] (keys that need an authorisation), [`latch`] (keys that work only while it is set), [`attest`] (statements
-//!    about keys), [`provision`] (zones and locks).
-//! 5. [`error`]: what can go wrong, and what may be tried again.
+//! 4. What a chip can do: [`ops`] (keys, signatures, ECDH, counters), [`presence`] (which slots hold keys), [`secrets`]
+//!    (encrypted writes and results, HMAC), [`authorise`] (keys that need an authorisation), [`latch`] (keys that work
+//!    only while it is set), [`attest`] (statements about keys), [`provision`] (zones and locks).
+//! 5. [`error`]: the errors, and which of them allow a retry.
 //!
-//! Commands, packets and the configuration zone are types of [`atecc608_wire`], which is here as [`wire`]. "Fact sheet" in
-//! the comments means the project's digest of the datasheets; its section numbers are those of the tests, too.
+//! Commands, packets and the configuration zone are types of [`atecc608_wire`], re-exported as [`wire`]. "Fact sheet"
+//! in the comments means the project's digest of the datasheets; its section numbers are those of the tests, too.
 
 #![no_std]
 
@@ -76,10 +76,10 @@ use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::ConfigZone;
 
-/// How often a conversation is held before its failure is reported.
+/// Attempts at a conversation before its failure is reported.
 const CONVERSATIONS: u32 = 3;
 
-/// Where the host's random numbers come from: fills the bytes, or returns why it can't.
+/// The source of the host's random numbers: fills the bytes, or returns why it can't.
 type HostRandom = Box<dyn FnMut(&mut [u8]) -> Result<(), String> + Send>;
 
 /// One chip behind a [`Transport`].
@@ -88,21 +88,21 @@ pub struct Chip<P> {
     random: HostRandom,
     divider: ClockDivider,
     wake_delay: Duration,
-    /// How long its commands take, as far as that was seen.
+    /// The observed execution times of its commands.
     paces: pace::Paces,
-    /// A command did not end in time: the chip may be stuck until its watchdog bites.
+    /// A command did not end in time: the chip may be stuck until its watchdog expires.
     stuck: bool,
     gate: Option<authorise::Gate>,
-    /// Which chip this has to be.
+    /// The serial number that the chip must have.
     expected: Option<SerialNumber>,
-    /// Its configuration, as long as that was not wholly read.
+    /// Its configuration, if that was only partly read.
     unread: Option<Box<ConfigZone>>,
 }
 
 impl<P: Transport> Chip<P> {
-    /// A chip behind `transport`. Sends nothing.
+    /// Creates a driver for the chip behind `transport`. Sends nothing.
     ///
-    /// `random` fills a buffer with random bytes from a generator fit for cryptography, or returns why it can't. They are the
+    /// `random` fills a buffer with random bytes from a cryptographic generator, or returns why it can't. They are the
     /// host's part of each nonce, so that neither chip nor host alone chooses it.
     pub fn new(transport: P, random: impl FnMut(&mut [u8]) -> Result<(), String> + Send + 'static) -> Self {
         Self {
@@ -123,20 +123,21 @@ impl<P: Transport> Chip<P> {
         &mut self.transport
     }
 
-    /// Sets which chip this has to be; `None`: any. Conversations that use or change what a slot holds, but signatures, then read the
-    /// serial number first, once each ([`Awake::confirm`]).
+    /// Sets the serial number that the chip must have; `None` accepts any. Conversations that use or change the
+    /// contents of a slot, except signatures, then read the serial number first, once each ([`Awake::confirm`]).
     pub fn expect(&mut self, serial: Option<SerialNumber>) {
         self.expected = serial;
     }
 
-    /// Sets a configuration that was not wholly read ([`Awake::read_config_but_kept`]); `None`: it was. The first command that changes
-    /// something for good, and whatever comes after [`Awake::confirm`], then reads all of it before, once: four Reads.
+    /// Sets a configuration that was only partly read ([`Awake::read_config_but_kept`]); `None`: it was read
+    /// completely. The first command that makes a permanent change, and [`Awake::confirm`], then read all of it first,
+    /// once: four Reads.
     pub fn expect_configuration(&mut self, zone: Option<&ConfigZone>) {
         self.unread = zone.cloned().map(Box::new);
     }
 
-    /// Sets the chip's execution times (clock divider) and the wait after a wake (1.5 ms, or 20 ms with a power-on self-test) to
-    /// what its configuration says. Without it those of a chip as it leaves the factory are used.
+    /// Sets the chip's execution times (clock divider) and the wait after a wake (1.5 ms, or 20 ms with a power-on
+    /// self-test) according to its configuration. The default is that of a chip from the factory.
     pub fn apply_timing(&mut self, zone: &ConfigZone) {
         self.divider = zone.clock_divider();
         self.paces.forget();
@@ -147,23 +148,25 @@ impl<P: Transport> Chip<P> {
         });
     }
 
-    /// Holds one conversation and does not repeat it: for keys whose uses are counted for good.
+    /// Runs one conversation without repeating it: for keys with a limited number of uses.
     ///
     /// # Errors
-    /// - [`Error::NotAnswering`], [`Error::WakeResponse`], [`Error::SelfTestFailed`], [`Error::Bus`]: the chip does not wake.
+    /// - [`Error::NotAnswering`], [`Error::WakeResponse`], [`Error::SelfTestFailed`], [`Error::Bus`]: the chip does not
+    ///   wake.
     /// - What `work` returns; commands fail as [`Awake::execute`] says.
     pub fn converse_once<T>(&mut self, work: impl FnOnce(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
         work(&mut Awake::wake(self)?)
     }
 
-    /// Holds one conversation: wakes the chip, does the work, puts the chip to sleep.
+    /// Runs one conversation: wakes the chip, does the work, puts the chip to sleep.
     ///
-    /// If the chip gets lost on the way ([`Error::is_recoverable`]: a damaged bus, the watchdog, a pulled and reinserted chip),
-    /// the work is done again from its beginning, at most three times altogether, so it must not rely on what an earlier try
-    /// did. Commands that may take effect only once fail with [`Error::Uncertain`] instead, which is not repeated here.
+    /// If contact is lost on the way ([`Error::is_recoverable`]: a bus fault, the watchdog, a removed and reinserted
+    /// chip), the work is run again from its beginning, at most three times in total, so it must not depend on an
+    /// earlier attempt. Commands that may take effect only once fail with [`Error::Uncertain`] instead, which is not
+    /// repeated here.
     ///
     /// # Errors
-    /// As [`Chip::converse_once`], of the last try.
+    /// As [`Chip::converse_once`], from the last attempt.
     pub fn converse<T>(&mut self, mut work: impl FnMut(&mut Awake<'_, P>) -> Result<T>) -> Result<T> {
         // Compiled once for all kinds of work: there are many.
         let mut answer = None;

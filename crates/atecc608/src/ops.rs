@@ -1,4 +1,4 @@
-//! Keys, signatures, ECDH, counters and reads, in the datasheet's words.
+//! Keys, signatures, ECDH, counters and reads, named as in the datasheet.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,12 +10,12 @@ use atecc608_wire::config_zone::{Model, SerialNumber};
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Opcode, Slot, Status};
 
-/// What a chip is.
+/// The model of a chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identified {
     /// Its model.
     pub model: Model,
-    /// The status with which it refused to say so: the model is then what its configuration zone says.
+    /// The status with which the chip refused Info(Revision); the model then comes from its configuration zone.
     pub refused: Option<Status>,
 }
 
@@ -35,10 +35,11 @@ impl<P: Transport> Awake<'_, P> {
         Ok(zone)
     }
 
-    /// Reads blocks 0 and 2 of the configuration zone, and blocks 1 and 3 unless `kept` returns the zone of a chip with this serial
-    /// number: two Reads instead of four. Returns the zone, and whether it is partly the kept one. Its counters are then zeros.
+    /// Reads blocks 0 and 2 of the configuration zone, and blocks 1 and 3 unless `kept` returns the zone of a chip with
+    /// this serial number: two Reads instead of four. Returns the zone, and whether it is partly the kept one. Its
+    /// counters are then zeros.
     ///
-    /// A kept zone is used only if both zones of the chip are locked and the blocks that are read agree with it.
+    /// The kept zone is used only if both zones of the chip are locked and the blocks that were read match it.
     ///
     /// # Errors
     /// As [`Awake::execute`].
@@ -65,11 +66,11 @@ impl<P: Transport> Awake<'_, P> {
         Ok((ConfigZone::new(bytes), false))
     }
 
-    /// Asks what the chip is: one Info(Revision), the only thing that says it (AN3539, section 1.2.4). If the chip refuses to
-    /// answer, the configuration zone's own number has to do.
+    /// Returns the chip's model: one Info(Revision), the only reliable source (AN3539, section 1.2.4). If the chip
+    /// refuses that command, the model is taken from the configuration zone.
     ///
     /// # Errors
-    /// As [`Awake::execute`].
+    /// As [`Awake::execute`], except for a refusal.
     pub fn identify(&mut self, zone: &ConfigZone) -> Result<Identified> {
         match self.execute(&Info::Revision) {
             Ok(revision) => Ok(Identified { model: Model::from_revision(revision), refused: None }),
@@ -82,8 +83,8 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// Reads the first 32 bytes of the configuration zone, with the serial number: one Read, to see that it is the
-    /// same chip.
+    /// Reads the first 32 bytes of the configuration zone, with the serial number: one Read, enough to identify the
+    /// chip.
     ///
     /// # Errors
     /// As [`Awake::execute`].
@@ -126,21 +127,23 @@ impl<P: Transport> Awake<'_, P> {
     }
 
     /// Signs a digest of 32 bytes (ECDSA, P-256): Random (new seed), Nonce into the digest buffer, Sign. Returns r ‖ s,
-    /// big-endian. With a key that asks for an authorisation that one's random Nonce stands for the Random, and comes after the
-    /// digest: it may end what CheckMac gave, and CheckMac does not touch the digest buffer.
+    /// big-endian. For a key that requires an authorisation, the random Nonce of the authorisation replaces the Random
+    /// and comes after the digest is loaded: a Nonce may end an authorisation, while CheckMac does not change the
+    /// digest buffer.
     ///
     /// # Errors
-    /// As [`Awake::execute`] and [`Awake::before_use`]; [`Error::Status`] with 0F if the slot holds no key or may not sign.
+    /// As [`Awake::execute`] and [`Awake::before_use`]; [`Error::Status`] with 0F if the slot holds no key or its rules
+    /// forbid signing.
     pub fn sign_digest(&mut self, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 64]> {
         if self.gate_of(slot).is_none() {
             self.random()?;
         }
         self.execute(&Nonce::digest(digest))?;
-        // Whoever signs verifies the signature: the chip's identity is not asked for.
+        // The caller verifies the signature, so the chip's identity is not checked.
         self.authorise(slot)?;
         let sign = Sign::External { source: DigestSource::MessageDigestBuffer, slot };
         match self.execute(&sign) {
-            // The digest buffer outlives a fault of the ECC engine.
+            // The digest buffer survives a fault of the ECC engine.
             Err(error) if error.has_status(Status::ECC_FAULT) => self.execute(&sign),
             other => other,
         }
@@ -180,12 +183,12 @@ impl<P: Transport> Awake<'_, P> {
     }
 }
 
-/// What is known about a slot before GenKey(create) is sent to it.
+/// The contents of a slot before GenKey(create) is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Before {
-    /// Info says that it holds no key.
+    /// No key, according to Info.
     Empty,
-    /// It holds the key with this public key.
+    /// The key with this public key.
     Holds([u8; 64]),
 }
 
@@ -193,20 +196,21 @@ impl<P: Transport> Chip<P> {
     /// Returns what the slot holds now.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::KeyNotTold`] if the chip refuses to say whether it holds a key;
+    /// As [`Chip::converse`]; [`Error::KeyNotTold`] if the chip refuses to tell whether the slot holds a key;
     /// [`Error::PublicKeyNotTold`] if it holds one whose public key can't be read.
     pub fn slot_before_generation(&mut self, slot: Slot) -> Result<Before> {
         self.converse(|awake| awake.state_of(slot))
     }
 
-    /// Creates a private key in `slot`, destroying the one described by `before`. Returns its public key X ‖ Y, big-endian.
+    /// Creates a private key in `slot`, destroying the one described by `before`. Returns its public key X ‖ Y,
+    /// big-endian.
     ///
-    /// GenKey takes effect at most once: `before` is compared with the chip in the same conversation, and when a
-    /// reply is lost the slot's public key tells whether there is a new key.
+    /// GenKey takes effect at most once: `before` is compared with the chip in the same conversation, and if a reply is
+    /// lost, the slot's public key shows whether there is a new key.
     ///
     /// # Errors
     /// As [`Chip::converse`]; [`Error::Mismatch`], with nothing done, if the slot does not hold what `before` says;
-    /// [`Error::Uncertain`] if the chip can't be asked any more.
+    /// [`Error::Uncertain`] if the reply is lost and the public key can't be read.
     pub fn generate_key(&mut self, slot: Slot, before: Before) -> Result<[u8; 64]> {
         let attempt = self.converse(|awake| {
             if awake.state_of(slot)? != before {
@@ -225,10 +229,11 @@ impl<P: Transport> Chip<P> {
         }
     }
 
-    /// Whether a GenKey whose reply is lost took effect: the new key's X ‖ Y. None if it did not, and may be sent once more.
+    /// Returns X ‖ Y of the new key if a GenKey whose reply is lost took effect; `None` if it did not, so that it may
+    /// be sent once more.
     ///
     /// # Errors
-    /// [`Error::Uncertain`], as it was, if the chip can't be asked.
+    /// The given [`Error::Uncertain`] if the chip no longer responds.
     pub(super) fn made_meanwhile(
         &mut self,
         slot: Slot,
@@ -246,12 +251,12 @@ impl<P: Transport> Chip<P> {
 }
 
 impl<P: Transport> Chip<P> {
-    /// Moves a monotonic counter (0 or 1) on by one and returns its new value, at most 2 097 151. It is read before, so that a
-    /// lost reply is not taken for a lost increment: it moves exactly once.
+    /// Increments a monotonic counter (0 or 1) and returns its new value, at most 2 097 151. The counter is read first,
+    /// so that it moves exactly once even if a reply is lost.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Status`] with 0F at the counter's end; [`Error::Uncertain`] if the chip can't be asked any
-    /// more.
+    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Status`] with 0F at the counter's end;
+    /// [`Error::Uncertain`] if the reply is lost and the counter can't be read.
     pub fn increment_counter(&mut self, number: u8) -> Result<u32> {
         let read = Counter { number, increment: false };
         let before = self.converse(|awake| awake.execute(&read))?;

@@ -1,6 +1,7 @@
-//! When to poll a busy chip: how long this chip takes for a command, as this process has seen it, and the time between two polls.
+//! When to poll a busy chip: the observed time that this chip takes for a command, and the interval between two polls.
 //!
-//! A time can depend on a secret, so what is learnt lives in the [`Chip`](crate::Chip) only: it is never written or logged.
+//! A time can depend on a secret, so the observed times are kept in the [`Chip`](crate::Chip) only, and never written
+//! or logged.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -8,18 +9,18 @@ use core::time::Duration;
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::CommandPacket;
 
-/// Between two polls: this part of the time that has passed ...
+/// The interval between two polls: this fraction of the time that has passed ...
 const PART_OF_PASSED: u32 = 25;
 /// ... but at least this,
 const SHORTEST: Duration = Duration::from_millis(1);
 /// and at most this.
 const LONGEST: Duration = Duration::from_millis(2);
-/// Between two polls while the chip is about to finish as it always did.
+/// The interval between two polls around the time at which the chip usually finishes.
 const FINE: Duration = Duration::from_micros(250);
-/// So many executions that all ended at about the same time make an estimate.
+/// Number of executions of about the same duration that make an estimate.
 const ENOUGH: usize = 8;
 
-/// What was learnt of one chip.
+/// The observed times of one chip.
 #[derive(Default)]
 pub(super) struct Paces(Vec<(Kind, Seen)>);
 
@@ -36,9 +37,9 @@ struct Seen {
 /// When to poll during one execution. Times count from the end of the command's transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
-    /// The first poll.
+    /// The time of the first poll.
     pub(super) first: Duration,
-    /// Until when polls are [`FINE`] apart.
+    /// Polls are [`FINE`] apart until this time.
     fine_until: Duration,
 }
 
@@ -69,7 +70,8 @@ impl Paces {
         }
     }
 
-    /// Learns from a command that was executed: the last poll that found the chip busy, if one did, and the one that found it ready.
+    /// Records an executed command: the last poll that found the chip busy, if one did, and the one that found it
+    /// ready.
     pub(super) fn learn(&mut self, packet: &CommandPacket, pace: Pace, busy: Option<Duration>, ready: Duration) {
         let kind = kind_of(packet);
         let at = self.0.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
@@ -78,26 +80,27 @@ impl Paces {
         });
         let seen = &mut self.0[at].1;
         match busy {
-            // A host that was late says nothing about the chip.
+            // If the host polled late, the time says nothing about the chip.
             Some(busy) if ready > busy + pace.interval(busy) * 2 => {}
             Some(busy) => {
                 seen.last[seen.count % ENOUGH] = (busy, ready);
                 seen.count += 1;
             }
             None if ready > pace.first + FINE => {}
-            // Ready before the first poll: nobody knows since when.
+            // Ready at the first poll: the time is unknown.
             None => *seen = Seen::default(),
         }
     }
 
-    /// Forgets everything: the chip's clock runs at another speed, or it is another chip.
+    /// Forgets all times: the chip's clock speed has changed, or it is another chip.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
 }
 
 impl Seen {
-    /// Returns the earliest time at which the chip was seen busy and the latest at which it was ready, if they are as close as two polls.
+    /// Returns the earliest time at which the chip was seen busy and the latest at which it was ready, if they are not
+    /// further apart than two polls.
     fn steady(&self) -> Option<(Duration, Duration)> {
         let busy = self.last.iter().map(|(busy, _)| *busy).min()?;
         let ready = self.last.iter().map(|(_, ready)| *ready).max()?;
@@ -124,7 +127,8 @@ mod tests {
         Duration::from_micros(micros)
     }
 
-    /// One execution on a clock without a bus; how many polls found the chip busy, and for how long it was ready unseen.
+    /// Runs one execution on a clock without a bus. Returns how many polls found the chip busy, and how long it was
+    /// ready before a poll noticed.
     fn execute(paces: &mut Paces, takes: Duration) -> (u32, Duration) {
         let pace = paces.of(&sign(), M0);
         let (mut at, mut busy, mut polls) = (pace.first, None, 0);

@@ -1,5 +1,5 @@
-//! Whether a slot holds a private key: Info(KeyValid), and another way where the chip refuses that (fact sheet sections 3.7 and
-//! 3.8).
+//! Whether a slot holds a private key: Info(KeyValid), or GenKey(public) if the chip refuses that (fact sheet sections
+//! 3.7 and 3.8).
 
 use super::{Awake, Error, Result, Transport};
 use atecc608_wire::{ConfigZone, Slot, Status};
@@ -9,27 +9,27 @@ use atecc608_wire::{ConfigZone, Slot, Status};
 pub enum Held {
     /// A private key.
     Key,
-    /// None.
+    /// No private key.
     Nothing,
-    /// The chip refuses to say.
+    /// The chip refuses to tell.
     Unknown,
 }
 
-/// What the chip says about the private key in a slot.
+/// Whether a slot holds a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Presence {
-    /// What the slot holds, by Info or else by GenKey.
+    /// The contents of the slot, from Info or else GenKey.
     pub held: Held,
-    /// The status with which Info(KeyValid) was refused. Such a slot is never free, whatever GenKey shows.
+    /// The status with which the chip refused Info(KeyValid). Such a slot never counts as free, whatever GenKey shows.
     pub refused: Option<Status>,
 }
 
 impl<P: Transport> Awake<'_, P> {
-    /// Returns what a slot for a private key holds: one Info. If the chip refuses that, GenKey(public) shows it where the slot's
-    /// rules let it. `zone` is the chip's configuration.
+    /// Returns whether a slot for private keys holds one: one Info. If the chip refuses that, GenKey(public) shows it
+    /// if the slot's rules allow that. `zone` is the chip's configuration.
     ///
     /// # Errors
-    /// As [`Awake::execute`], except that the chip refuses these questions.
+    /// As [`Awake::execute`], except for refusals.
     pub fn key_presence(&mut self, zone: &ConfigZone, slot: Slot) -> Result<Presence> {
         match self.key_valid(slot) {
             Ok(true) => Ok(Presence { held: Held::Key, refused: None }),
@@ -41,10 +41,10 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// As [`Awake::public_key`]; also none if the chip refuses with another status than for an empty slot.
+    /// As [`Awake::public_key`]; also returns `None` if the chip refuses with another status than for an empty slot.
     ///
     /// # Errors
-    /// As [`Awake::execute`], except that the chip refuses the question.
+    /// As [`Awake::execute`], except for a refusal.
     pub fn public_key_if_told(&mut self, slot: Slot) -> Result<Option<[u8; 64]>> {
         match self.public_key(slot) {
             Err(error) if error.refusal().is_some() => Ok(None),
@@ -52,7 +52,7 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// What GenKey(public) shows. Its refusal means an empty slot only where no rule of the slot explains it.
+    /// Returns what GenKey(public) shows. A refusal means an empty slot only if no rule of the slot explains it.
     fn held_by_gen_key(&mut self, zone: &ConfigZone, slot: Slot) -> Result<Held> {
         let rules = zone.key_config(slot);
         if !rules.is_p256_private() || !rules.pub_info() || rules.req_auth() {
@@ -67,10 +67,10 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// As [`Awake::key_valid`], before the slot is to get a key.
+    /// As [`Awake::key_valid`], before a key is put into the slot.
     ///
     /// # Errors
-    /// As [`Awake::key_valid`]; [`Error::KeyNotTold`] if the chip refuses to say.
+    /// As [`Awake::key_valid`]; [`Error::KeyNotTold`] if the chip refuses to tell.
     pub(super) fn key_valid_for_certain(&mut self, slot: Slot) -> Result<bool> {
         self.key_valid(slot).map_err(|error| match error.refusal() {
             Some(status) => Error::KeyNotTold { slot, status },

@@ -1,4 +1,4 @@
-//! Writing the zones of a blank chip and locking them. What is called `permanently_...` can't be undone.
+//! Writes the zones of a blank chip and locks them. Functions named `permanently_...` can't be undone.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -12,17 +12,19 @@ use atecc608_wire::crc::{crc16, crc16_update};
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// What the data and OTP zones hold before they are locked: the Lock command's checksum is over it. Some of it is secret.
+/// The contents of the data and OTP zones before they are locked, over which the Lock command's checksum is computed.
+/// Parts are secret.
 #[derive(Clone, Zeroize)]
 pub struct DataContents {
-    /// Each slot's bytes, as many as the slot has; none for private keys, which the checksum skips.
+    /// The bytes of each slot, in the slot's size; `None` for private keys, which the checksum skips.
     pub slots: [Option<Vec<u8>>; 16],
     /// The OTP zone.
     pub otp: [u8; 64],
 }
 
 impl DataContents {
-    /// Returns the CRC-16 that Lock(data) checks, low byte first: over slots 0 to 15 without the private ones, then OTP.
+    /// Returns the CRC-16 that Lock(data) checks, low byte first: over slots 0 to 15 without those of private keys,
+    /// then OTP.
     pub fn summary(&self) -> [u8; 2] {
         let register = self.slots.iter().flatten().fold(0, |register, slot| crc16_update(register, slot));
         crc16_update(register, &self.otp).to_le_bytes()
@@ -39,7 +41,7 @@ impl<P: Transport> Chip<P> {
     /// Writes those words of `wanted` that differ from what the chip holds, then reads all 128 bytes back.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Mismatch`] if a word reads back as another.
+    /// As [`Chip::converse`]; [`Error::Mismatch`] if a word reads back different.
     pub fn write_config(&mut self, wanted: &ConfigZone) -> Result<ConfigZone> {
         let written = self.converse(|awake| {
             let now = awake.read_config()?;
@@ -69,7 +71,8 @@ impl<P: Transport> Chip<P> {
     /// Locks the configuration zone **for good**, if the chip still holds exactly `expected`.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Status`] with 0F if the chip's contents differ; [`Error::Mismatch`] if the command is lost twice.
+    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Status`] with 0F if the chip's contents differ;
+    /// [`Error::Mismatch`] if the chip is not locked after two attempts.
     pub fn permanently_lock_config(&mut self, expected: &ConfigZone) -> Result<()> {
         let lock = Lock { zone: LockZone::Config, summary: Some(crc16(expected.as_bytes())) };
         self.lock(lock, ConfigZone::config_locked)
@@ -78,16 +81,17 @@ impl<P: Transport> Chip<P> {
     /// Locks the data and OTP zones **for good**, if they hold exactly `contents`.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Status`] with 0F if the chip's contents differ; [`Error::Mismatch`] if the command is lost twice.
+    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Status`] with 0F if the chip's contents differ;
+    /// [`Error::Mismatch`] if the chip is not locked after two attempts.
     pub fn permanently_lock_data(&mut self, contents: &DataContents) -> Result<()> {
         self.lock(Lock { zone: LockZone::Data, summary: Some(contents.summary()) }, ConfigZone::data_locked)
     }
 
-    /// Locks the data and OTP zones **for good**, whatever they hold: what others have written can't be read before the lock, so
-    /// nothing can be compared.
+    /// Locks the data and OTP zones **for good**, whatever they hold: contents written by other software can't be read
+    /// before the lock, so nothing can be compared.
     ///
     /// # Errors
-    /// As [`Chip::converse`].
+    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Mismatch`] if the chip is not locked after two attempts.
     pub fn permanently_lock_data_unseen(&mut self) -> Result<()> {
         self.lock(Lock { zone: LockZone::Data, summary: None }, ConfigZone::data_locked)
     }
@@ -95,13 +99,13 @@ impl<P: Transport> Chip<P> {
     /// Locks one slot **for good**: it stays as it is, whatever its configuration allows.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Status`] with 0F if the slot can't be locked by itself, or the data zone is not locked;
-    /// [`Error::Mismatch`] if the command is lost twice.
+    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Status`] with 0F if the slot can't be locked
+    /// individually, or the data zone is not locked; [`Error::Mismatch`] if the slot is not locked after two attempts.
     pub fn permanently_lock_slot(&mut self, slot: Slot) -> Result<()> {
         self.lock(Lock { zone: LockZone::Slot(slot), summary: None }, |zone| zone.slot_locked(slot))
     }
 
-    /// Sends a Lock at most once; when its reply is lost, the lock bytes decide.
+    /// Sends a Lock at most once; if its reply is lost, the lock bytes decide.
     fn lock(&mut self, lock: Lock, locked: impl Fn(&ConfigZone) -> bool) -> Result<()> {
         for _ in 0..2 {
             let sent = self.converse(|awake| {
@@ -117,13 +121,14 @@ impl<P: Transport> Chip<P> {
         Err(Error::Mismatch("the Lock command's reply was lost twice; the zone is not locked".into()))
     }
 
-    /// Writes UserExtraAdd, byte 85 of the configuration, **for good**: the chip takes it once, while the byte is 00, before and
-    /// after the locks. With ChipMode bit 0 set, bits 7..1 of `value` are the chip's address from its next sleep on: the sleep
-    /// that ends this conversation. The chip then no longer responds at the address of this transport.
+    /// Writes UserExtraAdd, byte 85 of the configuration, **for good**: the chip accepts it once, while the byte is 00,
+    /// before and after the locks. With ChipMode bit 0 set, bits 7..1 of `value` are the chip's address from its next
+    /// sleep on: the sleep that ends this conversation. The chip then no longer responds at the address of this
+    /// transport.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::AnotherChip`]; [`Error::Status`] with 0F if the byte is not 00; [`Error::Uncertain`] if the
-    /// reply is lost: the byte tells, at the old address or at the new one.
+    /// As [`Chip::converse`]; [`Error::AnotherChip`] if another chip responds; [`Error::Status`] with 0F if the byte is
+    /// not 00; [`Error::Uncertain`] if the reply is lost: read the byte at the old and at the new address to find out.
     pub fn permanently_write_user_extra_add(&mut self, value: u8) -> Result<()> {
         self.converse(|awake| {
             awake.confirm()?;
@@ -131,11 +136,11 @@ impl<P: Transport> Chip<P> {
         })
     }
 
-    /// Writes a whole slot in clear, in blocks of 32 bytes; a short last block is padded with zeros that the
-    /// chip does not store. `bytes` has the slot's size.
+    /// Writes a whole slot in clear, in blocks of 32 bytes; a short last block is padded with zeros that the chip does
+    /// not store. `bytes` has the slot's size.
     ///
     /// # Errors
-    /// As [`Chip::converse`].
+    /// As [`Chip::converse`] and [`Awake::confirm`].
     pub fn write_slot(&mut self, slot: Slot, bytes: &[u8]) -> Result<()> {
         self.converse(|awake| {
             awake.confirm()?;
@@ -151,7 +156,7 @@ impl<P: Transport> Chip<P> {
     /// Writes the OTP zone's 64 bytes.
     ///
     /// # Errors
-    /// As [`Chip::converse`].
+    /// As [`Chip::converse`] and [`Awake::confirm`].
     pub fn write_otp(&mut self, bytes: &[u8; 64]) -> Result<()> {
         self.converse(|awake| {
             awake.confirm()?;

@@ -1,4 +1,4 @@
-//! What needs a secret that chip and host share: encrypted writes, and results that cross the bus encrypted.
+//! Operations with a secret that chip and host share: encrypted writes, and results that cross the bus encrypted.
 
 use alloc::format;
 
@@ -13,7 +13,7 @@ use atecc608_wire::messages::{self, GenDigInput};
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{Command, Opcode, ResponseError, Slot, Status};
 
-/// How often a write whose reply is lost is done.
+/// Attempts at a write whose reply is lost.
 const WRITES: u32 = 3;
 /// Longest message that KDF takes, in bytes.
 pub const KDF_MESSAGE_LEN: usize = 128;
@@ -30,10 +30,11 @@ pub struct SharedSecret<'s> {
 
 impl<P: Transport> Awake<'_, P> {
     /// Writes 32 bytes of a slot encrypted: Nonce (random), GenDig with the slot's write key, Write with its MAC (fact
-    /// sheet section 3.22). Writing the same bytes twice does no harm, so it may be done again.
+    /// sheet section 3.22). Writing the same bytes twice is harmless, so the write may be repeated.
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the chip holds another write key than the host.
+    /// As [`Awake::execute`] and [`Awake::confirm`]; [`Error::Status`] with 0F if the chip's write key differs from the
+    /// host's.
     pub fn write_encrypted(
         &mut self,
         serial: &SerialNumber,
@@ -49,8 +50,8 @@ impl<P: Transport> Awake<'_, P> {
         self.execute(&write)
     }
 
-    /// Reads 32 bytes of a slot encrypted: Nonce (random), GenDig with the slot's read key, Read (fact sheet section 3.15). The bytes
-    /// have no MAC: with another read key than the chip's they are not what the slot holds. [`Awake::proves`] checks the key.
+    /// Reads 32 bytes of a slot encrypted: Nonce (random), GenDig with the slot's read key, Read (fact sheet section
+    /// 3.15). The bytes have no MAC: with a wrong read key they are garbage. [`Awake::proves`] checks the key.
     ///
     /// # Errors
     /// As [`Awake::execute`], but never [`Error::Uncertain`]; [`Error::Status`] with 0F if the slot's rules forbid it.
@@ -62,7 +63,7 @@ impl<P: Transport> Awake<'_, P> {
     ) -> Result<Zeroizing<[u8; 32]>> {
         self.confirm()?;
         let session_key = self.session_key(serial, read_key).map_err(|error| match error {
-            // Nothing is changed by asking.
+            // The commands change nothing.
             Error::Uncertain { cause, .. } => *cause,
             error => error,
         })?;
@@ -72,11 +73,12 @@ impl<P: Transport> Awake<'_, P> {
         Ok(plain)
     }
 
-    /// Writes a private key that was made elsewhere into a slot, encrypted: Nonce (random), GenDig with the slot's write key,
-    /// PrivWrite with its MAC (fact sheet section 3.13). `scalar` is the P-256 key, 32 bytes big-endian.
+    /// Writes a private key that was generated outside the chip to a slot, encrypted: Nonce (random), GenDig with the
+    /// slot's write key, PrivWrite with its MAC (fact sheet section 3.13). `scalar` is the P-256 key, 32 bytes
+    /// big-endian.
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the chip holds another write key than the host.
+    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the chip's write key differs from the host's.
     pub fn priv_write(
         &mut self,
         serial: &SerialNumber,
@@ -94,8 +96,8 @@ impl<P: Transport> Awake<'_, P> {
         self.execute(&write)
     }
 
-    /// Writes a private key that was made elsewhere into a slot, in clear: one PrivWrite. Chips take it only while the data zone
-    /// is not locked (fact sheet section 5.7). `scalar` is the P-256 key, 32 bytes big-endian.
+    /// Writes a private key that was generated outside the chip to a slot, in clear: one PrivWrite. Chips accept it
+    /// only while the data zone is not locked (fact sheet section 5.7). `scalar` is the P-256 key, 32 bytes big-endian.
     ///
     /// # Errors
     /// As [`Awake::execute`]; [`Error::Status`] with 0F once the data zone is locked.
@@ -105,7 +107,7 @@ impl<P: Transport> Awake<'_, P> {
         self.execute(&write)
     }
 
-    /// TempKey made of a fresh random number and a shared secret; the host computes the same.
+    /// Sets TempKey from a fresh random number and a shared secret, and returns it as computed on the host.
     fn session_key(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<Zeroizing<[u8; 32]>> {
         let nonce = self.random_nonce()?;
         let gen_dig = GenDig::slot(secret.slot);
@@ -114,11 +116,11 @@ impl<P: Transport> Awake<'_, P> {
         Ok(Zeroizing::new(messages::gen_dig(&nonce, &gen_dig, &input, serial)))
     }
 
-    /// Returns 32 random bytes that are as good as the better of two sources: SHA-256 over the chip's random numbers, which cross the
-    /// bus in clear and may be replaced there, and the host's, drawn afterwards. One Random.
+    /// Returns 32 random bytes that are as good as the better of two sources: SHA-256 over the chip's random numbers,
+    /// which cross the bus in clear and can be replaced there, and the host's, drawn afterwards. One Random.
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::HostRandom`].
+    /// As [`Awake::execute`]; [`Error::HostRandom`] if the host's source fails.
     pub fn fresh_secret(&mut self) -> Result<Zeroizing<[u8; 32]>> {
         let from_chip = Zeroizing::new(self.random()?);
         let mut from_host = Zeroizing::new([0; 32]);
@@ -126,11 +128,11 @@ impl<P: Transport> Awake<'_, P> {
         Ok(Zeroizing::new(Sha256::new().chain_update(&from_chip[..]).chain_update(&from_host[..]).finalize().into()))
     }
 
-    /// Loads TempKey with a random nonce (Nonce) and returns TempKey, 32 bytes. The host's part of 20 bytes is random, too: neither
-    /// side alone chooses it.
+    /// Loads TempKey with a random nonce (Nonce) and returns TempKey, 32 bytes. The host's 20 bytes are random, too:
+    /// neither side alone chooses the nonce.
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::HostRandom`].
+    /// As [`Awake::execute`]; [`Error::HostRandom`] if the host's source fails.
     pub fn random_nonce(&mut self) -> Result<[u8; 32]> {
         let mut num_in = [0; 20];
         self.fill_random(&mut num_in)?;
@@ -143,17 +145,18 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// Returns whether the chip holds this secret, by a fresh nonce: [`Awake::confirm`], Nonce (random), CheckMac (mode 01; fact sheet section 3.2).
-    /// If so, the slots that name this one as their AuthKey are authorised until the conversation ends.
+    /// Returns whether the chip holds this secret, checked with a fresh nonce: [`Awake::confirm`], Nonce (random),
+    /// CheckMac (mode 01; fact sheet section 3.2). If so, the slots that name this one as their AuthKey are authorised
+    /// until the conversation ends.
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the slot's rules forbid it.
+    /// As [`Awake::execute`] and [`Awake::confirm`]; [`Error::Status`] with 0F if the slot's rules forbid it.
     pub fn proves(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<bool> {
         self.confirm()?;
         self.check_mac(serial, secret)
     }
 
-    /// As [`Awake::proves`], of whatever chip it is.
+    /// As [`Awake::proves`], without checking which chip it is.
     pub(super) fn check_mac(&mut self, serial: &SerialNumber, secret: &SharedSecret<'_>) -> Result<bool> {
         let nonce = self.random_nonce()?;
         let mut check = CheckMac {
@@ -166,20 +169,20 @@ impl<P: Transport> Awake<'_, P> {
             response: [0; 32],
             other_data: [0; 13],
         };
-        // What a MAC command on another chip would have had here.
+        // In the message of a MAC command on another chip, these are the command's bytes.
         check.other_data[..3].copy_from_slice(&[Opcode::MAC.0, 0, secret.slot.number()]);
         check.response = messages::check_mac(secret.value, &nonce, &check, &[0; 11], serial);
         match self.execute(&check) {
             Ok(()) => Ok(true),
             Err(error) if error.has_status(Status::MISCOMPARE) => Ok(false),
             Err(Error::Uncertain { cause, .. }) if cause.has_status(Status::MISCOMPARE) => Ok(false),
-            // Nothing is spent by asking: the conversation may begin again.
+            // The check changes nothing: the conversation may be repeated.
             Err(Error::Uncertain { cause, .. }) => Err(*cause),
             Err(error) => Err(error),
         }
     }
 
-    /// As [`Awake::ecdh`], with the result encrypted under the IO protection key (32 bytes) on its way.
+    /// As [`Awake::ecdh`], with the result encrypted under the IO protection key (32 bytes) on the bus.
     ///
     /// # Errors
     /// As [`Awake::ecdh`].
@@ -203,11 +206,13 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// Returns the HMAC-SHA-256, 32 bytes, of at most [`KDF_MESSAGE_LEN`] bytes under the first 32 of a slot, encrypted under the
-    /// IO protection key on its way: KDF in its HKDF form (fact sheet section 3.9). The message crosses the bus in clear.
+    /// Returns the HMAC-SHA-256, 32 bytes, of at most [`KDF_MESSAGE_LEN`] bytes under the first 32 bytes of a slot,
+    /// encrypted under the IO protection key on the bus: KDF in its HKDF form (fact sheet section 3.9). The message
+    /// crosses the bus in clear.
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the slot's rules or ChipOptions forbid it.
+    /// As [`Awake::execute`] and [`Awake::before_use`]; [`Error::Status`] with 0F if the slot's rules or ChipOptions
+    /// forbid it.
     pub fn hmac_encrypted(&mut self, slot: Slot, message: &[u8], io_key: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>> {
         let kdf = Kdf {
             source: KdfSource::Slot(slot),
@@ -227,11 +232,11 @@ impl<P: Transport> Awake<'_, P> {
         }
     }
 
-    /// Returns the HMAC-SHA-256, 32 bytes, of a message of any length under the first 32 bytes of a slot: SHA in its HMAC form,
-    /// one command for each 64 bytes (fact sheet section 3.18). Message and result cross the bus in clear.
+    /// Returns the HMAC-SHA-256, 32 bytes, of a message of any length under the first 32 bytes of a slot: SHA in its
+    /// HMAC form, one command for each 64 bytes (fact sheet section 3.18). Message and result cross the bus in clear.
     ///
     /// # Errors
-    /// As [`Awake::execute`]; [`Error::Status`] with 0F if the slot's rules forbid it.
+    /// As [`Awake::execute`] and [`Awake::before_use`]; [`Error::Status`] with 0F if the slot's rules forbid it.
     pub fn hmac(&mut self, slot: Slot, message: &[u8]) -> Result<[u8; 32]> {
         let (steps, rest) = message.split_at(message.len() - message.len() % SHA_STEP);
         self.before_use(slot)?;
@@ -247,11 +252,11 @@ impl<P: Transport> Awake<'_, P> {
 }
 
 impl<P: Transport> Chip<P> {
-    /// Writes 32 bytes of a slot that a clear Write may or may not reach: encrypted if `write_key` is given. When a reply is
-    /// lost it is written again, from the nonce on: the same bytes twice do no harm.
+    /// Writes 32 bytes of a slot, whether or not a clear Write reaches it: encrypted if `write_key` is given. After a
+    /// lost reply the write is repeated from the nonce on: writing the same bytes twice is harmless.
     ///
     /// # Errors
-    /// As [`Awake::write_encrypted`]; [`Error::Uncertain`] if an earlier try may have taken effect.
+    /// As [`Awake::write_encrypted`]; [`Error::Uncertain`] if an earlier attempt may have taken effect.
     pub fn write_secret(
         &mut self,
         serial: &SerialNumber,
@@ -259,7 +264,7 @@ impl<P: Transport> Chip<P> {
         address: Address,
         plaintext: &[u8; 32],
     ) -> Result<()> {
-        // Of a write that may have taken effect.
+        // The error of a write that may have taken effect.
         let mut open = None;
         for _ in 0..WRITES {
             let written = self.converse(|awake| {
@@ -283,13 +288,13 @@ impl<P: Transport> Chip<P> {
         open.map_or(Ok(()), Err)
     }
 
-    /// Puts a private key that was made elsewhere into `slot`, in place of what `before` describes: encrypted if `write_key` is
-    /// given, else in clear. `expected` is its public key, X ‖ Y: when a reply is lost, the chip's own answer tells whether the
-    /// write took effect.
+    /// Writes a private key that was generated outside the chip to `slot`, replacing what `before` describes: encrypted
+    /// if `write_key` is given, else in clear. `expected` is its public key, X ‖ Y: after a lost reply, the public key
+    /// read from the chip shows whether the write took effect.
     ///
     /// # Errors
-    /// As [`Chip::slot_before_generation`]; [`Error::Mismatch`], with nothing done, if the slot holds neither what `before` says nor
-    /// the new key; [`Error::Uncertain`] if the key may be there.
+    /// As [`Chip::slot_before_generation`]; [`Error::Mismatch`], with nothing done, if the slot holds neither what
+    /// `before` says nor the new key; [`Error::Uncertain`] if it is not known whether the key was written.
     pub fn import_key(
         &mut self,
         serial: &SerialNumber,
@@ -299,7 +304,7 @@ impl<P: Transport> Chip<P> {
         scalar: &[u8; 32],
         expected: &[u8; 64],
     ) -> Result<()> {
-        // Of a write that may have taken effect.
+        // The error of a write that may have taken effect.
         let mut open = None;
         for _ in 0..WRITES {
             let mut unchanged = false;
@@ -325,7 +330,7 @@ impl<P: Transport> Chip<P> {
                     log::debug!("slot {slot}: {error}; asking the chip");
                     open = Some(error);
                 }
-                // The chip did not say what became of the earlier write.
+                // The chip did not tell whether the earlier write took effect.
                 (Err(_), Some(uncertain)) if !unchanged => return Err(uncertain),
                 (result, _) => return result,
             }
@@ -334,18 +339,19 @@ impl<P: Transport> Chip<P> {
     }
 }
 
-/// What became of a key that was to be rolled.
+/// The result of rolling a key.
 #[derive(Debug)]
 pub enum Rolled {
-    /// The slot holds this key now.
+    /// The slot now holds this key.
     To(Zeroizing<[u8; 32]>),
-    /// The chip refuses to roll it, and holds the old one.
+    /// The chip refuses to roll the key, and keeps the old one.
     Refused,
 }
 
 impl<P: Transport> Chip<P> {
-    /// Rolls a key that the host knows, too: Nonce (random), DeriveKey with its MAC (fact sheet section 3.4). `keep` gets the
-    /// new key before the chip makes it, and says whether to go on; afterwards CheckMac tells which one the chip holds.
+    /// Rolls a key that the host also knows: Nonce (random), DeriveKey with its MAC (fact sheet section 3.4). `keep`
+    /// gets the new key before the chip derives it, and returns whether to continue; afterwards CheckMac shows which
+    /// key the chip holds.
     ///
     /// # Errors
     /// As [`Chip::converse`]; [`Error::Mismatch`] if `keep` returned `false`, or the chip holds neither key.
@@ -365,7 +371,7 @@ impl<P: Transport> Chip<P> {
                 let mut derive = DeriveKey { target: slot, source_fixed: false, mac: None };
                 new = messages::derive_key(old.value, &nonce, &derive, serial);
                 derive.mac = Some(messages::derive_key_mac(old.value, &derive, serial));
-                // A disk may take longer than the watchdog.
+                // A write to a disk may take longer than the watchdog.
                 if !awake.pause(|| keep(&new))? {
                     return Ok(false);
                 }

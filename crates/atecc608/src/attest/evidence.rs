@@ -1,7 +1,7 @@
-//! What a chip states about one of its keys, and the digest that its attestation key signs (fact sheet sections 3.6,
+//! A chip's statement about one of its keys, and the digest that its attestation key signs (fact sheet sections 3.6,
 //! 3.7, 3.12 and 3.19).
 //!
-//! One conversation, each step digesting the TempKey that the one before left:
+//! One conversation; each step digests the TempKey of the previous one:
 //!
 //! ```text
 //! Nonce(random)            NumIn is the verifier's challenge
@@ -12,9 +12,9 @@
 //!                          how TempKey came about
 //! ```
 //!
-//! The fifth GenDig is no repetition. A slot with NoMac lets its owner choose what GenDig digests in the place of opcode
-//! and parameters, so its contents can pose as a configuration block, betrayed by one flag of TempKey only. They can't
-//! pose as what GenDig says of a slot's configuration, which has other bytes where they have zeros.
+//! The fifth GenDig is required. In a slot with NoMac the owner chooses what GenDig digests instead of opcode and
+//! parameters, so the slot's contents can imitate a configuration block; only one flag of TempKey shows it. They can't
+//! imitate a GenDig of a slot's configuration, which has non-zero bytes where they have zeros.
 
 use zeroize::Zeroizing;
 
@@ -25,20 +25,20 @@ use atecc608_wire::{Command, ConfigZone, Slot};
 /// The slot of the attestation key: 1, where Trust&GO and TrustFLEX chips have it.
 pub const ATTESTER: Slot = Slot::from_nibble(1);
 
-/// Bytes of a verifier's challenge: what Nonce takes.
+/// Bytes of a verifier's challenge: the length of Nonce's input.
 pub const CHALLENGE_LEN: usize = 20;
 
-/// What a statement says of the key.
+/// The kind of statement about the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The chip made the key under the challenge.
+    /// The chip generated the key in response to the challenge.
     BornHere,
-    /// The chip held the key when it had the challenge.
+    /// The chip held the key when it received the challenge.
     LivesHere,
 }
 
 impl Kind {
-    /// As statements write it.
+    /// The name of the kind in statement files.
     pub fn name(self) -> &'static str {
         match self {
             Self::BornHere => "born-here",
@@ -50,7 +50,7 @@ impl Kind {
 /// A chip's statement about one of its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// What it says.
+    /// The kind of statement.
     pub kind: Kind,
     /// The whole configuration zone at that moment: serial number, revision, rules, locks.
     pub zone: ConfigZone,
@@ -66,21 +66,21 @@ pub struct Evidence {
     pub signature: [u8; 64],
 }
 
-/// The commands, as driver and verifier must agree on them.
+/// The commands of a statement, shared by driver and verifier.
 pub mod steps {
     use super::*;
 
-    /// The challenge into TempKey, mixed with the chip's random number.
+    /// Mixes the challenge with the chip's random number into TempKey.
     pub fn nonce(challenge: &[u8; CHALLENGE_LEN]) -> Nonce {
         Nonce::Random { update_seed: true, num_in: *challenge }
     }
 
-    /// The configuration into TempKey.
+    /// Digests the configuration into TempKey.
     pub fn configuration() -> [GenDig; 5] {
         [GenDig::Config(0), GenDig::Config(1), GenDig::Config(2), GenDig::Config(3), GenDig::KeyConfig(ATTESTER)]
     }
 
-    /// The key, made or found, into TempKey.
+    /// Digests the public key, after creating it if `kind` says so, into TempKey.
     pub fn key(kind: Kind, slot: Slot) -> GenKey {
         let mode = match kind {
             Kind::BornHere => GenKeyMode::Create { digest: true },
@@ -89,14 +89,14 @@ pub mod steps {
         GenKey { mode, key: KeyLocation::Slot(slot) }
     }
 
-    /// The signature.
+    /// Signs.
     pub fn sign() -> Sign {
         Sign::Internal { slot: ATTESTER, full_serial: true, invalidate: false }
     }
 }
 
 impl Evidence {
-    /// The SHA-256 that the attestation key has signed if all of this is so. All but the signature itself is in it.
+    /// Returns the SHA-256 that the attestation key signed. It covers all fields except the signature.
     pub fn digest(&self) -> [u8; 32] {
         use sha2::{Digest, Sha256};
         let serial = self.zone.serial_number();
@@ -111,7 +111,8 @@ impl Evidence {
         let statement = SlotStatement {
             slot_config: self.zone.slot_config(self.slot),
             key_config: self.zone.key_config(self.slot),
-            // All others are false: a nonce that the host chose, or a GenDig with a NoMac slot on the way, would show.
+            // All other flags are false, which excludes a nonce chosen by the host and a GenDig with a NoMac slot on
+            // the way.
             flags: TempKeyFlags { key_id: self.slot.number(), gen_key: true, ..TempKeyFlags::default() },
             slot_locked: self.zone.slot_locked(self.slot),
             validated: false,
@@ -119,7 +120,7 @@ impl Evidence {
         Sha256::digest(messages::sign_internal(&temp_key, &steps::sign(), &statement, &serial)).into()
     }
 
-    /// What the chip digests at this step.
+    /// Returns the input that the chip digests in this step.
     fn input(&self, step: &GenDig) -> GenDigInput {
         match *step {
             GenDig::Config(block) => {
@@ -136,8 +137,8 @@ impl Evidence {
     }
 }
 
-/// Why the attestation key's slot gives a signature no weight, if that is so: it must sign what the chip says of itself
-/// and nothing else, and stay the key that it is.
+/// Returns why signatures of the attestation key's slot prove nothing, or `None` if they do: the key may sign only the
+/// chip's own statements, and must not be replaceable.
 pub fn attester_problem(zone: &ConfigZone) -> Option<&'static str> {
     let (access, key) = (zone.slot_config(ATTESTER), zone.key_config(ATTESTER));
     let writes = access.write_config();
@@ -154,7 +155,7 @@ pub fn attester_problem(zone: &ConfigZone) -> Option<&'static str> {
     }
 }
 
-/// Why nothing can be stated about a key in this slot, if that is so.
+/// Returns why the chip can't state anything about a key in this slot, or `None` if it can.
 pub fn subject_problem(zone: &ConfigZone, slot: Slot) -> Option<&'static str> {
     let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
     if slot == ATTESTER {

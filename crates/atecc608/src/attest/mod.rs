@@ -1,5 +1,5 @@
-//! The chip states about one of its keys that it was born in it, or lives in it, under a verifier's challenge. [`Evidence`]
-//! is the statement, and what a verifier without the chip checks.
+//! Attestation: the chip states, under a verifier's challenge, that one of its keys was generated in it or is in it.
+//! [`Evidence`] is the statement; a verifier checks it without the chip.
 
 use alloc::format;
 
@@ -17,21 +17,22 @@ use atecc608_wire::{ConfigZone, Opcode, ResponseError, Slot, Status};
 pub struct Born {
     /// Its public key, X ‖ Y.
     pub public_key: [u8; 64],
-    /// The chip's statement; or why there is none, and never can be: a key is born once.
+    /// The chip's statement, or why there is none. It can't be made later: a key is generated only once.
     pub evidence: Result<Evidence>,
 }
 
-/// What the chip has put into TempKey before the key itself.
+/// The contents of TempKey before the key itself.
 struct Opening {
     zone: ConfigZone,
     random: [u8; 32],
 }
 
 impl<P: Transport> Awake<'_, P> {
-    /// The challenge and the configuration into TempKey.
+    /// Digests the challenge and the configuration into TempKey.
     fn open_statement(&mut self, challenge: &[u8; CHALLENGE_LEN]) -> Result<Opening> {
         let zone = self.read_config()?;
-        // Where slot 1 asks for an authorisation, it has to outlive the nonce: both need TempKey, one after the other.
+        // If slot 1 requires an authorisation, it must be given before the nonce: both need TempKey, one after the
+        // other.
         self.before_use(ATTESTER)?;
         let random = match self.execute(&steps::nonce(challenge))? {
             NonceResponse::Value(random) => random,
@@ -49,7 +50,7 @@ impl<P: Transport> Awake<'_, P> {
         Ok(Opening { zone, random })
     }
 
-    /// GenKey with its digest, which is also the point of no return of a creation.
+    /// Sends GenKey with its digest. For a creation this is the point of no return.
     fn digest_key(&mut self, kind: Kind, slot: Slot) -> Result<[u8; 64]> {
         let missing = Error::Response(ResponseError { opcode: Opcode::GEN_KEY, got: 1, expected: 64 });
         self.execute(&steps::key(kind, slot))?.ok_or(missing)
@@ -64,10 +65,11 @@ impl<P: Transport> Awake<'_, P> {
 }
 
 impl<P: Transport> Chip<P> {
-    /// Makes the chip state that the private key in `slot` lives in it: Nonce, five GenDig, GenKey (public), Sign.
+    /// Makes the chip state that the private key in `slot` is in it: Nonce, five GenDig, GenKey (public), Sign.
     ///
     /// # Errors
-    /// As [`Chip::converse`]; [`Error::Status`] with 0F if there is no key, or a slot's rules forbid it.
+    /// As [`Chip::converse`] and [`Awake::before_use`]; [`Error::Status`] with 0F if the slot holds no key, or its
+    /// rules forbid the commands.
     pub fn attest(&mut self, slot: Slot, challenge: &[u8; CHALLENGE_LEN]) -> Result<Evidence> {
         self.converse(|awake| {
             let Opening { zone, random } = awake.open_statement(challenge)?;
@@ -77,11 +79,11 @@ impl<P: Transport> Chip<P> {
         })
     }
 
-    /// As [`Chip::generate_key`], and makes the chip state that the key was born in it. The key takes effect at most once;
-    /// what fails after it costs the statement, not the key.
+    /// Generates a key as [`Chip::generate_key`] does, and makes the chip state that it was generated there. The key
+    /// takes effect at most once; a failure after that costs the statement, not the key.
     ///
     /// # Errors
-    /// As [`Chip::generate_key`].
+    /// As [`Chip::generate_key`]. A failure after the key was generated is in [`Born::evidence`].
     pub fn generate_attested_key(
         &mut self,
         slot: Slot,
@@ -96,7 +98,7 @@ impl<P: Transport> Chip<P> {
             }
             let Opening { zone, random } = awake.open_statement(challenge)?;
             let public_key = awake.digest_key(Kind::BornHere, slot)?;
-            // From here on the conversation must not begin again: there would be another key.
+            // The conversation must not be repeated from here on: that would create another key.
             let evidence = awake.sign_statement().map(|signature| Evidence {
                 kind: Kind::BornHere,
                 zone,

@@ -1,4 +1,4 @@
-//! I2C: the first [`Transport`], over `embedded-hal` 1.0, and [`probe`], which looks who is on a bus.
+//! I2C: the [`Transport`] over `embedded-hal` 1.0, and [`probe`], which looks for chips on a bus.
 
 use alloc::format;
 use alloc::string::String;
@@ -17,12 +17,13 @@ use atecc608_wire::word_address;
 
 /// A chip at an address of an I2C bus.
 ///
-/// `B` is the bus, `D` waits, and `C` is the clock, which `embedded-hal` has no trait for: a function that returns the time
-/// since a fixed moment and never goes back.
+/// `B` is the bus, `D` waits, and `C` is the clock, which `embedded-hal` has no trait for: a function that returns the
+/// time since a fixed moment and never goes back.
 ///
-/// The wake pulse is a write of one byte 00 to address 0: the address byte holds SDA low for eight bits, which are 80 us at
-/// 100 kHz. Above about 133 kHz that is too short. (The data byte is for adapters that refuse an empty write.) What the bus reports
-/// about the pulse is ignored: nobody acknowledges address 0, and adapters have many words for that. The read after it decides.
+/// The wake pulse is a write of one byte 00 to address 0: the address byte holds SDA low for eight bits, which are 80
+/// us at 100 kHz. Above about 133 kHz that is too short. (The data byte is for adapters that refuse an empty write.)
+/// The bus error of the pulse is ignored: address 0 is never acknowledged, and adapters report that in different ways.
+/// The read after it decides.
 #[derive(Debug)]
 pub struct I2cTransport<B: I2c, D, C> {
     bus: B,
@@ -32,25 +33,25 @@ pub struct I2cTransport<B: I2c, D, C> {
     describe: fn(&B::Error) -> String,
     /// The last error.
     last: Option<B::Error>,
-    /// What the bus reported about the last wake pulse, unless it was that nobody acknowledges.
+    /// The bus error of the last wake pulse, unless it was a missing acknowledge.
     pulse: Option<B::Error>,
 }
 
 impl<B: I2c, D: DelayNs, C: Fn() -> Duration> I2cTransport<B, D, C> {
-    /// A chip at this 7-bit address, 0x60 as it leaves the factory. Sends nothing.
+    /// Creates a transport to the chip at this 7-bit address (factory default: 0x60). Sends nothing.
     pub fn new(bus: B, delay: D, clock: C, address: u8) -> Self {
         Self { bus, delay, clock, address, describe: |error| error.kind().to_string(), last: None, pulse: None }
     }
 
-    /// Sets how errors of the bus read in messages. By default only their [`ErrorKind`] is named, since `embedded-hal` does not
-    /// ask for more.
+    /// Sets how bus errors are described in messages. The default names only their [`ErrorKind`], because
+    /// `embedded-hal` requires no more.
     #[must_use]
     pub fn describe_errors(mut self, describe: fn(&B::Error) -> String) -> Self {
         self.describe = describe;
         self
     }
 
-    /// Returns the bus, for transfers past the driver.
+    /// Returns the bus, for transfers that bypass the driver.
     pub fn bus_mut(&mut self) -> &mut B {
         &mut self.bus
     }
@@ -60,7 +61,7 @@ impl<B: I2c, D: DelayNs, C: Fn() -> Duration> I2cTransport<B, D, C> {
         &self.bus
     }
 
-    /// A wake pulse for every chip on the bus.
+    /// Sends a wake pulse to every chip on the bus.
     fn pulse(&mut self) {
         self.pulse = self.bus.write(0x00, &[0x00]).err().filter(|error| !is_nack(error));
     }
@@ -70,13 +71,13 @@ impl<B: I2c, D: DelayNs, C: Fn() -> Duration> I2cTransport<B, D, C> {
         self.noted(done)
     }
 
-    /// One write to the chip.
+    /// Writes `bytes` to the chip.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let done = self.bus.write(self.address, bytes);
         self.noted(done).map_err(named)
     }
 
-    /// Remembers an error, for the message about a chip that does not answer.
+    /// Remembers an error, for the message about a chip that does not respond.
     fn noted(&mut self, done: Result<(), B::Error>) -> Result<(), Fault> {
         done.map_err(|error| {
             let fault = if is_nack(&error) { Fault::Nack } else { Fault::Failed((self.describe)(&error).into()) };
@@ -145,7 +146,7 @@ fn is_nack<E: embedded_hal::i2c::Error>(error: &E) -> bool {
     matches!(error.kind(), ErrorKind::NoAcknowledge(Address | Data | Unknown))
 }
 
-/// The fault as the driver's user reads it.
+/// Adds the bus error to a fault.
 fn named(fault: Fault) -> Fault {
     match fault {
         Fault::Failed(text) => Fault::Failed(format!("the I2C bus failed: {text}").into()),

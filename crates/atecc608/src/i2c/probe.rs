@@ -1,8 +1,9 @@
-//! Who is on a bus: one wake pulse, and a read of four bytes at each address in question.
+//! Looks for chips on a bus: one wake pulse, and a read of four bytes at each address to check.
 //!
-//! Other devices may be at these addresses. They see what does no harm: the pulse is a general call with the second byte 00,
-//! which the I2C specification (UM10204, 3.1.13) forbids to mean anything (06 and 04, resets, are others), and a read of the
-//! kind that `i2cdetect -r` makes. Nothing is written to an address before it has answered the pulse as only this family does.
+//! Other devices may be at these addresses. The transfers are safe for them: the pulse is a general call with the
+//! second byte 00, which the I2C specification (UM10204, 3.1.13) reserves without a meaning (06 and 04 are resets), and
+//! a read as `i2cdetect -r` makes it. Nothing is written to an address before it has responded to the pulse as only
+//! this family does.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,18 +18,18 @@ use atecc608_wire::frame::decode_response;
 use atecc608_wire::timing::{WAKE_HIGH_SELF_TEST_US, WAKE_HIGH_US, WATCHDOG_MAX_MS};
 use atecc608_wire::{Status, WAKE_RESPONSE};
 
-/// The 7-bit addresses that chips of this family have as they are sold (fact sheet section 1.1): blank, Trust&GO, TrustFLEX,
-/// Trust&GO for Azure, the NervesKey, LoRaWAN, and the ATSHA204A.
+/// The 7-bit addresses of chips of this family as sold (fact sheet section 1.1): blank, Trust&GO, TrustFLEX, Trust&GO
+/// for Azure, the NervesKey, LoRaWAN, and the ATSHA204A.
 pub const USUAL_ADDRESSES: [u8; 7] = [0x60, 0x35, 0x36, 0x38, 0x58, 0x59, 0x64];
 
-/// What came from an address.
+/// The response of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Nothing acknowledged.
+    /// No acknowledge.
     Nothing,
-    /// The answer of this family to a wake pulse, and of nothing else.
+    /// The response of this family to a wake pulse; no other device gives it.
     Woken,
-    /// The same of a chip whose self-test has failed.
+    /// The response of such a chip after a failed self-test.
     SelfTestFailed,
     /// Other bytes: another device.
     Other([u8; 4]),
@@ -36,8 +37,8 @@ pub enum Answer {
     Failed(Text),
 }
 
-/// Wakes every chip of the family on the bus of `transport`, and reads the answers at these 7-bit addresses. Those that are
-/// found stay awake until somebody talks to them, or their watchdog bites. The caller has the bus.
+/// Wakes every chip of the family on the bus of `transport`, and reads the responses at these 7-bit addresses. The
+/// chips found stay awake until the next sleep command, or until their watchdog expires. The caller holds the bus lock.
 pub fn ask<B, D, C>(transport: &mut I2cTransport<B, D, C>, addresses: &[u8]) -> Vec<(u8, Answer)>
 where
     B: I2c,
@@ -46,7 +47,8 @@ where
 {
     let mut answers: Vec<(u8, Answer)> = Vec::new();
     pulse_and_read(transport, addresses, &mut answers);
-    // A chip that another program has left awake does not answer the pulse. Its watchdog puts it to sleep; then it does.
+    // A chip that another program has left awake does not respond to the pulse. After its watchdog has put it to sleep,
+    // it does.
     let again: Vec<u8> = answers.iter().filter(|(_, answer)| matches!(answer, Answer::Other(_))).map(|a| a.0).collect();
     if !again.is_empty() {
         transport.delay(Duration::from_millis(WATCHDOG_MAX_MS + 100));
@@ -70,7 +72,7 @@ fn pulse_and_read<B: I2c, D: DelayNs, C: Fn() -> Duration>(
     transport.delay(Duration::from_micros(WAKE_HIGH_US));
     answers.extend(addresses.iter().map(|address| (*address, answer(transport, *address))));
     if answers.iter().any(|(_, answer)| *answer == Answer::Nothing) {
-        // With a self-test at each wake a chip comes up later.
+        // A chip with a self-test at each wake responds later.
         transport.delay(Duration::from_micros(WAKE_HIGH_SELF_TEST_US + 5_000));
         for entry in answers.iter_mut().filter(|(_, answer)| *answer == Answer::Nothing) {
             entry.1 = answer(transport, entry.0);
@@ -82,8 +84,8 @@ fn answer<B: I2c, D: DelayNs, C: Fn() -> Duration>(transport: &mut I2cTransport<
     let mut bytes = [0; 4];
     match transport.read_from(address, &mut bytes) {
         Ok(()) if bytes == WAKE_RESPONSE => Answer::Woken,
-        // What silicon answers after a failed self-test is not proven: the vendor's library expects the second, whose CRC is
-        // wrong (fact sheet section 1.4).
+        // What silicon returns after a failed self-test is not proven: the vendor's library expects the second value,
+        // whose CRC is wrong (fact sheet section 1.4).
         Ok(()) if is_self_test_failure(&bytes) || bytes == [0x04, 0x07, 0xC4, 0x40] => Answer::SelfTestFailed,
         Ok(()) => Answer::Other(bytes),
         Err(Fault::Nack) => Answer::Nothing,
@@ -105,17 +107,17 @@ mod tests {
 
     use super::*;
 
-    /// A bus with devices that answer reads with fixed bytes, and remembers every transfer.
+    /// A bus with devices that return fixed bytes to reads. Records every transfer.
     #[derive(Default)]
     struct Recorder {
         devices: Vec<(u8, [u8; 4])>,
-        /// What the first device answers once its watchdog has put it to sleep.
+        /// The first device's response after its watchdog has put it to sleep.
         after_watchdog: Option<[u8; 4]>,
         transfers: Transfers,
         time: Rc<Cell<Duration>>,
     }
 
-    /// Address and written bytes of each transfer; none is a read.
+    /// Address and written bytes of each transfer; `None` for a read.
     type Transfers = Vec<(u8, Option<Vec<u8>>)>;
 
     struct Delay(Rc<Cell<Duration>>);
@@ -161,7 +163,7 @@ mod tests {
         }
     }
 
-    /// The answers at these addresses, and the transfers.
+    /// Returns the responses at these addresses, and the transfers.
     fn asked(bus: Recorder, addresses: &[u8]) -> (Vec<(u8, Answer)>, Transfers) {
         let time = bus.time.clone();
         let mut transport = I2cTransport::new(bus, Delay(time.clone()), move || time.get(), 0x60);

@@ -1,4 +1,4 @@
-//! Adapters that report a wake pulse, or a chip that does not answer, in words of their own.
+//! Adapters that report a wake pulse, or a chip that does not respond, with various errors.
 
 use atecc608::{Chip, Error};
 use atecc608_sim::{SimBus, SimChip};
@@ -6,7 +6,7 @@ use atecc608_testkit::driver::{self, Simulated};
 use atecc608_testkit::master::{tls_image, ADDRESS, SERIAL};
 use embedded_hal::i2c::{Error as _, ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
 
-/// A bus whose adapter says this where nobody acknowledges.
+/// A bus whose adapter reports these errors for a missing acknowledge.
 struct Adapter {
     bus: SimBus,
     /// After a wake pulse.

@@ -1,5 +1,5 @@
-//! The driver's attestation against the simulated chip: what it costs, and that no fault makes two keys of one, or a statement
-//! that does not hold.
+//! The driver's attestation against the simulated chip: its cost, and that no fault creates a second key or an invalid
+//! statement.
 
 use atecc608::attest::{Born, Evidence};
 use atecc608::ops::Before;
@@ -124,7 +124,7 @@ fn no_fault_at_any_command_of_a_birth_makes_two_keys_or_a_false_statement() {
     ];
     let (mut born, mut stillborn) = (0, 0);
     for fault in faults {
-        // So many transfers, or commands, there are.
+        // The number of transfers, or commands.
         let last = if fault.starts_with("nack") || fault.starts_with("pull") { 45 } else { 18 };
         for number in 1..=last {
             let fault = fault.replace('N', &number.to_string()).replace('M', &(number + 4).to_string());
@@ -147,7 +147,7 @@ fn no_fault_at_any_command_of_a_birth_makes_two_keys_or_a_false_statement() {
                         Err(_) => stillborn += 1,
                     }
                 }
-                // Nobody could ask the chip any more: whoever comes next does.
+                // The chip no longer responded, so the outcome stays open.
                 Err(Error::Uncertain { opcode, .. }) => assert_eq!(opcode, Opcode::GEN_KEY, "{fault}"),
                 Err(error) => assert_eq!(now, empty, "{fault}: {error}"),
             }

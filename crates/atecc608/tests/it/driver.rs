@@ -1,4 +1,4 @@
-//! The driver against the simulated chip: what a conversation costs, and that faults of chip and bus lose nothing.
+//! The driver against the simulated chip: the cost of a conversation, and that faults of chip and bus lose nothing.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn what_the_chip_is_it_says_itself_in_one_info() {
     let told = Identified { model: Model::Atecc608Other(0x7F), refused: None };
     assert_eq!(chip.converse(|awake| awake.identify(&zone)).unwrap(), told);
     assert_eq!((bus.stats().command(Opcode::INFO), bus.stats().total_commands()), (1, 1));
-    // Refused, and not answered at all.
+    // Refused, and then not answered at all.
     bus.set_faults("status@1:03".parse().unwrap());
     let refused = Identified { model: Model::Atecc608B, refused: Some(Status::PARSE_ERROR) };
     assert_eq!(chip.converse(|awake| awake.identify(&zone)).unwrap(), refused);
@@ -106,7 +106,7 @@ fn a_dead_holder_leaves_nothing_behind() {
     // Awake.
     bus.write(0x00, &[0]).unwrap_err();
     assert_verifies(&public_key, &sign(&mut chip).unwrap());
-    // Busy: GenKey was sent, and nobody waits for it.
+    // Busy: GenKey was sent, and its reply is not read.
     bus.write(0x00, &[0]).unwrap_err();
     bus.delay_us(1500);
     bus.write(ADDRESS, &[0x03, 0x07, 0x40, 0x04, 0x02, 0x00, 0x81, 0x05]).ok();
@@ -190,7 +190,7 @@ fn a_key_whose_reply_is_lost_is_generated_once() {
         let (bus, mut chip) = provisioned();
         bus.set_faults(faults.parse().unwrap());
         let public_key = chip.generate_key(slot(0), Before::Empty).unwrap_or_else(|error| panic!("{faults}: {error}"));
-        // One that created the key, at most one more that told its public key.
+        // One GenKey created the key, at most one more returned its public key.
         assert!(bus.stats().command(Opcode::GEN_KEY) <= 2, "{faults}");
         bus.set_faults("none".parse().unwrap());
         assert_eq!(chip.converse(|awake| awake.public_key(slot(0))), Ok(Some(public_key)), "{faults}");
@@ -393,7 +393,7 @@ fn seeded_storms_of_bit_errors_never_yield_a_wrong_answer() {
     }
 }
 
-/// Gives the chip back to the driver: no more faults, supply on, put back.
+/// Ends all disturbances: no faults, supply on, chip inserted.
 fn calm(bus: &SimBus) {
     bus.set_faults("none".parse().unwrap());
     bus.power_on();
@@ -404,7 +404,7 @@ fn calm(bus: &SimBus) {
 fn seeded_faults_of_all_kinds_never_yield_a_wrong_answer_and_leave_a_chip_that_works() {
     let (mut good, mut failed) = (0, 0);
     for seed in 0..60_u64 {
-        // A signature is some fifty transfers: from hardly a fault in it to several.
+        // A signature is about fifty transfers: the rates range from almost no fault in it to several.
         let permille = 1 + seed % 40;
         let (bus, mut chip, public_key) = with_key();
         bus.set_faults(format!("rate:{permille}:{seed}").parse().unwrap());
@@ -425,7 +425,7 @@ fn seeded_faults_of_all_kinds_never_yield_a_wrong_answer_and_leave_a_chip_that_w
         let signature = sign(&mut chip).unwrap_or_else(|error| panic!("after rate:{permille}:{seed}: {error}"));
         assert_verifies(&public_key, &signature);
     }
-    // The driver repeats what it may; it gives up only where the chip stays away.
+    // The driver repeats what it may, and fails only if the chip stays away.
     assert!(good > failed, "{good} signatures, {failed} failures");
 }
 
@@ -439,7 +439,7 @@ fn under_seeded_faults_the_key_that_is_reported_is_the_one_in_the_chip() {
         let stored = chip.converse(|awake| awake.public_key(slot(0)));
         match reported {
             Ok(public_key) => assert_eq!(stored, Ok(Some(public_key)), "seed {seed}"),
-            // It does not know: then there is no key, or one that nobody was told of.
+            // The outcome is unknown: the slot holds no key, or one that was never reported.
             Err(_) => assert!(stored.is_ok(), "seed {seed}: {stored:?}"),
         }
     }

@@ -1,4 +1,4 @@
-//! The example in the README: the transfers are those of its script.
+//! The README's example runs against the transfers of its script.
 
 #[path = "../../examples/sign.rs"]
 mod sign;

@@ -1,4 +1,4 @@
-//! How often the driver polls a busy chip, and how much later than the chip it is ready, on virtual time.
+//! How often the driver polls a busy chip, and how late it notices that the chip is ready, in virtual time.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,11 +20,11 @@ struct Seen {
     /// Polls that were not acknowledged.
     busy_polls: u32,
     ready_at: Duration,
-    /// From then to the first poll that was acknowledged.
+    /// From then to the first acknowledged poll.
     wasted: Option<Duration>,
 }
 
-/// A bus that writes down what is polled.
+/// A bus that records polls.
 #[derive(Clone)]
 struct Watched {
     bus: SimBus,
@@ -60,7 +60,7 @@ impl I2c<SevenBitAddress> for Watched {
     }
 }
 
-/// What one signature, Random, Nonce and Sign, cost.
+/// The cost of one signature: Random, Nonce and Sign.
 struct Signature {
     commands: Vec<Seen>,
     bus: Duration,
@@ -105,7 +105,7 @@ fn steady() -> Switches {
     Switches { times_are_steady: true, ..Switches::default() }
 }
 
-/// Prints, and returns mean and worst in milliseconds.
+/// Prints mean and worst in milliseconds, and returns them.
 fn mean_and_worst(what: &str, values: impl Iterator<Item = f64>) -> (f64, f64) {
     let values: Vec<f64> = values.collect();
     let mean = values.iter().sum::<f64>() / values.len() as f64;

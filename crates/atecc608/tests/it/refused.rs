@@ -1,4 +1,5 @@
-//! What the driver makes of a refused question: another way where there is one, else that it is not known; never a free slot.
+//! How the driver handles a refused query: another way if there is one, else the result is unknown; a slot never counts
+//! as free.
 
 use atecc608::latch::{Latch, LatchChange};
 use atecc608::ops::Before;
@@ -88,7 +89,7 @@ fn no_answer_is_no_refusal() {
     bus.pull();
     assert!(matches!(presence(&mut chip, &image(), 0), Err(Error::NotAnswering(_))));
     bus.insert();
-    // A failed self-test is about the chip, not about the question.
+    // A failed self-test concerns the chip, not the query.
     bus.set_faults("refuse@30:01:07".parse().unwrap());
     assert!(presence(&mut chip, &image(), 0).unwrap_err().has_status(Status::SELF_TEST_ERROR));
     bus.set_faults("refuse@30:01:FF".parse().unwrap());
@@ -109,7 +110,7 @@ fn nothing_is_generated_or_imported_where_the_question_is_refused() {
     assert!(bus.image(0) == before);
 }
 
-/// Whatever happens to the chip, an import that does not end well and may have taken effect says so: its mark is kept.
+/// After any fault, an import that fails and may have taken effect returns `Uncertain`, so that its mark is kept.
 #[test]
 fn an_import_in_clear_that_may_have_taken_effect_is_uncertain() {
     let scalar = [0x33; 32];

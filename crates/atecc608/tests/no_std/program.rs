@@ -1,12 +1,12 @@
 //! A program without the standard library that drives a chip: tests/it/no_std.rs builds, links and runs it.
 //!
-//! It has a panic handler of its own, so it does not compile once `std`, which brings another, is among its dependencies. The
-//! chip is behind a bridge that is no I2C bus: the transport that a user of the driver would write.
+//! It has a panic handler of its own, so it does not compile once `std`, which brings another, is among its
+//! dependencies. The chip is behind a bridge, not an I2C bus, with a transport as a user of the driver would write it.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
-// What must not compile: the test's proof that it would notice.
+// This must not compile: it proves that the test would notice `std`.
 #[cfg(feature = "std")]
 extern crate std;
 
@@ -23,7 +23,7 @@ use atecc608::transport::{Fault, Transport};
 use atecc608::wire::commands::Info;
 use atecc608::Chip;
 
-/// Memory for the few allocations of one command. Nothing is given back.
+/// Memory for the few allocations of one command. It is never freed.
 struct Arena {
     bytes: UnsafeCell<[u8; Arena::LEN]>,
     used: AtomicUsize,
