@@ -1,4 +1,4 @@
-//! A file on its way into a folder, under a temporary name.
+//! A file that is being written, under a temporary name in its folder.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::folder::apply;
 use crate::{Access, Folder};
 
-/// More writers of one file than there are at a time.
+/// More than the number of concurrent writers of one file.
 const MOST_NAMES: u32 = 100;
 
 /// A file that is being written beside its target. Dropped before [`Draft::replace`] or [`Draft::create_new`], it is
@@ -51,15 +51,15 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Puts the contents written so far on the disk.
+    /// Writes the contents so far to the disk (fsync).
     ///
     /// # Errors
-    /// What the system reports.
+    /// Any I/O error.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
-    /// Puts the file in the place of what has its name, durably, and returns it.
+    /// Gives the file its name, durably, replacing an existing file, and returns it.
     ///
     /// # Errors
     /// As [`crate::replace`].
@@ -67,7 +67,7 @@ impl Draft {
         self.place(|folder, from, to| Ok(rustix::fs::renameat(folder.descriptor(), from, folder.descriptor(), to)?))
     }
 
-    /// Gives the file its name, durably, if that is free, and returns it.
+    /// Gives the file its name, durably, if the name is free, and returns it.
     ///
     /// # Errors
     /// As [`crate::create_new`].
@@ -80,8 +80,9 @@ impl Draft {
         let temporary = &mut self.temporary;
         rename(&temporary.folder, &temporary.name, &self.name)?;
         temporary.placed = true;
-        // A child that was forked meanwhile has the open file, too: closing it here alone would leave the lock to the child, which may
-        // live as long as it likes. For a lock file it would be the lock on the bus. Fails only where there are no locks.
+        // A child forked meanwhile also has the open file. Closing it in this process would leave the lock to the
+        // child, for as long as it lives; for a lock file that would be the bus lock. Fails only on file systems
+        // without locks.
         let _ = flock(&self.file, FlockOperation::Unlock);
         temporary.folder.sync()?;
         Ok(self.file)
@@ -98,7 +99,7 @@ impl Write for Draft {
     }
 }
 
-/// Renames to a name that is free. File systems that can't do that in one step can link.
+/// Renames to a name that is free, by linking on file systems that can't do it in one step.
 pub(crate) fn rename_new(folder: &Folder, from: &OsStr, to: &OsStr) -> io::Result<()> {
     let folder = folder.descriptor();
     match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
@@ -112,8 +113,9 @@ pub(crate) fn rename_new(folder: &Folder, from: &OsStr, to: &OsStr) -> io::Resul
 
 /// Creates a temporary file for `name`, and returns it with its own name.
 ///
-/// A temporary file is locked (flock) while its writer lives, until it has its real name. So writers in several processes, and in containers that
-/// share the folder, never take each other's, and what a killed one left is removed by the next.
+/// A temporary file is locked (flock) while its writer lives, until it has its real name. So concurrent writers, also
+/// in containers that share the folder, never use each other's file, and the next writer removes the file of a killed
+/// one.
 fn create(folder: &OwnedFd, name: &OsStr) -> io::Result<(OwnedFd, OsString)> {
     for number in 1..=MOST_NAMES {
         let mut temporary = OsString::from(".");
@@ -134,23 +136,23 @@ fn create(folder: &OwnedFd, name: &OsStr) -> io::Result<(OwnedFd, OsString)> {
     Err(io::Error::new(ErrorKind::AlreadyExists, "every name for a temporary file is taken"))
 }
 
-/// Locks a file that was just created. Returns `false` if another process took it for an abandoned one before.
+/// Locks a file that was just created. Returns `false` if another process has removed it as abandoned.
 fn claim(file: &OwnedFd) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Ok(false),
-        // Whether or not this file system has locks: where it has none, nobody takes files away.
+        // On a file system without locks no process removes temporary files.
         _ => Ok(rustix::fs::fstat(file)?.st_nlink > 0),
     }
 }
 
-/// Removes the temporary file of a writer that is dead. Returns whether it did.
+/// Removes the temporary file of a dead writer. Returns whether it did.
 fn remove_abandoned(folder: &OwnedFd, name: &OsStr) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else { return false };
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return false;
     }
-    // Between open and lock its writer may have finished, and another one may have begun under this name.
+    // Between open and lock its writer may have finished, and another writer may have started with this name.
     is_named(folder, name, &file) && rustix::fs::unlinkat(folder, name, AtFlags::empty()).is_ok()
 }
 
@@ -172,7 +174,7 @@ mod tests {
         let folder = Folder::open(dir.path()).unwrap();
         for placed in [Draft::create_new, Draft::replace] {
             let draft = folder.draft("bus.lock", 0o660).unwrap();
-            // As a child has it that is forked now.
+            // As a child forked now would have it.
             let inherited = draft.file.try_clone().unwrap();
             let locked = || flock(folder.file("bus.lock").unwrap(), FlockOperation::NonBlockingLockExclusive);
             drop(placed(draft).unwrap());

@@ -1,4 +1,4 @@
-//! A folder that is held open, and the files in it by name.
+//! A folder held open, and operations on the files in it by name.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -13,12 +13,12 @@ use rustix::io::Errno;
 
 use crate::{Access, Draft};
 
-/// Mode of the parents of a folder: the users of the folder must be able to reach it.
+/// Mode of the parents of a folder, so that the users of the folder can reach it.
 const PARENTS_MODE: u32 = 0o755;
-/// So often a lock file may be removed between its creation and its opening.
+/// How often a lock file may disappear between its creation and its opening.
 const MAX_REMOVALS: usize = 10;
 
-/// An open folder. Names of its files are single path components, and links under these names are never followed.
+/// An open folder. File names are single path components, and links are never followed.
 ///
 /// Clones share the descriptor.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Folder {
     /// Opens the folder at `path`. A link as its last component is an error.
     ///
     /// # Errors
-    /// What the system reports: `NotADirectory` for a link.
+    /// Any I/O error; `NotADirectory` for a link.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::open_with(path, OFlags::NOFOLLOW)
     }
@@ -36,7 +36,7 @@ impl Folder {
     /// Opens the folder at `path`, which may be a link: for a path that the user or the configuration names.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Any I/O error.
     pub fn follow(path: &Path) -> io::Result<Self> {
         Self::open_with(path, OFlags::empty())
     }
@@ -44,18 +44,18 @@ impl Folder {
     /// Opens the folder that contains `path`, and returns it with the last component's name.
     ///
     /// # Errors
-    /// `InvalidInput` if `path` has no last component; what the system reports.
+    /// `InvalidInput` if `path` has no last component; else any I/O error.
     pub fn containing(path: &Path) -> io::Result<(Self, &OsStr)> {
         let name = path.file_name().ok_or_else(|| invalid("the path names no file"))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Ok((Self::follow(folder)?, name))
     }
 
-    /// Opens the folder at `path`, and first creates what is missing: parents with exactly mode 0755, the folder itself with
-    /// exactly this access. An existing folder keeps its own.
+    /// Opens the folder at `path`, after creating what is missing: parents with exactly mode 0755, the folder itself
+    /// with exactly this access. An existing folder keeps its own.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Any I/O error.
     pub fn make_all(path: &Path, access: impl Into<Access>) -> io::Result<Self> {
         match Self::follow(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -74,19 +74,19 @@ impl Folder {
         Ok(Self(Arc::new(rustix::fs::open(path, flags, Mode::empty())?)))
     }
 
-    /// Opens the folder of this name in it.
+    /// Opens the subfolder of this name.
     ///
     /// # Errors
-    /// What the system reports: `NotADirectory` for a link.
+    /// Any I/O error; `NotADirectory` for a link.
     pub fn folder(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Self(Arc::new(rustix::fs::openat(&*self.0, component(name.as_ref())?, flags, Mode::empty())?)))
     }
 
-    /// Opens the folder of this name in it, and first creates it with this access if it is missing.
+    /// Opens the subfolder of this name, after creating it with this access if it is missing.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Any I/O error; `NotADirectory` for a link.
     pub fn make(&self, name: impl AsRef<OsStr>, access: impl Into<Access>) -> io::Result<Self> {
         let (name, access) = (component(name.as_ref())?, access.into());
         match rustix::fs::mkdirat(&*self.0, name, mode(access.mode & 0o777)) {
@@ -102,16 +102,16 @@ impl Folder {
     /// Opens the regular file of this name for reading.
     ///
     /// # Errors
-    /// What the system reports: `ELOOP` for a link. `InvalidInput` for a folder, a pipe, a device or a socket, and for a file
-    /// that has a second name.
+    /// Any I/O error; `ELOOP` for a link; `InvalidInput` for a folder, a pipe, a device or a socket, and for a file
+    /// that has more than one name (hard link).
     pub fn file(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
         self.open_regular(component(name.as_ref())?, OFlags::RDONLY)
     }
 
-    /// Opens the regular file of this name for locking, and first creates it, empty and with this access, if it is missing.
-    /// On a read-only file system the file is open for reading only.
+    /// Opens the regular file of this name for locking, after creating it, empty and with this access, if it is
+    /// missing. On a read-only file system the file is open for reading only.
     ///
-    /// Never with `O_CREAT` for a file that exists: in a sticky folder the kernel refuses another user's file then
+    /// Opens an existing file without `O_CREAT`: with it the kernel refuses another user's file in a sticky folder
     /// (`fs.protected_regular`).
     ///
     /// # Errors
@@ -133,14 +133,14 @@ impl Folder {
     }
 
     fn open_regular(&self, name: &OsStr, flags: OFlags) -> io::Result<File> {
-        // A pipe is not waited for.
+        // Opening a pipe must not block.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file: File = rustix::fs::openat(&*self.0, name, flags, Mode::empty())?.into();
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(invalid("is not a regular file"));
         }
-        // None at all: it has just been replaced.
+        // A file without a name has just been replaced.
         if metadata.nlink() > 1 {
             return Err(invalid("has a second name (a hard link)"));
         }
@@ -150,16 +150,16 @@ impl Folder {
     /// Returns the folder's own owner, mode and times.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Any I/O error.
     pub fn metadata(&self) -> io::Result<Metadata> {
         File::from(self.0.try_clone()?).metadata()
     }
 
-    /// Takes the folder for this process and its clones of the folder, unless somebody else has it; returns whether it did. The lock
-    /// (`flock`) ends with the last clone, or with the process.
+    /// Locks the folder for this process and the clones of this value; returns `false` if another process holds the
+    /// lock. The lock (`flock`) ends with the last clone, or with the process.
     ///
     /// # Errors
-    /// What the system reports: file systems that know no locks.
+    /// Any I/O error, for instance on file systems without locks.
     pub fn try_lock(&self) -> io::Result<bool> {
         match rustix::fs::flock(&*self.0, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
@@ -171,10 +171,10 @@ impl Folder {
     /// Returns the version of the file of this name, without opening it; `None` if there is none.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Any I/O error.
     pub fn version(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Version>> {
         match rustix::fs::statat(&*self.0, component(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW) {
-            // The fields' types differ between architectures.
+            // The types of the fields differ between architectures.
             #[allow(clippy::unnecessary_cast)]
             Ok(stat) => Ok(Some(Version {
                 inode: stat.st_ino as u64,
@@ -186,10 +186,10 @@ impl Folder {
         }
     }
 
-    /// Begins a file that gets this name when it is complete.
+    /// Starts a file that gets this name when it is complete.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Any I/O error.
     pub fn draft(&self, name: impl AsRef<OsStr>, access: impl Into<Access>) -> io::Result<Draft> {
         Draft::new(self.clone(), component(name.as_ref())?, access.into())
     }
@@ -214,10 +214,10 @@ impl Folder {
         draft.create_new()
     }
 
-    /// Gives the file of this name another name in the folder, which must be free.
+    /// Renames the file of this name. The new name must be free.
     ///
     /// # Errors
-    /// `AlreadyExists` if `to` is not free; what the system reports.
+    /// `AlreadyExists` if `to` is not free; else any I/O error.
     pub fn rename(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
         crate::draft::rename_new(self, component(from.as_ref())?, component(to.as_ref())?)?;
         self.sync()
@@ -226,16 +226,16 @@ impl Folder {
     /// Removes the file of this name.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Any I/O error.
     pub fn remove(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
         rustix::fs::unlinkat(&*self.0, component(name.as_ref())?, AtFlags::empty())?;
         self.sync()
     }
 
-    /// Puts the folder's names on the disk.
+    /// Writes the folder's names to the disk (fsync).
     ///
     /// # Errors
-    /// What the system reports. A file system that can't sync folders is no error: there is nothing more to do.
+    /// Any I/O error, except that the file system can't sync folders.
     pub fn sync(&self) -> io::Result<()> {
         match rustix::fs::fsync(&*self.0) {
             Err(Errno::INVAL) => Ok(()),
@@ -248,7 +248,7 @@ impl Folder {
     }
 }
 
-/// Identifies one version of a file without reading it: a file that was replaced has another one.
+/// Identifies one version of a file without reading it; a replaced file has another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
     inode: u64,
@@ -260,7 +260,7 @@ impl Version {
     /// Returns the version of an open file.
     ///
     /// # Errors
-    /// What the system reports.
+    /// Any I/O error.
     pub fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         Ok(Self { inode: metadata.ino(), modified: (metadata.mtime(), metadata.mtime_nsec()), len: metadata.len() })
@@ -278,7 +278,7 @@ fn make_parents(path: &Path) -> io::Result<Folder> {
     make_parents(parent)?.make(name, PARENTS_MODE)
 }
 
-/// Gives an open file or folder its owner, then its mode: another owner takes special bits away.
+/// Sets the owner, then the mode, of an open file or folder: a change of owner clears special bits.
 pub(crate) fn apply(file: impl AsFd, access: Access) -> io::Result<()> {
     if access.owner.is_some() || access.group.is_some() {
         rustix::fs::fchown(&file, access.owner.map(Uid::from_raw), access.group.map(Gid::from_raw))?;
@@ -290,7 +290,7 @@ fn mode(bits: u32) -> Mode {
     Mode::from_raw_mode(bits)
 }
 
-/// A name that stays in its folder.
+/// Returns the name if it is a single path component.
 fn component(name: &OsStr) -> io::Result<&OsStr> {
     let bytes = name.as_encoded_bytes();
     if bytes.contains(&b'/') || matches!(bytes, b"" | b"." | b"..") {

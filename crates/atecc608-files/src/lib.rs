@@ -1,17 +1,17 @@
 //! Files: durable writes, and careful reads.
 //!
-//! A write replaces a file whole, and it is on the disk when the call returns.
+//! A write replaces the whole file, and the file is on the disk when the call returns.
 //!
-//! Every file that must survive a power cut is written here: state, keys, recovery codes, statements, images of simulated
-//! chips, cloud folders, copies of the module. The steps are always the same: a temporary file beside the target, its
-//! owner and mode (whatever the umask), the contents, fsync, rename, fsync of the folder.
+//! Every file that must survive a power loss is written here: state, keys, recovery codes, statements, images of
+//! simulated chips, cloud folders, copies of the module. The steps are always the same: a temporary file beside the
+//! target, its owner and mode (whatever the umask), the contents, fsync, rename, fsync of the folder.
 //!
-//! [`replace`] and [`create_new`] take a path. A caller that keeps a folder open holds a [`Folder`], which reaches files by
-//! name from a directory descriptor and never follows a link. A caller that writes in steps, or must know early that it
-//! can write, holds a [`Draft`].
+//! [`replace`] and [`create_new`] take a path. A caller that keeps a folder open holds a [`Folder`], which reaches
+//! files by name from a directory descriptor and never follows a link. A caller that writes in steps, or must find out
+//! early whether it can write, holds a [`Draft`].
 //!
-//! A read never waits for the other end of a FIFO, and has a limit: [`read`], [`read_text`], [`open_input`]. [`open_output`]
-//! opens what is written to as it is.
+//! A read never waits for the other end of a FIFO, and has a limit: [`read`], [`read_text`], [`open_input`].
+//! [`open_output`] opens a file for appending.
 
 mod draft;
 mod folder;
@@ -38,26 +38,26 @@ pub struct Access {
     pub group: Option<u32>,
 }
 
-/// This mode, with the owner and group that the system gives.
+/// This mode, with the default owner and group of the system.
 impl From<u32> for Access {
     fn from(mode: u32) -> Self {
         Self { mode, owner: None, group: None }
     }
 }
 
-/// Replaces the file at `path`, or creates it. At any moment there is the old file or the new one, whole.
+/// Replaces the file at `path`, or creates it. At any moment either the whole old file or the whole new file is there.
 ///
 /// A link at `path` is replaced and not followed; links in the path of its folder are followed.
 ///
 /// # Errors
-/// What the system reports; the old file is then unchanged and no temporary file is left. Only if the last step, the fsync
-/// of the folder, fails, the new file is in place already.
+/// Any I/O error. The old file is then unchanged and no temporary file is left, except if the last step fails, the
+/// fsync of the folder: then the new file is already in place.
 pub fn replace(path: &Path, contents: &[u8], access: impl Into<Access>) -> io::Result<()> {
     let (folder, name) = Folder::containing(path)?;
     folder.replace(name, contents, access).map(drop)
 }
 
-/// Creates the file at `path`, whole. An existing file or link is never overwritten.
+/// Creates the file at `path`. An existing file or link is never overwritten.
 ///
 /// # Errors
 /// `AlreadyExists` if there is something at `path`; otherwise as [`replace`].

@@ -1,8 +1,8 @@
-//! Opening and reading of files that somebody else may have put there: never waits for a FIFO's other end, never reads more than
-//! the caller's limit.
+//! Opens and reads files that other users may have put there: never waits for the other end of a FIFO, never reads more
+//! than the caller's limit.
 //!
-//! [`read`] and [`read_text`] take regular files only: configurations, images, templates. [`open_input`] also takes pipes and
-//! terminals, for what a user names on a command line. [`open_output`] opens what is written to as it is: logs, devices, pipes.
+//! [`read`] and [`read_text`] take regular files only: configurations, images, templates. [`open_input`] also takes
+//! pipes and terminals, for a path on a command line. [`open_output`] opens logs, devices and pipes for appending.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -13,18 +13,18 @@ use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
 use rustix::io::retry_on_intr;
 
-/// How long a pipe that nobody writes to is waited for.
+/// How long to wait for a writer of a pipe.
 const WRITER_WAIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// Opens a regular file for reading. Links are followed.
+/// Opens a regular file for reading, without waiting. Links are followed.
 ///
 /// # Errors
-/// What the system reports; `InvalidInput` for anything but a regular file, at once.
+/// Any I/O error; `InvalidInput` for anything except a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Opening a device may do something, and a socket can't be opened: look first.
+    // Opening a device may have an effect, and a socket can't be opened: check first.
     ensure(&path.metadata()?, |found| found.is_file())?;
     let file = without_waiting().read(true).open(path)?;
-    // What was looked at may have been replaced since.
+    // The file may have been replaced since the check.
     ensure(&file.metadata()?, |found| found.is_file())?;
     Ok(file)
 }
@@ -42,7 +42,7 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
 /// Reads a regular file of at most `most` bytes of UTF-8. Links are followed.
 ///
 /// # Errors
-/// As [`read`]; `InvalidData` for what is no UTF-8.
+/// As [`read`]; `InvalidData` if the bytes are not UTF-8.
 pub fn read_text(path: &Path, most: usize) -> io::Result<String> {
     String::from_utf8(read(path, most)?).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not text in UTF-8"))
 }
@@ -50,7 +50,7 @@ pub fn read_text(path: &Path, most: usize) -> io::Result<String> {
 /// Appends the rest of `file` to `contents`, at most `most` bytes.
 ///
 /// # Errors
-/// What the system reports; `FileTooLarge` for more than `most` bytes.
+/// Any I/O error; `FileTooLarge` for more than `most` bytes.
 pub fn read_to(file: impl Read, most: usize, contents: &mut Vec<u8>) -> io::Result<()> {
     let before = contents.len();
     file.take(most as u64 + 1).read_to_end(contents)?;
@@ -63,11 +63,11 @@ pub fn read_to(file: impl Read, most: usize, contents: &mut Vec<u8>) -> io::Resu
     ))
 }
 
-/// Opens for reading what a user names on a command line: a regular file, a pipe (`/dev/stdin`, `<(command)`, a FIFO) or a
-/// character device. A pipe without a writer is waited for one second.
+/// Opens for reading a path that a user names on a command line: a regular file, a pipe (`/dev/stdin`, `<(command)`, a
+/// FIFO) or a character device. Waits one second for a writer of a pipe.
 ///
 /// # Errors
-/// What the system reports; `InvalidInput` for a folder, a socket or a block device; `TimedOut` if nobody writes to a pipe.
+/// Any I/O error; `InvalidInput` for a folder, a socket or a block device; `TimedOut` if a pipe has no writer.
 pub fn open_input(path: &Path) -> io::Result<File> {
     let can_be_read = |found: &Metadata| {
         let kind = found.file_type();
@@ -87,23 +87,24 @@ pub fn open_input(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether a pipe has neither bytes nor a writer after [`WRITER_WAIT`]. One that was written to and closed has an end, which is
-/// an event.
+/// Whether a pipe has neither bytes nor a writer after [`WRITER_WAIT`]. A pipe that was written to and closed is at its
+/// end, which counts as an event.
 fn is_without_writer(pipe: &File) -> io::Result<bool> {
     let mut polled = [PollFd::new(pipe, PollFlags::IN)];
     if retry_on_intr(|| poll(&mut polled, Some(&WRITER_WAIT)))? > 0 {
         return Ok(false);
     }
-    // A read is an error while there is a writer, and the end without one. A byte that comes just now is lost with the refusal.
+    // A read fails while there is a writer, and returns the end without one. A byte that arrives at this moment is
+    // lost, as the pipe is refused.
     Ok(rustix::io::read(pipe, &mut [0; 1]).is_ok())
 }
 
-/// Opens for writing, at its end, what a user names: a regular file, which is made with this mode if there is none, a pipe, a
-/// character device, or a socket that is the process's own standard output or error (`/dev/stderr` of a service). Links are
-/// followed.
+/// Opens for appending a path that a user names: a regular file, which is created with this mode if missing, a pipe, a
+/// character device, or a socket that is the process's own standard output or error (`/dev/stderr` of a service). Links
+/// are followed.
 ///
 /// # Errors
-/// What the system reports, ENXIO for a FIFO that nobody reads; `InvalidInput` for a folder or a block device.
+/// Any I/O error; `ENXIO` for a FIFO without a reader; `InvalidInput` for a folder or a block device.
 pub fn open_output(path: &Path, mode: u32) -> io::Result<File> {
     let can_be_written = |found: &Metadata| {
         let kind = found.file_type();
@@ -121,9 +122,9 @@ pub fn open_output(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// A socket can't be opened by its path, but the process may have it: as standard error or output.
+/// A socket can't be opened by its path, but the process may have it as standard error or output.
 fn own_stream(socket: &Metadata) -> io::Result<File> {
-    // Not std's, whose locks and buffers come with them.
+    // Not those of std, which have locks and buffers.
     for stream in [rustix::stdio::stderr(), rustix::stdio::stdout()] {
         let open = File::from(stream.try_clone_to_owned()?);
         let found = open.metadata()?;
@@ -134,14 +135,14 @@ fn own_stream(socket: &Metadata) -> io::Result<File> {
     Err(not_usable(socket))
 }
 
-/// Options whose open returns at once whatever is at the path, and makes no terminal the process's own.
+/// Options with which opening never blocks, and never makes a terminal the process's controlling terminal.
 fn without_waiting() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC).bits() as i32);
     options
 }
 
-/// Reads and writes wait again. The flag belongs to this open alone.
+/// Makes reads and writes blocking again. The flag belongs to this open file only.
 fn wait_again(file: &File) -> io::Result<()> {
     fcntl_setfl(file, fcntl_getfl(file)? - OFlags::NONBLOCK)?;
     Ok(())
@@ -176,7 +177,8 @@ mod tests {
 
     use super::*;
 
-    /// One of each kind in a folder: regular, FIFO, folder, socket, device, a link to the FIFO, and a file of a terabyte.
+    /// Creates one file of each kind in a folder: regular, FIFO, folder, socket, device, a link to the FIFO, and a file
+    /// of a terabyte.
     fn kinds(folder: &Path) -> [PathBuf; 7] {
         let paths = ["file", "fifo", "folder", "socket", "device", "link", "large"].map(|name| folder.join(name));
         std::fs::write(&paths[0], "text").unwrap();
@@ -223,7 +225,7 @@ mod tests {
         for path in [folder, socket] {
             assert_eq!(contents(&path).unwrap_err().kind(), ErrorKind::InvalidInput);
         }
-        // The writer opens it later, writes in parts, and is waited for.
+        // The writer opens the pipe later and writes in parts.
         for path in [&fifo, &link] {
             let mut writer = Command::new("sh").args(["-c", "(echo one; echo two) >\"$0\""]).arg(path).spawn().unwrap();
             assert_eq!(contents(path).unwrap(), b"one\ntwo\n");

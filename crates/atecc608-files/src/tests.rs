@@ -19,7 +19,7 @@ fn helper(work: &str, path: &Path) -> Command {
     command
 }
 
-/// Nothing by itself: what the other tests need a process of its own for.
+/// Does nothing by itself: other tests run it in a process of their own.
 #[test]
 fn helper_process() {
     let Ok(work) = std::env::var(HELPER) else { return };
@@ -99,7 +99,7 @@ fn a_replaced_file_gets_new_contents_and_the_new_mode() {
 fn the_group_of_a_file_can_be_set() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
-    // Every process may give a file to its own group; root may give it to any.
+    // A process may give a file to its own group; root may give it to any.
     let group = if rustix::process::geteuid().is_root() { 12345 } else { rustix::process::getegid().as_raw() };
     replace(&path, b"x", Access { mode: 0o2640, owner: None, group: Some(group) }).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().gid(), group);
@@ -196,7 +196,7 @@ fn a_write_that_fails_leaves_the_old_file_and_no_temporary_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
     replace(&path, b"old", 0o600).unwrap();
-    // No file of that process gets more than 1024 or 2048 bytes (ulimit's blocks differ between shells).
+    // The helper process can't write files of more than 1024 or 2048 bytes (ulimit's blocks differ between shells).
     let limited = helper("too much", &path);
     let mut shell = Command::new("sh");
     shell
@@ -288,7 +288,7 @@ fn a_file_is_renamed_and_removed_and_no_other_is_lost_by_it() {
     assert_eq!(fs::read(dir.path().join("three")).unwrap(), b"1");
 }
 
-/// The order of the system calls is what makes the write durable; only the kernel can show it.
+/// The order of the system calls makes the write durable; only strace can show it.
 #[test]
 fn the_file_is_synced_before_the_rename_and_the_folder_after_it() {
     let dir = tempfile::tempdir().unwrap();
