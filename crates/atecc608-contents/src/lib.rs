@@ -1,8 +1,8 @@
-//! What a chip holds, beyond what its wire needs to know: the configuration zone in words for people ([`words`]), and the
-//! certificates of chips as they are sold ([`certificate`]), and what they are sold as ([`product`]).
+//! The contents of a chip, beyond their encoding on the wire: the configuration zone in plain words ([`words`]), the
+//! certificates of chips as sold ([`certificate`]), and the products that chips are sold as ([`product`]).
 //!
-//! Shared by token, tool and simulator. No I/O: bytes in, meaning out. What a byte is on the wire is
-//! [`atecc608_wire`]'s.
+//! Shared by token, tool and simulator. No I/O: bytes in, meaning out. The encoding on the wire is in
+//! [`atecc608_wire`].
 
 pub mod certificate;
 pub mod product;

@@ -1,7 +1,7 @@
-//! What a chip is sold as, by the code that its maker has put into the OTP zone.
+//! The product that a chip is sold as, by the code that Microchip wrote to the OTP zone.
 //!
-//! The codes are those of Microchip's data sheets (sections on the OTP zone) and of its library (cryptoauthlib, `app/tng`). The
-//! data sheets say that they may change: a chip with another code is of a product that is not known.
+//! The codes come from Microchip's data sheets (sections on the OTP zone) and library (cryptoauthlib, `app/tng`).
+//! According to the data sheets they may change; a chip with another code is an unknown product.
 
 use core::fmt;
 
@@ -22,7 +22,7 @@ const fn product(name: &'static str, code: [u8; 8]) -> Product {
     Product { name, code: Code(code) }
 }
 
-/// All that are known.
+/// All known products.
 pub const PRODUCTS: [Product; 11] = [
     product("Trust&GO (TNGTLS)", *b"x6tjuZMy"),
     product("Trust&GO (TNGTLS), an early one", *b"Rsuy5YJh"),
@@ -37,7 +37,7 @@ pub const PRODUCTS: [Product; 11] = [
     product("Trust&GO for LoRaWAN (TNGLoRaWAN), an early one", *b"BxZvm6q2"),
 ];
 
-/// Returns what a chip with this OTP zone (64 bytes) is sold as, if its code is known and nothing follows it.
+/// Returns the product of a chip with this OTP zone (64 bytes), if its code is known and nothing follows it.
 pub fn of_otp(otp: &[u8]) -> Option<&'static Product> {
     let (code, rest) = otp.split_first_chunk::<8>()?;
     let product = PRODUCTS.iter().find(|product| product.code.0 == *code)?;
@@ -45,7 +45,7 @@ pub fn of_otp(otp: &[u8]) -> Option<&'static Product> {
 }
 
 impl fmt::Display for Code {
-    /// As text where it is some, else in hexadecimal.
+    /// Prints text if it is printable, else hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match core::str::from_utf8(&self.0) {
             Ok(text) if self.0.iter().all(u8::is_ascii_alphanumeric) => f.write_str(text),

@@ -1,10 +1,11 @@
-//! A configuration in words: what each slot may do, what the options mean (fact sheet section 5).
+//! Describes a configuration in words: the permitted uses of each slot, the meaning of the options (fact sheet section
+//! 5).
 
 use atecc608_wire::config_zone::{ChipOptions, KeyType, Model, WritePolicy};
 use atecc608_wire::timing::ClockDivider;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// What kind of thing a slot is for.
+/// Returns the purpose of a slot.
 pub fn kind(zone: &ConfigZone, slot: Slot) -> &'static str {
     let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
     match (key.private(), key.key_type()) {
@@ -18,7 +19,7 @@ pub fn kind(zone: &ConfigZone, slot: Slot) -> &'static str {
     }
 }
 
-/// What may be done with a slot once both zones are locked, in short phrases.
+/// Returns the permitted uses of a slot once both zones are locked, in short phrases.
 pub fn rules(zone: &ConfigZone, slot: Slot) -> Vec<String> {
     let mut rules = if zone.key_config(slot).private() { private_rules(zone, slot) } else { other_rules(zone, slot) };
     let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
@@ -154,7 +155,7 @@ pub fn locked(locked: bool) -> &'static str {
     }
 }
 
-/// The chip's model; with its revision where that has no letter of its own.
+/// Returns the chip's model, with its revision if the model has no letter.
 pub fn model(model: Model) -> String {
     match model {
         Model::Atecc608Other(revision) => format!("{model} (revision {revision:02X})"),
@@ -162,13 +163,13 @@ pub fn model(model: Model) -> String {
     }
 }
 
-/// The same with its article.
+/// Returns the chip's model with its article.
 pub fn a_model(which: Model) -> String {
     let model = model(which);
     format!("{} {model}", if model.starts_with(['A', 'a']) { "an" } else { "a" })
 }
 
-/// The two bytes of a word as they are stored, and as profiles.md writes them.
+/// Returns the two bytes of a word as stored, in the notation of profiles.md.
 pub fn word(value: u16) -> String {
     format!("{value:04X}")
 }

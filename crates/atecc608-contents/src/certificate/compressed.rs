@@ -7,11 +7,11 @@ use atecc608_wire::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
 
 /// Bytes in a compressed certificate.
 pub const COMPRESSED_LEN: usize = 72;
-/// Where the chip keeps the device's.
+/// The slot of the device's compressed certificate.
 pub const DEVICE_SLOT: u8 = 10;
-/// Where the chip keeps the signer's public key, 72 bytes with the padding of section 5.9.
+/// The slot of the signer's public key, 72 bytes with the padding of section 5.9.
 pub const SIGNER_KEY_SLOT: u8 = 11;
-/// Where the chip keeps the signer's compressed certificate.
+/// The slot of the signer's compressed certificate.
 pub const SIGNER_SLOT: u8 = 12;
 /// Serial number source: the first bytes of a digest over public key and dates (section 7.2). All definitions use it.
 pub const PUBLIC_KEY_HASH: u8 = 0x0A;
@@ -29,16 +29,16 @@ pub struct IssueDate {
     pub hour: u8,
 }
 
-/// What a compressed certificate says.
+/// The decoded fields of a compressed certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompressedCertificate {
     /// R and S, big-endian.
     pub signature: [u8; SIGNATURE_LEN],
     /// When it was issued.
     pub issued: IssueDate,
-    /// For how many years: at most 31, in formats 1 and 2 at most 127; 0 is for ever.
+    /// For how many years: at most 31, in formats 1 and 2 at most 127; 0 means without end.
     pub expire_years: u8,
-    /// Of the signer that it belongs to, or that it is; four hexadecimal digits in names.
+    /// The signer id: of the signer that issued it, or that it is about; four hexadecimal digits in names.
     pub signer_id: [u8; 2],
     /// Which definition, 0 to 15.
     pub template_id: u8,
@@ -46,16 +46,16 @@ pub struct CompressedCertificate {
     pub chain_id: u8,
     /// Where the serial number comes from, 0 to 15.
     pub serial_source: u8,
-    /// 0; 1 with the longer dates; 2, which for P-256 is the same as 1: it adds room behind these 72 bytes for signatures
-    /// of larger curves, which this chip does not have.
+    /// 0; 1 with the longer dates; 2, which for P-256 is the same as 1: it adds space after these 72 bytes for
+    /// signatures of larger curves, which this chip does not have.
     pub format: u8,
 }
 
 impl CompressedCertificate {
-    /// Reads the 72 bytes.
+    /// Decodes the 72 bytes.
     ///
     /// # Errors
-    /// [`CertificateError::Format`]. The date may still be impossible: that is found when it is used.
+    /// [`CertificateError::Format`] if the format is unknown. An impossible date is reported only when it is used.
     pub fn decode(bytes: &[u8; COMPRESSED_LEN]) -> Result<Self, CertificateError> {
         let mut signature = [0; SIGNATURE_LEN];
         signature.copy_from_slice(&bytes[..SIGNATURE_LEN]);
@@ -84,10 +84,11 @@ impl CompressedCertificate {
         })
     }
 
-    /// The 72 bytes.
+    /// Encodes the 72 bytes.
     ///
     /// # Errors
-    /// [`CertificateError::Date`] if a date does not fit its bits, [`CertificateError::Format`].
+    /// [`CertificateError::Date`] if a date does not fit its bits; [`CertificateError::Format`] if the format is
+    /// unknown.
     pub fn encode(&self) -> Result<[u8; COMPRESSED_LEN], CertificateError> {
         let (dates, more) = self.dates()?;
         let mut bytes = [0; COMPRESSED_LEN];
@@ -121,7 +122,8 @@ impl CompressedCertificate {
         Ok((dates, ((year >> 5) as u8) << 6 | self.expire_years >> 5 << 4))
     }
 
-    /// The certificate's serial number if its source is [`PUBLIC_KEY_HASH`]: of this public key (X ‖ Y) and the dates.
+    /// Returns the certificate's serial number if its source is [`PUBLIC_KEY_HASH`]: a digest of this public key (X ‖
+    /// Y) and the dates.
     ///
     /// # Errors
     /// As [`CompressedCertificate::encode`].
@@ -131,7 +133,7 @@ impl CompressedCertificate {
         Ok(serial)
     }
 
-    /// What serial numbers that are digests of something and the dates are cut from.
+    /// The digest of `of` and the dates, from which serial numbers are cut.
     pub(super) fn hash(&self, of: &[u8]) -> Result<[u8; 32], CertificateError> {
         let (dates, more) = self.dates()?;
         let mut digest = Sha256::new().chain_update(of).chain_update(dates);
@@ -139,7 +141,7 @@ impl CompressedCertificate {
             digest.update([more]);
         }
         let mut digest: [u8; 32] = digest.finalize().into();
-        // Positive, and of constant length in DER.
+        // Makes the number positive, and its DER of constant length.
         digest[0] = digest[0] & 0x7F | 0x40;
         Ok(digest)
     }

@@ -1,4 +1,4 @@
-//! The kinds of certificates, and how each is put together (fact sheet sections 5.10 and 7.4).
+//! The kinds of certificates, and how each is built (fact sheet sections 5.10 and 7.4).
 
 use der::DateTime;
 
@@ -13,14 +13,14 @@ use atecc608_wire::PUBLIC_KEY_LEN;
 /// The common name of the root, which issues the signers' certificates.
 pub const ROOT_NAME: &str = "Crypto Authentication Root CA 002";
 
-/// The key identifier of every root of that name: the vendor's library puts this one into each signer's certificate that it
+/// The key identifier of every root of that name: the vendor's library puts it into each signer's certificate that it
 /// rebuilds. It is SHA-1 of Microchip's key.
 pub(crate) const ROOT_KEY_ID: [u8; 20] = [
     0x7A, 0xED, 0x7D, 0x6D, 0xC6, 0xB7, 0x78, 0x9D, 0xB2, 0x38, 0x01, 0xA5, 0xE8, 0x4A, 0x8C, 0xB0, 0xA4, 0x0E, 0x2A,
     0x8C,
 ];
 
-/// keyUsage digitalSignature, keyCertSign, cRLSign; and the bits that do not count.
+/// keyUsage digitalSignature, keyCertSign, cRLSign; and the number of unused bits.
 const SIGNER_USAGE: (u8, u8) = (0x86, 1);
 /// keyUsage digitalSignature, keyAgreement.
 const DEVICE_USAGE: (u8, u8) = (0x88, 3);
@@ -28,26 +28,26 @@ const DEVICE_USAGE: (u8, u8) = (0x88, 3);
 /// A kind of certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Definition {
-    /// Definition 1: the signer, of all of them.
+    /// Definition 1: the signer, in all these chips.
     Signer,
     /// Definition 2: the device, in early Trust&GO chips.
     DeviceEarly,
     /// Definition 3: the device, in Trust&GO chips, with its EUI-48.
     DeviceTngTls,
-    /// The vendor calls it 4, its template id is 3: the device, in TrustFLEX chips.
+    /// The device, in TrustFLEX chips; the vendor calls it definition 4, but its template id is 3.
     DeviceTflxTls,
     /// Definition 4: the device, in Trust&GO chips for LoRaWAN, with its EUI-64.
     DeviceLora,
 }
 
-/// Where a chip keeps some bytes.
+/// A position in the chip's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Which slot.
     pub slot: u8,
-    /// The first of them.
+    /// The offset of the first byte.
     pub offset: usize,
-    /// How many; none if there is nothing to keep.
+    /// The number of bytes; 0 if there is nothing.
     pub len: usize,
 }
 
@@ -57,7 +57,7 @@ impl Place {
     }
 }
 
-/// Where a chip keeps what its certificates are rebuilt from.
+/// Where a chip keeps the parts of its certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
     /// The device's private key.
@@ -77,8 +77,8 @@ pub struct Places {
 pub struct Device {
     /// The chip's serial number.
     pub serial: SerialNumber,
-    /// The first 12 bytes of slot 5 for [`Definition::DeviceTngTls`] (the rest is of no matter), the first 16 of slot 10 for
-    /// [`Definition::DeviceLora`]; of no matter to other definitions.
+    /// The first 12 bytes of slot 5 for [`Definition::DeviceTngTls`] (the rest is unused), the first 16 of slot 10 for
+    /// [`Definition::DeviceLora`]; unused by other definitions.
     pub eui: [u8; 16],
 }
 
@@ -117,7 +117,7 @@ impl Definition {
         }
     }
 
-    /// Where a chip with a device's certificate of this kind keeps what it is rebuilt from.
+    /// Where a chip with a device certificate of this kind keeps its parts.
     pub const fn places(self) -> Places {
         if let Self::DeviceLora = self {
             return Places {
@@ -158,26 +158,28 @@ pub fn signer_name(id: [u8; 2]) -> String {
     format!("Crypto Authentication Signer {}", base16ct::HexDisplay(&id))
 }
 
-/// All that a certificate is put together from.
+/// All parts of a certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
     /// Its kind.
     pub definition: Definition,
-    /// What the chip keeps of it.
+    /// The compressed certificate in the chip.
     pub compressed: &'a CompressedCertificate,
-    /// Whose certificate it is, X ‖ Y.
+    /// The public key of the subject, X ‖ Y.
     pub public_key: &'a [u8; PUBLIC_KEY_LEN],
-    /// Who issued a device's certificate, X ‖ Y: the signer. Of no matter to a signer's, whose root is known by its name.
+    /// The public key of the issuer, X ‖ Y: the signer's for a device certificate. Unused for a signer's certificate,
+    /// whose root is identified by its name.
     pub issuer_key: &'a [u8; PUBLIC_KEY_LEN],
-    /// The device; of no matter to a signer's certificate.
+    /// The device; unused for a signer's certificate.
     pub device: Device,
 }
 
 impl Parts<'_> {
-    /// The DER of the TBSCertificate: what the issuer signs. The signature in `compressed` is of no matter.
+    /// Returns the DER of the TBSCertificate: what the issuer signs. The signature in `compressed` is ignored.
     ///
     /// # Errors
-    /// [`CertificateError`]: the compressed certificate is of another kind, or its date does not exist.
+    /// [`CertificateError::Definition`] if the compressed certificate is of another kind; [`CertificateError::Date`] if
+    /// its date does not exist.
     pub fn to_be_signed(&self) -> Result<Vec<u8>, CertificateError> {
         let Self { definition, compressed, public_key, issuer_key, device } = *self;
         if !definition.fits(compressed) {
@@ -220,7 +222,7 @@ impl Parts<'_> {
         .encode()
     }
 
-    /// The DER of the whole certificate, with the signature in `compressed`.
+    /// Returns the DER of the whole certificate, with the signature in `compressed`.
     ///
     /// # Errors
     /// As [`Parts::to_be_signed`].
@@ -229,13 +231,13 @@ impl Parts<'_> {
     }
 }
 
-/// From when to when a certificate is valid.
+/// Returns the start and end of a certificate's validity.
 pub(super) fn validity(compressed: &CompressedCertificate) -> Result<(DateTime, DateTime), CertificateError> {
     let issued = compressed.issued;
     let at =
         |year| DateTime::new(year, issued.month, issued.day, issued.hour, 0, 0).map_err(|_| CertificateError::Date);
     let end = match compressed.expire_years {
-        // For ever, as RFC 5280 section 4.1.2.5 writes it.
+        // Without end, as RFC 5280 section 4.1.2.5 encodes it.
         0 => DateTime::new(9999, 12, 31, 23, 59, 59).map_err(|_| CertificateError::Date)?,
         years => at(issued.year + u16::from(years))?,
     };

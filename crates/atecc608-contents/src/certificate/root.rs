@@ -1,7 +1,7 @@
 //! The roots that the signers' certificates chain to (fact sheet section 7.4).
 //!
-//! A root is known by its public key; the rest is here so that the whole chain can be shown. Microchip publishes its root's
-//! certificate with its library (cryptoauthlib, app/tng): serial number, key and signature are as they are in it.
+//! A root is identified by its public key; the other fields are needed to show the whole chain. Microchip publishes its
+//! root's certificate with its library (cryptoauthlib, app/tng): serial number, key and signature are copied from it.
 
 use der::DateTime;
 
@@ -10,21 +10,21 @@ use super::x509::{signed, Contents, Extensions};
 use super::CertificateError;
 use atecc608_wire::{PUBLIC_KEY_LEN, SIGNATURE_LEN};
 
-/// From and to when both are valid: 19:12:19 (UTC) on November 8.
+/// Start and end (years) of the validity of both: 19:12:19 (UTC) on November 8.
 const VALIDITY: (u16, u16) = (2018, 2058);
 
-/// A self-signed certificate of the name [`ROOT_NAME`].
+/// A self-signed certificate with the name [`ROOT_NAME`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     /// The certificate's serial number.
     pub serial: [u8; 16],
     /// X ‖ Y.
     pub public_key: [u8; PUBLIC_KEY_LEN],
-    /// Its own, R ‖ S.
+    /// Its self-signature, R ‖ S.
     pub signature: [u8; SIGNATURE_LEN],
 }
 
-/// Microchip's, of all chips that it sells with certificates.
+/// Microchip's root, of all chips that it sells with certificates.
 pub const MICROCHIP: Root = Root {
     serial: [0x77, 0xD3, 0x6D, 0x95, 0x6E, 0xC8, 0xAE, 0x62, 0x05, 0xE5, 0x8E, 0x3A, 0xCB, 0x98, 0x5A, 0x81],
     public_key: [
@@ -41,7 +41,8 @@ pub const MICROCHIP: Root = Root {
     ],
 };
 
-/// The one of simulated chips. Everybody has its private key (`sim::profiles`): it counts for simulated chips only.
+/// The root of simulated chips. Its private key is public (`sim::profiles`), so it is accepted for simulated chips
+/// only.
 pub const SIMULATED: Root = Root {
     serial: [0x6A, 0xA3, 0x6D, 0x4E, 0xC4, 0x98, 0xD8, 0x1D, 0xD2, 0xBD, 0x3C, 0x4A, 0x56, 0xC5, 0x75, 0xF3],
     public_key: [
@@ -59,10 +60,10 @@ pub const SIMULATED: Root = Root {
 };
 
 impl Root {
-    /// The DER of the TBSCertificate. The signature is of no matter.
+    /// Returns the DER of the TBSCertificate. The signature is ignored.
     ///
     /// # Errors
-    /// [`CertificateError`]: none of the constants here gives one.
+    /// [`CertificateError`] if a field can't be encoded; never for the constants here.
     pub fn to_be_signed(&self) -> Result<Vec<u8>, CertificateError> {
         let date = |year| DateTime::new(year, 11, 8, 19, 12, 19).map_err(|_| CertificateError::Date);
         let mut extensions = Extensions::default();
@@ -81,7 +82,7 @@ impl Root {
         .encode()
     }
 
-    /// The DER of the certificate.
+    /// Returns the DER of the certificate.
     ///
     /// # Errors
     /// As [`Root::to_be_signed`].

@@ -1,5 +1,5 @@
-//! Certificates of kinds that no [`Definition`](super::Definition) knows: any certificate in DER as an example, and the places
-//! of the fields in which another one of its kind differs.
+//! Certificates of kinds that no [`Definition`](super::Definition) describes: a certificate in DER as an example, and
+//! the positions of the fields that differ between certificates of its kind.
 
 use der::{DateTime, Decode, Reader, SliceReader, Tag};
 
@@ -10,7 +10,7 @@ use super::CertificateError;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::PUBLIC_KEY_LEN;
 
-/// Serial number source: what stands in the example, or is put there from the chip's data.
+/// Serial number source: the bytes in the example, or from the chip's data.
 pub const STORED: u8 = 0x00;
 /// Serial number source: 40 and the chip's serial number, 10 bytes.
 pub const CHIP_SERIAL: u8 = 0x08;
@@ -19,16 +19,16 @@ pub const SIGNER_ID: u8 = 0x09;
 /// Serial number source: the first bytes of a digest over the chip's serial number and the dates.
 pub const CHIP_SERIAL_HASH: u8 = 0x0B;
 
-/// A field, as it stands in the certificate.
+/// A field of the certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
     /// X ‖ Y of the subject, 64 bytes.
     PublicKey,
-    /// When it was issued: what is in the UTCTime (13 bytes) or GeneralizedTime (15 bytes).
+    /// Start of validity: the contents of the UTCTime (13 bytes) or GeneralizedTime (15 bytes).
     NotBefore,
-    /// When it ends, likewise.
+    /// End of validity, likewise.
     NotAfter,
-    /// What is in the serial number's INTEGER, as many bytes as the example has.
+    /// The contents of the serial number's INTEGER, in the example's length.
     SerialNumber,
     /// The signer id as 4 hexadecimal digits.
     SignerId,
@@ -48,29 +48,29 @@ pub struct Template {
     example: Vec<u8>,
     fields: Vec<(Field, usize)>,
     ids: (u8, u8, u8),
-    /// Bytes of the example before its TBSCertificate, and of that.
+    /// Length of the part of the example before its TBSCertificate, and of the TBSCertificate.
     to_be_signed: (usize, usize),
 }
 
-/// What a certificate of this kind is put together from.
+/// The parts of a certificate of this kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
-    /// What the chip keeps of it.
+    /// The compressed certificate in the chip.
     pub compressed: &'a CompressedCertificate,
-    /// Whose certificate it is, X ‖ Y.
+    /// The public key of the subject, X ‖ Y.
     pub public_key: &'a [u8; PUBLIC_KEY_LEN],
-    /// Who issued it, X ‖ Y.
+    /// The public key of the issuer, X ‖ Y.
     pub issuer_key: &'a [u8; PUBLIC_KEY_LEN],
     /// The chip's serial number.
     pub serial: SerialNumber,
 }
 
 impl Template {
-    /// A kind of which `example` is one (DER, signed with ECDSA and SHA-256), the fields each with their offset in it.
+    /// Creates a kind from an example (DER, signed with ECDSA and SHA-256) and the fields with their offsets in it.
     /// `ids`: template id, chain id and serial number source of its compressed certificates.
     ///
     /// # Errors
-    /// [`CertificateError::Example`] if the example is no such certificate, or a field is not in what is signed.
+    /// [`CertificateError::Example`] if the example is not such a certificate, or a field is outside the signed part.
     pub fn new(example: Vec<u8>, fields: Vec<(Field, usize)>, ids: (u8, u8, u8)) -> Result<Self, CertificateError> {
         let to_be_signed = parts(&example).map_err(|_| CertificateError::Example("it is not a certificate in DER"))?;
         let (start, len) = to_be_signed;
@@ -87,7 +87,7 @@ impl Template {
         Ok(template)
     }
 
-    /// How many bytes a field has in the example; none if what is there can't be it.
+    /// Returns the length of a field in the example; `None` if the bytes there can't be the field.
     fn field_len(&self, field: &Field, offset: usize) -> Option<usize> {
         let (tag, len) = (*self.example.get(offset.checked_sub(2)?)?, usize::from(*self.example.get(offset - 1)?));
         Some(match field {
@@ -105,10 +105,11 @@ impl Template {
         })
     }
 
-    /// The DER of the TBSCertificate: what the issuer signs.
+    /// Returns the DER of the TBSCertificate: what the issuer signs.
     ///
     /// # Errors
-    /// [`CertificateError`]: the compressed certificate is of another kind, or its dates do not exist or do not fit.
+    /// [`CertificateError::Definition`] if the compressed certificate is of another kind; [`CertificateError::Date`] if
+    /// its dates do not exist or do not fit.
     pub fn to_be_signed(&self, values: &Values<'_>) -> Result<Vec<u8>, CertificateError> {
         let compressed = values.compressed;
         if (compressed.template_id, compressed.chain_id, compressed.serial_source) != self.ids {
@@ -141,7 +142,7 @@ impl Template {
         Ok(certificate[start..start + len].to_vec())
     }
 
-    /// The DER of the whole certificate, with the signature of the compressed one.
+    /// Returns the DER of the whole certificate, with the signature of the compressed one.
     ///
     /// # Errors
     /// As [`Template::to_be_signed`].
@@ -149,7 +150,7 @@ impl Template {
         Ok(signed(self.to_be_signed(values)?, &values.compressed.signature))
     }
 
-    /// The serial number in `len` bytes; none if the example's stays.
+    /// Returns the serial number in `len` bytes; `None` to keep the example's.
     fn serial_number(&self, values: &Values<'_>, len: usize) -> Result<Option<Vec<u8>>, CertificateError> {
         let compressed = values.compressed;
         let hashed = |of: &[u8]| compressed.hash(of).map(|digest| Some(digest[..len.min(32)].to_vec()));
@@ -164,7 +165,7 @@ impl Template {
     }
 }
 
-/// Where the TBSCertificate begins in a certificate, and its length.
+/// Returns the start of the TBSCertificate in a certificate, and its length.
 fn parts(certificate: &[u8]) -> der::Result<(usize, usize)> {
     let mut outer = SliceReader::new(certificate)?;
     let header = outer.peek_header()?;
@@ -175,10 +176,10 @@ fn parts(certificate: &[u8]) -> der::Result<(usize, usize)> {
     Ok((start, to_be_signed.len()))
 }
 
-/// A time in 13 or 15 characters.
+/// Formats a time in 13 or 15 characters.
 fn time_in(len: usize, at: DateTime, never: bool) -> Result<Vec<u8>, CertificateError> {
     let text = match (len, never) {
-        // The last moment that a UTCTime can say.
+        // The last second that a UTCTime can express.
         (13, true) => "20491231235959Z".to_owned(),
         _ => time(at),
     };

@@ -1,7 +1,7 @@
-//! The few X.509 structures (RFC 5280) that the certificates of section 7.4 are made of, to encode.
+//! Encodes the few X.509 structures (RFC 5280) of the certificates in section 7.4.
 //!
-//! By hand: derived encoders of these structures would be 60 kB of a module that is to stay small. The vendor's examples say
-//! whether it is right, byte for byte (crates/atecc608-sim/tests/it/certificates.rs).
+//! Written by hand: derived encoders of these structures would add 60 kB to the module. The tests compare the result
+//! with the vendor's examples byte by byte (crates/atecc608-contents/tests/it/certificates.rs).
 
 use der::DateTime;
 use sha1::Sha1;
@@ -27,7 +27,7 @@ mod tag {
     pub(super) const CONSTRUCTED: u8 = 0xA0;
 }
 
-/// What object identifiers contain.
+/// The contents of object identifiers.
 mod id {
     /// 2.5.4.10, .3 and .5.
     pub(super) const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0A];
@@ -55,7 +55,7 @@ const KEY_ALGORITHM: [u8; 21] = [
     0x01, 0x07,
 ];
 
-/// Makes what was appended since `start` the contents of a value: puts tag and length before it. At most 64 KiB.
+/// Makes the bytes appended since `start` the contents of a value: inserts tag and length before them. At most 64 KiB.
 fn wrap(der: &mut Vec<u8>, start: usize, tag: u8) {
     let len = der.len() - start;
     let [high, low] = (len as u16).to_be_bytes();
@@ -101,7 +101,7 @@ fn name(der: &mut Vec<u8>, common_name: &str) {
     wrap(der, start, tag::SEQUENCE);
 }
 
-/// A time as text, in 15 characters.
+/// Formats a time in 15 characters.
 pub(super) fn time(time: DateTime) -> String {
     let (year, month, day) = (time.year(), time.month(), time.day());
     format!("{year:04}{month:02}{day:02}{:02}{:02}{:02}Z", time.hour(), time.minutes(), time.seconds())
@@ -125,7 +125,7 @@ impl Extensions {
         wrap(der, start, tag::SEQUENCE);
     }
 
-    /// basicConstraints of an authority, at most so many authorities below it; of everybody else.
+    /// basicConstraints of an authority with at most `path_length` authorities below it, or of an end entity.
     pub(crate) fn constraints(&mut self, is_authority: bool, path_length: Option<u8>) {
         let start = self.0.len();
         if is_authority {
@@ -138,7 +138,7 @@ impl Extensions {
         self.end(start, id::BASIC_CONSTRAINTS, true);
     }
 
-    /// keyUsage: the bits from the left, with the number of those that do not count.
+    /// keyUsage: the bits from the left, and the number of unused ones.
     pub(crate) fn key_usage(&mut self, bits: u8, unused: u8) {
         let start = self.0.len();
         value(&mut self.0, tag::BIT_STRING, &[unused, bits]);
@@ -160,7 +160,7 @@ impl Extensions {
         self.end(start, id::AUTHORITY_KEY_IDENTIFIER, false);
     }
 
-    /// subjectAltName with a directoryName that is a serialNumber, a PrintableString whatever is in it.
+    /// subjectAltName with a directoryName that is a serialNumber, always encoded as PrintableString.
     pub(crate) fn alternative_serial_number(&mut self, text: &[u8]) {
         let start = self.0.len();
         relative_name(&mut self.0, id::SERIAL_NUMBER, tag::PRINTABLE_STRING, text);
@@ -176,7 +176,7 @@ pub fn key_identifier(public_key: &[u8; PUBLIC_KEY_LEN]) -> [u8; 20] {
     Sha1::new().chain_update([0x04]).chain_update(public_key).finalize().into()
 }
 
-/// What a certificate is about.
+/// The fields of a certificate.
 pub(crate) struct Contents<'a> {
     pub(crate) serial: &'a [u8],
     pub(crate) issuer: &'a str,
@@ -188,10 +188,10 @@ pub(crate) struct Contents<'a> {
 }
 
 impl Contents<'_> {
-    /// The TBSCertificate in DER: what is signed.
+    /// Returns the TBSCertificate in DER: the signed part.
     ///
     /// # Errors
-    /// [`CertificateError::Date`] if it begins after 2049, which a UTCTime can't say.
+    /// [`CertificateError::Date`] if it begins after 2049, which a UTCTime can't express.
     pub(crate) fn encode(self) -> Result<Vec<u8>, CertificateError> {
         if self.not_before.year() > 2049 {
             return Err(CertificateError::Date);
@@ -203,7 +203,7 @@ impl Contents<'_> {
         name(&mut der, self.issuer);
         let validity = der.len();
         value(&mut der, tag::UTC_TIME, &time(self.not_before).as_bytes()[2..]);
-        // A GeneralizedTime even where RFC 5280 wants a UTCTime: that is what was signed.
+        // A GeneralizedTime even where RFC 5280 requires a UTCTime: the signature covers this form.
         value(&mut der, tag::GENERALIZED_TIME, time(self.not_after).as_bytes());
         wrap(&mut der, validity, tag::SEQUENCE);
         name(&mut der, self.subject);
@@ -224,7 +224,7 @@ impl Contents<'_> {
     }
 }
 
-/// The certificate in DER: what was signed, and its signature (R ‖ S).
+/// Returns the certificate in DER: the signed part, and its signature (R ‖ S).
 pub(crate) fn signed(to_be_signed: Vec<u8>, signature: &[u8; SIGNATURE_LEN]) -> Vec<u8> {
     let (r, s) = signature.split_at(SIGNATURE_LEN / 2);
     let mut der = to_be_signed;

@@ -1,7 +1,7 @@
-//! The certificates of Trust&GO and TrustFLEX chips, rebuilt from what the chip keeps (fact sheet section 7).
+//! The certificates of Trust&GO and TrustFLEX chips, rebuilt from the data in the chip (fact sheet section 7).
 //!
-//! The vectors are the vendor's examples of each kind (cryptoauthlib, app/tng): keys, dates, names and signatures as
-//! they are in them, and the SHA-256 of the whole.
+//! The vectors are the vendor's examples of each kind (cryptoauthlib, app/tng): keys, dates, names and signatures
+//! copied from them, and the SHA-256 of the whole.
 
 use atecc608_contents::certificate::compressed::{CompressedCertificate, IssueDate, PUBLIC_KEY_HASH};
 use atecc608_contents::certificate::x509::key_identifier;
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 /// The vendor's root (section 7.4).
 const ROOT_KEY: &str = "BD54E66DE3875484006B53AE1580D50AA069E78ADF5578D85CE2D54DD5B83029\
                         6BFFDD6E6F7256FBD99EF1A116B11D33AD49103AA1858739DCFAE437E19D634E";
-/// Of the examples.
+/// The signer's key of the examples.
 const SIGNER_KEY: &str = "8498440A319B3F71E25D5226009000C756BD5C0FAE4A1B841AD4A33F21ABA09A\
                           48101C75C8282490B3B65A52802729BD3A752C3DF0DD1B04A2A1B57E0C922447";
 const DEVICE_KEY: &str = "71F1A70DA379A3FDED6B5010BDAD6E1FB9E8EBA7DF2C4B5C67D35EBA84DA09E7\
@@ -32,7 +32,7 @@ struct Example {
     /// Hour of 2018-11-08.
     hour: u8,
     signature: &'static str,
-    /// Bytes in the certificate, and in what was signed.
+    /// Length of the certificate, and of its signed part.
     sizes: (usize, usize),
     sha256: &'static str,
 }
@@ -74,7 +74,7 @@ const DEVICES: [Example; 3] = [
     },
 ];
 
-/// Definition 4 of the LoRaWAN chips: its chip's serial number and EUI-64 are others.
+/// Definition 4 of the LoRaWAN chips, with another serial number and an EUI-64.
 const LORA: Example = Example {
     definition: Definition::DeviceLora,
     hour: 5,
@@ -104,7 +104,7 @@ impl Example {
         }
     }
 
-    /// The certificate, and what was signed.
+    /// Returns the certificate, and its signed part.
     fn rebuild(&self) -> (Vec<u8>, Vec<u8>) {
         let (public_key, issuer_key) = match self.definition {
             Definition::Signer => (SIGNER_KEY, ROOT_KEY),
@@ -224,7 +224,7 @@ fn longer_dates_need_format_1_and_go_into_the_last_byte() {
 
 #[test]
 fn format_2_is_format_1_for_this_curve() {
-    // Its signatures of larger curves go on behind the 72 bytes (cryptoauthlib, atcacert.h); of P-256 nothing does.
+    // Signatures of larger curves continue after the 72 bytes (cryptoauthlib, atcacert.h); those of P-256 do not.
     let issued = IssueDate { year: 2033, month: 11, day: 8, hour: 5 };
     let one = CompressedCertificate { issued, expire_years: 60, format: 1, ..DEVICES[1].compressed() };
     let two = CompressedCertificate { format: 2, ..one.clone() };
@@ -284,7 +284,7 @@ fn the_product_code_names_the_devices_definition() {
 #[test]
 fn the_vendors_root_is_rebuilt_to_the_byte_and_signs_itself() {
     let certificate = root::MICROCHIP.certificate().unwrap();
-    // As the vendor publishes it (cryptoauthlib, app/tng/tng_root_cert.c).
+    // As published by the vendor (cryptoauthlib, app/tng/tng_root_cert.c).
     assert_eq!(certificate.len(), 501);
     assert_eq!(hex(&Sha256::digest(&certificate)), "a5b883bf22933f43a9414fedcd4da87dd468e7301d875b86c5b783f22a0116bd");
     assert_eq!(root::MICROCHIP.public_key, bytes::<64>(ROOT_KEY));
@@ -313,7 +313,7 @@ proptest! {
         let compressed: [u8; 72] = [stored.as_slice(), &stored, &fields].concat().try_into().unwrap();
         let public_key: [u8; 64] = [key, key].concat().try_into().unwrap();
         if let Ok(read) = CompressedCertificate::decode(&compressed) {
-            // What format 0 has no meaning for is not kept.
+            // Fields without a meaning in format 0 are not encoded.
             let mut meant = compressed;
             meant[71] &= if read.format == 0 { 0 } else { 0xF0 };
             prop_assert_eq!(read.encode().unwrap(), meant);

@@ -1,4 +1,4 @@
-//! What chips hold, against what others made of it.
+//! The contents of chips, checked against external examples.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod certificates;
