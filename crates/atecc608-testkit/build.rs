@@ -1,4 +1,4 @@
-//! Tells the crate which target it is built for: `cargo` of a test must build for the same one.
+//! Passes the target triple to the crate: the `cargo` that a test runs must build for the same target.
 
 fn main() {
     let target = std::env::var("TARGET").unwrap_or_default();

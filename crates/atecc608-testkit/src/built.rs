@@ -1,11 +1,12 @@
-//! The module, the simulator and the tool as they are built from these sources, for tests of other packages: cargo builds a
-//! package's own programs before its tests, and no cdylib.
+//! The module, the simulator and the tool built from these sources, for tests of other packages. (Cargo builds a
+//! package's own programs before its tests, but no cdylib and no programs of other packages.)
 //!
-//! A test that asks for one has cargo build it, once per process: as the test itself was built, in the same target folder, and
-//! what cargo says that it built is what the test gets. So it is never an older one. Cargo takes a moment where nothing is to be
-//! done, and several processes that ask at once wait for each other.
+//! The first use in a process runs cargo with the options of the test itself, in the same target folder, and takes the
+//! path that cargo prints. So a program is never outdated. Cargo takes a moment even if everything is built, and
+//! concurrent runs wait for each other.
 //!
-//! `scripts/test_programs.py` builds all of it beside the tests and names what it built in the environment; then no cargo is run.
+//! `scripts/test_programs.py` builds all of it with the tests and sets environment variables to the paths; then no
+//! cargo runs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,7 +30,8 @@ pub fn tool() -> &'static Path {
     PATH.get_or_init(|| built("ATECC608_TEST_TOOL", "atecc608", "atecc608-cli", "--bins"))
 }
 
-/// What this variable names, as built a moment ago; else the file of this name that cargo makes of these targets of this package.
+/// Returns the path that this variable names; else the file of this name that cargo builds from these targets of this
+/// package.
 fn built(variable: &str, file: &str, package: &str, targets: &str) -> PathBuf {
     match std::env::var_os(variable) {
         Some(path) => path.into(),
@@ -43,7 +45,7 @@ fn build(file: &str, what: &[&str]) -> PathBuf {
         .args(what)
         .args(as_this_test_was_built())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        // A sanitizer's runtime is for the test, not for the compiler.
+        // A sanitizer's runtime must be loaded into the test only, not into the compiler.
         .env_remove("LD_PRELOAD")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -59,7 +61,7 @@ fn build(file: &str, what: &[&str]) -> PathBuf {
     paths.find(|path| path.ends_with(file)).unwrap_or_else(|| panic!("cargo built {what:?}, and no {file}"))
 }
 
-/// The options for the test's own target folder, target and profile: a test lies in FOLDER/[TARGET/]PROFILE/deps.
+/// The options for the test's own target folder, target and profile: the test is in FOLDER/[TARGET/]PROFILE/deps.
 fn as_this_test_was_built() -> Vec<String> {
     let test = std::env::current_exe().expect("a test knows its executable");
     let [_, deps, profile, folder] = *test.ancestors().take(4).collect::<Vec<_>>() else {

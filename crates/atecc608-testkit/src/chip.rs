@@ -1,5 +1,5 @@
-//! Simulated chips in the states that a module meets them in, and a bus that a test holds in its hand: its counters,
-//! its faults, its chip's EEPROM.
+//! Simulated chips in the states in which the module finds them, and buses that a test controls: counters, faults, the
+//! chip's EEPROM.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -39,7 +39,7 @@ pub fn other_model() -> Image {
     Profile::Blank508A.image(serial(), ADDRESS)
 }
 
-/// With the profile `tls` in its configuration, which is locked; the data zone is not.
+/// With the profile `tls` in its locked configuration; the data zone is not locked.
 pub fn half_provisioned() -> Image {
     half_provisioned_with("tls")
 }
@@ -52,7 +52,7 @@ fn half_provisioned_with(profile: &str) -> Image {
     image
 }
 
-/// Provisioned with the profile `tls`, as `atecc608 provision tls` leaves it: no key to see yet.
+/// Provisioned with the profile `tls`, as `atecc608 provision tls` leaves it: without keys.
 pub fn provisioned() -> Image {
     provisioned_with("tls")
 }
@@ -65,7 +65,7 @@ pub fn provisioned_with(profile: &str) -> Image {
         match profile::by_name(profile).unwrap().slot(slot).contents {
             Contents::PrivateKey => {}
             Contents::Zeros => part.fill(0),
-            // What exactly is a secret of no test.
+            // The value of a secret does not matter to any test.
             Contents::IoKey | Contents::Random => part.fill(0xA5),
             Contents::AuthorisationSecret | Contents::OfficerSecret => part.fill(0xA5),
             Contents::AttestationKey => put_scalar(part, &[0x5A; 32]),
@@ -75,19 +75,19 @@ pub fn provisioned_with(profile: &str) -> Image {
     image
 }
 
-/// A chip as it is sold, or as somebody's tool leaves it, but at the usual address; the same one each time.
+/// A chip as sold, or as another tool leaves it, but at the default address; the same one each time.
 pub fn sold(profile: Profile) -> Image {
     let order = Order { address: Some(ADDRESS), seed: Some(7), ..Order::of(profile) };
     order.make().unwrap().image
 }
 
-/// The chip at another address of its bus, as a factory may have moved it before the configuration was locked.
+/// The chip at another address, as a factory may set it before locking the configuration.
 pub fn moved_to(address: u8, mut image: Image) -> Image {
     image.part_mut(Part::Config)[offset::I2C_ADDRESS] = address << 1;
     image
 }
 
-/// Puts a private key into a slot, as no command could.
+/// Puts a private key into a slot directly, which no command can do.
 pub fn put_key(image: &mut Image, number: u8, scalar: &[u8; 32]) {
     put_scalar(image.part_mut(Part::Slot(slot(number))), scalar);
 }
@@ -97,25 +97,25 @@ fn put_scalar(part: &mut [u8], scalar: &[u8; 32]) {
     part[4..36].copy_from_slice(scalar);
 }
 
-/// The public key 04 ‖ X ‖ Y of the private key that is in the EEPROM, if one is.
+/// The public key 04 ‖ X ‖ Y of the private key in the slot; `None` if it holds none.
 pub fn point_in(image: &Image, number: u8) -> Option<Vec<u8>> {
     let part = image.part(Part::Slot(slot(number)));
     let key = SecretKey::from_slice(&part[4..36]).ok().filter(|_| part[..4] == [0; 4])?;
     Some(key.public_key().to_encoded_point(false).as_bytes().to_vec())
 }
 
-/// A bus with one chip, served at the socket by a thread of the test. Execution takes no time, what it would have taken is
+/// A bus with one chip, served at the socket by a thread of the test. Execution takes no time; the nominal time is
 /// counted.
 pub fn serve(image: Image, socket: &Path) -> SimBus {
     serve_all([image], socket)
 }
 
-/// The same with several chips, each at its address.
+/// The same with several chips at their addresses.
 pub fn serve_all(images: impl IntoIterator<Item = Image>, socket: &Path) -> SimBus {
     serve_with(Timing::Fast, images, socket)
 }
 
-/// The same with one chip that takes the time that a chip takes.
+/// The same with one chip, with the execution times of a real one.
 pub fn serve_in_real_time(image: Image, socket: &Path) -> SimBus {
     serve_with(Timing::Real, [image], socket)
 }

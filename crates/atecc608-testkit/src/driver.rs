@@ -1,4 +1,4 @@
-//! The driver on a simulated bus, on its virtual time.
+//! The driver on a simulated bus, in virtual time.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub fn on(bus: &SimBus, address: u8) -> Chip<Simulated> {
     Chip::new(transport(bus, bus.clone(), address), host_random)
 }
 
-/// The way to the chip at this address, with something between driver and bus.
+/// The transport to the chip at this address, with `between` between driver and bus.
 pub fn transport<B: embedded_hal::i2c::I2c>(bus: &SimBus, between: B, address: u8) -> Simulated<B> {
     let clock = bus.clone();
     I2cTransport::new(between, bus.clone(), Box::new(move || clock.now()), address)

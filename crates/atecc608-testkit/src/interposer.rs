@@ -1,4 +1,4 @@
-//! Somebody on the two wires who answers in the chip's place.
+//! An attacker on the two wires who replaces the chip's replies.
 
 use std::io::BufReader;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,8 +13,9 @@ use atecc608_wire::{CommandPacket, Opcode};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature, SigningKey};
 
-/// A bus with one chip, served at the socket by a thread of the test, with an interposer before it. What the interposer answers
-/// to a command takes the place of the chip's reply, which executes the command in any case; `None` lets the reply through.
+/// A bus with one chip, served at the socket by a thread of the test, with an interposer in front of it. The bytes that
+/// the interposer returns for a command replace the chip's reply; the chip executes the command in any case. `None`
+/// lets the reply through.
 pub fn serve(
     image: Image,
     socket: &Path,
@@ -35,7 +36,7 @@ pub fn serve(
 
 fn serve_client(bus: &SimBus, mut client: UnixStream, mut answer: impl FnMut(&CommandPacket) -> Option<Vec<u8>>) {
     let mut requests = BufReader::new(client.try_clone().unwrap());
-    // The reply in the chip's place, and how much of it was read.
+    // The replacement of the reply, and how many bytes of it were read.
     let mut reply: Option<(Vec<u8>, usize)> = None;
     while let Ok(Some(Request::Transfer(segments))) = Request::read_from(&mut requests) {
         let mut result = bus.transfer(&segments);
@@ -65,20 +66,20 @@ fn serve_client(bus: &SimBus, mut client: UnixStream, mut answer: impl FnMut(&Co
     }
 }
 
-/// Somebody with a key pair of his own, which he passes off for every key of the chip but the attestation key: he answers GenKey
-/// with its public key, and Sign with its signatures.
+/// An attacker with a key pair of his own, which he passes off as every key of the chip except the attestation key: he
+/// replaces the replies to GenKey with its public key, and to Sign with its signatures.
 pub fn with_own_key() -> (Vec<u8>, impl FnMut(&CommandPacket) -> Option<Vec<u8>> + Send) {
     let key = SigningKey::from_slice(&[0x77; 32]).unwrap();
     let point = key.verifying_key().to_encoded_point(false).as_bytes().to_vec();
     let (xy, mut digest) = (point[1..].to_vec(), Vec::new());
     let answer = move |packet: &CommandPacket| match packet.opcode {
         Opcode::GEN_KEY if packet.param2 != 1 => Some(xy.clone()),
-        // A digest, as it is.
+        // Takes the digest as it is.
         Opcode::NONCE if packet.param1 & 3 == 3 => {
             digest.clone_from(&packet.data);
             None
         }
-        // Of an external message.
+        // An external message.
         Opcode::SIGN if packet.param1 & 0x80 != 0 => {
             let signature: Signature = key.sign_prehash(&digest).unwrap();
             Some(signature.to_bytes().to_vec())

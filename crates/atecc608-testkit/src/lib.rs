@@ -1,10 +1,10 @@
-//! What the integration tests of several crates share.
+//! Code shared by the integration tests of several crates.
 //!
 //! - [`built`]: the module and the simulator, for the tests of other packages.
-//! - [`master`]: a bus master that is no driver, and prepared chips.
+//! - [`master`]: a bus master without the driver, and prepared chips.
 //! - [`driver`]: the driver on a simulated bus.
-//! - [`interposer`]: somebody on the wires who answers in the chip's place.
-//! - `chip`: chips provisioned with the token's profiles, and buses that a test holds in its hand.
+//! - [`interposer`]: an attacker on the wires who replaces the chip's replies.
+//! - `chip`: chips provisioned with the token's profiles, and buses that a test controls.
 //! - [`privileged`]: programs with more rights than the user who starts them.
 //! - [`stop_at`]: programs that are killed, or lose their disk, at any step.
 //! - [`vectors`]: reads the published vectors in `tests/vectors`.

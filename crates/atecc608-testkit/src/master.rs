@@ -1,4 +1,4 @@
-//! What the specification tests of the simulated chip share: a bus master that is no driver, and prepared chips.
+//! Code shared by the specification tests of the simulated chip: a bus master without the driver, and prepared chips.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub fn sha(parts: &[&[u8]]) -> [u8; 32] {
     Sha256::digest(parts.concat()).into()
 }
 
-/// SN\[8\] and SN\[0..2\], as most messages have them.
+/// SN\[8\] and SN\[0..2\], as in most messages.
 pub const SN: [u8; 3] = [0xEE, 0x01, 0x23];
 
 pub fn slot(number: u8) -> Slot {
@@ -43,7 +43,7 @@ pub const TLS_SLOT_CONFIG: &str =
 pub const TLS_KEY_CONFIG: &str =
     "33 00 13 00 33 00 33 00 33 00 3C 00 7C 00 1C 00 3C 00 3A 00 3C 00 30 00 3C 00 3C 00 30 00 3C 00";
 
-/// The EEPROM of a chip with the `tls` profile, locked as far as asked.
+/// The EEPROM of a chip with the `tls` profile, with these zones locked.
 pub fn tls_image(config_locked: bool, data_locked: bool) -> Image {
     let mut image = Profile::Blank608B.image(SERIAL, ADDRESS);
     let config = image.part_mut(Part::Config);
@@ -94,7 +94,7 @@ impl Master {
         master
     }
 
-    /// Changes the EEPROM by hand and starts afresh: asleep, then awake.
+    /// Changes the EEPROM directly and restarts: asleep, then awake.
     pub fn tamper(&self, change: impl FnOnce(&mut Image)) {
         let mut image = self.bus.image(0).unwrap();
         change(&mut image);
@@ -136,13 +136,14 @@ impl Master {
         self.write(&[0x02]).unwrap();
     }
 
-    /// Sleep and wake: TempKey and buffers are gone, the watchdog starts again.
+    /// Sleep and wake: clears TempKey and buffers, restarts the watchdog.
     pub fn restart(&self) {
         self.sleep();
         self.wake();
     }
 
-    /// Polls until the chip answers; the whole response packet, read as the vendor's driver does: count, then the rest.
+    /// Polls until the chip responds; returns the whole response packet, read as the vendor's driver does: count, then
+    /// the rest.
     pub fn response(&self) -> Vec<u8> {
         for _ in 0..3000 {
             self.wait_us(1000);
@@ -154,20 +155,20 @@ impl Master {
         panic!("no answer within three seconds");
     }
 
-    /// Sends a packet as it is (with word address 03 in front) and reads the response packet as it is.
+    /// Sends a packet unchanged (after word address 03) and returns the response packet unchanged.
     pub fn raw(&self, packet: &str) -> Vec<u8> {
         self.write(&[vec![0x03], hex(packet)].concat()).unwrap();
         self.response()
     }
 
-    /// Executes a command; the chip is idled and woken before, so that no watchdog interferes.
+    /// Executes a command after idle and wake, so that the watchdog does not interfere.
     pub fn run<C: Command>(&self, command: &C) -> Result<C::Response, Status> {
         self.idle();
         self.wake();
         self.run_on(command)
     }
 
-    /// Executes a command in the same session as the last one: no idle, no wake.
+    /// Executes a command in the session of the previous one: no idle, no wake.
     pub fn run_on<C: Command>(&self, command: &C) -> Result<C::Response, Status> {
         self.write(&[vec![0x03], command.packet().encode()].concat()).unwrap();
         let packet = self.response();
@@ -177,18 +178,18 @@ impl Master {
         }
     }
 
-    /// The status of a command in the same session as the last one.
+    /// The status of a command in the session of the previous one.
     pub fn status_on<C: Command>(&self, command: &C) -> u8 {
         self.run_on(command).map_or_else(|status| status.0, |_| 0)
     }
 
-    /// Nothing takes time and no watchdog strikes, so that a session can be as long as a test wants.
+    /// Makes execution take no time and disables the watchdog, so that a session can be as long as a test needs.
     pub fn untimed(self) -> Self {
         self.bus.set_execution_times(ExecutionTimes::Zero);
         self
     }
 
-    /// TempKey := a random nonce; its value, computed here.
+    /// Loads TempKey with a random nonce; returns its value, computed here.
     pub fn random_nonce(&self) -> [u8; 32] {
         let nonce = Nonce::Random { update_seed: true, num_in: [7; 20] };
         let NonceResponse::Value(random) = self.run_on(&nonce).unwrap() else {
@@ -197,12 +198,12 @@ impl Master {
         sha(&[&random, &[7; 20], &[0x16, 0, 0]])
     }
 
-    /// TempKey := these bytes.
+    /// Loads TempKey with these bytes.
     pub fn fixed_nonce(&self, value: &[u8]) {
         self.run_on(&Nonce::Fixed { target: NonceTarget::TempKey, value: value.to_vec() }).unwrap();
     }
 
-    /// The first two bytes of Info(State): TempKey's flags; whether it is valid, and who is authorised.
+    /// The first two bytes of Info(State): TempKey's flags; whether it is valid, and which slot is authorised.
     pub fn temp_key_state(&self) -> [u8; 2] {
         let state = self.run_on(&Info::State).unwrap();
         [state[0], state[1]]
@@ -229,7 +230,7 @@ pub fn between_the_locks() -> Master {
     master
 }
 
-/// CheckMac of an answer to the nonce in TempKey.
+/// CheckMac of a response to the nonce in TempKey.
 pub fn check_mac(number: u8, response: [u8; 32], other_data: [u8; 13]) -> CheckMac {
     CheckMac {
         slot: slot(number),
@@ -243,12 +244,12 @@ pub fn check_mac(number: u8, response: [u8; 32], other_data: [u8; 13]) -> CheckM
     }
 }
 
-/// What somebody who knows the key answers to a challenge (fact sheet section 3.2).
+/// The response of a holder of the key to a challenge (fact sheet section 3.2).
 pub fn check_mac_answer(key: &[u8; 32], challenge: &[u8; 32], other: &[u8; 13]) -> [u8; 32] {
     sha(&[key, challenge, &other[..4], &[0; 8], &other[4..7], &SN[..1], &other[7..11], &SN[1..], &other[11..]])
 }
 
-/// CheckMac over a random nonce by somebody who knows the key; answers the status.
+/// Executes CheckMac over a random nonce with this key; returns the status.
 pub fn prove(master: &Master, number: u8, key: &[u8; 32]) -> u8 {
     let answer = check_mac_answer(key, &master.random_nonce(), &[0; 13]);
     master.status_on(&check_mac(number, answer, [0; 13]))

@@ -1,10 +1,10 @@
-//! Programs with more rights than the user who starts them.
+//! Programs that run with more rights than the user who starts them.
 
 use std::os::unix::fs::{chown, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// Makes a program setgid, of a group that this process does not run with. Returns `false`, and prints why, where that can't
-/// be done or the kernel would ignore it.
+/// Makes a program setgid, with a group that this process does not run with. Returns `false`, and prints the reason, if
+/// that can't be done or the kernel would ignore it.
 pub fn make_setgid(program: &Path) -> bool {
     let obstacle = obstacle(program);
     if let Some(obstacle) = obstacle {
@@ -30,7 +30,7 @@ fn obstacle(program: &Path) -> Option<&'static str> {
     other_group().is_none().then_some("setgid needs root, or a user with a second group")
 }
 
-/// A group that this process may give its files to, and does not run with: root any, others one of theirs.
+/// A group that this process may give its files to, and does not run with: for root any, for others one of theirs.
 fn other_group() -> Option<u32> {
     let own = rustix::process::getegid();
     if rustix::process::geteuid().is_root() {

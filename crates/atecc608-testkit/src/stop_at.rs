@@ -1,20 +1,21 @@
-//! A program that is disturbed at one of its steps: killed, or its disk is full or read-only from there on (`tests/c/stop_at.c`).
+//! Disturbs a program at one of its steps: kills it, or makes its disk full or read-only from there on
+//! (`tests/c/stop_at.c`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What happens at a step.
+/// The disturbance at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disturbance {
     /// SIGKILL before the step. Transfers to a simulated bus on a socket are steps, too.
     Kill,
-    /// ENOSPC for this step and each later one that needs room.
+    /// ENOSPC for this step and each later one that needs space.
     Full,
     /// EROFS for this step and each later one.
     ReadOnly,
 }
 
-/// Its status when it was killed.
+/// The exit status of a killed program.
 pub const KILLED: i32 = 137;
 
 /// Runs programs under `stop_at`, one at a time.
@@ -22,16 +23,16 @@ pub const KILLED: i32 = 137;
 pub struct StopAt {
     /// The compiled `stop_at`.
     pub program: PathBuf,
-    /// Where it lists the steps.
+    /// The file that lists the steps.
     pub report: PathBuf,
     /// The folders whose files count.
     pub folders: Vec<PathBuf>,
-    /// Files whose name begins like this do not count.
+    /// Files whose names start with this are not counted.
     pub spared: &'static str,
 }
 
 impl StopAt {
-    /// Compiles it into this folder.
+    /// Compiles the program into this folder.
     pub fn compile(folder: &Path) -> Self {
         let program = folder.join("stop_at");
         let size = if cfg!(target_pointer_width = "32") { "-m32" } else { "-m64" };
@@ -47,7 +48,7 @@ impl StopAt {
         Self { program, report: folder.join("steps"), folders: Vec::new(), spared: "-" }
     }
 
-    /// The beginning of a command: the program to run and its arguments come after it. Step 0 disturbs nothing.
+    /// The start of a command line, to which the program and its arguments are appended. Step 0 disturbs nothing.
     pub fn command(&self, disturbance: Disturbance, step: usize) -> Command {
         let mode = match disturbance {
             Disturbance::Kill => "kill",
@@ -66,12 +67,12 @@ impl StopAt {
     }
 }
 
-/// Which steps are tried: all of them if `ATECC608_TEST_STEPS` is `all`, else so many of each, drawn from `ATECC608_TEST_SEED`, or a
-/// random seed that is printed.
+/// The steps to try: all of them if `ATECC608_TEST_STEPS` is `all`, else some of each, drawn from `ATECC608_TEST_SEED`,
+/// or from a random seed that is printed.
 pub struct Sample(Option<u64>);
 
 impl Sample {
-    /// As the environment says.
+    /// Reads the environment.
     pub fn new() -> Self {
         if std::env::var("ATECC608_TEST_STEPS").is_ok_and(|steps| steps == "all") {
             return Self(None);
@@ -82,12 +83,12 @@ impl Sample {
         Self(Some(seed))
     }
 
-    /// Of 1 to `last`, those to be tried; `some` of them unless all are.
+    /// Returns the steps out of 1 to `last` to try; `some` of them unless all are.
     pub fn of(&mut self, last: usize, some: usize) -> Vec<usize> {
         let Some(seed) = &mut self.0 else { return (1..=last).collect() };
         let mut drawn: Vec<usize> = (0..some.min(last))
             .map(|_| {
-                // Knuth's linear congruential generator; its high bits are the good ones.
+                // Knuth's linear congruential generator; only its high bits are good.
                 *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 1 + (*seed >> 33) as usize % last
             })

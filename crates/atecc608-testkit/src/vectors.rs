@@ -8,12 +8,12 @@ pub fn columns(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(' ').collect())
 }
 
-/// The bytes of a column; `-` is none.
+/// The bytes of a column; `-` is an empty one.
 pub fn bytes(column: &str) -> Vec<u8> {
     hex(column)
 }
 
-/// The bytes of a column, whose number is known.
+/// The bytes of a column with a known length.
 pub fn array<const N: usize>(column: &str) -> [u8; N] {
     bytes(column).try_into().unwrap()
 }
@@ -26,7 +26,7 @@ pub fn sha_end(master: &Master, rest: &[u8], target: DigestTarget) -> [u8; 32] {
     }
 }
 
-/// Sends a message to a digest or HMAC that was begun, and ends it.
+/// Sends a message to a digest or HMAC in progress, and ends it.
 pub fn sha_message(master: &Master, message: &[u8], target: DigestTarget) -> [u8; 32] {
     let (blocks, rest) = message.split_at(message.len() / 64 * 64);
     for block in blocks.chunks(64) {
@@ -35,7 +35,7 @@ pub fn sha_message(master: &Master, message: &[u8], target: DigestTarget) -> [u8
     sha_end(master, rest, target)
 }
 
-/// SHA-256 by the chip.
+/// SHA-256 computed by the chip.
 pub fn chip_sha(master: &Master, message: &[u8], target: DigestTarget) -> [u8; 32] {
     master.run_on(&Sha::Start).unwrap();
     sha_message(master, message, target)
