@@ -1,5 +1,5 @@
-//! The command line of `atecc608-sim`. Here and not in the program, since its manual page and its completions are made from it
-//! (`crates/atecc608-cli/examples/manual.rs`).
+//! The command line of `atecc608-sim`. In the library, because the manual page and the completions are generated from
+//! it (`crates/atecc608-cli/examples/manual.rs`).
 
 use std::path::PathBuf;
 
@@ -95,7 +95,7 @@ pub enum Subcommands {
     },
 }
 
-/// What `serve` and `usbip` have in common.
+/// Options of both `serve` and `usbip`.
 #[derive(Debug, Args)]
 pub struct BusArguments {
     /// The chip's image file; created if it does not exist
@@ -122,7 +122,7 @@ pub struct BusArguments {
     pub switches: Switches,
 }
 
-/// What they and `new` have in common.
+/// Options of these and `new`.
 #[derive(Debug, Args)]
 pub struct ChipArguments {
     /// What chip to create
@@ -146,7 +146,7 @@ fn profile_names() -> impl TypedValueParser<Value = Profile> {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Profile>())
 }
 
-/// The names of the models that can be made.
+/// The names of the models that can be created.
 const MODELS: [(&str, Model); 3] =
     [("608a", Model::Atecc608A), ("608b", Model::Atecc608B), ("608c", profiles::ATECC608C)];
 
@@ -157,7 +157,7 @@ fn model_names() -> impl TypedValueParser<Value = Model> {
     })
 }
 
-/// What of a chip is locked.
+/// Which zones of a chip are locked.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LockArgument {
     /// Nothing; the slots are empty
@@ -177,7 +177,7 @@ pub enum TimingArgument {
     Fast,
 }
 
-/// What `control` does.
+/// The actions of `control`.
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Pull the chip off the bus

@@ -1,7 +1,6 @@
-//! What the chip keeps in SRAM between commands; all of it is lost on sleep, watchdog and power loss
-//! (fact sheet sections 0, 1.3 and 3.0).
+//! The chip's SRAM between commands; it is lost on sleep, watchdog and power loss (fact sheet sections 0, 1.3 and 3.0).
 //!
-//! TempKey and the message digest buffer are two places: no command mixes them up.
+//! TempKey and the message digest buffer are separate.
 
 use zeroize::Zeroizing;
 
@@ -9,21 +8,21 @@ use super::sha_context::ShaContext;
 use atecc608_wire::messages::TempKeyFlags;
 use atecc608_wire::Slot;
 
-/// What TempKey holds.
+/// The contents of TempKey.
 #[derive(Clone)]
 pub enum Content {
     /// 32 or 64 bytes.
     Bytes(Zeroizing<Vec<u8>>),
-    /// A private key made by GenKey(FFFF): good for ECDH only.
+    /// A private key made by GenKey(FFFF), usable for ECDH only.
     PrivateKey(Zeroizing<[u8; 32]>),
 }
 
 /// TempKey while it is valid.
 #[derive(Clone)]
 pub struct TempKey {
-    /// What it holds.
+    /// The contents.
     pub content: Content,
-    /// Where it came from.
+    /// The origin of the contents.
     pub flags: TempKeyFlags,
     /// CheckMac copied it out of a slot; it may not survive idle (section 1.3).
     pub copied: bool,
@@ -44,7 +43,7 @@ impl TempKey {
     }
 }
 
-/// The volatile buffers. `None` is "not valid".
+/// The volatile buffers. `None` means "not valid".
 #[derive(Default)]
 pub struct Buffers {
     /// TempKey.
@@ -53,7 +52,7 @@ pub struct Buffers {
     pub digest: Option<Zeroizing<Vec<u8>>>,
     /// The alternate key buffer.
     pub alternate_key: Option<Zeroizing<[u8; 32]>>,
-    /// A SHA-256 or HMAC under way.
+    /// A SHA-256 or HMAC in progress.
     pub sha: Option<ShaContext>,
     /// AuthComplete: the slot that CheckMac proved knowledge of. Idle, Nonce and a
     /// failed CheckMac may end it (switches).

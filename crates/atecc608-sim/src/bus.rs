@@ -16,22 +16,23 @@ use super::stats::Stats;
 use super::switches::Switches;
 use crate::transfer::{Segment, TransferFault, TransferResult, MAX_SEGMENTS};
 
-/// How long the chips have had their supply when the bus is made: past their power-up time.
+/// The time since the supply was switched on when the bus is created: longer than the power-up time.
 const SUPPLIED_FOR: Duration = Duration::from_secs(1);
 
-/// Which clock the bus runs by.
+/// The clock of a bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timing {
-    /// A clock of its own, advanced by transfers and delays: nobody waits.
+    /// A virtual clock, advanced by transfers and delays without waiting.
     Virtual,
-    /// The real one: transfers and delays take their time.
+    /// The real clock: transfers and delays take their time.
     Real,
-    /// The real clock, but execution takes no time, nor do the bus's bits, and there is no watchdog; what it would have taken is
-    /// still counted. tWHI counts only after an accidental wake: a master that polls a sleeping chip must see it.
+    /// The real clock, but execution and the bus's bits take no time, and there is no watchdog; the nominal times are
+    /// still counted. tWHI applies only after an accidental wake, which a master that polls a sleeping chip must
+    /// notice.
     Fast,
 }
 
-/// A handle to one simulated bus; clones share it.
+/// A handle to a simulated bus; clones share the bus.
 #[derive(Clone)]
 pub struct SimBus {
     inner: Arc<Mutex<Inner>>,
@@ -54,12 +55,12 @@ struct Inner {
 }
 
 impl SimBus {
-    /// A bus on virtual time.
+    /// A bus in virtual time.
     pub fn new(i2c_hz: u32) -> Self {
         Self::with_timing(i2c_hz, Timing::Virtual)
     }
 
-    /// A bus on this clock.
+    /// A bus with this clock.
     pub fn with_timing(i2c_hz: u32, timing: Timing) -> Self {
         let times = if timing == Timing::Fast { ExecutionTimes::Zero } else { ExecutionTimes::Drawn };
         let inner = Inner {
@@ -80,7 +81,7 @@ impl SimBus {
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Puts a chip on the bus. Chips at the same address answer together, as on a real one.
+    /// Puts a chip on the bus. Chips at the same address respond together, as on a real bus.
     pub fn add_chip(&self, mut chip: SimChip) {
         let mut inner = self.inner.lock();
         if let Some(seed) = inner.seed {
@@ -90,7 +91,7 @@ impl SimBus {
         inner.chips.push(chip);
     }
 
-    /// Makes times and the chips' random numbers the same ones every time: for tests only.
+    /// Makes times and the chips' random numbers reproducible: for tests only.
     pub fn seed(&self, seed: u64) {
         let mut inner = self.inner.lock();
         inner.seed = Some(seed);
@@ -100,7 +101,7 @@ impl SimBus {
         }
     }
 
-    /// How long commands take from now on; without effect with [`Timing::Fast`].
+    /// Sets how long commands take from now on; no effect with [`Timing::Fast`].
     pub fn set_execution_times(&self, times: ExecutionTimes) {
         let mut inner = self.inner.lock();
         if inner.timing != Timing::Fast {
@@ -113,12 +114,12 @@ impl SimBus {
         self.inner.lock().i2c_hz
     }
 
-    /// Time since some moment before the bus was made.
+    /// Returns the time since a fixed moment before the bus was created.
     pub fn now(&self) -> Duration {
         self.inner.lock().clock()
     }
 
-    /// Waits: on virtual time at once, on real time really, with [`Timing::Fast`] not at all.
+    /// Waits: virtually with virtual time, really with real time, not at all with [`Timing::Fast`].
     pub fn advance(&self, time: Duration) {
         match self.timing() {
             Timing::Virtual => self.inner.lock().now += time,
@@ -136,12 +137,12 @@ impl SimBus {
         self.inner.lock().stats.clone()
     }
 
-    /// The counters, which then start again at zero.
+    /// Returns the counters and resets them to zero.
     pub fn take_stats(&self) -> Stats {
         std::mem::take(&mut self.inner.lock().stats)
     }
 
-    /// The process is there for this bus only: a fault may kill it.
+    /// Declares that the process exists for this bus only, so that a fault may kill it.
     pub(super) fn own_process(&self) {
         self.inner.lock().owns_process = true;
     }
@@ -150,8 +151,8 @@ impl SimBus {
         self.inner.lock().owns_process
     }
 
-    /// Plans faults, in place of those planned before. A `kill` is left out unless this is the bus of `atecc608-sim
-    /// serve`: nobody else's process dies by a fault.
+    /// Plans faults, replacing those planned before. A `kill` is ignored unless this is the bus of `atecc608-sim
+    /// serve`, because it would kill another process.
     pub fn set_faults(&self, mut faults: Faults) {
         let mut inner = self.inner.lock();
         if !inner.owns_process {
@@ -163,51 +164,50 @@ impl SimBus {
         inner.faults = faults;
     }
 
-    /// Pulls the chips off the bus (and off their supply).
+    /// Removes the chips from the bus (and from their supply).
     pub fn pull(&self) {
         self.inner.lock().set_supply(None, Some(false));
     }
 
-    /// Puts the chips back.
+    /// Inserts the chips again.
     pub fn insert(&self) {
         self.inner.lock().set_supply(None, Some(true));
     }
 
-    /// Takes the supply away.
+    /// Switches the supply off.
     pub fn power_off(&self) {
         self.inner.lock().set_supply(Some(false), None);
     }
 
-    /// Gives the supply back.
+    /// Switches the supply on.
     pub fn power_on(&self) {
         self.inner.lock().set_supply(Some(true), None);
     }
 
-    /// Reads the image files again. The owner calls it after taking the file's lock, since another process may have
-    /// used the chip meanwhile.
+    /// Reads the image files again. The caller holds the file's lock; another process may have used the chip meanwhile.
     ///
     /// # Errors
-    /// [`super::ImageError`], as an I/O error.
+    /// [`super::ImageError`], as an I/O error, if a file can't be read or is damaged.
     pub fn reload(&self) -> io::Result<()> {
         self.inner.lock().chips.iter_mut().try_for_each(|chip| Ok(chip.reload()?))
     }
 
-    /// A copy of a chip's EEPROM, by its place on the bus, from 0: for tests.
+    /// Returns a copy of a chip's EEPROM, by its index on the bus: for tests.
     pub fn image(&self, chip: usize) -> Option<Image> {
         Some(self.inner.lock().chips.get(chip)?.image().clone())
     }
 
-    /// Replaces a chip's EEPROM: for tests, which may do what no command can.
+    /// Replaces a chip's EEPROM, which no command can do: for tests.
     ///
     /// # Errors
-    /// `NotFound` if there is no such chip, else those of its image file.
+    /// `NotFound` if there is no such chip; an I/O error if its image file can't be written.
     pub fn set_image(&self, chip: usize, image: Image) -> io::Result<()> {
         let mut inner = self.inner.lock();
         let chip = inner.chips.get_mut(chip).ok_or(io::ErrorKind::NotFound)?;
         Ok(chip.set_image(image)?)
     }
 
-    /// How a chip behaves from now on where the fact sheet is not certain.
+    /// Sets how a chip behaves from now on where the fact sheet is uncertain.
     ///
     /// # Errors
     /// `NotFound` if there is no such chip.
@@ -217,18 +217,18 @@ impl SimBus {
         Ok(())
     }
 
-    /// One transfer, START to STOP, with a repeated START between segments.
+    /// Executes one transfer, START to STOP, with a repeated START between segments.
     ///
     /// # Errors
-    /// The fault and the segment it struck; what came before has happened.
+    /// The fault and the index of its segment; earlier segments took effect.
     pub fn transfer(&self, segments: &[Segment]) -> TransferResult {
         let mut inner = self.inner.lock();
         let result = inner.transfer(segments);
         let disk_time: Duration = inner.chips.iter_mut().map(SimChip::take_disk_time).sum();
         if inner.timing == Timing::Real {
-            // The chip's clock stood still meanwhile: a disk that takes a second would else let the watchdog bite.
+            // The chip's clock was stopped meanwhile; else a disk that takes a second would trigger the watchdog.
             inner.started += disk_time;
-            // The bus stays taken for as long as its bits take.
+            // The bus is occupied for as long as its bits take.
             thread::sleep(inner.now.saturating_sub(inner.real_time()));
         }
         result
@@ -294,7 +294,7 @@ impl Inner {
         result
     }
 
-    /// Wakes the chips that were asleep when the transfer began; the pulse was meant for it if it went to address 00.
+    /// Wakes the chips that were asleep when the transfer began; `meant`: it went to address 00.
     fn wake(&mut self, asleep: &[bool], meant: bool) {
         if meant {
             self.stats.wakes += 1;
@@ -313,7 +313,7 @@ impl Inner {
     }
 }
 
-/// The byte after START: address and direction.
+/// Returns the byte after START: address and direction.
 fn address_byte(segment: &Segment) -> u8 {
     match segment {
         Segment::Write { address, .. } => address << 1,
@@ -321,7 +321,7 @@ fn address_byte(segment: &Segment) -> u8 {
     }
 }
 
-/// A transfer under way.
+/// A transfer in progress.
 struct Transfer<'a> {
     bus: &'a mut Inner,
     line: DataLine,
@@ -330,7 +330,7 @@ struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    /// Lets bit times pass.
+    /// Advances the time by these bit times.
     fn tick(&mut self, bits: u64) {
         self.bus.now += Duration::from_nanos(bits * 1_000_000_000 / u64::from(self.bus.i2c_hz));
     }
@@ -350,7 +350,7 @@ impl Transfer<'_> {
         Ok(reads)
     }
 
-    /// (Repeated) START and address: which chips acknowledge.
+    /// (Repeated) START and address: returns the chips that acknowledge.
     fn select(&mut self, segment: &Segment) -> Result<Vec<usize>, TransferFault> {
         let (Segment::Write { address, .. } | Segment::Read { address, .. }) = segment;
         if *address > 0x7F {
@@ -396,7 +396,8 @@ impl Transfer<'_> {
         Err(TransferFault::DataNack)
     }
 
-    /// Bytes from the selected chips; a low bit of any of them wins. The master acknowledges all but the last.
+    /// Reads bytes from the selected chips; a low bit of any of them wins. The master acknowledges all bytes except the
+    /// last.
     fn read(&mut self, len: u16, selected: &[usize]) -> Vec<u8> {
         (0..len)
             .map(|i| {

@@ -28,33 +28,34 @@ const LONG_WATCHDOG: (Duration, Duration) = (Duration::from_millis(7_600), Durat
 const EXACT_LONG_WATCHDOG: (Duration, Duration) = (Duration::from_millis(13_000), Duration::from_millis(13_000));
 const WATCHDOG: (Duration, Duration) =
     (Duration::from_millis(timing::WATCHDOG_MIN_MS), Duration::from_millis(timing::WATCHDOG_MAX_MS));
-/// What the vendor's library expects of a wake after a failed self-test: its CRC is wrong (fact sheet section 1.4).
+/// The response that the vendor's library expects to a wake after a failed self-test; its CRC is wrong (fact sheet
+/// section 1.4).
 const VENDORS_FAILED_WAKE: [u8; 4] = [0x04, 0x07, 0xC4, 0x40];
-/// A damaged packet is refused as fast as the fastest command.
+/// The time after which a damaged packet is refused: that of the fastest command.
 const REFUSAL: Duration = Duration::from_micros(100);
 
-/// How long commands take, within what the fact sheet says.
+/// The execution times of commands, within the fact sheet's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExecutionTimes {
-    /// Drawn between typical and maximum, evenly; refused ones are faster than typical.
+    /// Drawn uniformly between typical and maximum; refused commands take less than typical.
     #[default]
     Drawn,
     /// Always typical.
     Typical,
     /// Always the maximum.
     Maximum,
-    /// None at all; then there is no watchdog either, and tWHI only after a wake that was not meant.
+    /// None; there is then no watchdog, and tWHI only after an accidental wake.
     Zero,
 }
 
-/// What the bus tells the chip.
+/// What a chip sees of the bus.
 pub(crate) struct Environment<'a> {
     pub(crate) now: Duration,
     pub(crate) times: ExecutionTimes,
     pub(crate) stats: &'a mut Stats,
     pub(crate) faults: &'a mut Faults,
     pub(crate) dice: &'a mut Dice,
-    /// Set by a chip whose power went away.
+    /// Set by a chip that lost power.
     pub(crate) power_lost: bool,
 }
 
@@ -71,7 +72,7 @@ struct Awake {
     watchdog: Option<Duration>,
 }
 
-/// What the chip takes over from its configuration only when it enters sleep or is powered up (section 5.1).
+/// The part of the configuration that takes effect only when the chip enters sleep or is powered up (section 5.1).
 struct Latched {
     address: u8,
     divider: ClockDivider,
@@ -88,7 +89,7 @@ impl Latched {
     }
 }
 
-/// A simulated chip, to be put on a [`super::SimBus`].
+/// A simulated chip, which can be put on a [`super::SimBus`].
 pub struct SimChip {
     core: Core,
     power: Power,
@@ -103,7 +104,7 @@ impl SimChip {
         Self::blank_with(profile, serial, Switches::default())
     }
 
-    /// As [`SimChip::blank`], with other choices where the fact sheet is not certain.
+    /// As [`SimChip::blank`], with other switches for what the fact sheet leaves uncertain.
     pub fn blank_with(profile: Profile, serial: SerialNumber, switches: Switches) -> Self {
         let mut image = profile.image(serial, 0x60);
         image.part_mut(Part::Otp).fill(switches.blank_otp);
@@ -119,14 +120,14 @@ impl SimChip {
     /// The chip in an image file; if there is none, a blank ATECC608B at this 7-bit address is created.
     ///
     /// # Errors
-    /// [`ImageError`]; a damaged file is left as it is.
+    /// [`ImageError`] if the file can't be read or created, or is damaged; a damaged file is not changed.
     pub fn open(path: &Path, address: u8) -> Result<Self, ImageError> {
-        // Not by an order: the module reaches this, and its file stays small without the certificates.
+        // Without an `Order`: the module links this function, and stays small without the certificates.
         let blank = || -> io::Result<Image> { Ok(Profile::Blank608B.image(random_serial()?, address)) };
         Ok(Self::new(Eeprom::open_or_create(path, blank)?))
     }
 
-    /// As [`SimChip::open`], with another chip to create.
+    /// As [`SimChip::open`], but creates a chip of this profile.
     ///
     /// # Errors
     /// As [`SimChip::open`].
@@ -134,10 +135,10 @@ impl SimChip {
         Self::open_order(path, &Order { address: Some(address), ..Order::of(profile) })
     }
 
-    /// As [`SimChip::open`], with a chip made to order if there is none.
+    /// As [`SimChip::open`], but creates the chip that `order` describes.
     ///
     /// # Errors
-    /// As [`SimChip::open`], and why it cannot be made.
+    /// As [`SimChip::open`]; an [`super::OrderError`] within an I/O error if the order can't be fulfilled.
     pub fn open_order(path: &Path, order: &Order) -> Result<Self, ImageError> {
         Ok(Self::new(Eeprom::open_or_create(path, || Ok(order.make()?.image))?))
     }
@@ -145,7 +146,7 @@ impl SimChip {
     /// The chip in an image file that must exist.
     ///
     /// # Errors
-    /// [`ImageError`].
+    /// [`ImageError`] if the file does not exist, can't be read or is damaged.
     pub fn open_existing(path: &Path) -> Result<Self, ImageError> {
         Ok(Self::new(Eeprom::open(path)?))
     }
@@ -156,14 +157,14 @@ impl SimChip {
         Self { core, power: Power::Sleep, powered_at: Duration::ZERO, latched, port: Port::new() }
     }
 
-    /// Makes its random numbers the same ones every time: for tests only.
+    /// Makes its random numbers reproducible: for tests only.
     #[must_use]
     pub fn seeded(mut self, seed: u64) -> Self {
         self.seed(seed);
         self
     }
 
-    /// Another choice where the fact sheet is not certain.
+    /// Sets the switches for what the fact sheet leaves uncertain.
     #[must_use]
     pub fn with_switches(mut self, switches: Switches) -> Self {
         self.set_switches(switches);
@@ -185,7 +186,7 @@ impl SimChip {
         self.core.serial()
     }
 
-    /// The 7-bit address it answers to now.
+    /// The 7-bit address at which it currently responds.
     pub fn address(&self) -> u8 {
         self.latched.address
     }
@@ -206,7 +207,7 @@ impl SimChip {
         Ok(())
     }
 
-    /// How long the host's disk took to keep what was programmed since this was last asked.
+    /// Returns how long the host's disk took to store programmed blocks since the last call.
     pub(crate) fn take_disk_time(&mut self) -> Duration {
         self.core.eeprom.take_disk_time()
     }
@@ -257,7 +258,7 @@ impl SimChip {
         self.power = Power::Idle;
     }
 
-    /// Lets time pass: the watchdog may have expired.
+    /// Advances the time: the watchdog may have expired.
     pub(crate) fn settle(&mut self, now: Duration) {
         if let Power::Awake(Awake { watchdog: Some(watchdog), .. }) = self.power {
             if watchdog <= now {
@@ -271,19 +272,19 @@ impl SimChip {
         matches!(self.power, Power::Sleep | Power::Idle)
     }
 
-    /// Whether it wakes from traffic that is not meant as a wake pulse.
+    /// Whether traffic that is not a wake pulse wakes it.
     pub(crate) fn wakes_from_traffic(&self) -> bool {
         self.core.switches.any_traffic_wakes
     }
 
-    /// A low pulse of at least tWLO while it was asleep or idle, which was meant to wake it or was not.
+    /// Handles a low pulse of at least tWLO while it is asleep or idle; `meant`: it is a wake pulse.
     pub(crate) fn wake(&mut self, meant: bool, env: &mut Environment<'_>) {
         let timed = env.times != ExecutionTimes::Zero;
         if timed && env.now < self.powered_at + POWER_UP {
             return;
         }
         let self_test = self.core.config().chip_options().power_on_self_test();
-        // The failure state ends with a wake, unless the power-on self-test finds it again.
+        // The failure state ends with a wake, unless the power-on self-test fails again.
         self.core.self_test.failed = 0;
         self.core.unhealthy = false;
         if self_test {
@@ -308,7 +309,7 @@ impl SimChip {
         });
     }
 
-    /// START and an address: whether it acknowledges.
+    /// START and an address: returns whether it acknowledges.
     pub(crate) fn select(&mut self, address: u8, read: bool, now: Duration) -> bool {
         self.settle(now);
         let Power::Awake(awake) = &self.power else {
@@ -324,7 +325,7 @@ impl SimChip {
         true
     }
 
-    /// A byte written to it: whether it acknowledges.
+    /// A byte written to it: returns whether it acknowledges.
     pub(crate) fn receive(&mut self, byte: u8, env: &mut Environment<'_>) -> bool {
         self.settle(env.now);
         if !matches!(self.power, Power::Awake(_)) {
@@ -350,7 +351,7 @@ impl SimChip {
         true
     }
 
-    /// A byte read from it; FF if it drives nothing.
+    /// A byte read from it; FF if it does not drive the line.
     pub(crate) fn send(&mut self, now: Duration) -> u8 {
         self.settle(now);
         if matches!(self.power, Power::Awake(_)) {
@@ -393,7 +394,7 @@ impl SimChip {
         }
         let time = stretched(self.execution_time(packet.opcode, env), faults.stretch);
         if time > remaining {
-            // The watchdog will strike first; programming is the last thing a command does.
+            // The watchdog expires first; programming is the last step of a command.
             return self.be_busy(time, env);
         }
         self.execute(&packet, time, &faults, env);
@@ -430,7 +431,7 @@ impl SimChip {
         }
     }
 
-    /// Answers a status without executing anything.
+    /// Responds with a status without executing anything.
     fn refuse(&mut self, status: Status, env: &Environment<'_>) {
         self.port.answer(encode_response(&[status.0]), Vec::new());
         self.be_busy(REFUSAL, env);
@@ -444,7 +445,7 @@ impl SimChip {
         }
     }
 
-    /// Time until the watchdog strikes.
+    /// Time until the watchdog expires.
     fn remaining(&self, env: &Environment<'_>) -> Duration {
         match &self.power {
             Power::Awake(Awake { watchdog: Some(watchdog), .. }) => watchdog.saturating_sub(env.now),
@@ -468,7 +469,7 @@ impl SimChip {
     }
 }
 
-/// So many percent more.
+/// Returns the time increased by this percentage.
 fn stretched(time: Duration, percent: u64) -> Duration {
     let micros = time.as_micros().saturating_mul(100 + u128::from(percent)) / 100;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))

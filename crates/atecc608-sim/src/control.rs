@@ -1,4 +1,4 @@
-//! Control requests of the server: counters, supply, faults (DESIGN.md section 6). Both ends.
+//! Control requests of the server: counters, supply, faults (DESIGN.md section 6). Both sides.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -17,7 +17,7 @@ struct FaultsRequest {
     spec: String,
 }
 
-/// Answers a control request with JSON: the counters, `{}`, or `{"error": "..."}`.
+/// Executes a control request and returns the reply as JSON: the counters, `{}`, or `{"error": "..."}`.
 pub(super) fn answer(bus: &SimBus, verb: u8, text: &str) -> String {
     match execute(bus, verb, text) {
         Ok(answer) => answer.to_string(),
@@ -49,7 +49,7 @@ fn execute(bus: &SimBus, verb: u8, text: &str) -> Result<serde_json::Value, Stri
 /// Sends a control request to the server at a socket and returns its JSON.
 ///
 /// # Errors
-/// Those of the socket (named), and what the server refused.
+/// An I/O error that names the socket if it can't be used; the server's text if it refuses the request.
 pub fn request(socket: &Path, verb: Verb, text: &str) -> io::Result<String> {
     let named = |error: io::Error| {
         io::Error::new(error.kind(), format!("no answer from a simulator at {}: {error}", socket.display()))

@@ -1,4 +1,4 @@
-//! What the commands work on: EEPROM, SRAM, latch, random numbers; and how a command ends.
+//! The state that commands work on: EEPROM, SRAM, latch, random numbers; and the results of a command.
 
 use super::buffers::{Buffers, TempKey};
 use super::eeprom::{Eeprom, PowerLost};
@@ -9,19 +9,19 @@ use atecc608_wire::config_zone::{Model, SerialNumber};
 use atecc608_wire::{ConfigZone, Status};
 use zeroize::Zeroizing;
 
-/// Why a command was not executed to its end.
+/// Why a command was not completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The chip answers a status byte.
+    /// The chip responds with a status byte.
     Status(Status),
-    /// The chip is gone.
+    /// The chip lost power.
     PowerLost,
 }
 
 impl Refusal {
     /// 0F: legal, but not possible in the present state.
     pub(crate) const EXECUTION: Self = Self::Status(Status::EXECUTION_ERROR);
-    /// 03: illegal whatever the state.
+    /// 03: illegal in every state.
     pub(crate) const PARSE: Self = Self::Status(Status::PARSE_ERROR);
 }
 
@@ -34,7 +34,7 @@ impl From<PowerLost> for Refusal {
 /// The payload of a response, or why there is none.
 pub(crate) type Outcome = Result<Vec<u8>, Refusal>;
 
-/// The payload of a command that only answers success.
+/// The payload of a command that returns success only.
 pub(crate) fn success() -> Outcome {
     Ok(vec![Status::SUCCESS.0])
 }
@@ -48,12 +48,12 @@ pub(crate) fn allow(condition: bool) -> Result<(), Refusal> {
     }
 }
 
-/// The register of failed self-tests, and what is really broken.
+/// The register of failed self-tests, and the tests that a fault breaks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SelfTestState {
-    /// Tests that fail whenever they are run; set by a fault.
+    /// Tests that fail whenever they run; set by a fault.
     pub(crate) broken: u8,
-    /// Tests that failed when they were last run.
+    /// Tests that failed in their last run.
     pub(crate) failed: u8,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Core {
     pub(crate) sram: Buffers,
     /// The persistent latch: survives sleep, not power loss.
     pub(crate) latch: bool,
-    /// SecureBoot was asked to refuse itself until power is cycled.
+    /// SecureBoot was told to refuse itself until power is cycled.
     pub(crate) secure_boot_prohibited: bool,
     pub(crate) rng: ChipRng,
     /// The generator's health test has failed (section 2.4, status 08); set by a fault.
@@ -127,7 +127,7 @@ impl Core {
             Err(Refusal::Status(Status::HEALTH_TEST_ERROR))
         }
     }
-    /// A failed health test is forgotten after a command if ChipOptions bit 3 says so, else with the next wake.
+    /// A failed health test is cleared after a command if ChipOptions bit 3 is set, else with the next wake.
     pub(crate) fn settle_health(&mut self) {
         self.unhealthy &= !self.config().chip_options().health_test_auto_clear();
     }

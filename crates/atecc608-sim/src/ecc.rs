@@ -1,4 +1,4 @@
-//! P-256 as the chip does it (fact sheet sections 3.5, 3.7, 3.19, 3.21 and 5.9).
+//! P-256 as the chip computes it (fact sheet sections 3.5, 3.7, 3.19, 3.21 and 5.9).
 
 use p256::ecdsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::core::{Core, Refusal};
 
-/// A private key from 32 big-endian bytes, if it is one (1 to n-1).
+/// Returns the private key of 32 big-endian bytes, if they are in range (1 to n-1).
 pub(crate) fn private_key(scalar: &[u8]) -> Option<SecretKey> {
     SecretKey::from_slice(scalar).ok()
 }
@@ -28,18 +28,18 @@ pub(crate) fn public_point(key: &SecretKey) -> [u8; 64] {
     point
 }
 
-/// A new private key.
+/// Generates a private key.
 pub(crate) fn generate(core: &mut Core) -> Result<SecretKey, Refusal> {
     loop {
         let scalar = Zeroizing::new(core.random_32()?);
-        // One in four thousand million random numbers is no scalar.
+        // One in 2^32 random numbers is not a valid scalar.
         if let Some(key) = private_key(&*scalar) {
             return Ok(key);
         }
     }
 }
 
-/// ECDSA with a random k: the same digest never has the same signature twice; s may be high or low.
+/// ECDSA with a random k: two signatures of one digest differ; s may be high or low.
 pub(crate) fn sign(core: &mut Core, key: &SecretKey, digest: &[u8; 32]) -> Result<[u8; 64], Refusal> {
     let signed: Result<Signature, _> = SigningKey::from(key).sign_prehash_with_rng(&mut core.rng, digest);
     core.check_rng()?;
@@ -47,7 +47,7 @@ pub(crate) fn sign(core: &mut Core, key: &SecretKey, digest: &[u8; 32]) -> Resul
     Ok(signature.to_bytes().into())
 }
 
-/// Whether the signature is right.
+/// Whether the signature is valid.
 pub(crate) fn verify(key: &PublicKey, digest: &[u8; 32], signature: &[u8; 64]) -> bool {
     Signature::from_slice(signature)
         .is_ok_and(|signature| VerifyingKey::from(key).verify_prehash(digest, &signature).is_ok())

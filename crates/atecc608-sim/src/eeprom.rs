@@ -1,4 +1,4 @@
-//! The EEPROM at work: programmed one block at a time, each of which survives a kill as a whole.
+//! Programs the EEPROM one block at a time; a kill leaves each block either old or new.
 
 use std::fs;
 use std::io;
@@ -11,8 +11,8 @@ use super::faults::Kill;
 use super::image::{io_error, Image, ImageError, Part};
 use atecc608_wire::ConfigZone;
 
-/// Power went away while the EEPROM was programmed; or the host could not store what was programmed, which ends the
-/// simulated chip in the same way.
+/// Power was lost while the EEPROM was programmed, or the host could not store the block, which ends the simulated chip
+/// in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PowerLost;
 
@@ -22,12 +22,12 @@ pub struct Eeprom {
     file: Option<PathBuf>,
     power_loss_after: Option<usize>,
     kill: Option<Kill>,
-    /// What the host's disk took since [`Eeprom::take_disk_time`].
+    /// The time of the host's disk since [`Eeprom::take_disk_time`].
     disk_time: Duration,
 }
 
 impl Eeprom {
-    /// An EEPROM that is gone with the process.
+    /// An EEPROM that ends with the process.
     pub fn in_memory(image: Image) -> Self {
         Self { image, file: None, power_loss_after: None, kill: None, disk_time: Duration::ZERO }
     }
@@ -35,7 +35,7 @@ impl Eeprom {
     /// The EEPROM in an existing image file.
     ///
     /// # Errors
-    /// [`ImageError`].
+    /// [`ImageError`] if the file can't be read or is damaged.
     pub fn open(path: &Path) -> Result<Self, ImageError> {
         // A rename would replace a symbolic link, not the file it names.
         let file = fs::canonicalize(path).map_err(|source| io_error(path, "read it", source))?;
@@ -51,7 +51,7 @@ impl Eeprom {
     /// The EEPROM in an image file, which is created with the contents of `blank` if it does not exist.
     ///
     /// # Errors
-    /// [`ImageError`].
+    /// [`ImageError`] if the file can't be read or created, or is damaged.
     pub fn open_or_create(path: &Path, blank: impl FnOnce() -> io::Result<Image>) -> Result<Self, ImageError> {
         match Self::open(path) {
             Err(ImageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -59,7 +59,7 @@ impl Eeprom {
         }
         let image = blank().map_err(|source| io_error(path, "create it", source))?;
         match image.create(path) {
-            // Another process created it meanwhile: that one counts.
+            // Another process created it meanwhile: use that one.
             Err(ImageError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
             other => other?,
         }
@@ -69,7 +69,7 @@ impl Eeprom {
     /// Reads the image file again.
     ///
     /// # Errors
-    /// [`ImageError`]; the contents are as before.
+    /// [`ImageError`] if the file can't be read or is damaged; the contents are then unchanged.
     pub fn reload(&mut self) -> Result<(), ImageError> {
         if let Some(file) = &self.file {
             self.image = Image::load(file)?;
@@ -77,10 +77,10 @@ impl Eeprom {
         Ok(())
     }
 
-    /// Replaces everything: for tests, which may do what no command can.
+    /// Replaces all contents, which no command can do: for tests.
     ///
     /// # Errors
-    /// [`ImageError::Io`].
+    /// [`ImageError::Io`] if the file can't be written.
     pub fn replace(&mut self, image: Image) -> Result<(), ImageError> {
         if let Some(file) = &self.file {
             image.save(file)?;
@@ -94,12 +94,12 @@ impl Eeprom {
         &self.image
     }
 
-    /// The configuration zone.
+    /// Loses power when this many more bytes have been programmed.
     pub fn config(&self) -> ConfigZone {
         self.image.config()
     }
 
-    /// Power goes away when so many more bytes have been programmed.
+    /// Kills this process when this many more blocks have been programmed.
     pub fn lose_power_after(&mut self, bytes: Option<usize>) {
         self.power_loss_after = bytes;
     }
@@ -109,15 +109,15 @@ impl Eeprom {
         self.kill = kill;
     }
 
-    /// How long the host took to keep what was programmed since this was last asked: no time of the chip's.
+    /// Returns how long the host took to store programmed blocks since the last call: not part of the chip's time.
     pub fn take_disk_time(&mut self) -> Duration {
         std::mem::take(&mut self.disk_time)
     }
 
-    /// Programs one block: afterwards it is the new one, or (power lost before its last byte) the old one.
+    /// Programs one block: afterwards it is new, or (power lost before its last byte) old.
     ///
     /// # Errors
-    /// [`PowerLost`] if power goes away during the block, or right after it.
+    /// [`PowerLost`] if power is lost during the block, or right after it.
     pub fn program(&mut self, part: Part, at: usize, bytes: &[u8]) -> Result<(), PowerLost> {
         let lost_after = match &mut self.power_loss_after {
             None => false,
@@ -131,7 +131,7 @@ impl Eeprom {
             }
         };
         let mut image = self.image.clone();
-        // Blocks are cut to what exists before they come here; a longer one would be a defect of the simulator.
+        // Blocks are cut to the existing size before; a longer one would be a defect of the simulator.
         let Some(target) = image.part_mut(part).get_mut(at..at + bytes.len()) else {
             log::error!("simulated chip: block at {at} of {part:?} reaches past its end");
             return Err(PowerLost);
@@ -152,7 +152,7 @@ impl Eeprom {
         Ok(())
     }
 
-    /// Replaces the image file for a block that was programmed; a planned death strikes meanwhile.
+    /// Replaces the image file for a programmed block; a planned kill happens meanwhile.
     fn store(&mut self, image: &Image) -> Result<(), ImageError> {
         let dies_at = match &mut self.kill {
             Some(Kill { block: 1, moment }) => Some(*moment),
@@ -174,9 +174,9 @@ impl Eeprom {
     }
 }
 
-/// Ends the process as a power cut would: nobody is told, nothing is cleaned up.
+/// Ends the process as a power loss would: without notice, without cleaning up.
 fn die() -> ! {
     let _ = kill_process(getpid(), Signal::KILL);
-    // That can't fail; should it, this is as sudden.
+    // The kill can't fail; if it does, this is as sudden.
     std::process::abort()
 }

@@ -1,13 +1,13 @@
-//! Faults at a rate: what goes wrong, and when, is drawn from a seed, so that a run can be repeated.
+//! Faults at a rate, drawn from a seed, so that a run can be repeated.
 
 use super::faults::{CommandFaults, TransferFaults};
 use super::random::Dice;
 use atecc608_wire::Status;
 
-/// What a command may be answered instead of being executed: nothing that means yes, no, or never.
+/// The statuses that replace the execution of a command: none that has a definite meaning for the command.
 const STATUSES: [Status; 4] =
     [Status::ECC_FAULT, Status::HEALTH_TEST_ERROR, Status::WATCHDOG_EXPIRING, Status::CRC_ERROR];
-/// A chip that was pulled or lost its power is back after at most so many transfers.
+/// A chip that was removed or lost power is back after at most this many transfers.
 const LONGEST_ABSENCE: u64 = 20;
 
 /// Faults of all kinds, each command and each transfer with the same probability.
@@ -30,13 +30,13 @@ impl FaultRate {
         self.dice.below(1000) < self.permille
     }
 
-    /// Adds what befalls the next command.
+    /// Draws the faults of the next command.
     pub(crate) fn on_command(&mut self, faults: &mut CommandFaults) {
         if !self.strikes() {
             return;
         }
         match self.dice.below(9) {
-            // Any bit of the longest common answers, and of a command without data.
+            // Any bit of the longest common responses, and of a command without data.
             0 => faults.flipped_bits.push(self.dice.below(8 * 67) as usize),
             1 => faults.garbled_bit = Some(self.dice.below(8 * 7) as usize),
             2 => faults.dropped = true,
@@ -48,12 +48,12 @@ impl FaultRate {
             5 => faults.busy = Some(None),
             6 => faults.busy = Some(Some(self.dice.below(300))),
             7 => faults.stretch = 1 + self.dice.below(200),
-            // In the middle of what it programs, or right after it.
+            // While it programs, or right after.
             _ => faults.power_after = Some(self.dice.below(40) as usize),
         }
     }
 
-    /// Adds what befalls the next transfer.
+    /// Draws the faults of the next transfer.
     pub(crate) fn on_transfer(&mut self, faults: &mut TransferFaults) {
         faults.insert |= due(&mut self.insert_in);
         faults.power_on |= due(&mut self.power_on_in);
@@ -73,13 +73,13 @@ impl FaultRate {
         }
     }
 
-    /// Power went away: it comes back.
+    /// Power was lost: plans its return.
     pub(crate) fn on_power_lost(&mut self) {
         self.power_on_in = Some(1 + self.dice.below(LONGEST_ABSENCE));
     }
 }
 
-/// Counts down; true when it is time.
+/// Counts down; returns `true` when the count is reached.
 fn due(transfers: &mut Option<u64>) -> bool {
     match transfers {
         Some(0 | 1) => {
@@ -98,7 +98,7 @@ fn due(transfers: &mut Option<u64>) -> bool {
 mod tests {
     use crate::Faults;
 
-    /// What strikes 500 commands and 500 transfers.
+    /// Returns the faults of 500 commands and 500 transfers.
     fn run(spec: &str) -> Vec<String> {
         let mut faults: Faults = spec.parse().unwrap();
         let commands: Vec<String> = (0..500).map(|_| format!("{:?}", faults.on_command())).collect();
@@ -117,7 +117,7 @@ mod tests {
         let quiet = run("none");
         assert_eq!(run("rate:0:1"), quiet);
         let struck = run("rate:100:1").iter().zip(&quiet).filter(|(one, other)| one != other).count();
-        // 100 of 1000, and what comes back after a pull or a power cut.
+        // 100 of 1000, and the returns after a removal or a power loss.
         assert!((60..200).contains(&struck), "{struck}");
         let all = run("rate:1000:1").concat();
         for kind in [

@@ -1,44 +1,44 @@
-//! Faults on request: what goes wrong, and when.
+//! Faults on request.
 //!
 //! # The language
 //!
 //! A list of faults separated by commas or blanks. N counts from 1, from the moment the faults are set:
 //!
-//! | fault | what happens |
+//! | fault | effect |
 //! | --- | --- |
-//! | `flip@N:BIT` | bit BIT of the reply to the Nth command is wrong when it is first read (bit 0 is the lowest of the count byte, 8 the lowest of the next) |
-//! | `garble@N:BIT` | bit BIT of the Nth command arrives wrong |
+//! | `flip@N:BIT` | bit BIT of the reply to the Nth command is flipped when it is first read (bit 0 is the lowest of the count byte, 8 the lowest of the next) |
+//! | `garble@N:BIT` | bit BIT of the Nth command arrives flipped |
 //! | `drop@N` | the Nth command is executed, its reply is lost: reads give FF |
 //! | `doze@N` | the Nth command is executed, then the chip falls asleep |
-//! | `status@N:HEX` | the Nth command is not executed and answered with this status byte |
-//! | `refuse@OPCODE:MODE:HEX` | every command with this opcode and this param1 (two hex digits each) is not executed and answered with this status byte, as by a chip that does not have that mode: `refuse@30:01:03` |
+//! | `status@N:HEX` | the Nth command is not executed; the response is this status byte |
+//! | `refuse@OPCODE:MODE:HEX` | every command with this opcode and this param1 (two hex digits each) is not executed; the response is this status byte, as from a chip that does not have that mode: `refuse@30:01:03` |
 //! | `busy@N` | the Nth command is not executed, and the chip stays busy until its watchdog or a power cycle |
 //! | `busy@N:MS` | the Nth command is executed, and the chip stays busy for MS milliseconds more |
 //! | `nack@N*COUNT` | from the Nth transfer on, COUNT transfers are not acknowledged (`*COUNT` may be left out: one) |
-//! | `pull@N` | the chip is pulled off the bus before the Nth transfer |
-//! | `insert@N` | it is put back before the Nth transfer |
+//! | `pull@N` | the chip is removed from the bus before the Nth transfer |
+//! | `insert@N` | it is inserted before the Nth transfer |
 //! | `power@N` | power is lost when N more bytes of EEPROM have been programmed; the block that contains the Nth+1 stays old |
-//! | `stretch@N:PERCENT` | the Nth command takes PERCENT longer than it would, be that past its maximum |
+//! | `stretch@N:PERCENT` | the Nth command takes PERCENT longer, even beyond its maximum |
 //! | `stretch:PERCENT` | every command does |
-//! | `health@N` | the random number generator fails its health test in the Nth command: whoever needs it is answered 08 until the next wake (with ChipOptions bit 3, once) |
-//! | `rate:PERMILLE:SEED` | so many of 1000 commands and of 1000 transfers suffer one of flip, garble, drop, doze, status, busy, stretch, power (the latter comes back), nack, pull (and insert, some transfers later), drawn from SEED (status 05 only of commands that compute on the curve); without `:SEED` from a random one, which is logged |
-//! | `kill@N:MOMENT` | the process dies (SIGKILL, nothing is cleaned up) at the Nth programmed block: `before` its image file is touched, when the new one is `half` written, when it is `synced`, or after it was `renamed` into place. Only `atecc608-sim serve` takes it |
+//! | `health@N` | the random number generator fails its health test in the Nth command: commands that need it return 08 until the next wake (with ChipOptions bit 3, once) |
+//! | `rate:PERMILLE:SEED` | PERMILLE of 1000 commands and of 1000 transfers have one of flip, garble, drop, doze, status, busy, stretch, power (which returns), nack, pull (and insert, some transfers later), drawn from SEED (status 05 only of commands that compute on the curve); without `:SEED` from a random seed, which is logged |
+//! | `kill@N:MOMENT` | the process dies (SIGKILL, nothing is cleaned up) at the Nth programmed block: `before` its image file is touched, when the new one is `half` written, when it is `synced`, or after it was `renamed` into place. Only `atecc608-sim serve` accepts it |
 //! | `selftest:HEX` | the self-tests in this bit map fail |
 //!
 //! A command is a whole packet, damaged or not; a transfer is everything between START and STOP, wake pulses included.
-//! `none` (or nothing) is no fault.
+//! `none` (or an empty text) means no faults.
 
 use std::str::FromStr;
 
 use super::fault_rate::FaultRate;
 
-/// A fault that cannot be understood.
+/// A fault that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("fault \"{fault}\": {problem}")]
 pub struct FaultSpecError {
     /// The fault as written.
     pub fault: String,
-    /// What is wrong with it, and what is expected.
+    /// What is wrong with it, and the expected form.
     pub problem: String,
 }
 
@@ -57,10 +57,10 @@ enum Action {
     Insert,
 }
 
-/// A moment in the replacement of an image file, in their order.
+/// A moment in the replacement of an image file, in chronological order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Nothing has happened to any file.
+    /// No file has been touched.
     Before,
     /// The temporary file holds the first half.
     Half,
@@ -73,9 +73,9 @@ pub enum Moment {
 /// When the simulator's process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kill {
-    /// At which programmed block, from 1.
+    /// At which programmed block, counted from 1.
     pub(crate) block: usize,
-    /// And when within it.
+    /// At which moment within it.
     pub(crate) moment: Moment,
 }
 
@@ -87,7 +87,7 @@ struct Refused {
     status: u8,
 }
 
-/// Faults to come, with the counters that say when.
+/// Planned faults, with the counters that trigger them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     planned: Vec<(u64, Action)>,
@@ -95,14 +95,14 @@ pub struct Faults {
     power_after: Option<usize>,
     kill: Option<Kill>,
     self_test: u8,
-    /// Percent by which every command takes longer.
+    /// Percentage by which every command takes longer.
     stretch: u64,
     rate: Option<FaultRate>,
     commands: u64,
     transfers: u64,
 }
 
-/// What befalls one command.
+/// The faults of one command.
 #[derive(Debug, Default)]
 pub(crate) struct CommandFaults {
     pub(crate) garbled_bit: Option<usize>,
@@ -110,19 +110,19 @@ pub(crate) struct CommandFaults {
     pub(crate) dropped: bool,
     pub(crate) dozes: bool,
     pub(crate) status: Option<u8>,
-    /// Not executed and answered with 05, if it is a command that computes on the curve: no other has that status.
+    /// Not executed; the response is 05, if the command computes on the curve: no other has that status.
     pub(crate) ecc_fault: bool,
-    /// Busy for good, or for so many milliseconds more.
+    /// Busy for ever, or for this many milliseconds more.
     pub(crate) busy: Option<Option<u64>>,
-    /// Percent by which it takes longer.
+    /// Percentage by which it takes longer.
     pub(crate) stretch: u64,
     /// The random number generator fails its health test.
     pub(crate) unhealthy: bool,
-    /// Power is lost when so many more bytes have been programmed.
+    /// Power is lost when this many more bytes have been programmed.
     pub(crate) power_after: Option<usize>,
 }
 
-/// What befalls one transfer.
+/// The faults of one transfer.
 #[derive(Debug, Default)]
 pub(crate) struct TransferFaults {
     pub(crate) nack: bool,
@@ -138,7 +138,7 @@ impl Faults {
         Self::default()
     }
 
-    /// EEPROM bytes after which power is lost.
+    /// The number of EEPROM bytes after which power is lost.
     pub(crate) fn power_after(&self) -> Option<usize> {
         self.power_after
     }
@@ -148,7 +148,7 @@ impl Faults {
         self.kill
     }
 
-    /// Plans no death of the process.
+    /// Removes a planned kill of the process.
     pub(crate) fn spare_process(&mut self) {
         if self.kill.take().is_some() {
             log::error!("the fault kill@N is for atecc608-sim serve: this process does not die by it");
@@ -185,7 +185,7 @@ impl Faults {
         faults
     }
 
-    /// The status that every command with this opcode and param1 is refused with, if it is.
+    /// Returns the status with which every command with this opcode and param1 is refused, if one is set.
     pub(crate) fn refusal(&self, opcode: u8, mode: u8) -> Option<u8> {
         let refused = self.refused.iter().find(|refused| (refused.opcode, refused.mode) == (opcode, mode));
         refused.map(|refused| refused.status)
@@ -208,14 +208,14 @@ impl Faults {
         faults
     }
 
-    /// Power went away in the middle of programming: faults at a rate give it back.
+    /// Power was lost during programming: a fault rate plans its return.
     pub(crate) fn on_power_lost(&mut self) {
         if let Some(rate) = &mut self.rate {
             rate.on_power_lost();
         }
     }
 
-    /// A fault that is not about the Nth of something, if it is one.
+    /// Adds a fault that does not count commands, transfers or bytes; returns whether it is one.
     fn add_uncounted(&mut self, name: &str, argument: Option<&str>) -> Result<bool, String> {
         match name {
             "selftest" => self.self_test |= hex(argument)?,
@@ -288,7 +288,7 @@ fn known(name: &str) -> String {
     )
 }
 
-/// The text before the mark, and the text after it if it is there.
+/// Returns the text before the mark, and the text after it if the mark is there.
 fn split(text: &str, mark: char) -> (&str, Option<&str>) {
     text.split_once(mark).map_or((text, None), |(before, after)| (before, Some(after)))
 }

@@ -13,7 +13,7 @@ impl ErrorType for SimBus {
 }
 
 impl I2c<SevenBitAddress> for SimBus {
-    /// One transfer; neighbouring operations of the same direction are one segment, as embedded-hal says.
+    /// Executes one transfer; adjacent operations of the same direction are one segment, as embedded-hal requires.
     fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), ErrorKind> {
         let mut segments: Vec<Segment> = Vec::new();
         for operation in operations.iter() {

@@ -1,28 +1,29 @@
-//! The EEPROM of a chip as bytes, and the file it lives in.
+//! The EEPROM of a chip as bytes, and its file.
 //!
 //! # File format
 //!
-//! There is one format for all simulated chips, whoever makes them (`atecc608-sim new`, `serve`, the bus `sim:FILE`);
-//! `atecc608-sim dump` shows what is in a file. 1448 bytes, integers little-endian:
+//! All simulated chips have the same format (`atecc608-sim new`, `serve`, the bus `sim:FILE`); `atecc608-sim dump`
+//! shows a file's contents. 1448 bytes, integers little-endian:
 //!
 //! | offset | length | content |
 //! | --- | --- | --- |
 //! | 0 | 8 | `ECC-SIM` and a zero byte |
 //! | 8 | 2 | version, 1 |
-//! | 10 | 2 | the last two bytes that Info(Revision) answers; zero: those of the configuration zone |
+//! | 10 | 2 | the last two bytes that Info(Revision) returns; zero: those of the configuration zone |
 //! | 12 | 4 | bytes of EEPROM, 1400 |
 //! | 16 | 128 | configuration zone |
 //! | 144 | 64 | OTP zone |
-//! | 208 | 1208 | slots 0 to 15, one after the other: 0 to 7 have 36 bytes each, 8 has 416, 9 to 15 have 72 each |
+//! | 208 | 1208 | slots 0 to 15 in order: 0 to 7 have 36 bytes each, 8 has 416, 9 to 15 have 72 each |
 //! | 1416 | 32 | SHA-256 over all bytes before |
 //!
 //! The zones are the chip's own bytes (fact sheet sections 5.1 and 5.9): serial number, revision, address and locks are
-//! where the chip has them, in the configuration zone. What was never written is FF.
+//! in the configuration zone, as in the chip. Bytes that were never written are FF.
 //!
-//! What does not survive power loss (TempKey, buffers, persistent latch) is not in it. The file holds the private
-//! keys in clear: it is a chip, so it is kept like one.
+//! Volatile state (TempKey, buffers, persistent latch) is not in the file. The file holds the private keys in clear:
+//! protect it like a chip.
 //!
-//! A file is only ever replaced as a whole: whoever reads it, and a kill at any moment, finds the old bytes or the new.
+//! A file is always replaced as a whole: a reader, and a kill at any moment, finds either the old bytes or the new
+//! ones.
 
 use std::fs;
 use std::io::{self, Write};
@@ -41,7 +42,7 @@ const VERSION: u16 = 1;
 const EEPROM_LEN: usize = 1400;
 const HEADER_LEN: usize = 16;
 const FILE_LEN: usize = HEADER_LEN + EEPROM_LEN + 32;
-/// Most bytes that are read of what may be an image.
+/// Largest file that is read.
 const MAX_FILE: usize = 64 << 10;
 const OTP: usize = ConfigZone::LEN;
 const OTP_LEN: usize = 64;
@@ -49,20 +50,20 @@ const SLOTS: usize = OTP + OTP_LEN;
 /// Mode of a new image file.
 const NEW_MODE: u32 = 0o660;
 
-/// What is wrong with an image file.
+/// An error of an image file.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("simulated chip {}: cannot {action}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// "read it", "create it", ...
         action: &'static str,
-        /// What the system said.
+        /// The I/O error.
         source: io::Error,
     },
-    /// It is something else, or damaged. It is never overwritten.
+    /// The file is not an image, or damaged. It is never overwritten.
     #[error(
         "simulated chip {}: {what}; the file is left as it is: restore it from a copy, or move it away and a blank chip \
          will be created in its place",
@@ -71,7 +72,7 @@ pub enum ImageError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// What is wrong.
         what: &'static str,
     },
 }
@@ -86,7 +87,7 @@ impl From<ImageError> for io::Error {
     }
 }
 
-/// A place in the EEPROM.
+/// A part of the EEPROM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The configuration zone.
@@ -98,7 +99,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// Bytes it has.
+    /// Its length in bytes.
     pub const fn size(self) -> usize {
         match self {
             Part::Config => ConfigZone::LEN,
@@ -151,7 +152,7 @@ impl Image {
         ConfigZone::new(bytes)
     }
 
-    /// What Info(Revision) answers: what the chip is, whatever its configuration zone says.
+    /// Returns the response to Info(Revision), which identifies the chip, even against its configuration zone.
     pub fn revision(&self) -> [u8; 4] {
         match self.identity {
             [0, 0] => self.config().revision(),
@@ -159,7 +160,7 @@ impl Image {
         }
     }
 
-    /// Lets Info(Revision) answer something else than the configuration zone says, with these last two bytes.
+    /// Makes Info(Revision) return these last two bytes instead of those in the configuration zone.
     pub fn set_revision(&mut self, identity: [u8; 2]) {
         self.identity = identity;
     }
@@ -169,7 +170,7 @@ impl Image {
         &self.eeprom[part.start()..part.start() + part.size()]
     }
 
-    /// The bytes of one part, to change: for tests, which may do what no command can.
+    /// Returns the bytes of one part, mutable, which no command offers: for tests.
     pub fn part_mut(&mut self, part: Part) -> &mut [u8] {
         &mut self.eeprom[part.start()..part.start() + part.size()]
     }
@@ -187,10 +188,10 @@ impl Image {
         bytes
     }
 
-    /// Reads a file's bytes.
+    /// Decodes a file's bytes.
     ///
     /// # Errors
-    /// What does not fit, in words.
+    /// A text that says what is wrong: length, mark, version or checksum.
     pub fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
         if !bytes.starts_with(MAGIC) {
             return Err("this is not an image of a simulated chip");
@@ -213,7 +214,8 @@ impl Image {
     /// Reads an image file.
     ///
     /// # Errors
-    /// [`ImageError`]; `Io` for anything but a regular file of at most 64 KiB.
+    /// [`ImageError::Io`] if the file can't be read, is not a regular file, or is larger than 64 KiB;
+    /// [`ImageError::Corrupt`] if it is not an image, or damaged.
     pub fn load(path: &Path) -> Result<Self, ImageError> {
         let bytes = atecc608_files::read(path, MAX_FILE)
             .map(Zeroizing::new)
@@ -221,15 +223,15 @@ impl Image {
         Self::decode(&bytes).map_err(|what| ImageError::Corrupt { path: path.to_owned(), what })
     }
 
-    /// Replaces an image file as a whole; its permissions stay, a new one gets 0660.
+    /// Replaces an image file as a whole; an existing file keeps its permissions, a new one gets 0660.
     ///
     /// # Errors
-    /// [`ImageError::Io`]: the old file is still there.
+    /// [`ImageError::Io`] if the file can't be written; the old file is unchanged.
     pub fn save(&self, path: &Path) -> Result<(), ImageError> {
         self.save_watched(path, |_| {})
     }
 
-    /// As [`Image::save`]; `reached` is told of each moment.
+    /// As [`Image::save`]; calls `reached` at each moment.
     pub(super) fn save_watched(&self, path: &Path, reached: impl Fn(Moment)) -> Result<(), ImageError> {
         let mode = fs::metadata(path).map_or(NEW_MODE, |metadata| metadata.permissions().mode() & 0o777);
         let replaced = || {
@@ -253,7 +255,8 @@ impl Image {
     /// Creates an image file that does not exist yet.
     ///
     /// # Errors
-    /// [`ImageError::Io`], of kind `AlreadyExists` if somebody was faster; theirs is left alone.
+    /// [`ImageError::Io`] if the file can't be written; of kind `AlreadyExists` if it exists, and then it is not
+    /// changed.
     pub fn create(&self, path: &Path) -> Result<(), ImageError> {
         atecc608_files::create_new(path, &self.encode(), NEW_MODE).map_err(|source| io_error(path, "create it", source))
     }

@@ -1,19 +1,19 @@
-//! The simulated chip: an ATECC608 as it is seen from an I2C bus.
+//! The simulated chip: an ATECC608 as seen from an I2C bus.
 //!
-//! A separate implementation, written from the fact sheet (the project's digest of the datasheets) and from nothing else; it
-//! shares only [`atecc608_wire`] with the driver and must not know it. It never accepts what silicon would refuse: where the
-//! fact sheet is not certain, [`Switches`] has a named switch with the strict default.
+//! A separate implementation, written only from the fact sheet (the project's digest of the datasheets); it shares
+//! [`atecc608_wire`] with the driver, and nothing else. It never accepts what silicon would refuse: where the fact
+//! sheet is uncertain, [`Switches`] has a named switch with the strict default.
 //!
 //! # Reading order
 //!
 //! 1. [`SimBus`] (`bus`): the two wires: transfers, bit timing, wake pulses, the clock, counters ([`Stats`]), faults
 //!    ([`Faults`]). `hal`: the same as an `embedded-hal` bus.
 //! 2. [`chip`]: one chip: power states, busy, watchdog; `port`: its input and output buffers.
-//! 3. `exec`: what each command does, one file each; `rules`: what lets it; `core`: what it works on.
-//! 4. `eeprom` and [`image`]: what survives power loss, and the file it lives in; `buffers`: what does not.
-//! 5. [`profiles`]: chips as sold, and the certificates in them; [`Dump`]: what is in an image.
-//! 6. [`server`]: the bus behind a Unix socket (`atecc608-sim`); [`transfer`]: the socket's protocol; [`RemoteBus`]: the
-//!    client's side; [`control`]: counters, supply and faults from outside.
+//! 3. `exec`: the commands, one file each; `rules`: their common conditions; `core`: the state that they work on.
+//! 4. `eeprom` and [`image`]: the non-volatile memory and its file; `buffers`: the volatile memory.
+//! 5. [`profiles`]: chips as sold, and the certificates in them; [`Dump`]: the contents of an image.
+//! 6. [`server`]: the bus behind a Unix socket (`atecc608-sim`); [`transfer`]: the socket's protocol; [`RemoteBus`]:
+//!    the client's side; [`control`]: counters, supply and faults from outside.
 //! 7. [`usbip`]: the bus behind a node of the running kernel.
 //! 8. [`arguments`]: the program's command line.
 

@@ -1,4 +1,4 @@
-//! The data line, bit by bit: how long it was held low (fact sheet sections 1.4 and 11).
+//! The data line, bit by bit: the duration of its low level (fact sheet sections 1.4 and 11).
 
 use atecc608_wire::timing::WAKE_LOW_US;
 
@@ -15,7 +15,7 @@ impl DataLine {
         self.run = 0;
     }
 
-    /// Eight bits, most significant first, and the acknowledge bit, which is low if somebody acknowledges.
+    /// Eight bits, most significant first, and the acknowledge bit, which is low if a chip acknowledges.
     pub(crate) fn byte(&mut self, byte: u8, acknowledged: bool) {
         for bit in (0..8).rev() {
             self.bit(byte >> bit & 1 == 1);

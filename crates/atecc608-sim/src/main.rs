@@ -1,4 +1,4 @@
-//! `atecc608-sim`: a simulated ATECC608 behind a Unix socket or a node of the kernel, and the switches on its front panel.
+//! `atecc608-sim`: a simulated ATECC608 behind a Unix socket or a node of the kernel, and commands to control it.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints a result. A reader who has seen enough (`| head`) is no failure.
+/// Prints a result. A closed pipe (`| head`) is not a failure.
 fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

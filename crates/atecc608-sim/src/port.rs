@@ -5,10 +5,10 @@ use zeroize::Zeroizing;
 
 use atecc608_wire::{word_address, MAX_PACKET, MIN_PACKET};
 
-/// What a received byte led to.
+/// The result of a received byte.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The byte was taken.
+    /// The byte was accepted.
     Taken,
     /// The byte is not acknowledged.
     Refused,
@@ -16,22 +16,22 @@ pub(crate) enum Event {
     Sleep,
     /// Word address 02.
     Idle,
-    /// A whole packet is there; it is still to be checked.
+    /// A whole packet has arrived, not yet checked.
     Packet(Vec<u8>),
-    /// A count byte that no packet can have.
+    /// A count byte that is illegal for packets.
     BadCount,
 }
 
-/// What the bytes of the present write are.
+/// The meaning of the bytes in the present write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Group {
     /// The next byte is the word address.
     WordAddress,
-    /// For the input buffer.
+    /// Bytes for the input buffer.
     Command,
-    /// Nothing that matters.
+    /// Bytes without effect.
     Ignored,
-    /// Not wanted: the chip is executing.
+    /// Not acknowledged: the chip is executing.
     Refused,
 }
 
@@ -65,7 +65,7 @@ impl Port {
         self.group = Group::WordAddress;
     }
 
-    /// Whether part of a command is there: nothing can be read until the rest has come.
+    /// Whether a command is incomplete: nothing can be read until the rest arrives.
     pub(crate) fn expects_more(&self) -> bool {
         !self.input.is_empty()
     }
@@ -103,7 +103,7 @@ impl Port {
 
     fn command_byte(&mut self, byte: u8) -> Event {
         if self.input.is_empty() {
-            // A new command: the old response is gone.
+            // A new command discards the old response.
             self.output.clear();
             self.counter = 0;
             self.flips.clear();
@@ -120,7 +120,7 @@ impl Port {
         Event::Packet(std::mem::take(&mut *self.input))
     }
 
-    /// Puts a whole response packet into the output buffer. `flips` are bits to damage when first read.
+    /// Puts a whole response packet into the output buffer. `flips` are the bits to flip in the first read.
     pub(crate) fn answer(&mut self, packet: Vec<u8>, flips: Vec<usize>) {
         self.output = Zeroizing::new(packet);
         self.counter = 0;
@@ -129,7 +129,7 @@ impl Port {
 
     /// The next byte of the output buffer; `past_the_end` after the last one.
     pub(crate) fn send(&mut self, past_the_end: u8) -> u8 {
-        // No answer at all is a bus that nobody drives.
+        // Without a response no device drives the bus.
         let after = if self.output.is_empty() { 0xFF } else { past_the_end };
         let mut byte = self.output.get(self.counter).copied().unwrap_or(after);
         let at = self.counter;

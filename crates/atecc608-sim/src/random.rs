@@ -1,15 +1,15 @@
-//! The chip's random number generator, and the dice for execution times and faults.
+//! The chip's random number generator, and the generator for execution times and faults.
 
 use std::time::Duration;
 
 use p256::elliptic_curve::rand_core::{self, CryptoRng, RngCore};
 use sha2::{Digest, Sha256};
 
-/// Random numbers of a chip: real, unless a test wants the same ones again.
+/// Random numbers of a chip: real, or reproducible for tests.
 pub(crate) enum ChipRng {
     /// The operating system's.
     System {
-        /// Whether it ever failed; the chip then answers 08 (health test error).
+        /// Whether it ever failed; the chip then returns 08 (health test error).
         failed: bool,
     },
     /// SHA-256 over seed and counter.
@@ -30,12 +30,12 @@ impl ChipRng {
         Self::Seeded { seed, counter: 0 }
     }
 
-    /// Numbers for the making of a chip: a part of the seed's sequence that the chip itself never gets to.
+    /// Numbers for the creation of a chip: a part of the seed's sequence that the chip itself never reaches.
     pub(crate) const fn seeded_factory(seed: u64) -> Self {
         Self::Seeded { seed, counter: 1 << 63 }
     }
 
-    /// Whether numbers may be used: the generator's health test.
+    /// Whether the numbers are usable: the generator's health test.
     pub(crate) fn healthy(&self) -> bool {
         !matches!(self, Self::System { failed: true })
     }
@@ -81,7 +81,7 @@ impl RngCore for ChipRng {
 
 impl CryptoRng for ChipRng {}
 
-/// Dice for times and faults: splitmix64, never for secrets.
+/// Numbers for times and faults: splitmix64, never for secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dice(pub(crate) u64);
 
@@ -94,12 +94,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below a limit that is not 0, evenly enough.
+    /// Returns a number below a limit that is not 0, approximately uniform.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.roll() % limit
     }
 
-    /// A time between two times, evenly.
+    /// Returns a time between two times, uniformly drawn.
     pub(crate) fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let span = u64::try_from(high.saturating_sub(low).as_micros()).unwrap_or(0);
         low + Duration::from_micros(self.roll() % (span + 1))

@@ -1,4 +1,4 @@
-//! The client's side of the socket: a bus that `atecc608-sim serve` serves, as an `embedded-hal` I2C bus.
+//! The client's side of the socket: the bus of `atecc608-sim serve` as an `embedded-hal` I2C bus.
 
 use std::fmt;
 use std::io;
@@ -10,17 +10,17 @@ use embedded_hal::i2c::{self, ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Op
 
 use crate::transfer::{read_result, Request, Segment, TransferFault, TransferResult};
 
-/// A server that does not answer a transfer for this long is stuck.
+/// A server that does not reply to a transfer within this time is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection to the simulator's server. One that broke is made anew at the next transfer.
+/// A connection to the simulator's server. A broken connection is renewed at the next transfer.
 #[derive(Debug)]
 pub struct RemoteBus {
     path: PathBuf,
     stream: Option<UnixStream>,
 }
 
-/// A transfer that failed: how, and why.
+/// A failed transfer: the kind of error, and its cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteError {
     kind: ErrorKind,
@@ -49,7 +49,7 @@ impl RemoteBus {
     /// Connects to the server at a socket.
     ///
     /// # Errors
-    /// Those of the connection: `NotFound` or `ConnectionRefused` if nobody listens there.
+    /// An I/O error of the connection; `NotFound` or `ConnectionRefused` if no server listens there.
     pub fn connect(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), stream: Some(open(path)?) })
     }
@@ -69,7 +69,7 @@ impl ErrorType for RemoteBus {
 }
 
 impl I2c<SevenBitAddress> for RemoteBus {
-    /// One transfer, START to STOP.
+    /// Executes one transfer, START to STOP.
     fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), RemoteError> {
         let segments: Vec<Segment> = operations
             .iter()
@@ -86,7 +86,7 @@ impl I2c<SevenBitAddress> for RemoteBus {
             })
             .collect();
         let result = self.exchange(&Request::Transfer(segments), &lens).map_err(|error| {
-            // What is left of the reply must not become the next one.
+            // The rest of the reply must not be read as the next one.
             self.stream = None;
             RemoteError::new(ErrorKind::Bus, format!("unix:{}: {error}", self.path.display()))
         })?;

@@ -1,5 +1,5 @@
-//! Rules that several commands share: what a slot may be used for, and in which lock state
-//! (fact sheet sections 3.0, 5.2 to 5.7, 5.9 and 11).
+//! Conditions that several commands share: the permitted uses of a slot in each lock state (fact sheet sections 3.0,
+//! 5.2 to 5.7, 5.9 and 11).
 
 use p256::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
@@ -10,7 +10,7 @@ use super::image::Part;
 use atecc608_wire::config_zone::{counter_encode, offset, KeyType, WritePolicy, COUNTER_MAX};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// Whether a command is one of those that want a random TempKey from a ReqRandom slot (section 11).
+/// Whether a command requires a random TempKey for a slot with ReqRandom (section 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nonce {
     /// GenKey(digest), MAC, CheckMac, Verify, DeriveKey, GenDig.
@@ -19,7 +19,7 @@ pub(crate) enum Nonce {
     NotAsked,
 }
 
-/// A slot was allowed to be used as a key: [`Core::count_use`] takes it when the command has succeeded.
+/// Permission to use a slot as a key: [`Core::count_use`] consumes it when the command has succeeded.
 #[must_use]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyUse {
@@ -32,7 +32,7 @@ pub(crate) const VALIDATED: u8 = 0x50;
 pub(crate) const INVALIDATED: u8 = 0xA0;
 
 impl Core {
-    /// The preconditions of using a slot as a key (section 3.0).
+    /// Checks the preconditions of using a slot as a key (section 3.0).
     pub(crate) fn use_key(&self, slot: Slot, nonce: Nonce) -> Result<KeyUse, Refusal> {
         let config = self.config();
         allow(config.config_locked())?;
@@ -51,26 +51,26 @@ impl Core {
         Ok(KeyUse { limited })
     }
 
-    /// KeyConfig.ReqRandom: TempKey came from a random nonce.
+    /// KeyConfig.ReqRandom: TempKey must come from a random nonce.
     pub(crate) fn require_random(&self, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
         let random = self.sram.temp_key.as_ref().is_some_and(|temp_key| !temp_key.flags.source_fixed);
         allow(random || !config.key_config(slot).req_random())
     }
 
-    /// UseLock: no key but the one it names may be used before that one has been checked (section 5.1).
+    /// UseLock: no other key may be used before the key that it names has been checked (section 5.1).
     pub(crate) fn require_use_lock(&self, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
         let key = Slot::from_nibble(config.as_bytes()[offset::USE_LOCK] >> 4);
         let gates = self.switches.use_lock_gates_keys && config.use_lock_enabled();
         allow(!gates || slot == key || self.sram.authorised == Some(key))
     }
 
-    /// KeyConfig.ReqAuth: CheckMac has proved knowledge of AuthKey.
+    /// KeyConfig.ReqAuth: CheckMac must have proved knowledge of AuthKey.
     pub(crate) fn require_authorisation(&self, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
         let key_config = config.key_config(slot);
         allow(!key_config.req_auth() || self.sram.authorised == Some(key_config.auth_key()))
     }
 
-    /// ReqAuth of a slot that a command is to change: it gates nothing before the data lock (section 11).
+    /// ReqAuth of a slot that a command changes: no effect before the data lock (section 11).
     pub(crate) fn require_authorisation_to_write(&self, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
         if config.data_locked() && self.switches.req_auth_gates_write {
             self.require_authorisation(config, slot)?;
@@ -78,7 +78,7 @@ impl Core {
         Ok(())
     }
 
-    /// A slot that KDF or ECDH may fill: PubInfo on an AES or SHA slot makes it a destination (section 5.3).
+    /// A slot that KDF or ECDH may write: PubInfo on an AES or SHA slot makes it a destination (section 5.3).
     pub(crate) fn require_destination(&self, slot: Slot, len: usize, needs_always: bool) -> Result<(), Refusal> {
         let config = self.config();
         let key_config = config.key_config(slot);
@@ -90,7 +90,7 @@ impl Core {
         self.require_authorisation_to_write(&config, slot)
     }
 
-    /// Spends one use of a limited-use key.
+    /// Consumes one use of a limited-use key.
     pub(crate) fn count_use(&mut self, key_use: KeyUse) -> Result<(), Refusal> {
         if key_use.limited {
             let counter = self.config().counter(0).ok_or(Refusal::EXECUTION)?;
@@ -100,7 +100,7 @@ impl Core {
         Ok(())
     }
 
-    /// Below this value of Counter0 limited-use keys work (section 5.6, CountMatch).
+    /// Limited-use keys work below this value of Counter0 (section 5.6, CountMatch).
     fn use_limit(&self, config: &ConfigZone) -> Result<u32, Refusal> {
         let count_match = config.as_bytes()[offset::COUNT_MATCH];
         if count_match & 1 == 0 {
@@ -115,7 +115,8 @@ impl Core {
         Ok(COUNTER_MAX)
     }
 
-    /// The private key in a slot that is configured for one (Private, P-256, IsSecret), whatever it may be used for.
+    /// Returns the private key in a slot that is configured for one (Private, P-256, IsSecret), whatever its permitted
+    /// uses.
     pub(crate) fn private_key(&self, slot: Slot) -> Result<SecretKey, Refusal> {
         self.require_private_slot(slot)?;
         let stored = self.image().part(Part::Slot(slot));
@@ -123,7 +124,7 @@ impl Core {
         ecc::private_key(&stored[4..36]).ok_or(Refusal::EXECUTION)
     }
 
-    /// The slot is configured for a P-256 private key. IsSecret must be set too (section 11).
+    /// The slot must be configured for a P-256 private key, with IsSecret (section 11).
     pub(crate) fn require_private_slot(&self, slot: Slot) -> Result<(), Refusal> {
         let config = self.config();
         allow(config.key_config(slot).is_p256_private() && config.slot_config(slot).is_secret())
@@ -135,7 +136,7 @@ impl Core {
         !key_config.private() && key_config.key_type() == KeyType::P256 && slot.size() >= 72
     }
 
-    /// X and Y of the public key stored in a slot, and the key; validated or not.
+    /// Returns X and Y of the public key stored in a slot, and the key, validated or not.
     pub(crate) fn stored_public_key(&self, slot: Slot) -> Result<([u8; 64], PublicKey), Refusal> {
         allow(self.is_public_slot(slot))?;
         let stored = self.image().part(Part::Slot(slot));
@@ -155,7 +156,7 @@ impl Core {
             && self.image().part(Part::Slot(slot))[0] & 0xF0 == VALIDATED
     }
 
-    /// The public key in a slot, usable to verify with: validated if PubInfo asks for it (section 3.0, rule 6).
+    /// Returns the public key in a slot if it may verify: validated if PubInfo requires it (section 3.0, rule 6).
     pub(crate) fn usable_public_key(&self, slot: Slot) -> Result<PublicKey, Refusal> {
         allow(!self.config().key_config(slot).pub_info() || self.is_validated(slot))?;
         Ok(self.stored_public_key(slot)?.1)
@@ -167,7 +168,8 @@ impl Core {
         self.image().part(Part::Slot(slot)).first_chunk().copied().map(Zeroizing::new).ok_or(Refusal::EXECUTION)
     }
 
-    /// TempKey as the key of an encrypted Write or PrivWrite to a slot: GenDig made it with WriteKey. It is used up.
+    /// Returns TempKey as the key of an encrypted Write or PrivWrite to a slot: GenDig must have made it with WriteKey.
+    /// Clears it.
     pub(crate) fn take_write_key(&mut self, slot: Slot) -> Result<Zeroizing<[u8; 32]>, Refusal> {
         let (temp_key, key) = self.temp_key()?;
         self.sram.temp_key = None;
@@ -185,12 +187,13 @@ impl Core {
         self.symmetric_key(options.io_key())
     }
 
-    /// The precondition of commands that make a digest or MAC of what is in TempKey: slots want the lock for themselves.
+    /// The precondition of commands that digest TempKey without a slot; slots have the lock as a condition of their
+    /// own.
     pub(crate) fn require_lock_for_temp_key(&self) -> Result<(), Refusal> {
         allow(self.config().config_locked() || !self.switches.temp_key_macs_need_config_lock)
     }
 
-    /// Sign, ECDH and Verify(stored) between the locks.
+    /// The lock state for Sign, ECDH and Verify(stored).
     pub(crate) fn require_key_use_lock_state(&self) -> Result<(), Refusal> {
         allow(!self.switches.key_use_needs_data_lock || self.config().data_locked())
     }

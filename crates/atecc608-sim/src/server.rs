@@ -1,7 +1,7 @@
 //! The simulated bus behind a Unix stream socket: `atecc608-sim serve` (DESIGN.md section 6).
 //!
-//! One thread per client. A transfer is atomic, so the clients share the bus as masters share two wires. A socket file
-//! left behind by a killed server is replaced at the next start.
+//! One thread per client. A transfer is atomic, so the clients share the bus like several masters. A socket file left
+//! behind by a killed server is replaced at the next start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader};
@@ -23,10 +23,10 @@ use super::profiles::Order;
 use super::switches::Switches;
 use crate::transfer::{write_control_reply, write_result, Request};
 
-/// A program that uses the image through `sim:FILE` holds its lock for one conversation: this outlasts it.
+/// Longer than the lock of one conversation by a program that uses the image through `sim:FILE`.
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
-/// Between two tries to accept a client.
+/// Time between two attempts to accept a client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A bus with the chip of an image file.
@@ -34,7 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct BusOptions {
     /// The chip's image file.
     pub state: PathBuf,
-    /// What to create if there is no such file.
+    /// The chip to create if there is no such file.
     pub order: Order,
     /// The bus's clock frequency.
     pub i2c_hz: u32,
@@ -42,16 +42,16 @@ pub struct BusOptions {
     pub timing: Timing,
     /// Faults from the start.
     pub faults: Faults,
-    /// Same times and random numbers every time.
+    /// Makes times and random numbers reproducible.
     pub seed: Option<u64>,
-    /// What the chip does where the fact sheet is not certain.
+    /// The chip's behaviour where the fact sheet is uncertain.
     pub switches: Switches,
 }
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The image file is no good.
+    /// The image file can't be used.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// Another process serves this image, or uses it through `sim:FILE`.
@@ -65,15 +65,15 @@ pub enum ServeError {
     /// Another server listens at the socket.
     #[error("another server listens on {}: stop it, or choose another --socket", .0.display())]
     SocketInUse(PathBuf),
-    /// There is something else where the socket should be.
+    /// The socket's path exists and is not a socket.
     #[error("{} exists and is not a socket: move it away, or choose another --socket", .0.display())]
     NotASocket(PathBuf),
-    /// The system refused something.
+    /// An I/O error.
     #[error("{}: {source}", path.display())]
     Io {
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What it said.
+        /// The error.
         source: io::Error,
     },
 }
@@ -82,11 +82,12 @@ fn named(path: &Path) -> impl Fn(io::Error) -> ServeError + '_ {
     |source| ServeError::Io { path: path.to_owned(), source }
 }
 
-/// Locks the image and puts its chip on a bus. From then on the process is the chip: the fault `kill` ends it. The image
-/// is locked until the returned file is closed.
+/// Locks the image and puts its chip on a bus. The fault `kill` then ends the process. The image is locked until the
+/// returned file is closed.
 ///
 /// # Errors
-/// [`ServeError`], each with what to do about it.
+/// [`ServeError::Image`] if the image can't be used, [`ServeError::InUse`] if another process has locked it,
+/// [`ServeError::Io`] if the lock file can't be opened.
 pub fn open_bus(options: &BusOptions) -> Result<(SimBus, File), ServeError> {
     let lock = lock_image(&options.state)?;
     let chip = SimChip::open_order(&options.state, &options.order)?;
@@ -110,7 +111,8 @@ impl Server {
     /// Opens a socket for a bus.
     ///
     /// # Errors
-    /// [`ServeError`].
+    /// [`ServeError::SocketInUse`] if another server listens there, [`ServeError::NotASocket`] if the path is taken,
+    /// else [`ServeError::Io`].
     pub fn on_bus(bus: SimBus, socket: &Path) -> Result<Self, ServeError> {
         Ok(Self { bus, listener: listen(socket)? })
     }
@@ -123,7 +125,7 @@ impl Server {
     /// Serves clients until the process ends or accepting fails.
     ///
     /// # Errors
-    /// Those of the listening socket.
+    /// An I/O error of the listening socket.
     pub fn run(self) -> io::Result<()> {
         loop {
             match self.listener.accept() {
@@ -132,7 +134,7 @@ impl Server {
                     thread::Builder::new().spawn(move || serve_client(&bus, client))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Too many open files, for instance: clients that go will make room.
+                // For instance too many open files; clients that disconnect will free some.
                 Err(error) => {
                     log::warn!("a client could not be accepted: {error}");
                     thread::sleep(ACCEPT_PAUSE);
@@ -154,7 +156,7 @@ fn lock_image(state: &Path) -> Result<File, ServeError> {
         .mode(0o660)
         .open(&lock)
         .map_err(named(&lock))?;
-    // Whatever the umask; who does not own the file found it that way.
+    // Whatever the umask. Only the owner can change the mode; others find it as it is.
     let _ = file.set_permissions(fs::Permissions::from_mode(0o660));
     for _ in 0..LOCK_ATTEMPTS {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -173,7 +175,7 @@ fn listen(socket: &Path) -> Result<UnixListener, ServeError> {
             if UnixStream::connect(socket).is_ok() {
                 return Err(ServeError::SocketInUse(socket.to_owned()));
             }
-            // Nobody listens: a killed server left it.
+            // No server listens: a killed one left the socket.
             fs::remove_file(socket).map_err(named(socket))?;
         }
         Err(_) => {}

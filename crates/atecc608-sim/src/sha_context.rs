@@ -1,11 +1,11 @@
-//! SHA-256 with a context that can be taken out and put back (fact sheet section 3.18), and HMAC over it.
+//! SHA-256 with a context that can be read and restored (fact sheet section 3.18), and HMAC over it.
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const INITIAL: [u32; 8] =
     [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19];
 
-/// A SHA-256 under way.
+/// A SHA-256 in progress.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 struct Sha {
     total: u32,
@@ -44,7 +44,7 @@ impl Sha {
     }
 }
 
-/// A digest or HMAC under way.
+/// A digest or HMAC in progress.
 #[derive(Clone)]
 pub struct ShaContext {
     inner: Sha,
@@ -86,7 +86,7 @@ impl ShaContext {
         }
     }
 
-    /// The context as the chip answers it; none for an HMAC, which would give the key away.
+    /// Returns the context as the chip does; `None` for an HMAC, because it would reveal the key.
     pub(crate) fn read(&self) -> Option<Vec<u8>> {
         if self.outer.is_some() {
             return None;
@@ -97,7 +97,7 @@ impl ShaContext {
         Some(bytes)
     }
 
-    /// A context that [`ShaContext::read`] answered; none if its length is not what its byte count asks for.
+    /// Restores a context from [`ShaContext::read`]; `None` if its length does not fit its byte count.
     pub(crate) fn write(bytes: &[u8]) -> Option<Self> {
         let (total, rest) = bytes.split_first_chunk::<4>()?;
         let (words, pending) = rest.split_first_chunk::<32>()?;

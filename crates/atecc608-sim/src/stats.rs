@@ -1,4 +1,4 @@
-//! What happened on the bus, counted (DESIGN.md section 6).
+//! Counters of the bus traffic (DESIGN.md section 6).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Stats {
     pub bytes_written: u64,
     /// Bytes read from chips, address bytes not counted.
     pub bytes_read: u64,
-    /// Addresses and bytes that nobody acknowledged. A wake pulse is one of them.
+    /// Addresses and bytes that were not acknowledged, wake pulses included.
     pub nacks: u64,
     /// Wake pulses: transfers to address 00 that hold SDA low for long enough.
     pub wakes: u64,
@@ -35,7 +35,7 @@ pub struct Stats {
     pub chip_us_typ: u64,
     /// Sum of the times that they took: drawn, or none with `--timing fast`.
     pub chip_us_drawn: u64,
-    /// Times a sleeping or idle chip was woken by traffic that was no wake pulse. Not in the JSON.
+    /// Number of wakes of a sleeping or idle chip by traffic other than a wake pulse. Not in the JSON.
     #[serde(skip)]
     pub accidental_wakes: u64,
 }

@@ -1,5 +1,6 @@
-//! Switches by name, as text: `check_mac_copies=off,ecdh_bad_point=05`. A report on a real chip says with such a line
-//! how it differs from the strict defaults, and `atecc608-sim serve --switches` makes a simulated chip that behaves so.
+//! Switches by name, as text: `check_mac_copies=off,ecdh_bad_point=05`. A report on a real chip contains such a line
+//! with its differences from the strict defaults, and `atecc608-sim serve --switches` simulates a chip with that
+//! behaviour.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::switches::Switches;
 
-/// A text that does not set switches.
+/// A text that is not a valid list of switches.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SwitchError(String);
@@ -36,7 +37,7 @@ fn position(value: &Value) -> String {
 impl FromStr for Switches {
     type Err = SwitchError;
 
-    /// `name=position,...` on top of the defaults; `none` for just these.
+    /// Parses `name=position,...` as changes of the defaults; `none` for no changes.
     fn from_str(text: &str) -> Result<Self, SwitchError> {
         let mut fields = Map::new();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "none") {
@@ -55,7 +56,7 @@ impl FromStr for Switches {
 }
 
 impl fmt::Display for Switches {
-    /// Only what differs from the defaults; `none` if nothing does.
+    /// Prints the differences from the defaults; `none` if there are none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ours, defaults) = (self.positions(), Self::default().positions());
         let changed: Vec<String> = ours

@@ -1,8 +1,8 @@
-//! The points that the fact sheet marks as unverified, and those of its section 11 on ReqAuth: one named switch each, with
-//! the strict default and its reason.
+//! The points that the fact sheet marks as unverified, and those of its section 11 on ReqAuth: one named switch each,
+//! with the strict default and its reason.
 //!
-//! Strict means: whatever works with these defaults works on silicon, whichever way silicon behaves. When a real
-//! chip has been asked (`scripts/hardware-check.sh`), the switch goes and the rule stays.
+//! Strict means: a host that works with these defaults works on silicon, whichever way silicon behaves. Once a real
+//! chip has shown its behaviour (`scripts/hardware-check.sh`), the switch is removed and the rule stays.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,51 +10,53 @@ use super::rules::Nonce;
 use super::switch_names::{byte, status};
 use atecc608_wire::Status;
 
-/// How the simulated chip behaves where the fact sheet is not certain. By name: `switch_names.rs`.
+/// The simulated chip's behaviour where the fact sheet is uncertain. By name: `switch_names.rs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Switches {
-    /// Any low pulse of 60 us wakes the chip, not only a transfer to address 00 (sections 1.4 and 11). Default on:
-    /// a driver that polls a sleeping chip must live with having woken it.
+    /// Any low pulse of 60 us wakes the chip, not only a transfer to address 00 (sections 1.4 and 11). Default on: a
+    /// driver must expect that polling a sleeping chip wakes it.
     pub any_traffic_wakes: bool,
-    /// Word addresses 04 to FF are not acknowledged (section 1.5). Default on: nobody may rely on their being ignored.
+    /// Word addresses 04 to FF are not acknowledged (section 1.5). Default on: no host may rely on a chip that ignores
+    /// them.
     pub reserved_word_address_nacks: bool,
-    /// A command is answered EE when the watchdog leaves it less than its maximum execution time (section 1.3; the
-    /// margin is not public). Default on, the widest margin. Off: it starts, and the watchdog cuts it off; what it
-    /// would have written is not written.
+    /// A command returns EE if less than its maximum execution time is left before the watchdog expires (section 1.3;
+    /// the margin is not public). Default on, the widest margin. Off: it starts, and the watchdog ends it before it
+    /// writes.
     pub watchdog_margin: bool,
     /// A command refused with 0F invalidates TempKey, whatever the command (section 3.0). Default on.
     pub refusal_clears_temp_key: bool,
     /// A nonce derived from TempKey (param2 8000) counts as random (section 3.0: the data sheet says so, the vendor's
     /// host model leaves the flag as it was). Default off: the flag is kept.
     pub derived_nonce_is_random: bool,
-    /// GenKey(create) needs PubInfo, since it answers the public key (section 3.7). Default on.
+    /// GenKey(create) needs PubInfo, because it returns the public key (section 3.7). Default on.
     pub create_needs_pub_info: bool,
     /// GenKey(public) needs PubInfo before the data lock too (sections 3.7 and 5.7 disagree). Default on.
     pub public_needs_pub_info_before_data_lock: bool,
     /// Sign, ECDH and Verify(stored) need the data zone locked (sections 3.19 and 5.7). Default off, as the fact sheet
     /// says for the simulator.
     pub key_use_needs_data_lock: bool,
-    /// Verify(external) needs the configuration locked (section 5.7 does not know). Default off: the vendor's test program
-    /// verifies NIST's vector with a blank chip (section 12).
+    /// Verify(external) needs the configuration locked (section 5.7 leaves this open). Default off: the vendor's test
+    /// program verifies NIST's vector with a blank chip (section 12).
     pub verify_external_needs_config_lock: bool,
-    /// HMAC, KDF, MAC, CheckMac and GenDig that use no slot need the configuration locked (section 5.7: a blank chip answers
-    /// crypto commands with 0F; the vendor's tests of these ask for the data lock, and those of AES for none). Default on.
+    /// HMAC, KDF, MAC, CheckMac and GenDig that use no slot need the configuration locked (section 5.7: a blank chip
+    /// returns 0F for crypto commands; the vendor's tests of these require the data lock, and those of AES no lock).
+    /// Default on.
     pub temp_key_macs_need_config_lock: bool,
     /// Lock(slot) needs the data zone locked (section 3.10). Default on.
     pub slot_lock_needs_data_lock: bool,
     /// ECDH to the output is refused if SlotConfig sends the result to slot N|1 (section 3.5). Default on.
     pub ecdh_to_slot_forbids_output: bool,
-    /// ECDH stores only in slots whose WriteConfig is Always, once data are locked, as KDF does; by SlotConfig in slot N|1
-    /// also where it is Encrypted, as the vendor's unit test ecdh has it (section 3.5 names no rule). Default on.
+    /// ECDH stores only in slots whose WriteConfig is Always, once data are locked, as KDF does; by SlotConfig in slot
+    /// N|1 also where it is Encrypted, as in the vendor's unit test ecdh (section 3.5 names no rule). Default on.
     pub ecdh_target_follows_write_config: bool,
-    /// What ECDH answers to a point that is not on the curve: 05 or 0F (section 3.5). Default 0F, as Verify answers.
+    /// The status of ECDH for a point that is not on the curve: 05 or 0F (section 3.5). Default 0F, as for Verify.
     #[serde(with = "status")]
     pub ecdh_bad_point: Status,
-    /// What Lock answers when the summary does not match (section 3.10). Default 0F.
+    /// The status of Lock if the summary does not match (section 3.10). Default 0F.
     #[serde(with = "status")]
     pub lock_summary_mismatch: Status,
-    /// What an encrypted Write answers when its MAC is wrong (section 3.22). Default 0F.
+    /// The status of an encrypted Write if its MAC is wrong (section 3.22). Default 0F.
     #[serde(with = "status")]
     pub write_mac_mismatch: Status,
     /// An encrypted Write needs a TempKey that came from a random nonce (section 3.22). Default on.
@@ -62,7 +64,7 @@ pub struct Switches {
     /// A digest that SHA leaves in TempKey counts as chosen by the caller (section 3.0). Default on.
     pub sha_digest_is_fixed: bool,
     /// ReqAuth gates GenKey (create, public, digest) after the data lock (section 11). Default on. Before the data lock
-    /// it does not, else no key with ReqAuth could be born.
+    /// it does not, because keys with ReqAuth must be created then.
     pub req_auth_gates_gen_key: bool,
     /// ReqAuth gates Write after the data lock (section 11). Default on.
     pub req_auth_gates_write: bool,
@@ -71,39 +73,39 @@ pub struct Switches {
     pub authorisation_survives_idle: bool,
     /// The authorisation survives a new Nonce into TempKey (section 11). Default off.
     pub authorisation_survives_nonce: bool,
-    /// The authorisation survives a Nonce into the digest buffer or the alternate key buffer (section 11). Default on: the
-    /// vendor's atcab_sign loads its digest after any CheckMac, else it could sign with no ReqAuth key. The driver can do
-    /// without.
+    /// The authorisation survives a Nonce into the digest buffer or the alternate key buffer (section 11). Default on:
+    /// the vendor's atcab_sign loads its digest after any CheckMac, and works with ReqAuth keys. The driver does not
+    /// depend on it.
     pub authorisation_survives_buffer_nonce: bool,
     /// Clearing the persistent latch needs no authorisation (section 3.8). Default off.
     pub latch_clear_is_free: bool,
-    /// KDF with a key in a slot asks what HMAC asks: neither NoMac nor ReqRandom (section 3.9: the rules are not public).
-    /// Default on.
+    /// KDF with a key in a slot has the conditions of HMAC: neither NoMac nor ReqRandom (section 3.9: the rules are not
+    /// public). Default on.
     pub kdf_slot_rules_are_hmacs: bool,
     /// DeriveKey needs the data zone locked (section 5.7 does not say). Default on.
     pub derive_key_needs_data_lock: bool,
     /// DeriveKey rolls a key whose slot has NoMac (section 11). Default off.
     pub derive_key_rolls_no_mac: bool,
-    /// What DeriveKey answers when its MAC is wrong (section 3.4). Default 01, as the 508's data sheet has it.
+    /// The status of DeriveKey if its MAC is wrong (section 3.4). Default 01, as in the 508's data sheet.
     #[serde(with = "status")]
     pub derive_key_mac_mismatch: Status,
-    /// What an encrypted PrivWrite answers when its MAC is wrong (section 3.13). Default 0F.
+    /// The status of an encrypted PrivWrite if its MAC is wrong (section 3.13). Default 0F.
     #[serde(with = "status")]
     pub priv_write_mac_mismatch: Status,
     /// ReqAuth gates PrivWrite after the data lock (section 11). Default on.
     pub req_auth_gates_priv_write: bool,
-    /// UpdateExtra has mode 2, by which the older chips spend a use of a key (section 3.20). Default off: 03.
+    /// UpdateExtra has mode 2, with which the older chips consume a use of a key (section 3.20). Default off: 03.
     pub update_extra_decrements: bool,
-    /// What AES answers when the slot is not of type AES: 0F or 03 (section 3.1). Default 0F.
+    /// The status of AES if the slot is not of type AES: 0F or 03 (section 3.1). Default 0F.
     #[serde(with = "status")]
     pub aes_wrong_key_type: Status,
-    /// AES with a key in TempKey uses it up (section 3.0). Default off: the vendor's tests load once and run several
+    /// AES with a key in TempKey clears it (section 3.0). Default off: the vendor's tests load once and run several
     /// blocks (section 8.18).
     pub aes_uses_up_temp_key: bool,
     /// SecureBoot needs the data zone locked (section 3.16 does not say). Default on.
     pub secure_boot_needs_data_lock: bool,
-    /// SecureBootConfig bit 4 asks for a random TempKey in all modes, not only for encrypted digests (section 5.1). Default
-    /// on.
+    /// SecureBootConfig bit 4 requires a random TempKey in all modes, not only for encrypted digests (section 5.1).
+    /// Default on.
     pub secure_boot_nonce_always: bool,
     /// A limited-use key is refused where the slot that CountMatch names does not hold a limit: four bytes twice, a multiple of
     /// 32 (section 5.6). Default off: only Counter0's own end counts then. The vendor's test program signs with such keys
@@ -118,38 +120,39 @@ pub struct Switches {
     pub mac_takes_otp: bool,
     /// A CheckMac that fails, with whatever status, ends the authorisation (section 11). Default on.
     pub failed_check_mac_clears_authorisation: bool,
-    /// CheckMac modes 01 and 05 on an even slot copy the next slot into TempKey if that one's ReadKey is 0 (section 3.2:
-    /// the pairing is not certain). Default on: a configuration must live with its secret being copied.
+    /// CheckMac modes 01 and 05 on an even slot copy the next slot into TempKey if that one's ReadKey is 0 (section
+    /// 3.2: the pairing is not certain). Default on: a secure configuration must allow for such a copy.
     pub check_mac_copies: bool,
     /// A TempKey that CheckMac copied survives idle (section 1.3). Default off.
     pub copied_temp_key_survives_idle: bool,
-    /// ReqRandom wants a random TempKey for Sign and ECDH too (section 3.0: the list of commands is not certain). Default
-    /// off: Trust&GO's slot 0 has ReqRandom and is used without.
+    /// ReqRandom requires a random TempKey for Sign and ECDH too (section 3.0: the list of commands is not certain).
+    /// Default off: Trust&GO's slot 0 has ReqRandom and is used without.
     pub req_random_gates_sign: bool,
-    /// ReqRandom wants a random TempKey for AES too (section 3.0). Default on.
+    /// ReqRandom requires a random TempKey for AES too (section 3.0). Default on.
     pub req_random_gates_aes: bool,
-    /// UseLock, if its low nibble is A, wants CheckMac on the slot in its high nibble before any other key is used (section
-    /// 5.1: what it does is not public). Default on.
+    /// UseLock, if its low nibble is A, requires CheckMac on the slot in its high nibble before any other key is used
+    /// (section 5.1: what it does is not public). Default on.
     pub use_lock_gates_keys: bool,
-    /// ECDHProt and KDFProt 2 and 3 allow every target inside the chip (sections 3.5 and 3.9: 2 is certain to forbid the
-    /// bus). Default off: 2 is TempKey or the alternate key buffer, 3 is a slot.
+    /// ECDHProt and KDFProt 2 and 3 allow every target inside the chip (sections 3.5 and 3.9: only that 2 forbids the
+    /// bus is certain). Default off: 2 is TempKey or the alternate key buffer, 3 is a slot.
     pub output_protection_means_inside: bool,
-    /// KDF stores only in slots whose WriteConfig is Always, once data are locked (section 3.9; Parsec's library asks for
-    /// it). Default on.
+    /// KDF stores only in slots whose WriteConfig is Always, once data are locked (section 3.9; Parsec's library
+    /// requires it). Default on.
     pub kdf_target_needs_always_write: bool,
-    /// HKDF's message in a slot or TempKey has any length that details name (section 3.9; Parsec's library asks for no
-    /// more). Default off: 32 or 64 bytes, since whoever may choose can guess a secret byte by byte.
+    /// HKDF's message in a slot or TempKey has any length that details name (section 3.9; Parsec's library requires
+    /// nothing else). Default off: 32 or 64 bytes, because with a free choice a secret can be guessed byte by byte.
     pub hkdf_message_length_is_free: bool,
-    /// What Verify mode 01, ValidateExternal, answers to a packet of the right form: 03 or 0F (section 3.21). It never
-    /// validates: what the 608 wants to see first is not public, and a key must not be validated too easily. Default 03.
+    /// The status of Verify mode 01, ValidateExternal, for a packet of the right form: 03 or 0F (section 3.21). It
+    /// never validates: what the 608 requires before is not public, and a key must not be validated too easily. Default
+    /// 03.
     #[serde(with = "status")]
     pub verify_validate_external: Status,
-    /// Verify(Validate) and Verify(Invalidate) answer a MAC on request (section 3.21; the public data sheets have it for
-    /// External and Stored only). Default off: 03.
+    /// Verify(Validate) and Verify(Invalidate) return a MAC on request (section 3.21; the public data sheets describe
+    /// it for External and Stored only). Default off: 03.
     pub verify_validate_answers_mac: bool,
     /// SHA(End) takes 64 bytes (section 3.18: 63, the vendor's library says 64). Default off: 03.
     pub sha_end_takes_64: bool,
-    /// What Info mode 3, GPIO, answers on a part with I2C (section 3.8). Default 03.
+    /// The status of Info mode 3, GPIO, on a part with I2C (section 3.8). Default 03.
     #[serde(with = "status")]
     pub info_gpio: Status,
     /// Info refuses to read the persistent latch where VolatileKeyPermission does not enable it (section 3.8: 0 or an
@@ -157,38 +160,39 @@ pub struct Switches {
     pub latch_read_needs_permission: bool,
     /// SelfTest leaves TempKey as it was (section 3.0). Default off.
     pub self_test_keeps_temp_key: bool,
-    /// What Read and Write answer to an address outside the zone: 03 or 0F (section 3.22). Default 03.
+    /// The status of Read and Write for an address outside the zone: 03 or 0F (section 3.22). Default 03.
     #[serde(with = "status")]
     pub address_out_of_range: Status,
-    /// What Write answers for a place in the configuration zone that it cannot change: 0F or 03 (section 3.22). Default 0F.
+    /// The status of Write for a place in the configuration zone that it cannot change: 0F or 03 (section 3.22).
+    /// Default 0F.
     #[serde(with = "status")]
     pub config_place_not_writable: Status,
-    /// What a 32-byte Read of a short last block is filled up with (section 3.0). Default 00.
+    /// The padding of a 32-byte Read of a short last block (section 3.0). Default 00.
     #[serde(with = "byte")]
     pub short_block_padding: u8,
-    /// What is read past the end of an answer (section 1.6). Default FF.
+    /// The byte that is read past the end of a response (section 1.6). Default FF.
     #[serde(with = "byte")]
     pub past_the_end: u8,
-    /// What the OTP zone of a chip as sold is filled with (section 5.8). Default FF. Only for
+    /// The byte that fills the OTP zone of a chip as sold (section 5.8). Default FF. Only for
     /// [`super::SimChip::blank_with`].
     #[serde(with = "byte")]
     pub blank_otp: u8,
-    /// What the slots of a chip as sold are filled with (section 5.8). Default FF. Only for
+    /// The byte that fills the slots of a chip as sold (section 5.8). Default FF. Only for
     /// [`super::SimChip::blank_with`].
     #[serde(with = "byte")]
     pub blank_slots: u8,
-    /// The long watchdog strikes after 7.6 to 17 seconds (section 1.2). Default on; off: after 13.
+    /// The long watchdog expires after 7.6 to 17 seconds (section 1.2). Default on; off: after 13.
     pub long_watchdog_spreads: bool,
-    /// A wake after a failed self-test answers `04 07 C4 40`, which the vendor's library expects though its CRC is wrong
-    /// (section 1.4). Default off: `04 07 40 C2`.
+    /// The response to a wake after a failed self-test is `04 07 C4 40`, which the vendor's library expects though its
+    /// CRC is wrong (section 1.4). Default off: `04 07 40 C2`.
     pub failed_wake_is_the_vendors: bool,
-    /// Every execution of a command takes the same time, which is the chip's own, instead of one that is drawn each time (section 4:
-    /// how much it varies is not public). Default off.
+    /// Every execution of a command takes the same time, which is specific to the chip, instead of a time drawn anew
+    /// (section 4: the variation is not public). Default off.
     pub times_are_steady: bool,
 }
 
 impl Switches {
-    /// What Sign and ECDH want of TempKey where a slot has ReqRandom.
+    /// The TempKey that Sign and ECDH require for a slot with ReqRandom.
     pub(crate) fn nonce_for_sign(&self) -> Nonce {
         if self.req_random_gates_sign {
             Nonce::WantedByReqRandom

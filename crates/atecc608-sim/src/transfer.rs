@@ -1,4 +1,4 @@
-//! The simulated bus's protocol on a Unix stream socket: one request is one I2C transfer, START to STOP.
+//! The protocol of the simulated bus on a Unix stream socket: one request is one I2C transfer, START to STOP.
 //!
 //! Integers are little-endian (DESIGN.md section 6):
 //!
@@ -31,7 +31,7 @@ pub enum Segment {
     Read {
         /// 7-bit address.
         address: u8,
-        /// How many.
+        /// The number of bytes.
         len: u16,
     },
 }
@@ -40,24 +40,24 @@ pub enum Segment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Verb {
-    /// Answer the counters.
+    /// Return the counters.
     Stats = 0,
-    /// Answer the counters, then set them to zero.
+    /// Return the counters, then set them to zero.
     Reset = 1,
-    /// Take the supply away.
+    /// Switch the supply off.
     PowerOff = 2,
-    /// Give it back.
+    /// Switch the supply on.
     PowerOn = 3,
-    /// Pull the chip off the bus.
+    /// Remove the chip from the bus.
     Pull = 4,
-    /// Put it back.
+    /// Insert it again.
     Insert = 5,
     /// Set the faults: JSON `{"spec": "..."}`.
     Faults = 6,
 }
 
 impl Verb {
-    /// The verb with this number.
+    /// Returns the verb with this number.
     pub fn from_byte(byte: u8) -> Option<Self> {
         [Self::Stats, Self::Reset, Self::PowerOff, Self::PowerOn, Self::Pull, Self::Insert, Self::Faults]
             .into_iter()
@@ -65,7 +65,7 @@ impl Verb {
     }
 }
 
-/// What a client asks of the server.
+/// A client's request to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// One I2C transfer.
@@ -78,15 +78,15 @@ pub enum Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum TransferFault {
-    /// Nobody acknowledged the address.
+    /// The address was not acknowledged.
     AddressNack = 1,
     /// A data byte was not acknowledged.
     DataNack = 2,
-    /// The bus itself failed.
+    /// The bus failed.
     Bus = 3,
 }
 
-/// How a transfer ended: the bytes of each read segment in order, or the fault and the segment it struck.
+/// The result of a transfer: the bytes of each read segment in order, or the fault and the index of its segment.
 pub type TransferResult = Result<Vec<Vec<u8>>, (TransferFault, u8)>;
 
 fn invalid(what: &str) -> io::Error {
@@ -113,7 +113,7 @@ impl Request {
     /// Sends the request in one write.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// An I/O error of the stream.
     pub fn write_to(&self, stream: &mut impl Write) -> io::Result<()> {
         let mut bytes = Vec::new();
         match self {
@@ -140,10 +140,10 @@ impl Request {
         stream.write_all(&bytes)
     }
 
-    /// Receives one request; none at the end of the stream.
+    /// Receives one request; `None` at the end of the stream.
     ///
     /// # Errors
-    /// Those of the stream, and `InvalidData` for a request that breaks the protocol.
+    /// An I/O error of the stream; `InvalidData` for a request that violates the protocol.
     pub fn read_from(stream: &mut impl Read) -> io::Result<Option<Self>> {
         let mut count = [0];
         if stream.read(&mut count)? == 0 {
@@ -175,7 +175,7 @@ impl Request {
 /// Sends the reply to a transfer.
 ///
 /// # Errors
-/// Those of the stream.
+/// An I/O error of the stream.
 pub fn write_result(stream: &mut impl Write, result: &TransferResult, segments: u8) -> io::Result<()> {
     let mut bytes = Vec::new();
     match result {
@@ -191,7 +191,7 @@ pub fn write_result(stream: &mut impl Write, result: &TransferResult, segments: 
 /// Receives the reply to a transfer whose read segments have the lengths `reads`.
 ///
 /// # Errors
-/// Those of the stream, and `InvalidData` for a reply that breaks the protocol.
+/// An I/O error of the stream; `InvalidData` for a reply that violates the protocol.
 pub fn read_result(stream: &mut impl Read, reads: &[u16]) -> io::Result<TransferResult> {
     let [result, segment] = read_array(stream)?;
     let fault = match result {
@@ -215,7 +215,7 @@ pub fn read_result(stream: &mut impl Read, reads: &[u16]) -> io::Result<Transfer
 /// Sends the reply to a control request.
 ///
 /// # Errors
-/// Those of the stream.
+/// An I/O error of the stream.
 pub fn write_control_reply(stream: &mut impl Write, json: &str) -> io::Result<()> {
     let mut bytes = (json.len() as u32).to_le_bytes().to_vec();
     bytes.extend(json.as_bytes());
@@ -225,7 +225,7 @@ pub fn write_control_reply(stream: &mut impl Write, json: &str) -> io::Result<()
 /// Receives the reply to a control request.
 ///
 /// # Errors
-/// Those of the stream, and `InvalidData` for a reply that is too long or not UTF-8.
+/// An I/O error of the stream; `InvalidData` for a reply that is too long or not UTF-8.
 pub fn read_control_reply(stream: &mut impl Read) -> io::Result<String> {
     read_json(stream)
 }

@@ -12,21 +12,21 @@ use crate::profiles::root_public_key;
 use atecc608_contents::certificate::{CertificateError, CompressedCertificate, Definition, Device, Parts, Place};
 use atecc608_wire::Slot;
 
-/// The certificates of a chip whose product code says that it has some.
+/// The certificates of a chip whose product code announces some.
 #[derive(Debug, Serialize)]
 pub struct Chain {
-    /// In slot 10: of the key in slot 0, issued by the signer.
+    /// Slot 10: for the key in slot 0, issued by the signer.
     pub device: Certificate,
-    /// In slot 12: of the key in slot 11, issued by the root of simulated chips.
+    /// Slot 12: for the key in slot 11, issued by the root of simulated chips.
     pub signer: Certificate,
 }
 
-/// A compressed certificate, and what became of it.
+/// A compressed certificate, and the result of rebuilding it.
 #[derive(Debug, Default, Serialize)]
 pub struct Certificate {
     /// When it was issued, YYYY-MM-DDThh:00Z.
     pub issued: Option<String>,
-    /// For how many years; 0 is for ever.
+    /// Validity in years; 0 means without end.
     pub expire_years: Option<u8>,
     /// Four hexadecimal digits.
     pub signer_id: Option<String>,
@@ -34,9 +34,9 @@ pub struct Certificate {
     pub template_id: Option<u8>,
     /// Which chain.
     pub chain_id: Option<u8>,
-    /// Where the serial number comes from.
+    /// The serial number's source.
     pub serial_source: Option<u8>,
-    /// Whether its issuer's key verifies the signature; none if it cannot be rebuilt.
+    /// Whether its issuer's key verifies the signature; `None` if it can't be rebuilt.
     pub verified: Option<bool>,
     /// The certificate in PEM.
     pub pem: Option<String>,
@@ -45,7 +45,7 @@ pub struct Certificate {
 }
 
 impl Chain {
-    /// The certificates in an image; none if its product code names no definition.
+    /// Returns the certificates in an image; `None` if its product code names no definition.
     pub(super) fn in_image(image: &Image) -> Option<Self> {
         let definition = Definition::of_device(image.part(Part::Otp))?;
         let config = image.config();

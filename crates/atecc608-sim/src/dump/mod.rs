@@ -1,4 +1,4 @@
-//! What is in an image, for people and (as JSON) for programs: `atecc608-sim dump`.
+//! Shows the contents of an image, as text or JSON: `atecc608-sim dump`.
 //!
 //! Reading order: this file gathers, `certificates` rebuilds the certificates, `text` prints.
 
@@ -16,16 +16,16 @@ use base16ct::upper::encode_string as hex;
 
 pub use certificates::{Certificate, Chain};
 
-/// An image in words. Secrets are in it only if they were asked for.
+/// The contents of an image in words. Secrets are included only on request.
 #[derive(Debug, Serialize)]
 pub struct Dump {
     /// The chip, as Info(Revision) names it.
     pub model: String,
-    /// The four bytes that Info(Revision) answers.
+    /// The four bytes that Info(Revision) returns.
     pub revision: String,
     /// 18 hexadecimal digits.
     pub serial_number: String,
-    /// The 7-bit address it answers to.
+    /// The 7-bit address.
     pub address: u8,
     /// Whether the configuration zone is locked.
     pub config_locked: bool,
@@ -35,7 +35,7 @@ pub struct Dump {
     pub chip_options: Vec<String>,
     /// The clock divider in words.
     pub clock_divider: &'static str,
-    /// The two counters; none if their bytes are no encoding of a number.
+    /// The two counters; `None` if their bytes are not a valid encoding.
     pub counters: [Option<u32>; 2],
     /// The configuration zone.
     pub config: String,
@@ -60,26 +60,26 @@ pub struct SlotDump {
     pub slot_config: String,
     /// Its KeyConfig, likewise.
     pub key_config: String,
-    /// What it is for.
+    /// Its purpose.
     pub kind: &'static str,
-    /// What may be done with it once the zones are locked.
+    /// Its permitted uses once the zones are locked.
     pub rules: Vec<String>,
     /// Whether it was locked individually.
     pub locked: bool,
-    /// Whether nothing was ever written to it: all bytes are FF.
+    /// Whether it was never written: all bytes are FF.
     pub empty: bool,
-    /// Whether the chip would never read it out in clear.
+    /// Whether the chip never returns its contents in clear.
     pub secret: bool,
-    /// Its bytes; none if they are secret and were not asked for.
+    /// Its bytes; `None` if they are secret and were not requested.
     pub bytes: Option<String>,
     /// The public key (X ‖ Y) that belongs to the private key in it, or that is in it.
     pub public_key: Option<String>,
-    /// Whether that public key has been validated; none if nobody asks for it.
+    /// Whether that public key has been validated; `None` if no validation is required.
     pub validated: Option<bool>,
 }
 
 impl Dump {
-    /// Looks into an image.
+    /// Decodes an image.
     pub fn new(image: &Image, with_secrets: bool) -> Self {
         let config = image.config();
         let otp = image.part(Part::Otp);
@@ -140,7 +140,7 @@ fn stored_key(config: &ConfigZone, slot: Slot, stored: &[u8]) -> Option<[u8; 64]
     public_key(&point).map(|_| point)
 }
 
-/// Eight letters and digits at the beginning, with nothing but zeros behind them (fact sheet section 5.10).
+/// Returns the eight letters and digits at the beginning, if only zeros follow (fact sheet section 5.10).
 fn product_code(otp: &[u8]) -> Option<String> {
     let (code, rest) = otp.split_at(8);
     let fits = code.iter().all(u8::is_ascii_alphanumeric) && rest.iter().all(|byte| *byte == 0);

@@ -92,7 +92,7 @@ fn bytes(f: &mut fmt::Formatter<'_>, hex: &str) -> fmt::Result {
     rows(hex).try_for_each(|row| writeln!(f, "  {row}"))
 }
 
-/// Rows of sixteen bytes, each with its offset; those that are like the row before are one asterisk, as hexdump has it.
+/// Rows of sixteen bytes, each with its offset; repeated rows are one asterisk, as in hexdump.
 fn rows(hex: &str) -> impl Iterator<Item = String> + '_ {
     let row = |at: usize| hex.get(at * 32..).map(|rest| rest.get(..32).unwrap_or(rest)).filter(|row| !row.is_empty());
     let repeats = move |at: usize| at > 0 && row(at) == row(at - 1);

@@ -16,7 +16,7 @@ impl Execute for Aes {
     fn execute(&self, core: &mut Core) -> Outcome {
         match self {
             Aes::GaloisMultiply { h, input } => Ok(multiply(h, input).to_vec()),
-            // Config[13]: a matter of the part, whatever its locks.
+            // Config[13] counts in every lock state.
             Aes::Block { .. } if !core.config().aes_enabled() => Err(Refusal::PARSE),
             Aes::Block { key: KeyLocation::Slot(slot), unit, decrypt, input } => {
                 let config = core.config();
@@ -48,7 +48,7 @@ impl Execute for Aes {
     }
 }
 
-/// 16 bytes of key, counted in such units; at most four.
+/// Returns 16 bytes of key, by the index of the unit; at most four units.
 pub(super) fn unit_of(bytes: &[u8], unit: u8) -> Result<Zeroizing<[u8; 16]>, Refusal> {
     let at = 16 * usize::from(unit);
     bytes.get(at..).and_then(|bytes| bytes.first_chunk()).copied().map(Zeroizing::new).ok_or(Refusal::EXECUTION)
@@ -66,7 +66,7 @@ pub(super) fn block(key: &[u8; 16], decrypt: bool, input: &[u8; 16]) -> [u8; 16]
     block.into()
 }
 
-/// The product in GF(2^128) as GCM counts bits: the first bit of the first byte is the coefficient of 1.
+/// Multiplies in GF(2^128) with GCM's bit order: the first bit of the first byte is the coefficient of 1.
 fn multiply(h: &[u8; 16], input: &[u8; 16]) -> [u8; 16] {
     let (mut factor, input) = (u128::from_be_bytes(*h), u128::from_be_bytes(*input));
     let mut product = 0;

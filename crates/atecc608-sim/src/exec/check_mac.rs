@@ -1,4 +1,4 @@
-//! CheckMac with its copy function and the authorisation it gives (fact sheet sections 3.2 and 11).
+//! CheckMac with its copy function and its authorisation (fact sheet sections 3.2 and 11).
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -53,7 +53,7 @@ fn check(core: &mut Core, command: &CheckMac) -> Outcome {
     success()
 }
 
-/// Modes 01 and 05: the contents of the slot that is paired with the password's, if its ReadKey is 0, go to TempKey.
+/// Modes 01 and 05: copies the slot that is paired with the password's, if its ReadKey is 0, to TempKey.
 fn copy(core: &mut Core, password: Slot) {
     let config = core.config();
     if !core.switches.check_mac_copies || password.number() % 2 != 0 {

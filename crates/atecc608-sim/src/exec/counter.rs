@@ -9,7 +9,7 @@ use atecc608_wire::config_zone::{counter_encode, offset, COUNTER_MAX};
 impl Execute for Counter {
     fn execute(&self, core: &mut Core) -> Outcome {
         let config = core.config();
-        // Sections 3.3 and 5.7: no counting before; whether reading is refused too is not certain.
+        // Sections 3.3 and 5.7: no increment before the lock; whether a read is refused too is uncertain.
         allow(config.config_locked() || !(self.increment || core.switches.counter_needs_config_lock))?;
         let number = usize::from(self.number);
         let mut value = config.counter(number).ok_or(Refusal::EXECUTION)?;

@@ -12,13 +12,13 @@ use atecc608_wire::messages;
 impl Execute for DeriveKey {
     fn execute(&self, core: &mut Core) -> Outcome {
         let config = core.config();
-        // Section 3.0: no slot is used as a key before.
+        // Section 3.0: before the lock no slot can be used as a key.
         allow(config.config_locked())?;
         allow(config.data_locked() || !core.switches.derive_key_needs_data_lock)?;
         let slot_config = config.slot_config(self.target);
         let policy = slot_config.write_config();
         allow(policy.gen_key() && !config.key_config(self.target).private() && !config.slot_locked(self.target))?;
-        // What is derived is no point of a curve.
+        // The derived value is not a point of the curve.
         allow(!core.is_public_slot(self.target))?;
         let rolls = !policy.derive_creates();
         let parent = if rolls { self.target } else { slot_config.write_key() };

@@ -19,7 +19,7 @@ const SECRET_LEN: usize = 32;
 
 impl Execute for Ecdh {
     fn execute(&self, core: &mut Core) -> Outcome {
-        // Section 5.7. GenKey, which makes the key in TempKey, has the same rule.
+        // Section 5.7. GenKey, which creates the key in TempKey, has the same rule.
         allow(core.config().config_locked())?;
         core.require_key_use_lock_state()?;
         let (key, key_use) = take_key(self, core)?;
@@ -35,7 +35,7 @@ impl Execute for Ecdh {
     }
 }
 
-/// The slot's key if it may be used for ECDH, or the ephemeral key, which is used up.
+/// Returns the slot's key if it may be used for ECDH, or the ephemeral key, which is cleared.
 fn take_key(command: &Ecdh, core: &mut Core) -> Result<(SecretKey, Option<KeyUse>), Refusal> {
     match command.key {
         EcdhKey::Slot(slot) => {
@@ -54,13 +54,13 @@ fn take_key(command: &Ecdh, core: &mut Core) -> Result<(SecretKey, Option<KeyUse
     }
 }
 
-/// Where the secret really goes, if it may go there.
+/// Returns the target of the secret, if it is permitted.
 fn resolved_target(command: &Ecdh, core: &Core) -> Result<EcdhTarget, Refusal> {
     let config = core.config();
     let target = match (command.key, command.target) {
         (EcdhKey::Slot(slot), EcdhTarget::Compatible) => {
             if config.slot_config(slot).ecdh_to_slot() {
-                // Slot N|1 is another slot only if N is even.
+                // Slot N|1 differs from slot N only if N is even.
                 allow(slot.number() % 2 == 0 && !command.encrypted)?;
                 let target = Slot::from_nibble(slot.number() | 1);
                 check_next_slot(core, target)?;
@@ -81,7 +81,8 @@ fn resolved_target(command: &Ecdh, core: &Core) -> Result<EcdhTarget, Refusal> {
     Ok(target)
 }
 
-/// Slot N|1, which SlotConfig of slot N names: the vendor's unit test ecdh has a slot of any type there, written encrypted.
+/// Checks slot N|1, which SlotConfig of slot N names: in the vendor's unit test ecdh it is a slot of any type, written
+/// encrypted.
 fn check_next_slot(core: &Core, slot: Slot) -> Result<(), Refusal> {
     let config = core.config();
     allow(!config.key_config(slot).private() && !config.slot_locked(slot))?;
@@ -91,7 +92,7 @@ fn check_next_slot(core: &Core, slot: Slot) -> Result<(), Refusal> {
     core.require_authorisation_to_write(&config, slot)
 }
 
-/// ChipOptions.ECDHProt, and what encryption needs.
+/// Checks ChipOptions.ECDHProt, and the conditions of encryption.
 fn check_protection(command: &Ecdh, core: &Core, target: EcdhTarget) -> Result<(), Refusal> {
     if command.encrypted && target == EcdhTarget::Output {
         core.io_key()?;
@@ -112,7 +113,7 @@ fn deliver(command: &Ecdh, core: &mut Core, target: EcdhTarget, secret: &Zeroizi
             success()
         }
         EcdhTarget::TempKey => {
-            // The other party has a say in it: never counted as the chip's own randomness.
+            // The other party influences the secret: it never counts as the chip's own random number.
             let flags = TempKeyFlags { source_fixed: true, ..TempKeyFlags::default() };
             core.sram.temp_key = Some(TempKey::new(&**secret, flags));
             success()

@@ -15,7 +15,7 @@ impl Execute for GenDig {
         let config = core.config();
         core.require_lock_for_temp_key()?;
         let (old, value) = core.temp_key()?;
-        // What is not made with a slot keeps NoMacFlag: its digest still covers that key.
+        // A digest made without a slot keeps NoMacFlag: it still covers that key.
         let other_zone = TempKeyFlags { key_id: 0, gen_dig: false, gen_key: false, ..old.flags };
         let mut key_use = None;
         let (input, flags) = match *self {

@@ -12,7 +12,7 @@ use atecc608_wire::{Command, ConfigZone, Slot};
 
 impl Execute for GenKey {
     fn execute(&self, core: &mut Core) -> Outcome {
-        // Sections 3.7 and 5.7; the vendor's tests ask for this lock too.
+        // Sections 3.7 and 5.7; the vendor's tests require this lock too.
         allow(core.config().config_locked())?;
         let packet = self.packet();
         let [low, high] = packet.param2.to_le_bytes();
@@ -47,7 +47,7 @@ fn create(core: &mut Core, slot: Slot, digest: Option<[u8; 3]>) -> Outcome {
     allow(config.key_config(slot).pub_info() || !core.switches.create_needs_pub_info)?;
     gate(core, &config, slot)?;
     if digest.is_some() {
-        // Refused before the old key is gone.
+        // Refuse before the old key is overwritten.
         digest_source(core, slot)?;
     }
     let key = ecc::generate(core)?;
@@ -66,8 +66,8 @@ fn public(core: &mut Core, slot: Slot, digest: Option<[u8; 3]>) -> Outcome {
     answer(core, slot, digest, ecc::public_point(&key))
 }
 
-/// What using the key asks for, except that GenKey does not count as a use (section 3.0, rule 5) and that ReqAuth is
-/// asked for only once the data zone is locked; before, keys must be born somehow.
+/// The conditions for using the key, except that GenKey does not count as a use (section 3.0, rule 5) and that ReqAuth
+/// applies only once the data zone is locked, because keys must be created before.
 fn gate(core: &Core, config: &ConfigZone, slot: Slot) -> Result<(), Refusal> {
     core.require_use_lock(config, slot)?;
     if config.data_locked() && core.switches.req_auth_gates_gen_key {
@@ -83,7 +83,7 @@ fn answer(core: &mut Core, slot: Slot, digest: Option<[u8; 3]>, point: [u8; 64])
     Ok(point.to_vec())
 }
 
-/// The TempKey that a digest mode starts from: valid, and random if the slot says so.
+/// Returns the TempKey that a digest mode starts from: valid, and random if the slot requires that.
 fn digest_source(core: &Core, slot: Slot) -> Result<(TempKeyFlags, Zeroizing<[u8; 32]>), Refusal> {
     core.require_random(&core.config(), slot)?;
     let (temp_key, value) = core.temp_key()?;

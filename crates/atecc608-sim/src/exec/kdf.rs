@@ -66,7 +66,7 @@ fn prf(key: &[u8], message: &[u8], len: usize) -> Bytes {
     result
 }
 
-/// All bytes that the key may be taken from.
+/// Returns all bytes that the key may be taken from.
 fn source(kdf: &Kdf, core: &mut Core) -> Result<(Bytes, Option<KeyUse>), Refusal> {
     let bytes = match kdf.source {
         KdfSource::TempKey => temp_key(core)?,
@@ -79,7 +79,7 @@ fn source(kdf: &Kdf, core: &mut Core) -> Result<(Bytes, Option<KeyUse>), Refusal
     Ok((bytes, None))
 }
 
-/// A slot as key or message.
+/// Returns the bytes of a slot as key or message.
 fn slot_bytes(kdf: &Kdf, core: &Core, slot: Slot) -> Result<(Bytes, KeyUse), Refusal> {
     let config = core.config();
     let key_config = config.key_config(slot);
@@ -101,7 +101,7 @@ fn temp_key(core: &Core) -> Result<Bytes, Refusal> {
     }
 }
 
-/// HKDF's message; and, if it is in a slot, the use of that slot.
+/// Returns HKDF's message; and, if it is in a slot, the use of that slot.
 fn hkdf_message(kdf: &Kdf, core: &Core, message: HkdfMessage) -> Result<(Bytes, Option<KeyUse>), Refusal> {
     let (held, key_use) = match message {
         HkdfMessage::SpecialIv => {
@@ -118,13 +118,13 @@ fn hkdf_message(kdf: &Kdf, core: &Core, message: HkdfMessage) -> Result<(Bytes, 
             (bytes, Some(key_use))
         }
     };
-    // Of what the chip holds, as many bytes as details says.
+    // The number of bytes of a message in the chip, as details says.
     let len = kdf.message.len();
     allow(matches!(len, 32 | 64) || (core.switches.hkdf_message_length_is_free && len > 0))?;
     Ok((Zeroizing::new(held.get(..len).ok_or(Refusal::EXECUTION)?.to_vec()), key_use))
 }
 
-/// Where the result may go: KDFProt, and the rules of target slots, checked before anything is used.
+/// Checks the target of the result: KDFProt, and the rules of target slots, before anything is used.
 fn check_target(kdf: &Kdf, core: &Core) -> Result<(), Refusal> {
     let aead = matches!(kdf.algorithm, KdfAlgorithm::Prf { aead: true, .. });
     let clear = aead || kdf.target == KdfTarget::Output;
@@ -143,7 +143,7 @@ fn check_target(kdf: &Kdf, core: &Core) -> Result<(), Refusal> {
         KdfTarget::Slot(slot) => {
             core.require_destination(slot, kdf.result_len(), core.switches.kdf_target_needs_always_write)
         }
-        // The upper half is filled beside a lower half that is there.
+        // The upper half is filled only if there is a lower half.
         KdfTarget::TempKeyUpper => temp_key(core).map(drop),
         _ => Ok(()),
     }
@@ -154,7 +154,7 @@ fn deliver(kdf: &Kdf, core: &mut Core, result: &[u8]) -> Outcome {
         KdfAlgorithm::Prf { aead: true, .. } => result.split_at(32),
         _ => (result, &[][..]),
     };
-    // The caller chose the message: never counted as the chip's own randomness.
+    // The caller chose the message: it never counts as the chip's own random number.
     let flags = TempKeyFlags { source_fixed: true, ..TempKeyFlags::default() };
     match kdf.target {
         KdfTarget::TempKey => core.sram.temp_key = Some(TempKey::new(kept, flags)),

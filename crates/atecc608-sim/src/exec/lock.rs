@@ -44,7 +44,7 @@ fn check(core: &Core, claimed: Option<[u8; 2]>, actual: u16) -> Result<(), Refus
     }
 }
 
-/// All 128 bytes, the lock bytes still 55.
+/// Over all 128 bytes, with the lock bytes still 55.
 fn config_summary(core: &Core) -> u16 {
     crc16_update(0, core.image().part(Part::Config))
 }

@@ -43,7 +43,7 @@ impl Execute for Mac {
 }
 
 impl Core {
-    /// TempKey as a block of MAC's or CheckMac's message: valid, and from where bit 2 says.
+    /// TempKey as a block of the message of MAC or CheckMac: valid, and with the SourceFlag of bit 2.
     pub(super) fn message_temp_key(
         &self,
         used: bool,
@@ -57,14 +57,14 @@ impl Core {
         Ok(Some(value))
     }
 
-    /// A slot's key for MAC and CheckMac. ReqRandom asks for a random nonce in the message, not only in TempKey.
+    /// A slot's key for MAC and CheckMac. ReqRandom requires a random nonce in the message, not only in TempKey.
     pub(super) fn mac_key(&self, slot: Slot, over_temp_key: bool) -> Result<(Zeroizing<[u8; 32]>, KeyUse), Refusal> {
         let key_use = self.use_key(slot, Nonce::WantedByReqRandom)?;
         allow(over_temp_key || !self.config().key_config(slot).req_random())?;
         Ok((self.symmetric_key(slot)?, key_use))
     }
 
-    /// OTP\[0..11\], as far as a message holds any of it.
+    /// OTP\[0..11\], as far as messages contain it.
     pub(super) fn otp_start(&self) -> [u8; 11] {
         let mut start = [0; 11];
         start.copy_from_slice(&self.image().part(Part::Otp)[..11]);

@@ -1,4 +1,4 @@
-//! What each command does: one file per command, named as the datasheet names it.
+//! Executes commands: one file per command, named as in the datasheet.
 
 mod aes;
 mod check_mac;
@@ -33,7 +33,7 @@ use atecc608_wire::{Command, CommandPacket, Opcode, Status};
 
 /// The chip's side of a command.
 trait Execute: Command {
-    /// Does it, or says why not. Parameters that are illegal whatever the state never come here.
+    /// Executes the command, or returns why it is refused. Parameters that are illegal in every state never get here.
     fn execute(&self, core: &mut Core) -> Outcome;
 }
 
@@ -55,7 +55,7 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
         Opcode::ECDH => run::<Ecdh>(core, packet),
         Opcode::GEN_DIG => run::<GenDig>(core, packet),
         Opcode::GEN_KEY => run::<GenKey>(core, packet),
-        // GPIO: the I2C parts have none.
+        // GPIO: the I2C parts have no such pin.
         Opcode::INFO if packet.param1 == 3 => Err(Refusal::Status(core.switches.info_gpio)),
         Opcode::INFO => run::<Info>(core, packet),
         Opcode::KDF if core.model().is_608() => run::<Kdf>(core, packet),
@@ -65,7 +65,7 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
         Opcode::PRIV_WRITE => run::<PrivWrite>(core, packet),
         Opcode::RANDOM => run::<Random>(core, packet),
         Opcode::READ => run::<Read>(core, packet),
-        // The 508 has no AES, KDF, SecureBoot and SelfTest.
+        // The 508 lacks AES, KDF, SecureBoot and SelfTest.
         Opcode::SECURE_BOOT if core.model().is_608() => run::<SecureBoot>(core, packet),
         Opcode::SELF_TEST if core.model().is_608() => run::<SelfTest>(core, packet),
         Opcode::SHA => run::<Sha>(core, packet),
@@ -82,7 +82,7 @@ pub(super) fn execute(core: &mut Core, packet: &CommandPacket) -> Outcome {
     outcome
 }
 
-/// Read(config) and SelfTest (fact sheet section 3.0).
+/// Whether it is Read(config) or SelfTest (fact sheet section 3.0).
 fn answered_in_failure_state(packet: &CommandPacket) -> bool {
     match packet.opcode {
         Opcode::SELF_TEST => true,

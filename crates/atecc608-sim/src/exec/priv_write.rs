@@ -32,7 +32,7 @@ impl Execute for PrivWrite {
     }
 }
 
-/// The key decrypted with TempKey, which is used up, and checked against the MAC.
+/// Returns the key, decrypted with TempKey, which is cleared, and checked against the MAC.
 fn decrypted(core: &mut Core, command: &PrivWrite) -> Result<Zeroizing<[u8; 36]>, Refusal> {
     let temp_key = core.take_write_key(command.slot)?;
     let stream = messages::priv_write_key_stream(&temp_key);

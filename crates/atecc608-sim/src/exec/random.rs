@@ -10,7 +10,7 @@ impl Execute for Random {
     }
 }
 
-/// What Random and Nonce answer: nothing random until the configuration is locked.
+/// The output of Random and Nonce: a constant until the configuration is locked.
 pub(super) fn output(core: &mut Core) -> Result<[u8; 32], Refusal> {
     if core.config().config_locked() {
         core.random_32()

@@ -21,7 +21,7 @@ impl Execute for Read {
     }
 }
 
-/// Where an address points; a refusal if nowhere. Of 32-byte accesses the word is ignored.
+/// Returns the place of an address, or a refusal if there is none. 32-byte accesses ignore the word.
 pub(super) fn place(core: &Core, zone: Zone, address: Address, block: bool) -> Result<(Part, usize), Refusal> {
     let nowhere = Refusal::Status(core.switches.address_out_of_range);
     let (part, number) = match zone {
@@ -40,7 +40,7 @@ pub(super) fn place(core: &Core, zone: Zone, address: Address, block: bool) -> R
     }
 }
 
-/// `len` bytes at a place, padded if a short last block lacks some.
+/// Returns `len` bytes at a place, padded if the last block is shorter.
 fn stored(core: &Core, part: Part, at: usize, len: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = core.image().part(part)[at..].iter().copied().take(len).collect();
     bytes.resize(len, core.switches.short_block_padding);
@@ -54,7 +54,7 @@ fn read_slot(core: &mut Core, read: &Read, slot: Slot, at: usize) -> Outcome {
     let mut bytes = stored(core, Part::Slot(slot), at, read.len());
     match (slot_config.is_secret(), slot_config.encrypt_read()) {
         (false, false) => {}
-        // The fact sheet forbids the second combination: no data is given out for it.
+        // The fact sheet forbids the second combination: no data is returned.
         (true, false) | (false, true) => return Err(Refusal::EXECUTION),
         (true, true) => {
             allow(read.block)?;

@@ -15,7 +15,7 @@ impl Execute for SecureBoot {
     fn execute(&self, core: &mut Core) -> Outcome {
         let config = core.config();
         let boot = config.secure_boot();
-        // Section 3.0: no slot is used as a key before the configuration is locked.
+        // Section 3.0: no slot can be used as a key before the configuration is locked.
         allow(config.config_locked() && boot.storage() != SecureBootStorage::Off)?;
         allow(config.data_locked() || !core.switches.secure_boot_needs_data_lock)?;
         allow(!core.secure_boot_prohibited)?;
@@ -48,7 +48,8 @@ fn xor(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     std::array::from_fn(|i| left[i] ^ right[i])
 }
 
-/// HashedKey of an encrypted digest, which uses TempKey up; and the nonce that the configuration may ask for.
+/// Returns HashedKey of an encrypted digest, which clears TempKey; and checks the nonce that the configuration may
+/// require.
 fn opened(core: &mut Core, command: &SecureBoot, boot: SecureBootConfig) -> Result<Option<[u8; 32]>, Refusal> {
     if boot.wants_random() && (command.mac || core.switches.secure_boot_nonce_always) {
         allow(!core.temp_key()?.0.flags.source_fixed)?;
@@ -62,7 +63,7 @@ fn opened(core: &mut Core, command: &SecureBoot, boot: SecureBootConfig) -> Resu
     Ok(Some(messages::secure_boot_hashed_key(&io_key, &temp_key)))
 }
 
-/// Whether the digest is right, and the signature that says so (none if a stored digest does).
+/// Returns whether the digest matches, and the signature that was checked (`None` if a stored digest was compared).
 fn compare(
     core: &mut Core,
     command: &SecureBoot,

@@ -19,7 +19,7 @@ impl Execute for SelfTest {
     }
 }
 
-/// Runs tests; those that pass leave the register of failures, those that fail enter it.
+/// Runs tests; those that pass are removed from the register of failures, those that fail are added.
 fn run(core: &mut Core, tests: u8) -> u8 {
     let state = &mut core.self_test;
     let failed = tests & TESTS & state.broken;

@@ -21,7 +21,7 @@ impl Execute for Sha {
             }
             Sha::Update(bytes) => update(core, bytes),
             Sha::Public(slot) => {
-                // Slots are not read before the configuration is locked (section 5.7).
+                // Slots can't be read before the configuration is locked (section 5.7).
                 allow(core.config().config_locked())?;
                 let (point, _) = core.stored_public_key(*slot)?;
                 update(core, &point)
@@ -70,7 +70,7 @@ fn hmac_key(core: &mut Core, key: KeyLocation) -> Result<Zeroizing<[u8; 32]>, Re
     }
 }
 
-/// A symmetric key whose slot lets it be used for HMAC: no NoMac, no ReqRandom (section 11).
+/// Returns a symmetric key whose slot permits HMAC: no NoMac, no ReqRandom (section 11).
 fn slot_key(core: &mut Core, slot: Slot) -> Result<Zeroizing<[u8; 32]>, Refusal> {
     let config = core.config();
     let key_config = config.key_config(slot);

@@ -29,7 +29,7 @@ impl Execute for Sign {
     }
 }
 
-/// The 32 bytes that are signed or verified. TempKey is used up, the message digest buffer is not.
+/// Returns the 32 bytes that are signed or verified. Clears TempKey, but not the message digest buffer.
 pub(super) fn take_digest(core: &mut Core, source: DigestSource) -> Result<[u8; 32], Refusal> {
     match source {
         DigestSource::TempKey => {

@@ -23,8 +23,8 @@ impl Execute for UpdateExtra {
     }
 }
 
-/// Mode 2 of the older chips: spends one use of a limited-use key; nothing happens if the slot has no such limit (public
-/// data sheet of the ATSHA204A, section 8.5.17; the 508 counts with Counter0).
+/// Mode 2 of the older chips: consumes one use of a limited-use key; no effect if the slot has no limit (public data
+/// sheet of the ATSHA204A, section 8.5.17; the 508 counts with Counter0).
 fn decrement(core: &mut Core, slot: u8) -> Outcome {
     if !core.switches.update_extra_decrements {
         return Err(Refusal::PARSE);

@@ -9,7 +9,7 @@ use super::Execute;
 use atecc608_wire::commands::{DigestSource, Verify, VerifyKey};
 use atecc608_wire::{messages, Slot, Status};
 
-/// OtherData's byte that says what a signature is for: 00 to validate, 01 to invalidate.
+/// OtherData's byte with the purpose of the signature: 00 validates, 01 invalidates.
 const PURPOSE: usize = 17;
 
 impl Execute for Verify {
@@ -19,7 +19,7 @@ impl Execute for Verify {
             return Err(Refusal::PARSE);
         }
         if self.mac {
-            // Refused before anything is checked, let alone marked.
+            // Refuse before anything is checked or marked.
             core.io_key()?;
         }
         match &self.key {
@@ -34,7 +34,7 @@ impl Execute for Verify {
             }
             VerifyKey::Stored { source, slot } => {
                 core.require_key_use_lock_state()?;
-                // A message that the caller put into the digest buffer is no random nonce.
+                // A message that the caller put into the digest buffer is not a random nonce.
                 let req_random = core.config().key_config(*slot).req_random();
                 allow(!(req_random && *source == DigestSource::MessageDigestBuffer))?;
                 let key_use = core.use_key(*slot, Nonce::WantedByReqRandom)?;
@@ -81,7 +81,7 @@ fn answer(core: &Core, verify: &Verify, message: &[u8; 32], nonce: [u8; 32]) -> 
     Ok(messages::verify_mac(&io_key, message, &nonce, verify).to_vec())
 }
 
-/// Validates or invalidates a stored public key, on its parent's signature.
+/// Validates or invalidates a stored public key by its parent's signature.
 fn mark(core: &mut Core, verify: &Verify, slot: Slot, other_data: &[u8; 19], valid: bool) -> Outcome {
     let config = core.config();
     let key_use = core.use_key(slot, Nonce::WantedByReqRandom)?;

@@ -16,7 +16,7 @@ use atecc608_wire::{messages, Slot};
 impl Execute for Write {
     fn execute(&self, core: &mut Core) -> Outcome {
         let block = self.data.len() == 32;
-        // Only data is ever written encrypted.
+        // Only the data zone can be written encrypted.
         if self.mac.is_some() && self.zone != Zone::Data {
             return Err(Refusal::PARSE);
         }
@@ -41,7 +41,8 @@ impl Execute for Write {
     }
 }
 
-/// Words 4 to 20 and 22 to 31; as whole blocks only 1 and 3, since the others hold bytes that Write cannot change.
+/// Words 4 to 20 and 22 to 31 can be written; as whole blocks only 1 and 3, because the others contain bytes that Write
+/// cannot change.
 fn config_place_is_writable(at: usize, block: bool) -> bool {
     if block {
         matches!(at / 32, 1 | 3)
@@ -70,19 +71,19 @@ fn write_slot(core: &mut Core, write: &Write, slot: Slot, at: usize) -> Result<(
         allow(write.data.len() == 32)?;
     }
     let plaintext = plaintext(core, write, slot)?;
-    // Of a short last block only what exists is stored.
+    // Of a short last block only the existing bytes are stored.
     let stored = &plaintext[..plaintext.len().min(slot.size() - at)];
     store(core, slot, at, stored)
 }
 
-/// Programs the bytes; a public key that must be validated is not validated afterwards (section 5.9).
+/// Programs the bytes; a public key that requires validation is marked as not validated (section 5.9).
 pub(super) fn store(core: &mut Core, slot: Slot, at: usize, bytes: &[u8]) -> Result<(), Refusal> {
     let mut bytes = Zeroizing::new(bytes.to_vec());
     if core.is_public_slot(slot) && core.config().key_config(slot).pub_info() {
         if at == 0 {
             bytes[0] = bytes[0] & 0x0F | INVALIDATED;
         } else {
-            // First, so that power loss in between cannot leave changed bytes that count as validated.
+            // Clear the mark first, so that power loss in between cannot leave changed bytes that count as validated.
             let first = core.image().part(Part::Slot(slot))[0] & 0x0F | INVALIDATED;
             core.program(Part::Slot(slot), 0, &[first])?;
         }
@@ -90,7 +91,7 @@ pub(super) fn store(core: &mut Core, slot: Slot, at: usize, bytes: &[u8]) -> Res
     core.program(Part::Slot(slot), at, &bytes)
 }
 
-/// The data as it is to be stored: as sent, or decrypted with TempKey and checked against the MAC.
+/// Returns the data to store: as sent, or decrypted with TempKey and checked against the MAC.
 fn plaintext(core: &mut Core, write: &Write, slot: Slot) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let Some(mac) = &write.mac else {
         return Ok(Zeroizing::new(write.data.clone()));

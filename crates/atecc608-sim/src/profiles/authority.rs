@@ -1,9 +1,9 @@
-//! Who signs the certificates of simulated chips: a root and a signer of our own.
+//! The issuers of the certificates of simulated chips: a root and a signer of this project.
 //!
-//! Their private keys are made from the sentences below, so everybody has them: a certificate under this root proves
-//! nothing. In return all simulated chips, wherever they were made, chain to one root, which whoever tests with them can
-//! know beforehand. Its name is that of the vendor's root, since the signers' certificates have it as their issuer
-//! (fact sheet section 7.4); its key is not.
+//! Their private keys are derived from the sentences below, and so are public: a certificate under this root proves
+//! nothing. In return all simulated chips chain to one root, which tests can know beforehand. It has the name of the
+//! vendor's root, because signers' certificates contain that name as their issuer (fact sheet section 7.4), but another
+//! key.
 
 use der::pem::{encode_string, LineEnding};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
@@ -21,59 +21,59 @@ use atecc608_wire::SIGNATURE_LEN;
 const ROOT_KEY: &str = "atecc608-sim: private key of the root; it is no secret";
 const SIGNER_KEY: &str = "atecc608-sim: private key of the signer; it is no secret";
 
-/// What whoever asks for the root should be told.
+/// The warning that is printed with the root.
 pub const ROOT_NOTE: &str = "the root of simulated chips; its private key is public, so it proves nothing";
 
 /// The simulated signer's number: "SI".
 pub const SIGNER_ID: [u8; 2] = *b"SI";
 
-/// Always the same dates, so that nothing depends on when an image was made.
+/// Fixed dates, so that an image does not depend on the time of its creation.
 const SIGNER_ISSUED: IssueDate = IssueDate { year: 2020, month: 1, day: 2, hour: 4 };
 const DEVICE_ISSUED: IssueDate = IssueDate { year: 2022, month: 3, day: 4, hour: 5 };
 
-/// No device: a signer's certificate has none.
+/// No device: a signer's certificate contains none.
 const NO_DEVICE: Device = Device { serial: SerialNumber([0; 9]), eui: [0; 16] };
 
-/// Why there is no certificate: either would be a defect of the simulator.
+/// Why there is no certificate; each would be a defect of the simulator.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// The certificate cannot be put together.
+    /// The certificate cannot be built.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// It cannot be written as text.
+    /// It cannot be encoded as text.
     #[error("cannot write a certificate in PEM: {0}")]
     Pem(der::pem::Error),
     /// It cannot be signed.
     #[error("cannot sign a certificate: {0}")]
     Signature(#[from] p256::ecdsa::Error),
-    /// A sentence makes no key.
+    /// A sentence does not give a valid key.
     #[error("no private key")]
     Key,
 }
 
-/// The key that a sentence makes.
+/// Derives a key from a sentence.
 fn key_of(sentence: &str) -> Result<SecretKey, AuthorityError> {
     private_key(&Sha256::digest(sentence)).ok_or(AuthorityError::Key)
 }
 
-/// ECDSA over SHA-256 of the message, with the k of RFC 6979: the same each time.
+/// ECDSA over SHA-256 of the message, with the k of RFC 6979, so that signatures are reproducible.
 fn sign(key: &SecretKey, message: &[u8]) -> Result<[u8; SIGNATURE_LEN], AuthorityError> {
     let signature: Signature = SigningKey::from(key).sign_prehash(&Sha256::digest(message))?;
     Ok(signature.to_bytes().into())
 }
 
-/// The root's public key, X ‖ Y.
+/// Returns the root's public key, X ‖ Y.
 ///
 /// # Errors
-/// [`AuthorityError`].
+/// [`AuthorityError`] on a defect of the simulator.
 pub fn root_public_key() -> Result<[u8; 64], AuthorityError> {
     Ok(public_point(&key_of(ROOT_KEY)?))
 }
 
-/// The root: always the same one.
+/// Returns the root, which is always the same.
 ///
 /// # Errors
-/// [`AuthorityError`].
+/// [`AuthorityError`] on a defect of the simulator.
 pub fn root() -> Result<Root, AuthorityError> {
     let key = key_of(ROOT_KEY)?;
     let public_key = public_point(&key);
@@ -84,10 +84,10 @@ pub fn root() -> Result<Root, AuthorityError> {
     Ok(Root { signature: sign(&key, &unsigned.to_be_signed()?)?, ..unsigned })
 }
 
-/// The root's certificate in DER: always the same bytes.
+/// Returns the root's certificate in DER, which is always the same.
 ///
 /// # Errors
-/// [`AuthorityError`].
+/// [`AuthorityError`] on a defect of the simulator.
 pub fn root_certificate() -> Result<Vec<u8>, AuthorityError> {
     Ok(root()?.certificate()?)
 }
@@ -95,13 +95,13 @@ pub fn root_certificate() -> Result<Vec<u8>, AuthorityError> {
 /// The same in PEM.
 ///
 /// # Errors
-/// [`AuthorityError`].
+/// [`AuthorityError`] on a defect of the simulator.
 pub fn root_pem() -> Result<String, AuthorityError> {
     let pem = encode_string("CERTIFICATE", LineEnding::LF, &root_certificate()?);
     pem.map_err(AuthorityError::Pem)
 }
 
-/// What a chip with certificates keeps in its slots 10 to 12.
+/// The contents of slots 10 to 12 of a chip with certificates.
 pub(super) struct Chain {
     /// The device's compressed certificate.
     pub(super) device: [u8; 72],
@@ -111,7 +111,7 @@ pub(super) struct Chain {
     pub(super) signer: [u8; 72],
 }
 
-/// Certifies a device's key.
+/// Issues a certificate for a device's key.
 pub(super) fn certify(definition: Definition, device: Device, public_key: &[u8; 64]) -> Result<Chain, AuthorityError> {
     let (root, signer) = (key_of(ROOT_KEY)?, key_of(SIGNER_KEY)?);
     let (root_key, signer_key) = (public_point(&root), public_point(&signer));

@@ -1,5 +1,5 @@
-//! Bytes 16 to 127 of the configurations in section 6 of the fact sheet. Where the fact sheet leaves the lock bytes (86 and
-//! 87) open they are 55: who makes an image sets them.
+//! Bytes 16 to 127 of the configurations in section 6 of the fact sheet. Where the fact sheet leaves the lock bytes (86
+//! and 87) open they are 55, and the creator of an image sets them.
 
 /// Bytes 16 to 127 of a configuration zone.
 pub(super) type Configuration = [u8; 112];
@@ -110,7 +110,7 @@ pub(super) const CRYPTOAUTHTOOLS: Configuration = with(
     ],
 );
 
-/// Some bytes changed, each at its place in the configuration zone.
+/// Returns the configuration with some bytes changed, each at its offset in the configuration zone.
 const fn with(mut configuration: Configuration, changes: &[(usize, u8)]) -> Configuration {
     let mut i = 0;
     while i < changes.len() {

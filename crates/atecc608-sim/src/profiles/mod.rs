@@ -1,14 +1,14 @@
-//! Chips as people get them: the configurations of section 6 of the fact sheet, each under a name.
+//! Chips as sold or provisioned: the configurations of section 6 of the fact sheet, by name.
 //!
-//! [`Profile`] says which; [`Order`] makes one, with what is in it when its user gets it:
+//! [`Profile`] is the name; [`Order`] creates a chip, with its initial contents:
 //!
 //! - Blank chips are empty, and nothing is locked.
-//! - Trust&GO and TrustFLEX come locked, with keys in slots 0 to 4, a product code in the OTP zone, and certificates. The
-//!   IO protection key (slot 6) is not among it: the data sheets say that it "requires setup before use".
-//! - The others are configurations that somebody's tool writes. Their chips are as that tool leaves them: locked, with
-//!   keys that the chip has made in its private slots. Nothing else is in them, since no two users write the same.
+//! - Trust&GO and TrustFLEX come locked, with keys in slots 0 to 4, a product code in the OTP zone, and certificates.
+//!   The IO protection key (slot 6) is not set: according to the data sheets it "requires setup before use".
+//! - The others are configurations that other tools write. Their chips are as the tool leaves them: locked, with
+//!   generated keys in the private slots, and otherwise empty.
 //!
-//! What nobody has written is FF.
+//! Bytes that were never written are FF.
 
 mod authority;
 mod configurations;
@@ -28,7 +28,7 @@ use atecc608_wire::ConfigZone;
 pub use authority::{root, root_certificate, root_pem, root_public_key, AuthorityError, ROOT_NOTE, SIGNER_ID};
 pub use order::{Locks, Order, OrderError, Sold};
 
-/// A chip as sold, or as somebody's tool has provisioned it.
+/// A chip as sold, or as another tool has provisioned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// A blank ATECC608A.
@@ -37,11 +37,12 @@ pub enum Profile {
     Blank608B,
     /// A blank ATECC608C.
     Blank608C,
-    /// A blank ATECC508A, which is refused by those who want a 608: it only says that it is one.
+    /// A blank ATECC508A, which programs for a 608 refuse: a simulated 608 with that model, without the commands that a
+    /// 508 lacks.
     Blank508A,
     /// Trust&GO.
     TngTls,
-    /// Trust&GO as the first ones were: an ATECC608A with TrustFLEX's bytes and the older device certificate.
+    /// The first Trust&GO: an ATECC608A with TrustFLEX's bytes and the older device certificate.
     TngTlsEarly,
     /// TrustFLEX.
     TflxTls,
@@ -57,17 +58,17 @@ pub enum Profile {
     CryptoAuthTools,
 }
 
-/// An ATECC608C. The last byte of its Info(Revision) is not published: this one stands for it.
+/// An ATECC608C. The last byte of its Info(Revision) is not published: this value is a placeholder.
 pub const ATECC608C: Model = Model::Atecc608Other(0x04);
 
-/// What is in a chip's slots and OTP zone.
+/// The initial contents of a chip's slots and OTP zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contents {
     /// A key in each private slot.
     Keys,
-    /// The same, and what the configuration of the vendor's unit tests needs to work: its known key and a counter limit.
+    /// The same, and what the vendor's unit tests need: their known key and a counter limit.
     KeysAndTestKey,
-    /// The same as `Keys`, a product code, and certificates of the kind that it names.
+    /// The same as `Keys`, a product code, and certificates of the kind that the code names.
     Certificates {
         /// The first eight bytes of the OTP zone.
         otp: &'static [u8; 8],
@@ -76,7 +77,7 @@ enum Contents {
     },
 }
 
-/// What there is to know about a profile.
+/// The properties of a profile.
 struct Facts {
     name: &'static str,
     summary: &'static str,
@@ -188,22 +189,22 @@ impl Profile {
         self.facts().name
     }
 
-    /// What it is, in a few words.
+    /// A short description.
     pub const fn summary(self) -> &'static str {
         self.facts().summary
     }
 
-    /// The 7-bit address it has unless somebody asks for another one.
+    /// The default 7-bit address.
     pub const fn address(self) -> u8 {
         self.facts().configuration[0] >> 1
     }
 
-    /// Which chip it is.
+    /// The chip's model.
     pub const fn model(self) -> Model {
         self.facts().model
     }
 
-    /// What is in it; a TrustFLEX of another letter has another product code.
+    /// The initial contents; a TrustFLEX of another letter has another product code.
     const fn contents(self, model: Model) -> Contents {
         match (self, model) {
             // Its data sheet's section on the OTP zone, and the vendor's library for the certificate.
@@ -214,7 +215,7 @@ impl Profile {
         }
     }
 
-    /// How far it is locked when its user gets it.
+    /// The zones that are locked initially.
     pub const fn locks(self) -> Locks {
         self.facts().locks
     }
@@ -227,8 +228,8 @@ impl Profile {
         }
     }
 
-    /// Its configuration in a chip with this serial number at this 7-bit address: no zone is locked, and nothing is in
-    /// the slots.
+    /// Returns its configuration in a chip with this serial number at this 7-bit address: no zone is locked, and the
+    /// slots are empty.
     pub fn image(self, serial: SerialNumber, address: u8) -> Image {
         self.image_of(self.model(), serial, address)
     }
@@ -260,10 +261,11 @@ impl FromStr for Profile {
     }
 }
 
-/// A serial number of our own, `01 23 53 49 4D xx xx xx EE`: no real chip has one ("SIM").
+/// Returns a random serial number for a simulated chip, `01 23 53 49 4D xx xx xx EE` ("SIM"): no real chip has such a
+/// number.
 ///
 /// # Errors
-/// The system has no random numbers.
+/// An I/O error if the system has no random numbers.
 pub fn random_serial() -> io::Result<SerialNumber> {
     let mut middle = [0; 3];
     getrandom::fill(&mut middle).map_err(|error| io::Error::other(error.to_string()))?;

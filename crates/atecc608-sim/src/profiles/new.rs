@@ -1,4 +1,4 @@
-//! A new image file.
+//! Creates image files.
 
 use std::fmt;
 use std::path::Path;
@@ -7,13 +7,13 @@ use super::order::{Order, OrderError};
 use crate::image::{Image, ImageError};
 use atecc608_wire::config_zone::Model;
 
-/// Why there is no new image file.
+/// Why an image file was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
-    /// There is a file already.
+    /// The file exists already.
     #[error("{0} exists already, and is left as it is: move it away, or choose another --state")]
     Exists(String),
-    /// The chip cannot be made.
+    /// The chip cannot be created.
     #[error(transparent)]
     Order(#[from] OrderError),
     /// The file cannot be written.
@@ -21,7 +21,7 @@ pub enum NewError {
     Image(ImageError),
 }
 
-/// What was made, in words.
+/// The created chip, in words.
 pub struct Made {
     file: String,
     summary: &'static str,
@@ -29,10 +29,10 @@ pub struct Made {
     contents: Vec<String>,
 }
 
-/// Makes a chip and its image file, which must not exist yet.
+/// Creates a chip and its image file, which must not exist yet.
 ///
 /// # Errors
-/// [`NewError`].
+/// [`NewError`] if the file exists or can't be written, or the chip can't be created.
 pub fn create(path: &Path, order: &Order) -> Result<Made, NewError> {
     let sold = order.make()?;
     sold.image.create(path).map_err(|error| match error {

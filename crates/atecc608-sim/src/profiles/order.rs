@@ -1,4 +1,4 @@
-//! A chip made to order: its EEPROM with everything that is in it when its user gets it.
+//! Creates a chip: its EEPROM with the initial contents.
 
 use std::fmt;
 use std::io;
@@ -14,11 +14,10 @@ use atecc608_wire::config_zone::{offset, Model, SerialNumber, COUNTER_MAX};
 use atecc608_wire::Slot;
 use p256::SecretKey;
 
-/// How far a chip is locked.
+/// Which zones of a chip are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Locks {
-    /// Nothing: the configuration is there, the slots are as they left the factory, since a chip in this state takes
-    /// nothing into them.
+    /// None: the configuration is written; the slots are blank, because a chip in this state accepts nothing into them.
     None,
     /// The configuration zone. Slots and OTP zone have been filled, and may still be written.
     Config,
@@ -26,49 +25,49 @@ pub enum Locks {
     Data,
 }
 
-/// What chip is wanted.
+/// The chip to create.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// Which one.
+    /// The profile.
     pub profile: Profile,
-    /// Its serial number; none: a new one. It must be a simulated chip's.
+    /// Its serial number, which must be a simulated chip's; `None`: a new one.
     pub serial: Option<SerialNumber>,
-    /// Its 7-bit address; none: the profile's.
+    /// Its 7-bit address; `None`: the profile's.
     pub address: Option<u8>,
-    /// Which chip; none: the profile's. Where the profile's name says it there is no other.
+    /// Its model; `None`: the profile's. A profile that names the model allows no other.
     pub model: Option<Model>,
-    /// The last two bytes that Info(Revision) answers, whatever the configuration zone says; none: what it says.
+    /// The last two bytes that Info(Revision) returns; `None`: those of the configuration zone.
     pub revision: Option<[u8; 2]>,
-    /// Makes serial number and keys the same ones every time.
+    /// Makes serial number and keys reproducible.
     pub seed: Option<u64>,
-    /// How far it is locked; none: as the profile is.
+    /// The zones to lock; `None`: the profile's.
     pub locks: Option<Locks>,
 }
 
-/// A chip that was made.
+/// A created chip.
 pub struct Sold {
     /// Its EEPROM.
     pub image: Image,
-    /// What is in it, in lines for people.
+    /// Its contents, as lines of text.
     pub contents: Vec<String>,
 }
 
-/// Why a chip cannot be made.
+/// Why a chip cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
-    /// It would pass for a real one.
+    /// The serial number could be a real chip's.
     #[error("serial number {0}: those of simulated chips begin with 012353494D")]
     Serial(SerialNumber),
-    /// There is no such chip.
+    /// The profile does not exist with this model.
     #[error("{} is sold as {} only", profile.name(), profile.model())]
     Model {
-        /// What was wanted.
+        /// The requested profile.
         profile: Profile,
     },
     /// The system has no random numbers.
     #[error("no random numbers: {0}")]
     Random(io::Error),
-    /// No certificates.
+    /// The certificates cannot be created.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
 }
@@ -88,15 +87,16 @@ const TEST_KEY: [u8; 32] = [
 const TEST_LIMIT: u32 = COUNTER_MAX / 32 * 32;
 
 impl Order {
-    /// The profile as it is sold.
+    /// An order for the profile as sold.
     pub const fn of(profile: Profile) -> Self {
         Self { profile, serial: None, address: None, model: None, revision: None, seed: None, locks: None }
     }
 
-    /// Makes it.
+    /// Creates the chip.
     ///
     /// # Errors
-    /// [`OrderError`].
+    /// [`OrderError`] if the serial number or model is not allowed, the system has no random numbers, or a certificate
+    /// can't be created.
     pub fn make(&self) -> Result<Sold, OrderError> {
         let mut rng = self.seed.map_or_else(ChipRng::system, ChipRng::seeded_factory);
         let serial = self.serial_number(&mut rng)?;
@@ -147,7 +147,7 @@ fn no_random() -> OrderError {
     OrderError::Random(io::Error::other("the system's generator failed"))
 }
 
-/// A chip in the making.
+/// A chip that is being created.
 struct Maker {
     image: Image,
     rng: ChipRng,
@@ -177,7 +177,7 @@ impl Maker {
         Ok(())
     }
 
-    /// A key in each private slot.
+    /// Creates a key in each private slot.
     fn make_keys(&mut self) -> Result<Vec<SecretKey>, OrderError> {
         let config = self.image.config();
         let slots: Vec<Slot> = Slot::all().filter(|slot| config.key_config(*slot).is_p256_private()).collect();
@@ -199,7 +199,7 @@ impl Maker {
             if !self.rng.healthy() {
                 return Err(no_random());
             }
-            // One in four thousand million random numbers is no scalar.
+            // One in 2^32 random numbers is not a valid scalar.
             if let Some(key) = private_key(&*scalar) {
                 return Ok(key);
             }
@@ -225,7 +225,7 @@ impl Maker {
         Ok(())
     }
 
-    /// Writes the beginning of a slot; the rest stays as it is.
+    /// Writes the beginning of a slot; the rest is not changed.
     fn put(&mut self, number: u8, bytes: &[u8], what: &str) {
         let slot = Slot::from_nibble(number);
         let stored = self.image.part_mut(Part::Slot(slot));
@@ -234,8 +234,8 @@ impl Maker {
     }
 }
 
-/// A locally administered address, unique as the serial number is: 02 53 49 ("SI") and its last digits, as twelve
-/// hexadecimal digits.
+/// Returns a locally administered address, unique like the serial number: 02 53 49 ("SI") and the serial number's last
+/// digits, as twelve hexadecimal digits.
 fn eui48(serial: SerialNumber) -> [u8; 12] {
     let bytes = [0x02, 0x53, 0x49, serial.0[5], serial.0[6], serial.0[7]];
     let mut text = [0; 12];

@@ -1,9 +1,9 @@
-//! A USB adapter of the kind `i2c-tiny-usb` (0403:c631): control transfers, from which it makes transactions on the bus.
+//! A USB adapter of the kind `i2c-tiny-usb` (0403:c631): converts control transfers to transactions on the bus.
 //!
-//! The driver sends each message of an I2C transfer as a control transfer of its own, with flags for the first and the last,
-//! and asks for the status after each. The simulated bus takes a transaction as a whole. So what is written before the last
-//! message is kept until the message that reads, or the last one: they are one transaction, with repeated STARTs. What follows a
-//! message that reads is a transaction of its own.
+//! The driver sends each message of an I2C transfer as a control transfer of its own, with flags for the first and the
+//! last, and asks for the status after each. The simulated bus takes a transaction as a whole. So writes before the
+//! last message are collected until a read, or the last message: they are one transaction, with repeated STARTs.
+//! Messages after a read are a transaction of their own.
 
 use super::protocol::{Stall, Submit};
 use crate::bus::SimBus;
@@ -17,7 +17,7 @@ const CONFIGURATION: [u8; 18] = [9, 2, 18, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 0, 
 const LANGUAGES: [u8; 4] = [4, 3, 0x09, 0x04];
 const PRODUCT: &str = "atecc608-sim";
 
-/// What the adapter can do (I2C_FUNCS): I2C, and SMBus by the kernel's emulation, as a real one.
+/// The adapter's functions (I2C_FUNCS): I2C, and SMBus by the kernel's emulation, as of a real one.
 const FUNCTIONS: u32 = 0x0EFF_0001;
 
 /// Kinds of requests (bmRequestType).
@@ -50,7 +50,7 @@ mod driver {
     pub(super) const END: u8 = 2;
 }
 
-/// What became of the last message.
+/// The status of the last message.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Status {
@@ -62,7 +62,7 @@ enum Status {
 /// The adapter.
 pub(super) struct Adapter {
     bus: SimBus,
-    /// What was written and waits for the rest of its transaction.
+    /// Writes that wait for the rest of their transaction.
     waiting: Vec<Segment>,
     status: Status,
 }
@@ -73,7 +73,7 @@ impl Adapter {
         Self { bus, waiting: Vec::new(), status: Status::Idle }
     }
 
-    /// Does a transfer; returns what comes from the device.
+    /// Executes a transfer; returns the device's data.
     ///
     /// # Errors
     /// [`Stall`] for a request that the device does not know, and for a fault of the bus that it has no status for.
@@ -105,7 +105,7 @@ impl Adapter {
         match request {
             driver::ECHO => Ok(value.to_vec()),
             driver::GET_FUNCTIONS => Ok(FUNCTIONS.to_le_bytes().to_vec()),
-            // The bus has the clock that the simulator was given.
+            // The clock of the bus is set on the simulator's command line.
             driver::SET_DELAY => Ok(Vec::new()),
             driver::GET_STATUS => Ok(vec![self.status as u8]),
             driver::MESSAGE..=driver::LAST_MESSAGE => {
@@ -125,7 +125,7 @@ impl Adapter {
 
     fn message(&mut self, begins: bool, ends: bool, segment: Segment) -> Result<Vec<u8>, Stall> {
         if begins {
-            // The driver ends a transfer that failed without its last message.
+            // After a failure the driver ends the transfer without its last message.
             self.waiting.clear();
         }
         let len = match &segment {
@@ -142,7 +142,7 @@ impl Adapter {
             Ok(mut reads) => Ok(reads.pop().unwrap_or_default()),
             Err((TransferFault::AddressNack, _)) => {
                 self.status = Status::NotAcknowledged;
-                // A short answer would be another error to the driver, before it asks for the status.
+                // A short response would be another error for the driver, before it requests the status.
                 Ok(vec![0; len.unwrap_or_default().into()])
             }
             Err((TransferFault::DataNack | TransferFault::Bus, _)) => Err(Stall),

@@ -1,4 +1,4 @@
-//! The running kernel: where USB devices are attached to it (sysfs of `vhci-hcd`), and the node that it makes.
+//! The interface to the running kernel: attaches USB devices (sysfs of `vhci-hcd`), and finds their node.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -12,18 +12,18 @@ use rustix::io::Errno;
 const CONTROLLER: &str = "devices/platform/vhci_hcd.0";
 const DRIVER: &str = "bus/usb/drivers/i2c-tiny-usb";
 const NODES: &str = "class/i2c-dev";
-/// Device 2 on bus 1. The kernel only shows it.
+/// Device 2 on bus 1. The kernel only displays it.
 const DEVICE: u32 = 0x0001_0002;
 /// The kernel's number for full speed.
 const FULL_SPEED: u32 = 2;
 /// States of a port.
 const FREE: &str = "004";
 const USED: &str = "006";
-/// From plugging the adapter in until its node is there. Drivers may have to be loaded.
+/// The time limit from plugging the adapter in until its node exists. Drivers may have to be loaded.
 const NODE_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Why there is no adapter.
+/// Why the adapter can't be plugged in.
 #[derive(Debug, thiserror::Error)]
 pub enum PlugError {
     /// `vhci-hcd` is not loaded.
@@ -38,22 +38,22 @@ pub enum PlugError {
     /// The process may not attach devices.
     #[error("cannot write {}: permission denied. Run the command as root, with sudo", .0.display())]
     NotPermitted(PathBuf),
-    /// Every port has a device.
+    /// Every port is in use.
     #[error(
         "no port is free in {}: each has a device. Stop another `atecc608-sim usbip`, or detach a device (usbip port \
          lists them)",
         .0.display()
     )]
     NoFreePort(PathBuf),
-    /// The system refused something else.
+    /// Another I/O error.
     #[error("cannot use {}: {source}. The kernel's log may have the reason: sudo dmesg", path.display())]
     Refused {
-        /// What.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
-    /// There is no socket for the kernel.
+    /// A pair of sockets can't be created.
     #[error("cannot make a pair of sockets: {0}")]
     Socket(io::Error),
     /// `i2c-tiny-usb` is not loaded.
@@ -66,7 +66,7 @@ pub enum PlugError {
     /// The kernel unplugged the adapter.
     #[error("the kernel unplugged the adapter before it had a node. Its log has the reason: sudo dmesg")]
     Unplugged,
-    /// Something else keeps the node from being there.
+    /// The node does not appear for another reason.
     #[error(
         "the adapter is plugged in and has no node after {} s. The kernel's log may have the reason: sudo dmesg",
         NODE_LIMIT.as_secs()
@@ -74,10 +74,10 @@ pub enum PlugError {
     NoNode,
 }
 
-/// A kernel, by its file systems.
+/// A kernel, accessed through its file systems.
 #[derive(Debug)]
 pub struct Kernel {
-    /// Where devices are attached.
+    /// The file that attaches devices.
     attach: File,
     sys: PathBuf,
     dev: PathBuf,
@@ -87,8 +87,8 @@ impl Kernel {
     /// Returns the running kernel.
     ///
     /// # Errors
-    /// [`PlugError::NoController`] or [`PlugError::NoNodes`] if a driver is missing that no device loads;
-    /// [`PlugError::NotPermitted`] if the process may not attach devices.
+    /// [`PlugError::NoController`] or [`PlugError::NoNodes`] if a driver is missing that is not loaded automatically;
+    /// [`PlugError::NotPermitted`] if the process may not attach devices; [`PlugError::Refused`] on another I/O error.
     pub fn running() -> Result<Self, PlugError> {
         Self::at(Path::new("/sys"), Path::new("/dev"))
     }
@@ -116,11 +116,11 @@ impl Kernel {
     /// Attaches a device at the other end of this socket to a free port, and returns the port.
     ///
     /// # Errors
-    /// [`PlugError::NoFreePort`] or [`PlugError::Refused`].
+    /// [`PlugError::NoFreePort`] if every port is in use; [`PlugError::Refused`] on an I/O error.
     pub(super) fn attach(&self, socket: impl AsFd) -> Result<u32, PlugError> {
         let socket = socket.as_fd().as_raw_fd();
         for port in self.ports()?.into_iter().filter(|port| port.state == FREE) {
-            // The controller takes a request in one write.
+            // The controller requires the request in one write.
             match (&self.attach).write_all(format!("{} {socket} {DEVICE} {FULL_SPEED}", port.number).as_bytes()) {
                 Ok(()) => return Ok(port.number),
                 // Another process took it meanwhile.
@@ -136,7 +136,8 @@ impl Kernel {
     /// Waits for the node of the adapter at this port, and returns its path.
     ///
     /// # Errors
-    /// [`PlugError::NoDriver`] or [`PlugError::NoNode`] if there is none in time; [`PlugError::Unplugged`].
+    /// [`PlugError::NoDriver`] or [`PlugError::NoNode`] if there is none in time; [`PlugError::Unplugged`] if the
+    /// kernel unplugged the adapter.
     pub(super) fn wait_for_node(&self, port: u32, unplugged: impl Fn() -> bool) -> Result<PathBuf, PlugError> {
         let start = Instant::now();
         loop {
@@ -167,7 +168,7 @@ impl Kernel {
         let ports = self.ports()?;
         let Some(device) = ports.iter().find(|row| row.number == port && row.state == USED) else { return Ok(None) };
         let interface = format!("bus/usb/devices/{0}/{0}:1.0", device.name);
-        // Not there before the kernel has read the descriptors.
+        // The folder does not exist before the kernel has read the descriptors.
         let Ok(entries) = fs::read_dir(self.sys.join(interface)) else { return Ok(None) };
         let name = entries.flatten().map(|entry| entry.file_name()).find(|name| {
             let number = name.to_str().and_then(|name| name.strip_prefix("i2c-"));

@@ -1,9 +1,9 @@
-//! `atecc608-sim usbip`: the simulated bus behind a USB adapter, which the running kernel sees as hardware. The bus gets a
-//! node `/dev/i2c-N`.
+//! `atecc608-sim usbip`: the simulated bus behind a USB adapter, which the running kernel treats as hardware. The bus
+//! gets a node `/dev/i2c-N`.
 //!
-//! The adapter is of the kind that the kernel's driver `i2c-tiny-usb` knows. It is attached to `vhci-hcd`, the kernel's host
-//! controller for USB/IP, by a socket: no network and no second program is involved. The kernel unplugs the adapter when the
-//! socket closes, whatever ends the process.
+//! The kernel's driver `i2c-tiny-usb` supports the adapter. It is attached to `vhci-hcd`, the kernel's host controller
+//! for USB/IP, by a socket, without a network or a second program. The kernel unplugs the adapter when the socket
+//! closes, however the process ends.
 
 mod adapter;
 mod kernel;
@@ -30,11 +30,12 @@ impl Plugged {
     /// Plugs an adapter with this bus into a free port, and waits for its node.
     ///
     /// # Errors
-    /// [`PlugError`]. The adapter is unplugged when the process ends.
+    /// [`PlugError`] if no port is free, a driver is missing, the kernel unplugs the adapter, or another step fails.
+    /// The adapter is then unplugged when the process ends.
     pub fn new(kernel: &Kernel, bus: SimBus) -> Result<Self, PlugError> {
         let (ours, kernels) = UnixStream::pair().map_err(PlugError::Socket)?;
         let port = kernel.attach(&kernels)?;
-        // The kernel has a reference of its own.
+        // The kernel has its own reference.
         drop(kernels);
         let session = thread::spawn(move || serve(ours, bus));
         let node = kernel.wait_for_node(port, || session.is_finished())?;
@@ -49,7 +50,7 @@ impl Plugged {
     /// Waits until the kernel unplugs the adapter.
     ///
     /// # Errors
-    /// `InvalidData` for a request that breaks the protocol, and those of the socket.
+    /// `InvalidData` for a request that violates the protocol; else an I/O error of the socket.
     pub fn wait(self) -> io::Result<()> {
         self.session.join().map_err(|_| io::Error::other("the adapter's thread panicked"))?
     }
@@ -57,10 +58,11 @@ impl Plugged {
 
 /// Replies to the kernel's requests to an adapter with this bus, until the kernel closes the stream.
 ///
-/// Requests are answered in order, each before the next one is read. So the request that an UNLINK names was answered before.
+/// Requests are replied to in order, each before the next one is read. So the request that an UNLINK names already has
+/// its reply.
 ///
 /// # Errors
-/// `InvalidData` for a request that breaks the protocol, and those of the stream.
+/// `InvalidData` for a request that violates the protocol; else an I/O error of the stream.
 pub fn serve(mut stream: UnixStream, bus: SimBus) -> io::Result<()> {
     let mut adapter = Adapter::new(bus);
     let mut conversation = || -> io::Result<()> {
@@ -74,7 +76,7 @@ pub fn serve(mut stream: UnixStream, bus: SimBus) -> io::Result<()> {
         Ok(())
     };
     match conversation() {
-        // The kernel unplugs it with requests on the way.
+        // The kernel unplugs it while requests are on the way.
         Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
         other => other,
     }

@@ -1,4 +1,5 @@
-//! USB/IP after a device is attached: what the kernel asks, and the replies (the kernel's `usbip_protocol.rst`).
+//! The USB/IP protocol after a device is attached: the kernel's requests and the replies (the kernel's
+//! `usbip_protocol.rst`).
 //!
 //! A message is 48 bytes, integers big-endian, then the data of the transfer:
 //!
@@ -29,9 +30,9 @@ const NOT_ISOCHRONOUS: u32 = 0xFFFF_FFFF;
 /// A request of the kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request {
-    /// Do a transfer.
+    /// Execute a transfer.
     Submit(Submit),
-    /// Cancel one.
+    /// Cancel a transfer.
     Unlink(Unlink),
 }
 
@@ -41,15 +42,15 @@ pub(super) struct Submit {
     sequence: u32,
     /// Whether data come from the device.
     pub(super) inwards: bool,
-    /// Which endpoint.
+    /// The endpoint.
     pub(super) endpoint: u32,
-    /// Bytes that go out, or most bytes that may come in.
+    /// Length of the data sent, or the maximum for data received.
     pub(super) length: u32,
     start_frame: u32,
     packets: u32,
     /// The setup packet of a control transfer.
     pub(super) setup: [u8; 8],
-    /// What goes out.
+    /// The data sent.
     pub(super) data: Vec<u8>,
 }
 
@@ -68,10 +69,10 @@ fn invalid(what: String) -> io::Error {
 }
 
 impl Request {
-    /// Receives one request; none at the end of the stream.
+    /// Receives one request; `None` at the end of the stream.
     ///
     /// # Errors
-    /// Those of the stream, and `InvalidData` for a request that no device understands. Nothing is allocated for it.
+    /// An I/O error of the stream; `InvalidData` for an unsupported request, without allocating memory for it.
     pub(super) fn read_from(stream: &mut impl Read) -> io::Result<Option<Self>> {
         let mut head = Vec::with_capacity(HEADER);
         stream.by_ref().take(HEADER as u64).read_to_end(&mut head)?;
@@ -114,7 +115,7 @@ fn header(fields: &[u32]) -> Vec<u8> {
 }
 
 impl Submit {
-    /// Returns the reply: what comes in, at most as much as there is room for, or a stall (EPIPE).
+    /// Returns the reply: the received data, truncated to the maximum, or a stall (EPIPE).
     pub(super) fn reply(&self, result: Result<Vec<u8>, Stall>) -> Vec<u8> {
         let (status, length, data) = match result {
             Ok(mut data) if self.inwards => {
@@ -132,7 +133,7 @@ impl Submit {
 }
 
 impl Unlink {
-    /// Returns the reply if the transfer was answered before: its status is 0.
+    /// Returns the reply if the transfer was already replied to: its status is 0.
     pub(super) fn reply_answered(&self) -> Vec<u8> {
         header(&[RET_UNLINK, self.sequence])
     }
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_was_unlinked_had_its_answer() {
-        // As the documentation has it: unlink_seqnum at 0x14; status 0 if RET_SUBMIT came first.
+        // According to the documentation: unlink_seqnum at 0x14; status 0 if RET_SUBMIT came first.
         let unlink = bytes(
             "00000002 00000d07 0001000f 00000000 00000000 00000d06 00000000 00000000 00000000 00000000 00000000 00000000",
         );

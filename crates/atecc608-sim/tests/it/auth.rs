@@ -10,7 +10,7 @@ use atecc608_wire::Status;
 
 const PIN: [u8; 32] = [0x77; 32];
 
-/// `tls` with a PIN in slot 7 (SlotConfig 9F 8F: NoMac), which slot 2 asks for (ReqAuth, AuthKey 7); slots 4 and 10
+/// `tls` with a PIN in slot 7 (SlotConfig 9F 8F: NoMac), which slot 2 requires (ReqAuth, AuthKey 7); slots 4 and 10
 /// hold keys of plain bytes.
 fn tls_pin_image() -> Image {
     let mut image = tls_image(true, true);
@@ -41,7 +41,7 @@ fn check(number: u8, response: [u8; 32]) -> CheckMac {
     check_mac(number, response, OTHER)
 }
 
-/// What somebody who knows the key answers.
+/// The response of a holder of the key.
 fn answer(key: &[u8; 32], challenge: &[u8; 32]) -> [u8; 32] {
     check_mac_answer(key, challenge, &OTHER)
 }
@@ -73,12 +73,12 @@ fn the_pin_authorises_one_key_until_sleep() {
     assert_eq!(master.status_on(&sign()), EXECUTION);
 }
 
-/// What ends an authorisation, and the switch that lets it live.
+/// An event that ends an authorisation, and the switch that prevents that.
 type Ending = (fn(&Master), fn(&mut Switches));
 
 #[test]
 fn the_next_process_finds_nothing_of_an_authorisation() {
-    // Another process takes a nonce, or guesses: each ends the authorisation.
+    // Another process loads a nonce, or guesses: each ends the authorisation.
     let nonce = |master: &Master| {
         master.random_nonce();
     };
@@ -142,14 +142,14 @@ fn a_recorded_answer_is_worthless_under_another_nonce() {
     master.restart();
     master.random_nonce();
     assert_eq!(master.status_on(&check(7, recorded)), MISCOMPARE);
-    // Loading the recorded nonce back gives a fixed TempKey.
+    // Loading the recorded nonce gives a fixed TempKey.
     master.fixed_nonce(&nonce);
     assert_eq!(master.status_on(&check(7, recorded)), EXECUTION);
     load_digest(&master);
     assert_eq!(master.status_on(&sign()), EXECUTION);
 }
 
-/// The chip computes the answer to its own challenge: MAC mode 00 over the nonce has the message of CheckMac mode 01.
+/// The chip computes the response to its own challenge: MAC mode 00 over the nonce has the message of CheckMac mode 01.
 fn answer_by_mac(master: &Master) -> Result<u8, Status> {
     let nonce = master.random_nonce();
     let response = master.run_on(&Mac::challenge(slot(7), nonce))?;
@@ -212,7 +212,7 @@ fn check_mac_copies_the_paired_slot_only_if_its_read_key_is_0() {
             assert_eq!(master.temp_key_state()[1] & 0x80, 0, "a copy does not survive idle");
         }
     }
-    // The PIN is never its own way in: slot 7 is odd, and a wrong password copies nothing.
+    // The PIN can't be used to copy itself: slot 7 is odd, and a wrong password copies nothing.
     let master = chip(|image| image.part_mut(Part::Config)[20 + 22] = 0x80);
     master.random_nonce();
     assert_eq!(master.status_on(&check(10, [0; 32])), MISCOMPARE);
@@ -257,7 +257,7 @@ fn a_req_random_key_wants_a_random_nonce_in_the_message() {
     assert_eq!(master.status_on(&check(10, answer(&[0xAA; 32], &nonce))), OK);
 }
 
-/// TempKey, asked for by a MAC with slot 10.
+/// Checks TempKey with a MAC with slot 10.
 fn temp_key_is(master: &Master, expected: &[u8; 32], source_fixed: bool) {
     let mac = Mac { challenge: None, source_fixed, ..Mac::challenge(slot(10), [0; 32]) };
     let param1 = 1 | u8::from(source_fixed) << 2;

@@ -1,5 +1,5 @@
-//! The simulated chip on its bus: wake, word addresses, busy, re-reading, watchdog, power (fact sheet sections 1 and 2).
-//! The packets are the fact sheet's, byte by byte.
+//! The simulated chip on its bus: wake, word addresses, busy, re-reading, watchdog, power (fact sheet sections 1 and
+//! 2). The packets are copied from the fact sheet.
 
 use std::time::{Duration, Instant};
 
@@ -107,7 +107,7 @@ fn a_sleeping_chip_does_not_answer_and_writing_to_c0_wakes_it_by_accident() {
 
 #[test]
 fn a_bus_without_times_still_takes_one_to_wake_by_accident() {
-    // A machine that stops for longer than that between the two transfers sees nothing: again.
+    // If the machine stops for longer than that between the two transfers, the effect is not seen: try again.
     for _ in 0..100 {
         let bus = SimBus::with_timing(100_000, Timing::Fast);
         bus.add_chip(SimChip::from_image(tls_image(true, true)));
@@ -122,7 +122,7 @@ fn a_bus_without_times_still_takes_one_to_wake_by_accident() {
         assert_eq!(bus.stats().accidental_wakes, 1);
         std::thread::sleep(Duration::from_micros(1600));
         assert!(read().is_ok());
-        // Meant to wake, it does so at once.
+        // A real wake pulse wakes it at once.
         assert!(bus.transfer(&[Segment::Write { address: 0x60, data: vec![1] }]).is_ok(), "asleep");
         assert!(bus.transfer(&[Segment::Write { address: 0, data: vec![0] }]).is_err());
         assert!(read().is_ok());

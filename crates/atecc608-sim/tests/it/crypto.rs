@@ -1,5 +1,5 @@
-//! The simulated chip's cryptography against others' code: the p256 and sha2 crates (fact sheet sections 3.5, 3.7, 3.12,
-//! 3.18, 3.19, 3.21).
+//! The simulated chip's cryptography checked with the p256 and sha2 crates (fact sheet sections 3.5, 3.7, 3.12, 3.18,
+//! 3.19, 3.21).
 
 use atecc608_sim::image::Part;
 use atecc608_testkit::master::*;
@@ -332,7 +332,7 @@ fn ecdh_is_the_hosts_in_clear_encrypted_and_in_temp_key() {
     master.tamper(|image| image.part_mut(Part::Config)[24] &= !4);
     assert_eq!(master.status(&ecdh(EcdhTarget::Output, false)), EXECUTION, "ReadKey bit 2 is missing");
     master.tamper(|image| image.part_mut(Part::Config)[24] |= 4);
-    // ECDHProt = 1: what leaves the chip must be encrypted.
+    // ECDHProt = 1: a result that leaves the chip must be encrypted.
     master.tamper(|image| image.part_mut(Part::Config)[91] |= 0x01);
     assert_eq!(master.status(&ecdh(EcdhTarget::Compatible, false)), EXECUTION);
     assert_eq!(master.status(&ecdh(EcdhTarget::Output, true)), OK);

@@ -115,7 +115,7 @@ fn power_lost_within_a_block_leaves_the_old_block_and_after_it_the_new_one() {
     }
 }
 
-/// Milliseconds until the answer to Info(Revision) can be read.
+/// Milliseconds until the response to Info(Revision) can be read.
 fn time_of_info(faults: &str) -> u64 {
     let master = Master::tls();
     master.maximum_times();
@@ -140,7 +140,7 @@ fn a_stretched_command_takes_longer_than_its_maximum() {
 
 #[test]
 fn a_command_stretched_past_the_watchdog_is_never_executed() {
-    // 115 ms, and thirty times as much: the watchdog strikes after 1.7 s at the latest.
+    // 115 ms, and thirty times as much: the watchdog expires after 1.7 s at the latest.
     let master = master_with("stretch@1:3000");
     send(&master, "07 40 04 00 00 83 87");
     master.wait_us(1_700_000);
@@ -211,7 +211,7 @@ fn in_failure_state_only_read_config_and_self_test_are_answered() {
     assert_eq!(master.raw("07 02 82 00 00 05 B1")[1..2], [0xFF], "damaged packets first");
     master.restart();
     assert_eq!(master.raw(INFO), hex(INFO_608B));
-    // With the power-on self-test it comes back with every wake.
+    // The power-on self-test fails again with every wake.
     master.tamper(|image| image.part_mut(Part::Config)[90] |= 1);
     master.sleep();
     master.pulse();
@@ -274,7 +274,7 @@ fn what_is_written_is_in_the_file_and_another_process_sees_it_after_reload() {
     assert_eq!(second.run(&Info::KeyValid(slot(0))).unwrap()[0], 0);
     second.bus.reload().unwrap();
     assert_eq!(second.run(&GenKey::public(slot(0))).unwrap(), key);
-    // Only the image and nothing temporary is left.
+    // Only the image is left, and no temporary file.
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     fs::write(&path, b"junk").unwrap();
     assert!(second.bus.reload().unwrap_err().to_string().contains("chip.img"));

@@ -1,4 +1,4 @@
-//! `atecc608-sim new`, `dump`, `root`, and `serve` with a profile, as people run them.
+//! `atecc608-sim new`, `dump`, `root`, and `serve` with a profile, on the command line.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,7 +51,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// The dump without anything between its digits.
+/// The dump with only its digits.
 fn squeezed(dump: &str) -> String {
     dump.split_whitespace().collect::<String>().to_uppercase()
 }
@@ -68,7 +68,7 @@ fn new_makes_an_image_and_says_what_is_in_it() {
     let image = Image::load(Path::new(&file)).unwrap();
     assert_eq!(image.config().serial_number().to_string(), serial);
     assert_eq!(image.config().i2c_address(), 0x36);
-    // It holds private keys: for its owner and the group, as the module makes them.
+    // It holds private keys: only its owner and the group have access, as for files that the module creates.
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o660);
 }
 

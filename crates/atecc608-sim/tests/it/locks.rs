@@ -1,5 +1,5 @@
-//! The simulated chip's life cycle: what works in which lock state, and what is refused with which status
-//! (fact sheet sections 3.10, 3.15, 3.22 and 5.7).
+//! The simulated chip's life cycle: which commands work in which lock state, and the status of refused ones (fact sheet
+//! sections 3.10, 3.15, 3.22 and 5.7).
 
 use atecc608_sim::image::Part;
 use atecc608_testkit::master::*;
@@ -77,7 +77,7 @@ fn configuration_bytes_16_to_83_and_88_to_127_can_be_written_before_the_lock() {
         let expected = if matches!(word, 4..=20 | 22..=31) { OK } else { EXECUTION };
         assert_eq!(master.status(&write), expected, "word {word}");
         if word == 4 {
-            // Written back, or the chip would move after the next sleep.
+            // Written back, because the chip would move after the next sleep.
             master.run(&Write::word(Zone::Config, Address(4), [0xC0, 0, 0, 0])).unwrap();
         }
     }
@@ -117,7 +117,7 @@ fn between_the_locks_32_byte_writes_ignore_the_policy_and_nothing_is_read() {
     assert_eq!(master.status(&Write::block(Zone::Otp, Address::block(1, 0), [7; 32])), OK);
     assert_eq!(master.status(&Write::word(Zone::Otp, Address::block(1, 0), [7; 4])), EXECUTION);
     assert_eq!(master.status(&read(Zone::Otp, Address::block(1, 0), true)), EXECUTION);
-    // Short last blocks take what exists; the word of a 32-byte write is ignored; there is no block after the last.
+    // Short last blocks accept the existing bytes; a 32-byte write ignores the word; there is no block after the last.
     assert_eq!(master.status(&write_block(7, 1)), OK);
     assert_eq!(master.status(&Write::block(Zone::Data, Address::slot(slot(9), 2, 1), [1; 32])), OK);
     assert_eq!(master.status(&write_block(7, 2)), PARSE);
@@ -156,7 +156,7 @@ fn after_the_data_lock_the_policy_of_each_slot_counts() {
         // Clear writes: slot 6 (secret, always), 8 and 10 to 15. Encrypted ones (4, 5, 9) and never (7) refuse them.
         let clear = matches!(number, 6 | 8 | 10..=15);
         assert_eq!(master.status(&write_block(number, 0)), if clear { OK } else { EXECUTION }, "slot {number}");
-        // Words only where nothing is secret.
+        // Words only where the slot is not secret.
         let words = clear && number != 6;
         assert_eq!(master.status(&write_word(number, 2)), if words { OK } else { EXECUTION }, "slot {number}");
         let readable = matches!(number, 8 | 10..=15);

@@ -1,4 +1,4 @@
-//! The simulated chip, asked as the fact sheet says that a chip is asked, by a bus master that is no driver.
+//! The simulated chip, tested against the fact sheet with a bus master without the driver.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod auth;

@@ -1,11 +1,11 @@
-//! Every value of param1 for every command: the documented ones are taken, all others are parse errors, and so is a byte
-//! too much or too little (fact sheet sections 2.4 and 3.1 to 3.22).
+//! Every value of param1 for every command: the documented ones are accepted, all others are parse errors, and so is a
+//! byte too much or too little (fact sheet sections 2.4 and 3.1 to 3.22).
 
 use atecc608_testkit::master::*;
 use atecc608_wire::config_zone::Model;
 use atecc608_wire::{CommandPacket, Opcode};
 
-/// Whether a mode is documented, and what a packet with it carries besides: param2 and data.
+/// Whether a mode is documented, and the rest of its packet: param2 and data.
 struct Modes {
     opcode: Opcode,
     documented: fn(u8) -> bool,
@@ -27,8 +27,8 @@ const COMMANDS: &[Modes] = &[
     Modes { opcode: Opcode::DERIVE_KEY, documented: |mode| matches!(mode, 0 | 4), rest: |_| (10, vec![0; 32]) },
     Modes {
         opcode: Opcode::ECDH,
-        // Slot: as SlotConfig says, to a slot, to TempKey, to the bus; TempKey: the last three. Only what goes to the bus
-        // can be encrypted.
+        // Slot: as SlotConfig says, to a slot, to TempKey, to the bus; TempKey: the last three. Only a result to the
+        // bus can be encrypted.
         documented: |mode| matches!(mode, 0x00 | 0x02 | 0x04 | 0x08 | 0x0C | 0x0E | 0x05 | 0x09 | 0x0D | 0x0F),
         rest: |_| (0, vec![1; 64]),
     },

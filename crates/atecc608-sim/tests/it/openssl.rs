@@ -31,7 +31,7 @@ impl OpenSsl {
         fs::read(self.path(name)).unwrap()
     }
 
-    /// Runs it in the folder, with these words.
+    /// Runs it in the folder, with these arguments.
     fn output(&self, words: &str) -> Output {
         let folder: &Path = self.0.path();
         let output = Program::new("openssl").args(words.split(' ')).current_dir(folder).output();
@@ -49,7 +49,7 @@ impl OpenSsl {
         self.write(name, &[&header[..], point].concat());
     }
 
-    /// X and Y of a public key that it wrote.
+    /// Reads X and Y of a public key that OpenSSL wrote.
     fn read_public_key(&self, name: &str) -> [u8; 64] {
         *self.read(name).last_chunk().unwrap()
     }

@@ -24,7 +24,8 @@ use sha2::{Digest, Sha256};
 
 const DIGEST: [u8; 32] = [0x5A; 32];
 
-/// Bytes 16 to 127 as the fact sheet prints them in section 6; its open lock bytes are XX here, and are not compared.
+/// Bytes 16 to 127 as the fact sheet prints them in section 6; its unspecified lock bytes are XX here, and are not
+/// compared.
 const BLANK: &str = "
     C0 00 00 00 83 20 87 20 8F 20 C4 8F 8F 8F 8F 8F
     9F 8F AF 8F 00 00 00 00 00 00 00 00 00 00 00 00
@@ -105,7 +106,7 @@ type Row = (&'static str, &'static str, [u8; 4], u8, u8, bool, &'static [u8]);
 
 const A: [u8; 4] = [0x00, 0x00, 0x60, 0x02];
 const B: [u8; 4] = [0x00, 0x00, 0x60, 0x03];
-/// Not published: what stands for it.
+/// Not published: a placeholder.
 const C: [u8; 4] = [0x00, 0x00, 0x60, 0x04];
 const TRUST: &[u8] = &[0, 1, 2, 3, 4];
 
@@ -230,14 +231,14 @@ fn the_unit_tests_chip_has_the_known_key_and_a_limit_that_its_counted_key_can_li
     let image = sold("vendor-test");
     let known = hex("37 80 E6 3D 49 68 AD E5 D8 22 C0 13 FC C3 23 84 5D 1B 56 9F E7 05 B6 00 06 FE EC 14 5A 0D B1 E3");
     assert_eq!(image.part(Part::Slot(slot(4)))[..32], known);
-    // 2 097 120: a multiple of 32 within what a counter can count (section 5.6), twice.
+    // 2 097 120: a multiple of 32 below the counter's maximum (section 5.6), twice.
     assert_eq!(image.part(Part::Slot(slot(10)))[..8], hex("E0 FF 1F 00 E0 FF 1F 00"));
     let (bus, mut chip) = chip(image);
     chip.converse(|awake| awake.sign_digest(slot(0), &DIGEST)).unwrap();
     assert_eq!(bus.image(0).unwrap().config().counter(0), Some(1));
 }
 
-/// What a Trust chip says about itself when it is read like any other.
+/// The data that a Trust chip returns.
 struct Trust {
     serial: SerialNumber,
     otp: Vec<u8>,
@@ -346,7 +347,7 @@ fn openssl_verifies_the_chain_of_trust_chips_to_the_root_of_simulated_chips() {
         let (device, signer) = (write("device.pem", &device), write("signer.pem", &signer));
         verify(&["-CAfile".as_ref(), &root, &signer]);
         verify(&["-CAfile".as_ref(), &root, "-untrusted".as_ref(), &signer, &device]);
-        // The other way round it must not: the check would be worth nothing.
+        // With another root the verification must fail: else the check would prove nothing.
         let wrong = Command::new("openssl").arg("verify").arg("-CAfile").arg(&root).arg(&device).output().unwrap();
         assert!(!wrong.status.success(), "{name}: a device under the root itself");
     }
@@ -379,12 +380,12 @@ fn another_reader_of_certificates_finds_the_right_names_keys_and_signatures() {
 
 #[test]
 fn the_root_never_changes() {
-    // Those who test with simulated chips have registered it somewhere.
+    // Testers have registered this root with other services: it must not change.
     let root = root_certificate().unwrap();
     assert_eq!(hex_of(&Sha256::digest(&root)), ROOT_SHA256);
     let parsed = x509_cert::Certificate::from_der(&root).unwrap().tbs_certificate;
     assert_eq!(parsed.subject.to_string(), "CN=Crypto Authentication Root CA 002,O=Microchip Technology Inc");
-    // It has the vendor's name, never its key (section 7.4).
+    // It has the vendor's name, but not its key (section 7.4).
     let key = hex_of(&root_public_key().unwrap());
     assert!(!key.starts_with("bd54e66de3875484"), "{key}");
 }
@@ -472,7 +473,7 @@ fn a_chip_may_be_another_than_its_configuration_zone_says_and_stays_so_in_its_fi
     assert_eq!((image.revision(), image.config().revision()), ([0, 0, 0x60, 0x7F], [0, 0, 0x60, 3]));
     let (bus, mut chip) = chip(image);
     assert_eq!(chip.converse(|awake| awake.execute(&Info::Revision)).unwrap(), [0, 0, 0x60, 0x7F]);
-    // It is what it is: an ATECC508A has no AES, whatever its configuration zone says.
+    // Info(Revision) decides: an ATECC508A has no AES, whatever its configuration zone says.
     let mut other = bus.image(0).unwrap();
     other.set_revision([0x50, 0x00]);
     bus.set_image(0, other).unwrap();

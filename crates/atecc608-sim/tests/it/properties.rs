@@ -1,4 +1,4 @@
-//! Whatever is sent to the simulated chip, it answers something legal, and no secret comes out.
+//! The simulated chip returns only legal responses to any input, and reveals no secret.
 
 use atecc608_sim::image::Part;
 use atecc608_sim::transfer::Segment;
@@ -7,7 +7,7 @@ use atecc608_wire::{frame, CommandPacket, Opcode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A packet with a right envelope: a known opcode more often than not, likely lengths more often than others.
+/// A packet with a valid envelope, most often with a known opcode and a likely length.
 fn packet() -> impl Strategy<Value = CommandPacket> {
     let opcode = prop_oneof![4 => prop::sample::select(Opcode::ALL).prop_map(|opcode| opcode.0), 1 => any::<u8>()];
     let param1 = prop_oneof![Just(0), Just(4), Just(0x80), Just(0x82), Just(0x43), any::<u8>()];
@@ -18,10 +18,10 @@ fn packet() -> impl Strategy<Value = CommandPacket> {
         .prop_map(|(opcode, param1, param2, data)| CommandPacket::with_data(Opcode(opcode), param1, param2, data))
 }
 
-/// What a master, or noise, may do to the bus.
+/// Traffic of a master, or noise.
 #[derive(Clone, Debug)]
 enum Traffic {
-    /// Bytes to the chip in several transfers.
+    /// Bytes to the chip, in several transfers.
     Write(Vec<Vec<u8>>),
     Transfer(Vec<Segment>),
     Read(u16),
@@ -29,7 +29,7 @@ enum Traffic {
     Wait(u64),
 }
 
-/// Bytes, or a packet that is right, cut off, too long or damaged; as one write or in pieces.
+/// Random bytes, or a packet that is valid, cut off, too long or damaged; as one write or in pieces.
 fn written() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let damage = prop_oneof![
         2 => Just((None, None)),
@@ -52,7 +52,7 @@ fn written() -> impl Strategy<Value = Vec<Vec<u8>>> {
     (bytes, any::<prop::sample::Index>(), 0..4).prop_map(|(bytes, at, kind)| {
         let (first, rest) = bytes.split_at(if bytes.is_empty() { 0 } else { at.index(bytes.len()) });
         match kind {
-            // The second piece with a word address of its own, or without.
+            // The second piece with or without its own word address.
             0 => vec![first.to_vec(), [&[0x03], rest].concat()],
             1 => vec![first.to_vec(), rest.to_vec()],
             _ => vec![bytes],
@@ -75,21 +75,21 @@ fn traffic() -> impl Strategy<Value = Traffic> {
     ]
 }
 
-/// Everything that the chip has to say, read from its start; none if it does not listen, has nothing or falls asleep.
+/// Reads the whole response from its start; `None` if the chip does not acknowledge, has no response or falls asleep.
 fn whole_answer(master: &Master) -> Option<Vec<u8>> {
     master.write(&[0x00]).ok()?;
     let bytes = master.read(200).ok()?;
-    // Did the watchdog strike in the middle of the read? Then the rest of it was an idle bus.
+    // If the watchdog expired during the read, the rest of it was an idle bus.
     master.write(&[0x00]).ok()?;
     (bytes[0] != 0xFF).then_some(bytes)
 }
 
-/// One whole packet with a right CRC and a known status, then nothing.
+/// One whole packet with a valid CRC and a known status, then nothing.
 fn assert_legal(answer: &[u8]) {
     let (packet, rest) = answer.split_at(answer[0].into());
     assert!(rest.iter().all(|byte| *byte == 0xFF), "{answer:02X?}");
     let payload = frame::decode_response(packet).unwrap_or_else(|error| panic!("{answer:02X?}: {error:?}"));
-    // SelfTest answers a map of the tests that failed: none.
+    // SelfTest returns a map of the failed tests: none.
     let known = [0x00, 0x01, 0x03, 0x05, 0x0F, 0x11, 0xEE, 0xFF];
     assert!(payload.len() > 1 || known.contains(&payload[0]), "{payload:02X?}");
 }
@@ -132,7 +132,7 @@ proptest! {
                     }
                 }
                 Traffic::Transfer(segments) => drop(master.transfer(&segments)),
-                // Wherever the output counter is: no more bytes than asked for.
+                // The output counter may be anywhere: no more bytes than requested.
                 Traffic::Read(len) => {
                     if let Ok(bytes) = master.read(len) {
                         prop_assert_eq!(bytes.len(), usize::from(len));
@@ -145,7 +145,7 @@ proptest! {
                 assert_legal(&answer);
             }
         }
-        // The watchdog strikes, whatever state that was.
+        // The watchdog expires, in any state.
         master.wait_us(2_500_000);
         master.wake();
     }
@@ -153,7 +153,7 @@ proptest! {
     #[test]
     fn no_answer_contains_a_secret(packets in vec(packet(), 1..60)) {
         let mut image = tls_image(true, true);
-        // Slots 0 to 7 and 9 are secret; a pattern that no command makes.
+        // Slots 0 to 7 and 9 are secret; the pattern can't result from a command.
         for number in [0, 1, 2, 3, 4, 5, 6, 7, 9] {
             let bytes = image.part_mut(Part::Slot(slot(number)));
             (0..).zip(bytes.iter_mut()).for_each(|(i, byte)| *byte = if i < 4 { 0 } else { 0x5E ^ number ^ i });

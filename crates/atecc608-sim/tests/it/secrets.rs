@@ -1,10 +1,9 @@
 //! A search for sequences of commands that read a secret out of the simulated chip, over provision, lock and use.
 //!
-//! Each case draws a configuration (interesting SlotConfig, KeyConfig and ChipOptions, most of them sensible, some
-//! foolish), which keys the attacker knows, and steps: configuration, locks and secrets as provisioning writes them, and in
-//! between and after that whatever an attacker may send, with right MACs where he knows the key. What counts as a
-//! secret, and what must never happen, is in [`judge`]; how far the locks must be after each step, in
-//! [`steps`].
+//! Each case draws a configuration (SlotConfig, KeyConfig and ChipOptions, most of them sensible, some insecure), the
+//! keys that the attacker knows, and steps: configuration, locks and secrets as provisioning writes them, and in
+//! between and afterwards any command of an attacker, with valid MACs for the keys he knows. [`judge`] defines secrets
+//! and violations; [`steps`] the expected locks after each step.
 
 mod attacker;
 mod judge;
@@ -48,7 +47,7 @@ prop_state_machine! {
     fn no_sequence_of_commands_reads_a_secret_or_undoes_a_lock(sequential 1..100 => Search);
 }
 
-/// A search that is refused everywhere finds nothing: it must come through the doors that are open to some.
+/// A search whose commands are all refused finds nothing: it must reach the commands that can succeed.
 #[test]
 fn the_search_reaches_what_it_is_about() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[8; 32]);

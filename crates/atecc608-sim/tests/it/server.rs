@@ -1,4 +1,4 @@
-//! The server: DESIGN.md section 6's protocol over a real socket, byte by byte where it matters.
+//! The server: the protocol of DESIGN.md section 6 over a real socket.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -135,7 +135,8 @@ fn real_timing_refuses_before_twhi_and_while_busy_and_takes_the_bus_time() {
     thread::spawn(move || server.run());
     let mut stream = UnixStream::connect(&socket).unwrap();
     thread::sleep(Duration::from_millis(1));
-    // On a loaded machine the read may come later than tWHI (1.5 ms): then the chip may answer, and the next round shows it.
+    // On a loaded machine the read may come later than tWHI (1.5 ms): the chip may then respond, and the next round
+    // counts.
     let in_time = (0..500).any(|_| {
         let start = Instant::now();
         pulse(&mut stream);
@@ -189,7 +190,7 @@ fn control_pulls_inserts_powers_and_sets_faults() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is not one of flip@N:BIT"));
 }
 
-/// Requests: any bytes; a right one that is cut off, or that something follows; control with something else than JSON.
+/// Requests: any bytes; a valid one that is cut off, or followed by more; control with something other than JSON.
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..200);
     let segment = prop_oneof![
@@ -217,7 +218,7 @@ fn no_request_takes_the_server_down() {
     let socket = server.borrow().socket.clone();
     proptest!(ProptestConfig::with_cases(128), |(requests in prop::collection::vec(request(), 1..5))| {
         let mut stream = UnixStream::connect(&socket).unwrap();
-        // The server may have closed the connection already: what was sent before was no request.
+        // The server may have closed the connection already, after an invalid request.
         let _ = requests.iter().try_for_each(|request| stream.write_all(request));
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let _ = stream.read_to_end(&mut Vec::new());
@@ -231,7 +232,7 @@ fn no_request_takes_the_server_down() {
         prop_assert_eq!(transfer(&mut other, vec![write(INFO), read(7)]), Ok(vec![hex(INFO_608B)]));
         prop_assert!(server.borrow_mut().child.try_wait().unwrap().is_none());
 
-        // Somebody who asks for much and is gone when it comes.
+        // A client that requests much and disconnects before the reply.
         let mut careless = UnixStream::connect(&socket).unwrap();
         Request::Transfer(vec![read(u16::MAX)]).write_to(&mut careless).unwrap();
     });

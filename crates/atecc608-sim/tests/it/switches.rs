@@ -1,5 +1,5 @@
-//! Every point that the fact sheet is not certain about, in both positions: what the chip does by default, the strict
-//! reading, and what it does with the switch turned.
+//! Every uncertain point of the fact sheet in both positions: the default, which is the strict reading, and the
+//! behaviour with the switch turned.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const IO_KEY: [u8; 32] = [0x66; 32];
 const GENERATOR: &str = "6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296
     4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5";
 
-/// One switch: its name, how it is turned, what is done and seen, and what is to be seen before and after.
+/// One switch: its name, how to turn it, the steps, and the expected results in both positions.
 struct Case {
     name: &'static str,
     turn: fn(&mut Switches),
@@ -61,7 +61,7 @@ fn on(image: Image, switches: Switches) -> Master {
     master
 }
 
-/// A chip with both zones locked, after changes to its configuration zone: pairs of place and byte.
+/// A chip with both zones locked, after changes to its configuration zone: pairs of offset and byte.
 fn chip(switches: Switches, config: &[(usize, u8)]) -> Master {
     on(image(true, |image| config.iter().for_each(|(at, byte)| image.part_mut(Part::Config)[*at] = *byte)), switches)
 }
@@ -75,7 +75,7 @@ fn config_unlocked(switches: Switches) -> Master {
     on(tls_image(false, false), switches)
 }
 
-/// Where SlotConfig and KeyConfig of a slot begin.
+/// The offset of a slot's SlotConfig.
 const fn slot_config(number: usize) -> usize {
     20 + 2 * number
 }
@@ -335,7 +335,7 @@ fn commands() -> impl IntoIterator<Item = Case> {
                 &|| master.status_on(&Sha::HmacStart(KeyLocation::TempKey)),
                 &|| master.status_on(&kdf),
                 &|| master.status_on(&mac_of_temp_key()),
-                // A wrong MAC, but one that was looked at.
+                // A wrong MAC, which was compared.
                 &|| master.status_on(&check_mac_of_temp_key()) ^ MISCOMPARE,
                 &|| master.status_on(&GenDig::Counter(0)),
             ];
@@ -347,7 +347,7 @@ fn commands() -> impl IntoIterator<Item = Case> {
         verify_validate_external = Status::EXECUTION_ERROR, PARSE => EXECUTION, |switches| {
             chip(switches, &[]).status_on(&verify(VerifyKey::ValidateExternal { slot: slot(14), public_key: point() }, false))
         };
-        // Off: the mode is none. On: there is no TempKey.
+        // Off: the mode does not exist. On: there is no TempKey.
         verify_validate_answers_mac = true, PARSE => EXECUTION, |switches| {
             chip(switches, &[]).status_on(&verify(VerifyKey::Validate { slot: slot(14), other_data: [0; 19] }, true))
         };
@@ -487,7 +487,7 @@ fn every_switch_is_strict_by_default_and_does_what_it_says_when_turned() {
 
 #[test]
 fn no_switch_is_left_out() {
-    // In bus.rs, since they are about time.
+    // In bus.rs, because they concern time.
     let elsewhere = ["watchdog_margin", "times_are_steady"];
     let source = include_str!("../../src/switches.rs");
     let body = source.split_once("pub struct Switches {").unwrap().1.split_once("\n}").unwrap().0;

@@ -1,5 +1,5 @@
-//! The USB adapter with the simulated bus, with the test in the kernel's place: control transfers as its driver `i2c-tiny-usb`
-//! makes them. A real kernel: `tests/abi/unplugged.rs` in `scripts/test-kernel.sh`.
+//! The USB adapter with the simulated bus. The test plays the kernel, with control transfers as its driver
+//! `i2c-tiny-usb` makes them. With a real kernel: `tests/abi/unplugged.rs` in `scripts/test-kernel.sh`.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -51,7 +51,7 @@ impl Kernel {
         std::array::from_fn(|i| u32::from_be_bytes(std::array::from_fn(|byte| head[4 * i + byte])))
     }
 
-    /// One transfer of `room` bytes at an endpoint; returns what came in, or the status.
+    /// One transfer of `room` bytes at an endpoint; returns the data, or the status.
     fn transfer(&mut self, endpoint: u32, room: u32, setup: [u8; 8], data: &[u8]) -> Result<Vec<u8>, i32> {
         self.sequence += 1;
         let inwards = setup[0] >> 7;
@@ -115,7 +115,7 @@ fn the_kernel_finds_an_i2c_tiny_usb_adapter() {
     let mut kernel = Kernel::with_a_chip();
     let device = kernel.control(0x80, 6, 0x0100, 0, 18, &[]).unwrap();
     assert_eq!((device.len(), &device[..2], &device[8..12]), (18, &[18, 1][..], &[0x03, 0x04, 0x31, 0xC6][..]));
-    // The kernel asks for as much as it has room for at first.
+    // The kernel first requests as much as it has room for.
     assert_eq!(kernel.control(0x80, 6, 0x0100, 0, 8, &[]).unwrap(), device[..8]);
     assert_eq!(kernel.control(0x80, 6, 0x0100, 0, 64, &[]).unwrap(), device);
     let configuration = kernel.control(0x80, 6, 0x0200, 0, 255, &[]).unwrap();
@@ -167,7 +167,7 @@ fn messages_from_the_first_to_the_last_are_one_transaction() {
     // No device acknowledges the first message: the transfer failed.
     kernel.write(FIRST, 0x61, &[0]);
     assert_eq!(kernel.read(LAST, 0x60, 1).0, NOT_ACKNOWLEDGED);
-    // What a transfer left that the driver gave up is no part of the next one.
+    // Rests of a transfer that the driver aborted are not part of the next one.
     kernel.write(FIRST, 0x61, &[0]);
     assert_eq!(kernel.write(ONLY, 0x60, &[]), ACKNOWLEDGED);
     kernel.unplug().unwrap();
@@ -181,7 +181,7 @@ fn what_the_adapter_can_not_do_is_a_stall_and_the_next_request_works() {
     }
     assert_eq!(kernel.control(WRITE, ONLY, 0, 0x160, 1, &[0]), Err(STALL), "an address of 9 bits");
     assert_eq!(kernel.control(READ, ONLY, 1, 0x80, 1, &[]), Err(STALL), "an address of 8 bits is an error of the bus");
-    // An endpoint that it does not have.
+    // An endpoint that the adapter does not have.
     assert_eq!(kernel.transfer(1, 1, [READ, GET_STATUS, 0, 0, 0, 0, 1, 0], &[]), Err(STALL));
     // Setup and data disagree on the length.
     assert_eq!(kernel.transfer(0, 1, [WRITE, ONLY, 0, 0, 0x60, 0, 2, 0], &[0]), Err(STALL));
@@ -201,7 +201,7 @@ fn the_longest_requests_are_answered_within_their_room() {
     assert_eq!(kernel.transfer(0, 3, read, &[]).unwrap().len(), 3, "less room than the setup has");
     assert_eq!(kernel.transfer(0, u32::MAX, [READ, 1, 0, 0, 0, 0, 4, 0], &[]).unwrap().len(), 4);
     assert_eq!(kernel.transfer(0, u32::MAX, [READ, 1, 0, 0, 0, 0, 2, 0], &[]).unwrap().len(), 2, "the setup's length");
-    // More messages than the bus has in a transaction: the adapter does not keep them all.
+    // More messages than a transaction of the bus can have: the adapter does not collect them all.
     for _ in 0..100 {
         kernel.write(MIDDLE, 0x60, &[]);
     }

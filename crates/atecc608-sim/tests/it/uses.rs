@@ -1,6 +1,6 @@
-//! What the simulated chip lets a key be used for, and how often: LimitedUse with CountMatch, UseLock,
-//! VolatileKeyPermission with PersistentDisable, and the targets of KDF and ECDH (fact sheet sections 3.0, 3.5, 3.8, 3.9,
-//! 5.1, 5.2 and 5.6).
+//! The permitted uses of a key in the simulated chip, and their number: LimitedUse with CountMatch, UseLock,
+//! VolatileKeyPermission with PersistentDisable, and the targets of KDF and ECDH (fact sheet sections 3.0, 3.5, 3.8,
+//! 3.9, 5.1, 5.2 and 5.6).
 
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, Switches};
@@ -56,7 +56,7 @@ fn chip(change: impl FnOnce(&mut [u8])) -> Master {
     master
 }
 
-/// A use of a slot's key: right if the flag says so, else with something wrong that the caller sends.
+/// A use of a slot's key: valid if the flag is set, else with an error of the caller.
 type Use = (&'static str, u8, fn(&Master, bool) -> u8);
 
 fn kdf(source: KdfSource, algorithm: KdfAlgorithm, len: usize) -> Kdf {
@@ -94,7 +94,7 @@ const USES: &[Use] = &[
         m.status_on(&Aes::Block { key, unit: 3, decrypt: false, input: [0; 16] })
     }),
     ("KDF, key", 10, |m, right| {
-        // A PRF key of 64 bytes is there, one of 32 in TempKey is not.
+        // A PRF key of 64 bytes fits, one of 32 in TempKey does not.
         let source = if right { KdfSource::Slot(slot(10)) } else { KdfSource::TempKey };
         m.status_on(&kdf(source, KdfAlgorithm::Prf { key_len: 3, long: false, aead: false }, 5))
     }),
@@ -196,7 +196,7 @@ fn without_count_match_the_limit_is_the_counters_end() {
     }
 }
 
-/// Halves that differ, as those of a certificate do; not a multiple of 32; a blank slot.
+/// Halves that differ, as those of a certificate; not a multiple of 32; a blank slot.
 const NO_LIMITS: [&str; 3] = ["20000000 40000000", "21000000 21000000", "FFFFFFFF FFFFFFFF"];
 
 fn without_a_limit(number: u8, count: u32, content: &str) -> Master {
@@ -247,7 +247,7 @@ fn use_lock_keeps_all_keys_shut_until_the_one_it_names_is_shown() {
     for (name, _, perform) in USES {
         let master = chip(|config| config[68] = 0x7A);
         if *name == "Sign(internal)" {
-            // Its GenDig is refused already.
+            // Its GenDig is already refused.
             master.fixed_nonce(&[1; 32]);
             assert_eq!(master.status_on(&GenDig::slot(slot(10))), EXECUTION);
         } else {
@@ -304,7 +304,7 @@ fn the_latch_is_set_by_whom_volatile_key_permission_names_and_opens_what_persist
     authorise(&master, 7, &PIN);
     assert_eq!(master.run_on(&Info::LatchSet(false)), Ok([0; 4]));
     assert!(shut(&master));
-    // Bit 7 enables it at all.
+    // Bit 7 enables the function.
     let master = latched(0x07);
     authorise(&master, 7, &PIN);
     assert_eq!(master.status_on(&Info::LatchSet(true)), EXECUTION);
@@ -333,7 +333,8 @@ fn hkdf_takes_32_or_64_bytes_of_a_slot_or_temp_key_for_its_message() {
         let command = hkdf(KdfSource::Slot(slot(10)), HkdfMessage::TempKey, len);
         assert_eq!(master.run_on(&command), Ok(KdfResponse::Clear(expected)), "{len} bytes");
     }
-    // More than there is, lengths that would give a secret away byte by byte, nothing, a private key, and a key whose owner does not want it digested (NoMac).
+    // More than the slot has, lengths that would reveal a secret byte by byte, nothing, a private key, and a key with
+    // NoMac.
     for refused in [
         hkdf(KdfSource::Slot(slot(10)), HkdfMessage::TempKey, 1),
         hkdf(KdfSource::Slot(slot(10)), HkdfMessage::TempKey, 33),
@@ -372,7 +373,7 @@ fn hkdf_details_are_parsed_strictly() {
     assert_eq!(status([8, 0, 0, 4], &[0; 4]), PARSE, "a reserved bit");
 }
 
-/// A secret that ECDH may fill: WriteConfig is Always, and PubInfo is set.
+/// A secret that ECDH may write: WriteConfig is Always, and PubInfo is set.
 fn slot_3_is_a_target(config: &mut [u8]) {
     config[20 + 6..20 + 8].copy_from_slice(&[0x8F, 0x0F]);
     config[96 + 6..96 + 8].copy_from_slice(&[0x3E, 0x00]);
@@ -402,7 +403,7 @@ fn ecdh_obeys_chip_options_and_hides_nothing_that_goes_to_a_slot() {
             assert_eq!(master.status_on(command), status, "ECDHProt {protection}, {:?}", command.target);
         }
     }
-    // The compatible mode goes to the slot if SlotConfig says so; then there is nothing to encrypt.
+    // The compatible mode writes to the slot if SlotConfig says so; then there is nothing to encrypt.
     let master = chip(|config| {
         config[24] |= 0x08;
         slot_3_is_a_target(config);

@@ -41,7 +41,7 @@ fn a_public_key_off_the_curve_is_an_execution_error_and_never_a_miscompare() {
         let [number, result, x, y] = line[..] else { panic!("{line:?}") };
         master.run_on(&Nonce::digest(&[1; 32])).unwrap();
         let public_key = array(&[x, y].concat());
-        // The signature is wrong in any case: only the key decides between 01 and 0F.
+        // The signature is wrong in any case: the status shows whether the key was accepted (01) or refused (0F).
         let status = if result == "valid" { MISCOMPARE } else { EXECUTION };
         let command = verify(DigestSource::MessageDigestBuffer, public_key, [1; 64]);
         assert_eq!(master.status_on(&command), status, "{number}");

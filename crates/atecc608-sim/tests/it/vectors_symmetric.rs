@@ -6,7 +6,7 @@ use atecc608_testkit::vectors::*;
 use atecc608_wire::commands::*;
 use atecc608_wire::zone::{Address, Zone};
 
-/// 32 bytes that begin with these; zeroes after an HMAC key change nothing.
+/// 32 bytes that start with these; zeros after an HMAC key change nothing.
 fn padded(key: &[u8]) -> [u8; 32] {
     let mut block = [0; 32];
     block[..key.len()].copy_from_slice(key);
@@ -85,7 +85,7 @@ fn sha_agrees_with_nist_in_one_go_and_in_pieces_through_contexts() {
         let [message, digest] = line[..] else { panic!("{line:?}") };
         let (message, digest) = (bytes(message), array(digest));
         assert_eq!(chip_sha(&master, &message, DigestTarget::Output), digest);
-        // In pieces of 37 bytes, with the chip asleep after each: only the context is left of it.
+        // In pieces of 37 bytes, with a sleep after each: only the exported context survives.
         master.run_on(&Sha::Start).unwrap();
         let pieces: Vec<&[u8]> = message.chunks(37).collect();
         for piece in &pieces {

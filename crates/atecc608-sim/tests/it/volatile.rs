@@ -1,5 +1,4 @@
-//! What the simulated chip keeps in SRAM, and what becomes of it with every command and power state (fact sheet sections
-//! 1.3 and 3.0).
+//! The simulated chip's SRAM, and the effect of every command and power state on it (fact sheet sections 1.3 and 3.0).
 
 use atecc608_sim::image::Part;
 use atecc608_sim::Image;
@@ -11,10 +10,10 @@ use p256::elliptic_curve::sec1::ToEncodedPoint;
 const PIN: [u8; 32] = [0x77; 32];
 const IO_KEY: [u8; 32] = [0x66; 32];
 
-/// What is there.
+/// The contents of SRAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Volatile {
-    /// TempKey's flags, as Info(State) answers them, if it is valid.
+    /// TempKey's flags, as Info(State) returns them, if it is valid.
     temp_key: Option<u8>,
     digest: bool,
     alternate_key: bool,
@@ -22,7 +21,7 @@ struct Volatile {
     authorised: bool,
 }
 
-/// Everything is there; TempKey is one that the caller chose.
+/// Everything is filled; TempKey was chosen by the caller.
 const FULL: Volatile =
     Volatile { temp_key: Some(0x10), digest: true, alternate_key: true, sha: true, authorised: true };
 const EMPTY: Volatile = Volatile { temp_key: None, digest: false, alternate_key: false, sha: false, authorised: false };
@@ -69,7 +68,7 @@ fn check_mac(master: &Master, number: u8, key: &[u8; 32], second: &[u8; 32], sou
     })
 }
 
-/// Fills everything. TempKey comes last and from SHA, since a nonce would end the authorisation.
+/// Fills everything. TempKey comes last and from SHA, because a nonce would end the authorisation.
 fn fill(master: &Master) {
     let nonce = master.random_nonce();
     assert_eq!(check_mac(master, 7, &PIN, &nonce, false), OK);
@@ -81,7 +80,7 @@ fn fill(master: &Master) {
 
 fn see(master: &Master) -> Volatile {
     let [flags, state] = master.temp_key_state();
-    // Of what follows, a refusal would clear TempKey.
+    // A refusal of the following commands would clear TempKey.
     let kdf = hkdf(KdfSource::AlternateKeyBuffer, KdfTarget::Output);
     Volatile {
         temp_key: (state & 0x80 != 0).then_some(flags),
@@ -132,7 +131,7 @@ fn session(master: &Master) -> [u8; 32] {
     sha(&[&IO_KEY, &[0x15, 2, 6, 0], &SN, &[0; 25], &nonce])
 }
 
-/// What happens, and what is there afterwards.
+/// An event, and the contents after it.
 type Case = (&'static str, fn(&Master), Volatile);
 
 fn check(cases: &[Case]) {

@@ -1,4 +1,4 @@
-//! Takes the steps: a bus master who knows some of the keys, watched by the judge.
+//! Executes the steps: a bus master who knows some of the keys, observed by the judge.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::judge::{Event, Judge};
 use super::steps::{Between, Case, Rest, Session, SessionNonce, Stage, Step};
 use atecc608_testkit::master::{sha, slot, Master, ADDRESS, OK, SERIAL, SN};
 
-/// A point of the curve (the fact sheet's, section 3.13): somebody else's public key.
+/// A point of the curve (the fact sheet's, section 3.13): another party's public key.
 const POINT: &str = "8F8D182BD819048582A9927EA0C56DEFB4159548E11CA5F7ABAC45BBCE76815B\
                      E5C64FCD2FD12698544DE037951726666073046119AD5E11A90AA49773AEAC86";
 
@@ -21,17 +21,17 @@ pub struct Attacker {
     case: Case,
     judge: Judge,
     drawn: u64,
-    /// TempKey, as far as the attacker can follow: nonces, and keys that he knows.
+    /// TempKey, if the attacker knows it: from nonces, and keys that he knows.
     temp_key: Option<[u8; 32]>,
-    /// Opcodes that succeeded, with their modes: what the search has reached.
+    /// Opcodes that succeeded, with their modes: the coverage of the search.
     pub reached: HashSet<(Opcode, u8)>,
-    /// Where HKDF's message was, of those that succeeded: details bits 0 and 1.
+    /// The sources of HKDF's message in commands that succeeded: details bits 0 and 1.
     pub hkdf_messages: HashSet<u8>,
 }
 
 impl Attacker {
     pub fn new(case: &Case) -> Self {
-        // The wider door: with the default no slot whose content only some may write takes what KDF or ECDH derive.
+        // The less strict setting: with the default, KDF and ECDH can't write to any slot with restricted contents.
         let wide = |switches: &mut Switches| {
             switches.kdf_target_needs_always_write = false;
             switches.ecdh_target_follows_write_config = false;
@@ -44,7 +44,7 @@ impl Attacker {
         Self { master, case, judge, drawn: 0, temp_key: None, reached, hkdf_messages }
     }
 
-    /// The locks are as the model says.
+    /// Asserts that the locks are as the model says.
     pub fn assert_stage(&self, case: &Case) {
         let config = self.image().config();
         assert_eq!(config.config_locked(), case.stage >= Stage::ConfigLocked);
@@ -58,13 +58,13 @@ impl Attacker {
         self.master.bus.image(0).unwrap()
     }
 
-    /// 32 bytes that are nowhere else.
+    /// 32 unique bytes.
     fn fresh(&mut self) -> [u8; 32] {
         self.drawn += 1;
         sha(&[b"a value of the attacker's", &self.drawn.to_le_bytes()])
     }
 
-    /// Sends a command, has it judged, and answers its payload if it succeeded.
+    /// Sends a command, passes it to the judge, and returns its payload if it succeeded.
     fn send(&mut self, opcode: Opcode, param1: u8, param2: u16, data: &[u8]) -> Option<Vec<u8>> {
         let packet = CommandPacket::with_data(opcode, param1, param2, data.to_vec());
         let before = self.image();
@@ -123,7 +123,7 @@ impl Attacker {
         self.temp_key = old.map(|old| sha(&[&self.key(number), &other, &SN, &[0; 25], &old]));
     }
 
-    /// TempKey as an encrypted transfer with a slot's key wants it, or nearly so. What the attacker takes it for.
+    /// Prepares TempKey for an encrypted transfer with a slot's key, or nearly so. Returns the attacker's value of it.
     fn open(&mut self, configured: u8, session: &Session) -> [u8; 32] {
         match session.nonce {
             SessionNonce::Random => self.nonce(false),
@@ -147,7 +147,7 @@ impl Attacker {
         self.temp_key.unwrap_or([0x5A; 32])
     }
 
-    /// A slot's ReadKey and WriteKey as they are configured.
+    /// A slot's configured ReadKey and WriteKey.
     fn keys_of(&self, number: u8) -> [u8; 2] {
         let access = self.image().config().slot_config(slot(number));
         [access.read_key().number(), access.write_key().number()]
@@ -255,7 +255,7 @@ impl Attacker {
                 self.send(Opcode::ECDH, mode, param2.into(), &atecc608_testkit::master::hex(POINT));
             }
             Step::Kdf { mode, source, target, details: [first, second] } => {
-                // PRF of 32 or 64 bytes, once in a while with halves; AES; HKDF over a slot, TempKey or the input.
+                // PRF of 32 or 64 bytes, sometimes with halves; AES; HKDF over a slot, TempKey or the input.
                 let len = if mode & 0x60 == 0x40 && first & 8 != 0 { 64 } else { 32 };
                 let details = match mode & 0x60 {
                     0x00 => [first & 3, second & 3, 0, 32],

@@ -1,10 +1,10 @@
-//! The rules. They are told what was sent, what came back, and what the EEPROM was before and after, and know nothing of
-//! how the chip came to it.
+//! The rules. Their input is the command, the response, and the EEPROM before and after; they do not depend on the
+//! chip's implementation.
 //!
-//! A secret is what a slot holds that is private, IsSecret or EncryptRead, if it was put there before the data lock
-//! or made by the chip; and the key of an encrypted transfer while it lasts. What somebody stored after the data lock is
-//! theirs. The result of an ECDH or KDF is a secret only if ChipOptions keep it from the bus: else the same command with
-//! another target answers it.
+//! A secret is the content of a slot that is private, IsSecret or EncryptRead, if it was written before the data lock
+//! or made by the chip; and the key of an encrypted transfer during the transfer. Data written after the data lock
+//! belongs to its writer. The result of an ECDH or KDF is a secret only if ChipOptions keep it from the bus: else the
+//! same command with another target returns it.
 
 use std::collections::HashSet;
 
@@ -16,21 +16,21 @@ use atecc608_wire::{CommandPacket, ConfigZone, Opcode, Slot};
 use super::temp_key::{self, TempKey};
 use atecc608_testkit::master::{sha, slot, OK, SN};
 
-/// Bytes of a secret that nobody sees by chance.
+/// Bytes of a secret that do not appear by chance.
 const WINDOW: usize = 8;
 
 #[derive(Default)]
 pub struct Judge {
-    /// Every window of every secret that there was.
+    /// Every window of every secret so far.
     secrets: HashSet<[u8; WINDOW]>,
     temp_key: Option<TempKey>,
-    /// The SHA context is an HMAC's.
+    /// The SHA context belongs to an HMAC.
     hmac: bool,
     /// Slots that CheckMac proved knowledge of since the last sleep.
     authorised: u16,
 }
 
-/// One command and what it did.
+/// One command and its effects.
 pub struct Event<'a> {
     pub before: &'a Image,
     pub packet: &'a CommandPacket,
@@ -51,7 +51,7 @@ impl Event<'_> {
         self.mode() & 0x40 != 0
     }
 
-    /// Param2 as a slot, as most commands have it.
+    /// Param2 as a slot, as in most commands.
     fn slot(&self) -> Slot {
         slot(self.packet.param2 as u8)
     }
@@ -64,7 +64,7 @@ impl Event<'_> {
         self.before.part(part) != self.after.part(part)
     }
 
-    /// Reads and writes of slots: which, and where in it.
+    /// Reads and writes of slots: the slot, and the offset in it.
     fn place(&self) -> (Slot, usize) {
         let [low, block] = self.packet.param2.to_le_bytes();
         let word = if self.mode() & 0x80 == 0 { low & 7 } else { 0 };
@@ -78,14 +78,14 @@ fn guarded(config: &ConfigZone, slot: Slot) -> bool {
 }
 
 impl Judge {
-    /// SRAM is gone.
+    /// SRAM is lost.
     pub fn slept(&mut self) {
         self.temp_key = None;
         self.hmac = false;
         self.authorised = 0;
     }
 
-    /// Panics if the chip did what it must not.
+    /// Panics if the chip violated a rule.
     pub fn check(&mut self, event: &Event<'_>) {
         if event.succeeded() {
             match event.packet.opcode {
@@ -115,8 +115,8 @@ impl Judge {
         self.remember(event);
     }
 
-    /// No answer shows eight bytes of a secret. An encrypted read shows its own key where the plaintext is known; by then
-    /// the key is used up.
+    /// No response contains eight bytes of a secret. An encrypted read shows its own key if the plaintext is known; by
+    /// then the key is cleared.
     fn leaks(&self, event: &Event<'_>) {
         for window in event.payload.windows(WINDOW) {
             assert!(!self.secrets.contains(window), "the answer shows a secret");
@@ -141,7 +141,7 @@ impl Judge {
             let (old, new) = (event.before.part(part), event.after.part(part));
             for at in 0..new.len().saturating_sub(WINDOW - 1) {
                 let window: [u8; WINDOW] = new[at..at + WINDOW].try_into().unwrap();
-                // Eight equal bytes are nobody's secret: an erased slot, the end of a short block.
+                // Eight equal bytes are not secret: an erased slot, the end of a short block.
                 if window != old[at..at + WINDOW] && window != [window[0]; WINDOW] {
                     self.secrets.insert(window);
                 }
@@ -153,7 +153,8 @@ impl Judge {
         }
     }
 
-    /// The TempKey of an encrypted transfer: GenDig made it with this slot's key, from a random nonce. Its value, if known.
+    /// The TempKey of an encrypted transfer: GenDig made it with this slot's key from a random nonce. Returns its
+    /// value, if known.
     fn session(&self, key: Slot) -> Option<[u8; 32]> {
         let temp_key = self.temp_key.as_ref().expect("an encrypted transfer without a TempKey");
         assert!(temp_key.is_session_of(key.number()), "an encrypted transfer with {temp_key:?} instead of {key:?}'s");
@@ -207,7 +208,7 @@ impl Judge {
             let plain: Vec<u8> = event.packet.data[..32].iter().zip(key).map(|(byte, key)| byte ^ key).collect();
             assert_eq!(event.packet.data[32..], transfer_mac(&key, event.packet, &[0; 25], &plain), "the MAC of Write");
             let stored = &event.after.part(Part::Slot(slot))[at..];
-            // The first byte of a public key that must be validated is the chip's.
+            // The first byte of a public key that requires validation belongs to the chip.
             let len = stored.len().min(32);
             assert_eq!(stored[1..len], plain[1..len], "what was stored is not what was sent");
         }
@@ -256,7 +257,7 @@ impl Judge {
         assert!(event.mode() & 3 == 0 || self.temp_key.as_ref().is_some_and(|temp_key| !temp_key.no_mac), "NoMacFlag");
     }
 
-    /// Knowledge of the key was proved, or nothing is right.
+    /// Success requires knowledge of the key.
     fn check_mac(&mut self, event: &Event<'_>) {
         let (challenge, rest) = event.packet.data.split_first_chunk::<32>().unwrap();
         let (response, other) = rest.split_first_chunk::<32>().unwrap();
@@ -407,7 +408,7 @@ fn sign(event: &Event<'_>) {
     assert!(private(event) && allowed, "Sign with {:?}", event.slot());
 }
 
-/// What is locked stays locked, and stays as it is.
+/// Locked contents stay locked and unchanged.
 fn locks(event: &Event<'_>) {
     let (old, new) = (event.config(), event.after.config());
     let slot_changed = |slot: &Slot| event.changed(Part::Slot(*slot));
@@ -427,12 +428,12 @@ fn locks(event: &Event<'_>) {
     for at in (0..ConfigZone::LEN).filter(|at| old[*at] != new[*at]) {
         let opcode = event.packet.opcode;
         let allowed = match at {
-            // The chip's own.
+            // Written by the chip only.
             0..=15 => false,
             84 | 85 => opcode == Opcode::UPDATE_EXTRA && old[at] == 0,
             86 | 87 => opcode == Opcode::LOCK && new[at] == 0,
             88 | 89 if old[87] == 0 => opcode == Opcode::LOCK && old[at] & new[at] == new[at],
-            // Counters: the first by uses of keys too.
+            // Counters: the first also counts uses of keys.
             52..=59 if old[87] == 0 => {
                 event.after.config().counter(0) == event.config().counter(0).map(|count| count + 1)
             }

@@ -1,11 +1,11 @@
-//! Configurations and steps to draw from, and the simple model of the locks that every step is compared with.
+//! Configurations and steps to draw from, and the simple model of the locks with which every step is compared.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest_state_machine::ReferenceStateMachine;
 
-/// How far the locks are, as they must be after the steps taken. Nothing ever takes them back.
+/// The expected state of the locks after the steps so far. It never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Blank,
@@ -13,17 +13,17 @@ pub enum Stage {
     DataLocked,
 }
 
-/// What the chip is to be, and what has come of it.
+/// The chip's drawn configuration, and its state so far.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// SlotConfig and KeyConfig of each slot.
     pub slots: Vec<(u16, u16)>,
     pub chip_options: u16,
-    /// The slots whose keys the attacker knows, a bit each.
+    /// The slots whose keys the attacker knows, as a bit map.
     pub known: u16,
     pub configured: bool,
     pub stage: Stage,
-    /// Slots that are locked one by one, a bit each.
+    /// Slots that are locked individually, as a bit map.
     pub locked: u16,
 }
 
@@ -33,10 +33,10 @@ impl Case {
     }
 }
 
-/// Where the TempKey of an encrypted transfer comes from.
+/// The origin of the TempKey of an encrypted transfer.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// None: the key that the slot's configuration asks for.
+    /// `None`: the key that the slot's configuration requires.
     pub key: Option<u8>,
     pub nonce: SessionNonce,
     /// Sent between GenDig and the transfer.
@@ -47,7 +47,7 @@ pub struct Session {
 pub enum SessionNonce {
     Random,
     Fixed,
-    /// Whatever TempKey holds.
+    /// TempKey as it is.
     None,
 }
 
@@ -60,7 +60,7 @@ pub enum Between {
     GenDig(u8),
     Derived,
     Mac(u8),
-    /// The transfer twice: the second one finds TempKey used up.
+    /// The transfer twice: the second one finds TempKey cleared.
     Twice,
 }
 
@@ -128,17 +128,17 @@ pub enum Step {
         slot: u8,
         mode: u8,
     },
-    /// CheckMac, after a nonce if it is about TempKey; right if the attacker knows the key.
+    /// CheckMac, after a nonce if it uses TempKey; with a valid MAC if the attacker knows the key.
     CheckMac {
         slot: u8,
         mode: u8,
     },
-    /// The use of a key, after a CheckMac with the AuthKey that its slot names.
+    /// The use of a key, after a CheckMac with its slot's AuthKey.
     Authorised {
         slot: u8,
         fixed: bool,
     },
-    /// CheckMac's copy of the slot after this one, and a use of the copy: AES, KDF, HMAC, MAC.
+    /// CheckMac's copy of the next slot, and a use of the copy: AES, KDF, HMAC, MAC.
     Copied {
         slot: u8,
         used_by: u8,
@@ -175,7 +175,7 @@ pub enum Step {
     Rest(Rest),
 }
 
-/// The slots that keys are looked for in most: symmetric ones in every configuration.
+/// The slots that are used as keys most often: symmetric ones in every configuration.
 const KEYS: [u8; 3] = [3, 4, 5];
 
 fn slot() -> impl Strategy<Value = u8> {
@@ -186,7 +186,8 @@ fn key_slot() -> impl Strategy<Value = u16> {
     prop_oneof![6 => select(&KEYS[..]), 1 => Just(0), 2 => 0_u8..16].prop_map(u16::from)
 }
 
-/// KeyConfig's Lockable, ReqRandom, ReqAuth with its key, PersistentDisable: mostly off, else nothing works.
+/// KeyConfig's Lockable, ReqRandom, ReqAuth with its key, PersistentDisable: mostly off, because else most commands
+/// fail.
 fn key_conditions() -> impl Strategy<Value = u16> {
     let mostly_not = |bit: u16| prop_oneof![4 => Just(0), 1 => Just(bit)];
     let authorised = prop_oneof![7 => Just(0), 1 => key_slot().prop_map(|key| 0x80 | key << 8)];
@@ -204,7 +205,7 @@ fn private_slot() -> impl Strategy<Value = (u16, u16)> {
 }
 
 fn symmetric_slot() -> impl Strategy<Value = (u16, u16)> {
-    // NoMac, LimitedUse, EncryptRead; IsSecret, once in a while without.
+    // NoMac, LimitedUse, EncryptRead; IsSecret, rarely off.
     let access = prop_oneof![3 => Just(0x80), 4 => Just(0xC0), 1 => Just(0x90), 1 => Just(0xA0), 1 => Just(0xD0),
         1 => Just(0x40)];
     let key_type = select(vec![0x1C, 0x1C, 0x18, 0x1A, 0x1E]);
@@ -264,14 +265,14 @@ fn transfer(case: &Case) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Mostly a slot whose KeyConfig has this bit.
+/// Mostly a slot with this bit in KeyConfig.
 fn slot_with(case: &Case, bit: u16) -> impl Strategy<Value = u8> {
     let found = (0..16).filter(|slot: &u8| case.slots[usize::from(*slot)].1 & bit != 0).collect::<Vec<_>>();
     let found = if found.is_empty() { vec![0] } else { found };
     prop_oneof![5 => select(found), 1 => 0_u8..16]
 }
 
-/// Mostly a slot whose neighbour CheckMac may copy, since its ReadKey is 0.
+/// Mostly a slot whose neighbour CheckMac may copy, because its ReadKey is 0.
 fn copies(case: &Case) -> impl Strategy<Value = u8> {
     let symmetric = |slot: u8| case.slots[usize::from(slot)].1 & 1 == 0;
     let copied = |slot: u8| symmetric(slot + 1) && case.slots[usize::from(slot + 1)].0 & 0x0F == 0;
@@ -306,7 +307,8 @@ fn key_use(case: &Case) -> impl Strategy<Value = Step> {
 }
 
 fn other() -> impl Strategy<Value = Step> {
-    // Write and Lock are drawn by name: one could move the chip to another address, the other is for the model.
+    // Write and Lock are drawn separately: a Write could move the chip to another address, and the model must follow a
+    // Lock.
     let opcode = select(vec![
         0x51_u8, 0x28, 0x24, 0x1C, 0x43, 0x15, 0x40, 0x30, 0x56, 0x08, 0x16, 0x46, 0x1B, 0x02, 0x80, 0x77, 0x47, 0x41,
         0x20, 0x45, 0x11, 0x00,
@@ -361,7 +363,7 @@ impl ReferenceStateMachine for Locks {
     }
 
     fn preconditions(case: &Case, step: &Step) -> bool {
-        // Only a configuration that the model knows is locked.
+        // Only a configuration of the model is locked.
         case.configured || !matches!(step, Step::LockConfig)
     }
 }

@@ -1,7 +1,7 @@
-//! What an observer who sees bus and EEPROM knows about TempKey (fact sheet section 3.0, "TempKey effects").
+//! The knowledge about TempKey of an observer of bus and EEPROM (fact sheet section 3.0, "TempKey effects").
 //!
-//! It may say that TempKey holds something while it holds nothing any more, never the other way round: a transfer that
-//! succeeds without the right TempKey shows.
+//! It may report a TempKey that is already cleared, but never the reverse: so a transfer that succeeds without the
+//! right TempKey is detected.
 
 use atecc608_sim::image::Part;
 use atecc608_sim::Image;
@@ -11,16 +11,16 @@ use atecc608_testkit::master::{sha, slot, SN};
 
 #[derive(Clone, Debug)]
 pub struct TempKey {
-    /// None: not computed here.
+    /// `None`: not computed here.
     pub value: Option<[u8; 32]>,
-    /// The slot whose key went in last, if it was the last thing that went in.
+    /// The slot whose key was digested last, if that was the last input.
     pub key: Option<u8>,
     pub random: bool,
     pub no_mac: bool,
 }
 
 impl TempKey {
-    /// Put together by the caller, or not known.
+    /// Chosen by the caller, or unknown.
     const FIXED: Self = Self { value: None, key: None, random: false, no_mac: false };
 
     /// Whether transfers encrypted with this slot's key may use it.
