@@ -1,6 +1,6 @@
-//! Encryption and decryption. The two are the same but for their direction.
+//! Encryption and decryption, which differ only in their direction.
 //!
-//! A question for the length, or a short buffer, leaves the operation as it is; any other failure ends it.
+//! A query for the length, or a short buffer, does not change the operation; any other failure ends it.
 
 use cryptoki_sys::*;
 
@@ -72,8 +72,7 @@ pub fn finish(session: &mut Session, direction: Direction, output: Result<OutBuf
 fn end(activity: &mut Activity<CipherOperation>, deadline: &mut Deadline, input: &[u8], output: OutBuf) -> Result<()> {
     let operation = activity.active()?;
     let at_most = operation.end_len(input.len());
-    // Of a padded text the length is known only when it was decrypted: a buffer that may be too short is not refused
-    // before.
+    // The length of a padded text is known only after decryption: a buffer that may be too short is not refused before.
     let exact = if operation.end_len_is_secret() && !output.is_query() && !output.has_room_for(at_most) {
         let computed = operation.end(deadline, input).map_err(Into::into);
         activity.or_end(computed)?

@@ -37,7 +37,7 @@ pub fn update(session: &mut Session, data: Result<InBuf>) -> Result<()> {
     })
 }
 
-/// C_DigestKey: of a session key only, since no other's value is at hand.
+/// C_DigestKey: for session keys only, because the values of others are not available.
 pub fn key(session: &mut Session, key: CK_OBJECT_HANDLE) -> Result<()> {
     let token = session.token().clone();
     session.digest.part(|operation| {

@@ -1,9 +1,9 @@
-//! Two operations at once: encryption or decryption, and what the clear text goes through beside it. Each is the two
-//! single operations, and needs both to be active.
+//! Dual-function operations: encryption or decryption, combined with an operation on the clear text. Each runs the two
+//! single operations, both of which must be active.
 //!
-//! A question for the length, or a short buffer, leaves both as they are; any other failure ends both. The last clear text of
-//! a padded or authenticated decryption comes out of C_DecryptFinal only: the caller gives it to C_DigestUpdate or
-//! C_VerifyUpdate, as the standard has it.
+//! A query for the length, or a short buffer, changes neither; any other failure ends both. The last clear text of a
+//! padded or authenticated decryption is returned by C_DecryptFinal only: the caller passes it to C_DigestUpdate or
+//! C_VerifyUpdate, as the standard says.
 
 use super::cipher;
 use super::error::Result;
@@ -13,7 +13,7 @@ use super::verify;
 use atecc608_token::deadline::Deadline;
 use atecc608_token::Direction;
 
-/// What the clear text goes through.
+/// The operation on the clear text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beside {
     /// C_DigestUpdate.

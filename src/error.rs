@@ -1,5 +1,5 @@
-//! What can go wrong at the C interface, and the one table of it: each error's CK_RV and log level. Its text stands beside
-//! its variant: here, and for the token's errors in the token, whose tool prints them too.
+//! The errors of the C interface, and one table with each error's CK_RV and log level. The texts are with the variants:
+//! here, and for the token's errors in the token, because the tool prints them too.
 
 use atecc608 as chip;
 use atecc608::error::Text;
@@ -7,13 +7,13 @@ use atecc608_token as token;
 use cryptoki_sys::*;
 use log::Level;
 
-/// Result of a C function's body.
+/// The result of a C function's body.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A text that is part of the module. It takes one word, so that the many results that carry an [`Error`] are small.
+/// A text that is part of the module. One word in size, so that results that carry an [`Error`] stay small.
 pub type FixedText = &'static &'static str;
 
-/// Why a C function did not do what was asked.
+/// Why a C function failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The token refused or failed.
@@ -22,7 +22,7 @@ pub enum Error {
     /// A pointer is NULL, or a length or count is impossible.
     #[error("{0}")]
     ArgumentsBad(FixedText),
-    /// The caller's buffer is too short. It was told the length needed.
+    /// The caller's buffer is too short. The caller has received the required length.
     #[error("the buffer is too small: {0} needed")]
     BufferTooSmall(usize),
     /// The configuration can't be used.
@@ -31,13 +31,13 @@ pub enum Error {
     /// C_Initialize was called already.
     #[error("the module is initialised already")]
     CryptokiAlreadyInitialized,
-    /// C_Initialize was not called, not in this process, or C_Finalize came after it.
+    /// C_Initialize was not called in this process, or C_Finalize was called after it.
     #[error("C_Initialize has not been called in this process")]
     CryptokiNotInitialized,
-    /// A legacy function for parallel execution, which no token has.
+    /// A legacy function for parallel execution, which no token supports.
     #[error("functions are not executed in parallel")]
     FunctionNotParallel,
-    /// A defect in this module; the text is the panic's.
+    /// A defect in this module; the text is that of the panic.
     #[error("internal error, please report it: {0}")]
     Internal(Text),
     /// The mechanism's parameter can't be read.
@@ -46,22 +46,22 @@ pub enum Error {
     /// No slot has an event to report.
     #[error("no slot event")]
     NoEvent,
-    /// The operation named is active already, or in the middle of its parts.
+    /// The named operation is active already, or has processed some of its parts.
     #[error("{0} is active already in this session")]
     OperationActive(FixedText),
-    /// The operation named has not been started.
+    /// The named operation has not been started.
     #[error("no {0} is active in this session")]
     OperationNotInitialized(FixedText),
-    /// The random generator takes no seed.
+    /// The random generator accepts no seed.
     #[error("the chip's random generator takes no seed")]
     RandomSeedNotSupported,
-    /// What C_SetOperationState is given is no state of an operation of this module: it saves none.
+    /// The argument of C_SetOperationState is not a saved state: this module saves none.
     #[error("this module saves no operations' states, so it can't have given this one")]
     SavedStateInvalid,
-    /// CKF_ASYNC_SESSION was asked, or what needs one.
+    /// CKF_ASYNC_SESSION was requested, or a function that requires it.
     #[error("asynchronous sessions are not supported")]
     SessionAsyncNotSupported,
-    /// Sessions are open where none may be.
+    /// A session is open where none may be.
     #[error("a session is open with the token")]
     SessionExists,
     /// The handle names no open session.
@@ -70,30 +70,30 @@ pub enum Error {
     /// CKF_SERIAL_SESSION is missing.
     #[error("CKF_SERIAL_SESSION is missing from the flags")]
     SessionParallelNotSupported,
-    /// The security officer is logged in, who has no read-only sessions.
+    /// The security officer, who can't have read-only sessions, is logged in.
     #[error("the security officer is logged in: only read-write sessions can be opened")]
     SessionReadWriteSoExists,
-    /// A read-only session keeps the security officer out.
+    /// The security officer can't log in while a read-only session is open.
     #[error("a read-only session is open, so the security officer can't log in")]
     SessionReadOnlyExists,
     /// No such slot.
     #[error("there is no slot {0}")]
     SlotIdInvalid(u64),
-    /// The state of the operations in progress can't leave the session.
+    /// The state of an operation in progress can't be saved.
     #[error("an operation in progress can't be saved")]
     StateUnsaveable,
 }
 
-/// A row of the table: what the caller and the log get for an error.
+/// A row of the table: the return value and the log level of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The return value that the standard names for it.
+    /// The return value from the standard.
     pub rv: CK_RV,
     /// The return value's name.
     pub name: &'static str,
-    /// The level at which it is logged: Error where someone must act on the chip, the bus, the state folder, the configuration
-    /// or a defect here; Warn for a refusal by the token, which says what to do about it and so must be seen without turning
-    /// the log up; Info for a caller's mistake; Debug for what is part of a normal conversation.
+    /// The log level: Error if a person must act on the chip, the bus, the state folder, the configuration or a defect
+    /// of the module; Warn for a refusal by the token, which contains a remedy and so must be visible at the default
+    /// level; Info for a caller's mistake; Debug for a part of normal use.
     pub level: Level,
 }
 
@@ -104,7 +104,7 @@ macro_rules! row {
 }
 
 impl Error {
-    /// Returns the error's row for a function (`C_Sign`), with a return value that the standard has for it.
+    /// Returns the error's row for a function (`C_Sign`), with a return value that the standard allows for it.
     pub fn row_for(&self, function: &str) -> Row {
         let row = self.row();
         let own = match (row.rv, function) {
@@ -116,7 +116,7 @@ impl Error {
             // The length of a new key is an attribute of its template.
             (CKR_KEY_SIZE_RANGE, "C_CreateObject" | "C_GenerateKey") => row!(CKR_ATTRIBUTE_VALUE_INVALID, Info),
             (CKR_KEY_SIZE_RANGE, "C_UnwrapKey" | "C_UnwrapKeyAuthenticated") => row!(CKR_WRAPPED_KEY_LEN_RANGE, Info),
-            // These ask for the token. For the others it was there when the session was opened.
+            // These name the token. For the others it was present when the session was opened.
             (
                 CKR_TOKEN_NOT_PRESENT | CKR_TOKEN_NOT_RECOGNIZED,
                 "C_GetTokenInfo" | "C_GetMechanismList" | "C_GetMechanismInfo" | "C_InitToken" | "C_OpenSession",
@@ -127,7 +127,7 @@ impl Error {
         Row { level: row.level, ..own }
     }
 
-    /// Returns the error's row. No wildcard in this table: a new error must be given its own.
+    /// Returns the error's row. No wildcard in this table: a new error must get its own row.
     fn row(&self) -> Row {
         match self {
             Self::Token(error) => token_row(error),
@@ -161,7 +161,7 @@ fn token_row(error: &token::Error) -> Row {
     match error {
         Error::ActionProhibited(_) => row!(CKR_ACTION_PROHIBITED, Warn),
         Error::AeadDecryptFailed => row!(CKR_AEAD_DECRYPT_FAILED, Info),
-        // Neither the chip nor the bus has failed: the key may not be used at the moment.
+        // Neither the chip nor the bus failed: the key may not be used at the moment.
         Error::BehindLatch { .. } => row!(CKR_KEY_FUNCTION_NOT_PERMITTED, Warn),
         Error::AttributeReadOnly(_) => row!(CKR_ATTRIBUTE_READ_ONLY, Info),
         Error::AttributeSensitive(_) => row!(CKR_ATTRIBUTE_SENSITIVE, Debug),
@@ -228,14 +228,14 @@ fn token_row(error: &token::Error) -> Row {
     }
 }
 
-/// Returns the row of an error in a key that wraps or unwraps: for three errors the standard has codes of their own.
+/// Returns the row of an error about a key that wraps or unwraps: the standard has own codes for three errors.
 fn key_row(cause: &token::Error, own: [Row; 3]) -> Row {
     let general = [CKR_KEY_HANDLE_INVALID, CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_SIZE_RANGE];
     let row = token_row(cause);
     general.iter().position(|rv| *rv == row.rv).map_or(row, |index| own[index])
 }
 
-/// Returns the row of a failure of the chip or the bus in the middle of something.
+/// Returns the row of a failure of the chip or the bus during an operation.
 fn chip_row(error: &chip::Error) -> Row {
     use chip::Error;
     match error {

@@ -1,8 +1,9 @@
-//! The list of all C functions. From it come the exported symbols and the three function lists.
+//! The list of all C functions, from which the exported symbols and the three function lists are generated.
 //!
-//! Unsafe as [`ptr`](super::ptr) is, but without pointer arithmetic: an entry gives a function's arguments, the way in through
-//! [`guard`] (`library`, `module` or `session`), and the body, called with what `ptr` made of the pointers. The order of
-//! evaluation is the order of the standard's error codes: initialised?, session or slot, then the other arguments.
+//! Unsafe like [`ptr`](super::ptr), but without pointer arithmetic: an entry has a function's arguments, its entry into
+//! [`guard`] (`library`, `module` or `session`), and its body, called with the values that `ptr` made of the pointers.
+//! The order of evaluation is the order of the standard's error codes: initialised?, session or slot, then the other
+//! arguments.
 #![allow(unsafe_code, non_snake_case)]
 
 use std::ffi::c_void;
@@ -22,24 +23,25 @@ const VERSION_2_40: CK_VERSION = CK_VERSION { major: 2, minor: 40 };
 const VERSION_3_0: CK_VERSION = CK_VERSION { major: 3, minor: 0 };
 const VERSION_3_2: CK_VERSION = CK_VERSION { major: 3, minor: 2 };
 
-/// Expands to a function's body. A body marked `safe` uses no pointer of the caller.
+/// Expands to a function's body. A body marked `safe` uses no pointers of the caller.
 macro_rules! body {
     (safe $body:expr) => {
         $body
     };
     ($body:expr) => {
-        // SAFETY: the functions of `ptr` ask for the promise that the caller made to the exported function.
+        // SAFETY: the functions of `ptr` require the promise that the caller made to the exported function.
         unsafe { $body }
     };
 }
 
-/// One exported function: `name(arguments) { way_in(session) |value| body }`, or `safe body`.
+/// One exported function: `name(arguments) { entry(session) |value| body }`, or `safe body`.
 macro_rules! export {
     ($name:ident ($($arg:ident: $type:ty),*) { $guard:ident($($session:ident)?) |$value:pat_param| $($body:tt)* }) => {
         #[doc = concat!("`", stringify!($name), "` of PKCS#11.")]
         ///
         /// # Safety
-        /// As the standard says: every pointer is NULL or points to as much memory as the argument beside it says.
+        /// As the standard says: every pointer is NULL or points to as much memory as the argument that belongs to it
+        /// says.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
             guard::$guard(stringify!($name), $($session,)? |$value| body!($($body)*))
@@ -47,7 +49,7 @@ macro_rules! export {
     };
 }
 
-/// Defines the functions, and the lists of them.
+/// Defines the functions and their lists.
 macro_rules! functions {
     (
         v2_40 { $($name2:ident $args2:tt $body2:tt)* }
@@ -79,7 +81,7 @@ macro_rules! functions {
     };
 }
 
-/// `C_GetInfo` of the interface 3.0: each list's own says the list's version.
+/// `C_GetInfo` of the interface 3.0: returns the version of its list.
 ///
 /// # Safety
 /// As [`C_GetInfo`].
@@ -296,7 +298,7 @@ functions! {
             session: CK_SESSION_HANDLE, _input: *mut CK_BYTE, _input_len: CK_ULONG, _output: *mut CK_BYTE,
             _output_len: *mut CK_ULONG
         ) { session(session) |_s| safe unsupported::recovery() }
-        // Two at once
+        // Dual-function operations
         C_DigestEncryptUpdate(
             session: CK_SESSION_HANDLE, data: *mut CK_BYTE, data_len: CK_ULONG, result: *mut CK_BYTE,
             result_len: *mut CK_ULONG

@@ -1,4 +1,4 @@
-//! General-purpose functions: C_Initialize, C_Finalize, C_GetInfo. (C_GetFunctionList and its like are in
+//! General-purpose functions: C_Initialize, C_Finalize, C_GetInfo. (C_GetFunctionList and related functions are in
 //! `interfaces`.)
 
 use cryptoki_sys::*;
@@ -12,13 +12,13 @@ use atecc608_token::config::Config;
 use atecc608_token::logging::{self, LogSettings};
 use atecc608_token::process;
 
-/// Name of this package where the ABI has room for one.
+/// The name of this package in the ABI's manufacturer fields.
 const MANUFACTURER: &str = "atecc608-pkcs11";
 
 /// C_Initialize
 pub fn initialize(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
     lifecycle::initialise(|| {
-        // The log first: what goes wrong from here on must be seen.
+        // Open the log first, so that it gets all later messages.
         let config = Config::load(!process::is_privileged());
         logging::init(config.as_ref().map_or(&LogSettings::default(), |config| &config.log));
         check_args(args)?;
@@ -27,9 +27,9 @@ pub fn initialize(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
     })
 }
 
-/// Locks are the operating system's, which every program on Linux can live with: so a caller's own mutexes
-/// (CKF_OS_LOCKING_OK clear, all four functions given) are accepted and not used. No threads are created, so
-/// CKF_LIBRARY_CANT_CREATE_OS_THREADS is no matter.
+/// The module uses the operating system's locks, which work in every program on Linux: a caller's own mutexes
+/// (CKF_OS_LOCKING_OK clear, all four functions given) are accepted and not used. It creates no threads, so
+/// CKF_LIBRARY_CANT_CREATE_OS_THREADS has no effect.
 fn check_args(args: Option<CK_C_INITIALIZE_ARGS>) -> Result<()> {
     let Some(args) = args else { return Ok(()) };
     ptr::must_be_null(args.pReserved)?;
@@ -47,7 +47,7 @@ pub fn finalize() -> Result<()> {
     lifecycle::finalise()
 }
 
-/// C_GetInfo. The version is that of the function list through which the caller came: clients of 2.40 refuse 3.x.
+/// C_GetInfo. Returns the version of the function list that the caller used: clients of 2.40 refuse 3.x.
 pub fn info(version: CK_VERSION, out: Out<CK_INFO>) -> Result<()> {
     out.set(CK_INFO {
         cryptokiVersion: version,

@@ -1,5 +1,5 @@
-//! What every C function goes through: a panic stops here, the module and the session are found, the outcome is logged
-//! once and becomes a CK_RV. `exports.rs` can't define a function without naming one of the three ways in.
+//! The common part of every C function: catches panics, finds the module and the session, logs the outcome once and
+//! converts it to a CK_RV. `exports.rs` can't define a function without one of the three entries.
 
 use std::any::Any;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -12,8 +12,8 @@ use super::lifecycle;
 use super::module::Module;
 use super::session::Session;
 
-/// The body of a function. Bodies are `dyn`, so that all this is compiled once, and not a hundred times. (A `dyn FnMut` is larger:
-/// it comes with a second function, for a call that consumes it.)
+/// The body of a function. Bodies are `dyn`, so that this code is compiled once instead of a hundred times. (A `dyn
+/// FnMut` is larger: it includes a second function, for a call that consumes it.)
 trait Body<A> {
     fn run(&mut self, argument: A) -> Result<()>;
 }
@@ -24,17 +24,17 @@ impl<A, F: FnMut(A) -> Result<()>> Body<A> for F {
     }
 }
 
-/// A function that needs no initialised module.
+/// Runs a function that needs no initialised module.
 pub fn library(name: &'static str, mut body: impl FnMut(()) -> Result<()>) -> CK_RV {
     guarded(name, &mut body)
 }
 
-/// A function of the initialised module.
+/// Runs a function of the initialised module.
 pub fn module(name: &'static str, mut body: impl FnMut(&Module) -> Result<()>) -> CK_RV {
     with_module(name, &mut body)
 }
 
-/// A function of an open session, which is locked until it returns.
+/// Runs a function of an open session, which is locked until it returns.
 pub fn session(
     name: &'static str,
     handle: CK_SESSION_HANDLE,
@@ -44,8 +44,8 @@ pub fn session(
 }
 
 fn guarded(name: &str, body: &mut dyn Body<()>) -> CK_RV {
-    // The state that a panic leaves behind is sound: locks are released by it, and an operation it interrupted
-    // was taken out of its session before.
+    // The state after a panic is consistent: locks are released, and an interrupted operation has been taken out of its
+    // session before.
     let guarded = AssertUnwindSafe(|| {
         let result = catch_unwind(AssertUnwindSafe(|| body.run(()))).unwrap_or_else(|panic| Err(internal(&*panic)));
         answer(name, result)
@@ -66,7 +66,7 @@ fn internal(panic: &(dyn Any + Send)) -> Error {
     Error::Internal(text.unwrap_or("a panic").into())
 }
 
-/// Logs the outcome, and turns it into the return value.
+/// Logs the outcome and converts it to the return value.
 fn answer(name: &str, result: Result<()>) -> CK_RV {
     let Err(error) = result else {
         debug!("{name}: CKR_OK");

@@ -12,7 +12,7 @@ use super::ptr::{Out, OutList};
 /// The name of the standard's own interface.
 pub const NAME: &CStr = c"PKCS 11";
 
-/// No CKF_INTERFACE_FORK_SAFE: a forked child has to initialise again.
+/// Without CKF_INTERFACE_FORK_SAFE: a forked child must initialise again.
 const FLAGS: CK_FLAGS = 0;
 
 /// A CK_INTERFACE that callers may write to: OpenSC's pkcs11-spy (0.23) replaces the function list in it.
@@ -34,8 +34,8 @@ impl Interface {
 /// The memory that C_GetInterface returns, in the order of [`all`].
 static GIVEN: [Interface; 3] = [const { Interface::blank() }; 3];
 
-/// Returns the interfaces. A caller who names no version gets the first. That is 3.0, since some callers know no newer one and do not
-/// look: OpenSC's pkcs11-spy (0.26) then calls through NULL.
+/// Returns the interfaces. A caller that names no version gets the first. That is 3.0, because some callers know no
+/// newer version and do not check it: OpenSC's pkcs11-spy (0.26) then calls through NULL.
 fn all() -> [(CK_VERSION, CK_INTERFACE); 3] {
     let described = |version, list: *const c_void| {
         let interface = CK_INTERFACE {
@@ -52,8 +52,7 @@ fn all() -> [(CK_VERSION, CK_INTERFACE); 3] {
     ]
 }
 
-/// C_GetFunctionList: 2.40 and no other, since some callers refuse a version they don't know instead of reading its
-/// beginning.
+/// C_GetFunctionList: always 2.40, because some callers refuse an unknown version.
 pub fn function_list(list: Out<*mut CK_FUNCTION_LIST>) -> Result<()> {
     list.set((&raw const LIST_2_40).cast_mut());
     Ok(())
@@ -64,7 +63,7 @@ pub fn list(list: OutList<CK_INTERFACE>) -> Result<()> {
     list.set(&all().map(|(_, interface)| interface))
 }
 
-/// C_GetInterface. The structure is written again for each caller: what an earlier caller wrote to it ends here.
+/// C_GetInterface. The structure is rewritten for each caller, which discards changes by an earlier one.
 pub fn get(
     known_name: bool,
     version: Option<CK_VERSION>,

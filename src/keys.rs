@@ -20,7 +20,7 @@ pub fn generate(
     Ok(())
 }
 
-/// C_GenerateKeyPair. Both handles are written, or none.
+/// C_GenerateKeyPair. Writes both handles, or neither.
 pub fn generate_pair(
     session: &Session,
     public_handle: Out<CK_OBJECT_HANDLE>,
@@ -35,8 +35,8 @@ pub fn generate_pair(
     Ok(())
 }
 
-/// C_WrapKey, and C_WrapKeyAuthenticated with what is authenticated beside the key. A question for the
-/// length wraps, too: that is how long the answer is.
+/// C_WrapKey, and C_WrapKeyAuthenticated with its associated data. A query for the length also wraps, to find the
+/// length of the result.
 pub fn wrap(
     session: &Session,
     mechanism: &Mechanism,
@@ -73,7 +73,7 @@ pub fn unwrap(
     Ok(())
 }
 
-/// C_DeriveKey. A NULL handle is refused before anything is derived: the key could never be named.
+/// C_DeriveKey. A NULL handle is refused before anything is derived, because the key could not be used.
 pub fn derive(
     session: &Session,
     out: Out<CK_OBJECT_HANDLE>,

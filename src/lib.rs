@@ -1,16 +1,16 @@
 //! The C interface: PKCS#11 2.40, 3.0 and 3.2.
 //!
-//! One call, from the outside in:
+//! The path of one call:
 //!
-//! 1. [`exports`]: the list of all C functions; from it come the exported symbols and the function lists (`interfaces`
-//!    returns those).
-//! 2. [`guard`]: what every call goes through: panics, initialised?, session, log, CK_RV.
-//! 3. [`ptr`]: the caller's pointers become values. Nothing beyond this file and `exports` sees one.
+//! 1. [`exports`]: the list of all C functions; the exported symbols and the function lists are generated from it
+//!    (`interfaces` returns the lists).
+//! 2. [`guard`]: the common part of every call: panics, initialised?, session, log, CK_RV.
+//! 3. [`ptr`]: converts the caller's pointers to values. Only this file and `exports` handle pointers.
 //! 4. The bodies, a file per chapter of the standard: `general`, `slots`, `sessions`, `objects`, `sign`, `verify`,
-//!    `digest`, `dual`, `keys`, `random`, and in `unsupported` all that this module does not do. They are thin: the work is
-//!    the token's.
+//!    `digest`, `dual`, `keys`, `random`, and in `unsupported` the functions that this module does not support. They
+//!    are thin: the token does the work.
 //!
-//! State: [`lifecycle`] (C_Initialize, C_Finalize, fork) holds one [`module::Module`], which holds the tokens and the
+//! State: [`lifecycle`] (C_Initialize, C_Finalize, fork) owns one [`module::Module`], which owns the tokens and the
 //! [`session`] table. Errors: [`error`], with the table of their codes.
 
 pub mod error;

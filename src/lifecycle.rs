@@ -1,18 +1,18 @@
-//! The module's life in a process: from C_Initialize to C_Finalize, through fork.
+//! The life cycle of the module in a process: C_Initialize, fork, C_Finalize.
 //!
 //! # Fork
 //!
-//! The module in use belongs to one process ([`PerProcess`]): a forked child, also one that a system call made, starts without one, whatever its parent was doing, and
-//! its C_Initialize makes a new one with fresh locks. Nothing waits for a lock that was inherited.
+//! The module belongs to one process ([`PerProcess`]): a forked child, also one made by a direct system call, starts
+//! without a module, and its C_Initialize creates a new one with fresh locks. Nothing waits for an inherited lock.
 //!
-//! What the child inherited is dropped by its C_Initialize or C_Finalize, which closes the descriptors in it (and
-//! unlocks nothing: the parent goes on using them), if no thread of the parent was inside a C function at the
-//! moment of the fork. `Instance::calls` tells: a thread counts itself before it touches anything of the module.
-//! If one was, the child can't know what it left half done, and leaks it.
+//! The child's C_Initialize or C_Finalize drops the inherited module, which closes its descriptors (without unlocking:
+//! the parent still uses them), if no thread of the parent was inside a C function at the fork. `Instance::calls` shows
+//! that: a thread counts itself before it touches the module. If a thread was inside, the inherited module may be
+//! inconsistent, and the child leaks it.
 //!
 //! # Unloading
 //!
-//! A program may unload the library without C_Finalize: [`unload`] does what is left of it.
+//! A program may unload the library without C_Finalize: [`unload`] then cleans up.
 
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,29 +27,29 @@ use atecc608_token::process::PerProcess;
 
 static INSTANCE: PerProcess<Instance> = PerProcess::new();
 
-/// One process's use of the library. Stays until the library is unloaded; the module in it comes and goes.
+/// One process's use of the library. Exists until the library is unloaded; the module in it is created and dropped.
 #[derive(Default)]
 struct Instance {
-    /// C functions running now.
+    /// Number of C functions in progress.
     calls: AtomicUsize,
     module: RwLock<Option<Arc<Module>>>,
 }
 
-/// A call in progress: keeps the module alive to its end, even if another thread calls C_Finalize meanwhile.
+/// A call in progress: keeps the module alive until it ends, even if another thread calls C_Finalize meanwhile.
 pub struct Call {
-    // Dropped in this order: whoever sees the count at 0 may take the module apart.
+    // Dropped in this order: a thread that sees the count at 0 may drop the module.
     module: Arc<Module>,
     _counted: Counted,
 }
 
 impl Call {
-    /// The module it is for.
+    /// Returns the module of the call.
     pub fn module(&self) -> &Module {
         &self.module
     }
 }
 
-/// One more in `Instance::calls`.
+/// Increments `Instance::calls` while it exists.
 struct Counted(&'static Instance);
 
 impl Counted {
@@ -65,10 +65,10 @@ impl Drop for Counted {
     }
 }
 
-/// Begins a call.
+/// Starts a call.
 ///
 /// # Errors
-/// [`Error::CryptokiNotInitialized`], also in a forked child.
+/// [`Error::CryptokiNotInitialized`] if C_Initialize was not called in this process; also in a forked child.
 pub fn enter() -> Result<Call> {
     // Every call comes here: no error is made in vain.
     let Some(instance) = INSTANCE.own() else { return Err(Error::CryptokiNotInitialized) };
@@ -77,10 +77,10 @@ pub fn enter() -> Result<Call> {
     Ok(Call { module, _counted: counted })
 }
 
-/// C_Initialize: `make` is called if there is no module in this process yet.
+/// C_Initialize: calls `make` if there is no module in this process yet.
 ///
 /// # Errors
-/// [`Error::CryptokiAlreadyInitialized`], which changes nothing, or what `make` says.
+/// [`Error::CryptokiAlreadyInitialized`], without any change, if there is a module; else the error of `make`.
 pub fn initialise(make: impl FnOnce() -> Result<Module>) -> Result<()> {
     if let Some(inherited) = INSTANCE.inherited() {
         inherited.abandon();
@@ -94,19 +94,19 @@ pub fn initialise(make: impl FnOnce() -> Result<Module>) -> Result<()> {
     Ok(())
 }
 
-/// C_Finalize. Calls in progress in other threads end as if it had come after them.
+/// C_Finalize. Calls in progress in other threads end as if they had started before it.
 ///
 /// # Errors
-/// [`Error::CryptokiNotInitialized`]
+/// [`Error::CryptokiNotInitialized`] if there is no module.
 pub fn finalise() -> Result<()> {
     if let Some(own) = INSTANCE.own() {
         let counted = Counted::new(own);
         let module = counted.0.module.write().take().ok_or(Error::CryptokiNotInitialized)?;
-        // A C_WaitForSlotEvent that blocks holds the module, and would for ever.
+        // A blocked C_WaitForSlotEvent holds the module, and would block for ever.
         module.finalised().set();
         return Ok(());
     }
-    // A child that believes what it inherited: as far as it can see, the module is initialised.
+    // A child that uses the inherited state: from its view, the module is initialised.
     let inherited = INSTANCE.inherited().ok_or(Error::CryptokiNotInitialized)?;
     let was_initialised = inherited.module.try_read().is_none_or(|module| module.is_some());
     inherited.abandon();
@@ -114,10 +114,10 @@ pub fn finalise() -> Result<()> {
     was_initialised.then_some(()).ok_or(Error::CryptokiNotInitialized)
 }
 
-/// The library is unloaded, or the process ends: ends what C_Finalize did not. Descriptors and locked memory would stay after
-/// `dlclose`. Calls in progress, at the end of a process, keep the module.
+/// Called when the library is unloaded or the process ends: cleans up if C_Finalize was not called. Descriptors and
+/// locked memory would otherwise remain after `dlclose`. At the end of a process, calls in progress keep the module.
 pub extern "C" fn unload() {
-    // A panic must not end the program; there is nobody to report it to.
+    // A panic must not end the program, and can't be reported here.
     let _ = catch_unwind(|| {
         if let Some(own) = INSTANCE.own() {
             own.abandon();
@@ -127,10 +127,10 @@ pub extern "C" fn unload() {
 }
 
 impl Instance {
-    /// Drops the module, if that is safe: an ancestor's in the child, or this process's at its end.
+    /// Drops the module if that is safe: an ancestor's module in a child, or this process's at its end.
     fn abandon(&self) {
         if self.calls.load(Ordering::SeqCst) == 0 {
-            // Never waits. In a child, only a thread of the child that does the same can hold it.
+            // Never waits. In a child, only a thread of the child in the same function can hold the lock.
             if let Some(mut module) = self.module.try_write() {
                 drop(module.take());
             }

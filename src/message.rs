@@ -1,5 +1,5 @@
-//! 3.0's functions for messages: AES-GCM, whole or in parts. Nothing of a decrypted message comes out before its tag was checked:
-//! in parts, the last part returns all of it.
+//! Message-based encryption of PKCS#11 3.0: AES-GCM, whole or in parts. No part of a decrypted message is returned
+//! before its tag was checked: with parts, the last part returns the whole text.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -31,8 +31,8 @@ pub fn init(
     activity(session, direction).start(cipher)
 }
 
-/// C_EncryptMessage, C_DecryptMessage. Of an encryption the vector and the tag go where the parameter says; a question for the
-/// length, or a short buffer, uses up no vector.
+/// C_EncryptMessage, C_DecryptMessage. An encryption writes the vector and the tag to the parameter; a query for the
+/// length, or a short buffer, uses no vector.
 pub fn whole(
     session: &mut Session,
     direction: Direction,
@@ -83,8 +83,8 @@ fn check_no_message(cipher: &MessageCipher) -> Result<()> {
     Ok(())
 }
 
-/// C_EncryptMessageNext, C_DecryptMessageNext. A question for the length, or a short buffer, leaves the message as it is; any other
-/// failure ends the message, and not the series.
+/// C_EncryptMessageNext, C_DecryptMessageNext. A query for the length, or a short buffer, does not change the message;
+/// any other failure ends the message, but not the series.
 pub fn next(
     session: &mut Session,
     direction: Direction,
@@ -133,7 +133,8 @@ fn part(
     Ok(())
 }
 
-/// The output of the last part of a message, whose tag comes from the parameter or goes there. The message ends in every case.
+/// Returns the output of the last part of a message, and reads or writes the tag in the parameter. The message ends in
+/// any case.
 fn last_part(
     cipher: &mut MessageCipher,
     deadline: &mut Deadline,

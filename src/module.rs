@@ -13,7 +13,7 @@ use super::types::from_ulong;
 use atecc608_token::config::{self, Config};
 use atecc608_token::Token;
 
-/// An initialised module. Knows nothing of C, and can be made any number of times.
+/// An initialised module. Independent of C; any number can be created.
 pub struct Module {
     config: Config,
     tokens: Vec<Arc<Token>>,
@@ -21,7 +21,7 @@ pub struct Module {
     finalised: Flag,
 }
 
-/// Something that happens once, and that threads can wait for.
+/// A one-time event that threads can wait for.
 #[derive(Default)]
 pub struct Flag {
     set: Mutex<bool>,
@@ -29,13 +29,13 @@ pub struct Flag {
 }
 
 impl Flag {
-    /// It happened.
+    /// Sets the flag.
     pub fn set(&self) {
         *self.set.lock() = true;
         self.changed.notify_all();
     }
 
-    /// Waits for it, at most so long. Answers whether it happened.
+    /// Waits until the flag is set, at most this long. Returns whether it is set.
     pub fn wait(&self, at_most: Duration) -> bool {
         let mut set = self.set.lock();
         if !*set {
@@ -46,7 +46,7 @@ impl Flag {
 }
 
 impl Module {
-    /// A module of this configuration. Touches no bus.
+    /// Creates a module with this configuration. Accesses no bus.
     pub fn new(config: Config) -> Self {
         match &config.path {
             None => warn!(
@@ -66,7 +66,7 @@ impl Module {
         Self { config, tokens, sessions: Sessions::default(), finalised: Flag::default() }
     }
 
-    /// The configuration it was made from.
+    /// Returns its configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -79,7 +79,7 @@ impl Module {
     /// The token of a slot.
     ///
     /// # Errors
-    /// [`Error::SlotIdInvalid`]
+    /// [`Error::SlotIdInvalid`] if no token has this slot.
     pub fn token(&self, slot: CK_SLOT_ID) -> Result<&Arc<Token>> {
         let token = self.tokens.iter().find(|token| token.slot_id() == slot);
         token.ok_or_else(|| Error::SlotIdInvalid(from_ulong(slot)))

@@ -38,11 +38,11 @@ pub fn size(session: &Session, object: CK_OBJECT_HANDLE, out: Out<CK_ULONG>) -> 
     Ok(())
 }
 
-/// C_GetAttributeValue. Every attribute is tried; then the first failure is the answer, one of the chip before one of
-/// the attributes'.
+/// C_GetAttributeValue. Tries every attribute, then returns the first error; errors of the chip come before those of
+/// attributes.
 pub fn get_attributes(session: &Session, object: CK_OBJECT_HANDLE, requests: AttributeRequests) -> Result<()> {
     session.token().check_object(from_ulong(object))?;
-    // One for all of them.
+    // One deadline for all attributes.
     let deadline = session.token().deadline();
     let mut outcome = Ok(());
     for request in requests.each() {
@@ -92,7 +92,7 @@ pub fn set_attributes(session: &Session, object: CK_OBJECT_HANDLE, template: &Te
     Ok(session.token().set_attributes(session.reference(), from_ulong(object), template)?)
 }
 
-/// C_FindObjectsInit: the matches are found now, so that objects may come and go while they are handed out.
+/// C_FindObjectsInit: collects the matches, so that later changes of objects do not affect the search.
 pub fn find_init(session: &mut Session, template: &Template) -> Result<()> {
     session.find.check_idle()?;
     let found = session.token().find(template)?;

@@ -1,12 +1,11 @@
-//! Where the caller's pointers end: checked once here, they become values, and outputs that know how to be filled.
+//! Checks the caller's pointers once and converts them to values and output buffers.
 //!
-//! Everything is read and written unaligned (a caller's packed structure may be anywhere), a
-//! NULL pointer is an error unless the standard gives it a meaning, and nothing is allocated for a length or count
-//! that no honest caller has. Inputs and outputs are kept as raw pointers until the moment of use, and copied like
-//! `memmove`, since the standard does not forbid them to overlap.
+//! All accesses are unaligned (a caller's packed structure may be anywhere), a NULL pointer is an error unless the
+//! standard gives it a meaning, and no memory is allocated for an implausible length or count. Inputs and outputs are
+//! kept as raw pointers until they are used, and copied like `memmove`, because the standard allows them to overlap.
 //!
-//! What can't be checked is the caller's promise: a pointer that is not NULL points to as much memory as the length
-//! beside it says, valid until the call returns. Every `unsafe fn` here has that as its contract.
+//! The caller's promise can't be checked: a pointer that is not NULL points to as much memory as its length argument
+//! says, valid until the call returns. This is the contract of every `unsafe fn` here.
 #![allow(unsafe_code)]
 
 mod parameters;
@@ -25,19 +24,20 @@ use atecc608_token::Template;
 
 /// More attributes in one template than any client has.
 const MAX_ATTRIBUTES: CK_ULONG = 1024;
-/// Longer than any value that a token with 16 slots and a state folder can be asked to keep.
+/// Longer than any value that a token with 16 slots and a state folder can store.
 const MAX_VALUE: usize = 1 << 20;
-/// Values of so many bytes in one template are worth asking whether there is memory for them.
+/// Templates with this many bytes of values get a check whether there is enough memory.
 const LARGE_TEMPLATE: usize = 1 << 16;
-/// How often the values of a template are in memory at most: as values, in objects, and twice as long in hex digits.
+/// The maximum number of copies of a template's values in memory: as values, in objects, and twice as long in hex
+/// digits.
 const COPIES: usize = 8;
-/// Bytes handed to the caller at a time by [`OutBytes::fill`].
+/// Bytes per piece in [`OutBytes::fill`].
 const CHUNK: usize = 4096;
 
-/// The end of a program's memory: with addresses of 64 bits, Linux keeps the upper half to itself.
+/// The end of a program's memory: with 64-bit addresses, Linux reserves the upper half for the kernel.
 const MEMORY_END: usize = if usize::BITS == 64 { isize::MAX as usize } else { usize::MAX };
 
-/// The length of the bytes at `data`: 0, or as many as one object can have that ends where the memory does, or before.
+/// Checks the length of the bytes at `data`: at most that of an object that ends within the memory.
 fn bytes_at(data: *const u8, len: CK_ULONG) -> Result<usize> {
     if len != 0 && data.is_null() {
         return Err(Error::ArgumentsBad(&"a buffer is NULL, but its length is not 0"));
@@ -51,7 +51,7 @@ fn bytes_at(data: *const u8, len: CK_ULONG) -> Result<usize> {
     }
 }
 
-/// Copies `len` bytes from `data`: `None` if that is NULL, which is allowed only for no bytes.
+/// Copies `len` bytes from `data`. Returns `None` if `data` is NULL, which is allowed only with length 0.
 ///
 /// # Safety
 /// See the module's contract.
@@ -73,7 +73,7 @@ pub struct InBuf {
     len: usize,
 }
 
-/// Input bytes of a caller: NULL only if there are none.
+/// Returns the input bytes of a caller: NULL only with length 0.
 ///
 /// # Safety
 /// See the module's contract.
@@ -82,7 +82,7 @@ pub unsafe fn input(data: *const CK_BYTE, len: CK_ULONG) -> Result<InBuf> {
 }
 
 impl InBuf {
-    /// The bytes. To be let go of before any output is written: the two may overlap.
+    /// Returns the bytes. The reference must end before any output is written: the two may overlap.
     pub fn bytes(&self) -> &[u8] {
         if self.len == 0 {
             return &[];
@@ -92,7 +92,7 @@ impl InBuf {
     }
 }
 
-/// A PIN: None if the pointer is NULL (the standard's protected authentication path).
+/// Returns a PIN: `None` if the pointer is NULL (the standard's protected authentication path).
 ///
 /// # Safety
 /// See the module's contract.
@@ -102,7 +102,7 @@ pub unsafe fn pin(pin: *const CK_UTF8CHAR, len: CK_ULONG) -> Result<Option<InBuf
     Ok((!pin.is_null()).then_some(bytes))
 }
 
-/// The 32 blank-padded bytes of a token's label, without the padding.
+/// Returns the 32 blank-padded bytes of a token's label, without the padding.
 ///
 /// # Safety
 /// See the module's contract; the label has 32 bytes.
@@ -113,7 +113,7 @@ pub unsafe fn label(label: *const CK_UTF8CHAR) -> Result<String> {
     Ok(text.trim_end_matches(' ').to_owned())
 }
 
-/// A pointer that must be NULL.
+/// Checks that a pointer is NULL.
 pub fn must_be_null<T>(reserved: *const T) -> Result<()> {
     if reserved.is_null() {
         Ok(())
@@ -122,7 +122,7 @@ pub fn must_be_null<T>(reserved: *const T) -> Result<()> {
     }
 }
 
-/// One value of the caller's, where NULL means none.
+/// Returns one value of the caller, `None` for NULL.
 ///
 /// # Safety
 /// See the module's contract.
@@ -141,10 +141,10 @@ pub unsafe fn c_string_is(string: *const CK_UTF8CHAR, expected: &std::ffi::CStr)
     expected.all(|(index, byte)| unsafe { *string.add(index) } == *byte)
 }
 
-/// Where one result goes.
+/// The destination of one result.
 pub struct Out<T>(*mut T);
 
-/// Where one result goes, which may not be NULL.
+/// The destination of one result, which may not be NULL.
 ///
 /// # Safety
 /// See the module's contract.
@@ -157,24 +157,24 @@ pub unsafe fn out<T>(place: *mut T) -> Result<Out<T>> {
 }
 
 impl<T> Out<T> {
-    /// Hands the result over.
+    /// Writes the result.
     pub fn set(self, value: T) {
         // SAFETY: not NULL (checked by `out`), and promised by the caller to have room for a T.
         unsafe { self.0.write_unaligned(value) }
     }
 }
 
-/// Output bytes of a length that the caller must be told: a buffer with the standard's two-call convention.
+/// A buffer with the standard's two-call convention, whose length is written back to the caller.
 pub struct OutBuf {
     data: *mut u8,
     len: *mut CK_ULONG,
 }
 
-/// What a caller's buffer means for a result of known length.
+/// The result of comparing a caller's buffer with a known length.
 pub enum Room {
-    /// The caller only asked for the length, which it has now.
+    /// The caller only queries the length, which has been written.
     Query,
-    /// The buffer is too short. The caller has the length now.
+    /// The buffer is too short. The length has been written.
     TooSmall(Error),
     /// The result fits.
     Fits(OutSlot),
@@ -196,19 +196,19 @@ pub unsafe fn output(data: *mut CK_BYTE, len: *mut CK_ULONG) -> Result<OutBuf> {
 }
 
 impl OutBuf {
-    /// Whether the caller only asks for the length.
+    /// Whether the caller only queries the length.
     pub fn is_query(&self) -> bool {
         self.data.is_null()
     }
 
-    /// Whether the buffer has room for so many bytes. The caller is told nothing.
+    /// Whether the buffer has room for this many bytes. Writes nothing.
     pub fn has_room_for(&self, needed: usize) -> bool {
         // SAFETY: not NULL (checked by `output`), and promised by the caller to hold a CK_ULONG.
         let available = unsafe { self.len.read_unaligned() };
         available >= length(needed)
     }
 
-    /// Compares the buffer with the `needed` length, which the caller is told in every case.
+    /// Compares the buffer with the `needed` length, which is written to the caller in every case.
     pub fn room_for(self, needed: usize) -> Room {
         // SAFETY: not NULL (checked by `output`), and promised by the caller to hold a CK_ULONG.
         let available = unsafe {
@@ -227,7 +227,7 @@ impl OutBuf {
 }
 
 impl OutSlot {
-    /// Hands the result over. It must have the length that was asked for.
+    /// Writes the result, which must have the length that was passed to `room_for`.
     pub fn write(self, result: &[u8]) {
         let Self(OutBuf { data, len }, room) = self;
         let written = result.len().min(room);
@@ -254,10 +254,10 @@ pub unsafe fn out_bytes(data: *mut CK_BYTE, len: CK_ULONG) -> Result<OutBytes> {
 }
 
 impl OutBytes {
-    /// Fills the buffer with what `source` gives, a piece at a time (the length may be any, our memory is not).
+    /// Fills the buffer from `source`, a piece at a time, so that a long buffer needs little memory.
     ///
     /// # Errors
-    /// The first of `source`.
+    /// The first error of `source`.
     pub fn fill(self, mut source: impl FnMut(&mut [u8]) -> Result<()>) -> Result<()> {
         let mut piece = Zeroizing::new(vec![0; self.len.min(CHUNK)]);
         let mut done = 0;
@@ -291,10 +291,10 @@ pub unsafe fn out_list<T>(data: *mut T, count: *mut CK_ULONG) -> Result<OutList<
 }
 
 impl<T: Copy> OutList<T> {
-    /// Hands the list over, or only its length if that was asked.
+    /// Writes the list, or only its length if that was queried.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`]; the caller has the length then.
+    /// [`Error::BufferTooSmall`] if the list does not fit; the length is written in any case.
     pub fn set(self, list: &[T]) -> Result<()> {
         // SAFETY: `count` is not NULL (checked by `out_list`).
         let available = unsafe { self.count.read_unaligned() };
@@ -306,7 +306,8 @@ impl<T: Copy> OutList<T> {
         if available < length(list.len()) {
             return Err(Error::BufferTooSmall(list.len()));
         }
-        // SAFETY: not NULL, and the caller promised `available` elements. Copied as bytes, so alignment is no matter.
+        // SAFETY: not NULL, and the caller promised `available` elements. Copied as bytes, so alignment does not
+        // matter.
         unsafe { ptr::copy(list.as_ptr().cast::<u8>(), self.data.cast::<u8>(), size_of_val(list)) };
         Ok(())
     }
@@ -330,7 +331,7 @@ pub unsafe fn out_array<T>(data: *mut T, room: CK_ULONG) -> Result<OutArray<T>> 
 }
 
 impl<T: Copy> OutArray<T> {
-    /// Hands over as much of the list as there is room for, and returns how many that were.
+    /// Writes as much of the list as fits, and returns the number of elements written.
     pub fn set(self, list: impl Iterator<Item = T>) -> usize {
         let mut count = 0;
         for element in list.take(self.room) {
@@ -356,7 +357,7 @@ unsafe fn attribute_count(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> R
     Ok(count as usize)
 }
 
-/// A template of an object, well formed. See [`search_template`].
+/// A well-formed template of an object. See [`search_template`].
 ///
 /// # Safety
 /// See the module's contract.
@@ -367,8 +368,8 @@ pub unsafe fn template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) -> Resu
     Ok(template)
 }
 
-/// A template, its values copied. A value that holds an array of attributes is copied as the bytes it is: the
-/// pointers in it are never followed.
+/// A template with copied values. A value that is an array of attributes is copied as bytes: its pointers are never
+/// followed.
 ///
 /// # Safety
 /// See the module's contract.
@@ -390,7 +391,8 @@ pub unsafe fn search_template(attributes: *const CK_ATTRIBUTE, count: CK_ULONG) 
         template.push((attribute.type_, Zeroizing::new(value)));
     }
     if total > LARGE_TEMPLATE {
-        // What becomes of the values copies them: an object, the text of the state file. Better no object than no process.
+        // Users of the values copy them: objects, the text of the state file. It is better to refuse an object than to
+        // run out of memory.
         reserve(&mut Vec::new(), COPIES * total)?;
     }
     Ok(Template::new(template))
@@ -416,7 +418,7 @@ pub unsafe fn attribute_requests(attributes: *mut CK_ATTRIBUTE, count: CK_ULONG)
 }
 
 impl AttributeRequests {
-    /// Each element in turn.
+    /// Returns the elements in order.
     pub fn each(self) -> impl Iterator<Item = AttributeRequest> {
         // SAFETY: `index` is less than the count that the caller promised.
         (0..self.count).map(move |index| AttributeRequest(unsafe { self.attributes.add(index) }))
@@ -424,20 +426,20 @@ impl AttributeRequests {
 }
 
 impl AttributeRequest {
-    /// The attribute asked for.
+    /// Returns the requested attribute.
     pub fn attribute(&self) -> CK_ATTRIBUTE_TYPE {
         // SAFETY: an element of the caller's array (checked for NULL by `attribute_requests`).
         unsafe { self.0.read_unaligned() }.type_
     }
 
-    /// Whether there is room for so many bytes.
+    /// Whether there is room for this many bytes.
     pub fn has_room_for(&self, len: usize) -> bool {
         // SAFETY: an element of the caller's array.
         let attribute = unsafe { self.0.read_unaligned() };
         !attribute.pValue.is_null() && attribute.ulValueLen >= length(len)
     }
 
-    /// Answers the length alone, where there is no room for the value.
+    /// Writes only the length, if the caller gave no buffer.
     ///
     /// # Errors
     /// As [`AttributeRequest::set`].
@@ -454,10 +456,11 @@ impl AttributeRequest {
         Ok(())
     }
 
-    /// Hands over the value, or its length if that was asked.
+    /// Writes the value, or only its length if that was queried.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`]; the element says CK_UNAVAILABLE_INFORMATION then, as the standard wants.
+    /// [`Error::BufferTooSmall`] if the value does not fit; the length is then CK_UNAVAILABLE_INFORMATION, as the
+    /// standard requires.
     pub fn set(self, value: &[u8]) -> Result<()> {
         if !self.has_room_for(value.len()) {
             return self.set_len(value.len());
@@ -474,7 +477,7 @@ impl AttributeRequest {
         Ok(())
     }
 
-    /// Says that the attribute's value can't be had.
+    /// Marks the attribute's value as unavailable.
     pub fn unavailable(self) {
         // SAFETY: an element of the caller's array.
         unsafe {

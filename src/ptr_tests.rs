@@ -1,4 +1,4 @@
-//! Tests of what becomes of a caller's pointers: NULL, short, absurd and misaligned ones.
+//! Tests with NULL, short, absurd and misaligned pointers of a caller.
 
 use atecc608_token::Parameter;
 use std::ptr::{null, null_mut};
@@ -11,8 +11,8 @@ fn attribute(type_: CK_ATTRIBUTE_TYPE, value: &mut [u8]) -> CK_ATTRIBUTE {
     CK_ATTRIBUTE { type_, pValue: value.as_mut_ptr().cast(), ulValueLen: length(value.len()) }
 }
 
-// SAFETY (all of this file): each pointer is NULL or points to a local variable of the length that goes with it, or
-// the length is one that must be refused before anything is read.
+// SAFETY (all of this file): each pointer is NULL or points to a local variable of the length that belongs to it, or
+// the length must be refused before anything is read.
 macro_rules! call {
     ($($call:tt)*) => {{
         // SAFETY: see above.
@@ -28,7 +28,7 @@ fn null_input_is_allowed_only_with_length_0() {
 
 #[test]
 fn a_buffer_that_would_end_behind_the_memory_is_refused() {
-    // With addresses of 32 bits, half the memory may follow a low one.
+    // With 32-bit addresses, half the memory may follow a low address.
     const HALF: CK_ULONG = if CK_ULONG::BITS == 64 { CK_ULONG::MAX / 2 } else { CK_ULONG::MAX / 2 + 1 };
     let mut byte = 0_u8;
     for len in [HALF, HALF + 1, CK_ULONG::MAX] {
@@ -231,7 +231,7 @@ proptest! {
         let mut values = values;
         let array: Vec<CK_ATTRIBUTE> =
             values.iter_mut().map(|(type_, value)| attribute(*type_, value)).collect();
-        // The same array again, at an address that no CK_ATTRIBUTE should have.
+        // The same array at an address that is misaligned for a CK_ATTRIBUTE.
         let size = size_of_val(array.as_slice());
         let mut memory = vec![0_u8; offset + size];
         call!(ptr::copy_nonoverlapping(array.as_ptr().cast::<u8>(), memory.as_mut_ptr().add(offset), size));

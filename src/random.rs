@@ -10,7 +10,7 @@ pub fn generate(session: &Session, out: OutBytes) -> Result<()> {
     out.fill(|piece| Ok(session.token().random(&mut deadline, piece)?))
 }
 
-/// C_SeedRandom: the chip's generator takes no seed.
+/// C_SeedRandom: the chip's generator accepts no seed.
 pub fn seed() -> Result<()> {
     Err(Error::RandomSeedNotSupported)
 }

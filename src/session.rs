@@ -1,4 +1,4 @@
-//! The open sessions, and what each is doing.
+//! The open sessions, and their operations.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use atecc608_token::{
     CipherOperation, DigestOperation, MessageCipher, ObjectHandle, SessionRef, SignOperation, Token, VerifyOperation,
 };
 
-/// The last handle given to a session in this process. (As wide as a CK_ULONG, on every Linux.)
+/// The last session handle in this process. (As wide as a CK_ULONG on every Linux.)
 static LAST_HANDLE: AtomicUsize = AtomicUsize::new(0);
 
 /// The table of open sessions.
 ///
-/// Lock order: a session's lock, then the table's. No function waits for a session while it holds the table.
+/// Lock order: a session's lock, then the table's. No function waits for a session while it holds the table's lock.
 #[derive(Default)]
 pub struct Sessions {
     table: Mutex<Table>,
@@ -26,11 +26,11 @@ pub struct Sessions {
 
 #[derive(Default)]
 struct Table {
-    /// In the order of their opening; programs have few at a time.
+    /// In the order of opening; programs have few at a time.
     open: Vec<Entry>,
 }
 
-/// What is known of a session without locking it.
+/// The properties of a session that are known without locking it.
 struct Entry {
     handle: u64,
     token: Arc<Token>,
@@ -48,11 +48,11 @@ pub struct Counts {
 }
 
 impl Sessions {
-    /// Opens a session. Handles are never used twice, not even after C_Finalize and C_Initialize: a thread that did not hear
-    /// of these can't meet another's session.
+    /// Opens a session. Handles are never reused, even after C_Finalize and C_Initialize: a thread with an outdated
+    /// handle can't reach another session.
     pub fn open(&self, token: &Arc<Token>, read_write: bool) -> CK_SESSION_HANDLE {
         let mut table = self.table.lock();
-        // A CK_ULONG of 32 bits could come round after four thousand million sessions.
+        // A 32-bit CK_ULONG overflows after 2^32 sessions.
         let handle = loop {
             let next = LAST_HANDLE.fetch_add(1, Ordering::Relaxed).wrapping_add(1) as u64;
             if next != 0 && !table.open.iter().any(|entry| entry.handle == next) {
@@ -67,7 +67,7 @@ impl Sessions {
     /// Locks a session for `body`.
     ///
     /// # Errors
-    /// [`Error::SessionHandleInvalid`], or what `body` says.
+    /// [`Error::SessionHandleInvalid`] if the session is not open; else the error of `body`.
     pub fn with<T>(&self, handle: CK_SESSION_HANDLE, body: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
         let handle = from_ulong(handle);
         let session = self.table.lock().position(handle, |table, at| table.open[at].session.clone());
@@ -81,10 +81,10 @@ impl Sessions {
         }
     }
 
-    /// Closes a session, once the call in progress in it is done.
+    /// Closes a session, after the call in progress in it.
     ///
     /// # Errors
-    /// [`Error::SessionHandleInvalid`]
+    /// [`Error::SessionHandleInvalid`] if the session is not open.
     pub fn close(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
         let handle = from_ulong(handle);
         let entry = self.table.lock().position(handle, |table, at| table.open.remove(at));
@@ -128,7 +128,7 @@ impl Sessions {
 }
 
 impl Table {
-    /// Does something with the entry of this handle, if there is one.
+    /// Calls `then` with the position of this handle, if there is one.
     fn position<T>(&mut self, handle: u64, then: impl FnOnce(&mut Self, usize) -> T) -> Option<T> {
         self.open.iter().position(|entry| entry.handle == handle).map(|at| then(self, at))
     }
@@ -167,7 +167,7 @@ pub struct Session {
     pub digest: Activity<DigestOperation>,
 }
 
-/// What C_FindObjectsInit found; how much of it was handed out.
+/// The matches of C_FindObjectsInit that were not returned yet.
 pub struct Search {
     /// The matches.
     pub found: std::vec::IntoIter<ObjectHandle>,
@@ -204,7 +204,7 @@ impl Session {
         &self.token
     }
 
-    /// How the token knows it.
+    /// The token's reference to the session.
     pub fn reference(&self) -> SessionRef {
         SessionRef { id: self.handle, read_write: self.read_write }
     }
@@ -237,10 +237,10 @@ impl Session {
     }
 }
 
-/// Room for one operation of a kind: none, or one that waits for its data, or is in the middle of its parts.
+/// A place for one operation of a kind: empty, or an operation that waits for data or has processed some parts.
 pub struct Activity<T> {
     kind: FixedText,
-    /// Boxed, so that an idle session is small and quickly opened: key schedules and contexts are not.
+    /// Boxed, so that an idle session is small and quick to open: key schedules and contexts are large.
     active: Option<Box<T>>,
     in_parts: bool,
 }
@@ -253,7 +253,7 @@ impl<T> Activity<T> {
     /// Checks that a new operation may start.
     ///
     /// # Errors
-    /// [`Error::OperationActive`]
+    /// [`Error::OperationActive`] if an operation is active.
     pub fn check_idle(&self) -> Result<()> {
         if self.active.is_some() {
             Err(Error::OperationActive(self.kind))
@@ -265,7 +265,7 @@ impl<T> Activity<T> {
     /// Starts an operation.
     ///
     /// # Errors
-    /// [`Error::OperationActive`]
+    /// [`Error::OperationActive`] if an operation is active.
     pub fn start(&mut self, operation: T) -> Result<()> {
         self.check_idle()?;
         self.active = Some(Box::new(operation));
@@ -273,19 +273,19 @@ impl<T> Activity<T> {
         Ok(())
     }
 
-    /// The operation that is active.
+    /// Returns the active operation.
     ///
     /// # Errors
-    /// [`Error::OperationNotInitialized`]
+    /// [`Error::OperationNotInitialized`] if there is none.
     pub fn active(&mut self) -> Result<&mut T> {
         self.active.as_deref_mut().ok_or(Error::OperationNotInitialized(self.kind))
     }
 
-    /// Checks that an operation is active and has got no data yet, so that one call can be all of it. If it is in the
-    /// middle of its parts, such a call ends it.
+    /// Checks that an operation is active and has received no data, as a single-part call requires. If it has processed
+    /// parts, the call ends it.
     ///
     /// # Errors
-    /// [`Error::OperationNotInitialized`], [`Error::OperationActive`]
+    /// [`Error::OperationNotInitialized`] if there is none; [`Error::OperationActive`] if it has processed parts.
     pub fn check_unused(&mut self) -> Result<&mut T> {
         if self.active.is_some() && self.in_parts {
             self.cancel();
@@ -294,10 +294,10 @@ impl<T> Activity<T> {
         self.active()
     }
 
-    /// Runs one part of the operation. An error ends it, as the standard says.
+    /// Runs one part of the operation. An error ends it, as the standard requires.
     ///
     /// # Errors
-    /// [`Error::OperationNotInitialized`], or what `part` says.
+    /// [`Error::OperationNotInitialized`] if there is none; else the error of `part`.
     pub fn part(&mut self, part: impl FnOnce(&mut T) -> Result<()>) -> Result<()> {
         let operation = self.active()?;
         let result = part(operation);
@@ -305,10 +305,10 @@ impl<T> Activity<T> {
         self.or_end(result)
     }
 
-    /// Ends the operation if the result is an error, as the standard says of nearly all of them.
+    /// Ends the operation if the result is an error, as the standard requires of nearly all functions.
     ///
     /// # Errors
-    /// That error.
+    /// The error of `result`.
     pub fn or_end<V>(&mut self, result: Result<V>) -> Result<V> {
         if result.is_err() {
             self.cancel();
@@ -316,25 +316,25 @@ impl<T> Activity<T> {
         result
     }
 
-    /// Takes the operation: whatever comes now, it is over.
+    /// Takes the operation, which is then ended.
     ///
     /// # Errors
-    /// [`Error::OperationNotInitialized`]
+    /// [`Error::OperationNotInitialized`] if there is none.
     pub fn take(&mut self) -> Result<T> {
         self.in_parts = false;
         self.active.take().map(|operation| *operation).ok_or(Error::OperationNotInitialized(self.kind))
     }
 
-    /// Ends the operation; says whether there was one.
+    /// Ends the operation; returns whether there was one.
     pub fn cancel(&mut self) -> bool {
         self.in_parts = false;
         self.active.take().is_some()
     }
 
-    /// C_…Init with a NULL mechanism: since 3.0 that ends the operation. Without one it is the mistake it always was.
+    /// C_…Init with a NULL mechanism: since 3.0 that ends the operation.
     ///
     /// # Errors
-    /// [`Error::ArgumentsBad`]
+    /// [`Error::ArgumentsBad`] if there is no operation.
     pub fn cancel_by_null_mechanism(&mut self) -> Result<()> {
         if self.cancel() {
             Ok(())

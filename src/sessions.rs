@@ -9,8 +9,8 @@ use super::session::Session;
 use atecc608_token::pin::Who;
 use atecc608_token::{self as token, Token};
 
-/// C_OpenSession. The application's data and callback are accepted and never used: no call here takes so long that it
-/// would ask whether to go on.
+/// C_OpenSession. The application's data and callback are accepted but not used: no call takes so long that it would
+/// offer to cancel.
 pub fn open(module: &Module, slot: CK_SLOT_ID, flags: CK_FLAGS, out: Out<CK_SESSION_HANDLE>) -> Result<()> {
     let token = module.token(slot)?;
     if flags & CKF_SERIAL_SESSION == 0 {
@@ -49,7 +49,7 @@ pub fn info(session: &Session, out: Out<CK_SESSION_INFO>) -> Result<()> {
     Ok(())
 }
 
-/// C_SessionCancel. What is not active is cancelled already.
+/// C_SessionCancel. Operations that are not active are ignored.
 pub fn cancel(session: &mut Session, flags: CK_FLAGS) -> Result<()> {
     let asked = |flag| flags & flag != 0;
     if asked(CKF_FIND_OBJECTS) {
@@ -96,7 +96,7 @@ pub fn login(
     })
 }
 
-/// C_LoginUser: C_Login, since users have no names here.
+/// C_LoginUser: as C_Login, because users have no names here.
 pub fn check_user_name(name: &InBuf) -> Result<()> {
     if name.bytes().is_empty() {
         return Ok(());
@@ -109,7 +109,7 @@ pub fn logout(session: &Session) -> Result<()> {
     Ok(session.token().logout()?)
 }
 
-/// C_GetSessionValidationFlags. There is no validation (FIPS 140 and its like) to report, so no flag is set.
+/// C_GetSessionValidationFlags. There is no validation (such as FIPS 140) to report, so no flag is set.
 pub fn validation_flags(kind: CK_SESSION_VALIDATION_FLAGS_TYPE, out: Out<CK_FLAGS>) -> Result<()> {
     if kind != CKS_LAST_VALIDATION_OK {
         return Err(Error::ArgumentsBad(&"the type of the validation flags is unknown"));

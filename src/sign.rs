@@ -1,7 +1,7 @@
 //! Signing.
 //!
-//! A question for the length, or a short buffer, leaves the operation as it is and touches nothing; any other outcome of a
-//! function that gives the signature ends it.
+//! A query for the length, or a short buffer, does not change the operation; any other result of a function that
+//! returns the signature ends it.
 
 use cryptoki_sys::*;
 

@@ -11,10 +11,11 @@ use super::session::Session;
 use super::types::{length, padded};
 use atecc608_token::{self as token, Token};
 
-/// Who makes the chip, in the words of the vendor's own module: URIs that were written for it go on matching.
+/// The manufacturer of the chip, as the vendor's own module spells it, so that URIs written for that module still
+/// match.
 const MANUFACTURER: &str = "Microchip Technology Inc";
 
-/// C_GetSlotList. Without `present_only` no chip is asked anything.
+/// C_GetSlotList. Without `present_only` no chip is accessed.
 pub fn list(module: &Module, present_only: CK_BBOOL, out: OutList<CK_SLOT_ID>) -> Result<()> {
     let shown = |token: &Token| present_only == CK_FALSE || token.slot_info().present;
     let slots: Vec<CK_SLOT_ID> =
@@ -107,10 +108,10 @@ fn check_read_write(session: &Session) -> Result<()> {
     }
 }
 
-/// How often the chips are looked at while somebody waits for one to come or go.
+/// The interval at which the chips are polled while a caller waits for one to appear or disappear.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// C_WaitForSlotEvent. Nobody watches the buses but here, while somebody waits.
+/// C_WaitForSlotEvent. The buses are polled only while a caller waits here.
 pub fn wait_for_event(module: &Module, flags: CK_FLAGS, out: Out<CK_SLOT_ID>) -> Result<()> {
     loop {
         if let Some(token) = module.tokens().iter().find(|token| token.take_event()) {

@@ -1,26 +1,27 @@
-//! Small conversions between the ABI's types and ours.
+//! Small conversions between the types of the ABI and those of the module.
 
 use cryptoki_sys::*;
 
-/// A CK_ULONG (64 bits, or 32 on 32-bit machines) as we number things.
-// The cast changes nothing on 64-bit machines, and is needed on 32-bit ones.
+/// Converts a CK_ULONG (64 bits, or 32 on 32-bit machines) to a number of the module.
+// The cast is needed on 32-bit machines only.
 #[allow(clippy::unnecessary_cast)]
 pub fn from_ulong(number: CK_ULONG) -> u64 {
     number as u64
 }
 
-/// A number of ours as a CK_ULONG. Handles are small counters, so nothing is cut off on 32-bit machines either.
+/// Converts a number of the module to a CK_ULONG. Handles are small counters, so nothing is cut off on 32-bit machines
+/// either.
 #[allow(clippy::unnecessary_cast)]
 pub fn to_ulong(number: u64) -> CK_ULONG {
     number as CK_ULONG
 }
 
-/// A length or count as a CK_ULONG, which is as wide as a pointer on Linux.
+/// Converts a length or count to a CK_ULONG, which is as wide as a pointer on Linux.
 pub fn length(number: usize) -> CK_ULONG {
     number as CK_ULONG
 }
 
-/// A fixed string of the ABI: blank-padded, no NUL, cut at a character's boundary if it is too long.
+/// A fixed string of the ABI: blank-padded, no NUL, cut at a character boundary if it is too long.
 pub fn padded<const N: usize>(text: &str) -> [u8; N] {
     let mut end = text.len().min(N);
     while !text.is_char_boundary(end) {

@@ -1,5 +1,5 @@
-//! What this module does not do, in one place. Each function here is the body of the C functions it names, and gives the
-//! answer that the standard has for them. (The guard has checked the session by then, where there is one.)
+//! The functions that this module does not support. Each function here is the body of the C functions it names, and
+//! returns the error that the standard provides. (The guard has checked the session, where there is one.)
 
 use cryptoki_sys::{CK_BYTE, CK_MECHANISM};
 
@@ -7,40 +7,41 @@ use super::error::{Error, Result};
 use super::session::Session;
 use atecc608_token as token;
 
-/// C_GetOperationState: what an operation has come to can't leave its session.
+/// C_GetOperationState: the state of an operation can't leave its session.
 pub fn save_state(session: &Session) -> Result<()> {
     Err(if session.is_busy() { Error::StateUnsaveable } else { Error::OperationNotInitialized(&"operation") })
 }
 
-/// C_SetOperationState: so there is none to be given back.
+/// C_SetOperationState: no state was ever saved.
 pub fn restore_state() -> Result<()> {
     Err(Error::SavedStateInvalid)
 }
 
-/// C_SignRecoverInit, C_VerifyRecoverInit, C_MessageSignInit, C_MessageVerifyInit, C_EncapsulateKey, C_DecapsulateKey: no
-/// mechanism does that.
+/// C_SignRecoverInit, C_VerifyRecoverInit, C_MessageSignInit, C_MessageVerifyInit, C_EncapsulateKey, C_DecapsulateKey:
+/// no mechanism supports them.
 pub fn mechanism(mechanism: Option<CK_MECHANISM>) -> Result<()> {
     let mechanism = mechanism.ok_or(Error::ArgumentsBad(&"the mechanism is NULL"))?;
     Err(token::Error::MechanismInvalid(mechanism.mechanism).into())
 }
 
-/// C_SignRecover, C_VerifyRecover: such an operation never begins.
+/// C_SignRecover, C_VerifyRecover: such an operation can't be started.
 pub fn recovery() -> Result<()> {
     Err(Error::OperationNotInitialized(&"operation with recovery"))
 }
 
-/// C_SignMessage, C_VerifyMessage and the rest: such an operation never begins.
+/// C_SignMessage, C_VerifyMessage and the rest: such an operation can't be started.
 pub fn message_signing() -> Result<()> {
     Err(Error::OperationNotInitialized(&"operation with messages"))
 }
 
-/// C_AsyncComplete, C_AsyncGetID: nothing is done asynchronously (3.2 section 5.21). `function` is the first byte of a name.
+/// C_AsyncComplete, C_AsyncGetID: no operation is asynchronous (3.2 section 5.21). `function` is the first byte of a
+/// name.
 pub fn asynchronous(function: Option<CK_BYTE>) -> Result<()> {
     check_name(function)?;
     Err(Error::OperationNotInitialized(&"asynchronous operation"))
 }
 
-/// C_AsyncJoin: so there is nothing to be joined.
+/// C_AsyncJoin: there is nothing to join.
 pub fn join(function: Option<CK_BYTE>) -> Result<()> {
     check_name(function)?;
     Err(Error::SavedStateInvalid)
@@ -54,7 +55,7 @@ fn check_name(function: Option<CK_BYTE>) -> Result<()> {
     }
 }
 
-/// C_GetFunctionStatus, C_CancelFunction: left from a time of parallel execution.
+/// C_GetFunctionStatus, C_CancelFunction: legacy functions for parallel execution.
 pub fn parallel() -> Result<()> {
     Err(Error::FunctionNotParallel)
 }

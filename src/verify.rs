@@ -1,5 +1,5 @@
-//! Verifying signatures: C_Verify, and 3.2's C_VerifySignature, which gets the signature first. The two use the same
-//! operation, and the functions of one do not see an operation begun with the other.
+//! Verifying signatures: C_Verify, and 3.2's C_VerifySignature, which gets the signature first. Both use the same
+//! operation; the functions of one do not accept an operation started with the other.
 
 use cryptoki_sys::*;
 

@@ -1,5 +1,6 @@
-//! Sequences of calls over the C ABI, with any handles, mechanisms, templates and buffers: only return values of the standard's list,
-//! nothing is written behind a buffer, the private key does not come out, and the module can be finalised.
+//! Sequences of calls over the C ABI, with any handles, mechanisms, templates and buffers: all return values are in the
+//! standard's list, nothing is written behind a buffer, the private key is never returned, and the module can be
+//! finalised.
 #![no_main]
 
 use std::ptr::null_mut;
@@ -134,7 +135,7 @@ enum Step {
     DigestKey(u8),
 }
 
-/// A caller: its sessions and the objects that it has seen.
+/// A caller: its sessions and the objects that it knows.
 struct Caller {
     module: Module,
     sessions: Vec<CK_SESSION_HANDLE>,
@@ -145,7 +146,7 @@ struct Caller {
 /// A template in the ABI's form.
 struct Attributes {
     list: Vec<CK_ATTRIBUTE>,
-    /// What its pointers point to.
+    /// The targets of its pointers.
     _values: Vec<Vec<u8>>,
 }
 
@@ -197,7 +198,7 @@ impl Caller {
 
     /// Calls with the mechanism in the ABI's form.
     fn with<T>(&self, way: &Way, call: impl FnOnce(&Self, *mut CK_MECHANISM) -> T) -> T {
-        // What the pointer points to.
+        // The targets of the pointers.
         let (mut length, mut ctr, mut gcm, mut ecdh, mut hkdf): (CK_ULONG, _, _, _, _);
         fn of<T>(value: &mut T) -> (*mut u8, usize) {
             ((value as *mut T).cast(), size_of::<T>())
@@ -255,7 +256,7 @@ impl Caller {
         call(self, &mut mechanism)
     }
 
-    /// Calls with an output of so many bytes; with an odd multiple of 256, NULL.
+    /// Calls with an output buffer of this many bytes; with NULL for an odd multiple of 256.
     fn out(&self, room: u16, call: impl FnOnce(*mut u8, *mut CK_ULONG) -> CK_RV) {
         let mut output = Output::of(room.into());
         let mut len = room.into();
@@ -265,7 +266,8 @@ impl Caller {
         output.check();
     }
 
-    // SAFETY of all calls: each pointer is to a value or a buffer of this function, as long as the argument beside it says.
+    // SAFETY of all calls: each pointer is to a value or a buffer of this function, as long as its length argument
+    // says.
     fn step(&mut self, step: &Step) {
         let (list, s) = (self.module.list, self.session);
         let mut object = 0;

@@ -1,4 +1,5 @@
-//! Compressed certificates: what is read is written as it was, and the certificate that is rebuilt is one to a strict reader.
+//! Compressed certificates: a decoded one encodes to the same bytes, and a strict parser accepts the rebuilt
+//! certificate.
 #![no_main]
 
 use atecc608_contents::certificate::{CompressedCertificate, Definition, Device, Parts};
@@ -23,7 +24,7 @@ fuzz_target!(|input: Input| {
         return;
     };
     let mut written = compressed.encode().expect("what was read fits");
-    // Only formats 1 and 2 use the last byte, and not all of it.
+    // Only formats 1 and 2 use the last byte, and only part of it.
     let used = if compressed.format == 0 { 0x00 } else { 0xF0 };
     assert_eq!(written[71], input.compressed[71] & used);
     written[71] = input.compressed[71];
@@ -45,7 +46,7 @@ fuzz_target!(|input: Input| {
         };
         let Ok(der) = parts.certificate() else { continue };
         assert!(definition.fits(&compressed));
-        // EUIs are digits in every chip; other bytes make a name that a strict reader refuses.
+        // EUIs are digits in every chip; other bytes make a name that a strict parser refuses.
         if input.eui.is_ascii() {
             let certificate = Certificate::from_der(&der).expect("a strict reader takes it");
             assert_eq!(certificate.to_der().unwrap(), der);

@@ -1,4 +1,5 @@
-//! A configuration file: what is accepted keeps what docs/install.md promises of it; what is refused names a line of the file.
+//! A configuration file: an accepted file has the properties that docs/install.md describes; an error names a line of
+//! the file.
 #![no_main]
 
 use std::collections::BTreeSet;

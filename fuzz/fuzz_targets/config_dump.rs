@@ -1,4 +1,4 @@
-//! A configuration zone in a file: each form in which it is printed reads back as the same 128 bytes.
+//! A configuration zone in a file: each printed form parses to the same 128 bytes.
 #![no_main]
 
 use std::path::Path;
@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     match config_dump(Path::new(name), bytes) {
         Ok([toml, mos, zone]) => {
             assert_eq!(toml.as_bytes()[16..], zone.as_bytes()[16..]);
-            // mos only says whether the zones are locked.
+            // The mos form only tells whether the zones are locked.
             assert_eq!((mos.config_locked(), mos.data_locked()), (zone.config_locked(), zone.data_locked()));
             assert_eq!(mos.as_bytes()[16..86], zone.as_bytes()[16..86]);
             assert_eq!(mos.as_bytes()[88..], zone.as_bytes()[88..]);

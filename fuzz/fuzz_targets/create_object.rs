@@ -1,5 +1,5 @@
-//! C_CreateObject with any template, and with any certificate: a return value of the standard's list, what was given is read back, a
-//! certificate's fields are those that a strict reader sees, and a destroyed object is gone.
+//! C_CreateObject with any template, and with any certificate: the return value is in the standard's list, the values
+//! read back equal, a certificate's fields are those of a strict parser, and a destroyed object is gone.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -57,7 +57,7 @@ fn attribute(kind: CK_ATTRIBUTE_TYPE, value: &[u8]) -> CK_ATTRIBUTE {
     CK_ATTRIBUTE { type_: kind, pValue: value.as_ptr().cast_mut().cast(), ulValueLen: value.len() as CK_ULONG }
 }
 
-/// Per attribute: its number in [`TYPES`], the length of its value, and that.
+/// Per attribute: its index in [`TYPES`], the length of its value, and the value.
 fn template(mut bytes: &[u8]) -> Vec<CK_ATTRIBUTE> {
     let mut template = Vec::new();
     while let [number, len, rest @ ..] = bytes {
@@ -68,7 +68,7 @@ fn template(mut bytes: &[u8]) -> Vec<CK_ATTRIBUTE> {
     template
 }
 
-/// The value of an attribute; none if it can't be had.
+/// Returns the value of an attribute; `None` if it is unavailable.
 fn value(
     module: &Module,
     session: CK_SESSION_HANDLE,
@@ -77,14 +77,14 @@ fn value(
 ) -> Option<Vec<u8>> {
     let mut asked = CK_ATTRIBUTE { type_: kind, pValue: std::ptr::null_mut(), ulValueLen: 0 };
     let get = module.list.C_GetAttributeValue.unwrap();
-    // SAFETY: the template is valid; NULL asks for the length.
+    // SAFETY: the template is valid; NULL queries the length.
     if unsafe { get(session, object, &mut asked, 1) } != CKR_OK {
         return None;
     }
     let len = asked.ulValueLen as usize;
     let mut output = Output::of(len);
     asked.pValue = output.pointer().cast();
-    // SAFETY: there is as much room as was asked for.
+    // SAFETY: the buffer has the queried length.
     assert_eq!(unsafe { get(session, object, &mut asked, 1) }, CKR_OK);
     output.check();
     // SAFETY: the function filled it.

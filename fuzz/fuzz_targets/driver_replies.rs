@@ -1,4 +1,5 @@
-//! A chip that sends anything: each operation of the driver ends, in bounded time and transfers, and puts the chip to sleep.
+//! A chip that returns any bytes: each operation of the driver ends, in bounded time and transfers, and puts the chip
+//! to sleep.
 #![no_main]
 
 use std::time::Duration;
@@ -10,17 +11,18 @@ use atecc608::Chip;
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 
-/// More than any operation takes: each of its commands has four tries in three conversations, and a stuck chip 2 s for each.
+/// Longer than any operation: each of its commands has four attempts in three conversations, and a stuck chip takes 2 s
+/// for each.
 const MOST_TIME: Duration = Duration::from_secs(600);
 const MOST_TRANSFERS: u32 = 200_000;
 
-/// The bytes of the input are what the chip does.
+/// A chip that behaves as the bytes of the input say.
 struct Hostile<'u> {
     script: Unstructured<'u>,
     buffer: Vec<u8>,
     read: usize,
     asleep: bool,
-    /// Whether it acknowledged anything since it was woken: else nothing can put it to sleep.
+    /// Whether it acknowledged anything since the wake: else nothing can put it to sleep.
     acknowledged: bool,
     time: Duration,
     transfers: u32,
@@ -61,7 +63,7 @@ impl Transport for Hostile<'_> {
     }
 
     fn wake(&mut self) -> std::result::Result<(), Fault> {
-        // Nobody acknowledges a pulse, and it wakes all the same.
+        // A pulse is never acknowledged, but wakes.
         self.asleep = false;
         self.acknowledged = false;
         self.transfer()?;

@@ -1,5 +1,5 @@
-//! Private keys in PEM and DER: a key that is accepted is written and read back as the same key, and another reader takes it.
-//! Encrypted files are read up to the passphrase, which is not there.
+//! Private keys in PEM and DER: an accepted key is written and read back as the same key, and another parser accepts
+//! it. Encrypted files are read up to the passphrase, which is missing.
 #![no_main]
 
 use atecc608_cli::x509::key_file::{canonical_public_key_info, Passphrase, PrivateKey};

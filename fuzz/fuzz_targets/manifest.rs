@@ -1,5 +1,5 @@
-//! Manifests, the factory's and Microchip's: a chip stands in one once, under a serial number, and nothing is signed by a certificate
-//! that is not there.
+//! Manifests, the factory's and Microchip's: each chip is listed once, under a serial number, and no signature is by a
+//! certificate that is missing.
 #![no_main]
 
 use std::collections::BTreeSet;

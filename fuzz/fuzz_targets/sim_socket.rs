@@ -1,5 +1,5 @@
-//! A client of the simulator that sends anything, transfers and control requests: the server goes on, the private key does not come
-//! out, and no transfer changes what the locks protect.
+//! A client of the simulator that sends any bytes, transfers and control requests: the server keeps running, the
+//! private key is never returned, and no transfer changes locked data.
 #![no_main]
 
 use std::io::{Cursor, Read, Write};
@@ -19,7 +19,7 @@ use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
 enum Step {
-    /// A command with a right CRC, and its response.
+    /// A command with a valid CRC, and its response.
     Command {
         opcode: u8,
         param1: u8,
@@ -34,7 +34,7 @@ enum Step {
     Raw(Vec<u8>),
 }
 
-/// The server, and the chip that it begins with each time.
+/// Returns the server, and the chip with which each run starts.
 fn server() -> &'static (SimBus, Image) {
     static SERVER: OnceLock<(SimBus, Image)> = OnceLock::new();
     SERVER.get_or_init(|| {
@@ -87,7 +87,7 @@ fuzz_target!(|steps: Vec<Step>| {
     bus.set_image(0, image.clone()).unwrap();
     bus.power_on();
     let bytes = bytes_of(&steps);
-    // What the protocol can carry is read back as it was.
+    // A request that the protocol can express reads back unchanged.
     let mut stream = Cursor::new(&bytes);
     while let Ok(Some(request)) = Request::read_from(&mut stream) {
         let mut again = Vec::new();

@@ -1,4 +1,4 @@
-//! A state file: a damaged one is left alone; a sound one is written and read back as it was.
+//! A state file: a damaged one is not changed; a valid one is written and read back unchanged.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! Attestation statements: what is read is written as it was, and one that holds has a signature that another implementation takes.
+//! Attestation statements: a parsed one prints unchanged, and another implementation accepts the signature of a valid
+//! one.
 #![no_main]
 
 use atecc608_cli::fuzzing::holds;
@@ -11,7 +12,7 @@ use p256::SecretKey;
 
 fuzz_target!(|text: &str| {
     let Ok(evidence) = Statement::read(text) else { return };
-    // The key that the testkit's chips attest with.
+    // The attestation key of the testkit's chips.
     let key = SecretKey::from_slice(&[0x5A; 32]).unwrap().public_key();
     let pem = key.to_public_key_pem(LineEnding::LF).unwrap();
     let again = serde_json::to_string(&Statement::new(&evidence)).unwrap();

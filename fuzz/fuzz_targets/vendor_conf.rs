@@ -1,4 +1,4 @@
-//! The vendor's configuration files: what is made of them is a configuration of ours.
+//! The vendor's configuration files: the result of the conversion is a valid configuration of this module.
 #![no_main]
 
 use std::fs;
@@ -23,7 +23,8 @@ fuzz_target!(|text: &str| {
     }
     if let Ok(text) = vendor_conf(folder) {
         if let Err(error) = Config::parse(Path::new("/etc/fuzzed.toml"), &text) {
-            // Two tokens with one name or place, or a name that is too long: `import-config` says so and writes nothing.
+            // Two tokens with one name or place, or a name that is too long: `import-config` reports an error and
+            // writes nothing.
             let error = error.to_string();
             assert!(["already", "label", "bus"].iter().any(|known| error.contains(known)), "{error}\n{text}");
         }

@@ -1,4 +1,4 @@
-//! What several targets share: a folder for files, and the module behind its C ABI with every call checked.
+//! Code shared by several targets: a folder for files, and the module behind its C ABI with every call checked.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ pub mod codes;
 mod functions;
 mod module;
 
-/// A folder of this process, in memory where the system has such a place; left behind at the end, since a fuzzer just exits.
-/// scripts/fuzz.sh sets TMPDIR and removes it.
+/// A folder of this process, in memory if the system has such a place; not removed at the end, because a fuzzer just
+/// exits. scripts/fuzz.sh sets TMPDIR and removes it.
 pub fn folder() -> &'static Path {
     static FOLDER: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     FOLDER.get_or_init(|| tempfile::tempdir().expect("a folder for the target's files").keep())

@@ -25,8 +25,8 @@ extern "C" {
 /// The scalar of the key in slot 0.
 pub const SCALAR: [u8; 32] = *b"a private key that never leaves!";
 
-/// The initialised module. Dropping it finalises it and fails if a function returned what tests/abi/common/return_codes.txt does
-/// not have for it.
+/// The initialised module. Dropping it finalises it, and fails if a function returned a value that
+/// tests/abi/common/return_codes.txt does not list for it.
 pub struct Module {
     /// The functions of PKCS#11 3.0.
     pub list: &'static CK_FUNCTION_LIST_3_0,
@@ -60,7 +60,7 @@ impl Module {
             };
             list as usize
         });
-        // SAFETY: `wrapped` leaks what it returns.
+        // SAFETY: `wrapped` leaks the list that it returns.
         let module = Self { list: unsafe { &*(list as *const CK_FUNCTION_LIST_3_0) } };
         // SAFETY: NULL is allowed.
         assert_eq!(unsafe { module.list.C_Initialize.unwrap()(null_mut()) }, CKR_OK);
@@ -79,13 +79,13 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        // SAFETY: NULL is asked for.
+        // SAFETY: the argument must be NULL.
         unsafe { self.list.C_Finalize.unwrap()(null_mut()) };
         codes::assert_all_allowed();
     }
 }
 
-/// Memory for a function's output, followed by bytes that nobody may write.
+/// Memory for a function's output, followed by bytes that must not be written.
 pub struct Output {
     bytes: Vec<u8>,
     room: usize,
@@ -94,17 +94,17 @@ pub struct Output {
 const GUARD: usize = 64;
 
 impl Output {
-    /// So many bytes.
+    /// Creates a buffer of this many bytes.
     pub fn of(room: usize) -> Self {
         Self { bytes: vec![0xC5; room + GUARD], room }
     }
 
-    /// Its beginning, as C takes it.
+    /// Returns its start as a C pointer.
     pub fn pointer(&mut self) -> *mut u8 {
         self.bytes.as_mut_ptr()
     }
 
-    /// Fails if something behind it was written, or the private key is in it.
+    /// Fails if a byte behind it was written, or the private key is in it.
     pub fn check(&self) {
         assert!(
             self.bytes[self.room..].iter().all(|byte| *byte == 0xC5),

@@ -1,5 +1,5 @@
-//! The parameters of mechanisms and messages: structures of a caller, and what their pointers lead to, as values. A part of
-//! [`ptr`](super), under its contract.
+//! Converts the parameters of mechanisms and messages, structures with pointers, to values. A part of [`ptr`](super),
+//! with the same contract.
 
 use std::ptr;
 
@@ -22,7 +22,7 @@ pub unsafe fn mechanism(mechanism: *const CK_MECHANISM) -> Result<Mechanism> {
     unsafe { optional_mechanism(mechanism) }?.ok_or(Error::ArgumentsBad(&"the mechanism is NULL"))
 }
 
-/// A mechanism with its parameter copied; NULL is none (3.0: the operation is to be cancelled).
+/// A mechanism with its parameter copied; `None` for NULL (3.0: cancels the operation).
 ///
 /// # Safety
 /// See the module's contract.
@@ -58,8 +58,8 @@ pub unsafe fn optional_mechanism(mechanism: *const CK_MECHANISM) -> Result<Optio
     Ok(Some(Mechanism { mechanism, parameter }))
 }
 
-/// The mechanism of a series of messages. Each message has a parameter of its own, so none is needed here (the standard passes
-/// only the key), and what one says is not used. One that is given must have the form of a structure.
+/// The mechanism of a series of messages. Each message has its own parameter, so none is needed here (the standard
+/// passes only the key). A parameter is not used, but must have the size of the structure.
 ///
 /// # Safety
 /// See the module's contract.
@@ -83,7 +83,7 @@ const NULL_PARAMETER: Error =
 unsafe fn ecdh1(params: *const CK_ECDH1_DERIVE_PARAMS, len: usize) -> Result<Parameter> {
     // SAFETY: the same contract.
     let params = unsafe { structure(params, len) }?;
-    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says.
+    // SAFETY: the caller promises as many bytes at each pointer as its length says.
     unsafe {
         Ok(Parameter::Ecdh1 {
             kdf: params.kdf,
@@ -106,8 +106,8 @@ unsafe fn ctr(params: *const CK_AES_CTR_PARAMS, len: usize) -> Result<Parameter>
 unsafe fn gcm(params: *const CK_GCM_PARAMS, len: usize) -> Result<Parameter> {
     // SAFETY: the same contract.
     let params = unsafe { structure(params, len) }?;
-    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says. (ulIvBits is not read: the
-    // standard says to ignore it, and callers leave it 0.)
+    // SAFETY: the caller promises as many bytes at each pointer as its length says. (ulIvBits is not read: the standard
+    // says to ignore it, and callers leave it 0.)
     unsafe {
         Ok(Parameter::Gcm {
             iv: inner_bytes(params.pIv, params.ulIvLen)?,
@@ -122,7 +122,7 @@ unsafe fn gcm(params: *const CK_GCM_PARAMS, len: usize) -> Result<Parameter> {
 unsafe fn hkdf(params: *const CK_HKDF_PARAMS, len: usize) -> Result<Parameter> {
     // SAFETY: the same contract.
     let params = unsafe { structure(params, len) }?;
-    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says.
+    // SAFETY: the caller promises as many bytes at each pointer as its length says.
     unsafe {
         Ok(Parameter::Hkdf {
             extract: params.bExtract != CK_FALSE,
@@ -147,7 +147,7 @@ unsafe fn tls_kdf(params: *const CK_TLS_KDF_PARAMS, len: usize) -> Result<Parame
     // SAFETY: the same contract.
     let params = unsafe { structure(params, len) }?;
     let random = &params.RandomInfo;
-    // SAFETY: the caller promises as many bytes at each pointer as the length beside it says.
+    // SAFETY: the caller promises as many bytes at each pointer as its length says.
     unsafe {
         let mut seed = inner_bytes(random.pClientRandom, random.ulClientRandomLen)?;
         seed.extend(inner_bytes(random.pServerRandom, random.ulServerRandomLen)?);
@@ -167,7 +167,7 @@ unsafe fn tls_kdf(params: *const CK_TLS_KDF_PARAMS, len: usize) -> Result<Parame
     }
 }
 
-/// The size of a parameter; one that no structure has if it is impossible.
+/// Returns the size of a parameter; an impossible length gives a size that no structure has.
 fn size(len: CK_ULONG) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
 }
@@ -195,13 +195,13 @@ unsafe fn inner_bytes(data: *const CK_BYTE, len: CK_ULONG) -> Result<Vec<u8>> {
     unsafe { copy_bytes(data, len) }?.ok_or(INVALID)
 }
 
-/// The parameter of one message: where its vector is and its tag goes.
+/// The parameter of one message: the place of its vector and its tag.
 pub struct MessageParameter(CK_GCM_MESSAGE_PARAMS);
 
 /// CK_GCM_MESSAGE_PARAMS, the only parameter of a message that is supported.
 ///
 /// # Safety
-/// See the module's contract; so the pointers in the structure.
+/// See the module's contract, which includes the pointers in the structure.
 pub unsafe fn message_parameter(parameter: *const std::ffi::c_void, len: CK_ULONG) -> Result<MessageParameter> {
     // SAFETY: the same contract.
     let params: CK_GCM_MESSAGE_PARAMS = unsafe { structure(parameter.cast(), size(len)) }?;
@@ -215,10 +215,10 @@ pub unsafe fn message_parameter(parameter: *const std::ffi::c_void, len: CK_ULON
 }
 
 impl MessageParameter {
-    /// How the vector comes about.
+    /// Returns the source of the vector.
     ///
     /// # Errors
-    /// [`Error::MechanismParamInvalid`].
+    /// [`Error::MechanismParamInvalid`] if its pointer is NULL or its length impossible.
     pub fn vector(&self) -> Result<MessageVector> {
         let Self(params) = self;
         Ok(MessageVector {
@@ -230,26 +230,26 @@ impl MessageParameter {
         })
     }
 
-    /// The tag that the caller has.
+    /// Returns the caller's tag.
     ///
     /// # Errors
-    /// [`Error::MechanismParamInvalid`].
+    /// [`Error::MechanismParamInvalid`] if its pointer is NULL or its length impossible.
     pub fn tag(&self) -> Result<Vec<u8>> {
         // SAFETY: not NULL (checked by `message_parameter`), and the caller promised as many bytes as `ulTagBits` needs.
         unsafe { inner_bytes(self.0.pTag, self.0.ulTagBits.div_ceil(8)) }
     }
 
-    /// Hands the vector over. It must have the length of the caller's.
+    /// Writes the vector, which must have the length of the caller's.
     pub fn set_iv(&self, iv: &[u8]) {
         let len = iv.len().min(self.0.ulIvLen as usize);
         // SAFETY: not NULL, and the caller promised `ulIvLen` bytes there, which `len` is at most.
         unsafe { ptr::copy(iv.as_ptr(), self.0.pIv, len) };
     }
 
-    /// Hands the tag over.
+    /// Writes the tag.
     ///
     /// # Errors
-    /// [`Error::MechanismParamInvalid`] if it does not have the length that the parameter says.
+    /// [`Error::MechanismParamInvalid`] if its length differs from that in the parameter.
     pub fn set_tag(&self, tag: &[u8]) -> Result<()> {
         if tag.len() as u64 != from_ulong(self.0.ulTagBits.div_ceil(8)) {
             return Err(Error::MechanismParamInvalid(&"CK_GCM_MESSAGE_PARAMS: ulTagBits is not that of the message"));
