@@ -46,8 +46,9 @@ impl<P: Transport> Chip<P> {
     /// names, then Info. Without a secret only Info.
     ///
     /// # Errors
-    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Status`](crate::Error::Status) with 0F if the chip's
-    /// configuration does not enable the latch, the slot's rules forbid CheckMac, or an authorisation is missing.
+    /// As [`Chip::converse`] and [`Awake::confirm`](crate::Awake::confirm); [`Error::Status`](crate::Error::Status)
+    /// with 0F if the chip's configuration does not enable the latch, the slot's rules forbid CheckMac, or an
+    /// authorisation is missing.
     pub fn change_latch(
         &mut self,
         serial: &SerialNumber,

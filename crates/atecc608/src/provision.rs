@@ -71,8 +71,8 @@ impl<P: Transport> Chip<P> {
     /// Locks the configuration zone **for good**, if the chip still holds exactly `expected`.
     ///
     /// # Errors
-    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Status`] with 0F if the chip's contents differ;
-    /// [`Error::Mismatch`] if the chip is not locked after two attempts.
+    /// As [`Chip::converse`] and [`Awake::confirm`](crate::Awake::confirm); [`Error::Status`] with 0F if the chip's
+    /// contents differ; [`Error::Mismatch`] if the chip is not locked after two attempts.
     pub fn permanently_lock_config(&mut self, expected: &ConfigZone) -> Result<()> {
         let lock = Lock { zone: LockZone::Config, summary: Some(crc16(expected.as_bytes())) };
         self.lock(lock, ConfigZone::config_locked)
@@ -81,8 +81,8 @@ impl<P: Transport> Chip<P> {
     /// Locks the data and OTP zones **for good**, if they hold exactly `contents`.
     ///
     /// # Errors
-    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Status`] with 0F if the chip's contents differ;
-    /// [`Error::Mismatch`] if the chip is not locked after two attempts.
+    /// As [`Chip::converse`] and [`Awake::confirm`](crate::Awake::confirm); [`Error::Status`] with 0F if the chip's
+    /// contents differ; [`Error::Mismatch`] if the chip is not locked after two attempts.
     pub fn permanently_lock_data(&mut self, contents: &DataContents) -> Result<()> {
         self.lock(Lock { zone: LockZone::Data, summary: Some(contents.summary()) }, ConfigZone::data_locked)
     }
@@ -91,7 +91,8 @@ impl<P: Transport> Chip<P> {
     /// before the lock, so nothing can be compared.
     ///
     /// # Errors
-    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Mismatch`] if the chip is not locked after two attempts.
+    /// As [`Chip::converse`] and [`Awake::confirm`](crate::Awake::confirm); [`Error::Mismatch`] if the chip is not
+    /// locked after two attempts.
     pub fn permanently_lock_data_unseen(&mut self) -> Result<()> {
         self.lock(Lock { zone: LockZone::Data, summary: None }, ConfigZone::data_locked)
     }
@@ -99,8 +100,9 @@ impl<P: Transport> Chip<P> {
     /// Locks one slot **for good**: it stays as it is, whatever its configuration allows.
     ///
     /// # Errors
-    /// As [`Chip::converse`] and [`Awake::confirm`]; [`Error::Status`] with 0F if the slot can't be locked
-    /// individually, or the data zone is not locked; [`Error::Mismatch`] if the slot is not locked after two attempts.
+    /// As [`Chip::converse`] and [`Awake::confirm`](crate::Awake::confirm); [`Error::Status`] with 0F if the slot can't
+    /// be locked individually, or the data zone is not locked; [`Error::Mismatch`] if the slot is not locked after two
+    /// attempts.
     pub fn permanently_lock_slot(&mut self, slot: Slot) -> Result<()> {
         self.lock(Lock { zone: LockZone::Slot(slot), summary: None }, |zone| zone.slot_locked(slot))
     }
@@ -140,7 +142,7 @@ impl<P: Transport> Chip<P> {
     /// not store. `bytes` has the slot's size.
     ///
     /// # Errors
-    /// As [`Chip::converse`] and [`Awake::confirm`].
+    /// As [`Chip::converse`] and [`Awake::confirm`](crate::Awake::confirm).
     pub fn write_slot(&mut self, slot: Slot, bytes: &[u8]) -> Result<()> {
         self.converse(|awake| {
             awake.confirm()?;
@@ -156,7 +158,7 @@ impl<P: Transport> Chip<P> {
     /// Writes the OTP zone's 64 bytes.
     ///
     /// # Errors
-    /// As [`Chip::converse`] and [`Awake::confirm`].
+    /// As [`Chip::converse`] and [`Awake::confirm`](crate::Awake::confirm).
     pub fn write_otp(&mut self, bytes: &[u8; 64]) -> Result<()> {
         self.converse(|awake| {
             awake.confirm()?;
