@@ -138,7 +138,8 @@ impl SimChip {
     /// As [`SimChip::open`], but creates the chip that `order` describes.
     ///
     /// # Errors
-    /// As [`SimChip::open`]; an [`super::OrderError`] within an I/O error if the order can't be fulfilled.
+    /// As [`SimChip::open`]; an [`OrderError`](crate::profiles::OrderError) within an I/O error if the order can't be
+    /// fulfilled.
     pub fn open_order(path: &Path, order: &Order) -> Result<Self, ImageError> {
         Ok(Self::new(Eeprom::open_or_create(path, || Ok(order.make()?.image))?))
     }
