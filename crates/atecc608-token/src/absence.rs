@@ -1,4 +1,4 @@
-//! The errors of a turn that can't be had: no bus, no adapter, no chip, or somebody else's turn.
+//! The errors of a turn that can't be taken: no bus, no adapter, no chip, or a turn of another process or thread.
 
 use super::deadline::Deadline;
 use super::error::Error;
@@ -6,7 +6,7 @@ use super::token::Token;
 use crate::bus::OpenError;
 use crate::config::{BusLocation, TokenConfig};
 
-/// A bus that could not be opened; one that was open before is gone.
+/// The error of a bus that could not be opened; if it was open before, it is gone.
 pub(crate) fn not_opened(error: OpenError, place: &TokenConfig, was_open: bool) -> Error {
     match error {
         OpenError::NotFound(_) if was_open && place.other_buses.is_empty() => gone(place),
@@ -33,7 +33,7 @@ pub(crate) fn no_chip() -> Error {
     Error::TokenNotPresent("no chip was found".into())
 }
 
-/// A chip that does not answer where one is looked for is an empty slot.
+/// An absent chip in a configured place is an empty slot.
 pub(crate) fn not_present(error: Error) -> Error {
     match error {
         Error::Device(error) if error.is_absence() => Error::TokenNotPresent(error.to_string().into()),

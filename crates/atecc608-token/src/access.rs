@@ -1,4 +1,4 @@
-//! Objects by their handles: their attributes, creating, changing, copying and destroying them.
+//! Objects by handle: their attributes; creating, changing, copying and destroying them.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -17,10 +17,12 @@ use super::token::Token;
 use super::turn::Turn;
 use super::{import, keygen, learn, modify, names, past, public_key, secret, session_pair, ObjectHandle, SessionRef};
 
-/// The attribute's value in the ABI's encoding. The chip is asked only for what is not known of its keys, and for the counter.
+/// Returns the attribute's value in the ABI's encoding. Accesses the chip only for unknown facts about its keys, and
+/// for the counter.
 ///
 /// # Errors
-/// [`Error::ObjectHandleInvalid`], [`Error::AttributeTypeInvalid`], [`Error::AttributeSensitive`], those of a turn.
+/// [`Error::ObjectHandleInvalid`], [`Error::AttributeTypeInvalid`], [`Error::AttributeSensitive`], the [turn
+/// errors](Error#turn-errors).
 pub(crate) fn attribute(
     token: &Token,
     object: ObjectHandle,
@@ -81,7 +83,8 @@ fn key_attribute(
     answer(&learned)?.ok_or(Error::AttributeTypeInvalid(attribute))
 }
 
-/// The length of an attribute whose value is not to be asked for in vain, since that changes it: the counter's.
+/// Returns the length of an attribute whose value must not be read needlessly, because a read changes it: the
+/// counter's.
 ///
 /// # Errors
 /// [`Error::ObjectHandleInvalid`].
@@ -98,7 +101,7 @@ pub(crate) fn length_without_asking(
 ///
 /// # Errors
 /// [`Error::AttributeReadOnly`], [`Error::AttributeTypeInvalid`], [`Error::SessionReadOnly`],
-/// [`Error::AttributeValueInvalid`], those of a turn.
+/// [`Error::AttributeValueInvalid`], the [turn errors](Error#turn-errors).
 pub(crate) fn set_attributes(
     token: &Token,
     session: SessionRef,
@@ -107,7 +110,7 @@ pub(crate) fn set_attributes(
 ) -> Result<()> {
     let deadline = token.deadline();
     for (ty, _) in template.iter() {
-        // What the class does not have is that, and not read-only.
+        // A missing attribute of the class is reported as such, not as read-only.
         if length_without_asking(token, object, ty)?.is_none() {
             if let Err(error @ Error::AttributeTypeInvalid(_)) = attribute(token, object, ty, deadline) {
                 return Err(error);
@@ -166,7 +169,7 @@ pub(crate) fn set_attributes(
 /// C_CreateObject: certificates, data, public keys, secret keys, private keys.
 ///
 /// # Errors
-/// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of a turn.
+/// As [`Token::create_object`].
 pub(crate) fn create_object(token: &Token, session: SessionRef, template: &Template) -> Result<ObjectHandle> {
     create(token, session, create::from_template(session, template)?)
 }
@@ -179,7 +182,7 @@ fn create(token: &Token, session: SessionRef, new: NewObject) -> Result<ObjectHa
         NewObject::Stored(new) if !new.on_token => {
             let object = match new.named(&*token.known(deadline)?) {
                 Some(object) => object,
-                // A chip that can't be asked is no reason to refuse it.
+                // A chip that can't be accessed is not a reason to refuse the object.
                 None => token.turn(deadline, |turn| Ok(new.learn_names(turn))).unwrap_or_else(|_| new.unnamed()),
             };
             return token.add_session_object(new.for_session(session, &object));
@@ -208,7 +211,7 @@ fn create(token: &Token, session: SessionRef, new: NewObject) -> Result<ObjectHa
     Ok(token.objects.handle(key))
 }
 
-/// Keeps a certificate or data object; returns its CKA_UNIQUE_ID.
+/// Stores a certificate or data object; returns its CKA_UNIQUE_ID.
 fn store(turn: &mut Turn<'_>, new: &NewStored) -> Result<String> {
     let object = new.learn_names(turn);
     if let Some(unique_id) = held::hold(turn, &object)? {
@@ -219,7 +222,7 @@ fn store(turn: &mut Turn<'_>, new: &NewStored) -> Result<String> {
     Ok(unique_id)
 }
 
-/// C_CopyObject: certificates, data and session objects. Keys in the chip can't be copied, and pkcs11-provider goes on
+/// C_CopyObject: certificates, data and session objects. Keys in the chip can't be copied; pkcs11-provider works
 /// without.
 ///
 /// # Errors
@@ -270,10 +273,10 @@ pub(crate) fn copy_object(
     create(token, session, new)
 }
 
-/// C_DestroyObject: a private key is overwritten in the chip, its public key is hidden in this process.
+/// C_DestroyObject: overwrites a private key in the chip; hides a public key in this process.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] for a permanent key, [`Error::SessionReadOnly`], those of a turn.
+/// [`Error::ActionProhibited`] for a permanent key, [`Error::SessionReadOnly`], the [turn errors](Error#turn-errors).
 pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectHandle) -> Result<()> {
     if session.read_write && token.objects.take_gone_with_private(object) {
         return Ok(());
@@ -288,7 +291,8 @@ pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectH
             token.turn(deadline, |turn| keygen::destroy(turn, *key)).map_err(of_object(object))?;
         }
         ObjectKey::PublicKey(key) => {
-            // Clients that destroy both halves begin with either. The chip computes it from the private key as long as that is there.
+            // Clients that destroy both halves start with either. The chip can compute the public key as long as the
+            // private key exists.
             let destroyable = attribute(token, object, CKA_DESTROYABLE, deadline)?;
             if *destroyable != bool_value(true) {
                 return Err(Error::ActionProhibited(
@@ -325,7 +329,8 @@ pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectH
     Ok(())
 }
 
-/// C_GetObjectSize: bytes of what the state folder keeps, of the part of the chip that holds the key, or of a session object's attributes.
+/// C_GetObjectSize: bytes in the state folder, of the part of the chip that holds the key, or of a session object's
+/// attributes.
 ///
 /// # Errors
 /// [`Error::ObjectHandleInvalid`].
@@ -336,9 +341,9 @@ pub(crate) fn object_size(token: &Token, object: ObjectHandle) -> Result<CK_ULON
         ObjectKey::PublicKey(_) => Ok(attribute(token, object, CKA_EC_POINT, deadline)?.len() as CK_ULONG),
         // Written 32 bytes at a time.
         ObjectKey::Secret(_) => Ok(32),
-        // Asking for its value would move it.
+        // A read of its value would increment it.
         ObjectKey::Feature(Feature::Counter) => Ok(feature::COUNTER_LEN as CK_ULONG),
-        // Its class and which one it is.
+        // Its class and its number.
         ObjectKey::Feature(_) => Ok(2 * size_of::<CK_ULONG>() as CK_ULONG),
         ObjectKey::Session(number) => token.objects.with_session_object(number, |found| {
             let found = found.ok_or(Error::ObjectHandleInvalid(object))?;
@@ -352,7 +357,7 @@ pub(crate) fn object_size(token: &Token, object: ObjectHandle) -> Result<CK_ULON
     }
 }
 
-/// Functions for objects of any kind call a handle of a key that is gone an object's.
+/// Functions for objects of any kind report a key that is gone as an object that is gone.
 fn of_object(object: ObjectHandle) -> impl Fn(Error) -> Error {
     move |error| match error {
         Error::KeyHandleInvalid(_) => Error::ObjectHandleInvalid(object),

@@ -1,5 +1,5 @@
-//! Attestation: keys that are generated or found as any other, and the chip's statement about them. For the command-line
-//! tool; nothing of it is reachable through PKCS#11.
+//! Attestation: generates or finds keys, and makes the chip's statement about them. For the command-line tool; not
+//! reachable through PKCS#11.
 
 use super::error::{Error, Result};
 use super::keygen::{self, KeyPairRequest};
@@ -15,43 +15,43 @@ use atecc608::{self as chip, Chip};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{Slot, Status};
 
-/// Which key is meant.
+/// The name of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyName {
     /// The private key of this CKA_LABEL.
     Label(String),
-    /// The one in this slot.
+    /// The private key in this slot.
     Slot(Slot),
 }
 
 /// A key that was generated to be attested.
 #[derive(Debug)]
 pub struct BornKey {
-    /// Where it is.
+    /// Its slot.
     pub slot: Slot,
-    /// The label it has now.
+    /// Its present label.
     pub label: String,
     /// Its public key.
     pub point: Point,
-    /// The chip's statement, checked; or why there is none, and never can be. The key is there all the same.
+    /// The chip's statement, verified; or why there is none. It can't be made later, but the key exists in any case.
     pub evidence: Result<Evidence>,
-    /// What went wrong when the state folder was to learn of the key: it will, at the next contact.
+    /// The error, if the state folder could not be updated with the key: it will be at the next contact.
     pub not_noted: Option<Error>,
 }
 
-/// The chip's serial number and the public key of its attestation key, as the chip tells it now.
+/// Returns the chip's serial number and the public key of its attestation key, read from the chip.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if it has none that proves anything; those of a turn.
+/// [`Error::ActionProhibited`] if it has no usable attestation key; the [turn errors](Error#turn-errors).
 pub fn attestation_key(token: &Token) -> Result<(SerialNumber, Point)> {
     token.turn(token.deadline(), |turn| Ok((turn.known().zone().serial_number(), attester(turn)?)))
 }
 
-/// Generates a key pair as C_GenerateKeyPair does, and has the chip state that it was born in it.
+/// Generates a key pair as C_GenerateKeyPair does, and makes the chip state that it was generated there.
 ///
 /// # Errors
-/// Those of a generation, and with nothing done [`Error::ActionProhibited`] if the chip has no attestation key that
-/// proves anything. None if there is a new key for certain: that is an answer.
+/// As [`Token::generate_key_pair`]; [`Error::ActionProhibited`] if it is not permitted; without generating a key, if
+/// the chip has no usable attestation key. `Ok` if there certainly is a new key; its statement may be missing.
 pub fn generate_attested_key(
     token: &Token,
     label: Option<String>,
@@ -76,7 +76,7 @@ pub fn generate_attested_key(
         });
         let (slot, key, not_noted) = match (generated, born) {
             (Ok(_), Some((slot, key))) => (slot, key, None),
-            // A birth can't be repeated: what is there of it must not be lost over the state folder.
+            // A generation can't be repeated: its result must not be lost because of the state folder.
             (Err(error), Some((slot, key))) => (slot, key, Some(error)),
             (Err(error), None) => return Err(error),
             (Ok(slot), None) => return Err(Error::State(format!("slot {slot}: a key without a birth").into())),
@@ -93,11 +93,11 @@ pub fn generate_attested_key(
     })
 }
 
-/// Has the chip state that this key lives in it.
+/// Makes the chip state that this key is in it.
 ///
 /// # Errors
-/// [`Error::KeyHandleInvalid`] if there is no such key, [`Error::ActionProhibited`] if nothing can be stated about it;
-/// those of a turn.
+/// [`Error::KeyHandleInvalid`] if there is no such key; [`Error::ActionProhibited`] if the chip can't attest it; the
+/// [turn errors](Error#turn-errors).
 pub fn attest_key(token: &Token, key: &KeyName, challenge: &[u8; CHALLENGE_LEN]) -> Result<Evidence> {
     token.turn(token.deadline(), |turn| {
         let attester = attester(turn)?;
@@ -111,7 +111,7 @@ pub fn attest_key(token: &Token, key: &KeyName, challenge: &[u8; CHALLENGE_LEN])
     })
 }
 
-/// The attestation key of a chip that has one.
+/// Returns the attestation key of a chip that has one.
 fn attester(turn: &mut Turn<'_>) -> Result<Point> {
     let known = turn.known();
     known.identity.check_provisioned()?;
@@ -133,8 +133,8 @@ fn attester(turn: &mut Turn<'_>) -> Result<Point> {
     xy.as_ref().and_then(Point::from_xy).ok_or_else(|| none("it is empty, or does not tell its public key"))
 }
 
-/// Where slot 1 asks for an authorisation: sees that the chip signs statements at all, before a key is born for one. It
-/// states something about slot 1 itself, which nobody gets.
+/// If slot 1 requires an authorisation: checks that the chip signs statements at all, before a key is generated for
+/// one. The statement, about slot 1 itself, is discarded.
 fn rehearse(turn: &mut Turn<'_>) -> Result<()> {
     let chip = &mut *turn.chip;
     if chip.guards(ATTESTER) {
@@ -143,7 +143,7 @@ fn rehearse(turn: &mut Turn<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Why the chip made no statement.
+/// Returns why the chip made no statement.
 fn refused(chip: &Chip<Bus>, error: chip::Error) -> Error {
     if chip.guards(ATTESTER) && error.has_status(Status::EXECUTION_ERROR) {
         return Error::ActionProhibited(format!(
@@ -154,7 +154,7 @@ fn refused(chip: &Chip<Bus>, error: chip::Error) -> Error {
     error.into()
 }
 
-/// The slot of a key that is there.
+/// Returns the slot of an existing key.
 fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     let known = turn.known();
     if let KeyName::Slot(slot) = key {
@@ -186,7 +186,8 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     }
 }
 
-/// A statement that is what the chip signed: neither a bus fault nor another chip gets a wrong one out.
+/// Returns a statement after verifying the chip's signature, so that neither a bus fault nor another chip gets a wrong
+/// one out.
 fn checked(evidence: Evidence, turn: &Turn<'_>, attester: &Point) -> Result<Evidence> {
     if evidence.zone.serial_number() != turn.known().zone().serial_number() {
         return Err(Error::DeviceError("another chip answered on the way".into()));

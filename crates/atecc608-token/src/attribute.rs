@@ -1,4 +1,5 @@
-//! The vendor's attributes: which slot holds a key, and how it is configured. (What each class of objects has is in `class`.)
+//! The vendor-defined attributes: the slot of a key, and its configuration. (The attributes of each class are in
+//! `class`.)
 
 use cryptoki_sys::*;
 
@@ -16,10 +17,10 @@ pub const CKA_ATECC608_SLOT_CONFIG: CK_ATTRIBUTE_TYPE = CKA_VENDOR_DEFINED | 0x4
 pub const CKA_ATECC608_KEY_CONFIG: CK_ATTRIBUTE_TYPE = CKA_VENDOR_DEFINED | 0x4154_3603;
 /// Vendor attribute: whether the slot is locked, so that nothing can replace its key; a CK_BBOOL.
 pub const CKA_ATECC608_SLOT_LOCKED: CK_ATTRIBUTE_TYPE = CKA_VENDOR_DEFINED | 0x4154_3604;
-/// Vendor attribute: whether the key is in the chip, a CK_BBOOL. Keys of a session and public keys by themselves are not.
+/// Vendor attribute: whether the key is in the chip, a CK_BBOOL. Keys of a session and stand-alone public keys are not.
 pub const CKA_ATECC608_IN_CHIP: CK_ATTRIBUTE_TYPE = CKA_VENDOR_DEFINED | 0x4154_3605;
 
-/// The slot that a template asks for; the first that asks for one counts.
+/// Returns the slot that a template requests; the first template with one counts.
 ///
 /// # Errors
 /// [`Error::AttributeValueInvalid`] if the chip has no such slot.

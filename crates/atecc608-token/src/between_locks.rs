@@ -1,6 +1,7 @@
-//! Keys between the locks: the configuration is locked, the data zone is not. Every slot for a private key takes one then, whatever
-//! WriteConfig says of later (fact sheet section 5.7), and some slots take none later. For the command-line tool, and for
-//! configurations of the user's own: `provision` fills those of our profiles. Nothing of it is reachable through PKCS#11.
+//! Keys between the locks: the configuration is locked, the data zone is not. Every slot for a private key then accepts
+//! one, whatever WriteConfig says about later (fact sheet section 5.7), and some slots accept none later. For the
+//! command-line tool, and for configurations of the user's own: `provision` fills those of the built-in profiles. Not
+//! reachable through PKCS#11.
 
 use super::error::{Error, Result};
 use super::import::{self, ImportRequest};
@@ -12,38 +13,38 @@ use atecc608::ops::Before;
 use atecc608::Chip;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// Where a new key goes, and what it is called.
+/// The slot and the names of a new key.
 #[derive(Clone, Debug)]
 pub struct KeyNames {
     /// The slot.
     pub slot: Slot,
-    /// CKA_LABEL; without one the slot's name.
+    /// CKA_LABEL; default: the slot's name.
     pub label: Option<String>,
-    /// CKA_ID; without one SHA-1 of the public key.
+    /// CKA_ID; default: SHA-1 of the public key.
     pub id: Option<Vec<u8>>,
 }
 
-/// What became of a request for a new key.
+/// The result of a request for a new key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {
-    /// There is a new key.
+    /// A new key was generated.
     Now,
-    /// An earlier call was interrupted, and its key was there: it is the one that was asked for.
+    /// The requested key was already there, from an earlier call that was interrupted.
     Before,
 }
 
 /// Returns whether the chip is between its locks and open to this token.
 ///
 /// # Errors
-/// Those of the first contact.
+/// The [first contact errors](Error#first-contact-errors).
 pub fn is_open(token: &Token) -> Result<bool> {
     Ok(token.known(token.deadline())?.identity.open_between_locks)
 }
 
-/// The chip's configuration.
+/// Returns the chip's configuration.
 ///
 /// # Errors
-/// Those of the first contact.
+/// The [first contact errors](Error#first-contact-errors).
 pub fn zone(token: &Token) -> Result<ConfigZone> {
     Ok(token.known(token.deadline())?.zone().clone())
 }
@@ -51,8 +52,9 @@ pub fn zone(token: &Token) -> Result<ConfigZone> {
 /// Generates a key pair in the slot; `replace` overwrites a key that is there.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if the slot holds a key and that is not to be replaced, or takes none;
-/// [`Error::AttributeValueInvalid`] if the label is another key's; those of state folder and chip.
+/// [`Error::ActionProhibited`] if the slot holds a key and `replace` is false, or can't hold one;
+/// [`Error::AttributeValueInvalid`] if another key has the label; the [turn errors](Error#turn-errors) and [state
+/// folder errors](Error#state-folder-errors).
 pub fn generate(token: &Token, names: KeyNames, replace: bool) -> Result<Made> {
     let deadline = token.deadline();
     let slot = names.slot;
@@ -72,7 +74,7 @@ pub fn generate(token: &Token, names: KeyNames, replace: bool) -> Result<Made> {
     })
 }
 
-/// Writes a private key from outside into the slot, in clear; `replace` overwrites another key that is there. `scalar` is its number,
+/// Imports a private key into the slot, in clear; `replace` overwrites another key that is there. `scalar` is the key,
 /// big-endian.
 ///
 /// # Errors
@@ -93,14 +95,14 @@ fn check_open(turn: &Turn<'_>) -> Result<()> {
     Err(Error::ActionProhibited("the chip is not between its locks any more: run the same command again".into()))
 }
 
-/// Whether an interrupted generation was for the key that is asked for now.
+/// Whether an interrupted generation was for the requested key.
 fn is_asked_for(intent: &Intent, names: &KeyNames) -> bool {
     let same_label = names.label.is_none() || names.label == intent.label;
     let same_id = names.id.is_none() || names.id == intent.id;
     intent.purpose == Purpose::Generate && same_label && same_id
 }
 
-/// Whether the interrupted generation took effect: the turn has asked the chip, and noted it in the state.
+/// Whether the interrupted generation took effect: the turn has read that from the chip, and noted it in the state.
 fn took_effect(turn: &mut Turn<'_>, slot: Slot, intent: &Intent) -> Result<bool> {
     let known = turn.known();
     let stored = known.state().slot(slot).and_then(|state| state.public_key.as_deref());

@@ -1,14 +1,14 @@
-//! Buffers for what a caller sizes. A library may not end its program because a caller's message does not fit: these fail
-//! with [`Error::HostMemory`], where the standard library aborts the process.
+//! Buffers whose size depends on the caller. A library must not end its program because a caller's message does not
+//! fit: these functions fail with [`Error::HostMemory`], where the standard library aborts the process.
 
 use super::error::{Error, Result};
 
-/// Makes room in `buffer` for `additional` more bytes.
+/// Reserves space in `buffer` for `additional` more bytes.
 ///
 /// # Errors
-/// [`Error::HostMemory`].
+/// [`Error::HostMemory`] if the host has no memory.
 pub fn reserve(buffer: &mut Vec<u8>, additional: usize) -> Result<()> {
-    // Twice the size, so that many small parts are not copied each time; exactly what is needed if that is too much.
+    // Twice the size, so that many small parts are not copied each time; the exact size if that is too much.
     let reserved = buffer.try_reserve(additional).or_else(|_| buffer.try_reserve_exact(additional));
     reserved.map_err(|_| no_memory(additional))
 }
@@ -16,7 +16,7 @@ pub fn reserve(buffer: &mut Vec<u8>, additional: usize) -> Result<()> {
 /// Appends `bytes` to `buffer`.
 ///
 /// # Errors
-/// [`Error::HostMemory`].
+/// [`Error::HostMemory`] if the host has no memory.
 pub fn append(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
     reserve(buffer, bytes.len())?;
     buffer.extend_from_slice(bytes);
@@ -26,7 +26,7 @@ pub fn append(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
 /// Returns a copy of `bytes`.
 ///
 /// # Errors
-/// [`Error::HostMemory`].
+/// [`Error::HostMemory`] if the host has no memory.
 pub fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(bytes.len()).map_err(|_| no_memory(bytes.len()))?;

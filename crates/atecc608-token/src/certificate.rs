@@ -1,8 +1,8 @@
-//! X.509 certificates as PKCS#11 objects: the attributes that are read out of CKA_VALUE.
+//! X.509 certificates as PKCS#11 objects: the attributes that are parsed from CKA_VALUE.
 //!
-//! Only the outer structure is looked at (RFC 5280 section 4.1): names and extensions are handed on as they are, so a
-//! certificate that stricter readers refuse (Microchip's Trust&GO device certificates have an underscore in a
-//! PrintableString) is kept all the same.
+//! Only the outer structure is parsed (RFC 5280 section 4.1): names and extensions are copied unchanged. So
+//! certificates that stricter parsers refuse can be stored (Microchip's Trust&GO device certificates have an underscore
+//! in a PrintableString).
 
 use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, UtcTime};
 use der::{DateTime, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
@@ -10,7 +10,7 @@ use der::{DateTime, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use super::error::{Error, Result};
 use super::point::Point;
 
-/// What a certificate says about itself, in DER.
+/// The fields of a certificate, in DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFields {
     /// CKA_SUBJECT.
@@ -29,10 +29,10 @@ pub struct CertificateFields {
     pub point: Option<Point>,
 }
 
-/// Reads a certificate in DER.
+/// Parses a certificate in DER.
 ///
 /// # Errors
-/// [`Error::AttributeValueInvalid`] if it is none.
+/// [`Error::AttributeValueInvalid`] if it is not a certificate.
 pub fn parse(value: &[u8]) -> Result<CertificateFields> {
     read(value).map_err(|error| {
         Error::AttributeValueInvalid(format!("CKA_VALUE is not an X.509 certificate in DER: {error}").into())
@@ -71,14 +71,14 @@ fn to_be_signed(mut body: SliceReader<'_>) -> der::Result<CertificateFields> {
     Ok(CertificateFields { subject, issuer, serial_number, public_key_info, start_date, end_date, point })
 }
 
-/// The contents of the SEQUENCE that comes next.
+/// Reads the contents of the next SEQUENCE.
 fn sequence<'r>(reader: &mut SliceReader<'r>) -> der::Result<SliceReader<'r>> {
     let any = AnyRef::decode(reader)?;
     any.tag().assert_eq(Tag::Sequence)?;
     SliceReader::new(any.value())
 }
 
-/// A time as CK_DATE has it.
+/// Reads a time as CK_DATE.
 fn date(reader: &mut SliceReader<'_>) -> der::Result<Vec<u8>> {
     let time: DateTime = match reader.peek_header()?.tag {
         Tag::UtcTime => UtcTime::decode(reader)?.to_date_time(),

@@ -17,31 +17,31 @@ use atecc608_wire::Slot;
 pub const CONF_VARIABLE: &str = "ATECC608_PKCS11_CONF";
 /// Environment variable with the log's level and file.
 pub const LOG_VARIABLE: &str = "ATECC608_LOG";
-/// Where the configuration is when no variable names one.
+/// The default path of the configuration.
 pub const DEFAULT_PATH: &str = "/etc/atecc608-pkcs11/config.toml";
-/// Where labels, ids and certificates are kept when the configuration does not say.
+/// The default folder of labels, ids and certificates.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/atecc608-pkcs11";
-/// Where IO protection keys are kept, one file per serial number.
+/// The folder of IO protection keys, one file per serial number.
 pub const IO_KEY_DIR: &str = "/etc/atecc608-pkcs11/keys";
 /// The address of a blank chip, 7 bits.
 pub const DEFAULT_ADDRESS: u8 = 0x60;
-/// Most bytes of a configuration file.
+/// Largest configuration file, in bytes.
 pub const MAX_FILE: usize = 1 << 20;
-/// Most buses that one token may name.
+/// Maximum number of buses of one token.
 pub const MOST_BUSES: usize = 8;
-/// How long the bus lock is waited for: AWS clients give up at 10 s.
+/// The default time limit for the bus lock: AWS clients give up at 10 s.
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A configuration that can be used.
+/// A valid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file it came from; none if there is no configuration at all.
+    /// Its file; `None` if there is no configuration.
     pub path: Option<PathBuf>,
-    /// Folder of the state, one folder per chip serial in it.
+    /// Folder of the state, with one folder per chip serial number.
     pub state_dir: PathBuf,
-    /// What is logged, and where to.
+    /// Level and destination of the log.
     pub log: LogSettings,
-    /// How long the bus lock is waited for.
+    /// The time limit for the bus lock.
     pub lock_timeout: Duration,
     /// The tokens, in the order of the file.
     pub tokens: Vec<TokenConfig>,
@@ -50,9 +50,9 @@ pub struct Config {
 /// One `[[token]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenConfig {
-    /// Where the chip is, or may be.
+    /// The chip's bus.
     pub bus: BusLocation,
-    /// Where else it may be, in the order in which it is looked for: one configuration for several boards.
+    /// Alternative buses, in the order in which the chip is looked for: one configuration for several boards.
     pub other_buses: Vec<BusLocation>,
     /// Its 7-bit address.
     pub address: u8,
@@ -60,37 +60,37 @@ pub struct TokenConfig {
     pub label: Option<String>,
     /// Its PKCS#11 slot id.
     pub slot: CK_SLOT_ID,
-    /// Where the IO protection key is kept on the host; by default in [`IO_KEY_DIR`], named by the serial number.
+    /// The path of the IO protection key on the host; by default in [`IO_KEY_DIR`], named by the serial number.
     pub io_key_file: Option<PathBuf>,
-    /// Whether what could cross the bus encrypted with the IO protection key may not cross it in clear.
+    /// Whether results that can cross the bus encrypted with the IO protection key must not cross it in clear.
     pub io_protection_required: bool,
-    /// Whether clients' certificates go into the chip (slot 8) where they fit, rather than into the state folder.
+    /// Whether clients' certificates are stored in the chip (slot 8) if they fit, rather than in the state folder.
     pub certificates_in_chip: bool,
-    /// Whether key pairs of a session, in the process's memory, can be made.
+    /// Whether key pairs of a session, in the process's memory, can be generated.
     pub session_keys: bool,
-    /// Certificates that are rebuilt from what somebody put into the chip.
+    /// Certificates that are rebuilt from data in the chip.
     pub certificates: Vec<CertificateConfig>,
-    /// Names for slots' objects, and what is in slots that the chip can't tell.
+    /// Names of slots' objects, and the contents of slots that the chip can't identify.
     pub objects: Vec<ObjectConfig>,
 }
 
-/// One `[[token.certificate]]`: a compressed certificate of a kind of the user's own.
+/// One `[[token.certificate]]`: a compressed certificate of the user's own kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateConfig {
-    /// CKA_LABEL, and what others name it as their issuer by.
+    /// CKA_LABEL, by which others name it as their issuer.
     pub label: String,
-    /// The file that says how it is rebuilt.
+    /// The template file.
     pub template: PathBuf,
-    /// Whose key verifies it: a certificate's file, or the label of one before it.
+    /// The issuer, whose key verifies it: a certificate file, or the label of an earlier certificate.
     pub issuer: String,
 }
 
-/// One `[[token.object]]`: another name for a slot's object, or an object that only the configuration knows of.
+/// One `[[token.object]]`: another name for a slot's object, or an object that only the configuration describes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectConfig {
     /// The chip's slot.
     pub slot: Slot,
-    /// What it is.
+    /// Its type.
     pub kind: ObjectKind,
     /// CKA_LABEL.
     pub label: Option<String>,
@@ -98,20 +98,20 @@ pub struct ObjectConfig {
     pub id: Option<Vec<u8>>,
 }
 
-/// What an `[[token.object]]` is: its `type`.
+/// The type of an `[[token.object]]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
     /// The key pair of a private key in the slot.
     Private,
-    /// Somebody's public key, which the slot holds.
+    /// Another party's public key, in the slot.
     Public,
-    /// A certificate in DER, which slot 8 holds and nothing else.
+    /// A certificate in DER, in slot 8 only.
     Certificate,
-    /// A secret key, which the slot holds.
+    /// A secret key, in the slot.
     Secret,
 }
 
-/// Where a chip is reached.
+/// The bus of a chip.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BusLocation {
     /// An I2C adapter's node, `/dev/i2c-N`.
@@ -132,7 +132,7 @@ impl fmt::Display for BusLocation {
     }
 }
 
-/// Why a configuration can't be used. Prints as `FILE:LINE: what, and what was expected`.
+/// Why a configuration is invalid. Prints as `FILE:LINE: problem, and the expected value`.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
@@ -140,28 +140,28 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The I/O error.
         cause: std::io::Error,
         /// The environment variable, or "the default".
         source_of_path: &'static str,
     },
-    /// Something in the file is wrong.
+    /// The file is invalid.
     #[error("{}:{line}: {problem}", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
         /// Its line, from 1.
         line: usize,
-        /// Key, what is wrong, what was expected.
+        /// The key, the problem and the expected value.
         problem: String,
     },
-    /// The log variable is wrong.
+    /// The log variable is invalid.
     #[error("{LOG_VARIABLE}: {0}")]
     LogVariable(String),
 }
 
 impl Config {
-    /// The folder of the configuration file, absolute.
+    /// Returns the folder of the configuration file, absolute.
     pub fn folder(&self) -> PathBuf {
         let path = self.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -170,11 +170,12 @@ impl Config {
 
     /// Loads the configuration that the environment names, else the default file.
     ///
-    /// `trust_environment` is false in a privileged process ([`crate::process::is_privileged`]), where the variables are
-    /// ignored. Without any file the result has no tokens.
+    /// `trust_environment` is false in a privileged process ([`crate::process::is_privileged`]), where the variables
+    /// are ignored. Without any file the result has no tokens.
     ///
     /// # Errors
-    /// [`ConfigError`] if the file named can't be read or used.
+    /// [`ConfigError::Unreadable`] if the file can't be read; [`ConfigError::Invalid`] with the line of the first
+    /// problem; [`ConfigError::LogVariable`] if the log variable is invalid.
     pub fn load(trust_environment: bool) -> Result<Self, ConfigError> {
         let variable =
             |name| trust_environment.then(|| std::env::var_os(name)).flatten().filter(|value| !value.is_empty());
@@ -196,7 +197,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The configuration of a machine that has none: no tokens.
+    /// Returns the configuration of a machine without one: no tokens.
     pub fn empty() -> Self {
         Self {
             path: None,
@@ -207,7 +208,7 @@ impl Config {
         }
     }
 
-    /// Reads the text of the file `path`.
+    /// Parses the text of the file `path`.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] with the line of the first problem.
@@ -310,7 +311,7 @@ impl TokenConfig {
         })
     }
 
-    /// What two tokens may not share, said in words.
+    /// Returns what two tokens share although they must not, in words.
     fn clash(&self, other: &Self) -> Option<String> {
         if self.label.is_some() && self.label == other.label {
             let label = other.label.as_deref().unwrap_or_default();
@@ -327,12 +328,12 @@ impl TokenConfig {
         Some(format!("bus and address: {shared} at {:#04x} is another token already", self.address))
     }
 
-    /// The buses that the chip may be on, in the order in which it is looked for.
+    /// Returns the possible buses of the chip, in the order in which it is looked for.
     pub fn buses(&self) -> impl Iterator<Item = &BusLocation> {
         std::iter::once(&self.bus).chain(&self.other_buses)
     }
 
-    /// Bus and address, as messages name them.
+    /// Returns bus and address, as printed in messages.
     pub fn place(&self) -> String {
         let buses: Vec<String> = self.buses().map(BusLocation::to_string).collect();
         format!("{} at {:#04x}", buses.join(" or "), self.address)
@@ -410,7 +411,7 @@ impl FromToml for BusNames {
 }
 
 impl BusLocation {
-    /// Whether both name the same bus: a node may have several names (a link of udev's).
+    /// Whether both are the same bus: a node may have several names (links made by udev).
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Linux(one), Self::Linux(other)) => one == other || node_name(one) == node_name(other),
@@ -418,10 +419,10 @@ impl BusLocation {
         }
     }
 
-    /// What `bus` in the configuration may say: `/dev/i2c-N`, `sim:FILE` or `unix:SOCKET`.
+    /// Parses the key `bus` of the configuration: `/dev/i2c-N`, `sim:FILE` or `unix:SOCKET`.
     ///
     /// # Errors
-    /// What was expected, in words.
+    /// The expected form, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let simulated = |path: &str| match path {
             "" => Err("expected a file's path after the colon".to_owned()),
@@ -443,8 +444,8 @@ impl BusLocation {
 /// The character devices of i2c-dev (Linux's Documentation/admin-guide/devices.txt).
 const I2C_MAJOR: u32 = 89;
 
-/// Returns `i2c-N`, the name of an adapter's node, also of a node with another name: by its device number. What is no such
-/// node has the name of the file that the path leads to.
+/// Returns `i2c-N`, the name of an adapter's node, by its device number, so that links work. For any other file returns
+/// the name of the link's target.
 pub fn node_name(node: &Path) -> String {
     let number = node.metadata().ok().filter(|found| found.file_type().is_char_device());
     if let Some(name) = number.and_then(|found| name_of_device(found.rdev())) {
@@ -499,7 +500,7 @@ fn checked_label(label: Placed<String>, max: usize) -> Result<String, Problem> {
 /// Returns the slot of the chip that has this number.
 ///
 /// # Errors
-/// What was expected.
+/// The expected value, in words.
 pub fn slot_number(number: impl TryInto<u8>) -> Result<Slot, &'static str> {
     number.try_into().ok().and_then(Slot::new).ok_or("expected one of the chip's slots, 0 to 15")
 }
@@ -507,7 +508,7 @@ pub fn slot_number(number: impl TryInto<u8>) -> Result<Slot, &'static str> {
 /// Reads the key `slot` of a table: one of the chip's slots.
 ///
 /// # Errors
-/// A missing key, or what was expected.
+/// A [`Problem`] if the key is missing, or its value is not a slot.
 pub fn slot(table: &mut Table<'_>) -> Result<Placed<Slot>, Problem> {
     let key = table.path("slot");
     let number = table.required::<i64>("slot")?;

@@ -1,7 +1,8 @@
-//! The configuration zone of a chip as root has read it: `SERIAL.config` beside the IO protection key, where only root writes.
+//! The configuration zone of a chip, stored by root: `SERIAL.config` beside the IO protection key, where only root can
+//! write.
 //!
-//! After both locks blocks 1 and 3 never change, but for the counters. Who trusts the file saves two Reads at the first contact. Before
-//! anything that can't be undone the driver reads all four blocks (`atecc608::Awake::check_configuration`).
+//! After both locks blocks 1 and 3 never change, except the counters. Trusting the file saves two Reads at the first
+//! contact. Before an irreversible command the driver reads all four blocks (`atecc608::Awake::check_configuration`).
 
 use std::path::{Path, PathBuf};
 
@@ -37,8 +38,8 @@ impl KeptConfiguration {
         &self.path
     }
 
-    /// Returns the zone if the file is of the chip `serial`, whole, and writable by root and this process's user alone. Any other file is
-    /// as good as none: the log says why.
+    /// Returns the zone if the file is intact, belongs to the chip `serial`, and is writable only by root and this
+    /// process's user. Any other file is ignored, with a line in the log.
     pub fn load(&self, serial: &SerialNumber) -> Option<ConfigZone> {
         let read = read_protected(&self.path).and_then(|text| match text {
             Some(text) => parse(&text, serial).map(Some).ok_or_else(|| "is damaged, or another chip's".to_owned()),
@@ -50,10 +51,10 @@ impl KeptConfiguration {
         })
     }
 
-    /// Replaces the file with what can't change in the zone any more; `Ok` without it if a lock is missing.
+    /// Replaces the file with the permanent part of the zone; does nothing if a lock is missing.
     ///
     /// # Errors
-    /// What the system reports.
+    /// An I/O error if the file can't be written.
     pub fn store(&self, zone: &ConfigZone) -> std::io::Result<()> {
         if !zone.config_locked() || !zone.data_locked() || self.load(&zone.serial_number()) == Some(zone.fixed()) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Creating objects that are not born in the chip: certificates and data in the state folder, public keys and others in the
-//! session.
+//! Creates objects that are not generated in the chip: certificates and data in the state folder, public keys and
+//! others in the session.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -27,13 +27,13 @@ const MAX_TEXT: usize = 255;
 /// Longest id, in bytes.
 const MAX_ID: usize = 255;
 
-/// What C_CreateObject makes.
+/// The object that C_CreateObject creates.
 pub(super) enum NewObject {
     /// A certificate or data object.
     Stored(NewStored),
-    /// A public key by itself, for the token.
+    /// A stand-alone public key, for the token.
     PublicKey(public_key::NewTokenKey),
-    /// A session object, but for a private key.
+    /// A session object other than a private key.
     Session(SessionObject),
     /// A private key of the session.
     SessionPrivate(SessionObject),
@@ -43,18 +43,18 @@ pub(super) enum NewObject {
     Private(ImportRequest),
 }
 
-/// A certificate or data object to be made.
+/// A new certificate or data object.
 pub(super) struct NewStored {
     object: StoredObject,
     /// CKA_TOKEN.
     pub(super) on_token: bool,
     /// CKA_PRIVATE of a session object.
     private: bool,
-    /// Whose key pair's names it gets where it was given none: the key that a certificate certifies.
+    /// The key that a certificate certifies, if unset names are taken from its key pair.
     certified: Option<Certified>,
 }
 
-/// The key that a certificate certifies, and which names are to be those of its key pair.
+/// The key that a certificate certifies, and which names are taken from its key pair.
 #[derive(Clone, Copy)]
 struct Certified {
     point: Point,
@@ -62,10 +62,11 @@ struct Certified {
     label: bool,
 }
 
-/// Reads a template for C_CreateObject.
+/// Parses a template for C_CreateObject.
 ///
 /// # Errors
-/// What the template lacks or contradicts.
+/// [`Error::TemplateIncomplete`], [`Error::TemplateInconsistent`] and other errors of the template's attributes;
+/// [`Error::SessionReadOnly`] for a token object in a read-only session.
 pub(super) fn from_template(session: SessionRef, template: &Template) -> Result<NewObject> {
     let class = template
         .ulong(CKA_CLASS)?
@@ -109,7 +110,7 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
         }
     };
     if template.boolean(CKA_TRUSTED)? == Some(true) {
-        // Only a security officer could say so.
+        // Only a security officer could set it.
         return Err(Error::AttributeReadOnly(CKA_TRUSTED));
     }
     let mut kept = kept(&[template])?;
@@ -134,7 +135,7 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
         }
         let fields = certificate::parse(value)?;
         secret::session::given_check_value(template, &class::certificate_check_value(value))?;
-        // Its own dates need no place: slot 8 has none for kept attributes.
+        // Dates equal to the certificate's need no space: slot 8 has none for kept attributes.
         for (attribute, own) in [(CKA_START_DATE, &fields.start_date), (CKA_END_DATE, &fields.end_date)] {
             if kept.get(attribute) == Some(own) {
                 kept.set(attribute, &[])?;
@@ -152,7 +153,7 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
 }
 
 impl NewStored {
-    /// The object, with the names of the key pair that is in the chip, if it is; none while that is not known.
+    /// Returns the object with the names of its key pair in the chip, if there is one; `None` while that is unknown.
     pub(super) fn named(&self, known: &Known) -> Option<StoredObject> {
         let mut object = self.object.clone();
         if let Some(certified) = self.certified {
@@ -168,12 +169,13 @@ impl NewStored {
         Some(object)
     }
 
-    /// The object as its template names it.
+    /// Returns the object with the names in its template.
     pub(super) fn unnamed(&self) -> StoredObject {
         self.object.clone()
     }
 
-    /// The object, with the names of the key pair that is in the chip, if it is. Public keys that are not known are asked for.
+    /// Returns the object with the names of its key pair in the chip, if there is one. Reads unknown public keys from
+    /// the chip.
     pub(super) fn learn_names(&self, turn: &mut Turn<'_>) -> StoredObject {
         self.named(&turn.known()).unwrap_or_else(|| {
             if let Err(error) = learn_points(turn) {
@@ -183,19 +185,19 @@ impl NewStored {
         })
     }
 
-    /// As a session object.
+    /// Returns it as a session object.
     pub(super) fn for_session(&self, session: SessionRef, object: &StoredObject) -> SessionObject {
         as_session_object(session, object, self.private)
     }
 }
 
-/// Whether the chip may hold keys whose public keys are not known.
+/// Whether the chip may hold keys with unknown public keys.
 fn has_unknown_points(known: &Known) -> bool {
     let keys = known.identity.keys.iter().filter(|key| key.public && known.known_point(key.slot).is_none());
     keys.map(|key| key.slot).any(|slot| known.known_presence(slot) != Some(Held::Nothing))
 }
 
-/// Asks for all public keys that are not known.
+/// Reads all unknown public keys from the chip.
 pub(super) fn learn_points(turn: &mut Turn<'_>) -> Result<()> {
     let known = turn.known();
     let slots = known.identity.keys.iter().filter(|key| key.public).map(|key| key.slot);
@@ -209,7 +211,7 @@ pub(super) fn learn_points(turn: &mut Turn<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Id and label of the key pair with this public key, as far as points are known.
+/// Returns id and label of the key pair with this public key, among the known points.
 fn pair_of(known: &Known, point: Point) -> Option<(Vec<u8>, String)> {
     let key = known.identity.keys.iter().find(|key| known.known_point(key.slot) == Some(point))?;
     let pair = known.pair(key.slot)?;
@@ -217,21 +219,21 @@ fn pair_of(known: &Known, point: Point) -> Option<(Vec<u8>, String)> {
     Some((id, pair.label().to_owned()))
 }
 
-/// A certificate or data object that lives in the session only.
+/// A certificate or data object that exists in the session only.
 pub(super) fn as_session_object(session: SessionRef, object: &StoredObject, private: bool) -> SessionObject {
     let mut attributes = match object.class {
         StoredClass::Certificate => class::values::<Certificate>(object),
         StoredClass::Data => class::values::<Data>(object),
-        // One that is none is not shown.
+        // An invalid one is not shown.
         StoredClass::PublicKey => public_key::attributes(object).unwrap_or_default(),
     };
-    // It gets another CKA_UNIQUE_ID as one of the session.
+    // As a session object it gets another CKA_UNIQUE_ID.
     attributes.set(CKA_TOKEN, Zeroizing::new(bool_value(false)));
     attributes.set(CKA_PRIVATE, Zeroizing::new(bool_value(private)));
     SessionObject { session: session.id, attributes }
 }
 
-/// Checks CKA_KEY_TYPE of a public or private key: before the other attributes, which a key of another type has of its own.
+/// Checks CKA_KEY_TYPE of a public or private key: before the other attributes, which differ for keys of other types.
 ///
 /// # Errors
 /// [`Error::AttributeValueInvalid`], [`Error::TemplateIncomplete`].

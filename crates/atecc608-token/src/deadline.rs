@@ -1,8 +1,8 @@
-//! The moment until which one call may wait.
+//! The deadline of a call.
 
 use std::time::{Duration, Instant};
 
-/// Limits all waits of one call together: made once at its start, and passed to whatever may wait.
+/// The common limit of all waits of one call: created at its start, and passed to all functions that may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     start: Instant,
@@ -10,13 +10,13 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Starts a call that may wait for `timeout` in total. A timeout beyond what the clock can express never ends.
+    /// Starts a call that may wait for `timeout` in total. A timeout beyond the range of the clock never ends.
     pub fn after(timeout: Duration) -> Self {
         let start = Instant::now();
         Self { start, end: start.checked_add(timeout) }
     }
 
-    /// Does work that is no waiting, and moves the end by the time it took.
+    /// Runs work that does not count as waiting, and extends the deadline by its duration.
     pub fn exclude<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
@@ -24,12 +24,12 @@ impl Deadline {
         result
     }
 
-    /// Returns when the waiting ends, `None` for never.
+    /// Returns the time of the deadline, `None` for never.
     pub fn end(&self) -> Option<Instant> {
         self.end
     }
 
-    /// Returns how long the call may still wait: zero if the deadline has passed, [`Duration::MAX`] if it never does.
+    /// Returns how long the call may still wait: zero after the deadline, [`Duration::MAX`] without one.
     pub fn remaining(&self) -> Duration {
         self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
     }

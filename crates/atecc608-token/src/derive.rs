@@ -1,4 +1,5 @@
-//! CKM_ECDH1_DERIVE: the shared secret from the chip or a key of the session, the key derivation function on the host.
+//! CKM_ECDH1_DERIVE: the shared secret is computed by the chip or with a session key, the key derivation function on
+//! the host.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -16,13 +17,14 @@ use super::{io_protection, learn, session_pair, ObjectHandle, SessionRef};
 
 /// Bytes of an ECDH secret on P-256.
 const SECRET_LEN: usize = 32;
-/// Longest key that the X9.63 functions are asked for.
+/// Longest key from the X9.63 functions.
 const MAX_KEY_LEN: usize = 1024;
 
 /// Derives a session key with the private key `key`.
 ///
 /// # Errors
-/// Those of the mechanism's parameter, of the template, and of the chip.
+/// [`Error::MechanismParamInvalid`] for a wrong parameter; the errors of the template; the [turn
+/// errors](Error#turn-errors).
 pub(super) fn derive(
     token: &Token,
     session: SessionRef,
@@ -50,14 +52,14 @@ pub(super) fn derive(
         None => session_pair::agree(token, key, &theirs)?,
     };
     let value = match Hasher::for_kdf(*kdf) {
-        // Leading bytes are removed if fewer are wanted (PKCS#11 3.0 section 2.3.8).
+        // A shorter key loses the leading bytes (PKCS#11 3.0 section 2.3.8).
         None => Zeroizing::new(secret[SECRET_LEN - len..].to_vec()),
         Some(hasher) => x963(&hasher, secret.as_slice(), shared_data, len),
     };
     request.for_session(session, key_type, value)
 }
 
-/// One ECDH in the chip, once the slot is known to hold the key that its handle names.
+/// One ECDH in the chip, after checking that the slot holds the key of the handle.
 fn shared_secret(turn: &mut Turn<'_>, key: KeyRef, theirs: &Point) -> Result<Zeroizing<[u8; SECRET_LEN]>> {
     turn.check_key(key)?;
     let slot = key.slot;
@@ -69,7 +71,7 @@ fn shared_secret(turn: &mut Turn<'_>, key: KeyRef, theirs: &Point) -> Result<Zer
         ));
     }
     if key.is_some_and(|key| key.public) && known.checked_point(slot).is_none() {
-        // Unlike a signature, the result can't be checked afterwards.
+        // Unlike a signature, the result can't be verified afterwards.
         learn::same_point_anew(turn, slot)?;
     }
     let io_key = io_protection::shared_key(turn)?;
@@ -105,7 +107,7 @@ fn x963(hasher: &Hasher, secret: &[u8], shared_data: &[u8], len: usize) -> Zeroi
     key
 }
 
-/// Type of the key that a template asks for, and how many of the `most` possible bytes: `usual` where it does not say.
+/// Returns type and length of the key that a template requests: at most `most` bytes, and `usual` by default.
 ///
 /// # Errors
 /// [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`], [`Error::AttributeValueInvalid`].

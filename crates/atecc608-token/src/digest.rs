@@ -1,4 +1,4 @@
-//! Digests, on the host: the chip's SHA would cost a command for each 64 bytes and guards nothing.
+//! Digests, computed on the host: the chip's SHA would take a command for each 64 bytes, without a gain in security.
 
 use cryptoki_sys::*;
 use sha1::Sha1;
@@ -36,7 +36,7 @@ macro_rules! each {
 }
 
 impl Hasher {
-    /// The digest that the mechanism names: CKM_SHA*, CKM_ECDSA_SHA*, none for anything else.
+    /// Returns the digest of a mechanism: CKM_SHA*, CKM_ECDSA_SHA*; `None` for any other.
     pub fn for_mechanism(mechanism: CK_MECHANISM_TYPE) -> Option<Self> {
         match mechanism {
             CKM_SHA_1 | CKM_ECDSA_SHA1 => Some(Self::Sha1(Sha1::new())),
@@ -48,13 +48,13 @@ impl Hasher {
         }
     }
 
-    /// The digest that a digest mechanism (CKM_SHA*) names.
+    /// Returns the digest of a digest mechanism (CKM_SHA*).
     pub fn for_digest(mechanism: CK_MECHANISM_TYPE) -> Option<Self> {
         let is_digest = matches!(mechanism, CKM_SHA_1 | CKM_SHA224 | CKM_SHA256 | CKM_SHA384 | CKM_SHA512);
         Self::for_mechanism(mechanism).filter(|_| is_digest)
     }
 
-    /// The digest of an X9.63 key derivation function (CKD code).
+    /// Returns the digest of an X9.63 key derivation function (CKD code).
     pub fn for_kdf(kdf: CK_EC_KDF_TYPE) -> Option<Self> {
         match kdf {
             CKD_SHA1_KDF => Some(Self::Sha1(Sha1::new())),
@@ -66,7 +66,7 @@ impl Hasher {
         }
     }
 
-    /// Bytes of the digest.
+    /// Returns the length of the digest in bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Sha1(_) => 20,
@@ -77,17 +77,17 @@ impl Hasher {
         }
     }
 
-    /// Never: every digest has bytes.
+    /// Always `false`.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// Takes more of the message.
+    /// Processes more of the message.
     pub fn update(&mut self, data: &[u8]) {
         each!(self, hasher => hasher.update(data));
     }
 
-    /// The digest.
+    /// Returns the digest.
     pub fn finish(self) -> Vec<u8> {
         each!(self, hasher => hasher.finalize().to_vec())
     }
@@ -100,7 +100,8 @@ impl Hasher {
         }
     }
 
-    /// HMAC (RFC 2104) with this digest, which has taken nothing yet; as long as the digest. The crate hmac would be compiled for each digest, which takes 5 kB.
+    /// Returns the HMAC (RFC 2104) with this digest, which must be unused. Written by hand: the crate hmac would be
+    /// compiled for each digest, which takes 5 kB.
     pub fn hmac(&self, key: &[u8], message: &[u8]) -> Zeroizing<Vec<u8>> {
         let digest = |parts: [&[u8]; 2]| {
             let mut hasher = self.clone();
@@ -125,38 +126,39 @@ impl Hasher {
 pub struct DigestOperation(Hasher);
 
 impl DigestOperation {
-    /// Begins a digest.
+    /// Starts a digest.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`].
+    /// [`Error::MechanismInvalid`] if the mechanism is not supported; [`Error::MechanismParamInvalid`] if its parameter
+    /// is wrong.
     pub fn new(mechanism: &Mechanism) -> Result<Self> {
         let hasher = Hasher::for_digest(mechanism.mechanism).ok_or(Error::MechanismInvalid(mechanism.mechanism))?;
         no_parameter(mechanism)?;
         Ok(Self(hasher))
     }
 
-    /// Bytes of the digest.
+    /// Returns the length of the digest in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Never: every digest has bytes.
+    /// Always `false`.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// Takes more of the message.
+    /// Processes more of the message.
     pub fn update(&mut self, data: &[u8]) {
         self.0.update(data);
     }
 
-    /// The digest.
+    /// Returns the digest.
     pub fn finish(self) -> Vec<u8> {
         self.0.finish()
     }
 }
 
-/// Refuses a parameter where the mechanism takes none.
+/// Refuses a parameter for a mechanism without one.
 pub(super) fn no_parameter(mechanism: &Mechanism) -> Result<()> {
     match mechanism.parameter {
         Parameter::None => Ok(()),

@@ -1,6 +1,6 @@
-//! TOML documents read by hand: typed keys, nothing unknown, and every problem with its place in the text.
+//! Parses TOML documents: typed keys, no unknown keys, and every problem with its position in the text.
 //!
-//! (Without serde's derived visitors, which would be a quarter of the module's size.)
+//! (Serde's derived visitors would take a quarter of the module's size.)
 
 use std::fmt;
 use std::ops::Range;
@@ -9,17 +9,17 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 use toml::Spanned;
 
-/// What is wrong, and where in the text (bytes). It takes one word, so that the many results that carry it are small.
+/// A problem and its position in the text (bytes). One word in size, so that results that carry it stay small.
 #[derive(Clone, Debug)]
 pub struct Problem(Box<(Range<usize>, String)>);
 
 impl Problem {
-    /// A problem at this place.
+    /// A problem at this position.
     pub fn new(place: Range<usize>, problem: impl Into<String>) -> Self {
         Self(Box::new((place, problem.into())))
     }
 
-    /// Returns the number of the line in which its place in the text begins; the first is 1.
+    /// Returns the number of the line of its position; the first is 1.
     pub fn line(&self, text: &str) -> usize {
         1 + text.get(..self.0 .0.start).unwrap_or(text).matches('\n').count()
     }
@@ -31,31 +31,31 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Clone, Debug)]
 pub struct Placed<T> {
     /// The value.
     pub value: T,
-    /// Where it stands.
+    /// Its position.
     pub span: Range<usize>,
 }
 
 impl<T> Placed<T> {
-    /// The value, or the problem with it.
+    /// Converts the value, or reports a problem with it.
     ///
     /// # Errors
-    /// `problem` at this value's place.
+    /// The error of `check` at this value's position.
     pub fn check<U, E: Into<String>>(self, check: impl FnOnce(T) -> Result<U, E>) -> Result<U, Problem> {
         check(self.value).map_err(|problem| Problem::new(self.span, problem))
     }
 }
 
-/// A type that a TOML value can have.
+/// A type of TOML values.
 pub trait FromToml: Sized {
-    /// What the value is called in an error.
+    /// The name of the type in an error.
     const EXPECTED: &'static str;
 
-    /// The value, if it is of this type.
+    /// Returns the value, if it has this type.
     fn from_toml(value: &DeValue<'_>) -> Option<Self>;
 }
 
@@ -94,7 +94,7 @@ impl FromToml for Duration {
     }
 }
 
-/// One table, whose keys are taken one by one.
+/// One table, whose keys are read one by one.
 pub struct Table<'t> {
     name: &'static str,
     entries: DeTable<'t>,
@@ -103,10 +103,10 @@ pub struct Table<'t> {
 }
 
 impl<'t> Table<'t> {
-    /// The document's own table.
+    /// Parses a document; returns its top-level table.
     ///
     /// # Errors
-    /// What is not TOML.
+    /// A [`Problem`] if the text is not TOML.
     pub fn parse(text: &'t str) -> Result<Self, Problem> {
         let document = DeTable::parse(text)
             .map_err(|error| Problem::new(error.span().unwrap_or_default(), error.message().replace('\n', "; ")))?;
@@ -114,7 +114,7 @@ impl<'t> Table<'t> {
         Ok(Self { name: "", entries: document.into_inner(), span, known: Vec::new() })
     }
 
-    /// Where the table stands.
+    /// Returns the position of the table.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
     }
@@ -124,7 +124,7 @@ impl<'t> Table<'t> {
         self.entries.remove(key)
     }
 
-    /// The key's name in an error.
+    /// Returns the key's name in an error.
     pub(crate) fn path(&self, key: &str) -> String {
         if self.name.is_empty() {
             key.to_owned()
@@ -133,10 +133,10 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// The key's value, if it is there.
+    /// Returns the key's value, if it is there.
     ///
     /// # Errors
-    /// A value of another type.
+    /// A [`Problem`] if the value has another type.
     pub fn optional<T: FromToml>(&mut self, key: &'static str) -> Result<Option<Placed<T>>, Problem> {
         let Some(entry) = self.take(key) else { return Ok(None) };
         let span = entry.span();
@@ -149,19 +149,19 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// The key's value.
+    /// Returns the key's value.
     ///
     /// # Errors
-    /// A missing key, or a value of another type.
+    /// A [`Problem`] if the key is missing, or its value has another type.
     pub fn required<T: FromToml>(&mut self, key: &'static str) -> Result<Placed<T>, Problem> {
         let missing = Problem::new(self.span(), format!("{} is missing: expected {}", self.path(key), T::EXPECTED));
         self.optional(key)?.ok_or(missing)
     }
 
-    /// The tables of `[[key]]`, in order; none if there are none.
+    /// Returns the tables of `[[key]]` in order; an empty list without the key.
     ///
     /// # Errors
-    /// Anything else under that key.
+    /// A [`Problem`] if the key has another type.
     pub fn tables(&mut self, key: &'static str) -> Result<Vec<Table<'t>>, Problem> {
         let Some(entry) = self.take(key) else { return Ok(Vec::new()) };
         let wrong = Problem::new(entry.span(), format!("{}: expected tables, [[{}]]", self.path(key), self.path(key)));
@@ -181,7 +181,7 @@ impl<'t> Table<'t> {
     /// Ends the table.
     ///
     /// # Errors
-    /// A key that nobody asked for.
+    /// A [`Problem`] if the table has an unknown key.
     pub fn finish(self) -> Result<(), Problem> {
         match self.entries.iter().next() {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! What can go wrong with a token, in PKCS#11 terms. The module's error table gives each variant its CK_RV.
+//! The errors of a token, in terms of PKCS#11. The module's error table assigns a CK_RV to each variant.
 
 use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE};
 
@@ -7,14 +7,33 @@ use atecc608::error::Text;
 use atecc608::latch::Latch;
 use atecc608_wire::Slot;
 
-/// Result of a token operation.
+/// The result of a token operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why the token did not do what was asked. The text of each says what, where and what to do; it never holds a
-/// secret.
+/// Why a token operation failed. The text says what failed, where and what to do; it never contains a secret.
+///
+/// # Turn errors
+/// Every operation that accesses the chip can fail with these:
+///
+/// - [`Error::DeviceError`]: the chip or the bus was in use until the deadline, or can't be used at all.
+/// - [`Error::AdapterGone`]: the adapter was unplugged.
+/// - [`Error::TokenNotPresent`]: no chip responds, or another chip than before.
+/// - [`Error::TokenNotRecognized`]: the chip is not an ATECC608.
+/// - [`Error::Device`]: the chip or the bus failed.
+/// - [`Error::UserNotLoggedIn`]: the operation requires a login.
+///
+/// # First contact errors
+/// An operation that only needs the facts about the chip accesses it at the first contact of the process. It can fail
+/// with the same errors, except [`Error::UserNotLoggedIn`].
+///
+/// # State folder errors
+/// An operation that changes the state can fail with these, before it changes the chip unless it says otherwise:
+///
+/// - [`Error::TokenWriteProtected`]: the state can't be written.
+/// - [`Error::DeviceMemory`]: the disk is full.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The slot, key or object forbids it whoever asks.
+    /// The slot, key or object forbids the operation for every user.
     #[error("{0}")]
     ActionProhibited(Text),
     /// A message's tag is wrong.
@@ -37,7 +56,7 @@ pub enum Error {
     BehindLatch {
         /// The slot.
         slot: Slot,
-        /// What the chip says about the latch.
+        /// The state of the latch.
         latch: Latch,
     },
     /// A template's value is malformed or not possible.
@@ -55,10 +74,10 @@ pub enum Error {
     /// The chip, or the bus to it, failed.
     #[error("{}", explain(.0))]
     Device(#[source] Box<chip::Error>),
-    /// Something else about the device failed, for instance the lock on the bus.
+    /// Another failure of the device, for instance of the bus lock.
     #[error("{0}")]
     DeviceError(Text),
-    /// What was to be decrypted is damaged, or not for this key: padding or tag are wrong.
+    /// The encrypted data is damaged, or encrypted with another key: padding or tag are wrong.
     #[error("the encrypted data does not decrypt with this key: it is damaged, or not for it")]
     EncryptedDataInvalid,
     /// The encrypted data has a length that is not possible.
@@ -67,13 +86,13 @@ pub enum Error {
     /// No slot is free, or the state folder is full.
     #[error("{0}")]
     DeviceMemory(Text),
-    /// The host has no memory for it.
+    /// The host has no memory for the operation.
     #[error("{0}")]
     HostMemory(Text),
     /// The key may not be used for this.
     #[error("{0}")]
     KeyFunctionNotPermitted(Text),
-    /// The handle names no key, or a key that is no longer in the chip.
+    /// The handle names no key, or one that is no longer in the chip.
     #[error("{0}")]
     KeyHandleInvalid(Text),
     /// The key's value can't be digested.
@@ -85,13 +104,13 @@ pub enum Error {
     /// The key can't be wrapped.
     #[error("{0}")]
     KeyNotWrappable(Text),
-    /// The key can't leave: CKA_EXTRACTABLE is false.
+    /// The key can't be exported: CKA_EXTRACTABLE is false.
     #[error("{0}")]
     KeyUnextractable(Text),
     /// The key's type does not fit the mechanism.
     #[error("{0}")]
     KeyTypeInconsistent(Text),
-    /// The mechanism is unknown, or not for this.
+    /// The mechanism is unknown, or not for this operation.
     #[error("mechanism {0:#x} is not supported for this operation")]
     MechanismInvalid(CK_MECHANISM_TYPE),
     /// The mechanism's parameter is wrong.
@@ -100,22 +119,22 @@ pub enum Error {
     /// The handle names no object.
     #[error("object handle {0} is not valid")]
     ObjectHandleInvalid(u64),
-    /// No operation is under way that this belongs to.
+    /// The operation that this call continues is not active.
     #[error("{0}")]
     OperationNotInitialized(Text),
-    /// The PIN is wrong: the chip says so, or it is no recovery code.
+    /// The PIN is wrong according to the chip, or it is not a recovery code.
     #[error("the PIN is wrong")]
     PinIncorrect,
-    /// The chip does not take part in a change of the PIN.
+    /// The chip refused the change of the PIN.
     #[error("{0}")]
     PinNotChanged(Text),
-    /// What is to become a PIN can't be one.
+    /// The new PIN is invalid.
     #[error("{0}")]
     PinInvalid(Text),
-    /// What is to become a PIN is too short or too long.
+    /// The new PIN is too short or too long.
     #[error("{0}")]
     PinLenRange(Text),
-    /// The chip has no random numbers to give (its configuration is not locked).
+    /// The chip has no random numbers (its configuration is not locked).
     #[error("{0}")]
     RandomNoRng(Text),
     /// A read-only session can't change token objects.
@@ -127,40 +146,40 @@ pub enum Error {
     /// The signature has a length that is not possible.
     #[error("{0}")]
     SignatureLenRange(Text),
-    /// The state has no text: a defect of this module.
+    /// The state can't be expressed as text: a defect of this module.
     #[error("{0}")]
     State(Text),
     /// A template lacks an attribute.
     #[error("{0}")]
     TemplateIncomplete(Text),
-    /// A template's attributes contradict each other or what a slot can be.
+    /// A template's attributes contradict each other or the rules of the slot.
     #[error("{0}")]
     TemplateInconsistent(Text),
-    /// The bus that a chip was on is no longer there: a USB adapter was unplugged.
+    /// The bus of a chip has disappeared: a USB adapter was unplugged.
     #[error("{0}")]
     AdapterGone(Text),
-    /// No chip answers where the configuration says.
+    /// No chip responds where the configuration says.
     #[error("{0}")]
     TokenNotPresent(Text),
-    /// Something answers, but it is not an ATECC608.
+    /// A device responds, but it is not an ATECC608.
     #[error("{0}")]
     TokenNotRecognized(Text),
     /// The state folder can't be written.
     #[error("{0}")]
     TokenWriteProtected(Text),
-    /// Something is wrong with the key to unwrap with.
+    /// An error of the unwrapping key.
     #[error("the unwrapping key: {0}")]
     UnwrappingKey(Box<Error>),
-    /// Something is wrong with the key to wrap with.
+    /// An error of the wrapping key.
     #[error("the wrapping key: {0}")]
     WrappingKey(Box<Error>),
-    /// The wrapped key is damaged, or not for this key.
+    /// The wrapped key is damaged, or wrapped with another key.
     #[error("the wrapped key does not decrypt with this key: it is damaged, or not for it")]
     WrappedKeyInvalid,
     /// The wrapped key has a length that is not possible.
     #[error("{0}")]
     WrappedKeyLenRange(Text),
-    /// Somebody else is logged in: user and security officer exclude each other.
+    /// Another user is logged in: user and security officer exclude each other.
     #[error("somebody else is logged in: log out first")]
     UserAnotherAlreadyLoggedIn,
     /// The user has no PIN.
@@ -169,16 +188,16 @@ pub enum Error {
     /// The user is logged in already.
     #[error("already logged in")]
     UserAlreadyLoggedIn,
-    /// Nobody is logged in.
+    /// No user is logged in.
     #[error("not logged in")]
     UserNotLoggedIn,
-    /// The user type is not one of this token.
+    /// The token has no users of this type.
     #[error("{0}")]
     UserTypeInvalid(Text),
 }
 
 impl Error {
-    /// A signature or MAC of `got` bytes, where `expected` are right.
+    /// The error of a signature or MAC with `got` bytes instead of `expected`.
     pub(crate) fn signature_len(got: usize, expected: usize) -> Self {
         Self::SignatureLenRange(format!("a signature of {got} bytes, where {expected} were expected").into())
     }
@@ -191,7 +210,7 @@ impl From<chip::Error> for Error {
 }
 
 impl Error {
-    /// Whether the chip refused one question about one slot: the others can be used.
+    /// Whether the chip refused a query about one slot: the others can be used.
     pub(crate) fn is_about_one_slot(&self) -> bool {
         match self {
             Self::Device(error) => {
@@ -204,8 +223,8 @@ impl Error {
     }
 }
 
-/// Returns the message of a driver's error as the user of a token or of the tool reads it: with what to do, and a login in the
-/// place of an authorisation.
+/// Returns the message of a driver's error for users of a token or of the tool: with the remedy, and with a login
+/// instead of an authorisation.
 pub fn explain(error: &chip::Error) -> String {
     match error {
         chip::Error::SelfTestFailed => format!("{error}; run `atecc608 doctor`"),

@@ -1,7 +1,7 @@
-//! A mutex that threads get in the order in which they asked.
+//! A mutex that threads get in the order of their requests.
 //!
-//! `parking_lot` and `std` let a thread that unlocks take the lock again before the next waiter has woken up. Where the
-//! lock is held for the time of a signature, that makes a waiter wait for many signatures.
+//! `parking_lot` and `std` let a thread that unlocks take the lock again before the next waiter has woken up. If the
+//! lock is held for the time of a signature, a waiter then waits for many signatures.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -10,13 +10,13 @@ use std::sync::Arc;
 use super::sync::{Condvar, Mutex, MutexGuard};
 use crate::deadline::Deadline;
 
-/// Protects a value; strictly first in, first out between the threads of one process.
+/// Protects a value; first in, first out among the threads of one process.
 ///
-/// A panic of the holder unlocks it (it does not poison). A thread that locks it twice waits for itself until the deadline.
+/// A panic of the holder unlocks it (no poisoning). A thread that locks it twice waits for itself until the deadline.
 #[derive(Default)]
 pub struct FairMutex<T> {
     line: Line,
-    /// Locked only by the thread whose turn it is, so never waited for.
+    /// Locked only by the thread whose turn it is, so this lock never waits.
     value: Mutex<T>,
 }
 
@@ -34,8 +34,8 @@ impl<T> FairMutex<T> {
         Self { line: Line::new(), value: Mutex::new(value) }
     }
 
-    /// Locks the mutex after all threads that asked before this one, or returns `None` when the deadline passes. A thread
-    /// that gives up leaves the order of the others as it is. A free mutex is locked whatever the deadline.
+    /// Locks the mutex after all threads that requested it earlier, or returns `None` when the deadline passes. A
+    /// thread that gives up does not change the order of the others. A free mutex is locked whatever the deadline.
     pub fn lock(&self, deadline: Deadline) -> Option<FairGuard<'_, T>> {
         self.line.wait(deadline).map(|turn| FairGuard { value: self.value.lock(), _turn: turn })
     }
@@ -66,7 +66,7 @@ impl<T> DerefMut for FairGuard<'_, T> {
     }
 }
 
-/// Who has the turn and who waits for it.
+/// The thread with the turn, and the waiting threads.
 #[derive(Default)]
 struct Line {
     state: Mutex<LineState>,
@@ -78,7 +78,7 @@ struct LineState {
     waiting: VecDeque<Arc<Waiter>>,
 }
 
-/// One waiting thread. Each has a condition variable of its own, so that the hand-over wakes one thread.
+/// One waiting thread. Each has its own condition variable, so that the hand-over wakes one thread.
 #[derive(Default)]
 struct Waiter {
     turn_came: Condvar,
@@ -95,7 +95,7 @@ impl Line {
     fn enter(&self) -> Option<Turn<'_>> {
         let mut state = self.state.lock();
         if state.taken {
-            // Also while it is being handed from thread to thread.
+            // Not free while it is being handed over, either.
             return None;
         }
         state.taken = true;
@@ -118,7 +118,7 @@ impl Line {
                     false
                 }
             };
-            // Whoever hands the turn over takes the waiter out of the line.
+            // The thread that hands the turn over removes the waiter from the line.
             let Some(place) = state.waiting.iter().position(|other| Arc::ptr_eq(other, &waiter)) else {
                 return Some(Turn(self));
             };

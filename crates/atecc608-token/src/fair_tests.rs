@@ -1,4 +1,4 @@
-//! Tests of the fair mutex on real threads. Every interleaving of few threads: `models`.
+//! Tests of the fair mutex with real threads. Every interleaving of few threads: `models`.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ fn long() -> Deadline {
     Deadline::after(Duration::from_secs(20))
 }
 
-/// Returns when so many threads wait.
+/// Returns when this many threads wait.
 fn wait_for_waiters<T>(mutex: &FairMutex<T>, count: usize) {
     let start = Instant::now();
     while mutex.waiting() != count {
@@ -48,15 +48,15 @@ fn a_thread_that_comes_again_at_once_waits_for_the_others() {
                 for _ in 0..50 {
                     let mut turns = mutex.lock(long()).unwrap();
                     turns.push(number);
-                    // So long that everyone is back in the line when the turn ends.
+                    // Long enough for all threads to be back in the line when the turn ends.
                     thread::sleep(Duration::from_millis(2));
                 }
             });
         }
     });
     let turns = mutex.lock(long()).unwrap();
-    // After everyone has come, and until the first is done, nobody has two turns in a row: but where the machine keeps the
-    // three others from the line. A mutex that barges gives nearly all turns to the thread that just had one.
+    // After all threads have arrived, and until the first is done, no thread has two turns in a row, unless the machine
+    // keeps the three others from the line. An unfair mutex gives nearly all turns to the previous holder.
     let in_a_row = turns[8..160].windows(2).filter(|pair| pair[0] == pair[1]).count();
     assert!(in_a_row <= 10, "{in_a_row} of 151: {:?}", *turns);
 }
@@ -100,7 +100,7 @@ fn try_lock_fails_while_it_is_held_and_while_others_wait() {
         });
         wait_for_waiters(&mutex, 1);
         drop(first);
-        // The waiter may not have run yet, but the mutex is its own.
+        // The waiter may not have run yet, but the mutex is reserved for it.
         assert!(mutex.try_lock().is_none());
         waiter.join().unwrap();
     });
@@ -122,7 +122,7 @@ fn a_holder_that_panics_unlocks_it() {
 
 #[test]
 fn a_waiter_whose_time_is_over_does_not_take_the_turn_with_it() {
-    // Deadlines that end when turns do: whichever comes first, the next waiter gets the mutex.
+    // Deadlines that end together with turns: in either order, the next waiter gets the mutex.
     let mutex = FairMutex::new(0_u32);
     thread::scope(|scope| {
         for _ in 0..8 {

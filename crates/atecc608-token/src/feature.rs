@@ -1,5 +1,6 @@
-//! Objects that are neither keys nor stored: the chip's monotonic counter, the profiles of the standard that the token keeps to,
-//! and its mechanisms. They are found only by templates that name their class (PKCS#11 3.0 sections 4.3, 4.12 and 4.13).
+//! Objects that are neither keys nor stored: the chip's monotonic counter, the profiles of the standard that the token
+//! conforms to, and its mechanisms. They are found only by templates with their class (PKCS#11 3.0 sections 4.3, 4.12
+//! and 4.13).
 
 use cryptoki_sys::*;
 
@@ -10,7 +11,7 @@ use super::snapshot::Known;
 use super::template::{bool_value, ulong_value, Template};
 use super::turn::Turn;
 
-/// The counter that callers may have; the other one counts uses of limited-use keys.
+/// The counter for callers; the other one counts uses of limited-use keys.
 const COUNTER: u8 = 1;
 
 /// Bytes of the counter's CKA_VALUE.
@@ -27,20 +28,20 @@ pub enum Feature {
     Mechanism(CK_MECHANISM_TYPE),
 }
 
-/// What the token keeps to: certificates can be read without a login, so that clients need not ask for a PIN first.
+/// The token's profiles: certificates can be read without a login, so that clients need not request a PIN first.
 const PROFILES: [CK_PROFILE_ID; 2] = [CKP_BASELINE_PROVIDER, CKP_PUBLIC_CERTIFICATES_TOKEN];
 
-/// Whether a template names a class of these.
+/// Whether a template names one of these classes.
 pub fn is_asked(template: &Template) -> bool {
     let classes = [CKO_HW_FEATURE, CKO_PROFILE, CKO_MECHANISM];
     template.bytes(CKA_CLASS).is_some_and(|asked| classes.iter().any(|class| ulong_value(*class) == asked))
 }
 
-/// The ones that match. The counter is not moved by that.
+/// Returns the matching ones, without incrementing the counter.
 pub(super) fn find(known: &Known, template: &Template) -> Vec<ObjectKey> {
     let identity = &known.identity;
     let mut features: Vec<Feature> = PROFILES.into_iter().map(Feature::Profile).collect();
-    // Counting needs a locked configuration (fact sheet section 5.7).
+    // The counter requires a locked configuration (fact sheet section 5.7).
     features.extend(identity.zone.config_locked().then_some(Feature::Counter));
     features.extend(offered(identity.abilities()).into_iter().map(|info| Feature::Mechanism(info.mechanism)));
     let has = |feature: &Feature| {
@@ -50,10 +51,10 @@ pub(super) fn find(known: &Known, template: &Template) -> Vec<ObjectKey> {
 }
 
 impl Feature {
-    /// The attribute's value; but the counter's CKA_VALUE, which reading moves on.
+    /// Returns the attribute's value, except the counter's CKA_VALUE, which a read increments.
     ///
     /// # Errors
-    /// [`Error::AttributeTypeInvalid`].
+    /// [`Error::AttributeTypeInvalid`] if the object has no such attribute.
     pub fn attribute(self, attribute: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>> {
         Ok(match (self, attribute) {
             (Self::Counter, CKA_CLASS) => ulong_value(CKO_HW_FEATURE),
@@ -68,11 +69,11 @@ impl Feature {
     }
 }
 
-/// Moves the counter on and returns its new value, big-endian, as the standard has it (section 4.3.2). Each value is handed
-/// out once.
+/// Increments the counter and returns its new value, big-endian, as in the standard (section 4.3.2). Each value is
+/// returned once.
 ///
 /// # Errors
-/// [`Error::DeviceError`] when the counter has reached its end, 2,097,151; those of the chip.
+/// [`Error::DeviceError`] if the counter has reached its maximum, 2,097,151; the [turn errors](Error#turn-errors).
 pub(super) fn next(turn: &mut Turn<'_>) -> Result<Vec<u8>> {
     turn.chip.increment_counter(COUNTER).map(|value| value.to_be_bytes().to_vec()).map_err(|error| {
         if error.has_status(atecc608_wire::Status::EXECUTION_ERROR) {

@@ -1,4 +1,4 @@
-//! C_FindObjects: matching templates, and asking the chip only where its answer matters.
+//! C_FindObjects: matches templates, and accesses the chip only if the result depends on it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{certificates, feature, learn, secret, ObjectHandle};
 use atecc608::presence::Held;
 use atecc608_wire::Slot;
 
-/// What a template says of an object without asking the chip.
+/// The result of matching a template with an object without accessing the chip.
 enum Match {
     Yes,
     No,
@@ -24,11 +24,11 @@ enum Match {
     NeedsPoint,
 }
 
-/// Handles of the objects that match, in a stable order: private keys, public keys, secret keys, certificates and data, session
-/// objects. The chip is asked only where its answer matters.
+/// Returns handles of the matching objects in a stable order: private keys, public keys, secret keys, certificates and
+/// data, session objects. Accesses the chip only if the result depends on it.
 ///
 /// # Errors
-/// Those of a turn, where the chip has to be asked.
+/// The [turn errors](Error#turn-errors), if the chip has to be accessed.
 pub(crate) fn find(token: &Token, template: &Template, deadline: Deadline) -> Result<Vec<ObjectHandle>> {
     let known = token.known(deadline)?;
     let mut found = if feature::is_asked(template) {
@@ -50,8 +50,8 @@ pub(crate) fn find(token: &Token, template: &Template, deadline: Deadline) -> Re
     Ok(found.into_iter().map(|key| token.objects.handle(key)).collect())
 }
 
-/// What is known, with all that decides what matches. What others have begun and not committed is resolved first, if the chip is
-/// free: whoever has it may be the one that is at it.
+/// Returns the known facts, with all facts that decide what matches. First resolves changes that other processes have
+/// begun but not committed, if the chip is free: a process that holds it may be making the change.
 fn what_matters(token: &Token, template: &Template, deadline: Deadline) -> Result<Arc<Known>> {
     let known = token.known(deadline)?;
     let known = if has_open_intents(&known) {
@@ -71,7 +71,7 @@ fn has_open_intents(known: &Known) -> bool {
         || known.state().secrets.iter().any(|secret| secret.pending.is_some())
 }
 
-/// Whether it can be said what matches without asking the chip.
+/// Whether the matches can be decided without accessing the chip.
 fn is_enough(known: &Known, template: &Template) -> bool {
     let certificates = certificates::may_match(known, template) && known.certificates.are_unknown();
     let secrets = may_be_secret(template) && known.unasked_secrets().next().is_some();
@@ -94,7 +94,7 @@ fn learn_what_matters(turn: &mut Turn<'_>, template: &Template) -> Result<Arc<Kn
         let is_there = known.known_presence(slot) == Some(Held::Key);
         if is_there && matches!(matches(&known, slot, half, template), Match::NeedsPoint) {
             match learn::point_if_told(turn, slot) {
-                // It is gone.
+                // The key is gone.
                 Err(Error::KeyHandleInvalid(_)) => {}
                 told => drop(told?),
             }
@@ -109,13 +109,13 @@ fn learn_what_matters(turn: &mut Turn<'_>, template: &Template) -> Result<Arc<Kn
     Ok(turn.known())
 }
 
-/// Whether a search may be for secret keys.
+/// Whether the template may match secret keys.
 fn may_be_secret(template: &Template) -> bool {
     template.bytes(CKA_CLASS).is_none_or(|class| class == ulong_value(CKO_SECRET_KEY))
 }
 
-/// The keys that may match, whether they are there or not. Before a login a slot that wants one shows the public key that is known,
-/// and never the private one.
+/// Returns the keys that may match, present or not. Before a login, a slot that requires one shows its known public
+/// key, but not the private key.
 fn candidates(known: &Known, template: &Template) -> Vec<(Slot, Half)> {
     let mut candidates: Vec<(Slot, Half)> = Vec::new();
     for half in [Half::Private, Half::Public] {
@@ -127,7 +127,7 @@ fn candidates(known: &Known, template: &Template) -> Vec<(Slot, Half)> {
     candidates
 }
 
-/// The token's objects that match, as far as is known.
+/// Returns the token's objects that match, as far as known.
 fn of_token(known: &Known, template: &Template) -> Vec<ObjectKey> {
     let keys = candidates(known, template).into_iter().filter(|(slot, half)| {
         known.known_presence(*slot) == Some(Held::Key) && matches!(matches(known, *slot, *half, template), Match::Yes)
@@ -163,8 +163,8 @@ fn matches(known: &Known, slot: Slot, half: Half, template: &Template) -> Match 
     result
 }
 
-/// Whether an id can be the default one of a slot whose public key is not known: SHA-1 of a point, and not of one that another slot
-/// is known to hold.
+/// Whether an id can be the default id of a slot with an unknown public key: SHA-1 of a point, and not of one that
+/// another slot is known to hold.
 fn may_be_default_id(known: &Known, slot: Slot, id: &[u8]) -> bool {
     let is_anothers = |other: Slot| known.known_point(other).is_some_and(|point| point.key_id() == id);
     id.len() == 20 && !known.identity.keys.iter().map(|key| key.slot).any(|other| other != slot && is_anothers(other))

@@ -1,4 +1,4 @@
-//! Which chip was found: what its configuration zone fixes and does not change while it is there.
+//! The identified chip: the facts fixed by its configuration zone, which do not change while it is present.
 
 use std::sync::Arc;
 
@@ -17,57 +17,58 @@ use atecc608_contents::words;
 use atecc608_wire::config_zone::Model;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// A chip that was identified.
+/// An identified chip.
 #[derive(Debug)]
 pub(crate) struct Identity {
     /// Its configuration zone.
     pub(crate) zone: ConfigZone,
-    /// What it is.
+    /// Its model.
     pub(crate) model: Model,
-    /// The profile it was provisioned with, if it is one of ours.
+    /// The profile with which it was provisioned, if it is a built-in one.
     pub(crate) profile: Option<&'static Profile>,
-    /// Its key slots; none unless both zones are locked, or the chip is open between its locks.
+    /// Its key slots; empty unless both zones are locked, or the chip is open between its locks.
     pub(crate) keys: Vec<KeySlot>,
-    /// Its slots for secret keys; none unless both zones are locked.
+    /// Its slots for secret keys; empty unless both zones are locked.
     pub(crate) secrets: Vec<SecretSlot>,
-    /// Those of its slots that hold a secret key because the configuration says so.
+    /// The slots that hold a secret key according to the configuration.
     pub(crate) configured_secrets: Vec<(SecretSlot, ObjectConfig)>,
-    /// Where its IO protection key is on the host.
+    /// The file of its IO protection key on the host.
     pub(crate) io_key: KeyFile,
-    /// Where the public keys are that root vouches for.
+    /// The file of its trusted public keys.
     pub(crate) trusted: TrustedKeys,
-    /// Where root keeps its configuration.
+    /// The file of its configuration, stored by root.
     pub(crate) kept_configuration: KeptConfiguration,
-    /// Whether blocks 1 and 3 of the zone are what was kept.
+    /// Whether blocks 1 and 3 of the zone come from that file.
     pub(crate) is_partly_kept: bool,
-    /// Where its state is.
+    /// The file of its state.
     pub(crate) state_file: StateFile,
     /// Whether it is simulated.
     pub(crate) simulated: bool,
-    /// How its PIN works, if it has one.
+    /// Its PIN scheme, if it has a PIN.
     pub(crate) scheme: Option<Scheme>,
     /// Certificates of the user's own kinds.
     pub(crate) configured_certificates: Vec<CertificateConfig>,
-    /// What the configuration says that slots hold beside key pairs.
+    /// The slots' contents besides key pairs, according to the configuration.
     pub(crate) configured_objects: Vec<ObjectConfig>,
-    /// Whether clients' certificates go into slot 8.
+    /// Whether clients' certificates are stored in slot 8.
     pub(crate) certificates_in_chip: bool,
     /// Whether the tool may put keys into it between its locks.
     pub(crate) open_between_locks: bool,
 }
 
-/// In which chips a token has keys.
+/// Which chips count as having keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum KeysIn {
-    /// Those whose both zones are locked.
+    /// Chips with both zones locked.
     #[default]
     Provisioned,
-    /// Those between their locks, too, unless `provision` fills them: for the tool.
+    /// Also chips between their locks, except those that `provision` fills: for the tool.
     BetweenLocksToo,
 }
 
 impl Identity {
-    /// The chip with this configuration zone, which was wholly read or is partly the kept one, at the place that `config` describes.
+    /// The chip with this configuration zone, which was read completely or taken partly from the stored one, at the
+    /// place that `config` describes.
     ///
     /// # Errors
     /// [`Error::TokenNotRecognized`] if it is not an ATECC608.
@@ -165,7 +166,7 @@ impl Identity {
         Err(Error::DeviceError(text.into()))
     }
 
-    /// Checks that the chip takes keys, and tells which it has.
+    /// Checks that the chip can hold keys and report which it has.
     ///
     /// # Errors
     /// As [`Identity::check_provisioned`].
@@ -176,7 +177,7 @@ impl Identity {
         self.check_provisioned()
     }
 
-    /// What the configuration lets keys do.
+    /// Returns the uses of keys that the configuration allows.
     pub(crate) fn abilities(&self) -> Abilities {
         Abilities {
             sign: self.keys.iter().any(|key| key.sign),
@@ -188,7 +189,7 @@ impl Identity {
         }
     }
 
-    /// What the configuration says that slots hold, of one kind.
+    /// Returns the configured contents of slots, of one kind.
     pub(crate) fn configured(&self, kind: ObjectKind) -> impl Iterator<Item = &ObjectConfig> {
         self.configured_objects.iter().filter(move |object| object.kind == kind)
     }
@@ -198,7 +199,7 @@ impl Identity {
         self.secrets.iter().chain(configured).any(|place| place.kind == kind)
     }
 
-    /// Whether the configuration says that this place holds a secret key: the first of the slot.
+    /// Whether the configuration says that this place holds a secret key: always the first place of a slot.
     pub(crate) fn is_configured_secret(&self, slot: Slot, block: u8) -> bool {
         block == 0 && self.configured(ObjectKind::Secret).any(|entry| entry.slot == slot)
     }
@@ -213,14 +214,14 @@ impl Identity {
         self.secrets.iter().find(|place| place.slot == slot)
     }
 
-    /// The slot that holds this key, if the chip's configuration still has it so.
+    /// Returns the slot of this key, if the chip's configuration still allows that.
     pub(crate) fn secret_slot_of(&self, secret: &StoredSecret) -> Option<&SecretSlot> {
         self.secret_slot(Slot::from_nibble(secret.slot))
             .filter(|place| place.kind == secret.kind && secret.block < place.keys)
     }
 }
 
-/// The slots that hold a secret key because the configuration says so, as far as a key there can be used.
+/// Returns the slots that hold a secret key according to the configuration, if a key there can be used.
 fn configured_secrets(
     zone: &ConfigZone,
     profile: Option<&Profile>,

@@ -1,5 +1,6 @@
-//! C_CreateObject of a private key: it was made elsewhere, and goes into a slot whose configuration allows encrypted
-//! PrivWrite. From then on it stays there as any other; but it is never claimed to be born here.
+//! C_CreateObject of a private key: the key was generated outside the chip, and is written to a slot whose
+//! configuration allows encrypted PrivWrite. It then stays there like any other; but it never counts as generated in
+//! the chip.
 
 use cryptoki_sys::*;
 use p256::elliptic_curve::sec1::ToEncodedPoint;
@@ -28,7 +29,7 @@ use atecc608::ops::Before;
 use atecc608::secrets::SharedSecret;
 use atecc608_wire::Slot;
 
-/// What the template of C_CreateObject asks for.
+/// The request in a template of C_CreateObject.
 pub(super) struct ImportRequest {
     scalar: Zeroizing<[u8; 32]>,
     point: Point,
@@ -39,17 +40,17 @@ pub(super) struct ImportRequest {
 }
 
 impl ImportRequest {
-    /// A key for a slot of a chip between its locks; `scalar` is its number, big-endian.
+    /// A key for a slot of a chip between its locks; `scalar` is the key, big-endian.
     ///
     /// # Errors
-    /// [`Error::AttributeValueInvalid`] if that is no private key.
+    /// [`Error::AttributeValueInvalid`] if it is not a valid private key.
     pub(super) fn between_locks(scalar: &[u8; 32], names: KeyNames) -> Result<Self> {
         let (scalar, point) = key_pair(scalar)?;
         Ok(Self { scalar, point, label: names.label, id: names.id, kept: Kept::default(), slot: Some(names.slot) })
     }
 
-    /// Reads a template. More secrecy than it asks for (CKA_SENSITIVE, CKA_EXTRACTABLE) is no contradiction: tools send what
-    /// their own defaults are.
+    /// Parses a template. More secrecy than it requests (CKA_SENSITIVE, CKA_EXTRACTABLE) is accepted, because tools
+    /// send their own defaults.
     ///
     /// # Errors
     /// [`Error::TemplateIncomplete`], [`Error::TemplateInconsistent`], [`Error::CurveNotSupported`],
@@ -70,7 +71,7 @@ impl ImportRequest {
     }
 }
 
-/// The scalar, big-endian, and the public point of the private key that a template brings.
+/// Returns the scalar, big-endian, and the public point of the private key in a template.
 ///
 /// # Errors
 /// [`Error::TemplateIncomplete`], [`Error::TemplateInconsistent`], [`Error::CurveNotSupported`],
@@ -96,7 +97,7 @@ pub(super) fn key_in(template: &Template) -> Result<(Zeroizing<[u8; 32]>, Point)
     Ok((scalar, point))
 }
 
-/// The scalar, big-endian with or without its leading zeros, and its public point.
+/// Returns the scalar, big-endian with or without its leading zeros, and its public point.
 fn key_pair(value: &[u8]) -> Result<(Zeroizing<[u8; 32]>, Point)> {
     let invalid = || Error::AttributeValueInvalid("CKA_VALUE is no private key of P-256".into());
     let zeros = value.iter().take_while(|byte| **byte == 0).count();
@@ -110,11 +111,12 @@ fn key_pair(value: &[u8]) -> Result<(Zeroizing<[u8; 32]>, Point)> {
     Ok((scalar, point))
 }
 
-/// Writes the key into a free slot, which it returns.
+/// Writes the key to a free slot; returns the slot.
 ///
 /// # Errors
-/// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if none takes a private key or the key to write it
-/// with is not on this host, [`Error::AttributeValueInvalid`] if the label or id is another key's, those of state folder and chip.
+/// [`Error::DeviceMemory`] if no slot is free; [`Error::ActionProhibited`] if no slot accepts a private key or the
+/// write key is not on this host; [`Error::AttributeValueInvalid`] if another key has the label or id; the [turn
+/// errors](Error#turn-errors) and [state folder errors](Error#state-folder-errors).
 pub(super) fn import(turn: &mut Turn<'_>, request: ImportRequest) -> Result<Slot> {
     turn.known().identity.check_provisioned()?;
     let (slot, before) = choose_slot(turn, &request)?;
@@ -126,12 +128,13 @@ pub(super) fn import(turn: &mut Turn<'_>, request: ImportRequest) -> Result<Slot
     Ok(slot)
 }
 
-/// Writes the key in clear into this slot of a chip between its locks. The slot may hold that very key already: then an earlier
-/// import got as far as that.
+/// Writes the key in clear to this slot of a chip between its locks. The slot may already hold the same key, from an
+/// earlier import.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if the slot holds another key and that is not to be replaced, [`Error::AttributeValueInvalid`] if
-/// the label or id is another key's, those of state folder and chip.
+/// [`Error::ActionProhibited`] if the slot holds another key and `replace` is false; [`Error::AttributeValueInvalid`]
+/// if another key has the label or id; the [turn errors](Error#turn-errors) and [state folder
+/// errors](Error#state-folder-errors).
 pub(super) fn import_between_locks(
     turn: &mut Turn<'_>,
     slot: Slot,
@@ -148,8 +151,8 @@ pub(super) fn import_between_locks(
     write(turn, None, slot, before, ImportRequest { label, ..request })
 }
 
-/// PrivWrite between an intent that is on disk before and a commit after. It is committed if the chip computes the same public
-/// key as the host.
+/// PrivWrite between an intent, which is on disk before, and a commit after. It is committed if the chip computes the
+/// same public key as the host.
 fn write(
     turn: &mut Turn<'_>,
     write_key: Option<&SharedSecret<'_>>,
@@ -177,7 +180,7 @@ fn write(
             None => error.into(),
         });
     }
-    // From here on a failure leaves the intent open: the next look at the slot tells what is in it.
+    // After a failure here the intent stays open: the next read of the slot shows the result.
     match turn.converse(|awake| read_point(awake, slot))? {
         Some(now) if now == point => {
             commit_intent(turn, slot, &intent, point)?;
@@ -190,8 +193,8 @@ fn write(
     }
 }
 
-/// A free slot that takes a private key from outside: the one asked for by number or by its name, else the first. With what
-/// it holds now.
+/// Returns a free slot that accepts a private key, and its present contents: the slot requested by number or name, else
+/// the first.
 fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Before)> {
     let known = turn.known();
     let (keys, zone) = (&known.identity.keys, known.zone());

@@ -1,11 +1,11 @@
-//! What a token says of itself: C_GetSlotInfo and C_GetTokenInfo.
+//! The information about a token: C_GetSlotInfo and C_GetTokenInfo.
 
 use cryptoki_sys::*;
 
 use super::pin::{token_flags, MAX_PIN_LEN, MIN_PIN_CHARS};
 use super::snapshot::Known;
 
-/// What C_GetTokenInfo says, apart from session counts.
+/// The contents of C_GetTokenInfo, without the session counts.
 #[derive(Clone, Debug)]
 pub struct TokenInfo {
     /// The token's label.
@@ -24,17 +24,17 @@ pub struct TokenInfo {
     pub hardware_version: CK_VERSION,
 }
 
-/// What C_GetSlotInfo says.
+/// The contents of C_GetSlotInfo.
 #[derive(Clone, Debug)]
 pub struct SlotInfo {
     /// Bus and address.
     pub description: String,
-    /// Whether a chip answers there.
+    /// Whether a chip responds there.
     pub present: bool,
 }
 
 impl TokenInfo {
-    /// What the chip says; `configured` is the label that the configuration gives.
+    /// Returns the information about a chip; `configured` is the label in the configuration.
     pub(super) fn of(known: &Known, configured: Option<String>) -> Self {
         let (identity, zone) = (&known.identity, known.zone());
         let serial_number = zone.serial_number().short();
@@ -44,7 +44,7 @@ impl TokenInfo {
         let model = if identity.simulated { "ATECC608-SIM".to_owned() } else { identity.model.to_string() };
         let mut flags = 0;
         if zone.config_locked() {
-            // Until then its random number is a constant.
+            // Without a locked configuration its random numbers are constant.
             flags |= CKF_RNG;
         }
         if identity.is_provisioned() {
@@ -56,7 +56,7 @@ impl TokenInfo {
             model,
             serial_number,
             flags,
-            // Where no PIN is asked for, clients that insist on sending one may.
+            // If no PIN is required, clients that always send one may.
             max_pin_len: MAX_PIN_LEN as CK_ULONG,
             min_pin_len: if identity.scheme.is_some() { MIN_PIN_CHARS as CK_ULONG } else { 0 },
             hardware_version: CK_VERSION { major: 0x60, minor: identity.model.revision()[3] },

@@ -1,4 +1,5 @@
-//! What becomes of a key's replacement that was begun and not committed: the public key in the slot tells whether it took effect.
+//! Resolves a replacement of a key that was begun and not committed: the public key in the slot shows whether it took
+//! effect.
 
 use super::error::Result;
 use super::learn::told_point;
@@ -7,17 +8,17 @@ use super::turn::Turn;
 use atecc608::presence::{Held, Presence};
 use atecc608_wire::Slot;
 
-/// Finishes what a process that died had begun.
+/// Finishes the changes of a process that died.
 ///
-/// A destruction leaves no tombstone then. The state may be a backup from the middle of one, and the key that is in
-/// the slot now one that was generated since: it must neither be hidden nor count as free.
+/// A destruction then leaves no tombstone. The state may be a backup from the middle of one, and the present key may
+/// have been generated since: it must not be hidden, and the slot must not count as free.
 ///
 /// # Errors
-/// [`Error::Device`](super::Error::Device).
+/// [`Error::Device`](super::Error::Device) if the chip or the bus fails.
 pub(crate) fn resolve(turn: &mut Turn<'_>) -> Result<()> {
     let known = turn.known();
     for state in known.state().slots.iter().filter(|state| state.intent.is_some()) {
-        // The others after the next login.
+        // Others are resolved after the next login.
         if !known.is_out_of_reach(Slot::from_nibble(state.slot)) {
             resolve_one(turn, state)?;
         }
@@ -25,7 +26,7 @@ pub(crate) fn resolve(turn: &mut Turn<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The chip refuses to say what became of it: the slot's key is not shown, and the next turn asks again.
+/// The chip refuses to tell the result: the slot's key is not shown, and the next turn asks again.
 fn stays_open(turn: &mut Turn<'_>, slot: Slot) -> Result<()> {
     if turn.known().known_presence(slot) == Some(Held::Unknown) {
         return Ok(());
@@ -41,7 +42,7 @@ fn resolve_one(turn: &mut Turn<'_>, state: &SlotState) -> Result<()> {
     let now = turn.converse(|awake| match awake.key_presence(&zone, slot)? {
         Presence { held: Held::Key, .. } => told_point(awake, slot).map(|point| point.map(Some)),
         Presence { held: Held::Nothing, refused: None } => Ok(Some(None)),
-        // GenKey shows no key. One such refusal may have another cause, and the intent must not be forgotten for it.
+        // GenKey shows no key. A single refusal may have another cause, so the intent must be kept.
         Presence { held: Held::Nothing, refused: Some(_) } | Presence { held: Held::Unknown, .. } => Ok(None),
     })?;
     let Some(now) = now else { return stays_open(turn, slot) };
@@ -73,7 +74,7 @@ fn resolve_one(turn: &mut Turn<'_>, state: &SlotState) -> Result<()> {
         if took_effect {
             known.key_was_replaced(slot, now);
         } else {
-            // It may be a destroyed one that was about to be replaced.
+            // It may be a destroyed key that was about to be replaced.
             known.key_is_present(slot, None, None);
         }
     })

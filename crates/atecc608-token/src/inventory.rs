@@ -1,5 +1,5 @@
-//! The chip's private keys as the command-line tool sees them: which slots can hold one, which do, and why a slot is not fit for
-//! what is wanted. Nothing of it is reachable through PKCS#11.
+//! The chip's private keys as the command-line tool shows them: which slots can hold one, which do, and why a slot is
+//! unsuitable. Not reachable through PKCS#11.
 
 use super::attest::KeyName;
 use super::class::{Answer, Half};
@@ -24,27 +24,27 @@ use cryptoki_sys::CKA_ID;
 /// One slot that can hold a private key.
 #[derive(Clone, Debug)]
 pub struct KeyReport {
-    /// The slot, and what its key may do.
+    /// The slot, and the permitted uses of its key.
     pub key: KeySlot,
-    /// The label of the key that is there; of an empty slot its name.
+    /// The label of its key; for an empty slot the slot's name.
     pub label: String,
-    /// CKA_ID; none while it depends on a public key that is not known.
+    /// CKA_ID; `None` while it depends on an unknown public key.
     pub id: Option<Vec<u8>>,
-    /// Whether it holds a key that is to be seen; none if only a login would tell.
+    /// Whether it holds a visible key; `None` if that is known only after a login.
     pub held: Option<Held>,
-    /// What the chip refused to tell about it. If that is the presence of a key, the slot is never free.
+    /// The queries that the chip refused. If that includes the presence of a key, the slot is never free.
     pub refused: Vec<Question>,
     /// The persistent latch, if the key works only while it is set.
     pub latch: Option<Latch>,
-    /// Its public key: from the chip, or what the state knows where the chip wants a login first.
+    /// Its public key: from the chip, or from the state if the chip requires a login.
     pub point: Option<Point>,
-    /// Whether the slot is locked for good.
+    /// Whether the slot is locked permanently.
     pub locked: bool,
     /// Whether the slot works only after a login, and there was none.
     pub wants_login: bool,
 }
 
-/// What the chip is asked about a slot.
+/// A query to the chip about a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     /// Whether it holds a key: Info(KeyValid).
@@ -53,7 +53,7 @@ pub enum Question {
     PublicKey,
 }
 
-/// How a new key gets into a slot.
+/// The way of a new key into a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewKey {
     /// GenKey.
@@ -62,10 +62,10 @@ pub enum NewKey {
     Imported,
 }
 
-/// All slots that can hold a private key, in order; the public keys are read from the chip.
+/// Returns all slots that can hold a private key, in order, with public keys read from the chip.
 ///
 /// # Errors
-/// [`Error::DeviceError`] if the chip is not provisioned; those of a turn.
+/// [`Error::DeviceError`] if the chip is not provisioned; the [turn errors](Error#turn-errors).
 pub fn key_reports(token: &Token) -> Result<Vec<KeyReport>> {
     token.turn(token.deadline(), |turn| {
         let known = turn.known();
@@ -76,11 +76,11 @@ pub fn key_reports(token: &Token) -> Result<Vec<KeyReport>> {
     })
 }
 
-/// The slot of a private key, and its public key as the chip tells it now.
+/// Returns the slot of a private key, and its public key read from the chip.
 ///
 /// # Errors
-/// [`Error::KeyHandleInvalid`] if there is no such key or it does not tell its public key, [`Error::UserNotLoggedIn`];
-/// those of a turn.
+/// [`Error::KeyHandleInvalid`] if there is no such key or its public key can't be read; the [turn
+/// errors](Error#turn-errors).
 pub fn read_public_key(token: &Token, key: &KeyName) -> Result<(Slot, Point)> {
     token.turn(token.deadline(), |turn| {
         turn.known().identity.check_has_keys()?;
@@ -92,7 +92,7 @@ pub fn read_public_key(token: &Token, key: &KeyName) -> Result<(Slot, Point)> {
     })
 }
 
-/// The places for secret keys of a chip that nobody has put keys into: `slots` has each slot's bytes, where they are known. `zone` is its
+/// Returns the places for secret keys of a chip that holds none: `slots` has each slot's bytes, if known. `zone` is its
 /// configuration once both zones are locked.
 pub fn empty_places(zone: &ConfigZone, slots: &[Option<Vec<u8>>; 16]) -> Vec<EmptyPlace> {
     let mut places = Vec::new();
@@ -106,8 +106,8 @@ pub fn empty_places(zone: &ConfigZone, slots: &[Option<Vec<u8>>; 16]) -> Vec<Emp
     places
 }
 
-/// The slots for secret keys of a chip whose both zones are locked, each with how many of its places the state says nothing of: whether
-/// they hold keys nobody knows. `zone` is its configuration.
+/// Returns the slots for secret keys of a chip with both zones locked, each with its number of places that the state
+/// does not describe: whether they hold keys is unknown. `zone` is its configuration.
 pub fn unknown_places(zone: &ConfigZone, state: &State) -> Vec<(Slot, usize)> {
     let count = |secret: SecretSlot| {
         let is_unknown =
@@ -119,10 +119,10 @@ pub fn unknown_places(zone: &ConfigZone, state: &State) -> Vec<(Slot, usize)> {
     writable.map(count).filter(|(_, places)| *places > 0).collect()
 }
 
-/// Has what the state does not know in a slot for secret keys count as nothing. Returns how many places that are.
+/// Marks all places of a slot for secret keys that the state does not describe as empty. Returns their number.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if the slot is none for secret keys, [`Error::UserNotLoggedIn`]; those of a turn.
+/// [`Error::ActionProhibited`] if the slot is not for secret keys; the [turn errors](Error#turn-errors).
 pub fn call_secret_slot_empty(token: &Token, slot: Slot) -> Result<usize> {
     token.turn(token.deadline(), |turn| {
         turn.known().identity.check_provisioned()?;
@@ -130,10 +130,10 @@ pub fn call_secret_slot_empty(token: &Token, slot: Slot) -> Result<usize> {
     })
 }
 
-/// Has these places for secret keys count as empty, but those that the state knows keys in. Returns how many.
+/// Marks these places for secret keys as empty, except those with keys in the state. Returns their number.
 ///
 /// # Errors
-/// Those of a turn.
+/// The [turn errors](Error#turn-errors).
 pub fn take_empty_places(token: &Token, mut places: Vec<EmptyPlace>) -> Result<usize> {
     token.turn(token.deadline(), |turn| {
         places.retain(|empty| place::is_free(&turn.known(), empty));
@@ -143,40 +143,40 @@ pub fn take_empty_places(token: &Token, mut places: Vec<EmptyPlace>) -> Result<u
     })
 }
 
-/// Where the public keys of the chip are that root vouches for.
+/// Returns the file of the chip's trusted public keys.
 ///
 /// # Errors
-/// Those of the first contact.
+/// The [first contact errors](Error#first-contact-errors).
 pub fn trusted_keys(token: &Token) -> Result<TrustedKeys> {
     Ok(token.known(token.deadline())?.identity.trusted.clone())
 }
 
-/// Keeps the chip's configuration for the module, where only root writes ([`configuration`](crate::configuration)); does nothing while a
-/// lock is missing.
+/// Stores the chip's configuration for the module, where only root can write ([`configuration`](crate::configuration));
+/// does nothing if a lock is missing.
 ///
 /// # Errors
-/// Those of the first contact; the inner one if the file can't be written.
+/// The [first contact errors](Error#first-contact-errors); the inner error if the file can't be written.
 pub fn keep_configuration(token: &Token) -> Result<std::io::Result<()>> {
     let identity = &token.known(token.deadline())?.identity;
-    // What was kept before is no source for it.
+    // A zone from the stored file must not be stored again.
     Ok(if identity.is_partly_kept { Ok(()) } else { identity.kept_configuration.store(&identity.zone) })
 }
 
-/// Why a new key can't get into this slot whatever it holds now; none if it can.
+/// Returns why this slot can't hold a new key, whatever it holds now; `None` if it can.
 ///
 /// # Errors
-/// [`Error::DeviceError`] if the chip is not provisioned; those of the first contact.
+/// [`Error::DeviceError`] if the chip is not provisioned; the [first contact errors](Error#first-contact-errors).
 pub fn slot_problem(token: &Token, slot: Slot, new: NewKey) -> Result<Option<String>> {
     let known = token.known(token.deadline())?;
     known.identity.check_has_keys()?;
     Ok(problem(&known.identity, slot, new))
 }
 
-/// Returns the slot that a new key with this label would take. Nothing is changed.
+/// Returns the slot that a new key with this label would get, without a change.
 ///
 /// # Errors
-/// Those of C_GenerateKeyPair before it generates: [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the slot of this
-/// name takes no key, [`Error::AttributeValueInvalid`] if the label is another key's, [`Error::UserNotLoggedIn`]; those of a turn.
+/// [`Error::DeviceMemory`] if no slot is free; [`Error::ActionProhibited`] if the slot of this name can't hold a new
+/// key; [`Error::AttributeValueInvalid`] if another key has the label; the [turn errors](Error#turn-errors).
 pub fn slot_for_new_key(token: &Token, label: &str) -> Result<Slot> {
     keygen::slot_for(token, label)
 }
@@ -213,13 +213,13 @@ fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {
     Ok(KeyReport { key: pair.key.clone(), label, id, held, refused, latch, point, locked, wants_login })
 }
 
-/// The slot of a key that is there.
+/// Returns the slot of an existing key.
 fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     let known = turn.known();
     if let KeyName::Slot(slot) = key {
         if known.key_slot(*slot).is_none() {
             let problem = not_a_key_slot(&known.identity, *slot);
-            // The attestation key is none of the token's objects, but has a public key all the same.
+            // The attestation key is not an object of the token, but has a public key.
             let has_a_key = known.zone().key_config(*slot).is_p256_private()
                 && turn.converse(|awake| read_point(awake, *slot))?.is_some();
             return Err(Error::KeyHandleInvalid(if has_a_key {
@@ -235,7 +235,7 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     };
     let slots: Vec<Slot> = known.identity.keys.iter().map(|key| key.slot).filter(is_meant).collect();
     learn::presence(turn, &slots)?;
-    // A slot whose key only a login would show may hold it.
+    // A slot whose key is shown only after a login may hold it.
     let may_be = |slot: &Slot| turn.known().known_presence(*slot) != Some(Held::Nothing);
     slots.into_iter().find(may_be).ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
@@ -249,7 +249,7 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     })
 }
 
-/// What is in the way of a new key, whatever the slot holds.
+/// Returns the obstacle for a new key, whatever the slot holds.
 fn problem(identity: &Identity, slot: Slot, new: NewKey) -> Option<String> {
     let fit = |key: &&KeySlot| match new {
         NewKey::Generated => key.generate && key.public,

@@ -1,7 +1,7 @@
-//! The IO protection key on the host: 32 bytes in a file of its own, 0640, one per chip.
+//! The IO protection key on the host: 32 bytes in one file per chip, 0640.
 //!
-//! It is written and fsynced before the chip gets it, and an existing file is used and never overwritten: whatever
-//! moment provisioning is interrupted at, the file and the chip do not part.
+//! It is written and fsynced before the chip gets it, and an existing file is used and never overwritten: so file and
+//! chip agree whenever provisioning is interrupted.
 
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ use crate::config::{Config, TokenConfig, IO_KEY_DIR};
 use crate::memory::LockedSecret;
 use atecc608_wire::config_zone::SerialNumber;
 
-/// Mode of the folder that this process makes.
+/// Mode of the folder, if this process creates it.
 const FOLDER_MODE: u32 = 0o750;
 /// Mode of a key's file.
 const FILE_MODE: u32 = 0o640;
@@ -21,36 +21,36 @@ const FILE_MODE: u32 = 0o640;
 /// An IO protection key.
 pub type IoKey = LockedSecret;
 
-/// The file with the key can't be used.
+/// The file with the key is invalid.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("IO protection key {}: {problem}", path.display())]
 pub struct KeyFileError {
     /// The file.
     path: PathBuf,
-    /// What is wrong with it, and what to do.
+    /// The problem, and the remedy.
     problem: String,
 }
 
-/// Result of reading or keeping a key.
+/// The result of reading or storing a key.
 pub type Result<T, E = KeyFileError> = std::result::Result<T, E>;
 
-/// Where a chip's key is kept.
+/// The file of a chip's key.
 #[derive(Clone, Debug)]
 pub struct KeyFile {
     path: PathBuf,
-    /// Who shares the folder that this process makes, if it may say so (root only).
+    /// The group of the folder that this process creates, if it may set one (root only).
     group: Option<u32>,
 }
 
 impl KeyFile {
-    /// The file that the configuration names, else one named by the serial number: below [`IO_KEY_DIR`], or for a
-    /// simulated chip in the folder `keys` beside the configuration, since it is no secret of this machine.
+    /// Returns the file that the configuration names, else one named by the serial number: in [`IO_KEY_DIR`], or for a
+    /// simulated chip in the folder `keys` beside the configuration, because it is not a secret of this machine.
     pub fn of(config: &Config, token: &TokenConfig, simulated: bool, serial: &SerialNumber) -> Self {
         let default = || {
             let folder = if simulated { config.folder().join("keys") } else { PathBuf::from(IO_KEY_DIR) };
             folder.join(serial.to_string())
         };
-        // Whoever may use the state may use the key.
+        // Users of the state may use the key.
         let root = rustix::process::geteuid().is_root();
         let state = std::fs::metadata(&config.state_dir).ok().filter(|_| root);
         Self { path: token.io_key_file.clone().unwrap_or_else(default), group: state.map(|metadata| metadata.gid()) }
@@ -74,11 +74,11 @@ impl KeyFile {
         Access { mode, owner: None, group: self.group }
     }
 
-    /// Finds out, before anything is locked for good, whether the key can be kept: the file is good, or the folder
-    /// can be written. Makes the folder.
+    /// Checks, before a permanent lock, that the key can be stored: the file is valid, or the folder is writable.
+    /// Creates the folder.
     ///
     /// # Errors
-    /// [`KeyFileError`].
+    /// [`KeyFileError`] if the file is invalid, or the folder can't be created or written.
     pub fn prepare(&self) -> Result<()> {
         if self.load()?.is_some() {
             return Ok(());
@@ -90,10 +90,10 @@ impl KeyFile {
         probed.map(drop).map_err(|error| self.error(format!("its folder can't be used: {error}")))
     }
 
-    /// The key, if there is a file.
+    /// Returns the key, if there is a file.
     ///
     /// # Errors
-    /// [`KeyFileError`] if the file is anything but a key.
+    /// [`KeyFileError`] if the file can't be read or is not a key.
     pub fn load(&self) -> Result<Option<IoKey>> {
         let opened = Folder::containing(&self.path).and_then(|(folder, name)| folder.file(name));
         let file = match opened {
@@ -116,10 +116,10 @@ impl KeyFile {
         Ok(Some(key))
     }
 
-    /// Stores a new key for good before it returns it. The caller wipes its own copy.
+    /// Stores a new key durably, then returns it. The caller wipes its own copy.
     ///
     /// # Errors
-    /// [`KeyFileError`].
+    /// [`KeyFileError`] if the file exists or can't be written.
     pub fn store(&self, key: &[u8; 32]) -> Result<IoKey> {
         let kept = IoKey::new(key).map_err(|error| self.error(error))?;
         let stored = atecc608_files::replace(&self.path, &key[..], self.access(FILE_MODE));
@@ -127,10 +127,10 @@ impl KeyFile {
         Ok(kept)
     }
 
-    /// Replaces another file in its folder, with the owner and mode of the key's own. Makes the folder.
+    /// Replaces another file in its folder, with the owner and mode of the key's file. Creates the folder.
     ///
     /// # Errors
-    /// What the system reports.
+    /// An I/O error if the file can't be written.
     pub(crate) fn store_beside(&self, path: &Path, contents: &[u8]) -> std::io::Result<()> {
         let folder = Folder::make_all(path.parent().unwrap_or(Path::new("/")), self.access(FOLDER_MODE))?;
         folder.replace(path.file_name().unwrap_or_default(), contents, self.access(FILE_MODE)).map(drop)

@@ -1,5 +1,5 @@
-//! Results that cross the bus encrypted: whether chip and host share an IO protection key, and whether KDF is the HMAC that it is
-//! taken for. The chip is asked once in a process.
+//! Results that cross the bus encrypted: whether chip and host share an IO protection key, and whether KDF is an HMAC.
+//! The chip is queried once in a process.
 
 use super::error::{Error, Result};
 use super::io_key::IoKey;
@@ -8,22 +8,22 @@ use atecc608 as chip;
 use atecc608::secrets::SharedSecret;
 use atecc608_wire::{Slot, Status};
 
-/// What was found out.
+/// The known facts.
 #[derive(Debug, Default)]
 pub(crate) struct IoProtection {
-    /// Whether the key in the file is the chip's; unknown until asked.
+    /// Whether the key in the file is the chip's; `None` until checked.
     key_is_right: Option<bool>,
-    /// Whether KDF with the key of each slot is an HMAC; unknown until asked.
+    /// Whether KDF with the key of each slot is an HMAC; `None` until checked.
     kdf_is_hmac: [Option<bool>; 16],
 }
 
-/// The IO protection key, if chip and host share one. Two commands once in a process; a wrong or missing key costs secrecy on
-/// the bus, and nothing else. Where the configuration requires one: two commands each time, since the chip's may have been
-/// replaced meanwhile.
+/// Returns the IO protection key, if chip and host share one. Two commands once in a process; with a wrong or missing
+/// key only the secrecy on the bus is lost. If the configuration requires a key: two commands each time, because the
+/// chip's key may have been replaced meanwhile.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if the configuration requires a key, and there is none; [`Error::Device`] if the chip could not be
-/// asked: that says nothing about its key.
+/// [`Error::ActionProhibited`] if the configuration requires a key, and there is none; [`Error::Device`] if the chip or
+/// the bus fails, so that the result is unknown.
 pub(crate) fn shared_key(turn: &mut Turn<'_>) -> Result<Option<IoKey>> {
     let required = turn.notes.requires_io_protection();
     if required {
@@ -42,14 +42,14 @@ pub(crate) fn shared_key(turn: &mut Turn<'_>) -> Result<Option<IoKey>> {
     )))
 }
 
-/// What `io_protection = "required"` forbids: the reason, with what to do.
+/// The error of `io_protection = "required"`: the reason, with the remedy.
 pub(crate) fn refused(reason: &str) -> Error {
     Error::ActionProhibited(
         format!("a secret would cross the bus in clear, which io_protection = \"required\" forbids: {reason}").into(),
     )
 }
 
-/// What follows where there is no protection, for the log.
+/// Returns the consequence of missing protection, for the log.
 fn consequence(turn: &Turn<'_>) -> &'static str {
     if turn.notes.requires_io_protection() {
         ": results are refused"
@@ -74,7 +74,7 @@ fn preferred_key(turn: &mut Turn<'_>) -> Result<Option<IoKey>> {
         let serial = known.zone().serial_number();
         match turn.chip.converse(|awake| awake.proves(&serial, &secret)) {
             Ok(right) => turn.io_protection.key_is_right = Some(right),
-            // Asked again next time.
+            // The next use checks again.
             Err(error) if is_forbidden(&error) => {
                 log::debug!("the IO protection key was not checked: {error}");
                 return Ok(None);
@@ -93,16 +93,17 @@ fn preferred_key(turn: &mut Turn<'_>) -> Result<Option<IoKey>> {
     Ok(Some(key))
 }
 
-/// Whether the chip's rules forbid a command, or it does not have it. Its other statuses tell of a moment, as a bus does that fails.
+/// Whether the chip's rules forbid a command, or it does not have it. Its other statuses are temporary, like a failure
+/// of the bus.
 fn is_forbidden(error: &chip::Error) -> bool {
     error.has_status(Status::EXECUTION_ERROR) || error.has_status(Status::PARSE_ERROR)
 }
 
-/// Whether KDF in its HKDF form answers the HMAC-SHA-256 that it is taken for (fact sheet section 3.9: not confirmed by a public
-/// vector). A message that means nothing is asked both ways, once in a process for each slot.
+/// Whether KDF in its HKDF form returns an HMAC-SHA-256 (fact sheet section 3.9: not confirmed by a public vector).
+/// Compares both for a dummy message, once in a process for each slot.
 ///
 /// # Errors
-/// [`Error::Device`], but not that the chip refuses KDF.
+/// [`Error::Device`] if the chip or the bus fails, except that the chip refuses KDF.
 pub(crate) fn kdf_is_hmac(turn: &mut Turn<'_>, slot: Slot, io_key: &IoKey) -> Result<bool> {
     if let Some(known) = turn.io_protection.kdf_is_hmac[slot.index()] {
         return Ok(known);
@@ -122,7 +123,7 @@ pub(crate) fn kdf_is_hmac(turn: &mut Turn<'_>, slot: Slot, io_key: &IoKey) -> Re
     Ok(answer)
 }
 
-/// The key in `key_slot`, which `slot` is written with, and its slot.
+/// Returns the key in `key_slot`, the write key of `slot`, and its slot.
 ///
 /// # Errors
 /// [`Error::ActionProhibited`] if this host does not have it.
@@ -149,8 +150,8 @@ pub(crate) fn transport_key(turn: &Turn<'_>, slot: Slot, key_slot: Slot) -> Resu
     Ok((key_slot, key))
 }
 
-/// An encrypted write's failure: a refusal means that the keys differ, or that the slot wants a login, which may not outlive the
-/// nonce that such a write begins with (nobody has asked silicon yet).
+/// The error of an encrypted write: a refusal means that the keys differ, or that the slot requires a login, which may
+/// not survive the nonce of such a write (unknown for silicon).
 pub(crate) fn write_refused(turn: &Turn<'_>, slot: Slot, error: chip::Error) -> Error {
     if !error.has_status(Status::EXECUTION_ERROR) {
         return error.into();

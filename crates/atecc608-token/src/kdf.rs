@@ -1,7 +1,9 @@
-//! Keys from secret keys: HKDF (RFC 5869) and the key derivation of TLS 1.2 (RFC 5246 section 5, RFC 5705), both made of
-//! HMACs: with SHA-256, and for a secret of the session also with SHA-1 and the rest of SHA-2. A secret in the chip stays there and the chip does the HMACs, so it can be expanded, or serve as salt; what is
-//! derived is a session key. It crosses the bus encrypted where chip and host share an IO protection key; the messages of the
-//! HMACs do not, and HKDF's each hold the 32 bytes before: of a longer key only the last part is hidden from a listener.
+//! Keys derived from secret keys: HKDF (RFC 5869) and the key derivation of TLS 1.2 (RFC 5246 section 5, RFC 5705),
+//! both based on HMAC: with SHA-256, and for a secret of the session also with SHA-1 and the rest of SHA-2. A secret in
+//! the chip stays there and the chip computes the HMACs, so it can be expanded, or serve as salt; the result is a
+//! session key. It crosses the bus encrypted if chip and host share an IO protection key. The messages of the HMACs do
+//! not, and HKDF's messages each contain the previous 32 bytes: for a longer key only the last part is hidden from a
+//! listener.
 
 use std::sync::Arc;
 
@@ -28,8 +30,8 @@ const MAX_HMACS: usize = 255;
 /// Derives a session key.
 ///
 /// # Errors
-/// [`Error::MechanismParamInvalid`], [`Error::KeyFunctionNotPermitted`] for a secret in the chip that would have to be
-/// extracted from, those of keys, template and chip.
+/// [`Error::MechanismParamInvalid`], [`Error::KeyFunctionNotPermitted`] for an extraction from a secret in the chip;
+/// the errors of keys and template; the [turn errors](Error#turn-errors).
 pub(super) fn derive(
     token: &Arc<Token>,
     session: SessionRef,
@@ -51,7 +53,7 @@ pub(super) fn derive(
     request.for_session(session, key_type, value)
 }
 
-/// HKDF's output of `len` bytes.
+/// Returns HKDF's output of `len` bytes.
 fn hkdf(
     token: &Arc<Token>,
     deadline: &mut Deadline,
@@ -114,7 +116,7 @@ pub(super) fn derive_data(
     Ok(data)
 }
 
-/// The hash that the parameter names.
+/// Returns the hash that the parameter names.
 ///
 /// # Errors
 /// [`Error::MechanismParamInvalid`] if there is no parameter, or the hash is not SHA-1 or SHA-2.
@@ -201,10 +203,10 @@ fn tls_prf(
     Ok(output)
 }
 
-/// HMAC; with a key in the chip encrypted on its way, if that can be.
+/// Returns an HMAC; with a key in the chip the result is encrypted on the bus, if possible.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if it can't be, and the configuration requires it; as [`hmac_once`].
+/// [`Error::ActionProhibited`] if encryption is not possible, but the configuration requires it; else as [`hmac_once`].
 fn keyed_hash(
     token: &Arc<Token>,
     deadline: &mut Deadline,
@@ -227,7 +229,7 @@ fn keyed_hash(
     hmac_once(token, deadline, key, hash, message)
 }
 
-/// None if chip and host share no IO protection key, or KDF is not what it is taken for.
+/// Returns `None` if chip and host share no IO protection key, or KDF is not an HMAC.
 fn hidden(
     token: &Token,
     deadline: &mut Deadline,

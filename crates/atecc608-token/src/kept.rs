@@ -1,16 +1,16 @@
-//! Attributes that a client gave an object of the token and that are kept as they are: what the chip can't know, and no
-//! field of its own in the state is for. Which they are, the tables in `class` say.
+//! Attributes of an object of the token that are stored as the client gave them: facts that the chip can't know,
+//! without a field of their own in the state. The tables in `class` list them.
 
 use cryptoki_sys::*;
 
 use super::error::{Error, Result};
 use super::template::bool_value;
 
-/// Which of them are a CK_ULONG.
+/// Those of type CK_ULONG.
 const NUMBERS: [CK_ATTRIBUTE_TYPE; 3] =
     [CKA_CERTIFICATE_CATEGORY, CKA_JAVA_MIDP_SECURITY_DOMAIN, CKA_NAME_HASH_ALGORITHM];
 
-/// Longest value that is kept, in bytes.
+/// Longest stored value, in bytes.
 const MAX_LEN: usize = 1024;
 
 /// Attributes with their values in the ABI's encoding, each at most once.
@@ -18,20 +18,20 @@ const MAX_LEN: usize = 1024;
 pub struct Kept(pub Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>);
 
 impl Kept {
-    /// The value that was given.
+    /// Returns the stored value.
     pub fn get(&self, attribute: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
         self.0.iter().find(|(kept, _)| *kept == attribute).map(|(_, value)| value.as_slice())
     }
 
-    /// Whether the client took this permission (CKA_MODIFIABLE, CKA_DESTROYABLE, CKA_COPYABLE) away.
+    /// Whether the client removed this permission (CKA_MODIFIABLE, CKA_DESTROYABLE, CKA_COPYABLE).
     pub fn denies(&self, permission: CK_ATTRIBUTE_TYPE) -> bool {
         self.get(permission) == Some(&bool_value(false))
     }
 
-    /// Keeps a value. What is the default is not kept.
+    /// Stores a value, unless it is the default.
     ///
     /// # Errors
-    /// [`Error::AttributeValueInvalid`].
+    /// [`Error::AttributeValueInvalid`] if a value is not valid.
     pub fn set(&mut self, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<()> {
         check(attribute, value)?;
         if value.len() > MAX_LEN {
@@ -47,18 +47,18 @@ impl Kept {
         Ok(())
     }
 
-    /// Refuses a change where CKA_MODIFIABLE is false.
+    /// Refuses a change if CKA_MODIFIABLE is false.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`].
+    /// [`Error::ActionProhibited`] if it is not permitted.
     pub fn check_modifiable(&self) -> Result<()> {
         self.check(CKA_MODIFIABLE, "CKA_MODIFIABLE")
     }
 
-    /// Refuses a destruction where CKA_DESTROYABLE is false.
+    /// Refuses a destruction if CKA_DESTROYABLE is false.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`].
+    /// [`Error::ActionProhibited`] if it is not permitted.
     pub fn check_destroyable(&self) -> Result<()> {
         self.check(CKA_DESTROYABLE, "CKA_DESTROYABLE")
     }
@@ -71,20 +71,19 @@ impl Kept {
     }
 }
 
-/// Returns a value as state files have it. A CK_ULONG is eight bytes there, little-endian, whoever writes: as 64-bit machines
-/// have always written it.
+/// Converts a value to its form in state files. A CK_ULONG has eight bytes there, little-endian, on every machine.
 pub(super) fn to_stored(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Vec<u8> {
     match value.try_into().map(CK_ULONG::from_ne_bytes) {
         Ok(CK_UNAVAILABLE_INFORMATION) if NUMBERS.contains(&attribute) => u64::MAX.to_le_bytes().to_vec(),
-        // The cast changes nothing on 64-bit machines, and is needed on 32-bit ones.
+        // The cast is needed on 32-bit machines only.
         #[allow(clippy::unnecessary_cast)]
         Ok(number) if NUMBERS.contains(&attribute) => (number as u64).to_le_bytes().to_vec(),
         _ => value.to_vec(),
     }
 }
 
-/// Returns a value from a state file in the ABI's encoding. 32-bit machines once wrote a CK_ULONG as four bytes; `None` for
-/// a number that this machine's CK_ULONG can't hold.
+/// Converts a value from a state file to the ABI's encoding. Earlier versions on 32-bit machines wrote a CK_ULONG as
+/// four bytes. Returns `None` for a number that this machine's CK_ULONG can't hold.
 pub(super) fn from_stored(attribute: CK_ATTRIBUTE_TYPE, stored: Vec<u8>) -> Option<Vec<u8>> {
     if !NUMBERS.contains(&attribute) {
         return Some(stored);
@@ -97,7 +96,7 @@ pub(super) fn from_stored(attribute: CK_ATTRIBUTE_TYPE, stored: Vec<u8>) -> Opti
             number => number.into(),
         }
     };
-    // Converts to itself on 64-bit machines.
+    // A no-op on 64-bit machines.
     #[allow(clippy::useless_conversion)]
     let number = if number == u64::MAX { CK_UNAVAILABLE_INFORMATION } else { number.try_into().ok()? };
     Some(number.to_ne_bytes().to_vec())
@@ -107,10 +106,10 @@ fn is_permission(attribute: CK_ATTRIBUTE_TYPE) -> bool {
     matches!(attribute, CKA_MODIFIABLE | CKA_DESTROYABLE | CKA_COPYABLE)
 }
 
-/// Refuses what can't be the attribute's value.
+/// Refuses an invalid value of the attribute.
 ///
 /// # Errors
-/// [`Error::AttributeValueInvalid`].
+/// [`Error::AttributeValueInvalid`] if a value is not valid.
 pub fn check(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<()> {
     let is_date = || value.is_empty() || (value.len() == 8 && value.iter().all(u8::is_ascii_digit));
     let good = match attribute {

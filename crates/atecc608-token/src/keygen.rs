@@ -1,4 +1,4 @@
-//! C_GenerateKeyPair and the destruction of private keys: what replaces a key in the chip, for good.
+//! C_GenerateKeyPair and the destruction of private keys: permanent replacements of a key in the chip.
 
 use cryptoki_sys::*;
 
@@ -25,22 +25,22 @@ use atecc608::presence::{Held, Presence};
 use atecc608::{self as chip, Chip};
 use atecc608_wire::{Slot, Status};
 
-/// The slot holds a key.
+/// A slot that holds a key.
 const A_KEY: Presence = Presence { held: Held::Key, refused: None };
 
-/// What the two templates of C_GenerateKeyPair ask for.
+/// The request in the two templates of C_GenerateKeyPair.
 pub(super) struct KeyPairRequest {
     label: Option<String>,
     public_label: Option<String>,
     id: Option<Vec<u8>>,
     slot: Option<Slot>,
     kept: Kept,
-    /// Whether a key that the slot holds is overwritten.
+    /// Whether an existing key is overwritten.
     replace: bool,
 }
 
 impl KeyPairRequest {
-    /// A key pair with this label, in this slot; what is not given is chosen as for any other.
+    /// A key pair with this label, in this slot; missing values are chosen as usual.
     pub(super) fn named(label: Option<String>, slot: Option<Slot>) -> Self {
         Self { label, public_label: None, id: None, slot, kept: Kept::default(), replace: false }
     }
@@ -50,11 +50,11 @@ impl KeyPairRequest {
         Self { id: names.id, replace, ..Self::named(names.label, Some(names.slot)) }
     }
 
-    /// Checks the templates of C_GenerateKeyPair, wherever the key pair is to be.
+    /// Checks the templates of C_GenerateKeyPair, for a key pair in the chip or in the session.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`], [`Error::CurveNotSupported`],
-    /// [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`].
+    /// [`Error::MechanismInvalid`], [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`],
+    /// [`Error::CurveNotSupported`], [`Error::AttributeValueInvalid`], [`Error::AttributeTypeInvalid`].
     pub(super) fn check(mechanism: &Mechanism, public: &Template, private: &Template) -> Result<()> {
         if mechanism.mechanism != CKM_EC_KEY_PAIR_GEN {
             return Err(Error::MechanismInvalid(mechanism.mechanism));
@@ -78,10 +78,11 @@ impl KeyPairRequest {
         Ok(())
     }
 
-    /// Reads the templates that stock tools send, for a key pair in the chip. They were checked before.
+    /// Parses the templates that stock tools send, for a key pair in the chip. They were checked before.
     ///
     /// # Errors
-    /// What contradicts a key born in the chip: [`Error::TemplateInconsistent`], [`Error::AttributeValueInvalid`].
+    /// [`Error::TemplateInconsistent`] for attributes that a key generated in the chip can't have;
+    /// [`Error::AttributeValueInvalid`] for invalid values.
     pub(super) fn new<'t>(public: &'t Template, private: &'t Template) -> Result<Self> {
         let inconsistent = |text: &str| Err(Error::TemplateInconsistent(text.to_owned().into()));
         if private.boolean(CKA_SENSITIVE)? == Some(false) || private.boolean(CKA_EXTRACTABLE)? == Some(true) {
@@ -90,7 +91,7 @@ impl KeyPairRequest {
         let text = |template: &Template| -> Result<Option<String>> {
             Ok(template.text(CKA_LABEL)?.filter(|label| !label.is_empty()).map(str::to_owned))
         };
-        // python-pkcs11 sends empty ones for names that were not given; a private key must have an id.
+        // python-pkcs11 sends empty ids if none was given; a private key must have an id.
         let id = |template: &'t Template| template.bytes(CKA_ID).filter(|id| !id.is_empty());
         let (public_label, private_label) = (text(public)?, text(private)?);
         let label = private_label.or_else(|| public_label.clone());
@@ -105,14 +106,15 @@ impl KeyPairRequest {
     }
 }
 
-/// What replaces the key in a slot, which holds what is said: one GenKey that takes effect. Returns X ‖ Y.
+/// Replaces the key in a slot with these contents: one GenKey that takes effect. Returns X ‖ Y.
 pub(super) type Create<'c> = &'c mut dyn FnMut(&mut Chip<Bus>, Slot, Before) -> chip::Result<[u8; 64]>;
 
 /// Generates a key pair with `create`; returns its slot.
 ///
 /// # Errors
-/// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the one asked for can't take a key,
-/// [`Error::AttributeValueInvalid`] if the label or id is another key's, those of state folder and chip.
+/// [`Error::DeviceMemory`] if no slot is free; [`Error::ActionProhibited`] if the requested one can't hold a new key;
+/// [`Error::AttributeValueInvalid`] if another key has the label or id; the [turn errors](Error#turn-errors) and [state
+/// folder errors](Error#state-folder-errors).
 pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Create<'_>) -> Result<Slot> {
     let (slot, before, label) = settle(turn, &request)?;
     let known = turn.known();
@@ -129,10 +131,10 @@ pub(super) fn generate(turn: &mut Turn<'_>, request: KeyPairRequest, create: Cre
     Ok(slot)
 }
 
-/// Returns the slot that [`generate`] would take for a key with this label. Nothing is changed.
+/// Returns the slot that [`generate`] would choose for a key with this label, without a change.
 ///
 /// # Errors
-/// As [`generate`], but for those of the state folder.
+/// As [`generate`], without the errors of the state folder.
 pub(super) fn slot_for(token: &Token, label: &str) -> Result<Slot> {
     let deadline = token.deadline();
     token.known(deadline)?.check_may_make_private()?;
@@ -140,7 +142,7 @@ pub(super) fn slot_for(token: &Token, label: &str) -> Result<Slot> {
     token.turn(deadline, |turn| settle(turn, &request).map(|(slot, ..)| slot))
 }
 
-/// The slot for a request, what it holds now, and the label of its new key.
+/// Returns the slot for a request, its present contents, and the label of its new key.
 fn settle(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, Before, Option<String>)> {
     turn.known().identity.check_has_keys()?;
     let (slot, before) = choose_slot(turn, request)?;
@@ -157,7 +159,7 @@ fn settle(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, Before
     Ok((slot, before, label))
 }
 
-/// Why the chip refused GenKey, where the slot asks for an authorisation that nobody gives it here.
+/// Returns why the chip refused GenKey, if the slot requires an authorisation that is not available here.
 fn barred(known: &Known, slot: Slot, error: Error) -> Error {
     match error {
         Error::Device(error)
@@ -177,10 +179,11 @@ fn only_with_authorisation(slots: &[Slot]) -> String {
     )
 }
 
-/// Overwrites a private key with a random one that nobody uses, and remembers that one as the slot's tombstone.
+/// Overwrites a private key with an unused random one, whose public key becomes the slot's tombstone.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if the slot's configuration keeps the key, those of state folder and chip.
+/// [`Error::ActionProhibited`] if the slot's configuration forbids that; the [turn errors](Error#turn-errors) and
+/// [state folder errors](Error#state-folder-errors).
 pub(super) fn destroy(turn: &mut Turn<'_>, key: KeyRef) -> Result<()> {
     turn.check_key(key)?;
     let slot = key.slot;
@@ -210,16 +213,17 @@ pub(super) fn destroy(turn: &mut Turn<'_>, key: KeyRef) -> Result<()> {
     replace_key(turn, slot, before, intent, &mut Chip::generate_key)
 }
 
-/// What a slot holds that is to get a key.
+/// Returns the contents of a slot that will get a key.
 ///
 /// # Errors
-/// [`Error::BehindLatch`]; [`Error::Device`], with [`chip::Error::KeyNotTold`] where nobody can say whether it is free.
+/// [`Error::BehindLatch`] if the latch is not set; [`Error::Device`] if the chip or the bus fails, with
+/// [`chip::Error::KeyNotTold`] if the chip does not tell whether the slot is free.
 pub(super) fn before_new_key(turn: &mut Turn<'_>, slot: Slot) -> Result<Before> {
     latch::check(turn, slot)?;
     turn.chip.slot_before_generation(slot).map_err(Error::from)
 }
 
-/// GenKey between an intent that is on disk before and a commit after: whoever comes later can tell what happened.
+/// GenKey between an intent, which is on disk before, and a commit after, so that a later process can tell the result.
 fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, create: Create<'_>) -> Result<()> {
     let earlier = begin_intent(turn, slot, &intent)?;
     let generated = create(turn.chip, slot, before);
@@ -233,7 +237,7 @@ fn replace_key(turn: &mut Turn<'_>, slot: Slot, before: Before, intent: Intent, 
     commit_intent(turn, slot, &intent, point)
 }
 
-/// Writes down what is about to happen to a slot's key. Returns the open intent that it replaces.
+/// Stores the intent to change a slot's key. Returns the open intent that it replaces.
 ///
 /// # Errors
 /// [`Error::TokenWriteProtected`], [`Error::DeviceMemory`].
@@ -243,7 +247,7 @@ pub(super) fn begin_intent(turn: &mut Turn<'_>, slot: Slot, intent: &Intent) -> 
     Ok(earlier)
 }
 
-/// Takes an intent back after `error`, unless the change may have taken effect. If the state can't be written, the intent
+/// Removes an intent after `error`, unless the change may have taken effect. If the state can't be written, the intent
 /// stays, and the next turn resolves it.
 pub(super) fn withdraw_intent(turn: &mut Turn<'_>, slot: Slot, earlier: Option<Intent>, error: &chip::Error) {
     if matches!(error, chip::Error::Uncertain { .. }) {
@@ -254,10 +258,10 @@ pub(super) fn withdraw_intent(turn: &mut Turn<'_>, slot: Slot, earlier: Option<I
     }
 }
 
-/// It took effect: the slot holds this key.
+/// Commits an intent that took effect: the slot holds this key.
 ///
 /// # Errors
-/// [`Error::TokenWriteProtected`], [`Error::DeviceMemory`]; the key is there all the same.
+/// The [state folder errors](Error#state-folder-errors); the key is in the slot nevertheless.
 pub(super) fn commit_intent(turn: &mut Turn<'_>, slot: Slot, intent: &Intent, point: Point) -> Result<()> {
     let live = Some(point).filter(|_| intent.purpose != Purpose::Destroy);
     let took_effect = |state: &mut State| {
@@ -275,13 +279,13 @@ pub(super) fn public_bytes(before: Before) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// A slot is free if it holds no key, or the very key that its tombstone names.
+/// A slot is free if it holds no key, or exactly the key of its tombstone.
 fn is_free(known: &Known, slot: Slot, before: Before) -> Result<bool> {
     let tombstone = known.state().slot(slot).and_then(|state| state.tombstone.as_ref());
     Ok(public_bytes(before)?.is_none_or(|key| tombstone == Some(&key)))
 }
 
-/// The slot for a request, and what it holds now.
+/// Returns the slot for a request, and its present contents.
 fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, Before)> {
     let known = turn.known();
     if let Some(slot) = named_slot(&known.identity, request)? {
@@ -296,7 +300,7 @@ fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, B
     if let Some(free) = first_free(turn, &empty)? {
         return Ok(free);
     }
-    // A label that is taken is the better reason: the key may be the one that the caller wants.
+    // A label in use is the better reason: the key may be the one that the caller wants.
     if let Some(label) = &request.label {
         names::refuse_second_label(turn, None, label)?;
     }
@@ -314,7 +318,7 @@ fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, B
     }))
 }
 
-/// The first of these slots that is free, with what it holds; none if they all hold keys.
+/// Returns the first free slot of these, and its contents; `None` if they all hold keys.
 ///
 /// # Errors
 /// As [`before_new_key`], if no other slot is free.
@@ -323,7 +327,7 @@ pub(super) fn first_free(turn: &mut Turn<'_>, slots: &[Slot]) -> Result<Option<(
     for slot in slots.iter().copied() {
         match before_new_key(turn, slot) {
             Ok(before) if is_free(&turn.known(), slot, before)? => return Ok(Some((slot, before))),
-            // Somebody who keeps another state, or none, may have been there since the chip was asked.
+            // Another host with another state, or none, may have changed the slot since the last query.
             Ok(_) => turn.learn(|known| known.key_is_present(slot, Some(A_KEY), None))?,
             Err(error) if error.is_about_one_slot() => passed_over = passed_over.or(Some(error)),
             Err(error) => return Err(error),
@@ -336,7 +340,7 @@ fn numbers(slots: &[Slot]) -> String {
     slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The slot that a request names by number or label.
+/// Returns the slot that a request names by number or label.
 fn named_slot(identity: &Identity, request: &KeyPairRequest) -> Result<Option<Slot>> {
     if let Some(slot) = request.slot {
         return match identity.key_slot(slot) {

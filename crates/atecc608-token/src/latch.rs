@@ -1,4 +1,4 @@
-//! Keys behind the chip's persistent latch: what their refusal means.
+//! Keys behind the chip's persistent latch: the meaning of their refusal.
 
 use super::error::{Error, Result};
 use super::turn::Turn;
@@ -6,10 +6,10 @@ use atecc608 as chip;
 use atecc608::latch::Latch;
 use atecc608_wire::{Slot, Status};
 
-/// Checks that the latch lets the slot's key be used. A chip that refuses to say is given the benefit of the doubt.
+/// Checks that the latch permits the use of the slot's key. Succeeds if the chip refuses to tell.
 ///
 /// # Errors
-/// [`Error::BehindLatch`]; [`Error::Device`].
+/// [`Error::BehindLatch`] if the latch is not set; [`Error::Device`] if the chip or the bus fails.
 pub(crate) fn check(turn: &mut Turn<'_>, slot: Slot) -> Result<()> {
     match of_slot(turn, slot)? {
         Some(Latch::Clear) => Err(Error::BehindLatch { slot, latch: Latch::Clear }),
@@ -17,10 +17,10 @@ pub(crate) fn check(turn: &mut Turn<'_>, slot: Slot) -> Result<()> {
     }
 }
 
-/// The latch, if the slot is behind it.
+/// Returns the state of the latch, if the slot is behind it.
 ///
 /// # Errors
-/// [`Error::Device`].
+/// [`Error::Device`] if the chip or the bus fails.
 pub(crate) fn of_slot(turn: &mut Turn<'_>, slot: Slot) -> Result<Option<Latch>> {
     if !turn.known().zone().key_config(slot).persistent_disable() {
         return Ok(None);
@@ -28,7 +28,7 @@ pub(crate) fn of_slot(turn: &mut Turn<'_>, slot: Slot) -> Result<Option<Latch>> 
     turn.converse(|awake| awake.latch()).map(Some)
 }
 
-/// The failure of a command that uses the slot's key: [`Error::BehindLatch`] if the latch explains it.
+/// Returns the error of a command that uses the slot's key: [`Error::BehindLatch`] if the latch explains it.
 pub(crate) fn explained(turn: &mut Turn<'_>, slot: Slot, error: chip::Error) -> Error {
     if error.has_status(Status::EXECUTION_ERROR) || matches!(error, chip::Error::PublicKeyNotTold(_)) {
         if let Ok(Some(latch @ (Latch::Clear | Latch::NotTold))) = of_slot(turn, slot) {

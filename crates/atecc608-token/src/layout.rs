@@ -1,4 +1,4 @@
-//! Which slot is which object: the configuration zone, the profile's names, and the user's own.
+//! The mapping of slots to objects: from the configuration zone, the profile's names, and the user's own.
 
 use super::pin::Scheme;
 use super::profile::Profile;
@@ -8,32 +8,32 @@ use crate::config::{ObjectConfig, ObjectKind};
 use atecc608_wire::config_zone::{KeyType, WritePolicy};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// A slot whose private key can do something for a PKCS#11 caller: external Sign, or ECDH with the result on the
-/// bus. Keys that only sign internally (attestation) are not objects: no function could use them.
+/// A slot whose private key is usable for a PKCS#11 caller: external Sign, or ECDH with the result on the bus. Keys
+/// that only sign internally (attestation) are not objects, because no function could use them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySlot {
     /// Which slot.
     pub slot: Slot,
     /// External Sign is allowed.
     pub sign: bool,
-    /// ECDH is allowed, and its result may leave the chip: in clear, or encrypted with a key that this host has.
+    /// ECDH is allowed, and its result may leave the chip: in clear, or encrypted with a key that is on this host.
     pub derive: bool,
     /// The public key may be computed.
     pub public: bool,
     /// GenKey may replace the key.
     pub generate: bool,
-    /// The key may have come from outside (PrivWrite is allowed), so it is not claimed to be born here.
+    /// The key may have been imported (PrivWrite is allowed), so it does not count as generated in the chip.
     pub import: bool,
-    /// Uses are counted for good: such a key is never used twice for one request.
+    /// Uses are counted permanently: such a key is used at most once for a request.
     pub limited_use: bool,
-    /// The label while no other is stored.
+    /// The label if no other is stored.
     pub default_label: String,
-    /// The id that the configuration gives.
+    /// The id from the configuration.
     pub configured_id: Option<Vec<u8>>,
 }
 
-/// The key slots of a chip whose both zones are locked, in order.
-/// `has_io_key`: whether the IO protection key is on this host.
+/// Returns the key slots of a chip with both zones locked, in order. `has_io_key`: whether the IO protection key is on
+/// this host.
 pub fn key_slots(
     zone: &ConfigZone,
     profile: Option<&Profile>,
@@ -44,32 +44,34 @@ pub fn key_slots(
     private.filter(|key| key.sign || key.derive).collect()
 }
 
-/// The slots of a chip between its locks that take a private key, in order. WriteConfig does not count yet (fact sheet section 5.7):
-/// GenKey makes a key in every one. Keys that only sign internally are among them: after the data lock some of them can't be made.
+/// Returns the slots of a chip between its locks that accept a private key, in order. WriteConfig does not count yet
+/// (fact sheet section 5.7): GenKey works in every slot. Keys that only sign internally are included: after the data
+/// lock some of them can't be generated.
 pub fn key_slots_between_locks(zone: &ConfigZone, profile: Option<&Profile>, objects: &[ObjectConfig]) -> Vec<KeySlot> {
     open_private_slots(zone)
         .map(|slot| KeySlot { generate: true, ..key_slot(zone, profile, objects, false, slot) })
         .collect()
 }
 
-/// Whether a slot gets its key between the locks or never. Not one behind the latch: what sets that comes with the data lock.
+/// Whether a slot gets its key between the locks or never. Slots behind the latch are excluded: the secret that sets it
+/// is written with the data lock.
 pub fn gets_key_now_or_never(zone: &ConfigZone, slot: Slot) -> bool {
     let behind_latch = zone.key_config(slot).persistent_disable();
     is_permanent(zone, slot) && !behind_latch && open_private_slots(zone).any(|open| open == slot)
 }
 
-/// Whether no key can get into the slot once the data zone is locked.
+/// Whether the slot can't get a key once the data zone is locked.
 pub fn is_permanent(zone: &ConfigZone, slot: Slot) -> bool {
     let rules = zone.slot_config(slot).write_config();
     zone.slot_locked(slot) || !(rules.gen_key() || rules.priv_write())
 }
 
-/// Those that take a key between the locks, and tell its public key.
+/// Returns the slots that accept a key between the locks, and report its public key.
 fn open_private_slots(zone: &ConfigZone) -> impl Iterator<Item = Slot> + '_ {
     private_slots(zone).filter(|slot| zone.key_config(*slot).pub_info() && !zone.slot_locked(*slot))
 }
 
-/// Without IsSecret the chip refuses GenKey and Sign (fact sheet section 11).
+/// Slots without IsSecret are excluded: the chip refuses GenKey and Sign there (fact sheet section 11).
 fn private_slots(zone: &ConfigZone) -> impl Iterator<Item = Slot> + '_ {
     Slot::all().filter(|slot| zone.key_config(*slot).is_p256_private() && zone.slot_config(*slot).is_secret())
 }
@@ -101,16 +103,16 @@ fn key_slot(
     }
 }
 
-/// A slot that can hold secret keys for a PKCS#11 caller.
+/// A slot that can hold secret keys for PKCS#11 callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretSlot {
     /// Which slot.
     pub slot: Slot,
-    /// What kind of keys.
+    /// The kind of keys.
     pub kind: SecretKind,
-    /// How many of them: each has 32 bytes of the slot, since it is written 32 bytes at a time.
+    /// The number of keys: each has 32 bytes of the slot, because it is written 32 bytes at a time.
     pub keys: u8,
-    /// How they get there.
+    /// How they are written.
     pub access: SecretAccess,
     /// Its name in the profile.
     pub name: String,
@@ -119,27 +121,27 @@ pub struct SecretSlot {
 /// How a secret slot is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretAccess {
-    /// In clear over the bus.
+    /// In clear on the bus.
     Clear,
     /// Encrypted with the key in this slot.
     Encrypted(Slot),
-    /// No more: what is in it stays.
+    /// Not at all: the contents are permanent.
     Never,
 }
 
-/// The slots of a chip whose both zones are locked that can hold secret keys, in order: for AES those of that key
-/// type, for HMAC other secrets that no rule of the chip uses for something else.
+/// Returns the slots of a chip with both zones locked that can hold secret keys, in order: for AES those of that key
+/// type, for HMAC other secrets that the chip's rules do not use otherwise.
 pub fn secret_slots(zone: &ConfigZone, profile: Option<&Profile>) -> Vec<SecretSlot> {
     let keeps_secrets = |slot: &Slot| !zone.slot_config(*slot).encrypt_read();
     Slot::all().filter(keeps_secrets).filter_map(|slot| secret_slot(zone, profile, slot)).collect()
 }
 
-/// The slot as one for secret keys; one that can be read encrypted, too, where the user says that it holds a key. `None` if no
-/// PKCS#11 caller could use a key there.
+/// Returns the slot as one for secret keys; a slot that can be read encrypted, too, if the user says that it holds a
+/// key. `None` if no PKCS#11 caller could use a key there.
 pub fn secret_slot(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> Option<SecretSlot> {
     let scheme = Scheme::of(zone, profile);
     let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
-    // After a login the chip lets the host use what names the login's secret.
+    // After a login the chip allows slots that name the login's secret.
     let barred = key.req_auth() && !scheme.is_some_and(|scheme| scheme.guards(slot));
     let gated = access.limited_use() || barred || key.persistent_disable();
     if key.private() || !access.is_secret() || gated {
@@ -167,25 +169,26 @@ pub fn secret_slot(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> 
     })
 }
 
-/// What a slot's object is called while nobody has given it a label.
+/// The default label of a slot's object.
 fn name(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> String {
     profile.map_or_else(|| recognised::name(zone, slot), |profile| profile.slot(slot).name.clone())
 }
 
-/// What one of the chip's own rules uses a slot for.
+/// A use of a slot by the chip's own rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// It holds the IO protection key.
     IoKey,
-    /// Its key encrypts what is written to this slot, or imported into it.
+    /// Its key encrypts writes to this slot, or imports into it.
     Writes(Slot),
-    /// Its key encrypts what is read from this slot.
+    /// Its key encrypts reads from this slot.
     Reads(Slot),
     /// Its secret authorises the use of this slot.
     Authorises(Slot),
 }
 
-/// Returns what the chip's own rules use a slot for: as IO protection key, or to read, write or authorise another one.
+/// Returns the uses of a slot by the chip's own rules: as IO protection key, or to read, write or authorise another
+/// slot.
 pub fn uses(zone: &ConfigZone, slot: Slot) -> Vec<Use> {
     let is_io_key = zone.chip_options().io_protection() && zone.chip_options().io_key() == slot;
     let of_other = |other: Slot| {

@@ -1,4 +1,4 @@
-//! Asking the chip about its keys: which slots hold one, and which. What it tells is posted.
+//! Reads from the chip which slots hold keys, and their public keys. The results are posted.
 
 use super::error::{Error, Result};
 use super::latch;
@@ -8,11 +8,11 @@ use atecc608::presence::{Held, Presence};
 use atecc608::{self as chip, Awake, Transport};
 use atecc608_wire::{Opcode, Slot, Status};
 
-/// Asks which of these slots hold keys, in one conversation, where that is not known. A slot whose tombstone names the key that is in
-/// it counts as empty.
+/// Reads which of these slots hold keys, if unknown, in one conversation. A slot whose tombstone names its present key
+/// counts as empty.
 ///
 /// # Errors
-/// [`Error::Device`].
+/// [`Error::Device`] if the chip or the bus fails.
 pub(crate) fn presence(turn: &mut Turn<'_>, slots: &[Slot]) -> Result<()> {
     let known = turn.known();
     let unknown: Vec<(Slot, Option<&[u8]>)> = slots
@@ -28,7 +28,7 @@ pub(crate) fn presence(turn: &mut Turn<'_>, slots: &[Slot]) -> Result<()> {
             .iter()
             .map(|(slot, tombstone)| {
                 let presence = awake.key_presence(known.zone(), *slot)?;
-                // Only where the mark would hide a key is it worth a GenKey to see that it is right.
+                // A check of the tombstone costs a GenKey: only if it would hide a key.
                 let asked = presence.held == Held::Key && tombstone.is_some() && !known.is_out_of_reach(*slot);
                 let point = if asked { told_point(awake, *slot)? } else { None };
                 Ok((presence, point))
@@ -38,7 +38,7 @@ pub(crate) fn presence(turn: &mut Turn<'_>, slots: &[Slot]) -> Result<()> {
     log_refused(unknown.iter().zip(&answers).map(|((slot, _), (presence, _))| (*slot, *presence)));
     for ((slot, tombstone), (mut presence, point)) in unknown.into_iter().zip(answers) {
         match tombstone.filter(|_| presence.held == Held::Key) {
-            // Whether the mark is right can be asked after a login.
+            // Whether the tombstone is right can be read after a login.
             Some(_) if known.is_out_of_reach(slot) => continue,
             Some(mark) => presence.held = under_mark(slot, mark, point),
             None => {}
@@ -48,7 +48,7 @@ pub(crate) fn presence(turn: &mut Turn<'_>, slots: &[Slot]) -> Result<()> {
     Ok(())
 }
 
-/// What a slot with a tombstone is taken to hold, if its key is the one with this public key.
+/// Returns the assumed contents of a slot with a tombstone, whose key has this public key.
 fn under_mark(slot: Slot, mark: &[u8], point: Option<Point>) -> Held {
     match point {
         Some(point) if mark == point.uncompressed() => Held::Nothing,
@@ -63,7 +63,7 @@ fn under_mark(slot: Slot, mark: &[u8], point: Option<Point>) -> Held {
     }
 }
 
-/// One line about the slots of which the chip refused to say whether they hold a key.
+/// Logs one line about the slots whose presence of a key the chip refused to tell.
 fn log_refused(presences: impl Iterator<Item = (Slot, Presence)>) {
     let refused: Vec<(Slot, Held, Status)> =
         presences.filter_map(|(slot, presence)| Some((slot, presence.held, presence.refused?))).collect();
@@ -82,7 +82,7 @@ fn log_refused(presences: impl Iterator<Item = (Slot, Presence)>) {
     );
 }
 
-/// The slot's public key, read from the chip if it is not known; it is then kept in the state.
+/// Returns the slot's public key, read from the chip if it is unknown, and then stored in the state.
 ///
 /// # Errors
 /// As [`point_anew`].
@@ -93,7 +93,7 @@ pub(crate) fn point(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
     }
 }
 
-/// As [`point`]; none, with a line in the log, if the chip refuses to tell this one.
+/// As [`point`]; returns `None`, with a line in the log, if the chip refuses to tell it.
 ///
 /// # Errors
 /// As [`point`].
@@ -107,19 +107,19 @@ pub(crate) fn point_if_told(turn: &mut Turn<'_>, slot: Slot) -> Result<Option<Po
     }
 }
 
-/// What came of the question for a public key.
+/// The result of a query for a public key.
 enum Told {
     Point(Point),
     /// The slot holds no key.
     NoKey,
-    /// The chip refused, and does not say that the slot is empty.
+    /// The chip refused, but not because the slot is empty.
     Refused(chip::Error),
 }
 
 fn ask_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Told> {
     match read_point(awake, slot) {
         Ok(Some(point)) => Ok(Told::Point(point)),
-        // An empty slot is one reason among others.
+        // An empty slot is one of several reasons.
         Ok(None) => match awake.key_valid(slot) {
             Ok(false) => Ok(Told::NoKey),
             Err(error) if error.refusal().is_none() => Err(error),
@@ -130,10 +130,11 @@ fn ask_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result
     }
 }
 
-/// The slot's public key as the chip tells it now. A key that turns out to be another ends its handles.
+/// Returns the slot's public key, read from the chip. If the key has changed, its handles end.
 ///
 /// # Errors
-/// [`Error::Device`], [`Error::BehindLatch`]; [`Error::KeyHandleInvalid`] if there is no key.
+/// [`Error::Device`] if the chip or the bus fails; [`Error::BehindLatch`] if the latch is not set;
+/// [`Error::KeyHandleInvalid`] if there is no key.
 pub(crate) fn point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
     let point = match turn.converse(|awake| ask_point(awake, slot))? {
         Told::Point(point) => point,
@@ -150,10 +151,10 @@ pub(crate) fn point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
     Ok(point)
 }
 
-/// As [`point_anew`], for the key that a handle names.
+/// As [`point_anew`], for the key of a handle.
 ///
 /// # Errors
-/// As [`point_anew`], and [`Error::KeyHandleInvalid`] if it is another key than the one that was known.
+/// As [`point_anew`]; also [`Error::KeyHandleInvalid`] if the key has changed.
 pub(crate) fn same_point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
     let (before, now) = (turn.known().known_point(slot), point_anew(turn, slot)?);
     if before.is_some_and(|before| before != now) {
@@ -164,7 +165,8 @@ pub(crate) fn same_point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> 
     Ok(now)
 }
 
-/// The slot holds another key (or none) than what was known; its public key is kept in the state if that can be written.
+/// Notes that the slot holds another key (or none) than known; its public key is stored in the state if that is
+/// writable.
 fn key_differs(turn: &mut Turn<'_>, slot: Slot, point: Option<Point>) -> Result<()> {
     if turn.learn(|known| known.key_differs(slot, point))? {
         log::warn!("slot {slot} holds another key than the state says: the state's copy is dropped");
@@ -178,12 +180,12 @@ fn key_differs(turn: &mut Turn<'_>, slot: Slot, point: Option<Point>) -> Result<
     Ok(())
 }
 
-/// As [`read_point`]; also none if the chip refuses with another status than for an empty slot.
+/// As [`read_point`]; also returns `None` if the chip refuses with another status than for an empty slot.
 pub(crate) fn told_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
     on_curve(slot, awake.public_key_if_told(slot)?)
 }
 
-/// Returns the public key of the private key in the slot; none if there is no key.
+/// Returns the public key of the private key in the slot; `None` if there is no key.
 pub(crate) fn read_point<P: Transport>(awake: &mut Awake<'_, P>, slot: Slot) -> chip::Result<Option<Point>> {
     on_curve(slot, awake.public_key(slot)?)
 }

@@ -1,26 +1,31 @@
-//! The token: one chip as PKCS#11 objects. Safe Rust, no raw pointers; knows nothing of sessions' operation
-//! state or of C.
+//! The token: one chip as PKCS#11 objects. Safe Rust, no raw pointers; independent of C and of the sessions' operation
+//! state.
 //!
 //! The chip is the truth about keys; the state folder holds names, certificates, cached points and marks.
 //!
 //! # Three types
 //!
-//! - [`Token`] is one configured chip: it has what is known and the way to the chip, and a method for each thing that the
-//!   functions of PKCS#11 ask.
-//! - `snapshot::Known` is what is known of the chip at one moment: configuration, state, keys, certificates, login. It
-//!   never changes; a change makes a new one, which is posted whole. Whoever only reads takes the posted one and waits for nobody.
-//! - `turn::Turn` is a turn with the chip: the queue, the lock on the bus, the same chip. All that changes or asks the
-//!   chip takes `&mut Turn`.
+//! - [`Token`] is one configured chip: the known facts, the link to the chip, and a method for each operation of the
+//!   PKCS#11 functions.
+//! - `snapshot::Known` holds the known facts about the chip at one moment: configuration, state, keys, certificates,
+//!   login. It is immutable; a change creates a new one, which is posted as a whole. Readers take the posted one
+//!   without waiting.
+//! - `turn::Turn` is a turn with the chip: the queue, the bus lock, the identity of the chip. All functions that access
+//!   the chip take `&mut Turn`.
 //!
 //! # Reading order
 //!
 //! 1. `token`, the list of all operations and which half each needs.
-//! 2. `snapshot`, `identity` (which chip it is), `configuration` (what root keeps of its configuration zone), `state` and `store` (the state folder), `state_dir`, `state_access`.
-//! 3. `turn`, `absence` (its errors), `learn` (asking about keys), `latch`, `intents` (what was begun and not committed), `io_protection`, `trusted` (public keys that root vouches for).
-//! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle), `create`, `public_key`, `modify`;
-//!    `certificates`.
-//! 5. Keys: `keygen`, `import`, `names`, `session_pair`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`; `pin` is the login.
-//! 6. For the tool: `inventory`, `between_locks`, `attest`. Below all: `bus`, `config`, `memory` (where secrets are kept), `process`.
+//! 2. `snapshot`, `identity` (which chip it is), `configuration` (its configuration zone, stored by root), `state` and
+//!    `store` (the state folder), `state_dir`, `state_access`.
+//! 3. `turn`, `absence` (its errors), `learn` (reading facts about keys), `latch`, `intents` (changes begun and not
+//!    committed), `io_protection`, `trusted` (public keys stored by root).
+//! 4. Objects: `class` (a table of attributes for each class), `object` (handles), `find`, `access` (by handle),
+//!    `create`, `public_key`, `modify`; `certificates`.
+//! 5. Keys: `keygen`, `import`, `names`, `session_pair`, `sign`, `derive`, `kdf`, `secret`, `cipher`, `mac`, `wrap`;
+//!    `pin` is the login.
+//! 6. For the tool: `inventory`, `between_locks`, `attest`. At the bottom: `bus`, `config`, `memory` (for secrets),
+//!    `process`.
 
 pub mod attest;
 pub mod attribute;
@@ -109,7 +114,7 @@ pub use token::Token;
 /// An object's handle within one token and process.
 pub type ObjectHandle = u64;
 
-/// The session on whose behalf something is done: session objects belong to it.
+/// The session of a call, to which session objects belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionRef {
     /// The session's handle.

@@ -10,12 +10,12 @@ use parking_lot::RwLock;
 use crate::process::PerProcess;
 use crate::visible::visible;
 
-/// What is logged, and where to: `LEVEL` or `LEVEL:FILE`.
+/// The level and destination of the log: `LEVEL` or `LEVEL:FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     /// off, error, warn, info, debug or trace.
     pub level: LevelFilter,
-    /// The file; none is stderr.
+    /// The file; `None` is stderr.
     pub file: Option<PathBuf>,
 }
 
@@ -26,10 +26,10 @@ impl Default for LogSettings {
 }
 
 impl LogSettings {
-    /// Reads `LEVEL` or `LEVEL:FILE`.
+    /// Parses `LEVEL` or `LEVEL:FILE`.
     ///
     /// # Errors
-    /// What was expected, in words.
+    /// The expected form, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (level, file) = match text.split_once(':') {
             Some((level, file)) if !file.is_empty() => (level, Some(PathBuf::from(file))),
@@ -45,15 +45,15 @@ impl LogSettings {
 
 /// The process's logger. Settings change when the module is initialised again; the logger stays.
 ///
-/// No line waits for a lock that a forked child may have inherited held: the file is each process's own, and stderr is
-/// written without the standard library's lock around it. One line is one `write`, so lines do not mix.
+/// Logging never waits for a lock that a forked child may have inherited in the locked state: each process opens its
+/// own file, and stderr is written without the standard library's lock. One line is one `write`, so lines do not mix.
 struct Logger {
     file: PerProcess<RwLock<Option<File>>>,
 }
 
 static LOGGER: Logger = Logger { file: PerProcess::new() };
 
-/// Applies the settings. A log file that can't be opened is said on stderr, where the log then goes.
+/// Applies the settings. If the log file can't be opened, reports that on stderr, which is then the destination.
 pub fn init(settings: &LogSettings) {
     let file = settings.file.as_ref().and_then(|path| {
         atecc608_files::open_output(path, 0o640)
@@ -64,7 +64,7 @@ pub fn init(settings: &LogSettings) {
             .ok()
     });
     *LOGGER.file.own_or_init(RwLock::default).write() = file;
-    // Fails only if a logger is set already: ours, from an earlier initialisation.
+    // Fails only if a logger is already set, which is this one, from an earlier initialisation.
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(settings.level);
 }
@@ -76,7 +76,7 @@ pub fn close() {
     }
 }
 
-/// A log that can't be written must not stop a signature, so errors are ignored.
+/// Errors are ignored, because a failing log must not stop a signature.
 fn to_stderr(line: &str) {
     let _ = rustix::io::write(std::io::stderr(), line.as_bytes());
 }
@@ -91,10 +91,10 @@ impl Log for Logger {
             return;
         }
         let level = record.level().as_str().to_ascii_lowercase();
-        // Labels and names in it may be hostile: no record is more than its own line.
+        // Labels and names may be hostile: each record stays on its own line.
         let message = visible(&record.args().to_string());
         let line = format!("atecc608-pkcs11[{}] {level}: {message}\n", std::process::id());
-        // Before a child's own C_Initialize its lines go where its parent's went, if nobody held the lock at the fork.
+        // Before a child's own C_Initialize it logs to its parent's destination, unless the lock was held at the fork.
         let file = self.file.own().map(RwLock::read).or_else(|| self.file.inherited()?.try_read());
         match file.as_ref().and_then(|file| file.as_ref()) {
             Some(mut file) => drop(file.write_all(line.as_bytes())),

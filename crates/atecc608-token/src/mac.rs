@@ -1,4 +1,4 @@
-//! C_Sign and C_Verify with secret keys: HMAC-SHA-256 and AES-CMAC, whole or cut short.
+//! C_Sign and C_Verify with secret keys: HMAC-SHA-256 and AES-CMAC, whole or truncated.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use super::mechanism::{Mechanism, Parameter};
 use super::secret::{self, ChipSecret, SecretKey};
 use super::token::Token;
 
-/// Bytes of a message that the chip authenticates: 64 go there in each command, and all of them in one conversation,
-/// since its HMAC context can't be kept anywhere. These take it 5 s at most.
+/// Longest message that the chip authenticates, in bytes: each command takes 64, all in one conversation, because its
+/// HMAC context can't be saved. These take at most 5 s.
 const MAX_IN_CHIP: usize = 8192;
 
 /// A message authentication code in progress.
@@ -34,15 +34,16 @@ enum Work {
 }
 
 impl MacOperation {
-    /// Whether the mechanism is one of these.
+    /// Whether the mechanism is a MAC.
     pub fn is_for(mechanism: CK_MECHANISM_TYPE) -> bool {
         matches!(mechanism, CKM_SHA256_HMAC | CKM_SHA256_HMAC_GENERAL | CKM_AES_CMAC | CKM_AES_CMAC_GENERAL)
     }
 
-    /// Begins.
+    /// Starts an operation.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyTypeInconsistent`].
+    /// [`Error::MechanismInvalid`] if the mechanism is not supported; [`Error::MechanismParamInvalid`] if its parameter
+    /// is wrong; [`Error::KeyTypeInconsistent`] if the key's type does not fit.
     pub fn new(token: &Arc<Token>, mechanism: &Mechanism, key: SecretKey) -> Result<Self> {
         let (work, whole) = match mechanism.mechanism {
             CKM_SHA256_HMAC | CKM_SHA256_HMAC_GENERAL => (hmac(token, &key)?, 32),
@@ -68,20 +69,20 @@ impl MacOperation {
         Ok(Self { work, len })
     }
 
-    /// Bytes of the code.
+    /// Returns the length of the code in bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Never: every code has bytes.
+    /// Always `false`.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// Takes more of the message.
+    /// Processes more of the message.
     ///
     /// # Errors
-    /// [`Error::DataLenRange`] if it becomes too long for a key in the chip; those of the chip.
+    /// [`Error::DataLenRange`] if it becomes too long for a key in the chip; the [turn errors](Error#turn-errors).
     pub fn update(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
         match &mut self.work {
             Work::HostHmac(hmac) => hmac.update(data),
@@ -97,10 +98,10 @@ impl MacOperation {
         Ok(())
     }
 
-    /// The code.
+    /// Returns the code.
     ///
     /// # Errors
-    /// Those of the chip.
+    /// The [turn errors](Error#turn-errors).
     pub fn finish(self, deadline: &mut Deadline) -> Result<Zeroizing<Vec<u8>>> {
         let mut code = Zeroizing::new(match self.work {
             Work::HostHmac(hmac) => hmac.finalize().into_bytes().to_vec(),
@@ -111,10 +112,11 @@ impl MacOperation {
         Ok(code)
     }
 
-    /// Compares the code with the caller's, in the same time wherever they differ.
+    /// Compares the code with the caller's in constant time.
     ///
     /// # Errors
-    /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], those of the chip.
+    /// [`Error::SignatureInvalid`] if it does not match; [`Error::SignatureLenRange`] if its length is wrong; the [turn
+    /// errors](Error#turn-errors).
     pub fn verify(self, deadline: &mut Deadline, code: &[u8]) -> Result<()> {
         if code.len() != self.len {
             return Err(Error::signature_len(code.len(), self.len));
@@ -140,10 +142,11 @@ fn hmac(token: &Arc<Token>, key: &SecretKey) -> Result<Work> {
     })
 }
 
-/// One HMAC.
+/// Returns one HMAC.
 ///
 /// # Errors
-/// [`Error::MechanismParamInvalid`] for another hash than SHA-256 with a key in the chip; as [`MacOperation::update`].
+/// [`Error::MechanismParamInvalid`] for another hash than SHA-256 with a key in the chip; else as
+/// [`MacOperation::update`].
 pub(super) fn hmac_once(
     token: &Arc<Token>,
     deadline: &mut Deadline,
@@ -164,7 +167,7 @@ pub(super) fn hmac_once(
     }
 }
 
-/// HMAC in the chip, its result in clear on the bus.
+/// HMAC in the chip, with the result in clear on the bus.
 fn in_chip(token: &Token, deadline: &mut Deadline, key: &ChipSecret, message: &[u8]) -> Result<[u8; 32]> {
     token.turn(*deadline, |turn| {
         secret::stored::prove(turn, key)?;
@@ -176,7 +179,8 @@ fn in_chip(token: &Token, deadline: &mut Deadline, key: &ChipSecret, message: &[
 struct Cmac {
     key: AesKey,
     chain: Block,
-    /// The last bytes: at most [`CMAC_END`] blocks, so that a short message is one turn with the chip. None only at the beginning.
+    /// The last bytes: at most [`CMAC_END`] blocks, so that a short message is one turn with the chip. Empty only at
+    /// the start.
     last: Zeroizing<Vec<u8>>,
 }
 
@@ -194,7 +198,7 @@ impl Cmac {
         if self.last.len() <= CMAC_END * BLOCK_LEN {
             return Ok(());
         }
-        // The last block, whole or not, waits: the end treats it differently.
+        // The last block, complete or not, is kept for the end, which treats it differently.
         let whole = (self.last.len() - 1) / BLOCK_LEN * BLOCK_LEN;
         let rest = Zeroizing::new(self.last.split_off(whole));
         let mut blocks = to_blocks(&std::mem::replace(&mut self.last, rest));

@@ -1,4 +1,4 @@
-//! Mechanisms: the one table of what is offered, with sizes and flags, and a caller's mechanism as typed values.
+//! Mechanisms: the table of supported ones, with sizes and flags, and a caller's mechanism as typed values.
 
 use cryptoki_sys::*;
 
@@ -16,7 +16,7 @@ pub struct Mechanism {
 /// A mechanism's parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parameter {
-    /// None was given.
+    /// No parameter.
     None,
     /// CK_ECDH1_DERIVE_PARAMS.
     Ecdh1 {
@@ -29,7 +29,7 @@ pub enum Parameter {
     },
     /// CK_AES_CTR_PARAMS.
     Ctr {
-        /// How many of the last bits of the block count.
+        /// Number of the block's last bits that are the counter.
         bits: u64,
         /// The first counter block.
         block: [u8; 16],
@@ -45,9 +45,9 @@ pub enum Parameter {
     },
     /// CK_HKDF_PARAMS.
     Hkdf {
-        /// Whether the first step is done.
+        /// Whether the first step is included.
         extract: bool,
-        /// Whether the second step is done.
+        /// Whether the second step is included.
         expand: bool,
         /// CKM code of the hash.
         hash: CK_MECHANISM_TYPE,
@@ -62,7 +62,8 @@ pub enum Parameter {
         hash: CK_MECHANISM_TYPE,
         /// The label.
         label: Vec<u8>,
-        /// Client's random, server's random, and if there is a context its length in two bytes and the context (RFC 5705).
+        /// Client's random, server's random, and if there is a context its length in two bytes and the context (RFC
+        /// 5705).
         seed: Vec<u8>,
     },
     /// A single CK_ULONG, such as CK_MAC_GENERAL_PARAMS.
@@ -74,7 +75,7 @@ pub enum Parameter {
 /// The salt of HKDF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HkdfSalt {
-    /// As many zeros as the hash has bytes.
+    /// As many zeros as the hash is long.
     Null,
     /// These bytes.
     Data(Vec<u8>),
@@ -82,7 +83,7 @@ pub enum HkdfSalt {
     Key(u64),
 }
 
-/// What C_GetMechanismInfo says.
+/// The contents of C_GetMechanismInfo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MechanismInfo {
     /// CKM code.
@@ -95,18 +96,18 @@ pub struct MechanismInfo {
     pub flags: CK_FLAGS,
 }
 
-/// Key sizes and forms of the only curve. Points are given uncompressed, and taken compressed, too.
+/// Key sizes and point formats of the only curve. Points are returned uncompressed, and accepted compressed, too.
 const EC_FLAGS: CK_FLAGS = CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS;
 const P256_BITS: CK_ULONG = 256;
 
-/// What a chip's configuration lets its keys do.
+/// The uses of keys that a chip's configuration allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
     /// Some slot's key may sign.
     pub sign: bool,
     /// Some slot's key may do ECDH.
     pub derive: bool,
-    /// Some slot takes a new key.
+    /// Some slot accepts a new key.
     pub generate: bool,
     /// AES is enabled (AES_Enable): without it there are no AES mechanisms at all.
     pub aes_enabled: bool,
@@ -116,7 +117,8 @@ pub struct Abilities {
     pub hmac: bool,
 }
 
-/// The mechanisms of a token: keys' as its configuration allows, digests always. CKF_HW where the chip does it.
+/// Returns the mechanisms of a token: those of keys as its configuration allows, digests always. CKF_HW for those that
+/// the chip computes.
 pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
     let ec = |mechanism, flags| MechanismInfo {
         mechanism,
@@ -129,13 +131,13 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
         offered.push(ec(CKM_EC_KEY_PAIR_GEN, CKF_HW | CKF_GENERATE_KEY_PAIR));
     }
     if abilities.sign {
-        // Verification is done on the host.
+        // Verification runs on the host.
         for mechanism in ECDSA {
             offered.push(ec(mechanism, CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_EC_COMPRESS));
         }
     }
     if abilities.derive {
-        // The cofactor of P-256 is 1: both forms are one.
+        // The cofactor of P-256 is 1: both mechanisms are the same.
         for mechanism in ECDH {
             offered.push(ec(mechanism, CKF_HW | CKF_DERIVE | CKF_EC_COMPRESS));
         }
@@ -148,13 +150,13 @@ pub fn offered(abilities: Abilities) -> Vec<MechanismInfo> {
             flags: flags | if in_chip { CKF_HW } else { 0 },
         });
     };
-    // Session keys can be used whatever slots the chip has. Sizes in bytes, but for this one: bits (PKCS#11, "Generic secret key
-    // generation").
+    // Session keys can be used with any configuration of the slots. Sizes are in bytes, except for this one: bits
+    // (PKCS#11, "Generic secret key generation").
     secret(CKM_GENERIC_SECRET_KEY_GEN, (8 * SECRET_BYTES.0, 8 * SECRET_BYTES.1), false, CKF_GENERATE);
     for mechanism in [CKM_HKDF_DERIVE, CKM_TLS12_KDF] {
         secret(mechanism, SECRET_BYTES, abilities.hmac, CKF_DERIVE);
     }
-    // What comes out can be read, so no key in the chip does it.
+    // The result is readable data, so keys in the chip do not support it.
     secret(CKM_HKDF_DATA, SECRET_BYTES, false, CKF_DERIVE);
     if abilities.aes_enabled {
         secret(CKM_AES_KEY_GEN, AES_BYTES, false, CKF_GENERATE);
@@ -196,7 +198,7 @@ const AES_BYTES: (CK_ULONG, CK_ULONG) = (16, 32);
 /// Sizes of generic secrets, in bytes.
 const SECRET_BYTES: (CK_ULONG, CK_ULONG) = (1, 1024);
 
-/// CKA_ALLOWED_MECHANISMS of a key that may do this.
+/// Returns CKA_ALLOWED_MECHANISMS of a key with these uses.
 pub fn allowed(sign: bool, derive: bool) -> Vec<CK_MECHANISM_TYPE> {
     let mut allowed = if sign { ECDSA.to_vec() } else { Vec::new() };
     if derive {
@@ -205,7 +207,7 @@ pub fn allowed(sign: bool, derive: bool) -> Vec<CK_MECHANISM_TYPE> {
     allowed
 }
 
-/// CKA_ALLOWED_MECHANISMS of a secret key in the chip.
+/// Returns CKA_ALLOWED_MECHANISMS of a secret key in the chip.
 pub fn allowed_for_secret(kind: SecretKind) -> Vec<CK_MECHANISM_TYPE> {
     match kind {
         SecretKind::Aes => [&AES_CIPHERS[..], &AES_MACS].concat(),
@@ -213,7 +215,7 @@ pub fn allowed_for_secret(kind: SecretKind) -> Vec<CK_MECHANISM_TYPE> {
     }
 }
 
-/// CKA_ALLOWED_MECHANISMS of a secret key in the session, unless its template wants less.
+/// Returns CKA_ALLOWED_MECHANISMS of a secret key in the session, unless its template restricts them.
 pub fn allowed_for_session_secret(kind: SecretKind) -> Vec<CK_MECHANISM_TYPE> {
     let mut allowed = allowed_for_secret(kind);
     if kind == SecretKind::Generic {

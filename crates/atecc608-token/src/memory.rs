@@ -1,6 +1,7 @@
-//! Memory for secrets: pages of their own, which are not swapped out, not part of a core dump, and read as zeros in a forked child.
+//! Memory for secrets: separate pages, which are not swapped out, not part of a core dump, and read as zeros in a
+//! forked child.
 //!
-//! Only bytes lie in such pages, never a type with pointers or locks in it: a child may drop what it inherited.
+//! Such pages contain only bytes, never a type with pointers or locks, because a child may drop inherited values.
 #![allow(
     unsafe_code,
     reason = "mapped memory has no safe wrapper: what the kernel does with a page is set for its address"
@@ -19,10 +20,10 @@ use zeroize::Zeroize;
 
 use crate::error::{Error, Result};
 
-/// Whole pages of zeros that nobody else uses, left out of core dumps and wiped in forked children.
+/// Whole pages of zeros in exclusive use, left out of core dumps and wiped in forked children.
 struct Pages {
     start: NonNull<u8>,
-    /// Bytes asked for. The kernel rounds up to whole pages.
+    /// Requested bytes. The kernel rounds up to whole pages.
     len: usize,
 }
 
@@ -33,7 +34,7 @@ unsafe impl Sync for Pages {}
 
 impl Pages {
     /// # Errors
-    /// [`Error::HostMemory`].
+    /// [`Error::HostMemory`] if the kernel maps no memory.
     fn new(len: usize) -> Result<Self> {
         let (rights, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: a new mapping at an address of the kernel's choice.
@@ -58,7 +59,7 @@ impl Pages {
         }
     }
 
-    /// Keeps the pages out of swap space, where the system lets this process lock memory.
+    /// Keeps the pages out of swap space, if the system allows this process to lock memory.
     fn lock(&self) {
         // SAFETY: the range is this mapping. Unmapping it ends the lock.
         if let Err(error) = unsafe { mlock(self.start.as_ptr().cast(), self.len) } {
@@ -69,7 +70,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: the mapping is this value's, which nothing borrows any more.
+        // SAFETY: the mapping belongs to this value, and no reference to it is left.
         if let Err(error) = unsafe { munmap(self.start.as_ptr().cast(), self.len) } {
             log::debug!("munmap: {error}");
         }
@@ -80,24 +81,24 @@ fn no_memory(len: usize, error: io::Error) -> Error {
     Error::HostMemory(format!("{} KiB of memory for a secret can't be mapped: {error}", len.div_ceil(1024)).into())
 }
 
-/// Secret bytes in pages of their own, locked in memory where the system allows it, and wiped when dropped.
+/// Secret bytes in separate pages, locked in memory if the system allows that, and wiped on drop.
 pub struct LockedBytes(Pages);
 
 impl LockedBytes {
     /// Returns `len` zeros, at least one.
     ///
     /// # Errors
-    /// [`Error::HostMemory`].
+    /// [`Error::HostMemory`] if the host has no memory.
     pub fn zeros(len: usize) -> Result<Self> {
         let pages = Pages::new(len)?;
         pages.lock();
         Ok(Self(pages))
     }
 
-    /// Returns a copy of these bytes, at least one. The caller wipes its own.
+    /// Returns a copy of these bytes, at least one. The caller wipes the original.
     ///
     /// # Errors
-    /// [`Error::HostMemory`].
+    /// [`Error::HostMemory`] if the host has no memory.
     pub fn copy_of(bytes: &[u8]) -> Result<Self> {
         let mut copy = Self::zeros(bytes.len())?;
         copy.copy_from_slice(bytes);
@@ -127,22 +128,22 @@ impl Drop for LockedBytes {
     }
 }
 
-/// 32 secret bytes, kept as [`LockedBytes`] are.
+/// 32 secret bytes, stored as [`LockedBytes`].
 pub struct LockedSecret(LockedBytes);
 
 impl LockedSecret {
     /// Returns 32 zeros.
     ///
     /// # Errors
-    /// [`Error::HostMemory`].
+    /// [`Error::HostMemory`] if the host has no memory.
     pub fn zeros() -> Result<Self> {
         LockedBytes::zeros(32).map(Self)
     }
 
-    /// Returns a copy of the secret. The caller wipes its own.
+    /// Returns a copy of the secret. The caller wipes the original.
     ///
     /// # Errors
-    /// [`Error::HostMemory`].
+    /// [`Error::HostMemory`] if the host has no memory.
     pub fn new(value: &[u8; 32]) -> Result<Self> {
         LockedBytes::copy_of(value).map(Self)
     }
@@ -176,15 +177,15 @@ impl std::fmt::Debug for LockedSecret {
     }
 }
 
-/// The memory of one Argon2, wiped when dropped. It is mapped for each use: the allocator would keep what it was given once, for
-/// each thread.
+/// The memory of one Argon2, wiped on drop. It is mapped for each use: the allocator would keep it, once for each
+/// thread.
 pub struct Argon2Memory(Pages);
 
 impl Argon2Memory {
     /// Returns this many blocks of zeros, at least one.
     ///
     /// # Errors
-    /// [`Error::HostMemory`].
+    /// [`Error::HostMemory`] if the host has no memory.
     pub fn new(blocks: usize) -> Result<Self> {
         Pages::new(blocks * size_of::<Block>()).map(Self)
     }

@@ -1,5 +1,5 @@
-//! Changing objects, and copies of them with changes: names of all, data of data objects, permissions, uses and secrecy of
-//! session keys. What a key in the chip is, nothing changes.
+//! Changes objects, and copies them with changes: names of all, data of data objects, permissions, uses and secrecy of
+//! session keys. The nature of a key in the chip can't be changed.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -17,7 +17,8 @@ use super::turn::Turn;
 /// Changes label or id of a key pair in the chip. Both halves share the id.
 ///
 /// # Errors
-/// [`Error::AttributeReadOnly`] for anything else, [`Error::AttributeValueInvalid`] for a second equal label or id.
+/// [`Error::AttributeReadOnly`] for other attributes; [`Error::AttributeValueInvalid`] if another key has the label or
+/// id.
 pub(super) fn set_key_attributes(turn: &mut Turn<'_>, key: KeyRef, half: Half, template: &Template) -> Result<()> {
     let label = checked_text(template, CKA_LABEL)?;
     let id = template.bytes(CKA_ID).map(checked_id).transpose()?;
@@ -36,7 +37,7 @@ pub(super) fn set_key_attributes(turn: &mut Turn<'_>, key: KeyRef, half: Half, t
         Half::Private => class::change::<PrivateKey>(&mut kept, template)?,
         Half::Public => class::change::<PublicKey>(&mut kept, template)?,
     }
-    // The public half keeps its label when the private one gets another.
+    // The public half keeps its label if the private one gets another.
     let public_label = known.pair(slot).map(|pair| pair.public_label().to_owned());
     turn.change_state(|state| {
         let slot_state = state.slot_mut(slot);
@@ -59,7 +60,7 @@ pub(super) fn set_key_attributes(turn: &mut Turn<'_>, key: KeyRef, half: Half, t
 /// Changes a certificate's or data object's names, or data.
 ///
 /// # Errors
-/// [`Error::AttributeReadOnly`] for anything else.
+/// [`Error::AttributeReadOnly`] for other attributes.
 pub(super) fn set_stored_attributes(object: &mut StoredObject, template: &Template) -> Result<()> {
     object.kept.check_modifiable()?;
     match object.class {
@@ -76,7 +77,7 @@ pub(super) fn set_stored_attributes(object: &mut StoredObject, template: &Templa
                 check_value(value)?;
                 object.value = value.to_vec();
             }
-            // Kept.
+            // Stored.
             _ => {}
         }
     }
@@ -86,7 +87,7 @@ pub(super) fn set_stored_attributes(object: &mut StoredObject, template: &Templa
 /// Changes label or id of a secret key in the chip.
 ///
 /// # Errors
-/// [`Error::AttributeReadOnly`] for anything else.
+/// [`Error::AttributeReadOnly`] for other attributes.
 pub(super) fn set_secret_attributes(secret: &mut StoredSecret, template: &Template) -> Result<()> {
     secret.kept.check_modifiable()?;
     class::change::<SecretKey>(&mut secret.kept, template)?;
@@ -94,15 +95,14 @@ pub(super) fn set_secret_attributes(secret: &mut StoredSecret, template: &Templa
         match attribute {
             CKA_LABEL => secret.label = checked_text(template, CKA_LABEL)?.unwrap_or_default(),
             CKA_ID => secret.id = checked_id(value)?,
-            // Kept.
+            // Stored.
             _ => {}
         }
     }
     Ok(())
 }
 
-/// The template of a copy: the object's own attributes, and in their place what the caller gives, as far as that may be
-/// changed at all.
+/// Returns the template of a copy: the object's attributes, replaced by the caller's if they may be changed.
 ///
 /// # Errors
 /// [`Error::ActionProhibited`] if CKA_COPYABLE is false, [`Error::AttributeReadOnly`].
@@ -125,7 +125,7 @@ pub(super) fn copy_of(source: &SessionObject, template: &Template) -> Result<Tem
 /// Changes names of a session object, and uses and secrecy of a secret key.
 ///
 /// # Errors
-/// [`Error::AttributeReadOnly`] for anything else.
+/// [`Error::AttributeReadOnly`] for other attributes.
 pub(super) fn set_session_attributes(object: &mut SessionObject, template: &Template) -> Result<()> {
     if object.attributes.boolean(CKA_MODIFIABLE)? == Some(false) {
         return Err(Error::ActionProhibited("CKA_MODIFIABLE of the object is false".into()));

@@ -10,10 +10,11 @@ use super::turn::Turn;
 use atecc608::presence::Held;
 use atecc608_wire::Slot;
 
-/// The label that a new key in this slot gets: none means the slot's name, unless another key was given that.
+/// Returns the label of a new key in this slot: `None` means the slot's name, unless another key has that label.
 ///
 /// # Errors
-/// [`Error::AttributeValueInvalid`] if the label asked for is another private key's, those of the chip.
+/// [`Error::AttributeValueInvalid`] if another private key has the requested label; the [turn
+/// errors](Error#turn-errors).
 pub(super) fn settled_label(turn: &mut Turn<'_>, slot: Slot, label: Option<String>) -> Result<Option<String>> {
     if let Some(label) = label {
         refuse_second_label(turn, Some(slot), &label)?;
@@ -24,10 +25,10 @@ pub(super) fn settled_label(turn: &mut Turn<'_>, slot: Slot, label: Option<Strin
     Ok(matches!(taken, Err(Error::AttributeValueInvalid(_))).then(|| format!("slot-{slot}")))
 }
 
-/// Refuses a label that a private key in another slot than this one has: AWS clients refuse a token with two equal ones.
+/// Refuses a label that a private key in another slot has: AWS clients refuse a token with two equal labels.
 ///
 /// # Errors
-/// [`Error::AttributeValueInvalid`], those of the chip.
+/// [`Error::AttributeValueInvalid`], the [turn errors](Error#turn-errors).
 pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Option<Slot>, label: &str) -> Result<()> {
     let known = turn.known();
     let same = |other: &Slot| known.pair(*other).is_some_and(|pair| pair.label() == label);
@@ -37,11 +38,11 @@ pub(super) fn refuse_second_label(turn: &mut Turn<'_>, slot: Option<Slot>, label
     }
 }
 
-/// Refuses an id for the key in this slot that another private key has; without one the configured id of the slot counts. Empty
-/// ids are free.
+/// Refuses an id for the key in this slot that another private key has; the default is the configured id of the slot.
+/// Empty ids may be used repeatedly.
 ///
 /// # Errors
-/// [`Error::AttributeValueInvalid`], those of the chip.
+/// [`Error::AttributeValueInvalid`], the [turn errors](Error#turn-errors).
 pub(super) fn refuse_second_id(turn: &mut Turn<'_>, slot: Slot, id: Option<&[u8]>) -> Result<()> {
     let known = turn.known();
     let configured = known.key_slot(slot).and_then(|key| key.configured_id.as_deref());
@@ -52,10 +53,10 @@ pub(super) fn refuse_second_id(turn: &mut Turn<'_>, slot: Slot, id: Option<&[u8]
     }
 }
 
-/// Refuses names for somebody else's public key that a key pair in the chip has.
+/// Refuses names for a stand-alone public key that a key pair in the chip has.
 ///
 /// # Errors
-/// [`Error::AttributeValueInvalid`], those of the chip.
+/// [`Error::AttributeValueInvalid`], the [turn errors](Error#turn-errors).
 pub(super) fn refuse_names_of_pairs(turn: &mut Turn<'_>, label: &str, id: &[u8]) -> Result<()> {
     let known = turn.known();
     let is_called = |slot: &Slot| known.pair(*slot).is_some_and(|pair| is_label_of(&pair, label));
@@ -68,8 +69,8 @@ pub(super) fn refuse_names_of_pairs(turn: &mut Turn<'_>, label: &str, id: &[u8])
     }
 }
 
-/// Whether a key pair that the chip holds, or may hold, has one of these names. `point` is the public key that is called so: its own
-/// default id is no pair's.
+/// Whether a key pair that the chip holds, or may hold, has one of these names. `point` is the public key with these
+/// names: its own default id does not count.
 pub(super) fn are_of_a_pair(known: &Known, label: &str, id: &[u8], point: Point) -> bool {
     let may_hold_one = |slot: &Slot| known.known_presence(*slot) != Some(Held::Nothing);
     let slots = known.identity.keys.iter().map(|key| key.slot).filter(may_hold_one);
@@ -87,10 +88,11 @@ fn is_label_of(pair: &KeyPair<'_>, label: &str) -> bool {
     !label.is_empty() && (pair.label() == label || pair.public_label() == label)
 }
 
-/// Logs that a key without an id of its own gets the same default id as another one: it was put into the chip twice.
+/// Logs that a key without a given id gets the same default id as another one, because the same key is in the chip
+/// twice.
 ///
 /// # Errors
-/// Those of the chip.
+/// The [turn errors](Error#turn-errors).
 pub(super) fn warn_of_second_default_id(turn: &mut Turn<'_>, slot: Slot, point: Point) -> Result<()> {
     if turn.known().pair(slot).is_some_and(|pair| pair.given_id().is_some()) {
         return Ok(());
@@ -104,14 +106,15 @@ pub(super) fn warn_of_second_default_id(turn: &mut Turn<'_>, slot: Slot, point: 
     Ok(())
 }
 
-/// The slot, but this one, whose private key has this id. A public key is asked for only if its default id may be the one.
+/// Returns the other slot whose private key has this id. Reads a public key from the chip only if its default id may
+/// match.
 fn holder_of_id(turn: &mut Turn<'_>, slot: Option<Slot>, id: &[u8]) -> Result<Option<Slot>> {
     let known = turn.known();
     let may_have_it = |other: &Slot| {
         known.pair(*other).is_some_and(|pair| match (pair.given_id(), pair.point()) {
             (Some(given), _) => given == id,
             (None, Some(point)) => point.key_id() == id,
-            // SHA-1 of its public key, if anything.
+            // SHA-1 of its public key, if it has an id at all.
             (None, None) => pair.key.public && id.len() == 20,
         })
     };
@@ -124,12 +127,12 @@ fn holder_of_id(turn: &mut Turn<'_>, slot: Option<Slot>, id: &[u8]) -> Result<Op
     Ok(None)
 }
 
-/// The slots for keys but this one.
+/// Returns the slots for keys except this one.
 fn other_slots(turn: &Turn<'_>, slot: Option<Slot>) -> Vec<Slot> {
     turn.known().identity.keys.iter().map(|key| key.slot).filter(|other| Some(*other) != slot).collect()
 }
 
-/// Those of these slots that hold a key, or may hold one.
+/// Returns those of these slots that hold a key, or may hold one.
 fn occupied(turn: &mut Turn<'_>, slots: Vec<Slot>) -> Result<Vec<Slot>> {
     learn::presence(turn, &slots)?;
     let known = turn.known();
@@ -137,8 +140,8 @@ fn occupied(turn: &mut Turn<'_>, slots: Vec<Slot>) -> Result<Vec<Slot>> {
     Ok(slots.into_iter().filter(may_hold_one).collect())
 }
 
-/// Returns the keys in these slots with their labels, and the command that destroys one of them: for a message that no slot is
-/// free.
+/// Returns the keys in these slots with their labels, and a command that destroys one of them: for the message that no
+/// slot is free.
 pub(super) fn held_by(known: &Known, slots: &[Slot]) -> String {
     let label = |slot: &Slot| known.pair(*slot).map(|pair| pair.label().to_owned()).unwrap_or_default();
     let keys: Vec<String> = slots.iter().map(|slot| format!("slot {slot} holds \"{}\"", label(slot))).collect();

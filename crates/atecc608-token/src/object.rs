@@ -1,4 +1,4 @@
-//! What a handle names, and objects that live only in this process. Both have short locks of their own.
+//! The meaning of handles, and objects that exist only in this process. Both have short locks of their own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,17 +13,17 @@ use super::template::Template;
 use super::ObjectHandle;
 use atecc608_wire::Slot;
 
-/// A key pair as a handle names it. `epoch` grows when the slot's key changes, so that a handle never names
-/// another key.
+/// A key pair as a handle names it. `epoch` increases when the slot's key changes, so that a handle never names another
+/// key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRef {
     /// The slot.
     pub slot: Slot,
-    /// Which key the slot held when the handle was made.
+    /// The key that the slot held when the handle was created.
     pub epoch: u32,
 }
 
-/// What an object is, however often it is listed.
+/// The identity of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObjectKey {
     /// The private key in a slot.
@@ -40,20 +40,20 @@ pub enum ObjectKey {
     Session(u64),
 }
 
-/// The last handle given to an object in this process: one token's names nothing in another, nor after C_Finalize. (As wide as a
-/// CK_ULONG, on every Linux.)
+/// The last object handle in this process: handles are unique across tokens, and across C_Finalize. (As wide as a
+/// CK_ULONG on every Linux.)
 static LAST_HANDLE: AtomicUsize = AtomicUsize::new(0);
 
-/// Handles of one token in one process. They are never used twice. A token has few objects: a list is enough.
+/// Handles of one token in one process. They are never reused. A token has few objects: a list is enough.
 #[derive(Debug, Default)]
 pub struct HandleTable {
     entries: Vec<(ObjectHandle, ObjectKey)>,
-    /// Public keys that went with their private keys, and that their owner has not destroyed yet.
+    /// Public keys that disappeared with their private keys, and whose handles the client has not destroyed yet.
     gone_with_private: Vec<ObjectHandle>,
 }
 
 impl HandleTable {
-    /// The object's handle: the one it has, or a new one.
+    /// Returns the object's handle, an existing or a new one.
     pub fn handle(&mut self, key: ObjectKey) -> ObjectHandle {
         if let Some((handle, _)) = self.entries.iter().find(|(_, known)| *known == key) {
             return *handle;
@@ -63,21 +63,21 @@ impl HandleTable {
         handle
     }
 
-    /// What the handle names.
+    /// Returns the object that the handle names.
     ///
     /// # Errors
-    /// [`Error::ObjectHandleInvalid`].
+    /// [`Error::ObjectHandleInvalid`] if the handle names no object.
     pub fn key(&self, handle: ObjectHandle) -> Result<ObjectKey> {
         let entry = self.entries.iter().find(|(known, _)| *known == handle);
         entry.map(|(_, key)| key.clone()).ok_or(Error::ObjectHandleInvalid(handle))
     }
 
-    /// Forgets all objects but these.
+    /// Removes all objects except these.
     pub fn retain(&mut self, keep: impl Fn(&ObjectKey) -> bool) {
         self.entries.retain(|(_, key)| keep(key));
     }
 
-    /// Forgets an object that is gone; with a private key, its public key.
+    /// Removes an object that is gone; with a private key also its public key.
     pub fn remove(&mut self, key: &ObjectKey) {
         if let ObjectKey::PrivateKey(pair) = key {
             let public = ObjectKey::PublicKey(*pair);
@@ -87,17 +87,17 @@ impl HandleTable {
         self.entries.retain(|(_, known)| known != key);
     }
 
-    /// Whether the handle was that of a public key that went with its private key; true only once.
+    /// Whether the handle belonged to a public key that disappeared with its private key; `true` only once.
     ///
-    /// Clients that made two objects destroy two (NSS, `pkcs11-tool --test-ec`): that the second is gone with the first is
-    /// what they want, and no error.
+    /// Clients that created two objects destroy two (NSS, `pkcs11-tool --test-ec`): a second object that is already
+    /// gone must not be an error.
     pub fn take_gone_with_private(&mut self, handle: ObjectHandle) -> bool {
         let found = self.gone_with_private.iter().position(|gone| *gone == handle);
         found.map(|at| self.gone_with_private.swap_remove(at)).is_some()
     }
 }
 
-/// An object of one session: attributes as they were given or computed.
+/// An object of one session, with given or computed attributes.
 pub struct SessionObject {
     /// The session it belongs to.
     pub session: u64,
@@ -111,10 +111,10 @@ impl SessionObject {
         self.attributes.bytes(CKA_PRIVATE) == Some(&[CK_TRUE])
     }
 
-    /// The attribute's value.
+    /// Returns the attribute's value.
     ///
     /// # Errors
-    /// [`Error::AttributeSensitive`] for the value of a key that is sensitive or not extractable,
+    /// [`Error::AttributeSensitive`] for the value of a key that is sensitive or not extractable;
     /// [`Error::AttributeTypeInvalid`] for an attribute it does not have.
     pub fn attribute(&self, attribute: CK_ATTRIBUTE_TYPE) -> Result<&[u8]> {
         let is = |flag, value: u8| self.attributes.bytes(flag) == Some(&[value]);
@@ -128,14 +128,14 @@ impl SessionObject {
 /// The session objects of one token in one process, by number, oldest first.
 #[derive(Default)]
 pub struct SessionObjects {
-    /// What their CKA_UNIQUE_IDs begin with: no other process has it.
+    /// The prefix of their CKA_UNIQUE_IDs, unique for the process.
     prefix: String,
     last: u64,
     objects: Vec<(u64, SessionObject)>,
 }
 
 impl SessionObjects {
-    /// Adds an object, which gets its CKA_UNIQUE_ID; returns its number.
+    /// Adds an object and sets its CKA_UNIQUE_ID; returns its number.
     pub fn add(&mut self, mut object: SessionObject) -> u64 {
         self.last += 1;
         if self.prefix.is_empty() {
@@ -147,12 +147,12 @@ impl SessionObjects {
         self.last
     }
 
-    /// The object of this number.
+    /// Returns the object with this number.
     pub fn get(&self, number: u64) -> Option<&SessionObject> {
         self.iter().find(|(known, _)| *known == number).map(|(_, object)| object)
     }
 
-    /// The object of this number, to change.
+    /// Returns the object with this number, mutable.
     pub fn get_mut(&mut self, number: u64) -> Option<&mut SessionObject> {
         self.objects.iter_mut().find(|(known, _)| *known == number).map(|(_, object)| object)
     }
@@ -170,17 +170,17 @@ impl SessionObjects {
     }
 }
 
-/// Handles and session objects of one token. Neither lock is held while anything else is waited for.
+/// Handles and session objects of one token. Neither lock is held during a wait.
 #[derive(Default)]
 pub(crate) struct Objects {
     handles: Mutex<HandleTable>,
     session_objects: Mutex<SessionObjects>,
-    /// Public keys of pairs that a client destroyed: hidden in this process, while their private keys are there.
+    /// Public keys of pairs that a client destroyed: hidden in this process as long as their private keys exist.
     hidden: Mutex<Vec<KeyRef>>,
 }
 
 impl Objects {
-    /// Hides the public key of a pair. Its handle ends.
+    /// Hides the public key of a pair, and ends its handle.
     pub(crate) fn hide_public(&self, key: KeyRef) {
         self.hidden.lock().push(key);
     }
@@ -190,17 +190,17 @@ impl Objects {
         self.hidden.lock().retain(|hidden| *hidden != key);
     }
 
-    /// Whether it is a public key that is hidden.
+    /// Whether it is a hidden public key.
     pub(crate) fn is_hidden(&self, key: &ObjectKey) -> bool {
         matches!(key, ObjectKey::PublicKey(key) if self.hidden.lock().contains(key))
     }
 
-    /// The object's handle: the one it has, or a new one.
+    /// Returns the object's handle, an existing or a new one.
     pub(crate) fn handle(&self, key: ObjectKey) -> ObjectHandle {
         self.handles.lock().handle(key)
     }
 
-    /// What the handle names.
+    /// Returns the object that the handle names.
     ///
     /// # Errors
     /// [`Error::ObjectHandleInvalid`].
@@ -208,7 +208,7 @@ impl Objects {
         self.handles.lock().key(handle)
     }
 
-    /// Forgets an object that is gone; with a private key, its public key.
+    /// Removes an object that is gone; with a private key also its public key.
     pub(crate) fn forget(&self, key: &ObjectKey) {
         self.handles.lock().remove(key);
     }
@@ -224,12 +224,12 @@ impl Objects {
         self.handle(ObjectKey::Session(number))
     }
 
-    /// Looks at a session object.
+    /// Calls `look` with a session object.
     pub(crate) fn with_session_object<T>(&self, number: u64, look: impl FnOnce(Option<&SessionObject>) -> T) -> T {
         look(self.session_objects.lock().get(number))
     }
 
-    /// Changes a session object.
+    /// Calls `change` with a session object.
     pub(crate) fn change_session_object<T>(
         &self,
         number: u64,
@@ -238,7 +238,7 @@ impl Objects {
         change(self.session_objects.lock().get_mut(number))
     }
 
-    /// The session objects that match, oldest first.
+    /// Returns the session objects that match, oldest first.
     pub(crate) fn find(&self, matches: impl Fn(&SessionObject) -> bool) -> Vec<ObjectKey> {
         let objects = self.session_objects.lock();
         objects.iter().filter(|(_, object)| matches(object)).map(|(number, _)| ObjectKey::Session(number)).collect()
@@ -260,12 +260,12 @@ impl Objects {
         self.remove_where(|known, _| known == number);
     }
 
-    /// Removes the objects of a session that ended, or of all.
+    /// Removes the objects of a session that ended, or of all sessions.
     pub(crate) fn remove_of(&self, session: Option<u64>) {
         self.remove_where(|_, object| session.is_none_or(|session| object.session == session));
     }
 
-    /// Ends the handles of all private objects for good; those of sessions go with them.
+    /// Ends the handles of all private objects, and removes private session objects.
     pub(crate) fn forget_private(&self) {
         self.remove_where(|_, object| object.is_private());
         self.handles.lock().retain(|key| !matches!(key, ObjectKey::PrivateKey(_) | ObjectKey::Secret(_)));

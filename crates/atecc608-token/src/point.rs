@@ -1,4 +1,4 @@
-//! Public points of P-256 in the encodings PKCS#11 uses, and verification on the host.
+//! Public points of P-256 in the encodings of PKCS#11, and verification on the host.
 
 use der::asn1::{AnyRef, OctetStringRef};
 use der::{Decode, Encode};
@@ -15,8 +15,8 @@ pub const P256_PARAMS: [u8; 10] = [0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x0
 /// Checks the CKA_EC_PARAMS of a template.
 ///
 /// # Errors
-/// [`Error::TemplateIncomplete`] if there is none, [`Error::CurveNotSupported`] for another curve than P-256,
-/// [`Error::DomainParamsInvalid`] for what is no DER.
+/// [`Error::TemplateIncomplete`] if there is none; [`Error::CurveNotSupported`] for another curve than P-256;
+/// [`Error::DomainParamsInvalid`] if it is not DER.
 pub(crate) fn check_curve(params: Option<&[u8]>) -> Result<()> {
     match params {
         None => Err(Error::TemplateIncomplete("CKA_EC_PARAMS is missing from the template".into())),
@@ -48,13 +48,13 @@ impl std::fmt::Debug for Point {
 }
 
 impl Point {
-    /// The point X ‖ Y that a chip answered; none if it is not on the curve.
+    /// Decodes the point X ‖ Y from the chip; `None` if it is not on the curve.
     pub fn from_xy(xy: &[u8; 64]) -> Option<Self> {
         let point = EncodedPoint::from_untagged_bytes(xy.into());
         VerifyingKey::from_encoded_point(&point).ok().map(Self)
     }
 
-    /// The point 04 ‖ X ‖ Y; none if it is anything else or not on the curve.
+    /// Decodes the point 04 ‖ X ‖ Y; `None` if the form differs or the point is not on the curve.
     pub fn from_uncompressed(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0x04, xy @ ..] => Self::from_xy(xy.try_into().ok()?),
@@ -62,7 +62,8 @@ impl Point {
         }
     }
 
-    /// The point 04 ‖ X ‖ Y, or compressed as 02 ‖ X or 03 ‖ X; none if it is anything else or not on the curve.
+    /// Decodes the point 04 ‖ X ‖ Y, or compressed as 02 ‖ X or 03 ‖ X; `None` if the form differs or the point is not
+    /// on the curve.
     pub fn from_sec1(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0x02 | 0x03, ..] => VerifyingKey::from_sec1_bytes(bytes).ok().map(Self),
@@ -70,13 +71,14 @@ impl Point {
         }
     }
 
-    /// The point of CKA_EC_POINT or ECDH public data: as [`Point::from_sec1`] takes it, in a DER OCTET STRING or bare.
+    /// Decodes the point of CKA_EC_POINT or ECDH public data: in the forms of [`Point::from_sec1`], in a DER OCTET
+    /// STRING or bare.
     pub fn from_caller(bytes: &[u8]) -> Option<Self> {
         let wrapped = OctetStringRef::from_der(bytes).ok();
         wrapped.and_then(|octets| Self::from_sec1(octets.as_bytes())).or_else(|| Self::from_sec1(bytes))
     }
 
-    /// The point as the p256 crate has it.
+    /// Returns the point as a type of the p256 crate.
     pub(crate) fn as_affine(&self) -> &p256::AffinePoint {
         self.0.as_affine()
     }
@@ -107,7 +109,7 @@ impl Point {
         [&SPKI_PREFIX[..], &self.uncompressed()].concat()
     }
 
-    /// The point of a SubjectPublicKeyInfo in DER; none if it is no uncompressed P-256 key.
+    /// Decodes the point of a SubjectPublicKeyInfo in DER; `None` if it is not an uncompressed P-256 key.
     pub fn from_public_key_info(der: &[u8]) -> Option<Self> {
         Self::from_uncompressed(der.strip_prefix(&SPKI_PREFIX)?)
     }
@@ -120,7 +122,7 @@ impl Point {
     /// Checks an ECDSA signature r ‖ s over a digest.
     ///
     /// # Errors
-    /// [`Error::SignatureInvalid`].
+    /// [`Error::SignatureInvalid`] if it does not match.
     pub fn verify(&self, digest: &[u8; 32], signature: &[u8; 64]) -> Result<()> {
         let signature = Signature::from_slice(signature).map_err(|_| Error::SignatureInvalid)?;
         self.0.verify_prehash(digest, &signature).map_err(|_| Error::SignatureInvalid)

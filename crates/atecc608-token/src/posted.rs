@@ -1,10 +1,11 @@
-//! A value that is replaced whole.
+//! A value that is replaced as a whole.
 
 use std::sync::Arc;
 
 use super::sync::Mutex;
 
-/// The place where a value is posted. A posted value never changes, so a reader has a whole one, whatever is posted meanwhile.
+/// The holder of a posted value. A posted value never changes, so a reader has a consistent one, whatever is posted
+/// meanwhile.
 #[derive(Debug)]
 pub(crate) struct Posted<T>(Mutex<Arc<T>>);
 
@@ -14,12 +15,13 @@ impl<T: Clone> Posted<T> {
         Self(Mutex::new(Arc::new(value)))
     }
 
-    /// Returns the value that is posted.
+    /// Returns the posted value.
     pub(crate) fn get(&self) -> Arc<T> {
         self.0.lock().clone()
     }
 
-    /// Posts a changed copy. No change of another thread's is lost: the lock is held for the change, which must wait for nobody.
+    /// Posts a changed copy. No change of another thread is lost: the lock is held during the change, which must not
+    /// wait.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let mut posted = self.0.lock();
         let mut value = T::clone(&posted);

@@ -1,21 +1,22 @@
-//! What belongs to one process: its privileges, its signals, its locks in a forked child, and state that a child may not wait for.
+//! State and properties of one process: its privileges, its signals, its locks in a forked child, and state without
+//! locks that a child could wait for.
 //!
-//! System calls that have no safe wrapper: here, and for memory in `memory`.
+//! System calls without a safe wrapper are here, and those for memory in `memory`.
 //!
 //! # State of one process
 //!
-//! A child of `fork` inherits every lock as it was at that moment: one that another thread of the parent held
-//! then is never released in the child. So process-wide state of this library is never one static behind one lock.
-//! It is a list without locks that only grows, with one element per process on the way from the first user of the library
-//! down to this one (a single element, nearly always). A child adds an element of its own, with fresh locks, and
-//! leaves its ancestors' elements alone.
+//! A child of `fork` inherits every lock as it was at that moment: one that another thread of the parent held then is
+//! never released in the child. So process-wide state of this library is never a static behind a lock. It is a
+//! lock-free list that only grows, with one element per process from the first user of the library down to this one
+//! (nearly always a single element). A child adds its own element, with fresh locks, and does not touch its ancestors'
+//! elements.
 //!
 //! # Which process this is
 //!
-//! Each process has a number that none of its ancestors had. It lies in a page that the kernel fills with zeros in every
-//! child with memory of its own, made by `fork`, or `clone` as a system call, where no fork handler runs. The process's
-//! id would not do: in another pid namespace a child may have its parent's. A child that shares its parent's memory (`vfork`)
-//! counts as its parent.
+//! Each process has a number that none of its ancestors had. It is in a page that the kernel fills with zeros in every
+//! child with memory of its own, made by `fork`, or by a direct `clone` system call, which runs no fork handlers. The
+//! process id is not sufficient: in another pid namespace a child may have its parent's id. A child that shares its
+//! parent's memory (`vfork`) counts as its parent.
 #![allow(
     unsafe_code,
     reason = "getauxval, madvise, pthread_atfork and what its handler may call, and I2C_FUNCS have no safe wrapper"
@@ -31,22 +32,22 @@ use once_cell::race::OnceBox;
 
 use crate::bus::{open_lock_descriptors, LockDescriptor};
 
-/// Returns whether this process has more rights than the user who started it (setuid, setgid, file capabilities), so that
-/// its environment can't be trusted. The kernel decides (AT_SECURE).
+/// Returns whether this process has more rights than the user who started it (setuid, setgid, file capabilities), so
+/// that its environment must not be trusted. The kernel decides (AT_SECURE).
 pub fn is_privileged() -> bool {
     // SAFETY: getauxval only reads what the kernel gave the process at its start.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// Returns what an I2C adapter can do, as the bits I2C_FUNC_ of linux/i2c.h. `node` is the adapter's open node.
+/// Returns the functions of an I2C adapter, as the bits I2C_FUNC_ of linux/i2c.h. `node` is the adapter's open node.
 ///
 /// # Errors
-/// Those of the ioctl: ENOTTY if it is no such node.
+/// An I/O error of the ioctl; ENOTTY if it is not such a node.
 pub(crate) fn i2c_functions(node: &impl AsRawFd) -> io::Result<libc::c_ulong> {
     /// linux/i2c-dev.h
     const I2C_FUNCS: u32 = 0x0705;
     let mut functions: libc::c_ulong = 0;
-    // SAFETY: I2C_FUNCS stores an unsigned long at the address, which is that of one that nobody else uses.
+    // SAFETY: I2C_FUNCS stores an unsigned long at the address, which is that of an exclusively borrowed one.
     match unsafe { libc::ioctl(node.as_raw_fd(), I2C_FUNCS as _, std::ptr::from_mut(&mut functions)) } {
         0 => Ok(functions),
         _ => Err(io::Error::last_os_error()),
@@ -65,15 +66,15 @@ pub(crate) fn identity_of(descriptor: RawFd) -> Option<(u64, u64)> {
     }
 }
 
-/// While it lives, signals to this thread wait. It belongs to the thread that made it.
+/// Blocks signals to this thread while it exists. It must be dropped in the thread that created it.
 pub(crate) struct HeldSignals {
-    /// The mask before; none if nothing could be held back.
+    /// The mask before; `None` if no signals could be blocked.
     before: Option<SigSet>,
     _of_this_thread: PhantomData<*const ()>,
 }
 
 impl HeldSignals {
-    /// Holds back all signals that can be, but those that a thread sends itself by a fault.
+    /// Blocks all signals that can be blocked, except those that a thread sends itself by a fault.
     pub fn new() -> Self {
         let mut held = SigSet::all();
         for fault in [Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGSEGV, Signal::SIGSYS, Signal::SIGTRAP]
@@ -92,17 +93,17 @@ impl Drop for HeldSignals {
     }
 }
 
-/// A process with memory of its own.
+/// A process with its own memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Process {
-    /// From 1. No ancestor has it.
+    /// From 1. Unique among its ancestors.
     number: usize,
-    /// Its id, where the kernel does not wipe the page with the number; else 0.
+    /// Its id, if the kernel does not wipe the page with the number; else 0.
     pid: u32,
 }
 
 impl Process {
-    /// Returns the one that asks.
+    /// Returns the calling process.
     fn current() -> Self {
         let page = NumberPage::get();
         let pid = if page.wiped { 0 } else { std::process::id() };
@@ -113,14 +114,14 @@ impl Process {
         Self { number, pid }
     }
 
-    /// The first call in a process: gives it a number.
+    /// The first call in a process: assigns its number.
     fn arrive(place: &AtomicUsize) -> usize {
-        // A child has its own copy, as it was at the fork.
+        // A child has its own copy, with the value at the fork.
         static LAST: AtomicUsize = AtomicUsize::new(0);
         let number = LAST.fetch_add(1, Ordering::AcqRel) + 1;
         match place.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
-                // Already done where the fork handler ran.
+                // Already done if the fork handler ran.
                 release_locks(number);
                 number
             }
@@ -129,7 +130,7 @@ impl Process {
     }
 }
 
-/// Returns the number of this process: none of its ancestors has it.
+/// Returns the number of this process, which none of its ancestors has.
 pub(crate) fn number() -> usize {
     Process::current().number
 }
@@ -145,12 +146,12 @@ struct NumberPage {
 const MAX_PAGE: usize = 64 * 1024;
 const WORD: usize = size_of::<AtomicUsize>();
 
-/// Has one whole page in it, wherever the library is loaded. It is the library's own memory, so that unloading takes it along.
-/// A page is used, the rest is never touched.
+/// Contains one whole page, wherever the library is loaded. It is the library's own memory, so that unloading frees it.
+/// Only one page is touched.
 static ROOM: [AtomicUsize; 2 * MAX_PAGE / WORD] = [const { AtomicUsize::new(0) }; 2 * MAX_PAGE / WORD];
 
 impl NumberPage {
-    /// Returns the page, which is marked to be wiped the first time. Async-signal-safe afterwards.
+    /// Returns the page; the first call marks it to be wiped. Async-signal-safe afterwards.
     fn get() -> Self {
         // Every C function comes here: the size of a page is asked for once. Bits: chosen, wiped; above them the index in `ROOM`.
         static CHOSEN: AtomicUsize = AtomicUsize::new(0);
@@ -166,7 +167,7 @@ impl NumberPage {
     /// Returns the index in `ROOM` at which it begins, and whether the kernel wipes it.
     fn choose() -> (usize, bool) {
         let size = rustix::param::page_size();
-        // A larger page is not wiped.
+        // A larger page can't be wiped.
         if size > MAX_PAGE {
             return (0, false);
         }
@@ -176,22 +177,22 @@ impl NumberPage {
     }
 }
 
-/// Has the kernel fill the page that begins with this number with zeros in children. Returns `true` if it does.
+/// Makes the kernel fill the page that starts with this number with zeros in children. Returns `true` if it does.
 fn wipe_in_children(first: &'static AtomicUsize, size: usize) -> bool {
-    // SAFETY: the page lies within `ROOM`, where nothing else is, and 0 is a value of all that is there. In this process nothing
-    // changes.
+    // SAFETY: the page lies within `ROOM`, where nothing else is, and 0 is a valid value of all its contents. In this
+    // process nothing changes.
     unsafe { libc::madvise(first.as_ptr().cast(), size, libc::MADV_WIPEONFORK) == 0 }
 }
 
-/// Has every child that `fork` makes from now on release the locks of the buses: it inherits the descriptors, and with them
-/// a lock that its parent may die holding. Unloading the library removes the handler (glibc ties it to the library). A child that
-/// another system call made does so in its first call.
+/// Makes every child of `fork` release the bus locks from now on: it inherits the descriptors, and with them a lock
+/// that its parent may die holding. Unloading the library removes the handler (glibc ties it to the library). A child
+/// of another system call releases them in its first call.
 pub fn release_locks_in_children() {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if !REGISTERED.swap(true, Ordering::AcqRel) {
-        // The handler needs it known.
+        // The handler requires an initialised page.
         NumberPage::get();
-        // SAFETY: the handler is a function of this library that does only what a child may do, see there.
+        // SAFETY: the handler is a function of this library that does only what a child may do; see there.
         let error = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         if error != 0 {
             log::warn!("pthread_atfork: {}: a forked child may keep a lock", std::io::Error::from_raw_os_error(error));
@@ -199,15 +200,16 @@ pub fn release_locks_in_children() {
     }
 }
 
-/// The child's side of `fork`. It may only do what is async-signal-safe.
+/// The child's side of `fork`. It may only call async-signal-safe functions.
 unsafe extern "C" fn in_child() {
-    // Where the kernel wipes the page it is zero already.
+    // If the kernel wipes the page, it is already zero.
     NumberPage::get().number.store(0, Ordering::Release);
     release_locks(0);
 }
 
-/// Makes the descriptors of locks that are not those of process `number` ones of /dev/null. They stay open, since they still
-/// belong to `File`s in the memory that the child inherited. A descriptor that is another file's by now is the application's.
+/// Redirects the descriptors of locks of other processes than `number` to /dev/null. They stay open, because they still
+/// belong to `File`s in the inherited memory. A descriptor that refers to another file by now belongs to the
+/// application.
 fn release_locks(number: usize) {
     // SAFETY: open, dup3 and close are async-signal-safe, and the path is a constant that ends with NUL.
     unsafe {
@@ -225,7 +227,7 @@ fn release_locks(number: usize) {
     }
 }
 
-/// One `T` for each process that uses the library, this one and the ancestors it was forked from.
+/// One `T` for each process that uses the library: this one and the ancestors it was forked from.
 pub struct PerProcess<T> {
     first: OnceBox<Node<T>>,
 }
@@ -250,18 +252,19 @@ impl<T> PerProcess<T> {
         Some(last)
     }
 
-    /// This process's value, if it has one already.
+    /// Returns this process's value, if it has one.
     pub fn own(&self) -> Option<&T> {
         self.last().filter(|node| node.process == Process::current()).map(|node| &node.value)
     }
 
-    /// The value of the nearest ancestor that had one, as it was at the moment of the fork, if this process has none
-    /// of its own yet. Any lock in it may be held for ever.
+    /// Returns the value of the nearest ancestor that had one, as it was at the fork, if this process has none of its
+    /// own. Any lock in it may be held for ever.
     pub fn inherited(&self) -> Option<&T> {
         self.last().filter(|node| node.process != Process::current()).map(|node| &node.value)
     }
 
-    /// This process's value, made now if it has none. `make` may run in several threads at once; one result is kept.
+    /// Returns this process's value, created now if it has none. `make` may run in several threads at once; one result
+    /// is kept.
     pub fn own_or_init(&self, make: impl FnOnce() -> T) -> &T {
         let process = Process::current();
         let end = match self.last() {
@@ -286,10 +289,10 @@ mod tests {
     use super::*;
     use crate::config::{Config, CONF_VARIABLE};
 
-    /// Set for a process that reports what it thinks of itself.
+    /// Set for a process that reports its own properties.
     const HELPER: &str = "ATECC608_PROCESS_HELPER";
 
-    /// Nothing by itself: what [`a_setgid_process_ignores_the_environment`] starts.
+    /// Does nothing by itself: [`a_setgid_process_ignores_the_environment`] starts it.
     #[test]
     fn helper_process() {
         if std::env::var_os(HELPER).is_some() {

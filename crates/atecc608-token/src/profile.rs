@@ -1,5 +1,5 @@
-//! Profiles: named configurations of all sixteen slots, as data files (`conf/profiles/`). They name the slots'
-//! objects, and are what `atecc608 provision` writes.
+//! Profiles: named configurations of all sixteen slots, as data files (`conf/profiles/`). They name the slots' objects,
+//! and `atecc608 provision` writes them.
 
 use crate::document::{Problem, Table};
 use atecc608_wire::config_zone::{offset, ChipOptions, KeyConfig, SlotConfig};
@@ -9,9 +9,9 @@ use once_cell::race::OnceBox;
 /// A profile.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Its name, as `provision` takes it.
+    /// Its name, as an argument of `provision`.
     pub name: String,
-    /// What it is for.
+    /// Its purpose.
     pub description: String,
     /// Whether it was locked and used on real silicon.
     pub proven_on_silicon: bool,
@@ -28,33 +28,33 @@ pub struct ProfileSlot {
     pub name: String,
     slot_config: u16,
     key_config: u16,
-    /// What provisioning puts there.
+    /// The contents that provisioning writes.
     pub contents: Contents,
-    /// What the slot is.
+    /// The purpose of the slot.
     pub purpose: String,
 }
 
-/// What a slot holds when the data zone is locked.
+/// The contents of a slot when the data zone is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents {
-    /// Nothing: a private key is generated there later.
+    /// Empty: a private key is generated there later.
     PrivateKey,
     /// A private key generated at provisioning.
     AttestationKey,
-    /// The IO protection key, kept on the host too.
+    /// The IO protection key, also stored on the host.
     IoKey,
-    /// The secret that authorises the use of keys, on the host only under the user's PIN.
+    /// The secret that authorises the use of keys; on the host only encrypted with the user's PIN.
     AuthorisationSecret,
-    /// The security officer's secret, which the recovery code gives.
+    /// The security officer's secret, derived from the recovery code.
     OfficerSecret,
-    /// Random bytes that nobody keeps.
+    /// Random bytes that are not stored elsewhere.
     Random,
     /// Zeros.
     Zeros,
 }
 
-/// The files in `conf/profiles`, by name: a new profile is a file there and a line here. The tests see to it that none is
-/// missing, and that each can be used.
+/// The files in `conf/profiles`, by name: a new profile is a file there and a line here. Tests check that none is
+/// missing, and that each is valid.
 const FILES: &[(&str, &str)] = &[
     ("tls", include_str!("../../../conf/profiles/tls.toml")),
     ("tls-pin", include_str!("../../../conf/profiles/tls-pin.toml")),
@@ -65,10 +65,10 @@ const FILES: &[(&str, &str)] = &[
 static PROFILES: [OnceBox<Option<Profile>>; FILES.len()] = [const { OnceBox::new() }; FILES.len()];
 
 impl Profile {
-    /// Reads a profile file.
+    /// Parses a profile file.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The [`Problem`] and its position.
     fn parse(text: &str) -> Result<Self, Problem> {
         let mut document = Table::parse(text)?;
         document
@@ -136,35 +136,36 @@ pub fn all() -> impl Iterator<Item = &'static Profile> {
     })
 }
 
-/// The profile of this name.
+/// Returns the profile with this name.
 pub fn by_name(name: &str) -> Option<&'static Profile> {
     all().find(|profile| profile.name == name)
 }
 
-/// The profile whose slots and options a chip has.
+/// Returns the profile with the slots and options of a chip.
 pub fn matching(zone: &ConfigZone) -> Option<&'static Profile> {
     all().find(|profile| profile.matches(zone))
 }
 
-/// The profile that a chip between its locks was begun with, and that `atecc608 provision` finishes: all of its configuration is
-/// the profile's, but for address and counters.
+/// Returns the profile of a chip between its locks that `atecc608 provision` finishes: the whole configuration is the
+/// profile's, except address and counters.
 pub fn finished_by_provision(zone: &ConfigZone) -> Option<&'static Profile> {
     let between_locks = zone.config_locked() && !zone.data_locked();
     all().find(|profile| between_locks && profile.is_all_of(zone))
 }
 
-/// What brings a chip further that is not provisioned: a command of the tool, which shows first what it would do.
+/// Returns the next command of the tool for a chip that is not provisioned; it first shows what it would do.
 pub fn next_command(zone: &ConfigZone) -> String {
     match finished_by_provision(zone) {
         _ if !zone.config_locked() => "atecc608 provision tls".to_owned(),
         Some(profile) => format!("atecc608 provision {}", profile.name),
-        // The configuration is another tool's, or the user's own: what is left is to lock the data.
+        // The configuration is another tool's, or the user's own: only the data lock is left.
         None => "atecc608 lock data".to_owned(),
     }
 }
 
 impl Profile {
-    /// The configuration a chip gets: `zone` with everything that Write may change set as the profile says.
+    /// Returns the configuration of a chip with this profile: `zone` with everything that Write may change set by the
+    /// profile.
     pub fn apply(&self, zone: &ConfigZone) -> ConfigZone {
         let mut zone = zone.clone();
         let bytes = zone.as_bytes_mut();
@@ -179,7 +180,7 @@ impl Profile {
             bytes[counter..counter + 8].copy_from_slice(&atecc608_wire::config_zone::counter_encode(0));
         }
         bytes[offset::USE_LOCK..offset::USER_EXTRA].fill(0x00);
-        // KdfIvStr, unused while KdfIvLoc is 0, as TrustFLEX has it.
+        // KdfIvStr, unused while KdfIvLoc is 0; the value is TrustFLEX's.
         bytes[73..75].copy_from_slice(&[0x69, 0x76]);
         bytes[offset::SLOT_LOCKED..offset::SLOT_LOCKED + 2].fill(0xFF);
         bytes[offset::CHIP_OPTIONS..offset::CHIP_OPTIONS + 2].copy_from_slice(&self.chip_options.to_le_bytes());
@@ -195,8 +196,8 @@ impl Profile {
             })
     }
 
-    /// Whether this is a chip's whole configuration, but for what provisioning leaves as it is (the address) and use changes (the
-    /// counters).
+    /// Whether this is a chip's whole configuration, except what provisioning does not change (the address) and use
+    /// changes (the counters).
     pub fn is_all_of(&self, zone: &ConfigZone) -> bool {
         let mut wanted = self.apply(zone);
         let (bytes, now) = (wanted.as_bytes_mut(), zone.as_bytes());

@@ -1,5 +1,5 @@
-//! Public keys by themselves: a session's, to verify a peer with, and somebody else's on the token, such as an authority's. The state
-//! folder keeps the latter, so any member of its group may have written it.
+//! Stand-alone public keys: a session's, for verification of a peer, and others' on the token, such as an authority's.
+//! The latter are in the state folder, so any member of its group may have written them.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -22,10 +22,10 @@ pub(super) struct NewTokenKey {
     point: Point,
 }
 
-/// Reads the template of a public key; returns its point.
+/// Parses the template of a public key; returns its point.
 ///
 /// # Errors
-/// What the template lacks or contradicts.
+/// The errors of the template's attributes.
 fn checked_point(template: &Template) -> Result<Point> {
     check_key_type(template)?;
     class::check_template::<PublicKey>(Ways::CREATE, template)?;
@@ -44,13 +44,13 @@ fn checked_point(template: &Template) -> Result<Point> {
     Ok(point)
 }
 
-/// A public key to verify with: pkcs11-provider makes one for each peer.
+/// A public key for verification: pkcs11-provider creates one for each peer.
 ///
 /// # Errors
-/// What the template lacks or contradicts.
+/// The errors of the template's attributes.
 pub(super) fn for_session(session: SessionRef, template: &Template) -> Result<SessionObject> {
     let point = checked_point(template)?;
-    // Checked as what is kept is, though nothing is kept of it.
+    // Checks the same attributes as for the token, without storing them.
     class::kept::<PublicKey>(&[template])?;
     let attributes = class::session_object::<PublicKey>(&NewPublicKey { template, point })?;
     Ok(SessionObject { session: session.id, attributes })
@@ -59,7 +59,7 @@ pub(super) fn for_session(session: SessionRef, template: &Template) -> Result<Se
 /// A public key for the token.
 ///
 /// # Errors
-/// What the template lacks or contradicts.
+/// The errors of the template's attributes.
 pub(super) fn for_token(template: &Template) -> Result<NewTokenKey> {
     let point = checked_point(template)?;
     if template.boolean(CKA_PRIVATE)? == Some(true) {
@@ -90,12 +90,13 @@ pub(super) fn for_token(template: &Template) -> Result<NewTokenKey> {
     Ok(NewTokenKey { object, point })
 }
 
-/// Keeps a public key in the state folder. That of a key pair in the chip is there already: clients that import a pair bring its halves
-/// one after the other.
+/// Stores a public key in the state folder. That of a key pair in the chip already exists: clients that import a pair
+/// create its halves one after the other.
 ///
 /// # Errors
-/// [`Error::TemplateInconsistent`] for a pair's public key with another id, [`Error::AttributeValueInvalid`] for another key with a
-/// pair's id or label; those of state folder and chip.
+/// [`Error::TemplateInconsistent`] for a pair's public key with another id; [`Error::AttributeValueInvalid`] for
+/// another key with a pair's id or label; the [turn errors](Error#turn-errors) and [state folder
+/// errors](Error#state-folder-errors).
 pub(super) fn keep(turn: &mut Turn<'_>, new: NewTokenKey) -> Result<ObjectKey> {
     let NewTokenKey { object, point } = new;
     if let Err(error) = learn_points(turn) {
@@ -124,18 +125,18 @@ pub(super) fn keep(turn: &mut Turn<'_>, new: NewTokenKey) -> Result<ObjectKey> {
     Ok(ObjectKey::Stored(unique_id))
 }
 
-/// Whether an object of the state folder is shown: a public key only if it is one, and has no name of a key pair in the chip. A user who may
-/// write the folder could otherwise have it taken for the chip's.
+/// Whether an object of the state folder is shown: a public key only if it is valid, and has no name of a key pair in
+/// the chip. Otherwise a user with write access to the folder could pass it off as the chip's.
 pub(super) fn is_shown(known: &Known, object: &StoredObject) -> bool {
     object.class != StoredClass::PublicKey
         || Point::from_public_key_info(&object.value)
             .is_some_and(|point| !names::are_of_a_pair(known, &object.label, &object.id, point))
 }
 
-/// The attributes of a public key that the state folder keeps.
+/// Returns the attributes of a public key in the state folder.
 ///
 /// # Errors
-/// [`Error::State`] if it is none.
+/// [`Error::State`] if it is not a public key.
 pub(super) fn attributes(object: &StoredObject) -> Result<Template> {
     let point = Point::from_public_key_info(&object.value)
         .ok_or_else(|| Error::State("a public key of the state folder is none of P-256".into()))?;

@@ -1,12 +1,12 @@
-//! Random numbers: the chip's and the host's together.
+//! Random numbers of chip and host combined.
 
 use super::error::{Error, Result};
 use super::turn::Turn;
 
-/// Fills `out` with random bytes of chip and host together.
+/// Fills `out` with random bytes of chip and host combined.
 ///
 /// # Errors
-/// [`Error::RandomNoRng`] while the configuration is not locked; those of the chip.
+/// [`Error::RandomNoRng`] while the configuration is not locked; the [turn errors](Error#turn-errors).
 pub(crate) fn random(turn: &mut Turn<'_>, out: &mut [u8]) -> Result<()> {
     if !turn.known().zone().config_locked() {
         return Err(Error::RandomNoRng(

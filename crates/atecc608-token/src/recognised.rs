@@ -1,21 +1,21 @@
-//! Configurations that chips are sold with, and that other people's tools and examples write (fact sheet section 6): what the
-//! keys in them are for, so that they have names without a line of configuration.
+//! Configurations of chips as sold, and of other tools and examples (fact sheet section 6): the purpose of their keys,
+//! so that they have names without a configuration.
 //!
-//! A configuration is recognised by its key slots. What may differ from one such chip to the next is not looked at: that the
-//! key may never be replaced or its slot be locked, and everything in other slots.
+//! A configuration is recognised by its key slots. Properties that differ between such chips are ignored: whether the
+//! key may be replaced or its slot be locked, and everything in other slots.
 
 use atecc608_wire::{ConfigZone, Slot};
 
 /// A configuration.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Recognised {
-    /// Whose it is.
+    /// Its origin.
     pub name: &'static str,
     /// SlotConfig and KeyConfig of its first slots.
     slots: &'static [(u16, u16)],
 }
 
-/// All of them.
+/// All known ones.
 const KNOWN: [Recognised; 4] = [
     Recognised {
         name: "Trust&GO or TrustFLEX",
@@ -35,12 +35,12 @@ const KNOWN: [Recognised; 4] = [
     },
 ];
 
-/// WriteConfig bit 3: not replaced by GenKey.
+/// WriteConfig bit 3: GenKey can't replace the key.
 const PERMANENT: u16 = 0x8000;
 /// KeyConfig bits 5 and 12: lockable, and usable only while the persistent latch is set.
 const VARIANTS: u16 = 0x1020;
 
-/// Whose configuration a chip has, if it is one of these.
+/// Returns the configuration of a chip, if it is a known one.
 pub fn recognise(zone: &ConfigZone) -> Option<&'static Recognised> {
     KNOWN.iter().find(|known| {
         Slot::all().zip(known.slots).all(|(slot, (access, key))| {
@@ -49,7 +49,7 @@ pub fn recognise(zone: &ConfigZone) -> Option<&'static Recognised> {
     })
 }
 
-/// The name of a slot's object: in all of them slot 0 is the key for TLS.
+/// Returns the name of a slot's object: in all these configurations slot 0 is the key for TLS.
 pub fn name(zone: &ConfigZone, slot: Slot) -> String {
     match (recognise(zone), slot.number()) {
         (None, _) => format!("slot-{slot}"),

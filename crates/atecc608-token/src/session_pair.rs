@@ -1,6 +1,6 @@
-//! Key pairs that live in this process until their session ends: made of chip and host randomness, used by the host, and kept as session
-//! secret keys are. Private keys that a caller brings, too. None ever becomes a key of the token, and each says of itself that it is not
-//! in the chip.
+//! Key pairs that exist in this process until their session ends: generated from chip and host randomness, used by the
+//! host, and stored like session secret keys. Also private keys that a caller imports. None ever becomes a key of the
+//! token, and their attributes say that they are not in the chip.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,18 +24,19 @@ use super::template::{bool_value, ulong_value, Template};
 use super::token::Token;
 use super::{modify, names, ObjectHandle, SessionRef};
 
-/// What makes keytool generate in the chip.
+/// The keytool configuration for generation in the chip.
 const KEYTOOL: &str = "for keytool: attributes(generate, CKO_PRIVATE_KEY, CKK_EC) = { CKA_TOKEN = true CKA_PRIVATE = true CKA_SIGN = true } \
      and attributes(generate, CKO_PUBLIC_KEY, CKK_EC) = { CKA_TOKEN = true CKA_VERIFY = true }";
 
-/// Whether it was said that a key is none of the chip's because CKA_TOKEN was left out.
+/// Whether the log line was written that a key is not in the chip because CKA_TOKEN was omitted.
 static SAID: AtomicBool = AtomicBool::new(false);
 
-/// Whether the two templates of C_GenerateKeyPair ask for a key pair of the session. A public template without CKA_TOKEN follows the
-/// private one.
+/// Whether the two templates of C_GenerateKeyPair request a key pair of the session. A public template without
+/// CKA_TOKEN follows the private one.
 ///
 /// # Errors
-/// [`Error::TemplateInconsistent`] where they differ, or name a slot of the chip; [`Error::AttributeValueInvalid`].
+/// [`Error::TemplateInconsistent`] if they differ, or name a slot of the chip; [`Error::AttributeValueInvalid`] for a
+/// malformed CKA_TOKEN.
 pub(super) fn is_asked(public: &Template, private: &Template) -> Result<bool> {
     let (of_public, of_private) = (public.boolean(CKA_TOKEN)?, private.boolean(CKA_TOKEN)?);
     let on_token = of_private == Some(true);
@@ -61,8 +62,9 @@ pub(super) fn is_asked(public: &Template, private: &Template) -> Result<bool> {
 /// Generates a key pair; returns the handles of public and private key.
 ///
 /// # Errors
-/// [`Error::TemplateInconsistent`] where the configuration refuses one, [`Error::AttributeValueInvalid`] for names of a key pair in the chip,
-/// [`Error::UserNotLoggedIn`] for a private one before the login; those of a turn.
+/// [`Error::TemplateInconsistent`] if the configuration forbids session keys; [`Error::AttributeValueInvalid`] for
+/// names of a key pair in the chip; [`Error::UserNotLoggedIn`] for a private key before the login; the [turn
+/// errors](Error#turn-errors).
 pub(super) fn generate(
     token: &Token,
     session: SessionRef,
@@ -88,7 +90,7 @@ pub(super) fn generate(
         }
         random(turn, &mut value)
     })?;
-    // One of 2^32 values is none.
+    // One of 2^32 values is not a valid key.
     let point = secret_key(&value).and_then(|key| point_of(&key));
     let point = point.ok_or_else(|| Error::DeviceError("the random bytes are no private key: try again".into()))?;
     let private =
@@ -101,7 +103,7 @@ pub(super) fn generate(
     Ok((token.add_session_object(object(public))?, private))
 }
 
-/// Whether the configuration has private keys of the session.
+/// Checks that the configuration allows private keys of the session.
 ///
 /// # Errors
 /// [`Error::TemplateInconsistent`] if not.
@@ -114,7 +116,7 @@ fn check_configured(token: &Token) -> Result<()> {
     ))
 }
 
-/// A private key that the caller brings, as a session object.
+/// Returns a caller's private key as a session object.
 ///
 /// # Errors
 /// As [`key_in`]; [`Error::TemplateInconsistent`] if the template names a slot of the chip.
@@ -139,11 +141,12 @@ pub(super) fn brought(session: SessionRef, template: &Template) -> Result<Sessio
     Ok(SessionObject { session: session.id, attributes })
 }
 
-/// Adds a private key that the caller brings.
+/// Adds a caller's private key.
 ///
 /// # Errors
-/// [`Error::TemplateInconsistent`] where the configuration refuses one, [`Error::AttributeValueInvalid`] for names of a key pair in the chip,
-/// [`Error::UserNotLoggedIn`] for a private one before the login; those of a turn.
+/// [`Error::TemplateInconsistent`] if the configuration forbids session keys; [`Error::AttributeValueInvalid`] for
+/// names of a key pair in the chip; [`Error::UserNotLoggedIn`] for a private key before the login; the [turn
+/// errors](Error#turn-errors).
 pub(super) fn add(token: &Token, key: SessionObject) -> Result<ObjectHandle> {
     check_configured(token)?;
     if key.is_private() {
@@ -153,10 +156,11 @@ pub(super) fn add(token: &Token, key: SessionObject) -> Result<ObjectHandle> {
     token.add_session_object(key)
 }
 
-/// Refuses names of a key pair in the chip for a private key of the session, if it is to get any.
+/// Refuses names of a key pair in the chip for a private key of the session.
 ///
 /// # Errors
-/// [`Error::AttributeValueInvalid`]; those of a turn.
+/// [`Error::AttributeValueInvalid`] if a key pair in the chip has one of the names; the [turn
+/// errors](Error#turn-errors).
 pub(super) fn refuse_names_of_pairs(token: &Token, template: &Template) -> Result<()> {
     let (label, id) = (template.text(CKA_LABEL)?.unwrap_or_default(), template.bytes(CKA_ID).unwrap_or_default());
     if label.is_empty() && id.is_empty() {
@@ -165,10 +169,11 @@ pub(super) fn refuse_names_of_pairs(token: &Token, template: &Template) -> Resul
     token.turn(token.deadline(), |turn| names::refuse_names_of_pairs(turn, label, id))
 }
 
-/// A copy in a session.
+/// Returns a copy in a session.
 ///
 /// # Errors
-/// [`Error::TemplateInconsistent`] for one on the token: it was not born in the chip. As [`modify::copy_of`].
+/// [`Error::TemplateInconsistent`] for one on the token, because it was not generated in the chip; else as
+/// [`modify::copy_of`].
 pub(super) fn copy_of(session: SessionRef, source: &SessionObject, template: &Template) -> Result<SessionObject> {
     let changed = modify::copy_of(source, template)?;
     if changed.boolean(CKA_TOKEN)? == Some(true) {
@@ -191,7 +196,7 @@ pub(super) fn is_private_key(object: &SessionObject) -> bool {
     matches!(object.attributes.ulong(CKA_CLASS), Ok(Some(CKO_PRIVATE_KEY)))
 }
 
-/// Checks that a private key of the session allows a use and a mechanism; none if the handle names another object.
+/// Checks that a private key of the session allows a use and a mechanism; `None` if the handle names another object.
 ///
 /// # Errors
 /// [`Error::KeyHandleInvalid`], [`Error::KeyFunctionNotPermitted`], [`Error::MechanismInvalid`].
@@ -216,7 +221,7 @@ pub(super) fn check_use(
     })
 }
 
-/// Does something with a private key of the session.
+/// Calls `work` with a private key of the session.
 ///
 /// # Errors
 /// [`Error::KeyHandleInvalid`] if it is gone.
@@ -228,10 +233,10 @@ fn with_key<T>(token: &Token, key: ObjectHandle, work: impl FnOnce(SecretKey) ->
     key.map(work).ok_or_else(gone)
 }
 
-/// Signs a digest; returns r ‖ s, which verifies.
+/// Signs a digest; returns r ‖ s, after verifying it.
 ///
 /// # Errors
-/// [`Error::KeyHandleInvalid`] if the key is gone, [`Error::DeviceError`].
+/// [`Error::KeyHandleInvalid`] if the key is gone; [`Error::DeviceError`] if the signature does not verify.
 pub(super) fn sign(token: &Token, key: ObjectHandle, digest: &[u8; 32]) -> Result<Zeroizing<Vec<u8>>> {
     let faulty =
         || Error::DeviceError("a signature of the host does not verify: its memory or processor is faulty".into());
@@ -244,7 +249,7 @@ pub(super) fn sign(token: &Token, key: ObjectHandle, digest: &[u8; 32]) -> Resul
     Ok(Zeroizing::new(signature.to_vec()))
 }
 
-/// The secret that this key and the other side's agree on.
+/// Returns the shared secret of this key and the other side's.
 ///
 /// # Errors
 /// [`Error::KeyHandleInvalid`] if the key is gone.
@@ -263,7 +268,7 @@ fn point_of(key: &SecretKey) -> Option<Point> {
     Point::from_uncompressed(key.public_key().to_encoded_point(false).as_bytes())
 }
 
-/// CKA_ALLOWED_MECHANISMS of a private key of the session: what its template says, of what there is.
+/// CKA_ALLOWED_MECHANISMS of a private key of the session: the supported ones that its template lists.
 ///
 /// # Errors
 /// [`Error::AttributeValueInvalid`].

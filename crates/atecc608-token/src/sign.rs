@@ -18,13 +18,13 @@ use super::turn::Turn;
 use super::{learn, secret, session_pair, ObjectHandle};
 use atecc608_wire::Slot;
 
-/// Most bytes that CKM_ECDSA takes: a SHA-512 digest.
+/// Maximum input of CKM_ECDSA: a SHA-512 digest.
 const MAX_DIGEST: usize = 64;
 
-/// What a signature is over: a digest in progress, or one that the caller computed.
+/// The input of a signature: a digest in progress, or one that the caller computed.
 #[derive(Clone)]
 pub enum Message {
-    /// CKM_ECDSA: the caller's digest, as far as it has come.
+    /// CKM_ECDSA: the part of the caller's digest so far.
     Digest(Vec<u8>),
     /// CKM_ECDSA_SHA*.
     Hashed(Box<Hasher>),
@@ -63,7 +63,7 @@ impl Message {
         }
     }
 
-    /// The 32 bytes that ECDSA on P-256 takes: the leftmost 256 bits, or the digest with zeros on its left
+    /// Returns the 32 bytes that ECDSA on P-256 signs: the leftmost 256 bits, or the digest with zeros on its left
     /// (FIPS 186-5 section 6.4.1).
     pub(super) fn finish(self) -> Result<[u8; 32]> {
         let digest = match self {
@@ -93,14 +93,14 @@ pub enum SignOperation {
     Ecdsa {
         /// The key's handle.
         key: ObjectHandle,
-        /// What is signed.
+        /// The message.
         message: Message,
     },
     /// ECDSA with a private key of the session.
     OfSession {
         /// The key.
         key: ObjectHandle,
-        /// What is signed.
+        /// The message.
         message: Message,
     },
     /// A message authentication code with a secret key.
@@ -108,11 +108,12 @@ pub enum SignOperation {
 }
 
 impl SignOperation {
-    /// Begins a signature. Asks the chip nothing.
+    /// Starts a signature. Does not access the chip.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
-    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
+    /// [`Error::MechanismInvalid`] if the mechanism is not supported; [`Error::MechanismParamInvalid`] if its parameter
+    /// is wrong; [`Error::KeyHandleInvalid`] if the handle names no key; [`Error::KeyTypeInconsistent`] if the key's
+    /// type does not fit; [`Error::KeyFunctionNotPermitted`] if the key does not permit this use.
     pub fn new(token: &Arc<Token>, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
         if MacOperation::is_for(mechanism.mechanism) {
             let secret = secret::key_for(token, key, CKA_SIGN, mechanism.mechanism)?;
@@ -129,7 +130,7 @@ impl SignOperation {
         Err(Error::KeyFunctionNotPermitted(format!("slot {slot} is configured not to sign (CKA_SIGN is false)").into()))
     }
 
-    /// Bytes of the signature or code.
+    /// Returns the length of the signature or code in bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Ecdsa { .. } | Self::OfSession { .. } => ECDSA_LEN,
@@ -137,15 +138,15 @@ impl SignOperation {
         }
     }
 
-    /// Never: every signature has bytes.
+    /// Always `false`.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// Takes more of the data.
+    /// Processes more of the data.
     ///
     /// # Errors
-    /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes; those of the chip.
+    /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes; the [turn errors](Error#turn-errors).
     pub fn update(&mut self, deadline: &mut Deadline, data: &[u8]) -> Result<()> {
         match self {
             Self::Ecdsa { message, .. } | Self::OfSession { message, .. } => message.update(data),
@@ -156,7 +157,8 @@ impl SignOperation {
     /// Signs. ECDSA: three commands in one conversation, and a check on the host.
     ///
     /// # Errors
-    /// [`Error::DataLenRange`], [`Error::KeyHandleInvalid`] if the chip holds another key by now, those of the chip.
+    /// [`Error::DataLenRange`] if the data is empty or too long; [`Error::KeyHandleInvalid`] if the chip holds another
+    /// key by now; the [turn errors](Error#turn-errors).
     pub fn finish(self, token: &Token, deadline: &mut Deadline) -> Result<Zeroizing<Vec<u8>>> {
         match self {
             Self::Ecdsa { key, message } => {
@@ -171,15 +173,15 @@ impl SignOperation {
     }
 }
 
-/// Signs with the key in the slot. No signature leaves the module that does not verify under the key's own
-/// public key, so neither a fault on the bus nor one in the chip gets a wrong one out.
+/// Signs with the key in the slot. Every signature is verified with the key's own public key before it leaves the
+/// module, so neither a fault of the bus nor one of the chip gets a wrong one out.
 fn sign(turn: &mut Turn<'_>, key: KeyRef, digest: &[u8; 32]) -> Result<[u8; 64]> {
     turn.check_key(key)?;
     let slot = key.slot;
     let known = turn.known();
     let key = known.key_slot(slot);
     if !key.is_some_and(|key| key.public) {
-        // Nothing to verify with: the slot does not tell its public key.
+        // There is nothing to verify with: the slot does not report its public key.
         return sign_once(turn, slot, digest);
     }
     let point = learn::point(turn, slot)?;
@@ -208,11 +210,11 @@ fn sign_once(turn: &mut Turn<'_>, slot: Slot, digest: &[u8; 32]) -> Result<[u8; 
     turn.converse_with_key(slot, |awake| awake.sign_digest(slot, digest))
 }
 
-/// A public key that verifies.
+/// A public key for verification.
 pub enum VerificationKey {
-    /// The caller gave it.
+    /// Given by the caller.
     Given(Point),
-    /// It is that of a key in the chip, proven when a signature is checked.
+    /// That of a key in the chip, proven when a signature is checked.
     OfChip(Arc<Token>, KeyRef),
 }
 
@@ -225,8 +227,8 @@ impl VerificationKey {
     }
 }
 
-/// The public key that a handle names, proven: read from the chip in this process, or vouched for by root. What the state folder
-/// says alone, any member of its group may have written.
+/// Returns the proven public key of a handle: read from the chip in this process, or from root's file. The state folder
+/// is not sufficient, because any member of its group can write it.
 ///
 /// # Errors
 /// As [`learn::same_point_anew`]; [`Error::UserNotLoggedIn`] if the chip shows the key only after a login.
@@ -258,7 +260,7 @@ fn proven_point(token: &Token, key: KeyRef, deadline: Deadline) -> Result<Point>
     })
 }
 
-/// The public key that the handle names, if its CKA_VERIFY and CKA_ALLOWED_MECHANISMS allow this use.
+/// Returns the public key of the handle, if its CKA_VERIFY and CKA_ALLOWED_MECHANISMS allow this use.
 fn verification_key(token: &Arc<Token>, key: ObjectHandle, mechanism: CK_MECHANISM_TYPE) -> Result<VerificationKey> {
     let in_chip = match token.key_object(key)? {
         ObjectKey::PublicKey(in_chip) => Some(in_chip),
@@ -283,14 +285,13 @@ fn verification_key(token: &Arc<Token>, key: ObjectHandle, mechanism: CK_MECHANI
     }
 }
 
-/// C_VerifyInit to C_Verify or C_VerifyFinal. The host verifies: the chip would take 125 ms for what guards
-/// nothing.
+/// C_VerifyInit to C_Verify or C_VerifyFinal. Runs on the host: the chip would take 125 ms without a gain in security.
 pub enum VerifyOperation {
     /// ECDSA with a public key.
     Ecdsa {
         /// The key.
         key: VerificationKey,
-        /// What was signed.
+        /// The message.
         message: Message,
     },
     /// A message authentication code with a secret key.
@@ -298,11 +299,12 @@ pub enum VerifyOperation {
 }
 
 impl VerifyOperation {
-    /// Begins a verification with a public key or a secret key.
+    /// Starts a verification with a public key or a secret key.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
-    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
+    /// [`Error::MechanismInvalid`] if the mechanism is not supported; [`Error::MechanismParamInvalid`] if its parameter
+    /// is wrong; [`Error::KeyHandleInvalid`] if the handle names no key; [`Error::KeyTypeInconsistent`] if the key's
+    /// type does not fit; [`Error::KeyFunctionNotPermitted`] if the key does not permit this use.
     pub fn new(token: &Arc<Token>, mechanism: &Mechanism, key: ObjectHandle) -> Result<Self> {
         if MacOperation::is_for(mechanism.mechanism) {
             let secret = secret::key_for(token, key, CKA_VERIFY, mechanism.mechanism)?;
@@ -312,7 +314,7 @@ impl VerifyOperation {
         Ok(Self::Ecdsa { key: verification_key(token, key, mechanism.mechanism)?, message })
     }
 
-    /// Takes more of the data.
+    /// Processes more of the data.
     ///
     /// # Errors
     /// [`Error::DataLenRange`] if CKM_ECDSA gets more than 64 bytes.
@@ -323,12 +325,12 @@ impl VerifyOperation {
         }
     }
 
-    /// Checks a signature r ‖ s, or a code. The chip is asked for its public key where nothing proves that yet, once in a process.
+    /// Checks a signature r ‖ s, or a code. Reads an unproven public key from the chip, once in a process.
     ///
     /// # Errors
-    /// [`Error::SignatureInvalid`], [`Error::SignatureLenRange`], [`Error::DataLenRange`]; of a key in the chip
-    /// [`Error::KeyHandleInvalid`] if it is another by now, [`Error::UserNotLoggedIn`] if the chip shows it only after a login;
-    /// those of a turn.
+    /// [`Error::SignatureInvalid`] if it does not match; [`Error::SignatureLenRange`] if its length is wrong;
+    /// [`Error::DataLenRange`] if the data has an impossible length; for a key in the chip [`Error::KeyHandleInvalid`]
+    /// if it has changed, and the [turn errors](Error#turn-errors).
     pub fn finish(self, deadline: &mut Deadline, signature: &[u8]) -> Result<()> {
         match self {
             Self::Ecdsa { key, message } => {

@@ -1,5 +1,5 @@
-//! What is known of a token, as values that never change: a change makes a new one, and the [`Board`] swaps it for the old.
-//! Readers take the one that is posted, and wait neither for the bus nor for each other.
+//! The known facts about a token, as immutable values: a change creates a new one, and the [`Board`] replaces the old.
+//! Readers take the posted one, and wait neither for the bus nor for each other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,66 +20,67 @@ use atecc608::presence::{Held, Presence as ChipPresence};
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// For this long after a contact, good or bad, nobody asks the chip whether it is there.
+/// For this long after a contact, successful or not, the presence of the chip is not checked again.
 const PRESENCE_LIFETIME: Duration = Duration::from_secs(1);
 
-/// What is known of one configured place.
+/// The known facts about one configured place.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
-    /// Who is logged in.
+    /// The logged-in user.
     pub(crate) who: Who,
-    /// Whether the chip is there.
+    /// The presence of the chip.
     pub(crate) presence: Presence,
-    /// The chip that was found there; it stays known while it is away.
+    /// The chip that was found there; the facts are kept while it is absent.
     pub(crate) known: Option<Arc<Known>>,
 }
 
-/// Whether a chip is there, and when it was last asked.
+/// Whether a chip is present, and when that was last checked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Presence {
-    /// When the chip last answered; none if it did not the last time.
+    /// The time of the last response; `None` if the chip did not respond the last time.
     pub(crate) last_contact: Option<Instant>,
-    /// When and how it was looked for and not found.
+    /// The time and error of the last failed search.
     pub(crate) last_failure: Option<(Instant, Error)>,
-    /// Which chip was there, if any, when it was last looked for.
+    /// The chip that was present, if any, at the last search.
     seen: Option<Option<SerialNumber>>,
-    /// Whether it came or went since somebody asked about that.
+    /// Whether it appeared or disappeared since that was last queried.
     event: bool,
 }
 
-/// What is known of a chip.
+/// The known facts about a chip.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    /// Who is logged in.
+    /// The logged-in user.
     pub(crate) who: Who,
-    /// Which chip it is.
+    /// The identified chip.
     pub(crate) identity: Arc<Identity>,
-    /// What the state folder says.
+    /// The contents of the state folder.
     pub(crate) state_read: Arc<StateRead>,
-    /// The certificates that it holds itself.
+    /// Its certificates.
     pub(crate) certificates: Certificates,
     keys: [KeyFacts; 16],
-    /// The configured secret keys that the chip was asked about: the slot, and the key if it can be used.
+    /// The configured secret keys that were checked with the chip: the slot, and the key if it is usable.
     configured_secrets: Vec<(Slot, Option<StoredSecret>)>,
-    /// CKA_UNIQUE_ID of the secret keys that the chip has shown to hold, in this process and since the state changed.
+    /// CKA_UNIQUE_ID of the secret keys that were proven to be in the chip, in this process and since the last change
+    /// of the state.
     proven_secrets: Vec<String>,
 }
 
-/// What is known about the key in one slot.
+/// The known facts about the key in one slot.
 #[derive(Clone, Copy, Debug, Default)]
 struct KeyFacts {
-    /// Whether the slot holds a key that is to be seen; none until asked.
+    /// Whether the slot holds a visible key; `None` until checked.
     presence: Option<ChipPresence>,
-    /// Its public key, if it came from the chip in this process, and so can be relied on.
+    /// Its public key, if it was read from the chip in this process, and so is reliable.
     checked: Option<Point>,
-    /// Its public key as it was known before the state changed under it.
+    /// Its public key as known before the last change of the state.
     last_known: Option<Point>,
-    /// Grows whenever the key turns out to be another.
+    /// Increases when the key turns out to be another.
     epoch: u32,
 }
 
 impl KeyFacts {
-    /// The public key: from the chip, else from the state.
+    /// Returns the public key: from the chip, else from the state.
     fn point(&self, state: Option<&SlotState>) -> Option<Point> {
         self.checked.or_else(|| state.and_then(stored_point)).or(self.last_known)
     }
@@ -93,7 +94,7 @@ fn stored_point(state: &SlotState) -> Option<Point> {
     state.public_key.as_deref().and_then(Point::from_uncompressed)
 }
 
-/// Where the snapshot is posted.
+/// The holder of the posted snapshot.
 #[derive(Debug)]
 pub(crate) struct Board(Posted<Snapshot>);
 
@@ -104,17 +105,17 @@ impl Default for Board {
 }
 
 impl Board {
-    /// The snapshot that is posted.
+    /// Returns the posted snapshot.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.0.get()
     }
 
-    /// Posts a changed snapshot. The lock is held for the change only, which asks nobody.
+    /// Posts a changed snapshot. The lock is held during the change only, which does not wait.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
         self.0.change(change)
     }
 
-    /// Posts a change of what is known of a chip, if it is still the one that is known.
+    /// Changes the facts about a chip and posts them, if it is still the known chip.
     pub(crate) fn change_known<T>(&self, chip: &Arc<Identity>, change: impl FnOnce(&mut Known) -> T) -> Option<T> {
         self.change(|snapshot| {
             let known = snapshot.known.as_mut().filter(|known| Arc::ptr_eq(&known.identity, chip));
@@ -124,7 +125,7 @@ impl Board {
 }
 
 impl Snapshot {
-    /// The chip, as far as anybody looked within the last second; none if it is to be looked for again.
+    /// Returns the chip, if it was checked within the last second; `None` if it must be checked again.
     pub(crate) fn fresh(&self) -> Option<Result<Arc<Known>>> {
         let is_fresh = |at: Instant| at.elapsed() < PRESENCE_LIFETIME;
         match (&self.known, &self.presence) {
@@ -134,7 +135,7 @@ impl Snapshot {
         }
     }
 
-    /// The chip as it was last seen, however long ago that was; none if nobody has looked for it yet.
+    /// Returns the chip as last seen, however long ago; `None` if it was never looked for.
     pub(crate) fn last_seen(&self) -> Option<Result<Arc<Known>>> {
         match (&self.known, &self.presence) {
             (Some(known), Presence { last_contact: Some(_), .. }) => Some(Ok(known.clone())),
@@ -147,7 +148,7 @@ impl Snapshot {
         }
     }
 
-    /// Logs in, or out.
+    /// Sets the logged-in user.
     pub(crate) fn set_who(&mut self, who: Who) {
         self.who = who;
         if let Some(known) = &mut self.known {
@@ -157,7 +158,7 @@ impl Snapshot {
 }
 
 impl Presence {
-    /// Notes whether the chip came or went, or is another one. A bus that can't be used at the moment says nothing about that.
+    /// Notes whether the chip appeared, disappeared or changed. A bus that can't be used at the moment is ignored.
     pub(crate) fn note_event(&mut self, found: &Result<Arc<Known>>) {
         let Some(now) = which_chip(found) else { return };
         self.event |= self.seen.is_some_and(|seen| seen != now);
@@ -169,13 +170,13 @@ impl Presence {
         which_chip(found).is_some_and(|now| self.seen != Some(now))
     }
 
-    /// Whether the chip came or went since the last time that this was asked.
+    /// Whether the chip appeared or disappeared since the last call.
     pub(crate) fn take_event(&mut self) -> bool {
         std::mem::take(&mut self.event)
     }
 }
 
-/// Which chip is there, if any; none if that can't be said.
+/// Returns the chip that is present, if any; `None` if unknown.
 fn which_chip(found: &Result<Arc<Known>>) -> Option<Option<SerialNumber>> {
     match found {
         Ok(known) => Some(Some(known.zone().serial_number())),
@@ -185,7 +186,7 @@ fn which_chip(found: &Result<Arc<Known>>) -> Option<Option<SerialNumber>> {
 }
 
 impl Known {
-    /// A chip that was just found, with what the state folder says. Its keys' epochs begin at `first_epoch`.
+    /// A chip that was just found, with the contents of the state folder. Its keys' epochs start at `first_epoch`.
     pub(crate) fn new(identity: Arc<Identity>, state: StateRead, first_epoch: u32, who: Who) -> Self {
         Self {
             who,
@@ -203,7 +204,7 @@ impl Known {
         &self.identity.zone
     }
 
-    /// What the state folder says.
+    /// The contents of the state folder.
     pub(crate) fn state(&self) -> &State {
         &self.state_read.state
     }
@@ -213,12 +214,12 @@ impl Known {
         self.identity.key_slot(slot)
     }
 
-    /// The key pair of a key slot.
+    /// Returns the key pair of a key slot.
     pub(crate) fn pair(&self, slot: Slot) -> Option<KeyPair<'_>> {
         self.key_slot(slot).map(|key| KeyPair { key, state: self.state().slot(slot), known: self })
     }
 
-    /// Whether the slot works only after a login, and there was none.
+    /// Whether the slot requires a login, and there was none.
     pub(crate) fn is_out_of_reach(&self, slot: Slot) -> bool {
         self.who != Who::User && self.identity.scheme.is_some_and(|scheme| scheme.guards(slot))
     }
@@ -228,7 +229,7 @@ impl Known {
         self.identity.scheme.is_some() && self.who != Who::User
     }
 
-    /// Refuses to make a private object before the login.
+    /// Refuses to create a private object before the login.
     ///
     /// # Errors
     /// [`Error::UserNotLoggedIn`]
@@ -240,69 +241,69 @@ impl Known {
         }
     }
 
-    /// Whether the slot still holds the key that a handle was made for, as far as is known.
+    /// Whether the slot still holds the key of a handle, as far as known.
     pub(crate) fn is_there(&self, key: KeyRef) -> bool {
         self.epoch(key.slot) == key.epoch && self.known_presence(key.slot) != Some(Held::Nothing)
     }
 
-    /// Which key the slot holds, counted in this process.
+    /// Returns the epoch of the slot's key in this process.
     pub(crate) fn epoch(&self, slot: Slot) -> u32 {
         self.keys[slot.index()].epoch
     }
 
-    /// An epoch that no key of this chip has had.
+    /// Returns an epoch that no key of this chip has had.
     pub(crate) fn next_epoch(&self) -> u32 {
         self.keys.iter().map(|facts| facts.epoch).max().unwrap_or_default() + 1
     }
 
-    /// Whether the slot holds a key, as far as the chip was asked.
+    /// Whether the slot holds a key, if that was checked.
     pub(crate) fn known_presence(&self, slot: Slot) -> Option<Held> {
         self.keys[slot.index()].presence.map(|presence| presence.held)
     }
 
-    /// Whether the chip refused to say whether the slot holds a key.
+    /// Whether the chip refused to tell whether the slot holds a key.
     pub(crate) fn presence_was_refused(&self, slot: Slot) -> bool {
         self.keys[slot.index()].presence.is_some_and(|presence| presence.refused.is_some())
     }
 
-    /// The slot's public key as far as it is known without asking: from the chip, else from the state.
+    /// Returns the slot's known public key: from the chip, else from the state.
     pub(crate) fn known_point(&self, slot: Slot) -> Option<Point> {
         self.keys[slot.index()].point(self.state().slot(slot))
     }
 
-    /// The secret keys that there are: those of the state that the chip still has a place for, and the configured ones.
+    /// Returns the secret keys: those of the state that the chip still has a place for, and the configured ones.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &StoredSecret> {
-        // Of one that is pending nobody knows yet whether it is there.
+        // Whether a pending one exists is not known yet.
         let is_there =
             |secret: &&StoredSecret| secret.pending.is_none() && self.identity.secret_slot_of(secret).is_some();
         self.state().secrets.iter().filter(is_there).chain(self.configured_secrets())
     }
 
-    /// The secret key of this CKA_UNIQUE_ID.
+    /// Returns the secret key with this CKA_UNIQUE_ID.
     pub(crate) fn secret(&self, unique_id: &str) -> Option<&StoredSecret> {
         let of_state = self.state().secret(unique_id);
         of_state.or_else(|| self.configured_secrets().find(|secret| secret.unique_id == unique_id))
     }
 
-    /// Whether state or configuration knows a secret key in this place.
+    /// Whether state or configuration have a secret key in this place.
     pub(crate) fn has_secret(&self, slot: Slot, block: u8) -> bool {
         self.state().has_secret(slot, block) || self.identity.is_configured_secret(slot, block)
     }
 
-    /// Those that only the configuration knows of. The state's entry of a place goes first.
+    /// Those that only the configuration describes. The state's entry of a place takes precedence.
     fn configured_secrets(&self) -> impl Iterator<Item = &StoredSecret> {
         let configured = self.configured_secrets.iter().filter_map(|(_, secret)| secret.as_ref());
         configured.filter(|secret| !self.state().has_secret(Slot::from_nibble(secret.slot), secret.block))
     }
 
-    /// The configured secret keys that the chip is to be asked about, as far as they are in reach.
+    /// Returns the configured secret keys to check with the chip, as far as accessible.
     pub(crate) fn unasked_secrets(&self) -> impl Iterator<Item = &(SecretSlot, ObjectConfig)> {
         let is_asked = |slot: Slot| self.configured_secrets.iter().any(|(asked, _)| *asked == slot);
         let configured = self.identity.configured_secrets.iter();
         configured.filter(move |(place, _)| !is_asked(place.slot) && !self.is_out_of_reach(place.slot))
     }
 
-    /// Whether the chip has shown that it holds this secret key.
+    /// Whether this secret key was proven to be in the chip.
     pub(crate) fn is_proven_secret(&self, unique_id: &str) -> bool {
         self.proven_secrets.iter().any(|proven| proven == unique_id)
     }
@@ -313,10 +314,10 @@ impl Known {
     }
 }
 
-/// How what is known changes.
+/// Changes of the known facts.
 impl Known {
-    /// Another process changed the state. What was known about a key whose entry says something else about it than before is to be
-    /// asked again; handles of a key that the state says was replaced or destroyed end.
+    /// Another process changed the state. Facts about a key with a changed entry must be read again; handles of a key
+    /// that was replaced or destroyed according to the state end.
     pub(crate) fn state_changed(&mut self, read: StateRead) {
         let before = std::mem::replace(&mut self.state_read, Arc::new(read));
         let (before, now) = (&before.state, &self.state_read.state);
@@ -347,14 +348,14 @@ impl Known {
         }
     }
 
-    /// The chip told whether the slot holds a key that is to be seen, and perhaps which; none: it is to be asked again.
+    /// Notes whether the slot holds a visible key, and its public key if known; `None`: must be read again.
     pub(crate) fn key_is_present(&mut self, slot: Slot, presence: Option<ChipPresence>, point: Option<Point>) {
         let facts = &mut self.keys[slot.index()];
         facts.presence = presence;
         facts.checked = facts.checked.or(point);
     }
 
-    /// The chip was asked about the configured secret key in a slot.
+    /// Notes the result for the configured secret key in a slot.
     pub(crate) fn secret_was_asked(&mut self, slot: Slot, secret: Option<StoredSecret>) {
         if let Some(secret) = &secret {
             self.secret_is_proven(&secret.unique_id);
@@ -362,14 +363,14 @@ impl Known {
         self.configured_secrets.push((slot, secret));
     }
 
-    /// The chip holds this secret key.
+    /// Notes that the chip holds this secret key.
     pub(crate) fn secret_is_proven(&mut self, unique_id: &str) {
         if !self.is_proven_secret(unique_id) {
             self.proven_secrets.push(unique_id.to_owned());
         }
     }
 
-    /// A public key that is the chip's own.
+    /// Notes a public key that was read from the chip.
     pub(crate) fn key_is(&mut self, slot: Slot, point: Point) {
         let facts = &mut self.keys[slot.index()];
         facts.checked = Some(point);
@@ -378,7 +379,7 @@ impl Known {
         }
     }
 
-    /// The slot holds another key (or none) than what was known; returns whether something was.
+    /// Notes that the slot holds another key (or none) than known; returns whether one was known.
     pub(crate) fn key_differs(&mut self, slot: Slot, point: Option<Point>) -> bool {
         let had_another = self.known_point(slot).is_some();
         let facts = &mut self.keys[slot.index()];
@@ -389,7 +390,7 @@ impl Known {
         had_another
     }
 
-    /// The slot now holds this key, and the state says so.
+    /// Notes that the slot now holds this key, as in the state.
     pub(crate) fn key_was_replaced(&mut self, slot: Slot, point: Option<Point>) {
         let facts = &mut self.keys[slot.index()];
         *facts = KeyFacts { presence: Some(held(point)), checked: point, last_known: None, epoch: facts.epoch + 1 };

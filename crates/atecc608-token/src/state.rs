@@ -1,34 +1,34 @@
-//! What the state folder says about a chip, as types. `store` keeps it, `state_file` is its text.
+//! The contents of the state folder for a chip, as types. `store` reads and writes them, `state_file` is the text form.
 
 use super::kept::Kept;
 use super::pin::blob::PinBlob;
 use atecc608_wire::Slot;
 
-/// What the state says about a chip.
+/// The state of a chip.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Grows with every change.
+    /// Increases with every change.
     pub generation: u64,
     /// The token's label, if C_InitToken set one.
     pub label: Option<String>,
-    /// The authorisation secret under the user's PIN: none while there is no PIN, several while the chip has to say which
-    /// one counts.
+    /// The authorisation secret, encrypted with the user's PIN: empty without a PIN, several entries while the chip
+    /// must decide which one is valid.
     pub pins: Vec<PinBlob>,
-    /// What is known about slots with keys.
+    /// Entries of slots with keys.
     pub slots: Vec<SlotState>,
-    /// Secret keys in the chip's slots: only the state knows which are whose.
+    /// Secret keys in the chip's slots; only the state identifies them.
     pub secrets: Vec<StoredSecret>,
-    /// Places for secret keys that hold none. Of those that are neither here nor there nobody knows what they hold.
+    /// Places for secret keys that hold none. The contents of places that are in neither list are unknown.
     pub empty: Vec<EmptyPlace>,
     /// Certificates and data objects.
     pub objects: Vec<StoredObject>,
-    /// What the chip keeps for good of the certificates that it was sold with, as it was read.
+    /// The permanent data in the chip for the certificates it was sold with, as read.
     pub sold: Option<Vec<u8>>,
-    /// How often the certificate in slot 8 was changed: other processes read it again then.
+    /// Number of changes of the certificate in slot 8, so that other processes read it again.
     pub slot_8_changes: u64,
 }
 
-/// What the state says about one slot.
+/// The state of one slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SlotState {
     /// 0 to 15.
@@ -37,29 +37,29 @@ pub struct SlotState {
     pub label: Option<String>,
     /// CKA_LABEL of the public key, if it differs.
     pub public_label: Option<String>,
-    /// CKA_ID of both. Empty is an id, too.
+    /// CKA_ID of both. An empty id is an id, too.
     pub id: Option<Vec<u8>>,
-    /// Other attributes that the key pair was given.
+    /// Other given attributes of the key pair.
     pub kept: Kept,
-    /// The public key as last seen: 04 ‖ X ‖ Y.
+    /// The public key as last read: 04 ‖ X ‖ Y.
     pub public_key: Option<Vec<u8>>,
-    /// Whether the key came from outside. A slot whose rules allow no import may hold such a key, too: it was written before the
+    /// Whether the key was imported. A slot whose rules allow no import may hold such a key, too, written before the
     /// data lock.
     pub imported: bool,
-    /// The public key of the key that was destroyed: while the chip holds it, the slot is free.
+    /// The public key of a destroyed key: the slot is free while the chip holds it.
     pub tombstone: Option<Vec<u8>>,
     /// A generation, import or destruction that was begun and not committed.
     pub intent: Option<Intent>,
 }
 
-/// What was about to happen to a slot's key.
+/// A planned change of a slot's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
-    /// The public key that was there before (04 ‖ X ‖ Y), if there was one.
+    /// The previous public key (04 ‖ X ‖ Y), if there was one.
     pub before: Option<Vec<u8>>,
-    /// The public key that will be there, if that is known: of an imported key.
+    /// The new public key, if known: for an imported key.
     pub after: Option<Vec<u8>>,
-    /// What the new key is for.
+    /// The purpose of the change.
     pub purpose: Purpose,
     /// CKA_LABEL of the new private key.
     pub label: Option<String>,
@@ -78,14 +78,14 @@ pub enum Purpose {
     Generate,
     /// C_CreateObject of a private key.
     Import,
-    /// C_DestroyObject: the new key is one that nobody uses.
+    /// C_DestroyObject: the new key is unused.
     Destroy,
 }
 
 /// A secret key in a slot of the chip; its value is nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSecret {
-    /// CKA_UNIQUE_ID: unique within the chip's state, and never used again.
+    /// CKA_UNIQUE_ID: unique within the chip's state, and never reused.
     pub unique_id: String,
     /// 0 to 15.
     pub slot: u8,
@@ -99,11 +99,12 @@ pub struct StoredSecret {
     pub label: String,
     /// CKA_ID.
     pub id: Vec<u8>,
-    /// Other attributes that it was given.
+    /// Other given attributes.
     pub kept: Kept,
-    /// Tells whether the chip still holds it: CKA_CHECK_VALUE of an AES key, the first bytes of an HMAC of a generic secret.
+    /// Shows whether the chip still holds it: CKA_CHECK_VALUE of an AES key, the first bytes of an HMAC of a generic
+    /// secret.
     pub check: CheckValue,
-    /// Whether C_GenerateKey made it.
+    /// Whether C_GenerateKey generated it.
     pub generated: bool,
     /// A write or destruction that was begun and not committed.
     pub pending: Option<PendingSecret>,
@@ -112,17 +113,17 @@ pub struct StoredSecret {
 /// Bytes of a check value.
 pub const CHECK_LEN: usize = 3;
 
-/// What the chip computes with a key in one place, as far as it tells this key from others.
+/// A value that the chip computes with the key in one place, to distinguish it from others.
 pub type CheckValue = [u8; CHECK_LEN];
 
-/// A place for a secret key that holds none: 32 bytes that nobody needs.
+/// A place for a secret key that holds none: 32 unused bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmptyPlace {
     /// 0 to 15.
     pub slot: u8,
     /// Which 32 bytes of the slot.
     pub block: u8,
-    /// The check value of what fills it. The place is empty only while the chip agrees.
+    /// The check value of its contents. The place is empty only while the chip's matches.
     pub check: CheckValue,
 }
 
@@ -135,17 +136,17 @@ pub enum SecretKind {
     Generic,
 }
 
-/// What was about to happen to a secret key.
+/// A planned change of a secret key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PendingSecret {
     /// Its value was about to be written.
     Write {
-        /// The check value of what was there.
+        /// The check value of the previous contents.
         before: CheckValue,
     },
     /// It was about to be overwritten.
     Destroy {
-        /// The check value of what was to be there.
+        /// The check value of the new contents.
         filler: CheckValue,
     },
 }
@@ -163,7 +164,7 @@ pub struct StoredObject {
     pub id: Vec<u8>,
     /// CKA_APPLICATION of a data object.
     pub application: String,
-    /// Other attributes that it was given.
+    /// Other given attributes.
     pub kept: Kept,
     /// CKA_VALUE; of a public key CKA_PUBLIC_KEY_INFO.
     pub value: Vec<u8>,
@@ -176,13 +177,13 @@ pub enum StoredClass {
     Certificate,
     /// A data object.
     Data,
-    /// A public key by itself. Its value is a SubjectPublicKeyInfo in DER.
+    /// A stand-alone public key. Its value is a SubjectPublicKeyInfo in DER.
     PublicKey,
 }
 
 impl Intent {
-    /// Whether it took effect, as the public key tells that is in the slot now (04 ‖ X ‖ Y). A key that is neither the old
-    /// nor the expected one is somebody else's.
+    /// Whether it took effect, by the public key that is in the slot now (04 ‖ X ‖ Y). A key that is neither the old
+    /// nor the expected one came from another program.
     pub fn took_effect(&self, now: Option<&[u8]>) -> bool {
         match &self.after {
             Some(after) => now == Some(after),
@@ -192,17 +193,17 @@ impl Intent {
 }
 
 impl SlotState {
-    /// Whether the key came from outside, or may have: an import was begun, and what became of it is not known.
+    /// Whether the key was imported, or may have been: an import was begun, and its result is unknown.
     pub(crate) fn may_be_imported(&self) -> bool {
         self.imported || self.intent.as_ref().is_some_and(|intent| intent.purpose == Purpose::Import)
     }
 
-    /// What is said about the key itself, and not about its names: public key, tombstone, intent.
+    /// Returns the entries about the key itself rather than its names: public key, tombstone, intent.
     pub(crate) fn about_the_key(&self) -> (Option<&[u8]>, Option<&[u8]>, Option<&Intent>) {
         (self.public_key.as_deref(), self.tombstone.as_deref(), self.intent.as_ref())
     }
 
-    /// The intent took effect: the slot's key is `public_key` now (04 ‖ X ‖ Y).
+    /// Notes that the intent took effect: the slot's key is `public_key` now (04 ‖ X ‖ Y).
     pub fn intent_took_effect(&mut self, intent: &Intent, public_key: Option<Vec<u8>>) {
         *self = Self { slot: self.slot, ..Self::default() };
         match intent.purpose {
@@ -220,38 +221,38 @@ impl SlotState {
 }
 
 impl State {
-    /// What is known about a slot, if anything.
+    /// Returns the entry of a slot, if there is one.
     pub fn slot(&self, slot: Slot) -> Option<&SlotState> {
         self.slots.iter().find(|state| state.slot == slot.number())
     }
 
-    /// The secret key of this CKA_UNIQUE_ID.
+    /// Returns the secret key with this CKA_UNIQUE_ID.
     pub fn secret(&self, unique_id: &str) -> Option<&StoredSecret> {
         self.secrets.iter().find(|secret| secret.unique_id == unique_id)
     }
 
-    /// Whether it knows a secret key in this place.
+    /// Whether it has a secret key in this place.
     pub fn has_secret(&self, slot: Slot, block: u8) -> bool {
         self.secrets.iter().any(|secret| secret.slot == slot.number() && secret.block == block)
     }
 
-    /// What the state says of a place that it calls empty.
+    /// Returns the entry of an empty place.
     pub fn empty(&self, slot: Slot, block: u8) -> Option<&EmptyPlace> {
         self.empty.iter().find(|place| place.slot == slot.number() && place.block == block)
     }
 
-    /// Calls a place empty.
+    /// Marks a place as empty.
     pub fn call_empty(&mut self, place: EmptyPlace) {
         self.empty.retain(|known| (known.slot, known.block) != (place.slot, place.block));
         self.empty.push(place);
     }
 
-    /// Calls a place empty no more.
+    /// Removes the mark of an empty place.
     pub fn fill(&mut self, slot: Slot, block: u8) {
         self.empty.retain(|known| (known.slot, known.block) != (slot.number(), block));
     }
 
-    /// What is known about a slot, to change.
+    /// Returns the entry of a slot, mutable.
     pub fn slot_mut(&mut self, slot: Slot) -> &mut SlotState {
         let index = self.slots.iter().position(|state| state.slot == slot.number()).unwrap_or_else(|| {
             self.slots.push(SlotState { slot: slot.number(), ..SlotState::default() });

@@ -1,4 +1,4 @@
-//! The state file between its readers, who ask no bus, and this process's own writes.
+//! Coordinates the readers of the state file, who need no bus, with this process's own writes.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use super::error::Result;
 use super::snapshot::{Board, Known};
 use super::state::State;
 
-/// Keeps the readings of the state file and this process's own writes apart: what is posted is never older than what was posted
-/// before, and an own change is never taken for another process's.
+/// Separates readings of the state file from this process's own writes: a posted state is never older than the previous
+/// one, and an own change is never mistaken for another process's.
 #[derive(Debug, Default)]
 pub(crate) struct StateAccess {
-    /// Whether a change is being written. The lock is not held meanwhile: a write waits for the disk.
+    /// Whether a change is being written. The lock is not held meanwhile, because a write waits for the disk.
     writing: Mutex<bool>,
 }
 
 impl StateAccess {
-    /// Reads the file if another process changed it. While this process changes it, what is posted counts: the change begins
-    /// with what the file said then, under the bus lock.
+    /// Reads the file if another process changed it. During a change by this process the posted state counts: the
+    /// change starts from the file as it was then, under the bus lock.
     pub(crate) fn refresh(&self, board: &Board) {
         let writing = self.writing.lock();
         let Some(known) = board.snapshot().known.clone().filter(|_| !*writing) else { return };
@@ -28,11 +28,12 @@ impl StateAccess {
         }
     }
 
-    /// Changes the state of the chip that is known, and posts it at once with what is `learned`. The caller has the chip's turn.
+    /// Changes the state of the known chip, and posts it together with the facts in `learned`. The caller has the
+    /// chip's turn.
     ///
     /// # Errors
-    /// [`Error::TokenWriteProtected`](super::Error::TokenWriteProtected), [`Error::DeviceMemory`](super::Error::DeviceMemory);
-    /// the state is then what it was, but what is learned is posted.
+    /// The [state folder errors](super::Error#state-folder-errors); the state is then unchanged, but the
+    /// learned facts are posted.
     pub(crate) fn change(
         &self,
         board: &Board,
@@ -40,7 +41,7 @@ impl StateAccess {
         learned: &dyn Fn(&mut Known),
     ) -> Result<()> {
         let writing = Writing::begin(self);
-        // What a reader may have posted until now counts.
+        // Includes facts that a reader posted until now.
         let Some(known) = board.snapshot().known.clone() else { return Err(no_chip()) };
         let written = known.identity.state_file.change(&known.state_read, change);
         writing
@@ -65,7 +66,7 @@ impl<'a> Writing<'a> {
         Self(access)
     }
 
-    /// Posts what was written before anybody reads the file again.
+    /// Posts the written state before the file is read again.
     fn end_with<T>(self, post: impl FnOnce() -> T) -> T {
         let mut writing = self.0.writing.lock();
         *writing = false;

@@ -1,20 +1,21 @@
-//! The folder of all chips' state, as packages make it: root's, and shared by one group.
+//! The folder of all chips' state, as packages create it: owned by root, and shared by one group.
 
 use std::io;
 use std::path::Path;
 
 use atecc608_files::{Access, Folder};
 
-/// The group that uses the chips.
+/// The group of the chips' users.
 pub const GROUP: &str = "atecc608";
-/// Mode of the folder. The sticky bit: no member of the group removes or replaces another one's folder or lock file in it.
+/// Mode of the folder. With the sticky bit members of the group can't remove or replace each other's folders or lock
+/// files in it.
 pub const MODE: u32 = 0o3770;
 
-/// Opens the folder, and first creates it with [`MODE`] if it is missing. If root creates it, it belongs to [`GROUP`] where there
-/// is such a group.
+/// Opens the folder, after creating it with [`MODE`] if it is missing. If root creates it, it gets [`GROUP`], if that
+/// exists.
 ///
 /// # Errors
-/// What the system reports.
+/// An I/O error if the folder can't be opened or created.
 pub(crate) fn open_or_make(path: &Path) -> io::Result<Folder> {
     let is_root = rustix::process::geteuid().is_root();
     let group = if is_root { group_id(GROUP) } else { None };

@@ -1,4 +1,4 @@
-//! The text of a state file: TOML that a person can read.
+//! The text of a state file: human-readable TOML.
 
 use std::fmt::Write;
 
@@ -13,15 +13,15 @@ use crate::config;
 use crate::document::{Placed, Problem, Table};
 use atecc608_wire::config_zone::SerialNumber;
 
-/// The only version of the file there is.
+/// The only version of the file.
 const FORMAT: i64 = 1;
-/// Most PINs that a file may hold.
+/// Maximum number of PINs in a file.
 const MAX_PINS: usize = 8;
 
-/// Reads the state of the chip `serial`.
+/// Parses the state of the chip `serial`.
 ///
 /// # Errors
-/// What is wrong with the file, in words.
+/// The problem with the file, in words.
 pub(super) fn read(text: &str, serial: &SerialNumber) -> Result<State, String> {
     Table::parse(text)
         .and_then(|document| state(document, serial))
@@ -75,7 +75,7 @@ fn bytes(table: &mut Table<'_>, key: &'static str) -> Result<Option<Vec<u8>>, Pr
     table.optional::<String>(key)?.map(|text| text.check(hex)).transpose()
 }
 
-/// Reads the PINs. Each costs a login one Argon2id, so their number is bounded: a group member can write the file.
+/// Reads the PINs. Each costs a login one Argon2id, so their number is limited: a group member can write the file.
 fn pins(tables: Vec<Table<'_>>) -> Result<Vec<PinBlob>, Problem> {
     if let Some(surplus) = tables.get(MAX_PINS) {
         return Err(Problem::new(surplus.span(), format!("more than {MAX_PINS} tables [[pin]]")));
@@ -113,7 +113,7 @@ fn slot(mut table: Table<'_>) -> Result<SlotState, Problem> {
     Ok(slot)
 }
 
-/// `[[….attribute]]`: attributes kept as they were given.
+/// `[[….attribute]]`: attributes stored as given.
 fn kept(table: &mut Table<'_>) -> Result<Kept, Problem> {
     let mut kept = Kept::default();
     for mut attribute in table.tables("attribute")? {
@@ -225,10 +225,10 @@ fn object(mut table: Table<'_>) -> Result<StoredObject, Problem> {
     Ok(object)
 }
 
-/// The file's text.
+/// Returns the file's text.
 ///
 /// # Errors
-/// None that a `String` gives.
+/// Never, because it writes to a `String`.
 pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std::fmt::Error> {
     let mut out = Document(String::new());
     writeln!(

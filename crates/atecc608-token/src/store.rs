@@ -1,9 +1,10 @@
-//! The state folder of one chip: names, certificates, data objects, cached public keys, and marks. Never a secret,
-//! and never the truth about a key: it may be missing, read-only, stale or restored from a backup.
+//! The state folder of one chip: names, certificates, data objects, cached public keys, and marks. It contains no
+//! secret, and is never authoritative about a key: it may be missing, read-only, stale or restored from a backup.
 //!
-//! One file, `state_dir/SERIAL/state.toml`, replaced whole: so it can be read at any time. It is written under the bus lock. Its
-//! generation number tells other processes that something changed. The folder is opened anew each time, without following a link: it may be
-//! moved away or restored meanwhile, and a descriptor kept open could be closed by the host program.
+//! One file, `state_dir/SERIAL/state.toml`, replaced as a whole, so that it can be read at any time. It is written
+//! under the bus lock. Its generation number shows other processes that it has changed. The folder is reopened each
+//! time, without following a link: it may be moved away or restored meanwhile, and the host program could close a
+//! descriptor that is kept open.
 
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ const FOLDER_MODE: u32 = 0o2770;
 /// Mode of the file.
 const FILE_MODE: u32 = 0o660;
 
-/// Where the state of one chip is.
+/// The place of one chip's state.
 #[derive(Clone, Debug)]
 pub(crate) struct StateFile {
     serial: SerialNumber,
@@ -38,12 +39,12 @@ pub(crate) struct StateFile {
 /// The state as it was read or written at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StateRead {
-    /// What it says.
+    /// Its contents.
     pub(crate) state: State,
     version: Option<Version>,
-    /// Why the file can't be used, if it can't: then nothing is written over it.
+    /// Why the file can't be used, if so: then it is never overwritten.
     damage: Option<String>,
-    /// The system's error, if it is that the file can't be read.
+    /// The kind of I/O error, if the file can't be read.
     unread: Option<ErrorKind>,
 }
 
@@ -65,12 +66,14 @@ impl StateFile {
         self.state_dir.join(&self.folder_name).join(FILE_NAME)
     }
 
-    /// Reads the file. A missing one is an empty state; one that is damaged or can't be read is an empty state that refuses changes.
+    /// Reads the file. A missing file yields an empty state; a damaged or unreadable file yields an empty, read-only
+    /// state.
     pub(crate) fn read(&self) -> StateRead {
         self.try_read().unwrap_or_else(|error| self.unread(State::default(), &error)).logged()
     }
 
-    /// As [`StateFile::read`], at the first contact with the chip: what can be read in a moment must not be taken for empty.
+    /// As [`StateFile::read`], at the first contact with the chip: a temporarily unreadable file must not count as
+    /// empty.
     ///
     /// # Errors
     /// [`Error::DeviceError`] if the system lacks descriptors or memory, or the disk fails.
@@ -86,8 +89,8 @@ impl StateFile {
         }
     }
 
-    /// Reads the file again if it is another than the one that was read before. If it can't be read now, the state stays what it
-    /// was, and refuses changes until it can.
+    /// Reads the file again if it is not the one that was read before. If it can't be read now, the state stays
+    /// unchanged, and is read-only until it can.
     pub(crate) fn read_if_changed(&self, before: &StateRead) -> Option<StateRead> {
         if before.unread.is_none() && self.version().is_ok_and(|version| version == before.version) {
             return None;
@@ -97,7 +100,7 @@ impl StateFile {
         is_new.then(|| read.logged())
     }
 
-    /// The file's version; none if there is none.
+    /// Returns the file's version; `None` if there is no file.
     fn version(&self) -> std::io::Result<Option<Version>> {
         match self.folder().and_then(|folder| folder.version(FILE_NAME)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -105,7 +108,7 @@ impl StateFile {
         }
     }
 
-    /// What the file says. A damaged one says nothing, and why.
+    /// Reads the file. A damaged file yields an empty state and the reason.
     fn try_read(&self) -> std::io::Result<StateRead> {
         let Some((bytes, version)) = self.read_bytes()? else { return Ok(StateRead::default()) };
         let text =
@@ -124,7 +127,7 @@ impl StateFile {
         Ok(StateRead { state, version: Some(version), damage, unread: None })
     }
 
-    /// A state of which the file could not be read.
+    /// A state whose file could not be read.
     fn unread(&self, state: State, error: &std::io::Error) -> StateRead {
         StateRead { state, version: None, damage: Some(self.unreadable(error)), unread: Some(error.kind()) }
     }
@@ -153,7 +156,7 @@ impl StateFile {
         Ok(Some((bytes, version)))
     }
 
-    /// Replaces the file: at any moment there is the old one or the new one, whole.
+    /// Replaces the file atomically.
     fn write(&self, text: &str) -> std::io::Result<Version> {
         let folder = match self.folder() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -164,12 +167,12 @@ impl StateFile {
         Version::of(&folder.replace(FILE_NAME, text.as_bytes(), FILE_MODE)?)
     }
 
-    /// Changes the state that was read and writes it, fsynced, before it returns. `None`: the change changes nothing. The
-    /// caller holds the bus lock and has read the state since it took it.
+    /// Changes the state that was read and writes it, fsynced. Returns `None` if the change has no effect. The caller
+    /// holds the bus lock and has read the state since it took the lock.
     ///
     /// # Errors
-    /// [`Error::TokenWriteProtected`] if the folder or file can't be written, [`Error::DeviceMemory`] if the disk is
-    /// full. A damaged file is never written over.
+    /// [`Error::TokenWriteProtected`] if the folder or file can't be written; [`Error::DeviceMemory`] if the disk is
+    /// full. A damaged file is never overwritten.
     pub(crate) fn change(&self, before: &StateRead, change: &mut dyn FnMut(&mut State)) -> Result<Option<StateRead>> {
         if let Some(damage) = &before.damage {
             return Err(Error::TokenWriteProtected(damage.clone().into()));
@@ -202,46 +205,46 @@ pub struct Store {
 }
 
 impl Store {
-    /// The state of the chip `serial` in `state_dir`, as it is now. A missing file is an empty state; a damaged one
-    /// is an empty state that refuses changes.
+    /// Opens the state of chip `serial` in `state_dir`. A missing file yields an empty state; a damaged file yields an
+    /// empty, read-only state.
     pub fn open(state_dir: &Path, serial: SerialNumber) -> Self {
         let file = StateFile::new(state_dir, serial);
         let read = file.read();
         Self { file, read }
     }
 
-    /// The state as last read.
+    /// Returns the state as last read.
     pub fn state(&self) -> &State {
         &self.read.state
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> PathBuf {
         self.file.path()
     }
 
-    /// Why the state can't be used, if it can't.
+    /// Returns why the state can't be used, if so.
     pub fn damage(&self) -> Option<&str> {
         self.read.damage.as_deref()
     }
 
-    /// The system's error, if the state can't be used because the file can't be read: then it may be sound.
+    /// Returns the kind of I/O error, if the state can't be used because the file can't be read: then it may be intact.
     pub fn unread(&self) -> Option<ErrorKind> {
         self.read.unread
     }
 
-    /// Reads the file again if it is another than the one last read. Returns whether it was.
+    /// Reads the file again if it is not the one last read. Returns whether it did.
     pub fn refresh(&mut self) -> bool {
         let read = self.file.read_if_changed(&self.read);
         read.map(|read| self.read = read).is_some()
     }
 
-    /// Changes the state and writes it, fsynced, before it returns. The caller holds the bus lock and has called
-    /// [`Store::refresh`] since it took it.
+    /// Changes the state and writes it, fsynced. The caller holds the bus lock and has called [`Store::refresh`] since
+    /// it took the lock.
     ///
     /// # Errors
-    /// [`Error::TokenWriteProtected`] if the folder or file can't be written, [`Error::DeviceMemory`] if the disk is
-    /// full; the state is then what it was. A damaged file is never written over.
+    /// [`Error::TokenWriteProtected`] if the folder or file can't be written; [`Error::DeviceMemory`] if the disk is
+    /// full. The state is then unchanged. A damaged file is never overwritten.
     pub fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
         let mut change = Some(change);
         let changed = self.file.change(&self.read, &mut |state| {
@@ -339,7 +342,7 @@ mod tests {
         std::fs::rename(&aside, &folder).unwrap();
         assert!(store.refresh() && store.damage().is_none());
         store.change(|state| state.label = None).unwrap();
-        // Gone for good is another thing.
+        // A removed folder is different.
         std::fs::remove_dir_all(&folder).unwrap();
         assert!(store.refresh() && store.damage().is_none());
         assert_eq!(store.state(), &State::default());

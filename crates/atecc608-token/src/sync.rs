@@ -1,4 +1,4 @@
-//! The locks of what the models run on [shuttle](https://docs.rs/shuttle), whose scheduler tries one interleaving after the
-//! other: there `models::sync` takes the place of this file.
+//! The locks of the code that the models run on [shuttle](https://docs.rs/shuttle), whose scheduler tries one
+//! interleaving after the other: there `models::sync` replaces this file.
 
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};

@@ -32,14 +32,14 @@ const BOOLEANS: [CK_ATTRIBUTE_TYPE; 22] = [
     CKA_WRAP_WITH_TRUSTED,
 ];
 
-/// A template as a caller gave it, copied out of its memory.
+/// A caller's template, copied.
 #[derive(Clone, Default)]
 pub struct Template(Vec<(CK_ATTRIBUTE_TYPE, Value)>);
 
 /// One attribute's value.
 enum Value {
     Given(Zeroizing<Vec<u8>>),
-    /// A secret that is kept for longer.
+    /// A secret that is stored for longer.
     Kept(LockedBytes),
 }
 
@@ -64,7 +64,7 @@ impl Template {
         Self(attributes.into_iter().map(|(attribute, value)| (attribute, Value::Given(value))).collect())
     }
 
-    /// Gives an attribute this value, in place of the one it has.
+    /// Sets an attribute, replacing its value.
     pub fn set(&mut self, attribute: CK_ATTRIBUTE_TYPE, value: Zeroizing<Vec<u8>>) {
         match self.0.iter_mut().find(|(ty, _)| *ty == attribute) {
             Some((_, old)) => *old = Value::Given(value),
@@ -75,7 +75,7 @@ impl Template {
     /// Moves an attribute's value, if there is one, to memory for secrets ([`LockedBytes`]).
     ///
     /// # Errors
-    /// [`Error::HostMemory`].
+    /// [`Error::HostMemory`] if the host has no memory.
     pub(crate) fn keep_secret(&mut self, attribute: CK_ATTRIBUTE_TYPE) -> Result<()> {
         for (_, value) in self.0.iter_mut().filter(|(ty, value)| *ty == attribute && !value.bytes().is_empty()) {
             *value = Value::Kept(LockedBytes::copy_of(value.bytes())?);
@@ -88,12 +88,12 @@ impl Template {
         self.0.iter().map(|(attribute, value)| (*attribute, value.bytes()))
     }
 
-    /// Checks what is so of every object's template, whatever it is for: no attribute has two values, and each CK_BBOOL is one.
-    /// The same value again is no matter: the standard encourages modules to take it as once (base specification, section
-    /// 4.1.1).
+    /// Checks the rules for every object's template: no attribute has two values, and each CK_BBOOL is valid. A
+    /// repetition of the same value is accepted, as the standard recommends (base specification, section 4.1.1).
     ///
     /// # Errors
-    /// [`Error::TemplateInconsistent`], [`Error::AttributeValueInvalid`]
+    /// [`Error::TemplateInconsistent`] for two values of an attribute; [`Error::AttributeValueInvalid`] for an invalid
+    /// CK_BBOOL.
     pub fn check_form(&self) -> Result<()> {
         for (attribute, value) in self.iter() {
             if self.bytes(attribute) != Some(value) {
@@ -108,12 +108,12 @@ impl Template {
         Ok(())
     }
 
-    /// The value of the first attribute of this type.
+    /// Returns the value of the first attribute of this type.
     pub fn bytes(&self, attribute: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
         self.iter().find(|(ty, _)| *ty == attribute).map(|(_, value)| value)
     }
 
-    /// The value as a CK_BBOOL.
+    /// Returns the value as a CK_BBOOL.
     ///
     /// # Errors
     /// [`Error::AttributeValueInvalid`] if it is not one byte, 0 or 1.
@@ -121,7 +121,7 @@ impl Template {
         self.bytes(attribute).map(|value| read_bool(attribute, value)).transpose()
     }
 
-    /// The value as a CK_ULONG.
+    /// Returns the value as a CK_ULONG.
     ///
     /// # Errors
     /// [`Error::AttributeValueInvalid`] if it does not have the size of one.
@@ -129,7 +129,7 @@ impl Template {
         self.bytes(attribute).map(|value| read_ulong(attribute, value)).transpose()
     }
 
-    /// The value as a list of mechanisms.
+    /// Returns the value as a list of mechanisms.
     ///
     /// # Errors
     /// [`Error::AttributeValueInvalid`] if its size is not a multiple of theirs.
@@ -140,7 +140,7 @@ impl Template {
             .transpose()
     }
 
-    /// The value as UTF-8 text.
+    /// Returns the value as UTF-8 text.
     ///
     /// # Errors
     /// [`Error::AttributeValueInvalid`] if it is not UTF-8.

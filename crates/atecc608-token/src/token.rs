@@ -1,7 +1,7 @@
-//! The token of one configured chip: what the functions of PKCS#11 ask of it, and which half of it each needs.
+//! The token of one configured chip: the operations of the PKCS#11 functions, and which half of the token each needs.
 //!
-//! What is known stands on the [`Board`]: whoever only reads takes the snapshot there and never waits. Work for the chip takes a
-//! turn in the [`Line`], once for a call where it can be.
+//! The known facts are on the [`Board`]: readers take the snapshot there without waiting. Work for the chip takes a
+//! turn in the [`Line`], if possible one for a call.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use super::{
 };
 use atecc608::Chip;
 
-/// One configured chip. Its methods may be called from any thread; the chip does one thing at a time.
+/// One configured chip. Its methods may be called from any thread; the chip executes one turn at a time.
 pub struct Token {
     slot_id: CK_SLOT_ID,
     pub(crate) config: Config,
@@ -47,7 +47,7 @@ pub struct Token {
 
 /// The two halves.
 impl Token {
-    /// A token for one `[[token]]`; touches no bus.
+    /// Creates a token for one `[[token]]`; accesses no bus.
     pub fn new(config: &Config, token: &TokenConfig) -> Self {
         Self {
             slot_id: token.slot,
@@ -63,18 +63,18 @@ impl Token {
         }
     }
 
-    /// The same for the tool, which puts keys into a chip between its locks ([`between_locks`](crate::between_locks)).
+    /// The same for the tool, also for chips between their locks ([`between_locks`](crate::between_locks)).
     pub fn open_between_locks(config: &Config, token: &TokenConfig) -> Self {
         Self { keys_in: KeysIn::BetweenLocksToo, ..Self::new(config, token) }
     }
 
-    /// The same, with two Reads less at the first contact where root keeps the chip's configuration
+    /// The same, with two Reads less at the first contact if root has stored the chip's configuration
     /// ([`configuration`](crate::configuration)): for the module. The tool writes that file and always reads the chip.
     pub fn trusting_kept_configuration(self) -> Self {
         Self { trusts_kept_configuration: true, ..self }
     }
 
-    /// Until when a call that begins now waits for the chip.
+    /// Returns the deadline for a call that starts now.
     pub fn deadline(&self) -> Deadline {
         Deadline::after(self.config.lock_timeout)
     }
@@ -84,10 +84,10 @@ impl Token {
         self.token_config.place()
     }
 
-    /// What is known of the chip. Waits only for the first contact: two or four Reads and an Info.
+    /// Returns the known facts about the chip. Waits only for the first contact: two or four Reads and an Info.
     ///
     /// # Errors
-    /// [`Error::TokenNotPresent`], [`Error::TokenNotRecognized`], [`Error::Device`], [`Error::DeviceError`].
+    /// The [first contact errors](Error#first-contact-errors).
     pub(crate) fn known(&self, deadline: Deadline) -> Result<Arc<Known>> {
         match &self.board.snapshot().known {
             Some(known) => Ok(known.clone()),
@@ -106,11 +106,11 @@ impl Token {
         }
     }
 
-    /// The chip there, seen within the last second, or, where chip or bus are in use, as it was last seen: at most one Read
-    /// more. A failure is remembered for a second, too.
+    /// Returns the chip as seen within the last second, or, if chip or bus are in use, as last seen: at most one Read
+    /// more. A failure is also cached for a second.
     ///
     /// # Errors
-    /// As [`Token::known`], but a chip that was there is not present either if it does not answer.
+    /// As [`Token::known`]; [`Error::TokenNotPresent`] also if a known chip does not respond.
     fn present(&self) -> Result<Arc<Known>> {
         let snapshot = self.board.snapshot();
         if let Some(found) = snapshot.fresh() {
@@ -122,7 +122,7 @@ impl Token {
         found.unwrap_or_else(|| Err(super::absence::no_chip()))
     }
 
-    /// As [`Token::present`]; notes if the chip came or went, or is another one.
+    /// As [`Token::present`]; notes whether the chip appeared, disappeared or changed.
     fn look(&self) -> Result<Arc<Known>> {
         let found = self.present();
         if self.board.snapshot().presence.differs(&found) {
@@ -131,7 +131,7 @@ impl Token {
         found
     }
 
-    /// Does work in a turn with the chip.
+    /// Runs `work` in a turn with the chip.
     ///
     /// # Errors
     /// See [`Line::turn`].
@@ -139,15 +139,15 @@ impl Token {
         self.line.turn(self, deadline, work)
     }
 
-    /// As [`Token::turn`], if it can be had at once.
+    /// As [`Token::turn`], if the turn can be taken at once.
     pub(crate) fn try_turn<T>(&self, work: impl FnOnce(&mut Turn<'_>) -> Result<T>) -> Option<Result<T>> {
         self.line.try_turn(self, work)
     }
 
-    /// What the handle names, if that is still there.
+    /// Returns the object that the handle names, if it still exists.
     ///
     /// # Errors
-    /// [`Error::ObjectHandleInvalid`]; those of the first contact.
+    /// [`Error::ObjectHandleInvalid`]; as [`Token::known`].
     pub(crate) fn object(&self, handle: ObjectHandle) -> Result<ObjectKey> {
         let key = self.objects.key(handle)?;
         let known = || self.known_or_met();
@@ -170,10 +170,7 @@ impl Token {
         Err(Error::ObjectHandleInvalid(handle))
     }
 
-    /// As [`Token::object`], for functions that take keys.
-    ///
-    /// # Errors
-    /// [`Error::KeyHandleInvalid`]; those of the first contact.
+    /// As [`Token::object`], for functions that take keys: fails with [`Error::KeyHandleInvalid`].
     pub(crate) fn key_object(&self, handle: ObjectHandle) -> Result<ObjectKey> {
         self.object(handle).map_err(|error| match error {
             Error::ObjectHandleInvalid(_) => {
@@ -183,10 +180,7 @@ impl Token {
         })
     }
 
-    /// The private key that the handle names.
-    ///
-    /// # Errors
-    /// [`Error::KeyHandleInvalid`], [`Error::KeyTypeInconsistent`]; those of the first contact.
+    /// As [`Token::key_object`], for private keys: fails with [`Error::KeyTypeInconsistent`] for others.
     pub(crate) fn private_key(&self, handle: ObjectHandle) -> Result<KeyRef> {
         match self.key_object(handle)? {
             ObjectKey::PrivateKey(key) => Ok(key),
@@ -194,10 +188,7 @@ impl Token {
         }
     }
 
-    /// Adds a session object.
-    ///
-    /// # Errors
-    /// [`Error::UserNotLoggedIn`] if it is a private one and that means something; [`Error::HostMemory`].
+    /// Adds a session object. Fails with [`Error::UserNotLoggedIn`] for a private one on a token with a PIN.
     pub(crate) fn add_session_object(&self, mut object: SessionObject) -> Result<ObjectHandle> {
         if object.is_private() {
             self.known(self.deadline())?.check_may_make_private()?;
@@ -216,63 +207,63 @@ impl Token {
         self.slot_id
     }
 
-    /// What C_GetSlotInfo says. Asks the chip at most once a second, and only if it is free.
+    /// Returns the contents of C_GetSlotInfo. Accesses the chip at most once a second, and only if it is free.
     pub fn slot_info(&self) -> SlotInfo {
         SlotInfo { description: self.place(), present: self.look().is_ok() }
     }
 
-    /// Whether the chip came or went since the last time that this was asked; since it was first looked for, at the first
-    /// time. Asks the chip at most once a second, and only if it is free.
+    /// Whether the chip appeared or disappeared since the last call, or at first since the first contact. Accesses the
+    /// chip at most once a second, and only if it is free.
     pub fn take_event(&self) -> bool {
-        // What was found stands on the board.
+        // The result is on the board.
         let _ = self.look();
         self.board.change(|snapshot| snapshot.presence.take_event())
     }
 
-    /// What C_GetTokenInfo says. Asks the chip at most once a second, and only if it is free.
+    /// Returns the contents of C_GetTokenInfo. Accesses the chip at most once a second, and only if it is free.
     ///
     /// # Errors
-    /// [`Error::TokenNotPresent`], [`Error::TokenNotRecognized`], those of the chip.
+    /// The [first contact errors](Error#first-contact-errors).
     pub fn info(&self) -> Result<TokenInfo> {
         self.present()?;
         self.state_access.refresh(&self.board);
         Ok(TokenInfo::of(&*self.known(self.deadline())?, self.token_config.label.clone()))
     }
 
-    /// The mechanisms that this chip's configuration allows.
+    /// Returns the mechanisms that this chip's configuration allows.
     ///
     /// # Errors
-    /// Those of the first contact.
+    /// The [first contact errors](Error#first-contact-errors).
     pub fn mechanisms(&self) -> Result<Vec<MechanismInfo>> {
         Ok(mechanism::offered(self.known(self.deadline())?.identity.abilities()))
     }
 
-    /// Whether there is a token to open a session with; costs nothing once it was seen.
+    /// Checks that there is a token to open a session with; free after the first contact.
     ///
     /// # Errors
-    /// Those of the first contact.
+    /// The [first contact errors](Error#first-contact-errors).
     pub fn ensure_present(&self) -> Result<()> {
         self.known_or_met().map(drop)
     }
 
-    /// A session ended: its objects are gone.
+    /// Removes the objects of a session that ended.
     pub fn session_closed(&self, session: u64) {
         self.objects.remove_of(Some(session));
     }
 
-    /// The last session ended: all session objects are gone, and nobody is logged in.
+    /// Removes all session objects and logs out, when the last session ended.
     pub fn all_sessions_closed(&self) {
-        // Nobody may have been logged in.
+        // Fails if no user was logged in.
         let _ = login::log_out(self);
         self.objects.remove_of(None);
     }
 
-    /// C_InitToken: sets the label. Keys are never destroyed by it, so without a security officer it refuses while there
-    /// are objects; with one it does what [`pin`](crate::pin) says.
+    /// C_InitToken: sets the label. It never destroys keys; so it refuses while there are objects on a token without a
+    /// security officer, and otherwise works as in [`pin`](crate::pin).
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`] while there are objects that can be destroyed, or the configuration gives another label;
-    /// [`Error::PinIncorrect`]; those of a turn.
+    /// [`Error::ActionProhibited`] if there are destroyable objects, or the configuration sets another label;
+    /// [`Error::PinIncorrect`] if the recovery code is wrong; the [turn errors](Error#turn-errors).
     pub fn init_token(&self, so_pin: Option<&[u8]>, label: &str) -> Result<()> {
         let deadline = self.deadline();
         let label = label.trim_end().to_owned();
@@ -286,7 +277,7 @@ impl Token {
         if let Some(scheme) = scheme {
             return change::init_token(self, scheme, so_pin, label);
         }
-        // What the factory put there for good, as in chips as sold, is nobody's to destroy: it is not asked for.
+        // Permanent contents from the factory, as in chips as sold, do not count: they can't be destroyed.
         let destroyable = Template::new(vec![(CKA_DESTROYABLE, Zeroizing::new(bool_value(true)))]);
         let objects = find::find(self, &destroyable, deadline)?;
         if !objects.is_empty() {
@@ -301,11 +292,12 @@ impl Token {
         self.turn(deadline, |turn| turn.change_state(|state| state.label = Some(label)))
     }
 
-    /// C_Login. Without a PIN scheme only the PIN is ignored: AWS clients always log in.
+    /// C_Login. Without a PIN scheme only the PIN is ignored, because AWS clients always log in.
     ///
     /// # Errors
-    /// [`Error::UserAlreadyLoggedIn`], [`Error::UserAnotherAlreadyLoggedIn`], [`Error::UserTypeInvalid`],
-    /// [`Error::PinIncorrect`], [`Error::UserPinNotInitialized`]; those of a turn.
+    /// [`Error::UserAlreadyLoggedIn`], [`Error::UserAnotherAlreadyLoggedIn`] if a user is logged in;
+    /// [`Error::UserTypeInvalid`] if the token has no such user; [`Error::PinIncorrect`] if the PIN is wrong;
+    /// [`Error::UserPinNotInitialized`] if the user has no PIN; the [turn errors](Error#turn-errors).
     pub fn login(&self, user: CK_USER_TYPE, pin: Option<&[u8]>) -> Result<()> {
         login::log_in(self, user, pin)
     }
@@ -313,7 +305,7 @@ impl Token {
     /// C_Logout. Never waits for the chip.
     ///
     /// # Errors
-    /// [`Error::UserNotLoggedIn`].
+    /// [`Error::UserNotLoggedIn`] if no user is logged in.
     pub fn logout(&self) -> Result<()> {
         login::log_out(self)
     }
@@ -323,20 +315,21 @@ impl Token {
         self.board.snapshot().who
     }
 
-    /// C_InitPIN: the security officer gives the user a PIN, whatever it was before.
+    /// C_InitPIN: the security officer sets the user's PIN, whatever it was before.
     ///
     /// # Errors
-    /// [`Error::UserNotLoggedIn`] unless the officer is logged in, [`Error::PinLenRange`], [`Error::PinInvalid`], those of a
-    /// turn.
+    /// [`Error::UserNotLoggedIn`] unless the officer is logged in; [`Error::PinLenRange`], [`Error::PinInvalid`] for a
+    /// bad new PIN; the [turn errors](Error#turn-errors).
     pub fn init_pin(&self, pin: Option<&[u8]>) -> Result<()> {
         change::init_pin(self, pin)
     }
 
-    /// C_SetPIN: the user changes the PIN, or, while the security officer is logged in, that one the recovery code.
+    /// C_SetPIN: changes the PIN, or the recovery code while the security officer is logged in.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`] on a token without PIN; [`Error::PinIncorrect`], [`Error::PinLenRange`],
-    /// [`Error::PinInvalid`], [`Error::UserPinNotInitialized`], those of a turn.
+    /// [`Error::ActionProhibited`] on a token without PIN; [`Error::PinIncorrect`] if the PIN is wrong;
+    /// [`Error::PinLenRange`], [`Error::PinInvalid`] for a bad new PIN; [`Error::UserPinNotInitialized`] if the user
+    /// has no PIN; the [turn errors](Error#turn-errors).
     pub fn set_pin(&self, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<()> {
         change::set_pin(self, old, new)
     }
@@ -344,19 +337,20 @@ impl Token {
 
 /// Objects.
 impl Token {
-    /// Handles of the objects that match. The chip is asked only where its answer matters.
+    /// Returns handles of the matching objects. Accesses the chip only if the result depends on it.
     ///
     /// # Errors
-    /// Those of a turn, where the chip has to be asked.
+    /// The [turn errors](Error#turn-errors), if the chip has to be accessed.
     pub fn find(&self, template: &Template) -> Result<Vec<ObjectHandle>> {
         find::find(self, template, self.deadline())
     }
 
-    /// The attribute's value in the ABI's encoding. The chip is asked only for what is not known of its keys, and for the
-    /// counter.
+    /// Returns the attribute's value in the ABI's encoding. Accesses the chip only if the value is unknown, or the
+    /// counter's.
     ///
     /// # Errors
-    /// [`Error::ObjectHandleInvalid`], [`Error::AttributeTypeInvalid`], [`Error::AttributeSensitive`], those of a turn.
+    /// [`Error::ObjectHandleInvalid`], [`Error::AttributeTypeInvalid`] if object or attribute do not exist;
+    /// [`Error::AttributeSensitive`] if the value must not leave the token; the [turn errors](Error#turn-errors).
     pub fn attribute(
         &self,
         object: ObjectHandle,
@@ -366,10 +360,11 @@ impl Token {
         access::attribute(self, object, attribute, deadline)
     }
 
-    /// The length of an attribute whose value is not to be asked for in vain, since that changes it: the counter's.
+    /// Returns the length of an attribute whose value must not be read needlessly, because a read changes it: the
+    /// counter's.
     ///
     /// # Errors
-    /// [`Error::ObjectHandleInvalid`].
+    /// [`Error::ObjectHandleInvalid`] if the handle names no object.
     pub fn length_without_asking(&self, object: ObjectHandle, attribute: CK_ATTRIBUTE_TYPE) -> Result<Option<usize>> {
         access::length_without_asking(self, object, attribute)
     }
@@ -377,7 +372,7 @@ impl Token {
     /// Checks that the handle names an object.
     ///
     /// # Errors
-    /// [`Error::ObjectHandleInvalid`].
+    /// [`Error::ObjectHandleInvalid`] if the handle names no object.
     pub fn check_object(&self, object: ObjectHandle) -> Result<()> {
         self.object(object).map(drop)
     }
@@ -385,8 +380,9 @@ impl Token {
     /// C_SetAttributeValue: labels and ids, and data of data objects.
     ///
     /// # Errors
-    /// [`Error::AttributeReadOnly`], [`Error::AttributeTypeInvalid`], [`Error::SessionReadOnly`],
-    /// [`Error::AttributeValueInvalid`], those of a turn.
+    /// [`Error::AttributeReadOnly`], [`Error::AttributeTypeInvalid`] if the object's attribute can't be changed or does
+    /// not exist; [`Error::SessionReadOnly`] for a token object in a read-only session;
+    /// [`Error::AttributeValueInvalid`] if a value is not valid; the [turn errors](Error#turn-errors).
     pub fn set_attributes(&self, session: SessionRef, object: ObjectHandle, template: &Template) -> Result<()> {
         access::set_attributes(self, session, object, template)
     }
@@ -394,55 +390,58 @@ impl Token {
     /// C_CreateObject: certificates, data, public keys, secret keys, private keys.
     ///
     /// # Errors
-    /// What the template lacks or contradicts, [`Error::SessionReadOnly`], those of a turn.
+    /// The errors of the template's attributes; [`Error::SessionReadOnly`] for a token object in a read-only session;
+    /// the [turn errors](Error#turn-errors) and [state folder errors](Error#state-folder-errors).
     pub fn create_object(&self, session: SessionRef, template: &Template) -> Result<ObjectHandle> {
         access::create_object(self, session, template)
     }
 
-    /// C_CopyObject: certificates, data and session objects. Keys in the chip can't be copied, and pkcs11-provider goes on
+    /// C_CopyObject: certificates, data and session objects. Keys in the chip can't be copied; pkcs11-provider works
     /// without.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`] for an object whose CKA_COPYABLE is false, [`Error::AttributeReadOnly`], and as
-    /// [`Token::create_object`].
+    /// [`Error::ActionProhibited`] if CKA_COPYABLE is false; [`Error::AttributeReadOnly`] for an attribute that a copy
+    /// can't change; else as [`Token::create_object`].
     pub fn copy_object(&self, session: SessionRef, object: ObjectHandle, template: &Template) -> Result<ObjectHandle> {
         access::copy_object(self, session, object, template)
     }
 
-    /// C_DestroyObject: a private key is overwritten in the chip, its public key is hidden in this process.
+    /// C_DestroyObject: overwrites a private key in the chip; hides a public key in this process.
     ///
     /// # Errors
-    /// [`Error::ActionProhibited`] for a permanent key, [`Error::SessionReadOnly`], those of a turn.
+    /// [`Error::ActionProhibited`] for a permanent key; [`Error::SessionReadOnly`] for a token object in a read-only
+    /// session; the [turn errors](Error#turn-errors).
     pub fn destroy_object(&self, session: SessionRef, object: ObjectHandle) -> Result<()> {
         access::destroy_object(self, session, object)
     }
 
-    /// C_GetObjectSize: bytes of CKA_VALUE, of the part of the chip that holds the key, or of a session object's attributes.
+    /// C_GetObjectSize: bytes of CKA_VALUE, of the part of the chip that holds the key, or of a session object's
+    /// attributes.
     ///
     /// # Errors
-    /// [`Error::ObjectHandleInvalid`].
+    /// [`Error::ObjectHandleInvalid`] if the handle names no object.
     pub fn object_size(&self, object: ObjectHandle) -> Result<CK_ULONG> {
         access::object_size(self, object)
     }
 }
 
-/// Keys and random numbers. (Signatures and codes begin with [`SignOperation::new`](crate::SignOperation::new) and
+/// Keys and random numbers. (Signatures and codes start with [`SignOperation::new`](crate::SignOperation::new) and
 /// [`VerifyOperation::new`](crate::VerifyOperation::new).)
 impl Token {
-    /// Fills `out` with random bytes of chip and host together: one Random for each 32 bytes, all in one conversation.
+    /// Fills `out` with random bytes of chip and host combined: one Random for each 32 bytes, all in one conversation.
     ///
     /// # Errors
-    /// [`Error::RandomNoRng`] while the configuration is not locked; [`Error::Device`] if the host has no random bytes; those of
-    /// a turn.
+    /// [`Error::RandomNoRng`] while the configuration is not locked; [`Error::Device`] if the host has no random bytes;
+    /// the [turn errors](Error#turn-errors).
     pub fn random(&self, deadline: &mut Deadline, out: &mut [u8]) -> Result<()> {
         self.turn(*deadline, |turn| deadline.exclude(|| random(turn, out)))
     }
 
-    /// C_GenerateKey: an AES key or a generic secret, of host and chip randomness mixed; in the session, or in a slot of the
-    /// chip.
+    /// C_GenerateKey: an AES key or a generic secret, in the session or in a slot of the chip.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], those of the template and of a turn.
+    /// [`Error::MechanismInvalid`] for an unsupported mechanism; the errors of the template's attributes;
+    /// [`Error::DeviceMemory`] if no place is free; the [turn errors](Error#turn-errors).
     pub fn generate_key(
         &self,
         session: SessionRef,
@@ -480,11 +479,14 @@ impl Token {
         self.add_session_object(request.for_session(session, key_type, value)?)
     }
 
-    /// C_GenerateKeyPair: a private key born in the chip, or a key pair of the session. Returns the handles of public and private key.
+    /// C_GenerateKeyPair: generates a private key in the chip, or a key pair of the session. Returns the handles of
+    /// public and private key.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::SessionReadOnly`], [`Error::UserNotLoggedIn`]; what the templates contradict;
-    /// [`Error::DeviceMemory`] if no slot is free, [`Error::ActionProhibited`] if the one asked for takes no key; those of a turn.
+    /// [`Error::MechanismInvalid`]; [`Error::SessionReadOnly`] for a token key in a read-only session; the errors of
+    /// the templates' attributes; [`Error::DeviceMemory`] if no slot is free; [`Error::ActionProhibited`] if the
+    /// requested one can't hold a new key; the [turn errors](Error#turn-errors) and [state folder
+    /// errors](Error#state-folder-errors).
     pub fn generate_key_pair(
         &self,
         session: SessionRef,
@@ -510,11 +512,11 @@ impl Token {
         Ok((handle(Half::Public), handle(Half::Private)))
     }
 
-    /// C_DeriveKey: ECDH in the chip or with a key of the session, HKDF and the one of TLS 1.2 with secret keys; the result is an object of the session.
+    /// C_DeriveKey: ECDH in the chip or with a key of the session, HKDF and the key derivation of TLS 1.2 with secret
+    /// keys; the result is an object of the session.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
-    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`]; those of the template and of a turn.
+    /// As [`Token::cipher`]; the errors of the template's attributes; the [turn errors](Error#turn-errors).
     pub fn derive_key(
         self: &Arc<Self>,
         session: SessionRef,
@@ -535,11 +537,12 @@ impl Token {
         self.add_session_object(object)
     }
 
-    /// Begins an encryption or decryption with a secret key. Asks the chip nothing.
+    /// Starts an encryption or decryption with a secret key. Does not access the chip.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
-    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
+    /// [`Error::MechanismInvalid`] or [`Error::MechanismParamInvalid`] if mechanism or parameter are not supported;
+    /// [`Error::KeyHandleInvalid`] if the handle names no key; [`Error::KeyTypeInconsistent`] if the key's type does
+    /// not fit; [`Error::KeyFunctionNotPermitted`] if the key does not permit this use.
     pub fn cipher(
         self: &Arc<Self>,
         direction: Direction,
@@ -549,7 +552,7 @@ impl Token {
         cipher::begin(self, direction, mechanism, key)
     }
 
-    /// Begins a series of messages. Asks the chip nothing.
+    /// Starts a series of messages. Does not access the chip.
     ///
     /// # Errors
     /// As [`Token::cipher`].
@@ -562,19 +565,21 @@ impl Token {
         MessageCipher::begin(self, direction, mechanism, key)
     }
 
-    /// The value of a session key, for C_DigestKey.
+    /// Returns the value of a session key, for C_DigestKey.
     ///
     /// # Errors
-    /// [`Error::KeyHandleInvalid`]; [`Error::KeyIndigestible`] for a key in the chip, and what is no secret key.
+    /// [`Error::KeyHandleInvalid`] if the handle names no key; [`Error::KeyIndigestible`] for a key in the chip, or an
+    /// object that is not a secret key.
     pub fn digestible_value(&self, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
         secret::digestible_value(self, key)
     }
 
-    /// The value of a session key, encrypted with another key. `associated` is authenticated, too.
+    /// Returns the value of a session key, encrypted with another key. `associated` is authenticated, too.
     ///
     /// # Errors
-    /// [`Error::KeyUnextractable`] for a key in the chip or one that says so, [`Error::KeyNotWrappable`],
-    /// [`Error::WrappingKey`] with what is wrong with the wrapping key, [`Error::MechanismInvalid`], those of a turn.
+    /// [`Error::KeyUnextractable`] for a key in the chip or with CKA_EXTRACTABLE false; [`Error::KeyNotWrappable`] for
+    /// other objects; [`Error::WrappingKey`] with the error of the wrapping key; [`Error::MechanismInvalid`]; the [turn
+    /// errors](Error#turn-errors).
     pub fn wrap_key(
         self: &Arc<Self>,
         mechanism: &Mechanism,
@@ -585,11 +590,12 @@ impl Token {
         wrap::wrap(self, mechanism, wrapping_key, key, associated)
     }
 
-    /// A session key from its encrypted value.
+    /// Creates a session key from its encrypted value.
     ///
     /// # Errors
-    /// [`Error::WrappedKeyInvalid`], [`Error::WrappedKeyLenRange`], [`Error::UnwrappingKey`] with what is wrong with the
-    /// unwrapping key, those of the template and of a turn.
+    /// [`Error::WrappedKeyInvalid`] if it does not decrypt; [`Error::WrappedKeyLenRange`] if its length is impossible;
+    /// [`Error::UnwrappingKey`] with the error of the unwrapping key; the errors of the template's attributes; the
+    /// [turn errors](Error#turn-errors).
     pub fn unwrap_key(
         self: &Arc<Self>,
         session: SessionRef,

@@ -1,7 +1,8 @@
-//! Public keys that root has read from the chip: `SERIAL.public` beside the IO protection key, where only root writes.
+//! Public keys that root has read from the chip: `SERIAL.public` beside the IO protection key, where only root can
+//! write.
 //!
-//! The public keys in the state folder are what any member of the group wrote there. What stands here too is proven, also before
-//! a login, when a chip with a PIN does not show its public keys.
+//! Any member of the group can write the public keys in the state folder. Those that are also here are proven, even
+//! before a login, when a chip with a PIN does not return its public keys.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,7 +19,7 @@ use atecc608_wire::Slot;
 
 /// Largest file that is read, in bytes: a line for each of 16 slots has 134.
 const MAX_FILE: u64 = 8192;
-/// Whoever writes may put a key in another one's place.
+/// Mode bits for others who could replace a key.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// The first line.
 const HEADING: &str = "# Public keys that root has read from this chip (`atecc608 trust`): slot, 04, X, Y.\n";
@@ -30,13 +31,13 @@ pub struct TrustedKeys {
     path: PathBuf,
 }
 
-/// The file can't be used.
+/// The file is invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("trusted public keys {}: {problem}", path.display())]
 pub struct TrustError {
     /// The file.
     path: PathBuf,
-    /// What is wrong with it, and what to do.
+    /// The problem, and the remedy.
     problem: String,
 }
 
@@ -61,10 +62,11 @@ impl TrustedKeys {
         Ok(self.load()?.get(&slot.number()).copied())
     }
 
-    /// Returns all public keys, by slot; none if there is no file.
+    /// Returns all public keys, by slot; an empty map if there is no file.
     ///
     /// # Errors
-    /// [`TrustError`] if others than root and this process's user may write the file or its folder, or if it is damaged.
+    /// [`TrustError`] if others than root and this process's user may write the file or its folder, or if it is
+    /// damaged.
     pub fn load(&self) -> Result<BTreeMap<u8, Point>, TrustError> {
         let Some(text) = read_protected(&self.path).map_err(|problem| self.error(problem))? else {
             return Ok(BTreeMap::new());
@@ -112,10 +114,10 @@ impl TrustedKeys {
     }
 }
 
-/// Returns what a file has that only root and this process's own user may write; `None` if there is none.
+/// Returns the contents of a file that only root and this process's own user may write; `None` if there is no file.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem, in words.
 pub(crate) fn read_protected(path: &Path) -> Result<Option<String>, String> {
     let opened = Folder::containing(path).and_then(|(folder, name)| {
         let file = folder.file(name)?;

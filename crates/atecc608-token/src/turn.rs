@@ -1,5 +1,5 @@
-//! The chip's side of a token, and the one place where a call takes its turn there: the queue of this process, the lock on the
-//! bus, and whether it is still the same chip. All that a call asks of the chip it does in one turn.
+//! The chip's side of a token, and the one place where a call takes its turn: the queue of this process, the bus lock,
+//! and the check whether it is still the same chip. A call accesses the chip in one turn.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use atecc608_wire::Slot;
 /// The chip of one token, behind its queue.
 pub(crate) struct Line(FairMutex<ChipSide>);
 
-/// What only the one whose turn it is may use.
+/// State that only the holder of the turn may use.
 #[derive(Default)]
 struct ChipSide {
     /// The open bus, with the chip on it.
@@ -34,36 +34,36 @@ struct ChipSide {
     io_protection: IoProtection,
     /// The bus node of the last turn.
     node: Option<NodeIdentity>,
-    /// It was another one before: another chip may be there.
+    /// It differs from the one before: another chip may be there.
     is_another_node: bool,
-    /// Where the epochs of the next chip's keys begin: no handle made for this one may name a key of that one.
+    /// The first epoch of the next chip's keys: no handle of this chip may name a key of that one.
     first_epoch: u32,
-    /// A kept configuration was not the chip's: none is used any more.
+    /// A stored configuration did not match the chip: it is not used any more.
     distrusts_kept: bool,
 }
 
-/// A turn with the chip: the bus is locked, the chip is the one that is known, its state is read and resolved.
+/// A turn with the chip: the bus is locked, the chip is the known one, its state is read and resolved.
 pub(crate) struct Turn<'t> {
     /// The chip.
     pub(crate) chip: &'t mut Chip<Bus>,
-    /// What was found out about results that cross the bus encrypted.
+    /// The facts about results that cross the bus encrypted.
     pub(crate) io_protection: &'t mut IoProtection,
-    /// What is known, and how it changes.
+    /// The known facts, and their changes.
     pub(crate) notes: Notes<'t>,
 }
 
-/// What the one whose turn it is knows and learns; posted as it is learned.
+/// The facts that the holder of the turn knows and learns; they are posted immediately.
 pub(crate) struct Notes<'t> {
     token: &'t Token,
     known: Arc<Known>,
 }
 
-/// The work of a turn, whatever its result is. (A `dyn FnMut` is larger, and there are many kinds of work.)
+/// The work of a turn, with any type of result. (A `dyn FnMut` is larger, and there are many kinds of work.)
 trait Work {
     fn run(&mut self, turn: &mut Turn<'_>) -> Result<()>;
 }
 
-/// Work that is done at most once, and its result.
+/// Work that runs at most once, and its result.
 struct Once<F, T> {
     work: Option<F>,
     result: Option<T>,
@@ -92,25 +92,24 @@ fn nothing_was_done() -> Error {
     Error::DeviceError("nothing was done in the turn".into())
 }
 
-/// When a chip that is known is asked whether it is still there.
+/// When the presence of a known chip is checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Confirm {
     Always,
-    /// If it did not answer the last time: another one may be there now.
+    /// If it did not respond the last time: another one may be there now.
     AfterItWasLost,
 }
 
 impl Line {
-    /// A chip that nobody has met; touches no bus.
+    /// A chip without any contact so far; accesses no bus.
     pub(crate) fn new() -> Self {
         Self(FairMutex::new(ChipSide::default()))
     }
 
-    /// Waits for a turn, and does the work in it.
+    /// Waits for a turn, and runs the work in it.
     ///
     /// # Errors
-    /// [`Error::DeviceError`] at the deadline; [`Error::TokenNotPresent`], [`Error::TokenNotRecognized`], [`Error::Device`];
-    /// [`Error::UserNotLoggedIn`] where the work wants a login; those of the work.
+    /// The [turn errors](Error#turn-errors), and the error of the work.
     pub(crate) fn turn<T>(
         &self,
         token: &Token,
@@ -129,13 +128,13 @@ impl Line {
         side.take_turn(token, guard, work)
     }
 
-    /// The chip, identified if it is not known yet.
+    /// Returns the chip, after identifying it if it is not known yet.
     ///
     /// # Errors
     /// As [`Line::turn`].
     pub(crate) fn meet(&self, token: &Token, deadline: Deadline) -> Result<Arc<Known>> {
         let side = &mut *self.0.lock(deadline).ok_or_else(|| held_here(token, deadline))?;
-        // Another thread may have met it meanwhile.
+        // Another thread may have identified it meanwhile.
         if let Some(known) = &token.board.snapshot().known {
             return Ok(known.clone());
         }
@@ -144,7 +143,7 @@ impl Line {
         side.end_turn(token, guard, met)
     }
 
-    /// As [`Line::turn`], if the turn can be had at once; none if chip or bus are in use.
+    /// As [`Line::turn`], if the turn can be taken at once; `None` if chip or bus are in use.
     pub(crate) fn try_turn<T>(
         &self,
         token: &Token,
@@ -157,8 +156,8 @@ impl Line {
         Some(done.and_then(|()| work.result()))
     }
 
-    /// Looks whether the chip is there, as of the last second. Waits for a turn only with a deadline; else a busy chip or bus
-    /// answers none.
+    /// Checks whether the chip is present, cached for a second. Waits for a turn only with a deadline; without one
+    /// returns `None` if chip or bus are in use.
     pub(crate) fn look(&self, token: &Token, deadline: Option<Deadline>) -> Option<Result<Arc<Known>>> {
         let mut side = match deadline {
             Some(deadline) => match self.0.lock(deadline) {
@@ -167,7 +166,7 @@ impl Line {
             },
             None => self.0.try_lock()?,
         };
-        // Another thread may have looked meanwhile.
+        // Another thread may have checked meanwhile.
         if let Some(found) = token.board.snapshot().fresh() {
             return Some(found);
         }
@@ -176,12 +175,12 @@ impl Line {
     }
 }
 
-/// Remembers that the chip was looked for and not found.
+/// Notes that the chip was not found.
 fn not_found(token: &Token, error: Error) -> Error {
     let error = not_present(error);
     token.board.change(|snapshot| {
         let presence = &mut snapshot.presence;
-        // Once, not at each of the many calls that ask.
+        // Once, not for each of the many calls.
         let text = error.to_string();
         if presence.last_failure.as_ref().is_none_or(|(_, last)| last.to_string() != text) {
             log::warn!("{}: {text}", token.place());
@@ -204,7 +203,7 @@ impl ChipSide {
         }))
     }
 
-    /// The bus, opened if it is not; of several buses the first with the chip.
+    /// Opens the bus if necessary; of several buses the first with the chip.
     fn open(&mut self, token: &Token, deadline: Deadline) -> Result<&mut Chip<Bus>> {
         let config = &token.config;
         let chip = match self.chip.take() {
@@ -234,7 +233,7 @@ impl ChipSide {
         self.note_absence(token, taken)
     }
 
-    /// A bus that is not there has no chip on it.
+    /// Notes that a missing bus has no chip on it.
     fn note_absence<T>(&mut self, token: &Token, taken: Result<T>) -> Result<T> {
         if let Err(error @ (Error::TokenNotPresent(_) | Error::AdapterGone(_))) = &taken {
             self.note(token, Some(error));
@@ -242,8 +241,8 @@ impl ChipSide {
         taken
     }
 
-    /// Opens the bus if it is not, and takes it. A bus whose node is gone or another one is opened anew: it may be another one of
-    /// several now, and the names of its lock files have the adapter's number.
+    /// Opens the bus if necessary, and takes its lock. A bus whose node has disappeared or changed is reopened: it may
+    /// be another one of several now, and the names of its lock files contain the adapter's number.
     fn take_bus(
         &mut self,
         token: &Token,
@@ -276,7 +275,8 @@ impl ChipSide {
         }
     }
 
-    /// The chip that answers: identified at the first time, four Reads (two where root keeps the configuration) and an Info; later one Read where it is to be confirmed.
+    /// Returns the chip that responds: identified at first, with four Reads (two if root has stored the configuration)
+    /// and an Info; later confirmed with one Read if necessary.
     fn meet(&mut self, token: &Token, confirm: Confirm) -> Result<Arc<Known>> {
         let snapshot = token.board.snapshot();
         let Some(known) = &snapshot.known else { return self.identify(token) };
@@ -287,7 +287,7 @@ impl ChipSide {
         let seen = self.converse(|awake| awake.read_identity())?;
         self.is_another_node = false;
         let zone = known.zone();
-        // A chip that is not locked yet may have been provisioned meanwhile.
+        // A chip that was not locked may have been provisioned meanwhile.
         if seen[..] == zone.as_bytes()[..32] && zone.data_locked() {
             return Ok(known.clone());
         }
@@ -339,7 +339,7 @@ impl ChipSide {
         self.chip.as_mut().ok_or_else(no_chip)?.converse(work).map_err(Error::from)
     }
 
-    /// A whole turn, with the bus locked until the work is done.
+    /// Runs a whole turn, with the bus locked until the work is done.
     fn take_turn(&mut self, token: &Token, guard: LockGuard, work: &mut dyn Work) -> Result<()> {
         let met = self.meet(token, Confirm::AfterItWasLost);
         let result = met.and_then(|known| self.work(token, known, work));
@@ -363,7 +363,7 @@ impl ChipSide {
         result
     }
 
-    /// The kept configuration is not the chip's: the next turn reads all of it.
+    /// Notes that the stored configuration does not match the chip: the next turn reads all of it.
     fn distrust_kept(&mut self, token: &Token) {
         if let Some(known) = &token.board.snapshot().known {
             let file = known.identity.kept_configuration.path().display();
@@ -373,7 +373,7 @@ impl ChipSide {
         self.forget(token);
     }
 
-    /// The work of a turn, after what comes before it for all of them.
+    /// Runs the work of a turn, after the common preparation.
     fn work(&mut self, token: &Token, known: Arc<Known>, work: &mut dyn Work) -> Result<()> {
         token.state_access.refresh(&token.board);
         let secret = token.login.user_secret(&token.board);
@@ -409,19 +409,19 @@ impl ChipSide {
         })
     }
 
-    /// Remembers that the chip answered, or that it did not.
+    /// Notes whether the chip responded.
     fn note(&mut self, token: &Token, error: Option<&Error>) {
         let answered = match error {
             Some(Error::TokenNotPresent(_) | Error::AdapterGone(_)) => false,
             Some(Error::Device(error)) if error.is_absence() => {
                 if !token.token_config.other_buses.is_empty() {
-                    // It may be on another one of its buses now.
+                    // It may be on another of its buses now.
                     self.chip = None;
                 }
                 false
             }
             Some(Error::Device(error)) if matches!(**error, chip::Error::Bus(_)) => {
-                // An adapter that was unplugged and is back is another node behind the same name: open it anew.
+                // An adapter that was unplugged and plugged in again is another node with the same name: reopen it.
                 self.chip = None;
                 false
             }
@@ -437,23 +437,23 @@ impl ChipSide {
 }
 
 impl Turn<'_> {
-    /// What is known by now.
+    /// Returns the known facts.
     pub(crate) fn known(&self) -> Arc<Known> {
         self.notes.known.clone()
     }
 
-    /// Holds one conversation.
+    /// Runs one conversation.
     ///
     /// # Errors
-    /// [`Error::Device`].
+    /// [`Error::Device`] if the chip or the bus fails.
     pub(crate) fn converse<T>(&mut self, work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>) -> Result<T> {
         self.chip.converse(work).map_err(Error::from)
     }
 
-    /// As [`Turn::converse`] with the slot's key, but not tried again where its uses are counted for good.
+    /// As [`Turn::converse`] with the slot's key, but without a retry if its uses are counted permanently.
     ///
     /// # Errors
-    /// [`Error::Device`], [`Error::BehindLatch`].
+    /// [`Error::Device`] if the chip or the bus fails; [`Error::BehindLatch`] if the latch is not set.
     pub(crate) fn converse_with_key<T>(
         &mut self,
         slot: Slot,
@@ -473,7 +473,7 @@ impl Turn<'_> {
     /// See [`Notes::learn`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Notes::learn`].
     pub(crate) fn learn<T>(&mut self, change: impl FnOnce(&mut Known) -> T) -> Result<T> {
         self.notes.learn(change)
     }
@@ -481,7 +481,7 @@ impl Turn<'_> {
     /// See [`Notes::change_state`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Notes::change_state`].
     pub(crate) fn change_state(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
         self.notes.change_state(change)
     }
@@ -501,15 +501,15 @@ impl Turn<'_> {
 }
 
 impl Notes<'_> {
-    /// Whether the configuration forbids to go on without the IO protection key.
+    /// Whether the configuration forbids to continue without the IO protection key.
     pub(crate) fn requires_io_protection(&self) -> bool {
         self.token.token_config.io_protection_required
     }
 
-    /// Posts what was learned.
+    /// Posts a change of the known facts.
     ///
     /// # Errors
-    /// [`Error::TokenNotPresent`] if another chip is known by now.
+    /// [`Error::TokenNotPresent`] if the known chip has changed.
     pub(crate) fn learn<T>(&mut self, change: impl FnOnce(&mut Known) -> T) -> Result<T> {
         let learned = self.token.board.change_known(&self.known.identity, change);
         self.reread();
@@ -522,16 +522,16 @@ impl Notes<'_> {
         }
     }
 
-    /// Changes the state, fsynced before it returns.
+    /// Changes the state, fsynced.
     ///
     /// # Errors
-    /// [`Error::TokenWriteProtected`], [`Error::DeviceMemory`]; the state is then what it was.
+    /// The [state folder errors](Error#state-folder-errors); the state is then unchanged.
     pub(crate) fn change_state(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
         self.commit(change, |_| {})
     }
 
-    /// As [`Notes::change_state`]; what the chip holds since is posted in the same moment, or where the state can't be written,
-    /// alone.
+    /// As [`Notes::change_state`]; posts the new facts about the chip at the same time, or alone if the state can't be
+    /// written.
     ///
     /// # Errors
     /// As [`Notes::change_state`].
@@ -548,8 +548,8 @@ impl Notes<'_> {
         changed
     }
 
-    /// As [`Notes::commit`]; where the file can't be written the state changes in this process only, and the next change that can
-    /// be written takes it along.
+    /// As [`Notes::commit`]; if the file can't be written, the state changes in this process only, and the next
+    /// successful write includes the change.
     pub(crate) fn commit_at_least_here(
         &mut self,
         slot: Slot,
@@ -557,7 +557,7 @@ impl Notes<'_> {
         learned: impl Fn(&mut Known),
     ) -> Result<()> {
         let Err(error) = self.commit(&change, learned) else { return Ok(()) };
-        // Keys can be used all the same.
+        // Keys can still be used.
         log::warn!("slot {slot}: what became of it is not kept: {error}");
         self.learn(|known| change(&mut Arc::make_mut(&mut known.state_read).state))
     }

@@ -1,18 +1,20 @@
-//! Text from others (labels, subjects, file names), made safe to show: a newline forges no line, an escape sequence paints
-//! nothing over, and a bidirectional control reorders nothing.
+//! Makes text from others (labels, subjects, file names) safe to print: a newline can't forge a line, an escape
+//! sequence can't overwrite text, and a bidirectional control can't reorder it.
 
-/// Returns `text` on one line: every character that a terminal or log obeys becomes its escape, such as `\n` or `\u{1b}`.
+/// Returns `text` on one line: every control character of terminals or logs is replaced by its escape, such as `\n` or
+/// `\u{1b}`.
 pub fn visible(text: &str) -> String {
     escaped(text, false)
 }
 
-/// Returns `text` with its line ends, and every other character that a terminal obeys as its escape.
+/// Returns `text` with its line ends; other control characters of terminals are replaced by their escapes.
 pub fn visible_lines(text: &str) -> String {
     escaped(text, true)
 }
 
-/// Returns a document in JSON, TOML, YAML or Python in which each character that a terminal obeys is a `\u` escape. Serializers leave
-/// some as they are (DEL, C1, bidirectional controls). Such characters may stand in quoted strings only, whose values stay the same.
+/// Returns a document in JSON, TOML, YAML or Python in which each control character of terminals is a `\u` escape.
+/// Serializers leave some as they are (DEL, C1, bidirectional controls). Such characters may be in quoted strings only,
+/// whose values stay the same.
 pub fn visible_in_strings(document: &str) -> String {
     let mut escaped = String::with_capacity(document.len());
     for c in document.chars() {
@@ -24,8 +26,8 @@ pub fn visible_in_strings(document: &str) -> String {
     escaped
 }
 
-/// Whether a terminal or log obeys this character instead of showing it: the control characters (C0, DEL, C1), the line
-/// separators of Unicode and its bidirectional controls.
+/// Whether a terminal or log interprets this character instead of printing it: the control characters (C0, DEL, C1),
+/// the line separators of Unicode and its bidirectional controls.
 pub fn is_control(c: char) -> bool {
     let is_bidirectional =
         matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');

@@ -1,4 +1,5 @@
-//! C_WrapKey and C_UnwrapKey: session keys under an AES key, which may be in the chip. Keys in the chip never leave it.
+//! C_WrapKey and C_UnwrapKey: session keys encrypted with an AES key, which may be in the chip. Keys in the chip never
+//! leave it.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::template::Template;
 use super::token::Token;
 use super::{secret, ObjectHandle, SessionRef};
 
-/// A mechanism that wraps, with the data that is authenticated beside the key (3.2's C_WrapKeyAuthenticated).
+/// Returns a wrapping mechanism with the associated data (3.2's C_WrapKeyAuthenticated).
 ///
 /// # Errors
 /// [`Error::MechanismInvalid`].
@@ -29,21 +30,22 @@ fn with_associated(mechanism: &Mechanism, associated: Option<Vec<u8>>) -> Result
             *place = associated;
             Ok(mechanism)
         }
-        // The others authenticate nothing.
+        // The others do not authenticate data.
         (_, Some(_)) => Err(Error::MechanismInvalid(mechanism.mechanism)),
     }
 }
 
-/// Whether the mechanism takes whole blocks: a key is filled up with zeros then (PKCS#11 3.0 section 2.10).
+/// Whether the mechanism requires whole blocks: a key is then padded with zeros (PKCS#11 3.0 section 2.10).
 fn wants_blocks(mechanism: &Mechanism) -> bool {
     matches!(mechanism.mechanism, CKM_AES_ECB | CKM_AES_CBC)
 }
 
-/// The value of a session key, encrypted with another key. `associated` is authenticated, too.
+/// Returns the value of a session key, encrypted with another key. `associated` is authenticated, too.
 ///
 /// # Errors
-/// [`Error::KeyUnextractable`] for a key in the chip or one that says so, [`Error::KeyNotWrappable`],
-/// [`Error::WrappingKey`] with what is wrong with the wrapping key, [`Error::MechanismInvalid`], those of the chip.
+/// [`Error::KeyUnextractable`] for a key in the chip or with CKA_EXTRACTABLE false; [`Error::KeyNotWrappable`] for
+/// other objects; [`Error::WrappingKey`] with the error of the wrapping key; [`Error::MechanismInvalid`] for an
+/// unsupported mechanism; the [turn errors](Error#turn-errors).
 pub(crate) fn wrap(
     token: &Arc<Token>,
     mechanism: &Mechanism,
@@ -89,11 +91,12 @@ fn extractable_value(token: &Token, key: ObjectHandle) -> Result<Zeroizing<Vec<u
     }
 }
 
-/// A session key from its encrypted value.
+/// Creates a session key from its encrypted value.
 ///
 /// # Errors
-/// [`Error::WrappedKeyInvalid`], [`Error::WrappedKeyLenRange`], [`Error::UnwrappingKey`] with what is wrong with the
-/// unwrapping key, those of the template and of the chip.
+/// [`Error::WrappedKeyInvalid`] if it does not decrypt; [`Error::WrappedKeyLenRange`] if its length is impossible;
+/// [`Error::UnwrappingKey`] with the error of the unwrapping key; the errors of the template's attributes; the [turn
+/// errors](Error#turn-errors).
 pub(crate) fn unwrap(
     token: &Arc<Token>,
     session: SessionRef,

@@ -1,4 +1,4 @@
-//! A bus master that is no driver: it sends what it is told to, never twice, and times the answer.
+//! A bus master without the driver: it sends each command once, without retries, and measures the response time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,37 +11,37 @@ use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::{frame, messages, word_address, Command, CommandPacket, Opcode, Status, WAKE_RESPONSE};
 use embedded_hal::i2c::{ErrorKind, I2c};
 
-/// What went wrong on the way, in words for the report.
+/// An error of the examination, as text for the report.
 pub type Step<T> = Result<T, String>;
 
-/// A command's answer: its response, or the status that the chip refused it with.
+/// The result of a command: its response, or the status with which the chip refused it.
 pub type Answer<T> = Result<T, Status>;
 
-/// Between two polls of a chip that is asleep, stuck or coming up.
+/// The interval between two polls of a chip that is asleep, stuck or waking.
 const RETRY: Duration = Duration::from_millis(5);
 /// How long a chip that was left busy may take to wake.
 const WAKE_PATIENCE: Duration = Duration::from_secs(3);
 /// The caller's part of every random nonce.
 pub const NUM_IN: [u8; 20] = [0x37; 20];
 
-/// How a transfer failed.
+/// The failure of a transfer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LineFault {
-    /// Nobody acknowledged.
+    /// No acknowledge.
     Nack,
-    /// The bus itself failed.
+    /// The bus failed.
     Bus(String),
 }
 
-/// The two wires, whatever is behind them.
+/// The two wires, independent of the bus behind them.
 pub trait Line {
     /// One write, START to STOP.
     fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), LineFault>;
     /// One read, START to STOP.
     fn read(&mut self, address: u8, bytes: &mut [u8]) -> Result<(), LineFault>;
-    /// Waits.
+    /// Waits this long.
     fn wait(&mut self, time: Duration);
-    /// The time.
+    /// Returns the time.
     fn now(&self) -> Duration;
 }
 
@@ -92,25 +92,25 @@ fn fault<E: embedded_hal::i2c::Error + std::fmt::Display>(error: E) -> LineFault
     }
 }
 
-/// What Info(State) says.
+/// The contents of Info(State).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// TempKey's flags: see [`messages::TempKeyFlags`].
     pub flags: u8,
     /// TempKey is valid.
     pub valid: bool,
-    /// The slot whose key was proved by CheckMac.
+    /// The slot whose key CheckMac has proved.
     pub authorised: Option<u8>,
 }
 
 impl State {
-    /// TempKey counts as chosen by the caller.
+    /// Whether TempKey counts as chosen by the caller.
     pub const fn source_fixed(self) -> bool {
         self.flags & 0x10 != 0
     }
 }
 
-/// One chip on a line, and how long its commands took.
+/// One chip on a line, and the observed execution times of its commands.
 pub struct Bench {
     line: Box<dyn Line>,
     /// Its 7-bit address.
@@ -121,12 +121,12 @@ pub struct Bench {
     pub wake_delay: Duration,
     /// Execution times of commands that succeeded, by opcode and mode: see [`Bench::exchange`].
     pub times: BTreeMap<(Opcode, u8), Vec<Duration>>,
-    /// When it was woken last.
+    /// The time of the last wake.
     pub woken_at: Duration,
 }
 
 impl Bench {
-    /// A chip at a 7-bit address; nothing is sent yet.
+    /// A chip at a 7-bit address; sends nothing.
     pub fn new(line: Box<dyn Line>, address: u8) -> Self {
         Self {
             line,
@@ -148,29 +148,29 @@ impl Bench {
         self.line.wait(time);
     }
 
-    /// One write to the chip: whether it was acknowledged.
+    /// Writes to the chip; returns whether it acknowledged.
     pub fn write(&mut self, bytes: &[u8]) -> Step<bool> {
         acknowledged(self.line.write(self.address, bytes))
     }
 
-    /// One read: the bytes, if the address was acknowledged.
+    /// Reads from the chip; returns the bytes, if the address was acknowledged.
     pub fn read(&mut self, len: usize) -> Step<Option<Vec<u8>>> {
         let mut bytes = vec![0; len];
         Ok(acknowledged(self.line.read(self.address, &mut bytes))?.then_some(bytes))
     }
 
-    /// A wake pulse: a write to address 00, which nobody acknowledges.
+    /// Sends a wake pulse: a write to address 00, which is never acknowledged.
     pub fn pulse(&mut self) -> Step<()> {
         self.woken_at = self.now();
         acknowledged(self.line.write(0x00, &[0x00])).map(drop)
     }
 
-    /// Word address 01.
+    /// Sends word address 01.
     pub fn sleep(&mut self) -> Step<bool> {
         self.write(&[word_address::SLEEP])
     }
 
-    /// Asleep, whatever it was before, then awake: everything volatile is gone, the watchdog starts anew.
+    /// Sleep, whatever the state before, then wake: clears all volatile state, restarts the watchdog.
     pub fn fresh(&mut self) -> Step<()> {
         let start = self.now();
         loop {
@@ -185,14 +185,14 @@ impl Bench {
         }
     }
 
-    /// Wakes a chip that is asleep or idle: whether it answered as it should.
+    /// Wakes a chip that is asleep or idle; returns whether the wake response was correct.
     pub fn rouse(&mut self) -> Step<bool> {
         self.pulse()?;
         self.wait(self.wake_delay);
         Ok(self.read(4)?.is_some_and(|response| response == WAKE_RESPONSE))
     }
 
-    /// Idle and awake again: TempKey and buffers stay.
+    /// Idle and wake: TempKey and buffers are kept.
     pub fn nap(&mut self) -> Step<()> {
         self.write(&[word_address::IDLE])?;
         match self.rouse()? {
@@ -206,13 +206,13 @@ impl Bench {
         self.send_bytes(&packet.encode())
     }
 
-    /// Sends bytes in the place of a command.
+    /// Sends bytes instead of a command.
     pub fn send_bytes(&mut self, packet: &[u8]) -> Step<()> {
         let group = [&[word_address::COMMAND], packet].concat();
         self.write(&group)?.then_some(()).ok_or_else(|| "a command was not acknowledged".to_owned())
     }
 
-    /// Polls until the chip answers: the whole response packet. Count first, then the rest, in two reads.
+    /// Polls until the chip responds; returns the whole response packet, read in two parts: count, then the rest.
     pub fn response(&mut self, patience: Duration) -> Step<Vec<u8>> {
         let start = self.now();
         loop {
@@ -227,13 +227,13 @@ impl Bench {
         }
     }
 
-    /// The payload of the reply to a packet, and for how long the chip was certainly busy: less than one poll short
-    /// of its execution time.
+    /// Returns the payload of the reply to a packet, and for how long the chip was certainly busy: less than one poll
+    /// below its execution time.
     pub fn exchange(&mut self, packet: &CommandPacket) -> Step<(Vec<u8>, Duration)> {
         self.send(packet)?;
         let sent = self.now();
         let patience = 2 * timing::maximum(packet.opcode, self.divider) + Duration::from_millis(200);
-        // A poll that was not acknowledged proves that the chip was busy until then, however late this program is.
+        // A poll that was not acknowledged proves that the chip was busy until then, however slow this program is.
         let mut busy_at = sent;
         let count = loop {
             let now = self.now();
@@ -251,7 +251,7 @@ impl Bench {
         Ok((payload.to_vec(), busy_at.saturating_sub(sent)))
     }
 
-    /// Has a command executed, once.
+    /// Executes a command, once.
     pub fn execute<C: Command>(&mut self, command: &C) -> Step<Answer<C::Response>> {
         let packet = command.packet();
         let (payload, time) = self.exchange(&packet)?;
@@ -265,12 +265,12 @@ impl Bench {
         Ok(Ok(response))
     }
 
-    /// A command that must succeed for what comes after it.
+    /// Executes a command whose success the following commands need.
     pub fn must<C: Command>(&mut self, command: &C) -> Step<C::Response> {
         self.execute(command)?.map_err(|status| format!("{} answered {:02X}", C::OPCODE, status.0))
     }
 
-    /// The command's status; 00 whatever it answers if it succeeds.
+    /// Returns the command's status; 00 for any successful response.
     pub fn status<C: Command>(&mut self, command: &C) -> Step<Status> {
         Ok(self.execute(command)?.err().unwrap_or(Status::SUCCESS))
     }
@@ -285,12 +285,12 @@ impl Bench {
         })
     }
 
-    /// TempKey := bytes of our choice.
+    /// Loads TempKey with these bytes.
     pub fn fixed_nonce(&mut self, value: &[u8]) -> Step<()> {
         self.must(&Nonce::Fixed { target: NonceTarget::TempKey, value: value.to_vec() }).map(drop)
     }
 
-    /// TempKey := a random nonce; its value.
+    /// Loads TempKey with a random nonce; returns its value.
     pub fn random_nonce(&mut self) -> Step<[u8; 32]> {
         match self.must(&Nonce::Random { update_seed: true, num_in: NUM_IN })? {
             NonceResponse::Value(random) => Ok(messages::nonce(&random, &NUM_IN, 0)),

@@ -1,5 +1,5 @@
-//! Questions about commands that write nothing, count nothing and use no secret of the user's: keys come from the
-//! caller or from the chip's random numbers, and of the slots only ECC private keys that are free to use are used.
+//! Probes of commands that write nothing, count nothing and use no secret of the user: keys come from the caller or
+//! from the chip's random numbers, and of the slots only ECC private keys that are free to use are used.
 
 use atecc608_wire::commands::{
     Aes, CheckMac, Counter, DigestSource, DigestTarget, Ecdh, EcdhKey, EcdhResponse, EcdhTarget, GenDig, GenKey,
@@ -65,7 +65,7 @@ probes! { PROBES:
 const BLANK: &str = "only a chip with an unlocked configuration can tell";
 const LOCKED: &str = "it needs a locked configuration";
 
-/// Ends a question that a chip with an unlocked configuration does not answer.
+/// Ends a probe that does not work with an unlocked configuration.
 macro_rules! needs {
     ($condition:expr, $why:expr) => {
         if !$condition {
@@ -145,7 +145,7 @@ fn unknown(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     seen(format!("HMAC {hmac}, Pause {}", raw_status(bench, Opcode(0x01), 0, 0)?))
 }
 
-/// Two commands that nothing lets succeed: SHA without a start, and a read of OTP before, or of a secret after the lock.
+/// Two commands that always fail: SHA without a start, and a read of OTP before the lock, or of a secret after it.
 fn refusal_clears(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     bench.fixed_nonce(&[0x5A; 32])?;
     let sha = bench.status(&Sha::End { rest: Vec::new(), target: DigestTarget::Output })?;
@@ -189,7 +189,7 @@ fn verify_status(bench: &mut Bench, public_key: [u8; 64], signature: [u8; 64]) -
     verify_buffer(bench, public_key, signature)
 }
 
-/// Verify with what is in the digest buffer.
+/// Verify with the contents of the digest buffer.
 fn verify_buffer(bench: &mut Bench, public_key: [u8; 64], signature: [u8; 64]) -> Step<Status> {
     let key = VerifyKey::External { source: DigestSource::MessageDigestBuffer, public_key };
     bench.status(&Verify { key, signature, mac: false })
@@ -338,7 +338,7 @@ fn gen_dig(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     right(answer == messages::mac(&temp_key, &[0x5A; 32], &mac, &[0; 11], &serial))
 }
 
-/// Its response is wrong.
+/// A CheckMac with a wrong response.
 fn check_mac_of_temp_key() -> CheckMac {
     CheckMac {
         slot: Slot::from_nibble(0),
@@ -377,7 +377,7 @@ fn mac_otp(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     }
 }
 
-/// An ephemeral key in TempKey; its public key.
+/// Creates an ephemeral key in TempKey; returns its public key.
 fn ephemeral_key(bench: &mut Bench) -> Step<[u8; 64]> {
     let create = GenKey { mode: GenKeyMode::Create { digest: false }, key: KeyLocation::TempKey };
     bench.must(&create)?.ok_or_else(|| "GenKey answered no public key".to_owned())

@@ -1,4 +1,4 @@
-//! Two reports side by side: where a chip and the simulated one, or two chips, behave differently.
+//! Compares two reports: the differences in behaviour between a chip and the simulated one, or between two chips.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,13 +7,13 @@ use crate::report::{Finding, Measure, Report, Timing};
 
 /// The result of a comparison.
 pub struct Comparison {
-    /// What to print.
+    /// The text to print.
     pub text: String,
-    /// How many differences matter: behaviour, or a time beyond what is promised.
+    /// Number of relevant differences: in behaviour, or a time beyond a guaranteed limit.
     pub differences: usize,
 }
 
-/// Compares a report with another one, that of the simulated chip for example.
+/// Compares a report with another one, for example that of the simulated chip.
 pub fn compare(ours: &Report, other: &Report) -> Comparison {
     let mut out = Comparison { text: String::new(), differences: 0 };
     out.line(&format!("first:  {} at {}, {}", ours.chip.model, ours.host.address, ours.host.bus));
@@ -64,7 +64,7 @@ impl Comparison {
         }
     }
 
-    /// The same program asks the same of both, unless something went another way before.
+    /// Both reports have the same probes, unless an earlier result differed.
     fn first_only(&mut self, finding: &Finding, seen: &str, why: Option<&str>) {
         self.differences += 1;
         self.line(&format!("asked of the first only: {} ({}): {seen}", finding.name, finding.state));
@@ -94,7 +94,7 @@ impl Comparison {
         }
     }
 
-    /// What driver and simulator rely on.
+    /// The properties that driver and simulator depend on.
     fn promises(&mut self, ours: &Report) {
         for measure in &ours.measures {
             self.line(&format!("{}: {}", measure.name, values(measure)));
@@ -105,7 +105,7 @@ impl Comparison {
         }
     }
 
-    /// Maxima that are exceeded count as differences; typical times are only told.
+    /// Exceeded maxima count as differences; typical times are only printed.
     fn timings(&mut self, ours: &[Timing], others: &[Timing]) {
         let others: BTreeMap<&str, &Timing> = others.iter().map(|timing| (timing.command.as_str(), timing)).collect();
         self.line("");

@@ -13,20 +13,20 @@ use crate::probe::{Facts, Probe};
 use crate::report::{configuration_lines, serial_text, Chip, Finding, Host, Report, FORMAT};
 use crate::{commands, line, measure, sacrifice};
 
-/// How to examine.
+/// The options of an examination.
 pub struct Options {
-    /// How often each command is tried.
+    /// The number of executions of each command.
     pub rounds: u32,
-    /// The whole serial number goes into the report.
+    /// Whether the whole serial number is put into the report.
     pub with_serial: bool,
-    /// The chip is blank and may be spent.
+    /// Whether the chip is blank and may be consumed.
     pub sacrifice: bool,
 }
 
-/// The configuration zone, of a chip in any state.
+/// Returns the configuration zone of a chip in any state.
 ///
 /// # Errors
-/// It does not answer as a chip of the family does.
+/// A text if the chip does not respond as one of the family.
 pub fn read_config(bench: &mut Bench) -> Step<ConfigZone> {
     bench.fresh()?;
     let mut bytes = [0; ConfigZone::LEN];
@@ -40,10 +40,10 @@ pub fn read_config(bench: &mut Bench) -> Step<ConfigZone> {
     Ok(ConfigZone::new(bytes))
 }
 
-/// Asks what the chip is.
+/// Returns the chip's model.
 ///
 /// # Errors
-/// It is no ATECC608.
+/// A text if it is not an ATECC608.
 fn model(bench: &mut Bench) -> Step<Model> {
     let model = Model::from_revision(bench.must(&Info::Revision)?);
     match model.is_608() {
@@ -52,7 +52,7 @@ fn model(bench: &mut Bench) -> Step<Model> {
     }
 }
 
-/// What is known of the chip now.
+/// Returns the present facts about the chip.
 ///
 /// # Errors
 /// As [`read_config`].
@@ -70,7 +70,7 @@ pub fn facts(bench: &mut Bench, i2c_hz: u32) -> Step<Facts> {
 /// Examines a chip.
 ///
 /// # Errors
-/// It does not answer, or not as an ATECC608 does; what it answers to single questions is in the report.
+/// A text if it does not respond, or not as an ATECC608. Results of single probes are in the report.
 pub fn examine(bench: &mut Bench, host: Host, options: &Options) -> Step<Report> {
     let config = read_config(bench)?;
     let model = model(bench)?;
@@ -113,7 +113,7 @@ pub fn examine(bench: &mut Bench, host: Host, options: &Options) -> Step<Report>
     })
 }
 
-/// The same question several times, for the execution times; the answers must agree.
+/// Runs the same probe several times, for the execution times; the results must agree.
 pub fn repeated(probe: &Probe, bench: &mut Bench, facts: &Facts, rounds: u32) -> Finding {
     let mut first = probe.run(bench, facts);
     for _ in 1..rounds {

@@ -1,4 +1,4 @@
-//! What the machine knows about the bus.
+//! The machine's data about the bus.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use atecc608_token::config::BusLocation;
 
 use crate::report::Host;
 
-/// Facts about the machine; what it does not tell is left out.
+/// Returns facts about the machine; unknown ones are left out.
 pub fn describe(bus: &BusLocation, address: u8, i2c_hz: Option<u32>) -> Host {
     let release = text("/proc/sys/kernel/osrelease").unwrap_or_default();
     let node = match bus {

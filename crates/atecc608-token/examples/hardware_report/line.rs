@@ -1,4 +1,4 @@
-//! Questions about the bus: wake, power states, damaged and cut packets, reading again (fact sheet section 1).
+//! Probes of the bus: wake, power states, damaged and cut packets, repeated reads (fact sheet section 1).
 
 use std::time::Duration;
 
@@ -106,7 +106,7 @@ fn silence(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
 }
 
 fn busy(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
-    // The longest command: no machine is too slow to come in between.
+    // The longest command, so that even a slow machine can read while it runs.
     let patience = 2 * timing::maximum(Opcode::SELF_TEST, bench.divider);
     let word = |acknowledged: bool| if acknowledged { "acknowledged" } else { "not acknowledged" };
     bench.send(&SelfTest::ALL.packet())?;
@@ -186,8 +186,8 @@ fn past_the_end(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     byte_switch(&bench.read(4)?.ok_or("not acknowledged")?)
 }
 
-/// One command after the other until the watchdog strikes. Short ones find a narrow margin, long ones a wide one on a
-/// slow machine; several times, since it may strike between two of them.
+/// Sends one command after the other until the watchdog expires. Short commands find a narrow margin, long ones a wide
+/// one on a slow machine; several times, because the watchdog may expire between two commands.
 fn watchdog_margin(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     if facts.config.chip_mode() & 4 != 0 {
         return not_here("its watchdog is the long one (ChipMode bit 2): it would take a minute");
@@ -213,7 +213,7 @@ fn watchdog_margin(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     switch(false, "", "never answered EE: commands are cut off")
 }
 
-/// A packet that no command type makes.
+/// Sends a packet that no command type can express.
 pub fn raw_status(bench: &mut Bench, opcode: Opcode, param1: u8, param2: u16) -> Step<String> {
     bench.send(&CommandPacket::new(opcode, param1, param2))?;
     Ok(status_text(&bench.response(PATIENCE)?))

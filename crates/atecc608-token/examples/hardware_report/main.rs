@@ -1,10 +1,10 @@
-//! What an ATECC608 does, asked of the chip itself: a report for a bug, and its comparison with the simulated chip's.
+//! Examines the behaviour of an ATECC608: a report to attach to a bug, and its comparison with the simulated chip's.
 //!
-//! `scripts/hardware-check.sh` runs it. It writes nothing into the chip, counts nothing and uses no secret of the
-//! user's, unless `--sacrifice` gives it a blank chip to spend.
+//! `scripts/hardware-check.sh` runs it. It writes nothing to the chip, counts nothing and uses no secret of the user,
+//! unless `--sacrifice` lets it consume a blank chip.
 //!
-//! Reading order: [`bench`] (a bus master), [`probe`] (a question), [`line`] and [`commands`] (the questions),
-//! [`measure`] (the numbers), [`sacrifice`] (what spends a chip), [`report`], [`simulator`] and [`compare`].
+//! Reading order: [`bench`] (a bus master), [`probe`] (a single check), [`line`] and [`commands`] (the probes),
+//! [`measure`] (the numbers), [`sacrifice`] (probes that consume a chip), [`report`], [`simulator`] and [`compare`].
 
 mod bench;
 mod commands;
@@ -114,7 +114,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     }
 }
 
-/// Holds the bus all the time: nothing else may talk to the chip meanwhile.
+/// Holds the bus lock all the time.
 fn ask_chip(arguments: &Arguments) -> Result<(), String> {
     let chip = arguments.chip.as_ref().ok_or("no chip is named")?;
     let state_dir = Path::new(atecc608_token::config::DEFAULT_STATE_DIR);
@@ -136,7 +136,7 @@ fn ask_chip(arguments: &Arguments) -> Result<(), String> {
     }
 }
 
-/// Whether the chip may be spent: it is blank, and somebody has typed its serial number.
+/// Returns whether the chip may be consumed: it is blank, and the user has typed its serial number.
 fn consent(bench: &mut Bench, typed: &str) -> Result<(), String> {
     let config = examine::read_config(bench)?;
     let serial = config.serial_number().to_string();
@@ -174,7 +174,7 @@ fn read_report(path: &Path) -> Result<Report, String> {
     }
 }
 
-/// The same questions, asked of a simulated chip in the state that the report's chip was in.
+/// Runs the same probes on a simulated chip in the state of the report's chip.
 fn simulated(report: &Report, arguments: &Arguments) -> Result<Report, String> {
     let measured = report.measures.iter().find(|measure| measure.name == "bus clock");
     let measured = measured.and_then(|measure| measure.values.first()).and_then(|hertz| u32::try_from(*hertz).ok());

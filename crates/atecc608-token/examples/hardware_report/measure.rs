@@ -1,4 +1,4 @@
-//! Numbers: bus clock, wake delay, watchdog, execution times.
+//! Measurements: bus clock, wake delay, watchdog, execution times.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use crate::bench::{Bench, Step};
 use crate::probe::Facts;
 use crate::report::{Measure, Timing};
 
-/// Between two looks whether the watchdog has struck.
+/// The interval between two checks whether the watchdog has expired.
 const WATCHDOG_STEP: Duration = Duration::from_millis(4);
-/// A measurement with a longer pause between two looks, since this program was not given the processor, is repeated.
+/// A measurement with a longer gap between two checks, because this program was not scheduled, is repeated.
 const WATCHDOG_GAP: Duration = Duration::from_millis(10);
-/// The longest time after which the long watchdog (ChipMode bit 2) must have struck, in milliseconds.
+/// The time after which the long watchdog (ChipMode bit 2) must have expired, in milliseconds.
 const LONG_WATCHDOG_MS: u64 = 20_000;
-/// Wake delays are searched to this accuracy, in microseconds.
+/// The accuracy of measured wake delays, in microseconds.
 const WAKE_STEP_US: u64 = 25;
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The bus clock in hertz, from what a long read takes longer than a short one.
+/// Returns the bus clock in hertz, from the difference in time between a long and a short read.
 pub fn bus_clock(bench: &mut Bench) -> Step<u32> {
     bench.fresh()?;
     let mut time_of = |len: usize| -> Step<Duration> {
@@ -38,13 +38,13 @@ pub fn bus_clock(bench: &mut Bench) -> Step<u32> {
     let difference = time_of(104)?.saturating_sub(time_of(4)?);
     // Nine bits for each byte.
     let hertz = 900_000_000 / micros(difference).max(1);
-    // Clocks have names; between two of them it is told as it is.
+    // Rounds to a usual clock, if one is near.
     let named = [10_000, 50_000, 100_000, 400_000, 1_000_000].into_iter();
     let hertz = u32::try_from(hertz).unwrap_or(u32::MAX);
     Ok(named.min_by_key(|name| hertz.abs_diff(*name)).filter(|name| hertz.abs_diff(*name) < name / 8).unwrap_or(hertz))
 }
 
-/// Three measurements of the same, or why there is none.
+/// Repeats a measurement, or returns why it can't be made.
 fn measured(mut measure: Measure, tries: u32, mut one: impl FnMut() -> Step<u64>) -> Measure {
     for _ in 0..tries {
         match one() {
@@ -90,7 +90,7 @@ pub fn measures(bench: &mut Bench, facts: &Facts) -> Vec<Measure> {
     ]
 }
 
-/// The longest delay between wake pulse and read that gets no wake response, in microseconds, by bisection.
+/// Returns the longest delay between wake pulse and read without a wake response, in microseconds, by bisection.
 fn wake_delay(bench: &mut Bench, longest: u64) -> Step<u64> {
     let mut answers = |delay: u64| -> Step<(bool, u64)> {
         bench.fresh()?;
@@ -116,7 +116,7 @@ fn wake_delay(bench: &mut Bench, longest: u64) -> Step<u64> {
     Ok(silent)
 }
 
-/// From the wake pulse until the chip stops answering, in milliseconds.
+/// Returns the time from the wake pulse until the chip stops responding, in milliseconds.
 fn watchdog_ms(bench: &mut Bench, limit: u64) -> Step<u64> {
     for _ in 0..5 {
         bench.fresh()?;
@@ -124,7 +124,7 @@ fn watchdog_ms(bench: &mut Bench, limit: u64) -> Step<u64> {
         loop {
             bench.wait(WATCHDOG_STEP);
             let elapsed = bench.now().saturating_sub(bench.woken_at);
-            // A read: its address byte is too short a low pulse to wake the chip again at 100 kHz.
+            // A read: at 100 kHz its address byte is too short a low pulse to wake the chip again.
             if bench.read(1)?.is_some() {
                 alive = elapsed;
             } else if elapsed - alive <= WATCHDOG_GAP {
@@ -140,7 +140,7 @@ fn watchdog_ms(bench: &mut Bench, limit: u64) -> Step<u64> {
     Err("this machine is too busy to measure it".to_owned())
 }
 
-/// What the bench remembers of commands that succeeded.
+/// Returns the execution times of successful commands.
 pub fn timings(bench: &Bench) -> Vec<Timing> {
     let line = |((opcode, mode), times): (&(_, u8), &Vec<Duration>)| {
         let opcode: atecc608_wire::Opcode = *opcode;

@@ -1,4 +1,4 @@
-//! What is asked of a chip, one question at a time.
+//! Probes: single checks of a chip's behaviour.
 
 use atecc608_sim::Switches;
 use atecc608_wire::config_zone::KeyConfig;
@@ -7,14 +7,14 @@ use atecc608_wire::{ConfigZone, Slot, Status};
 use crate::bench::{Bench, Step};
 use crate::report::{Finding, Switch};
 
-/// What is known of the chip before a question is asked.
+/// The facts about the chip before a probe.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Its configuration zone.
     pub config: ConfigZone,
     /// Slots with a valid key.
     pub keys: Vec<Slot>,
-    /// The bus clock, as the kernel says or as it was measured.
+    /// The bus clock, from the kernel or measured.
     pub i2c_hz: u32,
 }
 
@@ -28,7 +28,7 @@ impl Facts {
         }
     }
 
-    /// Whether using the key in this slot costs nothing and needs nobody's permission.
+    /// Whether the key in this slot can be used without a cost or an authorisation.
     pub fn is_free_to_use(&self, slot: Slot) -> bool {
         let key_config: KeyConfig = self.config.key_config(slot);
         !self.config.slot_config(slot).limited_use() && !key_config.req_auth() && !key_config.persistent_disable()
@@ -41,31 +41,31 @@ impl Facts {
     }
 }
 
-/// What came of a question.
+/// The result of a probe.
 pub enum Outcome {
-    /// What was seen, in the same words each time, and the position of the switch.
+    /// The observation, in fixed words, and the position of the switch.
     Seen {
         /// In words.
         text: String,
-        /// The switch's position, if what was seen fits one.
+        /// The switch's position, if the observation fits one.
         position: Option<String>,
     },
-    /// It can't be asked of this chip.
+    /// The probe does not apply to this chip.
     NotHere(String),
 }
 
-/// Seen, and no switch answers.
+/// An observation without a switch.
 pub fn seen(text: impl Into<String>) -> Step<Outcome> {
     Ok(Outcome::Seen { text: text.into(), position: None })
 }
 
-/// Seen: a switch stands at `on` or `off`.
+/// An observation that sets a switch to `on` or `off`.
 pub fn switch(on: bool, text_on: &str, text_off: &str) -> Step<Outcome> {
     let (text, position) = if on { (text_on, "on") } else { (text_off, "off") };
     Ok(Outcome::Seen { text: text.to_owned(), position: Some(position.to_owned()) })
 }
 
-/// Seen: a command was accepted (00), which means one position, or refused with 03 or 0F, which means the other. Any
+/// An observation whether a command was accepted (00), for one position, or refused with 03 or 0F, for the other. Any
 /// other status fits neither.
 pub fn refusal_switch(status: Status, accepted: bool, what: &str) -> Step<Outcome> {
     let on_off = |on: bool| if on { "on" } else { "off" }.to_owned();
@@ -79,13 +79,13 @@ pub fn refusal_switch(status: Status, accepted: bool, what: &str) -> Step<Outcom
     Ok(Outcome::Seen { text, position })
 }
 
-/// Seen: the switch is the status itself.
+/// An observation whose switch is the status itself.
 pub fn status_switch(status: Status, what: &str) -> Step<Outcome> {
     let byte = format!("{:02X}", status.0);
     Ok(Outcome::Seen { text: format!("{what}: answered {byte}"), position: Some(byte) })
 }
 
-/// Seen: bytes; the switch is the byte that they all are.
+/// An observation of bytes; the switch is the value that they all have.
 pub fn byte_switch(bytes: &[u8]) -> Step<Outcome> {
     let text = |byte: &u8| format!("{byte:02X}");
     Ok(match bytes {
@@ -96,25 +96,25 @@ pub fn byte_switch(bytes: &[u8]) -> Step<Outcome> {
     })
 }
 
-/// It can't be asked of this chip, and why.
+/// The probe does not apply to this chip, and why.
 pub fn not_here(why: impl Into<String>) -> Step<Outcome> {
     Ok(Outcome::NotHere(why.into()))
 }
 
-/// One question.
+/// One probe.
 pub struct Probe {
-    /// Its name; that of the switch that it answers, if it answers one.
+    /// Its name; that of the switch that it sets, if it sets one.
     pub name: &'static str,
     /// Section of the fact sheet.
     pub section: &'static str,
-    /// The question.
+    /// The question that the probe answers, for the report.
     pub question: &'static str,
-    /// Asks it. The chip is awake and knows nothing.
+    /// Runs it. The chip is awake, with cleared buffers.
     pub ask: fn(&mut Bench, &Facts) -> Step<Outcome>,
 }
 
 impl Probe {
-    /// Asks it of a chip that is woken for it.
+    /// Wakes the chip and runs the probe.
     pub fn run(&self, bench: &mut Bench, facts: &Facts) -> Finding {
         let outcome = bench.fresh().and_then(|()| (self.ask)(bench, facts));
         let (seen, position, not_asked) = match outcome {
@@ -137,10 +137,10 @@ impl Probe {
     }
 }
 
-/// A list of questions: the function that asks, then name, section of the fact sheet, question.
+/// A list of probes: the function, then name, section of the fact sheet, question.
 macro_rules! probes {
     ($list:ident: $($ask:ident: $name:literal, $section:literal, $question:literal;)*) => {
-        /// Questions, in their order.
+        /// Probes in their order.
         pub const $list: &[Probe] =
             &[$(Probe { name: $name, section: $section, question: $question, ask: $ask }),*];
     };

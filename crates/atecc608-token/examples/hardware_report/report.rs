@@ -1,4 +1,4 @@
-//! The report: what is written to the file that a user attaches to a bug.
+//! The report: the file that a user attaches to a bug.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +9,26 @@ use serde::{Deserialize, Serialize};
 /// The format of the file; another number means other fields.
 pub const FORMAT: u32 = 1;
 
-/// All that was seen of one chip.
+/// All observations of one chip.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// [`FORMAT`].
     pub format: u32,
-    /// Who wrote it.
+    /// The program that wrote it.
     pub tool: String,
-    /// Where the chip is.
+    /// The machine and the bus.
     pub host: Host,
-    /// What it is.
+    /// The chip.
     pub chip: Chip,
     /// Whether `--sacrifice` was given: the findings begin with a blank chip and end with a locked one.
     pub sacrificed: bool,
-    /// How it differs from the simulated chip's strict defaults, as `atecc608-sim serve --switches` takes it.
+    /// The differences from the simulated chip's strict defaults, in the form of `atecc608-sim serve --switches`.
     pub switches: String,
     /// Numbers: bus clock, wake delay, watchdog.
     pub measures: Vec<Measure>,
-    /// How long commands took.
+    /// Execution times of commands.
     pub timings: Vec<Timing>,
-    /// What it does.
+    /// Results of the probes.
     pub findings: Vec<Finding>,
 }
 
@@ -40,31 +40,31 @@ pub struct Host {
     /// The board, as the device tree names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub board: Option<String>,
-    /// The bus, as it was named.
+    /// The bus, as given on the command line.
     pub bus: String,
-    /// The adapter's name, as the kernel has it.
+    /// The adapter's name, from the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
-    /// The bus clock that the kernel or the user says; none if neither does.
+    /// The bus clock from the kernel or the user; `None` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub i2c_hz: Option<u32>,
     /// The 7-bit address, as i2cdetect prints it.
     pub address: String,
 }
 
-/// The chip before anything was tried.
+/// The chip before the examination.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chip {
     /// Its model, as Info(Revision) names it.
     pub model: String,
-    /// What Info(Revision) answered, 8 hex digits. Empty in reports of earlier versions.
+    /// The response to Info(Revision), 8 hex digits. Empty in reports of earlier versions.
     #[serde(default)]
     pub revision: String,
-    /// 18 hex digits; the six in the middle that are its own are `xx` unless `--with-serial` was given. Empty in reports of
-    /// earlier versions.
+    /// 18 hex digits; the twelve in the middle that are individual are `xx` unless `--with-serial` was given. Empty in
+    /// reports of earlier versions.
     #[serde(default)]
     pub serial_number: String,
-    /// The same by the name that it had before, which goes with the next version.
+    /// The same under its earlier name, which will be removed in the next version.
     pub serial: String,
     /// Its serial number is one of the simulator's.
     pub simulated: bool,
@@ -77,21 +77,21 @@ pub struct Chip {
 /// One number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measure {
-    /// What.
+    /// Its name.
     pub name: String,
     /// Section of the fact sheet.
     pub section: String,
     /// Its unit.
     pub unit: String,
-    /// The values, one for each try; none if it could not be measured.
+    /// The values, one for each attempt; empty if it could not be measured.
     pub values: Vec<u64>,
-    /// At least this much is promised.
+    /// The guaranteed minimum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_least: Option<u64>,
-    /// At most this much is promised.
+    /// The guaranteed maximum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u64>,
-    /// How much a value may be off.
+    /// The possible error of a value.
     pub accuracy: u64,
     /// Why there is no value, or what it means.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Whether all values are within what is promised, as far as they can tell.
+    /// Whether all values are within the guaranteed limits, given their accuracy.
     pub fn is_within(&self) -> bool {
         let low = self.at_least.unwrap_or(0).saturating_sub(self.accuracy);
         let high = self.at_most.unwrap_or(u64::MAX).saturating_add(self.accuracy);
@@ -126,41 +126,41 @@ pub struct Timing {
     pub assumed_typical_us: u64,
 }
 
-/// One thing that the chip does or does not do.
+/// The result of one probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Lock state of the chip at that time.
     pub state: String,
-    /// Its name: that of the switch that it answers, if it answers one.
+    /// Its name: that of the switch that it sets, if it sets one.
     pub name: String,
     /// Section of the fact sheet.
     pub section: String,
-    /// What was asked.
+    /// The question.
     pub question: String,
-    /// What was seen.
+    /// The observation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
-    /// The switch of the simulated chip (crates/atecc608-sim/src/switches.rs) that this answers, and its position.
+    /// The switch of the simulated chip (crates/atecc608-sim/src/switches.rs) that this sets, and its position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
-    /// Why it was not asked.
+    /// Why the probe did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_asked: Option<String>,
 }
 
-/// A switch of the simulated chip and where it stands.
+/// A switch of the simulated chip and its position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switch {
     /// The field of `Switches`.
     pub name: String,
-    /// `on`, `off`, or a status byte; none if what was seen fits no position.
+    /// `on`, `off`, or a status byte; `None` if the observation fits no position.
     pub position: Option<String>,
     /// The strict default.
     pub default: String,
 }
 
 impl Report {
-    /// The switches as this chip has them, on top of the strict defaults.
+    /// Returns the switches of this chip, as changes of the strict defaults.
     pub fn switches_seen(findings: &[Finding]) -> Switches {
         let seen: BTreeMap<&str, &str> = findings
             .iter()
@@ -171,7 +171,7 @@ impl Report {
         line.join(",").parse().unwrap_or_default()
     }
 
-    /// The configuration zone; bytes that were masked become those of a simulated chip's serial.
+    /// Returns the configuration zone; masked bytes become those of a simulated chip's serial number.
     pub fn config(&self) -> Result<ConfigZone, String> {
         let tokens: Vec<&str> = self.chip.configuration.iter().flat_map(|line| line.split_whitespace()).collect();
         let mut bytes = [0; ConfigZone::LEN];
@@ -190,7 +190,7 @@ impl Report {
     }
 }
 
-/// The configuration as lines of 16 bytes. Bytes 2, 3 and 8 to 11 are the serial's own.
+/// Returns the configuration as lines of 16 bytes. Bytes 2, 3 and 8 to 11 are the individual part of the serial number.
 pub fn configuration_lines(config: &ConfigZone, with_serial: bool) -> Vec<String> {
     let own = |at: usize| matches!(at, 2 | 3 | 8..=11);
     let text = |(at, byte): (usize, &u8)| {
@@ -204,7 +204,7 @@ pub fn configuration_lines(config: &ConfigZone, with_serial: bool) -> Vec<String
     tokens.chunks(16).map(|line| line.join(" ")).collect()
 }
 
-/// The serial number: 18 hex digits, its own ones masked unless asked for.
+/// Returns the serial number: 18 hex digits, the individual ones masked unless `with_serial`.
 pub fn serial_text(config: &ConfigZone, with_serial: bool) -> String {
     let serial = config.serial_number().to_string();
     if with_serial {

@@ -1,4 +1,4 @@
-//! A fresh simulated chip in the state that a report's chip was in, on virtual time.
+//! A fresh simulated chip in the state of a report's chip, in virtual time.
 
 use atecc608_sim::image::Part;
 use atecc608_sim::{Image, SimBus, SimChip, Switches};
@@ -10,10 +10,10 @@ use p256::SecretKey;
 use crate::bench::Bench;
 use crate::report::{Host, Report};
 
-/// Configuration and locks as in the report; keys where its chip had keys, but others.
+/// Configuration and locks as in the report; new keys in the same slots.
 ///
 /// # Errors
-/// The report's configuration zone is damaged.
+/// A text if the report's configuration zone is damaged.
 fn image(report: &Report, switches: &Switches) -> Result<Image, String> {
     let config = report.config()?;
     let mut image = Image::new(*config.as_bytes());
@@ -34,7 +34,7 @@ fn image(report: &Report, switches: &Switches) -> Result<Image, String> {
             stored[4..36].copy_from_slice(&point.as_bytes()[1..33]);
             stored[40..72].copy_from_slice(&point.as_bytes()[33..]);
             if config.key_config(slot).pub_info() {
-                // Validated, or Info had not said that it is valid.
+                // Validated, because Info reported it as valid.
                 stored[0] = 0x50;
             }
         }
@@ -42,10 +42,10 @@ fn image(report: &Report, switches: &Switches) -> Result<Image, String> {
     Ok(image)
 }
 
-/// The chip on a bench, and what stands for the host.
+/// Returns the chip on a bench, and a placeholder for the host.
 ///
 /// # Errors
-/// The report's configuration zone is damaged.
+/// A text if the report's configuration zone is damaged.
 pub fn like(report: &Report, i2c_hz: u32, switches: Switches) -> Result<(Bench, Host), String> {
     let chip = SimChip::from_image(image(report, &switches)?).with_switches(switches);
     let address = chip.address();

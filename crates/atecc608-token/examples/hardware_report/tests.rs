@@ -1,4 +1,4 @@
-//! The questions, tried on simulated chips: each switch is seen, by its name and in its other position.
+//! The probes on simulated chips: each switch is detected by its name, in its other position.
 
 use atecc608_sim::profiles::Locks;
 use atecc608_sim::{Image, Order, Profile, SimBus, SimChip, Switches};
@@ -27,7 +27,7 @@ fn options(sacrifice: bool) -> Options {
     Options { rounds: 1, with_serial: false, sacrifice }
 }
 
-/// A chip with these switches, examined and spent; and its EEPROM afterwards.
+/// Examines and consumes a chip with these switches; also returns its EEPROM afterwards.
 fn report_on(image: Image, switches: Switches, sacrifice: bool) -> (Report, Image) {
     let bus = SimBus::new(100_000);
     bus.add_chip(SimChip::from_image(image).with_switches(switches));
@@ -45,13 +45,13 @@ fn blank_with(switches: &Switches) -> Image {
     SimChip::blank_with(Profile::Blank608B, SERIAL, switches.clone()).image().clone()
 }
 
-/// What the strict simulated chip would have answered in the place of a report's chip.
+/// The report that the strict simulated chip would have given.
 fn strict(report: &Report) -> Report {
     let (mut bench, host) = simulator::like(report, 100_000, Switches::default()).unwrap();
     examine(&mut bench, host, &options(report.sacrificed)).unwrap()
 }
 
-/// Switches that no question to a sacrificed chip can tell, and why.
+/// Switches that no probe of a sacrificed chip can detect, and why.
 const UNSEEN: &[(&str, &str)] = &[
     ("use_lock_gates_keys", "UseLock would gate all other questions too: it needs a chip of its own"),
     ("output_protection_means_inside", "so would ECDHProt and KDFProt; a chip that has them is asked"),
@@ -114,7 +114,7 @@ fn a_strict_chip_differs_in_nothing_from_a_strict_chip() {
 fn without_a_sacrifice_nothing_is_written() {
     let (_, after) = report_on(blank(), Switches::default(), false);
     assert!(after == blank(), "blank");
-    // What a sacrificed chip has become: keys of all kinds, limited ones too.
+    // A sacrificed chip has keys of all kinds, limited ones too.
     let (_, spent) = report_on(blank(), Switches::default(), true);
     let (report, after) = report_on(spent.clone(), Switches::default(), false);
     assert!(after == spent, "locked");

@@ -1,4 +1,4 @@
-//! Known answers from outside.
+//! External test vectors.
 
 /// SHA-256 of "abc" (FIPS 180-4, example).
 pub const ABC_DIGEST: [u8; 32] = hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -19,7 +19,7 @@ pub const GCM_PRODUCT: [u8; 16] = hex("5e2ec746917062882c85b0685353deb7");
 pub const HMAC_KEY: [u8; 32] = hex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b000000000000000000000000");
 /// See [`HMAC_KEY`].
 pub const HMAC_DIGEST: [u8; 32] = hex("b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
-/// P_SHA256 with key and message as the vendor's test has them (fact sheet section 3.9): the first 32 bytes.
+/// P_SHA256 with key and message of the vendor's test (fact sheet section 3.9): the first 32 bytes.
 pub const PRF_KEY: [u8; 32] = hex("000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f");
 /// See [`PRF_KEY`].
 pub const PRF_OUTPUT: [u8; 32] = hex("1ebcbe62005ab948fdffe1c402aaba354ec676050c9bc1aae1ff5b1509a4a04a");
@@ -34,7 +34,7 @@ pub const EC_DIGEST: [u8; 32] = hex("af2bdbe1aa9b6ec1e2ade1d694f41fc71a831d0268e
 /// See [`EC_SCALAR`].
 pub const EC_SIGNATURE: [u8; 64] = hex("efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
     f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8");
-/// X and Y of no point on P-256.
+/// X and Y of a point that is not on P-256.
 pub const NO_POINT: [u8; 64] = [0x11; 64];
 
 /// Bytes of hexadecimal digits.

@@ -1,12 +1,12 @@
-//! The order of arrival between processes: a queue that consists of nothing but locks on the bytes of a file.
+//! The order of arrival between processes: a queue made only of locks on the bytes of a file.
 //!
-//! Who arrives locks the first byte behind all bytes that are locked, its ticket, and keeps it until its turn has ended. Who has
-//! no locked byte before its own is first. The locks are those of open file descriptions (`F_OFD_SETLK`), so the kernel frees
-//! the ticket of a process that dies. The file stays empty: there is no counter that could be damaged, and numbers start again
-//! at 0 whenever nobody waits.
+//! A process that arrives locks the first byte after all locked bytes, its ticket, and keeps it until its turn has
+//! ended. The process with the first locked byte is first. The locks are open file description locks (`F_OFD_SETLK`),
+//! so the kernel frees the ticket of a process that dies. The file stays empty: there is no counter that could be
+//! damaged, and numbers start again at 0 when the queue is empty.
 //!
-//! The queue says who tries next, never who has the bus: that is the lock's answer ([`super::lock`]). A process that ignores the
-//! queue (an older version, one that can't write the file), or that disturbs it, changes the order and nothing else.
+//! The queue decides only who tries next; the lock decides who has the bus ([`super::lock`]). A process that ignores
+//! the queue (an older version, or one that can't write the file), or that disturbs it, changes only the order.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -17,26 +17,26 @@ use nix::fcntl::{fcntl, FcntlArg};
 
 use super::lock_file::{LockFile, RegisteredFile};
 
-/// The number behind the last ticket: offsets have 31 bits in every process.
+/// The number after the last ticket: offsets have 31 bits in every process.
 const END: u32 = i32::MAX as u32;
-/// More locks than this are not looked at: whoever holds so many disturbs the queue on purpose.
+/// At most this many locks are examined: a process that holds more disturbs the queue on purpose.
 const MAX_LOCKS: usize = 1024;
 
-/// The queue for one bus, as one process sees it. It is in it once at a time.
+/// The queue for one bus, as seen by one process, which is in it at most once at a time.
 pub(super) struct Queue {
     file: LockFile,
-    /// Tickets below this are not waited for: their owners let the bus lie free.
+    /// Tickets below this are ignored: their owners did not use a free bus.
     floor: u32,
 }
 
-/// A place in the queue. Dropping it lets the next one come forward.
+/// A place in the queue. Dropping it advances the next one.
 pub(super) struct Ticket {
     file: Arc<RegisteredFile>,
     number: u32,
 }
 
 impl Queue {
-    /// Opens or creates the file. Returns `None` where that is not possible: the bus can be used without an order.
+    /// Opens or creates the file. Returns `None` if that is not possible: the bus can be used without an order.
     pub(super) fn open(path: PathBuf) -> Option<Self> {
         let without = "there is no order of arrival between processes";
         let file = LockFile::optional(path, without).unwrap_or_else(|error| {
@@ -49,7 +49,7 @@ impl Queue {
     /// Joins the end of the queue; `None` if that is not possible, for instance on a file system without such locks.
     pub(super) fn arrive(&mut self) -> Option<Ticket> {
         let ticket = self.draw()?;
-        // Only now: a file that is at its path while the ticket is locked is the one in which others see it.
+        // Check after locking: others see the ticket only if its file is the one at the path.
         match self.file.reopen_if_replaced() {
             Ok(true) => self.draw(),
             _ => Some(ticket),
@@ -70,7 +70,7 @@ impl Queue {
                 Some(_) => return None,
                 None => match set_lock(file, number, libc::F_WRLCK) {
                     Ok(()) => return Some(Ticket { file: Arc::clone(file), number }),
-                    // Somebody else has just taken it.
+                    // Another process has just taken it.
                     Err(Errno::EAGAIN | Errno::EACCES) => {}
                     Err(errno) => {
                         self.warn(errno);
@@ -86,13 +86,13 @@ impl Queue {
         log::debug!("{}: {errno}; there is no order of arrival between processes", self.file.path().display());
     }
 
-    /// Returns the first numbers that are waited for before `ticket`'s (one number, if they were drawn here), `None` if the ticket
-    /// is first.
+    /// Returns the range of the first earlier tickets that still wait (a single number, if this process can see it),
+    /// `None` if the ticket is first.
     pub(super) fn first_before(&self, ticket: &Ticket) -> Option<Range<u32>> {
         self.first_in(&ticket.file, ticket.number)
     }
 
-    /// Returns `true` if nobody has the bus or waits for it in this queue.
+    /// Returns `true` if no process in this queue has the bus or waits for it.
     pub(super) fn is_empty(&self) -> bool {
         self.first_in(self.file.file(), END).is_none()
     }
@@ -101,17 +101,17 @@ impl Queue {
         let mut first: Option<Range<u32>> = None;
         for _ in 0..MAX_LOCKS {
             let end = first.as_ref().map_or(end, |first| first.start);
-            // The kernel names any lock in the range, in practice the oldest.
+            // The kernel returns any lock in the range, in practice the oldest.
             match first_lock(file, self.floor..end) {
                 Ok(Some(lock)) => first = Some(lock),
-                // Without an answer nobody is waited for.
+                // If the locks can't be read, the process does not wait.
                 Ok(None) | Err(_) => break,
             }
         }
         first
     }
 
-    /// From now on waits no longer for tickets up to these.
+    /// Stops waiting for tickets up to these.
     pub(super) fn skip(&mut self, numbers: &Range<u32>) {
         self.floor = numbers.end;
     }
@@ -131,7 +131,7 @@ impl Drop for Ticket {
     }
 }
 
-/// Returns the part of a lock of somebody else's in a range that is not empty.
+/// Returns the part of another process's lock within a range that is not empty.
 fn first_lock(file: &RegisteredFile, range: Range<u32>) -> nix::Result<Option<Range<u32>>> {
     if range.is_empty() {
         return Ok(None);
@@ -187,7 +187,7 @@ mod tests {
         drop(first);
         let again = a.arrive().unwrap();
         assert_eq!((b.first_before(&second), a.first_before(&again)), (None, Some(1..2)));
-        // One that gives up changes nothing for the others.
+        // A process that gives up changes nothing for the others.
         drop(third);
         assert_eq!((b.first_before(&second), a.first_before(&again)), (None, Some(1..2)));
         drop(second);

@@ -1,8 +1,10 @@
-//! Messages no longer than an adapter takes: USB bridges take 54 to 61 bytes in one message, and the chip's packets have up to 155.
+//! Splits messages to the length that an adapter accepts: USB bridges accept 54 to 61 bytes in one message, and the
+//! chip's packets have up to 155.
 //!
-//! The kernel does not tell the limit. It refuses a longer message before it sends anything, with EOPNOTSUPP (I2C quirks) or the
-//! driver's EINVAL, and the message is tried in parts. The chip allows both (fact sheet sections 1.5, 1.6): the
-//! bytes of several writes with word address 03 follow each other in the input buffer, and a read goes on where the last one ended.
+//! The kernel does not report the limit. It refuses a longer message before it sends anything, with EOPNOTSUPP (I2C
+//! quirks) or the driver's EINVAL, and the message is then sent in parts. The chip allows that (fact sheet sections
+//! 1.5, 1.6): the bytes of several writes with word address 03 are appended in the input buffer, and a read continues
+//! where the last one ended.
 
 use std::ops::Range;
 
@@ -10,33 +12,33 @@ use atecc608_wire::word_address;
 use embedded_hal::i2c::Operation;
 use zeroize::Zeroizing;
 
-/// A refusal of a message of at most so many bytes means something else: that nobody acknowledged.
+/// A refusal of a message of at most this length has another reason: a missing acknowledge.
 const SHORT: usize = 8;
 
-/// What is known of the messages that an adapter takes.
+/// The known message lengths of an adapter.
 #[derive(Debug, Default)]
 pub(super) struct Lengths {
     reads: Known,
     writes: Known,
 }
 
-/// In bytes, without a word address.
+/// In bytes, without the word address.
 #[derive(Debug, Default)]
 struct Known {
-    /// The longest message that was done: one that is no longer is not refused for its length.
+    /// The longest message that succeeded: a message up to this length is not refused for its length.
     done: usize,
-    /// The longest that is tried, since longer ones were refused and such were done.
+    /// The longest length to try, because longer messages were refused and this one succeeded.
     most: Option<usize>,
 }
 
 impl Lengths {
-    /// Another adapter may be at the node: forgets which messages were done. What was refused is tried in parts as before.
+    /// Another adapter may be at the node: forgets which messages succeeded. Refused lengths are still sent in parts.
     pub(super) fn reopened(&mut self) {
         (self.reads.done, self.writes.done) = (0, 0);
     }
 
-    /// Does one I2C_RDWR, a single message in parts if it has to be: returns how many messages were done, or the errno. `one`
-    /// does one I2C_RDWR.
+    /// Executes one I2C_RDWR, a single message in parts if necessary: returns how many messages succeeded, or the
+    /// errno. `one` executes one I2C_RDWR.
     pub(super) fn transfer(
         &mut self,
         operations: &mut [Operation<'_>],
@@ -56,8 +58,8 @@ impl Lengths {
 }
 
 impl Known {
-    /// Does a message of `len` bytes, whole or in parts as long as possible: halves of what was refused. Ends with the first part
-    /// that fails otherwise.
+    /// Transfers a message of `len` bytes, whole or in the longest possible parts, by halving refused lengths. Ends
+    /// with the first part that fails for another reason.
     fn in_parts(&mut self, len: usize, mut transfer: impl FnMut(Range<usize>) -> Result<u32, i32>) -> Result<u32, i32> {
         let (mut at, mut most) = (0, self.most.unwrap_or(len));
         loop {
@@ -86,11 +88,11 @@ impl Known {
 mod tests {
     use super::*;
 
-    /// An adapter with a limit, in front of a chip that has all that was written to it, and can be read.
+    /// An adapter with a limit, in front of a chip that stores all writes and can be read.
     struct Adapter {
         limit: usize,
         errno: i32,
-        /// The lengths of the messages that were tried.
+        /// The lengths of the attempted messages.
         tried: Vec<usize>,
         written: Vec<Vec<u8>>,
         next: u8,
@@ -193,7 +195,7 @@ mod tests {
         adapter.tried.clear();
         assert_eq!(adapter.read(&mut lengths, &mut [0; 63]), Err(libc::EINVAL), "nobody acknowledged");
         assert_eq!(adapter.tried, [63]);
-        // Another adapter may have come in the place of this one.
+        // Another adapter may have replaced this one.
         lengths.reopened();
         adapter.limit = 32;
         assert_eq!(adapter.read(&mut lengths, &mut [0; 63]), Ok(1));

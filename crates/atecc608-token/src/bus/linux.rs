@@ -1,8 +1,9 @@
 //! The chip behind an I2C adapter of Linux, `/dev/i2c-N`, through i2c-dev's I2C_RDWR.
 //!
-//! From the first transfer of a turn to its end two handles are open: one for the chip, one for address 0, where the wake pulse
-//! goes; more only while a bus is scanned. Between turns none is, since the kernel waits with the removal of an adapter until
-//! nobody has its node open. (linux-embedded-hal's own `I2cdev` opens the node anew whenever the address changes, and drops the count of messages done.)
+//! From the first transfer of a turn to its end two handles are open: one for the chip, one for address 0, where the
+//! wake pulse goes; more only while a bus is scanned. Between turns no handle is open, because the kernel delays the
+//! removal of an adapter until its node is closed. (linux-embedded-hal's own `I2cdev` reopens the node whenever the
+//! address changes, and drops the count of completed messages.)
 
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -26,24 +27,24 @@ use crate::process;
 /// The address of the wake pulse: eight low bits.
 pub(super) const WAKE_ADDRESS: u8 = 0x00;
 
-/// An answer that may mean both, and comes sooner than this, is a NACK, and not a bus that hangs.
+/// An ambiguous error that comes sooner than this is a NACK, not a hanging bus.
 const NACK_TIME: Duration = Duration::from_millis(100);
 
-/// One way to move messages to one address: an open handle of i2c-dev, or a fake in the tests.
+/// A way to transfer messages to one address: an open handle of i2c-dev, or a fake in the tests.
 pub(super) trait Handle: Sized + Send + 'static {
     /// Opens the node for one address.
     ///
     /// # Errors
-    /// [`OpenError`] with the remedy.
+    /// [`OpenError`], with the remedy, if the node can't be opened or the address is in use.
     fn open(path: &Path, address: u8) -> Result<Self, OpenError>;
 
-    /// Does one I2C_RDWR; answers how many messages were done.
+    /// Executes one I2C_RDWR; returns how many messages succeeded, or the errno.
     fn transfer(&mut self, operations: &mut [Operation<'_>]) -> Result<u32, i32>;
 }
 
-/// A handle that a forked child closes.
+/// A handle that is closed in a forked child.
 pub(super) struct Device {
-    // In this order.
+    // Dropped in this order.
     _registration: Registration,
     device: LinuxI2CDevice,
 }
@@ -63,7 +64,8 @@ impl Handle for Device {
                 Operation::Write(bytes) => LinuxI2CMessage::write(bytes),
             })
             .collect();
-        // Some drivers wait interruptibly (hid-cp2112, i2c-virtio): a signal makes them give up a transfer that goes on.
+        // Some drivers wait interruptibly (hid-cp2112, i2c-virtio): a signal makes them abandon a transfer that
+        // continues on the bus.
         let _signals = process::HeldSignals::new();
         I2CTransfer::transfer(&mut self.device, &mut messages).map_err(|error| match error {
             LinuxI2CError::Errno(errno) => errno,
@@ -75,28 +77,28 @@ impl Handle for Device {
 /// An adapter with a handle for each address that is used in a turn.
 pub(super) struct LinuxBus<H = Device> {
     path: PathBuf,
-    /// Those that could be opened.
+    /// The addresses that could be opened.
     addresses: Vec<u8>,
-    /// Those that are open.
+    /// The open handles.
     handles: Arc<Mutex<Vec<(u8, H)>>>,
-    /// How long its messages may be.
+    /// The message lengths of the adapter.
     lengths: Lengths,
     /// The last transfer found no adapter.
     gone: bool,
 }
 
 impl<H: Handle> LinuxBus<H> {
-    /// An adapter with the chip at `address`. Its node is opened to see whether it can be, and closed again.
+    /// An adapter with the chip at `address`. Opens the node once as a check, and closes it again.
     ///
     /// # Errors
-    /// [`OpenError`] with the remedy.
+    /// [`OpenError`], with the remedy, if the node can't be opened or the address is in use.
     pub fn open(path: &Path, address: u8) -> Result<Self, OpenError> {
         let addresses = vec![address, WAKE_ADDRESS];
         addresses.iter().try_for_each(|address| H::open(path, *address).map(drop))?;
         Ok(Self::new(path, addresses))
     }
 
-    /// The same for several addresses. Those that can't be had, since a kernel driver has them, are left out.
+    /// The same for several addresses. Addresses in use by a kernel driver are left out.
     ///
     /// # Errors
     /// [`OpenError`] if the node itself can't be opened.
@@ -117,7 +119,8 @@ impl<H: Handle> LinuxBus<H> {
         Self { path: path.to_owned(), addresses, handles: Arc::default(), lengths: Lengths::default(), gone: false }
     }
 
-    /// One I2C_RDWR to an address, which is opened if it is not: how many messages were done, or the errno.
+    /// One I2C_RDWR to an address, whose handle is opened if necessary: returns how many messages succeeded, or the
+    /// errno.
     fn transfer(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<Result<u32, i32>, OpenError> {
         let mut handles = self.handles.lock();
         if !handles.iter().any(|(open, _)| *open == address) && self.addresses.contains(&address) {
@@ -158,7 +161,7 @@ fn open_handle(path: &Path, address: u8) -> Result<LinuxI2CDevice, OpenError> {
     Ok(handle)
 }
 
-/// Checks that the adapter has I2C_RDWR.
+/// Checks that the adapter supports I2C_RDWR.
 fn check_functions(path: &Path, functions: libc::c_ulong) -> Result<(), OpenError> {
     /// linux/i2c.h
     const I2C_FUNC_I2C: libc::c_ulong = 1;
@@ -194,13 +197,13 @@ impl<H> ErrorType for LinuxBus<H> {
 }
 
 impl<H: Handle> I2c for LinuxBus<H> {
-    /// One transfer, START to STOP, to an address that was opened, or to address 0.
+    /// One transfer, START to STOP, to an address in `addresses`, or to address 0.
     fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
         let (wanted, start) = (operations.len(), Instant::now());
         let done = self.transfer(address, operations);
         match done.map_err(|error| BusError::new(ErrorKind::Other, error.to_string()))? {
             Ok(done) if done as usize == wanted => Ok(()),
-            // Some adapters report a NACK by doing fewer messages: what was read is no answer.
+            // Some adapters report a NACK by a lower count of messages: the data read is then invalid.
             Ok(done) => Err(BusError::new(
                 ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
                 format!("{}: {done} of {wanted} messages were done", self.path.display()),
@@ -213,9 +216,10 @@ impl<H: Handle> I2c for LinuxBus<H> {
     }
 }
 
-/// What an errno of I2C_RDWR means that came after this time: the kernel's Documentation/i2c/fault-codes, and what drivers really
-/// report for a NACK. The USB bridge CP2112 reports each as a time-out, others as a lost arbitration or a busy adapter, and some as
-/// an argument or an operation that they do not have. Of address 0 that is to be told: such an adapter sends no wake pulse.
+/// Returns the meaning of an errno of I2C_RDWR after this time: the kernel's Documentation/i2c/fault-codes, and the
+/// errors of real drivers for a NACK. The USB bridge CP2112 reports a time-out, others a lost arbitration or a busy
+/// adapter, and some an invalid argument or an unsupported operation. For address 0 the latter are errors: such an
+/// adapter sends no wake pulse.
 fn error_kind(address: u8, errno: i32, took: Duration) -> ErrorKind {
     match errno {
         libc::ENXIO | libc::EREMOTEIO | libc::EIO => ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
@@ -231,7 +235,7 @@ fn error_kind(address: u8, errno: i32, took: Duration) -> ErrorKind {
     }
 }
 
-/// Why a node can't be opened, and what to do.
+/// Returns why a node can't be opened, and what to do.
 pub(super) fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
     let node = path.display();
     match errno {
@@ -239,7 +243,7 @@ pub(super) fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
             "{node} does not exist: is the I2C adapter enabled (Raspberry Pi: dtparam=i2c_arm=on in config.txt) and the \
              module i2c-dev loaded (modprobe i2c-dev)? `ls /dev/i2c-*` lists the adapters"
         )),
-        // The rules for devices of a group of processes.
+        // The cgroup's device rules.
         libc::EPERM => OpenError::NotPermitted(format!(
             "{node} is a device that this service or container may not use: in a systemd unit write DeviceAllow=char-i2c rw, \
              give a container --device {node}"
@@ -258,7 +262,7 @@ pub(super) fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
     }
 }
 
-/// Which user this process is, by now, and whose the node is: a program may have given up its first user's rights.
+/// Returns the present user of this process, and the owner of the node: a program may have changed its user.
 fn who(path: &Path) -> String {
     let mut groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|group| group.as_raw()).collect();
     groups.push(getegid().as_raw());
@@ -280,7 +284,7 @@ mod tests {
     use super::*;
     use atecc608::transport::Fault;
 
-    /// A handle that answers what it is told to, and remembers what it was asked.
+    /// A handle with prepared results that records its calls.
     #[derive(Default)]
     struct Fake {
         answer: Option<Result<u32, i32>>,
@@ -337,7 +341,7 @@ mod tests {
 
     #[test]
     fn the_read_after_a_wake_pulse_is_no_answer_either_if_it_was_not_done() {
-        /// Whatever was in the buffer before is the answer to a wake.
+        /// A handle that leaves the buffer unchanged, which held the response to a wake.
         struct Short;
         impl Handle for Short {
             fn open(_: &Path, _: u8) -> Result<Self, OpenError> {

@@ -1,8 +1,8 @@
-//! The lock around one conversation: flock on the bus node (of a multiplexer's channel first on its adapter's), then on a file that
-//! containers share; and before them the order of arrival (`arrival.rs`), where its file can be had.
+//! The lock around one conversation: flock on the bus node (for a multiplexer's channel first on its adapter's node),
+//! then on a file that containers share; before them the order of arrival (`arrival.rs`), if its file can be opened.
 //!
-//! The lock dies with its holder. A forked child inherits the open files, and with them the lock:
-//! `lock_file::open_lock_descriptors` names what it must close, so that a child that outlives its parent holds nothing.
+//! The lock ends with its holder. A forked child inherits the open files, and with them the lock: it closes the
+//! descriptors from `lock_file::open_lock_descriptors`, so that it does not keep the lock after its parent has died.
 
 use std::fs::Metadata;
 use std::ops::Range;
@@ -21,38 +21,38 @@ use super::node::{Identity, Node};
 use super::OpenError;
 use crate::deadline::Deadline;
 
-/// Between two looks of the one who is next: small against a signature (120 ms).
+/// The polling interval of the process that is next: small against a signature (120 ms).
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
-/// Times its distance from the front: between two looks of one who is further behind. A conversation takes longer than this.
+/// The polling interval of a process further behind, per place in the queue. A conversation takes longer than this.
 const INTERVAL_PER_TURN: Duration = Duration::from_millis(4);
-/// At most between two looks.
+/// The longest polling interval.
 const MAX_INTERVAL: Duration = Duration::from_millis(100);
-/// The front of the queue may let the bus lie free for so long before the others try whether it does.
+/// If the front of the queue does not use a free bus for this long, the others try.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// A process that wants the bus again sooner than this after its last turn waits: whoever is not in the queue and tries
-/// meanwhile, each [`RETRY_INTERVAL`], gets in between.
+/// A process that takes the bus again within this time after its last turn waits first: so processes outside of the
+/// queue, which poll every [`RETRY_INTERVAL`], get a chance.
 const TURN_GAP: Duration = Duration::from_millis(2);
-/// With a queue such a wait is needed only for those outside of it: once in this time.
+/// With a queue this wait is needed only for processes outside of it: once in this time.
 const RUN_OF_TURNS: Duration = Duration::from_millis(500);
-/// So often /proc/locks is read for the holder's name.
+/// How often /proc/locks is read for the holder's name.
 const MAX_READS: usize = 4;
-/// So often a lock file may be replaced while it is being locked.
+/// How often a lock file may be replaced while it is being locked.
 const MAX_REPLACEMENTS: usize = 3;
 
-/// Why the bus could not be taken.
+/// Why the bus lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else has had it all the time.
+    /// Another process has held it all the time.
     #[error("{} has been locked for {} ms by {holder}", path.display(), waited.as_millis())]
     Held {
         /// The lock file.
         path: PathBuf,
         /// How long the call has waited.
         waited: Duration,
-        /// Process and name, if they can be known.
+        /// Process id and name, if they are known.
         holder: String,
     },
-    /// The lock, or what it protects, can't be used.
+    /// The lock, or the resource it protects, can't be used.
     #[error("{0}")]
     Unusable(String),
     /// The bus node can't be opened.
@@ -60,7 +60,7 @@ pub enum LockError {
     Node(#[from] OpenError),
 }
 
-/// What is done once if a wait becomes a long one: after how long, and a function of the holder's name.
+/// An action for a long wait: the time after which it runs, and a function of the holder's name.
 pub type Notice<'a> = (Duration, &'a mut dyn FnMut(&str));
 
 /// The lock of one bus.
@@ -71,32 +71,32 @@ pub(super) struct BusLock {
     turns: Arc<Mutex<Turns>>,
 }
 
-/// The bus is this conversation's. Dropping it lets the others in.
+/// The bus lock of a conversation. Dropping it releases the lock.
 #[must_use]
 pub struct LockGuard {
-    /// Closes what is open during a turn only.
+    /// Closes handles that are open during a turn only.
     at_end: Option<AtEnd>,
     turns: Arc<Mutex<Turns>>,
-    // In this order: the next in the queue finds the files unlocked.
+    // Dropped in this order: the next process in the queue finds the files unlocked.
     _held: Held,
     _ticket: Option<Ticket>,
 }
 
-/// What is done at the end of a turn, while it still has the bus.
+/// An action at the end of a turn, before the lock is released.
 pub(super) type AtEnd = Box<dyn FnOnce() + Send>;
 
-/// Files that are locked as long as this lives.
+/// Files that are locked while this exists.
 #[derive(Default)]
 struct Held(Vec<Arc<RegisteredFile>>);
 
 /// The turns of this process.
 #[derive(Default)]
 struct Turns {
-    /// When the last one ended.
+    /// When the last turn ended.
     ended: Option<Instant>,
     /// Whether it was in the queue.
     queued: bool,
-    /// When the first one began since others could get in.
+    /// The start of the first turn in a sequence without a gap for other processes.
     since: Option<Instant>,
 }
 
@@ -115,7 +115,7 @@ impl BusLock {
         self.node.as_ref().and_then(Node::opened)
     }
 
-    /// Takes all files when all who arrived earlier had their turn. A free lock is taken whatever the deadline.
+    /// Locks all files after all earlier arrivals had their turn. A free lock is taken whatever the deadline.
     pub(super) fn acquire(
         &mut self,
         deadline: Deadline,
@@ -125,7 +125,7 @@ impl BusLock {
         let ticket = self.queue.as_mut().and_then(Queue::arrive);
         let mut front = Front::default();
         loop {
-            // Before the last try: a bus that is free then is taken, whoever is in front.
+            // Read the clock before the last attempt: a bus that is free then is taken, whoever is first.
             let last = deadline.passed();
             let first = self.first_before(ticket.as_ref());
             let idle = first.as_ref().is_some_and(|first| front.may_be_idle(first.start));
@@ -134,7 +134,7 @@ impl BusLock {
                     if let (Some(queue), Some(first), true) = (&mut self.queue, &first, idle) {
                         queue.skip(first);
                     }
-                    // There may be others before this ticket, and the turn is theirs.
+                    // If there are earlier tickets, the turn is theirs.
                     if last || self.first_before(ticket.as_ref()).is_none() {
                         return Ok(self.begin_turn(held, ticket));
                     }
@@ -152,18 +152,18 @@ impl BusLock {
         }
     }
 
-    /// Takes all files if nobody has them or waits for them.
+    /// Locks all files if no process has them or waits for them.
     pub(super) fn try_acquire(&mut self) -> Result<Option<LockGuard>, LockError> {
         if self.queue.as_ref().is_some_and(|queue| !queue.is_empty()) {
             return Ok(None);
         }
         let Some(held) = self.try_files()? else { return Ok(None) };
-        // Who arrives during the turn sees it in the queue.
+        // Processes that arrive during the turn see it in the queue.
         let ticket = self.queue.as_mut().and_then(Queue::arrive);
         Ok(Some(self.begin_turn(held, ticket)))
     }
 
-    /// Waits where this process would keep those from the bus who are not in the queue.
+    /// Waits if this process would otherwise keep processes outside of the queue from the bus.
     fn let_others_in(&self, deadline: Deadline) {
         let mut turns = self.turns.lock();
         let gap = turns.ended.and_then(|ended| TURN_GAP.checked_sub(ended.elapsed()));
@@ -195,7 +195,7 @@ impl BusLock {
         for _ in 0..MAX_REPLACEMENTS {
             let mut held = Held::default();
             if let Some(node) = &mut self.node {
-                // First: who uses another channel of the same multiplexer, or its adapter, locks that node, too.
+                // First: processes on other channels of the same multiplexer, or on its adapter, lock that node, too.
                 let root = node.root().and_then(|path| Some((Node::open_root(&path)?, path)));
                 if let Some((file, path)) = root {
                     if !held.take(&file, &path)? {
@@ -212,7 +212,7 @@ impl BusLock {
                     return Ok(None);
                 }
             }
-            // Only now: a file that is at its path while it is locked is the one that others find locked.
+            // Check after locking: others see the lock only if its file is the one at the path.
             let mut replaced = self.node.as_ref().is_some_and(Node::is_replaced);
             for lock in &mut self.files {
                 replaced |= lock.reopen_if_replaced().map_err(|error| LockError::Unusable(error.to_string()))?;
@@ -224,7 +224,7 @@ impl BusLock {
         Ok(None)
     }
 
-    /// Returns the first file that somebody holds, and who.
+    /// Returns the first file that another process has locked, and the process.
     fn holder(&self) -> (PathBuf, String) {
         let root = self.node.as_ref().and_then(Node::root);
         let nodes = root.as_deref().into_iter().chain(self.node.as_ref().map(Node::path));
@@ -238,7 +238,7 @@ impl BusLock {
 }
 
 impl LockGuard {
-    /// Has something done at the end of the turn.
+    /// Runs `done` at the end of the turn.
     pub(super) fn at_end(mut self, done: Option<AtEnd>) -> Self {
         self.at_end = done;
         self
@@ -246,10 +246,10 @@ impl LockGuard {
 }
 
 impl Held {
-    /// Locks one more file. Returns `false` if somebody else has it.
+    /// Locks one more file. Returns `false` if another process has locked it.
     ///
     /// # Errors
-    /// [`LockError::Unusable`]
+    /// [`LockError::Unusable`] if the file can't be locked.
     fn take(&mut self, file: &Arc<RegisteredFile>, path: &Path) -> Result<bool, LockError> {
         match flock(file.get(), FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
@@ -280,7 +280,7 @@ impl Drop for Held {
     }
 }
 
-/// How long somebody at this distance from the front sleeps between two looks.
+/// Returns the polling interval at this distance from the front.
 fn interval(distance: u32) -> Duration {
     if distance <= 1 {
         RETRY_INTERVAL
@@ -289,8 +289,8 @@ fn interval(distance: u32) -> Duration {
     }
 }
 
-/// Who has been first in the queue, and when to try next whether that one makes use of the bus: a process that is stopped, or
-/// holds a ticket for no good reason, must not keep the others from a bus that is free.
+/// The process at the front of the queue, and when to try next whether it uses the bus: a process that is stopped, or
+/// holds a ticket without using it, must not keep the others from a free bus.
 #[derive(Default)]
 struct Front {
     first: Option<(u32, Instant)>,
@@ -313,11 +313,11 @@ impl Front {
     }
 }
 
-/// The process that holds the lock on this file, as /proc/locks knows it: "process 123 (nginx)".
+/// Returns the process that has locked this file, from /proc/locks: "process 123 (nginx)".
 fn holder_of(metadata: &Metadata) -> Option<String> {
     let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
     let wanted = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
-    // The kernel hands the list out page by page: while others lock and unlock, an entry may be missing.
+    // The kernel returns the list page by page: an entry may be missing while others lock and unlock.
     let pid = (0..MAX_READS).find_map(|_| {
         // 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
         std::fs::read_to_string("/proc/locks").ok()?.lines().find_map(|line| {
@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(told.len(), 1, "{told:?}");
     }
 
-    /// Takes turns of a millisecond as often as it can, until the end of `meanwhile`.
+    /// Takes turns of a millisecond as often as possible, until the end of `meanwhile`.
     fn busy<T>(mut lock: BusLock, meanwhile: impl FnOnce() -> T) -> T {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -436,7 +436,7 @@ mod tests {
             }
         });
         let turns = turns.into_inner();
-        // Once all have arrived each turn is followed by four of the others.
+        // Once all have arrived, each turn is followed by four turns of the others.
         let unfair = turns[10..80].windows(5).filter(|five| five[1..].contains(&five[0])).count();
         assert!(unfair <= 3, "{unfair} turns came too early: {turns:?}");
     }
@@ -487,7 +487,7 @@ mod tests {
         for _ in 0..1000 {
             drop(lock.acquire(within(5.0), None).unwrap());
         }
-        // A few microseconds each, and the gap for those outside of the queue at most every half second.
+        // A few microseconds each, and the gap for processes outside of the queue at most every half second.
         assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
     }
 

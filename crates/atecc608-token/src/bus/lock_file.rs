@@ -1,4 +1,4 @@
-//! The files of this project that are locked, and which of their descriptors a forked child must close.
+//! The lock files of this project, and the descriptors that a forked child must close.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -20,22 +20,22 @@ pub(super) struct LockFile {
     path: PathBuf,
     kind: Kind,
     file: Arc<RegisteredFile>,
-    /// Device and inode of what was opened.
+    /// Device and inode of the opened file.
     identity: (u64, u64),
 }
 
-/// How a file is opened again when another one has taken its place.
+/// How to reopen a file that was replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A file of this project's own, without which the bus can't be used.
+    /// A file of this project, required for the use of the bus.
     #[cfg(any(feature = "sim", test))]
     Required,
-    /// A file of this project's own that the bus can do without.
+    /// A file of this project, not required for the use of the bus.
     Optional,
 }
 
 impl LockFile {
-    /// Opens or creates a file without which a simulated bus can't be used.
+    /// Opens or creates a file that a simulated bus requires.
     ///
     /// # Errors
     /// [`OpenError`] if it can't be opened or created.
@@ -44,11 +44,11 @@ impl LockFile {
         Self::open(path, Kind::Required)
     }
 
-    /// Opens or creates a file that is locked where there can be one. Returns `None` if there is none and none can be created: in
-    /// a folder of others, for instance.
+    /// Opens or creates an optional lock file. Returns `None` if it does not exist and can't be created, for instance
+    /// in another user's folder.
     ///
     /// # Errors
-    /// [`OpenError`] if there is such a file and it can't be opened.
+    /// [`OpenError`] if the file exists and can't be opened.
     pub(super) fn optional(path: PathBuf, without: &str) -> Result<Option<Self>, OpenError> {
         match Self::open(path.clone(), Kind::Optional) {
             Err(error) if !exists(&path) => {
@@ -66,21 +66,21 @@ impl LockFile {
         }
     }
 
-    /// Returns where the file is.
+    /// Returns the path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the open file. Whoever holds a lock keeps a clone, so that the file stays open as long.
+    /// Returns the open file. The holder of a lock keeps a clone, so that the file stays open that long.
     pub(super) fn file(&self) -> &Arc<RegisteredFile> {
         &self.file
     }
 
-    /// Opens the file again if another one is at its path now: who opened that one does not see the locks on this one.
+    /// Reopens the file if another one is at its path now: processes with the new file do not see locks on the old one.
     /// Returns `true` if it did.
     ///
     /// # Errors
-    /// The new file is required and can't be opened or created.
+    /// [`OpenError`] if the file is required and can't be opened or created.
     pub(super) fn reopen_if_replaced(&mut self) -> Result<bool, OpenError> {
         let there = std::fs::symlink_metadata(&self.path);
         let same = there.is_ok_and(|there| identity(&there) == self.identity);
@@ -119,7 +119,7 @@ fn open_error(path: &Path, error: &io::Error) -> OpenError {
     }
 }
 
-/// Whose a file of this project's own is that this user may not open, and what to do. `None` if the file can't be looked at.
+/// Returns the owner of a file that this user may not open, and the remedy; `None` if the file can't be examined.
 fn remedy(path: &Path) -> Option<String> {
     let (file, folder) = (std::fs::symlink_metadata(path).ok()?, path.parent()?);
     let (path, folder_gid) = (path.display(), std::fs::metadata(folder).ok()?.gid());
@@ -132,12 +132,12 @@ fn remedy(path: &Path) -> Option<String> {
     Some(format!(". It belongs to user {uid} and group {gid}, with mode {mode:o}. {remedy}"))
 }
 
-/// Whether there is something at `path`, as far as this process may know.
+/// Whether there is something at `path`, as far as this process can see.
 fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
-/// Files of this process, for [`open_lock_descriptors`]. Atomics, since a fork handler may use nothing else.
+/// Files of this process, for [`open_lock_descriptors`]. Atomics, because a fork handler may use nothing else.
 static DESCRIPTORS: [Entry; 128] = [const { Entry::new() }; 128];
 
 /// A place for one lock file.
@@ -148,9 +148,9 @@ struct Entry {
     inode: AtomicU64,
 }
 
-/// Of an entry that is nobody's.
+/// A free entry.
 const FREE: i32 = -1;
-/// Of an entry that is being filled in.
+/// An entry that is being filled in.
 const TAKEN: i32 = -2;
 
 impl Entry {
@@ -166,7 +166,8 @@ impl Entry {
 
 /// A descriptor of a lock file, as it was opened.
 pub(crate) struct LockDescriptor {
-    /// Its number. By now it may be another file's: programs close descriptors that are not theirs (closefrom).
+    /// Its number. It may belong to another file by now: some programs close descriptors that are not theirs
+    /// (closefrom).
     pub(crate) descriptor: i32,
     /// The number of the process that opened it.
     pub(crate) process: usize,
@@ -174,8 +175,8 @@ pub(crate) struct LockDescriptor {
     pub(crate) identity: (u64, u64),
 }
 
-/// Returns the descriptors of all lock files. A forked child closes what is behind them (in a handler that may only call
-/// what is async-signal-safe): an inherited one would keep the lock when the parent dies holding it.
+/// Returns the descriptors of all lock files. A forked child closes the files behind them (in a handler that may only
+/// call async-signal-safe functions): an inherited descriptor would keep the lock if the parent dies holding it.
 pub(crate) fn open_lock_descriptors() -> impl Iterator<Item = LockDescriptor> {
     DESCRIPTORS.iter().filter_map(|entry| {
         let descriptor = entry.descriptor.load(Ordering::Acquire);
@@ -185,7 +186,7 @@ pub(crate) fn open_lock_descriptors() -> impl Iterator<Item = LockDescriptor> {
     })
 }
 
-/// An entry in [`DESCRIPTORS`], which is to end before the descriptor is closed.
+/// An entry in [`DESCRIPTORS`], to be dropped before the descriptor is closed.
 pub(super) struct Registration(RawFd);
 
 impl Registration {
@@ -219,14 +220,14 @@ impl Drop for Registration {
 
 /// A file that is in [`DESCRIPTORS`] as long as it is open.
 pub(super) struct RegisteredFile {
-    // In this order.
+    // Dropped in this order.
     _registration: Registration,
     file: File,
 }
 
 impl RegisteredFile {
     /// # Errors
-    /// Those of fstat.
+    /// An I/O error of fstat.
     pub(super) fn new(file: File) -> io::Result<Self> {
         let identity = identity(&file.metadata()?);
         Ok(Self { _registration: Registration::new(file.as_raw_fd(), identity), file })

@@ -1,7 +1,7 @@
-//! Where a chip is reached: through an I2C adapter of Linux, or on a simulated bus; and the lock around one conversation.
+//! The links to a chip, through an I2C adapter of Linux or on a simulated bus; and the lock around one conversation.
 //!
-//! [`Bus`] is the driver's [`Transport`] to one chip. What is behind it is a `Link`: `linux.rs` opens one, `simulated.rs` the
-//! others. Another way to a chip is another file that returns one, and a line in [`Bus::open`].
+//! [`Bus`] is the driver's [`Transport`] to one chip. It contains a `Link`: `linux.rs` opens one, `simulated.rs` the
+//! others. A new kind of link is another file that returns one, and a line in [`Bus::open`].
 
 mod arrival;
 mod lengths;
@@ -40,7 +40,7 @@ pub(crate) use node::Identity as NodeIdentity;
 pub use lock::{LockError, LockGuard, Notice};
 pub use wires::root_of_channel;
 
-/// A transfer that failed: how, for the driver, and why, for the log.
+/// A failed transfer: the kind of error, for the driver, and the cause, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BusError {
     kind: ErrorKind,
@@ -75,33 +75,33 @@ pub enum OpenError {
     /// The user may not open it.
     #[error("{0}")]
     NotPermitted(String),
-    /// A kernel driver has taken the chip's address, or another server the simulated chip.
+    /// A kernel driver has claimed the chip's address, or another server the simulated chip.
     #[error("{0}")]
     InUse(String),
-    /// The adapter does SMBus only.
+    /// The adapter supports SMBus only.
     #[error("{0}")]
     SmbusOnly(String),
-    /// Anything else.
+    /// Any other error.
     #[error("{0}")]
     Other(String),
 }
 
-/// The way to one chip.
+/// The link to one chip.
 trait Link: Transport + Send {
-    /// Reads again what other processes may have changed since the last turn. The caller has just taken the lock.
+    /// Rereads data that other processes may have changed since the last turn. The caller has just taken the lock.
     ///
     /// # Errors
-    /// Those of the simulated chip's file.
+    /// An I/O error of the simulated chip's file.
     fn refresh(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Whether the adapter is gone, as far as the last transfer knows.
+    /// Whether the last transfer found no adapter.
     fn is_gone(&self) -> bool {
         false
     }
 
-    /// What is to be done at the end of the turn that begins.
+    /// The action at the end of the turn that begins.
     fn at_end(&self) -> Option<AtEnd> {
         None
     }
@@ -111,19 +111,19 @@ trait Link: Transport + Send {
         true
     }
 
-    /// Asks which chips are at these addresses of the bus.
+    /// Returns which chips respond at these addresses of the bus.
     fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)> {
         let failed = Answer::Failed("only an I2C bus can be asked".to_owned().into());
         addresses.iter().map(|address| (*address, failed.clone())).collect()
     }
 
-    /// Returns the I2C bus that the chip is on, for transfers past the driver.
+    /// Returns the I2C bus of the chip, for transfers that bypass the driver.
     fn i2c(&mut self) -> Option<&mut dyn I2c<Error = BusError>> {
         None
     }
 }
 
-/// An I2C bus that a [`Link`] is made of.
+/// An I2C bus for a [`Link`].
 trait Wires: I2c<Error = BusError> + Send {
     /// [`Link::refresh`].
     ///
@@ -196,15 +196,15 @@ fn clock() -> impl Fn() -> Duration + Send {
     move || start.elapsed()
 }
 
-/// The system's random numbers, for [`atecc608::Chip::new`].
+/// Fills `bytes` with the system's random numbers, for [`atecc608::Chip::new`].
 ///
 /// # Errors
-/// Why the system has none.
+/// A text if the system has none.
 pub fn host_random(bytes: &mut [u8]) -> Result<(), String> {
     getrandom::fill(bytes).map_err(|error| error.to_string())
 }
 
-/// An open bus with one chip on it that is meant.
+/// An open bus and one chip on it.
 pub struct Bus {
     location: BusLocation,
     link: Box<dyn Link>,
@@ -212,14 +212,15 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Opens the bus for the chip at `address`. `state_dir` is where containers that share it share the lock.
+    /// Opens the bus for the chip at `address`. Containers that share `state_dir` share the lock.
     ///
     /// # Errors
-    /// [`OpenError`] that names the node and the remedy.
+    /// [`OpenError`], with the node and the remedy, if the node can't be opened, the address is in use, the adapter
+    /// supports SMBus only, or the simulated chip can't be opened.
     pub fn open(location: &BusLocation, address: u8, state_dir: &Path) -> Result<Self, OpenError> {
         let (link, lock) = match location {
             BusLocation::Linux(path) => {
-                // First, since it says best what is wrong with a node.
+                // Open the node first: it gives the best error.
                 let wires: linux::LinuxBus = linux::LinuxBus::open(path, address)?;
                 (linux::link(wires, address), linux_lock(path, state_dir)?)
             }
@@ -229,11 +230,11 @@ impl Bus {
         Ok(Self { location: location.clone(), link, lock })
     }
 
-    /// Opens a bus to see who is on it at these addresses. Of a simulated chip's file, which has to be there, and of a simulated
-    /// bus all addresses can be asked.
+    /// Opens a bus to probe these addresses. The file of a simulated chip must exist; on it and on a simulated bus all
+    /// addresses can be probed.
     ///
     /// # Errors
-    /// [`OpenError`], as [`Bus::open`].
+    /// As [`Bus::open`].
     pub fn open_to_scan(location: &BusLocation, addresses: &[u8], state_dir: &Path) -> Result<Self, OpenError> {
         match location {
             BusLocation::Linux(path) => {
@@ -248,12 +249,12 @@ impl Bus {
         }
     }
 
-    /// Opens the bus that a token's chip is on. Of several the first one is taken on which a chip of the family responds at the
-    /// token's address: each is locked and asked in turn, until `deadline`.
+    /// Opens the bus of a token's chip. Of several it opens the first on which a chip of the family responds at the
+    /// token's address: each is locked and probed in order, until `deadline`.
     ///
     /// # Errors
-    /// [`OpenError`], as [`Bus::open`]; [`OpenError::NotFound`] with the cause for each bus if the chip is on none of several,
-    /// [`OpenError::InUse`] if one of them could not be locked and asked.
+    /// As [`Bus::open`]; [`OpenError::NotFound`], with the cause for each bus, if the chip is on none of several;
+    /// [`OpenError::InUse`] if one of them could not be locked and probed.
     pub fn open_first(token: &TokenConfig, state_dir: &Path, deadline: Deadline) -> Result<Self, OpenError> {
         if token.other_buses.is_empty() {
             return Self::open(&token.bus, token.address, state_dir);
@@ -285,23 +286,23 @@ impl Bus {
         })
     }
 
-    /// Whether a device at this address can be talked to: none that a kernel driver has.
+    /// Whether a device at this address can be reached: `false` if a kernel driver has claimed it.
     pub fn can_reach(&self, address: u8) -> bool {
         self.link.reaches(address)
     }
 
-    /// Asks which chips are at these addresses of the bus ([`probe::ask`]). The caller has the bus.
+    /// Returns which chips respond at these addresses of the bus ([`probe::ask`]). The caller holds the bus lock.
     pub fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)> {
         self.link.ask(addresses)
     }
 
-    /// Returns the I2C bus that the chip is on, for transfers past the driver: tests of a chip.
+    /// Returns the I2C bus of the chip, for transfers that bypass the driver: for tests of a chip.
     pub fn i2c(&mut self) -> Option<&mut dyn I2c<Error = BusError>> {
         self.link.i2c()
     }
 
-    /// Takes the bus for one conversation, after those who have waited longer. A free bus is taken whatever the deadline. Reads
-    /// what other processes did to a simulated chip's file meanwhile.
+    /// Takes the bus lock for one conversation, in order of arrival. A free bus is taken whatever the deadline. Rereads
+    /// the file of a simulated chip.
     ///
     /// # Errors
     /// [`LockError::Held`] when the deadline passes; [`LockError::Unusable`] if a lock file can't be locked.
@@ -310,16 +311,16 @@ impl Bus {
         self.begin_turn(guard)
     }
 
-    /// As [`Bus::lock`]; gives notice if the wait becomes a long one.
+    /// As [`Bus::lock`]; calls `notice` if the wait becomes long.
     ///
     /// # Errors
-    /// Those of [`Bus::lock`].
+    /// As [`Bus::lock`].
     pub fn lock_with_notice(&mut self, deadline: Deadline, notice: Notice<'_>) -> Result<LockGuard, LockError> {
         let guard = self.lock.acquire(deadline, Some(notice))?;
         self.begin_turn(guard)
     }
 
-    /// Takes the bus for one conversation if nobody has it or waits for it, `None` if somebody does.
+    /// Takes the bus lock for one conversation. Returns `None` if another process has it or waits for it.
     ///
     /// # Errors
     /// [`LockError::Unusable`] if a lock file can't be locked.
@@ -333,34 +334,34 @@ impl Bus {
         Ok(guard.at_end(self.link.at_end()))
     }
 
-    /// Which node was opened for the last turn, where the bus has one. Another one than before may be another adapter.
+    /// Returns the node that was opened for the last turn, if the bus has one. Another node may be another adapter.
     pub(crate) fn node(&self) -> Option<Identity> {
         self.lock.node()
     }
 
-    /// Whether the adapter is gone, as far as the last transfer knows.
+    /// Whether the last transfer found no adapter.
     pub(crate) fn is_gone(&self) -> bool {
         self.link.is_gone()
     }
 
-    /// Where it is.
+    /// Returns the location.
     pub fn location(&self) -> &BusLocation {
         &self.location
     }
 
-    /// Whether a chip with this serial number on this bus is a simulated one: its serial number means that on every bus, and
-    /// the simulator's own buses mean it for every chip.
+    /// Whether a chip with this serial number on this bus is simulated: a simulated serial number means that on every
+    /// bus, and every chip on the simulator's own buses is simulated.
     pub fn is_simulated(&self, serial: &SerialNumber) -> bool {
         serial.is_simulated() || self.has_simulated_chips()
     }
 
-    /// Whether every chip on this bus is a simulated one.
+    /// Whether every chip on this bus is simulated.
     pub(crate) fn has_simulated_chips(&self) -> bool {
         !matches!(self.location, BusLocation::Linux(_))
     }
 }
 
-/// The node itself, and the files that containers with nodes of their own share.
+/// Returns the lock of a node, and of the files that containers with their own nodes share.
 fn linux_lock(path: &Path, state_dir: &Path) -> Result<BusLock, OpenError> {
     let name = node_name(path);
     let shared = LockFile::optional(state_dir.join(format!("{name}.lock")), "locking the bus node only")?;
@@ -414,7 +415,7 @@ impl Transport for Bus {
 mod tests {
     use super::*;
 
-    /// A bridge that is no I2C bus, to a chip that answers Info(revision).
+    /// A bridge, not an I2C bus, to a chip that responds to Info(revision).
     struct Bridge {
         reply: &'static [u8],
         time: Duration,

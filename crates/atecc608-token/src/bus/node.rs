@@ -1,5 +1,5 @@
-//! The bus node as the first of the files that are locked. It is open only while the bus is somebody's: the kernel waits with the
-//! removal of an adapter until nobody has its node open, so an idle process must not.
+//! The bus node, the first of the locked files. It is open only during a turn: the kernel delays the removal of an
+//! adapter until its node is closed, so an idle process must not keep it open.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -19,7 +19,8 @@ pub(super) struct Node {
     opened: Option<Identity>,
 }
 
-/// Which node it is. Another one behind the same path, and one that was removed and made anew, are not the same.
+/// The identity of a node. Another node at the same path has another one, and so does a node that was removed and
+/// created again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     file: (u64, u64),
@@ -28,7 +29,7 @@ pub struct Identity {
 }
 
 impl Node {
-    /// Opens nothing yet.
+    /// Opens nothing.
     pub(super) fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), kernel: Kernel::default(), opened: None }
     }
@@ -37,13 +38,13 @@ impl Node {
         &self.path
     }
 
-    /// The node of the adapter whose wires these are, if this one is a multiplexer's channel. Another adapter may be here in the
-    /// next turn.
+    /// Returns the node of the adapter at the root, if this one is a multiplexer's channel. Another adapter may be here
+    /// in the next turn.
     pub(super) fn root(&self) -> Option<PathBuf> {
         self.kernel.root_of(&self.path)
     }
 
-    /// Opens a node at the root for one turn. Returns `None` if this user may not: `doctor` warns then.
+    /// Opens a root node for one turn. Returns `None` if this user may not: `doctor` then warns.
     pub(super) fn open_root(root: &Path) -> Option<Arc<RegisteredFile>> {
         let opened = File::open(root).and_then(RegisteredFile::new);
         opened
@@ -67,18 +68,18 @@ impl Node {
 
     fn try_open(&self) -> io::Result<(Arc<RegisteredFile>, Identity)> {
         let file = File::open(&self.path)?;
-        // Of the file that was opened: another node may be at the path by now.
+        // Of the opened file: another node may be at the path by now.
         let identity = Identity::of(&file.metadata()?);
         Ok((Arc::new(RegisteredFile::new(file)?), identity))
     }
 
-    /// Which node was opened last.
+    /// Returns the node that was opened last.
     pub(super) fn opened(&self) -> Option<Identity> {
         self.opened
     }
 
-    /// Whether another node is at its path by now than the one that was opened: who opened that one does not see a lock on
-    /// this one. A node without a path is an adapter that has been unplugged: the transfer says so.
+    /// Whether another node is at its path now: processes with that node do not see a lock on this one. Without a node
+    /// at the path the adapter was unplugged, which the transfer reports.
     pub(super) fn is_replaced(&self) -> bool {
         let there = self.path.metadata().map(|metadata| Identity::of(&metadata).file);
         there.is_ok_and(|there| self.opened.is_none_or(|opened| opened.file != there))
@@ -108,7 +109,7 @@ mod tests {
     use crate::config::BusLocation;
     use crate::deadline::Deadline;
 
-    /// A file that stands in for a node, on a bus where everything is done.
+    /// A file that stands in for a node, on a bus where every transfer succeeds.
     struct Opened(#[allow(dead_code, reason = "it is only open")] File);
 
     impl Handle for Opened {
@@ -142,7 +143,7 @@ mod tests {
         Deadline::after(Duration::from_millis(20))
     }
 
-    /// How many descriptors of this process are the node's.
+    /// Returns how many descriptors of this process refer to the node.
     fn open_descriptors(node: &Path) -> usize {
         let all = std::fs::read_dir("/proc/self/fd").unwrap();
         all.filter(|entry| std::fs::read_link(entry.as_ref().unwrap().path()).is_ok_and(|path| path == node)).count()

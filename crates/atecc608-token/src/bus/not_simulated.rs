@@ -1,4 +1,4 @@
-//! In the place of `simulated.rs` in a build without the feature `sim`: refuses simulated buses.
+//! Replaces `simulated.rs` in a build without the feature `sim`: refuses simulated buses.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! The buses `sim:FILE`, a chip in this process, and `unix:SOCKET`, one that `atecc608-sim` serves.
+//! The buses `sim:FILE`, a chip in this process, and `unix:SOCKET`, a bus of `atecc608-sim`.
 //!
-//! The only file that knows the simulator. A build without the feature `sim` has `not_simulated.rs` in its place.
+//! The only file that uses the simulator. A build without the feature `sim` has `not_simulated.rs` instead.
 
 use std::fs;
 use std::io;
@@ -30,11 +30,11 @@ impl<B: I2c<Error: std::fmt::Display>> I2c for Simulated<B> {
     }
 }
 
-/// The bus of a chip in a file. What goes wrong on it is in another file, `FILE.faults`.
+/// The bus of a chip in a file. Its faults are in another file, `FILE.faults`.
 struct InProcess {
     bus: Simulated<SimBus>,
     faults: PathBuf,
-    /// The faults that are set, as the file has them.
+    /// The present faults, as in the file.
     spec: String,
 }
 
@@ -60,7 +60,7 @@ impl Wires for InProcess {
         };
         if spec != self.spec {
             bus.set_faults(spec.trim().parse().map_err(|error: FaultSpecError| named(&error))?);
-            // The faults before may have left the chip without its supply.
+            // The previous faults may have left the chip without its supply.
             bus.insert();
             bus.power_on();
             self.spec = spec;
@@ -74,7 +74,7 @@ impl Wires for Simulated<RemoteBus> {}
 /// Opens the chip in a file, which is created if there is none.
 ///
 /// # Errors
-/// [`OpenError`] that names the file.
+/// [`OpenError`], with the file's name, if it can't be read or created.
 pub(super) fn open_file(path: &Path, address: u8) -> Result<(Box<dyn Link>, BusLock), OpenError> {
     let (bus, lock) = open_sim(path, address)?;
     Ok((in_process(&bus, path, address), lock))
@@ -83,7 +83,7 @@ pub(super) fn open_file(path: &Path, address: u8) -> Result<(Box<dyn Link>, BusL
 /// Opens the bus behind a socket.
 ///
 /// # Errors
-/// [`OpenError`] if nobody listens there.
+/// [`OpenError`] if no server listens there.
 pub(super) fn open_socket(path: &Path, address: u8) -> Result<(Box<dyn Link>, BusLock), OpenError> {
     let bus = RemoteBus::connect(path).map_err(|error| {
         let text = format!("unix:{}: {error}; is `atecc608-sim serve` running?", path.display());
@@ -106,7 +106,7 @@ impl Bus {
     }
 }
 
-/// The chip's time is the simulated bus's own: nobody waits.
+/// The chip's time is that of the simulated bus, which does not wait.
 fn in_process(bus: &SimBus, path: &Path, address: u8) -> Box<dyn Link> {
     let clock = bus.clone();
     let wires = InProcess { bus: Simulated(bus.clone()), faults: beside(path, ".faults"), spec: String::new() };
@@ -115,7 +115,7 @@ fn in_process(bus: &SimBus, path: &Path, address: u8) -> Box<dyn Link> {
 
 fn open_sim(path: &Path, address: u8) -> Result<(SimBus, BusLock), OpenError> {
     let mut lock = lock_beside(path)?;
-    // Two processes may find the file missing at once; one that is there is replaced whole, and read at each turn.
+    // Two processes may find the file missing at once; an existing one is replaced as a whole, and reread at each turn.
     let _guard = if path.exists() {
         None
     } else {
@@ -128,7 +128,7 @@ fn open_sim(path: &Path, address: u8) -> Result<(SimBus, BusLock), OpenError> {
     Ok((bus, lock))
 }
 
-/// `FILE.lock` and `FILE.queue` beside `FILE`.
+/// The lock with `FILE.lock` and `FILE.queue` beside `FILE`.
 fn lock_beside(path: &Path) -> Result<BusLock, OpenError> {
     Ok(BusLock::new([LockFile::required(beside(path, ".lock"))?], Queue::open(beside(path, ".queue"))))
 }

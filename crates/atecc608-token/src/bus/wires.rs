@@ -1,10 +1,11 @@
-//! Which nodes lead to the same wires: each channel of an I2C multiplexer has one, beside that of the adapter that it hangs on.
+//! Which nodes lead to the same wires: each channel of an I2C multiplexer has a node, in addition to that of the parent
+//! adapter.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::node_name;
 
-/// Where the kernel tells it.
+/// The kernel's files about adapters.
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
     dev: PathBuf,
@@ -18,18 +19,18 @@ impl Default for Kernel {
 }
 
 impl Kernel {
-    /// Returns the node of the adapter at the root of a multiplexer's channel. `None` for a node that is no channel's.
+    /// Returns the node of the adapter at the root of a multiplexer's channel; `None` for a node that is not a channel.
     pub(super) fn root_of(&self, node: &Path) -> Option<PathBuf> {
-        // ../../../devices/platform/soc/fe804000.i2c/i2c-1/i2c-10: a channel is a child of its adapter. An adapter behind another
-        // device on the bus (i2c-1/1-0050/i2c-5) has wires of its own.
+        // ../../../devices/platform/soc/fe804000.i2c/i2c-1/i2c-10: a channel is a child of its adapter. An adapter
+        // behind another device on the bus (i2c-1/1-0050/i2c-5) has its own wires.
         let device = std::fs::read_link(self.sys.join("bus/i2c/devices").join(node_name(node))).ok()?;
         let names = device.iter().rev().map_while(|name| name.to_str().filter(|name| is_adapter(name)));
         names.skip(1).last().map(|root| self.dev.join(root))
     }
 }
 
-/// Returns the node of the adapter at the root of an I2C multiplexer's channel, `None` for a node that is no channel's. A
-/// conversation on one of them disturbs those on all others.
+/// Returns the node of the adapter at the root of an I2C multiplexer's channel; `None` for a node that is not a
+/// channel. A conversation on one of them disturbs those on all others.
 pub fn root_of_channel(node: &Path) -> Option<PathBuf> {
     Kernel::default().root_of(node)
 }

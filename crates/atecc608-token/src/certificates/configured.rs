@@ -1,6 +1,6 @@
-//! What the configuration says that slots hold (`[[token.object]]`): somebody's public key, or a certificate as it is. Each program
-//! that may write the slot can have put it there: it is checked for its form, shown as hearsay (CKA_TRUSTED is false), and absent if
-//! it is anything else.
+//! The contents of slots according to the configuration (`[[token.object]]`): another party's public key, or a
+//! certificate in DER. Any program with write access to the slot may have written it: its form is checked, it is not
+//! trusted (CKA_TRUSTED is false), and it is not shown if it is anything else.
 
 use cryptoki_sys::{CKA_DESTROYABLE, CKA_MODIFIABLE};
 
@@ -21,14 +21,14 @@ use atecc608_wire::config_zone::KeyType;
 use atecc608_wire::Slot;
 use der::{Decode, Header, Reader, SliceReader};
 
-/// Bytes of a public key as slots hold it (fact sheet section 5.9): four zeros before each of X and Y.
+/// Length of a public key in a slot (fact sheet section 5.9): four zeros before each of X and Y.
 const STORED_KEY_LEN: usize = 72;
 /// Bytes of one Read.
 const BLOCK: usize = 32;
-/// The top nibble of the first byte of a public key that was validated.
+/// The top nibble of the first byte of a validated public key.
 const VALIDATED: u8 = 0x50;
 
-/// Adds what the configuration says that slots hold.
+/// Adds the objects that the configuration describes.
 pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Result<()> {
     let identity = turn.known().identity.clone();
     for entry in &identity.configured_objects {
@@ -49,7 +49,7 @@ pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Re
     Ok(())
 }
 
-/// Reads one of them; the inner error is why it is not shown.
+/// Reads a public key; the inner error says why it is not shown.
 fn read_public_key(turn: &mut Turn<'_>, entry: &ObjectConfig) -> Result<Result<ChipCertificate, String>> {
     let slot = entry.slot;
     let key = turn.known().zone().key_config(slot);
@@ -64,7 +64,7 @@ fn read_public_key(turn: &mut Turn<'_>, entry: &ObjectConfig) -> Result<Result<C
     }))
 }
 
-/// Reads one of them; the inner error is why it is not shown.
+/// Reads a certificate; the inner error says why it is not shown.
 fn read_certificate(turn: &mut Turn<'_>, entry: &ObjectConfig) -> Result<Result<ChipCertificate, String>> {
     let slot = entry.slot;
     let bytes = read(turn, slot, |awake| {
@@ -82,14 +82,14 @@ fn read_certificate(turn: &mut Turn<'_>, entry: &ObjectConfig) -> Result<Result<
         let object = part_of_slot(&known, entry, StoredClass::Certificate, "certificate", id);
         Ok(ChipCertificate {
             key: None,
-            // A configured id stands.
+            // A configured id takes precedence.
             point: fields.point.filter(|_| entry.id.is_none()),
             object: StoredObject { value, ..object },
         })
     }))
 }
 
-/// Reads something of a slot; the inner error is why that can't be.
+/// Reads data from a slot; the inner error says why that is not possible.
 fn read(
     turn: &mut Turn<'_>,
     slot: Slot,
@@ -105,7 +105,7 @@ fn read(
     }
 }
 
-/// Bytes of the DER element that begins here, as its header says.
+/// Returns the length of the DER element that begins here, from its header.
 fn der_len(beginning: &[u8]) -> Option<usize> {
     let mut reader = SliceReader::new(beginning).ok()?;
     let header = Header::decode(&mut reader).ok()?;
@@ -130,7 +130,7 @@ fn public_key(known: &Known, entry: &ObjectConfig, bytes: &[u8]) -> Result<Store
     Ok(object)
 }
 
-/// The point in a slot, if nothing but the chip's mark stands beside it.
+/// Returns the point in a slot, if the slot contains nothing else except the chip's mark.
 fn point_in(bytes: &[u8], marked: bool) -> Option<Point> {
     let first = *bytes.first()? & if marked { 0x0F } else { 0xFF };
     let padding = [bytes.get(1..4)?, bytes.get(36..40)?].concat();
@@ -138,7 +138,7 @@ fn point_in(bytes: &[u8], marked: bool) -> Option<Point> {
     is_padded.then(|| stored_point(bytes)).flatten()
 }
 
-/// An object in a slot with its configured names, or these: nothing changes or destroys it through PKCS#11.
+/// An object in a slot with its configured names, or these defaults: it can't be changed or destroyed through PKCS#11.
 fn part_of_slot(known: &Known, entry: &ObjectConfig, class: StoredClass, name: &str, id: Vec<u8>) -> StoredObject {
     let never = bool_value(false);
     StoredObject {

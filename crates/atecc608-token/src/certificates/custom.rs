@@ -1,5 +1,5 @@
-//! Certificates of the user's own kinds: `[[token.certificate]]` names a template file, which names a certificate of the kind
-//! and says where in it the fields are. docs/chips-as-sold.md describes the file.
+//! Certificates of the user's own kinds: `[[token.certificate]]` names a template file, which names an example
+//! certificate and the positions of the fields in it. docs/chips-as-sold.md describes the file.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::Slot;
 
-/// Bytes of a public key as slots hold it.
+/// Length of a public key in a slot.
 const STORED_KEY_LEN: usize = 72;
 
 /// Bytes of the OTP zone.
@@ -34,32 +34,32 @@ const OTP_LEN: usize = 64;
 /// Bytes of the serial number.
 const SERIAL_LEN: usize = 9;
 
-/// No slot has this number.
+/// A number that no slot has.
 const NO_SLOT: usize = usize::MAX;
 
-/// What a template file says.
+/// The contents of a template file.
 struct TemplateFile {
-    /// A certificate of the kind, in DER.
+    /// An example certificate, in DER.
     example: PathBuf,
     compressed: Place,
     key: Key,
     ids: (u8, u8, u8),
     fields: Vec<(Field, usize)>,
-    /// Of the fields that are the chip's data, by their index: where that is, and how it is written.
+    /// For the fields with data of the chip, by their index: where the data is, and how it is written.
     data: Vec<(usize, Source, Digits)>,
 }
 
-/// Where bytes of the chip come from.
+/// The source of the chip's bytes.
 #[derive(Clone)]
 enum Source {
     Slot(Place),
-    /// These of the OTP zone's 64.
+    /// A range of the OTP zone's 64 bytes.
     Otp(Range<usize>),
-    /// These of the serial number's 9.
+    /// A range of the serial number's 9 bytes.
     Serial(Range<usize>),
 }
 
-/// How bytes of the chip stand in a certificate.
+/// The notation of the chip's bytes in a certificate.
 #[derive(Clone, Copy, Default)]
 enum Digits {
     #[default]
@@ -80,11 +80,11 @@ impl FromToml for Digits {
     }
 }
 
-/// Where the public key comes from that is certified.
+/// The source of the certified public key.
 enum Key {
-    /// It is that of the private key in this slot.
+    /// The public key of the private key in this slot.
     Private(Slot),
-    /// It is kept here.
+    /// A public key in the chip's data.
     Stored(Place),
 }
 
@@ -150,7 +150,8 @@ fn custom(
     Ok(object.map(|object| ChipCertificate { key, point: None, object }))
 }
 
-/// A certificate that its issuer's key verifies. `read` is the compressed certificate, then the chip's data.
+/// Rebuilds a certificate and verifies it with its issuer's key. `read` is the compressed certificate, then the chip's
+/// data.
 fn rebuilt(
     file: TemplateFile,
     read: &[Vec<u8>],
@@ -175,7 +176,7 @@ fn rebuilt(
     Ok(template.certificate(&values)?)
 }
 
-/// The 64 bytes of the OTP zone.
+/// Reads the 64 bytes of the OTP zone.
 fn read_otp<P: Transport>(awake: &mut Awake<'_, P>) -> atecc608::Result<Vec<u8>> {
     let mut otp = Vec::with_capacity(OTP_LEN);
     for block in 0..2 {
@@ -184,7 +185,7 @@ fn read_otp<P: Transport>(awake: &mut Awake<'_, P>) -> atecc608::Result<Vec<u8>>
     Ok(otp)
 }
 
-/// The issuer's public key: of a certificate in a file, or of one that was found before.
+/// Returns the issuer's public key: from a certificate file, or of a certificate found before.
 fn issuer(issuer: &str, before: &[ChipCertificate]) -> Result<Point, Problem> {
     let no_issuer = |problem: &str| Problem::Template(format!("its issuer \"{issuer}\" {problem}"));
     let path = Path::new(issuer);
@@ -199,7 +200,7 @@ fn issuer(issuer: &str, before: &[ChipCertificate]) -> Result<Point, Problem> {
     point.ok_or_else(|| no_issuer("is not a certificate in DER with a P-256 key"))
 }
 
-/// Most bytes of a template or certificate.
+/// Largest template or certificate file, in bytes.
 const MAX_FILE: usize = 1 << 20;
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
@@ -259,10 +260,10 @@ impl TemplateFile {
     }
 }
 
-/// A key whose value is a number, what it is if nothing is said, and the largest it may be.
+/// A key with a numeric value, its default, and its maximum.
 type Number = (&'static str, Option<usize>, usize);
 
-/// Of the template.
+/// The numbers of a template.
 const NUMBERS: [Number; 9] = [
     ("compressed_slot", None, 15),
     ("compressed_offset", Some(0), 416),
@@ -274,7 +275,7 @@ const NUMBERS: [Number; 9] = [
     ("serial_source", Some(PUBLIC_KEY_HASH as usize), 15),
     ("format", None, 1),
 ];
-/// Of a field; all but the first of `data` only.
+/// The numbers of a field; all except the first for `data` only.
 const FIELD_NUMBERS: [Number; 6] = [
     ("offset", None, 65535),
     ("slot", Some(NO_SLOT), 15),
@@ -297,7 +298,7 @@ static FIELDS: [(&str, Field); 9] = [
     ("data", Field::Data(Vec::new())),
 ];
 
-/// The numbers of a table, in their order.
+/// Reads the numbers of a table, in order.
 fn numbers<const N: usize>(table: &mut Table<'_>, keys: &[Number; N]) -> Result<[usize; N], Misplaced> {
     let mut found = [0; N];
     fill(table, keys, &mut found)?;
@@ -322,7 +323,7 @@ fn fill(table: &mut Table<'_>, keys: &[Number], found: &mut [usize]) -> Result<(
     Ok(())
 }
 
-/// So many bytes of a slot, all of which it has.
+/// A range of a slot, checked against the slot's size.
 fn place(table: &Table<'_>, slot: usize, offset: usize, len: usize) -> Result<Place, Misplaced> {
     match u8::try_from(slot).ok().and_then(Slot::new) {
         Some(slot) if offset + len <= slot.size() => Ok(Place { slot: slot.number(), offset, len }),

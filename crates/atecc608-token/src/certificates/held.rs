@@ -2,7 +2,7 @@
 //!
 //! The slot's 416 bytes, all numbers little-endian:
 //!
-//! | bytes | what |
+//! | bytes | contents |
 //! | --- | --- |
 //! | 0..4 | "CRT1" |
 //! | 4, 5 | bytes of CKA_LABEL, of CKA_ID; an id of FF is the SHA-1 of the certificate's public key and is not stored |
@@ -10,8 +10,8 @@
 //! | 8..16 | the first bytes of the SHA-256 of all that follows |
 //! | 16.. | label, id, certificate in DER; zeros |
 //!
-//! It is written from the second block of 32 bytes on, and the first one last; to destroy it is to write zeros over that one.
-//! So the power may fail at any moment: there is a whole certificate, or none.
+//! It is written from the second block of 32 bytes on, and the first block last; to destroy it, the first block is
+//! overwritten with zeros. So after a loss of power at any moment there is a whole certificate, or none.
 
 use cryptoki_sys::CKA_MODIFIABLE;
 use sha2::{Digest, Sha256};
@@ -34,18 +34,18 @@ const SLOT: Slot = Slot::from_nibble(8);
 const SIZE: usize = SLOT.size();
 const MAGIC: &[u8; 4] = b"CRT1";
 const HEADER: usize = 16;
-/// The length of an id that follows from the certificate.
+/// The length of an id that is derived from the certificate.
 const OWN_ID: u8 = 0xFF;
 
-/// What is in the slot.
+/// The contents of the slot.
 enum Contents {
     Nothing,
     Certificate(StoredObject),
-    /// Something that is not ours.
+    /// Data of other software.
     Other,
 }
 
-/// The certificate in slot 8, if there is one.
+/// Returns the certificate in slot 8, if there is one.
 pub(super) fn read(turn: &mut Turn<'_>) -> Result<Option<ChipCertificate>> {
     let serial = turn.known().zone().serial_number();
     if let Some(problem) = unusable(turn.known().zone()) {
@@ -66,7 +66,7 @@ pub(super) fn read(turn: &mut Turn<'_>) -> Result<Option<ChipCertificate>> {
     }
 }
 
-/// Why the slot can't be used for that.
+/// Returns why the slot can't be used for a certificate.
 fn unusable(zone: &ConfigZone) -> Option<&'static str> {
     let access = zone.slot_config(SLOT);
     if zone.key_config(SLOT).private() || access.is_secret() || access.encrypt_read() {
@@ -82,7 +82,7 @@ fn contents(turn: &mut Turn<'_>) -> Result<Contents> {
     let read = |block| Read { zone: Zone::Data, address: Address::slot(SLOT, block, 0), block: true };
     let slot = turn.converse(|awake| {
         let mut slot = awake.execute(&read(0))?;
-        // Only as much as there is of it.
+        // Only the used part.
         let blocks = total(&slot).unwrap_or(0).div_ceil(32) as u8;
         for block in 1..blocks {
             slot.extend(awake.execute(&read(block))?);
@@ -101,16 +101,17 @@ fn contents(turn: &mut Turn<'_>) -> Result<Contents> {
     })
 }
 
-/// Puts a certificate into the chip if it is to go there, fits, and there is none yet; returns its CKA_UNIQUE_ID then.
+/// Writes a certificate to the chip if the configuration says so, it fits, and there is none yet; then returns its
+/// CKA_UNIQUE_ID.
 ///
 /// # Errors
-/// Those of the chip.
+/// The [turn errors](Error#turn-errors).
 pub(crate) fn hold(turn: &mut Turn<'_>, object: &StoredObject) -> Result<Option<String>> {
     let known = turn.known();
     if !known.identity.certificates_in_chip || object.class != StoredClass::Certificate {
         return Ok(None);
     }
-    // Says why the slot can't be used, if so.
+    // Logs why the slot can't be used, if so.
     super::learn(turn)?;
     if unusable(known.zone()).is_some() {
         return Ok(None);
@@ -144,10 +145,10 @@ pub(crate) fn hold(turn: &mut Turn<'_>, object: &StoredObject) -> Result<Option<
     held.map(Some).ok_or_else(|| Error::DeviceError("slot 8 does not hold what was written to it".into()))
 }
 
-/// Destroys the certificate in slot 8 if it has this CKA_UNIQUE_ID; returns whether it had.
+/// Destroys the certificate in slot 8 if it has this CKA_UNIQUE_ID; returns whether it did.
 ///
 /// # Errors
-/// Those of the chip.
+/// The [turn errors](Error#turn-errors).
 pub(crate) fn release(turn: &mut Turn<'_>, unique_id: &str) -> Result<bool> {
     if unique_id != held_id(&turn.known()) {
         return Ok(false);
@@ -163,7 +164,7 @@ pub(crate) fn release(turn: &mut Turn<'_>, unique_id: &str) -> Result<bool> {
 /// Destroys the certificate in slot 8, if there is one.
 ///
 /// # Errors
-/// Those of the chip.
+/// The [turn errors](Error#turn-errors).
 pub(crate) fn release_any(turn: &mut Turn<'_>) -> Result<()> {
     let known = turn.known();
     if known.identity.certificates_in_chip && read(turn)?.is_some() {
@@ -172,7 +173,7 @@ pub(crate) fn release_any(turn: &mut Turn<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether slot 8 with these bytes, 416, holds a certificate that this software put there.
+/// Whether slot 8 with these 416 bytes holds a certificate written by this software.
 pub fn is_in(slot: &[u8]) -> bool {
     decode(slot).is_some()
 }
@@ -181,7 +182,7 @@ fn held_id(known: &Known) -> String {
     format!("{}-slot-{SLOT}-certificate", known.zone().serial_number())
 }
 
-/// Looks at the slot again, and has other processes do so.
+/// Rereads the slot, and makes other processes do so.
 fn slot_changed(turn: &mut Turn<'_>) -> Result<()> {
     turn.learn(|known| known.certificates.may_have_changed(&known.identity))?;
     super::learn(turn)?;
@@ -196,7 +197,7 @@ fn block(number: u8, data: [u8; 32]) -> Write {
     Write::block(Zone::Data, Address::slot(SLOT, number, 0), data)
 }
 
-/// Bytes in use, as the header says.
+/// Returns the number of used bytes, from the header.
 fn total(slot: &[u8]) -> Option<usize> {
     let header = slot.strip_prefix(MAGIC)?.get(..4)?;
     let id = if header[1] == OWN_ID { 0 } else { header[1].into() };
@@ -210,7 +211,7 @@ fn digest(body: &[u8]) -> [u8; 8] {
     digest
 }
 
-/// The slot's bytes; none if the certificate does not fit, or was given attributes that there is no place for.
+/// Returns the slot's bytes; `None` if the certificate does not fit, or has attributes that can't be stored there.
 fn encode(object: &StoredObject) -> Option<[u8; SIZE]> {
     let own_id = own_id(&object.value).is_some_and(|id| id[..] == object.id);
     let id: &[u8] = if own_id { &[] } else { &object.id };
@@ -220,7 +221,7 @@ fn encode(object: &StoredObject) -> Option<[u8; SIZE]> {
     }
     let mut slot = [0; SIZE];
     slot[..4].copy_from_slice(MAGIC);
-    // All shorter than the slot; an id as long as OWN_ID says would leave no room for a certificate.
+    // All shorter than the slot; an id with the length OWN_ID would leave no space for a certificate.
     slot[4] = object.label.len() as u8;
     slot[5] = if own_id { OWN_ID } else { id.len() as u8 };
     slot[6..8].copy_from_slice(&(object.value.len() as u16).to_le_bytes());
@@ -229,7 +230,7 @@ fn encode(object: &StoredObject) -> Option<[u8; SIZE]> {
     Some(slot)
 }
 
-/// The certificate in a slot; none if there is none, or it is damaged.
+/// Returns the certificate in a slot; `None` if there is none, or it is damaged.
 fn decode(slot: &[u8]) -> Option<StoredObject> {
     let body = slot.get(HEADER..total(slot)?)?;
     let (label, rest) = body.split_at_checked(slot[4].into())?;
@@ -247,13 +248,13 @@ fn decode(slot: &[u8]) -> Option<StoredObject> {
         label: String::from_utf8(label.to_vec()).ok()?,
         id: id.map(<[u8]>::to_vec).or_else(|| own_id(value).map(Vec::from))?,
         application: String::new(),
-        // Its names would have to be written over.
+        // A change of its names would have to rewrite the slot.
         kept: Kept(vec![(CKA_MODIFIABLE, bool_value(false))]),
         value: value.to_vec(),
     })
 }
 
-/// The default id of the key that a certificate certifies.
+/// Returns the default id of the key that a certificate certifies.
 fn own_id(value: &[u8]) -> Option<[u8; 20]> {
     certificate::parse(value).ok()?.point.map(|point| point.key_id())
 }

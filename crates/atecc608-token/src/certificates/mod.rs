@@ -1,6 +1,6 @@
-//! Certificates that the chip itself holds: those that it was sold with (`sold`), those of the user's own kinds
-//! (`custom`), and the one that a client put into slot 8 (`held`); and somebody's public keys, where the configuration says that
-//! slots hold some (`configured`). They are objects of the token as those in the state folder are.
+//! Certificates in the chip: those it was sold with (`sold`), those of the user's own kinds (`custom`), and a client's
+//! certificate in slot 8 (`held`); also public keys in slots that the configuration names (`configured`). They are
+//! objects of the token like those in the state folder.
 
 pub(super) mod configured;
 pub(super) mod custom;
@@ -29,10 +29,10 @@ use atecc608_contents::certificate::{CertificateError, CompressedCertificate, Pl
 use atecc608_wire::config_zone::{SerialNumber, WritePolicy};
 use atecc608_wire::{ConfigZone, Slot, SIGNATURE_LEN};
 
-/// What is known about a chip's own certificates.
+/// The known certificates of a chip.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificates {
-    /// They are as [`Certificates::found`] says.
+    /// Whether [`Certificates::found`] is current.
     up_to_date: bool,
     found: Arc<[ChipCertificate]>,
 }
@@ -40,15 +40,16 @@ pub(crate) struct Certificates {
 /// A certificate in the chip.
 #[derive(Clone, Debug)]
 pub(super) struct ChipCertificate {
-    /// Whose key pair it certifies: that one's id is its own, and its label if it has none.
+    /// The slot of the key pair that it certifies, whose id it gets, and whose label if it has none.
     pub(super) key: Option<Slot>,
-    /// The key that it certifies, where it takes the id of the key pair that has it.
+    /// The key that it certifies, if it gets the id of the key pair with that key.
     pub(super) point: Option<Point>,
     pub(super) object: StoredObject,
 }
 
 impl Certificates {
-    /// Nothing was asked yet. There is nothing to ask in a chip that has only our own configuration, or none.
+    /// Nothing has been read yet. A chip with one of this project's profiles, or without a configuration, has none to
+    /// read.
     pub(super) fn new(identity: &Identity) -> Self {
         let nothing_is_configured = identity.configured_certificates.is_empty()
             && identity.configured_objects.iter().all(|object| object.kind == ObjectKind::Secret)
@@ -57,18 +58,18 @@ impl Certificates {
         Self { up_to_date: nothing, found: Arc::new([]) }
     }
 
-    /// Another process may have changed what is in slot 8.
+    /// Another process may have changed slot 8.
     pub(super) fn may_have_changed(&mut self, identity: &Identity) {
         self.up_to_date &= !identity.certificates_in_chip;
     }
 
-    /// Whether the chip has to be asked for them.
+    /// Whether they must be read from the chip.
     pub(super) fn are_unknown(&self) -> bool {
         !self.up_to_date
     }
 }
 
-/// Whether a search may be for something that is found here.
+/// Whether a search may match an object of this module.
 pub(super) fn may_match(known: &Known, template: &Template) -> bool {
     let has_public_keys = known.identity.configured(ObjectKind::Public).next().is_some();
     template.bytes(CKA_CLASS).is_none_or(|class| {
@@ -76,10 +77,11 @@ pub(super) fn may_match(known: &Known, template: &Template) -> bool {
     })
 }
 
-/// Finds out which certificates the chip holds, once in a process; those that the state does not know are read.
+/// Reads which certificates the chip holds, once in a process; only those that are missing in the state.
 ///
 /// # Errors
-/// [`Error::Device`]. Certificates that can't be rebuilt or verified are none: the log says why.
+/// [`Error::Device`] if the chip or the bus fails. Certificates that can't be rebuilt or verified are left out, and the
+/// log says why.
 pub(super) fn learn(turn: &mut Turn<'_>) -> Result<()> {
     let known = turn.known();
     if !known.certificates.are_unknown() {
@@ -102,7 +104,7 @@ pub(super) fn learn(turn: &mut Turn<'_>) -> Result<()> {
     turn.learn(|known| known.certificates = Certificates { up_to_date: true, found: found.into() })
 }
 
-/// The certificates, data objects and public keys of the state folder, then the chip's own certificates.
+/// Returns the certificates, data objects and public keys of the state folder, then the chip's own certificates.
 pub(super) fn stored_objects(known: &Known) -> impl Iterator<Item = Cow<'_, StoredObject>> {
     let in_state = known.state().objects.iter().filter(|object| public_key::is_shown(known, object));
     in_state
@@ -110,7 +112,7 @@ pub(super) fn stored_objects(known: &Known) -> impl Iterator<Item = Cow<'_, Stor
         .chain(known.certificates.found.iter().map(|certificate| Cow::Owned(shown(known, certificate))))
 }
 
-/// The one of this CKA_UNIQUE_ID.
+/// Returns the object with this CKA_UNIQUE_ID.
 pub(super) fn stored_object<'k>(known: &'k Known, unique_id: &str) -> Option<Cow<'k, StoredObject>> {
     let mut shown_of_state = known.state().objects.iter().filter(|object| public_key::is_shown(known, object));
     let in_state = shown_of_state.find(|object| object.unique_id == unique_id);
@@ -120,7 +122,7 @@ pub(super) fn stored_object<'k>(known: &'k Known, unique_id: &str) -> Option<Cow
     })
 }
 
-/// With the names that its key pair has now.
+/// Returns the certificate with the present names of its key pair.
 fn shown(known: &Known, certificate: &ChipCertificate) -> StoredObject {
     let mut object = certificate.object.clone();
     let certified = || {
@@ -138,7 +140,7 @@ fn shown(known: &Known, certificate: &ChipCertificate) -> StoredObject {
     object
 }
 
-/// A certificate that is part of the chip: nothing changes or destroys it.
+/// A certificate that is part of the chip: it can't be changed or destroyed.
 fn part_of_the_chip(
     serial: SerialNumber,
     name: &str,
@@ -163,7 +165,8 @@ fn part_of_the_chip(
     }
 }
 
-/// The public key of the private key in a slot: as it is known, or read anew; none if there is no key, or it does not tell.
+/// Returns the public key of the private key in a slot, cached or read again; `None` if there is no key, or its public
+/// key can't be read.
 fn certified_point(turn: &mut Turn<'_>, slot: Slot, anew: bool) -> Result<Option<Point>> {
     let known = turn.known();
     if known.is_out_of_reach(slot) {
@@ -180,19 +183,19 @@ fn certified_point(turn: &mut Turn<'_>, slot: Slot, anew: bool) -> Result<Option
     }
 }
 
-/// The bytes of the chip's data at a place, which can be read in clear.
+/// Reads bytes of the chip's data that can be read in clear.
 fn read_place<P: Transport>(awake: &mut Awake<'_, P>, place: Place) -> chip::Result<Vec<u8>> {
     let mut bytes = awake.read_slot(Slot::from_nibble(place.slot), place.offset + place.len)?;
     Ok(bytes.split_off(place.offset.min(bytes.len())))
 }
 
-/// Whether nothing can change a slot any more.
+/// Whether a slot can't be changed any more.
 fn is_permanent(zone: &ConfigZone, slot: u8) -> bool {
     let slot = Slot::from_nibble(slot);
     zone.slot_locked(slot) || zone.slot_config(slot).write_config().write_policy() == WritePolicy::Never
 }
 
-/// A public key as slots hold it (fact sheet section 5.9), without the padding; the point on the curve.
+/// Decodes a public key from its form in slots (fact sheet section 5.9).
 fn stored_point(padded: &[u8]) -> Option<Point> {
     let mut xy = [0; 64];
     xy[..32].copy_from_slice(padded.get(4..36)?);
@@ -200,7 +203,7 @@ fn stored_point(padded: &[u8]) -> Option<Point> {
     Point::from_xy(&xy)
 }
 
-/// A compressed certificate.
+/// Decodes a compressed certificate.
 fn compressed(bytes: &[u8]) -> Result<CompressedCertificate, Problem> {
     let bytes = bytes.try_into().map_err(|_| Problem::Missing)?;
     Ok(CompressedCertificate::decode(bytes)?)

@@ -1,8 +1,8 @@
-//! The certificates of chips that are sold with some: device and signer, rebuilt and verified up to the root (fact sheet
-//! section 7), and the root.
+//! The certificates of chips that are sold with some: device and signer, rebuilt and verified up to the root (fact
+//! sheet section 7), and the root.
 //!
-//! The state keeps what was read, not what was rebuilt: it is verified in every process, and says nothing that the root's
-//! public key does not confirm.
+//! The state caches the data read from the chip, not the rebuilt certificates: they are verified in every process with
+//! the root's public key.
 
 use cryptoki_sys::{CK_CERTIFICATE_CATEGORY_AUTHORITY, CK_CERTIFICATE_CATEGORY_TOKEN_USER};
 
@@ -19,9 +19,10 @@ use atecc608_wire::commands::Read;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// Bytes that are kept of a chip without certificates: the product code.
+/// Bytes that are cached for a chip without certificates: the product code.
 const CODE: usize = 8;
-/// Of one with certificates: product code, EUI (16), device's certificate, signer's key and certificate (72 each).
+/// Bytes for a chip with certificates: product code, EUI (16), device's certificate, signer's key and certificate (72
+/// each).
 const KEPT: usize = CODE + 16 + 3 * 72;
 
 /// Adds the certificates that the chip was sold with, if any.
@@ -35,7 +36,7 @@ pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Re
         found.clear();
     }
     let kept = match turn.converse(read) {
-        // Its rules let nobody read them.
+        // The slot's rules forbid reading.
         Err(Error::Device(error)) if matches!(*error, atecc608::Error::Status { .. }) => {
             log::warn!("chip {serial}: its certificates can't be read: {error}");
             return Ok(());
@@ -54,7 +55,7 @@ pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Re
     Ok(())
 }
 
-/// Whether nothing that was read can change.
+/// Whether the data that was read can't change.
 fn may_keep(zone: &ConfigZone, kept: &[u8]) -> bool {
     let Some(Places { eui, device, signer_key, signer, .. }) = Definition::of_device(kept).map(Definition::places)
     else {
@@ -63,7 +64,7 @@ fn may_keep(zone: &ConfigZone, kept: &[u8]) -> bool {
     [eui, device, signer_key, signer].iter().all(|place| place.len == 0 || is_permanent(zone, place.slot))
 }
 
-/// Rebuilds the certificates; returns which are not as they should be, and why.
+/// Rebuilds the certificates; returns those that are invalid, and why.
 fn rebuild(turn: &mut Turn<'_>, kept: &[u8], found: &mut Vec<ChipCertificate>) -> Result<Vec<(&'static str, Problem)>> {
     let Some(definition) = Definition::of_device(kept) else {
         let nothing_else = kept.len() == CODE;
@@ -84,7 +85,7 @@ fn rebuild(turn: &mut Turn<'_>, kept: &[u8], found: &mut Vec<ChipCertificate>) -
     };
     let slot = Slot::from_nibble(definition.places().key);
     let mut result = Err(Problem::NoKey);
-    // What the state says about the key may be old.
+    // The state's public key may be outdated.
     for anew in [false, true] {
         let point = certified_point(turn, slot, anew)?;
         result = point.ok_or(Problem::NoKey).and_then(|point| {
@@ -105,7 +106,7 @@ fn rebuild(turn: &mut Turn<'_>, kept: &[u8], found: &mut Vec<ChipCertificate>) -
     })
 }
 
-/// The signer's public key, its certificate and the root's.
+/// Returns the signer's public key, its certificate and the root's.
 fn signer(
     root: &Root,
     key: &[u8],
@@ -125,7 +126,7 @@ fn signer(
     Ok((point, certificates))
 }
 
-/// A certificate that its issuer's key verifies.
+/// Rebuilds a certificate and verifies it with its issuer's key.
 fn rebuilt(
     definition: Definition,
     kept: &[u8],
@@ -140,7 +141,7 @@ fn rebuilt(
     Ok(parts.certificate()?)
 }
 
-/// Whose certificates count: a simulated chip's never in a real one, since everybody can make them.
+/// Returns the trusted root: a simulated chip's root never counts for a real chip, because its private key is public.
 fn trusted_root(simulated: bool) -> &'static Root {
     #[cfg(feature = "sim")]
     if simulated {
@@ -150,7 +151,7 @@ fn trusted_root(simulated: bool) -> &'static Root {
     &root::MICROCHIP
 }
 
-/// What the chip keeps of its certificates; of one that was sold with none, its product code's place only.
+/// Reads the data of the chip's certificates; for a chip sold without certificates, only the product code.
 fn read<P: Transport>(awake: &mut Awake<'_, P>) -> atecc608::Result<Vec<u8>> {
     let mut kept = awake.execute(&Read { zone: Zone::Otp, address: Address::block(0, 0), block: true })?;
     kept.truncate(CODE);

@@ -1,4 +1,4 @@
-//! The AES block function: in the chip for a key that lives there, on the host for a session key.
+//! The AES block function: in the chip for a key there, on the host for a session key.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,13 +21,14 @@ pub type Block = [u8; 16];
 /// Bytes of a block.
 pub const BLOCK_LEN: usize = 16;
 
-/// Blocks that go through the chip in one conversation: about 0.4 s of its time, so that others have their turn.
+/// Blocks that the chip processes in one conversation: about 0.4 s, so that others get their turn.
 const BLOCKS_AT_A_TIME: usize = 16;
 
-/// Most blocks of [`AesKey::end_cmac`]: one more goes through the chip for the subkey.
+/// Most blocks of [`AesKey::end_cmac`]: the chip encrypts one more for the subkey.
 pub const CMAC_END: usize = BLOCKS_AT_A_TIME - 1;
 
-/// The block function under one key. Unlike those of the crates it can fail: the modes are built on it for that reason.
+/// The block function with one key. Unlike those of the crates it can fail, which is why the modes are implemented
+/// here.
 pub enum AesKey {
     /// A session key of 16, 24 or 32 bytes.
     Host(HostAes),
@@ -80,45 +81,45 @@ impl HostAes {
     }
 }
 
-/// What is done to the blocks of a message.
+/// The operation on the blocks of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
-    /// Each is encrypted by itself.
+    /// Each block is encrypted separately.
     Encrypt,
-    /// Each is decrypted by itself.
+    /// Each block is decrypted separately.
     Decrypt,
-    /// Each is encrypted together with the one before, as CBC and CMAC do.
+    /// Each block is encrypted together with the previous one, as in CBC and CMAC.
     Chain(Block),
-    /// The same with the last blocks of CMAC, the very last one together with a subkey.
+    /// The same for the last blocks of CMAC, with a subkey for the last one.
     EndOfCmac {
         before: Block,
-        /// The last block was no whole one.
+        /// The last block was incomplete.
         padded: bool,
     },
 }
 
 impl AesKey {
-    /// Encrypts each block by itself.
+    /// Encrypts each block separately.
     ///
     /// # Errors
-    /// Those of the chip, for a key that is there.
+    /// The [turn errors](Error#turn-errors), for a key in the chip.
     pub fn encrypt(&self, deadline: &mut Deadline, blocks: &mut [Block]) -> Result<()> {
         self.work(deadline, Work::Encrypt, blocks)
     }
 
-    /// Decrypts each block by itself.
+    /// Decrypts each block separately.
     ///
     /// # Errors
-    /// Those of the chip, for a key that is there.
+    /// The [turn errors](Error#turn-errors), for a key in the chip.
     pub fn decrypt(&self, deadline: &mut Deadline, blocks: &mut [Block]) -> Result<()> {
         self.work(deadline, Work::Decrypt, blocks)
     }
 
-    /// Encrypts each block after it was XORed with the one before; `chain` is the one before the first, and the last one
+    /// Encrypts each block XORed with the previous one; `chain` is the block before the first, and the last one
     /// afterwards.
     ///
     /// # Errors
-    /// Those of the chip, for a key that is there.
+    /// The [turn errors](Error#turn-errors), for a key in the chip.
     pub fn encrypt_chained(&self, deadline: &mut Deadline, chain: &mut Block, blocks: &mut [Block]) -> Result<()> {
         for blocks in blocks.chunks_mut(BLOCKS_AT_A_TIME) {
             self.work(deadline, Work::Chain(*chain), blocks)?;
@@ -127,11 +128,11 @@ impl AesKey {
         Ok(())
     }
 
-    /// Encrypts the last blocks of AES-CMAC (NIST SP 800-38B), at most [`CMAC_END`] of them, after `before`: one turn with a key in the
-    /// chip. `padded` if the last one was no whole one. The last one is the code.
+    /// Encrypts the last blocks of AES-CMAC (NIST SP 800-38B), at most [`CMAC_END`] of them, after `before`: one turn
+    /// with a key in the chip. `padded` if the last one was incomplete. The last one becomes the code.
     ///
     /// # Errors
-    /// Those of the chip, for a key that is there.
+    /// The [turn errors](Error#turn-errors), for a key in the chip.
     pub fn end_cmac(&self, deadline: &mut Deadline, before: Block, padded: bool, blocks: &mut [Block]) -> Result<()> {
         self.work(deadline, Work::EndOfCmac { before, padded }, blocks)
     }
@@ -200,7 +201,7 @@ fn in_chip(
         deadline.exclude(|| {
             turn.converse(|awake| {
                 awake.before_use(secret.slot)?;
-                // From the beginning each time that the conversation is.
+                // From the original blocks each time that the conversation is repeated.
                 let mut blocks = Zeroizing::new(blocks.to_vec());
                 each_block(work, &mut blocks, |decrypt, block| {
                     *block = awake.execute(&AesCommand::Block { key, unit, decrypt, input: *block })?;

@@ -11,16 +11,16 @@ use crate::buffer::copied;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 
-/// Initialization vectors that are accepted, in bytes. One of none is not one; PKCS#11 has at most 256.
+/// Lengths of initialization vectors, in bytes. An empty one is not accepted; PKCS#11 allows at most 256.
 const IV_LENS: std::ops::RangeInclusive<usize> = 1..=256;
-/// Blocks of key stream made at a time.
+/// Blocks of key stream generated at a time.
 const BLOCKS_AT_A_TIME: usize = 256;
-/// Blocks of key stream that are made together with the hash key and the tag's mask: with these two, what a key in the chip encrypts in
-/// one turn ([`super::aes`]).
+/// Blocks of key stream generated together with the hash key and the tag's mask: with these two, as many as a key in
+/// the chip encrypts in one turn ([`super::aes`]).
 const FIRST_BLOCKS: usize = 14;
 
-/// Most bytes of a text that one call encrypts, or that is decrypted at all: nothing of it is out before its tag was seen. A gateway
-/// needs seconds for them.
+/// Most bytes of a text that one call encrypts, or that can be decrypted at all: no text is returned before its tag was
+/// checked. A gateway needs seconds for them.
 const MAX_TEXT: usize = 64 << 20;
 /// Most bytes of a text in parts: the counter has 32 bits (section 5.2.1.1).
 const MAX_TOTAL: u64 = ((1 << 32) - 2) * BLOCK_LEN as u64;
@@ -30,21 +30,21 @@ pub struct Gcm {
     iv: Vec<u8>,
     associated: Vec<u8>,
     tag_len: usize,
-    /// An encryption that has begun.
+    /// An encryption in progress.
     running: Option<Running>,
 }
 
-/// How far an encryption or decryption has come.
+/// The state of an encryption or decryption.
 struct Running {
     /// Over the associated data and the whole blocks of the cipher text.
     hash: GHash,
     /// The first counter block, J0.
     first: Block,
-    /// The same encrypted: what the tag is masked with.
+    /// J0 encrypted: the mask of the tag.
     mask: Zeroizing<Block>,
     /// The last 32 bits of the last counter block.
     counter: u32,
-    /// Key stream that was made and not used.
+    /// Generated and unused key stream.
     stream: Zeroizing<Vec<u8>>,
     /// Cipher text that is not hashed yet: less than a block.
     unhashed: Vec<u8>,
@@ -56,8 +56,8 @@ impl Gcm {
     /// Checks the parameters.
     ///
     /// # Errors
-    /// [`Error::MechanismParamInvalid`]; a tag has 96 to 128 bits, or 64 or 32 (SP 800-38D section 5.2.1.2).
-    /// [`Error::HostMemory`].
+    /// [`Error::MechanismParamInvalid`] if its parameter is wrong; a tag has 96 to 128 bits, or 64 or 32 (SP 800-38D
+    /// section 5.2.1.2). [`Error::HostMemory`] if the host has no memory.
     pub fn new(iv: &[u8], associated: &[u8], tag_bits: u64) -> Result<Self> {
         let invalid = |text: &str| Err(Error::MechanismParamInvalid(text.into()));
         if !IV_LENS.contains(&iv.len()) {
@@ -74,10 +74,10 @@ impl Gcm {
         self.tag_len
     }
 
-    /// Refuses a text that one call does not work on.
+    /// Refuses a text that is too long for one call.
     ///
     /// # Errors
-    /// [`Error::DataLenRange`].
+    /// [`Error::DataLenRange`] if the data has an impossible length.
     pub fn check_text(&self, len: usize) -> Result<()> {
         if len <= MAX_TEXT {
             return Ok(());
@@ -91,10 +91,10 @@ impl Gcm {
         ))
     }
 
-    /// Encrypts the next part of a text where it is.
+    /// Encrypts the next part of a text in place.
     ///
     /// # Errors
-    /// [`Error::DataLenRange`], those of the block function.
+    /// [`Error::DataLenRange`] if the data has an impossible length; as [`AesKey::encrypt`].
     pub fn encrypt(&mut self, key: &AesKey, deadline: &mut Deadline, part: &mut [u8]) -> Result<()> {
         self.check_text(part.len())?;
         let running = self.running(key, deadline, part.len())?;
@@ -111,13 +111,13 @@ impl Gcm {
     /// Ends an encryption; returns the tag.
     ///
     /// # Errors
-    /// Those of the block function.
+    /// As [`AesKey::encrypt`].
     pub fn finish(&mut self, key: &AesKey, deadline: &mut Deadline) -> Result<Vec<u8>> {
         self.running(key, deadline, 0)?;
         Ok(self.running.take().map(|running| self.tag(running)).unwrap_or_default())
     }
 
-    /// The encryption in progress, which begins now if none does, with a part of so many bytes.
+    /// Returns the encryption in progress, starting it if necessary, for a part of this length.
     fn running(&mut self, key: &AesKey, deadline: &mut Deadline, part_len: usize) -> Result<&mut Running> {
         let running = match self.running.take() {
             Some(running) => running,
@@ -126,10 +126,10 @@ impl Gcm {
         Ok(self.running.insert(running))
     }
 
-    /// Checks the tag, then decrypts the text where it is: nothing is decrypted if the tag is wrong.
+    /// Checks the tag, then decrypts the text in place: nothing is decrypted if the tag is wrong.
     ///
     /// # Errors
-    /// [`Error::EncryptedDataInvalid`], those of the block function.
+    /// [`Error::EncryptedDataInvalid`] if it does not decrypt; as [`AesKey::encrypt`].
     pub fn decrypt(&self, key: &AesKey, deadline: &mut Deadline, text: &mut [u8], tag: &[u8]) -> Result<()> {
         self.check_text(text.len())?;
         let mut running = self.begin(key, deadline, text.len())?;
@@ -144,8 +144,8 @@ impl Gcm {
         count(key, deadline, first, &mut counter, &mut text[begun..]).map(drop)
     }
 
-    /// The hash under the hash key and the first counter block, J0 (section 7.1), and the key stream for the begin of a text of this length: with
-    /// a vector of 12 bytes in one turn.
+    /// Computes the hash key, the first counter block, J0 (section 7.1), and the key stream for the start of a text of
+    /// this length: with a vector of 12 bytes in one turn.
     fn begin(&self, key: &AesKey, deadline: &mut Deadline, text_len: usize) -> Result<Running> {
         let mut blocks = Zeroizing::new(vec![[0; BLOCK_LEN]]);
         let mut first = [0; BLOCK_LEN];
@@ -218,7 +218,7 @@ fn counter_of([.., a, b, c, d]: Block) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// So many counter blocks after `counter`; the last 32 bits count.
+/// Returns this many counter blocks after `counter`; the last 32 bits count.
 fn counter_blocks(first: Block, counter: &mut u32, blocks: usize) -> Zeroizing<Vec<Block>> {
     let next = || {
         *counter = counter.wrapping_add(1);
@@ -229,7 +229,8 @@ fn counter_blocks(first: Block, counter: &mut u32, blocks: usize) -> Zeroizing<V
     Zeroizing::new(std::iter::repeat_with(next).take(blocks).collect())
 }
 
-/// Counter mode from the block after `counter`; the last 32 bits count. Returns what is left of the last block of key stream.
+/// Counter mode from the block after `counter`; the last 32 bits count. Returns the rest of the last block of key
+/// stream.
 fn count(
     key: &AesKey,
     deadline: &mut Deadline,

@@ -16,30 +16,30 @@ use crate::mechanism::{Mechanism, Parameter};
 use crate::token::Token;
 use crate::{secret, ObjectHandle};
 
-/// Bytes of the longest vector that can be generated: it is counted in 128 bits.
+/// Bytes of the longest vector that can be generated: the counter has 128 bits.
 const MAX_GENERATED: usize = 16;
-/// Bits of a vector that are generated at least: with fewer, two series that begin at random might meet.
+/// Minimum of generated bits of a vector: with fewer, two series with random starts might use the same vector.
 const FREE_BITS: u64 = 64;
 
-/// C_MessageEncryptInit to C_MessageEncryptFinal, and the same of C_MessageDecrypt.
+/// C_MessageEncryptInit to C_MessageEncryptFinal, and C_MessageDecryptInit to C_MessageDecryptFinal.
 pub struct MessageCipher {
     key: Arc<AesKey>,
     direction: Direction,
-    /// The message that has begun, and the bytes of its tag.
+    /// The message in progress, and the bytes of its tag.
     message: Option<(CipherOperation, usize)>,
-    /// Where the counter of this series begins: at random, since the key may have seen other series, also in other processes,
-    /// and no vector may come twice under a key (NIST SP 800-38D section 8).
+    /// The start of the counter of this series: random, because the key may have been used for other series, also in
+    /// other processes, and no vector may be used twice with a key (NIST SP 800-38D section 8).
     start: u128,
     /// Vectors generated so far.
     count: u128,
 }
 
-/// How the vector of a message comes about: CK_GCM_MESSAGE_PARAMS without its pointers.
+/// The source of the vector of a message: CK_GCM_MESSAGE_PARAMS without its pointers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageVector {
-    /// What the caller has in its buffer.
+    /// The contents of the caller's buffer.
     pub iv: Vec<u8>,
-    /// How many of the first bits are the caller's.
+    /// The number of leading bits that the caller fixes.
     pub fixed_bits: u64,
     /// CKG code.
     pub generator: CK_GENERATOR_FUNCTION,
@@ -48,11 +48,11 @@ pub struct MessageVector {
 }
 
 impl MessageCipher {
-    /// Begins a series of messages. Asks the chip nothing.
+    /// Starts a series of messages. Does not access the chip.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`] for anything but CKM_AES_GCM; [`Error::KeyHandleInvalid`], [`Error::KeyTypeInconsistent`],
-    /// [`Error::KeyFunctionNotPermitted`].
+    /// [`Error::MechanismInvalid`] for anything but CKM_AES_GCM; [`Error::KeyHandleInvalid`],
+    /// [`Error::KeyTypeInconsistent`], [`Error::KeyFunctionNotPermitted`].
     pub(crate) fn begin(
         token: &Arc<Token>,
         direction: Direction,
@@ -67,20 +67,20 @@ impl MessageCipher {
         Ok(Self { key, direction, message: None, start: random_bits()?, count: 0 })
     }
 
-    /// Returns whether a message has begun and not ended.
+    /// Returns whether a message is in progress.
     pub fn is_in_message(&self) -> bool {
         self.message.is_some()
     }
 
-    /// Ends the message, if one has begun.
+    /// Ends the message in progress, if there is one.
     pub fn cancel_message(&mut self) {
         self.message = None;
     }
 
-    /// Begins a message; returns its vector.
+    /// Starts a message; returns its vector.
     ///
     /// # Errors
-    /// [`Error::MechanismParamInvalid`], [`Error::HostMemory`].
+    /// [`Error::MechanismParamInvalid`] if its parameter is wrong; [`Error::HostMemory`] if the host has no memory.
     pub fn begin_message(&mut self, vector: &MessageVector, associated: &[u8]) -> Result<Vec<u8>> {
         let iv = match self.direction {
             Direction::Encrypt => self.generate(vector)?,
@@ -93,7 +93,8 @@ impl MessageCipher {
         Ok(iv)
     }
 
-    /// Returns how many bytes come out for `input` more bytes of the message. Of a decryption the last part returns the whole text.
+    /// Returns how many bytes `input` more bytes of the message produce. For a decryption the last part returns the
+    /// whole text.
     pub fn part_len(&self, input: usize, is_last: bool) -> usize {
         match &self.message {
             Some((operation, _)) if is_last && self.direction == Direction::Decrypt => operation.waiting.len() + input,
@@ -102,10 +103,12 @@ impl MessageCipher {
         }
     }
 
-    /// Takes the next part of the message; returns the output that is complete. An error ends the message.
+    /// Processes the next part of the message; returns the completed output. An error ends the message.
     ///
     /// # Errors
-    /// [`Error::DataLenRange`], [`Error::EncryptedDataLenRange`], [`Error::HostMemory`], those of the chip.
+    /// [`Error::DataLenRange`] if the data has an impossible length; [`Error::EncryptedDataLenRange`] if the encrypted
+    /// data has an impossible length; [`Error::HostMemory`] if the host has no memory; the [turn
+    /// errors](Error#turn-errors).
     pub fn part(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let Some((mut operation, tag_len)) = self.message.take() else { return Ok(Zeroizing::default()) };
         let output = operation.update(deadline, input)?;
@@ -113,11 +116,12 @@ impl MessageCipher {
         Ok(output)
     }
 
-    /// Takes the last part of the message, which ends in every case; returns the rest of the output and the tag. `tag` is that of a
-    /// message to decrypt, which is decrypted only if it is right; an encryption does not read it.
+    /// Processes the last part of the message, which ends in any case; returns the rest of the output and the tag.
+    /// `tag` is that of a message to decrypt, which is decrypted only if the tag is correct; an encryption ignores it.
     ///
     /// # Errors
-    /// [`Error::AeadDecryptFailed`], [`Error::MechanismParamInvalid`], and as [`MessageCipher::part`].
+    /// [`Error::AeadDecryptFailed`] if the tag is wrong; [`Error::MechanismParamInvalid`] if its parameter is wrong;
+    /// and as [`MessageCipher::part`].
     pub fn last_part(
         &mut self,
         deadline: &mut Deadline,
@@ -141,7 +145,7 @@ impl MessageCipher {
         Ok((operation.take(), tag.to_vec()))
     }
 
-    /// The vector of the next message: as given, or the caller's fixed bits with random or counted ones after them.
+    /// Returns the vector of the next message: as given, or the caller's fixed bits followed by random or counted ones.
     fn generate(&mut self, vector: &MessageVector) -> Result<Vec<u8>> {
         let invalid = |text: &str| Err(Error::MechanismParamInvalid(text.into()));
         if vector.generator == CKG_NO_GENERATE {
@@ -165,7 +169,7 @@ impl MessageCipher {
     }
 }
 
-/// An error of a text to decrypt, as messages call it.
+/// Converts an error about a text to decrypt to that of messages.
 fn of_message(error: Error) -> Error {
     match error {
         Error::EncryptedDataInvalid => Error::AeadDecryptFailed,

@@ -1,7 +1,7 @@
 //! C_Encrypt and C_Decrypt: AES in the modes ECB, CBC (with and without padding), CTR and GCM.
 //!
-//! The block function may be the chip's ([`aes`]), and then every block costs up to 27 ms of its time; the mode is always the
-//! host's.
+//! The block function may run in the chip ([`aes`]), which takes up to 27 ms for each block; the mode always runs on
+//! the host.
 
 pub mod aes;
 pub mod gcm;
@@ -22,10 +22,10 @@ use super::{secret, ObjectHandle};
 use aes::{AesKey, Block, BLOCK_LEN};
 use gcm::Gcm;
 
-/// Bytes that are worked on at a time: whole blocks, whose copies need little memory whatever the caller gave.
+/// Bytes processed at a time: whole blocks, whose copies need little memory for any input.
 pub(super) const PIECE: usize = 256 * BLOCK_LEN;
 
-/// Begins an encryption or decryption with a secret key. Asks the chip nothing.
+/// Starts an encryption or decryption with a secret key. Does not access the chip.
 ///
 /// # Errors
 /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`], [`Error::KeyHandleInvalid`],
@@ -62,15 +62,15 @@ impl Direction {
     }
 }
 
-/// C_EncryptInit to C_Encrypt or C_EncryptFinal, and the same of C_Decrypt.
+/// C_EncryptInit to C_Encrypt or C_EncryptFinal, and C_DecryptInit to C_Decrypt or C_DecryptFinal.
 pub struct CipherOperation {
     key: Arc<AesKey>,
     direction: Direction,
     mode: Mode,
-    /// Input that waits for more: less than a block; with padding also the last whole block of a decryption; of a decryption with
-    /// GCM everything.
+    /// Unprocessed input: less than a block; with padding also the last whole block of a decryption; for a decryption
+    /// with GCM the whole input.
     waiting: Zeroizing<Vec<u8>>,
-    /// Output that was computed, and did not fit into the caller's buffer.
+    /// Output that was computed, but did not fit into the caller's buffer.
     ready: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -84,17 +84,18 @@ enum Mode {
 /// The counter of CTR: a block whose last `bits` bits count.
 struct Counter {
     block: u128,
-    /// Blocks left before it would come round; none for 128 bits, whose end nobody reaches.
+    /// Blocks left before it would wrap; `None` for 128 bits, which never wrap in practice.
     left: Option<u128>,
-    /// Key stream that was made and not used.
+    /// Generated and unused key stream.
     stream: Zeroizing<Vec<u8>>,
 }
 
 impl CipherOperation {
-    /// Begins.
+    /// Starts an operation.
     ///
     /// # Errors
-    /// [`Error::MechanismInvalid`], [`Error::MechanismParamInvalid`].
+    /// [`Error::MechanismInvalid`] if the mechanism is not supported; [`Error::MechanismParamInvalid`] if its parameter
+    /// is wrong.
     pub fn new(direction: Direction, mechanism: &Mechanism, key: Arc<AesKey>) -> Result<Self> {
         let iv = || match &mechanism.parameter {
             Parameter::Other(iv) => Block::try_from(iv.as_slice()).ok(),
@@ -118,7 +119,7 @@ impl CipherOperation {
         Ok(Self { key, direction, mode, waiting: Zeroizing::default(), ready: None })
     }
 
-    /// Bytes that [`CipherOperation::update`] answers to so many bytes of input. Exact.
+    /// Returns the exact number of bytes that [`CipherOperation::update`] returns for this input.
     pub fn update_len(&self, input: usize) -> usize {
         match self.mode {
             Mode::Gcm(_) if self.direction == Direction::Decrypt => 0,
@@ -127,7 +128,7 @@ impl CipherOperation {
         }
     }
 
-    /// Bytes at most that the end of the operation answers after so many more bytes of input.
+    /// Returns the maximum number of bytes that the end of the operation returns after this input.
     pub fn end_len(&self, input: usize) -> usize {
         if let Some(ready) = &self.ready {
             return ready.len();
@@ -142,27 +143,28 @@ impl CipherOperation {
         }
     }
 
-    /// Whether only the end itself tells how long its output is: that of a padded decryption.
+    /// Whether the length of the output is known only at the end: for a padded decryption.
     pub fn end_len_is_secret(&self) -> bool {
         self.ready.is_none()
             && self.direction == Direction::Decrypt
             && matches!(self.mode, Mode::Cbc { padded: true, .. })
     }
 
-    /// Whole blocks that can be worked on of so many bytes.
+    /// Returns how many whole blocks of these bytes can be processed.
     fn whole_blocks(&self, bytes: usize) -> usize {
         if self.end_len_is_secret() {
-            // The last block has the padding.
+            // The last block contains the padding.
             bytes.saturating_sub(1) / BLOCK_LEN
         } else {
             bytes / BLOCK_LEN
         }
     }
 
-    /// Takes more input; answers the output that is complete.
+    /// Processes more input; returns the completed output.
     ///
     /// # Errors
-    /// Those of the chip; [`Error::DataLenRange`] if a counter would come round; [`Error::HostMemory`].
+    /// The [turn errors](Error#turn-errors); [`Error::DataLenRange`] if a counter would wrap; [`Error::HostMemory`] if
+    /// the host has no memory.
     pub fn update(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         match &mut self.mode {
             Mode::Gcm(gcm) if self.direction == Direction::Encrypt => {
@@ -189,7 +191,7 @@ impl CipherOperation {
         }
     }
 
-    /// Works on whole blocks where they are, a piece at a time.
+    /// Processes whole blocks in place, a piece at a time.
     fn blocks(&mut self, deadline: &mut Deadline, bytes: &mut [u8]) -> Result<()> {
         bytes.chunks_mut(PIECE).try_for_each(|piece| self.piece(deadline, piece))
     }
@@ -215,12 +217,13 @@ impl CipherOperation {
         Ok(())
     }
 
-    /// Computes the end of the output after the last input, and keeps it until [`CipherOperation::take`]. Input that
-    /// comes after it was computed is taken for the same again: the caller's buffer was too short.
+    /// Computes the end of the output after the last input, and keeps it until [`CipherOperation::take`]. Later input
+    /// is ignored as a repetition: the caller's buffer was too short.
     ///
     /// # Errors
-    /// [`Error::DataLenRange`], [`Error::EncryptedDataLenRange`], [`Error::EncryptedDataInvalid`], [`Error::HostMemory`], those
-    /// of the chip.
+    /// [`Error::DataLenRange`] if the data has an impossible length; [`Error::EncryptedDataLenRange`] if the encrypted
+    /// data has an impossible length; [`Error::EncryptedDataInvalid`] if it does not decrypt; [`Error::HostMemory`] if
+    /// the host has no memory; the [turn errors](Error#turn-errors).
     pub fn end(&mut self, deadline: &mut Deadline, input: &[u8]) -> Result<usize> {
         if let Some(ready) = &self.ready {
             return Ok(ready.len());
@@ -261,7 +264,7 @@ impl CipherOperation {
         Ok(self.ready.insert(output).len())
     }
 
-    /// The end of the output that [`CipherOperation::end`] computed.
+    /// Returns the end of the output that [`CipherOperation::end`] computed.
     pub fn take(self) -> Zeroizing<Vec<u8>> {
         self.ready.unwrap_or_default()
     }
@@ -274,12 +277,12 @@ pub(super) fn to_blocks(bytes: &[u8]) -> Zeroizing<Vec<Block>> {
     blocks
 }
 
-/// XORs as many bytes as the shorter one has.
+/// XORs as many bytes as the shorter slice has.
 pub(super) fn xor(target: &mut [u8], mask: &[u8]) {
     target.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
 }
 
-/// An error about the length of a text, as the direction calls it.
+/// Converts an error about the length of a text to that of the direction.
 fn of_direction(direction: Direction) -> impl Fn(Error) -> Error {
     move |error| match (direction, error) {
         (Direction::Decrypt, Error::DataLenRange(text)) => Error::EncryptedDataLenRange(text),
@@ -295,7 +298,7 @@ fn not_whole_blocks(direction: Direction) -> Error {
     }
 }
 
-/// Bytes of padding in the last block (PKCS #7), looked at in the same time whatever they are.
+/// Returns the bytes of padding in the last block (PKCS #7), in constant time.
 fn padding_of(block: &[u8]) -> Option<usize> {
     let padding = block[BLOCK_LEN - 1];
     let mut good = !padding.ct_eq(&0) & !padding.ct_gt(&(BLOCK_LEN as u8));
@@ -331,7 +334,7 @@ impl Counter {
                 Error::DataLenRange("the counter of CKM_AES_CTR would come round: it has too few bits".into())
             })?;
         }
-        // What is left of the last block first.
+        // First use the rest of the last block.
         let begun = self.stream.len().min(input.len());
         xor(&mut output[..begun], &self.stream);
         self.stream.drain(..begun);

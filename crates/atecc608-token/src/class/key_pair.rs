@@ -37,7 +37,7 @@ impl Half {
         }
     }
 
-    /// What the object answers.
+    /// Returns the value of an attribute.
     pub(crate) fn attribute(self, pair: &KeyPair<'_>, attribute: CK_ATTRIBUTE_TYPE) -> Answer {
         match self {
             Half::Private => read::<PrivateKey>(pair, attribute),
@@ -46,11 +46,11 @@ impl Half {
     }
 }
 
-/// A key pair in a slot, as its attributes see it.
+/// A key pair in a slot, as the input of its attributes.
 pub(crate) struct KeyPair<'a> {
     /// The slot's abilities and default names.
     pub(crate) key: &'a KeySlot,
-    /// What the state says about it.
+    /// The slot's entry in the state.
     pub(crate) state: Option<&'a SlotState>,
     /// What is known of the chip.
     pub(crate) known: &'a Known,
@@ -67,7 +67,7 @@ impl KeyPair<'_> {
         self.state.and_then(|state| state.public_label.as_deref()).unwrap_or_else(|| self.label())
     }
 
-    /// CKA_ID that was stored or configured.
+    /// The stored or configured CKA_ID.
     pub(crate) fn given_id(&self) -> Option<&[u8]> {
         self.state.and_then(|state| state.id.as_deref()).or(self.key.configured_id.as_deref())
     }
@@ -89,7 +89,7 @@ impl KeyPair<'_> {
         text(&format!("{}-{}-{half}", self.serial(), self.key.slot))
     }
 
-    /// What the client did not take away.
+    /// Whether the client left this permission.
     fn permits(&self, permission: CK_ATTRIBUTE_TYPE) -> bool {
         !self.state.is_some_and(|state| state.kept.denies(permission))
     }
@@ -98,7 +98,7 @@ impl KeyPair<'_> {
         self.key.generate && self.permits(CKA_DESTROYABLE)
     }
 
-    /// A value that the client gave, or none.
+    /// Returns a value that the client gave, or none.
     fn kept(&self, attribute: CK_ATTRIBUTE_TYPE) -> Answer {
         let kept = self.state.and_then(|state| state.kept.get(attribute));
         Answer::Value(kept.unwrap_or_default().to_vec())
@@ -123,8 +123,8 @@ impl KeyPair<'_> {
         }
     }
 
-    /// Whether the key can only have been born in the chip, as far as is known: what was imported before the data lock, only the
-    /// state knows.
+    /// Whether the key can only have been generated in the chip, as far as is known: a key imported before the data
+    /// lock is marked only in the state.
     fn born_here(&self) -> bool {
         !self.key.import && !self.state.is_some_and(SlotState::may_be_imported)
     }
@@ -143,13 +143,13 @@ pub(crate) enum PrivateKey {}
 
 /// A private key for a session.
 pub(crate) struct NewSessionPrivate<'t> {
-    /// The template that it is made of.
+    /// The template of the new key.
     pub(crate) template: &'t Template,
     /// Its public key.
     pub(crate) point: Point,
-    /// Its number, 32 bytes, big-endian.
+    /// The key, 32 bytes, big-endian.
     pub(crate) value: Zeroizing<Vec<u8>>,
-    /// Whether C_GenerateKeyPair made it, and no caller brought it.
+    /// Whether C_GenerateKeyPair generated it, rather than a caller importing it.
     pub(crate) generated: bool,
 }
 
@@ -181,7 +181,7 @@ impl Class for PrivateKey {
     type Object<'a> = KeyPair<'a>;
     type New<'a> = NewSessionPrivate<'a>;
 
-    // What a key may do is not a template's to say: usage flags are accepted and the truth is answered.
+    // A template does not decide the uses of a key: usage flags are accepted, and the actual uses are returned.
     const ROWS: &'static [Row<Self>] = &[
         Row::<Self>::read(CKA_CLASS, |_| number(CKO_PRIVATE_KEY))
             .given(Ways::ALL)
@@ -276,7 +276,8 @@ impl Class for PrivateKey {
         Row::<Self>::read(CKA_VALUE, |_| Answer::Error(Error::AttributeSensitive(CKA_VALUE)))
             .given(Ways::CREATE)
             .in_session(Session::Made(|new| Ok(new.value.to_vec()))),
-        // The standard has it for public keys only; libp11, pkcs11-provider and programs for the vendor's module ask the private key first.
+        // The standard defines it for public keys only; libp11, pkcs11-provider and programs for the vendor's module
+        // first read it from the private key.
         Row::<Self>::read(CKA_EC_POINT, |pair| pair.of_point(CKA_EC_POINT, |point| point.ec_point()))
             .given(Ways::CREATE)
             .in_session(Session::Made(|new| Ok(new.point.ec_point()))),
@@ -285,7 +286,7 @@ impl Class for PrivateKey {
         Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |pair| number(pair.zone().slot_config(pair.key.slot).0.into())),
         Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |pair| number(pair.zone().key_config(pair.key.slot).0.into())),
         Row::<Self>::read(CKA_ATECC608_SLOT_LOCKED, |pair| yes_or_no(pair.zone().slot_locked(pair.key.slot))),
-        // Of the public half.
+        // Attributes of the public half.
         Row::<Self>::unread(CKA_ENCRYPT).given(Ways::ALL),
         Row::<Self>::unread(CKA_WRAP).given(Ways::ALL),
         Row::<Self>::unread(CKA_VERIFY).given(Ways::ALL),
@@ -294,12 +295,12 @@ impl Class for PrivateKey {
     ];
 }
 
-/// CKO_PUBLIC_KEY: of a key pair in a slot, or in a session to verify with.
+/// CKO_PUBLIC_KEY: of a key pair in a slot, or for verification in a session.
 pub(crate) enum PublicKey {}
 
 /// A public key for a session.
 pub(crate) struct NewPublicKey<'t> {
-    /// The template that it is made of.
+    /// The template of the new key.
     pub(crate) template: &'t Template,
     /// The key.
     pub(crate) point: Point,
@@ -333,7 +334,7 @@ impl Class for PublicKey {
             .given(Ways::ALL)
             .kept()
             .in_session(Session::Flag(true)),
-        // As the private half: its destruction hides it, the private half's ends it.
+        // As for the private half: destroying the public half hides it, destroying the private half ends it.
         Row::<Self>::read(CKA_DESTROYABLE, |pair| yes_or_no(pair.is_destroyable()))
             .given(Ways::ALL)
             .kept()
@@ -376,7 +377,7 @@ impl Class for PublicKey {
         Row::<Self>::read(CKA_VERIFY_RECOVER, |_| yes_or_no(false)).given(Ways::ALL).in_session(Session::Is(false)),
         Row::<Self>::read(CKA_ENCRYPT, |_| yes_or_no(false)).given(Ways::ALL).in_session(Session::Is(false)),
         Row::<Self>::read(CKA_WRAP, |_| yes_or_no(false)).given(Ways::ALL).in_session(Session::Is(false)),
-        // Deriving is done with the private key.
+        // Derivation uses the private key.
         Row::<Self>::read(CKA_DERIVE, |_| yes_or_no(false)).given(Ways::ALL).in_session(Session::Is(false)),
         Row::<Self>::read(CKA_ENCAPSULATE, |_| yes_or_no(false)).in_session(Session::Is(false)),
         Row::<Self>::read(CKA_WRAP_TEMPLATE, |_| empty()).in_session(Session::Empty),
@@ -397,7 +398,7 @@ impl Class for PublicKey {
         Row::<Self>::read(CKA_ATECC608_SLOT_CONFIG, |pair| number(pair.zone().slot_config(pair.key.slot).0.into())),
         Row::<Self>::read(CKA_ATECC608_KEY_CONFIG, |pair| number(pair.zone().key_config(pair.key.slot).0.into())),
         Row::<Self>::read(CKA_ATECC608_SLOT_LOCKED, |pair| yes_or_no(pair.zone().slot_locked(pair.key.slot))),
-        // Of the private half.
+        // Attributes of the private half.
         Row::<Self>::unread(CKA_SENSITIVE).given(Ways::GENERATE_PAIR),
         Row::<Self>::unread(CKA_EXTRACTABLE).given(Ways::GENERATE_PAIR),
         Row::<Self>::unread(CKA_ALWAYS_AUTHENTICATE).given(Ways::GENERATE_PAIR),

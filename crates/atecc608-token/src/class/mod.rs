@@ -1,5 +1,5 @@
-//! The classes of objects, a table for each: every attribute, how an object of the token answers it, which templates may have it,
-//! how it can be changed, and what a new session object gets.
+//! The classes of objects, with a table for each: every attribute, its value for an object of the token, the templates
+//! that may contain it, how it can be changed, and its value for a new session object.
 
 mod key_pair;
 mod secret_key;
@@ -21,7 +21,7 @@ pub(crate) use stored::{certificate_check_value, Certificate, Data};
 pub(crate) trait Class: Sized + 'static {
     /// An object of the token.
     type Object<'a>;
-    /// A session object in the making.
+    /// A new session object.
     type New<'a>: New;
     /// The table.
     const ROWS: &'static [Row<Self>];
@@ -30,34 +30,34 @@ pub(crate) trait Class: Sized + 'static {
 /// One attribute of a class.
 pub(crate) struct Row<C: Class> {
     attribute: CK_ATTRIBUTE_TYPE,
-    /// How an object of the token answers it; none: not at all.
+    /// The value for an object of the token; `None`: it does not have the attribute.
     read: Option<for<'a, 'b> fn(&'b C::Object<'a>) -> Answer>,
-    /// The templates that may have it.
+    /// The templates that may contain it.
     given: Ways,
-    /// Whether the state keeps what a template gives.
+    /// Whether the state stores a template's value.
     kept: bool,
     change: Change,
     session: Session<C>,
 }
 
-/// How an attribute is answered.
+/// The value of an attribute.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// Its value in the ABI's encoding.
     Value(Vec<u8>),
     /// It depends on the public key, which is not known yet.
     NeedsPoint,
-    /// It has none, or none that may be told.
+    /// It has none, or none that may be returned.
     Error(Error),
 }
 
-/// Ways to make an object of a class; each has a template.
+/// Ways to create an object of a class; each has a template.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ways(u8);
 
 impl Ways {
     const NONE: Self = Self(0);
-    /// C_GenerateKeyPair, whose two templates may have the same attributes.
+    /// C_GenerateKeyPair, both of whose templates may contain the same attributes.
     pub(crate) const GENERATE_PAIR: Self = Self(1);
     /// All others.
     pub(crate) const CREATE: Self = Self(2);
@@ -69,21 +69,21 @@ impl Ways {
 pub(crate) enum Change {
     /// Not at all.
     Never,
-    /// To any value that it can have.
+    /// To any valid value.
     Freely,
-    /// In session objects only, to any value that it can have.
+    /// In session objects only, to any valid value.
     InSession,
     /// In session objects only, to this value.
     InSessionTo(bool),
 }
 
-/// What a new session object gets.
+/// The value of an attribute for a new session object.
 enum Session<C: Class> {
-    /// Nothing: it does not have the attribute.
+    /// None: it does not have the attribute.
     Nothing,
-    /// What its template says, else this.
+    /// The template's value, else this.
     Flag(bool),
-    /// What its template says, else an empty value.
+    /// The template's value, else an empty one.
     Bytes,
     /// Always this.
     Is(bool),
@@ -91,17 +91,17 @@ enum Session<C: Class> {
     Empty,
     /// Always this.
     Number(CK_ULONG),
-    /// What its kind of object makes of it.
+    /// A value computed from the new object.
     Made(for<'a, 'b> fn(&'b C::New<'a>) -> Result<Vec<u8>>),
 }
 
-/// What every session object in the making has.
+/// The common part of all new session objects.
 pub(crate) trait New {
-    /// The template that it is made of.
+    /// The template of the new object.
     fn template(&self) -> &Template;
 }
 
-/// Classes whose session objects are copies of the token's: nothing is made of a template.
+/// For classes whose session objects are always copies of the token's, never made from a template.
 pub(crate) enum NeverNew {}
 
 impl New for NeverNew {
@@ -111,23 +111,23 @@ impl New for NeverNew {
 }
 
 impl<C: Class> Row<C> {
-    /// An attribute that an object of the token answers; no template may have it, and nothing changes it.
+    /// An attribute that objects of the token have; no template may contain it, and it can't be changed.
     const fn read(attribute: CK_ATTRIBUTE_TYPE, read: for<'a, 'b> fn(&'b C::Object<'a>) -> Answer) -> Self {
         Self { read: Some(read), ..Self::unread(attribute) }
     }
 
-    /// An attribute that no object of the token answers.
+    /// An attribute that no object of the token has.
     const fn unread(attribute: CK_ATTRIBUTE_TYPE) -> Self {
         Self { attribute, read: None, given: Ways::NONE, kept: false, change: Change::Never, session: Session::Nothing }
     }
 
-    /// Templates of these ways may have it.
+    /// Templates of these ways may contain it.
     const fn given(mut self, ways: Ways) -> Self {
         self.given = ways;
         self
     }
 
-    /// The state keeps what a template gives.
+    /// The state stores a template's value.
     const fn kept(mut self) -> Self {
         self.kept = true;
         self
@@ -148,7 +148,7 @@ fn row<C: Class>(attribute: CK_ATTRIBUTE_TYPE) -> Option<&'static Row<C>> {
     C::ROWS.iter().find(|row| row.attribute == attribute)
 }
 
-/// What an object of the token answers.
+/// Returns the value of an attribute of an object of the token.
 pub(crate) fn read<C: Class>(object: &C::Object<'_>, attribute: CK_ATTRIBUTE_TYPE) -> Answer {
     match row::<C>(attribute).and_then(|row| row.read) {
         Some(read) => read(object),
@@ -156,7 +156,7 @@ pub(crate) fn read<C: Class>(object: &C::Object<'_>, attribute: CK_ATTRIBUTE_TYP
     }
 }
 
-/// The value of an attribute that does not depend on a public key.
+/// Returns the value of an attribute that does not depend on a public key.
 ///
 /// # Errors
 /// [`Error::AttributeTypeInvalid`], [`Error::AttributeSensitive`].
@@ -168,7 +168,7 @@ pub(crate) fn value<C: Class>(object: &C::Object<'_>, attribute: CK_ATTRIBUTE_TY
     }
 }
 
-/// All that an object answers.
+/// Returns all attributes of an object.
 pub(crate) fn values<C: Class>(object: &C::Object<'_>) -> Template {
     let values = C::ROWS.iter().filter_map(|row| match row.read?(object) {
         Answer::Value(value) => Some((row.attribute, Zeroizing::new(value))),
@@ -177,7 +177,7 @@ pub(crate) fn values<C: Class>(object: &C::Object<'_>) -> Template {
     Template::new(values.collect())
 }
 
-/// Refuses a template with an attribute that can't stand in it.
+/// Refuses a template with an attribute that it may not contain.
 ///
 /// # Errors
 /// [`Error::AttributeTypeInvalid`].
@@ -192,7 +192,7 @@ fn may_be_given<C: Class>(way: Ways, attribute: CK_ATTRIBUTE_TYPE) -> bool {
     row::<C>(attribute).is_some_and(|row| row.given.0 & way.0 != 0)
 }
 
-/// What of these templates the state keeps; the first that has an attribute counts.
+/// Returns the attributes of these templates that the state stores; the first template with an attribute counts.
 ///
 /// # Errors
 /// [`Error::AttributeValueInvalid`].
@@ -206,7 +206,7 @@ pub(crate) fn kept<C: Class>(templates: &[&Template]) -> Result<Kept> {
     Ok(kept)
 }
 
-/// Changes what the state keeps of an object of the token; what it does not keep is only checked.
+/// Changes the stored attributes of an object of the token; others are only checked.
 ///
 /// # Errors
 /// [`Error::AttributeReadOnly`], [`Error::AttributeValueInvalid`].
@@ -220,7 +220,7 @@ pub(crate) fn change<C: Class>(kept: &mut Kept, template: &Template) -> Result<(
     Ok(())
 }
 
-/// The attributes of a new session object.
+/// Returns the attributes of a new session object.
 ///
 /// # Errors
 /// [`Error::AttributeValueInvalid`].
@@ -246,7 +246,7 @@ pub(crate) fn session_object<C: Class>(new: &C::New<'_>) -> Result<Template> {
     Ok(attributes)
 }
 
-/// Whether a session object's attribute may get this value.
+/// Whether a session object's attribute may be set to this value.
 pub(crate) fn may_change_in_session(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> bool {
     let Some(now) = object.attributes.bytes(attribute) else { return false };
     let change = match object.attributes.ulong(CKA_CLASS) {
@@ -263,7 +263,7 @@ pub(crate) fn may_change_in_session(object: &SessionObject, attribute: CK_ATTRIB
     }
 }
 
-/// Whether a copy of a session object takes this attribute along, to be made as the object was.
+/// Whether a copy of a session object gets this attribute from the original.
 pub(crate) fn is_copied(object: &SessionObject, attribute: CK_ATTRIBUTE_TYPE) -> bool {
     let way = Ways::CREATE;
     match object.attributes.ulong(CKA_CLASS) {
@@ -291,12 +291,12 @@ fn mechanisms(mechanisms: &[CK_MECHANISM_TYPE]) -> Answer {
     Answer::Value(mechanisms_value(mechanisms))
 }
 
-/// An empty value: nothing is said, or nothing is constrained (2.40 section 4.7.3, 3.2 section 4.8).
+/// An empty value: unspecified, or unrestricted (2.40 section 4.7.3, 3.2 section 4.8).
 fn empty() -> Answer {
     Answer::Value(Vec::new())
 }
 
-/// CKA_OBJECT_VALIDATION_FLAGS: nothing here was validated by anybody (PKCS#11 3.2 section 4.4).
+/// CKA_OBJECT_VALIDATION_FLAGS: nothing here is validated (PKCS#11 3.2 section 4.4).
 fn no_validation() -> Answer {
     number(0)
 }

@@ -19,9 +19,9 @@ use atecc608_wire::{ConfigZone, Slot};
 /// CKO_SECRET_KEY.
 pub(crate) enum SecretKey {}
 
-/// A secret key in a slot, as its attributes see it.
+/// A secret key in a slot, as the input of its attributes.
 pub(crate) struct SecretInSlot<'a> {
-    /// What the state says about it.
+    /// The key's entry in the state.
     pub(crate) secret: &'a StoredSecret,
     /// The chip's configuration.
     pub(crate) zone: &'a ConfigZone,
@@ -55,7 +55,7 @@ impl SecretInSlot<'_> {
 
 /// A secret key for a session.
 pub(crate) struct NewSessionSecret<'t> {
-    /// The template that it is made of.
+    /// The template of the new key.
     pub(crate) template: &'t Template,
     /// CKK code.
     pub(crate) key_type: CK_KEY_TYPE,
@@ -63,7 +63,7 @@ pub(crate) struct NewSessionSecret<'t> {
     pub(crate) value: Zeroizing<Vec<u8>>,
     /// CKA_CHECK_VALUE.
     pub(crate) check: Vec<u8>,
-    /// The mechanism of C_GenerateKey; `None` for a key that came another way.
+    /// The mechanism of C_GenerateKey; `None` for a key that was not generated.
     pub(crate) generated_by: Option<CK_MECHANISM_TYPE>,
 }
 
@@ -78,7 +78,7 @@ impl NewSessionSecret<'_> {
         self.key_type == CKK_AES
     }
 
-    /// What the key's type can be used for, unless the template wants less; wrapping only if it wants that.
+    /// The uses of the key's type, unless the template restricts them; wrapping only if the template requests it.
     fn usage(&self, usage: CK_ATTRIBUTE_TYPE) -> Result<Vec<u8>> {
         let possible = match usage {
             CKA_ENCRYPT | CKA_DECRYPT => self.is_aes(),
@@ -91,7 +91,7 @@ impl NewSessionSecret<'_> {
         Ok(bool_value(wanted && (possible || wrapping)))
     }
 
-    /// Whether a key that is generated here begins with this value of CKA_SENSITIVE or CKA_EXTRACTABLE; false for other keys.
+    /// Whether a key generated here starts with this value of CKA_SENSITIVE or CKA_EXTRACTABLE; `false` for other keys.
     fn born_with(&self, attribute: CK_ATTRIBUTE_TYPE, value: bool, default: bool) -> Result<Vec<u8>> {
         let given = self.template.boolean(attribute)?.unwrap_or(default);
         Ok(bool_value(self.generated_by.is_some() && given == value))
@@ -108,12 +108,12 @@ impl NewSessionSecret<'_> {
     }
 }
 
-/// CKA_SENSITIVE of a session key whose template does not say.
+/// CKA_SENSITIVE of a session key if the template does not set it.
 const SENSITIVE: bool = false;
-/// CKA_EXTRACTABLE of a session key whose template does not say.
+/// CKA_EXTRACTABLE of a session key if the template does not set it.
 const EXTRACTABLE: bool = true;
 
-/// Takes a use away, never gives one.
+/// A use can be removed, but not added.
 const USE: Change = Change::InSessionTo(false);
 
 impl Class for SecretKey {
@@ -164,7 +164,8 @@ impl Class for SecretKey {
             .kept()
             .changes(Change::Freely)
             .in_session(Session::Bytes),
-        // C_GenerateKey always makes a local key (PKCS#11 3.2 section 5.18.1), also where host and chip mix their random bytes.
+        // C_GenerateKey always generates a local key (PKCS#11 3.2 section 5.18.1), also if host and chip mix their
+        // random bytes.
         Row::<Self>::read(CKA_LOCAL, |key| yes_or_no(key.secret.generated))
             .in_session(Session::Made(|new| Ok(bool_value(new.generated_by.is_some())))),
         Row::<Self>::read(CKA_ALWAYS_SENSITIVE, |key| yes_or_no(key.secret.generated))
@@ -173,7 +174,7 @@ impl Class for SecretKey {
             .in_session(Session::Made(|new| new.born_with(CKA_EXTRACTABLE, false, EXTRACTABLE))),
         Row::<Self>::read(CKA_KEY_GEN_MECHANISM, |key| number(key.key_gen_mechanism()))
             .in_session(Session::Made(|new| Ok(ulong_value(new.generated_by.unwrap_or(CK_UNAVAILABLE_INFORMATION))))),
-        // More secrecy, never less (PKCS#11 3.0 section 4.10.1).
+        // Secrecy can be increased, not reduced (PKCS#11 3.0 section 4.10.1).
         Row::<Self>::read(CKA_SENSITIVE, |_| yes_or_no(true))
             .given(Ways::CREATE)
             .changes(Change::InSessionTo(true))
@@ -230,7 +231,7 @@ impl Class for SecretKey {
         Row::<Self>::read(CKA_CHECK_VALUE, |key| {
             Answer::Value(match key.secret.kind {
                 SecretKind::Aes => key.secret.check.to_vec(),
-                // The standard's is a digest of the value.
+                // The standard's check value is a digest of the key's value.
                 SecretKind::Generic => Vec::new(),
             })
         })

@@ -20,7 +20,7 @@ impl StoredObject {
         Answer::Value(self.kept.get(attribute).map_or_else(|| ulong_value(default), <[u8]>::to_vec))
     }
 
-    /// A date that the template gave, else the certificate's own.
+    /// Returns the template's date, else the certificate's own.
     fn date(&self, attribute: CK_ATTRIBUTE_TYPE, own: fn(CertificateFields) -> Vec<u8>) -> Answer {
         match self.kept.get(attribute) {
             Some(given) => Answer::Value(given.to_vec()),
@@ -28,7 +28,7 @@ impl StoredObject {
         }
     }
 
-    /// What the certificate itself says.
+    /// Returns a field of the certificate.
     fn field(&self, field: fn(CertificateFields) -> Vec<u8>) -> Answer {
         match certificate::parse(&self.value) {
             Ok(fields) => Answer::Value(field(fields)),
@@ -74,7 +74,7 @@ impl Class for Certificate {
         Row::<Self>::read(CKA_CHECK_VALUE, |object| Answer::Value(certificate_check_value(&object.value)))
             .given(Ways::CREATE),
         Row::<Self>::read(CKA_TRUSTED, |_| yes_or_no(false)).given(Ways::CREATE),
-        // A template's are not looked at: the certificate says them.
+        // Those of a template are ignored: the values come from the certificate.
         Row::<Self>::read(CKA_SUBJECT, |object| object.field(|fields| fields.subject)).given(Ways::CREATE),
         Row::<Self>::read(CKA_ISSUER, |object| object.field(|fields| fields.issuer)).given(Ways::CREATE),
         Row::<Self>::read(CKA_SERIAL_NUMBER, |object| object.field(|fields| fields.serial_number)).given(Ways::CREATE),
@@ -145,7 +145,7 @@ impl Class for Data {
 }
 
 impl StoredObject {
-    /// What the object answers, as its class has it.
+    /// Returns the value of an attribute.
     pub(crate) fn attribute(&self, attribute: CK_ATTRIBUTE_TYPE) -> crate::error::Result<Vec<u8>> {
         match self.class {
             crate::state::StoredClass::Certificate => super::value::<Certificate>(self, attribute),

@@ -1,8 +1,9 @@
-//! Models of what the threads of one process share: the queue (`fair.rs`) and the place where the snapshot is posted
-//! (`posted.rs`), compiled once more, on shuttle's locks (`models::sync`). Shuttle runs few threads in thousands of interleavings; one in
-//! which nobody can go on is a failure, and so is a check that does not hold. A failure prints its schedule for `shuttle::replay`.
+//! Models of the data shared by the threads of one process: the queue (`fair.rs`) and the posted snapshot
+//! (`posted.rs`), compiled a second time with shuttle's locks (`models::sync`). Shuttle runs few threads in thousands
+//! of interleavings; a deadlock is a failure, and so is a failed check. A failure prints its schedule for
+//! `shuttle::replay`.
 //!
-//! Between processes there is only the kernel's word (flock, F_OFD_SETLK): that is not modelled, but tried (`bus/arrival.rs`,
+//! Locks between processes are the kernel's (flock, F_OFD_SETLK): they are not modelled, but tested (`bus/arrival.rs`,
 //! `bus/lock.rs`, scripts/fairness.sh).
 
 #[allow(clippy::duplicate_mod, reason = "the same source on other locks")]
@@ -24,10 +25,11 @@ use crate::deadline::Deadline;
 use fair::FairMutex;
 use posted::Posted;
 
-/// How many interleavings of each kind a model has; scripts/soak/models.sh has more.
+/// The number of interleavings of each kind in a model; scripts/soak/models.sh sets a larger one.
 const VARIABLE: &str = "ATECC608_TEST_INTERLEAVINGS";
 const INTERLEAVINGS: usize = 400;
-/// Changes of the running thread that lead to a failure, at most: shuttle's PCT finds one of this depth with a known probability.
+/// Maximum number of thread switches that lead to a failure: shuttle's PCT finds one of this depth with a known
+/// probability.
 const DEPTH: usize = 3;
 
 fn check(model: impl Fn() + Send + Sync + Clone + 'static) {
@@ -40,12 +42,12 @@ fn never() -> Deadline {
     Deadline::after(Duration::MAX)
 }
 
-/// A deadline that may pass whenever it is waited for ([`sync`]).
+/// A deadline that may pass at any moment while it is waited for ([`sync`]).
 fn at_any_moment() -> Deadline {
     Deadline::after(Duration::from_secs(1))
 }
 
-/// What the queue protects: whether somebody is in it, and the turns so far.
+/// The data that the queue protects: whether a thread is in it, and the turns so far.
 #[derive(Default)]
 struct Protected {
     occupied: bool,
@@ -54,7 +56,7 @@ struct Protected {
 
 struct TurnTaken {
     thread: usize,
-    /// How many waited when it began.
+    /// How many threads waited when it started.
     waiting: usize,
 }
 
@@ -64,7 +66,7 @@ fn free_queue() -> Arc<Queue> {
     Arc::new(FairMutex::new(Protected::default()))
 }
 
-/// A turn, in which the others go on.
+/// A turn, during which the others run.
 fn take_turn(protected: &mut Protected, thread: usize, waiting: usize) {
     assert!(!protected.occupied, "two have the turn at once");
     protected.occupied = true;
@@ -73,7 +75,7 @@ fn take_turn(protected: &mut Protected, thread: usize, waiting: usize) {
     protected.occupied = false;
 }
 
-/// Starts a thread for each number, and waits for the end of all.
+/// Starts a thread for each number, and joins all.
 fn run_threads<S: Send + Sync + 'static>(shared: &Arc<S>, count: usize, work: fn(&S, usize)) {
     let threads: Vec<_> = (0..count)
         .map(|number| {
@@ -84,7 +86,7 @@ fn run_threads<S: Send + Sync + 'static>(shared: &Arc<S>, count: usize, work: fn
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
-/// A queue in which nobody is left: it is free, and whole.
+/// Asserts that a queue without threads is free and consistent.
 fn assert_at_rest(queue: &Queue) {
     assert_eq!(queue.waiting(), 0);
     assert!(!queue.try_lock().unwrap().occupied);
@@ -105,7 +107,7 @@ fn whoever_waits_has_at_most_one_turn_of_each_other_thread_before_its_own() {
         assert_at_rest(&queue);
         let turns = &queue.lock(never()).unwrap().turns;
         assert_eq!(turns.len(), 12);
-        // Those who waited have the next turns, one each, and the thread whose turn it was comes after them.
+        // The waiting threads get the next turns, one each, and the thread with the present turn comes after them.
         for (at, turn) in turns.iter().enumerate() {
             let next: BTreeSet<_> = turns[at..=at + turn.waiting].iter().map(|turn| turn.thread).collect();
             assert_eq!(next.len(), turn.waiting + 1, "somebody went ahead of a thread that waited");
@@ -149,7 +151,7 @@ fn a_waiter_whose_deadline_passes_takes_neither_a_turn_nor_the_place_of_another_
         let queue = free_queue();
         run_threads(&queue, 4, |queue, number| {
             for _ in 0..2 {
-                // Half of them can wait, and must have their turns.
+                // Half of them can wait, and must get their turns.
                 let deadline = if number % 2 == 0 { never() } else { at_any_moment() };
                 match queue.lock(deadline) {
                     Some(mut protected) => take_turn(&mut protected, number, 0),

@@ -1,5 +1,5 @@
-//! What the models have in the place of `crate::sync`: shuttle's locks with `parking_lot`'s functions, and a clock of which only
-//! one thing is known: a deadline may pass at any moment.
+//! The models' replacement of `crate::sync`: shuttle's locks with `parking_lot`'s functions, and a clock whose
+//! deadlines may pass at any moment.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use shuttle::rand::Rng;
 use shuttle::sync as shuttled;
 
-/// A mutex that a panic does not poison.
+/// A mutex without poisoning.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(shuttled::Mutex<T>);
 
@@ -24,7 +24,7 @@ impl<T> Mutex<T> {
 
 pub(crate) struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
-    /// None only while a condition variable is waited for.
+    /// `None` only while a condition variable waits.
     guard: Option<shuttled::MutexGuard<'a, T>>,
 }
 
@@ -63,7 +63,8 @@ impl Condvar {
         guard.guard = Some(self.0.wait(unlocked).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Ends with a notification, or at some moment before or after one: the latter is the race of a deadline with the turn.
+    /// Ends with a notification, or at some moment before or after one: the latter is the race of a deadline with the
+    /// turn.
     pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _end: Instant) -> WaitTimeoutResult {
         let mut random = shuttle::rand::thread_rng();
         let times_out = random.gen();

@@ -1,4 +1,4 @@
-//! What the state folder keeps of the authorisation secret: it XOR a key made of the PIN.
+//! The state folder's part of the authorisation secret: the secret XOR a key derived from the PIN.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use parking_lot::Mutex;
@@ -8,17 +8,19 @@ use crate::error::{Error, Result};
 use crate::memory::{Argon2Memory, LockedSecret};
 use crate::process::PerProcess;
 
-/// The authorisation secret, while it is on its way.
+/// The authorisation secret, in transit.
 pub type Secret = Zeroizing<[u8; 32]>;
 
 /// Memory of one Argon2id, in KiB.
 const MEMORY: u32 = 19 * 1024;
-/// Passes over it: more than what OWASP asks for at least, and less than a second of a Raspberry Pi 3.
+/// Passes over it: more than OWASP's minimum, and less than a second on a Raspberry Pi 3.
 const PASSES: u32 = 3;
 
-/// The authorisation secret under a PIN. Any PIN opens it to some 32 bytes; only the chip knows the right ones.
+/// The authorisation secret, encrypted with a PIN. Any PIN decrypts it to 32 bytes; only the chip can tell whether they
+/// are right.
 ///
-/// The cost is not written beside it: whoever could lower it there and listened on the bus would have cheap guesses.
+/// The cost parameters are not stored with it: an attacker who lowered them and listened on the bus could guess
+/// cheaply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinBlob {
     /// Salt of Argon2id.
@@ -27,7 +29,7 @@ pub struct PinBlob {
     pub blob: [u8; 32],
 }
 
-/// A PIN with the salt it is to be used with: the costly part of making a [`PinBlob`].
+/// A PIN stretched with a salt: the expensive part of creating a [`PinBlob`].
 pub struct StretchedPin {
     salt: [u8; 16],
     key: LockedSecret,
@@ -37,7 +39,7 @@ impl StretchedPin {
     /// Stretches a PIN with a new salt.
     ///
     /// # Errors
-    /// [`Error::DeviceError`] if the system has no random numbers, [`Error::HostMemory`].
+    /// [`Error::DeviceError`] if the system has no random numbers; [`Error::HostMemory`] if the host has no memory.
     pub fn new(pin: &[u8]) -> Result<Self> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt)
@@ -45,17 +47,17 @@ impl StretchedPin {
         Ok(Self { salt, key: stretch(pin, &salt)? })
     }
 
-    /// The secret under this PIN.
+    /// Encrypts the secret with this PIN.
     pub fn seal(&self, secret: &[u8; 32]) -> PinBlob {
         PinBlob { salt: self.salt, blob: std::array::from_fn(|i| secret[i] ^ self.key[i]) }
     }
 }
 
 impl PinBlob {
-    /// What this PIN makes of it.
+    /// Decrypts the secret with this PIN, which may be wrong.
     ///
     /// # Errors
-    /// [`Error::HostMemory`].
+    /// [`Error::HostMemory`] if the host has no memory.
     pub fn open(&self, pin: &[u8]) -> Result<LockedSecret> {
         let mut secret = stretch(pin, &self.salt)?;
         secret.iter_mut().zip(&self.blob).for_each(|(byte, hidden)| *byte ^= hidden);
@@ -63,7 +65,7 @@ impl PinBlob {
     }
 }
 
-/// Argon2id version 1.3 (RFC 9106), one lane. One thread at a time: eight of them would need 152 MiB at once.
+/// Argon2id version 1.3 (RFC 9106), one lane. One thread at a time: eight would need 152 MiB at once.
 fn stretch(pin: &[u8], salt: &[u8; 16]) -> Result<LockedSecret> {
     static TURN: PerProcess<Mutex<()>> = PerProcess::new();
     let _turn = TURN.own_or_init(Mutex::default).lock();

@@ -1,5 +1,6 @@
-//! C_SetPIN, C_InitPIN and C_InitToken. Before the chip gets another secret the state holds a blob for it, fsynced; after that
-//! the chip is asked which one it holds. Interrupted anywhere, the old PIN or the new one is right.
+//! C_SetPIN, C_InitPIN and C_InitToken. Before the chip gets another secret the state holds a blob for it, fsynced;
+//! afterwards the chip shows which secret it holds. After an interruption at any moment, either the old PIN or the new
+//! one is valid.
 
 use super::blob::{Secret, StretchedPin};
 use super::code::RecoveryCode;
@@ -16,10 +17,10 @@ use atecc608::secrets::{Rolled, SharedSecret};
 use atecc608_wire::zone::Address;
 use atecc608_wire::{Slot, Status};
 
-/// Most blobs that the state keeps: one, and those of changes that were interrupted.
+/// Maximum number of blobs that the state keeps: one, and those of interrupted changes.
 const MAX_BLOBS: usize = 4;
 
-/// C_InitPIN: the security officer gives the user a PIN, whatever it was before.
+/// C_InitPIN: the security officer sets the user's PIN, whatever it was before.
 pub(crate) fn init_pin(token: &Token, pin: Option<&[u8]>) -> Result<()> {
     let mut deadline = token.deadline();
     let Some(scheme) = token.known(deadline)?.identity.scheme else {
@@ -47,7 +48,8 @@ pub(crate) fn init_pin(token: &Token, pin: Option<&[u8]>) -> Result<()> {
     })
 }
 
-/// C_SetPIN: the user changes the PIN, or, while the security officer is logged in, that one the recovery code.
+/// C_SetPIN: the user changes the PIN, or, while the security officer is logged in, the officer changes the recovery
+/// code.
 pub(crate) fn set_pin(token: &Token, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<()> {
     let mut deadline = token.deadline();
     let Some(scheme) = token.known(deadline)?.identity.scheme else {
@@ -62,13 +64,13 @@ pub(crate) fn set_pin(token: &Token, old: Option<&[u8]>, new: Option<&[u8]>) -> 
     let stretched = deadline.exclude(|| StretchedPin::new(new))?;
     token.turn(deadline, |turn| {
         let secret = roll(turn, scheme, &secret, &stretched)?;
-        // Before the next turn wants it.
+        // Before the next turn uses it.
         token.login.renew(&token.board, Who::User, secret);
         Ok(())
     })
 }
 
-/// The security officer's other recovery code. It is one that the tool made: nobody thinks of 128 random bits.
+/// Sets another recovery code of the security officer, which must be one that the tool generated, with 130 random bits.
 fn set_code(token: &Token, deadline: Deadline, scheme: Scheme, old: &[u8], new: &[u8]) -> Result<()> {
     let new = RecoveryCode::parse(new).ok_or_else(|| {
         Error::PinInvalid(
@@ -88,13 +90,13 @@ fn set_code(token: &Token, deadline: Deadline, scheme: Scheme, old: &[u8], new: 
     })
 }
 
-/// C_InitToken on a token with a PIN: the chip proves the officer, certificates and data objects go, and the user has no
-/// PIN any more. Keys stay: they are destroyed by name only.
+/// C_InitToken on a token with a PIN: the chip checks the officer's secret, certificates and data objects are removed,
+/// and the user has no PIN any more. Keys are kept: they are destroyed only by name.
 pub(crate) fn init_token(token: &Token, scheme: Scheme, code: Option<&[u8]>, label: String) -> Result<()> {
     let deadline = token.deadline();
     let officer = officer_secret(token, scheme, code.ok_or(Error::PinIncorrect)?, deadline)?;
     token.turn(deadline, |turn| {
-        // A secret that nobody keeps.
+        // A secret that is not stored anywhere.
         let secret = fresh_secret(turn)?;
         renew(turn, scheme, &officer, &secret)?;
         held::release_any(turn)?;
@@ -114,7 +116,7 @@ fn fresh_secret(turn: &mut Turn<'_>) -> Result<Secret> {
     turn.converse(|awake| awake.fresh_secret())
 }
 
-/// Gives the chip another authorisation secret, and sees that it has it.
+/// Writes another authorisation secret to the chip, and checks that the chip holds it.
 fn renew(turn: &mut Turn<'_>, scheme: Scheme, officer: &LockedSecret, secret: &Secret) -> Result<()> {
     let written = write(turn, scheme, scheme.authorisation, officer, secret);
     if proves(turn, scheme.authorisation, &LockedSecret::new(secret)?)? {
@@ -123,13 +125,13 @@ fn renew(turn: &mut Turn<'_>, scheme: Scheme, officer: &LockedSecret, secret: &S
     written.and(Err(Error::DeviceError("the chip did not take the new secret".into())))
 }
 
-/// Writes a secret under the officer's.
+/// Writes a secret, encrypted with the officer's.
 fn write(turn: &mut Turn<'_>, scheme: Scheme, slot: Slot, officer: &LockedSecret, secret: &[u8; 32]) -> Result<()> {
     let write_key = SharedSecret { slot: scheme.officer, value: officer };
     let serial = turn.known().zone().serial_number();
     let written = turn.chip.write_secret(&serial, Some(&write_key), Address::slot(slot, 0, 0), secret);
     written.map_err(|error| match error {
-        // The officer's secret is another one by now.
+        // The officer's secret has changed meanwhile.
         error if error.has_status(Status::EXECUTION_ERROR) => {
             chip::Error::NotAuthorised { slot: scheme.officer, refused: true }.into()
         }
@@ -137,11 +139,13 @@ fn write(turn: &mut Turn<'_>, scheme: Scheme, slot: Slot, officer: &LockedSecret
     })
 }
 
-/// The user's change: the chip makes the new secret out of the old one. Returns it. The old secret is never put under another
-/// PIN: two blobs of one secret, from two backups, give both PINs away to an attacker who tries PINs against each and compares.
+/// The user's change: the chip derives the new secret from the old one. Returns the new secret. The old secret is never
+/// encrypted with another PIN: two blobs of one secret, from two backups, would reveal both PINs to an attacker who
+/// tries PINs on each and compares.
 ///
 /// # Errors
-/// [`Error::PinNotChanged`] if the chip refuses, those of state folder and chip; the old PIN is then right.
+/// [`Error::PinNotChanged`] if the chip refuses; the [turn errors](Error#turn-errors) and [state folder
+/// errors](Error#state-folder-errors). The old PIN is then valid.
 fn roll(turn: &mut Turn<'_>, scheme: Scheme, secret: &LockedSecret, pin: &StretchedPin) -> Result<LockedSecret> {
     let before = turn.known().state().pins.clone();
     let serial = turn.known().zone().serial_number();
@@ -162,7 +166,7 @@ fn roll(turn: &mut Turn<'_>, scheme: Scheme, secret: &LockedSecret, pin: &Stretc
     match rolled.map_err(Error::from)? {
         Rolled::To(new) => {
             if let Err(error) = turn.change_state(|state| state.pins = vec![pin.seal(&new)]) {
-                // It still holds both blobs: the next login finds out.
+                // The state still has both blobs: the next login decides.
                 log::warn!("{error}");
             }
             LockedSecret::new(&new)

@@ -1,5 +1,5 @@
-//! The recovery code: the security officer's PIN. 130 random bits in 26 letters and digits, and two more by which a mistake in
-//! typing is noticed. The officer's secret S is made from it, and from nothing else that is kept.
+//! The recovery code: the security officer's PIN. 130 random bits in 26 letters and digits, and two more that detect
+//! typing errors. The officer's secret S is derived from it, and from nothing else that is stored.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -7,22 +7,22 @@ use zeroize::Zeroizing;
 use super::blob::Secret;
 use atecc608_wire::config_zone::SerialNumber;
 
-/// Crockford's: no I, L, O, U. What is easily taken for one of them is read as it was meant.
+/// Crockford's: without I, L, O, U. Letters that are easily confused are read as the intended ones.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/// Symbols that are random, five bits each.
+/// Random symbols, five bits each.
 const RANDOM: usize = 26;
-/// Symbols that follow from the others.
+/// Symbols computed from the others.
 const CHECK: usize = 2;
 /// Symbols between two dashes.
 const GROUP: usize = 4;
-/// Separates what S is made from, from what anybody else hashes.
+/// Separates the derivation of S from other uses of the hash.
 const DOMAIN: &[u8] = b"atecc608-pkcs11 tls-pin security officer 1";
 
 /// A recovery code, as symbols without dashes.
 pub struct RecoveryCode(Zeroizing<Vec<u8>>);
 
 impl RecoveryCode {
-    /// A code from random bytes, of which 26 times five bits are used.
+    /// Creates a code from random bytes, of which 26 times five bits are used.
     pub fn new(random: &[u8; 32]) -> Self {
         let symbol = |byte: &u8| ALPHABET[usize::from(byte & 31)];
         let mut symbols = Zeroizing::new(Vec::with_capacity(RANDOM + CHECK));
@@ -32,7 +32,8 @@ impl RecoveryCode {
         Self(symbols)
     }
 
-    /// Reads one: in any case, with or without dashes and spaces. None if it is none, or mistyped.
+    /// Parses a code, in upper or lower case, with or without dashes and spaces. Returns `None` if it is not a code, or
+    /// mistyped.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut symbols = Zeroizing::new(Vec::with_capacity(RANDOM + CHECK));
         for byte in text.iter().filter(|byte| !matches!(**byte, b'-' | b' ')) {
@@ -50,7 +51,7 @@ impl RecoveryCode {
         is_code.then_some(Self(symbols))
     }
 
-    /// As it is printed: groups of four with dashes between them.
+    /// Returns the printed form: groups of four with dashes between them.
     pub fn text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(2 * self.0.len()));
         for (at, symbol) in self.0.iter().enumerate() {
@@ -62,14 +63,14 @@ impl RecoveryCode {
         text
     }
 
-    /// The security officer's secret of this chip.
+    /// Returns the security officer's secret of this chip.
     pub fn secret(&self, serial: &SerialNumber) -> Secret {
         let digest = Sha256::new().chain_update(DOMAIN).chain_update(serial.0).chain_update(&self.0[..]);
         Zeroizing::new(digest.finalize().into())
     }
 }
 
-/// Ten bits of a digest. They follow from the rest of the code, so they help nobody to guess it.
+/// Ten bits of a digest. They are computed from the rest of the code, so they do not help to guess it.
 fn check(symbols: &[u8]) -> [u8; CHECK] {
     let digest = Sha256::new().chain_update(b"check").chain_update(symbols).finalize();
     [ALPHABET[usize::from(digest[0] & 31)], ALPHABET[usize::from(digest[1] & 31)]]

@@ -1,4 +1,4 @@
-//! C_Login and C_Logout: whether a PIN is right, the chip says.
+//! C_Login and C_Logout: the chip decides whether a PIN is right.
 
 use std::sync::Arc;
 
@@ -17,16 +17,16 @@ use crate::turn::Turn;
 use atecc608::secrets::SharedSecret;
 use atecc608_wire::Slot;
 
-/// How often a PIN is tried anew because another process changed the blobs meanwhile.
+/// How often a PIN is tried again because another process changed the blobs meanwhile.
 const TRIES: u32 = 3;
 
-/// What a login proved, while it lasts: the authorisation secret, or the security officer's; none where the token has no PIN. Who
-/// is logged in stands on the [`Board`]; the two change together.
+/// The secret of the present login: the authorisation secret, or the security officer's; `None` if the token has no
+/// PIN. The logged-in user is on the [`Board`]; both change together.
 #[derive(Debug, Default)]
 pub(crate) struct Login(Mutex<Option<Arc<LockedSecret>>>);
 
 impl Login {
-    /// Logs in, after `before` was done.
+    /// Logs in, after running `before`.
     ///
     /// # Errors
     /// [`Error::UserAlreadyLoggedIn`], [`Error::UserAnotherAlreadyLoggedIn`].
@@ -39,7 +39,7 @@ impl Login {
         Ok(())
     }
 
-    /// Ends a login; returns who was logged in, and whether that rested on a secret.
+    /// Ends a login; returns who was logged in, and whether the login had a secret.
     pub(crate) fn end(&self, board: &Board) -> (Who, bool) {
         let mut held = self.0.lock();
         let who = board.change(|snapshot| {
@@ -50,14 +50,14 @@ impl Login {
         (who, held.take().is_some())
     }
 
-    /// Ends a login that rests on a secret; one that rests on nothing stays.
+    /// Ends a login with a secret; one without is kept.
     pub(crate) fn end_where_it_rests_on_a_secret(&self, board: &Board) {
         if self.0.lock().take().is_some() {
             board.change(|snapshot| snapshot.set_who(Who::Nobody));
         }
     }
 
-    /// Ends the login that rests on this secret, which the chip refused.
+    /// Ends the login with this secret, which the chip refused.
     pub(crate) fn end_if_it_rests_on(&self, refused: Option<&Arc<LockedSecret>>, board: &Board) {
         let mut held = self.0.lock();
         if held.as_ref().zip(refused).is_some_and(|(held, refused)| Arc::ptr_eq(held, refused)) {
@@ -66,7 +66,7 @@ impl Login {
         }
     }
 
-    /// The secret, if it is the user's.
+    /// Returns the secret, if it is the user's.
     pub(crate) fn user_secret(&self, board: &Board) -> Option<Arc<LockedSecret>> {
         self.secret_of(board, Who::User)
     }
@@ -76,7 +76,7 @@ impl Login {
         held.clone().filter(|_| board.snapshot().who == who)
     }
 
-    /// The chip has another secret for who is logged in.
+    /// Replaces the secret of the logged-in user.
     pub(super) fn renew(&self, board: &Board, who: Who, secret: LockedSecret) {
         let mut held = self.0.lock();
         if held.is_some() && board.snapshot().who == who {
@@ -85,7 +85,7 @@ impl Login {
     }
 }
 
-/// C_Login. Without a PIN scheme only the PIN is ignored: AWS clients always log in.
+/// C_Login. Without a PIN scheme only the PIN is ignored, because AWS clients always log in.
 pub(crate) fn log_in(token: &Token, user: CK_USER_TYPE, pin: Option<&[u8]>) -> Result<()> {
     let mut deadline = token.deadline();
     let wanted = match user {
@@ -115,7 +115,7 @@ pub(crate) fn log_in(token: &Token, user: CK_USER_TYPE, pin: Option<&[u8]>) -> R
         Who::Officer => officer_secret(token, scheme, pin, deadline)?,
         _ => user_secret(token, scheme, pin, &mut deadline)?,
     };
-    // Another thread may have been faster.
+    // Another thread may have logged in first.
     token.login.begin(&token.board, wanted, Some(secret), || token.objects.forget_private())
 }
 
@@ -127,8 +127,7 @@ fn check_nobody(board: &Board, wanted: Who) -> Result<()> {
     }
 }
 
-/// C_Logout: the secret is forgotten, and with it all private objects' handles. Where a login means nothing, objects stay as they
-/// are.
+/// C_Logout: forgets the secret, and with it all private objects' handles. If logins have no effect, objects are kept.
 pub(crate) fn log_out(token: &Token) -> Result<()> {
     let (who, rested_on_a_secret) = token.login.end(&token.board);
     if rested_on_a_secret {
@@ -140,11 +139,11 @@ pub(crate) fn log_out(token: &Token) -> Result<()> {
     }
 }
 
-/// What the user's PIN makes of the state, if the chip says that it is right. Where the state holds several blobs, the one that
-/// counts stays. The PIN is stretched without any lock: it takes long.
+/// Returns the secret decrypted with the user's PIN, if the chip confirms it. If the state holds several blobs, only
+/// the valid one is kept. The PIN is stretched without holding a lock, because that takes long.
 ///
 /// # Errors
-/// [`Error::PinIncorrect`], [`Error::UserPinNotInitialized`], those of a turn.
+/// [`Error::PinIncorrect`], [`Error::UserPinNotInitialized`], the [turn errors](Error#turn-errors).
 pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8], deadline: &mut Deadline) -> Result<LockedSecret> {
     for _ in 0..TRIES {
         token.state_access.refresh(&token.board);
@@ -166,10 +165,10 @@ pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8], deadline: &
     Err(Error::DeviceError("other processes change the PIN all the time".into()))
 }
 
-/// The security officer's secret, if the chip says that this recovery code is right.
+/// Returns the security officer's secret, if the chip confirms this recovery code.
 ///
 /// # Errors
-/// [`Error::PinIncorrect`], those of a turn.
+/// [`Error::PinIncorrect`], the [turn errors](Error#turn-errors).
 pub(super) fn officer_secret(token: &Token, scheme: Scheme, code: &[u8], deadline: Deadline) -> Result<LockedSecret> {
     let Some(code) = RecoveryCode::parse(code) else {
         log::warn!(
@@ -187,15 +186,15 @@ pub(super) fn officer_secret(token: &Token, scheme: Scheme, code: &[u8], deadlin
     })
 }
 
-/// What became of a PIN.
+/// The result of trying a PIN.
 enum Tried {
     Right(LockedSecret),
     Wrong,
-    /// The state holds other blobs by now.
+    /// The state's blobs have changed meanwhile.
     Outdated,
 }
 
-/// Lets the chip say which of the secrets is its own.
+/// Asks the chip which of the secrets is its own.
 fn which(turn: &mut Turn<'_>, scheme: Scheme, pins: &[PinBlob], opened: Vec<LockedSecret>) -> Result<Tried> {
     if turn.known().state().pins != pins {
         return Ok(Tried::Outdated);
@@ -218,7 +217,7 @@ fn which(turn: &mut Turn<'_>, scheme: Scheme, pins: &[PinBlob], opened: Vec<Lock
 /// Whether the chip holds this secret: Nonce and CheckMac.
 ///
 /// # Errors
-/// [`Error::Device`].
+/// [`Error::Device`] if the chip or the bus fails.
 pub(super) fn proves(turn: &mut Turn<'_>, slot: Slot, secret: &LockedSecret) -> Result<bool> {
     let serial = turn.known().zone().serial_number();
     let shared = SharedSecret { slot, value: secret };

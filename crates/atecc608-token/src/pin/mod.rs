@@ -1,12 +1,13 @@
 //! The PIN of the profile `tls-pin`, enforced by the chip (docs/security.md).
 //!
 //! A slot of the chip holds A, 256 random bits, and every key names it as the secret that authorises its use. The state
-//! folder holds A XOR Argon2id(PIN, salt) ([`blob`]), and nothing by which a guess could be checked: whether a PIN is right,
-//! the chip says (`login`). Another slot holds S, the security officer's secret, made from the recovery code ([`code`])
-//! that provisioning printed; A is written with it. `change` is what gives the user another PIN.
+//! folder holds A XOR Argon2id(PIN, salt) ([`blob`]), and nothing with which a guess could be checked: only the chip
+//! can tell whether a PIN is right (`login`). Another slot holds S, the security officer's secret, derived from the
+//! recovery code ([`code`]) that provisioning printed; writes of A are encrypted with it. `change` changes the user's
+//! PIN.
 //!
-//! The state may hold several blobs: whoever gives the user another PIN adds one before the chip gets another A, and the
-//! chip decides at the next login which one counts. Whatever moment such a change is interrupted at, one of them does.
+//! The state may hold several blobs: a change of the PIN adds one before the chip gets another A, and the chip decides
+//! at the next login which one is valid. After an interruption at any moment, one of them is.
 
 pub mod blob;
 pub(crate) mod change;
@@ -19,12 +20,12 @@ use super::error::{Error, Result};
 use super::profile::{Contents, Profile};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// Fewest characters of a PIN.
+/// Minimum length of a PIN, in characters.
 pub const MIN_PIN_CHARS: usize = 8;
-/// Most bytes of a PIN.
+/// Maximum length of a PIN, in bytes.
 pub const MAX_PIN_LEN: usize = 255;
 
-/// The slots of a chip whose PIN is enforced by itself.
+/// The slots of a chip that enforces a PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheme {
     /// A, the authorisation secret.
@@ -36,7 +37,7 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    /// The scheme of a chip with this profile and configuration, if it has one.
+    /// Returns the scheme of a chip with this profile and configuration, if it has one.
     pub fn of(zone: &ConfigZone, profile: Option<&Profile>) -> Option<Self> {
         let profile = profile?;
         let with = |contents| Slot::all().find(|slot| profile.slot(*slot).contents == contents);
@@ -55,13 +56,14 @@ impl Scheme {
     }
 }
 
-/// Whether the slot asks for an authorisation that nobody gives it here: only a chip with a PIN has its secret on the host.
+/// Whether the slot requires an authorisation that is not available here: the host has the secret only for a chip with
+/// a PIN.
 pub fn is_barred(zone: &ConfigZone, profile: Option<&Profile>, slot: Slot) -> bool {
     let guarded = Scheme::of(zone, profile).is_some_and(|scheme| scheme.guards(slot));
     zone.key_config(slot).req_auth() && !guarded
 }
 
-/// Who is logged in.
+/// The logged-in user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// Nobody.
@@ -72,10 +74,10 @@ pub enum Who {
     Officer,
 }
 
-/// Checks a PIN that is to be given to the user.
+/// Checks a new PIN of the user.
 ///
 /// # Errors
-/// [`Error::PinLenRange`], [`Error::PinInvalid`] if it is not UTF-8.
+/// [`Error::PinLenRange`] if it is too short or too long; [`Error::PinInvalid`] if it is not UTF-8.
 pub fn check_new_pin(pin: &[u8]) -> Result<()> {
     let text = std::str::from_utf8(pin).map_err(|_| Error::PinInvalid("a PIN is text in UTF-8".into()))?;
     let chars = text.chars().count();
@@ -88,7 +90,7 @@ pub fn check_new_pin(pin: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// CKF flags of a token with this scheme.
+/// Returns the CKF flags of a token with this scheme.
 pub fn token_flags(scheme: Option<Scheme>, has_pin: bool) -> CK_FLAGS {
     match scheme {
         None => 0,

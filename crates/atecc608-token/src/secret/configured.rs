@@ -1,5 +1,5 @@
-//! Secret keys that only the configuration knows of (`[[token.object]]` with `type = "secret"`): somebody wrote them into a slot with other
-//! software. The chip can't tell whether anybody did: it computes with whatever the slot holds.
+//! Secret keys that only the configuration describes (`[[token.object]]` with `type = "secret"`), written to a slot by
+//! other software. The chip can't tell whether that was done: it computes with any contents of the slot.
 
 use cryptoki_sys::{CKA_DESTROYABLE, CKA_MODIFIABLE};
 
@@ -12,10 +12,10 @@ use crate::state::StoredSecret;
 use crate::template::bool_value;
 use crate::turn::Turn;
 
-/// Asks the chip, once in a process, to compute with each of them: one AES, or two SHA. One that it refuses is absent.
+/// Lets the chip compute with each of them, once in a process: one AES, or two SHA. A refused one is absent.
 ///
 /// # Errors
-/// [`crate::Error::Device`].
+/// [`crate::Error::Device`] if the chip or the bus fails.
 pub(crate) fn learn(turn: &mut Turn<'_>) -> Result<()> {
     let unasked: Vec<(SecretSlot, ObjectConfig)> = turn.known().unasked_secrets().cloned().collect();
     for (place, entry) in unasked {
@@ -36,7 +36,7 @@ pub(crate) fn learn(turn: &mut Turn<'_>) -> Result<()> {
                     len: *place.kind.lengths().end() as u8,
                     label: entry.label.unwrap_or(place.name),
                     id: entry.id.unwrap_or_default(),
-                    // Its names are the configuration's.
+                    // Its names come from the configuration.
                     kept: Kept(vec![(CKA_MODIFIABLE, never.clone()), (CKA_DESTROYABLE, never)]),
                     check: check?,
                     generated: false,

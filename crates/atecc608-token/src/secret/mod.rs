@@ -1,5 +1,5 @@
-//! Secret keys: AES and generic ones. Session keys live in this process ([`session`]), token keys in a slot of the chip
-//! ([`stored`], [`place`]), where the value goes in and never comes out.
+//! Secret keys: AES and generic ones. Session keys are in this process ([`session`]), token keys in a slot of the chip
+//! ([`stored`], [`place`]), from which their value can't be read.
 
 pub(crate) mod configured;
 pub mod place;
@@ -20,7 +20,7 @@ use super::token::Token;
 use super::ObjectHandle;
 use atecc608_wire::Slot;
 
-/// A secret key to work with.
+/// A secret key for an operation.
 pub enum SecretKey {
     /// A session key.
     Host {
@@ -33,10 +33,10 @@ pub enum SecretKey {
     Chip(ChipSecret),
 }
 
-/// A secret key in a slot, as operations know it.
+/// A secret key in a slot, for an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChipSecret {
-    /// Which entry of the state it is: another key in the same place has another.
+    /// Its entry in the state: another key in the same place has another one.
     pub unique_id: String,
     /// The slot.
     pub slot: Slot,
@@ -47,7 +47,7 @@ pub struct ChipSecret {
 }
 
 impl ChipSecret {
-    /// Which 16 bytes of the slot, as AES counts.
+    /// Returns which 16 bytes of the slot it has, in AES's numbering.
     pub fn aes_unit(&self) -> u8 {
         self.block * 2
     }
@@ -61,10 +61,11 @@ impl SecretKey {
         }
     }
 
-    /// The AES block function under this key, for a mechanism.
+    /// Returns the AES block function with this key, for a mechanism.
     ///
     /// # Errors
-    /// [`Error::KeyTypeInconsistent`] if it is no AES key, [`Error::MechanismInvalid`] if the chip has AES switched off.
+    /// [`Error::KeyTypeInconsistent`] if it is not an AES key; [`Error::MechanismInvalid`] if AES is disabled in the
+    /// chip.
     pub fn into_aes(self, token: &Arc<Token>, mechanism: CK_MECHANISM_TYPE) -> Result<AesKey> {
         check_aes(token, mechanism)?;
         if self.key_type() != CKK_AES {
@@ -77,11 +78,11 @@ impl SecretKey {
     }
 }
 
-/// Refuses AES where the chip's configuration has it switched off (AES_Enable), in the session as in the chip: the list of
+/// Refuses AES if the chip's configuration disables it (AES_Enable), also in the session, because the list of
 /// mechanisms follows the chip.
 ///
 /// # Errors
-/// [`Error::MechanismInvalid`]; those of the first contact.
+/// [`Error::MechanismInvalid`]; the [first contact errors](Error#first-contact-errors).
 pub(crate) fn check_aes(token: &Token, mechanism: CK_MECHANISM_TYPE) -> Result<()> {
     if token.known(token.deadline())?.zone().aes_enabled() {
         Ok(())
@@ -90,8 +91,8 @@ pub(crate) fn check_aes(token: &Token, mechanism: CK_MECHANISM_TYPE) -> Result<(
     }
 }
 
-/// The secret key that the handle names, for a use that one of its attributes (CKA_ENCRYPT, CKA_SIGN, ...) allows, and a
-/// mechanism that CKA_ALLOWED_MECHANISMS does.
+/// Returns the secret key of a handle, if its attributes allow the use (CKA_ENCRYPT, CKA_SIGN, ...) and the mechanism
+/// (CKA_ALLOWED_MECHANISMS).
 ///
 /// # Errors
 /// [`Error::KeyHandleInvalid`], [`Error::KeyTypeInconsistent`] for another kind of object,
@@ -103,7 +104,7 @@ pub(crate) fn key_for(
     mechanism: CK_MECHANISM_TYPE,
 ) -> Result<SecretKey> {
     let not_a_secret = || Error::KeyTypeInconsistent("the handle names no secret key".into());
-    // Before its uses: of another type it has none of the right ones, and its type is what the caller has to know.
+    // Check the type before the uses: a key of another type has none of them, and the caller needs the better error.
     let check_type = |kind| match allowed_for_session_secret(kind).contains(&mechanism) {
         true => Ok(()),
         false => Err(Error::KeyTypeInconsistent(
@@ -135,7 +136,7 @@ pub(crate) fn key_for(
             let stored = known.secret(&unique_id).ok_or_else(not_a_secret)?;
             check_type(stored.kind)?;
             if mechanism == CKM_HKDF_DATA && !allowed_for_secret(stored.kind).contains(&mechanism) {
-                // Data can be read: of a key in the chip only what its own attribute lists.
+                // The result is readable data: for a key in the chip only if its own attribute lists the mechanism.
                 return Err(Error::MechanismInvalid(mechanism));
             }
             if stored.may(usage) {
@@ -148,10 +149,11 @@ pub(crate) fn key_for(
     }
 }
 
-/// The value of a session key, for C_DigestKey.
+/// Returns the value of a session key, for C_DigestKey.
 ///
 /// # Errors
-/// [`Error::KeyHandleInvalid`]; [`Error::KeyIndigestible`] for a key in the chip, and what is no secret key.
+/// [`Error::KeyHandleInvalid`]; [`Error::KeyIndigestible`] for a key in the chip, or an object that is not a secret
+/// key.
 pub(crate) fn digestible_value(token: &Token, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
     let indigestible = |text: &str| Err(Error::KeyIndigestible(text.to_owned().into()));
     match token.key_object(key)? {

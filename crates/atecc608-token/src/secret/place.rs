@@ -1,8 +1,9 @@
-//! The places of the chip for secret keys, and what is known of their contents: the chip shows none, but computes a check value.
+//! The places of the chip for secret keys, and the known facts about their contents: the chip does not reveal them, but
+//! computes a check value.
 //!
-//! What provisioning leaves in a place can't be told from a key. So a place that the state says nothing of is unknown, and is
-//! written only if the caller names its slot. The state calls a place empty by the check value of what fills it: one from an old
-//! backup does not fit if a key was written there since.
+//! The initial contents of a place can't be distinguished from a key. So a place that the state does not describe is
+//! unknown, and is written only if the caller names its slot. The state marks a place as empty with the check value of
+//! its contents: an entry from an old backup does not match if a key was written there since.
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -17,14 +18,14 @@ use crate::turn::Turn;
 use atecc608_wire::commands::{Aes, KeyLocation};
 use atecc608_wire::Slot;
 
-/// What the check value of a generic secret is an HMAC of.
+/// The message of the HMAC that is the check value of a generic secret.
 const HMAC_TEXT: &[u8] = b"atecc608-pkcs11 check value";
 
-/// Computes the check value of the 32 bytes of a place: the first bytes of a block of zeros that AES has encrypted with the first 16
-/// (CKA_CHECK_VALUE), or of an HMAC over a fixed text.
+/// Computes the check value of the 32 bytes of a place: the first bytes of a block of zeros that AES has encrypted with
+/// the first 16 (CKA_CHECK_VALUE), or of an HMAC over a fixed text.
 ///
 /// # Errors
-/// None for a value of 32 bytes.
+/// Never for a value of 32 bytes.
 pub fn check_value(kind: SecretKind, value: &[u8; 32]) -> Result<CheckValue> {
     let mut check = [0; CHECK_LEN];
     match kind {
@@ -43,10 +44,10 @@ pub fn check_value(kind: SecretKind, value: &[u8; 32]) -> Result<CheckValue> {
     Ok(check)
 }
 
-/// The check value of what is in a place now: one AES, or two SHA.
+/// Returns the check value of a place's present contents: one AES, or two SHA.
 ///
 /// # Errors
-/// [`Error::Device`].
+/// [`Error::Device`] if the chip or the bus fails.
 pub(crate) fn check_value_in_chip(turn: &mut Turn<'_>, place: &ChipSecret) -> Result<CheckValue> {
     let mut check = [0; CHECK_LEN];
     match place.kind {
@@ -78,22 +79,22 @@ impl SecretSlot {
     }
 }
 
-/// A place that is to get a key.
+/// A place for a new key.
 pub(crate) struct FreePlace {
     /// Its slot.
     pub(crate) slot: SecretSlot,
     /// Which 32 bytes.
     pub(crate) block: u8,
-    /// The check value of what is there now.
+    /// The check value of its present contents.
     pub(crate) before: CheckValue,
 }
 
-/// Finds a place for a key of this kind: the first that the state calls empty, if the chip agrees; if the caller names the slot, else
-/// the first in it that the state says nothing of.
+/// Finds a place for a key of this kind: the first that is marked as empty, if the chip's check value matches; else, if
+/// the caller names the slot, its first place that the state does not describe.
 ///
 /// # Errors
-/// [`Error::DeviceMemory`] if there is none, [`Error::ActionProhibited`] if the slot asked for takes no such key; those of state
-/// folder and chip.
+/// [`Error::DeviceMemory`] if there is none; [`Error::ActionProhibited`] if the requested slot can't hold such a key;
+/// the [turn errors](Error#turn-errors) and [state folder errors](Error#state-folder-errors).
 pub(crate) fn free_place(turn: &mut Turn<'_>, kind: SecretKind, wanted: Option<Slot>) -> Result<FreePlace> {
     let slots = writable_slots(&turn.known(), kind, wanted)?;
     let all = slots.iter().flat_map(|slot| (0..slot.keys).map(move |block| (slot, block)));
@@ -140,7 +141,7 @@ pub(crate) fn free_place(turn: &mut Turn<'_>, kind: SecretKind, wanted: Option<S
     }))
 }
 
-/// The slots that take keys of this kind.
+/// Returns the slots that can hold new keys of this kind.
 fn writable_slots(known: &Known, kind: SecretKind, wanted: Option<Slot>) -> Result<Vec<SecretSlot>> {
     let takes = |place: &&SecretSlot| {
         place.kind == kind && wanted.is_none_or(|slot| slot == place.slot) && place.access != SecretAccess::Never
@@ -155,18 +156,19 @@ fn writable_slots(known: &Known, kind: SecretKind, wanted: Option<Slot>) -> Resu
     }
 }
 
-/// Whether the chip has this place, and the state knows no key there.
+/// Whether the chip has this place, and the state has no key there.
 pub(crate) fn is_free(known: &Known, place: &EmptyPlace) -> bool {
     let slot = Slot::from_nibble(place.slot);
     let is_one = known.identity.secret_slot(slot).is_some_and(|secret| place.block < secret.keys);
     is_one && !known.has_secret(slot, place.block)
 }
 
-/// Has all places of a slot that the state knows no key in count as empty: what is in them may be overwritten from now on. Returns
-/// how many there are.
+/// Marks all places of a slot without a key in the state as empty: they may be overwritten from now on. Returns their
+/// number.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if the slot is none for secret keys; those of state folder and chip.
+/// [`Error::ActionProhibited`] if the slot is not for secret keys; the [turn errors](Error#turn-errors) and [state
+/// folder errors](Error#state-folder-errors).
 pub(crate) fn call_empty(turn: &mut Turn<'_>, slot: Slot) -> Result<usize> {
     let known = turn.known();
     let place = known.identity.secret_slot(slot).cloned();

@@ -1,4 +1,5 @@
-//! Secret keys that live in this process until their session ends: made here, given by the caller, derived or unwrapped.
+//! Secret keys that exist in this process until their session ends: generated, given by the caller, derived or
+//! unwrapped.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -17,7 +18,7 @@ use crate::SessionRef;
 /// Longest generic secret, in bytes.
 const MAX_LEN: usize = 1024;
 
-/// What a template asks of a secret key.
+/// The request for a secret key in a template.
 pub struct SecretRequest<'t> {
     template: &'t Template,
     /// CKA_TOKEN.
@@ -26,16 +27,17 @@ pub struct SecretRequest<'t> {
     pub key_type: Option<CK_KEY_TYPE>,
     /// CKA_VALUE_LEN, if given.
     pub len: Option<usize>,
-    /// The mechanism of C_GenerateKey; `None` for a key that comes another way.
+    /// The mechanism of C_GenerateKey; `None` for a key that is not generated.
     pub generated_by: Option<CK_MECHANISM_TYPE>,
 }
 
 impl<'t> SecretRequest<'t> {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// [`Error::AttributeTypeInvalid`], [`Error::AttributeValueInvalid`], [`Error::TemplateInconsistent`],
-    /// [`Error::SessionReadOnly`].
+    /// [`Error::AttributeTypeInvalid`] if the object has no such attribute; [`Error::AttributeValueInvalid`] if a value
+    /// is not valid; [`Error::TemplateInconsistent`] if attributes contradict each other; [`Error::SessionReadOnly`]
+    /// for a token object in a read-only session.
     pub fn new(session: SessionRef, template: &'t Template) -> Result<Self> {
         class::check_template::<SecretKey>(Ways::CREATE, template)?;
         if template.ulong(CKA_CLASS)?.is_some_and(|class| class != CKO_SECRET_KEY) {
@@ -57,10 +59,10 @@ impl<'t> SecretRequest<'t> {
         })
     }
 
-    /// The value that the caller gives.
+    /// Returns the value that the caller gives.
     ///
     /// # Errors
-    /// [`Error::TemplateIncomplete`].
+    /// [`Error::TemplateIncomplete`] if an attribute is missing.
     pub fn value(&self) -> Result<Zeroizing<Vec<u8>>> {
         let value = self.template.bytes(CKA_VALUE);
         let value = value.ok_or_else(|| Error::TemplateIncomplete("CKA_VALUE is missing from the template".into()))?;
@@ -70,10 +72,10 @@ impl<'t> SecretRequest<'t> {
         Ok(Zeroizing::new(value.to_vec()))
     }
 
-    /// A key for the chip with this value.
+    /// Returns a key for the chip with this value.
     ///
     /// # Errors
-    /// [`Error::TemplateInconsistent`] where the template wants less secrecy than a key in the chip has.
+    /// [`Error::TemplateInconsistent`] if the template requests less secrecy than a key in the chip has.
     pub fn for_chip(&self, key_type: CK_KEY_TYPE, value: Zeroizing<Vec<u8>>) -> Result<NewSecret> {
         let template = self.template;
         if template.boolean(CKA_SENSITIVE)? == Some(false) || template.boolean(CKA_EXTRACTABLE)? == Some(true) {
@@ -81,8 +83,8 @@ impl<'t> SecretRequest<'t> {
                 "CKA_SENSITIVE=false, CKA_EXTRACTABLE=true: a key in the chip never leaves it".into(),
             ));
         }
-        // A boolean it must be, but false is no wish for less secrecy: pkcs11-tool gives it for every key.
-        // The key is private all the same.
+        // The value must be a boolean, but false is accepted, because pkcs11-tool sends it for every key. The key is
+        // private nevertheless.
         template.boolean(CKA_PRIVATE)?;
         Ok(NewSecret {
             kind: SecretKind::of_key_type(key_type)?,
@@ -95,10 +97,10 @@ impl<'t> SecretRequest<'t> {
         })
     }
 
-    /// A session key with this value.
+    /// Returns a session key with this value.
     ///
     /// # Errors
-    /// [`Error::AttributeValueInvalid`] for a key type that is not kept or a length that the type does not have.
+    /// [`Error::AttributeValueInvalid`] for an unsupported key type or a length that the type does not have.
     pub fn for_session(
         &self,
         session: SessionRef,
@@ -134,10 +136,10 @@ impl<'t> SecretRequest<'t> {
     }
 }
 
-/// Refuses a CKA_CHECK_VALUE that is not the value's own; an empty one asks for none (PKCS#11 3.0 section 4.10.2).
+/// Refuses a CKA_CHECK_VALUE that differs from the key's; an empty one requests none (PKCS#11 3.0 section 4.10.2).
 ///
 /// # Errors
-/// [`Error::AttributeValueInvalid`].
+/// [`Error::AttributeValueInvalid`] if a value is not valid.
 pub fn given_check_value(template: &Template, own: &[u8]) -> Result<()> {
     match template.bytes(CKA_CHECK_VALUE) {
         Some(given) if !given.is_empty() && given != own => Err(Error::AttributeValueInvalid(
@@ -147,10 +149,10 @@ pub fn given_check_value(template: &Template, own: &[u8]) -> Result<()> {
     }
 }
 
-/// Bytes of a key to be generated.
+/// Returns the length of a key to generate, in bytes.
 ///
 /// # Errors
-/// [`Error::TemplateIncomplete`], [`Error::KeySizeRange`].
+/// [`Error::TemplateIncomplete`] if an attribute is missing; [`Error::KeySizeRange`] if its length is not possible.
 pub fn generated_len(key_type: CK_KEY_TYPE, request: &SecretRequest<'_>) -> Result<usize> {
     let len = request
         .len

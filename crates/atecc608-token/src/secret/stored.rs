@@ -1,5 +1,5 @@
-//! Secret keys in slots of the chip. The value is written there once and never read; what it is called, and that it is a
-//! key at all, only the state knows. Its check value tells whether the chip holds it.
+//! Secret keys in slots of the chip. The value is written there once and never read; only the state knows its name, and
+//! that it is a key at all. Its check value shows whether the chip holds it.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -20,10 +20,10 @@ use atecc608_wire::zone::Address;
 use atecc608_wire::Slot;
 
 impl SecretKind {
-    /// The kind that a key type needs.
+    /// Returns the kind for a key type.
     ///
     /// # Errors
-    /// [`Error::AttributeValueInvalid`].
+    /// [`Error::AttributeValueInvalid`] if a value is not valid.
     pub fn of_key_type(key_type: CK_KEY_TYPE) -> Result<Self> {
         match key_type {
             CKK_AES => Ok(Self::Aes),
@@ -42,7 +42,7 @@ impl SecretKind {
         }
     }
 
-    /// Lengths of a value that the chip can keep, in bytes.
+    /// Returns the possible lengths of a value in the chip, in bytes.
     pub fn lengths(self) -> std::ops::RangeInclusive<usize> {
         match self {
             Self::Aes => 16..=16,
@@ -53,7 +53,7 @@ impl SecretKind {
 }
 
 impl StoredSecret {
-    /// As operations know it.
+    /// Returns the key for an operation.
     pub fn place(&self) -> ChipSecret {
         ChipSecret {
             unique_id: self.unique_id.clone(),
@@ -63,7 +63,7 @@ impl StoredSecret {
         }
     }
 
-    /// Whether the attribute that stands for a use is true.
+    /// Whether the attribute of a use is true.
     pub fn may(&self, usage: CK_ATTRIBUTE_TYPE) -> bool {
         match self.kind {
             SecretKind::Aes => {
@@ -96,30 +96,31 @@ impl NewSecret {
     }
 }
 
-/// A secret key to be kept in the chip.
+/// A new secret key for the chip.
 pub struct NewSecret {
     /// What kind.
     pub kind: SecretKind,
-    /// Its value, of a length that the kind has.
+    /// Its value, with a length that the kind allows.
     pub value: Zeroizing<Vec<u8>>,
     /// CKA_LABEL.
     pub label: String,
     /// CKA_ID.
     pub id: Vec<u8>,
-    /// Other attributes that are kept.
+    /// Other stored attributes.
     pub kept: Kept,
     /// CKA_ATECC608_SLOT.
     pub slot: Option<Slot>,
-    /// Whether C_GenerateKey makes it.
+    /// Whether C_GenerateKey generates it.
     pub generated: bool,
 }
 
-/// Writes a key into a free place of the chip; returns its CKA_UNIQUE_ID. The state says that it is being written before it
-/// is, and what the chip then holds tells whether it was.
+/// Writes a key to a free place of the chip; returns its CKA_UNIQUE_ID. The state announces the write before, and the
+/// chip's contents show afterwards whether it took effect.
 ///
 /// # Errors
-/// [`Error::DeviceMemory`] if there is no free place, [`Error::ActionProhibited`] if the slot asked for takes no such key or
-/// the key to write it with is not on this host, those of state folder and chip.
+/// [`Error::DeviceMemory`] if there is no free place; [`Error::ActionProhibited`] if the requested slot can't hold such
+/// a key or its write key is not on this host; the [turn errors](Error#turn-errors) and [state folder
+/// errors](Error#state-folder-errors).
 pub(crate) fn create(turn: &mut Turn<'_>, new: NewSecret) -> Result<String> {
     let NewSecret { kind, value, label, id, kept, slot, generated } = new;
     let mut plaintext = Zeroizing::new([0; 32]);
@@ -143,7 +144,7 @@ pub(crate) fn create(turn: &mut Turn<'_>, new: NewSecret) -> Result<String> {
     turn.change_state(|state| state.secrets.push(secret.clone()))?;
     if let Err(error) = overwrite(turn, &secret.place(), write_key.as_ref(), &plaintext) {
         if !is_uncertain(&error) {
-            // Otherwise the next turn asks the chip.
+            // Otherwise the next turn checks the chip.
             turn.change_state(|state| forget(state, &unique_id))?;
         }
         return Err(error);
@@ -162,7 +163,7 @@ fn is_uncertain(error: &Error) -> bool {
     matches!(error, Error::Device(error) if matches!(**error, chip::Error::Uncertain { .. }))
 }
 
-/// The chip holds the key.
+/// Commits a key that the chip holds.
 fn commit_written(turn: &mut Turn<'_>, secret: &StoredSecret) -> Result<()> {
     let (slot, unique_id) = (Slot::from_nibble(secret.slot), &secret.unique_id);
     let commit = |state: &mut State| {
@@ -173,10 +174,12 @@ fn commit_written(turn: &mut Turn<'_>, secret: &StoredSecret) -> Result<()> {
     turn.notes.commit(commit, |known| known.secret_is_proven(unique_id))
 }
 
-/// Overwrites a key with random bytes. If the chip holds another one than the state says, only the state's entry goes.
+/// Overwrites a key with random bytes. If the chip holds another key than the state says, removes only the state's
+/// entry.
 ///
 /// # Errors
-/// [`Error::ActionProhibited`] if the slot can't be written, those of state folder and chip.
+/// [`Error::ActionProhibited`] if the slot can't be written; the [turn errors](Error#turn-errors) and [state folder
+/// errors](Error#state-folder-errors).
 pub(crate) fn destroy(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
     let stored = known_secret(turn, secret)?;
     stored.kept.check_destroyable()?;
@@ -190,7 +193,7 @@ pub(crate) fn destroy(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
     finish_destruction(turn, &stored)
 }
 
-/// Overwrites a key that is there with random bytes, which then fill an empty place.
+/// Overwrites an existing key with random bytes, which then fill an empty place.
 fn finish_destruction(turn: &mut Turn<'_>, stored: &StoredSecret) -> Result<()> {
     let secret = stored.place();
     let known = turn.known();
@@ -223,10 +226,11 @@ fn known_secret(turn: &Turn<'_>, secret: &ChipSecret) -> Result<StoredSecret> {
     stored.ok_or_else(|| Error::KeyHandleInvalid(format!("the secret key in slot {} is gone", secret.slot).into()))
 }
 
-/// Checks, once in a process, that the chip holds the key that a handle names: what it computes with another one nobody would notice.
+/// Checks, once in a process, that the chip holds the key of a handle: results with another key would not be noticed.
 ///
 /// # Errors
-/// [`Error::KeyHandleInvalid`] if it holds another one, or the state has the key no more; those of the chip.
+/// [`Error::KeyHandleInvalid`] if it holds another one, or the state no longer has the key; the [turn
+/// errors](Error#turn-errors).
 pub(crate) fn prove(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
     let stored = known_secret(turn, secret)?;
     if turn.known().is_proven_secret(&secret.unique_id) {
@@ -244,7 +248,7 @@ pub(crate) fn prove(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
     Err(Error::KeyHandleInvalid(problem.into()))
 }
 
-/// The key that the slot is written with, where it is.
+/// Returns the write key of the slot, if it has one.
 ///
 /// # Errors
 /// [`Error::ActionProhibited`] if this host does not have it.
@@ -272,14 +276,14 @@ fn overwrite(
     })
 }
 
-/// Finishes what was begun with secret keys and not committed. The chip's check value tells how far it came.
+/// Finishes changes of secret keys that were begun and not committed. The chip's check value shows the progress.
 ///
 /// # Errors
-/// [`Error::Device`].
+/// [`Error::Device`] if the chip or the bus fails.
 pub(crate) fn resolve(turn: &mut Turn<'_>) -> Result<()> {
     let known = turn.known();
     for secret in &known.state().secrets {
-        // The others after the next login.
+        // Others are finished after the next login.
         if let (Some(pending), false) = (secret.pending, known.is_out_of_reach(Slot::from_nibble(secret.slot))) {
             resolve_one(turn, secret, pending)?;
         }
@@ -336,7 +340,7 @@ fn resolve_one(turn: &mut Turn<'_>, secret: &StoredSecret, pending: PendingSecre
     }
 }
 
-/// Ends what is pending with a change of the state.
+/// Ends a pending change with a change of the state.
 fn settle(turn: &mut Turn<'_>, secret: &StoredSecret, change: impl Fn(&mut State)) -> Result<()> {
     let settled = |state: &mut State| {
         let found = state.secrets.iter_mut().find(|stored| stored.unique_id == secret.unique_id);

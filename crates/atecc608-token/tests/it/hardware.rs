@@ -1,12 +1,12 @@
-//! The contract between driver and chip, on whatever chip the environment names:
+//! The contract between driver and chip, tested on the chip that the environment names:
 //!
 //! ```text
 //! ATECC608_HARDWARE=/dev/i2c-1@0x60 cargo test -p atecc608-token --test it hardware::
 //! ```
 //!
-//! (`scripts/hardware-check.sh` does it). With the variable unset it is held against the simulated chip, so that it is
-//! always exercised. Nothing is written and nothing is counted: a chip in use may be tried, while nothing else uses it.
-//! What a test cannot ask of this chip (no key in it, say) it prints and leaves out.
+//! (as in `scripts/hardware-check.sh`). Without the variable it is tested on the simulated chip, so that the tests
+//! always run. They write nothing and count nothing: a chip in use may be tested, if no other program uses it
+//! meanwhile. A test that is not possible with this chip (for instance without a key) prints that and passes.
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,12 +29,12 @@ use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
-/// Which chip: BUS@ADDRESS.
+/// The chip: BUS@ADDRESS.
 const VARIABLE: &str = "ATECC608_HARDWARE";
 /// The tests of this file take turns on the bus.
 const TURN: Duration = Duration::from_secs(120);
 
-/// The chip under test, which nobody else may talk to meanwhile.
+/// The chip under test, in exclusive use.
 struct Hardware {
     chip: Chip<Bus>,
     config: ConfigZone,
@@ -84,7 +84,7 @@ impl Hardware {
         self.chip.converse(work).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// One write to the chip, past the driver: whether it was acknowledged.
+    /// Writes to the chip, bypassing the driver; returns whether it acknowledged.
     fn write(&mut self, bytes: &[u8]) -> bool {
         let address = self.address;
         self.chip.transport_mut().i2c().unwrap().write(address, bytes).is_ok()
@@ -102,14 +102,14 @@ impl Hardware {
         self.chip.transport_mut().delay(Duration::from_micros(up));
     }
 
-    /// Awake and with empty buffers, past the driver.
+    /// Wakes it with empty buffers, bypassing the driver.
     fn wake(&mut self) {
         self.write(&[word_address::SLEEP]);
         self.pulse();
         assert_eq!(self.read(4), Some(WAKE_RESPONSE.to_vec()));
     }
 
-    /// Polls for a whole reply, past the driver.
+    /// Polls for a whole reply, bypassing the driver.
     fn reply(&mut self) -> Vec<u8> {
         for _ in 0..6000 {
             if let Some(count) = self.read(1) {
@@ -125,14 +125,14 @@ impl Hardware {
         self.write(&[&[word_address::COMMAND], packet].concat())
     }
 
-    /// Info(State) past the driver: TempKey is valid.
+    /// Info(State), bypassing the driver: whether TempKey is valid.
     fn temp_key_is_valid(&mut self) -> bool {
         self.send(&Info::State.packet().encode());
         let reply = self.reply();
         frame::decode_response(&reply).unwrap()[1] & 0x80 != 0
     }
 
-    /// A private key that may be used freely, signs, and tells its public key.
+    /// Returns the slot of a private key that may be used freely, signs, and reports its public key.
     fn signing_slot(&mut self) -> Option<Slot> {
         let config = self.config.clone();
         let may = |slot: &Slot| {
@@ -156,7 +156,7 @@ impl Hardware {
     }
 }
 
-/// Says why a test asks nothing of this chip.
+/// Prints why a test is not possible with this chip.
 macro_rules! needs {
     ($condition:expr, $why:literal) => {
         if !$condition {
@@ -248,7 +248,7 @@ fn a_damaged_packet_is_answered_ff_and_not_executed() {
     let fixed = Nonce::Fixed { target: NonceTarget::TempKey, value: vec![0x5A; 32] }.packet().encode();
     for bit in [0, 77, 8 * fixed.len() - 1] {
         let mut damaged = fixed.clone();
-        // Not the count: the chip would wait for other bytes.
+        // Except the count, because the chip would then wait for other bytes.
         damaged[1 + bit / 8 % (fixed.len() - 1)] ^= 1 << (bit % 8);
         hardware.send(&damaged);
         let reply = hardware.reply();
@@ -275,7 +275,7 @@ fn a_reply_can_be_read_again_and_in_pieces() {
 fn a_busy_chip_is_silent() {
     let mut hardware = hardware();
     hardware.wake();
-    // The longest command: no machine is too slow to come in between.
+    // The longest command, so that even a slow machine can act while it runs.
     hardware.send(&SelfTest::ALL.packet().encode());
     assert_eq!(hardware.read(1), None, "a read");
     assert!(!hardware.write(&[word_address::RESET]), "a write");
@@ -303,7 +303,7 @@ fn the_watchdog_strikes_in_its_time_and_the_next_conversation_works() {
     let mut alive = Duration::ZERO;
     while hardware.read(1).is_some() {
         alive = hardware.chip.transport_mut().now() - woken;
-        // The longest watchdog time, and what a busy machine may add.
+        // The longest watchdog time, and the delay of a busy machine.
         assert!(alive < Duration::from_millis(5000), "it does not strike");
         hardware.chip.transport_mut().delay(Duration::from_millis(10));
     }

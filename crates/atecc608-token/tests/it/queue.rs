@@ -1,5 +1,5 @@
-//! Processes that queue for one bus, and what disturbs them: sudden death, stopped processes, damaged and hostile queue files,
-//! older versions that know only the lock.
+//! Processes that queue for one bus, with disturbances: sudden death, stopped processes, damaged and hostile queue
+//! files, older versions that use only the lock.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -27,7 +27,7 @@ struct Place {
     folder: tempfile::TempDir,
 }
 
-/// A process that queues. Killed when dropped.
+/// A process in the queue. Killed when dropped.
 struct Process {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -44,7 +44,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// Starts a process that is ready for its role.
+    /// Starts a process that waits before its role.
     fn start(&self, role: &str) -> Process {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "queue::helper_process", "--nocapture"])
@@ -60,14 +60,14 @@ impl Place {
         process
     }
 
-    /// Starts several and lets them go at once.
+    /// Starts several and releases them at once.
     fn at_once(&self, roles: impl IntoIterator<Item = String>) -> Vec<Process> {
         let mut all: Vec<Process> = roles.into_iter().map(|role| self.start(&role)).collect();
         all.iter_mut().for_each(Process::go);
         all
     }
 
-    /// Who had the turns, in order.
+    /// Returns the order of the turns.
     fn turns(&self) -> Vec<String> {
         fs::read_to_string(self.path("turns")).unwrap().lines().map(str::to_owned).collect()
     }
@@ -93,7 +93,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// It must end well.
+    /// Asserts that the process ends successfully.
     #[track_caller]
     fn finish(mut self) {
         assert!(self.child.wait().unwrap().success());
@@ -117,14 +117,14 @@ fn wait() {
     std::io::stdin().read_line(&mut line).unwrap();
 }
 
-/// Only [`Place::start`] runs it to some purpose.
+/// Does something only if [`Place::start`] runs it.
 #[test]
 fn helper_process() {
     let (Ok(role), Ok(folder)) = (std::env::var(ROLE), std::env::var(FOLDER)) else { return };
     let folder = Path::new(&folder);
     let words: Vec<&str> = role.split(' ').collect();
     match words[..] {
-        // NAME takes COUNT turns of MS milliseconds, the next one as soon as one has ended.
+        // NAME takes COUNT turns of MS milliseconds, without a pause.
         ["turns", name, count, ms] => {
             let mut bus = open(folder);
             say("ready");
@@ -135,7 +135,7 @@ fn helper_process() {
                 drop(guard);
             }
         }
-        // The same as a version that knows nothing of a queue.
+        // The same as a version without a queue.
         ["old", name, count, ms] => {
             let lock = OpenOptions::new().read(true).append(true).create(true).open(folder.join("chip.lock")).unwrap();
             say("ready");
@@ -151,7 +151,7 @@ fn helper_process() {
                 thread::sleep(Duration::from_millis(2));
             }
         }
-        // Locks bytes of the queue's file and keeps them.
+        // Locks bytes of the queue's file and holds them.
         ["bytes", start, len] => {
             let queue =
                 OpenOptions::new().read(true).append(true).create(true).open(folder.join("chip.queue")).unwrap();
@@ -168,7 +168,7 @@ fn open(folder: &Path) -> Bus {
     Bus::open(&BusLocation::Sim(folder.join("chip")), master::ADDRESS, folder).unwrap()
 }
 
-/// A turn: nobody else has one meanwhile.
+/// A turn: asserts that no other process has one meanwhile.
 fn turn(folder: &Path, name: &str, ms: &str) {
     let inside = folder.join("inside");
     let own = std::process::id().to_string();
@@ -179,7 +179,7 @@ fn turn(folder: &Path, name: &str, ms: &str) {
     turns.write_all(format!("{name}\n").as_bytes()).unwrap();
 }
 
-/// Locks and unlocks the bus once; how long that takes.
+/// Locks and unlocks the bus once; returns the duration.
 fn once(bus: &mut Bus) -> Duration {
     let start = Instant::now();
     drop(bus.lock(Deadline::after(LONG)).unwrap());
@@ -193,7 +193,7 @@ fn turns_go_round_between_processes() {
     processes.into_iter().for_each(Process::finish);
     let turns = place.turns();
     assert_eq!(turns.len(), 120);
-    // When all have come and until the first has gone, each has one turn in six.
+    // From the arrival of the last until the first has finished, each has one turn in six.
     let mut distances = Vec::new();
     for (at, name) in turns.iter().enumerate().take(90).skip(12) {
         distances.extend(turns[at + 1..].iter().position(|next| next == name));
@@ -208,7 +208,7 @@ fn waiters_and_holders_that_are_killed_hold_nobody_up() {
     let mut measured = place.at_once((0..2).map(|number| format!("turns measured{number} 40 10")));
     let mut victims = place.at_once((0..6).map(|number| format!("turns victim{number} 1000000 10")));
     let start = Instant::now();
-    // Any order will do, but the same one each time.
+    // Any order will do, but always the same.
     let mut choice = 12345_usize;
     let mut killed = 0;
     while measured.iter_mut().any(|process| process.child.try_wait().unwrap().is_none()) {
@@ -223,7 +223,8 @@ fn waiters_and_holders_that_are_killed_hold_nobody_up() {
     }
     measured.into_iter().for_each(Process::finish);
     assert!(killed > 10, "{killed}");
-    // 40 turns of 10 ms in a queue of at most 8 are 3.2 s; each death costs at most the next look of one who waits.
+    // 40 turns of 10 ms in a queue of at most 8 are 3.2 s; each death costs at most one polling interval of a waiting
+    // process.
     assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
     assert!(place.turns().iter().filter(|name| name.starts_with("measured")).count() == 80);
 }
@@ -255,7 +256,7 @@ fn a_process_that_is_stopped_while_it_waits_holds_another_up_once() {
     stopped.finish();
 }
 
-/// Whether somebody has locked this byte.
+/// Whether another process has locked this byte.
 fn is_locked(queue: &Path, byte: libc::off_t) -> bool {
     let file = File::open(queue).unwrap();
     let mut lock = lock_of(byte, 1);
@@ -325,7 +326,7 @@ fn one_who_keeps_bytes_of_the_queue_locked_keeps_nobody_from_the_bus() {
         let start = Instant::now();
         let processes = place.at_once((0..3).map(|number| format!("turns {number} 10 5")));
         processes.into_iter().for_each(Process::finish);
-        // Each notices once, after half a second, that the one in front does not use the bus.
+        // Each notices once, after half a second, that the process at the front does not use the bus.
         assert!(start.elapsed() < Duration::from_secs(10), "{bytes}: {:?}", start.elapsed());
         assert_eq!(place.turns().len(), 30);
     }

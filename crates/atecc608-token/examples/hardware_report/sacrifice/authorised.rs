@@ -1,4 +1,4 @@
-//! Questions about ReqAuth: what gives an authorisation, what ends it, what asks for it (fact sheet sections 3.0 and 11).
+//! Probes of ReqAuth: what gives an authorisation, what ends it, what requires it (fact sheet sections 3.0 and 11).
 
 use atecc608_wire::commands::{CheckMac, DigestSource, GenKey, GenKeyMode, Info, KeyLocation, Nonce, Sign, Write};
 use atecc608_wire::zone::{Address, Zone};
@@ -38,10 +38,10 @@ fn is_authorised(bench: &mut Bench) -> Step<bool> {
     Ok(bench.state()?.authorised.is_some())
 }
 
-/// CheckMac over the caller's own challenge (mode 00); its response is right or damaged.
+/// CheckMac over the caller's own challenge (mode 00), with a correct or damaged response.
 fn over_challenge(facts: &Facts, damage: bool) -> CheckMac {
     let mut command = CheckMac { temp_key_second: false, ..proof(facts, layout::AUTHORITY, &[0; 32]) };
-    // The message of mode 01 with this challenge in the place of the nonce.
+    // The message of mode 01 with this challenge instead of the nonce.
     command.response[0] ^= u8::from(damage);
     command
 }
@@ -119,7 +119,7 @@ fn gates_gen_key(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
         let without = bench.status(&GenKey { mode, key })?;
         bench.fresh()?;
         authorise(bench, facts)?;
-        // The nonce that CheckMac has used up.
+        // The nonce that CheckMac has cleared.
         let with = match mode {
             GenKeyMode::Public { digest: true } => "-".to_owned(),
             _ => format!("{:02X}", bench.status(&GenKey { mode, key })?.0),

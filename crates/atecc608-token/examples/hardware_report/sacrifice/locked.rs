@@ -1,4 +1,4 @@
-//! Questions to the locked chip that need no authorisation.
+//! Probes of the locked chip that require no authorisation.
 
 use atecc608_wire::commands::{
     Aes, Counter, DeriveKey, Ecdh, EcdhKey, EcdhTarget, GenKey, GenKeyMode, Kdf, KdfAlgorithm, KdfSource, KdfTarget,
@@ -70,7 +70,7 @@ fn short_block(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     byte_switch(last.get(8..).unwrap_or_default())
 }
 
-/// An encrypted Write of 32 bytes over a TempKey of this value; its MAC damaged if asked.
+/// An encrypted Write of 32 bytes with this TempKey; with a damaged MAC on request.
 fn encrypted(facts: &Facts, key: &[u8; 32], damage: bool) -> Write {
     let plain = [0xD4; 32];
     let data = plain.iter().zip(key).map(|(plain, key)| plain ^ key).collect();
@@ -102,7 +102,7 @@ fn fixed_write(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
     refusal_switch(bench.status(&encrypted(facts, &key, false))?, false, "after a fixed nonce")
 }
 
-/// An encrypted PrivWrite of RFC 6979's key over a TempKey of this value; its MAC damaged if asked.
+/// An encrypted PrivWrite of RFC 6979's key with this TempKey; with a damaged MAC on request.
 pub(super) fn encrypted_key(facts: &Facts, slot: Slot, temp_key: &[u8; 32], damage: bool) -> PrivWrite {
     let mut plain = [0; 36];
     plain[4..].copy_from_slice(&EC_SCALAR);
@@ -230,7 +230,7 @@ fn count(bench: &mut Bench, number: u8, increment: bool) -> Step<u32> {
 
 fn no_limit(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     let status = bench.status(&Mac::challenge(layout::COUNTED, [1; 32]))?;
-    // From here on it has one, which the questions that follow do not reach.
+    // From here on the slot has a limit, which the following probes do not reach.
     let limit = std::array::from_fn(|i| if i < 8 && i % 4 == 0 { 96 } else { 0 });
     bench.fresh()?;
     bench.must(&Write::block(Zone::Data, Address::slot(layout::UNWRITTEN, 0, 0), limit))?;
@@ -275,7 +275,7 @@ fn boot_random(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
     seen(format!("{:02X}", bench.status(&boot())?.0))
 }
 
-/// CheckMac on the password, then whether TempKey is the slot after it.
+/// CheckMac on the password, then a check whether TempKey is the next slot.
 fn copy(bench: &mut Bench, facts: &Facts) -> Step<()> {
     let nonce = bench.random_nonce()?;
     bench.must(&proof(facts, layout::PASSWORD, &nonce))

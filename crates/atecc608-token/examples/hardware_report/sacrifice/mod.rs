@@ -1,5 +1,5 @@
-//! What spends a chip: a configuration made for tests, locks, and the questions that need them (fact sheet section 5.7
-//! and the switches of the simulated chip that no other chip can answer).
+//! Probes that consume a chip: a configuration for tests, locks, and the probes that require them (fact sheet section
+//! 5.7 and the switches of the simulated chip that no other chip can settle).
 
 mod authorised;
 mod layout;
@@ -20,7 +20,7 @@ use crate::probe::{Facts, Probe};
 use crate::report::Finding;
 use crate::{commands, line};
 
-/// Configures a blank chip for tests, asks it all there is to ask, locks it for good on the way.
+/// Configures a blank chip for tests, runs all probes on it, and locks it permanently.
 pub fn spend(bench: &mut Bench, blank: &Facts, rounds: u32, findings: &mut Vec<Finding>) {
     if let Err(trouble) = try_to_spend(bench, blank, rounds, findings) {
         findings.push(Finding {
@@ -54,7 +54,7 @@ fn try_to_spend(bench: &mut Bench, blank: &Facts, rounds: u32, findings: &mut Ve
     ask(bench, &now, authorised::PROBES);
     let now = facts(bench, blank.i2c_hz)?;
     findings.extend(commands::PROBES.iter().map(|probe| repeated(probe, bench, &now, rounds)));
-    // Last: it replaces the key that the others use.
+    // Last, because it replaces the key that the others use.
     findings.extend(locked::LAST.iter().map(|probe| probe.run(bench, &now)));
     Ok(())
 }
@@ -64,7 +64,7 @@ fn configure(bench: &mut Bench, blank: &Facts) -> Step<ConfigZone> {
     let wanted = layout::configuration(&blank.config);
     for at in writable_config_words() {
         let word: [u8; 4] = std::array::from_fn(|i| wanted.as_bytes()[at + i]);
-        // As often as the watchdog may want.
+        // As often as the watchdog may require.
         bench.fresh()?;
         bench.must(&Write::word(Zone::Config, Address::block((at / 32) as u8, (at % 32 / 4) as u8), word))?;
     }
@@ -74,7 +74,7 @@ fn configure(bench: &mut Bench, blank: &Facts) -> Step<ConfigZone> {
     }
 }
 
-/// Locks a zone, unless a question has done so already.
+/// Locks a zone, unless a probe has already locked it.
 fn lock(bench: &mut Bench, zone: LockZone, summary: Option<[u8; 2]>, locked: impl Fn(&ConfigZone) -> bool) -> Step<()> {
     if !locked(&read_config(bench)?) {
         bench.must(&Lock { zone, summary })?;
@@ -85,7 +85,7 @@ fn lock(bench: &mut Bench, zone: LockZone, summary: Option<[u8; 2]>, locked: imp
     }
 }
 
-/// CheckMac mode 01 over a random nonce that is in TempKey, with the right response.
+/// CheckMac mode 01 over the random nonce in TempKey, with the correct response.
 fn proof(facts: &Facts, slot: Slot, nonce: &[u8; 32]) -> CheckMac {
     let mut command = CheckMac {
         slot,
@@ -102,7 +102,7 @@ fn proof(facts: &Facts, slot: Slot, nonce: &[u8; 32]) -> CheckMac {
     command
 }
 
-/// TempKey := GenDig of the parent key over a nonce; its value.
+/// Loads TempKey with GenDig of the parent key over a nonce; returns its value.
 fn parent_digest(bench: &mut Bench, facts: &Facts, nonce: &[u8; 32]) -> Step<[u8; 32]> {
     let gen_dig = GenDig::slot(layout::PARENT);
     bench.must(&gen_dig)?;

@@ -1,4 +1,5 @@
-//! Questions before the configuration is locked, and between the locks. Their order counts: some prepare the chip.
+//! Probes before the configuration is locked, and between the locks. The order matters: some prepare the chip for
+//! others.
 
 use atecc608_wire::commands::{
     DeriveKey, DigestSource, GenKey, Lock, LockZone, Nonce, PrivWrite, SecureBoot, SecureBootMode, Sign, Write,
@@ -36,7 +37,7 @@ fn reserved_word_address(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
 }
 
 fn serial_word(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
-    // The bytes that are there: nothing would change.
+    // The present bytes, so that nothing would change.
     let word = std::array::from_fn(|i| facts.config.as_bytes()[i]);
     status_switch(bench.status(&Write::word(Zone::Config, Address::block(0, 0), word))?, "the serial number")
 }
@@ -48,7 +49,7 @@ fn wrong_config_summary(bench: &mut Bench, facts: &Facts) -> Step<Outcome> {
 }
 
 fn wrong_data_summary(bench: &mut Bench, _: &Facts) -> Step<Outcome> {
-    // Blank slots are in it, whose contents nobody knows: 1 in 65536 is right.
+    // It covers blank slots with unknown contents: right by chance once in 65536.
     let status = bench.status(&Lock { zone: LockZone::Data, summary: Some([0x12, 0x34]) })?;
     seen(format!("{:02X}", status.0))
 }
