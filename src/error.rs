@@ -53,10 +53,10 @@ pub enum Error {
     #[error("no {0} is active in this session")]
     OperationNotInitialized(FixedText),
     /// The random generator accepts no seed.
-    #[error("the chip's random generator takes no seed")]
+    #[error("the chip's random generator can't be seeded")]
     RandomSeedNotSupported,
     /// The argument of C_SetOperationState is not a saved state: this module saves none.
-    #[error("this module saves no operations' states, so it can't have given this one")]
+    #[error("this module can't save operation states, so this state is not valid")]
     SavedStateInvalid,
     /// CKF_ASYNC_SESSION was requested, or a function that requires it.
     #[error("asynchronous sessions are not supported")]

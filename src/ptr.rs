@@ -47,7 +47,7 @@ fn bytes_at(data: *const u8, len: CK_ULONG) -> Result<usize> {
     };
     match usize::try_from(len).ok().filter(|len| *len == 0 || fits(len)) {
         Some(len) => Ok(len),
-        None => Err(Error::ArgumentsBad(&"a buffer is longer than the memory behind its address")),
+        None => Err(Error::ArgumentsBad(&"a buffer extends past the end of the address space")),
     }
 }
 

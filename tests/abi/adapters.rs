@@ -51,7 +51,7 @@ fn used_through(variable: &str, value: &str) -> Vec<String> {
     bus.pull();
     helper.go();
     assert_eq!(helper.finish(), ["no chip"]);
-    module.assert_logged(&["no chip answers at address 0x60", "The adapter said: /dev/i2c-77: "]);
+    module.assert_logged(&["no chip responds at address 0x60", "The adapter reported: /dev/i2c-77: "]);
     messages.lines().map(str::to_owned).collect()
 }
 

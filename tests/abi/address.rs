@@ -27,7 +27,7 @@ fn the_key_of_a_chip_that_moved_signs_at_the_new_address() {
     Chip::new(way, host_random).permanently_write_user_extra_add(0x61 << 1).unwrap();
     drop(guard);
     assert_eq!(sign(&module, session, key), Err(CKR_DEVICE_REMOVED));
-    module.assert_logged(&["no chip answers at address 0x60", "atecc608 scan --all-addresses"]);
+    module.assert_logged(&["no chip responds at address 0x60", "atecc608 scan --all-addresses"]);
 
     let text = std::fs::read_to_string(module.configuration()).unwrap();
     std::fs::write(module.configuration(), text + "address = 0x61\n").unwrap();

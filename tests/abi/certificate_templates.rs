@@ -302,7 +302,7 @@ fn a_certificate_of_another_issuer_or_chip_is_not_shown() {
     chip::put_key(&mut other_key.image, 0, &[0x22; 32]);
     let module = other_key.module(&template, &other_key.ca());
     assert_eq!(certificates(&module, module.start()), [0; 0]);
-    module.assert_logged(&["\"mine\"", "of another key than this chip's"]);
+    module.assert_logged(&["\"mine\"", "it belongs to another key"]);
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_bus_without_a_chip_is_an_empty_slot() {
         assert_eq!(module.token_info(0).map(drop), Err(CKR_TOKEN_NOT_PRESENT));
     }
     assert_eq!(module.slots(true), Ok(vec![]));
-    module.assert_logged(&["no chip answers", "0x60"]);
+    module.assert_logged(&["no chip responds", "0x60"]);
     bus.insert();
     let session = module.open_session(0, true).unwrap();
     assert!(generate(&module, session, "a").is_ok());
@@ -59,7 +59,7 @@ fn a_chip_pulled_between_two_calls_is_removed_and_works_again_when_it_is_back() 
     let start = Instant::now();
     assert_eq!(sign(&module, session, key), Err(CKR_DEVICE_REMOVED));
     assert!(start.elapsed() < BOUND);
-    module.assert_logged(&["C_Sign", "no chip answers"]);
+    module.assert_logged(&["C_Sign", "no chip responds"]);
     assert_eq!(module.random(session, 8).map(drop), Err(CKR_DEVICE_REMOVED));
     assert_eq!(generate(&module, session, "b"), Err(CKR_DEVICE_REMOVED));
     bus.insert();

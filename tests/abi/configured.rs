@@ -106,8 +106,8 @@ fn a_slot_that_holds_none_is_absent_with_one_line_in_the_log() {
 #[test]
 fn a_slot_that_is_for_none_or_unreadable_is_absent_with_one_line_in_the_log() {
     for (key_config, slot_config, words) in [
-        (0x003C, 0x0F0F, "is for none"),
-        (0x0033, 0x0F8F, "is for none"),
+        (0x003C, 0x0F0F, "does not permit one"),
+        (0x0033, 0x0F8F, "does not permit one"),
         (0x0030, 0x0F8F, "be read in clear"),
         (0x0030, 0x0FCF, "be read in clear"),
     ] {

@@ -129,7 +129,7 @@ fn with_a_pin_a_public_key_verifies_before_the_login_only_if_root_has_stored_it(
     let session = module.restart();
     let key = public_key(&module, session);
     assert_eq!(verify(&module, session, key, &good), Err(CKR_USER_NOT_LOGGED_IN));
-    module.assert_logged(&["slot 0", "nothing proves", "atecc608 trust"]);
+    module.assert_logged(&["slot 0", "the public key in the state folder is not verified", "atecc608 trust"]);
     let trusted = trust(&module, &bus, &point_in(&bus, 0).unwrap());
     assert_eq!(verify(&module, session, key, &good), Ok(()));
     write_into_state(&module, &bus, foreign_point());
@@ -149,5 +149,5 @@ fn a_file_of_roots_that_others_may_write_proves_nothing() {
     std::fs::set_permissions(trusted.path(), std::os::unix::fs::PermissionsExt::from_mode(0o660)).unwrap();
     let session = module.restart();
     assert_eq!(verify(&module, session, public_key(&module, session), &good), Err(CKR_USER_NOT_LOGGED_IN));
-    module.assert_logged(&["others may write it"]);
+    module.assert_logged(&["other users can write it"]);
 }

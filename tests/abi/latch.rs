@@ -123,5 +123,5 @@ fn a_chip_that_does_not_tell_its_latch_is_said_not_to() {
     let session = module.start();
     let keys = module.private_keys(session);
     assert_eq!(sign(&module, session, keys[0]), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
-    module.assert_logged(&["C_Sign", "persistent latch", "refuses to say whether it is"]);
+    module.assert_logged(&["C_Sign", "persistent latch", "refuses to report whether it is"]);
 }

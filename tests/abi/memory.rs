@@ -147,5 +147,5 @@ fn a_caller_whose_data_does_not_fit_gets_host_memory_and_the_process_goes_on() {
     let mut helper = Helper::start(module_path!(), &module, "");
     helper.expect("alive");
     helper.finish();
-    module.assert_logged(&["C_Encrypt: the process gets no memory for", "bytes"]);
+    module.assert_logged(&["C_Encrypt: cannot allocate", "bytes"]);
 }

@@ -142,7 +142,7 @@ fn private_data_is_kept_in_memory_only() {
         ]
     };
     assert_eq!(module.create_object(session, &template(true)), Err(CKR_TEMPLATE_INCONSISTENT));
-    module.assert_logged(&["CKA_PRIVATE=true", "lie in clear"]);
+    module.assert_logged(&["CKA_PRIVATE=true", "are stored in clear"]);
     let data = module.create_object(session, &template(false)).unwrap();
     assert_eq!(module.attribute(session, data, CKA_PRIVATE), Ok(boolean(true)));
     // Nor does a copy bring it to the disk.

@@ -159,7 +159,7 @@ fn a_reset_by_another_process_ends_the_login_of_this_one() {
     assert_eq!(sign(&module, session, key), Err(CKR_USER_NOT_LOGGED_IN));
     assert_eq!(module.session_info(session).unwrap().state, CKS_RW_PUBLIC_SESSION);
     assert!(module.private_keys(session).is_empty());
-    module.assert_logged(&["changed or reset elsewhere"]);
+    module.assert_logged(&["another process changed or reset the PIN"]);
     assert_eq!(module.login(session, CKU_USER, PIN), Err(CKR_PIN_INCORRECT));
     module.login(session, CKU_USER, OTHER_PIN).unwrap();
     let key = module.private_keys(session)[0];

@@ -139,8 +139,8 @@ impl Place {
         helper.go();
         assert_eq!(helper.finish(), ["no chip"], "{behaviour}");
         self.twist.set("pulled", "N");
-        let said = format!("The adapter said: {}: {missed}", self.twist.node.display());
-        self.module.assert_logged(&["no chip answers at address 0x60", &said]);
+        let said = format!("The adapter reported: {}: {missed}", self.twist.node.display());
+        self.module.assert_logged(&["no chip responds at address 0x60", &said]);
     }
 }
 
@@ -163,7 +163,7 @@ fn whatever_a_driver_reports_for_a_nack_the_chip_is_found_used_and_missed() {
         place.assert_used(&format!("a NACK is {name}"), name);
     }
     place.twist.set("nack", 0);
-    place.assert_used("a NACK is no errno, but fewer messages", "0 of 1 messages were done");
+    place.assert_used("a NACK is no errno, but fewer messages", "0 of 1 messages were transferred");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn an_adapter_that_does_not_send_the_wake_pulse_is_named_with_what_it_reports() 
     place.twist.set("pulse_lost", "Y");
     let said = Helper::start(module_path!(), &place.module, "refused").finish();
     assert!(said[0].starts_with("Err("), "{said:?}");
-    place.module.assert_logged(&["no chip answers at address 0x60", "to the wake pulse: ", "EOPNOTSUPP: "]);
+    place.module.assert_logged(&["no chip responds at address 0x60", "to the wake pulse: ", "EOPNOTSUPP: "]);
     place.twist.set("pulse_lost", "N");
     place.assert_used("the wake pulse is EOPNOTSUPP at 120 kHz", "ENXIO: ");
 }

@@ -46,7 +46,7 @@ fn keys_are_found_and_used_where_the_chip_refuses_to_say_which_slots_hold_one() 
         assert_eq!(keys.len(), 1, "{faults}");
         assert_signed(&point_in(&bus, 0).unwrap(), &sign(&module, session, keys[0]).unwrap());
         assert_eq!(module.private_keys(session), keys);
-        let words = ["refuses to say whether slots hold keys", "0 (GenKey shows a key), 2 (GenKey shows none)"];
+        let words = ["refuses to report whether slots hold keys", "0 (GenKey shows a key), 2 (GenKey shows none)"];
         assert_eq!(module.assert_logged(&words), 1, "{faults}");
     }
 }

@@ -163,9 +163,9 @@ fn a_process_that_leaves_out_token_is_warned_once() {
         let log = module.log();
         log.lines().filter(|line| line.contains("warn: ") && line.contains(warning)).count()
     };
-    let of_pair = "a private template without CKA_TOKEN makes a key pair of the session";
+    let of_pair = "a private template without CKA_TOKEN generates a session key pair";
     assert_eq!((warnings("left out", of_pair), warnings("given", of_pair)), (1, 0));
-    assert_eq!(warnings("brought", "a private key without CKA_TOKEN is one of the session"), 1);
+    assert_eq!(warnings("brought", "a private key without CKA_TOKEN is a session key"), 1);
 }
 
 /// A private key that a caller brings, as pkcs11-provider sends it.

@@ -129,7 +129,7 @@ fn a_corrupt_state_is_kept_and_keys_are_shown_under_their_slots_names() {
             module.destroy(session, found[0]),
         ];
         assert_eq!(refusals, [Err(CKR_TOKEN_WRITE_PROTECTED); 3], "{text:?}");
-        module.assert_logged(&["state.toml", "nothing is written over it"]);
+        module.assert_logged(&["state.toml", "the file is not overwritten"]);
         assert_eq!(fs::read_to_string(module.state_file()).unwrap(), text);
         // Moved away, all works again.
         fs::remove_file(module.state_file()).unwrap();

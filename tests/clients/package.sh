@@ -100,7 +100,7 @@ inside 'atecc608 provision tls --lock-forever --unproven > /tmp/provision.log 2>
 inside 'useradd member && adduser --quiet member atecc608 && useradd stranger'
 inside "runuser -u member -- p11tool --generate-privkey ecdsa --curve secp256r1 --label dev-key 'pkcs11:token=kitchen' 2> /dev/null"
 inside "runuser -u member -- p11tool --test-sign 'pkcs11:token=kitchen;object=dev-key;type=private'"
-inside_refused 'may not be opened by this user' "runuser -u stranger -- p11tool --list-all 'pkcs11:token=kitchen'"
+inside_refused 'permission denied. Add the user' "runuser -u stranger -- p11tool --list-all 'pkcs11:token=kitchen'"
 inside 'find /var/lib/atecc608-pkcs11 /etc/atecc608-pkcs11/keys -mindepth 1 -printf "%p %m %u:%g\n"'
 
 # As `atecc608 aws setup` leaves it for AWS IoT Device Client, of an older version.

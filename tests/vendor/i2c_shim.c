@@ -185,7 +185,7 @@ static int receive_all(int fd, uint8_t *bytes, size_t count) {
     return 1;
 }
 
-/* One transfer, START to STOP: how many messages were done, or -1 with errno. */
+/* One transfer, START to STOP: how many messages were transferred, or -1 with errno. */
 static ssize_t transfer(int fd, const struct i2c_msg *messages, size_t count) {
     uint8_t request[1 + MOST_MESSAGES * 4 + LONGEST], reply[2];
     size_t length = 1, written = 0, number;

@@ -62,7 +62,7 @@ pub enum Error {
     #[error("standard output: {0}")]
     Output(std::io::Error),
     /// The system has no random numbers.
-    #[error("the system has no random numbers: {0}")]
+    #[error("cannot get random bytes from the system: {0}")]
     HostRandom(getrandom::Error),
 }
 

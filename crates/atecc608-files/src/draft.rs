@@ -133,7 +133,7 @@ fn create(folder: &OwnedFd, name: &OsStr) -> io::Result<(OwnedFd, OsString)> {
             Err(error) => return Err(error.into()),
         }
     }
-    Err(io::Error::new(ErrorKind::AlreadyExists, "every name for a temporary file is taken"))
+    Err(io::Error::new(ErrorKind::AlreadyExists, "every name for a temporary file is in use"))
 }
 
 /// Locks a file that was just created. Returns `false` if another process has removed it as abandoned.

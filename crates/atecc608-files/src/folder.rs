@@ -129,7 +129,7 @@ impl Folder {
                 created => drop(created?),
             }
         }
-        Err(invalid("is removed again and again"))
+        Err(invalid("is repeatedly removed by another process"))
     }
 
     fn open_regular(&self, name: &OsStr, flags: OFlags) -> io::Result<File> {

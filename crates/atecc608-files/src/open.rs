@@ -59,7 +59,7 @@ pub fn read_to(file: impl Read, most: usize, contents: &mut Vec<u8>) -> io::Resu
     }
     Err(io::Error::new(
         ErrorKind::FileTooLarge,
-        format!("it has more than {most} bytes, the most that is read. Is it the right file?"),
+        format!("it has more than {most} bytes, the limit for this file. Is it the right file?"),
     ))
 }
 
@@ -80,7 +80,7 @@ pub fn open_input(path: &Path) -> io::Result<File> {
     if found.file_type().is_fifo() && is_without_writer(&file)? {
         return Err(io::Error::new(
             ErrorKind::TimedOut,
-            "nobody writes to this pipe: start the program that does first",
+            "no program writes to this pipe: start the writer first",
         ));
     }
     wait_again(&file)?;
@@ -164,7 +164,7 @@ fn not_usable(found: &Metadata) -> io::Error {
         () if kind.is_socket() => "a socket",
         () => "a device",
     };
-    io::Error::new(ErrorKind::InvalidInput, format!("it is {what}, where a regular file was expected"))
+    io::Error::new(ErrorKind::InvalidInput, format!("it is {what} instead of a regular file"))
 }
 
 #[cfg(test)]
@@ -200,7 +200,7 @@ mod tests {
         {
             let error = read(&path, 4).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert_eq!(error.to_string(), format!("it is a {kind}, where a regular file was expected"));
+            assert_eq!(error.to_string(), format!("it is a {kind} instead of a regular file"));
         }
         for path in [&file, &large] {
             let error = read(path, 3).unwrap_err();

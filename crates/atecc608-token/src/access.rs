@@ -238,7 +238,7 @@ pub(crate) fn copy_object(
     let (copy, past) = match token.object(object)? {
         ObjectKey::PrivateKey(_) | ObjectKey::PublicKey(_) | ObjectKey::Secret(_) | ObjectKey::Feature(_) => {
             return Err(Error::ActionProhibited(
-                "keys in the chip, and what else is part of it, can't be copied".into(),
+                "keys and other objects in the chip can't be copied".into(),
             ))
         }
         ObjectKey::Stored(unique_id) => {
@@ -314,7 +314,8 @@ pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectH
             let secret = secret.ok_or(Error::ObjectHandleInvalid(object))?;
             token.turn(deadline, |turn| secret::stored::destroy(turn, &secret)).map_err(of_object(object))?;
         }
-        ObjectKey::Feature(_) => return Err(Error::ActionProhibited("this object is part of the token".into())),
+        ObjectKey::Feature(_) => return Err(Error::ActionProhibited("this object is built into the token and can't be \
+                                                                     destroyed".into())),
         ObjectKey::Session(number) => {
             let destroyable = token.objects.with_session_object(*number, |found| {
                 found.is_none_or(|found| found.attributes.bytes(CKA_DESTROYABLE) != Some(&[CK_FALSE]))

@@ -172,7 +172,7 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     let slot = there.ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
             KeyName::Slot(slot) if turn.known().known_presence(*slot) == Some(Held::Unknown) => {
-                format!("slot {slot}: the chip refuses to say whether it holds a key (`atecc608 doctor`)").into()
+                format!("slot {slot}: the chip refuses to report whether it holds a key (`atecc608 doctor`)").into()
             }
             KeyName::Slot(slot) => format!("slot {slot} holds no key").into(),
             KeyName::Label(label) => {

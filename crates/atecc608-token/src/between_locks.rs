@@ -92,7 +92,7 @@ fn check_open(turn: &Turn<'_>) -> Result<()> {
     if turn.known().identity.open_between_locks {
         return Ok(());
     }
-    Err(Error::ActionProhibited("the chip is not between its locks any more: run the same command again".into()))
+    Err(Error::ActionProhibited("the locks of the chip changed meanwhile: run the same command again".into()))
 }
 
 /// Whether an interrupted generation was for the requested key.
@@ -114,7 +114,8 @@ fn took_effect(turn: &mut Turn<'_>, slot: Slot, intent: &Intent) -> Result<bool>
 pub(super) fn occupied(slot: Slot) -> Error {
     Error::ActionProhibited(
         format!(
-        "slot {slot} holds a key already: take another slot (`atecc608 key list`), or add --replace to overwrite that key for good"
+        "slot {slot} already holds a key: use another slot (`atecc608 key list`), or add --replace to overwrite that \
+         key permanently"
     )
     .into())
 }

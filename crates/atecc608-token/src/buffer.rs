@@ -36,7 +36,8 @@ pub fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
 
 fn no_memory(bytes: usize) -> Error {
     Error::HostMemory(
-        format!("the process gets no memory for {bytes} bytes: raise its limit (ulimit -v, MemoryMax=), or give the data in parts")
+        format!("cannot allocate {bytes} bytes: raise the memory limit of the process (ulimit -v, MemoryMax=), or pass \
+                 the data in parts")
             .into(),
     )
 }

@@ -436,7 +436,7 @@ impl BusLocation {
         } else if text.starts_with('/') {
             Ok(Self::Linux(text.into()))
         } else {
-            Err(format!("\"{text}\" is none of \"/dev/i2c-N\", \"sim:FILE\", \"unix:SOCKET\""))
+            Err(format!("\"{text}\": expected \"/dev/i2c-N\", \"sim:FILE\" or \"unix:SOCKET\""))
         }
     }
 }

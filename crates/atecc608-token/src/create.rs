@@ -117,7 +117,8 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
     let private = template.boolean(CKA_PRIVATE)?.unwrap_or(false);
     if on_token && private {
         return Err(Error::TemplateInconsistent(
-            "CKA_PRIVATE=true: certificates and data lie in clear in the state folder and are public objects".into(),
+            "CKA_PRIVATE=true: certificates and data are stored in clear in the state folder and must be public \
+             objects".into(),
         ));
     }
     let value = template.bytes(CKA_VALUE).unwrap_or_default();
@@ -128,7 +129,7 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
         (StoredClass::Data, template.bytes(CKA_OBJECT_ID).unwrap_or_default().to_vec(), None)
     } else {
         if template.ulong(CKA_CERTIFICATE_TYPE)?.is_some_and(|given| given != CKC_X_509) {
-            return Err(Error::AttributeValueInvalid("CKA_CERTIFICATE_TYPE: only CKC_X_509 is kept".into()));
+            return Err(Error::AttributeValueInvalid("CKA_CERTIFICATE_TYPE: only CKC_X_509 is supported".into()));
         }
         if value.is_empty() {
             return Err(Error::TemplateIncomplete("CKA_VALUE: the certificate in DER is missing".into()));
@@ -179,7 +180,7 @@ impl NewStored {
     pub(super) fn learn_names(&self, turn: &mut Turn<'_>) -> StoredObject {
         self.named(&turn.known()).unwrap_or_else(|| {
             if let Err(error) = learn_points(turn) {
-                log::debug!("which key a certificate is for is not known: {error}");
+                log::debug!("cannot find the key of a certificate: {error}");
             }
             self.named(&turn.known()).unwrap_or_else(|| self.unnamed())
         })
@@ -243,7 +244,7 @@ pub(super) fn check_key_type(template: &Template) -> Result<()> {
         Some(other) => {
             let name = if other == CKK_RSA { "CKK_RSA".to_owned() } else { format!("{other:#x}") };
             Err(Error::AttributeValueInvalid(
-                format!("CKA_KEY_TYPE: {name}, where the keys are P-256 only (CKK_EC)").into(),
+                format!("CKA_KEY_TYPE is {name}: only P-256 keys (CKK_EC) are supported").into(),
             ))
         }
         None => Err(Error::TemplateIncomplete("CKA_KEY_TYPE is missing from the template".into())),
@@ -253,7 +254,7 @@ pub(super) fn check_key_type(template: &Template) -> Result<()> {
 pub(super) fn check_value(value: &[u8]) -> Result<()> {
     if value.len() > MAX_VALUE {
         return Err(Error::DeviceMemory(
-            format!("CKA_VALUE: {} bytes, where at most {MAX_VALUE} are kept", value.len()).into(),
+            format!("CKA_VALUE has {} bytes: at most {MAX_VALUE} are supported", value.len()).into(),
         ));
     }
     Ok(())
@@ -278,6 +279,6 @@ pub(super) fn checked_id(id: &[u8]) -> Result<Vec<u8>> {
 pub(super) fn unique_id() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
+        .map_err(|error| Error::DeviceError(format!("cannot get random bytes from the system: {error}").into()))?;
     Ok(base16ct::lower::encode_string(&bytes))
 }

@@ -44,7 +44,7 @@ pub(super) fn derive(
         return Err(Error::MechanismParamInvalid("CKD_NULL takes no shared data".into()));
     }
     let theirs = Point::from_caller(public_data)
-        .ok_or_else(|| Error::MechanismParamInvalid("the other side's public key is not a point on P-256".into()))?;
+        .ok_or_else(|| Error::MechanismParamInvalid("the peer's public key is not a point on P-256".into()))?;
     let request = SecretRequest::new(session, template)?;
     let (key_type, len) = wanted(&request, SECRET_LEN, if *kdf == CKD_NULL { SECRET_LEN } else { MAX_KEY_LEN })?;
     let secret = match in_chip {
@@ -67,7 +67,7 @@ fn shared_secret(turn: &mut Turn<'_>, key: KeyRef, theirs: &Point) -> Result<Zer
     let key = known.key_slot(slot);
     if !key.is_some_and(|key| key.derive) {
         return Err(Error::KeyFunctionNotPermitted(
-            format!("slot {slot} is configured not to derive (CKA_DERIVE is false)").into(),
+            format!("the configuration of slot {slot} does not permit derivation (CKA_DERIVE is false)").into(),
         ));
     }
     if key.is_some_and(|key| key.public) && known.checked_point(slot).is_none() {
@@ -78,7 +78,7 @@ fn shared_secret(turn: &mut Turn<'_>, key: KeyRef, theirs: &Point) -> Result<Zer
     if io_key.is_none() && known.zone().chip_options().ecdh_protection() != 0 {
         return Err(Error::ActionProhibited(
             format!(
-            "this chip tells the results of ECDH only encrypted with its IO protection key, and {} does not hold that",
+            "this chip returns ECDH results only encrypted with its IO protection key, and {} does not hold that key",
             known.identity.io_key.path().display()
         )
             .into(),
@@ -114,7 +114,7 @@ fn x963(hasher: &Hasher, secret: &[u8], shared_data: &[u8], len: usize) -> Zeroi
 pub(super) fn wanted(request: &SecretRequest<'_>, usual: usize, most: usize) -> Result<(CK_KEY_TYPE, usize)> {
     if request.on_token {
         return Err(Error::TemplateInconsistent(
-            "CKA_TOKEN: a derived key is a session object; it is not kept in the chip".into(),
+            "CKA_TOKEN: a derived key is always a session object".into(),
         ));
     }
     let key_type = request.key_type.unwrap_or(CKK_GENERIC_SECRET);
@@ -135,7 +135,7 @@ pub(super) fn wanted(request: &SecretRequest<'_>, usual: usize, most: usize) -> 
     }
     if len == 0 || len > most {
         return Err(Error::AttributeValueInvalid(
-            format!("CKA_VALUE_LEN: {len}, where 1 to {most} bytes can be derived").into(),
+            format!("CKA_VALUE_LEN is {len}: 1 to {most} bytes can be derived").into(),
         ));
     }
     Ok((key_type, len))

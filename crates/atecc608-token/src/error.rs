@@ -37,7 +37,7 @@ pub enum Error {
     #[error("{0}")]
     ActionProhibited(Text),
     /// A message's tag is wrong.
-    #[error("the message does not decrypt with this key: it is damaged, or not for it")]
+    #[error("cannot decrypt the message: it is damaged, or was encrypted with another key")]
     AeadDecryptFailed,
     /// The attribute can never be changed (CKA code).
     #[error("attribute {0:#x} can't be changed")]
@@ -50,8 +50,9 @@ pub enum Error {
     AttributeTypeInvalid(CK_ATTRIBUTE_TYPE),
     /// The slot's key works only while the persistent latch is set, and the chip refused to use it.
     #[error(
-        "slot {slot} works only while the chip's persistent latch is set{}: `atecc608 latch show` shows it, and what sets it",
-        match latch { Latch::NotTold => ", and the chip refuses to say whether it is", _ => ", and it is not" }
+        "slot {slot} works only while the chip's persistent latch is set{}: `atecc608 latch show` prints its state, \
+         and what sets it",
+        match latch { Latch::NotTold => ", and the chip refuses to report whether it is", _ => ", and it is not" }
     )]
     BehindLatch {
         /// The slot.
@@ -78,7 +79,7 @@ pub enum Error {
     #[error("{0}")]
     DeviceError(Text),
     /// The encrypted data is damaged, or encrypted with another key: padding or tag are wrong.
-    #[error("the encrypted data does not decrypt with this key: it is damaged, or not for it")]
+    #[error("cannot decrypt the data: it is damaged, or was encrypted with another key")]
     EncryptedDataInvalid,
     /// The encrypted data has a length that is not possible.
     #[error("{0}")]
@@ -174,13 +175,13 @@ pub enum Error {
     #[error("the wrapping key: {0}")]
     WrappingKey(Box<Error>),
     /// The wrapped key is damaged, or wrapped with another key.
-    #[error("the wrapped key does not decrypt with this key: it is damaged, or not for it")]
+    #[error("cannot decrypt the wrapped key: it is damaged, or was wrapped with another key")]
     WrappedKeyInvalid,
     /// The wrapped key has a length that is not possible.
     #[error("{0}")]
     WrappedKeyLenRange(Text),
     /// Another user is logged in: user and security officer exclude each other.
-    #[error("somebody else is logged in: log out first")]
+    #[error("another user is logged in: log out first")]
     UserAnotherAlreadyLoggedIn,
     /// The user has no PIN.
     #[error("{0}")]
@@ -199,7 +200,7 @@ pub enum Error {
 impl Error {
     /// The error of a signature or MAC with `got` bytes instead of `expected`.
     pub(crate) fn signature_len(got: usize, expected: usize) -> Self {
-        Self::SignatureLenRange(format!("a signature of {got} bytes, where {expected} were expected").into())
+        Self::SignatureLenRange(format!("the signature has {got} bytes instead of {expected}").into())
     }
 }
 
@@ -230,7 +231,8 @@ pub fn explain(error: &chip::Error) -> String {
         chip::Error::SelfTestFailed => format!("{error}; run `atecc608 doctor`"),
         chip::Error::NotAuthorised { slot, refused: false } => format!("slot {slot} works only after a login"),
         chip::Error::NotAuthorised { slot, refused: true } => format!(
-            "slot {slot} works only after a login, and the chip no longer takes this one: the PIN was changed or reset elsewhere"
+            "slot {slot} works only after a login, and the chip no longer accepts this one: another process changed or \
+             reset the PIN. Log in again"
         ),
         error => error.to_string(),
     }

@@ -105,7 +105,7 @@ impl Identity {
         let has_io_key = io_key.load().is_ok_and(|key| key.is_some());
         if scheme.is_some() && !has_io_key {
             log::warn!(
-                "{place}: {} does not hold the IO protection key of the chip {serial}: keys sign, but do not derive",
+                "{place}: {} does not hold the IO protection key of the chip {serial}: keys can sign, but not derive",
                 io_key.path().display()
             );
         }

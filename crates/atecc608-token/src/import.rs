@@ -81,7 +81,7 @@ pub(super) fn key_in(template: &Template) -> Result<(Zeroizing<[u8; 32]>, Point)
     class::check_template::<PrivateKey>(Ways::CREATE, template)?;
     if template.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
         return Err(Error::TemplateInconsistent(
-            "CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use".into(),
+            "CKA_ALWAYS_AUTHENTICATE=true: the chip can't require a PIN at each use".into(),
         ));
     }
     let missing = |name: &str| Error::TemplateIncomplete(format!("{name} is missing from the template").into());
@@ -99,7 +99,7 @@ pub(super) fn key_in(template: &Template) -> Result<(Zeroizing<[u8; 32]>, Point)
 
 /// Returns the scalar, big-endian with or without its leading zeros, and its public point.
 fn key_pair(value: &[u8]) -> Result<(Zeroizing<[u8; 32]>, Point)> {
-    let invalid = || Error::AttributeValueInvalid("CKA_VALUE is no private key of P-256".into());
+    let invalid = || Error::AttributeValueInvalid("CKA_VALUE is not a P-256 private key".into());
     let zeros = value.iter().take_while(|byte| **byte == 0).count();
     let digits = &value[zeros..];
     let mut scalar = Zeroizing::new([0; 32]);
@@ -208,8 +208,8 @@ fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Be
         (Some(slot), _) if !all.contains(&slot) => {
             return Err(Error::ActionProhibited(
                 format!(
-                "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not let it take a private key from \
-                 outside"
+                "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not permit the import of a private \
+                 key"
             )
                 .into(),
             ))
@@ -225,12 +225,13 @@ fn choose_slot(turn: &mut Turn<'_>, request: &ImportRequest) -> Result<(Slot, Be
     }
     Err(match candidates.as_slice() {
         [] => Error::ActionProhibited(
-            "no slot of this chip takes a private key from outside: generate one in the chip (C_GenerateKeyPair, `atecc608 key generate`)"
+            "no slot of this chip permits the import of a private key: generate one in the chip (C_GenerateKeyPair, \
+             `atecc608 key generate`)"
                 .into(),
         ),
         slots => Error::DeviceMemory(
             format!(
-                "no slot that takes a private key from outside is free: {}",
+                "no slot that permits the import of a private key is free: {}",
                 names::held_by(&turn.known(), slots)
             )
             .into(),

@@ -31,7 +31,8 @@ fn stays_open(turn: &mut Turn<'_>, slot: Slot) -> Result<()> {
     if turn.known().known_presence(slot) == Some(Held::Unknown) {
         return Ok(());
     }
-    log::warn!("slot {slot}: a key generation, import or destruction was interrupted, and the chip refuses to tell what the slot holds");
+    log::warn!("slot {slot}: a key generation, import or destruction was interrupted, and the chip refuses to report \
+                the slot's contents");
     turn.learn(|known| known.key_is_present(slot, Some(Presence { held: Held::Unknown, refused: None }), None))
 }
 
@@ -59,7 +60,7 @@ fn resolve_one(turn: &mut Turn<'_>, state: &SlotState) -> Result<()> {
             (false, _) => "it had not taken effect",
             (true, Purpose::Generate | Purpose::Import) => "it had taken effect",
             (true, Purpose::Destroy) =>
-                "the key is gone, and the slot holds another one: destroy that, if nobody uses it",
+                "the key is gone, and the slot holds another one: destroy it if it is not used",
         }
     );
     let resolve = |state: &mut State| {

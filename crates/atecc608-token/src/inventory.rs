@@ -191,7 +191,7 @@ fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {
     let point = match held {
         Some(Held::Key) if tells && !wants_login => match learn::point_anew(turn, slot) {
             Err(error) if error.is_about_one_slot() => {
-                log::warn!("the public key of slot {slot} is not told: {error}");
+                log::warn!("cannot read the public key of slot {slot}: {error}");
                 refused.push(Question::PublicKey);
                 None
             }
@@ -203,7 +203,7 @@ fn report(turn: &mut Turn<'_>, slot: Slot) -> Result<KeyReport> {
     let latch = latch::of_slot(turn, slot)?;
     let known = turn.known();
     let locked = known.zone().slot_locked(slot);
-    let pair = known.pair(slot).ok_or_else(|| Error::State(format!("slot {slot} is no key slot").into()))?;
+    let pair = known.pair(slot).ok_or_else(|| Error::State(format!("slot {slot} is not a key slot").into()))?;
     let id = match Half::Private.attribute(&pair, CKA_ID) {
         Answer::Value(id) => Some(id),
         _ => None,
@@ -240,10 +240,10 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
     slots.into_iter().find(may_be).ok_or_else(|| {
         Error::KeyHandleInvalid(match key {
             KeyName::Slot(slot) => {
-                format!("slot {slot} holds no key: `atecc608 key generate --slot {slot}` makes one").into()
+                format!("slot {slot} holds no key: `atecc608 key generate --slot {slot}` generates one").into()
             }
             KeyName::Label(label) => {
-                format!("no private key is called \"{label}\": `atecc608 key list` shows which there are").into()
+                format!("no private key has the label \"{label}\": `atecc608 key list` lists the keys").into()
             }
         })
     })
@@ -266,15 +266,17 @@ fn problem(identity: &Identity, slot: Slot, new: NewKey) -> Option<String> {
         None => not_a_key_slot(identity, slot),
         Some(key) if fit(&key) => return None,
         Some(_) if identity.zone.slot_locked(slot) => {
-            format!("slot {slot} is locked for good: nothing can replace its key")
+            format!("slot {slot} is permanently locked: its key can't be replaced")
         }
         Some(_) if new == NewKey::Imported => {
-            format!("the configuration of slot {slot} takes no private key from outside (PrivWrite is forbidden)")
+            format!("the configuration of slot {slot} does not permit the import of a private key (PrivWrite is \
+                     forbidden)")
         }
         Some(key) if !key.public => {
-            format!("the configuration of slot {slot} does not tell its public key, so nobody could use a key there")
+            format!("the configuration of slot {slot} does not permit reading its public key, so a key there could not \
+                     be used")
         }
-        Some(_) => format!("the configuration of slot {slot} keeps its key for good (GenKey is forbidden)"),
+        Some(_) => format!("the configuration of slot {slot} does not permit a new key (GenKey is forbidden)"),
     };
     Some(format!("{problem}; {others}"))
 }
@@ -283,12 +285,12 @@ fn not_a_key_slot(identity: &Identity, slot: Slot) -> String {
     let name = identity.profile.map(|profile| format!(" (\"{}\")", profile.slot(slot).name)).unwrap_or_default();
     let is_private = identity.zone.key_config(slot).is_p256_private();
     if is_private && identity.zone.slot_locked(slot) {
-        format!("slot {slot}{name} is locked for good: nothing can replace its key")
+        format!("slot {slot}{name} is permanently locked: its key can't be replaced")
     } else if is_private && identity.open_between_locks {
         format!("a key in slot {slot}{name} could not be used: its configuration lacks PubInfo or IsSecret")
     } else if is_private {
-        format!("the key of slot {slot}{name} signs nothing from outside: it is there for statements of the chip")
+        format!("the key of slot {slot}{name} signs statements of the chip only, no other data")
     } else {
-        format!("slot {slot}{name} is no key slot: its configuration is for data or secrets")
+        format!("slot {slot}{name} is not a key slot: its configuration is for data or secrets")
     }
 }

@@ -109,7 +109,7 @@ impl KeyFile {
             return Err(self.error("does not have 32 bytes: restore it from a backup, or move it away"));
         }
         if metadata.mode() & 0o027 != 0 {
-            log::warn!("{}: others may use it: chmod 640 {0}", self.path.display());
+            log::warn!("{}: other users have access to it: chmod 640 {0}", self.path.display());
         }
         let mut key = IoKey::zeros().map_err(|error| self.error(error))?;
         (&file).read_exact(&mut key[..]).map_err(|error| self.error(error))?;

@@ -35,8 +35,8 @@ pub(crate) fn shared_key(turn: &mut Turn<'_>) -> Result<Option<IoKey>> {
     }
     let known = turn.known();
     Err(refused(&format!(
-        "the chip {} does not show that it has the key in {}. `atecc608 pair --replace` writes this host's key into a chip that \
-         takes it; find out who wrote another",
+        "the chip {} did not prove that it has the key in {}. Find out who wrote another key; `atecc608 pair \
+         --replace` writes this host's key, if the chip permits it",
         known.zone().serial_number(),
         known.identity.io_key.path().display()
     )))
@@ -117,7 +117,7 @@ pub(crate) fn kdf_is_hmac(turn: &mut Turn<'_>, slot: Slot, io_key: &IoKey) -> Re
         Ok(*hash == awake.hmac(slot, message)?)
     })?;
     if !answer {
-        log::warn!("slot {slot}: this chip's KDF does not answer an HMAC{}", consequence(turn));
+        log::warn!("slot {slot}: this chip's KDF does not compute an HMAC{}", consequence(turn));
     }
     turn.io_protection.kdf_is_hmac[slot.index()] = Some(answer);
     Ok(answer)
@@ -131,7 +131,8 @@ pub(crate) fn transport_key(turn: &Turn<'_>, slot: Slot, key_slot: Slot) -> Resu
     let known = turn.known();
     if key_slot != known.zone().chip_options().io_key() {
         return Err(Error::ActionProhibited(
-            format!("slot {slot} is written encrypted with the key in slot {key_slot}, which this host does not know")
+            format!("writes to slot {slot} are encrypted with the key in slot {key_slot}, which this host does not \
+                     have")
                 .into(),
         ));
     }
@@ -140,8 +141,8 @@ pub(crate) fn transport_key(turn: &Turn<'_>, slot: Slot, key_slot: Slot) -> Resu
     let key = key.ok_or_else(|| {
         Error::ActionProhibited(
             format!(
-            "slot {slot} is written encrypted with the IO protection key, which is not on this host: {} is missing \
-             (atecc608 provision made it)",
+            "writes to slot {slot} are encrypted with the IO protection key, which is not on this host: {} is missing. \
+             `atecc608 provision` wrote it: restore it from a backup",
             file.path().display()
         )
             .into(),
@@ -162,8 +163,8 @@ pub(crate) fn write_refused(turn: &Turn<'_>, slot: Slot, error: chip::Error) -> 
         return Error::ActionProhibited(
             format!(
                 "slot {slot}: the chip refused the write: {file} does not hold this chip's IO protection key, or its \
-             authorisation ends with a Nonce, and then a slot that wants the PIN takes no encrypted write \
-             (docs/security.md): generate keys in the chip instead"
+                 authorisation ends with a Nonce, and then a slot that needs the PIN accepts no encrypted write \
+                 (docs/security.md): generate keys in the chip instead"
             )
             .into(),
         );

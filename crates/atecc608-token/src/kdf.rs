@@ -71,7 +71,7 @@ fn hkdf(
         (false, SecretKey::Host { value, .. }) if *extract && len == hash.len() => Ok(value),
         _ => Err(Error::MechanismParamInvalid(
             format!(
-                "CK_HKDF_PARAMS: bExtract alone makes {} bytes with this hash, and bExtract or bExpand must be true",
+                "CK_HKDF_PARAMS: bExtract alone returns {} bytes with this hash, and bExtract or bExpand must be true",
                 hash.len()
             )
             .into(),
@@ -91,20 +91,20 @@ pub(super) fn derive_data(
 ) -> Result<Template> {
     let inconsistent = |text: &'static str| Err(Error::TemplateInconsistent(text.into()));
     if template.ulong(CKA_CLASS)?.is_some_and(|class| class != CKO_DATA) {
-        return inconsistent("CKA_CLASS: CKM_HKDF_DATA makes a CKO_DATA");
+        return inconsistent("CKA_CLASS: CKM_HKDF_DATA creates a CKO_DATA object");
     }
     if template.boolean(CKA_TOKEN)? == Some(true) {
-        return inconsistent("CKA_TOKEN: derived data is an object of the session; it is not kept on the token");
+        return inconsistent("CKA_TOKEN: derived data is always a session object");
     }
     if template.bytes(CKA_VALUE).is_some() {
-        return inconsistent("CKA_VALUE: the value is derived");
+        return inconsistent("CKA_VALUE: the value is derived, so leave it out of the template");
     }
     let hash = hash_of(mechanism)?;
     let len = template.ulong(CKA_VALUE_LEN)?.map_or(hash.len(), |len| usize::try_from(len).unwrap_or(usize::MAX));
     let most = MAX_HMACS * hash.len();
     if !(1..=most).contains(&len) {
         return Err(Error::AttributeValueInvalid(
-            format!("CKA_VALUE_LEN: {len}, where 1 to {most} bytes can be derived").into(),
+            format!("CKA_VALUE_LEN is {len}: 1 to {most} bytes can be derived").into(),
         ));
     }
     let base = secret::key_for(token, base, CKA_DERIVE, CKM_HKDF_DATA)?;
@@ -171,7 +171,8 @@ fn expand(
 ) -> Result<Zeroizing<Vec<u8>>> {
     if len > hash.len() && matches!(key, SecretKey::Chip(_)) && token.token_config.io_protection_required {
         return Err(io_protection::refused(
-            "the chip takes all but the last 32 bytes of an HKDF key in clear. Derive several keys of 32 bytes, each with another info",
+            "the chip takes all but the last 32 bytes of an HKDF key in clear. Derive several keys of 32 bytes, each \
+             with a different info",
         ));
     }
     let (mut output, mut last) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
@@ -222,8 +223,8 @@ fn keyed_hash(
     }
     if by_chip && token.token_config.io_protection_required {
         return Err(io_protection::refused(&format!(
-            "the chip hides what it derives from at most {KDF_MESSAGE_LEN} bytes (info or seed, and what HKDF adds), and only if its \
-             KDF is an HMAC. Derive with a shorter info"
+            "the chip encrypts results for messages of at most {KDF_MESSAGE_LEN} bytes only (info or seed, plus HKDF's \
+             own bytes), and only if its KDF is an HMAC. Use a shorter info"
         )));
     }
     hmac_once(token, deadline, key, hash, message)

@@ -36,7 +36,7 @@ impl Kept {
         check(attribute, value)?;
         if value.len() > MAX_LEN {
             return Err(Error::AttributeValueInvalid(
-                format!("attribute {attribute:#x}: {} bytes, where at most {MAX_LEN} are kept", value.len()).into(),
+                format!("attribute {attribute:#x} has {} bytes: at most {MAX_LEN} are supported", value.len()).into(),
             ));
         }
         self.0.retain(|(kept, _)| *kept != attribute);

@@ -68,12 +68,12 @@ impl KeyPairRequest {
                 return inconsistent("CKA_CLASS does not fit the half of the key pair");
             }
             if template.ulong(CKA_KEY_TYPE)?.is_some_and(|given| given != CKK_EC) {
-                return inconsistent("CKA_KEY_TYPE: the mechanism makes CKK_EC keys");
+                return inconsistent("CKA_KEY_TYPE: the mechanism generates CKK_EC keys");
             }
         }
         check_curve(public.bytes(CKA_EC_PARAMS).or_else(|| private.bytes(CKA_EC_PARAMS)))?;
         if private.boolean(CKA_ALWAYS_AUTHENTICATE)? == Some(true) {
-            return inconsistent("CKA_ALWAYS_AUTHENTICATE=true: the chip does not ask for a PIN at each use");
+            return inconsistent("CKA_ALWAYS_AUTHENTICATE=true: the chip can't require a PIN at each use");
         }
         Ok(())
     }
@@ -173,8 +173,8 @@ fn barred(known: &Known, slot: Slot, error: Error) -> Error {
 
 fn only_with_authorisation(slots: &[Slot]) -> String {
     format!(
-        "slots {} ask for an authorisation, which only chips of the profile tls-pin get from this software: take another slot \
-         (`atecc608 info`)",
+        "slots {} need an authorisation, which this software supports only on chips with the profile tls-pin: use \
+         another slot (`atecc608 info`)",
         numbers(slots)
     )
 }
@@ -308,10 +308,10 @@ fn choose_slot(turn: &mut Turn<'_>, request: &KeyPairRequest) -> Result<(Slot, B
         candidates.iter().copied().filter(|slot| held(turn, slot) == Some(Held::Unknown)).collect();
     Err(Error::DeviceMemory(match (candidates.as_slice(), unknown.as_slice()) {
         ([], _) if !barred.is_empty() => only_with_authorisation(&barred).into(),
-        ([], _) => "no slot of this chip takes a new key: their keys are permanent (`atecc608 key list`)".into(),
+        ([], _) => "no slot of this chip can get a new key: all keys are permanent (`atecc608 key list`)".into(),
         (taken, []) => format!("no slot is free: {}", names::held_by(&turn.known(), taken)).into(),
         (_, unknown) => format!(
-            "no slot is free: the chip refuses to say whether slots {} hold keys, and the others do",
+            "no slot is free: the chip refuses to report whether slots {} hold keys, and the others hold keys",
             numbers(unknown)
         )
         .into(),
@@ -347,7 +347,7 @@ fn named_slot(identity: &Identity, request: &KeyPairRequest) -> Result<Option<Sl
             Some(key) if key.generate => Ok(Some(slot)),
             _ => Err(Error::ActionProhibited(
                 format!(
-                "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not let it take a new signing key"
+                "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not permit a new signing key"
             )
                 .into(),
             )),

@@ -57,7 +57,8 @@ fn under_mark(slot: Slot, mark: &[u8], point: Option<Point>) -> Held {
             Held::Key
         }
         None => {
-            log::warn!("slot {slot}: the chip refuses to tell which key it holds, and one was destroyed there: it is not shown");
+            log::warn!("slot {slot}: the chip refuses to report which key it holds, and one was destroyed there: it is \
+                        not shown");
             Held::Unknown
         }
     }
@@ -77,7 +78,7 @@ fn log_refused(presences: impl Iterator<Item = (Slot, Presence)>) {
         })
         .collect();
     log::warn!(
-        "the chip refuses to say whether slots hold keys, {status}: slot {}; nothing is generated or imported there",
+        "the chip refuses to report whether slots hold keys, {status}: slot {}; nothing is generated or imported there",
         slots.join(", ")
     );
 }
@@ -100,7 +101,7 @@ pub(crate) fn point(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> {
 pub(crate) fn point_if_told(turn: &mut Turn<'_>, slot: Slot) -> Result<Option<Point>> {
     match point(turn, slot) {
         Err(error) if error.is_about_one_slot() => {
-            log::warn!("the public key of slot {slot} is not known: {error}");
+            log::warn!("cannot read the public key of slot {slot}: {error}");
             Ok(None)
         }
         told => told.map(Some),
@@ -159,7 +160,7 @@ pub(crate) fn same_point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> 
     let (before, now) = (turn.known().known_point(slot), point_anew(turn, slot)?);
     if before.is_some_and(|before| before != now) {
         return Err(Error::KeyHandleInvalid(
-            format!("slot {slot} holds another key than when it was found: find the key again").into(),
+            format!("the key in slot {slot} changed since it was found: search for it again").into(),
         ));
     }
     Ok(now)
@@ -169,13 +170,13 @@ pub(crate) fn same_point_anew(turn: &mut Turn<'_>, slot: Slot) -> Result<Point> 
 /// writable.
 fn key_differs(turn: &mut Turn<'_>, slot: Slot, point: Option<Point>) -> Result<()> {
     if turn.learn(|known| known.key_differs(slot, point))? {
-        log::warn!("slot {slot} holds another key than the state says: the state's copy is dropped");
+        log::warn!("slot {slot} holds another key than the state lists: the state's copy is dropped");
     }
     let kept = turn.change_state(|state| {
         state.slot_mut(slot).public_key = point.map(|point| point.uncompressed().to_vec());
     });
     if let Err(error) = kept {
-        log::debug!("the public key of slot {slot} is not kept: {error}");
+        log::debug!("cannot store the public key of slot {slot}: {error}");
     }
     Ok(())
 }

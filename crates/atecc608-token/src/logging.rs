@@ -37,7 +37,7 @@ impl LogSettings {
             None => (text, None),
         };
         let level = level.trim().parse().map_err(|_| {
-            format!("\"{level}\" is none of off, error, warn, info, debug, trace (then :FILE for a file)")
+            format!("\"{level}\": expected off, error, warn, info, debug or trace (then :FILE for a file)")
         })?;
         Ok(Self { level, file })
     }

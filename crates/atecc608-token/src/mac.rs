@@ -89,7 +89,7 @@ impl MacOperation {
             Work::Cmac(cmac) => cmac.update(deadline, data)?,
             Work::ChipHmac { message, .. } if message.len() + data.len() > MAX_IN_CHIP => {
                 return Err(Error::DataLenRange(
-                    format!("the chip authenticates at most {MAX_IN_CHIP} bytes: give it the message's digest instead")
+                    format!("the chip authenticates at most {MAX_IN_CHIP} bytes: pass the message's digest instead")
                         .into(),
                 ))
             }
@@ -133,7 +133,7 @@ fn hmac(token: &Arc<Token>, key: &SecretKey) -> Result<Work> {
     Ok(match key {
         SecretKey::Host { value, .. } => {
             let hmac = <Hmac<Sha256> as Mac>::new_from_slice(value);
-            let hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not take a key of this length".into()))?;
+            let hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not support a key of this length".into()))?;
             Work::HostHmac(Box::new(hmac))
         }
         SecretKey::Chip(key) => {

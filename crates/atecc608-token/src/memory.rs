@@ -63,7 +63,7 @@ impl Pages {
     fn lock(&self) {
         // SAFETY: the range is this mapping. Unmapping it ends the lock.
         if let Err(error) = unsafe { mlock(self.start.as_ptr().cast(), self.len) } {
-            log::debug!("a secret's memory can't be locked (RLIMIT_MEMLOCK?), it may be swapped out: {error}");
+            log::debug!("cannot lock the memory of a secret (RLIMIT_MEMLOCK?), so it may be swapped out: {error}");
         }
     }
 }
@@ -78,7 +78,7 @@ impl Drop for Pages {
 }
 
 fn no_memory(len: usize, error: io::Error) -> Error {
-    Error::HostMemory(format!("{} KiB of memory for a secret can't be mapped: {error}", len.div_ceil(1024)).into())
+    Error::HostMemory(format!("cannot map {} KiB of memory for a secret: {error}", len.div_ceil(1024)).into())
 }
 
 /// Secret bytes in separate pages, locked in memory if the system allows that, and wiped on drop.

@@ -153,7 +153,8 @@ fn second_id(turn: &Turn<'_>, slot: Slot, id: &[u8]) -> Error {
     let label = turn.known().pair(slot).map(|pair| pair.label().to_owned()).unwrap_or_default();
     Error::AttributeValueInvalid(
         format!(
-            "CKA_ID {}: the private key in slot {slot} (\"{label}\") has it already; ids of private keys are unique: choose another one",
+            "CKA_ID {}: the private key in slot {slot} (\"{label}\") already has it; ids of private keys are unique: \
+             choose another one",
             base16ct::lower::encode_string(id)
         )
         .into(),
@@ -163,7 +164,8 @@ fn second_id(turn: &Turn<'_>, slot: Slot, id: &[u8]) -> Error {
 pub(super) fn second_label(slot: Slot, label: &str) -> Error {
     Error::AttributeValueInvalid(
         format!(
-            "the private key in slot {slot} is called \"{label}\" already; labels of private keys are unique: choose another one"
+            "the private key in slot {slot} already has the label \"{label}\"; labels of private keys are unique: \
+             choose another one"
         )
         .into(),
     )

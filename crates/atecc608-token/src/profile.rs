@@ -121,8 +121,8 @@ impl Contents {
             "random" => Ok(Self::Random),
             "zeros" => Ok(Self::Zeros),
             other => Err(format!(
-                "contents: \"{other}\" is none of private-key, attestation-key, io-key, authorisation-secret, \
-                     officer-secret, random, zeros"
+                "contents: \"{other}\": expected private-key, attestation-key, io-key, authorisation-secret, \
+                 officer-secret, random or zeros"
             )),
         }
     }

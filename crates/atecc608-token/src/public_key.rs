@@ -64,12 +64,12 @@ pub(super) fn for_token(template: &Template) -> Result<NewTokenKey> {
     let point = checked_point(template)?;
     if template.boolean(CKA_PRIVATE)? == Some(true) {
         return Err(Error::TemplateInconsistent(
-            "CKA_PRIVATE=true: public keys lie in clear in the state folder and are public objects".into(),
+            "CKA_PRIVATE=true: public keys are stored in clear in the state folder and must be public objects".into(),
         ));
     }
     if template.mechanisms(CKA_ALLOWED_MECHANISMS)?.is_some_and(|given| given != ECDSA) {
         return Err(Error::TemplateInconsistent(
-            "CKA_ALLOWED_MECHANISMS: the state folder does not keep it; leave it out".into(),
+            "CKA_ALLOWED_MECHANISMS: the state folder can't store it; leave it out".into(),
         ));
     }
     let mut kept = class::kept::<PublicKey>(&[template])?;
@@ -100,7 +100,7 @@ pub(super) fn for_token(template: &Template) -> Result<NewTokenKey> {
 pub(super) fn keep(turn: &mut Turn<'_>, new: NewTokenKey) -> Result<ObjectKey> {
     let NewTokenKey { object, point } = new;
     if let Err(error) = learn_points(turn) {
-        log::debug!("whether a public key is that of a key pair is not known: {error}");
+        log::debug!("cannot check whether a public key belongs to a key pair: {error}");
     }
     let known = turn.known();
     let own = known.identity.keys.iter().map(|key| key.slot).find(|slot| known.known_point(*slot) == Some(point));
@@ -139,7 +139,7 @@ pub(super) fn is_shown(known: &Known, object: &StoredObject) -> bool {
 /// [`Error::State`] if it is not a public key.
 pub(super) fn attributes(object: &StoredObject) -> Result<Template> {
     let point = Point::from_public_key_info(&object.value)
-        .ok_or_else(|| Error::State("a public key of the state folder is none of P-256".into()))?;
+        .ok_or_else(|| Error::State("a public key in the state folder is not on P-256".into()))?;
     let kept = object.kept.0.iter().map(|(attribute, value)| (*attribute, Zeroizing::new(value.clone())));
     let mut template = Template::new(kept.collect());
     template.set(CKA_LABEL, Zeroizing::new(object.label.clone().into_bytes()));

@@ -42,7 +42,8 @@ pub(super) fn is_asked(public: &Template, private: &Template) -> Result<bool> {
     let on_token = of_private == Some(true);
     if of_public.is_some_and(|of_public| of_public != on_token) {
         return Err(Error::TemplateInconsistent(
-            "CKA_TOKEN differs between the two templates: true in both makes a key pair in the chip, false in both one of the session".into(),
+            "CKA_TOKEN differs between the two templates: true in both generates a key pair in the chip, false in both \
+             a session key pair".into(),
         ));
     }
     if !on_token && [public, private].iter().any(|template| template.bytes(CKA_ATECC608_SLOT).is_some()) {
@@ -52,8 +53,8 @@ pub(super) fn is_asked(public: &Template, private: &Template) -> Result<bool> {
     }
     if of_private.is_none() && !SAID.swap(true, Ordering::Relaxed) {
         log::warn!(
-            "a private template without CKA_TOKEN makes a key pair of the session, in this process's memory: CKA_TOKEN=true makes one in the \
-             chip ({KEYTOOL})"
+            "a private template without CKA_TOKEN generates a session key pair, in this process's memory: \
+             CKA_TOKEN=true generates one in the chip ({KEYTOOL})"
         );
     }
     Ok(!on_token)
@@ -92,7 +93,7 @@ pub(super) fn generate(
     })?;
     // One of 2^32 values is not a valid key.
     let point = secret_key(&value).and_then(|key| point_of(&key));
-    let point = point.ok_or_else(|| Error::DeviceError("the random bytes are no private key: try again".into()))?;
+    let point = point.ok_or_else(|| Error::DeviceError("the random bytes are not a valid private key: try again".into()))?;
     let private =
         class::session_object::<PrivateKey>(&NewSessionPrivate { template: private, point, value, generated: true })?;
     let mut public = class::session_object::<PublicKey>(&NewPublicKey { template: public, point })?;
@@ -131,8 +132,8 @@ pub(super) fn brought(session: SessionRef, template: &Template) -> Result<Sessio
     template.bytes(CKA_ID).map(checked_id).transpose()?;
     if template.boolean(CKA_TOKEN)?.is_none() && !SAID.swap(true, Ordering::Relaxed) {
         log::warn!(
-            "a private key without CKA_TOKEN is one of the session, in this process's memory: CKA_TOKEN=true writes it into the chip, \
-             where a slot takes it"
+            "a private key without CKA_TOKEN is a session key, in this process's memory: CKA_TOKEN=true writes it into \
+             the chip, if a slot permits imports"
         );
     }
     let value = Zeroizing::new(scalar.to_vec());
@@ -179,7 +180,8 @@ pub(super) fn copy_of(session: SessionRef, source: &SessionObject, template: &Te
     if changed.boolean(CKA_TOKEN)? == Some(true) {
         return Err(Error::TemplateInconsistent(
             format!(
-                "CKA_TOKEN=true: this private key is in the process's memory and can't become one of the chip. Generate it with CKA_TOKEN=true ({KEYTOOL})"
+                "CKA_TOKEN=true: this private key is in the process's memory and can't become a key of the chip. \
+                 Generate it with CKA_TOKEN=true ({KEYTOOL})"
             )
             .into(),
         ));
@@ -226,7 +228,7 @@ pub(super) fn check_use(
 /// # Errors
 /// [`Error::KeyHandleInvalid`] if it is gone.
 fn with_key<T>(token: &Token, key: ObjectHandle, work: impl FnOnce(SecretKey) -> T) -> Result<T> {
-    let gone = || Error::KeyHandleInvalid(format!("handle {key} names no key that is still there").into());
+    let gone = || Error::KeyHandleInvalid(format!("the key of handle {key} no longer exists").into());
     let ObjectKey::Session(number) = token.key_object(key)? else { return Err(gone()) };
     // SecretKey wipes itself.
     let key = token.objects.with_session_object(number, |object| secret_key(object?.attributes.bytes(CKA_VALUE)?));

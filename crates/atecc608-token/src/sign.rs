@@ -127,7 +127,8 @@ impl SignOperation {
         if token.known(token.deadline())?.key_slot(slot).is_some_and(|key| key.sign) {
             return Ok(Self::Ecdsa { key, message });
         }
-        Err(Error::KeyFunctionNotPermitted(format!("slot {slot} is configured not to sign (CKA_SIGN is false)").into()))
+        Err(Error::KeyFunctionNotPermitted(format!("the configuration of slot {slot} does not permit signing (CKA_SIGN \
+                                                    is false)").into()))
     }
 
     /// Returns the length of the signature or code in bytes.
@@ -196,7 +197,7 @@ fn sign(turn: &mut Turn<'_>, key: KeyRef, digest: &[u8; 32]) -> Result<[u8; 64]>
     let signature = if key.is_some_and(|key| key.limited_use) {
         signature
     } else {
-        log::warn!("a signature of slot {slot} did not verify on the host; signing once more");
+        log::warn!("a signature of slot {slot} did not verify on the host; signing again");
         sign_once(turn, slot, digest)?
     };
     now.verify(digest, &signature).map(|()| signature).map_err(|_| {
@@ -249,8 +250,8 @@ fn proven_point(token: &Token, key: KeyRef, deadline: Deadline) -> Result<Point>
     }
     if known.is_out_of_reach(slot) {
         log::warn!(
-            "slot {slot}: nothing proves the public key that the state folder has, and the chip shows it only after a login: log in, \
-             or run `atecc608 trust` as root once"
+            "slot {slot}: the public key in the state folder is not verified, and the chip returns it only after a \
+             login: log in, or run `sudo atecc608 trust` once"
         );
         return Err(Error::UserNotLoggedIn);
     }

@@ -140,7 +140,7 @@ impl Snapshot {
         match (&self.known, &self.presence) {
             (Some(known), Presence { last_contact: Some(_), .. }) => Some(Ok(known.clone())),
             (Some(_), Presence { last_failure: Some((_, error)), .. }) => Some(Err(error.clone())),
-            (Some(_), _) => Some(Err(Error::TokenNotPresent("the chip did not answer the last time".into()))),
+            (Some(_), _) => Some(Err(Error::TokenNotPresent("the chip did not respond the last time".into()))),
             (None, Presence { last_failure: Some((_, error @ Error::TokenNotPresent(_))), .. }) => {
                 Some(Err(error.clone()))
             }
@@ -321,7 +321,7 @@ impl Known {
     pub(crate) fn state_changed(&mut self, read: StateRead) {
         let before = std::mem::replace(&mut self.state_read, Arc::new(read));
         let (before, now) = (&before.state, &self.state_read.state);
-        log::debug!("chip {}: the state is of generation {} now", self.identity.zone.serial_number(), now.generation);
+        log::debug!("chip {}: the state now has generation {}", self.identity.zone.serial_number(), now.generation);
         if before.secrets != now.secrets {
             self.proven_secrets.clear();
         }

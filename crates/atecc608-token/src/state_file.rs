@@ -126,7 +126,7 @@ fn kept(table: &mut Table<'_>) -> Result<Kept, Problem> {
         attribute.finish()?;
         match kept::from_stored(number, value) {
             Some(value) => kept.0.push((number, value)),
-            None => log::warn!("state: attribute {number:#x} has a value that is no number of this machine: ignored"),
+            None => log::warn!("state: the value of attribute {number:#x} is not a number of this machine: ignored"),
         }
     }
     Ok(kept)
@@ -233,7 +233,7 @@ pub(super) fn write(state: &State, serial: &SerialNumber) -> Result<String, std:
     let mut out = Document(String::new());
     writeln!(
         out.0,
-        "# Names, certificates and marks of one chip, kept by atecc608-pkcs11. The chip is the truth about keys."
+        "# Names, certificates and marks of one chip, written by atecc608-pkcs11. The chip decides which keys exist."
     )?;
     out.number("format", FORMAT as u64)?;
     out.text("serial", Some(&serial.to_string()))?;

@@ -117,8 +117,8 @@ impl StateFile {
             Ok(state) => (state, None),
             Err(problem) => {
                 let damage = format!(
-                    "{} is damaged: {problem}; keys are shown under their slots' names, and nothing is written over it: restore it \
-                     from a backup or move it away",
+                    "{} is damaged: {problem}; keys are shown under their slots' names, and the file is not \
+                     overwritten: restore it from a backup or move it away",
                     self.path().display()
                 );
                 (State::default(), Some(damage))

@@ -169,7 +169,7 @@ fn read_ulong(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<CK_ULONG> {
     let bytes = value.try_into().map_err(|_| {
         Error::AttributeValueInvalid(
             format!(
-                "attribute {attribute:#x} has {} bytes, where a CK_ULONG has {}",
+                "attribute {attribute:#x} has {} bytes: a CK_ULONG has {}",
                 value.len(),
                 size_of::<CK_ULONG>()
             )

@@ -174,7 +174,7 @@ impl Token {
     pub(crate) fn key_object(&self, handle: ObjectHandle) -> Result<ObjectKey> {
         self.object(handle).map_err(|error| match error {
             Error::ObjectHandleInvalid(_) => {
-                Error::KeyHandleInvalid(format!("handle {handle} names no key that is still there").into())
+                Error::KeyHandleInvalid(format!("the key of handle {handle} no longer exists").into())
             }
             other => other,
         })
@@ -461,10 +461,10 @@ impl Token {
         let mut request = SecretRequest::new(session, template)?;
         request.generated_by = Some(mechanism.mechanism);
         if template.bytes(CKA_VALUE).is_some() {
-            return Err(Error::TemplateInconsistent("CKA_VALUE: the key is to be generated".into()));
+            return Err(Error::TemplateInconsistent("CKA_VALUE: the key is generated, so leave it out of the template".into()));
         }
         if request.key_type.is_some_and(|given| given != key_type) {
-            return Err(Error::TemplateInconsistent("CKA_KEY_TYPE is not what the mechanism makes".into()));
+            return Err(Error::TemplateInconsistent("CKA_KEY_TYPE does not match the mechanism".into()));
         }
         let mut value = Zeroizing::new(vec![0; generated_len(key_type, &request)?]);
         if request.on_token {

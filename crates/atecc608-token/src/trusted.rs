@@ -71,7 +71,7 @@ impl TrustedKeys {
         let Some(text) = read_protected(&self.path).map_err(|problem| self.error(problem))? else {
             return Ok(BTreeMap::new());
         };
-        parse(&text).ok_or_else(|| self.error("is damaged: `atecc608 trust` as root writes it anew"))
+        parse(&text).ok_or_else(|| self.error("is damaged: `sudo atecc608 trust` replaces it"))
     }
 
     /// Replaces the file.
@@ -129,7 +129,7 @@ pub(crate) fn read_protected(path: &Path) -> Result<Option<String>, String> {
         Err(error) => return Err(error.to_string()),
     };
     if !is_protected(&folder) || !is_protected(&metadata) {
-        return Err("others may write it or its folder: only root may, or it proves nothing".to_owned());
+        return Err("other users can write it or its folder, so it proves nothing: only root may write them".to_owned());
     }
     let mut text = String::new();
     file.take(MAX_FILE).read_to_string(&mut text).map_err(|error| error.to_string())?;
@@ -193,7 +193,7 @@ mod tests {
         let folder = dir.path().join("keys");
         for (path, open, closed) in [(trusted.path(), 0o660, 0o640), (folder.as_path(), 0o770, 0o750)] {
             set_permissions(path, Permissions::from_mode(open)).unwrap();
-            assert!(trusted.point(slot(0)).unwrap_err().to_string().contains("others may write it"));
+            assert!(trusted.point(slot(0)).unwrap_err().to_string().contains("other users can write it"));
             set_permissions(path, Permissions::from_mode(closed)).unwrap();
             assert!(trusted.point(slot(0)).is_ok());
         }

@@ -292,7 +292,7 @@ impl ChipSide {
             return Ok(known.clone());
         }
         if seen[..13] != zone.as_bytes()[..13] {
-            log::warn!("{}: another chip answers at {:#04x}", token.token_config.bus, token.token_config.address);
+            log::warn!("{}: another chip responds at {:#04x}", token.token_config.bus, token.token_config.address);
         }
         self.forget(token);
         self.identify(token)
@@ -495,7 +495,7 @@ impl Turn<'_> {
             return Ok(());
         }
         Err(Error::KeyHandleInvalid(
-            format!("slot {} holds another key than when it was found, or none: find the key again", key.slot).into(),
+            format!("the key in slot {} changed or was destroyed since it was found: search for it again", key.slot).into(),
         ))
     }
 }
@@ -558,7 +558,7 @@ impl Notes<'_> {
     ) -> Result<()> {
         let Err(error) = self.commit(&change, learned) else { return Ok(()) };
         // Keys can still be used.
-        log::warn!("slot {slot}: what became of it is not kept: {error}");
+        log::warn!("slot {slot}: cannot store the result: {error}");
         self.learn(|known| change(&mut Arc::make_mut(&mut known.state_read).state))
     }
 }

@@ -72,7 +72,7 @@ fn extractable_value(token: &Token, key: ObjectHandle) -> Result<Zeroizing<Vec<u
         ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
             let object = object.ok_or(Error::ObjectHandleInvalid(key))?;
             if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
-                return Err(Error::KeyNotWrappable("only secret keys are wrapped".into()));
+                return Err(Error::KeyNotWrappable("only secret keys can be wrapped".into()));
             }
             if object.attributes.boolean(CKA_EXTRACTABLE)? == Some(false) {
                 return Err(Error::KeyUnextractable("CKA_EXTRACTABLE of the key is false".into()));
@@ -85,7 +85,7 @@ fn extractable_value(token: &Token, key: ObjectHandle) -> Result<Zeroizing<Vec<u
             Ok(Zeroizing::new(object.attributes.bytes(CKA_VALUE).unwrap_or_default().to_vec()))
         }),
         ObjectKey::PrivateKey(_) | ObjectKey::Secret(_) => {
-            Err(Error::KeyUnextractable("the key is in the chip, which never lets it out".into()))
+            Err(Error::KeyUnextractable("the key is in the chip and can't leave it".into()))
         }
         _ => Err(Error::KeyNotWrappable("the handle names no secret key".into())),
     }
@@ -117,7 +117,8 @@ pub(crate) fn unwrap(
         ));
     }
     if template.bytes(CKA_VALUE).is_some() {
-        return Err(Error::TemplateInconsistent("CKA_VALUE: the value is what is unwrapped".into()));
+        return Err(Error::TemplateInconsistent("CKA_VALUE: the value comes from the wrapped key, so leave it out of \
+                                                the template".into()));
     }
     let aes = secret::key_for(token, unwrapping_key, CKA_UNWRAP, mechanism.mechanism)
         .and_then(|key| key.into_aes(token, mechanism.mechanism));

@@ -13,7 +13,7 @@ pub struct ParseError(
 
 /// A response whose length or content does not fit the command that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{opcode} answered {got} bytes, where {expected} were expected")]
+#[error("{opcode} returned {got} bytes instead of {expected}")]
 pub struct ResponseError {
     /// The command.
     pub opcode: Opcode,

@@ -12,7 +12,7 @@ use super::{MAX_PACKET, MIN_PACKET, MIN_RESPONSE};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// Fewer bytes than the smallest packet, or than the count requires.
-    #[error("{got} bytes, where {expected} were expected")]
+    #[error("{got} bytes instead of {expected}")]
     Short {
         /// Bytes received.
         got: u16,

@@ -173,7 +173,7 @@ impl<'c, P: Transport> Awake<'c, P> {
         if elapsed + needed <= WATCHDOG_BUDGET || elapsed <= self.chip.wake_delay + WAKE_INTERVAL {
             return Ok(());
         }
-        log::trace!("chip {}: waking anew before {opcode}", self.chip.transport.name());
+        log::trace!("chip {}: waking again before {opcode}", self.chip.transport.name());
         if self.authorised {
             // Sleep clears the authorisation, and idle may: the conversation is repeated.
             return Err(Error::Lost(opcode));

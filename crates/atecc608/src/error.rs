@@ -55,7 +55,7 @@ pub enum Error {
     #[error("{0}")]
     NotAnswering(Text),
     /// A device responds to the wake pulse, but not as this chip does.
-    #[error("the chip at {chip} answered {response:02X?} to the wake pulse instead of 04 11 33 43")]
+    #[error("the chip at {chip} responded {response:02X?} to the wake pulse instead of 04 11 33 43")]
     WakeResponse {
         /// The chip's name ([`Transport::name`](crate::Transport::name)).
         chip: Text,
@@ -63,7 +63,7 @@ pub enum Error {
         response: [u8; 4],
     },
     /// The chip reports a failed self-test after the wake.
-    #[error("the chip reports a failed self-test (07): it does nothing else until it passes")]
+    #[error("the chip reports a failed self-test (07), and refuses every command until it passes: power-cycle the chip")]
     SelfTestFailed,
     /// Another chip than the expected one responds ([`Chip::expect`](crate::Chip::expect)). Nothing was used or changed
     /// in it.
@@ -76,13 +76,13 @@ pub enum Error {
     },
     /// The chip's configuration differs from the one that was kept
     /// ([`Chip::expect_configuration`](crate::Chip::expect_configuration)). Nothing was used or changed in it.
-    #[error("the configuration of the chip {0} is not the one that was kept: nothing was used or changed in it")]
+    #[error("the configuration of the chip {0} differs from the kept one: nothing was used or changed")]
     OtherConfiguration(SerialNumber),
     /// The bus failed. The text comes from the transport ([`Fault::Failed`](crate::transport::Fault::Failed)).
     #[error("{0}")]
     Bus(Text),
     /// The chip stopped acknowledging: it fell asleep, or was removed.
-    #[error("the chip stopped answering at {0}")]
+    #[error("the chip stopped responding at {0}")]
     Lost(Opcode),
     /// The chip stayed busy for longer than the command may take.
     #[error("{opcode} did not finish within {millis} ms")]
@@ -109,7 +109,8 @@ pub enum Error {
         status: Status,
     },
     /// The chip refuses to tell whether the slot holds a key. The slot is not treated as free.
-    #[error("slot {slot}: the chip refuses to say whether it holds a key ({status}): nothing is generated or imported there")]
+    #[error("slot {slot}: the chip refuses to report whether it holds a key ({status}): nothing is generated or \
+             imported there")]
     KeyNotTold {
         /// The slot.
         slot: atecc608_wire::Slot,
@@ -117,7 +118,8 @@ pub enum Error {
         status: Status,
     },
     /// The slot holds a key, and the chip does not return its public key.
-    #[error("slot {0} holds a key whose public key the chip does not return: take another slot (`atecc608 info` lists the rules of each)")]
+    #[error("slot {0} holds a key whose public key the chip does not return: use another slot (`atecc608 info` lists \
+             the rules of each)")]
     PublicKeyNotTold(atecc608_wire::Slot),
     /// The reply is undamaged, but does not fit this command.
     #[error(transparent)]
@@ -131,7 +133,7 @@ pub enum Error {
         cause: Box<Error>,
     },
     /// The caller's source of random bytes failed.
-    #[error("the system gives no random bytes: {0}")]
+    #[error("cannot get random bytes from the system: {0}")]
     HostRandom(Text),
     /// The slot's key requires an authorisation, and there is none.
     #[error("slot {slot} works only after an authorisation{}", if *refused { ", and the chip refuses the secret" } else { "" })]

@@ -77,7 +77,8 @@ impl<P: Transport> Awake<'_, P> {
             Err(error) => {
                 let refused = Some(error.refusal().ok_or_else(|| error.clone())?);
                 let number = zone.revision();
-                log::warn!("the chip refuses to say its revision ({error}); its configuration zone says {number:02X?}");
+                log::warn!("the chip refuses to report its revision ({error}); its configuration zone says \
+                            {number:02X?}");
                 Ok(Identified { model: Model::from_revision(number), refused })
             }
         }
@@ -215,7 +216,7 @@ impl<P: Transport> Chip<P> {
         let attempt = self.converse(|awake| {
             if awake.state_of(slot)? != before {
                 return Err(Error::Mismatch(
-                    format!("slot {slot} does not hold what was expected; it is left alone").into(),
+                    format!("slot {slot} has unexpected contents; it is not changed").into(),
                 ));
             }
             awake.create_key(slot)
@@ -273,7 +274,7 @@ impl<P: Transport> Chip<P> {
             match self.converse(|awake| awake.execute(&read)) {
                 Ok(now) if now != before => return Ok(now),
                 Ok(_) if tries < CONVERSATIONS => {
-                    log::debug!("{opcode}: {cause}; the counter has not moved, once more")
+                    log::debug!("{opcode}: {cause}; the counter has not changed, trying again")
                 }
                 _ => return Err(Error::Uncertain { opcode, cause }),
             }

@@ -202,7 +202,7 @@ impl<P: Transport> Awake<'_, P> {
                 clear.iter_mut().zip(stream.iter()).for_each(|(byte, key)| *byte ^= key);
                 Ok(clear)
             }
-            _ => Err(Error::Mismatch(format!("slot {slot} does not answer ECDH results encrypted").into())),
+            _ => Err(Error::Mismatch(format!("slot {slot} does not return ECDH results encrypted").into())),
         }
     }
 
@@ -228,7 +228,7 @@ impl<P: Transport> Awake<'_, P> {
                 clear.iter_mut().zip(data).zip(stream.iter()).for_each(|((clear, byte), key)| *clear = byte ^ key);
                 Ok(clear)
             }
-            _ => Err(Error::Mismatch(format!("slot {slot} does not answer KDF results encrypted").into())),
+            _ => Err(Error::Mismatch(format!("slot {slot} does not return KDF results encrypted").into())),
         }
     }
 
@@ -246,7 +246,7 @@ impl<P: Transport> Awake<'_, P> {
         }
         match self.execute(&Sha::End { rest: rest.to_vec(), target: DigestTarget::Output })? {
             ShaResponse::Digest(digest) => Ok(digest),
-            _ => Err(Error::Mismatch("SHA answered something else than a digest".into())),
+            _ => Err(Error::Mismatch("SHA returned something else than a digest".into())),
         }
     }
 }
@@ -321,7 +321,7 @@ impl<P: Transport> Chip<P> {
                         }
                     }
                     _ => Err(Error::Mismatch(
-                        format!("slot {slot} does not hold what was expected; it is left alone").into(),
+                        format!("slot {slot} has unexpected contents; it is not changed").into(),
                     )),
                 }
             });
@@ -400,7 +400,7 @@ impl<P: Transport> Chip<P> {
                 Err(error) => last = error,
                 Ok(_) => {}
             }
-            log::debug!("slot {slot}: {last}; rolling the key once more");
+            log::debug!("slot {slot}: {last}; rolling the key again");
         }
         Err(last)
     }

@@ -27,8 +27,8 @@ const ABSENCES: [CK_RV; 3] = [CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED, CKR_TOKEN_NO
 /// How a line names the cause of a failure. Of the chip's refusals only those that the bus can be to blame for.
 const CAUSES: [&str; 8] = [
     "did not finish within",
-    "the chip stopped answering at",
-    "no chip answers",
+    "the chip stopped responding at",
+    "no chip responds",
     "is damaged: ",
     "(status 05)",
     "(status 08)",

@@ -373,8 +373,8 @@ fn refused(info: &Info) -> Option<String> {
     let slots: Vec<&SlotInfo> = info.slots.iter().filter(|slot| status(slot).is_some()).collect();
     let numbers: Vec<String> = slots.iter().map(|slot| slot.slot.to_string()).collect();
     Some(format!(
-        "slot {}: the chip refuses to say whether it holds a key, {}; the table shows the result of GenKey, and nothing is \
-         generated or imported there",
+        "slot {}: the chip refuses to report whether it holds a key, {}; the table shows the result of GenKey, and \
+         nothing is generated or imported there",
         numbers.join(", "),
         slots.first().and_then(|slot| status(slot))?
     ))

@@ -338,7 +338,7 @@ fn a_chip_that_was_left_awake_with_its_new_address_is_found_there() {
     // A chip that is at neither is missed as ever.
     let output = bench.run(&["address", "set", "0x62", "--lock-forever"]);
     let said = refused(&output);
-    assert!(said.contains("no chip answers at address 0x60") && said.contains("scan --all-addresses"), "{said}");
+    assert!(said.contains("no chip responds at address 0x60") && said.contains("scan --all-addresses"), "{said}");
 }
 
 #[test]
@@ -457,7 +457,7 @@ fn a_chip_that_is_pulled_during_the_change_is_finished_by_the_next_run() {
             bus.set_faults(format!("pull@{transfer}").parse().unwrap());
             let output = bench.run(arguments);
             let said = refused(&output);
-            assert!(said.contains("run the same command again") || said.contains("no chip answers"), "{said}");
+            assert!(said.contains("run the same command again") || said.contains("no chip responds"), "{said}");
             bus.set_faults("none".parse().unwrap());
             bus.insert();
             let again = bench.json(arguments);

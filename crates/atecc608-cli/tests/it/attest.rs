@@ -203,8 +203,8 @@ fn a_key_in_the_import_slot_is_claimed_to_be_born_only_by_its_birth() {
 fn a_genuine_statement_of_a_chip_with_other_rules_is_refused_for_them() {
     type Change = fn(&mut [u8]);
     let changes: [(Change, &str, &str); 6] = [
-        (|config| config[22] |= 0x01, "attestation key's rules", "what a caller likes"),
-        (|config| config[22] |= 0x04, "attestation key's rules", "what a caller likes"),
+        (|config| config[22] |= 0x01, "attestation key's rules", "derives for callers"),
+        (|config| config[22] |= 0x04, "attestation key's rules", "derives for callers"),
         (|config| config[23] |= 0x20, "attestation key's rules", "can be replaced"),
         (|config| config[23] |= 0x40, "attestation key's rules", "can be replaced"),
         (|config| config[24] = 0x82, "key's rules", "neither signs nor derives"),
@@ -260,7 +260,7 @@ fn what_cannot_be_stated_is_refused_with_a_reason_and_leaves_no_file() {
     let before = chip.bus.image(0).unwrap();
     for (arguments, part) in [
         (&["--slot", "1"][..], "the attestation key's own slot"),
-        (&["--slot", "6"], "holds no P-256 private key"),
+        (&["--slot", "6"], "does not hold a P-256 private key"),
         (&["--slot", "3"], "slot 3 holds no key"),
         (&["--key", "nobody"], "no private key is called \"nobody\""),
         (&["--generate", "--slot", "0"], "slot 0 is not free: slot 0 holds"),

@@ -143,8 +143,8 @@ fn what_is_mistyped_is_refused_with_what_to_do() {
         (&["key", "generate"][..], &["add --slot N (slot 0, 1, 2, 3, 4 can; slot 2 must get a key now"][..]),
         (&["key", "import", "mine.key"], &["add --slot N"]),
         (&["key", "generate", "--label", "device"], &["add --slot N"]),
-        (&["key", "generate", "--slot", "5"], &["slot 5 is no key slot", "slot 0, 1, 2, 3, 4 can"]),
-        (&["key", "import", "mine.key", "--slot", "8"], &["slot 8 is no key slot", "slot 0, 1, 2, 3, 4 can"]),
+        (&["key", "generate", "--slot", "5"], &["slot 5 is not a key slot", "slot 0, 1, 2, 3, 4 can"]),
+        (&["key", "import", "mine.key", "--slot", "8"], &["slot 8 is not a key slot", "slot 0, 1, 2, 3, 4 can"]),
         (&["key", "generate", "--slot", "2", "--label", "taken"], &["labels of private keys are unique"]),
         (&["key", "import", "own.hex", "--slot", "2"], &["own.hex"]),
         (&["key", "destroy", "--slot", "3", "--yes"], &["`atecc608 key generate --slot N --replace`"]),
@@ -167,7 +167,7 @@ fn a_chip_that_refuses_key_valid_is_locked_with_what_that_means() {
     ok(&locked);
     assert!(stdout(&locked).contains("the configuration is locked"), "{locked:?}");
     for command in [&["key", "generate", "--slot", "2"][..], &["key", "generate", "--slot", "2", "--replace"]] {
-        refused(&bench, &bench.run(command), &["slot 2: the chip refuses to say whether it holds a key"]);
+        refused(&bench, &bench.run(command), &["slot 2: the chip refuses to report whether it holds a key"]);
     }
     refused(&bench, &bench.run(&LOCK_DATA), &["slot 1: the chip refuses to say", "--accept-dangers"]);
     ok(&bench.run(&[&LOCK_DATA[..], &["--accept-dangers"]].concat()));

@@ -166,7 +166,7 @@ fn a_chip_that_was_pulled() {
     let (bench, _server) = served();
     assert_broken(&doctor(&bench), "locks", "blank", "atecc608 provision tls");
     control(&bench, &["pull"]);
-    assert_broken(&doctor(&bench), "wake", "no chip answers", "control --socket");
+    assert_broken(&doctor(&bench), "wake", "no chip responds", "control --socket");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_state_folder_that_is_damaged_missing_or_another_chips() {
     let file = bench.path("state").join(bench.serial()).join("state.toml");
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, "format = \u{0}").unwrap();
-    assert_broken(&doctor(&bench), "state", "nothing is written over it", &format!("mv {}", file.display()));
+    assert_broken(&doctor(&bench), "state", "the file is not overwritten", &format!("mv {}", file.display()));
     std::fs::write(&file, good.replace(&bench.serial(), "0123000000000000EE")).unwrap();
     assert_broken(&doctor(&bench), "state", "belongs to the chip 0123000000000000EE", "mv ");
     std::fs::remove_dir_all(bench.path("state")).unwrap();
@@ -390,7 +390,7 @@ fn a_node_that_the_user_may_not_open_or_that_is_another_device() {
     let node = std::fs::read_dir("/dev").unwrap().flatten().find(private).expect("a device that is root's").path();
     let bench = Bench::with_config(|_| format!("bus = \"{}\"\n", node.display()));
     let report = report_of(somebody(&bench, &["doctor"]));
-    assert_broken(&report, "bus", "may not be opened by this user", &format!("stat -c %G {}", node.display()));
+    assert_broken(&report, "bus", "permission denied. Add the user", &format!("stat -c %G {}", node.display()));
 }
 
 #[test]

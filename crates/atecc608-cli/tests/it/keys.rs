@@ -120,8 +120,8 @@ fn an_encrypted_keys_passphrase_is_asked_for_at_the_terminal_and_not_shown() {
     for (typed, wrong) in [("correct horü\x7fse\n", true), ("nonsense\x15correct horse\n", true), ("corr\x03", false)]
     {
         let (shown, status) = at_terminal(&bench, &["key", "import", "encrypted.key"], "Passphrase of", typed);
-        assert_eq!(status, 1, "the slot holds a key already: {shown}");
-        assert_eq!(shown.contains("no slot that takes a private key from outside is free"), wrong, "{shown}");
+        assert_eq!(status, 1, "the slot already holds a key: {shown}");
+        assert_eq!(shown.contains("no slot that permits the import of a private key is free"), wrong, "{shown}");
         assert_eq!(shown.contains("nothing was typed"), !wrong, "{shown}");
     }
 }
@@ -158,13 +158,13 @@ fn a_slot_that_is_none_for_keys_in_use_or_locked_is_refused_and_says_which_slots
     let generate = |slot| bench.run(&["key", "generate", "--slot", slot]);
     let import = |slot| bench.run(&["key", "import", "new.key", "--slot", slot]);
     for (output, parts) in [
-        (generate("8"), &["slot 8 (\"certificate\") is no key slot", "slot 0, 3, 4 can"][..]),
-        (generate("1"), &["the key of slot 1 (\"attestation\") signs nothing from outside", "slot 0, 3, 4 can"]),
+        (generate("8"), &["slot 8 (\"certificate\") is not a key slot", "slot 0, 3, 4 can"][..]),
+        (generate("1"), &["the key of slot 1 (\"attestation\") signs statements of the chip only", "slot 0, 3, 4 can"]),
         (generate("0"), &["slot 0 holds the key \"gateway\"", "`atecc608 key destroy --slot 0`"]),
         (generate("2"), &["slot 2 is locked for good", "slot 0, 3, 4 can"]),
-        (import("3"), &["the configuration of slot 3 takes no private key from outside", "slot 4 can"]),
+        (import("3"), &["the configuration of slot 3 does not permit the import of a private key", "slot 4 can"]),
         (import("2"), &["slot 2 is locked for good", "slot 4 can"]),
-        (import("9"), &["slot 9 (\"aes\") is no key slot"]),
+        (import("9"), &["slot 9 (\"aes\") is not a key slot"]),
         (
             bench.run(&["key", "generate", "--label", "gateway"]),
             &["the private key in slot 0 is called \"gateway\" already"],
@@ -211,7 +211,7 @@ fn when_all_slots_hold_keys_nothing_is_overwritten() {
         &bench,
         &bench.run(&["key", "import", "new.key"]),
         &[
-            "no slot that takes a private key from outside is free: slot 4 holds \"d\"",
+            "no slot that permits the import of a private key is free: slot 4 holds \"d\"",
             "`atecc608 key destroy --slot 4`",
         ],
     );
@@ -239,7 +239,7 @@ fn chips_that_are_blank_or_take_no_key_from_outside_say_what_to_do() {
     refused(
         &bench,
         &bench.run(&["key", "generate", "--slot", "0"]),
-        &["slot 0 keeps its key for good (GenKey is forbidden)"],
+        &["the configuration of slot 0 does not permit a new key (GenKey is forbidden)"],
     );
     // Its own key works as any other.
     ok(&bench.run(&["csr", "--slot", "0", "--subject", "/CN=x", "--output", "r.csr"]));

@@ -169,7 +169,7 @@ fn a_generation_behind_it_names_it() {
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(said.contains("slot 2 works only while the chip's persistent latch is set, and it is not"), "{said}");
-    assert!(said.contains("`atecc608 latch show` shows it, and what sets it"), "{said}");
+    assert!(said.contains("`atecc608 latch show` prints its state, and what sets it"), "{said}");
     let output = bench.run(&["csr", "--slot", "0", "--subject", "/CN=x"]);
     assert!(stderr(&output).contains("persistent latch"), "{output:?}");
     assert_eq!(bench.json(&["latch", "set", "--secret-file", secret.to_str().unwrap()])["latch"], "set");

@@ -26,7 +26,7 @@ fn odd(dir: &Path) -> [(&'static str, &'static str); 4] {
         ("fifo", "it is a FIFO"),
         ("folder", "it is a folder"),
         ("device", "it is a device"),
-        ("large", "bytes, the most that"),
+        ("large", "bytes, the limit for"),
     ]
 }
 
@@ -69,8 +69,8 @@ fn inputs_on_the_command_line_have_an_end_and_somebody_who_writes_them() {
     for (name, what) in odd(bench.dir.path()) {
         // A device can be read, and so can a pipe.
         let what = match name {
-            "fifo" => "nobody writes to this pipe",
-            "device" => "bytes, the most that",
+            "fifo" => "no program writes to this pipe",
+            "device" => "bytes, the limit for",
             _ => what,
         };
         for arguments in [
@@ -83,7 +83,7 @@ fn inputs_on_the_command_line_have_an_end_and_somebody_who_writes_them() {
             refused(&run(&bench, &config, arguments), &[name, what]);
         }
     }
-    for (name, what) in [("fifo", "nobody writes"), ("folder", "folder")] {
+    for (name, what) in [("fifo", "no program writes"), ("folder", "folder")] {
         refused(&run(&bench, &config, &["manifest", "list", name]), &[name, what]);
         let pin = ["provision", "tls-pin", "--lock-forever", "--recovery-code-file", "code", "--pin-file", name];
         refused(&run(&bench, &config, &pin), &[name, what]);

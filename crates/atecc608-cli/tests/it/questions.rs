@@ -74,9 +74,9 @@ impl Healthy {
                 "refuse",
                 "unknown",
                 "can't be read",
-                "no chip answers",
+                "no chip responds",
                 "nothing answers",
-                "stopped answering",
+                "stopped responding",
                 "\"found\": 0",
             ];
             assert!(said.iter().any(|word| shown.contains(word)), "{faults}: {shown}");
@@ -200,7 +200,7 @@ fn a_chip_without_info_key_valid_is_shown_with_its_keys_and_gets_no_new_one() {
     assert_eq!(report["slots"][2]["key"]["presence"], "destroyed");
     assert_eq!(report["slots"][3]["key"]["presence"], "none");
     let text = stdout(&healthy.bench.run(&["info"]));
-    assert!(text.contains("slot 0, 1, 2, 3, 4: the chip refuses to say whether it holds a key"), "{text}");
+    assert!(text.contains("slot 0, 1, 2, 3, 4: the chip refuses to report whether it holds a key"), "{text}");
     let list = healthy.bench.json(&["key", "list"]);
     let holds: Vec<&Value> = list["slots"].as_array().unwrap().iter().map(|slot| &slot["holds"]).collect();
     assert_eq!(holds, ["key", "empty", "empty", "empty"]);

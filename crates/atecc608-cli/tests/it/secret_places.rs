@@ -56,7 +56,7 @@ fn with_the_state_lost_doctor_names_the_places_and_key_empty_frees_them() {
     let refused = bench.run(&["key", "empty", "--slot", "0"]);
     assert!(!refused.status.success());
     assert!(
-        stderr(&refused).contains("slot 0 is none for secret keys: slot 5, 9 of this chip can hold some"),
+        stderr(&refused).contains("slot 0 is not for secret keys: slot 5, 9 of this chip can hold them"),
         "{refused:?}"
     );
     assert!(!bench.run(&["key", "empty"]).status.success());

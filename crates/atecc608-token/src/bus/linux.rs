@@ -206,7 +206,7 @@ impl<H: Handle> I2c for LinuxBus<H> {
             // Some adapters report a NACK by a lower count of messages: the data read is then invalid.
             Ok(done) => Err(BusError::new(
                 ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
-                format!("{}: {done} of {wanted} messages were done", self.path.display()),
+                format!("{}: {done} of {wanted} messages were transferred", self.path.display()),
             )),
             Err(errno) => Err(BusError::new(
                 error_kind(address, errno, start.elapsed()),
@@ -249,12 +249,12 @@ pub(super) fn open_error(path: &Path, address: u8, errno: i32) -> OpenError {
              give a container --device {node}"
         )),
         libc::EACCES => OpenError::NotPermitted(format!(
-            "{node} may not be opened by this user: add it to the group atecc608, to which 60-atecc608.rules gives the node \
-             (usermod -aG atecc608 USER), and log in anew. {}",
+            "cannot open {node}: permission denied. Add the user to the group atecc608, to which 60-atecc608.rules \
+             gives access (sudo usermod -aG atecc608 USER), and log in again. {}",
             who(path)
         )),
         libc::EBUSY => OpenError::InUse(format!(
-            "address {address:#04x} on {node} is in use by a kernel driver (atmel-ecc?): unbind it, or take it out of \
+            "address {address:#04x} on {node} is in use by a kernel driver (atmel-ecc?): unbind it, or remove it from \
              the device tree"
         )),
         libc::ENOTTY | libc::EINVAL => OpenError::Other(format!("{node} is not an I2C adapter's node")),
@@ -359,7 +359,7 @@ mod tests {
         let mut link = super::super::link(bus, linux_embedded_hal::Delay, clock(), 0x60);
         assert_eq!(link.wake(), Ok(()));
         assert_eq!(link.receive(&mut [0; 4]), Err(Fault::Nack));
-        assert!(link.absence().contains("/dev/i2c-7: 0 of 1 messages were done"), "{}", link.absence());
+        assert!(link.absence().contains("/dev/i2c-7: 0 of 1 messages were transferred"), "{}", link.absence());
     }
 
     #[test]
@@ -369,7 +369,7 @@ mod tests {
             assert_eq!(link.wake(), Ok(()), "the read decides");
             assert_eq!(link.receive(&mut [0; 4]), Err(Fault::Nack), "the chip may be coming up");
             let name = format!("{:?}", Errno::from_raw(errno));
-            let told = format!("The adapter said: /dev/i2c-7: {name}");
+            let told = format!("The adapter reported: /dev/i2c-7: {name}");
             assert!(link.absence().contains(&told), "{}", link.absence());
             assert!(link.absence().contains(&format!("to the wake pulse: /dev/i2c-7: {name}")), "{}", link.absence());
         }

@@ -90,7 +90,7 @@ impl LockFile {
         match open(&self.path) {
             Ok((file, identity)) => (self.file, self.identity) = (file, identity),
             Err(error) if self.kind == Kind::Optional && !exists(&self.path) => {
-                log::debug!("lock file {}: {error}; locking the file that was there", self.path.display());
+                log::debug!("lock file {}: {error}; locking the existing file", self.path.display());
                 return Ok(false);
             }
             Err(error) => return Err(open_error(&self.path, &error)),
@@ -125,7 +125,7 @@ fn remedy(path: &Path) -> Option<String> {
     let (path, folder_gid) = (path.display(), std::fs::metadata(folder).ok()?.gid());
     let (uid, gid, mode, folder) = (file.uid(), file.gid(), file.mode() & 0o777, folder.display());
     let remedy = if gid == folder_gid && mode & 0o060 == 0o060 {
-        format!("Add the user to that group: sudo usermod -aG $(stat -c %G {path}) USER, and log in anew")
+        format!("Add the user to that group: sudo usermod -aG $(stat -c %G {path}) USER, and log in again")
     } else {
         format!("Give it to the group of its folder: sudo chgrp $(stat -c %g {folder}) {path} && sudo chmod {MODE:o} {path}")
     };

@@ -113,7 +113,7 @@ trait Link: Transport + Send {
 
     /// Returns which chips respond at these addresses of the bus.
     fn ask(&mut self, addresses: &[u8]) -> Vec<(u8, Answer)> {
-        let failed = Answer::Failed("only an I2C bus can be asked".to_owned().into());
+        let failed = Answer::Failed("only an I2C bus can be scanned".to_owned().into());
         addresses.iter().map(|address| (*address, failed.clone())).collect()
     }
 
@@ -427,7 +427,7 @@ mod tests {
         }
 
         fn absence(&self) -> String {
-            "no chip answers behind the bridge".to_owned()
+            "no chip responds behind the bridge".to_owned()
         }
 
         fn wake(&mut self) -> Result<(), Fault> {

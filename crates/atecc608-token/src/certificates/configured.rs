@@ -54,7 +54,7 @@ fn read_public_key(turn: &mut Turn<'_>, entry: &ObjectConfig) -> Result<Result<C
     let slot = entry.slot;
     let key = turn.known().zone().key_config(slot);
     if key.private() || key.key_type() != KeyType::P256 || slot.size() < STORED_KEY_LEN {
-        return Ok(Err("the slot's configuration is for none (KeyConfig; slots 8 to 15 have room for one)".to_owned()));
+        return Ok(Err("the slot's configuration does not permit one (KeyConfig; use a slot from 8 to 15)".to_owned()));
     }
     let bytes = read(turn, slot, |awake| awake.read_slot(slot, STORED_KEY_LEN))?;
     let known = turn.known();
@@ -77,7 +77,7 @@ fn read_certificate(turn: &mut Turn<'_>, entry: &ObjectConfig) -> Result<Result<
     let known = turn.known();
     Ok(bytes.and_then(|value| {
         let fields = certificate::parse(&value)
-            .map_err(|_| format!("it is none: expected an X.509 certificate in DER, {} bytes at most", slot.size()))?;
+            .map_err(|_| format!("expected an X.509 certificate in DER, {} bytes at most", slot.size()))?;
         let id = fields.point.map(|point| point.key_id().to_vec()).unwrap_or_default();
         let object = part_of_slot(&known, entry, StoredClass::Certificate, "certificate", id);
         Ok(ChipCertificate {
@@ -97,7 +97,7 @@ fn read(
 ) -> Result<Result<Vec<u8>, String>> {
     let access = turn.known().zone().slot_config(slot);
     if turn.known().zone().key_config(slot).private() || access.is_secret() || access.encrypt_read() {
-        return Ok(Err("the slot's configuration does not let it be read in clear".to_owned()));
+        return Ok(Err("the slot can't be read in clear".to_owned()));
     }
     match turn.converse(work) {
         Err(error @ Error::Device(_)) if error.is_about_one_slot() => Ok(Err(error.to_string())),
@@ -115,17 +115,17 @@ fn der_len(beginning: &[u8]) -> Option<usize> {
 fn public_key(known: &Known, entry: &ObjectConfig, bytes: &[u8]) -> Result<StoredObject, String> {
     let marked = known.zone().marks_validity(entry.slot);
     let point = point_in(bytes, marked).ok_or_else(|| {
-        "it is none: expected four zeros before each of X and Y, and a point on P-256 (72 bytes)".to_owned()
+        "expected four zeros before each of X and Y, and a point on P-256 (72 bytes)".to_owned()
     })?;
     if marked && bytes.first().is_some_and(|first| first & 0xF0 != VALIDATED) {
-        return Err("it is not validated, and its configuration wants that before each use (PubInfo)".to_owned());
+        return Err("it is not validated, and its configuration requires validation before each use (PubInfo)".to_owned());
     }
     let object = StoredObject {
         value: point.public_key_info(),
         ..part_of_slot(known, entry, StoredClass::PublicKey, "public", point.key_id().to_vec())
     };
     if names::are_of_a_pair(known, &object.label, &object.id, point) {
-        return Err(format!("a key pair of the chip has its label \"{}\" or its id: give it others", object.label));
+        return Err(format!("a key pair of the chip has its label \"{}\" or its id: give it another label and id", object.label));
     }
     Ok(object)
 }

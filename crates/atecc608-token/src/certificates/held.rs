@@ -70,7 +70,7 @@ pub(super) fn read(turn: &mut Turn<'_>) -> Result<Option<ChipCertificate>> {
 fn unusable(zone: &ConfigZone) -> Option<&'static str> {
     let access = zone.slot_config(SLOT);
     if zone.key_config(SLOT).private() || access.is_secret() || access.encrypt_read() {
-        Some("slot 8 is no slot for data in clear")
+        Some("slot 8 is not a slot for data in clear")
     } else if access.write_config().write_policy() != WritePolicy::Always || zone.slot_locked(SLOT) {
         Some("slot 8 can't be written any more")
     } else {
@@ -188,7 +188,7 @@ fn slot_changed(turn: &mut Turn<'_>) -> Result<()> {
     super::learn(turn)?;
     let changed = turn.known().state().slot_8_changes + 1;
     if let Err(error) = turn.change_state(|state| state.slot_8_changes = changed) {
-        log::debug!("other processes are not told that slot 8 has changed: {error}");
+        log::debug!("cannot record the change of slot 8 for other processes: {error}");
     }
     Ok(())
 }

@@ -219,11 +219,12 @@ fn verify(issuer: Point, to_be_signed: &[u8], signature: &[u8; SIGNATURE_LEN]) -
 enum Problem {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    #[error("its issuer's key does not verify its signature, so it is of another key than this chip's, of another issuer, or was changed")]
+    #[error("its signature does not verify with its issuer's key: it belongs to another key or another issuer, or was \
+             changed")]
     Signature,
-    #[error("the public key that it certifies is not in the chip, or not told by it")]
+    #[error("the public key that it certifies is not in the chip, or can't be read")]
     NoKey,
-    #[error("what the chip keeps of it is not there")]
+    #[error("its data is missing in the chip")]
     Missing,
     #[error("{0}")]
     Template(String),

@@ -49,7 +49,7 @@ pub(super) fn learn(turn: &mut Turn<'_>, found: &mut Vec<ChipCertificate>) -> Re
     }
     if problems.is_empty() && cached.as_ref() != Some(&kept) && may_keep(known.zone(), &kept) {
         if let Err(error) = turn.change_state(|state| state.sold = Some(kept)) {
-            log::debug!("the certificates of the chip are not kept: {error}");
+            log::debug!("cannot store the certificates of the chip: {error}");
         }
     }
     Ok(())

@@ -84,8 +84,8 @@ impl Gcm {
         }
         Err(Error::DataLenRange(
             format!(
-                "CKM_AES_GCM: {len} bytes, where one call encrypts and one text to decrypt has at most {MAX_TEXT}: encrypt in parts \
-                 (C_EncryptUpdate), each of at most that"
+                "CKM_AES_GCM: {len} bytes are too many: one call encrypts, and one text to decrypt has, at most \
+                 {MAX_TEXT}. Encrypt in parts (C_EncryptUpdate)"
             )
             .into(),
         ))

@@ -137,7 +137,7 @@ impl MessageCipher {
             return Ok((text, tag));
         }
         if tag.len() != tag_len {
-            let text = "ulTagBits is not that of the call that began the message";
+            let text = "ulTagBits differs from that of the call that began the message";
             return Err(Error::MechanismParamInvalid(text.into()));
         }
         operation.update(deadline, input)?;
@@ -153,7 +153,7 @@ impl MessageCipher {
         }
         let free_bits = (vector.iv.len() as u64 * 8).checked_sub(vector.fixed_bits).filter(|bits| *bits >= FREE_BITS);
         let Some(free_bits) = free_bits.filter(|_| vector.iv.len() <= MAX_GENERATED) else {
-            return invalid("a vector to be generated has 16 bytes at most, and 64 of its bits or more are not fixed");
+            return invalid("a generated IV has at most 16 bytes, and at least 64 bits that are not fixed");
         };
         let mask = if free_bits >= 128 { u128::MAX } else { (1 << free_bits) - 1 };
         let given = vector.iv.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
@@ -181,6 +181,6 @@ fn of_message(error: Error) -> Error {
 fn random_bits() -> Result<u128> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
+        .map_err(|error| Error::DeviceError(format!("cannot get random bytes from the system: {error}").into()))?;
     Ok(u128::from_be_bytes(bytes))
 }

@@ -238,7 +238,7 @@ impl CipherOperation {
             }
             (Mode::Gcm(gcm), Direction::Decrypt) => {
                 let text_len = rest.len().checked_sub(gcm.tag_len()).ok_or_else(|| {
-                    Error::EncryptedDataLenRange(format!("{} bytes are less than a tag", rest.len()).into())
+                    Error::EncryptedDataLenRange(format!("{} bytes are shorter than a tag", rest.len()).into())
                 })?;
                 let tag = rest.split_off(text_len);
                 gcm.decrypt(&self.key, deadline, &mut rest, &tag)?;
@@ -331,7 +331,7 @@ impl Counter {
         let count = input.len().saturating_sub(self.stream.len()).div_ceil(BLOCK_LEN);
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(count as u128).ok_or_else(|| {
-                Error::DataLenRange("the counter of CKM_AES_CTR would come round: it has too few bits".into())
+                Error::DataLenRange("the counter of CKM_AES_CTR would overflow: it has too few bits".into())
             })?;
         }
         // First use the rest of the last block.

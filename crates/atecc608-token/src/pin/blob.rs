@@ -43,7 +43,7 @@ impl StretchedPin {
     pub fn new(pin: &[u8]) -> Result<Self> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt)
-            .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
+            .map_err(|error| Error::DeviceError(format!("cannot get random bytes from the system: {error}").into()))?;
         Ok(Self { salt, key: stretch(pin, &salt)? })
     }
 

@@ -83,7 +83,7 @@ fn set_code(token: &Token, deadline: Deadline, scheme: Scheme, old: &[u8], new: 
         let secret = LockedSecret::new(&new.secret(&turn.known().zone().serial_number()))?;
         let written = write(turn, scheme, scheme.officer, &old, &secret);
         if !proves(turn, scheme.officer, &secret)? {
-            return written.and(Err(Error::DeviceError("the chip did not take the new recovery code".into())));
+            return written.and(Err(Error::DeviceError("the chip did not accept the new recovery code".into())));
         }
         token.login.renew(&token.board, Who::Officer, secret);
         Ok(())
@@ -109,7 +109,7 @@ pub(crate) fn init_token(token: &Token, scheme: Scheme, code: Option<&[u8]>, lab
 }
 
 fn no_pin() -> Error {
-    Error::PinInvalid("the PIN is NULL, and the token has no keypad of its own to ask for it".into())
+    Error::PinInvalid("the PIN is NULL, and the token has no keypad".into())
 }
 
 fn fresh_secret(turn: &mut Turn<'_>) -> Result<Secret> {
@@ -122,7 +122,7 @@ fn renew(turn: &mut Turn<'_>, scheme: Scheme, officer: &LockedSecret, secret: &S
     if proves(turn, scheme.authorisation, &LockedSecret::new(secret)?)? {
         return Ok(());
     }
-    written.and(Err(Error::DeviceError("the chip did not take the new secret".into())))
+    written.and(Err(Error::DeviceError("the chip did not accept the new secret".into())))
 }
 
 /// Writes a secret, encrypted with the officer's.
@@ -175,8 +175,8 @@ fn roll(turn: &mut Turn<'_>, scheme: Scheme, secret: &LockedSecret, pin: &Stretc
             turn.change_state(|state| state.pins = before)?;
             Err(Error::PinNotChanged(
                 format!(
-                    "chip {serial}: it does not renew the secret behind the PIN, so the PIN stays: the security officer gives \
-                     another one, with the recovery code (`atecc608 pin reset`, or C_InitPIN)"
+                    "chip {serial}: it does not renew the secret behind the PIN, so the PIN is unchanged: the security \
+                     officer can set another one with the recovery code (`atecc608 pin reset`, or C_InitPIN)"
                 )
                 .into(),
             ))

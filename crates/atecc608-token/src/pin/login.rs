@@ -162,7 +162,7 @@ pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8], deadline: &
             Tried::Outdated => log::debug!("another process changed the PIN meanwhile; trying again"),
         }
     }
-    Err(Error::DeviceError("other processes change the PIN all the time".into()))
+    Err(Error::DeviceError("other processes keep changing the PIN: try again".into()))
 }
 
 /// Returns the security officer's secret, if the chip confirms this recovery code.
@@ -172,7 +172,8 @@ pub(super) fn user_secret(token: &Token, scheme: Scheme, pin: &[u8], deadline: &
 pub(super) fn officer_secret(token: &Token, scheme: Scheme, code: &[u8], deadline: Deadline) -> Result<LockedSecret> {
     let Some(code) = RecoveryCode::parse(code) else {
         log::warn!(
-            "the security officer's PIN is the recovery code that provisioning printed; this is none, or mistyped"
+            "the security officer's PIN is the recovery code that provisioning printed; this is not a recovery code, \
+             or is mistyped"
         );
         return Err(Error::PinIncorrect);
     };
@@ -204,7 +205,7 @@ fn which(turn: &mut Turn<'_>, scheme: Scheme, pins: &[PinBlob], opened: Vec<Lock
             continue;
         }
         if pins.len() > 1 {
-            log::warn!("a change of the PIN was interrupted; the PIN given now is the one that counts");
+            log::warn!("a change of the PIN was interrupted; the PIN given now is valid");
             if let Err(error) = turn.change_state(|state| state.pins = vec![blob.clone()]) {
                 log::warn!("{error}");
             }

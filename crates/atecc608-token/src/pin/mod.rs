@@ -83,8 +83,8 @@ pub fn check_new_pin(pin: &[u8]) -> Result<()> {
     let chars = text.chars().count();
     if chars < MIN_PIN_CHARS || pin.len() > MAX_PIN_LEN {
         return Err(Error::PinLenRange(format!(
-            "a PIN has at least {MIN_PIN_CHARS} characters and at most {MAX_PIN_LEN} bytes: the chip counts no failures, so a \
-             short one could be tried out"
+            "a PIN has at least {MIN_PIN_CHARS} characters and at most {MAX_PIN_LEN} bytes: the chip does not limit \
+             attempts, so a short PIN could be guessed"
         ).into()));
     }
     Ok(())

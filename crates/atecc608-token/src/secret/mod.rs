@@ -69,7 +69,7 @@ impl SecretKey {
     pub fn into_aes(self, token: &Arc<Token>, mechanism: CK_MECHANISM_TYPE) -> Result<AesKey> {
         check_aes(token, mechanism)?;
         if self.key_type() != CKK_AES {
-            return Err(Error::KeyTypeInconsistent("the mechanism takes an AES key, and this is none".into()));
+            return Err(Error::KeyTypeInconsistent("the mechanism needs an AES key, and this is another kind of key".into()));
         }
         Ok(match self {
             Self::Host { value, .. } => AesKey::Host(HostAes::new(&value)?),
@@ -108,7 +108,7 @@ pub(crate) fn key_for(
     let check_type = |kind| match allowed_for_session_secret(kind).contains(&mechanism) {
         true => Ok(()),
         false => Err(Error::KeyTypeInconsistent(
-            format!("mechanism {mechanism:#x} takes another type of key than this").into(),
+            format!("mechanism {mechanism:#x} needs another type of key").into(),
         )),
     };
     let not_permitted =
@@ -165,7 +165,7 @@ pub(crate) fn digestible_value(token: &Token, key: ObjectHandle) -> Result<Zeroi
             }
         }),
         ObjectKey::PrivateKey(_) | ObjectKey::Secret(_) => {
-            indigestible("the key is in the chip, which never lets its value out")
+            indigestible("the key is in the chip, and its value can't leave it")
         }
         _ => indigestible("only secret keys can be digested"),
     }

@@ -36,7 +36,7 @@ pub fn check_value(kind: SecretKind, value: &[u8; 32]) -> Result<CheckValue> {
         }
         SecretKind::Generic => {
             let hmac = <Hmac<Sha256> as Mac>::new_from_slice(value);
-            let mut hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not take a key of this length".into()))?;
+            let mut hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not support a key of this length".into()))?;
             hmac.update(HMAC_TEXT);
             check.copy_from_slice(&hmac.finalize().into_bytes()[..CHECK_LEN]);
         }
@@ -106,7 +106,8 @@ pub(crate) fn free_place(turn: &mut Turn<'_>, kind: SecretKind, wanted: Option<S
             return Ok(FreePlace { slot: (*slot).clone(), block: *block, before });
         }
         log::warn!(
-            "slot {}: the state calls a place of it empty, and the chip holds something else there: it may be a key, and is left alone",
+            "slot {}: the state marks a place of it as empty, but the chip holds other contents there. They may be a \
+             key, so they are not overwritten",
             slot.slot
         );
         turn.change_state(|state| state.fill(slot.slot, *block))?;
@@ -126,14 +127,15 @@ pub(crate) fn free_place(turn: &mut Turn<'_>, kind: SecretKind, wanted: Option<S
         let in_slots = |secret: &&StoredSecret| slots.iter().any(|slot| slot.slot.number() == secret.slot);
         let labels = known.state().secrets.iter().filter(in_slots).map(|secret| format!("\"{}\"", secret.label));
         format!(
-            "every place for such a key is taken, by {}; `pkcs11-tool --delete-object --type secrkey --label LABEL` destroys one for good",
+            "every place for such a key is in use, by {}; `pkcs11-tool --delete-object --type secrkey --label LABEL` \
+             destroys one for good",
             labels.collect::<Vec<_>>().join(", ")
         )
         .into()
     } else {
         format!(
-            "the state does not say whether slot {0} holds a key, so nothing is written there: if it holds none, `atecc608 key empty \
-             --slot {1}`; or name the slot (CKA_ATECC608_SLOT) to overwrite what it holds",
+            "the state does not say whether slot {0} holds a key, so nothing is written there: if it holds none, run \
+             `atecc608 key empty --slot {1}`; or name the slot (CKA_ATECC608_SLOT) to overwrite its contents",
             numbers(&unknown),
             unknown[0]
         )
@@ -150,9 +152,9 @@ fn writable_slots(known: &Known, kind: SecretKind, wanted: Option<Slot>) -> Resu
     match (slots.is_empty(), wanted) {
         (false, _) => Ok(slots),
         (true, Some(slot)) => {
-            Err(Error::ActionProhibited(format!("CKA_ATECC608_SLOT: slot {slot} takes no such key").into()))
+            Err(Error::ActionProhibited(format!("CKA_ATECC608_SLOT: slot {slot} can't hold such a key").into()))
         }
-        (true, None) => Err(Error::ActionProhibited("no slot of this chip takes such a key".into())),
+        (true, None) => Err(Error::ActionProhibited("no slot of this chip can hold such a key".into())),
     }
 }
 
@@ -175,9 +177,9 @@ pub(crate) fn call_empty(turn: &mut Turn<'_>, slot: Slot) -> Result<usize> {
     let place = place.ok_or_else(|| {
         let slots: Vec<String> = known.identity.secrets.iter().map(|place| place.slot.to_string()).collect();
         Error::ActionProhibited(match slots.as_slice() {
-            [] => "no slot of this chip is for secret keys (`atecc608 info` lists what each is for)".into(),
+            [] => "no slot of this chip is for secret keys (`atecc608 info` lists the purpose of each)".into(),
             slots => format!(
-                "slot {slot} is none for secret keys: slot {} of this chip can hold some (--slot N)",
+                "slot {slot} is not for secret keys: slot {} of this chip can hold them (--slot N)",
                 slots.join(", ")
             )
             .into(),

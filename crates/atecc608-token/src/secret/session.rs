@@ -41,7 +41,7 @@ impl<'t> SecretRequest<'t> {
     pub fn new(session: SessionRef, template: &'t Template) -> Result<Self> {
         class::check_template::<SecretKey>(Ways::CREATE, template)?;
         if template.ulong(CKA_CLASS)?.is_some_and(|class| class != CKO_SECRET_KEY) {
-            return Err(Error::TemplateInconsistent("CKA_CLASS: this makes a CKO_SECRET_KEY".into()));
+            return Err(Error::TemplateInconsistent("CKA_CLASS: this function creates a CKO_SECRET_KEY".into()));
         }
         if template.boolean(CKA_TRUSTED)? == Some(true) {
             return Err(Error::AttributeReadOnly(CKA_TRUSTED));
@@ -120,12 +120,12 @@ impl<'t> SecretRequest<'t> {
             }
             CKK_GENERIC_SECRET | CKK_SHA256_HMAC => {
                 return Err(Error::AttributeValueInvalid(
-                    format!("CKA_VALUE: {} bytes, where a generic secret has 1 to {MAX_LEN}", value.len()).into(),
+                    format!("CKA_VALUE has {} bytes: a generic secret has 1 to {MAX_LEN}", value.len()).into(),
                 ))
             }
             other => {
                 return Err(Error::AttributeValueInvalid(
-                    format!("CKA_KEY_TYPE: {other:#x}, where session keys are CKK_AES or CKK_GENERIC_SECRET").into(),
+                    format!("CKA_KEY_TYPE is {other:#x}: session keys are CKK_AES or CKK_GENERIC_SECRET").into(),
                 ))
             }
         };
@@ -143,7 +143,7 @@ impl<'t> SecretRequest<'t> {
 pub fn given_check_value(template: &Template, own: &[u8]) -> Result<()> {
     match template.bytes(CKA_CHECK_VALUE) {
         Some(given) if !given.is_empty() && given != own => Err(Error::AttributeValueInvalid(
-            "CKA_CHECK_VALUE is not what CKA_VALUE has: the value was damaged on its way".into(),
+            "CKA_CHECK_VALUE does not match CKA_VALUE: the value is damaged".into(),
         )),
         _ => Ok(()),
     }
@@ -166,9 +166,9 @@ pub fn generated_len(key_type: CK_KEY_TYPE, request: &SecretRequest<'_>) -> Resu
         return Ok(len);
     }
     Err(Error::KeySizeRange(match (key_type, request.on_token) {
-        (CKK_AES, true) => format!("CKA_VALUE_LEN: {len}, where the chip's AES keys have 16 bytes").into(),
-        (CKK_AES, false) => format!("CKA_VALUE_LEN: {len}, where an AES key has 16, 24 or 32 bytes").into(),
-        (_, true) => format!("CKA_VALUE_LEN: {len}, where the chip keeps secrets of 1 to 32 bytes").into(),
-        (_, false) => format!("CKA_VALUE_LEN: {len}, where a generic secret has 1 to {MAX_LEN} bytes").into(),
+        (CKK_AES, true) => format!("CKA_VALUE_LEN is {len}: AES keys in the chip have 16 bytes").into(),
+        (CKK_AES, false) => format!("CKA_VALUE_LEN is {len}: an AES key has 16, 24 or 32 bytes").into(),
+        (_, true) => format!("CKA_VALUE_LEN is {len}: the chip holds secrets of 1 to 32 bytes").into(),
+        (_, false) => format!("CKA_VALUE_LEN is {len}: a generic secret has 1 to {MAX_LEN} bytes").into(),
     }))
 }

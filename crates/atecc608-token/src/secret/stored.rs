@@ -29,7 +29,7 @@ impl SecretKind {
             CKK_AES => Ok(Self::Aes),
             CKK_GENERIC_SECRET | CKK_SHA256_HMAC => Ok(Self::Generic),
             other => Err(Error::AttributeValueInvalid(
-                format!("CKA_KEY_TYPE: {other:#x}, where the chip keeps CKK_AES and CKK_GENERIC_SECRET").into(),
+                format!("CKA_KEY_TYPE is {other:#x}: the chip holds CKK_AES and CKK_GENERIC_SECRET").into(),
             )),
         }
     }
@@ -86,7 +86,7 @@ impl NewSecret {
         }
         Err(Error::KeySizeRange(
             format!(
-                "CKA_VALUE_LEN: {}, where the chip keeps keys of {} to {} bytes",
+                "CKA_VALUE_LEN is {}: the chip holds keys of {} to {} bytes",
                 self.value.len(),
                 lengths.start(),
                 lengths.end()
@@ -185,7 +185,7 @@ pub(crate) fn destroy(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
     stored.kept.check_destroyable()?;
     if check_value_in_chip(turn, secret)? != stored.check {
         log::warn!(
-            "slot {}: the chip holds another key there than the one that is destroyed, or none: only its names are removed",
+            "slot {}: the chip no longer holds this key there: only its names are removed",
             secret.slot
         );
         return turn.change_state(|state| forget(state, &secret.unique_id));
@@ -202,7 +202,7 @@ fn finish_destruction(turn: &mut Turn<'_>, stored: &StoredSecret) -> Result<()> 
     let write_key = write_key(turn, place)?;
     let mut filler = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *filler)
-        .map_err(|error| Error::DeviceError(format!("the system gives no random bytes: {error}").into()))?;
+        .map_err(|error| Error::DeviceError(format!("cannot get random bytes from the system: {error}").into()))?;
     let check = check_value(secret.kind, &filler)?;
     turn.change_state(|state| {
         let found = state.secrets.iter_mut().find(|stored| stored.unique_id == secret.unique_id);
@@ -240,8 +240,8 @@ pub(crate) fn prove(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
         return turn.learn(|known| known.secret_is_proven(&secret.unique_id));
     }
     let problem = format!(
-        "slot {}: the chip does not hold the secret key \"{}\" (its check value differs): the state is older than the key that is there \
-         now, or another host has written one",
+        "slot {}: the chip does not hold the secret key \"{}\" (its check value differs): the state is out of date, or \
+         another host has written a key",
         secret.slot, stored.label
     );
     log::warn!("{problem}");
@@ -255,7 +255,7 @@ pub(crate) fn prove(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
 fn write_key(turn: &Turn<'_>, place: &SecretSlot) -> Result<Option<(Slot, IoKey)>> {
     match place.access {
         SecretAccess::Clear => Ok(None),
-        SecretAccess::Never => Err(Error::ActionProhibited(format!("slot {} is never written", place.slot).into())),
+        SecretAccess::Never => Err(Error::ActionProhibited(format!("slot {} can't be written", place.slot).into())),
         SecretAccess::Encrypted(key_slot) => transport_key(turn, place.slot, key_slot).map(Some),
     }
 }
@@ -300,7 +300,7 @@ fn resolve_one(turn: &mut Turn<'_>, secret: &StoredSecret, pending: PendingSecre
     let check = match check_value_in_chip(turn, &secret.place()) {
         Err(error) if error.is_about_one_slot() => {
             log::warn!(
-                "slot {slot}: the {what} of a secret key was interrupted, and what became of it is not known: {error}"
+                "slot {slot}: the {what} of a secret key was interrupted, and its result is not known: {error}"
             );
             return Ok(());
         }

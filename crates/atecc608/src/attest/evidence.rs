@@ -143,11 +143,11 @@ pub fn attester_problem(zone: &ConfigZone) -> Option<&'static str> {
     let (access, key) = (zone.slot_config(ATTESTER), zone.key_config(ATTESTER));
     let writes = access.write_config();
     if !key.is_p256_private() || !access.is_secret() {
-        Some("it holds no P-256 private key")
+        Some("it does not hold a P-256 private key")
     } else if !access.internal_sign() {
         Some("its key does not sign internally")
     } else if access.external_sign() || access.ecdh() {
-        Some("its key also signs or derives what a caller likes, so its signature proves nothing")
+        Some("its key also signs or derives for callers, so its signature proves nothing")
     } else if writes.gen_key() || writes.priv_write() {
         Some("its key can be replaced")
     } else {
@@ -161,9 +161,9 @@ pub fn subject_problem(zone: &ConfigZone, slot: Slot) -> Option<&'static str> {
     if slot == ATTESTER {
         Some("it is the attestation key's own slot")
     } else if !key.is_p256_private() || !access.is_secret() {
-        Some("it holds no P-256 private key")
+        Some("it does not hold a P-256 private key")
     } else if !key.pub_info() {
-        Some("it does not tell its public key")
+        Some("its public key can't be read")
     } else if !access.external_sign() && !access.ecdh() {
         Some("its key neither signs nor derives for a caller")
     } else {

@@ -93,7 +93,7 @@ impl<P: Transport> Chip<P> {
         let mut work = |awake: &mut Awake<'_, P>| {
             if awake.state_of(slot)? != before {
                 return Err(Error::Mismatch(
-                    format!("slot {slot} does not hold what was expected; it is left alone").into(),
+                    format!("slot {slot} has unexpected contents; it is not changed").into(),
                 ));
             }
             let Opening { zone, random } = awake.open_statement(challenge)?;

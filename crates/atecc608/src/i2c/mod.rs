@@ -94,11 +94,11 @@ impl<B: I2c, D: DelayNs, C: Fn() -> Duration> Transport for I2cTransport<B, D, C
 
     fn absence(&self) -> String {
         format!(
-            "no chip answers at address {:#04x}: check its supply and wiring, the address (7 bits, as i2cdetect prints it; \
-             `atecc608 scan --all-addresses` shows a chip at another one), and that the bus clock is at most 100 kHz: at 400 kHz the wake \
-             pulse is too short{}{}",
+            "no chip responds at address {:#04x}: run `atecc608 scan` (with --all-addresses for a chip at another \
+             address), check supply and wiring, and that the bus clock is at most 100 kHz: at 400 kHz the wake pulse \
+             is too short{}{}",
             self.address,
-            self.last.as_ref().map_or_else(String::new, |error| format!(". The adapter said: {}", (self.describe)(error))),
+            self.last.as_ref().map_or_else(String::new, |error| format!(". The adapter reported: {}", (self.describe)(error))),
             self.pulse.as_ref().map_or_else(String::new, |error| format!(
                 "; to the wake pulse: {}",
                 (self.describe)(error)

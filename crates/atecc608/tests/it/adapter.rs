@@ -53,7 +53,7 @@ fn a_chip_that_does_not_answer_is_reported_with_what_the_adapter_said() {
     bus.pull();
     let error = chip.converse(|awake| awake.read_config()).unwrap_err();
     assert!(error.is_absence(), "{error}");
-    let said = format!(". The adapter said: {NACK}; to the wake pulse: {}", ErrorKind::Other);
+    let said = format!(". The adapter reported: {NACK}; to the wake pulse: {}", ErrorKind::Other);
     assert!(error.to_string().ends_with(&said), "{error}");
 }
 

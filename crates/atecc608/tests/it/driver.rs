@@ -226,7 +226,7 @@ fn a_pulled_chip_is_reported_in_bounded_time_and_works_when_it_is_back() {
     bus.pull();
     let start = bus.now();
     let error = sign(&mut chip).unwrap_err();
-    assert!(error.is_absence() && error.to_string().contains("no chip answers at address 0x60"), "{error}");
+    assert!(error.is_absence() && error.to_string().contains("no chip responds at address 0x60"), "{error}");
     assert!(bus.now() - start < Duration::from_millis(500));
     bus.insert();
     assert_verifies(&public_key, &sign(&mut chip).unwrap());

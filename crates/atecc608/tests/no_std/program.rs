@@ -90,7 +90,7 @@ impl Transport for Bridge {
     }
 
     fn absence(&self) -> String {
-        "no chip answers behind the bridge".to_owned()
+        "no chip responds behind the bridge".to_owned()
     }
 
     fn wake(&mut self) -> Result<(), Fault> {

@@ -50,7 +50,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
             return None;
         }
     };
-    checks.ok("wake", format!("a chip answers at {:#04x}", token.address));
+    checks.ok("wake", format!("a chip responds at {:#04x}", token.address));
     if !target.model().is_608() {
         let what = words::a_model(target.model());
         checks.fail(
@@ -141,7 +141,8 @@ fn bus_remedy(error: &Error, token: &TokenConfig, kernel: &Kernel) -> String {
         }
         (BusLocation::Linux(path), OpenError::NotPermitted(_)) => {
             let group = format!("stat -c %G {}", path.display());
-            format!("sudo usermod -aG atecc608 $USER (without the package: the group that {group} prints), then log in anew")
+            format!("sudo usermod -aG atecc608 $USER (without the package: the group that {group} prints), then log in \
+                     again")
         }
         (BusLocation::Linux(path), OpenError::InUse(_)) => match kernel.driver(path, token.address) {
             Some(driver) => driver.unbind(),

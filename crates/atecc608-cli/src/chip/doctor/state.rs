@@ -43,10 +43,10 @@ impl Refused {
     fn text(&self, slot: Slot) -> String {
         match self {
             Self::Presence(status, Held::Unknown) => {
-                format!("slot {slot}: the chip refuses to say whether it holds a key, {status}")
+                format!("slot {slot}: the chip refuses to report whether it holds a key, {status}")
             }
             Self::Presence(status, held) => format!(
-                "slot {slot}: the chip refuses to say whether it holds a key, {status}; GenKey shows {}",
+                "slot {slot}: the chip refuses to report whether it holds a key, {status}; GenKey shows {}",
                 if *held == Held::Key { "one" } else { "none" }
             ),
             Self::PublicKey => format!("slot {slot}: the chip refuses to tell the public key of its key"),
@@ -210,7 +210,7 @@ fn open_to_others(state_dir: &Path) -> Option<(String, String)> {
 fn way_in(folder: &Path, state_dir: &Path) -> String {
     match std::fs::metadata(folder) {
         Ok(metadata) if metadata.gid() != 0 && metadata.mode() & 0o070 == 0o070 => {
-            format!("sudo usermod -aG $(stat -c %G {}) $USER, then log in anew", folder.display())
+            format!("sudo usermod -aG $(stat -c %G {}) $USER, then log in again", folder.display())
         }
         _ => format!("{}     gives it to the group of the package", gift(state_dir)),
     }

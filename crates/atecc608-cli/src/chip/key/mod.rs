@@ -339,7 +339,7 @@ enum Refused {
 impl Refused {
     fn text(self) -> &'static str {
         match self {
-            Self::Presence => "the chip refuses to say whether it holds a key: it is not free",
+            Self::Presence => "the chip refuses to report whether it holds a key: it is not free",
             Self::PublicKey => "the chip refuses to tell the public key",
         }
     }

@@ -114,8 +114,8 @@ fn to_consider(zone: &ConfigZone, keys: &Keys) -> Vec<Check> {
                 gets_key_now_or_never(zone, slot).then(|| generate_in(slot)),
             ),
             Presence { .. } => (
-                "the chip refuses to say whether it holds a key, and after the data lock none can be made or imported: without one \
-                 the slot would be useless",
+                "the chip refuses to report whether it holds a key, and after the data lock none can be made or \
+                 imported: without one the slot would be useless",
                 None,
             ),
         };
@@ -130,7 +130,7 @@ fn slot_report(zone: &ConfigZone, slot: Slot, given: &Given, keep: bool, keys: &
         Source::PrivateKey => match keys[slot.index()].held {
             Held::Key => "nothing: it holds a key, which may have come from outside",
             Held::Nothing => "nothing: it holds no key",
-            Held::Unknown => "nothing: the chip refuses to say whether it holds a key",
+            Held::Unknown => "nothing: the chip refuses to report whether it holds a key",
         },
         _ if keep => "nothing: it keeps what is there, unseen",
         Source::File => "what the file says",
