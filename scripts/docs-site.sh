@@ -21,7 +21,7 @@ BUILD=$TARGET/site-build
 collect() {
     sed -e '/^<!-- test-.*-->$/d' -e '/^<!-- test-setup$/,/^-->$/d' \
         -e 's/^\( *```[a-z]*\) not-run=.*/\1/' \
-        -e 's#](docs/#](#g' -e 's#\[\(docs/\)\{0,1\}\([a-z-]*\)\.md\](#[\2](#g' \
+        -e 's#](docs/#](#g' -e 's#\[\(docs/\)\{0,1\}\([a-z0-9-]*\)\.md\](#[\2](#g' \
         -e 's#](\(\.\./\)\{0,1\}README\.md#](index.md#g' \
         -e 's#](\(\.\./\)\{0,1\}CONTRIBUTING\.md#](contributing.md#g' \
         -e 's#](\(\.\./\)\{0,1\}CHANGELOG\.md#](changes.md#g' \
