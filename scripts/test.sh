@@ -140,6 +140,7 @@ what_developers_see() {
         step 'licences of the dependencies' licences
         step 'advisories for the dependencies (a dated copy)' advisories
         step 'documentation (cargo doc)' docs
+        step 'documentation site (scripts/docs-site.sh)' limited 300 scripts/docs-site.sh
     fi
     step 'tests (cargo test)' tests
     if [ $QUICK = no ]; then

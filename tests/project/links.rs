@@ -54,3 +54,23 @@ fn every_file_that_is_named_is_there() {
     assert!(count > 60, "only {count} files were found");
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+#[test]
+fn every_picture_is_on_a_page_and_has_text_for_who_does_not_see_it() {
+    let pages: String = pages().iter().map(|page| fs::read_to_string(page).unwrap()).collect();
+    let pictures: Vec<PathBuf> =
+        fs::read_dir(root().join("docs/pictures")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for picture in &pictures {
+        let name = picture.file_name().unwrap().to_str().unwrap();
+        let before = pages.split_once(&format!("pictures/{name})")).unwrap_or_else(|| panic!("no page shows {name}")).0;
+        let alternative = before.rsplit_once("![").unwrap().1;
+        assert!(alternative.len() > 15 && !alternative.contains('\n'), "{name}: alternative text: {alternative}");
+        let text = fs::read_to_string(picture).unwrap();
+        assert!(text.contains("<title>"), "{name}: no <title>");
+        // A code host or a browser would not load it, and the reader's machine should not ask for it.
+        for outside in ["href=\"http", "url(http", "@import", "<script"] {
+            assert!(!text.contains(outside), "{name}: {outside}");
+        }
+    }
+    assert!(pictures.len() > 8, "only {} pictures were found", pictures.len());
+}
