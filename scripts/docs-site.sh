@@ -47,9 +47,10 @@ cp -r docs/pictures "$BUILD/pages/pictures"
 cp scripts/docs-site/site.css "$BUILD/pages"
 cp scripts/docs-site/mkdocs.yml "$BUILD"
 
-# Its messages have colours, and after a failure a traceback; the log has all of it.
-quietly "$LOGS/docs-site.log" "$VENV/bin/zensical" build --strict --config-file "$BUILD/mkdocs.yml" ||
-    die 'the pages have broken links, or the configuration is wrong'
+if ! output=$("$VENV/bin/zensical" build --strict --config-file "$BUILD/mkdocs.yml" 2>&1); then
+    sed '/^Traceback/,$d' <<<"$output" >&2
+    die 'the pages have broken links, or scripts/docs-site/mkdocs.yml is wrong'
+fi
 mv "$BUILD/site" "$SITE"
 "$VENV/bin/python" scripts/docs-site/check.py "$SITE" docs
 printf '%s\n' "$SITE"
