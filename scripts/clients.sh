@@ -29,7 +29,7 @@ client() { limited "$LIMIT" bash "$ROOT/tests/clients/$1.sh"; }
 part=both
 case ${1:-} in
     --together | --alone) part=$1 && shift ;;
-    -*) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    -*) sed -n '2,/^$/{/SPDX/d;s/^# \{0,1\}//p}' "$0" >&2 && exit 2 ;;
 esac
 names=("$@")
 if [ $# = 0 ]; then

@@ -17,7 +17,7 @@
 # packages, manual pages, and the pages of the documentation.
 LEFT_OUT=(docs factory hardware-check manual package vendor)
 
-[[ $# -gt 0 && $1 != -* ]] || { sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2 && exit 2; }
+[[ $# -gt 0 && $1 != -* ]] || { sed -n '2,/^$/{/SPDX/d;s/^# \{0,1\}//p}' "$0" >&2 && exit 2; }
 SUITE=$1
 shift
 clients=() cryptoki=no

@@ -19,7 +19,7 @@
 # shellcheck source=scripts/lib/daemons.sh
 . "$ROOT/scripts/lib/daemons.sh"
 
-usage() { sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,/^$/{/SPDX/d;s/^# \{0,1\}//p}' "$0"; }
 
 TIMING=fast FOLDER='' KEEP_FOLDER=no
 while [ $# -gt 0 ]; do

@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --seconds) SECONDS_EACH=${2:?--seconds N} && shift ;;
         --keep) KEEP=yes ;;
-        -*) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        -*) sed -n '2,/^$/{/SPDX/d;s/^# \{0,1\}//p}' "$0" >&2 && exit 2 ;;
         *) targets+=("$1") ;;
     esac
     shift

@@ -18,7 +18,7 @@ LIMIT=7200
 # shellcheck disable=SC2317
 part() { limited $LIMIT bash "$ROOT/scripts/soak/$1.sh"; }
 
-case ${1:-} in -*) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;; esac
+case ${1:-} in -*) sed -n '2,/^$/{/SPDX/d;s/^# \{0,1\}//p}' "$0" >&2 && exit 2 ;; esac
 names=("$@")
 if [ $# = 0 ]; then
     for file in "$ROOT"/scripts/soak/*.sh; do

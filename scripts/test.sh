@@ -138,6 +138,7 @@ what_developers_see() {
         step 'lints without the simulator' lint_without_simulator
         step 'lints of the scripts (shellcheck)' check_scripts
         step 'licences of the dependencies' licences
+        step 'copyright and licence of each file (scripts/spdx.sh)' limited 300 scripts/spdx.sh
         step 'advisories for the dependencies (a dated copy)' advisories
         step 'documentation (cargo doc)' docs
         step 'documentation site (scripts/docs-site.sh)' limited 300 scripts/docs-site.sh
@@ -187,7 +188,7 @@ QUICK=no
 case ${1:-} in
     '') ;;
     --quick) QUICK=yes ;;
-    *) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,/^$/{/SPDX/d;s/^# \{0,1\}//p}' "$0" >&2 && exit 2 ;;
 esac
 
 cd "$ROOT"

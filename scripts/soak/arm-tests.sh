@@ -67,7 +67,7 @@ while [[ ${1:-} == -* ]]; do
     case $1 in
         --in-name-space) NAME_SPACE=yes && shift ;;
         --only) SELECTION="--only ${2:?--only GROUP,...}" && shift 2 ;;
-        *) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        *) sed -n '2,/^$/{/SPDX/d;s/^# \{0,1\}//p}' "$0" >&2 && exit 2 ;;
     esac
 done
 ARCHITECTURES=("$@")

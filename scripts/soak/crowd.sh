@@ -23,7 +23,7 @@ GROUP=61300
 REAL=(16 4 180) NODES=(16 4 120) FAST=(16 4 60) KILL_EVERY=3
 case ${1:-} in
     short) REAL=(5 2 10) NODES=(4 2 7) FAST=(5 2 4) KILL_EVERY=1 && shift ;;
-    -*) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    -*) sed -n '2,/^$/{/SPDX/d;s/^# \{0,1\}//p}' "$0" >&2 && exit 2 ;;
 esac
 [ $# -gt 0 ] || set -- real_time own_nodes no_time in_process
 export ATECC608_LOG=error

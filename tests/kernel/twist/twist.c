@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0 OR MIT
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * An I2C adapter for tests. It passes its messages on to the adapter `parent`, and reports them as the drivers of other
  * adapters do. Behind it is a multiplexer with one channel, which selects nothing: a second node of the same wires.
