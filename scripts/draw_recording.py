@@ -11,12 +11,12 @@ import sys
 import time
 from html import escape
 
-COLUMNS, ROWS = 124, 32
+COLUMNS, ROWS = 130, 32
 WIDTH, HEIGHT = 7.25, 17  # of a character of 12 px
 LINE, COMMAND, HEADING, MOST, END = 0.07, 0.7, 1.2, 1.0, 8.0
 
 STYLE = """
-text{font:12px "DejaVu Sans Mono",Menlo,Consolas,monospace;fill:#d1d5db}
+text{font:12px "DejaVu Sans Mono",Menlo,Consolas,monospace;fill:#d1d5db;white-space:pre}
 .c{fill:#fff;font-weight:bold}.h{fill:#fbbf24;font-weight:bold}
 #s{animation:s %.1fs step-end infinite}
 @media (prefers-reduced-motion:reduce){#s{animation:none}}

@@ -4,7 +4,7 @@
 #   scripts/record-demo.sh
 #
 # Run it after a change of what the demo prints. The simulated chip takes the time that silicon takes. Waits are shortened, bursts
-# of lines are slowed down, and this machine's folders are shown as ~/atecc608-pkcs11 and ~/demo; the rest is as printed.
+# of lines are slowed down, and this machine's folders are shown as those of /home/me; the rest is as printed.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -16,6 +16,6 @@ trap 'rm -rf "$FOLDER"' EXIT
 
 # In a pipe, as in a build log: no line is written over.
 "$ROOT/scripts/demo.sh" --real-time --work "$FOLDER/demo" 2>&1 |
-    /usr/bin/python3 "$ROOT/scripts/draw_recording.py" "$FOLDER/demo=~/demo" "$ROOT=~/atecc608-pkcs11" >"$FOLDER/demo.svg"
+    /usr/bin/python3 "$ROOT/scripts/draw_recording.py" "$FOLDER/demo=/home/me/demo" "$ROOT=/home/me/atecc608-pkcs11" >"$FOLDER/demo.svg"
 mv "$FOLDER/demo.svg" "$ROOT/docs/pictures/demo.svg"
 note "docs/pictures/demo.svg has $(stat -c %s "$ROOT/docs/pictures/demo.svg") bytes"
