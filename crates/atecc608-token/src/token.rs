@@ -96,14 +96,9 @@ impl Token {
     }
 
     /// As [`Token::known`], for a call that asks for nothing else: the clock is read only before a first contact.
-    ///
-    /// # Errors
-    /// Those of [`Token::known`].
     fn known_or_met(&self) -> Result<Arc<Known>> {
-        match &self.board.snapshot().known {
-            Some(known) => Ok(known.clone()),
-            None => self.line.meet(self, self.deadline()),
-        }
+        let known = self.board.snapshot().known.clone();
+        known.map_or_else(|| self.line.meet(self, self.deadline()), Ok)
     }
 
     /// Returns the chip as seen within the last second, or, if chip or bus are in use, as last seen: at most one Read
@@ -150,16 +145,15 @@ impl Token {
     /// [`Error::ObjectHandleInvalid`]; as [`Token::known`].
     pub(crate) fn object(&self, handle: ObjectHandle) -> Result<ObjectKey> {
         let key = self.objects.key(handle)?;
-        let known = || self.known_or_met();
-        if self.objects.is_private(&key) && known()?.hides_private() {
+        if self.objects.is_private(&key) && self.known_or_met()?.hides_private() {
             return Err(Error::ObjectHandleInvalid(handle));
         }
         let is_there = match &key {
             ObjectKey::PrivateKey(pair) | ObjectKey::PublicKey(pair) => {
-                !self.objects.is_hidden(&key) && known()?.is_there(*pair)
+                !self.objects.is_hidden(&key) && self.known_or_met()?.is_there(*pair)
             }
-            ObjectKey::Stored(unique_id) => certificates::stored_object(&*known()?, unique_id).is_some(),
-            ObjectKey::Secret(unique_id) => known()?.secret(unique_id).is_some(),
+            ObjectKey::Stored(unique_id) => certificates::stored_object(&*self.known_or_met()?, unique_id).is_some(),
+            ObjectKey::Secret(unique_id) => self.known_or_met()?.secret(unique_id).is_some(),
             ObjectKey::Feature(_) => true,
             ObjectKey::Session(number) => self.objects.with_session_object(*number, |object| object.is_some()),
         };
@@ -191,7 +185,7 @@ impl Token {
     /// Adds a session object. Fails with [`Error::UserNotLoggedIn`] for a private one on a token with a PIN.
     pub(crate) fn add_session_object(&self, mut object: SessionObject) -> Result<ObjectHandle> {
         if object.is_private() {
-            self.known(self.deadline())?.check_may_make_private()?;
+            self.known_or_met()?.check_may_make_private()?;
         }
         if matches!(object.attributes.ulong(CKA_CLASS)?, Some(CKO_SECRET_KEY | CKO_PRIVATE_KEY)) {
             object.attributes.keep_secret(CKA_VALUE)?;
@@ -227,7 +221,7 @@ impl Token {
     pub fn info(&self) -> Result<TokenInfo> {
         self.present()?;
         self.state_access.refresh(&self.board);
-        Ok(TokenInfo::of(&*self.known(self.deadline())?, self.token_config.label.clone()))
+        Ok(TokenInfo::of(&*self.known_or_met()?, self.token_config.label.clone()))
     }
 
     /// Returns the mechanisms that this chip's configuration allows.
@@ -235,7 +229,7 @@ impl Token {
     /// # Errors
     /// The [first contact errors](Error#first-contact-errors).
     pub fn mechanisms(&self) -> Result<Vec<MechanismInfo>> {
-        Ok(mechanism::offered(self.known(self.deadline())?.identity.abilities()))
+        Ok(mechanism::offered(self.known_or_met()?.identity.abilities()))
     }
 
     /// Checks that there is a token to open a session with; free after the first contact.
