@@ -88,13 +88,9 @@ costs() {
     run "/usr/bin/python3 $ROOT/scripts/bench.py \$MODULE gateway dev-key chip.sock results/costs-plain.json" || true
     run 'mv aside/*.config keys'
     heading "The same with the vendor's module"
-    run "cc -std=gnu11 -O2 -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
     vendor_token
-    with_shim chip.sock "/usr/bin/python3 $PERFORMANCE/vendor_costs.py \$VENDOR_MODULE gateway dev-key chip.sock results/costs-vendor.json"
+    run "I2C_SHIM=20=\$WORK/chip.sock /usr/bin/python3 $PERFORMANCE/vendor_costs.py \$VENDOR_MODULE gateway dev-key chip.sock results/costs-vendor.json"
 }
-
-# with_shim SOCKET 'command line': with this bus as /dev/i2c-20.
-with_shim() { run "I2C_SHIM=20=$WORK/$1 LD_PRELOAD=$WORK/i2c_shim.so $2"; }
 
 hosts() {
     heading 'What the calls cost the host'
@@ -127,8 +123,8 @@ in_real_time() {
     serve_in_real_time
     heading 'In the time of a chip'
     measure sign
-    with_shim chip.sock "/usr/bin/python3 $PERFORMANCE/measure.py sign_vendor"
-    with_shim chip.sock "PYTHONPATH=$ROOT/tests/vendor $VENV/bin/python $PERFORMANCE/vendor.py 20 20 chip.sock > vendor.json"
+    run "I2C_SHIM=20=\$WORK/chip.sock /usr/bin/python3 $PERFORMANCE/measure.py sign_vendor"
+    run "I2C_SHIM=20=\$WORK/chip.sock LD_PRELOAD=\$TARGET/vendor-module/i2c_shim.so PYTHONPATH=$ROOT/tests/vendor $VENV/bin/python $PERFORMANCE/vendor.py 20 20 chip.sock > vendor.json"
     measure sign_driver vendor.json
     heading 'A handshake on a wire that records it'
     start_server wire.log "/usr/bin/python3 $PERFORMANCE/bus.py wire.sock record 0x60=chip.sock"

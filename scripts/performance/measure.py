@@ -217,7 +217,7 @@ def handshake_of_ours(port):
 def handshake_of_driver(python):
     """The same: milliseconds from the driver's first call to its last."""
     here = Path(__file__).parent
-    shim = {"LD_PRELOAD": os.path.abspath("i2c_shim.so"), "PYTHONPATH": str(here.parent.parent / "tests/vendor")}
+    shim = {"LD_PRELOAD": str(Path(os.environ["VENDOR_MODULE"]).with_name("i2c_shim.so")), "PYTHONPATH": str(here.parent.parent / "tests/vendor")}
 
     def once(socket_name):
         environment = {**os.environ, **shim, "I2C_SHIM": "20=" + os.path.abspath(socket_name)}

@@ -72,8 +72,8 @@ pictures and [performance.json](performance.json) in one run. Don't edit it: `sc
 - Versions: {", ".join(rest)}.
 - The chip is simulated: its times are drawn between the typical and the maximum of the data sheet, on a bus of 100 kHz.
 - The vendor's PKCS#11 module and Microchip's driver below it are cryptoauthlib of PyPI, the module built from its source distribution
-  by `scripts/performance/vendor_module.sh`. The distribution lacks CMake's files, the templates of two headers with options and the
-  folder `app/pkcs11`. So the options are this project's (`tests/vendor/pkcs11`), and the module has no certificates of chips as sold.
+  by `scripts/performance/vendor_module.sh`. The distribution lacks the files of CMake's in `lib/*/cmake`, `lib/pkcs11/pkcs11_config.h.in` and the folder
+  `app/pkcs11`. So the options are this project's (`tests/vendor/pkcs11`), and the module has no certificates of chips as sold.
 - Figures marked *recorded* were **not measured in this run, but recorded** {RECORDED_ON}.
   They are counted the same way: maximum execution times at the chip's clock divider M0. `openssl req` was recorded with the module's
   defect in CKA_ALWAYS_AUTHENTICATE repaired, Trust&GO with empty certificate slots.
@@ -190,9 +190,9 @@ def host(results):
 Beside modules that need no chip, each with 30 objects. Instructions are callgrind's: of more calls, less those of fewer. The simulated chip
 takes no time here, but the instructions of talking to it count as ours. What swtpm executes does not count as tpm2-pkcs11's.
 Command: `{results["host"]["command"]}`.
-The module asks a busy chip first when a command's typical time has passed, also this chip that is never busy: {typical:.0f} ms of a process with one
-signature. Of C_Sign's instructions nine tenths and more verify the signature with the public key, before it leaves the module: neither a fault on the
-bus nor one in the chip gets a wrong signature out. SoftHSM2 and tpm2-pkcs11 do not verify theirs.
+The first poll of a command comes after its typical execution time, though this simulated chip is never busy: that wait is {typical:.0f} ms of a process with
+one signature. C_Sign verifies the signature with the public key before it leaves the module, so that neither a fault on the bus nor one in the chip gets a
+wrong signature out: that is nearly all of its instructions ([architecture.md](architecture.md#work-of-the-host)).
 
 {table(["", *names, *(f"ratio to {name}" for name in names[1:])], rows)}
 The library for gateways, without the simulator, has **{number(int(results.versions["gateway bytes"]))} bytes**

@@ -30,7 +30,7 @@ def main():
         bench.certificate_request()
         bench.row(REQUEST, 0, 0)
     except subprocess.CalledProcessError as error:
-        failures[REQUEST] = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        failures[REQUEST] = error.stderr.decode(errors="replace").strip().splitlines()[:1]
     figures = {"rows": bench.results, "failures": failures, "bytes": os.stat(bench.MODULE).st_size, "resident_kb": resident_kb}
     Path(bench.RESULTS).write_text(json.dumps(figures), encoding="utf-8")
 

@@ -24,12 +24,15 @@ vendor_module() {
     rm -rf "$folder"
     run "$VENV/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary cryptoauthlib --dest $folder cryptoauthlib==$version"
     run "tar -C $folder -xzf $folder/cryptoauthlib-$version.tar.gz"
+    # It is linked with the shim that is /dev/i2c-N here: OpenSSL's provider loads modules with RTLD_DEEPBIND, which goes past LD_PRELOAD.
+    run 'cc -std=gnu11 -O2 -shared -fPIC -o "$TARGET/vendor-module/i2c_shim.so" "$ROOT/tests/vendor/i2c_shim.c" -ldl'
     # ATCA_LIBRARY_CONF: the file in the current folder that names the folder with the slots.
     run '(cd "$VENDOR_SOURCE/lib" && cc -std=gnu99 -O2 -w -shared -fPIC -s -Wl,--no-undefined \
         -DATCA_BUILD_SHARED_LIBS -DATCA_USE_SHARED_MUTEX -DATCA_LIBRARY_CONF="\"vendor.conf\"" \
         -I "$ROOT/tests/vendor/pkcs11" -I pkcs11 -I . -I ../third_party -o "$VENDOR_MODULE" \
         *.c pkcs11/*.c calib/*.c crypto/*.c crypto/*/*.c host/*.c atcacert/*.c jwt/*.c \
-        hal/atca_hal.c hal/hal_linux.c hal/hal_linux_i2c_userspace.c -lrt)'
+        hal/atca_hal.c hal/hal_linux.c hal/hal_linux_i2c_userspace.c \
+        "$TARGET/vendor-module/i2c_shim.so" -Wl,-rpath,"$TARGET/vendor-module" -lrt)'
 }
 
 # vendor_token: the files that the module wants of its user: one slot, the chip at 0x60 on /dev/i2c-20, a key pair in slot 0.
