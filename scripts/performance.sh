@@ -89,8 +89,11 @@ costs() {
     run 'mv aside/*.config keys'
     heading "The same with the vendor's module"
     vendor_token
-    run "I2C_SHIM=20=\$WORK/chip.sock /usr/bin/python3 $PERFORMANCE/vendor_costs.py \$VENDOR_MODULE gateway dev-key chip.sock results/costs-vendor.json"
+    with_shim "/usr/bin/python3 $PERFORMANCE/vendor_costs.py \$VENDOR_MODULE gateway dev-key chip.sock results/costs-vendor.json"
 }
+
+# with_shim 'command line': with the simulated chip as /dev/i2c-20.
+with_shim() { run "I2C_SHIM=20=\$WORK/chip.sock LD_PRELOAD=\$VENDOR_SHIM $1"; }
 
 hosts() {
     heading 'What the calls cost the host'
@@ -123,8 +126,8 @@ in_real_time() {
     serve_in_real_time
     heading 'In the time of a chip'
     measure sign
-    run "I2C_SHIM=20=\$WORK/chip.sock /usr/bin/python3 $PERFORMANCE/measure.py sign_vendor"
-    run "I2C_SHIM=20=\$WORK/chip.sock LD_PRELOAD=\$TARGET/vendor-module/i2c_shim.so PYTHONPATH=$ROOT/tests/vendor $VENV/bin/python $PERFORMANCE/vendor.py 20 20 chip.sock > vendor.json"
+    with_shim "/usr/bin/python3 $PERFORMANCE/measure.py sign_vendor"
+    with_shim "PYTHONPATH=$ROOT/tests/vendor $VENV/bin/python $PERFORMANCE/vendor.py 20 20 chip.sock > vendor.json"
     measure sign_driver vendor.json
     heading 'A handshake on a wire that records it'
     start_server wire.log "/usr/bin/python3 $PERFORMANCE/bus.py wire.sock record 0x60=chip.sock"

@@ -109,7 +109,7 @@ impl Sessions {
     fn ended(&self, entries: &[Entry]) {
         for Entry { token, session, .. } in entries {
             let mut session = session.lock();
-            // Its operations end with it, when the last who waits for it has seen this.
+            // Its operations are dropped with it: now, or once the last thread that waits for it has seen this.
             session.closed = true;
             token.session_closed(session.handle);
         }

@@ -13,7 +13,7 @@
     measure.py crowd           waits of 8 processes with 2 threads on one chip
     measure.py scale           signatures a second: threads, processes, chips on a bus, buses
 
-What it needs of the shell: MODULE, and PEERS, lines of NAME|MODULE|TOKEN|PIN, ours first. The simulated chip is at chip.sock, and at
+What it needs of the shell: MODULE, VENDOR_MODULE, VENDOR_SHIM, and PEERS, lines of NAME|MODULE|TOKEN|PIN, ours first. The simulated chip is at chip.sock, and at
 wire.sock behind a wire that writes `record` (bus.py).
 """
 
@@ -84,6 +84,11 @@ def wall_ms(*command):
     return statistics.median(times)
 
 
+def on_vendors_bus(socket_name):
+    """The environment in which this simulated chip is /dev/i2c-20."""
+    return {**os.environ, "I2C_SHIM": "20=" + os.path.abspath(socket_name), "LD_PRELOAD": os.environ["VENDOR_SHIM"]}
+
+
 def host():
     works = {"C_Initialize and C_Finalize": ("initialize", 4), "C_OpenSession and C_CloseSession": ("sessions", 20),
              "C_FindObjects over 30 objects": ("find", 20), "C_GetAttributeValue of 4 attributes": ("attributes", 20),
@@ -104,7 +109,11 @@ def host():
     counted()
     output("./speed", *arguments, "sign", "1")
     figures[peers()[0][0]]["typical_ms"] = counted()["chip_us_typ"] / 1000
-    save("host", "valgrind --tool=callgrind ./speed MODULE TOKEN PIN WORK TIMES; ./speed ... load, sign, resident", modules=figures)
+    vendor = subprocess.run(["./speed", os.environ["VENDOR_MODULE"], "gateway", "1234", "resident", "1"], env=on_vendors_bus("chip.sock"),
+                            capture_output=True, text=True, check=True)
+    before, initialized, *_ = map(int, vendor.stdout.split())
+    save("host", "valgrind --tool=callgrind ./speed MODULE TOKEN PIN WORK TIMES; ./speed ... load, sign, resident", modules=figures,
+         vendor_resident_kb=initialized - before)
 
 
 def objects(number):
@@ -217,10 +226,9 @@ def handshake_of_ours(port):
 def handshake_of_driver(python):
     """The same: milliseconds from the driver's first call to its last."""
     here = Path(__file__).parent
-    shim = {"LD_PRELOAD": str(Path(os.environ["VENDOR_MODULE"]).with_name("i2c_shim.so")), "PYTHONPATH": str(here.parent.parent / "tests/vendor")}
 
     def once(socket_name):
-        environment = {**os.environ, **shim, "I2C_SHIM": "20=" + os.path.abspath(socket_name)}
+        environment = {**on_vendors_bus(socket_name), "PYTHONPATH": str(here.parent.parent / "tests/vendor")}
         done = subprocess.run([python, here / "vendor.py", "20", "0"], env=environment, capture_output=True, check=True)
         printed = json.loads(done.stdout)
         return (printed["ended"] - printed["began"]) * 1000

@@ -3,8 +3,7 @@
 
     vendor_costs.py MODULE TOKEN-LABEL KEY-LABEL SOCKET RESULTS
 
-Writes the rows, the bytes of the module, and the memory that C_Initialize adds to the JSON file RESULTS. What fails has no figures, and
-the reason instead.
+Writes the rows and the bytes of the module to the JSON file RESULTS. What fails has no figures, and the reason instead.
 """
 
 import json
@@ -20,7 +19,6 @@ REQUEST = "openssl req -new through pkcs11-provider"
 
 
 def main():
-    resident_kb = bench.added_by_initialize()
     bench.counted()
     bench.the_c_interface()
     bench.list_all()
@@ -31,7 +29,7 @@ def main():
         bench.row(REQUEST, 0, 0)
     except subprocess.CalledProcessError as error:
         failures[REQUEST] = error.stderr.decode(errors="replace").strip().splitlines()[:1]
-    figures = {"rows": bench.results, "failures": failures, "bytes": os.stat(bench.MODULE).st_size, "resident_kb": resident_kb}
+    figures = {"rows": bench.results, "failures": failures, "bytes": os.stat(bench.MODULE).st_size}
     Path(bench.RESULTS).write_text(json.dumps(figures), encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use atecc608_wire::timing::{self, ClockDivider};
 use atecc608_wire::Opcode;
 
-/// Counters since the start or the last reset. Serialises to the JSON object of DESIGN.md section 6, and the times drawn.
+/// Counters since the start or the last reset. Serialises to the JSON object of DESIGN.md section 6, with `chip_us_drawn`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Transfers, START to STOP, wake pulses and refused ones included.

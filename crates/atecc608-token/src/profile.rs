@@ -128,7 +128,7 @@ impl Contents {
     }
 }
 
-/// All profiles. Who needs only the first ones has the others not read.
+/// All profiles. Each is parsed when an iteration first reaches it.
 pub fn all() -> impl Iterator<Item = &'static Profile> {
     FILES.iter().zip(&PROFILES).filter_map(|((name, text), profile)| {
         let parse = || Profile::parse(text).map_err(|problem| log::error!("profile {name}: {problem}")).ok();
@@ -150,7 +150,10 @@ pub fn matching(zone: &ConfigZone) -> Option<&'static Profile> {
 /// profile's, except address and counters.
 pub fn finished_by_provision(zone: &ConfigZone) -> Option<&'static Profile> {
     let between_locks = zone.config_locked() && !zone.data_locked();
-    all().find(|profile| between_locks && profile.is_all_of(zone))
+    if !between_locks {
+        return None;
+    }
+    all().find(|profile| profile.is_all_of(zone))
 }
 
 /// Returns the next command of the tool for a chip that is not provisioned; it first shows what it would do.

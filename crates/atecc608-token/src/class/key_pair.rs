@@ -72,7 +72,7 @@ impl KeyPair<'_> {
         self.state.and_then(|state| state.id.as_deref()).or(self.key.configured_id.as_deref())
     }
 
-    /// Its public key, if known. Few attributes need it, and what the state says is checked each time: is it on the curve?
+    /// Its public key, if known. Asked for only where it is needed: a point of the state is checked to be on the curve each time.
     pub(crate) fn point(&self) -> Option<Point> {
         self.known.known_point(self.key.slot)
     }
