@@ -1,10 +1,10 @@
-//! Manual pages and shell completions of `atecc608` and `atecc608-sim`, from the definitions of their command lines: nothing
-//! in them is written twice.
+//! Manual pages and shell completions of `atecc608` and `atecc608-sim`, generated from the definitions of their command
+//! lines.
 //!
 //!     cargo run -p atecc608-cli --example manual -- FOLDER DATE
 //!
 //! FOLDER/man1 gets a page for each command and subcommand, with that date; FOLDER/bash, FOLDER/zsh and FOLDER/fish the
-//! completions, under the names by which these shells find them. The pages of sections 5 and 8 are in `docs/man`.
+//! completions, under the names that these shells look for. The pages of sections 5 and 8 are in `docs/man`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -59,7 +59,7 @@ Done, with a negative result: for example doctor found a problem.
 /// The simulator's.
 const OF_THE_SIMULATOR: &[u8] =
     b".SH \"EXIT STATUS\"\n0: done. 1: failed; standard error has the cause. 2: wrong usage.\n";
-/// The pages of sections 5 and 8, and the program's.
+/// The pages of sections 5 and 8, and the program's page.
 const SEE_ALSO: &[u8] = b".SH \"SEE ALSO\"\n.BR atecc608 (1),\n.BR atecc608\\-pkcs11 (5),\n.BR atecc608\\-pkcs11 (8)\n";
 
 fn main() -> ExitCode {
@@ -85,16 +85,16 @@ fn write(mut command: Command, folder: &Path, date: &str) -> io::Result<()> {
         fs::create_dir_all(&folder)?;
         let program = command.get_name().to_owned();
         let path = clap_complete::generate_to(shell, &mut command.clone(), &program, &folder)?;
-        // bash-completion loads the file that has the command's very name.
+        // bash-completion loads the file with exactly the command's name.
         if shell == Shell::Bash {
             fs::rename(path, folder.join(program))?;
         }
     }
     let pages = folder.join("man1");
     fs::create_dir_all(&pages)?;
-    // The subcommand `help` has no page: each page tells what it would.
+    // The subcommand `help` has no page: each page has its text.
     command = command.disable_help_subcommand(true);
-    // Gives the subcommands their whole names and the options that all have.
+    // Sets the subcommands' full names and the global options.
     command.build();
     write_page(&command, &pages, date)
 }

@@ -1,4 +1,4 @@
-//! Why the tool did not do what was asked: what, where, and what to do.
+//! Why a command failed: what, where, and the remedy.
 
 use atecc608 as chip;
 use atecc608_token::bus::{LockError, OpenError};
@@ -6,16 +6,25 @@ use atecc608_token::config::ConfigError;
 use atecc608_token::error::explain;
 use atecc608_token::io_key::KeyFileError;
 
-/// Result of a command.
+/// The result of a command.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a command failed.
+///
+/// # Chip errors
+/// Every command that uses a chip can fail with these:
+///
+/// - [`Error::Config`]: the configuration is invalid.
+/// - [`Error::Token`]: it names no such chip, or an operation on the token failed in the chip or the state folder.
+/// - [`Error::Open`], [`Error::Lock`]: the bus can't be opened, or was in use for longer than `lock_timeout`.
+/// - [`Error::Chip`]: the chip or the bus failed.
+/// - [`Error::Refused`]: the chip requires the PIN, or the PIN is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration can't be used.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The configuration names no chip, or not the one asked for.
+    /// The configuration names no such chip, or an operation on the token failed.
     #[error("{0}")]
     Token(String),
     /// The bus can't be opened.
@@ -23,7 +32,7 @@ pub enum Error {
     Open {
         /// Bus and address.
         place: String,
-        /// Why.
+        /// The cause.
         cause: OpenError,
     },
     /// The bus could not be locked.
@@ -31,28 +40,28 @@ pub enum Error {
     Lock {
         /// Bus and address.
         place: String,
-        /// Why.
+        /// The cause.
         cause: LockError,
     },
-    /// The chip, or the way to it, failed.
+    /// The chip or the bus failed.
     #[error("{place}: {}", explain(cause))]
     Chip {
         /// Bus and address.
         place: String,
-        /// Why.
+        /// The cause.
         cause: chip::Error,
     },
-    /// The chip is not in a state in which this can be done.
+    /// The command can't be executed: the chip's state or rules, a file, or another input does not allow it.
     #[error("{0}")]
     Refused(String),
-    /// Provisioning stopped on the way.
+    /// Provisioning stopped before its end.
     #[error("stopped while {step}: {}. {standing}", explain(cause))]
     Stopped {
-        /// What was being done.
+        /// The step.
         step: String,
-        /// What went wrong.
+        /// The cause.
         cause: chip::Error,
-        /// How far it has come, and what to do now.
+        /// The progress, and the remedy.
         standing: String,
     },
     /// The file with the IO protection key can't be used.
@@ -67,7 +76,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error's name in JSON, beside `usage` for a wrong command line.
+    /// The error's code in JSON; `usage` is that of a wrong command line.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Config(_) => "configuration",

@@ -5,13 +5,13 @@ use clap::Command;
 /// A line for each command; below it, indented, its examples.
 const EXAMPLES: &str = include_str!("examples.txt");
 
-/// Returns the examples of a command (`key generate`); none for one that only has commands below it.
+/// Returns the examples of a command (`key generate`); an empty list for a command with subcommands only.
 pub fn of(path: &str) -> Vec<&'static str> {
     let below = EXAMPLES.lines().skip_while(|line| *line != path).skip(1);
     below.map_while(|line| line.strip_prefix("  ")).collect()
 }
 
-/// Adds its examples to a command and to those below it. `path` is the command's name without the program's.
+/// Adds the examples to a command and its subcommands. `path` is the command's name without the program's.
 pub(crate) fn add(command: Command, path: &str) -> Command {
     let names: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
     let command = names.into_iter().fold(command, |command, name| {

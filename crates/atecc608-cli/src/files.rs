@@ -1,4 +1,4 @@
-//! Files that commands write: whole or not at all, and never over something else unasked.
+//! Files that commands write: completely or not at all, and never over an existing file without an option.
 
 use std::fs::{File, Metadata};
 use std::io::Write;
@@ -23,10 +23,10 @@ pub struct OutputArguments {
 }
 
 impl OutputArguments {
-    /// Sees, before anything is done, that the file can be written.
+    /// Checks in advance that the file can be written.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is there already, or its folder is not.
+    /// [`Error::Refused`] if it exists, or its folder does not.
     pub fn check(&self) -> Result<()> {
         let Some(path) = self.file() else { return Ok(()) };
         if !self.force && path.symlink_metadata().is_ok() {
@@ -42,7 +42,7 @@ impl OutputArguments {
         Ok(())
     }
 
-    /// The file that was named. Standard output by its name is none: there the result goes anyway.
+    /// Returns the named file. `None` if that is standard output, where the result goes anyway.
     fn file(&self) -> Option<&Path> {
         self.output.as_deref().filter(|path| !is_stdout(path))
     }
@@ -50,15 +50,15 @@ impl OutputArguments {
     /// Writes the file if one was named. Returns `true` if it did.
     ///
     /// # Errors
-    /// [`Error::Refused`].
+    /// [`Error::Refused`] if it can't be written.
     pub fn write(&self, contents: &[u8]) -> Result<bool> {
         self.write_with(contents, PUBLIC)
     }
 
-    /// As [`OutputArguments::write`]; a new file is its owner's only.
+    /// As [`OutputArguments::write`]; a new file is accessible to its owner only.
     ///
     /// # Errors
-    /// [`Error::Refused`].
+    /// [`Error::Refused`] if it can't be written.
     pub fn write_secret(&self, contents: &[u8]) -> Result<bool> {
         self.write_with(contents, SECRET)
     }
@@ -71,20 +71,20 @@ impl OutputArguments {
     }
 }
 
-/// For everybody: the mode of files that are no secret, before the umask.
+/// The mode of files without secrets, before the umask.
 const PUBLIC: u32 = 0o666;
-/// For the owner.
+/// The mode of files with secrets.
 const SECRET: u32 = 0o600;
 
-/// A mode as the umask leaves it.
+/// Returns a mode after applying the umask.
 pub fn less_umask(mode: u32) -> u32 {
     let umask = rustix::process::umask(Mode::empty());
     rustix::process::umask(umask);
     mode & !umask.bits()
 }
 
-/// A file that a user named is replaced as a whole, durably. A link to a file leads to that file. What is no file (a pipe, a device, an
-/// open file by its number) is written to as it is.
+/// Replaces a file that a user named, completely and durably; a link is followed. Anything else (a pipe, a device, an
+/// open file by its number) is written to directly.
 fn write(path: &Path, contents: &[u8], mode: u32) -> std::io::Result<()> {
     match path.metadata() {
         Ok(found) if found.is_file() && is_special(path) => std::fs::write(path, contents),
@@ -94,14 +94,14 @@ fn write(path: &Path, contents: &[u8], mode: u32) -> std::io::Result<()> {
     }
 }
 
-/// Whether the path names this process's standard output, wherever that leads.
+/// Whether the path names this process's standard output.
 fn is_stdout(path: &Path) -> bool {
     let same = |named: Metadata, open: Metadata| (named.dev(), named.ino()) == (open.dev(), open.ino());
     let open = std::io::stdout().as_fd().try_clone_to_owned().and_then(|open| File::from(open).metadata());
     is_special(path) && path.metadata().ok().zip(open.ok()).is_some_and(|(named, open)| same(named, open))
 }
 
-/// Whether the path names an open file of this process, whose place no other file can take.
+/// Whether the path names an open file of this process, which can't be replaced.
 fn is_special(path: &Path) -> bool {
     let path = std::path::absolute(path).unwrap_or_default();
     ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder))

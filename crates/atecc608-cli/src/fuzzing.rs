@@ -1,4 +1,4 @@
-//! The readers of files that fuzz targets call (fuzz/fuzz_targets), as functions on bytes. Not in any build but scripts/fuzz.sh's.
+//! Parsers of files as functions on bytes, for the fuzz targets (fuzz/fuzz_targets). Built by scripts/fuzz.sh only.
 
 use std::path::Path;
 
@@ -11,26 +11,28 @@ use crate::x509::certificate::Certificate;
 use atecc608::attest::Evidence;
 use atecc608_wire::ConfigZone;
 
-/// Reads a configuration zone in any form. Returns it as read back from TOML, as read back from mos's layout, and itself.
+/// Parses a configuration zone in any form. Returns it after a round trip through TOML, through mos's layout, and as
+/// parsed.
 ///
 /// # Errors
-/// What is wrong with the file, or could not be read back.
+/// The problem of the file, or of a round trip.
 pub fn config_dump(name: &Path, bytes: &[u8]) -> Result<[ConfigZone; 3], String> {
     config::fuzzed(name, bytes)
 }
 
-/// Makes a configuration of the vendor's files in a folder.
+/// Converts the vendor's files in a folder to a configuration.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The problem, in words.
 pub fn vendor_conf(folder: &Path) -> Result<String, String> {
     import_config::fuzzed(folder)
 }
 
-/// Reads a manifest, the factory's or Microchip's. Returns its serial numbers, and which entries are signed by these certificates.
+/// Parses a manifest, the factory's or Microchip's. Returns its serial numbers, and which entries are signed by these
+/// certificates.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem, in words.
 pub fn manifest(bytes: &[u8], signers: &[Certificate]) -> Result<(Vec<String>, Vec<bool>), String> {
     let path = Path::new("manifest");
     let (records, signed) = if microchip::is_one(bytes) {
@@ -46,10 +48,10 @@ pub fn manifest(bytes: &[u8], signers: &[Certificate]) -> Result<(Vec<String>, V
     Ok((records.into_iter().map(|record| record.serial_number).collect(), signed))
 }
 
-/// Reads an enrolled attestation key, and tells whether every check of the statement holds.
+/// Parses an enrolled attestation key, and returns whether every check of the statement passes.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The problem with the file, in words.
 pub fn holds(evidence: &Evidence, enrolled: &str) -> Result<bool, String> {
     let enrolled = Enrolled::read(enrolled)?;
     let expected = Expected { challenge: None, serial_number: None };

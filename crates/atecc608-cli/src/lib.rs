@@ -1,29 +1,29 @@
-//! The tool `atecc608`: what is done with a chip beside PKCS#11.
+//! The tool `atecc608`: operations on a chip besides PKCS#11.
 //!
-//! It works on the token and driver layers and never on the PKCS#11 module, which `doctor` loads with another program, as any
-//! client does. Results go to stdout, everything else to stderr.
+//! It uses the token and driver layers, never the PKCS#11 module, which `doctor` loads with another program, like a
+//! client. Results go to stdout, everything else to stderr.
 //!
-//! The map, in reading order; each room uses the ones below it, and `chip` and `cloud` don't know each other:
+//! The modules, in reading order; each uses the ones below it, and `chip` and `cloud` are independent:
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! | --- | --- |
 //! | `chip` | the commands about chips, a file or folder for each |
 //! | `cloud` | the commands about clouds: AWS IoT, Azure IoT, a factory's manifest |
-//! | `manifest` | the file between them: what a factory writes down of its chips |
-//! | `chip_keys` | the keys and certificates of one chip, made, found and used as a PKCS#11 client would |
+//! | `manifest` | the file between them: a factory's record of its chips |
+//! | `chip_keys` | the keys and certificates of one chip, generated, found and used like a PKCS#11 client |
 //! | [`x509`] | certificates and requests, on bytes |
 //! | `target` | from the configuration and `--token` to one chip |
 //! | `host` | what this machine has: I2C adapters, the installed module |
-//! | `input`, `files`, `output` | what is read, written and printed; `output::check` is how every check is told |
+//! | `input`, `files`, `output` | input and output; `output::check` is the form of every check |
 //! | [`Error`] | why a command failed |
 //!
-//! # A further command
+//! # Adding a command
 //!
-//! Three files change: the command's own in `chip` or `cloud`; that folder's `mod.rs`, which gets the module, a variant of
-//! `Command` and a line in `run`; and the table in `docs/tool.md`, which `tests/it/page.rs` compares with the command line. Manual
-//! pages and completions follow from the definitions. Its tests are a file in `tests/it`.
+//! Three files change: the command's own in `chip` or `cloud`; that folder's `mod.rs`, which gets the module, a variant
+//! of `Command` and a line in `run`; and the table in `docs/tool.md`, which `tests/it/page.rs` compares with the
+//! command line. Manual pages and completions follow from the definitions. Its tests are a file in `tests/it`.
 //!
-//! The library exports what tests and the manual's generator use, and nothing else.
+//! The library exports only what tests and the manual's generator use.
 
 mod chip;
 mod chip_keys;

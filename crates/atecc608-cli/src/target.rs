@@ -1,4 +1,4 @@
-//! From configuration and `--token` to one chip behind a locked bus.
+//! Opens the chip that configuration and `--token` select, behind a locked bus.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use atecc608_token::store::Store;
 use atecc608_wire::config_zone::{Model, SerialNumber};
 use atecc608_wire::{ConfigZone, Status};
 
-/// What the command line says about configuration and chip.
+/// The configuration and the chip on the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// `--config`.
@@ -35,17 +35,17 @@ pub struct Target {
     pub token: TokenConfig,
     /// The chip.
     pub chip: Chip<Bus>,
-    /// What it said that it is, once it was asked.
+    /// Its identity, once it was read.
     identified: Option<Identified>,
 }
 
 impl Selection {
-    /// The configuration that was asked for; the log then works as it says.
+    /// Loads the selected configuration, and applies its log settings.
     ///
     /// # Errors
-    /// [`Error::Config`].
+    /// [`Error::Config`] if it is invalid.
     pub fn configuration(&self) -> Result<Config> {
-        // In a setuid or setgid process the environment is somebody else's.
+        // In a setuid or setgid process the environment must not be trusted.
         let trusted = !process::is_privileged();
         let config = match &self.config {
             None => Config::load(trusted)?,
@@ -66,11 +66,11 @@ impl Selection {
         Ok(config)
     }
 
-    /// The chip that was asked for, its bus opened.
+    /// Returns the selected chip, with its bus open.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Token`], [`Error::Open`]; where the chip must be asked for its serial number,
-    /// those of the chip.
+    /// [`Error::Config`] if the configuration is invalid; [`Error::Token`] if it names no such chip; [`Error::Open`] if
+    /// the bus can't be opened; the [chip errors](crate::Error#chip-errors), if the serial number must be read.
     pub fn target(&self) -> Result<Target> {
         let config = self.configuration()?;
         ensure_tokens(&config)?;
@@ -93,7 +93,7 @@ pub fn is_named(token: &TokenConfig, name: &str) -> bool {
 }
 
 /// # Errors
-/// [`Error::Token`] with what to write, and where, if no chip is configured.
+/// [`Error::Token`] , with the lines to write, if no chip is configured.
 pub fn ensure_tokens(config: &Config) -> Result<()> {
     let lines = "the two lines `[[token]]` and `bus = \"/dev/i2c-1\"` (`ls /dev/i2c-*` lists the buses)";
     match &config.path {
@@ -109,7 +109,7 @@ pub fn ensure_tokens(config: &Config) -> Result<()> {
     }
 }
 
-/// The tokens' names, as `--token` takes them.
+/// The tokens' names, as for `--token`.
 fn names(tokens: &[TokenConfig]) -> String {
     let names: Vec<String> = tokens
         .iter()
@@ -121,7 +121,7 @@ fn names(tokens: &[TokenConfig]) -> String {
     names.join(" or ")
 }
 
-/// The chip whose serial number or default label is `name`: each configured one is asked.
+/// Returns the chip whose serial number or default label is `name`, by reading each configured one.
 fn by_serial(config: &Config, name: &str) -> Result<Target> {
     let mut silent = Vec::new();
     for token in &config.tokens {
@@ -147,16 +147,16 @@ fn by_serial(config: &Config, name: &str) -> Result<Target> {
     Err(Error::Token(problem))
 }
 
-/// The token's label where nobody has given it one.
+/// Returns the default label of a token.
 pub fn default_label(zone: &ConfigZone) -> String {
     format!("ATECC608-{}", &zone.serial_number().short()[8..])
 }
 
 impl Target {
-    /// Opens the bus of a configured chip. Nothing is sent yet, unless it may be on several buses: then it is looked for.
+    /// Opens the bus of a configured chip. Sends nothing, unless it may be on several buses: then it is looked for.
     ///
     /// # Errors
-    /// [`Error::Open`].
+    /// [`Error::Open`] if the bus can't be opened.
     pub fn open(config: &Config, token: &TokenConfig) -> Result<Self> {
         let place = place(token);
         let bus = Bus::open_first(token, &config.state_dir, Deadline::after(config.lock_timeout))
@@ -165,33 +165,33 @@ impl Target {
         Ok(Self { config: config.clone(), token, chip: Chip::new(bus, host_random), identified: None })
     }
 
-    /// The chip at another address of the same bus. Nothing is sent yet.
+    /// The chip at another address of the same bus. Sends nothing.
     ///
     /// # Errors
-    /// [`Error::Open`].
+    /// [`Error::Open`] if the bus can't be opened.
     pub fn at(&self, address: u8) -> Result<Self> {
         Self::open(&self.config, &TokenConfig { address, ..self.token.clone() })
     }
 
-    /// Bus and address, as messages name them.
+    /// Bus and address, for messages.
     pub fn place(&self) -> String {
         place(&self.token)
     }
 
-    /// The configuration file, as messages name it.
+    /// The configuration file, for messages.
     pub fn config_file(&self) -> String {
         self.config.path.as_deref().unwrap_or(Path::new(config::DEFAULT_PATH)).display().to_string()
     }
 
-    /// Whether the chip, which has this serial number, is a simulated one.
+    /// Whether the chip with this serial number is simulated.
     pub fn is_simulated(&mut self, serial: &SerialNumber) -> bool {
         self.chip.transport_mut().is_simulated(serial)
     }
 
-    /// Takes the bus. Until the guard is dropped nobody else uses it.
+    /// Locks the bus until the guard is dropped.
     ///
     /// # Errors
-    /// [`Error::Lock`].
+    /// [`Error::Lock`] if it is in use for longer than the timeout, or can't be locked.
     pub fn lock(&mut self) -> Result<LockGuard> {
         let place = self.place();
         let mut tell = |holder: &str| progress(&format!("waiting for {place}: it is used by {holder}"));
@@ -200,19 +200,19 @@ impl Target {
         taken.map_err(|cause| Error::Lock { place, cause })
     }
 
-    /// Holds one conversation; the caller has the bus.
+    /// Runs one conversation; the caller holds the bus lock.
     ///
     /// # Errors
-    /// [`Error::Chip`].
+    /// [`Error::Chip`] if the chip or the bus fails.
     pub fn converse<T>(&mut self, work: impl FnMut(&mut Awake<'_, Bus>) -> chip::Result<T>) -> Result<T> {
         let place = self.place();
         self.chip.converse(work).map_err(|cause| Error::Chip { place, cause })
     }
 
-    /// The configuration zone, whose times then apply; the bus is taken for it.
+    /// Reads the configuration zone, and applies its execution times; locks the bus.
     ///
     /// # Errors
-    /// [`Error::Lock`], [`Error::Chip`].
+    /// [`Error::Lock`] if the bus can't be locked; [`Error::Chip`] if the chip or the bus fails.
     pub fn read_config(&mut self) -> Result<ConfigZone> {
         let guard = self.lock()?;
         let zone = self.read_config_locked();
@@ -220,27 +220,27 @@ impl Target {
         zone
     }
 
-    /// The same for a caller who has the bus.
+    /// The same for a caller that holds the bus lock.
     ///
     /// # Errors
-    /// [`Error::Chip`].
+    /// [`Error::Chip`] if the chip or the bus fails.
     pub fn read_config_locked(&mut self) -> Result<ConfigZone> {
         let zone = self.converse(|awake| awake.read_config())?;
         self.chip.apply_timing(&zone);
         if self.identified.is_none() {
-            // The whole command is about this one.
+            // The rest of the command must use the same chip.
             self.chip.expect(Some(zone.serial_number()));
             self.identified = Some(self.converse(|awake| awake.identify(&zone))?);
         }
         Ok(zone)
     }
 
-    /// What the chip is; not an ATECC608 before its configuration was read.
+    /// Returns the chip's model; another one than ATECC608 before its configuration was read.
     pub fn model(&self) -> Model {
         self.identified.map_or(Model::Other([0; 4]), |identified| identified.model)
     }
 
-    /// The status with which the chip refused to say what it is: the model is then a guess.
+    /// Returns the status with which the chip refused to tell its model, which is then a guess.
     pub fn model_refused(&self) -> Option<Status> {
         self.identified.and_then(|identified| identified.refused)
     }
@@ -248,7 +248,7 @@ impl Target {
     /// Refuses another model than an ATECC608.
     ///
     /// # Errors
-    /// [`Error::Refused`].
+    /// [`Error::Refused`] if it is another one.
     pub fn ensure_608(&self) -> Result<()> {
         if self.model().is_608() {
             return Ok(());
@@ -257,10 +257,10 @@ impl Target {
         Err(Error::Refused(format!("{}: this is {model}, not an ATECC608", self.place())))
     }
 
-    /// The same, before something would be changed.
+    /// The same, before a change.
     ///
     /// # Errors
-    /// [`Error::Refused`].
+    /// [`Error::Refused`] if it is another one.
     pub fn ensure_608_to_change(&self, zone: &ConfigZone) -> Result<()> {
         if self.model().is_608() {
             return Ok(());
@@ -273,7 +273,7 @@ impl Target {
         )))
     }
 
-    /// Where the chip's IO protection key is kept.
+    /// Returns the file of the chip's IO protection key.
     pub fn key_file(&mut self, serial: &SerialNumber) -> KeyFile {
         let simulated = self.is_simulated(serial);
         KeyFile::of(&self.config, &self.token, simulated, serial)

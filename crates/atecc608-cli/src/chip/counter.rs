@@ -1,4 +1,4 @@
-//! `atecc608 counter`: the chip's two monotonic counters. They go up by one at a time, never down, and end at 2,097,151.
+//! `atecc608 counter`: the chip's two monotonic counters. They only count up, by one at a time, to 2,097,151.
 
 use clap::Args;
 use serde::Serialize;
@@ -31,14 +31,15 @@ struct Counters {
 struct Value {
     counter: u8,
     value: u32,
-    /// How often it can still be counted up.
+    /// The number of increments left.
     left: u32,
 }
 
-/// Shows counters, or counts one up.
+/// Shows counters, or increments one.
 ///
 /// # Errors
-/// [`Error::Refused`] if the counter is at its end, or keys with limited use depend on it; those of the chip.
+/// [`Error::Refused`] if the counter is at its end, or keys with limited use depend on it; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let mut target = selection.target()?;
     let guard = target.lock()?;

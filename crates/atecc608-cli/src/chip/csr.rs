@@ -54,10 +54,11 @@ struct Request {
     file: Option<String>,
 }
 
-/// Makes a request.
+/// Creates a request.
 ///
 /// # Errors
-/// What is wrong with the names; a key that is not attested where that is wanted; those of the chip and of the file.
+/// [`Error::Refused`] for invalid names, a key that is not attested although required, or a file that can't be written;
+/// the [chip errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let subject = Subject::parse(&arguments.subject)?;
     let names = alternative::parse_all(&arguments.san)?;

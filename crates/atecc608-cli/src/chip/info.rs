@@ -1,4 +1,4 @@
-//! `atecc608 info`: what the chip is, what is locked, what each of its slots may do and holds.
+//! `atecc608 info`: shows the chip's identity and locks, and the permitted uses and contents of each slot.
 
 use std::fmt::Write;
 
@@ -24,7 +24,7 @@ use atecc608_wire::commands::Read;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Slot, Status};
 
-/// All that is said about a chip.
+/// The output about a chip.
 #[derive(Debug, Serialize)]
 struct Info {
     model: String,
@@ -35,7 +35,7 @@ struct Info {
     address: String,
     simulated: bool,
     revision: String,
-    /// The status with which the chip refused to say its revision: it is the configuration zone's then.
+    /// The status with which the chip refused its revision, which is then the configuration zone's.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision_refused: Option<String>,
     usable: bool,
@@ -44,18 +44,18 @@ struct Info {
     stage: Stage,
     config_locked: bool,
     data_locked: bool,
-    /// What it is sold as; none if its OTP zone does not say it.
+    /// The product that the chip is sold as; `None` if its OTP zone does not tell.
     product: Option<ProductInfo>,
     /// The status with which the chip refused to read its OTP zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     otp_refused: Option<String>,
     profile: Option<&'static str>,
-    /// Whose configuration it is, if it is none of ours but known.
+    /// The origin of its configuration, if it is a known one of others.
     recognised: Option<&'static str>,
     chip_options: Vec<String>,
     clock_divider: &'static str,
     counters: [Option<u32>; 2],
-    /// If slots are behind the persistent latch.
+    /// Only if slots are behind the persistent latch.
     #[serde(skip_serializing_if = "Option::is_none")]
     latch: Option<LatchState>,
     state_file: String,
@@ -65,7 +65,7 @@ struct Info {
     objects: Vec<ObjectInfo>,
 }
 
-/// A product and what it is known by.
+/// A product and its code.
 #[derive(Debug, Serialize)]
 struct ProductInfo {
     name: &'static str,
@@ -81,7 +81,7 @@ struct SlotInfo {
     locked: bool,
     slot_config: String,
     key_config: String,
-    /// For private keys; none if the chip was not asked or did not tell.
+    /// For private keys; `None` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<KeyInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,7 @@ struct SlotInfo {
 struct KeyInfo {
     /// "present", "destroyed" (overwritten, free), "none" or "unknown".
     presence: Presence,
-    /// The status with which the chip refused to say so: what is shown is GenKey's answer, and the slot is not free.
+    /// The status with which the chip refused to tell: the presence then comes from GenKey, and the slot is not free.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,13 +110,13 @@ enum Presence {
     Unknown,
 }
 
-/// What the chip was asked.
+/// The facts read from the chip.
 struct Asked {
     keys: [Option<SlotAsked>; 16],
     latch: Option<Latch>,
 }
 
-/// What a private slot holds.
+/// The contents of a private slot.
 #[derive(Clone, Copy)]
 struct SlotAsked {
     presence: Presence,
@@ -134,7 +134,8 @@ struct ObjectInfo {
 /// Shows the chip.
 ///
 /// # Errors
-/// Those of the configuration and the chip. A chip that is no ATECC608 is shown as far as it goes, as a failure.
+/// The [chip errors](crate::Error#chip-errors). A chip that is not an ATECC608 is shown as far as possible, as a
+/// failure.
 pub fn run(selection: &Selection) -> Result<Output> {
     let mut target = selection.target()?;
     let guard = target.lock()?;
@@ -152,8 +153,8 @@ pub fn run(selection: &Selection) -> Result<Output> {
     Ok(Output::new(text(&info), &info)?.negative_if(!is_608))
 }
 
-/// What the OTP zone says that the chip is sold as, or the status with which the chip refused to read it. It is not read before
-/// the data lock. The caller has the bus.
+/// Returns the product that the chip is sold as, according to the OTP zone, or the status with which the chip refused
+/// to read it. It is not read before the data lock. The caller holds the bus lock.
 fn product(target: &mut Target, zone: &ConfigZone) -> Result<Result<Option<ProductInfo>, Status>> {
     if !zone.data_locked() {
         return Ok(Ok(None));
@@ -175,7 +176,7 @@ fn product(target: &mut Target, zone: &ConfigZone) -> Result<Result<Option<Produ
     }
 }
 
-/// Which private slots hold a key that is to be seen, and the latch. The caller has the bus.
+/// Returns which private slots hold a visible key, and the latch. The caller holds the bus lock.
 fn ask(target: &mut Target, zone: &ConfigZone, store: &Store) -> Result<Asked> {
     target.converse(|awake| {
         let mut keys = [None; 16];
@@ -186,7 +187,7 @@ fn ask(target: &mut Target, zone: &ConfigZone, store: &Store) -> Result<Asked> {
                 (Held::Unknown, _) => Presence::Unknown,
                 (Held::Nothing, _) => Presence::None,
                 (Held::Key, None) => Presence::Present,
-                // The mark counts only while it names the key that is there.
+                // The tombstone counts only while it names the present key.
                 (Held::Key, Some(tombstone)) => match awake.public_key_if_told(slot)? {
                     Some(xy) if tombstone.strip_prefix(&[0x04]) == Some(&xy[..]) => Presence::Destroyed,
                     Some(_) => Presence::Present,
@@ -289,7 +290,7 @@ fn slot_info(
     }
 }
 
-/// The stored id, else the one that follows from the public key as last seen.
+/// Returns the stored id, else the one derived from the last known public key.
 fn id_of(state: &SlotState) -> Option<Vec<u8>> {
     let from_key =
         || state.public_key.as_deref().and_then(Point::from_uncompressed).map(|point| point.key_id().to_vec());
@@ -312,7 +313,7 @@ fn objects(store: &Store) -> Vec<ObjectInfo> {
         .collect()
 }
 
-/// As text. Writing into a string does not fail, so the results of `writeln!` say nothing.
+/// Formats the output. Writing to a string does not fail, so the results of `writeln!` are ignored.
 fn text(info: &Info) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
@@ -367,7 +368,7 @@ fn text(info: &Info) -> String {
     text
 }
 
-/// The slots of which the chip refused to say whether they hold a key, in one sentence.
+/// Returns one sentence about the slots whose presence of a key the chip refused to tell.
 fn refused(info: &Info) -> Option<String> {
     let status = |slot: &SlotInfo| slot.key.as_ref().and_then(|key| key.refused.clone());
     let slots: Vec<&SlotInfo> = info.slots.iter().filter(|slot| status(slot).is_some()).collect();
@@ -380,7 +381,7 @@ fn refused(info: &Info) -> Option<String> {
     ))
 }
 
-/// The sixteen slots, in columns as wide as they need to be.
+/// Returns the sixteen slots, in columns of the necessary width.
 fn table(info: &Info) -> String {
     let head = ["slot", "words", "name", "holds", "may"].map(str::to_owned);
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(info.slots.iter().map(|slot| row(info, slot))).collect();
@@ -407,7 +408,7 @@ fn row(info: &Info, slot: &SlotInfo) -> [String; 5] {
         Some(KeyInfo { presence: Presence::Destroyed, refused: None, .. }) => "destroyed key, free".to_owned(),
         Some(KeyInfo { presence: Presence::Destroyed, .. }) => "destroyed key".to_owned(),
         Some(KeyInfo { presence: Presence::None, .. }) => "no key".to_owned(),
-        // A blank chip is not asked: it holds none.
+        // A blank chip is not queried: it holds none.
         Some(KeyInfo { presence: Presence::Unknown, .. }) if !info.config_locked => format!("for a {}", slot.kind),
         Some(KeyInfo { presence: Presence::Unknown, .. }) => "unknown: the chip refuses to say".to_owned(),
         None => slot.kind.to_owned(),
@@ -423,7 +424,7 @@ fn row(info: &Info, slot: &SlotInfo) -> [String; 5] {
     ]
 }
 
-/// Ids of 20 bytes fill the screen and say nothing to people.
+/// Ids of 20 bytes are too long for the table.
 fn shortened(id: &str) -> String {
     match id.get(..12) {
         Some(start) if id.len() > 16 => format!("{start}..."),

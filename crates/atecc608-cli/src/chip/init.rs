@@ -17,7 +17,7 @@ use atecc608_token::config::{self, BusLocation, Config, TokenConfig, DEFAULT_ADD
 use atecc608_token::{process, profile};
 use atecc608_wire::ConfigZone;
 
-/// The label that is proposed.
+/// The proposed label.
 const LABEL: &str = "gateway";
 
 /// Arguments of `init`.
@@ -104,19 +104,19 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     report(&file, Wrote::Written, target)
 }
 
-/// The configuration's token for this chip.
+/// Returns the configuration's token for this chip.
 fn token_of<'c>(config: &'c Config, bus: &BusLocation, address: u8) -> Option<&'c TokenConfig> {
     config.tokens.iter().find(|token| token.buses().any(|known| known.is_same(bus)) && token.address == address)
 }
 
-/// The configuration's path, as every command finds it.
+/// Returns the configuration's path, as for every command.
 fn file(selection: &Selection) -> PathBuf {
     let variable = std::env::var_os(config::CONF_VARIABLE).filter(|path| !path.is_empty() && !process::is_privileged());
     let named = selection.config.clone().or_else(|| variable.map(PathBuf::from));
     named.unwrap_or_else(|| PathBuf::from(config::DEFAULT_PATH))
 }
 
-/// The configuration that is there.
+/// Returns the existing configuration.
 fn existing(file: &Path) -> Result<Option<Config>> {
     match atecc608_files::read_text(file, config::MAX_FILE) {
         Ok(text) => Ok(Some(Config::parse(file, &text)?)),
@@ -125,7 +125,7 @@ fn existing(file: &Path) -> Result<Option<Config>> {
     }
 }
 
-/// The chip that is named, or the one that is found: of several the one that the configuration has.
+/// Returns the chip that is named, or the one that is found: of several the one in the configuration.
 fn choose(arguments: &Arguments, before: Option<&Config>) -> Result<(BusLocation, u8)> {
     if let Some(file) = &arguments.simulated {
         let file = std::path::absolute(file).map_err(|error| Error::Refused(format!("{}: {error}", file.display())))?;
@@ -157,7 +157,7 @@ fn choose(arguments: &Arguments, before: Option<&Config>) -> Result<(BusLocation
     Ok((chip.bus, chip.address))
 }
 
-/// Which of several chips.
+/// Asks which of several chips to use.
 fn which(found: &[FoundChip]) -> Result<usize> {
     let lines: Vec<String> = found
         .iter()
@@ -178,7 +178,7 @@ fn which(found: &[FoundChip]) -> Result<usize> {
     }
 }
 
-/// Asks for a line; without a terminal, or if nothing is typed, it is the proposed one.
+/// Asks for a line; without a terminal, or if nothing is typed, returns the proposed one.
 fn ask(what: &str, proposed: &str) -> Result<String> {
     if !std::io::stdin().is_terminal() {
         return Ok(proposed.to_owned());
@@ -201,7 +201,7 @@ fn label(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// An absolute folder as TOML can have it between quotes.
+/// An absolute folder that can be quoted in TOML.
 fn folder(text: &str) -> Result<String, String> {
     let path = std::path::absolute(text).map_err(|error| error.to_string())?.display().to_string();
     if path.contains(['"', '\\']) || path.chars().any(char::is_control) {
@@ -236,7 +236,7 @@ fn write(file: &Path, text: &str, exists: bool) -> Result<()> {
     atecc608_files::replace(file, text.as_bytes(), less_umask(0o644)).map_err(failed)
 }
 
-/// Reads the chip with the configuration, and reports what comes next.
+/// Reads the chip with the configuration, and reports the next step.
 fn report(file: &Path, result: Wrote, mut target: Target) -> Result<Output> {
     let zone = target.read_config()?;
     target.ensure_608()?;

@@ -42,15 +42,15 @@ pub struct Clear {
     secret_file: Option<PathBuf>,
 }
 
-/// Whether the latch is set, as text and JSON have it.
+/// The state of the latch, in text and JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LatchState {
     /// The slots behind it work.
     Set,
-    /// They do not.
+    /// The slots behind it do not work.
     Clear,
-    /// The chip refuses to say.
+    /// The chip refuses to tell.
     Unknown,
 }
 
@@ -74,7 +74,7 @@ impl LatchState {
         }
     }
 
-    /// What it means for a key behind the latch.
+    /// Returns the effect on a key behind the latch.
     pub fn of_key(self) -> &'static str {
         match self {
             Self::Set => "works while the persistent latch is set, as it is now",
@@ -91,7 +91,7 @@ impl LatchState {
 struct Report {
     serial_number: String,
     latch: LatchState,
-    /// Whether VolatileKeyPermission lets a secret set it.
+    /// Whether VolatileKeyPermission allows a secret to set it.
     enabled: bool,
     /// The slot of that secret.
     authorising_slot: Option<u8>,
@@ -101,10 +101,11 @@ struct Report {
     slots: Vec<u8>,
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// [`Error::Refused`] where the chip has no such latch, or the secret is not the chip's; those of files and chip.
+/// [`Error::Refused`] if the chip has no such latch, the secret is wrong, or its file can't be read; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     let secret_file = match command {
         Command::Show => None,

@@ -88,10 +88,10 @@ pub enum Command {
     RecoveryCode(recovery_code::Arguments),
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// Those of the command.
+/// As the command's `run`.
 pub fn run(selection: &Selection, command: Command, json: bool) -> Result<Output> {
     match command {
         Command::Scan(arguments) => scan::run(selection, &arguments),
@@ -101,7 +101,7 @@ pub fn run(selection: &Selection, command: Command, json: bool) -> Result<Output
         Command::Provision(arguments) => provision::run(selection, &arguments, json),
         Command::Attest(arguments) => attest::run(selection, &arguments),
         Command::VerifyAttestation(arguments) => attest::verify::run(&arguments),
-        // It finds out itself what is wrong with the configuration.
+        // It checks the configuration itself.
         Command::Doctor(arguments) => doctor::run(selection, &arguments),
         Command::Config(command) => config::run(selection, &command),
         Command::Lock(command) => lock::run(selection, &command),

@@ -1,5 +1,6 @@
-//! `atecc608 pair`: an IO protection key for a chip that came without one, such as Trust&GO. From then on results of ECDH cross
-//! the bus encrypted. That keeps out who only listens: whoever can write to the bus can replace the key.
+//! `atecc608 pair`: writes an IO protection key to a chip that came without one, such as Trust&GO. Results of ECDH then
+//! cross the bus encrypted. That protects against listeners only: an attacker who can write to the bus can replace the
+//! key.
 
 use clap::Args;
 use serde::Serialize;
@@ -28,7 +29,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Paired {
     serial_number: String,
-    /// The same by the name that it had before, which goes with the next version.
+    /// The same under its earlier name, which will be removed in the next version.
     serial: String,
     slot: u8,
     io_key_file: String,
@@ -44,11 +45,11 @@ enum Outcome {
     AlreadyPaired,
 }
 
-/// Gives chip and host a common IO protection key, and has the chip prove that it has it.
+/// Writes a common IO protection key to chip and host, and makes the chip prove that it has it.
 ///
 /// # Errors
-/// [`Error::Refused`] where the chip's configuration allows none, or the chip has another key than the host's file; those
-/// of the key file and of the chip.
+/// [`Error::Refused`] if the chip's configuration allows none, or the chip has another key than the host's file;
+/// [`Error::KeyFile`] if that file can't be used; the [chip errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let mut target = selection.target()?;
     let guard = target.lock()?;
@@ -86,7 +87,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         }
     };
     drop(guard);
-    // A user who may write this host's key may also vouch for the chip's public keys.
+    // A user who may write this host's key may also store the chip's public keys as trusted.
     if let Err(error) = ChipKeys::of(&target).trust_all() {
         warn(&error.to_string());
     }
@@ -115,7 +116,7 @@ fn proves(target: &mut Target, zone: &ConfigZone, slot: Slot, key: &IoKey) -> Re
     target.converse(|awake| awake.proves(&zone.serial_number(), &SharedSecret { slot, value: key }))
 }
 
-/// The slot of the IO protection key, if anybody may write it.
+/// Returns the slot of the IO protection key, if it is writable without a key.
 fn writable_slot(zone: &ConfigZone, target: &Target) -> Result<Slot> {
     let refused = |problem: String| {
         Err(Error::Refused(format!("{}: the chip {}: {problem}", target.place(), zone.serial_number())))

@@ -26,7 +26,7 @@ pub enum Command {
     Reset(ByOfficer),
 }
 
-/// How the security officer proves to be it.
+/// The security officer's authentication.
 #[derive(Debug, Args)]
 pub struct OfficerArguments {
     /// Read the recovery code from the first line of this file (- is standard input) instead of asking for it
@@ -34,7 +34,7 @@ pub struct OfficerArguments {
     pub recovery_code_file: Option<PathBuf>,
 }
 
-/// The PIN that is set.
+/// The new PIN.
 #[derive(Debug, Args)]
 pub struct NewPinArguments {
     /// Read the new PIN from the first line of this file (- is standard input) instead of asking for it
@@ -93,7 +93,7 @@ pub struct WithPin {
 /// The token that the command line selects.
 ///
 /// # Errors
-/// [`Error::Refused`] if it has no PIN; [`Error::Config`], [`Error::Token`], [`Error::Open`].
+/// [`Error::Refused`] if it has no PIN; the [chip errors](crate::Error#chip-errors).
 pub fn with_pin(selection: &Selection) -> Result<WithPin> {
     let keys = ChipKeys::open(selection)?;
     let info = keys.token().info().map_err(|error| keys.failed(error))?;
@@ -147,11 +147,11 @@ fn change(selection: &Selection, arguments: &ByUser) -> Result<Output> {
 }
 
 impl WithPin {
-    /// Logs in as the security officer. Returns the recovery code that was given.
+    /// Logs in as the security officer. Returns the given recovery code.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the recovery code is wrong, or there is no terminal to ask for it; [`Error::Token`] if the chip
-    /// fails.
+    /// [`Error::Refused`] if the recovery code is wrong, or there is no terminal to ask for it; [`Error::Token`] if the
+    /// chip fails.
     pub fn log_in_as_officer(&self, officer: &OfficerArguments) -> Result<Zeroizing<Vec<u8>>> {
         let code = match &officer.recovery_code_file {
             Some(path) => secret::first_line(path)?,
@@ -169,7 +169,7 @@ impl WithPin {
 }
 
 impl NewPinArguments {
-    /// The new PIN, which is one that a token takes.
+    /// Returns the new PIN, after checking that a token accepts it.
     fn get(&self) -> Result<Zeroizing<Vec<u8>>> {
         let pin = match &self.new_pin_file {
             Some(path) => secret::first_line(path)?,

@@ -12,11 +12,11 @@ use crate::output::{progress, Output, Text, SILENCE};
 use crate::target::{Selection, Target};
 use atecc608_wire::ConfigZone;
 
-/// What a chip answers to Random while its configuration is not locked (fact sheet section 5.7).
+/// The response to Random while the configuration is not locked (fact sheet section 5.7).
 pub(super) const CONSTANT: [u8; 4] = [0xFF, 0xFF, 0x00, 0x00];
 /// Random bytes that one Random command gives.
 const PER_COMMAND: usize = 32;
-/// Commands in one turn on the bus (23 ms each at most), so that others are not kept waiting.
+/// Commands in one turn on the bus (23 ms each at most), so that others do not wait long.
 const PER_TURN: usize = 8;
 
 /// Arguments of `random`.
@@ -39,7 +39,7 @@ struct Bytes {
 /// Prints random bytes.
 ///
 /// # Errors
-/// [`Error::Refused`] on a blank chip; those of the chip.
+/// [`Error::Refused`] on a blank chip; the [chip errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let mut target = selection.target()?;
     let zone = target.read_config()?;

@@ -37,11 +37,12 @@ struct Report<'a> {
     recovery_code: &'static str,
 }
 
-/// Prints a new recovery code; with `--set` the token then has it.
+/// Prints a new recovery code; with `--set` also sets it on the token.
 ///
 /// # Errors
-/// [`Error::HostRandom`]; with `--set` [`Error::Refused`] if the token has no PIN, the present code is wrong, or the file exists,
-/// and [`Error::Token`] if the chip fails: the message says which code is valid.
+/// [`Error::HostRandom`] if the system has no random numbers; with `--set` [`Error::Refused`] if the token has no PIN,
+/// the present code is wrong, or the file exists, and [`Error::Token`] if the chip fails: the message says which code
+/// is valid.
 pub fn run(selection: &Selection, arguments: &Arguments, json: bool) -> Result<Output> {
     let mut random = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *random).map_err(Error::HostRandom)?;
@@ -62,7 +63,7 @@ fn set(selection: &Selection, arguments: &Arguments, code: &RecoveryCode, json: 
     check_destination("--new-recovery-code-file", file, json)?;
     let token = pin::with_pin(selection)?;
     let old = token.log_in_as_officer(&arguments.officer)?;
-    // First: a code that the chip has and nobody knows would be worth nothing.
+    // First: a code that is set but not handed over would be useless.
     hand_over(code, file, "It is valid once this command reports that it is set; until then the old one is.")?;
     let text = code.text();
     if let Err(error) = token.keys.token().set_pin(Some(&old), Some(text.as_bytes())) {

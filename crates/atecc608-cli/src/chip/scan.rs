@@ -1,4 +1,4 @@
-//! `atecc608 scan`: which chips are on which buses. How other devices are left alone is [`atecc608::i2c::probe`]'s.
+//! `atecc608 scan`: lists the chips on the buses. [`atecc608::i2c::probe`] explains why that is safe for other devices.
 
 use std::path::{Path, PathBuf};
 
@@ -49,10 +49,10 @@ struct Report {
 struct BusReport {
     #[serde(serialize_with = "as_text")]
     bus: BusLocation,
-    /// What the driver calls the adapter.
+    /// The driver's name of the adapter.
     #[serde(skip_serializing_if = "String::is_empty")]
     adapter: String,
-    /// Why it was not asked.
+    /// Why it was not probed.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     devices: Vec<Device>,
@@ -61,7 +61,7 @@ struct BusReport {
     elsewhere: Vec<String>,
 }
 
-/// What is at an address.
+/// The device at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 enum Kind {
     /// An ATECC608.
@@ -69,12 +69,12 @@ enum Kind {
     Chip,
     #[serde(rename = "another chip of the family")]
     Relative,
-    /// A chip of the family that does not say which.
+    /// A chip of the family whose model is unknown.
     #[serde(rename = "not told")]
     NotTold,
     #[serde(rename = "another device")]
     Other,
-    /// It was not asked: a kernel driver has it.
+    /// Not probed: a kernel driver has claimed it.
     #[serde(rename = "kernel driver")]
     Driven,
     #[serde(rename = "failed")]
@@ -101,12 +101,12 @@ struct Device {
     remedy: Option<String>,
 }
 
-/// Asks the buses. The exit status says failure if no ATECC608 was found.
+/// Probes the buses. The exit status reports whether an ATECC608 was found.
 ///
 /// # Errors
-/// [`Error::Refused`] for a bus that is none; what is wrong with a bus is part of the result.
+/// [`Error::Refused`] for an invalid bus; problems with single buses are part of the result.
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
-    // A machine without a configuration, or with a wrong one, is one to scan.
+    // A machine without a valid configuration can be scanned, too.
     let config = selection.configuration().unwrap_or_else(|error| {
         warn(&format!("{error}; scanning without it"));
         Config::empty()
@@ -123,14 +123,14 @@ pub struct FoundChip {
     pub bus: BusLocation,
     /// Its 7-bit address.
     pub address: u8,
-    /// Model, serial number and stage, for people.
+    /// Model, serial number and stage, as text.
     pub detail: String,
 }
 
 /// Finds the ATECC608 on the machine's buses, or on this one.
 ///
 /// # Errors
-/// [`Error::Refused`] for a bus that is none.
+/// [`Error::Refused`] for an invalid bus.
 pub fn chips(bus: Option<&BusLocation>) -> Result<Vec<FoundChip>> {
     let bus = bus.map(ToString::to_string);
     let arguments = Arguments { bus, address: Vec::new(), all_addresses: false };
@@ -167,8 +167,8 @@ fn ask_buses(arguments: &Arguments, config: &Config) -> Result<Vec<BusReport>> {
     Ok(buses)
 }
 
-/// Leaves each chip under one node where several lead to its wires: a multiplexer's adapter reaches what is behind the channel that
-/// it is switched to, and each channel what is before the multiplexer.
+/// Leaves each chip under one node if several lead to its wires: a multiplexer's adapter reaches the devices behind the
+/// selected channel, and each channel those before the multiplexer.
 fn list_once(buses: &mut [BusReport]) {
     let roots: Vec<Option<PathBuf>> = buses.iter().map(|bus| root(&bus.bus)).collect();
     let is_channel = |bus: &BusReport| matches!(&bus.bus, BusLocation::Linux(node) if root_of_channel(node).is_some());
@@ -178,7 +178,7 @@ fn list_once(buses: &mut [BusReport]) {
         let is_it = |device: &Device| device.serial_number.as_ref() == Some(&serial);
         let has_it = |at: &usize| roots[*at].is_some() && buses[*at].devices.iter().any(is_it);
         let mut on: Vec<usize> = (0..buses.len()).filter(has_it).collect();
-        // Within one adapter's wires the nodes stay in the order of their numbers.
+        // Nodes of the same wires stay in the order of their numbers.
         on.sort_by_key(|at| &roots[*at]);
         for on in on.chunk_by(|a, b| roots[*a] == roots[*b]) {
             let configured = |at: &&usize| buses[**at].devices.iter().any(|device| is_it(device) && device.configured);
@@ -201,7 +201,7 @@ fn list_once(buses: &mut [BusReport]) {
     }
 }
 
-/// The node of the adapter whose wires a bus has.
+/// Returns the node of the adapter with the wires of a bus.
 fn root(bus: &BusLocation) -> Option<PathBuf> {
     match bus {
         BusLocation::Linux(node) => {
@@ -211,12 +211,12 @@ fn root(bus: &BusLocation) -> Option<PathBuf> {
     }
 }
 
-/// With or without 0x: a wrong address harms nothing here.
+/// With or without 0x: a wrong address is harmless here.
 fn seven_bits(text: &str) -> Result<u8, String> {
     parse_address(&format!("0x{}", text.strip_prefix("0x").unwrap_or(text)))
 }
 
-/// The buses to ask, and why not where one is left out.
+/// Returns the buses to probe, and the reason for each that is left out.
 fn locations(arguments: &Arguments, config: &Config, kernel: &Kernel) -> Result<Vec<(BusLocation, Option<String>)>> {
     if let Some(bus) = &arguments.bus {
         let name = if bus.parse::<u32>().is_ok() { format!("/dev/i2c-{bus}") } else { bus.clone() };
@@ -231,7 +231,7 @@ fn locations(arguments: &Arguments, config: &Config, kernel: &Kernel) -> Result<
     for token in &config.tokens {
         for bus in token.buses() {
             match locations.iter_mut().find(|(known, _)| known.is_same(bus)) {
-                // What the configuration names is asked.
+                // A bus in the configuration is always probed.
                 Some((_, skipped)) => *skipped = None,
                 None => locations.push((bus.clone(), None)),
             }
@@ -245,10 +245,10 @@ fn of_the_board(adapter: &Adapter) -> String {
     format!("not asked: memory modules, power supplies or monitors are on it. `atecc608 scan {node}` asks it")
 }
 
-/// Asks one bus.
+/// Probes one bus.
 ///
 /// # Errors
-/// Why it can't be asked, in words.
+/// The reason why it can't be probed, in words.
 fn scan(
     location: &BusLocation,
     arguments: &Arguments,
@@ -278,7 +278,7 @@ fn scan(
     Ok(devices.into_iter().map(mark).collect())
 }
 
-/// A device that a kernel driver has.
+/// A device with a kernel driver.
 fn driven(location: &BusLocation, address: u8, kernel: &Kernel) -> Device {
     let driver = match location {
         BusLocation::Linux(node) => kernel.driver(node, address),
@@ -305,7 +305,7 @@ fn plain(address: u8, kind: Kind, detail: String) -> Device {
     }
 }
 
-/// What answered; none if nothing did. `chip` opens a chip of the family.
+/// Returns the device that responded; `None` without a response. `chip` opens a chip of the family.
 fn device(chip: impl FnOnce() -> Result<Chip<Bus>, OpenError>, address: u8, answer: Answer) -> Option<Device> {
     match answer {
         Answer::Nothing => None,
@@ -326,7 +326,7 @@ fn device(chip: impl FnOnce() -> Result<Chip<Bus>, OpenError>, address: u8, answ
     }
 }
 
-/// Asks what the chip is; it sleeps again afterwards.
+/// Identifies the chip, and puts it to sleep.
 fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
     let read = chip.converse(|awake| {
         let zone = awake.read_config()?;
@@ -415,13 +415,13 @@ fn text(report: &Report) -> String {
     text
 }
 
-/// What to write into the configuration.
+/// Returns the lines for the configuration.
 fn lines(bus: &BusReport, device: &Device) -> String {
     let address = match device.address {
         DEFAULT_ADDRESS => String::new(),
         other => format!(", address = {other:#04x}"),
     };
-    // A simulated bus that was given on the command line may be relative.
+    // A simulated bus on the command line may be relative.
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let place = match &bus.bus {
         BusLocation::Linux(_) => bus.bus.clone(),

@@ -1,4 +1,4 @@
-//! `atecc608 selftest`: the chip tests its own engines.
+//! `atecc608 selftest`: runs the chip's self-tests.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::output::Output;
 use crate::target::Selection;
 use atecc608_wire::commands::SelfTest;
 
-/// The chip's tests (fact sheet section 3.17): bit, short name, what it is.
+/// The chip's tests (fact sheet section 3.17): bit, short name, description.
 const TESTS: [(u8, &str, &str); 5] = [
     (0x01, "rng", "random number generator"),
     (0x04, "ecdsa", "ECDSA, sign and verify"),
@@ -29,11 +29,12 @@ struct Test {
     passed: bool,
 }
 
-/// Runs all tests, one by one: each is a conversation of its own, so that a failed one, after which the chip refuses other
-/// commands until it sleeps, does not hide the next. Nothing in the chip changes.
+/// Runs all tests one by one, each in its own conversation, because after a failed one the chip refuses other commands
+/// until it sleeps. Nothing in the chip changes.
 ///
 /// # Errors
-/// [`crate::Error::Refused`] if it is no ATECC608; those of the chip. A failed test is a result, and the exit status says failure.
+/// [`crate::Error::Refused`] if it is not an ATECC608; the [chip errors](crate::Error#chip-errors). A failed test is a
+/// result, which the exit status reports.
 pub fn run(selection: &Selection) -> Result<Output> {
     let mut target = selection.target()?;
     let guard = target.lock()?;

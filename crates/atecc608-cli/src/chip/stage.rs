@@ -1,4 +1,4 @@
-//! How far a chip is provisioned.
+//! The stage of provisioning of a chip.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use atecc608_wire::ConfigZone;
 
-/// How far a chip is provisioned, whoever did it.
+/// The stage of provisioning of a chip, by any tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Its configuration is not locked.
@@ -18,7 +18,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// That of the chip with this configuration.
+    /// Returns the stage of the chip with this configuration.
     pub fn of(zone: &ConfigZone) -> Self {
         match (zone.config_locked(), zone.data_locked()) {
             (false, _) => Self::Blank,

@@ -1,4 +1,4 @@
-//! `atecc608 trust`: root reads the chip's public keys and vouches for them.
+//! `atecc608 trust`: root reads the chip's public keys and stores them as trusted.
 
 use clap::Args;
 use serde::Serialize;
@@ -30,10 +30,11 @@ struct Key {
     public_key: String,
 }
 
-/// Stores the public keys that the chip shows.
+/// Stores the public keys that the chip returns.
 ///
 /// # Errors
-/// [`Error::Refused`](crate::error::Error::Refused) if the file can't be written; those of login and chip.
+/// [`Error::Refused`](crate::error::Error::Refused) if the file can't be written; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
     let serial_number = keys.zone()?.serial_number().to_string();

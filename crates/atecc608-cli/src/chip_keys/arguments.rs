@@ -1,4 +1,4 @@
-//! What a command line says about keys: how to log in, which key, what a new one is called.
+//! Command-line arguments about keys: the login, the selection of a key, the names of a new one.
 
 use std::path::PathBuf;
 
@@ -28,20 +28,20 @@ pub struct KeyArguments {
 }
 
 impl KeyArguments {
-    /// The key that was named.
+    /// Returns the selected key.
     pub fn name(&self) -> Option<KeyName> {
         let label = self.key.clone().map(KeyName::Label);
         label.or_else(|| self.slot.map(KeyName::Slot))
     }
 }
 
-/// The names that a new key gets, and where it goes.
+/// The names and the slot of a new key.
 #[derive(Clone, Debug, Default)]
 pub struct NewKeyNames {
-    /// CKA_LABEL; without one the slot's name.
+    /// CKA_LABEL; default: the slot's name.
     pub label: Option<String>,
-    /// CKA_ID; without one SHA-1 of the public key.
+    /// CKA_ID; default: SHA-1 of the public key.
     pub id: Option<Vec<u8>>,
-    /// The slot; without one the slot of that name, else the first free one.
+    /// The slot; default: the slot of that name, else the first free one.
     pub slot: Option<Slot>,
 }

@@ -10,14 +10,14 @@ use atecc608_token::inventory::{self, KeyReport, NewKey};
 use atecc608_token::layout::gets_key_now_or_never;
 use atecc608_wire::Slot;
 
-/// A chip between its locks: its configuration is locked and one of the user's own, its data zone is not locked.
+/// A chip between its locks: its configuration is locked and is the user's own, its data zone is not locked.
 pub struct BetweenLocks<'k>(&'k ChipKeys);
 
 impl ChipKeys {
-    /// The chip as one between its locks; none if it is not, or these keys were not opened for that.
+    /// Returns the chip as one between its locks; `None` if it is not, or these keys were not opened for that.
     ///
     /// # Errors
-    /// Those of the first contact.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn between_locks(&self) -> Result<Option<BetweenLocks<'_>>> {
         let open = between_locks::is_open(&self.token).map_err(|error| self.failed(error))?;
         Ok(open.then_some(BetweenLocks(self)))
@@ -28,8 +28,8 @@ impl BetweenLocks<'_> {
     /// Generates a key pair.
     ///
     /// # Errors
-    /// [`Error::Refused`] if no slot was named, that one takes no key or holds one that is not to be replaced, or the label is
-    /// another key's; those of chip and state folder.
+    /// [`Error::Refused`] if no slot is named, the slot can't hold a key or holds one and `replace` is false, or
+    /// another key has the label; the [chip errors](crate::Error#chip-errors).
     pub fn generate(&self, names: &NewKeyNames, replace: bool) -> Result<(ChipKey, Made)> {
         let names = self.place(names, NewKey::Generated)?;
         let slot = names.slot;
@@ -37,7 +37,7 @@ impl BetweenLocks<'_> {
         Ok((self.0.vouched(self.0.key(&KeyName::Slot(slot))?)?, made))
     }
 
-    /// Writes a private key from outside into the chip, in clear: `scalar` is its number, big-endian.
+    /// Imports a private key into the chip, in clear: `scalar` is the key, big-endian.
     ///
     /// # Errors
     /// As [`BetweenLocks::generate`].
@@ -48,10 +48,10 @@ impl BetweenLocks<'_> {
         self.0.vouched(self.0.key(&KeyName::Slot(slot))?)
     }
 
-    /// The slots that hold no key, and that none can get into once the data zone is locked.
+    /// Returns the empty slots that can't get a key once the data zone is locked.
     ///
     /// # Errors
-    /// Those of the chip.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn missing(&self) -> Result<Vec<Slot>> {
         let known = self.0.list()?;
         let zone = self.0.zone()?;
@@ -60,7 +60,7 @@ impl BetweenLocks<'_> {
         Ok(known.iter().filter(is_missing).map(|key| key.key.slot).collect())
     }
 
-    /// The slot that was asked for, if it takes a key.
+    /// Returns the requested slot, if it can hold a new key.
     fn place(&self, names: &NewKeyNames, new: NewKey) -> Result<KeyNames> {
         let slot = names.slot.ok_or_else(|| self.which_slot().unwrap_or_else(|error| error))?;
         if let Some(problem) =

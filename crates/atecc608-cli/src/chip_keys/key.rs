@@ -21,7 +21,7 @@ pub struct ChipKey {
     pub label: String,
     /// CKA_ID.
     pub id: Vec<u8>,
-    /// Its public key, as the chip told it when the key was looked up.
+    /// Its public key, as read from the chip when the key was looked up.
     pub point: Point,
     /// Whether it can only have been generated in the chip.
     pub born_here: bool,
@@ -37,12 +37,12 @@ impl ChipKey {
     /// Its PKCS#11 URI, with the token's label.
     ///
     /// # Errors
-    /// [`Error::Token`] if there is no chip.
+    /// [`Error::Token`] if the chip does not respond.
     pub fn uri(&self) -> Result<String> {
         Ok(uri::private_key(&self.keys.label()?, &self.label))
     }
 
-    /// How messages call the chip: bus and address.
+    /// The chip's name in messages: bus and address.
     pub fn place(&self) -> &str {
         &self.keys.place
     }
@@ -57,7 +57,7 @@ impl Signer for ChipKey {
         ecdsa(ECDSA_WITH_SHA256)
     }
 
-    /// Signs in the chip; the token checks the signature before it is used.
+    /// Signs in the chip; the token verifies the signature.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         if !self.signs {
             return Err(self.keys.refused(&format!(

@@ -1,5 +1,5 @@
-//! The private keys and certificates of one chip, for the tool's commands: made, found, used and destroyed through the token layer
-//! exactly as a PKCS#11 client would, and so under the same rules (intents, tombstones, unique labels, the PIN).
+//! The private keys and certificates of one chip, for the tool's commands: generated, found, used and destroyed through
+//! the token layer like a PKCS#11 client, with the same rules (intents, tombstones, unique labels, the PIN).
 
 mod arguments;
 mod between_locks;
@@ -31,7 +31,7 @@ use atecc608_token::template::{bool_value, ulong_value};
 use atecc608_token::{self as token, Mechanism, ObjectHandle, Parameter, SessionRef, Template, Token};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// The tool's one session: its objects are all on the token.
+/// The tool's only session: all its objects are on the token.
 const SESSION: SessionRef = SessionRef { id: 0, read_write: true };
 
 /// One chip's keys and certificates.
@@ -42,20 +42,21 @@ pub struct ChipKeys {
 }
 
 impl ChipKeys {
-    /// Those of a token; `place` is how messages call it. The caller logs in where that is wanted.
+    /// The keys of a token; `place` is its name in messages. The caller logs in if necessary.
     pub fn new(token: Arc<Token>, place: impl Into<String>) -> Self {
         Self { token, place: place.into() }
     }
 
-    /// Those of the chip that the command line means, without a login.
+    /// Opens the keys of the selected chip, without a login.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Token`], [`Error::Open`].
+    /// [`Error::Config`] if the configuration is invalid; [`Error::Token`] if it names no such chip; [`Error::Open`] if
+    /// the bus can't be opened.
     pub fn open(selection: &Selection) -> Result<Self> {
         Self::open_as(selection, Token::new)
     }
 
-    /// The same; of a chip between its locks, too.
+    /// The same, also for a chip between its locks.
     ///
     /// # Errors
     /// As [`ChipKeys::open`].
@@ -68,25 +69,25 @@ impl ChipKeys {
         Ok(Self::new(Arc::new(token_of(&target.config, &target.token)), target.place()))
     }
 
-    /// Those of the chip of a target, which holds no lock.
+    /// The keys of the chip of a target, which holds no lock.
     pub fn of(target: &Target) -> Self {
         Self::new(Arc::new(Token::new(&target.config, &target.token)), target.place())
     }
 
-    /// The same, and logged in where the chip has a PIN: with the file's, or asked for at the terminal.
+    /// The same with a login, if the chip has a PIN: from the file, or asked for at the terminal.
     ///
     /// # Errors
-    /// As [`ChipKeys::open`]; [`Error::Refused`] if the PIN is wrong, or there is nobody to ask.
+    /// As [`ChipKeys::open`]; [`Error::Refused`] if the PIN is wrong, or there is no terminal.
     pub fn open_logged_in(selection: &Selection, login: &LoginArguments) -> Result<Self> {
         let keys = Self::open(selection)?;
         keys.login(login)?;
         Ok(keys)
     }
 
-    /// Logs in where the chip has a PIN.
+    /// Logs in, if the chip has a PIN.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the PIN is wrong, or there is nobody to ask; those of the chip.
+    /// [`Error::Refused`] if the PIN is wrong, or there is no terminal; the [chip errors](crate::Error#chip-errors).
     pub fn login(&self, login: &LoginArguments) -> Result<()> {
         let info = self.token.info().map_err(|error| self.failed(error))?;
         if info.flags & CKF_LOGIN_REQUIRED == 0 {
@@ -99,10 +100,10 @@ impl ChipKeys {
         self.token.login(CKU_USER, Some(&pin)).map_err(|error| self.failed(error))
     }
 
-    /// The chip's configuration.
+    /// Returns the chip's configuration.
     ///
     /// # Errors
-    /// Those of the first contact.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn zone(&self) -> Result<ConfigZone> {
         token::between_locks::zone(&self.token).map_err(|error| self.failed(error))
     }
@@ -112,23 +113,23 @@ impl ChipKeys {
         &self.token
     }
 
-    /// The token's label.
+    /// Returns the token's label.
     ///
     /// # Errors
-    /// [`Error::Token`] if there is no chip.
+    /// [`Error::Token`] if the chip does not respond.
     pub fn label(&self) -> Result<String> {
         Ok(self.token.info().map_err(|error| self.failed(error))?.label)
     }
 
-    /// How messages call the chip: bus and address.
+    /// The chip's name in messages: bus and address.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// All slots that can hold a private key, in order.
+    /// Returns all slots that can hold a private key, in order.
     ///
     /// # Errors
-    /// Those of the chip.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn list(&self) -> Result<Vec<KeyReport>> {
         inventory::key_reports(&self.token).map_err(|error| self.failed(error))
     }
@@ -136,8 +137,8 @@ impl ChipKeys {
     /// Generates a key pair in the chip.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the slot can't take it or holds a key, or the label is another key's; those of chip and state
-    /// folder.
+    /// [`Error::Refused`] if the slot can't hold it or holds a key, or another key has the label; the [chip
+    /// errors](crate::Error#chip-errors).
     pub fn generate(&self, names: &NewKeyNames) -> Result<ChipKey> {
         self.check_slot(names, NewKey::Generated)?;
         let public = template([(CKA_TOKEN, bool_value(true)), (CKA_EC_PARAMS, P256_PARAMS.to_vec())]);
@@ -149,15 +150,15 @@ impl ChipKeys {
         self.vouched(self.key_of(handle)?)
     }
 
-    /// Returns the slot that [`ChipKeys::generate`] would take for a key with this label. Nothing is changed.
+    /// Returns the slot that [`ChipKeys::generate`] would choose for a key with this label, without a change.
     ///
     /// # Errors
-    /// As [`ChipKeys::generate`], but for those of the state folder.
+    /// As [`ChipKeys::generate`].
     pub fn slot_for_new_key(&self, label: &str) -> Result<Slot> {
         inventory::slot_for_new_key(&self.token, label).map_err(|error| self.failed(error))
     }
 
-    /// Writes a private key from outside into the chip: `scalar` is its number, big-endian.
+    /// Imports a private key into the chip: `scalar` is the key, big-endian.
     ///
     /// # Errors
     /// As [`ChipKeys::generate`].
@@ -175,8 +176,8 @@ impl ChipKeys {
         self.vouched(self.key_of(handle)?)
     }
 
-    /// Returns the key that the chip has just shown. Where root works, its public key is trusted from now on
-    /// ([`ChipKeys::trust_all`]): that of a key just made, or of one that an interrupted run has made.
+    /// Returns the key, whose public key was just read from the chip. For root the public key is stored as trusted
+    /// ([`ChipKeys::trust_all`]), for a new key or one of an interrupted run.
     ///
     /// # Errors
     /// As [`ChipKeys::list`].
@@ -185,16 +186,16 @@ impl ChipKeys {
         Ok(key)
     }
 
-    /// A key that is there; its public key is read from the chip.
+    /// Returns an existing key, with its public key read from the chip.
     ///
     /// # Errors
-    /// [`Error::Refused`] if there is none, or a PIN is wanted; those of the chip.
+    /// [`Error::Refused`] if there is none, or a PIN is required; the [chip errors](crate::Error#chip-errors).
     pub fn key(&self, name: &KeyName) -> Result<ChipKey> {
         let (slot, point) = inventory::read_public_key(&self.token, name).map_err(|error| self.failed(error))?;
         self.key_in(slot, point)
     }
 
-    /// The key that the arguments name; without one the only one there is.
+    /// Returns the key that the arguments name; without a name the only key.
     ///
     /// # Errors
     /// As [`ChipKeys::key`]; [`Error::Refused`] if there are several, or none.
@@ -221,35 +222,35 @@ impl ChipKeys {
         }
     }
 
-    /// Overwrites a private key in the chip with one that nobody uses.
+    /// Overwrites a private key in the chip with an unused one.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the slot keeps its key for good; those of chip and state folder.
+    /// [`Error::Refused`] if the slot's key is permanent; the [chip errors](crate::Error#chip-errors).
     pub fn destroy(&self, key: &ChipKey) -> Result<()> {
         self.token.destroy_object(SESSION, key.handle).map_err(|error| self.failed(error))?;
         self.vouch(key.slot, None)
     }
 
-    /// Has what the state does not know in a slot for secret keys count as nothing. Returns how many places that are.
+    /// Marks all places of a slot for secret keys that the state does not describe as empty. Returns their number.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the slot is none for secret keys; those of chip and state folder.
+    /// [`Error::Refused`] if the slot is not for secret keys; the [chip errors](crate::Error#chip-errors).
     pub fn call_secret_slot_empty(&self, slot: Slot) -> Result<usize> {
         inventory::call_secret_slot_empty(&self.token, slot).map_err(|error| self.prohibited(error))
     }
 
-    /// Has these places for secret keys count as empty, but those that the state knows keys in. Returns how many.
+    /// Marks these places for secret keys as empty, except those with keys in the state. Returns their number.
     ///
     /// # Errors
-    /// Those of chip and state folder.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn take_empty_places(&self, places: Vec<EmptyPlace>) -> Result<usize> {
         inventory::take_empty_places(&self.token, places).map_err(|error| self.failed(error))
     }
 
-    /// The certificates that the token shows, in its order.
+    /// Returns the certificates of the token, in its order.
     ///
     /// # Errors
-    /// Those of the chip.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn certificates(&self) -> Result<Vec<StoredCertificate>> {
         let wanted =
             template([(CKA_CLASS, ulong_value(CKO_CERTIFICATE)), (CKA_CERTIFICATE_TYPE, ulong_value(CKC_X_509))]);
@@ -257,11 +258,11 @@ impl ChipKeys {
         found.into_iter().map(|handle| self.certificate_of(handle)).collect()
     }
 
-    /// Keeps a certificate (DER) on the token. Without label and id it gets those of the key that it is for, if that is in the
-    /// chip. One that is there already stays as it is: then the answer is false.
+    /// Stores a certificate (DER) on the token. Without label and id it gets those of its key, if that is in the chip.
+    /// An existing one is not changed: then returns `false`.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is no certificate; those of the state folder.
+    /// [`Error::Refused`] if it is not a certificate; the [chip errors](crate::Error#chip-errors).
     pub fn store_certificate(&self, der: &[u8], label: Option<&str>, id: Option<&[u8]>) -> Result<bool> {
         let mut wanted = template([
             (CKA_CLASS, ulong_value(CKO_CERTIFICATE)),
@@ -282,10 +283,10 @@ impl ChipKeys {
         Ok(true)
     }
 
-    /// Takes a certificate from the token; its key stays.
+    /// Removes a certificate from the token; its key is kept.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is part of the chip; those of the state folder.
+    /// [`Error::Refused`] if it is part of the chip; the [chip errors](crate::Error#chip-errors).
     pub fn remove_certificate(&self, certificate: &StoredCertificate) -> Result<()> {
         if !certificate.removable {
             return Err(self.refused(&format!(
@@ -296,10 +297,10 @@ impl ChipKeys {
         self.token.destroy_object(SESSION, certificate.handle).map_err(|error| self.failed(error))
     }
 
-    /// The other certificates of the token that are for the same key as this one: clients may take any of them.
+    /// Returns the other certificates of the token for the same key: clients may use any of them.
     ///
     /// # Errors
-    /// Those of the chip.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn rivals(&self, of: &Certificate) -> Result<Vec<StoredCertificate>> {
         let mut stored = self.certificates()?;
         let public = of.public_key_info();
@@ -307,7 +308,7 @@ impl ChipKeys {
         Ok(stored)
     }
 
-    /// What is in the way of a new key in the slot that was asked for.
+    /// Checks that the requested slot can hold a new key.
     fn check_slot(&self, names: &NewKeyNames, new: NewKey) -> Result<()> {
         let Some(slot) = names.slot else {
             if new == NewKey::Imported && !self.list()?.iter().any(|key| key.key.import && !key.locked) {
@@ -330,7 +331,7 @@ impl ChipKeys {
         }
     }
 
-    /// The key that was just made.
+    /// Returns the key that was just made.
     fn key_of(&self, handle: ObjectHandle) -> Result<ChipKey> {
         let number = self.attribute(handle, CKA_ATECC608_SLOT)?;
         let number = number[..].try_into().map(CK_ULONG::from_ne_bytes).unwrap_or(CK_ULONG::MAX);
@@ -382,7 +383,7 @@ impl ChipKeys {
         }
     }
 
-    /// Why the token layer failed, about this chip.
+    /// Converts an error of the token layer to one about this chip.
     pub fn failed(&self, cause: token::Error) -> Error {
         match cause {
             token::Error::UserNotLoggedIn => {
@@ -395,16 +396,16 @@ impl ChipKeys {
     }
 }
 
-/// A certificate that the token shows.
+/// A certificate on the token.
 pub struct StoredCertificate {
     handle: ObjectHandle,
     /// CKA_LABEL.
     pub label: String,
     /// CKA_ID.
     pub id: Vec<u8>,
-    /// What it says.
+    /// The certificate.
     pub certificate: Certificate,
-    /// Whether it can be taken from the token; what the chip itself keeps can't.
+    /// Whether it can be removed from the token; certificates in the chip can't.
     pub removable: bool,
 }
 

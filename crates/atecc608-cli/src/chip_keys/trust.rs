@@ -1,4 +1,4 @@
-//! Public keys that root vouches for (`atecc608_token::trusted`).
+//! Public keys that root stores as trusted (`atecc608_token::trusted`).
 
 use std::path::PathBuf;
 
@@ -11,9 +11,9 @@ use atecc608_token::point::Point;
 use atecc608_token::trusted::{TrustError, TrustedKeys};
 use atecc608_wire::Slot;
 
-/// A key whose public key the chip has just shown.
+/// A key whose public key was just read from the chip.
 pub struct TrustedKey {
-    /// Where it is.
+    /// Its slot.
     pub slot: Slot,
     /// CKA_LABEL.
     pub label: String,
@@ -22,12 +22,13 @@ pub struct TrustedKey {
 }
 
 impl ChipKeys {
-    /// Reads all public keys from the chip and stores them as trusted, in the place of those of before, and the chip's configuration. Returns the keys, and their file.
+    /// Reads all public keys from the chip and stores them as trusted, replacing earlier ones, and the chip's
+    /// configuration. Returns the keys, and their file.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the file can't be written; those of the chip.
+    /// [`Error::Refused`] if the file can't be written; the [chip errors](crate::Error#chip-errors).
     pub fn trust_all(&self) -> Result<(Vec<TrustedKey>, PathBuf)> {
-        // What is shown before a login is what the state folder says.
+        // Before a login the public keys come from the state folder.
         let shown = |key: &KeyReport| key.held == Some(Held::Key) && !key.wants_login;
         let keys: Vec<TrustedKey> = self
             .list()?
@@ -42,7 +43,8 @@ impl ChipKeys {
         Ok((keys, trusted.path().to_owned()))
     }
 
-    /// Where root works, keeps what the chip has just shown of this slot as trusted; `None`: it holds no key any more.
+    /// For root, stores the public key that was just read from this slot as trusted; `None`: the slot holds no key any
+    /// more.
     pub(super) fn vouch(&self, slot: Slot, point: Option<Point>) -> Result<()> {
         if rustix::process::geteuid().is_root() {
             self.trusted_keys()?.set(slot, point).unwrap_or_else(|error: TrustError| warn(&error.to_string()));
@@ -51,7 +53,7 @@ impl ChipKeys {
         Ok(())
     }
 
-    /// Keeps the chip's configuration, which saves the module two Reads in each process.
+    /// Stores the chip's configuration, which saves the module two Reads in each process.
     fn keep_configuration(&self) -> Result<()> {
         let kept = inventory::keep_configuration(&self.token).map_err(|error| self.failed(error))?;
         kept.or_else(|error| {

@@ -1,11 +1,11 @@
 //! PKCS#11 URIs (RFC 7512).
 
-/// Returns the URI of a private key: the labels of its token and its own. A PIN is never in it.
+/// Returns the URI of a private key: the labels of its token and its own. It never contains a PIN.
 pub fn private_key(token: &str, label: &str) -> String {
     format!("pkcs11:token={};object={};type=private", encoded(token), encoded(label))
 }
 
-/// An attribute of a PKCS#11 URI (RFC 7512 section 2.3): everything but unreserved characters as %XX.
+/// Encodes an attribute of a PKCS#11 URI (RFC 7512 section 2.3): everything except unreserved characters as %XX.
 pub fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
@@ -18,10 +18,10 @@ pub fn encoded(text: &str) -> String {
     out
 }
 
-/// A private key, as a PKCS#11 URI names it.
+/// A private key in a PKCS#11 URI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyUri {
-    /// Its label; without one the only key of the token.
+    /// Its label; `None` for the only key of the token.
     pub object: Option<String>,
     /// The token's label.
     pub token: Option<String>,
@@ -30,10 +30,11 @@ pub struct KeyUri {
 }
 
 impl KeyUri {
-    /// Reads a URI. Attributes that say what all tokens of this project have (`manufacturer`, `model`) are not compared.
+    /// Parses a URI. Attributes that are the same for all tokens of this project (`manufacturer`, `model`) are not
+    /// compared.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem, in words.
     pub fn parse(uri: &str) -> Result<Self, String> {
         let path = uri.strip_prefix("pkcs11:").ok_or("it does not begin with pkcs11:")?;
         let (path, query) = path.split_once('?').unwrap_or((path, ""));

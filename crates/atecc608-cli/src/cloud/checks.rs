@@ -1,4 +1,4 @@
-//! What every set-up checks when it is done, and its checks as JSON.
+//! The final checks of every setup, and checks as JSON.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use crate::output::check::{Check, Checks, Verdict};
 use crate::x509::certificate::Certificate;
 use atecc608_token::point::Point;
 
-/// A check with the names that it had before, which go with the next version.
+/// A check with its earlier names, which will be removed in the next version.
 #[derive(Serialize)]
 pub struct Looked<'a> {
     #[serde(flatten)]
@@ -26,26 +26,26 @@ impl<'a> From<&'a Check> for Looked<'a> {
     }
 }
 
-/// The checks as JSON has them.
+/// Returns the checks in JSON.
 pub fn json(checks: &Checks) -> Vec<Looked<'_>> {
     checks.as_slice().iter().map(Looked::from).collect()
 }
 
-/// What a certificate's file is to be for.
+/// The expected certificate of a file.
 pub struct Expected<'a> {
-    /// The certificate that the cloud knows; none where only the file tells.
+    /// The certificate that the cloud knows; `None` if only the file has it.
     pub certificate: Option<&'a Certificate>,
     /// The label of the key in the chip.
     pub label: &'a str,
-    /// Its public key; none where only a login would tell it.
+    /// Its public key; `None` if that requires a login.
     pub point: Option<&'a Point>,
 }
 
-/// Days before the end of a certificate's validity from which on its end is a warning.
+/// The last days of a certificate's validity that cause a warning.
 const SOON: u64 = 30;
 
-/// Looks whether the folder's file has a certificate for this key first, the one that is expected, with its chain in order behind it,
-/// and valid today.
+/// Checks that the folder's file starts with the expected certificate for this key, followed by its chain in order, and
+/// that it is valid today.
 pub fn certificate_file(folder: &Folder, name: &str, expected: &Expected<'_>) -> Check {
     const WHAT: &str = "certificate";
     let file = folder.file(name).display().to_string();

@@ -1,23 +1,24 @@
-//! What went wrong on the way to a cloud's MQTT broker, and what to do.
+//! Errors of the connection to a cloud's MQTT broker, with remedies.
 
 use super::mqtt::{Cause, Failure};
 use super::tls;
 use crate::error::Error;
 
-/// What a cloud's own words are.
+/// The texts for a cloud.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
     /// Its name.
     pub cloud: &'static str,
-    /// What to do if the host has no address.
+    /// The remedy if the host has no address.
     pub no_address: &'static str,
-    /// What to do about its certificates.
+    /// The remedies for TLS.
     pub tls: tls::Remedies,
-    /// The command that is run again.
+    /// The command to run again.
     pub command: &'static str,
 }
 
-/// The error: at `place`, with `refused` as the remedy if the broker refuses, closes the connection or says nothing.
+/// Returns the error at `place`, with `refused` as the remedy if the broker refuses, closes the connection or does not
+/// respond.
 pub fn explained(place: &str, words: &Words, failure: Failure, refused: &str) -> Error {
     let Failure { waited_for, cause } = failure;
     let (problem, remedy) = match cause {

@@ -1,5 +1,5 @@
-//! A folder of files for one device. A file that is there with other contents is kept, and said; or replaced when asked for, and the
-//! old one kept beside it.
+//! A folder of files for one device. An existing file with other contents is kept, with a message; or replaced on
+//! request, and the old one kept beside it.
 
 use std::fs::{File, Permissions};
 use std::io::ErrorKind;
@@ -14,19 +14,19 @@ use crate::error::{Error, Result};
 use crate::files::less_umask;
 use crate::output::note;
 
-/// What became of a file.
+/// The result for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It was not there.
+    /// It did not exist.
     Written,
-    /// It was there already, with these contents.
+    /// It existed with these contents.
     Unchanged,
-    /// It was there with other contents, which are now beside it under the name that ends in `.old` or `.old-N`.
+    /// It existed with other contents, which are now beside it under a name that ends in `.old` or `.old-N`.
     Replaced,
-    /// It was there with other contents, and still is.
+    /// It existed with other contents, and was not changed.
     Kept,
-    /// A dry run: nothing was looked at.
+    /// A dry run: it was not checked.
     Planned,
 }
 
@@ -37,16 +37,16 @@ pub struct Placed {
     pub path: String,
     /// Its mode, four octal digits.
     pub mode: String,
-    /// What became of it.
+    /// The result.
     pub result: Outcome,
 }
 
-/// What may be done to files.
+/// The permitted changes of files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Permission {
     /// Replace files that have other contents.
     pub replace: bool,
-    /// Touch nothing.
+    /// Change nothing.
     pub dry_run: bool,
 }
 
@@ -54,28 +54,29 @@ pub struct Permission {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// None in a dry run.
+    /// `None` in a dry run.
     files: Option<Files>,
     replace: bool,
     placed: Vec<Placed>,
 }
 
-/// For its owner only: what AWS IoT Device Client demands of a folder with certificates or a module, by equality.
+/// For the owner only: AWS IoT Device Client requires this exact mode for a folder with certificates or a module.
 pub const PRIVATE: u32 = 0o700;
-/// For services that run as users of their own.
+/// For services that run as their own users.
 pub const PUBLIC: u32 = 0o755;
 
 impl Folder {
-    /// The folder at `path`, of this mode ([`PRIVATE`] or [`PUBLIC`]), which is made if it is not there.
+    /// Opens the folder at `path`, with this mode ([`PRIVATE`] or [`PUBLIC`]), creating it if necessary.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the path is none that clients can use, the folder can't be made or is open to others, or another set-up has
-    /// it.
+    /// [`Error::Refused`] if clients can't use the path, the folder can't be created or is open to others, or another
+    /// setup is using it.
     pub fn open(path: &Path, mode: u32, permission: Permission) -> Result<Self> {
         let path = std::path::absolute(path).map_err(|error| failed(path, &error))?;
         ensure_plain(&path)?;
         let files = if permission.dry_run { None } else { Some(make(&path, mode)?) };
-        // Two at once would write over each other, and claim as the same client. Not all file systems know locks.
+        // Two runs at once would overwrite each other's files, and claim with the same client id. Not all file systems
+        // support locks.
         if files.as_ref().is_some_and(|files| matches!(files.try_lock(), Ok(false))) {
             return Err(Error::Refused(format!(
                 "another set-up is working in {}: wait until it has ended, then run this again",
@@ -85,7 +86,7 @@ impl Folder {
         Ok(Self { path, files, replace: permission.replace, placed: Vec::new() })
     }
 
-    /// The folder at `path`, which is there, of whatever mode.
+    /// Opens an existing folder at `path`, with any mode.
     ///
     /// # Errors
     /// [`Error::Refused`] if it can't be opened.
@@ -95,20 +96,20 @@ impl Folder {
         Ok(Self { path, files: Some(files), replace: false, placed: Vec::new() })
     }
 
-    /// Its path, absolute.
+    /// Returns its path, absolute.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of a file in it.
+    /// Returns the path of a file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// What is in a file; none if there is no such file, and in a dry run.
+    /// Returns the contents of a file; `None` if there is no such file, and in a dry run.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it can't be read, or is something else than a file.
+    /// [`Error::Refused`] if it can't be read, or is not a file.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(files) = &self.files else { return Ok(None) };
         let Some(file) = self.existing_file(files, name)? else { return Ok(None) };
@@ -118,7 +119,7 @@ impl Folder {
         Ok(Some(contents))
     }
 
-    /// The file of this name, if there is one.
+    /// Opens the file of this name, if there is one.
     fn existing_file(&self, files: &Files, name: &str) -> Result<Option<File>> {
         let path = self.file(name);
         let no_file = || {
@@ -136,10 +137,10 @@ impl Folder {
         }
     }
 
-    /// Sees that the file has these contents and this mode, as far as it is permitted.
+    /// Gives the file these contents and this mode, as far as permitted.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it can't be written, or is something else than a file.
+    /// [`Error::Refused`] if it can't be written, or is not a file.
     pub fn place(&mut self, name: &str, contents: &[u8], mode: u32) -> Result<Outcome> {
         let outcome = match &self.files {
             Some(files) => self.settle(files, name, contents, mode)?,
@@ -149,7 +150,7 @@ impl Folder {
         Ok(outcome)
     }
 
-    /// The same; says so if a file with other contents stays as it is.
+    /// The same; prints a note if a file with other contents is kept.
     ///
     /// # Errors
     /// As [`Folder::place`].
@@ -181,7 +182,7 @@ impl Folder {
         Ok(Outcome::Replaced)
     }
 
-    /// Writes a file whatever was there: for what is this tool's own and nobody edits.
+    /// Writes a file, replacing an existing one: for the tool's own files, which are not edited.
     ///
     /// # Errors
     /// [`Error::Refused`] if it can't be written.
@@ -190,19 +191,19 @@ impl Folder {
         files.replace(name, contents, mode).map(drop).map_err(|error| failed(&self.file(name), &error))
     }
 
-    /// Adds a file to the list of what was written: one that something else wrote.
+    /// Adds a file that was written elsewhere to the list.
     pub fn note(&mut self, name: &str, mode: u32, result: Outcome) {
         let path = self.file(name).display().to_string();
         self.placed.push(Placed { path, mode: format!("{mode:04o}"), result });
     }
 
-    /// All files that were placed, in order.
+    /// Returns all files that were placed, in order.
     pub fn placed(&self) -> &[Placed] {
         &self.placed
     }
 }
 
-/// The folder, made if it is not there, of this very mode.
+/// Opens the folder, creating it with exactly this mode if necessary.
 fn make(path: &Path, mode: u32) -> Result<Files> {
     let refused = |error: std::io::Error| match error.kind() {
         ErrorKind::NotADirectory => {
@@ -213,7 +214,7 @@ fn make(path: &Path, mode: u32) -> Result<Files> {
     let folder = match Files::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let parent = path.parent().unwrap_or(path);
-            // Others may have to come through.
+            // Other users may have to traverse it.
             Files::make_all(parent, less_umask(0o777)).map_err(|error| failed(parent, &error))?;
             Files::make_all(path, mode)
         }
@@ -243,7 +244,7 @@ fn set_aside(files: &Files, name: &str) -> std::io::Result<()> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// The files, a line for each.
+/// Formats the files, a line for each.
 pub fn text(files: &[Placed]) -> String {
     let mut text = "files\n".to_owned();
     for Placed { path, mode, result } in files {
@@ -259,7 +260,7 @@ pub fn text(files: &[Placed]) -> String {
     text
 }
 
-/// Clients expand paths as a shell does (Device Client with wordexp), and put them into URIs and configuration files.
+/// Clients expand paths like a shell (Device Client with wordexp), and put them into URIs and configuration files.
 fn ensure_plain(path: &Path) -> Result<()> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(byte);
     if path.as_os_str().as_encoded_bytes().iter().all(plain) {

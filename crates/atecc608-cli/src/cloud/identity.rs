@@ -1,4 +1,4 @@
-//! The key in the chip that a cloud is to know the device by, and its certificates on the token.
+//! The key in the chip that identifies the device to a cloud, and its certificates on the token.
 
 use cryptoki_sys::{CKF_LOGIN_REQUIRED, CK_SLOT_ID};
 
@@ -12,10 +12,10 @@ use atecc608_token::attest::KeyName;
 use atecc608_token::config::{self, Config, TokenConfig};
 use atecc608_token::inventory::KeyReport;
 
-/// What stands in a client's configuration where the PIN of the token has to be entered by hand.
+/// The placeholder in a client's configuration that the user replaces by the PIN of the token.
 pub const PIN_TO_ENTER: &str = "ENTER-THE-PIN-OF-THE-TOKEN";
 
-/// A chip that can be a device's identity.
+/// A chip as a device's identity.
 pub struct Identity {
     /// Its keys and certificates.
     pub keys: ChipKeys,
@@ -25,23 +25,23 @@ pub struct Identity {
     pub serial_number: String,
     /// The token's PKCS#11 slot id.
     pub slot: CK_SLOT_ID,
-    /// Whether it wants a PIN.
+    /// Whether it has a PIN.
     pub has_pin: bool,
     /// The configuration.
     pub configuration: Config,
-    /// Its file, where it is not the one that every program finds.
+    /// Its file, if it is not the default one.
     pub config: Option<String>,
 }
 
 impl Identity {
-    /// The chip that the command line means.
+    /// Opens the selected chip.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is not provisioned, or the PIN is wrong; those of configuration and chip.
+    /// [`Error::Refused`] if it is not provisioned, or the PIN is wrong; the [chip errors](crate::Error#chip-errors).
     pub fn open(selection: &Selection, login: &LoginArguments) -> Result<Self> {
         let keys = ChipKeys::open(selection)?;
         let info = keys.token().info().map_err(|error| Error::Token(format!("{}: {error}", keys.place())))?;
-        // That the chip is provisioned, before a PIN is asked for.
+        // Check that the chip is provisioned before asking for a PIN.
         keys.list()?;
         keys.login(login)?;
         Ok(Self {
@@ -55,20 +55,20 @@ impl Identity {
         })
     }
 
-    /// What the configuration says of the token.
+    /// Returns the token's part of the configuration.
     ///
     /// # Errors
-    /// [`Error::Token`] if the file was changed meanwhile and has no such token any more.
+    /// [`Error::Token`] if the file was changed meanwhile and no longer has the token.
     pub fn token_config(&self) -> Result<&TokenConfig> {
         let found = self.configuration.tokens.iter().find(|token| token.slot == self.slot);
         found
             .ok_or_else(|| Error::Token(format!("{}: the configuration has no such token any more", self.keys.place())))
     }
 
-    /// The key of this label, if there is one.
+    /// Returns the key with this label, if there is one.
     ///
     /// # Errors
-    /// Those of the chip.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn find(&self, label: &str) -> Result<Option<ChipKey>> {
         let there = self.keys.list()?.iter().any(|key| key.label == label && key.held != Some(Held::Nothing));
         if !there {
@@ -77,10 +77,10 @@ impl Identity {
         self.keys.key(&KeyName::Label(label.to_owned())).map(Some)
     }
 
-    /// The key of this label; generated in the chip if there is none.
+    /// Returns the key with this label, generating it in the chip if necessary, and whether it did.
     ///
     /// # Errors
-    /// Those of a generation: no slot is free, the state folder can't be written, the chip fails.
+    /// As [`ChipKeys::generate`]: if no slot is free, the state folder can't be written, or the chip fails.
     pub fn find_or_generate(&self, label: &str) -> Result<(ChipKey, bool)> {
         if let Some(key) = self.find(label)? {
             return Ok((self.keys.vouched(key)?, false));
@@ -90,10 +90,11 @@ impl Identity {
         Ok((self.keys.generate(&names)?, true))
     }
 
-    /// Checks that [`Identity::find_or_generate`] finds the key, or a slot for it. Returns the key; none if it would be generated.
+    /// Checks that [`Identity::find_or_generate`] finds the key, or a slot for it. Returns the key; `None` if it would
+    /// be generated.
     ///
     /// # Errors
-    /// As [`Identity::find_or_generate`], but for those of the state folder.
+    /// As [`Identity::find_or_generate`], except that the state folder can't be written.
     pub fn find_or_plan(&self, label: &str) -> Result<Option<ChipKey>> {
         let found = self.find(label)?;
         if found.is_none() {
@@ -102,10 +103,10 @@ impl Identity {
         Ok(found)
     }
 
-    /// The labels of the keys that the token has a certificate for.
+    /// Returns the labels of the keys with a certificate on the token.
     ///
     /// # Errors
-    /// Those of the chip.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn certified(&self) -> Result<Vec<String>> {
         let certificates = self.keys.certificates()?;
         let has_one = |key: &KeyReport| {
@@ -115,34 +116,34 @@ impl Identity {
         Ok(self.keys.list()?.into_iter().filter(has_one).map(|key| key.label).collect())
     }
 
-    /// The certificates that the token has for a key.
+    /// Returns the certificates on the token for a key.
     ///
     /// # Errors
-    /// Those of the chip.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn certificates(&self, key: &ChipKey) -> Result<Vec<Certificate>> {
         let all = self.keys.certificates()?.into_iter().map(|stored| stored.certificate);
         Ok(all.filter(|certificate| is_for(certificate, key)).collect())
     }
 
-    /// Puts a certificate on the token, under label and id of its key; answers whether it was not there before.
+    /// Stores a certificate on the token, with label and id of its key; returns whether it is new.
     ///
     /// # Errors
-    /// Those of the state folder.
+    /// The [chip errors](crate::Error#chip-errors).
     pub fn keep(&self, key: &ChipKey, certificate: &Certificate) -> Result<bool> {
         self.keys.store_certificate(certificate.der(), Some(&key.label), Some(&key.id))
     }
 }
 
-/// The configuration file, absolute, where it is not the one that every program finds.
+/// Returns the absolute path of the configuration file, if it is not the default one.
 ///
 /// # Errors
-/// [`Error::Config`].
+/// [`Error::Config`] if the configuration is invalid.
 pub fn unusual_config(selection: &Selection) -> Result<Option<String>> {
     let path = selection.configuration()?.path.and_then(|path| std::path::absolute(path).ok());
     Ok(path.map(|path| path.display().to_string()).filter(|path| path != config::DEFAULT_PATH))
 }
 
-/// Whether a certificate is for this very key.
+/// Whether a certificate is for this key.
 pub fn is_for(certificate: &Certificate, key: &ChipKey) -> bool {
     certificate.public_key_info() == key.point.public_key_info()
 }

@@ -1,8 +1,8 @@
-//! Texts in configuration files.
+//! Text literals in configuration files.
 
 use crate::output::visible_in_strings;
 
-/// A text in double quotes, as JSON, YAML, TOML and Python read it.
+/// Returns a text in double quotes, valid in JSON, YAML, TOML and Python.
 pub fn quoted(text: &str) -> String {
     visible_in_strings(&serde_json::Value::from(text).to_string())
 }
@@ -14,7 +14,7 @@ mod tests {
     #[test]
     fn a_label_survives_in_quotes() {
         assert_eq!(quoted("a \"b\" \\"), r#""a \"b\" \\""#);
-        // TOML and YAML take neither as they are.
+        // TOML and YAML accept neither unescaped.
         assert_eq!(quoted("\u{7F}\u{80}\n"), r#""\u007f\u0080\n""#);
     }
 }

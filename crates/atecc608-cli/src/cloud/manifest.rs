@@ -1,5 +1,5 @@
-//! `atecc608 manifest`: reads what `provision --batch` has written down, or Microchip's factory, checks it, and makes of it what a
-//! cloud's bulk registration wants. No chip is needed for that.
+//! `atecc608 manifest`: reads the manifest of `provision --batch`, or of Microchip's factory, checks it, and converts
+//! it for a cloud's bulk registration. Needs no chip.
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ pub struct ManifestArguments {
 }
 
 impl ManifestArguments {
-    /// The chips; of a manifest of Microchip's every signature and certificate has been checked.
+    /// Returns the chips; of Microchip's manifests after checking every signature and certificate.
     ///
     /// # Errors
     /// As [`existing`]; [`Error::Refused`] if an entry is not what its signer wrote.
@@ -69,7 +69,7 @@ impl ManifestArguments {
         let wrong: Vec<Check> =
             checked(&self.file, &chips, &self.signer)?.into_iter().filter(Check::has_failed).collect();
         match wrong.first() {
-            // The certificates of a batch are looked at where they are used.
+            // The certificates of a batch are checked when they are used.
             Some(first) if chips.signed.is_some() => Err(Error::Refused(format!(
                 "{}: {} chips are not what their signer wrote, the first {}: {}. Nothing was made; `atecc608 manifest check` \
                  lists them",
@@ -83,10 +83,10 @@ impl ManifestArguments {
     }
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// Those of the file; [`Error::Refused`] if a chip lacks what is wanted.
+/// [`Error::Refused`] if the file can't be read, or a chip lacks required data.
 pub fn run(command: &Command) -> Result<Output> {
     match command {
         Command::List(arguments) => list(&existing(&arguments.file)?),
@@ -96,10 +96,10 @@ pub fn run(command: &Command) -> Result<Output> {
     }
 }
 
-/// The chips of a file that has to be there.
+/// Returns the chips of a file that must exist.
 ///
 /// # Errors
-/// [`Error::Refused`] if it is not; as [`Chips::read`].
+/// [`Error::Refused`] if it does not exist; else as [`Chips::read`].
 pub fn existing(path: &Path) -> Result<Chips> {
     if !path.exists() {
         return Err(Error::Refused(format!(
@@ -110,7 +110,7 @@ pub fn existing(path: &Path) -> Result<Chips> {
     Chips::read(path)
 }
 
-/// What is wrong with each chip's entry, or that nothing is.
+/// Returns the problems of each chip's entry, if any.
 fn checked(file: &Path, chips: &Chips, signers: &[PathBuf]) -> Result<Vec<Check>> {
     let Some(signed) = &chips.signed else {
         let problem = |chip: &Record| (chip.serial_number.clone(), own_problem(chip));
@@ -139,7 +139,7 @@ fn as_check((serial_number, problem): (String, Option<String>)) -> Check {
     }
 }
 
-/// What is wrong with the certificate in a batch's record.
+/// Returns the problem of the certificate in a batch's record.
 fn own_problem(chip: &Record) -> Option<String> {
     let read = |name: &str, pem: &str| {
         let (_, der) =
@@ -201,7 +201,7 @@ fn list(chips: &Chips) -> Result<Output> {
     Output::new(text, &serde_json::json!({ "chips": chips.records }))
 }
 
-/// The chips that lack something that an export needs, said in one message.
+/// Returns one message about all chips that lack data for an export.
 pub fn lacking(what: &str, remedy: &str, serial_numbers: &[&str]) -> Error {
     Error::Refused(format!(
         "{} chips have no {what} in the manifest ({}): {remedy}",

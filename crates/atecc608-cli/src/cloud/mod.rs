@@ -1,6 +1,7 @@
-//! The commands about clouds. Beside [`aws`], [`azure`] and [`manifest`] stands what setting up any cloud needs: the key in the
-//! chip and its certificates ([`identity`]), a folder of files that are never overwritten silently ([`folder`]), other programs
-//! ([`program`]), a connection without them ([`mqtt`] over [`tls`], with [`failure`] for what goes wrong), and a look at what was written ([`checks`]).
+//! The commands about clouds. Besides [`aws`], [`azure`] and [`manifest`] it has the common parts of a setup: the key
+//! in the chip and its certificates ([`identity`]), a folder of files that are never overwritten silently ([`folder`]),
+//! running other programs ([`program`]), a connection without them ([`mqtt`] over [`tls`], with [`failure`] for its
+//! errors), and the final checks ([`checks`]).
 
 mod aws;
 mod azure;
@@ -35,10 +36,10 @@ pub enum Command {
     Azure(azure::Command),
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// Those of the command.
+/// As the command's `run`.
 pub fn run(selection: &Selection, command: Command) -> Result<Output> {
     match command {
         Command::Manifest(command) => manifest::run(&command),

@@ -1,7 +1,7 @@
-//! One MQTT 3.1.1 connection over TLS, for programs that ask and wait for an answer. It blocks, has a deadline for each thing that it
-//! waits for, and starts no thread.
+//! One MQTT 3.1.1 connection over TLS, for programs that send a request and wait for the response. It blocks, has a
+//! deadline for each wait, and starts no thread.
 //!
-//! Whatever the broker sends is hostile: packets have a limit, and what is not expected is skipped until the deadline.
+//! The broker's data is untrusted: packets have a size limit, and unexpected ones are skipped until the deadline.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -14,29 +14,29 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use zeroize::Zeroizing;
 
-/// Most bytes of a packet: AWS IoT's messages have 128 KiB at most.
+/// Maximum size of a packet: AWS IoT's messages have 128 KiB at most.
 const MAX_PACKET: usize = 160 << 10;
-/// The longest time without a packet from us that the broker accepts, in seconds: within the limits of AWS IoT (1200) and of Azure IoT
-/// (1177). No step takes that long.
+/// The longest pause without a packet from this side that the broker accepts, in seconds: within the limits of AWS IoT
+/// (1200) and of Azure IoT (1177). No step takes that long.
 const KEEP_ALIVE: u16 = 900;
 
-/// Why it did not work.
+/// Why the connection failed.
 #[derive(Debug)]
 pub struct Failure {
     /// What was waited for.
     pub waited_for: String,
-    /// Why it did not come.
+    /// Why it did not arrive.
     pub cause: Cause,
 }
 
-/// Why something did not come.
+/// The cause of a failed wait.
 #[derive(Debug)]
 pub enum Cause {
     /// The server's name has no address.
     Unresolved(io::Error),
     /// No connection to any of its addresses.
     Unreachable(io::Error),
-    /// The time is over; the time that it had.
+    /// The deadline passed; the time allowed.
     TimedOut(Duration),
     /// The broker closed the connection.
     Closed,
@@ -44,11 +44,11 @@ pub enum Cause {
     Tls(rustls::Error),
     /// The connection failed.
     Io(io::Error),
-    /// The broker does not let this client in; its reason.
+    /// The broker refuses this client; its reason.
     Refused(ConnectReturnCode),
     /// The broker refused a subscription.
     NotSubscribed,
-    /// What came is not MQTT.
+    /// The data is not MQTT.
     Garbage(String),
 }
 
@@ -58,7 +58,7 @@ impl From<io::Error> for Cause {
             return Self::Tls(tls.clone());
         }
         match error.kind() {
-            // The caller says how long that was.
+            // The caller adds the duration.
             ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::TimedOut(Duration::ZERO),
             ErrorKind::UnexpectedEof
             | ErrorKind::ConnectionReset
@@ -77,11 +77,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects: TCP, TLS, MQTT. Each of the three has `timeout`. The certificate proves who the client is; a user name says more to a
-    /// broker that wants one, and there is never a password.
+    /// Connects: TCP, TLS, MQTT, each with `timeout`. The certificate authenticates the client; some brokers also
+    /// require a user name, and there is never a password.
     ///
     /// # Errors
-    /// [`Failure`]: the host's name or address, TLS, or the broker's refusal.
+    /// [`Failure`] if the host has no address or is unreachable, TLS fails, or the broker refuses.
     pub fn open(
         host: &str,
         port: u16,
@@ -128,7 +128,7 @@ impl Connection {
     /// Subscribes to topics, and waits until the broker has accepted all of them.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`] if the connection fails, or the broker refuses a subscription.
     pub fn subscribe(&mut self, topics: &[&str]) -> Result<(), Failure> {
         let subscribed = self.subscribed(topics);
         waiting(&format!("the subscription to {}", topics.join(" and ")), self.timeout, subscribed)
@@ -151,11 +151,11 @@ impl Connection {
         }
     }
 
-    /// Publishes a request, and waits for the message that answers it on one of the two topics, which are subscribed to. Returns which one
-    /// it was, and its payload.
+    /// Publishes a request, and waits for the response on one of the two subscribed topics. Returns the index of the
+    /// topic, and the payload.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`] if the connection fails, or no response arrives in time.
     pub fn ask(
         &mut self,
         topic: &str,
@@ -165,11 +165,11 @@ impl Connection {
         self.ask_for(topic, request, |found| answers.iter().position(|answer| *answer == found))
     }
 
-    /// Publishes a request, and waits for the first message on a subscribed topic that `of_answer` takes for its answer. Returns what that
-    /// made of the topic, and the message's payload.
+    /// Publishes a request, and waits for the first message whose topic `of_answer` accepts. Returns the result of
+    /// `of_answer`, and the payload.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`] if the connection fails, or no response arrives in time.
     pub fn ask_for<T>(
         &mut self,
         topic: &str,
@@ -201,7 +201,7 @@ impl Connection {
         }
     }
 
-    /// Says goodbye. The work is done by then: what goes wrong here changes nothing.
+    /// Disconnects. Errors are ignored, because the work is done by then.
     pub fn close(mut self) {
         self.begin();
         let _ = self.send(&Packet::Disconnect);
@@ -209,7 +209,7 @@ impl Connection {
         let _ = self.stream.flush();
     }
 
-    /// A new thing to wait for has the whole time.
+    /// Restarts the time limit for a new wait.
     fn begin(&mut self) {
         self.stream.sock.deadline = Instant::now() + self.timeout;
     }
@@ -237,11 +237,11 @@ fn waiting<T>(waited_for: &str, timeout: Duration, result: Result<T, Cause>) -> 
 }
 
 fn not_mqtt(error: mqtt_proto::Error) -> Cause {
-    // Some quote what was sent, up to 64 KiB.
+    // Some quote the sent data, up to 64 KiB.
     Cause::Garbage(error.to_string().chars().take(200).collect())
 }
 
-/// Connects to the first of the host's addresses that lets us.
+/// Connects to the first of the host's addresses that accepts.
 fn tcp(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, Cause> {
     let addresses = (host, port).to_socket_addrs().map_err(Cause::Unresolved)?;
     let deadline = Instant::now() + timeout;
@@ -262,7 +262,7 @@ fn tcp(host: &str, port: u16, timeout: Duration) -> Result<TcpStream, Cause> {
     }
 }
 
-/// One packet, whole.
+/// Reads one whole packet.
 fn read_packet(from: &mut impl Read) -> Result<Packet, Cause> {
     let mut packet = Zeroizing::new(Vec::new());
     let mut byte = [0];
@@ -294,7 +294,7 @@ fn read_packet(from: &mut impl Read) -> Result<Packet, Cause> {
     }
 }
 
-/// A socket with a deadline, however many reads and writes that takes.
+/// A socket with a deadline for any number of reads and writes.
 struct Socket {
     socket: TcpStream,
     deadline: Instant,

@@ -1,4 +1,4 @@
-//! Certificates in PEM that somebody else's program answered, and what clouds call them.
+//! Certificates in PEM from other programs, and their names in clouds.
 
 use base16ct::lower::encode_string as hex;
 
@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::x509::certificate::Certificate;
 use crate::x509::pem::{parse, Contents};
 
-/// The certificates in a PEM text, in order. `name` is how messages call it.
+/// Returns the certificates in a PEM text, in order. `name` is its name in messages.
 ///
 /// # Errors
-/// [`Error::Refused`] if it is no PEM, has no certificate, or something that is none.
+/// [`Error::Refused`] if it is not PEM, has no certificate, or an invalid one.
 pub fn certificates(name: &str, text: &[u8]) -> Result<Vec<Certificate>> {
     let Contents::Pem(blocks) = parse(name, text)? else {
         return Err(Error::Refused(format!("{name}: this is DER, and should be PEM")));
@@ -25,7 +25,7 @@ pub fn certificates(name: &str, text: &[u8]) -> Result<Vec<Certificate>> {
     Ok(found)
 }
 
-/// SHA-256 of the whole, lower-case hex digits: AWS IoT's certificate id, and the longer of Azure's thumbprints.
+/// SHA-256 of the certificate, lower-case hex digits: AWS IoT's certificate id, and the longer of Azure's thumbprints.
 pub fn fingerprint(certificate: &Certificate) -> String {
     hex(&certificate.fingerprint())
 }

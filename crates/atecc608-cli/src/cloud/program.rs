@@ -1,9 +1,9 @@
-//! Other people's programs: run with arguments, never through a shell.
+//! Runs other programs with arguments, never through a shell.
 
 use std::ffi::OsStr;
 use std::process::Command;
 
-/// What a program said.
+/// The output of a program.
 #[derive(Debug)]
 pub struct Said {
     /// Whether it exited with 0.
@@ -17,7 +17,7 @@ pub struct Said {
 /// Runs a program to its end, without input.
 ///
 /// # Errors
-/// Those of starting it.
+/// An I/O error if it can't be started.
 pub fn run<S: AsRef<OsStr>>(program: &str, arguments: &[S], variables: &[(&str, &str)]) -> std::io::Result<Said> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(std::process::Stdio::null());

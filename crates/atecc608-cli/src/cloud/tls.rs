@@ -1,4 +1,4 @@
-//! TLS with a cloud's server, without its vendor's programs: the server is verified against the CAs that were given and no others; the
+//! TLS with a cloud's server, without its vendor's programs: the server is verified against the given CAs only; the
 //! client's key is in a file, or in the chip, which then signs the handshake.
 
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::x509::certificate::Certificate;
 use crate::x509::key_file::PrivateKey;
 use crate::x509::signer::Signer;
 
-/// The key that a client proves its identity with.
+/// The key that authenticates a client.
 pub type ClientKey = Arc<dyn SigningKey>;
 
-/// A key from a file; `name` is how messages call it.
+/// A key from a file; `name` is its name in messages.
 ///
 /// # Errors
 /// [`Error::Refused`] for a key that TLS can't use: RSA with less than 2048 or more than 8192 bits.
@@ -51,7 +51,7 @@ impl std::fmt::Debug for InChip {
     }
 }
 
-/// The only scheme that the chip's keys know.
+/// The only scheme of the chip's keys.
 const IN_CHIP: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
 
 impl SigningKey for InChip {
@@ -74,11 +74,11 @@ impl rustls::sign::Signer for InChip {
     }
 }
 
-/// A client that trusts these CAs, and shows this chain of certificates, whose first is for `key`. TLS 1.2 or 1.3; `protocol` is an ALPN
-/// protocol that it asks for.
+/// Configures a client that trusts these CAs, and presents this chain of certificates, the first for `key`. TLS 1.2 or
+/// 1.3; `protocol` is an ALPN protocol to request.
 ///
 /// # Errors
-/// [`Error::Refused`] if a CA's certificate is none that can be trusted (version 1).
+/// [`Error::Refused`] if a CA's certificate can't be trusted (version 1).
 pub fn client(
     authorities: &[Certificate],
     chain: &[Certificate],
@@ -101,7 +101,7 @@ pub fn client(
     Ok(Arc::new(config))
 }
 
-/// What to do about a server, said in the words of its cloud.
+/// Remedies for a server's errors, in the terms of its cloud.
 #[derive(Clone, Copy, Debug)]
 pub struct Remedies {
     /// Its certificate is for another name.
@@ -110,7 +110,7 @@ pub struct Remedies {
     pub refused: &'static str,
 }
 
-/// What is wrong, and what to do about it.
+/// Returns the problem and its remedy.
 pub fn explain(error: &rustls::Error, remedies: Remedies) -> (String, &'static str) {
     use rustls::Error::{AlertReceived, General, InvalidCertificate};
     use CertificateError as Certificate;
@@ -135,7 +135,7 @@ pub fn explain(error: &rustls::Error, remedies: Remedies) -> (String, &'static s
         AlertReceived(alert) => {
             (format!("the server refuses this client's certificate (TLS alert {alert:?})"), remedies.refused)
         }
-        // The chip's own words.
+        // The chip's own error text.
         General(text) => (text.clone(), "`atecc608 doctor` looks at the chip"),
         other => (format!("TLS failed: {other}"), "is this a port for MQTT over TLS?"),
     }

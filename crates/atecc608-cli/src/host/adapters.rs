@@ -1,11 +1,11 @@
-//! What the kernel tells about I2C adapters and the devices on them: nodes in `/dev`, the rest in sysfs.
+//! The kernel's data about I2C adapters and the devices on them: nodes in `/dev`, the rest in sysfs.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use atecc608_token::config::node_name;
 
-/// Where to look.
+/// The folders with the kernel's data.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     dev: PathBuf,
@@ -17,31 +17,31 @@ pub struct Kernel {
 pub struct Adapter {
     /// Its node, `/dev/i2c-N`.
     pub node: PathBuf,
-    /// What its driver calls it; empty if the kernel does not tell.
+    /// The driver's name of it; empty if unknown.
     pub name: String,
 }
 
 /// An adapter's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// In Hz; of two GPIO lines the highest that it may be.
+    /// In Hz; for two GPIO lines the highest possible.
     pub hz: u32,
-    /// What sets it.
+    /// The setting that determines it.
     pub set_by: SetBy,
 }
 
-/// What sets an adapter's clock.
+/// The setting that determines an adapter's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetBy {
-    /// `clock-frequency` in the device tree, or the driver's default where that is missing.
+    /// `clock-frequency` in the device tree, or the driver's default without it.
     DeviceTree,
     /// `i2c-gpio,delay-us` in the device tree.
     GpioDelay,
-    /// The driver, which has one clock only.
+    /// The driver, which supports one clock only.
     Driver,
 }
 
-/// A kernel driver that has taken a device's address.
+/// A kernel driver that has claimed a device's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Driver {
     /// The device in sysfs: bus and address, `1-0060`.
@@ -50,10 +50,10 @@ pub struct Driver {
     pub name: String,
 }
 
-/// What the driver hid-mcp2221 sets (Linux 6.12).
+/// The clock of the driver hid-mcp2221 (Linux 6.12).
 const MCP2221_HZ: u32 = 400_000;
 
-/// Parts of the names of adapters whose devices are the board's own: memory modules, power supplies, monitors.
+/// Parts of the names of adapters for the board's own devices: memory modules, power supplies, monitors.
 const OF_THE_BOARD: [&str; 9] = ["SMBus", "i915", "gmbus", "AMDGPU", "Radeon", "NVIDIA", "nvkm", "DDC", "AUX"];
 
 impl Default for Kernel {
@@ -63,7 +63,7 @@ impl Default for Kernel {
 }
 
 impl Kernel {
-    /// The adapters that have nodes, by their numbers.
+    /// Returns the adapters with nodes, by number.
     pub fn adapters(&self) -> Vec<Adapter> {
         let entries = std::fs::read_dir(&self.dev).into_iter().flatten().flatten();
         let mut numbers: Vec<u32> =
@@ -72,14 +72,14 @@ impl Kernel {
         numbers.into_iter().map(|number| self.adapter(&self.dev.join(format!("i2c-{number}")))).collect()
     }
 
-    /// The adapter behind a node.
+    /// Returns the adapter of a node.
     pub fn adapter(&self, node: &Path) -> Adapter {
         let name = std::fs::read_to_string(self.devices().join(node_name(node)).join("name")).unwrap_or_default();
         Adapter { node: node.to_owned(), name: name.trim().to_owned() }
     }
 
-    /// Returns the adapter's clock, as far as it can be known: from the device tree (the channel of a multiplexer has its
-    /// parent's), or from a driver that has a fixed one. With ACPI the kernel has the clock in none of its files.
+    /// Returns the adapter's clock, if known: from the device tree (a channel of a multiplexer has its parent's), or
+    /// from a driver with a fixed one. With ACPI the kernel does not publish the clock.
     pub fn clock(&self, node: &Path) -> Option<Clock> {
         let mut device = self.devices().join(node_name(node));
         if self.adapter(node).name.starts_with("MCP2221") {
@@ -89,7 +89,7 @@ impl Kernel {
             if let Some(clock) = clock_of(&device.join("of_node")) {
                 return Some(clock);
             }
-            // What adapters have, and nothing else.
+            // Only adapters have this file.
             if !device.join("new_device").exists() {
                 return None;
             }
@@ -97,7 +97,7 @@ impl Kernel {
         }
     }
 
-    /// The driver that has taken this address, if one has.
+    /// Returns the driver that has claimed this address, if any.
     pub fn driver(&self, node: &Path, address: u8) -> Option<Driver> {
         let number = node_name(node).strip_prefix("i2c-")?.to_owned();
         let device = format!("{number}-{address:04x}");
@@ -110,7 +110,7 @@ impl Kernel {
     }
 }
 
-/// The clock that a node of the device tree gives an adapter. The defaults are those of the drivers (Linux 6.12).
+/// Returns the clock of an adapter in a node of the device tree. The defaults are those of the drivers (Linux 6.12).
 fn clock_of(of_node: &Path) -> Option<Clock> {
     let number = |name: &str| {
         let property = std::fs::read(of_node.join(name)).ok()?;
@@ -119,7 +119,7 @@ fn clock_of(of_node: &Path) -> Option<Clock> {
     let compatible = std::fs::read(of_node.join("compatible")).unwrap_or_default();
     let is = |name: &str| compatible.split(|byte| *byte == 0).any(|entry| entry == name.as_bytes());
     if is("i2c-gpio") {
-        // i2c-algo-bit waits twice this for each bit, and the GPIO lines take their own time.
+        // i2c-algo-bit waits twice this for each bit, and the GPIO lines add their own time.
         let default = if of_node.join("i2c-gpio,scl-output-only").exists() { 50 } else { 5 };
         let delay_us = number("i2c-gpio,delay-us").unwrap_or(default);
         return Some(Clock { hz: 500_000 / delay_us, set_by: SetBy::GpioDelay });
@@ -129,7 +129,7 @@ fn clock_of(of_node: &Path) -> Option<Clock> {
 }
 
 impl Clock {
-    /// Returns what to type or do to have 100 kHz.
+    /// Returns how to set 100 kHz.
     pub fn remedy(&self) -> &'static str {
         match self.set_by {
             SetBy::DeviceTree => {
@@ -156,14 +156,14 @@ impl fmt::Display for Clock {
 }
 
 impl Adapter {
-    /// Whether devices of the board are on it, and no chip that a user has wired to it.
+    /// Whether it carries the board's own devices, and no chip wired by a user.
     pub fn is_of_the_board(&self) -> bool {
         OF_THE_BOARD.iter().any(|part| self.name.contains(part))
     }
 }
 
 impl Driver {
-    /// What to type to take the chip back from the driver.
+    /// Returns the command that releases the chip from the driver.
     pub fn unbind(&self) -> String {
         format!(
             "echo {} | sudo tee /sys/bus/i2c/drivers/{}/unbind     (and for good: take the chip out of the device tree, or \
@@ -179,7 +179,7 @@ impl Driver {
 mod tests {
     use super::*;
 
-    /// A kernel with what a test puts into two folders.
+    /// A kernel made of a test's two folders.
     pub fn fake(folder: &Path) -> Kernel {
         Kernel { dev: folder.join("dev"), sys: folder.join("sys") }
     }
@@ -242,7 +242,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let device = dir.path().join("sys/devices/soc/fe804000.i2c");
         write(device.join("of_node/clock-frequency"), 400_000_u32.to_be_bytes());
-        // What is above the adapter's device has clocks of its own.
+        // Devices above the adapter have their own clocks.
         write(dir.path().join("sys/devices/soc/of_node/clock-frequency"), 50_000_000_u32.to_be_bytes());
         for adapter in ["i2c-1", "i2c-1/i2c-7"] {
             write(device.join(adapter).join("new_device"), "");

@@ -1,4 +1,4 @@
-//! What this machine has: I2C adapters ([`adapters`]), the installed module ([`module`]).
+//! This machine's I2C adapters ([`adapters`]) and installed module ([`module`]).
 
 pub mod adapters;
 pub mod module;

@@ -1,4 +1,4 @@
-//! The PKCS#11 module, as it is installed on this machine.
+//! The installed PKCS#11 module.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// The module's file.
 pub const MODULE: &str = "libatecc608_pkcs11.so";
 
-/// The installed module: the file that was given, else where the tool finds it.
+/// Returns the installed module: the given file, else the one that the tool finds.
 ///
 /// # Errors
 /// [`Error::Refused`] if there is none.
@@ -22,7 +22,7 @@ pub fn installed(given: Option<&Path>) -> Result<PathBuf> {
     absolute.map_err(|error| Error::Refused(format!("{}: {error} (--module)", path.display())))
 }
 
-/// The module, where it is usually installed or built.
+/// Returns the module in the usual places of an installation or a build.
 pub fn find() -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
     let beside = program.as_deref().and_then(Path::parent);

@@ -1,4 +1,4 @@
-//! What a person gives a command: files, values on the command line ([`values`]), and secrets ([`secret`]).
+//! User input: files, values on the command line ([`values`]), and secrets ([`secret`]).
 
 pub mod secret;
 pub mod values;
@@ -8,15 +8,15 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// Most bytes of a file with keys, certificates, statements or a configuration: all are far smaller.
+/// Maximum size of a file with keys, certificates, statements or a configuration; all are far smaller.
 pub const MOST: usize = 1 << 20;
 
-/// The bytes of a file (`-`: of standard input), which may be secret. A pipe can be named, too.
+/// Reads a file (`-`: standard input), which may be secret. Pipes are accepted, too.
 ///
 /// # Errors
-/// Why it can't be read; it may have more than `most` bytes.
+/// An I/O error if it can't be read, or has more than `most` bytes.
 pub fn read(path: &Path, most: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    // Room for all of it: a growing buffer would leave copies of a secret behind.
+    // With the full capacity: a growing buffer would leave copies of a secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
     atecc608_files::read_to(open(path)?, most, &mut bytes)?;
     Ok(bytes)
@@ -29,7 +29,7 @@ fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
     }
 }
 
-/// The first bytes of a file (`-`: of standard input), as many as `most`.
+/// Reads up to `most` first bytes of a file (`-`: standard input).
 fn beginning(path: &Path, most: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
     open(path)?.take(most as u64).read_to_end(&mut bytes)?;
@@ -39,7 +39,7 @@ fn beginning(path: &Path, most: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
 /// The same as text.
 ///
 /// # Errors
-/// As [`read`]; that it is not UTF-8.
+/// As [`read`]; also if it is not UTF-8.
 pub fn read_text(path: &Path, most: usize) -> std::io::Result<Zeroizing<String>> {
     let mut bytes = read(path, most)?;
     String::from_utf8(std::mem::take(&mut *bytes))

@@ -1,5 +1,5 @@
-//! Secrets that a person gives: PINs and passphrases, from a file or asked for at the terminal. Never from the command line, where
-//! every process of the machine could read them.
+//! Secrets of the user: PINs and passphrases, from a file or asked for at the terminal. Never from the command line,
+//! which every process of the machine can read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::output::visible;
 
-/// Most bytes that are read of a secret's file.
+/// Maximum length of a secret's file that is read.
 const MAX_FILE: usize = 4096;
 
-/// The first line of a file (`-`: of standard input), without its end.
+/// Returns the first line of a file (`-`: standard input), without its line end.
 ///
 /// # Errors
 /// [`Error::Refused`] if it can't be read.
@@ -26,7 +26,8 @@ pub fn first_line(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// A secret of 32 bytes from a file (`-`: standard input): the bytes themselves, or 64 hex digits with blanks and line ends anywhere.
+/// Reads a secret of 32 bytes from a file (`-`: standard input): the raw bytes, or 64 hex digits with blanks and line
+/// ends anywhere.
 ///
 /// # Errors
 /// [`Error::Refused`] if it can't be read, or is neither.
@@ -45,10 +46,10 @@ pub fn of_32_bytes(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     }
 }
 
-/// Sees that only one of these options is `-`, standard input.
+/// Checks that at most one of these options is `-`, standard input.
 ///
 /// # Errors
-/// [`Error::Refused`] with the names of two that are.
+/// [`Error::Refused`] with the names of two such options.
 pub fn one_from_stdin(options: &[(&str, Option<&Path>)]) -> Result<()> {
     let names: Vec<&str> =
         options.iter().filter(|(_, path)| *path == Some(Path::new("-"))).map(|(name, _)| *name).collect();
@@ -61,11 +62,11 @@ pub fn one_from_stdin(options: &[(&str, Option<&Path>)]) -> Result<()> {
     }
 }
 
-/// Asks at the process's terminal, which shows nothing meanwhile; whatever standard input is. `option` is what to use where
-/// there is none.
+/// Asks at the process's terminal without echo, whatever standard input is. `option` is the alternative without a
+/// terminal.
 ///
 /// # Errors
-/// [`Error::Refused`] if there is no terminal, nothing was typed, or it was broken off (Ctrl-C, Ctrl-D).
+/// [`Error::Refused`] if there is no terminal, nothing was typed, or the user aborted (Ctrl-C, Ctrl-D).
 pub fn ask(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
     let no_terminal = |error: &dyn std::fmt::Display| {
         Error::Refused(format!(
@@ -76,7 +77,7 @@ pub fn ask(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
     let shown = tcgetattr(&terminal).map_err(|error| no_terminal(&error))?;
     let _ = write!(&terminal, "{}: ", visible(what));
     let mut hidden = shown.clone();
-    // Ctrl-C comes as a character, too: a process that it ended would leave a terminal behind that shows nothing.
+    // Ctrl-C arrives as a character, too: a signal that ended the process would leave the terminal without echo.
     hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
     tcsetattr(&terminal, OptionalActions::Flush, &hidden).map_err(|error| no_terminal(&error))?;
     let line = read_line(&terminal);
@@ -100,7 +101,7 @@ pub fn ask_twice(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
     Ok(first)
 }
 
-/// A line from a terminal that hands out single characters; none if it was broken off.
+/// Reads a line from a terminal in character mode; `None` if the user aborted.
 fn read_line(mut terminal: &File) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     const CTRL_C: u8 = 0x03;
     const CTRL_D: u8 = 0x04;
@@ -115,7 +116,7 @@ fn read_line(mut terminal: &File) -> std::io::Result<Option<Zeroizing<Vec<u8>>>>
             b'\n' | b'\r' => return Ok(Some(line)),
             CTRL_C | CTRL_D => return Ok(None),
             CTRL_U => line.clear(),
-            // Backspace takes a character of UTF-8, not a byte.
+            // Backspace removes a character of UTF-8, not a byte.
             0x08 | 0x7F => while line.pop().is_some_and(|byte| byte & 0xC0 == 0x80) {},
             // Without growing, which would leave a copy behind.
             other if line.len() < line.capacity() => line.push(other),

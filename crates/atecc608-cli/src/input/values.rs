@@ -1,4 +1,4 @@
-//! Values on the command line that are no type of clap's.
+//! Parsers of values on the command line without a type of clap.
 
 use std::ops::RangeInclusive;
 
@@ -7,25 +7,25 @@ use base16ct::mixed;
 use atecc608_token::config::slot_number;
 use atecc608_wire::Slot;
 
-/// The 7-bit addresses that the I2C specification leaves to devices.
+/// The 7-bit addresses for devices in the I2C specification.
 pub const ADDRESSES: RangeInclusive<u8> = 0x08..=0x77;
 
-/// An id (CKA_ID). By its own name, since clap takes a plain Vec for an argument that may be given several times.
+/// An id (CKA_ID). An alias, because clap treats a plain Vec as an argument that may be given several times.
 pub type Id = Vec<u8>;
 
-/// Reads a slot's number.
+/// Parses a slot's number.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form.
 pub fn parse_slot(text: &str) -> Result<Slot, String> {
     let number: u8 = text.parse().unwrap_or(u8::MAX);
     slot_number(number).map_err(str::to_owned)
 }
 
-/// Reads a 7-bit I2C address, with its 0x.
+/// Parses a 7-bit I2C address, with its 0x.
 ///
 /// # Errors
-/// What was expected; for an address of 8 bits, the 7 bits to write.
+/// The expected form; for an 8-bit address, the 7 bits to write.
 pub fn parse_address(text: &str) -> Result<u8, String> {
     let expected = || format!("expected 7 bits in hex digits, {:#04x} to {:#04x}", ADDRESSES.start(), ADDRESSES.end());
     let Some(digits) = text.strip_prefix("0x") else {
@@ -47,10 +47,10 @@ pub fn parse_address(text: &str) -> Result<u8, String> {
     }
 }
 
-/// Reads an id: hex digits, with or without colons.
+/// Parses an id: hex digits, with or without colons.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form.
 pub fn parse_id(text: &str) -> Result<Id, String> {
     let bytes = mixed::decode_vec(text.replace(':', "")).ok().filter(|id| !id.is_empty() && id.len() <= 255);
     bytes.ok_or_else(|| "expected hex digits, two for each byte, at most 255 bytes".to_owned())

@@ -1,7 +1,8 @@
-//! A file of JSON lines that several runs append to and none ever rewrites: each line is on the disk before the work goes on.
+//! A file of JSON lines to which several runs append, and which is never rewritten: each line is on the disk before the
+//! work continues.
 //!
-//! Whatever a crash leaves is understood: every line that was finished ends with a newline, so what stands after the last one
-//! is a line that was being written, and nothing was told to rely on it.
+//! The file is valid after a crash: every finished line ends with a newline, so text after the last newline is an
+//! unfinished line, on which nothing depends yet.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,38 +15,38 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// Most bytes of a file: the records of 40 000 chips.
+/// Maximum size of a file: the records of 40 000 chips.
 const MOST: usize = 256 << 20;
 
-/// What a file says.
+/// The contents of a file.
 #[derive(Debug)]
 pub struct Said<T> {
     /// Its lines, in order.
     pub lines: Vec<T>,
-    /// Bytes of the whole lines.
+    /// Length of the finished lines, in bytes.
     pub length: u64,
     /// Whether an unfinished line follows them.
     pub torn: bool,
 }
 
-/// The file, open for more. While it is, no other process has it.
+/// The file, open for appending. No other process can open it meanwhile.
 #[derive(Debug)]
 pub struct LineFile {
     path: PathBuf,
     file: File,
-    /// Bytes of the whole lines.
+    /// Length of the finished lines, in bytes.
     length: u64,
 }
 
-/// Reads a file; one that is not there has no lines.
+/// Reads a file; a missing file has no lines.
 ///
 /// # Errors
-/// [`Error::Refused`] if it can't be read, or a finished line is not what it should be; the line's number is named.
+/// [`Error::Refused`] if it can't be read, or a finished line is invalid, with the line's number.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Said<T>> {
     parse(path, &read_bytes(path)?)
 }
 
-/// The bytes of a file; none if it is not there.
+/// Returns the bytes of a file; empty if it is missing.
 ///
 /// # Errors
 /// [`Error::Refused`] if it can't be read.
@@ -58,10 +59,10 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// The lines in the bytes of a file.
+/// Parses the lines in the bytes of a file.
 ///
 /// # Errors
-/// [`Error::Refused`] if a finished line is not what it should be; the line's number is named.
+/// [`Error::Refused`] if a finished line is invalid, with the line's number.
 pub fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Said<T>> {
     if super::microchip::is_one(bytes) {
         return Err(refused(
@@ -91,14 +92,15 @@ fn refused(path: &Path, problem: &str) -> Error {
 }
 
 impl LineFile {
-    /// Opens the file for more lines, mode 0644: nothing in it is secret; makes it if it is not there, and takes away an unfinished last line.
+    /// Opens the file for appending, creating it with mode 0644 (it contains no secret) if necessary, and removes an
+    /// unfinished last line.
     ///
     /// # Errors
-    /// As [`read`]; [`Error::Refused`] if it can't be written, or another process has it.
+    /// As [`read`]; [`Error::Refused`] if it can't be written, or another process has opened it.
     pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Said<T>)> {
         let failed = |error: std::io::Error| refused(path, &error.to_string());
         if path.exists() {
-            // What is no regular file is not opened for writing.
+            // Only a regular file is opened for writing.
             atecc608_files::open(path).map_err(failed)?;
         }
         let mut options = OpenOptions::new();
@@ -116,16 +118,16 @@ impl LineFile {
         if said.torn {
             file.set_len(said.length).and_then(|()| file.sync_all()).map_err(failed)?;
         }
-        // A new file's name is on the disk, too.
+        // Also write a new file's name to the disk.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok((Self { path: path.to_owned(), file, length: said.length }, said))
     }
 
-    /// Appends a line; it is on the disk when this returns. Where that fails the file is as it was.
+    /// Appends a line, which is on the disk when this returns. On a failure the file is unchanged.
     ///
     /// # Errors
-    /// [`Error::Refused`], as on a full disk.
+    /// [`Error::Refused`] if it can't be written, for instance on a full disk.
     pub fn append(&mut self, line: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_vec(line).map_err(|error| refused(&self.path, &error.to_string()))?;
         text.push(b'\n');
@@ -135,7 +137,7 @@ impl LineFile {
                 Ok(())
             }
             Err(error) => {
-                // Should that fail, too, the next run takes the unfinished line away.
+                // If that fails, too, the next run removes the unfinished line.
                 let _ = self.file.set_len(self.length).and_then(|()| self.file.sync_all());
                 Err(refused(&self.path, &format!("a line can't be written: {error}")))
             }

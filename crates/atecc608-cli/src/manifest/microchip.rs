@@ -35,18 +35,18 @@ struct UnprotectedHeader {
     unique_id: Option<String>,
 }
 
-/// What says how the signature is checked (SignedSecureElementProtectedHeader).
+/// The parameters of the signature (SignedSecureElementProtectedHeader).
 #[derive(Deserialize)]
 struct ProtectedHeader {
     alg: String,
     kid: Option<String>,
     #[serde(rename = "x5t#S256")]
     certificate_digest: Option<String>,
-    /// Extensions that have to be understood: there are none.
+    /// Extensions that must be understood: none are supported.
     crit: Option<serde_json::Value>,
 }
 
-/// What is known of the chip (SecureElement).
+/// The chip's data (SecureElement).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SecureElement {
@@ -81,7 +81,7 @@ struct PublicJwk {
 #[derive(Debug)]
 pub struct Signed {
     serial_number: String,
-    /// SHA-256 of what is signed: the protected header and the payload, as they stand in the file.
+    /// SHA-256 of the signed text: the protected header and the payload, as in the file.
     digest: [u8; 32],
     signature: Vec<u8>,
     key_identifier: Option<Vec<u8>>,
@@ -90,12 +90,12 @@ pub struct Signed {
     chains: Vec<(String, Point, Vec<Vec<u8>>)>,
 }
 
-/// Whether a file begins as such a manifest.
+/// Whether a file starts like such a manifest.
 pub fn is_one(bytes: &[u8]) -> bool {
     bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start().starts_with(b"[")
 }
 
-/// Reads a manifest. Returns for each chip what the signature is checked with, and a record of what the entry says.
+/// Parses a manifest. Returns for each chip the data for checking the signature, and a record of the entry.
 ///
 /// # Errors
 /// [`Error::Refused`] with the place in the file, or the number of the entry, from 1.
@@ -198,8 +198,8 @@ impl Signed {
         &self.serial_number
     }
 
-    /// Checks the signature with that of the signers which the entry names, and that its certificates are those of its keys, each
-    /// signed by the next. Returns what is wrong.
+    /// Checks the signature with the signer that the entry names, and that its certificates belong to its keys, each
+    /// signed by the next. Returns the problem.
     pub fn problem(&self, signers: &[Certificate]) -> Option<String> {
         self.signature_problem(signers).or_else(|| {
             self.chains.iter().find_map(|(slot, key, chain)| {

@@ -21,80 +21,80 @@ const FORMAT: &str = "atecc608-manifest";
 /// The `version` of a record.
 const VERSION: u32 = 1;
 
-/// What is known of one chip. `verify-attestation --attestation-key` takes a line of the manifest as it is.
+/// The data of one chip. `verify-attestation --attestation-key` accepts a line of the manifest as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
     /// "atecc608-manifest".
     pub format: String,
-    /// 1. It changes when a member is taken away or means something else.
+    /// 1. It changes when a member is removed or changes its meaning.
     pub version: u32,
     /// 18 hex digits.
     pub serial_number: String,
     /// ATECC608A or ATECC608B.
     pub model: String,
-    /// The profile that it is locked with.
+    /// The profile with which it is locked.
     pub profile: String,
-    /// Whether it is no chip, but a file.
+    /// Whether it is a simulated chip.
     pub simulated: bool,
-    /// Where it was provisioned.
+    /// The bus of its provisioning.
     pub bus: String,
-    /// The same.
+    /// The address of its provisioning.
     pub address: String,
     /// When it was finished, UTC.
     pub time: String,
-    /// Whether somebody else had provisioned it before: where its keys come from is not known then.
+    /// Whether another station had provisioned it before: then the origin of its keys is unknown.
     pub adopted: bool,
-    /// The key that its statements are verified with.
+    /// The key that verifies its statements.
     pub attestation: Option<AttestationKey>,
     /// Its key pair.
     pub key: KeyRecord,
     /// Its certificate signing request, PEM.
     pub csr: Option<String>,
-    /// Its certificate, PEM, if an authority was at hand.
+    /// Its certificate, PEM, if an authority was given.
     pub certificate: Option<String>,
     /// The certificate of that authority, PEM.
     pub ca_certificate: Option<String>,
-    /// Where its IO protection key is on the machine that provisioned it.
+    /// The path of its IO protection key on the machine that provisioned it.
     pub io_key_file: String,
-    /// Its places for secret keys that hold none: `atecc608 key empty --manifest` takes them.
+    /// Its empty places for secret keys: `atecc608 key empty --manifest` reads them.
     #[serde(default)]
     pub empty_secret_places: Vec<SecretPlace>,
     /// What is worth knowing.
     pub warnings: Vec<String>,
 }
 
-/// A place for a secret key that holds none.
+/// An empty place for a secret key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretPlace {
     /// The slot, 0 to 15.
     pub slot: u8,
     /// Which 32 bytes of it, from 0.
     pub block: u8,
-    /// The check value of what fills it, 6 hex digits.
+    /// The check value of its contents, 6 hex digits.
     pub check: String,
 }
 
 impl SecretPlace {
-    /// As the state has it.
+    /// Converts the state's entry.
     pub fn of(place: &EmptyPlace) -> Self {
         Self { slot: place.slot, block: place.block, check: hex(&place.check) }
     }
 
-    /// For the state; `None` if it is not one.
+    /// Converts to the state's entry; `None` if invalid.
     pub fn parse(&self) -> Option<EmptyPlace> {
         let check = base16ct::mixed::decode_vec(&self.check).ok()?.try_into().ok()?;
         (self.slot < 16 && self.block <= 12).then_some(EmptyPlace { slot: self.slot, block: self.block, check })
     }
 }
 
-/// A key that statements about a chip are signed with.
+/// A key that signs statements about a chip.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttestationKey {
-    /// Where it is.
+    /// Its slot.
     pub slot: u8,
     /// 04, X, Y.
     pub public_key: String,
-    /// The same as people pass it on.
+    /// The same in PEM.
     pub public_key_pem: String,
 }
 
@@ -120,20 +120,20 @@ pub struct KeyRecord {
     pub public_key_pem: String,
 }
 
-/// The chips that a manifest has, by their serial numbers.
+/// The chips in a manifest, by serial number.
 #[derive(Debug)]
 pub struct Chips {
     /// In the order of the file.
     pub records: Vec<Record>,
     /// Whether an unfinished line follows them.
     pub torn: bool,
-    /// What the signatures are checked with, if it is a manifest of Microchip's, in the order of the records.
+    /// The data for checking the signatures, for a manifest of Microchip's, in the order of the records.
     pub signed: Option<Vec<microchip::Signed>>,
     by_serial_number: HashMap<String, usize>,
 }
 
 impl Record {
-    /// A record; what differs from chip to chip is filled in by struct update.
+    /// A record; fields that differ between chips are filled in by struct update.
     pub fn empty(serial_number: String, key: KeyRecord) -> Self {
         Self {
             format: FORMAT.to_owned(),
@@ -159,10 +159,10 @@ impl Record {
 }
 
 impl Chips {
-    /// The chips that a file's lines tell of.
+    /// Returns the chips in a file's lines.
     ///
     /// # Errors
-    /// [`Error::Refused`] if a line is of another format, its serial number is none, or a chip stands there twice.
+    /// [`Error::Refused`] if a line has another format or an invalid serial number, or a chip is listed twice.
     pub fn new(path: &Path, said: lines::Said<Record>) -> Result<Self> {
         for (number, record) in said.lines.iter().enumerate() {
             if record.format != FORMAT || record.version != VERSION {
@@ -179,7 +179,7 @@ impl Chips {
         Ok(Self { records: said.lines, torn: said.torn, signed: None, by_serial_number })
     }
 
-    /// Reads a manifest; one that is not there has no chips.
+    /// Reads a manifest; a missing file has no chips.
     ///
     /// # Errors
     /// As [`lines::read`] and [`Chips::new`].
@@ -193,13 +193,13 @@ impl Chips {
         Ok(Self { records, torn: false, signed: Some(signed), by_serial_number })
     }
 
-    /// The record of a chip.
+    /// Returns the record of a chip.
     pub fn of(&self, serial_number: &str) -> Option<&Record> {
         self.by_serial_number.get(serial_number).map(|at| &self.records[*at])
     }
 }
 
-/// Where each chip stands; `what` a record is called in messages.
+/// Returns the index of each chip; `what` is a record's name in messages.
 fn index(path: &Path, what: &str, records: &[Record]) -> Result<HashMap<String, usize>> {
     let mut by_serial_number = HashMap::new();
     for (number, Record { serial_number, .. }) in records.iter().enumerate() {
@@ -214,7 +214,7 @@ fn index(path: &Path, what: &str, records: &[Record]) -> Result<HashMap<String, 
     Ok(by_serial_number)
 }
 
-/// A name made for a chip: `{serial}` stands for its serial number.
+/// Makes a name for a chip: `{serial}` is replaced by its serial number.
 ///
 /// # Errors
 /// [`Error::Refused`] if it would be the same for all chips.

@@ -1,17 +1,17 @@
-//! What a command looked at and found, in one vocabulary for all of them: ok, warning, failed, skipped.
+//! The checks of all commands, in one form: ok, warning, failed, skipped.
 
 use serde::Serialize;
 
 use super::terminal::{coloured, Colour};
 use super::visible;
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// It works, but not as well as it could; or not everybody needs it.
+    /// It works, but with a limitation; or only some users need it.
     Warning,
     /// It does not work, or is dangerous.
     Failed,
@@ -19,19 +19,19 @@ pub enum Verdict {
     Skipped,
 }
 
-/// One thing that was checked.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was checked.
+    /// Its name.
     pub name: String,
-    /// What it came to.
+    /// Its result.
     pub result: Verdict,
-    /// What was found.
+    /// The finding.
     pub detail: String,
-    /// The slot of the chip that it is about, if it is about one.
+    /// The slot of the chip, for a check of a slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<u8>,
-    /// What to type or do.
+    /// The remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -40,17 +40,17 @@ pub struct Check {
 #[derive(Clone, Debug, Default)]
 pub struct Checks(Vec<Check>);
 
-/// Which remedies the text shows.
+/// Which remedies the text contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedies {
     /// All of them.
     All,
-    /// Those of warnings: the caller tells what to do about a failure.
+    /// Those of warnings: the caller prints those of failures.
     OfWarnings,
 }
 
 impl Verdict {
-    /// The word in text and JSON.
+    /// The result's word in text and JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -60,7 +60,7 @@ impl Verdict {
         }
     }
 
-    /// The word, padded to a column, as a line of [`text`] begins.
+    /// The word, padded to a column, at the start of a line of [`text`].
     fn column(self) -> String {
         format!("{:<7}  ", self.word())
     }
@@ -72,7 +72,7 @@ impl Check {
         Self { name: name.into(), result, detail: detail.into(), slot: None, remedy: None }
     }
 
-    /// The same with what to type or do.
+    /// Adds a remedy.
     #[must_use]
     pub fn with_remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
@@ -85,27 +85,27 @@ impl Check {
 }
 
 impl Checks {
-    /// As it should be.
+    /// Adds a check without a problem.
     pub fn ok(&mut self, name: &str, detail: impl Into<String>) {
         self.0.push(Check::new(name, Verdict::Ok, detail));
     }
 
-    /// It may work all the same.
+    /// Adds a warning.
     pub fn warn(&mut self, name: &str, detail: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(Check::new(name, Verdict::Warning, detail).with_remedy(remedy));
     }
 
-    /// It will not work.
+    /// Adds a failure.
     pub fn fail(&mut self, name: &str, detail: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(Check::new(name, Verdict::Failed, detail).with_remedy(remedy));
     }
 
-    /// A check that was made elsewhere.
+    /// Adds a check that was made elsewhere.
     pub fn push(&mut self, check: Check) {
         self.0.push(check);
     }
 
-    /// These could not be checked.
+    /// Adds checks that were skipped.
     pub fn skip(&mut self, names: &[&str], because: &str) {
         self.0.extend(names.iter().map(|name| Check::new(*name, Verdict::Skipped, format!("not checked: {because}"))));
     }
@@ -121,7 +121,7 @@ impl Checks {
     }
 }
 
-/// A line for each check, in columns, and its remedy below it.
+/// Formats the checks, a line for each in columns, followed by its remedy.
 pub fn text(checks: &[Check], remedies: Remedies) -> String {
     let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
@@ -135,8 +135,7 @@ pub fn text(checks: &[Check], remedies: Remedies) -> String {
     text
 }
 
-/// Colours the verdicts that lines of [`text`] begin with. The text is otherwise ready to be printed: what a terminal obeys was
-/// taken out before.
+/// Colours the results at the start of the lines of [`text`]. The text must already be free of control characters.
 pub fn painted(text: &str) -> String {
     let colours = [(Verdict::Ok, Colour::Green), (Verdict::Warning, Colour::Yellow), (Verdict::Failed, Colour::Red)];
     let paint = |line: &str| {

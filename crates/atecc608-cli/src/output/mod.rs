@@ -14,12 +14,12 @@ use crate::error::{Error, Result};
 pub use atecc608_token::visible::{visible, visible_in_strings};
 pub use terminal::{be_quiet, note, progress, warn, Steps, SILENCE};
 
-/// A result as people get it.
+/// A result as text.
 pub enum Text {
-    /// Lines to read. What a terminal would obey is shown as its escape; fields with text from others also pass [`visible`],
-    /// which keeps their newlines out.
+    /// Lines to read. Control characters of terminals are escaped; fields with text from others also pass [`visible`],
+    /// which removes newlines.
     Lines(String),
-    /// A file's contents (PEM, DER, CSV, random bytes), printed as they are.
+    /// A file's contents (PEM, DER, CSV, random bytes), printed unchanged.
     Contents(Vec<u8>),
 }
 
@@ -35,10 +35,11 @@ impl From<Vec<u8>> for Text {
     }
 }
 
-/// The version of the JSON objects. It counts up when a field changes its meaning or goes; new fields may come at any time.
+/// The version of the JSON objects. It increases when a field changes its meaning or is removed; new fields may be
+/// added at any time.
 const SCHEMA: u32 = 1;
 
-/// A result as `--json` prints it.
+/// A result in the form of `--json`.
 #[derive(Serialize)]
 struct Versioned<'a, T> {
     schema: u32,
@@ -46,14 +47,14 @@ struct Versioned<'a, T> {
     result: &'a T,
 }
 
-/// What a command has to say.
+/// The output of a command.
 pub struct Output {
     text: Text,
     json: String,
     outcome: Outcome,
 }
 
-/// What the exit status reports. A command that fails with an [`Error`] has the status of `Failed`.
+/// The meaning of the exit status. A command that fails with an [`Error`] has the status of `Failed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Done.
@@ -71,24 +72,24 @@ impl From<Outcome> for ExitCode {
 }
 
 impl Output {
-    /// A result as text and as JSON, which is an object and gets the field `schema`.
+    /// A result as text and as a JSON object, to which the field `schema` is added.
     ///
     /// # Errors
-    /// [`Error::Output`] if the value can't be JSON.
+    /// [`Error::Output`] if the value can't be serialized.
     pub fn new(text: impl Into<Text>, json: &impl Serialize) -> Result<Self> {
         Self::document(text, &Versioned { schema: SCHEMA, result: json })
     }
 
-    /// The same for an object that is a file format of its own, with a version of its own.
+    /// The same for an object with its own file format and version.
     ///
     /// # Errors
-    /// [`Error::Output`] if the value can't be JSON.
+    /// [`Error::Output`] if the value can't be serialized.
     pub fn document(text: impl Into<Text>, json: &impl Serialize) -> Result<Self> {
         let json = serde_json::to_string_pretty(json).map_err(|error| Error::Output(error.into()))?;
         Ok(Self { text: text.into(), json, outcome: Outcome::Done })
     }
 
-    /// Sets [`Outcome::Failed`] if something was not done: the result itself says what.
+    /// Sets [`Outcome::Failed`] if something was not done, which the result describes.
     pub fn failed_if(self, failed: bool) -> Self {
         self.with(failed, Outcome::Failed)
     }
@@ -102,10 +103,10 @@ impl Output {
         Self { outcome: if is { outcome } else { self.outcome }, ..self }
     }
 
-    /// Prints it. Returns what the exit status reports.
+    /// Prints it. Returns the meaning of the exit status.
     ///
     /// # Errors
-    /// [`Error::Output`], for instance on a full disk.
+    /// [`Error::Output`] if standard output can't be written, for instance on a full disk.
     pub fn print(&self, json: bool) -> Result<Outcome> {
         let mut stdout = std::io::stdout().lock();
         let written = if json {
@@ -118,7 +119,7 @@ impl Output {
             .and_then(|()| stdout.flush())
         };
         match written {
-            // The reader has seen enough (`atecc608 info | head`).
+            // The reader has closed the pipe (`atecc608 info | head`).
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(self.outcome),
             Err(error) => Err(Error::Output(error)),
             Ok(()) => Ok(self.outcome),
@@ -126,7 +127,7 @@ impl Output {
     }
 }
 
-/// Says why the command failed: on stderr, and with `--json` also as an object on stdout.
+/// Prints why the command failed: on stderr, and with `--json` also as an object on stdout.
 pub fn failure(error: &Error, json: bool) {
     terminal::complain(&error.to_string());
     if json {
@@ -134,10 +135,10 @@ pub fn failure(error: &Error, json: bool) {
     }
 }
 
-/// What `--json` prints instead of a result.
+/// Prints the object of `--json` for a failure.
 pub fn failure_object(code: &str, error: &str) {
     let object = serde_json::json!({ "schema": SCHEMA, "code": code, "error": error });
-    // Nobody is left to be told that this failed, too.
+    // A failure of this can't be reported.
     let _ = writeln!(std::io::stdout(), "{}", visible_in_strings(&format!("{object:#}")));
 }
 

@@ -1,6 +1,6 @@
-//! Lines for a shell.
+//! Shell commands.
 
-/// Returns the line that runs `program` with these arguments, quoted as a POSIX shell reads it.
+/// Returns the line that runs `program` with these arguments, quoted for a POSIX shell.
 pub fn line(program: &str, arguments: &[impl AsRef<str>]) -> String {
     let words = std::iter::once(program).chain(arguments.iter().map(AsRef::as_ref));
     words.map(word).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! What a person at a terminal sees beside the result: notes and progress on stderr, colours.
+//! Output for a terminal besides the result: notes and progress on stderr, colours.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use atecc608_token::visible::visible_lines;
 
-/// `--quiet`: of stderr only warnings and errors are left.
+/// `--quiet`: only warnings and errors on stderr.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Applies `--quiet`.
@@ -18,7 +18,7 @@ fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// Prints what is being done, or is worth knowing, on stderr.
+/// Prints a step or a note on stderr.
 pub fn note(text: &str) {
     if !is_quiet() {
         complain(text);
@@ -30,29 +30,30 @@ pub fn warn(text: &str) {
     complain(&format!("warning: {text}"));
 }
 
-/// Prints an error on stderr. A closed stderr must not stop what is under way.
+/// Prints an error on stderr. A closed stderr must not stop the work.
 pub fn complain(text: &str) {
     let _ = std::io::stderr().write_all(noted(text).as_bytes());
 }
 
-/// A line as stderr gets it. Further lines are indented: no text from others in it can begin one with `atecc608:`.
+/// A line for stderr. Further lines are indented, so that text from others can't forge one that starts with
+/// `atecc608:`.
 fn noted(text: &str) -> String {
     format!("atecc608: {}\n", visible_lines(text.trim_end()).replace('\n', "\n  "))
 }
 
-/// The steps of something that takes long: at a terminal one line that counts them, elsewhere a note for each.
+/// The steps of a long operation: at a terminal one line with a counter, elsewhere a note for each.
 pub struct Steps {
     count: u32,
     at_terminal: bool,
 }
 
 impl Steps {
-    /// No step yet.
+    /// No step so far.
     pub fn new() -> Self {
         Self { count: 0, at_terminal: std::io::stderr().is_terminal() }
     }
 
-    /// The next step.
+    /// Starts the next step.
     pub fn next(&mut self, what: &str) {
         if !self.at_terminal || is_quiet() {
             return note(what);
@@ -62,7 +63,7 @@ impl Steps {
         let _ = std::io::stderr().write_all(format!("\r\x1b[K{}", line.trim_end()).as_bytes());
     }
 
-    /// Takes the line away, for other text.
+    /// Removes the line, before other text.
     pub fn clear(&mut self) {
         if self.count > 0 {
             let _ = std::io::stderr().write_all(b"\r\x1b[K");
@@ -76,10 +77,10 @@ impl Drop for Steps {
     }
 }
 
-/// Whoever waits for longer is told what for.
+/// After this time of waiting a terminal gets a message about it.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
-/// Says what is being done, where a person waits for it: on stderr, if that is a terminal.
+/// Prints a message about a wait on stderr, if that is a terminal.
 pub fn progress(line: &str) {
     if std::io::stderr().is_terminal() {
         note(line);
@@ -89,15 +90,15 @@ pub fn progress(line: &str) {
 /// A colour of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
-    /// Broken, dangerous.
+    /// Failed, dangerous.
     Red,
-    /// To be thought about.
+    /// Warning.
     Yellow,
-    /// Well.
+    /// Ok.
     Green,
 }
 
-/// The text in a colour if standard output is a terminal that wants colours: `NO_COLOR` (no-color.org) says that it does not.
+/// Returns the text in a colour if standard output is a terminal and `NO_COLOR` (no-color.org) is not set.
 pub fn coloured(text: &str, colour: Colour) -> String {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");

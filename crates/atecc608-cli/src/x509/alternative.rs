@@ -1,5 +1,5 @@
-//! Further names of a certificate's subject (subjectAltName, RFC 5280 section 4.2.1.6), as OpenSSL writes them: `DNS:host`,
-//! `IP:192.0.2.1`, `URI:urn:...`, `email:somebody@example.com`.
+//! Further names of a certificate's subject (subjectAltName, RFC 5280 section 4.2.1.6), in OpenSSL's notation:
+//! `DNS:host`, `IP:192.0.2.1`, `URI:urn:...`, `email:somebody@example.com`.
 
 use std::net::IpAddr;
 
@@ -8,10 +8,10 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::error::{Error, Result};
 
-/// Reads one name.
+/// Parses one name.
 ///
 /// # Errors
-/// [`Error::Refused`]: what is wrong with it.
+/// [`Error::Refused`] with the problem.
 pub fn parse(text: &str) -> Result<GeneralName> {
     let refused = |problem: &str| Error::Refused(format!("the name {text:?}: {problem}"));
     let forms = "write DNS:gateway.example.com, IP:192.0.2.1, URI:urn:example:1 or email:somebody@example.com";
@@ -52,7 +52,7 @@ pub fn parse(text: &str) -> Result<GeneralName> {
     }
 }
 
-/// Reads `--san` arguments: several names may stand in one, with commas between.
+/// Parses `--san` arguments: one may contain several names, separated by commas.
 ///
 /// # Errors
 /// As [`parse`].
@@ -60,7 +60,7 @@ pub fn parse_all(arguments: &[String]) -> Result<Vec<GeneralName>> {
     arguments.iter().flat_map(|argument| argument.split(',')).map(|name| parse(name.trim())).collect()
 }
 
-/// The name as OpenSSL prints it.
+/// Returns the name in OpenSSL's notation.
 pub fn text(name: &GeneralName) -> String {
     match name {
         GeneralName::DnsName(name) => format!("DNS:{}", name.as_str()),

@@ -1,4 +1,5 @@
-//! A certification authority: its certificate and its private key, seen to belong together and to be good for signing now.
+//! A certification authority: its certificate and its private key, which are checked to belong together and to be
+//! usable for signing now.
 
 use std::path::Path;
 
@@ -10,10 +11,10 @@ use super::signer::Signer;
 use super::terms;
 use crate::error::{Error, Result};
 
-/// A certificate, and the key that signs in its name.
+/// A certificate, and its private key, which signs.
 pub struct Authority {
     certificate: Certificate,
-    /// Its issuers, as far as they stood in the same file.
+    /// Its issuers, as far as they are in the same file.
     chain: Vec<Certificate>,
     key: Box<dyn Signer>,
 }
@@ -25,31 +26,32 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Reads an authority whose key is in a file.
+    /// Reads an authority with its key in a file.
     ///
     /// # Errors
-    /// As [`Authority::new`]; those of the two files.
+    /// As [`Authority::new`]; [`Error::Refused`] if a file can't be read.
     pub fn read(certificate: &Path, key: &Path, passphrase: &Passphrase) -> Result<Self> {
-        // Before a passphrase is asked for in vain.
+        // Before asking for a passphrase.
         let certificates = Certificate::read_all(certificate)?;
         let private = PrivateKey::read(key, passphrase)?;
         let names = Names { certificate: certificate.display().to_string(), key: key.display().to_string() };
         Self::checked(certificates, Box::new(private), &names)
     }
 
-    /// Reads an authority's certificate; its key is somewhere else, for instance in a chip. `key_name` is how messages call it.
+    /// Reads an authority's certificate; its key is elsewhere, for instance in a chip. `key_name` is its name in
+    /// messages.
     ///
     /// # Errors
-    /// As [`Authority::new`]; those of the file.
+    /// As [`Authority::new`]; [`Error::Refused`] if the file can't be read.
     pub fn with_key(certificate: &Path, key: Box<dyn Signer>, key_name: &str) -> Result<Self> {
         let names = Names { certificate: certificate.display().to_string(), key: key_name.to_owned() };
         Self::checked(Certificate::read_all(certificate)?, key, &names)
     }
 
-    /// An authority of a certificate and its key.
+    /// Creates an authority from a certificate and its key.
     ///
     /// # Errors
-    /// [`Error::Refused`] if they don't belong together, the certificate is none of an authority, or it is not valid now.
+    /// [`Error::Refused`] if they don't belong together, the certificate is not an authority's, or it is not valid now.
     pub fn new(certificate: Certificate, key: Box<dyn Signer>) -> Result<Self> {
         let names = Names { certificate: "the CA certificate".to_owned(), key: "the CA key".to_owned() };
         Self::checked(vec![certificate], key, &names)
@@ -60,7 +62,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// Its certificate and its issuers', as far as they are known: what follows a certificate that it signed in a chain.
+    /// Returns its certificate and its known issuers': they follow a certificate that it signed in a chain.
     pub fn chain(&self) -> Vec<&Certificate> {
         std::iter::once(&self.certificate).chain(&self.chain).collect()
     }
@@ -72,7 +74,7 @@ impl Authority {
 
     fn checked(mut certificates: Vec<Certificate>, key: Box<dyn Signer>, names: &Names) -> Result<Self> {
         let public = key.public_key_info();
-        // In a file with a chain it is the one that the key is for.
+        // In a file with a chain, its certificate is the one for the key.
         let Some(own) = certificates.iter().position(|certificate| certificate.public_key_info() == public) else {
             let subjects: Vec<String> =
                 certificates.iter().map(|certificate| format!("\"{}\"", certificate.subject())).collect();
@@ -91,7 +93,7 @@ impl Authority {
     }
 }
 
-/// How messages call the two.
+/// The names of the two in messages.
 struct Names {
     certificate: String,
     key: String,
@@ -144,7 +146,7 @@ fn check(certificate: &Certificate, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The issuers among these certificates, nearest first.
+/// Returns the issuers among these certificates, nearest first.
 fn issuers(certificate: &Certificate, mut others: Vec<Certificate>) -> Vec<Certificate> {
     let mut chain: Vec<Certificate> = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! A certificate that is there already, read (RFC 5280 section 4.1).
+//! An existing certificate, parsed (RFC 5280 section 4.1).
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::subject::Subject;
 use super::verify;
 use crate::error::{Error, Result};
 
-/// A certificate and what it says.
+/// A certificate and its fields.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     der: Vec<u8>,
@@ -26,17 +26,17 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads one in DER; `name` is how messages call it.
+    /// Parses a certificate in DER; `name` is its name in messages.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is none.
+    /// [`Error::Refused`] if it is not a certificate.
     pub fn from_der(name: &str, der: &[u8]) -> Result<Self> {
         let failed =
             |error: &dyn std::fmt::Display| Error::Refused(format!("{name}: this is no X.509 certificate: {error}"));
         if let Some(problem) = pem::instead_of("a certificate", pem::kind(der), name, false) {
             return Err(Error::Refused(format!("{name}: {problem}")));
         }
-        // First the reader that speaks of certificates: the token's speaks of CKA_VALUE.
+        // First the parser whose errors are about certificates: the token's are about CKA_VALUE.
         let parsed = x509_cert::Certificate::from_der(der).map_err(|error| failed(&error))?;
         let fields = atecc608_token::certificate::parse(der).map_err(|error| failed(&error))?;
         Ok(Self {
@@ -47,10 +47,10 @@ impl Certificate {
         })
     }
 
-    /// All certificates of a file (`-`: standard input), at least one.
+    /// Reads all certificates of a file (`-`: standard input), at least one.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it can't be read or holds none.
+    /// [`Error::Refused`] if it can't be read or has no certificate.
     pub fn read_all(path: &Path) -> Result<Vec<Self>> {
         let name = path.display().to_string();
         let blocks = match pem::read_file(path)? {
@@ -93,12 +93,12 @@ impl Certificate {
         self.parsed.tbs_certificate.version == x509_cert::Version::V1
     }
 
-    /// Whose it is.
+    /// The subject.
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// Who signed it.
+    /// The issuer.
     pub fn issuer(&self) -> &Subject {
         &self.issuer
     }
@@ -108,18 +108,18 @@ impl Certificate {
         hex(self.parsed.tbs_certificate.serial_number.as_bytes())
     }
 
-    /// From when to when it is valid.
+    /// Its validity.
     pub fn validity(&self) -> &Validity {
         &self.parsed.tbs_certificate.validity
     }
 
     /// SubjectPublicKeyInfo in DER.
     pub fn public_key_info(&self) -> Vec<u8> {
-        // It was decoded from DER: it encodes.
+        // It was decoded from DER, so it encodes.
         self.parsed.tbs_certificate.subject_public_key_info.to_der().unwrap_or_default()
     }
 
-    /// SHA-256 over the whole: the fingerprint that OpenSSL prints.
+    /// SHA-256 over the certificate: OpenSSL's fingerprint.
     pub fn fingerprint(&self) -> [u8; 32] {
         sha2::Sha256::digest(&self.der).into()
     }
@@ -134,13 +134,14 @@ impl Certificate {
         self.extension()
     }
 
-    /// Further names of the subject, as OpenSSL prints them.
+    /// Further names of the subject, in OpenSSL's notation.
     pub fn alternative_names(&self) -> Vec<String> {
         let names: Option<SubjectAltName> = self.extension();
         names.map(|names| names.0.iter().map(alternative::text).collect()).unwrap_or_default()
     }
 
-    /// How certificates that it signs call its key: its subjectKeyIdentifier, else what RFC 5280 makes of its public key.
+    /// The identifier of its key in certificates that it signs: its subjectKeyIdentifier, else the one that RFC 5280
+    /// derives from its public key.
     pub fn key_identifier(&self) -> Vec<u8> {
         let told: Option<SubjectKeyIdentifier> = self.extension();
         match told {
@@ -149,12 +150,12 @@ impl Certificate {
         }
     }
 
-    /// Whether it is signed by its own subject.
+    /// Whether issuer and subject are the same.
     pub fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
     }
 
-    /// Whether `other` signed it: the names fit, and the signature is right.
+    /// Whether `other` signed it: the names match, and the signature is valid.
     pub fn is_signed_by(&self, other: &Self) -> bool {
         let tbs = self.to_be_signed();
         let signature = self.parsed.signature.as_bytes();
@@ -164,21 +165,21 @@ impl Certificate {
             })
     }
 
-    /// The TBSCertificate as it was signed, not encoded anew.
+    /// The TBSCertificate as it was signed, not re-encoded.
     fn to_be_signed(&self) -> Option<&[u8]> {
         verify::first_field(&self.der).ok()
     }
 
-    /// An extension that occurs once and can be read.
+    /// Returns an extension that occurs once and is valid.
     fn extension<'a, T: Decode<'a> + AssociatedOid>(&'a self) -> Option<T> {
         self.parsed.tbs_certificate.get::<T>().ok().flatten().map(|(_, value)| value)
     }
 }
 
-/// The identifier of a key: SHA-1 over the bits of its public key (RFC 5280 section 4.2.1.2, method 1).
+/// Returns the identifier of a key: SHA-1 over the bits of its public key (RFC 5280 section 4.2.1.2, method 1).
 ///
 /// # Errors
-/// Those of the decoder.
+/// A decoding error.
 pub fn key_identifier(public_key_info: &[u8]) -> der::Result<Vec<u8>> {
     let mut reader = SliceReader::new(public_key_info)?;
     let info = SubjectPublicKeyInfoRef::decode(&mut reader)?;

@@ -1,8 +1,8 @@
-//! New certificates (RFC 5280 section 4.1): version 3, with a random serial number, and the extensions that OpenSSL in its strict
-//! mode, GnuTLS and AWS IoT want.
+//! New certificates (RFC 5280 section 4.1): version 3, with a random serial number, and the extensions that OpenSSL in
+//! its strict mode, GnuTLS and AWS IoT require.
 //!
-//! They are put together from x509-cert's structures rather than by its builder, so that the issuer's name is copied byte for
-//! byte (a name that is only equal is another one to many verifiers), and so that whatever implements [`Signer`] can sign.
+//! They are built from x509-cert's structures rather than by its builder, so that the issuer's name is copied byte for
+//! byte (many verifiers do not accept a name that is only equivalent), and any [`Signer`] can sign.
 
 use der::asn1::{AnyRef, BitString, BitStringRef, ObjectIdentifier, OctetString};
 use der::oid::AssociatedOid;
@@ -29,10 +29,10 @@ use crate::error::{Error, Result};
 const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 /// id-kp-serverAuth.
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
-/// Bytes of a serial number: as many as RFC 5280 allows.
+/// Length of a serial number: the maximum of RFC 5280.
 const SERIAL_LEN: usize = 20;
 
-/// Who wants a certificate, and for which key.
+/// The subject of a new certificate, and its key.
 #[derive(Clone, Debug)]
 pub struct Applicant {
     /// The subject.
@@ -43,7 +43,7 @@ pub struct Applicant {
     pub alternative: Vec<GeneralName>,
 }
 
-/// TBSCertificate, with names and key as they are in DER already.
+/// TBSCertificate, with names and key already in DER.
 #[derive(Sequence)]
 struct ToBeSigned<'a> {
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
@@ -58,7 +58,7 @@ struct ToBeSigned<'a> {
     extensions: Vec<Extension>,
 }
 
-/// Certificate, or anything else that is signed.
+/// Certificate, or another signed structure.
 #[derive(Sequence)]
 struct Signed<'a> {
     content: AnyRef<'a>,
@@ -66,10 +66,10 @@ struct Signed<'a> {
     signature: BitStringRef<'a>,
 }
 
-/// Makes a certificate that the authority signs; answers it in DER.
+/// Creates a certificate signed by the authority; returns it in DER.
 ///
 /// # Errors
-/// [`Error::Refused`] if the terms are impossible; those of the signing key.
+/// [`Error::Refused`] if the terms are impossible; the errors of [`Signer::sign`].
 pub fn issue(applicant: &Applicant, terms: &Terms, authority: &Authority) -> Result<Vec<u8>> {
     let certificate = authority.certificate();
     if applicant.subject == *certificate.subject() {
@@ -85,7 +85,8 @@ pub fn issue(applicant: &Applicant, terms: &Terms, authority: &Authority) -> Res
     make(applicant, terms, validity, &issuer)
 }
 
-/// The terms with what the authority's own certificate leaves of authorities below it (RFC 5280 section 4.2.1.9).
+/// Returns the terms, limited to what the authority's own certificate allows for authorities below it (RFC 5280 section
+/// 4.2.1.9).
 fn below(terms: &Terms, authority: &Certificate) -> Result<Terms> {
     let most = authority.basic_constraints().and_then(|constraints| constraints.path_len_constraint);
     let (Some(wanted), Some(most)) = (terms.authority, most) else { return Ok(terms.clone()) };
@@ -100,7 +101,7 @@ fn below(terms: &Terms, authority: &Certificate) -> Result<Terms> {
     }
 }
 
-/// Makes a certificate that its own key signs; answers it in DER.
+/// Creates a self-signed certificate; returns it in DER.
 ///
 /// # Errors
 /// As [`issue`].
@@ -111,10 +112,10 @@ pub fn self_sign(subject: &Subject, alternative: &[GeneralName], terms: &Terms, 
     make(&applicant, terms, terms.validity(None)?, &issuer)
 }
 
-/// Signs a structure; answers it with algorithm and signature around it, in DER.
+/// Signs a structure; returns it with algorithm and signature, in DER.
 ///
 /// # Errors
-/// Those of the signing key.
+/// As [`Signer::sign`].
 pub(super) fn sign(content: &[u8], signer: &dyn Signer) -> Result<Vec<u8>> {
     let signature = signer.sign(content)?;
     let signed = AnyRef::from_der(content).and_then(|content| {
@@ -155,8 +156,8 @@ fn make(applicant: &Applicant, terms: &Terms, validity: Validity, issuer: &Issue
     sign(&encode().map_err(not_encoded)?, issuer.signer)
 }
 
-/// 20 random bytes, positive and of constant length: nobody can guess or repeat one (RFC 5280 section 4.1.2.2, CA/Browser Forum
-/// baseline requirements section 7.1).
+/// 20 random bytes, positive and of constant length, so that they are unpredictable and unique (RFC 5280 section
+/// 4.1.2.2, CA/Browser Forum baseline requirements section 7.1).
 fn random_serial_number() -> der::Result<SerialNumber> {
     let mut bytes = [0; SERIAL_LEN];
     getrandom::fill(&mut bytes).map_err(|_| der::ErrorKind::Failed)?;
@@ -189,7 +190,7 @@ fn extensions(applicant: &Applicant, terms: &Terms, issuer: &Issuer<'_>) -> der:
     Ok(extensions)
 }
 
-/// subjectAltName, if there are such names; critical where there is no other name (RFC 5280 section 4.2.1.6).
+/// subjectAltName, if there are such names; critical if the subject is empty (RFC 5280 section 4.2.1.6).
 pub(super) fn alternative_names(alone: bool, names: &[GeneralName]) -> der::Result<Option<Extension>> {
     if names.is_empty() {
         return Ok(None);
@@ -207,7 +208,7 @@ fn extension_with(oid: ObjectIdentifier, critical: bool, value: &impl Encode) ->
 
 /// A named bit list has no trailing zeros in DER (X.690 section 11.2.2).
 fn key_usage_bits(usage: KeyUsage) -> der::Result<BitString> {
-    // Bit 0 of the standard is the lowest one of the flags, and the first of the BIT STRING.
+    // Bit 0 of the standard is the lowest bit of the flags, and the first of the BIT STRING.
     let first = (usage.0.bits() as u8).reverse_bits();
     BitString::new(first.trailing_zeros() as u8 & 7, [first])
 }

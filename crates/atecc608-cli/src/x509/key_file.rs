@@ -1,5 +1,5 @@
-//! A private key in a file: SEC1 with or without an EC PARAMETERS block before it, PKCS#1, PKCS#8, encrypted PKCS#8; PEM or DER of
-//! each. What can't be read is named, with the command that makes it readable.
+//! A private key in a file: SEC1 with or without an EC PARAMETERS block before it, PKCS#1, PKCS#8, encrypted PKCS#8;
+//! PEM or DER of each. An error for an unsupported form names the command that converts it.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// A private key on the host. It wipes itself.
+/// A private key on the host, wiped on drop.
 pub enum PrivateKey {
     /// On P-256.
     P256(p256::SecretKey),
@@ -44,7 +44,7 @@ impl std::fmt::Debug for PrivateKey {
     }
 }
 
-/// Where the passphrase of an encrypted file comes from.
+/// The source of an encrypted file's passphrase.
 #[derive(Clone, Debug, Default)]
 pub enum Passphrase {
     /// Asked for at the terminal, if one is needed.
@@ -55,7 +55,7 @@ pub enum Passphrase {
 }
 
 impl Passphrase {
-    /// What `--passphrase-file` says.
+    /// The value of `--passphrase-file`.
     pub fn of(file: Option<&Path>) -> Self {
         file.map_or(Self::Ask, |path| Self::File(path.to_owned()))
     }
@@ -72,12 +72,12 @@ impl PrivateKey {
     /// Reads a file (`-`: standard input).
     ///
     /// # Errors
-    /// [`Error::Refused`]: the file can't be read, holds something else, a key of another kind, or its passphrase is wrong.
+    /// [`Error::Refused`] if the file can't be read or is not a supported private key, or the passphrase is wrong.
     pub fn read(path: &Path, passphrase: &Passphrase) -> Result<Self> {
         Self::parse(&path.display().to_string(), &pem::read_bytes(path)?, passphrase)
     }
 
-    /// Reads PEM or DER; `name` is how messages call it.
+    /// Parses PEM or DER; `name` is its name in messages.
     ///
     /// # Errors
     /// As [`PrivateKey::read`].
@@ -100,7 +100,7 @@ impl PrivateKey {
         document.map(|document| document.into_vec()).unwrap_or_default()
     }
 
-    /// What kind of key it is, in words.
+    /// The kind of key, in words.
     pub fn kind(&self) -> String {
         use rsa::traits::PublicKeyParts;
         match self {
@@ -111,16 +111,16 @@ impl PrivateKey {
     }
 }
 
-/// Most bytes of an RSA modulus (OpenSSL's OPENSSL_RSA_MAX_MODULUS_BITS).
+/// Maximum length of an RSA modulus in bytes (OpenSSL's OPENSSL_RSA_MAX_MODULUS_BITS).
 const MAX_RSA: usize = 16384 / 8;
-/// Most iterations of PBKDF2: a few seconds.
+/// Maximum iterations of PBKDF2: a few seconds.
 const MAX_ITERATIONS: u32 = 10_000_000;
-/// Most bytes of memory for scrypt (OpenSSL's SCRYPT_MAX_MEM).
+/// Maximum memory for scrypt in bytes (OpenSSL's SCRYPT_MAX_MEM).
 const MAX_SCRYPT_MEMORY: u64 = 32 << 20;
-/// Most work of scrypt, as N x r x p: 32 times that of `openssl pkcs8 -scrypt`.
+/// Maximum work of scrypt, as N x r x p: 32 times that of `openssl pkcs8 -scrypt`.
 const MAX_SCRYPT_WORK: u64 = 1 << 22;
 
-/// What a file's author can make this program spend on opening it, if that is more than it spends.
+/// Returns the cost of opening a file, which its author chooses, if it is above the limits.
 fn too_much_work(kdf: &Kdf<'_>) -> Option<String> {
     if let Kdf::Pbkdf2(parameters) = kdf {
         return (parameters.iteration_count > MAX_ITERATIONS).then(|| {
@@ -130,7 +130,7 @@ fn too_much_work(kdf: &Kdf<'_>) -> Option<String> {
     let Kdf::Scrypt(parameters) = kdf else { return None };
     let (r, p) = (u64::from(parameters.block_size), u64::from(parameters.parallelization));
     let n = parameters.cost_parameter;
-    // As OpenSSL counts it: what is mixed, and the blocks.
+    // Counted like OpenSSL: the mixing buffer, and the blocks.
     let memory = n.saturating_add(2).saturating_mul(128 * r).saturating_add(128 * r * p);
     let work = n.saturating_mul(r * p);
     (memory > MAX_SCRYPT_MEMORY || work > MAX_SCRYPT_WORK).then(|| {
@@ -152,7 +152,7 @@ impl KeyReader<'_> {
         Err(Error::Refused(format!("{}: {problem}", self.name)))
     }
 
-    /// The file as a word of the commands that messages tell to type.
+    /// The file as a shell word, for commands in messages.
     fn word(&self) -> String {
         shell::word(&self.name)
     }
@@ -165,7 +165,7 @@ impl KeyReader<'_> {
     }
 
     fn blocks(&self, blocks: &[Block]) -> Result<PrivateKey> {
-        // `openssl ecparam -genkey` writes one before the key; the key says its curve itself, as a rule.
+        // `openssl ecparam -genkey` writes one before the key; usually the key contains its curve itself.
         let curve = blocks.iter().find(|block| block.label == "EC PARAMETERS");
         let curve = curve.and_then(|block| ObjectIdentifier::from_der(&block.der).ok());
         let is_key = |block: &&Block| block.label.ends_with("PRIVATE KEY");
@@ -206,7 +206,7 @@ impl KeyReader<'_> {
         })
     }
 
-    /// Of DER the first fields tell what it is.
+    /// The first fields of DER show the type.
     fn der(&self, der: &[u8]) -> Result<PrivateKey> {
         if EncryptedPrivateKeyInfo::from_der(der).is_ok() {
             return self.encrypted(der);
@@ -228,7 +228,7 @@ impl KeyReader<'_> {
                 "this is a certificate or a request for one, where a private key was expected: is it the other file of the two?",
             ),
             [(0x30, _), (0x03, _)] => self.refused("this is a public key, where its private key was expected"),
-            // Encrypted in a way that is not known at all.
+            // Encrypted with an unknown scheme.
             [(0x30, _), (0x04, _)] => self.encrypted(der),
             _ => self.refused("this DER is no private key in SEC1, PKCS#1 or PKCS#8"),
         }
@@ -322,7 +322,7 @@ impl KeyReader<'_> {
         }
     }
 
-    /// Refuses a key that takes minutes to check.
+    /// Refuses a key that would take minutes to check.
     fn ensure_rsa_size(&self, der: &[u8]) -> Result<()> {
         match rsa::pkcs1::RsaPrivateKey::from_der(der) {
             Ok(key) if key.modulus.as_bytes().len() > MAX_RSA => self.refused(&format!(
@@ -364,7 +364,7 @@ impl KeyReader<'_> {
     }
 }
 
-/// The scalar, big-endian, in the length of its curve: some tools leave out leading zeros, some write one more.
+/// Returns the scalar, big-endian, in the length of its curve: some tools omit leading zeros, some add one.
 fn padded<const LEN: usize>(scalar: &[u8]) -> Option<Zeroizing<[u8; LEN]>> {
     let zeros = scalar.iter().take_while(|byte| **byte == 0).count();
     let digits = &scalar[zeros..];
@@ -374,7 +374,7 @@ fn padded<const LEN: usize>(scalar: &[u8]) -> Option<Zeroizing<[u8; LEN]>> {
     Some(padded)
 }
 
-/// Whether the parameters of a SEC1 key are a SEQUENCE: the numbers of the curve.
+/// Whether the parameters of a SEC1 key are a SEQUENCE: explicit curve parameters.
 fn has_explicit_parameters(der: &[u8]) -> bool {
     let fields = pem::fields(der).unwrap_or_default();
     fields.iter().any(|(tag, value)| *tag == 0xA0 && value.first() == Some(&0x30))
@@ -402,11 +402,10 @@ fn algorithm_name(oid: &ObjectIdentifier) -> String {
     }
 }
 
-/// SubjectPublicKeyInfo of a point on P-256 or P-384 in DER, whatever encoding the caller has: both sides of a comparison go
-/// through it.
+/// Returns the SubjectPublicKeyInfo of a point on P-256 or P-384 in canonical DER, for comparisons.
 ///
 /// # Errors
-/// Those of the decoder.
+/// A decoding error.
 pub fn canonical_public_key_info(der: &[u8]) -> der::Result<Vec<u8>> {
     x509_cert::spki::SubjectPublicKeyInfoRef::from_der(der)?.to_der()
 }
@@ -418,7 +417,7 @@ mod tests {
 
     use super::*;
 
-    /// Why a key is refused whose encryption asks for this; its passphrase is in a file that is not there.
+    /// Returns the error for a key encrypted with these parameters; its passphrase's file does not exist.
     fn refusal(kdf: Kdf<'_>) -> String {
         let encryption = EncryptionScheme::Aes256Cbc { iv: &[0; 16] };
         let parameters = Encryption::Pbes2(Parameters { kdf, encryption });

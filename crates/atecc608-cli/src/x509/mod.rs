@@ -1,14 +1,14 @@
-//! Certificates and requests for them (RFC 5280, RFC 2986), as plain functions on bytes: what `key`, `csr` and `cert` are made of,
-//! and whatever else of the tool makes certificates (setting up clouds, provisioning many chips).
+//! Certificates and certificate requests (RFC 5280, RFC 2986), as plain functions on bytes: for `key`, `csr` and
+//! `cert`, and other parts of the tool that create certificates (cloud setups, batches).
 //!
 //! - [`pem`]: files, PEM or DER;
 //! - [`key_file`]: a private key in a file, in any of the usual forms, encrypted or not;
-//! - [`signer`]: whatever signs, a key in a file or one in the chip (`chip_keys`);
+//! - [`signer`]: a key that signs, in a file or in the chip (`chip_keys`);
 //! - [`subject`], [`alternative`]: names;
 //! - [`request`]: a certificate signing request;
-//! - [`certificate`]: a certificate that is there; [`issue`] makes new ones, [`terms`] is what they are to be good for and how long;
+//! - [`certificate`]: an existing certificate; [`issue`] creates new ones, [`terms`] are their purpose and validity;
 //! - [`authority`]: a certification authority: its certificate and its key, which belong together;
-//! - [`verify`]: signatures, checked.
+//! - [`verify`]: checks signatures.
 //!
 //! From a key to a request, and from the request to a certificate:
 //!

@@ -1,5 +1,5 @@
-//! Files with keys, certificates and requests: DER, or PEM as people really have it, with text around it, Windows line ends, a byte
-//! order mark, or several blocks one after the other.
+//! Files with keys, certificates and requests: DER, or PEM in all its practical forms: with text around it, Windows
+//! line ends, a byte order mark, or several blocks.
 
 use std::path::Path;
 
@@ -14,12 +14,12 @@ use crate::input;
 use crate::output::shell;
 use atecc608_token::point::Point;
 
-/// What PEM from a web page or a word processor has instead of hyphens.
+/// The characters that replace hyphens in PEM copied from a web page or a word processor.
 const TYPOGRAPHIC_HYPHENS: [char; 5] = ['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}'];
 
-/// What a file holds.
+/// The contents of a file.
 pub enum Contents {
-    /// One structure in DER; its kind is not said.
+    /// One structure in DER, of unknown type.
     Der(Zeroizing<Vec<u8>>),
     /// The blocks of a PEM file, in order; at least one.
     Pem(Vec<Block>),
@@ -27,7 +27,7 @@ pub enum Contents {
 
 /// One PEM block.
 pub struct Block {
-    /// What stands after BEGIN, for instance `CERTIFICATE`.
+    /// The label after BEGIN, for instance `CERTIFICATE`.
     pub label: String,
     /// Its contents; with `legacy_encryption` they are encrypted.
     pub der: Zeroizing<Vec<u8>>,
@@ -43,18 +43,18 @@ pub fn read_file(path: &Path) -> Result<Contents> {
     parse(&path.display().to_string(), &read_bytes(path)?)
 }
 
-/// The bytes of a file (`-`: of standard input), which may be secret.
+/// Returns the bytes of a file (`-`: standard input), which may be secret.
 ///
 /// # Errors
-/// [`Error::Refused`] if it can't be read or has more than a MiB.
+/// [`Error::Refused`] if it can't be read or is larger than 1 MiB.
 pub fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     input::read(path, input::MOST).map_err(|error| Error::Refused(format!("{}: {error}", path.display())))
 }
 
-/// Reads PEM or DER. `name` is how messages call it.
+/// Parses PEM or DER. `name` is its name in messages.
 ///
 /// # Errors
-/// [`Error::Refused`], as [`read_file`].
+/// [`Error::Refused`] if it is empty, or neither PEM nor DER.
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Contents> {
     let refused = |problem: &str| Err(Error::Refused(format!("{name}: {problem}")));
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -86,21 +86,21 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Contents> {
     }
 }
 
-/// DER as PEM, with lines of 64 characters.
+/// Encodes DER as PEM, with lines of 64 characters.
 pub fn encode(label: &str, der: &[u8]) -> String {
-    // Labels are our own, lengths small: it can't fail.
+    // Labels are constants, lengths small: it can't fail.
     encode_string(label, LineEnding::LF, der).unwrap_or_default()
 }
 
-/// A public key as people pass it on: SubjectPublicKeyInfo in PEM.
+/// A public key as SubjectPublicKeyInfo in PEM.
 pub fn public_key(point: &Point) -> String {
     encode("PUBLIC KEY", &point.public_key_info())
 }
 
-/// What a file in DER is, if it is a store that may hold what was expected, or a key.
+/// The type of a file in DER, if it is a container that may hold the expected structure, or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// PKCS#12: keys and certificates under a password.
+    /// PKCS#12: keys and certificates, encrypted with a password.
     Pkcs12,
     /// PKCS#7: certificates.
     Pkcs7,
@@ -108,11 +108,11 @@ pub enum Kind {
     PrivateKey,
     /// SubjectPublicKeyInfo.
     PublicKey,
-    /// Something else.
+    /// Any other type.
     Other,
 }
 
-/// Tells by its first fields what a structure in DER is.
+/// Returns the type of a structure in DER, by its first fields.
 pub fn kind(der: &[u8]) -> Kind {
     let fields = fields(der).unwrap_or_default();
     match fields.as_slice() {
@@ -125,10 +125,10 @@ pub fn kind(der: &[u8]) -> Kind {
     }
 }
 
-/// Tag and value of the fields of a SEQUENCE.
+/// Returns tag and value of the fields of a SEQUENCE.
 ///
 /// # Errors
-/// Those of the decoder.
+/// A decoding error.
 pub fn fields(der: &[u8]) -> der::Result<Vec<(u8, &[u8])>> {
     let mut reader = SliceReader::new(AnyRef::from_der(der)?.value())?;
     let mut fields = Vec::new();
@@ -139,7 +139,8 @@ pub fn fields(der: &[u8]) -> der::Result<Vec<(u8, &[u8])>> {
     Ok(fields)
 }
 
-/// Why a file that holds this is not taken where `wanted` (for instance "a certificate") was expected; none for [`Kind::Other`].
+/// Returns why a file of this type is not accepted as `wanted` (for instance "a certificate"); `None` for
+/// [`Kind::Other`].
 pub fn instead_of(wanted: &str, kind: Kind, name: &str, is_pem: bool) -> Option<String> {
     let file = shell::word(name);
     Some(match kind {

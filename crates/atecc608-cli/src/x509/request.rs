@@ -19,10 +19,10 @@ use super::subject::Subject;
 use super::verify;
 use crate::error::{Error, Result};
 
-/// Makes a request, signed by the key that it is for; answers it in DER.
+/// Creates a request, signed by its own key; returns it in DER.
 ///
 /// # Errors
-/// Those of the signing key.
+/// As [`Signer::sign`].
 pub fn build(subject: &Subject, alternative: &[GeneralName], key: &dyn Signer) -> Result<Vec<u8>> {
     let encode = || {
         let mut attributes = SetOfVec::new();
@@ -40,15 +40,15 @@ pub fn build(subject: &Subject, alternative: &[GeneralName], key: &dyn Signer) -
     sign(&encode().map_err(not_encoded)?, key)
 }
 
-/// A request in PEM.
+/// Encodes a request in PEM.
 pub fn to_pem(der: &[u8]) -> String {
     pem::encode("CERTIFICATE REQUEST", der)
 }
 
-/// Reads a request from a file (`-`: standard input), and sees that its sender has the private key.
+/// Reads a request from a file (`-`: standard input), and checks that its sender has the private key.
 ///
 /// # Errors
-/// [`Error::Refused`] if it can't be read, is no request, or its signature is wrong.
+/// [`Error::Refused`] if it can't be read, is not a request, or its signature is wrong.
 pub fn read(path: &Path) -> Result<Applicant> {
     let name = path.display().to_string();
     let is_request = |label: &str| matches!(label, "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST");
@@ -67,8 +67,8 @@ pub fn read(path: &Path) -> Result<Applicant> {
     }
 }
 
-/// Reads a request in DER; `name` is how messages call it. Of the extensions that it asks for only subjectAltName counts: whatever
-/// else is in a certificate, who signs it decides.
+/// Parses a request in DER; `name` is its name in messages. Of the requested extensions only subjectAltName is used:
+/// the issuer decides about the others.
 ///
 /// # Errors
 /// As [`read`].

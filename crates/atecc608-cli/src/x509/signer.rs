@@ -1,4 +1,4 @@
-//! Whatever signs certificates and requests.
+//! Private keys that sign certificates and requests.
 
 use der::asn1::{Any, ObjectIdentifier};
 use rsa::rand_core::OsRng;
@@ -15,7 +15,7 @@ pub const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.
 /// sha256WithRSAEncryption (RFC 4055 section 5).
 pub const SHA256_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 
-/// A private key that signs, wherever it is.
+/// A private key that signs, in any place.
 pub trait Signer: Send + Sync {
     /// SubjectPublicKeyInfo in DER.
     fn public_key_info(&self) -> Vec<u8>;
@@ -23,14 +23,14 @@ pub trait Signer: Send + Sync {
     /// The algorithm of its signatures.
     fn algorithm(&self) -> AlgorithmIdentifierOwned;
 
-    /// Signs a message; answers what goes into the BIT STRING of a certificate (for ECDSA: ECDSA-Sig-Value in DER).
+    /// Signs a message; returns the contents of a certificate's BIT STRING (for ECDSA: ECDSA-Sig-Value in DER).
     ///
     /// # Errors
-    /// Those of the chip; [`Error::Refused`] if the key can't sign.
+    /// [`Error::Refused`] if the key can't sign; for a key in the chip the [chip errors](crate::Error#chip-errors).
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>>;
 }
 
-/// ECDSA with this digest: no parameters (RFC 5758 section 3.2).
+/// ECDSA with this digest, without parameters (RFC 5758 section 3.2).
 pub fn ecdsa(oid: ObjectIdentifier) -> AlgorithmIdentifierOwned {
     AlgorithmIdentifierOwned { oid, parameters: None }
 }

@@ -1,5 +1,5 @@
-//! Names (RFC 5280 section 4.1.2.4) as people write them: `/O=Acme/CN=gateway-1`, as OpenSSL takes them, or
-//! `CN=gateway-1,O=Acme`, as RFC 4514 does, whose last part comes first in the certificate.
+//! Names (RFC 5280 section 4.1.2.4) in text form: `/O=Acme/CN=gateway-1` as in OpenSSL, or `CN=gateway-1,O=Acme` as in
+//! RFC 4514, whose last part comes first in the certificate.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject(Vec<u8>);
 
-/// How an attribute's value is encoded (RFC 5280 appendix A.1).
+/// The encoding of an attribute's value (RFC 5280 appendix A.1).
 #[derive(Clone, Copy)]
 enum Text {
     Utf8,
@@ -24,7 +24,7 @@ enum Text {
     Ia5,
 }
 
-/// Short names, OIDs, encoding, most characters.
+/// Short names, OIDs, encoding, maximum length.
 const ATTRIBUTES: &[(&str, &str, Text, usize)] = &[
     ("CN", "2.5.4.3", Text::Utf8, 64),
     ("SN", "2.5.4.4", Text::Utf8, 64),
@@ -43,12 +43,12 @@ const ATTRIBUTES: &[(&str, &str, Text, usize)] = &[
     ("emailAddress", "1.2.840.113549.1.9.1", Text::Ia5, 255),
 ];
 
-/// Quotation marks that word processors and web pages make of " and '.
+/// Typographic quotation marks that word processors and web pages substitute for " and '.
 const TYPOGRAPHIC_QUOTES: [char; 12] = [
     '\u{2018}', '\u{2019}', '\u{201A}', '\u{201B}', '\u{201C}', '\u{201D}', '\u{201E}', '\u{201F}', '\u{2039}',
     '\u{203A}', '\u{AB}', '\u{BB}',
 ];
-/// Characters that nobody sees, which come along when text is copied from a page.
+/// Invisible characters that are copied along with text from a page.
 const INVISIBLE: [char; 8] =
     ['\u{A0}', '\u{AD}', '\u{200B}', '\u{200C}', '\u{200D}', '\u{2060}', '\u{202F}', '\u{FEFF}'];
 
@@ -60,15 +60,15 @@ struct Part {
 }
 
 impl Subject {
-    /// Reads `/TYPE=value/...` or `TYPE=value,...`. A backslash takes the meaning from the character after it.
+    /// Parses `/TYPE=value/...` or `TYPE=value,...`. A backslash escapes the next character.
     ///
     /// # Errors
-    /// [`Error::Refused`]: what is wrong, and where.
+    /// [`Error::Refused`] with the problem and its place.
     pub fn parse(text: &str) -> Result<Self> {
         Self::read(text).map_err(|problem| Error::Refused(format!("the subject {text:?}: {problem}")))
     }
 
-    /// The name with this common name only.
+    /// Returns the name with this common name only.
     ///
     /// # Errors
     /// As [`Subject::parse`].
@@ -78,10 +78,10 @@ impl Subject {
         encoded.map_err(|problem| Error::Refused(format!("the name {name:?}: {problem}")))
     }
 
-    /// The name that a certificate or request has, byte for byte.
+    /// Returns the name in a certificate or request, byte for byte.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is none.
+    /// [`Error::Refused`] if it is not a name.
     pub fn from_der(der: &[u8]) -> Result<Self> {
         match RdnSequence::from_der(der) {
             Ok(_) => Ok(Self(der.to_vec())),
@@ -94,7 +94,7 @@ impl Subject {
         &self.0
     }
 
-    /// The last common name in it, if there is one that can be read.
+    /// Returns the last common name in it, if there is a valid one.
     pub fn common_name_of(&self) -> Option<String> {
         let name = RdnSequence::from_der(&self.0).ok()?;
         let parts = name.0.iter().flat_map(|name| name.0.iter());
@@ -102,7 +102,7 @@ impl Subject {
         String::from_utf8(common.value.value().to_vec()).ok()
     }
 
-    /// Whether it says nothing.
+    /// Whether it has no attributes.
     pub fn is_empty(&self) -> bool {
         self.0 == [0x30, 0]
     }
@@ -138,7 +138,7 @@ impl std::str::FromStr for Subject {
     }
 }
 
-/// Refuses what comes of quotes that went wrong between a page, the shell and this tool.
+/// Refuses text damaged by quotes between a page, the shell and this tool.
 fn check_characters(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("it is empty: write for instance /CN=gateway-1".to_owned());
@@ -179,7 +179,7 @@ fn check_characters(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The relative names between separators, each of parts joined by `+`.
+/// Splits the relative names at the separators, each into the parts joined by `+`.
 fn split(body: &str, separator: char) -> Result<Vec<Vec<Part>>, String> {
     let mut names = vec![Vec::new()];
     let mut rest = body;
@@ -198,7 +198,7 @@ fn split(body: &str, separator: char) -> Result<Vec<Vec<Part>>, String> {
     }
 }
 
-/// The type that comes next, and what follows its `=`.
+/// Parses the next type, and returns the rest after `=`.
 fn kind(text: &str, separator: char) -> Result<(&str, &str), String> {
     let example = if separator == '/' { "/O=Acme/CN=gateway-1" } else { "CN=gateway-1,O=Acme" };
     if text.is_empty() {
@@ -219,13 +219,13 @@ fn kind(text: &str, separator: char) -> Result<(&str, &str), String> {
     Ok((kind, after))
 }
 
-/// The value that comes next, its length in bytes, and where it ended, if more follows.
+/// Parses the next value; returns it, its length in bytes, and its end, if more follows.
 fn value(text: &str, separator: char) -> Result<(String, usize, Option<usize>), String> {
     if separator == ',' && text.starts_with('#') {
         return Err("a value in hex (#...) is not taken; write \\# for the sign itself".to_owned());
     }
     let mut bytes: Vec<u8> = Vec::new();
-    // Blanks at the ends don't count unless a backslash stands before them.
+    // Blanks at the ends don't count unless escaped with a backslash.
     let mut kept = 0;
     let mut end = None;
     let mut chars = text.char_indices().peekable();
@@ -317,7 +317,7 @@ fn encode(names: Vec<Vec<Part>>) -> Result<Subject, String> {
         sequence.0.push(RelativeDistinguishedName(set));
     }
     let der = sequence.to_der().map_err(failed)?;
-    // An OID that can be written is not always one that can be read.
+    // An OID that can be encoded can't always be decoded.
     RdnSequence::from_der(&der).map_err(failed)?;
     Ok(Subject(der))
 }

@@ -1,4 +1,4 @@
-//! What a certificate is to be good for, and how long.
+//! The purpose and validity of a certificate.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,39 +8,39 @@ use x509_cert::time::{Time, Validity};
 
 use crate::error::{Error, Result};
 
-/// For how many days a certificate is valid where nothing else is said: ten years, as long as a gateway runs.
+/// The default validity of a certificate in days: ten years, the lifetime of a gateway.
 pub const DEFAULT_DAYS: u32 = 3650;
-/// A certificate begins to be valid this much before it is made, for hosts whose clocks are late.
+/// A certificate's validity starts this much before its creation, for hosts with slow clocks.
 const HEAD_START: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// No clock of a machine that makes certificates shows an earlier time: one that does has no battery and was not set. 2024-01-01.
+/// Earlier times mean that the machine's clock was never set (no battery). 2024-01-01.
 const EARLIEST_NOW: Duration = Duration::from_secs(1_704_067_200);
 
-/// When a certificate ends.
+/// The end of a certificate's validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// After [`DEFAULT_DAYS`], or with its issuer's if that is sooner.
+    /// After [`DEFAULT_DAYS`], or with its issuer's end if that is sooner.
     Usual,
-    /// So many days after it begins.
+    /// This many days after its start.
     Days(u32),
-    /// At this time, which is the last second.
+    /// At this time, inclusive.
     At(DateTime),
     /// Never: 9999-12-31T23:59:59Z (RFC 5280 section 4.1.2.5).
     Never,
 }
 
-/// What a certificate is to be good for, and how long.
+/// The purpose and validity of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// From when; an hour ago if not said.
+    /// The start; `None` for an hour ago.
     pub not_before: Option<DateTime>,
-    /// Until when.
+    /// The end.
     pub end: End,
-    /// For TLS clients (extKeyUsage clientAuth): what a device is to a cloud.
+    /// For TLS clients (extKeyUsage clientAuth), as devices of a cloud are.
     pub client: bool,
     /// For TLS servers (serverAuth).
     pub server: bool,
-    /// For a certification authority, with this many authorities below it at most if said.
+    /// For a certification authority, with at most this many authorities below it, if given.
     pub authority: Option<Option<u8>>,
 }
 
@@ -50,15 +50,15 @@ impl Terms {
         Self { not_before: None, end: End::Usual, client: true, server: false, authority: None }
     }
 
-    /// A certification authority's: whatever its certificates are for.
+    /// A certification authority's certificate, for any purpose.
     pub fn authority(path_length: Option<u8>) -> Self {
         Self { not_before: None, end: End::Usual, client: false, server: false, authority: Some(path_length) }
     }
 
-    /// From when to when; within the issuer's time as far as the terms leave that open.
+    /// Returns start and end, limited to the issuer's validity unless the terms set them.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a time that ends before it begins or is past, and if the machine's clock is not set.
+    /// [`Error::Refused`] for an end before the start or in the past, and if the machine's clock is not set.
     pub fn validity(&self, issuer: Option<&Validity>) -> Result<Validity> {
         let now = now()?;
         let failed = |_| Error::Refused("the certificate's time is beyond the year 9999".to_owned());
@@ -88,7 +88,8 @@ impl Terms {
     }
 }
 
-/// Returns a warning if a certificate lasts as long as its issuer's own, or longer: it is accepted until the issuer's ends.
+/// Returns a warning if a certificate is valid as long as its issuer's, or longer: it is accepted until the issuer's
+/// ends.
 pub fn end_warning(validity: &Validity, issuer: &Validity) -> Option<String> {
     let (end, issuers) = (validity.not_after, issuer.not_after);
     (end.to_unix_duration() >= issuers.to_unix_duration()).then(|| {
@@ -99,10 +100,10 @@ pub fn end_warning(validity: &Validity, issuer: &Validity) -> Option<String> {
     })
 }
 
-/// The time now, since 1970.
+/// Returns the present time, since 1970.
 ///
 /// # Errors
-/// [`Error::Refused`] if the clock can't be right: certificates made with it would be refused by everybody.
+/// [`Error::Refused`] if the clock was never set: verifiers would refuse such certificates.
 pub fn now() -> Result<Duration> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if now < EARLIEST_NOW {
@@ -121,19 +122,19 @@ fn time(at: DateTime) -> Result<Time> {
     Ok(utc.map_or_else(|| Time::GeneralTime(GeneralizedTime::from_date_time(at)), Time::UtcTime))
 }
 
-/// Reads a time: `2035-12-31T23:59:59Z`, or the date alone, which is its first second.
+/// Parses a time: `2035-12-31T23:59:59Z`, or a date alone, which means its first second.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form.
 pub fn parse_time(text: &str) -> Result<DateTime, String> {
     let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     whole.parse().map_err(|_| "expected a date such as 2035-12-31, or a time such as 2035-12-31T23:59:59Z".to_owned())
 }
 
-/// Reads `--not-after`: a time, or `never`. A date alone is its last second.
+/// Parses `--not-after`: a time, or `never`. A date alone means its last second.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form.
 pub fn parse_end(text: &str) -> Result<End, String> {
     if text == "never" {
         return Ok(End::Never);

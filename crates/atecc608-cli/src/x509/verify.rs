@@ -1,4 +1,4 @@
-//! Signatures of certificates and requests, checked on the host.
+//! Verifies signatures of certificates and requests on the host.
 
 use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{Decode, Reader, SliceReader};
@@ -16,11 +16,11 @@ const SHA256_WITH_RSA: ObjectIdentifier = super::signer::SHA256_WITH_RSA;
 const SHA384_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
 const SHA512_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13");
 
-/// Checks a signature under a public key (SubjectPublicKeyInfo in DER): ECDSA on P-256 and P-384, RSA PKCS#1 v1.5, each with SHA-256,
-/// SHA-384 or SHA-512.
+/// Verifies a signature with a public key (SubjectPublicKeyInfo in DER): ECDSA on P-256 and P-384, RSA PKCS#1 v1.5,
+/// each with SHA-256, SHA-384 or SHA-512.
 ///
 /// # Errors
-/// What is wrong: the signature, or that such keys and signatures are not known here.
+/// A text if the signature is wrong, or the key or algorithm is not supported.
 pub fn verify(
     public_key_info: &[u8],
     algorithm: &AlgorithmIdentifierOwned,
@@ -42,7 +42,7 @@ pub fn verify(
     }
 }
 
-/// Whether the signature is right; none if the key is not on a known curve.
+/// Whether the signature is valid; `None` if the key is not on a supported curve.
 fn ecdsa(public_key_info: &[u8], digest: &[u8], signature: &[u8]) -> Option<bool> {
     if let Ok(key) = p256::ecdsa::VerifyingKey::from_public_key_der(public_key_info) {
         let signature = p256::ecdsa::Signature::from_der(signature).ok();
@@ -63,16 +63,16 @@ fn rsa(public_key_info: &[u8], algorithm: ObjectIdentifier, message: &[u8], sign
     })
 }
 
-/// The bits of an RSA key's modulus, if they are fewer than the 2048 that AWS IoT, Azure and OpenSSL want.
+/// Returns the size of an RSA key's modulus in bits, if it is below the 2048 that AWS IoT, Azure and OpenSSL require.
 pub fn too_few_rsa_bits(public_key_info: &[u8]) -> Option<usize> {
     let key = rsa::RsaPublicKey::from_public_key_der(public_key_info).ok()?;
     Some(key.n().bits()).filter(|bits| *bits < 2048)
 }
 
-/// The first field of a SEQUENCE, header and all: of certificates and requests what was signed.
+/// Returns the first field of a SEQUENCE with its header: the signed part of certificates and requests.
 ///
 /// # Errors
-/// Those of the decoder.
+/// A decoding error.
 pub fn first_field(der: &[u8]) -> der::Result<&[u8]> {
     let outer = AnyRef::from_der(der)?;
     SliceReader::new(outer.value())?.tlv_bytes()

@@ -1,4 +1,4 @@
-//! `atecc608 address`: which address the chip has on its bus, and why; `address set`: another one.
+//! `atecc608 address`: shows the chip's address on its bus, and what sets it; `address set` changes it.
 
 mod set;
 
@@ -32,7 +32,7 @@ enum Command {
 enum Change {
     /// By a write to byte 16, until the configuration is locked.
     UntilLocked,
-    /// By UpdateExtra, which writes byte 85 once and for good.
+    /// By UpdateExtra, which writes byte 85 once and permanently.
     Once,
     /// Not any more.
     Never,
@@ -44,7 +44,7 @@ struct Report {
     place: String,
     /// 7 bits.
     address: String,
-    /// The field of the configuration that it is in.
+    /// The field of the configuration that sets it.
     source: &'static str,
     /// Byte 16: 8 bits.
     i2c_address: String,
@@ -59,7 +59,8 @@ struct Report {
 /// Shows the address, or changes it.
 ///
 /// # Errors
-/// [`crate::Error::Refused`] with nothing changed where it can't or should not be done; those of the configuration and the chip.
+/// [`crate::Error::Refused`] , without a change, if the address can't be set or the new one is in use; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     match &arguments.command {
         None => show(selection),
@@ -78,7 +79,7 @@ impl Change {
     }
 }
 
-/// ChipMode bit 0.
+/// ChipMode bit 0: whether byte 85 counts.
 fn counts_user_extra_add(zone: &ConfigZone) -> bool {
     zone.chip_mode() & 1 == 1
 }
@@ -87,7 +88,7 @@ fn user_extra_add(zone: &ConfigZone) -> u8 {
     zone.as_bytes()[offset::USER_EXTRA_ADD]
 }
 
-/// Why the address of a chip whose configuration is locked stays as it is.
+/// Why the address of a chip with a locked configuration can't be changed.
 fn reason(zone: &ConfigZone) -> String {
     match counts_user_extra_add(zone) {
         true => format!("UserExtraAdd (byte 85) can be written once, and it is {:02x} already", user_extra_add(zone)),
@@ -97,7 +98,7 @@ fn reason(zone: &ConfigZone) -> String {
     }
 }
 
-/// What is left to do about an address that stays.
+/// The remedy for an address that can't be changed.
 const REMEDY: &str =
     "Connect the chip to another bus, or behind an I2C multiplexer. A new chip gets its address before it is provisioned";
 

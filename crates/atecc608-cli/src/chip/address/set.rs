@@ -1,8 +1,9 @@
-//! `atecc608 address set`. Byte 16 is written while the configuration is not locked; afterwards UpdateExtra writes byte 85, once.
+//! `atecc608 address set`. Byte 16 is written while the configuration is not locked; afterwards UpdateExtra writes byte
+//! 85, once.
 //!
-//! The chip takes a new address over when it sleeps, at the end of the conversation that wrote it. An interruption may so
-//! leave it awake at the old address, with the new one written: the next command puts it to sleep there, and does not find it
-//! any more. So a second run that finds no chip at the old address looks at the new one.
+//! A new address takes effect when the chip sleeps, at the end of the conversation that wrote it. So an interruption
+//! may leave it awake at the old address, with the new one written: the next command puts it to sleep there, and then
+//! does not find it. Therefore a second run that finds no chip at the old address tries the new one.
 
 use clap::Args;
 use serde::Serialize;
@@ -50,10 +51,10 @@ struct Report {
     serial_number: String,
     place: String,
     new_address: String,
-    /// Whether it is for good.
+    /// Whether it is permanent.
     permanent: bool,
     changes: Vec<Change>,
-    /// What to write into the configuration file; none if it has that already.
+    /// The line for the configuration file; `None` if the file has it already.
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<Line>,
     warnings: Vec<String>,
@@ -68,18 +69,18 @@ struct Line {
     line: String,
 }
 
-/// Gives the chip another address, or shows what that would change.
+/// Changes the chip's address, or shows what that would change.
 ///
 /// # Errors
-/// [`Error::Refused`] with nothing changed if the address is taken, or the chip's can't be changed (any more);
-/// [`Error::Stopped`] if it is not known to have changed.
+/// [`Error::Refused`] , without a change, if the address is in use, or the chip's can't be changed; [`Error::Stopped`]
+/// if it is not known whether it changed; the [chip errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let new = arguments.address;
     let mut target = selection.target()?;
     ensure_free_in_configuration(&target, new)?;
-    // One turn on the bus, from what is shown to what is verified.
+    // One turn on the bus, from showing to verifying.
     let guard = target.lock()?;
-    // First, since it wakes all chips of the bus: the conversation puts this one to sleep.
+    // First, because the probe wakes all chips of the bus: the conversation then puts this one to sleep.
     let there = if new == target.token.address { Some(Answer::Nothing) } else { ask(&target, new)? };
     let report = match target.read_config_locked() {
         Ok(zone) => change(&mut target, &zone, there, arguments)?,
@@ -110,20 +111,20 @@ fn ensure_free_in_configuration(target: &Target, new: u8) -> Result<()> {
     }
 }
 
-/// What is at an address of the chip's bus, found out by a wake pulse and a read, as `scan` does; none if a kernel driver has the
-/// address. The caller has the bus.
+/// Probes an address of the chip's bus with a wake pulse and a read, like `scan`; returns `None` if a kernel driver has
+/// the address. The caller holds the bus lock.
 fn ask(target: &Target, address: u8) -> Result<Option<Answer>> {
     let mut bus = Bus::open_to_scan(&target.token.bus, &[address], &target.config.state_dir)
         .map_err(|cause| Error::Open { place: target.place(), cause })?;
     Ok(if bus.can_reach(address) { bus.ask(&[address]).pop().map(|(_, answer)| answer) } else { None })
 }
 
-/// The configured chip is silent: an earlier run may have been interrupted after the change.
+/// The configured chip does not respond: an earlier run may have been interrupted after the change.
 ///
 /// # Errors
 /// `silence`, if no chip responds at the new address either.
 fn moved_before(target: &Target, new: u8, there: Option<Answer>, silence: Error) -> Result<Report> {
-    // A chip that was left awake at its old address is put to sleep there by then, and so is at the new one.
+    // By then a chip that was left awake at its old address has been put to sleep there, and so is at the new one.
     if there != Some(Answer::Woken) && ask(target, new)? != Some(Answer::Woken) {
         return Err(silence);
     }
@@ -141,7 +142,7 @@ fn moved_before(target: &Target, new: u8, there: Option<Answer>, silence: Error)
     })
 }
 
-/// Changes the address of a chip that responds at the configured one, or shows what that would change.
+/// Changes the address of a chip that responds at the configured one, or shows the change.
 fn change(target: &mut Target, zone: &ConfigZone, there: Option<Answer>, arguments: &Arguments) -> Result<Report> {
     let new = arguments.address;
     target.ensure_608_to_change(zone)?;
@@ -190,7 +191,7 @@ fn change(target: &mut Target, zone: &ConfigZone, there: Option<Answer>, argumen
     Ok(Report { warnings, ..Report::new(result, target, zone, &wanted, new) })
 }
 
-/// What is to be said of an address that is also the 8-bit form of one that chips are sold with.
+/// The warning about an address that is also the 8-bit form of one that chips are sold with.
 fn looks_like_8_bits(address: u8) -> Option<String> {
     let seven = address >> 1;
     (seven << 1 == address && USUAL_ADDRESSES.contains(&seven)).then(|| {
@@ -208,7 +209,7 @@ fn wanted(zone: &ConfigZone, how: How, new: u8) -> ConfigZone {
     match how {
         How::UntilLocked => {
             bytes[offset::I2C_ADDRESS] = new << 1;
-            // Else a byte 85 that is written already would go on being the address. It is in the same word: one write.
+            // Otherwise a byte 85 that is already written would remain the address. It is in the same word: one write.
             if counts_user_extra_add(zone) && bytes[offset::USER_EXTRA_ADD] != 0 {
                 bytes[offset::CHIP_MODE] &= !1;
             }
@@ -218,7 +219,7 @@ fn wanted(zone: &ConfigZone, how: How, new: u8) -> ConfigZone {
     wanted
 }
 
-/// Writes the address, and has the chip say its serial number at the new one.
+/// Writes the address, and reads the serial number at the new one.
 fn write(target: &mut Target, zone: &ConfigZone, wanted: &ConfigZone, how: How) -> Result<()> {
     let written = match how {
         How::UntilLocked => target.chip.write_config(wanted).map(drop),
@@ -252,10 +253,11 @@ fn write(target: &mut Target, zone: &ConfigZone, wanted: &ConfigZone, how: How) 
     }
 }
 
-/// The address at which this chip responds: the new one, the old one, or none.
+/// Returns the address at which this chip responds: the new one, the old one, or `None`.
 ///
 /// # Errors
-/// Those of the chip but silence; [`Error::Refused`] if another chip is at one of them.
+/// The [chip errors](crate::Error#chip-errors), except that no chip responds; [`Error::Refused`] if another chip is at
+/// one of the addresses.
 fn find(target: &mut Target, zone: &ConfigZone, new: u8) -> Result<Option<u8>> {
     let old = target.token.address;
     // A chip that was left awake is put to sleep at the old address, and then is at the new one.

@@ -1,5 +1,5 @@
-//! `--attested`: a key is certified only if its chip attests it. Somebody on the bus at its generation could otherwise have put
-//! the public key of a key of his own in its place.
+//! `--attested`: a key is certified only if its chip attests it. Otherwise an attacker on the bus during the generation
+//! could replace its public key with that of his own key.
 
 use std::path::PathBuf;
 
@@ -36,24 +36,25 @@ impl AttestedArguments {
     }
 }
 
-/// An attestation key that keys have to be attested under.
+/// An attestation key under which keys must be attested.
 pub struct Attested {
     enrolled: Enrolled,
-    /// How messages call it.
+    /// Its name in messages.
     name: String,
 }
 
 impl Attested {
-    /// The one that the chip itself told.
+    /// The attestation key read from the chip itself.
     pub fn by_chip(serial: &SerialNumber, point: &Point) -> Self {
         let enrolled = Enrolled { point: *point, serial_number: Some(serial.to_string()) };
         Self { enrolled, name: "the attestation key that this run has read".to_owned() }
     }
 
-    /// Has the chip state, under a new challenge, that it holds the private key of this very public key.
+    /// Makes the chip state, under a new challenge, that it holds the private key of this public key.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it does not, or the statement does not verify under the enrolled key.
+    /// [`Error::Refused`] if it does not, or the statement does not verify with the enrolled key; the [chip
+    /// errors](crate::Error#chip-errors).
     pub fn check(&self, key: &ChipKey) -> Result<()> {
         let refused = |problem: &str| {
             Error::Refused(format!(

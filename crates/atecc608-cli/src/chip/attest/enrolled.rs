@@ -1,4 +1,4 @@
-//! The attestation public key that a verifier enrolled: PEM, or the JSON of `provision` or `attest --public`.
+//! The attestation public key that a verifier has enrolled: PEM, or the JSON of `provision` or `attest --public`.
 
 use base16ct::mixed;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use atecc608_token::point::Point;
 use atecc608_wire::config_zone::SerialNumber;
 use atecc608_wire::Slot;
 
-/// Which key a chip signs its statements with.
+/// The attestation key of a chip.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Enrolment {
     serial_number: String,
@@ -23,23 +23,23 @@ impl Enrolment {
     }
 }
 
-/// What the verifier knows beforehand.
+/// The verifier's prior knowledge.
 #[derive(Debug)]
 pub struct Enrolled {
     /// The attestation key.
     pub point: Point,
-    /// The chip's serial number (18 hex digits), if the file says it.
+    /// The chip's serial number (18 hex digits), if the file has it.
     pub serial_number: Option<String>,
 }
 
 impl Enrolled {
-    /// Reads a key file's text.
+    /// Parses a key file's text.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem, in words.
     pub fn read(text: &str) -> Result<Self, String> {
         if text.trim_start().starts_with('{') {
-            // The output of `provision` says much more.
+            // The output of `provision` has more fields.
             let enrolment: Enrolment = serde_json::from_str(text).map_err(|error| error.to_string())?;
             let key = enrolment.attestation.ok_or("attestation: null, this chip has no attestation key")?;
             let point = mixed::decode_vec(&key.public_key).ok().and_then(|bytes| Point::from_uncompressed(&bytes));

@@ -1,18 +1,18 @@
-//! What a statement that holds proves, and what it does not, in words. It must never claim more than docs/attestation.md.
+//! Explains what a valid statement proves, and what it does not. It must never claim more than docs/attestation.md.
 
 use atecc608::attest::{Evidence, Kind};
 use atecc608_contents::words;
 
-/// What a statement comes to.
+/// The meaning of a statement.
 #[derive(Debug, Default)]
 pub struct Meaning {
-    /// Given that the enrolled key is what it is taken for.
+    /// Provided that the enrolled key is authentic.
     pub proven: Vec<String>,
-    /// What a reader may be tempted to conclude.
+    /// Conclusions that a reader might wrongly draw.
     pub not_proven: Vec<String>,
 }
 
-/// What this statement comes to, all checks having held. `fresh`: the challenge was compared.
+/// Returns the meaning of a statement whose checks all passed. `fresh`: the challenge was compared.
 pub fn of(evidence: &Evidence, fresh: bool) -> Meaning {
     let (zone, slot) = (&evidence.zone, evidence.slot);
     let (access, key) = (zone.slot_config(slot), zone.key_config(slot));

@@ -1,4 +1,4 @@
-//! `atecc608 attest`: the chip states that a key was born in it, or lives in it. [`verify`] is the other side.
+//! `atecc608 attest`: makes the chip state that a key was generated in it, or is in it. [`verify`] is the other side.
 
 pub mod attested;
 pub mod enrolled;
@@ -66,11 +66,11 @@ pub struct Arguments {
     pin_file: Option<PathBuf>,
 }
 
-/// Asks the chip for a statement.
+/// Makes the chip state something about a key.
 ///
 /// # Errors
-/// Those of configuration, chip, state folder and file. A key that was generated without its statement is a failure that
-/// says so.
+/// The [chip errors](crate::Error#chip-errors); [`Error::Refused`] if the file can't be written. If a key was generated
+/// but its statement failed, the error says so.
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let target = selection.target()?;
     let place = target.place();
@@ -97,7 +97,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             challenge
         }
     };
-    // What is in the way of the file should show before there is a key.
+    // Check the file before a key is generated.
     let file = arguments.output.as_deref().map(NewFile::create).transpose()?;
     let evidence = if arguments.generate {
         let born = attest::generate_attested_key(&token, arguments.label.clone(), arguments.slot, &challenge);
@@ -118,7 +118,7 @@ fn token_of(target: Target) -> Token {
     Token::new(&target.config, &target.token)
 }
 
-/// Why there is no new key; or that nobody knows yet whether there is one.
+/// The error if no key was generated, or if that is not known yet.
 fn not_generated(failed: impl Fn(token::Error) -> Error, cause: token::Error) -> Error {
     match cause {
         token::Error::Device(ref error) if matches!(**error, chip::Error::Uncertain { .. }) => Error::Token(format!(
@@ -130,7 +130,7 @@ fn not_generated(failed: impl Fn(token::Error) -> Error, cause: token::Error) ->
     }
 }
 
-/// The birth statement, if there is one; what became of the key is said in any case.
+/// Returns the statement of a generation, if there is one; the message tells the result for the key in any case.
 fn evidence_of(place: &str, born: BornKey) -> Result<Evidence> {
     if let Some(problem) = &born.not_noted {
         warn(&format!("the key is in slot {}, but its label is not kept yet: {problem}", born.slot));
@@ -174,8 +174,8 @@ fn print(evidence: &Evidence, file: Option<NewFile>) -> Result<Output> {
     }
 }
 
-/// The file for a statement: its folder is written to before the chip is asked, and nothing is left there if nothing comes of it.
-/// Nothing is ever written over: a statement of a birth can't be had twice.
+/// The file for a statement: its folder is written to before the chip is used, and nothing is left there on a failure.
+/// An existing file is never overwritten: the statement of a generation can't be made twice.
 struct NewFile {
     path: PathBuf,
     draft: Draft,
@@ -199,10 +199,10 @@ impl NewFile {
     }
 }
 
-/// Reads a challenge.
+/// Parses a challenge.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form.
 pub(super) fn challenge(text: &str) -> Result<Challenge, String> {
     let bytes = mixed::decode_vec(text).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| format!("expected {} hex digits", 2 * CHALLENGE_LEN))

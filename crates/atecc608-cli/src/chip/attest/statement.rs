@@ -1,4 +1,4 @@
-//! The file that carries a statement: one JSON object, version 1 (docs/attestation.md).
+//! The file with a statement: one JSON object, version 1 (docs/attestation.md).
 
 use base16ct::lower::encode_string as hex;
 use base16ct::mixed;
@@ -8,19 +8,19 @@ use atecc608::attest::{Evidence, Kind};
 use atecc608_token::config::slot_number;
 use atecc608_wire::ConfigZone;
 
-/// What tells such a file from others.
+/// Identifies such a file.
 const FORMAT: &str = "atecc608-attestation";
 /// Version of its contents.
 const VERSION: u32 = 1;
 
-/// A statement as it is written: bytes are hex digits.
+/// A statement in the file's form: bytes are hex digits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Statement {
     format: String,
     version: u32,
     kind: String,
-    /// For people; the one that counts is in `configuration`.
+    /// For people; the authoritative one is in `configuration`.
     serial_number: String,
     slot: u8,
     challenge: String,
@@ -31,7 +31,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// A chip's statement to be written.
+    /// Converts a chip's statement.
     pub fn new(evidence: &Evidence) -> Self {
         Self {
             format: FORMAT.to_owned(),
@@ -47,10 +47,10 @@ impl Statement {
         }
     }
 
-    /// Reads a file's text. Whether what it says is true is another question.
+    /// Parses a file's text, without verifying the statement.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem, in words.
     pub fn read(text: &str) -> Result<Evidence, String> {
         let statement: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if statement.format != FORMAT {

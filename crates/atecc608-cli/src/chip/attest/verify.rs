@@ -1,5 +1,5 @@
-//! `atecc608 verify-attestation`: whether a statement holds, and what that proves. It wants the enrolled attestation
-//! public key, and neither chip nor configuration.
+//! `atecc608 verify-attestation`: whether a statement is valid, and what that proves. Requires the enrolled attestation
+//! public key, but neither chip nor configuration.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -54,12 +54,12 @@ struct Report {
     public_key: String,
     public_key_pem: String,
     checks: Vec<Held>,
-    /// Empty unless all checks hold.
+    /// Empty unless all checks passed.
     proven: Vec<String>,
     not_proven: Vec<String>,
 }
 
-/// A check with the name that its result had before, which goes with the next version.
+/// A check with the earlier name of its result, which will be removed in the next version.
 #[derive(Debug, Serialize)]
 struct Held {
     #[serde(flatten)]
@@ -67,7 +67,7 @@ struct Held {
     holds: bool,
 }
 
-/// Checks a statement. One that does not hold is shown as a failure, with what is wrong.
+/// Checks a statement. An invalid one is reported as a failure, with the problem.
 ///
 /// # Errors
 /// [`Error::Refused`] if a file can't be read.
@@ -95,7 +95,7 @@ fn report(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments) -> Re
         verified,
         kind: evidence.kind.name(),
         serial_number: zone.serial_number().to_string(),
-        // Which revision it is the statement does not say.
+        // The statement does not tell the revision.
         model: "ATECC608".to_owned(),
         simulated: zone.serial_number().is_simulated(),
         slot: slot.number(),
@@ -109,15 +109,15 @@ fn report(evidence: &Evidence, enrolled: &Enrolled, arguments: &Arguments) -> Re
     }
 }
 
-/// What a statement is held against, beside the enrolled key.
+/// The expected values besides the enrolled key.
 pub(crate) struct Expected<'a> {
-    /// Any, if none is given.
+    /// `None` accepts any.
     pub challenge: Option<Challenge>,
-    /// The serial number that was asked for, beside the enrolled one.
+    /// The requested serial number, besides the enrolled one.
     pub serial_number: Option<&'a str>,
 }
 
-/// All of them, so that a refusal says everything that is wrong.
+/// Runs all checks, so that a refusal lists all problems.
 pub(crate) fn checks(evidence: &Evidence, enrolled: &Enrolled, expected: &Expected<'_>) -> Vec<Check> {
     let (zone, slot) = (&evidence.zone, evidence.slot);
     let serial = zone.serial_number().to_string();
@@ -179,7 +179,7 @@ pub(crate) fn checks(evidence: &Evidence, enrolled: &Enrolled, expected: &Expect
     ]
 }
 
-/// As text. Writing into a string does not fail.
+/// Formats the report. Writing to a string does not fail.
 fn text(report: &Report, path: &Path) -> String {
     let verdict = if report.verified { "verified" } else { "NOT VERIFIED" };
     let mut text = format!("{}: {verdict}: {}\n\n", path.display(), report.kind);

@@ -84,7 +84,7 @@ pub struct SelfSign {
     login: LoginArguments,
 }
 
-/// Where a new certificate goes.
+/// The destination of a new certificate.
 #[derive(Debug, Args)]
 struct Destination {
     /// Keep it on the token, too, with the label and id of its key
@@ -106,10 +106,11 @@ struct Destination {
     output: OutputArguments,
 }
 
-/// Makes a certificate that an authority signs.
+/// Creates a certificate signed by an authority.
 ///
 /// # Errors
-/// What is wrong with names, request, authority or terms; those of the chip and of the files.
+/// [`Error::Refused`] for invalid names, request, authority or terms, or a file that can't be read or written; the
+/// [chip errors](crate::Error#chip-errors).
 pub fn issue(selection: &Selection, arguments: &Issue) -> Result<Output> {
     secret::one_from_stdin(&[
         ("--csr", arguments.csr.as_deref()),
@@ -154,7 +155,7 @@ pub fn issue(selection: &Selection, arguments: &Issue) -> Result<Output> {
     if !certificate.is_signed_by(authority.certificate()) {
         return Err(Error::Refused("the new certificate's signature does not verify: nothing was written".to_owned()));
     }
-    // Those of a request stay beside another --subject.
+    // A request's names are kept if --subject is given.
     let signed = certificate.alternative_names();
     if !signed.is_empty() {
         note(&format!("the certificate is also for {}", visible(&signed.join(", "))));
@@ -178,10 +179,11 @@ fn chip_authority(keys: &ChipKeys, arguments: &Issue) -> Result<Authority> {
     Authority::with_key(&arguments.ca, Box::new(key), &name)
 }
 
-/// Makes a certificate that a key in the chip signs for itself.
+/// Creates a self-signed certificate of a key in the chip.
 ///
 /// # Errors
-/// What is wrong with names or terms; those of the chip and of the file.
+/// [`Error::Refused`] for invalid names or terms, or a file that can't be written; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn self_sign(selection: &Selection, arguments: &SelfSign) -> Result<Output> {
     let subject = Subject::parse(&arguments.subject)?;
     let names = alternative::parse_all(&arguments.san)?;
@@ -193,7 +195,7 @@ pub fn self_sign(selection: &Selection, arguments: &SelfSign) -> Result<Output> 
     finish(&certificate, &[], &arguments.destination, Some((&key, &keys)))
 }
 
-/// Keeps and prints a new certificate.
+/// Stores and prints a new certificate.
 fn finish(
     certificate: &Certificate,
     issuers: &[&Certificate],
@@ -202,7 +204,7 @@ fn finish(
 ) -> Result<Output> {
     let mut pem = certificate.pem();
     if destination.chain {
-        // A root stands in the trust store of whoever verifies, or nowhere.
+        // A root belongs into the verifiers' trust stores only.
         pem.extend(issuers.iter().filter(|issuer| !issuer.is_self_issued()).map(|issuer| issuer.pem()));
     }
     let contents = if destination.der { certificate.der().to_vec() } else { pem.into_bytes() };

@@ -1,4 +1,4 @@
-//! `atecc608 cert`: certificates for keys in the chip, made, kept, and shown.
+//! `atecc608 cert`: creates, stores and shows certificates of keys in the chip.
 
 mod issue;
 mod store;
@@ -35,10 +35,10 @@ pub enum Command {
     Remove(store::Remove),
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// Those of chip, state folder and files.
+/// As the command's `run`.
 pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     match command {
         Command::Issue(arguments) => issue::issue(selection, arguments),
@@ -85,7 +85,7 @@ impl TermsArguments {
     }
 }
 
-/// What becomes of other certificates on the token for the same key: they are removed with `--replace`, else named.
+/// Other certificates of the token for the same key: removed with `--replace`, else listed.
 fn settle_rivals(keys: &ChipKeys, certificate: &Certificate, replace: bool) -> Result<()> {
     for rival in keys.rivals(certificate)? {
         let (subject, serial) = (rival.certificate.subject(), rival.certificate.serial_number());
@@ -121,7 +121,7 @@ struct Which {
 }
 
 impl Which {
-    /// Whether nothing was said.
+    /// Whether no option was given.
     fn is_everything(&self) -> bool {
         self.label.is_none() && self.id.is_none() && self.serial_number.is_none()
     }
@@ -136,7 +136,7 @@ impl Which {
             && self.serial_number.as_ref().is_none_or(is_its_number)
     }
 
-    /// The one that is meant.
+    /// Returns the certificate that the options select.
     fn find(&self, place: &str, all: Vec<StoredCertificate>) -> Result<StoredCertificate> {
         let how_many = all.len();
         let mut found: Vec<StoredCertificate> = all.into_iter().filter(|stored| self.is_meant(stored)).collect();
@@ -152,7 +152,7 @@ impl Which {
     }
 }
 
-/// A certificate, as JSON has it.
+/// A certificate in JSON.
 #[derive(Serialize)]
 struct CertificateInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,7 +168,7 @@ struct CertificateInfo {
     is_authority: bool,
     sha256_fingerprint: String,
     pem: String,
-    /// The private key in the chip that it is for.
+    /// The private key in the chip.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

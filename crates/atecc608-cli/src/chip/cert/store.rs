@@ -1,4 +1,4 @@
-//! `atecc608 cert import`, `export`, `list` and `remove`: certificates that the token keeps.
+//! `atecc608 cert import`, `export`, `list` and `remove`: the certificates on the token.
 
 use std::path::PathBuf;
 
@@ -82,10 +82,10 @@ struct ImportedCertificate {
     certificate: CertificateInfo,
 }
 
-/// Keeps the certificates of a file.
+/// Stores the certificates of a file.
 ///
 /// # Errors
-/// Those of the file, the chip and the state folder.
+/// [`Error::Refused`] if the file can't be read or has no certificate; the [chip errors](crate::Error#chip-errors).
 pub fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
     let certificates = Certificate::read_all(&arguments.file)?;
     if certificates.len() > 1 && (arguments.label.is_some() || arguments.id.is_some()) {
@@ -127,13 +127,13 @@ pub fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
     Output::new(text, &Imported { certificates: imported })
 }
 
-/// The key in the chip that a certificate is for.
+/// Returns the key in the chip that a certificate is for.
 fn key_of<'a>(certificate: &Certificate, reports: &'a [KeyReport]) -> Option<&'a KeyReport> {
     let public = certificate.public_key_info();
     reports.iter().find(|report| report.point.is_some_and(|point| point.public_key_info() == public))
 }
 
-/// What a certificate is called that has no key here.
+/// Returns the label of a certificate without a key here.
 fn common_name(certificate: &Certificate) -> String {
     certificate.subject().common_name_of().unwrap_or_else(|| certificate.subject().to_string())
 }
@@ -141,7 +141,8 @@ fn common_name(certificate: &Certificate) -> String {
 /// Prints a certificate.
 ///
 /// # Errors
-/// [`Error::Refused`] if there is none, or several are meant; those of the chip and of the file.
+/// [`Error::Refused`] if there is none, several match, or the file can't be written; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn export(selection: &Selection, arguments: &Export) -> Result<Output> {
     arguments.output.check()?;
     let keys = ChipKeys::open(selection)?;
@@ -174,7 +175,7 @@ pub fn export(selection: &Selection, arguments: &Export) -> Result<Output> {
     Output::new(text, &info)
 }
 
-/// A key by its name. No login is needed: certificates are seen without one.
+/// Returns a key by its name. No login is needed, because certificates are visible without one.
 fn report_of(keys: &ChipKeys, name: &KeyName) -> Result<KeyReport> {
     let is_meant = |report: &KeyReport| match name {
         KeyName::Label(label) => report.label == *label,
@@ -186,7 +187,7 @@ fn report_of(keys: &ChipKeys, name: &KeyName) -> Result<KeyReport> {
     })
 }
 
-/// Where nothing says which one is meant, authorities' certificates are not.
+/// Without a selection authorities' certificates are left out.
 fn only_leaf(stored: Vec<StoredCertificate>, which: &Which) -> Vec<StoredCertificate> {
     let is_authority =
         |stored: &StoredCertificate| stored.certificate.basic_constraints().is_some_and(|constraints| constraints.ca);
@@ -196,7 +197,7 @@ fn only_leaf(stored: Vec<StoredCertificate>, which: &Which) -> Vec<StoredCertifi
     stored.into_iter().filter(|stored| !is_authority(stored)).collect()
 }
 
-/// The issuers of a certificate among these, nearest first; a root is the last.
+/// Returns the issuers of a certificate among these, nearest first; a root is the last.
 fn chain<'a>(certificate: &'a Certificate, all: &'a [Certificate]) -> Vec<&'a Certificate> {
     let mut chain: Vec<&Certificate> = Vec::new();
     loop {
@@ -220,7 +221,7 @@ struct Certificates {
 /// Lists certificates.
 ///
 /// # Errors
-/// Those of the chip.
+/// The [chip errors](crate::Error#chip-errors).
 pub fn list(selection: &Selection) -> Result<Output> {
     let keys = ChipKeys::open(selection)?;
     let reports = keys.list()?;
@@ -253,10 +254,10 @@ pub fn list(selection: &Selection) -> Result<Output> {
     Output::new(text, &Certificates { certificates })
 }
 
-/// Takes a certificate from the token.
+/// Removes a certificate from the token.
 ///
 /// # Errors
-/// [`Error::Refused`] if there is none, or several are meant; those of the state folder.
+/// [`Error::Refused`] if there is none, or several match; the [chip errors](crate::Error#chip-errors).
 pub fn remove(selection: &Selection, arguments: &Remove) -> Result<Output> {
     let keys = ChipKeys::open(selection)?;
     let stored = arguments.which.find(keys.place(), keys.certificates()?)?;

@@ -1,4 +1,4 @@
-//! What a configuration allows, in words, and what of it is dangerous (fact sheet sections 5 and 11).
+//! Explains what a configuration allows, and which settings are dangerous (fact sheet sections 5 and 11).
 
 use super::findings::finding;
 use crate::output::check::{Check, Verdict};
@@ -10,14 +10,14 @@ use atecc608_wire::config_zone::{offset, KeyType, WritePolicy};
 use atecc608_wire::timing::ClockDivider;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// What there is to know before an ATECC608 is locked with a configuration for good, the worst first.
+/// Returns the findings about a configuration before an ATECC608 is locked with it, the worst first.
 pub fn findings(zone: &ConfigZone) -> Vec<Check> {
     let mut check = Checker { zone, findings: Vec::new() };
     check.left_by_a_508();
     check.all()
 }
 
-/// The same for an ATECC508A: there the bytes of a 508 are right.
+/// The same for an ATECC508A, where the bytes of a 508 are correct.
 pub fn findings_on_a_508(zone: &ConfigZone) -> Vec<Check> {
     Checker { zone, findings: Vec::new() }.all()
 }
@@ -40,14 +40,14 @@ impl Checker<'_> {
     }
 }
 
-/// One line per slot: what it may do.
+/// Returns one line per slot: its permitted uses.
 pub fn explanation(zone: &ConfigZone, slot: Slot) -> String {
     let rules = words::rules(zone, slot).join(", ");
     let locked = if zone.slot_locked(slot) { "locked; " } else { "" };
     format!("{}: {locked}{rules}", words::kind(zone, slot))
 }
 
-/// SlotConfig of a chip as it leaves the factory (fact sheet section 6a).
+/// SlotConfig of a chip from the factory (fact sheet section 6a).
 const FACTORY: [u16; 16] =
     [0x2083, 0x2087, 0x208F, 0x8FC4, 0x8F8F, 0x8F8F, 0x8F9F, 0x8FAF, 0, 0, 0, 0, 0, 0, 0, 0x8FAF];
 
@@ -65,13 +65,13 @@ impl Checker<'_> {
         self.zone.slot_config(slot).write_config().write_policy()
     }
 
-    /// Whether whoever reaches the bus can put a key of his own into the slot.
+    /// Whether an attacker on the bus can put his own key into the slot.
     fn replaceable(&self, slot: Slot) -> bool {
         let writable = matches!(self.policy(slot), WritePolicy::Always | WritePolicy::PubInvalid);
         writable && !self.zone.key_config(slot).private() && !self.zone.slot_locked(slot)
     }
 
-    /// What is wrong with the slot as the home of a symmetric key that protects something, if anything is.
+    /// Returns why the slot is insecure for a symmetric key, if it is.
     fn weakness(&self, slot: Slot) -> Option<String> {
         let (access, key) = (self.zone.slot_config(slot), self.zone.key_config(slot));
         if key.private() {
@@ -174,7 +174,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Bytes that mean something else on an ATECC508A, as configurations made for it have them.
+    /// Bytes with another meaning on an ATECC508A, as in configurations made for it.
     fn left_by_a_508(&mut self) {
         if self.zone.revision()[2] == 0x50 {
             self.say(

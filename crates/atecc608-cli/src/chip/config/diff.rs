@@ -1,4 +1,4 @@
-//! In what two configurations differ: field by field, slot by slot, in words.
+//! The differences between two configurations: field by field, slot by slot, in words.
 
 use base16ct::lower::encode_string as hex;
 use serde::Serialize;
@@ -7,28 +7,28 @@ use super::fields::{fields, ChangedBy, Field};
 use atecc608_contents::words;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// One field of the configuration that changes.
+/// A field of the configuration that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// Its name.
     pub field: String,
-    /// What it is now.
+    /// Its present value.
     pub now: String,
-    /// What it becomes.
+    /// Its new value.
     pub becomes: String,
-    /// What may have changed it since the configuration was locked.
+    /// What can change it once the configuration is locked.
     #[serde(skip)]
     pub changed_by: ChangedBy,
 }
 
 impl Change {
-    /// Counters count while a chip is used; that makes it no other configuration.
+    /// Whether the change is by normal use: counters. It does not make another configuration.
     pub fn is_by_use(&self) -> bool {
         self.changed_by == ChangedBy::Use
     }
 }
 
-/// The fields in which the two zones differ, in the order of their bytes, the slots last.
+/// Returns the fields in which the two zones differ, in the order of their bytes, the slots last.
 pub(crate) fn changes(now: &ConfigZone, wanted: &ConfigZone) -> Vec<Change> {
     let mut changes: Vec<Change> = fields(now)
         .into_iter()
@@ -54,7 +54,7 @@ pub(crate) fn changes(now: &ConfigZone, wanted: &ConfigZone) -> Vec<Change> {
     changes
 }
 
-/// A slot's rules, as words and in words.
+/// A slot's rules, as numbers and in words.
 pub(crate) fn shown(zone: &ConfigZone, slot: Slot) -> String {
     format!(
         "{} {} ({}: {})",

@@ -1,12 +1,12 @@
-//! Bytes as people write them down: hex digits with any separators, a C array or a Python list, or a dump with offsets (xxd,
-//! `hexdump -C`, `NNN: HH`).
+//! Bytes in the notations that people use: hex digits with any separators, a C array or a Python list, or a dump with
+//! offsets (xxd, `hexdump -C`, `NNN: HH`).
 
 use base16ct::mixed;
 
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::ConfigZone;
 
-/// What separates numbers, beside white space.
+/// The separators of numbers, besides white space.
 const SEPARATORS: [char; 9] = [',', ';', ':', '{', '}', '[', ']', '"', '\''];
 
 /// One line of a dump.
@@ -19,14 +19,14 @@ struct DumpLine<'t> {
 
 enum Rest {
     Bytes(Vec<u8>),
-    /// `*`: the line before is repeated up to the next offset.
+    /// `*`: the previous line is repeated up to the next offset.
     Repeated,
 }
 
-/// Reads the bytes of a text.
+/// Parses the bytes of a text.
 ///
 /// # Errors
-/// The line, and what was expected there.
+/// The line, and the expected form.
 pub(super) fn read(text: &str) -> Result<Vec<u8>, String> {
     match dump(text)? {
         Some(lines) => assemble(&lines),
@@ -34,7 +34,7 @@ pub(super) fn read(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The lines of a dump; none if the first line has no offset.
+/// Returns the lines of a dump; `None` if the first line has no offset.
 fn dump(text: &str) -> Result<Option<Vec<DumpLine<'_>>>, String> {
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -60,7 +60,7 @@ fn dump(text: &str) -> Result<Option<Vec<DumpLine<'_>>>, String> {
     Ok((!lines.is_empty()).then_some(lines))
 }
 
-/// The offset of a line, and its bytes. `later`: other lines of a dump stand before it.
+/// Returns the offset of a line, and its bytes. `later`: it is not the first line of a dump.
 fn dump_line(line: &str, later: bool) -> Option<(&str, Result<Vec<u8>, String>)> {
     let is_hex = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line.trim_end(), ""));
@@ -74,7 +74,7 @@ fn dump_line(line: &str, later: bool) -> Option<(&str, Result<Vec<u8>, String>)>
     let rest = rest.split('|').next().unwrap_or_default();
     let has_only = |len: usize| rest.split_whitespace().all(|word| word.len() == len && is_hex(word));
     match rest.trim() {
-        // The length of the whole.
+        // The total length.
         "" => later.then(|| (first, Ok(Vec::new()))),
         _ if has_only(2) => Some((first, dump_bytes(rest))),
         _ if first.len() == 7 && has_only(4) => {
@@ -84,14 +84,14 @@ fn dump_line(line: &str, later: bool) -> Option<(&str, Result<Vec<u8>, String>)>
     }
 }
 
-/// The bytes after an offset, without the column of characters that xxd puts beside them.
+/// Returns the bytes after an offset, without the column of characters that xxd prints after them.
 fn dump_bytes(rest: &str) -> Result<Vec<u8>, String> {
     let rest = rest.trim_start();
     for (at, gap) in rest.match_indices("  ") {
         let characters = rest[at + gap.len()..].trim_end_matches(['\r', '\n']);
         if let Ok(bytes) = words(&rest[..at]) {
             let count = characters.chars().count();
-            // Editors take blanks at the end of a line away.
+            // Editors remove blanks at the end of a line.
             if count == bytes.len() || count < bytes.len() && words(characters).is_err() {
                 return Ok(bytes);
             }
@@ -114,7 +114,7 @@ fn words(text: &str) -> Result<Vec<u8>, String> {
 
 /// Joins the lines of a dump, whose offsets may be hexadecimal, decimal or octal.
 fn assemble(lines: &[DumpLine<'_>]) -> Result<Vec<u8>, String> {
-    // Of the failures the one that comes last is that of the radix which was meant.
+    // Of the failures, the latest is that of the intended radix.
     let mut failure = (0, String::new());
     for radix in [16, 10, 8] {
         match assemble_in(lines, radix) {
@@ -160,7 +160,7 @@ fn assemble_in(lines: &[DumpLine<'_>], radix: u32) -> Result<Vec<u8>, (usize, St
     Ok(bytes)
 }
 
-/// The numbers of an array or list, else all hex digits, of a text without offsets.
+/// Returns the numbers of an array or list, else all hex digits, of a text without offsets.
 fn numbers(text: &str) -> Result<Vec<u8>, String> {
     if text.trim_start().starts_with("b'") || text.trim_start().starts_with("b\"") {
         return Err("line 1: a bytes literal of Python is not read: print it with .hex()".to_owned());
@@ -176,7 +176,7 @@ fn numbers(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Puts blanks in the place of comments: `#` and `//` up to the end of the line, `/*` to `*/`.
+/// Replaces comments by blanks: `#` and `//` up to the end of the line, `/*` to `*/`.
 fn without_comments(text: &str) -> Result<String, String> {
     let (mut out, mut rest, mut number) = (String::with_capacity(text.len()), text, 1);
     while let Some(at) = rest.find(['#', '/']) {
@@ -202,7 +202,7 @@ fn without_comments(text: &str) -> Result<String, String> {
     Ok(out + rest)
 }
 
-/// Puts blanks in the place of what stands before and after `{...}` or `[...]`. Returns `false` if there are no brackets.
+/// Replaces the text before and after `{...}` or `[...]` by blanks. Returns `false` if there are no brackets.
 fn array(text: &mut String) -> Result<bool, String> {
     let Some((open, close)) =
         [('{', '}'), ('[', ']')].into_iter().find_map(|(open, close)| Some((text.find(open)?, close)))
@@ -220,12 +220,12 @@ fn array(text: &mut String) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Numbers as C and Python write them: 0xC0 or 192; in quotation marks hex digits.
+/// Parses numbers in the notation of C and Python: 0xC0 or 192; in quotation marks hex digits.
 fn literals(line: &str, is_quoted: bool) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     for word in line.split(|c: char| c.is_whitespace() || SEPARATORS.contains(&c)).filter(|word| !word.is_empty()) {
         let number = word.trim_end_matches(['u', 'U']);
-        // With more digits a leading zero is octal in C.
+        // Several digits after a leading zero are octal in C.
         let is_decimal = !number.starts_with('0') || matches!(number.as_bytes(), [b'0'] | [b'0', b'0'..=b'7']);
         let value = match number.strip_prefix("0x").or(number.strip_prefix("0X")) {
             Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some((digits, 16)),

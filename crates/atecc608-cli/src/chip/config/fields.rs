@@ -1,36 +1,37 @@
-//! The fields of the configuration zone that are not a slot's: name, place, and their values in words (fact sheet section 5.1).
+//! The fields of the configuration zone other than the slots': name, place, and their values in words (fact sheet
+//! section 5.1).
 
 use atecc608_contents::words;
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// One field that is not a slot's.
+/// One field other than the slots'.
 #[derive(Debug)]
 pub(crate) struct Field {
     /// Its name.
     pub(crate) name: &'static str,
     /// Its first byte.
     pub(crate) at: usize,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub(crate) len: usize,
     /// Its value in words.
     pub(crate) meaning: String,
-    /// What changes it on a chip that is locked.
+    /// What can change it on a locked chip.
     pub(crate) changed_by: ChangedBy,
 }
 
-/// What changes a field of the configuration once it is locked.
+/// What can change a field of the configuration once it is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangedBy {
     /// Nothing.
     Nothing,
-    /// The chip's use: counters.
+    /// Normal use: counters.
     Use,
-    /// Its owner: locks of single slots.
+    /// The owner: locks of single slots.
     Owner,
 }
 
-/// The fields in the order of their bytes, those of the slots left out (fact sheet section 5.1).
+/// Returns the fields in the order of their bytes, without those of the slots (fact sheet section 5.1).
 pub(crate) fn fields(zone: &ConfigZone) -> Vec<Field> {
     let bytes = zone.as_bytes();
     let counter = |number| zone.counter(number).map_or("no valid encoding".to_owned(), |value| format!("= {value}"));

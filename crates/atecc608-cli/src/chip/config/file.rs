@@ -1,4 +1,4 @@
-//! A configuration in a file, in any of the forms that people have it in, or a profile's.
+//! Reads a configuration from a file, in any usual form, or from a profile.
 
 use std::path::Path;
 
@@ -37,24 +37,24 @@ pub enum FileFormat {
     Raw,
 }
 
-/// A configuration that was read from a file.
+/// A configuration read from a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// How it is called in messages.
+    /// Its name in messages.
     pub(crate) name: String,
-    /// The zone; where the file does not name a chip, the bytes of the factory are 0.
+    /// The zone; if the file identifies no chip, the bytes of the factory are 0.
     pub(crate) zone: ConfigZone,
-    /// Whether it names a chip: serial number and revision.
+    /// Whether it identifies a chip: serial number and revision.
     pub(crate) named: bool,
 }
 
-/// Said when a file that was read from one chip is written to another.
+/// Printed when a file from one chip is written to another.
 pub(super) const NOT_WRITTEN_NOTE: &str =
     "its serial number, revision, UserExtra and locks are not written, everything else is";
-/// Before the name of a profile, where a file is expected.
+/// The prefix of a profile's name, in place of a file.
 const PROFILE: &str = "profile:";
 
-/// A zone that belongs to no chip: what the factory writes is 0, nothing is locked, counters are at 0.
+/// Returns a zone that belongs to no chip: the factory's bytes are 0, nothing is locked, counters are 0.
 pub(super) fn unnamed_zone() -> ConfigZone {
     let mut zone = ConfigZone::new([0; ConfigZone::LEN]);
     let bytes = zone.as_bytes_mut();
@@ -67,10 +67,10 @@ pub(super) fn unnamed_zone() -> ConfigZone {
 }
 
 impl Source {
-    /// Reads FILE as the command line gives it: a path, `-` for standard input, or `profile:NAME`.
+    /// Reads FILE of the command line: a path, `-` for standard input, or `profile:NAME`.
     ///
     /// # Errors
-    /// [`Error::Refused`] with file, line and what was expected.
+    /// [`Error::Refused`] with file, line and the expected form.
     pub(crate) fn open(file: &str, format: Option<FileFormat>) -> Result<Self> {
         if let Some(name) = file.strip_prefix(PROFILE) {
             let profile = profile::by_name(name).ok_or_else(|| {
@@ -103,12 +103,12 @@ pub(super) fn parse(path: &Path, bytes: &[u8], format: Option<FileFormat>) -> Re
     }
 }
 
-/// What no text has.
+/// Characters that no text contains.
 fn is_binary(c: char) -> bool {
     c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0C')
 }
 
-/// By the file's name, else by what is in it.
+/// By the file's name, else by its contents.
 fn guess(path: &Path, text: &str) -> FileFormat {
     match path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase).as_deref() {
         Some("toml") => FileFormat::Toml,
@@ -122,10 +122,10 @@ fn guess(path: &Path, text: &str) -> FileFormat {
     }
 }
 
-/// The whole zone, or without its first 16 bytes. Returns also whether it says which chip it is.
+/// Decodes the whole zone, or the zone without its first 16 bytes. Also returns whether it identifies a chip.
 ///
 /// # Errors
-/// What was expected.
+/// The expected form.
 fn whole(bytes: &[u8]) -> Result<(ConfigZone, bool), String> {
     let first = ConfigZone::LEN - bytes.len().min(ConfigZone::LEN);
     if bytes.len() > ConfigZone::LEN || first != 0 && first != offset::I2C_ADDRESS {

@@ -1,22 +1,22 @@
-//! What there is to know of a configuration, as text and as JSON.
+//! The findings about a configuration, as text and as JSON.
 
 use serde::Serialize;
 
 use crate::output::check::{self, Check, Remedies, Verdict};
 use atecc608_wire::Slot;
 
-/// A finding about a slot; without one about the whole chip.
+/// A finding about a slot, or without one about the whole chip.
 pub fn finding(result: Verdict, slot: Option<Slot>, detail: impl Into<String>) -> Check {
     let name = slot.map_or_else(|| "chip".to_owned(), |slot| format!("slot {slot}"));
     Check { slot: slot.map(Slot::number), ..Check::new(name, result, detail) }
 }
 
-/// How many of them are dangerous.
+/// Returns how many of them are dangerous.
 pub fn dangers(findings: &[Check]) -> usize {
     findings.iter().filter(|finding| finding.has_failed()).count()
 }
 
-/// The findings, one line each. What is the same of several slots is one line.
+/// Returns the findings, one line each. Equal findings about several slots are one line.
 pub fn text(findings: &[Check]) -> String {
     let mut lines: Vec<(Check, Vec<String>)> = Vec::new();
     for finding in findings {
@@ -40,11 +40,11 @@ pub fn text(findings: &[Check]) -> String {
     }
 }
 
-/// The findings as JSON has them.
+/// The findings in JSON.
 #[derive(Serialize)]
 pub struct Findings {
     checks: Vec<Check>,
-    /// The same with the names that they had before, which go with the next version.
+    /// The same under their earlier names, which will be removed in the next version.
     findings: Vec<Finding>,
 }
 
@@ -71,7 +71,7 @@ impl From<Vec<Check>> for Findings {
 }
 
 impl Findings {
-    /// In the one vocabulary.
+    /// The findings in the common form.
     pub fn checks(&self) -> &[Check] {
         &self.checks
     }

@@ -1,5 +1,5 @@
-//! `atecc608 config`: the configuration zone, printed in three forms (TOML with every field by name, hex digits, and the layout of
-//! `mos atca-get-config`) and read in many. Nothing here locks anything.
+//! `atecc608 config`: the configuration zone, prints it in three forms (TOML with every field by name, hex digits, and
+//! the layout of `mos atca-get-config`) and reads it in many. None of its commands locks anything.
 
 pub mod check;
 pub mod diff;
@@ -137,10 +137,10 @@ struct JsonCheck {
     findings: Findings,
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// Those of the configuration, the chip, and the files.
+/// [`Error::Refused`] if a file can't be read; the [chip errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     match command {
         Command::Get(arguments) => get(selection, arguments),
@@ -167,7 +167,7 @@ fn get(selection: &Selection, arguments: &GetArguments) -> Result<Output> {
     Output::new(text, &json(&zone, target.model()))
 }
 
-/// The chip's configuration, and how it is called in messages.
+/// Returns the chip's configuration, and its name in messages.
 fn of_chip(selection: &Selection) -> Result<(String, ConfigZone, Model)> {
     let mut target = selection.target()?;
     let zone = target.read_config()?;
@@ -198,7 +198,7 @@ fn diff(selection: &Selection, arguments: &DiffArguments) -> Result<Output> {
     Ok(Output::new(text, &JsonDiff { differs, now: name, becomes: source.name, changes })?.negative_if(differs))
 }
 
-/// `wanted`, but for what Write does not change: that stays as it is `now`.
+/// Returns `wanted`, with the bytes that Write can't change taken from `now`.
 pub(super) fn as_written_to(now: &ConfigZone, wanted: &ConfigZone) -> ConfigZone {
     let mut zone = wanted.clone();
     for kept in [0..offset::I2C_ADDRESS, offset::USER_EXTRA..offset::SLOT_LOCKED] {

@@ -1,5 +1,6 @@
-//! The configuration zone in the layout that `mos atca-get-config` prints and `mos atca-set-config` takes: YAML with the names
-//! of an ATECC508A. What those names can't say of a 608 has names of our own, which are only there where they are needed.
+//! The configuration zone in the layout that `mos atca-get-config` prints and `mos atca-set-config` takes: YAML with
+//! the names of an ATECC508A. Properties of a 608 that those names can't express have additional names, which are
+//! printed only if needed.
 
 use std::fmt::Write;
 
@@ -11,10 +12,10 @@ use super::schema::{Field, ACCESS, KEY, PRIVATE_USE, READ_KEY};
 use atecc608_wire::config_zone::{offset, KeyType, UNLOCKED};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// Most levels of lists and mappings; mos writes 4.
+/// Maximum nesting of lists and mappings; mos writes 4.
 const MAX_DEPTH: usize = 16;
 
-/// mos's names of SlotConfig bits 3 to 0 of a private key, and ours.
+/// mos's names of SlotConfig bits 3 to 0 of a private key, and the additional ones.
 const PRIVATE_NAMES: [(&str, &str); 4] = [
     ("extsignenable", "external_sign"),
     ("intsignenable", "internal_sign"),
@@ -29,7 +30,7 @@ const ACCESS_NAMES: [(&str, &str); 6] = [
     ("writekey", "write_key"),
     ("writeconfig", "write_config"),
 ];
-/// Of KeyConfig; keytype stands between the second and the third.
+/// The names of KeyConfig; keytype is between the second and the third.
 const KEY_NAMES: [(&str, &str); 8] = [
     ("private", "private"),
     ("pubinfo", "pub_info"),
@@ -40,7 +41,7 @@ const KEY_NAMES: [(&str, &str); 8] = [
     ("intrusiondisable", "persistent_disable"),
     ("x509id", "x509_id"),
 ];
-/// Bytes of their own: mos's name and the place.
+/// Single bytes: mos's name and the place.
 const BYTES_BEFORE: [(&str, usize); 3] =
     [("i2caddress", offset::I2C_ADDRESS), ("reserved17", 17), ("otpmode", offset::COUNT_MATCH)];
 /// Eight bytes, big-endian.
@@ -48,13 +49,13 @@ const LONG: [(&str, usize); 4] =
     [("counter0", offset::COUNTERS), ("counter1", offset::COUNTERS + 8), ("lastkeyuse0", 68), ("lastkeyuse1", 76)];
 const LOCKS: [(&str, usize); 2] = [("lockvalue", offset::LOCK_VALUE), ("lockconfig", offset::LOCK_CONFIG)];
 
-/// A field of the schema by its name in the TOML form.
+/// Returns a field of the schema by its name in the TOML form.
 fn named(fields: &'static [Field], name: &str) -> &'static Field {
-    // A test goes through all of them.
+    // A test covers all of them.
     fields.iter().find(|field| field.name == name).unwrap_or(&READ_KEY)
 }
 
-/// The zone as mos prints it. [`read`] takes it back, but for the factory's own bits.
+/// Prints the zone as mos does. [`read`] parses it, except the factory's own bits.
 pub(super) fn write(zone: &ConfigZone) -> String {
     let bytes = zone.as_bytes();
     let mut text = String::from("serialnum:\n");
@@ -99,7 +100,7 @@ pub(super) fn write(zone: &ConfigZone) -> String {
     text
 }
 
-/// Writing into a string does not fail.
+/// Writing to a string does not fail.
 fn line(text: &mut String, indent: usize, name: &str, value: impl std::fmt::Display) {
     let _ = writeln!(text, "{:indent$}{name} {value}", "");
 }
@@ -145,7 +146,7 @@ fn write_fields(
     }
 }
 
-/// What of the zone mos has no words for: it reads such a file otherwise, or not at all.
+/// Returns the parts of the zone that mos can't express: it reads such a file differently, or not at all.
 pub(super) fn beyond_mos(zone: &ConfigZone) -> Vec<String> {
     let mut beyond = Vec::new();
     if zone.chip_mode() >> 3 != 0 {
@@ -165,10 +166,10 @@ pub(super) fn beyond_mos(zone: &ConfigZone) -> Vec<String> {
     beyond
 }
 
-/// Reads such a file. Answers also whether it says which chip it is.
+/// Parses such a file. Also returns whether it identifies a chip.
 ///
 /// # Errors
-/// The entry, and what was expected there.
+/// The entry, and the expected form.
 pub(super) fn read(text: &str) -> Result<(ConfigZone, bool), String> {
     ensure_simple(text)?;
     let documents = YamlLoader::load_from_str(text).map_err(|error| format!("not YAML: {error}"))?;
@@ -220,7 +221,7 @@ pub(super) fn read(text: &str) -> Result<(ConfigZone, bool), String> {
     Ok((zone, named))
 }
 
-/// What the factory writes, which a sample may leave out. Answers whether it is there.
+/// Reads the bytes of the factory, which a sample may omit. Returns whether they are there.
 fn read_identity(root: &mut Map<'_>, bytes: &mut [u8; ConfigZone::LEN]) -> Result<bool, String> {
     if root.has("serialnum") {
         let problem = "serialnum: expected 9 numbers, 0 to 255";
@@ -253,7 +254,7 @@ fn read_slots(root: &mut Map<'_>, zone: &mut ConfigZone) -> Result<(), String> {
     for (slot, entry) in Slot::all().zip(root.list("slotinfo", 16)?) {
         let path = format!("slotinfo[{slot}]");
         let mut info = Map::of(entry, &format!("{path}."))?;
-        // mos goes by the place in the list, and does not look at the number.
+        // mos uses the place in the list, and ignores the number.
         if info.number("num", 15)? != i64::from(slot.number()) {
             return Err(format!("{path}.num: expected {slot}: the slots in their order"));
         }
@@ -291,8 +292,8 @@ fn read_slots(root: &mut Map<'_>, zone: &mut ConfigZone) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses, before anything is built, what no output of mos has and what grows when it is read: aliases, which repeat what they
-/// name, and deep nesting.
+/// Refuses, before building anything, constructs that mos never prints and that grow when parsed: aliases, which repeat
+/// their target, and deep nesting.
 fn ensure_simple(text: &str) -> Result<(), String> {
     let mut parser = Parser::new_from_str(text);
     let mut depth = 0;
@@ -341,7 +342,7 @@ fn read_fields(
     Ok(())
 }
 
-/// One mapping, whose keys are taken one by one.
+/// One mapping, whose keys are read one by one.
 struct Map<'y> {
     path: String,
     entries: &'y Hash,
@@ -376,7 +377,8 @@ impl<'y> Map<'y> {
         number.ok_or_else(|| format!("{}{name}: expected a number, 0 to {maximum}", self.path))
     }
 
-    /// Up to 64 bits: what is too large for a signed number is a decimal fraction, or a string, to the YAML reader.
+    /// Up to 64 bits: the YAML parser returns numbers too large for a signed integer as a decimal fraction, or a
+    /// string.
     fn long(&mut self, name: &str) -> Result<u64, String> {
         let number = match self.required(name)? {
             Yaml::Integer(number) => u64::try_from(*number).ok(),
@@ -420,7 +422,7 @@ mod tests {
         for seed in 0..=255_u8 {
             let mut bytes = [0; ConfigZone::LEN];
             bytes.iter_mut().zip(0_u8..).for_each(|(byte, at)| *byte = at.wrapping_mul(37) ^ seed);
-            // Of these mos knows one bit, or two values.
+            // mos supports one bit, or two values, of these.
             (bytes[14], bytes[86], bytes[87]) = (seed & 1, [0x55, 0][usize::from(seed >> 7)], 0x55);
             let zone = ConfigZone::new(bytes);
             let text = write(&zone);
@@ -452,7 +454,7 @@ mod tests {
 
     #[test]
     fn what_would_grow_when_it_is_read_is_refused_before_it_is_built() {
-        // Each line has ten of the line before: 10^30 values.
+        // Each line contains the previous one ten times: 10^30 values.
         let mut text = "a0: &a0 x\n".to_owned();
         for level in 1..30 {
             text += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", "));
@@ -460,7 +462,7 @@ mod tests {
         assert!(read(&text).unwrap_err().contains("line 1: anchors"));
         for deep in ["[".repeat(500_000), "- ".repeat(500_000), "{a: ".repeat(200_000)] {
             let error = read(&deep).unwrap_err();
-            // Brackets are counted by the YAML reader itself, before it goes on.
+            // The YAML parser itself counts brackets, before it continues.
             assert!(error.contains("more than 16 levels") || error.contains("recursion limit"), "{error}");
         }
     }

@@ -1,4 +1,4 @@
-//! The configuration zone's fields down to the bit, each with the name that the TOML form gives it (fact sheet section 5).
+//! The configuration zone's fields down to the bit, with their names in the TOML form (fact sheet section 5).
 
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::{ConfigZone, Slot};
@@ -8,18 +8,18 @@ use atecc608_wire::{ConfigZone, Slot};
 pub(super) struct Field {
     /// Its name in the TOML form.
     pub(super) name: &'static str,
-    /// The byte that it is in, or begins at. Of a slot's field: of slot 0, which the other slots' follow, two bytes each.
+    /// Its byte, or its first byte. For a slot's field: that of slot 0; the other slots' follow, two bytes each.
     pub(super) byte: usize,
-    /// What it is.
+    /// Its kind of value.
     pub(super) shape: Shape,
-    /// What it means.
+    /// Its meaning.
     pub(super) meaning: &'static str,
 }
 
-/// What kind of value a field is.
+/// The kind of value of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
-    /// So many bytes, as hex digits in their order.
+    /// This many bytes, as hex digits in their order.
     Bytes(usize),
     /// One bit, true or false.
     Flag(u8),
@@ -27,23 +27,23 @@ pub(super) enum Shape {
     Number {
         /// The lowest bit.
         shift: u8,
-        /// How many bits.
+        /// Number of bits.
         width: u8,
     },
-    /// The same, reserved: should be 0, and is not shown as long as it is.
+    /// The same, reserved: should be 0, and is printed only if it is not.
     Reserved {
         /// The lowest bit.
         shift: u8,
-        /// How many bits.
+        /// Number of bits.
         width: u8,
     },
     /// The same, with names for its values.
     Choice {
         /// The lowest bit.
         shift: u8,
-        /// How many bits.
+        /// Number of bits.
         width: u8,
-        /// The values that have names; others are numbers.
+        /// The values with names; others are numbers.
         names: &'static [(u16, &'static str)],
     },
 }
@@ -64,7 +64,7 @@ const LOCK: &[(u16, &str)] = &[(0x55, "unlocked"), (0x00, "locked")];
 const SECURE_BOOT: &[(u16, &str)] = &[(0, "off"), (1, "FullBoth"), (2, "FullSig"), (3, "FullDig")];
 const KEY_TYPE: &[(u16, &str)] = &[(4, "P-256"), (6, "AES"), (7, "SHA or data")];
 
-/// What the factory writes, and what only Lock and UpdateExtra change: Write changes none of it.
+/// The factory's fields, and those that only Lock and UpdateExtra change: Write can't change them.
 pub(super) const NOT_WRITTEN: &[Field] = &[
     field("serial_number_0_3", 0, Shape::Bytes(4), "factory"),
     field("revision", 4, Shape::Bytes(4), "factory; it does not say which chip it is"),
@@ -88,7 +88,7 @@ pub(super) const NOT_WRITTEN: &[Field] = &[
     ),
 ];
 
-/// What Write changes while the configuration is not locked, the slots left out.
+/// The fields that Write changes while the configuration is not locked, without the slots.
 pub(super) const CHIP: &[Field] = &[
     field("i2c_address", offset::I2C_ADDRESS, number(0, 8), "8-bit form: twice what i2cdetect prints"),
     field("reserved_17", 17, Shape::Bytes(1), ""),
@@ -148,7 +148,7 @@ pub(super) const PRIVATE_USE: &[Field] = &[
     field("ecdh_to_slot", offset::SLOT_CONFIG, Shape::Flag(3), "and keeps them in the next odd slot"),
 ];
 
-/// SlotConfig bits 3 to 0 of all else.
+/// SlotConfig bits 3 to 0 of other slots.
 pub(super) const READ_KEY: Field =
     field("read_key", offset::SLOT_CONFIG, number(0, 4), "encrypts reads; 0 allows CheckMac's copy");
 
@@ -184,7 +184,7 @@ pub(super) const KEY: &[Field] = &[
     field("x509_id", offset::KEY_CONFIG, number(14, 2), "which part of x509_format"),
 ];
 
-/// The fields of a slot in order; `private` as its KeyConfig says.
+/// Returns the fields of a slot in order; `private` as in its KeyConfig.
 pub(super) fn slot_fields(private: bool) -> impl Iterator<Item = &'static Field> {
     let first: &[Field] = if private { PRIVATE_USE } else { std::slice::from_ref(&READ_KEY) };
     KEY[..3].iter().chain(first).chain(ACCESS).chain(&KEY[3..])
@@ -196,7 +196,7 @@ impl Field {
         Self { byte: self.byte + 2 * slot.index(), ..*self }
     }
 
-    /// Its bits, right-aligned; of bytes 0.
+    /// Its bits, right-aligned; 0 for bytes.
     pub(super) fn bits(&self, zone: &ConfigZone) -> u16 {
         let Some((shift, width)) = self.place() else { return 0 };
         let bytes = zone.as_bytes();
@@ -204,7 +204,7 @@ impl Field {
         word >> shift & mask(width)
     }
 
-    /// Sets its bits; of bytes nothing.
+    /// Sets its bits; does nothing for bytes.
     pub(super) fn set_bits(&self, zone: &mut ConfigZone, value: u16) {
         let Some((shift, width)) = self.place() else { return };
         for bit in 0..width {
@@ -215,7 +215,7 @@ impl Field {
         }
     }
 
-    /// The largest value its bits can have.
+    /// The largest value of its bits.
     pub(super) fn maximum(&self) -> u16 {
         self.place().map_or(0, |(_, width)| mask(width))
     }

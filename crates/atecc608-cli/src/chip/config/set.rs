@@ -1,4 +1,4 @@
-//! `atecc608 config set`: a configuration from a file, to a chip that is not locked. Locks nothing.
+//! `atecc608 config set`: writes a configuration from a file to a chip that is not locked. Locks nothing.
 
 use clap::Args;
 use serde::Serialize;
@@ -53,7 +53,8 @@ struct Report {
 /// Writes the configuration; with `--dry-run` shows what that would change.
 ///
 /// # Errors
-/// [`Error::Refused`] if the chip's configuration is locked, or it is no 608; those of the file and the chip.
+/// [`Error::Refused`] if the chip's configuration is locked, it is not an ATECC608, or the file can't be read; the
+/// [chip errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let source = Source::open(&arguments.file, arguments.how.format)?;
     let mut target = selection.target()?;
@@ -99,7 +100,7 @@ fn ensure_unlocked(zone: &ConfigZone, place: &str) -> Result<()> {
     Ok(())
 }
 
-/// The word with the I2C address last: as long as anything is missing the chip stays where it was.
+/// Writes the word with the I2C address last, so that an interrupted chip keeps its address.
 fn write(target: &mut Target, now: &ConfigZone, wanted: &ConfigZone) -> Result<()> {
     let first_word = offset::I2C_ADDRESS..offset::I2C_ADDRESS + 4;
     let mut but_address = wanted.clone();

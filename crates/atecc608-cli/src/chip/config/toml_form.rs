@@ -1,4 +1,4 @@
-//! The configuration zone as TOML that a person reads and edits: every field by name, each with a comment.
+//! The configuration zone as TOML for people to read and edit: every field by name, with a comment.
 
 use atecc608_contents::words;
 use std::fmt::Write;
@@ -13,10 +13,10 @@ use atecc608_token::document::{FromToml, Placed, Problem, Table};
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::{ConfigZone, Slot};
 
-/// Where the comment of a line begins, if there is room.
+/// The column of a line's comment, if there is room.
 const COMMENT_COLUMN: usize = 44;
 
-/// The zone as TOML. [`read`] takes it back.
+/// Prints the zone as TOML. [`read`] parses it.
 pub(super) fn write(zone: &ConfigZone) -> String {
     let mut text = format!("# Configuration zone of the chip {}\n", zone.serial_number());
     text += "# `atecc608 config check` says what each slot may do, `config set` writes such a file to a chip that is not locked.\n";
@@ -26,7 +26,7 @@ pub(super) fn write(zone: &ConfigZone) -> String {
     CHIP.iter().for_each(|field| line(&mut text, zone, field));
     for slot in Slot::all() {
         let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
-        // Writing into a string does not fail.
+        // Writing to a string does not fail.
         let _ = writeln!(
             text,
             "\n# {}: {}\n[[slot]]\nslot = {slot}\n# slot_config = 0x{} (bytes {}, {}), key_config = 0x{} (bytes {}, {})",
@@ -66,11 +66,11 @@ fn line(text: &mut String, zone: &ConfigZone, field: &Field) {
     };
 }
 
-/// Reads such a text. What Write can't change may be left out; of a slot the two words may stand for their fields, as in
-/// profiles. Answers also whether the text says which chip it is.
+/// Parses such a text. Fields that Write can't change may be omitted; a slot's two words may replace its fields, as in
+/// profiles. Also returns whether the text identifies a chip.
 ///
 /// # Errors
-/// The line, and what was expected there.
+/// The line, and the expected form.
 pub(super) fn read(text: &str) -> Result<(ConfigZone, bool), String> {
     read_document(text).map_err(|problem| format!("line {}: {problem}", problem.line(text)))
 }
@@ -117,7 +117,7 @@ fn read_slot(table: &mut Table<'_>, slot: Slot, zone: &mut ConfigZone) -> Result
         }
         _ => {}
     }
-    // Which fields it has depends on this one.
+    // This field decides which others there are.
     require(table, &KEY[0].of(slot), zone)?;
     for field in slot_fields(zone.key_config(slot).private()).skip(1) {
         require(table, &field.of(slot), zone)?;
@@ -133,7 +133,7 @@ fn require(table: &mut Table<'_>, field: &Field, zone: &mut ConfigZone) -> Resul
     Err(Problem::new(table.span(), format!("{} is missing: {}", field.name, field.meaning)))
 }
 
-/// Takes a field's value into the zone. Answers whether it is there.
+/// Copies a field's value into the zone. Returns whether it is there.
 fn take(table: &mut Table<'_>, field: &Field, zone: &mut ConfigZone) -> Result<bool, Problem> {
     match field.shape {
         Shape::Bytes(len) => {
@@ -170,7 +170,7 @@ fn take(table: &mut Table<'_>, field: &Field, zone: &mut ConfigZone) -> Result<b
     Ok(true)
 }
 
-/// The value of a [`Shape::Choice`]: one without a name is a number.
+/// The value of a [`Shape::Choice`]: a value without a name is a number.
 enum Choice {
     Name(String),
     Number(i64),
@@ -194,7 +194,7 @@ fn in_range(field: &Field, number: Placed<i64>) -> Result<u16, Problem> {
 mod tests {
     use super::*;
 
-    /// Every byte different from its neighbours, in all ways: 256 zones, each bit is set in half of them.
+    /// 256 zones in which every byte differs from its neighbours in all ways; each bit is set in half of them.
     #[test]
     fn what_was_written_is_read_back_whatever_it_is() {
         for seed in 0..=255_u8 {

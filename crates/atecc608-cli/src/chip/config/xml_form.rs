@@ -1,5 +1,5 @@
-//! The element `ConfigurationZone` of the XML that Microchip's Trust Platform and its configurators write. The rest of such a
-//! file, which may hold secrets for the data zone, is not looked at.
+//! The element `ConfigurationZone` of the XML of Microchip's Trust Platform and its configurators. The rest of such a
+//! file, which may contain secrets for the data zone, is ignored.
 
 use base16ct::mixed;
 use roxmltree::{Document, Node};
@@ -7,7 +7,7 @@ use roxmltree::{Document, Node};
 use atecc608_wire::config_zone::offset;
 use atecc608_wire::ConfigZone;
 
-/// Elements with the bytes of one field: name, place, length. Those of an ATECC508A stand beside those of a 608.
+/// Elements with the bytes of one field: name, place, length. Those of an ATECC508A and of a 608.
 const FIELDS: [(&str, usize, usize); 22] = [
     ("SN01", 0, 2),
     ("SN8", 12, 1),
@@ -41,14 +41,14 @@ const LISTS: [(&str, &str, usize); 2] = [
 struct Reading<'d> {
     document: &'d Document<'d>,
     zone: ConfigZone,
-    /// Which bytes the file has named.
+    /// The bytes that the file has named.
     named: [bool; ConfigZone::LEN],
 }
 
-/// Reads such a file.
+/// Parses such a file.
 ///
 /// # Errors
-/// The line and the element, and what was expected there.
+/// The line and the element, and the expected form.
 pub(super) fn read(text: &str) -> Result<ConfigZone, String> {
     let document = Document::parse(text).map_err(|error| format!("not XML: {error}"))?;
     let mut zones = document.descendants().filter(|node| node.tag_name().name() == "ConfigurationZone");

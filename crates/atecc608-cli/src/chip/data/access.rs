@@ -1,4 +1,4 @@
-//! What a slot's configuration allows: SlotConfig and KeyConfig, as sentences where they forbid something.
+//! The permissions of a slot's configuration: SlotConfig and KeyConfig, as sentences if they forbid something.
 
 use crate::chip::stage::Stage;
 use atecc608_token::profile;
@@ -8,7 +8,7 @@ use atecc608_wire::{ConfigZone, Slot};
 /// How bytes cross the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// As they are.
+    /// In clear.
     Clear,
     /// Encrypted with the key in this slot.
     Encrypted(Slot),
@@ -17,7 +17,7 @@ pub enum Way {
 /// Returns how a slot is read.
 ///
 /// # Errors
-/// Which rule forbids it, and what to do.
+/// The rule that forbids it, and the remedy.
 pub fn reading(zone: &ConfigZone, slot: Slot) -> Result<Way, String> {
     ensure_locked(zone)?;
     if zone.key_config(slot).private() {
@@ -43,7 +43,7 @@ pub fn reading(zone: &ConfigZone, slot: Slot) -> Result<Way, String> {
 /// Returns how a slot is written.
 ///
 /// # Errors
-/// Which rule forbids it, and what to do.
+/// The rule that forbids it, and the remedy.
 pub fn writing(zone: &ConfigZone, slot: Slot) -> Result<Way, String> {
     ensure_locked(zone)?;
     let key = zone.key_config(slot);
@@ -72,13 +72,13 @@ pub fn writing(zone: &ConfigZone, slot: Slot) -> Result<Way, String> {
     }
 }
 
-/// Whether the slot is read and written 4 bytes at a time, too.
+/// Whether the slot can also be read and written 4 bytes at a time.
 pub fn has_words(zone: &ConfigZone, slot: Slot) -> bool {
     let access = zone.slot_config(slot);
     !access.is_secret() && !access.encrypt_read() && access.write_config().write_policy() != WritePolicy::Encrypted
 }
 
-/// Before the data lock the chip reads no slot, and `lock data` writes over all of them.
+/// Before the data lock the chip reads no slot, and `lock data` overwrites all of them.
 fn ensure_locked(zone: &ConfigZone) -> Result<(), String> {
     if zone.config_locked() && zone.data_locked() {
         return Ok(());
@@ -91,7 +91,7 @@ fn ensure_locked(zone: &ConfigZone) -> Result<(), String> {
     ))
 }
 
-/// Whether the key in slot `by` can encrypt what is `verb` in `slot`.
+/// Whether the key in slot `by` can encrypt the transfer (`verb`) of `slot`.
 fn encrypted(zone: &ConfigZone, slot: Slot, by: Slot, verb: &str) -> Result<Way, String> {
     let (access, key) = (zone.slot_config(by), zone.key_config(by));
     let rule = format!("slot {slot} is {verb} encrypted with the key in slot {by}");

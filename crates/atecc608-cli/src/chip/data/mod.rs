@@ -1,4 +1,4 @@
-//! `atecc608 data`: the contents of slots that are no private keys, as far as the slots' configuration allows.
+//! `atecc608 data`: the contents of slots other than private keys, as far as the slots' configuration allows.
 
 mod access;
 mod owners;
@@ -45,10 +45,11 @@ struct Place {
     key_file: Option<PathBuf>,
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// [`Error::Refused`], with nothing written, where a rule of the chip or of this software forbids it; those of files and chip.
+/// [`Error::Refused`], without a write, if a rule of the chip or of this software forbids it, or a file can't be read
+/// or written; the [chip errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     match command {
         Command::Read(arguments) => read::run(selection, arguments),
@@ -56,17 +57,17 @@ pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     }
 }
 
-/// A slot of a chip, while the caller has the bus.
+/// A slot of a chip, while the caller holds the bus lock.
 struct SlotAccess<'t> {
     target: &'t mut Target,
     zone: ConfigZone,
     slot: Slot,
-    /// What `--key-file` names.
+    /// The key in `--key-file`.
     key: Option<Zeroizing<[u8; 32]>>,
 }
 
 impl<'t> SlotAccess<'t> {
-    /// The slot that the arguments name. The caller has the bus.
+    /// The slot in the arguments. The caller holds the bus lock.
     fn new(target: &'t mut Target, place: &Place, key: Option<Zeroizing<[u8; 32]>>) -> Result<Self> {
         let zone = target.read_config_locked()?;
         target.ensure_608()?;
@@ -77,7 +78,7 @@ impl<'t> SlotAccess<'t> {
         Error::Refused(format!("{}: the chip {}: {problem}", self.target.place(), self.zone.serial_number()))
     }
 
-    /// Checks that `--key-file` is given where it is used, and nowhere else; the chip then proves that it has that key.
+    /// Checks that `--key-file` is given if and only if it is used; the chip then proves that it has that key.
     fn check_key(&mut self, way: Way, verb: &str) -> Result<()> {
         let slot = self.slot;
         match (way, &self.key) {
@@ -101,7 +102,7 @@ impl<'t> SlotAccess<'t> {
         }
     }
 
-    /// Without this an encrypted read with a wrong key would return something else than the slot holds.
+    /// Without this an encrypted read with a wrong key would return garbage.
     fn prove_key(&mut self, by: Slot) -> Result<()> {
         let Some(value) = self.key.clone() else { return Ok(()) };
         let serial = self.zone.serial_number();
@@ -118,13 +119,13 @@ impl<'t> SlotAccess<'t> {
         }
     }
 
-    /// Reads `len` bytes from `offset` on, all of which the slot has.
+    /// Reads `len` bytes from `offset` on, all within the slot.
     fn read(&mut self, way: Way, offset: usize, len: usize) -> Result<Zeroizing<Vec<u8>>> {
         let (slot, serial, key) = (self.slot, self.zone.serial_number(), self.key.clone());
         let end = offset + len;
         let bytes = self.target.converse(|awake| match (way, &key) {
             (Way::Encrypted(by), Some(value)) => {
-                // Room for all of it: a growing buffer would leave copies of a secret behind.
+                // With the full capacity: a growing buffer would leave copies of a secret behind.
                 let mut bytes = Zeroizing::new(Vec::with_capacity(end.next_multiple_of(32)));
                 for block in 0..end.div_ceil(32) {
                     let address = Address::slot(slot, block as u8, 0);
@@ -142,7 +143,7 @@ impl<'t> SlotAccess<'t> {
     }
 }
 
-/// The key that a file holds.
+/// Reads the key in a file.
 fn key(file: Option<&Path>) -> Result<Option<Zeroizing<[u8; 32]>>> {
     file.map(secret::of_32_bytes).transpose()
 }

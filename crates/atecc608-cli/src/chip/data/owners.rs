@@ -1,4 +1,4 @@
-//! Whose a slot's contents are: what this software or a rule of the chip keeps there is not written over like data.
+//! The owners of slots' contents: data of this software or of a rule of the chip is not overwritten like other data.
 
 use super::access::Way;
 use super::SlotAccess;
@@ -14,10 +14,10 @@ use atecc608_wire::config_zone::{KeyType, SecureBootStorage};
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// Refuses to write over what has a command of its own, and, without `replace`, what a rule of the chip is about.
+/// Refuses to overwrite data that another command manages, and, without `replace`, data that a rule of the chip uses.
 ///
 /// # Errors
-/// [`crate::Error::Refused`] with whose it is and what to do; those of the chip.
+/// [`crate::Error::Refused`] with the owner and the remedy; the [chip errors](crate::Error#chip-errors).
 pub(super) fn check(access: &mut SlotAccess<'_>, replace: bool) -> Result<()> {
     if let Some(problem) = kept_by_this_software(access)? {
         return Err(access.refused(&problem));
@@ -65,7 +65,7 @@ fn kept_by_this_software(access: &mut SlotAccess<'_>) -> Result<Option<String>> 
     Ok(None)
 }
 
-/// What a rule of the chip uses the slot for.
+/// Returns the use of the slot by a rule of the chip.
 fn of_the_chips_rules(zone: &ConfigZone, slot: Slot) -> Option<String> {
     let of_other_slots = uses(zone, slot).first().map(|first| match first {
         Use::IoKey => "the IO protection key".to_owned(),
@@ -100,7 +100,7 @@ fn of_the_chips_rules(zone: &ConfigZone, slot: Slot) -> Option<String> {
         })
 }
 
-/// The certificates of chips as they are sold: nobody can write them again.
+/// Returns the certificates of chips as sold, which can't be restored.
 fn of_the_makers_certificates(access: &mut SlotAccess<'_>) -> Result<Option<String>> {
     let read = Read { zone: Zone::Otp, address: Address::block(0, 0), block: true };
     let otp = access.target.converse(|awake| awake.execute(&read))?;

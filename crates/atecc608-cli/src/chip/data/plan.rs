@@ -1,4 +1,4 @@
-//! From bytes at an offset to Write commands of 4 and 32 bytes.
+//! Converts bytes at an offset to Write commands of 4 and 32 bytes.
 
 use zeroize::Zeroizing;
 
@@ -9,25 +9,25 @@ const WORD: usize = 4;
 
 /// One Write.
 pub struct Piece {
-    /// Which 32 bytes of the slot.
+    /// The block of the slot.
     pub block: u8,
-    /// Of 4 bytes: which word of the block. Of 32: none.
+    /// For 4 bytes: the word of the block. For 32: `None`.
     pub word: Option<u8>,
-    /// The bytes, 4 or 32. Of a short last block zeros follow, which the chip does not store.
+    /// The bytes, 4 or 32. A short last block is padded with zeros, which the chip does not store.
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
-/// A slot's contents as they are to be, and how much of them is to be written.
+/// A slot's new contents, and the part that must be written.
 pub struct Plan {
-    /// What is sent, in order.
+    /// The writes, in order.
     pub pieces: Vec<Piece>,
-    /// The slot's bytes from the first to the last piece, as they will be.
+    /// The slot's new bytes from the first to the last piece.
     pub wanted: Zeroizing<Vec<u8>>,
 }
 
 impl Plan {
-    /// Plans to write `data` at `offset` of a slot with these contents: only what differs is sent. `words`: whether the slot takes 4
-    /// bytes at a time. `data` ends within the slot.
+    /// Plans to write `data` at `offset` of a slot with these contents: only differences are sent. `words`: whether the
+    /// slot accepts 4 bytes at a time. `data` ends within the slot.
     pub fn over(now: &[u8], offset: usize, data: &[u8], words: bool) -> Self {
         let mut wanted = Zeroizing::new(now.to_vec());
         wanted[offset..offset + data.len()].copy_from_slice(data);
@@ -47,10 +47,10 @@ impl Plan {
         Self { pieces, wanted }
     }
 
-    /// Plans to write `data` at `offset` of a slot of `size` bytes that can't be read: whole blocks, all of them.
+    /// Plans to write `data` at `offset` of a slot of `size` bytes that can't be read: always whole blocks.
     ///
     /// # Errors
-    /// What to give instead, if that is not whole blocks.
+    /// The remedy, if the data is not whole blocks.
     pub fn blind(size: usize, offset: usize, data: &[u8]) -> Result<Self, String> {
         let end = offset + data.len();
         if offset % BLOCK != 0 || (end % BLOCK != 0 && end != size) {

@@ -33,7 +33,7 @@ struct Contents {
     slot: u8,
     offset: usize,
     length: usize,
-    /// Hex digits; none if they went to a file.
+    /// Hex digits; `None` if the data was written to a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
 }

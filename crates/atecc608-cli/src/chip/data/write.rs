@@ -1,6 +1,6 @@
 //! `atecc608 data write`.
 //!
-//! Only what differs is written, block after block, so that a write that was interrupted is finished by doing it again.
+//! Only differences are written, block by block, so that repeating an interrupted write finishes it.
 
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,7 @@ pub(super) fn run(selection: &Selection, arguments: &Arguments) -> Result<Output
     Output::new(text(&report), &report)
 }
 
-/// The bytes to write, which the slot has room for.
+/// Returns the bytes to write, which fit into the slot.
 fn contents(file: &Path, slot: Slot, offset: usize) -> Result<Zeroizing<Vec<u8>>> {
     let refused = |problem: String| Error::Refused(format!("{}: {problem}", file.display()));
     let room = slot.size().saturating_sub(offset);
@@ -118,7 +118,7 @@ fn contents(file: &Path, slot: Slot, offset: usize) -> Result<Zeroizing<Vec<u8>>
     }
 }
 
-/// How the slot can be read with what was given, if it can.
+/// Returns how the slot can be read with the given key, if it can.
 fn readable(access: &SlotAccess<'_>, writing: Way) -> Option<Way> {
     match access::reading(&access.zone, access.slot).ok()? {
         Way::Clear => Some(Way::Clear),
@@ -126,7 +126,8 @@ fn readable(access: &SlotAccess<'_>, writing: Way) -> Option<Way> {
     }
 }
 
-/// The bytes with the chip's own mark in the first one, where it keeps one there: otherwise they would always differ.
+/// Returns the bytes with the chip's own mark in the first one, if it keeps one there: otherwise they would always
+/// differ.
 fn marked(access: &SlotAccess<'_>, now: &[u8], offset: usize, data: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut data = Zeroizing::new(data.to_vec());
     if access.zone.marks_validity(access.slot) && offset == 0 {

@@ -1,4 +1,4 @@
-//! From the bus's node to the chip's profile.
+//! Checks from the bus's node to the chip's profile.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -20,8 +20,8 @@ use atecc608_wire::ConfigZone;
 const FASTEST_WAKE_HZ: u32 = 133_000;
 const LOCK_REMEDY: &str = "end the program that holds it, or wait for it; or raise lock_timeout in the configuration";
 
-/// Checks one configured chip, and its state. Returns the token's serial number if clients show it: that of a blank chip, whose
-/// token is not initialized, they leave out.
+/// Checks one configured chip, and its state. Returns the token's serial number if clients show it; for a blank chip,
+/// whose token is not initialized, they do not.
 pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<String> {
     let later = ["wake", "chip", "locks", "profile", "state"];
     let Some(mut target) = node(config, token, checks) else {
@@ -75,14 +75,14 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     profile(&zone, checks);
     let keys = state::keys(&mut target, &zone);
     let latch = state::latch(&mut target, &zone);
-    // The state and the module are looked at without keeping the bus from others.
+    // The state and the module are checked without holding the bus lock.
     drop(guard);
     state::check(&mut target, &zone, keys, checks);
     state::check_latch(&zone, latch, checks);
     zone.config_locked().then(|| zone.serial_number().short())
 }
 
-/// Whether whoever uses the bus creates a simulated chip: nothing here may.
+/// Whether opening the bus would create a simulated chip, which doctor must not do.
 pub(super) fn would_be_created(token: &TokenConfig) -> bool {
     token.other_buses.is_empty() && matches!(&token.bus, BusLocation::Sim(path) if !path.exists())
 }
@@ -117,7 +117,7 @@ fn node(config: &Config, token: &TokenConfig, checks: &mut Checks) -> Option<Tar
             checks.ok(LINK, format!("{} opens", target.token.bus));
             Some(target)
         }
-        // A simulated chip in a file is locked already while it is opened.
+        // The file of a simulated chip is already locked when it is opened.
         Err(error @ Error::Open { cause: OpenError::InUse(_), .. }) if matches!(token.bus, BusLocation::Sim(_)) => {
             checks.fail("bus lock", error.to_string(), LOCK_REMEDY);
             None
@@ -192,7 +192,7 @@ fn adapter_clock(bus: &BusLocation, kernel: &Kernel, checks: &mut Checks) {
     }
 }
 
-/// Whether the adapter of a multiplexer's channel can be locked with it.
+/// Checks whether the adapter of a multiplexer's channel can be locked with it.
 fn multiplexer(bus: &BusLocation, checks: &mut Checks) {
     const LINK: &str = "multiplexer";
     let BusLocation::Linux(path) = bus else { return };

@@ -1,7 +1,7 @@
-//! The host's side: the module as a client loads it, p11-kit, OpenSSL.
+//! The host's checks: the module as a client loads it, p11-kit, OpenSSL.
 //!
-//! Safe Rust can load no shared object. So the module is loaded through its C ABI by
-//! a stock program, pkcs11-tool or p11tool, as any client does it.
+//! Safe Rust can't load a shared object. So a stock program, pkcs11-tool or p11tool, loads the module through its C ABI
+//! like any client.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use crate::output::check::{Checks, Verdict};
 use crate::output::note;
 use atecc608_token::config::{Config, CONF_VARIABLE};
 
-/// The configuration of OpenSSL that the packages install.
+/// The OpenSSL configuration of the packages.
 const OPENSSL_CONF: &str = "/etc/atecc608-pkcs11/openssl-pkcs11.cnf";
 
-/// Where p11-kit looks for its module files.
+/// The folders in which p11-kit looks for module files.
 const P11_KIT_FOLDERS: [&str; 3] = ["/etc/pkcs11/modules", "/usr/share/p11-kit/modules", "/usr/lib/p11-kit/modules"];
 
-/// Has the module loaded, and looks whether it shows the tokens with these serial numbers.
+/// Loads the module, and checks whether it shows the tokens with these serial numbers.
 pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], checks: &mut Checks) {
     const LINK: &str = "module";
     let Some(path) = given.map(Path::to_owned).or_else(module::find) else {
@@ -43,7 +43,7 @@ pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], 
             Ok(output) => output,
             Err(_) => continue,
         };
-        // The module's log lines help to find the fault.
+        // The module's log lines help to find the problem.
         let logged = String::from_utf8_lossy(&output.stderr);
         logged.lines().filter(|line| line.starts_with("atecc608-pkcs11[")).for_each(note);
         let said = String::from_utf8_lossy(&output.stdout).to_uppercase();
@@ -79,10 +79,10 @@ fn not_installed(checks: &mut Checks) {
     );
 }
 
-/// Whether p11-kit knows the module: programs that use GnuTLS or p11-kit-proxy then need no path to it.
+/// Checks whether p11-kit knows the module: programs with GnuTLS or p11-kit-proxy then need no path to it.
 pub(super) fn p11_kit(checks: &mut Checks) {
     const LINK: &str = "p11-kit";
-    // p11-kit reads a user's own folder, but never root's.
+    // p11-kit reads a user's own folder, except root's.
     let home = std::env::var_os("HOME").filter(|_| !rustix::process::geteuid().is_root());
     let home = home.map(|home| Path::new(&home).join(".config/pkcs11/modules"));
     let folders = P11_KIT_FOLDERS.iter().map(PathBuf::from).chain(home);
@@ -94,7 +94,7 @@ pub(super) fn p11_kit(checks: &mut Checks) {
         );
         return;
     };
-    // A bare name is looked for in p11-kit's own folder.
+    // p11-kit looks for a bare name in its own folder.
     if module.is_absolute() && !module.exists() {
         checks.fail(
             LINK,
@@ -106,7 +106,7 @@ pub(super) fn p11_kit(checks: &mut Checks) {
     checks.ok(LINK, file.display().to_string());
 }
 
-/// The first file in the folder whose `module:` line names ours, and the path there.
+/// Returns the first file in the folder whose `module:` line names this module, and the path there.
 fn registration(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
         let text = atecc608_files::read_text(&entry.path(), crate::input::MOST).ok()?;
@@ -115,10 +115,10 @@ fn registration(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     })
 }
 
-/// Whether OpenSSL has pkcs11-provider, takes it, and it is new enough.
+/// Checks whether OpenSSL has pkcs11-provider, loads it, and it is new enough.
 pub(super) fn openssl(checks: &mut Checks) {
     const LINK: &str = "OpenSSL provider";
-    // Loading a provider touches no token.
+    // Loading a provider accesses no token.
     const LOADING: [&str; 6] = ["list", "-providers", "-provider", "default", "-provider", "pkcs11"];
     let run = |arguments: &[&str]| Command::new("openssl").args(arguments).output().ok();
     let folder = run(&["version", "-m"]).as_ref().and_then(modules_folder);
@@ -156,7 +156,8 @@ pub(super) fn openssl(checks: &mut Checks) {
     }
 }
 
-/// Whether the configuration that OpenSSL will use loads the provider: the file that `OPENSSL_CONF` names, else the packages' own.
+/// Checks whether the configuration that OpenSSL will use loads the provider: the file in `OPENSSL_CONF`, else the
+/// packages' own.
 pub(super) fn openssl_configuration(checks: &mut Checks) {
     const LINK: &str = "OpenSSL configuration";
     let provider = checks.as_slice().last();
@@ -211,7 +212,7 @@ pub(super) fn openssl_configuration(checks: &mut Checks) {
     }
 }
 
-/// The module that a configuration of OpenSSL names.
+/// Returns the module in an OpenSSL configuration.
 fn module_path(text: &str) -> Option<&str> {
     // The last one counts.
     text.lines().rev().find_map(|line| {
@@ -220,16 +221,16 @@ fn module_path(text: &str) -> Option<&str> {
     })
 }
 
-/// Where OpenSSL looks for providers: `MODULESDIR: "/usr/lib/x86_64-linux-gnu/ossl-modules"`; the variable goes before it, as it
-/// does for OpenSSL.
+/// Returns where OpenSSL looks for providers: `MODULESDIR: "/usr/lib/x86_64-linux-gnu/ossl-modules"`; the variable
+/// takes precedence, as in OpenSSL.
 fn modules_folder(version: &Output) -> Option<PathBuf> {
     let text = String::from_utf8_lossy(&version.stdout);
     let compiled_in = text.split('"').nth(1)?;
     Some(std::env::var_os("OPENSSL_MODULES").map_or_else(|| PathBuf::from(compiled_in), PathBuf::from))
 }
 
-/// The version of the Debian package that the file came with; nothing where there is no such package. The provider can't be
-/// asked: the `version` that `openssl list -providers` shows for it is that of the OpenSSL it was built with.
+/// Returns the version of the Debian package of the file, if there is one. The provider can't be queried: the `version`
+/// in `openssl list -providers` is that of the OpenSSL it was built with.
 fn packaged_version(file: &Path) -> Option<String> {
     let dpkg = |arguments: &[&OsStr]| {
         let output = Command::new("dpkg-query").args(arguments).output().ok()?;

@@ -1,5 +1,5 @@
-//! `atecc608 doctor`: every link of the chain between the configuration and OpenSSL, in order, and what to type for
-//! the first one that is broken. It changes nothing.
+//! `atecc608 doctor`: checks the chain from the configuration to OpenSSL in order, and prints the remedy for the first
+//! failed check. It changes nothing.
 
 mod chip;
 mod host;
@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::target::{ensure_tokens, is_named, Selection};
 use atecc608_token::config::Config;
 
-/// What to do about a chip that fails in some way of its own.
+/// The remedy for a chip that fails in an unknown way.
 const PACKETS: &str = "ATECC608_LOG=trace atecc608 info shows every packet";
 
 /// Arguments of `doctor`.
@@ -27,7 +27,7 @@ pub struct Arguments {
     module: Option<PathBuf>,
 }
 
-/// A check with the names that it had before, which go with the next version.
+/// A check with its earlier names, which will be removed in the next version.
 #[derive(Serialize)]
 struct Link<'a> {
     #[serde(flatten)]
@@ -51,7 +51,7 @@ impl<'a> From<&'a Check> for Link<'a> {
 #[derive(Serialize)]
 struct Report<'a> {
     ok: bool,
-    /// The first broken link.
+    /// The first failed check.
     first_broken: Option<&'a str>,
     checks: Vec<Link<'a>>,
 }
@@ -59,7 +59,7 @@ struct Report<'a> {
 /// Checks the chain.
 ///
 /// # Errors
-/// Only those of the output: what is wrong with the chain is the result.
+/// [`crate::Error::Output`] if the output can't be built. Problems of the chain are the result.
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let mut checks = Checks::default();
     // Serial numbers of the tokens that the module should show.
@@ -100,7 +100,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     Ok(Output::new(text(&checks), &report)?.negative_if(first_broken.is_some()))
 }
 
-/// The configuration, if it is one to go on with.
+/// Returns the configuration, if it is usable.
 fn configuration(selection: &Selection, checks: &mut Checks) -> Option<Config> {
     const LINK: &str = "configuration";
     let config = match selection.configuration() {

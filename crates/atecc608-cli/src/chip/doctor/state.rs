@@ -1,4 +1,4 @@
-//! The chip's state folder, what is open in it, and the IO protection key.
+//! Checks the chip's state folder, interrupted changes in it, and the IO protection key.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -24,16 +24,16 @@ use atecc608_wire::{ConfigZone, Slot, Status};
 
 const KEYS: &str = "keys";
 
-/// What the chip answers about its keys.
+/// The chip's responses about its keys.
 #[derive(Default)]
 pub(super) struct Keys {
-    /// The slots that hold one, with its public key where the chip tells it.
+    /// The slots that hold a key, with its public key if the chip returns it.
     found: Vec<(Slot, Option<[u8; 64]>)>,
-    /// What it refused.
+    /// The refused queries.
     refused: Vec<(Slot, Refused)>,
 }
 
-/// What the chip refused to tell of a key slot.
+/// A query about a key slot that the chip refused.
 enum Refused {
     Presence(Status, Held),
     PublicKey,
@@ -54,11 +54,11 @@ impl Refused {
     }
 }
 
-/// Asks about the keys. The caller has the bus. Of a chip that is not provisioned there is nothing to ask: another link
-/// says so.
+/// Reads which slots hold keys. The caller holds the bus lock. Returns nothing for a chip that is not provisioned,
+/// which another check reports.
 ///
 /// # Errors
-/// [`Error::Chip`](crate::error::Error::Chip).
+/// [`Error::Chip`](crate::error::Error::Chip) if the chip or the bus fails.
 pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
     if !zone.config_locked() || !zone.data_locked() {
         return Ok(Keys::default());
@@ -72,7 +72,7 @@ pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
             keys.refused.extend(refused.map(|status| (slot, Refused::Presence(status, held))));
             if held == Held::Key {
                 let public_key = if key.public { awake.public_key_if_told(slot)? } else { None };
-                // After a login, or with the latch, it may tell.
+                // After a login, or with the latch set, it may tell.
                 let rules = zone.key_config(slot);
                 if key.public && public_key.is_none() && !rules.req_auth() && !rules.persistent_disable() {
                     keys.refused.push((slot, Refused::PublicKey));
@@ -85,10 +85,10 @@ pub(super) fn keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
     })
 }
 
-/// The persistent latch, where key slots depend on it.
+/// Returns the persistent latch, if key slots depend on it.
 ///
 /// # Errors
-/// [`Error::Chip`](crate::error::Error::Chip).
+/// [`Error::Chip`](crate::error::Error::Chip) if the chip or the bus fails.
 pub(super) fn latch(target: &mut Target, zone: &ConfigZone) -> Result<Option<Latch>> {
     match zone.config_locked() && zone.slots_behind_latch().next().is_some() {
         true => target.converse(|awake| awake.latch()).map(Some),
@@ -118,7 +118,7 @@ fn list(slots: &[Slot]) -> String {
     slots.iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Checks the folder and what is in it.
+/// Checks the folder and its contents.
 pub(super) fn check(target: &mut Target, zone: &ConfigZone, keys: Result<Keys>, checks: &mut Checks) {
     let store = Store::open(&target.config.state_dir, zone.serial_number());
     let readable = folder(&target.config.state_dir, &store, checks);
@@ -185,7 +185,7 @@ fn folder(state_dir: &Path, store: &Store, checks: &mut Checks) -> bool {
     true
 }
 
-/// What is wrong with owner and mode of the folder of all chips, and the remedy.
+/// Returns the problem with owner and mode of the folder of all chips, and the remedy.
 fn open_to_others(state_dir: &Path) -> Option<(String, String)> {
     let metadata = std::fs::metadata(state_dir).ok()?;
     let shown = state_dir.display();
@@ -206,7 +206,7 @@ fn open_to_others(state_dir: &Path) -> Option<(String, String)> {
     })
 }
 
-/// What lets this user into a folder of the state.
+/// Returns what gives this user access to a folder of the state.
 fn way_in(folder: &Path, state_dir: &Path) -> String {
     match std::fs::metadata(folder) {
         Ok(metadata) if metadata.gid() != 0 && metadata.mode() & 0o070 == 0o070 => {
@@ -216,12 +216,12 @@ fn way_in(folder: &Path, state_dir: &Path) -> String {
     }
 }
 
-/// The command that gives the folder of all chips to the package's group.
+/// Returns the command that gives the folder of all chips to the package's group.
 fn gift(state_dir: &Path) -> String {
     format!("sudo chgrp -R {GROUP} {0} && sudo chmod -R g+rwX {0} && sudo chmod {MODE:o} {0}", state_dir.display())
 }
 
-/// What the chip refused to tell.
+/// Checks whether the chip refused queries.
 fn refused(keys: &Keys, checks: &mut Checks) {
     if keys.refused.is_empty() {
         return;
@@ -235,7 +235,7 @@ fn refused(keys: &Keys, checks: &mut Checks) {
     );
 }
 
-/// What the state and the chip say about each other.
+/// Compares the state with the chip.
 fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
     const LINK: &str = KEYS;
     let state = store.state();
@@ -257,7 +257,7 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
         let tombstone = known.and_then(|known| known.tombstone.as_ref());
         match (known, is(tombstone), is(known.and_then(|known| known.public_key.as_ref()))) {
             (_, Some(true), _) => destroyed.push(*slot),
-            // With a PIN the chip tells public keys after a login only: the mark is believed until then.
+            // With a PIN the chip returns public keys only after a login: the tombstone is trusted until then.
             (_, None, _) if tombstone.is_some() && public_key.is_none() => destroyed.push(*slot),
             (_, _, Some(false)) => other.push(*slot),
             (None, ..) => unknown.push(*slot),
@@ -292,7 +292,7 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
             "p11tool --set-id HEX 'pkcs11:...;type=private' gives one of them another id, certificates of it follow",
         );
     }
-    // How many are free the chip does not tell.
+    // The number of free slots is then unknown.
     if !keys.refused.is_empty() {
         return;
     }
@@ -303,8 +303,8 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
     }
 }
 
-/// The first id that several keys have, in hex, and their slots: versions before this one made such keys, and a key that was imported
-/// twice has its default id twice.
+/// Returns the first id that several keys have, in hex, and their slots: earlier versions generated such keys, and a
+/// key that was imported twice has its default id twice.
 fn shared_id(state: &State, keys: &Keys, destroyed: &[Slot]) -> Option<(String, Vec<Slot>)> {
     let id = |slot: Slot, public_key: Option<[u8; 64]>| {
         let given = state.slot(slot).and_then(|known| known.id.clone());
@@ -318,7 +318,7 @@ fn shared_id(state: &State, keys: &Keys, destroyed: &[Slot]) -> Option<(String, 
     })
 }
 
-/// How a chip without keys gets one, if that is still possible.
+/// Explains how a chip without keys gets one, if that is still possible.
 fn no_keys(zone: &ConfigZone, counts: &str, checks: &mut Checks) {
     const LINK: &str = KEYS;
     let profile = profile::matching(zone);
@@ -342,7 +342,7 @@ fn no_keys(zone: &ConfigZone, counts: &str, checks: &mut Checks) {
     }
 }
 
-/// Whether the user has a PIN, where the chip wants one.
+/// Checks whether the user has a PIN, if the chip requires one.
 fn pin(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
     const LINK: &str = "PIN";
     if Scheme::of(zone, profile::matching(zone)).is_none() || !zone.data_locked() {
@@ -363,7 +363,7 @@ fn pin(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
     }
 }
 
-/// Places for secret keys that the state does not know.
+/// Checks for places for secret keys that the state does not describe.
 fn secret_places(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
     if !zone.data_locked() {
         return;
@@ -382,7 +382,7 @@ fn secret_places(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
     }
 }
 
-/// The IO protection key's file, where the profile has such a key.
+/// Checks the IO protection key's file, if the profile has such a key.
 fn io_key(target: &mut Target, zone: &ConfigZone, checks: &mut Checks) {
     const LINK: &str = "IO protection key";
     let has_one =

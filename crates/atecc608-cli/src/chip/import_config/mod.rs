@@ -1,5 +1,5 @@
-//! `atecc608 import-config`: from the configuration files of cryptoauthlib's PKCS#11 module to ours, so that nobody has to rename
-//! anything: the same slots, tokens' labels and objects' labels.
+//! `atecc608 import-config`: converts the configuration files of cryptoauthlib's PKCS#11 module, so that nothing must
+//! be renamed: the same slots, tokens' labels and objects' labels.
 
 mod vendor;
 
@@ -35,15 +35,15 @@ struct Report<'a> {
     warnings: &'a [String],
 }
 
-/// Reads the vendor's files and prints, or writes, a configuration.
+/// Reads the vendor's files and prints, or writes, a configuration of this module.
 ///
 /// # Errors
-/// [`Error::Refused`] for files that can't be read or understood, with file and line; for an output file that is there.
+/// [`Error::Refused`] for files that can't be read or parsed, with file and line; for an output file that exists.
 pub fn run(arguments: &Arguments) -> Result<Output> {
     let Found { tokens, mut warnings } = vendor::read(&arguments.dir).map_err(Error::Refused)?;
     warnings.extend(tokens.iter().flat_map(not_carried_over));
     let text = configuration(&tokens);
-    // What is written can be read: two equal labels, for instance, could not.
+    // The result must be readable: two equal labels, for instance, are not.
     let path = arguments.output.as_deref().unwrap_or(Path::new("the configuration that was made"));
     Config::parse(path, &text)?;
     for warning in &warnings {
@@ -67,7 +67,7 @@ pub(crate) fn fuzzed(folder: &Path) -> std::result::Result<String, String> {
     Ok(configuration(&tokens))
 }
 
-/// What has a name there, and gets none of our configuration here.
+/// Returns the names that have no counterpart in this configuration.
 fn not_carried_over(token: &Token) -> Vec<String> {
     let key = token.objects.values().find(|object| object.kind == Kind::Private).map(|key| key.label.clone());
     let others = token.objects.iter().filter(|(_, object)| object.kind != Kind::Private);
@@ -75,7 +75,7 @@ fn not_carried_over(token: &Token) -> Vec<String> {
         .filter_map(|(slot, object)| {
             let label = &object.label;
             let how = match object.kind {
-                // The names that chips as sold have by themselves (docs/chips-as-sold.md).
+                // Chips as sold have these names by default (docs/chips-as-sold.md).
                 Kind::Certificate if slot.number() == 8 => return None,
                 Kind::Certificate if label == "signer" || label == "root" || Some(label) == key.as_ref() => {
                     return None
@@ -107,13 +107,13 @@ fn configuration(tokens: &[Token]) -> String {
         for (slot, object) in &token.objects {
             let kind = match object.kind {
                 Kind::Private => "",
-                // Slots 0 to 7 have no room for one: it is the public half of the key pair there.
+                // Slots 0 to 7 are too small for one: it is the public half of the key pair there.
                 Kind::Public if slot.number() < 8 => "",
                 Kind::Public => "type = \"public\"\n",
                 Kind::Secret => "type = \"secret\"\n",
-                // As it is: the other slots have room for compressed ones only.
+                // Only slot 8 is large enough for a whole certificate; the others hold compressed ones.
                 Kind::Certificate if slot.number() == 8 => "type = \"certificate\"\n",
-                // A certificate's label is its key's, or its own in the certificate's store.
+                // A certificate's label is its key's, or that in the certificate store.
                 Kind::Certificate => continue,
             };
             text += &format!("\n[[token.object]]\nslot = {slot}\n{kind}label = {}\n", toml_string(&object.label));
@@ -122,10 +122,10 @@ fn configuration(tokens: &[Token]) -> String {
     text
 }
 
-/// A TOML string, quoted and escaped as it has to be.
+/// Quotes and escapes a TOML string.
 fn toml_string(text: &str) -> String {
     let mut quoted = String::new();
-    // Writing into a string does not fail.
+    // Writing to a string does not fail.
     let _ = quoted.value(text);
     visible_in_strings(&quoted)
 }

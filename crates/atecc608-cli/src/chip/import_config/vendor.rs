@@ -1,8 +1,9 @@
-//! The configuration files of the PKCS#11 module in Microchip's cryptoauthlib, as its own reader takes them: a library file with
-//! `filestore`, in that folder `N.conf` for each PKCS#11 slot and `N.M.conf` for each object that was made through PKCS#11.
+//! Parses the configuration files of the PKCS#11 module in Microchip's cryptoauthlib, like that module: a library file
+//! with `filestore`, in that folder `N.conf` for each PKCS#11 slot and `N.M.conf` for each object that was created
+//! through PKCS#11.
 //!
-//! Its traps are read as they were meant, and told: addresses of 8 bits, bus and object numbers in hex digits, labels without
-//! blanks.
+//! Its pitfalls are interpreted as intended, with a warning: 8-bit addresses, bus and object numbers in hex digits,
+//! labels without blanks.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,26 +20,26 @@ pub(super) struct Token {
     pub(super) slot: u32,
     /// The file.
     pub(super) file: PathBuf,
-    /// The label, or the one that the vendor's module makes up.
+    /// The label, or the default of the vendor's module.
     pub(super) label: String,
     /// Number of the I2C bus.
     pub(super) bus: u32,
-    /// 7 bits.
+    /// The 7-bit address.
     pub(super) address: u8,
-    /// What is where, in the order of the chip's slots.
+    /// The objects, in the order of the chip's slots.
     pub(super) objects: BTreeMap<Slot, Object>,
 }
 
 /// A named object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Object {
-    /// What it is.
+    /// Its type.
     pub(super) kind: Kind,
     /// CKA_LABEL.
     pub(super) label: String,
 }
 
-/// The kinds of objects that the vendor's files know.
+/// The kinds of objects in the vendor's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Private,
@@ -65,22 +66,22 @@ impl Kind {
     }
 }
 
-/// What was read.
+/// The result.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// The tokens, by their slots.
     pub(super) tokens: Vec<Token>,
-    /// What the user has to know: file, line, what.
+    /// Warnings for the user: file, line, text.
     pub(super) warnings: Vec<String>,
 }
 
-/// Where the vendor's module keeps them, if nobody says otherwise.
+/// The default folder of the vendor's module.
 pub(super) const LIBRARY_FILE: &str = "cryptoauthlib.conf";
 
 /// Reads a folder: the file store, or one with the library file that names it.
 ///
 /// # Errors
-/// What can't be read, with file and line.
+/// The problem, with file and line.
 pub(super) fn read(folder: &Path) -> Result<Found, String> {
     let mut found = Found::default();
     let store = file_store(folder)?;
@@ -121,7 +122,7 @@ pub(super) fn read(folder: &Path) -> Result<Found, String> {
     Ok(found)
 }
 
-/// The folder with the slots' files.
+/// Returns the folder with the slots' files.
 fn file_store(folder: &Path) -> Result<PathBuf, String> {
     let library = if folder.is_file() { folder.to_owned() } else { folder.join(LIBRARY_FILE) };
     if !library.is_file() {
@@ -137,7 +138,7 @@ fn file_store(folder: &Path) -> Result<PathBuf, String> {
 
 /// `key = value`.
 struct Line {
-    /// File and number.
+    /// File and line number.
     place: String,
     key: String,
     value: String,
@@ -166,7 +167,7 @@ fn lines(path: &Path, warnings: &mut Vec<String>) -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
-/// Reads `N.conf`; none if it is of a device that this software can't use.
+/// Reads `N.conf`; returns `None` for a device that this software can't use.
 fn base(slot: u32, path: &Path, warnings: &mut Vec<String>) -> Result<Option<Token>, String> {
     let mut token = Token { slot, file: path.to_owned(), address: 0x60, bus: 1, ..Token::default() };
     let mut has_interface = false;
@@ -206,7 +207,8 @@ fn base(slot: u32, path: &Path, warnings: &mut Vec<String>) -> Result<Option<Tok
     Ok(Some(token))
 }
 
-/// `i2c,ADDRESS,BUS,BAUD`: 8 bits in hex digits, hex digits, decimal digits. False if it is another kind of interface.
+/// `i2c,ADDRESS,BUS,BAUD`: 8 bits in hex digits, hex digits, decimal digits. Returns `false` for another kind of
+/// interface.
 fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Result<bool, String> {
     let Line { place, value, .. } = line;
     let parts: Vec<&str> = value.split(',').map(str::trim).collect();
@@ -258,7 +260,7 @@ fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Resu
     Ok(true)
 }
 
-/// What to do about an interface that is not I2C.
+/// Returns the remedy for an interface other than I2C.
 fn instead_of(interface: &str) -> &'static str {
     match interface {
         "hid" | "kithid" => {
@@ -275,7 +277,7 @@ fn instead_of(interface: &str) -> &'static str {
     }
 }
 
-/// What `device = ATECC608B-TNGTLS` and the like define: the factory's objects.
+/// Adds the factory's objects that `device = ATECC608B-TNGTLS` and the like define.
 fn trust(token: &mut Token, device: &str) {
     if !["TNGTLS", "TFLXTLS", "TNGLORA"].iter().any(|kind| device.split('-').nth(1) == Some(kind)) {
         return;
@@ -307,7 +309,7 @@ fn object(token: &mut Token, line: &Line, slot: Option<Slot>, warnings: &mut Vec
     Ok(())
 }
 
-/// A slot of the chip. The vendor's module reads hex digits, its own sample (`public,root,15`) means decimal ones.
+/// A slot of the chip. The vendor's module parses hex digits, but its own sample (`public,root,15`) has decimal ones.
 fn chip_slot(place: &str, digits: &str, warnings: &mut Vec<String>) -> Result<Slot, String> {
     let wrong = || format!("{place}: \"{digits}\" is none of the chip's slots, 0 to 15");
     let number = hex_number(digits).ok_or_else(wrong)?;
@@ -320,7 +322,7 @@ fn chip_slot(place: &str, digits: &str, warnings: &mut Vec<String>) -> Result<Sl
     Ok(slot)
 }
 
-/// One slot of the chip has one name with us: a private key's goes before all others.
+/// A slot of the chip has one name in this configuration: that of a private key takes precedence.
 fn name(token: &mut Token, slot: Slot, object: Object, place: &str, warnings: &mut Vec<String>) {
     match token.objects.get(&slot) {
         Some(known) if known.label == object.label && is_key(known) => return,
@@ -351,7 +353,8 @@ fn is_key(object: &Object) -> bool {
     object.kind == Kind::Private
 }
 
-/// `N.M.conf`: `type = KIND,LABEL,SLOT`, or of older versions `type = KIND` and `label = LABEL`. M is in decimal digits.
+/// `N.M.conf`: `type = KIND,LABEL,SLOT`, or in older versions `type = KIND` and `label = LABEL`. M is in decimal
+/// digits.
 fn child(token: &mut Token, number: &str, path: &Path, warnings: &mut Vec<String>) -> Result<(), String> {
     let place = path.display().to_string();
     let slot = parse_slot(number).map_err(|_| format!("{place}: \"{number}\" is none of the chip's slots"))?;

@@ -1,5 +1,5 @@
-//! `atecc608 key empty`: which places for secret keys hold none. The chip can't tell what fills a place from a key, so somebody has
-//! to say it: who knows the chip, or the factory's manifest.
+//! `atecc608 key empty`: marks places for secret keys as empty. The chip can't distinguish the contents of a place from
+//! a key, so the user must know, or take it from the factory's manifest.
 
 use std::path::PathBuf;
 
@@ -34,11 +34,11 @@ struct Emptied {
     places: usize,
 }
 
-/// Writes it into the state.
+/// Marks the places in the state.
 ///
 /// # Errors
-/// [`Error::Refused`] if the slot is none for secret keys, or the manifest does not have the chip; those of chip, login and state
-/// folder.
+/// [`Error::Refused`] if the slot is not for secret keys, or the manifest does not list the chip; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let keys = ChipKeys::open_logged_in(selection, &arguments.login)?;
     let serial_number = keys.zone()?.serial_number().to_string();

@@ -1,5 +1,5 @@
-//! `atecc608 key`: private keys in the chip. They are generated there, or come from a file into a slot that allows it, and never
-//! leave.
+//! `atecc608 key`: private keys in the chip. They are generated there, or imported from a file into a slot that allows
+//! it, and never leave.
 
 mod empty;
 
@@ -81,7 +81,7 @@ pub struct Over {
 }
 
 impl Over {
-    /// Refuses the option on a chip whose keys are destroyed by their own command.
+    /// Refuses the option on a chip whose keys have their own destroy command.
     fn only_between_locks(&self, keys: &ChipKeys) -> Result<()> {
         if !self.replace {
             return Ok(());
@@ -161,7 +161,7 @@ pub struct Destroy {
     login: LoginArguments,
 }
 
-/// A key, as JSON has it.
+/// A key in JSON.
 #[derive(Serialize)]
 struct Key {
     slot: u8,
@@ -195,10 +195,11 @@ impl Key {
     }
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// Those of chip, state folder and files.
+/// [`Error::Refused`] if the chip's rules forbid it, or a file can't be read or written; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     match command {
         Command::Generate(arguments) => generate(selection, arguments),
@@ -249,7 +250,7 @@ fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
     made("written into", &key)
 }
 
-/// Checks that the chip holds the key of the file, and says what is left of it outside.
+/// Checks that the chip holds the key of the file, and mentions the copy that is left outside.
 fn imported(keys: &ChipKeys, key: &ChipKey, private: &PrivateKey, file: &Path) -> Result<()> {
     if key.public_key_info() != private.public_key_info() {
         return Err(Error::Refused(format!("{}: the chip holds another key than it was given", keys.place())));
@@ -264,7 +265,7 @@ fn imported(keys: &ChipKeys, key: &ChipKey, private: &PrivateKey, file: &Path) -
     Ok(())
 }
 
-/// The number that a private key on P-256 is.
+/// Returns the scalar of a private key on P-256.
 fn scalar(name: &str, private: &PrivateKey) -> Result<Zeroizing<[u8; 32]>> {
     match private {
         PrivateKey::P256(key) => Ok(of_secret(key)),
@@ -290,7 +291,7 @@ fn made(how: &str, key: &ChipKey) -> Result<Output> {
     Output::new(format!("{}Next: {next}\n", key.made_text(how)), &key)
 }
 
-/// The same before the data lock, with what comes next.
+/// The same before the data lock, with the next step.
 fn made_between_locks(how: &str, key: &ChipKey, chip: &BetweenLocks<'_>) -> Result<Output> {
     let next = match chip.missing()?.first() {
         Some(slot) => format!("atecc608 key generate --slot {slot}"),
@@ -317,17 +318,17 @@ struct KeySlots {
     slots: Vec<KeySlot>,
 }
 
-/// What is in a slot for private keys.
+/// The contents of a slot for private keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Holds {
     Key,
     Empty,
-    /// Before a login, or if the chip refuses to say.
+    /// Before a login, or if the chip refuses to tell.
     Unknown,
 }
 
-/// What the chip refused to tell about a slot.
+/// A query about a slot that the chip refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 enum Refused {
     #[serde(rename = "presence")]
@@ -365,7 +366,7 @@ struct KeySlot {
     locked: bool,
     #[serde(skip)]
     wants_login: bool,
-    /// Of a slot behind the persistent latch.
+    /// For a slot behind the persistent latch.
     #[serde(skip_serializing_if = "Option::is_none")]
     latch: Option<LatchState>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -483,10 +484,10 @@ fn destroy(selection: &Selection, arguments: &Destroy) -> Result<Output> {
     Output::new(text, &json)
 }
 
-/// Asks whether it is meant.
+/// Asks for confirmation.
 ///
 /// # Errors
-/// [`Error::Refused`] if it is not, or there is nobody to ask.
+/// [`Error::Refused`] if the user declines, or there is no terminal.
 fn confirm(what: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::Refused(format!("{what}: say --yes if that is meant; nothing was done")));

@@ -36,7 +36,7 @@ struct Report {
     place: String,
     /// What becomes permanent, one line for each slot.
     permanent: Vec<String>,
-    /// The command that comes next, once the configuration is locked and while the data zone is not.
+    /// The next command, once the configuration is locked and while the data zone is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     #[serde(flatten)]
@@ -65,7 +65,7 @@ pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments)
     permanent.push(format!("address  {:#04x}", zone.i2c_address()));
     let next = match result {
         Outcome::WouldLock => None,
-        // Whatever goes wrong from here on, the lock is to be reported.
+        // From here on the lock must be reported even if something fails.
         _ => next_step(target).unwrap_or_else(|error| {
             note(&format!("{error}; the command that comes next is not known for that"));
             None
@@ -83,7 +83,7 @@ pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments)
     Output::new(text(&report, zone, &how), &report)
 }
 
-/// The command that comes after the lock; none on a chip whose data zone is locked, too.
+/// Returns the command after the lock; `None` if the data zone is locked, too.
 fn next_step(target: &mut Target) -> Result<Option<String>> {
     let zone = target.read_config_locked()?;
     if zone.data_locked() {
@@ -93,7 +93,8 @@ fn next_step(target: &mut Target) -> Result<Option<String>> {
     Ok(Some(next_command(&zone, &keys)))
 }
 
-/// A chip that is locked with a profile's slots and something else is not finished by `provision`: its secrets never come to be.
+/// A chip with a profile's slots and other settings can't be finished by `provision`, so its secrets would never be
+/// written.
 fn half_a_profile(zone: &ConfigZone) -> Option<Check> {
     let profile = profile::matching(zone).filter(|_| !zone.config_locked())?;
     let mut locked = zone.clone();
@@ -115,7 +116,7 @@ fn half_a_profile(zone: &ConfigZone) -> Option<Check> {
 }
 
 /// # Errors
-/// [`Error::Refused`] with the differences if the chip's configuration is another than the one that was expected.
+/// [`Error::Refused`] with the differences if the chip's configuration is not the expected one.
 fn expected(target: &Target, zone: &ConfigZone, arguments: &Arguments) -> Result<()> {
     let Some(file) = &arguments.expect else { return Ok(()) };
     let source = Source::open(file, arguments.format)?;

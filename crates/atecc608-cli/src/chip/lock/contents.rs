@@ -1,4 +1,5 @@
-//! What the slots and the OTP zone get before the data lock: from a file, else zeros, and random bytes where a slot is secret.
+//! The contents of the slots and the OTP zone before the data lock: from a file, else zeros, and random bytes for
+//! secret slots.
 
 use base16ct::mixed;
 use zeroize::{Zeroize, Zeroizing};
@@ -12,22 +13,22 @@ use atecc608_token::document::{Problem, Table};
 use atecc608_wire::config_zone::{KeyType, COUNTER_MAX};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// What one slot gets.
+/// The source of one slot's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// What the file says.
+    /// The file.
     File,
     /// Zeros.
     Zeros,
-    /// Random bytes that nobody keeps.
+    /// Random bytes that are not stored elsewhere.
     Random,
-    /// The highest limit of uses: with zeros in its place no key with limited use would ever work.
+    /// The highest limit of uses: with zeros no key with limited use would ever work.
     HighestLimit,
-    /// Nothing: a private key's slot.
+    /// None: a private key's slot.
     PrivateKey,
 }
 
-/// What the file says. Some of it may be secret.
+/// The contents in the file. Parts may be secret.
 #[derive(Default)]
 pub(super) struct Given {
     slots: [Option<Zeroizing<Vec<u8>>>; 16],
@@ -35,11 +36,11 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Reads the file: `otp = "HEX"`, and `[[slot]]` with `slot = N`, `value = "HEX"`. What is shorter than its place is
-    /// followed by zeros.
+    /// Reads the file: `otp = "HEX"`, and `[[slot]]` with `slot = N`, `value = "HEX"`. Shorter values are padded with
+    /// zeros.
     ///
     /// # Errors
-    /// [`Error::Refused`] with file, line and what was expected.
+    /// [`Error::Refused`] with file, line and the expected form.
     pub(super) fn read(path: &std::path::Path, zone: &ConfigZone) -> Result<Self> {
         let refused = |problem: String| Error::Refused(format!("{}{problem}", path.display()));
         let text = input::read_text(path, input::MOST).map_err(|error| refused(format!(": {error}")))?;
@@ -72,7 +73,7 @@ impl Given {
         Ok(given)
     }
 
-    /// Where a slot's contents come from.
+    /// Returns the source of a slot's contents.
     pub(super) fn source(&self, zone: &ConfigZone, slot: Slot) -> Source {
         let (access, key) = (zone.slot_config(slot), zone.key_config(slot));
         if key.private() {
@@ -82,17 +83,17 @@ impl Given {
         } else if holds_the_limit(zone, slot) {
             Source::HighestLimit
         } else if access.is_secret() && !matches!(key.key_type(), KeyType::P256) {
-            // No secret may be one that everybody knows.
+            // A secret must not be a known value.
             Source::Random
         } else {
             Source::Zeros
         }
     }
 
-    /// All contents, as they will be in the chip.
+    /// Returns all contents as they will be in the chip.
     ///
     /// # Errors
-    /// Those of the chip, whose random numbers are part of random contents.
+    /// [`Error::Chip`](crate::Error::Chip) if the chip, which contributes to the random bytes, or the bus fails.
     pub(super) fn complete(&self, target: &mut Target, zone: &ConfigZone) -> Result<Zeroizing<DataContents>> {
         let mut contents = Zeroizing::new(DataContents { slots: Default::default(), otp: [0; 64] });
         if let Some(otp) = &self.otp {
@@ -126,14 +127,14 @@ impl Given {
 /// The highest limit of uses that CountMatch takes: a multiple of 32 (fact sheet section 5.6).
 const HIGHEST_LIMIT: u32 = COUNTER_MAX / 32 * 32;
 
-/// Whether the slot holds the limit (CountMatch) of keys that there are.
+/// Whether the slot holds the limit (CountMatch) of existing keys.
 fn holds_the_limit(zone: &ConfigZone, slot: Slot) -> bool {
     let is_limited = Slot::all().any(|slot| zone.slot_config(slot).limited_use());
     is_limited && zone.limit_slot() == Some(slot)
 }
 
-/// The top nibble of the first byte of a public key that is to be validated before its use: the chip sets it when the slot is
-/// written (fact sheet section 3.22), and what it compares has it.
+/// The top nibble of the first byte of a public key that requires validation: the chip sets it when the slot is written
+/// (fact sheet section 3.22), and includes it when it compares.
 const NOT_VALIDATED: u8 = 0xA0;
 
 fn bytes(key: &str, mut digits: String, size: usize) -> Result<Zeroizing<Vec<u8>>, String> {

@@ -1,7 +1,7 @@
 //! `atecc608 lock data`: fills the slots and the OTP zone, and locks them.
 //!
-//! Before that lock nothing of it can be read, so the tool writes everything itself, as `provision` does: then the chip can be
-//! made to compare all of it (the CRC of the Lock command) before it locks.
+//! Before that lock the contents can't be read, so the tool writes everything itself, as `provision` does: then the
+//! chip can compare all of it (the CRC of the Lock command) before it locks.
 
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ struct Report {
     serial_number: String,
     place: String,
     slots: Vec<SlotReport>,
-    /// The command that comes before this one: a slot has to get a key now or never.
+    /// The command that must come first: a slot must get a key now or never.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     #[serde(flatten)]
@@ -101,7 +101,7 @@ fn ensure_lockable(target: &Target, zone: &ConfigZone) -> Result<()> {
     }
 }
 
-/// What the lock makes permanent and should not; that the data are not locked yet is what this command is for.
+/// Returns the findings about what the lock makes permanent; that the data are not locked yet is not one.
 fn to_consider(zone: &ConfigZone, keys: &Keys) -> Vec<Check> {
     let mut locked = zone.clone();
     locked.as_bytes_mut()[atecc608_wire::config_zone::offset::LOCK_VALUE] = 0;

@@ -1,6 +1,8 @@
-//! `atecc608 lock`: makes the configuration, the data zone, or one slot permanent. A dry run unless `--lock-forever` is given.
+//! `atecc608 lock`: makes the configuration, the data zone, or one slot permanent. A dry run unless `--lock-forever` is
+//! given.
 //!
-//! [`crate::chip::provision`] does all of it in the right order for our own profiles; this is for configurations of others.
+//! [`crate::chip::provision`] does all of it in the right order for the built-in profiles; this is for other
+//! configurations.
 
 mod config;
 mod contents;
@@ -30,7 +32,7 @@ pub enum Command {
     Slot(slot::Arguments),
 }
 
-/// What became of it.
+/// The result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Outcome {
@@ -39,7 +41,7 @@ enum Outcome {
     AlreadyLocked,
 }
 
-/// What has to be said before anything is locked.
+/// The options that permit a lock.
 #[derive(Debug, Args)]
 pub struct Consent {
     /// Do it: nothing can ever undo it
@@ -56,10 +58,11 @@ pub struct Consent {
 /// Locks, or shows what locking would make permanent.
 ///
 /// # Errors
-/// [`Error::Refused`] with nothing touched where it can't or should not be done; those of the chip.
+/// [`Error::Refused`] , without a change, if the lock is not possible, or requires another option; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     let mut target = selection.target()?;
-    // One turn on the bus, from what is shown to what is locked.
+    // One turn on the bus, from showing to locking.
     let guard = target.lock()?;
     let zone = target.read_config_locked()?;
     target.ensure_608_to_change(&zone)?;
@@ -73,10 +76,10 @@ pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
 }
 
 impl Consent {
-    /// Whether it is to be done.
+    /// Whether the options request the lock.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is, and something else has to be said first.
+    /// [`Error::Refused`] if they do, but another option is required.
     fn given(&self, target: &mut Target, zone: &ConfigZone, findings: &[Check]) -> Result<bool> {
         if !self.lock_forever {
             return Ok(false);
@@ -109,7 +112,7 @@ impl Consent {
         Ok(true)
     }
 
-    /// What to type to do it.
+    /// Returns the options to add.
     fn wanted(&self, target: &mut Target, zone: &ConfigZone, findings: &[Check]) -> String {
         let proven = profile::matching(zone).is_some_and(|profile| profile.proven_on_silicon);
         let unproven = if target.is_simulated(&zone.serial_number()) || proven { "" } else { " --unproven" };
@@ -118,13 +121,13 @@ impl Consent {
     }
 }
 
-/// What each slot holds, if it is for a private key.
+/// The contents of each slot for private keys.
 type Keys = [Presence; 16];
 
-/// A slot that holds no private key.
+/// A slot without a private key.
 const NO_KEY: Presence = Presence { held: Held::Nothing, refused: None };
 
-/// Asks which private slots hold a key. The caller has the bus.
+/// Reads which private slots hold a key. The caller holds the bus lock.
 fn held_keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
     target.converse(|awake| {
         let mut keys = [NO_KEY; 16];
@@ -135,7 +138,7 @@ fn held_keys(target: &mut Target, zone: &ConfigZone) -> Result<Keys> {
     })
 }
 
-/// The command that comes next on a chip between its locks.
+/// Returns the next command for a chip between its locks.
 fn next_command(zone: &ConfigZone, keys: &Keys) -> String {
     let finished = profile::finished_by_provision(zone).is_some();
     match Slot::all().find(|slot| keys[slot.index()] == NO_KEY && gets_key_now_or_never(zone, *slot)) {
@@ -144,17 +147,17 @@ fn next_command(zone: &ConfigZone, keys: &Keys) -> String {
     }
 }
 
-/// The command that makes a key in a slot.
+/// Returns the command that generates a key in a slot.
 fn generate_in(slot: Slot) -> String {
     format!("atecc608 key generate --slot {slot}")
 }
 
-/// What a step that failed before the lock says.
+/// The text for a step that failed before the lock.
 const NOTHING_LOCKED: &str = "Nothing is locked by this command: run it again";
-/// What the lock itself says when it failed.
+/// The text for a lock that failed.
 const UNCERTAIN: &str = "It may be locked by now: run the same command again, it looks first";
 
-/// An error of the chip, with where it stands.
+/// An error of the chip, with the chip's state.
 fn stopped(step: &str, standing: &str, cause: atecc608::Error) -> Error {
     Error::Stopped { step: step.to_owned(), cause, standing: standing.to_owned() }
 }

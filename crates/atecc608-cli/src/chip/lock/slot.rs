@@ -36,7 +36,7 @@ struct Report {
     place: String,
     slot: u8,
     kind: &'static str,
-    /// What is in it, and stays in it.
+    /// Its contents, which become permanent.
     holds: String,
 }
 
@@ -88,7 +88,7 @@ fn ensure_lockable(target: &Target, zone: &ConfigZone, slot: Slot) -> Result<()>
     Ok(())
 }
 
-/// What is in the slot, as far as the chip tells.
+/// Returns the contents of the slot, as far as the chip tells.
 fn holds(target: &mut Target, zone: &ConfigZone, slot: Slot) -> Result<String> {
     let access = zone.slot_config(slot);
     if zone.key_config(slot).private() {
@@ -98,7 +98,7 @@ fn holds(target: &mut Target, zone: &ConfigZone, slot: Slot) -> Result<String> {
                 Presence { refused: Some(status), .. } => return Err(atecc608::Error::KeyNotTold { slot, status }),
                 Presence { .. } => return Ok(None),
             }
-            // A key that asks for an authorisation does not tell its public key without.
+            // A key that requires an authorisation does not return its public key without it.
             Ok(Some(if zone.key_config(slot).req_auth() { None } else { awake.public_key(slot)? }))
         })?;
         return match key {

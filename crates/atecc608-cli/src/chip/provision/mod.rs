@@ -1,4 +1,4 @@
-//! `atecc608 provision`: writes a profile to a blank chip and locks it for good. A dry run unless `--lock-forever`
+//! `atecc608 provision`: writes a profile to a blank chip and locks it permanently. A dry run unless `--lock-forever`
 //! is given.
 
 pub mod batch;
@@ -58,7 +58,8 @@ fn profiles() -> PossibleValuesParser {
 /// Provisions the chip, or shows what that would do.
 ///
 /// # Errors
-/// [`Error::Refused`] with nothing touched if the chip is something else; those of the work.
+/// [`Error::Refused`] , without a change, if the chip or its configuration does not fit; as [`work::Work::run`]; the
+/// [chip errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments, json: bool) -> Result<Output> {
     let Some(profile) = profile::by_name(&arguments.profile) else {
         return Err(Error::Refused(format!("there is no profile \"{}\"", arguments.profile)));
@@ -71,7 +72,7 @@ pub fn run(selection: &Selection, arguments: &Arguments, json: bool) -> Result<O
         return batch::run(selection, &arguments.batch, profile, arguments.lock_forever, arguments.unproven);
     }
     let mut target = selection.target()?;
-    // The whole work is one turn on the bus: nobody else may find the chip half way.
+    // The whole work is one turn on the bus, so that no other program finds the chip half provisioned.
     let guard = target.lock()?;
     let zone = target.read_config_locked()?;
     let output = provision(&mut target, &zone, profile, arguments, json)?;
@@ -111,7 +112,7 @@ fn provision(
     }
     let (result, done) = if plan.standing == Standing::Provisioned {
         if arguments.lock_forever {
-            // An interrupted run may have ended before it did.
+            // An interrupted run may have ended before this.
             if let Some(problem) = work::keep_configuration(&key_file, zone) {
                 warn(&problem);
             }
@@ -148,7 +149,7 @@ fn provision(
     }
     report.warnings = warnings(target, &report, &plan, &done);
     if plan.standing == Standing::Provisioned {
-        // What differs stays as it is.
+        // Deviations are not changed.
         report.changes = &[];
     }
     for warning in &report.warnings {
@@ -157,12 +158,12 @@ fn provision(
     Output::new(done_text(&report), &report)
 }
 
-/// Whether a profile may be locked into this chip: one that silicon never had only if the user insists.
+/// Whether a profile may be locked into this chip: an unproven one on a real chip only with `--unproven`.
 fn may_lock(simulated: bool, profile: &Profile, unproven: bool) -> bool {
     simulated || profile.proven_on_silicon || unproven
 }
 
-/// What keys are that were there before anybody could know of them.
+/// The warning about keys whose origin is unknown.
 fn keys_found_warning(slots: &[Slot]) -> Option<String> {
     if slots.is_empty() {
         return None;
@@ -174,7 +175,7 @@ fn keys_found_warning(slots: &[Slot]) -> Option<String> {
     ))
 }
 
-/// Why a chip that is locked with something else is left alone.
+/// Why a chip that is locked with another configuration is not changed.
 fn foreign(place: &str, zone: &ConfigZone, profile: &Profile, changes: &[Change]) -> Error {
     let (stage, serial) = (Stage::of(zone), zone.serial_number());
     let what = match profile::matching(zone) {
@@ -193,7 +194,7 @@ fn foreign(place: &str, zone: &ConfigZone, profile: &Profile, changes: &[Change]
     ))
 }
 
-/// What a finished chip has; nothing is changed.
+/// Reads a finished chip, without a change.
 fn look(target: &mut Target, zone: &ConfigZone, profile: &Profile, key_file: &KeyFile) -> Result<Done> {
     let slot = Slot::all().find(|slot| profile.slot(*slot).contents == Contents::AttestationKey);
     let xy = match slot {
@@ -202,7 +203,7 @@ fn look(target: &mut Target, zone: &ConfigZone, profile: &Profile, key_file: &Ke
     };
     let store = Store::open(&target.config.state_dir, zone.serial_number());
     let told = xy.as_ref().and_then(Point::from_xy);
-    // With a PIN the chip tells it after a login only: it was kept when the key was made.
+    // With a PIN the chip returns it only after a login: it was stored when the key was generated.
     let kept = || Point::from_uncompressed(store.state().slot(slot?)?.public_key.as_deref()?);
     let point = told.or_else(kept);
     Ok(Done {
@@ -214,8 +215,7 @@ fn look(target: &mut Target, zone: &ConfigZone, profile: &Profile, key_file: &Ke
     })
 }
 
-/// What is worth knowing after the work, which is done all the same. Writes the state, so that modules that know the
-/// chip as a blank one look again.
+/// Returns warnings after the work. Writes the state, so that modules that know the chip as blank read it again.
 fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut store = Store::open(&target.config.state_dir, done.zone.serial_number());

@@ -1,5 +1,5 @@
-//! What a profile with a PIN needs beside: the user's PIN, its blob in the state, and the recovery code, which is handed over
-//! before the data lock and kept nowhere.
+//! Additions for a profile with a PIN: the user's PIN, its blob in the state, and the recovery code, which is handed
+//! over before the data lock and not stored.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,15 +43,16 @@ pub struct PinArguments {
 }
 
 impl PinArguments {
-    /// Whether anything was said about a PIN.
+    /// Whether an option about PINs was given.
     pub fn any(&self) -> bool {
         self.pin_file.is_some() || self.ask_pin || self.recovery_code_file.is_some()
     }
 
-    /// Checks, on a chip that is provisioned, that what was given is what it has: it may be the same command again.
+    /// Checks that a provisioned chip has the given PIN and recovery code: the command may be a repetition.
     ///
     /// # Errors
-    /// [`Error::Refused`] if PIN or recovery code is another one, since it is not changed here; [`Error::Token`] if the chip fails.
+    /// [`Error::Refused`] if PIN or recovery code differ, because they are not changed here; [`Error::Token`] if the
+    /// chip fails.
     pub fn confirm(&self, keys: &ChipKeys) -> Result<()> {
         let pin = match &self.pin_file {
             Some(path) => Some(first_line(path)?),
@@ -76,10 +77,10 @@ impl PinArguments {
         Ok(())
     }
 
-    /// The user's PIN, if there is to be one now; and that the recovery code has somewhere to go.
+    /// Returns the user's PIN, if one is set now; also checks the destination of the recovery code.
     ///
     /// # Errors
-    /// [`Error::Refused`] if one can't be read or is no PIN; the recovery code's file is there already.
+    /// [`Error::Refused`] if the PIN can't be read or is invalid, or the recovery code's file exists.
     pub fn prepare(&self, json: bool) -> Result<Option<Zeroizing<Vec<u8>>>> {
         check_destination("--recovery-code-file", self.recovery_code_file.as_deref(), json)?;
         let pin = match &self.pin_file {
@@ -93,17 +94,17 @@ impl PinArguments {
         Ok(pin)
     }
 
-    /// Gives the recovery code away: durably to its file, or to standard output.
+    /// Writes the recovery code durably to its file, or to standard output.
     ///
     /// # Errors
-    /// [`Error::Refused`], [`Error::Output`].
+    /// [`Error::Refused`] if the file can't be written; [`Error::Output`] if standard output can't.
     pub fn hand_over(&self, code: &RecoveryCode) -> Result<()> {
         let valid = "It counts once this command says that the chip is provisioned.";
         hand_over(code, self.recovery_code_file.as_deref(), valid)
     }
 }
 
-/// Checks that a new recovery code has somewhere to go: to a new file, or to standard output if that takes text.
+/// Checks the destination of a new recovery code: a new file, or standard output if that is text.
 ///
 /// # Errors
 /// [`Error::Refused`] if the file, which `option` names, exists, or is missing where standard output is JSON.
@@ -121,10 +122,11 @@ pub fn check_destination(option: &str, file: Option<&Path>, json: bool) -> Resul
     }
 }
 
-/// Gives a recovery code away: durably to a new file, or to standard output, where `valid` says from when on it is valid.
+/// Writes a recovery code durably to a new file, or to standard output with the text `valid`, which says from when on
+/// it is valid.
 ///
 /// # Errors
-/// [`Error::Refused`] if the file can't be written; [`Error::Output`].
+/// [`Error::Refused`] if the file can't be written; [`Error::Output`] if standard output can't.
 pub fn hand_over(code: &RecoveryCode, file: Option<&Path>, valid: &str) -> Result<()> {
     let code = code.text();
     let Some(path) = file else {
@@ -141,30 +143,30 @@ pub fn hand_over(code: &RecoveryCode, file: Option<&Path>, valid: &str) -> Resul
         .map_err(|error| Error::Refused(format!("{}: the recovery code: {error}", path.display())))
 }
 
-/// What the work of provisioning needs for a profile with a PIN.
+/// Additional inputs of provisioning for a profile with a PIN.
 pub struct PinSetup<'a> {
-    /// The user's PIN, if there is to be one now.
+    /// The user's PIN, if one is set now.
     pub pin: Option<Zeroizing<Vec<u8>>>,
-    /// Gives the recovery code away, before anything depends on it for good.
+    /// Hands over the recovery code, before a lock depends on it.
     pub hand_over: &'a mut dyn FnMut(&RecoveryCode) -> Result<()>,
 }
 
 impl PinSetup<'_> {
-    /// Whether the profile needs one.
+    /// Whether the profile has a PIN.
     pub fn is_for(profile: &Profile) -> bool {
         Slot::all().any(|slot| profile.slot(slot).contents == Contents::AuthorisationSecret)
     }
 
-    /// Sees, before anything is locked, that the state can be written.
+    /// Checks, before a lock, that the state can be written.
     ///
     /// # Errors
-    /// [`Error::Refused`]
+    /// [`Error::Refused`] if it can't.
     pub fn prepare(&self, store: &mut Store) -> Result<()> {
         store.change(|_| {}).map_err(|error| Error::Refused(error.to_string()))
     }
 
-    /// Keeps what the host keeps of the authorisation secret, fsynced, before the chip gets it; and the attestation key's public
-    /// key, which the chip tells after a login only.
+    /// Stores the host's part of the authorisation secret, fsynced, before the chip gets it; also the attestation key's
+    /// public key, which the chip returns only after a login.
     ///
     /// # Errors
     /// [`Error::Refused`] if the state can't be written.
@@ -184,11 +186,11 @@ impl PinSetup<'_> {
     }
 }
 
-/// Secrets that the host knows while it provisions.
+/// The secrets that the host knows during provisioning.
 pub struct Secrets {
     /// The IO protection key.
     pub io_key: IoKey,
-    /// Those of a PIN.
+    /// The secrets of a PIN.
     pub pin: Option<PinSecrets>,
 }
 
@@ -196,14 +198,14 @@ pub struct Secrets {
 pub struct PinSecrets {
     /// A.
     pub authorisation: Secret,
-    /// What S is made from.
+    /// The source of S.
     pub code: RecoveryCode,
     /// S.
     pub officer: Secret,
 }
 
 impl PinSecrets {
-    /// The secrets made of two random blocks.
+    /// Makes the secrets from two random blocks.
     pub fn new(authorisation: Secret, random: &Secret, serial: &SerialNumber) -> Self {
         let code = RecoveryCode::new(random);
         Self { authorisation, officer: code.secret(serial), code }

@@ -1,4 +1,4 @@
-//! What provisioning a chip with a profile would change, and whether it may be begun, or gone on with, at all.
+//! The changes of provisioning a chip with a profile, and whether it may be started or continued at all.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use atecc608_token::profile::{Contents, Profile};
 use atecc608_wire::config_zone::{offset, WritePolicy};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// How far a chip is with this profile.
+/// The progress of a chip with this profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Its configuration can be written.
@@ -20,46 +20,47 @@ pub enum Standing {
     Provisioned,
 }
 
-/// What is to be done.
+/// The planned changes.
 #[derive(Debug)]
 pub struct Plan {
-    /// How far the chip is.
+    /// The progress of the chip.
     pub standing: Standing,
-    /// The configuration it gets.
+    /// Its new configuration.
     pub wanted: ConfigZone,
-    /// What that changes.
+    /// The changes of the configuration.
     pub changes: Vec<Change>,
-    /// What every slot gets.
+    /// The contents of every slot.
     pub slots: Vec<SlotPlan>,
 }
 
-/// What one slot gets.
+/// The contents of one slot.
 #[derive(Clone, Debug, Serialize)]
 pub struct SlotPlan {
     /// 0 to 15.
     pub slot: u8,
-    /// The profile's name for it.
+    /// The profile's name of it.
     pub name: String,
-    /// What it holds when the data are locked.
+    /// Its contents when the data are locked.
     #[serde(skip)]
     pub contents: Contents,
-    /// What is written, in words.
+    /// The written data, in words.
     pub written: &'static str,
-    /// Whether nothing can ever change it after the data lock.
+    /// Whether it can't be changed after the data lock.
     pub permanent: bool,
-    /// The profile's words on it.
+    /// The profile's description of it.
     pub purpose: String,
 }
 
 impl Plan {
-    /// The plan for the chip that answers at `address` (7 bits) with this configuration.
+    /// Makes the plan for the chip at `address` (7 bits) with this configuration.
     ///
     /// # Errors
-    /// The chip is locked with something else: in what it differs.
+    /// The differences, if the chip is locked with another configuration.
     pub fn new(zone: &ConfigZone, profile: &Profile, address: u8) -> Result<Self, Vec<Change>> {
         let mut wanted = profile.apply(zone);
-        // The profile's address is the one of blank chips. A chip that has another one keeps it: the configuration
-        // file, and perhaps a second chip on the same bus, rely on it. Once it is locked, byte 16 need not be what counts.
+        // The profile's address is that of blank chips. A chip with another one keeps it: the configuration file, and
+        // perhaps a second chip on the same bus, depend on it. Once it is locked, byte 16 need not be the effective
+        // address.
         let locked = zone.config_locked();
         wanted.as_bytes_mut()[offset::I2C_ADDRESS] =
             if locked { zone.as_bytes()[offset::I2C_ADDRESS] & !1 } else { address << 1 };
@@ -74,12 +75,12 @@ impl Plan {
         Ok(Self { standing, wanted, changes, slots })
     }
 
-    /// Whether a slot gets this.
+    /// Whether a slot has these contents.
     pub fn has(&self, contents: Contents) -> bool {
         self.slots.iter().any(|slot| slot.contents == contents)
     }
 
-    /// In what a provisioned chip differs from the profile, other than by what its owner has done with it since.
+    /// Returns the deviations of a provisioned chip from the profile, except for changes by its owner since.
     pub fn deviations(&self) -> Vec<&str> {
         let by_nobody = |change: &&Change| change.changed_by == ChangedBy::Nothing;
         self.changes.iter().filter(by_nobody).map(|change| change.field.as_str()).collect()

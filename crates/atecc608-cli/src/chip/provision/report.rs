@@ -1,4 +1,4 @@
-//! What `provision` has to say about one chip, as text and as JSON.
+//! The report of `provision` about one chip, as text and as JSON.
 
 use std::fmt::{self, Write};
 
@@ -14,7 +14,7 @@ use atecc608_token::io_key::KeyFile;
 use atecc608_token::profile::{Contents, Profile};
 use atecc608_wire::ConfigZone;
 
-/// What became of the chip, or would.
+/// The result for the chip, in a dry run the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -24,14 +24,14 @@ pub enum Outcome {
     AlreadyProvisioned,
 }
 
-/// What became of the IO protection key, or would.
+/// The result for the IO protection key, in a dry run the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IoKeyFate {
     WouldBeCreated,
     WouldBeReused,
     Created,
     Reused,
-    /// On a chip that was provisioned before: its file is there.
+    /// On a chip that was provisioned before: its file exists.
     Present,
     Missing,
 }
@@ -64,16 +64,16 @@ pub enum UserPin {
     NotSet,
 }
 
-/// All that is said.
+/// The report.
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
     pub result: Outcome,
     profile: &'a str,
     serial_number: String,
     model: String,
-    /// What Info(Revision) answers.
+    /// The response to Info(Revision).
     revision: String,
-    /// The model for people.
+    /// The model's name for people.
     #[serde(skip)]
     named: String,
     simulated: bool,
@@ -86,16 +86,16 @@ pub struct Report<'a> {
     slots: &'a [SlotPlan],
     pub io_key_file: String,
     pub io_key: IoKeyFate,
-    /// Of a profile with a PIN.
+    /// Only for a profile with a PIN.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_pin: Option<UserPin>,
-    /// What the factory's manifest needs: `verify-attestation` reads it.
+    /// For the factory's manifest: `verify-attestation` reads it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attestation: Option<AttestationKey>,
     pub warnings: Vec<String>,
 }
 
-/// A report on a chip with this configuration.
+/// Makes a report on a chip with this configuration.
 pub fn report<'a>(
     target: &mut Target,
     zone: &ConfigZone,
@@ -132,10 +132,10 @@ fn heading(report: &Report<'_>) -> String {
     format!("{} {} ({} at {}{simulated})", report.named, report.serial_number, report.bus, report.address)
 }
 
-/// What would be done. `unproven` was said already.
+/// Returns the text of a dry run. The warning about `unproven` was already printed.
 pub fn dry_run_text(report: &Report<'_>, plan: &Plan, unproven: bool) -> String {
     let mut text = format!("{}: what `provision {}` would do\n\n", heading(report), report.profile);
-    // Writing into a string does not fail.
+    // Writing to a string does not fail.
     if plan.standing == Standing::Blank {
         text += "1. Write the configuration, and lock it for good:\n\n";
         text += &diff::text(&plan.changes);
@@ -168,7 +168,7 @@ pub fn dry_run_text(report: &Report<'_>, plan: &Plan, unproven: bool) -> String 
     text
 }
 
-/// What was done.
+/// Returns the text after the work.
 pub fn done_text(report: &Report<'_>) -> String {
     let already = if report.result == Outcome::Provisioned { "" } else { "already " };
     let mut text = format!("{}: {already}provisioned with the profile {}\n", heading(report), report.profile);

@@ -1,7 +1,8 @@
-//! The work of provisioning, in the order of `reference/profiles.md`: configuration, its lock, attestation key, IO
-//! key, contents of all slots, lock of the data.
+//! The work of provisioning, in the order of `reference/profiles.md`: configuration, its lock, attestation key, IO key,
+//! contents of all slots, lock of the data.
 //!
-//! It begins wherever the chip is, so that it can be interrupted anywhere and run again. The caller has the bus.
+//! It continues from any state of the chip, so that it can be interrupted at any moment and run again. The caller holds
+//! the bus lock.
 
 use std::io::ErrorKind;
 
@@ -26,23 +27,23 @@ use atecc608_wire::commands::Read;
 use atecc608_wire::zone::{Address, Zone};
 use atecc608_wire::{ConfigZone, Slot};
 
-/// What provisioning came to.
+/// The result of provisioning.
 #[derive(Debug)]
 pub struct Done {
     /// The configuration, both zones locked.
     pub zone: ConfigZone,
     /// The attestation key's public key, for the factory's manifest.
     pub attestation: Option<(Slot, Point)>,
-    /// Whether the IO protection key was there already.
+    /// Whether the IO protection key existed already.
     pub io_key_reused: bool,
-    /// Slots for keys to come that hold one already: it may have come from outside.
+    /// Slots for future keys that already hold one, possibly imported.
     pub keys_found: Vec<Slot>,
-    /// The places for secret keys, which hold none yet.
+    /// The places for secret keys, all empty.
     pub empty: Vec<EmptyPlace>,
 }
 
-/// Keeps the configuration of a provisioned chip, which saves the module two Reads in each process. Returns what went wrong; that the user
-/// may not write there is none.
+/// Stores the configuration of a provisioned chip, which saves the module two Reads in each process. Returns an error;
+/// a missing permission to write is not one.
 pub fn keep_configuration(key_file: &KeyFile, zone: &ConfigZone) -> Option<String> {
     let stored = KeptConfiguration::beside(key_file).store(zone);
     let error = stored.err().filter(|error| error.kind() != ErrorKind::PermissionDenied)?;
@@ -51,36 +52,37 @@ pub fn keep_configuration(key_file: &KeyFile, zone: &ConfigZone) -> Option<Strin
 
 /// One chip being provisioned.
 pub struct Work<'a, P> {
-    /// The chip; the caller has its bus.
+    /// The chip, whose bus the caller has locked.
     pub chip: &'a mut Chip<P>,
-    /// What it gets.
+    /// Its profile.
     pub profile: &'a Profile,
-    /// Where its IO protection key is kept.
+    /// The file of its IO protection key.
     pub key_file: &'a KeyFile,
     /// Its state.
     pub store: &'a mut Store,
-    /// What a profile with a PIN needs.
+    /// Additional inputs for a profile with a PIN.
     pub pin: Option<PinSetup<'a>>,
-    /// Told what is done next.
+    /// Prints the next step.
     pub say: &'a mut dyn FnMut(&str),
 }
 
-/// Said when something fails while nothing is locked.
+/// Printed if a step fails while nothing is locked.
 const NOTHING_LOCKED: &str = "Nothing is locked: run the same command again";
-/// Said when something fails between the two locks.
+/// Printed if a step fails between the two locks.
 const HALF_LOCKED: &str =
     "The configuration is locked for good, the data are not: run the same command again to finish";
-/// Said when something fails after both locks.
+/// Printed if a step fails after both locks.
 const BOTH_LOCKED: &str = "Both zones are locked, and the chip has checked the sum over what they hold: run the same \
                            command again; do not use the chip if that says anything but \"already provisioned\"";
 
 impl<P: Transport> Work<'_, P> {
-    /// Does what the plan says, from wherever the chip is to both zones locked **for good**.
+    /// Executes the plan, from any state of the chip to both zones locked **for good**.
     ///
     /// # Errors
-    /// [`Error::Stopped`] with how far it came; [`Error::KeyFile`], [`Error::HostRandom`].
+    /// [`Error::Stopped`] with the progress, if the chip or the bus fails; [`Error::KeyFile`] if the key's file can't
+    /// be used; [`Error::HostRandom`] if the system has no random numbers.
     pub fn run(&mut self, plan: &Plan) -> Result<Done> {
-        // Whatever can fail for reasons outside the chip should fail before the first lock.
+        // Failures outside the chip must show before the first lock.
         self.key_file.prepare()?;
         if let Some(pin) = &self.pin {
             pin.prepare(self.store)?;
@@ -109,14 +111,15 @@ impl<P: Transport> Work<'_, P> {
         Ok(Done { zone, attestation, io_key_reused, keys_found, empty })
     }
 
-    /// Keeps which places hold no secret key, before the chip gets what fills them: nothing could tell later.
+    /// Stores which places hold no secret key, before the chip gets their contents, because that can't be found out
+    /// later.
     fn keep_empty(&mut self, empty: &[EmptyPlace]) {
         if let Err(error) = self.store.change(|state| state.empty = empty.to_vec()) {
             (self.say)(&format!("warning: which places are free for secret keys can't be kept: {error}"));
         }
     }
 
-    /// Says what is done, does it, and on failure says where the chip stands.
+    /// Prints a step, runs it, and on failure reports the chip's state.
     fn step<T>(&mut self, what: &str, standing: &str, work: impl FnOnce(&mut Chip<P>) -> chip::Result<T>) -> Result<T> {
         (self.say)(what);
         work(self.chip).map_err(|cause| Error::Stopped { step: what.to_owned(), cause, standing: standing.to_owned() })
@@ -131,13 +134,13 @@ impl<P: Transport> Work<'_, P> {
                 Err(chip::Error::Mismatch("the configuration reads back other than it was written".into()))
             }
         })?;
-        // Another clock divider counts from the next wake.
+        // Another clock divider takes effect with the next wake.
         self.chip.apply_timing(&written);
         let uncertain = "It may be locked by now: run the same command again, it looks first";
         self.step("locking the configuration for good", uncertain, |chip| chip.permanently_lock_config(&written))
     }
 
-    /// Keys must not be made from the constant that an unlocked chip answers.
+    /// Keys must not be generated from the constant random numbers of an unlocked chip.
     fn check_random(&mut self) -> Result<()> {
         self.step("trying the chip's random numbers", HALF_LOCKED, |chip| {
             let random = chip.converse(|awake| awake.random())?;
@@ -167,8 +170,7 @@ impl<P: Transport> Work<'_, P> {
         })
     }
 
-    /// A new one even if there is one: before the data lock keys can be written from outside, so one that was found
-    /// proves nothing.
+    /// Always generates a new one: before the data lock keys can be imported, so an existing one proves nothing.
     fn attestation_key(&mut self) -> Result<Option<(Slot, Point)>> {
         let Some(slot) = self.slots_with(Contents::AttestationKey).first().copied() else {
             return Ok(None);
@@ -182,7 +184,7 @@ impl<P: Transport> Work<'_, P> {
         Ok(Some((slot, point)))
     }
 
-    /// 32 bytes from chip and host: the chip's cross the bus in clear, the host's may be poor.
+    /// 32 bytes from chip and host: the chip's cross the bus in clear, the host's may be weak.
     fn random_block(&mut self) -> Result<Zeroizing<[u8; 32]>> {
         self.chip.converse(|awake| awake.fresh_secret()).map_err(|cause| Error::Stopped {
             step: "asking for random bytes".to_owned(),
@@ -191,7 +193,7 @@ impl<P: Transport> Work<'_, P> {
         })
     }
 
-    /// The IO protection key, on the host's disk before the chip gets it.
+    /// Returns the IO protection key, stored on the host's disk before the chip gets it.
     fn io_key(&mut self) -> Result<(IoKey, bool)> {
         (self.say)(&format!("keeping the IO protection key in {}", self.key_file.path().display()));
         if let Some(key) = self.key_file.load()? {
@@ -200,8 +202,8 @@ impl<P: Transport> Work<'_, P> {
         Ok((self.key_file.store(&*self.random_block()?)?, false))
     }
 
-    /// The secrets behind a PIN; what the host keeps of them is on its disk before the chip gets them. A run that was
-    /// interrupted may have made some: they are replaced.
+    /// Makes the secrets of a PIN; the host's part is on its disk before the chip gets them. Those of an interrupted
+    /// run are replaced.
     fn pin_secrets(&mut self, plan: &Plan, attestation: Option<&(Slot, Point)>) -> Result<Option<PinSecrets>> {
         if self.pin.is_none() {
             return Ok(None);
@@ -215,7 +217,8 @@ impl<P: Transport> Work<'_, P> {
         Ok(Some(secrets))
     }
 
-    /// Sees that the chip holds the secrets, which nothing could repair after the data lock, and hands the recovery code over.
+    /// Checks that the chip holds the secrets, which could not be repaired after the data lock, and hands over the
+    /// recovery code.
     fn prove(&mut self, plan: &Plan, secrets: &PinSecrets) -> Result<()> {
         let serial = plan.wanted.serial_number();
         for (contents, value) in
@@ -237,7 +240,7 @@ impl<P: Transport> Work<'_, P> {
         }
     }
 
-    /// What every slot gets. No slot keeps what the factory left there.
+    /// Returns the contents of every slot. No slot keeps the factory's contents.
     fn contents(&mut self, secrets: &Secrets) -> Result<Zeroizing<DataContents>> {
         let mut contents = Zeroizing::new(DataContents { slots: Default::default(), otp: [0; 64] });
         for slot in Slot::all() {
@@ -271,7 +274,7 @@ impl<P: Transport> Work<'_, P> {
         self.step("writing the OTP zone", HALF_LOCKED, |chip| chip.write_otp(&contents.otp))
     }
 
-    /// Reads back what can be read in clear.
+    /// Reads back everything that can be read in clear.
     fn verify(&mut self, plan: &Plan, contents: &DataContents) -> Result<ConfigZone> {
         let readable: Vec<(Slot, &Vec<u8>)> = Slot::all()
             .zip(&contents.slots)

@@ -1,18 +1,18 @@
-//! Names of AWS: the thing's, and the account that an ARN tells.
+//! Names in AWS: the thing's, and the account in an ARN.
 
 use crate::error::{Error, Result};
 
-/// A thing's name, which is also its MQTT client id.
+/// Checks a thing's name, which is also its MQTT client id.
 ///
 /// # Errors
-/// [`Error::Refused`] if AWS IoT would not take it (ThingName: 1 to 128 of `[a-zA-Z0-9:_-]`).
+/// [`Error::Refused`] if AWS IoT does not accept it (ThingName: 1 to 128 of `[a-zA-Z0-9:_-]`).
 pub fn check_thing_name(name: &str) -> Result<()> {
     let wrong = name.chars().find(|char| !(char.is_ascii_alphanumeric() || ":_-".contains(*char)));
     let problem = match wrong {
         Some(wrong) => format!("{wrong:?} is not allowed"),
         None if name.is_empty() => "it is empty".to_owned(),
         None if name.len() > 128 => format!("it has {} characters", name.len()),
-        // Programs would read it as an option.
+        // Programs would parse it as an option.
         None if name.starts_with('-') => "it begins with a hyphen".to_owned(),
         None => return Ok(()),
     };
@@ -22,10 +22,10 @@ pub fn check_thing_name(name: &str) -> Result<()> {
     )))
 }
 
-/// An endpoint's host; `option` is where it was given.
+/// Checks an endpoint's host; `option` is its command-line option.
 ///
 /// # Errors
-/// [`Error::Refused`] if it is more than a host, or none.
+/// [`Error::Refused`] if it is not exactly a host name.
 pub fn check_host(option: &str, host: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
     if (1..=253).contains(&host.len()) && host.bytes().all(fits) && !host.starts_with(['-', '.']) {
@@ -37,13 +37,13 @@ pub fn check_host(option: &str, host: &str) -> Result<()> {
     )))
 }
 
-/// The region in an endpoint's name: PREFIX-ats.iot.REGION.amazonaws.com.
+/// Returns the region in an endpoint's name: PREFIX-ats.iot.REGION.amazonaws.com.
 pub fn region_of(endpoint: &str) -> Option<&str> {
     let mut parts = endpoint.split('.').skip(1);
     (parts.next() == Some("iot")).then(|| parts.next()).flatten()
 }
 
-/// Where a thing is: the parts of an ARN that its resources have in common.
+/// The account and region of a thing: the common part of its resources' ARNs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// `aws`, `aws-cn`, `aws-us-gov`.
@@ -55,10 +55,10 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account that a thing's ARN names.
+    /// Returns the account in a thing's ARN.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is none.
+    /// [`Error::Refused`] if it is not an ARN of a thing.
     pub fn of_thing(arn: &str) -> Result<Self> {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         match parts.as_slice() {
@@ -71,7 +71,7 @@ impl Account {
         }
     }
 
-    /// What stands for it where nothing is asked (`--dry-run`).
+    /// A placeholder if AWS is not called (`--dry-run`).
     pub fn placeholder(region: Option<&str>) -> Self {
         Self {
             partition: "aws".to_owned(),
@@ -80,7 +80,7 @@ impl Account {
         }
     }
 
-    /// The ARN of something of AWS IoT.
+    /// Returns the ARN of an AWS IoT resource.
     pub fn iot(&self, kind: &str, name: &str) -> String {
         format!("arn:{}:iot:{}:{}:{kind}/{name}", self.partition, self.region, self.number)
     }

@@ -45,7 +45,8 @@ struct Thing<'a> {
 /// Prints the file.
 ///
 /// # Errors
-/// Those of the manifest; [`Error::Refused`] if a chip has no request or certificate, or a name is none that AWS takes.
+/// [`Error::Refused`] if the manifest can't be read, a chip has no request or certificate, or AWS does not accept a
+/// name.
 pub fn run(arguments: &Arguments) -> Result<Output> {
     let chips = arguments.manifest.chips()?;
     let has_all = |chip: &&Record| match arguments.certificates {

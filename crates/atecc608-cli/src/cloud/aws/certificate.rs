@@ -1,8 +1,9 @@
-//! Where the thing's certificate comes from: AWS IoT signs the chip's request; or an own CA signs, and AWS learns of the certificate at
-//! the first connection (just in time) or now; or the chip brought one. What is there already for this key is used.
+//! The source of the thing's certificate: AWS IoT signs the chip's request; or an own CA signs, and the certificate is
+//! registered at the first connection (just in time) or now; or the chip was sold with one. An existing certificate for
+//! this key is reused.
 //!
-//! A certificate's id is the SHA-256 of its DER form. AWS finds none by its key, so one that AWS made and whose answer was lost stays
-//! there unused: it is made inactive, and lets nobody in.
+//! A certificate's id is the SHA-256 of its DER form. AWS can't find one by its key, so a certificate whose response
+//! was lost stays there unused: it is created inactive, and can't be used.
 
 use std::path::PathBuf;
 
@@ -30,9 +31,9 @@ use crate::x509::terms::{end_warning, Terms};
 
 /// The request's file.
 pub const REQUEST: &str = "device.csr";
-/// The certificate without its chain, where an own CA made it: AWS registers that.
+/// The certificate without its chain, if an own CA issued it: AWS registers this file.
 const LEAF: &str = "leaf.pem";
-/// The own CA's file: what AWS is told where it knows the CA.
+/// The own CA's file, for AWS accounts that know the CA.
 const AUTHORITY: &str = "ca.pem";
 /// Most characters of a common name (RFC 5280 appendix A.1, ub-common-name).
 const MAX_COMMON_NAME: usize = 64;
@@ -59,15 +60,15 @@ pub struct Source {
 }
 
 impl Source {
-    /// Whether AWS IoT is to learn of the device by itself, when it first connects.
+    /// Whether AWS IoT registers the device at its first connection.
     pub fn just_in_time(&self) -> bool {
         self.ca_cert.is_some() && !self.register
     }
 
-    /// The own CA, if there is one; its key and certificate belong together.
+    /// Returns the own CA, if there is one, after checking that its key and certificate belong together.
     ///
     /// # Errors
-    /// [`Error::Refused`]: files that can't be read, or don't belong together; a name that its certificates can't say.
+    /// [`Error::Refused`] if files can't be read or don't belong together, or the name does not fit into a certificate.
     pub fn authority(&self, thing: &str) -> Result<Option<Authority>> {
         let (Some(certificate), Some(private)) = (&self.ca_cert, &self.ca_key) else { return Ok(None) };
         Subject::common_name(thing)?;
@@ -75,7 +76,7 @@ impl Source {
         Authority::read(certificate, private, &passphrase).map(Some)
     }
 
-    /// Whether the certificate is one that the token has already.
+    /// Whether the certificate is one that is already on the token.
     pub fn chip_certificate(&self) -> bool {
         self.chip_certificate
     }
@@ -85,8 +86,8 @@ impl Source {
         self.ca_cert.is_none() && !self.chip_certificate
     }
 
-    /// The calls that look for the certificate and make AWS know it, in order, where the account knows neither it nor an own CA. `id` and `arn`
-    /// are the certificate's.
+    /// Returns the calls that look for the certificate and register it, in order, if the account knows neither it nor
+    /// an own CA. `id` and `arn` are the certificate's.
     pub fn calls(&self, thing: &str, folder: &Folder, id: &str, arn: &str) -> Vec<calls::Call> {
         let file = match (&self.ca_cert, self.chip_certificate) {
             (None, false) => {
@@ -105,17 +106,17 @@ impl Source {
         calls
     }
 
-    /// The call that makes AWS know the certificate of an own CA that the account knows; none without an own CA.
+    /// Returns the call that registers the certificate of an own CA that the account knows; `None` without an own CA.
     pub fn call_for_a_known_ca(&self, folder: &Folder) -> Option<calls::Call> {
         self.ca_cert.as_ref().map(|_| calls::register_certificate(&folder.file(LEAF), &folder.file(AUTHORITY)))
     }
 }
 
-/// The certificate, and what AWS IoT calls it.
+/// The certificate, and its registration with AWS IoT.
 pub struct Found {
     /// The certificate.
     pub certificate: Certificate,
-    /// Its id and ARN; none if AWS does not know it yet.
+    /// Its id and ARN; `None` if AWS does not know it yet.
     pub registered: Option<Registered>,
 }
 
@@ -125,22 +126,22 @@ pub struct Registered {
     pub id: String,
     /// Its ARN.
     pub arn: String,
-    /// Whether it lets its holder in.
+    /// Its status.
     pub status: Status,
-    /// The things that it belongs to; none if it was made just now, and so has no policy either.
+    /// Its things; `None` if it was just created, and so has no policy either.
     pub things: Option<Vec<String>>,
 }
 
 /// The status of a certificate at AWS IoT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It lets its holder in.
+    /// Its holder can connect.
     Active,
-    /// It does not yet.
+    /// Its holder can't connect yet.
     Inactive,
     /// The same, until its CA is known.
     PendingActivation,
-    /// A device can't use it: AWS's word.
+    /// A device can't use it: AWS's status.
     Unusable(String),
 }
 
@@ -163,7 +164,7 @@ impl Registered {
     }
 }
 
-/// All that a certificate is found or made with.
+/// The inputs for finding or creating a certificate.
 pub struct Search<'s, 'a> {
     /// AWS.
     pub steps: &'s mut Steps<'a>,
@@ -175,15 +176,16 @@ pub struct Search<'s, 'a> {
     pub thing: &'s str,
     /// Whether the thing may have certificates for other keys.
     pub shared: bool,
-    /// Whether AWS is not asked whether it knows the own CA.
+    /// Whether AWS is not queried about the own CA.
     pub offline: bool,
 }
 
 impl Search<'_, '_> {
-    /// The certificate for the key; made if there is none.
+    /// Returns the certificate for the key, after creating it if there is none.
     ///
     /// # Errors
-    /// [`Error::Refused`] if one is there that is not this thing's; those of AWS, chip and files.
+    /// [`Error::Refused`] if there is one of another thing, a call of AWS fails, or a file can't be written; the [chip
+    /// errors](crate::Error#chip-errors).
     pub fn run(&mut self, key: &ChipKey, source: &Source, authority: Option<&Authority>) -> Result<Found> {
         match authority {
             Some(authority) => self.own(key, authority, source.register),
@@ -198,7 +200,7 @@ impl Search<'_, '_> {
         }
         let common_name = if self.thing.len() <= MAX_COMMON_NAME { self.thing } else { &self.identity.serial_number };
         let der = request::build(&Subject::common_name(common_name)?, &[], key)?;
-        // Each signature is another one, and so is each request: nobody edits it.
+        // Each signature differs, and so each request: it is not a file for editing.
         self.folder.overwrite(REQUEST, request::to_pem(&der).as_bytes(), 0o600)?;
         self.folder.note(REQUEST, 0o600, Outcome::Written);
         let call = calls::create_certificate_from_csr(&self.folder.file(REQUEST));
@@ -217,7 +219,7 @@ impl Search<'_, '_> {
         Ok(Found { certificate, registered: Some(Registered { id, arn, status: Status::Inactive, things: None }) })
     }
 
-    /// A certificate for this key that AWS knows: the folder's, the token's, the thing's.
+    /// Returns a certificate for this key that AWS knows: the folder's, the token's, the thing's.
     fn known(&mut self, key: &ChipKey) -> Result<Option<Found>> {
         let file = self.folder.file(CERTIFICATE).display().to_string();
         if let Some(contents) = self.folder.read(CERTIFICATE)? {
@@ -248,7 +250,7 @@ impl Search<'_, '_> {
         self.of_the_thing(key)
     }
 
-    /// The certificate that the thing has, if it is for this key.
+    /// Returns the thing's certificate, if it is for this key.
     fn of_the_thing(&mut self, key: &ChipKey) -> Result<Option<Found>> {
         let principals = self.steps.ask(&calls::list_thing_principals(self.thing))?.unwrap_or_default();
         let mut others = Vec::new();
@@ -272,7 +274,7 @@ impl Search<'_, '_> {
         Err(taken(self.thing, &others.join(", ")))
     }
 
-    /// Signed by an own CA.
+    /// A certificate of an own CA.
     fn own(&mut self, key: &ChipKey, authority: &Authority, register: bool) -> Result<Found> {
         let certificate = self.issued(key, authority)?;
         if self.offline {
@@ -299,7 +301,7 @@ impl Search<'_, '_> {
         Ok(Found { certificate, registered: Some(registered) })
     }
 
-    /// The folder's certificate, if it is one of this CA for this key; else a new one.
+    /// Returns the folder's certificate, if it is one of this CA for this key; else a new one.
     fn issued(&mut self, key: &ChipKey, authority: &Authority) -> Result<Certificate> {
         let ours =
             |certificate: &Certificate| is_for(certificate, key) && certificate.is_signed_by(authority.certificate());
@@ -321,13 +323,13 @@ impl Search<'_, '_> {
         if let Some(warning) = end_warning(certificate.validity(), authority.certificate().validity()) {
             warn(&warning);
         }
-        // The whole chain: at the first connection AWS finds the CA by it.
+        // The whole chain: AWS needs it at the first connection to find the CA.
         let chain: String = authority.chain().into_iter().map(Certificate::pem).collect();
         self.keep_file(&(certificate.pem() + &chain))?;
         Ok(certificate)
     }
 
-    /// The one that the token has for the key.
+    /// Returns the token's certificate for the key.
     fn of_the_chip(&mut self, key: &ChipKey) -> Result<Found> {
         let certificate = self.identity.certificates(key)?.into_iter().next().ok_or_else(|| {
             Error::Refused(format!(
@@ -347,7 +349,7 @@ impl Search<'_, '_> {
             return Ok(registered);
         }
         match self.steps.make("AWS IoT registers the certificate", call) {
-            // Somebody else was faster; a repeated call of the AWS CLI, for instance.
+            // Another caller registered it first; a retry of the AWS CLI, for instance.
             Ok(_) | Err(Failure::Exists) => {}
             Err(failure) => return Err(failure.into()),
         }
@@ -355,13 +357,13 @@ impl Search<'_, '_> {
             .ok_or_else(|| Error::Refused(format!("AWS registered a certificate, but knows none with the id {id}")))
     }
 
-    /// A certificate that AWS knows, and that belongs to no other thing.
+    /// Returns a certificate that AWS knows, after checking that it belongs to no other thing.
     fn describe(&self, id: &str) -> Result<Option<Registered>> {
         let Some(description) = self.steps.ask(&calls::describe_certificate(id))? else { return Ok(None) };
         self.ours(Registered::of(&description)?).map(Some)
     }
 
-    /// The same with its things, none of which is another one.
+    /// Adds its things, after checking that none is another one.
     fn ours(&self, mut registered: Registered) -> Result<Registered> {
         let answer = self.steps.ask(&calls::list_principal_things(&registered.arn))?.unwrap_or_default();
         let names = answer["things"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -405,7 +407,7 @@ impl Search<'_, '_> {
     }
 }
 
-/// The thing has certificates (their ids) that are not for this key.
+/// The error that the thing has certificates (their ids) for another key.
 pub fn taken(thing: &str, ids: &str) -> Error {
     Error::Refused(format!(
         "the thing \"{thing}\" has a certificate for another key ({ids}): it is another device's, or this board's before its chip was \
@@ -413,7 +415,7 @@ pub fn taken(thing: &str, ids: &str) -> Error {
     ))
 }
 
-/// A device of an own CA gets in only if AWS knows the CA and lets its certificates register themselves.
+/// A device of an own CA can connect only if AWS knows the CA and its certificates may register themselves.
 fn say_what_is_missing(authority: Option<&Value>) {
     const HOW: &str = "docs/aws-iot.md, \"An own CA\", says how";
     let Some(authority) = authority else {

@@ -1,4 +1,4 @@
-//! `atecc608 aws check`: a look at the files of a thing, at any time after its set-up. It asks the chip, and no network.
+//! `atecc608 aws check`: checks the files of a thing, at any time after its setup. It uses the chip, but no network.
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ pub struct Arguments {
     pin_file: Option<PathBuf>,
 }
 
-/// What was found, for `--json`.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     thing: &'a str,
@@ -52,10 +52,11 @@ struct Answer<'a> {
     checks: &'a [Check],
 }
 
-/// Looks.
+/// Runs the checks.
 ///
 /// # Errors
-/// That there is no such thing, no chip or no module; what is wrong with the files is part of the answer.
+/// [`Error::Refused`] if there is no such thing or no module; the [chip errors](crate::Error#chip-errors). Problems of
+/// the files are part of the result.
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let folder = Folder::existing(&arguments.folder()?)?;
     let told = Told::read(&folder)?;
@@ -127,7 +128,7 @@ impl Arguments {
     }
 }
 
-/// The folder of a thing: it has the thing's name, or after a claim the chip's.
+/// Returns the folder of a thing: named after the thing, or after a claim after the chip.
 fn of_thing(parent: &Path, thing: &str) -> Result<PathBuf> {
     let named = parent.join(thing);
     if named.exists() {
@@ -147,7 +148,7 @@ fn of_thing(parent: &Path, thing: &str) -> Result<PathBuf> {
     }
 }
 
-/// The token that the clients look for is the chip's.
+/// Checks that the token in the clients' configuration is the chip's.
 fn token(told: &Told, label: &str) -> Check {
     const WHAT: &str = "token";
     if told.token == label {
@@ -159,7 +160,7 @@ fn token(told: &Told, label: &str) -> Check {
     says(check, &format!("AWS_ERROR_PKCS11_TOKEN_NOT_FOUND, {NO_TOKEN}"))
 }
 
-/// The chip has the key that the clients look for, once.
+/// Checks that the chip has the key in the clients' configuration exactly once.
 fn private_key(told: &Told, reports: &[KeyReport]) -> Check {
     const WHAT: &str = "key";
     let present: Vec<&KeyReport> = reports.iter().filter(|key| key.held != Some(Held::Nothing)).collect();

@@ -1,13 +1,14 @@
-//! `atecc608 aws claim`: fleet provisioning by claim (AWS IoT developer guide, "Provisioning by claim"). The device asks AWS IoT for its
-//! certificate itself, over MQTT, with a claim certificate that many devices share; no AWS CLI, no AWS credentials.
+//! `atecc608 aws claim`: fleet provisioning by claim (AWS IoT developer guide, "Provisioning by claim"). The device
+//! requests its certificate from AWS IoT itself, over MQTT, with a claim certificate that many devices share; without
+//! the AWS CLI and AWS credentials.
 //!
-//! 1. what can be wrong on this machine: names, chip, PIN, files, the claim certificate;
-//! 2. one connection, subscribed to all four answers; nothing is changed before that works;
+//! 1. check everything on this machine: names, chip, PIN, files, the claim certificate;
+//! 2. one connection, subscribed to all four response topics; nothing is changed before that works;
 //! 3. the key in the chip, its request, AWS's certificate, the thing;
-//! 4. the record, the certificate, the clients' files, and a look at all of it.
+//! 4. the record, the certificate, the clients' files, and a check of all of it.
 //!
-//! What stops between 3 and 4 begins again with the same key: the ownership token is in memory only. AWS deletes a certificate that was not
-//! registered within an hour. From the record on, another run finishes without AWS.
+//! A run that stops between 3 and 4 starts again with the same key: the ownership token is in memory only. AWS deletes
+//! a certificate that was not registered within an hour. Once the record is written, another run finishes without AWS.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,10 +42,10 @@ use crate::x509::certificate::Certificate;
 use crate::x509::request;
 use crate::x509::subject::Subject;
 
-/// What AWS said: the record of a claim, by which another run finds the thing.
+/// The record of a claim, AWS's response, by which another run finds the thing.
 pub const RECORD: &str = "claim.json";
 const RECORD_MODE: u32 = 0o644;
-/// AWS IoT's other port for MQTT takes it with this ALPN protocol only.
+/// AWS IoT's alternative port for MQTT requires this ALPN protocol.
 const PORT_WITH_ALPN: u16 = 443;
 const ALPN: &[u8] = b"x-amzn-mqtt-ca";
 
@@ -108,12 +109,12 @@ struct Record {
     device_configuration: Map<String, Value>,
 }
 
-/// What was done, for `--json`.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     thing: &'a str,
     template: &'a str,
-    /// Whether AWS was asked in this run.
+    /// Whether this run called AWS.
     claimed: bool,
     key: &'a str,
     key_generated: bool,
@@ -127,10 +128,11 @@ struct Answer<'a> {
     checks: Vec<Looked<'a>>,
 }
 
-/// Claims.
+/// Runs the claim.
 ///
 /// # Errors
-/// Those of names, chip, files, network and AWS; each says how to go on. What the last look finds is part of the answer.
+/// [`Error::Refused`], with the next step, for invalid names, files that can't be read or written, or a failure of
+/// network or AWS; the [chip errors](crate::Error#chip-errors). Findings of the final checks are part of the result.
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     provisioning::check_template_name(&arguments.template)?;
     check_host("--endpoint", &arguments.endpoint)?;
@@ -162,7 +164,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     }
 }
 
-/// `NAME=VALUE`, with the chip's serial number for `{serial}`.
+/// Parses `NAME=VALUE`, with the chip's serial number for `{serial}`.
 fn parameters(given: &[String], serial: &str) -> Result<BTreeMap<String, String>> {
     let mut parameters = BTreeMap::new();
     for text in given {
@@ -203,7 +205,7 @@ impl Claim<'_> {
     }
 
     fn run(&self, selection: &Selection) -> Result<Output> {
-        // What can be wrong on this machine, before anything is changed.
+        // Check everything on this machine before a change.
         let host = self.arguments.clients.host(&self.identity, &self.arguments.login, self.key_label())?;
         let mut folder = self.arguments.clients.folder(&self.serial, false)?;
         let claimed = match self.earlier(&folder)? {
@@ -221,7 +223,7 @@ impl Claim<'_> {
         self.finish(&claimed, &host, &mut folder)
     }
 
-    /// What an earlier run got from AWS, if it came to the certificate's file.
+    /// Returns the result of an earlier run, if that wrote the certificate's file.
     fn earlier(&self, folder: &Folder) -> Result<Option<Claimed>> {
         let file = folder.file(CERTIFICATE).display().to_string();
         let Some(contents) = folder.read(CERTIFICATE)? else { return Ok(None) };
@@ -246,7 +248,7 @@ impl Claim<'_> {
         }
     }
 
-    /// Asks AWS.
+    /// Calls AWS.
     fn claim(&self, selection: &Selection, host: &Host) -> Result<Claimed> {
         let Arguments { endpoint, port, template, login, .. } = self.arguments;
         let claim = self.arguments.claim.read(selection, login, &self.identity)?;
@@ -291,7 +293,7 @@ impl Claim<'_> {
         Ok(Claimed { record, chain: created.chain, key, key_generated, now: true })
     }
 
-    /// The token, the clients' files, and a look at all of it.
+    /// Writes the token's certificate and the clients' files, and checks all of it.
     fn finish(&self, claimed: &Claimed, host: &Host, folder: &mut Folder) -> Result<Output> {
         let Claimed { record, key, .. } = claimed;
         let Some(certificate) = claimed.chain.first() else {
@@ -353,7 +355,7 @@ impl Claim<'_> {
         Output::new(text, &answer).map(|output| output.failed_if(looked.first_failed().is_some()))
     }
 
-    /// What would be done where nothing is there yet.
+    /// Returns what would be done if nothing exists yet.
     fn plan(&self) -> Result<Output> {
         let mut folder = self.arguments.clients.folder(&self.serial, true)?;
         let exists = self.identity.find(self.key_label())?.is_some();
@@ -400,7 +402,7 @@ impl Claim<'_> {
         )
     }
 
-    /// What went wrong on the way to AWS, and what to do.
+    /// Returns the error of a call, and the remedy.
     fn explained(&self, failure: Failure, policy: &str) -> Error {
         explained(&format!("{}:{}", self.arguments.endpoint, self.arguments.port), &WORDS, failure, policy)
     }
@@ -425,7 +427,7 @@ const REGISTER_REMEDY: &str =
     "AWS IoT closes the connection, or says nothing, if the claim certificate's policy does not allow iot:Publish and iot:Receive on \
      topic/$aws/provisioning-templates/TEMPLATE/provision/*";
 
-/// The answer as text.
+/// Formats the result.
 fn said(answer: &Answer<'_>, root_ca_from: &str, checks: &Checks) -> String {
     let generated = if answer.key_generated { ", generated now" } else { "" };
     let mut text = format!("thing        {}\ntemplate     {}\n", answer.thing, visible(answer.template));

@@ -1,5 +1,5 @@
-//! What a claim proves its right with: the claim certificate, and its key in a file or in a chip (the certificate that a chip was sold
-//! with, for instance).
+//! The credential of a claim: the claim certificate, and its key in a file or in a chip (for instance the certificate
+//! that a chip was sold with).
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub struct ClaimKeyArguments {
     claim_passphrase_file: Option<PathBuf>,
 }
 
-/// Both, fitting together.
+/// Certificate and key, which belong together.
 pub struct ClaimKey {
     /// The certificate, and its chain.
     pub chain: Vec<Certificate>,
@@ -40,10 +40,11 @@ pub struct ClaimKey {
 }
 
 impl ClaimKeyArguments {
-    /// Reads them, or finds them in a chip. Nothing is changed.
+    /// Reads them, or finds them in a chip, without a change.
     ///
     /// # Errors
-    /// [`Error::Refused`]: a file that can't be read, a certificate for another key or not valid today; those of the chip.
+    /// [`Error::Refused`] if a file can't be read, or the certificate is for another key or not valid today; the [chip
+    /// errors](crate::Error#chip-errors).
     pub fn read(&self, selection: &Selection, login: &LoginArguments, identity: &Identity) -> Result<ClaimKey> {
         let given = self.claim_cert.as_deref().map(Certificate::read_all).transpose()?;
         let (public, key, chain) = if self.claim_key.starts_with("pkcs11:") {
@@ -76,7 +77,7 @@ impl ClaimKeyArguments {
         Ok(ClaimKey { chain, key })
     }
 
-    /// The key that the URI names, and the certificate that its token has for it.
+    /// Returns the key in the URI, and its token's certificate for it.
     fn in_chip(
         &self,
         selection: &Selection,

@@ -1,5 +1,5 @@
-//! The files that the clients on this machine are configured with: what they are made of, and how they are written. [`super::look`]
-//! looks at them afterwards.
+//! The files that configure the clients on this machine: their inputs, and writing them. [`super::look`] checks them
+//! afterwards.
 
 use std::path::{Path, PathBuf};
 
@@ -51,27 +51,27 @@ pub struct ClientArguments {
     named: Vec<Client>,
 }
 
-/// What is the same for every client.
+/// The common inputs of all clients.
 pub struct Host {
     /// The CAs that AWS IoT's servers are certified by, PEM.
     pub root_ca: String,
-    /// Where they came from.
+    /// Their source.
     pub root_ca_from: String,
     /// The installed module.
     pub module: PathBuf,
-    /// What a client logs in with: a PIN, or what stands for one.
+    /// The PIN with which a client logs in, or a placeholder.
     pub pin: Zeroizing<String>,
-    /// Where the module may write.
+    /// The folders that the module may write to.
     pub writable: Vec<PathBuf>,
     /// The node of the chip's bus.
     pub node: Option<PathBuf>,
 }
 
 impl ClientArguments {
-    /// The folder of a thing.
+    /// Opens the folder of a thing.
     ///
     /// # Errors
-    /// Those of [`Folder::open`].
+    /// As [`Folder::open`].
     pub fn folder(&self, thing: &str, dry_run: bool) -> Result<Folder> {
         let path = self.dir.clone().unwrap_or_else(|| Path::new(PARENT).join(thing));
         Folder::open(&path, folder::PRIVATE, Permission { replace: self.replace, dry_run })
@@ -82,10 +82,11 @@ impl ClientArguments {
         self.named.contains(&Client::GreengrassLite)
     }
 
-    /// What this machine has for the clients, which will be told of the key of this label. Nothing is changed.
+    /// Collects this machine's inputs for the clients, which will use the key with this label, without a change.
     ///
     /// # Errors
-    /// [`Error::Refused`] if there is no root CA or no module, if the PIN can't be read, or if the label is none for the clients.
+    /// [`Error::Refused`] if there is no root CA or no module, if the PIN can't be read, or if the clients can't use
+    /// the label.
     pub fn host(&self, identity: &Identity, login: &LoginArguments, key: &str) -> Result<Host> {
         if self.lite() {
             greengrass_lite::ensure_short(&identity.token, key, identity.has_pin)?;
@@ -112,18 +113,18 @@ impl ClientArguments {
 
 /// The clients of one thing.
 pub struct Clients<'a> {
-    /// What they are told of the connection.
+    /// The connection in their configuration.
     pub connection: Connection<'a>,
-    /// What Greengrass is told beside.
+    /// Greengrass's additional configuration.
     pub core: Option<Core<'a>>,
     /// Whether Greengrass is the nucleus lite.
     pub lite: bool,
-    /// The configuration file of the module, where it is not the usual one.
+    /// The configuration file of the module, if it is not the default one.
     pub config: Option<&'a str>,
 }
 
 impl Clients<'_> {
-    /// Writes the files. Those that are there with other contents are kept, or replaced if that was asked for.
+    /// Writes the files. Existing ones with other contents are kept, or replaced on request.
     ///
     /// # Errors
     /// [`Error::Refused`] if a file can't be written.
@@ -178,7 +179,7 @@ impl Clients<'_> {
         }
     }
 
-    /// What to type next, a line for each client.
+    /// Returns the next commands, a line for each client.
     pub fn next_steps(&self, folder: &Folder) -> String {
         let before = self.config.map_or_else(String::new, |config| format!("ATECC608_PKCS11_CONF={config} "));
         let mut text = format!(

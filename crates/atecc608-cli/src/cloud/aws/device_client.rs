@@ -1,8 +1,8 @@
-//! AWS IoT Device Client: its configuration, and the conditions that it makes about files.
+//! AWS IoT Device Client: its configuration, and its requirements for files.
 //!
-//! Keys as its `config-template.json` has them, modes as its `docs/PERMISSIONS.md` (awslabs/aws-iot-device-client, January 2026). It
-//! compares modes by equality, wants to own every file, and takes no empty PIN. A slot id of 0 it ignores with a warning, so the
-//! token is named by its label.
+//! The keys are those of its `config-template.json`, the modes those of its `docs/PERMISSIONS.md`
+//! (awslabs/aws-iot-device-client, January 2026). It compares modes by equality, must own every file, and accepts no
+//! empty PIN. It ignores a slot id of 0 with a warning, so the token is named by its label.
 
 use cryptoki_sys::CK_SLOT_ID;
 use serde_json::{json, Value};
@@ -17,25 +17,25 @@ use crate::output::check::{Check, Checks, Verdict};
 
 /// The configuration's file.
 pub const FILE: &str = "device-client.json";
-/// Its mode: recommended, others are warned about.
+/// Its mode: the recommended one; for others the client warns.
 pub const MODE: u32 = 0o640;
 /// The certificate's file.
 pub const CERTIFICATE: &str = "device.pem";
-/// The file with the CAs that the server may be certified by.
+/// The file with the CAs of the server.
 pub const ROOT_CA: &str = "root-ca.pem";
-/// The mode of certificates and root CAs: demanded.
+/// The mode of certificates and root CAs: required.
 pub const CERTIFICATE_MODE: u32 = 0o644;
-/// The mode of the private copy of the module: demanded.
+/// The mode of the private copy of the module: required.
 pub const MODULE_MODE: u32 = 0o640;
 
-/// Where the client logs with a PIN in its configuration: it prints all of that when it starts, and gives this file mode 600. It wants
-/// the file in a folder of its own, which it gives mode 745.
+/// The log with a PIN in the configuration: the client prints its configuration when it starts, and gives this file
+/// mode 600. It requires the file in a folder of its own, which it gives mode 745.
 pub const LOG: &str = "/var/log/aws-iot-device-client/aws-iot-device-client.log";
 
-/// What stands where a PIN has to and the token has none: it takes any.
+/// The PIN for a token without one, which accepts any.
 pub const NO_PIN: &str = "unused";
 
-/// What the configurations of all clients are made of.
+/// The common values of all clients' configurations.
 pub struct Connection<'a> {
     /// The thing.
     pub thing: &'a str,
@@ -49,13 +49,13 @@ pub struct Connection<'a> {
     pub slot: CK_SLOT_ID,
     /// Whether the token has a PIN.
     pub has_pin: bool,
-    /// What C_Login is given.
+    /// The PIN for C_Login.
     pub pin: &'a str,
-    /// What the thing may do.
+    /// The thing's features.
     pub features: &'a [Feature],
 }
 
-/// The configuration.
+/// Returns the configuration.
 pub fn configuration(folder: &Folder, connection: &Connection<'_>) -> Value {
     let path = |name: &str| folder.file(name).display().to_string();
     let has = |feature| connection.features.contains(&feature);
@@ -65,7 +65,7 @@ pub fn configuration(folder: &Folder, connection: &Connection<'_>) -> Value {
         "root-ca": path(ROOT_CA),
         "thing-name": connection.thing,
         "logging": logging(connection.has_pin),
-        // On by default, the first two.
+        // The first two are on by default.
         "jobs": { "enabled": has(Feature::Jobs) },
         "tunneling": { "enabled": has(Feature::Tunneling) },
         "device-defender": { "enabled": has(Feature::Defender), "interval": 300 },
@@ -89,7 +89,7 @@ fn logging(has_pin: bool) -> Value {
     }
 }
 
-/// What the file tells the client, for [`super::check`].
+/// The client's configuration, for [`super::check`].
 #[derive(Debug)]
 pub struct Told {
     /// The thing.
@@ -103,10 +103,10 @@ pub struct Told {
 }
 
 impl Told {
-    /// As the file has it.
+    /// Reads the file.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is not there, is no JSON, or does not have one of these.
+    /// [`Error::Refused`] if it is missing, is not JSON, or lacks one of these.
     pub fn read(folder: &Folder) -> Result<Self> {
         let found = read(folder)?;
         let text = |pointer: &str| match found.pointer(pointer).and_then(Value::as_str) {
@@ -136,7 +136,7 @@ fn read(folder: &Folder) -> Result<Value> {
     })
 }
 
-/// Looks at the file as the client will.
+/// Checks the file with the client's rules.
 pub fn check(folder: &Folder, connection: &Connection<'_>, checks: &mut Checks) {
     const WHAT: &str = "Device Client configuration";
     let file = folder.file(FILE).display().to_string();

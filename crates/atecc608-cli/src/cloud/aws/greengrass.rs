@@ -1,7 +1,7 @@
 //! Greengrass v2 with its PKCS#11 provider: the installer's `--init-config`.
 //!
-//! As "Install the AWS IoT Greengrass Core software with the private key and certificate in an HSM" has it. The provider finds key
-//! and certificate by their label, which has to be the same, and wants the certificate on the token.
+//! According to "Install the AWS IoT Greengrass Core software with the private key and certificate in an HSM". The
+//! provider finds key and certificate by their common label, and requires the certificate on the token.
 
 use std::path::Path;
 
@@ -18,12 +18,12 @@ use crate::output::check::Checks;
 pub const FILE: &str = "greengrass.yaml";
 /// Its mode: it may hold a PIN.
 pub const MODE: u32 = 0o600;
-/// Where Greengrass lives by default.
+/// Greengrass's default folder.
 const ROOT: &str = "/greengrass/v2";
 
-/// What a core device needs beside.
+/// The additional values of a core device.
 pub struct Core<'a> {
-    /// Host that changes the certificate into credentials.
+    /// Host that exchanges the certificate for credentials.
     pub credentials_endpoint: &'a str,
     /// The role alias of the token exchange role.
     pub role_alias: &'a str,
@@ -31,7 +31,7 @@ pub struct Core<'a> {
     pub region: &'a str,
 }
 
-/// The configuration. `module` is the installed one.
+/// Returns the configuration. `module` is the installed one.
 pub fn configuration(folder: &Folder, connection: &Connection<'_>, core: &Core<'_>, module: &Path) -> String {
     let mut text = String::from(
         "# Greengrass v2: give this to the installer with --init-config, and the provider with --trusted-plugin.\n---\n",
@@ -48,7 +48,7 @@ pub fn pair(indent: usize, key: &str, value: &str) -> String {
     format!("{}{key}: {}", " ".repeat(indent), quoted(value))
 }
 
-/// All but the PIN, which a user may enter; without a core also without what only AWS tells.
+/// Returns all lines except the PIN, which a user may enter; without a core also without AWS's values.
 fn lines(folder: &Folder, connection: &Connection<'_>, core: Option<&Core<'_>>, module: &Path) -> Vec<String> {
     let object = uri::encoded(connection.key);
     let mut lines = vec![
@@ -73,7 +73,7 @@ fn lines(folder: &Folder, connection: &Connection<'_>, core: Option<&Core<'_>>, 
     lines
 }
 
-/// What both nuclei are told of AWS.
+/// Returns AWS's values for both nuclei.
 pub fn where_aws_is(connection: &Connection<'_>, core: Option<&Core<'_>>) -> Vec<String> {
     let mut lines = vec![pair(6, "iotDataEndpoint", connection.endpoint)];
     if let Some(core) = core {
@@ -86,7 +86,7 @@ pub fn where_aws_is(connection: &Connection<'_>, core: Option<&Core<'_>>) -> Vec
     lines
 }
 
-/// Looks whether the file still says what it has to; lines may have been added.
+/// Checks that the file still has the required lines; others may have been added.
 pub fn check(
     folder: &Folder,
     connection: &Connection<'_>,
@@ -107,7 +107,7 @@ pub fn check(
     checks.ok(WHAT, file);
 }
 
-/// The text of a file that has all of these lines; else says what is wrong with it.
+/// Returns the text of a file with all of these lines; else reports the problem.
 pub fn with_lines(
     folder: &Folder,
     name: &str,

@@ -1,8 +1,9 @@
-//! Greengrass nucleus lite, 2.5.0 and newer: its configuration, OpenSSL's, and a systemd drop-in for the services that load the key.
+//! Greengrass nucleus lite, 2.5.0 and newer: its configuration, OpenSSL's, and a systemd drop-in for the services that
+//! load the key.
 //!
-//! As its `docs/PKCS11_SUPPORT.md` has it (aws-greengrass/aws-greengrass-lite, 2.6.0). `iotcored`, `tesd` and `ggdeploymentd` open key and
-//! certificate with OSSL_STORE, without anybody who could be asked for a PIN, so the URIs say where it is. The services run as users of
-//! their own and read nothing in the thing's private folder: the files are installed into [`INSTALLED`].
+//! According to its `docs/PKCS11_SUPPORT.md` (aws-greengrass/aws-greengrass-lite, 2.6.0). `iotcored`, `tesd` and
+//! `ggdeploymentd` open key and certificate with OSSL_STORE and can't ask for a PIN, so the URIs name its file. The
+//! services run as their own users and can't read the thing's private folder: the files are installed to [`INSTALLED`].
 
 use std::path::Path;
 
@@ -24,29 +25,30 @@ pub const FILE: &str = "greengrass-lite.yaml";
 pub const OPENSSL_FILE: &str = "openssl-greengrass.cnf";
 /// The drop-in for its services.
 pub const DROP_IN_FILE: &str = "greengrass-lite.conf";
-/// The mode of all three: there is no secret in them.
+/// The mode of all three: they contain no secret.
 pub const MODE: u32 = 0o644;
 
-/// Where its services read them.
+/// The folder from which its services read them.
 const INSTALLED: &str = "/etc/greengrass";
 /// The file with the token's PIN.
 const PIN_FILE: &str = "/etc/greengrass/token-pin";
 /// The services that load the key.
 const SERVICES: [&str; 3] = ["iotcored", "tesd", "ggdeploymentd"];
-/// Most bytes of a URI: `ggdeploymentd` has room for 127 and a zero (`get_private_key_path`), and makes no deployment with a longer one.
+/// Maximum length of a URI in bytes: `ggdeploymentd` has room for 127 and a zero (`get_private_key_path`), and makes no
+/// deployment with a longer one.
 const LONGEST: usize = 127;
 
-/// What finds a key and its certificate, and the PIN where the token has one.
+/// Returns the URIs of a key and its certificate, with the PIN's file if the token has one.
 fn uris(token: &str, key: &str, has_pin: bool) -> [String; 2] {
     let pin = if has_pin { format!("?pin-source=file:{PIN_FILE}") } else { String::new() };
     let uri = |kind| format!("pkcs11:token={};object={};type={kind}{pin}", uri::encoded(token), uri::encoded(key));
     [uri("private"), uri("cert")]
 }
 
-/// Whether the names are short enough.
+/// Checks that the names are short enough.
 ///
 /// # Errors
-/// [`Error::Refused`] if one of the services could not take a URI with them.
+/// [`Error::Refused`] if a URI with them is too long for one of the services.
 pub fn ensure_short(token: &str, key: &str, has_pin: bool) -> Result<()> {
     match uris(token, key, has_pin).into_iter().find(|uri| uri.len() > LONGEST) {
         None => Ok(()),
@@ -75,7 +77,7 @@ pub fn write(folder: &mut Folder, clients: &Clients<'_>, core: &Core<'_>, module
     folder.place_or_note(DROP_IN_FILE, drop_in(clients.config).as_bytes(), MODE)
 }
 
-/// The configuration; without a core without what only AWS tells.
+/// Returns the configuration; without a core without AWS's values.
 fn lines(connection: &Connection<'_>, core: Option<&Core<'_>>) -> Vec<String> {
     let [key, certificate] = uris(connection.token, connection.key, connection.has_pin);
     let mut lines = vec![
@@ -92,7 +94,7 @@ fn lines(connection: &Connection<'_>, core: Option<&Core<'_>>) -> Vec<String> {
     ];
     lines.extend(where_aws_is(connection, core));
     lines.extend([
-        // A text, not a number, to ggdeploymentd.
+        // ggdeploymentd requires a text, not a number.
         pair(6, "greengrassDataPlanePort", "8443"),
         "      runWithDefault:".to_owned(),
         pair(8, "posixUser", "gg_component:gg_component"),
@@ -100,7 +102,7 @@ fn lines(connection: &Connection<'_>, core: Option<&Core<'_>>) -> Vec<String> {
     lines
 }
 
-/// As conf/openssl-pkcs11.cnf has it, for these services alone.
+/// Returns conf/openssl-pkcs11.cnf for these services alone.
 fn openssl(module: &Path) -> String {
     format!(
         "# OpenSSL for Greengrass nucleus lite: keys on the token, through pkcs11-provider. Install this in {INSTALLED}.
@@ -132,7 +134,7 @@ Environment=OPENSSL_CONF={INSTALLED}/{OPENSSL_FILE}
     )
 }
 
-/// What to type next.
+/// Returns the next commands.
 pub fn next_steps(folder: &Folder, has_pin: bool) -> String {
     let file = |name: &str| folder.file(name).display().to_string();
     let mut text = format!(
@@ -155,7 +157,8 @@ pub fn next_steps(folder: &Folder, has_pin: bool) -> String {
     text + "    sudo usermod -aG atecc608,i2c ggcore && sudo systemctl daemon-reload && sudo systemctl restart greengrass-lite.target\n"
 }
 
-/// Looks whether the files still say what they have to, and, on a token without a PIN, whether OpenSSL finds the key with them.
+/// Checks that the files still have the required contents, and, on a token without a PIN, that OpenSSL finds the key
+/// with them.
 pub fn check(folder: &Folder, clients: &Clients<'_>, core: Option<&Core<'_>>, module: &Path, checks: &mut Checks) {
     let connection = &clients.connection;
     const CONFIGURATION: &str = "Greengrass lite configuration";

@@ -1,5 +1,5 @@
-//! A look at all files of a thing with the clients' eyes: before they say "failed to initialize". What is wrong is named with the
-//! message that the client has for it.
+//! Checks all files of a thing with the clients' rules, before the clients fail. Each problem is reported with the
+//! client's own message for it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,13 +19,13 @@ use crate::output::check::{Check, Checks, Verdict};
 use crate::output::shell;
 use atecc608_token::config::CONF_VARIABLE;
 
-/// What is looked at.
+/// The inputs of the checks.
 pub struct Look<'a> {
     /// The thing's files.
     pub folder: &'a Folder,
-    /// What the clients are to be told.
+    /// The clients' expected configuration.
     pub clients: &'a Clients<'a>,
-    /// The key in the chip, and the certificate that AWS knows, or will.
+    /// The key in the chip, and the certificate that AWS knows, or will know.
     pub expected: Expected<'a>,
     /// The token's serial number.
     pub serial_number: &'a str,
@@ -34,7 +34,7 @@ pub struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Looks at all of it.
+    /// Runs all checks.
     pub fn run(&self, checks: &mut Checks) {
         checks.push(self.modes());
         let certificate = certificate_file(self.folder, CERTIFICATE, &self.expected);
@@ -52,7 +52,7 @@ impl Look<'_> {
         }
     }
 
-    /// Device Client compares modes by equality, and wants one owner: the user whom it runs as.
+    /// Device Client compares modes by equality, and requires one owner: the user it runs as.
     fn modes(&self) -> Check {
         const WHAT: &str = "modes and owners";
         let failed = |found: String, remedy: String| Check::new(WHAT, Verdict::Failed, found).with_remedy(remedy);
@@ -88,7 +88,7 @@ impl Look<'_> {
         Check::new(WHAT, Verdict::Ok, format!("as Device Client demands them; it has to run as user {owner}"))
     }
 
-    /// The file with the root CAs holds at least one certificate.
+    /// Checks that the file with the root CAs has at least one certificate.
     fn root_ca(&self) -> Check {
         const WHAT: &str = "root CA";
         let file = self.folder.file(ROOT_CA).display().to_string();
@@ -103,12 +103,12 @@ impl Look<'_> {
         }
     }
 
-    /// The copy is the installed module, and a stock program finds the key through it, as a client would.
+    /// Checks that the copy is the installed module, and that a stock program finds the key through it, like a client.
     fn module(&self, checks: &mut Checks) {
         const WHAT: &str = "module";
         let copy = self.folder.file(MODULE).display().to_string();
         match module_copy::compare(self.module, self.folder.path()) {
-            // What is wrong with the mode is said already.
+            // A wrong mode is already reported.
             Ok(Copy::Current | Copy::Repaired) => {}
             Ok(_) => {
                 let remedy = module_copy::refresh_command(self.folder.path());

@@ -1,13 +1,13 @@
-//! `atecc608 aws`: a chip becomes a thing of AWS IoT, and the clients on this machine are told of it.
+//! `atecc608 aws`: makes a chip a thing of AWS IoT, and configures the clients on this machine.
 //!
-//! [`setup`] goes through the steps in an order in which each can be repeated: what is there already is used. [`calls`] are the calls
-//! of AWS IoT, [`program`] makes them with the AWS CLI, [`steps`] makes them, and [`plan`] shows them instead; [`certificate`] is where a certificate comes
-//! from, [`thing`] what it is attached to, [`policy`] what the thing may do. [`clients`] writes the files of the clients:
-//! [`device_client`] and its [`unit`], [`greengrass`], [`greengrass_lite`], [`sdk`], [`root_ca`], and [`module_copy`], the module that
-//! Device Client wants for its own. [`look`] looks at all of it, after a set-up and when [`check`] is asked for; [`messages`] are what
-//! the client says.
+//! [`setup`] runs the steps in an order in which each can be repeated: existing resources are reused. [`calls`] are the
+//! calls of AWS IoT, [`program`] is the AWS CLI, [`steps`] makes the calls, and [`plan`] shows them instead;
+//! [`certificate`] is the source of the certificate, [`thing`] attaches it, [`policy`] is the thing's policy.
+//! [`clients`] writes the files of the clients: [`device_client`] and its [`unit`], [`greengrass`],
+//! [`greengrass_lite`], [`sdk`], [`root_ca`], and [`module_copy`], the private copy of the module that Device Client
+//! requires. [`look`] checks all of it, after a setup and for [`check`]; [`messages`] are the client's error messages.
 //!
-//! [`claim`] comes to the same without the AWS CLI: [`provisioning`] is AWS's API for it, [`claim_key`] what it proves its right with.
+//! [`claim`] does the same without the AWS CLI: [`provisioning`] is AWS's API for it, [`claim_key`] its credential.
 
 mod arn;
 pub mod bulk;
@@ -41,7 +41,7 @@ use crate::error::Result;
 use crate::output::Output;
 use crate::target::Selection;
 
-/// Where the folders of things are.
+/// The parent of things' folders.
 pub const PARENT: &str = "/etc/atecc608-pkcs11/aws";
 
 /// What is to be done.
@@ -57,10 +57,10 @@ pub enum Command {
     Refresh(refresh::Arguments),
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// Those of the command.
+/// As the command's `run`.
 pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     match command {
         Command::Setup(arguments) => setup::run(selection, arguments),

@@ -1,8 +1,8 @@
-//! The private copy of the module that AWS IoT Device Client wants (mode 640 in a folder of mode 700, both its own), and how it is
-//! kept as new as the installed one.
+//! The private copy of the module that AWS IoT Device Client requires (mode 640 in a folder of mode 700, both owned by
+//! its user), and its renewal after an upgrade.
 //!
-//! A refresh runs as root over folders of other users: it goes through descriptors, follows no link, takes the module from where
-//! this tool finds it and never from what the folder says, and leaves the owner as it is.
+//! A refresh runs as root on folders of other users: it uses descriptors, follows no link, takes the module from the
+//! tool's own search and never from the folder's contents, and keeps the owner.
 
 use std::fs::Permissions;
 use std::io::{ErrorKind, Read};
@@ -19,20 +19,20 @@ use crate::error::{Error, Result};
 use crate::host::module::MODULE;
 use crate::output::shell;
 
-/// What became of a copy.
+/// The result for a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copy {
     /// There was none.
     New,
     /// It was another version.
     Renewed,
-    /// It is the installed module, but has another mode than Device Client takes.
+    /// It is the installed module, but with a mode that Device Client does not accept.
     Repaired,
     /// It is the installed module.
     Current,
 }
 
-/// What a copy would become, without a change.
+/// Returns the result of a renewal, without a change.
 ///
 /// # Errors
 /// [`Error::Refused`] if a file can't be read.
@@ -55,7 +55,7 @@ fn unchanged(mode: u32) -> Copy {
     }
 }
 
-/// The mode of a thing's folder, if it is another than the one that Device Client takes.
+/// Returns the mode of a thing's folder, if Device Client does not accept it.
 ///
 /// # Errors
 /// [`Error::Refused`] if it can't be opened.
@@ -64,7 +64,7 @@ pub fn other_mode(folder: &Path) -> Result<Option<u32>> {
     Ok(Some(found.mode() & 0o7777).filter(|mode| *mode != PRIVATE))
 }
 
-/// What renews a folder's copy, to type.
+/// Returns the command that renews a folder's copy.
 pub fn refresh_command(folder: &Path) -> String {
     if folder.parent() == Some(Path::new(PARENT)) {
         return "atecc608 aws refresh".to_owned();
@@ -72,7 +72,7 @@ pub fn refresh_command(folder: &Path) -> String {
     shell::line("atecc608", &["aws", "refresh", "--dir", &folder.display().to_string()])
 }
 
-/// Sees that the folder's copy is the installed module. A program that has the old one loaded keeps it until it ends.
+/// Makes the folder's copy the installed module. A program that has loaded the old one keeps it until it ends.
 ///
 /// # Errors
 /// [`Error::Refused`] if a file can't be read or written.
@@ -98,7 +98,7 @@ fn renewed(files: &Folder, contents: &[u8]) -> std::io::Result<Copy> {
     Ok(if before.is_some() { Copy::Renewed } else { Copy::New })
 }
 
-/// SHA-256 and mode of the copy that is there.
+/// Returns SHA-256 and mode of the existing copy.
 fn existing(files: &Folder) -> std::io::Result<Option<([u8; 32], u32)>> {
     let file = match files.file(MODULE) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -106,12 +106,12 @@ fn existing(files: &Folder) -> std::io::Result<Option<([u8; 32], u32)>> {
     };
     let mode = file.metadata()?.mode() & 0o7777;
     let mut contents = Vec::new();
-    // More than any module of ours: whatever it is, it is another one.
+    // Larger than any version of the module: it is another file.
     file.take(MOST as u64).read_to_end(&mut contents)?;
     Ok(Some((sha256(&contents), mode)))
 }
 
-/// Most bytes of a module.
+/// Largest module file, in bytes.
 const MOST: usize = 64 << 20;
 
 fn read(module: &Path) -> Result<Vec<u8>> {
@@ -126,10 +126,10 @@ fn refused(path: &Path, error: &std::io::Error) -> Error {
     Error::Refused(format!("{}: {error}", path.display()))
 }
 
-/// The folders that a set-up has made under `parent` and that have a copy, by name.
+/// Returns the folders of setups under `parent` that have a copy, by name.
 ///
 /// # Errors
-/// [`Error::Refused`] if it can't be read; that it is not there is none.
+/// [`Error::Refused`] if it can't be read, except that it does not exist.
 pub fn folders(parent: &Path) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(parent) {
         Ok(entries) => entries,
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(compare(&module, &folder).unwrap(), Copy::Renewed);
         assert_eq!(renew(&module, &folder).unwrap(), Copy::Renewed);
         assert_eq!(std::fs::read(folder.join(MODULE)).unwrap(), b"version 2");
-        // Whoever has the old file open or mapped keeps it.
+        // Programs that have opened or mapped the old file keep it.
         assert_ne!(std::fs::metadata(folder.join(MODULE)).unwrap().ino(), first.ino());
         assert_eq!(folders(dir.path()).unwrap(), [folder]);
     }

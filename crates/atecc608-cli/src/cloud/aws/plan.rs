@@ -1,4 +1,4 @@
-//! `aws setup --dry-run`: the calls in the order in which they are made where nothing is there yet, and what they need.
+//! `aws setup --dry-run`: the calls in the order in which they are made if nothing exists yet, and their requirements.
 
 use serde_json::json;
 
@@ -15,10 +15,10 @@ use crate::cloud::folder::{self, Folder, Outcome};
 use crate::error::Result;
 use crate::output::Output;
 
-/// Stands for the id of a certificate that is not made yet.
+/// A placeholder for the id of a certificate that does not exist yet.
 const ID: &str = "CERTIFICATE-ID";
 
-/// A set-up that is not done.
+/// A setup that is only shown.
 pub struct Plan<'a> {
     /// The thing's name.
     pub thing: &'a str,
@@ -26,17 +26,17 @@ pub struct Plan<'a> {
     pub key: &'a str,
     /// Whether the chip has the key already.
     pub key_exists: bool,
-    /// Which account and region.
+    /// Account and region.
     pub access: &'a Access,
-    /// Where the certificate comes from.
+    /// The source of the certificate.
     pub source: &'a Source,
-    /// What the thing may do.
+    /// The thing's features.
     pub features: &'a [Feature],
     /// Greengrass's role alias.
     pub role_alias: Option<&'a str>,
-    /// Whether AWS is asked for the MQTT endpoint.
+    /// Whether AWS is queried for the MQTT endpoint.
     pub asks_endpoint: bool,
-    /// Whether AWS is asked for the credentials endpoint.
+    /// Whether AWS is queried for the credentials endpoint.
     pub asks_credentials_endpoint: bool,
     /// Whether the thing may have certificates for other keys.
     pub existing_thing: bool,
@@ -47,10 +47,10 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// What would be done; `folder` is one of a dry run.
+    /// Returns what would be done; `folder` is one of a dry run.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) if there can be no such policy.
+    /// [`Error::Refused`](crate::Error::Refused) if such a policy is not possible.
     pub fn output(&self, folder: &mut Folder) -> Result<Output> {
         let account = Account::placeholder(self.access.region.as_deref());
         let document = policy::document(&account, self.thing, self.features, self.role_alias)?;
@@ -116,7 +116,7 @@ impl Plan<'_> {
         calls
     }
 
-    /// The IAM permissions of these calls, and of those that are made where something is there already.
+    /// Returns the IAM permissions of these calls, and of those for existing resources.
     fn permissions(&self, calls: &[Call], folder: &Folder) -> Vec<String> {
         let mut others = Vec::new();
         if !self.source.just_in_time() {
@@ -148,7 +148,7 @@ impl Plan<'_> {
     }
 }
 
-/// The IAM permission that a call needs: `iot create-thing` needs `iot:CreateThing`.
+/// Returns the IAM permission of a call: `iot create-thing` needs `iot:CreateThing`.
 fn permission(call: &Call) -> String {
     let words = call.get(1).map(String::as_str).unwrap_or_default().split('-');
     let capital = |word: &str| match word {

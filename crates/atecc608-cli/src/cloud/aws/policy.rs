@@ -1,9 +1,10 @@
-//! The policy of one thing: it may connect as itself and use its own topics, and nothing else. Each further feature is asked for
-//! by name.
+//! The policy of one thing: it may connect as itself and use its own topics, and nothing else. Each further feature is
+//! requested by name.
 //!
-//! Actions and resources as AWS IoT Core's "policy actions" has them; topics as AWS IoT Device Client (the README of each of its
-//! features) and Greengrass v2 ("Minimal AWS IoT policy for core devices") ask for them, with one difference: where Greengrass's
-//! own sample ends names with `*`, so that `gateway-1` may speak for `gateway-10`, here stands this thing's name and nothing more.
+//! Actions and resources according to AWS IoT Core's "policy actions"; topics according to AWS IoT Device Client (the
+//! README of each of its features) and Greengrass v2 ("Minimal AWS IoT policy for core devices"), with one difference:
+//! Greengrass's own sample ends names with `*`, so that `gateway-1` can act as `gateway-10`; here only this thing's
+//! exact name is allowed.
 
 use base16ct::lower::encode_string as hex;
 use clap::ValueEnum;
@@ -33,10 +34,10 @@ pub enum Feature {
     Greengrass,
 }
 
-/// The policy document.
+/// Returns the policy document.
 ///
 /// # Errors
-/// [`Error::Refused`] if it is longer than AWS takes.
+/// [`Error::Refused`] if it is longer than AWS accepts.
 pub fn document(account: &Account, thing: &str, features: &[Feature], role_alias: Option<&str>) -> Result<Value> {
     let has = |feature| features.contains(&feature);
     let core = has(Feature::Greengrass);
@@ -63,7 +64,7 @@ pub fn document(account: &Account, thing: &str, features: &[Feature], role_alias
         statements.push(allow(&["iot:Receive"], received.iter().map(|topic| account.iot("topic", topic)).collect()));
     }
     if core {
-        // Published, and nothing is received there.
+        // Published only, nothing is received there.
         topics.extend([ours("greengrass/health/json"), ours("greengrassv2/health/json")]);
     }
     let both = topics.iter().map(|topic| account.iot("topic", topic)).collect();
@@ -78,8 +79,8 @@ pub fn document(account: &Account, thing: &str, features: &[Feature], role_alias
         statements.push(allow(&["iot:AssumeRoleWithCertificate"], vec![account.iot("rolealias", alias)]));
     }
     if core {
-        // What a core device asks about components and its own deployments. AWS's minimal policy has them so: they are no
-        // actions on a thing.
+        // A core device's requests about components and its own deployments. AWS's minimal policy has them in this
+        // form: they are not actions on a thing.
         let actions = [
             "greengrass:GetComponentVersionArtifact",
             "greengrass:ResolveComponentCandidates",
@@ -103,8 +104,8 @@ fn allow(actions: &[&str], resources: Vec<String>) -> Value {
     json!({ "Effect": "Allow", "Action": actions, "Resource": resources })
 }
 
-/// The name of a thing's policy: `atecc608-THING`. A colon, which a thing's name may have and a policy's not, is written as `=`,
-/// which a thing's name can't have; a name that gets too long ends with a part of its digest.
+/// The name of a thing's policy: `atecc608-THING`. A colon, which is allowed in a thing's name but not in a policy's,
+/// is written as `=`, which is not allowed in a thing's name; a name that gets too long ends with a part of its digest.
 pub fn name(thing: &str) -> String {
     const MAX: usize = 128;
     let name = format!("atecc608-{}", thing.replace(':', "="));

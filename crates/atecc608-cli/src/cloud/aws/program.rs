@@ -1,4 +1,4 @@
-//! The AWS CLI, version 1 or 2: calls it, reads its JSON, and says what is wrong where it fails.
+//! The AWS CLI, version 1 or 2: calls it, parses its JSON, and explains its errors.
 
 use std::io::ErrorKind;
 
@@ -21,14 +21,14 @@ pub struct Access {
     pub region: Option<String>,
 }
 
-/// Why a call was not answered, as far as a set-up goes on from it.
+/// Why a call failed, as far as a setup handles it.
 #[derive(Debug)]
 pub enum Failure {
     /// ResourceNotFoundException.
     NotFound,
     /// ResourceAlreadyExistsException.
     Exists,
-    /// Anything else: what to say.
+    /// Any other failure, with its message.
     Other(Error),
 }
 
@@ -53,7 +53,7 @@ impl Access {
         arguments
     }
 
-    /// Where the AWS CLI gets its credentials, for people.
+    /// Returns where the AWS CLI gets its credentials, as text.
     pub fn credentials(&self) -> String {
         match &self.profile {
             Some(profile) => format!("those of the AWS CLI's profile \"{profile}\""),
@@ -61,7 +61,7 @@ impl Access {
         }
     }
 
-    /// Which region it is, for people.
+    /// Returns the source of the region, as text.
     pub fn region_source(&self) -> String {
         match &self.region {
             Some(region) => region.clone(),
@@ -69,20 +69,20 @@ impl Access {
         }
     }
 
-    /// The call as a line for a shell.
+    /// Returns the call as a shell command.
     pub fn line(&self, call: &Call) -> String {
         shell::line("aws", &self.arguments(call))
     }
 
-    /// Makes a call; answers what AWS said, null if that was nothing.
+    /// Makes a call; returns AWS's response, null if it is empty.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`] if the AWS CLI can't be run or reports an error.
     pub fn call(&self, call: &Call) -> Result<Value, Failure> {
         let mut arguments = self.arguments(call);
         let fixed = ["--output", "json", "--cli-connect-timeout", "15", "--cli-read-timeout", "30"];
         arguments.extend(fixed.map(str::to_owned));
-        // Version 1 knows no --no-cli-pager, and both heed the variable (empty: none).
+        // Version 1 has no --no-cli-pager, and both heed the variable (empty: none).
         let variables = [("AWS_PAGER", ""), ("AWS_MAX_ATTEMPTS", "3")];
         let what = call.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
         let said = program::run("aws", &arguments, &variables).map_err(|error| {
@@ -111,8 +111,8 @@ fn answer(what: &str, said: &Said) -> Result<Value, Failure> {
     })
 }
 
-/// Words of the AWS CLI, and what to do about them; the first line that fits counts. Its versions exit with 253, 254 or 255 for the
-/// same thing, and print another server's errors as they came: the words are what counts.
+/// Error texts of the AWS CLI, and their remedies; the first match counts. Its versions exit with 253, 254 or 255 for
+/// the same error, and print another server's errors unchanged, so the text decides.
 const REMEDIES: [(&[&str], &str); 8] = [
     (
         &["AccessDenied", "UnauthorizedException", "ForbiddenException"],
@@ -147,7 +147,7 @@ const REMEDIES: [(&[&str], &str); 8] = [
     ),
 ];
 
-/// What went wrong, in the AWS CLI's words and ours.
+/// Returns the failure, in the AWS CLI's words and with a remedy.
 fn failure(what: &str, stderr: &str) -> Failure {
     let has = |part: &str| stderr.contains(part);
     if has("(ResourceNotFoundException)") {
@@ -162,10 +162,10 @@ fn failure(what: &str, stderr: &str) -> Failure {
     Failure::Other(Error::Refused(format!("aws {what}: {last}{remedy}")))
 }
 
-/// A text in an answer of AWS.
+/// Returns a text in a response of AWS.
 ///
 /// # Errors
-/// [`Error::Refused`] if it is not there.
+/// [`Error::Refused`] if it is missing.
 pub fn text<'v>(answer: &'v Value, path: &str) -> Result<&'v str> {
     answer
         .pointer(path)

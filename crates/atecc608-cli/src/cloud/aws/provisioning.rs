@@ -1,5 +1,5 @@
-//! AWS IoT's device provisioning MQTT API (AWS IoT developer guide, "Device provisioning MQTT API"): topics, requests, answers. The answers
-//! are a stranger's until they have been looked at, and messages never quote them: one has the ownership token.
+//! AWS IoT's device provisioning MQTT API (AWS IoT developer guide, "Device provisioning MQTT API"): topics, requests,
+//! responses. Responses are untrusted until checked, and never quoted in messages: one contains the ownership token.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::output::visible;
 use crate::x509::certificate::Certificate;
 
-/// One call: where the request goes, and where its answers come from.
+/// One call: the topic of the request, and those of its responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Its name at AWS.
@@ -34,24 +34,24 @@ impl Call {
         Self { name, accepted: format!("{request}/accepted"), rejected: format!("{request}/rejected"), request }
     }
 
-    /// Has a request signed.
+    /// The call that signs a request.
     pub fn create_certificate() -> Self {
         Self::new("CreateCertificateFromCsr", "$aws/certificates/create-from-csr/json".to_owned())
     }
 
-    /// Makes the thing of a template.
+    /// The call that creates the thing of a template.
     pub fn register_thing(template: &str) -> Self {
         Self::new("RegisterThing", format!("$aws/provisioning-templates/{template}/provision/json"))
     }
 
-    /// The topics of its answers.
+    /// The topics of its responses.
     pub fn answers(&self) -> [&str; 2] {
         [&self.accepted, &self.rejected]
     }
 }
 
 /// # Errors
-/// [`Error::Refused`] if AWS IoT would not take it (TemplateName: 1 to 36 of `[0-9A-Za-z_-]`).
+/// [`Error::Refused`] if AWS IoT does not accept it (TemplateName: 1 to 36 of `[0-9A-Za-z_-]`).
 pub fn check_template_name(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if (1..=36).contains(&name.len()) && name.bytes().all(fits) {
@@ -63,12 +63,12 @@ pub fn check_template_name(name: &str) -> Result<()> {
     )))
 }
 
-/// The payload that has a request (PEM) signed.
+/// The payload with the request (PEM) to sign.
 pub fn certificate_request(csr: &str) -> Vec<u8> {
     json!({ "certificateSigningRequest": csr }).to_string().into_bytes()
 }
 
-/// The payload that makes the thing.
+/// The payload that creates the thing.
 pub fn registration(token: &OwnershipToken, parameters: &BTreeMap<String, String>) -> Zeroizing<Vec<u8>> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -77,31 +77,31 @@ pub fn registration(token: &OwnershipToken, parameters: &BTreeMap<String, String
         parameters: &'a BTreeMap<String, String>,
     }
     let request = Request { certificate_ownership_token: &token.0, parameters };
-    // Texts and a map of texts: it can't fail.
+    // Texts and a map of texts: this can't fail.
     Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default())
 }
 
-/// Who has it may finish the registration of a certificate, within an hour. It is in no log, file or message.
+/// Its holder may finish the registration of a certificate, within an hour. It is never in a log, file or message.
 pub struct OwnershipToken(Zeroizing<String>);
 
-/// What AWS signed.
+/// The certificate that AWS signed.
 pub struct Created {
-    /// The certificate, and those that it was signed by as far as AWS sent them.
+    /// The certificate, and its issuers' as far as AWS sent them.
     pub chain: Vec<Certificate>,
-    /// What the registration needs.
+    /// The token for the registration.
     pub token: OwnershipToken,
 }
 
-/// Most characters of an ownership token: AWS sends a few hundred.
+/// Maximum length of an ownership token: AWS sends a few hundred characters.
 const MAX_TOKEN: usize = 16 << 10;
-/// Most certificates in an answer: AWS sends one.
+/// Maximum number of certificates in a response: AWS sends one.
 const MAX_CHAIN: usize = 8;
 
 impl Created {
-    /// Reads AWS's answer, and sees that the certificate is for this very key.
+    /// Parses AWS's response, and checks that the certificate is for this key.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it is none that the device could use.
+    /// [`Error::Refused`] if the device can't use it.
     pub fn parse(call: &Call, answer: &[u8], key: &ChipKey) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -134,17 +134,17 @@ impl Created {
     }
 }
 
-/// The thing that AWS made.
+/// The thing that AWS created.
 #[derive(Debug)]
 pub struct Registered {
     /// Its name.
     pub thing: String,
-    /// What the template has for the device.
+    /// The template's configuration for the device.
     pub configuration: Map<String, Value>,
 }
 
 impl Registered {
-    /// Reads AWS's answer.
+    /// Parses AWS's response.
     ///
     /// # Errors
     /// [`Error::Refused`] if it names no thing.
@@ -168,10 +168,10 @@ impl Registered {
     }
 }
 
-/// Most characters that are shown of a rejection.
+/// Maximum length of a rejection in messages.
 const MAX_SHOWN: usize = 500;
 
-/// AWS's rejection, and what to do.
+/// Returns AWS's rejection, and the remedy.
 pub fn rejection(call: &Call, answer: &[u8]) -> Error {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -205,7 +205,7 @@ pub fn rejection(call: &Call, answer: &[u8]) -> Error {
     Error::Refused(format!("AWS rejected {}: {said}. {remedy}. Run it again then", call.name))
 }
 
-/// An answer, which is a JSON object. What is wrong with another is said without its text.
+/// Parses a response, which is a JSON object. An error does not contain its text.
 fn read<T: DeserializeOwned>(call: &Call, answer: &[u8]) -> Result<T> {
     serde_json::from_slice(answer).map_err(|error| {
         let problem = match error.classify() {

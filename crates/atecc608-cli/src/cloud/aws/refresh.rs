@@ -1,5 +1,5 @@
-//! `atecc608 aws refresh`: after an upgrade of the package, the private copies of the module are made anew. The package's scripts run
-//! it; it asks no chip and no network, and does nothing where everything is current.
+//! `atecc608 aws refresh`: renews the private copies of the module after an upgrade of the package. The package's
+//! scripts run it; it uses no chip and no network, and does nothing if everything is current.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     module: Option<String>,
     checks: Vec<Check>,
-    /// The same with the names that they had before, which go with the next version.
+    /// The same under their earlier names, which will be removed in the next version.
     copies: Vec<CopyReport>,
 }
 
@@ -44,7 +44,7 @@ struct CopyReport {
     result: State,
 }
 
-/// What a copy is, or became.
+/// The present or new state of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
@@ -57,7 +57,7 @@ enum State {
 /// Renews the copies.
 ///
 /// # Errors
-/// That there is no module; what is wrong with a folder is part of the answer.
+/// [`crate::Error::Refused`] if there is no module. Problems of a folder are part of the result.
 pub fn run(arguments: &Arguments) -> Result<Output> {
     let folders = if arguments.dir.is_empty() { module_copy::folders(PARENT.as_ref())? } else { arguments.dir.clone() };
     let mut report = Report { module: None, checks: Vec::new(), copies: Vec::new() };
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
     Ok(if arguments.check { output.negative_if(failed) } else { output.failed_if(failed) })
 }
 
-/// Renews one copy, or only looks at it.
+/// Renews one copy, or only checks it.
 fn look(module: &Path, folder: &Path, path: &str, only_look: bool) -> (State, Check) {
     let failed = |detail: String| Check::new(path, Verdict::Failed, detail);
     let again = || module_copy::refresh_command(folder);

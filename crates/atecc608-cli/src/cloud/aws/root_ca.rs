@@ -1,5 +1,5 @@
-//! The CAs that AWS IoT's servers are certified by: from a file that was given, or from Debian's `ca-certificates`. Nothing is fetched
-//! by this tool itself; where there is neither, it says how.
+//! The CAs of AWS IoT's servers: from a given file, or from Debian's `ca-certificates`. The tool downloads nothing;
+//! without either, it prints what to do.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use crate::cloud::pem::fingerprint;
 use crate::error::{Error, Result};
 use crate::x509::certificate::Certificate;
 
-/// Amazon Root CA 1 (RSA 2048) and 3 (P-256), which certify the ATS endpoints: Debian's file, and SHA-256 of the certificate as Amazon
-/// Trust Services publishes it.
+/// Amazon Root CA 1 (RSA 2048) and 3 (P-256), which certify the ATS endpoints: Debian's file, and SHA-256 of the
+/// certificate as published by Amazon Trust Services.
 const AMAZON: [(&str, &str); 2] = [
     ("/etc/ssl/certs/Amazon_Root_CA_1.pem", "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e"),
     ("/etc/ssl/certs/Amazon_Root_CA_3.pem", "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4"),
 ];
 
-/// The certificates as one PEM file, and where they came from.
+/// Returns the certificates as one PEM file, and their source.
 ///
 /// # Errors
-/// [`Error::Refused`] with what to type.
+/// [`Error::Refused`], with the command to run, if there are none.
 pub fn find(given: Option<&Path>) -> Result<(String, String)> {
     if let Some(path) = given {
         return Ok((joined(&Certificate::read_all(path)?), path.display().to_string()));

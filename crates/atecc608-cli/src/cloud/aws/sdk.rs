@@ -1,5 +1,5 @@
-//! A program for the AWS IoT Device SDK for Python (awscrt): connects as the thing, publishes and receives one message. It runs as it
-//! is, and is what an application starts from.
+//! A program for the AWS IoT Device SDK for Python (awscrt): connects as the thing, publishes and receives one message.
+//! It runs unchanged, as a starting point for an application.
 
 use super::device_client::{Connection, CERTIFICATE, ROOT_CA};
 use crate::cloud::folder::Folder;
@@ -8,11 +8,11 @@ use crate::cloud::literal::quoted;
 
 /// The file.
 pub const FILE: &str = "sdk_connect.py";
-/// Its mode: a PIN is never in it.
+/// Its mode: it never contains a PIN.
 pub const MODE: u32 = 0o644;
 
-/// The program. `config` is the configuration that the module is to read, where it is not the usual one; the PIN is taken from
-/// the variable TOKEN_PIN where the token has one.
+/// Returns the program. `config` is the configuration of the module, if it is not the default one; the PIN is taken
+/// from the variable TOKEN_PIN if the token has one.
 pub fn program(folder: &Folder, connection: &Connection<'_>, module: &str, config: Option<&str>) -> String {
     let path = |name: &str| quoted(&folder.file(name).display().to_string());
     let environment = config.map_or_else(String::new, |config| {

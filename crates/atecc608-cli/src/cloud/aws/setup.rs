@@ -1,10 +1,10 @@
-//! `atecc608 aws setup`: the steps, in order. Each looks first whether it was done already, so that running it again goes on where it
-//! stopped, and changes nothing where all is done.
+//! `atecc608 aws setup`: the steps, in order. Each first checks whether it was done already, so that another run
+//! continues where the last one stopped, and changes nothing if all is done.
 //!
-//! 1. the names, the chip and its PIN, the account's endpoint: nothing is changed before all of these are right;
+//! 1. check the names, the chip and its PIN, the account's endpoint, before any change;
 //! 2. the folder, the key in the chip;
-//! 3. certificate (inactive), thing, policy; the certificate for policy and thing, and only then active;
-//! 4. the files, and a look at all of it.
+//! 3. certificate (inactive), thing, policy; attach the certificate to policy and thing, and only then activate it;
+//! 4. the files, and a check of all of it.
 
 use clap::Args;
 use serde::Serialize;
@@ -78,12 +78,12 @@ pub struct Arguments {
     dry_run: bool,
 }
 
-/// What `describe-endpoint` calls the host for MQTT.
+/// The MQTT host's name in `describe-endpoint`.
 pub const MQTT_ENDPOINT: &str = "iot:Data-ATS";
-/// What it calls the host that changes a certificate into credentials.
+/// The name of the host that exchanges a certificate for credentials.
 pub const CREDENTIALS_ENDPOINT: &str = "iot:CredentialProvider";
 
-/// What was done, for `--json`.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     thing: &'a str,
@@ -102,7 +102,8 @@ struct Answer<'a> {
 /// Sets the thing up.
 ///
 /// # Errors
-/// Those of names, chip, AWS and files; each says how to go on. What the last look finds is part of the answer.
+/// [`Error::Refused`], with the next step, for invalid names, a failure of AWS, or files that can't be written; the
+/// [chip errors](crate::Error#chip-errors). Findings of the final checks are part of the result.
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     check_thing_name(&arguments.thing)?;
     let mut features = arguments.features.clone();
@@ -138,7 +139,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     }
 }
 
-/// The label of the key: as given; else, if it is to have a certificate, that of the only key with one; else the thing's name.
+/// Returns the label of the key: the given one; else, if it must have a certificate, that of the only key with one;
+/// else the thing's name.
 fn key_label(arguments: &Arguments, identity: &Identity) -> Result<String> {
     if let Some(label) = &arguments.key {
         return Ok(label.clone());
@@ -173,7 +175,7 @@ struct Setup<'a> {
     features: Vec<Feature>,
 }
 
-/// What the clients' files are made of, beside the connection.
+/// Inputs of the clients' files, besides the connection.
 struct Hosts {
     endpoint: String,
     credentials: Option<String>,
@@ -186,7 +188,7 @@ impl Setup<'_> {
 
     fn run(&mut self) -> Result<Output> {
         let hosts = self.hosts()?;
-        // What can be wrong on this machine, before anything is changed.
+        // Check everything on this machine before a change.
         let asks_aws = !self.arguments.source.just_in_time();
         if self.arguments.role_alias.is_some() && !asks_aws && self.region(&hosts).is_none() {
             return Err(Error::Refused(
@@ -261,7 +263,7 @@ impl Setup<'_> {
         Output::new(text, &answer).map(|output| output.failed_if(looked.first_failed().is_some()))
     }
 
-    /// The key; generated if there is none and the chip is not to bring its certificate, too.
+    /// Returns the key, after generating it if there is none and the chip need not have its certificate, too.
     fn find_or_generate(&self) -> Result<(ChipKey, bool)> {
         if self.arguments.source.chip_certificate() {
             return Ok((self.key_with_certificate()?, false));
@@ -269,7 +271,7 @@ impl Setup<'_> {
         self.identity.find_or_generate(&self.key).map_err(|error| self.or_certified(error))
     }
 
-    /// The key, if it is there: what [`Setup::find_or_generate`] would find.
+    /// Returns the key that [`Setup::find_or_generate`] would find.
     fn find_or_plan(&self) -> Result<Option<ChipKey>> {
         if self.arguments.source.chip_certificate() {
             return self.key_with_certificate().map(Some);
@@ -286,7 +288,7 @@ impl Setup<'_> {
         })
     }
 
-    /// `error`, with the keys that have certificates already as the way around it.
+    /// Returns `error`, with the keys that already have certificates as an alternative.
     fn or_certified(&self, error: Error) -> Error {
         match self.identity.certified() {
             Ok(labels) if !labels.is_empty() => Error::Refused(format!(
@@ -297,7 +299,7 @@ impl Setup<'_> {
         }
     }
 
-    /// The account's endpoints. Where they are asked for, that proves that the AWS CLI is there, and may ask.
+    /// Returns the account's endpoints. Querying them proves that the AWS CLI is there, and has access.
     fn hosts(&mut self) -> Result<Hosts> {
         let mut host = |given: &Option<String>, what: &str, kind: &str| match given {
             Some(host) => Ok(host.clone()),
@@ -315,7 +317,7 @@ impl Setup<'_> {
         Ok(Hosts { endpoint, credentials })
     }
 
-    /// A thing that has certificates already is none for a new key, and a key is not made in vain: the chip has few slots.
+    /// Refuses a thing that already has certificates, before a key is generated, because the chip has few slots.
     fn ensure_free(&self) -> Result<()> {
         let known = self.arguments.existing_thing || self.arguments.source.just_in_time();
         if known || self.identity.find(&self.key)?.is_some() {
@@ -341,7 +343,7 @@ impl Setup<'_> {
         }
     }
 
-    /// The region, if AWS is not asked for it.
+    /// Returns the region, if AWS is not queried for it.
     fn region(&self, hosts: &Hosts) -> Option<String> {
         self.arguments.access.region.clone().or_else(|| region_of(&hosts.endpoint).map(str::to_owned))
     }
@@ -351,7 +353,7 @@ impl Setup<'_> {
         Some(Core { credentials_endpoint: hosts.credentials.as_deref()?, role_alias, region })
     }
 
-    /// What would be done where nothing is there yet.
+    /// Returns what would be done if nothing exists yet.
     fn plan(&self) -> Result<Output> {
         let mut folder = self.arguments.clients.folder(self.thing(), true)?;
         let found = self.find_or_plan()?;
@@ -377,7 +379,7 @@ impl Setup<'_> {
     }
 }
 
-/// The answer as text.
+/// Formats the result.
 fn said(answer: &Answer<'_>, root_ca_from: &str, checks: &Checks) -> String {
     let generated = if answer.key_generated { ", generated now" } else { "" };
     let certificate = answer.certificate_id.unwrap_or("by the own CA; AWS registers it at the first connection");

@@ -1,4 +1,4 @@
-//! The calls of a set-up as they are made, and the lines of those that were.
+//! Makes the calls of a setup, and records their lines.
 
 use serde_json::Value;
 
@@ -14,20 +14,20 @@ pub struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// With this profile and region.
+    /// For this profile and region.
     pub fn new(access: &'a Access) -> Self {
         Self { access, lines: Vec::new() }
     }
 
-    /// The call as a line to type.
+    /// Returns the call as a shell command.
     pub fn line(&self, call: &Call) -> String {
         self.access.line(call)
     }
 
-    /// Asks; none if what was asked for does not exist.
+    /// Makes a query; returns `None` if the resource does not exist.
     ///
     /// # Errors
-    /// Those of the AWS CLI.
+    /// [`Error::Refused`](crate::Error::Refused) if the AWS CLI can't be run or reports another error.
     pub fn ask(&self, call: &Call) -> Result<Option<Value>> {
         match self.access.call(call) {
             Ok(answer) => Ok(Some(answer)),
@@ -36,17 +36,17 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Asks for, or changes, what the set-up can't do without; `what` is said first.
+    /// Makes a required query or change; prints `what` first.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// [`Failure`] if the AWS CLI can't be run or reports an error.
     pub fn make(&mut self, what: &str, call: &Call) -> Result<Value, Failure> {
         self.lines.push(self.line(call));
         note(what);
         self.access.call(call)
     }
 
-    /// The calls that [`Steps::make`] made, as lines.
+    /// Returns the calls of [`Steps::make`], as lines.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }

@@ -1,4 +1,4 @@
-//! The thing, its policy, and the certificate that gets both; active only when everything else is done.
+//! The thing, its policy, and the certificate attached to both, which is activated last.
 
 use serde_json::Value;
 
@@ -15,23 +15,23 @@ use crate::output::note;
 /// The policy's file.
 pub const POLICY: &str = "policy.json";
 
-/// What is to be at AWS.
+/// The required resources at AWS.
 pub struct Wanted<'a> {
     /// The thing's name.
     pub thing: &'a str,
-    /// What it may do.
+    /// Its features.
     pub features: &'a [Feature],
     /// Greengrass's role alias.
     pub role_alias: Option<&'a str>,
-    /// Whether a policy with another document gets this one.
+    /// Whether a policy with another document is updated.
     pub update_policy: bool,
 }
 
 impl Wanted<'_> {
-    /// Makes what is not there yet; answers the policy's name, and the account that all of it is in.
+    /// Creates what does not exist yet; returns the policy's name, and the account.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the policy has another document; those of AWS and files.
+    /// [`Error::Refused`] if the policy has another document, a call of AWS fails, or a file can't be written.
     pub fn make(
         &self,
         steps: &mut Steps<'_>,
@@ -47,7 +47,7 @@ impl Wanted<'_> {
         Ok((name, account))
     }
 
-    /// The thing, made if it is not there; and so the account that it is in.
+    /// Returns the account of the thing, after creating the thing if necessary.
     fn account(&self, steps: &mut Steps<'_>) -> Result<Account> {
         let thing = self.thing;
         let answer = match steps.ask(&calls::describe_thing(thing))? {
@@ -57,13 +57,13 @@ impl Wanted<'_> {
         Account::of_thing(text(&answer, "/thingArn")?)
     }
 
-    /// The thing's policy, made if it is not there.
+    /// Returns the thing's policy, after creating it if necessary.
     fn policy(&self, steps: &mut Steps<'_>, account: &Account, folder: &mut Folder) -> Result<String> {
         let name = policy::name(self.thing);
         let document = policy::document(account, self.thing, self.features, self.role_alias)?;
         let pretty = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
         let file = folder.file(POLICY);
-        // The file is this tool's own text, and no setting: what counts is what AWS has.
+        // The file is only a record: AWS's document counts.
         let mut write = |outcome| {
             folder.note(POLICY, 0o644, outcome);
             folder.overwrite(POLICY, pretty.as_bytes(), 0o644)

@@ -1,4 +1,5 @@
-//! A systemd unit for Device Client: restarted, after the chip's bus is there, with nothing of the machine but what it needs.
+//! A systemd unit for Device Client: restarted on failure, started after the chip's bus, and restricted to what it
+//! needs.
 
 use std::path::{Path, PathBuf};
 
@@ -10,27 +11,27 @@ use atecc608_token::config::{BusLocation, Config, TokenConfig, CONF_VARIABLE};
 
 /// The file.
 pub const FILE: &str = "aws-iot-device-client.service";
-/// Its mode: there is no secret in it.
+/// Its mode: it contains no secret.
 pub const MODE: u32 = 0o644;
-/// The client's program, and where its own set-up script puts it.
+/// The client's program, and the folder of its own setup script.
 const PROGRAM: &str = "aws-iot-device-client";
 const USUAL: &str = "/sbin/aws-iot-device-client";
 
-/// What the unit is made of.
+/// The inputs of the unit.
 pub struct Service<'a> {
     /// The thing.
     pub thing: &'a str,
     /// Whether the token has a PIN.
     pub has_pin: bool,
-    /// The configuration file of the module, where it is not the usual one.
+    /// The configuration file of the module, if it is not the default one.
     pub config: Option<&'a str>,
-    /// Where the module may write: the state folder, and what a simulated chip needs.
+    /// The folders that the module may write to: the state folder, and those of a simulated chip.
     pub writable: &'a [PathBuf],
     /// The node of the chip's bus.
     pub node: Option<&'a Path>,
 }
 
-/// Where the module may write, and the node that it opens.
+/// Returns the folders that the module may write to, and the node that it opens.
 pub fn places(config: &Config, token: &TokenConfig) -> (Vec<PathBuf>, Option<PathBuf>) {
     let mut writable = vec![config.state_dir.clone()];
     match &token.bus {
@@ -41,7 +42,7 @@ pub fn places(config: &Config, token: &TokenConfig) -> (Vec<PathBuf>, Option<Pat
     (writable, None)
 }
 
-/// The unit, for the user who runs the set-up.
+/// Returns the unit, for the user who runs the setup.
 pub fn unit(folder: &Folder, service: &Service<'_>) -> String {
     let thing = service.thing;
     let configuration = quoted(&folder.file(device_client::FILE).display().to_string());
@@ -122,14 +123,14 @@ WantedBy=multi-user.target
     )
 }
 
-/// The client's program: from the search path, else where its own script puts it.
+/// Returns the client's program: from the search path, else from the folder of its own script.
 fn program() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found = std::env::split_paths(&path).map(|folder| folder.join(PROGRAM));
     found.find(|path| path.is_absolute() && path.is_file()).unwrap_or_else(|| PathBuf::from(USUAL))
 }
 
-/// The name of a node's device unit, as `systemd-escape --path` makes it.
+/// Returns the name of a node's device unit, like `systemd-escape --path`.
 fn device_unit(node: &Path) -> Option<String> {
     let path = node.to_str()?.trim_matches('/');
     let mut name = String::new();
@@ -144,7 +145,7 @@ fn device_unit(node: &Path) -> Option<String> {
     Some(name + ".device")
 }
 
-/// The line of a unit that names the module's configuration, where it is not the usual one.
+/// Returns the line of a unit with the module's configuration, if it is not the default one.
 pub fn environment(config: Option<&str>) -> String {
     config.map_or_else(String::new, |config| format!("Environment={}\n", quoted(&format!("{CONF_VARIABLE}={config}"))))
 }

@@ -1,10 +1,10 @@
-//! The Azure CLI: runs its lines, and reports what to do where it fails.
+//! The Azure CLI: runs its lines, and explains its errors.
 
 use crate::cloud::program::{self, Said};
 use crate::error::{Error, Result};
 use crate::output::{note, shell};
 
-/// Checks that the Azure CLI can be run and is logged in. Azure is not asked.
+/// Checks that the Azure CLI can be run and is logged in, without calling Azure.
 ///
 /// # Errors
 /// [`Error::Refused`] if it is not.
@@ -22,7 +22,7 @@ pub fn ensure_logged_in() -> Result<()> {
     )))
 }
 
-/// Runs a line. If what it makes exists already, that is no failure.
+/// Runs a line. An existing resource is not a failure.
 ///
 /// # Errors
 /// [`Error::Refused`] if it can't be run, or fails.

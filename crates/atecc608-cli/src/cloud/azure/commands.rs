@@ -1,5 +1,5 @@
-//! The lines for the Azure CLI (`az` with its extension azure-iot), as arguments. One enrols the device; a CA is enrolled once for all
-//! devices whose certificates it signs.
+//! The lines for the Azure CLI (`az` with its extension azure-iot), as arguments. One enrols the device; a CA is
+//! enrolled once for all its devices.
 //!
 //! | | self-signed by the chip's key | signed by a CA |
 //! | --- | --- | --- |
@@ -8,26 +8,26 @@
 
 use std::path::Path;
 
-/// Where the device is to be known.
+/// The service for the device.
 #[derive(Clone, Debug)]
 pub enum Service {
     /// IoT Hub, by its name or host.
     Hub(String),
     /// The Device Provisioning Service.
     Dps {
-        /// Its name, as the Azure CLI wants it.
+        /// Its name in the Azure CLI.
         name: String,
         /// Its resource group.
         resource_group: String,
-        /// The ID scope that devices are told.
+        /// The ID scope for devices.
         scope: String,
     },
 }
 
-/// How the device is to be recognised.
+/// How the device is authenticated.
 #[derive(Clone, Debug)]
 pub enum Trust<'a> {
-    /// By this very certificate.
+    /// By this certificate.
     Certificate {
         /// Its file.
         file: &'a Path,
@@ -38,9 +38,9 @@ pub enum Trust<'a> {
     Authority {
         /// The CA's certificate.
         file: &'a Path,
-        /// What it is called at Azure.
+        /// Its name at Azure.
         name: &'a str,
-        /// Whether it signed itself.
+        /// Whether it is self-signed.
         root: bool,
     },
 }
@@ -158,7 +158,7 @@ pub fn lines(service: &Service, device: &str, trust: &Trust<'_>, edge: bool) -> 
         }
     };
     if edge {
-        // The last one is the device's, or its group's.
+        // The last line is for the device, or its group.
         if let Some(last) = lines.last_mut() {
             last.extend(words(&["--edge-enabled", "true"]));
         }
@@ -170,7 +170,7 @@ fn words(words: &[&str]) -> Line {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// The host of a hub that may be given by its name only.
+/// Returns the host of a hub that may be given by its name only.
 pub fn hub_host(hub: &str) -> String {
     if hub.contains('.') {
         hub.to_owned()
@@ -179,7 +179,7 @@ pub fn hub_host(hub: &str) -> String {
     }
 }
 
-/// The name of a hub that may be given by its host.
+/// Returns the name of a hub that may be given by its host.
 fn hub_name(hub: &str) -> &str {
     hub.split('.').next().unwrap_or(hub)
 }

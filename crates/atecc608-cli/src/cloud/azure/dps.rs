@@ -18,11 +18,11 @@ use crate::x509::certificate::Certificate;
 const API_VERSION: &str = "2025-07-01-preview";
 /// The topics of all responses.
 pub const RESPONSES: &str = "$dps/registrations/res/#";
-/// Most certificates in a chain: Azure sends the device's and its CAs', two or three.
+/// Maximum number of certificates in a chain: Azure sends the device's and its CAs', two or three.
 const MAX_CHAIN: usize = 8;
-/// Most characters of an operation id.
+/// Maximum length of an operation id.
 const MAX_OPERATION: usize = 256;
-/// Most characters that are shown of a rejection.
+/// Maximum length of a rejection in messages.
 const MAX_SHOWN: usize = 500;
 
 /// The MQTT user name of a device.
@@ -36,17 +36,17 @@ pub fn register_topic(request: u32) -> String {
     format!("$dps/registrations/PUT/iotdps-register/?$rid={request}")
 }
 
-/// The topic that asks for the state of an operation.
+/// The topic for the state of an operation.
 pub fn status_topic(request: u32, operation: &Operation) -> String {
     format!("$dps/registrations/GET/iotdps-get-operationstatus/?$rid={request}&operationId={}", operation.0)
 }
 
-/// The payload of the registration: the request for a certificate is DER in base64.
+/// The payload of the registration: the certificate request is DER in base64.
 pub fn registration(device: &str, csr: &[u8]) -> Vec<u8> {
     json!({ "registrationId": device, "csr": Base64::encode_string(csr) }).to_string().into_bytes()
 }
 
-/// What the topic of a response says.
+/// The contents of a response's topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// As an HTTP status.
@@ -55,7 +55,7 @@ pub struct Head {
     pub retry_after: Option<u64>,
 }
 
-/// Reads the topic of a message: `None` if it is no response to this request.
+/// Parses the topic of a message: `None` if it is not a response to this request.
 pub fn head(topic: &str, request: u32) -> Option<Head> {
     let rest = topic.strip_prefix("$dps/registrations/res/")?;
     let (status, query) = rest.split_once("/?")?;
@@ -69,25 +69,25 @@ pub fn head(topic: &str, request: u32) -> Option<Head> {
     })
 }
 
-/// The id of a registration that goes on. It can be put into a topic.
+/// The id of a registration in progress. It is safe in a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation(String);
 
-/// Where a device is known.
+/// The device's registration.
 #[derive(Debug)]
 pub struct Assigned {
     /// The host of the IoT hub.
     pub hub: String,
     /// The device's id there.
     pub device: String,
-    /// The issued certificate, and the CAs that it was signed by.
+    /// The issued certificate, and its CAs.
     pub chain: Vec<Certificate>,
 }
 
 /// A response.
 #[derive(Debug)]
 pub enum State {
-    /// DPS wants the same request later.
+    /// DPS requires the same request later.
     Busy,
     /// Not done yet.
     Assigning(Operation),
@@ -95,10 +95,10 @@ pub enum State {
     Assigned(Assigned),
 }
 
-/// Reads a response; `key` is the key that the certificate was requested for.
+/// Parses a response; `key` is the key of the certificate request.
 ///
 /// # Errors
-/// [`Error::Refused`]: a rejection, or a response that is none or has a certificate that the device can't use.
+/// [`Error::Refused`] for a rejection, an invalid response, or a certificate that the device can't use.
 pub fn state(head: Head, payload: &[u8], key: &ChipKey) -> Result<State> {
     if head.status == 429 || head.status >= 500 {
         return Ok(State::Busy);
@@ -169,7 +169,7 @@ fn assigned(state: Value, key: &ChipKey) -> Result<Assigned> {
     Ok(Assigned { hub: assigned_hub, device: device_id, chain })
 }
 
-/// DPS's rejection, and what to do.
+/// Returns DPS's rejection, and the remedy.
 fn rejection(status: u16, payload: &[u8]) -> Error {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase")]

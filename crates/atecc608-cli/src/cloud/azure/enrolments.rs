@@ -1,6 +1,6 @@
-//! Individual enrolments of Azure's Device Provisioning Service. The service itself takes no CSV: it is for tables, scripts
-//! (`az iot dps enrollment create`) and IoT hubs; `--bulk` makes the bodies of the service's own bulk operation (REST API
-//! 2021-10-01, "Individual Enrollment - Run Bulk Operation", at most ten enrolments each).
+//! Individual enrolments of Azure's Device Provisioning Service. The service itself accepts no CSV: it is for tables,
+//! scripts (`az iot dps enrollment create`) and IoT hubs; `--bulk` prints the bodies of the service's own bulk
+//! operation (REST API 2021-10-01, "Individual Enrollment - Run Bulk Operation", at most ten enrolments each).
 
 use std::path::Path;
 
@@ -32,9 +32,9 @@ pub struct Arguments {
     bulk: bool,
 }
 
-/// Most enrolments in one bulk operation.
+/// Maximum number of enrolments in one bulk operation.
 const AT_ONCE: usize = 10;
-/// Most characters of a registration id.
+/// Maximum length of a registration id.
 const LONGEST_ID: usize = 128;
 
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ struct Enrolment {
     registration_id: String,
     device_id: String,
     serial_number: String,
-    /// SHA-1 of the certificate, as IoT hubs want it (`az iot hub device-identity create --primary-thumbprint`).
+    /// SHA-1 of the certificate, as IoT hubs require it (`az iot hub device-identity create --primary-thumbprint`).
     sha1_thumbprint: String,
     /// SHA-256 of it.
     sha256_thumbprint: String,
@@ -55,7 +55,8 @@ struct Enrolment {
 /// Prints the enrolments.
 ///
 /// # Errors
-/// Those of the manifest; [`Error::Refused`] if a chip has no certificate, or its name is none that the service takes.
+/// [`Error::Refused`] if the manifest can't be read, a chip has no certificate, or the service does not accept its
+/// name.
 pub fn run(arguments: &Arguments) -> Result<Output> {
     let enrolments = enrolments(&arguments.manifest.file, &arguments.manifest.chips()?)?;
     let contents =
@@ -108,10 +109,10 @@ fn enrolments(file: &Path, chips: &Chips) -> Result<Vec<Enrolment>> {
     Ok(enrolments)
 }
 
-/// As RFC 4180 says, with the names of the fields first.
+/// Formats CSV according to RFC 4180, with a header line.
 ///
 /// # Errors
-/// [`Error::Refused`] for an id with a hyphen in front: a spreadsheet takes it for a formula, and `az` for an option.
+/// [`Error::Refused`] for an id that starts with a hyphen: a spreadsheet parses it as a formula, and `az` as an option.
 fn csv(enrolments: &[Enrolment]) -> Result<Vec<u8>> {
     if let Some(enrolment) = enrolments.iter().find(|enrolment| enrolment.registration_id.starts_with('-')) {
         return Err(Error::Refused(format!(

@@ -1,5 +1,5 @@
-//! What clients on this machine are told: the key as a file for programs that open files, an example for the Azure IoT SDK for Python,
-//! and the configuration of IoT Edge and IoT Identity Service.
+//! The files for clients on this machine: the key as a file for programs that open files, an example for the Azure IoT
+//! SDK for Python, and the configuration of IoT Edge and IoT Identity Service.
 
 use der::asn1::AnyRef;
 use der::pem::{encode_string, LineEnding};
@@ -19,20 +19,21 @@ pub const PROGRAM: &str = "sdk_connect.py";
 pub const EDGE: &str = "edge-config.toml";
 /// The lines for the Azure CLI.
 pub const COMMANDS: &str = "enrol.sh";
-/// Host of the Device Provisioning Service, of all accounts.
+/// Global host of the Device Provisioning Service.
 pub const DPS_HOST: &str = "global.azure-devices-provisioning.net";
 
-/// A key as a file, for programs that open one: OpenSSL with pkcs11-provider goes to the token with it. No secret is in it.
+/// Returns a key as a file, for programs that open one: OpenSSL with pkcs11-provider then uses the token. It contains
+/// no secret.
 ///
 /// # Errors
-/// What can't be encoded.
+/// An encoding error.
 pub fn key_file(uri: &str) -> der::Result<String> {
     let version = AnyRef::new(Tag::VisibleString, b"PKCS#11 Provider URI v1.0")?;
     let der = vec![version, AnyRef::new(Tag::Utf8String, uri.as_bytes())?].to_der()?;
     Ok(encode_string("PKCS#11 PROVIDER URI", LineEnding::LF, &der)?)
 }
 
-/// An example that connects and sends one message.
+/// Returns an example that connects and sends one message.
 pub fn program(service: &Service, device: &str, certificate: &str, key: &str) -> String {
     let (imports, options, find_hub) = match service {
         Service::Hub(hub) => (
@@ -89,10 +90,10 @@ client.shutdown()
     )
 }
 
-/// Part of `/etc/aziot/config.toml`: IoT Edge, or IoT Identity Service alone.
+/// Returns a part of `/etc/aziot/config.toml`: IoT Edge, or IoT Identity Service alone.
 ///
-/// As the template of the service has it (Azure/iot-identity-service, July 2026). `pkcs11_base_slot` is left out: keys that the
-/// services make for themselves would fill the chip's few slots, so they stay files.
+/// According to the template of the service (Azure/iot-identity-service, July 2026). `pkcs11_base_slot` is omitted:
+/// keys that the services generate for themselves would fill the chip's few slots, so they stay files.
 pub fn edge(service: &Service, device: &str, certificate: &str, key: &EdgeKey<'_>) -> String {
     let pin = key.pin.map_or_else(String::new, |pin| format!("?pin-value={}", uri::encoded(pin)));
     let uri = format!("pkcs11:token={};object={}{pin}", uri::encoded(key.token), uri::encoded(key.label));
@@ -120,13 +121,13 @@ pub fn edge(service: &Service, device: &str, certificate: &str, key: &EdgeKey<'_
     )
 }
 
-/// The key as IoT Edge is told of it.
+/// The key in IoT Edge's configuration.
 pub struct EdgeKey<'a> {
     /// The token's label.
     pub token: &'a str,
     /// The key's label.
     pub label: &'a str,
-    /// What stands for the PIN, where the token has one.
+    /// The placeholder of the PIN, if the token has one.
     pub pin: Option<&'a str>,
     /// The installed module.
     pub module: &'a str,

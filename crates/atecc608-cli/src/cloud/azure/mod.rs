@@ -1,8 +1,9 @@
-//! `atecc608 azure`: a chip becomes a device of Azure IoT Hub, directly or through the Device Provisioning Service (DPS), with X.509.
+//! `atecc608 azure`: makes a chip a device of Azure IoT Hub, directly or through the Device Provisioning Service (DPS),
+//! with X.509.
 //!
-//! [`setup`] makes key and certificate and writes the files; [`commands`] are the lines for the Azure CLI, which are written down, and
-//! run by [`cli`]; [`files`] is what clients on this machine are told; [`register`] has the certificate issued by DPS, with the
-//! messages of [`dps`].
+//! [`setup`] creates key and certificate and writes the files; [`commands`] are the lines for the Azure CLI, which are
+//! saved, and run by [`cli`]; [`files`] are the files for clients on this machine; [`register`] gets the certificate
+//! from DPS, with the messages of [`dps`].
 
 mod cli;
 mod commands;
@@ -18,7 +19,7 @@ use crate::error::Result;
 use crate::output::Output;
 use crate::target::Selection;
 
-/// Where the folders of devices are.
+/// The parent of devices' folders.
 pub const PARENT: &str = "/etc/atecc608-pkcs11/azure";
 
 /// What is to be done.
@@ -30,10 +31,10 @@ pub enum Command {
     Register(Box<register::Arguments>),
 }
 
-/// Does it.
+/// Runs the command.
 ///
 /// # Errors
-/// Those of the command.
+/// As the command's `run`.
 pub fn run(selection: &Selection, command: &Command) -> Result<Output> {
     match command {
         Command::Setup(arguments) => setup::run(selection, arguments),

@@ -1,7 +1,9 @@
-//! `atecc608 azure register`: an enrolled device registers with DPS and has its certificate for IoT Hub issued in the same step.
+//! `atecc608 azure register`: registers an enrolled device with DPS, which issues its certificate for IoT Hub in the
+//! same step.
 //!
-//! The certificate of `azure setup` and its key in the chip authenticate the device (its onboarding credential). DPS returns the hub and a
-//! certificate for a second key in the chip (the operational credential). Nothing is sent to anybody but DPS.
+//! The certificate of `azure setup` and its key in the chip authenticate the device (its onboarding credential). DPS
+//! returns the hub and a certificate for a second key in the chip (the operational credential). Data is sent to DPS
+//! only.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -36,13 +38,13 @@ const CERTIFICATE: &str = "hub.pem";
 const KEY: &str = "hub-key.pem";
 /// The example.
 const PROGRAM: &str = "hub_connect.py";
-/// What DPS returned: by it another run knows the hub.
+/// DPS's response, by which another run finds the hub.
 const RECORD: &str = "hub.json";
 const MODE: u32 = 0o644;
-/// The CAs that Microsoft names for DPS, in Debian's `ca-certificates`.
+/// The CAs of DPS according to Microsoft, in Debian's `ca-certificates`.
 const ROOTS: [&str; 2] =
     ["/etc/ssl/certs/DigiCert_Global_Root_G2.pem", "/etc/ssl/certs/Microsoft_RSA_Root_Certificate_Authority_2017.pem"];
-/// Seconds between two requests, if DPS names none, and the most that it may name.
+/// Default pause between two requests, in seconds, and the maximum that DPS may set.
 const PAUSE: u64 = 3;
 const LONGEST_PAUSE: u64 = 60;
 
@@ -112,7 +114,7 @@ struct Record {
     thumbprint: String,
 }
 
-/// What was done, for `--json`.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     device: &'a str,
@@ -127,10 +129,11 @@ struct Answer<'a> {
     files: &'a [Placed],
 }
 
-/// Registers.
+/// Registers the device.
 ///
 /// # Errors
-/// Those of names, chip, files, network and DPS; each says how to go on.
+/// [`Error::Refused`], with the next step, for invalid names, files that can't be read or written, or a failure of
+/// network or DPS; the [chip errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let Arguments { device, scope, .. } = arguments;
     let service = Service::Dps { name: String::new(), resource_group: String::new(), scope: scope.clone() };
@@ -202,7 +205,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     Output::new(text, &answer)
 }
 
-/// The certificate of `azure setup` with its chain, and its key.
+/// Returns the certificate of `azure setup` with its chain, and its key.
 fn onboarding(folder: &Folder, identity: &Identity) -> Result<(Vec<Certificate>, ChipKey)> {
     let file = folder.file(files::CERTIFICATE).display().to_string();
     let contents = folder.read(files::CERTIFICATE)?.unwrap_or_default();
@@ -218,7 +221,7 @@ fn onboarding(folder: &Folder, identity: &Identity) -> Result<(Vec<Certificate>,
     )))
 }
 
-/// What an earlier run left, if that still serves.
+/// Returns the result of an earlier run, if it is still usable.
 fn earlier(
     folder: &Folder,
     identity: &Identity,
@@ -301,7 +304,7 @@ fn issue(
     }
 }
 
-/// The CAs that the service's certificate may be by.
+/// Returns the CAs accepted for the service's certificate.
 fn authorities(given: Option<&Path>) -> Result<Vec<Certificate>> {
     if let Some(path) = given {
         return Certificate::read_all(path);

@@ -1,5 +1,5 @@
-//! `atecc608 azure setup`: key and certificate, the files, and the lines for the Azure CLI, which are run. Running it again goes on where it
-//! stopped.
+//! `atecc608 azure setup`: creates key and certificate, writes the files and the lines for the Azure CLI, and runs
+//! these. Another run continues where the last one stopped.
 
 use std::path::PathBuf;
 
@@ -97,7 +97,7 @@ pub struct Arguments {
     login: LoginArguments,
 }
 
-/// What was done, for `--json`.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Answer<'a> {
     device: &'a str,
@@ -112,7 +112,7 @@ struct Answer<'a> {
     checks: Vec<Looked<'a>>,
 }
 
-/// What would be done, for `--json`.
+/// The output of `--dry-run --json`.
 #[derive(Serialize)]
 struct Planned<'a> {
     dry_run: bool,
@@ -125,14 +125,15 @@ struct Planned<'a> {
     commands: &'a [String],
 }
 
-/// Stands for the certificate's SHA-256 where there is no certificate yet.
+/// A placeholder for the certificate's SHA-256.
 const THUMBPRINT: &str = "THUMBPRINT";
 
 /// Sets the device up; with `--dry-run` shows what would be done.
 ///
 /// # Errors
-/// [`Error::Refused`] with nothing changed for wrong names, a full chip, or an Azure CLI that can't be run or is not logged in;
-/// [`Error::Refused`] if a file can't be written, or the Azure CLI fails; those of the chip.
+/// [`Error::Refused`] , without a change, for invalid names, a full chip, or an Azure CLI that can't be run or is not
+/// logged in; [`Error::Refused`] if a file can't be written, or the Azure CLI fails; the [chip
+/// errors](crate::Error#chip-errors).
 pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let service = service(arguments)?;
     let device = &arguments.device;
@@ -214,10 +215,10 @@ fn service(arguments: &Arguments) -> Result<Service> {
     }
 }
 
-/// Device ids of IoT Hub and registration ids of DPS; both as a common name, which has at most 64 characters.
+/// Checks a device id of IoT Hub or registration id of DPS, which is also a common name with at most 64 characters.
 ///
 /// # Errors
-/// [`Error::Refused`] with what is wrong.
+/// [`Error::Refused`] with the problem.
 pub fn check_name(name: &str, service: &Service) -> Result<()> {
     let (marks, what) = match service {
         Service::Hub(_) => ("-.%_#*?!(),:=@$'", "letters, digits and - . % _ # * ? ! ( ) , : = @ $ '"),
@@ -238,7 +239,7 @@ pub fn check_name(name: &str, service: &Service) -> Result<()> {
     Err(Error::Refused(format!("\"{name}\" can't be the device's id here: {problem}. Azure takes {what}")))
 }
 
-/// The folder's certificate, if it is one for this key by this CA, or by the key itself; else a new one.
+/// Returns the folder's certificate, if it is one for this key by this CA, or by the key itself; else a new one.
 fn certificate(folder: &mut Folder, device: &str, key: &ChipKey, authority: Option<&Authority>) -> Result<Certificate> {
     let file = folder.file(CERTIFICATE).display().to_string();
     if let Some(contents) = folder.read(CERTIFICATE)? {
@@ -273,7 +274,7 @@ fn certificate(folder: &mut Folder, device: &str, key: &ChipKey, authority: Opti
     }
 }
 
-/// What the files and the lines are made of, beside the certificate.
+/// Inputs of the files and the lines, besides the certificate.
 struct Enrolment<'a> {
     service: Service,
     arguments: &'a Arguments,
@@ -281,21 +282,21 @@ struct Enrolment<'a> {
     /// The key's label.
     label: &'a str,
     authority: Option<&'a Authority>,
-    /// The installed module, if a client is told of it.
+    /// The installed module, if a client uses it.
     module: Option<PathBuf>,
 }
 
-/// What enrols the device.
+/// The lines that enrol the device.
 struct Lines {
     /// The key's URI.
     uri: String,
     lines: Vec<Line>,
-    /// The same as a shell reads them.
+    /// The same as shell commands.
     shown: Vec<String>,
 }
 
 impl Enrolment<'_> {
-    /// Places the files beside the certificate. `thumbprint` is that of the certificate.
+    /// Writes the files beside the certificate. `thumbprint` is that of the certificate.
     fn place(&self, folder: &mut Folder, thumbprint: &str) -> Result<Lines> {
         let device = &self.arguments.device;
         let (certificate_file, authority_file) = (folder.file(CERTIFICATE), folder.file(AUTHORITY));
@@ -327,7 +328,7 @@ impl Enrolment<'_> {
             let pin = self.identity.has_pin.then_some(PIN_TO_ENTER);
             let module = module.display().to_string();
             let key = EdgeKey { token: &self.identity.token, label: self.label, pin, module: &module };
-            // It is where a PIN is entered.
+            // A PIN may have been entered there.
             all.push((EDGE, files::edge(&self.service, device, &certificate, &key), 0o600));
         }
         for (name, contents, mode) in all {
@@ -336,7 +337,7 @@ impl Enrolment<'_> {
         Ok(Lines { uri, lines, shown })
     }
 
-    /// What would be done; `folder` is one of a dry run.
+    /// Returns what would be done; `folder` is one of a dry run.
     fn plan(&self, folder: &mut Folder, key_exists: bool) -> Result<Output> {
         folder.note(CERTIFICATE, 0o644, Outcome::Planned);
         let Lines { uri, shown, .. } = self.place(folder, THUMBPRINT)?;

@@ -1,4 +1,4 @@
-//! One chip of a batch, from whatever it is to its line in the manifest.
+//! One chip of a batch, from any state to its line in the manifest.
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct Chip<'a> {
     pub token: &'a TokenConfig,
 }
 
-/// What became of a chip, or would.
+/// The result for a chip, in a dry run the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Outcome {
@@ -58,7 +58,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What there is to say about a chip.
+/// The report about a chip.
 #[derive(Debug, Serialize)]
 pub struct ChipReport {
     bus: String,
@@ -72,12 +72,12 @@ pub struct ChipReport {
 }
 
 impl ChipReport {
-    /// Whether the batch has failed with it.
+    /// Whether it makes the batch fail.
     pub fn is_failure(&self) -> bool {
         matches!(self.result, Outcome::Failed | Outcome::NotBegun)
     }
 
-    /// For people.
+    /// The line of text.
     pub fn line(&self) -> String {
         let serial = self.serial_number.as_deref().unwrap_or("(unknown)         ");
         let mut text = format!("{serial}  {} at {}  {}\n", self.bus, self.address, self.result);
@@ -90,7 +90,7 @@ impl ChipReport {
         text
     }
 
-    /// For the chips of a bus whose worker is gone, which is a mistake in this program.
+    /// For the chips of a bus whose worker has panicked, a defect of this program.
     pub fn worker_died(bus: &BusLocation) -> Self {
         Self {
             bus: bus.to_string(),
@@ -103,7 +103,7 @@ impl ChipReport {
     }
 }
 
-/// A chip that is locked, whoever did it.
+/// A chip with both zones locked, by this run or before.
 struct Locked {
     zone: ConfigZone,
     model: Model,
@@ -113,7 +113,7 @@ struct Locked {
 }
 
 impl Chip<'_> {
-    /// Does what is to be done. Whatever fails is in the report.
+    /// Processes the chip. Failures are in the report.
     pub fn run(&self) -> ChipReport {
         let mut report = ChipReport {
             bus: self.token.bus.to_string(),
@@ -169,7 +169,7 @@ impl Chip<'_> {
             });
         }
         let locked = self.locked(&mut target, zone, &plan, &serial)?;
-        // The token has the bus to itself from here.
+        // The token then takes the bus lock itself.
         drop(guard);
         drop(target);
         report.warnings.extend(keys_found_warning(&locked.done.keys_found));
@@ -187,7 +187,7 @@ impl Chip<'_> {
         Ok(Outcome::Done)
     }
 
-    /// Has both zones locked, from wherever the chip is.
+    /// Locks both zones, from any state of the chip.
     fn locked(&self, target: &mut Target, zone: ConfigZone, plan: &Plan, serial: &str) -> Result<Locked> {
         let station = self.station;
         let place = target.place();
@@ -219,7 +219,7 @@ impl Chip<'_> {
             say: &mut tell,
         };
         let done = work.run(plan)?;
-        // Modules that know the chip as a blank one look again.
+        // Modules that know the chip as blank then read it again.
         let stored = store.change(|state| state.generation += 1);
         if let Err(error) = stored {
             return Err(Error::Refused(format!(
@@ -229,7 +229,7 @@ impl Chip<'_> {
         Ok(Locked { zone, model: target.model(), done, simulated, io_key_file })
     }
 
-    /// Key pair, request, certificate: what is there of an earlier run is taken as it is.
+    /// Key pair, request, certificate: those of an earlier run are reused.
     fn record(&self, place: &str, locked: &Locked, adopted: bool, warnings: &[String]) -> Result<Record> {
         let station = self.station;
         let serial = locked.zone.serial_number().to_string();
@@ -281,7 +281,7 @@ impl Chip<'_> {
         keys.generate(&NewKeyNames { label: Some(label.to_owned()), ..NewKeyNames::default() })
     }
 
-    /// A certificate that the authority has signed for this key before is as good as a new one.
+    /// A certificate that the authority has already signed for this key is reused.
     fn certificate(&self, keys: &ChipKeys, key: &ChipKey, subject: Subject) -> Result<Option<Certificate>> {
         let Some(authority) = &self.station.authority else { return Ok(None) };
         let public_key_info = key.public_key_info();
@@ -301,7 +301,7 @@ impl Chip<'_> {
         Ok(Some(certificate))
     }
 
-    /// That a chip that the manifest has is what the manifest says.
+    /// Checks that a chip in the manifest is as the manifest describes it.
     fn compare(&self, target: &mut Target, plan: &Plan, record: &Record) -> Result<()> {
         let (place, serial) = (target.place(), &record.serial_number);
         let refused = |problem: &str| {

@@ -1,6 +1,6 @@
-//! What a station knows of chips: the manifest of those that are finished, and beside it (`FILE.begun`) the serial numbers of those
-//! that were begun, each written down before the chip is touched. So after a crash the station knows its own chips from
-//! somebody else's.
+//! A station's records: the manifest of finished chips, and beside it (`FILE.begun`) the serial numbers of started
+//! ones, each written before the chip is changed. So after a crash the station can tell its own chips from those of
+//! others.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ struct Begun {
 pub struct Ledger {
     finished: Chips,
     begun_before: HashSet<String>,
-    /// None in a dry run.
+    /// `None` in a dry run.
     files: Option<Mutex<Files>>,
-    /// Set once a line could not be written: no further chip is begun then.
+    /// Set once a line could not be written: then no further chip is started.
     stopped: AtomicBool,
 }
 
@@ -36,7 +36,7 @@ struct Files {
 }
 
 impl Ledger {
-    /// Opens both for more.
+    /// Opens both for appending.
     ///
     /// # Errors
     /// [`Error::Refused`] if they can't be read or written.
@@ -51,7 +51,7 @@ impl Ledger {
         Ok(Self::new(finished, said.lines, Some(files)))
     }
 
-    /// Only looks.
+    /// Opens both for reading.
     ///
     /// # Errors
     /// [`Error::Refused`] if they can't be read.
@@ -73,30 +73,30 @@ impl Ledger {
         }
     }
 
-    /// What the manifest had of this chip before the run.
+    /// Returns the manifest's record of this chip before the run.
     pub fn record(&self, serial_number: &str) -> Option<&Record> {
         self.finished.of(serial_number)
     }
 
-    /// Whether an earlier run with this manifest began with this chip.
+    /// Whether an earlier run with this manifest started this chip.
     pub fn was_begun(&self, serial_number: &str) -> bool {
         self.begun_before.contains(serial_number)
     }
 
-    /// Lines of the manifest.
+    /// Number of lines of the manifest.
     pub fn len(&self) -> usize {
         self.files.as_ref().map_or(self.finished.records.len(), |files| files.lock().written)
     }
 
-    /// Whether no further chip is to be begun.
+    /// Whether no further chip may be started.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Writes down that a chip is begun, before it is touched.
+    /// Records that a chip is started, before it is changed.
     ///
     /// # Errors
-    /// [`Error::Refused`], as on a full disk; then no further chip is begun.
+    /// [`Error::Refused`] if the line can't be written, for instance on a full disk; then no further chip is started.
     pub fn begin(&self, serial_number: &str) -> Result<()> {
         self.write(|files| files.begun.append(&Begun { serial_number: serial_number.to_owned() }))
     }

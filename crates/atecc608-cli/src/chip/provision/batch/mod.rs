@@ -1,6 +1,6 @@
-//! `atecc608 provision PROFILE --batch`: a factory's station. Every chip of the station's configuration is provisioned, gets a key
-//! pair and a request or certificate, and a line in the manifest. Each bus has a worker of its own; the chips of one bus come
-//! in turn. Run again after a crash, it goes on where it was and does nothing twice.
+//! `atecc608 provision PROFILE --batch`: a factory's station. Every chip of the station's configuration is provisioned,
+//! and gets a key pair, a request or certificate, and a line in the manifest. Each bus has its own worker, which
+//! processes its chips one after the other. Run again after a crash, it continues and repeats nothing.
 
 mod chip;
 mod ledger;
@@ -67,7 +67,7 @@ impl BatchArguments {
     }
 }
 
-/// What the workers share.
+/// The data that the workers share.
 struct Station<'a> {
     profile: &'a Profile,
     lock_forever: bool,
@@ -91,9 +91,9 @@ struct Line {
 struct Report {
     profile: String,
     manifest: String,
-    /// Whether chips were locked, or it was only shown what would be done.
+    /// Whether this was a dry run, in which no chip was locked.
     dry_run: bool,
-    /// Lines that the manifest has now.
+    /// Number of lines in the manifest now.
     in_manifest: usize,
     failed: usize,
     chips: Vec<ChipReport>,
@@ -102,8 +102,8 @@ struct Report {
 /// Provisions all chips, or shows what that would do.
 ///
 /// # Errors
-/// [`Error::Refused`] with nothing touched if configuration, manifest, names or authority can't be used. What fails with one chip
-/// is in the report, and the exit status tells.
+/// [`Error::Refused`] , without a change, if configuration, manifest, names or authority can't be used. Failures of
+/// single chips are in the report and in the exit status.
 pub fn run(
     selection: &Selection,
     arguments: &BatchArguments,
@@ -124,7 +124,7 @@ pub fn run(
         return Err(Error::Refused("--token names one chip, and a batch is about all: leave it out".to_owned()));
     }
     let lines = lines(batch)?;
-    // Whatever is wrong for every chip should show before the first one is touched.
+    // Problems common to all chips must show before the first one is changed.
     Subject::parse(&name_for(&arguments.subject, "0123456789ABCDEF01")?)?;
     let authority = match (&arguments.ca, &arguments.ca_key) {
         (Some(ca), Some(key)) => {
@@ -191,7 +191,7 @@ impl Station<'_> {
     }
 }
 
-/// The chips of a configuration file, or of a folder of them, by bus.
+/// Returns the chips of a configuration file, or of a folder of them, by bus.
 fn lines(batch: &Path) -> Result<Vec<Line>> {
     let refused = |problem: String| Error::Refused(format!("{}: {problem}", batch.display()));
     let mut files = vec![batch.to_owned()];
@@ -260,7 +260,7 @@ fn text(report: &Report, unproven: bool) -> String {
     text
 }
 
-/// Says on stderr what is done with which chip.
+/// Prints a step for a chip on stderr.
 fn say(place: &str, what: &str) {
     note(&format!("{place}: {what}"));
 }
