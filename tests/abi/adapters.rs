@@ -84,6 +84,6 @@ fn whatever_an_adapter_reports_for_a_nack_the_chip_is_used_and_missed() {
 }
 
 #[test]
-fn an_adapter_that_does_fewer_messages_where_nobody_acknowledges_gives_no_answers() {
+fn an_adapter_that_reports_fewer_messages_for_a_nack_returns_no_responses() {
     used_through("I2C_DEV_SHORT", "77");
 }

@@ -164,7 +164,7 @@ fn an_unknown_attribute_among_known_ones_is_marked_and_the_others_are_filled() {
 }
 
 #[test]
-fn a_short_attribute_buffer_is_told_and_the_others_are_filled() {
+fn a_short_attribute_buffer_is_reported_and_the_others_are_filled() {
     let (module, session) = provisioned();
     let (public, _) = generate(&module, session, "label", &[1]).unwrap();
     let (mut short, mut enough) = ([0_u8; 3], [0_u8; 5]);

@@ -115,7 +115,7 @@ fn a_key_that_is_not_the_one_in_the_state_is_noticed_at_its_first_use() {
 }
 
 #[test]
-fn a_slot_that_was_filled_by_somebody_without_our_state_is_passed_over() {
+fn a_slot_that_was_filled_without_our_state_is_not_used() {
     let (module, bus) = Module::on_bus(chip::provisioned());
     let session = module.start();
     assert!(module.find(session, &[]).unwrap().is_empty());

@@ -10,7 +10,7 @@ use crate::common::one_key::{assert_signed, generate, point_in, point_of, sign, 
 use cryptoki_sys::*;
 
 #[test]
-fn nobody_at_the_socket_is_an_empty_slot() {
+fn a_socket_without_a_server_is_an_empty_slot() {
     let module = Module::on_socket();
     module.initialize().unwrap();
     assert_eq!((module.slots(false), module.slots(true)), (Ok(vec![0]), Ok(vec![])));

@@ -74,7 +74,7 @@ fn everywhere(test: impl Fn(&Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE)) {
 }
 
 #[test]
-fn every_mode_answers_what_the_crates_answer() {
+fn every_mode_gives_the_results_of_the_crates() {
     everywhere(|module, session, key| {
         for kind in &modes() {
             for length in [0, 1, 15, 16, 17, 31, 32, 48, 100] {
@@ -170,7 +170,7 @@ fn gcm_takes_other_vectors_and_shorter_tags() {
 }
 
 #[test]
-fn a_counter_never_comes_round() {
+fn a_counter_never_wraps_around() {
     everywhere(|module, session, key| {
         let mut block = [0; 16];
         block[15] = 0xFE;
@@ -181,7 +181,7 @@ fn a_counter_never_comes_round() {
 }
 
 #[test]
-fn a_short_buffer_is_told_the_length_and_loses_nothing() {
+fn a_short_buffer_gets_the_length_and_loses_nothing() {
     everywhere(|module, session, key| {
         for kind in &modes() {
             init(module, session, true, kind, key).unwrap();

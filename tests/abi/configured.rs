@@ -77,7 +77,7 @@ fn a_public_key_in_a_slot_verifies_and_nothing_changes_it() {
 }
 
 #[test]
-fn it_is_read_once_in_a_process_and_only_by_who_looks_for_it() {
+fn it_is_read_once_in_a_process_and_only_by_a_search_for_it() {
     let (module, bus, session) = configured(example(15, &padded(&root_point())), ROOT);
     let reads = || bus.stats().commands.get("Read").copied().unwrap_or(0);
     let before = reads();
@@ -91,7 +91,7 @@ fn it_is_read_once_in_a_process_and_only_by_who_looks_for_it() {
 }
 
 #[test]
-fn a_slot_that_holds_none_is_absent_with_one_line_in_the_log() {
+fn a_slot_that_holds_no_public_key_is_absent_with_one_line_in_the_log() {
     let good = padded(&root_point());
     let not_on_curve = [&good[..71], &[good[71] ^ 1]].concat();
     let dirty = [&good[..36], &[1], &good[37..]].concat();
@@ -104,7 +104,7 @@ fn a_slot_that_holds_none_is_absent_with_one_line_in_the_log() {
 }
 
 #[test]
-fn a_slot_that_is_for_none_or_unreadable_is_absent_with_one_line_in_the_log() {
+fn a_slot_that_is_unreadable_or_not_for_public_keys_is_absent_with_one_line_in_the_log() {
     for (key_config, slot_config, words) in [
         (0x003C, 0x0F0F, "does not permit one"),
         (0x0033, 0x0F8F, "does not permit one"),

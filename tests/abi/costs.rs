@@ -115,7 +115,7 @@ fn sessions_cost_nothing() {
 }
 
 #[test]
-fn keys_are_found_by_one_question_for_each_slot_and_then_for_nothing() {
+fn keys_are_found_with_one_command_for_each_slot_and_then_with_none() {
     let (module, bus) = with_key();
     let session = module.start();
     bus.take_stats();

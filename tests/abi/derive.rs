@@ -162,7 +162,7 @@ fn with_io_protection_required_a_secret_is_agreed_on_only_while_chip_and_host_sh
 }
 
 #[test]
-fn with_io_protection_required_a_chip_that_is_not_asked_well_gives_no_secret() {
+fn with_io_protection_required_a_failed_proof_of_the_key_gives_no_secret() {
     let (module, bus, session, key) = requiring();
     let theirs = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key().to_encoded_point(false);
     // The proof fails on its way: with "preferred" the result would cross in clear this once.

@@ -34,7 +34,7 @@ fn a_destroyed_key_is_gone_for_good_and_its_slot_is_free() {
 }
 
 #[test]
-fn whoever_destroys_both_halves_of_a_pair_hears_of_no_error() {
+fn destroying_both_halves_of_a_pair_returns_no_error() {
     let (module, session) = provisioned();
     let (public, private) = generate(&module, session, "a", &[1]).unwrap();
     assert_eq!(module.destroy(session, private), Ok(()));

@@ -49,7 +49,7 @@ fn the_counter_gives_each_value_once() {
 }
 
 #[test]
-fn features_are_shown_only_to_those_who_name_their_class() {
+fn features_are_found_only_by_their_class() {
     let (module, session) = provisioned();
     assert_eq!(module.find(session, &[]), Ok(vec![]));
     assert_eq!(module.find(session, &[(CKA_HW_FEATURE_TYPE, ulong(CKH_MONOTONIC_COUNTER))]), Ok(vec![]));

@@ -203,7 +203,7 @@ fn commands_of_an_expansion(module: &Module, bus: &SimBus, session: Session, key
 }
 
 #[test]
-fn without_the_io_protection_key_or_with_a_kdf_that_is_none_the_result_is_right_and_in_clear() {
+fn without_the_io_protection_key_or_with_an_unusable_kdf_the_result_is_right_and_in_clear() {
     let (module, bus, session) = with_io_key();
     let key = module.create_object(session, &given(true, CKK_GENERIC_SECRET, b"secret")).unwrap();
     // Twice the serial number, Nonce and CheckMac before it.
@@ -223,7 +223,7 @@ fn without_the_io_protection_key_or_with_a_kdf_that_is_none_the_result_is_right_
 }
 
 #[test]
-fn a_failure_of_the_moment_does_not_make_kdf_one_that_is_none() {
+fn a_transient_failure_does_not_mark_kdf_as_unusable() {
     for status in ["EE", "08", "FF"] {
         let (module, bus, session) = with_io_key();
         let key = module.create_object(session, &given(true, CKK_GENERIC_SECRET, b"secret")).unwrap();
@@ -252,7 +252,7 @@ fn a_message_that_is_too_long_for_kdf_goes_through_hmac() {
 }
 
 #[test]
-fn the_tls_1_2_function_is_its_published_vectors() {
+fn the_tls_1_2_function_agrees_with_published_vectors() {
     // The vector of the IETF's TLS mailing list ("Test vectors for TLS 1.2 PRF"): P_SHA256 with this label and seed.
     let secret = bytes("9bbe436ba940f017b17652849a71db35");
     let seed = bytes("a0ba9f936cda311827a6f796ffd5198c");
@@ -322,7 +322,7 @@ fn with_io_protection_required_what_can_not_be_hidden_is_refused() {
 }
 
 #[test]
-fn hkdf_gives_data_of_the_session_that_is_what_a_derived_key_has() {
+fn hkdf_gives_session_data_equal_to_the_value_of_a_derived_key() {
     let (module, _bus, session) = with_io_key();
     let base = module.create_object(session, &given(false, CKK_GENERIC_SECRET, &[0x0B; 22])).unwrap();
     let hkdf = Hkdf { steps: (true, true), salt: Salt::Data(b"salt"), info: b"info" };

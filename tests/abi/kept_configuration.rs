@@ -81,7 +81,7 @@ fn nothing_is_used_or_changed_in_a_chip_with_another_configuration_than_the_kept
 }
 
 #[test]
-fn a_login_rests_on_no_kept_configuration() {
+fn a_login_does_not_rely_on_the_kept_configuration() {
     let (module, bus) = pin::token();
     keep(&module, &bus);
     change_block_3(&bus);
@@ -90,7 +90,7 @@ fn a_login_rests_on_no_kept_configuration() {
 }
 
 #[test]
-fn the_counter_moves_by_no_kept_configuration() {
+fn counting_does_not_rely_on_the_kept_configuration() {
     let (module, bus, _, _) = with_key();
     keep(&module, &bus);
     change_block_3(&bus);

@@ -116,7 +116,7 @@ fn a_refusal_that_the_latch_does_not_explain_is_the_devices() {
 }
 
 #[test]
-fn a_chip_that_does_not_tell_its_latch_is_said_not_to() {
+fn a_chip_that_does_not_report_its_latch_is_named_in_the_log() {
     let mut image = image(&[0]);
     image.part_mut(Part::Config)[offset::VOLATILE_KEY_PERMISSION] = 0;
     let (module, _bus) = Module::on_bus(image);

@@ -170,7 +170,7 @@ fn a_forged_message_in_parts_gives_nothing_away_and_the_series_goes_on() {
 }
 
 #[test]
-fn a_vector_generated_for_a_message_in_parts_is_told_when_it_begins() {
+fn a_vector_generated_for_a_message_in_parts_is_returned_when_it_begins() {
     let (module, _bus, session) = with_io_key();
     let key = module.create_object(session, &given(false, CKK_AES, &KEY)).unwrap();
     init(&module, session, true, CKM_AES_GCM, key).unwrap();

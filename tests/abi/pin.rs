@@ -103,7 +103,7 @@ fn user_and_security_officer_exclude_each_other() {
 }
 
 #[test]
-fn what_can_be_no_pin_is_refused() {
+fn an_impossible_pin_is_refused() {
     let (module, bus) = pin::token();
     bus.set_switches(0, pin::rolling(true)).unwrap();
     let session = module.start();

@@ -108,7 +108,7 @@ fn a_recorded_login_played_back_gives_nothing() {
 }
 
 #[test]
-fn the_chip_does_not_answer_its_own_question() {
+fn the_chip_does_not_compute_the_response_to_its_own_nonce() {
     // Nonce, MAC over it with slot 5, CheckMac with what MAC answered: their messages coincide.
     let (_bus, mut driver) = attacked();
     for challenge in [true, false] {
@@ -275,7 +275,7 @@ fn neither_log_nor_files_hold_a_pin_or_a_secret() {
 }
 
 #[test]
-fn a_blob_that_somebody_put_into_the_state_opens_nothing() {
+fn a_foreign_blob_in_the_state_opens_nothing() {
     let (module, bus, ..) = pin::with_key();
     module.finalize().unwrap();
     // The attacker knows what PIN opens it to what; the chip holds something else.

@@ -194,7 +194,7 @@ fn an_initialisation_that_was_killed_can_be_done_again() {
 }
 
 #[test]
-fn faults_of_the_bus_that_pass_are_overcome() {
+fn transient_faults_of_the_bus_are_overcome() {
     for rolls in [false, true] {
         let scene = Scene::new(rolls);
         let last = scene.commands("set");

@@ -92,7 +92,7 @@ fn put_aes_key(module: &Module, bus: &SimBus) {
 }
 
 #[test]
-fn everything_works_however_silicon_behaves_where_nobody_has_asked_it() {
+fn everything_works_with_every_unverified_behaviour_of_silicon() {
     for switches in behaviours() {
         let (module, bus) = pin::token();
         put_aes_key(&module, &bus);
@@ -128,7 +128,7 @@ fn everything_works_however_silicon_behaves_where_nobody_has_asked_it() {
 }
 
 #[test]
-fn encrypted_writes_to_slots_that_want_a_login_need_a_chip_that_lets_both_stand() {
+fn encrypted_writes_to_slots_that_require_a_login_need_an_authorisation_that_survives_a_nonce() {
     for survives in [false, true] {
         let (module, bus) = pin::token();
         let switches = Switches { authorisation_survives_nonce: survives, ..Switches::default() };

@@ -155,7 +155,7 @@ fn said_by(role: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_secret_is_in_protected_memory_while_somebody_is_logged_in_and_nowhere_afterwards() {
+fn the_secret_is_in_protected_memory_during_a_login_and_nowhere_afterwards() {
     let said = said_by("log in and out");
     assert_eq!(said[0], "locked: true", "RLIMIT_MEMLOCK allows a page");
     assert_eq!(said[1..], ["protected: true", "logged out: 0", "locked: false", "finalised: 0"]);

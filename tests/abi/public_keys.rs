@@ -104,7 +104,7 @@ fn a_pairs_own_public_key_that_a_client_brings_is_the_one_that_is_there() {
 }
 
 #[test]
-fn somebody_elses_public_key_is_kept_on_the_token_and_verifies() {
+fn a_foreign_public_key_is_kept_on_the_token_and_verifies() {
     let (module, session) = provisioned();
     let key = module.create_object(session, &public_key(&point_of_authority(), "authority", &[7])).unwrap();
     let session = module.restart();
@@ -156,7 +156,7 @@ fn a_public_key_of_the_session_is_copied_to_the_token() {
 }
 
 #[test]
-fn somebody_elses_public_key_gets_no_name_of_a_pair() {
+fn a_foreign_public_key_gets_no_name_of_a_pair() {
     let (module, session) = provisioned();
     let (public, _) = generate(&module, session, "device key", &[1]).unwrap();
     let bring = |label, id: &[u8]| module.create_object(session, &public_key(&point_of_authority(), label, id));

@@ -39,7 +39,7 @@ fn key_config(image: &mut Image, number: u8, change: impl FnOnce(u16) -> u16) {
 }
 
 #[test]
-fn keys_are_found_and_used_where_the_chip_refuses_to_say_which_slots_hold_one() {
+fn keys_are_found_and_used_where_the_chip_refuses_to_report_which_slots_hold_one() {
     for faults in NO_KEY_VALID {
         let (module, bus, session) = on_bus(image(), faults);
         let keys = module.private_keys(session);
@@ -86,7 +86,7 @@ fn one_refusal_is_enough_to_leave_the_slot_alone() {
 }
 
 #[test]
-fn a_slot_that_nothing_tells_about_is_unknown_and_the_others_are_used() {
+fn a_slot_that_no_command_reports_is_unknown_and_the_others_are_used() {
     for faults in NO_KEY_VALID {
         let mut image = image();
         put_key(&mut image, 2, &[0x22; 32]);
@@ -145,7 +145,7 @@ fn a_refused_question_does_not_make_the_state_forget_a_key() {
 }
 
 #[test]
-fn an_interrupted_generation_that_the_chip_tells_nothing_about_stays_open_and_blocks_nothing() {
+fn an_interrupted_generation_that_the_chip_does_not_report_stays_open_and_blocks_nothing() {
     let (module, bus) = Module::on_bus(image());
     let serial = bus.image(0).unwrap().config().serial_number();
     let session = module.start();
@@ -178,7 +178,7 @@ fn an_interrupted_generation_that_the_chip_tells_nothing_about_stays_open_and_bl
 }
 
 #[test]
-fn an_interrupted_destruction_of_a_secret_key_that_the_chip_tells_nothing_about_blocks_nothing() {
+fn an_interrupted_destruction_of_a_secret_key_that_the_chip_does_not_report_blocks_nothing() {
     let (module, bus) = Module::on_bus(image());
     let chip = bus.image(0).unwrap();
     put_io_key(&module, &chip);

@@ -222,7 +222,7 @@ fn call(module: &Module, session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE, step
 }
 
 #[test]
-fn any_sequence_of_operations_answers_as_the_standard_says() {
+fn any_sequence_of_operations_returns_what_the_standard_says() {
     let (module, base, _) = with_key_in_process();
     let key = module.create_object(base, &given(false, CKK_GENERIC_SECRET, &KEY)).unwrap();
     let objects = module.find(base, &[]).unwrap().len();

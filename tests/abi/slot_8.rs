@@ -111,7 +111,7 @@ fn what_does_not_fit_and_what_comes_second_goes_into_the_state() {
 }
 
 #[test]
-fn what_it_has_no_place_for_goes_into_the_state() {
+fn a_certificate_that_does_not_fit_the_layout_goes_into_the_state() {
     let (module, bus, session) = provisioned();
     let (public, _) = generate(&module, session, "a", &[1]).unwrap();
     let authority = [(CKA_CERTIFICATE_CATEGORY, ulong(CK_CERTIFICATE_CATEGORY_AUTHORITY))];
@@ -121,7 +121,7 @@ fn what_it_has_no_place_for_goes_into_the_state() {
 }
 
 #[test]
-fn what_somebody_else_keeps_in_the_slot_stays_there() {
+fn foreign_data_in_the_slot_are_kept() {
     let mut image = chip::provisioned();
     image.part_mut(Part::Slot(slot(8)))[..5].copy_from_slice(b"mine!");
     let (module, bus, session) = with_chip(image);

@@ -45,7 +45,7 @@ fn a_chip_that_goes_and_comes_is_one_event_each_time() {
 }
 
 #[test]
-fn what_a_program_saw_by_itself_is_an_event_all_the_same() {
+fn a_change_that_a_program_already_noticed_is_an_event_too() {
     let (module, bus, session, key) = with_key();
     assert_eq!(module.slots(true), Ok(vec![0]));
     bus.pull();
@@ -69,7 +69,7 @@ fn a_blocking_wait_ends_when_the_chip_goes() {
 }
 
 #[test]
-fn a_blocking_wait_does_not_hold_finalize_up_and_is_told_of_it() {
+fn a_blocking_wait_does_not_delay_finalize_and_is_ended_by_it() {
     let (module, _bus) = Module::on_bus(chip::provisioned());
     module.initialize().unwrap();
     let answer = wait_in_a_thread(&module);

@@ -388,7 +388,7 @@ fn finalize_while_others_work_ends_their_sessions_and_makes_no_wrong_result() {
 }
 
 #[test]
-fn a_handle_from_before_finalize_is_nobodys_afterwards() {
+fn a_handle_from_before_finalize_is_invalid_afterwards() {
     let (module, _bus) = modules()[0]();
     let before = module.start();
     let (_, key) = keys::generate(&module, before, "a", &[1]).unwrap();

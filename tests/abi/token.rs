@@ -102,7 +102,7 @@ fn random_numbers_come_in_any_amount() {
 }
 
 #[test]
-fn random_numbers_are_not_what_somebody_on_the_bus_answers_for_the_chip() {
+fn random_numbers_are_not_those_of_an_attacker_on_the_bus() {
     let module = Module::on_socket();
     let zeros = |packet: &CommandPacket| (packet.opcode == Opcode::RANDOM).then(|| vec![0; 32]);
     let bus = interposer::serve(chip::provisioned(), &module.socket(), zeros);

@@ -159,7 +159,7 @@ fn everything_that_is_known(module: &Module, session: Session, private: Handle, 
 }
 
 #[test]
-fn what_is_known_is_told_at_once_while_another_process_has_the_bus_and_a_thread_waits_for_it() {
+fn what_is_known_is_returned_at_once_while_another_process_has_the_bus_and_a_thread_waits_for_it() {
     for make in [in_process, served] {
         let (module, _bus) = make();
         let session = module.start();
@@ -263,7 +263,7 @@ fn signers(module: &Module, point: &[u8], work: impl Fn(Session, usize, usize) -
 }
 
 #[test]
-fn sign_init_waits_for_nobody_while_four_threads_sign() {
+fn sign_init_does_not_wait_while_four_threads_sign() {
     let module = Module::on_socket();
     let _bus = chip::serve_in_real_time(chip::provisioned(), &module.socket());
     let session = module.start();

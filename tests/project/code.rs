@@ -40,7 +40,7 @@ fn unsafe_code_stays_in_its_files() {
 }
 
 #[test]
-fn no_static_can_be_waited_for() {
+fn no_static_can_block_a_forked_child() {
     // A forked child inherits a lock, or an initialisation under way, that nobody in it will ever end. State of the
     // process is a `process::PerProcess`, constants are `once_cell::race`.
     let waiting = ["Lazy", "LazyLock", "Mutex", "Once", "OnceLock", "RwLock", "Condvar"];

@@ -210,7 +210,7 @@ fn a_write_that_fails_leaves_the_old_file_and_no_temporary_one() {
 }
 
 #[test]
-fn names_that_are_taken_by_something_else_are_passed_over_until_none_is_left() {
+fn temporary_names_in_use_are_skipped_until_all_are_used() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
     fs::create_dir(dir.path().join(".file.new")).unwrap();
@@ -229,7 +229,7 @@ fn a_rename_that_fails_leaves_no_temporary_file() {
 }
 
 #[test]
-fn a_draft_that_is_dropped_is_gone() {
+fn a_dropped_draft_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::open(dir.path()).unwrap();
     drop(folder.draft("file", 0o600).unwrap());

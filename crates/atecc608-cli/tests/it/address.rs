@@ -92,7 +92,7 @@ fn it_is_shown_with_the_byte_that_it_comes_from_and_whether_it_can_be_changed() 
 }
 
 #[test]
-fn what_is_no_address_of_7_bits_is_wrong_usage_and_says_what_to_write() {
+fn an_invalid_7_bit_address_is_wrong_usage_and_the_message_says_what_to_write() {
     let bench = Bench::new();
     let before = bench.image();
     for (given, said) in [
@@ -124,7 +124,7 @@ fn an_address_that_is_also_the_8_bit_form_of_a_usual_one_is_warned_of() {
 }
 
 #[test]
-fn a_chip_that_is_not_locked_moves_once_it_is_told_to_and_back() {
+fn an_unlocked_chip_changes_its_address_and_back() {
     let bench = Bench::new();
     let before = bench.image();
     let report = bench.json(&SHOW);
@@ -159,7 +159,7 @@ fn a_chip_that_is_not_locked_moves_once_it_is_told_to_and_back() {
 }
 
 #[test]
-fn a_second_address_of_a_chip_that_is_not_locked_gives_way() {
+fn a_second_address_of_an_unlocked_chip_is_removed_when_an_address_is_set() {
     let mut image = chip::blank();
     let config = image.part_mut(Part::Config);
     (config[offset::CHIP_MODE], config[offset::USER_EXTRA_ADD]) = (0x03, 0x42 << 1);
@@ -173,7 +173,7 @@ fn a_second_address_of_a_chip_that_is_not_locked_gives_way() {
 }
 
 #[test]
-fn provisioning_keeps_the_address_and_a_profile_that_is_written_alone_tells_its_own() {
+fn provisioning_keeps_the_address_and_setting_only_a_profile_names_the_address_of_the_profile() {
     let bench = Bench::new();
     ok(&bench.run(&SET));
     configure(&bench, "0x61");
@@ -342,7 +342,7 @@ fn a_chip_that_was_left_awake_with_its_new_address_is_found_there() {
 }
 
 #[test]
-fn a_chip_that_was_left_awake_at_its_new_address_is_found_when_its_watchdog_has_bitten() {
+fn a_chip_that_was_left_awake_at_its_new_address_is_found_after_its_watchdog_expired() {
     let bench = Bench::with_config(|dir| format!("bus = \"unix:{}/socket\"\n", dir.display()));
     let bus = chip::serve_in_real_time(chip::moved_to(0x61, chip::blank()), &bench.path("socket"));
     Master { bus: bus.clone(), address: 0x61 }.wake();

@@ -332,7 +332,7 @@ fn a_birth_whose_statement_is_lost_leaves_a_key_and_says_so() {
 }
 
 #[test]
-fn a_chip_that_dies_in_the_middle_of_a_birth_is_asked_by_the_next_command() {
+fn a_chip_that_fails_during_a_birth_is_queried_by_the_next_command() {
     let chip = Attested::new();
     // Power is lost while the key is written; the old contents stay.
     chip.bus.set_faults("power@0".parse().unwrap());

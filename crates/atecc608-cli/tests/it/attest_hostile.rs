@@ -193,7 +193,7 @@ fn a_temp_key_that_the_host_chose_is_refused() {
 }
 
 #[test]
-fn a_key_that_was_there_is_not_born() {
+fn a_key_that_existed_before_is_not_stated_as_generated() {
     let chip = Attested::new();
     let honest = Host::honest(&chip);
     let forged = Host { key: (steps::key(Kind::LivesHere, slot(2)), Kind::BornHere, slot(2)), ..honest };
@@ -201,7 +201,7 @@ fn a_key_that_was_there_is_not_born() {
 }
 
 #[test]
-fn a_birth_in_one_slot_is_none_in_another() {
+fn a_birth_statement_for_one_slot_is_refused_for_another() {
     let chip = Attested::new();
     let honest = Host::honest(&chip);
     // Slot 0 has the same words.

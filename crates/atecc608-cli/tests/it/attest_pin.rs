@@ -37,7 +37,7 @@ fn with_the_pin_both_statements_are_made_where_an_authorisation_outlives_a_nonce
 }
 
 #[test]
-fn without_the_pin_or_with_a_wrong_one_nothing_is_stated_and_no_key_made() {
+fn without_the_pin_or_with_a_wrong_one_no_statement_and_no_key_is_made() {
     let chip = provisioned(true);
     let before = chip.bus.image(0).unwrap();
     for (arguments, part) in [

@@ -41,7 +41,7 @@ fn a_request_for_a_key_that_the_chip_attests_is_made() {
 }
 
 #[test]
-fn a_public_key_that_somebody_on_the_bus_put_in_the_chips_place_is_certified_only_without_attested() {
+fn a_public_key_substituted_on_the_bus_is_certified_only_without_attested() {
     let (chip, of_somebody) = Attested::interposed();
     assert_eq!(requested(&request(&chip, &[])), of_somebody, "nothing else finds out");
     let again = ["csr", "--key", "gateway", "--subject", "/CN=gateway-1", "--der", "--attested", "key.pem"];

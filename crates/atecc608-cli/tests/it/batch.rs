@@ -280,7 +280,7 @@ fn killed_with_its_simulator_in_any_write_it_is_finished_by_the_next_run() {
 }
 
 #[test]
-fn one_chip_that_fails_does_not_keep_the_others_and_the_status_tells() {
+fn one_failing_chip_does_not_stop_the_others_and_the_exit_status_reports_it() {
     let station = Station::new(2);
     let silent = station.path("silent");
     // A bus that is not there, one without a chip at that address, and a chip that is something else.
@@ -308,7 +308,7 @@ fn one_chip_that_fails_does_not_keep_the_others_and_the_status_tells() {
 }
 
 #[test]
-fn chips_of_one_bus_come_in_turn_and_a_silent_one_does_not_keep_the_other() {
+fn chips_on_one_bus_are_done_in_turn_and_a_silent_one_does_not_stop_the_other() {
     let station = Station::new(1);
     let socket = station.path("bus");
     let _simulator = Simulator::start(&socket, &station.chip(0), "none");
@@ -344,7 +344,7 @@ fn a_bus_that_is_busy_does_not_keep_the_others_waiting() {
 }
 
 #[test]
-fn a_chip_that_somebody_else_provisioned_is_taken_up_on_demand_only() {
+fn a_chip_provisioned_elsewhere_is_included_only_on_request() {
     let station = Station::new(1);
     let single = ["provision", "tls", "--lock-forever", "--config", "station.toml"];
     assert!(station.tool(&single).output().unwrap().status.success());
@@ -401,7 +401,7 @@ fn a_full_disk_stops_the_batch_with_nothing_lost_and_the_next_run_goes_on() {
 }
 
 #[test]
-fn a_chip_that_cannot_be_written_down_is_not_touched() {
+fn a_chip_that_cannot_be_recorded_in_the_manifest_is_not_touched() {
     let station = Station::new(1);
     let before = station.image(0);
     let line = "{\"serial_number\":\"012353494D00000000\"}\n";

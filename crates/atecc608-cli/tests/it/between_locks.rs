@@ -256,7 +256,7 @@ fn an_import_that_was_interrupted_anywhere_is_marked_if_the_key_is_there() {
 
 /// The reply of GenKey is lost for good: the state still has the intent, and the chip the key.
 #[test]
-fn a_generation_whose_end_nobody_saw_is_finished_by_the_same_command() {
+fn a_generation_with_an_unknown_outcome_is_finished_by_the_same_command() {
     let bench = configured();
     let state = bench.path("state").join(bench.serial()).join("state.toml");
     let before = std::fs::read_to_string(&state).unwrap();
@@ -271,7 +271,7 @@ fn a_generation_whose_end_nobody_saw_is_finished_by_the_same_command() {
 }
 
 #[test]
-fn an_import_whose_end_nobody_saw_is_marked_whatever_comes_next() {
+fn an_import_with_an_unknown_outcome_is_marked_by_any_next_command() {
     let bench = configured();
     let state = bench.path("state").join(bench.serial()).join("state.toml");
     let before = std::fs::read_to_string(&state).unwrap();

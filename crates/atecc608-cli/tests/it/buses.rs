@@ -53,7 +53,7 @@ fn the_first_bus_that_has_the_chip_is_used() {
 }
 
 #[test]
-fn a_chip_that_is_on_none_of_its_buses_is_missed_with_the_cause_for_each() {
+fn a_chip_on_none_of_its_buses_is_reported_absent_with_the_cause_for_each() {
     let bench = with_buses(&["/dev/i2c-none", "sim:@/other"]);
     let said = stderr(&bench.run(&["info"]));
     for part in [

@@ -84,7 +84,7 @@ fn authorities_with_rsa_and_p384_keys_sign_with_the_algorithm_that_fits_in_every
 }
 
 #[test]
-fn a_certificate_has_what_rfc_5280_and_aws_iot_want() {
+fn a_certificate_has_what_rfc_5280_and_aws_iot_require() {
     let bench = with_key_and_authority();
     let dir = bench.dir.path();
     ok(&issue(&bench, &["--ca", "ca.pem", "--ca-key", "ca.key"]));
@@ -244,7 +244,7 @@ fn a_requests_further_names_are_taken_over_and_nothing_else_that_it_asks_for() {
 }
 
 #[test]
-fn every_further_name_that_is_signed_is_said_and_paints_nothing() {
+fn every_further_name_that_is_signed_is_printed_without_control_characters() {
     let bench = with_key_and_authority();
     let dir = bench.dir.path();
     let configuration =

@@ -171,7 +171,7 @@ fn an_authoritys_key_and_certificate_that_do_not_belong_together_are_refused() {
 }
 
 #[test]
-fn an_authoritys_certificate_that_nobody_would_accept_is_refused() {
+fn an_authoritys_unacceptable_certificate_is_refused() {
     let bench = with_key_and_authority();
     let dir = bench.dir.path();
     let make = |options: &str| openssl(dir, &format!("req -x509 -new -key ca.key -subj /CN=CA -out x.pem {options}"));
@@ -262,7 +262,7 @@ fn an_authority_of_version_1_is_named_with_the_command_that_makes_one_of_version
 }
 
 #[test]
-fn an_authority_that_may_have_none_below_it_makes_no_other_authority() {
+fn an_authority_with_path_length_0_makes_no_other_authority() {
     let bench = with_key_and_authority();
     authority_with(bench.dir.path(), "ca.key", "leaf-ca.pem", "-addext basicConstraints=critical,CA:TRUE,pathlen:0");
     let output = issue(&bench, &["--ca", "leaf-ca.pem", "--ca-key", "ca.key", "--authority"]);
@@ -283,7 +283,7 @@ fn an_authority_that_may_have_none_below_it_makes_no_other_authority() {
 }
 
 #[test]
-fn subjects_with_quotes_and_what_else_comes_of_copying_are_refused_with_the_remedy() {
+fn subjects_with_quotes_and_other_copying_mistakes_are_refused_with_the_remedy() {
     let bench = with_key_and_authority();
     for (subject, parts) in [
         (
@@ -318,7 +318,7 @@ fn subjects_with_quotes_and_what_else_comes_of_copying_are_refused_with_the_reme
 }
 
 #[test]
-fn further_names_that_are_none_are_refused() {
+fn invalid_further_names_are_refused() {
     let bench = with_key_and_authority();
     for (name, part) in [
         ("gateway.example.com", "write DNS:gateway.example.com"),
@@ -337,7 +337,7 @@ fn further_names_that_are_none_are_refused() {
 }
 
 #[test]
-fn requests_that_were_changed_or_are_none_are_refused() {
+fn changed_or_invalid_requests_are_refused() {
     let bench = with_key_and_authority();
     let dir = bench.dir.path();
     ok(&bench.run(&["csr", "--subject", "/CN=gateway-1", "--der", "--output", "good.csr"]));
@@ -358,7 +358,7 @@ fn requests_that_were_changed_or_are_none_are_refused() {
 }
 
 #[test]
-fn impossible_times_and_files_that_are_there_are_refused() {
+fn impossible_times_and_existing_files_are_refused() {
     let bench = with_key_and_authority();
     let with = |arguments: &[&str]| issue(&bench, &[&["--ca", "ca.pem", "--ca-key", "ca.key"], arguments].concat());
     refused(&bench, &with(&["--not-after", "2020-01-01"]), &["would end", "before it begins"]);

@@ -34,7 +34,7 @@ fn certificate(path: &Path) -> Certificate {
 }
 
 #[test]
-fn a_dry_run_wants_no_aws_makes_no_key_and_shows_calls_policy_and_files() {
+fn a_dry_run_needs_no_aws_makes_no_key_and_shows_calls_policy_and_files() {
     let bench = provisioned();
     let arguments =
         ["aws", "setup", "--thing", "gateway-1", "--region", "eu-west-1", "--dry-run", "--feature", "jobs", "--json"];
@@ -56,7 +56,7 @@ fn a_dry_run_wants_no_aws_makes_no_key_and_shows_calls_policy_and_files() {
 }
 
 #[test]
-fn what_is_wrong_on_this_side_is_said_before_aws_is_asked() {
+fn local_errors_are_reported_before_aws_is_called() {
     let blank = Bench::new();
     for (bench, arguments, part) in [
         (&blank, &["--thing", "a"][..], "not provisioned"),

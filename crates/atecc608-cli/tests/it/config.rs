@@ -170,7 +170,7 @@ fn one_edited_line_of_the_toml_is_the_one_difference() {
 }
 
 #[test]
-fn a_chip_whose_address_changes_is_written_whole_and_the_new_address_is_told() {
+fn a_chip_whose_address_changes_is_written_completely_and_the_new_address_is_printed() {
     let bench = Bench::new();
     let text = get(&bench, "toml", "chip.toml").replace("i2c_address = 0xC0", "i2c_address = 0x6A");
     std::fs::write(bench.path("chip.toml"), text.replace("count_match_slot = 0", "count_match_slot = 3")).unwrap();

@@ -187,7 +187,7 @@ fn rules_that_forbid_it_are_named_with_what_to_do() {
 }
 
 #[test]
-fn before_the_data_lock_the_answer_is_what_to_do() {
+fn before_the_data_lock_the_error_says_what_to_do() {
     let bench = Bench::new();
     let check = |part: &str| {
         for output in [bench.run(&["data", "read", "--slot", "8"]), write(&bench, b"x", &["--slot", "8"])] {
@@ -257,7 +257,7 @@ fn a_certificate_of_the_token_in_slot_8_is_not_written_over() {
 }
 
 #[test]
-fn what_a_rule_of_the_chip_is_about_is_written_over_only_when_told() {
+fn data_that_a_rule_of_the_chip_depends_on_are_overwritten_only_on_request() {
     // A certificate of a chip as sold, in a slot that can still be written.
     let bench = with_chip(Profile::CryptoAuthTools);
     bench.change(|image| {

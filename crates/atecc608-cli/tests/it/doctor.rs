@@ -28,7 +28,7 @@ pub fn check<'a>(report: &'a Value, link: &str) -> &'a Value {
 
 /// The names that version 0.1 had before stand beside the new ones.
 #[test]
-fn every_check_has_its_names_of_before_beside_the_new_ones() {
+fn every_check_also_has_its_earlier_names() {
     let bench = Bench::with_config(|_| "bus = \"/dev/i2c-nowhere\"\n".to_owned());
     let report = doctor(&bench);
     let checks = report["checks"].as_array().unwrap();
@@ -67,7 +67,7 @@ pub fn assert_broken(report: &Value, link: &str, detail: &str, remedy: &str) {
 }
 
 #[test]
-fn a_whole_chain_is_ok_to_the_module() {
+fn every_check_of_a_working_setup_passes() {
     let bench = Bench::new();
     bench.provision();
     let report = doctor(&bench);
@@ -118,7 +118,7 @@ fn a_bus_that_is_not_there() {
 }
 
 #[test]
-fn a_bus_that_somebody_keeps_locked() {
+fn a_bus_that_another_process_keeps_locked() {
     let (bench, _server) = served();
     let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
     std::fs::write(bench.path("config.toml"), format!("lock_timeout = 0.1\n{config}")).unwrap();
@@ -147,7 +147,7 @@ fn a_missing_io_protection_key_is_a_failure_where_it_is_required() {
 }
 
 #[test]
-fn a_simulated_chip_in_a_file_that_somebody_keeps_locked() {
+fn a_simulated_chip_in_a_file_that_another_process_keeps_locked() {
     let bench = Bench::new();
     let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
     std::fs::write(bench.path("config.toml"), format!("lock_timeout = 0.1\n{config}")).unwrap();
@@ -198,7 +198,7 @@ fn a_chip_that_is_blank_half_provisioned_or_another() {
 
 /// Clients print no serial number of a token that is not initialized.
 #[test]
-fn the_module_is_not_to_blame_for_a_blank_chip() {
+fn a_blank_chip_is_not_a_failure_of_the_module() {
     let report = doctor(&Bench::new());
     let module = check(&report, "module");
     assert_ne!(module["result"], "failed", "{report:#}");
@@ -308,7 +308,7 @@ fn keys_and_io_key_that_the_host_has_lost() {
 }
 
 #[test]
-fn a_module_that_is_missing_or_none() {
+fn a_module_file_that_is_missing_or_no_module() {
     let bench = Bench::new();
     bench.provision();
     let report = bench.json(&["doctor", "--module", "/nonexistent/module.so"]);
@@ -476,7 +476,7 @@ fn an_io_key_that_is_no_key() {
 }
 
 #[test]
-fn a_module_that_is_somebody_elses_and_nobody_to_load_it() {
+fn a_module_of_another_project_and_no_program_to_load_it() {
     let bench = Bench::new();
     bench.provision();
     // It has tokens, but not ours (apt install p11-kit-modules).

@@ -66,7 +66,7 @@ fn its_files_say_where_key_certificate_endpoints_and_module_are() {
 }
 
 #[test]
-fn a_file_that_somebody_changed_is_kept_until_it_is_to_be_replaced_and_the_look_says_what_it_lacks() {
+fn a_changed_file_is_kept_until_it_is_to_be_replaced_and_the_check_says_what_it_lacks() {
     let bench = bench();
     bench.provision();
     assert!(complete(&bench, &[]).status.success());

@@ -36,7 +36,7 @@ fn names(list: &[(u8, &str)]) -> Vec<(u8, String)> {
 }
 
 #[test]
-fn the_vendor_s_own_template_keeps_its_names_and_its_traps_are_told() {
+fn the_vendor_s_own_template_keeps_its_names_and_its_pitfalls_are_reported() {
     let (config, said) = import(&[(
         "0.conf",
         "# Reserved Configuration for a device\ninterface = i2c,0xB0,0,400000\nfreeslots = 1,2,3\n\n# the primary key\n\
@@ -77,7 +77,7 @@ fn several_slots_and_the_objects_that_were_made_through_pkcs11() {
 }
 
 #[test]
-fn numbers_that_the_vendor_reads_in_hex_are_read_as_they_were_meant_and_told() {
+fn numbers_that_the_vendor_reads_in_hex_are_read_as_they_were_meant_and_reported() {
     let (config, said) = import(&[("0.conf", "label = a\ninterface = i2c,0x60,10\nobject = private,seven,7\nobject = secret,wrap,a,16\nobject = certificate,mine,10\n")]);
     let token = &config.tokens[0];
     assert_eq!((&token.bus, token.address), (&BusLocation::Linux("/dev/i2c-10".into()), 0x60));

@@ -179,7 +179,7 @@ fn one_of_several_chips_is_chosen_by_label_slot_or_serial_number() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_standard_output_closed_by_its_reader_is_not_a_failure() {
     let bench = Bench::new();
     let script = format!("{} info | head -n 1; exit ${{PIPESTATUS[0]}}", crate::support::TOOL);
     let output = std::process::Command::new("bash")

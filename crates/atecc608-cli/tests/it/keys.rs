@@ -147,7 +147,7 @@ fn keys_that_the_chip_cannot_hold_are_refused_before_it_is_asked() {
 }
 
 #[test]
-fn a_slot_that_is_none_for_keys_in_use_or_locked_is_refused_and_says_which_slots_there_are() {
+fn a_slot_not_for_keys_in_use_or_locked_is_refused_and_the_message_lists_the_usable_slots() {
     let bench = provisioned();
     ecparam_key(bench.dir.path(), "new.key");
     ok(&bench.run(&["key", "generate", "--label", "gateway", "--id", "0a"]));

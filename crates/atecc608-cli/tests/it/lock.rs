@@ -71,7 +71,7 @@ fn a_configuration_is_locked_once_and_data_and_slots_are_not() {
 }
 
 #[test]
-fn a_configuration_as_the_factory_left_it_or_with_a_danger_wants_to_be_insisted_on() {
+fn a_factory_configuration_or_one_with_a_danger_is_locked_only_with_accept_dangers() {
     let bench = Bench::new();
     let output = bench.run(&LOCK_CONFIG);
     assert_eq!(output.status.code(), Some(1));
@@ -157,7 +157,7 @@ fn a_508_and_a_blank_chip_s_data_and_slots_are_refused() {
 }
 
 #[test]
-fn data_are_written_as_the_file_says_and_locked_and_secrets_nobody_gave_are_random() {
+fn data_are_written_as_the_file_says_and_locked_and_secrets_not_given_are_random() {
     let bench = configured();
     std::fs::write(
         bench.path("contents.toml"),
@@ -204,7 +204,7 @@ fn public_keys_get_the_chips_own_mark_and_the_limit_of_uses_is_the_highest() {
 }
 
 #[test]
-fn the_slots_of_a_profile_with_something_else_are_not_locked_unless_one_insists() {
+fn the_slots_of_a_profile_with_other_settings_are_locked_only_on_request() {
     let bench = Bench::new();
     assert!(bench.run(&["config", "set", "profile:tls-pin"]).status.success());
     bench.tamper(|config| config[70] = 1);

@@ -63,7 +63,7 @@ fn imported_and_vendored_files_are_regular_files() {
 }
 
 #[test]
-fn inputs_on_the_command_line_have_an_end_and_somebody_who_writes_them() {
+fn inputs_on_the_command_line_are_finite_and_have_a_writer() {
     let bench = Bench::new();
     let config = bench.path("config.toml");
     for (name, what) in odd(bench.dir.path()) {
@@ -117,7 +117,7 @@ fn inputs_on_the_command_line_may_be_pipes() {
 }
 
 #[test]
-fn an_output_that_nobody_reads_is_refused_and_a_log_that_nobody_reads_goes_to_stderr() {
+fn an_output_pipe_without_a_reader_is_refused_and_such_a_log_goes_to_stderr() {
     let bench = with_key_and_authority();
     let config = bench.path("config.toml");
     odd(bench.dir.path());

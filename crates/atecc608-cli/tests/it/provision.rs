@@ -289,7 +289,7 @@ fn power_lost_at_any_moment_leaves_a_chip_that_a_second_run_finishes() {
 }
 
 #[test]
-fn faults_that_pass_are_overcome_by_the_first_run() {
+fn transient_faults_do_not_stop_the_first_run() {
     for fault in ["drop@N", "doze@N", "garble@N:20", "flip@N:9", "status@N:EE", "busy@N", "nack@N*3"] {
         for number in (1..=110).step_by(11) {
             let bench = Bench::new();

@@ -190,7 +190,7 @@ fn power_lost_at_any_moment_leaves_a_chip_that_a_second_run_finishes_and_the_las
 }
 
 #[test]
-fn faults_that_pass_are_overcome_by_the_first_run() {
+fn transient_faults_do_not_stop_the_first_run() {
     for fault in ["drop@N", "doze@N", "garble@N:20", "flip@N:9", "status@N:EE", "busy@N", "nack@N*3"] {
         for number in [60, 85, 88] {
             let bench = Bench::new();

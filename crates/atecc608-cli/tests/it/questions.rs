@@ -151,32 +151,32 @@ fn module() -> String {
 }
 
 #[test]
-fn info_never_calls_a_failing_chip_well() {
+fn info_never_reports_a_failing_chip_as_good() {
     Healthy::never_well_while_it_fails(&["info"]);
 }
 
 #[test]
-fn key_list_never_calls_a_failing_chip_well() {
+fn key_list_never_reports_a_failing_chip_as_good() {
     Healthy::never_well_while_it_fails(&["key", "list"]);
 }
 
 #[test]
-fn config_check_never_calls_a_failing_chip_well() {
+fn config_check_never_reports_a_failing_chip_as_good() {
     Healthy::never_well_while_it_fails(&["config", "check"]);
 }
 
 #[test]
-fn scan_never_calls_a_failing_chip_well() {
+fn scan_never_reports_a_failing_chip_as_good() {
     Healthy::never_well_while_it_fails(&["scan"]);
 }
 
 #[test]
-fn doctor_never_calls_a_failing_chip_well() {
+fn doctor_never_reports_a_failing_chip_as_good() {
     Healthy::never_well_while_it_fails(&["doctor", "--module", &module()]);
 }
 
 #[test]
-fn doctor_finds_a_chip_that_refuses_every_few_commands_broken() {
+fn doctor_reports_a_chip_that_refuses_every_few_commands_as_broken() {
     let healthy = Healthy::new(&["doctor", "--module", &module()]);
     for every in 5..=9 {
         let faults: Vec<String> = (1..40).map(|n| format!("status@{}:03", n * every)).collect();

@@ -67,7 +67,7 @@ fn another_device_sees_one_read_and_is_never_written_to() {
 }
 
 #[test]
-fn every_address_is_asked_only_if_that_is_wanted() {
+fn every_address_is_tried_only_on_request() {
     let bench = Bench::new();
     // A mistake that is often made: 0x60 in byte 16, where 0xC0 was meant.
     bench.tamper(|config| config[16] = 0x60);
@@ -115,7 +115,7 @@ fn found_through(variable: &str, value: &str) -> [Vec<(String, String)>; 2] {
 }
 
 #[test]
-fn a_missing_answer_is_none_however_the_adapter_reports_it() {
+fn a_missing_response_means_no_chip_however_the_adapter_reports_it() {
     let chip = vec![("0x60".to_owned(), "chip".to_owned())];
     for (variable, value) in [
         // Fewer messages done, as i2c-virtio has it.
@@ -250,7 +250,7 @@ fn a_chip_that_is_not_configured_comes_with_the_lines_to_write() {
 }
 
 #[test]
-fn a_bus_or_an_address_that_is_none_is_refused() {
+fn an_invalid_bus_or_address_is_refused() {
     let bench = Bench::new();
     let output = bench.run(&["scan", "i2c-1"]);
     assert_eq!(output.status.code(), Some(1));

@@ -66,7 +66,7 @@ fn info_says_what_the_chip_is_sold_as_and_why() {
 }
 
 #[test]
-fn a_chip_of_any_revision_is_one_whatever_its_configuration_zone_says() {
+fn a_chip_of_any_revision_is_recognised_whatever_its_configuration_zone_says() {
     // Info(Revision); RevNum in the configuration zone; the model, and how people are told.
     for (revision, number, model, told) in [
         ([0x60, 0x02], [0, 0, 0x60, 0x03], "ATECC608A", "ATECC608A"),

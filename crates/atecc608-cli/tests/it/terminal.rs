@@ -20,7 +20,7 @@ fn at_a_terminal(bench: &Bench, arguments: &str, environment: &[(&str, &str)]) -
 }
 
 #[test]
-fn colours_are_for_terminals_that_want_them() {
+fn colours_are_used_only_at_terminals_that_allow_them() {
     let bench = Bench::new();
     let coloured = at_a_terminal(&bench, "doctor", &[]);
     assert!(coloured.contains("\x1b[31mfailed\x1b[0m") && coloured.contains("\x1b[32mok"), "{coloured}");
@@ -39,7 +39,7 @@ fn colours_are_for_terminals_that_want_them() {
 }
 
 #[test]
-fn progress_is_shown_to_who_waits_and_results_stay_alone() {
+fn progress_is_shown_at_a_terminal_only() {
     let bench = Bench::new();
     assert!(at_a_terminal(&bench, "scan", &[]).contains("atecc608: asking sim:"));
     let output = bench.run(&["scan"]);
@@ -47,7 +47,7 @@ fn progress_is_shown_to_who_waits_and_results_stay_alone() {
 }
 
 #[test]
-fn who_waits_for_the_bus_is_told_for_whom() {
+fn a_wait_for_the_bus_names_the_process_that_holds_it() {
     let bench = Bench::new();
     assert!(bench.run(&["info"]).status.success());
     let held = std::fs::File::open(bench.path("chip.lock")).unwrap();

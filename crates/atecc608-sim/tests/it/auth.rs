@@ -157,7 +157,7 @@ fn answer_by_mac(master: &Master) -> Result<u8, Status> {
 }
 
 #[test]
-fn the_pin_cannot_be_had_from_the_chip_by_mac_unless_no_mac_is_missing() {
+fn mac_does_not_reveal_the_pin_unless_no_mac_is_clear() {
     let master = chip(|_| {});
     assert_eq!(answer_by_mac(&master), Err(Status::EXECUTION_ERROR));
     load_digest(&master);
@@ -242,7 +242,7 @@ fn mac_has_the_documented_message_and_uses_temp_key_up() {
 }
 
 #[test]
-fn a_req_random_key_wants_a_random_nonce_in_the_message() {
+fn a_req_random_key_requires_a_random_nonce_in_the_message() {
     let master = chip(|image| image.part_mut(Part::Config)[96 + 20] |= 0x40);
     let over = Mac { challenge: None, ..Mac::challenge(slot(10), [0; 32]) };
     master.random_nonce();

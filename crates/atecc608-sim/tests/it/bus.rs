@@ -45,7 +45,7 @@ fn a_100_khz_pulse_wakes_and_a_400_khz_pulse_does_not() {
 }
 
 #[test]
-fn info_answers_the_revision() {
+fn info_returns_the_revision() {
     let master = Master::blank();
     master.wake();
     assert_eq!(master.raw(INFO), hex(INFO_608B));

@@ -278,7 +278,7 @@ fn a_stored_public_key_verifies_and_must_be_validated_if_pub_info_says_so() {
 }
 
 #[test]
-fn verify_stored_on_a_req_random_slot_wants_a_random_temp_key() {
+fn verify_stored_on_a_req_random_slot_requires_a_random_temp_key() {
     let master = Master::tls();
     master.tamper(|image| {
         image.part_mut(Part::Config)[118] |= 0x40;
@@ -450,7 +450,7 @@ fn hmac_from_slot_and_temp_key_is_the_same_and_never_gives_its_context() {
 }
 
 #[test]
-fn gen_key_digest_on_a_req_random_slot_wants_a_random_nonce() {
+fn gen_key_digest_on_a_req_random_slot_requires_a_random_nonce() {
     let master = Master::tls();
     master.run(&GenKey::create(slot(0))).unwrap();
     master.tamper(|image| image.part_mut(Part::Config)[96] |= 0x40);

@@ -445,7 +445,7 @@ fn the_serial_number_must_be_a_simulated_chips() {
 }
 
 #[test]
-fn another_chip_is_to_be_had_where_the_configuration_is_all_that_a_profile_is() {
+fn another_model_can_be_ordered_where_a_profile_is_only_a_configuration() {
     let make = |name: &str, model| Order { model: Some(model), ..Order::of(profile(name)) }.make();
     let other = make("arduino", Model::Atecc608B).unwrap().image;
     assert_eq!(Model::from_revision(other.revision()), Model::Atecc608B);
@@ -482,7 +482,7 @@ fn a_chip_may_be_another_than_its_configuration_zone_says_and_stays_so_in_its_fi
 }
 
 #[test]
-fn an_address_of_ones_own_is_taken() {
+fn a_given_address_is_used() {
     let image = Order { address: Some(0x42), ..Order::of(profile("tngtls")) }.make().unwrap().image;
     assert_eq!((image.config().as_bytes()[16], image.config().i2c_address()), (0x84, 0x42));
     let (_, mut chip) = chip(image);

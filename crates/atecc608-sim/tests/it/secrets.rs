@@ -49,7 +49,7 @@ prop_state_machine! {
 
 /// A search whose commands are all refused finds nothing: it must reach the commands that can succeed.
 #[test]
-fn the_search_reaches_what_it_is_about() {
+fn the_search_reaches_every_case_that_it_is_for() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[8; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let (mut reached, mut hkdf_messages) = (HashSet::new(), HashSet::new());

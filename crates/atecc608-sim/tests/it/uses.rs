@@ -218,7 +218,7 @@ fn where_count_match_names_other_data_the_limit_is_the_counters_end() {
 }
 
 #[test]
-fn a_chip_that_wants_a_limit_lets_nothing_through_without_one() {
+fn a_chip_that_requires_a_limit_refuses_every_use_without_one() {
     for content in NO_LIMITS {
         for (name, number, perform) in USES {
             let master = without_a_limit(*number, 0, content);
@@ -243,7 +243,7 @@ fn authorise(master: &Master, number: u8, key: &[u8; 32]) {
 }
 
 #[test]
-fn use_lock_keeps_all_keys_shut_until_the_one_it_names_is_shown() {
+fn use_lock_disables_all_keys_until_the_one_it_names_is_proven() {
     for (name, _, perform) in USES {
         let master = chip(|config| config[68] = 0x7A);
         if *name == "Sign(internal)" {
@@ -274,7 +274,7 @@ fn use_lock_keeps_all_keys_shut_until_the_one_it_names_is_shown() {
 }
 
 #[test]
-fn the_latch_is_set_by_whom_volatile_key_permission_names_and_opens_what_persistent_disable_shuts() {
+fn the_latch_is_set_with_the_key_in_volatile_key_permission_and_enables_keys_with_persistent_disable() {
     let latched = |permission: u8| {
         chip(|config| {
             config[69] = permission;

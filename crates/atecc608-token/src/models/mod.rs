@@ -94,7 +94,7 @@ fn assert_at_rest(queue: &Queue) {
 }
 
 #[test]
-fn whoever_waits_has_at_most_one_turn_of_each_other_thread_before_its_own() {
+fn a_waiter_waits_for_at_most_one_turn_of_each_other_thread() {
     check(|| {
         let queue = free_queue();
         run_threads(&queue, 4, |queue, number| {
@@ -116,7 +116,7 @@ fn whoever_waits_has_at_most_one_turn_of_each_other_thread_before_its_own() {
 }
 
 #[test]
-fn those_who_wait_have_their_turns_in_the_order_of_arrival_whoever_comes_meanwhile() {
+fn waiters_get_their_turns_in_the_order_of_arrival() {
     check(|| {
         let queue = free_queue();
         let first = queue.lock(never()).unwrap();
@@ -166,7 +166,7 @@ fn a_waiter_whose_deadline_passes_takes_neither_a_turn_nor_the_place_of_another_
 }
 
 #[test]
-fn a_thread_that_tries_disturbs_nobody() {
+fn a_thread_that_calls_try_lock_disturbs_no_other() {
     check(|| {
         let queue = free_queue();
         run_threads(&queue, 3, |queue, number| {

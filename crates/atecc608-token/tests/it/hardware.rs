@@ -223,7 +223,7 @@ fn idle_keeps_temp_key_and_sleep_wipes_it() {
 }
 
 #[test]
-fn a_dead_holder_is_no_obstacle_whether_it_left_the_chip_awake_busy_idle_or_in_the_middle_of_a_packet() {
+fn a_chip_that_a_dead_holder_left_awake_busy_idle_or_in_the_middle_of_a_packet_works() {
     let mut hardware = hardware();
     let serial = hardware.config.serial_number();
     let packet = Random { update_seed: false }.packet().encode();
@@ -422,7 +422,7 @@ fn the_key_derivation_of_tls_is_right() {
 }
 
 #[test]
-fn asking_changes_nothing_in_the_configuration_zone() {
+fn reading_commands_change_nothing_in_the_configuration_zone() {
     let mut hardware = hardware();
     if let Some(slot) = hardware.signing_slot() {
         hardware.converse(|awake| awake.sign_digest(slot, &[0x5A; 32]));

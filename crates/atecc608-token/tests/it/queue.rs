@@ -203,7 +203,7 @@ fn turns_go_round_between_processes() {
 }
 
 #[test]
-fn waiters_and_holders_that_are_killed_hold_nobody_up() {
+fn killed_waiters_and_holders_do_not_delay_others() {
     let place = Place::new();
     let mut measured = place.at_once((0..2).map(|number| format!("turns measured{number} 40 10")));
     let mut victims = place.at_once((0..6).map(|number| format!("turns victim{number} 1000000 10")));
@@ -315,7 +315,7 @@ fn a_queue_file_that_is_truncated_written_and_replaced_all_the_time_changes_noth
 }
 
 #[test]
-fn one_who_keeps_bytes_of_the_queue_locked_keeps_nobody_from_the_bus() {
+fn a_process_that_keeps_bytes_of_the_queue_locked_does_not_block_the_bus() {
     // The first, some, all, and all from a number on that is soon reached.
     for bytes in ["0 1", "0 1000", "0 0", "3 0", "2147483646 1", "4611686018427387904 1000"] {
         if cfg!(target_pointer_width = "32") && bytes.len() > 14 {
@@ -353,7 +353,7 @@ fn an_old_version_gets_its_turns_beside_one_that_signs_all_the_time() {
 }
 
 #[test]
-fn who_opened_a_lock_file_before_it_was_made_anew_waits_for_who_opened_it_later() {
+fn a_process_with_the_old_lock_file_waits_for_one_with_the_new_file() {
     let place = Place::new();
     let mut early = open(place.folder.path());
     drop(early.lock(Deadline::after(LONG)).unwrap());

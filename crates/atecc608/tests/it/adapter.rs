@@ -39,7 +39,7 @@ fn behind(pulse: ErrorKind, silence: ErrorKind) -> (SimBus, Chip<Simulated<Adapt
 }
 
 #[test]
-fn whatever_the_adapter_says_to_the_wake_pulse_the_read_after_it_decides() {
+fn the_read_after_the_wake_pulse_decides_whatever_the_adapter_reports() {
     for pulse in [ErrorKind::Bus, ErrorKind::ArbitrationLoss, ErrorKind::Other] {
         let (_, mut chip) = behind(pulse, NACK);
         let zone = chip.converse(|awake| awake.read_config()).unwrap();
@@ -58,7 +58,7 @@ fn a_chip_that_does_not_answer_is_reported_with_what_the_adapter_said() {
 }
 
 #[test]
-fn a_bus_that_fails_is_no_chip_that_does_not_answer() {
+fn a_failing_bus_is_not_reported_as_an_absent_chip() {
     let (bus, mut chip) = behind(NACK, ErrorKind::Bus);
     bus.pull();
     let error = chip.converse(|awake| awake.read_config()).unwrap_err();

@@ -103,7 +103,7 @@ fn the_slowest_clock_divider_goes_through_idle_and_comes_to_the_same() {
 }
 
 #[test]
-fn no_fault_at_any_command_of_a_birth_makes_two_keys_or_a_false_statement() {
+fn a_fault_at_any_command_of_a_birth_makes_neither_two_keys_nor_a_false_statement() {
     let faults = [
         "drop@N",
         "doze@N",
@@ -157,7 +157,7 @@ fn no_fault_at_any_command_of_a_birth_makes_two_keys_or_a_false_statement() {
 }
 
 #[test]
-fn faults_that_pass_are_overcome_by_a_residence() {
+fn transient_faults_do_not_stop_a_residence() {
     for fault in ["drop@N", "doze@N", "garble@N:20", "flip@N:9", "status@N:EE", "busy@N", "nack@N*3"] {
         for number in 1..=12 {
             let (bus, mut chip) = watched(image());
@@ -172,7 +172,7 @@ fn faults_that_pass_are_overcome_by_a_residence() {
 }
 
 #[test]
-fn a_slot_that_holds_something_else_than_was_said_is_left_alone() {
+fn a_slot_with_unexpected_contents_is_not_changed() {
     let (bus, mut chip) = watched(image());
     chip.generate_key(slot(0), Before::Empty).unwrap();
     let key = Watched::key(&bus);

@@ -61,7 +61,7 @@ fn the_configuration_is_four_reads_and_one_wake() {
 }
 
 #[test]
-fn what_the_chip_is_it_says_itself_in_one_info() {
+fn the_model_is_read_with_one_info() {
     let mut image = tls_image(true, true);
     image.set_revision([0x60, 0x7F]);
     let (bus, mut chip) = on_bus(image, 100_000);
@@ -166,7 +166,7 @@ fn an_ecc_fault_is_signed_once_more() {
 }
 
 #[test]
-fn a_lost_reply_a_bite_of_the_watchdog_and_a_stuck_chip_start_the_conversation_again() {
+fn a_lost_reply_an_expired_watchdog_and_a_stuck_chip_start_the_conversation_again() {
     for faults in ["drop@3", "doze@2", "doze@3", "status@2:EE", "status@1:08", "busy@3", "nack@4*3"] {
         let (bus, mut chip, public_key) = with_key();
         bus.set_faults(faults.parse().unwrap());
@@ -199,7 +199,7 @@ fn a_key_whose_reply_is_lost_is_generated_once() {
 }
 
 #[test]
-fn a_key_that_was_not_generated_is_sent_for_once_more() {
+fn a_lost_gen_key_is_sent_once_more() {
     let (bus, mut chip) = provisioned();
     // Stuck without having executed it, until the watchdog bites.
     bus.set_faults("busy@2".parse().unwrap());
@@ -312,7 +312,7 @@ fn a_chip_is_at_the_address_in_user_extra_add_once_it_has_slept() {
 }
 
 #[test]
-fn an_address_is_not_changed_in_another_chip_and_a_lost_reply_is_told() {
+fn an_address_is_not_changed_in_another_chip_and_a_lost_reply_is_reported() {
     let (bus, mut chip) = movable();
     chip.expect(Some(SerialNumber([0x01, 0x23, 0x53, 0x49, 0x4D, 0x44, 0x55, 0x66, 0xEE])));
     let other = chip.permanently_write_user_extra_add(0x61 << 1).unwrap_err();
@@ -446,7 +446,7 @@ fn under_seeded_faults_the_key_that_is_reported_is_the_one_in_the_chip() {
 }
 
 #[test]
-fn a_chip_slower_than_its_maxima_is_waited_for_within_reason_and_then_named() {
+fn a_chip_slower_than_its_maxima_is_waited_for_up_to_a_limit_and_then_reported() {
     for (percent, patient) in [(10, true), (100, false), (1000, false)] {
         let (bus, mut chip, public_key) = with_key();
         bus.set_execution_times(ExecutionTimes::Maximum);

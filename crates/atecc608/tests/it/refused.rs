@@ -46,7 +46,7 @@ fn presence(chip: &mut Chip<Simulated>, image: &Image, number: u8) -> Result<Pre
 }
 
 #[test]
-fn a_chip_that_answers_is_asked_one_question() {
+fn a_chip_that_responds_gets_one_query() {
     let (bus, mut chip) = on_bus(image(), "none");
     assert_eq!(presence(&mut chip, &image(), 0), Ok(Presence { held: Held::Key, refused: None }));
     assert_eq!(presence(&mut chip, &image(), 3), Ok(Presence { held: Held::Nothing, refused: None }));
@@ -84,7 +84,7 @@ fn gen_key_is_believed_only_where_no_rule_explains_its_refusal() {
 }
 
 #[test]
-fn no_answer_is_no_refusal() {
+fn a_missing_response_is_not_a_refusal() {
     let (bus, mut chip) = on_bus(image(), "none");
     bus.pull();
     assert!(matches!(presence(&mut chip, &image(), 0), Err(Error::NotAnswering(_))));
@@ -176,7 +176,7 @@ fn a_lost_reply_does_not_keep_the_latch_from_being_set() {
 }
 
 #[test]
-fn a_latch_that_the_chip_does_not_tell_is_unknown() {
+fn a_latch_that_the_chip_does_not_report_is_unknown() {
     let (_, mut chip) = on_bus(image(), "none");
     assert_eq!(chip.converse(|awake| awake.latch()), Ok(Latch::NotTold));
 }
