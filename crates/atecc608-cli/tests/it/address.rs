@@ -1,5 +1,5 @@
-//! `atecc608 address`: where the address of a chip comes from, and another one: by byte 16 while the configuration is not locked, by
-//! UpdateExtra once and for good afterwards, and not at all where something else is at that address.
+//! `atecc608 address`: the source of a chip's address, and changing it: with byte 16 while the configuration is not
+//! locked, with UpdateExtra once and permanently afterwards, and not if another device uses that address.
 
 use std::io::Read;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -23,7 +23,7 @@ use serde_json::{json, Value};
 
 const SHOW: [&str; 4] = ["address", "set", "0x61", "--dry-run"];
 const SET: [&str; 3] = ["address", "set", "0x61"];
-/// As earlier versions had to be told.
+/// The form that earlier versions required.
 const OLD: [&str; 4] = ["address", "set", "0x61", "--write"];
 const FOREVER: [&str; 4] = ["address", "set", "0x61", "--lock-forever"];
 
@@ -48,7 +48,7 @@ fn movable() -> Image {
     image
 }
 
-/// What a command says that failed.
+/// The message of a command that failed.
 #[track_caller]
 fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -148,7 +148,7 @@ fn an_unlocked_chip_changes_its_address_and_back() {
     let line = format!("In {file} write\n\n   address = 0x61\n\ninto the [[token]] with the bus sim:");
     assert!(stdout(&output).contains(&line), "{output:?}");
     assert_eq!(bench.image().config()[16..20], [0xC2, 0, before.config()[18], before.config()[19]]);
-    // As long as the configuration names the old one, that is what is said.
+    // As long as the configuration names the old address, the error says so.
     let output = bench.run(&["info"]);
     assert!(refused(&output).contains("0x60") && stderr(&output).contains("scan --all-addresses"), "{output:?}");
     configure(&bench, "0x61");
@@ -184,7 +184,7 @@ fn provisioning_keeps_the_address_and_setting_only_a_profile_names_the_address_o
     assert_eq!(bench.json(&["info"])["profile"], "tls");
     ok(&bench.run(&["key", "generate"]));
     ok(&bench.run(&["csr", "--subject", "/CN=x"]));
-    // And the other way round it is too late.
+    // In the other order it is too late.
     let before = bench.image();
     for more in [&[][..], &["--dry-run"], &["--lock-forever"]] {
         let said = refused(&bench.run(&[&["address", "set", "0x60"], more].concat()));
@@ -254,7 +254,7 @@ fn an_address_that_a_device_or_a_driver_has_is_refused_and_the_device_is_only_re
     }
     assert!(kernel.messages(0x61).iter().all(|message| message == "read 4"), "{:?}", kernel.messages(0x61));
     assert_eq!((kernel.messages(0x62), kernel.bench.image()), (vec![], before));
-    // Nothing but these two addresses and the chip's is asked.
+    // Only these two addresses and the chip's are accessed.
     let asked: Vec<u8> = (1..0x80).filter(|address| !kernel.messages(*address).is_empty()).collect();
     assert_eq!(asked, [0x60, 0x61]);
 }
@@ -314,7 +314,7 @@ fn the_keys_of_a_chip_that_moved_are_found_and_sign_at_the_new_address() {
         .env("ATECC608_PKCS11_CONF", bench.path("config.toml"));
     let output = p11tool.output().unwrap();
     assert!(output.status.success() && stderr(&output).contains("ok"), "{output:?}");
-    // What is locked otherwise than the profile is named, and the address is no difference.
+    // A locked configuration that differs from the profile is named; the address is no difference.
     let again = stderr(&bench.run(&["provision", "tls", "--lock-forever"]));
     assert!(again.contains("differs from it in chip_mode"), "{again}");
     assert!(!again.contains("i2c_address"), "{again}");
@@ -335,7 +335,7 @@ fn a_chip_that_was_left_awake_with_its_new_address_is_found_there() {
     );
     assert_eq!(report["configuration"]["line"], "address = 0x61", "{report:#}");
     assert!(report["warnings"][0].as_str().unwrap().contains("nothing responds at 0x60 any more"), "{report:#}");
-    // A chip that is at neither is missed as ever.
+    // A chip at neither address is reported absent as before.
     let output = bench.run(&["address", "set", "0x62", "--lock-forever"]);
     let said = refused(&output);
     assert!(said.contains("no chip responds at address 0x60") && said.contains("scan --all-addresses"), "{said}");
@@ -354,15 +354,15 @@ fn a_chip_that_was_left_awake_at_its_new_address_is_found_after_its_watchdog_exp
     );
 }
 
-/// What becomes of a process under a test's eyes.
+/// What a process under observation has done.
 enum Event {
-    /// The chip has done as many transfers as were wanted; the last one gets no reply.
+    /// The chip has done the given number of transfers; the last one gets no response.
     Reached,
     /// The process has closed its standard error.
     Ended,
 }
 
-/// The bus at a socket. The transfer of this number is done, and gets no reply.
+/// The bus at a socket. The transfer with this number is done, and gets no response.
 fn serve_until(bus: &SimBus, socket: &Path, last: u64, events: Sender<Event>) {
     let (listener, bus) = (UnixListener::bind(socket).unwrap(), bus.clone());
     thread::spawn(move || {
@@ -378,7 +378,7 @@ fn answer(mut client: UnixStream, bus: &SimBus, last: u64, events: &Sender<Event
         let result = bus.transfer(&segments);
         if bus.stats().transfers == last {
             events.send(Event::Reached).unwrap();
-            // Until the process is gone.
+            // Until the process has ended.
             let _ = client.read(&mut [0]);
             return;
         }
@@ -388,7 +388,7 @@ fn answer(mut client: UnixStream, bus: &SimBus, last: u64, events: &Sender<Event
     }
 }
 
-/// How many transfers a command has on this chip, which is not the caller's afterwards.
+/// Returns the number of transfers of a command on this chip, which is not the caller's afterwards.
 fn transfers(image: &Image, arguments: &[&str]) -> u64 {
     let (bench, bus) = on_bus([image.clone()]);
     ok(&bench.run(arguments));
@@ -425,7 +425,7 @@ fn killed_at(image: &Image, transfer: u64, arguments: &[&str]) -> (Value, SimBus
 #[test]
 fn a_process_that_is_killed_at_any_transfer_of_the_change_leaves_one_that_the_next_finishes() {
     for (image, arguments) in [(chip::blank(), &SET[..]), (movable(), &FOREVER[..])] {
-        // Up to here the two do the same: nothing is written.
+        // Up to here the two commands do the same: nothing is written.
         let first = transfers(&image, &SHOW);
         let all: Vec<u64> = (first..=transfers(&image, arguments)).collect();
         let mut results = Vec::new();
@@ -451,7 +451,7 @@ fn a_process_that_is_killed_at_any_transfer_of_the_change_leaves_one_that_the_ne
 fn a_chip_that_is_pulled_during_the_change_is_finished_by_the_next_run() {
     for (image, arguments) in [(chip::blank(), &SET[..]), (movable(), &FOREVER[..])] {
         let first = transfers(&image, &SHOW);
-        // The command, its reply, and what follows.
+        // The command, its response, and the sleep after them.
         for transfer in (first..first + 6).step_by(2) {
             let (bench, bus) = on_bus([image.clone()]);
             bus.set_faults(format!("pull@{transfer}").parse().unwrap());

@@ -1,5 +1,5 @@
-//! `atecc608 attest` and `verify-attestation`: what is stated is signed, what is changed is refused, and no more is claimed
-//! than is proven.
+//! `atecc608 attest` and `verify-attestation`: every statement is signed, every change to it is refused, and it claims
+//! only what is proven.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ fn a_birth_is_signed_by_the_attestation_key_over_what_the_fact_sheet_says() {
     let (verified, report) = chip.verify(&born);
     assert!(verified, "{report:#}");
     assert!(lines(&report, "proven").contains("the chip itself made this key pair in slot 0"), "{report:#}");
-    // The key is there as any other.
+    // The key exists and works.
     let info = chip.bench.json(&["info"]);
     assert_eq!(info["slots"][0]["key"]["label"], "dev");
 }
@@ -61,7 +61,7 @@ fn whatever_is_changed_in_a_statement_is_refused_and_the_reason_named() {
             digits.replace_range(at..=at, &format!("{digit:x}"));
             Value::from(digits)
         };
-        // What each change is refused for; the first of them, where it is several.
+        // The reason for which each change is refused; the first one, if there are several.
         let mut changes = vec![
             ("format", json!("other"), "format: "),
             ("version", json!(2), "version: "),
@@ -79,7 +79,7 @@ fn whatever_is_changed_in_a_statement_is_refused_and_the_reason_named() {
             ("random", json!("00"), "random: "),
             ("more", json!(1), "more"),
         ];
-        // Every byte of the configuration; those of the serial number disagree with the field as well.
+        // Each byte of the configuration; those of the serial number also differ from the field.
         for at in 0..128 {
             let is_serial = at < 4 || (8..13).contains(&at);
             changes.push((
@@ -129,7 +129,7 @@ fn another_chips_statement_an_old_one_and_one_of_another_serial_number_are_refus
     assert_eq!((verified, wrong(&report)), (false, vec!["challenge".to_owned()]));
     let (verified, report) = chip.verify_with(&statement, &["--any-challenge"]);
     assert!(verified && lines(&report, "not_proven").contains("when the statement was made"), "{report:#}");
-    // The verifier has to say which of the two it wants.
+    // The verifier has to choose between the two.
     assert_eq!(chip.run_verify(&statement, &[]).status.code(), Some(2));
 
     let serial = statement["serial_number"].as_str().unwrap();
@@ -153,7 +153,7 @@ fn the_enrolled_key_is_what_provision_and_attest_public_print() {
     assert!(stdout(&output).starts_with("born.json: the statement"), "{output:?}");
     let verify = |key: &str| {
         let arguments = ["verify-attestation", "born.json", "--challenge", CHALLENGE, "--attestation-key", key];
-        // No configuration is wanted.
+        // No configuration is required.
         bench.command(&arguments).env("ATECC608_PKCS11_CONF", "/nowhere").output().unwrap()
     };
     for key in ["provision.json", "public.pem", "public.json"] {
@@ -192,7 +192,7 @@ fn a_key_in_the_import_slot_is_claimed_to_be_born_only_by_its_birth() {
     let unknown = "whoever knows the key in slot 6 may have written it from outside";
     assert!(lines(&report, "not_proven").contains(unknown), "{report:#}");
 
-    // A key from outside has no birth to show: the statement of the one before does not fit it.
+    // An imported key has no birth statement: the one made before it does not match.
     chip.put_key(4, 9);
     let mut stolen = born;
     stolen["public_key"] = chip.attest(&["--slot", "4"])["public_key"].clone();
@@ -216,7 +216,7 @@ fn a_genuine_statement_of_a_chip_with_other_rules_is_refused_for_them() {
         chip.tamper(change);
         let mut driver = chip.chip();
         let challenge = crate::support::hex(CHALLENGE).try_into().unwrap();
-        // The tool itself does not ask such a chip.
+        // The tool itself does not query such a chip.
         let output = chip.bench.run(&["attest", "--slot", "2"]);
         assert_eq!(output.status.code(), Some(1), "{part}: {output:?}");
         let statement = serde_json::to_value(Statement::new(&driver.attest(slot(2), &challenge).unwrap())).unwrap();
@@ -272,7 +272,7 @@ fn what_cannot_be_stated_is_refused_with_a_reason_and_leaves_no_file() {
         assert!(stderr(&output).contains(part), "{arguments:?}: {}", stderr(&output));
         assert!(!chip.bench.path("file").exists(), "{arguments:?}");
     }
-    // A file that is there is somebody's statement.
+    // An existing file may be a statement, and is kept.
     std::fs::write(chip.bench.path("file"), "mine").unwrap();
     let output = chip.bench.run(&["attest", "--generate", "--output", "file"]);
     assert_eq!(output.status.code(), Some(1));
@@ -327,14 +327,14 @@ fn a_birth_whose_statement_is_lost_leaves_a_key_and_says_so() {
             assert_eq!(stdout(&output), "");
         }
     }
-    // Only GenKey and what signs it can't be had again.
+    // Only GenKey and the commands that sign it can't be repeated.
     assert_eq!((lost, made), (2, commands - 2));
 }
 
 #[test]
 fn a_chip_that_fails_during_a_birth_is_queried_by_the_next_command() {
     let chip = Attested::new();
-    // Power is lost while the key is written; the old contents stay.
+    // Power is lost while the key is written; the old contents remain.
     chip.bus.set_faults("power@0".parse().unwrap());
     let output = chip.bench.run(&["attest", "--generate", "--label", "dev", "--output", "file"]);
     assert_eq!(output.status.code(), Some(1));
@@ -351,7 +351,7 @@ fn a_chip_that_fails_during_a_birth_is_queried_by_the_next_command() {
 
 #[test]
 fn a_birth_is_not_lost_over_a_state_folder_that_stops_being_written() {
-    // The folder gives way after the intent is in it and before the commit: tried until that is what happened.
+    // The folder becomes unusable after the intent is in it and before the commit: repeated until that is the case.
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         assert!(Instant::now() < deadline, "the folder never gave way in between");
@@ -364,7 +364,7 @@ fn a_birth_is_not_lost_over_a_state_folder_that_stops_being_written() {
         while !begun() && Instant::now() < deadline {
             std::thread::yield_now();
         }
-        // A file in the place of the folder: the next change does not get in.
+        // A file in the place of the folder: the next change can't be written.
         let elsewhere = chip.bench.path("elsewhere");
         let moved = std::fs::rename(&folder, &elsewhere).and_then(|()| std::fs::write(&folder, ""));
         let output = child.wait_with_output().unwrap();

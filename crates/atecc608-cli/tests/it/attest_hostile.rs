@@ -1,5 +1,5 @@
-//! A host that lies: it has the chip, all its commands and the slots that the profile lets it write, and wants a statement
-//! that says more than is so. The chip's rules and the verifier's leave it none.
+//! A dishonest host: it has the chip, all its commands and the slots that the profile lets it write, and tries to get a
+//! statement that claims more than is true. The rules of the chip and of the verifier prevent it.
 
 use crate::support::attested::*;
 use crate::support::hex;
@@ -16,17 +16,17 @@ fn challenge() -> [u8; 20] {
     hex(CHALLENGE).try_into().unwrap()
 }
 
-/// What a host does in the place of an honest step.
+/// What a host does instead of an honest step.
 struct Host {
     /// The configuration that it claims.
     claimed: ConfigZone,
-    /// What it begins with.
+    /// The first step.
     opening: Opening,
     /// The steps between nonce and key.
     configuration: Vec<GenDig>,
-    /// What loads the key's digest, and what that is claimed to be.
+    /// The step that loads the key's digest, and the digest that it claims.
     key: (GenKey, Kind, Slot),
-    /// The public key that is claimed; none: what GenKey answers.
+    /// The public key that is claimed; `None`: the one that GenKey returns.
     public_key: Option<[u8; 64]>,
 }
 
@@ -39,7 +39,7 @@ enum Opening {
 }
 
 impl Host {
-    /// One that does what the tool does, with the key in slot 2.
+    /// A host that does what the tool does, with the key in slot 2.
     fn honest(chip: &Attested) -> Self {
         chip.put_key(2, 7);
         Self {
@@ -103,7 +103,7 @@ fn the_same_steps_done_honestly_are_accepted() {
 
 #[test]
 fn a_claimed_configuration_that_the_chip_does_not_have_is_refused() {
-    // The data zone is not locked, and the attestation key signs for everybody; the host says otherwise.
+    // The data zone is not locked, and the attestation key signs for any caller; the host claims otherwise.
     for (at, value) in [(86, 0x55), (22, 0x83)] {
         let chip = Attested::new();
         let honest = Host::honest(&chip);
@@ -119,8 +119,8 @@ fn a_slot_without_mac_cannot_pose_as_the_configuration() {
     for block in 0..4 {
         let chip = Attested::new();
         let honest = Host::honest(&chip);
-        // Slot 7 has NoMac: what GenDig digests as opcode and parameters is the host's choice there. It holds the block as
-        // it should be; the chip's own has another counter, lock or key rule.
+        // Slot 7 has NoMac: the host chooses what GenDig digests as opcode and parameters there. The slot holds the
+        // right block; the chip's own one differs in counter, lock or key rule.
         let fake = honest.claimed.as_bytes()[32 * block..][..32].to_vec();
         let mut image = chip.bus.image(0).unwrap();
         image.part_mut(Part::Slot(slot(7)))[..32].copy_from_slice(&fake);
@@ -131,7 +131,7 @@ fn a_slot_without_mac_cannot_pose_as_the_configuration() {
         configuration[block] = GenDig::Data { slot: slot(7), other_data: Some([0x15, 0x00, block as u8, 0x00]) };
         let forged = Host { configuration, ..honest };
         assert_refused(&chip, &forged, &format!("block {block}"));
-        // The digests are right: nothing but NoMacFlag shows it.
+        // The digests are right: only NoMacFlag shows it.
         assert!(is_signed_with_flags(&forged.statement(&chip), 0x08, 0x80, &chip.key_in(1)), "block {block}");
     }
 }
@@ -140,7 +140,7 @@ fn a_slot_without_mac_cannot_pose_as_the_configuration() {
 fn a_public_key_in_a_data_slot_cannot_pose_as_a_key_of_the_chip() {
     let chip = Attested::new();
     let honest = Host::honest(&chip);
-    // Somebody else's key, where the profile lets public keys be stored.
+    // A foreign key, where the profile allows public keys to be stored.
     let others = p256::SecretKey::from_slice(&[0x77; 32]).unwrap().public_key();
     let point = p256::elliptic_curve::sec1::ToEncodedPoint::to_encoded_point(&others, false);
     let xy: [u8; 64] = point.as_bytes()[1..].try_into().unwrap();
@@ -161,7 +161,7 @@ fn a_public_key_in_a_data_slot_cannot_pose_as_a_key_of_the_chip() {
             };
             let (verified, report) = chip.verify(&forged.statement(&chip));
             assert!(!verified, "{kind:?} {claimed}: {report:#}");
-            // In its own slot it has a true signature, but that slot holds no private key.
+            // In its own slot it has a valid signature, but that slot holds no private key.
             let expected = if claimed == slot(11) { "key's rules" } else { "signature" };
             assert_eq!(wrong(&report), [expected], "{kind:?} {claimed}: {report:#}");
         }
@@ -174,7 +174,7 @@ fn a_temp_key_that_the_host_chose_is_refused() {
     let fixed = |value: Vec<u8>| Opening::Nonce(Nonce::Fixed { target: NonceTarget::TempKey, value });
     let chip = Attested::new();
     let honest = || Host::honest(&chip);
-    // What the chip digests before the key, as it would be with a RandOut of zeros and another lock than the chip has.
+    // What the chip digests before the key, with a RandOut of zeros and a lock byte that the chip does not have.
     let mut claimed = honest().claimed;
     claimed.as_bytes_mut()[88] ^= 0x80;
     let before = temp_key_before(claimed.as_bytes(), &[0; 32], &challenge());
@@ -187,7 +187,7 @@ fn a_temp_key_that_the_host_chose_is_refused() {
         ("by SHA", Host { opening: Opening::Sha(last), configuration: Vec::new(), claimed, ..honest() }),
     ] {
         assert_refused(&chip, &forged, what);
-        // The digests are right: nothing but SourceFlag shows it.
+        // The digests are right: only SourceFlag shows it.
         assert!(is_signed_with_flags(&forged.statement(&chip), 0x08, 0x10, &chip.key_in(1)), "{what}");
     }
 }
@@ -204,7 +204,7 @@ fn a_key_that_existed_before_is_not_stated_as_generated() {
 fn a_birth_statement_for_one_slot_is_refused_for_another() {
     let chip = Attested::new();
     let honest = Host::honest(&chip);
-    // Slot 0 has the same words.
+    // Slot 0 has the same configuration words.
     let forged = Host { key: (steps::key(Kind::BornHere, slot(0)), Kind::BornHere, slot(2)), ..honest };
     assert_refused(&chip, &forged, "the slot is in the digest, and TempKey's KeyID");
 }
@@ -215,7 +215,7 @@ fn the_attestation_key_signs_nothing_that_a_caller_chose() {
     let mut driver = chip.chip();
     let refused = driver.converse_once(|awake| awake.sign_digest(slot(1), &[0x5A; 32]));
     assert!(refused.is_err());
-    // A TempKey that the caller loaded is no statement.
+    // A TempKey that the caller loaded makes no statement.
     let refused = driver.converse_once(|awake| {
         awake.execute(&Nonce::Fixed { target: NonceTarget::TempKey, value: vec![7; 32] })?;
         awake.execute(&steps::sign())

@@ -1,4 +1,4 @@
-//! Attestation on a chip with a PIN: slot 1 asks for it, too.
+//! Attestation on a chip with a PIN: slot 1 requires it, too.
 
 use crate::support::attested::*;
 use crate::support::stderr;
@@ -7,7 +7,7 @@ use atecc608_testkit::chip;
 
 const WITH_PIN: [&str; 2] = ["--pin-file", "pin"];
 
-/// A chip as `provision tls-pin` leaves it, and its user's PIN in a file.
+/// A chip as `provision tls-pin` leaves it, and its PIN in a file.
 fn provisioned(survives_nonce: bool) -> Attested {
     let chip = Attested::with(chip::blank());
     std::fs::write(chip.bench.path("pin"), "correct horse\n").unwrap();

@@ -1,4 +1,5 @@
-//! `--attested` of what certifies a key: somebody on the bus who passes off a key of his own is found out, and an honest chip passes.
+//! `--attested` of the commands that certify a key: an attacker on the bus who substitutes a key is detected, and an
+//! honest chip passes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -83,7 +84,7 @@ fn an_azure_device_gets_a_certificate_only_for_a_key_that_the_chip_attests() {
     assert!(azure(&chip, &[]).status.success(), "nothing else finds out");
 }
 
-/// `aws setup` with an AWS CLI that knows its endpoint and refuses all that changes something; returns what else it was asked.
+/// `aws setup` with an AWS CLI that returns its endpoint and refuses all changes; returns the other calls.
 fn aws(chip: &Attested) -> (Output, String) {
     let bin = chip.bench.path("bin");
     fs::create_dir(&bin).unwrap();

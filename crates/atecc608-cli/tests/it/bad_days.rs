@@ -1,5 +1,6 @@
-//! Bad days, for the commands that change something: the tool is killed before each system call that changes a file, the simulated chip's
-//! EEPROM among them, or the disk is full or read-only from there on. The same command again ends where an undisturbed one does.
+//! The commands that change something, under bad conditions: the tool is killed before each system call that changes a
+//! file, including the simulated chip's EEPROM, or the disk is full or read-only from there on. The same command again
+//! gives the result of an undisturbed one.
 //!
 //! A sample of the steps runs at each change; its seed is printed. scripts/soak/bad-days.sh runs all of them.
 
@@ -20,7 +21,7 @@ struct Change {
     arguments: &'static [&'static str],
     /// The bench before it.
     begin: fn() -> Bench,
-    /// A part of what the same command says when it had taken effect before, if it is no success then.
+    /// A part of the message of the same command if it had taken effect before and then fails.
     again: Option<&'static str>,
 }
 
@@ -122,7 +123,7 @@ fn without_state() -> Bench {
     bench
 }
 
-/// A bench before a change, which can be put back.
+/// A bench before a change, which can be restored.
 struct Scene {
     change: &'static Change,
     bench: Bench,
@@ -131,10 +132,11 @@ struct Scene {
     after: World,
 }
 
-/// What must not depend on how often the command was interrupted.
+/// What must not depend on the number of interruptions.
 #[derive(Debug, PartialEq, Eq, Default)]
 struct World {
-    /// Names of all files but those of locks and recovery codes, and temporary ones: the next writer of that file removes them.
+    /// The names of all files except locks, recovery codes and temporary files: the next writer of a file removes
+    /// those.
     files: BTreeSet<String>,
     /// Rules, locks and address of the chip.
     config: Vec<u8>,
@@ -184,7 +186,7 @@ impl Scene {
         let arguments: Vec<String> =
             self.change.arguments.iter().map(|word| word.replace("RUN", &run.to_string())).collect();
         let mut command = self.bench.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        // Without AWS's and other people's tools.
+        // Without AWS's and other third-party tools.
         command.env("PATH", "/nowhere");
         command
     }
@@ -239,20 +241,20 @@ impl Scene {
         assert!(is_expected, "{case}: again: {again:?}");
         let mut world = self.world();
         if self.change.arguments.contains(&"destroy") {
-            // The random key in a destroyed key's place may be shown, as what the slot is called (docs/state.md).
+            // The random key in a destroyed key's place may be shown, under the slot's name (docs/state.md).
             world.keys.remove(&(0, "device".to_owned()));
         }
         assert_eq!(world, self.after, "{case}: again: {again:?}, first: {output:?}");
     }
 }
 
-/// It did what it was to do, or says why not.
+/// The command did its work, or says why not.
 fn assert_told(case: &str, output: &Output, why: &str) {
     let code = output.status.code();
     assert!(code == Some(0) || code == Some(1) && stderr(output).contains(why), "{case}: {output:?}");
 }
 
-/// Tries so many steps of each change.
+/// Tries this many steps of each change.
 fn at_some_steps(some: usize, spared: &'static str, disturbances: &[Disturbance]) {
     let (mut sample, folder) = (Sample::new(), tempfile::tempdir().unwrap());
     let stop_at = StopAt { spared, ..StopAt::compile(folder.path()) };

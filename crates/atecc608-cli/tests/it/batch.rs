@@ -1,4 +1,4 @@
-//! `atecc608 provision --batch`: many chips, one manifest, and whatever goes wrong on the way.
+//! `atecc608 provision --batch`: many chips, one manifest, and failures at every point.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Station {
 }
 
 impl Station {
-    /// So many blank chips, each on a bus of its own.
+    /// This many blank chips, each on its own bus.
     pub fn new(chips: usize) -> Self {
         let station = Self { dir: tempfile::tempdir().unwrap() };
         std::fs::create_dir(station.path("state")).unwrap();
@@ -60,12 +60,12 @@ impl Station {
         command
     }
 
-    /// Runs the batch for real.
+    /// Runs the batch without `--dry-run`.
     fn run(&self, more: &[&str]) -> Output {
         self.batch(&[&["--lock-forever"], more].concat()).output().unwrap()
     }
 
-    /// Runs it, and it has to succeed.
+    /// Runs it, and requires success.
     pub fn complete(&self, more: &[&str]) -> Value {
         let output = self.run(&[&["--json"], more].concat());
         assert!(output.status.success(), "{output:?}");
@@ -79,7 +79,7 @@ impl Station {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// One line for each of so many chips, with the keys that are in them.
+    /// Returns one line for each of this many chips, with the keys that are in them.
     fn assert_complete(&self, chips: usize) {
         let manifest = self.manifest();
         let mut serials: Vec<&str> = manifest.iter().map(|line| line["serial_number"].as_str().unwrap()).collect();
@@ -248,13 +248,13 @@ fn ctrl_c_in_the_middle_and_again() {
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         assert_eq!(said.by_ref().take(lines).count(), lines, "it says less than that");
         interrupt(&child);
-        // The pipe stays open: what stops it is the signal, not that nobody reads.
+        // The pipe stays open: the signal stops the tool, not a missing reader.
         let rest = said.count();
         let status = child.wait().unwrap();
         assert!(!status.success(), "{lines} lines and {rest} more: it was done before the signal");
         let before = std::fs::read(station.path("manifest")).unwrap();
         station.complete(&[]);
-        // A line that was not finished is written anew.
+        // An incomplete line is written again.
         let finished = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         assert!(std::fs::read(station.path("manifest")).unwrap().starts_with(&before[..finished]));
         station.assert_complete(3);
@@ -283,7 +283,7 @@ fn killed_with_its_simulator_in_any_write_it_is_finished_by_the_next_run() {
 fn one_failing_chip_does_not_stop_the_others_and_the_exit_status_reports_it() {
     let station = Station::new(2);
     let silent = station.path("silent");
-    // A bus that is not there, one without a chip at that address, and a chip that is something else.
+    // A bus that does not exist, one without a chip at that address, and a chip of another kind.
     SimChip::open_profile(&station.path("other"), 0x60, Profile::MongooseOs).unwrap();
     let buses = [
         format!("sim:{}", station.chip(0).display()),
@@ -437,7 +437,7 @@ fn a_torn_last_line_is_written_anew() {
         // ECDSA signatures differ, and so may the time.
         new["csr"] = old["csr"].clone();
         new["time"] = old["time"].clone();
-        // What a provisioned chip is looked at for says the same as what its provisioning did.
+        // The report on a provisioned chip equals that of its provisioning.
         assert_eq!(old, new);
     }
 }

@@ -1,5 +1,5 @@
-//! Keys between the locks: `key generate --slot N` and `key import --slot N` after `lock config` and before `lock data`, with a
-//! configuration of one's own in which slot 2 takes no key later.
+//! Keys between the locks: `key generate --slot N` and `key import --slot N` after `lock config` and before `lock
+//! data`, with a custom configuration in which slot 2 takes no key later.
 
 use crate::support::x509::{ecparam_key, ok, openssl, refused};
 use crate::support::{control, hex, served, stderr, stdout, Bench};
@@ -9,7 +9,7 @@ const LOCK_CONFIG: [&str; 3] = ["lock", "config", "--lock-forever"];
 const LOCK_DATA: [&str; 3] = ["lock", "data", "--lock-forever"];
 const TEST_SLOT: usize = 2;
 
-/// `tls-pin` with a slot 2 that is permanent and wants no PIN.
+/// `tls-pin` with a slot 2 that is permanent and requires no PIN.
 pub fn own_configuration(bench: &Bench) {
     ok(&bench.run(&["config", "set", "profile:tls-pin"]));
     let mut bytes = hex(stdout(&bench.run(&["config", "get", "--format", "hex"])).trim());
@@ -67,7 +67,7 @@ fn a_generated_key_is_said_to_be_born_in_the_chip_and_an_imported_one_is_not() {
     assert_eq!((&born["born_in_chip"], &imported["born_in_chip"]), (&true.into(), &false.into()));
     assert_eq!(imported["public_key"], public_key_of_file(&bench));
     ok(&bench.run(&[&LOCK_DATA[..], &["--accept-dangers"]].concat()));
-    // Slot 3 asks for the PIN, which nobody has; the state says the same of both.
+    // Slot 3 requires the PIN, which nobody has; the state has the same entry for both.
     assert_eq!(key(&bench)["born_in_chip"], true);
     let state = std::fs::read_to_string(bench.path("state").join(bench.serial()).join("state.toml")).unwrap();
     assert_eq!(state.matches("imported = true").count(), 1, "{state}");
@@ -83,7 +83,7 @@ fn an_imported_key_in_a_permanent_slot_stays_one_after_the_data_lock() {
     assert_eq!(key(&bench)["born_in_chip"], false);
     ok(&bench.run(&["csr", "--slot", "2", "--subject", "/CN=x", "--output", "r.csr"]));
     assert_eq!(openssl(bench.dir.path(), "req -in r.csr -noout -verify -pubkey"), public_key_of_file(&bench));
-    // A state that is lost forgets that (docs/state.md).
+    // A lost state forgets that (docs/state.md).
     std::fs::remove_dir_all(bench.path("state")).unwrap();
     std::fs::create_dir(bench.path("state")).unwrap();
     assert_eq!(key(&bench)["born_in_chip"], true);
@@ -194,7 +194,7 @@ fn keys_are_listed_between_the_locks_and_pkcs11_has_none() {
         .map(|s| (s["slot"].as_u64().unwrap(), s["holds"].as_str().unwrap()))
         .collect();
     assert_eq!(slots, [(0, "empty"), (1, "key"), (2, "key"), (3, "empty"), (4, "empty")]);
-    // What signs and what keeps certificates uses the token as PKCS#11 does.
+    // Commands that sign or keep certificates use the token through PKCS#11.
     refused(&bench, &bench.run(&["cert", "self-sign", "--slot", "2", "--subject", "/CN=x"]), &["half provisioned"]);
 }
 
@@ -220,7 +220,7 @@ fn power_lost_at_any_moment_leaves_a_chip_that_the_same_command_finishes() {
     }
 }
 
-/// The chip is pulled in the middle of imports, and the user goes on with the data lock.
+/// The chip is removed during imports, and the user continues with the data lock.
 #[test]
 fn an_import_that_was_interrupted_anywhere_is_marked_if_the_key_is_there() {
     let (bench, _server) = served();
@@ -243,7 +243,7 @@ fn an_import_that_was_interrupted_anywhere_is_marked_if_the_key_is_there() {
             assert_eq!(there["born_in_chip"], !is_imported, "transfer {transfer}");
             if is_imported {
                 interrupted += 1;
-                // The next import is not to find it.
+                // The next import must not find it.
                 ok(&bench.run(&["key", "generate", "--slot", "2", "--replace"]));
             }
         }
@@ -254,7 +254,7 @@ fn an_import_that_was_interrupted_anywhere_is_marked_if_the_key_is_there() {
     assert_eq!(key(&bench)["born_in_chip"], false);
 }
 
-/// The reply of GenKey is lost for good: the state still has the intent, and the chip the key.
+/// The response of GenKey is lost for good: the state still has the intent, and the chip the key.
 #[test]
 fn a_generation_with_an_unknown_outcome_is_finished_by_the_same_command() {
     let bench = configured();

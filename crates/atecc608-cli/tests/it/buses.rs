@@ -1,4 +1,4 @@
-//! A chip that may be on several buses, and a bus with a name of its own.
+//! A chip that may be on several buses, and a bus with a custom name.
 
 use crate::support::{stderr, stdout, Bench};
 use atecc608_sim::{Profile, SimChip};
@@ -24,7 +24,7 @@ fn configure(bench: &Bench, names: &[&str]) {
 
 #[test]
 fn the_first_bus_that_has_the_chip_is_used() {
-    // No socket, no file, no such chip on it; and nothing is asked after the chip was found.
+    // No socket, no file, no such chip on it; and no bus is tried after the chip was found.
     let bench = with_buses(&["unix:@/socket", "sim:@/none", "sim:@/other", "sim:@/chip", "sim:@/later"]);
     let info = bench.json(&["info"]);
     assert_eq!(
@@ -44,7 +44,7 @@ fn the_first_bus_that_has_the_chip_is_used() {
         assert_eq!(detail(name)["result"], "ok", "{doctor:#}");
     }
     assert!(detail("bus")["detail"].as_str().unwrap().contains("/chip opens"), "{doctor:#}");
-    // scan asks each of them, and knows the chip.
+    // `scan` tries each of them, and recognises the chip.
     let scan = bench.json(&["scan"]);
     let found: Vec<&serde_json::Value> =
         scan["buses"].as_array().unwrap().iter().flat_map(|bus| bus["devices"].as_array().unwrap()).collect();
@@ -78,7 +78,7 @@ fn a_list_of_buses_has_one_to_eight_of_them() {
     let text = "[[token]]\nbus = [\"/dev/i2c-1\", 2]\n";
     std::fs::write(bench.path("config.toml"), text).unwrap();
     assert!(said(&bench).contains("bus: expected a string, or an array of strings"), "{}", said(&bench));
-    // A bus of one token is no other token's at the same address, by whatever name.
+    // A bus of one token can't be another token's at the same address, under any name.
     std::fs::write(bench.path("i2c-1"), "").unwrap();
     std::os::unix::fs::symlink("i2c-1", bench.path("secure-element")).unwrap();
     let node = |name: &str| bench.path(name).display().to_string();

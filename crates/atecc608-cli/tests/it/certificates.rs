@@ -1,11 +1,12 @@
-//! `atecc608 csr` and `cert`: from a key born in the chip to a certificate that OpenSSL in its strict mode and GnuTLS accept.
+//! `atecc608 csr` and `cert`: from a key generated in the chip to a certificate that OpenSSL in its strict mode and
+//! GnuTLS accept.
 
 use crate::support::x509::*;
 use crate::support::{stderr, stdout, Bench};
 use x509_cert::der::{Decode, Encode, Tag, Tagged};
 use x509_cert::Certificate;
 
-/// The certificate as others read it.
+/// The certificate as other programs read it.
 fn read(bench: &Bench, name: &str) -> Certificate {
     openssl(bench.dir.path(), &format!("x509 -in {name} -outform DER -out read.der"));
     Certificate::from_der(&std::fs::read(bench.path("read.der")).unwrap()).unwrap()
@@ -45,7 +46,7 @@ fn a_key_born_in_the_chip_gets_a_certificate_from_the_authority_whose_key_ecpara
     ok(&bench.run(&[&["cert", "issue", "--csr", "gateway.csr", "--output", "gateway.pem"], &authority[..]].concat()));
     assert_accepted(dir, "ca.pem", "gateway.pem");
     assert_eq!(subject(dir, "gateway.pem"), "subject=O=Acme,CN=gateway-1");
-    // The same without the detour, and kept on the token.
+    // The same in one step, and kept on the token.
     let direct = ["cert", "issue", "--subject", "CN=gateway-1,O=Acme", "--store", "--output", "direct.pem"];
     ok(&bench.run(&[&direct, &authority[..]].concat()));
     assert_accepted(dir, "ca.pem", "direct.pem");
@@ -117,7 +118,7 @@ fn a_certificate_has_what_rfc_5280_and_aws_iot_require() {
 fn the_issuers_name_is_copied_byte_for_byte_whatever_string_types_it_has() {
     let bench = with_key_and_authority();
     let dir = bench.dir.path();
-    // T61String is what old authorities have; nobody writes it anew.
+    // Old authorities use T61String; no program writes it today.
     let config = "[req]\nprompt=no\nstring_mask=MASK:0x0804\ndistinguished_name=dn\n[dn]\nO=Acme\nCN=Z\u{fc}rich\n";
     std::fs::write(dir.join("old.cnf"), config).unwrap();
     openssl(
@@ -177,7 +178,7 @@ fn the_authoritys_key_may_be_in_the_chip_and_its_chain_is_exported_issuer_after_
     let chain = stdout(&bench.run(&["cert", "export", "--key", "gateway", "--chain"]));
     let files = ["gateway.pem", "issuing.pem", "root.pem"].map(|name| std::fs::read_to_string(dir.join(name)).unwrap());
     assert_eq!(chain, files.concat());
-    // Without a name the one that is no authority's is meant.
+    // Without a name, the key that is not the authority's is used.
     assert_eq!(stdout(&bench.run(&["cert", "export"])), files[0]);
 }
 
@@ -211,13 +212,13 @@ fn both_ways_to_write_a_subject_make_the_same_name_and_zurich_is_utf_8() {
     let slashes = csr("/C=CH/L=Zürich/O=Acme, Inc./CN=gateway-1");
     assert_eq!(slashes, csr(r"CN=gateway-1,O=Acme\, Inc.,L=Z\C3\BCrich,C=CH"));
     assert_eq!(slashes, csr(r"2.5.4.3=gateway-1, o=Acme\2C Inc. , L=Zürich , c=CH"));
-    // OpenSSL makes the very same bytes.
+    // OpenSSL makes exactly the same bytes.
     let subject = "/C=CH/L=Zürich/O=Acme, Inc./CN=gateway-1";
     let arguments = ["req", "-new", "-key", "ca.key", "-utf8", "-subj", subject, "-outform", "DER", "-out", "o.der"];
     tool(dir, "openssl", &arguments);
     let theirs = x509_cert::request::CertReq::from_der(&std::fs::read(bench.path("o.der")).unwrap()).unwrap();
     assert_eq!(slashes, theirs.info.subject.to_der().unwrap());
-    // Signs that mean something are taken as they are after a backslash.
+    // Special characters are taken literally after a backslash.
     for (text, expected) in
         [(r#"/CN=the \"best\" one"#, r#"the "best" one"#), (r"/CN=a\/b", "a/b"), (r"/CN=\“x\”", "“x”")]
     {
@@ -279,7 +280,7 @@ fn validity_is_ten_years_within_the_authoritys_or_what_was_asked_for() {
     assert_eq!((days(&read(&bench, "gateway.pem")), warned.contains("warning")), (3650, false), "{told}");
     let (told, _) = dates(&["--not-before", "2026-01-31", "--not-after", "2031-06-30T12:00:00Z"]);
     assert_eq!(told, "notBefore=Jan 31 00:00:00 2026 GMT\nnotAfter=Jun 30 12:00:00 2031 GMT\n");
-    // From 2050 on a GeneralizedTime, and beyond the authority's own time a warning.
+    // From 2050 on a GeneralizedTime, and a warning beyond the authority's own validity.
     let (told, warned) = dates(&["--not-after", "never"]);
     assert!(told.ends_with("notAfter=Dec 31 23:59:59 9999 GMT\n"), "{told}");
     assert!(warned.contains("warning: the authority's own certificate ends at"), "{warned}");
@@ -307,7 +308,7 @@ fn certificates_are_kept_once_with_their_keys_names_and_seen_by_others_until_the
     assert_eq!(listed["certificates"].as_array().unwrap().len(), 2);
     assert_eq!(listed["certificates"][0]["id"], bench.json(&["key", "public"])["id"]);
     let serial = of(0, "serial_number");
-    // A second one for the same key is named, and replaces the first one where that is asked for.
+    // A second one for the same key is named, and replaces the first one on request.
     ok(&issue(&bench, &["--ca", "ca.pem", "--ca-key", "ca.key", "--force"]));
     let second = bench.run(&["cert", "import", "gateway.pem"]);
     assert!(stderr(&second).contains(&format!("`atecc608 cert remove --serial {serial}`")), "{}", stderr(&second));

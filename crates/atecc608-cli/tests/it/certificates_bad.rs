@@ -1,4 +1,5 @@
-//! `atecc608 csr` and `cert` with what people really give them: each says what is wrong, where, and what to do, and writes nothing.
+//! `atecc608 csr` and `cert` with inputs as users really give them: each error says what is wrong, where, and what to
+//! do, and nothing is written.
 
 use crate::support::x509::*;
 use crate::support::{stderr, Bench};
@@ -54,7 +55,7 @@ fn keys_encrypted_in_ways_that_are_too_old_are_named_with_the_command_that_conve
     );
     openssl(dir, "pkcs8 -topk8 -in ca.key -v1 PBE-SHA1-3DES -passout file:pass -out pbes1.key");
     key_is_refused(&bench, "pbes1.key", &["too old", "`openssl pkcs8 -topk8 -v2 aes-256-cbc -in pbes1.key"]);
-    // What is advised works.
+    // The advice works.
     openssl(dir, "pkcs8 -topk8 -in legacy.key -passin file:pass -passout pass:correct -out new.key");
     std::fs::write(dir.join("pass"), "correct\n").unwrap();
     ok(&issue(&bench, &["--ca", "ca.pem", "--ca-key", "new.key", "--passphrase-file", "pass"]));
@@ -162,7 +163,7 @@ fn an_authoritys_key_and_certificate_that_do_not_belong_together_are_refused() {
             ["is not the private key of ca.pem (\"CN=Acme-CA\")", "belong to two different pairs", "openssl pkey"];
         authority_is_refused(&bench, "ca.pem", key, &words);
     }
-    // Of a file with a chain the one that fits is taken.
+    // Of a file with a chain, the matching certificate is used.
     authority(dir, "rsa.key", "rsa.pem");
     let both = ["rsa.pem", "ca.pem"].map(|name| std::fs::read_to_string(dir.join(name)).unwrap()).concat();
     std::fs::write(dir.join("both.pem"), both).unwrap();
@@ -187,7 +188,7 @@ fn an_authoritys_unacceptable_certificate_is_refused() {
     );
     make("-addext keyUsage=critical,digitalSignature");
     authority_is_refused(&bench, "x.pem", "ca.key", &["keyCertSign is missing"]);
-    // Two days in the past, and in the future: OpenSSL 3.0's req knows no dates, its ca does.
+    // Two days in the past, and in the future: `req` of OpenSSL 3.0 has no option for dates, `ca` has.
     std::fs::write(dir.join("index.txt"), "").unwrap();
     std::fs::write(
         dir.join("ca.cnf"),
@@ -232,7 +233,7 @@ fn stores_and_keys_in_the_place_of_a_certificate_are_named_with_the_command_that
         assert!(stderr(&import).contains(parts[0]), "{}", stderr(&import));
         assert!(!stderr(&import).contains("CKA_VALUE"), "{}", stderr(&import));
     }
-    // What is advised works.
+    // The advice works.
     openssl(dir, "pkcs12 -in ca.p12 -passin pass:x -nokeys -out from-p12.pem");
     openssl(dir, "pkcs7 -in ca.p7b -print_certs -out from-p7b.pem");
     openssl(dir, "pkcs7 -inform DER -in ca.p7c -print_certs -out from-p7c.pem");

@@ -1,4 +1,4 @@
-//! `atecc608 selftest`, `counter` and `random`: what the chip does beside keys.
+//! `atecc608 selftest`, `counter` and `random`: functions of the chip without keys.
 
 use crate::support::{control, served, stderr, stdout, Bench};
 

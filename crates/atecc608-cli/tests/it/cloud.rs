@@ -1,4 +1,5 @@
-//! `atecc608 aws` and `atecc608 azure`, as far as no cloud is asked. tests/clients/aws-setup.sh and azure-setup.sh go further.
+//! `atecc608 aws` and `atecc608 azure`, without contact to a cloud. For the rest see tests/clients/aws-setup.sh and
+//! azure-setup.sh.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +20,7 @@ fn provisioned() -> Bench {
     bench
 }
 
-/// The tool with no AWS CLI in reach.
+/// The tool without an AWS CLI in its PATH.
 fn without_aws(bench: &Bench, arguments: &[&str]) -> Output {
     bench.command(arguments).env("PATH", "/nowhere").output().unwrap()
 }
@@ -178,7 +179,7 @@ fn an_azure_device_has_a_certificate_by_its_own_key_and_keeps_it() {
     assert_eq!((&check["name"], &check["result"]), (&"certificate".into(), &"ok".into()));
     assert_eq!((&check["what"], &check["found"]), (&check["name"], &check["detail"]));
     assert!(again["files"].as_array().unwrap().iter().all(|file| file["result"] == "unchanged"), "{again}");
-    // What somebody wrote stays, until it is asked for.
+    // A changed file is kept until its replacement is requested.
     fs::write(bench.path("azure/enrol.sh"), "mine").unwrap();
     let kept = bench.run(&setup);
     assert!(kept.status.success() && stderr(&kept).contains("--replace"), "{kept:?}");

@@ -1,4 +1,5 @@
-//! `aws setup` and `azure setup` with stand-ins for the clouds' command-line tools: shell scripts that write down what they are asked.
+//! `aws setup` and `azure setup` with stand-ins for the clouds' command-line tools: shell scripts that record their
+//! arguments.
 
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};
@@ -13,7 +14,7 @@ const AZURE: [&str; 8] = ["azure", "setup", "--device", "gateway-1", "--hub", "a
 const AWS: [&str; 10] =
     ["aws", "setup", "--thing", "gateway-1", "--dir", "aws", "--root-ca", "ca.pem", "--module", "module.so"];
 
-/// Writes its arguments into `calls`; `az account show` fails where the file `logged-out` is there.
+/// Records its arguments in `calls`; `az account show` fails if the file `logged-out` exists.
 const AZ: &str = r#"#!/bin/sh
 echo "$*" >>calls
 if [ "$1" = account ] && [ -e logged-out ]; then
@@ -22,7 +23,7 @@ if [ "$1" = account ] && [ -e logged-out ]; then
 fi
 "#;
 
-/// An account of AWS IoT in which nothing is there; a certificate is, once it was registered.
+/// An empty AWS IoT account; a certificate exists in it once it was registered.
 const AWS_CLI: &str = r#"#!/bin/sh
 echo "$2" >>calls
 arn=arn:aws:iot:eu-west-1:123456789012
@@ -59,7 +60,7 @@ fn with_program(name: &str, script: &str) -> Bench {
     let path = bench.path("bin").join(name);
     fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    // What the scripts need, and no pkcs11-tool: the set-up would load the module with it.
+    // What the scripts need, without pkcs11-tool: the set-up would load the module with it.
     for needed in ["awk", "openssl", "touch"] {
         symlink(Path::new("/usr/bin").join(needed), bench.path("bin").join(needed)).unwrap();
     }
@@ -130,7 +131,7 @@ fn a_dry_run_of_azure_setup_shows_lines_and_files_and_changes_nothing() {
     let planned = json(&run(&bench, &[&dry[..], &["--json"]].concat()));
     assert_eq!((&planned["dry_run"], &planned["key_exists"]), (&true.into(), &false.into()));
     assert!(bench.image() == before && !bench.path("azure").exists() && calls(&bench).is_empty());
-    // The same lines and files, but for the thumbprint.
+    // The same lines and files, except for the thumbprint.
     let done = bench.json(&[&AZURE[..], &["--offline"]].concat());
     let line = planned["commands"][0].as_str().unwrap();
     assert_eq!(line.replace("THUMBPRINT", done["thumbprint"].as_str().unwrap()), done["commands"][0]);
@@ -156,7 +157,7 @@ fn a_dry_run_says_that_no_slot_is_free_as_the_set_up_would() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let said = stderr(&output);
         assert!(said.contains("no slot is free: slot 0 holds \"mine-0\"") && said.contains("key destroy"), "{said}");
-        // A key that is there needs none.
+        // An existing key needs none.
         ok(&bench.run(&[setup, &[more, "--key", "mine-0"]].concat()));
     }
     assert!(bench.image() == before);
@@ -183,7 +184,7 @@ fn a_dry_run_of_aws_setup_shows_the_calls_that_are_then_made_in_their_order_and_
         assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
         let made = calls(&bench);
         assert_eq!(shown, made, "{more:?}");
-        // And once more, where all is there: still no call without its permission.
+        // Once more, with everything in place: still no call without its permission.
         let permissions = texts(&planned["permissions"]).concat().to_lowercase();
         for call in made {
             assert!(permissions.contains(&format!("iot:{}", call.replace('-', ""))), "{call}: {permissions}");

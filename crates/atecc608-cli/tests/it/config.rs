@@ -1,4 +1,4 @@
-//! `atecc608 config get|diff|check|set`: three forms that say the same, what is dangerous, and that nothing is locked.
+//! `atecc608 config get|diff|check|set`: three equivalent forms, dangerous settings, and no lock.
 
 use crate::support::{control, hex, served, stderr, stdout, Bench};
 use atecc608_sim::Profile;
@@ -23,7 +23,7 @@ const ALL: [Profile; 11] = [
     Profile::CryptoAuthTools,
 ];
 
-/// Has the chip's configuration printed into a file.
+/// Writes the chip's configuration to a file.
 fn get(bench: &Bench, format: &str, file: &str) -> String {
     let output = bench.run(&["config", "get", "--format", format]);
     assert!(output.status.success(), "{output:?}");
@@ -31,7 +31,7 @@ fn get(bench: &Bench, format: &str, file: &str) -> String {
     stdout(&output)
 }
 
-/// The checks that came to this: slot and text. They stand there under their names of before, too.
+/// Returns the slots and texts of the checks with this result. The JSON has them under their earlier names, too.
 fn findings(report: &Value, result: &str) -> Vec<String> {
     let level = match result {
         "ok" => "note",
@@ -54,7 +54,7 @@ fn check(bench: &Bench) -> Value {
 #[test]
 fn each_form_of_each_known_configuration_is_read_back_as_it_was() {
     for profile in ALL {
-        // Chips as sold answer at addresses of their own.
+        // Chips as sold have addresses of their own.
         let bench = Bench::with_chip(profile);
         let address = bench.image().config()[16] >> 1;
         let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
@@ -89,7 +89,7 @@ fn the_yaml_form_is_mos_s_layout() {
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    // A form of a 508 has no words for AES: mos would refuse it, and the user is told.
+    // A form of a 508 has no keywords for AES: mos would refuse it, and the tool says so.
     let bench = Bench::new();
     bench.provision();
     let output = bench.run(&["config", "get", "--format", "yaml"]);
@@ -250,7 +250,7 @@ fn check_says_what_each_slot_may_do() {
     assert_eq!(bench.run(&["config", "check", "--strict", "profile:tls-pin"]).status.code(), Some(0));
 }
 
-/// Each dangerous setting, made by hand in a configuration that has none, is the one danger found.
+/// Each dangerous setting, made by hand in a configuration without any, is the only danger found.
 #[test]
 fn each_dangerous_setting_is_found_where_it_is() {
     let tls_pin = Bench::new();
@@ -273,7 +273,7 @@ fn each_dangerous_setting_is_found_where_it_is() {
             |config| (config[24], config[26], config[27], config[102], config[103]) = (0x8D, 0x0F, 0x0F, 0x3C, 0),
             "2: ECDH writes its results into slot 3",
         ),
-        // The authorising key can be written in clear; answers MAC; is copied by CheckMac.
+        // The authorising key can be written in clear; works with MAC; is copied by CheckMac.
         (|config| config[31] = 0x0F, "0: its use wants an authorisation with key 5, and key 5 can be overwritten"),
         (|config| config[30] = 0x8F, "0: its use wants an authorisation with key 5, which is not NoMac"),
         (|config| config[30] = 0x90, "0: its use wants an authorisation with key 5, whose ReadKey is 0"),
@@ -305,7 +305,7 @@ fn ecdh_in_clear_and_keys_that_sign_two_ways_are_warned_of() {
     for danger in ["0: the private key can be overwritten", "5: byte 18 is 0x55", "null: bytes 68 to 83 are FF"] {
         assert!(dangers.iter().any(|text| text.starts_with(danger)), "{danger} is not in {dangers:#?}");
     }
-    // A 508 may have what is a trap on a 608.
+    // A setting that is a pitfall on a 608 may be right on a 508.
     let bench = Bench::with_chip(Profile::Blank508A);
     bench.tamper(|config| config[18] = 0x55);
     assert!(!findings(&check(&bench), "failed").iter().any(|text| text.contains("byte 18")));

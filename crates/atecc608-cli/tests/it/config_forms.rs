@@ -1,5 +1,5 @@
-//! A configuration in the forms in which people have it: `config diff`, `check` and `set` read all of them, and name the place of
-//! what they can't read.
+//! A configuration in the usual forms: `config diff`, `check` and `set` read all of them, and name the place of what
+//! they can't read.
 
 use std::fmt::Write;
 use std::process::Command;
@@ -15,7 +15,7 @@ fn with_bytes() -> (Bench, Vec<u8>) {
     (bench, bytes)
 }
 
-/// What a command line of somebody else's tools prints.
+/// What a command line of another tool prints.
 fn made_with(bench: &Bench, line: &str) -> String {
     let output = Command::new("sh").args(["-c", line]).current_dir(bench.dir.path()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -27,7 +27,7 @@ fn is_the_chips(bench: &Bench, name: &str, contents: &[u8]) {
     std::fs::write(bench.path(name), contents).unwrap();
     let report = bench.json(&["config", "diff", name]);
     assert_eq!(report["differs"], false, "{name}: {report:#}\n{}", String::from_utf8_lossy(contents));
-    // Whatever stands in it is read: the first slot's configuration in other words is a difference.
+    // All of it is read: another value for the first slot's configuration is a difference.
     let other = bench.json(&["config", "diff", name, "profile:tls"]);
     assert_eq!(other["differs"], true, "{name}");
 }
@@ -66,7 +66,7 @@ fn dumps_of_other_peoples_tools_are_read() {
     }
 }
 
-/// As xxd and hexdump print them; neither is on every machine.
+/// The output of xxd and hexdump, which not every machine has.
 #[test]
 fn the_column_of_characters_beside_a_dump_is_left_out() {
     let (bench, bytes) = with_bytes();
@@ -92,7 +92,7 @@ fn the_column_of_characters_beside_a_dump_is_left_out() {
     }
     let from_16: String = narrow.lines().skip(16).map(|line| format!("{line}\n")).collect();
     is_the_chips(&bench, "from-16", from_16.as_bytes());
-    // A row that is the row before stands for itself in xxd -a and hexdump -C.
+    // xxd -a and hexdump -C abbreviate a row that equals the row before.
     bench.tamper(|config| config[96..128].copy_from_slice(&[0x3C, 0x00].repeat(16)));
     let rows: Vec<&str> = xxd.lines().take(6).collect();
     let repeated =
@@ -127,7 +127,7 @@ fn arrays_of_programs_are_read_with_their_declarations_and_comments() {
     assert!(with_name.contains("bad.c: line 6: \"ADDRESS\": expected a byte as 0xC0 or 192"), "{with_name}");
 }
 
-/// In Microchip's own samples slots are counted in hexadecimal, and a 508's fields have names of their own.
+/// Microchip's own samples count slots in hexadecimal, and name a 508's fields differently.
 fn xml(bytes: &[u8]) -> String {
     let spaced = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(" ");
     let list = |name: &str, at: usize| {
@@ -262,7 +262,7 @@ fn what_is_the_same_of_many_slots_is_one_line() {
     assert_eq!(lines.len(), 1, "{text}");
     let all: Vec<String> = (0..16).map(|slot| slot.to_string()).collect();
     assert!(lines[0].contains(&format!("slots {}", all.join(", "))), "{}", lines[0]);
-    // Programs get one for each slot.
+    // Programs get one finding for each slot.
     let report = bench.json(&["config", "check", "alike"]);
     let alike = report["checks"]
         .as_array()

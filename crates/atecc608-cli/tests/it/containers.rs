@@ -1,4 +1,4 @@
-//! A container beside its host: each has a device node of its own for one bus, and they share the state folder.
+//! A container and its host: each has its own device node for one bus, and they share the state folder.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -10,8 +10,7 @@ use rustix::process::{kill_process, Pid, Signal};
 use crate::support::kernel::Kernel;
 use crate::support::{continued, stderr};
 
-/// What a container's /dev is: a file system of its own, in which somebody has made the node. Of the host's it has what the test's
-/// files may be in.
+/// A container's /dev: its own file system with a device node. Of the host's it has what the test's files may be in.
 const OWN_DEVICES: &str = r#"
     devices=$1 && shift
     mount -t tmpfs devices "$devices"
@@ -23,7 +22,7 @@ const OWN_DEVICES: &str = r#"
     exec "$@"
 "#;
 
-/// The tool in a mount namespace whose /dev/i2c-1 is no other one's.
+/// The tool in a mount namespace with its own /dev/i2c-1.
 fn contained(kernel: &Kernel, name: &str, arguments: &[&str]) -> Command {
     let devices = kernel.bench.path(name);
     std::fs::create_dir(&devices).unwrap();

@@ -1,4 +1,4 @@
-//! `atecc608 data read` and `data write`: what a slot holds, within what its configuration allows.
+//! `atecc608 data read` and `data write`: the contents of a slot, as far as its configuration allows.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
@@ -89,7 +89,7 @@ fn the_result_is_bytes_hex_digits_json_or_a_file() {
 fn only_what_differs_is_sent_in_4_bytes_where_a_block_is_not_whole() {
     let (bench, _server) = served_example();
     ok(&write(&bench, &bytes(72, 1), &["--slot", "10"]));
-    // Writes that it takes.
+    // Writes that it accepts.
     let cost = |data: &[u8], arguments: &[&str]| {
         stats(&bench);
         ok(&write(&bench, data, arguments));
@@ -109,7 +109,7 @@ fn a_slot_read_and_written_with_a_key_crosses_the_bus_encrypted() {
     ok(&write(&bench, &data, &["--slot", "8", "--offset", "32", "--key-file", "key"]));
     assert_eq!(&bench.image().slot(8)[32..128], data);
     assert_eq!(read(&bench, &["--slot", "8", "--offset", "32", "--length", "96", "--key-file", "key"]), data);
-    // Both with the same key: the slot is readable, and so takes any place.
+    // Both with the same key: the slot is readable, and so accepts any place.
     ok(&write(&bench, b"here", &["--slot", "8", "--offset", "34", "--key-file", "key"]));
     assert_eq!(&bench.image().slot(8)[32..40], [&data[..2], b"here", &data[6..8]].concat());
     let wire = bench
@@ -169,7 +169,7 @@ fn rules_that_forbid_it_are_named_with_what_to_do() {
     refused(&write("4"), &["IO protection key", "`atecc608 pair`"]);
     assert!(bench.image() == before);
     bench.tamper(|config| {
-        // Slot 13 is locked by itself; slot 12 asks for an authorisation with key 4.
+        // Slot 13 is locked individually; slot 12 requires an authorisation with key 4.
         config[offset::SLOT_LOCKED + 1] &= !0x20;
         config[offset::KEY_CONFIG + 2 * 12..][..2].copy_from_slice(&[0xBC, 0x04]);
     });
@@ -317,7 +317,7 @@ fn served_example() -> (Bench, crate::support::Server) {
     (bench, server)
 }
 
-/// What the simulator has counted since the last time.
+/// Returns what the simulator has counted since the last call.
 fn stats(bench: &Bench) -> Value {
     let output = std::process::Command::new(atecc608_testkit::built::simulator())
         .args(["stats", "--reset", "--socket"])

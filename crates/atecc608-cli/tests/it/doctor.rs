@@ -1,4 +1,4 @@
-//! `atecc608 doctor`: each link that can be broken here is broken, found, and explained.
+//! `atecc608 doctor`: each check that a test can make fail is made to fail, found, and explained.
 
 use std::os::unix::fs::{chown, symlink, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -26,7 +26,7 @@ pub fn check<'a>(report: &'a Value, link: &str) -> &'a Value {
     checks.iter().find(|check| check["name"] == link).unwrap_or_else(|| panic!("no check of {link} in {report:#}"))
 }
 
-/// The names that version 0.1 had before stand beside the new ones.
+/// The names of version 0.1 are kept beside the new ones.
 #[test]
 fn every_check_also_has_its_earlier_names() {
     let bench = Bench::with_config(|_| "bus = \"/dev/i2c-nowhere\"\n".to_owned());
@@ -57,7 +57,7 @@ fn serial(bench: &Bench) -> SerialNumber {
     SerialNumber(crate::support::hex(&bench.serial()).try_into().unwrap())
 }
 
-/// The first broken link is this one; detail and remedy say these things.
+/// This is the first failed check; its detail and remedy contain these texts.
 pub fn assert_broken(report: &Value, link: &str, detail: &str, remedy: &str) {
     assert_eq!(report["first_broken"], link, "{report:#}");
     assert_eq!(report["ok"], false);
@@ -181,7 +181,7 @@ fn a_wrong_address() {
 fn a_chip_that_is_blank_half_provisioned_or_another() {
     let bench = Bench::new();
     assert_broken(&doctor(&bench), "locks", "blank", "atecc608 provision tls");
-    // With another tool's configuration, and with each of ours: what is named can be done.
+    // With another tool's configuration, and with each of ours: the named command works.
     bench.tamper(|config| config[87] = 0);
     assert_broken(&doctor(&bench), "locks", "half provisioned", "atecc608 lock data");
     assert!(bench.run(&["lock", "data"]).status.success());
@@ -226,7 +226,7 @@ fn a_state_folder_that_may_not_be_written() {
     let folder = format!("state/{}", bench.serial());
     mode(&folder, 0o555);
     mode(&format!("{folder}/state.toml"), 0o444);
-    // The bus itself stays usable; root is stopped by nothing, so somebody else looks.
+    // The bus itself remains usable; permissions do not stop root, so another user checks.
     mode("", 0o777);
     for name in ["chip", "chip.lock"] {
         mode(name, 0o666);
@@ -257,7 +257,7 @@ fn a_state_folder_in_which_members_of_the_group_can_move_each_others_files() {
     assert!(state["remedy"].as_str().unwrap().contains("sudo chmod 3770 "), "{report:#}");
 }
 
-/// A sound state is not to be moved away.
+/// A sound state must not be moved away.
 #[test]
 fn a_state_of_a_group_that_the_user_is_not_in() {
     if !rustix::process::geteuid().is_root() {
@@ -338,7 +338,7 @@ fn a_module_that_is_installed_nowhere() {
     assert_broken(&report, "module", "neither beside this program nor in /usr/local/lib", "sudo install -m 644");
 }
 
-/// Of the whole report the one link: how it is, what is said, and what to type.
+/// Returns one check of the report: result, detail and remedy.
 #[track_caller]
 fn assert_said(report: &Value, (link, result): (&str, &str), detail: &str, remedy: &str) {
     let checks = report["checks"].as_array().unwrap().iter();
@@ -353,14 +353,14 @@ pub fn assert_warned(report: &Value, link: &str, detail: &str, remedy: &str) {
     assert_said(report, (link, "warning"), detail, remedy);
 }
 
-/// It is broken, whatever else is.
+/// The check fails, independent of the others.
 #[track_caller]
 fn assert_failed(report: &Value, link: &str, detail: &str, remedy: &str) {
     assert_said(report, (link, "failed"), detail, remedy);
     assert_eq!(report["ok"], false);
 }
 
-/// The tool as somebody who is not root, from a copy that anybody may run.
+/// The tool, run by a user who is not root, from a copy that every user may run.
 fn somebody(bench: &Bench, arguments: &[&str]) -> Command {
     let mode = |name: &str, mode| std::fs::set_permissions(bench.path(name), PermissionsExt::from_mode(mode)).unwrap();
     mode("", 0o755);
@@ -382,7 +382,7 @@ fn report_of(mut command: Command) -> Value {
 fn a_node_that_the_user_may_not_open_or_that_is_another_device() {
     let bench = Bench::with_config(|_| "bus = \"/dev/null\"\n".to_owned());
     assert_broken(&doctor(&bench), "bus", "/dev/null is not an I2C adapter's node", "ls -l /dev/null");
-    // Any character device that is root's alone.
+    // Any character device that only root may open.
     let private = |entry: &std::fs::DirEntry| {
         use std::os::unix::fs::{FileTypeExt, MetadataExt};
         entry.metadata().is_ok_and(|m| m.file_type().is_char_device() && m.uid() == 0 && m.mode() & 0o006 == 0)
@@ -421,7 +421,7 @@ fn a_key_generation_that_was_interrupted_and_a_key_that_another_tool_has_made() 
     let point = [&[0x04], &before[..]].concat();
     store.change(|state| state.slot_mut(slot).public_key = Some(point.clone())).unwrap();
     assert_eq!(check(&doctor(&bench), "keys")["detail"], "1 known, 0 destroyed and free");
-    // Another key, behind the state's back.
+    // Another key, unknown to the state.
     let holds = atecc608::ops::Before::Holds(before);
     bench.chip().generate_key(slot, holds).unwrap();
     assert_warned(
@@ -460,7 +460,7 @@ fn a_change_of_the_pin_that_was_interrupted() {
     let arguments = ["provision", "tls-pin", "--lock-forever", "--pin-file", "pin", "--recovery-code-file", "code"];
     assert!(bench.run(&arguments).status.success());
     assert_eq!(check(&doctor(&bench), "PIN")["result"], "ok");
-    // As C_SetPIN leaves it from before the chip is asked to until it has: the old PIN and the new one.
+    // As C_SetPIN leaves it between its request to the chip and the response: the old PIN and the new one.
     let mut store = Store::open(&bench.path("state"), serial(&bench));
     store.change(|state| state.pins.push(state.pins[0].clone())).unwrap();
     let broken = "a change of the PIN was interrupted: the old one or the new one is right";
@@ -551,7 +551,7 @@ fn an_openssl_configuration_that_does_not_load_the_provider() {
 
 #[test]
 fn an_openssl_provider_that_is_too_old() {
-    // They answer as the real ones do: the provider's own word for its version is that of an OpenSSL.
+    // They behave like the real ones: the provider reports the version of OpenSSL as its own.
     const PROGRAMS: &str = r#"
         cat >openssl <<'END'
 #!/bin/sh
@@ -578,7 +578,7 @@ END
     };
     let (link, remedy) = ("OpenSSL provider", "apt install -t bookworm-backports pkcs11-provider");
     assert_warned(&doctor(Some("0.3-1")), link, "is version 0.3-1: docs/openssl.md is about 1.0 or newer", remedy);
-    // None: it came with no package, and nobody knows.
+    // None: no package contains it, and its version is unknown.
     for good in [Some("1.0-3~bpo12+1"), None] {
         assert_eq!(check(&doctor(good), link)["result"], "ok", "{good:?}");
     }

@@ -39,11 +39,11 @@ fn a_channel_whose_adapter_cannot_be_locked() {
 
 #[test]
 fn an_adapter_that_is_too_fast_for_the_wake_pulse() {
-    // 133 kHz is the limit; the pulse of such a bus may still do.
+    // 133 kHz is the limit; the pulse of such a bus may still be long enough.
     let kernel = Kernel::at(140_000);
     let report = kernel.json(&["doctor", "--module", &module()]);
     assert_warned(&report, "adapter", "bcm2835 (i2c@7e804000): 140000 Hz", "dtparam=i2c_arm_baudrate=100000");
-    // This one is not heard, and that is why.
+    // This one gets no response, for that reason.
     let kernel = Kernel::at(400_000);
     let report = kernel.json(&["doctor", "--module", &module()]);
     assert_broken(&report, "wake", "at 400000 Hz the wake pulse is too short", "dtparam=i2c_arm_baudrate=100000");

@@ -10,7 +10,7 @@ const FILES: [&str; 3] = ["greengrass-lite.yaml", "openssl-greengrass.cnf", "gre
 const ENDPOINT: [&str; 2] = ["--endpoint", "a1b2-ats.iot.eu-central-1.amazonaws.com"];
 const CREDENTIALS: [&str; 2] = ["--credentials-endpoint", "c1.credentials.iot.eu-central-1.amazonaws.com"];
 
-/// A bench with a CA, and with what stands for a module.
+/// A bench with a CA, and a stand-in for a module.
 fn bench() -> Bench {
     let bench = Bench::new();
     ecparam_key(bench.dir.path(), "ca.key");
@@ -19,7 +19,7 @@ fn bench() -> Bench {
     bench
 }
 
-/// The set-up of core-1 with no AWS CLI, pkcs11-tool or OpenSSL in reach.
+/// The set-up of core-1 without an AWS CLI, pkcs11-tool or OpenSSL in PATH.
 fn set_up(bench: &Bench, more: &[&str]) -> Output {
     let folder = bench.path("core-1").display().to_string();
     let arguments = ["aws", "setup", "--thing", "core-1", "--client", "greengrass-lite", "--dir", &folder];
@@ -56,7 +56,7 @@ fn its_files_say_where_key_certificate_endpoints_and_module_are() {
     }
     assert!(openssl.contains(&format!("pkcs11-module-path = {}", bench.path("module.so").display())), "{openssl}");
     assert!(drop_in.contains("\nEnvironment=OPENSSL_CONF=/etc/greengrass/openssl-greengrass.cnf\n"), "{drop_in}");
-    // The configuration of the nucleus in Java is not written beside.
+    // The configuration of the Java nucleus is not written in addition.
     assert!(!bench.path("core-1/greengrass.yaml").exists());
     let next = stdout(&output);
     for service in ["iotcored", "tesd", "ggdeploymentd"] {

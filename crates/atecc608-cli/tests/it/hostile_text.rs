@@ -1,5 +1,5 @@
-//! Text that others wrote (labels in the state folder, subjects, manifests, statements, file names) can't forge lines of the
-//! tool or reach the terminal as an escape sequence.
+//! Foreign text (labels in the state folder, subjects, manifests, statements, file names) can't forge lines of the
+//! tool's output or reach the terminal as an escape sequence.
 
 use std::process::Output;
 
@@ -17,7 +17,7 @@ fn quoted() -> String {
     Value::from(HOSTILE).to_string()
 }
 
-/// What the tool printed has HOSTILE in it, visible and within a line.
+/// The tool's output has HOSTILE in it, visible and within a line.
 #[track_caller]
 fn assert_harmless(output: &Output) {
     let said = stdout(output) + &stderr(output);
@@ -26,7 +26,7 @@ fn assert_harmless(output: &Output) {
     assert!(!said.lines().any(|line| line.starts_with("ok  forged")), "{said:?}");
 }
 
-/// The tool prints JSON that means what the text was.
+/// The tool prints JSON that decodes to the original text.
 #[track_caller]
 fn assert_harmless_json(bench: &Bench, arguments: &[&str]) {
     let output = bench.run(&[arguments, &["--json"]].concat());
@@ -44,7 +44,7 @@ fn has_text(value: &Value, text: &str) -> bool {
     }
 }
 
-/// A chip with a key whose label, like the token's, somebody with write access to the state folder has chosen.
+/// A chip with a key; a user with write access to the state folder chose the labels of key and token.
 fn with_hostile_labels() -> Bench {
     let bench = Bench::with_config(|dir| format!("bus = \"sim:{}\"\n", dir.join("chip").display()));
     bench.provision();
@@ -67,7 +67,7 @@ fn labels_in_the_state_folder_stay_within_their_lines() {
     assert_harmless(&bench.run(&["csr", "--subject", "/CN=x", "--output", "request.pem"]));
     assert_harmless(&bench.run(&["cert", "self-sign", "--subject", "/CN=x", "--store", "--output", "x.pem"]));
     assert_harmless(&bench.run(&["cert", "list"]));
-    // Without a terminal to ask at, too, the key is named.
+    // Also without a terminal for the prompt the key is named.
     assert_harmless(&bench.run(&["key", "destroy", "--slot", "0"]));
     assert_harmless(&bench.run(&["key", "destroy", "--slot", "0", "--yes"]));
 }

@@ -1,11 +1,12 @@
-//! `atecc608 import-config`: the vendor module's files, with their traps, become a configuration of ours with the same names.
+//! `atecc608 import-config`: the vendor module's files, with their pitfalls, become a configuration of this module with
+//! the same names.
 
 use std::path::Path;
 
 use crate::support::{stderr, stdout, Bench};
 use atecc608_token::config::{BusLocation, Config, ObjectKind};
 
-/// A folder with these files; the configuration that comes of them, and what is said beside.
+/// Makes a folder with these files; returns the resulting configuration, and the warnings.
 fn import(files: &[(&str, &str)]) -> (Config, String) {
     let bench = store(files);
     let output = bench.run(&["import-config", "store"]);
@@ -99,7 +100,7 @@ fn both_halves_of_a_pair_have_one_name_whichever_comes_first() {
     }
 }
 
-/// The vendor's sample configuration, with the public key of somebody's root in slot 15 as the vendor's tools put it there.
+/// The vendor's sample configuration, with a root's public key in slot 15, as the vendor's tools write it there.
 #[test]
 fn a_public_key_in_a_slot_is_found_under_its_old_name() {
     let bench = store(&[("0.conf", "label = MCHP\ninterface = i2c,0xC0,1\nobject = public,root,15\n")]);
@@ -154,7 +155,7 @@ fn a_file_is_written_once_and_is_a_configuration_that_works() {
     let output = bench.run(&["import-config", "store", "--output", "new.toml"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("new.toml: File exists"), "{output:?}");
-    // With the chip in the place of the bus the key has its old name.
+    // With the chip instead of the bus the key has its old name.
     let text = std::fs::read_to_string(bench.path("new.toml")).unwrap();
     let chip = format!("sim:{}", bench.chip_file().display());
     let head = format!("state_dir = \"{}\"\n", bench.path("state").display());
@@ -190,7 +191,7 @@ fn uris_of_the_vendor_s_module_go_on_working_by_each_of_their_parts() {
         ("token=MCHP".to_owned(), "token=00ABC"),
         (format!("serial={serial}"), "serial=0123456789ABCDEF"),
         ("manufacturer=Microchip%20Technology%20Inc".to_owned(), "manufacturer=Microchip"),
-        // A simulated chip says so; what others say is below.
+        // A simulated chip is named as such; the other messages are below.
         ("model=ATECC608-SIM".to_owned(), "model=ATECC608B"),
         ("object=device".to_owned(), "object=signer"),
     ] {

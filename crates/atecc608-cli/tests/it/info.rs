@@ -1,4 +1,4 @@
-//! `atecc608 info`, `config get`, `random`, and how a chip is chosen.
+//! `atecc608 info`, `config get`, `random`, and the selection of a chip.
 
 use crate::support::{hex, output_of_copy, stderr, stdout, Bench, TOOL};
 use atecc608::ops::Before;
@@ -13,7 +13,7 @@ fn slot(number: u8) -> Slot {
     Slot::new(number).unwrap()
 }
 
-/// Generates a key and lets the state say something about it.
+/// Generates a key and changes its entry in the state.
 fn generate(bench: &Bench, number: u8, label: Option<&str>, destroyed: bool) {
     let mut public_key = vec![0x04];
     public_key.extend(bench.chip().generate_key(slot(number), Before::Empty).unwrap());
@@ -107,7 +107,7 @@ fn config_get_is_what_the_chip_holds_in_all_three_forms() {
     let json = bench.json(&["config", "get"]);
     assert_eq!(hex(json["bytes"].as_str().unwrap()), image.config());
     assert_eq!(json["fields"][0]["name"], "serial_number_0_3");
-    // The text is TOML to another reader, too, and says the same.
+    // The text is TOML for another reader, too, with the same values.
     let text = stdout(&bench.run(&["config", "get"]));
     let document = toml::de::DeTable::parse(&text).unwrap();
     let table = document.get_ref();
@@ -208,7 +208,7 @@ fn a_setgid_tool_ignores_the_environment() {
     if make_setgid(&tool) {
         let setgid = run(&["info"]);
         assert!(!setgid.status.success() && stderr(&setgid).contains("no configuration"), "{setgid:?}");
-        // A file that the user names is another matter.
+        // A file that the user names is an exception.
         let named = run(&["info", "--config", bench.path("config.toml").to_str().unwrap()]);
         assert!(named.status.success(), "{named:?}");
     }

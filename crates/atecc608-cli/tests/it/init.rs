@@ -18,12 +18,12 @@ fn a_simulated_chip_is_made_and_configured_in_one_command() {
     let line = bench.run(&["provision", "tls", "--lock-forever"]);
     ok(&line);
     assert_eq!(bench.json(&["key", "list"])["token"], "my gateway");
-    // Once more it only looks.
+    // A second run only checks.
     let before = std::fs::read(bench.path("config.toml")).unwrap();
     let again = bench.json(&["init", "--simulated", "mine"]);
     assert_eq!((&again["result"], &again["label"]), (&"unchanged".into(), &"my gateway".into()));
     assert_eq!(again["next"], "atecc608 key list");
-    // What was given is not ignored.
+    // Options that were given are not ignored.
     for other in [["--label", "another"], ["--state-dir", "elsewhere"]] {
         let output = bench.run(&[&["init", "--simulated", "mine"][..], &other].concat());
         refused(&bench, &output, &["another label or state folder", "nothing was written", "--replace"]);

@@ -1,5 +1,5 @@
-//! docs/json.md has every field of what `--json` prints, with its type, and no field that is never there: the commands are run on
-//! simulated chips, and their objects compared with the page.
+//! docs/json.md has every field of the output of `--json`, with its type, and no other field: the commands run on
+//! simulated chips, and their objects are compared with the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,19 +18,19 @@ use atecc608_wire::config_zone::offset;
 use clap::CommandFactory;
 use serde_json::Value;
 
-/// What a row must say of a field that no run here has.
+/// The words that the row of a field must have if no run here prints the field.
 const ELSEWHERE: [&str; 3] = ["(cloud)", "(PIN)", "(fault)"];
-/// The section of what is printed instead of a result.
+/// The section of the object that is printed instead of a result.
 const FAILURE: &str = "failure";
 
-/// Paths (`slots[].label`) and the JSON types that were seen there.
+/// Paths (`slots[].label`) and the JSON types that were seen for them.
 type Paths = BTreeMap<String, BTreeSet<&'static str>>;
 
 #[derive(Default)]
 struct Seen {
     /// By command.
     paths: BTreeMap<String, Paths>,
-    /// Runs without the result that they had to have.
+    /// Runs without the required result.
     failed: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ impl Seen {
         value
     }
 
-    /// A run that has to have a result.
+    /// A run that must have a result.
     fn done(&mut self, bench: &Bench, command: &str, more: &[&str]) {
         let value = self.run(bench, command, more);
         if value.get("code").is_some() {
@@ -90,7 +90,7 @@ struct Row {
     path: String,
     kind: String,
     when: String,
-    /// The object that is described once, and the path in it, where the row is of one.
+    /// The object that is described once, and the path in it, if the row is of one.
     of: Option<(String, String)>,
 }
 
@@ -139,7 +139,8 @@ fn expanded(row: &Row, shared: &BTreeMap<String, Vec<Row>>) -> Vec<Row> {
     rows
 }
 
-/// Whether a row's type, such as `string or null` or `list of [check](#object-check)`, says this JSON type. `element` is of a list.
+/// Whether a row's type, such as `string or null` or `list of [check](#object-check)`, allows this JSON type. `element`
+/// is of a list.
 fn says(told: &str, kind: &str, element: bool) -> bool {
     let (told, of_list) = told.strip_prefix("list of ").map_or((told, false), |rest| (rest, true));
     if of_list && !element {
@@ -149,7 +150,7 @@ fn says(told: &str, kind: &str, element: bool) -> bool {
     of_list == element && words.any(|word| word.trim_end_matches('s').trim_start_matches("free ") == kind)
 }
 
-/// What is wrong with a section: fields that are missing, and types that differ.
+/// Returns what is wrong with a section: missing fields, and types that differ.
 fn problems(command: &str, rows: &[Row], seen: &Paths) -> Vec<String> {
     let mut problems = Vec::new();
     for (path, kinds) in seen {
@@ -157,7 +158,7 @@ fn problems(command: &str, rows: &[Row], seen: &Paths) -> Vec<String> {
         if rows.iter().any(free) || path == "schema" {
             continue;
         }
-        // The elements of a list are told with the list, where they are no objects.
+        // The elements of a list are described with the list unless they are objects.
         let list = path.trim_end_matches("[]");
         let Some(row) = rows.iter().find(|row| row.path == list) else {
             problems.push(format!("{command}: `{path}` ({kinds:?}) is not on the page"));
@@ -185,7 +186,7 @@ fn the_page_has_every_field_that_is_printed_and_no_other() {
                 wrong.push(format!("{command}: `{}` was seen, and the page says {}", row.path, row.when));
             }
             match &row.of {
-                // An object of several commands has all its fields somewhere.
+                // An object of several commands has all its fields in at least one of them.
                 Some(of) if here => drop(shared_seen.insert(of.clone())),
                 Some(of) => drop(shared.insert(of.clone(), marked)),
                 // One section may be of several commands.

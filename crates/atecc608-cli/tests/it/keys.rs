@@ -1,4 +1,4 @@
-//! `atecc608 key`: private keys that are born in the chip or written into it, and what is in the way of that.
+//! `atecc608 key`: private keys that are generated in the chip or written into it, and what prevents that.
 
 use crate::support::x509::*;
 use crate::support::{hex, stderr, stdout, Bench};
@@ -11,7 +11,7 @@ fn provisioned() -> Bench {
     bench
 }
 
-/// The public key of a file's private key, as OpenSSL tells it.
+/// The public key of a file's private key, according to OpenSSL.
 fn public_key(bench: &Bench, file: &str) -> String {
     openssl(bench.dir.path(), &format!("pkey -in {file} -pubout"))
 }
@@ -44,7 +44,7 @@ fn openssl_point(bench: &Bench, pem: &str) -> Vec<u8> {
 fn the_public_key_is_read_from_the_chip_even_where_the_state_says_another() {
     let bench = provisioned();
     let before = bench.json(&["key", "generate"]);
-    // Another program, which knows nothing of our state, makes a new key in the slot.
+    // Another program, without access to the state, makes a new key in the slot.
     let xy = bench.chip().generate_key(crate::support::slot(0), holds(&bench)).unwrap();
     let now = bench.json(&["key", "public", "--slot", "0"]);
     assert_ne!(now["public_key"], before["public_key"]);
@@ -116,7 +116,7 @@ fn an_encrypted_keys_passphrase_is_asked_for_at_the_terminal_and_not_shown() {
         at_terminal(&bench, &["key", "import", "encrypted.key"], "Passphrase of encrypted.key: ", "correct horse\n");
     assert_eq!(status, 0, "{shown}");
     assert_eq!(stdout(&bench.run(&["key", "public", "--key", "import"])), public_key(&bench, "plain.key"));
-    // Corrected with backspace (which takes all of an ü), and with Ctrl-U; broken off with Ctrl-C.
+    // Corrected with backspace (which removes all of an ü), and with Ctrl-U; aborted with Ctrl-C.
     for (typed, wrong) in [("correct horü\x7fse\n", true), ("nonsense\x15correct horse\n", true), ("corr\x03", false)]
     {
         let (shown, status) = at_terminal(&bench, &["key", "import", "encrypted.key"], "Passphrase of", typed);
@@ -215,7 +215,7 @@ fn when_all_slots_hold_keys_nothing_is_overwritten() {
             "`atecc608 key destroy --slot 4`",
         ],
     );
-    // The label is the better reason: the key may be the one that is wanted.
+    // The label is the better reason: the existing key may be the wanted one.
     for command in [&["key", "generate"][..], &["key", "import", "new.key"]] {
         let output = bench.run(&[command, &["--label", "c"]].concat());
         refused(&bench, &output, &["the private key in slot 3 is called \"c\" already"]);
@@ -241,7 +241,7 @@ fn chips_that_are_blank_or_take_no_key_from_outside_say_what_to_do() {
         &bench.run(&["key", "generate", "--slot", "0"]),
         &["the configuration of slot 0 does not permit a new key (GenKey is forbidden)"],
     );
-    // Its own key works as any other.
+    // Its own key works.
     ok(&bench.run(&["csr", "--slot", "0", "--subject", "/CN=x", "--output", "r.csr"]));
     openssl(bench.dir.path(), "req -in r.csr -noout -verify");
 }
@@ -251,7 +251,7 @@ fn a_destroyed_key_is_gone_for_good_and_its_slot_free() {
     let bench = provisioned();
     let key = bench.json(&["key", "generate", "--label", "gateway"]);
     ok(&bench.run(&["cert", "self-sign", "--subject", "/CN=x", "--store"]));
-    // Nobody is there to say yes.
+    // There is no terminal for the confirmation.
     refused(
         &bench,
         &bench.run(&["key", "destroy", "--key", "gateway"]),
@@ -280,7 +280,8 @@ fn on_a_chip_with_a_pin_it_is_asked_for_or_read_from_a_file() {
     refused(&bench, &wrong, &["the PIN is wrong: the chip says so; nothing was done"]);
     assert!(bench.image() == before);
     ok(&bench.run(&["key", "generate", "--label", "gateway", "--pin-file", "pin"]));
-    // The simulated chip does as its documents say: an authorisation ends with a Nonce, which an encrypted write begins with.
+    // The simulated chip follows its documents: an authorisation ends with a Nonce, with which an encrypted write
+    // begins.
     let imported = bench.run(&["key", "import", "new.key", "--pin-file", "pin"]);
     refused(&bench, &imported, &["slot 4: the chip refused the write", "generate keys in the chip instead"]);
     let csr = ["csr", "--key", "gateway", "--subject", "/CN=x", "--output", "r.csr"];
@@ -288,7 +289,7 @@ fn on_a_chip_with_a_pin_it_is_asked_for_or_read_from_a_file() {
     assert_eq!(status, 0, "{shown}");
     assert!(!shown.contains("horse"), "{shown}");
     openssl(bench.dir.path(), "req -in r.csr -noout -verify");
-    // What can be seen without a login is listed, and certificates need none.
+    // Objects that are visible without a login are listed, and certificates need no login.
     let listed = bench.json(&["key", "list"]);
     assert_eq!((&listed["slots"][0]["holds"], &listed["slots"][0]["label"]), (&"key".into(), &"gateway".into()));
     ok(&bench.run(&["cert", "self-sign", "--key", "gateway", "--subject", "/CN=x", "--store", "--pin-file", "pin"]));

@@ -1,4 +1,4 @@
-//! `atecc608 latch`, and what the other commands show of keys behind it.
+//! `atecc608 latch`, and the output of the other commands for keys behind it.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,8 @@ use atecc608_testkit::built;
 use atecc608_wire::config_zone::offset;
 use serde_json::{json, Value};
 
-/// A provisioned chip whose slots 0 and 2 are behind the latch, which the IO protection key in slot 6 sets; its secret's file.
+/// A provisioned chip whose slots 0 and 2 are behind the latch, which the IO protection key in slot 6 sets; and the
+/// file with that secret.
 pub fn behind() -> (Bench, Server, PathBuf) {
     let (bench, server) = served();
     bench.provision();

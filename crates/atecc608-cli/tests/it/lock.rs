@@ -1,4 +1,4 @@
-//! `atecc608 lock config|data|slot`: what is shown, what is refused, what is locked, and that it can be interrupted anywhere.
+//! `atecc608 lock config|data|slot`: what it shows, refuses and locks, and that it can be interrupted anywhere.
 
 use crate::support::kernel::Kernel;
 use crate::support::{control, hex, served, stderr, stdout, Bench};
@@ -7,7 +7,7 @@ use atecc608::ops::Before;
 use atecc608_sim::Profile;
 use atecc608_wire::Slot;
 
-/// A configuration of somebody's own without dangers, from `tls-pin` with one slot changed: no profile of ours.
+/// A custom configuration without dangers, from `tls-pin` with one slot changed: it is not one of the profiles.
 fn own_configuration(bench: &Bench) {
     let text = stdout(&bench.run(&["config", "get", "--format", "hex"]));
     let mut bytes = hex(text.trim());
@@ -15,7 +15,7 @@ fn own_configuration(bench: &Bench) {
     assert!(tls_pin.contains("\"differs\": true"));
     assert!(bench.run(&["config", "set", "profile:tls-pin"]).status.success());
     bytes.copy_from_slice(&hex(stdout(&bench.run(&["config", "get", "--format", "hex"])).trim()));
-    // Slot 13 can't be locked by itself.
+    // Slot 13 can't be locked individually.
     bytes[96 + 26] &= !0x20;
     let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     std::fs::write(bench.path("own.hex"), digits).unwrap();
@@ -29,7 +29,7 @@ fn locks(bench: &Bench) -> [u8; 2] {
     [bench.image().config()[87], bench.image().config()[86]]
 }
 
-/// A chip whose configuration is locked, with a key in its attestation slot, which can get none later.
+/// A chip whose configuration is locked, with a key in its attestation slot, which takes none later.
 fn configured() -> Bench {
     let bench = Bench::new();
     own_configuration(&bench);
@@ -103,7 +103,7 @@ fn a_configuration_that_silicon_never_had_is_locked_into_a_real_chip_only_on_dem
         let info: serde_json::Value = serde_json::from_slice(&run(&["info", "--json"]).stdout).unwrap();
         info["simulated"].as_bool().unwrap()
     };
-    // On a simulator's own bus it would be simulated, whatever its number.
+    // On a simulator's own bus it would count as simulated, with any serial number.
     kernel.configure(&format!("bus = \"unix:{}\"\n", kernel.bench.path("socket").display()));
     assert!(simulated());
     kernel.configure("bus = \"/dev/i2c-1\"\n");
@@ -119,7 +119,7 @@ fn a_configuration_that_silicon_never_had_is_locked_into_a_real_chip_only_on_dem
     let insisted = run(&[&LOCK_CONFIG[..], &["--unproven"]].concat());
     assert!(insisted.status.success(), "{insisted:?}");
     assert_eq!(kernel.bench.image().config()[86..88], [0x55, 0x00]);
-    // The same of provisioning, which goes on from there.
+    // The same for provisioning, which continues from there.
     let refused = run(&["provision", "tls-pin", "--lock-forever", "--recovery-code-file", "code"]);
     assert!(stderr(&refused).contains("--unproven"), "{refused:?}");
     assert_eq!(kernel.bench.image().config()[86..88], [0x55, 0x00]);
@@ -136,7 +136,7 @@ fn a_simulated_chip_behind_a_node_of_the_kernel_is_one_by_its_serial_number() {
     assert!(shown.contains("atecc608 lock config --lock-forever\n"), "{shown}");
     let locked = run(&LOCK_CONFIG);
     assert!(locked.status.success(), "{locked:?}");
-    // An option that is not needed is not refused.
+    // An unnecessary option is not refused.
     let provisioned = run(&["provision", "tls-pin", "--lock-forever", "--unproven", "--recovery-code-file", "code"]);
     assert!(provisioned.status.success(), "{provisioned:?}");
     assert_eq!(kernel.bench.image().config()[86..88], [0x00, 0x00]);
@@ -190,7 +190,7 @@ fn data_are_written_as_the_file_says_and_locked_and_secrets_not_given_are_random
     assert_eq!(bench.json(&LOCK_DATA)["result"], "already-locked");
 }
 
-/// The vendor's test configuration has public keys that are to be validated, and keys whose uses CountMatch limits.
+/// The vendor's test configuration has public keys that need validation, and keys whose uses CountMatch limits.
 #[test]
 fn public_keys_get_the_chips_own_mark_and_the_limit_of_uses_is_the_highest() {
     let bench = stopped_between_locks(Profile::VendorTest);
@@ -245,7 +245,7 @@ fn a_permanent_slot_without_its_key_and_a_chip_of_our_own_profile_are_not_locked
     let output = bench.run(&[&LOCK_DATA[..], &["--accept-dangers"]].concat());
     assert!(stderr(&output).contains("`atecc608 provision tls` fills its slots"), "{output:?}");
     assert_eq!(locks(&bench), [0x00, 0x55]);
-    // And it does.
+    // And that works.
     bench.provision();
 }
 
@@ -295,7 +295,7 @@ fn a_slot_with_its_key_is_locked_and_keeps_it() {
 
 #[test]
 fn power_lost_at_any_moment_leaves_a_chip_that_a_second_run_finishes() {
-    // The bytes are those that reach the chip's memory.
+    // These bytes reach the chip's memory.
     for (command, expected, step, at_least) in
         [(&LOCK_CONFIG[..], [0x00, 0x55], 1, 1), (&LOCK_DATA, [0x00, 0x00], 301, 900)]
     {

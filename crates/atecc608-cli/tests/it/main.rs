@@ -1,4 +1,4 @@
-//! The tool as it is run, and what it reads from strangers.
+//! The tool as a command, and its handling of untrusted input.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod address;

@@ -1,4 +1,4 @@
-//! `atecc608 manifest`: what a factory's manifest becomes for AWS and Azure, and what a forged one does not.
+//! `atecc608 manifest`: its output for AWS and Azure from a factory's manifest, also from a forged one.
 
 use std::process::Command;
 
@@ -46,7 +46,7 @@ fn azure_gets_enrolments_with_the_certificates_own_names() {
     let manifest = station.manifest();
     let output = station.tool(&["manifest", "azure", "manifest"]).output().unwrap();
     let text = stdout(&output);
-    // Other people's reader of CSV sees the same rows.
+    // Another CSV reader sees the same rows.
     std::fs::write(station.path("table.csv"), &text).unwrap();
     let reader = "import csv,json;print(json.dumps(list(csv.reader(open('table.csv', newline='')))))";
     let read = Command::new("python3").args(["-c", reader]).current_dir(station.dir.path()).output().unwrap();
@@ -123,7 +123,7 @@ fn a_manifest_can_put_no_row_and_no_formula_into_a_table() {
             refused(&text, &[command, "forged"], &["forged: line 1: serial_number: ", "18 hex digits"]);
         }
     }
-    // Names come from certificates.
+    // Names are taken from certificates.
     for (name, problem) in
         [("a,b", "is no registration id"), ("=1", "is no registration id"), ("-1", "begins with a hyphen")]
     {

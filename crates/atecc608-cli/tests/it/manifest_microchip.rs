@@ -1,5 +1,5 @@
-//! Manifests of Microchip's: made by Python and OpenSSL as the vendor's format guide says, read, checked, and made into what AWS and
-//! Azure take. Whatever is changed in one after it was signed is found.
+//! Microchip's manifests: made by Python and OpenSSL according to the vendor's format guide, then read, checked, and
+//! converted for AWS and Azure. Every change after the signature is detected.
 
 use std::process::Output;
 
@@ -116,7 +116,7 @@ fn whatever_is_changed_after_it_was_signed_is_found() {
         ("if when == 'after': entry['signature'] = url(bytes(64))", "the signature is wrong"),
         ("if when == 'after': entry['signature'] = url(b'')", "the signature is wrong"),
         ("if when == 'after': entry['signature'] = url(bytes(67))", "the signature is wrong"),
-        // What the signer itself got wrong, or somebody with the signer's key.
+        // An error of the signer, or of another user of the signer's key.
         (
             "payload['publicKeySet']['keys'][0]['x5c'].pop(0)",
             "the certificates of key 0: the first one is for another key",
@@ -224,7 +224,7 @@ fn aws_and_azure_get_the_certificates_of_a_checked_manifest() {
             assert_eq!(primary.as_str().unwrap(), pem(&format!("{chip}.pem")).trim_end());
         }
     }
-    // A TrustFLEX chip has no certificate until somebody gives it one.
+    // A TrustFLEX chip has no certificate as delivered.
     make(&bench, "payload['publicKeySet']['keys'][0].pop('x5c', None)");
     assert!(check(&bench).status.success());
     let azure = bench.run(&["manifest", "azure", "manifest.json", "--signer", "signer.pem"]);
@@ -258,7 +258,7 @@ fn the_certificates_of_a_batch_are_checked_too() {
     station.complete(&crate::batch::CA);
     let check = || station.tool(&["manifest", "check", "manifest"]).output().unwrap();
     assert_eq!(stdout(&check()), "2 of 2 chips are as they should be (keys and certificates)\n");
-    // The two chips' certificates change places.
+    // The two chips' certificates are swapped.
     let mut records = station.manifest();
     let first = records[0]["certificate"].take();
     records[0]["certificate"] = records[1]["certificate"].take();

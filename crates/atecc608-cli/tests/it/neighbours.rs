@@ -1,6 +1,6 @@
-//! Root and members of the group share a state folder: a hostile member puts other things in the place of what root opens there, and
-//! members use each other's files. Run as several Unix users; in `tests/kernel/neighbours.sh` under the kernel's rules for sticky
-//! folders (`fs.protected_regular`), which the machine that builds may have off.
+//! Root and members of the group share a state folder: a hostile member replaces what root opens there, and members use
+//! each other's files. Run as several Unix users; in `tests/kernel/neighbours.sh` under the kernel's rules for sticky
+//! folders (`fs.protected_regular`), which may be off on the build machine.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink, MetadataExt, PermissionsExt};
@@ -25,7 +25,7 @@ const ROOT: u32 = 0;
 /// Longer than any command takes here, shorter than a pipe without a writer.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
-/// Whether two users can be had; else why not is printed.
+/// Whether two more users are available; otherwise prints the reason.
 fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
@@ -62,7 +62,7 @@ fn member(folder: &Path, script: &str) -> bool {
     output.status.success()
 }
 
-/// A command that ends soon, whatever is in its way.
+/// A command that must end soon in all cases.
 fn at_once(mut command: Command) -> Output {
     let begun = Instant::now();
     let output = command.output().unwrap();
@@ -74,7 +74,7 @@ fn generate(bench: &Bench) -> Output {
     at_once(bench.command(&["key", "generate", "--slot", "0"]))
 }
 
-/// A folder of root's that nobody else is to change.
+/// A folder of root's that no other user may change.
 fn private_folder(bench: &Bench) -> PathBuf {
     let folder = bench.path("roots");
     fs::create_dir(&folder).unwrap();
@@ -105,7 +105,7 @@ fn root_writes_nothing_through_a_link_in_the_place_of_the_folder_of_a_chip() {
     }
     let bench = bench();
     let target = private_folder(&bench);
-    // The member was there first.
+    // The member created it first.
     fs::remove_dir_all(chip_folder(&bench)).unwrap();
     assert!(member(&bench.path("state"), &format!("ln -s {} {}", target.display(), bench.serial())));
     let output = generate(&bench);
@@ -182,7 +182,7 @@ fn what_is_no_file_in_the_place_of_a_lock_file_is_an_error_at_once() {
     assert_eq!(fs::metadata(&another).unwrap().mode() & 0o7777, 0o644, "not made one for the group");
 }
 
-/// A chip on /dev/i2c-1 that the group may use, with a state folder as packages make it, and no time to wait for the bus.
+/// A chip on /dev/i2c-1 that the group may use, with a state folder as packages make it, and no waiting for the bus.
 fn shared() -> Kernel {
     let kernel = Kernel::new();
     let config = kernel.bench.path("config.toml");
@@ -201,7 +201,7 @@ fn info_as(kernel: &Kernel, user: u32) -> Output {
     run_as(&kernel.bench, &info, user, if user == ROOT { ROOT } else { GROUP })
 }
 
-/// What `DynamicUser=yes` makes of a service, with `SupplementaryGroups=`: a user and group of nobody's, and the group.
+/// What `DynamicUser=yes` with `SupplementaryGroups=` gives a service: a user and group of its own, and the group.
 fn service(kernel: &Kernel, user: u32, arguments: &[&str]) {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", &user.to_string(), "--regid", &user.to_string(), "--groups", &GROUP.to_string()]);
@@ -252,7 +252,7 @@ fn the_lock_files_of_one_member_are_locked_by_all_others_and_root() {
             let holder = fs::File::open(&lock).unwrap();
             flock(&holder, FlockOperation::LockExclusive).unwrap();
             let held = info_as(&kernel, user);
-            // Closing is not enough: a child that another test is starting may have a copy.
+            // Closing is not enough: a child of another test may have a copy.
             flock(&holder, FlockOperation::Unlock).unwrap();
             assert!(!held.status.success(), "user {user} has not locked the file of {creator}");
             assert!(stderr(&held).contains(&format!("{} has been locked", lock.display())), "user {user}: {held:?}");
@@ -273,7 +273,7 @@ fn a_lock_file_that_another_member_keeps_to_themselves_is_an_error_that_names_it
     let output = info_as(&kernel, MEMBER);
     assert!(!output.status.success(), "{output:?}");
     assert!(stderr(&output).contains(&format!("lock file {}: Permission denied", lock.display())), "{output:?}");
-    // Those who may open it lock it.
+    // A user who may open it locks it.
     for user in [ANOTHER, ROOT] {
         assert!(info_as(&kernel, user).status.success(), "user {user}");
     }

@@ -1,5 +1,5 @@
-//! What stands in the place of a file: a FIFO, a folder, a device, a file without end. The tool says so at once, also if another user made it,
-//! and takes pipes where a user names an input.
+//! Other things in the place of a file: a FIFO, a folder, a device, an endless file. The tool reports them at once,
+//! also if another user made them, and accepts pipes where a user names an input.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,14 +9,14 @@ use crate::support::x509::{ok, openssl, with_key_and_authority};
 use crate::support::{run_as, stderr, stdout, Bench, TOOL};
 use atecc608_sim::Profile;
 
-/// The tool, ended after a time in which it would have finished. The status is then 124.
+/// The tool, killed after a time in which it would have finished. The status is then 124.
 fn run(bench: &Bench, config: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new("timeout");
     command.arg("60").arg(TOOL).args(arguments).env("ATECC608_PKCS11_CONF", config).current_dir(bench.dir.path());
     command.env_remove("ATECC608_LOG").output().unwrap()
 }
 
-/// Makes what is no file one can read, and how the tool calls each.
+/// Makes things that are no regular file, and returns the tool's name for each.
 fn odd(dir: &Path) -> [(&'static str, &'static str); 4] {
     assert!(Command::new("mkfifo").arg(dir.join("fifo")).status().unwrap().success());
     std::fs::create_dir(dir.join("folder")).unwrap();

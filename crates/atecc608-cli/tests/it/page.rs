@@ -1,5 +1,6 @@
-//! docs/tool.md has every command of the tool, and no other; every command can print JSON and says what its exit status means;
-//! what the pages' prose and tables quote of the tool's command line is on it (blocks are run by tests/clients/docs.sh).
+//! docs/tool.md has every command of the tool, and no other; every command can print JSON and describes its exit
+//! status; the tool accepts what the pages' prose and tables quote of its command line (tests/clients/docs.sh runs the
+//! blocks).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use atecc608_cli::Arguments;
 use clap::error::ErrorKind;
 use clap::CommandFactory;
 
-/// `config get`, ...: the commands that do something.
+/// `config get`, ...: the commands that are not groups.
 pub fn commands(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
         let name = format!("{path} {}", sub.get_name()).trim().to_owned();
@@ -73,7 +74,7 @@ fn help_fits_a_terminal_of_80_columns() {
     commands(&Arguments::command(), "", &mut all);
     for name in all {
         let help = help_of(&name);
-        // A usage line, or an example, is one command: it is not broken.
+        // A usage line, or an example, is one command and is not wrapped.
         let options = help.split("\nExamples:").next().unwrap().lines().filter(|line| !line.starts_with("Usage:"));
         for line in options {
             assert!(line.chars().count() <= 80, "{name}: {line}");
@@ -100,7 +101,7 @@ fn pages() -> Vec<PathBuf> {
     docs.chain([root.join("README.md")]).collect()
 }
 
-/// What stands between backticks in prose and tables; a quotation may go on in the next line.
+/// What stands between backticks in prose and tables; a quotation may continue in the next line.
 fn quotations(page: &str) -> Vec<String> {
     let prose: Vec<&str> = page.split("```").step_by(2).collect();
     let paragraphs = prose.iter().flat_map(|prose| prose.split("\n\n"));
@@ -123,7 +124,7 @@ fn quoted_arguments(quotation: &str) -> Option<Vec<String>> {
         }
         _ => return None,
     };
-    // Placeholders that the tool would not take for what they stand for.
+    // Placeholders that the tool would not accept as values.
     let placeholders = [("COMMAND", "info"), ("HEX", "00112233445566778899aabbccddeeff00112233")];
     let meant = |word: &&str| {
         let placeholder = placeholders.iter().find(|(name, _)| name == word);
@@ -132,7 +133,7 @@ fn quoted_arguments(quotation: &str) -> Option<Vec<String>> {
     (!arguments.is_empty()).then(|| arguments.iter().map(meant).collect())
 }
 
-/// Whether the tool knows everything that is said there. Prose may leave out what a command wants besides.
+/// Whether the tool knows all of the quotation. Prose may leave out required arguments.
 fn is_known(arguments: &[String]) -> Result<(), clap::Error> {
     use ErrorKind::{
         DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument, MissingSubcommand,

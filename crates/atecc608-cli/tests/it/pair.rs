@@ -1,4 +1,4 @@
-//! `atecc608 pair`: an IO protection key for chips that come without one.
+//! `atecc608 pair`: an IO protection key for chips that are sold without one.
 
 use std::fs;
 

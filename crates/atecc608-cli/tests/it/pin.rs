@@ -1,5 +1,5 @@
-//! `atecc608 pin` and `recovery-code --set`: the user's PIN and the security officer's recovery code, set and changed; the chip decides
-//! which are right.
+//! `atecc608 pin` and `recovery-code --set`: set and change the user's PIN and the security officer's recovery code;
+//! the chip decides which are right.
 
 use crate::support::x509::{ok, refused, typed_at_terminal};
 use crate::support::{on_a_socket, serve, stdout, Bench, Server};
@@ -12,7 +12,7 @@ fn bench(pin: Option<&str>) -> Bench {
     provisioned(Bench::new(), pin)
 }
 
-/// The same, a chip that renews the secret behind the PIN: what PINs need to be changed by the user.
+/// The same with a chip that renews the secret behind the PIN, which a user needs to change the PIN.
 fn rolling(pin: Option<&str>) -> (Bench, Server) {
     let bench = on_a_socket();
     let server = serve(&bench, &["--switches", "derive_key_rolls_no_mac=on"]);

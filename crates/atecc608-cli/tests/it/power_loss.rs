@@ -1,8 +1,8 @@
-//! A simulator that is killed while its chip is provisioned (DESIGN.md section 6): every block of the EEPROM is the
-//! old one or the new one, never a third thing, and the next run finishes what was begun.
+//! A simulator is killed while its chip is provisioned (DESIGN.md section 6): every block of the EEPROM is the old one
+//! or the new one, and the next run finishes.
 //!
-//! The tool talks to the server's process through a [`Tap`], which keeps what passes. The same transfers, played to a
-//! chip in memory with the same seed, say what the EEPROM was before the write that was cut off, and what it became.
+//! The tool talks to the server's process through a [`Tap`], which records the transfers. The same transfers, replayed
+//! to a chip in memory with the same seed, give the EEPROM before the interrupted write, and after it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -32,7 +32,7 @@ const SEED: u64 = 8;
 const WAKE_DELAY: Duration = Duration::from_millis(2);
 const SIGKILL: i32 = 9;
 
-/// What went to the chip: transfers that were answered, and the one that was not.
+/// The transfers to the chip: those with a response, and the one without.
 #[derive(Default)]
 struct Heard {
     answered: Vec<Vec<Segment>>,
@@ -52,7 +52,7 @@ impl Tap {
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (simulator, heard) = (simulator.clone(), shared.clone());
-                // Both ends are closed when either is: a client of a dead simulator is cut off too.
+                // Both ends are closed if either is: a client of a dead simulator is disconnected, too.
                 thread::spawn(move || relay(client?, &simulator, &heard));
             }
         });
@@ -75,7 +75,7 @@ fn relay(mut client: UnixStream, simulator: &Path, heard: &Mutex<Heard>) -> std:
                 Segment::Write { .. } => None,
             })
             .collect();
-        // What comes after a transfer that was cut off goes to a process that is dying.
+        // What follows an interrupted transfer goes to a dying process.
         heard.lock().unwrap().cut_off.get_or_insert_with(|| segments.clone());
         request.write_to(&mut simulator)?;
         let result = read_result(&mut simulator, &reads)?;
@@ -87,7 +87,7 @@ fn relay(mut client: UnixStream, simulator: &Path, heard: &Mutex<Heard>) -> std:
     Ok(())
 }
 
-/// The EEPROM before and after the transfer that was cut off.
+/// The EEPROM before and after the interrupted transfer.
 fn replayed(heard: &Heard) -> (Image, Image) {
     let bus = SimBus::with_timing(100_000, Timing::Fast);
     bus.add_chip(SimChip::from_image(blank()));
@@ -147,12 +147,12 @@ impl Workshop {
         self.bench.run(&["provision", self.profile, "--lock-forever"])
     }
 
-    /// What the killed process left in the file, which opens.
+    /// What the killed process left in the file, which can be opened.
     fn image(&self) -> Image {
         Image::load(&self.bench.chip_file()).unwrap()
     }
 
-    /// One run with a kill at a block, and one after it. False if so many blocks are never programmed.
+    /// One run with a kill at a block, and one after it. Returns false if fewer blocks are programmed.
     fn killed_at(&self, block: usize, moment: &str) -> bool {
         let case = format!("kill@{block}:{moment}");
         let mut simulator = self.serve(&case);
@@ -173,7 +173,7 @@ impl Workshop {
         let expected = if moment == "renamed" { &new } else { &old };
         assert!(left == *expected, "{case}: {}", difference(&left, expected));
 
-        // The death left its socket, its lock file and perhaps half an image beside the whole one.
+        // The kill left its socket, its lock file and perhaps half an image beside the complete one.
         let _next = self.serve("none");
         let again = self.provision();
         assert!(again.status.success(), "{case}: {}", stderr(&again));
@@ -201,7 +201,7 @@ fn assert_words_of_tls(image: &Image, case: &str) {
     assert_eq!(config[90..], wanted.part(Part::Config)[90..], "{case}: ChipOptions and KeyConfig");
 }
 
-/// Of `tls-pin`, the recovery code that was shown last is that of the secret in slot 7.
+/// For `tls-pin`: the recovery code that was printed last matches the secret in slot 7.
 fn assert_last_code(image: &Image, runs: [&Output; 2], case: &str) {
     let texts = runs.map(stdout);
     let code = texts.iter().flat_map(|text| text.lines()).rev().find_map(|line| RecoveryCode::parse(line.as_bytes()));
@@ -220,8 +220,8 @@ fn difference(left: &Image, expected: &Image) -> String {
     format!("not what it should be in {parts:?}")
 }
 
-/// Kills at the first, the second, ... block until a run is through; how many blocks that is. Several at once: they mostly
-/// wait for the chip.
+/// Kills at the first, the second, ... block until a run finishes; returns the number of blocks. Several at once: they
+/// mostly wait for the chip.
 fn every_block(profile: &'static str, moment: &str) -> usize {
     let (next, survived) = (AtomicUsize::new(1), AtomicUsize::new(usize::MAX));
     thread::scope(|scope| {
@@ -275,7 +275,7 @@ fn no_other_process_dies_by_the_fault() {
     assert_eq!(master.status(&write), OK);
     assert_eq!(master.bus.image(0).unwrap().part(Part::Slot(slot(8)))[..32], [0x77; 32]);
 
-    // A server that is a thread of something else.
+    // A server in a thread of another process.
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("bus");
     let server = Server::on_bus(master.bus.clone(), &socket).unwrap();
@@ -301,8 +301,8 @@ fn open(image: &Path) -> Chip<Bus> {
     Chip::new(Bus::open_simulated(image, ADDRESS).unwrap().0, host_random)
 }
 
-/// The test's own executable, started again as another process: fills slot 8 with the next number, and so on, until it is
-/// killed. It does nothing in the test.
+/// The test's own executable as another process: fills slot 8 with the next number, and so on, until it is killed. It
+/// does nothing in the test.
 #[test]
 fn helper_process() {
     let Some(image) = std::env::var_os(HELPER) else { return };
@@ -337,7 +337,7 @@ fn killed_with_the_chip_in_its_own_process_a_program_leaves_old_or_new_blocks_an
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        // When a block that is another one each time has changed; where the helper is by then is chance.
+        // When a block that changes each time has changed; the position of the helper by then is random.
         while numbers()[round % 13] == before[round % 13] {
             assert!(helper.try_wait().unwrap().is_none(), "the helper writes until it is killed");
             thread::yield_now();
@@ -345,11 +345,11 @@ fn killed_with_the_chip_in_its_own_process_a_program_leaves_old_or_new_blocks_an
         helper.kill().unwrap();
         helper.wait().unwrap();
 
-        // Blocks are written in order: the new number up to somewhere, the one before it from there on.
+        // Blocks are written in order: the new number up to some block, the previous one from there on.
         let left = numbers();
         let new = left.iter().take_while(|number| **number == left[0]).count();
         assert!(left[new..].iter().all(|number| *number == left[0].wrapping_sub(1)), "{left:?}");
-        // Half an image beside the whole one, and a lock file that nobody holds, are in nobody's way.
+        // Half an image beside the complete one, and an unlocked lock file, cause no failure.
         let mut chip = open(&path);
         let read = chip.converse(|awake| awake.read_slot(slot(8), 416)).unwrap();
         assert_eq!(read.chunks(32).map(|block| block[0]).collect::<Vec<_>>(), left);

@@ -1,4 +1,4 @@
-//! `atecc608 provision`: what is written, what is left alone, and that it can be interrupted anywhere.
+//! `atecc608 provision`: what it writes and leaves unchanged, and that it can be interrupted anywhere.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{symlink, PermissionsExt};
@@ -13,7 +13,7 @@ use atecc608_token::store::Store;
 
 const LOCK: [&str; 3] = ["provision", "tls", "--lock-forever"];
 
-/// The chip is what reference/profiles.md says, locked, and its IO key is the file's.
+/// The chip is as reference/profiles.md says, locked, and its IO protection key is that in the file.
 fn assert_provisioned(bench: &Bench) {
     let image = bench.image();
     let config = image.config();
@@ -137,7 +137,7 @@ fn a_key_file_that_cannot_be_used_stops_everything_before_the_first_lock() {
         assert!(stderr(&output).contains(problem), "{}", stderr(&output));
         assert_eq!(bench.image(), before);
     }
-    // A folder that can't be made.
+    // A folder that can't be created.
     let bench = Bench::new();
     std::fs::write(bench.path("keys"), "").unwrap();
     let before = bench.image();
@@ -153,7 +153,7 @@ fn a_chip_that_is_something_else_is_left_alone() {
         (|config| config[87] = 0, "half provisioned"),
         (|config| config[86..88].fill(0), "provisioned"),
         (|config| config[86] = 0, "blank"),
-        // This profile's slots, but secure boot on: nobody can take that back.
+        // This profile's slots, but secure boot on, which can't be undone.
         (|config| (config[70], config[87]) = (1, 0), "secure_boot"),
         // This profile's slots, but one locked already.
         (|config| (config[88], config[87]) = (0xFE, 0), "slot_locked"),
@@ -249,7 +249,7 @@ fn a_chip_at_another_address_keeps_it() {
     assert_eq!(bench.json(&["info"])["profile"], "tls");
 }
 
-/// One run in this process, as a process of its own would do it, with faults on the way.
+/// One run in this process, equal to one in its own process, with faults during it.
 fn run_with(bench: &Bench, faults: &str) -> Result<bool, Error> {
     let (mut chip, bus) = bench.simulated();
     let zone = chip.converse(|awake| awake.read_config()).unwrap();

@@ -1,4 +1,5 @@
-//! `atecc608 provision`, stopped by its user or by others: whatever the step, the same command again finishes, or says why not.
+//! `atecc608 provision`, stopped by its user or by others: after any step, the same command again finishes, or says why
+//! not.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -8,7 +9,7 @@ use crate::support::{interrupt, interruptible, served, stderr, stdout, Bench};
 use atecc608_token::bus::Bus;
 use atecc608_token::config::BusLocation;
 
-/// What is typed. The recovery code of an interrupted run is void: the next one has another file.
+/// The arguments. The recovery code of an interrupted run is void: the next one has another file.
 fn command(profile: &str, run: u32) -> Vec<String> {
     let mut words: Vec<String> = ["provision", profile, "--lock-forever"].map(str::to_owned).into();
     if profile == "tls-pin" {
@@ -22,7 +23,7 @@ fn run(bench: &Bench, profile: &str, number: u32) -> std::process::Output {
     bench.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Presses Ctrl-C when the tool has said that many things it does. Answers whether it was still at work.
+/// Presses Ctrl-C when the tool has printed that many lines of progress. Returns whether it was still running.
 fn interrupt_after(bench: &Bench, profile: &str, lines: usize) -> bool {
     let words = command(profile, 1);
     let mut tool = interruptible(&bench.command(&words.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -30,7 +31,7 @@ fn interrupt_after(bench: &Bench, profile: &str, lines: usize) -> bool {
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     let read = said.by_ref().take(lines).count();
     interrupt(&child);
-    // The pipe stays open: what stops it is the signal, not that nobody reads.
+    // The pipe stays open: the signal stops the tool, not a missing reader.
     said.for_each(drop);
     let status = child.wait().unwrap();
     read == lines && !status.success()
@@ -40,7 +41,7 @@ fn assert_locked(bench: &Bench) {
     assert_eq!(bench.image().config()[86..88], [0, 0]);
 }
 
-/// Stops it there, and runs it again. Answers whether it was still at work.
+/// Stops it there, and runs it again. Returns whether it was still running.
 fn stop_and_go_on(profile: &str, lines: usize) -> bool {
     let bench = Bench::new();
     let interrupted = interrupt_after(&bench, profile, lines);
@@ -102,7 +103,7 @@ fn a_bus_that_is_busy_for_ten_seconds() {
     let holder_is_named = format!("ms by process {}", std::process::id());
     assert!(stderr(&output).contains(&holder_is_named), "{}", stderr(&output));
     assert_eq!(bench.image(), before, "nothing was done");
-    // Who waits long enough gets its turn.
+    // A process that waits long enough gets its turn.
     let output = run(&bench, "tls", 2);
     assert!(output.status.success() && began.elapsed() > Duration::from_secs(10), "{output:?}");
     holder.join().unwrap();
@@ -119,7 +120,7 @@ fn a_chip_that_has_another_profile_or_a_half_of_it_is_left_alone_and_is_told_apa
     assert!(stderr(&output).contains("is provisioned with the profile tls, and what is locked can't"), "{output:?}");
     assert_eq!(bench.image(), image);
 
-    // Another tool has locked a configuration of its own and stopped there.
+    // Another tool has locked a configuration of its own, and nothing else.
     let bench = Bench::new();
     let arguments = ["lock", "config", "--lock-forever", "--accept-dangers"];
     assert!(bench.run(&arguments).status.success());
@@ -132,10 +133,10 @@ fn a_chip_that_has_another_profile_or_a_half_of_it_is_left_alone_and_is_told_apa
         "{text}"
     );
     assert_eq!(bench.image(), image);
-    // What it can still become is `lock data`'s.
+    // It can still be used, with `lock data`.
     assert!(bench.run(&["lock", "data"]).status.success());
 
-    // Another tool has locked the configuration of `tls` itself: that is finished.
+    // Another tool has locked the configuration of `tls` itself: provisioning finishes it.
     let bench = Bench::new();
     assert!(bench.run(&["config", "set", "profile:tls"]).status.success());
     assert!(bench.run(&arguments).status.success());

@@ -1,5 +1,5 @@
-//! `atecc608 provision tls-pin`: what the chip and the host hold afterwards, who gets the recovery code, and that it can be
-//! interrupted anywhere.
+//! `atecc608 provision tls-pin`: what the chip and the host hold afterwards, where the recovery code goes, and that it
+//! can be interrupted anywhere.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +29,7 @@ fn first_32(bench: &Bench, slot: usize) -> [u8; 32] {
     bench.image().slot(slot)[..32].try_into().unwrap()
 }
 
-/// The chip is what reference/profiles.md says, and its secrets are the host's.
+/// The chip is as reference/profiles.md says, and its secrets are the host's.
 #[track_caller]
 fn assert_provisioned(bench: &Bench, pin: Option<&[u8]>, code: &[u8]) {
     let image = bench.image();
@@ -65,7 +65,7 @@ fn code_in(text: &str) -> String {
     codes[0].to_owned()
 }
 
-/// All that the host keeps, but the IO protection key.
+/// All that the host keeps, except the IO protection key.
 fn everything_in_the_state(bench: &Bench) -> Vec<u8> {
     let folder = bench.path("state").join(bench.serial());
     std::fs::read_dir(folder).unwrap().flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
@@ -150,8 +150,8 @@ fn the_dry_run_of_it_changes_nothing_and_asks_nothing() {
     assert!(!bench.path("keys").exists());
 }
 
-/// One run in this process, as a process of its own would do it, with faults on the way; the recovery code that it handed
-/// over, if it came to that. Nothing is done to a chip that is provisioned.
+/// One run in this process, equal to one in its own process, with faults during it; returns the recovery code if it was
+/// printed. A provisioned chip is not changed.
 fn run_with(bench: &Bench, faults: &str) -> (Result<(), Error>, Option<String>) {
     let profile = profile::by_name("tls-pin").unwrap();
     let key_file = KeyFile::at(bench.key_file());

@@ -1,5 +1,6 @@
-//! A chip that fails in the middle of what it is asked is never called well: every question of the commands that look at a chip is
-//! refused in turn, and left without an answer. What is shown then is an error, or that something is unknown; never a wrong fact.
+//! A chip that fails during a query is never reported as good: every query of the commands that inspect a chip is
+//! refused in turn, and left without a response. The output is then an error, or says that something is unknown; it is
+//! never wrong.
 
 use std::process::{Command, Output};
 
@@ -7,7 +8,7 @@ use crate::support::{control, served, stderr, stdout, Bench, Server};
 use atecc608_testkit::built;
 use serde_json::Value;
 
-/// A provisioned chip with a key, one that was destroyed, and what is said of it while nothing fails.
+/// A provisioned chip with a key, one that was destroyed, and the output while nothing fails.
 struct Healthy {
     bench: Bench,
     _server: Server,
@@ -40,7 +41,7 @@ impl Healthy {
         self.bench.run(&words)
     }
 
-    /// The command with these faults, and how many commands and transfers the chip saw meanwhile.
+    /// Runs the command with these faults; returns how many commands and transfers the chip saw.
     fn with(&self, faults: &str, more: &[&str]) -> (Output, u64, u64) {
         control(&self.bench, &["insert"]);
         control(&self.bench, &["faults", faults]);
@@ -54,7 +55,7 @@ impl Healthy {
         (output, commands, stats["transfers"].as_u64().unwrap())
     }
 
-    /// The counters since the last time.
+    /// The counters since the last call.
     fn stats(&self) -> Value {
         let mut stats = Command::new(built::simulator());
         stats.args(["stats", "--reset", "--socket"]).arg(self.bench.path("socket"));
@@ -63,7 +64,8 @@ impl Healthy {
 
     /// Text and JSON both show that something failed.
     fn assert_shown(&self, faults: &str, text: &Output, json_output: &Output) {
-        // Where nothing of what is shown rests on the revision the log's line will do; doctor's is the module's, which asks, too.
+        // Where no output depends on the revision the line in the log is enough; doctor's is the module's, which
+        // queries it, too.
         let rests_not_on_it = ["key", "config", "doctor"].contains(&&*self.command[0]);
         let only_logged = |output: &Output| rests_not_on_it && stderr(output).contains("its revision");
         assert!(stdout(text) != self.text || only_logged(text), "{faults}: as if nothing had failed");
@@ -86,7 +88,7 @@ impl Healthy {
         }
     }
 
-    /// Nothing was lost over it.
+    /// Nothing was lost by it.
     fn assert_as_before(&self) {
         assert_eq!((stdout(&self.run(&[])), json(&self.run(&["--json"]))), (self.text.clone(), self.json.clone()));
     }
@@ -111,7 +113,7 @@ impl Healthy {
         for number in 1.. {
             let faults = format!("drop@{number}");
             let (text, commands, _) = self.with(&faults, &[]);
-            // Asked again, the chip answers.
+            // Queried again, the chip responds.
             assert_eq!(stdout(&text), self.text, "{faults}: {text:?}");
             if commands < number {
                 break;

@@ -1,4 +1,4 @@
-//! `atecc608 scan`: what is found, and that other devices come to no harm.
+//! `atecc608 scan`: what it finds, and that it does not disturb other devices.
 
 use crate::support::kernel::Kernel;
 use crate::support::{control, served, stderr, stdout, Bench};
@@ -54,10 +54,10 @@ fn another_device_sees_one_read_and_is_never_written_to() {
         .as_str()
         .unwrap()
         .contains("left alone (it answered a5 a5 a5 a5)"));
-    // Once, and once more in case it was a chip that somebody had left awake.
+    // Once, and once more in case it was a chip that was left awake.
     assert_eq!(kernel.messages(0x36), ["read 4", "read 4"]);
     assert!(kernel.messages(0x00).iter().all(|message| message == "write 00"), "{:?}", kernel.messages(0x00));
-    // Where no such chip can be, nobody is asked, unless the user wants it.
+    // Addresses that such a chip cannot have are tried only on request.
     for address in 0x08..=0x77 {
         let asked = !kernel.messages(address).is_empty();
         assert_eq!(asked, [0x35, 0x36, 0x38, 0x58, 0x59, 0x60, 0x64].contains(&address), "{address:#04x}");
@@ -69,7 +69,7 @@ fn another_device_sees_one_read_and_is_never_written_to() {
 #[test]
 fn every_address_is_tried_only_on_request() {
     let bench = Bench::new();
-    // A mistake that is often made: 0x60 in byte 16, where 0xC0 was meant.
+    // A common mistake: 0x60 in byte 16, instead of 0xC0.
     bench.tamper(|config| config[16] = 0x60);
     let usual = bench.json(&["scan"]);
     assert_eq!((devices(&usual), &usual["found"]), (Vec::new(), &0.into()));
@@ -102,7 +102,7 @@ fn an_address_that_a_kernel_driver_has_is_not_touched_and_the_driver_is_named() 
     assert_eq!(kernel.messages(0x60), Vec::<String>::new());
 }
 
-/// What `scan` finds behind an adapter that this variable describes: with the chip, and when it was pulled.
+/// What `scan` finds behind an adapter that this variable describes: with the chip, and after it was removed.
 fn found_through(variable: &str, value: &str) -> [Vec<(String, String)>; 2] {
     let kernel = Kernel::new();
     let scan = || {
@@ -118,7 +118,7 @@ fn found_through(variable: &str, value: &str) -> [Vec<(String, String)>; 2] {
 fn a_missing_response_means_no_chip_however_the_adapter_reports_it() {
     let chip = vec![("0x60".to_owned(), "chip".to_owned())];
     for (variable, value) in [
-        // Fewer messages done, as i2c-virtio has it.
+        // Fewer messages done, as with i2c-virtio.
         ("I2C_DEV_SHORT", "1"),
         // EINVAL, EOPNOTSUPP, ETIMEDOUT.
         ("I2C_DEV_NACK", "1-22"),
@@ -144,7 +144,7 @@ fn places(report: &Value) -> Vec<&str> {
 fn a_chip_on_the_nodes_of_two_adapters_is_listed_once_for_each() {
     let mut kernel = Kernel::new();
     kernel.channel(10);
-    // An adapter of its own on the wires of the other one and its channel.
+    // Its own adapter on the wires of the other one and its channel.
     kernel.adapter(0, "i2c-tiny-usb");
     let socket = kernel.bench.path("socket");
     let sockets = [0, 1, 10].map(|number| format!("{number}={}", socket.display())).join(":");
@@ -169,7 +169,7 @@ fn a_chip_on_two_nodes_of_the_same_wires_is_listed_once() {
     let text = stdout(&kernel.command(&["scan"]).output().unwrap());
     assert!(text.contains("   0x60  ATECC608B 0123") && text.contains("the same wires"), "{text}");
     assert!(!text.contains("nothing answers where such chips are\n/dev/i2c-10"), "{text}");
-    // The configuration knows better.
+    // The configuration has the right one.
     kernel.configure("bus = \"/dev/i2c-1\"\n");
     assert_eq!(places(&kernel.json(&["scan"])), ["/dev/i2c-1"]);
     // With two channels it is before the multiplexer.

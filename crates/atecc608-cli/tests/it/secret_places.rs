@@ -1,4 +1,5 @@
-//! Which places for secret keys are empty: `provision` says it, a manifest carries it, `key empty` takes it, and `doctor` misses it.
+//! Empty places for secret keys: `provision` prints them, a manifest carries them, `key empty` accepts them, and
+//! `doctor` reports them if they are missing.
 
 use std::process::Command;
 
@@ -6,7 +7,7 @@ use crate::support::{stderr, stdout, Bench};
 use atecc608_token::store::Store;
 use atecc608_wire::config_zone::SerialNumber;
 
-/// Slot, block and check value of the places that the state calls empty.
+/// Slot, block and check value of the places that are empty according to the state.
 fn empty(bench: &Bench) -> Vec<(u8, u8, String)> {
     let serial = SerialNumber::in_identity(bench.image().config()[..32].try_into().unwrap());
     let store = Store::open(&bench.path("state"), serial);

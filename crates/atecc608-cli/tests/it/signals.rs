@@ -1,4 +1,4 @@
-//! Signals that interrupt what they can, on the kernel's I2C: a terminal that is resized, a profiler, a timer of the program.
+//! Signals that interrupt system calls on the kernel's I2C: a resized terminal, a profiler, a timer of the program.
 
 use std::process::Command;
 

@@ -67,7 +67,7 @@ fn info_says_what_the_chip_is_sold_as_and_why() {
 
 #[test]
 fn a_chip_of_any_revision_is_recognised_whatever_its_configuration_zone_says() {
-    // Info(Revision); RevNum in the configuration zone; the model, and how people are told.
+    // Info(Revision); RevNum in the configuration zone; the model, and its name in the output.
     for (revision, number, model, told) in [
         ([0x60, 0x02], [0, 0, 0x60, 0x03], "ATECC608A", "ATECC608A"),
         ([0x60, 0x03], [0, 0, 0x60, 0x02], "ATECC608B", "ATECC608B"),
@@ -109,7 +109,7 @@ fn the_chain_is_exported_device_first_and_root_last() {
             std::fs::write(bench.path(name), pem).unwrap();
         }
         openssl(dir, "verify -CAfile root.pem -untrusted signer.pem device.pem");
-        // The same for whoever names the key, or nothing.
+        // The same with the key's name, and without a name.
         for which in [&["--key", "device"][..], &[]] {
             let again = bench.run(&[&["cert", "export", "--chain"], which].concat());
             assert_eq!(stdout(&again), chain, "{}", stderr(&again));

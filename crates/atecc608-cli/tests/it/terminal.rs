@@ -1,4 +1,4 @@
-//! Colours and progress are for people at a terminal: pipes, files and `NO_COLOR` get plain text.
+//! Colours and progress are printed at a terminal only: pipes, files and `NO_COLOR` get plain text.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use rustix::fs::{flock, FlockOperation};
 
 use crate::support::{stderr, stdout, Bench, TOOL};
 
-/// What the tool prints at a terminal, its standard error among it (`script`, of Debian's bsdutils, makes one).
+/// The tool's output at a terminal, including its standard error (`script`, of Debian's bsdutils, makes one).
 fn at_a_terminal(bench: &Bench, arguments: &str, environment: &[(&str, &str)]) -> String {
     let mut script = Command::new("script");
     script
@@ -34,7 +34,7 @@ fn colours_are_used_only_at_terminals_that_allow_them() {
     ] {
         assert!(!plain.contains('\x1b') && plain.len() > 100, "{plain}");
     }
-    // An empty NO_COLOR counts as none (no-color.org).
+    // An empty NO_COLOR counts as unset (no-color.org).
     assert!(at_a_terminal(&bench, "doctor", &[("NO_COLOR", "")]).contains("\x1b["));
 }
 
@@ -54,7 +54,7 @@ fn a_wait_for_the_bus_names_the_process_that_holds_it() {
     flock(&held, FlockOperation::LockExclusive).unwrap();
     let waiting = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| at_a_terminal(&bench, "info", &[]));
-        // Longer than nothing is said, shorter than the lock's timeout.
+        // Longer than the time without a message, shorter than the lock's timeout.
         std::thread::sleep(Duration::from_millis(2500));
         drop(held);
         waiting.join().unwrap()

@@ -1,4 +1,4 @@
-//! `atecc608 trust`, and what root's other commands keep of public keys where only root writes.
+//! `atecc608 trust`, and the public keys that root's other commands keep where only root writes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

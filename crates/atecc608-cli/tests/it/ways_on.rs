@@ -1,6 +1,6 @@
-//! No dead ends: every state that a chip can be in, with every command of the tool. No command panics or fails without saying what
-//! to do; and from every state the commands that the tool itself names, as it prints them, lead to a chip with a key that works,
-//! or the tool says plainly that there is no way there.
+//! No dead ends: every state of a chip with every command of the tool. No command panics or fails without saying what
+//! to do; and from every state the commands that the tool itself names, as it prints them, lead to a chip with a key
+//! that works, or the tool says plainly that this is impossible.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,20 +20,20 @@ use atecc608_wire::config_zone::offset;
 use clap::CommandFactory;
 use serde_json::Value;
 
-/// What a chip can come to.
+/// The possible ends of a chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// It has a key that works.
     Ready,
     /// It never has one, and `doctor` says so.
     NoKeyEver,
-    /// Its keys work once the security officer has given the user a PIN: with a PKCS#11 program, which `doctor` names.
+    /// Its keys work once the security officer has set the user's PIN: with a PKCS#11 program, which `doctor` names.
     NoPin,
-    /// It is another model, which the tool leaves alone, and `doctor` says so.
+    /// It is another model, which the tool does not change, and `doctor` says so.
     AnotherModel,
 }
 
-/// A state that a chip can be in, and what it comes to.
+/// A state of a chip, and its end.
 struct State {
     name: &'static str,
     make: fn() -> Bench,
@@ -44,11 +44,11 @@ const fn ready(name: &'static str, make: fn() -> Bench) -> State {
     State { name, make, end: End::Ready }
 }
 
-/// All of them. What does not end in [`End::Ready`] has its reason beside it.
+/// All of them. Those that do not end in [`End::Ready`] have a reason.
 const STATES: &[State] = &[
     ready("blank 608A", || Bench::with_chip(Profile::Blank608A)),
     ready("blank 608B", Bench::new),
-    // Another model: the module needs what only the 608 has.
+    // Another model: the module needs functions that only the 608 has.
     State { name: "blank 508A", make: || Bench::with_chip(Profile::Blank508A), end: End::AnotherModel },
     ready("own configuration, not locked", || after(&[], own_configuration)),
     ready("tls, configuration locked", || config_locked("tls")),
@@ -81,7 +81,7 @@ const STATES: &[State] = &[
     ready("own configuration, data locked, an imported key", || {
         after(&[GENERATE_1, IMPORT_2, LOCK_DATA], lock_own_configuration)
     }),
-    // Its one key slot was left empty in spite of what `lock data` says.
+    // Its only key slot was left empty in spite of the message of `lock data`.
     State { name: "data locked, the only slot empty for good", make: spent, end: End::NoKeyEver },
     ready("tls, no keys", || after(&[PROVISION], |_| {})),
     ready("tls, a key", || after(&[PROVISION, &["key", "generate"]], |_| {})),
@@ -91,7 +91,7 @@ const STATES: &[State] = &[
     ready("tls, a key destroyed", || {
         after(&[PROVISION, &["key", "generate"], &["key", "destroy", "--slot", "0", "--yes"]], |_| {})
     }),
-    // PINs are PKCS#11's, so that they never are on the tool's command line.
+    // PINs are set through PKCS#11, so that they never are on the tool's command line.
     State { name: "tls-pin, no PIN", make: || after(&[&PROVISION_PIN[..3]], |_| {}), end: End::NoPin },
     ready("tls-pin, a PIN", || after(&[PROVISION_PIN], |_| {})),
     ready("tngtls", || with_chip(Profile::TngTls)),
@@ -141,7 +141,7 @@ fn import_interrupted(commands: &[&[&str]]) -> Bench {
     begun(commands, &format!("purpose = \"import\"\nafter = {point}\n"))
 }
 
-/// What is begun in slot 2 is in the state, as a process leaves it that dies there.
+/// A change begun in slot 2 is in the state, as a process leaves it that dies there.
 fn begun(commands: &[&[&str]], intent: &str) -> Bench {
     let bench = after(commands, lock_own_configuration);
     let path = bench.path("state").join(bench.serial()).join("state.toml");
@@ -155,7 +155,7 @@ fn config_locked(profile: &str) -> Bench {
     altered(profile, |_| {})
 }
 
-/// A profile's configuration with something else in it, locked by `lock config`.
+/// A profile's configuration with other settings, locked by `lock config`.
 fn altered(profile: &str, change: fn(&mut [u8])) -> Bench {
     let bench = Bench::new();
     ok(&bench.run(&["config", "set", &format!("profile:{profile}")]));
@@ -164,7 +164,7 @@ fn altered(profile: &str, change: fn(&mut [u8])) -> Bench {
     bench
 }
 
-/// One private slot, permanent, and nothing in it when the data were locked.
+/// One private slot, permanent, and empty when the data were locked.
 fn spent() -> Bench {
     let bench = Bench::new();
     ok(&bench.run(&["config", "set", "profile:tls"]));
@@ -181,7 +181,7 @@ fn spent() -> Bench {
     bench
 }
 
-/// A chip whose maker's tool locked its configuration and did nothing else.
+/// A chip whose maker's tool locked its configuration, and nothing else.
 pub fn stopped_between_locks(profile: Profile) -> Bench {
     let bench = with_chip(profile);
     let (_, sim) = atecc608_token::bus::Bus::open_simulated(&bench.chip_file(), profile.address()).unwrap();
@@ -194,7 +194,7 @@ pub fn stopped_between_locks(profile: Profile) -> Bench {
     bench
 }
 
-/// What commands read.
+/// The files that commands read.
 fn files(bench: &Bench) {
     fs::write(bench.path("pin"), "12345678\n").unwrap();
     fs::write(bench.path("secret"), [0x5A; 32]).unwrap();
@@ -203,7 +203,7 @@ fn files(bench: &Bench) {
     authority(bench.dir.path(), "ca.key", "ca.pem");
 }
 
-/// How each command of the tool is run here, in one way or several. A new command gets its row.
+/// How each command of the tool is run here, in one or several ways. A new command gets its row.
 const WAYS: &[(&str, &[&[&str]])] = &[
     ("address", &[&[]]),
     ("address set", &[&["0x61", "--dry-run"], &["0x61"], &["0x61", "--lock-forever"]]),
@@ -289,7 +289,7 @@ const WAYS: &[(&str, &[&[&str]])] = &[
     ("verify-attestation", &[&["none.json", "--attestation-key", "ca.pem", "--any-challenge"]]),
 ];
 
-/// The chip and its state folder, to begin again from.
+/// The chip and its state folder, to start from again.
 struct Snapshot(Vec<(PathBuf, Vec<u8>)>);
 
 impl Snapshot {
@@ -322,7 +322,7 @@ fn collect(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
     }
 }
 
-/// What is plain without a command: it says what is so for good, what else would do, or names what was typed.
+/// Messages that need no command: they state a permanent fact, name an alternative, or name the wrong argument.
 const PLAIN: &[&str] = &[
     "No such file or directory",
     "is permanent:",
@@ -334,7 +334,7 @@ const PLAIN: &[&str] = &[
     "the key of provisioning is the one it keeps",
 ];
 
-/// Whether what was said names something to do: a command of the tool or another program, an option, a page, or a choice.
+/// Whether the message names something to do: a command of the tool or another program, an option, a page, or a choice.
 fn names_a_remedy(said: &str) -> bool {
     let command = said.contains("`") || said.contains("atecc608 ");
     command
@@ -343,7 +343,7 @@ fn names_a_remedy(said: &str) -> bool {
         || PLAIN.iter().any(|plain| format!("{said}\n").contains(plain))
 }
 
-/// The last line that a command has said for itself; the log's lines are others.
+/// The last line of a command that is its own; other lines are the log's.
 fn message(output: &Output) -> String {
     stderr(output).lines().filter(|line| line.starts_with("atecc608: ")).collect::<Vec<_>>().join("\n")
 }
@@ -390,14 +390,14 @@ fn no_command_fails_in_any_state_without_saying_what_to_do() {
     assert!(wrong.is_empty(), "{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
-/// What the tool says of a chip.
+/// The tool's output about a chip.
 enum Standing {
     End(End),
     /// The command that it names.
     Next(String),
 }
 
-/// What `doctor` says of a chip, PIN and module left aside.
+/// The output of `doctor` about a chip, without PIN and module.
 fn standing(bench: &Bench) -> Standing {
     let doctor = bench.json(&["doctor"]);
     let checks = doctor["checks"].as_array().unwrap();
@@ -427,19 +427,19 @@ fn standing(bench: &Bench) -> Standing {
     }
 }
 
-/// A remedy begins with the command, and goes on behind some blanks.
+/// A remedy begins with the command, and continues after some blanks.
 fn first_command(remedy: &str) -> String {
     remedy.split("  ").next().unwrap().to_owned()
 }
 
-/// The command that this one's result names for what comes next.
+/// The command that this one's result names as the next step.
 fn printed_command(text: &str) -> Option<String> {
     let line =
         |start: &str| text.lines().find_map(|line| line.split_once(start).map(|(_, command)| command.to_owned()));
     line("Next: ").or_else(|| line("To do it: "))
 }
 
-/// Runs a command as it was printed; one that asks for a PIN, or is told there of one, gets the file with it.
+/// Runs a command as it was printed; one that asks for a PIN, or names one, gets the file with it.
 fn run_printed(bench: &Bench, command: &str) -> Output {
     let words: Vec<&str> = command.split_whitespace().collect();
     let (program, arguments) = words.split_first().unwrap();
@@ -470,7 +470,7 @@ fn follow(bench: &Bench, first: String) -> Vec<String> {
     }
 }
 
-/// The whole way of a chip, and where it ends.
+/// The whole sequence of a chip, and its end.
 fn way(bench: &Bench) -> (Vec<String>, End) {
     let mut path = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Files and names from anywhere: whatever is in them, reading them ends with a result or a refusal.
+//! Untrusted files and names: whatever they contain, reading them ends with a result or an error.
 
 use atecc608_cli::x509::certificate::Certificate;
 use atecc608_cli::x509::key_file::{Passphrase, PrivateKey};
@@ -20,7 +20,7 @@ fn samples() -> [Vec<u8>; 3] {
 }
 
 fn read_all(bytes: &[u8]) {
-    // A passphrase that is wanted comes from nowhere, and never from a terminal.
+    // A required passphrase is not available, and never read from a terminal.
     let nowhere = Passphrase::File("/nonexistent/passphrase".into());
     let _ = PrivateKey::parse("file", bytes, &nowhere);
     let _ = Certificate::from_der("file", bytes).map(|certificate| {

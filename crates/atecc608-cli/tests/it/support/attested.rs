@@ -1,5 +1,5 @@
-//! What the tests of attestation share: a provisioned chip that the test holds in its hand, the tool on it, and the message
-//! of a statement put together by hand.
+//! Shared by the tests of attestation: a provisioned chip under the test's control, the tool on it, and the message of
+//! a statement built by hand.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -25,7 +25,7 @@ use crate::support::{hex, Bench};
 pub const CHALLENGE: &str = "c0ffee00112233445566778899aabbccddeeff01";
 pub const OTHER_CHALLENGE: &str = "c0ffee00112233445566778899aabbccddeeff02";
 
-/// The tool, and a chip on a bus of its own that is served by a thread of the test.
+/// The tool, and a chip on its own bus, served by a thread of the test.
 pub struct Attested {
     pub bench: Bench,
     pub bus: SimBus,
@@ -41,8 +41,8 @@ impl Attested {
         Self::served(image, chip::serve)
     }
 
-    /// The same chip with somebody on its bus who passes off a key pair of his own for the chip's keys. Returns his public key,
-    /// too.
+    /// The same chip with an attacker on its bus, who substitutes his own key pair for the chip's keys. Returns his
+    /// public key, too.
     pub fn interposed() -> (Self, Vec<u8>) {
         let (point, answer) = interposer::with_own_key();
         (Self::served(chip::provisioned(), |image, socket| interposer::serve(image, socket, answer)), point)
@@ -102,7 +102,7 @@ impl Attested {
         path
     }
 
-    /// Whether the verifier accepts the statement under [`CHALLENGE`], and what it says.
+    /// Whether the verifier accepts the statement under [`CHALLENGE`], and its output.
     pub fn verify(&self, statement: &Value) -> (bool, Value) {
         self.verify_with(statement, &["--challenge", CHALLENGE])
     }
@@ -122,7 +122,7 @@ impl Attested {
     }
 }
 
-/// What is wrong, by the names of the checks; empty for a file that can't be read at all.
+/// The names of the failed checks; empty for a file that can't be read at all.
 pub fn wrong(report: &Value) -> Vec<String> {
     let checks = report["checks"].as_array().cloned().unwrap_or_default();
     assert!(checks.iter().all(|check| (check["result"] == "ok") == (check["holds"] == true)), "{report:#}");
@@ -134,7 +134,7 @@ pub fn lines(report: &Value, list: &str) -> String {
     report[list].as_array().unwrap().iter().map(|line| format!("{}\n", line.as_str().unwrap())).collect()
 }
 
-/// SubjectPublicKeyInfo in PEM, as somebody else's code writes it.
+/// SubjectPublicKeyInfo in PEM, written by another implementation.
 pub fn pem(key: &SecretKey) -> String {
     let curve = Any::from(&ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"));
     let oid = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -165,7 +165,7 @@ pub fn last_gen_dig(config: &[u8], temp_key: &[u8]) -> Vec<u8> {
     [&[0; 32], &[0x15, 0x05, 0x01, 0x00][..], &short_serial(config), &attester, temp_key].concat()
 }
 
-/// TempKey after nonce and configuration, but for that last step.
+/// TempKey after nonce and configuration, without that last step.
 pub fn temp_key_before(config: &[u8], random: &[u8], challenge: &[u8]) -> Vec<u8> {
     let first = sha(&[random, challenge, &[0x16, 0x00, 0x00]]);
     (0..4).fold(first, |temp_key, block| {
@@ -174,8 +174,8 @@ pub fn temp_key_before(config: &[u8], random: &[u8], challenge: &[u8]) -> Vec<u8
     })
 }
 
-/// The 55 bytes that the attestation key must have signed, byte by byte from sections 3.6, 3.7, 3.12 and 3.19 of the fact
-/// sheet. `mode` is GenKey's; `more_flags` is what TempKey's flags have beside GenKeyData.
+/// The 55 bytes that the attestation key must have signed, byte by byte from sections 3.6, 3.7, 3.12 and 3.19 of the
+/// fact sheet. `mode` is GenKey's; `more_flags` are the flags of TempKey beside GenKeyData.
 pub fn message(statement: &Value, mode: u8, more_flags: u8) -> Vec<u8> {
     let config = field(statement, "configuration");
     let slot = statement["slot"].as_u64().unwrap() as usize;
@@ -190,7 +190,7 @@ pub fn message(statement: &Value, mode: u8, more_flags: u8) -> Vec<u8> {
     [&temp_key, &[0x41, 0x40, 0x01, 0x00][..], &words, &tail].concat()
 }
 
-/// Whether the statement's signature is `key`'s over the message, as somebody else's code has it.
+/// Whether the statement's signature is `key`'s over the message, according to another implementation.
 pub fn is_signed(statement: &Value, mode: u8, key: &SecretKey) -> bool {
     is_signed_with_flags(statement, mode, 0, key)
 }

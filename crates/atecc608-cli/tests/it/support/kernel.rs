@@ -1,4 +1,4 @@
-//! A kernel's I2C for the tool, unmodified: tests/c/i2c_dev.c, preloaded, over a simulated bus.
+//! A kernel's I2C for the unmodified tool: tests/c/i2c_dev.c, preloaded, over a simulated bus.
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ impl Kernel {
         kernel
     }
 
-    /// With a serial number that simulated chips do not have: to the tool it is a real chip.
+    /// With a serial number that simulated chips do not have: the tool takes it for a real chip.
     pub fn with_a_real_serial_number() -> Self {
         let bench = on_a_socket();
         bench.tamper(|config| config[2] ^= 0x01);
@@ -47,14 +47,14 @@ impl Kernel {
         Self::with_bus((bench, server))
     }
 
-    /// With another bus clock, which the device tree tells.
+    /// With another bus clock, which the device tree reports.
     pub fn at(i2c_hz: u32) -> Self {
         let kernel = Self::with_bus(served_at(i2c_hz));
         kernel.sysfs("i2c-1/of_node/clock-frequency", i2c_hz.to_be_bytes());
         kernel
     }
 
-    /// The process that plays the bus.
+    /// The process that simulates the bus.
     pub fn server(&self) -> u32 {
         self.server.id()
     }

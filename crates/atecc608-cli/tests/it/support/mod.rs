@@ -1,4 +1,4 @@
-//! What the tests of the tool share: a folder with a configuration and a simulated chip, and the tool as it is run by people.
+//! Shared by the tests of the tool: a folder with a configuration and a simulated chip, and the tool as a command.
 
 pub mod attested;
 pub mod kernel;
@@ -95,7 +95,7 @@ impl Bench {
         self.change(|image| change(image.part_mut(atecc608_sim::image::Part::Config)));
     }
 
-    /// Changes the chip by hand: no command can do what a test may.
+    /// Changes the chip by hand, beyond what commands can do.
     pub fn change(&self, change: impl FnOnce(&mut atecc608_sim::Image)) {
         let (_, sim) = self.simulated();
         let mut image = sim.image(0).unwrap();
@@ -164,21 +164,22 @@ pub fn slot(number: u8) -> atecc608_wire::Slot {
     atecc608_wire::Slot::new(number).unwrap()
 }
 
-/// The same command as one that Ctrl-C ends: what is started in the background (`scripts/test.sh &`) ignores SIGINT, and so
-/// do its children.
+/// The same command, such that Ctrl-C ends it: what is started in the background (`scripts/test.sh &`) ignores SIGINT,
+/// and so do its children.
 pub fn interruptible(command: &Command) -> Command {
     let mut interruptible = Command::new("env");
     interruptible.arg("--default-signal=INT").arg(command.get_program());
     continued(interruptible, command)
 }
 
-/// The same command of the tool, run by another user; only root can do that. What it opens has to be theirs to open.
+/// The same command of the tool, run by another user, which only root can do. That user must be allowed to open its
+/// files.
 pub fn run_as(bench: &Bench, command: &Command, user: u32, group: u32) -> Output {
     let mut theirs = continued(Command::new(copy_for_others(bench)), command);
     output_of_copy(theirs.uid(user).gid(group))
 }
 
-/// A copy of the tool: where cargo puts it may be closed to others.
+/// A copy of the tool: cargo's folder may be closed to others.
 pub fn copy_for_others(bench: &Bench) -> PathBuf {
     let copy = bench.path("atecc608");
     if !copy.exists() {
@@ -201,7 +202,7 @@ pub fn continued(mut command: Command, other: &Command) -> Command {
     command
 }
 
-/// Presses Ctrl-C. The process may have ended by itself.
+/// Presses Ctrl-C. The process may have ended already.
 pub fn interrupt(child: &Child) {
     let _ = kill_process(Pid::from_child(child), Signal::INT);
 }
@@ -222,7 +223,7 @@ impl Drop for Server {
     }
 }
 
-/// A blank chip on a bus of its own.
+/// A blank chip on its own bus.
 pub fn served() -> (Bench, Server) {
     served_at(100_000)
 }
@@ -256,8 +257,8 @@ pub fn serve(bench: &Bench, options: &[&str]) -> Server {
     server
 }
 
-/// Runs a program that this process has just copied. A process that another test is starting at that moment may have the copy
-/// open for writing until its exec.
+/// Runs a program that this process has just copied. A process that another test is starting may have the copy open for
+/// writing until its exec.
 pub fn output_of_copy(command: &mut Command) -> Output {
     loop {
         match command.output() {
@@ -267,7 +268,7 @@ pub fn output_of_copy(command: &mut Command) -> Output {
     }
 }
 
-/// Tells the simulator of [`served`] to do something with its chip.
+/// Sends a command about the chip to the simulator of [`served`].
 pub fn control(bench: &Bench, action: &[&str]) {
     let status =
         Command::new(built::simulator()).args(["control", "--socket"]).arg(bench.path("socket")).args(action).status();

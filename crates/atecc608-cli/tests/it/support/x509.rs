@@ -1,12 +1,12 @@
-//! What the tests of keys and certificates share: other people's tools that make keys and authorities and judge what we make; and a
-//! person at a terminal.
+//! Shared by the tests of keys and certificates: third-party tools that make keys and authorities and judge the
+//! results; and a user at a terminal.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::{Bench, TOOL};
 
-/// Runs a program in `dir`; answers its standard output.
+/// Runs a program in `dir`; returns its standard output.
 pub fn tool(dir: &Path, program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(dir).output().unwrap();
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
@@ -24,7 +24,7 @@ pub fn ecparam_key(dir: &Path, name: &str) {
     assert!(std::fs::read_to_string(dir.join(name)).unwrap().starts_with("-----BEGIN EC PARAMETERS-----"));
 }
 
-/// A certification authority's certificate for the key, as OpenSSL makes one that its own strict mode accepts.
+/// A certification authority's certificate for the key, made by OpenSSL such that its own strict mode accepts it.
 pub fn authority(dir: &Path, key: &str, certificate: &str) {
     authority_with(dir, key, certificate, "-days 7300");
 }
@@ -47,7 +47,7 @@ pub fn subject(dir: &Path, certificate: &str) -> String {
     told.trim_end().to_owned()
 }
 
-/// What OpenSSL says of a certificate.
+/// OpenSSL's text of a certificate.
 pub fn text(dir: &Path, certificate: &str) -> String {
     openssl(dir, &format!("x509 -in {certificate} -noout -text"))
 }
@@ -72,7 +72,7 @@ pub fn issue(bench: &Bench, arguments: &[&str]) -> Output {
     bench.run(&[&fixed, arguments].concat())
 }
 
-/// The command fails with status 1, says all these parts, and writes no `gateway.pem`.
+/// The command fails with status 1, prints all these parts, and writes no `gateway.pem`.
 pub fn refused(bench: &Bench, output: &Output, parts: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -82,7 +82,7 @@ pub fn refused(bench: &Bench, output: &Output, parts: &[&str]) {
     assert!(!bench.path("gateway.pem").exists(), "{said}");
 }
 
-/// Runs the tool at a terminal of its own and types this when it asks with `prompt`. Answers what the terminal showed, and the
+/// Runs the tool at its own terminal and types this when `prompt` appears. Returns the terminal's contents, and the
 /// exit status.
 pub fn at_terminal(bench: &Bench, arguments: &[&str], prompt: &str, line: &str) -> (String, i32) {
     typed_at_terminal(bench, arguments, &[(prompt, line)])
