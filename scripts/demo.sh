@@ -180,7 +180,7 @@ try_to_export() {
 
 summary() {
     heading 'What was done'
-    note 'a blank ATECC608B was provisioned with the profile "tls" and locked for good'
+    note 'a blank ATECC608B was provisioned with the profile "tls" and permanently locked'
     note 'two P-256 keys were born in it: pkcs11-tool asked for one, p11tool for the other'
     note "$(openssl verify -CAfile ca.pem device.pem), $(openssl x509 -in device.pem -noout -subject)"
     note "MQTT, AWS SDK:     $(grep -m 1 'received' mqtt.txt 2>/dev/null || true)"

@@ -237,6 +237,6 @@ fn a_label_with_a_newline_and_an_escape_sequence_forges_no_line_of_the_log() {
     let log = module.log();
     assert_eq!(log.lines().count(), lines + 1, "{log}");
     let shown = r"a\nERROR forged\u{1b}[31m\r\u{9b}2K\u{202e}";
-    assert_eq!(module.assert_logged(&[&format!("is called \"{shown}\" already")]), 1);
+    assert_eq!(module.assert_logged(&[&format!("already has the label \"{shown}\"")]), 1);
     assert!(!log.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{log:?}");
 }

@@ -118,7 +118,7 @@ fn a_key_whose_public_key_is_refused_hides_no_other() {
         let (module, bus, session) = on_bus(image(), faults);
         let by_id = [(CKA_CLASS, ulong(CKO_PRIVATE_KEY)), (CKA_ID, vec![7; 20])];
         assert_eq!(module.find(session, &by_id), Ok(vec![]), "{faults}");
-        module.assert_logged(&["public key of slot 0 is not known", "refused GenKey"]);
+        module.assert_logged(&["cannot read the public key of slot 0", "refused GenKey"]);
         let keys = module.private_keys(session);
         assert_eq!(keys.len(), 1, "{faults}");
         assert!(module.attribute(session, keys[0], CKA_LABEL).is_ok());
@@ -173,7 +173,7 @@ fn an_interrupted_generation_that_the_chip_does_not_report_stays_open_and_blocks
         assert_eq!(keys.len(), 1);
         assert!(sign(&module, session, keys[0]).is_ok());
     }
-    assert_eq!(module.assert_logged(&["slot 2", "was interrupted", "refuses to tell"]), 1);
+    assert_eq!(module.assert_logged(&["slot 2", "was interrupted", "refuses to report"]), 1);
     assert!(Store::open(&module.state_dir(), serial).state().slot(slot(2)).unwrap().intent.is_some());
 }
 

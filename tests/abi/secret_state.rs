@@ -111,7 +111,7 @@ fn what_an_old_backup_calls_empty_is_not_overwritten_if_a_key_is_there_now() {
         let second = create(&module, session, kind, kind.two);
         assert_eq!(second.is_ok(), kind.key_type == CKK_AES, "slot 9 has another place: {second:?}");
         assert_eq!(&slot_bytes(&bus, kind.slot)[..kind.one.len()], kind.one);
-        module.assert_logged(&[&format!("slot {}", kind.slot), "marks a place of it as empty", "is left alone"]);
+        module.assert_logged(&[&format!("slot {}", kind.slot), "marks a place of it as empty", "are not overwritten"]);
     }
 }
 

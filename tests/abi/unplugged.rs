@@ -82,7 +82,7 @@ fn a_real_kernel_lets_an_adapter_go_under_an_idle_session_and_the_session_finds_
     symlink(&adapter.node, &link).unwrap();
     helper.go();
     assert_eq!(helper.finish(), ["signed"]);
-    module.assert_logged(&["secure-element at 0x60: the adapter is gone"]);
+    module.assert_logged(&["secure-element at 0x60: the adapter was removed"]);
     module.assert_logged(&["secure-element at 0x60", "is simulated"]);
 }
 

@@ -64,7 +64,7 @@ run_refused 'NAME=VALUE' "$(claim one "$CLAIM --parameter SerialNumber")"
 run_refused 'is not the certificate of the key' "$(claim one '--claim-cert claim.pem --claim-key server.key')"
 run_refused 'needs its certificate' "$(claim one '--claim-key claim.key')"
 run_refused 'No such file' "$(claim one '--claim-cert claim.pem --claim-key none.key')"
-run_refused 'not known here' "$(claim one '--claim-key pkcs11:id=%01')"
+run_refused 'is not supported; object' "$(claim one '--claim-key pkcs11:id=%01')"
 run_refused 'holds no key|none|no private key' "$(claim one '--claim-key pkcs11:object=none')"
 run_refused 'timedatectl' "faketime -f +10y $(claim one "$CLAIM")"
 run "$(claim one "$CLAIM $SERIAL --dry-run") | tee dry.txt"
@@ -72,9 +72,9 @@ run 'grep -x "  RegisterThing  *\$aws/provisioning-templates/fleet/provision/jso
 run 'not grep -E "^(certificate|registration)" aws.log && not test -e one/device.pem'
 
 heading 'A connection that is none'
-run_refused 'host has no address.*Is there a network here' "$(ENDPOINT=nowhere.invalid claim one "$CLAIM")"
+run_refused 'host has no address.*Check the network' "$(ENDPOINT=nowhere.invalid claim one "$CLAIM")"
 run_refused 'no connection: .*refused.*network' "$(PORT=1 claim one "$CLAIM")"
-run_refused 'certificate is by no CA that is trusted here.*--root-ca' "$(ROOT_CA=other.pem claim one "$CLAIM")"
+run_refused 'certificate is not signed by a trusted CA.*--root-ca' "$(ROOT_CA=other.pem claim one "$CLAIM")"
 run 'printf "subjectAltName = DNS:elsewhere.example\n" >elsewhere.ext && sign server.csr elsewhere.pem -extfile elsewhere.ext'
 run 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout stranger.key -subj "/CN=stranger" -out stranger.pem 2>/dev/null'
 run_refused 'refuses this client.s certificate.*registered and active' "$(claim one '--claim-cert stranger.pem --claim-key stranger.key')"
@@ -84,15 +84,15 @@ bad() {
     bad=$(free_port)
     start_server "bad-$1.log" "$VENV/bin/python $ROOT/tests/clients/python/bad_broker.py $1 --port $bad --cert $2 --key server.key"
     wait_for 'the bad broker' "bad-$1.log" listening "$bad"
-    run_refused "$3.*atecc608 aws claim. goes on" "${4:-} $(PORT=$bad claim one "$CLAIM --timeout 1")"
+    run_refused "$3.*atecc608 aws claim. continues" "${4:-} $(PORT=$bad claim one "$CLAIM --timeout 1")"
     stop_last_server
 }
 bad silent server.pem 'within 1 s .--timeout. while waiting for the TLS handshake'
-bad mute server.pem 'within 1 s .--timeout. while waiting for the answer to CONNECT'
-bad drip server.pem 'within 1 s .--timeout. while waiting for the answer to CONNECT'
+bad mute server.pem 'within 1 s .--timeout. while waiting for the response to CONNECT'
+bad drip server.pem 'within 1 s .--timeout. while waiting for the response to CONNECT'
 bad garbage server.pem 'is not MQTT'
 bad huge server.pem 'is not MQTT: a packet of 268435455 bytes'
-bad close server.pem 'closed the connection while this tool waited for the answer to CONNECT.*iot:Connect as the client 0123'
+bad close server.pem 'closed the connection while this tool waited for the response to CONNECT.*iot:Connect as the client 0123'
 bad refused server.pem 'refused the connection .NotAuthorized'
 bad close elsewhere.pem 'is for another name.*--endpoint'
 run 'sign server.csr short.pem -extfile server.ext -days 1'
@@ -105,7 +105,7 @@ bad forbidden server.pem 'closed the connection while this tool waited for the s
 run 'not grep -E "^(certificate|registration)" aws.log && not test -e one/device.pem'
 run 'atecc608 key list | tee keys.txt && not grep "\"one\"" keys.txt'
 # mosquitto drops what may not be published, and says nothing.
-run_refused 'within 1 s .--timeout. while waiting for the answer to .aws/certificates.*iot:Publish' "$(claim one '--claim-cert listener.pem --claim-key claim.key --timeout 1')"
+run_refused 'within 1 s .--timeout. while waiting for the response to .aws/certificates.*iot:Publish' "$(claim one '--claim-cert listener.pem --claim-key claim.key --timeout 1')"
 
 heading 'An answer that is none. Each time the next run begins with the key that is there'
 # fault CALL MODE PATTERN
@@ -114,13 +114,13 @@ fault() {
     run_refused "$3" "$(claim one "$CLAIM $SERIAL --timeout 1")"
     run 'rm fault && not test -e one/device.pem && not test -e one/claim.json'
 }
-fault certificate never 'within 1 s .--timeout. while waiting for the answer to .aws/certificates/create-from-csr/json'
+fault certificate never 'within 1 s .--timeout. while waiting for the response to .aws/certificates/create-from-csr/json'
 fault certificate garbage 'answer to CreateCertificateFromCsr is none of AWS.s: it is not JSON'
 fault certificate rejected 'rejected CreateCertificateFromCsr: AccessDenied .403.: The pre-provisioning hook said no.n'
 fault certificate other-key 'for another key than the one in the chip'
-fault certificate no-chain 'no chain, each signed by the next'
+fault certificate no-chain 'not a chain, each signed by the next'
 run 'not grep ^registration aws.log'
-fault registration never 'within 1 s .* the answer to .*/fleet/provision/json'
+fault registration never 'within 1 s .* the response to .*/fleet/provision/json'
 fault registration garbage 'answer to RegisterThing is none of AWS.s'
 fault registration rejected 'rejected RegisterThing: AccessDenied .403..*pre-provisioning hook'
 fault registration odd-thing 'fleet/../1. can.t be a thing.s name'

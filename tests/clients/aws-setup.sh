@@ -35,8 +35,8 @@ run 'atecc608 provision tls --lock-forever 2>provision.log'
 run_refused "'/' is not allowed.*a-z A-Z 0-9 : _ -" 'atecc608 aws setup --thing gateway/1'
 run_refused 'is not installed.*apt install awscli' 'PATH=$TARGET/release atecc608 aws setup --thing gateway-1'
 run_refused 'no credentials: .aws configure' 'env -u AWS_ACCESS_KEY_ID atecc608 aws setup --thing gateway-1'
-run_refused 'say --region' 'env -u AWS_DEFAULT_REGION atecc608 aws setup --thing gateway-1'
-run_refused 'is there a network here' 'AWS_ENDPOINT_URL=http://127.0.0.1:1 atecc608 aws setup --thing gateway-1'
+run_refused 'use --region' 'env -u AWS_DEFAULT_REGION atecc608 aws setup --thing gateway-1'
+run_refused 'check the network' 'AWS_ENDPOINT_URL=http://127.0.0.1:1 atecc608 aws setup --thing gateway-1'
 
 heading 'A dry run shows calls and files, and asks nobody'
 run 'AWS_ENDPOINT_URL=http://127.0.0.1:1 atecc608 aws setup --thing gateway-1 --feature jobs --dir $WORK/dry --dry-run >dry.txt'
@@ -104,7 +104,7 @@ for wrong in '755 gateway-1/libatecc608_pkcs11.so|PKCS#11 library file' '755 gat
     run "stat -c 'chmod %a %n' ${path#* } >back.sh && chmod $path"
     run_refused "Incorrect permissions on ${wrong#*|}" "$look"
     case $path in
-    *.so) run_refused 'its mode is another than 640' 'atecc608 aws refresh --check --dir gateway-1' ;;
+    *.so) run_refused 'its mode is not 640' 'atecc608 aws refresh --check --dir gateway-1' ;;
     *gateway-1) run_refused 'has mode 755' 'atecc608 aws refresh --check --dir gateway-1' ;;
     esac
     run 'sh back.sh'

@@ -51,12 +51,12 @@ register() {
 
 heading 'What is wrong on this machine is said before anybody is asked'
 run_refused 'letters and digits only' "$(SCOPE=0ne/x register)"
-run_refused 'device.pem is not there: run .atecc608 azure setup --dps. first' "$(FOLDER=none register)"
+run_refused 'device.pem is missing: run .atecc608 azure setup --dps. first' "$(FOLDER=none register)"
 run 'not test -e none'
 run 'mkdir other && cp ca.pem other/device.pem'
-run_refused 'is for no key of this chip' "$(FOLDER=other register)"
+run_refused 'is not for a key of this chip' "$(FOLDER=other register)"
 run_refused 'no connection: .*network.*atecc608 azure register. goes on' "$(PORT=1 register)"
-run_refused 'certificate is by no CA that is trusted here.*--root-ca' "$(ROOT_CA=gateway-1/device.pem register)"
+run_refused 'certificate is not signed by a trusted CA.*--root-ca' "$(ROOT_CA=gateway-1/device.pem register)"
 run 'not grep PUT dps.log && atecc608 key list | tee keys.txt && not grep gateway-1-hub keys.txt'
 
 heading 'A response that is a rejection, or none: nothing is kept, and the next run begins with the key that is there'
@@ -72,8 +72,8 @@ fault odd-id 'its operationId can.t be used'
 fault failed 'error 400209.: No hub is linked'
 fault no-issuer 'issued no certificate: the enrolment needs a certificate policy'
 fault other-key 'for another key than the one in the chip'
-fault no-chain 'no chain, each signed by the next'
-fault odd-hub 'assignedHub is no host'
+fault no-chain 'not a chain, each signed by the next'
+fault odd-hub 'assignedHub is not a host'
 fault never 'has not assigned the device .its last status is 202, .*--timeout is 2 s'
 
 heading 'The story: the chip logs in with one key, and has a certificate issued for another'

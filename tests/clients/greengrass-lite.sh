@@ -44,7 +44,7 @@ set_up() {
 
 heading 'Set up, installed, connected with TLS 1.3'
 run 'atecc608 provision tls --lock-forever'
-run_refused 'and Greengrass lite takes 127: give the key a shorter label' \
+run_refused 'and Greengrass lite accepts 127: give the key a shorter label' \
     'atecc608 aws setup --thing core-1 --client greengrass-lite --role-alias Exchange --endpoint $HOST --credentials-endpoint c1.x --ca-cert ca.pem --ca-key ca.key --root-ca ca.pem --dir $WORK/none --key $(printf "k%.0s" {1..99})'
 set_up core-1 ''
 run 'grep "Greengrass lite.s key  *OpenSSL finds pkcs11:token=gateway;object=core-1;type=private" core-1.txt'

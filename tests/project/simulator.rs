@@ -95,7 +95,7 @@ fn every_file_it_names_is_there() {
     for name in evidence.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") || name.ends_with(".py")) {
         let places = [format!("crates/atecc608-sim/tests/it/{name}"), format!("tests/vendor/{name}"), name.to_owned()];
         let root = env!("CARGO_MANIFEST_DIR");
-        assert!(places.iter().any(|place| fs::metadata(format!("{root}/{place}")).is_ok()), "{name} is not there");
+        assert!(places.iter().any(|place| fs::metadata(format!("{root}/{place}")).is_ok()), "{name} is missing");
         count += 1;
     }
     assert!(count > 20);

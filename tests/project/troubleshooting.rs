@@ -23,7 +23,7 @@ const NOT_MESSAGES: [&str; 6] = [
     "the two lines `[[token]]` and",
     "works only after an authorisation",
     "and the chip refuses the secret",
-    "; Device Client says",
+    "; Device Client logs",
 ];
 
 fn read(path: impl AsRef<Path>) -> String {

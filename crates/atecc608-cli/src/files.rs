@@ -31,7 +31,7 @@ impl OutputArguments {
         let Some(path) = self.file() else { return Ok(()) };
         if !self.force && path.symlink_metadata().is_ok() {
             return Err(Error::Refused(format!(
-                "{}: there is such a file already, and nothing was done: name another one, or write over it with --force",
+                "{}: the file exists, and nothing was done: choose another name, or overwrite it with --force",
                 path.display()
             )));
         }

@@ -77,7 +77,7 @@ impl Selection {
         match (&self.token, config.tokens.as_slice()) {
             (None, [only]) => Target::open(&config, only),
             (None, tokens) => {
-                Err(Error::Token(format!("several chips are configured; say which: --token {}", names(tokens))))
+                Err(Error::Token(format!("several chips are configured: choose one with --token {}", names(tokens))))
             }
             (Some(name), tokens) => match tokens.iter().find(|token| is_named(token, name)) {
                 Some(token) => Target::open(&config, token),
@@ -140,9 +140,10 @@ fn by_serial(config: &Config, name: &str) -> Result<Target> {
             return Ok(target);
         }
     }
-    let mut problem = format!("no configured chip is called \"{name}\"; there are {}", names(&config.tokens));
+    let mut problem =
+        format!("no configured chip has the name \"{name}\": the configuration has {}", names(&config.tokens));
     if !silent.is_empty() {
-        problem += &format!(" (not all could be asked for their serial numbers: {})", silent.join("; "));
+        problem += &format!(" (could not read all serial numbers: {})", silent.join("; "));
     }
     Err(Error::Token(problem))
 }
@@ -194,7 +195,7 @@ impl Target {
     /// [`Error::Lock`] if it is in use for longer than the timeout, or can't be locked.
     pub fn lock(&mut self) -> Result<LockGuard> {
         let place = self.place();
-        let mut tell = |holder: &str| progress(&format!("waiting for {place}: it is used by {holder}"));
+        let mut tell = |holder: &str| progress(&format!("waiting for {place}: in use by {holder}"));
         let deadline = Deadline::after(self.config.lock_timeout);
         let taken = self.chip.transport_mut().lock_with_notice(deadline, (SILENCE, &mut tell));
         taken.map_err(|cause| Error::Lock { place, cause })
@@ -266,7 +267,7 @@ impl Target {
             return Ok(());
         }
         Err(Error::Refused(format!(
-            "{}: the chip {} is {}, not an ATECC608: it is left alone",
+            "{}: the chip {} is {}, not an ATECC608: nothing was changed",
             self.place(),
             zone.serial_number(),
             words::a_model(self.model())

@@ -78,10 +78,7 @@ pub fn open_input(path: &Path) -> io::Result<File> {
     let found = file.metadata()?;
     ensure(&found, can_be_read)?;
     if found.file_type().is_fifo() && is_without_writer(&file)? {
-        return Err(io::Error::new(
-            ErrorKind::TimedOut,
-            "no program writes to this pipe: start the writer first",
-        ));
+        return Err(io::Error::new(ErrorKind::TimedOut, "no program writes to this pipe: start the writer first"));
     }
     wait_again(&file)?;
     Ok(file)

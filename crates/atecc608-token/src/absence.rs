@@ -22,8 +22,10 @@ pub(crate) fn gone(place: &TokenConfig) -> Error {
     let numbered =
         |bus: &BusLocation| matches!(bus, BusLocation::Linux(path) if path.to_string_lossy().starts_with("/dev/i2c-"));
     let stable = match place.buses().any(numbered) {
-        true => "; it may return with another number: a udev rule gives it a fixed name (docs/install.md, \"Buses with \
-                 names of their own\")",
+        true => {
+            "; it may return with another number: a udev rule gives it a fixed name (docs/install.md, \"Buses with \
+             names of their own\")"
+        }
         false => "",
     };
     Error::AdapterGone(format!("{}: the adapter was removed: plug it in again{stable}", place.place()).into())

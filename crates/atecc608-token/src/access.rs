@@ -237,9 +237,7 @@ pub(crate) fn copy_object(
     let invalid = || Error::ObjectHandleInvalid(object);
     let (copy, past) = match token.object(object)? {
         ObjectKey::PrivateKey(_) | ObjectKey::PublicKey(_) | ObjectKey::Secret(_) | ObjectKey::Feature(_) => {
-            return Err(Error::ActionProhibited(
-                "keys and other objects in the chip can't be copied".into(),
-            ))
+            return Err(Error::ActionProhibited("keys and other objects in the chip can't be copied".into()))
         }
         ObjectKey::Stored(unique_id) => {
             let known = token.known(token.deadline())?;
@@ -314,8 +312,9 @@ pub(crate) fn destroy_object(token: &Token, session: SessionRef, object: ObjectH
             let secret = secret.ok_or(Error::ObjectHandleInvalid(object))?;
             token.turn(deadline, |turn| secret::stored::destroy(turn, &secret)).map_err(of_object(object))?;
         }
-        ObjectKey::Feature(_) => return Err(Error::ActionProhibited("this object is built into the token and can't be \
-                                                                     destroyed".into())),
+        ObjectKey::Feature(_) => {
+            return Err(Error::ActionProhibited("this object is built into the token and can't be destroyed".into()))
+        }
         ObjectKey::Session(number) => {
             let destroyable = token.objects.with_session_object(*number, |found| {
                 found.is_none_or(|found| found.attributes.bytes(CKA_DESTROYABLE) != Some(&[CK_FALSE]))

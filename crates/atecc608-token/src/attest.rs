@@ -176,7 +176,7 @@ fn find(turn: &mut Turn<'_>, key: &KeyName) -> Result<Slot> {
             }
             KeyName::Slot(slot) => format!("slot {slot} holds no key").into(),
             KeyName::Label(label) => {
-                format!("no private key is called \"{label}\": `atecc608 info` shows which there are").into()
+                format!("no private key has the label \"{label}\": `atecc608 key list` lists the keys").into()
             }
         })
     })?;

@@ -117,5 +117,6 @@ pub(super) fn occupied(slot: Slot) -> Error {
         "slot {slot} already holds a key: use another slot (`atecc608 key list`), or add --replace to overwrite that \
          key permanently"
     )
-    .into())
+        .into(),
+    )
 }

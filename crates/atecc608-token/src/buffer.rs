@@ -36,9 +36,11 @@ pub fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
 
 fn no_memory(bytes: usize) -> Error {
     Error::HostMemory(
-        format!("cannot allocate {bytes} bytes: raise the memory limit of the process (ulimit -v, MemoryMax=), or pass \
-                 the data in parts")
-            .into(),
+        format!(
+            "cannot allocate {bytes} bytes: raise the memory limit of the process (ulimit -v, MemoryMax=), or pass the \
+             data in parts"
+        )
+        .into(),
     )
 }
 

@@ -42,7 +42,9 @@ impl KeptConfiguration {
     /// process's user. Any other file is ignored, with a line in the log.
     pub fn load(&self, serial: &SerialNumber) -> Option<ConfigZone> {
         let read = read_protected(&self.path).and_then(|text| match text {
-            Some(text) => parse(&text, serial).map(Some).ok_or_else(|| "is damaged, or belongs to another chip".to_owned()),
+            Some(text) => {
+                parse(&text, serial).map(Some).ok_or_else(|| "is damaged, or belongs to another chip".to_owned())
+            }
             None => Ok(None),
         });
         read.unwrap_or_else(|problem| {

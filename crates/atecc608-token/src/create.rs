@@ -118,7 +118,8 @@ fn stored_object(class: CK_OBJECT_CLASS, on_token: bool, template: &Template) ->
     if on_token && private {
         return Err(Error::TemplateInconsistent(
             "CKA_PRIVATE=true: certificates and data are stored in clear in the state folder and must be public \
-             objects".into(),
+             objects"
+                .into(),
         ));
     }
     let value = template.bytes(CKA_VALUE).unwrap_or_default();

@@ -113,9 +113,7 @@ fn x963(hasher: &Hasher, secret: &[u8], shared_data: &[u8], len: usize) -> Zeroi
 /// [`Error::TemplateInconsistent`], [`Error::TemplateIncomplete`], [`Error::AttributeValueInvalid`].
 pub(super) fn wanted(request: &SecretRequest<'_>, usual: usize, most: usize) -> Result<(CK_KEY_TYPE, usize)> {
     if request.on_token {
-        return Err(Error::TemplateInconsistent(
-            "CKA_TOKEN: a derived key is always a session object".into(),
-        ));
+        return Err(Error::TemplateInconsistent("CKA_TOKEN: a derived key is always a session object".into()));
     }
     let key_type = request.key_type.unwrap_or(CKK_GENERIC_SECRET);
     let len = match request.len {

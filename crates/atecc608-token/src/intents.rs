@@ -31,8 +31,10 @@ fn stays_open(turn: &mut Turn<'_>, slot: Slot) -> Result<()> {
     if turn.known().known_presence(slot) == Some(Held::Unknown) {
         return Ok(());
     }
-    log::warn!("slot {slot}: a key generation, import or destruction was interrupted, and the chip refuses to report \
-                the slot's contents");
+    log::warn!(
+        "slot {slot}: a key generation, import or destruction was interrupted, and the chip refuses to report the \
+         slot's contents"
+    );
     turn.learn(|known| known.key_is_present(slot, Some(Presence { held: Held::Unknown, refused: None }), None))
 }
 
@@ -59,8 +61,7 @@ fn resolve_one(turn: &mut Turn<'_>, state: &SlotState) -> Result<()> {
         match (took_effect, intent.purpose) {
             (false, _) => "it had not taken effect",
             (true, Purpose::Generate | Purpose::Import) => "it had taken effect",
-            (true, Purpose::Destroy) =>
-                "the key is gone, and the slot holds another one: destroy it if it is not used",
+            (true, Purpose::Destroy) => "the key is gone, and the slot holds another one: destroy it if it is not used",
         }
     );
     let resolve = |state: &mut State| {

@@ -269,12 +269,16 @@ fn problem(identity: &Identity, slot: Slot, new: NewKey) -> Option<String> {
             format!("slot {slot} is permanently locked: its key can't be replaced")
         }
         Some(_) if new == NewKey::Imported => {
-            format!("the configuration of slot {slot} does not permit the import of a private key (PrivWrite is \
-                     forbidden)")
+            format!(
+                "the configuration of slot {slot} does not permit the import of a private key (PrivWrite is \
+                 forbidden)"
+            )
         }
         Some(key) if !key.public => {
-            format!("the configuration of slot {slot} does not permit reading its public key, so a key there could not \
-                     be used")
+            format!(
+                "the configuration of slot {slot} does not permit reading its public key, so a key there could not be \
+                 used"
+            )
         }
         Some(_) => format!("the configuration of slot {slot} does not permit a new key (GenKey is forbidden)"),
     };

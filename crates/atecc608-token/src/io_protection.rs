@@ -131,9 +131,10 @@ pub(crate) fn transport_key(turn: &Turn<'_>, slot: Slot, key_slot: Slot) -> Resu
     let known = turn.known();
     if key_slot != known.zone().chip_options().io_key() {
         return Err(Error::ActionProhibited(
-            format!("writes to slot {slot} are encrypted with the key in slot {key_slot}, which this host does not \
-                     have")
-                .into(),
+            format!(
+                "writes to slot {slot} are encrypted with the key in slot {key_slot}, which this host does not have"
+            )
+            .into(),
         ));
     }
     let file = &known.identity.io_key;

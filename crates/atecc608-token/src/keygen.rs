@@ -347,8 +347,8 @@ fn named_slot(identity: &Identity, request: &KeyPairRequest) -> Result<Option<Sl
             Some(key) if key.generate => Ok(Some(slot)),
             _ => Err(Error::ActionProhibited(
                 format!(
-                "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not permit a new signing key"
-            )
+                    "CKA_ATECC608_SLOT: the configuration or lock of slot {slot} does not permit a new signing key"
+                )
                 .into(),
             )),
         };

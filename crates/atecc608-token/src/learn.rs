@@ -57,8 +57,10 @@ fn under_mark(slot: Slot, mark: &[u8], point: Option<Point>) -> Held {
             Held::Key
         }
         None => {
-            log::warn!("slot {slot}: the chip refuses to report which key it holds, and one was destroyed there: it is \
-                        not shown");
+            log::warn!(
+                "slot {slot}: the chip refuses to report which key it holds, and one was destroyed there: it is not \
+                 shown"
+            );
             Held::Unknown
         }
     }

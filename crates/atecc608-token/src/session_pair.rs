@@ -93,7 +93,8 @@ pub(super) fn generate(
     })?;
     // One of 2^32 values is not a valid key.
     let point = secret_key(&value).and_then(|key| point_of(&key));
-    let point = point.ok_or_else(|| Error::DeviceError("the random bytes are not a valid private key: try again".into()))?;
+    let point =
+        point.ok_or_else(|| Error::DeviceError("the random bytes are not a valid private key: try again".into()))?;
     let private =
         class::session_object::<PrivateKey>(&NewSessionPrivate { template: private, point, value, generated: true })?;
     let mut public = class::session_object::<PublicKey>(&NewPublicKey { template: public, point })?;

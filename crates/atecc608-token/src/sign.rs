@@ -127,8 +127,9 @@ impl SignOperation {
         if token.known(token.deadline())?.key_slot(slot).is_some_and(|key| key.sign) {
             return Ok(Self::Ecdsa { key, message });
         }
-        Err(Error::KeyFunctionNotPermitted(format!("the configuration of slot {slot} does not permit signing (CKA_SIGN \
-                                                    is false)").into()))
+        Err(Error::KeyFunctionNotPermitted(
+            format!("the configuration of slot {slot} does not permit signing (CKA_SIGN is false)").into(),
+        ))
     }
 
     /// Returns the length of the signature or code in bytes.

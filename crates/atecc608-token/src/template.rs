@@ -168,12 +168,8 @@ fn read_bool(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<bool> {
 fn read_ulong(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<CK_ULONG> {
     let bytes = value.try_into().map_err(|_| {
         Error::AttributeValueInvalid(
-            format!(
-                "attribute {attribute:#x} has {} bytes: a CK_ULONG has {}",
-                value.len(),
-                size_of::<CK_ULONG>()
-            )
-            .into(),
+            format!("attribute {attribute:#x} has {} bytes: a CK_ULONG has {}", value.len(), size_of::<CK_ULONG>())
+                .into(),
         )
     })?;
     Ok(CK_ULONG::from_ne_bytes(bytes))

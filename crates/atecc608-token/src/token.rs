@@ -455,7 +455,9 @@ impl Token {
         let mut request = SecretRequest::new(session, template)?;
         request.generated_by = Some(mechanism.mechanism);
         if template.bytes(CKA_VALUE).is_some() {
-            return Err(Error::TemplateInconsistent("CKA_VALUE: the key is generated, so leave it out of the template".into()));
+            return Err(Error::TemplateInconsistent(
+                "CKA_VALUE: the key is generated, so leave it out of the template".into(),
+            ));
         }
         if request.key_type.is_some_and(|given| given != key_type) {
             return Err(Error::TemplateInconsistent("CKA_KEY_TYPE does not match the mechanism".into()));

@@ -495,7 +495,8 @@ impl Turn<'_> {
             return Ok(());
         }
         Err(Error::KeyHandleInvalid(
-            format!("the key in slot {} changed or was destroyed since it was found: search for it again", key.slot).into(),
+            format!("the key in slot {} changed or was destroyed since it was found: search for it again", key.slot)
+                .into(),
         ))
     }
 }

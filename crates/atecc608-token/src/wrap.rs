@@ -117,8 +117,9 @@ pub(crate) fn unwrap(
         ));
     }
     if template.bytes(CKA_VALUE).is_some() {
-        return Err(Error::TemplateInconsistent("CKA_VALUE: the value comes from the wrapped key, so leave it out of \
-                                                the template".into()));
+        return Err(Error::TemplateInconsistent(
+            "CKA_VALUE: the value comes from the wrapped key, so leave it out of the template".into(),
+        ));
     }
     let aes = secret::key_for(token, unwrapping_key, CKA_UNWRAP, mechanism.mechanism)
         .and_then(|key| key.into_aes(token, mechanism.mechanism));

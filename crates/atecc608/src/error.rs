@@ -63,7 +63,9 @@ pub enum Error {
         response: [u8; 4],
     },
     /// The chip reports a failed self-test after the wake.
-    #[error("the chip reports a failed self-test (07), and refuses every command until it passes: power-cycle the chip")]
+    #[error(
+        "the chip reports a failed self-test (07), and refuses every command until it passes: power-cycle the chip"
+    )]
     SelfTestFailed,
     /// Another chip than the expected one responds ([`Chip::expect`](crate::Chip::expect)). Nothing was used or changed
     /// in it.
@@ -109,8 +111,10 @@ pub enum Error {
         status: Status,
     },
     /// The chip refuses to tell whether the slot holds a key. The slot is not treated as free.
-    #[error("slot {slot}: the chip refuses to report whether it holds a key ({status}): nothing is generated or \
-             imported there")]
+    #[error(
+        "slot {slot}: the chip refuses to report whether it holds a key ({status}): nothing is generated or imported \
+         there"
+    )]
     KeyNotTold {
         /// The slot.
         slot: atecc608_wire::Slot,
@@ -118,8 +122,10 @@ pub enum Error {
         status: Status,
     },
     /// The slot holds a key, and the chip does not return its public key.
-    #[error("slot {0} holds a key whose public key the chip does not return: use another slot (`atecc608 info` lists \
-             the rules of each)")]
+    #[error(
+        "slot {0} holds a key whose public key the chip does not return: use another slot (`atecc608 info` lists the \
+         rules of each)"
+    )]
     PublicKeyNotTold(atecc608_wire::Slot),
     /// The reply is undamaged, but does not fit this command.
     #[error(transparent)]

@@ -77,8 +77,9 @@ impl<P: Transport> Awake<'_, P> {
             Err(error) => {
                 let refused = Some(error.refusal().ok_or_else(|| error.clone())?);
                 let number = zone.revision();
-                log::warn!("the chip refuses to report its revision ({error}); its configuration zone says \
-                            {number:02X?}");
+                log::warn!(
+                    "the chip refuses to report its revision ({error}); its configuration zone says {number:02X?}"
+                );
                 Ok(Identified { model: Model::from_revision(number), refused })
             }
         }
@@ -215,9 +216,7 @@ impl<P: Transport> Chip<P> {
     pub fn generate_key(&mut self, slot: Slot, before: Before) -> Result<[u8; 64]> {
         let attempt = self.converse(|awake| {
             if awake.state_of(slot)? != before {
-                return Err(Error::Mismatch(
-                    format!("slot {slot} has unexpected contents; it is not changed").into(),
-                ));
+                return Err(Error::Mismatch(format!("slot {slot} has unexpected contents; it is not changed").into()));
             }
             awake.create_key(slot)
         });

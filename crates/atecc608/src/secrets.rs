@@ -320,9 +320,7 @@ impl<P: Transport> Chip<P> {
                             None => awake.priv_write_in_clear(slot, scalar),
                         }
                     }
-                    _ => Err(Error::Mismatch(
-                        format!("slot {slot} has unexpected contents; it is not changed").into(),
-                    )),
+                    _ => Err(Error::Mismatch(format!("slot {slot} has unexpected contents; it is not changed").into())),
                 }
             });
             match (attempt, open.take()) {

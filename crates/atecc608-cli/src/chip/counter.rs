@@ -79,8 +79,8 @@ fn check(zone: &ConfigZone, target: &Target, arguments: &Arguments) -> Result<()
         Slot::all().filter(|slot| zone.slot_config(*slot).limited_use()).map(|slot| slot.to_string()).collect();
     if arguments.number == Some(0) && !limited.is_empty() {
         return refused(format!(
-            "counter 0 counts how often the keys in slots {} may still be used, and this would take one use away: count with \
-             counter 1 (`atecc608 counter 1 --increment`)",
+            "counter 0 limits the uses of the keys in slots {}, and this would consume one use: use counter 1 \
+             (`atecc608 counter 1 --increment`)",
             limited.join(", ")
         ));
     }
@@ -91,10 +91,11 @@ fn increment(target: &mut Target, number: u8) -> Result<u32> {
     let place = target.place();
     target.chip.increment_counter(number).map_err(|cause| match cause {
         cause if cause.has_status(Status::EXECUTION_ERROR) => Error::Refused(format!(
-            "{place}: counter {number} is at its end ({COUNTER_MAX}); it can't count any more, and can't be set back"
+            "{place}: counter {number} has reached its maximum ({COUNTER_MAX}); it can't be incremented or reset"
         )),
         cause @ chip::Error::Uncertain { .. } => Error::Refused(format!(
-            "{place}: {cause}. Whether counter {number} was counted up shows when the chip answers again: `atecc608 counter {number}`"
+            "{place}: {cause}. The counter may have been incremented: check it when the chip responds again (`atecc608 \
+             counter {number}`)"
         )),
         cause => Error::Chip { place, cause },
     })

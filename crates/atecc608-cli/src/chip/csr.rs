@@ -17,10 +17,8 @@ use crate::x509::{alternative, request};
 
 /// Arguments of `csr`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The subject is written as OpenSSL takes it (/O=Acme/CN=gateway-1) or as RFC 4514 has it (CN=gateway-1,O=Acme): \
-                  both make the same name. docs/certificates.md has examples."
-)]
+#[command(after_help = "The subject is in OpenSSL's form (/O=Acme/CN=gateway-1) or in the form of RFC 4514 \
+                        (CN=gateway-1,O=Acme): both give the same name. docs/certificates.md has examples.")]
 pub struct Arguments {
     #[command(flatten)]
     key: KeyArguments,

@@ -328,7 +328,7 @@ fn text(info: &Info) -> String {
         None => line("revision", &info.revision),
         Some(status) => line(
             "revision",
-            &format!("{}, as its configuration zone has it: the chip refuses to say (status {status})", info.revision),
+            &format!("{}, from its configuration zone: the chip refuses to report it (status {status})", info.revision),
         ),
     }
     let locks = format!(
@@ -410,7 +410,7 @@ fn row(info: &Info, slot: &SlotInfo) -> [String; 5] {
         Some(KeyInfo { presence: Presence::None, .. }) => "no key".to_owned(),
         // A blank chip is not queried: it holds none.
         Some(KeyInfo { presence: Presence::Unknown, .. }) if !info.config_locked => format!("for a {}", slot.kind),
-        Some(KeyInfo { presence: Presence::Unknown, .. }) => "unknown: the chip refuses to say".to_owned(),
+        Some(KeyInfo { presence: Presence::Unknown, .. }) => "unknown: the chip refuses to report it".to_owned(),
         None => slot.kind.to_owned(),
     };
     let locked = slot.locked.then(|| "slot locked".to_owned());

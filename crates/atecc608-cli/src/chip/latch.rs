@@ -70,7 +70,7 @@ impl LatchState {
         match self {
             Self::Set => "set",
             Self::Clear => "not set",
-            Self::Unknown => "unknown: the chip refuses to say",
+            Self::Unknown => "unknown: the chip refuses to report it",
         }
     }
 
@@ -80,7 +80,7 @@ impl LatchState {
             Self::Set => "works while the persistent latch is set, as it is now",
             Self::Clear => "does not work now: the persistent latch is not set (`atecc608 latch show`)",
             Self::Unknown => {
-                "works only while the persistent latch is set, which the chip does not tell (`atecc608 latch show`)"
+                "works only while the persistent latch is set, which the chip does not report (`atecc608 latch show`)"
             }
         }
     }
@@ -158,7 +158,8 @@ fn change(target: &mut Target, zone: &ConfigZone, secret: Option<&[u8; 32]>, set
         Err(cause) if cause.has_status(Status::EXECUTION_ERROR) => {
             return Err(refused(match (&secret, slot) {
                 (Some(secret), _) => format!(
-                    "{cause}: the rules of slot {} do not let its secret authorise this (`atecc608 info` lists them)",
+                    "{cause}: the rules of slot {} do not permit its secret to authorise this (`atecc608 info` lists \
+                     them)",
                     secret.slot
                 ),
                 (None, Some(slot)) => {

@@ -79,7 +79,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
             written.map_err(|cause| Error::Chip { place, cause })?;
             if !proves(&mut target, &zone, slot, &key)? {
                 return Err(Error::Refused(format!(
-                    "{}: the chip {serial} does not show that it has the key it was given",
+                    "{}: the chip {serial} did not prove that it has the new key: run the same command again",
                     target.place()
                 )));
             }
@@ -93,7 +93,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     }
     let path = file.path().display().to_string();
     let proven = format!("the chip has proved that it has the one in {path}: ECDH results now cross the bus encrypted");
-    let replaceable = "it can be written in clear, so this keeps out listeners only: whoever can write to the bus can replace the key";
+    let replaceable = "it can be written in clear, so this protects against listeners only: an attacker who can write \
+                       to the bus can replace the key";
     let checks =
         vec![Check::new("IO protection key", Verdict::Ok, proven), finding(Verdict::Warning, Some(slot), replaceable)];
     let word = match result {
@@ -122,7 +123,7 @@ fn writable_slot(zone: &ConfigZone, target: &Target) -> Result<Slot> {
         Err(Error::Refused(format!("{}: the chip {}: {problem}", target.place(), zone.serial_number())))
     };
     if !zone.config_locked() || !zone.data_locked() {
-        return refused(format!("it is not provisioned, which comes first: `{}`", profile::next_command(zone)));
+        return refused(format!("it is not provisioned: provision it first with `{}`", profile::next_command(zone)));
     }
     let (options, slot) = (zone.chip_options(), zone.chip_options().io_key());
     if !options.io_protection() {
@@ -131,8 +132,8 @@ fn writable_slot(zone: &ConfigZone, target: &Target) -> Result<Slot> {
     match zone.slot_config(slot).write_config().write_policy() {
         WritePolicy::Always if !zone.slot_locked(slot) => Ok(slot),
         _ => refused(format!(
-            "slot {slot}, where its IO protection key is, can't be written in clear; the key of provisioning is the one it \
-             keeps"
+            "slot {slot}, where its IO protection key is, can't be written in clear; it keeps the key from \
+             provisioning"
         )),
     }
 }

@@ -139,7 +139,7 @@ fn change(selection: &Selection, arguments: &ByUser) -> Result<Output> {
     }
     let old = match &arguments.pin_file {
         Some(path) => secret::first_line(path)?,
-        None => secret::ask(&format!("Present PIN of the user of {}", token.label), "--pin-file FILE")?,
+        None => secret::ask(&format!("Current PIN of the user of {}", token.label), "--pin-file FILE")?,
     };
     let new = arguments.new.get()?;
     token.keys.token().set_pin(Some(&old), Some(&new)).map_err(|error| token.keys.failed(error))?;
@@ -160,8 +160,8 @@ impl WithPin {
         match self.keys.token().login(CKU_SO, Some(&code)) {
             Ok(()) => Ok(code),
             Err(token::Error::PinIncorrect) => Err(self.keys.refused(
-                "the recovery code is wrong: nothing was done. The right one was printed by `atecc608 provision tls-pin`, or by \
-                 `atecc608 recovery-code --set` since",
+                "the recovery code is wrong: nothing was done. The valid one was printed by `atecc608 provision \
+                 tls-pin`, or by the last `atecc608 recovery-code --set`",
             )),
             Err(error) => Err(self.keys.failed(error)),
         }

@@ -51,7 +51,7 @@ pub fn run(selection: &Selection, arguments: &Arguments, json: bool) -> Result<O
         return set(selection, arguments, &code, json);
     }
     if arguments.officer.recovery_code_file.is_some() {
-        return Err(Error::Refused("--recovery-code-file has a meaning only with --set: nothing was done".to_owned()));
+        return Err(Error::Refused("--recovery-code-file works only with --set: nothing was done".to_owned()));
     }
     note("no token has this code yet: `atecc608 recovery-code --set` makes one and sets it");
     let code = code.text();
@@ -72,6 +72,7 @@ fn set(selection: &Selection, arguments: &Arguments, code: &RecoveryCode, json: 
             "{cause}. Keep both codes: `atecc608 recovery-code --set` accepts the one that is valid"
         )));
     }
-    let text = format!("The new recovery code of \"{}\" is set; the old one is void.\n", visible(&token.label));
+    let text =
+        format!("The new recovery code of \"{}\" is set; the old one is no longer valid.\n", visible(&token.label));
     Output::new(text, &Report { token: &token.label, recovery_code: "set" })
 }

@@ -242,7 +242,7 @@ fn locations(arguments: &Arguments, config: &Config, kernel: &Kernel) -> Result<
 
 fn of_the_board(adapter: &Adapter) -> String {
     let node = adapter.node.display();
-    format!("not asked: memory modules, power supplies or monitors are on it. `atecc608 scan {node}` asks it")
+    format!("not scanned: memory modules, power supplies or monitors are on it. `atecc608 scan {node}` scans it")
 }
 
 /// Probes one bus.
@@ -287,7 +287,7 @@ fn driven(location: &BusLocation, address: u8, kernel: &Kernel) -> Device {
     let name = driver.as_ref().map_or("(its name is not known)", |driver| driver.name.as_str());
     Device {
         remedy: driver.as_ref().map(|driver| format!("if it is the chip: {}", driver.unbind())),
-        ..plain(address, Kind::Driven, format!("taken by the kernel driver {name}: not asked"))
+        ..plain(address, Kind::Driven, format!("in use by the kernel driver {name}: not scanned"))
     }
 }
 
@@ -311,12 +311,12 @@ fn device(chip: impl FnOnce() -> Result<Chip<Bus>, OpenError>, address: u8, answ
         Answer::Nothing => None,
         Answer::Other(bytes) => {
             let digits: Vec<String> = bytes.chunks(1).map(hex).collect();
-            let detail = format!("another device, left alone (it answered {})", digits.join(" "));
+            let detail = format!("another device (it returned {})", digits.join(" "));
             Some(plain(address, Kind::Other, detail))
         }
         Answer::Failed(problem) => Some(plain(address, Kind::Failed, problem.to_string())),
         Answer::SelfTestFailed => Some(Device {
-            remedy: Some("take its supply away and give it back; replace it if that does not help".to_owned()),
+            remedy: Some("power-cycle the chip; replace it if that does not help".to_owned()),
             ..plain(address, Kind::NotTold, "a chip of the family whose self-test has failed".to_owned())
         }),
         Answer::Woken => Some(match chip() {
@@ -337,7 +337,7 @@ fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
         Ok((zone, Identified { model, refused })) => {
             let mut device = known(&mut chip, address, &zone, model);
             if let Some(status) = refused {
-                device.detail += &format!("; it refuses to say its revision (status {:02X})", status.0);
+                device.detail += &format!("; it refuses to report its revision (status {:02X})", status.0);
             }
             device
         }
@@ -358,7 +358,7 @@ fn identify(mut chip: Chip<Bus>, address: u8) -> Device {
 }
 
 fn not_told(address: u8, error: &dyn std::error::Error) -> Device {
-    plain(address, Kind::NotTold, format!("a chip of the family that does not say what it is: {error}"))
+    plain(address, Kind::NotTold, format!("a chip of the family that does not report its model: {error}"))
 }
 
 fn known(chip: &mut Chip<Bus>, address: u8, zone: &ConfigZone, model: Model) -> Device {
@@ -387,7 +387,7 @@ fn text(report: &Report) -> String {
         if let Some(problem) = &bus.problem {
             text += &format!("   {}\n", visible(problem));
         } else if bus.devices.is_empty() && bus.elsewhere.is_empty() {
-            text += "   nothing answers where such chips are\n";
+            text += "   nothing responds at the addresses of such chips\n";
         }
         for device in &bus.devices {
             text += &format!("   {:#04x}  {}\n", device.address, device.detail);
@@ -404,12 +404,13 @@ fn text(report: &Report) -> String {
         text += "This machine has no I2C bus that programs may use: `sudo modprobe i2c-dev`; on a Raspberry Pi also \
                  dtparam=i2c_arm=on in /boot/firmware/config.txt, and reboot\n";
     } else if report.found == 0 && report.buses.iter().all(|bus| bus.problem.is_some()) {
-        text += "\nNo bus was asked, so it is not known whether there is an ATECC608: below each bus stands why\n";
+        text += "\nNo bus was scanned, so it is not known whether there is an ATECC608: the reason is below each bus\n";
     } else if report.found == 0 {
-        text += "\nNo ATECC608 was found: check supply, SDA, SCL, pull-ups, and that the bus clock is at most 100 kHz. A chip \
-                 at an address of its own: --all-addresses, or --address\n";
+        text +=
+            "\nNo ATECC608 was found: check supply, SDA, SCL, pull-ups, and that the bus clock is at most 100 kHz. For \
+             a chip at another address: --all-addresses, or --address\n";
         if report.buses.iter().any(|bus| bus.problem.is_some()) {
-            text += "Not all buses were asked: below each of the others stands why\n";
+            text += "Not all buses were scanned: the reason is below each of the others\n";
         }
     }
     text

@@ -43,8 +43,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let listed: String =
         trusted.iter().map(|key| format!("slot {:>2}  \"{}\"\n", key.slot.number(), key.label)).collect();
     let text = match listed.as_str() {
-        "" => format!("The chip {serial_number} shows no public key: {file} has none.\n"),
-        listed => format!("Public keys of the chip {serial_number} that are trusted from now on ({file}):\n{listed}"),
+        "" => format!("The chip {serial_number} returns no public key: {file} contains none.\n"),
+        listed => format!("Trusted public keys of the chip {serial_number} ({file}):\n{listed}"),
     };
     let keys = trusted.iter().map(|key| Key {
         slot: key.slot.number(),

@@ -61,7 +61,7 @@ impl Signer for ChipKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         if !self.signs {
             return Err(self.keys.refused(&format!(
-                "the configuration of slot {} does not let its key sign (CKA_SIGN is false)",
+                "the configuration of slot {} does not permit signing (CKA_SIGN is false)",
                 self.slot
             )));
         }
@@ -75,7 +75,7 @@ impl Signer for ChipKey {
         let signature = signature.map_err(|error| self.keys.failed(error))?;
         let signature = p256::ecdsa::Signature::from_slice(&signature);
         let signature =
-            signature.map_err(|_| self.keys.refused("the chip's signature has numbers that none can have"))?;
+            signature.map_err(|_| self.keys.refused("the numbers in the chip's signature are out of range"))?;
         Ok(signature.to_der().as_bytes().to_vec())
     }
 }

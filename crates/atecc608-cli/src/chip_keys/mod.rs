@@ -210,12 +210,12 @@ impl ChipKeys {
             [only] => self.key(&KeyName::Slot(only.key.slot)),
             [] => match unknown.first() {
                 Some(unknown) => self.key(&KeyName::Slot(unknown.key.slot)),
-                None => Err(self.refused("the chip holds no key yet: `atecc608 key generate` makes one")),
+                None => Err(self.refused("the chip holds no key yet: `atecc608 key generate` generates one")),
             },
             several => {
                 let labels: Vec<String> = several.iter().map(|key| format!("\"{}\"", key.label)).collect();
                 Err(self.refused(&format!(
-                    "the chip holds several keys ({}): say which with --key LABEL",
+                    "the chip holds several keys ({}): choose one with --key LABEL",
                     labels.join(", ")
                 )))
             }
@@ -290,7 +290,7 @@ impl ChipKeys {
     pub fn remove_certificate(&self, certificate: &StoredCertificate) -> Result<()> {
         if !certificate.removable {
             return Err(self.refused(&format!(
-                "the certificate \"{}\" is part of the chip, which keeps it for good: it can't be removed",
+                "the certificate \"{}\" is part of the chip: it can't be removed",
                 certificate.label
             )));
         }
@@ -313,8 +313,8 @@ impl ChipKeys {
         let Some(slot) = names.slot else {
             if new == NewKey::Imported && !self.list()?.iter().any(|key| key.key.import && !key.locked) {
                 return Err(self.refused(
-                    "the configuration of this chip lets no slot take a private key from outside; `atecc608 key generate` makes \
-                     one in the chip",
+                    "the configuration of this chip permits no import of a private key; `atecc608 key generate` \
+                     generates one in the chip",
                 ));
             }
             return Ok(());
@@ -324,8 +324,8 @@ impl ChipKeys {
         }
         match self.list()?.into_iter().find(|key| key.key.slot == slot) {
             Some(KeyReport { held: Some(Held::Key), label, .. }) => Err(self.refused(&format!(
-                "slot {slot} holds the key \"{label}\": take another slot (`atecc608 key list`), or destroy that key first, for \
-                 good (`atecc608 key destroy --slot {slot}`)"
+                "slot {slot} holds the key \"{label}\": use another slot (`atecc608 key list`), or destroy that key \
+                 first, permanently (`atecc608 key destroy --slot {slot}`)"
             ))),
             _ => Ok(()),
         }
@@ -335,7 +335,7 @@ impl ChipKeys {
     fn key_of(&self, handle: ObjectHandle) -> Result<ChipKey> {
         let number = self.attribute(handle, CKA_ATECC608_SLOT)?;
         let number = number[..].try_into().map(CK_ULONG::from_ne_bytes).unwrap_or(CK_ULONG::MAX);
-        let slot = slot_number(number).map_err(|_| self.refused("the token does not say where its key is"))?;
+        let slot = slot_number(number).map_err(|_| self.refused("the token does not report the slot of its key"))?;
         self.key(&KeyName::Slot(slot))
     }
 
@@ -387,9 +387,9 @@ impl ChipKeys {
     pub fn failed(&self, cause: token::Error) -> Error {
         match cause {
             token::Error::UserNotLoggedIn => {
-                self.refused("this chip wants the user's PIN first: give its file with --pin-file")
+                self.refused("this chip needs the user's PIN: pass its file with --pin-file")
             }
-            token::Error::PinIncorrect => self.refused("the PIN is wrong: the chip says so; nothing was done"),
+            token::Error::PinIncorrect => self.refused("the PIN is wrong; nothing was done"),
             token::Error::AttributeValueInvalid(text) => self.refused(&text),
             cause => Error::Token(format!("{}: {cause}", self.place)),
         }

@@ -57,7 +57,7 @@ impl ChipKeys {
     fn keep_configuration(&self) -> Result<()> {
         let kept = inventory::keep_configuration(&self.token).map_err(|error| self.failed(error))?;
         kept.or_else(|error| {
-            warn(&format!("the chip's configuration is not kept: {error}"));
+            warn(&format!("cannot store the chip's configuration: {error}"));
             Ok(())
         })
     }

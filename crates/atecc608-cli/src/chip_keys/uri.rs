@@ -39,11 +39,12 @@ impl KeyUri {
         let path = uri.strip_prefix("pkcs11:").ok_or("it does not begin with pkcs11:")?;
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         if !query.is_empty() {
-            return Err("this tool takes no attributes behind ?; a PIN comes from --pin-file".to_owned());
+            return Err("attributes after ? are not supported; pass the PIN with --pin-file".to_owned());
         }
         let mut found = Self::default();
         for attribute in path.split(';').filter(|attribute| !attribute.is_empty()) {
-            let (name, value) = attribute.split_once('=').ok_or_else(|| format!("\"{attribute}\" is no NAME=VALUE"))?;
+            let (name, value) =
+                attribute.split_once('=').ok_or_else(|| format!("\"{attribute}\" is not NAME=VALUE"))?;
             let value =
                 decoded(value).ok_or_else(|| format!("the value of \"{name}\" is not encoded as %XX and UTF-8"))?;
             match name {
@@ -51,9 +52,9 @@ impl KeyUri {
                 "token" => found.token = Some(value),
                 "serial" => found.serial = Some(value),
                 "type" if value == "private" => {}
-                "type" => return Err(format!("it is for a {value}, and a private key is wanted")),
+                "type" => return Err(format!("it is for a {value}, and a private key is needed")),
                 "manufacturer" | "model" => {}
-                other => return Err(format!("\"{other}\" is not known here; object, token, serial and type are")),
+                other => return Err(format!("\"{other}\" is not supported; object, token, serial and type are")),
             }
         }
         Ok(found)
@@ -94,7 +95,7 @@ mod tests {
             ("pkcs11:object=%", "%XX"),
             ("pkcs11:object=%+1", "%XX"),
             ("pkcs11:object=%ff", "UTF-8"),
-            ("pkcs11:type=cert", "private key is wanted"),
+            ("pkcs11:type=cert", "private key is needed"),
             ("pkcs11:id=%01", "not known"),
             ("pkcs11:object=a?pin-value=1234", "--pin-file"),
         ] {

@@ -53,7 +53,7 @@ pub fn certificate_file(folder: &Folder, name: &str, expected: &Expected<'_>) ->
     let failed = |found: String, remedy: &str| Check::new(WHAT, Verdict::Failed, found).with_remedy(remedy);
     let contents = match folder.read(name) {
         Ok(Some(contents)) => contents,
-        Ok(None) => return failed(format!("{file} is not there"), "run the set-up again"),
+        Ok(None) => return failed(format!("{file} is missing"), "run the set-up again"),
         Err(error) => return failed(error.to_string(), &replace),
     };
     let found = match certificates(&file, &contents) {
@@ -62,7 +62,7 @@ pub fn certificate_file(folder: &Folder, name: &str, expected: &Expected<'_>) ->
     };
     let Some(first) = found.first() else { return failed(format!("{file} holds no certificate"), &replace) };
     if expected.certificate.is_some_and(|certificate| certificate.der() != first.der()) {
-        return failed(format!("{file} is not the certificate that the cloud is to know"), &replace);
+        return failed(format!("{file} is not the certificate that is registered in the cloud"), &replace);
     }
     if expected.point.is_some_and(|point| point.public_key_info() != first.public_key_info()) {
         return failed(format!("{file} is not for the key \"{}\" in the chip", expected.label), &replace);
@@ -83,7 +83,9 @@ pub fn certificate_file(folder: &Folder, name: &str, expected: &Expected<'_>) ->
     let label = expected.label;
     let whose = match expected.point {
         Some(_) => format!("for the key \"{label}\" in the chip"),
-        None => format!("whether it is for the key \"{label}\" was not checked: only a login tells the public key"),
+        None => {
+            format!("not checked whether it is for the key \"{label}\": the public key can be read only after a login")
+        }
     };
     let left = end.unix_duration().saturating_sub(now.unix_duration());
     if left.as_secs() < SOON * 24 * 60 * 60 {

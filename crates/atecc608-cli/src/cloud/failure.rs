@@ -25,10 +25,10 @@ pub fn explained(place: &str, words: &Words, failure: Failure, refused: &str) ->
         Cause::Unresolved(error) => (format!("the host has no address: {error}"), words.no_address.to_owned()),
         Cause::Unreachable(error) => (
             format!("no connection: {error}"),
-            "is there a network here, and does a firewall let the port (--port) through?".to_owned(),
+            "check the network, and that no firewall blocks the port (--port)".to_owned(),
         ),
         Cause::TimedOut(time) => (
-            format!("nothing came within {} s (--timeout) while waiting for {waited_for}", time.as_secs()),
+            format!("no response within {} s (--timeout) while waiting for {waited_for}", time.as_secs()),
             refused.to_owned(),
         ),
         Cause::Closed => {
@@ -40,18 +40,17 @@ pub fn explained(place: &str, words: &Words, failure: Failure, refused: &str) ->
             let (problem, remedy) = tls::explain(&error, words.tls);
             (problem, remedy.to_owned())
         }
-        Cause::Io(error) => (
-            format!("the connection failed while waiting for {waited_for}: {error}"),
-            "is there a network here?".to_owned(),
-        ),
+        Cause::Io(error) => {
+            (format!("the connection failed while waiting for {waited_for}: {error}"), "check the network".to_owned())
+        }
         Cause::Garbage(problem) => (
-            format!("what came instead of {waited_for} is not MQTT: {problem}"),
-            format!("is this really {}'s MQTT port?", words.cloud),
+            format!("received data that is not MQTT instead of {waited_for}: {problem}"),
+            format!("check that this is {}'s MQTT port", words.cloud),
         ),
     };
     let end = if remedy.ends_with('?') { "" } else { "." };
     Error::Refused(format!(
-        "{place}: {problem}. {}{end} Run it again then: `{}` goes on",
+        "{place}: {problem}. {}{end} Then run it again: `{}` continues where it stopped",
         capital(&remedy),
         words.command
     ))

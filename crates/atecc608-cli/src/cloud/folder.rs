@@ -124,7 +124,7 @@ impl Folder {
         let path = self.file(name);
         let no_file = || {
             Error::Refused(format!(
-                "{} is a link or no file: move it away, nothing is written through it",
+                "{} is a link or not a regular file, and was not written: move it away",
                 path.display()
             ))
         };
@@ -157,7 +157,7 @@ impl Folder {
     pub fn place_or_note(&mut self, name: &str, contents: &[u8], mode: u32) -> Result<()> {
         if self.place(name, contents, mode)? == Outcome::Kept {
             note(&format!(
-                "{} has other contents and is left as it is; --replace writes it anew and keeps the old one beside it",
+                "{} has other contents and was not changed; --replace replaces it, and keeps the old one beside it",
                 self.file(name).display()
             ));
         }
@@ -207,7 +207,7 @@ impl Folder {
 fn make(path: &Path, mode: u32) -> Result<Files> {
     let refused = |error: std::io::Error| match error.kind() {
         ErrorKind::NotADirectory => {
-            Error::Refused(format!("{} is no folder: give another one with --dir", path.display()))
+            Error::Refused(format!("{} is not a folder: choose another one with --dir", path.display()))
         }
         _ => failed(path, &error),
     };

@@ -61,8 +61,7 @@ impl Identity {
     /// [`Error::Token`] if the file was changed meanwhile and no longer has the token.
     pub fn token_config(&self) -> Result<&TokenConfig> {
         let found = self.configuration.tokens.iter().find(|token| token.slot == self.slot);
-        found
-            .ok_or_else(|| Error::Token(format!("{}: the configuration has no such token any more", self.keys.place())))
+        found.ok_or_else(|| Error::Token(format!("{}: the configuration no longer has this token", self.keys.place())))
     }
 
     /// Returns the key with this label, if there is one.

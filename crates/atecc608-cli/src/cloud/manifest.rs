@@ -71,8 +71,8 @@ impl ManifestArguments {
         match wrong.first() {
             // The certificates of a batch are checked when they are used.
             Some(first) if chips.signed.is_some() => Err(Error::Refused(format!(
-                "{}: {} chips are not what their signer wrote, the first {}: {}. Nothing was made; `atecc608 manifest check` \
-                 lists them",
+                "{}: {} chips do not match their signatures, the first {}: {}. Nothing was written; `atecc608 manifest \
+                 check` lists them",
                 self.file.display(),
                 wrong.len(),
                 first.name,
@@ -118,8 +118,8 @@ fn checked(file: &Path, chips: &Chips, signers: &[PathBuf]) -> Result<Vec<Check>
     };
     if signers.is_empty() {
         return Err(Error::Refused(format!(
-            "{}: this is a manifest of Microchip's, whose entries are signed: give the signer's certificate with --signer FILE. \
-             Microchip offers it for download beside the manifest",
+            "{}: the entries of this manifest from Microchip are signed: pass the signer's certificate with --signer \
+             FILE. Microchip offers it for download beside the manifest",
             file.display()
         )));
     }
@@ -134,7 +134,7 @@ fn checked(file: &Path, chips: &Chips, signers: &[PathBuf]) -> Result<Vec<Check>
 
 fn as_check((serial_number, problem): (String, Option<String>)) -> Check {
     match problem {
-        None => Check::new(serial_number, Verdict::Ok, "as it should be"),
+        None => Check::new(serial_number, Verdict::Ok, "valid"),
         Some(problem) => Check::new(serial_number, Verdict::Failed, problem),
     }
 }
@@ -172,7 +172,7 @@ fn check(arguments: &CheckArguments) -> Result<Output> {
         None => "keys and certificates",
     };
     let text = format!(
-        "{}{} of {} chips are as they should be ({looked_at})\n",
+        "{}{} of {} chips are valid ({looked_at})\n",
         check::text(&wrong, Remedies::All),
         checks.len() - wrong.len(),
         checks.len()
@@ -183,7 +183,10 @@ fn check(arguments: &CheckArguments) -> Result<Output> {
 
 fn list(chips: &Chips) -> Result<Output> {
     if chips.signed.is_some() {
-        note("the signatures of this manifest of Microchip's were not looked at: `atecc608 manifest check` does");
+        note(
+            "the signatures of this manifest from Microchip were not verified: `atecc608 manifest check` verifies \
+             them",
+        );
     }
     let mut text = String::new();
     for chip in &chips.records {
@@ -194,7 +197,7 @@ fn list(chips: &Chips) -> Result<Output> {
             visible(&chip.model),
             visible(&chip.profile),
             visible(&chip.time),
-            if chip.adopted { ", provisioned by somebody else" } else { "" }
+            if chip.adopted { ", provisioned by another party" } else { "" }
         );
     }
     text += &format!("{} chips\n", chips.records.len());

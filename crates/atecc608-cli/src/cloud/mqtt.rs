@@ -99,7 +99,7 @@ impl Connection {
         let shaken = connection.handshake();
         waiting("the TLS handshake", timeout, shaken)?;
         let connected = connection.connect(client_id, user);
-        waiting("the answer to CONNECT", timeout, connected)?;
+        waiting("the response to CONNECT", timeout, connected)?;
         Ok(connection)
     }
 
@@ -177,7 +177,7 @@ impl Connection {
         of_answer: impl Fn(&str) -> Option<T>,
     ) -> Result<(T, Zeroizing<Vec<u8>>), Failure> {
         let answered = self.answered(topic, request, of_answer);
-        waiting(&format!("the answer to {topic}"), self.timeout, answered)
+        waiting(&format!("the response to {topic}"), self.timeout, answered)
     }
 
     fn answered<T>(

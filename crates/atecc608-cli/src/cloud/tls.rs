@@ -124,19 +124,19 @@ pub fn explain(error: &rustls::Error, remedies: Remedies) -> (String, &'static s
                 "set the clock (`timedatectl`)",
             ),
             Certificate::UnknownIssuer | Certificate::BadSignature => (
-                format!("the server's certificate is by no CA that is trusted here ({problem})"),
-                "give the right one with --root-ca; a proxy on the way that opens TLS can't be used",
+                format!("the server's certificate is not signed by a trusted CA ({problem})"),
+                "pass the right CA with --root-ca; a proxy that intercepts TLS can't be used",
             ),
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
                 (format!("the server's certificate is for another name: {problem}"), remedies.other_name)
             }
-            other => (format!("the server's certificate is refused: {other}"), "is this really the cloud's server?"),
+            other => (format!("the server's certificate is refused: {other}"), "check that this is the cloud's server"),
         },
         AlertReceived(alert) => {
             (format!("the server refuses this client's certificate (TLS alert {alert:?})"), remedies.refused)
         }
         // The chip's own error text.
-        General(text) => (text.clone(), "`atecc608 doctor` looks at the chip"),
-        other => (format!("TLS failed: {other}"), "is this a port for MQTT over TLS?"),
+        General(text) => (text.clone(), "`atecc608 doctor` checks the chip"),
+        other => (format!("TLS failed: {other}"), "check that this is a port for MQTT over TLS"),
     }
 }

@@ -15,7 +15,7 @@ pub fn installed(given: Option<&Path>) -> Result<PathBuf> {
     let path = match given {
         Some(path) => path.to_owned(),
         None => find().ok_or_else(|| {
-            Error::Refused(format!("{MODULE} is not installed where this tool looks: say --module FILE"))
+            Error::Refused(format!("{MODULE} is not installed where this tool looks: use --module FILE"))
         })?,
     };
     let absolute = std::fs::canonicalize(&path);

@@ -56,7 +56,7 @@ pub fn one_from_stdin(options: &[(&str, Option<&Path>)]) -> Result<()> {
     match names.as_slice() {
         [] | [_] => Ok(()),
         names => Err(Error::Refused(format!(
-            "standard input (-) can give one thing only, not {}: use a file for the other",
+            "standard input (-) can be read once only, not {}: use a file for the other",
             names.join(" and ")
         ))),
     }
@@ -70,7 +70,7 @@ pub fn one_from_stdin(options: &[(&str, Option<&Path>)]) -> Result<()> {
 pub fn ask(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
     let no_terminal = |error: &dyn std::fmt::Display| {
         Error::Refused(format!(
-            "{what} is wanted, and there is no terminal to ask for it ({error}): give it with {option}"
+            "{what} is needed, and there is no terminal to ask for it ({error}): pass it with {option}"
         ))
     };
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|error| no_terminal(&error))?;
@@ -85,7 +85,7 @@ pub fn ask(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
     let _ = writeln!(&terminal);
     match line.map_err(|error| no_terminal(&error))? {
         Some(line) if !line.is_empty() => Ok(line),
-        _ => Err(Error::Refused(format!("{what}: nothing was typed; nothing was done"))),
+        _ => Err(Error::Refused(format!("{what}: empty input; nothing was done"))),
     }
 }
 
@@ -96,7 +96,7 @@ pub fn ask(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
 pub fn ask_twice(what: &str, option: &str) -> Result<Zeroizing<Vec<u8>>> {
     let first = ask(what, option)?;
     if ask("The same again", option)? != first {
-        return Err(Error::Refused(format!("{what}: the two differ: nothing was done")));
+        return Err(Error::Refused(format!("{what}: the two inputs differ: nothing was done")));
     }
     Ok(first)
 }

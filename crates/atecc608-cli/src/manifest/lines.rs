@@ -65,10 +65,7 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 /// [`Error::Refused`] if a finished line is invalid, with the line's number.
 pub fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Said<T>> {
     if super::microchip::is_one(bytes) {
-        return Err(refused(
-            path,
-            "this is a JSON array, such as a manifest of Microchip's, where JSON lines were expected",
-        ));
+        return Err(refused(path, "this is a JSON array, such as a manifest from Microchip, instead of JSON lines"));
     }
     let length = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let mut lines = Vec::new();
@@ -107,10 +104,7 @@ impl LineFile {
         options.read(true).append(true).create(true).mode(0o644).custom_flags(OFlags::NONBLOCK.bits() as i32);
         let file = options.open(path).map_err(failed)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(refused(
-                path,
-                "another run is writing to it: wait for that, or give this one a file of its own",
-            ));
+            return Err(refused(path, "another run is writing to it: wait until it ends, or use another file"));
         }
         let mut bytes = Vec::new();
         atecc608_files::read_to(&file, MOST, &mut bytes).map_err(failed)?;

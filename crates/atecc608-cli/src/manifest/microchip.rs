@@ -103,7 +103,7 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Vec<(Signed, Record)>> {
     let refused = |problem: String| Error::Refused(format!("{}: {problem}", path.display()));
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let entries: Vec<Entry> = serde_json::from_slice(bytes).map_err(|error| {
-        refused(format!("not a manifest of Microchip's: {error}. Is the file whole? Download it again, or restore it"))
+        refused(format!("not a manifest from Microchip: {error}. Is the file whole? Download it again, or restore it"))
     })?;
     let read = |(number, entry): (usize, &Entry)| {
         chip(entry).map_err(|problem| {
@@ -117,14 +117,14 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Vec<(Signed, Record)>> {
 fn chip(entry: &Entry) -> Result<(Signed, Record), String> {
     let header: ProtectedHeader = object("protected", &entry.protected)?;
     if header.alg != "ES256" {
-        return Err(format!("protected: alg is \"{}\", and only ES256 is taken", header.alg));
+        return Err(format!("protected: alg is \"{}\": only ES256 is supported", header.alg));
     }
     if header.crit.is_some() {
-        return Err("protected: crit names extensions, and none is known here".to_owned());
+        return Err("protected: crit names extensions, which are not supported".to_owned());
     }
     let element: SecureElement = object("payload", &entry.payload)?;
     if element.version != 1 {
-        return Err(format!("payload: version is {}, and this tool knows 1", element.version));
+        return Err(format!("payload: version is {}: this tool supports 1", element.version));
     }
     let serial_number = element.unique_id.to_ascii_uppercase();
     if entry.header.unique_id.as_ref().is_some_and(|id| !id.eq_ignore_ascii_case(&serial_number)) {
@@ -143,7 +143,7 @@ fn chip(entry: &Entry) -> Result<(Signed, Record), String> {
     // The chip's identity is the key with a certificate; TrustFLEX chips may have none.
     let identity = keys.iter().find(|(key, _)| !key.x5c.is_empty()).or(keys.first());
     let (key, point) = identity.ok_or("publicKeySet has no key")?;
-    let slot: u8 = key.kid.parse().ok().filter(|slot| *slot < 16).ok_or("kid of the key is no slot, 0 to 15")?;
+    let slot: u8 = key.kid.parse().ok().filter(|slot| *slot < 16).ok_or("kid of the key is not a slot, 0 to 15")?;
     let mut certificates = chains.iter().flat_map(|(_, _, chain)| chain).map(|der| pem::encode("CERTIFICATE", der));
     let key = KeyRecord {
         slot,
@@ -189,7 +189,7 @@ fn point(key: &PublicJwk) -> Result<Point, String> {
     }
     let xy = [bytes("x", &key.x)?, bytes("y", &key.y)?].concat();
     let point = <&[u8; 64]>::try_from(xy.as_slice()).ok().and_then(Point::from_xy);
-    point.ok_or_else(|| "x and y are no point on P-256, 32 bytes each".to_owned())
+    point.ok_or_else(|| "x and y are not a point on P-256, 32 bytes each".to_owned())
 }
 
 impl Signed {

@@ -167,7 +167,7 @@ impl Chips {
         for (number, record) in said.lines.iter().enumerate() {
             if record.format != FORMAT || record.version != VERSION {
                 return Err(Error::Refused(format!(
-                    "{}: line {}: it says {} {}, and this tool knows {FORMAT} {VERSION}",
+                    "{}: line {}: it has the format {} {}: this tool supports {FORMAT} {VERSION}",
                     path.display(),
                     number + 1,
                     record.format,
@@ -205,10 +205,10 @@ fn index(path: &Path, what: &str, records: &[Record]) -> Result<HashMap<String, 
     for (number, Record { serial_number, .. }) in records.iter().enumerate() {
         let refused = |problem: String| Error::Refused(format!("{}: {what} {}: {problem}", path.display(), number + 1));
         if serial_number.len() != 18 || !serial_number.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(refused(format!("serial_number: \"{serial_number}\", where 18 hex digits were expected")));
+            return Err(refused(format!("serial_number: \"{serial_number}\": expected 18 hex digits")));
         }
         if let Some(first) = by_serial_number.insert(serial_number.clone(), number) {
-            return Err(refused(format!("the chip {serial_number} stands in {what} {} already", first + 1)));
+            return Err(refused(format!("the chip {serial_number} is already in {what} {}", first + 1)));
         }
     }
     Ok(by_serial_number)

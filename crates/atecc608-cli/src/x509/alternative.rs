@@ -18,11 +18,11 @@ pub fn parse(text: &str) -> Result<GeneralName> {
     let (kind, value) = text.split_once(':').ok_or_else(|| refused(forms))?;
     let ia5 = || {
         Ia5String::new(value).map_err(|_| {
-            refused("only ASCII can stand here; a name with other letters is written in Punycode (xn--...)")
+            refused("only ASCII is permitted here; a name with other letters is written in Punycode (xn--...)")
         })
     };
     if value.is_empty() || value.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(refused(&format!("nothing, or a blank, stands after the colon: {forms}")));
+        return Err(refused(&format!("the text after the colon is empty, or begins with a blank: {forms}")));
     }
     match kind.to_ascii_lowercase().as_str() {
         "dns" => {
@@ -35,14 +35,14 @@ pub fn parse(text: &str) -> Result<GeneralName> {
             let name_ia5 = ia5()?;
             if value.len() > 253 || !name.split('.').all(letters) {
                 return Err(refused(
-                    "this is no host name: letters, digits, hyphens and dots only, without a port or a path",
+                    "this is not a host name: letters, digits, hyphens and dots only, without a port or a path",
                 ));
             }
             Ok(GeneralName::DnsName(name_ia5))
         }
         "ip" => match value.parse::<IpAddr>() {
             Ok(address) => Ok(GeneralName::from(address)),
-            Err(_) => Err(refused("this is no IP address: write for instance IP:192.0.2.1 or IP:2001:db8::1")),
+            Err(_) => Err(refused("this is not an IP address: write for instance IP:192.0.2.1 or IP:2001:db8::1")),
         },
         "email" if value.contains('@') => ia5().map(GeneralName::Rfc822Name),
         "email" => Err(refused("an e-mail address has an @")),

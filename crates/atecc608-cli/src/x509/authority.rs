@@ -106,7 +106,8 @@ fn check(certificate: &Certificate, name: &str) -> Result<()> {
         Some(constraints) if constraints.ca => {}
         Some(_) => {
             return refused(
-                "this certificate is no certification authority's (basicConstraints CA:FALSE): nobody would accept what it signs"
+                "this is not the certificate of a certification authority (basicConstraints CA:FALSE): verifiers would \
+                 refuse what it signs"
                     .to_owned(),
             )
         }
@@ -120,20 +121,21 @@ fn check(certificate: &Certificate, name: &str) -> Result<()> {
         }
         None => {
             return refused(
-                "this certificate does not say that it is a certification authority's (basicConstraints CA:TRUE is missing): \
-                 nobody would accept what it signs. Make it with `openssl req -x509 -addext basicConstraints=critical,CA:TRUE`"
+                "this is not marked as the certificate of a certification authority (basicConstraints CA:TRUE is \
+                 missing): verifiers would refuse what it signs. Create it with `openssl req -x509 -addext \
+                 basicConstraints=critical,CA:TRUE`"
                     .to_owned(),
             )
         }
     }
     if certificate.key_usage().is_some_and(|usage| !usage.key_cert_sign()) {
-        return refused("its keyUsage does not allow to sign certificates (keyCertSign is missing)".to_owned());
+        return refused("its keyUsage does not permit signing certificates (keyCertSign is missing)".to_owned());
     }
     let (now, validity) = (terms::now()?, certificate.validity());
     let today = DateTime::from_unix_duration(now).map(|now| now.to_string()).unwrap_or_default();
     if validity.not_after.to_unix_duration() < now {
         return refused(format!(
-            "it expired at {}, and now is {today}: renew it first; whatever it signs would be refused",
+            "it expired at {}, and now is {today}: renew it first; verifiers would refuse what it signs",
             validity.not_after
         ));
     }

@@ -31,8 +31,9 @@ impl Certificate {
     /// # Errors
     /// [`Error::Refused`] if it is not a certificate.
     pub fn from_der(name: &str, der: &[u8]) -> Result<Self> {
-        let failed =
-            |error: &dyn std::fmt::Display| Error::Refused(format!("{name}: this is no X.509 certificate: {error}"));
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::Refused(format!("{name}: this is not an X.509 certificate: {error}"))
+        };
         if let Some(problem) = pem::instead_of("a certificate", pem::kind(der), name, false) {
             return Err(Error::Refused(format!("{name}: {problem}")));
         }
@@ -71,7 +72,7 @@ impl Certificate {
             }
             let labels: Vec<&str> = blocks.iter().map(|block| block.label.as_str()).collect();
             return Err(Error::Refused(format!(
-                "{name}: a certificate was expected, and this is {}: is it the other file of the two?",
+                "{name}: this is {} instead of a certificate: were the two files swapped?",
                 labels.join(", ")
             )));
         }

@@ -74,8 +74,8 @@ pub fn issue(applicant: &Applicant, terms: &Terms, authority: &Authority) -> Res
     let certificate = authority.certificate();
     if applicant.subject == *certificate.subject() {
         return Err(Error::Refused(format!(
-            "\"{}\" is the authority's own name: a certificate of another key with it would be taken for the authority's. Choose \
-             another --subject",
+            "\"{}\" is the authority's own name: verifiers would confuse a certificate of another key with the \
+             authority's. Choose another --subject",
             applicant.subject
         )));
     }
@@ -95,7 +95,8 @@ fn below(terms: &Terms, authority: &Certificate) -> Result<Terms> {
             Ok(Terms { authority: Some(Some(wanted.unwrap_or(most))), ..terms.clone() })
         }
         _ => Err(Error::Refused(format!(
-            "the authority \"{}\" may have {most} authorities below it at most (pathlen): nobody would accept this one",
+            "the authority \"{}\" may have {most} authorities below it at most (pathlen): verifiers would refuse this \
+             one",
             authority.subject()
         ))),
     }

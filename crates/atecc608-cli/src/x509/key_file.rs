@@ -172,8 +172,8 @@ impl KeyReader<'_> {
         let Some(block) = blocks.iter().find(is_key) else { return self.not_a_key(blocks) };
         if block.legacy_encryption {
             return self.refused(&format!(
-                "the key in it is encrypted in the old way (Proc-Type: 4,ENCRYPTED), whose protection is weak. Convert it: \
-                 `openssl pkcs8 -topk8 -in {} -out NEW-FILE`, and use NEW-FILE",
+                "the key in it has the old, weak encryption (Proc-Type: 4,ENCRYPTED). Convert it: `openssl pkcs8 \
+                 -topk8 -in {} -out NEW-FILE`, and use NEW-FILE",
                 self.word()
             ));
         }
@@ -185,24 +185,24 @@ impl KeyReader<'_> {
             "OPENSSH PRIVATE KEY" => self.refused(
                 "the key in it is in OpenSSH's own form. Convert it in place, after making a copy: `ssh-keygen -p -m PKCS8 -f FILE`",
             ),
-            other => self.refused(&format!("\"{other}\" is no kind of key that can be used here: P-256, P-384 and RSA can")),
+            other => self.refused(&format!("\"{other}\" is not a supported kind of key: P-256, P-384 and RSA are")),
         }
     }
 
     fn not_a_key<T>(&self, blocks: &[Block]) -> Result<T> {
         let has = |label: &str| blocks.iter().any(|block| block.label == label);
         self.refused(&if has("CERTIFICATE") {
-            "this is a certificate, where its private key was expected: is it the other file of the two?".to_owned()
+            "this is a certificate instead of its private key: were the two files swapped?".to_owned()
         } else if has("CERTIFICATE REQUEST") || has("NEW CERTIFICATE REQUEST") {
-            "this is a certificate request, where a private key was expected".to_owned()
+            "this is a certificate request instead of a private key".to_owned()
         } else if has("PUBLIC KEY") {
-            "this is a public key, where its private key was expected".to_owned()
+            "this is a public key instead of its private key".to_owned()
         } else if has("EC PARAMETERS") {
             "the file has the parameters of a curve and no key: `openssl ecparam -name prime256v1 -genkey -noout` makes one"
                 .to_owned()
         } else {
             let labels: Vec<&str> = blocks.iter().map(|block| block.label.as_str()).collect();
-            format!("no private key is in it, only {}", labels.join(", "))
+            format!("it contains no private key, only {}", labels.join(", "))
         })
     }
 
@@ -221,16 +221,16 @@ impl KeyReader<'_> {
             // version 0, modulus
             [(0x02, [0]), (0x02, _), ..] => self.pkcs1(der),
             [(0x02, [3]), (0x30, _), ..] => self.refused(&format!(
-                "this is a PKCS#12 store. Take the key out: `openssl pkcs12 -in {} -nocerts -out NEW-FILE`",
+                "this is a PKCS#12 store. Extract the key: `openssl pkcs12 -in {} -nocerts -out NEW-FILE`",
                 self.word()
             )),
             [(0x30, _), (0x30, _), (0x03, _)] => self.refused(
-                "this is a certificate or a request for one, where a private key was expected: is it the other file of the two?",
+                "this is a certificate or a request for one, instead of a private key: were the two files swapped?",
             ),
-            [(0x30, _), (0x03, _)] => self.refused("this is a public key, where its private key was expected"),
+            [(0x30, _), (0x03, _)] => self.refused("this is a public key instead of its private key"),
             // Encrypted with an unknown scheme.
             [(0x30, _), (0x04, _)] => self.encrypted(der),
-            _ => self.refused("this DER is no private key in SEC1, PKCS#1 or PKCS#8"),
+            _ => self.refused("this DER is not a private key in SEC1, PKCS#1 or PKCS#8"),
         }
     }
 
@@ -239,7 +239,7 @@ impl KeyReader<'_> {
             Ok(key) => key,
             Err(_) if has_explicit_parameters(der) => {
                 return self.refused(&format!(
-                    "the key's curve is written out as numbers, which nobody takes any more. Name it instead: \
+                    "the key's curve is written out as numbers, which is no longer supported. Name it instead: \
                      `openssl ec -in {} -param_enc named_curve -out NEW-FILE`",
                     self.word()
                 ))
@@ -261,7 +261,7 @@ impl KeyReader<'_> {
                 let curve = info.algorithm.parameters.and_then(|any| ObjectIdentifier::try_from(any).ok());
                 let Some(curve) = curve else {
                     return self.refused(&format!(
-                        "the key's curve is written out as numbers, which nobody takes any more. Name it instead: \
+                        "the key's curve is written out as numbers, which is no longer supported. Name it instead: \
                          `openssl pkey -in {} -ec_param_enc named_curve -out NEW-FILE`",
                         self.word()
                     ));

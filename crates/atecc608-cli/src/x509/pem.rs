@@ -145,16 +145,16 @@ pub fn instead_of(wanted: &str, kind: Kind, name: &str, is_pem: bool) -> Option<
     let file = shell::word(name);
     Some(match kind {
         Kind::Pkcs12 => format!(
-            "this is a PKCS#12 store, where {wanted} was expected. Take the certificates out: `openssl pkcs12 -in {file} -nokeys \
+            "this is a PKCS#12 store instead of {wanted}. Extract the certificates: `openssl pkcs12 -in {file} -nokeys \
              -out NEW-FILE`"
         ),
         Kind::Pkcs7 => format!(
-            "this is PKCS#7 (.p7b), where {wanted} was expected. Take the certificates out: `openssl pkcs7 {}-in {file} \
+            "this is PKCS#7 (.p7b) instead of {wanted}. Extract the certificates: `openssl pkcs7 {}-in {file} \
              -print_certs -out NEW-FILE`",
             if is_pem { "" } else { "-inform DER " }
         ),
-        Kind::PrivateKey => format!("this is a private key, where {wanted} was expected: is it the other file of the two?"),
-        Kind::PublicKey => format!("this is a public key, where {wanted} was expected"),
+        Kind::PrivateKey => format!("this is a private key instead of {wanted}: were the two files swapped?"),
+        Kind::PublicKey => format!("this is a public key instead of {wanted}"),
         Kind::Other => return None,
     })
 }

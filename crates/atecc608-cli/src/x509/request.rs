@@ -58,10 +58,7 @@ pub fn read(path: &Path) -> Result<Applicant> {
             Some(block) => parse(&name, &block.der),
             None => {
                 let labels: Vec<&str> = blocks.iter().map(|block| block.label.as_str()).collect();
-                Err(Error::Refused(format!(
-                    "{name}: a certificate request was expected, and this is {}",
-                    labels.join(", ")
-                )))
+                Err(Error::Refused(format!("{name}: this is {} instead of a certificate request", labels.join(", "))))
             }
         },
     }
@@ -74,7 +71,7 @@ pub fn read(path: &Path) -> Result<Applicant> {
 /// As [`read`].
 pub fn parse(name: &str, der: &[u8]) -> Result<Applicant> {
     let refused = |problem: String| Error::Refused(format!("{name}: {problem}"));
-    let no_request = |error: der::Error| refused(format!("this is no certificate request: {error}"));
+    let no_request = |error: der::Error| refused(format!("this is not a certificate request: {error}"));
     if let Some(problem) = pem::instead_of("a certificate request", pem::kind(der), name, false) {
         return Err(refused(problem));
     }

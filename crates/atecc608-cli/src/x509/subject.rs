@@ -165,11 +165,11 @@ fn check_characters(text: &str) -> Result<(), String> {
         ));
     }
     if text.starts_with('\'') {
-        return Err("it begins with a quotation mark ' that the shell did not take away: leave it out".to_owned());
+        return Err("it begins with a quotation mark ' that the shell did not remove: leave it out".to_owned());
     }
     if let Some(c) = text.chars().find(|c| INVISIBLE.contains(c)) {
         return Err(format!(
-            "it has a character that can't be seen (U+{:04X}), as it comes from a web page: type the subject anew",
+            "it has an invisible character (U+{:04X}), as in text from a web page: type the subject again",
             u32::from(c)
         ));
     }
@@ -213,7 +213,8 @@ fn kind(text: &str, separator: char) -> Result<(&str, &str), String> {
     let kind = kind.trim();
     if kind.is_empty() || !kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-') {
         return Err(format!(
-            "\"{kind}=\" is no type: write for instance {example}; a {separator} that belongs to a value is written \\{separator}"
+            "\"{kind}=\" is not a type: write for instance {example}; a {separator} that belongs to a value is written \
+             \\{separator}"
         ));
     }
     Ok((kind, after))
@@ -222,7 +223,7 @@ fn kind(text: &str, separator: char) -> Result<(&str, &str), String> {
 /// Parses the next value; returns it, its length in bytes, and its end, if more follows.
 fn value(text: &str, separator: char) -> Result<(String, usize, Option<usize>), String> {
     if separator == ',' && text.starts_with('#') {
-        return Err("a value in hex (#...) is not taken; write \\# for the sign itself".to_owned());
+        return Err("a value in hex (#...) is not supported; write \\# for the sign itself".to_owned());
     }
     let mut bytes: Vec<u8> = Vec::new();
     // Blanks at the ends don't count unless escaped with a backslash.
@@ -275,13 +276,13 @@ fn part(kind: &str, value: String, bytes: usize) -> Result<Part, String> {
         None => (kind, ObjectIdentifier::new(kind), Text::Utf8, 255),
     };
     let names = || ATTRIBUTES.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ");
-    let oid = oid.map_err(|_| format!("\"{kind}\" is no type that is known: write one of {} or an OID", names()))?;
+    let oid = oid.map_err(|_| format!("\"{kind}\" is not a known type: write one of {} or an OID", names()))?;
     if value.is_empty() {
         return Err(format!("{name} is empty: leave it out"));
     }
     let chars = value.chars().count();
     if matches!(text, Text::Country) && !(chars == 2 && value.chars().all(|c| c.is_ascii_uppercase())) {
-        return Err(format!("C is a country in two capital letters, such as CH; \"{value}\" is none"));
+        return Err(format!("C is a country in two capital letters, such as CH, not \"{value}\""));
     }
     if chars > most || bytes > 4 * most {
         return Err(format!("{name} has {chars} characters, where at most {most} are allowed (RFC 5280)"));
@@ -312,7 +313,7 @@ fn encode(names: Vec<Vec<Part>>) -> Result<Subject, String> {
             };
             let value = Any::new(tag, value.into_bytes()).map_err(failed)?;
             set.insert(AttributeTypeAndValue { oid: kind, value })
-                .map_err(|_| "the same TYPE=value stands twice between two separators".to_owned())?;
+                .map_err(|_| "the same TYPE=value is given twice between two separators".to_owned())?;
         }
         sequence.0.push(RelativeDistinguishedName(set));
     }

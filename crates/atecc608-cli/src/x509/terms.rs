@@ -94,8 +94,8 @@ pub fn end_warning(validity: &Validity, issuer: &Validity) -> Option<String> {
     let (end, issuers) = (validity.not_after, issuer.not_after);
     (end.to_unix_duration() >= issuers.to_unix_duration()).then(|| {
         format!(
-            "the authority's own certificate ends at {issuers}: from then on nobody accepts the new one, which has {end} as its \
-             end"
+            "the authority's own certificate ends at {issuers}: from then on verifiers refuse the new one, which ends \
+             at {end}"
         )
     })
 }

@@ -38,7 +38,7 @@ pub fn verify(
     match checked {
         Some(true) => Ok(()),
         Some(false) => Err(wrong),
-        None => Err("its public key is none that is known here: P-256, P-384 and RSA are".to_owned()),
+        None => Err("its public key is not of a supported kind: P-256, P-384 and RSA are".to_owned()),
     }
 }
 

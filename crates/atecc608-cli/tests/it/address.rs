@@ -133,7 +133,7 @@ fn an_unlocked_chip_changes_its_address_and_back() {
     for part in [
         "- c0 (0x60 in 7 bits)",
         "+ c2 (0x61 in 7 bits)",
-        "when it next sleeps",
+        "after its next sleep",
         "To do it: atecc608 address set 0x61\n",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -207,7 +207,7 @@ fn a_locked_chip_moves_once_and_only_with_lock_forever() {
     }
     assert_eq!(bench.json(&SET)["result"], "would-set");
     let output = bench.run(&OLD);
-    assert!(refused(&output).contains("use --lock-forever"), "{output:?}");
+    assert!(refused(&output).contains("add --lock-forever"), "{output:?}");
     assert_eq!(bench.run(&[&FOREVER[..], &["--dry-run"]].concat()).status.code(), Some(2));
     assert_eq!(bench.image(), before);
     let report = bench.json(&FOREVER);
@@ -220,7 +220,7 @@ fn a_locked_chip_moves_once_and_only_with_lock_forever() {
     let moved = bench.image();
     assert_eq!((moved.config()[16], moved.config()[85]), (0x6A, 0xC2));
     let again = bench.run(&["address", "set", "0x62", "--lock-forever"]);
-    assert!(refused(&again).contains("can be written once, and it is c2 already"), "{again:?}");
+    assert!(refused(&again).contains("can be written only once, and it is already c2"), "{again:?}");
     assert_eq!(bench.image(), moved);
     ok(&bench.run(&["csr", "--key", "device", "--subject", "/CN=x"]));
 }

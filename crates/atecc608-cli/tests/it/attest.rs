@@ -25,7 +25,7 @@ fn a_birth_is_signed_by_the_attestation_key_over_what_the_fact_sheet_says() {
     assert!(!is_signed(&born, 0x08, &chip.key_in(1)));
     let (verified, report) = chip.verify(&born);
     assert!(verified, "{report:#}");
-    assert!(lines(&report, "proven").contains("the chip itself made this key pair in slot 0"), "{report:#}");
+    assert!(lines(&report, "proven").contains("the chip itself generated this key pair in slot 0"), "{report:#}");
     // The key exists and works.
     let info = chip.bench.json(&["info"]);
     assert_eq!(info["slots"][0]["key"]["label"], "dev");
@@ -42,9 +42,9 @@ fn a_residence_is_signed_too_and_is_no_birth() {
         assert!(!is_signed(&lives, 0x0C, &chip.key_in(1)));
         let (verified, report) = chip.verify(&lives);
         assert!(verified, "{report:#}");
-        assert!(!lines(&report, "proven").contains("made this key"));
+        assert!(!lines(&report, "proven").contains("generated this key"));
         assert!(lines(&report, "proven").contains("not written from outside since the data zone was locked"));
-        assert!(lines(&report, "not_proven").contains("that the key was born in the chip"));
+        assert!(lines(&report, "not_proven").contains("that the key was generated in the chip"));
     }
 }
 
@@ -179,17 +179,17 @@ fn a_key_in_the_import_slot_is_claimed_to_be_born_only_by_its_birth() {
     let chip = Attested::new();
     let born = chip.attest(&["--generate", "--slot", "4"]);
     let (verified, report) = chip.verify(&born);
-    assert!(verified && lines(&report, "proven").contains("the chip itself made this key pair in slot 4"));
+    assert!(verified && lines(&report, "proven").contains("the chip itself generated this key pair in slot 4"));
     let replaced = "it can be replaced by another one, also by one from outside";
     assert!(lines(&report, "not_proven").contains(replaced), "{report:#}");
 
     let lives = chip.attest(&["--slot", "4"]);
     let (verified, report) = chip.verify(&lives);
     assert!(verified);
-    for claim in ["made this key", "not written from outside"] {
+    for claim in ["generated this key", "not written from outside"] {
         assert!(!lines(&report, "proven").contains(claim), "{report:#}");
     }
-    let unknown = "whoever knows the key in slot 6 may have written it from outside";
+    let unknown = "anybody who knows the key in slot 6 could have written it from outside";
     assert!(lines(&report, "not_proven").contains(unknown), "{report:#}");
 
     // An imported key has no birth statement: the one made before it does not match.
@@ -262,7 +262,7 @@ fn what_cannot_be_stated_is_refused_with_a_reason_and_leaves_no_file() {
         (&["--slot", "1"][..], "the attestation key's own slot"),
         (&["--slot", "6"], "does not hold a P-256 private key"),
         (&["--slot", "3"], "slot 3 holds no key"),
-        (&["--key", "nobody"], "no private key is called \"nobody\""),
+        (&["--key", "nobody"], "no private key has the label \"nobody\""),
         (&["--generate", "--slot", "0"], "slot 0 is not free: slot 0 holds"),
         (&["--generate", "--slot", "1"], "slot 1"),
         (&["--generate", "--label", "device"], "called \"device\" already"),
@@ -321,7 +321,7 @@ fn a_birth_whose_statement_is_lost_leaves_a_key_and_says_so() {
             lost += 1;
             let text = stderr(&output);
             let key: String = public_key.iter().map(|byte| format!("{byte:02x}")).collect();
-            for part in ["no statement of its birth", &key, "`atecc608 attest --slot 0`", "or destroy it"] {
+            for part in ["no born-here statement", &key, "`atecc608 attest --slot 0`", "or destroy it"] {
                 assert!(text.contains(part), "{number}: {part}: {text}");
             }
             assert_eq!(stdout(&output), "");
@@ -339,13 +339,13 @@ fn a_chip_that_fails_during_a_birth_is_queried_by_the_next_command() {
     let output = chip.bench.run(&["attest", "--generate", "--label", "dev", "--output", "file"]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    for part in ["not known whether GenKey took effect", "no statement of its birth", "`atecc608 info`"] {
+    for part in ["not known whether GenKey took effect", "no born-here statement", "`atecc608 info`"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!chip.bench.path("file").exists());
     chip.bus.set_faults("none".parse().unwrap());
     chip.bus.power_on();
-    assert!(stderr(&chip.bench.run(&["attest", "--key", "dev"])).contains("no private key is called"));
+    assert!(stderr(&chip.bench.run(&["attest", "--key", "dev"])).contains("no private key has the label"));
     assert!(chip.verify(&chip.attest(&["--generate", "--label", "dev"])).0);
 }
 
@@ -368,7 +368,7 @@ fn a_birth_is_not_lost_over_a_state_folder_that_stops_being_written() {
         let elsewhere = chip.bench.path("elsewhere");
         let moved = std::fs::rename(&folder, &elsewhere).and_then(|()| std::fs::write(&folder, ""));
         let output = child.wait_with_output().unwrap();
-        if moved.is_err() || !stderr(&output).contains("its label is not kept yet") {
+        if moved.is_err() || !stderr(&output).contains("its label is not stored yet") {
             continue;
         }
         assert!(output.status.success(), "{output:?}");

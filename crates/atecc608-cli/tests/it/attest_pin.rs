@@ -30,7 +30,7 @@ fn with_the_pin_both_statements_are_made_where_an_authorisation_outlives_a_nonce
         assert!(is_signed(&statement, mode, &chip.key_in(1)));
         let (verified, report) = chip.verify(&statement);
         assert!(verified, "{report:#}");
-        assert!(lines(&report, "not_proven").contains("whoever is authorised can"), "{report:#}");
+        assert!(lines(&report, "not_proven").contains("anybody who is authorised can"), "{report:#}");
     }
     let public = chip.bench.run(&[&["attest", "--public"][..], &WITH_PIN].concat());
     assert_eq!(String::from_utf8(public.stdout).unwrap(), pem(&chip.key_in(1)));
@@ -41,9 +41,9 @@ fn without_the_pin_or_with_a_wrong_one_no_statement_and_no_key_is_made() {
     let chip = provisioned(true);
     let before = chip.bus.image(0).unwrap();
     for (arguments, part) in [
-        (&["--generate"][..], "give its file with --pin-file"),
-        (&["--slot", "0"], "give its file with --pin-file"),
-        (&["--public"], "give its file with --pin-file"),
+        (&["--generate"][..], "pass its file with --pin-file"),
+        (&["--slot", "0"], "pass its file with --pin-file"),
+        (&["--public"], "pass its file with --pin-file"),
         (&["--generate", "--pin-file", "wrong"], "PIN"),
         (&["--generate", "--pin-file", "nowhere"], "nowhere: "),
     ] {

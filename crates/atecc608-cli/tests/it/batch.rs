@@ -302,7 +302,7 @@ fn one_failing_chip_does_not_stop_the_others_and_the_exit_status_reports_it() {
     assert_eq!(results, ["done", "failed", "failed", "failed", "done"]);
     let problem = |number: usize| report["chips"][number]["problem"].as_str().unwrap().to_owned();
     assert!(problem(1).contains("/dev/i2c-no-such-bus does not exist"), "{}", problem(1));
-    assert!(problem(3).contains("what is locked can't be changed: it is left alone"), "{}", problem(3));
+    assert!(problem(3).contains("a locked configuration can't be changed: nothing was done"), "{}", problem(3));
     assert_eq!(std::fs::read(station.path("other")).unwrap(), before);
     assert_eq!(station.manifest().len(), 2);
 }
@@ -427,11 +427,11 @@ fn a_torn_last_line_is_written_anew() {
     let lines = station.manifest();
     std::fs::write(&path, &whole[..whole.len() - 30]).unwrap();
     let dry = station.batch(&[]).output().unwrap();
-    assert!(stderr(&dry).contains("it would be taken away"), "{}", stderr(&dry));
+    assert!(stderr(&dry).contains("would be removed"), "{}", stderr(&dry));
     assert_eq!(std::fs::read(&path).unwrap().len(), whole.len() - 30);
     let output = station.run(&[]);
     assert!(output.status.success(), "{output:?}");
-    assert!(stderr(&output).contains("its last line was not finished"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("its last line was incomplete"), "{}", stderr(&output));
     let mut again = station.manifest();
     for (old, new) in lines.iter().zip(&mut again) {
         // ECDSA signatures differ, and so may the time.
@@ -483,7 +483,7 @@ fn what_is_wrong_for_every_chip_is_refused_before_one_is_touched() {
     }
     let pin = ["provision", "tls-pin", "--batch", "station.toml", "--manifest", "m", "--lock-forever"];
     let output = station.tool(&pin).output().unwrap();
-    assert!(stderr(&output).contains("provision such chips singly"), "{output:?}");
+    assert!(stderr(&output).contains("provision such chips individually"), "{output:?}");
     let alone = ["provision", "tls", "--batch", "station.toml"];
     assert_eq!(station.tool(&alone).output().unwrap().status.code(), Some(2), "--batch wants --manifest");
 

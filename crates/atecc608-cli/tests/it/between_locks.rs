@@ -118,7 +118,7 @@ fn a_slot_that_holds_a_key_is_overwritten_only_with_replace() {
     let first = bench.json(&["key", "generate", "--slot", "2"]);
     let before = bench.image();
     for command in [&["key", "generate", "--slot", "2"][..], &["key", "import", "mine.key", "--slot", "2"]] {
-        refused(&bench, &bench.run(command), &["slot 2 holds a key already", "--replace"]);
+        refused(&bench, &bench.run(command), &["slot 2 already holds a key", "--replace"]);
     }
     assert!(bench.image() == before);
     let imported = bench.json(&["key", "import", "mine.key", "--slot", "2", "--replace"]);
@@ -169,7 +169,7 @@ fn a_chip_that_refuses_key_valid_is_locked_with_what_that_means() {
     for command in [&["key", "generate", "--slot", "2"][..], &["key", "generate", "--slot", "2", "--replace"]] {
         refused(&bench, &bench.run(command), &["slot 2: the chip refuses to report whether it holds a key"]);
     }
-    refused(&bench, &bench.run(&LOCK_DATA), &["slot 1: the chip refuses to say", "--accept-dangers"]);
+    refused(&bench, &bench.run(&LOCK_DATA), &["slot 1: the chip refuses to report", "--accept-dangers"]);
     ok(&bench.run(&[&LOCK_DATA[..], &["--accept-dangers"]].concat()));
 }
 

@@ -314,7 +314,7 @@ fn certificates_are_kept_once_with_their_keys_names_and_seen_by_others_until_the
     assert!(stderr(&second).contains(&format!("`atecc608 cert remove --serial {serial}`")), "{}", stderr(&second));
     assert_eq!(bench.json(&["cert", "list"])["certificates"].as_array().unwrap().len(), 3);
     let several = bench.run(&["cert", "export", "--key", "gateway"]);
-    refused_without_file(&several, "several certificates are meant");
+    refused_without_file(&several, "several certificates match");
     ok(&bench.run(&["cert", "import", "gateway.pem", "--replace"]));
     assert_eq!(bench.json(&["cert", "list"])["certificates"].as_array().unwrap().len(), 2);
     let serial = bench.json(&["cert", "export", "--key", "gateway"])["serial_number"].as_str().unwrap().to_owned();
@@ -338,11 +338,11 @@ fn refused_without_file(output: &std::process::Output, part: &str) {
 fn a_certificate_that_the_chip_itself_keeps_stays_and_another_one_for_its_key_is_kept_beside_it() {
     let bench = Bench::with_chip(atecc608_sim::Profile::TngTls);
     let output = bench.run(&["cert", "remove", "--label", "device"]);
-    refused_without_file(&output, "the certificate \"device\" is part of the chip, which keeps it for good");
+    refused_without_file(&output, "the certificate \"device\" is part of the chip: it can't be removed");
     let own = ["cert", "self-sign", "--slot", "0", "--subject", "/CN=mine", "--store", "--replace", "--label", "mine"];
     let output = bench.run(&[&own, &["--output", "own.pem"][..]].concat());
     ok(&output);
-    assert!(stderr(&output).contains("can't be removed, and clients may take that one"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("can't be removed, and clients may use that one"), "{}", stderr(&output));
     let exported = bench.run(&["cert", "export", "--label", "mine"]);
     assert!(exported.stdout == std::fs::read(bench.path("own.pem")).unwrap());
     // What the chip shows by itself: device, signer and root.

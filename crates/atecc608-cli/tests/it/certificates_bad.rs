@@ -28,7 +28,7 @@ fn an_encrypted_authority_key_with_a_wrong_passphrase_or_none_to_ask_for_is_refu
     refused(
         &bench,
         &issue(&bench, &two),
-        &["standard input (-) can give one thing only, not --ca-key and --passphrase-file"],
+        &["standard input (-) can be read once only, not --ca-key and --passphrase-file"],
     );
     // A process without a terminal: setsid takes it away.
     let tool = crate::support::TOOL;
@@ -101,7 +101,7 @@ fn files_that_hold_something_else_than_a_key_are_named() {
     let last = key.trim_end().lines().rev().nth(1).unwrap();
     write("garbled", key.replace(last, &last.replace(&last[..4], "AAAA")).as_bytes());
     for (name, parts) in [
-        ("ca.pem", &["this is a certificate, where its private key was expected"][..]),
+        ("ca.pem", &["this is a certificate instead of its private key"][..]),
         ("ca.der", &["this is a certificate or a request"]),
         ("public.pem", &["this is a public key"]),
         ("request.pem", &["this is a certificate request"]),
@@ -124,12 +124,7 @@ fn files_that_hold_something_else_than_a_key_are_named() {
     }
     let output = issue(&bench, &["--ca", "ca.pem", "--ca-key", "garbled"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    authority_is_refused(
-        &bench,
-        "ca.key",
-        "ca.key",
-        &["ca.key: this is a private key, where a certificate was expected"],
-    );
+    authority_is_refused(&bench, "ca.key", "ca.key", &["ca.key: this is a private key instead of a certificate"]);
     authority_is_refused(&bench, "nowhere.pem", "ca.key", &["nowhere.pem: No such file"]);
 }
 
@@ -177,7 +172,12 @@ fn an_authoritys_unacceptable_certificate_is_refused() {
     let dir = bench.dir.path();
     let make = |options: &str| openssl(dir, &format!("req -x509 -new -key ca.key -subj /CN=CA -out x.pem {options}"));
     make("-addext basicConstraints=critical,CA:FALSE");
-    authority_is_refused(&bench, "x.pem", "ca.key", &["x.pem (\"CN=CA\")", "no certification authority's", "CA:FALSE"]);
+    authority_is_refused(
+        &bench,
+        "x.pem",
+        "ca.key",
+        &["x.pem (\"CN=CA\")", "not the certificate of a certification authority", "CA:FALSE"],
+    );
     std::fs::write(dir.join("bare.cnf"), "[req]\ndistinguished_name=dn\n[dn]\n").unwrap();
     make("-config bare.cnf");
     authority_is_refused(
@@ -221,14 +221,14 @@ fn stores_and_keys_in_the_place_of_a_certificate_are_named_with_the_command_that
         ("ca.p12", &["this is a PKCS#12 store", "`openssl pkcs12 -in ca.p12 -nokeys -out NEW-FILE`"][..]),
         ("ca.p7b", &["this is PKCS#7", "`openssl pkcs7 -in ca.p7b -print_certs -out NEW-FILE`"]),
         ("ca.p7c", &["this is PKCS#7", "`openssl pkcs7 -inform DER -in ca.p7c -print_certs -out NEW-FILE`"]),
-        ("ca.key", &["this is a private key, where a certificate was expected"]),
+        ("ca.key", &["this is a private key instead of a certificate"]),
         ("pkcs8.der", &["this is a private key"]),
         ("sec1.der", &["this is a private key"]),
         ("public.der", &["this is a public key"]),
     ] {
         authority_is_refused(&bench, name, "ca.key", &[&[name][..], parts].concat());
         let csr = ["cert", "issue", "--csr", name, "--ca", "ca.pem", "--ca-key", "ca.key", "--output", "gateway.pem"];
-        refused(&bench, &bench.run(&csr), &[name, "a certificate request was expected"]);
+        refused(&bench, &bench.run(&csr), &[name, "instead of a certificate request"]);
         let import = bench.run(&["cert", "import", name]);
         assert!(stderr(&import).contains(parts[0]), "{}", stderr(&import));
         assert!(!stderr(&import).contains("CKA_VALUE"), "{}", stderr(&import));
@@ -296,7 +296,7 @@ fn subjects_with_quotes_and_other_copying_mistakes_are_refused_with_the_remedy()
         ("\"/CN=gateway-1\"", &["a quotation mark \" in it that the shell did not take away", "--subject \"/O="]),
         ("CN=\"gateway\"", &["quotation mark", "write a backslash before it"]),
         ("'/CN=gateway-1'", &["begins with a quotation mark '"]),
-        ("/CN=gate\u{200B}way", &["a character that can't be seen (U+200B)"]),
+        ("/CN=gate\u{200B}way", &["an invisible character (U+200B)"]),
         ("/CN=gate\u{A0}way", &["U+00A0"]),
         ("/CN=a\nb", &["control character (U+000A)"]),
         ("", &["it is empty", "/CN=gateway-1"]),
@@ -305,7 +305,7 @@ fn subjects_with_quotes_and_other_copying_mistakes_are_refused_with_the_remedy()
         ("CN=Acme, Inc", &["\"Inc\"", "written \\,"]),
         ("/CN=x/", &["it ends with a /"]),
         ("/CN=", &["CN is empty"]),
-        ("/XY=1/CN=x", &["\"XY\" is no type that is known", "serialNumber"]),
+        ("/XY=1/CN=x", &["\"XY\" is not a known type", "serialNumber"]),
         ("/C=Schweiz/CN=x", &["two capital letters, such as CH", "\"Schweiz\""]),
         ("/emailAddress=jürg@example.com", &["ASCII letters"]),
         ("/serialNumber=a@b", &["ASCII letters"]),
@@ -329,7 +329,7 @@ fn invalid_further_names_are_refused() {
         ("IP:192.0.2.256", "no IP address"),
         ("email:nobody", "an e-mail address has an @"),
         ("URI:nowhere", "begins with a scheme"),
-        ("DNS:", "nothing, or a blank"),
+        ("DNS:", "the text after the colon is empty, or begins with a blank"),
         ("XMPP:x", "write DNS:"),
     ] {
         let output = bench.run(&["csr", "--subject", "/CN=x", "--san", name, "--output", "gateway.pem"]);
@@ -350,7 +350,7 @@ fn changed_or_invalid_requests_are_refused() {
         bench.run(&["cert", "issue", "--csr", csr, "--ca", "ca.pem", "--ca-key", "ca.key", "--output", "gateway.pem"])
     };
     refused(&bench, &with("bad.csr"), &["bad.csr: the certificate request can't be trusted: its signature is wrong"]);
-    refused(&bench, &with("ca.pem"), &["ca.pem: a certificate request was expected, and this is CERTIFICATE"]);
+    refused(&bench, &with("ca.pem"), &["ca.pem: this is CERTIFICATE instead of a certificate request"]);
     for bits in ["512", "1024", "2040"] {
         openssl(dir, &format!("req -new -newkey rsa:{bits} -nodes -keyout small.key -subj /CN=small -out small.csr"));
         refused(&bench, &with("small.csr"), &["small.csr", &format!("RSA with {bits} bits"), "less than 2048"]);
@@ -371,6 +371,6 @@ fn impossible_times_and_existing_files_are_refused() {
     std::fs::write(bench.path("gateway.pem"), "mine").unwrap();
     let output = with(&[]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("gateway.pem: there is such a file already"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("gateway.pem: the file exists"), "{}", stderr(&output));
     assert_eq!(std::fs::read_to_string(bench.path("gateway.pem")).unwrap(), "mine");
 }

@@ -43,7 +43,9 @@ fn a_counter_that_keys_depend_on_or_that_is_at_its_end_is_not_counted() {
         config[20 + 2 * 3] |= 0x20;
     });
     let before = bench.image();
-    for (number, part) in [("0", "how often the keys in slots 3 may still be used"), ("1", "at its end (2097151)")] {
+    for (number, part) in
+        [("0", "counter 0 limits the uses of the keys in slots 3"), ("1", "has reached its maximum (2097151)")]
+    {
         let output = bench.run(&["counter", number, "--increment"]);
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).contains(part), "{}", stderr(&output));

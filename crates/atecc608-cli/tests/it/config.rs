@@ -93,7 +93,7 @@ fn the_yaml_form_is_mos_s_layout() {
     let bench = Bench::new();
     bench.provision();
     let output = bench.run(&["config", "get", "--format", "yaml"]);
-    assert!(stderr(&output).contains("mos's layout has no words for the key type of slots 9"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("mos's layout has no fields for the key type of slots 9"), "{}", stderr(&output));
 }
 
 #[test]
@@ -259,12 +259,12 @@ fn each_dangerous_setting_is_found_where_it_is() {
     type Spoil = fn(&mut [u8]);
     let spoils: [(Spoil, &str); 14] = [
         // Slot 6, with which slot 4 is imported and slots 9 and 15 are written, can be written in clear.
-        (|config| config[33] = 0x0F, "4: the private key can be overwritten by whoever reaches the bus"),
+        (|config| config[33] = 0x0F, "4: the private key can be overwritten by anybody who reaches the bus"),
         (|config| config[18] = 0x55, "5: byte 18 is 0x55: OTPmode of a 508"),
         (|config| config[68..84].fill(0xFF), "null: bytes 68 to 83 are FF"),
         (|config| config[20] = 0x05, "0: a private key that is not marked secret"),
         (|config| config[96] = 0x27 | 0x80, "0: a private key of a type"),
-        (|config| config[90] = 0x0C, "null: results of ECDH or KDF may leave encrypted only"),
+        (|config| config[90] = 0x0C, "null: results of ECDH or KDF leave the chip encrypted only"),
         (|config| config[16] = 0x02, "null: I2C address 0x01 is reserved"),
         (|config| config[19] = 0x48, "null: clock divider 9"),
         (|config| config[88] = 0xFB, "null: slot_locked locks slots 2 "),
@@ -274,9 +274,9 @@ fn each_dangerous_setting_is_found_where_it_is() {
             "2: ECDH writes its results into slot 3",
         ),
         // The authorising key can be written in clear; works with MAC; is copied by CheckMac.
-        (|config| config[31] = 0x0F, "0: its use wants an authorisation with key 5, and key 5 can be overwritten"),
-        (|config| config[30] = 0x8F, "0: its use wants an authorisation with key 5, which is not NoMac"),
-        (|config| config[30] = 0x90, "0: its use wants an authorisation with key 5, whose ReadKey is 0"),
+        (|config| config[31] = 0x0F, "0: its use needs an authorisation with key 5, and key 5 can be overwritten"),
+        (|config| config[30] = 0x8F, "0: its use needs an authorisation with key 5, which is not NoMac"),
+        (|config| config[30] = 0x90, "0: its use needs an authorisation with key 5, whose ReadKey is 0"),
         (|config| (config[70], config[71]) = (0x03, 0xB8), "11: the public key of secure boot can be overwritten"),
     ];
     for (spoil, danger) in spoils {
@@ -300,7 +300,10 @@ fn ecdh_in_clear_and_keys_that_sign_two_ways_are_warned_of() {
     let bench = Bench::with_chip(Profile::MongooseOs);
     let warnings = findings(&check(&bench), "warning");
     assert!(warnings.iter().any(|text| text.starts_with("0: ECDH results cross the bus in clear")), "{warnings:#?}");
-    assert!(warnings.iter().any(|text| text.starts_with("3: signs what the host gives it and what")), "{warnings:#?}");
+    assert!(
+        warnings.iter().any(|text| text.starts_with("3: signs data of the host and data of the chip")),
+        "{warnings:#?}"
+    );
     let dangers = findings(&check(&bench), "failed");
     for danger in ["0: the private key can be overwritten", "5: byte 18 is 0x55", "null: bytes 68 to 83 are FF"] {
         assert!(dangers.iter().any(|text| text.starts_with(danger)), "{danger} is not in {dangers:#?}");
@@ -315,5 +318,5 @@ fn ecdh_in_clear_and_keys_that_sign_two_ways_are_warned_of() {
 fn a_chip_between_its_two_locks_can_have_its_keys_written_in_clear() {
     let bench = Bench::new();
     bench.tamper(|config| config[87] = 0);
-    assert!(findings(&check(&bench), "failed")[0].contains("anybody may write every slot in clear"));
+    assert!(findings(&check(&bench), "failed")[0].contains("anybody can write every slot in clear"));
 }

@@ -77,10 +77,7 @@ fn the_result_is_bytes_hex_digits_json_or_a_file() {
     assert_eq!((&json["data"], &json["slot"], &json["length"]), (&"00ff4142".into(), &10.into(), &4.into()));
     assert_eq!(read(&bench, &[&place[..], &["--output", "out"]].concat()), b"");
     assert_eq!(std::fs::read(bench.path("out")).unwrap(), b"\x00\xffAB");
-    refused(
-        &bench.run(&["data", "read", "--slot", "10", "--output", "out"]),
-        &["there is such a file already", "--force"],
-    );
+    refused(&bench.run(&["data", "read", "--slot", "10", "--output", "out"]), &["the file exists", "--force"]);
     let written = bench.json(&["data", "write", "data", "--slot", "10"]);
     assert_eq!((&written["result"], &written["verified"]), (&"unchanged".into(), &true.into()));
 }
@@ -217,7 +214,7 @@ fn places_outside_the_slot_and_files_that_do_not_fit_are_refused() {
     refused(&write(&bench, b"", &["--slot", "10"]), &["it is empty"]);
     assert_eq!(bench.run(&["data", "read", "--slot", "16"]).status.code(), Some(2));
     let both = ["data", "write", "-", "--slot", "8", "--key-file", "-"];
-    refused(&bench.run(&both), &["standard input (-) can give one thing only"]);
+    refused(&bench.run(&both), &["standard input (-) can be read once only"]);
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn no_token_in_the_configuration() {
     assert_broken(&doctor(&bench), "configuration", "no chip is configured", "[[token]]");
     let output = bench.run(&["doctor"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stdout(&output).contains("The first broken link is: configuration"));
+    assert!(stdout(&output).contains("The first problem: configuration"));
 }
 
 #[test]
@@ -397,7 +397,7 @@ fn a_node_that_the_user_may_not_open_or_that_is_another_device() {
 fn a_token_that_the_configuration_does_not_have() {
     let bench = Bench::new();
     let report = bench.json(&["doctor", "--token", "garden"]);
-    assert_broken(&report, "configuration", "no token is called \"garden\"", "--token");
+    assert_broken(&report, "configuration", "no token has the name \"garden\"", "--token");
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn a_chip_whose_self_test_fails() {
     std::fs::write(bench.path("chip.toml"), text).unwrap();
     assert!(bench.run(&["config", "set", "chip.toml"]).status.success());
     control(&bench, &["faults", "selftest:01"]);
-    assert_broken(&doctor(&bench), "wake", "failed self-test", "take the supply away");
+    assert_broken(&doctor(&bench), "wake", "failed self-test", "power-cycle the chip");
 }
 
 #[test]
@@ -424,12 +424,7 @@ fn a_key_generation_that_was_interrupted_and_a_key_that_another_tool_has_made() 
     // Another key, unknown to the state.
     let holds = atecc608::ops::Before::Holds(before);
     bench.chip().generate_key(slot, holds).unwrap();
-    assert_warned(
-        &doctor(&bench),
-        "keys",
-        "slot 0: the key is another than the state says",
-        "the key in the chip counts",
-    );
+    assert_warned(&doctor(&bench), "keys", "slot 0: the key differs from the state", "the key in the chip counts");
     let intent = Intent {
         before: None,
         after: None,
@@ -463,8 +458,8 @@ fn a_change_of_the_pin_that_was_interrupted() {
     // As C_SetPIN leaves it between its request to the chip and the response: the old PIN and the new one.
     let mut store = Store::open(&bench.path("state"), serial(&bench));
     store.change(|state| state.pins.push(state.pins[0].clone())).unwrap();
-    let broken = "a change of the PIN was interrupted: the old one or the new one is right";
-    assert_warned(&doctor(&bench), "PIN", broken, "the next login finds out which one");
+    let broken = "a change of the PIN was interrupted: the old one or the new one is valid";
+    assert_warned(&doctor(&bench), "PIN", broken, "the next login detects which one");
 }
 
 #[test]
@@ -577,7 +572,7 @@ END
         report_of(command)
     };
     let (link, remedy) = ("OpenSSL provider", "apt install -t bookworm-backports pkcs11-provider");
-    assert_warned(&doctor(Some("0.3-1")), link, "is version 0.3-1: docs/openssl.md is about 1.0 or newer", remedy);
+    assert_warned(&doctor(Some("0.3-1")), link, "is version 0.3-1: docs/openssl.md needs 1.0 or newer", remedy);
     // None: no package contains it, and its version is unknown.
     for good in [Some("1.0-3~bpo12+1"), None] {
         assert_eq!(check(&doctor(good), link)["result"], "ok", "{good:?}");

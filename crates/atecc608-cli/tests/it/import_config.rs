@@ -45,14 +45,14 @@ fn the_vendor_s_own_template_keeps_its_names_and_its_pitfalls_are_reported() {
     )]);
     let token = &config.tokens[0];
     assert_eq!((&token.bus, token.address, token.slot), (&BusLocation::Linux("/dev/i2c-0".into()), 0x58, 0));
-    assert_eq!(token.label.as_deref(), Some("00ABC"), "what the vendor's module calls it");
+    assert_eq!(token.label.as_deref(), Some("00ABC"), "as the vendor's module does");
     assert_eq!(
         labels(&config, 0),
         names(&[(0, "device"), (15, "root")]),
         "a signer's certificate has this name by itself"
     );
     assert_eq!(kinds(&config, 0), [ObjectKind::Private, ObjectKind::Public]);
-    for part in ["slot 15 is taken; the vendor's module reads hex digits, and used slot 21", "400000 Hz", "freeslots"] {
+    for part in ["using slot 15; the vendor's module reads hex digits, and used slot 21", "400000 Hz", "freeslots"] {
         assert!(said.contains(part), "{part:?} is not in\n{said}");
     }
 }
@@ -84,7 +84,7 @@ fn numbers_that_the_vendor_reads_in_hex_are_read_as_they_were_meant_and_reported
     assert_eq!((&token.bus, token.address), (&BusLocation::Linux("/dev/i2c-10".into()), 0x60));
     assert_eq!(labels(&config, 0), names(&[(7, "seven"), (10, "wrap")]));
     assert_eq!(kinds(&config, 0), [ObjectKind::Private, ObjectKind::Secret]);
-    assert!(said.contains("slot 10 is called \"wrap\" already: the name \"mine\" is left out"), "{said}");
+    assert!(said.contains("slot 10 already has the label \"wrap\": the name \"mine\" is left out"), "{said}");
     assert!(said.contains("opened /dev/i2c-16") && said.contains("0x60 is an address of 7 bits where 8"), "{said}");
 }
 
@@ -207,17 +207,22 @@ fn what_can_not_be_used_is_refused_or_left_out_with_file_and_line() {
     for (name, text, problem) in [
         ("0.conf", "interface i2c\n", "0.conf:1: \"interface i2c\" is not of the form `key = value`"),
         ("0.conf", "label = a\n", "0.conf: no line `interface = i2c,ADDRESS,BUS`"),
-        ("0.conf", "interface = i2c,192.0,1\n", "0.conf:1: \"192.0\" is no I2C address"),
-        ("0.conf", "interface = i2c,0xC0,one\n", "0.conf:1: \"one\" is no number of a bus"),
-        ("0.conf", "interface = i2c,0xC0,1\nobject = private,a,22\n", "0.conf:2: \"22\" is none of the chip's slots"),
+        ("0.conf", "interface = i2c,192.0,1\n", "0.conf:1: \"192.0\" is not an I2C address"),
+        ("0.conf", "interface = i2c,0xC0,one\n", "0.conf:1: \"one\" is not a bus number"),
+        ("0.conf", "interface = i2c,0xC0,1\nobject = private,a,22\n", "0.conf:2: \"22\" is not a slot of the chip"),
         ("0.conf", "interface = i2c,0xC0,1\nobject = private\n", "0.conf:2: expected KIND,LABEL,SLOT"),
-        ("0.conf", "interface = hid\n", "0.conf:1: left out: the interface hid is not supported: a kit on USB"),
+        (
+            "0.conf",
+            "interface = hid\n",
+            "0.conf:1: left out: the interface hid is not supported: Linux has no I2C driver for the protocol of a USB \
+             kit",
+        ),
         ("0.conf", "interface = hid,i2c,0,0xC0\n", "an adapter that Linux has a driver for"),
         ("0.conf", "interface = spi,0,0\n", "the ATECC608 has no SPI"),
         ("0.conf", "interface = swi,0\n", "single-wire interface"),
-        ("0.conf", "interface = uart\n", "only i2c is: write interface = i2c,0xC0,BUS"),
-        ("0.conf", "interface = i2c,0xC0,1\ndevice = ATECC508A\n", "0.conf:2: left out: ATECC508A is no ATECC608"),
-        ("slot.conf.tmpl", "", "no slot's configuration (0.conf, 1.conf, ...)"),
+        ("0.conf", "interface = uart\n", "only i2c is supported: write interface = i2c,0xC0,BUS"),
+        ("0.conf", "interface = i2c,0xC0,1\ndevice = ATECC508A\n", "0.conf:2: left out: ATECC508A is not an ATECC608"),
+        ("slot.conf.tmpl", "", "there is no usable slot configuration (0.conf, 1.conf, ...)"),
     ] {
         let bench = store(&[(name, text)]);
         let output = bench.run(&["import-config", "store"]);

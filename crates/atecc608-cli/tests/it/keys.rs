@@ -138,7 +138,7 @@ fn keys_that_the_chip_cannot_hold_are_refused_before_it_is_asked() {
     for (file, parts) in [
         ("p384.key", &["this is a key of P-384", "P-256 (prime256v1) only", "`atecc608 key generate`"][..]),
         ("rsa.key", &["this is a key of RSA with 2048 bits"]),
-        ("ca.pem", &["this is a certificate, where its private key was expected"]),
+        ("ca.pem", &["this is a certificate instead of its private key"]),
         ("nowhere", &["nowhere: No such file"]),
     ] {
         refused(&bench, &bench.run(&["key", "import", file]), &[&[file][..], parts].concat());
@@ -161,26 +161,26 @@ fn a_slot_not_for_keys_in_use_or_locked_is_refused_and_the_message_lists_the_usa
         (generate("8"), &["slot 8 (\"certificate\") is not a key slot", "slot 0, 3, 4 can"][..]),
         (generate("1"), &["the key of slot 1 (\"attestation\") signs statements of the chip only", "slot 0, 3, 4 can"]),
         (generate("0"), &["slot 0 holds the key \"gateway\"", "`atecc608 key destroy --slot 0`"]),
-        (generate("2"), &["slot 2 is locked for good", "slot 0, 3, 4 can"]),
+        (generate("2"), &["slot 2 is permanently locked", "slot 0, 3, 4 can"]),
         (import("3"), &["the configuration of slot 3 does not permit the import of a private key", "slot 4 can"]),
-        (import("2"), &["slot 2 is locked for good", "slot 4 can"]),
+        (import("2"), &["slot 2 is permanently locked", "slot 4 can"]),
         (import("9"), &["slot 9 (\"aes\") is not a key slot"]),
         (
             bench.run(&["key", "generate", "--label", "gateway"]),
-            &["the private key in slot 0 is called \"gateway\" already"],
+            &["the private key in slot 0 already has the label \"gateway\""],
         ),
         (
             bench.run(&["key", "generate", "--label", "another", "--id", "0a"]),
-            &["CKA_ID 0a", "the private key in slot 0 (\"gateway\") has it already"],
+            &["CKA_ID 0a", "the private key in slot 0 (\"gateway\") already has it"],
         ),
         (bench.run(&["key", "public", "--slot", "3"]), &["slot 3 holds no key", "`atecc608 key generate --slot 3`"]),
         (
             bench.run(&["key", "public", "--key", "nobody"]),
-            &["no private key is called \"nobody\"", "`atecc608 key list`"],
+            &["no private key has the label \"nobody\"", "`atecc608 key list`"],
         ),
         (bench.run(&["key", "public"]), &["several keys (\"gateway\", \"second\")", "--key LABEL"]),
         (bench.run(&["key", "destroy", "--slot", "2", "--yes"]), &["permanent"]),
-        (bench.run(&["key", "destroy", "--yes"]), &["which key?"]),
+        (bench.run(&["key", "destroy", "--yes"]), &["no key is named"]),
         (bench.run(&["key", "generate", "--label", ""]), &["--label"]),
     ] {
         refused(&bench, &output, parts);
@@ -218,7 +218,7 @@ fn when_all_slots_hold_keys_nothing_is_overwritten() {
     // The label is the better reason: the existing key may be the wanted one.
     for command in [&["key", "generate"][..], &["key", "import", "new.key"]] {
         let output = bench.run(&[command, &["--label", "c"]].concat());
-        refused(&bench, &output, &["the private key in slot 3 is called \"c\" already"]);
+        refused(&bench, &output, &["the private key in slot 3 already has the label \"c\""]);
     }
     assert!(bench.image() == before);
 }
@@ -231,11 +231,7 @@ fn chips_that_are_blank_or_take_no_key_from_outside_say_what_to_do() {
     }
     let bench = Bench::with_chip(Profile::TngTls);
     ecparam_key(bench.dir.path(), "new.key");
-    refused(
-        &bench,
-        &bench.run(&["key", "import", "new.key"]),
-        &["no slot take a private key from outside", "key generate"],
-    );
+    refused(&bench, &bench.run(&["key", "import", "new.key"]), &["permits no import of a private key", "key generate"]);
     refused(
         &bench,
         &bench.run(&["key", "generate", "--slot", "0"]),
@@ -255,7 +251,7 @@ fn a_destroyed_key_is_gone_for_good_and_its_slot_free() {
     refused(
         &bench,
         &bench.run(&["key", "destroy", "--key", "gateway"]),
-        &["destroyed for good", "--yes", "nothing was done"],
+        &["would destroy the private key \"gateway\" in slot 0 permanently", "--yes", "nothing was done"],
     );
     let output = bench.run(&["key", "destroy", "--key", "gateway", "--yes"]);
     let hint = format!("`atecc608 cert remove --id {}`", key["id"].as_str().unwrap());
@@ -277,7 +273,7 @@ fn on_a_chip_with_a_pin_it_is_asked_for_or_read_from_a_file() {
     ecparam_key(bench.dir.path(), "new.key");
     let before = bench.image();
     let wrong = bench.run(&["key", "generate", "--pin-file", "wrong"]);
-    refused(&bench, &wrong, &["the PIN is wrong: the chip says so; nothing was done"]);
+    refused(&bench, &wrong, &["the PIN is wrong; nothing was done"]);
     assert!(bench.image() == before);
     ok(&bench.run(&["key", "generate", "--label", "gateway", "--pin-file", "pin"]));
     // The simulated chip follows its documents: an authorisation ends with a Nonce, with which an encrypted write

@@ -75,7 +75,10 @@ fn a_factory_configuration_or_one_with_a_danger_is_locked_only_with_accept_dange
     let bench = Bench::new();
     let output = bench.run(&LOCK_CONFIG);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("left the factory with") && stderr(&output).contains("--accept-dangers"));
+    assert!(
+        stderr(&output).contains("these are the factory settings of the slots")
+            && stderr(&output).contains("--accept-dangers")
+    );
     assert_eq!(locks(&bench), [0x55, 0x55]);
     let dry = stdout(&bench.run(&["lock", "config"]));
     assert!(dry.contains("lock config --lock-forever --accept-dangers"), "{dry}");
@@ -89,7 +92,7 @@ fn a_configuration_that_is_not_the_expected_one_is_not_locked() {
     let output = bench.run(&["lock", "config", "--expect", "profile:tls-pin", "--lock-forever"]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    assert!(text.contains("is not what profile:tls-pin says") && text.contains("slot 13"), "{text}");
+    assert!(text.contains("differs from profile:tls-pin") && text.contains("slot 13"), "{text}");
     assert_eq!(locks(&bench), [0x55, 0x55]);
     let output = bench.run(&["lock", "config", "--expect", "own.hex", "--lock-forever"]);
     assert!(output.status.success(), "{output:?}");
@@ -112,7 +115,8 @@ fn a_configuration_that_silicon_never_had_is_locked_into_a_real_chip_only_on_dem
     let refused = run(&LOCK_CONFIG);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
-        stderr(&refused).contains("was never locked and used on silicon") && stderr(&refused).contains("--unproven")
+        stderr(&refused).contains("have not locked this configuration on real silicon")
+            && stderr(&refused).contains("--unproven")
     );
     assert_eq!(kernel.bench.image().config()[86..88], [0x55, 0x55]);
     assert!(stdout(&run(&["lock", "config"])).contains("atecc608 lock config --lock-forever --unproven\n"));
@@ -150,7 +154,7 @@ fn a_508_and_a_blank_chip_s_data_and_slots_are_refused() {
     assert!(stderr(&output).contains("an ATECC508A, not an ATECC608"), "{}", stderr(&output));
     let bench = Bench::new();
     let before = bench.image();
-    assert!(stderr(&bench.run(&LOCK_DATA)).contains("is not locked, which comes first: `atecc608 lock config`"));
+    assert!(stderr(&bench.run(&LOCK_DATA)).contains("is not locked: lock it first with `atecc608 lock config`"));
     assert!(stderr(&bench.run(&["lock", "slot", "0", "--lock-forever"])).contains("once both zones are"));
     assert_eq!(bench.image(), before);
     assert_eq!(bench.run(&["lock", "slot", "16"]).status.code(), Some(2));
@@ -170,8 +174,8 @@ fn data_are_written_as_the_file_says_and_locked_and_secrets_not_given_are_random
     for part in [
         "slot  1  P-256 private key   gets nothing: it holds a key, which may have come from outside",
         "slot  2  P-256 private key   gets nothing: it holds no key",
-        "slot  6  secret              gets what the file says",
-        "slot  9  AES keys            gets random bytes that nobody keeps",
+        "slot  6  secret              gets the bytes of the file",
+        "slot  9  AES keys            gets random bytes, kept nowhere",
         "slot 10  data                gets zeros",
         "To do it: atecc608 lock data --contents contents.toml --lock-forever",
     ] {
@@ -236,7 +240,10 @@ fn a_permanent_slot_without_its_key_and_a_chip_of_our_own_profile_are_not_locked
     own_configuration(&bench);
     assert!(bench.run(&LOCK_CONFIG).status.success());
     let output = bench.run(&LOCK_DATA);
-    assert!(stderr(&output).contains("slot 1: holds no key, and after the data lock none can be made"), "{output:?}");
+    assert!(
+        stderr(&output).contains("slot 1: holds no key, and after the data lock none can be generated"),
+        "{output:?}"
+    );
     assert_eq!(locks(&bench), [0x00, 0x55]);
 
     let bench = Bench::new();
@@ -260,7 +267,7 @@ fn contents_that_do_not_fit_are_refused_before_anything_is_written() {
         ("otp = \"\"\n", "otp: expected 1 to 64 bytes, found 0"),
         (
             "[[slot]]\nslot = 8\nvalue = \"00\"\n[[slot]]\nslot = 8\nvalue = \"00\"\n",
-            "c.toml:5: slot.slot: this slot is there twice",
+            "c.toml:5: slot.slot: this slot is listed twice",
         ),
         ("secret = 3\n", "unknown key secret"),
     ] {
@@ -277,7 +284,7 @@ fn a_slot_with_its_key_is_locked_and_keeps_it() {
     let bench = Bench::new();
     bench.provision();
     let empty = bench.run(&["lock", "slot", "0", "--lock-forever"]);
-    assert!(stderr(&empty).contains("slot 0 holds no key, and locked it never would"), "{empty:?}");
+    assert!(stderr(&empty).contains("slot 0 holds no key, and after the lock it can never get one"), "{empty:?}");
     let slot = Slot::new(0).unwrap();
     let key = bench.chip().generate_key(slot, Before::Empty).unwrap();
     let dry = bench.run(&["lock", "slot", "0"]);

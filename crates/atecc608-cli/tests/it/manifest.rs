@@ -31,7 +31,7 @@ fn aws_gets_one_line_for_each_thing() {
         });
         assert_eq!(*thing, wanted);
     }
-    for (name, part) in [("gateway", "the same for every chip"), ("a b {serial}", "no name of an AWS IoT thing")] {
+    for (name, part) in [("gateway", "the same for every chip"), ("a b {serial}", "not a name of an AWS IoT thing")] {
         let output = station.tool(&["manifest", "aws", "manifest", "--thing-name", name]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
@@ -95,7 +95,7 @@ fn azure_is_not_given_what_it_would_refuse() {
     station.make_ca();
     station.complete(&[&CA[..], &["--subject", "/CN=a b {serial}"]].concat());
     let output = station.tool(&["manifest", "azure", "manifest"]).output().unwrap();
-    assert!(stderr(&output).contains("is no registration id"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("is not a registration id"), "{}", stderr(&output));
     let output = station.tool(&["manifest", "list", "nothing-there"]).output().unwrap();
     assert!(stderr(&output).contains("there is no such file"), "{}", stderr(&output));
 }
@@ -125,7 +125,7 @@ fn a_manifest_can_put_no_row_and_no_formula_into_a_table() {
     }
     // Names are taken from certificates.
     for (name, problem) in
-        [("a,b", "is no registration id"), ("=1", "is no registration id"), ("-1", "begins with a hyphen")]
+        [("a,b", "is not a registration id"), ("=1", "is not a registration id"), ("-1", "begins with a hyphen")]
     {
         let subject = format!("/CN={name}");
         let certificate = ["req", "-x509", "-new", "-key", "ca.key", "-subj", &subject, "-days", "9"];

@@ -82,17 +82,17 @@ fn a_manifest_of_microchips_is_listed_and_checked_with_its_signers_certificate()
     let line = "0123F1822C38DD7A01  ATECC608B  ATECC608B-TNGTLS  2024-01-24T16:35:23.473Z  certificate\n";
     assert!(stdout(&listed).starts_with(line), "{}", stdout(&listed));
     assert!(stdout(&listed).ends_with("\n3 chips\n"));
-    assert!(stderr(&listed).contains("signatures of this manifest of Microchip's were not looked at"));
+    assert!(stderr(&listed).contains("signatures of this manifest from Microchip were not verified"));
     let checked = check(&bench);
     assert!(checked.status.success(), "{checked:?}");
-    assert_eq!(stdout(&checked), "3 of 3 chips are as they should be (signatures, keys and certificates)\n");
+    assert_eq!(stdout(&checked), "3 of 3 chips are valid (signatures, keys and certificates)\n");
     // In DER, and beside others.
     openssl(bench.dir.path(), "x509 -in signer.pem -outform DER -out signer.cer");
     let both = ["manifest", "check", "manifest.json", "--signer", "other.pem", "--signer", "signer.cer"];
     assert!(bench.run(&both).status.success());
     let without = bench.run(&["manifest", "check", "manifest.json"]);
     assert_eq!(without.status.code(), Some(1));
-    assert!(stderr(&without).contains("give the signer's certificate with --signer FILE"), "{}", stderr(&without));
+    assert!(stderr(&without).contains("pass the signer's certificate with --signer FILE"), "{}", stderr(&without));
     let other = bench.run(&["manifest", "check", "manifest.json", "--signer", "other.pem"]);
     assert_eq!(other.status.code(), Some(3));
     let digest = openssl(bench.dir.path(), "x509 -in signer.pem -noout -fingerprint -sha256");
@@ -125,20 +125,20 @@ fn whatever_is_changed_after_it_was_signed_is_found() {
             "payload['publicKeySet']['keys'][0]['x5c'][1] = base64.b64encode(der('other.pem')).decode()",
             "is not signed by \"CN=other,O=Acme\"",
         ),
-        ("payload['publicKeySet']['keys'][0]['x5c'][1] = 'AAAA'", "x5c 2: this is no X.509 certificate"),
+        ("payload['publicKeySet']['keys'][0]['x5c'][1] = 'AAAA'", "x5c 2: this is not an X.509 certificate"),
     ] {
         make(&bench, &format!("if number == 1:\n exec({spoil:?})"));
         let output = check(&bench);
         assert_eq!(output.status.code(), Some(3), "{spoil}: {output:?}");
         let text = stdout(&output);
         assert!(text.contains(problem) && text.contains("0123F1822C38DD7B01"), "{spoil}: {text}");
-        assert!(text.contains("2 of 3 chips are as they should be"), "{text}");
+        assert!(text.contains("2 of 3 chips are valid"), "{text}");
         for cloud in [&["aws", "--certificates"][..], &["azure"]] {
             let made =
                 bench.run(&[&["manifest", cloud[0], "manifest.json", "--signer", "signer.pem"], &cloud[1..]].concat());
             assert_eq!((made.status.code(), made.stdout.is_empty()), (Some(1), true), "{made:?}");
             assert!(
-                stderr(&made).contains("1 chips are not what their signer wrote, the first 0123F1822C38DD7B01"),
+                stderr(&made).contains("1 chips do not match their signatures, the first 0123F1822C38DD7B01"),
                 "{made:?}"
             );
         }
@@ -149,19 +149,19 @@ fn whatever_is_changed_after_it_was_signed_is_found() {
 fn entries_that_can_t_be_read_are_named_with_their_number() {
     let bench = with_certificates();
     for (spoil, problem) in [
-        ("header['alg'] = 'none'", "protected: alg is \"none\", and only ES256 is taken"),
+        ("header['alg'] = 'none'", "protected: alg is \"none\": only ES256 is supported"),
         ("header['alg'] = 'HS256'", "protected: alg is \"HS256\""),
         ("header['crit'] = ['b64']", "protected: crit names extensions"),
-        ("payload['version'] = 2", "payload: version is 2, and this tool knows 1"),
+        ("payload['version'] = 2", "payload: version is 2: this tool supports 1"),
         (
             "payload['uniqueId'] = '0123f1822c38dd7d01'",
             "the signed payload is that of another chip, 0123F1822C38DD7D01",
         ),
         ("payload['publicKeySet']['keys'] = []", "publicKeySet has no key"),
-        ("payload['publicKeySet']['keys'][2]['x'] = url(bytes(32))", "key 2: x and y are no point on P-256"),
-        ("payload['publicKeySet']['keys'][2]['y'] = url(bytes(31))", "key 2: x and y are no point on P-256"),
+        ("payload['publicKeySet']['keys'][2]['x'] = url(bytes(32))", "key 2: x and y are not a point on P-256"),
+        ("payload['publicKeySet']['keys'][2]['y'] = url(bytes(31))", "key 2: x and y are not a point on P-256"),
         ("payload['publicKeySet']['keys'][1]['kty'] = 'RSA'", "key 1: it is RSA P-256"),
-        ("payload['publicKeySet']['keys'][0]['kid'] = '16'", "kid of the key is no slot"),
+        ("payload['publicKeySet']['keys'][0]['kid'] = '16'", "kid of the key is not a slot"),
         ("payload['publicKeySet']['keys'][0]['x5c'][0] = '-'", "key 0: x5c is not Base64"),
         ("payload.pop('publicKeySet', None)", "payload: missing field `publicKeySet`"),
         ("if when == 'after': entry['payload'] = '***'", "payload is not base64url"),
@@ -179,21 +179,21 @@ fn entries_that_can_t_be_read_are_named_with_their_number() {
     }
     make(&bench, "unique_id = entry['header']['uniqueId'] = payload['uniqueId'] = sys.argv[2]");
     let said = stderr(&check(&bench));
-    assert!(said.contains("entry 2: the chip 0123F1822C38DD7A01 stands in entry 1 already"), "{said}");
+    assert!(said.contains("entry 2: the chip 0123F1822C38DD7A01 is already in entry 1"), "{said}");
     make(&bench, "entry['header'] = {}; payload['uniqueId'] = '=HYPERLINK(1)'");
     let said = stderr(&check(&bench));
-    assert!(said.contains("entry 1: serial_number: \"=HYPERLINK(1)\", where 18 hex digits were expected"), "{said}");
+    assert!(said.contains("entry 1: serial_number: \"=HYPERLINK(1)\": expected 18 hex digits"), "{said}");
     let whole = std::fs::read_to_string(bench.path("manifest.json")).unwrap();
     for (text, problem) in
         [(&whole[..whole.len() / 2], "Is the file whole?"), ("[{}]", "missing field"), ("[1]", "line 1")]
     {
         std::fs::write(bench.path("manifest.json"), text).unwrap();
         let said = stderr(&check(&bench));
-        assert!(said.contains("manifest.json: not a manifest of Microchip's: ") && said.contains(problem), "{said}");
+        assert!(said.contains("manifest.json: not a manifest from Microchip: ") && said.contains(problem), "{said}");
     }
     let batch = ["provision", "tls", "--batch", "config.toml", "--manifest", "manifest.json"];
     let said = stderr(&bench.run(&batch));
-    assert!(said.contains("this is a JSON array, such as a manifest of Microchip's"), "{said}");
+    assert!(said.contains("this is a JSON array, such as a manifest from Microchip"), "{said}");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn the_certificates_of_a_batch_are_checked_too() {
     station.make_ca();
     station.complete(&crate::batch::CA);
     let check = || station.tool(&["manifest", "check", "manifest"]).output().unwrap();
-    assert_eq!(stdout(&check()), "2 of 2 chips are as they should be (keys and certificates)\n");
+    assert_eq!(stdout(&check()), "2 of 2 chips are valid (keys and certificates)\n");
     // The two chips' certificates are swapped.
     let mut records = station.manifest();
     let first = records[0]["certificate"].take();

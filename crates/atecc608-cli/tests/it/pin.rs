@@ -87,7 +87,7 @@ fn a_lost_pin_is_reset_with_the_recovery_code_and_with_nothing_else() {
         ("pin", "new", &["the recovery code is wrong"]),
         ("code", "short", &["the new PIN", "at least 8 characters"]),
         ("code", "nowhere", &["nowhere: No such file"]),
-        ("-", "-", &["standard input (-) can give one thing only", "--recovery-code-file and --new-pin-file"]),
+        ("-", "-", &["standard input (-) can be read once only", "--recovery-code-file and --new-pin-file"]),
     ] {
         refused(&bench, &bench.run(&["pin", "reset", "--recovery-code-file", code, "--new-pin-file", pin]), parts);
         assert!(works(&bench, "pin"));

@@ -172,7 +172,7 @@ fn a_chip_that_is_something_else_is_left_alone() {
         let output = bench.run(&LOCK);
         assert_eq!(output.status.code(), Some(1), "{number}: {output:?}");
         let text = stderr(&output);
-        assert!(text.contains(part) && text.contains("left alone"), "{number}: {text}");
+        assert!(text.contains(part) && text.contains("nothing was done"), "{number}: {text}");
         assert_eq!(bench.image(), before, "{number}");
         assert!(!bench.path("keys").exists());
     }
@@ -214,7 +214,7 @@ fn a_state_folder_that_cannot_be_written_is_a_warning() {
     std::fs::write(bench.path("state"), "").unwrap();
     let report = bench.json(&LOCK);
     assert_eq!((&report["result"], &report["data_locked"]), (&"provisioned".into(), &true.into()));
-    assert!(report["warnings"][0].as_str().unwrap().contains("can't be kept"), "{report:#}");
+    assert!(report["warnings"][0].as_str().unwrap().contains("can't be stored"), "{report:#}");
 }
 
 #[test]
@@ -318,7 +318,10 @@ fn a_killed_tool_is_finished_by_the_next_one() {
 fn a_run_that_stops_says_where_the_chip_stands_and_what_to_do() {
     for (faults, parts) in [
         ("power@20", ["stopped while writing the configuration: ", "Nothing is locked: run the same command again"]),
-        ("power@400", ["stopped while writing slot 8: ", "The configuration is locked for good, the data are not"]),
+        (
+            "power@400",
+            ["stopped while writing slot 8: ", "The configuration is permanently locked, the data zone is not"],
+        ),
     ] {
         let (bench, _server) = served();
         control(&bench, &["faults", faults]);

@@ -117,7 +117,10 @@ fn a_chip_that_has_another_profile_or_a_half_of_it_is_left_alone_and_is_told_apa
     let image = bench.image();
     let output = run(&bench, "tls-pin", 2);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("is provisioned with the profile tls, and what is locked can't"), "{output:?}");
+    assert!(
+        stderr(&output).contains("is provisioned with the profile tls, and a locked configuration can't"),
+        "{output:?}"
+    );
     assert_eq!(bench.image(), image);
 
     // Another tool has locked a configuration of its own, and nothing else.

@@ -77,7 +77,7 @@ impl Healthy {
                 "unknown",
                 "can't be read",
                 "no chip responds",
-                "nothing answers",
+                "nothing responds",
                 "stopped responding",
                 "\"found\": 0",
             ];

@@ -53,7 +53,7 @@ fn another_device_sees_one_read_and_is_never_written_to() {
     assert!(report["buses"][0]["devices"][0]["detail"]
         .as_str()
         .unwrap()
-        .contains("left alone (it answered a5 a5 a5 a5)"));
+        .contains("another device (it returned a5 a5 a5 a5)"));
     // Once, and once more in case it was a chip that was left awake.
     assert_eq!(kernel.messages(0x36), ["read 4", "read 4"]);
     assert!(kernel.messages(0x00).iter().all(|message| message == "write 00"), "{:?}", kernel.messages(0x00));
@@ -97,7 +97,7 @@ fn an_address_that_a_kernel_driver_has_is_not_touched_and_the_driver_is_named() 
     let output = kernel.command(&["scan"]).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "no chip that can be used");
     let text = stdout(&output);
-    assert!(text.contains("0x60  taken by the kernel driver atmel-ecc: not asked"), "{text}");
+    assert!(text.contains("0x60  in use by the kernel driver atmel-ecc: not scanned"), "{text}");
     assert!(text.contains("echo 1-0060 | sudo tee /sys/bus/i2c/drivers/atmel-ecc/unbind"), "{text}");
     assert_eq!(kernel.messages(0x60), Vec::<String>::new());
 }
@@ -168,7 +168,7 @@ fn a_chip_on_two_nodes_of_the_same_wires_is_listed_once() {
     );
     let text = stdout(&kernel.command(&["scan"]).output().unwrap());
     assert!(text.contains("   0x60  ATECC608B 0123") && text.contains("the same wires"), "{text}");
-    assert!(!text.contains("nothing answers where such chips are\n/dev/i2c-10"), "{text}");
+    assert!(!text.contains("nothing responds at the addresses of such chips\n/dev/i2c-10"), "{text}");
     // The configuration has the right one.
     kernel.configure("bus = \"/dev/i2c-1\"\n");
     assert_eq!(places(&kernel.json(&["scan"])), ["/dev/i2c-1"]);
@@ -204,7 +204,7 @@ fn buses_that_can_not_be_opened_are_not_taken_for_buses_without_a_chip() {
     control(&kernel.bench, &["pull"]);
     let text = stdout(&kernel.command(&["scan"]).output().unwrap());
     assert!(text.contains("   /dev/i2c-2 does not exist: "), "{text}");
-    assert!(text.contains("check supply") && text.contains("Not all buses were asked"), "{text}");
+    assert!(text.contains("check supply") && text.contains("Not all buses were scanned"), "{text}");
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_chip_that_is_not_configured_comes_with_the_lines_to_write() {
     control(&bench, &["pull"]);
     let output = bench.run(&["scan", &format!("unix:{socket}")]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stdout(&output).contains("nothing answers") && stdout(&output).contains("at most 100 kHz"), "{output:?}");
+    assert!(stdout(&output).contains("nothing responds") && stdout(&output).contains("at most 100 kHz"), "{output:?}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn a_wait_for_the_bus_names_the_process_that_holds_it() {
         drop(held);
         waiting.join().unwrap()
     });
-    assert!(waiting.contains("atecc608: waiting for sim:") && waiting.contains("it is used by"), "{waiting}");
+    assert!(waiting.contains("atecc608: waiting for sim:") && waiting.contains("in use by"), "{waiting}");
     assert!(waiting.contains("Slots") || waiting.contains("slot"), "then the result: {waiting}");
 }
 

@@ -327,11 +327,11 @@ const PLAIN: &[&str] = &[
     "No such file or directory",
     "is permanent:",
     "not an ATECC608",
-    "for good",
+    "permanent",
     " can\n",
     "has no attestation key in slot 1",
     "its configuration has no IO protection key",
-    "the key of provisioning is the one it keeps",
+    "it keeps the key from provisioning",
 ];
 
 /// Whether the message names something to do: a command of the tool or another program, an option, a page, or a choice.

@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_millis(200);
 probes! { PROBES:
     any_traffic_wakes: "any_traffic_wakes", "1.4, 11", "Does a write to a sleeping chip's own address wake it?";
     pulse_while_awake: "pulse while awake", "1.4", "Does a wake pulse to a chip that is awake change the reply that is waiting?";
-    command_before_wake_response: "command before the wake response is read", "8.5", "Is a command taken when nobody has read the answer to the wake?";
+    command_before_wake_response: "command before the wake response is read", "8.5", "Is a command taken when nobody \
+                                                                                      has read the response to the \
+                                                                                      wake?";
     idle_and_sleep: "idle and sleep", "1.3", "What do idle and sleep keep of TempKey and of the SHA context?";
     silence: "asleep and idle on the bus", "1.3", "Does a chip that is asleep or idle acknowledge a read?";
     busy: "busy", "1.6", "Does a busy chip acknowledge a read, a write?";

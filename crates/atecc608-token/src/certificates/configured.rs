@@ -114,18 +114,22 @@ fn der_len(beginning: &[u8]) -> Option<usize> {
 
 fn public_key(known: &Known, entry: &ObjectConfig, bytes: &[u8]) -> Result<StoredObject, String> {
     let marked = known.zone().marks_validity(entry.slot);
-    let point = point_in(bytes, marked).ok_or_else(|| {
-        "expected four zeros before each of X and Y, and a point on P-256 (72 bytes)".to_owned()
-    })?;
+    let point = point_in(bytes, marked)
+        .ok_or_else(|| "expected four zeros before each of X and Y, and a point on P-256 (72 bytes)".to_owned())?;
     if marked && bytes.first().is_some_and(|first| first & 0xF0 != VALIDATED) {
-        return Err("it is not validated, and its configuration requires validation before each use (PubInfo)".to_owned());
+        return Err(
+            "it is not validated, and its configuration requires validation before each use (PubInfo)".to_owned()
+        );
     }
     let object = StoredObject {
         value: point.public_key_info(),
         ..part_of_slot(known, entry, StoredClass::PublicKey, "public", point.key_id().to_vec())
     };
     if names::are_of_a_pair(known, &object.label, &object.id, point) {
-        return Err(format!("a key pair of the chip has its label \"{}\" or its id: give it another label and id", object.label));
+        return Err(format!(
+            "a key pair of the chip has its label \"{}\" or its id: give it another label and id",
+            object.label
+        ));
     }
     Ok(object)
 }

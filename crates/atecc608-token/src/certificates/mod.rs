@@ -219,8 +219,10 @@ fn verify(issuer: Point, to_be_signed: &[u8], signature: &[u8; SIGNATURE_LEN]) -
 enum Problem {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    #[error("its signature does not verify with its issuer's key: it belongs to another key or another issuer, or was \
-             changed")]
+    #[error(
+        "its signature does not verify with its issuer's key: it belongs to another key or another issuer, or was \
+         changed"
+    )]
     Signature,
     #[error("the public key that it certifies is not in the chip, or can't be read")]
     NoKey,

@@ -82,10 +82,13 @@ pub fn check_new_pin(pin: &[u8]) -> Result<()> {
     let text = std::str::from_utf8(pin).map_err(|_| Error::PinInvalid("a PIN is text in UTF-8".into()))?;
     let chars = text.chars().count();
     if chars < MIN_PIN_CHARS || pin.len() > MAX_PIN_LEN {
-        return Err(Error::PinLenRange(format!(
+        return Err(Error::PinLenRange(
+            format!(
             "a PIN has at least {MIN_PIN_CHARS} characters and at most {MAX_PIN_LEN} bytes: the chip does not limit \
              attempts, so a short PIN could be guessed"
-        ).into()));
+        )
+            .into(),
+        ));
     }
     Ok(())
 }

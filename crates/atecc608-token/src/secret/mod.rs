@@ -69,7 +69,9 @@ impl SecretKey {
     pub fn into_aes(self, token: &Arc<Token>, mechanism: CK_MECHANISM_TYPE) -> Result<AesKey> {
         check_aes(token, mechanism)?;
         if self.key_type() != CKK_AES {
-            return Err(Error::KeyTypeInconsistent("the mechanism needs an AES key, and this is another kind of key".into()));
+            return Err(Error::KeyTypeInconsistent(
+                "the mechanism needs an AES key, and this is another kind of key".into(),
+            ));
         }
         Ok(match self {
             Self::Host { value, .. } => AesKey::Host(HostAes::new(&value)?),
@@ -107,9 +109,7 @@ pub(crate) fn key_for(
     // Check the type before the uses: a key of another type has none of them, and the caller needs the better error.
     let check_type = |kind| match allowed_for_session_secret(kind).contains(&mechanism) {
         true => Ok(()),
-        false => Err(Error::KeyTypeInconsistent(
-            format!("mechanism {mechanism:#x} needs another type of key").into(),
-        )),
+        false => Err(Error::KeyTypeInconsistent(format!("mechanism {mechanism:#x} needs another type of key").into())),
     };
     let not_permitted =
         || Error::KeyFunctionNotPermitted(format!("attribute {usage:#x} of the key does not allow this use").into());

@@ -36,7 +36,8 @@ pub fn check_value(kind: SecretKind, value: &[u8; 32]) -> Result<CheckValue> {
         }
         SecretKind::Generic => {
             let hmac = <Hmac<Sha256> as Mac>::new_from_slice(value);
-            let mut hmac = hmac.map_err(|_| Error::KeySizeRange("HMAC does not support a key of this length".into()))?;
+            let mut hmac =
+                hmac.map_err(|_| Error::KeySizeRange("HMAC does not support a key of this length".into()))?;
             hmac.update(HMAC_TEXT);
             check.copy_from_slice(&hmac.finalize().into_bytes()[..CHECK_LEN]);
         }

@@ -142,9 +142,9 @@ impl<'t> SecretRequest<'t> {
 /// [`Error::AttributeValueInvalid`] if a value is not valid.
 pub fn given_check_value(template: &Template, own: &[u8]) -> Result<()> {
     match template.bytes(CKA_CHECK_VALUE) {
-        Some(given) if !given.is_empty() && given != own => Err(Error::AttributeValueInvalid(
-            "CKA_CHECK_VALUE does not match CKA_VALUE: the value is damaged".into(),
-        )),
+        Some(given) if !given.is_empty() && given != own => {
+            Err(Error::AttributeValueInvalid("CKA_CHECK_VALUE does not match CKA_VALUE: the value is damaged".into()))
+        }
         _ => Ok(()),
     }
 }

@@ -184,10 +184,7 @@ pub(crate) fn destroy(turn: &mut Turn<'_>, secret: &ChipSecret) -> Result<()> {
     let stored = known_secret(turn, secret)?;
     stored.kept.check_destroyable()?;
     if check_value_in_chip(turn, secret)? != stored.check {
-        log::warn!(
-            "slot {}: the chip no longer holds this key there: only its names are removed",
-            secret.slot
-        );
+        log::warn!("slot {}: the chip no longer holds this key there: only its names are removed", secret.slot);
         return turn.change_state(|state| forget(state, &secret.unique_id));
     }
     finish_destruction(turn, &stored)
@@ -299,9 +296,7 @@ fn resolve_one(turn: &mut Turn<'_>, secret: &StoredSecret, pending: PendingSecre
     };
     let check = match check_value_in_chip(turn, &secret.place()) {
         Err(error) if error.is_about_one_slot() => {
-            log::warn!(
-                "slot {slot}: the {what} of a secret key was interrupted, and its result is not known: {error}"
-            );
+            log::warn!("slot {slot}: the {what} of a secret key was interrupted, and its result is not known: {error}");
             return Ok(());
         }
         check => check?,

@@ -92,9 +92,7 @@ impl<P: Transport> Chip<P> {
     ) -> Result<Born> {
         let mut work = |awake: &mut Awake<'_, P>| {
             if awake.state_of(slot)? != before {
-                return Err(Error::Mismatch(
-                    format!("slot {slot} has unexpected contents; it is not changed").into(),
-                ));
+                return Err(Error::Mismatch(format!("slot {slot} has unexpected contents; it is not changed").into()));
             }
             let Opening { zone, random } = awake.open_statement(challenge)?;
             let public_key = awake.digest_key(Kind::BornHere, slot)?;

@@ -98,11 +98,12 @@ impl<B: I2c, D: DelayNs, C: Fn() -> Duration> Transport for I2cTransport<B, D, C
              address), check supply and wiring, and that the bus clock is at most 100 kHz: at 400 kHz the wake pulse \
              is too short{}{}",
             self.address,
-            self.last.as_ref().map_or_else(String::new, |error| format!(". The adapter reported: {}", (self.describe)(error))),
-            self.pulse.as_ref().map_or_else(String::new, |error| format!(
-                "; to the wake pulse: {}",
-                (self.describe)(error)
-            )),
+            self.last
+                .as_ref()
+                .map_or_else(String::new, |error| format!(". The adapter reported: {}", (self.describe)(error))),
+            self.pulse
+                .as_ref()
+                .map_or_else(String::new, |error| format!("; to the wake pulse: {}", (self.describe)(error))),
         )
     }
 

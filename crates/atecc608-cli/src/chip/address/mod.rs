@@ -91,7 +91,7 @@ fn user_extra_add(zone: &ConfigZone) -> u8 {
 /// Why the address of a chip with a locked configuration can't be changed.
 fn reason(zone: &ConfigZone) -> String {
     match counts_user_extra_add(zone) {
-        true => format!("UserExtraAdd (byte 85) can be written once, and it is {:02x} already", user_extra_add(zone)),
+        true => format!("UserExtraAdd (byte 85) can be written only once, and it is already {:02x}", user_extra_add(zone)),
         false => "its configuration is locked with ChipMode bit 0 clear, so UserExtraAdd (byte 85), the only byte that could \
                   still be written, is not its address"
             .to_owned(),
@@ -135,7 +135,8 @@ fn text(report: &Report, zone: &ConfigZone) -> String {
                 .to_owned()
         }
         Change::Once => {
-            "`atecc608 address set 0xNN` shows it, and --lock-forever does it; it can be done once, for good".to_owned()
+            "`atecc608 address set 0xNN` shows it, and --lock-forever does it; it can be done once, permanently"
+                .to_owned()
         }
         Change::Never => format!("not possible: {}. {REMEDY}", reason(zone)),
     };

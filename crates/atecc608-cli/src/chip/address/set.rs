@@ -154,13 +154,17 @@ fn change(target: &mut Target, zone: &ConfigZone, there: Option<Answer>, argumen
     }
     let how = How::of(zone);
     if how == How::Never {
-        return refused(format!("its address stays {:#04x}, for good: {}. {REMEDY}", zone.i2c_address(), reason(zone)));
+        return refused(format!(
+            "its address stays {:#04x}, permanently: {}. {REMEDY}",
+            zone.i2c_address(),
+            reason(zone)
+        ));
     }
     let taken = match there {
         Some(Answer::Nothing) => None,
         Some(Answer::Woken | Answer::SelfTestFailed) => Some("another chip of the family responds at"),
         Some(Answer::Other(_)) => Some("another device responds at"),
-        Some(Answer::Failed(cause)) => return refused(format!("what is at {new:#04x} is not known: {cause}")),
+        Some(Answer::Failed(cause)) => return refused(format!("cannot find out what is at {new:#04x}: {cause}")),
         None => Some("a kernel driver has the address"),
     };
     if let Some(taken) = taken {
@@ -172,9 +176,9 @@ fn change(target: &mut Target, zone: &ConfigZone, there: Option<Answer>, argumen
     let wanted = wanted(zone, how, new);
     let permanent = how != How::UntilLocked;
     let problem = match permanent {
-        false if arguments.lock_forever => Some("is not locked, so this is not for good: leave --lock-forever out"),
+        false if arguments.lock_forever => Some("is not locked, so this is not permanent: leave --lock-forever out"),
         true if arguments.write && !arguments.lock_forever => {
-            Some("is locked, so this would be for good: use --lock-forever")
+            Some("is locked, so this would be permanent: add --lock-forever")
         }
         _ => None,
     };
@@ -196,8 +200,8 @@ fn looks_like_8_bits(address: u8) -> Option<String> {
     let seven = address >> 1;
     (seven << 1 == address && USUAL_ADDRESSES.contains(&seven)).then(|| {
         format!(
-            "{address:#04x} is taken as 7 bits; documents that write addresses in 8 bits mean {seven:#04x} by it. If that is meant, \
-             give {seven:#04x}"
+            "{address:#04x} is read as a 7-bit address. If it comes from a document with 8-bit addresses, use \
+             {seven:#04x}"
         )
     })
 }
@@ -233,20 +237,20 @@ fn write(target: &mut Target, zone: &ConfigZone, wanted: &ConfigZone, how: How) 
     match (found, written) {
         (Some(address), _) if address == new => Ok(()),
         (Some(_), Err(cause)) if cause.refusal().is_some() => {
-            let standing = format!("The chip does not allow it, and stays at {old:#04x}. {REMEDY}");
+            let standing = format!("The chip does not permit it, and stays at {old:#04x}. {REMEDY}");
             Err(stopped(cause, standing))
         }
         (Some(_), Err(cause)) => {
             Err(stopped(cause, format!("The chip still responds at {old:#04x}: run the same command again")))
         }
         (Some(_), Ok(())) => Err(Error::Refused(format!(
-            "{}: {new:#04x} is written, and the chip still responds at {old:#04x}: take its supply away and give it back, then \
-             `atecc608 scan --all-addresses`",
+            "{}: {new:#04x} is written, and the chip still responds at {old:#04x}: power-cycle it, then `atecc608 scan \
+             --all-addresses`",
             target.place()
         ))),
         (None, written) => Err(Error::Refused(format!(
-            "{}: the chip responds neither at {old:#04x} nor at {new:#04x}{}: take its supply away and give it back, then run the \
-             same command again, or `atecc608 scan --all-addresses`",
+            "{}: the chip responds neither at {old:#04x} nor at {new:#04x}{}: power-cycle it, then run the same \
+             command again, or `atecc608 scan --all-addresses`",
             target.place(),
             written.err().map(|cause| format!(" ({cause})")).unwrap_or_default()
         ))),
@@ -317,16 +321,17 @@ fn text(report: &Report, target: &Target) -> String {
     }
     text += &match (report.result, report.permanent) {
         (Outcome::WouldSet, false) => format!(
-            "\nThe chip takes the new address over when it next sleeps, which this command has it do. It can be changed again until \
-             the configuration is locked.\nNothing was changed. To do it: atecc608 address set {new_address}\n"
+            "\nThe chip uses the new address after its next sleep, which this command triggers. It can be changed \
+             again until the configuration is locked.\nNothing was changed. To do it: atecc608 address set \
+             {new_address}\n"
         ),
         (Outcome::WouldSet, true) => format!(
-            "\nThe chip takes the new address over when it next sleeps, which this command has it do. UserExtraAdd can be written \
-             once: {new_address} then is its address for good.\nNothing was changed. To do it: atecc608 address set {new_address} \
-             --lock-forever\nNo command, reset or tool can undo it.\n"
+            "\nThe chip uses the new address after its next sleep, which this command triggers. UserExtraAdd can be \
+             written once: {new_address} is then its address permanently.\nNothing was changed. To do it: atecc608 \
+             address set {new_address} --lock-forever\nNo command, reset or tool can undo it.\n"
         ),
         (Outcome::Set, false) => "\nIt can be changed again until the configuration is locked.\n".to_owned(),
-        (Outcome::Set, true) => "\nThat is its address for good.\n".to_owned(),
+        (Outcome::Set, true) => "\nThis is its address permanently.\n".to_owned(),
         (Outcome::AlreadySet, _) => String::new(),
     };
     text

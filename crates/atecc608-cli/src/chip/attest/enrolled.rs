@@ -43,7 +43,7 @@ impl Enrolled {
             let enrolment: Enrolment = serde_json::from_str(text).map_err(|error| error.to_string())?;
             let key = enrolment.attestation.ok_or("attestation: null, this chip has no attestation key")?;
             let point = mixed::decode_vec(&key.public_key).ok().and_then(|bytes| Point::from_uncompressed(&bytes));
-            let point = point.ok_or("attestation.public_key: no point of P-256")?;
+            let point = point.ok_or("attestation.public_key: not a point on P-256")?;
             return Ok(Self { point, serial_number: Some(enrolment.serial_number) });
         }
         let (label, der) = der::pem::decode_vec(text.as_bytes()).map_err(|error| error.to_string())?;

@@ -20,28 +20,29 @@ pub fn of(evidence: &Evidence, fresh: bool) -> Meaning {
     let mut proven = Vec::new();
     let mut not_proven = Vec::new();
 
-    let under = if fresh { "when it had this challenge" } else { "at some time" };
+    let under = if fresh { "after it received this challenge" } else { "at some time" };
     proven.push(match evidence.kind {
         Kind::BornHere => format!(
-            "the chip itself made this key pair in slot {slot} {under}: nobody outside has ever had the private key"
+            "the chip itself generated this key pair in slot {slot} {under}: the private key was never outside the \
+             chip"
         ),
         Kind::LivesHere => format!("the chip held the private key of this public key in slot {slot} {under}"),
     });
     proven.push(format!(
-        "no command reads the private key out of the chip; the slot's rules, locked for good: {}",
+        "no command reads the private key out of the chip; the slot's rules, permanently locked: {}",
         words::rules(zone, slot).join(", ")
     ));
     if evidence.kind == Kind::LivesHere {
         if writes.priv_write() {
             not_proven.push(format!(
-                "where the key came from: whoever knows the key in slot {} may have written it from outside",
+                "the origin of the key: anybody who knows the key in slot {} could have written it from outside",
                 access.write_key()
             ));
         } else {
             proven.push("the key was not written from outside since the data zone was locked".to_owned());
             not_proven.push(
-                "that the key was born in the chip: before the data zone was locked one could be written in clear; only a \
-                 statement made at its generation (born-here) proves a birth"
+                "that the key was generated in the chip: before the data lock a key could be written in clear; only a \
+                 statement made at its generation (born-here) proves its origin"
                     .to_owned(),
             );
         }
@@ -49,10 +50,7 @@ pub fn of(evidence: &Evidence, fresh: bool) -> Meaning {
     if !fresh {
         not_proven.push("when the statement was made: its challenge was not compared with one of yours".to_owned());
     }
-    not_proven.push(
-        "that the enrolled public key is that of a chip, and of this one: that rests on who enrolled it, and how"
-            .to_owned(),
-    );
+    not_proven.push("that the enrolled public key belongs to this chip: this rests on the enrolment".to_owned());
     let replaceable =
         match (writes.gen_key() && !zone.slot_locked(slot), writes.priv_write() && !zone.slot_locked(slot)) {
             (false, false) => None,
@@ -63,9 +61,11 @@ pub fn of(evidence: &Evidence, fresh: bool) -> Meaning {
         not_proven.push(format!("that the key is still there: {how}, which would have another public key"));
     }
     not_proven.push(if key.req_auth() {
-        "who uses the key, and which machine the chip is in: whoever is authorised can, also from afar".to_owned()
+        "who uses the key, and which machine the chip is in: anybody who is authorised can use it, also remotely"
+            .to_owned()
     } else {
-        "who uses the key, and which machine the chip is in: whoever reaches its bus can, also from afar".to_owned()
+        "who uses the key, and which machine the chip is in: anybody who reaches its bus can use it, also remotely"
+            .to_owned()
     });
     if zone.serial_number().is_simulated() {
         not_proven.push("anything about a real chip: this one is simulated, and its keys are in a file".to_owned());

@@ -37,7 +37,7 @@ pub(super) type Challenge = [u8; CHALLENGE_LEN];
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("what").required(true).multiple(true).args(["public", "generate", "key", "slot"]),
-    after_help = "docs/attestation.md says what a statement proves and what it does not."
+    after_help = "docs/attestation.md describes what a statement proves and what it does not."
 )]
 pub struct Arguments {
     /// Print the attestation key's public key, for whoever is to verify statements; do it when the chip is provisioned
@@ -77,7 +77,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let token = token_of(target);
     let failed = |cause| match cause {
         token::Error::UserNotLoggedIn => {
-            Error::Refused(format!("{place}: this chip wants the user's PIN: give its file with --pin-file"))
+            Error::Refused(format!("{place}: this chip needs the user's PIN: pass its file with --pin-file"))
         }
         cause => Error::Token(format!("{place}: {cause}")),
     };
@@ -106,7 +106,9 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
         let key = match (&arguments.key, arguments.slot) {
             (Some(label), _) => KeyName::Label(label.clone()),
             (None, Some(slot)) => KeyName::Slot(slot),
-            (None, None) => return Err(Error::Refused("which key? --key LABEL, --slot N or --generate".to_owned())),
+            (None, None) => {
+                return Err(Error::Refused("no key is named: use --key LABEL, --slot N or --generate".to_owned()))
+            }
         };
         attest::attest_key(&token, &key, &challenge).map_err(failed)?
     };
@@ -122,8 +124,8 @@ fn token_of(target: Target) -> Token {
 fn not_generated(failed: impl Fn(token::Error) -> Error, cause: token::Error) -> Error {
     match cause {
         token::Error::Device(ref error) if matches!(**error, chip::Error::Uncertain { .. }) => Error::Token(format!(
-            "{}. Whether there is a new key shows when the chip answers again (`atecc608 info`); there is no statement of \
-             its birth, and there can't be one any more: use it with a statement that it lives here, or destroy it",
+            "{}. The chip may hold a new key: check with `atecc608 info` when it responds again. A born-here statement \
+             is no longer possible for it: use it with a lives-here statement, or destroy it",
             failed(cause)
         )),
         cause => failed(cause),
@@ -133,13 +135,13 @@ fn not_generated(failed: impl Fn(token::Error) -> Error, cause: token::Error) ->
 /// Returns the statement of a generation, if there is one; the message tells the result for the key in any case.
 fn evidence_of(place: &str, born: BornKey) -> Result<Evidence> {
     if let Some(problem) = &born.not_noted {
-        warn(&format!("the key is in slot {}, but its label is not kept yet: {problem}", born.slot));
+        warn(&format!("the key is in slot {}, but its label is not stored yet: {problem}", born.slot));
     }
     born.evidence.map_err(|cause| {
         Error::Refused(format!(
-            "{place}: there is a new key in slot {slot} (\"{label}\", public key 04{xy}), but no statement of its birth: \
-             {cause}. A birth can't be attested afterwards: use the key as it is, with a statement that it lives here \
-             (`atecc608 attest --slot {slot}`), or destroy it and generate another",
+            "{place}: there is a new key in slot {slot} (\"{label}\", public key 04{xy}), but no born-here statement: \
+             {cause}. It can't be made afterwards: use the key with a lives-here statement (`atecc608 attest --slot \
+             {slot}`), or destroy it and generate another",
             slot = born.slot,
             label = born.label,
             xy = hex(&born.point.xy()),
@@ -158,12 +160,12 @@ fn print(evidence: &Evidence, file: Option<NewFile>) -> Result<Output> {
     match file.write(&text) {
         Ok(()) => {
             let what = match evidence.kind {
-                Kind::BornHere => "a new key, born",
-                Kind::LivesHere => "the key that lives",
+                Kind::BornHere => "generated the key in",
+                Kind::LivesHere => "holds the key in",
             };
             let serial = evidence.zone.serial_number();
             Output::document(
-                format!("{path}: the statement of the chip {serial} about {what} in slot {}\n", evidence.slot),
+                format!("{path}: the statement of the chip {serial} that it {what} slot {}\n", evidence.slot),
                 &statement,
             )
         }
@@ -185,9 +187,7 @@ impl NewFile {
     fn create(path: &Path) -> Result<Self> {
         let refused = |problem: &dyn std::fmt::Display| Error::Refused(format!("{}: {problem}", path.display()));
         if path.symlink_metadata().is_ok() {
-            return Err(refused(
-                &"there is such a file already, and a statement is never written over another: name a new one",
-            ));
+            return Err(refused(&"the file exists, and a statement is never overwritten: choose another name"));
         }
         let draft = Folder::containing(path).and_then(|(folder, name)| folder.draft(name, less_umask(0o666)));
         Ok(Self { path: path.to_owned(), draft: draft.map_err(|error| refused(&error))? })

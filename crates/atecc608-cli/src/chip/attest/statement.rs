@@ -54,10 +54,10 @@ impl Statement {
     pub fn read(text: &str) -> Result<Evidence, String> {
         let statement: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if statement.format != FORMAT {
-            return Err(format!("format: \"{}\", where \"{FORMAT}\" was expected", statement.format));
+            return Err(format!("format: \"{}\" instead of \"{FORMAT}\"", statement.format));
         }
         if statement.version != VERSION {
-            return Err(format!("version: {}, where this program knows {VERSION} only", statement.version));
+            return Err(format!("version: {}: this program supports {VERSION} only", statement.version));
         }
         let kind = [Kind::BornHere, Kind::LivesHere].into_iter().find(|kind| kind.name() == statement.kind);
         let public_key: [u8; 65] = bytes("public_key", &statement.public_key)?;
@@ -87,5 +87,5 @@ impl Statement {
 
 fn bytes<const N: usize>(field: &str, digits: &str) -> Result<[u8; N], String> {
     let bytes = mixed::decode_vec(digits).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| format!("{field}: {} hex digits were expected", 2 * N))
+    bytes.ok_or_else(|| format!("{field}: expected {} hex digits", 2 * N))
 }

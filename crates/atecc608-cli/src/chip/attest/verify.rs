@@ -136,27 +136,26 @@ pub(crate) fn checks(evidence: &Evidence, enrolled: &Enrolled, expected: &Expect
             "signature",
             enrolled.point.verify(&evidence.digest(), &evidence.signature).is_ok(),
             "by the enrolled attestation key, over all of the statement".to_owned(),
-            "it is not the enrolled attestation key's over this statement: something in it was changed, or another chip \
-             made it"
+            "it does not verify with the enrolled attestation key: the statement was changed, or another chip made it"
                 .to_owned(),
         ),
         check(
             "challenge",
             expected.challenge.is_none_or(|wanted| wanted == evidence.challenge),
             match expected.challenge {
-                Some(_) => "the one that was asked with".to_owned(),
-                None => "any was to be taken".to_owned(),
+                Some(_) => "the expected challenge".to_owned(),
+                None => "not compared (--any-challenge)".to_owned(),
             },
-            format!("{}: not the one that was asked with; an old statement?", hex(&evidence.challenge)),
+            format!("{}: not the expected challenge; is this an old statement?", hex(&evidence.challenge)),
         ),
         check(
             "serial number",
             other.is_none(),
             match wanted.len() {
-                0 => format!("{serial}; nothing says which it must be but the enrolled key"),
-                _ => format!("{serial}, as enrolled or asked for"),
+                0 => format!("{serial}, not compared with another one"),
+                _ => format!("{serial}, as expected"),
             },
-            format!("{serial}, where {} was expected", other.copied().unwrap_or_default()),
+            format!("{serial}: expected {}", other.copied().unwrap_or_default()),
         ),
         check(
             "locks",

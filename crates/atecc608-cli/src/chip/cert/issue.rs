@@ -168,7 +168,7 @@ pub fn issue(selection: &Selection, arguments: &Issue) -> Result<Output> {
 }
 
 fn no_authority() -> Error {
-    Error::Refused("which key signs? --ca-key FILE or --ca-chip-key LABEL".to_owned())
+    Error::Refused("no signing key is named: use --ca-key FILE or --ca-chip-key LABEL".to_owned())
 }
 
 /// An authority whose key is in the chip.
@@ -227,7 +227,7 @@ fn finish(
             keys.store_certificate(certificate.der(), Some(label), Some(&key.id))?;
             super::settle_rivals(keys, certificate, destination.replace)?;
             (info.label, info.id) = (Some(label.clone()), Some(hex(&key.id)));
-            lines += &format!("The token keeps it, as \"{}\".\n", visible(label));
+            lines += &format!("It is stored on the token, as \"{}\".\n", visible(label));
         }
     }
     let text = if written { Text::Lines(lines) } else { Text::Contents(contents) };

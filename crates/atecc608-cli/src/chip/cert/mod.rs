@@ -91,15 +91,16 @@ fn settle_rivals(keys: &ChipKeys, certificate: &Certificate, replace: bool) -> R
         let (subject, serial) = (rival.certificate.subject(), rival.certificate.serial_number());
         if !rival.removable {
             warn(&format!(
-                "the chip itself has a certificate for the same key (\"{subject}\"), which can't be removed, and clients \
-                 may take that one: give the new one a label of its own (--label) and name that to them"
+                "the chip has a built-in certificate for the same key (\"{subject}\"), which can't be removed, and \
+                 clients may use that one: give the new one another label (--label), and name that label to clients"
             ));
         } else if replace {
             keys.remove_certificate(&rival)?;
         } else {
             warn(&format!(
-                "the token keeps another certificate for the same key (\"{subject}\", serial number {serial}), and clients \
-                 may take that one: `atecc608 cert remove --serial {serial}`, or --replace next time"
+                "the token has another certificate for the same key (\"{subject}\", serial number {serial}), and \
+                 clients may use that one: remove it with `atecc608 cert remove --serial {serial}`, or use --replace \
+                 next time"
             ));
         }
     }
@@ -146,7 +147,7 @@ impl Which {
                 "{place}: the token has no such certificate among its {how_many}: `atecc608 cert list` shows them"
             ))),
             (Some(_), false) => Err(Error::Refused(format!(
-                "{place}: several certificates are meant: say which with --label, --id or --serial (`atecc608 cert list`)"
+                "{place}: several certificates match: choose one with --label, --id or --serial (`atecc608 cert list`)"
             ))),
         }
     }

@@ -90,7 +90,8 @@ pub fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
     let certificates = Certificate::read_all(&arguments.file)?;
     if certificates.len() > 1 && (arguments.label.is_some() || arguments.id.is_some()) {
         return Err(Error::Refused(format!(
-            "{}: {} certificates are in it, and --label and --id can name one only: leave them out, and each gets its own",
+            "{}: it contains {} certificates, and --label and --id name one only: leave them out, and each certificate \
+             gets its own",
             arguments.file.display(),
             certificates.len()
         )));
@@ -183,7 +184,7 @@ fn report_of(keys: &ChipKeys, name: &KeyName) -> Result<KeyReport> {
     };
     let found = keys.list()?.into_iter().find(|report| report.held != Some(Held::Nothing) && is_meant(report));
     found.ok_or_else(|| {
-        Error::Refused(format!("{}: there is no such key: `atecc608 key list` shows which there are", keys.place()))
+        Error::Refused(format!("{}: there is no such key: `atecc608 key list` lists the keys", keys.place()))
     })
 }
 

@@ -75,7 +75,7 @@ impl Checker<'_> {
     fn weakness(&self, slot: Slot) -> Option<String> {
         let (access, key) = (self.zone.slot_config(slot), self.zone.key_config(slot));
         if key.private() {
-            Some(format!("slot {slot} holds a private key, no symmetric one: it can't work"))
+            Some(format!("slot {slot} holds a private key instead of a symmetric one: it can't work"))
         } else if !access.is_secret() && !access.encrypt_read() {
             Some(format!("key {slot} can be read in clear"))
         } else if self.replaceable(slot) {
@@ -92,9 +92,9 @@ impl Checker<'_> {
             0x0D => self.say(
                 Verdict::Warning,
                 None,
-                "clock divider 13 (slowest): a signature takes as long as the watchdog may wait, and may fail",
+                "clock divider 13 (slowest): a signature can take longer than the watchdog permits, and fail",
             ),
-            other => self.say(Verdict::Failed, None, format!("clock divider {other} is none of 0, 5 and 13")),
+            other => self.say(Verdict::Failed, None, format!("clock divider {other}: expected 0, 5 or 13")),
         }
         debug_assert!(matches!(zone.clock_divider(), ClockDivider::M0 | ClockDivider::M1 | ClockDivider::M2));
         let (options, io_key) = (zone.chip_options(), zone.chip_options().io_key());
@@ -106,7 +106,10 @@ impl Checker<'_> {
                 Some(weakness) => self.say(
                     Verdict::Warning,
                     Some(io_key),
-                    format!("the IO protection key keeps out listeners only, not who writes to the bus: {weakness}"),
+                    format!(
+                        "the IO protection key protects against listeners only, not against writers on the bus: \
+                         {weakness}"
+                    ),
                 ),
                 None => {}
             }
@@ -114,7 +117,8 @@ impl Checker<'_> {
             self.say(
                 Verdict::Failed,
                 None,
-                "results of ECDH or KDF may leave encrypted only, and there is no IO protection key: they never will",
+                "results of ECDH or KDF leave the chip encrypted only, and there is no IO protection key: they can \
+                 never leave it",
             );
         }
         let locked: Vec<String> = Slot::all().filter(|slot| zone.slot_locked(*slot)).map(|s| s.to_string()).collect();
@@ -129,14 +133,15 @@ impl Checker<'_> {
             self.say(
                 Verdict::Failed,
                 None,
-                "these are the slots that the chip left the factory with: nobody has written a configuration yet",
+                "these are the factory settings of the slots: no configuration has been written yet",
             );
         }
         if zone.config_locked() && !zone.data_locked() {
             self.say(
                 Verdict::Failed,
                 None,
-                "the data zone is not locked: until it is, anybody may write every slot in clear, private keys included",
+                "the data zone is not locked: until it is, anybody can write every slot in clear, private keys \
+                 included",
             );
         }
     }
@@ -152,8 +157,8 @@ impl Checker<'_> {
             self.say(
                 Verdict::Warning,
                 None,
-                "user_extra_add is to be the I2C address (ChipMode bit 0) and is not set yet: UpdateExtra could move the \
-                 chip to any address, once",
+                "user_extra_add is the I2C address (ChipMode bit 0) and is not set yet: UpdateExtra can move the chip \
+                 to any address, once",
             );
         }
         if zone.chip_mode() & 1 == 0 && bytes[offset::USER_EXTRA_ADD] != 0 {
@@ -212,7 +217,11 @@ impl Checker<'_> {
         } else if bytes[offset::SECURE_BOOT] & 3 != 0 {
             let key = self.zone.secure_boot().key_slot();
             if !matches!(self.zone.key_config(key).key_type(), KeyType::P256) || self.zone.key_config(key).private() {
-                self.say(Verdict::Failed, Some(key), "secure boot wants a public key here, and the slot is none");
+                self.say(
+                    Verdict::Failed,
+                    Some(key),
+                    "secure boot needs a public key here, and the slot is not for one",
+                );
             } else if self.replaceable(key) {
                 self.say(Verdict::Failed, Some(key), "the public key of secure boot can be overwritten in clear");
             }
@@ -224,7 +233,7 @@ impl Checker<'_> {
         let (access, key, policy) =
             (zone.slot_config(slot), zone.key_config(slot), zone.slot_config(slot).write_config());
         if !matches!(key.key_type(), KeyType::P256) {
-            self.say(Verdict::Failed, at, "a private key of a type that the chip does not have: it can't be used");
+            self.say(Verdict::Failed, at, "a private key of a type that the chip does not support: it can't be used");
         }
         if !access.is_secret() {
             self.say(Verdict::Failed, at, "a private key that is not marked secret: GenKey and Sign refuse it");
@@ -236,15 +245,15 @@ impl Checker<'_> {
                     Verdict::Failed,
                     at,
                     format!(
-                        "the private key can be overwritten by whoever reaches the bus: imports are encrypted with key \
-                         {write_key}, and {weakness}"
+                        "the private key can be overwritten by anybody who reaches the bus: imports are encrypted with \
+                         key {write_key}, and {weakness}"
                     ),
                 );
             }
         }
         if policy.gen_key() && !key.req_auth() && !zone.slot_locked(slot) {
             let until = if key.lockable() { "; `atecc608 lock slot` ends that" } else { "" };
-            self.say(Verdict::Ok, at, format!("whoever reaches the bus can have a new key made here{until}"));
+            self.say(Verdict::Ok, at, format!("anybody who reaches the bus can generate a new key here{until}"));
         }
         if access.ecdh() && access.ecdh_to_slot() {
             let target = Slot::from_nibble(slot.number() | 1);
@@ -256,25 +265,24 @@ impl Checker<'_> {
             self.say(
                 Verdict::Warning,
                 at,
-                "ECDH results cross the bus in clear if the host asks for that (ECDHProt is 0)",
+                "ECDH results cross the bus in clear if the host requests it (ECDHProt is 0)",
             );
         }
         if access.external_sign() && access.internal_sign() {
             self.say(
                 Verdict::Warning,
                 at,
-                "signs what the host gives it and what the chip has made: the host can have it sign a false statement of \
-                 the chip",
+                "signs data of the host and data of the chip: the host can make it sign a false statement of the chip",
             );
         }
         if !access.external_sign() && !access.internal_sign() && !access.ecdh() {
-            self.say(Verdict::Warning, at, "a private key that may do nothing");
+            self.say(Verdict::Warning, at, "a private key without any permitted use");
         }
         if !key.pub_info() {
-            self.say(Verdict::Warning, at, "the chip does not tell its public key: no certificate can be made for it");
+            self.say(Verdict::Warning, at, "its public key can't be read: no certificate can be issued for it");
         }
         if !policy.gen_key() && !policy.priv_write() {
-            self.say(Verdict::Ok, at, "permanent: the key has to be there before the data lock, or never will");
+            self.say(Verdict::Ok, at, "permanent: the key must be generated or written before the data lock");
         }
         self.common(slot);
     }
@@ -290,11 +298,7 @@ impl Checker<'_> {
             self.say(Verdict::Failed, at, "a public key needs 72 bytes, and slots 0 to 7 have 36");
         }
         if is_public_key && self.replaceable(slot) && !key.pub_info() {
-            self.say(
-                Verdict::Ok,
-                at,
-                "whoever reaches the bus can replace this public key: trust nothing because of it",
-            );
+            self.say(Verdict::Ok, at, "anybody who reaches the bus can replace this public key: do not trust it");
         }
         if access.is_secret() && !access.encrypt_read() && access.read_key().number() == 0 {
             self.say(Verdict::Warning, at, "ReadKey 0 on a secret: CheckMac copies it to TempKey (the copy function)");
@@ -303,7 +307,7 @@ impl Checker<'_> {
             self.say(
                 Verdict::Warning,
                 at,
-                "a secret that can be overwritten in clear: whoever reaches the bus can replace it",
+                "a secret that can be overwritten in clear: anybody who reaches the bus can replace it",
             );
         }
         if !access.is_secret() && access.encrypt_read() {
@@ -344,13 +348,17 @@ impl Checker<'_> {
                 None => self.say(
                     Verdict::Failed,
                     at,
-                    "works only while the persistent latch is set, and this configuration lets nothing set it: neither secure \
-                     boot nor VolatileKeyPermission",
+                    "works only while the persistent latch is set, and nothing in this configuration can set it: \
+                     neither secure boot nor VolatileKeyPermission",
                 ),
             }
         }
         if zone.slot_config(slot).limited_use() {
-            self.say(Verdict::Warning, at, "its uses are counted for good: one day it stops to work");
+            self.say(
+                Verdict::Warning,
+                at,
+                "the number of its uses is limited permanently: it stops working when they are used up",
+            );
         }
     }
 
@@ -366,24 +374,24 @@ impl Checker<'_> {
             self.say(
                 Verdict::Warning,
                 Some(slot),
-                "its use wants an authorisation, which this software gives on chips of the profile tls-pin only: to it the key \
-                 would be of no use",
+                "its use needs an authorisation, which this software supports only on chips with the profile tls-pin: \
+                 it could not use the key",
             );
         }
         let auth_key = key.auth_key();
         let access = self.zone.slot_config(auth_key);
         if let Some(weakness) = self.weakness(auth_key) {
-            let text = format!("its use wants an authorisation with key {auth_key}, and {weakness}");
+            let text = format!("its use needs an authorisation with key {auth_key}, and {weakness}");
             self.say(Verdict::Failed, Some(slot), text);
         } else if !access.no_mac() {
             let text = format!(
-                "its use wants an authorisation with key {auth_key}, which is not NoMac: MAC gives what CheckMac asks for, \
-                 without the secret"
+                "its use needs an authorisation with key {auth_key}, which is not NoMac: MAC returns what CheckMac \
+                 expects, without the secret"
             );
             self.say(Verdict::Failed, Some(slot), text);
         } else if access.read_key().number() == 0 {
             let text =
-                format!("its use wants an authorisation with key {auth_key}, whose ReadKey is 0 (CheckMac's copy)");
+                format!("its use needs an authorisation with key {auth_key}, whose ReadKey is 0 (CheckMac's copy)");
             self.say(Verdict::Failed, Some(slot), text);
         }
     }

@@ -47,7 +47,7 @@ pub(crate) fn fields(zone: &ConfigZone) -> Vec<Field> {
     let changing = |field, changed_by| Field { changed_by, ..field };
     vec![
         field("serial_number_0_3", 0, 4, format!("of {}; factory", zone.serial_number())),
-        field("revision", 4, 4, "factory; which chip it is Info(Revision) says, not this".to_owned()),
+        field("revision", 4, 4, "factory; the model is in Info(Revision), not here".to_owned()),
         field("serial_number_4_8", 8, 5, "factory".to_owned()),
         field("aes_enable", 13, 1, format!("AES {}; factory", on_off(zone.aes_enabled()))),
         field("i2c_enable", 14, 1, "bit 0: I2C; factory".to_owned()),

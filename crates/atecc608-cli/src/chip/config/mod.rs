@@ -159,7 +159,7 @@ fn get(selection: &Selection, arguments: &GetArguments) -> Result<Output> {
         Format::Hex => format!("{}\n", hex(zone.as_bytes())),
         Format::Yaml => {
             for beyond in mos_form::beyond_mos(&zone) {
-                warn(&format!("mos's layout has no words for {beyond}; atecc608 reads it back whole"));
+                warn(&format!("mos's layout has no fields for {beyond}: mos can't read this file back; atecc608 can"));
             }
             mos_form::write(&zone)
         }
@@ -190,7 +190,7 @@ fn diff(selection: &Selection, arguments: &DiffArguments) -> Result<Output> {
     let wanted = as_written_to(&now, &source.zone);
     let changes = diff::changes(&now, &wanted);
     let text = if changes.is_empty() {
-        format!("{name} is as {} says (serial number, revision, UserExtra and locks left out)\n", source.name)
+        format!("{name} matches {} (serial number, revision, UserExtra and locks are not compared)\n", source.name)
     } else {
         format!("- {name}\n+ {}\n\n{}", source.name, diff::text(&changes))
     };

@@ -67,7 +67,7 @@ const KEY_TYPE: &[(u16, &str)] = &[(4, "P-256"), (6, "AES"), (7, "SHA or data")]
 /// The factory's fields, and those that only Lock and UpdateExtra change: Write can't change them.
 pub(super) const NOT_WRITTEN: &[Field] = &[
     field("serial_number_0_3", 0, Shape::Bytes(4), "factory"),
-    field("revision", 4, Shape::Bytes(4), "factory; it does not say which chip it is"),
+    field("revision", 4, Shape::Bytes(4), "factory; it does not identify the model"),
     field("serial_number_4_8", 8, Shape::Bytes(5), "factory"),
     field("aes_enable", 13, Shape::Bytes(1), "factory; bit 0: AES"),
     field("i2c_enable", 14, Shape::Bytes(1), "factory; bit 0: I2C"),
@@ -142,8 +142,8 @@ const PROTECTION: &str = "results: 0 may leave in clear, 1 encrypted only, 2 sta
 
 /// SlotConfig bits 3 to 0 of a private key.
 pub(super) const PRIVATE_USE: &[Field] = &[
-    field("external_sign", offset::SLOT_CONFIG, Shape::Flag(0), "signs what the host gives it"),
-    field("internal_sign", offset::SLOT_CONFIG, Shape::Flag(1), "signs what the chip has made"),
+    field("external_sign", offset::SLOT_CONFIG, Shape::Flag(0), "signs data of the host"),
+    field("internal_sign", offset::SLOT_CONFIG, Shape::Flag(1), "signs data of the chip"),
     field("ecdh", offset::SLOT_CONFIG, Shape::Flag(2), "agrees on secrets"),
     field("ecdh_to_slot", offset::SLOT_CONFIG, Shape::Flag(3), "and keeps them in the next odd slot"),
 ];
@@ -168,7 +168,12 @@ const WRITE_CONFIG: &str =
 /// KeyConfig.
 pub(super) const KEY: &[Field] = &[
     field("private", offset::KEY_CONFIG, Shape::Flag(0), "holds a private key"),
-    field("pub_info", offset::KEY_CONFIG, Shape::Flag(1), "private: its public key is told; public: wants validation"),
+    field(
+        "pub_info",
+        offset::KEY_CONFIG,
+        Shape::Flag(1),
+        "private: its public key can be read; public: needs validation",
+    ),
     field(
         "key_type",
         offset::KEY_CONFIG,

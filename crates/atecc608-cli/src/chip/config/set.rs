@@ -93,8 +93,8 @@ fn ensure_unlocked(zone: &ConfigZone, place: &str) -> Result<()> {
     let serial = zone.serial_number();
     if zone.config_locked() {
         return Err(Error::Refused(format!(
-            "{place}: the configuration of the chip {serial} is locked, and can't be changed any more. `atecc608 config diff` \
-             says in what it differs"
+            "{place}: the configuration of the chip {serial} is locked, and can't be changed. `atecc608 config diff` \
+             prints the differences"
         )));
     }
     Ok(())
@@ -110,8 +110,8 @@ fn write(target: &mut Target, now: &ConfigZone, wanted: &ConfigZone) -> Result<(
             step: "writing the configuration".to_owned(),
             cause,
             standing:
-                "Nothing is locked: run the same command again. If the chip no longer answers, it may be at its new \
-                       address already: `atecc608 scan`"
+                "Nothing is locked: run the same command again. If the chip no longer responds, it may be at its new \
+                 address already: `atecc608 scan`"
                     .to_owned(),
         })?;
     }
@@ -121,7 +121,7 @@ fn write(target: &mut Target, now: &ConfigZone, wanted: &ConfigZone) -> Result<(
 fn text(report: &Report, arguments: &Arguments) -> String {
     let chip = format!("{} ({})", report.serial_number, report.place);
     let mut text = match report.result {
-        Outcome::AlreadyWritten => return format!("{chip}: the configuration is as {} says already\n", arguments.file),
+        Outcome::AlreadyWritten => return format!("{chip}: the configuration already matches {}\n", arguments.file),
         Outcome::Written => format!("{chip}: written, and read back\n\n"),
         Outcome::WouldWrite => format!("{chip}: what would change\n\n"),
     };
@@ -130,11 +130,11 @@ fn text(report: &Report, arguments: &Arguments) -> String {
     text += &findings::text(report.findings.checks());
     if let Some(address) = &report.new_address {
         text += &format!(
-            "\nFrom then on the chip answers at {address}: write `address = {address}` into the configuration.\n"
+            "\nFrom then on the chip responds at {address}: write `address = {address}` into the configuration.\n"
         );
     }
     text += match report.result {
-        Outcome::WouldWrite => "\nNothing was changed. To write it: leave --dry-run out. That locks nothing.\n",
+        Outcome::WouldWrite => "\nNothing was changed. To write it, leave --dry-run out. That locks nothing.\n",
         Outcome::Written | Outcome::AlreadyWritten => {
             "\nNothing is locked. `atecc608 lock config` shows what the next step makes permanent.\n"
         }

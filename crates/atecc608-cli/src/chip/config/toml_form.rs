@@ -19,8 +19,9 @@ const COMMENT_COLUMN: usize = 44;
 /// Prints the zone as TOML. [`read`] parses it.
 pub(super) fn write(zone: &ConfigZone) -> String {
     let mut text = format!("# Configuration zone of the chip {}\n", zone.serial_number());
-    text += "# `atecc608 config check` says what each slot may do, `config set` writes such a file to a chip that is not locked.\n";
-    text += "\n# What `config set` leaves alone:\n";
+    text += "# `atecc608 config check` lists what each slot may do, `config set` writes such a file to a chip that is \
+             not locked.\n";
+    text += "\n# `config set` does not write:\n";
     NOT_WRITTEN.iter().for_each(|field| line(&mut text, zone, field));
     text.push('\n');
     CHIP.iter().for_each(|field| line(&mut text, zone, field));
@@ -89,7 +90,7 @@ fn read_document(text: &str) -> Result<(ConfigZone, bool), Problem> {
     let mut seen = [false; 16];
     for mut table in document.tables("slot")? {
         let once = |slot: Slot| match std::mem::replace(&mut seen[slot.index()], true) {
-            true => Err("slot.slot: this slot is there twice"),
+            true => Err("slot.slot: this slot is listed twice"),
             false => Ok(slot),
         };
         let slot = config::slot(&mut table)?.check(once)?;

@@ -53,7 +53,7 @@ pub fn writing(zone: &ConfigZone, slot: Slot) -> Result<Way, String> {
         ));
     }
     if zone.slot_locked(slot) {
-        return Err(format!("slot {slot} is locked by itself: it keeps what it holds for good"));
+        return Err(format!("slot {slot} is individually locked: its contents are permanent"));
     }
     if key.req_auth() {
         return Err(format!(
@@ -67,7 +67,7 @@ pub fn writing(zone: &ConfigZone, slot: Slot) -> Result<Way, String> {
         WritePolicy::Always | WritePolicy::PubInvalid => Ok(Way::Clear),
         WritePolicy::Encrypted => encrypted(zone, slot, access.write_key(), "written"),
         WritePolicy::Never => Err(format!(
-            "slot {slot} can never be written (WriteConfig): it keeps what it held when the data zone was locked, for good"
+            "slot {slot} can never be written (WriteConfig): its contents are permanent since the data lock"
         )),
     }
 }
@@ -84,8 +84,8 @@ fn ensure_locked(zone: &ConfigZone) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "it is {}: slots can be read and written once both zones are locked: `{}` shows what to do. What a slot is to hold then, \
-         `atecc608 lock data --contents FILE` writes before the lock",
+        "it is {}: slots can be read and written once both zones are locked: `{}` shows what to do. `atecc608 lock \
+         data --contents FILE` writes slots before the lock",
         Stage::of(zone),
         profile::next_command(zone)
     ))
@@ -96,15 +96,15 @@ fn encrypted(zone: &ConfigZone, slot: Slot, by: Slot, verb: &str) -> Result<Way,
     let (access, key) = (zone.slot_config(by), zone.key_config(by));
     let rule = format!("slot {slot} is {verb} encrypted with the key in slot {by}");
     if key.private() {
-        return Err(format!("{rule}, which is for a private key: that can never be done"));
+        return Err(format!("{rule}, which is for a private key: this is impossible"));
     }
     if access.no_mac() {
-        return Err(format!("{rule}, whose NoMac forbids that for good"));
+        return Err(format!("{rule}, whose NoMac forbids that permanently"));
     }
     if access.limited_use() {
         return Err(format!(
-            "{rule}, whose uses are counted (LimitedUse): this command would spend several of them for good, and does not; `atecc608 \
-             counter 0` shows the count"
+            "{rule}, whose uses are counted (LimitedUse): this command would consume several of them, so it is \
+             refused; `atecc608 counter 0` shows the count"
         ));
     }
     if key.req_auth() {

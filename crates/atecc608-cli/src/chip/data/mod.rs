@@ -84,8 +84,7 @@ impl<'t> SlotAccess<'t> {
         match (way, &self.key) {
             (Way::Clear, None) => Ok(()),
             (Way::Clear, Some(_)) => {
-                Err(self
-                    .refused(&format!("slot {slot} is {verb} in clear, and --key-file encrypts nothing: leave it out")))
+                Err(self.refused(&format!("slot {slot} is {verb} in clear, so --key-file has no use: leave it out")))
             }
             (Way::Encrypted(by), None) => {
                 let options = self.zone.chip_options();
@@ -109,10 +108,11 @@ impl<'t> SlotAccess<'t> {
         match self.target.converse(|awake| awake.proves(&serial, &SharedSecret { slot: by, value: &value })) {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.refused(&format!(
-                "--key-file does not hold the key in slot {by}: the chip refuses it. It names the 32 bytes that were written there"
+                "--key-file does not hold the key in slot {by}: the chip refuses it. The file must hold the 32 bytes \
+                 that were written there"
             ))),
             Err(Error::Chip { cause, .. }) if cause.refusal().is_some() => {
-                note(&format!("the chip does not tell whether --key-file holds the key in slot {by} ({cause})"));
+                note(&format!("the chip does not report whether --key-file holds the key in slot {by} ({cause})"));
                 Ok(())
             }
             Err(error) => Err(error),

@@ -31,7 +31,7 @@ pub(super) fn check(access: &mut SlotAccess<'_>, replace: bool) -> Result<()> {
     };
     match what {
         Some(what) => Err(access.refused(&format!(
-            "slot {} holds {what}; nothing was written. --replace writes over it, for good",
+            "slot {} holds {what}; nothing was written. --replace overwrites it permanently",
             access.slot
         ))),
         None => Ok(()),
@@ -43,7 +43,7 @@ fn kept_by_this_software(access: &mut SlotAccess<'_>) -> Result<Option<String>> 
     let scheme = Scheme::of(&zone, profile::matching(&zone));
     if uses(&zone, slot).contains(&Use::IoKey) {
         return Ok(Some(format!(
-            "slot {slot} holds the IO protection key, which host and chip must have in common: `atecc608 pair` writes it"
+            "slot {slot} holds the IO protection key, which host and chip share: `atecc608 pair` writes it"
         )));
     }
     if scheme.is_some_and(|scheme| [scheme.authorisation, scheme.officer].contains(&slot)) {

@@ -85,7 +85,7 @@ pub(super) fn run(selection: &Selection, arguments: &Arguments) -> Result<Output
         });
         if let Some((at, _)) = wrong {
             return Err(access.refused(&format!(
-                "byte {} of slot {slot} reads back as another than was written: bus or chip is faulty (`atecc608 doctor`)",
+                "byte {} of slot {slot} reads back differently: bus or chip is faulty (`atecc608 doctor`)",
                 offset + at
             )));
         }
@@ -176,7 +176,7 @@ fn text(report: &Report) -> String {
     let Report { serial_number, slot, offset, length, result, verified } = report;
     let place = format!("{length} bytes from byte {offset} of slot {slot} (chip {serial_number})");
     match (result, verified) {
-        (Outcome::Unchanged, _) => format!("Unchanged: {place} are these already.\n"),
+        (Outcome::Unchanged, _) => format!("Unchanged: {place} already hold these values.\n"),
         (Outcome::Written, true) => format!("Written: {place}, and read back.\n"),
         (Outcome::Written, false) => format!("Written: {place}. The slot can't be read back.\n"),
     }

@@ -33,7 +33,7 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
     multiplexer(&target.token.bus, checks);
     let guard = match target.lock() {
         Ok(guard) => {
-            checks.ok("bus lock", "free, or given up within the lock_timeout");
+            checks.ok("bus lock", "free, or released within lock_timeout");
             guard
         }
         Err(error) => {
@@ -67,8 +67,8 @@ pub(super) fn check(config: &Config, token: &TokenConfig, checks: &mut Checks) -
         None => checks.ok("chip", chip),
         Some(status) => checks.fail(
             "chip",
-            format!("{chip}; it refuses to say its revision (status {:02X})", status.0),
-            "run doctor again; if it stays so, the chip is none of those that are known, or broken",
+            format!("{chip}; it refuses to report its revision (status {:02X})", status.0),
+            "run doctor again; if the error persists, the chip is of an unknown model, or broken",
         ),
     }
     locks(&zone, checks);
@@ -180,8 +180,8 @@ fn adapter_clock(bus: &BusLocation, kernel: &Kernel, checks: &mut Checks) {
     match kernel.clock(path) {
         None => checks.warn(
             LINK,
-            format!("{name}the kernel does not tell its clock: above {FASTEST_WAKE_HZ} Hz the chip does not wake"),
-            "docs/adapters.md says at which clock each driver runs, and how to set 100 kHz",
+            format!("{name}the kernel does not publish its clock: above {FASTEST_WAKE_HZ} Hz the chip does not wake"),
+            "docs/adapters.md lists the clock of each driver, and how to set 100 kHz",
         ),
         Some(clock) if clock.hz > FASTEST_WAKE_HZ => checks.warn(
             LINK,
@@ -219,7 +219,7 @@ fn asleep(error: &Error, target: &Target, kernel: &Kernel, checks: &mut Checks) 
     }
     let remedy = match error {
         Error::Chip { cause: chip::Error::SelfTestFailed, .. } => {
-            "take the supply away and give it back; a chip that still fails its self-test must be replaced".to_owned()
+            "power-cycle the chip; replace it if it still fails its self-test".to_owned()
         }
         Error::Chip { cause: chip::Error::NotAnswering { .. }, .. } => match &target.token.bus {
             BusLocation::Linux(path) => format!(
@@ -257,9 +257,12 @@ fn profile(zone: &ConfigZone, checks: &mut Checks) {
         Some(profile) => checks.ok("profile", format!("{}: {}", profile.name, profile.description)),
         None if !zone.config_locked() => checks.skip(&["profile"], "the chip is blank"),
         None => match recognised::recognise(zone) {
-            Some(known) => checks.ok("profile", format!("{}: keys may do what its configuration says", known.name)),
-            None => checks
-                .ok("profile", "none of ours: keys are shown as slot-N, and may do what the chip's configuration says"),
+            Some(known) => checks.ok("profile", format!("{}: its configuration decides what keys may do", known.name)),
+            None => checks.ok(
+                "profile",
+                "not a known configuration: keys are shown as slot-N, and the chip's configuration decides what they \
+                 may do",
+            ),
         },
     }
 }

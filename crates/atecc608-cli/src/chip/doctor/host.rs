@@ -75,7 +75,7 @@ fn not_installed(checks: &mut Checks) {
     checks.fail(
         "module",
         format!("{MODULE} is neither beside this program nor in /usr/local/lib nor in a pkcs11 folder"),
-        format!("sudo install -m 644 target/release/{MODULE} /usr/local/lib/    (or say --module FILE)"),
+        format!("sudo install -m 644 target/release/{MODULE} /usr/local/lib/    (or use --module FILE)"),
     );
 }
 
@@ -148,7 +148,7 @@ pub(super) fn openssl(checks: &mut Checks) {
     } else if let Some(version) = packaged_version(&provider).filter(|version| version.starts_with("0.")) {
         checks.warn(
             LINK,
-            format!("{path} loads, but is version {}: docs/openssl.md is about 1.0 or newer", version.trim()),
+            format!("{path} loads, but is version {}: docs/openssl.md needs 1.0 or newer", version.trim()),
             "sudo apt install -t bookworm-backports pkcs11-provider    (docs/openssl.md; elsewhere any 1.0 or newer)",
         );
     } else {

@@ -124,7 +124,7 @@ fn configuration(selection: &Selection, checks: &mut Checks) -> Option<Config> {
     if let Some(name) = name.filter(|name| !config.tokens.iter().any(|token| is_named(token, name))) {
         checks.fail(
             LINK,
-            format!("no token is called \"{name}\""),
+            format!("no token has the name \"{name}\""),
             "give --token a label or slot of the configuration",
         );
         return None;
@@ -140,7 +140,7 @@ fn text(checks: &Checks) -> String {
         None => text + "\nNothing is broken.\n",
         Some(Check { name, remedy, .. }) => {
             let remedy = remedy.as_deref().unwrap_or_default();
-            text + &format!("\nThe first broken link is: {name}. What to do:\n\n    {remedy}\n")
+            text + &format!("\nThe first problem: {name}. Remedy:\n\n    {remedy}\n")
         }
     }
 }

@@ -49,7 +49,7 @@ impl Refused {
                 "slot {slot}: the chip refuses to report whether it holds a key, {status}; GenKey shows {}",
                 if *held == Held::Key { "one" } else { "none" }
             ),
-            Self::PublicKey => format!("slot {slot}: the chip refuses to tell the public key of its key"),
+            Self::PublicKey => format!("slot {slot}: the chip refuses to return the public key of its key"),
         }
     }
 }
@@ -150,7 +150,7 @@ fn folder(state_dir: &Path, store: &Store, checks: &mut Checks) -> bool {
                 way_in(if chip_folder.exists() { chip_folder } else { state_dir }, state_dir)
             }
             Some(_) => format!(
-                "ls -ld {} {}     shows what is there: a folder and a file of its own, and no link, is right",
+                "ls -ld {} {}     shows what is there: it must be a folder and a regular file, no link",
                 chip_folder.display(),
                 file.display()
             ),
@@ -230,8 +230,8 @@ fn refused(keys: &Keys, checks: &mut Checks) {
     checks.fail(
         KEYS,
         texts.join("; "),
-        "keys that are shown can be used, and nothing is generated or imported into such a slot. If it goes away when it is tried \
-         again: check supply and bus. ATECC608_LOG=trace atecc608 info shows every packet",
+        "keys that are shown can be used, and nothing is generated or imported into such a slot. If the error does not \
+         persist, check supply and bus. ATECC608_LOG=trace atecc608 info shows every packet",
     );
 }
 
@@ -268,10 +268,10 @@ fn marks(store: &Store, zone: &ConfigZone, keys: &Keys, checks: &mut Checks) {
         checks.warn(
             LINK,
             format!(
-                "slot {}: the key is another than the state says (a backup was restored, or another tool was at work)",
+                "slot {}: the key differs from the state (a backup was restored, or another tool changed it)",
                 list(&other)
             ),
-            "nothing: the key in the chip counts, and the state follows at its first use",
+            "nothing to do: the key in the chip is used, and the state is updated at its first use",
         );
     }
     if !unknown.is_empty() {
@@ -329,15 +329,15 @@ fn no_keys(zone: &ConfigZone, counts: &str, checks: &mut Checks) {
         key.import && !zone.slot_locked(key.slot) && Some(zone.slot_config(key.slot).write_key()) == io_key
     };
     if slots.iter().any(|key| key.generate && key.public) {
-        checks.ok(LINK, format!("{counts}: `atecc608 key generate` makes one"));
+        checks.ok(LINK, format!("{counts}: `atecc608 key generate` generates one"));
     } else if slots.iter().any(takes_import) {
-        checks.ok(LINK, format!("{counts}, and the chip makes none: `atecc608 key import FILE` writes one"));
+        checks.ok(LINK, format!("{counts}, and the chip can't generate one: `atecc608 key import FILE` writes one"));
     } else {
         checks.warn(
             LINK,
-            "the chip holds no key that signs or derives, and can never get one: its configuration and locks are for good. Random \
-             numbers, secret keys and data work as the slots' rules allow",
-            "atecc608 config check     lists what each slot may do; for a private key take another chip",
+            "the chip holds no key that signs or derives, and can never get one: its configuration and locks are \
+             permanent. Random numbers, secret keys and data work as far as the slots' rules permit",
+            "atecc608 config check     lists what each slot may do; for a private key use another chip",
         );
     }
 }
@@ -354,11 +354,11 @@ fn pin(store: &Store, zone: &ConfigZone, checks: &mut Checks) {
             "the user has none, or the state was lost: no key can be used",
             "atecc608 pin init     sets one, with the recovery code",
         ),
-        1 => checks.ok(LINK, "the user has one; the chip says whether it is right"),
+        1 => checks.ok(LINK, "the user has one; the chip verifies it at each login"),
         _ => checks.warn(
             LINK,
-            "a change of the PIN was interrupted: the old one or the new one is right",
-            "the next login finds out which one",
+            "a change of the PIN was interrupted: the old one or the new one is valid",
+            "the next login detects which one",
         ),
     }
 }

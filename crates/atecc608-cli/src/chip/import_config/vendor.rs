@@ -114,7 +114,7 @@ pub(super) fn read(folder: &Path) -> Result<Found, String> {
     if found.tokens.is_empty() {
         let left_out = found.warnings.join("\n");
         return Err(format!(
-            "{}: no slot's configuration (0.conf, 1.conf, ...) that can be used is there{}{left_out}",
+            "{}: there is no usable slot configuration (0.conf, 1.conf, ...){}{left_out}",
             store.display(),
             if left_out.is_empty() { "" } else { ":\n" }
         ));
@@ -183,12 +183,12 @@ fn base(slot: u32, path: &Path, warnings: &mut Vec<String>) -> Result<Option<Tok
             }
             "device" if line.value.starts_with("ATECC608") => trust(&mut token, &line.value),
             "device" => {
-                warnings.push(format!("{place}: left out: {} is no ATECC608", line.value));
+                warnings.push(format!("{place}: left out: {} is not an ATECC608", line.value));
                 return Ok(None);
             }
             "object" => object(&mut token, &line, None, warnings)?,
             "freeslots" => warnings.push(format!(
-                "{place}: freeslots is not needed: which slots a key may be made in follows from the chip's configuration"
+                "{place}: freeslots is not needed: the chip's configuration decides which slots can hold new keys"
             )),
             other => warnings.push(format!("{place}: {other} is not known, and left out")),
         }
@@ -198,11 +198,7 @@ fn base(slot: u32, path: &Path, warnings: &mut Vec<String>) -> Result<Option<Tok
     }
     if token.label.is_empty() {
         token.label = format!("{slot:02X}ABC");
-        warnings.push(format!(
-            "{}: no label: \"{}\" is what the vendor's module calls it",
-            path.display(),
-            token.label
-        ));
+        warnings.push(format!("{}: no label: using \"{}\", as the vendor's module does", path.display(), token.label));
     }
     Ok(Some(token))
 }
@@ -223,7 +219,8 @@ fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Resu
     match parts.get(1) {
         Some(digits) => {
             let byte = hex_number(digits).and_then(|number| u8::try_from(number).ok());
-            let byte = byte.ok_or_else(|| format!("{place}: \"{digits}\" is no I2C address (8 bits in hex digits)"))?;
+            let byte =
+                byte.ok_or_else(|| format!("{place}: \"{digits}\" is not an I2C address (8 bits in hex digits)"))?;
             token.address = byte >> 1;
             if !USUAL_ADDRESSES.contains(&token.address) && USUAL_ADDRESSES.contains(&byte) {
                 token.address = byte;
@@ -233,28 +230,28 @@ fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Resu
                 ));
             }
             if !(0x08..=0x77).contains(&token.address) {
-                return Err(format!("{place}: {byte:#04x} is no I2C address of 8 bits"));
+                return Err(format!("{place}: {byte:#04x} is not an 8-bit I2C address"));
             }
         }
-        None => warnings.push(format!("{place}: no address: 0xC0 (0x60 in 7 bits) is taken")),
+        None => warnings.push(format!("{place}: no address: using 0xC0 (0x60 in 7 bits)")),
     }
     match parts.get(2) {
         Some(digits) => {
-            let number = hex_number(digits).ok_or_else(|| format!("{place}: \"{digits}\" is no number of a bus"))?;
+            let number = hex_number(digits).ok_or_else(|| format!("{place}: \"{digits}\" is not a bus number"))?;
             let decimal = digits.parse().unwrap_or(number);
             token.bus = decimal;
             if number != decimal {
                 warnings.push(format!(
-                    "{place}: bus {digits}: /dev/i2c-{decimal} is taken; the vendor's module reads hex digits, and opened \
+                    "{place}: bus {digits}: using /dev/i2c-{decimal}; the vendor's module reads hex digits, and opened \
                      /dev/i2c-{number}"
                 ));
             }
         }
-        None => warnings.push(format!("{place}: no bus: /dev/i2c-1 is taken; `atecc608 scan` says where the chip is")),
+        None => warnings.push(format!("{place}: no bus: using /dev/i2c-1; `atecc608 scan` shows where the chip is")),
     }
     if let Some(baud) = parts.get(3).and_then(|baud| baud.parse::<u32>().ok()).filter(|baud| *baud > 100_000) {
         warnings.push(format!(
-            "{place}: {baud} Hz is not set by programs on Linux: the adapter's clock counts, and must be at most 100 kHz"
+            "{place}: programs on Linux can't set {baud} Hz: the adapter sets the clock, which must be at most 100 kHz"
         ));
     }
     Ok(true)
@@ -264,16 +261,16 @@ fn interface(token: &mut Token, line: &Line, warnings: &mut Vec<String>) -> Resu
 fn instead_of(interface: &str) -> &'static str {
     match interface {
         "hid" | "kithid" => {
-            "a kit on USB speaks a protocol of its own, and Linux sees no I2C bus there. Wire the chip's SDA and SCL to an \
-             adapter that Linux has a driver for (a board's own bus, or a CP2112, MCP2221 or i2c-tiny-usb on USB), and write \
-             interface = i2c,0xC0,BUS"
+            "Linux has no I2C driver for the protocol of a USB kit. Wire the chip's SDA and SCL to an adapter that \
+             Linux has a driver for (the board's own bus, or a CP2112 or i2c-tiny-usb on USB), and write interface = \
+             i2c,0xC0,BUS"
         }
         "spi" => "the ATECC608 has no SPI: it is an interface of other chips (TA100). Write interface = i2c,0xC0,BUS",
         "swi" => {
             "the chip's single-wire interface needs a UART driver of its own. Parts with I2C have it enabled for good \
              (i2c_enable): write interface = i2c,0xC0,BUS, or order the chip with I2C"
         }
-        _ => "only i2c is: write interface = i2c,0xC0,BUS",
+        _ => "only i2c is supported: write interface = i2c,0xC0,BUS",
     }
 }
 
@@ -297,7 +294,7 @@ fn object(token: &mut Token, line: &Line, slot: Option<Slot>, warnings: &mut Vec
         _ => return Err(format!("{place}: expected KIND,LABEL,SLOT, found \"{value}\"")),
     };
     let Some(kind) = Kind::named(kind) else {
-        warnings.push(format!("{place}: \"{kind}\" is no kind of object: left out"));
+        warnings.push(format!("{place}: \"{kind}\" is not a kind of object: left out"));
         return Ok(());
     };
     let slot = match (slot, parts.get(2)) {
@@ -311,14 +308,14 @@ fn object(token: &mut Token, line: &Line, slot: Option<Slot>, warnings: &mut Vec
 
 /// A slot of the chip. The vendor's module parses hex digits, but its own sample (`public,root,15`) has decimal ones.
 fn chip_slot(place: &str, digits: &str, warnings: &mut Vec<String>) -> Result<Slot, String> {
-    let wrong = || format!("{place}: \"{digits}\" is none of the chip's slots, 0 to 15");
+    let wrong = || format!("{place}: \"{digits}\" is not a slot of the chip, 0 to 15");
     let number = hex_number(digits).ok_or_else(wrong)?;
     if let Ok(slot) = slot_number(number) {
         return Ok(slot);
     }
     let slot = parse_slot(digits).map_err(|_| wrong())?;
     warnings
-        .push(format!("{place}: slot {digits} is taken; the vendor's module reads hex digits, and used slot {number}"));
+        .push(format!("{place}: using slot {digits}; the vendor's module reads hex digits, and used slot {number}"));
     Ok(slot)
 }
 
@@ -329,7 +326,7 @@ fn name(token: &mut Token, slot: Slot, object: Object, place: &str, warnings: &m
         Some(known) if known.label == object.label => {}
         Some(known) if !is_key(&object) => {
             warnings.push(format!(
-                "{place}: slot {slot} is called \"{}\" already: the name \"{}\" is left out",
+                "{place}: slot {slot} already has the label \"{}\": the name \"{}\" is left out",
                 known.label, object.label
             ));
             return;
@@ -357,7 +354,7 @@ fn is_key(object: &Object) -> bool {
 /// digits.
 fn child(token: &mut Token, number: &str, path: &Path, warnings: &mut Vec<String>) -> Result<(), String> {
     let place = path.display().to_string();
-    let slot = parse_slot(number).map_err(|_| format!("{place}: \"{number}\" is none of the chip's slots"))?;
+    let slot = parse_slot(number).map_err(|_| format!("{place}: \"{number}\" is not a slot of the chip"))?;
     let lines = lines(path, warnings)?;
     let value = |key: &str| lines.iter().find(|line| line.key == key);
     match (value("type"), value("label")) {
@@ -366,7 +363,7 @@ fn child(token: &mut Token, number: &str, path: &Path, warnings: &mut Vec<String
             let kind = kind.map_or(Kind::Private.name(), |line| &line.value);
             match Kind::named(kind) {
                 Some(kind) => name(token, slot, Object { kind, label: label.value.clone() }, &place, warnings),
-                None => warnings.push(format!("{place}: \"{kind}\" is no kind of object: left out")),
+                None => warnings.push(format!("{place}: \"{kind}\" is not a kind of object: left out")),
             }
             Ok(())
         }

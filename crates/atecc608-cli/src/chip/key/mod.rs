@@ -253,12 +253,15 @@ fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
 /// Checks that the chip holds the key of the file, and mentions the copy that is left outside.
 fn imported(keys: &ChipKeys, key: &ChipKey, private: &PrivateKey, file: &Path) -> Result<()> {
     if key.public_key_info() != private.public_key_info() {
-        return Err(Error::Refused(format!("{}: the chip holds another key than it was given", keys.place())));
+        return Err(Error::Refused(format!(
+            "{}: the chip holds another key than the one that was written",
+            keys.place()
+        )));
     }
     if file != Path::new("-") {
         note(&format!(
-            "{} still holds the key: whoever reads it can use it without the chip; destroy it (`shred -u`) if it was only made \
-             for this",
+            "{} still holds the key: anybody who reads it can use the key without the chip; delete it (`shred -u`) if \
+             it is no longer needed",
             file.display()
         ));
     }
@@ -270,8 +273,9 @@ fn scalar(name: &str, private: &PrivateKey) -> Result<Zeroizing<[u8; 32]>> {
     match private {
         PrivateKey::P256(key) => Ok(of_secret(key)),
         other => Err(Error::Refused(format!(
-            "{name}: this is a key of {}, and the chip holds keys on P-256 (prime256v1) only: `openssl ecparam -name prime256v1 \
-             -genkey -noout` makes one, or `atecc608 key generate` one that never was outside the chip",
+            "{name}: this is a key of {}, and the chip holds keys on P-256 (prime256v1) only: `openssl ecparam -name \
+             prime256v1 -genkey -noout` generates one, or use `atecc608 key generate` for a key that is never outside \
+             the chip",
             other.kind()
         ))),
     }
@@ -341,7 +345,7 @@ impl Refused {
     fn text(self) -> &'static str {
         match self {
             Self::Presence => "the chip refuses to report whether it holds a key: it is not free",
-            Self::PublicKey => "the chip refuses to tell the public key",
+            Self::PublicKey => "the chip refuses to return the public key",
         }
     }
 }
@@ -410,9 +414,9 @@ impl KeySlot {
         for (is, word) in [
             (self.sign, "signs"),
             (self.derive, "ECDH"),
-            (self.generate, "can be generated anew"),
-            (self.import, "takes a key from a file"),
-            (self.locked, "locked for good"),
+            (self.generate, "can be regenerated"),
+            (self.import, "permits import"),
+            (self.locked, "permanently locked"),
         ] {
             can.extend(is.then_some(word));
         }
@@ -455,7 +459,7 @@ struct Destroyed {
 
 fn destroy(selection: &Selection, arguments: &Destroy) -> Result<Output> {
     let Some(name) = arguments.key.name() else {
-        return Err(Error::Refused("which key? --key LABEL or --slot N".to_owned()));
+        return Err(Error::Refused("no key is named: use --key LABEL or --slot N".to_owned()));
     };
     let keys = ChipKeys::open_between_locks(selection)?;
     if keys.between_locks()?.is_some() {
@@ -467,7 +471,7 @@ fn destroy(selection: &Selection, arguments: &Destroy) -> Result<Output> {
     keys.login(&arguments.login)?;
     let key = keys.key(&name)?;
     if !arguments.yes {
-        confirm(&format!("the private key \"{}\" in slot {} is to be destroyed for good", key.label, key.slot))?;
+        confirm(&format!("this would destroy the private key \"{}\" in slot {} permanently", key.label, key.slot))?;
     }
     keys.destroy(&key)?;
     let left = keys.certificates()?.iter().filter(|certificate| certificate.id == key.id).count();
@@ -476,7 +480,7 @@ fn destroy(selection: &Selection, arguments: &Destroy) -> Result<Output> {
         left => format!("{left} certificate(s) for it are still there: `atecc608 cert remove --id {}`\n", hex(&key.id)),
     };
     let text = format!(
-        "The key \"{}\" is destroyed: slot {} holds one that nobody uses, and is free.\n{rest}",
+        "The key \"{}\" is destroyed: slot {} holds a random key instead, and is free.\n{rest}",
         visible(&key.label),
         key.slot
     );
@@ -490,9 +494,9 @@ fn destroy(selection: &Selection, arguments: &Destroy) -> Result<Output> {
 /// [`Error::Refused`] if the user declines, or there is no terminal.
 fn confirm(what: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
-        return Err(Error::Refused(format!("{what}: say --yes if that is meant; nothing was done")));
+        return Err(Error::Refused(format!("{what}: nothing was done. Confirm it with --yes")));
     }
-    let _ = write!(std::io::stderr(), "atecc608: {}. Type yes to do it: ", visible(what));
+    let _ = write!(std::io::stderr(), "atecc608: {}. Type yes to continue: ", visible(what));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     match read {

@@ -50,10 +50,10 @@ pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments)
     let result = if zone.config_locked() {
         Outcome::AlreadyLocked
     } else if arguments.consent.given(target, zone, &findings)? {
-        let step = "locking the configuration for good";
+        let step = "locking the configuration permanently";
         target.chip.permanently_lock_config(zone).map_err(|cause| stopped(step, UNCERTAIN, cause))?;
         if !target.read_config_locked()?.config_locked() {
-            return Err(Error::Refused(format!("{}: the chip says that it is not locked", target.place())));
+            return Err(Error::Refused(format!("{}: the chip reports that it is not locked", target.place())));
         }
         Outcome::Locked
     } else {
@@ -125,7 +125,7 @@ fn expected(target: &Target, zone: &ConfigZone, arguments: &Arguments) -> Result
         return Ok(());
     }
     Err(Error::Refused(format!(
-        "{}: nothing was done: the configuration of the chip {} is not what {file} says (- the chip, + the file):\n{}",
+        "{}: nothing was done: the configuration of the chip {} differs from {file} (- the chip, + the file):\n{}",
         target.place(),
         zone.serial_number(),
         diff::text(&changes).trim_end()
@@ -142,7 +142,7 @@ fn text(report: &Report, zone: &ConfigZone, how: &str) -> String {
     report.permanent.iter().for_each(|line| text += &format!("   {line}\n"));
     text += &format!("\n{}", findings::text(report.findings.checks()));
     if report.result == Outcome::Locked {
-        text += "\nThe data zone is not locked yet: keys and contents come now.\n";
+        text += "\nThe data zone is not locked yet: generate keys and write contents now.\n";
         return text + &next_line(report);
     }
     if let Some(profile) = profile::matching(zone) {

@@ -61,7 +61,7 @@ impl Given {
                     ));
                 }
                 match given.slots[slot.index()] {
-                    Some(_) => Err("slot.slot: this slot is there twice".to_owned()),
+                    Some(_) => Err("slot.slot: this slot is listed twice".to_owned()),
                     None => Ok(slot),
                 }
             })?;

@@ -88,7 +88,7 @@ fn ensure_lockable(target: &Target, zone: &ConfigZone) -> Result<()> {
     let (place, serial) = (target.place(), zone.serial_number());
     if !zone.config_locked() {
         return Err(Error::Refused(format!(
-            "{place}: the configuration of the chip {serial} is not locked, which comes first: `atecc608 lock config`"
+            "{place}: the configuration of the chip {serial} is not locked: lock it first with `atecc608 lock config`"
         )));
     }
     match profile::finished_by_provision(zone) {
@@ -110,11 +110,11 @@ fn to_consider(zone: &ConfigZone, keys: &Keys) -> Vec<Check> {
         let (text, remedy) = match keys[slot.index()] {
             Presence { held: Held::Key, .. } => continue,
             Presence { held: Held::Nothing, refused: None } => (
-                "holds no key, and after the data lock none can be made or imported: the slot would be useless",
+                "holds no key, and after the data lock none can be generated or imported: the slot would be useless",
                 gets_key_now_or_never(zone, slot).then(|| generate_in(slot)),
             ),
             Presence { .. } => (
-                "the chip refuses to report whether it holds a key, and after the data lock none can be made or \
+                "the chip refuses to report whether it holds a key, and after the data lock none can be generated or \
                  imported: without one the slot would be useless",
                 None,
             ),
@@ -132,9 +132,9 @@ fn slot_report(zone: &ConfigZone, slot: Slot, given: &Given, keep: bool, keys: &
             Held::Nothing => "nothing: it holds no key",
             Held::Unknown => "nothing: the chip refuses to report whether it holds a key",
         },
-        _ if keep => "nothing: it keeps what is there, unseen",
-        Source::File => "what the file says",
-        Source::Random => "random bytes that nobody keeps",
+        _ if keep => "nothing: its contents stay",
+        Source::File => "the bytes of the file",
+        Source::Random => "random bytes, kept nowhere",
         Source::Zeros => "zeros",
         Source::HighestLimit => "the highest limit for keys with limited use, then zeros",
     };
@@ -142,7 +142,7 @@ fn slot_report(zone: &ConfigZone, slot: Slot, given: &Given, keep: bool, keys: &
 }
 
 fn lock(target: &mut Target, zone: &ConfigZone, given: &Given, keep: bool) -> Result<()> {
-    let step = "locking the data zone for good";
+    let step = "locking the data zone permanently";
     if keep {
         note(step);
         target.chip.permanently_lock_data_unseen().map_err(|cause| stopped(step, UNCERTAIN, cause))?;
@@ -162,13 +162,13 @@ fn lock(target: &mut Target, zone: &ConfigZone, given: &Given, keep: bool) -> Re
     if target.read_config_locked()?.data_locked() {
         return Ok(());
     }
-    Err(Error::Refused(format!("{}: the chip says that it is not locked", target.place())))
+    Err(Error::Refused(format!("{}: the chip reports that it is not locked", target.place())))
 }
 
 fn text(report: &Report, arguments: &Arguments, how: &str) -> String {
     let chip = format!("{} ({})", report.serial_number, report.place);
     if report.result == Outcome::Locked {
-        return format!("{chip}: the data and OTP zones are locked; the slots' rules count from now on\n");
+        return format!("{chip}: the data and OTP zones are locked; the slots' rules apply from now on\n");
     }
     let mut text = format!("{chip}: what `lock data` would write, and make permanent\n\n");
     for slot in &report.slots {
@@ -180,7 +180,7 @@ fn text(report: &Report, arguments: &Arguments, how: &str) -> String {
             slot.rules.join(", ")
         );
     }
-    let otp = if arguments.keep { "keeps what is there, unseen" } else { "zeros, or what the file says" };
+    let otp = if arguments.keep { "stays as it is" } else { "zeros, or the bytes of the file" };
     text +=
         &format!("   OTP      {otp}; nothing can change it afterwards\n\n{}", findings::text(report.findings.checks()));
     let contents = match &arguments.contents {
@@ -190,7 +190,7 @@ fn text(report: &Report, arguments: &Arguments, how: &str) -> String {
     };
     let command = format!("atecc608 lock data {contents}{how}");
     let next = match &report.next {
-        Some(next) => format!("Next: {next}\nTo leave that slot empty for good: {command}"),
+        Some(next) => format!("Next: {next}\nTo leave that slot empty permanently: {command}"),
         None => format!("To do it: {command}"),
     };
     text + &format!("\nNothing was changed. {next}\nNo command, reset or tool can undo it.\n")

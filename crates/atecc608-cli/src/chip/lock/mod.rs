@@ -88,11 +88,11 @@ impl Consent {
         if let Some(first) = dangers.first().filter(|_| !self.accept_dangers) {
             let slot = first.slot.map_or_else(String::new, |slot| format!("slot {slot}: "));
             let remedy = match &first.remedy {
-                Some(remedy) => format!("Correct it (`{remedy}`), or say --accept-dangers"),
+                Some(remedy) => format!("Correct it (`{remedy}`), or add --accept-dangers"),
                 None if zone.config_locked() => {
-                    "The configuration is locked, so that stays: say --accept-dangers".to_owned()
+                    "The configuration is locked and can't be corrected: to continue, add --accept-dangers".to_owned()
                 }
-                None => "Correct it (`atecc608 config set`), or say --accept-dangers".to_owned(),
+                None => "Correct it (`atecc608 config set`), or add --accept-dangers".to_owned(),
             };
             return Err(Error::Refused(format!(
                 "{}: nothing was done: {} dangerous setting(s), the first: {slot}{}. {remedy}",
@@ -104,8 +104,8 @@ impl Consent {
         let proven = profile::matching(zone).is_some_and(|profile| profile.proven_on_silicon);
         if !(target.is_simulated(&zone.serial_number()) || proven || self.unproven) {
             return Err(Error::Refused(format!(
-                "{}: this configuration was never locked and used on silicon by the authors of this tool, and a mistake can't \
-                 be undone: nothing was done. Say --unproven to do it all the same",
+                "{}: nothing was done: the authors of this tool have not locked this configuration on real silicon \
+                 yet, and a mistake can't be undone. To lock it nevertheless, add --unproven",
                 target.place()
             )));
         }
@@ -155,7 +155,7 @@ fn generate_in(slot: Slot) -> String {
 /// The text for a step that failed before the lock.
 const NOTHING_LOCKED: &str = "Nothing is locked by this command: run it again";
 /// The text for a lock that failed.
-const UNCERTAIN: &str = "It may be locked by now: run the same command again, it looks first";
+const UNCERTAIN: &str = "It may be locked by now: run the same command again; it checks first";
 
 /// An error of the chip, with the chip's state.
 fn stopped(step: &str, standing: &str, cause: atecc608::Error) -> Error {

@@ -48,7 +48,7 @@ pub(super) fn run(target: &mut Target, zone: &ConfigZone, arguments: &Arguments)
     let result = if already {
         Outcome::AlreadyLocked
     } else if arguments.lock_forever {
-        let step = format!("locking slot {slot} for good");
+        let step = format!("locking slot {slot} permanently");
         target.chip.permanently_lock_slot(slot).map_err(|cause| stopped(&step, UNCERTAIN, cause))?;
         if !target.read_config_locked()?.slot_locked(slot) {
             return Err(Error::Refused(format!("{}: the chip says that slot {slot} is not locked", target.place())));
@@ -83,7 +83,7 @@ fn ensure_lockable(target: &Target, zone: &ConfigZone, slot: Slot) -> Result<()>
         ));
     }
     if !zone.key_config(slot).lockable() {
-        return refused(format!("slot {slot} can't be locked by itself (KeyConfig.Lockable is 0, for good)"));
+        return refused(format!("slot {slot} can't be locked individually (KeyConfig.Lockable is 0, permanently)"));
     }
     Ok(())
 }
@@ -103,11 +103,12 @@ fn holds(target: &mut Target, zone: &ConfigZone, slot: Slot) -> Result<String> {
         })?;
         return match key {
             None if !zone.slot_locked(slot) => Err(Error::Refused(format!(
-                "{}: slot {slot} holds no key, and locked it never would: generate one first (`atecc608 key generate --slot {slot}`)",
+                "{}: slot {slot} holds no key, and after the lock it can never get one: generate one first (`atecc608 \
+                 key generate --slot {slot}`)",
                 target.place()
             ))),
             None => Ok("no key".to_owned()),
-            Some(None) => Ok("a private key, whose public key is not told".to_owned()),
+            Some(None) => Ok("a private key, whose public key can't be read".to_owned()),
             Some(Some(xy)) => {
                 let pem = Point::from_xy(&xy).map(|point| pem::public_key(&point)).unwrap_or_default();
                 Ok(format!("the private key of\n{pem}"))

@@ -105,8 +105,8 @@ fn provision(
     }
     if plan.standing != Standing::Provisioned && !may_lock(simulated, profile, arguments.unproven) {
         return Err(Error::Refused(format!(
-            "{place}: the profile {} was never locked and used on silicon, and a mistake in it can't be undone: \
-             nothing was done. Say --unproven to be the first",
+            "{place}: nothing was done: the profile {} has not been locked on real silicon yet, and a mistake in it \
+             can't be undone. To lock it nevertheless, add --unproven",
             profile.name
         )));
     }
@@ -170,7 +170,8 @@ fn keys_found_warning(slots: &[Slot]) -> Option<String> {
     }
     let slots: Vec<String> = slots.iter().map(Slot::to_string).collect();
     Some(format!(
-        "slots {} held a key before the data lock: it may have come from outside and be known to somebody. Generate new ones",
+        "slots {} held a key before the data lock: it may have been imported, and be known to others. Generate new \
+         ones",
         slots.join(", ")
     ))
 }
@@ -188,8 +189,8 @@ fn foreign(place: &str, zone: &ConfigZone, profile: &Profile, changes: &[Change]
         Stage::Blank | Stage::Provisioned => "Use it as it is, or another chip".to_owned(),
     };
     Error::Refused(format!(
-        "{place}: the chip {serial} is {stage} {what}, and what is locked can't be changed: it is left alone. It \
-         differs in {} (`atecc608 config get` shows what it has). {remedy}",
+        "{place}: the chip {serial} is {stage} {what}, and a locked configuration can't be changed: nothing was done. \
+         It differs in {} (`atecc608 config get` prints it). {remedy}",
         fields.join(", ")
     ))
 }
@@ -226,7 +227,7 @@ fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> V
         store.change(|_| {})
     };
     if let Err(error) = stored {
-        warnings.push(format!("the chip is provisioned, but labels and certificates can't be kept: {error}"));
+        warnings.push(format!("the chip is provisioned, but labels and certificates can't be stored: {error}"));
     }
     let deviations = plan.deviations();
     if plan.standing == Standing::Provisioned && !deviations.is_empty() {
@@ -234,7 +235,7 @@ fn warnings(target: &Target, report: &Report<'_>, plan: &Plan, done: &Done) -> V
     }
     warnings.extend(keys_found_warning(&done.keys_found));
     if done.attestation.is_none() && plan.has(Contents::AttestationKey) {
-        warnings.push("the chip does not tell its attestation key's public key".to_owned());
+        warnings.push("the chip does not return the public key of its attestation key".to_owned());
     }
     if report.io_key == IoKeyFate::Missing {
         warnings.push(format!(

@@ -99,7 +99,7 @@ impl PinArguments {
     /// # Errors
     /// [`Error::Refused`] if the file can't be written; [`Error::Output`] if standard output can't.
     pub fn hand_over(&self, code: &RecoveryCode) -> Result<()> {
-        let valid = "It counts once this command says that the chip is provisioned.";
+        let valid = "It is valid once this command reports that the chip is provisioned.";
         hand_over(code, self.recovery_code_file.as_deref(), valid)
     }
 }
@@ -111,8 +111,8 @@ impl PinArguments {
 pub fn check_destination(option: &str, file: Option<&Path>, json: bool) -> Result<()> {
     match file {
         Some(path) if path.symlink_metadata().is_ok() => Err(Error::Refused(format!(
-            "{} exists: the recovery code goes to a new file only. If an interrupted run left it, that code is void: \
-             remove the file",
+            "{} exists: the recovery code is written to a new file only. If an interrupted run left the file, its code \
+             is not valid: remove it",
             path.display()
         ))),
         None if json => {
@@ -133,7 +133,8 @@ pub fn hand_over(code: &RecoveryCode, file: Option<&Path>, valid: &str) -> Resul
         let mut stdout = std::io::stdout().lock();
         let text = Zeroizing::new(format!(
             "Recovery code of the security officer:\n\n    {}\n\nWrite it down now: it is shown this once and kept \
-             nowhere. With it the officer gives the user a PIN; without it a lost PIN makes the keys useless for good. {valid}\n\n",
+             nowhere. With it the officer gives the user a PIN; without it a lost PIN makes the keys permanently \
+             useless. {valid}\n\n",
             *code
         ));
         return stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output);

@@ -106,11 +106,11 @@ fn slot_plan(wanted: &ConfigZone, profile: &Profile, slot: Slot) -> SlotPlan {
         contents: entry.contents,
         written: match entry.contents {
             Contents::PrivateKey => "nothing: a key is generated there later",
-            Contents::AttestationKey => "a new key, born in the chip",
+            Contents::AttestationKey => "a new key, generated in the chip",
             Contents::IoKey => "the IO protection key, kept on the host too",
             Contents::AuthorisationSecret => "the secret behind the user's PIN, on the host under the PIN only",
             Contents::OfficerSecret => "the security officer's secret, made from a recovery code that is shown once",
-            Contents::Random => "random bytes that nobody keeps",
+            Contents::Random => "random bytes, kept nowhere",
             Contents::Zeros => "zeros",
         },
         permanent,

@@ -137,15 +137,15 @@ pub fn dry_run_text(report: &Report<'_>, plan: &Plan, unproven: bool) -> String 
     let mut text = format!("{}: what `provision {}` would do\n\n", heading(report), report.profile);
     // Writing to a string does not fail.
     if plan.standing == Standing::Blank {
-        text += "1. Write the configuration, and lock it for good:\n\n";
+        text += "1. Write the configuration, and lock it permanently:\n\n";
         text += &diff::text(&plan.changes);
         if plan.changes.is_empty() {
-            text += "   (it is as it should be already)\n";
+            text += "   (already as needed)\n";
         }
     } else {
         text += "1. The configuration is this profile's, and locked, already.\n";
     }
-    text += "\n2. Fill every slot and the OTP zone, and lock them for good:\n\n";
+    text += "\n2. Fill every slot and the OTP zone, and lock them permanently:\n\n";
     let width = plan.slots.iter().map(|slot| slot.name.len()).max().unwrap_or(0);
     for slot in &plan.slots {
         let permanent = if slot.permanent { "; nothing can change it afterwards" } else { "" };
@@ -161,7 +161,7 @@ pub fn dry_run_text(report: &Report<'_>, plan: &Plan, unproven: bool) -> String 
     text += "Both locks are permanent: no command, reset or tool can undo them.\n";
     let option = if report.simulated || report.proven_on_silicon { "" } else { " --unproven" };
     if !option.is_empty() && !unproven {
-        text += "This profile was never locked and used on silicon: a real chip wants --unproven as well.\n";
+        text += "This profile has not been locked on real silicon yet: a real chip needs --unproven as well.\n";
     }
     let _ =
         writeln!(text, "Nothing was changed. To do it: atecc608 provision {} --lock-forever{option}", report.profile);

@@ -47,7 +47,7 @@ pub struct Done {
 pub fn keep_configuration(key_file: &KeyFile, zone: &ConfigZone) -> Option<String> {
     let stored = KeptConfiguration::beside(key_file).store(zone);
     let error = stored.err().filter(|error| error.kind() != ErrorKind::PermissionDenied)?;
-    Some(format!("the configuration can't be kept: {error}"))
+    Some(format!("the configuration can't be stored: {error}"))
 }
 
 /// One chip being provisioned.
@@ -70,10 +70,11 @@ pub struct Work<'a, P> {
 const NOTHING_LOCKED: &str = "Nothing is locked: run the same command again";
 /// Printed if a step fails between the two locks.
 const HALF_LOCKED: &str =
-    "The configuration is locked for good, the data are not: run the same command again to finish";
+    "The configuration is permanently locked, the data zone is not: run the same command again to finish";
 /// Printed if a step fails after both locks.
-const BOTH_LOCKED: &str = "Both zones are locked, and the chip has checked the sum over what they hold: run the same \
-                           command again; do not use the chip if that says anything but \"already provisioned\"";
+const BOTH_LOCKED: &str = "Both zones are locked, and the chip has verified the checksum of their contents: run the \
+                           same command again; do not use the chip if that prints anything but \"already \
+                           provisioned\"";
 
 impl<P: Transport> Work<'_, P> {
     /// Executes the plan, from any state of the chip to both zones locked **for good**.
@@ -103,7 +104,7 @@ impl<P: Transport> Work<'_, P> {
         if let Some(pin) = &secrets.pin {
             self.prove(plan, pin)?;
         }
-        self.step("locking the data zone for good", HALF_LOCKED, |chip| chip.permanently_lock_data(&contents))?;
+        self.step("locking the data zone permanently", HALF_LOCKED, |chip| chip.permanently_lock_data(&contents))?;
         let zone = self.verify(plan, &contents)?;
         if let Some(problem) = keep_configuration(self.key_file, &zone) {
             (self.say)(&format!("warning: {problem}"));
@@ -115,7 +116,7 @@ impl<P: Transport> Work<'_, P> {
     /// later.
     fn keep_empty(&mut self, empty: &[EmptyPlace]) {
         if let Err(error) = self.store.change(|state| state.empty = empty.to_vec()) {
-            (self.say)(&format!("warning: which places are free for secret keys can't be kept: {error}"));
+            (self.say)(&format!("warning: cannot store which places are free for secret keys: {error}"));
         }
     }
 
@@ -131,18 +132,18 @@ impl<P: Transport> Work<'_, P> {
             if written == plan.wanted {
                 Ok(written)
             } else {
-                Err(chip::Error::Mismatch("the configuration reads back other than it was written".into()))
+                Err(chip::Error::Mismatch("the configuration reads back differently".into()))
             }
         })?;
         // Another clock divider takes effect with the next wake.
         self.chip.apply_timing(&written);
-        let uncertain = "It may be locked by now: run the same command again, it looks first";
-        self.step("locking the configuration for good", uncertain, |chip| chip.permanently_lock_config(&written))
+        let uncertain = "It may be locked by now: run the same command again; it checks first";
+        self.step("locking the configuration permanently", uncertain, |chip| chip.permanently_lock_config(&written))
     }
 
     /// Keys must not be generated from the constant random numbers of an unlocked chip.
     fn check_random(&mut self) -> Result<()> {
-        self.step("trying the chip's random numbers", HALF_LOCKED, |chip| {
+        self.step("testing the chip's random numbers", HALF_LOCKED, |chip| {
             let random = chip.converse(|awake| awake.random())?;
             if random.chunks(4).all(|word| word == random::CONSTANT) {
                 return Err(chip::Error::Mismatch("they are a constant: the chip is broken".into()));
@@ -157,7 +158,7 @@ impl<P: Transport> Work<'_, P> {
 
     fn keys_found(&mut self) -> Result<Vec<Slot>> {
         let slots = self.slots_with(Contents::PrivateKey);
-        self.step("looking whether there are keys already", HALF_LOCKED, |chip| {
+        self.step("checking for existing keys", HALF_LOCKED, |chip| {
             chip.converse(|awake| {
                 let mut found = Vec::new();
                 for slot in &slots {
@@ -187,7 +188,7 @@ impl<P: Transport> Work<'_, P> {
     /// 32 bytes from chip and host: the chip's cross the bus in clear, the host's may be weak.
     fn random_block(&mut self) -> Result<Zeroizing<[u8; 32]>> {
         self.chip.converse(|awake| awake.fresh_secret()).map_err(|cause| Error::Stopped {
-            step: "asking for random bytes".to_owned(),
+            step: "requesting random bytes".to_owned(),
             cause,
             standing: HALF_LOCKED.to_owned(),
         })
@@ -195,7 +196,7 @@ impl<P: Transport> Work<'_, P> {
 
     /// Returns the IO protection key, stored on the host's disk before the chip gets it.
     fn io_key(&mut self) -> Result<(IoKey, bool)> {
-        (self.say)(&format!("keeping the IO protection key in {}", self.key_file.path().display()));
+        (self.say)(&format!("storing the IO protection key in {}", self.key_file.path().display()));
         if let Some(key) = self.key_file.load()? {
             return Ok((key, true));
         }
@@ -208,7 +209,7 @@ impl<P: Transport> Work<'_, P> {
         if self.pin.is_none() {
             return Ok(None);
         }
-        (self.say)("making the secrets behind the PIN");
+        (self.say)("generating the secrets behind the PIN");
         let (authorisation, random) = (self.random_block()?, self.random_block()?);
         let secrets = PinSecrets::new(authorisation, &random, &plan.wanted.serial_number());
         if let Some(pin) = &self.pin {
@@ -225,7 +226,7 @@ impl<P: Transport> Work<'_, P> {
             [(Contents::AuthorisationSecret, &secrets.authorisation), (Contents::OfficerSecret, &secrets.officer)]
         {
             for slot in self.slots_with(contents) {
-                self.step(&format!("seeing that slot {slot} holds its secret"), HALF_LOCKED, |chip| {
+                self.step(&format!("checking that slot {slot} holds its secret"), HALF_LOCKED, |chip| {
                     let secret = SharedSecret { slot, value };
                     if chip.converse(|awake| awake.proves(&serial, &secret))? {
                         return Ok(());
@@ -288,7 +289,7 @@ impl<P: Transport> Work<'_, P> {
             let differs = |what: String| chip::Error::Mismatch(format!("{what} is not what was written").into());
             let zone = chip.converse(|awake| awake.read_config())?;
             if !zone.config_locked() || !zone.data_locked() {
-                return Err(chip::Error::Mismatch("the chip says that it is not locked".into()));
+                return Err(chip::Error::Mismatch("the chip reports that it is not locked".into()));
             }
             for (slot, bytes) in readable {
                 if chip.converse(|awake| awake.read_slot(slot, slot.size()))? != *bytes {

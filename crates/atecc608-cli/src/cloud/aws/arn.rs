@@ -32,8 +32,8 @@ pub fn check_host(option: &str, host: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::Refused(format!(
-        "{option} {host}: a host's name is wanted, without https:// and port, as `aws iot describe-endpoint --endpoint-type \
-         iot:Data-ATS` prints it"
+        "{option} {host}: expected a host name, without https:// and port, as `aws iot describe-endpoint \
+         --endpoint-type iot:Data-ATS` prints it"
     )))
 }
 
@@ -67,7 +67,7 @@ impl Account {
                 region: (*region).to_owned(),
                 number: (*number).to_owned(),
             }),
-            _ => Err(Error::Refused(format!("AWS named a thing \"{arn}\", which is no ARN of AWS IoT"))),
+            _ => Err(Error::Refused(format!("AWS named a thing \"{arn}\", which is not an ARN of AWS IoT"))),
         }
     }
 

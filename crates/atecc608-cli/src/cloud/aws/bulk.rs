@@ -11,10 +11,8 @@ use crate::output::{visible_in_strings, Output};
 
 /// Arguments of `manifest aws`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Each line has ThingName, SerialNumber and CSR; with --certificates CertificatePem and CACertificatePem in CSR's \
-                  place. docs/factory.md has the two templates that take them."
-)]
+#[command(after_help = "Each line has ThingName, SerialNumber and CSR; with --certificates CertificatePem and \
+                        CACertificatePem instead of CSR. docs/factory.md has the two templates that take them.")]
 pub struct Arguments {
     #[command(flatten)]
     manifest: ManifestArguments,
@@ -67,7 +65,8 @@ pub fn run(arguments: &Arguments) -> Result<Output> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-');
         if thing_name.len() > LONGEST_NAME || !thing_name.chars().all(is_name) {
             return Err(Error::Refused(format!(
-                "\"{thing_name}\" is no name of an AWS IoT thing: at most {LONGEST_NAME} letters, digits, `:`, `_` and `-`"
+                "\"{thing_name}\" is not a name of an AWS IoT thing: at most {LONGEST_NAME} letters, digits, `:`, `_` \
+                 and `-`"
             )));
         }
         things.push(Thing {

@@ -204,14 +204,15 @@ impl Search<'_, '_> {
         self.folder.overwrite(REQUEST, request::to_pem(&der).as_bytes(), 0o600)?;
         self.folder.note(REQUEST, 0o600, Outcome::Written);
         let call = calls::create_certificate_from_csr(&self.folder.file(REQUEST));
-        let answer = self.steps.make("AWS IoT makes a certificate for the chip's request", &call)?;
+        let answer = self.steps.make("AWS IoT issues a certificate for the chip's request", &call)?;
         let pem = text(&answer, "/certificatePem")?;
         let id = text(&answer, "/certificateId")?.to_owned();
         let certificate = self.first("AWS's certificate", pem.as_bytes())?;
         if !is_for(&certificate, key) {
             return Err(Error::Refused(format!(
-                "AWS answered a certificate ({id}) for another key than the one in the chip, so the device could not use it. It \
-                 is inactive; `aws iot delete-certificate --certificate-id {id}` takes it away. Is this really AWS?"
+                "AWS returned a certificate ({id}) for another key than the one in the chip, so the device could not \
+                 use it. It is inactive; `aws iot delete-certificate --certificate-id {id}` deletes it. Check that \
+                 this is AWS"
             )));
         }
         self.keep_file(&certificate.pem())?;
@@ -226,7 +227,7 @@ impl Search<'_, '_> {
             let certificate = self.first(&file, &contents)?;
             if !is_for(&certificate, key) {
                 return Err(Error::Refused(format!(
-                    "{file} is a certificate for another key than \"{}\": move it away, or say which key it is for with --key",
+                    "{file} is a certificate for another key than \"{}\": move it away, or name its key with --key",
                     key.label
                 )));
             }
@@ -333,7 +334,7 @@ impl Search<'_, '_> {
     fn of_the_chip(&mut self, key: &ChipKey) -> Result<Found> {
         let certificate = self.identity.certificates(key)?.into_iter().next().ok_or_else(|| {
             Error::Refused(format!(
-                "the token has no certificate for the key \"{}\": leave --chip-certificate out, and AWS IoT makes one",
+                "the token has no certificate for the key \"{}\": leave --chip-certificate out, and AWS IoT issues one",
                 key.label
             ))
         })?;
@@ -371,8 +372,8 @@ impl Search<'_, '_> {
         let other = things.iter().find(|name| *name != self.thing);
         if let Some(other) = other {
             return Err(Error::Refused(format!(
-                "the certificate {} of this key belongs to the thing \"{other}\": take another key with --key LABEL; or, if the \
-                 chip is to be \"{}\" from now on, {}",
+                "the certificate {} of this key belongs to the thing \"{other}\": use another key with --key LABEL; \
+                 or, if the chip is to be \"{}\" from now on, {}",
                 registered.id,
                 self.thing,
                 crate::output::shell::line(
@@ -383,7 +384,8 @@ impl Search<'_, '_> {
         }
         if let Status::Unusable(word) = &registered.status {
             return Err(Error::Refused(format!(
-                "AWS has the certificate {} as {word}: a device can't use it. A new key with --key LABEL, or ask who revoked it",
+                "AWS lists the certificate {} as {word}: a device can't use it. Use a new key with --key LABEL, or \
+                 find out who revoked it",
                 registered.id
             )));
         }
@@ -399,7 +401,7 @@ impl Search<'_, '_> {
     fn keep_file(&mut self, pem: &str) -> Result<()> {
         match self.folder.place(CERTIFICATE, pem.as_bytes(), CERTIFICATE_MODE)? {
             Outcome::Kept => Err(Error::Refused(format!(
-                "{} is another certificate: move it away, or have it replaced with --replace (the old one is kept beside it)",
+                "{} is another certificate: move it away, or replace it with --replace (the old one is kept beside it)",
                 self.folder.file(CERTIFICATE).display()
             ))),
             _ => Ok(()),
@@ -410,14 +412,14 @@ impl Search<'_, '_> {
 /// The error that the thing has certificates (their ids) for another key.
 pub fn taken(thing: &str, ids: &str) -> Error {
     Error::Refused(format!(
-        "the thing \"{thing}\" has a certificate for another key ({ids}): it is another device's, or this board's before its chip was \
-         replaced. Another name with --thing; or --existing-thing, which lets both in"
+        "the thing \"{thing}\" has a certificate for another key ({ids}): it is another device's, or this board's \
+         before its chip was replaced. Choose another name with --thing, or use --existing-thing, which accepts both"
     ))
 }
 
 /// A device of an own CA can connect only if AWS knows the CA and its certificates may register themselves.
 fn say_what_is_missing(authority: Option<&Value>) {
-    const HOW: &str = "docs/aws-iot.md, \"An own CA\", says how";
+    const HOW: &str = "docs/aws-iot.md, \"An own CA\", describes how";
     let Some(authority) = authority else {
         return note(&format!(
             "AWS does not know this CA in this account and region yet, so the device can't connect: {HOW}"

@@ -121,9 +121,9 @@ impl Arguments {
         match folders.len() {
             1 => Ok(folders.remove(0)),
             0 => Err(Error::Refused(format!(
-                "no thing was set up in {PARENT}: `atecc608 aws setup`, or say --dir FOLDER"
+                "no thing was set up in {PARENT}: run `atecc608 aws setup`, or use --dir FOLDER"
             ))),
-            _ => Err(Error::Refused(format!("several things were set up in {PARENT}: say which with --thing NAME"))),
+            _ => Err(Error::Refused(format!("several things were set up in {PARENT}: choose one with --thing NAME"))),
         }
     }
 }
@@ -142,7 +142,7 @@ fn of_thing(parent: &Path, thing: &str) -> Result<PathBuf> {
         0 => Ok(named),
         1 => Ok(folders.remove(0)),
         _ => Err(Error::Refused(format!(
-            "several folders in {} are of the thing {thing}: say --dir FOLDER",
+            "several folders in {} are of the thing {thing}: choose one with --dir FOLDER",
             parent.display()
         ))),
     }
@@ -203,6 +203,6 @@ mod tests {
         assert_eq!(of_thing(parent.path(), "gateway-2").unwrap(), named);
         folder("4567", "gateway-1");
         let error = of_thing(parent.path(), "gateway-1").unwrap_err().to_string();
-        assert!(error.contains("say --dir FOLDER"), "{error}");
+        assert!(error.contains("choose one with --dir FOLDER"), "{error}");
     }
 }

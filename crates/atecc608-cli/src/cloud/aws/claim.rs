@@ -52,9 +52,9 @@ const ALPN: &[u8] = b"x-amzn-mqtt-ca";
 /// Arguments of `aws claim`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "{serial} in a parameter stands for the chip's serial number, 18 hex digits. The template names the thing. Running this \
-                  again goes on where it stopped; when all is done it asks nobody. docs/aws-iot.md has the template and the claim \
-                  certificate's policy."
+    after_help = "{serial} in a parameter stands for the chip's serial number, 18 hex digits. The template names the \
+                  thing. A second run continues where the first one stopped; when all is done it makes no connection. \
+                  docs/aws-iot.md has the template and the claim certificate's policy."
 )]
 pub struct Arguments {
     /// The provisioning template
@@ -169,7 +169,7 @@ fn parameters(given: &[String], serial: &str) -> Result<BTreeMap<String, String>
     let mut parameters = BTreeMap::new();
     for text in given {
         let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
-            Error::Refused(format!("--parameter {text}: NAME=VALUE is wanted, for instance SerialNumber={{serial}}"))
+            Error::Refused(format!("--parameter {text}: expected NAME=VALUE, for instance SerialNumber={{serial}}"))
         })?;
         if parameters.insert(name.to_owned(), value.replace("{serial}", serial)).is_some() {
             return Err(Error::Refused(format!("--parameter {name} is given twice: leave one out")));
@@ -241,10 +241,13 @@ impl Claim<'_> {
         match record.filter(|record| chain.first().is_some_and(|first| fingerprint(first) == record.certificate_id)) {
             Some(record) => {
                 check_thing_name(&record.thing)?;
-                note(&format!("the chip is \"{}\" already: AWS is not asked again", visible(&record.thing)));
+                note(&format!(
+                    "the chip is already registered as \"{}\": AWS is not asked again",
+                    visible(&record.thing)
+                ));
                 Ok(Some(Claimed { record, chain, key, key_generated: false, now: false }))
             }
-            None => refused(&format!("is no certificate that {RECORD} beside it knows: another command made it")),
+            None => refused(&format!("is not a certificate that {RECORD} beside it lists: another command made it")),
         }
     }
 
@@ -303,9 +306,9 @@ impl Claim<'_> {
         for other in self.identity.keys.rivals(certificate)? {
             let remedy = match other.removable {
                 true => format!("`atecc608 cert remove --serial {}`", other.certificate.serial_number()),
-                false => "the chip keeps it for good, so take a key without one (--key)".to_owned(),
+                false => "it is part of the chip, so use a key without one (--key)".to_owned(),
             };
-            warn(&format!("the token has another certificate for this key, and clients may take that one: {remedy}"));
+            warn(&format!("the token has another certificate for this key, and clients may use that one: {remedy}"));
         }
         let Arguments { endpoint, role_alias, credentials_endpoint, features, .. } = self.arguments;
         let region = region_of(endpoint).unwrap_or_default();
@@ -365,7 +368,7 @@ impl Claim<'_> {
         let Arguments { endpoint, port, template, .. } = self.arguments;
         let subject = Subject::common_name(&self.serial)?.to_string();
         let calls = [Call::create_certificate(), Call::register_thing(template)];
-        let mut text = format!("Nothing was done, and AWS was not asked.\n\nconnection   {endpoint}:{port}\n");
+        let mut text = format!("Nothing was done, and AWS was not called.\n\nconnection   {endpoint}:{port}\n");
         let key = if exists { "is there" } else { "would be generated" };
         text += &format!("client id    {}\nkey          \"{}\" {key}\n", self.client_id(), self.key_label());
         text += &format!("request      {subject}\n");
@@ -396,8 +399,8 @@ impl Claim<'_> {
 
     fn connect_remedy(&self) -> String {
         format!(
-            "AWS IoT closes a connection without saying why if it does not know the claim certificate, if that is not active, or if \
-             its policy does not allow iot:Connect as the client {}",
+            "AWS IoT closes a connection without a reason if it does not know the claim certificate, if that is not \
+             active, or if its policy does not allow iot:Connect as the client {}",
             self.client_id()
         )
     }
@@ -410,10 +413,11 @@ impl Claim<'_> {
 
 const WORDS: Words = Words {
     cloud: "AWS IoT",
-    no_address: "is there a network here, and is --endpoint right? `aws iot describe-endpoint --endpoint-type iot:Data-ATS` prints it",
+    no_address: "check the network and --endpoint: `aws iot describe-endpoint --endpoint-type iot:Data-ATS` prints it",
     tls: tls::Remedies {
         other_name: "correct --endpoint: for AWS it is the name that `aws iot describe-endpoint --endpoint-type iot:Data-ATS` prints",
-        refused: "is it registered and active in this account and region? `aws iot describe-certificate --certificate-id ID`",
+        refused: "check that it is registered and active in this account and region: `aws iot describe-certificate \
+                  --certificate-id ID`",
     },
     command: "atecc608 aws claim",
 };
@@ -421,11 +425,11 @@ const SUBSCRIBE_REMEDY: &str =
     "The claim certificate's policy has to allow iot:Subscribe on topicfilter/$aws/certificates/create-from-csr/* and on \
      topicfilter/$aws/provisioning-templates/TEMPLATE/provision/*";
 const ASK_REMEDY: &str =
-    "AWS IoT closes the connection, or says nothing, if the claim certificate's policy does not allow \
-                          iot:Publish and iot:Receive on topic/$aws/certificates/create-from-csr/*";
+    "AWS IoT closes the connection, or does not respond, if the claim certificate's policy does not allow iot:Publish \
+     and iot:Receive on topic/$aws/certificates/create-from-csr/*";
 const REGISTER_REMEDY: &str =
-    "AWS IoT closes the connection, or says nothing, if the claim certificate's policy does not allow iot:Publish and iot:Receive on \
-     topic/$aws/provisioning-templates/TEMPLATE/provision/*";
+    "AWS IoT closes the connection, or does not respond, if the claim certificate's policy does not allow iot:Publish \
+     and iot:Receive on topic/$aws/provisioning-templates/TEMPLATE/provision/*";
 
 /// Formats the result.
 fn said(answer: &Answer<'_>, root_ca_from: &str, checks: &Checks) -> String {

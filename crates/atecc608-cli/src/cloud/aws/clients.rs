@@ -102,10 +102,10 @@ impl ClientArguments {
         match &login.pin_file {
             _ if !identity.has_pin => Ok(NO_PIN.to_owned()),
             Some(file) if self.write_pin && file.as_os_str() == "-" => {
-                Err(Error::Refused("--write-pin wants the PIN in a file: standard input is read only once".to_owned()))
+                Err(Error::Refused("--write-pin needs the PIN in a file: standard input is read only once".to_owned()))
             }
             Some(file) if self.write_pin => String::from_utf8(first_line(file)?.to_vec())
-                .map_err(|_| Error::Refused("the PIN is not UTF-8: no configuration can say it".to_owned())),
+                .map_err(|_| Error::Refused("the PIN is not UTF-8: a configuration file can't contain it".to_owned())),
             _ => Ok(PIN_TO_ENTER.to_owned()),
         }
     }

@@ -129,10 +129,10 @@ impl Told {
 fn read(folder: &Folder) -> Result<Value> {
     let file = folder.file(FILE).display().to_string();
     let Some(text) = folder.read(FILE)? else {
-        return Err(Error::Refused(format!("{file} is not there: run the set-up again")));
+        return Err(Error::Refused(format!("{file} is missing: run the set-up again")));
     };
     serde_json::from_slice(&text).map_err(|error| {
-        Error::Refused(format!("{file} is not JSON: {error}: correct it, or have it written anew with --replace"))
+        Error::Refused(format!("{file} is not JSON: {error}: correct it, or replace it with --replace"))
     })
 }
 
@@ -140,7 +140,7 @@ fn read(folder: &Folder) -> Result<Value> {
 pub fn check(folder: &Folder, connection: &Connection<'_>, checks: &mut Checks) {
     const WHAT: &str = "Device Client configuration";
     let file = folder.file(FILE).display().to_string();
-    let remedy = format!("correct {file}, or have it written anew with --replace");
+    let remedy = format!("correct {file}, or replace it with --replace");
     let found = match read(folder) {
         Ok(found) => found,
         Err(error) => return checks.fail(WHAT, error.to_string(), remedy),

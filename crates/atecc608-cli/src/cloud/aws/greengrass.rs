@@ -119,7 +119,7 @@ pub fn with_lines(
     let text = match folder.read(name) {
         Ok(Some(text)) => Zeroizing::new(String::from_utf8_lossy(&text).into_owned()),
         Ok(None) => {
-            checks.fail(what, format!("{file} is not there"), "run the set-up again");
+            checks.fail(what, format!("{file} is missing"), "run the set-up again");
             return None;
         }
         Err(error) => {
@@ -135,7 +135,7 @@ pub fn with_lines(
     checks.fail(
         what,
         format!("{file} lacks {}", missing.join(", ")),
-        "add the lines, or have the file written anew with --replace",
+        "add the lines, or replace the file with --replace",
     );
     None
 }

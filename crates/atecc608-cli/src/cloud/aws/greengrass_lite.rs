@@ -53,8 +53,8 @@ pub fn ensure_short(token: &str, key: &str, has_pin: bool) -> Result<()> {
     match uris(token, key, has_pin).into_iter().find(|uri| uri.len() > LONGEST) {
         None => Ok(()),
         Some(uri) => Err(Error::Refused(format!(
-            "{uri} has {} characters, and Greengrass lite takes {LONGEST}: give the key a shorter label with --key, or the token one \
-             (`label` in config.toml)",
+            "{uri} has {} characters, and Greengrass lite accepts {LONGEST}: give the key a shorter label with --key, \
+             or the token one (`label` in config.toml)",
             uri.len()
         ))),
     }
@@ -177,7 +177,7 @@ pub fn check(folder: &Folder, clients: &Clients<'_>, core: Option<&Core<'_>>, mo
         return;
     }
     if connection.has_pin {
-        return checks.skip(&[WHAT], "OpenSSL would log in with the PIN that the services have, and a look tries none");
+        return checks.skip(&[WHAT], "OpenSSL would log in with the PIN of the services, and a check uses no PIN");
     }
     let mut arguments = vec![format!("OPENSSL_CONF={}", folder.file(OPENSSL_FILE).display())];
     arguments.extend(clients.config.map(|config| format!("{CONF_VARIABLE}={config}")));
@@ -185,7 +185,7 @@ pub fn check(folder: &Folder, clients: &Clients<'_>, core: Option<&Core<'_>>, mo
     arguments.extend(["openssl", "storeutl", "-noout", &key].map(str::to_owned));
     let typed = shell::line("env", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     match program::run("env", &arguments, &[]) {
-        Err(error) => checks.warn(WHAT, format!("OpenSSL was not asked for it: {error}"), typed),
+        Err(error) => checks.warn(WHAT, format!("not checked with OpenSSL: {error}"), typed),
         Ok(said)
             if said.success
                 && String::from_utf8_lossy(&said.stdout).lines().any(|line| line.trim() == "Total found: 1") =>
@@ -226,7 +226,7 @@ mod tests {
         ensure_short("gateway", &longest, false).unwrap();
         let error = ensure_short("gateway", &(longest.clone() + "x"), false).unwrap_err().to_string();
         assert!(
-            error.contains("has 128 characters, and Greengrass lite takes 127") && error.contains("--key"),
+            error.contains("has 128 characters, and Greengrass lite accepts 127") && error.contains("--key"),
             "{error}"
         );
         assert!(ensure_short("gateway", &longest, true).is_err());

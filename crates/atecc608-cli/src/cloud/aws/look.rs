@@ -73,7 +73,7 @@ impl Look<'_> {
                 }
                 Ok(found) if found.mode() & 0o7777 != mode => {
                     let found = found.mode() & 0o7777;
-                    let found = format!("{place} has mode {found:03o}, and Device Client takes {mode:03o} only");
+                    let found = format!("{place} has mode {found:03o}, and Device Client accepts {mode:03o} only");
                     says(failed(found, format!("chmod {mode:03o} {place}")), message)
                 }
                 Ok(found) if Some(found.uid()) != owner => failed(

@@ -21,7 +21,7 @@ pub const NO_PIN: &str = "Secure Element Pin field must be specified if Secure E
 /// Adds Device Client's message to a check that failed.
 pub fn says(mut check: Check, message: &str) -> Check {
     if check.has_failed() {
-        check.detail += &format!("; Device Client says \"{message}\"");
+        check.detail += &format!("; Device Client logs \"{message}\"");
     }
     check
 }

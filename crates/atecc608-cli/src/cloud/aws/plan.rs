@@ -61,11 +61,11 @@ impl Plan<'_> {
 
         let key = if self.key_exists { "is there" } else { "would be generated" };
         let mut text =
-            format!("Nothing was done, and AWS was not asked.\n\nThe key \"{}\" {key} in the chip.\n\n", self.key);
+            format!("Nothing was done, and AWS was not called.\n\nThe key \"{}\" {key} in the chip.\n\n", self.key);
         if commands.is_empty() {
-            text += "No call of AWS is made: no credentials are needed.\n";
+            text += "AWS is not called: no credentials are needed.\n";
         } else {
-            text += "Calls, in this order, where nothing is there yet:\n";
+            text += "Calls, in this order, for a new set-up:\n";
             commands.iter().for_each(|line| text += &format!("  {line}\n"));
             text += &format!(
                 "\nThey need\n  credentials  {}\n  region       {}\n  permissions  {}\n",

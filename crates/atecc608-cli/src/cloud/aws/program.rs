@@ -35,8 +35,8 @@ pub enum Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::NotFound => Self::Refused("AWS: what was asked for does not exist".to_owned()),
-            Failure::Exists => Self::Refused("AWS: what was to be made exists already".to_owned()),
+            Failure::NotFound => Self::Refused("AWS: the resource does not exist".to_owned()),
+            Failure::Exists => Self::Refused("AWS: the resource exists already".to_owned()),
             Failure::Other(error) => error,
         }
     }
@@ -107,7 +107,7 @@ fn answer(what: &str, said: &Said) -> Result<Value, Failure> {
         return Ok(Value::Null);
     }
     serde_json::from_slice(&said.stdout).map_err(|error| {
-        Failure::Other(Error::Refused(format!("aws {what} answered something else than JSON: {error}")))
+        Failure::Other(Error::Refused(format!("aws {what} returned something else than JSON: {error}")))
     })
 }
 
@@ -116,7 +116,7 @@ fn answer(what: &str, said: &Said) -> Result<Value, Failure> {
 const REMEDIES: [(&[&str], &str); 8] = [
     (
         &["AccessDenied", "UnauthorizedException", "ForbiddenException"],
-        "these credentials may not do this: docs/aws-iot.md lists the IAM permissions that a set-up needs",
+        "these credentials do not permit this call: docs/aws-iot.md lists the IAM permissions that a set-up needs",
     ),
     (
         &[
@@ -132,18 +132,19 @@ const REMEDIES: [(&[&str], &str); 8] = [
     ),
     (
         &["VersionsLimitExceededException"],
-        "a policy has at most five versions: `aws iot list-policy-versions`, `aws iot delete-policy-version`, then again",
+        "a policy has at most five versions: delete one (`aws iot list-policy-versions`, `aws iot \
+         delete-policy-version`), then run this again",
     ),
-    (&["ThrottlingException", "LimitExceededException"], "AWS wants this slower: run it again in a minute"),
+    (&["ThrottlingException", "LimitExceededException"], "AWS limits the rate of calls: run it again in a minute"),
     (
         &["Unable to locate credentials", "Partial credentials"],
         "the AWS CLI has no credentials: `aws configure`, or AWS_PROFILE",
     ),
-    (&["The config profile"], "`aws configure list-profiles` shows which there are"),
-    (&["You must specify a region"], "say --region, or set one with `aws configure set region ...`"),
+    (&["The config profile"], "`aws configure list-profiles` lists the profiles"),
+    (&["You must specify a region"], "use --region, or set one with `aws configure set region ...`"),
     (
         &["Could not connect to the endpoint URL", "Connect timeout", "Read timeout", "Connection was closed", "proxy"],
-        "AWS can't be reached: is there a network here, and is the region right? Running this again goes on where it stopped",
+        "cannot reach AWS: check the network and the region. Running this again continues where it stopped",
     ),
 ];
 
@@ -170,7 +171,7 @@ pub fn text<'v>(answer: &'v Value, path: &str) -> Result<&'v str> {
     answer
         .pointer(path)
         .and_then(Value::as_str)
-        .ok_or_else(|| Error::Refused(format!("AWS's answer has no text at {path}: {answer}")))
+        .ok_or_else(|| Error::Refused(format!("AWS's response has no text at {path}: {answer}")))
 }
 
 #[cfg(test)]

@@ -114,16 +114,16 @@ impl Created {
         let chain = certificates("the certificate that AWS sent", answer.certificate_pem.as_bytes())?;
         if !chain.first().is_some_and(|first| is_for(first, key)) {
             return Err(Error::Refused(
-                "the certificate that AWS sent is for another key than the one in the chip: it was not kept, and no thing was \
-                 registered. Is this really AWS (--endpoint, --root-ca)?"
+                "the certificate that AWS sent is for another key than the one in the chip: it was not kept, and no \
+                 thing was registered. Check that this is AWS (--endpoint, --root-ca)"
                     .to_owned(),
             ));
         }
         let signed = |pair: &[Certificate]| matches!(pair, [one, next] if one.is_signed_by(next));
         if chain.len() > MAX_CHAIN || !chain.windows(2).all(signed) {
             return Err(Error::Refused(
-                "the certificates that AWS sent are no chain, each signed by the next: they were not kept, and no thing was \
-                 registered. Is this really AWS (--endpoint, --root-ca)?"
+                "the certificates that AWS sent are not a chain, each signed by the next: they were not kept, and no \
+                 thing was registered. Check that this is AWS (--endpoint, --root-ca)"
                     .to_owned(),
             ));
         }
@@ -193,16 +193,16 @@ pub fn rejection(call: &Call, answer: &[u8]) -> Error {
     let words = format!("{error_code} {error_message}").to_ascii_lowercase();
     let has = |word: &str| words.contains(word);
     let remedy = if has("throttl") || has("limitexceeded") || status_code == 429 {
-        "AWS wants this slower: wait a minute"
+        "AWS limits the rate of calls: wait a minute"
     } else if has("conflict") || has("alreadyexists") {
-        "The thing is there already, and the template does not say what to do then: its OverrideSettings"
+        "The thing exists already: set OverrideSettings in the template"
     } else if call.name == "CreateCertificateFromCsr" {
         "The policy of the claim certificate has to allow iot:Publish on this topic"
     } else {
-        "Check --template (it has to be enabled, in this account and region), each --parameter that the template wants, its \
-         pre-provisioning hook, its provisioning role, and the policy of the claim certificate"
+        "Check --template (it has to be enabled, in this account and region), each --parameter that the template \
+         needs, its pre-provisioning hook, its provisioning role, and the policy of the claim certificate"
     };
-    Error::Refused(format!("AWS rejected {}: {said}. {remedy}. Run it again then", call.name))
+    Error::Refused(format!("AWS rejected {}: {said}. {remedy}. Then run it again", call.name))
 }
 
 /// Parses a response, which is a JSON object. An error does not contain its text.
@@ -218,7 +218,7 @@ fn read<T: DeserializeOwned>(call: &Call, answer: &[u8]) -> Result<T> {
 
 fn no_answer(call: &Call, problem: &str) -> Error {
     Error::Refused(format!(
-        "the answer to {} is none of AWS's: {problem}. Is this really AWS (--endpoint, --root-ca)?",
+        "the response to {} is not in AWS's format: {problem}. Check that this is AWS (--endpoint, --root-ca)",
         call.name
     ))
 }

@@ -86,7 +86,7 @@ fn look(module: &Path, folder: &Path, path: &str, only_look: bool) -> (State, Ch
         Ok(None) => {}
         Ok(Some(mode)) => {
             let folder = folder.display();
-            let found = format!("its folder has mode {mode:03o}, and Device Client takes {PRIVATE:03o} only");
+            let found = format!("its folder has mode {mode:03o}, and Device Client accepts {PRIVATE:03o} only");
             return (State::Failed, failed(found).with_remedy(format!("chmod {PRIVATE:03o} {folder}")));
         }
     }
@@ -95,7 +95,7 @@ fn look(module: &Path, folder: &Path, path: &str, only_look: bool) -> (State, Ch
     match done {
         Ok(Copy::Current) => (State::Current, ok("current")),
         Ok(Copy::Repaired) if only_look => {
-            let found = format!("its mode is another than {MODULE_MODE:03o}, and Device Client takes no other");
+            let found = format!("its mode is not {MODULE_MODE:03o}, which Device Client requires");
             (State::Failed, failed(found).with_remedy(again()))
         }
         Ok(Copy::Repaired) => {

@@ -35,8 +35,8 @@ use crate::target::Selection;
 /// Arguments of `aws setup`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "AWS is called with the AWS CLI (`aws`), its profiles and its credentials. Running this again goes on where it stopped. \
-                  docs/aws-iot.md tells what it does and which permissions it needs."
+    after_help = "The command calls AWS with the AWS CLI (`aws`), its profiles and its credentials. Running it again \
+                  continues where it stopped. docs/aws-iot.md describes the steps and the permissions."
 )]
 pub struct Arguments {
     /// The thing's name, which is its MQTT client id, too
@@ -152,11 +152,11 @@ fn key_label(arguments: &Arguments, identity: &Identity) -> Result<String> {
     match labels.as_slice() {
         [_] => Ok(labels.remove(0)),
         [] => Err(Error::Refused(
-            "the token has no certificate for a key of the chip: leave --chip-certificate out, and AWS IoT makes one"
+            "the token has no certificate for a key of the chip: leave --chip-certificate out, and AWS IoT issues one"
                 .to_owned(),
         )),
         _ => {
-            Err(Error::Refused(format!("several keys have a certificate: say which with --key ({})", listed(&labels))))
+            Err(Error::Refused(format!("several keys have a certificate: choose one with --key ({})", listed(&labels))))
         }
     }
 }

@@ -42,7 +42,7 @@ impl Wanted<'_> {
         let name = self.policy(steps, &account, folder)?;
         self.attach(steps, &name, certificate)?;
         if certificate.status != Status::Active {
-            steps.make("AWS IoT lets the certificate in", &calls::activate_certificate(&certificate.id))?;
+            steps.make("AWS IoT activates the certificate", &calls::activate_certificate(&certificate.id))?;
         }
         Ok((name, account))
     }
@@ -52,7 +52,7 @@ impl Wanted<'_> {
         let thing = self.thing;
         let answer = match steps.ask(&calls::describe_thing(thing))? {
             Some(answer) => answer,
-            None => steps.make(&format!("AWS IoT makes the thing \"{thing}\""), &calls::create_thing(thing))?,
+            None => steps.make(&format!("AWS IoT creates the thing \"{thing}\""), &calls::create_thing(thing))?,
         };
         Account::of_thing(text(&answer, "/thingArn")?)
     }
@@ -71,7 +71,7 @@ impl Wanted<'_> {
         let Some(answer) = steps.ask(&calls::get_policy(&name))? else {
             write(Outcome::Written)?;
             return match steps
-                .make(&format!("AWS IoT makes the policy \"{name}\""), &calls::create_policy(&name, &file))
+                .make(&format!("AWS IoT creates the policy \"{name}\""), &calls::create_policy(&name, &file))
             {
                 Ok(_) | Err(Failure::Exists) => Ok(name),
                 Err(failure) => Err(failure.into()),
@@ -85,14 +85,14 @@ impl Wanted<'_> {
         }
         if !self.update_policy {
             return Err(Error::Refused(format!(
-                "the policy \"{name}\" is there with another document (other features, or edited by hand): {} shows it. \
-                 --update-policy gives it this thing's new document as a new version",
+                "the policy \"{name}\" exists with another document (other features, or edited by hand): {} shows it. \
+                 --update-policy adds this thing's document as a new version",
                 steps.line(&calls::get_policy(&name))
             )));
         }
         write(Outcome::Written)?;
         let version = calls::create_policy_version(&name, &file);
-        steps.make(&format!("the policy \"{name}\" gets its new document"), &version)?;
+        steps.make(&format!("AWS IoT adds a version of the policy \"{name}\""), &version)?;
         Ok(name)
     }
 
@@ -108,10 +108,13 @@ impl Wanted<'_> {
             note(&format!("the certificate has another policy, too, which may allow more: \"{other}\""));
         }
         if !names().any(|name| name == policy) {
-            steps.make("the certificate gets the policy", &calls::attach_policy(policy, arn))?;
+            steps.make("AWS IoT attaches the policy to the certificate", &calls::attach_policy(policy, arn))?;
         }
         if !certificate.things.iter().flatten().any(|name| name == self.thing) {
-            steps.make("the certificate gets the thing", &calls::attach_thing_principal(self.thing, arn))?;
+            steps.make(
+                "AWS IoT attaches the certificate to the thing",
+                &calls::attach_thing_principal(self.thing, arn),
+            )?;
         }
         Ok(())
     }

@@ -15,8 +15,8 @@ pub fn ensure_logged_in() -> Result<()> {
         return Ok(());
     }
     Err(Error::Refused(format!(
-        "the Azure CLI is not ready: {}: {}. Nothing was changed. Log in with `az login`; or use --offline, which writes the lines for \
-         another machine",
+        "the Azure CLI is not ready: {}: {}. Nothing was changed. Log in with `az login`; or use --offline, which \
+         writes the commands for another machine",
         shell::line("az", &line),
         last_line(&said)
     )))
@@ -35,22 +35,19 @@ pub fn run(line: &[String]) -> Result<()> {
     }
     let stderr = said.stderr.to_lowercase();
     if ["already exist", "alreadyexists", "already registered"].iter().any(|part| stderr.contains(part)) {
-        note("it is there already, and is left as it is: look whether its certificate is this one");
+        note("it exists already, and was not changed: check that it has this certificate");
         return Ok(());
     }
-    let remedy = if stderr.contains("az login") {
-        ""
-    } else {
-        "; `az login` and `az extension add --name azure-iot` are what it needs"
-    };
-    Err(Error::Refused(format!("{shown}: {}{remedy}. Running this again goes on where it stopped", last_line(&said))))
+    let remedy =
+        if stderr.contains("az login") { "" } else { "; it needs `az login` and `az extension add --name azure-iot`" };
+    Err(Error::Refused(format!("{shown}: {}{remedy}. Running this again continues where it stopped", last_line(&said))))
 }
 
 fn start(line: &[String]) -> Result<Said> {
     program::run("az", line, &[]).map_err(|error| {
         Error::Refused(format!(
-            "the Azure CLI (`az`) can't be run: {error}. Install it (`sudo apt install azure-cli`), or use --offline, which writes its lines \
-             for another machine"
+            "the Azure CLI (`az`) can't be run: {error}. Install it (`sudo apt install azure-cli`), or use --offline, \
+             which writes its commands for another machine"
         ))
     })
 }

@@ -114,7 +114,7 @@ pub fn state(head: Head, payload: &[u8], key: &ChipKey) -> Result<State> {
         registration_state: Option<Value>,
     }
     let Response { operation_id, status, registration_state } = serde_json::from_slice(payload)
-        .map_err(|error| no_response(&format!("it is not the JSON that was expected (column {})", error.column())))?;
+        .map_err(|error| no_response(&format!("it is not the expected JSON (column {})", error.column())))?;
     match status.as_str() {
         "assigning" | "unassigned" => operation(operation_id.unwrap_or_default()).map(State::Assigning),
         "assigned" => assigned(registration_state.unwrap_or_default(), key).map(State::Assigned),
@@ -142,13 +142,13 @@ fn assigned(state: Value, key: &ChipKey) -> Result<Assigned> {
         serde_json::from_value(state).map_err(|_| no_response("registrationState lacks assignedHub or deviceId"))?;
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
     if !(1..=253).contains(&assigned_hub.len()) || !assigned_hub.bytes().all(is_host) {
-        return Err(no_response("assignedHub is no host"));
+        return Err(no_response("assignedHub is not a host"));
     }
     let encoded = issued_certificate_chain.unwrap_or_default();
     if encoded.is_empty() {
         return Err(Error::Refused(format!(
-            "DPS assigned the device to {assigned_hub} and issued no certificate: the enrolment needs a certificate policy of Azure \
-             Device Registry (docs/azure-iot.md). Run it again then"
+            "DPS assigned the device to {assigned_hub} and issued no certificate: the enrolment needs a certificate \
+             policy of Azure Device Registry (docs/azure-iot.md). Add one, then run it again"
         )));
     }
     let chain: Vec<Certificate> = encoded
@@ -164,7 +164,7 @@ fn assigned(state: Value, key: &ChipKey) -> Result<Assigned> {
     }
     let signed = |pair: &[Certificate]| matches!(pair, [one, next] if one.is_signed_by(next));
     if chain.len() > MAX_CHAIN || !chain.windows(2).all(signed) {
-        return Err(not_kept("the certificates that DPS sent are no chain, each signed by the next"));
+        return Err(not_kept("the certificates that DPS sent are not a chain, each signed by the next"));
     }
     Ok(Assigned { hub: assigned_hub, device: device_id, chain })
 }
@@ -193,16 +193,17 @@ fn rejection(status: u16, payload: &[u8]) -> Error {
         }
         _ => "Check the enrolment, its certificate policy and the hubs that are linked to DPS",
     };
-    Error::Refused(format!("DPS rejected the registration ({status}{code}): {message}. {remedy}. Run it again then"))
+    Error::Refused(format!("DPS rejected the registration ({status}{code}): {message}. {remedy}. Then run it again"))
 }
 
 fn not_kept(problem: &str) -> Error {
-    Error::Refused(format!("{problem}: it was not kept. Is this really Azure (--endpoint, --root-ca)?"))
+    Error::Refused(format!("{problem}: it was not kept. Check that this is Azure (--endpoint, --root-ca)"))
 }
 
 fn no_response(problem: &str) -> Error {
     Error::Refused(format!(
-        "the response to the registration is none of DPS's: {problem}. Is this really Azure (--endpoint, --root-ca)?"
+        "the response to the registration is not in DPS's format: {problem}. Check that this is Azure (--endpoint, \
+         --root-ca)"
     ))
 }
 

@@ -19,11 +19,9 @@ use crate::x509::certificate::Certificate;
 
 /// Arguments of `manifest azure`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The registration id is the common name in the chip's certificate, as the service demands. docs/factory.md tells \
-                  what to do with either output. Where one authority has signed all certificates, an enrolment group for that \
-                  authority does as well, and needs no list."
-)]
+#[command(after_help = "The registration id is the common name in the chip's certificate, as the service demands. \
+                        docs/factory.md describes the use of both outputs. If one authority has signed all \
+                        certificates, an enrolment group for that authority works too, and needs no list.")]
 pub struct Arguments {
     #[command(flatten)]
     manifest: ManifestArguments,
@@ -86,8 +84,8 @@ fn enrolments(file: &Path, chips: &Chips) -> Result<Vec<Enrolment>> {
         let ends_well = id.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
         if id.len() > LONGEST_ID || !ends_well || !id.chars().all(is_id) {
             return Err(Error::Refused(format!(
-                "{name}: its common name \"{id}\" is no registration id: at most {LONGEST_ID} letters, digits, `-`, `.`, `_`, \
-                 `:`, the last one a letter, a digit or `-`"
+                "{name}: its common name \"{id}\" is not a registration id: at most {LONGEST_ID} letters, digits, `-`, \
+                 `.`, `_`, `:`, the last one a letter, a digit or `-`"
             )));
         }
         if let Some(other) = enrolments.iter().find(|other| other.registration_id.eq_ignore_ascii_case(&id)) {

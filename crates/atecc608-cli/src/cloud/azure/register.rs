@@ -50,7 +50,7 @@ const LONGEST_PAUSE: u64 = 60;
 
 const WORDS: Words = Words {
     cloud: "Azure",
-    no_address: "is there a network here, and is --endpoint right?",
+    no_address: "check the network and --endpoint",
     tls: tls::Remedies {
         other_name: "correct --endpoint: DPS's global host, or the service endpoint of a private one",
         refused: "enrol the device with this certificate (enrol.sh)",
@@ -64,9 +64,9 @@ const REFUSED: &str =
 /// Arguments of `azure register`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Run `azure setup --dps` first; the enrolment needs a certificate policy of Azure Device Registry. Running \
-                  this again does nothing until less than a third of the certificate's validity is left, and then has another one issued \
-                  for the same key. docs/azure-iot.md tells more."
+    after_help = "Run `azure setup --dps` first; the enrolment needs a certificate policy of Azure Device Registry. \
+                  Running this again does nothing until less than a third of the certificate's validity is left, and \
+                  then requests another one for the same key. docs/azure-iot.md has the details."
 )]
 pub struct Arguments {
     /// The device's id, which is its registration id
@@ -149,7 +149,7 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let onboarding_file = path.join(files::CERTIFICATE);
     if !onboarding_file.exists() {
         return Err(Error::Refused(format!(
-            "{} is not there: run `atecc608 azure setup --dps` first, or give its folder with --dir",
+            "{} is missing: run `atecc608 azure setup --dps` first, or give its folder with --dir",
             onboarding_file.display()
         )));
     }
@@ -217,7 +217,7 @@ fn onboarding(folder: &Folder, identity: &Identity) -> Result<(Vec<Certificate>,
         }
     }
     Err(Error::Refused(format!(
-        "{file} is for no key of this chip: run `atecc608 azure setup --dps` again with --replace"
+        "{file} is not for a key of this chip: run `atecc608 azure setup --dps` again with --replace"
     )))
 }
 
@@ -292,8 +292,9 @@ fn issue(
         let pause = Duration::from_secs(head.retry_after.unwrap_or(PAUSE).min(LONGEST_PAUSE));
         if Instant::now() + pause > deadline {
             return Err(Error::Refused(format!(
-                "{endpoint}:{port}: DPS has not assigned the device (its last status is {}, it wants the next request in {} s, and --timeout \
-                 is {} s). Run it again later, or with a longer --timeout: `{}` goes on",
+                "{endpoint}:{port}: DPS has not assigned the device (its last status is {}, the next request is due in \
+                 {} s, and --timeout is {} s). Run it again later, or with a longer --timeout: `{}` continues where it \
+                 stopped",
                 head.status,
                 pause.as_secs(),
                 timeout.as_secs(),

@@ -36,8 +36,8 @@ const AUTHORITY: &str = "ca.pem";
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("service").required(true).args(["hub", "dps"]),
-    after_help = "The device is enrolled with the Azure CLI (`az`, logged in, with its extension azure-iot). Running this again goes on where \
-                  it stopped. docs/azure-iot.md tells more."
+    after_help = "The command enrols the device with the Azure CLI (`az`, logged in, with its extension azure-iot). \
+                  Running it again continues where it stopped. docs/azure-iot.md has the details."
 )]
 pub struct Arguments {
     /// The device's id, with DPS also its registration id; it becomes the certificate's common name
@@ -195,7 +195,8 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     text += &folder::text(folder.placed());
     text += &format!("\nchecks\n{}", check::text(looked.as_slice(), Remedies::All));
     if arguments.offline {
-        text += &format!("\nnext: what enrols the device (also in {})\n", folder.file(COMMANDS).display());
+        text +=
+            &format!("\nnext: enrol the device with these commands (also in {})\n", folder.file(COMMANDS).display());
         text += &indented(&shown);
     }
     Output::new(text, &answer).map(|output| output.failed_if(looked.first_failed().is_some()))
@@ -211,7 +212,7 @@ fn service(arguments: &Arguments) -> Result<Service> {
         (None, Some(name), Some(resource_group), Some(scope)) => {
             Ok(Service::Dps { name: name.clone(), resource_group: resource_group.clone(), scope: scope.clone() })
         }
-        _ => Err(Error::Refused("say --hub NAME, or --dps NAME with --resource-group and --scope".to_owned())),
+        _ => Err(Error::Refused("use --hub NAME, or --dps NAME with --resource-group and --scope".to_owned())),
     }
 }
 
@@ -233,7 +234,7 @@ pub fn check_name(name: &str, service: &Service) -> Result<()> {
             format!("it has {} characters, and a certificate's common name at most 64", name.len())
         }
         None if name == "." || name == ".." => "no folder can have this name".to_owned(),
-        None if bad_end => "it ends with a mark".to_owned(),
+        None if bad_end => "it ends with a punctuation mark".to_owned(),
         None => return Ok(()),
     };
     Err(Error::Refused(format!("\"{name}\" can't be the device's id here: {problem}. Azure takes {what}")))
@@ -268,7 +269,7 @@ fn certificate(folder: &mut Folder, device: &str, key: &ChipKey, authority: Opti
     }
     match folder.place(CERTIFICATE, (certificate.pem() + &chain).as_bytes(), 0o644)? {
         Outcome::Kept => Err(Error::Refused(format!(
-            "{file} is another certificate: move it away, or have it replaced with --replace (the old one is kept beside it)"
+            "{file} is another certificate: move it away, or replace it with --replace (the old one is kept beside it)"
         ))),
         _ => Ok(certificate),
     }
@@ -344,7 +345,8 @@ impl Enrolment<'_> {
         let device = &self.arguments.device;
         let key = if key_exists { "is there" } else { "would be generated" };
         let mut text = format!(
-            "Nothing was done, and Azure was not asked.\n\nThe key \"{}\" {key} in the chip.\n\nLines, in this order:\n{}\n",
+            "Nothing was done, and Azure was not called.\n\nThe key \"{}\" {key} in the chip.\n\nCommands, in this \
+             order:\n{}\n",
             self.label,
             indented(&shown)
         );

@@ -155,8 +155,9 @@ impl Chip<'_> {
         let ours = plan.standing == Standing::Blank || station.ledger.was_begun(&serial);
         if !ours && !station.adopt {
             return Err(Error::Refused(format!(
-                "{place}: the chip {serial} was {} with the profile {} before, but not by a run with this manifest: what is in it \
-                 is not known. Put it aside, give the manifest of the station that did it, or take it up with --adopt",
+                "{place}: the chip {serial} was {} with the profile {} before, but not by a run with this manifest: \
+                 its contents are not known. Put it aside, use the manifest of the station that provisioned it, or add \
+                 it with --adopt",
                 if plan.standing == Standing::Provisioned { "provisioned" } else { "begun" },
                 station.profile.name
             )));
@@ -174,13 +175,13 @@ impl Chip<'_> {
         drop(target);
         report.warnings.extend(keys_found_warning(&locked.done.keys_found));
         if locked.done.attestation.is_none() {
-            report.warnings.push("the chip does not tell its attestation key's public key".to_owned());
+            report.warnings.push("the chip does not return the public key of its attestation key".to_owned());
         }
         let record = self.record(&place, &locked, !ours, &report.warnings)?;
         station.ledger.finish(&record).map_err(|error| {
             Error::Refused(format!(
-                "{place}: the chip {serial} is provisioned, but not in the manifest: {error}. Make room, and run the same command \
-                 again: nothing is done twice"
+                "{place}: the chip {serial} is provisioned, but not in the manifest: {error}. Free disk space, and run \
+                 the same command again: nothing is done twice"
             ))
         })?;
         say(&place, &format!("{serial} is done"));
@@ -200,8 +201,8 @@ impl Chip<'_> {
         }
         if !may_lock(simulated, station.profile, station.unproven) {
             return Err(Error::Refused(format!(
-                "{place}: the profile {} was never locked and used on silicon, and a mistake in it can't be undone: nothing was \
-                 done. Say --unproven to be the first",
+                "{place}: nothing was done: the profile {} has not been locked on real silicon yet, and a mistake in \
+                 it can't be undone. To lock it nevertheless, add --unproven",
                 station.profile.name
             )));
         }

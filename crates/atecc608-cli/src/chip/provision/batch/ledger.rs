@@ -43,7 +43,7 @@ impl Ledger {
     pub fn open(manifest: &Path) -> Result<Self> {
         let (file, said) = LineFile::open::<Record>(manifest)?;
         if said.torn {
-            note(&format!("{}: its last line was not finished, and was taken away", manifest.display()));
+            note(&format!("{}: its last line was incomplete, and was removed", manifest.display()));
         }
         let finished = Chips::new(manifest, said)?;
         let (begun, said) = LineFile::open::<Begun>(&begun_path(manifest))?;
@@ -58,7 +58,7 @@ impl Ledger {
     pub fn look(manifest: &Path) -> Result<Self> {
         let finished = Chips::new(manifest, lines::read(manifest)?)?;
         if finished.torn {
-            note(&format!("{}: its last line was not finished; it would be taken away", manifest.display()));
+            note(&format!("{}: its last line is incomplete, and would be removed", manifest.display()));
         }
         let begun = lines::read::<Begun>(&begun_path(manifest))?;
         Ok(Self::new(finished, begun.lines, None))

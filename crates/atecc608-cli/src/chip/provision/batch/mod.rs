@@ -112,16 +112,16 @@ pub fn run(
     unproven: bool,
 ) -> Result<Output> {
     let (Some(batch), Some(manifest)) = (&arguments.batch, &arguments.manifest) else {
-        return Err(Error::Refused("a batch wants --batch and --manifest".to_owned()));
+        return Err(Error::Refused("a batch needs --batch and --manifest".to_owned()));
     };
     if PinSetup::is_for(profile) {
         return Err(Error::Refused(format!(
-            "{}: its recovery codes are shown to a person, one by one: provision such chips singly",
+            "{}: its recovery codes are shown one by one: provision such chips individually",
             profile.name
         )));
     }
     if selection.token.is_some() {
-        return Err(Error::Refused("--token names one chip, and a batch is about all: leave it out".to_owned()));
+        return Err(Error::Refused("--token names one chip, and a batch provisions all: leave it out".to_owned()));
     }
     let lines = lines(batch)?;
     // Problems common to all chips must show before the first one is changed.
@@ -210,7 +210,7 @@ fn lines(batch: &Path) -> Result<Vec<Line>> {
         for token in &config.tokens {
             if let Some(key_file) = &token.io_key_file {
                 return Err(Error::Refused(format!(
-                    "{}: io_key_file ({}): every chip that is put there would get the same IO protection key: leave it out",
+                    "{}: io_key_file ({}): all chips would get the same IO protection key: leave it out",
                     file.display(),
                     key_file.display()
                 )));
@@ -228,7 +228,7 @@ fn lines(batch: &Path) -> Result<Vec<Line>> {
             let line = lines.iter_mut().find(|line| line.bus.is_same(&token.bus));
             let Some(line) = line else { continue };
             if line.chips.iter().any(|(_, other)| other.address == token.address) {
-                return Err(refused(format!("{} at {:#04x} stands there twice", token.bus, token.address)));
+                return Err(refused(format!("{} at {:#04x} is listed twice", token.bus, token.address)));
             }
             line.chips.push((config.clone(), token.clone()));
         }
