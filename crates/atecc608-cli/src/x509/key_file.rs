@@ -198,7 +198,7 @@ impl KeyReader<'_> {
         } else if has("PUBLIC KEY") {
             "this is a public key instead of its private key".to_owned()
         } else if has("EC PARAMETERS") {
-            "the file has the parameters of a curve and no key: `openssl ecparam -name prime256v1 -genkey -noout` makes one"
+            "the file has the parameters of a curve and no key: `openssl ecparam -name prime256v1 -genkey -noout` generates one"
                 .to_owned()
         } else {
             let labels: Vec<&str> = blocks.iter().map(|block| block.label.as_str()).collect();
