@@ -9,7 +9,7 @@ use super::attest::attested::AttestedArguments;
 use crate::chip_keys::{ChipKeys, KeyArguments, LoginArguments};
 use crate::error::Result;
 use crate::files::OutputArguments;
-use crate::output::{visible, Output, Text};
+use crate::output::{shell, visible, Output, Text};
 use crate::target::Selection;
 use crate::x509::pem;
 use crate::x509::subject::Subject;
@@ -72,7 +72,14 @@ pub fn run(selection: &Selection, arguments: &Arguments) -> Result<Output> {
     let text = match (&file, arguments.output.write(&contents)?) {
         (Some(file), true) => {
             let (subject, label) = (visible(&subject.to_string()), visible(&key.label));
-            Text::Lines(format!("{file}: the request of \"{subject}\" for the key \"{label}\" (slot {})\n", key.slot))
+            let next =
+                ["cert", "issue", "--csr", file, "--ca", "CA.pem", "--ca-key", "CA.key", "--output", "device.pem"];
+            Text::Lines(format!(
+                "{file}: the request of \"{subject}\" for the key \"{label}\" (slot {})\nNext: {}\n      or send the \
+                 request to a CA\n",
+                key.slot,
+                shell::line("atecc608", &next)
+            ))
         }
         _ => Text::Contents(contents),
     };

@@ -31,6 +31,27 @@ fn standard_output_by_its_name_gets_the_result_and_nothing_else() {
 }
 
 #[test]
+fn each_step_from_a_blank_chip_to_a_certificate_names_the_next() {
+    let bench = Bench::new();
+    let next = |arguments: &[&str]| {
+        let text = stdout(&bench.run(arguments));
+        text.lines().find_map(|line| line.strip_prefix("Next: ")).unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    assert_eq!(next(&["provision", "tls", "--lock-forever"]), "atecc608 key generate --label NAME");
+    let csr = "atecc608 csr --key gateway --subject /CN=NAME --output device.csr";
+    assert_eq!(next(&["key", "generate", "--label", "gateway"]), csr);
+    let issue = next(&["csr", "--key", "gateway", "--subject", "/CN=gateway-1", "--output", "device.csr"]);
+    assert!(issue.starts_with("atecc608 cert issue --csr device.csr --ca CA.pem --ca-key CA.key"), "{issue}");
+    ecparam_key(bench.dir.path(), "CA.key");
+    authority(bench.dir.path(), "CA.key", "CA.pem");
+    let words: Vec<&str> = issue.split(' ').skip(1).collect();
+    let import = next(&words);
+    assert!(import.starts_with("atecc608 cert import device.pem"), "{import}");
+    let used = next(&["cert", "import", "device.pem"]);
+    assert!(used.starts_with("use the key") && used.contains(";object=gateway;type=private"), "{used}");
+}
+
+#[test]
 fn a_key_born_in_the_chip_gets_a_certificate_from_the_authority_whose_key_ecparam_wrote_with_its_ec_parameters_block() {
     let bench = Bench::new();
     bench.provision();

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::OutputArguments;
 use crate::input::secret;
 use crate::input::values::parse_slot;
-use crate::output::{note, visible, warn, Output, Text};
+use crate::output::{note, shell, visible, warn, Output, Text};
 use crate::target::Selection;
 use crate::x509::authority::Authority;
 use crate::x509::certificate::Certificate;
@@ -227,8 +227,17 @@ fn finish(
             keys.store_certificate(certificate.der(), Some(label), Some(&key.id))?;
             super::settle_rivals(keys, certificate, destination.replace)?;
             (info.label, info.id) = (Some(label.clone()), Some(hex(&key.id)));
-            lines += &format!("It is stored on the token, as \"{}\".\n", visible(label));
+            lines += &format!(
+                "It is stored on the token, as \"{}\".\nNext: {}\n",
+                visible(label),
+                super::next(&keys.label()?, &key.label)
+            );
         }
+    }
+    if let (false, Some(path)) = (destination.store, &info.file) {
+        let import = shell::line("atecc608", &["cert", "import", &path.display().to_string()]);
+        let place = if key.is_some() { "" } else { "    (on the machine with the key)" };
+        lines += &format!("Next: {import}{place}\n");
     }
     let text = if written { Text::Lines(lines) } else { Text::Contents(contents) };
     Output::new(text, &info)

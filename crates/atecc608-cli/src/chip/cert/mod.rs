@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use der::DateTime;
 use serde::Serialize;
 
-use crate::chip_keys::{ChipKeys, StoredCertificate};
+use crate::chip_keys::{uri, ChipKeys, StoredCertificate};
 use crate::error::{Error, Result};
 use crate::input::values::{parse_id, Id};
 use crate::output::{warn, Output};
@@ -83,6 +83,12 @@ impl TermsArguments {
         let authority = self.authority.then_some(self.path_length);
         Terms { not_before: self.not_before, end, client, server: self.server, authority }
     }
+}
+
+/// Returns the next step after a certificate is on the token.
+fn next(token: &str, key: &str) -> String {
+    let uri = uri::private_key(token, key);
+    format!("use the key and its certificate in a program (docs/clients.md): {uri}")
 }
 
 /// Other certificates of the token for the same key: removed with `--replace`, else listed.

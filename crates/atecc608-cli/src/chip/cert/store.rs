@@ -125,6 +125,9 @@ pub fn import(selection: &Selection, arguments: &Import) -> Result<Output> {
         }
         imported.push(ImportedCertificate { result, certificate: info });
     }
+    if let Some(key) = imported.iter().find_map(|imported| imported.certificate.key.as_ref()) {
+        text += &format!("Next: {}\n", super::next(&keys.label()?, key));
+    }
     Output::new(text, &Imported { certificates: imported })
 }
 

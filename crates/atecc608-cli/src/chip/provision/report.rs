@@ -176,7 +176,7 @@ pub fn done_text(report: &Report<'_>) -> String {
     match report.user_pin {
         Some(UserPin::Set) => text += "User PIN: set\n",
         Some(UserPin::NotSet) => {
-            text += "User PIN: not set. The security officer sets it: `atecc608 pin init`\n";
+            text += "User PIN: not set. The security officer sets it, with the recovery code\n";
         }
         None => {}
     }
@@ -187,5 +187,9 @@ pub fn done_text(report: &Report<'_>) -> String {
             attestation.slot, attestation.public_key_pem
         );
     }
+    text += match report.user_pin {
+        Some(UserPin::NotSet) => "Next: atecc608 pin init\n",
+        Some(UserPin::Set) | None => "Next: atecc608 key generate --label NAME\n",
+    };
     text
 }
