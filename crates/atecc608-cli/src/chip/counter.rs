@@ -14,10 +14,10 @@ use atecc608_wire::{ConfigZone, Slot, Status};
 /// Arguments of `counter`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Which one; both if not said
+    /// The counter; both if omitted
     #[arg(value_parser = clap::value_parser!(u8).range(0..=1))]
     number: Option<u8>,
-    /// Count it up by one first, for good
+    /// Increment it by one first, permanently
     #[arg(long, requires = "number")]
     increment: bool,
 }

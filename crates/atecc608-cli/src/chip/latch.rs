@@ -37,7 +37,7 @@ pub struct Set {
 /// Arguments of `latch clear`.
 #[derive(Debug, Args)]
 pub struct Clear {
-    /// The secret of the slot that authorises it, as for `latch set`; without it the chip is asked to clear the latch all the same
+    /// The secret of the slot that authorises it, as for `latch set`; without it the tool tries to clear the latch without a secret
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }

@@ -54,7 +54,7 @@ pub struct ByOfficer {
 /// Arguments of `pin change`.
 #[derive(Debug, Args)]
 pub struct ByUser {
-    /// Read the present PIN from the first line of this file (- is standard input) instead of asking for it
+    /// Read the current PIN from the first line of this file (- is standard input) instead of asking for it
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
     #[command(flatten)]

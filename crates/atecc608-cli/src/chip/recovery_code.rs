@@ -16,7 +16,7 @@ use atecc608_token::pin::code::RecoveryCode;
 /// Arguments of `recovery-code`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Set the new code on the token, with the present one
+    /// Set the new code on the token, with the current one
     #[arg(long)]
     set: bool,
     #[command(flatten)]

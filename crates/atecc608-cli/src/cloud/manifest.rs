@@ -18,7 +18,7 @@ use atecc608_token::point::Point;
 pub enum Command {
     /// The chips in it
     List(ListArguments),
-    /// Check the signatures and certificates of all chips; exit status 1 if any is wrong
+    /// Check the signatures and certificates of all chips; exit status 3 if any is wrong
     Check(CheckArguments),
     /// The file for AWS IoT's bulk registration (start-thing-registration-task), one JSON line per thing
     Aws(aws::bulk::Arguments),
@@ -38,7 +38,7 @@ pub struct ListArguments {
 pub struct CheckArguments {
     /// The manifest: a batch's, or Microchip's
     file: PathBuf,
-    /// The certificate of the key that signed a manifest of Microchip's (PEM or DER; more than once, for several)
+    /// The certificate of the key that signed a manifest from Microchip (PEM or DER; more than once, for several)
     #[arg(long, value_name = "FILE")]
     signer: Vec<PathBuf>,
 }
@@ -48,10 +48,10 @@ pub struct CheckArguments {
 pub struct ManifestArguments {
     /// The manifest: a batch's, or Microchip's
     pub file: PathBuf,
-    /// The certificate of the key that signed a manifest of Microchip's (PEM or DER; more than once, for several)
+    /// The certificate of the key that signed a manifest from Microchip (PEM or DER; more than once, for several)
     #[arg(long, value_name = "FILE")]
     signer: Vec<PathBuf>,
-    /// Take a manifest of Microchip's without a look at its signatures
+    /// Accept a manifest from Microchip without verifying its signatures
     #[arg(long, conflicts_with = "signer")]
     unchecked: bool,
 }

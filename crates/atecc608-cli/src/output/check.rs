@@ -135,6 +135,41 @@ pub fn text(checks: &[Check], remedies: Remedies) -> String {
     text
 }
 
+/// Breaks the lines of [`text`] that are wider than a terminal with so many columns: a detail goes on below its beginning. Remedies
+/// stay on one line, so that they can be copied.
+pub fn wrapped(text: &str, columns: usize) -> String {
+    text.split_inclusive('\n').map(|line| wrapped_line(line, columns)).collect()
+}
+
+fn wrapped_line(line: &str, columns: usize) -> String {
+    const LEAST: usize = 20;
+    let verdicts = [Verdict::Ok, Verdict::Warning, Verdict::Failed, Verdict::Skipped];
+    let name = verdicts.iter().find_map(|verdict| line.strip_prefix(&verdict.column()));
+    let Some((name, rest)) = name.and_then(|name| name.split_once("  ")) else {
+        return line.to_owned();
+    };
+    let detail = rest.trim_start();
+    let indent = line.chars().count() - detail.chars().count();
+    if line.trim_end().chars().count() <= columns || indent + LEAST > columns || name.is_empty() {
+        return line.to_owned();
+    }
+    let mut out = line[..line.len() - detail.len()].to_owned();
+    let mut at = indent;
+    for (number, word) in detail.trim_end().split(' ').enumerate() {
+        let width = word.chars().count();
+        if number > 0 && at + 1 + width > columns {
+            out += &format!("\n{:indent$}", "");
+            at = indent;
+        } else if number > 0 {
+            out.push(' ');
+            at += 1;
+        }
+        out += word;
+        at += width;
+    }
+    out + "\n"
+}
+
 /// Colours the results at the start of the lines of [`text`]. The text must already be free of control characters.
 pub fn painted(text: &str) -> String {
     let colours = [(Verdict::Ok, Colour::Green), (Verdict::Warning, Colour::Yellow), (Verdict::Failed, Colour::Red)];
@@ -151,6 +186,21 @@ pub fn painted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_detail_that_is_wider_than_the_terminal_goes_on_below_its_beginning() {
+        let mut checks = Checks::default();
+        checks.warn("one", "it is well, for the most part", "sudo do something that is long");
+        checks.ok("the second", "short");
+        let text = text(checks.as_slice(), Remedies::OfWarnings);
+        assert_eq!(
+            wrapped(&text, 42),
+            "warning  one         it is well, for the\n                     most part\n\
+             \x20                    -> sudo do something that is long\nok       the second  short\n"
+        );
+        assert_eq!(wrapped(&text, 80), text);
+        assert_eq!(wrapped(&text, 30), text, "too narrow");
+    }
 
     #[test]
     fn the_words_are_the_same_in_text_and_json() {

@@ -113,7 +113,11 @@ impl Output {
             writeln!(stdout, "{}", visible_in_strings(&self.json)).and_then(|()| stdout.flush())
         } else {
             match &self.text {
-                Text::Lines(lines) => stdout.write_all(check::painted(&visible_lines(lines)).as_bytes()),
+                Text::Lines(lines) => {
+                    let lines = visible_lines(lines);
+                    let lines = terminal::columns().map(|columns| check::wrapped(&lines, columns)).unwrap_or(lines);
+                    stdout.write_all(check::painted(&lines).as_bytes())
+                }
                 Text::Contents(contents) => stdout.write_all(contents),
             }
             .and_then(|()| stdout.flush())

@@ -98,6 +98,12 @@ pub enum Colour {
     Green,
 }
 
+/// Returns the width of the terminal that standard output is, if it is one.
+pub fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Returns the text in a colour if standard output is a terminal and `NO_COLOR` (no-color.org) is not set.
 pub fn coloured(text: &str, colour: Colour) -> String {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());

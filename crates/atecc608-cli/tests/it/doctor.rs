@@ -167,6 +167,10 @@ fn a_chip_that_was_pulled() {
     assert_broken(&doctor(&bench), "locks", "blank", "atecc608 provision tls");
     control(&bench, &["pull"]);
     assert_broken(&doctor(&bench), "wake", "no chip responds", "control --socket");
+    // The module logs the same: it is printed once.
+    let output = bench.run(&["doctor", "--module", &module()]);
+    let printed = stdout(&output) + &stderr(&output);
+    assert_eq!(printed.matches("no chip responds").count(), 1, "{printed}");
 }
 
 #[test]

@@ -86,7 +86,10 @@ pub(super) fn open_file(path: &Path, address: u8) -> Result<(Box<dyn Link>, BusL
 /// [`OpenError`] if no server listens there.
 pub(super) fn open_socket(path: &Path, address: u8) -> Result<(Box<dyn Link>, BusLock), OpenError> {
     let bus = RemoteBus::connect(path).map_err(|error| {
-        let text = format!("unix:{}: {error}; is `atecc608-sim serve` running?", path.display());
+        let text = format!(
+            "cannot connect to the simulated chip: {error}. Start it: atecc608-sim serve --socket {} --state FILE",
+            path.display()
+        );
         match error.kind() {
             io::ErrorKind::PermissionDenied => OpenError::NotPermitted(text),
             _ => OpenError::NotFound(text),

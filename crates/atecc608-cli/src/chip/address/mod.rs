@@ -22,7 +22,7 @@ pub struct Arguments {
 /// What is to be done with the address.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Change it; where it would be for good, only with --lock-forever
+    /// Change it; needs --lock-forever if the change is permanent
     Set(set::Arguments),
 }
 

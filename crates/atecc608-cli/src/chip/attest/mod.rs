@@ -40,7 +40,7 @@ pub(super) type Challenge = [u8; CHALLENGE_LEN];
     after_help = "docs/attestation.md describes what a statement proves and what it does not."
 )]
 pub struct Arguments {
-    /// Print the attestation key's public key, for whoever is to verify statements; do it when the chip is provisioned
+    /// Print the attestation key's public key, for the verifiers of statements; use it right after provisioning
     #[arg(long, conflicts_with_all = ["generate", "key", "slot", "challenge", "output", "label"])]
     public: bool,
     /// Generate a key and state that it was born in the chip ("born here")

@@ -30,10 +30,10 @@ pub struct Arguments {
     /// The chip's enrolled attestation key: PEM, or what `provision --json` or `attest --public --json` printed then
     #[arg(long, value_name = "FILE")]
     attestation_key: PathBuf,
-    /// The challenge that this statement was asked for with
+    /// The challenge of the request for this statement
     #[arg(long, value_name = "HEX", value_parser = challenge)]
     challenge: Option<Challenge>,
-    /// Take any challenge: then nothing proves that the statement is not an old one
+    /// Accept any challenge: then the statement may be an old one
     #[arg(long)]
     any_challenge: bool,
     /// The serial number that the chip must have, 18 hex digits

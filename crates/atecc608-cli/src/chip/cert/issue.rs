@@ -35,7 +35,7 @@ pub struct Issue {
     /// A certificate request from this file (- is standard input) instead of a key in the chip
     #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "slot", "store"])]
     csr: Option<PathBuf>,
-    /// Whose certificate it is: /O=Acme/CN=gateway-1 or CN=gateway-1,O=Acme; the request's if not said
+    /// Whose certificate it is: /O=Acme/CN=gateway-1 or CN=gateway-1,O=Acme; the request's if omitted
     #[arg(long, value_name = "NAME", required_unless_present = "csr")]
     subject: Option<String>,
     /// A further name: DNS:host, IP:address, URI:uri or email:address; may be given several times, and then stands for those of
@@ -90,10 +90,10 @@ struct Destination {
     /// Keep it on the token, too, with the label and id of its key
     #[arg(long)]
     store: bool,
-    /// Its label on the token; its key's if not said
+    /// Its label on the token; its key's if omitted
     #[arg(long, requires = "store")]
     label: Option<String>,
-    /// Take other certificates for the same key from the token
+    /// Remove other certificates for the same key from the token
     #[arg(long, requires = "store")]
     replace: bool,
     /// DER instead of PEM

@@ -25,13 +25,13 @@ pub enum Command {
     Issue(Box<issue::Issue>),
     /// Have a key in the chip sign its own certificate
     SelfSign(Box<issue::SelfSign>),
-    /// Keep certificates from a file on the token
+    /// Store certificates from a file on the token
     Import(store::Import),
     /// Print a certificate of the token
     Export(store::Export),
     /// List the token's certificates
     List,
-    /// Take a certificate from the token; its key stays
+    /// Remove a certificate from the token; its key stays
     Remove(store::Remove),
 }
 
@@ -56,7 +56,7 @@ struct TermsArguments {
     /// Valid for this many days; 3650 if nothing is said, or as long as the authority if that is less
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3_650_000))]
     days: Option<u32>,
-    /// Valid from then on, such as 2026-01-31 or 2026-01-31T12:00:00Z; an hour ago if not said
+    /// Valid from then on, such as 2026-01-31 or 2026-01-31T12:00:00Z; an hour ago if omitted
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     not_before: Option<DateTime>,
     /// Valid until then, or never to expire

@@ -23,13 +23,13 @@ use atecc608_token::inventory::KeyReport;
 pub struct Import {
     /// Certificates in PEM, or one in DER (- is standard input)
     file: PathBuf,
-    /// The certificate's label; its key's if not said
+    /// The certificate's label; its key's if omitted
     #[arg(long)]
     label: Option<String>,
-    /// The certificate's id in hex; its key's if not said
+    /// The certificate's id in hex; its key's if omitted
     #[arg(long, value_name = "HEX", value_parser = parse_id)]
     id: Option<Id>,
-    /// Take other certificates for the same keys from the token
+    /// Remove other certificates for the same keys from the token
     #[arg(long)]
     replace: bool,
     /// On a chip with a PIN: log in with the first line of this file, to find the key that a certificate is for

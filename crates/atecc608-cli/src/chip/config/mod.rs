@@ -41,9 +41,9 @@ pub(crate) fn fuzzed(name: &std::path::Path, bytes: &[u8]) -> std::result::Resul
 pub enum Command {
     /// Print its 128 bytes, every field by name
     Get(GetArguments),
-    /// Say in what the chip differs from a file, or one file from another; exit status 1 if it does
+    /// Compare the chip's configuration with a file, or two files; exit status 3 if they differ
     Diff(DiffArguments),
-    /// Say what each slot may do, and what is dangerous
+    /// List what each slot may do, and report what is dangerous
     Check(CheckArguments),
     /// Write a configuration to a chip that is not locked. Locks nothing
     Set(set::Arguments),
@@ -87,7 +87,7 @@ pub struct CheckArguments {
     /// A configuration instead of the chip's: a file, - for standard input, or profile:NAME
     #[arg(value_name = "FILE")]
     file: Option<String>,
-    /// Exit with 1 if anything is dangerous
+    /// Exit with 3 if anything is dangerous
     #[arg(long)]
     strict: bool,
     #[command(flatten)]

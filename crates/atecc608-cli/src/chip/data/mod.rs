@@ -37,7 +37,7 @@ struct Place {
     /// Which slot, 0 to 15
     #[arg(long, value_name = "N", value_parser = parse_slot)]
     slot: Slot,
-    /// The first byte; the slot's first if not said
+    /// The first byte; the slot's first if omitted
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     offset: usize,
     /// Where the slot's rule names a key that encrypts: a file with its 32 bytes, or with 64 hex digits (- is standard input)

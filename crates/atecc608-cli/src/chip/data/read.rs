@@ -17,7 +17,7 @@ use crate::target::Selection;
 pub struct Arguments {
     #[command(flatten)]
     place: Place,
-    /// How many bytes; up to the slot's end if not said
+    /// How many bytes; up to the slot's end if omitted
     #[arg(long, value_name = "BYTES")]
     length: Option<usize>,
     /// Hex digits instead of the bytes themselves

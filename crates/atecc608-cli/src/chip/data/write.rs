@@ -28,7 +28,7 @@ pub struct Arguments {
     file: PathBuf,
     #[command(flatten)]
     place: Place,
-    /// Write over a key or certificate that a rule of the chip is about
+    /// Overwrite a key or certificate that a rule of the chip refers to
     #[arg(long)]
     replace: bool,
 }

@@ -45,7 +45,9 @@ pub(super) fn module(given: Option<&Path>, config: &Config, serials: &[String], 
         };
         // The module's log lines help to find the problem.
         let logged = String::from_utf8_lossy(&output.stderr);
-        logged.lines().filter(|line| line.starts_with("atecc608-pkcs11[")).for_each(note);
+        let is_reported =
+            |line: &str| checks.as_slice().iter().any(|check| check.has_failed() && line.contains(&check.detail));
+        logged.lines().filter(|line| line.starts_with("atecc608-pkcs11[") && !is_reported(line)).for_each(note);
         let said = String::from_utf8_lossy(&output.stdout).to_uppercase();
         let missing: Vec<&str> = serials.iter().map(String::as_str).filter(|serial| !said.contains(serial)).collect();
         if !output.status.success() || !missing.is_empty() {

@@ -18,7 +18,7 @@ use atecc608_wire::Slot;
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["slot", "manifest"])))]
 pub struct Arguments {
-    /// What the state does not know in this slot, 0 to 15, is no key: the next one may overwrite it
+    /// The unknown contents of this slot, 0 to 15, are not a key: the next key may overwrite them
     #[arg(long, value_name = "N", value_parser = parse_slot)]
     slot: Option<Slot>,
     /// Take the chip's empty places from the manifest that it was provisioned with

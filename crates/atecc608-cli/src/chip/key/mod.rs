@@ -35,28 +35,28 @@ use atecc608_wire::Slot;
 pub enum Command {
     /// Generate a key pair in the chip
     Generate(Generate),
-    /// Write a private key from a file into a slot that takes one; the file stays, and is then yours to destroy
+    /// Write a private key from a file into a slot that permits it; the file is not deleted
     Import(Import),
     /// Print a key's public key, read from the chip
     Public(Public),
     /// List the slots for private keys and what is in them
     List(List),
-    /// Overwrite a private key in the chip, for good
+    /// Overwrite a private key in the chip, permanently
     Destroy(Destroy),
-    /// Have a slot for secret keys count as empty where the state does not know what it holds
+    /// Mark a slot for secret keys as empty if the state does not know its contents
     Empty(empty::Arguments),
 }
 
 /// The names of a new key.
 #[derive(Clone, Debug, Args)]
 pub struct Names {
-    /// The new key's label; the slot's name if not said
+    /// The new key's label; the slot's name if omitted
     #[arg(long)]
     label: Option<String>,
-    /// The new key's id in hex; SHA-1 of its public key if not said
+    /// The new key's id in hex; SHA-1 of its public key if omitted
     #[arg(long, value_name = "HEX", value_parser = parse_id)]
     id: Option<Id>,
-    /// The slot where it goes, 0 to 15; the slot of that label, else the first free one if not said
+    /// The slot where it goes, 0 to 15; the slot of that label, else the first free one if omitted
     #[arg(long, value_name = "N", value_parser = parse_slot)]
     slot: Option<Slot>,
 }
@@ -75,7 +75,7 @@ impl Names {
 /// What a new key may overwrite.
 #[derive(Clone, Debug, Args)]
 pub struct Over {
-    /// Before the data zone is locked: overwrite the key that the slot holds, for good
+    /// Before the data zone is locked: overwrite the key that the slot holds, permanently
     #[arg(long)]
     replace: bool,
 }
@@ -154,7 +154,7 @@ pub struct List {
 pub struct Destroy {
     #[command(flatten)]
     key: KeyArguments,
-    /// Don't ask whether it is meant
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -414,8 +414,8 @@ impl KeySlot {
         for (is, word) in [
             (self.sign, "signs"),
             (self.derive, "ECDH"),
-            (self.generate, "can be regenerated"),
-            (self.import, "permits import"),
+            (self.generate, "can generate"),
+            (self.import, "can import"),
             (self.locked, "permanently locked"),
         ] {
             can.extend(is.then_some(word));
@@ -428,9 +428,9 @@ impl KeySlot {
             (Holds::Unknown, _) => format!("unknown ({})", self.name),
             (Holds::Key, None) | (Holds::Empty, _) => format!("empty ({})", self.name),
         };
-        let id = self.id.as_ref().map(|id| format!("  id {id}")).unwrap_or_default();
+        let id = self.id.as_ref().map(|id| format!("         id {id}\n")).unwrap_or_default();
         let uri = self.uri.as_ref().map(|uri| format!("         {uri}\n")).unwrap_or_default();
-        format!("slot {:>2}  {held:<24}  {}{id}\n{uri}", self.slot, can.join(", "))
+        format!("slot {:>2}  {held:<24}  {}\n{id}{uri}", self.slot, can.join(", "))
     }
 }
 

@@ -19,7 +19,7 @@ use atecc608_wire::{ConfigZone, Slot};
 /// Arguments of `lock config`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Only if the chip's configuration is what this file says: any form of `config get`, or profile:NAME
+    /// Only if the chip's configuration matches this file: any form of `config get`, or profile:NAME
     #[arg(long, value_name = "FILE")]
     expect: Option<String>,
     /// How that file is written; told from its name or contents otherwise

@@ -28,7 +28,7 @@ pub struct Arguments {
     /// What the slots and OTP get: TOML with otp = "HEX", and [[slot]] tables with slot = N, value = "HEX"
     #[arg(long, value_name = "FILE", conflicts_with = "keep")]
     contents: Option<PathBuf>,
-    /// Write nothing: lock what another tool has put there, unseen
+    /// Write nothing: lock the contents that another tool has written
     #[arg(long)]
     keep: bool,
     #[command(flatten)]

@@ -26,7 +26,7 @@ use atecc608_wire::{ConfigZone, Slot};
 pub enum Command {
     /// The configuration zone, as it is: what each slot may do never changes again
     Config(config::Arguments),
-    /// The data and OTP zones: their contents are written first, from then on the slots' rules count
+    /// The data and OTP zones: their contents are written first; from then on the slots' rules apply
     Data(data::Arguments),
     /// One slot: its key or contents never change again
     Slot(slot::Arguments),
@@ -47,7 +47,7 @@ pub struct Consent {
     /// Do it: nothing can ever undo it
     #[arg(long)]
     lock_forever: bool,
-    /// Do it on a real chip although this configuration was never locked and used on silicon by the authors of this tool
+    /// Lock a real chip although the authors of this tool have not locked this configuration on real silicon yet
     #[arg(long)]
     unproven: bool,
     /// Do it although `config check` calls something dangerous

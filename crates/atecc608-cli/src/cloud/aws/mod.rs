@@ -49,7 +49,7 @@ pub const PARENT: &str = "/etc/atecc608-pkcs11/aws";
 pub enum Command {
     /// Make the chip a thing of AWS IoT: key, certificate, policy; and write the configurations of its clients
     Setup(Box<setup::Arguments>),
-    /// Look at a thing's files as its clients will, without a network
+    /// Check a thing's files the way its clients read them, without a network
     Check(check::Arguments),
     /// Make the chip a thing of AWS IoT with a claim certificate, without AWS's credentials and programs (fleet provisioning)
     Claim(Box<claim::Arguments>),
