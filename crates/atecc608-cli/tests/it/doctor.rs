@@ -4,7 +4,7 @@ use std::os::unix::fs::{chown, symlink, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::support::{control, output_of_copy, served, stdout, Bench, TOOL};
+use crate::support::{control, output_of_copy, served, stderr, stdout, Bench, TOOL};
 use atecc608_sim::Profile;
 use atecc608_token::bus::Bus;
 use atecc608_token::config::BusLocation;
