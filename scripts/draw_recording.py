@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Draws what a program prints as a terminal that scrolls, in one SVG: PROGRAM | draw_recording.py [TEXT=SHOWN]...
 
-Reads standard input as it comes. A wait counts for at most a second; a line is shown for at least LINE seconds, a command and
-a heading for longer. A viewer without animations shows the last screen. TEXT is replaced by SHOWN.
+Reads standard input as it comes. A wait counts for at most a second; the next line follows after LINE seconds at the earliest,
+after a command or a heading later. A viewer without animations shows the last screen. TEXT is replaced by SHOWN.
 
 The packages that record terminals are no longer kept (termtosvg), draw no SVG (asciinema), or no animation (rich).
 """
@@ -30,14 +30,14 @@ def kind(line):
 
 def record(stream, replacements):
     """The rows as (seconds at which it is there, class, text)."""
-    rows, now, before = [], 0.0, time.monotonic()
+    rows, now, before, least = [], 0.0, time.monotonic(), LINE
     for line in stream:
         seconds, before = time.monotonic() - before, time.monotonic()
         for text, shown in replacements:
             line = line.replace(text, shown)
         line = line.rstrip("\n").expandtabs()
-        least = {"h": HEADING, "c": COMMAND}.get(kind(line), LINE)
         now += min(max(seconds, least), max(MOST, least))
+        least = {"h": HEADING, "c": COMMAND}.get(kind(line), LINE)
         for at in range(0, max(len(line), 1), COLUMNS):
             rows.append((now, kind(line), line[at : at + COLUMNS]))
     return rows

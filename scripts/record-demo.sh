@@ -11,10 +11,10 @@
 
 FOLDER=$(mktemp -d)
 trap 'rm -rf "$FOLDER"' EXIT
-# What has to be installed or built is no part of the story.
+# The first run installs and builds what is missing; the second one is recorded.
 "$ROOT/scripts/demo.sh" --work "$FOLDER/first" >"$LOGS/record-demo.log" 2>&1 || die "the demo failed: see $LOGS/record-demo.log"
 
-# In a pipe, as in a build log: no line is written over.
+# In a pipe no program overwrites a line with its progress.
 "$ROOT/scripts/demo.sh" --real-time --work "$FOLDER/demo" 2>&1 |
     /usr/bin/python3 "$ROOT/scripts/draw_recording.py" "$FOLDER/demo=/home/me/demo" "$ROOT=/home/me/atecc608-pkcs11" >"$FOLDER/demo.svg"
 mv "$FOLDER/demo.svg" "$ROOT/docs/pictures/demo.svg"

@@ -10,7 +10,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-# Pages, and a word that only their text has.
+# Pages, and a word of their text.
 WORDS = {"security.html": "Argon2id", "nginx.html": "ssl_certificate_key", "json.html": "schema", "index.html": "PKCS#11"}
 
 

@@ -56,7 +56,7 @@ fn every_file_that_is_named_is_there() {
 }
 
 #[test]
-fn every_picture_is_on_a_page_and_has_text_for_who_does_not_see_it() {
+fn every_picture_is_on_a_page_and_has_a_text_alternative() {
     let pages: String = pages().iter().map(|page| fs::read_to_string(page).unwrap()).collect();
     let pictures: Vec<PathBuf> =
         fs::read_dir(root().join("docs/pictures")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -67,7 +67,7 @@ fn every_picture_is_on_a_page_and_has_text_for_who_does_not_see_it() {
         assert!(alternative.len() > 15 && !alternative.contains('\n'), "{name}: alternative text: {alternative}");
         let text = fs::read_to_string(picture).unwrap();
         assert!(text.contains("<title>"), "{name}: no <title>");
-        // A code host or a browser would not load it, and the reader's machine should not ask for it.
+        // Browsers load nothing else for an image, and the site loads nothing from another host.
         for outside in ["href=\"http", "url(http", "@import", "<script"] {
             assert!(!text.contains(outside), "{name}: {outside}");
         }
