@@ -149,7 +149,7 @@ handshakes() {
     run 'openssl x509 -req -in device.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile server.ext -out chip.pem'
     uri_pem 'pkcs11:token=gateway;object=dev-key;type=private' key.pem
     export PKCS11_PROVIDER_MODULE=$MODULE
-    nginx_server "$WORK/key.pem" "$PROVIDER_CONF" 'env PKCS11_PROVIDER_MODULE;'
+    nginx_server "$WORK/key.pem" "$PROVIDER_CONF" 'env PKCS11_PROVIDER_MODULE;' 'ssl_protocols TLSv1.3;'
     measure handshakes "$PORT"
     stop_last_server
 }

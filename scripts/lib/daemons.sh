@@ -25,8 +25,9 @@ END
     wait_for 'the broker' broker.log listening "$1"
 }
 
-# nginx_server KEY OPENSSL_CONF LINES: nginx with four workers, forked from the process that loaded the key, serves with chip.pem and
-# KEY (as in ssl_certificate_key). LINES are more of its configuration. It is the last server then, its log nginx.log, its port PORT.
+# nginx_server KEY OPENSSL_CONF LINES [SERVER_LINES]: nginx with four workers, forked from the process that loaded the key, serves with
+# chip.pem and KEY (as in ssl_certificate_key). LINES are more of its configuration, SERVER_LINES more of the server's. It is the last
+# server then, its log nginx.log, its port PORT.
 nginx_server() {
     PORT=$(free_port)
     write_file nginx.conf <<END
@@ -45,7 +46,8 @@ http {
     server {
         listen 127.0.0.1:$PORT ssl;
         ssl_certificate $WORK/chip.pem;
-        ssl_certificate_key $1;
+        ssl_certificate_key $1;${4:+
+        $4}
         ssl_session_cache off;
         ssl_session_tickets off;
         location / { return 200 "served by worker \$pid\n"; }

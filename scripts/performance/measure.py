@@ -150,20 +150,19 @@ def counted():
 def sign():
     _, *arguments = peers()[0]
     first = wall_ms("./speed", *arguments, "sign", "1")
-    save_signatures("sign", *signatures(os.environ["MODULE"]), first_ms=first)
+    save_signatures("sign", signatures(os.environ["MODULE"]), first_ms=first)
 
 
 def sign_vendor():
-    save_signatures("sign-vendor", *signatures(os.environ["VENDOR_MODULE"]))
+    save_signatures("sign-vendor", signatures(os.environ["VENDOR_MODULE"]))
 
 
 def sign_driver(path):
-    printed = json.loads(Path(path).read_text(encoding="utf-8"))
-    save_signatures("sign-driver", printed["sign_ms"], printed["stats"])
+    save_signatures("sign-driver", json.loads(Path(path).read_text(encoding="utf-8"))["signatures"])
 
 
 def signatures(path):
-    """Milliseconds of each signature of one process, and the simulator's counters of all of them."""
+    """Milliseconds and the simulator's counters of each signature of one process."""
     module, slot = fairness.start_module(path, "gateway")
     signer = fairness.Signer(module, slot, "dev-key")
 
@@ -174,18 +173,18 @@ def signatures(path):
     # The first asks what is asked once.
     one()
     counted()
-    times = [one() for _ in range(SIGNATURES)]
-    return times, counted()
+    return [(one(), counted()) for _ in range(SIGNATURES)]
 
 
-def save_signatures(name, times, stats, **more):
-    # A busy chip's NACKs; also those of a sleeping one at the beginning of a conversation.
-    polls = stats["nacks"] - stats["wakes"]
-    sums = {"chip_ms": stats["chip_us_drawn"] / 1000, "bus_ms": (stats["bus_us"] - polls * POLL_US) / 1000, "wake_ms": stats["wakes"] * WAKE_MS,
-            "polls": polls, "wakes": stats["wakes"], "commands": sum(stats["commands"].values()),
-            "bytes": stats["bytes_written"] + stats["bytes_read"], "transfers": stats["transfers"]}
-    command = "measure.py sign, sign_vendor; vendor.py 20 20 chip.sock (atcab_sign)"
-    save(name, command, wall_ms=times, each={key: value / len(times) for key, value in sums.items()}, **more)
+def save_signatures(name, signed, **more):
+    def figures(ms, stats):
+        # A busy chip's NACKs; also those of a sleeping one at the beginning of a conversation.
+        polls = stats["nacks"] - stats["wakes"]
+        return {"wall_ms": ms, "chip_ms": stats["chip_us_drawn"] / 1000, "bus_ms": (stats["bus_us"] - polls * POLL_US) / 1000,
+                "wake_ms": stats["wakes"] * WAKE_MS, "polls": polls, "wakes": stats["wakes"], "commands": sum(stats["commands"].values()),
+                "bytes": stats["bytes_written"] + stats["bytes_read"]}
+
+    save(name, "measure.py sign, sign_vendor; vendor.py 20 20 chip.sock (atcab_sign)", each=[figures(*one) for one in signed], **more)
 
 
 def conversation(lines):

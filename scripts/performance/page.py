@@ -132,13 +132,14 @@ Before the module reads a public key from the chip, as the very first listing do
 def signature(results):
     rows = []
     for name, title in (("sign", f"C_Sign, {OURS}"), ("sign-vendor", "C_Sign, the vendor's module"), ("sign-driver", "atcab_sign, Microchip's driver")):
-        one = results[name]["each"]
-        wall = statistics.mean(results[name]["wall_ms"])
-        expected = one["chip_ms"] + one["bus_ms"] + one["wake_ms"]
-        rows.append([title, number(wall, 1), number(one["chip_ms"], 1), number(one["bus_ms"], 1), number(one["wake_ms"], 1),
-                     f"{wall - expected:.1f}", number(one["commands"]), number(one["wakes"], 1), number(one["bytes"]), number(one["polls"], 1),
-                     f"{1.03 * expected + 5:.1f}: {'met' if wall <= 1.03 * expected + 5 else '**missed**'}"])
-    head = ["one signature", "wall ms", "chip", "bus", "wake", "the rest", "commands", "wakes", "bytes", "polls", "goal: 1.03 x (chip + bus + wake) + 5 ms"]
+        each = results[name]["each"]
+        mean = {key: statistics.mean(one[key] for one in each) for key in each[0]}
+        expected = [one["chip_ms"] + one["bus_ms"] + one["wake_ms"] for one in each]
+        rest = statistics.median(one["wall_ms"] - chip for one, chip in zip(each, expected))
+        met = sum(one["wall_ms"] <= 1.03 * chip + 5 for one, chip in zip(each, expected))
+        rows.append([title, *(number(mean[key], 1) for key in ("wall_ms", "chip_ms", "bus_ms", "wake_ms")), f"{rest:.1f}", number(mean["commands"]),
+                     number(mean["wakes"], 1), number(mean["bytes"]), number(mean["polls"], 1), met if met == len(each) else f"**{met}**"])
+    head = ["one signature", "wall ms", "chip", "bus", "wake", "the rest, median", "commands", "wakes", "bytes", "polls", "within 1.03 x (chip + bus + wake) + 5 ms"]
     handshake = []
     for title, lane in ((f"openssl s_client, {OURS}", results["timeline-ours"]), ("the same work, Microchip's driver", results["timeline-driver"])):
         runs = lane["runs_ms"]
@@ -146,9 +147,10 @@ def signature(results):
                           len(lane["bars"]), len(lane["wakes"]), lane["bytes"], len(lane["polls"])])
     return f"""## A signature and a handshake in real time
 
-Means of {len(results["sign"]["wall_ms"])} signatures of one process, from its second on. "Chip" is the sum of the times that the simulator drew for the commands, and "bus" what
-it counted without the polls while the chip is busy; "wake" is {1.5} ms each. "The rest" is all else: from the moment that the chip is ready to the poll that finds it
-so, the host's own work, and the simulator, which is a process of its own behind a socket. Nothing else is between them.
+Means of {len(results["sign"]["each"])} signatures of one process, from its second on. "Chip" is the time that the simulator drew for the commands, "bus" what it counted
+without the polls while the chip is busy, and "wake" the 1.5 ms after each. "The rest" is all else: from the moment that the chip is ready
+to the poll that finds it so, the host's own work, and the simulator, a process of its own behind a socket. Nothing else is in between. The last column
+has the number of signatures that met the goal.
 Command: `{results["sign"]["command"]}`.
 
 {table(head, rows)}
@@ -240,7 +242,7 @@ def scale(results):
     lines = [[rows[kinds[0]][n]["number"], *(f"{rows[kind][n]['a_second']:.1f}" for kind in kinds)] for n in range(len(rows[kinds[0]]))]
     failed = sum(row["failed"] for kind in rows.values() for row in kind)
     one = max(row["a_second"] for row in rows["processes"])
-    overhead = results["sign"]["each"]["bus_ms"] + results["sign"]["each"]["wake_ms"]
+    overhead = statistics.mean(one["bus_ms"] + one["wake_ms"] for one in results["sign"]["each"])
     best = max(row["a_minute"] for row in results["handshakes"]["rows"]) / 60
     needed = [[count, f"{-(-count // best):.0f}"] for count in (1, 5, 10, 50, 100)]
     return f"""## Scale
