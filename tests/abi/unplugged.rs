@@ -100,6 +100,6 @@ fn an_adapter_is_free_between_calls_and_works_again_after_it_was_unplugged() {
     fs::remove_file(folder.join("gone")).unwrap();
     helper.go();
     assert_eq!(helper.finish(), ["signed"]);
-    module.assert_logged(&["/dev/i2c-77", "the adapter is gone", "a fixed name"]);
+    module.assert_logged(&["/dev/i2c-77", "the adapter was removed", "a fixed name"]);
     module.assert_logged(&["/dev/i2c-77", "is simulated"]);
 }

@@ -84,7 +84,7 @@ fn it_is_shown_with_the_byte_that_it_comes_from_and_whether_it_can_be_changed() 
     configure(&sold, "0x61");
     assert_eq!(json!(shown(&sold)), json!(["0x61", "user_extra_add", "6a", "c2", true, true, "never"]));
     let text = stdout(&sold.run(&["address"]));
-    assert!(text.contains("UserExtraAdd (byte 85) is c2") && text.contains("can be written once"), "{text}");
+    assert!(text.contains("UserExtraAdd (byte 85) is c2") && text.contains("can be written only once"), "{text}");
     blank.provision();
     assert_eq!(json!(shown(&blank)), json!(["0x60", "i2c_address", "c0", "00", false, true, "never"]));
     let text = stdout(&blank.run(&["address"]));
@@ -119,7 +119,7 @@ fn an_invalid_7_bit_address_is_wrong_usage_and_the_message_says_what_to_write() 
 fn an_address_that_is_also_the_8_bit_form_of_a_usual_one_is_warned_of() {
     let bench = Bench::new();
     let report = bench.json(&["address", "set", "0x6A", "--dry-run"]);
-    assert!(report["warnings"][0].as_str().unwrap().contains("mean 0x35 by it"), "{report:#}");
+    assert!(report["warnings"][0].as_str().unwrap().contains("8-bit addresses, use 0x35"), "{report:#}");
     assert_eq!(bench.json(&SHOW)["warnings"], json!([]));
 }
 
@@ -188,7 +188,7 @@ fn provisioning_keeps_the_address_and_setting_only_a_profile_names_the_address_o
     let before = bench.image();
     for more in [&[][..], &["--dry-run"], &["--lock-forever"]] {
         let said = refused(&bench.run(&[&["address", "set", "0x60"], more].concat()));
-        for part in ["stays 0x61, for good", "ChipMode bit 0 clear", "multiplexer", "before it is provisioned"] {
+        for part in ["stays 0x61, permanently", "ChipMode bit 0 clear", "multiplexer", "before it is provisioned"] {
             assert!(said.contains(part), "{part}: {said}");
         }
     }
@@ -201,7 +201,7 @@ fn a_locked_chip_moves_once_and_only_with_lock_forever() {
     let before = bench.image();
     let text = stdout(&bench.run(&SHOW));
     for part in
-        ["user_extra_add", "+ c2 (0x61 in 7 bits; ", "for good", "address set 0x61 --lock-forever\n", "can undo it"]
+        ["user_extra_add", "+ c2 (0x61 in 7 bits; ", "permanently", "address set 0x61 --lock-forever\n", "can undo it"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -265,7 +265,7 @@ fn what_cannot_be_stated_is_refused_with_a_reason_and_leaves_no_file() {
         (&["--key", "nobody"], "no private key has the label \"nobody\""),
         (&["--generate", "--slot", "0"], "slot 0 is not free: slot 0 holds"),
         (&["--generate", "--slot", "1"], "slot 1"),
-        (&["--generate", "--label", "device"], "called \"device\" already"),
+        (&["--generate", "--label", "device"], "already has the label \"device\""),
     ] {
         let output = chip.bench.run(&[&["attest", "--challenge", CHALLENGE, "--output", "file"], arguments].concat());
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
@@ -339,7 +339,7 @@ fn a_chip_that_fails_during_a_birth_is_queried_by_the_next_command() {
     let output = chip.bench.run(&["attest", "--generate", "--label", "dev", "--output", "file"]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    for part in ["not known whether GenKey took effect", "no born-here statement", "`atecc608 info`"] {
+    for part in ["not known whether GenKey took effect", "A born-here statement is no longer possible", "`atecc608 info`"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!chip.bench.path("file").exists());

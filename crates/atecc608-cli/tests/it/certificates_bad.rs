@@ -323,10 +323,10 @@ fn invalid_further_names_are_refused() {
     let bench = with_key_and_authority();
     for (name, part) in [
         ("gateway.example.com", "write DNS:gateway.example.com"),
-        ("DNS:https://gateway/", "no host name"),
-        ("DNS:gateway:8883", "no host name"),
+        ("DNS:https://gateway/", "not a host name"),
+        ("DNS:gateway:8883", "not a host name"),
         ("DNS:zürich.example.com", "Punycode"),
-        ("IP:192.0.2.256", "no IP address"),
+        ("IP:192.0.2.256", "not an IP address"),
         ("email:nobody", "an e-mail address has an @"),
         ("URI:nowhere", "begins with a scheme"),
         ("DNS:", "the text after the colon is empty, or begins with a blank"),

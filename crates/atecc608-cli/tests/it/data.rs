@@ -162,7 +162,7 @@ fn rules_that_forbid_it_are_named_with_what_to_do() {
     refused(&read("0"), &["private key, which never leaves", "`atecc608 key public --slot 0`"]);
     refused(&write("0"), &["private key", "`atecc608 key import --slot 0`"]);
     refused(&read("6"), &["IsSecret is 1 and EncryptRead is 0", "`atecc608 info`"]);
-    refused(&write("6"), &["can never be written", "for good"]);
+    refused(&write("6"), &["can never be written", "its contents are permanent"]);
     refused(&write("4"), &["IO protection key", "`atecc608 pair`"]);
     assert!(bench.image() == before);
     bench.tamper(|config| {

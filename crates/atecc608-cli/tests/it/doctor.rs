@@ -428,7 +428,7 @@ fn a_key_generation_that_was_interrupted_and_a_key_that_another_tool_has_made() 
     // Another key, unknown to the state.
     let holds = atecc608::ops::Before::Holds(before);
     bench.chip().generate_key(slot, holds).unwrap();
-    assert_warned(&doctor(&bench), "keys", "slot 0: the key differs from the state", "the key in the chip counts");
+    assert_warned(&doctor(&bench), "keys", "slot 0: the key differs from the state", "the key in the chip is used");
     let intent = Intent {
         before: None,
         after: None,

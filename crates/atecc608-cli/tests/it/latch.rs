@@ -207,6 +207,6 @@ fn config_check_tells_a_latch_that_the_host_sets_from_one_that_nothing_sets() {
     assert!(result == "warning" && detail.contains("`atecc608 latch set`"), "{result}: {detail}");
     let _server = restarted(&bench, server, |config| config[offset::VOLATILE_KEY_PERMISSION] = 0);
     let (result, detail) = about_slot_2();
-    assert!(result == "failed" && detail.contains("nothing set it"), "{result}: {detail}");
+    assert!(result == "failed" && detail.contains("nothing in this configuration can set it"), "{result}: {detail}");
     assert_eq!(bench.json(&["latch", "show"])["latch"], "unknown");
 }

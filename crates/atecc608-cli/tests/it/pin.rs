@@ -72,7 +72,7 @@ fn a_chip_that_does_not_renew_the_secret_keeps_the_pin() {
     let bench = bench(Some("correct horse"));
     write(&bench, "new", "battery staple");
     let output = bench.run(&["pin", "change", "--pin-file", "pin", "--new-pin-file", "new"]);
-    refused(&bench, &output, &["the PIN stays", "`atecc608 pin reset`"]);
+    refused(&bench, &output, &["the PIN is unchanged", "`atecc608 pin reset`"]);
     assert!(works(&bench, "pin") && !works(&bench, "new"));
 }
 
@@ -104,7 +104,7 @@ fn a_pin_is_asked_for_twice_and_not_shown() {
     let again = "The same again: ";
     let (shown, status) =
         typed_at_terminal(&bench, &arguments, &[(prompt, "battery staple\n"), (again, "battery stable\n")]);
-    assert!(shown.contains("the two differ") && !shown.contains("battery"), "{shown}");
+    assert!(shown.contains("the two inputs differ") && !shown.contains("battery"), "{shown}");
     assert_eq!(status, 1);
     assert!(works(&bench, "pin"));
     let (shown, status) =

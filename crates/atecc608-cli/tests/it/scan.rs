@@ -198,7 +198,7 @@ fn buses_that_can_not_be_opened_are_not_taken_for_buses_without_a_chip() {
     assert_eq!(output.status.code(), Some(3));
     let text = stdout(&output);
     assert!(text.contains("   /dev/i2c-1 does not exist: "), "{text}");
-    assert!(text.contains("No bus was asked") && !text.contains("check supply"), "{text}");
+    assert!(text.contains("No bus was scanned") && !text.contains("check supply"), "{text}");
     // One of two that can be opened, and has no chip.
     kernel.adapter(2, "bcm2835 (i2c@7e205000)");
     control(&kernel.bench, &["pull"]);

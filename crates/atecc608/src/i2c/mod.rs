@@ -94,8 +94,8 @@ impl<B: I2c, D: DelayNs, C: Fn() -> Duration> Transport for I2cTransport<B, D, C
 
     fn absence(&self) -> String {
         format!(
-            "no chip responds at address {:#04x}: run `atecc608 scan` (with --all-addresses for a chip at another \
-             address), check supply and wiring, and that the bus clock is at most 100 kHz: at 400 kHz the wake pulse \
+            "no chip responds at address {:#04x}: run `atecc608 scan`, or `atecc608 scan --all-addresses` for a chip at another \
+             address; check supply and wiring, and that the bus clock is at most 100 kHz: at 400 kHz the wake pulse \
              is too short{}{}",
             self.address,
             self.last
