@@ -1,6 +1,7 @@
 //! Output for a terminal besides the result: notes and progress on stderr, colours.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -60,7 +61,10 @@ impl Steps {
         }
         self.count += 1;
         let line = noted(&format!("step {}: {what}", self.count));
-        let _ = std::io::stderr().write_all(format!("\r\x1b[K{}", line.trim_end()).as_bytes());
+        // A line that wraps could not be cleared. The last column stays free: some terminals wrap behind it.
+        let width = columns_of(std::io::stderr()).map_or(usize::MAX, |columns| columns - 1);
+        let line: String = line.trim_end().chars().take(width).collect();
+        let _ = std::io::stderr().write_all(format!("\r\x1b[K{line}").as_bytes());
     }
 
     /// Removes the line, before other text.
@@ -100,7 +104,11 @@ pub enum Colour {
 
 /// Returns the width of the terminal that standard output is, if it is one.
 pub fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    columns_of(std::io::stdout())
+}
+
+fn columns_of(stream: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 

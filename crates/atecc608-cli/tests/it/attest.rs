@@ -339,7 +339,9 @@ fn a_chip_that_fails_during_a_birth_is_queried_by_the_next_command() {
     let output = chip.bench.run(&["attest", "--generate", "--label", "dev", "--output", "file"]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    for part in ["not known whether GenKey took effect", "A born-here statement is no longer possible", "`atecc608 info`"] {
+    for part in
+        ["not known whether GenKey took effect", "A born-here statement is no longer possible", "`atecc608 info`"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!chip.bench.path("file").exists());

@@ -38,7 +38,7 @@ fn an_encrypted_authority_key_with_a_wrong_passphrase_or_none_to_ask_for_is_refu
     command.args(arguments).args(["--ca", "ca.pem", "--ca-key", "enc.key"]);
     command.env("ATECC608_PKCS11_CONF", bench.path("config.toml")).current_dir(bench.dir.path());
     let output = command.output().unwrap();
-    refused(&bench, &output, &["Passphrase of enc.key is wanted", "no terminal to ask", "--passphrase-file FILE"]);
+    refused(&bench, &output, &["Passphrase of enc.key is needed", "no terminal to ask", "--passphrase-file FILE"]);
 }
 
 #[test]
