@@ -115,13 +115,13 @@ fault() {
     run 'rm fault && not test -e one/device.pem && not test -e one/claim.json'
 }
 fault certificate never 'within 1 s .--timeout. while waiting for the response to .aws/certificates/create-from-csr/json'
-fault certificate garbage 'answer to CreateCertificateFromCsr is none of AWS.s: it is not JSON'
+fault certificate garbage 'response to CreateCertificateFromCsr is not in AWS.s format: it is not JSON'
 fault certificate rejected 'rejected CreateCertificateFromCsr: AccessDenied .403.: The pre-provisioning hook said no.n'
 fault certificate other-key 'for another key than the one in the chip'
 fault certificate no-chain 'not a chain, each signed by the next'
 run 'not grep ^registration aws.log'
 fault registration never 'within 1 s .* the response to .*/fleet/provision/json'
-fault registration garbage 'answer to RegisterThing is none of AWS.s'
+fault registration garbage 'response to RegisterThing is not in AWS.s format'
 fault registration rejected 'rejected RegisterThing: AccessDenied .403..*pre-provisioning hook'
 fault registration odd-thing 'fleet/../1. can.t be a thing.s name'
 run_refused 'rejected RegisterThing: InvalidParameters .400.: Parameter SerialNumber is missing.*--parameter' "$(claim one "$CLAIM")"

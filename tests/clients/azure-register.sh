@@ -67,7 +67,7 @@ fault() {
     run 'rm fault && not test -e gateway-1/hub.pem && not test -e gateway-1/hub.json'
 }
 fault unauthorized 'rejected the registration .401, error 401002.: Unauthorized. Enrol the device with this certificate'
-fault garbage 'is none of DPS.s: it is not the JSON'
+fault garbage 'is not in DPS.s format: it is not the expected JSON'
 fault odd-id 'its operationId can.t be used'
 fault failed 'error 400209.: No hub is linked'
 fault no-issuer 'issued no certificate: the enrolment needs a certificate policy'

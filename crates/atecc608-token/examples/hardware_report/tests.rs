@@ -54,10 +54,7 @@ fn strict(report: &Report) -> Report {
 /// Switches that no probe of a sacrificed chip can detect, and why.
 const UNSEEN: &[(&str, &str)] = &[
     ("use_lock_gates_keys", "UseLock would gate all other questions too: it needs a separate chip"),
-    (
-        "output_protection_means_inside",
-        "ECDHProt and KDFProt would gate other questions too; the script tests a chip that has them",
-    ),
+    ("output_protection_means_inside", "the same for ECDHProt and KDFProt; a chip that has them is tested"),
     ("long_watchdog_spreads", "ChipMode bit 2 would slow every question down; the script measures a chip that has it"),
     ("failed_wake_is_the_vendors", "it needs a broken chip"),
     ("times_are_steady", "the table of timings measures how much the times vary"),
