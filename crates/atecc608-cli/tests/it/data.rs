@@ -170,7 +170,7 @@ fn rules_that_forbid_it_are_named_with_what_to_do() {
         config[offset::SLOT_LOCKED + 1] &= !0x20;
         config[offset::KEY_CONFIG + 2 * 12..][..2].copy_from_slice(&[0xBC, 0x04]);
     });
-    refused(&write("13"), &["locked by itself"]);
+    refused(&write("13"), &["individually locked"]);
     refused(&write("12"), &["authorisation with the key in slot 4 (ReqAuth)", "`atecc608 info`"]);
     // The key that encrypts: NoMac, limited use, a private key.
     for (low, part) in [(0x9F, "NoMac forbids"), (0xAF, "LimitedUse"), (0x8F, "")] {
