@@ -1,4 +1,5 @@
-//! I2C adapters with limits and reports of their own, through the C ABI: `tests/c/i2c_dev.c` plays them, in a process of its own.
+//! I2C adapters with limits and error codes of their own, through the C ABI: `tests/c/i2c_dev.c` simulates them, in a
+//! process of its own.
 
 use std::fs;
 
@@ -11,7 +12,7 @@ use crate::common::module::Module;
 use crate::common::one_key::{assert_signed, point_of, sign};
 use crate::common::process::{self, Helper};
 
-/// Only [`Helper`] runs it to some purpose: it generates a key, signs and derives, and signs again when there is no chip any more.
+/// Does something only if [`Helper`] runs it: it generates a key, signs and derives, and signs again without a chip.
 #[test]
 fn helper_process() {
     if process::role().is_none() {

@@ -1,5 +1,5 @@
-//! A chip gets another address on its bus, by UpdateExtra, while a process works with it, through the C ABI: the process loses it,
-//! and with the new address in the configuration the key is there again.
+//! A chip's address is changed by UpdateExtra while a process uses the chip, through the C ABI: the process loses the
+//! chip, and finds the key again with the new address in the configuration.
 
 use atecc608::Chip;
 use atecc608_sim::image::Part;

@@ -1,5 +1,5 @@
-//! Handles that name nothing, keys of another type than the mechanism's, and buffers that are NULL, empty or larger than
-//! memory, through the C ABI.
+//! Invalid handles, keys of another type than the mechanism's, and buffers that are NULL, empty or larger than memory,
+//! through the C ABI.
 
 use std::ptr::null_mut;
 
@@ -38,7 +38,7 @@ fn buffers_that_are_null_or_empty_are_refused_or_empty() {
     let (module, session, key) = with_key_in_process();
     let mut length = 64;
     let mut signature = [0; 64];
-    // NULL data of some length; NULL length; a NULL buffer asks for the length whatever the length says.
+    // NULL data of some length; NULL length; a NULL buffer is a length query whatever the length says.
     module.sign_init(session, CKM_ECDSA, key).unwrap();
     let rv = c!(module, C_Sign(session, null_mut(), 32, signature.as_mut_ptr(), &mut length));
     assert_eq!(rv, Err(CKR_ARGUMENTS_BAD));
@@ -66,7 +66,7 @@ fn buffers_that_are_null_or_empty_are_refused_or_empty() {
     assert_eq!(module.label(session, key), "a");
 }
 
-/// Lengths that no buffer has: with the last byte of an address space, behind its half, and more.
+/// Lengths that no buffer has: up to the last byte of an address space, past its half, and more.
 const IMPOSSIBLE: [CK_ULONG; 4] = [CK_ULONG::MAX / 2, CK_ULONG::MAX / 2 + 1, CK_ULONG::MAX - 1, CK_ULONG::MAX];
 
 #[test]
@@ -85,7 +85,7 @@ fn an_input_that_would_end_behind_the_memory_is_refused_by_every_function() {
         CK_ULONG::BITS == 32 && len == CK_ULONG::MAX / 2 && end.is_some()
     };
     for len in IMPOSSIBLE.into_iter().filter(|len| !fits(*len)) {
-        // A question for the output's length reads no input, and is refused all the same.
+        // A length query reads no input, and is refused too.
         for output in [null_mut(), data] {
             let mut room = 64;
             let refused = |name: &str, result: Result<()>| {

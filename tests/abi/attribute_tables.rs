@@ -1,5 +1,5 @@
-//! Every attribute that the standard defines (2.40, 3.0, 3.2), asked of an object of every class: each table names those that
-//! the class has, with what must be answered; all others are none of the class.
+//! Every attribute of the standard (2.40, 3.0, 3.2), read from an object of every class: each table names those of the
+//! class, with the required result; the class must not have any other.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ attributes![
     CKA_ATECC608_SLOT_CONFIG, CKA_ATECC608_KEY_CONFIG, CKA_ATECC608_SLOT_LOCKED, CKA_ATECC608_IN_CHIP,
 ];
 
-/// What an object answers.
+/// The result for an attribute.
 #[derive(Clone, Debug)]
 enum Is {
     /// This value.
@@ -87,7 +87,7 @@ fn text(value: &str) -> Is {
 
 type Table = Vec<(CK_ATTRIBUTE_TYPE, Is)>;
 
-/// Asks for each attribute of the table and each other one: by themselves, and all in one call.
+/// Reads each attribute of the table and each other one: one by one, and all in one call.
 #[track_caller]
 fn check(module: &Module, session: Session, object: Handle, table: Table) {
     assert_documented(object_name(&table), table.iter().map(|(attribute, _)| *attribute));
@@ -150,7 +150,7 @@ fn table(parts: &[&[(CK_ATTRIBUTE_TYPE, Is)]]) -> Table {
     parts.concat()
 }
 
-/// Of all that can be stored: 2.40 section 4.4, 3.2 section 4.4.
+/// The attributes of all storage objects: 2.40 section 4.4, 3.2 section 4.4.
 fn storage(class: CK_OBJECT_CLASS, token: bool, private: bool, label: &str) -> Table {
     vec![
         (CKA_CLASS, number(class)),
@@ -176,7 +176,7 @@ fn key(key_type: CK_KEY_TYPE, id: &[u8], local: bool, generated_by: CK_MECHANISM
     ]
 }
 
-/// Of all that lives in this slot of a chip with the profile `tls`.
+/// The attributes of everything in this slot of a chip with the profile `tls`.
 fn in_slot(number_of_slot: u8) -> Table {
     let profile = atecc608_token::profile::by_name("tls").unwrap();
     let zone = profile.apply(&crate::common::chip::blank().config());
@@ -190,7 +190,7 @@ fn in_slot(number_of_slot: u8) -> Table {
     ]
 }
 
-/// Of an EC private key in the chip, born there or not.
+/// The attributes of an EC private key in the chip, generated there or not.
 fn private_ec(born_here: bool) -> Table {
     vec![
         (CKA_COPYABLE, no()),
@@ -304,7 +304,7 @@ fn a_public_key_by_itself_in_the_session_and_on_the_token() {
     }
 }
 
-/// Of a secret key, in the chip or in the session.
+/// The attributes of a secret key, in the chip or in the session.
 fn secret(in_chip: bool, aes: bool, len: CK_ULONG) -> Table {
     let is = |value| Value(boolean(value));
     vec![
@@ -438,7 +438,7 @@ fn profiles_and_mechanisms() {
 fn the_counter() {
     let (module, _bus, session) = with_io_key();
     let counter = module.find(session, &[(CKA_CLASS, ulong(CKO_HW_FEATURE))]).unwrap()[0];
-    // Its value is asked for once: that moves it (abi_features.rs).
+    // Its value is read once, because reading counts (abi_features.rs).
     let others: Vec<_> = ALL.iter().copied().filter(|attribute| *attribute != CKA_VALUE).collect();
     let (_, answers) = module.attributes_at_once(session, counter, &others);
     let known: Vec<_> = others
@@ -468,7 +468,7 @@ fn objects_are_found_by_any_attribute_they_answer_and_by_no_other() {
             assert!(found.contains(&object), "{attribute:#x} {value:02X?}");
         }
     }
-    // Contradictions, what nobody has, and what is sensitive match nothing and are no error.
+    // Contradictions, values that no object has, and sensitive attributes match nothing and are no error.
     for template in [
         vec![(CKA_CLASS, ulong(CKO_PUBLIC_KEY)), (CKA_CLASS, ulong(CKO_PRIVATE_KEY))],
         vec![(CKA_MODULUS_BITS, ulong(2048))],

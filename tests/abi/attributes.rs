@@ -1,5 +1,5 @@
-//! Attributes of keys through the C ABI: they tell the truth, are read as the standard says, and nothing but names can
-//! be changed; and searches by them.
+//! Attributes of keys through the C ABI: they are true, are read as the standard says, and only names can be changed;
+//! and searches by them.
 
 use std::collections::BTreeSet;
 use std::ptr::null_mut;

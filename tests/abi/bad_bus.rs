@@ -1,14 +1,14 @@
-//! A token on a bad bus: thousands of operations of all kinds on the simulator's virtual clock while transfers and commands
-//! suffer every kind of fault, compared with a model that knows what must be true.
+//! A token on a bad bus: thousands of operations of all kinds on the simulator's virtual clock while transfers and
+//! commands suffer every kind of fault, compared with a model that knows what must be true.
 //!
-//! - No result is wrong: each is compared with other people's code.
-//! - Nothing that changes the chip takes effect twice. The chip's EEPROM is looked at after each call: no key is made
-//!   twice, lost, or destroyed unasked.
-//! - Each failure has a return value that means one, and one line in the log with its cause.
+//! - No result is wrong: each is compared with other implementations.
+//! - Nothing that changes the chip takes effect twice. The chip's EEPROM is checked after each call: no key is created
+//!   twice, lost, or destroyed without a request.
+//! - Each failure has an error code, and one line in the log with its cause.
 //! - With the faults off the next call works, and the token's objects are the model's.
 //!
-//! `ATECC608_TEST_OPERATIONS` sets how many operations there are, `ATECC608_TEST_SEED` the first seed. A failure names its seed, and
-//! shrinks.
+//! `ATECC608_TEST_OPERATIONS` sets the number of operations, `ATECC608_TEST_SEED` the first seed. A failure names its
+//! seed, and shrinks.
 
 mod changes;
 mod reference;

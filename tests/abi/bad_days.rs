@@ -1,8 +1,10 @@
-//! Bad days, for every call that changes a token: the process is killed before each transfer to the chip and before each system call that
-//! changes the state, or the disk is full or read-only from there on. Afterwards the token is as it was or as the call makes it, every
-//! key works, and the same call again ends where an undisturbed one does.
+//! Every call that changes a token, under bad conditions: the process is killed before each transfer to the chip and
+//! before each system call that changes the state, or the disk is full or read-only from there on. Afterwards the token
+//! is in the state before or after the call, every key works, and the same call again gives the result of an
+//! undisturbed one.
 //!
-//! A sample of the steps runs at each change; its seed is printed. scripts/soak/bad-days.sh runs all of them, and random moments.
+//! A sample of the steps runs at each change; its seed is printed. scripts/soak/bad-days.sh runs all of them, and
+//! random moments.
 
 mod changes;
 
@@ -23,7 +25,7 @@ use crate::common::one_key::{assert_signed, point_in, point_of, sign};
 use crate::common::process::{self, Helper};
 use changes::{assert_one_code, enter, leave, Change, ALL, BETWEEN};
 
-/// Only [`Helper`] runs it to some purpose: the change that its role names.
+/// Does something only if [`Helper`] runs it: the change that its role names.
 #[test]
 fn helper_process() {
     let Some(role) = process::role() else { return };
@@ -49,7 +51,7 @@ fn objects(module: &Module, session: CK_SESSION_HANDLE) -> Objects {
     all
 }
 
-/// A token before a change, which can be put back.
+/// A token before a change, which can be restored.
 struct Scene {
     change: &'static Change,
     module: Module,
@@ -105,7 +107,7 @@ impl Scene {
         let what = steps.last().map_or("nothing", String::as_str);
         let case = format!("{}, {disturbance:?} at step {step} ({what}): {said:?}", self.change.name);
         match disturbance {
-            // Where the change took fewer steps this time, it is over.
+            // If the change took fewer steps this time, it is finished.
             Disturbance::Kill => assert!(status == Some(KILLED) || said == ["Ok(())"], "{case}, {status:?}"),
             _ => {
                 assert_eq!((status, said.len()), (Some(0), 1), "{case}");
@@ -127,7 +129,7 @@ impl Scene {
         let moment = self.took.mul_f64(f64::from(share[0]) / 255.0);
         let stop_at = self.stop_at.command(Disturbance::Kill, 0);
         let helper = Helper::start_under(stop_at, module_path!(), &self.module, self.change.name);
-        // The moment is what is tried.
+        // The moment is the one under test.
         thread::sleep(moment);
         helper.kill();
         self.bus.power_off();
@@ -135,7 +137,7 @@ impl Scene {
         self.check(&format!("{}, killed after {moment:?}", self.change.name), false);
     }
 
-    /// What must be true however the change ended.
+    /// What must be true after any end of the change.
     fn check(&self, case: &str, done: bool) {
         let module = &self.module;
         let left = self.bus.image(0).unwrap();
@@ -178,7 +180,7 @@ impl Scene {
     }
 }
 
-/// Tries so many steps of each change.
+/// Tries this many steps of each change.
 fn at_some_steps(some: usize, disturbances: &[Disturbance], more: impl Fn(&Scene)) {
     let (mut sample, folder) = (Sample::new(), tempfile::tempdir().unwrap());
     let stop_at = StopAt::compile(folder.path());

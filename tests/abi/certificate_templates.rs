@@ -1,5 +1,5 @@
-//! Compressed certificates of the user's own kinds: a template file says how they are rebuilt; through the C ABI. The
-//! certificates are made by the `openssl` command, and what the module rebuilds is them to the byte.
+//! Compressed certificates of a user's own kinds, through the C ABI: a template file says how they are rebuilt. The
+//! `openssl` command makes the certificates, and the module must rebuild them to the byte.
 
 use std::fs;
 
@@ -21,15 +21,15 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
 
-/// A CA of the user's, a device's certificate that it issued, and the chip that keeps that in 72 bytes.
+/// A user's CA, a device's certificate that it issued, and the chip that keeps that in 72 bytes.
 struct Issued {
     openssl: OpenSsl,
     image: Image,
-    /// What openssl made of the chip's key.
+    /// The files that openssl made with the chip's key.
     device: Vec<u8>,
 }
 
-/// What `openssl ca` wants.
+/// The files that `openssl ca` needs.
 const CA: &str = "[ca]\ndefault_ca = this\n\
     [this]\ndatabase = index.txt\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n\
     x509_extensions = extensions\n\
@@ -46,13 +46,13 @@ impl Issued {
         let mut image = chip::provisioned();
         chip::put_key(&mut image, 0, &[0x21; 32]);
         let point = chip::point_in(&image, 0).unwrap();
-        // ECPrivateKey (RFC 5915): that the test knows the chip's key lets openssl make the request.
+        // ECPrivateKey (RFC 5915): the test knows the chip's key, so openssl can make the request.
         let sec1 = [&[0x30, 0x31, 2, 1, 1, 4, 32][..], &[0x21; 32], &[0xA0, 0x0A], &P256_PARAMS].concat();
         openssl.write("chip.key", &sec1);
         openssl.run("ecparam -name prime256v1 -genkey -noout -out ca.key");
         openssl.run("req -x509 -new -key ca.key -subj /CN=CA-A1B2 -days 9000 -out ca.pem");
         openssl.run("x509 -in ca.pem -outform DER -out ca.der");
-        // The serial number is what source 0A makes of key and dates.
+        // The serial number is derived from key and dates, as source 0A says.
         let compressed = Self::compressed([0; 64]);
         let serial: String = compressed
             .serial_number(point[1..].try_into().unwrap())
@@ -94,12 +94,12 @@ impl Issued {
         }
     }
 
-    /// Where these bytes are in the device's certificate, from an offset on.
+    /// The offset of these bytes in the device's certificate, from an offset on.
     fn at(&self, bytes: &[u8]) -> usize {
         self.device.windows(bytes.len()).position(|window| window == bytes).unwrap()
     }
 
-    /// The template file, its example another device's certificate: all fields are overwritten with X.
+    /// The template file; its example is another device's certificate: all fields are overwritten with X.
     fn template(&self) -> String {
         let parsed = Certificate::from_der(&self.device).unwrap().tbs_certificate;
         let point = parsed.subject_public_key_info.subject_public_key.raw_bytes().to_vec();
@@ -192,7 +192,7 @@ fn keys_and_fields_may_come_from_the_chips_data() {
     assert_eq!(module.attribute(session, found[0], CKA_VALUE), Ok(issued.device.clone()));
 }
 
-/// As NervesKey has it: the name in the OTP zone. And the serial number byte by byte, where a definition has it so.
+/// As in NervesKey: the name in the OTP zone. And the serial number byte by byte, if a definition has it so.
 #[test]
 fn fields_may_come_from_the_otp_zone_and_from_parts_of_the_serial_number() {
     let mut issued = Issued::new();

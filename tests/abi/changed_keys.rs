@@ -1,5 +1,5 @@
-//! Keys that change behind our back, through the C ABI: other processes replace, destroy and rename them, or somebody
-//! does who has not our state. A handle never uses another key than the one that it was given for.
+//! Keys that change without the module's knowledge, through the C ABI: other processes replace, destroy and rename
+//! them, or a program without the state does. A handle never uses another key than the one that it was created for.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::common::process::Helper;
 use atecc608_sim::Image;
 use cryptoki_sys::*;
 
-/// Only [`Helper`] runs it to some purpose.
+/// Does something only if [`Helper`] runs it.
 #[test]
 fn helper_process() {
     one_key::do_as_told();
@@ -29,7 +29,7 @@ fn a_key_replaced_by_another_process_ends_its_handle_and_not_the_new_key() {
             fs::remove_file(module.state_file()).unwrap();
         }
         let theirs = chip::point_in(&Image::load(&module.image()).unwrap(), 0).unwrap();
-        // Signing, deriving, renaming, destroying: none may touch the key that is there now.
+        // Signing, deriving, renaming, destroying: none may touch the key that is in the slot now.
         let result = sign(&module, session, key);
         assert!(matches!(result, Err(CKR_KEY_HANDLE_INVALID)), "{lost}: {result:x?}");
         assert!(module.sign_init(session, CKM_ECDSA, key).is_err());
@@ -39,7 +39,7 @@ fn a_key_replaced_by_another_process_ends_its_handle_and_not_the_new_key() {
         assert_eq!(module.destroy(session, key), Err(CKR_OBJECT_HANDLE_INVALID));
         assert_eq!(module.attribute(session, public, CKA_EC_POINT), Err(CKR_OBJECT_HANDLE_INVALID));
         assert_eq!(chip::point_in(&Image::load(&module.image()).unwrap(), 0).unwrap(), theirs);
-        // Found again it works.
+        // Found again, it works.
         let found = module.private_keys(session);
         assert_eq!(found.len(), 1);
         assert_ne!(found[0], key);

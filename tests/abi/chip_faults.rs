@@ -1,5 +1,6 @@
-//! Chips that are absent, pulled, exchanged, damaged, stuck or not provisioned, through the C ABI. Each gives the right
-//! CK_RV and one clear line; what a repetition can mend is not even noticed; no key is hidden, invented or destroyed.
+//! Chips that are absent, removed, exchanged, damaged, stuck or not provisioned, through the C ABI. Each case gives the
+//! right CK_RV and one clear line; faults that a retry corrects are not visible; no key is hidden, invented or
+//! destroyed.
 
 use std::fs;
 use std::time::Instant;
@@ -70,7 +71,7 @@ fn a_chip_pulled_between_two_calls_is_removed_and_works_again_when_it_is_back() 
 #[test]
 fn a_chip_pulled_in_the_middle_of_a_signature_is_removed_and_works_again_when_it_is_back() {
     let (module, bus, session, key) = with_key();
-    // Sleep and wake; Random; Nonce; Sign; their replies.
+    // Sleep and wake; Random; Nonce; Sign; their responses.
     for transfer in [1, 3, 5, 8, 11] {
         bus.set_faults(format!("pull@{transfer}").parse().unwrap());
         let start = Instant::now();
@@ -115,7 +116,7 @@ fn damaged_bytes_on_the_bus_are_not_even_noticed() {
     let (module, bus, session, key) = with_key();
     let point = point_of(&module, session, key);
     for faults in [
-        // Count, payload and CRC of each reply; each command; both.
+        // Count, payload and CRC of each response; each command; both.
         "flip@1:3,flip@2:9,flip@3:0",
         "flip@1:100,flip@3:260,flip@3:530",
         "garble@1:5,garble@2:100,garble@3:20",
@@ -152,7 +153,7 @@ fn whatever_reply_is_lost_a_generation_makes_exactly_one_key() {
     for command in 1..=commands {
         let (module, bus) = Module::on_bus(chip::provisioned());
         let session = module.start();
-        // The identification is over with.
+        // The identification is finished.
         bus.set_faults(format!("drop@{command}").parse().unwrap());
         let key = generate(&module, session, "a").unwrap_or_else(|rv| panic!("command {command}: {rv:#x}"));
         assert_eq!(module.private_keys(session), [key]);
@@ -171,7 +172,7 @@ fn power_lost_while_a_key_is_written_leaves_no_key_or_a_whole_one() {
         let result = generate(&module, session, "a");
         bus.set_faults("none".parse().unwrap());
         bus.power_on();
-        // An open intent is resolved by the next look.
+        // The next contact resolves an open intent.
         let found = module.find_labelled(session, CKO_PRIVATE_KEY, "a");
         assert_eq!(found.len(), usize::from(point_in(&bus, 0).is_some()), "{bytes}: {result:x?}");
         let key = match found.first() {
@@ -189,7 +190,7 @@ fn a_chip_that_stays_busy_is_an_error_in_bounded_time() {
     let start = Instant::now();
     let result = sign(&module, session, key);
     assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
-    // A chip that acknowledges nothing any more can't be told from one that was pulled.
+    // A chip that acknowledges nothing can't be distinguished from one that was removed.
     assert!(matches!(result, Err(CKR_DEVICE_ERROR | CKR_DEVICE_REMOVED)), "{result:x?}");
     bus.set_faults("none".parse().unwrap());
     bus.power_off();

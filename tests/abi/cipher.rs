@@ -1,5 +1,5 @@
-//! C_Encrypt, C_Decrypt and message authentication codes with secret keys, in the session and in the chip: what they answer
-//! is what the RustCrypto modes answer.
+//! C_Encrypt, C_Decrypt and message authentication codes with secret keys, in the session and in the chip: the results
+//! equal those of the RustCrypto modes.
 
 use crate::common::module::{c, len, Module};
 use crate::common::secrets::{check, code, given, init, parts, whole, with_io_key, Kind};
@@ -24,7 +24,7 @@ fn cbc_encryptor() -> cbc::Encryptor<Aes128> {
     cbc::Encryptor::new(&KEY.into(), &IV.into())
 }
 
-/// What each mode makes of a text, by somebody else's code.
+/// The result of each mode for a text, by another implementation.
 fn expected(kind: &Kind<'_>, text: &[u8]) -> Vec<u8> {
     match kind {
         Kind::Plain(CKM_AES_ECB) => {
@@ -137,7 +137,7 @@ fn a_damaged_text_gives_nothing_away() {
         assert_eq!(whole(module, session, false, &padded, key, &[]), Err(CKR_ENCRYPTED_DATA_LEN_RANGE));
         // The failure has ended the operation.
         assert_eq!(init(module, session, false, &padded, key), Ok(()));
-        // A NULL mechanism ends this one.
+        // A NULL mechanism ends this operation.
         c!(module, C_DecryptInit(session, std::ptr::null_mut(), 0)).unwrap();
     });
 }
@@ -192,7 +192,7 @@ fn a_short_buffer_gets_the_length_and_loses_nothing() {
             c!(module, C_Encrypt(session, data, 48, out.as_mut_ptr(), &mut length)).unwrap();
             assert_eq!(out[..length as usize], expected(kind, &text));
         }
-        // A padded text may be taken by a buffer of just its length, which nobody knows before.
+        // A buffer of exactly the text's length is enough for a padded text, whose length the caller can't know before.
         let padded = Kind::Iv(CKM_AES_CBC_PAD, IV);
         let encrypted = cbc_encryptor().encrypt_padded_vec_mut::<Pkcs7>(b"five!");
         init(module, session, false, &padded, key).unwrap();
@@ -272,7 +272,7 @@ fn the_chip_does_the_work_of_a_key_that_is_in_it() {
     let stats = bus.take_stats();
     assert_eq!(stats.commands.get("SHA"), Some(&4));
     assert_eq!(stats.wakes, 1);
-    // What is too long for one conversation is refused at once.
+    // A text too long for one conversation is refused at once.
     let long = vec![0; 8193];
     assert_eq!(module.sign_with(session, CKM_SHA256_HMAC, secret, &long), Err(CKR_DATA_LEN_RANGE));
     assert_eq!(bus.take_stats().commands.len(), 0);
@@ -324,7 +324,7 @@ fn a_text_for_gcm_that_would_take_many_seconds_is_refused_at_once() {
     init(&module, session, false, &gcm, key).unwrap();
     let whole = c!(module, C_Decrypt(session, given, given_len, out.as_mut_ptr(), &mut len));
     assert_eq!(whole, Err(CKR_ENCRYPTED_DATA_LEN_RANGE));
-    // A text in parts is kept until its tag was seen.
+    // A text in parts is kept until its tag was verified.
     init(&module, session, false, &gcm, key).unwrap();
     let mut part = |len: CK_ULONG| c!(module, C_DecryptUpdate(session, given, len, out.as_mut_ptr(), &mut 0));
     assert_eq!(part(given_len - 17), Ok(()));

@@ -1,4 +1,5 @@
-//! What the configuration says that slots hold, on a chip as a user of the vendor's software has it; through the C ABI.
+//! Contents of slots that the configuration declares, on a chip as a user of the vendor's software has it; through the
+//! C ABI.
 
 use crate::common::chip::{self, slot};
 use crate::common::keys::{copy_object, create_certificate, point, Handle, Session, CKA_ATECC608_SLOT};
@@ -86,7 +87,7 @@ fn it_is_read_once_in_a_process_and_only_by_a_search_for_it() {
     for _ in 0..3 {
         assert_eq!(public_keys(&module, session, "root").len(), 1);
     }
-    // Three blocks of the slot; one of the OTP zone, for certificates that it may have been sold with.
+    // Three blocks of the slot; one of the OTP zone, for certificates that it may be sold with.
     assert!(reads() - before <= 4, "{}", reads() - before);
 }
 
@@ -142,7 +143,7 @@ fn it_never_has_the_name_of_a_key_pair_of_the_chip() {
 
 const CERTIFICATE: &str = "[[token.object]]\nslot = 8\ntype = \"certificate\"\nlabel = \"gateway\"\n";
 
-/// A certificate for the chip's key in slot 0, as it is in slot 8; and its DER.
+/// A certificate for the chip's key in slot 0, as stored in slot 8; and its DER.
 fn with_certificate() -> (Image, Vec<u8>) {
     let image = chip::sold(Profile::VendorPkcs11);
     let der = templates::certificate("gateway", &chip::point_in(&image, 0).unwrap());
@@ -256,7 +257,7 @@ fn an_hmac_key_that_the_vendors_software_wrote_signs_and_nothing_changes_it() {
     assert_eq!(module.set_attributes(session, key, &[(CKA_LABEL, b"mine".to_vec())]), Err(CKR_ACTION_PROHIBITED));
     assert_eq!(module.destroy(session, key), Err(CKR_ACTION_PROHIBITED));
     assert_eq!(bus.image(0).unwrap().part(Part::Slot(slot(1))), before);
-    // The state has nothing of it, and needs nothing.
+    // The state has no entry for it, and needs none.
     assert_eq!(secret_keys(&module, module.restart()).len(), 1);
 }
 
@@ -304,7 +305,7 @@ proptest! {
         let expected = contents == padded(&root_point());
         let (module, _bus, session) = configured(example(15, &contents), ROOT);
         let found = public_keys(&module, session, "root");
-        // Nobody finds another point with this X or Y by chance.
+        // Random bytes are practically never the X or Y of another point.
         prop_assert_eq!(found.len(), usize::from(expected));
     }
 

@@ -1,5 +1,5 @@
-//! What the calls cost on the bus: the budget of DESIGN.md section 5 as far as one call at a time shows it, counted by
-//! the simulated bus.
+//! The cost of calls on the bus: the budget of DESIGN.md section 5, as far as single calls show it, counted by the
+//! simulated bus.
 
 use std::ptr::null_mut;
 
@@ -29,7 +29,7 @@ fn assert_free(bus: &SimBus) {
     assert_eq!((stats.transfers, stats.total_commands()), (0, 0), "{stats:?}");
 }
 
-/// A provisioned chip with a key pair, everything forgotten that a new process does not know; counters at zero.
+/// A provisioned chip with a key pair, in the state of a new process; counters at zero.
 fn with_key() -> (Module, SimBus) {
     let (module, bus) = Module::on_bus(chip::provisioned());
     let session = module.start();
@@ -130,7 +130,7 @@ fn keys_are_found_with_one_command_for_each_slot_and_then_with_none() {
     assert_free(&bus);
 }
 
-/// What `p11tool --list-all` asks for, in a process of its own.
+/// The calls of `p11tool --list-all`, in a process of its own.
 fn list_all(module: &Module, bus: &SimBus) -> Stats {
     bus.take_stats();
     let session = module.start();
@@ -193,7 +193,7 @@ fn where_root_keeps_the_configuration_a_signature_of_a_new_process_costs_no_read
 fn a_trust_and_go_chip_tells_all_it_has_for_28_commands_once_and_for_10_afterwards() {
     for profile in [Profile::TngTls, Profile::TngTlsEarly, Profile::TflxTls] {
         let (module, bus) = Module::on_bus(chip::sold(profile));
-        // The serial number is read beside each of four public keys, before it is kept as this chip's.
+        // The serial number is read beside each of four public keys, before the key is kept as this chip's.
         assert_within(&list_all(&module, &bus), 28, 12, 690);
         for _ in 0..2 {
             assert_within(&list_all(&module, &bus), 10, 3, 50);
@@ -356,7 +356,7 @@ fn a_generation_creates_once_and_names_cost_nothing() {
     let (_, private) = module.generate_key_pair(session, &pair.public, &pair.private).unwrap();
     let stats = bus.take_stats();
     assert_eq!(stats.command(Opcode::GEN_KEY), 1);
-    // Info before the intent is written, and again in the conversation that creates; a Read to see that it is still
+    // Info before the intent is written, and again in the conversation that creates; a Read to check that it is still
     // the same chip.
     assert_within(&stats, 4, 3, 130);
     module.set_attributes(session, private, &[(CKA_LABEL, b"b".to_vec()), (CKA_ID, vec![2])]).unwrap();

@@ -1,4 +1,4 @@
-//! The `cryptoki` crate, as Rust programs use a token (Parsec among them), on ours.
+//! This module through the `cryptoki` crate, as Rust programs (among them Parsec) use a token.
 
 use std::thread;
 
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 const MESSAGE: &[u8] = b"a message";
 
-/// The crate's context and the token, beside the configuration that they were made from.
+/// The crate's context and the token, with the configuration that they were made from.
 fn start() -> (Module, Pkcs11, Slot) {
     let module = Module::with_chip(&chip::provisioned());
     let context = Pkcs11::new(module_path()).unwrap();

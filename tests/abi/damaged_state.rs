@@ -1,5 +1,6 @@
-//! A state file that is truncated, flipped, of a newer version, set back in time or deleted again and again, through the C ABI. The module
-//! reports what is wrong, changes nothing in a file that it can't read, and no key of the chip is hidden, used for another or overwritten.
+//! A state file that is truncated, damaged, of a newer version, set back in time or deleted repeatedly, through the C
+//! ABI. The module reports the error, changes nothing in a file that it can't read, and no key of the chip is hidden,
+//! used for another or overwritten.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -30,7 +31,7 @@ fn with_much_state() -> (Module, SimBus, Session) {
     (module, bus, session)
 }
 
-/// Every text that has one bit less right, and every beginning.
+/// Every text with one bit flipped, and every prefix.
 fn damaged(text: &[u8]) -> Vec<Vec<u8>> {
     let flipped = (0..8 * text.len()).map(|bit| {
         let mut flipped = text.to_vec();
@@ -59,7 +60,7 @@ fn whichever_bit_is_flipped_and_wherever_it_ends_the_file_is_read_or_kept_and_na
     assert!(kept > text.len(), "only {kept} were noticed");
 }
 
-/// The slots of live keys are as they were, the keys in them are shown, and sign.
+/// The slots of live keys are unchanged, and the keys in them are shown and sign.
 fn assert_live(module: &Module, bus: &SimBus, session: Session, before: &atecc608_sim::Image, case: &str) {
     let image = bus.image(0).unwrap();
     for slot in [0, 5] {
@@ -139,7 +140,7 @@ fn a_change_is_seen_though_the_clock_was_set_back() {
     assert_eq!(module.find_labelled(session, CKO_PRIVATE_KEY, "c").len(), 1);
 }
 
-/// Deletes the folder of a chip again and again.
+/// Deletes the folder of a chip repeatedly.
 struct Deleter {
     stop: std::sync::Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<usize>>,
@@ -184,7 +185,7 @@ fn files_that_a_member_deletes_during_operations_cost_names_and_no_key() {
         }
         for key in module.private_keys(session) {
             match sign(&module, session, key) {
-                // Its id may go between two questions, and with it the way to its public key.
+                // Its id may be lost between two calls, and with it the link to its public key.
                 Ok(signature) => {
                     let slot = slot_of(&module, session, key);
                     assert_signed(&point_in(&bus, slot).unwrap(), &signature);

@@ -1,5 +1,5 @@
-//! ECDH through the C ABI: shared secrets and what X9.63 makes of them, as the p256 crate computes them on the other
-//! side; what can not be derived is refused.
+//! ECDH through the C ABI: shared secrets and X9.63 derivations, compared with the p256 crate on the other side;
+//! impossible derivations are refused.
 
 use std::fs;
 use std::ptr::null_mut;
@@ -15,7 +15,7 @@ use p256::elliptic_curve::sec1::ToEncodedPoint;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
-/// What pkcs11-provider asks for.
+/// The request of pkcs11-provider.
 fn derived_template(length: CK_ULONG) -> Template {
     vec![
         (CKA_CLASS, ulong(CKO_SECRET_KEY)),
@@ -55,7 +55,7 @@ fn a_shared_secret_is_the_one_of_the_other_side() {
     assert_eq!(module.attribute(session, derived, CKA_VALUE), Ok(secret.clone()));
     let derived = module.derive(session, key, CKD_NULL, &[], &their_point, &derived_template(16)).unwrap();
     assert_eq!(module.attribute(session, derived, CKA_VALUE), Ok(secret[16..].to_vec()));
-    // A sensitive one is not told.
+    // A sensitive one is not returned.
     let sensitive = with(&derived_template(32), &[(CKA_SENSITIVE, boolean(true))]);
     let derived = module.derive(session, key, CKD_NULL, &[], &their_point, &sensitive).unwrap();
     assert_eq!(module.attribute(session, derived, CKA_VALUE), Err(CKR_ATTRIBUTE_SENSITIVE));
@@ -153,7 +153,7 @@ fn with_io_protection_required_a_secret_is_agreed_on_only_while_chip_and_host_sh
     assert!(module.sign_with(session, CKM_ECDSA, key, &[1; 32]).is_ok());
     bus.set_image(0, before).unwrap();
     assert_eq!(derive(session, key), Ok(()), "without a new C_Initialize");
-    // And where the host has none.
+    // And without the host's key.
     fs::remove_dir_all(module.configuration().parent().unwrap().join("keys")).unwrap();
     let session = module.restart();
     let key = module.private_keys(session)[0];
@@ -165,7 +165,7 @@ fn with_io_protection_required_a_secret_is_agreed_on_only_while_chip_and_host_sh
 fn with_io_protection_required_a_failed_proof_of_the_key_gives_no_secret() {
     let (module, bus, session, key) = requiring();
     let theirs = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key().to_encoded_point(false);
-    // The proof fails on its way: with "preferred" the result would cross in clear this once.
+    // The proof fails in transit: with "preferred" the result would cross in clear this once.
     bus.set_faults("status@2:0F".parse().unwrap());
     let derived = module.derive(session, key, CKD_NULL, &[], theirs.as_bytes(), &[]).map(drop);
     assert_eq!((derived, bus.stats().command(Opcode::ECDH)), (Err(CKR_FUNCTION_FAILED), 0));

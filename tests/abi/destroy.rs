@@ -1,5 +1,5 @@
-//! Keys are destroyed through the C ABI: what is gone is overwritten in the chip, its slot is free again, and what is
-//! permanent stays.
+//! Destruction of keys through the C ABI: the key is overwritten in the chip, its slot is free again, and permanent
+//! keys stay.
 
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
@@ -43,7 +43,7 @@ fn destroying_both_halves_of_a_pair_returns_no_error() {
     assert_eq!(module.attribute(session, public, CKA_LABEL), Err(CKR_OBJECT_HANDLE_INVALID));
     assert_eq!(module.destroy(session, public), Ok(()), "as clients do that made two objects");
     assert_eq!(module.destroy(session, public), Err(CKR_OBJECT_HANDLE_INVALID));
-    // A key that is there now is not meant by it.
+    // It does not refer to a key that exists now.
     let (_, next) = generate(&module, session, "b", &[2]).unwrap();
     assert_eq!(module.destroy(session, public), Err(CKR_OBJECT_HANDLE_INVALID));
     assert_eq!(module.private_keys(session), [next]);

@@ -1,5 +1,5 @@
-//! Two operations at once (C_DigestEncryptUpdate and its kin), keys in digests, and the functions that this module answers
-//! with a refusal, through the C ABI.
+//! Two operations at once (C_DigestEncryptUpdate and similar), keys in digests, and the functions that this module
+//! refuses, through the C ABI.
 
 use std::ptr::null_mut;
 
@@ -15,7 +15,7 @@ type Update = unsafe extern "C" fn(Session, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE
 const CBC: Kind<'static> = Kind::Iv(CKM_AES_CBC, [7; 16]);
 const CBC_PAD: Kind<'static> = Kind::Iv(CKM_AES_CBC_PAD, [7; 16]);
 
-/// One call, its length asked before, which must change nothing.
+/// One call after a length query, which must not change anything.
 fn update(function: Option<Update>, session: Session, data: &[u8]) -> Result<Vec<u8>> {
     let (function, mut length) = (function.unwrap(), 0);
     let call = |output: *mut CK_BYTE, length: &mut CK_ULONG| {

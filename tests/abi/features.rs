@@ -1,4 +1,5 @@
-//! The monotonic counter, profile and mechanism objects, and C_CopyObject's neighbours that are neither keys nor stored.
+//! The monotonic counter, profile and mechanism objects, and functions near C_CopyObject that concern neither keys nor
+//! stored objects.
 
 use crate::common::chip;
 use crate::common::keys::provisioned;
@@ -14,7 +15,7 @@ fn counter(module: &Module, session: CK_SESSION_HANDLE) -> CK_OBJECT_HANDLE {
     find_counter(module, session).unwrap()
 }
 
-/// Reads CKA_VALUE as a program does that knows its length.
+/// Reads CKA_VALUE like a program that knows its length.
 pub fn value(module: &Module, session: CK_SESSION_HANDLE, counter: CK_OBJECT_HANDLE) -> Result<u32, CK_RV> {
     let mut bytes = [0; 4];
     let mut attribute = CK_ATTRIBUTE { type_: CKA_VALUE, pValue: bytes.as_mut_ptr().cast(), ulValueLen: 4 };
@@ -31,7 +32,7 @@ fn the_counter_gives_each_value_once() {
     assert_eq!(module.attribute(session, counter, CKA_RESET_ON_INIT), Ok(boolean(false)));
     assert_eq!(value(&module, session, counter), Ok(1));
     assert_eq!(value(&module, session, counter), Ok(2));
-    // A question for the length, or a short buffer, moves nothing.
+    // A length query, or a short buffer, does not count.
     let mut attribute = CK_ATTRIBUTE { type_: CKA_VALUE, pValue: std::ptr::null_mut(), ulValueLen: 0 };
     c!(module, C_GetAttributeValue(session, counter, &mut attribute, 1)).unwrap();
     assert_eq!(attribute.ulValueLen, 4);
@@ -39,7 +40,7 @@ fn the_counter_gives_each_value_once() {
     let mut attribute = CK_ATTRIBUTE { type_: CKA_VALUE, pValue: short.as_mut_ptr().cast(), ulValueLen: 3 };
     let refused = c!(module, C_GetAttributeValue(session, counter, &mut attribute, 1));
     assert_eq!((refused, attribute.ulValueLen), (Err(CKR_BUFFER_TOO_SMALL), CK_UNAVAILABLE_INFORMATION));
-    // Nor does a reply that was lost on the bus move it twice.
+    // Nor does a response that was lost on the bus count twice.
     bus.set_faults("drop@2".parse().unwrap());
     assert_eq!(value(&module, session, counter), Ok(3));
     bus.set_faults("garble@2:9".parse().unwrap());

@@ -1,5 +1,5 @@
-//! Forked children of a process with the module: each starts afresh, whatever the parent and its threads are doing, and
-//! disturbs no one.
+//! Forked children of a process with the module: each starts afresh, independent of the parent and its threads, and
+//! disturbs no other process.
 //!
 //! `scripts/asan.sh` leaves this file out: the children use memory while their parent had other threads.
 
@@ -19,7 +19,7 @@ use cryptoki_sys::*;
 
 const TOY: &str = "[[token]]\nbus = \"/dev/i2c-no-such\"\n";
 
-/// Forks children one after the other, while other threads do this again and again.
+/// Forks children one after the other, while other threads do this repeatedly.
 fn fork_amid(threads: u8, work: impl Fn() + Sync, children: u8, child: impl Fn(u8) -> bool) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! The C ABI before, after and around everything else: initialisation and its failures, interfaces, NULL pointers,
+//! The C ABI before, after and around the other functions: initialisation and its failures, interfaces, NULL pointers,
 //! threads, unloading.
 
 use std::ffi::CStr;
@@ -14,7 +14,7 @@ use cryptoki_sys::*;
 
 const TOY: &str = "[[token]]\nbus = \"/dev/i2c-no-such\"\n";
 
-/// Initialises with the log in a file; returns what C_Initialize said, and the log.
+/// Initialises with the log in a file; returns the result of C_Initialize, and the log.
 fn initialize_logged(module: &Module) -> (Result<(), CK_RV>, String) {
     let log = module.folder.path().join("log");
     unsafe { std::env::set_var("ATECC608_LOG", format!("warn:{}", log.display())) };
@@ -146,8 +146,8 @@ fn initialize_arguments_are_checked() {
     assert_eq!(c!(module, C_Finalize(std::ptr::dangling_mut())), Err(CKR_ARGUMENTS_BAD));
 }
 
-/// Every function of the 3.2 list in turn, with its name, as one that takes enough integers: in C's calling conventions on
-/// Linux a callee does not see arguments it does not expect.
+/// Calls every function of the 3.2 list in turn, with its name, as one that takes enough integers: in C's calling
+/// conventions on Linux a callee does not see arguments it does not expect.
 fn every_function(module: &Module, mut call: impl FnMut(&str, &dyn Fn(usize) -> CK_RV)) {
     for name in functions::all() {
         let function: libloading::Symbol<codes::Any> = unsafe { module.library.get(name.as_bytes()) }.unwrap();
@@ -178,7 +178,7 @@ fn the_session_is_checked_before_the_other_arguments() {
     module.initialize().unwrap();
     every_function(&module, |name, call| {
         let expected: &[CK_RV] = match name {
-            // No session and no slot, or not only.
+            // No session and no slot, or not only these.
             "C_Initialize" | "C_Finalize" | "C_GetInfo" | "C_GetFunctionList" | "C_GetInterfaceList"
             | "C_GetInterface" | "C_WaitForSlotEvent" | "C_GetSlotList" => return,
             "C_GetSlotInfo" | "C_GetTokenInfo" | "C_GetMechanismList" | "C_GetMechanismInfo" | "C_InitToken"
@@ -194,7 +194,7 @@ fn the_session_is_checked_before_the_other_arguments() {
 fn null_arguments_are_refused_in_an_open_session() {
     let module = Module::simulated();
     module.initialize().unwrap();
-    // Without arguments, or with none that must be there.
+    // Without arguments, or without required ones.
     let harmless = [
         "C_CloseSession",
         "C_FindObjectsInit",
@@ -359,7 +359,7 @@ fn what_is_no_regular_file_in_the_place_of_the_configuration_or_a_chip_is_refuse
     module.assert_logged(&["chip", "it is a FIFO"]);
     drop(module);
 
-    // A log that nobody reads goes to stderr, and nothing waits.
+    // A log pipe without a reader: messages go to stderr, and nothing waits.
     let module = Module::configured("log = \"warn:FOLDER/log\"\n[[token]]\nbus = \"sim:FOLDER/chip\"\n");
     fifo(&module, "log");
     assert_eq!(module.initialize(), Ok(()));

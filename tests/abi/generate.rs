@@ -1,6 +1,6 @@
-//! Key pairs are made through the C ABI, on a chip provisioned with `tls`: with the templates of every client, in the
-//! slot that is asked for, under a label that no other key has; and not at all where the template contradicts what the
-//! chip makes, no slot is free, or the session is read-only.
+//! Key pairs are generated through the C ABI, on a chip provisioned with `tls`: with the templates of every client, in
+//! the slot of the template, under a label that no other key has; and not if the template contradicts what the chip
+//! generates, no slot is free, or the session is read-only.
 
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
@@ -203,7 +203,7 @@ fn a_read_only_session_changes_nothing_on_the_token() {
     let data = [(CKA_CLASS, ulong(CKO_DATA)), (CKA_TOKEN, boolean(true)), (CKA_VALUE, vec![1])];
     assert_eq!(module.create_object(read_only, &data), Err(CKR_SESSION_READ_ONLY));
     assert_eq!(module.private_keys(session), [private]);
-    // Signing is no change.
+    // Signing changes nothing.
     assert!(module.sign_with(read_only, CKM_ECDSA, private, &[1; 32]).is_ok());
 }
 

@@ -1,4 +1,4 @@
-//! The vendor header compiles with the system's PKCS#11 header, and says the same as the module.
+//! The vendor header compiles with the system's PKCS#11 header, and has the module's values.
 
 use std::process::Command;
 

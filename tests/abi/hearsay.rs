@@ -1,5 +1,5 @@
-//! A member of the group writes a public key of his own into the state folder, through the C ABI: no signature of his is ever called
-//! good. Public keys are proven by the chip, or by what root has stored.
+//! A member of the group writes a public key of his own into the state folder, through the C ABI: no signature of his
+//! ever verifies. Public keys are proven by the chip, or by what root has stored.
 
 use atecc608_sim::SimBus;
 use atecc608_token::io_key::KeyFile;
@@ -29,7 +29,7 @@ fn foreign_point() -> Vec<u8> {
     foreign_key().verifying_key().to_encoded_point(false).as_bytes().to_vec()
 }
 
-/// Puts a public key into the state, as everybody in the group can.
+/// Puts a public key into the state, as every member of the group can.
 fn write_into_state(module: &Module, bus: &SimBus, point: Vec<u8>) {
     pin::store(module, bus).change(|state| state.slot_mut(chip::slot(0)).public_key = Some(point)).unwrap();
 }
@@ -64,7 +64,7 @@ fn a_public_key_that_only_the_state_has_verifies_nothing_until_the_chip_has_show
         verify(&module, session, public_key(&module, session), &foreign_signature()),
         Err(CKR_KEY_HANDLE_INVALID)
     );
-    // Found again it is the chip's.
+    // Found again, it is the chip's.
     let key = public_key(&module, session);
     assert_eq!(verify(&module, session, key, &foreign_signature()), Err(CKR_SIGNATURE_INVALID));
     assert_eq!(verify(&module, session, key, &good), Ok(()));
@@ -113,7 +113,7 @@ fn what_root_has_stored_is_proof_enough_while_it_is_what_the_state_has() {
     let session = module.restart();
     let key = public_key(&module, session);
     assert_eq!(verify(&module, session, key, &foreign_signature()), Err(CKR_KEY_HANDLE_INVALID));
-    // And another key in the chip than root knew.
+    // And another key in the chip than the one that root stored.
     let key = module.private_keys(session)[0];
     module.destroy(session, key).unwrap();
     let key = generate(&module, session, "new").unwrap();

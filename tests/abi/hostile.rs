@@ -1,5 +1,5 @@
-//! Hostile callers: C programs (`tests/c`) that give the module buffers of every size up against unreadable memory, templates
-//! that are wrong in every way, and any arguments in any order.
+//! Hostile callers: C programs (`tests/c`) that pass the module buffers of every size that end at unreadable memory,
+//! templates with every kind of error, and arbitrary arguments in arbitrary order.
 
 use crate::common::module::Module;
 use crate::common::{c_program, chip};

@@ -19,7 +19,7 @@ fn a_second_key_with_the_id_of_another_is_not_generated_and_the_log_names_the_ho
     assert_eq!(module.assert_logged(&["CKA_ID 01", "slot 0", "\"one\"", "unique"]), 1);
     assert_eq!(module.private_keys(session).len(), 1);
     generate(&module, session, "two", &[2]).unwrap();
-    // No more after a restart, when nothing is known of the chip yet.
+    // Not after a restart either, when nothing is known of the chip yet.
     let session = module.restart();
     assert_eq!(error(generate(&module, session, "three", &[2])), TAKEN);
 }

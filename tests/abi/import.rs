@@ -1,5 +1,5 @@
-//! Private keys that were made elsewhere, through the C ABI: they go into the slot that the profile has for them, encrypted
-//! on the bus, and are never claimed to be born there. Judged with the p256 crate. With a PIN: abi_pin_keys.rs.
+//! Imported private keys, through the C ABI: they are written to the profile's slot for them, encrypted on the bus, and
+//! are never claimed to be generated there. Checked with the p256 crate. With a PIN: abi_pin_keys.rs.
 
 use std::fs;
 
@@ -59,7 +59,7 @@ fn an_imported_key_works_in_the_chip_and_its_public_half_appears_with_it() {
 #[test]
 fn an_imported_key_is_not_claimed_to_be_born_here_whatever_the_template_says() {
     let (module, _bus, session) = with_io_key();
-    // As tools send it whose default is a key that can be read.
+    // As sent by tools whose default is a readable key.
     let less = [(CKA_SENSITIVE, boolean(false)), (CKA_EXTRACTABLE, boolean(true))];
     let key = module.create_object(session, &with(&private_key("mine", &SCALAR), &less)).unwrap();
     for (attribute, value) in [
@@ -136,7 +136,7 @@ fn a_key_in_use_is_not_written_over_and_a_destroyed_ones_place_is_free() {
     module.destroy(session, key).unwrap();
     assert!(module.private_keys(session).is_empty());
     assert_ne!(point_in(&bus, 4), Some(public_point(&SCALAR)));
-    // With the state lost, the chip alone says that the slot is in use.
+    // With the state lost, only the chip reports that the slot is in use.
     module.create_object(session, &private_key("mine", &SCALAR)).unwrap();
     module.finalize().unwrap();
     fs::remove_file(module.state_file()).unwrap();
@@ -175,7 +175,7 @@ fn what_is_no_p256_key_for_the_chip_is_refused_and_changes_nothing() {
     ] {
         assert_eq!(module.create_object(session, &template), Err(expected), "{template:?}");
     }
-    // Of an RSA key the type is looked at first, and the log has the reason.
+    // For an RSA key the type is checked first, and the log has the reason.
     for class in [CKO_PRIVATE_KEY, CKO_PUBLIC_KEY] {
         let rsa = [
             (CKA_CLASS, ulong(class)),
@@ -239,7 +239,8 @@ fn replies_lost_at_any_moment_leave_the_key_or_nothing() {
     }
 }
 
-/// An import while this fault strikes, and then another try: whichever took effect, the key is there under its name and id.
+/// An import while this fault strikes, and then another try: whichever took effect, the key exists under its name and
+/// id.
 fn imported_at_last(fault: &str, after: fn(&SimBus)) {
     let (module, bus, session) = with_io_key();
     bus.set_faults(fault.parse().unwrap());

@@ -1,5 +1,5 @@
-//! Changes that are interrupted, through the C ABI: a process is killed while it makes or destroys a key. The next one
-//! finds out which way it went, and no key is hidden, invented or destroyed.
+//! Interrupted changes, through the C ABI: a process is killed while it generates or destroys a key. The next one finds
+//! the outcome, and no key is hidden, invented or destroyed.
 
 use std::fs;
 use std::thread;
@@ -14,7 +14,7 @@ use atecc608_sim::SimBus;
 use atecc608_wire::Opcode;
 use cryptoki_sys::*;
 
-/// Only [`Helper`] runs it to some purpose.
+/// Does something only if [`Helper`] runs it.
 #[test]
 fn helper_process() {
     one_key::do_as_told();
@@ -25,9 +25,9 @@ fn kill_in_gen_key(module: &Module, bus: &SimBus, role: &str, executed: bool) {
     kill_in(module, bus, role, (Opcode::GEN_KEY, 0), executed);
 }
 
-/// A process is killed in the middle of a command, which is followed by so many others when all goes well.
+/// A process is killed in the middle of a command, which `followed_by` others follow in a normal run.
 fn kill_in(module: &Module, bus: &SimBus, role: &str, (opcode, followed_by): (Opcode, u64), executed: bool) {
-    // How many commands it takes up to that one: counted on a twin.
+    // The number of commands up to that one: counted on a twin.
     let before = bus.image(0).unwrap();
     let state = (module.state_dir().read_dir().unwrap().any(|entry| entry.unwrap().path().is_dir()))
         .then(|| fs::read(module.state_file()).unwrap());
@@ -45,7 +45,7 @@ fn kill_in(module: &Module, bus: &SimBus, role: &str, (opcode, followed_by): (Op
     let deadline = Instant::now() + BOUND;
     while bus.stats().total_commands() < commands {
         assert!(Instant::now() < deadline, "the {opcode} does not come");
-        // Nothing tells when another process has sent a command but looking.
+        // Only polling shows that another process has sent a command.
         thread::sleep(Duration::from_millis(1));
     }
     assert!(bus.stats().command(opcode) > 0);
@@ -102,7 +102,7 @@ fn a_destruction_that_was_killed_is_resolved_both_ways() {
         assert_eq!(found.len(), 1);
         let key = found[0];
         if executed {
-            // The key that took its place is shown, as what the slot is called: nothing proves that nobody uses it.
+            // The new key is shown under the slot's name: it may be in use.
             assert_eq!(module.label(session, key), "device");
             assert_ne!(point_in(&bus, 0).unwrap(), point);
             module.destroy(session, key).unwrap();
@@ -131,7 +131,7 @@ fn an_import_that_was_killed_is_resolved_both_ways() {
         }
         assert!(!fs::read_to_string(module.state_file()).unwrap().contains("intent"));
         let rv = import(&module, session, "a").map(drop);
-        // The label is looked at first.
+        // The label is checked first.
         assert_eq!(rv, if executed { Err(CKR_ATTRIBUTE_VALUE_INVALID) } else { Ok(()) });
     }
 }
@@ -144,7 +144,7 @@ fn a_backup_from_the_middle_of_a_destruction_neither_hides_nor_frees_a_later_key
     generate(&module, session, "later").unwrap();
     let later = point_in(&bus, 0).unwrap();
     module.finalize().unwrap();
-    // As it was between intent and commit of the destruction.
+    // As between intent and commit of the destruction.
     let serial = module.state_file().parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     let before: String = destroyed.iter().rev().map(|byte| format!("{byte:02x}")).collect();
     fs::write(

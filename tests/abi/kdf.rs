@@ -38,7 +38,7 @@ pub fn derive<P>(
     Ok(key)
 }
 
-/// What HKDF is asked for.
+/// The parameters of HKDF.
 pub struct Hkdf<'a> {
     pub steps: (bool, bool),
     pub salt: Salt<'a>,
@@ -108,7 +108,7 @@ fn hkdf_is_rfc_5869s() {
     assert_eq!(both.derive(&module, session, base, 255 * 32 + 1), Err(CKR_ATTRIBUTE_VALUE_INVALID));
 }
 
-/// The hkdf crate's two steps: what the first makes, and `length` bytes of both.
+/// The two steps of the hkdf crate: the result of the first, and `length` bytes of both.
 macro_rules! by_the_crate {
     ($hash:ty, $salt:expr, $input:expr, $info:expr, $length:expr) => {{
         let (prk, hkdf) = SimpleHkdf::<$hash>::extract($salt, $input);
@@ -191,7 +191,7 @@ fn a_secret_in_the_chip_is_expanded_by_the_chip_and_is_a_salt() {
     assert_eq!(salted.derive(&module, session, base, 32), Ok(hmac.finalize().into_bytes().to_vec()));
 }
 
-/// What KDF asks of the chip, and how.
+/// The commands with which KDF uses the chip.
 fn commands_of_an_expansion(module: &Module, bus: &SimBus, session: Session, key: Handle) -> BTreeMap<String, u64> {
     let expand = Hkdf { steps: (false, true), salt: Salt::Null, info: b"info" };
     bus.take_stats();
@@ -227,7 +227,7 @@ fn a_transient_failure_does_not_mark_kdf_as_unusable() {
     for status in ["EE", "08", "FF"] {
         let (module, bus, session) = with_io_key();
         let key = module.create_object(session, &given(true, CKK_GENERIC_SECRET, b"secret")).unwrap();
-        // The question whether KDF is an HMAC.
+        // The query whether KDF is an HMAC.
         bus.set_faults(format!("status@5:{status}").parse().unwrap());
         commands_of_an_expansion(&module, &bus, session, key);
         bus.set_faults("none".parse().unwrap());
@@ -310,7 +310,7 @@ fn with_io_protection_required_what_can_not_be_hidden_is_refused() {
     assert_eq!(expand(&[7; 127], 32), Ok(32));
     assert_eq!(expand(&[7; 128], 32), Err(CKR_FUNCTION_FAILED), "too long for KDF");
     assert_eq!(expand(b"info", 33), Err(CKR_FUNCTION_FAILED), "the first part would be in the second message");
-    // One Hmac: whether KDF is one was asked with a message that means nothing.
+    // One Hmac: whether KDF is one was checked with a meaningless message.
     assert_eq!(bus.take_stats().commands.get("SHA"), Some(&2));
     replace_io_key(&bus);
     assert_eq!(expand(b"info", 32), Err(CKR_FUNCTION_FAILED), "another key");

@@ -1,5 +1,5 @@
-//! Root keeps the chip's configuration beside the IO protection key, through the C ABI: it saves two Reads, and nothing that can't be undone
-//! rests on it.
+//! Root keeps the chip's configuration beside the IO protection key, through the C ABI: it saves two Reads, and
+//! irreversible actions never rely on it.
 
 use std::fs::{set_permissions, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ use crate::common::one_key::{change_image, generate, sign, with_key};
 use crate::common::pin::{self, PIN};
 use crate::swapped::{Swap, USES};
 
-/// Whether the chip allows that this slot is locked: nothing else in the tests rests on it.
+/// Whether the chip allows a lock of this slot: nothing else in the tests depends on it.
 const A_BYTE_OF_BLOCK_3: usize = 96 + 2 * 14;
 
 fn file(module: &Module, bus: &SimBus) -> KeptConfiguration {
@@ -25,7 +25,7 @@ fn file(module: &Module, bus: &SimBus) -> KeptConfiguration {
     KeptConfiguration::beside(&KeyFile::at(module.configuration().with_file_name("keys").join(serial)))
 }
 
-/// What `atecc608 trust` leaves there.
+/// The file as `atecc608 trust` leaves it.
 pub fn keep(module: &Module, bus: &SimBus) -> KeptConfiguration {
     let kept = file(module, bus);
     kept.store(&bus.image(0).unwrap().config()).unwrap();
@@ -73,7 +73,7 @@ fn nothing_is_used_or_changed_in_a_chip_with_another_configuration_than_the_kept
         assert!(parts(&swap.bus.image(0).unwrap()) == before, "{name}");
         let file = file(&swap.module, &swap.bus);
         swap.module.assert_logged(&[&file.path().display().to_string(), "sudo atecc608 trust"]);
-        // The chip is what counts from now on.
+        // The chip is authoritative from now on.
         swap.bus.take_stats();
         swap.module.token_info(0).unwrap();
         assert_eq!(swap.bus.take_stats().command(Opcode::READ), 4, "{name}");

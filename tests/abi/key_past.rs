@@ -1,5 +1,5 @@
-//! What derived, copied and unwrapped keys say of their past (CKA_LOCAL, CKA_KEY_GEN_MECHANISM, CKA_ALWAYS_SENSITIVE,
-//! CKA_NEVER_EXTRACTABLE), through the C ABI.
+//! The history attributes (CKA_LOCAL, CKA_KEY_GEN_MECHANISM, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE) of derived,
+//! copied and unwrapped keys, through the C ABI.
 
 use crate::common::keys::{copy_object, generate as generate_in_chip, provisioned, with, Handle, Session};
 use crate::common::module::{attributes, boolean, c, ulong, Attributes, Module};
@@ -18,7 +18,7 @@ fn secrecy(sensitive: bool, extractable: bool) -> [(CK_ATTRIBUTE_TYPE, Vec<u8>);
     [(CKA_SENSITIVE, boolean(sensitive)), (CKA_EXTRACTABLE, boolean(extractable))]
 }
 
-/// A generic secret of the session that is generated with this secrecy.
+/// A generic secret of the session that is generated with these attributes.
 fn generated(module: &Module, session: Session, sensitive: bool, extractable: bool) -> Handle {
     let template = with(&aes(false, 32), &secrecy(sensitive, extractable));
     generate(module, session, CKM_GENERIC_SECRET_KEY_GEN, &template).unwrap()
@@ -67,7 +67,7 @@ fn a_derived_key_was_always_secret_if_its_base_was_and_it_is() {
             let mechanism = module.attribute(session, key, CKA_KEY_GEN_MECHANISM);
             assert_eq!(mechanism, Ok(ulong(CK_UNAVAILABLE_INFORMATION)));
         }
-        // Secret from now on is not always.
+        // Sensitive from now on is not always sensitive.
         module.set_attributes(session, base, &secrecy(true, false)).unwrap();
         let key = hkdf(&module, session, base, &secrecy(true, false));
         assert_eq!(past(&module, session, key), [false, sensitive, !extractable]);

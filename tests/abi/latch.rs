@@ -63,7 +63,7 @@ fn a_key_behind_the_latch_signs_and_derives_only_while_it_is_set() {
     change_latch(&module, &bus, true);
     assert_signed(&point_in(&bus, 0).unwrap(), &sign(&module, session, keys[0]).unwrap());
     assert!(derive().is_ok());
-    // Now that its public key is known.
+    // Now with its public key known.
     change_latch(&module, &bus, false);
     assert_eq!(sign(&module, session, keys[0]), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
     assert_eq!(derive().map(drop), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));

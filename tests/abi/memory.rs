@@ -1,4 +1,5 @@
-//! A process at the end of its memory: what a caller sizes fails with CKR_HOST_MEMORY, the process lives, and goes on.
+//! A process at its memory limit: allocations whose size the caller determines fail with CKR_HOST_MEMORY, and the
+//! process continues.
 
 use std::fs;
 
@@ -117,19 +118,19 @@ fn helper_process() {
     assert_eq!(message(&module, session, key, b"", &data[..64 << 20], &mut output), NO_MEMORY);
     assert_eq!(message(&module, session, key, b"", &data, &mut output), Err(CKR_DATA_LEN_RANGE));
     assert_eq!(wrap(&module, session, key, &data), NO_MEMORY);
-    // What a token never keeps is refused by its length; many values that it might keep do not fit.
+    // A value that a token never keeps is refused by its length; many values that it might keep do not fit.
     assert_eq!(create(&module, session, &data, 1), Err(CKR_ATTRIBUTE_VALUE_INVALID));
     assert_eq!(create(&module, session, &data[..1 << 20], 500), NO_MEMORY);
     assert_eq!(create(&module, session, &data[..1 << 20], 10), NO_MEMORY);
     let too_long = Kind::Gcm { iv: &[1; 12], associated: &data, tag_bits: 128 };
     assert_eq!(init(&module, session, true, &too_long, key), Err(CKR_MECHANISM_PARAM_INVALID));
-    // A code needs no copy of its message.
+    // A MAC needs no copy of its message.
     assert_eq!(
         code(&module, session, &Kind::Plain(CKM_AES_CMAC), key, &data[..12 << 20]).map(|code| code.len()),
         Ok(16)
     );
 
-    // The process goes on as before.
+    // The process continues as before.
     assert_eq!(whole(&module, session, true, &GCM, key, b"small"), Ok(small));
     let der = crate::common::templates::certificate("x", &p256::EncodedPoint::from(peer()).to_bytes());
     create_certificate(&module, session, &der, &[]).unwrap();

@@ -1,4 +1,4 @@
-//! 3.0's message functions with AES-GCM: what they answer is what C_Encrypt answers under the same vector.
+//! 3.0's message functions with AES-GCM: their results equal those of C_Encrypt with the same vector.
 
 use std::collections::HashSet;
 use std::ptr::null_mut;
@@ -23,7 +23,7 @@ fn init(
     ok(unsafe { function.unwrap()(session, &mut crate::common::module::mechanism(kind), key) })
 }
 
-/// C_EncryptMessage or C_DecryptMessage, its length asked first.
+/// C_EncryptMessage or C_DecryptMessage, after a length query.
 fn message(
     module: &Module,
     session: CK_SESSION_HANDLE,
@@ -76,7 +76,8 @@ fn begin(
     ok(unsafe { function(session, (&raw mut parameter).cast(), size, associated.as_ptr().cast_mut(), len(associated)) })
 }
 
-/// C_EncryptMessageNext or C_DecryptMessageNext, its length asked first, and then a buffer that is too short.
+/// C_EncryptMessageNext or C_DecryptMessageNext, after a length query, and after a call with a buffer that is too
+/// short.
 fn next(
     module: &Module,
     session: CK_SESSION_HANDLE,
@@ -203,7 +204,7 @@ fn one_message_is_active_at_a_time_and_an_error_ends_it() {
         assert!(next(&mut sent, 0).is_ok(), "the message goes on");
         assert_eq!(next(&mut sent, CKF_END_OF_MESSAGE | 2), Err(CKR_ARGUMENTS_BAD));
         assert_eq!(next(&mut sent, 0), Err(CKR_OPERATION_NOT_INITIALIZED));
-        // The series goes on, and ends with its message.
+        // The series continues, and ends with its message.
         begin(&mut sent).unwrap();
         assert_eq!(finish(&module, session, encrypt), Ok(()));
         assert_eq!(next(&mut sent, 0), Err(CKR_OPERATION_NOT_INITIALIZED));
@@ -289,7 +290,7 @@ fn generated_vectors_keep_the_fixed_bits_and_never_repeat() {
     let (module, _bus, session) = with_io_key();
     let key = module.create_object(session, &given(false, CKK_AES, &KEY)).unwrap();
     let generators = [CKG_GENERATE, CKG_GENERATE_COUNTER, CKG_GENERATE_COUNTER_XOR, CKG_GENERATE_RANDOM];
-    // Nor in another series with the same key: a vector that comes twice would give the texts away.
+    // Nor in another series with the same key: a repeated vector would reveal the texts.
     let mut seen = HashSet::new();
     for generator in generators.into_iter().chain(generators) {
         init(&module, session, true, CKM_AES_GCM, key).unwrap();
@@ -318,6 +319,6 @@ fn what_is_not_a_message_cipher_is_refused() {
         let mut sent = Message::new([1; 12], fixed_bits, generator);
         assert_eq!(message(&module, session, true, &mut sent, b"", b"x"), Err(CKR_MECHANISM_PARAM_INVALID));
     }
-    // The series goes on after a message that was refused.
+    // The series continues after a refused message.
     assert!(message(&module, session, true, &mut sent, b"", b"x").is_ok());
 }

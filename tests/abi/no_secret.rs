@@ -1,5 +1,6 @@
-//! Provisioning, the life of a PIN, and the use of keys and secrets at log level trace: of all that is left behind (files, logs, what
-//! programs print, their arguments and environments, core dumps) only the files named in [`BY_DESIGN`] hold a secret.
+//! Provisioning, the life of a PIN, and the use of keys and secrets at log level trace: of everything left behind
+//! (files, logs, output of programs, their arguments and environments, core dumps) only the files named in
+//! [`BY_DESIGN`] hold a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -29,9 +30,9 @@ mod search;
 
 use search::Search;
 
-/// The user's PINs, one after the other, and one that is none of them.
+/// The user's PINs in their order, and a wrong one.
 const PINS: [&str; 5] = ["pin-1", "pin-2", "pin-3", "pin-4", "wrong-pin"];
-/// Whose private key the chip agrees on a secret with. Everybody may know it, but not the secret.
+/// The private key with which the chip agrees on a secret. It may be public, but not the secret.
 const PEER: [u8; 32] = [0x42; 32];
 
 /// The files that hold a secret, and why.
@@ -53,7 +54,7 @@ const BY_DESIGN: [(&str, &str); 15] = [
     ("keys/TNG", "the IO protection key of the Trust&GO chip, which pair made"),
 ];
 
-/// Three chips, each on a bus of its own, and what is known of their secrets.
+/// Three chips, each on its own bus, and what is known of their secrets.
 struct Run {
     module: Module,
     buses: [(&'static str, SimBus); 3],
@@ -80,20 +81,21 @@ impl Run {
         self.module.folder.path()
     }
 
-    /// Puts a secret into a file, for a program that is to be told it.
+    /// Puts a secret into a file, for a program that reads it.
     fn give(&mut self, file: &str, secret: &[u8]) {
         fs::write(self.folder().join(file), secret).unwrap();
         self.search.add(file, secret);
     }
 
-    /// Takes up a recovery code that the tool wrote, with and without its hyphens, and leaves it in a file for the security officer.
+    /// Records a recovery code that the tool wrote, with and without its hyphens, and leaves it in a file for the
+    /// security officer.
     fn take_up_code(&mut self, written: &str, file: &str) {
         let text = fs::read_to_string(self.folder().join(written)).unwrap();
         self.give(file, text.trim().as_bytes());
         self.search.add(file, text.trim().replace('-', "").as_bytes());
     }
 
-    /// Takes up what the chips hold now that nobody may read.
+    /// Records the contents of the chips that no reader may see now.
     fn take_up(&mut self) {
         for (name, bus) in &self.buses {
             let image = bus.image(0).unwrap();
@@ -110,7 +112,7 @@ impl Run {
         }
     }
 
-    /// Runs the tool with the log on standard error. What it prints, and what others can see of its process, is kept.
+    /// Runs the tool with the log on standard error. Its output, and what others can see of its process, is kept.
     fn tool(&mut self, name: &str, succeeds: bool, words: &str) {
         let printed = |what: &str| self.folder().join("printed").join(format!("{name}.{what}"));
         let mut command = Command::new(built::tool());
@@ -119,7 +121,7 @@ impl Run {
         command.stdin(Stdio::null()).stdout(File::create(printed("stdout")).unwrap()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (mut seen, mut log) = (seen_by_others(child.id()), Vec::new());
-        // With each line of the log: between the packets, that is.
+        // With each line of the log, which is between the packets.
         for line in BufReader::new(child.stderr.take().unwrap()).split(b'\n') {
             seen.extend(seen_by_others(child.id()));
             log.extend([&line.unwrap()[..], b"\n"].concat());
@@ -152,7 +154,8 @@ impl Run {
 }
 
 impl Run {
-    /// A core dump before C_Login, and one in the middle of it: the secret behind the PIN is made, and the call waits for the bus.
+    /// A core dump before C_Login, and one in the middle of it: the secret behind the PIN is derived, and the call
+    /// waits for the bus.
     fn dump_during_login(&mut self, helper: &mut Helper) {
         self.dump_waiting(helper, "about to log in");
         let lock = OpenOptions::new().write(true).open(self.folder().join("bus-pin.lock")).unwrap();
@@ -177,7 +180,7 @@ fn seen_by_others(id: u32) -> BTreeSet<Vec<u8>> {
     seen
 }
 
-/// What a core dump of the process has in it (core(5)): the memory that it may write; and what it has excluded of that.
+/// The contents of a core dump of the process (core(5)): its writable memory; and what it has excluded of that.
 fn memory_of(id: u32) -> (Vec<u8>, Vec<u8>) {
     let memory = File::open(format!("/proc/{id}/mem")).unwrap();
     let (mut core, mut excluded, mut range) = (Vec::new(), Vec::new(), None);
@@ -202,7 +205,8 @@ fn read(file: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(fs::read(Path::new(&folder).with_file_name(file)).unwrap())
 }
 
-/// The parent takes a dump now. What the calls before left on the stack is overwritten: docs/security.md says that it may be there.
+/// The parent takes a dump now. The stack contents of earlier calls are overwritten: docs/security.md says that secrets
+/// may be there.
 fn here(moment: &str) {
     #[inline(never)]
     fn overwrite_stack() {
@@ -233,7 +237,7 @@ fn use_session_key(module: &Module, session: Session) {
     whole(module, session, true, &Kind::Iv(CKM_AES_CBC, [7; 16]), key, &[9; 32]).unwrap();
 }
 
-/// What a program does with the chip with a PIN, and its security officer.
+/// The calls of a program with the PIN-protected chip, and of its security officer.
 fn live() {
     let module = Module::of_parent();
     let session = module.start();
@@ -270,7 +274,7 @@ fn live() {
     here("finalised");
 }
 
-/// What a program does with the chip with tls.
+/// The calls of a program with the chip with tls.
 fn use_tls() {
     let module = Module::of_parent();
     module.initialize().unwrap();
@@ -297,7 +301,7 @@ fn helper_process() {
 }
 
 impl Run {
-    /// Learns the secret that the helper agreed on, from the other side.
+    /// Computes the secret that the helper agreed on, from the other side.
     fn learn_agreed(&mut self, helper: &mut Helper) {
         let point = base16ct::lower::decode_vec(helper.heard().unwrap()).unwrap();
         let ours = p256::PublicKey::from_sec1_bytes(&point).unwrap();
@@ -306,7 +310,7 @@ impl Run {
         self.search.add("an agreed secret", secret.raw_secret_bytes());
     }
 
-    /// Gives the programs what they are to be told.
+    /// Gives the programs the secrets that they need.
     fn prepare(&mut self) {
         for name in PINS.into_iter().chain(["passphrase"]) {
             let random = random();

@@ -1,5 +1,5 @@
-//! Objects that a client brings, through the C ABI: certificates (checked with x509-cert) and data, on the token and in
-//! a session. Private keys: abi_import.rs; secret keys: abi_secret_keys.rs.
+//! Objects that a client creates, through the C ABI: certificates (checked with x509-cert) and data, on the token and
+//! in a session. Private keys: abi_import.rs; secret keys: abi_secret_keys.rs.
 
 use crate::common::chip;
 use crate::common::keys::{create_certificate, generate, point, provisioned};
@@ -108,7 +108,7 @@ fn a_certificate_without_names_gets_those_of_its_key() {
     let certificate = create_certificate(&module, session, &der, &[]).unwrap();
     assert_eq!(module.attribute(session, certificate, CKA_ID), Ok(vec![1, 2, 3]));
     assert_eq!(module.label(session, certificate), module.label(session, private));
-    // Of a key that is not here: none.
+    // For a key that is not here: none.
     let stranger = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key().to_encoded_point(false);
     let der = templates::certificate("ca", stranger.as_bytes());
     let certificate = create_certificate(&module, session, &der, &[]).unwrap();

@@ -1,4 +1,4 @@
-//! docs/pkcs11.md says what the module does: its tables are checked against the module itself, called through the C ABI.
+//! docs/pkcs11.md describes the module: its tables are checked against the module itself, called through the C ABI.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_void;
@@ -28,7 +28,7 @@ fn rows(heading: &str) -> Vec<Vec<&'static str>> {
     rows
 }
 
-/// Functions and their answers: `yes`, or the code of a refusal.
+/// Functions and their results: `yes`, or the code of a refusal.
 fn answers() -> BTreeMap<&'static str, &'static str> {
     let mut functions = BTreeMap::new();
     for row in rows("Functions") {
@@ -83,7 +83,7 @@ fn what_is_said_to_be_refused_is_refused_with_that_code_and_nothing_else_is_unsu
             }
             continue;
         }
-        // With what it takes to come as far as to the refusal.
+        // With the arguments that are needed to reach the refusal.
         let arguments: Vec<usize> = match name {
             _ if name.ends_with("Init") || name.ends_with("capsulateKey") => vec![(&raw mut any_mechanism) as usize],
             _ if name.starts_with("C_Async") => vec![c"C_Sign".as_ptr() as usize],
@@ -156,7 +156,7 @@ fn the_vendor_attributes_have_the_numbers_of_the_header() {
 #[test]
 fn interfaces_give_the_functions_that_the_document_lists() {
     let (module, _bus, _) = with_io_key();
-    // What is listed is what a program gets that asks for the newest interface.
+    // The list is the one that a program gets with the newest interface.
     let list: *const c_void = std::ptr::from_ref(module.list_3_2()).cast();
     let functions = answers().len();
     let pointers = unsafe { std::slice::from_raw_parts(list.cast::<usize>(), 1 + functions) };

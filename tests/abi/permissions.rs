@@ -1,5 +1,5 @@
-//! What a client takes away when it makes an object (CKA_MODIFIABLE, CKA_DESTROYABLE, CKA_COPYABLE), and other attributes that
-//! the token keeps as they were given: honoured for objects of the session and of the token, and after a restart.
+//! Attributes with which a client restricts an object (CKA_MODIFIABLE, CKA_DESTROYABLE, CKA_COPYABLE), and others that
+//! the token keeps as given: honoured for objects of the session and of the token, and after a restart.
 
 use std::ptr::null_mut;
 
@@ -15,12 +15,12 @@ type Handle = CK_OBJECT_HANDLE;
 
 const PROHIBITED: Result<(), CK_RV> = Err(CKR_ACTION_PROHIBITED);
 
-/// Somebody's public key.
+/// A foreign public key.
 fn peer() -> p256::PublicKey {
     p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key()
 }
 
-/// One object of each kind that can be made, on the token or in the session, with more in its template.
+/// One object of each kind that can be created, on the token or in the session, with more in its template.
 fn objects(module: &Module, session: Session, on_token: bool, more: Attributes) -> Vec<Handle> {
     let token = [(CKA_TOKEN, boolean(on_token))];
     let data = [(CKA_CLASS, ulong(CKO_DATA)), (CKA_LABEL, b"note".to_vec()), (CKA_VALUE, vec![1])];
@@ -51,7 +51,7 @@ fn what_is_not_destroyable_is_not_destroyed_until_that_is_changed() {
             true => {
                 let session = module.restart();
                 let found = module.find(session, &[(CKA_DESTROYABLE, boolean(false))]).unwrap();
-                // The public keys are there, too: those can never be destroyed by themselves.
+                // The public keys exist, too: those can never be destroyed separately.
                 let class = |object: &Handle| module.attribute(session, *object, CKA_CLASS).unwrap();
                 (session, found.into_iter().filter(|object| class(object) != ulong(CKO_PUBLIC_KEY)).collect())
             }
@@ -83,7 +83,7 @@ fn what_is_not_modifiable_keeps_its_names_for_ever() {
         let session = if on_token { module.restart() } else { session };
         assert_eq!(module.find(session, &[(CKA_LABEL, b"other".to_vec())]), Ok(vec![]));
         assert!(module.find(session, &[(CKA_MODIFIABLE, boolean(false))]).unwrap().len() >= fixed.len());
-        // They can be destroyed all the same.
+        // They can still be destroyed.
         if !on_token {
             fixed.iter().for_each(|object| module.destroy(session, *object).unwrap());
         }
@@ -145,7 +145,7 @@ fn private_data_is_kept_in_memory_only() {
     module.assert_logged(&["CKA_PRIVATE=true", "are stored in clear"]);
     let data = module.create_object(session, &template(false)).unwrap();
     assert_eq!(module.attribute(session, data, CKA_PRIVATE), Ok(boolean(true)));
-    // Nor does a copy bring it to the disk.
+    // Nor does a copy write it to the disk.
     let mut on_token = crate::common::module::attributes(&[]);
     let value = boolean(true);
     on_token.push(CK_ATTRIBUTE { type_: CKA_TOKEN, pValue: value.as_ptr().cast_mut().cast(), ulValueLen: 1 });

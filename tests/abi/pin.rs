@@ -1,4 +1,4 @@
-//! The PIN of the profile `tls-pin` through the C ABI: who sees and may do what, and that the chip is who says so.
+//! The PIN of the profile `tls-pin` through the C ABI: access before and after login, and that the chip enforces it.
 
 use std::ptr::null_mut;
 
@@ -149,7 +149,7 @@ fn where_the_chip_does_not_roll_the_secret_the_user_keeps_the_pin_and_the_state_
     let (before, blobs) = (bus.image(0).unwrap(), pin::blobs(&module, &bus));
     for _ in 0..2 {
         assert_eq!(set_pin(&module, session, PIN, OTHER_PIN), Err(CKR_FUNCTION_FAILED));
-        // The very blob that was there: no second one of the same secret under another PIN or salt.
+        // The same blob as before: not a second one of the same secret under another PIN or salt.
         assert_eq!(pin::blobs(&module, &bus), blobs);
     }
     module.assert_logged(&["C_SetPIN", "security officer", "C_InitPIN"]);
@@ -158,7 +158,7 @@ fn where_the_chip_does_not_roll_the_secret_the_user_keeps_the_pin_and_the_state_
     let session = module.restart();
     assert_eq!(module.login(session, CKU_USER, OTHER_PIN), Err(CKR_PIN_INCORRECT));
     module.login(session, CKU_USER, PIN).unwrap();
-    // The way that is left.
+    // The remaining way.
     logout(&module, session).unwrap();
     module.login(session, CKU_SO, &code()).unwrap();
     init_pin(&module, session, OTHER_PIN).unwrap();

@@ -1,4 +1,4 @@
-//! Attacks on the PIN of `tls-pin`, each with what docs/security.md says that the attacker has.
+//! Attacks on the PIN of `tls-pin`, each with the access that docs/security.md assumes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 const DIGEST: [u8; 32] = [0xD1; 32];
 
-/// The profile's chip with a key in slot 0, and a driver for it that nobody has logged in.
+/// The profile's chip with a key in slot 0, and a driver for it without a login.
 fn attacked() -> (SimBus, Chip<Simulated>) {
     let mut image = pin::image();
     chip::put_key(&mut image, 0, &[0x21; 32]);
@@ -77,7 +77,7 @@ fn a_recorded_login_played_back_gives_nothing() {
     let scheme = Scheme::of(&zone, profile::matching(&zone)).unwrap();
     let secret = LockedSecret::new(&pin::secret_in(&bus.image(0).unwrap(), AUTHORISATION)).unwrap();
     let shared = atecc608::secrets::SharedSecret { slot: scheme.authorisation, value: &secret };
-    // What is proved is proved for one nonce: the same proof again, after another, is wrong.
+    // A proof is valid for one nonce: the same proof again, after another, is wrong.
     let serial = serial(&bus);
     assert!(driver.converse(|awake| awake.proves(&serial, &shared)).unwrap());
     let recorded = driver
@@ -99,7 +99,7 @@ fn a_recorded_login_played_back_gives_nothing() {
         let _ = awake.execute(&recorded);
         sign_as_attacker(awake)
     }));
-    // Nor does the login's owner leave anything behind.
+    // Nor does the owner's login leave anything usable.
     let gate = Gate { serial, key: scheme.authorisation, slots: scheme.guarded, secret: Some(Box::new(secret)) };
     driver.set_gate(Some(gate));
     driver.converse(|awake| awake.sign_digest(chip::slot(0), &DIGEST)).unwrap();
@@ -141,7 +141,7 @@ fn without_the_secret_no_command_uses_a_key_or_replaces_a_secret() {
         let address = Address::slot(chip::slot(slot), 0, 0);
         refused(driver.converse_once(|awake| awake.execute(&Write::block(Zone::Data, address, nothing))));
         refused(driver.converse_once(|awake| awake.execute(&Read { zone: Zone::Data, address, block: true })));
-        // Under a write key of the attacker's own making.
+        // Under a write key that the attacker made.
         let serial = serial(&bus);
         let key = atecc608::secrets::SharedSecret {
             slot: before.config().slot_config(chip::slot(slot)).write_key(),
@@ -184,7 +184,7 @@ fn no_derivation_puts_the_attackers_secret_in_the_place_of_the_users() {
     let (bus, mut driver) = attacked();
     let before = bus.image(0).unwrap();
     let peer: [u8; 64] = chip::point_in(&before, 0).unwrap()[1..].try_into().unwrap();
-    // What WriteConfig forbids and what ReqAuth forbids, each by itself.
+    // With the check of WriteConfig and that of ReqAuth, each alone.
     let no_write_rule = Switches {
         ecdh_target_follows_write_config: false,
         kdf_target_needs_always_write: false,
@@ -199,7 +199,7 @@ fn no_derivation_puts_the_attackers_secret_in_the_place_of_the_users() {
         }
         assert!(bus.image(0).unwrap() == before, "nothing was changed");
     }
-    // With neither it is done: docs/security.md tells what that would mean.
+    // With neither it succeeds: docs/security.md says what that would mean.
     bus.set_switches(0, Switches { req_auth_gates_write: false, ..no_write_rule }).unwrap();
     let mut held = before.part(Part::Slot(chip::slot(9))).to_vec();
     for plant in
@@ -226,7 +226,7 @@ fn the_disk_alone_tells_no_right_pin_from_a_wrong_one() {
         let opened = blob.open(guess).unwrap();
         assert_eq!(*opened == secret, guess == OTHER_PIN);
         assert!(candidates.insert(*opened), "each guess gives other bytes");
-        // Neither they nor what may be made of them stands in the state: all guesses look alike.
+        // Neither they nor anything derived from them is in the state: all guesses look alike.
         for made in [
             opened.to_vec(),
             Sha256::digest(&opened[..]).to_vec(),
@@ -278,7 +278,7 @@ fn neither_log_nor_files_hold_a_pin_or_a_secret() {
 fn a_foreign_blob_in_the_state_opens_nothing() {
     let (module, bus, ..) = pin::with_key();
     module.finalize().unwrap();
-    // The attacker knows what PIN opens it to what; the chip holds something else.
+    // The attacker knows which PIN opens it, and its contents; the chip holds another secret.
     let blob = atecc608_token::pin::blob::StretchedPin::new(b"attacker").unwrap().seal(&[0; 32]);
     pin::store(&module, &bus).change(|state| state.pins = vec![blob]).unwrap();
     let session = module.start();

@@ -1,4 +1,4 @@
-//! Changes of the PIN that are interrupted: a process is killed at each command that it sends to the chip, executed or not.
+//! Interrupted changes of the PIN: a process is killed at each command that it sends to the chip, executed or not.
 //! Afterwards exactly one PIN is right, and the keys work with it.
 
 use std::fs;
@@ -12,10 +12,10 @@ use crate::common::process::{self, Helper};
 use atecc608_sim::{Image, SimBus};
 use cryptoki_sys::*;
 
-/// One that no interrupted change is about.
+/// A PIN that no interrupted change sets.
 const LAST_PIN: &[u8] = b"the last of them";
 
-/// What a helper does, by its role.
+/// The work of a helper, by its role.
 #[test]
 fn helper_process() {
     let Some(role) = process::role() else { return };
@@ -32,7 +32,7 @@ fn helper_process() {
     process::say(&format!("{done:?}"));
 }
 
-/// A token with a key and a PIN, as nobody uses it: its EEPROM and state can be put back.
+/// A token with a key and a PIN, without users: its EEPROM and state can be restored.
 struct Scene {
     module: Module,
     bus: SimBus,
@@ -58,13 +58,13 @@ impl Scene {
         fs::write(self.module.state_file(), &self.state).unwrap();
     }
 
-    /// What a change says that nothing disturbs.
+    /// The output of an undisturbed change.
     fn outcome(&self, role: &str) -> String {
         let refused: Result<(), CK_RV> = if role == "set" && !self.rolls { Err(CKR_FUNCTION_FAILED) } else { Ok(()) };
         format!("{refused:?}")
     }
 
-    /// How many commands the whole change takes.
+    /// The number of commands of the whole change.
     fn commands(&self, role: &str) -> u64 {
         self.bus.take_stats();
         assert_eq!(Helper::start(module_path!(), &self.module, role).finish(), [self.outcome(role)]);
@@ -78,11 +78,11 @@ impl Scene {
         let busy = if executed { ":60000" } else { "" };
         self.bus.set_faults(format!("busy@{command}{busy}").parse().unwrap());
         let helper = Helper::start(module_path!(), &self.module, role);
-        // A PIN is stretched before: seconds, under an emulator.
+        // The PIN is stretched before: seconds, under an emulator.
         let deadline = Instant::now() + 12 * BOUND;
         while self.bus.stats().total_commands() < command {
             assert!(Instant::now() < deadline, "command {command} does not come");
-            // Nothing tells when another process has sent a command but looking.
+            // Only polling shows that another process has sent a command.
             thread::sleep(Duration::from_millis(1));
         }
         helper.kill();
@@ -91,7 +91,7 @@ impl Scene {
         self.bus.power_on();
     }
 
-    /// The PIN that is right now: no other is, and the key works with it. Answers none if none is.
+    /// Returns the PIN that is right now: no other is, and the key works with it. `None` if none is.
     fn right_pin(&self) -> Option<&'static [u8]> {
         let session = self.module.start();
         let mut right = Vec::new();
@@ -116,7 +116,8 @@ impl Scene {
         right.first().copied()
     }
 
-    /// The change killed at each of its commands; answers how often the old PIN was right afterwards, and how often the new.
+    /// Kills the change at each of its commands; returns how often the old PIN was right afterwards, and how often the
+    /// new.
     fn kill_everywhere(&self, role: &str) -> (usize, usize) {
         let (mut old, mut new) = (0, 0);
         // The first four read the configuration.

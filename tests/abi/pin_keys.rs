@@ -1,5 +1,5 @@
-//! What keys do after a login with the profile `tls-pin`: signatures, shared secrets, AES, imports; in the ways that silicon
-//! may behave where nobody has asked it yet.
+//! Use of keys after a login with the profile `tls-pin`: signatures, shared secrets, AES, imports; with each possible
+//! behaviour of silicon that has not been verified yet.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ use p256::elliptic_curve::sec1::ToEncodedPoint;
 const ECB: Kind<'static> = Kind::Plain(CKM_AES_ECB);
 const AES_KEY: &[u8; 16] = b"an aes key of 16";
 
-/// Each way that the chip may behave: all strict, all lenient, each by itself.
+/// Each behaviour of the chip: all strict, all lenient, each switch alone.
 fn behaviours() -> Vec<Switches> {
     let strict = Switches::default();
     let mut all = vec![strict.clone()];
@@ -184,7 +184,7 @@ fn without_the_io_protection_key_on_the_host_keys_sign_and_do_not_derive() {
     assert_eq!(module.attribute(session, key, CKA_DERIVE), Ok(boolean(false)));
     assert_eq!(derive(&module, session, key), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
     assert_signed(&point_in(&bus, 0).unwrap(), &sign(&module, session, key).unwrap());
-    // A file that holds something else.
+    // A file with other contents.
     fs::write(&file, [0x11; 32]).unwrap();
     let session = module.restart();
     module.login(session, CKU_USER, PIN).unwrap();
@@ -227,7 +227,7 @@ fn neither_pin_nor_secrets_nor_shared_secrets_cross_the_bus_in_clear() {
 fn a_bus_that_fails_is_not_taken_for_a_wrong_io_protection_key() {
     let (module, bus, session, key) = pin::with_key();
     let theirs = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().public_key().to_encoded_point(false);
-    // At each transfer of the first ECDH, which asks the chip whether the keys are the same.
+    // At each transfer of the first ECDH, which lets the chip compare the keys.
     let mut failures = 0;
     for transfer in 1.. {
         bus.set_faults(format!("pull@{transfer}").parse().unwrap());

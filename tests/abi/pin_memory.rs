@@ -1,5 +1,5 @@
-//! Where secrets are in the memory of a process: the one behind a PIN and those of session keys. They are in pages that are not
-//! swapped out, not dumped, and empty in a forked child; and they are gone when they are needed no more.
+//! Secrets in the memory of a process: the one behind a PIN and those of session keys. They are in pages that are not
+//! swapped out, not dumped, and empty in a forked child; and they are wiped when they are no longer needed.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -62,13 +62,13 @@ fn protected() -> bool {
     !copies.is_empty() && copies.iter().all(is_protected)
 }
 
-/// Says whether all copies are protected, and checks that a forked child has none.
+/// Prints whether all copies are protected, and checks that a forked child has none.
 fn say_protected() {
     process::say(&format!("protected: {}", protected()));
     in_a_child(|| copies().is_empty());
 }
 
-/// Overwrites what the calls before left on the stack: AES puts the key it expands there, and docs/security.md says so.
+/// Overwrites the stack contents of earlier calls: AES puts the key it expands there, and docs/security.md says so.
 #[inline(never)]
 fn overwrite_stack() {
     std::hint::black_box(&mut [0_u8; 256 * 1024]);
@@ -115,7 +115,7 @@ fn make_session_keys(module: &Module) {
     }
 }
 
-/// How many KiB the process has more after 20 logins than after one, and after those of eight threads at once.
+/// The growth of the process in KiB after 20 logins compared with one, and after those of eight threads at once.
 fn log_in_often(module: &Module) {
     let session = module.start();
     let again = |session| {

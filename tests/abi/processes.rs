@@ -1,5 +1,5 @@
-//! Several processes on one chip through the C ABI: they take turns, see each other's changes, and die without leaving the
-//! others waiting.
+//! Several processes on one chip through the C ABI: they take turns, see each other's changes, and die without blocking
+//! the others.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -15,7 +15,7 @@ use crate::common::signers::{digest, in_process, served, sign_rounds, verifies, 
 use cryptoki_sys::*;
 use rustix::fs::{flock, FlockOperation};
 
-/// Only [`Helper`] runs it to some purpose.
+/// Does something only if [`Helper`] runs it.
 #[test]
 fn helper_process() {
     let Some(role) = process::role() else { return };
@@ -49,7 +49,7 @@ fn helper_process() {
     }
 }
 
-/// Signs in one thread, which the chip does not let end; forks in another meanwhile.
+/// Signs in one thread, which the chip prevents from finishing; forks in another meanwhile.
 fn sign_and_fork(module: &Module, session: Session) {
     let sign = module.list.C_Sign.unwrap();
     let key = module.find_labelled(session, CKO_PRIVATE_KEY, "a")[0];
@@ -78,7 +78,7 @@ fn slot_of(module: &Module, session: Session, key: Handle) -> CK_ULONG {
     CK_ULONG::from_ne_bytes(value.try_into().unwrap())
 }
 
-/// Starts helpers and lets them go at once.
+/// Starts helpers and lets them run at once.
 fn at_once<const N: usize>(module: &Module, roles: [&str; N]) -> [Helper; N] {
     let mut helpers = roles.map(|role| Helper::start(module_path!(), module, role));
     helpers.iter_mut().for_each(|helper| helper.expect("ready"));
@@ -129,7 +129,7 @@ fn sign_rounds_of(list: &CK_FUNCTION_LIST, session: Session, signer: u8) {
             let (mut data, mut signature, mut length) = (digest(signer, round), [0; 64], 64);
             let mut kind = crate::common::module::mechanism(CKM_ECDSA);
             assert_eq!(init(session, &mut kind, key), CKR_OK);
-            // The module checks each signature itself; what it hands out was right.
+            // The module checks each signature itself; what it returned was right.
             assert_eq!(sign(session, data.as_mut_ptr(), 32, signature.as_mut_ptr(), &mut length), CKR_OK);
         }
     }
@@ -230,10 +230,10 @@ fn a_process_killed_with_the_lock_leaves_it_free_even_if_its_child_lives_on() {
     let deadline = Instant::now() + Duration::from_secs(5);
     while bus.stats().total_commands() == 0 {
         assert!(Instant::now() < deadline, "the helper does not sign");
-        // Nothing tells when another process has sent a command but looking.
+        // Only polling shows that another process has sent a command.
         thread::sleep(Duration::from_millis(1));
     }
-    // It holds the lock, and will for as long as the chip is busy.
+    // It holds the lock as long as the chip is busy.
     helper.go();
     let child: i32 = helper.heard().unwrap().parse().unwrap();
     helper.kill();

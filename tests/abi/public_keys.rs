@@ -1,5 +1,5 @@
-//! Public keys as clients treat them, through the C ABI: the halves of pairs that are destroyed and brought one by one, and keys of
-//! somebody else on the token, which must never be taken for a pair's.
+//! Public keys as clients treat them, through the C ABI: the halves of pairs that are destroyed and imported one by
+//! one, and foreign keys on the token, which must never be taken for a pair's.
 
 use crate::common::chip;
 use crate::common::keys::{copy_object, error, generate, point, provisioned, Handle, Session};
@@ -37,7 +37,7 @@ fn public_keys(module: &Module, session: Session, more: Attributes) -> Vec<Handl
     module.find(session, &[&[(CKA_CLASS, ulong(CKO_PUBLIC_KEY))], more].concat()).unwrap()
 }
 
-/// Changes the state behind the module's back, as every member of the group can.
+/// Changes the state without the module's knowledge, as every member of the group can.
 fn change_state(module: &Module, change: impl Fn(&mut State)) {
     let image = atecc608_sim::Image::load(&module.image()).unwrap();
     Store::open(&module.state_dir(), image.config().serial_number()).change(|state| change(state)).unwrap();
@@ -201,10 +201,10 @@ fn a_public_key_that_a_member_of_the_group_called_as_a_pair_is_not_shown() {
         });
         assert_eq!(public_keys(&module, session, &[]).len(), 2);
     }
-    // A key that is none is not shown either.
+    // An invalid key is not shown either.
     change_state(&module, |state| state.objects[0].value.truncate(20));
     assert_eq!(public_keys(&module, session, &[]), [public]);
-    // Without the pair it is an object as any other.
+    // Without the pair it is an object like any other.
     change_state(&module, |state| state.objects.clear());
     module.destroy(session, private).unwrap();
     module.create_object(session, &public_key(&point_of_authority(), "device key", &[1])).unwrap();

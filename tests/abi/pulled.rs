@@ -1,6 +1,6 @@
-//! The chip is pulled at each transfer of a change, through the C ABI: whatever the caller was told, the next look finds what the chip
-//! holds, with the names that were given, and nothing happens twice. (Imports: import.rs. Secret keys: secret_state.rs. Changes of the
-//! PIN: pin_interrupted.rs. Certificates in slot 8: slot_8.rs.)
+//! The chip is removed at each transfer of a change, through the C ABI: whatever the caller got, the next contact finds
+//! what the chip holds, with the names that were given, and nothing happens twice. (Imports: import.rs. Secret keys:
+//! secret_state.rs. Changes of the PIN: pin_interrupted.rs. Certificates in slot 8: slot_8.rs.)
 
 use atecc608_sim::SimBus;
 use cryptoki_sys::*;
@@ -10,7 +10,8 @@ use crate::common::keys::{Handle, Session};
 use crate::common::module::Module;
 use crate::common::one_key::{assert_signed, generate, point_in, sign, with_key};
 
-/// Runs the work with the chip pulled at each transfer that it has, and `after` with the chip back in a process that knows nothing.
+/// Runs the work with the chip removed at each of its transfers, and `after` with the chip back in a process that knows
+/// nothing.
 fn at_each_transfer(
     begin: fn() -> (Module, SimBus, Session),
     work: fn(&Module, Session) -> Result<(), CK_RV>,

@@ -1,7 +1,7 @@
-//! Children that a system call made, where no fork handler runs, and children with the same process id as their parent: they
-//! start afresh as others do. A child that shares its parent's memory is no other process.
+//! Children made with the system call, where no fork handler runs, and children with the same process id as their
+//! parent: they start afresh as others do. A child that shares its parent's memory is no separate process.
 //!
-//! The parents are helpers with one thread that does anything: such a child can't even allocate if another thread was allocating.
+//! The parents are helpers with one active thread: such a child can't even allocate if another thread was allocating.
 //! `scripts/asan.sh` leaves this file out, as it does fork.rs.
 
 use std::ffi::c_void;
@@ -16,8 +16,8 @@ use crate::common::signers::{in_process, served, verifies};
 use crate::common::{one_key, pin};
 use cryptoki_sys::*;
 
-/// What a parent and its children do: each child initialises anew, after C_Finalize or without, and signs, and the parent goes on
-/// with its session.
+/// A parent and its children: each child initialises anew, after C_Finalize or without, and signs, and the parent
+/// continues with its session.
 fn sign_in_both(module: &Module, finalize_before: &[bool]) {
     let session = module.start();
     let key = module.find_labelled(session, CKO_PRIVATE_KEY, "a")[0];
@@ -26,7 +26,7 @@ fn sign_in_both(module: &Module, finalize_before: &[bool]) {
         verifies(&point, &DIGEST, &sign(module, session, key).unwrap())
     };
     assert!(signs(session, key));
-    // The configuration is the test's, and so is the folder it is in.
+    // The configuration is the test's, and so is its folder.
     let folder = PathBuf::from(std::env::var_os("ATECC608_PKCS11_CONF").unwrap()).parent().unwrap().to_owned();
     assert_ne!(open_locks(&folder), 0);
     for finalize in finalize_before {
@@ -122,7 +122,7 @@ fn a_child_that_shares_its_parents_memory_uses_its_parents_module() {
     assert_eq!(said_by("call in a child with this memory"), ["both called"]);
 }
 
-/// A child that a system call made is not logged in.
+/// A child made with the system call is not logged in.
 fn fork_while_logged_in(module: &Module) {
     let session = module.start();
     module.login(session, CKU_USER, pin::PIN).unwrap();

@@ -1,5 +1,6 @@
-//! What `adapters.rs` and `signals.rs` test with a kernel in C, with a real one: its i2c-core and i2c-dev, and an adapter that reports as
-//! other drivers do (`tests/kernel/twist`). Tested by `tests/kernel/adapters.sh`, as root in a guest.
+//! The tests of `adapters.rs` and `signals.rs` with a real kernel instead of one in C: its i2c-core and i2c-dev, and an
+//! adapter that reports errors as other drivers do (`tests/kernel/twist`). Run by `tests/kernel/adapters.sh`, as root
+//! in a guest.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +24,7 @@ const SPKI: [u8; 26] = [
     0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
-/// Only [`Helper`] runs it to some purpose, as its role says.
+/// Does something only if [`Helper`] runs it: the work that its role names.
 #[test]
 fn helper_process() {
     let Some(role) = process::role() else { return };
@@ -39,7 +40,7 @@ fn helper_process() {
     }
 }
 
-/// Generates the key "a", signs and derives; then does not, since there is no chip any more.
+/// Generates the key "a", signs and derives; then fails to, because the chip is gone.
 fn use_and_miss(module: &Module) {
     let session = module.start();
     for key in module.find_labelled(session, CKO_PRIVATE_KEY, "a") {
@@ -65,7 +66,7 @@ fn assert_openssl_verifies(point: &[u8], signature: &[u8]) {
     openssl.run("pkeyutl -verify -pubin -keyform DER -inkey key -sigfile signature -in digest");
 }
 
-/// Signs while others do, with a key of its own.
+/// Signs while others do, with its own key.
 fn sign_often(module: &Module) {
     let session = module.start();
     let key = generate(module, session, &std::process::id().to_string()).unwrap();
@@ -105,7 +106,7 @@ impl Place {
         Some(place)
     }
 
-    /// The bus is this node, and is waited for up to so many seconds.
+    /// The bus is this node, with a timeout of this many seconds.
     fn configure(&self, node: &Path, lock_timeout: u32) {
         let folder = self.module.folder.path().display();
         let token = format!("[[token]]\nbus = \"{}\"\n", node.display());
@@ -124,7 +125,7 @@ impl Place {
             .unwrap()
     }
 
-    /// The chip is found, used and then missed, and this is the reason in the log.
+    /// The chip is found, used and then absent, and this is the reason in the log.
     #[track_caller]
     fn assert_used(&self, behaviour: &str, missed: &str) {
         println!("{behaviour}");
@@ -200,7 +201,7 @@ fn a_blank_chip_behind_an_adapter_for_short_messages_is_provisioned_and_used() {
     for direction in ["max_read_len", "max_write_len"] {
         place.twist.set(direction, 0);
     }
-    // What the driver refuses a longer message with, and a NACK.
+    // The driver's error for a longer message, and a NACK.
     place.twist.set("longest", 16);
     place.twist.set("nack", libc::EINVAL);
     place.assert_used("messages of up to 16 bytes, longer ones are EINVAL, and so is a NACK", "EINVAL: ");
@@ -227,7 +228,7 @@ fn a_driver_that_waits_interruptibly_is_not_interrupted() {
     let Some(place) = Place::with_chip() else { return };
     place.twist.set("interruptible", "Y");
     let library = c_program::compile_library("i2c_dev", place.module.folder.path());
-    // Only its signals, of which each interrupts, and their handler: it plays no adapter.
+    // Only its signals, each of which interrupts, and their handler: it simulates no adapter.
     let variables = [("LD_PRELOAD", library.display().to_string()), ("I2C_DEV_SIGNALS", "1".to_owned())];
     let mut helper = Helper::start_with(module_path!(), &place.module, "sign", &variables);
     helper.expect("ready");
@@ -245,7 +246,7 @@ fn processes_on_a_multiplexers_channel_and_on_its_adapter_take_turns() {
         helper.expect("ready");
         helper
     });
-    // Who has the adapter keeps the one on the channel waiting, too.
+    // A process that has the adapter keeps the one on the channel waiting, too.
     let adapter = fs::File::open(&place.twist.node).unwrap();
     rustix::fs::flock(&adapter, rustix::fs::FlockOperation::LockExclusive).unwrap();
     place.configure(&place.twist.channel, 1);

@@ -1,5 +1,5 @@
-//! Chips that refuse single questions, through the C ABI: another way is taken where there is one, else that slot alone is
-//! unknown. The token is used all the same, and nothing is written where a key may be.
+//! Chips that refuse single commands, through the C ABI: another way is used if there is one, otherwise only that slot
+//! is unknown. The token remains usable, and nothing is written where a key may be.
 
 use crate::common::chip::{self, put_key, slot};
 use crate::common::keys::Session;
@@ -71,7 +71,7 @@ fn a_slot_whose_question_was_refused_is_never_free() {
 
 #[test]
 fn one_refusal_is_enough_to_leave_the_slot_alone() {
-    // Whichever of the questions of a generation is refused: no key is lost.
+    // Whichever query of a generation is refused: no key is lost.
     for (number, status) in (1..=12).flat_map(|number| [(number, "03"), (number, "0F")]) {
         let (module, bus) = Module::on_bus(image());
         let session = module.start();
@@ -102,7 +102,7 @@ fn a_slot_that_no_command_reports_is_unknown_and_the_others_are_used() {
 
 #[test]
 fn a_refusal_of_gen_key_means_an_empty_slot_only_where_no_rule_explains_it() {
-    // ReqAuth: GenKey is not even asked. PersistentDisable: its refusal says nothing.
+    // ReqAuth: GenKey is not even sent. PersistentDisable: its refusal says nothing.
     for bit in [0x0080, 0x1000] {
         let mut image = image();
         key_config(&mut image, 0, |word| word | bit);
@@ -123,7 +123,7 @@ fn a_key_whose_public_key_is_refused_hides_no_other() {
         assert_eq!(keys.len(), 1, "{faults}");
         assert!(module.attribute(session, keys[0], CKA_LABEL).is_ok());
         assert_eq!(module.attribute(session, keys[0], CKA_ID), Err(CKR_ATTRIBUTE_TYPE_INVALID), "{faults}");
-        // Neither the key nor its handle is given up for it.
+        // Neither the key nor its handle is lost by it.
         bus.set_faults("none".parse().unwrap());
         assert_signed(&point_in(&bus, 0).unwrap(), &sign(&module, session, keys[0]).unwrap());
     }
@@ -194,7 +194,7 @@ fn an_interrupted_destruction_of_a_secret_key_that_the_chip_does_not_report_bloc
     module.assert_logged(&["slot 9", "destruction of a secret key was interrupted", "is not known"]);
     let secret_keys = || module.find(session, &[(CKA_CLASS, ulong(CKO_SECRET_KEY))]).unwrap().len();
     assert_eq!(secret_keys(), 0, "it may be destroyed");
-    // The chip tells again: the key is there, and now destroyed.
+    // The chip reports again: the key exists, and is now destroyed.
     let key = bus.image(0).unwrap().part(Part::Slot(slot(9)))[..32].to_vec();
     bus.set_faults("none".parse().unwrap());
     assert_eq!(secret_keys(), 0);

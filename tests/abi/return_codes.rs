@@ -1,4 +1,4 @@
-//! The table of return values that every call of the other tests is checked against.
+//! The table of return values against which every call of the other tests is checked.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Secret keys as objects: made, imported, shown and destroyed, in the session and in the chip.
+//! Secret keys as objects: generated, imported, shown and destroyed, in the session and in the chip.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use p256::elliptic_curve::sec1::ToEncodedPoint;
 
 const ECB: Kind<'static> = Kind::Plain(CKM_AES_ECB);
 
-/// What is in the slot, as no command could read it.
+/// The contents of the slot, which no command could read.
 fn slot_bytes(bus: &SimBus, slot: u8) -> Vec<u8> {
     bus.image(0).unwrap().part(Part::Slot(chip::slot(slot))).to_vec()
 }
@@ -140,13 +140,13 @@ fn a_generated_key_is_local_and_keeps_what_its_template_said_of_its_secrecy() {
             let key = generate(&module, session, kind, &template).unwrap();
             assert_eq!(of(session, key), [true, sensitive, !extractable], "{kind:#x}");
             assert_eq!(mechanism(session, key), Ok(ulong(kind)));
-            // What it is from now on, it was not always.
+            // Sensitive from now on is not always sensitive.
             module
                 .set_attributes(session, key, &[(CKA_SENSITIVE, boolean(true)), (CKA_EXTRACTABLE, boolean(false))])
                 .unwrap();
             assert_eq!(of(session, key), [true, sensitive, !extractable], "{kind:#x}");
         }
-        // Without a word, a session key can be read.
+        // Without an attribute that forbids it, a session key can be read.
         let key = generate(&module, session, kind, &aes(false, 16)).unwrap();
         assert_eq!(of(session, key), [true, false, false]);
     }
@@ -164,7 +164,7 @@ fn a_generated_key_is_local_and_keeps_what_its_template_said_of_its_secrecy() {
         assert_eq!(of(session, key), [true; 3]);
         assert_eq!(mechanism(session, key), Ok(ulong(kind)));
     }
-    // A key that somebody brings is none of it, whatever its template says.
+    // An imported key has none of it, whatever its template says.
     for on_token in [true, false] {
         let template = with(
             &given(on_token, CKK_AES, b"sixteen byte key"),
@@ -176,7 +176,7 @@ fn a_generated_key_is_local_and_keeps_what_its_template_said_of_its_secrecy() {
     }
 }
 
-/// pkcs11-tool gives CKA_PRIVATE=false for every key it makes. That a key can leave the chip is another matter.
+/// pkcs11-tool sends CKA_PRIVATE=false for every key it makes. A key that could leave the chip is refused.
 #[test]
 fn a_key_asked_for_as_public_is_private_all_the_same_and_one_that_could_leave_is_refused() {
     let (module, _bus, session) = with_io_key();
@@ -244,7 +244,7 @@ fn an_agreed_secret_crosses_the_bus_encrypted_where_both_sides_have_the_key() {
         }
         let stats = bus.take_stats();
         assert_eq!(stats.commands.get("ECDH"), Some(&commands));
-        // An encrypted answer has 67 bytes, a clear one 35; the wake's 4, the serial number's 35.
+        // An encrypted response has 67 bytes, a clear one 35; the wake's 4, the serial number's 35.
         assert_eq!(stats.bytes_read > 4 + 35 + 60, right, "{stats:?}");
         if !right {
             module.assert_logged(&["is not the IO protection key", "in clear"]);
@@ -258,7 +258,7 @@ fn session_keys_are_what_their_templates_say() {
     let key = module.create_object(session, &given(false, CKK_AES, &[7; 24])).unwrap();
     assert_eq!(module.attribute(session, key, CKA_VALUE), Ok(vec![7; 24]));
     assert_eq!(module.attribute(session, key, CKA_VALUE_LEN), Ok(ulong(24)));
-    // More secrecy may be asked for, never less.
+    // A stricter secrecy may be requested, never a weaker one.
     module.set_attributes(session, key, &[(CKA_SENSITIVE, boolean(true))]).unwrap();
     assert_eq!(module.attribute(session, key, CKA_VALUE), Err(CKR_ATTRIBUTE_SENSITIVE));
     let back = module.set_attributes(session, key, &[(CKA_SENSITIVE, boolean(false))]);

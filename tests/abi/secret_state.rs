@@ -1,5 +1,6 @@
-//! Secret keys and what the state says of them, through the C ABI: a state that is lost, old, or from the middle of something. The chip
-//! shows no secret key and can't tell one from what fills an empty place; no key is overwritten unasked, and none is used for another.
+//! Secret keys and their entries in the state, through the C ABI: a state that is lost, old, or from the middle of a
+//! change. The chip can't show a secret key or distinguish it from the contents of an empty place; no key is
+//! overwritten without a request, and none is used for another.
 
 use std::fs;
 
@@ -91,7 +92,7 @@ fn with_an_old_backup_no_other_key_is_used_under_its_name_and_the_log_says_so() 
             module.assert_logged(&[&slot, "does not hold the secret key", "check value differs"]);
             session = module.restart();
         }
-        // The name can be removed, and the key that is there stays.
+        // The name can be removed, and the key in the slot stays.
         let before = slot_bytes(&bus, kind.slot);
         let key = secret_keys(&module, session)[0];
         assert_eq!(module.destroy(session, key), Ok(()));

@@ -1,5 +1,5 @@
-//! Operations of several sessions, begun, fed, asked, finished, cancelled and forgotten in any order: each call answers what a
-//! simple model says that the standard says.
+//! Operations of several sessions, begun, continued, queried, finished, cancelled and abandoned in any order: each call
+//! returns what a simple model of the standard says.
 
 use std::ptr::null_mut;
 
@@ -18,7 +18,7 @@ const KEY: [u8; 20] = [7; 20];
 /// Of SHA-256, and its HMAC.
 const LEN: usize = 32;
 
-/// What can be going on in a session, one of each at a time.
+/// The operations that can be active in a session, one of each at a time.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Digest,
@@ -78,7 +78,7 @@ struct Collected {
     in_parts: bool,
 }
 
-/// What a session should be doing.
+/// The expected state of a session.
 #[derive(Default)]
 struct Model {
     digest: Option<Collected>,
@@ -106,7 +106,7 @@ impl Model {
         }
     }
 
-    /// A call that gives the result, if there is room for it.
+    /// A call that returns the result, if there is room for it.
     fn end(&mut self, kind: Kind, data: &[u8], room: Room) -> Answer {
         match room {
             Room::Null => Ok(None),
@@ -167,10 +167,11 @@ impl Model {
     }
 }
 
-/// Makes the call; a call that only asks must tell the length.
+/// Makes the call; a length query must return the length.
 fn call(module: &Module, session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE, step: &Step) -> Answer {
     let input = |data: &[u8]| (data.as_ptr().cast_mut(), len(data));
-    // What a function that fills a buffer made of it. A buffer is larger than it is said to be, to see what lies beyond.
+    // The result of a function that fills a buffer. The buffer is larger than the length passed, to detect writes past
+    // it.
     let filled = |room: Room, fill: &dyn Fn(*mut u8, &mut CK_ULONG) -> Result<(), CK_RV>| -> Answer {
         let (mut buffer, told) = ([0xEE; 256], if let Room::Bytes(room) = room { room } else { 5 });
         let mut length = told as CK_ULONG;
@@ -228,7 +229,7 @@ fn any_sequence_of_operations_returns_what_the_standard_says() {
     let objects = module.find(base, &[]).unwrap().len();
     let mut runner = TestRunner::new(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() });
     let tried = runner.run(&steps(), |steps| {
-        // The handle stays when the session is closed: it must be nobody's then.
+        // The handle is kept after the session is closed: it must be invalid then.
         let mut sessions: [(CK_SESSION_HANDLE, Option<Model>); SESSIONS] = Default::default();
         for (at, step) in &steps {
             let (handle, model) = &mut sessions[*at];

@@ -1,5 +1,5 @@
-//! Key pairs of a session (CKA_TOKEN=false), and private keys that are brought into one, through the C ABI: they sign, verify and derive as the p256 crate says, live as long as their
-//! session, and never pass for the chip's.
+//! Key pairs of a session (CKA_TOKEN=false), and private keys that are imported into one, through the C ABI: they sign,
+//! verify and derive as the p256 crate does, live as long as their session, and never pass for the chip's.
 
 use crate::common::chip;
 use crate::common::keys::CKA_ATECC608_SLOT;
@@ -88,7 +88,7 @@ fn it_says_that_it_is_not_in_the_chip_and_keeps_its_value() {
         module.find(session, &[(CKA_ATECC608_IN_CHIP, boolean(true)), (CKA_CLASS, ulong(CKO_PRIVATE_KEY))]),
         Ok(vec![in_chip])
     );
-    // A template may want a value that can be read, as of a session secret key.
+    // A template may request a readable value, as for a session secret key.
     let open = [(CKA_SENSITIVE, boolean(false)), (CKA_EXTRACTABLE, boolean(true))];
     let (public, private) = pair(&module, session, &open).unwrap();
     let value = module.attribute(session, private, CKA_VALUE).unwrap();
@@ -138,7 +138,7 @@ fn a_private_template_without_token_makes_a_session_pair() {
     }
 }
 
-/// What warns once in a process needs a process of its own.
+/// A warning that is logged once per process needs its own process.
 #[test]
 fn helper_process() {
     let Some(role) = process::role() else { return };
@@ -168,7 +168,7 @@ fn a_process_that_leaves_out_token_is_warned_once() {
     assert_eq!(warnings("brought", "a private key without CKA_TOKEN is a session key"), 1);
 }
 
-/// A private key that a caller brings, as pkcs11-provider sends it.
+/// A private key that a caller imports, as pkcs11-provider sends it.
 fn brought() -> Template {
     with(&private_key("brought", &SCALAR), &[(CKA_TOKEN, boolean(false)), (CKA_DERIVE, boolean(true))])
 }

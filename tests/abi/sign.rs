@@ -1,5 +1,5 @@
-//! Signatures and digests through the C ABI, checked with other people's code (p256, sha1, sha2); verifying, also with
-//! the public keys of others.
+//! Signatures and digests through the C ABI, checked with other implementations (p256, sha1, sha2); verification, also
+//! with foreign public keys.
 
 use std::ptr::null_mut;
 
@@ -165,7 +165,7 @@ fn a_foreign_public_key_verifies_in_the_session_and_goes_with_it() {
     c!(module, C_CloseSession(read_only)).unwrap();
     assert_eq!(module.find(session, &[]), Ok(vec![]));
     assert_eq!(module.verify_init(session, CKM_ECDSA, key), Err(CKR_KEY_HANDLE_INVALID));
-    // What it is not for.
+    // Uses that are not allowed.
     let changed = |attribute, value: Vec<u8>| with(&template.to_vec(), &[(attribute, value)]);
     let key = module.create_object(session, &changed(CKA_VERIFY, boolean(false))).unwrap();
     assert_eq!(module.attribute(session, key, CKA_VERIFY), Ok(boolean(false)));
@@ -197,7 +197,7 @@ fn digests_are_those_of_their_names() {
     for (kind, digest) in digests {
         assert_eq!(module.digest_parts(session, kind, &[&message]), Ok(digest.clone()));
         assert_eq!(module.digest_parts(session, kind, &[&message[..1], &[], &message[1..]]), Ok(digest.clone()));
-        // At once, with the question for the length and a short buffer before.
+        // At once, after a length query and a call with a short buffer.
         c!(module, C_DigestInit(session, &mut mechanism(kind))).unwrap();
         let (data, mut length) = (message.as_ptr().cast_mut(), 0);
         assert_eq!(c!(module, C_Digest(session, data, 1000, null_mut(), &mut length)), Ok(()));

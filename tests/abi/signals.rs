@@ -1,4 +1,5 @@
-//! Signals that interrupt what they can while the module is used, through the C ABI. The kernel's I2C is `tests/c/i2c_dev.c`.
+//! Signals that interrupt system calls while the module is used, through the C ABI. The kernel's I2C is
+//! `tests/c/i2c_dev.c`.
 
 use crate::common::c_program;
 use crate::common::chip;
@@ -6,7 +7,7 @@ use crate::common::module::Module;
 use crate::common::one_key::{assert_signed, generate, point_of, sign};
 use crate::common::process::{self, Helper};
 
-/// Only [`Helper`] runs it to some purpose: with signals all the time.
+/// Does something only if [`Helper`] runs it: with signals all the time.
 #[test]
 fn helper_process() {
     if process::role().is_none() {
@@ -29,7 +30,7 @@ fn keys_are_generated_and_sign_while_signals_arrive_all_the_time() {
     let variables = c_program::preloaded_i2c(&module, &[("I2C_DEV_SIGNALS", "1".to_owned())]);
     let helper = Helper::start_with(module_path!(), &module, "signals", &variables);
     assert_eq!(helper.finish(), ["signed"]);
-    // None is repeated, and so none may have been interrupted.
+    // No transfer is repeated, so none may have been interrupted.
     let log = module.log();
     assert!(log.lines().all(|line| line.contains("is simulated")), "{log}");
 }

@@ -1,4 +1,5 @@
-//! `certificates = "chip"`: a client's certificate lies in slot 8, where it outlives the state folder; through the C ABI.
+//! `certificates = "chip"`: a client's certificate is stored in slot 8, where it survives the loss of the state folder;
+//! through the C ABI.
 
 use std::fs;
 
@@ -11,7 +12,7 @@ use atecc608_sim::{Image, Profile, SimBus};
 use atecc608_wire::Opcode;
 use cryptoki_sys::*;
 
-/// The module with this chip, which is to keep certificates itself.
+/// The module with this chip, which is to keep certificates.
 fn with_chip(image: Image) -> (Module, SimBus, Session) {
     let module = Module::configured(
         "log = \"info:FOLDER/log\"\n[[token]]\nbus = \"unix:FOLDER/bus\"\ncertificates = \"chip\"\n",
@@ -33,7 +34,7 @@ fn slot_8(bus: &SimBus) -> Vec<u8> {
     bus.image(0).unwrap().part(Part::Slot(slot(8))).to_vec()
 }
 
-/// Forgets everything but the chip.
+/// Forgets everything except the chip.
 fn lose_the_state(module: &Module) -> Session {
     module.finalize().unwrap();
     fs::remove_dir_all(module.state_dir()).unwrap();
@@ -48,7 +49,7 @@ fn small(module: &Module, session: Session, public: Handle) -> Vec<u8> {
     der
 }
 
-/// A certificate that is none too small for the slot.
+/// A certificate that is too large for the slot.
 fn large(module: &Module, session: Session, public: Handle) -> Vec<u8> {
     let der = templates::certificate(&"x".repeat(140), &point(module, session, public));
     assert!(der.len() > 400, "{}", der.len());
@@ -240,7 +241,7 @@ fn it_is_read_once_in_a_process_and_again_when_another_one_has_changed_it() {
     bus.take_stats();
     assert_eq!(certificates(&module, session), [certificate]);
     assert_eq!(bus.take_stats().command(Opcode::READ), 0);
-    // What another process leaves when it has destroyed it.
+    // As another process leaves it after it has destroyed it.
     let mut image = bus.image(0).unwrap();
     image.part_mut(Part::Slot(slot(8)))[..32].fill(0);
     bus.set_image(0, image).unwrap();

@@ -1,4 +1,4 @@
-//! C_WaitForSlotEvent: a chip that is pulled and put back, on a bus that the test holds in its hand.
+//! C_WaitForSlotEvent: a chip that is removed and inserted, on a bus that the test controls.
 
 use std::ptr::{dangling_mut, null_mut};
 use std::sync::mpsc::{channel, Receiver};
@@ -17,7 +17,7 @@ fn event(module: &Module) -> Result<CK_SLOT_ID, CK_RV> {
     c!(module, C_WaitForSlotEvent(CKF_DONT_BLOCK, &mut slot, null_mut())).map(|()| slot)
 }
 
-/// A thread that blocks until there is an event, and says what it got.
+/// A thread that blocks until there is an event, and returns it.
 fn wait_in_a_thread(module: &Module) -> Receiver<Result<CK_SLOT_ID, CK_RV>> {
     let wait = module.list.C_WaitForSlotEvent.unwrap();
     let (told, answer) = channel();
@@ -34,7 +34,7 @@ fn a_chip_that_goes_and_comes_is_one_event_each_time() {
     let (module, bus, session, key) = with_key();
     assert_eq!(event(&module), NONE, "what was there from the start is no event");
     bus.pull();
-    // The chip is looked for again once a second, or when something went wrong with it.
+    // The module looks for the chip once a second, or after an error.
     assert_eq!(sign(&module, session, key), Err(CKR_DEVICE_REMOVED));
     assert_eq!(event(&module), Ok(0));
     assert_eq!(event(&module), NONE);
@@ -74,7 +74,7 @@ fn a_blocking_wait_does_not_delay_finalize_and_is_ended_by_it() {
     module.initialize().unwrap();
     let answer = wait_in_a_thread(&module);
     assert!(answer.try_recv().is_err());
-    // Before the thread has come to wait or after: it ends in both cases.
+    // Before the thread waits or after: it ends in both cases.
     let before = Instant::now();
     module.finalize().unwrap();
     assert!(before.elapsed() < Duration::from_secs(5));

@@ -1,4 +1,4 @@
-//! Chips as sold, and as other people's tools leave them: keys with names and certificates up to the root, without a line of
+//! Chips as sold, and as other tools leave them: keys with names, and certificates up to the root, without a line of
 //! configuration. The certificates are checked with the `openssl` command.
 
 use std::fs;
@@ -58,7 +58,7 @@ fn device_signer_and_root_are_shown_and_openssl_verifies_the_chain() {
         }
         openssl.run("verify -CAfile root.pem -untrusted signer.pem device.pem");
         assert_eq!(value(&module, session, certificates[2].1), root_certificate().unwrap());
-        // It is the key's: what that signs, the certificate verifies.
+        // It belongs to the key: the certificate verifies the key's signatures.
         let key = labelled(&module, session, CKO_PRIVATE_KEY, "device");
         let signature = module.sign_with(session, CKM_ECDSA, key, &[7; 32]).unwrap();
         let der = value(&module, session, certificates[0].1);
@@ -93,7 +93,7 @@ fn they_say_of_themselves_what_is_in_them() {
         ] {
             assert_eq!(module.attribute(session, certificate, attribute), Ok(expected), "{attribute:#x}");
         }
-        // As a chain is walked: by subject.
+        // In the order in which programs follow a chain: by subject.
         let by_subject = [(CKA_SUBJECT, parsed.subject.to_der().unwrap())];
         assert_eq!(module.find(session, &by_subject), Ok(vec![certificate]));
     }
@@ -124,7 +124,7 @@ fn they_are_part_of_the_chip_nobody_changes_or_destroys_them() {
         assert_eq!(module.destroy(session, certificate), Err(CKR_ACTION_PROHIBITED), "{label}");
         assert!(!value(&module, session, certificate).is_empty());
     }
-    // A client's own certificate lies beside them, and goes again.
+    // A client's own certificate is kept beside them, and can be destroyed.
     let public = labelled(&module, session, CKO_PUBLIC_KEY, "device");
     let der = crate::common::templates::certificate("own", &point(&module, session, public));
     let own = crate::common::keys::create_certificate(&module, session, &der, &[]).unwrap();
@@ -168,7 +168,7 @@ fn keys_of_known_configurations_have_names() {
     assert_eq!(keys(Profile::MongooseOs), named(&[0, 1, 2, 3]));
     assert_eq!(keys(Profile::Arduino), named(&[0, 1, 2, 3, 4]));
     assert_eq!(keys(Profile::VendorPkcs11), named(&[0, 2, 3]));
-    // Of the vendor's unit tests nobody knows what a key is for.
+    // The purpose of a key in the vendor's unit tests is unknown.
     assert!(keys(Profile::VendorTest).iter().all(|(slot, label)| *label == format!("slot-{slot}")));
 }
 
@@ -201,7 +201,7 @@ fn what_was_read_once_is_kept_for_all_processes() {
     let (module, bus) = Module::on_bus(chip::sold(Profile::TngTls));
     assert_eq!(cost_of_listing(&module, &bus), (12, 1));
     assert_eq!(cost_of_listing(&module, &bus), (0, 0));
-    // A state that was lost costs what it cost at first.
+    // After the loss of the state the first contact has the full cost again.
     fs::remove_file(module.state_file()).unwrap();
     assert_eq!(cost_of_listing(&module, &bus), (12, 1));
 }
@@ -221,7 +221,7 @@ fn a_state_that_lies_about_them_is_not_believed() {
     }
 }
 
-/// The certificates that are shown of a chip with these contents, and the log.
+/// The certificates that are shown for a chip with these contents, and the log.
 fn shown(image: &Image) -> (Vec<String>, String) {
     let module = Module::with_chip(image);
     let session = module.start();
@@ -252,7 +252,7 @@ fn what_does_not_verify_is_not_shown_and_the_log_says_why() {
     }
     // The EUI-48.
     assert_eq!(shown(&changed(5, 3)).0, ["signer", "root"]);
-    // The chip's key is another one than was certified.
+    // The chip's key differs from the certified one.
     let mut image = chip::sold(Profile::TngTls);
     chip::put_key(&mut image, 0, &[0x42; 32]);
     let (labels, log) = shown(&image);
@@ -262,7 +262,7 @@ fn what_does_not_verify_is_not_shown_and_the_log_says_why() {
     let mut image = chip::sold(Profile::TngTls);
     image.part_mut(Part::Config)[9] ^= 1;
     assert_eq!(shown(&image).0, ["signer", "root"]);
-    // No product code, or one that nobody knows: no certificates, and nothing to complain about.
+    // No product code, or an unknown one: no certificates, and no warning.
     for code in [b"\0\0\0\0\0\0\0\0", b"AAAAAAAA"] {
         let mut image = chip::sold(Profile::TngTls);
         image.part_mut(Part::Otp)[..8].copy_from_slice(code);
@@ -282,8 +282,8 @@ fn a_chip_that_fails_while_they_are_read_says_so_and_shows_them_the_next_time() 
     assert_eq!(labels(&module, session), ["device", "signer", "root"]);
 }
 
-/// A chip for LoRaWAN. Nobody has published its configuration, but where its certificates are: here with Trust&GO's. What
-/// signs them is no secret (`sim::profiles`).
+/// A chip for LoRaWAN. Its configuration is not published, except where its certificates are: here with Trust&GO's. The
+/// key that signs them is no secret (`sim::profiles`).
 fn lora_chip() -> Image {
     let mut image = chip::sold(Profile::TngTls);
     let slot_bytes = |image: &Image, number| image.part(Part::Slot(slot(number))).to_vec();
@@ -345,7 +345,7 @@ proptest! {
         };
         let (labels, _) = shown(&image);
         prop_assert!(labels.len() <= 3);
-        // Nothing but an unchanged chain is shown; padding and the end of slot 5 belong to nothing.
+        // Only an unchanged chain is shown; padding and the end of slot 5 belong to nothing.
         if labels.contains(&"device".to_owned()) {
             prop_assert_eq!(parts(&image, &[10])[0][..70].to_vec(), parts(&good, &[10])[0][..70].to_vec());
             prop_assert_eq!(&parts(&image, &[5])[0][..12], &parts(&good, &[5])[0][..12]);
@@ -364,7 +364,7 @@ fn what_the_factory_put_there_does_not_keep_the_token_from_a_name() {
     assert!(!module.find(session, &[]).unwrap().is_empty());
     let mut label = *b"gateway 7                       ";
     let mut init = || c!(module, C_InitToken(0, std::ptr::null_mut(), 0, label.as_mut_ptr()));
-    // Keys that a client may destroy are another matter: slots 2 to 4 have some.
+    // Keys that a client may destroy are an exception: slots 2 to 4 have some.
     c!(module, C_CloseAllSessions(0)).unwrap();
     assert_eq!(init(), Err(CKR_FUNCTION_FAILED));
     let session = module.open_session(0, true).unwrap();

@@ -24,7 +24,7 @@ fn a_lost_state_hides_no_key() {
     assert_eq!(module.attribute(session, found[0], CKA_ID), Ok(Sha1::digest(&point).to_vec()));
     assert_eq!(point_of(&module, session, found[0]), point);
     assert_signed(&point, &sign(&module, session, found[0]).unwrap());
-    // And it can be named anew.
+    // And it can be named again.
     module.set_attributes(session, found[0], &[(CKA_LABEL, b"a".to_vec()), (CKA_ID, vec![1])]).unwrap();
     assert_eq!(module.find_labelled(module.restart(), CKO_PRIVATE_KEY, "a").len(), 1);
 }
@@ -54,7 +54,7 @@ fn with_the_state_lost_a_destroyed_key_is_shown_and_not_overwritten_unasked() {
     assert_eq!(chip::point_in(&Image::load(&module.image()).unwrap(), 0).unwrap(), dead);
 }
 
-/// What a backup that was made at some time brings back.
+/// The state after a backup from an earlier time was restored.
 fn restore(module: &Module, backup: &[u8]) {
     fs::write(module.state_file(), backup).unwrap();
 }
@@ -131,7 +131,7 @@ fn a_corrupt_state_is_kept_and_keys_are_shown_under_their_slots_names() {
         assert_eq!(refusals, [Err(CKR_TOKEN_WRITE_PROTECTED); 3], "{text:?}");
         module.assert_logged(&["state.toml", "the file is not overwritten"]);
         assert_eq!(fs::read_to_string(module.state_file()).unwrap(), text);
-        // Moved away, all works again.
+        // Moved away, everything works again.
         fs::remove_file(module.state_file()).unwrap();
         assert!(generate(&module, session, "b").is_ok());
     }
@@ -163,7 +163,7 @@ fn with_state_dir(state_dir: &str) -> Module {
     module
 }
 
-/// Keys are used, nothing is changed, and the chip least of all.
+/// Keys can be used; neither the state nor the chip is changed.
 fn assert_usable_but_write_protected(module: &Module) {
     let before = fs::read(module.image()).unwrap();
     let session = module.start();
@@ -188,7 +188,7 @@ fn assert_usable_but_write_protected(module: &Module) {
 
 #[test]
 fn a_state_folder_that_can_not_be_made_protects_against_changes_only() {
-    // Root may write nearly everywhere; not here.
+    // Root may write nearly everywhere, but not here.
     assert_usable_but_write_protected(&with_state_dir("/proc/self/state"));
 }
 

@@ -1,5 +1,5 @@
-//! Another chip is put in the place of the first one while a process works with it, through the C ABI. The chip sleeps between
-//! conversations, so nothing is lost that would tell: whatever uses or changes what a slot holds reads the serial number first.
+//! Another chip replaces the first one while a process works with it, through the C ABI. The chip sleeps between
+//! conversations, so a swap is not visible: every use or change of a slot's contents reads the serial number first.
 
 use atecc608_sim::{Image, SimBus};
 use cryptoki_sys::*;
@@ -30,7 +30,7 @@ impl Swap {
         let private = generate(&module, session, "a").unwrap();
         let key = |key_type, value: &[u8]| module.create_object(session, &given(true, key_type, value)).unwrap();
         let (aes, hmac) = (key(CKK_AES, &[1; 16]), key(CKK_GENERIC_SECRET, &[2; 32]));
-        // The other chip has the same IO protection key: nothing but its serial number and its keys tells it from the first.
+        // The other chip has the same IO protection key: only its serial number and its keys differ.
         let mut other = chip::provisioned();
         chip::put_key(&mut other, 0, &[0x21; 32]);
         let io_key = other.part_mut(atecc608_sim::image::Part::Slot(chip::slot(6)));
@@ -56,7 +56,7 @@ impl Swap {
     }
 }
 
-/// What a client does with the keys.
+/// The calls of a client with the keys.
 pub type Use = fn(&Swap) -> Result<(), CK_RV>;
 
 pub const USES: [(&str, Use); 12] = [
@@ -123,7 +123,7 @@ fn the_point_of_another_chip_is_not_kept_for_the_first() {
     let mut other = chip::provisioned();
     chip::put_key(&mut other, 0, &[0x21; 32]);
     bus.set_image(0, other).unwrap();
-    // Its public key has to be asked for.
+    // Its public key has to be read.
     assert!(module.attribute(session, key, CKA_ID).is_ok() || module.find(session, &[]).is_ok());
     let public = module.find(session, &[(CKA_CLASS, CKO_PUBLIC_KEY.to_ne_bytes().to_vec())]).unwrap_or_default();
     let _ = public.first().map(|key| module.attribute(session, *key, CKA_EC_POINT));

@@ -1,4 +1,4 @@
-//! The module exports the C functions of its list and nothing else, and does not bring OpenSSL along.
+//! The module exports the C functions of its list and nothing else, and does not link OpenSSL.
 
 use std::collections::BTreeSet;
 
@@ -23,14 +23,14 @@ fn all_functions_of_2_40_3_0_and_3_2_are_there() {
 
 #[test]
 fn the_module_needs_nothing_but_the_c_library() {
-    // OpenSSL would be entered again by the provider that calls us; anything else would have to be installed.
+    // OpenSSL would be re-entered by the provider that calls the module; any other library would have to be installed.
     for library in Elf::of_module().needed {
         let known = ["libc.so", "libgcc_s.so", "libm.so", "ld-linux", "libpthread.so", "libdl.so"];
         assert!(known.iter().any(|known| library.starts_with(known)), "the module links {library}");
     }
 }
 
-/// What a shared object asks of others and offers to them.
+/// The symbols that a shared object imports and exports.
 struct Elf {
     exported: BTreeSet<String>,
     needed: Vec<String>,

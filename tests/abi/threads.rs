@@ -1,5 +1,5 @@
-//! Many sessions, threads and tokens at once through the C ABI: every result is the one that was asked for, checked with other
-//! people's code.
+//! Many sessions, threads and tokens at once through the C ABI: every result belongs to its call, checked with other
+//! implementations.
 
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
@@ -28,7 +28,7 @@ const ROUNDS: usize = 3;
 const AES_KEY: [u8; 16] = *b"sixteen byte key";
 const HMAC_KEY: [u8; 32] = *b"a key that has thirty-two bytes.";
 
-/// Makes a module, with its bus if the test holds that.
+/// Makes a module, with its bus if the test controls that.
 type Make = fn() -> (Module, Option<SimBus>);
 
 /// A provisioned chip whose IO protection key the host has: in the process, or on a bus.
@@ -66,7 +66,7 @@ impl Shared {
     }
 }
 
-/// One thread: its number, and keys of its own in its session.
+/// One thread: its number, and its own keys in its session.
 struct Worker<'m> {
     module: &'m Module,
     shared: &'m Shared,
@@ -154,7 +154,7 @@ impl<'m> Worker<'m> {
         }
     }
 
-    /// Answers random bytes.
+    /// Returns random bytes.
     fn looks_around(&self) -> Vec<u8> {
         let (module, session, shared) = (self.module, self.session, self.shared);
         assert_eq!(module.private_keys(session), [shared.private]);
@@ -166,7 +166,7 @@ impl<'m> Worker<'m> {
         module.random(session, 16).unwrap()
     }
 
-    /// Everything, each thread beginning with something else.
+    /// All steps, each thread beginning with a different one.
     fn works(&self, random: &Mutex<BTreeSet<Vec<u8>>>) {
         for round in 0..ROUNDS {
             for step in 0..6 {
@@ -202,7 +202,7 @@ fn sixteen_threads_with_all_mechanisms_mixed_each_get_their_own_results() {
             }
         });
         assert_eq!(random.lock().unwrap().len(), THREADS * ROUNDS);
-        // The session keys went with their sessions.
+        // The session keys are gone with their sessions.
         assert_eq!(module.find(session, &[(CKA_TOKEN, boolean(false))]), Ok(vec![]));
         assert_eq!(module.token_info(0).unwrap().ulSessionCount, 1);
     }
@@ -274,7 +274,7 @@ fn two_chips_in_one_configuration_are_two_tokens_used_at_once() {
                 });
             }
         });
-        // What is closed and made in one is no matter to the other.
+        // Closing or creating something in one does not affect the other.
         c!(module, C_CloseAllSessions(0)).unwrap();
         assert_eq!(module.session_info(sessions[0]).map(drop), Err(CKR_SESSION_HANDLE_INVALID));
         let signature = module.sign_with(sessions[1], CKM_ECDSA, pairs[1].1, &[5; 32]).unwrap();
@@ -332,7 +332,7 @@ fn threads_work_whatever_locking_was_asked_for_at_initialize() {
     }
 }
 
-/// What a thread may hear that works on while another calls C_Finalize and C_Initialize.
+/// The return values that are allowed for a thread while another calls C_Finalize and C_Initialize.
 const MAY_BE: [CK_RV; 4] =
     [CKR_CRYPTOKI_NOT_INITIALIZED, CKR_SESSION_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID];
 
@@ -373,7 +373,7 @@ fn finalize_while_others_work_ends_their_sessions_and_makes_no_wrong_result() {
                 });
             }
             for round in 0..60 {
-                // Some of the work is to be done in between.
+                // Some of the work must be done in between.
                 let before = signed.load(Ordering::Relaxed);
                 while round % 10 == 0 && signed.load(Ordering::Relaxed) == before {
                     thread::yield_now();

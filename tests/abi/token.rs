@@ -31,7 +31,7 @@ fn login_succeeds_with_any_pin_or_none_and_once() {
     c!(module, C_CloseAllSessions(0)).unwrap();
     let session = module.open_session(0, true).unwrap();
     assert_eq!(state(session), CKS_RW_PUBLIC_SESSION, "the last session takes the login with it");
-    // Private keys are there without login.
+    // Private keys are visible without login.
     assert_eq!(module.private_keys(session).len(), 1);
 }
 

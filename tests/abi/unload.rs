@@ -1,4 +1,4 @@
-//! Unloading the library without C_Finalize: nothing of it stays in the process.
+//! Unloading the library without C_Finalize: it leaves nothing in the process.
 
 use std::fs;
 use std::ptr::null_mut;
@@ -10,7 +10,7 @@ use crate::common::process::{self, Helper};
 use crate::common::{self, fork::in_a_child};
 use cryptoki_sys::*;
 
-/// What a process has that a library can leave behind.
+/// Resources of a process that a library can leave behind.
 #[derive(Debug, PartialEq, Eq)]
 struct Left {
     descriptors: usize,
@@ -119,14 +119,14 @@ fn unloading_while_a_thread_lives_that_called_the_module_is_harmless() {
             assert_eq!(unsafe { open(0, CKF_SERIAL_SESSION, null_mut(), None, &mut session) }, CKR_OK);
             called.wait();
             unloaded.wait();
-            // The thread ends after the library is gone: nothing of it may run then.
+            // The thread ends after the library is gone: no code of it may run then.
         });
         called.wait();
         module.finalized_at_the_end = false;
         drop(module);
         unloaded.wait();
     });
-    // No fork handler of it is left behind.
+    // It leaves no fork handler.
     in_a_child(|| true);
     // And it can be loaded again.
     let module = Module::simulated();

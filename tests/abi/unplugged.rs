@@ -1,5 +1,6 @@
-//! An I2C adapter of Linux under open sessions, through the C ABI: it is not kept busy by a process that does nothing, it is
-//! unplugged, and it comes back. The kernel is `tests/c/i2c_dev.c`, in a process of its own; in scripts/test-kernel.sh also a real one.
+//! An I2C adapter of Linux under open sessions, through the C ABI: an idle process does not keep it busy, it is
+//! unplugged, and it comes back. The kernel is `tests/c/i2c_dev.c`, in a process of its own; in scripts/test-kernel.sh
+//! also a real one.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +15,8 @@ use crate::common::module::Module;
 use crate::common::one_key::{assert_signed, generate, point_of, sign};
 use crate::common::process::{self, Helper};
 
-/// Only [`Helper`] runs it to some purpose: it signs before its adapter is unplugged, while it is, and when it is back.
+/// Does something only if [`Helper`] runs it: it signs before its adapter is unplugged, while it is, and when it is
+/// back.
 #[test]
 fn helper_process() {
     if process::role().is_none() {
@@ -48,7 +50,7 @@ fn assert_gone(module: &Module, session: Session) {
     assert!(module.slots(true).unwrap().is_empty(), "no token is in the slot");
 }
 
-/// How many descriptors of adapters this process has. To the preloaded library they are sockets, and it has no others.
+/// The number of adapter descriptors of this process. To the preloaded library they are sockets, and it has no others.
 fn open_adapters() -> usize {
     let all = fs::read_dir("/proc/self/fd").unwrap();
     let targets = all.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());

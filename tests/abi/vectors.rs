@@ -1,5 +1,5 @@
-//! Published test vectors (`tests/vectors`: Project Wycheproof, NIST) through the C ABI: what is right is answered as they say,
-//! and what is made to mislead an implementation is refused.
+//! Published test vectors (`tests/vectors`: Project Wycheproof, NIST) through the C ABI: valid ones give their results,
+//! and invalid ones are refused.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn columns(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(' ').collect())
 }
 
-/// The bytes of a column in hexadecimal digits; `-` is none.
+/// The bytes of a column in hexadecimal digits; `-` is empty.
 fn bytes(column: &str) -> Vec<u8> {
     let digits = column.trim_matches('-');
     assert_eq!(digits.len() % 2, 0);
@@ -52,7 +52,8 @@ fn ecdsa_agrees_with_wycheproof() {
     assert!(results[0] > 50 && results[1] > 100 && results.iter().sum::<i32>() == 241, "{results:?}");
 }
 
-/// The private keys of the vectors are put into the chip's EEPROM, four at a time: they are in no chip that makes its own.
+/// The private keys of the vectors are put into the chip's EEPROM, four at a time: a chip that generates its keys has
+/// none of them.
 #[test]
 fn ecdh_agrees_with_wycheproof() {
     const KEY_SLOTS: [u8; 4] = [0, 2, 3, 4];
@@ -91,7 +92,7 @@ fn ecdh_agrees_with_wycheproof() {
     assert_eq!((valid, invalid), (330, 16));
 }
 
-/// In the session, and in the chip where it is as long as the chip's keys are.
+/// In the session, and in the chip if it has the length of the chip's keys.
 #[test]
 fn hmac_agrees_with_wycheproof() {
     let (module, _bus, session) = with_io_key();
@@ -99,7 +100,7 @@ fn hmac_agrees_with_wycheproof() {
     for line in columns(include_str!("../vectors/hmac_wycheproof.txt")) {
         let [number, result, key, message, tag] = line[..] else { panic!("{line:?}") };
         let (value, message, tag) = (bytes(key), bytes(message), bytes(tag));
-        // Each tenth is enough for the chip, whose HMAC has these vectors in `sim_vectors_symmetric`, too.
+        // Every tenth is enough for the chip, whose HMAC has these vectors in `sim_vectors_symmetric`, too.
         let chip_too = value.len() == 32 && number.ends_with('1');
         for on_token in [false, true].into_iter().take(1 + usize::from(chip_too)) {
             let key = module.create_object(session, &given(on_token, CKK_GENERIC_SECRET, &value)).unwrap();

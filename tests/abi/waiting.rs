@@ -1,4 +1,5 @@
-//! Who waits for the chip, and who does not: what is known is told at once while a process or a thread has the chip.
+//! Which calls wait for the chip, and which do not: what is known is returned at once while a process or a thread has
+//! the chip.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -20,14 +21,14 @@ use crate::common::secrets::{self, whole, Kind};
 use crate::common::signers::{digest, in_process, served, verifies};
 use crate::common::templates;
 
-/// Far below what the bus is held for, and far above what a loaded machine makes of a call that waits for nothing.
+/// Far below the time for which the bus is held, and far above that of a call without waiting on a loaded machine.
 const AT_ONCE: Duration = Duration::from_millis(500);
-/// For this long the bus is held at least.
+/// The minimum time for which the bus is held.
 const HELD: Duration = Duration::from_secs(3);
-/// A snapshot that is older is to be refreshed.
+/// A snapshot older than this must be refreshed.
 const STALE: Duration = Duration::from_millis(1100);
 
-/// Only [`Helper`] runs it to some purpose.
+/// Does something only if [`Helper`] runs it.
 #[test]
 fn helper_process() {
     let Some(role) = process::role() else { return };
@@ -62,7 +63,7 @@ fn helper_process() {
     }
 }
 
-/// Another process that has the bus until it is told to go on.
+/// Another process that has the bus until it is released.
 fn holder(module: &Module) -> Helper {
     let file = if module.image().exists() { "chip.lock" } else { "bus.lock" };
     let lock = module.folder.path().join(file);
@@ -85,12 +86,12 @@ fn signs_meanwhile<'s>(
         module.sign(session, &digest(1, 1))
     });
     begun.recv().unwrap();
-    // Time to get into the queue.
+    // Time to enter the queue.
     thread::sleep(Duration::from_millis(50));
     signer
 }
 
-/// Calls that need nothing of the chip, each with how long it took.
+/// Calls that need nothing of the chip, each with its duration.
 struct Timed<'m> {
     module: &'m Module,
     took: Vec<(&'static str, Duration)>,
@@ -113,7 +114,8 @@ impl Timed<'_> {
     }
 }
 
-/// What a token tells without its chip: slot, token, sessions, objects, the beginning of operations, and all that the host does.
+/// What a token returns without its chip: slot, token, sessions, objects, the beginning of operations, and everything
+/// that the host computes.
 fn everything_that_is_known(module: &Module, session: Session, private: Handle, signature: &[u8]) {
     let mut timed = Timed { module, took: Vec::new() };
     timed.call("C_GetSlotInfo", |module| c!(module, C_GetSlotInfo(0, &mut CK_SLOT_INFO::default())));
@@ -171,7 +173,7 @@ fn what_is_known_is_returned_at_once_while_another_process_has_the_bus_and_a_thr
         thread::scope(|scope| {
             let signer = signs_meanwhile(scope, &module, key);
             everything_that_is_known(&module, session, key, &signature);
-            // Also what is older than a second, and would be refreshed if the chip were free.
+            // Also data older than a second, which would be refreshed if the chip were free.
             thread::sleep(STALE);
             everything_that_is_known(&module, session, key, &signature);
             assert!(!signer.is_finished());
@@ -241,7 +243,7 @@ fn a_call_of_many_turns_waits_as_long_as_one_of_a_single_turn() {
     other.finish();
 }
 
-/// Four threads that sign on a chip that takes its time, for [`HELD`]; each tells what it did.
+/// Four threads that sign on a slow chip, for [`HELD`]; each returns its count.
 fn signers(module: &Module, point: &[u8], work: impl Fn(Session, usize, usize) -> bool + Sync) {
     let end = Instant::now() + HELD;
     thread::scope(|scope| {
@@ -304,7 +306,7 @@ fn a_chip_that_is_pulled_and_put_back_while_threads_sign_makes_errors_and_nothin
             }
         });
         signers(&module, &point, |session, _, round| {
-            // What is known stays known while it is away.
+            // What is known remains available while it is away.
             assert_eq!(module.label(session, key), "a");
             if round % 4 == 0 {
                 let present = module.slots(true).unwrap();
@@ -359,7 +361,7 @@ fn threads_that_generate_destroy_find_and_sign_at_once_never_see_a_wrong_key() {
                         if Instant::now() > end {
                             return;
                         }
-                        // The key that stays is always there, once, and the others come and go with their names.
+                        // The permanent key always exists, once, and the others appear and disappear with their names.
                         assert_eq!(module.find_labelled(session, CKO_PRIVATE_KEY, "a"), [key]);
                         let found = module.private_keys(session);
                         assert!(found.contains(&key) && found.len() <= 3, "{found:?}");
@@ -376,7 +378,7 @@ fn threads_that_generate_destroy_find_and_sign_at_once_never_see_a_wrong_key() {
             }
         });
         assert_eq!(module.private_keys(session), [key]);
-        // No key was left in the chip: two more find their places.
+        // No key was left in the chip: two more get slots.
         let pair = &templates::of_all_clients("z", &[1])[2];
         module.generate_key_pair(session, &pair.public, &pair.private).unwrap();
         assert_eq!(module.find(session, &[(CKA_TOKEN, boolean(true)), (CKA_LABEL, b"z".to_vec())]).unwrap().len(), 2);

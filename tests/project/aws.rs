@@ -1,4 +1,4 @@
-//! docs/aws-iot.md says what the sources say: the IAM permission of every call, every feature, every file.
+//! docs/aws-iot.md agrees with the sources: the IAM permission of every call, every feature, every file.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn the_permission_of_every_call_is_listed() {
     assert!(calls.len() >= 17, "only {calls:?} were found");
     for call in calls {
         let permission = match call {
-            // The permission has a word less, or a capital more, than the call.
+            // The permission has one word less, or one capital more, than the call.
             "register-certificate-without-ca" => "RegisterCertificateWithoutCA".to_owned(),
             "describe-ca-certificate" => "DescribeCACertificate".to_owned(),
             call => action(call),

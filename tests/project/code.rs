@@ -1,5 +1,5 @@
-//! What Cargo does not hold the sources to: where `unsafe` may be, that nothing is waited for that a forked child would wait for
-//! for ever, and that a file has one job. Which crate may use which is in their Cargo.toml.
+//! Rules for the sources that Cargo does not check: where `unsafe` may be, that no static can block a forked child, and
+//! that a file has one job. Which crate may use which is in their Cargo.toml.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::sources;
 
-/// The files that may have unsafe code: the C functions and the pointers they are given, whose parameters of mechanisms are a
-/// part of their own; the tests of those; the fuzz targets that call them; memory for secrets; and what a process needs of the system.
+/// The files that may have unsafe code: the C functions and the pointers they get, with the parameters of mechanisms in
+/// their own part; the tests of those; the fuzz targets that call them; memory for secrets; and calls to the system.
 const UNSAFE: [&str; 9] = [
     "crates/atecc608-token/src/memory.rs",
     "crates/atecc608-token/src/process.rs",
@@ -41,8 +41,8 @@ fn unsafe_code_stays_in_its_files() {
 
 #[test]
 fn no_static_can_block_a_forked_child() {
-    // A forked child inherits a lock, or an initialisation under way, that nobody in it will ever end. State of the
-    // process is a `process::PerProcess`, constants are `once_cell::race`.
+    // A forked child inherits a lock, or an initialisation in progress, that no thread in it will ever release or
+    // finish. State of the process is a `process::PerProcess`, constants are `once_cell::race`.
     let waiting = ["Lazy", "LazyLock", "Mutex", "Once", "OnceLock", "RwLock", "Condvar"];
     let mut count = 0;
     for file in sources::all() {

@@ -1,4 +1,4 @@
-//! The configuration files in `conf/`, and what is said about wrong ones.
+//! The configuration files in `conf/`, and the messages about wrong ones.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What the pages link to and which files they name is there.
+//! The targets of all links on the pages, and all files that they name, exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};

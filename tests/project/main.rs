@@ -1,4 +1,4 @@
-//! What holds the project's pages, configuration files and sources to what they promise.
+//! Checks of the project's pages, configuration files and sources against each other.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod aws;

@@ -7,7 +7,7 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok()
 }
 
-/// The tests in the last column of the tables of promises, as file and function. Tables of figures come behind them.
+/// The tests in the last column of the tables of promises, as file and function. Tables of figures follow them.
 fn named(page: &str) -> Vec<(String, String)> {
     let (promises, _) = page.split_once("\n## Bad bus\n").unwrap();
     let rows = promises.lines().filter(|line| line.starts_with("| ") && line.ends_with(" |"));

@@ -1,4 +1,4 @@
-//! docs/simulator.md says what the sources say: every switch, fault, profile and command, and the image file's format.
+//! docs/simulator.md agrees with the sources: every switch, fault, profile and command, and the image file's format.
 
 use std::fs;
 
@@ -57,7 +57,7 @@ fn every_switch_is_there_with_its_meaning() {
 
 #[test]
 fn each_switch_has_a_question_to_a_real_chip_or_a_reason_why_it_has_none() {
-    // examples/hardware_report/tests.rs sees each of the others asked.
+    // examples/hardware_report/tests.rs checks that each of the others is measured.
     let source = read("crates/atecc608-token/examples/hardware_report/tests.rs");
     let unseen = source.split_once("const UNSEEN: &[(&str, &str)] = &[").unwrap().1.split_once("];").unwrap().0;
     let document = read("docs/hardware-check.md");

@@ -1,10 +1,10 @@
-//! docs/troubleshooting.md quotes messages as the program says them, and has every message about configuration, bus and chip, and the
-//! ones of AWS IoT Device Client that `aws check` names.
+//! docs/troubleshooting.md quotes messages as the programs print them, and has every message about configuration, bus
+//! and chip, and those of AWS IoT Device Client that `aws check` names.
 
 use std::fs;
 use std::path::Path;
 
-/// Every message in these files is one that a user meets at set-up: the page has to have it.
+/// Every message in these files can appear at set-up: the page must have it.
 const COMPLETE: [&str; 8] = [
     "crates/atecc608/src/error.rs",
     "crates/atecc608-token/src/bus/linux.rs",
@@ -16,7 +16,8 @@ const COMPLETE: [&str; 8] = [
     "crates/atecc608-cli/src/cloud/aws/messages.rs",
 ];
 
-/// Texts in those files that are no messages, or only parts of ones that are there; and one that the token says in its own words.
+/// Texts in those files that are no messages, or only parts of messages on the page; and one that the token phrases
+/// itself.
 const NOT_MESSAGES: [&str; 6] = [
     "another process",
     "bus locks are open: a forked child may keep one",
@@ -49,14 +50,14 @@ fn messages(source: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// The rest of a literal, its quotation mark being taken already.
+/// The rest of a literal, after its opening quotation mark.
 fn literal(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Vec<String> {
     let (mut parts, mut depth) = (vec![String::new()], 0);
     while let Some(c) = chars.next() {
         match c {
             '"' => break,
             '\\' => match chars.next() {
-                // A literal goes on in the next line, without the blanks.
+                // A literal continues in the next line, without the blanks.
                 Some('\n') => while chars.next_if(|c| c.is_whitespace()).is_some() {},
                 Some('n') => parts.push(String::new()),
                 Some(escaped) => parts.last_mut().unwrap().push(escaped),

@@ -1,4 +1,4 @@
-//! Calls that change the token: each takes effect once, wholly or not at all, and on what it names only.
+//! Calls that change the token: each takes effect once, completely or not at all, and only on the named object.
 
 use std::ops::ControlFlow;
 
@@ -86,7 +86,7 @@ impl Token {
         }
     }
 
-    /// A new key pair, if there is room for it and the bus lets it be. Returns its slot.
+    /// A new key pair, if there is room for it and the bus lets it succeed. Returns its slot.
     fn new_pair(
         &mut self,
         free: &[u8],
@@ -139,7 +139,7 @@ impl Token {
         self.calm_down(done);
     }
 
-    /// What took the place of a key whose destruction was interrupted may be shown, as what the slot is called.
+    /// The random key after an interrupted destruction may be shown, under the slot's name.
     fn adopt(&mut self, slot: u8) {
         let name = name_of_slot(slot);
         if !self.quiet_find(CKO_PRIVATE_KEY, name).is_empty() {
@@ -148,7 +148,8 @@ impl Token {
         }
     }
 
-    /// A new secret key. It is tried once: names of secret keys are not unique, and a program that tries again may get two.
+    /// A new secret key. It is tried once: names of secret keys are not unique, and a program that tries again may get
+    /// two.
     fn new_secret(
         &mut self,
         aes: bool,
@@ -194,7 +195,7 @@ impl Token {
             token.module.destroy(token.session, key)
         });
         let done = self.settled(done);
-        // What was begun may be finished only now.
+        // A change begun before may be finished only now.
         let there = !self.quiet_find(CKO_SECRET_KEY, &label).is_empty();
         let changed = self.changed();
         assert!(changed.iter().all(|other| *other == place), "{changed:?}");
@@ -207,7 +208,8 @@ impl Token {
         self.calm_down(done);
     }
 
-    /// Changes the labels of a key, or of both halves of a pair. What failed works with the faults off. Returns the new label.
+    /// Changes the labels of a key, or of both halves of a pair. A failed change is repeated with the faults off.
+    /// Returns the new label.
     fn renamed(&mut self, classes: &[CK_OBJECT_CLASS], old: String, new: String, more: u8) -> String {
         for class in classes {
             let change = |token: &mut Self| {
@@ -242,7 +244,7 @@ impl Token {
         }
     }
 
-    /// Whether no object has this name. A change that failed has not taken effect, or has: the calm tells.
+    /// Whether no object has this name. A failed change may have taken effect: checked with the faults off.
     fn is_gone(&mut self, done: ControlFlow<(), CK_RV>, class: CK_OBJECT_CLASS, label: &str) -> bool {
         self.forget(label);
         let done = self.settled(done);
@@ -251,7 +253,7 @@ impl Token {
         gone
     }
 
-    /// Each value is given once, and each call moves the counter by one at most.
+    /// Each value is returned once, and each call moves the counter by one at most.
     fn count(&mut self, more: u8) {
         let calls = std::cell::Cell::new(0);
         let done = self.tries(more, &[], &[], |token| {
@@ -271,7 +273,7 @@ impl Token {
         self.assert_untouched();
     }
 
-    /// Ends the faults after a change that failed, so that all can be seen.
+    /// Ends the faults after a failed change, so that all objects can be seen.
     fn settled<T>(&mut self, done: ControlFlow<T, CK_RV>) -> ControlFlow<T, CK_RV> {
         if done.is_continue() {
             self.end_noise();
@@ -279,7 +281,7 @@ impl Token {
         done
     }
 
-    /// After a change that failed: all else is as it was. Then the faults begin again.
+    /// After a failed change: everything else is unchanged. Then the faults begin again.
     fn calm_down<T>(&mut self, done: ControlFlow<T, CK_RV>) {
         if done.is_continue() {
             self.assert_whole();

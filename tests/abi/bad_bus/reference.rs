@@ -1,4 +1,4 @@
-//! What the mechanisms make of keys and data, by other people's code (RustCrypto).
+//! The results of the mechanisms, by another implementation (RustCrypto).
 
 use aes::cipher::block_padding::{NoPadding, Pkcs7};
 use aes::cipher::{BlockEncrypt, BlockEncryptMut, KeyInit as _, KeyIvInit, StreamCipher};
@@ -55,7 +55,7 @@ pub fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
     <Hmac<Sha256> as Mac>::new_from_slice(key).unwrap().chain_update(data).finalize().into_bytes().to_vec()
 }
 
-/// HKDF's second step. The crate takes no key that is shorter than the hash: such a key is as one with zeros behind it.
+/// HKDF's second step. The crate takes no key that is shorter than the hash: such a key is padded with zeros.
 pub fn hkdf_expand(key: &[u8], info: &[u8], length: usize) -> Vec<u8> {
     let mut prk = [0; 32];
     prk[..key.len()].copy_from_slice(key);

@@ -1,4 +1,5 @@
-//! What a program does with a token on a bad bus, and how bad the bus is: drawn at random, and shrunk when it fails.
+//! The calls of a program with a token on a bad bus, and the faults of the bus: drawn at random, and shrunk after a
+//! failure.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,16 +10,16 @@ use proptest_state_machine::ReferenceStateMachine;
 #[derive(Clone, Debug)]
 pub struct Case {
     pub profile: &'static str,
-    /// So many of 1000 commands, and of 1000 transfers, suffer a fault.
+    /// This many of 1000 commands, and of 1000 transfers, have a fault.
     pub permille: u64,
-    /// Which ones: the seed of the simulator's faults.
+    /// The seed of the simulator's faults.
     pub seed: u32,
 }
 
-/// A call that leaves the chip's EEPROM as it is. Keys are named by numbers: the model takes those that are there.
+/// A call that does not change the chip's EEPROM. Keys are named by numbers: the model picks among those that exist.
 #[derive(Clone, Debug)]
 pub enum Use {
-    /// CKM_ECDSA with this hash (none: the digest itself), whole or in parts.
+    /// CKM_ECDSA with this hash (`None`: the digest itself), in one call or in parts.
     Sign {
         key: u8,
         hash: Option<Hash>,
@@ -62,7 +63,7 @@ pub enum Use {
         label: Vec<u8>,
         length: u8,
     },
-    /// A key of the session leaves under an AES key in the chip, and comes back.
+    /// A key of the session is wrapped with an AES key in the chip, and unwrapped.
     Wrap {
         key: u8,
         gcm: bool,
@@ -125,11 +126,11 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub enum Step {
     Use(Use),
-    /// A change that is tried so many times more if it fails, as programs do.
+    /// A change that is repeated this often if it fails, as programs do.
     Change(Change, u8),
     /// C_Finalize and a new process.
     Restart,
-    /// The faults end: everything works, and all is as it must be. Then they begin again.
+    /// The faults end: everything works, and all is as the model says. Then they begin again.
     Calm,
 }
 
@@ -190,7 +191,7 @@ impl ReferenceStateMachine for Case {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Self> {
-        // Up to one in ten; a good bus, too.
+        // Up to one in ten; also a good bus.
         let permille = select(vec![0, 1, 3, 10, 20, 30, 50, 100, 100]);
         (select(vec!["tls", "tls-pin"]), permille, any::<u32>())
             .prop_map(|(profile, permille, seed)| Self { profile, permille, seed })

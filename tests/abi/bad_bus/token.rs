@@ -1,5 +1,5 @@
-//! A token on a bus that is bad at will, and the model of what must be true of it: which keys there are, and what the chip's
-//! EEPROM holds.
+//! A token on a bus with switchable faults, and the model of it: the keys that exist, and the contents of the chip's
+//! EEPROM.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,9 +22,9 @@ use crate::common::{chip, codes, pin, secrets};
 
 /// What a call on a bad bus may return instead of CKR_OK.
 const FAILURES: [CK_RV; 2] = [CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED];
-/// The same for the functions that ask for the token.
+/// The same for the functions that need the token.
 const ABSENCES: [CK_RV; 3] = [CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED, CKR_TOKEN_NOT_PRESENT];
-/// How a line names the cause of a failure. Of the chip's refusals only those that the bus can be to blame for.
+/// How a line names the cause of a failure. Of the chip's refusals only those that a bad bus can cause.
 const CAUSES: [&str; 8] = [
     "did not finish within",
     "the chip stopped responding at",
@@ -35,7 +35,7 @@ const CAUSES: [&str; 8] = [
     "(status EE)",
     "(status FF)",
 ];
-/// What the log may have beside the line of a failure: what became of an interrupted change.
+/// What the log may have beside the line of a failure: the outcome of an interrupted change.
 const NOTES: [&str; 4] = [
     "asking the chip whether it took effect",
     "was interrupted; ",
@@ -65,9 +65,9 @@ pub struct Token {
     pub module: Module,
     pub session: Session,
     case: Case,
-    /// How often faults began.
+    /// The number of times that faults began.
     noises: u32,
-    /// The EEPROM as it must be.
+    /// The EEPROM as the model says.
     pub image: Image,
     pub pairs: Vec<Pair>,
     pub secrets: Vec<Secret>,
@@ -79,17 +79,17 @@ pub struct Token {
     handles: BTreeMap<(CK_OBJECT_CLASS, String), Handle>,
     names: u32,
     log_read: usize,
-    /// What the calls returned, how often.
+    /// The return values, and how often.
     pub outcomes: BTreeMap<CK_RV, u32>,
 }
 
 fn blob() -> PinBlob {
-    // Argon2 takes its time.
+    // Argon2 is slow.
     static BLOB: OnceLock<PinBlob> = OnceLock::new();
     BLOB.get_or_init(|| StretchedPin::new(pin::PIN).unwrap().seal(&pin::secret())).clone()
 }
 
-/// The AES key that a chip with a PIN has from the beginning.
+/// The AES key that a chip with a PIN has from the start.
 const AES_KEY: [u8; 16] = *b"sixteen byte key";
 const AES_LABEL: &str = "object 0";
 
@@ -161,8 +161,8 @@ impl Token {
         token
     }
 
-    /// Whether the chip has the profile tls-pin. As the simulator is, its authorisation ends with a Nonce, so that it refuses every
-    /// encrypted write to a slot that wants the PIN (docs/security.md).
+    /// Whether the chip has the profile tls-pin. In the simulator an authorisation ends with a Nonce, so it refuses
+    /// every encrypted write to a slot that requires the PIN (docs/security.md).
     pub fn has_pin(&self) -> bool {
         self.case.profile == "tls-pin"
     }
@@ -218,7 +218,7 @@ impl Token {
         self.begin_noise();
     }
 
-    /// The faults begin, others than before.
+    /// The faults begin, with another seed.
     pub fn begin_noise(&mut self) {
         let seed = u64::from(self.case.seed) + (u64::from(self.noises) << 32);
         self.noises += 1;
@@ -234,7 +234,8 @@ impl Token {
         self.module.image().with_extension("faults")
     }
 
-    /// One call, or calls that are one to a program. A failure is one of `failures`, and the log has one line that names the cause.
+    /// Makes one call, or several that count as one. A failure is one of `failures`, and the log has one line that
+    /// names the cause.
     pub fn attempt<T>(&mut self, failures: &[CK_RV], call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let result = call(self);
         let log = self.module.log();
@@ -252,7 +253,7 @@ impl Token {
         } else {
             let name = codes::name_of(rv);
             assert!(failures.contains(&rv), "{name} is none of what this may return: {of_call:?}");
-            // What was there before the call, and is not any more, is the caller's mistake: no line for that.
+            // An object that disappeared before the call is the caller's mistake: no line for that.
             let lines = usize::from(rv != CKR_OBJECT_HANDLE_INVALID);
             assert_eq!(of_call.len(), lines, "{name}: {of_call:?}");
             let cause = FAILURES
@@ -264,8 +265,8 @@ impl Token {
         result
     }
 
-    /// With the faults on: tries again up to `more` times. The first failure is one of [`FAILURES`] or `refusals`, later ones may be
-    /// `after`, too: what the change gives that took effect before.
+    /// With the faults on: tries again up to `more` times. The first failure is one of [`FAILURES`] or `refusals`,
+    /// later ones may be `after`, too: the codes that the change returns if it took effect before.
     pub fn tries<T>(
         &mut self,
         more: u8,
@@ -295,7 +296,7 @@ impl Token {
         format!("object {}", self.names)
     }
 
-    /// The object of this class and name, which must be there.
+    /// The object of this class and name, which must exist.
     pub fn handle(&mut self, class: CK_OBJECT_CLASS, label: &str) -> Result<Handle> {
         if let Some(handle) = self.handles.get(&(class, label.to_owned())) {
             return Ok(*handle);
@@ -310,7 +311,7 @@ impl Token {
         self.module.find(self.session, &[(CKA_CLASS, ulong(class)), (CKA_LABEL, label.as_bytes().to_vec())])
     }
 
-    /// The name is another's now, or nobody's.
+    /// Another object or none has the name now.
     pub fn forget(&mut self, label: &str) {
         self.handles.retain(|(_, name), _| name != label);
     }
@@ -319,13 +320,13 @@ impl Token {
         Image::load(&self.module.image()).unwrap()
     }
 
-    /// Nothing of the EEPROM has changed.
+    /// The EEPROM is unchanged.
     #[track_caller]
     pub fn assert_untouched(&self) {
         assert_eq!(self.changed(), [], "the EEPROM has changed");
     }
 
-    /// The blocks of slots that differ from what they must be. All else of the EEPROM must not.
+    /// The blocks of slots that differ from the model. Everything else in the EEPROM must be equal.
     #[track_caller]
     pub fn changed(&self) -> Vec<(u8, usize)> {
         let now = self.image_now();
@@ -341,12 +342,12 @@ impl Token {
         changed
     }
 
-    /// The faults are off: every object is there, no other is, and each does what it must.
+    /// The faults are off: every object exists, there is no other, and each works.
     pub fn assert_whole(&mut self) {
         self.assert_untouched();
         let found = self.quietly(|token| token.objects());
         assert_eq!(found, self.expected());
-        // One of the pairs, another one each time: P-256 takes its time.
+        // One of the pairs, a different one each time: P-256 is slow.
         if !self.pairs.is_empty() {
             let number = self.noises as usize % self.pairs.len();
             self.quietly(|token| token.use_pair(number));
@@ -373,7 +374,7 @@ impl Token {
         expected
     }
 
-    /// Classes and labels of all objects, sorted. Those that are of the session only are gone by then.
+    /// Classes and labels of all objects, sorted. Objects of the session are gone by then.
     pub fn objects(&self) -> Result<Vec<(CK_OBJECT_CLASS, String)>> {
         let (module, session) = (&self.module, self.session);
         let class = |object| -> Result<CK_OBJECT_CLASS> {

@@ -1,4 +1,4 @@
-//! Calls that leave the EEPROM as it is. What they give is right, or they fail.
+//! Calls that do not change the EEPROM. Their results are right, or they fail.
 
 use cryptoki_sys::*;
 use p256::elliptic_curve::sec1::ToEncodedPoint;
@@ -162,7 +162,7 @@ impl Token {
         Ok(())
     }
 
-    /// The value of an object of the session, which then goes.
+    /// The value of an object of the session, which is then destroyed.
     fn assert_value(&self, object: CK_OBJECT_HANDLE, expected: &[u8]) {
         assert_eq!(self.module.attribute(self.session, object, CKA_VALUE).as_deref(), Ok(expected));
         self.destroy_in_session(object);
@@ -265,7 +265,7 @@ impl Token {
         Ok(())
     }
 
-    /// Also what is done where there is no such key.
+    /// The steps that also run without such a key.
     fn random(&self, length: usize) -> Result<()> {
         let random = self.module.random(self.session, length)?;
         assert!(length < 8 || random.iter().any(|byte| *byte != random[0]));
@@ -285,7 +285,7 @@ impl Token {
     }
 }
 
-/// One of so many, if there are any.
+/// One of this many, if there are any.
 pub fn pick(which: u8, count: usize) -> Option<usize> {
     (count > 0).then(|| usize::from(which) % count)
 }

@@ -1,5 +1,5 @@
-//! The calls that change a token, each with the token that it begins on. A call that has taken effect already is done again without
-//! effect, or returns that it has.
+//! The calls that change a token, each with the token that it starts with. A call that has taken effect already has no
+//! effect when repeated, or returns an error that says so.
 
 use std::fs;
 
@@ -23,14 +23,14 @@ pub struct Change {
     pub begin: fn() -> (Module, SimBus, Session),
     /// From C_Initialize on.
     pub work: fn(&Module) -> Result<(), CK_RV>,
-    /// What it may return when it had taken effect before.
+    /// What it may return if it had taken effect before.
     pub again: &'static [CK_RV],
     /// The slots that it may write.
     pub slots: &'static [u8],
 }
 
-/// A label that is neither before nor after, but may be seen in between: what the slot of a key is called whose destruction
-/// was interrupted (docs/state.md).
+/// A label that neither the old nor the new token has, but that may be seen in between: the slot's name, for a key
+/// whose destruction was interrupted (docs/state.md).
 pub const BETWEEN: &str = "key-2";
 
 const NEW_PINS: [&[u8]; 2] = [PIN, OTHER_PIN];
@@ -271,8 +271,8 @@ fn hmac_key(module: &Module, session: Session) -> Result<Handle, CK_RV> {
     module.create_object(session, &given(true, CKK_GENERIC_SECRET, &[7; 32]))
 }
 
-/// Logs in where the token has a PIN, with the only one that is right; where C_InitToken took it away, after the security
-/// officer has given it anew. Returns the PIN.
+/// Logs in if the token has a PIN, with the only right one; after C_InitToken removed it, with one that the security
+/// officer sets. Returns the PIN.
 pub fn enter(module: &Module, session: Session) -> Option<&'static [u8]> {
     if module.token_info(0).unwrap().flags & CKF_LOGIN_REQUIRED == 0 {
         return None;
@@ -302,7 +302,7 @@ pub fn enter(module: &Module, session: Session) -> Option<&'static [u8]> {
     Some(pin)
 }
 
-/// Exactly one recovery code is right: the secret that is made from it is in the chip.
+/// Exactly one recovery code is right: the secret derived from it is in the chip.
 pub fn assert_one_code(image: &Image) {
     let secrets = [RecoveryCode::new(&[0x2D; 32]), RecoveryCode::new(&[0x2E; 32])]
         .map(|code| *code.secret(&image.config().serial_number()));

@@ -1,7 +1,7 @@
-//! I2C adapters of this machine's kernel: a USB one that `atecc608-sim usbip` plays, with a simulated chip on it, and in front of it
-//! one that reports as other drivers do (`tests/kernel/twist`).
+//! I2C adapters of this machine's kernel: a USB one that `atecc608-sim usbip` simulates, with a simulated chip on it,
+//! and in front of it one that reports errors as other drivers do (`tests/kernel/twist`).
 //!
-//! A guest of scripts/test-kernel.sh has the kernel modules. They are one adapter each, so a test takes its turn
+//! A guest of scripts/test-kernel.sh has the kernel modules. There is one adapter of each, so a test takes its turn
 //! ([`super::module::Module`]) before it makes one.
 
 use std::fs;
@@ -25,12 +25,12 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Whether this kernel can have one.
+    /// Whether this kernel supports them.
     pub fn is_possible() -> bool {
         Path::new("/sys/devices/platform/vhci_hcd.0/attach").exists()
     }
 
-    /// Plugs it in with the chip in this file, a new one if there is none. Its driver has to come up.
+    /// Plugs it in with the chip in this file, created if it does not exist. Its driver has to come up.
     pub fn plug(state: &Path) -> Self {
         Self::plug_at(state, 100_000)
     }
@@ -63,12 +63,12 @@ impl Drop for Adapter {
     }
 }
 
-/// An adapter in front of another one. It reports as that one does, until it is told otherwise. Dropping it removes it.
+/// An adapter in front of another one. It reports as that one does unless changed. Dropping it removes it.
 pub struct Twist {
     pub node: PathBuf,
     /// The channel of the multiplexer on it.
     pub channel: PathBuf,
-    // Dropped after the kernel module is removed, which uses it.
+    // Dropped after the kernel module, which uses it, is removed.
     _below: Adapter,
 }
 

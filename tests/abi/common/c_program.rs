@@ -1,6 +1,6 @@
 //! The C programs of `tests/c`, compiled with the system's compiler and run on the module of a test.
 //!
-//! `scripts/asan.sh` sets `TEST_CFLAGS`, more of the compiler's options, to have them under AddressSanitizer as it has the
+//! `scripts/asan.sh` sets `TEST_CFLAGS`, additional compiler options, so that they run under AddressSanitizer like the
 //! module.
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::module::Module;
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/c");
 
-/// Compiles `tests/c/NAME.c`, with all `NAME_*.c` and what the programs share, into a program in this folder.
+/// Compiles `tests/c/NAME.c`, with all `NAME_*.c` and the shared files, into a program in this folder.
 pub fn compile(name: &str, folder: &Path) -> PathBuf {
     let program = folder.join(name);
     let more = std::env::var("TEST_CFLAGS").unwrap_or_default();
@@ -30,7 +30,7 @@ pub fn compile(name: &str, folder: &Path) -> PathBuf {
         .arg(&program)
         .args(sources)
         .args(["-ldl", "-lpthread"])
-        // The compiler itself is not to be tested.
+        // The compiler itself is not under test.
         .env_remove("LD_PRELOAD")
         .status()
         .expect("a C compiler");
@@ -69,8 +69,8 @@ pub fn preloaded_i2c(module: &Module, more: &[(&'static str, String)]) -> Vec<(&
     variables
 }
 
-/// Runs `tests/c/NAME.c` on a module's configuration with these arguments after the module's path. It must end with 0. The module
-/// logs each call, and each return value must be one that the function has.
+/// Runs `tests/c/NAME.c` on a module's configuration with these arguments after the module's path. It must end with 0.
+/// The module logs each call, and each return value must be allowed for its function.
 #[track_caller]
 pub fn run(module: &Module, name: &str, arguments: &[&str]) {
     let calls = module.folder.path().join("calls");
@@ -80,7 +80,7 @@ pub fn run(module: &Module, name: &str, arguments: &[&str]) {
     assert!(calls > 1000, "{calls} calls were logged");
 }
 
-/// Runs a program that is compiled already on a module's configuration; the module logs as the configuration says.
+/// Runs a compiled program on a module's configuration; the module logs as the configuration says.
 #[track_caller]
 pub fn run_program(module: &Module, program: &Path, arguments: &[&str]) {
     run_with(module, program, arguments, None);

@@ -1,8 +1,8 @@
-//! Which return values each function may have (`return_codes.txt`), and the function lists of a [`Module`](super::module::Module) whose
-//! every call is checked against it.
+//! Which return values each function may have (`return_codes.txt`), and the function lists of a
+//! [`Module`](super::module::Module) whose every call is checked against it.
 //!
-//! A test calls through wrappers: one for each function of the newest list, with as many integers as any function has arguments. In
-//! C's calling conventions on Linux they pass on what they get.
+//! A test calls through wrappers: one for each function of the newest list, with as many integers as the longest
+//! parameter list. In C's calling conventions on Linux they pass on what they get.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_void;
@@ -100,14 +100,14 @@ pub fn may_return(function: &str, rv: CK_RV) -> bool {
     table()["@every"].contains(&rv) || table()[function].contains(&rv)
 }
 
-/// The first function that returned what it may not, by its place in the list and one more, and what that was.
+/// The first function with a return value that it must not have, by its position in the list plus one, and that value.
 static WRONG: (AtomicUsize, AtomicUsize) = (AtomicUsize::new(0), AtomicUsize::new(0));
 
 /// The process of the tests; others are its children.
 static TESTS: AtomicU32 = AtomicU32::new(0);
 
-/// Looks at what a function returned. Forked children and threads come here, too: no lock is taken. What is wrong is known to
-/// [`assert_all_allowed`]; a child ends.
+/// Checks a function's return value. Forked children and threads come here, too: no lock is taken. Errors are reported
+/// by [`assert_all_allowed`]; a child ends.
 pub fn check(function: &str, rv: CK_RV) {
     if !may_return(function, rv) {
         eprintln!("{function} returned {}, which it does not have: tests/abi/common/return_codes.txt", name_of(rv));
@@ -121,7 +121,7 @@ pub fn check(function: &str, rv: CK_RV) {
     }
 }
 
-/// Fails if a function returned what it may not since the last time.
+/// Fails if a function returned a value that it must not since the last call.
 #[track_caller]
 pub fn assert_all_allowed() {
     let place = WRONG.0.swap(0, Ordering::Relaxed);
@@ -205,7 +205,7 @@ pub unsafe fn wrapped(list: *const c_void, count: usize) -> *const c_void {
     Vec::leak(copy).as_ptr().cast()
 }
 
-/// Checks the lines of a log at the level debug: `C_Name: text (CKR_NAME)`. Returns how many calls that were.
+/// Checks the lines of a log at the level debug: `C_Name: text (CKR_NAME)`. Returns the number of calls.
 #[track_caller]
 pub fn check_log(log: &str) -> usize {
     let (mut calls, mut wrong) = (0, BTreeMap::new());

@@ -5,21 +5,21 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// However busy the machine is, a child that does not end in this time hangs.
+/// Even on a busy machine, a child that does not end in this time hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A forked child; it has to be waited for with [`Child::ends_well`].
 #[must_use]
 pub struct Child(libc::pid_t);
 
-/// Runs `work` in a forked process, which ends well if it returns true.
+/// Runs `work` in a forked process, which succeeds if it returns true.
 pub fn fork(work: impl FnOnce() -> bool) -> Child {
     let pid = unsafe { libc::fork() };
     child(pid, work)
 }
 
-/// The same by a system call, as container runtimes and checkpointing do: no fork handler runs, not even the allocator's. So
-/// nothing else may happen in this process meanwhile.
+/// The same with the system call, as container runtimes and checkpointing do: no fork handler runs, not even the
+/// allocator's. So no other thread may run in this process meanwhile.
 pub fn raw_fork(work: impl FnOnce() -> bool) -> Child {
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     child(pid as libc::pid_t, work)
@@ -58,7 +58,7 @@ pub fn in_a_child(work: impl FnOnce() -> bool) {
     fork(work).ends_well();
 }
 
-/// How many lock files in this folder the process has open.
+/// The number of lock files in this folder that the process has open.
 pub fn open_locks(folder: &Path) -> usize {
     let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     links

@@ -72,7 +72,7 @@ pub const V2_40: [&str; 68] = [
     "C_WaitForSlotEvent",
 ];
 
-/// What 3.0 has more.
+/// The functions added in 3.0.
 pub const V3_0: [&str; 24] = [
     "C_GetInterfaceList",
     "C_GetInterface",
@@ -100,7 +100,7 @@ pub const V3_0: [&str; 24] = [
     "C_MessageVerifyFinal",
 ];
 
-/// What 3.2 has more.
+/// The functions added in 3.2.
 pub const V3_2: [&str; 12] = [
     "C_EncapsulateKey",
     "C_DecapsulateKey",

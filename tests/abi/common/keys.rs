@@ -1,5 +1,5 @@
-//! Keys on a chip provisioned with `tls`: made, named by their slots, and their signatures checked with other people's
-//! code (p256).
+//! Keys on a chip provisioned with `tls`: generated, named by their slots, and their signatures checked by another
+//! implementation (p256).
 
 use cryptoki_sys::*;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -22,7 +22,7 @@ pub fn provisioned() -> (Module, Session) {
     (module, session)
 }
 
-/// As `p11tool` makes it; answers public and private key.
+/// With the template of `p11tool`; returns public and private key.
 pub fn generate(module: &Module, session: Session, label: &str, id: &[u8]) -> Result<(Handle, Handle), CK_RV> {
     let Pair { public, private, .. } = &templates::of_all_clients(label, id)[2];
     module.generate_key_pair(session, public, private)
@@ -53,7 +53,7 @@ pub fn point(module: &Module, session: Session, public: Handle) -> Vec<u8> {
     templates::unwrapped(&module.attribute(session, public, CKA_EC_POINT).unwrap())
 }
 
-/// The digest as ECDSA on P-256 takes it: the leftmost 256 bits, or zeros on the left.
+/// The digest as ECDSA on P-256 takes it: the leftmost 256 bits, padded with zeros on the left.
 fn as_256_bits(digest: &[u8]) -> [u8; 32] {
     let mut bits = [0; 32];
     let taken = &digest[..digest.len().min(32)];
@@ -73,7 +73,7 @@ pub fn error<T>(result: Result<T, CK_RV>) -> Result<(), CK_RV> {
     result.map(drop)
 }
 
-/// As p11tool --write sends it, with more attributes.
+/// As p11tool --write sends it, with additional attributes.
 pub fn create_certificate(module: &Module, session: Session, der: &[u8], more: Attributes) -> Result<Handle, CK_RV> {
     let template = vec![
         (CKA_CLASS, ulong(CKO_CERTIFICATE)),

@@ -1,5 +1,5 @@
-//! What the tests of the C functions share: the built module, loaded as any PKCS#11 client does; simulated chips for it; and
-//! other processes that use it, too.
+//! Shared by the tests of the C functions: the built module, loaded like by any PKCS#11 client; simulated chips for it;
+//! and other processes that use it, too.
 
 pub mod adapter;
 pub mod c_program;

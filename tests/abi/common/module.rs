@@ -1,8 +1,8 @@
-//! The module behind its C ABI, with a method per C function that a test needs: arguments and results in Rust's types, errors as
-//! the CK_RV itself.
+//! The module behind its C ABI, with a method for each C function that a test needs: arguments and results are Rust
+//! types, errors are the CK_RV itself.
 //!
-//! The module reads its configuration from the environment and has one state per process, so
-//! the tests of a process take turns: [`Module::configured`] holds a lock until it is dropped.
+//! The module reads its configuration from the environment and has one state per process, so the tests of a process
+//! take turns: [`Module::configured`] holds a lock until it is dropped.
 
 use std::ffi::c_void;
 use std::fs;
@@ -21,7 +21,7 @@ pub type Result<T, E = CK_RV> = std::result::Result<T, E>;
 type GetFunctionList = unsafe extern "C" fn(*mut *mut CK_FUNCTION_LIST) -> CK_RV;
 type GetInterface = unsafe extern "C" fn(*mut CK_UTF8CHAR, *mut CK_VERSION, *mut *mut CK_INTERFACE, CK_FLAGS) -> CK_RV;
 
-/// One test at a time has the module.
+/// One test at a time uses the module.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The loaded module, with a folder of its own for state and configuration.
@@ -64,15 +64,15 @@ pub fn len(slice: &[u8]) -> CK_ULONG {
 /// Calls a function of the list.
 macro_rules! c {
     ($module:expr, $function:ident($($argument:expr),* $(,)?)) => {
-        // SAFETY: a test's arguments are what the function asks for, or wrong in a way that must be noticed.
+        // SAFETY: a test's arguments are those that the function requires, or wrong in a way that it must detect.
         $crate::common::module::ok(unsafe { $module.list.$function.expect("every function exists")($($argument),*) })
     };
 }
 pub(crate) use c;
 
 impl Module {
-    /// Loads the module with this configuration, where FOLDER stands for the test's own folder; `state_dir` is set to a
-    /// folder in it. Not yet initialised.
+    /// Loads the module with this configuration, in which FOLDER stands for the test's own folder; `state_dir` is set
+    /// to a folder in it. Does not initialise it.
     pub fn configured(configuration: &str) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = TempDir::new().unwrap();
@@ -96,14 +96,14 @@ impl Module {
         module
     }
 
-    /// Loads the module with this simulated chip on a bus that the test holds, its log in [`Module::log`].
+    /// Loads the module with this simulated chip on a bus that the test controls, its log in [`Module::log`].
     pub fn on_bus(image: atecc608_sim::Image) -> (Self, atecc608_sim::SimBus) {
         let module = Self::on_socket();
         let bus = super::chip::serve(image, &module.socket());
         (module, bus)
     }
 
-    /// Loads the module with a bus at [`Module::socket`], where nobody listens yet, its log in [`Module::log`].
+    /// Loads the module with a bus at [`Module::socket`], on which no server listens yet, its log in [`Module::log`].
     pub fn on_socket() -> Self {
         Self::configured("log = \"warn:FOLDER/log\"\nlock_timeout = 5\n[[token]]\nbus = \"unix:FOLDER/bus\"\n")
     }
@@ -114,7 +114,7 @@ impl Module {
         Self::with_configuration_at(Some(&path))
     }
 
-    /// Loads the module with the variable set to this path, or not set.
+    /// Loads the module with the environment variable set to this path, or not set.
     pub fn with_configuration_at(path: Option<&Path>) -> Self {
         Self::load(TURN.lock().unwrap_or_else(PoisonError::into_inner), TempDir::new().unwrap(), path)
     }
@@ -160,8 +160,8 @@ impl Module {
         chips.find(|path| path.is_dir()).expect("a chip has a state").join("state.toml")
     }
 
-    /// Makes the state file irreplaceable, whoever asks: every name that its temporary file could have is taken by a folder.
-    /// The result makes it replaceable again.
+    /// Makes the state file impossible to replace, also for root: a folder has every name that its temporary file could
+    /// get. Calling the result makes it replaceable again.
     pub fn obstruct_state(&self) -> impl FnOnce() {
         let file = self.state_file();
         let numbers = std::iter::once(String::new()).chain((2..=100).map(|number| format!("-{number}")));
@@ -171,12 +171,12 @@ impl Module {
         move || obstacles.iter().for_each(|obstacle| fs::remove_dir(obstacle).unwrap())
     }
 
-    /// What was logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Asserts that one line of the log holds all these words; answers how many lines do.
+    /// Asserts that one line of the log contains all these words; returns the number of such lines.
     #[track_caller]
     pub fn assert_logged(&self, words: &[&str]) -> usize {
         let log = self.log();
@@ -254,7 +254,7 @@ impl Module {
         }
     }
 
-    /// One attribute, asked for in two calls.
+    /// Reads one attribute, in two calls.
     pub fn attribute(
         &self,
         session: CK_SESSION_HANDLE,
@@ -512,7 +512,7 @@ impl Module {
         flags: CK_FLAGS,
     ) -> Result<*mut CK_INTERFACE> {
         let mut interface = null_mut();
-        // SAFETY: the symbol has this type, and the caller gives NULL or real things.
+        // SAFETY: the symbol has this type, and the caller passes NULL or valid pointers.
         unsafe {
             let get = self.library.get::<GetInterface>(b"C_GetInterface").unwrap();
             ok(get(name.cast_mut(), version.cast_mut(), &mut interface, flags))?;
@@ -524,7 +524,7 @@ impl Module {
 impl Drop for Module {
     fn drop(&mut self) {
         if self.finalized_at_the_end {
-            // The next test starts afresh. Nothing to finalise is no matter.
+            // The next test starts afresh. Nothing to finalise is no error.
             let _ = self.finalize();
         }
         if !std::thread::panicking() {
@@ -533,7 +533,7 @@ impl Drop for Module {
     }
 }
 
-/// A template for the C ABI; it points into what it was made from.
+/// A template for the C ABI; it points into the attributes that it was made from.
 pub fn attributes(template: Attributes) -> Vec<CK_ATTRIBUTE> {
     template
         .iter()

@@ -1,5 +1,5 @@
-//! The token that failures are tried on: a provisioned chip with one key, "a", in slot 0; what a test does with it, and
-//! what another process does.
+//! The token on which failures are tried: a provisioned chip with one key, "a", in slot 0; the test's calls, and those
+//! of another process.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::keys::{self, Handle, Session};
 use super::module::Module;
 use super::{chip, process, templates};
 
-/// What is signed.
+/// The data that are signed.
 pub const DIGEST: [u8; 32] = [0xD1; 32];
 /// Longer than any single failure may take: three conversations, each with the longest execution time.
 pub const BOUND: Duration = Duration::from_secs(5);
 
-/// One more key, whose id is its label; answers the private key.
+/// One more key, whose id is its label; returns the private key.
 pub fn generate(module: &Module, session: Session, label: &str) -> Result<Handle, CK_RV> {
     keys::generate(module, session, label, label.as_bytes()).map(|(_, private)| private)
 }
 
-/// A private key made elsewhere, always the same one; its chip's IO protection key is on the host.
+/// An imported private key, always the same one; its chip's IO protection key is on the host.
 pub fn import(module: &Module, session: Session, label: &str) -> Result<Handle, CK_RV> {
     module.create_object(session, &templates::private_key(label, &[0x21; 32]))
 }
@@ -48,7 +48,7 @@ pub fn change_image(bus: &SimBus, change: impl FnOnce(&mut Image)) {
     bus.set_image(0, image).unwrap();
 }
 
-/// A provisioned chip with a key "a" in slot 0 on a bus in the test's hand.
+/// A provisioned chip with a key "a" in slot 0 on a bus that the test controls.
 pub fn with_key() -> (Module, SimBus, Session, Handle) {
     let (module, bus) = Module::on_bus(chip::provisioned());
     let session = module.start();
@@ -64,7 +64,7 @@ pub fn with_key_in_process() -> (Module, Session, Handle) {
     (module, session, key)
 }
 
-/// What a `helper_process` does: one change, named by its role, as `destroy a`.
+/// The work of a `helper_process`: one change, named by its role, as `destroy a`.
 pub fn do_as_told() {
     let Some(role) = process::role() else { return };
     let module = Module::of_parent();

@@ -1,4 +1,4 @@
-//! The `openssl` command as somebody else's opinion on keys and certificates, in a folder of its own.
+//! The `openssl` command as another implementation for keys and certificates, in a folder of its own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,13 +25,13 @@ impl OpenSsl {
         fs::read(self.path(name)).unwrap()
     }
 
-    /// Runs it in the folder, with these words; answers what it did.
+    /// Runs it in the folder, with these words; returns its output and status.
     pub fn output(&self, words: &str) -> Output {
         let output = Command::new("openssl").args(words.split(' ')).current_dir(self.0.path()).output();
         output.unwrap_or_else(|error| panic!("this test needs the openssl command: {error}"))
     }
 
-    /// The same, which must go well; answers what it printed.
+    /// The same, which must succeed; returns its standard output.
     #[track_caller]
     pub fn run(&self, words: &str) -> String {
         let output = self.output(words);

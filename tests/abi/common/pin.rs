@@ -14,7 +14,7 @@ use super::{chip, secrets};
 
 /// The user's PIN.
 pub const PIN: &[u8] = b"correct horse";
-/// One that it is not.
+/// A wrong PIN.
 pub const OTHER_PIN: &[u8] = b"battery staple";
 
 /// The slots of the profile.
@@ -30,7 +30,7 @@ fn recovery_code() -> RecoveryCode {
     RecoveryCode::new(&[0x2D; 32])
 }
 
-/// A, as [`image`] has it: bytes that nothing else has.
+/// A, as in [`image`]: bytes that occur nowhere else.
 pub fn secret() -> [u8; 32] {
     std::array::from_fn(|i| (i * 37 + 11) as u8)
 }
@@ -54,19 +54,20 @@ pub fn store(module: &Module, bus: &SimBus) -> Store {
     Store::open(&module.state_dir(), bus.image(0).unwrap().config().serial_number())
 }
 
-/// What the state keeps of A.
+/// The state's entry about A.
 pub fn blobs(module: &Module, bus: &SimBus) -> Vec<PinBlob> {
     store(module, bus).state().pins.clone()
 }
 
-/// A module, its chip on a bus that the test holds, the IO protection key on the host, and the user's PIN in the state.
+/// A module, its chip on a bus that the test controls, the IO protection key on the host, and the user's PIN in the
+/// state.
 pub fn token() -> (Module, SimBus) {
     let (module, bus) = Module::on_bus(image());
     give_pin(&module, &bus);
     (module, bus)
 }
 
-/// Gives the host what it keeps of the chip's secrets.
+/// Gives the host its part of the chip's secrets.
 pub fn give_pin(module: &Module, bus: &SimBus) {
     secrets::put_io_key(module, &bus.image(0).unwrap());
     let secret = secret_in(&bus.image(0).unwrap(), AUTHORISATION);

@@ -1,7 +1,7 @@
 //! Other processes that use the module, too: the test's own executable, started again to run one function.
 //!
-//! A test file that wants them has a test `helper_process`, which does what [`role`] says and nothing if it says
-//! nothing, and names itself with `module_path!()`. Helper and test take turns through the helper's stdin and stdout.
+//! A test file that needs them has a test `helper_process`, which does what [`role`] says, nothing without a role, and
+//! names itself with `module_path!()`. Helper and test take turns through the helper's stdin and stdout.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -9,15 +9,15 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use super::module::Module;
 
 const ROLE: &str = "ABI_TEST_ROLE";
-/// Begins what a helper says; the rest of its output is the test harness's.
+/// The mark of a helper's own output; the rest is the test harness's.
 const MARK: &str = "=> ";
 
-/// What this process was started for; none in a test.
+/// The role of this process; `None` in a test.
 pub fn role() -> Option<String> {
     std::env::var(ROLE).ok()
 }
 
-/// Tells the test something.
+/// Sends the test a line.
 pub fn say(text: &str) {
     println!("{MARK}{text}");
     std::io::stdout().flush().unwrap();
@@ -52,7 +52,7 @@ impl Helper {
         Self::start_by(Command::new(std::env::current_exe().unwrap()), file, module, role, variables)
     }
 
-    /// Started by another program, whose last argument is the one to start.
+    /// Started by another program, whose last argument is the executable to start.
     pub fn start_under(mut program: Command, file: &str, module: &Module, role: &str) -> Self {
         program.arg(std::env::current_exe().unwrap());
         Self::start_by(program, file, module, role, &[])
@@ -64,7 +64,7 @@ impl Helper {
             .args(["--exact", &format!("{file}::helper_process"), "--nocapture"])
             .env(ROLE, role)
             .env("ATECC608_PKCS11_CONF", module.configuration())
-            // A killed helper leaves its temporary folder: it goes with the test's.
+            // A killed helper leaves its temporary folder, which is removed with the test's.
             .env("TMPDIR", module.folder.path())
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
@@ -75,7 +75,7 @@ impl Helper {
         Self { child, output }
     }
 
-    /// What it says next; none when it has ended.
+    /// Its next line; `None` when it has ended.
     pub fn heard(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
@@ -98,7 +98,7 @@ impl Helper {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
-    /// All that it still says; it must end well.
+    /// The rest of its output; it must succeed.
     #[track_caller]
     pub fn finish(mut self) -> Vec<String> {
         let mut said = Vec::new();
@@ -109,7 +109,7 @@ impl Helper {
         said
     }
 
-    /// All that it still says, and its status.
+    /// The rest of its output, and its status.
     pub fn end(mut self) -> (Vec<String>, Option<i32>) {
         let said = std::iter::from_fn(|| self.heard()).collect();
         (said, self.child.wait().unwrap().code())

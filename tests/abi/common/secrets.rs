@@ -20,7 +20,7 @@ type Handle = CK_OBJECT_HANDLE;
 /// The IO protection key of the tests' chips.
 pub const IO_KEY: [u8; 32] = [0xA5; 32];
 
-/// A module on a bus that the test holds, its chip's IO protection key on the host, and a read-write session.
+/// A module on a bus that the test controls, its chip's IO protection key on the host, and a read-write session.
 pub fn with_io_key() -> (Module, SimBus, Session) {
     let image = chip::provisioned();
     let (module, bus) = Module::on_bus(image.clone());
@@ -41,15 +41,15 @@ pub fn requiring_io_key() -> (Module, SimBus, Session) {
     (module, bus, session)
 }
 
-/// Somebody else on the bus writes an IO protection key of his own into the chip, which `tls` allows.
+/// An attacker on the bus writes an IO protection key of his own into the chip, which `tls` allows.
 pub fn replace_io_key(bus: &SimBus) {
     let mut image = bus.image(0).unwrap();
     image.part_mut(Part::Slot(chip::slot(6)))[..32].fill(0x66);
     bus.set_image(0, image).unwrap();
 }
 
-/// Leaves on the host what `atecc608 provision` leaves there of this chip: the IO protection key, and in the state which places for
-/// secret keys are empty.
+/// Leaves on the host what `atecc608 provision` leaves there for this chip: the IO protection key, and the empty places
+/// for secret keys in the state.
 pub fn put_io_key(module: &Module, image: &Image) {
     let keys = module.configuration().parent().unwrap().join("keys");
     fs::create_dir(&keys).unwrap();
@@ -69,7 +69,7 @@ pub fn generate(module: &Module, session: Session, kind: CK_MECHANISM_TYPE, temp
     Ok(key)
 }
 
-/// The template of an AES key of so many bytes.
+/// The template of an AES key of this many bytes.
 pub fn aes(on_token: bool, bytes: CK_ULONG) -> Template {
     vec![(CKA_TOKEN, boolean(on_token)), (CKA_VALUE_LEN, ulong(bytes)), (CKA_LABEL, b"a key".to_vec())]
 }
@@ -136,7 +136,7 @@ pub fn init(module: &Module, session: Session, encrypt: bool, kind: &Kind<'_>, k
     })
 }
 
-/// One call, its length asked first.
+/// One call, after a length query.
 pub fn whole(
     module: &Module,
     session: Session,
@@ -158,7 +158,7 @@ pub fn whole(
     Ok(output)
 }
 
-/// In parts, each length asked first; every length that is told for an update is exact.
+/// In parts, each after a length query; every length that is returned for an update is exact.
 pub fn parts(
     module: &Module,
     session: Session,

@@ -1,4 +1,4 @@
-//! Threads and processes that sign at once, on a token with the key "a".
+//! Threads and processes that sign concurrently, on a token with the key "a".
 
 use cryptoki_sys::*;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -17,14 +17,14 @@ pub fn verifies(point: &[u8], digest: &[u8], signature: &[u8]) -> bool {
     Signature::from_slice(signature).is_ok_and(|signature| key.verify_prehash(digest, &signature).is_ok())
 }
 
-/// Digests that tell apart who signed when.
+/// Digests that identify the signer and the signature.
 pub fn digest(signer: u8, round: usize) -> [u8; 32] {
     let mut digest = [signer; 32];
     digest[31] = round as u8;
     digest
 }
 
-/// Signs with the key "a" again and again, and checks each signature with p256.
+/// Signs with the key "a" repeatedly, and checks each signature with p256.
 pub fn sign_rounds(module: &Module, session: Session, signer: u8) {
     let key = module.find_labelled(session, CKO_PRIVATE_KEY, "a")[0];
     let point = point_of(module, session, key);
@@ -40,7 +40,7 @@ pub fn in_process() -> (Module, Option<SimBus>) {
     (Module::with_chip(&chip::provisioned()), None)
 }
 
-/// A chip behind a server, as long as its bus is kept.
+/// A chip behind a server, which lives as long as its bus.
 pub fn served() -> (Module, Option<SimBus>) {
     let (module, bus) = Module::on_bus(chip::provisioned());
     (module, Some(bus))

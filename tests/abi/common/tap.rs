@@ -1,4 +1,4 @@
-//! A listener on a simulated bus: everything that goes over its socket, either way.
+//! A listener on a simulated bus: records everything on its socket, in both directions.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Copies what goes over a socket to where the chip is, and keeps it.
+/// Copies the data of a socket to the chip's, and keeps it.
 pub fn listen(on: &Path, chip: PathBuf) -> Arc<Mutex<Vec<u8>>> {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let listener = UnixListener::bind(on).unwrap();

@@ -1,4 +1,4 @@
-//! The templates that stock tools send to make a P-256 key pair (reference/clients.md), and certificates.
+//! The templates that stock tools send to generate a P-256 key pair (reference/clients.md), and certificates.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn no(attribute: CK_ATTRIBUTE_TYPE) -> (CK_ATTRIBUTE_TYPE, Vec<u8>) {
     (attribute, boolean(false))
 }
 
-/// What each client sends for a key with this label and id.
+/// The templates of each client for a key with this label and id.
 pub fn of_all_clients(label: &str, id: &[u8]) -> Vec<Pair> {
     let curve = || (CKA_EC_PARAMS, P256.to_vec());
     let (label, id) = (|| (CKA_LABEL, label.as_bytes().to_vec()), || (CKA_ID, id.to_vec()));
@@ -144,7 +144,7 @@ pub fn of_all_clients(label: &str, id: &[u8]) -> Vec<Pair> {
     ]
 }
 
-/// What clients send that give neither label nor id, and set the id afterwards.
+/// The templates of clients that send neither label nor id, and set the id afterwards.
 pub fn of_clients_without_names() -> Vec<Pair> {
     let curve = || (CKA_EC_PARAMS, P256.to_vec());
     vec![
@@ -182,7 +182,7 @@ pub fn of_clients_without_names() -> Vec<Pair> {
     ]
 }
 
-/// A P-256 private key to be imported, its id its label.
+/// A P-256 private key for import, whose id is its label.
 pub fn private_key(label: &str, scalar: &[u8]) -> Template {
     vec![
         (CKA_CLASS, ulong(CKO_PRIVATE_KEY)),
@@ -197,7 +197,7 @@ pub fn private_key(label: &str, scalar: &[u8]) -> Template {
     ]
 }
 
-/// A certificate in DER for this public key (04 ‖ X ‖ Y), signed by nobody in particular.
+/// A certificate in DER for this public key (04 ‖ X ‖ Y), with an arbitrary signature.
 pub fn certificate(subject: &str, point: &[u8]) -> Vec<u8> {
     let signer = SigningKey::from_slice(&[0x11; 32]).unwrap();
     let ecdsa_with_sha256 =

@@ -1,4 +1,4 @@
-//! A search for secrets in files, however they are written.
+//! A search for secrets in files, in every usual encoding.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -6,12 +6,12 @@ use std::path::Path;
 
 use base64ct::{Base64, Base64Url, Encoding};
 
-/// Bytes of a secret that are looked for in one piece: the chance of finding eight others is none.
+/// Bytes of a secret that are searched for as one piece: the chance of eight others with the same values is negligible.
 const PIECE: usize = 8;
 /// From the beginning of a piece to that of the next one.
 const STEP: usize = 4;
 
-/// Every form in which a piece of a secret may be written: what it is called, and its bytes.
+/// Every form in which a piece of a secret may be written: its name, and its bytes.
 fn forms(piece: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let reversed: Vec<u8> = piece.iter().rev().copied().collect();
     let mut forms = vec![("bytes", piece.to_vec()), ("reversed bytes", reversed.clone())];
@@ -29,7 +29,7 @@ fn forms(piece: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
             forms.push(("decimal numbers", numbers.join(separator).into_bytes()));
         }
     }
-    // After none, one and two bytes of something else: without the characters that hold bits of that or of what follows.
+    // After none, one and two bytes of other data: without the characters that hold bits of those or of what follows.
     for (before, from) in [(0, 0), (1, 2), (2, 3)] {
         let bytes = [vec![0; before], piece.to_vec()].concat();
         let whole = bytes.len() * 8 / 6;
@@ -53,12 +53,12 @@ impl Search {
         self.secrets.entry(secret.to_vec()).or_insert_with(|| name.to_owned());
     }
 
-    /// How many different secrets there are.
+    /// The number of different secrets.
     pub fn len(&self) -> usize {
         self.secrets.len()
     }
 
-    /// What is found in each file below a folder: the secret's name and its form. Files in which nothing is found are left out.
+    /// The findings in each file below a folder: the secret's name and its form. Files without findings are left out.
     pub fn in_files(&self, folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
         let wanted = Wanted::new(&self.secrets);
         let (mut found, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
@@ -82,7 +82,8 @@ impl Search {
     }
 }
 
-/// All forms of all pieces, by their first three bytes; and for each three bytes whether one begins with them, which is looked up faster.
+/// All forms of all pieces, by their first three bytes; and for each three bytes whether one begins with them, which is
+/// faster to look up.
 struct Wanted {
     begins: Vec<bool>,
     by_begin: HashMap<u32, Vec<(Vec<u8>, String)>>,
@@ -118,7 +119,7 @@ impl Wanted {
     }
 }
 
-/// As other programs write it, within something else.
+/// As other programs write it, within other data.
 fn written(secret: &[u8], text: &str) -> Vec<(&'static str, Vec<u8>)> {
     let utf16: Vec<u16> = text.encode_utf16().collect();
     let reversed: Vec<u8> = secret.iter().rev().copied().collect();
