@@ -17,12 +17,11 @@
 #define CKA_ATECC608_SLOT (CKA_VENDOR_DEFINED | 0x41543601UL)
 
 /*
- * The rules that the chip itself keeps for that slot, on every object that lives in the chip. They can be read and
- * searched for, and nothing can change them.
+ * The chip's own rules for that slot, on every object in the chip. They can be read and searched for, and not changed.
  *
  * CKA_ATECC608_SLOT_CONFIG (CK_ULONG): the slot's SlotConfig word.
  * CKA_ATECC608_KEY_CONFIG (CK_ULONG): the slot's KeyConfig word.
- * CKA_ATECC608_SLOT_LOCKED (CK_BBOOL): whether the slot was locked by itself, so that its key stays for ever.
+ * CKA_ATECC608_SLOT_LOCKED (CK_BBOOL): whether the slot was locked individually, so that its key is permanent.
  *
  * The words are as the chip's data sheet has them, the byte at the lower address in the low eight bits.
  */
@@ -31,9 +30,9 @@
 #define CKA_ATECC608_SLOT_LOCKED (CKA_VENDOR_DEFINED | 0x41543604UL)
 
 /*
- * CKA_ATECC608_IN_CHIP (CK_BBOOL), on every key: whether it lives in the chip. Keys of a session live in the memory of the
- * process, and public keys by themselves in the state folder: false. It can be read and searched for, and nothing
- * can change it.
+ * CKA_ATECC608_IN_CHIP (CK_BBOOL), on every key: whether it is in the chip. It is false for session keys, which are in
+ * the memory of the process, and for separate public keys, which are in the state folder. It can be read and searched
+ * for, and not changed.
  */
 #define CKA_ATECC608_IN_CHIP (CKA_VENDOR_DEFINED | 0x41543605UL)
 

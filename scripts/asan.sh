@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# The tests of the C interface, the hostile C programs among them, under AddressSanitizer: the module and what calls it are
-# compiled with it, so that a read or write outside of what a caller gave ends the test.
+# The tests of the C interface, the hostile C programs among them, under AddressSanitizer: the module and its callers
+# are compiled with it, so a read or write outside of a caller's memory ends the test.
 #
-# The compiler is rustup's nightly if there is one, else the one that builds everything else: what it needs for this has
-# long been in every rustc, behind RUSTC_BOOTSTRAP=1. The runtime is gcc's libasan in both cases, since Debian's rustc
-# ships none.
+# The compiler is rustup's nightly if there is one, else the one that builds everything else: every rustc has the needed
+# option, behind RUSTC_BOOTSTRAP=1. The runtime is gcc's libasan in both cases, since Debian's rustc ships none.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -26,13 +25,13 @@ note "under AddressSanitizer: $("${CARGO[@]}" --version), $HOST, $(realpath "$RU
 export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$FOLDER
 export RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt -Clink-arg=-lasan'
 export TEST_CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer'
-# Leaks are looked for in the C programs only (tests/abi/common/c_program.rs): the Rust tests leave threads running.
+# Leaks are detected in the C programs only (tests/abi/common/c_program.rs): the Rust tests leave threads running.
 export ASAN_OPTIONS=detect_leaks=0
 
 # The module, its tests, and the simulator that one of them kills.
 WHAT=(--locked --target "$HOST" -p atecc608-pkcs11 -p atecc608-sim --lib --bins --test abi)
 
-# Is it watched at all? A defect that is planted must be found, in the module.
+# Check that the module is instrumented: a planted defect in it must be found.
 heading 'A planted overrun is seen'
 run "${CARGO[*]} build ${WHAT[*]}"
 MODULE=$FOLDER/$HOST/debug/libatecc608_pkcs11.so

@@ -30,7 +30,7 @@ def arguments():
 
 
 def connect(args):
-    # STRICT: nobody else may have initialised the module; it is finalised when the library object goes.
+    # STRICT: no other code may have initialised the module; it is finalised when the library object is released.
     library = io.Pkcs11Lib(file=args.module, behavior=io.Pkcs11Lib.InitializeFinalizeBehavior.STRICT)
     options = io.TlsContextOptions.create_client_with_mtls_pkcs11(
         pkcs11_lib=library,

@@ -127,7 +127,7 @@ def stock_tools():
         sys.exit("p11tool is missing: apt-get install gnutls-bin")
     list_all()
     row("p11tool --list-all, one key pair", 9, 45)
-    # A state folder that knows nothing is what the very first time finds: the key then has its slot's name.
+    # The very first use finds an empty state folder: the key then has its slot's name.
     folder = os.path.join(os.environ["STATE_DIR"], os.listdir(os.environ["STATE_DIR"])[0])
     os.rename(folder, folder + ".aside")
     list_all()

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What the module's work costs the chip, counted by the simulator, beside the budget of the design; and how long the calls
-# take that need no chip, beside SoftHSM2. Exits with 1 if one kind of work is over its budget, or slower.
+# Measures what the module's calls cost the chip, counted by the simulator, against the budget of the design; and the
+# time of the calls that need no chip, against SoftHSM2. Exits with 1 if a call is over its budget, or slower.
 #
 #   scripts/bench.sh               the budgets
-#   scripts/bench.sh clients       what a typical use by each stock client costs, instead
-#   scripts/bench.sh performance   writes docs/performance.md, instead: the module beside its peers (scripts/performance.sh)
+#   scripts/bench.sh clients       instead, what a typical use by each stock client costs
+#   scripts/bench.sh performance   instead, writes docs/performance.md (scripts/performance.sh)
 
 # Lines are shell text for `run`.
 # shellcheck disable=SC2016
@@ -23,9 +23,9 @@ heading 'What the work costs'
 STATUS=0
 run "/usr/bin/python3 $ROOT/scripts/bench.py \$MODULE gateway dev-key chip.sock" || STATUS=$?
 
-# The calls that need no chip are to be no slower than SoftHSM2's, which needs none for any. Both tokens hold a key pair and
-# a certificate. Slower is: by more than a tenth, and by more than half a microsecond. A tenth is what two runs of one
-# module differ by here; half a microsecond is less than a caller's own work around any call.
+# The calls that need no chip must not be slower than SoftHSM2's, which never needs one. Both tokens hold a key pair and
+# a certificate. Slower means: by more than a tenth, and by more than half a microsecond. Two runs of one module differ
+# by a tenth here; half a microsecond is less than a caller's own work around any call.
 compare_with_softhsm() {
     heading 'How long it takes without the chip, beside SoftHSM2'
     need_packages softhsm2 gcc libc6-dev libp11-kit-dev

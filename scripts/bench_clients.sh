@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a typical use by each client costs the chip, counted by the simulator: commands, and milliseconds at the maximum execution
-# times. Exits with 1 if a use that the design has a budget for is over it, or if docs/clients.md says something else.
+# Measures what a typical use by each client costs the chip, counted by the simulator: commands, and milliseconds at the
+# maximum execution times. Exits with 1 if a use is over the design's budget for it, or differs from docs/clients.md.
 #
 #   scripts/bench.sh clients
 
@@ -53,9 +53,9 @@ export CLIENT_MODULE
 DOCUMENT=$ROOT/docs/clients.md
 TABLE=$WORK/table
 OVER=no
-# What the page says of the uses: `name|commands|ms` a line.
+# The page's rows about the uses: `name|commands|ms` a line.
 sed -n '/^| use | commands | ms |$/,/^$/{s/^| *\(.*\) | \([0-9]*\) | \([0-9]*\) |$/\1|\2|\3/p}' "$DOCUMENT" | tr -d '`' >documented
-# use 'what it is' MOST-COMMANDS MOST-MS 'line': a budget of - is none.
+# use 'what it is' MOST-COMMANDS MOST-MS 'line': - means no budget.
 use() {
     local commands ms verdict=''
     atecc608-sim stats --socket chip.sock --reset >/dev/null

@@ -36,7 +36,7 @@ class Expression:
     def either(self):
         result = self.both()
         while self.next_is("OR"):
-            # `both` first: it has to be read even if the answer is known.
+            # `both` first: it has to be parsed even if the result is known.
             result = self.both() or result
         return result
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The tests with stock clients (tests/clients), several at once. Exits with 0 only if all of them passed.
+# Runs the tests with stock clients (tests/clients), several at once. Exits with 0 only if all of them passed.
 #
 #   scripts/clients.sh [--together | --alone] [NAME...]     all of them, or those named (openssl, openssh, ...)
 #
-#   --together   of them those that may run at once with others
-#   --alone      of them those that measure times, for which nothing else may run
+#   --together   of them, those that may run beside others
+#   --alone      of them, those that measure times, beside which nothing else may run
 #
 # They need the release build, and some the packages (scripts/package.sh). The output of each is in target/logs/clients.
 
@@ -13,11 +13,11 @@
 # shellcheck source=scripts/lib/at_once.sh
 . "$ROOT/scripts/lib/at_once.sh"
 
-# None runs for longer than a quarter of an hour.
+# The limit for one test: a quarter of an hour.
 LIMIT=900
 # Most of the time they wait: for a chip, for a server, for each other.
 AT_ONCE=$(($(nproc) + 1))
-# The long ones are started first, so that nobody waits for one at the end.
+# The long ones are started first, so that no long one runs alone at the end.
 FIRST=(docs package)
 # They measure times, or judge them: nothing else runs meanwhile.
 ALONE=(hardware-check many vendor)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# PKCS#11 test suites that others wrote, run against the module on simulated chips. Writes docs/conformance.md.
+# Runs third-party PKCS#11 test suites against the module on simulated chips. Writes docs/conformance.md.
 #
-#   scripts/conformance.sh [SUITE...]     all of them, or those named, whose table is printed only:
+#   scripts/conformance.sh [SUITE...]     all of them, or only those named, whose table is printed:
 #                                         cryptoki go-pkcs11 gnutls p11test pkcs11-check pykcs11 python-pkcs11
 #
-# Needs root, for packages. The suites come from PyPI, crates.io and Debian's sources, into target/conformance; nothing of them
-# is part of the project. scripts/conformance.toml has the reason of each test that does not pass: one without a reason makes
-# this fail. Not part of scripts/test.sh.
+# Needs root, for packages. The suites come from PyPI, crates.io and Debian's sources, into target/conformance; they are
+# not part of the project. scripts/conformance.toml has the reason for each test that does not pass: a failure without a
+# reason makes this script fail. Not part of scripts/test.sh.
 
 # Lines of a suite are shell text for `run`.
 # shellcheck disable=SC2016
@@ -19,7 +19,7 @@
 # shellcheck source=scripts/lib/root.sh
 . "$ROOT/scripts/lib/root.sh"
 
-# The longest first: nobody waits for it at the end.
+# The longest first, so that it does not run alone at the end.
 SUITES=(pkcs11-check cryptoki gnutls p11test pykcs11 python-pkcs11 go-pkcs11)
 LIMIT=3600
 PKCS11_CHECK=0.2.3
@@ -144,7 +144,8 @@ suite_pkcs11-check() {
     venv pkcs11-check "$python" "pkcs11-check==$PKCS11_CHECK"
     export CHECK=$VENV/bin/pkcs11-check
     provisioned pkcs11-check
-    # Exit status 1: some failed. The vectors of others that it downloads on request are in no package: those tests are skipped.
+    # Exit status 1: some failed. Third-party vectors that it downloads on request are not packaged: those tests are
+    # skipped.
     run 'P11TEST_PIN=1234 $CHECK test --module $MODULE --skip-slow --output json --output-file report/results.json || [ $? = 1 ]'
     result pkcs11-check "$PKCS11_CHECK" reportlog report/report.jsonl
 }
@@ -160,7 +161,7 @@ suite_cryptoki() {
     version=${source%% *}
     fresh_folder cryptoki
     cp -r "$(dirname "${source#* }")/." "$FOLDER"
-    # Its folder lies in this project's workspace, and is none of it.
+    # Its folder lies in this project's workspace, but is no member of it.
     printf '\n[workspace]\n' >>"$FOLDER/Cargo.toml"
     provisioned cryptoki fedcba123456
     export CRYPTOKI=$FOLDER
@@ -177,7 +178,7 @@ suite_cryptoki() {
     result cryptoki "$version" cargo results.txt
 }
 
-# Its script with p11tool, on a token of ours: a file of functions for a card is what it takes. A step that fails ends its
+# Its script with p11tool, on one of our tokens: it takes a file of functions for a card. A step that fails ends its
 # function, not the script.
 suite_gnutls() {
     need_packages gnutls-bin dpkg-dev datefudge

@@ -258,7 +258,7 @@ def live_as_child(path, token, folder, signs):
         else:
             time.sleep(CHILD_SECONDS)
     except BaseException as error:
-        # Whatever it is: the child must not go on as its parent.
+        # After any error: the child must not continue as its parent.
         print(f"a child: {error!r}", file=sys.stderr)
         line = f"child_sign 0 0 {WRONG}\n"
     os.write(1, line.encode())
@@ -283,7 +283,7 @@ class Crowd:
         command += [str(options.threads), repr(self.end), "yes" if place < options.children else "no"]
         if options.users:
             user = FIRST_USER + place % USERS
-            # Not subprocess' own user=: a process that makes a container is still root.
+            # Not with subprocess' user=: a process that makes a container is still root.
             privileges = ["--reuid", str(user), "--regid", str(user), "--groups", str(options.users)]
             command = ["setpriv", *privileges, "--", *command]
         if options.containers and place % 2:
@@ -340,7 +340,7 @@ def judge(crowd, options):
     for name in [*names, "all of them"]:
         distribution(name, [1000 * (end - begin) for _, kind, begin, end, _ in calls if name in (kind, "all of them")])
     ends = sorted(call[3] for call in calls)
-    # Of others: its own end is one of those counted.
+    # Turns of others: its own end is one of those counted.
     turns = sorted(bisect.bisect_right(ends, end) - bisect.bisect_right(ends, begin) - 1 for _, _, begin, end, _ in calls)
     limit = LONGEST_IN_QUEUES * queue
     print(f"    turns of others during a call, in a queue of {queue}:")
@@ -379,7 +379,7 @@ def main():
     parser.add_argument("--containers", action="store_true")
     parser.add_argument("--kill-every", type=float, default=0.0)
     options = parser.parse_args()
-    # So many processes have children that sign.
+    # The number of processes with children that sign.
     options.children = max(1, options.processes // 4)
     heading(f"{options.processes} processes with {options.threads} threads for {options.seconds:g} s")
     crowd = Crowd(options)

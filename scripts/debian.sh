@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The tests with stock clients on another Debian suite, whatever this machine is: Debian 13 (trixie) has OpenSSL 3.5, pkcs11-provider
-# in main and a Rust of its own; forky and sid have nginx with keys from a store, and libp11's own OpenSSL provider.
+# Runs the tests with stock clients on another Debian suite than this machine's: Debian 13 (trixie) has OpenSSL 3.5,
+# pkcs11-provider in main and a Rust of its own; forky and sid have nginx with keys from a store, and libp11's own
+# OpenSSL provider.
 #
 #   scripts/debian.sh SUITE [TEST...]     all of tests/clients that are about clients and the Rust crate cryptoki, or those
 #                                         named (openssl, openssh, cryptoki, ...)

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# The whole story on a simulated chip, with stock software only: a blank chip is provisioned, a key pair is born in
-# it, and that key becomes the identity of a TLS and MQTT client.
+# Demonstrates the module on a simulated chip, with stock software only: a blank chip is provisioned, a key pair is
+# generated in it, and that key becomes the identity of a TLS and MQTT client.
 #
 #   scripts/demo.sh [--real-time] [--keep] [--work FOLDER]
 #
-#   --real-time    the chip takes the time that silicon takes (the default answers at once; the cost is counted anyway)
+#   --real-time    the chip takes the time of silicon (by default it responds at once; the cost is counted anyway)
 #   --keep         leave the work folder in place at the end
 #   --work FOLDER  work there instead of in a new temporary folder, and keep it
 #
 # Each command is printed before it runs and can be repeated by hand, in the same order, in the same folder.
 # Debian 12 or newer, as root or as a user with sudo (used to install packages and for nothing else).
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 
 # shellcheck source=scripts/lib.sh
@@ -36,7 +36,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-# What the chip was asked since the last call, under the name of the step: the simulator counts.
+# The commands of the chip since the last call, under the name of the step: the simulator counts.
 cost() { run "atecc608-sim stats --socket chip.sock --reset > costs/$1.json"; }
 
 install_and_build() {
@@ -142,7 +142,7 @@ talk_mqtt() {
     local port
     port=$(free_port)
     mqtt_broker "$port" ca.pem server.pem server.key
-    # A client without a certificate first: it shows that the broker means it.
+    # A client without a certificate first: the broker must refuse it.
     run_refused 'certificate required|handshake failure' \
         "printf hello | openssl s_client -connect 127.0.0.1:$port -servername localhost -CAfile ca.pem -brief -ign_eof"
     run "$VENV/bin/python $ROOT/scripts/aws_mqtt.py --module \$MODULE --token gateway --key dev-key --cert device.pem --ca ca.pem --port $port | tee mqtt.txt"
@@ -155,7 +155,7 @@ talk_tls() {
     heading '9. TLS 1.2 and TLS 1.3 with openssl s_client'
     local port file
     port=$(free_port)
-    # -rev answers each line backwards, so an "olleh" can only come through the finished handshake.
+    # -rev returns each line reversed, so an "olleh" can only come through the finished handshake.
     start_server s_server.log "openssl s_server -accept 127.0.0.1:$port -cert server.pem -key server.key -CAfile ca.pem -Verify 1 -verify_return_error -brief -rev"
     wait_for 'openssl s_server' s_server.log listening "$port"
     run 'export CERT="pkcs11:token=gateway;object=dev-key;type=cert"'

@@ -26,9 +26,9 @@ from ctypes import byref, c_ubyte, c_ulong, c_void_p
 from cryptoki import CKA_LABEL, CKF_SERIAL_SESSION, CKM_ECDSA, CKR_OK, Attribute, Mechanism, Module, code
 
 CKF_OS_LOCKING_OK = 0x02
-# The longest call, beside the time of all signatures before it.
+# The limit for the longest call, as a multiple of the time of all signatures before it.
 LONGEST_IN_QUEUES = 1.5
-# What asks nothing of the chip; on a machine that may be busy with other things, in the short run.
+# The limit for calls that need no chip; and in the short run, on a machine that may be busy.
 AT_ONCE_MS, AT_ONCE_SHORT_MS = 20, 100
 
 missed = []
@@ -42,7 +42,7 @@ class InitializeArgs(ctypes.Structure):
 
 def start_module(path, token):
     """The module, initialized for threads, and the token's slot."""
-    # Else a thread that comes back from a call waits up to 5 ms for another one of Python's.
+    # Otherwise a thread that returns from a call waits up to 5 ms for another Python thread.
     sys.setswitchinterval(0.0005)
     module = Module(path)
     module.must("C_Initialize", byref(InitializeArgs(flags=CKF_OS_LOCKING_OK)))
@@ -200,7 +200,7 @@ def bus_held_elsewhere(seconds, at_once_ms):
     }
     times = {name: [] for name in calls}
     failed = []
-    # What is known already: which slots have keys is asked of the chip when it first matters.
+    # The first calls read from the chip which slots have keys.
     for work in calls.values():
         work()
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How long callers wait for a chip that many processes and threads use at once, on a simulated chip that takes the time of a
-# real one, beside the goals. Exits with 1 if one is missed.
+# Measures how long callers wait for a chip that many processes and threads use at once, on a simulated chip with the
+# times of a real one, against the goals. Exits with 1 if one is missed.
 #
 #   scripts/fairness.sh [short]     short: 8 processes with 2 threads for 10 s, instead of 16 with 4 for 90 s
 

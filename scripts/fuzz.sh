@@ -51,7 +51,7 @@ heading "Build: ${targets[*]}"
 RUSTFLAGS=${coverage[*]} CARGO_TARGET_DIR=$FOLDER run \
     "cargo build --manifest-path fuzz/Cargo.toml --locked --target $HOST ${targets[*]/#/--bin }"
 
-# The targets' files are in memory where there is such a place, and go away with this script.
+# The targets' files are in memory if possible, and are removed with this script.
 FILES=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo "$FOLDER")" fuzz.XXXXXX)
 trap 'rm -rf "$FILES"' EXIT
 mkdir -p "$FOLDER/artifacts" "$LOGS/fuzz"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a real chip does: the driver's contract tests on it, then a report to attach to a bug, then how it differs from
-# the simulated chip. docs/hardware-check.md says what is asked and how to read the answers.
+# Checks a real chip: the driver's contract tests on it, then a report to attach to a bug, then its differences from the
+# simulated chip. docs/hardware-check.md describes the checks and how to read the report.
 #
 #   scripts/hardware-check.sh BUS ADDRESS [--output FILE] [--with-serial] [--i2c-hz HZ] [--sacrifice [SERIAL]]
 #   scripts/hardware-check.sh --compare REPORT [OTHER-REPORT] [--switches SWITCHES]
@@ -10,12 +10,12 @@
 #   --output     where the report goes: hardware-report.json if not given
 #   --with-serial  the whole serial number in the report; its own digits are masked otherwise
 #   --i2c-hz     the bus clock, if the kernel does not say it and the measured one is wrong
-#   --sacrifice  SPENDS A BLANK CHIP: configures it for tests and locks it FOR GOOD, to ask what no other chip can
-#                answer. Its serial number (18 hex digits) is the consent; without it, it is asked for
+#   --sacrifice  SPENDS A BLANK CHIP: configures it for tests and locks it FOR GOOD, for the checks that no other chip
+#                allows. Its serial number (18 hex digits) is the consent; without it, the script asks for it
 #   --compare    the report against a fresh simulated chip in the same state, or against another report
 #   --switches   the simulated chip's switches, as the report's own line of that name has them
 #
-# Exits with 1 if the chip breaks the driver's contract or behaves differently, with 2 if it could not be asked.
+# Exits with 1 if the chip breaks the driver's contract or behaves differently, with 2 if it could not be reached.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -81,7 +81,7 @@ STATUS=0
 report_program
 
 heading "The driver's contract with the chip at $ADDRESS on $BUS"
-# In a subshell: where the caller is, relative names of files mean what they say.
+# In a subshell: relative file names are the caller's.
 (
     cd "$ROOT"
     ATECC608_HARDWARE=$BUS@$ADDRESS cargo test --locked -p atecc608-token --test it hardware:: -- --show-output

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # The tests of the C interface where a CK_ULONG has 32 bits, as on every 32-bit gateway: built for i686, and run here.
 #
-# The standard library for i686 is rustup's, or Debian's of the very version of its rustc, unpacked under target/i686 and
-# not installed. Where neither is to be had, or the machine can't run i686 programs (arm64), a line "not tested" says so;
-# scripts/test.sh shows it.
+# The standard library for i686 is rustup's, or Debian's of the very version of its rustc, unpacked under target/i686
+# and not installed. If neither is available, or the machine can't run i686 programs (arm64), a line "not tested" says
+# so; scripts/test.sh shows it.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 I686=i686-unknown-linux-gnu
-# What depends on the width: structures, lengths, templates, handles; and the C programs. Not here: what is about the chip, other
-# processes, times and power.
+# The tests that depend on the width: structures, lengths, templates, handles; and the C programs. Not those of the
+# chip, other processes, times and power.
 TESTS=(arguments attribute_tables attributes cipher derive dual features general generate header hostile import kdf messages
     objects pin secret_keys sessions sign token vectors wrap)
 

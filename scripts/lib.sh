@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts share. Source it first:
+# Shared by the scripts. Source it first:
 #
 #     . "$(dirname "$0")/lib.sh"
 #

@@ -1,6 +1,6 @@
-/* Loads a PKCS#11 module as programs do, and prints what it says of itself: load_module MODULE.so
+/* Loads a PKCS#11 module as programs do, and prints its information: load_module MODULE.so
  *
- * Exits with 0 only if the module could be loaded, initialised and asked. scripts/package.sh runs it for each
+ * Exits with 0 only if the module could be loaded, initialised and queried. scripts/package.sh runs it for each
  * architecture that packages are built for. */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build with the oldest Rust that Cargo.toml promises (rust-version), whatever newer one this machine works with: with the
+# Build with the oldest Rust that Cargo.toml promises (rust-version), also if this machine uses a newer one: with the
 # simulated chip, and as for gateways.
 #
 #   scripts/msrv.sh [--unless-packaged]
@@ -56,7 +56,7 @@ unpack() {
         dpkg-deb -x "$archive" "$UNPACKED.part"
     done
     rm -rf "$HOME_OF_OLDEST/download"
-    # The last step, so that a half-unpacked toolchain is never taken for a whole one.
+    # The last step, so that an incomplete toolchain is never taken for a complete one.
     mv "$UNPACKED.part" "$UNPACKED"
 }
 
@@ -67,7 +67,7 @@ use_unpacked() {
     local arch
     arch=$(gcc -print-multiarch)
     export LD_LIBRARY_PATH=$UNPACKED/usr/lib/$arch:$UNPACKED/lib/$arch
-    # rustup's proxies and a developer's wrappers must not step in.
+    # rustup's proxies and a developer's wrappers must not interfere.
     unset RUSTUP_TOOLCHAIN RUSTC RUSTC_WRAPPER
 }
 

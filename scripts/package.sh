@@ -5,16 +5,16 @@
 #   scripts/package.sh [--test] riscv64        for Debian 13, the first release that has it
 #
 #   --test   not optimised, and the simulated chip's package only for this machine's architecture: a quarter of the time.
-#            Such packages are as good for trying how they install; they are large, and not to be passed on
+#            Such packages are good enough to try their installation; they are large, and not for distribution
 #
 # They are built in a Debian root (mmdebstrap) under target/roots, with the compiler of the oldest release that they are
-# for: nothing is installed on this machine but mmdebstrap. The packages come to target/debian. Needs root; on another
-# machine than amd64 only that machine's architecture is built.
+# for; only mmdebstrap is installed on this machine. The packages come to target/debian. Needs root; on another machine
+# than amd64 only that machine's architecture is built.
 #
 # The same commit and the same MAINTAINER give the same packages (scripts/soak/reproducible.sh), while Debian's compiler is the same.
 # Each package has a bill of materials (scripts/sbom.py), which is checked at the end (scripts/check_sbom.py).
 #
-# MAINTAINER='Name <address>' is who answers for the packages, if you pass them on.
+# MAINTAINER='Name <address>' is responsible for the packages, if you distribute them.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -68,7 +68,7 @@ in_root "$ROOT_FOLDER" env SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" MAINTAINER="$M
     bash /build/src/scripts/lib/package_in_root.sh "${ARCHITECTURES[@]}"
 mkdir -p "$TARGET/debian"
 cp "$ROOT_FOLDER"/build/debian/*.deb "$TARGET/debian/"
-# What they were built with, for scripts/msrv.sh.
+# The compiler's version, for scripts/msrv.sh.
 cp "$ROOT_FOLDER/build/rustc" "$TARGET/debian/"
 heading 'The bills of materials'
 need_python_venv sbom scripts/requirements-sbom.txt

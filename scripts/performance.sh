@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures the module beside what users would pick instead, in one run, and writes docs/performance.md with its pictures and
-# docs/performance.json with the figures. Nothing is asserted here: scripts/bench.sh has the budgets.
+# Measures the module and its alternatives in one run, and writes docs/performance.md with its pictures and
+# docs/performance.json with the figures. It checks nothing: scripts/bench.sh has the budgets.
 #
 #   scripts/bench.sh performance [FOLDER]     FOLDER: where the page goes, instead of docs
 #
@@ -56,7 +56,8 @@ tpm() {
     local port
     mkdir tpm tpm-store
     port=$(free_port)
-    # The library wants no resource manager where it is the TPM's only user, and the control channel one port above.
+    # The library needs no resource manager if it is the TPM's only user, and expects the control channel one port
+    # above.
     start_server swtpm.log "swtpm socket --tpm2 --tpmstate dir=$WORK/tpm --server type=tcp,port=$port --ctrl type=tcp,port=$((port + 1)) --flags not-need-init,startup-clear"
     wait_for swtpm swtpm.log listening "$port"
     export TPM2_PKCS11_STORE=$WORK/tpm-store TPM2_PKCS11_TCTI=swtpm:port=$port TPM2_PKCS11_LOG_LEVEL=0 TSS2_LOG=all+none

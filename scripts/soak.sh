@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What takes too long for scripts/test.sh, or needs another Debian release: the parts in scripts/soak, one after the other.
-# Exits with 0 only if all of them passed.
+# Runs the tests that take too long for scripts/test.sh, or need another Debian release: the parts in scripts/soak, one
+# after the other. Exits with 0 only if all of them passed.
 #
 #   scripts/soak.sh [PART...]     all of them, or those named (arm-tests, riscv64, ...)
 #

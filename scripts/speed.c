@@ -1,14 +1,14 @@
 /*
- * What calls cost the host, of any PKCS#11 module.
+ * Measures the time of calls on the host, for any PKCS#11 module.
  *
  *     speed MODULE TOKEN-LABEL PIN
  *
- * Measures the calls that need no chip. Prints a line per kind of work: its name, a tab, the time of one in microseconds. The
- * time is the best of many rounds: what the work takes when nothing else of the machine is in its way.
+ * Measures the calls that need no chip. Prints a line per kind of work: its name, a tab, the time of one in
+ * microseconds. The time is the best of many rounds, as on an idle machine.
  *
  *     speed MODULE TOKEN-LABEL PIN WORK TIMES
  *
- * Does one kind of work so many times, for a profiler or a clock around the process (scripts/performance.py):
+ * Does one kind of work TIMES times, for a profiler or a clock around the process (scripts/performance.py):
  *
  *     load         prints the microseconds of dlopen and C_GetFunctionList
  *     initialize   C_Initialize and C_Finalize, in addition to once

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The tests that need a kernel of their own (tests/kernel): in a guest with a stock Debian kernel, under QEMU. Exits
-# with 0 only if all of them passed.
+# Runs the tests that need a kernel of their own (tests/kernel): in a guest with a stock Debian kernel, under QEMU.
+# Exits with 0 only if all of them passed.
 #
 #   scripts/test-kernel.sh [NAME...]     all of them, or those named (neighbours, ...)
 #
-# QEMU is installed if it is missing; the kernel and its headers are unpacked under target/guest. What is tested is built here,
-# before the guest starts, and so is a kernel module (tests/kernel/twist).
+# QEMU is installed if it is missing; the kernel and its headers are unpacked under target/guest. The tested programs
+# and a kernel module (tests/kernel/twist) are built here, before the guest starts.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -29,12 +29,12 @@ done
 
 need_cargo
 install_stock_software
-# What tests compile in the guest, and what a page's reader has.
+# For tests that compile in the guest, and for the page's reader.
 need_packages acl adduser gcc iproute2 libc6-dev sudo
 prepare_guest
 build_module "$ROOT/tests/kernel/twist"
 cd "$ROOT"
-# All of it, as the tests of scripts/test.sh: then nothing is built twice.
+# All of it, like in scripts/test.sh, so that nothing is built twice.
 built=$(scripts/test_programs.py --no-run --locked)
 mapfile -t environment <<<"$built"
 environment+=("ATECC608_TEST_TWIST=$GUEST/twist.ko")

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Everything that CI runs, step by step. Exits with 0 only if every step passed.
+# Runs everything that CI runs, step by step. Exits with 0 only if every step passed.
 #
 #   scripts/test.sh [--quick]
 #
-#   --quick   what a developer wants before a commit: format, lints, tests
+#   --quick   for a developer before a commit: format, lints, tests
 #
-# The whole output of a step goes to target/logs/test/; what is shown here is its result, and its last lines if it failed; at
-# the end, where the time went. There are two lanes of steps beside each other: one compiles and tests, the other makes what
-# users get and tries it with their programs. What measures times comes last, when nothing else runs.
+# The whole output of a step goes to target/logs/test/; shown are its result, its last lines if it failed, and at the
+# end the times. Two lanes of steps run in parallel: one compiles and tests, the other makes the packages and tries them
+# with stock programs. Steps that measure times come last, when nothing else runs.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -24,8 +24,8 @@ step() {
     shift
     log=$STEP_LOGS/$(tr -cs 'a-zA-Z0-9\n' '-' <<<"$what" | sed 's/-$//').log
     printf '      begins: %s\n' "$what"
-    # A shell of its own: -e must work inside the step, and a step that exits must not end the run. And a process group of its
-    # own, so that whoever stops the run stops all of the step.
+    # A shell of its own: -e must work inside the step, and a step that exits must not end the run. And a process group
+    # of its own, so that stopping the run stops the whole step.
     set -m
     (
         set +m -e
@@ -65,8 +65,8 @@ lanes() {
     trap - INT TERM
 }
 
-# The lines of a log that a reader wants even if all went well: the closing lines of the test programs, with what they ran,
-# and what was not run.
+# The lines of a log that are shown even after success: the closing lines of the test programs, with what they ran, and
+# what was not run.
 show_results() {
     grep -E '^ *(Running|Doc-tests|not tested:|under AddressSanitizer:|i686:|guest:) |^test result: ' "$1" || true
 }
@@ -90,7 +90,7 @@ format() { cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml 
 
 lint() { cargo clippy --workspace --all-targets --all-features --locked -- -D warnings; }
 
-# As packages for gateways are built: no simulator in it.
+# As for gateway packages: without the simulator.
 lint_without_simulator() {
     cargo clippy --locked -p atecc608-pkcs11 -p atecc608-cli --no-default-features -- -D warnings
 }
@@ -196,12 +196,12 @@ rm -rf "$STEP_LOGS"
 mkdir -p "$STEP_LOGS"
 
 step 'install what is missing' install_everything
-# The step ran in a shell of its own: what it found out is needed here too.
+# The step ran in a shell of its own: its variables are needed here too.
 need_cargo >/dev/null
 if [ $QUICK = yes ]; then
     what_developers_see
 else
-    # Built once: what is compiled again bit by bit is of no use to it.
+    # Everything is built once: incremental compilation is of no use.
     export CARGO_INCREMENTAL=0
     lanes what_developers_see what_users_get
     what_measures_times

@@ -36,7 +36,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# What tests are told of, if it was built: the variable, by kind and name of the target.
+# The programs whose paths the tests get, if built: the variable, by kind and name of the target.
 BUILT = {
     ("cdylib", "atecc608_pkcs11"): "ATECC608_TEST_MODULE",
     ("bin", "atecc608-sim"): "ATECC608_TEST_SIMULATOR",
@@ -141,7 +141,7 @@ def folder_in_memory(stack):
     if memory.f_flag & (os.ST_NOEXEC | os.ST_NOSUID) or memory.f_bavail * memory.f_frsize < ROOM:
         return
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="atecc608-tests.", dir=MEMORY))
-    # Some tests are another user's.
+    # Some tests run as another user.
     os.chmod(folder, 0o711)
     os.environ["TMPDIR"] = folder
 

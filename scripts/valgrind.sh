@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A C program's life with the module (tests/c/life.c) under valgrind: what is read and written, and what is lost after C_Finalize.
-# The module is the one that `cargo build` makes, with line numbers; the simulated chip is another process. First valgrind must
-# see a planted overrun in the module: else it watches nothing.
+# Runs a C program that uses the module (tests/c/life.c) under valgrind: checks memory accesses, and leaks after
+# C_Finalize. The module is the one that `cargo build` makes, with line numbers; the simulated chip is another process.
+# First valgrind must find a planted overrun in the module, which proves that it checks it.
 #
 # Not helgrind or DRD: the module's locks are parking_lot's, which call futex themselves. Those tools see only pthread's, so all that a lock
 # of the module protects is a race to them (more than 200 places).

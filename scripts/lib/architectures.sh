@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What the packages' architectures are called by Rust, gcc and QEMU.
+# The names of the packages' architectures in Rust, gcc and QEMU.
 
 # choose ARCH: sets RUST_TARGET, TRIPLET and QEMU for a Debian architecture. QEMU is empty for the machine's own.
-# Who sources this uses them.
+# The sourcing scripts use them.
 # shellcheck disable=SC2034
 choose() {
     case $1 in

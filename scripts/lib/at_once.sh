@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Commands with a time limit, and several at once, each with a log of its own.
 
-# limited SECONDS command...: it and what it started are stopped after that time: a hang fails the step that hangs.
+# limited SECONDS command...: it and its children are stopped after that time, so that a hang fails its own step.
 limited() {
     timeout --kill-after 30 "$@" &
     # timeout and its command are a process group of their own, which a terminal's Ctrl-C does not reach.
@@ -10,9 +10,9 @@ limited() {
     wait $!
 }
 
-# run_at_once MOST FOLDER COMMAND NAME...: `COMMAND NAME` for each name, in this order, at most MOST of them at a time. The
-# output of each is in FOLDER/NAME.log; when one has ended, a line says how. One's failure does not hide another's: all are
-# run. Returns 1 if one failed. Whoever stops this stops what runs.
+# run_at_once MOST FOLDER COMMAND NAME...: `COMMAND NAME` for each name, in this order, at most MOST of them at a time.
+# The output of each is in FOLDER/NAME.log; when one has ended, a line says how. All are run, also after a failure.
+# Returns 1 if one failed. Stopping this function stops the running commands.
 run_at_once() {
     local most=$1 folder=$2 command=$3 pid status failed=()
     local -A name_of=() began_at=()
@@ -29,7 +29,7 @@ run_at_once() {
         wait -n -p pid "${!name_of[@]}" || status=$?
         if [ $status = 0 ]; then
             printf '%-16s passed, %d s\n' "${name_of[$pid]}" $((SECONDS - began_at[$pid]))
-            # What a reader wants to know even if all went well.
+            # Shown also after success.
             grep '^ *not tested:' "$folder/${name_of[$pid]}.log" || true
         else
             failed+=("${name_of[$pid]}")

@@ -4,12 +4,12 @@
 #
 #     make_build_root ARCH...      sets ROOT_FOLDER
 
-# What builds, runs and tries programs.
+# The packages that build, run and try programs.
 HERE=(ca-certificates gcc libc6-dev libp11-kit-dev lintian opensc openssl python3 qemu-user xz-utils)
 
-# With the cross-compilers of the architectures. Of Rust's standard library for another one only the libraries are unpacked: its
-# package wants LLVM for that one, which the compiler has for this machine. pkcs11-tool for another one is unpacked beside the
-# machine's own, in /opt/ARCH: only one can be installed.
+# With the cross-compilers of the architectures. Of Rust's standard library for another one only the libraries are
+# unpacked: its package depends on LLVM for that one, which the compiler has for this machine. pkcs11-tool for another
+# one is unpacked beside the machine's own, in /opt/ARCH: only one can be installed.
 make_build_root() {
     local arch name=build rust=-web known packages hooks=()
     known=$(dpkg --print-architecture)

@@ -8,7 +8,7 @@
 # it logs their common names as users. PREFIX is put before its command (env NAME=VALUE), LINES are more of its configuration.
 # It is the last server then, its log broker.log.
 mqtt_broker() {
-    # "user": a broker that root starts would give its rights away, and then could not read this folder.
+    # "user": a broker started by root would drop its privileges, and then could not read this folder.
     write_file broker.conf <<END
 user $(id -un)
 per_listener_settings true

@@ -9,7 +9,7 @@
 #     build_module FOLDER
 #     boot_guest SECONDS command...
 #
-# What guest it is, if set before them:
+# The kind of guest, if set before them:
 GUEST_ARCH=amd64
 # The folder of its root. For another architecture than amd64 it is a Debian root of that one, with its linux-image package
 # and busybox-static in it.
@@ -72,7 +72,7 @@ headers_packages() {
     apt-cache depends "$headers" 2>/dev/null | sed -n 's/^ *Depends: \(linux-\(headers\|kbuild\)-.*\)/\1/p'
 }
 
-# What GUEST is made of.
+# The inputs of GUEST.
 guest_recipe() { printf '%s\n' "$(kernel_package)" "$(headers_packages)" "${GUEST_MODULES[*]}"; }
 
 kernel_is_unpacked() { [ "$(cat "$GUEST/recipe" 2>/dev/null)" = "$(guest_recipe)" ]; }
@@ -104,7 +104,7 @@ unpack_kernel() {
     cp "$(find "$unpacked/bin" "$unpacked/usr/bin" -name busybox -type f -perm -1 2>/dev/null | head -n 1)" "$GUEST/busybox"
     copy_modules "$unpacked" "$version"
     rm -rf "$GUEST/download" "$GUEST/unpacked"
-    # The last step, so that half a kernel is never taken for a whole one.
+    # The last step, so that an incomplete kernel is never taken for a complete one.
     guest_recipe >"$GUEST/recipe"
 }
 
@@ -113,7 +113,7 @@ build_module() {
     local name headers compiler build=$GUEST/build
     name=$(basename "$1")
     headers=$(find "$GUEST/headers/usr/src" -maxdepth 1 -name "linux-headers-*-$GUEST_ARCH")
-    # The compiler that made the kernel: what headers say of it is in their configuration.
+    # The compiler that made the kernel, as named in the configuration of the headers.
     compiler=$(sed -n 's/^CONFIG_CC_VERSION_TEXT=".*\(gcc-[0-9]*\) .*/\1/p' "$headers/.config")
     need_packages "$compiler" libc6-dev make
     # The headers are not where their packages put them.
@@ -179,7 +179,7 @@ boot_guest() {
     local limit=$1 console=$LOGS/guest.log status=0 qemu
     shift
     make_initramfs "$GUEST/initramfs" "$@"
-    # Emulated: what nested virtualisation offers differs between machines.
+    # Emulated: nested virtualisation differs between machines.
     case $GUEST_ARCH in
         amd64) qemu=(qemu-system-x86_64 -machine q35 -accel tcg -cpu max -append 'console=ttyS0 quiet panic=-1') ;;
         arm64) qemu=(qemu-system-aarch64 -machine virt -accel tcg -cpu cortex-a72 -append 'console=ttyAMA0 quiet panic=-1') ;;

@@ -9,13 +9,13 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=scripts/lib/at_once.sh
 . "$ROOT/scripts/lib/at_once.sh"
 
-# Seconds that one test has.
+# Seconds for one test.
 LIMIT=300
 
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
-# Not /tmp: what runs may lie there.
+# Not /tmp: the tested programs may be there.
 export TMPDIR=/run/tests
 mkdir -m 1777 "$TMPDIR"
 cd "$ROOT"

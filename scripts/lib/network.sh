@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Networks of a test's own: one for a script whose ports are fixed, or two hosts on one machine.
 
-# own_network --net [--mount]: starts the script again in a network in which nobody else has a port, and, with --mount, with mounts
-# of its own. What is to be downloaded has been before.
+# own_network --net [--mount]: starts the script again in its own network, where all ports are free, and, with --mount,
+# with its own mounts. Downloads must be done before.
 own_network() {
     local options=("$@")
     if [ -n "${OWN_NETWORK:-}" ]; then

@@ -14,12 +14,12 @@ cd /build/src
 # shellcheck source=scripts/lib/stage.sh
 . scripts/lib/stage.sh
 
-# The newest that builds with Rust 1.85: 3.7.0 and 3.8.0 say so of themselves, but do not.
+# The newest that builds with Rust 1.85: 3.7.0 and 3.8.0 claim to, but do not.
 CARGO_DEB=3.6.4
 MACHINE=$(dpkg --print-architecture)
 MANUAL=/build/manual
 DEBIAN=/build/debian
-# What is built for a gateway; the simulator's package has atecc608-sim, too.
+# Built for a gateway; the simulator's package has atecc608-sim, too.
 GATEWAY=(atecc608-pkcs11 atecc608-cli)
 DATE=$(date -u -R -d "@$SOURCE_DATE_EPOCH")
 if [ "$OPTIMISED" = no ]; then
@@ -33,8 +33,8 @@ rm -rf /build/*.log /build/built
 # shellcheck disable=SC2153  # scripts/package.sh sets it
 with_sim() { [[ " $SIMS " == *" $1 "* ]]; }
 
-# cargo-deb, in the root since it is linked with the root's libraries. It packs a few megabytes: built quickly, not for
-# speed. Without its own xz it calls the one of xz-utils.
+# cargo-deb, in the root since it is linked with the root's libraries. It packs a few megabytes, so it is built without
+# optimisation. Without its own xz it calls the one of xz-utils.
 install_cargo_deb() {
     [ "$(/build/tools/bin/cargo-deb --version 2>/dev/null)" != "cargo-deb $CARGO_DEB" ] || return 0
     note "installing cargo-deb $CARGO_DEB"
@@ -93,7 +93,8 @@ stage_scripts() {
     done
 }
 
-# What is linked in: the licences require the texts, and a search for advisories needs the list. `list_libraries PACKAGE TREE [build's options]`
+# The linked libraries: the licences require the texts, and a search for advisories needs the list. `list_libraries
+# PACKAGE TREE [build's options]`
 list_libraries() {
     local name=$1 folder=$2/usr/share/doc/$1
     shift 2
@@ -134,9 +135,9 @@ run_packed() {
 # on_board command...: run a program of ARCH on a machine that has a chip on /dev/i2c-1: tests/vendor/i2c_shim.c.
 on_board() { if [ -n "$QEMU" ]; then "$QEMU" -E "LD_PRELOAD=$SHIM" "$@"; else LD_PRELOAD=$SHIM "$@"; fi; }
 
-# What a board's user does first, with the files of the package and Debian's own pkcs11-tool, all of that architecture. The
-# chip is the simulator of this machine's; OpenSSL of this machine checks the signature.
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The first steps of a board's user, with the files of the package and Debian's own pkcs11-tool, all of that
+# architecture. The chip is this machine's simulator; OpenSSL of this machine checks the signature. The printed lines
+# are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 use_packed() {
     local compiler=gcc
@@ -166,7 +167,7 @@ use_packed() {
     cd /build/src
 }
 
-# Every warning is an error; what is not is overridden in conf/debian/*.lintian-overrides, with the reason.
+# Every warning is an error; exceptions are in conf/debian/*.lintian-overrides, with the reason.
 check() {
     run "lintian --allow-root --fail-on error,warning $DEBIAN/*_$ARCH.deb"
 }
@@ -181,7 +182,7 @@ for architecture in "$@"; do
 done
 leave_out_paths
 build gateway "$*" "${GATEWAY[@]/#/--package=}" --no-default-features
-# The machine's is the chip of the trials too.
+# This machine's is also the chip of the trials.
 [[ "$sims" == *"$MACHINE"* ]] || sims+=$MACHINE
 build sim "$sims" "${GATEWAY[@]/#/--package=}" --package=atecc608-sim
 

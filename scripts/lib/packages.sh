@@ -19,12 +19,12 @@ installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = i
 candidate() { apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'; }
 
 apt_update() {
-    # One broken third-party source is not our business: what is really missing fails in the install that follows.
+    # A broken third-party source is no error here: a package that is really missing makes the installation below fail.
     quietly "$INSTALL_LOG" as_root apt-get update -q -o DPkg::Lock::Timeout=300 || true
     touch "$APT_UPDATED"
 }
 
-# Within an hour it is not done again.
+# At most once an hour.
 apt_update_once() { [ -n "$(find "$APT_UPDATED" -mmin -60 2>/dev/null)" ] || apt_update; }
 
 apt_install() {
@@ -48,7 +48,7 @@ all_installed() {
 
 install_missing() {
     local name missing=()
-    # Another script may have installed them while we waited.
+    # Another script may have installed them in the meantime.
     for name in "$@"; do
         installed "$name" || missing+=("$name")
     done
@@ -58,7 +58,8 @@ install_missing() {
     without_daemons apt_install "${missing[@]}"
 }
 
-# by_turns COMMAND...: scripts that run at once wait for each other here: apt's lists, and the switch against daemons, are for one.
+# by_turns COMMAND...: scripts that run at once wait for each other here: only one may use apt's lists and the switch
+# against daemons.
 by_turns() {
     (
         flock 9
@@ -66,8 +67,8 @@ by_turns() {
     ) 9>"$TARGET/apt.lock"
 }
 
-# Run something that installs packages, and start no daemon meanwhile: a broker that the package system starts would
-# listen on the network, and nobody asked for it. policy-rc.d is Debian's switch for that.
+# Run something that installs packages, and start no daemon meanwhile: a broker started by the package system would
+# listen on the network, unwanted. policy-rc.d is Debian's switch for that.
 without_daemons() {
     local policy=/usr/sbin/policy-rc.d status=0 had_mosquitto=yes
     installed mosquitto || had_mosquitto=no
@@ -75,7 +76,7 @@ without_daemons() {
         "$@"
         return
     fi
-    # In a subshell of its own, whose end takes the switch away again, whatever ends it.
+    # In a subshell, whose trap removes the switch in all cases.
     (
         # shellcheck disable=SC2064  # the path of now, not of the time when the trap runs
         trap "as_root rm -f '$policy'" EXIT
@@ -83,15 +84,15 @@ without_daemons() {
         as_root chmod 755 "$policy"
         "$@"
     ) || status=$?
-    # Installing also enables the service for the next boot. Only if it is we who brought it, turn that off.
+    # Installing also enables the service for the next boot. Disable it only if this script installed it.
     if [ "$had_mosquitto" = no ] && installed mosquitto && [ -d /run/systemd/system ]; then
         as_root systemctl disable --quiet mosquitto.service >>"$INSTALL_LOG" 2>&1 || true
     fi
     [ $status = 0 ] || exit $status
 }
 
-# Make `codename`-backports known to apt, from the same mirror and key as the machine's own sources: whatever mirror
-# this machine is allowed to reach, it is that one. Both formats of apt sources are read.
+# Make `codename`-backports known to apt, from the same mirror and key as the machine's own sources, which it can reach.
+# Both formats of apt sources are read.
 enable_backports() {
     local codename suite file text
     # shellcheck source=/dev/null

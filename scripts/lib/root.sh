@@ -2,15 +2,14 @@
 # Debian roots: small systems in folders, made by mmdebstrap from this machine's own mirror, in which packages are built and
 # tried. Nothing of them touches the machine. Needs root.
 
-# The oldest release that the packages are for: what is built there runs on it and on all newer ones.
+# The oldest release that the packages are for: programs built there run on it and on all newer ones.
 SUITE=bookworm
 ROOTS=$TARGET/roots
 
 # Roots and packages are for all users, whatever this one's mask is.
 umask 022
 
-# The apt source for SUITE, from the same mirror and key as the machine's own: whatever mirror this machine is allowed to
-# reach, it is that one.
+# The apt source for SUITE, from the same mirror and key as the machine's own, which it can reach.
 suite_source() {
     local codename text
     # shellcheck source=/dev/null
@@ -21,8 +20,9 @@ suite_source() {
     printf '%s\n' "$text"
 }
 
-# make_root NAME ARCHITECTURES PACKAGES --variant=NAME [mmdebstrap's other options]: the folder's name in ROOT_FOLDER. It is made anew only if
-# what it is made of has changed. Lists are separated by commas; the first architecture is the machine's.
+# make_root NAME ARCHITECTURES PACKAGES --variant=NAME [mmdebstrap's other options]: the folder's name in ROOT_FOLDER.
+# It is made again only if its inputs have changed. Lists are separated by commas; the first architecture is the
+# machine's.
 make_root() {
     local name=$1 architectures=$2 packages=$3 source recipe
     shift 3
@@ -48,20 +48,20 @@ make_root() {
     printf '%s\n' "$recipe" >"$ROOT_FOLDER.recipe"
 }
 
-# in_root FOLDER command...: run it there, with the network and the certificates of this machine, and cargo's downloads in
-# /cargo. The mounts are in a namespace of their own and go away with the command, however it ends.
+# in_root FOLDER command...: run it there, with the network and the certificates of this machine, and cargo's downloads
+# in /cargo. The mounts are in a namespace of their own and end with the command.
 in_root() {
     local folder=$1 cargo_home
     shift
     cargo_home=${CARGO_HOME:-${HOME:-/root}/.cargo}
     mkdir -p "$folder/cargo" "$cargo_home"
     cp -L /etc/resolv.conf "$folder/etc/resolv.conf"
-    # What is quoted is for the inner shell.
+    # The quoted text is for the inner shell.
     # shellcheck disable=SC2016
     unshare --mount -- bash -euc '
         folder=$1 cargo_home=$2
         shift 2
-        # The root as a mount of its own: ip netns wants that.
+        # The root as a mount of its own, which ip netns needs.
         mount --rbind "$folder" "$folder"
         mount -t proc proc "$folder/proc"
         mount --bind "$cargo_home" "$folder/cargo"
@@ -73,11 +73,11 @@ in_root() {
     ' bash "$folder" "$cargo_home" "$@"
 }
 
-# copy_sources_to FOLDER: what git has, and what was changed or added since: never what lies around in the tree.
+# copy_sources_to FOLDER: the files in git, and changed or added ones, but no ignored files.
 copy_sources_to() {
     rm -rf "$1"
     mkdir -p "$1"
-    # With the times of their last change, by which cargo knows what to build again.
+    # With their modification times, from which cargo decides what to build again.
     (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | tar -cf - --mode=u=rwX,go=rX -T -) |
         tar -xf - -C "$1" --no-same-owner
 }

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Servers on loopback, stopped by the process id we started, and the folder everything of one run lives in.
+# Servers on loopback, stopped by their process id, and the folder of a run.
 
 SERVERS=()
 
-# open_work_folder PREFIX FOLDER KEEP: a new temporary folder in WORK, or the given one if FOLDER is not empty; cleaned up
-# at the end, however the script ends, unless KEEP is yes.
+# open_work_folder PREFIX FOLDER KEEP: a new temporary folder in WORK, or the given one if FOLDER is not empty; removed
+# whenever the script ends, unless KEEP is yes.
 open_work_folder() {
     KEEP=$3
     if [ -n "$2" ]; then
@@ -60,7 +60,7 @@ stop_servers() {
     done
 }
 
-# A TCP port of loopback that nobody uses now. python3 may not be installed yet when this file is read, but is by now.
+# A free TCP port on loopback. python3 may not be installed yet when this file is read, but is by now.
 free_port() {
     /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
@@ -78,7 +78,7 @@ wait_for() {
     die "$what did not start"
 }
 
-# Is somebody listening on this port of loopback? Read from the kernel: to connect would use up a connection.
+# Is a server listening on this port of loopback? Read from the kernel: to connect would use up a connection.
 listening() {
     grep -q "0100007F:$(printf '%04X' "$1") 00000000:0000 0A" /proc/net/tcp
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a person sees: headings, the command before it runs, the log when it fails.
+# Output for the user: headings, the command before it runs, the log when it fails.
 
 if [ -t 1 ]; then
     BOLD=$(printf '\033[1m') PLAIN=$(printf '\033[0m')
@@ -14,15 +14,15 @@ die() {
     exit 1
 }
 
-# Print a line of shell, then run it in this shell. The line is the whole truth: everything it needs is in it or was
-# exported by an earlier printed line, so that a person can copy it.
+# Print a line of shell, then run it in this shell. Everything it needs is in the line or was exported by an earlier
+# printed line, so that a user can copy it.
 run() {
     printf '%s$ %s%s\n' "$BOLD" "$1" "$PLAIN"
     eval "$1"
 }
 
-# Print a line, run it, and show what it said: $1 is an extended regular expression that its output must match. Whether it
-# failed is left in STATUS, for programs that refuse and yet exit with 0.
+# Print a line, run it, and show its output: $1 is an extended regular expression that the output must match. The exit
+# status is left in STATUS, for programs that refuse and yet exit with 0.
 run_says() {
     local output
     STATUS=0
@@ -32,8 +32,8 @@ run_says() {
     grep -Eq -- "$1" <<<"$output" || die "this should have said $1 (exit status $STATUS): $2"
 }
 
-# The same with a line that must fail: with what it says, since a failure for another reason (a typing mistake, say) is not
-# the refusal we are after, and with its exit status, since a word of its output may also stand in a success.
+# The same with a line that must fail. The output is checked because a failure for another reason (a typing mistake,
+# say) is not the expected refusal, and the exit status because a successful run may print the same words.
 run_refused() {
     run_says "$1" "$2"
     [ "$STATUS" != 0 ] || die "this should have been refused, and succeeded: $2"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The trees that the packages are made of: each file at the place where it is installed. `cargo deb` packs a tree as it
+# The trees of the packages: each file at the place where it is installed. `cargo deb` packs a tree as it
 # is (Cargo.toml, package.metadata.deb); recipes for other systems can do the same.
 
 # put MODE FILE... FOLDER
@@ -23,7 +23,7 @@ stage_program() {
     put 644 "$manual/zsh/_$name" "$tree/usr/share/zsh/vendor-completions"
     put 644 "$manual/fish/$name.fish" "$tree/usr/share/fish/vendor_completions.d"
     for page in "$manual/man1/$name".1 "$manual/man1/$name"-*.1; do
-        # atecc608-sim is a program of its own, and a page of it is no page of atecc608's.
+        # atecc608-sim is a separate program, and its pages are not atecc608's.
         case $name:$(basename "$page") in
             atecc608:atecc608-sim.1 | atecc608:atecc608-sim-*) continue ;;
         esac
@@ -31,8 +31,8 @@ stage_program() {
     done
 }
 
-# stage_documents TREE PACKAGE: what Debian wants in each package's folder of documents; cargo-deb adds the file copyright.
-# MAINTAINER and DATE are set.
+# stage_documents TREE PACKAGE: the files that Debian requires in each package's folder of documents; cargo-deb adds the
+# file copyright. MAINTAINER and DATE are set.
 stage_documents() {
     local folder=$1/usr/share/doc/$2
     mkdir -p "$folder"
@@ -56,7 +56,7 @@ stage_gateway() {
     put 644 conf/config.toml "$tree/etc/atecc608-pkcs11"
     sed "s|^pkcs11-module-path = .*|pkcs11-module-path = /usr/lib/$triplet/pkcs11/libatecc608_pkcs11.so|" \
         conf/openssl-pkcs11.cnf >"$tree/etc/atecc608-pkcs11/openssl-pkcs11.cnf"
-    # To be read: the tool has them in it.
+    # For users to read: the tool has them built in.
     put 644 conf/profiles/*.toml "$tree/usr/share/atecc608-pkcs11/profiles"
     for unit in conf/systemd/*.{service,socket,path,timer,target}; do
         [ ! -e "$unit" ] || put 644 "$unit" "$tree/usr/lib/systemd/system"
@@ -71,7 +71,7 @@ stage_gateway() {
     put 644 docs/pictures/*.svg "$tree/usr/share/doc/atecc608-pkcs11/pictures"
 }
 
-# stage_sim TREE TRIPLET BUILT MANUAL: the simulated chip, and builds of the module and the tool that know it.
+# stage_sim TREE TRIPLET BUILT MANUAL: the simulated chip, and builds of the module and the tool that support it.
 stage_sim() {
     local tree=$1 triplet=$2 built=$3 manual=$4
     put 644 "$built/libatecc608_pkcs11.so" "$tree/usr/lib/$triplet/pkcs11"

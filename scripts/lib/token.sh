@@ -4,9 +4,10 @@
 # Lines of a test are shell text for `run`.
 # shellcheck disable=SC2016
 
-# served_chip PREFIX [PROFILE LINES]: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set, and a
-# blank chip, or one of that profile of the simulator's with these lines in the configuration beside its bus. With TIMING=real
-# that takes the time that a real one takes. With BUILT=debug the programs are those of `cargo build`, not of the release.
+# served_chip PREFIX [PROFILE LINES]: leaves the test in a new folder with MODULE, ATECC608_PKCS11_CONF and PATH set,
+# and a blank chip, or one of that profile of the simulator's with these lines in the configuration beside its bus. With
+# TIMING=real it has the times of a real one. With BUILT=debug the programs are those of `cargo build`, not of the
+# release.
 served_chip() {
     local profile=${2:-} lines=${3:-'label = "gateway"'}
     open_work_folder "$1" '' no
@@ -38,7 +39,7 @@ fresh_token() {
     run 'openssl dgst -sha256 -binary -out msg.sha msg'
 }
 
-# A software key pair, and what a peer would have of it.
+# A software key pair, and its public half for a peer.
 software_peer() {
     run 'openssl ecparam -name prime256v1 -genkey -noout -out peer.key'
     run 'openssl pkey -in peer.key -pubout -out peer-pub.pem'
@@ -63,8 +64,8 @@ device_certificate() {
     run 'pkcs11-tool --module $MODULE --token-label gateway --write-object device.der --type cert --id 01 --label dev-key'
 }
 
-# run_in_chip COMMAND 'line' [TIMES]: runs the line, and sees by the simulator's counters that the chip executed the command,
-# so many times at least.
+# run_in_chip COMMAND 'line' [TIMES]: runs the line, and checks with the simulator's counters that the chip executed the
+# command at least TIMES times.
 run_in_chip() {
     local times
     atecc608-sim stats --socket "$WORK/chip.sock" --reset >/dev/null

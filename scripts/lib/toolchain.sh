@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Rust and Python: what is there is used, what is missing comes from Debian and PyPI.
+# Rust and Python: an existing toolchain is used, a missing one comes from Debian and PyPI.
 
 # The oldest Rust that builds this, as Cargo.toml says.
 rust_version() { sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$ROOT/Cargo.toml"; }
@@ -13,8 +13,8 @@ cargo_is_new_enough() {
     [ -n "$version" ] && at_least "$version" "$(rust_version)"
 }
 
-# Find cargo: on PATH, where rustup puts it, else from Debian. Debian 12's `cargo` is too old; `cargo-web` is the
-# one that is kept current there. From Debian 13 on `cargo` is right.
+# Find cargo: on PATH, where rustup puts it, else from Debian. Debian 12's `cargo` is too old; `cargo-web` is kept
+# current there. From Debian 13 on `cargo` is new enough.
 need_cargo() {
     local rustup_bin
     # HOME may be unset in a CI run; ~ is then read from the user database.
@@ -54,7 +54,7 @@ need_rust_linters() {
 need_python_venv() {
     VENV=$TARGET/venv-$1
     mkdir -p "$TARGET"
-    # Two tests that run at once may want the same.
+    # Two tests that run at once may need the same.
     (
         flock 9
         cmp -s "$2" "$VENV/requirements.txt" && exit

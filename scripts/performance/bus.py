@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-# Word address, length, opcode, mode: as much as tells what a write is.
+# Word address, length, opcode, mode: enough to identify a write.
 SHOWN = 4
 
 

@@ -4,7 +4,7 @@ import math
 from xml.sax.saxutils import escape
 
 WIDTH, LEFT, RIGHT = 960, 130, 30
-# Told apart also by those who see no red or green.
+# Distinguishable also without red-green vision.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
 OF_COMMAND = {"Sign": "#0072b2", "Random": "#009e73", "Nonce": "#e69f00", "Read": "#56b4e9", "Info": "#999999", "GenKey": "#cc79a7"}
 

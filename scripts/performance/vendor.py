@@ -33,7 +33,7 @@ def main():
     bus, number = int(sys.argv[1]), int(sys.argv[2])
     began = time.monotonic()
     with Chip(bus) as chip:
-        # As a PKCS#11 module is asked: identify the chip, give the client's own random bytes, sign.
+        # The calls of a PKCS#11 module: identify the chip, pass the client's own random bytes, sign.
         must(chip("atcab_read_config_zone", Out(128)))
         must(chip("atcab_info", Out(4)))
         must(chip("atcab_random", Out(32)))

@@ -5,7 +5,7 @@
 #
 #   --only   of the test programs only these groups (arguments, sign, ...); unit tests run all the same
 #
-# The tests start programs for ARM that they compile, so the kernel must know what to run them with: binfmt_misc, in a user
+# The tests start programs for ARM that they compile, so the kernel must know their emulator: binfmt_misc, in a user
 # name space of its own (Linux 6.7 and newer), so that nothing on the machine changes. Needs root.
 
 # shellcheck source=scripts/lib.sh
@@ -21,7 +21,7 @@
 LEFT_OUT=(
     # It compiles a program with cargo, for this machine.
     no_std
-    # What a call costs.
+    # The cost of a call.
     costs memory
     # Asks the kernel to report system calls: those of the emulator.
     bad_days
@@ -43,7 +43,7 @@ MASK='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\x
 test_there() {
     mount -t proc proc /proc
     mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-    # F: the emulator is opened now, so that it is found in the root, too. C: setgid programs are that under it, too.
+    # F: the emulator is opened now, so that it is found in the root, too. C: setgid works under it, too.
     printf ':%s:M::%s:%s:FC' "$QEMU" "$(magic "$1")" "$ROOT_FOLDER/usr/bin/$QEMU" >/proc/sys/fs/binfmt_misc/register
     in_root "$ROOT_FOLDER" bash -euc "
         cd /build/src
@@ -51,7 +51,7 @@ test_there() {
         . scripts/lib/architectures.sh
         choose $1
         cross_link
-        # What the tests call to compile their C programs; build scripts are linked by the machine's own.
+        # The compiler for the tests' C programs; build scripts are linked by the machine's own.
         mkdir -p /build/bin-$1
         export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=/usr/bin/gcc HOST_CC=/usr/bin/gcc
         ln -sf /usr/bin/$TRIPLET-gcc /build/bin-$1/cc
@@ -85,8 +85,8 @@ copy_sources_to "$ROOT_FOLDER/build/src"
 OPTIONS=()
 [[ $SELECTION != --only* ]] || OPTIONS=(--only "${SELECTION#--only }")
 
-# in_name_space ARCH: all users and groups are themselves there, since some tests are about other users. The maps are written from
-# outside, without newuidmap, which takes users of /etc/subuid only; until then the shell waits.
+# in_name_space ARCH: all users and groups are mapped to themselves, because some tests use other users. The maps are
+# written from outside, without newuidmap, which takes users of /etc/subuid only; until then the shell waits.
 in_name_space() {
     local status=0
     # shellcheck disable=SC2016  # for the shell in the name space

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A whole arm64 machine, emulated: Debian 12's kernel and programs, the packages, a USB adapter with the simulated chip
-# behind it, and on it what a board's user does first (tests/boards/first-steps.sh). Needs root.
+# behind it, and on it the first steps of a board's user (tests/boards/first-steps.sh). Needs root.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"

@@ -3,7 +3,7 @@
 #
 #   scripts/soak/bad-bus.sh [OPERATIONS] [SEED]
 #
-# The last lines say how many operations there were, up to which seed, and what they returned.
+# The last lines give the number of operations, the last seed, and the return values.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Bad days: every change killed at every step, with the disk full and read-only from every step on, and killed at random moments; a
-# sample of every damage to the state. The tests are tests/abi/bad_days.rs, tests/abi/damaged_state.rs and
-# crates/atecc608-cli/tests/it/bad_days.rs.
+# Changes under bad conditions: every change killed at every step, with the disk full and read-only from every step on,
+# and killed at random moments; a sample of every damage to the state. The tests are tests/abi/bad_days.rs,
+# tests/abi/damaged_state.rs and crates/atecc608-cli/tests/it/bad_days.rs.
 #
 #   scripts/soak/bad-days.sh [MOMENTS]     random moments in all, 1,000 by default
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A crowd on one simulated chip (scripts/crowd.py): 16 processes with 4 threads, all mechanisms, some killed and some forking. Prints
-# who waits for how long, and exits with 1 if that is longer than the fair queue allows, a result is wrong, or a call fails.
+# A crowd on one simulated chip (scripts/crowd.py): 16 processes with 4 threads, all mechanisms, some killed and some
+# forking. Prints the waiting times, and exits with 1 if one is longer than the fair queue allows, a result is wrong, or
+# a call fails.
 #
 #   scripts/soak/crowd.sh [short] [CROWD...]
 #
@@ -28,7 +29,7 @@ esac
 [ $# -gt 0 ] || set -- real_time own_nodes no_time in_process
 export ATECC608_LOG=error
 
-# A token with a key pair and two secret keys. Others may need what is in the folder: they are in the group.
+# A token with a key pair and two secret keys. Other users may need the files in the folder: they are in the group.
 crowded_token() {
     fresh_token crowd
     run 'sed -i "1i lock_timeout = 60" config.toml'
@@ -76,8 +77,8 @@ own_nodes() {
     crowd "${NODES[@]}" 100 --kill-every $KILL_EVERY "${containers[@]}"
 }
 
-# Without the chip's time a turn is shorter than what the kernel lets a process wait for the processor: one call of a hundred may be
-# overtaken meanwhile, on its way to the queue.
+# Without the chip's time a turn is shorter than a process may wait for the processor: one call of a hundred may be
+# overtaken on its way to the queue.
 no_time() {
     crowded_token
     heading 'A chip that takes no time'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The models of the queue and of the posted snapshot (crates/atecc608-token/src/models) in many interleavings: a hundred thousand of each
-# kind for each model, optimised. `cargo test` has some hundreds.
+# The models of the queue and of the posted snapshot (crates/atecc608-token/src/models) in many interleavings: a hundred
+# thousand of each kind for each model, optimised. `cargo test` runs some hundreds.
 #
 #   scripts/soak/models.sh [INTERLEAVINGS]
 #

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The measurements of docs/performance.md on this machine (scripts/performance.sh), into target/performance, and prints the page with its
-# ratios. Nothing is asserted but that each measurement ends.
+# The measurements of docs/performance.md on this machine (scripts/performance.sh), into target/performance, and prints
+# the page with its ratios. It only checks that each measurement ends.
 #
 #   scripts/soak/performance.sh
 

@@ -28,7 +28,7 @@ heading 'The first build'
 
 heading 'The second build'
 mkdir -p "$FOLDER/cargo" "$FOLDER/tmp"
-# Which mirror the machine uses.
+# The mirror that the machine uses.
 for file in "${CARGO_HOME:-$HOME/.cargo}"/config{,.toml}; do
     [ ! -e "$file" ] || cp "$file" "$FOLDER/cargo/"
 done
@@ -40,7 +40,7 @@ done
 )
 
 heading 'The comparison'
-# differences FIRST SECOND: what is in a package that is not the same.
+# differences FIRST SECOND: the differences between two packages.
 differences() {
     local file member
     if command -v diffoscope >/dev/null; then

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The unit tests of the token (queue, snapshot, state, locks on the bus) under ThreadSanitizer. All that shares memory must be compiled with
-# it, so the standard library is built, too: that needs its source (rustup's component rust-src) and the sanitizer's runtime, which
-# rustup's rustc has and Debian's does not. Where one is missing, nothing is tested, and the script says so.
+# The unit tests of the token (queue, snapshot, state, locks on the bus) under ThreadSanitizer. All code that shares
+# memory must be compiled with it, so the standard library is built, too: that needs its source (rustup's component
+# rust-src) and the sanitizer's runtime, which rustup's rustc has and Debian's does not. If one is missing, nothing is
+# tested, and the script says so.
 #
-# Not the tests through the C functions: what a module that is loaded at run time does with atomics is not seen, and everything behind a
-# lock is a race then. Not the models, which switch stacks on one thread.
+# Not the tests through the C functions: the sanitizer does not see atomics of a module that is loaded at run time, and
+# reports everything behind a lock as a race. Not the models, which switch stacks on one thread.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -17,7 +18,7 @@ if [ ! -d "$LIBRARIES/src/rust/library" ] || [ -z "$(find "$LIBRARIES/$HOST/lib"
     exit 0
 fi
 export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$TARGET/tsan CARGO_INCREMENTAL=0
-# parking_lot has fences, which the sanitizer does not know, replaced then.
+# parking_lot then replaces its fences, which the sanitizer does not know.
 export RUSTFLAGS='-Zsanitizer=thread --cfg tsan_enabled'
 BUILD_STD=(-Zbuild-std --target "$HOST")
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What a board's user does first, with Debian's own programs, as root on a board with the package installed: a chip is found
-# on a USB adapter (which atecc608-sim plays), provisioned, and makes a key; requests and signatures are checked by OpenSSL.
+# The first steps of a board's user, with Debian's own programs, as root on a board with the package installed: a chip
+# is found on a USB adapter (simulated by atecc608-sim), provisioned, and generates a key; OpenSSL checks requests and
+# signatures.
 
 set -euo pipefail
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The service with few rights that the package has as an example, as root on a machine with systemd, udev and the package:
-# it signs with a key of the chip. Without the right to I2C adapters it does not: so the rights are in force.
+# The service with few rights that the package has as an example, as root on a machine with systemd, udev and the
+# package: it signs with a key of the chip. Without access to I2C adapters it fails, which proves that the restrictions
+# are in force.
 
 set -euo pipefail
 UNIT=atecc608-client.service

@@ -1,7 +1,7 @@
 /*
- * Every function that fills a buffer of the caller keeps the conventions of the standard (PKCS#11 base, section 5.2), whatever
- * the buffer's size and alignment: NULL asks for the length; a short one is CKR_BUFFER_TOO_SMALL, is told the length,
- * stays as it was, and the operation with it; a larger one gets no byte more than the length.
+ * Every function that fills a buffer of the caller keeps the conventions of the standard (PKCS#11 base, section 5.2),
+ * whatever the buffer's size and alignment: NULL is a length query; a short one gives CKR_BUFFER_TOO_SMALL and the
+ * length, and is unchanged like the operation; a larger one gets no byte more than the length.
  */
 #include "hostile.h"
 
@@ -144,7 +144,7 @@ static CK_RV digest_encrypt(void *out, CK_ULONG *len) { return CALL(C_DigestEncr
 static void begin_sign_and_cbc_pad(void) { begin_hmac(); begin_cbc_pad(); }
 static CK_RV sign_encrypt(void *out, CK_ULONG *len) { return CALL(C_SignEncryptUpdate, session, text, 48, out, len); }
 
-/* Messages of 3.0: the tag has a place of its own, and a question or a short buffer leaves the series as it is. */
+/* Messages of 3.0: the tag has its own place, and a length query or a short buffer does not change the series. */
 static CK_BYTE tag[16];
 static CK_RV any_message(const char *name, CK_BYTE *in, CK_ULONG in_len, void *out, CK_ULONG *len)
 {
@@ -269,7 +269,7 @@ static const struct filler {
 
 static void begin(const struct filler *filler)
 {
-    /* Whatever is active: the flags of all operations. */
+    /* All active operations: the flags of all operations. */
     ((session_cancel) symbol("C_SessionCancel"))(session, ABSURD);
     filler->begin();
 }
@@ -300,18 +300,18 @@ static void keeps_the_conventions(const struct filler *filler)
     CK_RV rv;
     begin(filler);
     rv = filler->call(NULL, &most);
-    /* The one function here that a token need not have. */
+    /* The only function here that a token may lack. */
     if (filler->call == state && (rv == CKR_STATE_UNSAVEABLE || rv == CKR_FUNCTION_NOT_SUPPORTED))
         return;
     if (!CHECK(rv == CKR_OK)) {
         fprintf(stderr, "%s: asked for the length, it returned %#lx\n", filler->name, rv);
         return;
     }
-    /* The question is answered whatever the length says before. */
+    /* A length query works with any value in the length. */
     length = 3;
     EXPECT(CKR_OK, filler->call(NULL, &length));
     CHECK(length == most);
-    /* Exactly as much as was told, in a buffer that is too large for its wall. */
+    /* Exactly the returned length, in a buffer that ends at the wall. */
     begin(filler);
     EXPECT(CKR_OK, call_with(filler, most, most, &needed));
     CHECK(filler->is_padded ? needed <= most : needed == most);
@@ -332,7 +332,7 @@ static void keeps_the_conventions(const struct filler *filler)
     }
     EXPECT(CKR_OK, call_with(filler, needed, needed, &length));
     CHECK(length == needed);
-    /* Without a place for the length. */
+    /* Without a pointer to the length. */
     begin(filler);
     EXPECT(CKR_ARGUMENTS_BAD, filler->call(NULL, NULL));
     begin(filler);

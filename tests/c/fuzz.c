@@ -3,8 +3,8 @@
  *
  *     fuzz MODULE SEED CALLS THREADS
  *
- * The one promise that is kept is the one that no module can check: a pointer that is not NULL points to as much memory as
- * the length beside it says. That memory ends at a wall (hostile.h). Checked is: no crash; no panic (CKR_GENERAL_ERROR) and no
+ * The calls keep one rule, which no module can check: a pointer that is not NULL points to as much memory as the length
+ * beside it says. That memory ends at a wall (hostile.h). Checked is: no crash; no panic (CKR_GENERAL_ERROR) and no
  * failure of a sound chip; nothing written outside the buffers, or into one whose call failed; no length longer than
  * the room.
  */
@@ -144,7 +144,7 @@ static void look_at_results(const struct call *call, CK_RV rv)
             to_pool(objects, call->found[at]);
 }
 
-/* Functions after which little is left to try. */
+/* Functions after which little else can be tried. */
 static int ends_much(const char *name)
 {
     return strcmp(name, "C_CloseAllSessions") == 0 || strcmp(name, "C_CloseSession") == 0 ||
@@ -221,7 +221,7 @@ static void live_again(void)
     (void) CALL(C_FindObjectsFinal, own_session);
 }
 
-/* The arguments must be such that much of it works, or nothing is tried but the first checks. */
+/* Many calls must succeed, otherwise only the first checks are tested. */
 static void much_of_it_worked(void)
 {
     size_t worked = 0;

@@ -1,4 +1,4 @@
-/* What the parts of the fuzz program share: fuzz.c calls, fuzz_arguments.c makes up what it calls with. */
+/* Shared by the parts of the fuzz program: fuzz.c makes the calls, fuzz_arguments.c their arguments. */
 #ifndef FUZZ_H
 #define FUZZ_H 1
 
@@ -33,7 +33,7 @@ struct call {
 /* Makes up an argument of this kind. */
 void argument(struct call *call, char kind);
 
-/* Handles that were given to us, by any thread. */
+/* Handles returned by the module, in any thread. */
 #define POOL 16
 extern CK_ULONG sessions[POOL], objects[POOL];
 void to_pool(CK_ULONG *pool, CK_ULONG handle);

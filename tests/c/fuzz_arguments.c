@@ -85,7 +85,7 @@ static void output(struct call *call)
     call->room = rooms[below(COUNT(rooms))] * call->function->unit;
     call->told = call->room / call->function->unit;
     if (one_in(20)) {
-        /* More than anything that is answered here. */
+        /* More than any result here. */
         call->room = 8192;
         call->told = ABSURD;
     }
@@ -142,7 +142,7 @@ static const CK_MECHANISM_TYPE others[] = {
 
 static int named(const struct call *call, const char *part) { return strstr(call->function->name, part) != NULL; }
 
-/* One that suits the function, mostly. */
+/* Mostly one that fits the function. */
 static CK_MECHANISM_TYPE mechanism_type(const struct call *call)
 {
     int chosen = (int) below(12);
@@ -221,7 +221,7 @@ static void tls_kdf(struct call *call, CK_MECHANISM *made)
     made->ulParameterLen = sizeof params;
 }
 
-/* As a caller would give it, mostly. */
+/* Mostly a valid one. */
 static void mechanism(struct call *call)
 {
     CK_MECHANISM made = { mechanism_type(call), NULL, 0 };
@@ -344,7 +344,7 @@ static void put(struct call *call, CK_ATTRIBUTE *made, CK_ATTRIBUTE_TYPE type, c
     *made = (CK_ATTRIBUTE) { type, copy(call, value, size), size };
 }
 
-/* What the function needs to succeed; answers how many attributes that are. */
+/* The attributes that the function needs to succeed; returns their number. */
 static CK_ULONG needed(struct call *call, CK_ATTRIBUTE *made)
 {
     CK_ULONG class = CKO_SECRET_KEY, type = one_in(2) ? CKK_AES : CKK_GENERIC_SECRET, size = 16, count = 0;

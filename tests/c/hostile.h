@@ -1,6 +1,6 @@
 /*
- * What the hostile C programs share: the module's functions, checks that say where they failed, and memory whose end is a
- * wall: the byte after it can't be read or written, the bytes before it are watched.
+ * Shared by the hostile C programs: the module's functions, checks that say where they failed, and memory that ends at
+ * a wall: the byte after it can't be read or written, the bytes before it are checked for writes.
  */
 #ifndef HOSTILE_H
 #define HOSTILE_H 1
@@ -28,7 +28,7 @@ void *symbol(const char *name);
 /* Calls a function of 2.40, whose type p11-kit's header has. */
 #define CALL(name, ...) (((CK_##name) symbol(#name))(__VA_ARGS__))
 
-/* Checks that a call returns a code; says where if it does not, and goes on. */
+/* Checks that a call returns a code; prints the place if it does not, and continues. */
 #define EXPECT(expected, call) expect(__FILE__, __LINE__, #call, (expected), (call))
 void expect(const char *file, int line, const char *call, CK_RV expected, CK_RV rv);
 /* Checks a condition. */
@@ -37,12 +37,12 @@ int check(const char *file, int line, const char *what, int is_so);
 /* Ends the program: 0 if every check held. */
 int verdict(void);
 
-/* So many bytes before a wall; the bytes before them are watched by `fence_intact`. Their address is as odd as `size` is.
- * Given back by `fence_free`. */
+/* Returns this many bytes before a wall; `fence_intact` checks the bytes before them. Their address is as odd as `size`
+ * is. Given back by `fence_free`. */
 void *fence(size_t size);
 int fence_intact(const void *memory, size_t size);
 void fence_free(void *memory, size_t size);
-/* The same with a copy of something in it. */
+/* The same, filled with a copy of `what`. */
 void *fenced(const void *what, size_t size);
 
 /* A read-write session with slot 0 of an initialised module. */

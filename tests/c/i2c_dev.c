@@ -1,10 +1,11 @@
 /*
- * A kernel's I2C as programs see it, for tests of the tool: preload it. /dev/i2c-N is a socket of atecc608-sim, and what the
- * kernel tells about it (in /sys, and the list of nodes in /dev) comes from a folder of the test.
+ * A kernel's I2C as programs see it, for tests of the tool: a library to preload. /dev/i2c-N is a socket of
+ * atecc608-sim, and the kernel's information about it (in /sys, and the list of nodes in /dev) comes from a folder of
+ * the test.
  *
  *     I2C_DEV_SOCKETS=1=chip.sock:2=other.sock   buses
  *     I2C_DEV_ROOT=folder                        folder/sys/..., folder/dev/; fstat of a bus is stat of folder/dev/i2c-N
- *     I2C_DEV_DRIVEN=1-60:1-36                   addresses that a kernel driver has: I2C_SLAVE answers EBUSY, as i2c-dev does
+ *     I2C_DEV_DRIVEN=1-60:1-36                   addresses that a kernel driver has: I2C_SLAVE gives EBUSY, as in i2c-dev
  *     I2C_DEV_FOREIGN=1-36                       another device: reads give A5, what is written to it ...
  *     I2C_DEV_CLOSED=1                           a bus whose node this user may not open
  *     I2C_DEV_SMBUS=1                            buses whose adapter does SMBus only: no I2C_RDWR
@@ -16,8 +17,8 @@
  *                                                interruptibly: unless the signal is held back, EINTR, though the chip has seen all of it
  *     I2C_DEV_LOG=file                           ... and every message on a bus is noted here: "1-36 write 0a0b", "1-60 read 4"
  *
- * What i2cdev's users need: open, stat, ioctl (I2C_SLAVE, I2C_FUNCS, I2C_PEC, I2C_RDWR), close. The protocol of the socket is that of
- * src/wire/transfer.rs.
+ * Implemented is what users of i2c-dev need: open, stat, ioctl (I2C_SLAVE, I2C_FUNCS, I2C_PEC, I2C_RDWR), close. The
+ * protocol of the socket is that of src/wire/transfer.rs.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -185,7 +186,7 @@ static const char *moved(const char *path, char *buffer, size_t size) {
     return buffer;
 }
 
-/* Whether the path is a node of the test's folder that no socket serves: to stat it is there, to open it is not. */
+/* Whether the path is a node of the test's folder that no socket serves: stat finds it, open does not. */
 static int is_unserved(const char *path) {
     return path != NULL && getenv("I2C_DEV_ROOT") != NULL && strncmp(path, "/dev/i2c-", 9) == 0;
 }
@@ -229,7 +230,7 @@ ssize_t readlink(const char *restrict path, char *restrict target, size_t size) 
     return function(moved(path, buffer, sizeof buffer), target, size);
 }
 
-/* The path of the node that one of our files stands for; NULL for others. */
+/* The path of the node that one of our files represents; NULL for others. */
 static const char *node_of(int fd, char *buffer, size_t size) {
     char node[32];
     if (fd < 0 || fd >= MOST_FILES || bus_of[fd] == 0) {
@@ -246,7 +247,7 @@ static const char *node_of(int fd, char *buffer, size_t size) {
 int statx(int folder, const char *restrict path, int flags, unsigned mask, struct statx *restrict result) {
     int (*function)(int, const char *, int, unsigned, struct statx *);
     char buffer[4096];
-    /* Rust's library asks with NULL whether there is such a function; the header says that nobody does. */
+    /* Rust's library calls it with NULL to test whether it exists, which the header excludes. */
     const char *volatile given = path;
     const char *node = given != NULL && *given == '\0' ? node_of(folder, buffer, sizeof buffer) : NULL;
     *(void **) &function = next("statx");
@@ -394,7 +395,7 @@ int ioctl(int fd, unsigned long request, ...) {
         *(void **) &function = next("ioctl");
         return function(fd, request, argument);
     }
-    /* Callers give an int where the kernel takes a long: the upper half is anything. */
+    /* Callers pass an int where the kernel takes a long: the upper half is undefined. */
     address = (unsigned) (uintptr_t) argument;
     switch (request) {
     case I2C_SLAVE:

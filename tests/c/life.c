@@ -1,6 +1,6 @@
 /*
- * The life of a program that uses the token: initialise, log in, generate a key pair, sign, verify, search, encrypt and compute MACs in
- * several threads, destroy, log out, finalise; and the same once more. For valgrind (scripts/valgrind.sh).
+ * A program that uses the token: initialise, log in, generate a key pair, sign, verify, search, encrypt and compute
+ * MACs in several threads, destroy, log out, finalise; and the same once more. For valgrind (scripts/valgrind.sh).
  *
  *     life MODULE PIN THREADS ROUNDS
  */

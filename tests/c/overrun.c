@@ -1,6 +1,7 @@
 /*
- * Breaks the one promise that no module can check: a string that ends with no NUL. Under AddressSanitizer the module is
- * stopped when it reads on, which shows that the module itself is watched and not only its caller (scripts/asan.sh).
+ * Breaks a rule that no module can check: it passes a string without a NUL at its end. AddressSanitizer stops the
+ * module when it reads past the end, which proves that the module itself is checked and not only its caller
+ * (scripts/asan.sh).
  */
 #include "hostile.h"
 

@@ -1,5 +1,5 @@
 /*
- * Initialises the module as its environment says, and checks how many slots there are: the program's second argument.
+ * Initialises the module as its environment says, and checks the number of slots against the program's second argument.
  */
 #include "hostile.h"
 

@@ -1,5 +1,5 @@
 /*
- * Runs a program and disturbs it at its Nth step, for tests of what a killed process or a failing disk leaves behind.
+ * Runs a program and disturbs it at its Nth step, for tests of killed processes and failing disks.
  *
  *     stop_at REPORT MODE N FOLDERS SPARED PROGRAM [ARGUMENT...]
  *
@@ -8,7 +8,7 @@
  *               full, readonly: from the Nth step on, every step that changes a file fails with ENOSPC or EROFS
  *     N         from 1; 0: nothing is disturbed
  *     FOLDERS   steps are the system calls that change files in these folders (separated by colons) ...
- *     SPARED    ... except files whose name begins like this, with or without a dot before it; "-" spares none
+ *     SPARED    ... except files whose name has this prefix, with or without a dot before it; "-" spares none
  *
  * With "kill", a write to a socket is a step, too: a transfer on a simulated bus. The file "log" never counts. The exit status is the
  * program's, 137 if it was killed.

@@ -1,6 +1,6 @@
 /*
- * Templates that are wrong in every way: no attribute of the wrong size, no contradiction and no impossible length makes an
- * object, and a refused call leaves nothing behind.
+ * Templates with every kind of error: none with an attribute of the wrong size, a contradiction or an impossible length
+ * creates an object, and a refused call leaves nothing behind.
  */
 #include "hostile.h"
 
@@ -122,7 +122,7 @@ static CK_RV make(const struct maker *maker, const CK_ATTRIBUTE *template, CK_UL
     return rv;
 }
 
-/* What the standard has for a template that can't be. */
+/* The standard's codes for an invalid template. */
 static int about_the_template(CK_RV rv)
 {
     return rv == CKR_ATTRIBUTE_VALUE_INVALID || rv == CKR_TEMPLATE_INCONSISTENT || rv == CKR_TEMPLATE_INCOMPLETE ||
@@ -218,7 +218,7 @@ static void counts_are_checked(const struct maker *maker)
     }
 }
 
-/* A search for what can't be finds nothing, or is refused, and does no harm. */
+/* A search with an invalid template finds nothing, or is refused, and changes nothing. */
 static void finds_nothing(CK_ATTRIBUTE *template, CK_ULONG count)
 {
     CK_OBJECT_HANDLE found;

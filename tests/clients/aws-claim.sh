@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # `atecc608 aws claim`: fleet provisioning by claim, through mosquitto, with a stand-in for AWS behind it
-# (tests/clients/python/provisioning.py). Each failure on the way, and a kill at each step. docs/aws-iot.md says what is not AWS here.
+# (tests/clients/python/provisioning.py). Each possible failure, and a kill at each step. docs/aws-iot.md lists the
+# differences from AWS.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -14,7 +15,7 @@
 need_packages faketime mosquitto opensc openssl python3 python3-venv strace
 need_python_venv aws-claim "$ROOT/tests/clients/python/requirements-claim.txt"
 served_chip aws-claim
-# Everything that the tool can be made to say, for the search at the end.
+# The tool's most detailed log, for the search at the end.
 export ATECC608_LOG=trace:$WORK/trace.log PYTHONDONTWRITEBYTECODE=1
 
 # A certificate for $1 (a CSR), by the CA, in $2; options of openssl follow.
@@ -27,7 +28,7 @@ run 'openssl req -new -key claim.key -subj "/CN=claim" -out claim.csr && sign cl
 run 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -subj "/CN=Another CA" -out other.pem 2>/dev/null'
 port=$(free_port)
 plain=$(free_port)
-# AWS's part is played behind a listener of its own. The user "listener" may not publish.
+# The stand-in for AWS has a listener of its own. The user "listener" may not publish.
 write_file acl <<'END'
 user claim
 topic readwrite $aws/#
@@ -78,7 +79,7 @@ run_refused 'certificate is not signed by a trusted CA.*--root-ca' "$(ROOT_CA=ot
 run 'printf "subjectAltName = DNS:elsewhere.example\n" >elsewhere.ext && sign server.csr elsewhere.pem -extfile elsewhere.ext'
 run 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout stranger.key -subj "/CN=stranger" -out stranger.pem 2>/dev/null'
 run_refused 'refuses this client.s certificate.*registered and active' "$(claim one '--claim-cert stranger.pem --claim-key stranger.key')"
-# bad MODE CERTIFICATE PATTERN: what the tool says to a bad broker.
+# bad MODE CERTIFICATE PATTERN: the tool's message about a bad broker.
 bad() {
     local bad
     bad=$(free_port)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# `atecc608 aws setup` with the real AWS CLI, against moto (PyPI), which answers as AWS does; and MQTT, with what it wrote, to a broker
-# that trusts the CA that moto signs with. docs/aws-iot.md says what moto does not know.
+# `atecc608 aws setup` with the real AWS CLI, against moto (PyPI), which simulates AWS; and MQTT, with the files it
+# wrote, to a broker that trusts moto's CA. docs/aws-iot.md lists what moto lacks.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -17,7 +17,7 @@ served_chip aws-setup
 export PATH=$VENV/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 MOTO="$VENV/bin/python $ROOT/tests/clients/python/moto_server.py"
 
-# No profile of this machine is used, and no metadata service is asked.
+# No profile of this machine and no metadata service is used.
 export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
 unset AWS_PROFILE AWS_REGION AWS_DEFAULT_PROFILE AWS_ENDPOINT_URL AWS_SESSION_TOKEN
 set_credentials() { export AWS_ACCESS_KEY_ID=testing AWS_SECRET_ACCESS_KEY=testing AWS_DEFAULT_REGION=eu-central-1; }
@@ -26,7 +26,7 @@ set_credentials
 # moto draws another endpoint at each call; from the same seed it is the same, as an account's is.
 same_endpoint() { curl -sf -X POST "$AWS_ENDPOINT_URL/moto-api/seed?a=608" >/dev/null; }
 
-# Whether the last answer of `aws` has this at a JSON pointer of one key: has FILE KEY VALUE
+# Whether the last output of `aws` has this value for the key: has FILE KEY VALUE
 has() { "$VENV/bin/python" -c 'import json, sys; assert json.load(open(sys.argv[1]))[sys.argv[2]] == sys.argv[3]' "$@"; }
 
 heading 'What is wrong is said, before anything is changed'
@@ -197,7 +197,7 @@ for call in create-certificate-from-csr create-thing create-policy attach-policy
 done
 same_endpoint
 run 'PATH=$STOPPING:$PATH atecc608 aws setup --thing gateway-2 --dir $WORK/gateway-2 --root-ca ca.pem --json >second.json'
-# The certificate whose answer was lost is inactive and belongs to nobody; everything else was made once.
+# The certificate whose response was lost is inactive and unattached; everything else was created once.
 run 'sort stopping/calls | uniq -c | tee counts.txt && grep -q " 2 create-certificate-from-csr" counts.txt && [ "$(grep -c " 1 " counts.txt)" = 5 ]'
 run 'aws iot list-thing-principals --thing-name gateway-2 --query "length(principals)" | grep -x 1'
 run 'aws iot list-certificates --query "certificates[?status==\`ACTIVE\`] | length(@)" | grep -x 3'

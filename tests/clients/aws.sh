@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# AWS's SDKs (awscrt, awsiotsdk): MQTT 3.1.1 and 5, several connections at once, a broker that restarts, and the way in which the
-# IoT Device Client and Greengrass load the module. The broker is mosquitto, which wants a client certificate.
+# AWS's SDKs (awscrt, awsiotsdk): MQTT 3.1.1 and 5, several connections at once, a broker that restarts, and the way in
+# which the IoT Device Client and Greengrass load the module. The broker is mosquitto, which requires a client
+# certificate.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

@@ -2,7 +2,7 @@
 # Azure's key service: its calls, with the configuration that `azure setup --edge` writes, by a program that makes them as the
 # service's PKCS#11 library does. The service itself is in no package of Debian's.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

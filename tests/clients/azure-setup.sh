@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# `atecc608 azure setup`, and what it wrote: the certificate and the key's file with openssl, and the real Azure IoT SDK for Python, which
-# connects to a broker on loopback. Nothing here is Azure: docs/azure-iot.md says what that leaves open.
+# `atecc608 azure setup`, and what it wrote: the certificate and the key's file with openssl, and the real Azure IoT SDK
+# for Python, which connects to a broker on loopback. Azure itself is not involved: docs/azure-iot.md says what that
+# leaves untested.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The user's story with the tool alone: a key born in the chip, a certificate from an own authority whose key file `openssl ecparam
-# -genkey` wrote (with its EC PARAMETERS block), kept on the token. Then stock programs use both for TLS.
+# Certificates with the tool alone: a key generated in the chip, a certificate from the user's own authority whose key
+# file `openssl ecparam -genkey` wrote (with its EC PARAMETERS block), kept on the token. Then stock programs use both
+# for TLS.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

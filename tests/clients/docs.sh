@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every command of the documentation, as a reader would type it: each page's `sh` blocks in order, on a machine of its own
-# with the package installed and a fresh simulated chip on /dev/i2c-1. tests/docs/page.py has the rules.
+# Runs every command of the documentation as a reader would type it: each page's `sh` blocks in order, on a machine of
+# its own with the package installed and a fresh simulated chip on /dev/i2c-1. tests/docs/page.py has the rules.
 #
 #   tests/clients/docs.sh [PAGE...]     all pages, or those
 
@@ -11,10 +11,10 @@ PAGE_LOGS=$LOGS/docs
 # One page, with everything it starts, may take this long.
 LIMIT=180
 
-# Pages are named from the root of the repository, whatever folder we are in.
+# Page names are relative to the root of the repository, in any folder.
 pages() { (cd "$ROOT" && /usr/bin/python3 tests/docs/page.py "$@"); }
 
-# run_page PAGE: the commands on a machine made for them. Answers with the status of the first that failed.
+# run_page PAGE: the commands on a machine made for them. Returns the status of the first that failed.
 run_page() {
     local name=${1//\//-} chip log status=0
     log=$PAGE_LOGS/${name%.md}.log

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # libp11's OpenSSL engine: CSR, TLS, curl, mosquitto, nginx and stunnel by URI.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -49,7 +49,7 @@ run 'grep -E "New client connected .* u.device-001" broker.log'
 stop_last_server
 
 heading 'nginx: the engine begins anew in each worker'
-# nginx asks the engine for the key without having initialised it, which OpenSSL 3.5 minds: the configuration does it.
+# nginx loads the key without having initialised the engine, which OpenSSL 3.5 refuses: the configuration does it.
 run 'sed "s/^init = 0/init = 1/" engine.cnf > nginx-engine.cnf'
 nginx_workers "\"engine:pkcs11:$URI\"" "$WORK/nginx-engine.cnf" 'ssl_engine pkcs11;'
 

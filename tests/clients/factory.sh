@@ -2,7 +2,7 @@
 # The manifest of a batch, as the kernel sees it: each line is on the disk before the work goes on (strace), and a disk that is
 # really full costs no line (a file system of two pages).
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

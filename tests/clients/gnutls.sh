@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # GnuTLS: p11tool, certtool, gnutls-cli and gnutls-serv. (What needs a PIN is in pin.sh, a chain on the token in trust-and-go.sh.)
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Go: crypto11 on miekg/pkcs11, as Debian packages them, checked with Go's own crypto.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

@@ -2,7 +2,7 @@
 # Greengrass nucleus lite: the files that `atecc608 aws setup --client greengrass-lite` writes, installed as it says, and a program that
 # loads key and certificate with them and connects as the nucleus does. The nucleus itself is in no package of Debian's.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# scripts/hardware-check.sh, on simulated chips in their own time: a provisioned one and a blank one, which it must leave
-# as they are; the blank one again, to be spent; and one that behaves otherwise, which the comparison must tell.
+# scripts/hardware-check.sh, on simulated chips in their own time: a provisioned one and a blank one, which it must not
+# change; the blank one again, to be used up; and one that behaves differently, which the comparison must report.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

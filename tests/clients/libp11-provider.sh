@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # libp11's OpenSSL provider (pkcs11prov), which takes the place of its engine: OpenSSL 4 has no engines.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

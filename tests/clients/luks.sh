@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# LUKS: a passphrase of an encrypted disk that only the chip's key gives, by systemd-cryptenroll and cryptsetup's token plugin.
+# LUKS: a passphrase of an encrypted disk that only the chip's key can derive, by systemd-cryptenroll and cryptsetup's
+# token plugin.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

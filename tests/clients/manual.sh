@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Manual pages and completions: what man, mandoc, bash, zsh and fish make of them. Which subcommands there are is asked of
-# the programs themselves.
+# Manual pages and completions: tried with man, mandoc, bash, zsh and fish. The list of subcommands comes from the
+# programs themselves.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -65,7 +65,7 @@ complete_in_bash() {
 complete_in_fish() {
     fish --no-config -c 'source $argv[1]; complete -C "$argv[2] "' "$MANUAL/fish/$1.fish" "$*" | cut -f 1
 }
-# zsh completes only while somebody types: in a terminal of its own, which zpty is.
+# zsh completes only at a terminal, for which zpty is used.
 complete_in_zsh() {
     TERM=dumb zsh -f -c '
         zmodload zsh/zpty

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Many at once: a TLS server, an MQTT client, p11tool and ssh on one chip, in the chip's own time, for two minutes.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

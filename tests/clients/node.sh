@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Node.js: graphene-pk11 (on pkcs11js), checked with Node's own crypto.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
-# Whoever has another Node.js keeps it. pkcs11js is compiled at its installation.
+# Another installed Node.js is kept. pkcs11js is compiled at its installation.
 command -v npm >/dev/null || need_packages nodejs npm libnode-dev
 need_packages g++ make python3
 fresh_token node

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # NSS, the library of Firefox: the module registered with modutil, keys listed, made and used for a CSR with certutil.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # openconnect: a tunnel to ocserv between two network namespaces, with the client's key and certificate in the chip.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # OpenSSH: the public key, a login, the agent, signatures, signed commits and a server's host key, with the key in the chip.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -12,7 +12,7 @@ need_packages openssh-client openssh-server git
 fresh_token openssh
 PORT=$(free_port)
 export PORT
-# sshd wants this folder to be there.
+# sshd needs this folder.
 [ -d /run/sshd ] || as_root mkdir -p /run/sshd
 
 heading 'The public key, as OpenSSH writes it'
@@ -46,7 +46,7 @@ heading 'The agent'
 start_server agent.log "ssh-agent -D -a $WORK/agent.sock -P '$(readlink -f "$MODULE")'"
 wait_for ssh-agent agent.log test -S agent.sock
 run 'export SSH_AUTH_SOCK=$WORK/agent.sock'
-# ssh-add asks for a PIN whether or not the token wants one.
+# ssh-add asks for a PIN even if the token has none.
 run 'printf "#!/bin/sh\necho\n" > no-pin; chmod 700 no-pin'
 run 'SSH_ASKPASS=$WORK/no-pin SSH_ASKPASS_REQUIRE=force ssh-add -s $MODULE'
 run 'ssh-add -l | grep "$FINGERPRINT"'

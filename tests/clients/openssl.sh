@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The openssl command through pkcs11-provider, with the configuration of conf/.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -75,7 +75,7 @@ for uri in 'pkcs11:token=gateway;id=%01' 'pkcs11:serial=$SERIAL;object=dev-key' 
     run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile named.sig'
 done
 for selector in token=elsewhere serial=0123456789ABCDEF id=%77 id=%02 object=nobody object=other-key model=ATECC508A manufacturer=Acme; do
-    # Beside names that are right: a selector that is not heeded would let dev-key sign.
+    # Beside right names: an ignored selector would let dev-key sign.
     run_refused 'Could not (read|find|open)' \
         "OPENSSL_CONF=\$P11 openssl pkeyutl -sign -inkey 'pkcs11:$(wrong_name "$selector");type=private' -in msg.sha -out wrong.sig"
 done

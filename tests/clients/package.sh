@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The packages on a clean Debian: installed, used, upgraded, removed and purged, with a list of all files before and after.
 #
-# How this differs from a board: the node /dev/i2c-1 has no driver behind it. A library that is loaded into every program
-# (tests/vendor/i2c_shim.c) takes what is done with it to atecc608-sim; the module and the tool are the gateway's own builds and
-# know nothing of that. Nobody runs udev here: the command of its rule is run by hand.
+# How this differs from a board: the node /dev/i2c-1 has no driver behind it. A library that is loaded into every
+# program (tests/vendor/i2c_shim.c) forwards calls on it to atecc608-sim; the module and the tool are the gateway's own
+# builds, which do not know the simulator. udev does not run here: the command of its rule is run by hand.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -21,7 +21,7 @@ if [ -z "$GATEWAY" ] || [ -z "$SIM" ]; then
     die "there are no packages for $ARCH in $TARGET/debian: run scripts/package.sh first"
 fi
 
-# A user's Debian with p11tool on it; nothing that the packages want is there yet.
+# A user's Debian with p11tool; no dependency of the packages is installed yet.
 make_root clean "$ARCH" gnutls-bin --variant=minbase
 open_work_folder package '' no
 CLEAN=$WORK/root

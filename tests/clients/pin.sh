@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A token with a PIN (profile tls-pin): OpenSC's pkcs11-tool, GnuTLS's p11tool and openssl log in, change and reset it.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

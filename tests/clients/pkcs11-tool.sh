@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# OpenSC's pkcs11-tool: everything it does that this token has.
+# OpenSC's pkcs11-tool: all its functions that this token supports.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -112,7 +112,7 @@ heading 'What the chip cannot do is said as the standard says it'
 run_refused 'CKR_CURVE_NOT_SUPPORTED|rv = .*0x140' \
     '$P --keypairgen --key-type EC:secp384r1 --id 34 --label big'
 
-# Its own tests exit with 0 whatever they find: what they print decides.
+# Its own tests always exit with 0: their output decides.
 heading 'Its own tests'
 run '$P --test > test.log 2>&1; cat test.log'
 run 'grep -x "No errors" test.log'

@@ -2,7 +2,7 @@
 # TLS 1.3 with `default_properties = ?provider=pkcs11`: pkcs11-provider goes before OpenSSL's own provider wherever the token can do the
 # work (docs/openssl.md). Its HKDF, its checks of signatures, and with newer providers its ciphers, too, then go through the module.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -114,5 +114,5 @@ for suite in "${SUITES[@]}"; do
     server_side "$suite"
 done
 software_server
-# To check a signature the provider takes the first slot that says CKF_LOGIN_REQUIRED, or none.
+# To check a signature the provider uses the first slot with CKF_LOGIN_REQUIRED, or none.
 run_refused 'certificate signature failure' "$(client_line TLS_AES_128_GCM_SHA256)"

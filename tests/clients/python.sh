@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Python's two wrappers: what each of them offers that this token has, checked with Python's own code or openssl. And Python's own
-# TLS, whose key is a PEM file that holds a URI.
+# Python's two wrappers: all their functions that this token supports, checked with Python's own code or openssl. And
+# Python's own TLS, whose key is a PEM file that holds a URI.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

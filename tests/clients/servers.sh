@@ -2,7 +2,7 @@
 # Servers that only know files and OpenSSL: nginx, stunnel, haproxy and mosquitto serve TLS with the chip's key through a PEM
 # file that holds its URI; curl and mosquitto_pub use it as clients.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

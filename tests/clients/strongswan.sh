@@ -2,7 +2,7 @@
 # strongSwan: a CSR by pki, and an IPsec tunnel between two network namespaces (IKEv2, two charons) whose one end has its key in
 # the chip.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -31,7 +31,7 @@ libstrongswan {
     }
 }
 END
-# strongSwan wants a PIN for every token; one without a PIN takes any.
+# strongSwan requires a PIN for every token; one without a PIN accepts any.
 run_in_chip Sign 'echo 1234 | STRONGSWAN_CONF=$WORK/pki.conf pki --req --type priv --keyid 01 --dn CN=swan --outform pem > swan.csr'
 run 'openssl req -in swan.csr -noout -verify && openssl req -in swan.csr -noout -pubkey | cmp - dev-pub.pem'
 

@@ -2,7 +2,7 @@
 # A Trust&GO chip as it is sold, with nothing but its bus and address in the configuration: stock software lists its
 # certificates, verifies them up to the root, and makes TLS connections with its key and chain, on either side.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -31,7 +31,8 @@ for name in device signer root; do
 done
 run 'cmp root.pem known-root.pem'
 run 'openssl verify -CAfile known-root.pem -untrusted signer.pem device.pem'
-# GnuTLS follows issuers with CKA_TRUSTED=true only, and the module vouches for none: p11tool's chain is the device's own link.
+# GnuTLS follows only issuers with CKA_TRUSTED=true, which the module never sets: p11tool's chain is the device's
+# certificate only.
 run 'p11tool --provider $MODULE --export-chain "pkcs11:object=device;type=cert" --outfile exported.pem'
 run '[ "$(grep -c BEGIN exported.pem)" = 1 ] && openssl x509 -in exported.pem | cmp - device.pem'
 run 'for name in device signer root; do p11tool --provider $MODULE --export "pkcs11:object=$name;type=cert" --outfile one.pem; openssl x509 -in one.pem | cmp - $name.pem; done'

@@ -2,7 +2,7 @@
 # The chip vendor's own driver: Microchip's compiled library on the simulated chip, through the kernel's I2C interface
 # as a preloaded shim gives it (tests/vendor).
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

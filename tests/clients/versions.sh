@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../../scripts/lib.sh"
 
 DOCUMENT=$ROOT/docs/clients.md
-# What tests something else than a client.
+# The tests of something else than a client.
 NO_CLIENTS=' azure-register azure-setup certificates docs factory hardware-check manual package vendor versions '
 # shellcheck source=/dev/null
 RELEASE=$(. /etc/os-release && echo "$VERSION_ID")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # wpa_supplicant: EAP-TLS on a wire (802.1X) before hostapd, with the key in the chip through libp11's engine.
 
-# The printed lines are shell text: their variables are meant for the moment the line runs.
+# The printed lines are shell text: their variables are expanded when the line runs.
 # shellcheck disable=SC2016
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/../../scripts/lib.sh"

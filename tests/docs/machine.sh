@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A machine of its own for one page: this machine's files with whatever is written kept apart (an overlay in memory), the
-# package installed, a user "reader" with sudo, a chip on /dev/i2c-1, and a network with nobody else in it: pages name ports.
-# Run it as root in new mount, network and process name spaces:
+# A machine for one page: this machine's files with all changes in an overlay in memory, the package installed, a user
+# "reader" with sudo, a chip on /dev/i2c-1, and a separate network, because pages name ports. Run it as root in new
+# mount, network and process name spaces:
 #
 #   unshare --mount --net --pid --fork --kill-child machine.sh SCRIPT
 #
-# Wants in the environment: PLACE (an empty folder), BUS (the folder with the simulator's socket "1"), SHIM (the built
-# tests/vendor/i2c_shim.c), PACKAGE and SIM_PACKAGE (the two .deb, or nothing), RELEASE (target/release), SOURCE (the repository).
+# Needs in the environment: PLACE (an empty folder), BUS (the folder with the simulator's socket "1"), SHIM (the built
+# tests/vendor/i2c_shim.c), PACKAGE and SIM_PACKAGE (the two .deb, or nothing), RELEASE (target/release), SOURCE (the
+# repository).
 
 set -euo pipefail
 # shellcheck source=tests/docs/reader.sh
@@ -14,7 +15,7 @@ set -euo pipefail
 
 machine=$PLACE/root
 
-# The root: everything of this machine, and nothing that is written reaches it.
+# The root: everything of this machine, which no change reaches.
 mount --make-rprivate /
 mount -t tmpfs machine "$PLACE"
 mkdir "$PLACE/upper" "$PLACE/work" "$machine"
@@ -48,13 +49,13 @@ echo /usr/lib/i2c_shim.so >"$machine/etc/ld.so.preload"
 # The package. Where it was not built (a developer's run), its most important files are put where it has them.
 module=$machine/usr/lib/$(gcc -print-multiarch)/pkcs11/libatecc608_pkcs11.so
 rm -rf "$machine/etc/atecc608-pkcs11" "$machine/etc/pkcs11/modules"
-# Nobody looks for a word in all manual pages here.
+# The index of manual pages is not needed here.
 rm -f "$machine/var/lib/man-db/auto-update"
 if [ -n "$PACKAGE" ]; then
     install -m 644 "$PACKAGE" "$machine/run/package.deb"
     # This machine lives for seconds: no file of it has to survive a power failure.
     chroot "$machine" dpkg --force-unsafe-io --install /run/package.deb >/dev/null
-    # For pages whose test-setup wants it.
+    # For pages whose test-setup needs it.
     install -m 644 "$SIM_PACKAGE" "$machine/run/atecc608-sim.deb"
 else
     put_files "$machine"

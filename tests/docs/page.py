@@ -125,7 +125,7 @@ def packages(page):
     for block in page.run():
         for match in INSTALL.finditer(block.text.replace("\\\n", " ")):
             words = match["words"].split()
-            # What comes from another suite, or is a file, is not a name that can be had by itself.
+            # A package from another suite, or in a file, can't be installed by name.
             if not {"-t", "--target-release"} & set(words):
                 names.update(word for word in words if not word.startswith(("-", "./", "/", "$")))
     return names

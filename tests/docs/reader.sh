@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a machine needs for a reader of the pages. RELEASE is the folder of what cargo built, SOURCE the repository.
+# Sets up a machine for a reader of the pages. RELEASE is the folder of what cargo built, SOURCE the repository.
 
 # put_files MACHINE: the most important files of the package at their places, where the package itself was not built.
 put_files() {
@@ -17,13 +17,13 @@ put_files() {
     chroot "$machine" install -d -m 2750 -o root -g atecc608 /etc/atecc608-pkcs11/keys
 }
 
-# make_reader MACHINE: the user "reader", with no password, but not locked, so that SSH lets in who has a key; and an apt that asks
-# nothing.
+# make_reader MACHINE: the user "reader", with no password, but not locked, so that SSH accepts keys; and an apt without
+# questions.
 make_reader() {
     local machine=$1
     chroot "$machine" useradd --create-home --shell /bin/bash --groups atecc608 --password '*' reader
     echo 'reader ALL=(ALL) NOPASSWD: ALL' >"$machine/etc/sudoers.d/reader"
     echo 'APT::Get::Assume-Yes "true";' >"$machine/etc/apt/apt.conf.d/99reader"
-    # What the pages install is here already, and from here nothing can be fetched: apt must not look for newer versions.
+    # The packages of the pages are installed already, and there is no network: apt must not look for newer versions.
     find "$machine/var/lib/apt/lists" -type f -delete
 }

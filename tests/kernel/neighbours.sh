@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests of a state folder that a group shares, under all rules that Linux has for sticky folders and links. Debian's
-# procps switches them on at boot; the machine that builds may be a container of a host that has them off.
+# procps switches them on at boot; the build machine may be a container of a host that has them off.
 
 set -euo pipefail
 
@@ -9,7 +9,7 @@ for rule in protected_regular=2 protected_fifos=2 protected_hardlinks=1 protecte
     echo "fs.${rule%=*} = $(cat "/proc/sys/fs/${rule%=*}")"
 done
 
-# Are they in force? Not even root opens somebody else's file in a sticky folder of a group with O_CREAT.
+# Check that they are in force: not even root opens another user's file in a sticky folder of a group with O_CREAT.
 folder=$(mktemp -d)
 chmod 1770 "$folder"
 touch "$folder/theirs"

@@ -11,7 +11,7 @@ import host
 from driver import DATA, OK, Chip, Out, Server
 
 FIRST_BUS = 40
-# The simulator waits for the disk after every block that is written: images that nobody keeps go to memory.
+# The simulator waits for the disk after every written block: temporary images are kept in memory.
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 

@@ -64,7 +64,7 @@ class Chip:
     """The library, opened on one bus. Call it with a function's name and arguments."""
 
     def __init__(self, bus, address=0x60, retries=20, wake_delay=1500, lock_state=0):
-        # A copy: the library's default is one and the same for everybody.
+        # A copy: the library's default is shared.
         config = type(DEFAULT).from_buffer_copy(DEFAULT)
         config.devtype = 3
         config.cfg.atcai2c.bus = bus
@@ -124,7 +124,7 @@ def put_to_sleep(chip):
 
 def c_argument(argument):
     if isinstance(argument, Status):
-        # What was to be an answer of the chip is a refusal: as an address it would end us.
+        # The chip's response is a refusal: used as an address it would crash this process.
         raise TypeError(f"{argument!r} as an argument")
     if isinstance(argument, Out):
         return argument.bytes

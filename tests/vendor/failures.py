@@ -9,7 +9,7 @@ from driver import DATA, OK, Out, Status
 from raw import Awake
 from shared_secrets import counter
 
-# -13 is the answer to a wake: to poll address 60 is a low pulse long enough to wake a chip that fell asleep (section
+# -13 is the response to a wake: to poll address 60 is a low pulse long enough to wake a chip that fell asleep (section
 # 11).
 NO_ANSWER = (Status(-13), Status(-16), Status(-19), Status(-25), Status(-26))
 POLLING = 2.5  # seconds that the library polls

@@ -70,7 +70,7 @@ class GenDigInOut(ctypes.Structure):
                 ("temp_key", ctypes.POINTER(TempKey))]
 
 
-# The library knows the size of each: a layout that has changed is found before it is used.
+# The library returns the size of each: a changed layout is detected before it is used.
 LAYOUTS = [("atca_temp_key_t", TempKey), ("atca_nonce_in_out_t", NonceInOut), ("atca_gen_key_in_out_t", GenKeyInOut),
            ("atca_sign_internal_in_out_t", SignInternalInOut), ("atca_verify_mac_in_out_t", VerifyMac),
            ("atca_io_decrypt_in_out_t", IoDecrypt), ("atca_mac_in_out_t", MacInOut),

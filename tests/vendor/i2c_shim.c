@@ -1,11 +1,11 @@
 /*
- * Linux I2C devices that are sockets of atecc608-sim: preload it, and a program that knows only the kernel's interface
- * (open /dev/i2c-N, ioctl I2C_SLAVE and I2C_RDWR, read, write, close) talks to the simulated chip.
+ * Linux I2C devices that are sockets of atecc608-sim: with this library preloaded, a program that knows only the
+ * kernel's interface (open /dev/i2c-N, ioctl I2C_SLAVE and I2C_RDWR, read, write, close) talks to the simulated chip.
  *
  *     I2C_SHIM=20=chip.sock:21=other.sock LD_PRELOAD=./i2c_shim.so program
  *
- * A bus that I2C_SHIM does not name is the socket /run/i2c-shim/N, if it is there. Where there is a node /dev/i2c-N its
- * permissions count, and fstat answers with it; a driver behind it is not needed.
+ * A bus that I2C_SHIM does not name is the socket /run/i2c-shim/N, if it is there. If there is a node /dev/i2c-N its
+ * permissions apply, and fstat returns it; no driver is needed.
  *
  * The protocol of the socket is that of src/wire/transfer.rs: one request is one transfer, START to STOP.
  */
@@ -252,7 +252,7 @@ OPEN(open64)
 
 static int ours_ioctl(int fd, unsigned long request, void *argument) {
     const struct i2c_rdwr_ioctl_data *messages = argument;
-    /* An address may come as an int: what is beside it in the register is anything. */
+    /* An address may be passed as an int: the rest of the register is undefined. */
     uint32_t address = (uint32_t) (uintptr_t) argument;
     switch (request) {
     case I2C_RDWR:
@@ -309,7 +309,7 @@ int fstat64(int fd, struct stat64 *result) {
 }
 
 int statx(int folder, const char *restrict path, int flags, unsigned mask, struct statx *restrict result) {
-    /* Rust's library asks with NULL whether there is such a function; the header says that nobody does. */
+    /* Rust's library calls it with NULL to test whether it exists, which the header excludes. */
     const char *volatile given = path;
     find_next();
     if (ours(folder) && given != NULL && *given == '\0' && next.statx(AT_FDCWD, node[folder], 0, mask, result) == 0) {

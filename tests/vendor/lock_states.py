@@ -16,7 +16,7 @@ from vendor_tests import checked, random_temp_key
 
 KEY = slot.SLOT_4_KEY
 NUMBER = bytes(range(20))
-# What Random and Nonce answer before the configuration is locked.
+# The result of Random and Nonce before the configuration is locked.
 PATTERN = b"\xFF\xFF\0\0" * 8
 H, FACTOR, PRODUCT = (bytes.fromhex(text) for text in (
     "66E94BD4EF8A2C3B884CFA59CA342B2E", "0388DACE60B6A392F328C2B971B2FE78", "5E2EC746917062882C85B0685353DEB7"))

@@ -40,7 +40,7 @@ const NOTES: [&str; 4] = [
     "asking the chip whether it took effect",
     "was interrupted; ",
     // Two faults in a row look like a refusal: the intent stays, and the next call asks again.
-    "was interrupted, and the chip refuses to tell what the slot holds",
+    "was interrupted, and the chip refuses to report",
     "is simulated",
 ];
 /// The slots for private keys.

@@ -1,7 +1,8 @@
 /*
- * Loads key and certificate and connects as Greengrass nucleus lite 2.5.0 and newer does (aws-greengrass/aws-greengrass-lite,
- * modules/iotcored/src/tls.c and modules/ggl-http/src/gghttp_util.c): OSSL_STORE_open with nothing but the URI, the first certificate,
- * the first key; a new context for each connection. What fails is said with the nucleus's words.
+ * Loads key and certificate and connects as Greengrass nucleus lite 2.5.0 and newer does
+ * (aws-greengrass/aws-greengrass-lite, modules/iotcored/src/tls.c and modules/ggl-http/src/gghttp_util.c):
+ * OSSL_STORE_open with nothing but the URI, the first certificate, the first key; a new context for each connection.
+ * Errors are printed in the nucleus's words.
  *
  *     greengrass_lite load KEY CERTIFICATE
  *     greengrass_lite connect KEY CERTIFICATE ROOT-CA HOST THING TIMES
@@ -62,12 +63,12 @@ static SSL_CTX *context(const char *key, const char *certificate, const char *ro
     OSSL_STORE_INFO_free(found);
     if (SSL_CTX_check_private_key(context) != 1)
         fail("Client certificate and private key do not match.");
-    /* It asks for kernel TLS too, which does without the key. */
+    /* It requests kernel TLS too, which does not use the key. */
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     return context;
 }
 
-/* MQTT's CONNECT and CONNACK: with TLS 1.3 only an answer proves that the server took the certificate. */
+/* MQTT's CONNECT and CONNACK: with TLS 1.3 only a response proves that the server accepted the certificate. */
 static void greet(BIO *bio, const char *thing)
 {
     unsigned char packet[256] = {0x10, 0, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 60, 0, (unsigned char)strlen(thing)};

@@ -160,7 +160,8 @@ def device_client():
     io.init_logging(io.LogLevel.Debug, SDK_LOG)
     old = mqtt3(tls_context(library(behavior.DEFAULT), alpn_list=ALPN), "device-client", port=closed_port())
     assert old.connect().exception(SECONDS) is not None, "connected to a closed port"
-    # The old one stays while the new one is made: what C_Initialize answers then, STRICT reports and DEFAULT accepts.
+    # The old one stays while the new one is made: STRICT reports the resulting error of C_Initialize, DEFAULT accepts
+    # it.
     try:
         library(behavior.STRICT)
         raise AssertionError("initialised twice")

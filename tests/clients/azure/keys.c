@@ -92,7 +92,7 @@ static CK_SLOT_ID slot_of(const char *label)
     return 0;
 }
 
-/* Before whatever may need it, and not if the session's state says that it is done. */
+/* Before each call that may need it, unless the session's state shows a login. */
 static void log_in(void)
 {
     CK_SESSION_INFO info;

@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-# AWS's clients give up on a handshake after ten seconds; nobody here may come near to that.
+# AWS's clients abort a handshake after ten seconds; no program here may come near to that.
 LONGEST = 5.0
 # After so many seconds a program is stopped, and has failed.
 LIMIT = 20
