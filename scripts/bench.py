@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the module's work costs the chip, beside the budget of the design. Counts, not seconds.
+"""Measures what the module's calls cost the chip, against the budget of the design. Counts, not seconds.
 
     bench.py MODULE TOKEN-LABEL KEY-LABEL SOCKET [RESULTS]
 
@@ -19,14 +19,14 @@ from ctypes import byref, c_ubyte, c_ulong
 
 from cryptoki import CKA_EC_POINT, CKA_ID, CKM_ECDSA, CKM_SHA256, CKO_PUBLIC_KEY, Mechanism, Module
 
-# The simulator is in it. The design wants less than 1,000,000 bytes, which held for ECDSA and ECDH (944 kB); secret keys,
-# the PIN with its Argon2, import, messages and events brought it to 1,225 kB; the chips' own certificates and templates for
-# the user's own kinds (a third of it) to 1,310 kB, the house of crates, without which a plain build had 1,760 kB, to 1,335 kB, and
-# the latch with what a chip may refuse to tell to 1,372 kB, and proofs of keys, check values, protected memory and visible text to
-# 1,474 kB, and messages in parts, all of SHA-2 for session secrets and objects in slots that the configuration names to 1,507 kB, and a
-# node that is opened for each turn to 1,522 kB, and adapters for short messages and channels of multiplexers to 1,527 kB, and the
-# faults of a simulated chip beside its file, which gateways do not have (theirs has 1,398 kB), to 1,539 kB, and the kept configuration
-# and the pace of a chip to this.
+# The limit for the module with the simulator, in bytes. The design's 1,000,000 held for ECDSA and ECDH (944 kB). What was
+# added since, with the size that it led to: secret keys, the PIN with its Argon2, import, messages and events (1,225 kB);
+# the chips' own certificates and templates for the user's own kinds (1,310 kB); the split into crates (1,335 kB; a plain
+# build had 1,760 kB without it); the latch, and chips that refuse queries (1,372 kB); proofs of keys, check values,
+# protected memory and visible text (1,474 kB); messages in parts, all of SHA-2 for session secrets, and objects in slots
+# that the configuration names (1,507 kB); a node that is opened for each turn (1,522 kB); adapters for short messages and
+# channels of multiplexers (1,527 kB); the faults of a simulated chip beside its file, which gateways do not have (their
+# module had 1,398 kB then) (1,539 kB); the kept configuration and the pace of a chip (this limit).
 MODULE_SIZE = 1_560_000
 
 FORM = "{:<58} {:>8} {:>6} {:>6}   {:<28} {}"
@@ -42,7 +42,7 @@ def counted():
 
 
 def row(work, commands, chip_ms, wakes=None):
-    """What was done since the last row, beside its budget."""
+    """Prints the commands since the last row, and the budget."""
     stats = counted()
     used = sum(stats["commands"].values())
     used_ms = stats["chip_us_max"] / 1000
@@ -150,7 +150,7 @@ def certificate_request():
 
 
 def trust_and_go():
-    """A chip with certificates, as it is sold: a simulator of its own, and a configuration that names nothing but that."""
+    """A chip with certificates, as it is sold: a simulator of its own, and a configuration that names only its bus."""
     global SOCKET
     SOCKET = os.path.abspath("trust.sock")
     subprocess.run(["atecc608-sim", "new", "--profile", "tngtls", "--state", "trust.eeprom"], check=True, capture_output=True)

@@ -3,9 +3,9 @@
 
     check_advisories.py deny.toml scripts/advisories.toml Cargo.lock...
 
-Prints the date of the copy, and fails if a locked version is affected by an advisory that deny.toml does not ignore. It finds
-a return to a version that is known to be bad, and no advisory that came after the date: that takes the database, which
-`cargo deny check advisories` downloads. Needs Python 3.11, for tomllib.
+Prints the date of the copy, and fails if a locked version is affected by an advisory that deny.toml does not ignore. It
+detects a return to a version that is known to be bad, but no advisory that came after the date: that takes the
+database, which `cargo deny check advisories` downloads. Needs Python 3.11, for tomllib.
 """
 
 import operator
@@ -18,7 +18,7 @@ COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator
 
 
 def numbers(version):
-    """The three numbers of a version. What stands after them (a pre-release, a build) does not count."""
+    """The three numbers of a version. A suffix (pre-release, build) is ignored."""
     return tuple(int(number) for number in re.match(r"(\d+)\.(\d+)\.(\d+)", version).groups())
 
 

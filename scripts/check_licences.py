@@ -3,7 +3,7 @@
 
     cargo metadata --locked --all-features --format-version 1 [--manifest-path FILE] | check_licences.py deny.toml
 
-The same list in the same format as cargo-deny's, and the same answer as `cargo deny check licenses`, without the ten
+The same list in the same format as cargo-deny's, and the same result as `cargo deny check licenses`, without the ten
 minutes that building cargo-deny takes. Needs Python 3.11, for tomllib.
 """
 

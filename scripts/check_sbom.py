@@ -46,7 +46,7 @@ def named_in(contents):
 
 
 def problems(package, locked):
-    """What is wrong, and how many Rust packages the bill has and the programs name."""
+    """Returns the errors, and the number of Rust packages in the bill and in the programs."""
     name, contents = field(package, "Package"), files(package)
     text = contents[f"./usr/share/doc/{name}/sbom.cdx.json"].decode()
     if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What foreign test suites say, for scripts/conformance.sh.
+"""The results of third-party test suites, for scripts/conformance.sh.
 
     conformance.py collect OUT SUITE VERSION FORMAT FILE...   results in one of the FORMATs into OUT (JSON)
     conformance.py page PAGE REASONS OUT...                   the table of several, with the reasons of REASONS (TOML)
@@ -71,7 +71,7 @@ def go(text):
 
 
 def gnutls(text):
-    """Steps of its shell script: `* What it does... ok`. Some stand there several times: they are numbered."""
+    """Steps of its shell script: `* What it does... ok`. Repeated names are numbered."""
     times = collections.Counter()
     for name, word in re.findall(r"^\* (.*?)\.\.\. *(?:.*\n)?(ok|failed|skipped)\b", text, re.M):
         times[name] += 1
@@ -93,7 +93,7 @@ def collect(out, suite, version, kind, files):
 
 
 def reason_of(test, reasons):
-    """The first of the suite's reasons with a pattern for this test's name, or its name and what it said."""
+    """Returns the first of the suite's reasons with a pattern for this test's name, or its name and its output."""
     name, _, message = test
     for reason, patterns in reasons:
         for pattern in patterns:

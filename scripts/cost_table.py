@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print a table of what the chip was asked: one line per file that `atecc608-sim stats` wrote.
+"""Print a table of the chip's commands: one line per file that `atecc608-sim stats` wrote.
 
 The name of a file is the name of its step: costs/07-csr-with-openssl-req.json is "csr with openssl req".
 """

@@ -94,7 +94,7 @@ class Failure(Exception):
 
 
 class Thread:
-    """One session that does one thing after the other."""
+    """One session that makes one call after the other."""
 
     def __init__(self, module, slot, folder, seed):
         self.module, self.random = module, random.Random(seed)
@@ -191,7 +191,8 @@ def same(made, expected):
 
 
 def work(path, token, folder, threads, end, has_children):
-    """One process of the crowd. Each operation is a line on its output, written whole: it may be killed at any moment."""
+    """One process of the crowd. Each operation is a line on its output, written at once, because the process may be
+    killed at any moment."""
     folder, end = Path(folder), float(end)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     module, slot = start_module(path, token)
@@ -266,7 +267,7 @@ def live_as_child(path, token, folder, signs):
 
 
 class Crowd:
-    """The processes, as the one that started them sees them."""
+    """The processes, in the one that started them."""
 
     def __init__(self, options):
         self.options = options
@@ -321,7 +322,7 @@ class Crowd:
 
 
 def histogram(values, unit, limit):
-    """Ten bars up to the limit, and one for what is beyond."""
+    """Ten bars up to the limit, and one for larger values."""
     counts = collections.Counter(min(int(10 * value / limit), 10) for value in values)
     widest = max(counts.values())
     for at in range(11):

@@ -1,4 +1,4 @@
-"""As much of PKCS #11 as the demo and the benchmark call themselves, with nothing between them and the module."""
+"""The part of PKCS #11 that the demo and the benchmark call directly."""
 
 import ctypes
 import sys
@@ -89,7 +89,7 @@ class Module:
         return found
 
     def attribute(self, session, key, kind, room):
-        """The answer to C_GetAttributeValue: the code, the length it reports, and the bytes of the buffer."""
+        """Returns the result of C_GetAttributeValue: the code, the length, and the bytes of the buffer."""
         buffer = (c_ubyte * room)()
         asked = Attribute(kind, ctypes.addressof(buffer) if room else None, room)
         rv = self.ask("C_GetAttributeValue", session, key, byref(asked), c_ulong(1))

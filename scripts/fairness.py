@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long callers wait for a chip that many use at once, beside the goals.
+"""Measures how long callers wait for a chip that many use at once, against the goals.
 
     fairness.py MODULE TOKEN-LABEL KEY-LABEL LOCK-FILE [short]
 
@@ -67,15 +67,15 @@ class Signer:
 
 
 def timed(work):
-    """What it returns, and the milliseconds that it takes."""
+    """Returns the function's result, and the milliseconds that it took."""
     began = time.perf_counter()
     result = work()
     return result, (time.perf_counter() - began) * 1000
 
 
 def work_as_one_of_many(path, token, label, threads):
-    """A process of the first two measurements: says that it is ready, signs for as many seconds as it reads, and prints what
-    each call took."""
+    """A process of the first two measurements: reports that it is ready, reads a number of seconds, signs for that
+    time, and prints the time of each call."""
     module, slot = start_module(path, token)
     signers = [Signer(module, slot, label) for _ in range(int(threads))]
     print("ready", flush=True)

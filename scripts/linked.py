@@ -1,4 +1,4 @@
-"""What cargo links into the programs of a package: for scripts/third_party.py and scripts/sbom.py.
+"""The packages that cargo links into the programs of a package: for scripts/third_party.py and scripts/sbom.py.
 
 No tests' dependencies, no build scripts, no procedural macros, and only the features of that build.
 """
@@ -8,7 +8,7 @@ import subprocess
 
 
 def add_arguments(parser):
-    """The build, as cargo is told it."""
+    """The options of the build, as for cargo."""
     parser.add_argument("--target", required=True, help="Rust's name of the architecture")
     parser.add_argument("--no-default-features", action="store_true")
     parser.add_argument("crates", nargs="+", metavar="CRATE", help="a package of the workspace that is built")
@@ -21,7 +21,8 @@ def cargo(*arguments):
 def linked(build):
     """The packages as `cargo metadata` describes them, sorted, with the workspace's own; and which of them uses which.
 
-    Cargo's tree says what is in the build, the metadata what it is: the metadata alone has the features of the tests, too.
+    Cargo's tree lists the packages of the build, the metadata describes them: the metadata alone has the features of
+    the tests, too.
     """
     features = ["--no-default-features"] if build.no_default_features else []
     chosen = [word for crate in build.crates for word in ("--package", crate)]

@@ -44,7 +44,7 @@ def component(package, checksums):
 
 
 def standard_library(version):
-    """Rust's own, which the compiler brings and Cargo.lock does not name."""
+    """Rust's standard library, which comes with the compiler and is not in Cargo.lock."""
     return {
         "type": "library",
         "bom-ref": "rust-std",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the tests as `cargo test` does, but several processes at once, and none for ever.
+"""Run the tests as `cargo test` does, but several processes at once, each with a time limit.
 
     test_programs.py [--cargo COMMAND] [--minutes N] [--run-with PREFIX] [--only MODULES | --but MODULES]
                      [argument of cargo build...]
@@ -71,7 +71,7 @@ def build(cargo, arguments):
 
 
 def places(programs):
-    """Where things are, after build(): lines NAME=PATH."""
+    """The paths of the built programs, after build(): lines NAME=PATH."""
     found = {name: os.environ[name] for name in BUILT.values() if name in os.environ}
     for kind, source, executable in programs:
         if kind == "test":
@@ -81,7 +81,7 @@ def places(programs):
 
 
 def groups(programs, prefix, only, but):
-    """What is run by a process each: [(name, command)]."""
+    """The runs, one process each: [(name, command)]."""
     found, modules = [], set()
     for kind, source, executable in programs:
         command = [*prefix, executable]
@@ -133,8 +133,8 @@ def run(group, seconds, running):
 
 
 def folder_in_memory(stack):
-    """The tests' temporary files into memory, where it can be had: they are forced to the disk all the time, and no test is about
-    the disk itself. Programs that tests make must run there, setgid ones too."""
+    """Puts the tests' temporary files into memory if possible: they are synced all the time, and no test is about the
+    disk itself. Programs that tests make must run there, setgid ones too."""
     if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
         return
     memory = os.statvfs(MEMORY)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""List the Rust libraries that are linked into what the named packages of the workspace build, with the text of a licence
-of each.
+"""List the Rust libraries that are linked into what the named packages of the workspace build, with the licence text of
+each.
 
     third_party.py --target TARGET [--no-default-features] CRATE...
 
-Whoever passes a binary on has to pass these texts on with it. Only what is linked is listed (scripts/linked.py), and no
-package of the workspace itself.
+Distributing a binary requires distributing these texts. Only linked packages are listed (scripts/linked.py), without
+the workspace's own.
 """
 
 import argparse
@@ -18,7 +18,7 @@ LICENCE_FILE = re.compile(r"^(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)", r
 
 
 def texts(package):
-    """The licence files: MIT's alone where there is a choice, since it is the shortest."""
+    """The licence files: only MIT's if there is a choice, because it is the shortest."""
     folder = Path(package["manifest_path"]).parent
     files = sorted(file for file in folder.iterdir() if file.is_file() and LICENCE_FILE.match(file.name))
     mit = [file for file in files if "MIT" in file.name.upper()]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Ask a PKCS#11 module for the value of a private key, and print exactly what it answers.
+"""Ask a PKCS#11 module for the value of a private key, and print exactly what it returns.
 
     try_export.py MODULE TOKEN-LABEL KEY-LABEL
 
-No library stands between this and the module: what C_GetAttributeValue returns is what is printed. The exit status is
+It calls the module directly, and prints the result of C_GetAttributeValue. The exit status is
 0 only if the module refused with CKR_ATTRIBUTE_SENSITIVE and gave no byte.
 """
 

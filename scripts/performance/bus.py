@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A wire between clients and simulated chips: joins several servers to one bus, and records what crosses it.
+"""A bus between clients and simulated chips: joins several servers to one bus, and records its transfers.
 
     bus.py SOCKET RECORD ADDRESS=SOCKET...
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The measurements of scripts/performance.sh. Each writes results/NAME.json in the current folder, with the command behind it.
 
-    measure.py host            instructions, load time, first signature, memory: the module beside its peers
+    measure.py host            instructions, load time, first signature, memory: the module and its peers
     measure.py objects NUMBER  a search over all objects, of each module whose token holds so many
     measure.py sessions        a session that is opened and closed while others are open
     measure.py sign            C_Sign in a chip's time, beside what chip, bus and wake take
@@ -55,7 +55,7 @@ def peers():
 
 
 def output(*command):
-    """What it prints, or None if it fails: a peer may not be able to do it."""
+    """Returns its output, or None if it fails: a peer may lack the function."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
 
@@ -69,7 +69,7 @@ def instructions(peer, work, times):
 
 
 def each(peer, work, more):
-    """Instructions of one: what more of them cost more."""
+    """Instructions of one: from the difference between two counts."""
     few, many = instructions(peer, work, 1), instructions(peer, work, 1 + more)
     return None if few is None or many is None else (many - few) / more
 

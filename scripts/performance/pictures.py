@@ -52,7 +52,7 @@ class Picture:
 
 
 def step(largest, most=8):
-    """A round distance between marks, at most so many of them."""
+    """Returns a round distance between marks, for at most this many of them."""
     size = 10 ** math.floor(math.log10(max(largest, 1e-9) / most))
     return next(size * factor for factor in (1, 2, 5, 10, 20) if largest / (size * factor) <= most)
 

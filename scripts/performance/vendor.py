@@ -18,7 +18,7 @@ from driver import Chip, Out
 
 
 def must(result):
-    """Else a chip that refuses would be the fastest."""
+    """Fails on an error: otherwise a chip that refuses would be the fastest."""
     if not isinstance(result, (bytes, tuple)):
         sys.exit(f"the driver failed: {result!r}")
     return result

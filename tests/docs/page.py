@@ -3,7 +3,7 @@
 
     page.py check PAGE...      whether every block of the pages follows the rules below
     page.py packages PAGE...   the Debian packages that their commands install
-    page.py chip PAGE          the profile of the chip that the page wants (the simulator's name for it)
+    page.py chip PAGE          the profile of the chip that the page needs (the simulator's name for it)
     page.py script PAGE        its commands as one shell script, in order
     page.py not-run PAGE       the blocks that are not run, each with the reason
 
@@ -77,7 +77,7 @@ class Page:
         return page
 
     def fenced(self, lines, at, fence):
-        """Takes one fenced block; answers the line after it."""
+        """Reads one fenced block; returns the line after it."""
         place, info = f"{self.path}:{at + 1}", fence["info"].strip()
         closing = fence["indent"] + "```"
         end = find(lines, at, lambda text: text.rstrip() == closing, f"{place}: the block does not end")

@@ -1,4 +1,4 @@
-"""page.py leaves no command out: what it can't run it refuses, and says where."""
+"""page.py leaves no command out: it refuses what it can't run, and names the place."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Keys that want an authorisation, keys that CheckMac copies, keys with counted uses, keys that roll with a MAC
+"""Keys that require an authorisation, keys that CheckMac copies, keys with counted uses, keys that roll with a MAC
 (fact sheet sections 3.0, 3.2, 3.4, 3.6, 3.11, 5.2 to 5.4, 5.6 and 11)."""
 
 import os
@@ -56,7 +56,7 @@ def authorise(chip, keys, slot=AUTHORITY, temp_key=None):
 
 
 def uses(chip, keys):
-    """What works of the keys with ReqAuth: names, functions that do it, and how it is found good."""
+    """The uses of the keys with ReqAuth: names, functions, and their checks."""
     digest, challenge, peer = os.urandom(32), os.urandom(32), host.SoftwareKey()
     serial = serial_number(chip)
     return (("GenKey(public)", lambda: chip("atcab_get_pubkey", SIGNER, Out(64)), lambda got: got == keys[SIGNER]),

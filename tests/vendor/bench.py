@@ -1,4 +1,4 @@
-"""Chips of a topic's own: a server for each, a bus for each, and what they are to hold, written by the library."""
+"""Chips of one topic: a server and a bus for each, and their contents, written by the library."""
 
 import contextlib
 import os
@@ -96,6 +96,6 @@ def write_blocks(chip, zone, slot, data):
 
 
 def done(status, what):
-    """Preparations are not what is compared: without them the topic cannot go on."""
+    """Checks a preparation, which is no comparison: without it the topic cannot continue."""
     if status != OK:
         raise RuntimeError(f"could not {what}: {status!r}")

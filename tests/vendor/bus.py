@@ -1,4 +1,5 @@
-"""What the bus shows: sleep, idle, the watchdog, and silence (fact sheet sections 1.1, 1.3 to 1.6 and 8)."""
+"""Behaviour on the bus: sleep, idle, the watchdog, and missing responses (fact sheet sections 1.1, 1.3 to 1.6 and
+8)."""
 
 import os
 import time

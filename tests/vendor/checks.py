@@ -1,4 +1,4 @@
-"""One line per comparison, and the count in the end."""
+"""Prints one line per comparison, and the count at the end."""
 
 import traceback
 

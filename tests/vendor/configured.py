@@ -1,4 +1,5 @@
-"""Configuration locked, data and OTP not yet: the time in which keys are born (fact sheet sections 3.22 and 5.7)."""
+"""Configuration locked, data and OTP not yet: the state in which keys are created (fact sheet sections 3.22 and
+5.7)."""
 
 import host
 import layout
@@ -45,7 +46,7 @@ def data_is_written_in_whole_blocks_only(checks, chip):
 
 
 def contents(chip, keys):
-    """What every slot without a private key is to hold. Policy is ignored until the data lock."""
+    """The contents for every slot without a private key. Policy is ignored until the data lock."""
     slots = {slot: bytes((slot << 4 ^ i) & 0xFF for i in range(layout.size(slot))) for slot in range(16)}
     for slot in layout.PRIVATE:
         del slots[slot]

@@ -1,5 +1,5 @@
 """Every function that the compiled library exports for this chip was called and has succeeded, or is excused here, with
-the reason. An excuse that nobody needs any more is a failure too."""
+the reason. An excuse that is no longer needed is a failure too."""
 
 import fnmatch
 import subprocess

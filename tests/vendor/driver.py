@@ -100,7 +100,7 @@ class Chip:
 
 
     def device(self):
-        """The device behind the functions without one, for those that want it named (`_ext`)."""
+        """The device behind the functions without one, for those that take it as an argument (`_ext`)."""
         return ctypes.c_void_p(call("atcab_get_device", restype=ctypes.c_void_p))
 
     @contextlib.contextmanager
@@ -138,7 +138,7 @@ def c_argument(argument):
 
 
 class Server:
-    """The front panel of the simulator: its control requests."""
+    """The control requests of the simulator."""
 
     STATS, RESET, POWER_OFF, POWER_ON, PULL, INSERT, FAULTS = range(7)
 

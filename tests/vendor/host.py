@@ -78,7 +78,7 @@ LAYOUTS = [("atca_temp_key_t", TempKey), ("atca_nonce_in_out_t", NonceInOut), ("
 
 
 def layout_sizes(name, structure):
-    """What the library says, and what we say."""
+    """The sizes in the library, and those here."""
     return call(name + "_size", restype=ctypes.c_size_t), ctypes.sizeof(structure)
 
 
@@ -124,7 +124,7 @@ def verify_mac(mode, key_id, signature, io_key, temp_key=None, digest_buffer=Non
 
 
 def io_decrypt(io_key, out_nonce, data):
-    """What the IO protection key hides."""
+    """Decrypts with the IO protection key."""
     buffer = ctypes.create_string_buffer(data, len(data))
     parameters = IoDecrypt(io_key, out_nonce, ctypes.addressof(buffer), len(data))
     atcah("atcah_io_decrypt", ctypes.byref(parameters))
@@ -132,7 +132,7 @@ def io_decrypt(io_key, out_nonce, data):
 
 
 def mac(mode, slot, challenge, key, serial, temp_key=None):
-    """What the library says that MAC answers. It reads OTP only for the modes with OTP."""
+    """The response of MAC according to the library. It reads OTP only for the modes with OTP."""
     response = ctypes.create_string_buffer(32)
     parameters = MacInOut(mode, slot, challenge, key, bytes(11), serial, ctypes.addressof(response),
                           ctypes.pointer(temp_key) if temp_key else None)
@@ -141,7 +141,7 @@ def mac(mode, slot, challenge, key, serial, temp_key=None):
 
 
 def check_mac(mode, slot, challenge, key, other_data, serial, otp=None, temp_key=None, target=None):
-    """The response that the library says CheckMac wants."""
+    """The response for CheckMac according to the library."""
     response = ctypes.create_string_buffer(32)
     parameters = CheckMacInOut(mode, slot, serial, challenge, ctypes.addressof(response), other_data, otp, key, target,
                                ctypes.pointer(temp_key or TempKey()))

@@ -93,7 +93,7 @@ def secure_boot_mac(mode, configuration, hashed_key, digest, signature):
 
 
 def decrypted(data, temp_key):
-    """What an encrypted Read hides."""
+    """Decrypts the data of an encrypted Read."""
     buffer = ctypes.create_string_buffer(data, len(data))
     parameters = DecryptInOut(ctypes.addressof(buffer), ctypes.pointer(temp_key))
     atcah("atcah_decrypt", ctypes.byref(parameters))

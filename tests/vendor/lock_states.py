@@ -24,7 +24,7 @@ YES, NO = True, False
 
 
 class Known:
-    """What the host knows of the chip: what it wrote, what it was answered, its own keys."""
+    """The host's data of the chip: written data, responses, and its own keys."""
 
     def __init__(self, config):
         self.config = config

@@ -1,4 +1,4 @@
-"""Both zones locked: GenKey, Sign, Verify and ECDH, and what is refused (fact sheet sections 3.5, 3.7, 3.8, 3.19, 3.21
+"""Both zones locked: GenKey, Sign, Verify and ECDH, and their refusals (fact sheet sections 3.5, 3.7, 3.8, 3.19, 3.21
 and 5.6)."""
 
 import os

@@ -1,5 +1,5 @@
-"""The chip without the library, over the same kernel interface: what the library does not send, or hides by idling
-after every command (fact sheet sections 1.4 to 1.6 and 2)."""
+"""The chip without the library, over the same kernel interface: commands that the library does not send, or whose
+effects it hides by idling after every command (fact sheet sections 1.4 to 1.6 and 2)."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Both zones locked: Counter, GenDig, MAC, CheckMac, and what is encrypted with a key both sides know
+"""Both zones locked: Counter, GenDig, MAC, CheckMac, and encryption with a key that both sides know
 (fact sheet sections 3.2, 3.3, 3.6, 3.11, 3.15, 3.22)."""
 
 import ctypes

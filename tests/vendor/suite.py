@@ -3,8 +3,8 @@
     python suite.py BUS SOCKET fast|real
 
 Every line compares one answer with the fact sheet, with the library's host-side computation, or with Python's
-cryptography; never with what the simulator happens to do. Where the fact sheet is not certain ("unverified"), what
-is wanted is the strict reading that src/sim/switches.rs names. The chip must be new: it is configured and locked.
+cryptography; never with what the simulator happens to do. Where the fact sheet is not certain ("unverified"), the
+expected result is the strict reading that src/sim/switches.rs names. The chip must be new: it is configured and locked.
 Other topics start chips of their own (bench.py). `real` is for a server with the chip's timing: the same, and what
 there is to say about time.
 """
@@ -36,7 +36,7 @@ from driver import Chip, Server
 
 
 class Keys:
-    """What the suite knows of the chip's secrets, and the peer's key pair."""
+    """The chip's secrets that the suite knows, and the peer's key pair."""
 
     def __init__(self):
         self.io_key = os.urandom(32)

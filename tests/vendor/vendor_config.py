@@ -1,4 +1,5 @@
-"""The configuration that the vendor's own unit tests want (fact sheet section 6b), and what those tests put into it."""
+"""The configuration that the vendor's own unit tests need (fact sheet section 6b), and the data that they write into
+it."""
 
 CONFIG_16_TO_127 = bytes.fromhex("""
     C0 00 A1 00 AF 2F C4 44 87 20 C4 F4 8F 0F 0F 0F  9F 8F 83 64 C4 44 C4 64 0F 0F 0F 0F 0F 0F 0F 0F

@@ -1,5 +1,5 @@
-"""What the vendor's own unit tests expect of a 608, on the configuration they want (fact sheet: the points marked [T],
-sections 3, 5 and 6b). The known answers are those tests'; the rest is compared with the host."""
+"""The expectations of the vendor's own unit tests on a 608, with the configuration they need (fact sheet: the points
+marked [T], sections 3, 5 and 6b). The known answers are those tests'; the rest is compared with the host."""
 
 import os
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What programs on AWS's SDKs do with a PKCS#11 key, one way of working per call.
+"""The ways in which programs on AWS's SDKs use a PKCS#11 key, one per call.
 
     mqtt.py WAY MODULE TOKEN KEY CERTIFICATE CA PORT
 
@@ -201,7 +201,7 @@ def closed_port():
 
 
 def until(what, holds):
-    """The SDK's threads let go of things, and write the log, after the last object is dropped."""
+    """The SDK's threads release resources, and write the log, after the last object is dropped."""
     last = time.monotonic() + SECONDS
     while not holds():
         assert time.monotonic() < last, f"not in {SECONDS} s: {what}"
@@ -231,7 +231,8 @@ def listed_by_another():
 
 @way
 def initialised_by_another():
-    """As Greengrass: somebody in this process (Java there) has the module initialised, a session open and is logged in."""
+    """As in Greengrass: other code in this process (Java there) has initialised the module, opened a session and logged
+    in."""
     io.init_logging(io.LogLevel.Debug, SDK_LOG)
     other = ctypes.CDLL(MODULE)
     slot, count, session = ctypes.c_ulong(), ctypes.c_ulong(1), ctypes.c_ulong()

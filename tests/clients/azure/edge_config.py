@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Prints what Azure's key service takes from a configuration of IoT Edge, as lines of shell: MODULE_PATH, TOKEN, KEY, PIN.
+"""Prints the values that Azure's key service reads from a configuration of IoT Edge, as lines of shell: MODULE_PATH,
+TOKEN, KEY, PIN.
 
     edge_config.py FILE
 

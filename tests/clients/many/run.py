@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Several programs on one chip at once, each again and again; who waits for how long.
+"""Runs several programs on one chip at once, each repeatedly, and measures how long they wait.
 
     run.py SECONDS SOCKET NAME=COMMAND...
 
-Each COMMAND is shell text that exits with 0 if its result was right, and SOCKET is the simulated chip's. First each runs
-alone, for what a run takes and how many conversations with the chip it is; then all run at once, for SECONDS. Exits with 1
-if one failed, or if one waited longer than fair. The numbers of runs are left in NAME.runs.
+Each COMMAND is shell text that exits with 0 if its result was right, and SOCKET is the simulated chip's. First each
+runs alone, to measure the time of a run and its number of conversations with the chip; then all run at once, for
+SECONDS. Exits with 1 if one failed, or if one waited longer than fair. The numbers of runs are left in NAME.runs.
 
 Fair is: whoever wants to talk to the chip waits for one conversation of each of the others at most, each time. So a run
 takes what it takes alone, and for each conversation of its own a mean one of every other program.
@@ -48,7 +48,7 @@ class Client(threading.Thread):
         return time.monotonic() - began
 
     def measure(self, socket):
-        """What a run is when nobody else is there."""
+        """Measures a run without other programs."""
         self.once()
         before = stats(socket)
         self.alone = sorted(self.once() for _ in range(ALONE))[ALONE // 2]

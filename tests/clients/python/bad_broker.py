@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A TLS server that is a bad MQTT broker, for tests/clients/aws-claim.sh.
+"""A TLS server that simulates a bad MQTT broker, for tests/clients/aws-claim.sh.
 
     bad_broker.py MODE --port PORT --cert PEM --key PEM
 
-    silent      accepts the connection and says nothing, not even TLS
+    silent      accepts the connection and sends nothing, not even TLS
     mute        TLS, and nothing after it
     garbage     TLS, and HTML
     huge        TLS, and a packet that claims 256 MiB

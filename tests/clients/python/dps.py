@@ -3,9 +3,9 @@
 
     dps.py --port PORT --ca CA.pem
 
-It returns what Azure's documentation and its preview SDKs say: 202 with an operation id, "assigning" until it was asked twice, then
-"assigned" with the certificate that the request asked for, by an intermediate CA of its own (its root's certificate is written to
-CA.pem). Each response obeys the file "fault" in the working folder, if there is one:
+It responds as Azure's documentation and its preview SDKs say: 202 with an operation id, "assigning" until it was asked
+twice, then "assigned" with the certificate that the request asked for, by an intermediate CA of its own (its root's
+certificate is written to CA.pem). Each response obeys the file "fault" in the working folder, if there is one:
 
     unauthorized  401 with Azure's words
     busy          429 once, then as without a fault

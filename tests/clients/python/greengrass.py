@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads a Greengrass configuration with a YAML reader of somebody else's, and says whether it is what the installer takes."""
+"""Reads a Greengrass configuration with an independent YAML reader, and checks that the installer accepts it."""
 
 import sys
 

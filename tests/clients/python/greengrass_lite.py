@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Reads /etc/greengrass/config.yaml with libyaml, as Greengrass nucleus lite does, and prints what it says as lines of shell.
+"""Reads /etc/greengrass/config.yaml with libyaml, as Greengrass nucleus lite does, and prints its values as lines of
+shell.
 
 A name that the nucleus's sample configuration does not have is an error, and so is one that is missing.
 """

@@ -3,9 +3,9 @@
 
     provisioning.py --port PORT --ca CA.pem
 
-Signs requests with a CA of its own (its certificate is written to CA.pem), and makes things of the template "fleet", which wants the
-parameter SerialNumber. Each answer obeys the file "fault" in the working folder, if there is one: "CALL MODE", where CALL is
-"certificate" or "registration":
+Signs requests with a CA of its own (its certificate is written to CA.pem), and makes things of the template "fleet",
+which requires the parameter SerialNumber. Each answer obeys the file "fault" in the working folder, if there is one:
+"CALL MODE", where CALL is "certificate" or "registration":
 
     slow        the answer comes after two seconds
     never       no answer

@@ -1,4 +1,5 @@
-"""The schemas of configurations that AWS's programs read, as AWS documents them: the keys, their types, which must be.
+"""The schemas of configurations that AWS's programs read, as AWS documents them: the keys, their types, and which are
+required.
 
 A table is a dictionary from a key to a type, or to another table. A key that ends with "!" must be there, and not be empty.
 """
@@ -140,7 +141,7 @@ def spoilt(config, path=""):
 
 
 def demand(config, table):
-    """The configuration is right, and the table would notice if it were not."""
+    """The configuration is right, and the table would detect errors."""
     found = faults(config, table)
     assert not found, "\n".join(found)
     for what, wrong in spoilt(config):

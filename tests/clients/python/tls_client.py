@@ -1,4 +1,4 @@
-"""Python's own `ssl` as a client whose key is a PEM file with a URI: says a word to an echo server that reverses it.
+"""Python's own `ssl` as a client whose key is a PEM file with a URI: sends a word to a server that returns it reversed.
 
     OPENSSL_CONF=... tls_client.py PORT VERSION CA CERTIFICATE KEY
 
