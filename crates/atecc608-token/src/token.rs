@@ -21,13 +21,12 @@ use super::object::{KeyRef, ObjectKey, Objects, SessionObject};
 use super::pin::login::Login;
 use super::pin::{change, login, Who};
 use super::random::random;
-use super::secret::session::{generated_len, SecretRequest};
 use super::snapshot::{Board, Known};
 use super::state_access::StateAccess;
 use super::template::{bool_value, Template};
 use super::turn::{Line, Turn};
 use super::{
-    access, certificates, derive, digest, find, kdf, keygen, past, secret, session_pair, wrap, ObjectHandle, SessionRef,
+    access, certificates, derive, find, kdf, keygen, past, secret, session_pair, wrap, ObjectHandle, SessionRef,
 };
 use atecc608::Chip;
 
@@ -442,37 +441,7 @@ impl Token {
         mechanism: &Mechanism,
         template: &Template,
     ) -> Result<ObjectHandle> {
-        let deadline = self.deadline();
-        let key_type = match mechanism.mechanism {
-            CKM_AES_KEY_GEN => {
-                secret::check_aes(self, CKM_AES_KEY_GEN)?;
-                CKK_AES
-            }
-            CKM_GENERIC_SECRET_KEY_GEN => CKK_GENERIC_SECRET,
-            other => return Err(Error::MechanismInvalid(other)),
-        };
-        digest::no_parameter(mechanism)?;
-        let mut request = SecretRequest::new(session, template)?;
-        request.generated_by = Some(mechanism.mechanism);
-        if template.bytes(CKA_VALUE).is_some() {
-            return Err(Error::TemplateInconsistent(
-                "CKA_VALUE: the key is generated, so leave it out of the template".into(),
-            ));
-        }
-        if request.key_type.is_some_and(|given| given != key_type) {
-            return Err(Error::TemplateInconsistent("CKA_KEY_TYPE does not match the mechanism".into()));
-        }
-        let mut value = Zeroizing::new(vec![0; generated_len(key_type, &request)?]);
-        if request.on_token {
-            self.known(deadline)?.check_may_make_private()?;
-            let unique_id = self.turn(deadline, |turn| {
-                random(turn, &mut value)?;
-                secret::stored::create(turn, request.for_chip(key_type, value)?)
-            })?;
-            return Ok(self.objects.handle(ObjectKey::Secret(unique_id)));
-        }
-        self.turn(deadline, |turn| random(turn, &mut value))?;
-        self.add_session_object(request.for_session(session, key_type, value)?)
+        secret::generate(self, session, mechanism, template)
     }
 
     /// C_GenerateKeyPair: generates a private key in the chip, or a key pair of the session. Returns the handles of

@@ -12,13 +12,17 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::cipher::aes::{AesKey, HostAes};
+use super::digest;
 use super::error::{Error, Result};
-use super::mechanism::{allowed_for_secret, allowed_for_session_secret};
+use super::mechanism::{allowed_for_secret, allowed_for_session_secret, Mechanism};
 use super::object::ObjectKey;
+use super::random::random;
 use super::state::SecretKind;
+use super::template::Template;
 use super::token::Token;
-use super::ObjectHandle;
+use super::{ObjectHandle, SessionRef};
 use atecc608_wire::Slot;
+use session::{generated_len, SecretRequest};
 
 /// A secret key for an operation.
 pub enum SecretKey {
@@ -78,6 +82,49 @@ impl SecretKey {
             Self::Chip(secret) => AesKey::Chip(token.clone(), secret),
         })
     }
+}
+
+/// C_GenerateKey: as [`Token::generate_key`].
+///
+/// # Errors
+/// As [`Token::generate_key`].
+pub(crate) fn generate(
+    token: &Token,
+    session: SessionRef,
+    mechanism: &Mechanism,
+    template: &Template,
+) -> Result<ObjectHandle> {
+    let deadline = token.deadline();
+    let key_type = match mechanism.mechanism {
+        CKM_AES_KEY_GEN => {
+            check_aes(token, CKM_AES_KEY_GEN)?;
+            CKK_AES
+        }
+        CKM_GENERIC_SECRET_KEY_GEN => CKK_GENERIC_SECRET,
+        other => return Err(Error::MechanismInvalid(other)),
+    };
+    digest::no_parameter(mechanism)?;
+    let mut request = SecretRequest::new(session, template)?;
+    request.generated_by = Some(mechanism.mechanism);
+    if template.bytes(CKA_VALUE).is_some() {
+        return Err(Error::TemplateInconsistent(
+            "CKA_VALUE: the key is generated, so leave it out of the template".into(),
+        ));
+    }
+    if request.key_type.is_some_and(|given| given != key_type) {
+        return Err(Error::TemplateInconsistent("CKA_KEY_TYPE does not match the mechanism".into()));
+    }
+    let mut value = Zeroizing::new(vec![0; generated_len(key_type, &request)?]);
+    if request.on_token {
+        token.known(deadline)?.check_may_make_private()?;
+        let unique_id = token.turn(deadline, |turn| {
+            random(turn, &mut value)?;
+            stored::create(turn, request.for_chip(key_type, value)?)
+        })?;
+        return Ok(token.objects.handle(ObjectKey::Secret(unique_id)));
+    }
+    token.turn(deadline, |turn| random(turn, &mut value))?;
+    token.add_session_object(request.for_session(session, key_type, value)?)
 }
 
 /// Refuses AES if the chip's configuration disables it (AES_Enable), also in the session, because the list of
