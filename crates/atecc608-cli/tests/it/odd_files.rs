@@ -88,7 +88,10 @@ fn inputs_on_the_command_line_are_finite_and_have_a_writer() {
         let pin = ["provision", "tls-pin", "--lock-forever", "--recovery-code-file", "code", "--pin-file", name];
         refused(&run(&bench, &config, &pin), &[name, what]);
     }
-    refused(&run(&bench, &config, &["provision", "tls", "--batch", "fifo", "--manifest", "m"]), &["fifo", "nobody"]);
+    refused(
+        &run(&bench, &config, &["provision", "tls", "--batch", "fifo", "--manifest", "m"]),
+        &["fifo", "no program writes"],
+    );
     for (name, what) in [("fifo", "it is a FIFO"), ("folder", "it is a folder"), ("device", "it is a device")] {
         let batch = ["provision", "tls", "--batch", "config.toml", "--lock-forever", "--manifest", name];
         refused(&run(&bench, &config, &batch), &[name, what]);

@@ -274,7 +274,11 @@ fn power_lost_at_any_moment_leaves_a_chip_that_a_second_run_finishes() {
         match run_with(&bench, &format!("power@{bytes}")) {
             Err(Error::Stopped { standing, .. }) => {
                 let locked = bench.image().config()[87] == 0;
-                assert_eq!(standing.starts_with("The configuration is locked"), locked, "{bytes}: {standing}");
+                assert_eq!(
+                    standing.starts_with("The configuration is permanently locked"),
+                    locked,
+                    "{bytes}: {standing}"
+                );
             }
             Err(other) => panic!("{bytes}: {other}"),
             Ok(_) => finished = true,
