@@ -186,7 +186,7 @@ fn what_is_no_p256_key_for_the_chip_is_refused_and_changes_nothing() {
         ];
         assert_eq!(module.create_object(session, &rsa), Err(CKR_ATTRIBUTE_VALUE_INVALID));
     }
-    assert!(module.assert_logged(&["C_CreateObject", "CKK_RSA", "P-256 only"]) >= 2);
+    assert!(module.assert_logged(&["C_CreateObject", "CKK_RSA", "only P-256"]) >= 2);
     let read_only = module.open_session(0, false).unwrap();
     assert_eq!(module.create_object(read_only, &good), Err(CKR_SESSION_READ_ONLY));
     assert_eq!(point_in(&bus, 4), None);
