@@ -19,14 +19,15 @@ from ctypes import byref, c_ubyte, c_ulong
 
 from cryptoki import CKA_EC_POINT, CKA_ID, CKM_ECDSA, CKM_SHA256, CKO_PUBLIC_KEY, Mechanism, Module
 
-# The limit for the module with the simulator, in bytes. The design's 1,000,000 held for ECDSA and ECDH (944 kB). What was
-# added since, with the size that it led to: secret keys, the PIN with its Argon2, import, messages and events (1,225 kB);
-# the chips' own certificates and templates for the user's own kinds (1,310 kB); the split into crates (1,335 kB; a plain
-# build had 1,760 kB without it); the latch, and chips that refuse queries (1,372 kB); proofs of keys, check values,
-# protected memory and visible text (1,474 kB); messages in parts, all of SHA-2 for session secrets, and objects in slots
-# that the configuration names (1,507 kB); a node that is opened for each turn (1,522 kB); adapters for short messages and
-# channels of multiplexers (1,527 kB); the faults of a simulated chip beside its file, which gateways do not have (their
-# module had 1,398 kB then) (1,539 kB); the kept configuration and the pace of a chip (this limit).
+# The limit for the module with the simulator, in bytes. The design's 1,000,000 held for ECDSA and ECDH (944 kB). What
+# was added since, with the size that it led to: secret keys, the PIN with its Argon2, import, messages and events
+# (1,225 kB); the chips' own certificates and templates for the user's own kinds (1,310 kB); the split into crates
+# (1,335 kB; a plain build had 1,760 kB without it); the latch, and chips that refuse queries (1,372 kB); proofs of
+# keys, check values, protected memory and visible text (1,474 kB); messages in parts, all of SHA-2 for session secrets,
+# and objects in slots that the configuration names (1,507 kB); a node that is opened for each turn (1,522 kB); adapters
+# for short messages and channels of multiplexers (1,527 kB); the faults of a simulated chip beside its file, which
+# gateways do not have (their module had 1,398 kB then) (1,539 kB); the kept configuration and the pace of a chip (this
+# limit).
 MODULE_SIZE = 1_560_000
 
 FORM = "{:<58} {:>8} {:>6} {:>6}   {:<28} {}"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs scripts/demo.sh and draws what it prints as an animated picture: docs/pictures/demo.svg.
+# Runs scripts/demo.sh and draws its output as an animated picture: docs/pictures/demo.svg.
 #
 #   scripts/record-demo.sh
 #
-# Run it after a change of what the demo prints. The simulated chip takes the time that silicon takes. Waits are shortened, bursts
+# Run it after a change of the demo's output. The simulated chip has the times of silicon. Waits are shortened, bursts
 # of lines are slowed down, and this machine's folders are shown as those of /home/me; the rest is as printed.
 
 # shellcheck source=scripts/lib.sh

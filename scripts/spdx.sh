@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that the copyright and the licence of every file are known, as https://reuse.software has it: from REUSE.toml, and from a
-# line in each source.
+# Checks that the copyright and the licence of every file are known, as specified by https://reuse.software: from
+# REUSE.toml, and from a line in each source.
 #
 #   scripts/spdx.sh [--add]
 #

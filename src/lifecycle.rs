@@ -70,7 +70,7 @@ impl Drop for Counted {
 /// # Errors
 /// [`Error::CryptokiNotInitialized`] if C_Initialize was not called in this process; also in a forked child.
 pub fn enter() -> Result<Call> {
-    // Every call comes here: no error is made in vain.
+    // Every call comes here, so no error value is created unless it is returned.
     let Some(instance) = INSTANCE.own() else { return Err(Error::CryptokiNotInitialized) };
     let counted = Counted::new(instance);
     let Some(module) = counted.0.module.read().clone() else { return Err(Error::CryptokiNotInitialized) };

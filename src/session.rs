@@ -109,7 +109,7 @@ impl Sessions {
     fn ended(&self, entries: &[Entry]) {
         for Entry { token, session, .. } in entries {
             let mut session = session.lock();
-            // Its operations are dropped with it: now, or once the last thread that waits for it has seen this.
+            // Its operations are dropped with it: now, or after the last thread that waits for it.
             session.closed = true;
             token.session_closed(session.handle);
         }

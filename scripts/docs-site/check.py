@@ -51,7 +51,7 @@ def main(site, docs):
             elif not asset.startswith("#"):
                 path = (site / asset.split("?")[0].split("#")[0].lstrip("/")).resolve()
                 shown.add(path)
-                # The page for what is not found is served from the root.
+                # The page for missing pages is served from the root.
                 if not path.exists() and file.name != "404.html":
                     problems.append(f"{file.name}: {asset} is not in the site")
     for style in site.rglob("*.css"):

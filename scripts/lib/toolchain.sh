@@ -59,7 +59,7 @@ need_python_venv() {
         flock 9
         cmp -s "$2" "$VENV/requirements.txt" && exit
         note "installing $(grep -o '^[^ #]*==[^ ;]*' "$2" | tr '\n' ' ')from PyPI into $VENV"
-        # Debian's python by its full name: it is the one that python3-venv belongs to, whatever PATH has.
+        # Debian's python by its full name, to which python3-venv belongs; PATH may have another.
         quietly "$INSTALL_LOG" "${3:-/usr/bin/python3}" -m venv --clear "$VENV"
         quietly "$INSTALL_LOG" "$VENV/bin/pip" install --disable-pip-version-check -r "$2" ||
             die "could not install the Python packages"

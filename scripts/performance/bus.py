@@ -87,7 +87,7 @@ class Bus:
                     segments.append((bool(flags & 1), address, length, data))
                 reply, line = self.transfer(request, segments)
                 client.sendall(reply)
-                # Only now: the client is not to wait for it.
+                # Only now, so that the client does not wait for it.
                 with self.lock:
                     self.record.write(json.dumps(line) + "\n")
         except (EOFError, OSError):

@@ -38,7 +38,7 @@ OPCODES = {
     0x56: "KDF", 0x77: "SelfTest",
 }
 WAKE_MS = 1.5
-# An address that nobody acknowledges, with START and STOP, at 100 kHz.
+# An address without an acknowledge, with START and STOP, at 100 kHz.
 POLL_US = 110
 RUNS = 9
 SIGNATURES = 20
@@ -170,7 +170,7 @@ def signatures(path):
         signed, ms = fairness.timed(lambda: signer.init() or signer.sign())
         return ms if signed == 0 else sys.exit(f"a signature failed: {signed:#x}")
 
-    # The first asks what is asked once.
+    # The first includes what the process reads once.
     one()
     counted()
     return [(one(), counted()) for _ in range(SIGNATURES)]

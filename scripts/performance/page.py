@@ -18,9 +18,9 @@ RECORDED = {
     "p11tool --list-all, Trust&GO, the very first time": (71, 2115),
     "p11tool --list-all, Trust&GO, warm": (71, 2115),
 }
-# It has no cache that outlives the process: its first time is as every other.
+# It has no cache beyond the process: its first run costs as much as every other.
 SAME_WORK = {"p11tool --list-all, the very first time": "p11tool --list-all, one key pair"}
-# (commands, chip ms) that are wanted with root's kept configuration.
+# The goals (commands, chip ms) with root's kept configuration.
 GOALS = {
     "C_Initialize, C_GetSlotList, C_GetTokenInfo": (3, 15),
     "p11tool --list-all, one key pair": (7, 35),
@@ -51,7 +51,7 @@ def number(value, digits=0):
 
 
 def ratio(ours, theirs):
-    """Marked where it is not won."""
+    """Returns the ratio, marked if the module is not better."""
     if ours is None or theirs is None or ours == theirs == 0:
         return "-"
     if theirs == 0:

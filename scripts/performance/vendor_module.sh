@@ -36,8 +36,8 @@ vendor_module() {
         "$VENDOR_SHIM" -Wl,-rpath,"$(dirname "$VENDOR_SHIM")" -lrt)'
 }
 
-# vendor_token: the files that the module wants of its user: one slot, the chip at 0x60 on /dev/i2c-20, a key pair in slot 0.
-# Numbers of buses are hexadecimal there, and addresses shifted.
+# vendor_token: the files that the module's user must provide: one slot, the chip at 0x60 on /dev/i2c-20, a key pair in
+# slot 0. Numbers of buses are hexadecimal there, and addresses shifted.
 vendor_token() {
     mkdir vendor-store
     echo 'filestore = vendor-store' >vendor.conf

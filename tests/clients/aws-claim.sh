@@ -105,7 +105,7 @@ bad denied server.pem 'refused the subscription to .aws/certificates.*iot:Subscr
 bad forbidden server.pem 'closed the connection while this tool waited for the subscription to .aws/certificates.*iot:Subscribe'
 run 'not grep -E "^(certificate|registration)" aws.log && not test -e one/device.pem'
 run 'atecc608 key list | tee keys.txt && not grep "\"one\"" keys.txt'
-# mosquitto drops what may not be published, and says nothing.
+# mosquitto silently drops messages that may not be published.
 run_refused 'within 1 s .--timeout. while waiting for the response to .aws/certificates.*iot:Publish' "$(claim one '--claim-cert listener.pem --claim-key claim.key --timeout 1')"
 
 heading 'An answer that is none. Each time the next run begins with the key that is there'

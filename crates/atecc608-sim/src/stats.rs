@@ -33,7 +33,7 @@ pub struct Stats {
     pub chip_us_max: u64,
     /// Sum of their typical execution times.
     pub chip_us_typ: u64,
-    /// Sum of the times that they took: drawn, or none with `--timing fast`.
+    /// Sum of their execution times: drawn, or zero with `--timing fast`.
     pub chip_us_drawn: u64,
     /// Number of wakes of a sleeping or idle chip by traffic other than a wake pulse. Not in the JSON.
     #[serde(skip)]

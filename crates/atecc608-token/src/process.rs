@@ -153,7 +153,8 @@ static ROOM: [AtomicUsize; 2 * MAX_PAGE / WORD] = [const { AtomicUsize::new(0) }
 impl NumberPage {
     /// Returns the page; the first call marks it to be wiped. Async-signal-safe afterwards.
     fn get() -> Self {
-        // Every C function comes here: the size of a page is asked for once. Bits: chosen, wiped; above them the index in `ROOM`.
+        // Every C function comes here, so the page size is read once. Bits: chosen, wiped; above them the index in
+        // `ROOM`.
         static CHOSEN: AtomicUsize = AtomicUsize::new(0);
         let mut chosen = CHOSEN.load(Ordering::Acquire);
         if chosen == 0 {

@@ -60,7 +60,7 @@ const FILES: &[(&str, &str)] = &[
     ("tls-pin", include_str!("../../../conf/profiles/tls-pin.toml")),
 ];
 
-/// What is in the files. Each is read when first asked for; by several threads at once if it comes to that. Nobody waits for another: a
+/// The contents of the files. Each is read at its first use, possibly by several threads at once. No thread waits for another: a
 /// child forked meanwhile would wait for ever.
 static PROFILES: [OnceBox<Option<Profile>>; FILES.len()] = [const { OnceBox::new() }; FILES.len()];
 

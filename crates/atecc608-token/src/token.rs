@@ -94,7 +94,7 @@ impl Token {
         }
     }
 
-    /// As [`Token::known`], for a call that asks for nothing else: the clock is read only before a first contact.
+    /// As [`Token::known`], for a call that needs nothing else: the clock is read only before a first contact.
     fn known_or_met(&self) -> Result<Arc<Known>> {
         let known = self.board.snapshot().known.clone();
         known.map_or_else(|| self.line.meet(self, self.deadline()), Ok)

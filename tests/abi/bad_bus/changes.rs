@@ -127,7 +127,7 @@ impl Token {
         assert!(done.is_continue() || !changed.is_empty(), "destroyed, and still the same");
         self.image = self.image_now();
         let there = !self.quiet_find(CKO_PRIVATE_KEY, &label).is_empty();
-        // What took the place of a key that had the slot's name may have it, too.
+        // The random key in the place of one that had the slot's name may have it, too.
         if label != name_of_slot(slot) {
             assert_eq!(there, changed.is_empty(), "a key that is there is shown, and one that is not is not");
         }
@@ -294,7 +294,7 @@ impl Token {
     }
 }
 
-/// What a key without a name is called.
+/// The label of a key without a name.
 fn name_of_slot(slot: u8) -> &'static str {
     ["device", "", "key-2", "key-3", "import"][usize::from(slot)]
 }

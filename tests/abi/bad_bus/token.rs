@@ -39,7 +39,7 @@ const CAUSES: [&str; 8] = [
 const NOTES: [&str; 4] = [
     "asking the chip whether it took effect",
     "was interrupted; ",
-    // Two faults in a row look like a refusal: the intent stays, and the next call asks again.
+    // Two faults in a row look like a refusal: the intent stays, and the next call queries the chip again.
     "was interrupted, and the chip refuses to report",
     "is simulated",
 ];

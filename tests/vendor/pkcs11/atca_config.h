@@ -1,6 +1,6 @@
 /*
- * Options of Microchip's library for scripts/performance/vendor_module.sh: CMake writes such a file, but the files that CMake needs
- * for it are not in the source distribution. ATECC508A and ATECC608 over I2C under Linux, without another cryptographic library.
+ * Options of Microchip's library for scripts/performance/vendor_module.sh: CMake writes such a file, but its inputs are
+ * not in the source distribution. ATECC508A and ATECC608 over I2C under Linux, without another cryptographic library.
  */
 #ifndef ATCA_CONFIG_H
 #define ATCA_CONFIG_H

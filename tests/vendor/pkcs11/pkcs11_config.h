@@ -1,7 +1,7 @@
 /*
- * Options of Microchip's PKCS#11 module for scripts/performance/vendor_module.sh, and the declarations that its source expects
- * beside them: its template of this file is not in the source distribution. Limits as users have them by default: a slot, 10 sessions,
- * 16 objects, 5 cached keys and certificates.
+ * Options of Microchip's PKCS#11 module for scripts/performance/vendor_module.sh, and the declarations that its source
+ * expects beside them: the template of this file is not in the source distribution. The limits are the defaults: a
+ * slot, 10 sessions, 16 objects, 5 cached keys and certificates.
  */
 #ifndef PKCS11_CONFIG_H
 #define PKCS11_CONFIG_H

@@ -135,7 +135,7 @@ pub fn text(checks: &[Check], remedies: Remedies) -> String {
     text
 }
 
-/// Breaks the lines of [`text`] that are wider than a terminal with so many columns: a detail goes on below its beginning. Remedies
+/// Wraps the lines of [`text`] that are wider than a terminal with this many columns: a detail continues below its beginning. Remedies
 /// stay on one line, so that they can be copied.
 pub fn wrapped(text: &str, columns: usize) -> String {
     text.split_inclusive('\n').map(|line| wrapped_line(line, columns)).collect()

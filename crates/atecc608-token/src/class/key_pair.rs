@@ -72,7 +72,7 @@ impl KeyPair<'_> {
         self.state.and_then(|state| state.id.as_deref()).or(self.key.configured_id.as_deref())
     }
 
-    /// Its public key, if known. Asked for only where it is needed: a point of the state is checked to be on the curve each time.
+    /// Its public key, if known. Computed only if needed: each time, a point of the state is checked to be on the curve.
     pub(crate) fn point(&self) -> Option<Point> {
         self.known.known_point(self.key.slot)
     }
