@@ -64,7 +64,7 @@ const FOR_ALL: &str = "Options of all commands";
     name = "atecc608",
     version,
     max_term_width = 100,
-    after_help = "Exit status: 0 done; 1 failed (standard error has what, where and what to do); 2 wrong usage; 3 done, with a\n\
+    after_help = "Exit status: 0 done; 1 failed (standard error has what, where and what to do); 2 wrong usage; 3 done, with a \
                   negative result: doctor found a problem, scan found no ATECC608, config diff found a difference.\n\
                   The configuration is the file that $ATECC608_PKCS11_CONF names, else /etc/atecc608-pkcs11/config.toml."
 )]

@@ -95,16 +95,17 @@ pub fn is_named(token: &TokenConfig, name: &str) -> bool {
 /// # Errors
 /// [`Error::Token`] , with the lines to write, if no chip is configured.
 pub fn ensure_tokens(config: &Config) -> Result<()> {
-    let lines = "the two lines `[[token]]` and `bus = \"/dev/i2c-1\"` (`ls /dev/i2c-*` lists the buses)";
     match &config.path {
         None => Err(Error::Token(format!(
-            "no configuration: create {} with {lines}, or name another file with --config or ${}",
+            "no configuration: `sudo atecc608 init` finds the chip and writes {}. Or name another file with --config or ${}",
             config::DEFAULT_PATH,
             config::CONF_VARIABLE
         ))),
-        Some(path) if config.tokens.is_empty() => {
-            Err(Error::Token(format!("{}: no chip is configured: add {lines}", path.display())))
-        }
+        Some(path) if config.tokens.is_empty() => Err(Error::Token(format!(
+            "{}: no chip is configured: add the two lines `[[token]]` and `bus = \"/dev/i2c-1\"` (`ls /dev/i2c-*` lists the \
+             buses)",
+            path.display()
+        ))),
         Some(_) => Ok(()),
     }
 }
@@ -283,4 +284,15 @@ impl Target {
 
 fn place(token: &TokenConfig) -> String {
     token.place()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_for_a_missing_configuration_names_init() {
+        let error = ensure_tokens(&Config::empty()).unwrap_err().to_string();
+        assert!(error.starts_with("no configuration: `sudo atecc608 init` finds the chip and writes /etc/"), "{error}");
+    }
 }

@@ -115,8 +115,10 @@ fn configuration(selection: &Selection, checks: &mut Checks) -> Option<Config> {
         }
     };
     if let Err(error) = ensure_tokens(&config) {
-        let path = config.path.clone().unwrap_or_else(|| atecc608_token::config::DEFAULT_PATH.into());
-        let remedy = format!("printf '[[token]]\\nbus = \"/dev/i2c-1\"\\n' >> {}", path.display());
+        let remedy = match &config.path {
+            None => "sudo atecc608 init".to_owned(),
+            Some(path) => format!("printf '[[token]]\\nbus = \"/dev/i2c-1\"\\n' >> {}", path.display()),
+        };
         checks.fail(LINK, error.to_string(), remedy);
         return None;
     }
