@@ -142,7 +142,7 @@ talk_mqtt() {
     local port
     port=$(free_port)
     mqtt_broker "$port" ca.pem server.pem server.key
-    # A client without a certificate first: the broker must refuse it.
+    note 'first a client without a certificate, which the broker must refuse:'
     run_refused 'certificate required|handshake failure' \
         "printf hello | openssl s_client -connect 127.0.0.1:$port -servername localhost -CAfile ca.pem -brief -ign_eof"
     run "$VENV/bin/python $ROOT/scripts/aws_mqtt.py --module \$MODULE --token gateway --key dev-key --cert device.pem --ca ca.pem --port $port | tee mqtt.txt"
