@@ -7,11 +7,14 @@ use rustix::fs::{flock, FlockOperation};
 
 use crate::support::{stderr, stdout, Bench, TOOL};
 
+/// The width of the terminal.
+const COLUMNS: usize = 60;
+
 /// The tool's output at a terminal, including its standard error (`script`, of Debian's bsdutils, makes one).
 fn at_a_terminal(bench: &Bench, arguments: &str, environment: &[(&str, &str)]) -> String {
     let mut script = Command::new("script");
     script
-        .args(["-qec", &format!("{TOOL} {arguments}"), "/dev/null"])
+        .args(["-qec", &format!("stty cols {COLUMNS}; {TOOL} {arguments}"), "/dev/null"])
         .env("ATECC608_PKCS11_CONF", bench.path("config.toml"))
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
@@ -44,6 +47,16 @@ fn progress_is_shown_at_a_terminal_only() {
     assert!(at_a_terminal(&bench, "scan", &[]).contains("atecc608: asking sim:"));
     let output = bench.run(&["scan"]);
     assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_step_takes_one_row_of_the_terminal() {
+    let bench = Bench::new();
+    let shown = at_a_terminal(&bench, "provision tls --lock-forever", &[]);
+    let steps: Vec<&str> = shown.split("\r\x1b[K").filter(|line| line.starts_with("atecc608: step ")).collect();
+    let widths = steps.iter().map(|line| line.lines().next().unwrap().chars().count());
+    // The last column stays free, and one of the steps at least had to be cut.
+    assert_eq!(widths.max(), Some(COLUMNS - 1), "{shown:?}");
 }
 
 #[test]
