@@ -96,7 +96,7 @@ fn a_slot_that_no_command_reports_is_unknown_and_the_others_are_used() {
         let keys = module.private_keys(session);
         assert_eq!(keys.len(), 1, "{faults}");
         assert!(sign(&module, session, keys[0]).is_ok(), "{faults}");
-        assert_eq!(module.assert_logged(&["refuses to say", "2 (unknown)"]), 1);
+        assert_eq!(module.assert_logged(&["refuses to report", "2 (unknown)"]), 1);
     }
 }
 
@@ -108,7 +108,7 @@ fn a_refusal_of_gen_key_means_an_empty_slot_only_where_no_rule_explains_it() {
         key_config(&mut image, 0, |word| word | bit);
         let (module, _bus, session) = on_bus(image, NO_KEY_VALID[0]);
         assert!(module.private_keys(session).is_empty());
-        module.assert_logged(&["refuses to say", "slot 0 (unknown)"]);
+        module.assert_logged(&["refuses to report", "slot 0 (unknown)"]);
     }
 }
 
