@@ -107,7 +107,7 @@ pub(super) fn check_latch(zone: &ConfigZone, latch: Result<Option<Latch>>, check
         Ok(Some(Latch::Clear)) => checks.warn(LINK, format!("not set: slot {behind} does not work"), REMEDY),
         Ok(Some(Latch::NotTold)) => checks.warn(
             LINK,
-            format!("slot {behind} works only while it is set, which the chip refuses to say"),
+            format!("slot {behind} works only while it is set, which the chip refuses to report"),
             REMEDY,
         ),
         Err(error) => checks.fail(LINK, error.to_string(), PACKETS),
