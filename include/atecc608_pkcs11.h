@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Constants of atecc608-pkcs11 beyond the PKCS#11 standard. Include it in place of pkcs11.h; the standard's own
  * header is the system's (p11-kit's on Debian: pkg-config --cflags p11-kit-1), and nothing of it is copied here.

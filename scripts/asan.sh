@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The tests of the C interface, the hostile C programs among them, under AddressSanitizer: the module and its callers
 # are compiled with it, so a read or write outside of a caller's memory ends the test.
 #

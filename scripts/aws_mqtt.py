@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Publish and receive one MQTT message with the AWS SDK's client, whose TLS key stays on a PKCS#11 token.
 
 This is what the AWS IoT Device SDK for Python does underneath: awscrt opens the module itself (no OpenSSL, no

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Measures what the module's calls cost the chip, against the budget of the design. Counts, not seconds.
 
     bench.py MODULE TOKEN-LABEL KEY-LABEL SOCKET [RESULTS]

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Measures what the module's calls cost the chip, counted by the simulator, against the budget of the design; and the
 # time of the calls that need no chip, against SoftHSM2. Exits with 1 if a call is over its budget, or slower.
 #

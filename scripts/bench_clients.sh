@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Measures what a typical use by each client costs the chip, counted by the simulator: commands, and milliseconds at the
 # maximum execution times. Exits with 1 if a use is over the design's budget for it, or differs from docs/clients.md.
 #

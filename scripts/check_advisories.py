@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Check lock files against a dated copy of security advisories (scripts/advisories.toml).
 
     check_advisories.py deny.toml scripts/advisories.toml Cargo.lock...

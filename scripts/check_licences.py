@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Check the licence of every dependency against the list in deny.toml.
 
     cargo metadata --locked --all-features --format-version 1 [--manifest-path FILE] | check_licences.py deny.toml

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Check the bill of materials in each Debian package (scripts/sbom.py).
 
     check_sbom.py Cargo.lock PACKAGE.deb...

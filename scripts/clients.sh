@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Runs the tests with stock clients (tests/clients), several at once. Exits with 0 only if all of them passed.
 #
 #   scripts/clients.sh [--together | --alone] [NAME...]     all of them, or those named (openssl, openssh, ...)

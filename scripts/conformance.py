@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The results of third-party test suites, for scripts/conformance.sh.
 
     conformance.py collect OUT SUITE VERSION FORMAT FILE...   results in one of the FORMATs into OUT (JSON)

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Runs third-party PKCS#11 test suites against the module on simulated chips. Writes docs/conformance.md.
 #
 #   scripts/conformance.sh [SUITE...]     all of them, or only those named, whose table is printed:

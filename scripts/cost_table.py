@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Print a table of the chip's commands: one line per file that `atecc608-sim stats` wrote.
 
 The name of a file is the name of its step: costs/07-csr-with-openssl-req.json is "csr with openssl req".

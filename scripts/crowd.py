@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """A crowd on one chip: many processes with several threads each, all mechanisms mixed, some killed, some forking.
 
     crowd.py keys MODULE TOKEN FOLDER

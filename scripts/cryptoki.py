@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The part of PKCS #11 that the demo and the benchmark call directly."""
 
 import ctypes

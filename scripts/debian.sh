@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Runs the tests with stock clients on another Debian suite than this machine's: Debian 13 (trixie) has OpenSSL 3.5,
 # pkcs11-provider in main and a Rust of its own; forky and sid have nginx with keys from a store, and libp11's own
 # OpenSSL provider.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Demonstrates the module on a simulated chip, with stock software only: a blank chip is provisioned, a key pair is
 # generated in it, and that key becomes the identity of a TLS and MQTT client.
 #

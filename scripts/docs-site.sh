@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Builds the documentation site from docs/, README.md and the other pages at the top, and prints its folder.
 #
 #   scripts/docs-site.sh

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Draws what a program prints as a terminal that scrolls, in one SVG: PROGRAM | draw_recording.py [TEXT=SHOWN]...
 
 Reads standard input as it comes. A wait counts for at most a second; the next line follows after LINE seconds at the earliest,

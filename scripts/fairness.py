@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Measures how long callers wait for a chip that many use at once, against the goals.
 
     fairness.py MODULE TOKEN-LABEL KEY-LABEL LOCK-FILE [short]

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Measures how long callers wait for a chip that many processes and threads use at once, on a simulated chip with the
 # times of a real one, against the goals. Exits with 1 if one is missed.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Coverage-guided fuzzing with libFuzzer: the targets in fuzz/fuzz_targets, each on its corpus in fuzz/corpus.
 #
 #   scripts/fuzz.sh [--seconds N] [--keep] [TARGET...]

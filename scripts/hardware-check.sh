@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Checks a real chip: the driver's contract tests on it, then a report to attach to a bug, then its differences from the
 # simulated chip. docs/hardware-check.md describes the checks and how to read the report.
 #

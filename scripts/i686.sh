@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The tests of the C interface where a CK_ULONG has 32 bits, as on every 32-bit gateway: built for i686, and run here.
 #
 # The standard library for i686 is rustup's, or Debian's of the very version of its rustc, unpacked under target/i686

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The packages that cargo links into the programs of a package: for scripts/third_party.py and scripts/sbom.py.
 
 No tests' dependencies, no build scripts, no procedural macros, and only the features of that build.

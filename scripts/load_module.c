@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /* Loads a PKCS#11 module as programs do, and prints its information: load_module MODULE.so
  *
  * Exits with 0 only if the module could be loaded, initialised and queried. scripts/package.sh runs it for each

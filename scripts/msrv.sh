@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Build with the oldest Rust that Cargo.toml promises (rust-version), also if this machine uses a newer one: with the
 # simulated chip, and as for gateways.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Build the Debian packages atecc608-pkcs11 and atecc608-sim, check them (lintian), and run what is in them.
 #
 #   scripts/package.sh [--test] [ARCH...]      amd64, arm64, armhf; all three if none is named

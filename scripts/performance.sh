@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Measures the module and its alternatives in one run, and writes docs/performance.md with its pictures and
 # docs/performance.json with the figures. It checks nothing: scripts/bench.sh has the budgets.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Runs scripts/demo.sh and draws its output as an animated picture: docs/pictures/demo.svg.
 #
 #   scripts/record-demo.sh

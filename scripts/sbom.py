@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Print the bill of materials (CycloneDX 1.6, JSON) of a Debian package: the Rust packages that are linked into its programs.
 
     SOURCE_DATE_EPOCH=SECONDS sbom.py --package NAME --architecture ARCH --rust VERSION

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Runs the tests that take too long for scripts/test.sh, or need another Debian release: the parts in scripts/soak, one
 # after the other. Exits with 0 only if all of them passed.
 #

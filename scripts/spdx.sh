@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Checks that the copyright and the licence of every file are known, as specified by https://reuse.software: from
 # REUSE.toml, and from a line in each source.
 #

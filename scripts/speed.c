@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Measures the time of calls on the host, for any PKCS#11 module.
  *

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Runs the tests that need a kernel of their own (tests/kernel): in a guest with a stock Debian kernel, under QEMU.
 # Exits with 0 only if all of them passed.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Runs everything that CI runs, step by step. Exits with 0 only if every step passed.
 #
 #   scripts/test.sh [--quick]

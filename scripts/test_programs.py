@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Run the tests as `cargo test` does, but several processes at once, each with a time limit.
 
     test_programs.py [--cargo COMMAND] [--minutes N] [--run-with PREFIX] [--only MODULES | --but MODULES]

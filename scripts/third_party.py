@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """List the Rust libraries that are linked into what the named packages of the workspace build, with the licence text of
 each.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Ask a PKCS#11 module for the value of a private key, and print exactly what it returns.
 
     try_export.py MODULE TOKEN-LABEL KEY-LABEL

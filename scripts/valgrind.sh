@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Runs a C program that uses the module (tests/c/life.c) under valgrind: checks memory accesses, and leaks after
 # C_Finalize. The module is the one that `cargo build` makes, with line numbers; the simulated chip is another process.
 # First valgrind must find a planted overrun in the module, which proves that it checks it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Encryption and decryption, which differ only in their direction.
 //!
 //! A query for the length, or a short buffer, does not change the operation; any other failure ends it.

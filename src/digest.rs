@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Message digests, computed on the host. The two-call rule is that of `sign`.
 
 use super::error::Result;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Dual-function operations: encryption or decryption, combined with an operation on the clear text. Each runs the two
 //! single operations, both of which must be active.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The errors of the C interface, and one table with each error's CK_RV and log level. The texts are with the variants:
 //! here, and for the token's errors in the token, because the tool prints them too.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The list of all C functions, from which the exported symbols and the three function lists are generated.
 //!
 //! Unsafe like [`ptr`](super::ptr), but without pointer arithmetic: an entry has a function's arguments, its entry into

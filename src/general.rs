@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! General-purpose functions: C_Initialize, C_Finalize, C_GetInfo. (C_GetFunctionList and related functions are in
 //! `interfaces`.)
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The common part of every C function: catches panics, finds the module and the session, logs the outcome once and
 //! converts it to a CK_RV. `exports.rs` can't define a function without one of the three entries.
 

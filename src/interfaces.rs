@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The interfaces that C_GetInterface and C_GetInterfaceList return: the three function lists, each with its version.
 
 use std::ffi::{c_void, CStr};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C interface: PKCS#11 2.40, 3.0 and 3.2.
 //!
 //! The path of one call:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The life cycle of the module in a process: C_Initialize, fork, C_Finalize.
 //!
 //! # Fork

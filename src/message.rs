@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Message-based encryption of PKCS#11 3.0: AES-GCM, whole or in parts. No part of a decrypted message is returned
 //! before its tag was checked: with parts, the last part returns the whole text.
 

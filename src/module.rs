@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module between C_Initialize and C_Finalize: its configuration, a token per configured chip, the sessions.
 
 use std::sync::Arc;

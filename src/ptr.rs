@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks the caller's pointers once and converts them to values and output buffers.
 //!
 //! All accesses are unaligned (a caller's packed structure may be anywhere), a NULL pointer is an error unless the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests with NULL, short, absurd and misaligned pointers of a caller.
 
 use atecc608_token::Parameter;

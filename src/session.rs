@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The open sessions, and their operations.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Session management, login and logout.
 
 use cryptoki_sys::*;

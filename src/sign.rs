@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Signing.
 //!
 //! A query for the length, or a short buffer, does not change the operation; any other result of a function that

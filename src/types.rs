@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Small conversions between the types of the ABI and those of the module.
 
 use cryptoki_sys::*;

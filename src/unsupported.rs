@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The functions that this module does not support. Each function here is the body of the C functions it names, and
 //! returns the error that the standard provides. (The guard has checked the session, where there is one.)
 

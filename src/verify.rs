@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Verifying signatures: C_Verify, and 3.2's C_VerifySignature, which gets the signature first. Both use the same
 //! operation; the functions of one do not accept an operation started with the other.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Passes the target triple to the crate: the `cargo` that a test runs must build for the same target.
 
 fn main() {

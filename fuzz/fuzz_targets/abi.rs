@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sequences of calls over the C ABI, with any handles, mechanisms, templates and buffers: all return values are in the
 //! standard's list, nothing is written behind a buffer, the private key is never returned, and the module can be
 //! finalised.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compressed certificates: a decoded one encodes to the same bytes, and a strict parser accepts the rebuilt
 //! certificate.
 #![no_main]

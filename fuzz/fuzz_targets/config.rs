@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A configuration file: an accepted file has the properties that docs/install.md describes; an error names a line of
 //! the file.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A configuration zone in a file: each printed form parses to the same 128 bytes.
 #![no_main]
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_CreateObject with any template, and with any certificate: the return value is in the standard's list, the values
 //! read back equal, a certificate's fields are those of a strict parser, and a destroyed object is gone.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A chip that returns any bytes: each operation of the driver ends, in bounded time and transfers, and puts the chip
 //! to sleep.
 #![no_main]

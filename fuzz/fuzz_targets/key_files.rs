@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Private keys in PEM and DER: an accepted key is written and read back as the same key, and another parser accepts
 //! it. Encrypted files are read up to the passphrase, which is missing.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Manifests, the factory's and Microchip's: each chip is listed once, under a serial number, and no signature is by a
 //! certificate that is missing.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A client of the simulator that sends any bytes, transfers and control requests: the server keeps running, the
 //! private key is never returned, and no transfer changes locked data.
 #![no_main]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A state file: a damaged one is not changed; a valid one is written and read back unchanged.
 #![no_main]
 

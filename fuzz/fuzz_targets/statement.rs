@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attestation statements: a parsed one prints unchanged, and another implementation accepts the signature of a valid
 //! one.
 #![no_main]

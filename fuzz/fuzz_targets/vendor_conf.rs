@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The vendor's configuration files: the result of the conversion is a valid configuration of this module.
 #![no_main]
 

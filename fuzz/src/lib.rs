@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Code shared by several targets: a folder for files, and the module behind its C ABI with every call checked.
 
 use std::path::{Path, PathBuf};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module, linked in, on a simulated chip with the profile `tls` and a key in slot 0.
 
 use std::fs;

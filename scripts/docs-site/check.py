@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Checks the built documentation site: check.py SITE DOCS
 
 Each page of the folder DOCS is in the site, in its navigation and in its search index, the index finds words of its text, each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # The names of the packages' architectures in Rust, gcc and QEMU.
 

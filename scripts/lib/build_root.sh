@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # The Debian root in which packages are built, and tests for other architectures. After scripts/lib/root.sh and
 # scripts/lib/architectures.sh:

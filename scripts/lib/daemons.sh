@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # Stock daemons that clients talk to, or that serve with the chip's key.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # A guest with a stock Debian kernel: a machine that QEMU emulates, on an amd64 machine. Its root is the machine's own or a
 # folder, read-only, with a layer in memory over it, so no disk image is needed and nothing in the guest changes a file

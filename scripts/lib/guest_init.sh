@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The first program in a guest of scripts/lib/guest.sh, run by busybox: it loads the modules and puts a layer in memory
 # over the root of the machine outside. There /run/guest runs the command, prints its exit status, and switches the guest
 # off. A failure before that ends the guest without a status. With a file /program, that program is started there

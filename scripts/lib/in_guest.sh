@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The part of scripts/test-kernel.sh that runs in the guest: tests/kernel/NAME.sh for each NAME, in this order, with a
 # verdict for each. Times are the guest's.
 #

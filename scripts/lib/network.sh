@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # Networks of a test's own: one for a script whose ports are fixed, or two hosts on one machine.
 

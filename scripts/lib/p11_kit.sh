@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # The module file that makes p11-kit, and with it every program on GnuTLS, load the module.
 

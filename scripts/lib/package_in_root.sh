@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The part of scripts/package.sh that runs inside the Debian root: builds, packs, checks, runs and uses the packages for the
 # architectures named; the simulated chip's for those in SIMS; OPTIMISED is yes or no. The sources are in /build/src, the
 # packages come to /build/debian.

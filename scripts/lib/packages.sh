@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # Debian packages: only what is missing, without questions, without starting a daemon. The only use of root.
 

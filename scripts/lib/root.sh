@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # Debian roots: small systems in folders, made by mmdebstrap from this machine's own mirror, in which packages are built and
 # tried. Nothing of them touches the machine. Needs root.

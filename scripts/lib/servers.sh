@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # Servers on loopback, stopped by their process id, and the folder of a run.
 

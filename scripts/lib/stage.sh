@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # The trees of the packages: each file at the place where it is installed. `cargo deb` packs a tree as it
 # is (Cargo.toml, package.metadata.deb); recipes for other systems can do the same.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # A fresh simulated token for one client's test: blank chip, provisioned, one key "dev-key" with id 01 in it.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # Rust and Python: an existing toolchain is used, a missing one comes from Debian and PyPI.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """A bus between clients and simulated chips: joins several servers to one bus, and records its transfers.
 
     bus.py SOCKET RECORD ADDRESS=SOCKET...

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The measurements of scripts/performance.sh. Each writes results/NAME.json in the current folder, with the command behind it.
 
     measure.py host            instructions, load time, first signature, memory: the module and its peers

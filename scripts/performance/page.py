@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """docs/performance.md, docs/performance.json and docs/pictures from what measure.py and bench.py wrote.
 
     page.py RESULTS FOLDER

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The pictures of docs/performance.md, as SVG text: the same figures give the same bytes."""
 
 import math

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Microchip's own driver (cryptoauthlib, PyPI) does the chip's work of a TLS 1.3 handshake and of a signature.
 
     vendor.py BUS SIGNATURES [SOCKET]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """What the work costs the chip with the vendor's PKCS#11 module: what scripts/bench.py counts, as far as that module can do it.
 
     vendor_costs.py MODULE TOKEN-LABEL KEY-LABEL SOCKET RESULTS

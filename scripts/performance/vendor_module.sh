@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # The vendor's PKCS#11 module, built from the source distribution of cryptoauthlib on PyPI, of the version in tests/vendor/requirements.txt.
 # All of it stays in target/vendor-module and is never committed.

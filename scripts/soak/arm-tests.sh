@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The tests of every crate but the tool's, and those of the C interface, built for arm64 and armhf and run under qemu-user.
 #
 #   scripts/soak/arm-tests.sh [--only GROUP,...] [ARCH...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A whole arm64 machine, emulated: Debian 12's kernel and programs, the packages, a USB adapter with the simulated chip
 # behind it, and on it the first steps of a board's user (tests/boards/first-steps.sh). Needs root.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A million operations on a bad bus, on the simulator's virtual clock: tests/abi/bad_bus.rs, optimised.
 #
 #   scripts/soak/bad-bus.sh [OPERATIONS] [SEED]

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Changes under bad conditions: every change killed at every step, with the disk full and read-only from every step on,
 # and killed at random moments; a sample of every damage to the state. The tests are tests/abi/bad_days.rs,
 # tests/abi/damaged_state.rs and crates/atecc608-cli/tests/it/bad_days.rs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A crowd on one simulated chip (scripts/crowd.py): 16 processes with 4 threads, all mechanisms, some killed and some
 # forking. Prints the waiting times, and exits with 1 if one is longer than the fair queue allows, a result is wrong, or
 # a call fails.

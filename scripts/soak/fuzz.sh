@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Each fuzz target for ten minutes (scripts/fuzz.sh).
 
 # shellcheck source=scripts/lib.sh

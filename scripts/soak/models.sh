@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The models of the queue and of the posted snapshot (crates/atecc608-token/src/models) in many interleavings: a hundred
 # thousand of each kind for each model, optimised. `cargo test` runs some hundreds.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The measurements of docs/performance.md on this machine (scripts/performance.sh), into target/performance, and prints
 # the page with its ratios. It only checks that each measurement ends.
 #

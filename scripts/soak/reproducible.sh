@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The packages for amd64, built twice from the last commit and compared bit for bit.
 #
 #   scripts/soak/reproducible.sh [--test]     --test as for scripts/package.sh: not optimised

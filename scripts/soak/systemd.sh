@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A Debian 12 machine with systemd and udev, emulated, with the package installed: the service with few rights of
 # conf/examples, on a USB adapter with the simulated chip behind it (tests/boards/hardened-unit.sh). Needs root.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The unit tests of the token (queue, snapshot, state, locks on the bus) under ThreadSanitizer. All code that shares
 # memory must be compiled with it, so the standard library is built, too: that needs its source (rustup's component
 # rust-src) and the sanitizer's runtime, which rustup's rustc has and Debian's does not. If one is missing, nothing is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Converts the parameters of mechanisms and messages, structures with pointers, to values. A part of [`ptr`](super),
 //! with the same contract.
 

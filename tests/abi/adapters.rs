@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! I2C adapters with limits and error codes of their own, through the C ABI: `tests/c/i2c_dev.c` simulates them, in a
 //! process of its own.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A chip's address is changed by UpdateExtra while a process uses the chip, through the C ABI: the process loses the
 //! chip, and finds the key again with the new address in the configuration.
 

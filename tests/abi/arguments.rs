@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Invalid handles, keys of another type than the mechanism's, and buffers that are NULL, empty or larger than memory,
 //! through the C ABI.
 

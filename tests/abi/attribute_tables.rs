@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every attribute of the standard (2.40, 3.0, 3.2), read from an object of every class: each table names those of the
 //! class, with the required result; the class must not have any other.
 

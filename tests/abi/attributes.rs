@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attributes of keys through the C ABI: they are true, are read as the standard says, and only names can be changed;
 //! and searches by them.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A token on a bad bus: thousands of operations of all kinds on the simulator's virtual clock while transfers and
 //! commands suffer every kind of fault, compared with a model that knows what must be true.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every call that changes a token, under bad conditions: the process is killed before each transfer to the chip and
 //! before each system call that changes the state, or the disk is full or read-only from there on. Afterwards the token
 //! is in the state before or after the call, every key works, and the same call again gives the result of an

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compressed certificates of a user's own kinds, through the C ABI: a template file says how they are rebuilt. The
 //! `openssl` command makes the certificates, and the module must rebuild them to the byte.
 

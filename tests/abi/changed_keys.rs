@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys that change without the module's knowledge, through the C ABI: other processes replace, destroy and rename
 //! them, or a program without the state does. A handle never uses another key than the one that it was created for.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Chips that are absent, removed, exchanged, damaged, stuck or not provisioned, through the C ABI. Each case gives the
 //! right CK_RV and one clear line; faults that a retry corrects are not visible; no key is hidden, invented or
 //! destroyed.

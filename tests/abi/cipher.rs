@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_Encrypt, C_Decrypt and message authentication codes with secret keys, in the session and in the chip: the results
 //! equal those of the RustCrypto modes.
 

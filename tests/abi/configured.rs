@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Contents of slots that the configuration declares, on a chip as a user of the vendor's software has it; through the
 //! C ABI.
 

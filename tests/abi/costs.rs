@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The cost of calls on the bus: the budget of DESIGN.md section 5, as far as single calls show it, counted by the
 //! simulated bus.
 

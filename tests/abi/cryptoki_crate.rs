@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! This module through the `cryptoki` crate, as Rust programs (among them Parsec) use a token.
 
 use std::thread;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A state file that is truncated, damaged, of a newer version, set back in time or deleted repeatedly, through the C
 //! ABI. The module reports the error, changes nothing in a file that it can't read, and no key of the chip is hidden,
 //! used for another or overwritten.

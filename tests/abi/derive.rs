@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! ECDH through the C ABI: shared secrets and X9.63 derivations, compared with the p256 crate on the other side;
 //! impossible derivations are refused.
 

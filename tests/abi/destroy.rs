@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Destruction of keys through the C ABI: the key is overwritten in the chip, its slot is free again, and permanent
 //! keys stay.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two operations at once (C_DigestEncryptUpdate and similar), keys in digests, and the functions that this module
 //! refuses, through the C ABI.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The monotonic counter, profile and mechanism objects, and functions near C_CopyObject that concern neither keys nor
 //! stored objects.
 

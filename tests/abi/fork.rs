@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Forked children of a process with the module: each starts afresh, independent of the parent and its threads, and
 //! disturbs no other process.
 //!

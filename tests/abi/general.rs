@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C ABI before, after and around the other functions: initialisation and its failures, interfaces, NULL pointers,
 //! threads, unloading.
 

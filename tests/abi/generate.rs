@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Key pairs are generated through the C ABI, on a chip provisioned with `tls`: with the templates of every client, in
 //! the slot of the template, under a label that no other key has; and not if the template contradicts what the chip
 //! generates, no slot is free, or the session is read-only.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The vendor header compiles with the system's PKCS#11 header, and has the module's values.
 
 use std::process::Command;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A member of the group writes a public key of his own into the state folder, through the C ABI: no signature of his
 //! ever verifies. Public keys are proven by the chip, or by what root has stored.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Hostile callers: C programs (`tests/c`) that pass the module buffers of every size that end at unreadable memory,
 //! templates with every kind of error, and arbitrary arguments in arbitrary order.
 

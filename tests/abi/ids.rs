@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Ids of private keys are unique, as their labels are: OpenSSL's provider and others pair a private key with the first public key of
 //! the same id.
 

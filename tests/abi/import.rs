@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Imported private keys, through the C ABI: they are written to the profile's slot for them, encrypted on the bus, and
 //! are never claimed to be generated there. Checked with the p256 crate. With a PIN: abi_pin_keys.rs.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Interrupted changes, through the C ABI: a process is killed while it generates or destroys a key. The next one finds
 //! the outcome, and no key is hidden, invented or destroyed.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! HKDF and the key derivation of TLS 1.2 through the C ABI, with session secrets and with one in the chip.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Root keeps the chip's configuration beside the IO protection key, through the C ABI: it saves two Reads, and
 //! irreversible actions never rely on it.
 

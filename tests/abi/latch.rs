@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys behind the chip's persistent latch, through the C ABI: they are shown, and while the latch is not set their use is refused
 //! with a line that names it.
 

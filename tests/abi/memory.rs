@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A process at its memory limit: allocations whose size the caller determines fail with CKR_HOST_MEMORY, and the
 //! process continues.
 

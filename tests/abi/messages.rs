@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! 3.0's message functions with AES-GCM: their results equal those of C_Encrypt with the same vector.
 
 use std::collections::HashSet;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Provisioning, the life of a PIN, and the use of keys and secrets at log level trace: of everything left behind
 //! (files, logs, output of programs, their arguments and environments, core dumps) only the files named in
 //! [`BY_DESIGN`] hold a secret.

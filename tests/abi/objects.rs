@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Objects that a client creates, through the C ABI: certificates (checked with x509-cert) and data, on the token and
 //! in a session. Private keys: abi_import.rs; secret keys: abi_secret_keys.rs.
 

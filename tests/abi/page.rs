@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! docs/pkcs11.md describes the module: its tables are checked against the module itself, called through the C ABI.
 
 use std::collections::{BTreeMap, BTreeSet};

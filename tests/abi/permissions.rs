@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attributes with which a client restricts an object (CKA_MODIFIABLE, CKA_DESTROYABLE, CKA_COPYABLE), and others that
 //! the token keeps as given: honoured for objects of the session and of the token, and after a restart.
 

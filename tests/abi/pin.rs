@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The PIN of the profile `tls-pin` through the C ABI: access before and after login, and that the chip enforces it.
 
 use std::ptr::null_mut;

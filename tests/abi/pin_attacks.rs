@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attacks on the PIN of `tls-pin`, each with the access that docs/security.md assumes.
 
 use std::collections::HashSet;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Interrupted changes of the PIN: a process is killed at each command that it sends to the chip, executed or not.
 //! Afterwards exactly one PIN is right, and the keys work with it.
 

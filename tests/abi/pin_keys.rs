@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Use of keys after a login with the profile `tls-pin`: signatures, shared secrets, AES, imports; with each possible
 //! behaviour of silicon that has not been verified yet.
 

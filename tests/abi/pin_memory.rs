@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secrets in the memory of a process: the one behind a PIN and those of session keys. They are in pages that are not
 //! swapped out, not dumped, and empty in a forked child; and they are wiped when they are no longer needed.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Several processes on one chip through the C ABI: they take turns, see each other's changes, and die without blocking
 //! the others.
 

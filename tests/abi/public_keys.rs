@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Public keys as clients treat them, through the C ABI: the halves of pairs that are destroyed and imported one by
 //! one, and foreign keys on the token, which must never be taken for a pair's.
 

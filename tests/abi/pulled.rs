@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The chip is removed at each transfer of a change, through the C ABI: whatever the caller got, the next contact finds
 //! what the chip holds, with the names that were given, and nothing happens twice. (Imports: import.rs. Secret keys:
 //! secret_state.rs. Changes of the PIN: pin_interrupted.rs. Certificates in slot 8: slot_8.rs.)

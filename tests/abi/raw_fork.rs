@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Children made with the system call, where no fork handler runs, and children with the same process id as their
 //! parent: they start afresh as others do. A child that shares its parent's memory is no separate process.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tests of `adapters.rs` and `signals.rs` with a real kernel instead of one in C: its i2c-core and i2c-dev, and an
 //! adapter that reports errors as other drivers do (`tests/kernel/twist`). Run by `tests/kernel/adapters.sh`, as root
 //! in a guest.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Chips that refuse single commands, through the C ABI: another way is used if there is one, otherwise only that slot
 //! is unknown. The token remains usable, and nothing is written where a key may be.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of return values against which every call of the other tests is checked.
 
 use std::collections::BTreeSet;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secret keys as objects: generated, imported, shown and destroyed, in the session and in the chip.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secret keys and their entries in the state, through the C ABI: a state that is lost, old, or from the middle of a
 //! change. The chip can't show a secret key or distinguish it from the contents of an empty place; no key is
 //! overwritten without a request, and none is used for another.

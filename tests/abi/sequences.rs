@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Operations of several sessions, begun, continued, queried, finished, cancelled and abandoned in any order: each call
 //! returns what a simple model of the standard says.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Key pairs of a session (CKA_TOKEN=false), and private keys that are imported into one, through the C ABI: they sign,
 //! verify and derive as the p256 crate does, live as long as their session, and never pass for the chip's.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sessions, login, and the rules of operations over the C ABI, with a blank chip: none of it needs a key.
 
 use std::ptr::null_mut;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Signatures and digests through the C ABI, checked with other implementations (p256, sha1, sha2); verification, also
 //! with foreign public keys.
 

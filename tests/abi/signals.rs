@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Signals that interrupt system calls while the module is used, through the C ABI. The kernel's I2C is
 //! `tests/c/i2c_dev.c`.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `certificates = "chip"`: a client's certificate is stored in slot 8, where it survives the loss of the state folder;
 //! through the C ABI.
 

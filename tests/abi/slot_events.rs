@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_WaitForSlotEvent: a chip that is removed and inserted, on a bus that the test controls.
 
 use std::ptr::{dangling_mut, null_mut};

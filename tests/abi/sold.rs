@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Chips as sold, and as other tools leave them: keys with names, and certificates up to the root, without a line of
 //! configuration. The certificates are checked with the `openssl` command.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! State folders that are lost, stale, corrupt, foreign, full or not writable, through the C ABI. Each gives the right
 //! CK_RV and one clear line; no key is hidden, invented or destroyed, and keys can still be used.
 

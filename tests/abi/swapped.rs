@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Another chip replaces the first one while a process works with it, through the C ABI. The chip sleeps between
 //! conversations, so a swap is not visible: every use or change of a slot's contents reads the serial number first.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module exports the C functions of its list and nothing else, and does not link OpenSSL.
 
 use std::collections::BTreeSet;

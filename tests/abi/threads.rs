@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Many sessions, threads and tokens at once through the C ABI: every result belongs to its call, checked with other
 //! implementations.
 

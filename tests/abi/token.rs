@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The token itself through the C ABI: login with any PIN or none, its names, C_InitToken, random numbers, the list of
 //! mechanisms.
 

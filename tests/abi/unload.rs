@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Unloading the library without C_Finalize: it leaves nothing in the process.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! An I2C adapter of Linux under open sessions, through the C ABI: an idle process does not keep it busy, it is
 //! unplugged, and it comes back. The kernel is `tests/c/i2c_dev.c`, in a process of its own; in scripts/test-kernel.sh
 //! also a real one.

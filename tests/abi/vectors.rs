@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Published test vectors (`tests/vectors`: Project Wycheproof, NIST) through the C ABI: valid ones give their results,
 //! and invalid ones are refused.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which calls wait for the chip, and which do not: what is known is returned at once while a process or a thread has
 //! the chip.
 

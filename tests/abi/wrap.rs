@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_WrapKey, C_UnwrapKey and C_CopyObject through the C ABI.
 
 use std::ptr::null_mut;

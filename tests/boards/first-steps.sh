@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The first steps of a board's user, with Debian's own programs, as root on a board with the package installed: a chip
 # is found on a USB adapter (simulated by atecc608-sim), provisioned, and generates a key; OpenSSL checks requests and
 # signatures.

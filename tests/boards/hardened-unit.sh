@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The service with few rights that the package has as an example, as root on a machine with systemd, udev and the
 # package: it signs with a key of the chip. Without access to I2C adapters it fails, which proves that the restrictions
 # are in force.

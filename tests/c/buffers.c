@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Every function that fills a buffer of the caller keeps the conventions of the standard (PKCS#11 base, section 5.2),
  * whatever the buffer's size and alignment: NULL is a length query; a short one gives CKR_BUFFER_TOO_SMALL and the

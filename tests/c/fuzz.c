@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Calls every function of 3.2 with any arguments in any order, from several threads:
  *

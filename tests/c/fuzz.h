@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Shared by the parts of the fuzz program: fuzz.c makes the calls, fuzz_arguments.c their arguments. */
 #ifndef FUZZ_H
 #define FUZZ_H 1

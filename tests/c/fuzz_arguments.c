@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /* Arguments, of every kind and quality. See fuzz.h. */
 #include "fuzz.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Shared by the hostile C programs: the module's functions, checks that say where they failed, and memory that ends at
  * a wall: the byte after it can't be read or written, the bytes before it are checked for writes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * A kernel's I2C as programs see it, for tests of the tool: a library to preload. /dev/i2c-N is a socket of
  * atecc608-sim, and the kernel's information about it (in /sys, and the list of nodes in /dev) comes from a folder of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * A program that uses the token: initialise, log in, generate a key pair, sign, verify, search, encrypt and compute
  * MACs in several threads, destroy, log out, finalise; and the same once more. For valgrind (scripts/valgrind.sh).

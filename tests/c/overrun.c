@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Breaks a rule that no module can check: it passes a string without a NUL at its end. AddressSanitizer stops the
  * module when it reads past the end, which proves that the module itself is checked and not only its caller

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Initialises the module as its environment says, and checks the number of slots against the program's second argument.
  */

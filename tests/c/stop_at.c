@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Runs a program and disturbs it at its Nth step, for tests of killed processes and failing disks.
  *

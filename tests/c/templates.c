@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Templates with every kind of error: none with an attribute of the wrong size, a contradiction or an impossible length
  * creates an object, and a refused call leaves nothing behind.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # `atecc608 aws claim`: fleet provisioning by claim, through mosquitto, with a stand-in for AWS behind it
 # (tests/clients/python/provisioning.py). Each possible failure, and a kill at each step. docs/aws-iot.md lists the
 # differences from AWS.

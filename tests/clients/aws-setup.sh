@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # `atecc608 aws setup` with the real AWS CLI, against moto (PyPI), which simulates AWS; and MQTT, with the files it
 # wrote, to a broker that trusts moto's CA. docs/aws-iot.md lists what moto lacks.
 

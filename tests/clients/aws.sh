@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # AWS's SDKs (awscrt, awsiotsdk): MQTT 3.1.1 and 5, several connections at once, a broker that restarts, and the way in
 # which the IoT Device Client and Greengrass load the module. The broker is mosquitto, which requires a client
 # certificate.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Azure's key service: its calls, with the configuration that `azure setup --edge` writes, by a program that makes them as the
 # service's PKCS#11 library does. The service itself is in no package of Debian's.
 

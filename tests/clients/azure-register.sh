@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # `atecc608 azure register`: a certificate issued by DPS for a request in the registration, through mosquitto, with a
 # stand-in for DPS behind it (tests/clients/python/dps.py). Azure itself is not involved: docs/azure-iot.md says what
 # that leaves untested.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # `atecc608 azure setup`, and what it wrote: the certificate and the key's file with openssl, and the real Azure IoT SDK
 # for Python, which connects to a broker on loopback. Azure itself is not involved: docs/azure-iot.md says what that
 # leaves untested.

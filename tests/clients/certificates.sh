@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Certificates with the tool alone: a key generated in the chip, a certificate from the user's own authority whose key
 # file `openssl ecparam -genkey` wrote (with its EC PARAMETERS block), kept on the token. Then stock programs use both
 # for TLS.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Runs every command of the documentation as a reader would type it: each page's `sh` blocks in order, on a machine of
 # its own with the package installed and a fresh simulated chip on /dev/i2c-1. tests/docs/page.py has the rules.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # libp11's OpenSSL engine: CSR, TLS, curl, mosquitto, nginx and stunnel by URI.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The manifest of a batch, as the kernel sees it: each line is on the disk before the work goes on (strace), and a disk that is
 # really full costs no line (a file system of two pages).
 

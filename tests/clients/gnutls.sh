@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # GnuTLS: p11tool, certtool, gnutls-cli and gnutls-serv. (What needs a PIN is in pin.sh, a chain on the token in trust-and-go.sh.)
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Go: crypto11 on miekg/pkcs11, as Debian packages them, checked with Go's own crypto.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Greengrass nucleus lite: the files that `atecc608 aws setup --client greengrass-lite` writes, installed as it says, and a program that
 # loads key and certificate with them and connects as the nucleus does. The nucleus itself is in no package of Debian's.
 

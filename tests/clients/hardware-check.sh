@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # scripts/hardware-check.sh, on simulated chips in their own time: a provisioned one and a blank one, which it must not
 # change; the blank one again, to be used up; and one that behaves differently, which the comparison must report.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Java's SunPKCS11, as Greengrass uses it: keytool, and a TLS client that finds key and certificate by their equal id.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # libp11's OpenSSL provider (pkcs11prov), which takes the place of its engine: OpenSSL 4 has no engines.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # LUKS: a passphrase of an encrypted disk that only the chip's key can derive, by systemd-cryptenroll and cryptsetup's
 # token plugin.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Manual pages and completions: tried with man, mandoc, bash, zsh and fish. The list of subcommands comes from the
 # programs themselves.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Many at once: a TLS server, an MQTT client, p11tool and ssh on one chip, in the chip's own time, for two minutes.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

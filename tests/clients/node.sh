@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Node.js: graphene-pk11 (on pkcs11js), checked with Node's own crypto.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

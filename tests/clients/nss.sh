@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # NSS, the library of Firefox: the module registered with modutil, keys listed, made and used for a CSR with certutil.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

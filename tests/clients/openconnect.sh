@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # openconnect: a tunnel to ocserv between two network namespaces, with the client's key and certificate in the chip.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # OpenSSH: the public key, a login, the agent, signatures, signed commits and a server's host key, with the key in the chip.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The openssl command through pkcs11-provider, with the configuration of conf/.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

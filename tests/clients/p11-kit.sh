@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # p11-kit: the module file of conf/, the proxy module, and a token used from another process.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The packages on a clean Debian: installed, used, upgraded, removed and purged, with a list of all files before and after.
 #
 # How this differs from a board: the node /dev/i2c-1 has no driver behind it. A library that is loaded into every

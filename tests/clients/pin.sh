@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A token with a PIN (profile tls-pin): OpenSC's pkcs11-tool, GnuTLS's p11tool and openssl log in, change and reset it.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

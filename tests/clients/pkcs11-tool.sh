@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # OpenSC's pkcs11-tool: all its functions that this token supports.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # TLS 1.3 with `default_properties = ?provider=pkcs11`: pkcs11-provider goes before OpenSSL's own provider wherever the token can do the
 # work (docs/openssl.md). Its HKDF, its checks of signatures, and with newer providers its ciphers, too, then go through the module.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Python's two wrappers: all their functions that this token supports, checked with Python's own code or openssl. And
 # Python's own TLS, whose key is a PEM file that holds a URI.
 

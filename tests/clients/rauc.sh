@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # RAUC: update bundles that are signed with the key in the chip.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Servers that only know files and OpenSSL: nginx, stunnel, haproxy and mosquitto serve TLS with the chip's key through a PEM
 # file that holds its URI; curl and mosquitto_pub use it as clients.
 

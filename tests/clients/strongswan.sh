@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # strongSwan: a CSR by pki, and an IPsec tunnel between two network namespaces (IKEv2, two charons) whose one end has its key in
 # the chip.
 

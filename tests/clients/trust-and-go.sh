@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A Trust&GO chip as it is sold, with nothing but its bus and address in the configuration: stock software lists its
 # certificates, verifies them up to the root, and makes TLS connections with its key and chain, on either side.
 

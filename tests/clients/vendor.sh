@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The chip vendor's own driver: Microchip's compiled library on the simulated chip, through the kernel's I2C interface
 # as a preloaded shim gives it (tests/vendor).
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # docs/clients.md names every test of this folder, no other, and the versions that are installed here.
 
 # Names of rows have backquotes in them.

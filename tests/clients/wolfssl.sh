@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # wolfSSL: a TLS client with the key in the chip, through wolfSSL's own PKCS#11 device.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # wpa_supplicant: EAP-TLS on a wire (802.1X) before hostapd, with the key in the chip through libp11's engine.
 
 # The printed lines are shell text: their variables are expanded when the line runs.

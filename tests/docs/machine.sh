@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A machine for one page: this machine's files with all changes in an overlay in memory, the package installed, a user
 # "reader" with sudo, a chip on /dev/i2c-1, and a separate network, because pages name ports. Run it as root in new
 # mount, network and process name spaces:

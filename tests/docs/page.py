@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The commands in a page of the documentation.
 
     page.py check PAGE...      whether every block of the pages follows the rules below

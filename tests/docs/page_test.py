@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """page.py leaves no command out: it refuses what it can't run, and names the place."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # Sets up a machine for a reader of the pages. RELEASE is the folder of what cargo built, SOURCE the repository.
 

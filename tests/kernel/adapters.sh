@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # An adapter that reports as other drivers do (tests/kernel/twist), in front of a USB adapter, on a real kernel.
 
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # docs/getting-started-raspberry-pi.md on a real /dev/i2c-1, all of its commands: as a member of the group atecc608, and as
 # root. The chip is the simulator with a chip's real times, behind a USB adapter; the node belongs to root, and the package's
 # udev rule gives it to the group.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # The tests of a state folder that a group shares, under all rules that Linux has for sticky folders and links. Debian's
 # procps switches them on at boot; the build machine may be a container of a host that has them off.
 

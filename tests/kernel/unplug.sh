@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A USB adapter under an open session, on a real kernel: it can be unplugged while the session does nothing, and works
 # again under another number.
 

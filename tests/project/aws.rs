@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! docs/aws-iot.md agrees with the sources: the IAM permission of every call, every feature, every file.
 
 use std::fs;

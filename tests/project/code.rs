@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rules for the sources that Cargo does not check: where `unsafe` may be, that no static can block a forked child, and
 //! that a file has one job. Which crate may use which is in their Cargo.toml.
 

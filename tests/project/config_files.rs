@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration files in `conf/`, and the messages about wrong ones.
 
 use std::path::{Path, PathBuf};

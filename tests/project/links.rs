@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The targets of all links on the pages, and all files that they name, exist.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! docs/reliability.md names tests that exist.
 
 use std::fs;

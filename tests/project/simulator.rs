@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! docs/simulator.md agrees with the sources: every switch, fault, profile and command, and the image file's format.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! docs/troubleshooting.md quotes messages as the programs print them, and has every message about configuration, bus
 //! and chip, and those of AWS IoT Device Client that `aws check` names.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """AES on the chip and the modes that the library builds on it, compared with the standard's vectors and Python's
 cryptography (fact sheet section 3.1)."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Keys that require an authorisation, keys that CheckMac copies, keys with counted uses, keys that roll with a MAC
 (fact sheet sections 3.0, 3.2, 3.4, 3.6, 3.11, 5.2 to 5.4, 5.6 and 11)."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Chips of one topic: a server and a bus for each, and their contents, written by the library."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """A chip as sold: nothing locked (fact sheet sections 2.4, 3.22, 5.1 and 5.7)."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Behaviour on the bus: sleep, idle, the watchdog, and missing responses (fact sheet sections 1.1, 1.3 to 1.6 and
 8)."""
 

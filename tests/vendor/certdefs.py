@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The library's certificate functions and its definitions of Trust&GO's and TrustFLEX's certificates."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Chips that come with keys and certificates: Trust&GO, its first version, and TrustFLEX, read and used with the
 library's own definitions (fact sheet sections 5.10, 6c, 6d and 7)."""
 

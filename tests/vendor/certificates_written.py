@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Certificates that the library writes to a chip, compressed, and reads back; and a request that the chip signs
 (fact sheet sections 7.1 to 7.4). The certificates are made here, by the standard's rules alone."""
 

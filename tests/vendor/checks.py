@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Prints one line per comparison, and the count at the end."""
 
 import traceback

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Configuration locked, data and OTP not yet: the state in which keys are created (fact sheet sections 3.22 and
 5.7)."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Every function that the compiled library exports for this chip was called and has succeeded, or is excused here, with
 the reason. An excuse that is no longer needed is a failure too."""
 

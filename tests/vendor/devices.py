@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The library's functions on a device that is named (`_ext`), through all lock states, beside those on its own; and
 what is left: bare commands, sizes, types, a key stretched by the chip (fact sheet sections 3.12, 3.13, 3.15, 3.18
 and 5)."""

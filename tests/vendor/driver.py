@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Microchip's compiled library, called as C programs call it, over the simulator's bus."""
 
 import collections

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """A chip and a bus that fail: the library reports what happened, nothing is done twice or partially, and the next call
 works (fact sheet sections 1.3 to 1.6, 2.4 and 3.17; the faults are those of src/sim/faults.rs)."""
 

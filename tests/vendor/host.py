@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The other side of every computation: the library's own host functions (atcah_*), and Python's cryptography."""
 
 import ctypes

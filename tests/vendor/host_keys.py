@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The library's host side of keys that travel or are derived: DeriveKey, PrivWrite, Write with MAC, SecureBoot."""
 
 import ctypes

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Linux I2C devices that are sockets of atecc608-sim: with this library preloaded, a program that knows only the
  * kernel's interface (open /dev/i2c-N, ioctl I2C_SLAVE and I2C_RDWR, read, write, close) talks to the simulated chip.

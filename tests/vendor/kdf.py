@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """KDF: TLS's PRF, AES and HKDF, from every source to every target (fact sheet sections 3.9 and 5.5). The known answers
 are those of the vendor's unit tests; the rest is computed here, from RFC 5246, FIPS 197 and RFC 5869."""
 

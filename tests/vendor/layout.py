@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The configuration the suite gives its chips: one slot for each rule."""
 
 SIGN_AND_ECDH = 0  # private: external and internal Sign, ECDH, GenKey

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The table of section 5.7: each operation with nothing locked, with the configuration locked, and with both zones
 locked. Points that the fact sheet leaves open have the strict reading of src/sim/switches.rs."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Both zones locked: memory, random numbers, TempKey and hashes (fact sheet sections 3.10, 3.12, 3.14, 3.15, 3.18, 3.22
 and 5)."""
 

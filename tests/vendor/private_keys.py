@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Both zones locked: GenKey, Sign, Verify and ECDH, and their refusals (fact sheet sections 3.5, 3.7, 3.8, 3.19, 3.21
 and 5.6)."""
 

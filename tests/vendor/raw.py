@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The chip without the library, over the same kernel interface: commands that the library does not send, or whose
 effects it hides by idling after every command (fact sheet sections 1.4 to 1.6 and 2)."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """SecureBoot in each of its configurations, plain and with an encrypted digest and a MAC (fact sheet section 3.16)."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Both zones locked: Counter, GenDig, MAC, CheckMac, and encryption with a key that both sides know
 (fact sheet sections 3.2, 3.3, 3.6, 3.11, 3.15, 3.22)."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The simulated chip, driven by Microchip's own library through the kernel's I2C interface (tests/clients/vendor.sh).
 
     python suite.py BUS SOCKET fast|real

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The configuration that the vendor's own unit tests need (fact sheet section 6b), and the data that they write into
 it."""
 

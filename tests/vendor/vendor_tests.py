@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The expectations of the vendor's own unit tests on a 608, with the configuration they need (fact sheet: the points
 marked [T], sections 3, 5 and 6b). The known answers are those tests'; the rest is compared with the host."""
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Manual pages and shell completions of `atecc608` and `atecc608-sim`, generated from the definitions of their command
 //! lines.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Why a command failed: what, where, and the remedy.
 
 use atecc608 as chip;

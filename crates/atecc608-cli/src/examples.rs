@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Examples of every command, for `--help` and the manual pages.
 
 use clap::Command;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files that commands write: completely or not at all, and never over an existing file without an option.
 
 use std::fs::{File, Metadata};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parsers of files as functions on bytes, for the fuzz targets (fuzz/fuzz_targets). Built by scripts/fuzz.sh only.
 
 use std::path::Path;

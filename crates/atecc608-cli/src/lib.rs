@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tool `atecc608`: operations on a chip besides PKCS#11.
 //!
 //! It uses the token and driver layers, never the PKCS#11 module, which `doctor` loads with another program, like a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608`: the command-line tool.
 
 use std::process::ExitCode;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Opens the chip that configuration and `--token` select, behind a locked bus.
 
 use std::path::{Path, PathBuf};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The contents of a chip, beyond their encoding on the wire: the configuration zone in plain words ([`words`]), the
 //! certificates of chips as sold ([`certificate`]), and the products that chips are sold as ([`product`]).
 //!

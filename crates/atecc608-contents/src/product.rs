@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The product that a chip is sold as, by the code that Microchip wrote to the OTP zone.
 //!
 //! The codes come from Microchip's data sheets (sections on the OTP zone) and library (cryptoauthlib, `app/tng`).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Describes a configuration in words: the permitted uses of each slot, the meaning of the options (fact sheet section
 //! 5).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A file that is being written, under a temporary name in its folder.
 
 use std::ffi::{OsStr, OsString};

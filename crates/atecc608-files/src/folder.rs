@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A folder held open, and operations on the files in it by name.
 
 use std::ffi::OsStr;

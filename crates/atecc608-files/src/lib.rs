@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files: durable writes, and careful reads.
 //!
 //! A write replaces the whole file, and the file is on the disk when the call returns.

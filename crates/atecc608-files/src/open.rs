@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Opens and reads files that other users may have put there: never waits for the other end of a FIFO, never reads more
 //! than the caller's limit.
 //!

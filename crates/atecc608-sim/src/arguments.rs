@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line of `atecc608-sim`. In the library, because the manual page and the completions are generated from
 //! it (`crates/atecc608-cli/examples/manual.rs`).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The chip's SRAM between commands; it is lost on sleep, watchdog and power loss (fact sheet sections 0, 1.3 and 3.0).
 //!
 //! TempKey and the message digest buffer are separate.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The two wires of a simulated I2C bus, with the chips on it.
 
 use std::io;

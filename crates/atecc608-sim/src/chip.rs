@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One chip: power states, wake, busy times, watchdog (fact sheet sections 1.2 to 1.6, 3.0 and 4).
 
 use std::io;

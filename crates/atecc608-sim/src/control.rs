@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Control requests of the server: counters, supply, faults (DESIGN.md section 6). Both sides.
 
 use std::io;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The state that commands work on: EEPROM, SRAM, latch, random numbers; and the results of a command.
 
 use super::buffers::{Buffers, TempKey};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! P-256 as the chip computes it (fact sheet sections 3.5, 3.7, 3.19, 3.21 and 5.9).
 
 use p256::ecdsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs the EEPROM one block at a time; a kill leaves each block either old or new.
 
 use std::fs;

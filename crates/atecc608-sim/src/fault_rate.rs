@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults at a rate, drawn from a seed, so that a run can be repeated.
 
 use super::faults::{CommandFaults, TransferFaults};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The bus in this process as an `embedded-hal` I2C bus with its delay; [`SimBus::now`] is its clock.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The EEPROM of a chip as bytes, and its file.
 //!
 //! # File format

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated chip: an ATECC608 as seen from an I2C bus.
 //!
 //! A separate implementation, written only from the fact sheet (the project's digest of the datasheets); it shares

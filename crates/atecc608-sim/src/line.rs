@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The data line, bit by bit: the duration of its low level (fact sheet sections 1.4 and 11).
 
 use atecc608_wire::timing::WAKE_LOW_US;

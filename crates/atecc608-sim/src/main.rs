@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608-sim`: a simulated ATECC608 behind a Unix socket or a node of the kernel, and commands to control it.
 
 use std::io::{self, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The chip's side of the bus: word addresses, input buffer, output buffer and its address counter
 //! (fact sheet sections 1.5 and 1.6).
 

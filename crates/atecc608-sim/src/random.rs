@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The chip's random number generator, and the generator for execution times and faults.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client's side of the socket: the bus of `atecc608-sim serve` as an `embedded-hal` I2C bus.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Conditions that several commands share: the permitted uses of a slot in each lock state (fact sheet sections 3.0,
 //! 5.2 to 5.7, 5.9 and 11).
 

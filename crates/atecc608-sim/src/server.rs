@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated bus behind a Unix stream socket: `atecc608-sim serve` (DESIGN.md section 6).
 //!
 //! One thread per client. A transfer is atomic, so the clients share the bus like several masters. A socket file left

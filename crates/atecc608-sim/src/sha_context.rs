@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! SHA-256 with a context that can be read and restored (fact sheet section 3.18), and HMAC over it.
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};

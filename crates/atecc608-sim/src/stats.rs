@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Counters of the bus traffic (DESIGN.md section 6).
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Switches by name, as text: `check_mac_copies=off,ecdh_bad_point=05`. A report on a real chip contains such a line
 //! with its differences from the strict defaults, and `atecc608-sim serve --switches` simulates a chip with that
 //! behaviour.

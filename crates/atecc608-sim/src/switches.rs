@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The points that the fact sheet marks as unverified, and those of its section 11 on ReqAuth: one named switch each,
 //! with the strict default and its reason.
 //!

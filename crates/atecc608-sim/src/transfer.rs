@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The protocol of the simulated bus on a Unix stream socket: one request is one I2C transfer, START to STOP.
 //!
 //! Integers are little-endian (DESIGN.md section 6):

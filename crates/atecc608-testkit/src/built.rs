@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module, the simulator and the tool built from these sources, for tests of other packages. (Cargo builds a
 //! package's own programs before its tests, but no cdylib and no programs of other packages.)
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Simulated chips in the states in which the module finds them, and buses that a test controls: counters, faults, the
 //! chip's EEPROM.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The driver on a simulated bus, in virtual time.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! An attacker on the two wires who replaces the chip's replies.
 
 use std::io::BufReader;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Code shared by the integration tests of several crates.
 //!
 //! - [`built`]: the module and the simulator, for the tests of other packages.

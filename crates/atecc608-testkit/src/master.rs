@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Code shared by the specification tests of the simulated chip: a bus master without the driver, and prepared chips.
 
 use std::time::Duration;

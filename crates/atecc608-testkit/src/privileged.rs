@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs that run with more rights than the user who starts them.
 
 use std::os::unix::fs::{chown, MetadataExt, PermissionsExt};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Disturbs a program at one of its steps: kills it, or makes its disk full or read-only from there on
 //! (`tests/c/stop_at.c`).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The published vectors of `tests/vectors`: columns of hexadecimal digits under a header that names their origin.
 
 use crate::master::{hex, Master};

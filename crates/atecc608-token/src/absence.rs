@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The errors of a turn that can't be taken: no bus, no adapter, no chip, or a turn of another process or thread.
 
 use super::deadline::Deadline;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Objects by handle: their attributes; creating, changing, copying and destroying them.
 
 use cryptoki_sys::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attestation: generates or finds keys, and makes the chip's statement about them. For the command-line tool; not
 //! reachable through PKCS#11.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The vendor-defined attributes: the slot of a key, and its configuration. (The attributes of each class are in
 //! `class`.)
 

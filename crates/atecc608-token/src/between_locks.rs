@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys between the locks: the configuration is locked, the data zone is not. Every slot for a private key then accepts
 //! one, whatever WriteConfig says about later (fact sheet section 5.7), and some slots accept none later. For the
 //! command-line tool, and for configurations of the user's own: `provision` fills those of the built-in profiles. Not

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Buffers whose size depends on the caller. A library must not end its program because a caller's message does not
 //! fit: these functions fail with [`Error::HostMemory`], where the standard library aborts the process.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! X.509 certificates as PKCS#11 objects: the attributes that are parsed from CKA_VALUE.
 //!
 //! Only the outer structure is parsed (RFC 5280 section 4.1): names and extensions are copied unchanged. So

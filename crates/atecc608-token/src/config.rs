@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration file: TOML in, [`Config`] out. Every error names file, line, key and what was expected.
 
 use std::ffi::OsString;

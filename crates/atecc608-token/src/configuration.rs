@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration zone of a chip, stored by root: `SERIAL.config` beside the IO protection key, where only root can
 //! write.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Creates objects that are not generated in the chip: certificates and data in the state folder, public keys and
 //! others in the session.
 

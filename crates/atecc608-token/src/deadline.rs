@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The deadline of a call.
 
 use std::time::{Duration, Instant};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! CKM_ECDH1_DERIVE: the shared secret is computed by the chip or with a session key, the key derivation function on
 //! the host.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Digests, computed on the host: the chip's SHA would take a command for each 64 bytes, without a gain in security.
 
 use cryptoki_sys::*;

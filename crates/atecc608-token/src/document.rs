@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses TOML documents: typed keys, no unknown keys, and every problem with its position in the text.
 //!
 //! (Serde's derived visitors would take a quarter of the module's size.)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A mutex that threads get in the order of their requests.
 //!
 //! `parking_lot` and `std` let a thread that unlocks take the lock again before the next waiter has woken up. If the

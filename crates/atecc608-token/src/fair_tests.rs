@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests of the fair mutex with real threads. Every interleaving of few threads: `models`.
 
 use std::thread;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Objects that are neither keys nor stored: the chip's monotonic counter, the profiles of the standard that the token
 //! conforms to, and its mechanisms. They are found only by templates with their class (PKCS#11 3.0 sections 4.3, 4.12
 //! and 4.13).

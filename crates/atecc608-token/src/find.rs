@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_FindObjects: matches templates, and accesses the chip only if the result depends on it.
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The identified chip: the facts fixed by its configuration zone, which do not change while it is present.
 
 use std::sync::Arc;

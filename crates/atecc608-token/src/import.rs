@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_CreateObject of a private key: the key was generated outside the chip, and is written to a slot whose
 //! configuration allows encrypted PrivWrite. It then stays there like any other; but it never counts as generated in
 //! the chip.

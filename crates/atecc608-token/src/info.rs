@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The information about a token: C_GetSlotInfo and C_GetTokenInfo.
 
 use cryptoki_sys::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Resolves a replacement of a key that was begun and not committed: the public key in the slot shows whether it took
 //! effect.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The chip's private keys as the command-line tool shows them: which slots can hold one, which do, and why a slot is
 //! unsuitable. Not reachable through PKCS#11.
 

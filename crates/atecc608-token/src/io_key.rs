@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The IO protection key on the host: 32 bytes in one file per chip, 0640.
 //!
 //! It is written and fsynced before the chip gets it, and an existing file is used and never overwritten: so file and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Results that cross the bus encrypted: whether chip and host share an IO protection key, and whether KDF is an HMAC.
 //! The chip is queried once in a process.
 

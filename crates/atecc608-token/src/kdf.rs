@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys derived from secret keys: HKDF (RFC 5869) and the key derivation of TLS 1.2 (RFC 5246 section 5, RFC 5705),
 //! both based on HMAC: with SHA-256, and for a secret of the session also with SHA-1 and the rest of SHA-2. A secret in
 //! the chip stays there and the chip computes the HMACs, so it can be expanded, or serve as salt; the result is a

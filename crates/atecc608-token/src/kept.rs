@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attributes of an object of the token that are stored as the client gave them: facts that the chip can't know,
 //! without a field of their own in the state. The tables in `class` list them.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_GenerateKeyPair and the destruction of private keys: permanent replacements of a key in the chip.
 
 use cryptoki_sys::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys behind the chip's persistent latch: the meaning of their refusal.
 
 use super::error::{Error, Result};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The mapping of slots to objects: from the configuration zone, the profile's names, and the user's own.
 
 use super::pin::Scheme;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads from the chip which slots hold keys, and their public keys. The results are posted.
 
 use super::error::{Error, Result};

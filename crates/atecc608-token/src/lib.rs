@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The token: one chip as PKCS#11 objects. Safe Rust, no raw pointers; independent of C and of the sessions' operation
 //! state.
 //!

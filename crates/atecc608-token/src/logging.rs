@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The log: one line per event, to stderr or a file. Never a PIN or secret.
 
 use std::fs::File;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_Sign and C_Verify with secret keys: HMAC-SHA-256 and AES-CMAC, whole or truncated.
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mechanisms: the table of supported ones, with sizes and flags, and a caller's mechanism as typed values.
 
 use cryptoki_sys::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory for secrets: separate pages, which are not swapped out, not part of a core dump, and read as zeros in a
 //! forked child.
 //!

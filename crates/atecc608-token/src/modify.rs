@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Changes objects, and copies them with changes: names of all, data of data objects, permissions, uses and secrecy of
 //! session keys. The nature of a key in the chip can't be changed.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Names of private keys in the chip. Labels and ids are unique among them: AWS clients refuse a token with two equal labels, and
 //! OpenSSL's provider pairs a private key with the first public key of the same id.
 

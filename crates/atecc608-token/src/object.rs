@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The meaning of handles, and objects that exist only in this process. Both have short locks of their own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A key's history: the attributes that no template contains and that a copy or a derived key takes over. PKCS#11 3.2:
 //! CKA_LOCAL is true for a copy of a local key; each key derivation has the same rules about sensitivity and
 //! extractability.

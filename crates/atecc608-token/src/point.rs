@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Public points of P-256 in the encodings of PKCS#11, and verification on the host.
 
 use der::asn1::{AnyRef, OctetStringRef};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! State and properties of one process: its privileges, its signals, its locks in a forked child, and state without
 //! locks that a child could wait for.
 //!

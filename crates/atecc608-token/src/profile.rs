@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Profiles: named configurations of all sixteen slots, as data files (`conf/profiles/`). They name the slots' objects,
 //! and `atecc608 provision` writes them.
 

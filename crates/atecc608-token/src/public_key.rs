@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Stand-alone public keys: a session's, for verification of a peer, and others' on the token, such as an authority's.
 //! The latter are in the state folder, so any member of its group may have written them.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Random numbers of chip and host combined.
 
 use super::error::{Error, Result};

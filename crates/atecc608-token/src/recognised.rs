@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Configurations of chips as sold, and of other tools and examples (fact sheet section 6): the purpose of their keys,
 //! so that they have names without a configuration.
 //!

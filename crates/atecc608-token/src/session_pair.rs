@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Key pairs that exist in this process until their session ends: generated from chip and host randomness, used by the
 //! host, and stored like session secret keys. Also private keys that a caller imports. None ever becomes a key of the
 //! token, and their attributes say that they are not in the chip.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Signatures: ECDSA in the chip, digests and verification on the host; message authentication codes from [`mac`](super::mac).
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The known facts about a token, as immutable values: a change creates a new one, and the [`Board`] replaces the old.
 //! Readers take the posted one, and wait neither for the bus nor for each other.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The contents of the state folder for a chip, as types. `store` reads and writes them, `state_file` is the text form.
 
 use super::kept::Kept;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Coordinates the readers of the state file, who need no bus, with this process's own writes.
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The folder of all chips' state, as packages create it: owned by root, and shared by one group.
 
 use std::io;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The text of a state file: human-readable TOML.
 
 use std::fmt::Write;

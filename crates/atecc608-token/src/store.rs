@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The state folder of one chip: names, certificates, data objects, cached public keys, and marks. It contains no
 //! secret, and is never authoritative about a key: it may be missing, read-only, stale or restored from a backup.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Templates: attribute types with their values in the ABI's encoding, read as typed values.
 
 use cryptoki_sys::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The token of one configured chip: the operations of the PKCS#11 functions, and which half of the token each needs.
 //!
 //! The known facts are on the [`Board`]: readers take the snapshot there without waiting. Work for the chip takes a

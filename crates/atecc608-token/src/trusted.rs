@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Public keys that root has read from the chip: `SERIAL.public` beside the IO protection key, where only root can
 //! write.
 //!

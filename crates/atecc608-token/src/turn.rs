@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The chip's side of a token, and the one place where a call takes its turn: the queue of this process, the bus lock,
 //! and the check whether it is still the same chip. A call accesses the chip in one turn.
 

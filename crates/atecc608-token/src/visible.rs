@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes text from others (labels, subjects, file names) safe to print: a newline can't forge a line, an escape
 //! sequence can't overwrite text, and a bidirectional control can't reorder it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_WrapKey and C_UnwrapKey: session keys encrypted with an AES key, which may be in the chip. Keys in the chip never
 //! leave it.
 

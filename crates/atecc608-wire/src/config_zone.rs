@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The 128-byte configuration zone as types (fact sheet sections 5.1 to 5.6).
 
 use alloc::borrow::ToOwned;

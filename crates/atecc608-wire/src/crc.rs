@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! CRC-16 as the chip computes it (fact sheet section 2.3).
 
 /// The checksum over `bytes`, in the order it is sent (low byte first).

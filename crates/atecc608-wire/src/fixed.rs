@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The part of the configuration zone that can't change once both zones are locked, so that a host may cache it.
 
 use core::ops::Range;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Count and CRC around commands and responses (fact sheet sections 2.1 and 2.2).
 
 use alloc::vec::Vec;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Packets, commands and configuration zone of the secure elements ATECC608A and ATECC608B (Microchip), as types.
 //!
 //! No I/O, no clock, no state: both ends of the wire, a driver and a simulated chip, are built on it, so each type encodes and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The messages that chip and host digest (SHA-256) or authenticate, byte for byte (fact sheet sections 3 and 9).
 
 use sha2::{Digest, Sha256};

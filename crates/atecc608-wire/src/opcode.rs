@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Opcodes of the ATECC608 (fact sheet section 3.0). Unknown opcodes are kept as they are and print as hex.
 
 use core::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The sixteen data slots and their sizes (fact sheet section 5.8).
 
 use core::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one-byte status codes of a response (fact sheet section 2.4). Unknown codes are kept as they are and print as
 //! hex.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Execution times (fact sheet section 4) and bus timing (section 1.2), in milliseconds unless a name says otherwise.
 //!
 //! The driver waits for the typical times and times out by the maxima; the simulated chip counts the maxima.

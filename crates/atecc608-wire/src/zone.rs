@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Zones and the addresses of Read and Write (fact sheet section 3.0, "Zone/address encoding").
 
 use super::slot::Slot;

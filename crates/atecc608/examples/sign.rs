@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Signs a digest with the key in slot 0 of a chip on a mock bus: a script of the expected transfers.
 //!
 //! ```text

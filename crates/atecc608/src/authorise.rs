@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Authorisation: slots with KeyConfig.ReqAuth work only after CheckMac has proved that the host knows the secret in
 //! their AuthKey slot (fact sheet sections 3.0 and 3.2).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The chip while it is awake (fact sheet sections 1.3 and 1.4).
 
 use alloc::boxed::Box;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Send, wait, poll, read again: one command and its reply (fact sheet sections 1.5, 1.6 and 2).
 
 use alloc::format;

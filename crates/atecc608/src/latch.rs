@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The persistent latch: slots with KeyConfig.PersistentDisable work only while it is set. It survives sleep, but not a
 //! loss of power (fact sheet sections 3.0 and 3.8).
 

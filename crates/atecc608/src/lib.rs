@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A driver for the secure elements ATECC608A and ATECC608B (Microchip), without the standard library.
 //!
 //! A [`Chip`] is used in conversations ([`Chip::converse`]): sleep, wake, commands, sleep. During a conversation the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys, signatures, ECDH, counters and reads, named as in the datasheet.
 
 use alloc::boxed::Box;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! When to poll a busy chip: the observed time that this chip takes for a command, and the interval between two polls.
 //!
 //! A time can depend on a secret, so the observed times are kept in the [`Chip`](crate::Chip) only, and never written

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether a slot holds a private key: Info(KeyValid), or GenKey(public) if the chip refuses that (fact sheet sections
 //! 3.7 and 3.8).
 

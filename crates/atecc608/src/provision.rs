@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes the zones of a blank chip and locks them. Functions named `permanently_...` can't be undone.
 
 use alloc::format;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Operations with a secret that chip and host share: encrypted writes, and results that cross the bus encrypted.
 
 use alloc::format;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The interface between the driver and the link to the chip.
 
 use alloc::string::String;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Calls that change the token: each takes effect once, completely or not at all, and only on the named object.
 
 use std::ops::ControlFlow;

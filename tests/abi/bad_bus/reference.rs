@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The results of the mechanisms, by another implementation (RustCrypto).
 
 use aes::cipher::block_padding::{NoPadding, Pkcs7};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The calls of a program with a token on a bad bus, and the faults of the bus: drawn at random, and shrunk after a
 //! failure.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A token on a bus with switchable faults, and the model of it: the keys that exist, and the contents of the chip's
 //! EEPROM.
 

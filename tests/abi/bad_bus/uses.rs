@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Calls that do not change the EEPROM. Their results are right, or they fail.
 
 use cryptoki_sys::*;

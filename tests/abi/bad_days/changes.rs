@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The calls that change a token, each with the token that it starts with. A call that has taken effect already has no
 //! effect when repeated, or returns an error that says so.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! I2C adapters of this machine's kernel: a USB one that `atecc608-sim usbip` simulates, with a simulated chip on it,
 //! and in front of it one that reports errors as other drivers do (`tests/kernel/twist`).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C programs of `tests/c`, compiled with the system's compiler and run on the module of a test.
 //!
 //! `scripts/asan.sh` sets `TEST_CFLAGS`, additional compiler options, so that they run under AddressSanitizer like the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which return values each function may have (`return_codes.txt`), and the function lists of a
 //! [`Module`](super::module::Module) whose every call is checked against it.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The names of the C functions in the standard's headers, version by version.
 
 /// PKCS#11 2.40.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys on a chip provisioned with `tls`: generated, named by their slots, and their signatures checked by another
 //! implementation (p256).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The parameter of a message with AES-GCM (3.0).
 
 use cryptoki_sys::*;

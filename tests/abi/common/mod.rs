@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shared by the tests of the C functions: the built module, loaded like by any PKCS#11 client; simulated chips for it;
 //! and other processes that use it, too.
 

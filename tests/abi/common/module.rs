@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module behind its C ABI, with a method for each C function that a test needs: arguments and results are Rust
 //! types, errors are the CK_RV itself.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The token on which failures are tried: a provisioned chip with one key, "a", in slot 0; the test's calls, and those
 //! of another process.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The `openssl` command as another implementation for keys and certificates, in a folder of its own.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A token with a PIN: a chip with the profile `tls-pin` as `atecc608 provision tls-pin --pin-file` leaves it.
 
 use atecc608_sim::image::Part;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Other processes that use the module, too: the test's own executable, started again to run one function.
 //!
 //! A test file that needs them has a test `helper_process`, which does what [`role`] says, nothing without a role, and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secret keys through the C ABI, on a chip provisioned with `tls` whose IO protection key the host has.
 
 use std::ffi::c_void;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Threads and processes that sign concurrently, on a token with the key "a".
 
 use cryptoki_sys::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A listener on a simulated bus: records everything on its socket, in both directions.
 
 use std::io::{Read, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The templates that stock tools send to generate a P-256 key pair (reference/clients.md), and certificates.
 
 use std::str::FromStr;

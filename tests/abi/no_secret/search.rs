@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A search for secrets in files, in every usual encoding.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

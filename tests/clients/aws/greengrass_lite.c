@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Loads key and certificate and connects as Greengrass nucleus lite 2.5.0 and newer does
  * (aws-greengrass/aws-greengrass-lite, modules/iotcored/src/tls.c and modules/ggl-http/src/gghttp_util.c):

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The ways in which programs on AWS's SDKs use a PKCS#11 key, one per call.
 
     mqtt.py WAY MODULE TOKEN KEY CERTIFICATE CA PORT

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Prints the values that Azure's key service reads from a configuration of IoT Edge, as lines of shell: MODULE_PATH,
 TOKEN, KEY, PIN.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * The calls that Azure's key service (aziot-keyd of IoT Identity Service, which IoT Edge uses) makes to a PKCS#11 module, in the
  * order in which its Rust crates `pkcs11` and `aziot-keys` make them.

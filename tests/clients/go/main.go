@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 // What crypto11 and miekg/pkcs11 do with a token, checked with Go's own crypto.
 //
 //	main MODULE TOKEN KEY CERTIFICATE SERVER CA

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Runs several programs on one chip at once, each repeatedly, and measures how long they wait.
 
     run.py SECONDS SOCKET NAME=COMMAND...

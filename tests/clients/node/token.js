@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 // What graphene-pk11 offers that this token has, checked with Node's own crypto.
 //
 //     node token.js MODULE TOKEN KEY

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """A TLS server that simulates a bad MQTT broker, for tests/clients/aws-claim.sh.
 
     bad_broker.py MODE --port PORT --cert PEM --key PEM

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Reads a configuration as AWS IoT Device Client does, makes its demands on files, and connects with the SDK that it is built on.
 
 A stand-in: the client itself is C++ and is built from source with its own SDK. Its checks are those of its docs/PERMISSIONS.md; its

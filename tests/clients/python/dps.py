@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Azure's Device Provisioning Service as a device sees it over MQTT, behind a broker on loopback, for tests/clients/azure-register.sh.
 
     dps.py --port PORT --ca CA.pem

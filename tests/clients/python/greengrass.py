@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Reads a Greengrass configuration with an independent YAML reader, and checks that the installer accepts it."""
 
 import sys

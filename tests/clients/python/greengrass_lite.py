@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Reads /etc/greengrass/config.yaml with libyaml, as Greengrass nucleus lite does, and prints its values as lines of
 shell.
 

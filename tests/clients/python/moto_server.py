@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """moto (PyPI; a server that simulates AWS) on one port of loopback, for tests/clients/aws-setup.sh.
 
 Always: moto's own setting iot.use_valid_cert, with which a certificate's id is the SHA-256 of its DER form, as AWS has it (without it

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """AWS IoT's device provisioning MQTT API as far as a device sees it, behind a broker on loopback, for tests/clients/aws-claim.sh.
 
     provisioning.py --port PORT --ca CA.pem

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """PyKCS11's operations on the token: MODULE TOKEN-LABEL CERTIFICATE.der PUBLIC-KEY.pem"""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """The schemas of configurations that AWS's programs read, as AWS documents them: the keys, their types, and which are
 required.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """Python's own `ssl` as a client whose key is a PEM file with a URI: sends a word to a server that returns it reversed.
 
     OPENSSL_CONF=... tls_client.py PORT VERSION CA CERTIFICATE KEY

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * wolfSSL as a TLS client whose key is in a PKCS#11 token. It sends a line to a server on this host that returns it reversed.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Options of Microchip's library for scripts/performance/vendor_module.sh: CMake writes such a file, but its inputs are
  * not in the source distribution. ATECC508A and ATECC608 over I2C under Linux, without another cryptographic library.

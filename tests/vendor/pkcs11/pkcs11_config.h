@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Options of Microchip's PKCS#11 module for scripts/performance/vendor_module.sh, and the declarations that its source
  * expects beside them: the template of this file is not in the source distribution. The limits are the defaults: a

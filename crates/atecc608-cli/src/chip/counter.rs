@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 counter`: the chip's two monotonic counters. They only count up, by one at a time, to 2,097,151.
 
 use clap::Args;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 csr`: a certificate signing request for a key in the chip. The public key is always read from the chip, and the chip
 //! signs.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 info`: shows the chip's identity and locks, and the permitted uses and contents of each slot.
 
 use std::fmt::Write;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 init`: finds the chip and writes the configuration.
 
 use std::io::{BufRead, IsTerminal, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 latch`: the chip's persistent latch. Slots with KeyConfig.PersistentDisable work only while it is set. It survives
 //! sleep, and is clear after each loss of power.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 pair`: writes an IO protection key to a chip that came without one, such as Trust&GO. Results of ECDH then
 //! cross the bus encrypted. That protects against listeners only: an attacker who can write to the bus can replace the
 //! key.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 pin`: the user's PIN on a token that has one. The security officer sets it, with the recovery code; the user changes it.
 
 use std::path::PathBuf;

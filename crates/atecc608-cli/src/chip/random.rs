@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 random`: the chip's own random numbers, as they cross the bus. (C_GenerateRandom mixes the host's in.)
 
 use std::time::Instant;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 recovery-code`: a new recovery code, which is the security officer's PIN.
 
 use std::path::PathBuf;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 scan`: lists the chips on the buses. [`atecc608::i2c::probe`] explains why that is safe for other devices.
 
 use std::path::{Path, PathBuf};

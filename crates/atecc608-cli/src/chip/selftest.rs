@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 selftest`: runs the chip's self-tests.
 
 use serde::Serialize;

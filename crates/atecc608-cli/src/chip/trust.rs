@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 trust`: root reads the chip's public keys and stores them as trusted.
 
 use clap::Args;

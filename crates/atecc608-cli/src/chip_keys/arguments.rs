@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Command-line arguments about keys: the login, the selection of a key, the names of a new one.
 
 use std::path::PathBuf;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! New keys for a chip between its locks.
 
 use super::{ChipKey, ChipKeys, NewKeyNames};

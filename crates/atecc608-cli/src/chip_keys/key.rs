@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A private key in the chip, which signs there.
 
 use atecc608_token::{Mechanism, ObjectHandle, Parameter, SignOperation, Token};

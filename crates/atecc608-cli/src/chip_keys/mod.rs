@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The private keys and certificates of one chip, for the tool's commands: generated, found, used and destroyed through
 //! the token layer like a PKCS#11 client, with the same rules (intents, tombstones, unique labels, the PIN).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Public keys that root stores as trusted (`atecc608_token::trusted`).
 
 use std::path::PathBuf;

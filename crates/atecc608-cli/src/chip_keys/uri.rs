@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! PKCS#11 URIs (RFC 7512).
 
 /// Returns the URI of a private key: the labels of its token and its own. It never contains a PIN.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The final checks of every setup, and checks as JSON.
 
 use std::time::SystemTime;

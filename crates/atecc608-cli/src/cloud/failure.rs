@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Errors of the connection to a cloud's MQTT broker, with remedies.
 
 use super::mqtt::{Cause, Failure};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A folder of files for one device. An existing file with other contents is kept, with a message; or replaced on
 //! request, and the old one kept beside it.
 

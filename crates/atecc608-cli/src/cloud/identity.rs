@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The key in the chip that identifies the device to a cloud, and its certificates on the token.
 
 use cryptoki_sys::{CKF_LOGIN_REQUIRED, CK_SLOT_ID};

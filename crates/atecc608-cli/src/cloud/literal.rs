@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Text literals in configuration files.
 
 use crate::output::visible_in_strings;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 manifest`: reads the manifest of `provision --batch`, or of Microchip's factory, checks it, and converts
 //! it for a cloud's bulk registration. Needs no chip.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The commands about clouds. Besides [`aws`], [`azure`] and [`manifest`] it has the common parts of a setup: the key
 //! in the chip and its certificates ([`identity`]), a folder of files that are never overwritten silently ([`folder`]),
 //! running other programs ([`program`]), a connection without them ([`mqtt`] over [`tls`], with [`failure`] for its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One MQTT 3.1.1 connection over TLS, for programs that send a request and wait for the response. It blocks, has a
 //! deadline for each wait, and starts no thread.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Certificates in PEM from other programs, and their names in clouds.
 
 use base16ct::lower::encode_string as hex;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs other programs with arguments, never through a shell.
 
 use std::ffi::OsStr;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! TLS with a cloud's server, without its vendor's programs: the server is verified against the given CAs only; the
 //! client's key is in a file, or in the chip, which then signs the handshake.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's data about I2C adapters and the devices on them: nodes in `/dev`, the rest in sysfs.
 
 use std::fmt;

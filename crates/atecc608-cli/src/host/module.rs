@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The installed PKCS#11 module.
 
 use std::path::{Path, PathBuf};

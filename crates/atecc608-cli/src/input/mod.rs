@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! User input: files, values on the command line ([`values`]), and secrets ([`secret`]).
 
 pub mod secret;

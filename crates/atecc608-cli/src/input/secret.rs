@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secrets of the user: PINs and passphrases, from a file or asked for at the terminal. Never from the command line,
 //! which every process of the machine can read.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parsers of values on the command line without a type of clap.
 
 use std::ops::RangeInclusive;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A file of JSON lines to which several runs append, and which is never rewritten: each line is on the disk before the
 //! work continues.
 //!

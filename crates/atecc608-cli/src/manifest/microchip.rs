@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Microchip's manifests of the chips that it has provisioned (Trust Platform Manifest File Format, DS50002966): a JSON array
 //! with one JWS (RFC 7515 section 7.2.2) for each chip, signed with ES256.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The manifest of a factory: one JSON line for each chip that `provision --batch` finished, for `atecc608 manifest` and
 //! `verify-attestation` to read. [`lines`] is the file. [`microchip`] reads the manifests of Microchip's factory.
 

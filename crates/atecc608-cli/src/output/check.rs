@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The checks of all commands, in one form: ok, warning, failed, skipped.
 
 use serde::Serialize;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Results on stdout, as text or as one JSON object; everything else on stderr.
 
 pub mod check;

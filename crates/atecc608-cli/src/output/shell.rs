@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shell commands.
 
 /// Returns the line that runs `program` with these arguments, quoted for a POSIX shell.

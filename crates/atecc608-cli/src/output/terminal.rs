@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Output for a terminal besides the result: notes and progress on stderr, colours.
 
 use std::io::{IsTerminal, Write};

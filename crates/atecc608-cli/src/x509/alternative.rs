@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Further names of a certificate's subject (subjectAltName, RFC 5280 section 4.2.1.6), in OpenSSL's notation:
 //! `DNS:host`, `IP:192.0.2.1`, `URI:urn:...`, `email:somebody@example.com`.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A certification authority: its certificate and its private key, which are checked to belong together and to be
 //! usable for signing now.
 

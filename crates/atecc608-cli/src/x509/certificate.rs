@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! An existing certificate, parsed (RFC 5280 section 4.1).
 
 use std::path::Path;

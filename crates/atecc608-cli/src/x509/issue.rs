@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! New certificates (RFC 5280 section 4.1): version 3, with a random serial number, and the extensions that OpenSSL in
 //! its strict mode, GnuTLS and AWS IoT require.
 //!

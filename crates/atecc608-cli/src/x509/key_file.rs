@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A private key in a file: SEC1 with or without an EC PARAMETERS block before it, PKCS#1, PKCS#8, encrypted PKCS#8;
 //! PEM or DER of each. An error for an unsupported form names the command that converts it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Certificates and certificate requests (RFC 5280, RFC 2986), as plain functions on bytes: for `key`, `csr` and
 //! `cert`, and other parts of the tool that create certificates (cloud setups, batches).
 //!

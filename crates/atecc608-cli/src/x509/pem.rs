@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files with keys, certificates and requests: DER, or PEM in all its practical forms: with text around it, Windows
 //! line ends, a byte order mark, or several blocks.
 

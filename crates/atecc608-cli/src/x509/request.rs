@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Certificate signing requests (PKCS#10, RFC 2986).
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Private keys that sign certificates and requests.
 
 use der::asn1::{Any, ObjectIdentifier};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Names (RFC 5280 section 4.1.2.4) in text form: `/O=Acme/CN=gateway-1` as in OpenSSL, or `CN=gateway-1,O=Acme` as in
 //! RFC 4514, whose last part comes first in the certificate.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The purpose and validity of a certificate.
 
 use std::time::{Duration, SystemTime};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Verifies signatures of certificates and requests on the host.
 
 use der::asn1::{AnyRef, ObjectIdentifier};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 address`: the source of a chip's address, and changing it: with byte 16 while the configuration is not
 //! locked, with UpdateExtra once and permanently afterwards, and not if another device uses that address.
 

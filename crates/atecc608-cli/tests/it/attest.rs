@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 attest` and `verify-attestation`: every statement is signed, every change to it is refused, and it claims
 //! only what is proven.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A dishonest host: it has the chip, all its commands and the slots that the profile lets it write, and tries to get a
 //! statement that claims more than is true. The rules of the chip and of the verifier prevent it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attestation on a chip with a PIN: slot 1 requires it, too.
 
 use crate::support::attested::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `--attested` of the commands that certify a key: an attacker on the bus who substitutes a key is detected, and an
 //! honest chip passes.
 

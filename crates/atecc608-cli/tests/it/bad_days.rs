@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The commands that change something, under bad conditions: the tool is killed before each system call that changes a
 //! file, including the simulated chip's EEPROM, or the disk is full or read-only from there on. The same command again
 //! gives the result of an undisturbed one.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 provision --batch`: many chips, one manifest, and failures at every point.
 
 use std::io::{BufRead, BufReader};

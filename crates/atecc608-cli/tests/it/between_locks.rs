@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys between the locks: `key generate --slot N` and `key import --slot N` after `lock config` and before `lock
 //! data`, with a custom configuration in which slot 2 takes no key later.
 

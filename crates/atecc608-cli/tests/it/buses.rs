@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A chip that may be on several buses, and a bus with a custom name.
 
 use crate::support::{stderr, stdout, Bench};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 csr` and `cert`: from a key generated in the chip to a certificate that OpenSSL in its strict mode and
 //! GnuTLS accept.
 

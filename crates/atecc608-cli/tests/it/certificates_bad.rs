@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 csr` and `cert` with inputs as users really give them: each error says what is wrong, where, and what to
 //! do, and nothing is written.
 

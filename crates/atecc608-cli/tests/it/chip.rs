@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 selftest`, `counter` and `random`: functions of the chip without keys.
 
 use crate::support::{control, served, stderr, stdout, Bench};

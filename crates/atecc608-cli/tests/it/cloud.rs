@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 aws` and `atecc608 azure`, without contact to a cloud. For the rest see tests/clients/aws-setup.sh and
 //! azure-setup.sh.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `aws setup` and `azure setup` with stand-ins for the clouds' command-line tools: shell scripts that record their
 //! arguments.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 config get|diff|check|set`: three equivalent forms, dangerous settings, and no lock.
 
 use crate::support::{control, hex, served, stderr, stdout, Bench};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A configuration in the usual forms: `config diff`, `check` and `set` read all of them, and name the place of what
 //! they can't read.
 

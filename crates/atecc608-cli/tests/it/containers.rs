@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A container and its host: each has its own device node for one bus, and they share the state folder.
 
 use std::fs::File;

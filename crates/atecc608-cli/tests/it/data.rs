@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 data read` and `data write`: the contents of a slot, as far as its configuration allows.
 
 use std::os::unix::fs::PermissionsExt;

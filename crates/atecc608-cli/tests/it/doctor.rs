@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 doctor`: each check that a test can make fail is made to fail, found, and explained.
 
 use std::os::unix::fs::{chown, symlink, PermissionsExt};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 doctor` on the kernel's I2C adapters.
 
 use crate::doctor::{assert_broken, assert_warned, check, module};

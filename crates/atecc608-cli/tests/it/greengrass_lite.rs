@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `--client greengrass-lite` of `aws setup` and `aws claim`. tests/clients/greengrass-lite.sh connects with the files.
 
 use std::fs;

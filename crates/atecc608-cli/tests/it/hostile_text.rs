@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Foreign text (labels in the state folder, subjects, manifests, statements, file names) can't forge lines of the
 //! tool's output or reach the terminal as an escape sequence.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 import-config`: the vendor module's files, with their pitfalls, become a configuration of this module with
 //! the same names.
 

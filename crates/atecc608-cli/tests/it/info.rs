@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 info`, `config get`, `random`, and the selection of a chip.
 
 use crate::support::{hex, output_of_copy, stderr, stdout, Bench, TOOL};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 init`: from an installed tool to a configuration that names the chip.
 
 use crate::support::x509::{ok, refused, typed_at_terminal};

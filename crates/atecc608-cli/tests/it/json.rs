@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! docs/json.md has every field of the output of `--json`, with its type, and no other field: the commands run on
 //! simulated chips, and their objects are compared with the page.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 key`: private keys that are generated in the chip or written into it, and what prevents that.
 
 use crate::support::x509::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 latch`, and the output of the other commands for keys behind it.
 
 use std::path::PathBuf;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 lock config|data|slot`: what it shows, refuses and locks, and that it can be interrupted anywhere.
 
 use crate::support::kernel::Kernel;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 manifest`: its output for AWS and Azure from a factory's manifest, also from a forged one.
 
 use std::process::Command;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Microchip's manifests: made by Python and OpenSSL according to the vendor's format guide, then read, checked, and
 //! converted for AWS and Azure. Every change after the signature is detected.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Root and members of the group share a state folder: a hostile member replaces what root opens there, and members use
 //! each other's files. Run as several Unix users; in `tests/kernel/neighbours.sh` under the kernel's rules for sticky
 //! folders (`fs.protected_regular`), which may be off on the build machine.

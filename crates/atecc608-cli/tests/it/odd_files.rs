@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Other things in the place of a file: a FIFO, a folder, a device, an endless file. The tool reports them at once,
 //! also if another user made them, and accepts pipes where a user names an input.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! docs/tool.md has every command of the tool, and no other; every command can print JSON and describes its exit
 //! status; the tool accepts what the pages' prose and tables quote of its command line (tests/clients/docs.sh runs the
 //! blocks).

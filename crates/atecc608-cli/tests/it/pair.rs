@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 pair`: an IO protection key for chips that are sold without one.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 pin` and `recovery-code --set`: set and change the user's PIN and the security officer's recovery code;
 //! the chip decides which are right.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A simulator is killed while its chip is provisioned (DESIGN.md section 6): every block of the EEPROM is the old one
 //! or the new one, and the next run finishes.
 //!

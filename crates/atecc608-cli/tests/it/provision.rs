@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 provision`: what it writes and leaves unchanged, and that it can be interrupted anywhere.
 
 use std::io::{BufRead, BufReader};

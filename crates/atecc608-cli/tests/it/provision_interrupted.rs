@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 provision`, stopped by its user or by others: after any step, the same command again finishes, or says why
 //! not.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 provision tls-pin`: what the chip and the host hold afterwards, where the recovery code goes, and that it
 //! can be interrupted anywhere.
 

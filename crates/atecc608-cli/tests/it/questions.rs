@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A chip that fails during a query is never reported as good: every query of the commands that inspect a chip is
 //! refused in turn, and left without a response. The output is then an error, or says that something is unknown; it is
 //! never wrong.

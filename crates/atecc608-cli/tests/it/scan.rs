@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 scan`: what it finds, and that it does not disturb other devices.
 
 use crate::support::kernel::Kernel;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Empty places for secret keys: `provision` prints them, a manifest carries them, `key empty` accepts them, and
 //! `doctor` reports them if they are missing.
 

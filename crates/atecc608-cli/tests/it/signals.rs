@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Signals that interrupt system calls on the kernel's I2C: a resized terminal, a profiler, a timer of the program.
 
 use std::process::Command;

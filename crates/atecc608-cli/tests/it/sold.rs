@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tool with chips as they are sold: what they are, their certificates and the chain.
 
 use crate::support::x509::*;

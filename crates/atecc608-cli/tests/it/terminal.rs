@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Colours and progress are printed at a terminal only: pipes, files and `NO_COLOR` get plain text.
 
 use std::process::Command;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 trust`, and the public keys that root's other commands keep where only root writes.
 
 use std::fs;

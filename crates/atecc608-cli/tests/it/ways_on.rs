@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! No dead ends: every state of a chip with every command of the tool. No command panics or fails without saying what
 //! to do; and from every state the commands that the tool itself names, as it prints them, lead to a chip with a key
 //! that works, or the tool says plainly that this is impossible.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Untrusted files and names: whatever they contain, reading them ends with a result or an error.
 
 use atecc608_cli::x509::certificate::Certificate;

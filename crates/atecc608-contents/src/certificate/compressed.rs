@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The 72 bytes of a compressed certificate (fact sheet section 7.1).
 
 use sha2::{Digest, Sha256};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kinds of certificates, and how each is built (fact sheet sections 5.10 and 7.4).
 
 use der::DateTime;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The certificates of Trust&GO and TrustFLEX chips (fact sheet section 7): the 72 bytes that the chip keeps, and the
 //! X.509 certificate that is rebuilt from them.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The roots that the signers' certificates chain to (fact sheet section 7.4).
 //!
 //! A root is identified by its public key; the other fields are needed to show the whole chain. Microchip publishes its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Certificates of kinds that no [`Definition`](super::Definition) describes: a certificate in DER as an example, and
 //! the positions of the fields that differ between certificates of its kind.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Encodes the few X.509 structures (RFC 5280) of the certificates in section 7.4.
 //!
 //! Written by hand: derived encoders of these structures would add 60 kB to the module. The tests compare the result

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The certificates of Trust&GO and TrustFLEX chips, rebuilt from the data in the chip (fact sheet section 7).
 //!
 //! The vectors are the vendor's examples of each kind (cryptoauthlib, app/tng): keys, dates, names and signatures

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The certificates in an image, rebuilt and checked (fact sheet section 7.4).
 
 use der::pem::{encode_string, LineEnding};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shows the contents of an image, as text or JSON: `atecc608-sim dump`.
 //!
 //! Reading order: this file gathers, `certificates` rebuilds the certificates, `text` prints.

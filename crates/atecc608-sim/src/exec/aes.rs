@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! AES (fact sheet section 3.1).
 
 use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};

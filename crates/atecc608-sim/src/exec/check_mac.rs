@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! CheckMac with its copy function and its authorisation (fact sheet sections 3.2 and 11).
 
 use subtle::ConstantTimeEq;

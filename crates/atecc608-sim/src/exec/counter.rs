@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Counter (fact sheet sections 3.3 and 5.6).
 
 use super::super::core::{allow, Core, Outcome, Refusal};

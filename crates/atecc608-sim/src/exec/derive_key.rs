@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! DeriveKey (fact sheet sections 3.4 and 5.4).
 
 use subtle::ConstantTimeEq;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! ECDH (fact sheet section 3.5).
 
 use p256::SecretKey;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! GenDig (fact sheet sections 3.0 and 3.6).
 
 use zeroize::Zeroizing;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Info (fact sheet section 3.8).
 
 use super::super::core::{allow, Core, Outcome};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! KDF (fact sheet sections 3.9, 5.3 and 5.5).
 
 use zeroize::Zeroizing;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lock (fact sheet section 3.10).
 
 use super::super::core::{allow, success, Core, Outcome, Refusal};

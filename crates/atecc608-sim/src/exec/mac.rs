@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! MAC (fact sheet sections 3.11 and 11).
 
 use zeroize::Zeroizing;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Executes commands: one file per command, named as in the datasheet.
 
 mod aes;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Nonce (fact sheet section 3.12).
 
 use zeroize::Zeroizing;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! PrivWrite (fact sheet sections 3.13 and 5.7).
 
 use subtle::ConstantTimeEq;

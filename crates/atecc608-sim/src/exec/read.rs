@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Read (fact sheet sections 3.0 and 3.15).
 
 use super::super::core::{allow, Core, Outcome, Refusal};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! SecureBoot (fact sheet sections 3.16 and 5.1).
 
 use subtle::ConstantTimeEq;

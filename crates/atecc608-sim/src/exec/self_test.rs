@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! SelfTest (fact sheet section 3.17).
 
 use super::super::core::{Core, Outcome};

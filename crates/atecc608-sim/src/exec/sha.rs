@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! SHA (fact sheet section 3.18).
 
 use zeroize::Zeroizing;

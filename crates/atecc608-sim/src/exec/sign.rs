@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sign (fact sheet section 3.19).
 
 use sha2::{Digest, Sha256};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Verify (fact sheet section 3.21).
 
 use super::super::core::{allow, success, Core, Outcome, Refusal};

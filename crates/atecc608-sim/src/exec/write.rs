@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Write (fact sheet sections 3.22 and 5.4).
 
 use subtle::ConstantTimeEq;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The issuers of the certificates of simulated chips: a root and a signer of this project.
 //!
 //! Their private keys are derived from the sentences below, and so are public: a certificate under this root proves

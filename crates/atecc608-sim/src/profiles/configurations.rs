@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bytes 16 to 127 of the configurations in section 6 of the fact sheet. Where the fact sheet leaves the lock bytes (86
 //! and 87) open they are 55, and the creator of an image sets them.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Chips as sold or provisioned: the configurations of section 6 of the fact sheet, by name.
 //!
 //! [`Profile`] is the name; [`Order`] creates a chip, with its initial contents:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Creates a chip: its EEPROM with the initial contents.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A USB adapter of the kind `i2c-tiny-usb` (0403:c631): converts control transfers to transactions on the bus.
 //!
 //! The driver sends each message of an I2C transfer as a control transfer of its own, with flags for the first and the

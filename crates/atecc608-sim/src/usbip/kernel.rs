@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The interface to the running kernel: attaches USB devices (sysfs of `vhci-hcd`), and finds their node.
 
 use std::fs::{self, File, OpenOptions};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608-sim usbip`: the simulated bus behind a USB adapter, which the running kernel treats as hardware. The bus
 //! gets a node `/dev/i2c-N`.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The USB/IP protocol after a device is attached: the kernel's requests and the replies (the kernel's
 //! `usbip_protocol.rst`).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! MAC, CheckMac, GenDig and Counter of the simulated chip (fact sheet sections 3.2, 3.3, 3.6, 3.11, 5.6 and 11), and
 //! attacks on ReqAuth. All expected values are computed here, byte by byte.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated chip on its bus: wake, word addresses, busy, re-reading, watchdog, power (fact sheet sections 1 and
 //! 2). The packets are copied from the fact sheet.
 

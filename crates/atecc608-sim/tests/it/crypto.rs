@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated chip's cryptography checked with the p256 and sha2 crates (fact sheet sections 3.5, 3.7, 3.12, 3.18,
 //! 3.19, 3.21).
 

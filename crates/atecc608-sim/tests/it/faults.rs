@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults on request, power loss, and the image file (DESIGN.md section 6; fact sheet sections 1.3 and 3.0).
 
 use std::fs;

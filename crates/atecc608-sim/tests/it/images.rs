@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608-sim new`, `dump`, `root`, and `serve` with a profile, on the command line.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! DeriveKey, PrivWrite, UpdateExtra, and encrypted Read and Write of the simulated chip (fact sheet sections 3.4, 3.13,
 //! 3.15, 3.20, 3.22 and 5.4). All expected values are computed here, byte by byte.
 

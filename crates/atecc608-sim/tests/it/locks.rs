@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated chip's life cycle: which commands work in which lock state, and the status of refused ones (fact sheet
 //! sections 3.10, 3.15, 3.22 and 5.7).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every value of param1 for every command: the documented ones are accepted, all others are parse errors, and so is a
 //! byte too much or too little (fact sheet sections 2.4 and 3.1 to 3.22).
 

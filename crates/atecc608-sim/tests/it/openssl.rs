@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated chip and the `openssl` command check each other's keys, signatures and shared secrets.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Chips as sold: each image holds the configuration of section 6 of the fact sheet, keys that work, and certificates
 //! that chain to the root of simulated chips.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated chip returns only legal responses to any input, and reveals no secret.
 
 use atecc608_sim::image::Part;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A search for sequences of commands that read a secret out of the simulated chip, over provision, lock and use.
 //!
 //! Each case draws a configuration (SlotConfig, KeyConfig and ChipOptions, most of them sensible, some insecure), the

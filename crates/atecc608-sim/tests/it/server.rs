@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The server: the protocol of DESIGN.md section 6 over a real socket.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every uncertain point of the fact sheet in both positions: the default, which is the strict reading, and the
 //! behaviour with the switch turned.
 

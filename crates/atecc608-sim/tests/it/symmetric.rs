@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! AES, KDF and SecureBoot of the simulated chip against their standards and the vendor's vectors (fact sheet sections 3.1,
 //! 3.9 and 3.16).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The USB adapter with the simulated bus. The test plays the kernel, with control transfers as its driver
 //! `i2c-tiny-usb` makes them. With a real kernel: `tests/abi/unplugged.rs` in `scripts/test-kernel.sh`.
 

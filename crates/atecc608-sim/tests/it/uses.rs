@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The permitted uses of a key in the simulated chip, and their number: LimitedUse with CountMatch, UseLock,
 //! VolatileKeyPermission with PersistentDisable, and the targets of KDF and ECDH (fact sheet sections 3.0, 3.5, 3.8,
 //! 3.9, 5.1, 5.2 and 5.6).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated chip's P-256 against published vectors: Wycheproof's and NIST's (fact sheet sections 3.5, 3.13, 3.21).
 
 use atecc608_testkit::master::*;

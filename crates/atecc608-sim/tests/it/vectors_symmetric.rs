@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated chip's AES, GCM multiplication, SHA-256, HMAC and KDF against published vectors: NIST's, Wycheproof's
 //! and those of the RFCs (fact sheet sections 3.1, 3.9 and 3.18).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The simulated chip's SRAM, and the effect of every command and power state on it (fact sheet sections 1.3 and 3.0).
 
 use atecc608_sim::image::Part;

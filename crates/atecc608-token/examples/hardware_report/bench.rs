@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A bus master without the driver: it sends each command once, without retries, and measures the response time.
 
 use std::collections::BTreeMap;

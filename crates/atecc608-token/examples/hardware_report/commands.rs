@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Probes of commands that write nothing, count nothing and use no secret of the user: keys come from the caller or
 //! from the chip's random numbers, and of the slots only ECC private keys that are free to use are used.
 

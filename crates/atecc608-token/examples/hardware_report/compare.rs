@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares two reports: the differences in behaviour between a chip and the simulated one, or between two chips.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The whole examination of one chip.
 
 use atecc608_contents::words;

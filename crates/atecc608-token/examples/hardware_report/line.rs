@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Probes of the bus: wake, power states, damaged and cut packets, repeated reads (fact sheet section 1).
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Examines the behaviour of an ATECC608: a report to attach to a bug, and its comparison with the simulated chip's.
 //!
 //! `scripts/hardware-check.sh` runs it. It writes nothing to the chip, counts nothing and uses no secret of the user,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measurements: bus clock, wake delay, watchdog, execution times.
 
 use std::time::Duration;

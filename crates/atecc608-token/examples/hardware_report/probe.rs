@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Probes: single checks of a chip's behaviour.
 
 use atecc608_sim::Switches;

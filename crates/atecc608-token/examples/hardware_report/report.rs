@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report: the file that a user attaches to a bug.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A fresh simulated chip in the state of a report's chip, in virtual time.
 
 use atecc608_sim::image::Part;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The probes on simulated chips: each switch is detected by its name, in its other position.
 
 use atecc608_sim::profiles::Locks;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! External test vectors.
 
 /// SHA-256 of "abc" (FIPS 180-4, example).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The order of arrival between processes: a queue made only of locks on the bytes of a file.
 //!
 //! A process that arrives locks the first byte after all locked bytes, its ticket, and keeps it until its turn has

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Splits messages to the length that an adapter accepts: USB bridges accept 54 to 61 bytes in one message, and the
 //! chip's packets have up to 155.
 //!

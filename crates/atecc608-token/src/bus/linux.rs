@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The chip behind an I2C adapter of Linux, `/dev/i2c-N`, through i2c-dev's I2C_RDWR.
 //!
 //! From the first transfer of a turn to its end two handles are open: one for the chip, one for address 0, where the

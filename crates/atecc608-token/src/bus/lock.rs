@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lock around one conversation: flock on the bus node (for a multiplexer's channel first on its adapter's node),
 //! then on a file that containers share; before them the order of arrival (`arrival.rs`), if its file can be opened.
 //!

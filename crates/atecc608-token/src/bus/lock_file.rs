@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lock files of this project, and the descriptors that a forked child must close.
 
 use std::fs::{File, Metadata};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The links to a chip, through an I2C adapter of Linux or on a simulated bus; and the lock around one conversation.
 //!
 //! [`Bus`] is the driver's [`Transport`] to one chip. It contains a `Link`: `linux.rs` opens one, `simulated.rs` the

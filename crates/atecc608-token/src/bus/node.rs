@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The bus node, the first of the locked files. It is open only during a turn: the kernel delays the removal of an
 //! adapter until its node is closed, so an idle process must not keep it open.
 

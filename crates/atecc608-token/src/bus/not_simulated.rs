@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Replaces `simulated.rs` in a build without the feature `sim`: refuses simulated buses.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The buses `sim:FILE`, a chip in this process, and `unix:SOCKET`, a bus of `atecc608-sim`.
 //!
 //! The only file that uses the simulator. A build without the feature `sim` has `not_simulated.rs` instead.

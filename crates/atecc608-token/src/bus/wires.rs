@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which nodes lead to the same wires: each channel of an I2C multiplexer has a node, in addition to that of the parent
 //! adapter.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The contents of slots according to the configuration (`[[token.object]]`): another party's public key, or a
 //! certificate in DER. Any program with write access to the slot may have written it: its form is checked, it is not
 //! trusted (CKA_TRUSTED is false), and it is not shown if it is anything else.

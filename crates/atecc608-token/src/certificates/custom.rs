@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Certificates of the user's own kinds: `[[token.certificate]]` names a template file, which names an example
 //! certificate and the positions of the fields in it. docs/chips-as-sold.md describes the file.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A client's certificate in slot 8 (`certificates = "chip"`).
 //!
 //! The slot's 416 bytes, all numbers little-endian:

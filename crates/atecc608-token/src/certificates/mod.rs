@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Certificates in the chip: those it was sold with (`sold`), those of the user's own kinds (`custom`), and a client's
 //! certificate in slot 8 (`held`); also public keys in slots that the configuration names (`configured`). They are
 //! objects of the token like those in the state folder.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The certificates of chips that are sold with some: device and signer, rebuilt and verified up to the root (fact
 //! sheet section 7), and the root.
 //!

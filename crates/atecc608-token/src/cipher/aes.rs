@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The AES block function: in the chip for a key there, on the host for a session key.
 
 use std::convert::Infallible;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Galois/Counter Mode (NIST SP 800-38D).
 
 use ghash::universal_hash::{KeyInit, UniversalHash};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! AES-GCM message by message (PKCS#11 3.0 section 5.9): one key, and for each message an initialization vector that the
 //! token may choose.
 

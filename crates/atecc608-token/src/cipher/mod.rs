@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_Encrypt and C_Decrypt: AES in the modes ECB, CBC (with and without padding), CTR and GCM.
 //!
 //! The block function may run in the chip ([`aes`]), which takes up to 27 ms for each block; the mode always runs on

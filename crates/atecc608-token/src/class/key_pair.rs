@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Private keys in slots and their public keys (PKCS#11 3.0 sections 4.8, 4.9, 2.3.3 and 2.3.4); public keys in sessions.
 
 use cryptoki_sys::*;

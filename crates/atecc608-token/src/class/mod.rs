@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The classes of objects, with a table for each: every attribute, its value for an object of the token, the templates
 //! that may contain it, how it can be changed, and its value for a new session object.
 

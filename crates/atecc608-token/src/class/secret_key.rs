@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secret keys in slots and in sessions (PKCS#11 3.0 sections 4.10 and 2.3.1).
 
 use cryptoki_sys::*;

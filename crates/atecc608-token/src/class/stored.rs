@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Certificates and data objects: in the state folder, in slot 8, and as copies in sessions.
 
 use cryptoki_sys::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Models of the data shared by the threads of one process: the queue (`fair.rs`) and the posted snapshot
 //! (`posted.rs`), compiled a second time with shuttle's locks (`models::sync`). Shuttle runs few threads in thousands
 //! of interleavings; a deadlock is a failure, and so is a failed check. A failure prints its schedule for

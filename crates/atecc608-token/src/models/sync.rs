@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The models' replacement of `crate::sync`: shuttle's locks with `parking_lot`'s functions, and a clock whose
 //! deadlines may pass at any moment.
 

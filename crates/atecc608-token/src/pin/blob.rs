@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The state folder's part of the authorisation secret: the secret XOR a key derived from the PIN.
 
 use argon2::{Algorithm, Argon2, Params, Version};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_SetPIN, C_InitPIN and C_InitToken. Before the chip gets another secret the state holds a blob for it, fsynced;
 //! afterwards the chip shows which secret it holds. After an interruption at any moment, either the old PIN or the new
 //! one is valid.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The recovery code: the security officer's PIN. 130 random bits in 26 letters and digits, and two more that detect
 //! typing errors. The officer's secret S is derived from it, and from nothing else that is stored.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! C_Login and C_Logout: the chip decides whether a PIN is right.
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The PIN of the profile `tls-pin`, enforced by the chip (docs/security.md).
 //!
 //! A slot of the chip holds A, 256 random bits, and every key names it as the secret that authorises its use. The state

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secret keys that only the configuration describes (`[[token.object]]` with `type = "secret"`), written to a slot by
 //! other software. The chip can't tell whether that was done: it computes with any contents of the slot.
 

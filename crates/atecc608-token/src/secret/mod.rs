@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secret keys: AES and generic ones. Session keys are in this process ([`session`]), token keys in a slot of the chip
 //! ([`stored`], [`place`]), from which their value can't be read.
 

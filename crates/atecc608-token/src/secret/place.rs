@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The places of the chip for secret keys, and the known facts about their contents: the chip does not reveal them, but
 //! computes a check value.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secret keys that exist in this process until their session ends: generated, given by the caller, derived or
 //! unwrapped.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Secret keys in slots of the chip. The value is written there once and never read; only the state knows its name, and
 //! that it is a key at all. Its check value shows whether the chip holds it.
 

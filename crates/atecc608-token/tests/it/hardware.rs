@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The contract between driver and chip, tested on the chip that the environment names:
 //!
 //! ```text

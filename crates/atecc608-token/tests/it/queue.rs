@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Processes that queue for one bus, with disturbances: sudden death, stopped processes, damaged and hostile queue
 //! files, older versions that use only the lock.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! CheckMac (fact sheet section 3.2).
 
 use crate::command::{data, require, success, Command, ParseError, ResponseError};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Counter (fact sheet section 3.3).
 
 use crate::command::{exactly, require, Command, ParseError, ResponseError};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! DeriveKey (fact sheet section 3.4).
 
 use alloc::vec::Vec;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! ECDH (fact sheet section 3.5).
 
 use crate::command::{data, exactly, require, success, Command, ParseError, ResponseError};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! GenDig (fact sheet section 3.6).
 
 use alloc::vec::Vec;

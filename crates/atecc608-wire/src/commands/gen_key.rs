@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! GenKey (fact sheet section 3.7).
 
 use alloc::vec::Vec;

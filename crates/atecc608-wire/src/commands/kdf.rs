@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! KDF (fact sheet section 3.9).
 
 use alloc::vec::Vec;

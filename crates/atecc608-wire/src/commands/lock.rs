@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lock (fact sheet section 3.10).
 
 use crate::command::{require, success, Command, ParseError, ResponseError};

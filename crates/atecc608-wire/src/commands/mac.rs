@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! MAC (fact sheet section 3.11).
 
 use alloc::vec::Vec;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One type per command, named as the datasheet names it; each encodes and decodes.
 
 mod aes;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! PrivWrite (fact sheet section 3.13).
 
 use zeroize::ZeroizeOnDrop;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Random (fact sheet section 3.14).
 
 use crate::command::{exactly, require, Command, ParseError, ResponseError};

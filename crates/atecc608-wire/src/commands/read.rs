@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Read (fact sheet section 3.15).
 
 use alloc::vec::Vec;

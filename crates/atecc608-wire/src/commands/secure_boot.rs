@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! SecureBoot (fact sheet section 3.16).
 
 use crate::command::{data, exactly, require, success, Command, ParseError, ResponseError};

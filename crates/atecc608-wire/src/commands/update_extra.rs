@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! UpdateExtra (fact sheet section 3.20).
 
 use crate::command::{require, success, Command, ParseError, ResponseError};

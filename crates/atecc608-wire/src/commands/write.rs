@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Write (fact sheet section 3.22).
 
 use alloc::vec::Vec;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks the wire layer against external vectors: fact sheet sections 2.3 (recomputed with the vendor's `atCRC`), 5.6
 //! and 9 (recomputed with the vendor's `atcah_*`).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A chip's statement about one of its keys, and the digest that its attestation key signs (fact sheet sections 3.6,
 //! 3.7, 3.12 and 3.19).
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Attestation: the chip states, under a verifier's challenge, that one of its keys was generated in it or is in it.
 //! [`Evidence`] is the statement; a verifier checks it without the chip.
 

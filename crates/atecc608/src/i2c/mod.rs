@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! I2C: the [`Transport`] over `embedded-hal` 1.0, and [`probe`], which looks for chips on a bus.
 
 use alloc::format;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Looks for chips on a bus: one wake pulse, and a read of four bytes at each address to check.
 //!
 //! Other devices may be at these addresses. The transfers are safe for them: the pulse is a general call with the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Adapters that report a wake pulse, or a chip that does not respond, with various errors.
 
 use atecc608::{Chip, Error};

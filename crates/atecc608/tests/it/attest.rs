@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The driver's attestation against the simulated chip: its cost, and that no fault creates a second key or an invalid
 //! statement.
 

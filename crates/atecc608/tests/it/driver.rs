@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The driver against the simulated chip: the cost of a conversation, and that faults of chip and bus lose nothing.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The README's example runs against the transfers of its script.
 
 #[path = "../../examples/sign.rs"]

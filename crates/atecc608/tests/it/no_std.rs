@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Wire and driver build without the standard library: a program with a panic handler and an allocator of its own links them
 //! and runs.
 

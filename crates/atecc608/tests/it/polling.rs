@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How often the driver polls a busy chip, and how late it notices that the chip is ready, in virtual time.
 
 use std::sync::{Arc, Mutex};

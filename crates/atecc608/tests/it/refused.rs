@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How the driver handles a refused query: another way if there is one, else the result is unknown; a slot never counts
 //! as free.
 

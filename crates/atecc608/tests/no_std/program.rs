@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A program without the standard library that drives a chip: tests/it/no_std.rs builds, links and runs it.
 //!
 //! It has a panic handler of its own, so it does not compile once `std`, which brings another, is among its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 address`: shows the chip's address on its bus, and what sets it; `address set` changes it.
 
 mod set;

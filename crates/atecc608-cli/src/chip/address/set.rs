@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 address set`. Byte 16 is written while the configuration is not locked; afterwards UpdateExtra writes byte
 //! 85, once.
 //!

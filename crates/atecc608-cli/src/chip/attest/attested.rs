@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `--attested`: a key is certified only if its chip attests it. Otherwise an attacker on the bus during the generation
 //! could replace its public key with that of his own key.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The attestation public key that a verifier has enrolled: PEM, or the JSON of `provision` or `attest --public`.
 
 use base16ct::mixed;

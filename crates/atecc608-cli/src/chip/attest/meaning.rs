@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Explains what a valid statement proves, and what it does not. It must never claim more than docs/attestation.md.
 
 use atecc608::attest::{Evidence, Kind};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 attest`: makes the chip state that a key was generated in it, or is in it. [`verify`] is the other side.
 
 pub mod attested;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The file with a statement: one JSON object, version 1 (docs/attestation.md).
 
 use base16ct::lower::encode_string as hex;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 verify-attestation`: whether a statement is valid, and what that proves. Requires the enrolled attestation
 //! public key, but neither chip nor configuration.
 

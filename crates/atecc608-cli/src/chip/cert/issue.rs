@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 cert issue` and `self-sign`: new certificates.
 
 use std::path::PathBuf;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 cert`: creates, stores and shows certificates of keys in the chip.
 
 mod issue;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 cert import`, `export`, `list` and `remove`: the certificates on the token.
 
 use std::path::PathBuf;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Explains what a configuration allows, and which settings are dangerous (fact sheet sections 5 and 11).
 
 use super::findings::finding;

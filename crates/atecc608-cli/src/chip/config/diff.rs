@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The differences between two configurations: field by field, slot by slot, in words.
 
 use base16ct::lower::encode_string as hex;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bytes in the notations that people use: hex digits with any separators, a C array or a Python list, or a dump with
 //! offsets (xxd, `hexdump -C`, `NNN: HH`).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The fields of the configuration zone other than the slots': name, place, and their values in words (fact sheet
 //! section 5.1).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads a configuration from a file, in any usual form, or from a profile.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The findings about a configuration, as text and as JSON.
 
 use serde::Serialize;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 config`: the configuration zone, prints it in three forms (TOML with every field by name, hex digits, and
 //! the layout of `mos atca-get-config`) and reads it in many. None of its commands locks anything.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration zone in the layout that `mos atca-get-config` prints and `mos atca-set-config` takes: YAML with
 //! the names of an ATECC508A. Properties of a 608 that those names can't express have additional names, which are
 //! printed only if needed.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration zone's fields down to the bit, with their names in the TOML form (fact sheet section 5).
 
 use atecc608_wire::config_zone::offset;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 config set`: writes a configuration from a file to a chip that is not locked. Locks nothing.
 
 use clap::Args;

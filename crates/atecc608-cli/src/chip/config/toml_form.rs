@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration zone as TOML for people to read and edit: every field by name, with a comment.
 
 use atecc608_contents::words;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The element `ConfigurationZone` of the XML of Microchip's Trust Platform and its configurators. The rest of such a
 //! file, which may contain secrets for the data zone, is ignored.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The permissions of a slot's configuration: SlotConfig and KeyConfig, as sentences if they forbid something.
 
 use crate::chip::stage::Stage;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 data`: the contents of slots other than private keys, as far as the slots' configuration allows.
 
 mod access;

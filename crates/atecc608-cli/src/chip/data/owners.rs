@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The owners of slots' contents: data of this software or of a rule of the chip is not overwritten like other data.
 
 use super::access::Way;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Converts bytes at an offset to Write commands of 4 and 32 bytes.
 
 use zeroize::Zeroizing;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 data read`.
 
 use base16ct::lower::encode_string as hex;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 data write`.
 //!
 //! Only differences are written, block by block, so that repeating an interrupted write finishes it.

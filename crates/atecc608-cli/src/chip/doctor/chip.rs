@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks from the bus's node to the chip's profile.
 
 use std::os::unix::fs::FileTypeExt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The host's checks: the module as a client loads it, p11-kit, OpenSSL.
 //!
 //! Safe Rust can't load a shared object. So a stock program, pkcs11-tool or p11tool, loads the module through its C ABI

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 doctor`: checks the chain from the configuration to OpenSSL in order, and prints the remedy for the first
 //! failed check. It changes nothing.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks the chip's state folder, interrupted changes in it, and the IO protection key.
 
 use std::io::ErrorKind;

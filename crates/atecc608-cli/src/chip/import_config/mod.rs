@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 import-config`: converts the configuration files of cryptoauthlib's PKCS#11 module, so that nothing must
 //! be renamed: the same slots, tokens' labels and objects' labels.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the configuration files of the PKCS#11 module in Microchip's cryptoauthlib, like that module: a library file
 //! with `filestore`, in that folder `N.conf` for each PKCS#11 slot and `N.M.conf` for each object that was created
 //! through PKCS#11.

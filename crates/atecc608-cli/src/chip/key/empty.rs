@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 key empty`: marks places for secret keys as empty. The chip can't distinguish the contents of a place from
 //! a key, so the user must know, or take it from the factory's manifest.
 

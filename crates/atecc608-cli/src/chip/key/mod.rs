@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 key`: private keys in the chip. They are generated there, or imported from a file into a slot that allows
 //! it, and never leave.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The contents of the slots and the OTP zone before the data lock: from a file, else zeros, and random bytes for
 //! secret slots.
 

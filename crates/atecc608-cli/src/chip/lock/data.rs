@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 lock data`: fills the slots and the OTP zone, and locks them.
 //!
 //! Before that lock the contents can't be read, so the tool writes everything itself, as `provision` does: then the

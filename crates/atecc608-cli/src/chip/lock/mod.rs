@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 lock`: makes the configuration, the data zone, or one slot permanent. A dry run unless `--lock-forever` is
 //! given.
 //!

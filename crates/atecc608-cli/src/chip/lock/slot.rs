@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 lock slot`.
 
 use atecc608::presence::{Held, Presence};

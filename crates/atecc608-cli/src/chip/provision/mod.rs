@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 provision`: writes a profile to a blank chip and locks it permanently. A dry run unless `--lock-forever`
 //! is given.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Additions for a profile with a PIN: the user's PIN, its blob in the state, and the recovery code, which is handed
 //! over before the data lock and not stored.
 

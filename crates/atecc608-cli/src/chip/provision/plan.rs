@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The changes of provisioning a chip with a profile, and whether it may be started or continued at all.
 
 use serde::Serialize;

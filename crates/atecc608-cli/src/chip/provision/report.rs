@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report of `provision` about one chip, as text and as JSON.
 
 use std::fmt::{self, Write};

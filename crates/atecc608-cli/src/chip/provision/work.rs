@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The work of provisioning, in the order of `reference/profiles.md`: configuration, its lock, attestation key, IO key,
 //! contents of all slots, lock of the data.
 //!

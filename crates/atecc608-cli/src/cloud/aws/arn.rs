@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Names in AWS: the thing's, and the account in an ARN.
 
 use crate::error::{Error, Result};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The input file of AWS IoT's bulk registration: newline-delimited JSON, each line with the values of the parameters of one
 //! thing's provisioning template (AWS IoT developer guide, "Bulk registration").
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The AWS IoT calls of a setup, as arguments of the AWS CLI. `--dry-run` shows exactly the calls that are made.
 
 use std::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The source of the thing's certificate: AWS IoT signs the chip's request; or an own CA signs, and the certificate is
 //! registered at the first connection (just in time) or now; or the chip was sold with one. An existing certificate for
 //! this key is reused.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 aws check`: checks the files of a thing, at any time after its setup. It uses the chip, but no network.
 
 use std::path::{Path, PathBuf};

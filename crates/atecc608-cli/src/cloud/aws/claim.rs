@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 aws claim`: fleet provisioning by claim (AWS IoT developer guide, "Provisioning by claim"). The device
 //! requests its certificate from AWS IoT itself, over MQTT, with a claim certificate that many devices share; without
 //! the AWS CLI and AWS credentials.

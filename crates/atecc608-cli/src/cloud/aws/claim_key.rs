@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The credential of a claim: the claim certificate, and its key in a file or in a chip (for instance the certificate
 //! that a chip was sold with).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files that configure the clients on this machine: their inputs, and writing them. [`super::look`] checks them
 //! afterwards.
 

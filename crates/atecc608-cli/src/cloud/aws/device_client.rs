@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! AWS IoT Device Client: its configuration, and its requirements for files.
 //!
 //! The keys are those of its `config-template.json`, the modes those of its `docs/PERMISSIONS.md`

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Greengrass v2 with its PKCS#11 provider: the installer's `--init-config`.
 //!
 //! According to "Install the AWS IoT Greengrass Core software with the private key and certificate in an HSM". The

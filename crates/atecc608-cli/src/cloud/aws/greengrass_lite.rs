@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Greengrass nucleus lite, 2.5.0 and newer: its configuration, OpenSSL's, and a systemd drop-in for the services that
 //! load the key.
 //!

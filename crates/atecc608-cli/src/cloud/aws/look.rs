@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks all files of a thing with the clients' rules, before the clients fail. Each problem is reported with the
 //! client's own message for it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The error messages of AWS IoT Device Client, word for word (version 1.10): a finding contains the message that the
 //! reader has in a log. docs/troubleshooting.md has a row for each.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 aws`: makes a chip a thing of AWS IoT, and configures the clients on this machine.
 //!
 //! [`setup`] runs the steps in an order in which each can be repeated: existing resources are reused. [`calls`] are the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The private copy of the module that AWS IoT Device Client requires (mode 640 in a folder of mode 700, both owned by
 //! its user), and its renewal after an upgrade.
 //!

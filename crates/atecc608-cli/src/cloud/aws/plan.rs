@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `aws setup --dry-run`: the calls in the order in which they are made if nothing exists yet, and their requirements.
 
 use serde_json::json;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The policy of one thing: it may connect as itself and use its own topics, and nothing else. Each further feature is
 //! requested by name.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The AWS CLI, version 1 or 2: calls it, parses its JSON, and explains its errors.
 
 use std::io::ErrorKind;

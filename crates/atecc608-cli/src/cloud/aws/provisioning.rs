@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! AWS IoT's device provisioning MQTT API (AWS IoT developer guide, "Device provisioning MQTT API"): topics, requests,
 //! responses. Responses are untrusted until checked, and never quoted in messages: one contains the ownership token.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 aws refresh`: renews the private copies of the module after an upgrade of the package. The package's
 //! scripts run it; it uses no chip and no network, and does nothing if everything is current.
 

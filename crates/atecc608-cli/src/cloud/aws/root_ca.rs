@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The CAs of AWS IoT's servers: from a given file, or from Debian's `ca-certificates`. The tool downloads nothing;
 //! without either, it prints what to do.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A program for the AWS IoT Device SDK for Python (awscrt): connects as the thing, publishes and receives one message.
 //! It runs unchanged, as a starting point for an application.
 

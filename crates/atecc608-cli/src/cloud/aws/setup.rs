@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 aws setup`: the steps, in order. Each first checks whether it was done already, so that another run
 //! continues where the last one stopped, and changes nothing if all is done.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes the calls of a setup, and records their lines.
 
 use serde_json::Value;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The thing, its policy, and the certificate attached to both, which is activated last.
 
 use serde_json::Value;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A systemd unit for Device Client: restarted on failure, started after the chip's bus, and restricted to what it
 //! needs.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The Azure CLI: runs its lines, and explains its errors.
 
 use crate::cloud::program::{self, Said};

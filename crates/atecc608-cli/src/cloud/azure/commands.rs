@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lines for the Azure CLI (`az` with its extension azure-iot), as arguments. One enrols the device; a CA is
 //! enrolled once for all its devices.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Registration of a device with Azure's Device Provisioning Service (DPS) over MQTT, with a certificate request: topics, requests,
 //! responses. A response is untrusted until it has been checked.
 //!

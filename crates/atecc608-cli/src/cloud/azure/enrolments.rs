@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Individual enrolments of Azure's Device Provisioning Service. The service itself accepts no CSV: it is for tables,
 //! scripts (`az iot dps enrollment create`) and IoT hubs; `--bulk` prints the bodies of the service's own bulk
 //! operation (REST API 2021-10-01, "Individual Enrollment - Run Bulk Operation", at most ten enrolments each).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files for clients on this machine: the key as a file for programs that open files, an example for the Azure IoT
 //! SDK for Python, and the configuration of IoT Edge and IoT Identity Service.
 

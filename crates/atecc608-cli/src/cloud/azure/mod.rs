@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 azure`: makes a chip a device of Azure IoT Hub, directly or through the Device Provisioning Service (DPS),
 //! with X.509.
 //!

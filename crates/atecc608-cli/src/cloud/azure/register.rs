@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 azure register`: registers an enrolled device with DPS, which issues its certificate for IoT Hub in the
 //! same step.
 //!

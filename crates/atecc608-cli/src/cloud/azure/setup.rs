@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 azure setup`: creates key and certificate, writes the files and the lines for the Azure CLI, and runs
 //! these. Another run continues where the last one stopped.
 

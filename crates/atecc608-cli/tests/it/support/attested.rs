@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shared by the tests of attestation: a provisioned chip under the test's control, the tool on it, and the message of
 //! a statement built by hand.
 

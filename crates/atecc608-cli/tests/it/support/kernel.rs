@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel's I2C for the unmodified tool: tests/c/i2c_dev.c, preloaded, over a simulated bus.
 
 use std::os::unix::fs::symlink;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shared by the tests of the tool: a folder with a configuration and a simulated chip, and the tool as a command.
 
 pub mod attested;

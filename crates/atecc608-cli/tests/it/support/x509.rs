@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shared by the tests of keys and certificates: third-party tools that make keys and authorities and judge the
 //! results; and a user at a terminal.
 

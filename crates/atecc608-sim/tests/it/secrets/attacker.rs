@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Executes the steps: a bus master who knows some of the keys, observed by the judge.
 
 use std::collections::HashSet;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The rules. Their input is the command, the response, and the EEPROM before and after; they do not depend on the
 //! chip's implementation.
 //!

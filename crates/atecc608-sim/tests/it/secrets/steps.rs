@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Configurations and steps to draw from, and the simple model of the locks with which every step is compared.
 
 use proptest::collection::vec;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The knowledge about TempKey of an observer of bus and EEPROM (fact sheet section 3.0, "TempKey effects").
 //!
 //! It may report a TempKey that is already cleared, but never the reverse: so a transfer that succeeds without the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Probes of ReqAuth: what gives an authorisation, what ends it, what requires it (fact sheet sections 3.0 and 11).
 
 use atecc608_wire::commands::{CheckMac, DigestSource, GenKey, GenKeyMode, Info, KeyLocation, Nonce, Sign, Write};

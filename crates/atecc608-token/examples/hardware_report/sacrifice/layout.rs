@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration of a sacrificed chip: one slot for each rule to observe.
 
 use atecc608_wire::config_zone::offset;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Probes of the locked chip that require no authorisation.
 
 use atecc608_wire::commands::{

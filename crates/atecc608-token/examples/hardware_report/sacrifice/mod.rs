@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Probes that consume a chip: a configuration for tests, locks, and the probes that require them (fact sheet section
 //! 5.7 and the switches of the simulated chip that no other chip can settle).
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Probes before the configuration is locked, and between the locks. The order matters: some prepare the chip for
 //! others.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One chip of a batch, from any state to its line in the manifest.
 
 use std::fmt;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A station's records: the manifest of finished chips, and beside it (`FILE.begun`) the serial numbers of started
 //! ones, each written before the chip is changed. So after a crash the station can tell its own chips from those of
 //! others.

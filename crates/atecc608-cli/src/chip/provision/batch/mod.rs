@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `atecc608 provision PROFILE --batch`: a factory's station. Every chip of the station's configuration is provisioned,
 //! and gets a key pair, a request or certificate, and a line in the manifest. Each bus has its own worker, which
 //! processes its chips one after the other. Run again after a crash, it continues and repeats nothing.
