@@ -93,7 +93,7 @@ bad silent server.pem 'within 1 s .--timeout. while waiting for the TLS handshak
 bad mute server.pem 'within 1 s .--timeout. while waiting for the response to CONNECT'
 bad drip server.pem 'within 1 s .--timeout. while waiting for the response to CONNECT'
 bad garbage server.pem 'is not MQTT'
-bad huge server.pem 'is not MQTT: a packet of 268435455 bytes'
+bad huge server.pem 'is not MQTT instead of .*: a packet of 268435455 bytes'
 bad close server.pem 'closed the connection while this tool waited for the response to CONNECT.*iot:Connect as the client 0123'
 bad refused server.pem 'refused the connection .NotAuthorized'
 bad close elsewhere.pem 'is for another name.*--endpoint'

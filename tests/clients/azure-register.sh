@@ -57,7 +57,7 @@ run_refused 'device.pem is missing: run .atecc608 azure setup --dps. first' "$(F
 run 'not test -e none'
 run 'mkdir other && cp ca.pem other/device.pem'
 run_refused 'is not for a key of this chip' "$(FOLDER=other register)"
-run_refused 'no connection: .*network.*atecc608 azure register. goes on' "$(PORT=1 register)"
+run_refused 'no connection: .*network.*atecc608 azure register. continues' "$(PORT=1 register)"
 run_refused 'certificate is not signed by a trusted CA.*--root-ca' "$(ROOT_CA=gateway-1/device.pem register)"
 run 'not grep PUT dps.log && atecc608 key list | tee keys.txt && not grep gateway-1-hub keys.txt'
 

@@ -97,7 +97,7 @@ mod tests {
             ("pkcs11:object=%+1", "%XX"),
             ("pkcs11:object=%ff", "UTF-8"),
             ("pkcs11:type=cert", "private key is needed"),
-            ("pkcs11:id=%01", "not known"),
+            ("pkcs11:id=%01", "not supported"),
             ("pkcs11:object=a?pin-value=1234", "--pin-file"),
         ] {
             let problem = KeyUri::parse(wrong).unwrap_err();
