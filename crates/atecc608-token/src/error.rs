@@ -203,6 +203,16 @@ impl Error {
     pub(crate) fn signature_len(got: usize, expected: usize) -> Self {
         Self::SignatureLenRange(format!("the signature has {got} bytes instead of {expected}").into())
     }
+
+    /// The same error for a function that takes a key: another thread may destroy the key at any moment.
+    pub(crate) fn of_key(self) -> Self {
+        match self {
+            Self::ObjectHandleInvalid(handle) => {
+                Self::KeyHandleInvalid(format!("the key of handle {handle} no longer exists").into())
+            }
+            other => other,
+        }
+    }
 }
 
 impl From<chip::Error> for Error {

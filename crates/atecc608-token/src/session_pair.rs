@@ -230,7 +230,7 @@ pub(super) fn check_use(
 /// # Errors
 /// [`Error::KeyHandleInvalid`] if it is gone.
 fn with_key<T>(token: &Token, key: ObjectHandle, work: impl FnOnce(SecretKey) -> T) -> Result<T> {
-    let gone = || Error::KeyHandleInvalid(format!("the key of handle {key} no longer exists").into());
+    let gone = || Error::ObjectHandleInvalid(key).of_key();
     let ObjectKey::Session(number) = token.key_object(key)? else { return Err(gone()) };
     // SecretKey wipes itself.
     let key = token.objects.with_session_object(number, |object| secret_key(object?.attributes.bytes(CKA_VALUE)?));

@@ -271,8 +271,12 @@ fn verification_key(token: &Arc<Token>, key: ObjectHandle, mechanism: CK_MECHANI
         _ => return Err(Error::KeyTypeInconsistent("the handle names no public key".into())),
     };
     let deadline = token.deadline();
-    let attribute = |attribute| token.attribute(key, attribute, deadline);
-    let point = attribute(CKA_EC_POINT).ok().and_then(|point| Point::from_caller(&point));
+    let attribute = |attribute| token.attribute(key, attribute, deadline).map_err(Error::of_key);
+    let point = match attribute(CKA_EC_POINT) {
+        Ok(point) => Point::from_caller(&point),
+        Err(Error::AttributeTypeInvalid(_)) => None,
+        Err(error) => return Err(error),
+    };
     let point = point.ok_or_else(|| Error::KeyTypeInconsistent("the handle names no P-256 public key".into()))?;
     let read = |ty| attribute(ty).map(|value| Template::new(vec![(ty, value)]));
     if read(CKA_VERIFY)?.boolean(CKA_VERIFY)? != Some(true) {

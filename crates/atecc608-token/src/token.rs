@@ -166,12 +166,7 @@ impl Token {
 
     /// As [`Token::object`], for functions that take keys: fails with [`Error::KeyHandleInvalid`].
     pub(crate) fn key_object(&self, handle: ObjectHandle) -> Result<ObjectKey> {
-        self.object(handle).map_err(|error| match error {
-            Error::ObjectHandleInvalid(_) => {
-                Error::KeyHandleInvalid(format!("the key of handle {handle} no longer exists").into())
-            }
-            other => other,
-        })
+        self.object(handle).map_err(Error::of_key)
     }
 
     /// As [`Token::key_object`], for private keys: fails with [`Error::KeyTypeInconsistent`] for others.

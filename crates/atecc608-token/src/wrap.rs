@@ -71,7 +71,7 @@ pub(crate) fn wrap(
 fn extractable_value(token: &Token, key: ObjectHandle) -> Result<Zeroizing<Vec<u8>>> {
     match token.key_object(key)? {
         ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
-            let object = object.ok_or(Error::ObjectHandleInvalid(key))?;
+            let object = object.ok_or_else(|| Error::ObjectHandleInvalid(key).of_key())?;
             if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
                 return Err(Error::KeyNotWrappable("only secret keys can be wrapped".into()));
             }

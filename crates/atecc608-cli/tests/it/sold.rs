@@ -36,7 +36,10 @@ fn info_and_doctor_say_whose_configuration_it_is() {
         assert_eq!((&info["profile"], &info["recognised"]), (&None::<&str>.into(), &name.into()));
         assert_eq!(info["slots"][0]["key"]["label"], "device");
         let doctor = bench.json(&["doctor"]);
-        assert!(doctor.to_string().contains(&format!("{name}: its configuration decides what keys may do")), "{doctor}");
+        assert!(
+            doctor.to_string().contains(&format!("{name}: its configuration decides what keys may do")),
+            "{doctor}"
+        );
     }
 }
 

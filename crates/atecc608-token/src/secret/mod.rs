@@ -153,6 +153,7 @@ pub(crate) fn key_for(
     usage: CK_ATTRIBUTE_TYPE,
     mechanism: CK_MECHANISM_TYPE,
 ) -> Result<SecretKey> {
+    let gone = || Error::ObjectHandleInvalid(key).of_key();
     let not_a_secret = || Error::KeyTypeInconsistent("the handle names no secret key".into());
     // Check the type before the uses: a key of another type has none of them, and the caller needs the better error.
     let check_type = |kind| match allowed_for_session_secret(kind).contains(&mechanism) {
@@ -163,7 +164,7 @@ pub(crate) fn key_for(
         || Error::KeyFunctionNotPermitted(format!("attribute {usage:#x} of the key does not allow this use").into());
     match token.key_object(key)? {
         ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
-            let object = object.ok_or_else(not_a_secret)?;
+            let object = object.ok_or_else(gone)?;
             if object.attributes.ulong(CKA_CLASS)? != Some(CKO_SECRET_KEY) {
                 return Err(not_a_secret());
             }
@@ -181,7 +182,7 @@ pub(crate) fn key_for(
         }),
         ObjectKey::Secret(unique_id) => {
             let known = token.known(token.deadline())?;
-            let stored = known.secret(&unique_id).ok_or_else(not_a_secret)?;
+            let stored = known.secret(&unique_id).ok_or_else(gone)?;
             check_type(stored.kind)?;
             if mechanism == CKM_HKDF_DATA && !allowed_for_secret(stored.kind).contains(&mechanism) {
                 // The result is readable data: for a key in the chip only if its own attribute lists the mechanism.
@@ -206,7 +207,7 @@ pub(crate) fn digestible_value(token: &Token, key: ObjectHandle) -> Result<Zeroi
     let indigestible = |text: &str| Err(Error::KeyIndigestible(text.to_owned().into()));
     match token.key_object(key)? {
         ObjectKey::Session(number) => token.objects.with_session_object(number, |object| {
-            let object = object.ok_or(Error::ObjectHandleInvalid(key))?;
+            let object = object.ok_or_else(|| Error::ObjectHandleInvalid(key).of_key())?;
             match (object.attributes.ulong(CKA_CLASS)?, object.attributes.bytes(CKA_VALUE)) {
                 (Some(CKO_SECRET_KEY), Some(value)) => Ok(Zeroizing::new(value.to_vec())),
                 _ => indigestible("only secret keys can be digested"),
