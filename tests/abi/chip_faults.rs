@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Instant;
 
 use crate::common::chip::{self, SimProcess};
-use crate::common::module::{c, Module};
+use crate::common::module::{c, ulong, Module};
 use crate::common::one_key::{assert_signed, generate, point_in, point_of, sign, with_key, with_key_in_process, BOUND};
 use cryptoki_sys::*;
 
@@ -52,6 +52,19 @@ fn a_missing_i2c_node_is_an_empty_slot_and_the_log_says_what_to_do() {
     assert_eq!(module.token_info(0).map(drop), Err(CKR_TOKEN_NOT_PRESENT));
     assert_eq!(module.open_session(0, true), Err(CKR_TOKEN_NOT_PRESENT));
     module.assert_logged(&["/dev/i2c-does-not-exist", "does not exist", "i2c_arm=on"]);
+}
+
+#[test]
+fn a_chip_pulled_before_its_public_key_is_known_is_removed_for_c_verify_init_too() {
+    let (module, bus, _, _) = with_key();
+    module.finalize().unwrap();
+    fs::remove_dir_all(module.state_file().parent().unwrap()).unwrap();
+    let session = module.start();
+    let found = module.find(session, &[(CKA_CLASS, ulong(CKO_PUBLIC_KEY))]).unwrap();
+    bus.pull();
+    assert_eq!(module.verify_init(session, CKM_ECDSA, found[0]), Err(CKR_DEVICE_REMOVED));
+    bus.insert();
+    assert_eq!(module.verify_init(session, CKM_ECDSA, found[0]), Ok(()));
 }
 
 #[test]
