@@ -52,11 +52,11 @@ declare -A sources=(
     [state]="$TOKEN/{document,intents,state,state_access,state_dir,state_file,store}.rs"
     [pointers]='src/{ptr,ptr/parameters}.rs'
 )
-# Modules of tests/abi.
+# Modules of tests/abi that take seconds.
 declare -A tests=(
-    [locks]='processes waiting fork signals'
-    [pin]='pin:: pin_interrupted pin_keys'
-    [state]='state:: interrupted secret_state changed_keys'
+    [locks]='processes waiting signals'
+    [pin]='pin:: pin_attacks'
+    [state]='state:: interrupted changed_keys damaged_state'
     [pointers]='arguments attributes messages'
 )
 
