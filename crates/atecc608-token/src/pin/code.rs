@@ -105,4 +105,10 @@ mod tests {
         assert!(RecoveryCode::parse(&swapped).is_none());
         assert!(RecoveryCode::parse("ÄÖÜ".as_bytes()).is_none());
     }
+
+    #[test]
+    fn a_symbol_outside_the_alphabet_is_none_though_the_check_fits() {
+        let symbols = [b'U'; RANDOM];
+        assert!(RecoveryCode::parse(&[&symbols[..], &check(&symbols)].concat()).is_none());
+    }
 }
