@@ -57,7 +57,7 @@ declare -A tests=(
     [locks]='processes waiting signals'
     [pin]='pin:: pin_attacks'
     [state]='state:: interrupted changed_keys damaged_state'
-    [pointers]='arguments attributes messages'
+    [pointers]='arguments attributes messages sign:: general:: wrap cipher'
 )
 
 for area in "${areas[@]}"; do
